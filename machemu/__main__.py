@@ -1,0 +1,7 @@
+"""`python -m machemu`."""
+
+import sys
+
+from machemu.ui.cli import main
+
+sys.exit(main())

@@ -1,0 +1,48 @@
+"""kern_return_t: what kernel routines answer (Mach's <mach/kern_return.h>), and MIG's own codes (<mach/mig_errors.h>)."""
+
+from enum import IntEnum
+
+
+class KernReturn(IntEnum):
+    KERN_SUCCESS = 0
+    KERN_INVALID_ADDRESS = 1
+    KERN_PROTECTION_FAILURE = 2
+    KERN_NO_SPACE = 3
+    KERN_INVALID_ARGUMENT = 4
+    KERN_FAILURE = 5
+    KERN_RESOURCE_SHORTAGE = 6
+    KERN_NOT_RECEIVER = 7
+    KERN_NO_ACCESS = 8
+    KERN_MEMORY_FAILURE = 9
+    KERN_MEMORY_ERROR = 10
+    KERN_NOT_IN_SET = 12
+    KERN_NAME_EXISTS = 13
+    KERN_ABORTED = 14
+    KERN_INVALID_NAME = 15
+    KERN_INVALID_TASK = 16
+    KERN_INVALID_RIGHT = 17
+    KERN_INVALID_VALUE = 18
+    KERN_UREFS_OVERFLOW = 19
+    KERN_INVALID_CAPABILITY = 20
+    KERN_RIGHT_EXISTS = 21
+    KERN_INVALID_HOST = 22
+    KERN_MEMORY_PRESENT = 23
+    KERN_WRITE_PROTECTION_FAILURE = 24
+    KERN_TERMINATED = 26
+    KERN_TIMEDOUT = 27
+    KERN_INTERRUPTED = 28
+
+
+class MigReturn(IntEnum):
+    """Codes that MIG's stubs put into RetCode."""
+
+    MIG_TYPE_ERROR = -300
+    MIG_REPLY_MISMATCH = -301
+    MIG_REMOTE_ERROR = -302
+    MIG_BAD_ID = -303
+    MIG_BAD_ARGUMENTS = -304
+    MIG_NO_REPLY = -305
+    MIG_EXCEPTION = -306
+    MIG_ARRAY_TOO_LARGE = -307
+    MIG_SERVER_DIED = -308
+    MIG_DESTROY_REQUEST = -309

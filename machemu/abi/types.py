@@ -1,0 +1,24 @@
+"""Distinct types for the numbers that must not be mixed up."""
+
+from enum import Enum
+from typing import NewType
+
+VirtAddr = NewType("VirtAddr", int)
+"""A byte address in a task's address space."""
+PhysAddr = NewType("PhysAddr", int)
+"""A byte address in a node's RAM."""
+Frame = NewType("Frame", int)
+"""A physical page's number: physical address divided by the machine's page size."""
+PortName = NewType("PortName", int)
+"""A port name: an index into one task's port name space."""
+Nanoseconds = NewType("Nanoseconds", int)
+"""Virtual time, or a span of it."""
+Instructions = NewType("Instructions", int)
+"""A number of user-mode instructions that a CPU has begun."""
+
+
+class ByteOrder(Enum):
+    """A machine's byte order; the value is the prefix that `struct` takes."""
+
+    LITTLE = "<"
+    BIG = ">"

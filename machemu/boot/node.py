@@ -1,0 +1,63 @@
+"""A node: one machine with its kernel, powered on, saved and loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from machemu.abi.errors import UserError
+from machemu.core.kernel import Kernel
+from machemu.machine.i386.cpu import I386Cpu
+from machemu.machine.memory import PhysicalMemory
+from machemu.machine.profile import Profile
+from machemu.sim import saved
+
+RAM_MIN = 1 << 20
+RAM_MAX = 2 << 30
+
+
+class Node:
+    """A machine of a profile with `ram` bytes, its CPU and its kernel. Use as a context manager, or call `close`."""
+
+    def __init__(self, profile: Profile, ram: int | None = None) -> None:
+        size = profile.ram if ram is None else ram
+        if not RAM_MIN <= size <= RAM_MAX:
+            raise UserError(f"{size} bytes of memory: a machine has between 1M and 2G")
+        memory = PhysicalMemory(size, I386Cpu.page_size)
+        self.cpu = I386Cpu(memory)
+        self.kernel = Kernel(profile, memory, self.cpu)
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the host's resources back."""
+        self.cpu.close()
+        self.kernel.memory.close()
+
+    def digest(self) -> str:
+        """SHA-256 over everything that the guest could ever see: equal digests, equal machines."""
+        self.kernel.kern.clock.fold()
+        return saved.digest(self.kernel, ram=self.kernel.memory.view)
+
+    def save(self, path: Path) -> None:
+        """Writes the whole machine to a file."""
+        self.kernel.kern.clock.fold()
+        saved.save(path, self.kernel, ram=self.kernel.memory.view)
+
+    @classmethod
+    def load(cls, path: Path) -> Node:
+        """The machine that a file holds, ready to run on."""
+        root, ram = saved.load(path)
+        if not isinstance(root, Kernel):
+            raise UserError(f"{path}: holds no machine")
+        memory = root.memory
+        memory.attach()
+        memory.view[:] = ram
+        node = cls.__new__(cls)
+        node.cpu = I386Cpu(memory)
+        node.kernel = root
+        root.attach(node.cpu)
+        return node

@@ -1,0 +1,1 @@
+"""The kernel put together: traps, routines, and the loop that runs threads."""

@@ -1,0 +1,315 @@
+"""A node's kernel: the CPU enters it here, and its loop decides which thread runs until when."""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Final
+
+from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.exception import Exc
+from machemu.abi.kern_return import KernReturn
+from machemu.abi.types import Instructions, VirtAddr
+from machemu.core import server
+from machemu.core.traps import CONTINUATIONS, TRAP_COUNT, TRAPS
+from machemu.device.console import Console
+from machemu.device.ds_routines import Device, Devices, device_write
+from machemu.ipc import mach_msg
+from machemu.ipc.kmsg import Kmsg
+from machemu.ipc.port import Port
+from machemu.ipc.subsystem import Ipc
+from machemu.ipc.thread import MsgContinuation
+from machemu.kern import exception, task_control, thread_control
+from machemu.kern.clock import TICK_NS
+from machemu.kern.subsystem import Kern
+from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
+from machemu.machine.memory import PhysicalMemory
+from machemu.machine.profile import Profile
+from machemu.machine.protocols import Cpu, UserFault
+from machemu.sim.state import state
+from machemu.trace.events import Tracer
+from machemu.vm.fault import PageShortage, vm_fault
+from machemu.vm.subsystem import Vm
+
+EXC_BAD_ACCESS: Final = int(Exc.EXC_BAD_ACCESS)
+EXC_BAD_INSTRUCTION: Final = int(Exc.EXC_BAD_INSTRUCTION)
+EXC_I386_INVOP: Final = 1
+INVALID_ADDRESS: Final = int(KernReturn.KERN_INVALID_ADDRESS)
+RESOURCE_SHORTAGE: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
+FOREVER: Final = 1 << 200
+"""A virtual time that never comes."""
+
+
+class Stop(Enum):
+    """Why `Kernel.run` came back."""
+
+    ASKED = auto()
+    """Somebody called `stop`, such as whoever watches the console."""
+    TIME = auto()
+    """The deadline was reached."""
+    TRAPS = auto()
+    """As many traps as were asked for have been made."""
+    WEDGED = auto()
+    """No thread can run and nothing is under way that could wake one."""
+
+
+def runnable(thread: Thread) -> bool:
+    return thread.state & (TH_RUN | TH_WAIT | TH_SUSP) == TH_RUN
+
+
+@state
+class Kernel:
+    """All of one node above its machine.
+
+    memory: the RAM, whose bytes are saved beside the state. page_waiters: threads that wait for a free frame.
+    trap_ns, fault_ns, switch_ns, byte_ns: what the kernel's work costs in virtual time, of the machine's profile.
+    trap_count: traps since power-on.
+    Transient: cpu; tracer, None where nobody listens; limit and trap_limit, where `run` comes back; stopping, set by `stop`;
+    left: the active thread does not return to user mode now; word: the machine's 32-bit word; input_source: gives console input
+    when a read waits and nothing can run, b"" for no more.
+    """
+
+    __slots__ = (
+        "memory", "ipc", "vm", "kern", "console", "devices", "page_waiters",
+        "trap_ns", "fault_ns", "switch_ns", "byte_ns", "trap_count",
+        "cpu", "tracer", "limit", "trap_limit", "stopping", "left", "word", "input_source",
+    )  # fmt: skip
+    TRANSIENT = ("cpu", "tracer", "limit", "trap_limit", "stopping", "left", "word", "input_source")
+
+    def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
+        self.memory = memory
+        self.ipc = Ipc(cpu.order)
+        self.vm = Vm(memory, cpu.mmu, cpu.page_size, cpu.user_range)
+        self.kern = Kern(cpu, self.ipc, self.vm, profile.instruction_ns)
+        self.console = Console()
+        self.devices = Devices(self.ipc, {"console": self.console})
+        self.page_waiters: deque[Thread] = deque()
+        self.trap_ns = profile.trap_ns
+        self.fault_ns = profile.page_fault_ns
+        self.switch_ns = profile.context_switch_ns
+        self.byte_ns = profile.console_byte_ns
+        self.trap_count = 0
+        self._join(cpu)
+
+    def attach(self, cpu: Cpu) -> None:
+        """Joins a kernel that was loaded to a CPU."""
+        self.vm.attach(cpu.mmu)
+        self.kern.attach(cpu)
+        self.console.sink = None
+        self._join(cpu)
+
+    def _join(self, cpu: Cpu) -> None:
+        self.cpu = cpu
+        self.tracer: Tracer | None = None
+        self.limit = FOREVER
+        self.trap_limit = -1
+        self.stopping: Stop | None = None
+        self.left = False
+        self.word = struct.Struct(cpu.order.value + "I")
+        self.input_source: Callable[[], bytes] | None = None
+        self.ipc.attach(self.kern, self)
+        cpu.attach(self)
+
+    # machine.protocols.Supervisor
+
+    def system_call(self, number: int) -> int | None:
+        kern = self.kern
+        thread = kern.current
+        self.trap_count += 1
+        kern.clock.base += self.trap_ns
+        if not 0 <= number < TRAP_COUNT:
+            self._raise(thread, EXC_BAD_INSTRUCTION, EXC_I386_INVOP, 0)
+            return self.leave()
+        trap = TRAPS[number]
+        result: int | None
+        try:
+            if trap.arguments:
+                result = trap.handler(self, thread, *self.cpu.arguments(len(trap.arguments)))
+            else:
+                result = trap.handler(self, thread)
+        except KernError as error:
+            result = error.code
+        except UserFault as fault:
+            self._raise(thread, EXC_BAD_ACCESS, INVALID_ADDRESS, fault.address)
+            return self.leave()
+        except PageShortage:
+            result = RESOURCE_SHORTAGE
+        sched = kern.sched
+        if sched.handoff is not None and result is not None:
+            kern.settle_handoff()
+        if result is None or sched.ast or self.trap_count == self.trap_limit or kern.clock.now() >= self.limit:
+            thread.retval = result
+            return self.leave()
+        return result
+
+    def fault(self, address: VirtAddr, access: int) -> bool:
+        thread = self.kern.current
+        self.kern.clock.base += self.fault_ns
+        vm_map = thread.task.map
+        if vm_map is None:
+            raise InvariantError(f"thread {thread.number} runs without an address space")
+        try:
+            vm_fault(vm_map, address, access)
+        except KernError as error:
+            self._raise(thread, EXC_BAD_ACCESS, error.code, address)
+        except PageShortage:
+            self.page_waiters.append(thread)
+            self.kern.block(thread, Continuation.FAULT, None)
+        else:
+            if self.kern.clock.now() < self.limit:
+                return True
+        self.leave()
+        return False
+
+    def exception(self, exception: int, code: int, subcode: int) -> bool:
+        self.kern.clock.base += self.trap_ns
+        self._raise(self.kern.current, exception, code, subcode)
+        self.leave()
+        return False
+
+    def leave(self) -> None:
+        """The active thread goes out of the CPU before its next user instruction."""
+        self.left = True
+        self.cpu.stop()
+
+    def _raise(self, thread: Thread, *what: int) -> None:
+        exception.raise_exception(self.kern, thread, (what[0], what[1], what[2]))
+
+    # ipc.seams.KernelObjects
+
+    def serve(self, request: Kmsg) -> Kmsg | None:
+        return server.serve(self, request)
+
+    def no_senders(self, port: Port) -> None:
+        server.no_senders(self, port)
+
+    # The loop
+
+    def run(self, deadline: int = FOREVER, traps: int | None = None) -> Stop:
+        """Runs the node until virtual time `deadline`, or for `traps` more traps, or until `stop`, or until nothing can happen.
+
+        Coming back and running on changes nothing in what the guest sees.
+        """
+        self.stopping = None
+        self.trap_limit = -1 if traps is None else self.trap_count + traps
+        kern = self.kern
+        sched = kern.sched
+        while self.stopping is None:
+            kern.deliver_events()
+            if kern.clock.now() >= deadline:
+                return Stop.TIME
+            if self.page_waiters and self.memory.free:
+                self._wake_page_waiters()
+            thread = sched.current
+            if thread is not None and not thread.active:
+                self._reap(thread)
+                continue
+            if thread is None or not runnable(thread) or sched.yielding or (sched.ast and sched.csw_needed(thread)):
+                thread = self._switch()
+                if thread is None:
+                    if not self._idle(deadline):
+                        return Stop.WEDGED
+                    continue
+            sched.ast = False
+            if thread.continuation is None or self._continue(thread):
+                self._run_user(thread, deadline)
+            if self.trap_count == self.trap_limit:
+                return Stop.TRAPS
+        return self.stopping
+
+    def stop(self) -> None:
+        """Makes `run` come back after the trap under way."""
+        self.stopping = Stop.ASKED
+        self.limit = 0
+
+    def _switch(self) -> Thread | None:
+        old = self.kern.sched.current
+        new = self.kern.sched.select()
+        if new is not old and new is not None:
+            self.kern.clock.base += self.switch_ns
+        return new
+
+    def _idle(self, deadline: int) -> bool:
+        """Lets time pass to the next event; False where there is none and no input comes."""
+        clock = self.kern.clock
+        if self.console.pending and self.input_source is not None:
+            data = self.input_source()
+            if data:
+                server.console_input(self, data)
+                return True
+            self.input_source = None
+        time = self.kern.events.next_time()
+        if time is None:
+            return False
+        clock.base += max(0, min(time, deadline) - clock.now())
+        return True
+
+    def _continue(self, thread: Thread) -> bool:
+        """Does what a thread still had to do in the kernel when it blocked; False where it does not return to user mode now."""
+        continuation, thread.continuation = thread.continuation, None
+        if isinstance(continuation, MsgContinuation):
+            result = mach_msg.continue_wait(self.ipc, thread)
+        elif continuation is Continuation.EXCEPTION_REPLY:
+            exception.continue_reply(self.kern, thread)
+            result = None
+        elif continuation is None or continuation is Continuation.FAULT:
+            result = None
+        else:
+            result = CONTINUATIONS[continuation](self, thread)
+        if result is not None:
+            thread.retval = result
+        self.kern.settle_handoff()
+        return thread.active and runnable(thread) and not self.kern.sched.ast
+
+    def _run_user(self, thread: Thread, deadline: int) -> None:
+        kern = self.kern
+        clock = kern.clock
+        cpu = self.cpu
+        vm_map = thread.task.map
+        if vm_map is None:
+            raise InvariantError(f"thread {thread.number} runs without an address space")
+        if thread.retval is not None:
+            thread.pcb.set_result(thread.retval)
+            thread.retval = None
+        began, executed = clock.now(), cpu.executed
+        cpu.activate(thread.pcb, vm_map.pmap)
+        self.left = False
+        while not self.left:
+            next_event = kern.events.next_time()
+            self.limit = min(deadline, (kern.ticks + 1) * TICK_NS, FOREVER if next_event is None else next_event)
+            budget = clock.instructions_until(self.limit)
+            if not budget:
+                break
+            cpu.run(Instructions(budget))
+        cpu.deactivate()
+        user = (cpu.executed - executed) * clock.instruction_ns
+        thread.user_time += user
+        thread.system_time += clock.now() - began - user
+        if thread.retval is not None and thread.continuation is None:
+            thread.pcb.set_result(thread.retval)
+            thread.retval = None
+
+    def _reap(self, thread: Thread) -> None:
+        """The current thread was ended while it was in the kernel."""
+        task = thread.task
+        self.kern.sched.current = None
+        thread_control.reap(self.kern, thread)
+        if not task.active and not task.threads and task.map is not None:
+            task_control.destroy_map(self.kern, task)
+
+    def _wake_page_waiters(self) -> None:
+        while self.page_waiters:
+            self.kern.wake(self.page_waiters.popleft())
+
+    def write_device(self, device: Device, data: bytes) -> int:
+        """Writes to a device; the time that it takes is charged."""
+        written = device_write(device, data)
+        self.kern.clock.base += written * self.byte_ns
+        return written
+
+    def yield_cpu(self, thread: Thread, continuation: Continuation) -> None:
+        """thread_block: the current thread gives way, and goes on with `continuation` when it is its turn again."""
+        thread.continuation = continuation
+        self.kern.sched.yielding = True

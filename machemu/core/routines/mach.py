@@ -1,0 +1,186 @@
+"""Subsystem mach (2000): tasks, threads and address spaces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KernReturn
+from machemu.abi.types import VirtAddr
+from machemu.core.routines.targets import map_target, task_target, thread_target
+from machemu.ipc import port
+from machemu.ipc.kmsg import Kmsg
+from machemu.kern import ipc_tt, task_control, thread_control
+from machemu.mig.runtime import OutOfLine
+from machemu.vm import routines as vm
+from machemu.vm.map_copy import VmMapCopy
+
+if TYPE_CHECKING:
+    from machemu.core.kernel import Kernel
+
+INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
+
+
+def task_create(kernel: Kernel, request: Kmsg, inherit_memory: int) -> tuple[object | None]:
+    task = task_control.create(kernel.kern, task_target(request), bool(inherit_memory))
+    return (port.copy_send(kernel.ipc, task.itk_sself),)
+
+
+def task_terminate(kernel: Kernel, request: Kmsg) -> tuple[()]:
+    task_control.terminate(kernel.kern, task_target(request))
+    return ()
+
+
+def task_threads(kernel: Kernel, request: Kmsg) -> tuple[tuple[object | None, ...]]:
+    threads = task_control.threads(task_target(request))
+    return (tuple([port.make_send(kernel.ipc, thread.ith_self) for thread in threads if thread.ith_self is not None]),)
+
+
+def task_info(kernel: Kernel, request: Kmsg, flavor: int, room: int) -> tuple[tuple[int, ...]]:
+    return (task_control.info(task_target(request), flavor, room, kernel.vm.page_size),)
+
+
+def task_suspend(kernel: Kernel, request: Kmsg) -> tuple[()]:
+    task_control.suspend(kernel.kern, task_target(request))
+    return ()
+
+
+def task_resume(kernel: Kernel, request: Kmsg) -> tuple[()]:
+    task_control.resume(kernel.kern, task_target(request))
+    return ()
+
+
+def task_get_special_port(kernel: Kernel, request: Kmsg, which: int) -> tuple[object | None]:
+    return (ipc_tt.get_task_special_port(kernel.kern, task_target(request), which),)
+
+
+def task_set_special_port(kernel: Kernel, request: Kmsg, which: int, right: object | None) -> tuple[()]:
+    ipc_tt.set_task_special_port(kernel.kern, task_target(request), which, right)
+    return ()
+
+
+def mach_ports_register(kernel: Kernel, request: Kmsg, rights: tuple[object | None, ...]) -> tuple[()]:
+    ipc_tt.ports_register(kernel.kern, task_target(request), list(rights))
+    return ()
+
+
+def mach_ports_lookup(kernel: Kernel, request: Kmsg) -> tuple[tuple[object | None, ...]]:
+    return (tuple(ipc_tt.ports_lookup(kernel.kern, task_target(request))),)
+
+
+def thread_create(kernel: Kernel, request: Kmsg) -> tuple[object | None]:
+    thread = thread_control.create(kernel.kern, task_target(request))
+    return (port.copy_send(kernel.ipc, thread.ith_sself),)
+
+
+def thread_terminate(kernel: Kernel, request: Kmsg) -> tuple[()]:
+    thread_control.terminate(kernel.kern, thread_target(request))
+    return ()
+
+
+def thread_get_state(kernel: Kernel, request: Kmsg, flavor: int, room: int) -> tuple[tuple[int, ...]]:
+    return (tuple(thread_control.get_state(kernel.kern, thread_target(request), flavor, room)),)
+
+
+def thread_set_state(kernel: Kernel, request: Kmsg, flavor: int, words: tuple[int, ...]) -> tuple[()]:
+    thread_control.set_state(kernel.kern, thread_target(request), flavor, words)
+    return ()
+
+
+def thread_info(kernel: Kernel, request: Kmsg, flavor: int, room: int) -> tuple[tuple[int, ...]]:
+    return (thread_control.info(kernel.kern, thread_target(request), flavor, room),)
+
+
+def thread_suspend(kernel: Kernel, request: Kmsg) -> tuple[()]:
+    thread_control.suspend(kernel.kern, thread_target(request))
+    return ()
+
+
+def thread_resume(kernel: Kernel, request: Kmsg) -> tuple[()]:
+    thread_control.resume(kernel.kern, thread_target(request))
+    return ()
+
+
+def thread_abort(kernel: Kernel, request: Kmsg) -> tuple[()]:
+    thread_control.abort(kernel.kern, thread_target(request))
+    return ()
+
+
+def thread_get_special_port(kernel: Kernel, request: Kmsg, which: int) -> tuple[object | None]:
+    return (ipc_tt.get_thread_special_port(kernel.kern, thread_target(request), which),)
+
+
+def thread_set_special_port(kernel: Kernel, request: Kmsg, which: int, right: object | None) -> tuple[()]:
+    ipc_tt.set_thread_special_port(kernel.kern, thread_target(request), which, right)
+    return ()
+
+
+def vm_allocate(kernel: Kernel, request: Kmsg, address: int, size: int, anywhere: int) -> tuple[int]:
+    return (vm.vm_allocate(map_target(request), address, size, bool(anywhere)),)
+
+
+def vm_deallocate(kernel: Kernel, request: Kmsg, address: int, size: int) -> tuple[()]:
+    vm.vm_deallocate(map_target(request), address, size)
+    return ()
+
+
+def vm_protect(kernel: Kernel, request: Kmsg, address: int, size: int, set_maximum: int, protection: int) -> tuple[()]:
+    vm.vm_protect(map_target(request), address, size, bool(set_maximum), protection)
+    return ()
+
+
+def vm_inherit(kernel: Kernel, request: Kmsg, address: int, size: int, inheritance: int) -> tuple[()]:
+    vm.vm_inherit(map_target(request), address, size, inheritance)
+    return ()
+
+
+def vm_read(kernel: Kernel, request: Kmsg, address: int, size: int) -> tuple[OutOfLine]:
+    return (OutOfLine(vm.vm_read(map_target(request), VirtAddr(address), size), size),)
+
+
+def vm_write(kernel: Kernel, request: Kmsg, address: int, data: OutOfLine) -> tuple[()]:
+    copy = data.copy
+    if not isinstance(copy, VmMapCopy):
+        raise KernError(INVALID_ARGUMENT)
+    vm.vm_write(map_target(request), address, copy, data.size)
+    return ()
+
+
+def vm_copy(kernel: Kernel, request: Kmsg, source: int, size: int, target: int) -> tuple[()]:
+    vm.vm_copy(map_target(request), source, size, target)
+    return ()
+
+
+def vm_region(kernel: Kernel, request: Kmsg, address: int) -> tuple[object, ...]:
+    """address, size, protection, maximum, inheritance, shared, the object's name port (null: none is given away), offset."""
+    return vm.vm_region(map_target(request), address)
+
+
+def vm_statistics(kernel: Kernel, request: Kmsg) -> tuple[tuple[int, ...]]:
+    return (vm.vm_statistics(map_target(request)),)
+
+
+def vm_map(
+    kernel: Kernel,
+    request: Kmsg,
+    address: int,
+    size: int,
+    mask: int,
+    anywhere: int,
+    memory_object: object | None,
+    offset: int,
+    copy: int,
+    cur_protection: int,
+    max_protection: int,
+    inheritance: int,
+) -> tuple[int]:
+    got = vm.vm_map(
+        map_target(request), address, size, mask, bool(anywhere), memory_object, offset, bool(copy),
+        cur_protection, max_protection, inheritance,
+    )  # fmt: skip
+    port.release_send(kernel.ipc, memory_object)
+    return (got,)
+
+
+def vm_machine_attribute(kernel: Kernel, request: Kmsg, address: int, size: int, attribute: int, value: int) -> tuple[int]:
+    return (vm.vm_machine_attribute(map_target(request), address, size, attribute, value),)

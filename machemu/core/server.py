@@ -1,0 +1,94 @@
+"""Messages to the kernel itself: a routine is performed at once, in the sender (Mach's ipc_kobject_server)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import MigReturn
+from machemu.abi.message import PORT_SEND
+from machemu.core.routines.table import ROUTINES, Row
+from machemu.device.console import PendingRead
+from machemu.ipc import kmsg as kernel_message
+from machemu.ipc import port as ports
+from machemu.ipc.kmsg import Kmsg
+from machemu.ipc.port import Port
+from machemu.mig.interfaces import device_reply
+from machemu.mig.runtime import RETCODE, OutOfLine, Routine
+from machemu.vm.map_copy import VmMapCopy
+
+if TYPE_CHECKING:
+    from machemu.core.kernel import Kernel
+
+BAD_ID: Final = int(MigReturn.MIG_BAD_ID)
+NO_REPLY: Final = int(MigReturn.MIG_NO_REPLY)
+REPLY_ID: Final = 100
+
+
+def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
+    """Performs a request and consumes it; the reply, addressed by the request's reply right, or None where there is none."""
+    row = ROUTINES.get(request.id)
+    code, results = BAD_ID, ()
+    if row is not None:
+        code, results = _perform(kernel, row, request)
+    _release_destination(kernel, request)
+    reply_port, reply_type = request.local, request.local_type
+    request.local = None
+    if code not in (0, NO_REPLY):
+        kernel_message.destroy(kernel.ipc, request)
+    else:
+        kernel_message.consume(kernel.ipc, request)
+    if code == NO_REPLY or not isinstance(reply_port, Port):
+        return None
+    routine = row.routine if row is not None and code == 0 else None
+    return _reply(kernel, request.id, reply_port, reply_type, routine, (code, *results))
+
+
+def _perform(kernel: Kernel, row: Row, request: Kmsg) -> tuple[int, tuple[object, ...]]:
+    try:
+        values = row.routine.request.unpack(kernel.ipc.order, request.body, request.carried, request.complex)
+        return 0, row.handler(kernel, request, *values)
+    except KernError as error:
+        return error.code, ()
+
+
+def _reply(kernel: Kernel, request_id: int, port: Port, disposition: int, routine: Routine | None, values: tuple[object, ...]) -> Kmsg:
+    message = RETCODE if routine is None or routine.reply is None else routine.reply
+    body, carried = message.pack(kernel.ipc.order, values)
+    return kernel_message.make(kernel.ipc, port, disposition, None, 0, request_id + REPLY_ID, body, carried)
+
+
+def _release_destination(kernel: Kernel, request: Kmsg) -> None:
+    """Gives up the right that the request was sent by; a send-once right tells nobody, since it was used."""
+    target, request.remote = request.remote, None
+    if not isinstance(target, Port):
+        return
+    if request.remote_type == PORT_SEND:
+        ports.release_send(kernel.ipc, target)
+    else:
+        ports.release_sonce(kernel.ipc, target)
+
+
+def no_senders(kernel: Kernel, port: Port) -> None:
+    """Nobody can reach a kernel object any more; those of this kernel live on."""
+
+
+def console_input(kernel: Kernel, data: bytes) -> None:
+    """Bytes come in at the console: reads that wait are answered first, oldest first."""
+    console = kernel.console
+    console.input += data
+    while console.pending and console.input:
+        answer_read(kernel, console.pending.popleft())
+
+
+def answer_read(kernel: Kernel, read: PendingRead) -> None:
+    """Sends a delayed read its reply; consumes its reply right."""
+    data = kernel.console.take(read.count)
+    if read.inband:
+        message, value = device_reply.DEVICE_READ_REPLY_INBAND, data
+    else:
+        message, value = device_reply.DEVICE_READ_REPLY, OutOfLine(VmMapCopy.from_bytes(kernel.vm, data), len(data))
+    body, carried = message.request.pack(kernel.ipc.order, (0, value))
+    assert isinstance(read.reply_port, Port)
+    reply = kernel_message.make(kernel.ipc, read.reply_port, read.reply_type, None, 0, message.request.id, body, carried)
+    kernel_message.kernel_send(kernel.ipc, reply)

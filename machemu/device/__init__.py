@@ -1,0 +1,1 @@
+"""Devices and the device interface: Mach's device directory."""

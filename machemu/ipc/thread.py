@@ -1,0 +1,46 @@
+"""The fields of a thread that IPC owns (Mach's ipc_thread.h); kern's Thread extends it."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from machemu.sim.state import state
+
+if TYPE_CHECKING:
+    from machemu.ipc.kmsg import Kmsg
+    from machemu.ipc.mqueue import WaitQueue
+    from machemu.ipc.seams import TaskMemory
+    from machemu.ipc.space import Space
+
+
+@state
+class MsgContinuation(Enum):
+    """Where mach_msg goes on when a blocked thread runs again; the arguments lie in the thread's ith_ fields."""
+
+    SEND = auto()
+    RECEIVE = auto()
+
+
+@state
+class IpcThread:
+    """A thread as IPC sees it.
+
+    space, memory: its task's port name space and address space; fixed for the thread's life.
+    ith_queue: the queue of blocked senders or receivers it stands in, or None. A thread stands in one at most.
+    ith_state: MsgReturn of the wait, set by whoever wakes it.
+    ith_kmsg: the message it sends (blocked in SEND) or was given (woken in RECEIVE); the thread owns it.
+    ith_args: what the continuation needs of the trap's arguments.
+    """
+
+    __slots__ = ("space", "memory", "ith_queue", "ith_state", "ith_kmsg", "ith_seqno", "ith_msize", "ith_args")
+
+    def __init__(self, space: Space, memory: TaskMemory) -> None:
+        self.space = space
+        self.memory = memory
+        self.ith_queue: WaitQueue | None = None
+        self.ith_state = 0
+        self.ith_kmsg: Kmsg | None = None
+        self.ith_seqno = 0
+        self.ith_msize = 0
+        self.ith_args: tuple[int, ...] = ()

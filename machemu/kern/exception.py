@@ -1,0 +1,74 @@
+"""Exceptions become messages: the thread's port first, then its task's, then the task ends (Mach's kern/exception.c)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from machemu.abi.message import MSGH_BITS_COMPLEX, PORT_SEND, PORT_SEND_ONCE, MsgReturn, msgh_bits
+from machemu.ipc import kmsg as kernel_message
+from machemu.ipc import mqueue, port
+from machemu.ipc.port import Port
+from machemu.kern import task_control
+from machemu.kern.subsystem import Kern
+from machemu.kern.thread import Continuation, Thread
+from machemu.mig.interfaces import exc
+
+EXCEPTION_ID: Final = 2400
+REPLY_ID: Final = EXCEPTION_ID + 100
+SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
+
+
+def raise_exception(kern: Kern, thread: Thread, what: tuple[int, int, int]) -> None:
+    """The current thread took exception, code and subcode `what`; afterwards it waits for a reply or its task has ended."""
+    if not _try(kern, thread, thread.ith_exception, what, last_chance=False):
+        _try_task(kern, thread, what)
+
+
+def _try_task(kern: Kern, thread: Thread, what: tuple[int, int, int]) -> None:
+    if not _try(kern, thread, thread.task.itk_exception, what, last_chance=True):
+        task_control.terminate(kern, thread.task)
+
+
+def _try(kern: Kern, thread: Thread, server: Port | None, what: tuple[int, int, int], last_chance: bool) -> bool:
+    """Sends the exception to `server` and waits there; False where that port is null or dead."""
+    ipc = kern.ipc
+    if not isinstance(server, Port) or not server.active:
+        return False
+    thread.ith_exc = None if last_chance else what
+    right = port.copy_send(ipc, server)
+    reply_port = thread.ith_rpc_reply
+    if reply_port is None:
+        reply_port = thread.ith_rpc_reply = ipc.make_kernel_port(None, reply=True)
+    sonce = port.make_sonce(ipc, reply_port)
+    thread_port = port.copy_send(ipc, thread.ith_sself)
+    task_port = port.copy_send(ipc, thread.task.itk_sself)
+    body, carried = exc.EXCEPTION_RAISE.request.pack(ipc.order, (thread_port, task_port, *what))
+    bits = msgh_bits(PORT_SEND, PORT_SEND_ONCE, MSGH_BITS_COMPLEX)
+    mqueue.wait_for_kernel_reply(ipc, thread, reply_port)
+    kern.block(thread, Continuation.EXCEPTION_REPLY, None)
+    kernel_message.kernel_send(ipc, kernel_message.make(ipc, bits, right, sonce, EXCEPTION_ID, body, carried))
+    return True
+
+
+def continue_reply(kern: Kern, thread: Thread) -> None:
+    """The thread waited for the handler's answer and was woken: it goes on, or the next handler is tried."""
+    ipc = kern.ipc
+    reply, thread.ith_kmsg = thread.ith_kmsg, None
+    if thread.ith_state != SUCCESS or reply is None:
+        return
+    if _parse_reply(kern, reply) == 0:
+        return
+    if thread.ith_exc is not None:
+        _try_task(kern, thread, thread.ith_exc)
+    else:
+        task_control.terminate(kern, thread.task)
+
+
+def abort(kern: Kern, thread: Thread) -> None:
+    """mach_msg_abort_rpc: a wait for a handler's answer is over, and a late answer finds a dead port."""
+    if thread.ith_queue is not None and thread.continuation is Continuation.EXCEPTION_REPLY:
+        thread.ith_queue.remove(thread)
+        kern.wake(thread)
+    reply_port, thread.ith_rpc_reply = thread.ith_rpc_reply, None
+    if reply_port is not None:
+        port.dealloc_kernel(kern.ipc, reply_port)

@@ -1,0 +1,159 @@
+"""One node's kern: what its threads, tasks and their scheduling share. It is IPC's `Scheduler`."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from machemu.abi.errors import InvariantError
+from machemu.abi.types import Nanoseconds
+from machemu.ipc import mach_msg
+from machemu.ipc.subsystem import Ipc
+from machemu.ipc.thread import IpcThread, MsgContinuation
+from machemu.kern.clock import TICK_NS, Clock
+from machemu.kern.host import Host, HostPort, HostPrivPort
+from machemu.kern.sched import Sched
+from machemu.kern.thread import TH_WAIT, Continuation, Thread
+from machemu.machine.protocols import Cpu
+from machemu.sim.events import EventQueue
+from machemu.sim.state import state
+from machemu.vm.subsystem import Vm
+
+if TYPE_CHECKING:
+    from machemu.kern.task import Task
+
+SECOND_TICKS = 1_000_000_000 // TICK_NS
+
+
+@state
+class Timer(Enum):
+    """What a timer event does; its argument is the thread."""
+
+    WAIT = auto()
+    DEPRESS = auto()
+
+
+@state
+class Kern:
+    """The node's globals.
+
+    tasks: those not yet ended, by number. thread_count: threads not yet ended, in all tasks.
+    ticks: clock interrupts taken or slept through since power-on.
+    """
+
+    __slots__ = ("cpu", "ipc", "vm", "clock", "events", "sched", "host", "tasks", "thread_count", "task_serial", "thread_serial", "ticks")
+    TRANSIENT = ("cpu",)
+
+    def __init__(self, cpu: Cpu, ipc: Ipc, vm: Vm, instruction_ns: int) -> None:
+        self.ipc = ipc
+        self.vm = vm
+        self.clock = Clock(instruction_ns, cpu)
+        self.events = EventQueue()
+        self.sched = Sched()
+        self.host = Host(ipc.make_kernel_port(HostPort()), ipc.make_kernel_port(HostPrivPort()))
+        self.tasks: dict[int, Task] = {}
+        self.thread_count = 0
+        self.task_serial = 0
+        self.thread_serial = 0
+        self.ticks = 0
+        self.cpu = cpu
+
+    def attach(self, cpu: Cpu) -> None:
+        """Joins the kernel to a CPU after a load."""
+        self.cpu = cpu
+        self.clock.attach(cpu)
+
+    @property
+    def current(self) -> Thread:
+        """The thread that the kernel works for."""
+        thread = self.sched.current
+        if thread is None:
+            raise InvariantError("no thread is current")
+        return thread
+
+    # ipc.seams.Scheduler
+
+    def block(self, thread: IpcThread, continuation: MsgContinuation | Continuation, timeout: Nanoseconds | None) -> None:
+        assert isinstance(thread, Thread)
+        thread.state |= TH_WAIT
+        thread.continuation = continuation
+        if timeout is not None:
+            thread.wait_timer = self.events.schedule(self.clock.deadline(-(-timeout // 1_000_000)), 0, Timer.WAIT, (thread,))
+
+    def wake(self, thread: IpcThread) -> None:
+        assert isinstance(thread, Thread)
+        if self._clear_wait(thread):
+            self.sched.setrun(thread, True)
+
+    def hand_off(self, thread: IpcThread) -> None:
+        assert isinstance(thread, Thread)
+        if self._clear_wait(thread):
+            self.settle_handoff()
+            self.sched.handoff = thread
+
+    def _clear_wait(self, thread: Thread) -> bool:
+        if thread.wait_timer is not None:
+            self.events.cancel(thread.wait_timer)
+            thread.wait_timer = None
+        return self.sched.clear_wait(thread)
+
+    def settle_handoff(self) -> None:
+        """The current thread goes on: a thread that it meant to hand off to waits its turn instead."""
+        thread = self.sched.handoff
+        if thread is not None:
+            self.sched.handoff = None
+            self.sched.setrun(thread, True)
+
+    # Time
+
+    def deliver_events(self) -> None:
+        """Clock interrupts and time-outs up to now."""
+        now = self.clock.now()
+        ticks = now // TICK_NS
+        if ticks != self.ticks:
+            for _ in range(min(ticks // SECOND_TICKS - self.ticks // SECOND_TICKS, 64)):
+                self.sched.second()
+            self.sched.sched_tick = ticks // SECOND_TICKS
+            thread = self.sched.current
+            if thread is not None:
+                for _ in range(min(ticks - self.ticks, 64)):
+                    self.sched.clock_tick(thread)
+            self.ticks = ticks
+        for event in self.events.pop_due(now):
+            self._fire(event.kind, event.args[0])
+
+    def _fire(self, kind: Enum, thread: Thread) -> None:
+        if kind is Timer.WAIT:
+            thread.wait_timer = None
+            if isinstance(thread.continuation, MsgContinuation):
+                mach_msg.timed_out(self.ipc, thread)
+            else:
+                self.wake(thread)
+        elif kind is Timer.DEPRESS:
+            thread.depress_timer = None
+            self.sched.depress_abort(thread)
+        else:
+            raise InvariantError(f"no such timer: {kind}")
+
+    def depress(self, thread: Thread, milliseconds: int) -> None:
+        """thread_depress_priority: to the worst priority, for a time, or with 0 until depress_abort."""
+        self.cancel_depress_timer(thread)
+        self.sched.depress(thread)
+        if milliseconds:
+            thread.depress_timer = self.events.schedule(self.clock.deadline(milliseconds), 1, Timer.DEPRESS, (thread,))
+
+    def depress_abort(self, thread: Thread) -> None:
+        self.cancel_depress_timer(thread)
+        self.sched.depress_abort(thread)
+
+    def cancel_depress_timer(self, thread: Thread) -> None:
+        if thread.depress_timer is not None:
+            self.events.cancel(thread.depress_timer)
+            thread.depress_timer = None
+
+    def check_invariants(self) -> None:
+        self.sched.check_invariants()
+        for task in self.tasks.values():
+            task.check_invariants()
+        if sum(len(task.threads) for task in self.tasks.values()) != self.thread_count:
+            raise InvariantError("threads are not counted right")

@@ -1,0 +1,67 @@
+"""A task: an address space, a port name space, and threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import InvariantError
+from machemu.kern.thread import BASEPRI_USER, Thread
+from machemu.sim.state import state
+from machemu.vm.map import VmMap
+from machemu.vm.user import UserMemory
+
+if TYPE_CHECKING:
+    from machemu.ipc.port import Port
+    from machemu.ipc.space import Space
+
+TASK_PORT_REGISTER_MAX: Final = 4
+
+
+@state
+class Task:
+    """Mach's struct task.
+
+    number: a serial number of the node's own; name: for people, the boot module's path or the parent's name in parentheses.
+    space, map: its own; memory is IPC's view of the map. The map is gone (None) once the task has ended.
+    threads: by number, oldest first.
+    suspend_count counts all holds, user_stop_count those of task_suspend.
+    itk_self: its kernel port, None once the task has ended; itk_sself, itk_exception, itk_bootstrap, itk_registered: naked send
+    rights it owns.
+    user_time, system_time: nanoseconds of threads that have ended.
+    """
+
+    __slots__ = (
+        "number", "name", "space", "map", "memory", "threads", "active", "suspend_count", "user_stop_count", "priority",
+        "itk_self", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered",
+        "user_time", "system_time", "creation_time",
+    )  # fmt: skip
+
+    def __init__(self, number: int, name: str, space: Space, vm_map: VmMap, memory: UserMemory, self_port: Port) -> None:
+        self.number = number
+        self.name = name
+        self.space = space
+        self.map: VmMap | None = vm_map
+        self.memory = memory
+        self.threads: dict[int, Thread] = {}
+        self.active = True
+        self.suspend_count = 0
+        self.user_stop_count = 0
+        self.priority = BASEPRI_USER
+        self.itk_self: Port | None = self_port
+        self.itk_sself: Port | None = None
+        self.itk_exception: Port | None = None
+        self.itk_bootstrap: Port | None = None
+        self.itk_registered: list[Port | None] = [None] * TASK_PORT_REGISTER_MAX
+        self.user_time = 0
+        self.system_time = 0
+        self.creation_time = 0
+
+    def check_invariants(self) -> None:
+        if self.active and self.map is None:
+            raise InvariantError(f"task {self.number} is active without an address space")
+        for number, thread in self.threads.items():
+            if thread.number != number or thread.task is not self:
+                raise InvariantError(f"task {self.number} lists thread {thread.number} wrongly")
+            if thread.suspend_count < self.suspend_count:
+                raise InvariantError(f"thread {thread.number} is held less often than its task")
+            thread.check_invariants()

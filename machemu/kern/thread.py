@@ -1,0 +1,105 @@
+"""A thread: what runs. Its state machine is Mach's (TH_ flags); a thread off the CPU is wholly described by its fields."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import InvariantError
+from machemu.ipc.thread import IpcThread, MsgContinuation
+from machemu.machine.protocols import Pcb
+from machemu.sim.state import state
+
+if TYPE_CHECKING:
+    from machemu.ipc.port import Port
+    from machemu.kern.task import Task
+    from machemu.sim.events import Event
+
+TH_WAIT: Final = 1
+TH_SUSP: Final = 2
+TH_RUN: Final = 4
+TH_HALTED: Final = 16
+
+BASEPRI_SYSTEM: Final = 6
+BASEPRI_USER: Final = 25
+
+
+@state
+class Continuation(Enum):
+    """Where a thread that blocked in kern goes on when it is dispatched; `ipc` has its own."""
+
+    SWTCH = auto()
+    SWTCH_PRI = auto()
+    THREAD_SWITCH = auto()
+    EXCEPTION_REPLY = auto()
+    FAULT = auto()
+    """Waited for a free page: the access or trap is made again."""
+
+
+@state
+class Thread(IpcThread):
+    """Mach's struct thread.
+
+    state: TH_ flags. TH_RUN: it runs or is in a run queue (`queued`) or handed off; TH_WAIT: it waits for `wake`; TH_SUSP: held.
+    suspend_count counts all holds, user_stop_count those of thread_suspend.
+    continuation: what is done before it returns to user mode; None returns as `pcb` says.
+    retval: a trap's result not yet written to the pcb, since the thread's registers were in the CPU.
+    wait_timer, depress_timer: its pending time-outs.
+    priority is the base, sched_pri what the run queues use (0 is best); depress_priority is -1 or the priority to return to.
+    cpu_usage, sched_usage: aged microseconds of CPU, and the same scaled by load; *_delta since the last ageing at sched_stamp.
+    user_time, system_time: nanoseconds; time_saved is their sum when the deltas were last taken.
+    ith_self: its kernel port; ith_sself, ith_exception: naked send rights it owns; ith_rpc_reply: exceptions' reply port.
+    """
+
+    __slots__ = (
+        "number", "task", "pcb", "state", "suspend_count", "user_stop_count", "active", "continuation", "retval",
+        "wait_timer", "depress_timer", "queued",
+        "priority", "max_priority", "sched_pri", "depress_priority",
+        "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "sched_stamp",
+        "user_time", "system_time", "time_saved", "creation_time",
+        "ith_self", "ith_sself", "ith_exception", "ith_rpc_reply", "ith_exc", "trap",
+    )  # fmt: skip
+
+    def __init__(self, number: int, task: Task, pcb: Pcb, self_port: Port) -> None:
+        super().__init__(task.space, task.memory)
+        self.number = number
+        self.task = task
+        self.pcb = pcb
+        self.state = TH_SUSP
+        self.suspend_count = 1
+        self.user_stop_count = 1
+        self.active = True
+        self.continuation: Continuation | MsgContinuation | None = None
+        self.retval: int | None = None
+        self.wait_timer: Event | None = None
+        self.depress_timer: Event | None = None
+        self.queued = False
+        self.priority = BASEPRI_USER
+        self.max_priority = BASEPRI_USER
+        self.sched_pri = BASEPRI_USER
+        self.depress_priority = -1
+        self.cpu_usage = 0
+        self.sched_usage = 0
+        self.cpu_delta = 0
+        self.sched_delta = 0
+        self.sched_stamp = 0
+        self.user_time = 0
+        self.system_time = 0
+        self.time_saved = 0
+        self.creation_time = 0
+        self.ith_self: Port | None = self_port
+        self.ith_sself: Port | None = None
+        self.ith_exception: Port | None = None
+        self.ith_rpc_reply: Port | None = None
+        self.ith_exc: tuple[int, int, int] | None = None
+        self.trap: tuple[int, tuple[int, ...]] | None = None
+
+    def check_invariants(self) -> None:
+        if self.queued and not self.state & TH_RUN:
+            raise InvariantError(f"thread {self.number} is in a run queue but not runnable")
+        if self.user_stop_count < 0 or self.suspend_count < (self.user_stop_count > 0):
+            raise InvariantError(f"thread {self.number}: suspend counts {self.suspend_count}, {self.user_stop_count}")
+        if bool(self.state & TH_SUSP) != (self.suspend_count > 0):
+            raise InvariantError(f"thread {self.number}: TH_SUSP does not tell its suspend count {self.suspend_count}")
+        if self.ith_queue is not None and not self.state & TH_WAIT:
+            raise InvariantError(f"thread {self.number} stands in a queue but does not wait")

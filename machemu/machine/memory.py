@@ -1,0 +1,76 @@
+"""A node's RAM: one anonymous mmap that the CPU and the kernel share, and the pool of its free frames."""
+
+from __future__ import annotations
+
+import mmap
+
+from machemu.abi.errors import InvariantError
+from machemu.abi.types import Frame, PhysAddr
+from machemu.sim.state import state
+
+
+class OutOfFrames(Exception):
+    """No free frame is left; nothing was changed."""
+
+
+@state
+class PhysicalMemory:
+    """RAM of `frame_count` frames of `frame_size` bytes, physical addresses from 0.
+
+    free: the free frames; the last one is allocated next. A frame is either here or has one owner (a vm page or a page table).
+    view: the bytes. Writers other than the CPU go through `write`, `zero` and `copy`, so that no CPU runs stale translations of
+    code; page tables, which no CPU executes, may be written through `view` directly.
+    code_frames: frames that a CPU has fetched instructions from since they were last written from outside, kept by the CPU.
+    stale: set where such a frame was written; the CPU drops its translations before it runs on and clears it.
+    """
+
+    __slots__ = ("frame_size", "frame_count", "free", "ram", "view", "code_frames", "stale")
+    TRANSIENT = ("ram", "view", "code_frames", "stale")
+
+    def __init__(self, size: int, frame_size: int) -> None:
+        self.frame_size = frame_size
+        self.frame_count = size // frame_size
+        self.free: list[Frame] = [Frame(n) for n in range(self.frame_count - 1, -1, -1)]
+        self.attach()
+
+    def attach(self) -> None:
+        """Makes the host-side part: zeroed bytes and no known code."""
+        self.ram = mmap.mmap(-1, self.frame_count * self.frame_size)
+        self.view = memoryview(self.ram)
+        self.code_frames: dict[int, None] = {}
+        self.stale = False
+
+    def close(self) -> None:
+        """Gives the host memory back; no CPU may run on it any more."""
+        self.view.release()
+        self.ram.close()
+
+    def allocate(self) -> Frame:
+        """A free frame, contents unspecified; the caller owns it. Raises OutOfFrames."""
+        if not self.free:
+            raise OutOfFrames
+        return self.free.pop()
+
+    def release(self, frame: Frame) -> None:
+        """Takes a frame back from its owner."""
+        self.free.append(frame)
+
+    def read(self, address: PhysAddr, size: int) -> bytes:
+        return bytes(self.view[address : address + size])
+
+    def write(self, address: PhysAddr, data: bytes | bytearray | memoryview) -> None:
+        """Writes within one frame."""
+        self.view[address : address + len(data)] = data
+        if address // self.frame_size in self.code_frames:
+            self.stale = True
+
+    def zero(self, frame: Frame) -> None:
+        self.write(PhysAddr(frame * self.frame_size), bytes(self.frame_size))
+
+    def copy(self, source: Frame, target: Frame) -> None:
+        start = source * self.frame_size
+        self.write(PhysAddr(target * self.frame_size), self.view[start : start + self.frame_size])
+
+    def check_invariants(self) -> None:
+        if len(dict.fromkeys(self.free)) != len(self.free) or any(not 0 <= frame < self.frame_count for frame in self.free):
+            raise InvariantError("the free list holds a frame twice or one that is not there")

@@ -1,0 +1,139 @@
+"""The whole seam to the machine: what the kernel above sees of a CPU and its memory management unit.
+
+Everything above `machine/` is written against these protocols alone. The CPU calls the kernel (`Supervisor`) while a guest
+thread runs; the kernel answers at once or takes the CPU away. Nothing here waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
+
+
+class UserFault(Exception):
+    """The current thread's user memory at `address` cannot be read or written (`access`: VM_PROT_READ or VM_PROT_WRITE)."""
+
+    def __init__(self, address: VirtAddr, access: int) -> None:
+        super().__init__(address, access)
+        self.address = address
+        self.access = access
+
+
+class Pcb(Protocol):
+    """A thread's machine state while it does not run: plain data, saved with the thread (Mach's pcb)."""
+
+    def set_result(self, value: int) -> None:
+        """Puts a trap's result (kern_return_t or mach_msg_return_t, as an unsigned or negative int) where the ABI wants it."""
+
+    def set_entry(self, pc: VirtAddr, sp: VirtAddr) -> None:
+        """Makes the thread start at `pc` with stack pointer `sp`, every other register as Mach gives it to a new thread."""
+
+    def get_state(self, flavor: int) -> Sequence[int]:
+        """thread_get_state: the flavor's words; KernError(KERN_INVALID_ARGUMENT) for an unknown flavor."""
+
+    def set_state(self, flavor: int, words: Sequence[int]) -> None:
+        """thread_set_state: as far as user mode may change them; KernError(KERN_INVALID_ARGUMENT) for what is refused."""
+
+    @property
+    def pc(self) -> VirtAddr: ...
+
+    @property
+    def sp(self) -> VirtAddr: ...
+
+
+class Pmap(Protocol):
+    """One address space's page tables in the node's RAM (Mach's pmap.h). Addresses are page-aligned unless said otherwise."""
+
+    def enter(self, address: VirtAddr, frame: Frame, protection: int, wired: bool = False) -> None:
+        """Maps a page; replaces what was there. `protection` is of VM_PROT_*; raises OutOfFrames where no table fits."""
+
+    def remove(self, start: VirtAddr, end: VirtAddr) -> None:
+        """Unmaps all pages in [start, end)."""
+
+    def protect(self, start: VirtAddr, end: VirtAddr, protection: int) -> None:
+        """Lowers the protection of all mapped pages in [start, end); VM_PROT_NONE removes them."""
+
+    def translate(self, address: VirtAddr, access: int) -> PhysAddr | None:
+        """The physical address of any user byte address, or None where the page tables refuse `access`. Hot."""
+
+    def resident_count(self) -> int:
+        """How many pages are mapped."""
+
+    def destroy(self) -> None:
+        """Gives every page table back; the pmap is not used again."""
+
+
+class Mmu(Protocol):
+    """The memory management unit: makes pmaps and answers for physical frames, over all pmaps that map them."""
+
+    def create(self) -> Pmap: ...
+
+    def page_protect(self, frame: Frame, protection: int) -> None:
+        """Lowers the protection of the frame in every pmap; VM_PROT_NONE removes every mapping."""
+
+    def is_modified(self, frame: Frame) -> bool: ...
+
+    def clear_modified(self, frame: Frame) -> None: ...
+
+    def is_referenced(self, frame: Frame) -> bool: ...
+
+    def clear_referenced(self, frame: Frame) -> None: ...
+
+
+class Supervisor(Protocol):
+    """The kernel, as the CPU enters it. Called only inside `Cpu.run`, on behalf of the active thread.
+
+    An answer of None or False says that the thread does not go on now: the kernel has called `Cpu.stop`.
+    """
+
+    def system_call(self, number: int) -> int | None:
+        """A trap with the (positive) Mach trap number; the result for the guest, or None."""
+
+    def fault(self, address: VirtAddr, access: int) -> bool:
+        """A page fault at a user address; True when the access may be tried again at once."""
+
+    def exception(self, exception: int, code: int, subcode: int) -> bool:
+        """A CPU exception in Mach's terms; True when the thread goes on where its (possibly changed) state says."""
+
+
+class Cpu(Protocol):
+    """One processor. One thread at a time is active on it; its registers live in the CPU until `deactivate`."""
+
+    order: ByteOrder
+    page_size: int
+    user_range: tuple[VirtAddr, VirtAddr]
+    """First user address and the first beyond."""
+    stack_top: VirtAddr
+    """Where the first task's stack ends, and its size in bytes."""
+    stack_size: int
+    mmu: Mmu
+
+    def attach(self, supervisor: Supervisor) -> None:
+        """Names the kernel that traps and faults enter."""
+
+    def new_pcb(self) -> Pcb:
+        """The state of a thread just created."""
+
+    def activate(self, pcb: Pcb, pmap: Pmap) -> None:
+        """Makes a thread the active one: its state is loaded, its address space current."""
+
+    def deactivate(self) -> None:
+        """Writes the active thread's state back to its pcb."""
+
+    def run(self, budget: Instructions) -> None:
+        """Runs the active thread in user mode until it has begun `budget` more instructions or `stop` was called."""
+
+    def stop(self) -> None:
+        """Called by the kernel inside a Supervisor call: `run` returns before another user instruction."""
+
+    @property
+    def executed(self) -> Instructions:
+        """User instructions completed or trapped since power-on, exact also inside Supervisor calls."""
+
+    def arguments(self, count: int) -> tuple[int, ...]:
+        """The current trap's first `count` argument words, unsigned. Raises UserFault. Only inside system_call."""
+
+    def close(self) -> None:
+        """Gives the engine's host memory back."""

@@ -1,0 +1,38 @@
+"""State: the one way in which anything of the simulated world is saved, restored and digested.
+
+Every class whose instances belong to a machine's state is marked `@state`. Its slots hold plain data only: None, bool, int, str,
+bytes, bytearray, float, tuples, lists, dicts, deques, members of registered enums, and other state objects. Slots named in the class's
+`TRANSIENT` are host-side (engines, callbacks, caches): they are neither saved nor digested, and the owner attaches them again
+after a load. Dicts and lists keep their order; sets are refused, since their order is the host's.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TypeVar
+
+C = TypeVar("C", bound=type)
+
+REGISTRY: dict[str, type] = {}
+"""Every state class and enum by its qualified name; the only classes that a saved file can name."""
+
+
+def state(cls: C) -> C:
+    """Marks a class (with __slots__) or an Enum as part of the simulated world's state."""
+    if not issubclass(cls, Enum):
+        for base in cls.__mro__[:-1]:
+            if "__slots__" not in base.__dict__ and base.__module__ not in ("typing", "abc"):
+                raise TypeError(f"{base.__qualname__} has no __slots__")
+    REGISTRY[f"{cls.__module__}.{cls.__qualname__}"] = cls
+    return cls
+
+
+def fields(cls: type) -> tuple[str, ...]:
+    """The saved slots of a state class, base classes first."""
+    names: list[str] = []
+    transient: set[str] = set()
+    for base in reversed(cls.__mro__):
+        slots = base.__dict__.get("__slots__", ())
+        names.extend((slots,) if isinstance(slots, str) else slots)
+        transient.update(base.__dict__.get("TRANSIENT", ()))
+    return tuple(name for name in names if name not in transient)

@@ -1,0 +1,23 @@
+"""What a machine is doing, in words: for runs that came to a standstill or to their time's end."""
+
+from __future__ import annotations
+
+from machemu.core.inspect import ThreadReport, describe_threads
+from machemu.core.kernel import Kernel
+from machemu.ui.units import time_text
+
+
+def standstill(kernel: Kernel) -> str:
+    """One line a thread: what it waits for or where it runs."""
+    reports = describe_threads(kernel)
+    if not reports:
+        return "no thread is left"
+    return "\n".join(line(report) for report in reports)
+
+
+def line(report: ThreadReport) -> str:
+    return f"  task {report.task} ({report.task_name}) thread {report.thread}: {report.doing}, pc {report.pc:#010x}"
+
+
+def end_of_time(kernel: Kernel) -> str:
+    return f"stopped at {time_text(kernel.kern.clock.now())} after {kernel.trap_count} traps\n{standstill(kernel)}"

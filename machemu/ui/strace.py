@@ -1,0 +1,109 @@
+"""A trace as text: one line a trap and a message, in the manner of strace."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from machemu.abi.exception import Exc
+from machemu.abi.kern_return import KernReturn, MigReturn
+from machemu.abi.message import MsgReturn, Option
+from machemu.abi.port import Right
+from machemu.trace.events import Ended, Event, Faulted, MessageMoved, PortRef, TrapEntered, TrapLeft
+
+CODES: dict[int, str] = {int(code): code.name for family in (KernReturn, MigReturn, MsgReturn) for code in family}
+MSG_MASK = 0x3C00
+
+
+def code_name(code: int) -> str:
+    """A kern_return_t or mach_msg_return_t by name; MACH_MSG's sub-codes are appended in hexadecimal."""
+    if code == 0:
+        return "KERN_SUCCESS"
+    name = CODES.get(code)
+    if name is None and code & 0xFFFFC3FF in CODES:
+        return f"{CODES[code & 0xFFFFC3FF]}|{code & MSG_MASK:#x}"
+    return name or f"{code:#x}"
+
+
+def option_text(value: int) -> str:
+    names = [member.name.removeprefix("MACH_") for member in Option if member and value & member and member.name]
+    rest = value & ~sum(Option)
+    return "|".join(names + ([f"{rest:#x}"] if rest else [])) or "0"
+
+
+def port_text(port: PortRef) -> str:
+    return f"{port.name} ({port.what})" if port.what else str(port.name)
+
+
+def argument_text(name: str, value: int | PortRef) -> str:
+    if isinstance(value, PortRef):
+        return f"{name}={port_text(value)}"
+    if name == "option":
+        return f"{name}={option_text(value)}"
+    if name == "right":
+        return f"{name}={Right(value).name if value in iter(Right) else value}"
+    if name in ("msg", "address", "namep", "child_task"):
+        return f"{name}={value:#010x}"
+    return f"{name}={value}"
+
+
+def result_text(event: TrapLeft) -> str:
+    if event.kind == "code":
+        return "MACH_MSG_SUCCESS" if event.trap == "mach_msg" and event.result == 0 else code_name(event.result)
+    return port_text(event.port) if event.port is not None else str(event.result)
+
+
+class Strace:
+    """Writes events to `out` as they come. A trap whose thread blocks is shown as strace shows it: unfinished, then resumed."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+        self.open: TrapEntered | None = None
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, TrapEntered):
+            self._close_open()
+            self.open = event
+        elif isinstance(event, TrapLeft):
+            result = result_text(event)
+            if self.open is not None and self.open.thread == event.thread:
+                self._line(self.open, f"{call_text(self.open)} = {result}")
+                self.open = None
+            else:
+                self._close_open()
+                self._line(event, f"<... {event.trap} resumed> = {result}")
+        else:
+            self._close_open()
+            self._line(event, other_text(event))
+
+    def finish(self) -> None:
+        """The run is over: a trap still open is shown unfinished."""
+        self._close_open()
+        self.out.flush()
+
+    def _close_open(self) -> None:
+        if self.open is not None:
+            self._line(self.open, f"{call_text(self.open)} <unfinished ...>")
+            self.open = None
+
+    def _line(self, event: Event, text: str) -> None:
+        seconds, rest = divmod(event.time, 1_000_000_000)
+        who = f"task {event.task} thread {event.thread}" if event.thread else f"task {event.task}" if event.task else "kernel"
+        self.out.write(f"{seconds:4}.{rest:09} {who:<18} {text}\n")
+
+
+def call_text(event: TrapEntered) -> str:
+    return f"{event.trap}({', '.join(argument_text(name, value) for name, value in event.arguments)})"
+
+
+def other_text(event: MessageMoved | Faulted | Ended) -> str:
+    if isinstance(event, MessageMoved):
+        arrow, to, back = ("->", "to", "reply to") if event.sent else ("<-", "on", "reply to")
+        target, other = (event.remote, event.local) if event.sent else (event.local, event.remote)
+        reply = f" {back} {port_text(other)}" if other.name else ""
+        items = f" [{', '.join(event.items)}]" if event.items else ""
+        return f"  {arrow} {event.what} {event.size} bytes {to} {port_text(target)}{reply}{items}"
+    if isinstance(event, Faulted):
+        name = Exc(event.exception).name if event.exception in iter(Exc) else str(event.exception)
+        code = code_name(event.code) if event.exception == Exc.EXC_BAD_ACCESS else str(event.code)
+        return f"  !! {name} code {code} subcode {event.subcode:#x} at pc {event.pc:#010x}"
+    return "  ended"
