@@ -8,6 +8,8 @@ VM_PROT_WRITE: Final = 2
 VM_PROT_EXECUTE: Final = 4
 VM_PROT_ALL: Final = 7
 VM_PROT_DEFAULT: Final = 3
+VM_PROT_NOTIFY: Final = 0x10
+"""In a current protection: a forbidden write answers KERN_WRITE_PROTECTION_FAILURE."""
 
 VM_INHERIT_SHARE: Final = 0
 VM_INHERIT_COPY: Final = 1

@@ -17,7 +17,7 @@ _statement: subsystem ";" | type_decl ";" | routine ";" | skip ";" | import_decl
 subsystem: SUBSYSTEM (KERNELUSER | KERNELSERVER)* NAME int_exp
 skip: SKIP
 routine: (ROUTINE | SIMPLEROUTINE) NAME "(" (argument (";" argument)*)? ")"
-obsolete: (PROCEDURE | SIMPLEPROCEDURE | FUNCTION) NAME
+obsolete: (PROCEDURE | SIMPLEPROCEDURE | FUNCTION) NAME "(" (argument (";" argument)*)? ")" arg_type? ";"
 import_decl: (IMPORT | UIMPORT | SIMPORT) (FILE | STRING)
 setting: (SERVERPREFIX | USERPREFIX | SERVERDEMUX | ERROR) NAME
     | RCSID STRING
@@ -29,7 +29,7 @@ argument: direction? NAME arg_type flag*
 direction: IN | OUT | INOUT | REQUESTPORT | REPLYPORT | SREPLYPORT | UREPLYPORT | WAITTIME | MSGOPTION | MSGSEQNO
 arg_type: ":" NAME -> named_type
     | ":" NAME "=" trans_type -> new_type
-flag: "," NAME ("[" "]")?
+flag: "," NAME BRACKETS?
 
 type_decl: TYPE NAME "=" trans_type
 trans_type: _type_spec translation*
@@ -64,6 +64,7 @@ SYMBOL.3: /MACH_MSG_TYPE_\w+/
 NAME: /[A-Za-z_]\w*/
 NUMBER: /0[xX][0-9a-fA-F]+|\d+/
 STRING: /"(\\.|[^"\\\n])*"/
+BRACKETS: /\[\s*\]/
 FILE: /<[^>\n]+>/
 %import common.WS
 %ignore WS

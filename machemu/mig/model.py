@@ -23,12 +23,10 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A member of a struct type, or the one thing that another type consists of: `count` items with the struct code `code`."""
+    """A run of `count` items that the `struct` module calls `code`."""
 
     code: str
     count: int = 1
-    name: str = ""
-    ctype: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Type:
 
     send, receive: the message type names that a sender writes and that a receiver checks.
     size, number: an item's bits, and the items in a value (FIXED) or in one element of a counted array.
-    fields: what an element or a value consists of; empty for rights.
+    fields: what an element or a value consists of, in order; empty for rights.
     limit: elements in a counted array at most; for EITHER, those that travel inline. 0 where OUT_OF_LINE sets none.
     """
 
@@ -63,7 +61,7 @@ class Type:
     long_asked: bool = False
     out_of_line_fixed: bool = False
     element: str = ""
-    """The declared name of what an array or a pointer is made of."""
+    """What user code in C calls what an array is made of."""
     ctype: str = ""
     cusertype: str = ""
     cservertype: str = ""

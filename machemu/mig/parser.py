@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from lark import Lark, Token, Tree
-from lark.exceptions import UnexpectedEOF, UnexpectedInput
+from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 from machemu.abi.errors import UserError
 from machemu.mig.grammar import GRAMMAR
@@ -79,15 +79,11 @@ def parse(path: Path, include: Sequence[Path] = (), defines: Mapping[str, str] |
     text = "\n".join(line.text for line in lines)
     try:
         tree = _lark().parse(text)
-    except UnexpectedEOF as error:
-        raise UserError(f"{path}:{lines[-1].number if lines else 1}:1: the file ends within a declaration") from error
     except UnexpectedInput as error:
-        line, column = max(error.line, 1), max(error.column, 1)
-        if error.line < 1:
-            line, column = len(lines), 1
-        found = text.split("\n")[line - 1][column - 1 :].split()
-        what = f"{found[0]!r} cannot stand here" if found else "the declaration is not finished"
-        raise UserError(f"{_where(lines, line, column)}: {what}") from error
+        if isinstance(error, UnexpectedToken) and error.token.type == "$END":
+            raise UserError(f"{path}:{lines[-1].number}:1: the file ends within a declaration") from error
+        found = text.split("\n")[error.line - 1][error.column - 1 :].split()
+        raise UserError(f"{_where(lines, error.line, error.column)}: {found[0]!r} cannot stand here") from error
     subsystem = _Builder(lines).build(tree)
     if not subsystem.name:
         raise UserError(f"{path}:1:1: the file names no subsystem")
@@ -279,12 +275,11 @@ class _Builder:
     def _var_array(self, node: Node) -> Type:
         element = self._element(node)
         bounds = _trees(node)[:-1]
-        name = element.name
         if bounds:
             limit, form = self._number(bounds[0]), Form.COUNTED
         else:
             limit, form = INLINE_BYTES // max(element.element_bytes, 1), Form.EITHER
-        return replace(element, form=form, limit=limit, string=False, is_struct=False, is_array=True, element=name)
+        return replace(element, form=form, limit=limit, string=False, is_struct=False, is_array=True, element=element.user_ctype)
 
     def _fixed_array(self, node: Node) -> Type:
         element = self._element(node)
@@ -293,7 +288,7 @@ class _Builder:
             raise self._fail(node, "an array needs at least one element")
         is_struct = node.data == "struct_array"
         if len(element.fields) == 1:
-            fields: tuple[Field, ...] = (replace(element.fields[0], count=element.fields[0].count * count, name=""),)
+            fields: tuple[Field, ...] = (replace(element.fields[0], count=element.fields[0].count * count),)
         else:
             fields = element.fields * count
         return replace(
@@ -303,7 +298,7 @@ class _Builder:
             string=False,
             is_struct=is_struct,
             is_array=not is_struct,
-            element=element.name,
+            element=element.user_ctype,
         )
 
     def _struct_list(self, node: Node) -> Type:
@@ -314,8 +309,7 @@ class _Builder:
             name = str(_tokens(member)[0])
             if kind.form is not Form.FIXED or kind.is_port or kind.element_bytes % 4:
                 raise self._fail(member, f"{name}: a struct's members are data of a fixed size, in multiples of four bytes")
-            whole = [replace(field, name=name, ctype=kind.user_ctype) for field in kind.fields]
-            fields += whole
+            fields += kind.fields
         total = sum(_field_bytes(field) for field in fields)
         return Type("", 2, 2, 32, total // 4, tuple(fields), is_struct=True)
 
@@ -388,7 +382,7 @@ class _Builder:
             flag = _tokens(node)[0]
             if flag.lower() not in _FLAGS:
                 raise self._fail(flag, f"there is no flag {flag}")
-            flags.append(flag.lower())
+            flags.append(flag.lower() + ("[]" if _tokens(node, "BRACKETS") else ""))
         return tuple(flags)
 
     def _number(self, node: Node) -> int:

@@ -1,0 +1,174 @@
+/* The run time of a guest program. Boot scripts give it the host's and the device master's port names as arguments. */
+#include <stdarg.h>
+#include "guest.h"
+
+mach_port_t host_priv, device_master, console;
+int arg_count;
+char **arg_value;
+
+static char line[128];
+static int used;
+
+void flush(void)
+{
+	int written;
+
+	if (used)
+		device_write_inband(console, 0, 0, line, used, &written);
+	used = 0;
+}
+
+static void put(char c)
+{
+	line[used++] = c;
+	if (c == '\n' || used == sizeof line)
+		flush();
+}
+
+static void put_string(const char *s)
+{
+	while (*s)
+		put(*s++);
+}
+
+static void put_unsigned(u32 value)
+{
+	char digits[12];
+	int i = sizeof digits;
+
+	digits[--i] = 0;
+	do
+		digits[--i] = '0' + value % 10;
+	while (value /= 10);
+	put_string(digits + i);
+}
+
+static void put_signed(int value)
+{
+	if (value < 0)
+		put('-');
+	put_unsigned(value < 0 ? -(u32) value : (u32) value);
+}
+
+static void put_hexadecimal(u32 value)
+{
+	int shift;
+
+	for (shift = 28; shift >= 0; shift -= 4)
+		put("0123456789abcdef"[value >> shift & 15]);
+}
+
+#define NAMES 512
+static mach_port_t seen[NAMES];
+static int seen_count;
+
+void forget_names(void)
+{
+	seen_count = 0;
+}
+
+static void put_name(mach_port_t name)
+{
+	int i;
+
+	if (name == MACH_PORT_NULL) {
+		put_string("null");
+		return;
+	}
+	if (name == MACH_PORT_DEAD) {
+		put_string("dead");
+		return;
+	}
+	for (i = 0; i < seen_count && seen[i] != name; i++)
+		;
+	if (i == seen_count && seen_count < NAMES)
+		seen[seen_count++] = name;
+	put('#');
+	put_unsigned(i);
+}
+
+void say(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	for (; *format; format++) {
+		if (*format != '%') {
+			put(*format);
+			continue;
+		}
+		switch (*++format) {
+		case 's':
+			put_string(va_arg(arguments, char *));
+			break;
+		case 'd':
+			put_signed(va_arg(arguments, int));
+			break;
+		case 'u':
+			put_unsigned(va_arg(arguments, u32));
+			break;
+		case 'x':
+			put_hexadecimal(va_arg(arguments, u32));
+			break;
+		case 'c':
+			put(va_arg(arguments, int));
+			break;
+		case 'n':
+			put_name(va_arg(arguments, mach_port_t));
+			break;
+		default:
+			put(*format);
+		}
+	}
+	va_end(arguments);
+}
+
+kern_return_t show(const char *what, kern_return_t result)
+{
+	say("%s -> %x\n", what, result);
+	return result;
+}
+
+void idle(void)
+{
+	mach_msg_header_t message;
+	mach_port_t nobody = mach_reply_port();
+
+	for (;;)
+		mach_msg(&message, MACH_RCV_MSG, 0, sizeof message, nobody, MACH_MSG_TIMEOUT_NONE, MACH_PORT_NULL);
+}
+
+thread_t start_thread(void (*entry)(void), void *stack, u32 size)
+{
+	thread_t thread;
+
+	if (thread_create(mach_task_self(), &thread))
+		return MACH_PORT_NULL;
+	if (set_entry(thread, entry, (vm_address_t) stack + size) || thread_resume(thread))
+		return MACH_PORT_NULL;
+	return thread;
+}
+
+static mach_port_t number(const char *digits)
+{
+	mach_port_t value = 0;
+
+	while (*digits >= '0' && *digits <= '9')
+		value = value * 10 + *digits++ - '0';
+	return value;
+}
+
+/* The first code in C: STACK holds argc, argv..., 0, envp..., 0. */
+void guest_start(u32 *stack)
+{
+	arg_count = stack[0];
+	arg_value = (char **) (stack + 1);
+	if (arg_count > 2) {
+		host_priv = number(arg_value[1]);
+		device_master = number(arg_value[2]);
+		device_open(device_master, D_READ | D_WRITE, "console", &console);
+	}
+	guest_main();
+	flush();
+	idle();
+}

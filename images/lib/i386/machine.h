@@ -1,0 +1,16 @@
+/* The i386: thread states, descriptors and I/O ports. */
+#ifndef MACHINE_H
+#define MACHINE_H
+
+#define i386_THREAD_STATE 1
+#define i386_REGS_SEGS_STATE 5
+
+struct i386_thread_state {
+	unsigned int gs, fs, es, ds, edi, esi, ebp, esp, ebx, edx, ecx, eax, eip, cs, efl, uesp, ss;
+};
+#define i386_THREAD_STATE_COUNT (sizeof(struct i386_thread_state) / sizeof(unsigned int))
+
+typedef struct { unsigned int low, high; } descriptor_t, *descriptor_list_t;
+typedef unsigned short io_port_t;
+
+#endif

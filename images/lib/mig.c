@@ -1,0 +1,118 @@
+/* MIG's run time, and the few functions of C's library that stubs and compilers need. */
+#include <mig.h>
+
+static mach_port_t reply_port;
+
+mach_port_t mig_get_reply_port(void)
+{
+	if (reply_port == MACH_PORT_NULL)
+		reply_port = mach_reply_port();
+	return reply_port;
+}
+
+void mig_forget_reply_port(void)
+{
+	reply_port = MACH_PORT_NULL;
+}
+
+mach_msg_return_t mig_send(mach_msg_header_t *message, mach_msg_option_t option, mach_msg_timeout_t timeout)
+{
+	return mach_msg(message, MACH_SEND_MSG | option, message->msgh_size, 0, MACH_PORT_NULL, timeout, MACH_PORT_NULL);
+}
+
+kern_return_t mig_call(mach_msg_header_t *message, mach_msg_size_t room, mach_msg_option_t option, mach_msg_timeout_t timeout)
+{
+	mach_port_t reply = message->msgh_local_port;
+	mach_msg_id_t id = message->msgh_id + 100;
+	uint32_t *body = (uint32_t *) (message + 1);
+	mach_msg_return_t result =
+		mach_msg(message, MACH_SEND_MSG | MACH_RCV_MSG | option, message->msgh_size, room, reply, timeout, MACH_PORT_NULL);
+
+	if (result) {
+		/* A late reply must not be taken for another call's. */
+		if (reply == reply_port)
+			reply_port = MACH_PORT_NULL;
+		return result;
+	}
+	if (message->msgh_id != id)
+		return message->msgh_id == MACH_NOTIFY_SEND_ONCE ? MIG_SERVER_DIED : MIG_REPLY_MISMATCH;
+	if (message->msgh_size < 32 || body[0] != MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0))
+		return MIG_TYPE_ERROR;
+	return body[1];
+}
+
+void mig_allocate(vm_offset_t *address, vm_size_t size)
+{
+	*address = 0;
+	syscall_vm_allocate(mach_task_self(), address, size, TRUE);
+}
+
+vm_size_t mig_strncpy(char *to, const char *from, vm_size_t size)
+{
+	vm_size_t length = 0;
+
+	while (length < size - 1 && from[length]) {
+		to[length] = from[length];
+		length++;
+	}
+	to[length] = 0;
+	return length;
+}
+
+mach_msg_return_t mach_msg(mach_msg_header_t *message, mach_msg_option_t option, mach_msg_size_t send_size,
+	mach_msg_size_t receive_size, mach_port_t receive_name, mach_msg_timeout_t timeout, mach_port_t notify)
+{
+	mach_msg_return_t result =
+		mach_msg_trap(message, option, send_size, receive_size, receive_name, timeout, notify);
+
+	while (result == MACH_SEND_INTERRUPTED && !(option & MACH_SEND_INTERRUPT))
+		result = mach_msg_trap(message, option, send_size, receive_size, receive_name, timeout, notify);
+	while (result == MACH_RCV_INTERRUPTED && !(option & MACH_RCV_INTERRUPT))
+		result = mach_msg_trap(message, option & ~MACH_SEND_MSG, 0, receive_size, receive_name, timeout, notify);
+	return result;
+}
+
+void *memcpy(void *to, const void *from, size_t size)
+{
+	char *a = to;
+	const char *b = from;
+
+	while (size--)
+		*a++ = *b++;
+	return to;
+}
+
+void *memset(void *to, int value, size_t size)
+{
+	char *a = to;
+
+	while (size--)
+		*a++ = value;
+	return to;
+}
+
+int memcmp(const void *one, const void *other, size_t size)
+{
+	const unsigned char *a = one, *b = other;
+
+	for (; size--; a++, b++)
+		if (*a != *b)
+			return *a - *b;
+	return 0;
+}
+
+size_t strlen(const char *string)
+{
+	size_t length = 0;
+
+	while (string[length])
+		length++;
+	return length;
+}
+
+int strcmp(const char *one, const char *other)
+{
+	while (*one && *one == *other)
+		one++, other++;
+	return (unsigned char) *one - (unsigned char) *other;
+}

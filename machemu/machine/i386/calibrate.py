@@ -1,0 +1,70 @@
+"""Where Unicorn keeps what its interface does not tell: found once for each engine by faults with known traces."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import Final, NamedTuple
+
+from machemu.abi.errors import InvariantError
+from machemu.machine.i386 import engine as uc
+from machemu.machine.i386 import layout
+from machemu.machine.i386.engine import REGISTER, Context, Engine
+
+BAD_SELECTOR: Final = 0xABC4
+SOFTWARE_INTERRUPT: Final = 0x21
+PROTECTION, FAULT = 13, 14
+NONE: Final = -1
+
+
+class Places(NamedTuple):
+    """Offsets in a saved context: the error code, whether an instruction raised the interrupt, the exception not yet delivered."""
+
+    error_code: int
+    is_software: int
+    pending: int
+
+
+class Calibration:
+    """Runs in ring 0 at power-on, with an interrupt hook that only keeps the context."""
+
+    def __init__(self, engine: Engine, scratch: Context) -> None:
+        self.engine = engine
+        self.scratch = scratch
+
+    def find(self) -> Places:
+        """The places; also sets the engine's counter. InvariantError where this Unicorn does not behave as expected."""
+        engine = self.engine
+        engine.find_counter(lambda count: uc.check(engine.start(layout.SPIN, count), "calibration"))
+        fresh = self._fault(None)
+        engine.write(REGISTER["EAX"], BAD_SELECTOR)
+        protection = self._fault(layout.BAD_LOAD)
+        written = self._fault(layout.BAD_STORE)
+        software = self._fault(layout.SOFTWARE)
+        offsets = range(0, len(fresh) - 3, 4)
+
+        def word(blob: bytes, offset: int) -> int:
+            return int(struct.unpack_from("<i", blob, offset)[0])
+
+        codes = [o for o in offsets if (word(protection, o), word(written, o)) == (BAD_SELECTOR, layout.WRITE_ERROR)]
+        pending = [o for o in offsets if (word(fresh, o), word(protection, o), word(written, o)) == (NONE, PROTECTION, FAULT)]
+        if len(codes) != 1 or len(pending) != 1:
+            raise InvariantError("this build of Unicorn keeps its exception state elsewhere: install unicorn 2.1.4")
+        flag = codes[0] + 4
+        if (word(protection, flag), word(written, flag), word(software, flag)) != (0, 0, 1):
+            raise InvariantError("this build of Unicorn does not tell interrupt instructions: install unicorn 2.1.4")
+        return Places(codes[0], flag, pending[0])
+
+    def _fault(self, address: int | None) -> bytes:
+        """The context that the hook kept when the instruction at `address` faulted; without one, as it is now."""
+        if address is None:
+            self.scratch.save()
+            self.fresh = ctypes.string_at(self.scratch.address, self.scratch.size)
+            return self.fresh
+        self.engine.start(address, 2)
+        found = ctypes.string_at(self.scratch.address, self.scratch.size)
+        ctypes.memmove(self.scratch.address, self.fresh, self.scratch.size)
+        eax = self.engine.read(REGISTER["EAX"])
+        self.scratch.restore()
+        self.engine.write(REGISTER["EAX"], eax)
+        return found

@@ -1,0 +1,358 @@
+"""The i386 CPU: threads in ring 3 on Unicorn, entered and left through one stub, counted exactly."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from machemu.abi.errors import InvariantError
+from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
+from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
+from machemu.machine.i386 import engine as uc
+from machemu.machine.i386 import layout
+from machemu.machine.i386.calibrate import Calibration
+from machemu.machine.i386.engine import REGISTER, Context, Engine, Registers
+from machemu.machine.i386.faults import BREAKPOINTS, FAULTS, GENERAL_PROTECTION, INVALID_OPCODE, KERNEL_ADDRESS, PAGE_FAULT
+from machemu.machine.i386.fpu import Fpu
+from machemu.machine.i386.pcb import CS, EAX, EFLAGS, EIP, ESP, SS, USER_CS, USER_DS, I386Pcb
+from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, PAGE_SIZE, PRESENT, I386Mmu, I386Pmap
+from machemu.machine.memory import PhysicalMemory
+from machemu.machine.protocols import Pcb, Pmap, Supervisor, UserFault
+
+CR0_PAGING: Final = 0x80000013
+"""PG, ET, MP, PE."""
+CR0_TASK_SWITCHED: Final = 0x8
+ERROR_WRITE: Final = 2
+TRAP_OVERHEAD: Final = 2
+"""Instructions of the stub in a trap that returns at once: the interrupt and the far return."""
+NO_FPU: Final = 7
+USER_SEGMENTS: Final = [USER_CS, USER_DS, USER_DS, USER_DS, USER_DS, USER_DS]
+
+
+class I386Cpu:
+    """machine.protocols.Cpu for one i386.
+
+    Instructions: Unicorn counts all that begin; `_overhead` is how many of those since the last start were not the user's: the
+    stub's, and attempts that faulted. `_counted` is the exact number before that start.
+    """
+
+    order = ByteOrder.LITTLE
+    page_size = PAGE_SIZE
+    user_range = (VirtAddr(0), VirtAddr(KERNEL_BASE))
+    stack_top = VirtAddr(KERNEL_BASE)
+    stack_size = 128 << 10
+
+    def __init__(self, memory: PhysicalMemory, mmu: I386Mmu | None = None) -> None:
+        """Powers on over fresh memory; with `mmu` goes on over the loaded memory that it belongs to."""
+        self.memory = memory
+        if mmu is None:
+            frames = [memory.allocate() for _ in range(layout.FRAMES)]
+            if frames != list(range(layout.FRAMES)):
+                raise InvariantError("a machine powers on before anybody takes frames")
+            memory.write(PhysAddr(layout.TABLES * PAGE_SIZE), layout.tables())
+            memory.zero(Frame(layout.STACK))
+            memory.write(PhysAddr(layout.PAGE_TABLE * PAGE_SIZE), layout.page_table())
+            mmu = I386Mmu(memory, Frame(layout.PAGE_TABLE))
+        else:
+            mmu.attach()
+        self.mmu = mmu
+        self._pcb: I386Pcb | None = None
+        self._pmap: I386Pmap | None = None
+        self._supervisor: Supervisor | None = None
+        self._error: BaseException | None = None
+        self._stopped = False
+        self._entering = False
+        self._refused: tuple[int, int] | None = None
+        self._fetched = 0
+        self._counted = 0
+        self._overhead = 0
+        self._make_engine()
+
+    def _make_engine(self) -> None:
+        """A CPU in ring 0 with paging on, calibrated, its state kept in `_ring0` to enter threads from."""
+        memory = self.memory
+        engine = self.engine = Engine(memory.ram)
+        self.words = memory.view.cast("I")
+        self._stack = (layout.STACK + 1) * PAGE_SIZE // 4
+        engine.protect(layout.TABLES * PAGE_SIZE, PAGE_SIZE, uc.ALL)
+        engine.write_table(REGISTER["GDTR"], 0, layout.GDT, layout.GDT_LIMIT, 0)
+        boot = self.mmu.create()
+        engine.write(REGISTER["CR3"], boot.directory << PAGE_SHIFT)
+        engine.write(REGISTER["CR0"], CR0_PAGING)
+        engine.write_table(REGISTER["LDTR"], layout.LDT_SELECTOR, layout.LDT, layout.LDT_LIMIT, layout.LDT_FLAGS)
+        engine.write_table(REGISTER["TR"], layout.TSS_SELECTOR, layout.TSS, layout.TSS_LIMIT, layout.TSS_FLAGS)
+        for name, selector in (("CS", layout.KERNEL_CS), ("SS", layout.KERNEL_SS), *((n, USER_DS) for n in ("DS", "ES", "FS", "GS"))):
+            uc.check(engine.write(REGISTER[name], selector), f"selector of {name}")
+        engine.write(REGISTER["ESP"], layout.STACK_END - layout.IRET_FRAME)
+        self._trap_registers = Registers(engine, REGISTER["EAX"], REGISTER["CS"])
+        self._result = Registers(engine, REGISTER["EAX"])
+        self._place = Registers(engine, REGISTER["EIP"], REGISTER["CS"])
+        general = [REGISTER[n] for n in ("EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI", "EIP", "EFLAGS")]
+        self._state = Registers(engine, *general, *(REGISTER[n] for n in ("CS", "SS", "DS", "ES", "FS", "GS")))
+        self._entry = Registers(engine, *(general[n] for n in (0, 1, 2, 3, 5, 6, 7)), REGISTER["CR3"])
+        self._data_segments = Registers(engine, *(REGISTER[n] for n in ("DS", "ES", "FS", "GS")))
+        engine.hook(uc.uc.UC_HOOK_INTR, uc.INTERRUPT_HOOK(self._interrupt))
+        engine.hook(uc.uc.UC_HOOK_MEM_FETCH_PROT, uc.MEMORY_HOOK(self._fetch_refused))
+        engine.hook(uc.uc.UC_HOOK_INSN, uc.INSTRUCTION_HOOK(self._syscall), uc.x86.UC_X86_INS_SYSCALL)
+        engine.hook(uc.uc.UC_HOOK_INSN, uc.INSTRUCTION_HOOK(self._sysenter), uc.x86.UC_X86_INS_SYSENTER)
+        self.fpu = Fpu(engine)
+        self._scratch = Context(engine)
+        places = Calibration(engine, self._scratch).find()
+        self._error_code = self._scratch.word(places.error_code)
+        self._is_software = self._scratch.word(places.is_software)
+        self._pending = self._scratch.word(places.pending)
+        engine.counter.value = 0
+        engine.write(REGISTER["CR0"], CR0_PAGING | CR0_TASK_SWITCHED)
+        self._ring0 = Context(engine)
+        self._ring0.save()
+        boot.destroy()
+
+    # What the kernel does with a CPU
+
+    def attach(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    def new_pcb(self) -> I386Pcb:
+        return I386Pcb()
+
+    def activate(self, pcb: Pcb, pmap: Pmap) -> None:
+        assert isinstance(pcb, I386Pcb)
+        assert isinstance(pmap, I386Pmap)
+        self._pcb = pcb
+        self._pmap = self.mmu.current = pmap
+        self.mmu.changed = False
+        self._ring0.restore()
+        eax, ecx, edx, ebx, esp, ebp, esi, edi, eip, eflags = pcb.registers
+        stack, words = self._stack, self.words
+        segments = pcb.segments
+        words[stack - 5], words[stack - 4], words[stack - 3] = eip, segments[CS], eflags
+        words[stack - 2], words[stack - 1] = esp, segments[SS]
+        self._entry.values[:] = (eax, ecx, edx, ebx, ebp, esi, edi, pmap.directory << PAGE_SHIFT)
+        self._entry.write()
+        if segments != USER_SEGMENTS:
+            self._load_data_segments(segments)
+        self._entering = True
+
+    def _load_data_segments(self, segments: list[int]) -> None:
+        """Selectors that are none become null, as entry to user mode makes them on the real processor."""
+        for name, selector in zip(("DS", "ES", "FS", "GS"), segments[2:], strict=True):
+            if self.engine.write(REGISTER[name], selector) != uc.OK:
+                self.engine.write(REGISTER[name], 0)
+
+    def deactivate(self) -> None:
+        pcb = self._pcb
+        if pcb is None:
+            raise InvariantError("no thread is active")
+        self._pcb = None
+        if self._entering:
+            self._entering = False
+            return
+        self._state.read()
+        values = list(self._state.values)
+        registers, segments = values[:10], values[10:]
+        if segments[0] == layout.KERNEL_CS:
+            stack, words = self._stack, self.words
+            registers[EIP], segments[CS], registers[ESP], segments[SS] = words[stack - 4 : stack]
+        pcb.registers = registers
+        pcb.segments = segments
+        self.fpu.save(pcb)
+
+    def run(self, budget: Instructions) -> None:
+        target = self._counted + budget
+        self._stopped = False
+        while not self._stopped and (self._counted < target or self._in_stub()):
+            self._start(target - self._counted)
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
+
+    def _in_stub(self) -> bool:
+        """The count ended between a trap and its interrupt: the trap is made before anything else."""
+        self._place.read()
+        return not self._entering and self._place.values[0] == layout.STUB
+
+    def stop(self) -> None:
+        self._stopped = True
+        self.engine.stop()
+
+    @property
+    def executed(self) -> Instructions:
+        return Instructions(self._counted + self.engine.counter.value - self._overhead)
+
+    def arguments(self, count: int) -> tuple[int, ...]:
+        words, pmap = self.words, self._pmap
+        assert pmap is not None
+        first = words[self._stack - 2] + 4
+        last = first + 4 * count - 4
+        if first & 3 == 0 and first >> PAGE_SHIFT == last >> PAGE_SHIFT:
+            place = pmap.translate(VirtAddr(first), VM_PROT_READ)
+            if place is not None:
+                return tuple(words[place >> 2 : (place >> 2) + count])
+        return self._slow_arguments(first, count)
+
+    def _slow_arguments(self, first: int, count: int) -> tuple[int, ...]:
+        """Word by word from the last one on, as Mach's entry code copies them: that decides which address a fault names."""
+        found = []
+        for address in range(first + 4 * count - 4, first - 1, -4):
+            data = bytearray()
+            for byte in range(address, address + 4):
+                data += self.memory.view[(place := self._user_byte(byte)) : place + 1]
+            found.append(int.from_bytes(data, "little"))
+        return tuple(reversed(found))
+
+    def _user_byte(self, address: int) -> int:
+        assert self._pmap is not None
+        address &= 0xFFFFFFFF
+        place = self._pmap.translate(VirtAddr(address), VM_PROT_READ)
+        if place is None:
+            raise UserFault(VirtAddr(address), VM_PROT_READ)
+        return place
+
+    def close(self) -> None:
+        self._scratch.close()
+        self._ring0.close()
+        self.engine.close()
+        self.words.release()
+        self.mmu.words.release()
+
+    # Running
+
+    def _start(self, count: int) -> None:
+        """Runs until the count is used up or something stops it, and takes stock."""
+        engine = self.engine
+        if self.memory.stale or self.mmu.changed:
+            self._refresh()
+        if self._entering:
+            self._entering = False
+            address = layout.USER_ENTRY
+            self._overhead += 1
+            count += 1
+        else:
+            self._place.read()
+            address = self._place.values[0]
+            if address == layout.STUB:
+                count = TRAP_OVERHEAD
+        error = engine.start(address, count)
+        begun = engine.counter.value
+        if begun > count:
+            begun -= 1
+        self._counted += begun - self._overhead
+        engine.counter.value = self._overhead = 0
+        if error == uc.ERR_FETCH_PROT:
+            self._allow_fetch()
+        elif error == uc.ERR_INSN_INVALID:
+            self._counted -= 1
+            self._raise(*INVALID_OPCODE)
+        elif self._refused is not None:
+            refused, self._refused = self._refused, None
+            self._counted -= 1
+            self._step_back(2)
+            self._raise(*refused)
+        elif error != uc.OK:
+            raise InvariantError(f"unicorn stopped with error {error} at {engine.read(REGISTER['EIP']):#x}")
+
+    def _refresh(self) -> None:
+        """Drops translations and page-table entries that memory no longer agrees with."""
+        memory = self.memory
+        if memory.stale:
+            memory.stale = False
+            self.engine.flush_translations()
+        if self.mmu.changed:
+            self.mmu.changed = False
+            assert self._pmap is not None
+            self.engine.write(REGISTER["CR3"], self._pmap.directory << PAGE_SHIFT)
+
+    def _allow_fetch(self) -> None:
+        """The CPU fetches from a frame for the first time: from now on it may, and writers of the frame must tell."""
+        frame = self._fetched >> PAGE_SHIFT
+        self.engine.protect(frame << PAGE_SHIFT, PAGE_SIZE, uc.ALL)
+        self.memory.code_frames[frame] = None
+        self._scratch.save()
+        self._pending.value = -1
+        self._scratch.restore()
+
+    # Called by Unicorn, inside run
+
+    def _interrupt(self, _engine: object, number: int, _data: object) -> None:
+        if self._supervisor is None:
+            self._scratch.save()
+            self.engine.stop()
+            return
+        try:
+            if number == layout.TRAP_INTERRUPT:
+                registers = self._trap_registers
+                registers.read()
+                if registers.values[1] == layout.KERNEL_CS:
+                    self._trap(registers.values[0])
+                    return
+            self._exception(number)
+        except BaseException as error:
+            self._fail(error)
+
+    def _trap(self, eax: int) -> None:
+        assert self._supervisor is not None
+        self._overhead += 1
+        number = -eax if eax < 0x80000000 else 0x100000000 - eax  # noqa: PLR2004
+        result = self._supervisor.system_call(number)
+        if result is not None and not self._stopped:
+            self._result.values[0] = result & 0xFFFFFFFF
+            self._result.write()
+            self._overhead += 1
+            if self.memory.stale or self.mmu.changed:
+                self.engine.stop()
+
+    def _exception(self, number: int) -> None:
+        """A fault, or an interrupt instruction, in user mode."""
+        scratch = self._scratch
+        scratch.save()
+        software = self._is_software.value
+        code = self._error_code.value
+        self._pending.value = -1
+        scratch.restore()
+        if not software:
+            self._overhead += 1
+        if number == PAGE_FAULT and not software:
+            self._page_fault(code)
+        elif number == NO_FPU and not software:
+            assert self._pcb is not None
+            self.engine.write(REGISTER["CR0"], CR0_PAGING)
+            self.fpu.load(self._pcb)
+        elif software and number not in BREAKPOINTS:
+            self._step_back(2)
+            self._raise(*GENERAL_PROTECTION, number * 8 + 2)
+        else:
+            exception, mach_code, with_error = FAULTS.get(number, (*GENERAL_PROTECTION, True))
+            self._raise(exception, mach_code, code & 0xFFFF if with_error else 0)
+
+    def _page_fault(self, code: int) -> None:
+        assert self._supervisor is not None
+        address = VirtAddr(self.engine.read(REGISTER["CR2"]) & 0xFFFFFFFF)
+        if address >= KERNEL_BASE:
+            self._raise(*KERNEL_ADDRESS, address)
+        elif self._supervisor.fault(address, VM_PROT_READ | VM_PROT_WRITE if code & ERROR_WRITE else VM_PROT_READ):
+            if self.memory.stale or self.mmu.changed:
+                self.engine.stop()
+
+    def _raise(self, exception: int, code: int, subcode: int = 0) -> None:
+        assert self._supervisor is not None
+        if not self._supervisor.exception(exception, code, subcode):
+            self.stop()
+
+    def _step_back(self, size: int) -> None:
+        """Puts the program counter back onto an instruction that was refused."""
+        self.engine.write(REGISTER["EIP"], (self.engine.read(REGISTER["EIP"]) - size) & 0xFFFFFFFF)
+
+    def _syscall(self, _engine: object, _data: object) -> None:
+        self._refused = INVALID_OPCODE
+        self.engine.stop()
+
+    def _sysenter(self, _engine: object, _data: object) -> None:
+        self._refused = GENERAL_PROTECTION
+        self.engine.stop()
+
+    def _fetch_refused(self, _engine: object, _kind: int, address: int, _size: int, _value: int, _data: object) -> bool:
+        self._fetched = address
+        return False
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = error
+        self.stop()

@@ -1,0 +1,39 @@
+"""What the processor's exceptions are in Mach's terms (Mach's i386/trap.c, <mach/i386/exception.h>)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from machemu.abi.exception import Exc
+
+ARITHMETIC: Final = int(Exc.EXC_ARITHMETIC)
+BAD_ACCESS: Final = int(Exc.EXC_BAD_ACCESS)
+BAD_INSTRUCTION: Final = int(Exc.EXC_BAD_INSTRUCTION)
+BREAKPOINT: Final = int(Exc.EXC_BREAKPOINT)
+SOFTWARE: Final = int(Exc.EXC_SOFTWARE)
+
+PAGE_FAULT: Final = 14
+GENERAL_PROTECTION: Final = (BAD_INSTRUCTION, 13)
+INVALID_OPCODE: Final = (BAD_INSTRUCTION, 1)
+KERNEL_ADDRESS: Final = (BAD_ACCESS, 14)
+"""A user access at or above the kernel's addresses; the subcode is the address."""
+
+BREAKPOINTS: Final = (3, 4, 5)
+"""The interrupts that user mode may raise by an instruction: int3, into, bound."""
+
+FAULTS: Final = {
+    0: (ARITHMETIC, 1, False),
+    1: (BREAKPOINT, 1, False),
+    3: (BREAKPOINT, 2, False),
+    4: (ARITHMETIC, 2, False),
+    5: (SOFTWARE, 7, False),
+    6: (*INVALID_OPCODE, False),
+    9: (ARITHMETIC, 4, False),
+    10: (BAD_INSTRUCTION, 10, True),
+    11: (BAD_INSTRUCTION, 11, True),
+    12: (BAD_INSTRUCTION, 12, True),
+    13: (*GENERAL_PROTECTION, True),
+    16: (ARITHMETIC, 5, False),
+    17: (*GENERAL_PROTECTION, False),
+}
+"""By the processor's vector: exception, code, and whether the subcode is the processor's error code."""

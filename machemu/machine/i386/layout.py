@@ -1,0 +1,93 @@
+"""The kernel's own part of an i386 machine: descriptor tables, the entry stub and its stack, in three frames that no user reaches.
+
+They lie in the lowest frames of RAM and are mapped at KERNEL_BASE in every address space, for the supervisor only. Selectors are
+those of Mach's user ABI: the local table holds the call gate for `lcall $7,$0`, user code 0x17 and user data 0x1f.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE, PRESENT, WRITABLE
+
+TABLES, STACK, PAGE_TABLE = range(3)
+"""The frames, in the order in which they are mapped; the page table maps them."""
+FRAMES: Final = 3
+
+GDT: Final = KERNEL_BASE
+GDT_LIMIT: Final = 0x27
+LDT: Final = KERNEL_BASE + 0x100
+LDT_LIMIT: Final = 0x1F
+TSS: Final = KERNEL_BASE + 0x200
+TSS_LIMIT: Final = 0x67
+STUB: Final = KERNEL_BASE + 0x300
+TRAP_RETURN: Final = STUB + 2
+"""The far return behind the stub's interrupt."""
+USER_ENTRY: Final = KERNEL_BASE + 0x310
+SPIN: Final = KERNEL_BASE + 0x320
+BAD_LOAD: Final = KERNEL_BASE + 0x330
+BAD_STORE: Final = KERNEL_BASE + 0x340
+SOFTWARE: Final = KERNEL_BASE + 0x350
+"""Code that only calibration runs: a loop, a load of DS from AX, a store to an address that is not mapped, `int $0x21`."""
+WRITE_ERROR: Final = 2
+"""The error code of that store: a write by the supervisor to a page that is not there."""
+STACK_END: Final = KERNEL_BASE + 2 * PAGE_SIZE
+
+KERNEL_CS: Final = 0x08
+KERNEL_SS: Final = 0x10
+LDT_SELECTOR: Final = 0x18
+TSS_SELECTOR: Final = 0x20
+LDT_FLAGS: Final = 0x8200
+TSS_FLAGS: Final = 0x8900
+
+TRAP_INTERRUPT: Final = 0x30
+
+GATE_FRAME: Final = 16
+"""Bytes that the call gate pushes: eip, cs, esp, ss."""
+IRET_FRAME: Final = 20
+"""Bytes that entry to user mode pops: eip, cs, eflags, esp, ss."""
+
+
+def _descriptor(base: int, limit: int, access: int, flags: int) -> bytes:
+    return struct.pack(
+        "<HHBBBB", limit & 0xFFFF, base & 0xFFFF, base >> 16 & 0xFF, access, flags << 4 | limit >> 16 & 0xF, base >> 24
+    )
+
+
+def tables() -> bytes:
+    """The bytes of the first frame."""
+    flat = 0xFFFFF
+    gdt = b"".join(
+        (
+            bytes(8),
+            _descriptor(0, flat, 0x9B, 0xC),
+            _descriptor(0, flat, 0x93, 0xC),
+            _descriptor(LDT, LDT_LIMIT, 0x82, 0),
+            _descriptor(TSS, TSS_LIMIT, 0x89, 0),
+        )
+    )
+    gate = struct.pack("<HHBBH", STUB & 0xFFFF, KERNEL_CS, 0, 0xEC, STUB >> 16)
+    ldt = gate + bytes(8) + _descriptor(0, flat, 0xFB, 0xC) + _descriptor(0, flat, 0xF3, 0xC)
+    tss = struct.pack("<III", 0, STACK_END, KERNEL_SS) + bytes(TSS_LIMIT + 1 - 14) + struct.pack("<H", TSS_LIMIT + 1)
+    page = bytearray(PAGE_SIZE)
+    parts = {
+        GDT: gdt,
+        LDT: ldt,
+        TSS: tss,
+        STUB: bytes((0xCD, TRAP_INTERRUPT, 0xCB)),
+        USER_ENTRY: b"\xcf",
+        SPIN: b"\xeb\xfe",
+        BAD_LOAD: b"\x8e\xd8",
+        BAD_STORE: b"\xa2\x78\x56\x34\x12",
+        SOFTWARE: b"\xcd\x21",
+    }
+    for place, part in parts.items():
+        page[place - KERNEL_BASE : place - KERNEL_BASE + len(part)] = part
+    return bytes(page)
+
+
+def page_table() -> bytes:
+    """The bytes of the page-table frame."""
+    entries = [frame * PAGE_SIZE | PRESENT | WRITABLE for frame in (TABLES, STACK)]
+    return struct.pack("<2I", *entries).ljust(PAGE_SIZE, b"\0")

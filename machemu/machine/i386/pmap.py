@@ -1,0 +1,210 @@
+"""The i386 memory management unit: two-level page tables in RAM, and who maps which frame."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from machemu.abi.errors import InvariantError
+from machemu.abi.types import Frame, PhysAddr, VirtAddr
+from machemu.abi.vm import VM_PROT_NONE, VM_PROT_WRITE
+from machemu.machine.memory import PhysicalMemory
+from machemu.sim.state import state
+
+PAGE_SIZE: Final = 4096
+PAGE_SHIFT: Final = 12
+PDE_SHIFT: Final = 22
+ENTRIES: Final = 1024
+KERNEL_BASE: Final = 0xC0000000
+
+PRESENT: Final = 0x01
+WRITABLE: Final = 0x02
+USER: Final = 0x04
+ACCESSED: Final = 0x20
+DIRTY: Final = 0x40
+FRAME_MASK: Final = 0xFFFFF000
+TABLE_BITS: Final = PRESENT | WRITABLE | USER
+
+
+@state
+class I386Mmu:
+    """Makes pmaps. mappers: for each mapped frame, the (pmap, page address) pairs that map it, as dict keys.
+
+    modified, referenced: frames whose last mapping went while its dirty or accessed bit was set, until cleared.
+    kernel_table: the page-table frame that every directory maps at KERNEL_BASE.
+    current: the pmap that the CPU runs on; changed: its tables took something away since the CPU last loaded it.
+    """
+
+    __slots__ = ("changed", "current", "kernel_table", "mappers", "memory", "modified", "referenced", "words")
+    TRANSIENT = ("changed", "current", "words")
+
+    def __init__(self, memory: PhysicalMemory, kernel_table: Frame) -> None:
+        self.memory = memory
+        self.kernel_table = kernel_table
+        self.mappers: dict[Frame, dict[tuple[I386Pmap, int], None]] = {}
+        self.modified: dict[Frame, None] = {}
+        self.referenced: dict[Frame, None] = {}
+        self.attach()
+
+    def attach(self) -> None:
+        """Takes hold of RAM's bytes, at power-on and after a load."""
+        self.words = self.memory.view.cast("I")
+        self.current: I386Pmap | None = None
+        self.changed = False
+
+    def create(self) -> I386Pmap:
+        frame = self.memory.allocate()
+        self.memory.zero(frame)
+        self.words[frame * ENTRIES + (KERNEL_BASE >> PDE_SHIFT)] = self.kernel_table << PAGE_SHIFT | PRESENT | WRITABLE
+        return I386Pmap(self, frame)
+
+    def page_protect(self, frame: Frame, protection: int) -> None:
+        for pmap, address in list(self.mappers.get(frame, ())):
+            pmap.protect(VirtAddr(address), VirtAddr(address + PAGE_SIZE), protection)
+
+    def is_modified(self, frame: Frame) -> bool:
+        return frame in self.modified or self._any(frame, DIRTY)
+
+    def is_referenced(self, frame: Frame) -> bool:
+        return frame in self.referenced or self._any(frame, ACCESSED)
+
+    def clear_modified(self, frame: Frame) -> None:
+        self.modified.pop(frame, None)
+        self._clear(frame, DIRTY)
+
+    def clear_referenced(self, frame: Frame) -> None:
+        self.referenced.pop(frame, None)
+        self._clear(frame, ACCESSED)
+
+    def _any(self, frame: Frame, bit: int) -> bool:
+        return any(self.words[pmap.entry(address)] & bit for pmap, address in self.mappers.get(frame, ()))
+
+    def _clear(self, frame: Frame, bit: int) -> None:
+        for pmap, address in self.mappers.get(frame, ()):
+            self.words[pmap.entry(address)] &= ~bit
+            self.changed = True
+
+    def check_invariants(self) -> None:
+        for frame, mappers in self.mappers.items():
+            for pmap, address in mappers:
+                if self.words[pmap.entry(address)] >> PAGE_SHIFT != frame:
+                    raise InvariantError(f"frame {frame} is not mapped at {address:#x} as listed")
+
+
+@state
+class I386Pmap:
+    """One address space: a page directory and its tables, which it owns. count: mapped pages.
+
+    tables: page-table frames by directory index; used: how many entries of each are present, so that empty ones go back.
+    """
+
+    __slots__ = ("count", "directory", "mmu", "tables", "used")
+
+    def __init__(self, mmu: I386Mmu, directory: Frame) -> None:
+        self.mmu = mmu
+        self.directory = directory
+        self.tables: dict[int, Frame] = {}
+        self.used: dict[int, int] = {}
+        self.count = 0
+
+    def entry(self, address: int) -> int:
+        """The index, in RAM's words, of the entry of a page whose table is there."""
+        return self.tables[address >> PDE_SHIFT] * ENTRIES + (address >> PAGE_SHIFT & ENTRIES - 1)
+
+    def enter(self, address: VirtAddr, frame: Frame, protection: int, wired: bool = False) -> None:
+        mmu = self.mmu
+        slot = address >> PDE_SHIFT
+        if slot not in self.tables:
+            table = mmu.memory.allocate()
+            mmu.memory.zero(table)
+            self.tables[slot] = table
+            self.used[slot] = 0
+            mmu.words[self.directory * ENTRIES + slot] = table << PAGE_SHIFT | TABLE_BITS
+        index = self.entry(address)
+        old = mmu.words[index]
+        bits = PRESENT | USER | (WRITABLE if protection & VM_PROT_WRITE else 0)
+        if old & PRESENT:
+            if old >> PAGE_SHIFT == frame:
+                mmu.words[index] = old & ~WRITABLE | bits
+                mmu.changed = mmu.changed or mmu.current is self
+                return
+            self._drop(address, index, old)
+        mmu.words[index] = frame << PAGE_SHIFT | bits
+        mmu.mappers.setdefault(frame, {})[self, address] = None
+        self.used[slot] += 1
+        self.count += 1
+
+    def remove(self, start: VirtAddr, end: VirtAddr) -> None:
+        for address, index in self._present(start, end):
+            self._drop(address, index, self.mmu.words[index])
+        for slot in [slot for slot, used in self.used.items() if used == 0]:
+            self.mmu.words[self.directory * ENTRIES + slot] = 0
+            self.mmu.memory.release(self.tables.pop(slot))
+            del self.used[slot]
+
+    def protect(self, start: VirtAddr, end: VirtAddr, protection: int) -> None:
+        if protection == VM_PROT_NONE:
+            self.remove(start, end)
+        elif not protection & VM_PROT_WRITE:
+            for _, index in self._present(start, end):
+                self.mmu.words[index] &= ~WRITABLE
+                self.mmu.changed = self.mmu.changed or self.mmu.current is self
+
+    def translate(self, address: VirtAddr, access: int) -> PhysAddr | None:
+        if address >= KERNEL_BASE:
+            return None
+        words = self.mmu.words
+        entry = words[self.directory * ENTRIES + (address >> PDE_SHIFT)]
+        if entry & (PRESENT | USER) != PRESENT | USER:
+            return None
+        index = (entry >> PAGE_SHIFT) * ENTRIES + (address >> PAGE_SHIFT & ENTRIES - 1)
+        entry = words[index]
+        if not entry & PRESENT:
+            return None
+        if access & VM_PROT_WRITE:
+            if not entry & WRITABLE:
+                return None
+            words[index] = entry | ACCESSED | DIRTY
+        elif not entry & ACCESSED:
+            words[index] = entry | ACCESSED
+        return PhysAddr(entry & FRAME_MASK | address & PAGE_SIZE - 1)
+
+    def resident_count(self) -> int:
+        return self.count
+
+    def destroy(self) -> None:
+        self.remove(VirtAddr(0), VirtAddr(KERNEL_BASE))
+        if self.mmu.current is self:
+            self.mmu.current = None
+        self.mmu.memory.release(self.directory)
+
+    def _present(self, start: int, end: int) -> list[tuple[int, int]]:
+        """(address, entry index) of each mapped page in a range; costs by the tables there are, not by the range."""
+        words = self.mmu.words
+        found = []
+        for slot in sorted(self.tables):
+            first, last = slot << PDE_SHIFT, (slot + 1) << PDE_SHIFT
+            if last <= start or first >= end:
+                continue
+            base = self.tables[slot] * ENTRIES
+            for address in range(max(first, start), min(last, end), PAGE_SIZE):
+                index = base + (address >> PAGE_SHIFT & ENTRIES - 1)
+                if words[index] & PRESENT:
+                    found.append((address, index))
+        return found
+
+    def _drop(self, address: int, index: int, entry: int) -> None:
+        """Takes one mapping away; its dirty and accessed bits are kept with the frame."""
+        mmu = self.mmu
+        frame = Frame(entry >> PAGE_SHIFT)
+        mappers = mmu.mappers[frame]
+        del mappers[self, address]
+        if not mappers:
+            del mmu.mappers[frame]
+        if entry & DIRTY:
+            mmu.modified[frame] = None
+        if entry & ACCESSED:
+            mmu.referenced[frame] = None
+        mmu.words[index] = 0
+        self.used[address >> PDE_SHIFT] -= 1
+        self.count -= 1
+        mmu.changed = mmu.changed or mmu.current is self

@@ -1,0 +1,73 @@
+"""Hardware profiles: what a machine is and what its work costs in virtual time. TOML files, some of which come with machemu."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from machemu.abi.errors import UserError
+
+DEFAULT_PROFILE: Final = "pc486dx2-66"
+ARCHITECTURES: Final = ("i386",)
+RAM_UNIT: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """ram: bytes. All `_ns` are virtual nanoseconds: one instruction; entering and leaving the kernel by a trap; switching threads;
+    a page fault; one byte on the console."""
+
+    name: str
+    architecture: str
+    processor: str
+    ram: int
+    instruction_ns: int
+    trap_ns: int
+    context_switch_ns: int
+    page_fault_ns: int
+    console_byte_ns: int
+
+
+def names() -> list[str]:
+    """The profiles that come with machemu."""
+    folder = resources.files("machemu.machine") / "profiles"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_profile(name: str) -> Profile:
+    """A profile that comes with machemu, or one from a TOML file: whatever contains a slash or ends in .toml is a path."""
+    if "/" in name or name.endswith(".toml"):
+        path = Path(name)
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{name}: cannot be read as a profile: {error}") from None
+        return parse_profile(text, name, path.stem)
+    if name not in names():
+        raise UserError(f"there is no profile '{name}': choose one of {', '.join(names())}, or name a TOML file")
+    return parse_profile((resources.files("machemu.machine") / "profiles" / f"{name}.toml").read_text(), name, name)
+
+
+def parse_profile(text: str, place: str, name: str) -> Profile:
+    """UserError, with `place`, where a key is missing, unknown or has a value that cannot be."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{place}: not TOML: {error}") from None
+    known = {field.name: field.type for field in fields(Profile) if field.name not in ("name", "ram")} | {"ram_mib": "int"}
+    for key, kind in known.items():
+        value = table.get(key)
+        if kind == "int" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise UserError(f"{place}: {key} must be a whole number, 1 or more, and is {value!r}")
+        if kind == "str" and not isinstance(value, str):
+            raise UserError(f"{place}: {key} must be a text, and is {value!r}")
+    unknown = sorted(set(table) - set(known))
+    if unknown:
+        raise UserError(f"{place}: unknown key {unknown[0]}; a profile has {', '.join(known)}")
+    if table["architecture"] not in ARCHITECTURES:
+        raise UserError(f"{place}: architecture '{table['architecture']}' is none of {', '.join(ARCHITECTURES)}")
+    ram = table.pop("ram_mib") * RAM_UNIT
+    return Profile(name=name, ram=ram, **table)

@@ -1,0 +1,66 @@
+"""Map entries (Mach's vm_map_entry_t)."""
+
+from __future__ import annotations
+
+from machemu.abi.vm import VM_INHERIT_COPY, VM_PROT_ALL, VM_PROT_DEFAULT, VM_PROT_NONE
+from machemu.sim.state import state
+from machemu.vm.object import VmObject
+
+
+@state
+class VmMapEntry:
+    """Addresses [start, end) of a map, or of a copy, and what is there: `object` from `offset` on.
+
+    object: a reference to it is owned; None where nothing was touched yet. needs_copy: to be shadowed before the first write.
+    is_shared: another map shows the same object for writing.
+    wired: its pages are held in memory. They then all are in `object` itself, each with one wire count of this entry.
+    wired_access: the access that vm_wire asked for, VM_PROT_NONE for none; kept while `protection` forbids every access.
+    """
+
+    __slots__ = (
+        "start", "end", "object", "offset", "needs_copy", "is_shared", "protection", "max_protection", "inheritance",
+        "wired", "wired_access",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        start: int,
+        end: int,
+        obj: VmObject | None,
+        offset: int,
+        needs_copy: bool = False,
+        protection: int = VM_PROT_DEFAULT,
+        max_protection: int = VM_PROT_ALL,
+        inheritance: int = VM_INHERIT_COPY,
+    ) -> None:
+        self.start = start
+        self.end = end
+        self.object = obj
+        self.offset = offset
+        self.needs_copy = needs_copy
+        self.is_shared = False
+        self.protection = protection
+        self.max_protection = max_protection
+        self.inheritance = inheritance
+        self.wired = False
+        self.wired_access = VM_PROT_NONE
+
+    def split(self, at: int) -> VmMapEntry:
+        """Cuts the entry at `at` and gives the part from there on, alike in all; it takes a reference of its own."""
+        rest = VmMapEntry(
+            at, self.end, self.object, self.offset + (at - self.start), self.needs_copy,
+            self.protection, self.max_protection, self.inheritance,
+        )  # fmt: skip
+        rest.is_shared = self.is_shared
+        rest.wired = self.wired
+        rest.wired_access = self.wired_access
+        self.end = at
+        if self.object is not None:
+            self.object.ref_count += 1
+        return rest
+
+    def duplicate(self, obj: VmObject | None, offset: int) -> VmMapEntry:
+        """An entry alike for another map or a copy: of other memory, neither shared nor wired. Takes over the reference."""
+        return VmMapEntry(
+            self.start, self.end, obj, offset, self.needs_copy, self.protection, self.max_protection, self.inheritance
+        )

@@ -1,0 +1,242 @@
+"""Memory under way between address spaces (Mach's vm_map_copy_t)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.kern_return import KernReturn
+from machemu.abi.types import PhysAddr, VirtAddr
+from machemu.abi.vm import VM_INHERIT_COPY, VM_PROT_ALL, VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
+from machemu.sim.state import state
+from machemu.vm import wire
+from machemu.vm.entry import VmMapEntry
+from machemu.vm.fault import fault_page
+from machemu.vm.object import VmObject, deallocate
+from machemu.vm.page import PageShortage
+
+if TYPE_CHECKING:
+    from machemu.vm.map import VmMap
+    from machemu.vm.subsystem import Vm
+
+INVALID_ADDRESS = int(KernReturn.KERN_INVALID_ADDRESS)
+INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
+PROTECTION_FAILURE = int(KernReturn.KERN_PROTECTION_FAILURE)
+WORD = 0xFFFFFFFF
+
+
+@state
+class VmMapCopy:
+    """`size` bytes of memory, owned by whoever holds the copy until it is copied out, written over something or discarded.
+
+    offset: where the bytes begin in the first page; as the entries' addresses it is the source's address.
+    entries: the memory, without a hole; none once it was given away. data: the bytes instead, of a copy that the kernel made.
+    """
+
+    __slots__ = ("vm", "offset", "size", "entries", "data")
+
+    def __init__(self, vm: Vm, offset: int, size: int) -> None:
+        self.vm = vm
+        self.offset = offset
+        self.size = size
+        self.entries: list[VmMapEntry] = []
+        self.data: bytes | None = None
+
+    @classmethod
+    def from_bytes(cls, vm: Vm, data: bytes) -> VmMapCopy:
+        """A copy that the kernel made of bytes of its own; no frame is taken before it is copied out."""
+        copy = cls(vm, 0, len(data))
+        copy.data = bytes(data)
+        return copy
+
+    def to_bytes(self) -> bytes:
+        """The bytes, for a consumer in the kernel, who has checked `size` before; the copy stays as it is."""
+        if self.data is not None:
+            return self.data
+        vm = self.vm
+        step = vm.page_size
+        zeros = bytes(step)
+        parts: list[bytes] = []
+        for entry in self.entries:
+            for offset in range(entry.offset, entry.offset + entry.end - entry.start, step):
+                page = entry.object.lookup(offset) if entry.object is not None else None
+                parts.append(zeros if page is None else vm.memory.read(PhysAddr(page.frame * step), step))
+        skip = self.offset & vm.page_mask
+        return b"".join(parts)[skip : skip + self.size]
+
+    def discard(self) -> None:
+        """Gives the memory back; of a copy that was given away nothing is left to do."""
+        doomed, self.entries, self.data = self.entries, [], None
+        for entry in doomed:
+            deallocate(entry.object)
+
+    def into_entries(self) -> None:
+        """Makes pages of bytes. Raises PageShortage."""
+        if self.data is None:
+            return
+        vm = self.vm
+        step = vm.page_size
+        obj = VmObject(vm, (self.size + vm.page_mask) & ~vm.page_mask)
+        try:
+            for at in range(0, self.size, step):
+                page = vm.allocate_page(obj, at)
+                vm.memory.write(PhysAddr(page.frame * step), self.data[at : at + step].ljust(step, b"\0"))
+        except PageShortage:
+            deallocate(obj)
+            raise
+        self.entries = [VmMapEntry(0, obj.size, obj, 0)]
+        self.data = None
+
+    def check_invariants(self) -> None:
+        if self.data is not None and (self.entries or len(self.data) != self.size):
+            raise InvariantError("a copy of bytes has entries, or another size")
+        for entry, following in zip(self.entries, self.entries[1:], strict=False):
+            if entry.end != following.start:
+                raise InvariantError("a map copy has a hole")
+        for entry in self.entries:
+            if entry.is_shared or entry.wired:
+                raise InvariantError("a map copy shares or wires memory")
+
+
+def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | None:
+    """vm_map_copyin: takes [address, address + size) as a copy, None for no bytes; with `destroy` its pages leave the map.
+
+    Raises KERN_INVALID_ADDRESS, KERN_PROTECTION_FAILURE, PageShortage; then nothing is taken or destroyed.
+    """
+    if size == 0:
+        return None
+    mask = map_.vm.page_mask
+    end = (address + size + mask) & ~mask & WORD
+    if (address + size) & WORD <= address or end == 0:
+        raise KernError(INVALID_ADDRESS)
+    at = address & ~mask
+    index = map_.index_from(at)
+    copy = VmMapCopy(map_.vm, address, size)
+    try:
+        while at < end:
+            if index == len(map_.entries) or map_.entries[index].start > at:
+                raise KernError(INVALID_ADDRESS)
+            index = map_.clip_start(index, at)
+            entry = map_.entries[index]
+            if not entry.protection & VM_PROT_READ:
+                raise KernError(PROTECTION_FAILURE)
+            map_.clip_end(index, end)
+            obj = entry.object
+            if destroy and (obj is None or not obj.use_shared_copy):
+                if obj is not None:
+                    obj.ref_count += 1
+                copy.entries.append(entry.duplicate(obj, entry.offset))
+            else:
+                copy.entries.append(map_.copy_entry(entry))
+            at = entry.end
+            index += 1
+    except (KernError, PageShortage):
+        copy.discard()
+        raise
+    if destroy:
+        map_.delete(address & ~mask, end)
+    return copy
+
+
+def copyout(map_: VmMap, copy: VmMapCopy) -> int:
+    """vm_map_copyout: maps the copy anywhere, and gives the address of its first byte, 0 for none. Consumes the copy unless it fails.
+
+    Raises KERN_NO_SPACE, PageShortage.
+    """
+    if copy.size == 0:
+        return 0
+    mask = map_.vm.page_mask
+    copy_start = copy.offset & ~mask
+    size = ((copy.offset + copy.size + mask) & ~mask) - copy_start
+    start, index = map_.find_space(size, 0)
+    copy.into_entries()
+    shift = start - copy_start
+    for entry in copy.entries:
+        entry.start += shift
+        entry.end += shift
+        entry.protection = VM_PROT_DEFAULT
+        entry.max_protection = VM_PROT_ALL
+        entry.inheritance = VM_INHERIT_COPY
+    below = map_.entries[index - 1] if index else None
+    map_.link(index, copy.entries)
+    if map_.first_free is below:
+        map_.first_free = copy.entries[-1]
+    map_.size += size
+    copy.entries = []
+    return start + (copy.offset & mask)
+
+
+def overwrite(map_: VmMap, address: int, copy: VmMapCopy) -> None:
+    """vm_map_copy_overwrite: puts the copy's pages over those mapped at `address`, whose attributes stay.
+
+    Consumes the copy unless it fails: KERN_INVALID_ARGUMENT for parts of pages, KERN_INVALID_ADDRESS for a hole,
+    KERN_PROTECTION_FAILURE, PageShortage.
+    """
+    if (copy.offset | copy.size | address) & map_.vm.page_mask:
+        raise KernError(INVALID_ARGUMENT)
+    if copy.size == 0:
+        return
+    index = map_.index_from(address)
+    if index == len(map_.entries) or map_.entries[index].start > address:
+        raise KernError(INVALID_ADDRESS)
+    index = map_.clip_start(index, address)
+    _prepare(map_, index, address, address + copy.size)
+    copy.into_entries()
+    for source in copy.entries:
+        at, end = source.start, source.end
+        while at < end:
+            entry = map_.entries[index]
+            map_.clip_end(index, entry.start + end - at)
+            if entry.is_shared:
+                _copy_pages(map_.vm, source.object, source.offset + at - source.start, entry)
+            else:
+                _replace(map_, entry, source, source.offset + at - source.start)
+            at += entry.end - entry.start
+            index += 1
+    copy.discard()
+
+
+def _prepare(map_: VmMap, index: int, at: int, end: int) -> None:
+    """Makes sure that [at, end) can be written, from the entry at `index` on; pages of shared objects are made ready for it."""
+    shared: list[tuple[VmMapEntry, int]] = []
+    while at < end:
+        if index == len(map_.entries) or map_.entries[index].start > at:
+            raise KernError(INVALID_ADDRESS)
+        entry = map_.entries[index]
+        if not entry.protection & VM_PROT_WRITE:
+            raise KernError(PROTECTION_FAILURE)
+        at = min(entry.end, end)
+        if entry.is_shared:
+            shared.append((entry, at))
+        index += 1
+    for entry, limit in shared:
+        for offset in range(entry.offset, entry.offset + limit - entry.start, map_.vm.page_size):
+            if entry.object is not None:
+                fault_page(entry.object, offset, VM_PROT_WRITE)
+
+
+def _replace(map_: VmMap, entry: VmMapEntry, source: VmMapEntry, offset: int) -> None:
+    """Gives the entry the source's memory from `offset` on instead of what it shows."""
+    wire.unwire_entry(map_, entry)
+    map_.pmap.remove(VirtAddr(entry.start), VirtAddr(entry.end))
+    old = entry.object
+    entry.object = source.object
+    entry.offset = offset
+    entry.needs_copy = source.needs_copy
+    if source.object is not None:
+        source.object.ref_count += 1
+    deallocate(old)
+
+
+def _copy_pages(vm: Vm, source: VmObject | None, offset: int, entry: VmMapEntry) -> None:
+    """Copies bytes into the pages of a shared entry, which `_prepare` has brought in."""
+    target = entry.object
+    if target is None:
+        raise InvariantError("a shared entry shows no object")
+    for at in range(0, entry.end - entry.start, vm.page_size):
+        page = source.lookup(offset + at) if source is not None else None
+        frame = target.pages[entry.offset + at].frame
+        if page is None:
+            vm.memory.zero(frame)
+        else:
+            vm.memory.copy(page.frame, frame)
