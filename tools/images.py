@@ -41,6 +41,8 @@ FLAGS = (
     "-fno-stack-protector",
     "-fcf-protection=none",
     "-fno-asynchronous-unwind-tables",
+    "-ffunction-sections",
+    "-Wl,--gc-sections",
     "-w",
     "-s",
     "-Wl,-Ttext-segment=0x8048000",

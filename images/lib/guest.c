@@ -1,4 +1,7 @@
-/* The run time of a guest program. Boot scripts give it the host's and the device master's port names as arguments. */
+/*
+ * The run time of a guest program. Its arguments are the names of the host's and the device master's port, as boot scripts
+ * give them; before them stand flags where the kernel starts its only module without a script.
+ */
 #include <stdarg.h>
 #include "guest.h"
 
@@ -161,11 +164,15 @@ static mach_port_t number(const char *digits)
 /* The first code in C: STACK holds argc, argv..., 0, envp..., 0. */
 void guest_start(u32 *stack)
 {
+	int first = 1;
+
 	arg_count = stack[0];
 	arg_value = (char **) (stack + 1);
-	if (arg_count > 2) {
-		host_priv = number(arg_value[1]);
-		device_master = number(arg_value[2]);
+	if (arg_count > 1 && arg_value[1][0] == '-')
+		first = 2;
+	if (arg_count > first + 1) {
+		host_priv = number(arg_value[first]);
+		device_master = number(arg_value[first + 1]);
 		device_open(device_master, D_READ | D_WRITE, "console", &console);
 	}
 	guest_main();

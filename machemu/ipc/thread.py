@@ -9,7 +9,7 @@ from machemu.sim.state import state
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
-    from machemu.ipc.mqueue import WaitQueue
+    from machemu.ipc.waitq import WaitQueue
     from machemu.ipc.seams import TaskMemory
     from machemu.ipc.space import Space
 
@@ -28,19 +28,23 @@ class IpcThread:
 
     space, memory: its task's port name space and address space; fixed for the thread's life.
     ith_queue: the queue of blocked senders or receivers it stands in, or None. A thread stands in one at most.
+    ith_wait: which wait of mach_msg it is in, or has been woken from without having run yet; None otherwise.
     ith_state: MsgReturn of the wait, set by whoever wakes it.
     ith_kmsg: the message it sends (blocked in SEND) or was given (woken in RECEIVE); the thread owns it.
-    ith_args: what the continuation needs of the trap's arguments.
+    ith_seqno: the sequence number of the message that it was given.
+    ith_msize: the largest message that it takes, in bytes; where ith_state is MACH_RCV_TOO_LARGE the size of the one that came.
+    ith_args: the trap's arguments, which the continuation needs.
     """
 
-    __slots__ = ("space", "memory", "ith_queue", "ith_state", "ith_kmsg", "ith_seqno", "ith_msize", "ith_args")
+    __slots__ = ("space", "memory", "ith_queue", "ith_wait", "ith_state", "ith_kmsg", "ith_seqno", "ith_msize", "ith_args")
 
     def __init__(self, space: Space, memory: TaskMemory) -> None:
         self.space = space
         self.memory = memory
         self.ith_queue: WaitQueue | None = None
+        self.ith_wait: MsgContinuation | None = None
         self.ith_state = 0
         self.ith_kmsg: Kmsg | None = None
         self.ith_seqno = 0
         self.ith_msize = 0
-        self.ith_args: tuple[int, ...] = ()
+        self.ith_args: tuple[int, int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0, 0)

@@ -37,7 +37,7 @@ def user(subsystem: Subsystem) -> str:
     lines += [f"#include {name}" for keyword, name in subsystem.imports if keyword != "simport"]
     lines.append(f'#include "{subsystem.name}_user.h"')
     for routine in subsystem.routines:
-        lines += ["", _prototype(subsystem, routine), "{", *_Stub(routine).body(), "}"]
+        lines += ["", _prototype(subsystem, routine), "{", *_Stub(subsystem, routine).body(), "}"]
     return "\n".join([*lines, ""])
 
 
@@ -92,7 +92,8 @@ def _chooses_disposition(routine: Routine, argument: Argument) -> bool:
 class _Stub:
     """One stub's body."""
 
-    def __init__(self, routine: Routine) -> None:
+    def __init__(self, subsystem: Subsystem, routine: Routine) -> None:
+        self.subsystem = subsystem
         self.routine = routine
         self.request = layout.request(routine)
         self.reply = layout.reply(routine)
@@ -191,7 +192,7 @@ class _Stub:
         port = self.routine.request_port
         disposition = f"{port.name}Poly" if port.type.send == POLYMORPHIC else str(port.type.send)
         reply_port, reply_type = "mig_get_reply_port()", "MACH_MSG_TYPE_MAKE_SEND_ONCE"
-        option, timeout = "0", "0"
+        option, timeout = self.subsystem.msg_option or "0", self.subsystem.wait_time
         if self.routine.simple:
             reply_port, reply_type = "MACH_PORT_NULL", "0"
         for argument in self.routine.arguments:
@@ -202,6 +203,9 @@ class _Stub:
                 option = argument.name
             elif argument.direction is Direction.WAIT_TIME:
                 timeout = argument.name
+        if timeout:
+            option += " | MACH_SEND_TIMEOUT" if self.routine.simple else " | MACH_SEND_TIMEOUT | MACH_RCV_TIMEOUT"
+        timeout = timeout or "MACH_MSG_TIMEOUT_NONE"
         size = "(char *) p - (char *) &m" if self.request.items else "24"
         lines = [
             f"m.header.msgh_bits = bits | MACH_MSGH_BITS({disposition}, {reply_type});",
@@ -270,7 +274,7 @@ class _Stub:
                 "p += 3;",
             ]
         if kind.receive == POLYMORPHIC:
-            return [f"if (!MIG_IS_INLINE(p[0]) || MIG_IS_LONG(p[0])) return MIG_TYPE_ERROR;", f"*{name}Poly = MIG_NAME(*p++);"]
+            return ["if (!MIG_IS_INLINE(p[0]) || MIG_IS_LONG(p[0])) return MIG_TYPE_ERROR;", f"*{name}Poly = MIG_NAME(*p++);"]
         return [f"if (*p++ != {word}) return MIG_TYPE_ERROR;"]
 
     def _take_fixed(self, item: Item) -> list[str]:

@@ -5,7 +5,7 @@ body's start) into a tuple with one Python value an argument, and back. Argument
 reply ports) are not among them. The values, by the argument's type:
 
     an integer                      int, signed or unsigned as the definition says
-    a struct, an array of a fixed size   tuple of its integers in order; bytes where it is all characters
+    a struct, a fixed array         tuple of its integers in order; bytes where it is all characters
     a counted array                 tuple of integers, of tuples where an element is a struct; bytes for characters
     a C string                      bytes without the terminating zero
     a port right                    the port object, None or PORT_DEAD
@@ -98,7 +98,7 @@ Packed = tuple[bytes, tuple[Carried, ...]]
 class Codec(Protocol):
     """One message's codec in one byte order."""
 
-    def unpack(self, body: bytes, carried: Sequence[Carried], complex_bit: bool) -> Values | None:
+    def unpack(self, body: bytes | bytearray, carried: Sequence[Carried], complex_bit: bool) -> Values | None:
         """The values, or None for a message of another shape. Nothing is consumed."""
 
     def pack(self, values: Sequence[Any]) -> Packed:
@@ -231,7 +231,7 @@ class _Block:
         self.masks = [value.masks[0] or 0 for value in self.values]
         self.simple = all(value.one and value.masks[0] and not value.limit for value in self.values)
 
-    def unpack(self, body: bytes, taker: _Taker) -> Values | None:
+    def unpack(self, body: bytes | bytearray, taker: _Taker) -> Values | None:
         """The values; None where a descriptor differs. The body holds `size` bytes at least."""
         slots = self.unpacker.unpack_from(body)
         if self.simple:
@@ -273,7 +273,7 @@ class _FixedCodec:
         self.complex_bit = bool(self.block.ports)
         self.count = len(types)
 
-    def unpack(self, body: bytes, carried: Sequence[Carried], complex_bit: bool) -> Values | None:
+    def unpack(self, body: bytes | bytearray, carried: Sequence[Carried], complex_bit: bool) -> Values | None:
         if len(body) != self.block.size or complex_bit != self.complex_bit:
             return None
         return self.block.unpack(body, _Taker(carried) if self.complex_bit else _NOTHING)
@@ -357,7 +357,7 @@ class _GeneralCodec:
         self.needs_complex = any(always)
         self.never_complex = not any(always) and not any(t.is_port or t.form == EITHER for t in types)
 
-    def unpack(self, body: bytes, carried: Sequence[Carried], complex_bit: bool) -> Values | None:
+    def unpack(self, body: bytes | bytearray, carried: Sequence[Carried], complex_bit: bool) -> Values | None:
         if (self.needs_complex and not complex_bit) or (self.never_complex and complex_bit) or len(body) < self.block.size:
             return None
         taker = _Taker(carried)
@@ -382,14 +382,14 @@ class _GeneralCodec:
             elif item.kind.is_port:
                 value, sound = self._rights(item.kind, body, offset, taker, (name, number, complex_bit))
             else:
-                value, sound = item.data(body[offset : offset + size])
+                value, sound = item.data(bytes(body[offset : offset + size]))
             if not sound:
                 return None
             values.append(value)
             offset = end
         return tuple(values) if offset == len(body) else None
 
-    def _descriptor(self, item: _Item, body: bytes, offset: int) -> tuple[int, int, bool] | None:
+    def _descriptor(self, item: _Item, body: bytes | bytearray, offset: int) -> tuple[int, int, bool] | None:
         """Type name, number and whether the data is inline; None where the definition allows no such descriptor."""
         little = self.order is ByteOrder.LITTLE
         if item.kind.longform:
@@ -407,7 +407,9 @@ class _GeneralCodec:
         inline = item.kind.form != OUT_OF_LINE
         return (word & 0xFF, word >> 16 & 0xFFF, inline) if little else (word >> 24, word >> 4 & 0xFFF, inline)
 
-    def _rights(self, kind: Type, body: bytes, offset: int, taker: _Taker, descriptor: tuple[int, int, bool]) -> tuple[Any, bool]:
+    def _rights(
+        self, kind: Type, body: bytes | bytearray, offset: int, taker: _Taker, descriptor: tuple[int, int, bool]
+    ) -> tuple[Any, bool]:
         name, number, complex_bit = descriptor
         words = struct.unpack_from(f"{self.order.value}{number}I", body, offset)
         if not _FIRST_PORT <= name <= _LAST_PORT:

@@ -37,7 +37,7 @@ class Item:
         """Bytes after the descriptor at least."""
         if self.type.form is Form.FIXED:
             return padded(self.type.element_bytes)
-        return 0 if self.type.form is Form.COUNTED else 4 if self.type.form is Form.OUT_OF_LINE else 0
+        return 4 if self.type.form is Form.OUT_OF_LINE else 0
 
     @property
     def max_bytes(self) -> int:

@@ -167,14 +167,12 @@ class _Builder:
                 self.subsystem.user_prefix = value
             case "serverdemux":
                 self.subsystem.server_demux = value
-            case "error":
-                self.subsystem.error_proc = value
-            case "rcsid":
-                self.subsystem.rcsid = value.strip('"')
             case "msgoption":
                 self.subsystem.msg_option = value
-            case _:
+            case "waittime" | "nowaittime":
                 self.subsystem.wait_time = value
+            case _:
+                pass  # rcsid and error say nothing to what is made here
 
     def _obsolete(self, node: Node) -> None:
         raise self._fail(node, f"{_tokens(node)[0]} is no longer part of MIG: use routine or simpleroutine")

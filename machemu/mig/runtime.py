@@ -1,4 +1,4 @@
-"""The messages of an interface as tables: what the generated modules in `interfaces` consist of. codec.py says what values mean."""
+"""The messages of an interface as tables: what the generated modules in `interfaces` consist of. codec.py explains the values."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Message:
         self.types = tuple(item[1] for item in items)
         self._codecs: dict[ByteOrder, Codec] = {}
 
-    def unpack(self, order: ByteOrder, body: bytes, carried: Sequence[Carried], complex_bit: bool) -> Values:
+    def unpack(self, order: ByteOrder, body: bytes | bytearray, carried: Sequence[Carried], complex_bit: bool) -> Values:
         """The arguments of a request. Nothing is consumed: the caller owns what `carried` holds, also after a failure.
 
         KernError(MIG_BAD_ARGUMENTS) where size, complex bit or a descriptor is not what the definition says.
@@ -70,7 +70,7 @@ class Message:
         """The body and what it carries; the message is complex exactly where that is not empty. The message owns the rights."""
         return self._codec(order).pack(values)
 
-    def matches(self, order: ByteOrder, body: bytes, carried: Sequence[Carried], complex_bit: bool) -> Values | None:
+    def matches(self, order: ByteOrder, body: bytes | bytearray, carried: Sequence[Carried], complex_bit: bool) -> Values | None:
         """As `unpack`, with None for a message of another shape."""
         return self._codec(order).unpack(body, carried, complex_bit)
 
@@ -91,7 +91,7 @@ class Routine:
         self.request = request
         self.reply = reply
 
-    def unpack_reply(self, order: ByteOrder, body: bytes, carried: Sequence[Carried], complex_bit: bool) -> Values:
+    def unpack_reply(self, order: ByteOrder, body: bytes | bytearray, carried: Sequence[Carried], complex_bit: bool) -> Values:
         """What the routine answered, without RetCode; nothing is consumed.
 
         KernError(RetCode) where that is not 0, KernError(MIG_TYPE_ERROR) for what is no reply to it.

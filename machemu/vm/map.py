@@ -14,7 +14,7 @@ from machemu.sim.state import state
 from machemu.vm import wire
 from machemu.vm.entry import VmMapEntry
 from machemu.vm.gaps import VmGaps
-from machemu.vm.object import VmObject, coalesce, copy_slowly, copy_temporary, deallocate, shadow
+from machemu.vm.object import VmObject, copy_slowly, copy_temporary, deallocate, shadow
 from machemu.vm.page import PageShortage
 
 if TYPE_CHECKING:
@@ -167,16 +167,13 @@ class VmMap:
         size: int,
         mask: int,
         anywhere: bool,
-        obj: VmObject | None,
-        offset: int,
-        needs_copy: bool,
         protection: int,
         max_protection: int,
         inheritance: int,
     ) -> int:
-        """vm_map_enter: maps `obj` and gives its address. Consumes a reference to `obj` unless it fails.
+        """vm_map_enter: maps zero-filled memory at `address` or anywhere, at an address without a bit of `mask`, and gives it.
 
-        `size` and `address` are whole pages. An untouched or private neighbour below of the same kind is made longer instead.
+        `size` and `address` are whole pages. Neighbours stay entries of their own, however alike, as GNU Mach 1.8 leaves them.
         """
         if size == 0:
             raise KernError(INVALID_ARGUMENT)
@@ -194,22 +191,7 @@ class VmMap:
                 raise KernError(NO_SPACE)
         self.size += size
         below = self.entries[index - 1] if index else None
-        if (
-            obj is None
-            and below is not None
-            and below.end == start
-            and not below.is_shared
-            and not below.wired
-            and below.inheritance == inheritance
-            and below.protection == protection
-            and below.max_protection == max_protection
-            and coalesce(below.object, below.offset, start - below.start, size)
-        ):
-            self.gaps.remove(start)
-            below.end = start + size
-            self.gaps.insert(below.end, self._gap_behind(index - 1))
-            return start
-        entry = VmMapEntry(start, start + size, obj, offset, needs_copy, protection, max_protection, inheritance)
+        entry = VmMapEntry(start, start + size, None, 0, False, protection, max_protection, inheritance)
         self.link(index, [entry])
         if self.first_free is below and (self.min_offset if below is None else below.end) >= start:
             self.first_free = entry

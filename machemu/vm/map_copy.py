@@ -139,7 +139,7 @@ def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | N
 
 
 def copyout(map_: VmMap, copy: VmMapCopy) -> int:
-    """vm_map_copyout: maps the copy anywhere, and gives the address of its first byte, 0 for none. Consumes the copy unless it fails.
+    """vm_map_copyout: maps the copy anywhere, and gives its first byte's address, 0 for none. Consumes the copy unless it fails.
 
     Raises KERN_NO_SPACE, PageShortage.
     """

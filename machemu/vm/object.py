@@ -55,17 +55,6 @@ class VmObject:
             offset += obj.shadow_offset
             obj = obj.shadow
 
-    def page_remove(self, start: int, end: int) -> None:
-        """Frees this object's own pages in [start, end)."""
-        pages = self.pages
-        step = self.vm.page_size
-        if (end - start) // step < len(pages):
-            doomed = [pages[offset] for offset in range(start, end, step) if offset in pages]
-        else:
-            doomed = [page for offset, page in pages.items() if start <= offset < end]
-        for page in doomed:
-            self.vm.free_page(page)
-
     def collapse(self) -> None:
         """Shortens the shadow chain below this object: a shadow that nothing else refers to is merged into the object above it,
         and one whose every page is hidden is left out. Mach tries the top object alone; going on down the chain keeps it short
@@ -153,20 +142,6 @@ def shadow(source: VmObject, offset: int, length: int) -> VmObject:
     result.shadow = source
     result.shadow_offset = offset
     return result
-
-
-def coalesce(previous: VmObject | None, offset: int, size: int, more: int) -> bool:
-    """Whether an entry of `size` bytes at `offset` of `previous` could be made `more` bytes longer in place; the object then
-    is long enough, and zero there. (vm_object_coalesce)"""
-    if previous is None:
-        return True
-    previous.collapse()
-    if previous.ref_count > 1 or previous.shadow is not None or previous.copy is not None:
-        return False
-    end = offset + size
-    previous.page_remove(end, end + more)
-    previous.size = max(previous.size, end + more)
-    return True
 
 
 def copy_temporary(source: VmObject | None) -> tuple[VmObject | None, bool, bool]:

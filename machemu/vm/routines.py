@@ -43,7 +43,7 @@ def vm_allocate(map_: VmMap, address: int, size: int, anywhere: bool) -> int:
     mask = map_.vm.page_mask
     start = map_.min_offset if anywhere else address & ~mask
     size = (size + mask) & ~mask & WORD
-    return map_.enter(start, size, 0, anywhere, None, 0, False, VM_PROT_DEFAULT, VM_PROT_ALL, VM_INHERIT_COPY)
+    return map_.enter(start, size, 0, anywhere, VM_PROT_DEFAULT, VM_PROT_ALL, VM_INHERIT_COPY)
 
 
 def vm_deallocate(map_: VmMap, start: int, size: int) -> None:
@@ -112,7 +112,7 @@ def vm_map(
     if memory_object is not None and memory_object is not PORT_DEAD:
         raise KernError(INVALID_ARGUMENT)
     size = (size + page_mask) & ~page_mask & WORD
-    return map_.enter(address & ~page_mask, size, mask, anywhere, None, 0, False, cur_protection, max_protection, inheritance)
+    return map_.enter(address & ~page_mask, size, mask, anywhere, cur_protection, max_protection, inheritance)
 
 
 def vm_region(map_: VmMap, address: int) -> tuple[int, int, int, int, int, bool, None, int]:

@@ -73,7 +73,8 @@ def test_every_statement_and_direction(tmp_path: Path) -> None:
         ServerPrefix s_; UserPrefix u_; ServerDemux d; RcsId "$Id$"; MsgOption MACH_SEND_INTERRUPT; WaitTime 10; Error oops;
         import <a.h>; uimport "b.h"; simport <c.h>;
         type port_t = MACH_MSG_TYPE_COPY_SEND ctype: mach_port_t intran: obj_t from_port(mach_port_t)
-            outtran: mach_port_t to_port(obj_t) intranpayload: obj_t from_payload destructor: drop(obj_t) cusertype: u cservertype: s;
+            outtran: mach_port_t to_port(obj_t) intranpayload: obj_t from_payload destructor: drop(obj_t)
+            cusertype: u cservertype: s;
         type once_t = MACH_MSG_TYPE_MAKE_SEND_ONCE;
         type data_t = ^array[] of char;
         skip;
@@ -83,13 +84,8 @@ def test_every_statement_and_direction(tmp_path: Path) -> None:
         """,
     )
     assert subsystem.flags == ("kerneluser", "kernelserver")
-    assert (subsystem.user_prefix, subsystem.server_prefix, subsystem.server_demux, subsystem.error_proc) == (
-        "u_",
-        "s_",
-        "d",
-        "oops",
-    )
-    assert (subsystem.rcsid, subsystem.msg_option, subsystem.wait_time) == ("$Id$", "MACH_SEND_INTERRUPT", "10")
+    assert (subsystem.user_prefix, subsystem.server_prefix, subsystem.server_demux) == ("u_", "s_", "d")
+    assert (subsystem.msg_option, subsystem.wait_time) == ("MACH_SEND_INTERRUPT", "10")
     assert subsystem.imports == [("import", "<a.h>"), ("uimport", '"b.h"'), ("simport", "<c.h>")]
     assert [translation.keyword for translation in subsystem.types["port_t"].translations] == [
         "intran",

@@ -138,6 +138,8 @@ def test_the_receivers_disposition_counts_where_the_sender_chose() -> None:
     assert carried == (CarriedPort(28, 18, "once"),)
     _, carried = mach.MEMORY_OBJECT_LOCK_REQUEST.request.pack(LITTLE, (0, 4096, 0, 0, 0, PolyPort("send", 17)))
     assert carried == (CarriedPort(44, 17, "send"),)
+    _, carried = mach.MEMORY_OBJECT_LOCK_REQUEST.request.pack(LITTLE, (0, 4096, 0, 0, 0, "once"))
+    assert carried == (CarriedPort(44, 18, "once"),)
 
 
 def test_counted_arrays() -> None:
@@ -313,6 +315,7 @@ def test_what_is_packed_is_unpacked(name: str, message: Message) -> None:
         assert len(body) % 4 == 0
         always = any(kind.form == OUT_OF_LINE or (kind.is_port and kind.form == COUNTED) for kind in message.types)
         assert message.unpack(order, body, carried, bool(carried) or always) == values
+        assert repr(message.unpack(order, bytearray(body), carried, bool(carried) or always)) == repr(values)
 
     check()
 

@@ -1,0 +1,58 @@
+"""One name of a port name space and the rights it denotes (Mach's ipc_entry.h)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.port import PortType
+from machemu.sim.state import state
+
+if TYPE_CHECKING:
+    from machemu.ipc.port import Port
+    from machemu.ipc.pset import PortSet
+
+TYPE_NONE: Final = 0
+TYPE_SEND: Final = int(PortType.SEND)
+TYPE_RECEIVE: Final = int(PortType.RECEIVE)
+TYPE_SEND_ONCE: Final = int(PortType.SEND_ONCE)
+TYPE_PORT_SET: Final = int(PortType.PORT_SET)
+TYPE_DEAD_NAME: Final = int(PortType.DEAD_NAME)
+TYPE_SEND_RECEIVE: Final = TYPE_SEND | TYPE_RECEIVE
+TYPE_SEND_RIGHTS: Final = TYPE_SEND | TYPE_SEND_ONCE
+TYPE_PORT_RIGHTS: Final = TYPE_SEND_RIGHTS | TYPE_RECEIVE
+TYPE_PORT_OR_DEAD: Final = TYPE_PORT_RIGHTS | TYPE_DEAD_NAME
+
+
+@state
+class Entry:
+    """A name in use.
+
+    type: TYPE_ bits; a name with both a send and a receive right has both, TYPE_NONE holds only while a right is on its way in or out.
+    urefs: user references of the send right or dead name, 1 for a send-once right; receive rights and sets count none.
+    object: the port or set. None for a dead name. A send or send-once right to a dead port becomes a dead name when it is next used.
+    request: the slot of its dead-name request in the port's table, 0 for none. marequest: a msg-accepted notification is due.
+    """
+
+    __slots__ = ("marequest", "name", "object", "request", "type", "urefs")
+
+    def __init__(self, name: int) -> None:
+        self.name = name
+        self.type = TYPE_NONE
+        self.urefs = 0
+        self.object: Port | PortSet | None = None
+        self.request = 0
+        self.marequest = False
+
+    def to_dead_name(self) -> None:
+        """The port died, or its receive right goes: the name stays. A pending dead-name notification counts as a reference."""
+        self.type = TYPE_DEAD_NAME
+        self.object = None
+        self.marequest = False
+        if self.request:
+            self.request = 0
+            self.urefs += 1
+
+    def port(self) -> Port:
+        """The port of an entry with port rights."""
+        assert self.object is not None
+        return self.object  # type: ignore[return-value]

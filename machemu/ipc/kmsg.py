@@ -1,0 +1,183 @@
+"""A message inside the kernel (Mach's ipc_kmsg.c): what it holds, how the kernel makes one, and how one is destroyed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import InvariantError
+from machemu.abi.message import (
+    HEADER_SIZE,
+    MSGH_BITS_COMPLEX,
+    PORT_RECEIVE,
+    PORT_SEND,
+    PORT_SEND_ONCE,
+    Carried,
+    CarriedMemory,
+    CarriedPort,
+    CarriedPorts,
+)
+from machemu.ipc import marequest, mqueue, notify
+from machemu.ipc import port as ports
+from machemu.sim.state import state
+
+if TYPE_CHECKING:
+    from machemu.ipc.marequest import Marequest
+    from machemu.ipc.subsystem import Ipc
+
+OVERHEAD: Final = 64
+"""Bytes that a message costs besides its own, as the limit on the kernel's memory counts."""
+
+
+@state
+class Kmsg:
+    """A message and all that it owns.
+
+    remote, local: the destination and the reply right: a port, None, or PORT_DEAD; their types are PORT_SEND, PORT_SEND_ONCE or 0.
+    flags: the header's bits above the types, MSGH_BITS_COMPLEX among them.
+    seqno: what the header says; a receiver gets the port's number instead.
+    body: the bytes after the header, in the machine's byte order, each descriptor as a receiver sees it. The words at the
+    places of `carried` are to be filled in.
+    circular: it carries a receive right that leads to its destination: a message that nobody could receive.
+    marequest: what the sender is told when the message is received, or None.
+    charge: bytes it counts for in the node's message memory.
+    """
+
+    __slots__ = (
+        "body", "carried", "charge", "circular", "flags", "id", "local", "local_type", "marequest", "remote", "remote_type", "seqno",
+    )  # fmt: skip
+
+    def __init__(self, body: bytes | bytearray) -> None:
+        self.remote: object | None = None
+        self.remote_type = 0
+        self.local: object | None = None
+        self.local_type = 0
+        self.flags = 0
+        self.seqno = 0
+        self.id = 0
+        self.body = body
+        self.carried: list[Carried] | tuple[Carried, ...] = ()
+        self.circular = False
+        self.marequest: Marequest | None = None
+        self.charge = 0
+
+    @property
+    def complex(self) -> bool:
+        return self.flags & MSGH_BITS_COMPLEX != 0
+
+    @property
+    def size(self) -> int:
+        """msgh_size."""
+        return HEADER_SIZE + len(self.body)
+
+    def check_invariants(self) -> None:
+        if len(self.body) % 4:
+            raise InvariantError(f"message {self.id} has a body of {len(self.body)} bytes")
+        if self.carried and not self.complex:
+            raise InvariantError(f"message {self.id} carries something but is simple")
+        last = -4
+        for item in self.carried:
+            if not last < item.offset <= len(self.body) - 4:
+                raise InvariantError(f"message {self.id} carries something at {item.offset}, after {last}")
+            last = item.offset
+
+
+def make(
+    ipc: Ipc,
+    remote: object | None,
+    remote_type: int,
+    local: object | None,
+    local_type: int,
+    msgh_id: int,
+    body: bytes = b"",
+    carried: tuple[Carried, ...] = (),
+) -> Kmsg:
+    """A message of the kernel's own, complex where it carries anything. It owns every right and all memory given to it.
+
+    A receive right in the body leaves its receiver.
+    """
+    kmsg = Kmsg(body)
+    kmsg.remote = remote
+    kmsg.remote_type = remote_type
+    kmsg.local = local
+    kmsg.local_type = local_type
+    kmsg.id = msgh_id
+    if carried:
+        kmsg.flags = MSGH_BITS_COMPLEX
+        kmsg.carried = carried
+        for item in carried:
+            if isinstance(item, CarriedPort) and item.disposition == PORT_RECEIVE and isinstance(item.port, ports.Port):
+                ports.leave_receiver(item.port)
+                if isinstance(remote, ports.Port) and ports.check_circularity(item.port, remote):
+                    kmsg.circular = True
+    charge(ipc, kmsg, OVERHEAD + len(body))
+    return kmsg
+
+
+def kernel_send(ipc: Ipc, kmsg: Kmsg) -> None:
+    """ipc_mqueue_send_always: sends a message of the kernel's own, whatever the queue's limit. Consumes it."""
+    mqueue.send(ipc, None, kmsg, True)
+
+
+def charge(ipc: Ipc, kmsg: Kmsg, size: int) -> None:
+    """Counts a new message."""
+    kmsg.charge = size
+    ipc.message_count += 1
+    ipc.message_bytes += size
+
+
+def consume(ipc: Ipc, kmsg: Kmsg) -> None:
+    """ikm_free: the message goes, all that it owned has been taken from it."""
+    ipc.message_count -= 1
+    ipc.message_bytes -= kmsg.charge
+    kmsg.remote = kmsg.local = None
+    kmsg.carried = ()
+
+
+def destroy(ipc: Ipc, kmsg: Kmsg) -> None:
+    """ipc_kmsg_destroy: destroys a message with all rights and memory in it.
+
+    A receive right in it takes its port along, and the port its messages: they wait their turn in `dying`, so that no chain
+    of ports inside messages makes this recur.
+    """
+    dying = ipc.dying
+    dying.append(kmsg)
+    if len(dying) > 1:
+        return
+    while dying:
+        _clean(ipc, dying[0])
+        consume(ipc, dying.popleft())
+
+
+def _clean(ipc: Ipc, kmsg: Kmsg) -> None:
+    if kmsg.marequest is not None:
+        marequest.destroy(ipc, kmsg)
+    destroy_right(ipc, kmsg.remote, kmsg.remote_type)
+    destroy_right(ipc, kmsg.local, kmsg.local_type)
+    destroy_carried(ipc, kmsg.carried)
+
+
+def destroy_carried(ipc: Ipc, carried: list[Carried] | tuple[Carried, ...]) -> None:
+    """ipc_kmsg_clean_body: destroys what a body carries, in its order."""
+    for item in carried:
+        if isinstance(item, CarriedPort):
+            destroy_right(ipc, item.port, item.disposition)
+        elif isinstance(item, CarriedMemory):
+            if item.copy is not None:
+                item.copy.discard()  # type: ignore[attr-defined]
+        elif isinstance(item, CarriedPorts):
+            for right in item.ports:
+                destroy_right(ipc, right, item.disposition)
+
+
+def destroy_right(ipc: Ipc, right: object | None, disposition: int) -> None:
+    """ipc_object_destroy: a right under way is not wanted. A send-once right's port is told, a receive right's port dies."""
+    if not isinstance(right, ports.Port):
+        return
+    if disposition == PORT_SEND:
+        ports.release_send(ipc, right)
+    elif disposition == PORT_SEND_ONCE:
+        notify.send_once(ipc, right)
+    elif disposition == PORT_RECEIVE:
+        ports.release_receive(ipc, right)
+    else:
+        raise InvariantError(f"a right with disposition {disposition}")

@@ -1,0 +1,239 @@
+"""A user's message becomes the kernel's: names become rights, addresses become memory under way (ipc_kmsg_copyin)."""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import KernError
+from machemu.abi.message import (
+    HEADER_SIZE,
+    MSGH_BITS_COMPLEX,
+    PORT_DEAD,
+    PORT_RECEIVE,
+    SIZE_MAX,
+    Carried,
+    CarriedMemory,
+    CarriedPort,
+    CarriedPorts,
+    MsgReturn,
+    TypeName,
+)
+from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
+from machemu.abi.types import VirtAddr
+from machemu.ipc import kmsg as kmsgs
+from machemu.ipc import notify as notifications
+from machemu.ipc import port as ports
+from machemu.ipc import right
+from machemu.ipc.entry import TYPE_RECEIVE, Entry
+from machemu.ipc.kmsg import OVERHEAD, Kmsg
+from machemu.ipc.port import Port
+from machemu.ipc.right import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, TRANSIT
+from machemu.ipc.subsystem import MESSAGE_BYTES_MAX
+
+if TYPE_CHECKING:
+    from machemu.abi.message import PortDead
+    from machemu.ipc.seams import TaskMemory
+    from machemu.ipc.space import Space
+    from machemu.ipc.subsystem import Ipc
+
+SEND_INVALID_DATA: Final = int(MsgReturn.MACH_SEND_INVALID_DATA)
+SEND_INVALID_DEST: Final = int(MsgReturn.MACH_SEND_INVALID_DEST)
+SEND_INVALID_HEADER: Final = int(MsgReturn.MACH_SEND_INVALID_HEADER)
+SEND_INVALID_MEMORY: Final = int(MsgReturn.MACH_SEND_INVALID_MEMORY)
+SEND_INVALID_NOTIFY: Final = int(MsgReturn.MACH_SEND_INVALID_NOTIFY)
+SEND_INVALID_REPLY: Final = int(MsgReturn.MACH_SEND_INVALID_REPLY)
+SEND_INVALID_RIGHT: Final = int(MsgReturn.MACH_SEND_INVALID_RIGHT)
+SEND_INVALID_TYPE: Final = int(MsgReturn.MACH_SEND_INVALID_TYPE)
+SEND_MSG_TOO_SMALL: Final = int(MsgReturn.MACH_SEND_MSG_TOO_SMALL)
+SEND_NO_BUFFER: Final = int(MsgReturn.MACH_SEND_NO_BUFFER)
+
+BITS_CIRCULAR: Final = 0x40000000
+"""A bit that the real kernel uses itself and clears in what users send."""
+BITS_PORTS: Final = 0xFFFF
+LONGFORM_SIZE: Final = 12
+PORT_SIZE: Final = 32
+"""A port name's size in bits."""
+
+Types = tuple[int, int, int, int, int, int, int]
+Header = tuple[object | None, object | None]
+
+
+def get(ipc: Ipc, memory: TaskMemory, address: int, size: int) -> bytes:
+    """ipc_kmsg_get: reads a user's message, all at once."""
+    if size < HEADER_SIZE or size & 3:
+        raise KernError(SEND_MSG_TOO_SMALL)
+    if ipc.message_bytes + size > MESSAGE_BYTES_MAX:
+        raise KernError(SEND_NO_BUFFER)
+    try:
+        return memory.read(VirtAddr(address), size)
+    except KernError:
+        raise KernError(SEND_INVALID_DATA) from None
+
+
+def copyin(ipc: Ipc, space: Space, memory: TaskMemory, data: bytes, cancel_notify: int) -> Kmsg:
+    """ipc_kmsg_copyin: makes a kernel message of a user's bytes; the caller owns it.
+
+    `cancel_notify` is a port name or 0: with MACH_SEND_CANCEL, a dead-name request to this port of a moved destination right is
+    dropped in silence. A failure in the header takes nothing; one in the body destroys what was taken up to it.
+    """
+    bits, _, dest_name, reply_name, seqno, msgh_id = ipc.header.unpack_from(data)
+    dest_type, reply_type = bits & 0xFF, bits >> 8 & 0xFF
+    dest, reply = _copyin_header(ipc, space, (dest_type, reply_type), (dest_name, reply_name), cancel_notify)
+    kmsg = Kmsg(data[HEADER_SIZE:])
+    kmsg.remote = dest
+    kmsg.remote_type = TRANSIT[dest_type]
+    kmsg.local = reply
+    kmsg.local_type = TRANSIT[reply_type]
+    kmsg.flags = bits & ~(BITS_PORTS | BITS_CIRCULAR)
+    kmsg.seqno = seqno
+    kmsg.id = msgh_id
+    kmsgs.charge(ipc, kmsg, OVERHEAD + len(data))
+    if bits & MSGH_BITS_COMPLEX:
+        carried: list[Carried] = []
+        kmsg.carried = carried
+        try:
+            if not _copyin_body(ipc, space, memory, kmsg, carried):
+                kmsg.flags &= ~MSGH_BITS_COMPLEX
+        except KernError:
+            kmsgs.destroy(ipc, kmsg)
+            raise
+    return kmsg
+
+
+def _any_send(disposition: int) -> bool:
+    return MOVE_SEND <= disposition <= MAKE_SEND_ONCE
+
+
+def _copyin_header(ipc: Ipc, space: Space, types: tuple[int, int], names: tuple[int, int], cancel_notify: int) -> Header:
+    """ipc_kmsg_copyin_header: takes the destination's and the reply right, both or neither."""
+    dest_type, reply_type = types
+    dest_name, reply_name = names
+    if not _any_send(dest_type) or (not _any_send(reply_type) if reply_type else reply_name != PORT_NULL):
+        raise KernError(SEND_INVALID_HEADER)
+    if not space.active:
+        raise KernError(SEND_INVALID_DEST)
+    notify_port = None
+    if cancel_notify:
+        entry = space.table.get(cancel_notify)
+        if entry is None or not entry.type & TYPE_RECEIVE:
+            raise KernError(SEND_INVALID_NOTIFY)
+        notify_port = entry.port()
+    dest_entry = space.table.get(dest_name)
+    if dest_entry is None:
+        raise KernError(SEND_INVALID_DEST)
+    reply: object | None
+    if reply_name in (PORT_NULL, PORT_NAME_DEAD):
+        dest, dest_request = _copyin_dest(ipc, space, dest_entry, dest_type)
+        reply, reply_request = right.from_name(reply_name), None
+        reply_entry = dest_entry
+    else:
+        maybe = space.table.get(reply_name)
+        if maybe is None or not right.copyin_check(maybe, reply_type):
+            raise KernError(SEND_INVALID_REPLY)
+        reply_entry = maybe
+        if reply_entry is dest_entry:
+            dest, dest_request, reply, reply_request = _copyin_same(ipc, space, dest_entry, dest_type, reply_type)
+        else:
+            dest, dest_request = _copyin_dest(ipc, space, dest_entry, dest_type)
+            reply, reply_request = right.copyin_entry(ipc, space, reply_entry, reply_type, True)
+    if reply_entry is not dest_entry and not reply_entry.type:
+        space.dealloc(reply_entry)
+    if not dest_entry.type:
+        space.dealloc(dest_entry)
+    if dest_request is not None and dest_request is notify_port:
+        ports.release_sonce(ipc, dest_request)
+        dest_request = None
+    if dest_request is not None:
+        notifications.port_deleted(ipc, dest_request, dest_name)
+    if reply_request is not None:
+        notifications.port_deleted(ipc, reply_request, reply_name)
+    return dest, reply
+
+
+def _copyin_dest(ipc: Ipc, space: Space, entry: Entry, disposition: int) -> tuple[Port | PortDead, Port | None]:
+    try:
+        return right.copyin_entry(ipc, space, entry, disposition, False)
+    except KernError:
+        raise KernError(SEND_INVALID_DEST) from None
+
+
+def _copyin_same(
+    ipc: Ipc, space: Space, entry: Entry, dest_type: int, reply_type: int
+) -> tuple[object | None, Port | None, object | None, Port | None]:
+    """The destination and the reply right have one name: two rights out of one entry, each with its dead-name request's right."""
+    if MOVE_SEND_ONCE in (dest_type, reply_type):
+        raise KernError(SEND_INVALID_DEST)
+    made = (MAKE_SEND, MAKE_SEND_ONCE)
+    if dest_type in made or reply_type in made:
+        dest, dest_request = _copyin_dest(ipc, space, entry, dest_type)
+        reply, reply_request = right.copyin_entry(ipc, space, entry, reply_type, True)
+        return dest, dest_request, reply, reply_request
+    if dest_type == MOVE_SEND and reply_type == MOVE_SEND:
+        try:
+            port, request = right.copyin_two(space, entry)
+        except KernError:
+            raise KernError(SEND_INVALID_DEST) from None
+        return port, request, port, None
+    moved = MOVE_SEND in (dest_type, reply_type)
+    dest, request = _copyin_dest(ipc, space, entry, MOVE_SEND if moved else COPY_SEND)
+    reply = ports.copy_send(ipc, dest)
+    if dest_type == MOVE_SEND:
+        return dest, request, reply, None
+    return dest, None, reply, request
+
+
+@lru_cache(maxsize=4096)
+def _decode(word: int, little: bool) -> Types:
+    """A descriptor's first word: name, size, number, inline, longform, deallocate, unused."""
+    if little:
+        return (
+            word & 0xFF, word >> 8 & 0xFF, word >> 16 & 0xFFF, word >> 28 & 1, word >> 29 & 1, word >> 30 & 1, word >> 31,
+        )  # fmt: skip
+    return word >> 24, word >> 16 & 0xFF, word >> 4 & 0xFFF, word >> 3 & 1, word >> 2 & 1, word >> 1 & 1, word & 1
+
+
+def _copyin_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, carried: list[Carried]) -> bool:
+    """ipc_kmsg_copyin_body: takes what the items stand for into `carried`, one after the other; whether the body is complex.
+
+    The descriptors become those that a receiver sees.
+    """
+    body = kmsg.body = bytearray(kmsg.body)
+    end = len(body)
+    unpack = ipc.word.unpack_from
+    little = ipc.little
+    is_complex = False
+    offset = 0
+    while offset < end:
+        start = offset
+        name, size, number, inline, longform, deallocate, unused = _decode(unpack(body, offset)[0], little)
+        offset += 4
+        bad = unused or (deallocate and inline)
+        if longform:
+            offset = start + LONGFORM_SIZE
+            if offset > end:
+                raise KernError(SEND_MSG_TOO_SMALL)
+            bad = bad or name or size or number
+            _, name, size, number = ipc.long_item.unpack_from(body, start)
+        is_port = MOVE_RECEIVE <= name <= MAKE_SEND_ONCE
+        if bad or (is_port and size != PORT_SIZE):
+            raise KernError(SEND_INVALID_TYPE)
+        length = number * size + 7 >> 3
+        data = offset
+        offset += length + 3 & ~3 if inline else 4
+        if offset > end:
+            raise KernError(SEND_MSG_TOO_SMALL)
+        if is_port:
+            name = TRANSIT[name]
+        if is_port or not inline:
+            is_complex = True
+            _set_descriptor(ipc, body, start, name, longform, not inline)
+            disposition = _sent_name(ipc, kmsg, start) if is_port else 0
+            if inline:
+                _copyin_ports(ipc, space, kmsg, carried, data, number, disposition)
+            elif length:
+                _copyin_memory(ipc, space, memory, kmsg, carried, (data, length, bool(deallocate), disposition))
+            else:
+                ipc.word.pack_into(body, data, 0)
+    return is_complex

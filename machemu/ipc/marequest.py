@@ -1,0 +1,72 @@
+"""Msg-accepted requests (Mach's ipc_marequest.c): what MACH_SEND_NOTIFY leaves behind when the queue is full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import KernError
+from machemu.abi.message import MsgReturn
+from machemu.ipc import notify as notifications
+from machemu.ipc import right
+from machemu.sim.state import state
+
+if TYPE_CHECKING:
+    from machemu.ipc.kmsg import Kmsg
+    from machemu.ipc.port import Port
+    from machemu.ipc.space import Space
+    from machemu.ipc.subsystem import Ipc
+
+SEND_INVALID_NOTIFY: Final = int(MsgReturn.MACH_SEND_INVALID_NOTIFY)
+SEND_NOTIFY_IN_PROGRESS: Final = int(MsgReturn.MACH_SEND_NOTIFY_IN_PROGRESS)
+
+
+@state
+class Marequest:
+    """space, name: the sender's name for the destination, 0 where it has none any more. soright: whom to tell."""
+
+    __slots__ = ("name", "soright", "space")
+
+    def __init__(self, space: Space, name: int, soright: Port) -> None:
+        self.space = space
+        self.name = name
+        self.soright = soright
+
+
+def create(space: Space, port: Port, notify: int) -> Marequest:
+    """Asks for a notification to the receive right `notify` when a message to `port` is received. One a name can be pending."""
+    entry = right.reverse(space, port) if space.active else None
+    if entry is not None and entry.marequest:
+        raise KernError(SEND_NOTIFY_IN_PROGRESS)
+    soright = right.lookup_notify(space, notify) if space.active else None
+    if soright is None:
+        raise KernError(SEND_INVALID_NOTIFY)
+    request = Marequest(space, 0, soright)
+    if entry is not None:
+        request.name = entry.name
+        entry.marequest = True
+        space.marequests[entry.name] = request
+    return request
+
+
+def cancel(space: Space, name: int) -> None:
+    """The name goes: the notification will not tell it."""
+    space.marequests.pop(name).name = 0
+
+
+def rename(space: Space, old: int, new: int) -> None:
+    request = space.marequests.pop(old)
+    request.name = new
+    space.marequests[new] = request
+
+
+def destroy(ipc: Ipc, kmsg: Kmsg) -> None:
+    """The message was received or destroyed: sends the notification."""
+    request, kmsg.marequest = kmsg.marequest, None
+    assert request is not None
+    space, name = request.space, request.name
+    if not space.active:
+        name = 0
+    elif name:
+        del space.marequests[name]
+        space.table[name].marequest = False
+    notifications.msg_accepted(ipc, request.soright, name)

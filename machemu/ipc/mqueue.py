@@ -1,0 +1,128 @@
+"""Message queues: sending into them, taking out of them, and the threads that wait at them (Mach's ipc_mqueue.c).
+
+A queue is the `messages` and `receivers` of a port, or of a set for its members. While a thread waits there is no message.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import InvariantError
+from machemu.abi.message import HEADER_SIZE, PORT_SEND_ONCE, SIZE_MAX, MsgReturn
+from machemu.ipc import kmsg as kmsgs
+from machemu.ipc import marequest
+
+if TYPE_CHECKING:
+    from machemu.ipc.kmsg import Kmsg
+    from machemu.ipc.port import Port
+    from machemu.ipc.pset import PortSet
+    from machemu.ipc.subsystem import Ipc
+    from machemu.ipc.thread import IpcThread
+
+SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
+RCV_IN_PROGRESS: Final = int(MsgReturn.MACH_RCV_IN_PROGRESS)
+RCV_TOO_LARGE: Final = int(MsgReturn.MACH_RCV_TOO_LARGE)
+
+
+def send(ipc: Ipc, sender: IpcThread | None, kmsg: Kmsg, always: bool, hand_off: bool = False) -> bool:
+    """Sends a message and consumes it; False, and nothing done, where the destination's queue is full (never with `always`).
+
+    A request to the kernel is served at once and its reply sent. A message to a dead port, or one that carries its own
+    destination's receive right, is destroyed. `hand_off`: the sender is about to wait for an answer.
+    """
+    port: Port = kmsg.remote  # type: ignore[assignment]
+    if port.receiver is ipc.kernel_space:
+        if ipc.observer is not None:
+            ipc.observer.sent(sender, kmsg)
+        reply = ipc.kernel.serve(kmsg)
+        if reply is not None:
+            send(ipc, None, reply, True)
+        return True
+    if not port.active:
+        kmsg.remote = None
+        kmsgs.destroy(ipc, kmsg)
+        return True
+    if port.msgcount >= port.qlimit and not always and kmsg.remote_type != PORT_SEND_ONCE:
+        return False
+    if kmsg.circular:
+        kmsgs.destroy(ipc, kmsg)
+        return True
+    if ipc.observer is not None:
+        ipc.observer.sent(sender, kmsg)
+    port.msgcount += 1
+    _deliver(ipc, port if port.pset is None else port.pset, port, kmsg, hand_off)
+    return True
+
+
+def _deliver(ipc: Ipc, queue: Port | PortSet, port: Port, kmsg: Kmsg, hand_off: bool) -> None:
+    """Gives a message to the first waiting receiver that has room for it, or queues it. Others are told its size on the way."""
+    receivers = queue.receivers
+    size = HEADER_SIZE + len(kmsg.body)
+    while receivers.threads:
+        receiver = receivers.threads.popleft()
+        receiver.ith_queue = None
+        if size <= receiver.ith_msize:
+            receiver.ith_state = SUCCESS
+            receiver.ith_kmsg = kmsg
+            receiver.ith_seqno = port.next_seqno()
+            if hand_off:
+                ipc.scheduler.hand_off(receiver)
+            else:
+                ipc.scheduler.wake(receiver)
+            return
+        receiver.ith_state = RCV_TOO_LARGE
+        receiver.ith_msize = size
+        ipc.scheduler.wake(receiver)
+    queue.messages.append(kmsg)
+
+
+def taken(ipc: Ipc, kmsg: Kmsg) -> None:
+    """A receiver has taken a message out of its port's queue: the sender's msg-accepted notification, and the next sender."""
+    if kmsg.marequest is not None:
+        marequest.destroy(ipc, kmsg)
+    port: Port = kmsg.remote  # type: ignore[assignment]
+    if port.active:
+        port.msgcount -= 1
+        if port.senders.threads and port.msgcount < port.qlimit:
+            sender = port.senders.threads.popleft()
+            sender.ith_queue = None
+            sender.ith_state = SUCCESS
+            ipc.scheduler.wake(sender)
+
+
+def move(ipc: Ipc, dest: Port | PortSet, source: Port | PortSet, port: Port) -> None:
+    """ipc_mqueue_move: a port's messages go to another queue, in order, to whoever waits there first."""
+    kept: deque[Kmsg] = deque()
+    moved = [kmsg for kmsg in source.messages if kmsg.remote is port]
+    if not moved:
+        return
+    kept.extend(kmsg for kmsg in source.messages if kmsg.remote is not port)
+    source.messages = kept
+    for kmsg in moved:
+        _deliver(ipc, dest, port, kmsg, False)
+
+
+def changed(ipc: Ipc, queue: Port | PortSet, code: int) -> None:
+    """ipc_mqueue_changed: every thread that receives here gets `code`."""
+    while (thread := queue.receivers.dequeue()) is not None:
+        thread.ith_state = code
+        ipc.scheduler.wake(thread)
+
+
+def wait_for_kernel_reply(ipc: Ipc, thread: IpcThread, port: Port) -> None:
+    """Puts a thread that the kernel blocks into the queue of a reply port of the kernel's own. The caller blocks it."""
+    if port.messages:
+        raise InvariantError("a reply nobody waited for lies at a reply port of the kernel")
+    thread.ith_state = RCV_IN_PROGRESS
+    thread.ith_msize = SIZE_MAX
+    port.receivers.enqueue(thread)
+
+
+def kernel_reply(ipc: Ipc, thread: IpcThread) -> Kmsg | None:
+    """What came for a thread that waited in `wait_for_kernel_reply`; the caller owns it. None where the wait ended otherwise."""
+    kmsg, thread.ith_kmsg = thread.ith_kmsg, None
+    if thread.ith_state != SUCCESS or kmsg is None:
+        return None
+    taken(ipc, kmsg)
+    return kmsg
