@@ -1,0 +1,1 @@
+"""From files to running tasks: ELF images, boot scripts, nodes."""

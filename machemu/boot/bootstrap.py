@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from machemu.abi.errors import KernError, UserError
 from machemu.abi.types import VirtAddr
@@ -14,8 +13,94 @@ from machemu.core.kernel import Kernel
 from machemu.ipc import mach_port, port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
-from machemu.kern.thread import Thread
 from machemu.vm import routines as vm
 
 DEFAULT_LINE = "${host-port} ${device-port} $(task-create) $(task-resume)"
 """What a module named alone is started with."""
+ARCHITECTURE = "i386"
+
+
+def boot_modules(kernel: Kernel, lines: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Runs a boot script on a kernel that has booted nothing yet."""
+    boot = Bootstrap(kernel)
+    ports = {
+        "host-port": PortValue(kernel.kern.host.host_priv_self),
+        "device-port": PortValue(kernel.devices.master_port),
+        "kernel-task": PortValue(boot.kernel_task),
+    }
+    texts = {"kernel-command-line": "", "boot-args": "-x", "root-device": "", **variables}
+    script = BootScript(boot, {**ports, **texts})
+    for number, line in enumerate(lines, 1):
+        script.read(line, number)
+    if not any(command.task for command in script.commands):
+        raise UserError("the boot script starts no task: a module's line needs $(task-create) and $(task-resume)")
+    script.run()
+
+
+class Bootstrap:
+    """boot.script.BootActions on a kernel. kernel_task stands for the kernel's own task, which is made when a script names it."""
+
+    kernel_task = "kernel-task"
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.own: Task | None = None
+
+    def create_task(self, path: str) -> Task:
+        kern = self.kernel.kern
+        task = task_control.create(kern, None, False, path)
+        task_control.suspend(kern, task)
+        return task
+
+    def insert_right(self, task: object, port_or_task: object) -> int:
+        assert isinstance(task, Task)
+        if port_or_task is self.kernel_task:
+            if self.own is None:
+                self.own = task_control.create(self.kernel.kern, None, False, "kernel")
+            port_or_task = self.own
+        target = port_or_task.itk_self if isinstance(port_or_task, Task) else port_or_task
+        assert isinstance(target, port.Port)
+        return mach_port.insert_send_right(self.kernel.ipc, task.space, port.make_send(self.kernel.ipc, target))
+
+    def execute(self, task: object, path: str, arguments: list[str]) -> None:
+        assert isinstance(task, Task)
+        kernel = self.kernel
+        image = load_image(path, kernel.cpu.user_range[1], kernel.cpu.page_size)
+        if image.architecture != ARCHITECTURE:
+            raise UserError(f"{path}: is a program for {image.architecture}, and the machine is an {ARCHITECTURE}")
+        try:
+            _load(task, image, kernel.cpu.page_size)
+            pointer = _make_stack(kernel, task, arguments)
+        except KernError as error:
+            raise UserError(f"{path}: does not fit into the machine's memory (code {error.code})") from None
+        thread = thread_control.create(kernel.kern, task)
+        thread.pcb.set_entry(VirtAddr(image.entry), VirtAddr(pointer))
+        thread_control.resume(kernel.kern, thread)
+
+    def resume(self, task: object) -> None:
+        assert isinstance(task, Task)
+        if task.user_stop_count:
+            task_control.resume(self.kernel.kern, task)
+
+
+def _load(task: Task, image: Image, page_size: int) -> None:
+    """Maps and fills the segments; their pages get the segments' protection."""
+    assert task.map is not None
+    for segment in image.segments:
+        start = segment.address // page_size * page_size
+        end = -(-(segment.address + segment.size) // page_size) * page_size
+        vm.vm_allocate(task.map, start, end - start, False)
+        task.memory.write(VirtAddr(segment.address), segment.data)
+        vm.vm_protect(task.map, start, end - start, False, segment.protection)
+
+
+def _make_stack(kernel: Kernel, task: Task, arguments: list[str]) -> int:
+    """Maps the stack with the arguments at its top; the stack pointer."""
+    assert task.map is not None
+    cpu = kernel.cpu
+    pointer, data = build_stack(cpu.stack_top, cpu.order, arguments)
+    if len(data) > cpu.stack_size - cpu.page_size:
+        raise UserError(f"{arguments[0]}: its arguments take {len(data)} bytes and do not fit on the stack")
+    vm.vm_allocate(task.map, cpu.stack_top - cpu.stack_size, cpu.stack_size, False)
+    task.memory.write(VirtAddr(pointer), data)
+    return pointer

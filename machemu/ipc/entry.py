@@ -27,9 +27,9 @@ TYPE_PORT_OR_DEAD: Final = TYPE_PORT_RIGHTS | TYPE_DEAD_NAME
 class Entry:
     """A name in use.
 
-    type: TYPE_ bits; a name with both a send and a receive right has both, TYPE_NONE holds only while a right is on its way in or out.
+    type: TYPE_ bits; a name with both a send and a receive right has both. TYPE_NONE: a right is on its way in or out.
     urefs: user references of the send right or dead name, 1 for a send-once right; receive rights and sets count none.
-    object: the port or set. None for a dead name. A send or send-once right to a dead port becomes a dead name when it is next used.
+    object: the port or set. None for a dead name. A right to a dead port becomes a dead name when it is next used.
     request: the slot of its dead-name request in the port's table, 0 for none. marequest: a msg-accepted notification is due.
     """
 

@@ -32,7 +32,7 @@ OVERHEAD: Final = 64
 class Kmsg:
     """A message and all that it owns.
 
-    remote, local: the destination and the reply right: a port, None, or PORT_DEAD; their types are PORT_SEND, PORT_SEND_ONCE or 0.
+    remote, local: destination and reply right: a port, None, or PORT_DEAD; their types are PORT_SEND, PORT_SEND_ONCE or 0.
     flags: the header's bits above the types, MSGH_BITS_COMPLEX among them.
     seqno: what the header says; a receiver gets the port's number instead.
     body: the bytes after the header, in the machine's byte order, each descriptor as a receiver sees it. The words at the
@@ -43,7 +43,8 @@ class Kmsg:
     """
 
     __slots__ = (
-        "body", "carried", "charge", "circular", "flags", "id", "local", "local_type", "marequest", "remote", "remote_type", "seqno",
+        "body", "carried", "charge", "circular", "flags", "id", "local", "local_type", "marequest", "remote", "remote_type",
+        "seqno",
     )  # fmt: skip
 
     def __init__(self, body: bytes | bytearray) -> None:

@@ -11,14 +11,12 @@ from machemu.abi.message import (
     HEADER_SIZE,
     MSGH_BITS_COMPLEX,
     PORT_DEAD,
-    PORT_RECEIVE,
     SIZE_MAX,
     Carried,
     CarriedMemory,
     CarriedPort,
     CarriedPorts,
     MsgReturn,
-    TypeName,
 )
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.abi.types import VirtAddr
@@ -123,6 +121,7 @@ def _copyin_header(ipc: Ipc, space: Space, types: tuple[int, int], names: tuple[
     dest_entry = space.table.get(dest_name)
     if dest_entry is None:
         raise KernError(SEND_INVALID_DEST)
+    dest: object | None
     reply: object | None
     if reply_name in (PORT_NULL, PORT_NAME_DEAD):
         dest, dest_request = _copyin_dest(ipc, space, dest_entry, dest_type)
@@ -168,8 +167,8 @@ def _copyin_same(
     made = (MAKE_SEND, MAKE_SEND_ONCE)
     if dest_type in made or reply_type in made:
         dest, dest_request = _copyin_dest(ipc, space, entry, dest_type)
-        reply, reply_request = right.copyin_entry(ipc, space, entry, reply_type, True)
-        return dest, dest_request, reply, reply_request
+        made_reply, reply_request = right.copyin_entry(ipc, space, entry, reply_type, True)
+        return dest, dest_request, made_reply, reply_request
     if dest_type == MOVE_SEND and reply_type == MOVE_SEND:
         try:
             port, request = right.copyin_two(space, entry)
@@ -224,16 +223,96 @@ def _copyin_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, carried
         offset += length + 3 & ~3 if inline else 4
         if offset > end:
             raise KernError(SEND_MSG_TOO_SMALL)
-        if is_port:
-            name = TRANSIT[name]
         if is_port or not inline:
             is_complex = True
-            _set_descriptor(ipc, body, start, name, longform, not inline)
-            disposition = _sent_name(ipc, kmsg, start) if is_port else 0
-            if inline:
-                _copyin_ports(ipc, space, kmsg, carried, data, number, disposition)
+            _set_descriptor(ipc, body, start, TRANSIT[name] if is_port else name, not inline)
+            if is_port and inline:
+                _copyin_ports(ipc, space, kmsg, carried, (data, number, name))
             elif length:
-                _copyin_memory(ipc, space, memory, kmsg, carried, (data, length, bool(deallocate), disposition))
-            else:
+                _copyin_memory(ipc, space, memory, kmsg, carried, (data, length, bool(deallocate), name if is_port else 0))
+            elif not inline:
                 ipc.word.pack_into(body, data, 0)
     return is_complex
+
+
+def _set_descriptor(ipc: Ipc, body: bytearray, start: int, name: int, out_of_line: bool) -> None:
+    """Makes a descriptor say what a receiver gets: the right's disposition under way, deallocate where out of line."""
+    word = ipc.word.unpack_from(body, start)[0]
+    little = ipc.little
+    if out_of_line:
+        word |= 0x40000000 if little else 0x2
+    if word & (0x20000000 if little else 0x4):
+        struct.pack_into(ipc.prefix + "H", body, start + 4, name)
+    elif little:
+        word = word & ~0xFF | name
+    else:
+        word = word & 0x00FFFFFF | name << 24
+    ipc.word.pack_into(body, start, word)
+
+
+def _copyin_ports(ipc: Ipc, space: Space, kmsg: Kmsg, carried: list[Carried], item: tuple[int, int, int]) -> None:
+    """Takes the rights named inline: `number` of them from `offset` on."""
+    offset, number, disposition = item
+    transit = TRANSIT[disposition]
+    for name in struct.unpack_from(f"{ipc.prefix}{number}I", kmsg.body, offset):
+        if name not in (PORT_NULL, PORT_NAME_DEAD):
+            taken = _copyin_port(ipc, space, kmsg, name, disposition)
+            if isinstance(taken, Port):
+                carried.append(CarriedPort(offset, transit, taken))
+            else:
+                ipc.word.pack_into(kmsg.body, offset, PORT_NAME_DEAD)
+        offset += 4
+
+
+def _copyin_port(ipc: Ipc, space: Space, kmsg: Kmsg, name: int, disposition: int) -> object:
+    try:
+        taken = right.copyin(ipc, space, name, disposition)[0]
+    except KernError:
+        raise KernError(SEND_INVALID_RIGHT) from None
+    dest = kmsg.remote
+    if (
+        disposition == MOVE_RECEIVE
+        and isinstance(taken, Port)
+        and isinstance(dest, Port)
+        and ports.check_circularity(taken, dest)
+    ):
+        kmsg.circular = True
+    return taken
+
+
+def _copyin_memory(
+    ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, carried: list[Carried], item: tuple[int, int, bool, int]
+) -> None:
+    """Takes `length` bytes out of line, or with a port disposition the array of names that they are."""
+    offset, length, deallocate, disposition = item
+    address = VirtAddr(ipc.word.unpack_from(kmsg.body, offset)[0])
+    if length > SIZE_MAX:
+        raise KernError(SEND_INVALID_MEMORY)
+    if not disposition:
+        try:
+            carried.append(CarriedMemory(offset, length, memory.copyin(address, length, deallocate)))
+        except KernError:
+            raise KernError(SEND_INVALID_MEMORY) from None
+        return
+    if ipc.message_bytes + length > MESSAGE_BYTES_MAX:
+        raise KernError(SEND_INVALID_MEMORY)
+    try:
+        data = memory.read(address, length)
+        if deallocate:
+            memory.deallocate(address, length)
+    except KernError:
+        raise KernError(SEND_INVALID_MEMORY) from None
+    ipc.message_bytes += length
+    kmsg.charge += length
+    taken: list[object | None] = []
+    transit = TRANSIT[disposition]
+    try:
+        for name in struct.unpack(f"{ipc.prefix}{length // 4}I", data):
+            if name == PORT_NULL:
+                taken.append(None)
+            elif name == PORT_NAME_DEAD:
+                taken.append(PORT_DEAD)
+            else:
+                taken.append(_copyin_port(ipc, space, kmsg, name, disposition))
+    finally:
+        carried.append(CarriedPorts(offset, transit, tuple(taken)))

@@ -51,18 +51,20 @@ class Port:
     destination: while the receive right is in a message (receiver is None): the port that the message goes to, if known.
     mscount, srights, sorights: make-send count, send rights and send-once rights in existence.
     nsrequest, pdrequest: send-once rights to whom no-senders and port-destroyed notifications go.
-    dnrequests: the table of dead-name requests, slot 0 unused, each a name and a send-once right; dnfree: its empty slots, next last.
+    dnrequests: the table of dead-name requests, slot 0 unused, each a name and a send-once right.
+    dnfree: its empty slots, the next one to be used last.
     pset: the set it is in. messages, receivers: its queue, empty while it is in a set. senders: threads that find the queue full.
     seqno: the next message's number. msgcount: messages queued or handed to receivers that have not run yet. qlimit: its limit.
     lost_srights: of srights, those that nobody holds: as in the real kernel, a task that drops its receive right by
-    mach_port_mod_refs loses its own send right with it, and where the port lives on by a port-destroyed request it still counts it.
+    mach_port_mod_refs loses its own send right with it; a port that lives on by a port-destroyed request still counts it.
     payload: what receivers get instead of their name for the port, or None (GNU Mach's protected payload).
     kobject: what the port stands for inside the kernel, or None.
     """
 
     __slots__ = (
-        "active", "destination", "dnfree", "dnrequests", "kobject", "lost_srights", "messages", "mscount", "msgcount", "nsrequest", "number", "payload",
-        "pdrequest", "pset", "qlimit", "receiver", "receiver_name", "receivers", "senders", "seqno", "sorights", "srights",
+        "active", "destination", "dnfree", "dnrequests", "kobject", "lost_srights", "messages", "mscount", "msgcount",
+        "nsrequest", "number", "payload", "pdrequest", "pset", "qlimit", "receiver", "receiver_name", "receivers", "senders", "seqno",
+        "sorights", "srights",
     )  # fmt: skip
 
     def __init__(self, number: int, receiver: Space, name: int) -> None:
@@ -100,7 +102,9 @@ class Port:
                 raise InvariantError(f"dead port {self.number} has messages or threads")
             return
         if self.srights < 0 or self.sorights < 0 or not 0 <= self.qlimit <= QLIMIT_MAX:
-            raise InvariantError(f"port {self.number}: {self.srights} send, {self.sorights} send-once rights, limit {self.qlimit}")
+            raise InvariantError(
+                f"port {self.number}: {self.srights} send, {self.sorights} send-once rights, limit {self.qlimit}"
+            )
         if self.messages and self.receivers.threads:
             raise InvariantError(f"threads wait at port {self.number}, which has messages")
         if self.pset is not None and (self.messages or self.receivers.threads):

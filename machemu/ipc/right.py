@@ -144,9 +144,7 @@ def copyin_check(entry: Entry, disposition: int) -> bool:
     return bool(kind & (TYPE_SEND_ONCE if disposition == MOVE_SEND_ONCE else TYPE_SEND))
 
 
-def copyin_entry(
-    ipc: Ipc, space: Space, entry: Entry, disposition: int, dead_ok: bool
-) -> tuple[Port | PortDead, Port | None]:
+def copyin_entry(ipc: Ipc, space: Space, entry: Entry, disposition: int, dead_ok: bool) -> tuple[Port | PortDead, Port | None]:
     """ipc_right_copyin: takes or copies the right out of an entry, and gives the right and the send-once right of its
     dead-name request, where that right is gone from the space (the caller sends port-deleted).
 
@@ -360,13 +358,12 @@ def dnrequest(ipc: Ipc, space: Space, name: int, immediate: bool, request: Port 
     Consumes `request` on success. With `immediate` a dead name is notified at once.
     """
     entry = lookup(space, name)
-    if entry.type & TYPE_PORT_RIGHTS:
-        if entry.type & TYPE_RECEIVE or not check(space, entry):
-            port = entry.port()
-            previous = cancel_request(entry, port)
-            if request is not None:
-                entry.request = ports.dnrequest(port, name, request)
-            return previous
+    if entry.type & TYPE_PORT_RIGHTS and not check(space, entry):
+        port = entry.port()
+        previous = cancel_request(entry, port)
+        if request is not None:
+            entry.request = ports.dnrequest(port, name, request)
+        return previous
     if entry.type & TYPE_DEAD_NAME and immediate and request is not None:
         if entry.urefs + 1 > UREFS_MAX:
             raise KernError(UREFS_OVERFLOW)

@@ -107,7 +107,7 @@ def dealloc(ipc: Ipc, space: Space, entry: Entry) -> None:
         else:
             _drop_send_once(ipc, space, entry)
     elif kind & TYPE_SEND:
-        if not kind & TYPE_RECEIVE and right.check(space, entry):
+        if right.check(space, entry):
             _add_dead(space, entry, -1)
         else:
             _add_send(ipc, space, entry, -1)
@@ -186,7 +186,7 @@ def _drop_receive(ipc: Ipc, space: Space, entry: Entry) -> None:
 
 def _delta_dead(space: Space, entry: Entry, amount: int) -> None:
     if entry.type & TYPE_SEND_RIGHTS:
-        if entry.type & TYPE_RECEIVE or not right.check(space, entry):
+        if not right.check(space, entry):
             raise KernError(INVALID_RIGHT)
     elif not entry.type & TYPE_DEAD_NAME:
         raise KernError(INVALID_RIGHT)
@@ -198,7 +198,7 @@ def _delta_send(ipc: Ipc, space: Space, entry: Entry, amount: int) -> None:
     if not entry.type & TYPE_SEND:
         raise KernError(INVALID_RIGHT)
     _check_sum(entry.urefs, entry.urefs + 1, amount)
-    if not entry.type & TYPE_RECEIVE and right.check(space, entry):
+    if right.check(space, entry):
         raise KernError(INVALID_RIGHT)
     _add_send(ipc, space, entry, amount)
 
@@ -212,7 +212,7 @@ def _check_sum(urefs: int, above: int, amount: int) -> None:
 
 def info(space: Space, entry: Entry) -> tuple[int, int]:
     """ipc_right_info: the name's mach_port_type_t, pending requests included, and its user references."""
-    if entry.type & TYPE_SEND_RIGHTS and not entry.type & TYPE_RECEIVE:
+    if entry.type & TYPE_SEND_RIGHTS:
         right.check(space, entry)
     return kind_of(entry.type, entry), entry.urefs
 
@@ -231,7 +231,7 @@ def rename(space: Space, old_name: int, new_name: int) -> None:
     if old_name == new_name or old is None:
         space.dealloc(new)
         raise KernError(INVALID_NAME)
-    if old.request and (old.type & TYPE_RECEIVE or not right.check(space, old)):
+    if old.request and not right.check(space, old):
         ports.dnrename(old.port(), old.request, new_name)
     if old.marequest:
         marequest.rename(space, old_name, new_name)

@@ -37,8 +37,8 @@ class MessageObserver(Protocol):
 class Ipc:
     """A node's IPC.
 
-    prefix: the machine's byte order, as `struct` writes it. kernel_space, reply_space: receivers of the kernel's ports, those that
-    stand for objects and those at which its own threads wait for replies. ports: all live ports by number. serial: the last number.
+    prefix: the machine's byte order, as `struct` writes it. kernel_space, reply_space: receivers of the kernel's ports, those
+    that stand for objects and those where a kernel's wait is answered. ports: all live ports by number. serial: the last number.
     set_count, message_count: live port sets and messages. message_bytes: what the messages hold.
     dying: messages that are being destroyed; empty between traps.
     Transient: scheduler, kernel: the seams; observer: who watches, or None; order and the precompiled layouts.
@@ -95,7 +95,7 @@ class Ipc:
         return port
 
     def make_kernel_port(self, kobject: object | None, reply: bool = False) -> Port:
-        """A port that the kernel receives from: it stands for `kobject`, or is one where a kernel's wait is answered (`reply`)."""
+        """A port that the kernel receives from: it stands for `kobject`, or with `reply` a thread waits there."""
         port = self.make_port(self.reply_space if reply else self.kernel_space, 0)
         port.kobject = kobject
         return port

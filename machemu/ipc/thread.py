@@ -9,9 +9,9 @@ from machemu.sim.state import state
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
-    from machemu.ipc.waitq import WaitQueue
     from machemu.ipc.seams import TaskMemory
     from machemu.ipc.space import Space
+    from machemu.ipc.waitq import WaitQueue
 
 
 @state

@@ -119,7 +119,7 @@ class Kern:
                 for _ in range(min(ticks - self.ticks, 64)):
                     self.sched.clock_tick(thread)
             self.ticks = ticks
-        for event in self.events.pop_due(now):
+        while (event := self.events.pop_due(now)) is not None:
             self._fire(event.kind, event.args[0])
 
     def _fire(self, kind: Enum, thread: Thread) -> None:

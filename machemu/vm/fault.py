@@ -59,6 +59,7 @@ def fault_page(first: VmObject, offset: int, write: int) -> tuple[VmPage, bool]:
         page = vm.allocate_page(first, offset)
         vm.memory.zero(page.frame)
         vm.zero_fill_count += 1
+        first.collapse()
     elif page.object is not first:
         if write:
             page = _copy_up(first, offset, page)

@@ -96,12 +96,57 @@ def test_masks_bound_and_align(task: VmMap) -> None:
     assert code_of(masked, task, 0x40000000, 0x7FFFFFFF) == NO_SPACE
 
 
-def test_an_empty_map_gives_its_first_address_and_then_goes_on_behind_the_last_entry(vm: Any) -> None:
+def test_an_empty_map_is_filled_from_its_first_address_upwards(vm: Any) -> None:
     map_ = vm.new_map()
-    assert any_(map_, PAGE) == 0
-    assert any_(map_, PAGE) == PAGE
+    assert [any_(map_, PAGE) for _ in range(3)] == [0, PAGE, 2 * PAGE]
     routines.vm_deallocate(map_, 0, PAGE)
-    assert any_(map_, PAGE) == 2 * PAGE
+    assert any_(map_, PAGE) == 3 * PAGE
+    at(map_, 0x30000000, 4 * PAGE)
+    routines.vm_deallocate(map_, 0x30001000, PAGE)
+    assert [any_(map_, PAGE), any_(map_, PAGE)] == [0x30001000, 4 * PAGE]
+
+
+def test_shared_and_overwritten_regions_show_the_offsets_of_their_objects(task: VmMap) -> None:
+    c = at(task, 0x50000000, 0x10000)
+    memory = UserMemory(task)
+    memory.write(VirtAddr(c), b"1")
+    routines.vm_inherit(task, c + 0x1000, 0x1000, 0)
+    routines.vm_inherit(task, c + 0x3000, 0x2000, 0)
+    memory.write(VirtAddr(c + 0x3000), b"7")
+    routines.vm_inherit(task, c + 0x8000, 0x1000, 2)
+    routines.vm_inherit(task, at(task, 0x50020000, 0x4000), 0x4000, 0)
+    copy = memory.copyout(memory.copyin(VirtAddr(c), 0x2000, False))
+    routines.vm_inherit(task, copy, 0x2000, 0)
+    child = task.fork()
+    forked = [
+        (0x50000, 1, 1, False, 0), (0x50001, 1, 0, True, 0), (0x50002, 1, 1, False, 2), (0x50003, 2, 0, True, 0),
+        (0x50005, 3, 1, False, 5), (0x50008, 1, 2, False, 8), (0x50009, 7, 1, False, 9), (0x50010, 1, 0, True, 0),
+        (0x50011, 1, 0, True, 0), (0x50020, 4, 0, True, 0),
+    ]  # fmt: skip
+    assert shown(task) == forked
+    assert shown(child) == [region for region in forked if region[2] != 2]
+    assert any_(child, PAGE) == 0x50008000
+    at_ = memory.copyout(UserMemory(child).copyin(VirtAddr(c + 0x3000), 0x2000, False))
+    memory.write(VirtAddr(c + 0x3000), b"8")
+    assert memory.read(VirtAddr(at_), 1) == b"7"
+    routines.vm_copy(task, c + 0x3000, 0x1000, c + 0x4000)
+    routines.vm_copy(task, c, 0x3000, c + 0x6000)
+    assert shown(task) == [
+        (0x50000, 1, 1, False, 0), (0x50001, 1, 0, True, 0), (0x50002, 1, 1, False, 2), (0x50003, 1, 0, True, 0),
+        (0x50004, 1, 0, True, 1), (0x50005, 1, 1, False, 5), (0x50006, 1, 1, False, 0), (0x50007, 1, 1, False, 0),
+        (0x50008, 1, 2, False, 2), (0x50009, 7, 1, False, 9), (0x50010, 1, 0, True, 0), (0x50011, 1, 0, True, 0),
+        (0x50012, 2, 1, False, 0), (0x50020, 4, 0, True, 0),
+    ]  # fmt: skip
+    task.vm.check_references([task, child], [])
+
+
+def shown(map_: VmMap) -> list[tuple[int, int, int, bool, int]]:
+    """The regions from 0x50000000 to the stack: page, pages, inheritance, shared, offset in pages."""
+    return [
+        (e.start // PAGE, (e.end - e.start) // PAGE, e.inheritance, e.is_shared, e.offset // PAGE)
+        for e in map_.entries
+        if 0x50000000 <= e.start < 0xB0000000
+    ]
 
 
 def test_a_high_mask_bounds_the_first_entry_too(vm: Any) -> None:

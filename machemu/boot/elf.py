@@ -1,0 +1,105 @@
+"""Static ELF executables: read, checked, and given back as what is to lie in memory."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from elftools.common.exceptions import ELFError
+from elftools.construct.core import ConstructError
+from elftools.elf.elffile import ELFFile
+
+from machemu.abi.errors import UserError
+from machemu.abi.vm import VM_PROT_EXECUTE, VM_PROT_READ, VM_PROT_WRITE
+
+ARCHITECTURES: Final = {("EM_386", True): "i386", ("EM_68K", False): "m68k"}
+"""By e_machine and whether the file is little-endian."""
+PF_X, PF_W, PF_R = 1, 2, 4
+FILE_MAX: Final = 1 << 30
+SEGMENTS_MAX: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """`data` at `address`, zeros up to `size` bytes, pages protected by VM_PROT_*."""
+
+    address: int
+    data: bytes
+    size: int
+    protection: int
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    path: str
+    architecture: str
+    entry: int
+    segments: tuple[Segment, ...]
+
+
+def load_image(path: str, limit: int, page_size: int) -> Image:
+    """Reads an executable whose addresses must lie below `limit`. UserError for whatever is not one."""
+    try:
+        if Path(path).stat().st_size > FILE_MAX:
+            raise UserError(f"{path}: is larger than an executable can be")
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_image(path, data, limit, page_size)
+
+
+def parse_image(path: str, data: bytes, limit: int, page_size: int) -> Image:
+    """As load_image, from bytes."""
+    try:
+        elf = ELFFile(io.BytesIO(data))
+        header = elf.header
+        architecture = ARCHITECTURES.get((header.e_machine, elf.little_endian))
+        if elf.elfclass != 32 or architecture is None:  # noqa: PLR2004
+            raise UserError(f"{path}: is for {_describe(elf)}; machemu runs 32-bit i386 and m68k programs")
+        if header.e_type != "ET_EXEC":
+            raise UserError(f"{path}: is no static executable (type {header.e_type}): link it with -static -no-pie")
+        if header.e_phnum > SEGMENTS_MAX:
+            raise UserError(f"{path}: has {header.e_phnum} program headers; {SEGMENTS_MAX} are the most")
+        headers = [elf.get_segment(n).header for n in range(header.e_phnum)]
+    except (ELFError, ConstructError, ValueError, KeyError, OverflowError, AssertionError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is no ELF executable, or is damaged: {error or type(error).__name__}") from None
+    if any(entry.p_type == "PT_INTERP" for entry in headers):
+        raise UserError(f"{path}: needs a dynamic linker: link it with -static")
+    segments = tuple(
+        _segment(path, number, data, entry, limit) for number, entry in enumerate(headers) if entry.p_type == "PT_LOAD" and entry.p_memsz
+    )
+    _check_layout(path, segments, page_size)
+    if not any(s.address <= header.e_entry < s.address + s.size for s in segments):
+        raise UserError(f"{path}: its entry point {header.e_entry:#x} lies in none of its segments")
+    return Image(path, architecture, header.e_entry, segments)
+
+
+def _describe(elf: ELFFile) -> str:
+    return f"{elf.elfclass}-bit {elf.header.e_machine} {'little' if elf.little_endian else 'big'}-endian"
+
+
+def _segment(path: str, number: int, data: bytes, entry: object, limit: int) -> Segment:
+    offset, filesz, memsz, address = entry.p_offset, entry.p_filesz, entry.p_memsz, entry.p_vaddr  # type: ignore[attr-defined]
+    where = f"{path}: segment {number}"
+    if offset + filesz > len(data):
+        raise UserError(f"{where} wants {filesz} bytes at {offset}, but the file ends at {len(data)}: it is cut short")
+    if filesz > memsz:
+        raise UserError(f"{where} has more bytes in the file ({filesz}) than in memory ({memsz})")
+    if address + memsz > limit:
+        raise UserError(f"{where} reaches {address + memsz:#x}, beyond the user's addresses ({limit:#x})")
+    flags = entry.p_flags  # type: ignore[attr-defined]
+    pairs = ((PF_R, VM_PROT_READ), (PF_W, VM_PROT_WRITE), (PF_X, VM_PROT_EXECUTE))
+    protection = sum(prot for flag, prot in pairs if flags & flag)
+    return Segment(address, data[offset : offset + filesz], memsz, protection)
+
+
+def _check_layout(path: str, segments: tuple[Segment, ...], page_size: int) -> None:
+    if not segments:
+        raise UserError(f"{path}: has nothing to load")
+    end = 0
+    for segment in sorted(segments, key=lambda s: s.address):
+        if segment.address // page_size * page_size < end:
+            raise UserError(f"{path}: two segments share the page at {segment.address // page_size * page_size:#x}")
+        end = -(-(segment.address + segment.size) // page_size) * page_size

@@ -1,0 +1,244 @@
+"""The trap mach_msg (Mach's mach_msg.c): send, receive, or both; and how threads that blocked in it go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.message import HEADER_SIZE_FIELD, SIZE_MAX, MsgReturn, Option
+from machemu.abi.types import Nanoseconds, VirtAddr
+from machemu.ipc import kmsg_copyin, kmsg_copyout, marequest, mqueue
+from machemu.ipc.entry import TYPE_PORT_SET, TYPE_RECEIVE
+from machemu.ipc.right import COPY_SEND, MAKE_SEND_ONCE, MOVE_SEND_ONCE
+from machemu.ipc.thread import MsgContinuation
+
+if TYPE_CHECKING:
+    from machemu.ipc.kmsg import Kmsg
+    from machemu.ipc.port import Port
+    from machemu.ipc.pset import PortSet
+    from machemu.ipc.subsystem import Ipc
+    from machemu.ipc.thread import IpcThread
+
+SEND_MSG: Final = int(Option.MACH_SEND_MSG)
+RCV_MSG: Final = int(Option.MACH_RCV_MSG)
+SEND_TIMEOUT: Final = int(Option.MACH_SEND_TIMEOUT)
+SEND_NOTIFY: Final = int(Option.MACH_SEND_NOTIFY)
+SEND_CANCEL: Final = int(Option.MACH_SEND_CANCEL)
+RCV_TIMEOUT: Final = int(Option.MACH_RCV_TIMEOUT)
+RCV_NOTIFY: Final = int(Option.MACH_RCV_NOTIFY)
+RCV_LARGE: Final = int(Option.MACH_RCV_LARGE)
+
+SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
+SEND_IN_PROGRESS: Final = int(MsgReturn.MACH_SEND_IN_PROGRESS)
+SEND_INTERRUPTED: Final = int(MsgReturn.MACH_SEND_INTERRUPTED)
+SEND_INVALID_NOTIFY: Final = int(MsgReturn.MACH_SEND_INVALID_NOTIFY)
+SEND_TIMED_OUT: Final = int(MsgReturn.MACH_SEND_TIMED_OUT)
+SEND_WILL_NOTIFY: Final = int(MsgReturn.MACH_SEND_WILL_NOTIFY)
+RCV_IN_PROGRESS: Final = int(MsgReturn.MACH_RCV_IN_PROGRESS)
+RCV_IN_SET: Final = int(MsgReturn.MACH_RCV_IN_SET)
+RCV_INTERRUPTED: Final = int(MsgReturn.MACH_RCV_INTERRUPTED)
+RCV_INVALID_DATA: Final = int(MsgReturn.MACH_RCV_INVALID_DATA)
+RCV_INVALID_NAME: Final = int(MsgReturn.MACH_RCV_INVALID_NAME)
+RCV_INVALID_NOTIFY: Final = int(MsgReturn.MACH_RCV_INVALID_NOTIFY)
+RCV_TIMED_OUT: Final = int(MsgReturn.MACH_RCV_TIMED_OUT)
+RCV_TOO_LARGE: Final = int(MsgReturn.MACH_RCV_TOO_LARGE)
+
+NS_PER_MS: Final = 1_000_000
+REQUEST_BITS: Final = COPY_SEND | MAKE_SEND_ONCE << 8
+REPLY_BITS: Final = MOVE_SEND_ONCE
+HAND_OFF_SIZE_MAX: Final = 4080
+"""The largest message that the real kernel's short way, and so its hand-off, takes."""
+
+
+def mach_msg_trap(
+    ipc: Ipc, thread: IpcThread, msg: int, option: int, send_size: int, rcv_size: int, rcv_name: int, timeout: int, notify: int
+) -> int | None:
+    """Mach's mach_msg_trap: a mach_msg_return_t, or None where the thread blocks. `timeout` is in milliseconds."""
+    args = (msg, option, send_size, rcv_size, rcv_name, timeout, notify)
+    if option & SEND_MSG:
+        code = _send(ipc, thread, args)
+        if code is None or code != SUCCESS:
+            return code
+    if option & RCV_MSG:
+        return _receive(ipc, thread, args)
+    return SUCCESS
+
+
+def continue_wait(ipc: Ipc, thread: IpcThread) -> int | None:
+    """Goes on where a thread blocked, once it has been woken; as `mach_msg_trap`, it may block again."""
+    wait, thread.ith_wait = thread.ith_wait, None
+    args = thread.ith_args
+    if wait is MsgContinuation.RECEIVE:
+        return _received(ipc, thread, args)
+    if wait is not MsgContinuation.SEND:
+        raise InvariantError("a thread goes on with mach_msg that was not in it")
+    kmsg, thread.ith_kmsg = cast("Kmsg", thread.ith_kmsg), None
+    if thread.ith_state == SEND_INTERRUPTED:
+        return _give_back(ipc, thread, args, kmsg, SEND_INTERRUPTED)
+    code = _try_send(ipc, thread, args, kmsg, thread.ith_state == SEND_TIMED_OUT, False)
+    if code == SUCCESS and args[1] & RCV_MSG:
+        return _receive(ipc, thread, args)
+    return code
+
+
+def timed_out(ipc: Ipc, thread: IpcThread) -> None:
+    """The time-out of a thread blocked in mach_msg has passed: it is woken, and tries once more or fails."""
+    _end_wait(ipc, thread, SEND_TIMED_OUT, RCV_TIMED_OUT)
+
+
+def interrupted(ipc: Ipc, thread: IpcThread) -> None:
+    """The wait of a thread blocked in mach_msg is broken off: it is woken, and `continue_wait` gives back what it was sending."""
+    _end_wait(ipc, thread, SEND_INTERRUPTED, RCV_INTERRUPTED)
+
+
+def _end_wait(ipc: Ipc, thread: IpcThread, send_code: int, rcv_code: int) -> None:
+    if thread.ith_queue is None:
+        raise InvariantError("a thread's wait in mach_msg ends, but it stands in no queue")
+    thread.ith_queue.remove(thread)
+    thread.ith_state = send_code if thread.ith_wait is MsgContinuation.SEND else rcv_code
+    ipc.scheduler.wake(thread)
+
+
+Args = tuple[int, int, int, int, int, int, int]
+
+
+def _block(ipc: Ipc, thread: IpcThread, continuation: MsgContinuation, args: Args, limited: int) -> None:
+    thread.ith_wait = continuation
+    thread.ith_args = args
+    ipc.scheduler.block(thread, continuation, Nanoseconds(args[5] * NS_PER_MS) if limited else None)
+
+
+# Sending
+
+
+def _send(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
+    msg, option, send_size, _, rcv_name, _, notify = args
+    space = thread.space
+    try:
+        data = kmsg_copyin.get(ipc, thread.memory, msg, send_size)
+        if not option & SEND_CANCEL:
+            notify = 0
+        elif not notify:
+            return SEND_INVALID_NOTIFY
+        kmsg = kmsg_copyin.copyin(ipc, space, thread.memory, data, notify)
+    except KernError as error:
+        return error.code
+    hand_off = False
+    if option == SEND_MSG | RCV_MSG and send_size <= HAND_OFF_SIZE_MAX:
+        bits, _, _, reply_name, _, _ = ipc.header.unpack_from(data)
+        hand_off = reply_name == rcv_name if bits == REQUEST_BITS else bits == REPLY_BITS and not reply_name
+    return _try_send(ipc, thread, args, kmsg, False, hand_off)
+
+
+def _try_send(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg, late: bool, hand_off: bool) -> int | None:
+    """Sends a message or waits for room; consumes it. `late`: there is no time left to wait."""
+    if mqueue.send(ipc, thread, kmsg, False, hand_off):
+        return SUCCESS
+    _, option, _, _, _, timeout, notify = args
+    limited = option & (SEND_TIMEOUT | SEND_NOTIFY)
+    if not late and (not limited or (option & SEND_TIMEOUT and timeout)):
+        port = cast("Port", kmsg.remote)
+        thread.ith_state = SEND_IN_PROGRESS
+        thread.ith_kmsg = kmsg
+        port.senders.enqueue(thread)
+        _block(ipc, thread, MsgContinuation.SEND, args, limited)
+        return None
+    if not option & SEND_NOTIFY:
+        return _give_back(ipc, thread, args, kmsg, SEND_TIMED_OUT)
+    if not notify:
+        return _give_back(ipc, thread, args, kmsg, SEND_INVALID_NOTIFY)
+    try:
+        kmsg.marequest = marequest.create(thread.space, cast("Port", kmsg.remote), notify)
+    except KernError as error:
+        return _give_back(ipc, thread, args, kmsg, error.code)
+    mqueue.send(ipc, thread, kmsg, True)
+    return SEND_WILL_NOTIFY
+
+
+def _give_back(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg, code: int) -> int:
+    """A message that was copied in is not sent: the sender gets it back where it lay. Consumes it."""
+    data, lost = kmsg_copyout.copyout_pseudo(ipc, thread.space, thread.memory, kmsg)
+    _put(thread, args[0], data)
+    return code | lost
+
+
+def _put(thread: IpcThread, address: int, data: bytes) -> bool:
+    try:
+        thread.memory.write(VirtAddr(address), data)
+    except KernError:
+        return False
+    return True
+
+
+# Receiving
+
+
+def _receive(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
+    _, option, _, rcv_size, rcv_name, timeout, _ = args
+    entry = thread.space.table.get(rcv_name)
+    if entry is None:
+        return RCV_INVALID_NAME
+    if entry.type & TYPE_RECEIVE:
+        if entry.port().pset is not None:
+            return RCV_IN_SET
+    elif not entry.type & TYPE_PORT_SET:
+        return RCV_INVALID_NAME
+    queue = cast("Port | PortSet", entry.object)
+    max_size = rcv_size if option & RCV_LARGE else SIZE_MAX
+    if queue.messages:
+        kmsg = queue.messages[0]
+        if kmsg.size > max_size:
+            return _too_large(ipc, thread, args, kmsg.size)
+        queue.messages.popleft()
+        kmsg.seqno = cast("Port", kmsg.remote).next_seqno()
+        return _take(ipc, thread, args, kmsg)
+    limited = option & RCV_TIMEOUT
+    if limited and not timeout:
+        return RCV_TIMED_OUT
+    thread.ith_state = RCV_IN_PROGRESS
+    thread.ith_msize = max_size
+    queue.receivers.enqueue(thread)
+    _block(ipc, thread, MsgContinuation.RECEIVE, args, limited)
+    return None
+
+
+def _received(ipc: Ipc, thread: IpcThread, args: Args) -> int:
+    """The wait for a message is over."""
+    if thread.ith_state == RCV_TOO_LARGE:
+        return _too_large(ipc, thread, args, thread.ith_msize)
+    if thread.ith_state != SUCCESS:
+        return thread.ith_state
+    kmsg, thread.ith_kmsg = cast("Kmsg", thread.ith_kmsg), None
+    kmsg.seqno = thread.ith_seqno
+    return _take(ipc, thread, args, kmsg)
+
+
+def _too_large(ipc: Ipc, thread: IpcThread, args: Args, size: int) -> int:
+    """With MACH_RCV_LARGE the message stays where it is, and the receiver is told its size."""
+    _put(thread, args[0] + HEADER_SIZE_FIELD & SIZE_MAX, ipc.word.pack(size))
+    return RCV_TOO_LARGE
+
+
+def _take(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg) -> int:
+    """Gives a message out of the queue to its receiver. Consumes it."""
+    msg, option, _, rcv_size, _, _, notify = args
+    mqueue.taken(ipc, kmsg)
+    space = thread.space
+    code = 0
+    if kmsg.size > rcv_size:
+        code = RCV_TOO_LARGE
+    elif not option & RCV_NOTIFY:
+        notify = 0
+    elif not notify:
+        code = RCV_INVALID_NOTIFY
+    if not code:
+        if ipc.observer is not None:
+            ipc.observer.received(thread, kmsg)
+        try:
+            data, code = kmsg_copyout.copyout(ipc, space, thread.memory, kmsg, notify)
+        except KernError as error:
+            code = error.code
+        else:
+            return code if _put(thread, msg, data) or code else RCV_INVALID_DATA
+    _put(thread, msg, kmsg_copyout.copyout_dest(ipc, space, kmsg))
+    return code

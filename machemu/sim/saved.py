@@ -1,0 +1,362 @@
+"""Saved machines: the one codec by which state is written, read back and digested.
+
+A file is a header line (magic, format version, schema digest), then a zstandard frame with the state's object graph and the RAM's
+pages that are not zero. The graph's encoding is canonical: objects are numbered in the order in which they are first met, so equal
+states have equal bytes and equal digests. It names classes of the registry alone and is read with every length checked: a hostile
+file can fail, and do nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterable
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+import zstandard
+
+from machemu.abi.errors import InvariantError, UserError
+from machemu.sim.state import REGISTRY, fields
+
+MAGIC: Final = b"machemu saved machine"
+FORMAT: Final = 1
+HEADER_MAX: Final = 256
+GRAPH_MAX: Final = 1 << 30
+"""Bytes of a graph's encoding that are read at most."""
+PAGE: Final = 4096
+
+NONE, TRUE, FALSE, INT, NEGATIVE, STR, BYTES, BYTEARRAY, TUPLE, LIST, DICT, DEQUE, OBJECT, ENUM, REFERENCE = range(15)
+CONTAINERS: Final = {tuple: TUPLE, list: LIST, dict: DICT, deque: DEQUE}
+
+
+class SavedError(ValueError):
+    """The bytes are no graph; the message says why."""
+
+
+def schema() -> str:
+    """A digest of every registered class and its saved slots, and every enum and its members."""
+    lines = []
+    for name in sorted(REGISTRY):
+        cls = REGISTRY[name]
+        parts = [member.name for member in cls] if issubclass(cls, Enum) else list(parts_of(cls))
+        lines.append(f"{name}:{','.join(parts)}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def parts_of(cls: type) -> tuple[str, ...]:
+    """What is written of an instance: a named tuple's fields, or a state class's slots."""
+    return cls._fields if issubclass(cls, tuple) else fields(cls)  # type: ignore[attr-defined,no-any-return]
+
+
+def _number(value: int) -> bytes:
+    """An unsigned number, seven bits a byte, the lowest first."""
+    out = bytearray()
+    while value > 0x7F:  # noqa: PLR2004
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+class Writer:
+    """Encodes one graph. Nested values are written in place, objects too where they are first met; no recursion, so depth is free."""
+
+    def __init__(self) -> None:
+        self.out: list[bytes] = []
+        self.numbers: dict[int, int] = {}
+        self.classes: dict[type, int] = {}
+        self.names: dict[type, str] = {cls: name for name, cls in REGISTRY.items()}
+        self.parts: dict[type, tuple[str, ...]] = {}
+
+    def encode(self, root: object) -> bytes:
+        stack: list[Iterable[Any]] = [iter((root,))]
+        keep: list[object] = []
+        while stack:
+            for value in stack[-1]:  # type: ignore[union-attr]
+                inner = self._value(value)
+                if inner is not None:
+                    keep.append(value)
+                    stack.append(iter(inner))
+                    break
+            else:
+                stack.pop()
+        return b"".join(self.out)
+
+    def _value(self, value: Any) -> Iterable[Any] | None:
+        """Writes a value's head; gives what comes inside it."""
+        out = self.out
+        kind = type(value)
+        if kind is int:
+            out.append(bytes((INT,)) + _number(value) if value >= 0 else bytes((NEGATIVE,)) + _number(-value))
+        elif value is None:
+            out.append(bytes((NONE,)))
+        elif kind is bool:
+            out.append(bytes((TRUE if value else FALSE,)))
+        elif kind is str:
+            data = value.encode("utf-8", "surrogateescape")
+            out.append(bytes((STR,)) + _number(len(data)) + data)
+        elif kind is bytes:
+            out.append(bytes((BYTES,)) + _number(len(value)) + value)
+        elif kind is tuple:
+            out.append(bytes((TUPLE,)) + _number(len(value)))
+            return value  # type: ignore[no-any-return]
+        elif isinstance(value, Enum):
+            out.append(bytes((ENUM,)) + self._class(kind) + _number(list(kind).index(value)))
+        else:
+            return self._shared(kind, value)
+        return None
+
+    def _shared(self, kind: type, value: Any) -> Iterable[Any] | None:
+        """Writes something with an identity: once whole, later by its number."""
+        number = self.numbers.get(id(value))
+        if number is not None:
+            self.out.append(bytes((REFERENCE,)) + _number(number))
+            return None
+        self.numbers[id(value)] = len(self.numbers)
+        if kind is bytearray:
+            self.out.append(bytes((BYTEARRAY,)) + _number(len(value)) + bytes(value))
+            return None
+        if kind in CONTAINERS:
+            self.out.append(bytes((CONTAINERS[kind],)) + _number(len(value)))
+            return [part for item in value.items() for part in item] if kind is dict else value  # type: ignore[no-any-return]
+        self.out.append(bytes((OBJECT,)) + self._class(kind))
+        if kind not in self.parts:
+            self.parts[kind] = parts_of(kind)
+        try:
+            return [getattr(value, name) for name in self.parts[kind]]
+        except AttributeError as error:
+            raise InvariantError(f"{kind.__qualname__} is saved before it is whole: {error}") from None
+
+    def _class(self, kind: type) -> bytes:
+        """A class by number, with its name where it is first met."""
+        number = self.classes.get(kind)
+        if number is not None:
+            return _number(number)
+        if kind not in self.names:
+            raise InvariantError(f"{kind.__module__}.{kind.__qualname__} is no state: it cannot be saved")
+        number = self.classes[kind] = len(self.classes)
+        name = self.names[kind].encode()
+        return _number(number) + _number(len(name)) + name
+
+
+class Reader:
+    """Decodes one graph."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.place = 0
+        self.objects: list[Any] = []
+        self.classes: list[type] = []
+
+    def number(self) -> int:
+        value = shift = 0
+        while True:
+            if self.place >= len(self.data):
+                raise SavedError("it ends early")
+            byte = self.data[self.place]
+            self.place += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:  # noqa: PLR2004
+                return value
+            shift += 7
+            if shift > 1 << 20:
+                raise SavedError("a number is too long")
+
+    def take(self, size: int) -> bytes:
+        if size > len(self.data) - self.place:
+            raise SavedError("it ends early")
+        self.place += size
+        return self.data[self.place - size : self.place]
+
+    def count(self) -> int:
+        """A number of values to come, each of a byte at least."""
+        count = self.number()
+        if count > len(self.data) - self.place:
+            raise SavedError("it ends early")
+        return count
+
+    def cls(self) -> type:
+        number = self.number()
+        if number == len(self.classes):
+            name = self.take(self.number()).decode("utf-8", "replace")
+            if name not in REGISTRY:
+                raise SavedError(f"it holds a '{name}', which is no state class")
+            self.classes.append(REGISTRY[name])
+        if number >= len(self.classes):
+            raise SavedError("a class is out of order")
+        return self.classes[number]
+
+    def decode(self) -> Any:
+        """The root. Containers are filled when all that they hold has been read, innermost first."""
+        frames = [Frame(None, None, 1)]
+        while True:
+            frame = frames[-1]
+            if len(frame.values) == frame.count:
+                frames.pop()
+                if frame.kind is None:
+                    if self.place != len(self.data):
+                        raise SavedError("something follows its end")
+                    return frame.values[0]
+                frames[-1].values.append(self._finish(frame))
+                continue
+            value = self._value(frames)
+            if value is not PENDING:
+                frame.values.append(value)
+
+    def _value(self, frames: list[Frame]) -> Any:  # noqa: PLR0911, PLR0912
+        tag = self.take(1)[0]
+        if tag == INT:
+            return self.number()
+        if tag == NONE:
+            return None
+        if tag in (TRUE, FALSE):
+            return tag == TRUE
+        if tag == NEGATIVE:
+            return -self.number()
+        if tag == STR:
+            return self.take(self.number()).decode("utf-8", "surrogateescape")
+        if tag == BYTES:
+            return self.take(self.number())
+        if tag == REFERENCE:
+            number = self.number()
+            if number >= len(self.objects):
+                raise SavedError("a reference leads nowhere")
+            return self.objects[number]
+        if tag == ENUM:
+            cls = self.cls()
+            members = list(cls) if issubclass(cls, Enum) else []
+            index = self.number()
+            if index >= len(members):
+                raise SavedError(f"{cls.__qualname__} has no such member")
+            return members[index]
+        if tag == BYTEARRAY:
+            self.objects.append(bytearray(self.take(self.number())))
+            return self.objects[-1]
+        self._open(tag, frames)
+        return PENDING
+
+    def _open(self, tag: int, frames: list[Frame]) -> None:
+        if tag == TUPLE:
+            frames.append(Frame(tuple, None, self.count()))
+        elif tag in (LIST, DEQUE, DICT):
+            shell: Any = {LIST: list, DEQUE: deque, DICT: dict}[tag]()
+            self.objects.append(shell)
+            frames.append(Frame(type(shell), shell, self.count() * (2 if tag == DICT else 1)))
+        elif tag == OBJECT:
+            cls = self.cls()
+            if issubclass(cls, Enum):
+                raise SavedError(f"{cls.__qualname__} is no class of objects")
+            shell = None if issubclass(cls, tuple) else cls.__new__(cls)
+            self.objects.append(shell)
+            frames.append(Frame(cls, shell, len(parts_of(cls)), len(self.objects) - 1))
+        else:
+            raise SavedError(f"it holds a value of unknown kind {tag}")
+
+    def _finish(self, frame: Frame) -> Any:
+        kind, shell, values = frame.kind, frame.shell, frame.values
+        if kind is tuple:
+            return tuple(values)
+        if kind is list or kind is deque:
+            shell.extend(values)
+        elif kind is dict:
+            try:
+                shell.update(zip(values[::2], values[1::2], strict=True))
+            except TypeError as error:
+                raise SavedError(f"a key cannot be: {error}") from None
+        elif issubclass(kind, tuple):
+            shell = self.objects[frame.number] = kind(*values)
+        else:
+            for name, value in zip(parts_of(kind), values, strict=True):
+                object.__setattr__(shell, name, value)
+        return shell
+
+
+class Frame:
+    """A container under way: its class, the object to fill (None for tuples), the values so far, how many there will be."""
+
+    __slots__ = ("count", "kind", "number", "shell", "values")
+
+    def __init__(self, kind: Any, shell: Any, count: int, number: int = -1) -> None:
+        self.kind = kind
+        self.shell = shell
+        self.count = count
+        self.number = number
+        self.values: list[Any] = []
+
+
+PENDING: Final = object()
+
+
+def digest(root: object, ram: memoryview) -> str:
+    """SHA-256 over the state and all of RAM, in hexadecimal."""
+    hasher = hashlib.sha256(Writer().encode(root))
+    hasher.update(ram)
+    return hasher.hexdigest()
+
+
+def save(path: Path, root: object, ram: memoryview) -> None:
+    """Writes a file, whole or not at all."""
+    graph = Writer().encode(root)
+    zero = bytes(PAGE)
+    pages = [number for number in range(len(ram) // PAGE) if ram[number * PAGE : (number + 1) * PAGE] != zero]
+    parts = [_number(len(graph)), graph, _number(len(ram) // PAGE), _number(len(pages))]
+    for number in pages:
+        parts += [_number(number), bytes(ram[number * PAGE : (number + 1) * PAGE])]
+    data = MAGIC + f" {FORMAT} {schema()}\n".encode() + zstandard.ZstdCompressor(write_checksum=True).compress(b"".join(parts))
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def load(path: Path, ram_max: int) -> tuple[object, bytearray]:
+    """The root and RAM that a file holds. Slots named TRANSIENT are unset until their owners attach them."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    header, newline, packed = data.partition(b"\n")
+    words = header[:HEADER_MAX].split(b" ")
+    if not newline or b" ".join(words[:3]) != MAGIC or len(words) != 5:  # noqa: PLR2004
+        raise UserError(f"{path}: is no saved machine")
+    if words[3] != str(FORMAT).encode() or words[4] != schema().encode():
+        raise UserError(f"{path}: was saved by another version of machemu: boot the machine anew, or load it with that version")
+    try:
+        plain = _decompress(packed, GRAPH_MAX + 2 * ram_max)
+        return _parse(plain, ram_max)
+    except (SavedError, zstandard.ZstdError) as error:
+        raise UserError(f"{path}: is damaged: {error}") from None
+
+
+def _decompress(packed: bytes, limit: int) -> bytes:
+    out = bytearray()
+    unpacker = zstandard.ZstdDecompressor().decompressobj()
+    for start in range(0, len(packed), 1 << 16):
+        out += unpacker.decompress(packed[start : start + (1 << 16)])
+        if len(out) > limit:
+            raise SavedError("it is larger than a machine can be")
+    if not unpacker.eof or unpacker.unused_data:
+        raise SavedError("it ends early")
+    return bytes(out)
+
+
+def _parse(plain: bytes, ram_max: int) -> tuple[object, bytearray]:
+    reader = Reader(plain)
+    graph = reader.take(reader.number())
+    frames, count = reader.number(), reader.number()
+    if frames * PAGE > ram_max or count > frames:
+        raise SavedError("its memory is larger than a machine's can be")
+    ram = bytearray(frames * PAGE)
+    for _ in range(count):
+        number = reader.number()
+        if number >= frames:
+            raise SavedError("a page lies outside its memory")
+        ram[number * PAGE : (number + 1) * PAGE] = reader.take(PAGE)
+    if reader.place != len(plain):
+        raise SavedError("something follows its end")
+    return Reader(graph).decode(), ram
