@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from machemu.abi.errors import KernError, UserError
+from machemu.abi.message import PORT_SEND
 from machemu.abi.types import VirtAddr
 from machemu.boot.elf import Image, load_image
 from machemu.boot.script import BootScript, PortValue
@@ -60,7 +61,11 @@ class Bootstrap:
             port_or_task = self.own
         target = port_or_task.itk_self if isinstance(port_or_task, Task) else port_or_task
         assert isinstance(target, port.Port)
-        return mach_port.insert_send_right(self.kernel.ipc, task.space, port.make_send(self.kernel.ipc, target))
+        name = 1
+        while task.space.lookup(name) is not None:
+            name += 1
+        mach_port.mach_port_insert_right(task.space, name, port.make_send(self.kernel.ipc, target), PORT_SEND)
+        return name
 
     def execute(self, task: object, path: str, arguments: list[str]) -> None:
         assert isinstance(task, Task)

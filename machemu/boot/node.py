@@ -7,6 +7,7 @@ from pathlib import Path
 from machemu.abi.errors import UserError
 from machemu.core.kernel import Kernel
 from machemu.machine.i386.cpu import I386Cpu
+from machemu.machine.i386.pmap import I386Mmu
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
 from machemu.sim import saved
@@ -50,14 +51,15 @@ class Node:
     @classmethod
     def load(cls, path: Path) -> Node:
         """The machine that a file holds, ready to run on."""
-        root, ram = saved.load(path)
+        root, ram = saved.load(path, RAM_MAX)
         if not isinstance(root, Kernel):
             raise UserError(f"{path}: holds no machine")
         memory = root.memory
         memory.attach()
         memory.view[:] = ram
         node = cls.__new__(cls)
-        node.cpu = I386Cpu(memory)
+        assert isinstance(root.mmu, I386Mmu)
+        node.cpu = I386Cpu(memory, root.mmu)
         node.kernel = root
         root.attach(node.cpu)
         return node

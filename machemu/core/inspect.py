@@ -10,6 +10,7 @@ from machemu.core.traps import TRAP_COUNT, TRAPS
 from machemu.device.ds_routines import Device, MasterDevice
 from machemu.ipc.port import Port
 from machemu.ipc.pset import PortSet
+from machemu.ipc.right import reverse
 from machemu.ipc.space import Space
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern.host import HostPort, HostPrivPort
@@ -63,6 +64,12 @@ def describe_name(space: Space, name: int) -> PortRef:
         return PortRef(name, "dead name")
     what = describe_object(target, space)
     return PortRef(name, f"{what} receive" if target.receiver is space else what)
+
+
+def name_of(space: Space, port: Port) -> int:
+    """The name under which a space holds send or receive rights to a port, or MACH_PORT_NULL."""
+    entry = reverse(space, port)
+    return PORT_NULL if entry is None else entry.name
 
 
 def describe_threads(kernel: Kernel) -> list[ThreadReport]:

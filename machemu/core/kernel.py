@@ -6,7 +6,7 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final
+from typing import Final, Protocol
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.exception import Exc
@@ -29,14 +29,14 @@ from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
 from machemu.machine.protocols import Cpu, UserFault
 from machemu.sim.state import state
-from machemu.trace.events import Tracer
-from machemu.vm.fault import PageShortage, vm_fault
+from machemu.vm.fault import vm_fault
+from machemu.vm.map import VmMap
+from machemu.vm.page import PageShortage
 from machemu.vm.subsystem import Vm
 
 EXC_BAD_ACCESS: Final = int(Exc.EXC_BAD_ACCESS)
 EXC_BAD_INSTRUCTION: Final = int(Exc.EXC_BAD_INSTRUCTION)
 EXC_I386_INVOP: Final = 1
-INVALID_ADDRESS: Final = int(KernReturn.KERN_INVALID_ADDRESS)
 RESOURCE_SHORTAGE: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 FOREVER: Final = 1 << 200
 """A virtual time that never comes."""
@@ -55,6 +55,19 @@ class Stop(Enum):
     """No thread can run and nothing is under way that could wake one."""
 
 
+class KernelObserver(Protocol):
+    """Who watches a kernel."""
+
+    def resumed(self, thread: Thread, result: int) -> None:
+        """A thread that had blocked in a trap goes back to user mode with its result."""
+
+    def raised(self, thread: Thread, what: tuple[int, int, int]) -> None:
+        """The current thread takes an exception."""
+
+    def ended(self, thread: Thread) -> None:
+        """A thread that had ended in a trap of its own is gone."""
+
+
 def runnable(thread: Thread) -> bool:
     return thread.state & (TH_RUN | TH_WAIT | TH_SUSP) == TH_RUN
 
@@ -63,23 +76,24 @@ def runnable(thread: Thread) -> bool:
 class Kernel:
     """All of one node above its machine.
 
-    memory: the RAM, whose bytes are saved beside the state. page_waiters: threads that wait for a free frame.
+    memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping. page_waiters: threads that wait for a free frame.
     trap_ns, fault_ns, switch_ns, byte_ns: what the kernel's work costs in virtual time, of the machine's profile.
     trap_count: traps since power-on.
-    Transient: cpu; tracer, None where nobody listens; limit and trap_limit, where `run` comes back; stopping, set by `stop`;
+    Transient: cpu; observer, None where nobody watches; limit and trap_limit, where `run` comes back; stopping, set by `stop`;
     left: the active thread does not return to user mode now; word: the machine's 32-bit word; input_source: gives console input
     when a read waits and nothing can run, b"" for no more.
     """
 
     __slots__ = (
-        "memory", "ipc", "vm", "kern", "console", "devices", "page_waiters",
+        "memory", "mmu", "ipc", "vm", "kern", "console", "devices", "page_waiters",
         "trap_ns", "fault_ns", "switch_ns", "byte_ns", "trap_count",
-        "cpu", "tracer", "limit", "trap_limit", "stopping", "left", "word", "input_source",
+        "cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source",
     )  # fmt: skip
-    TRANSIENT = ("cpu", "tracer", "limit", "trap_limit", "stopping", "left", "word", "input_source")
+    TRANSIENT = ("cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source")
 
     def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
         self.memory = memory
+        self.mmu = cpu.mmu
         self.ipc = Ipc(cpu.order)
         self.vm = Vm(memory, cpu.mmu, cpu.page_size, cpu.user_range)
         self.kern = Kern(cpu, self.ipc, self.vm, profile.instruction_ns)
@@ -102,7 +116,7 @@ class Kernel:
 
     def _join(self, cpu: Cpu) -> None:
         self.cpu = cpu
-        self.tracer: Tracer | None = None
+        self.observer: KernelObserver | None = None
         self.limit = FOREVER
         self.trap_limit = -1
         self.stopping: Stop | None = None
@@ -121,19 +135,21 @@ class Kernel:
         kern.clock.base += self.trap_ns
         if not 0 <= number < TRAP_COUNT:
             self._raise(thread, EXC_BAD_INSTRUCTION, EXC_I386_INVOP, 0)
-            return self.leave()
+            self.leave()
+            return None
         trap = TRAPS[number]
         result: int | None
         try:
             if trap.arguments:
-                result = trap.handler(self, thread, *self.cpu.arguments(len(trap.arguments)))
+                arguments = self._arguments(thread, len(trap.arguments))
+                if arguments is None:
+                    self.leave()
+                    return None
+                result = trap.handler(self, thread, *arguments)
             else:
                 result = trap.handler(self, thread)
         except KernError as error:
             result = error.code
-        except UserFault as fault:
-            self._raise(thread, EXC_BAD_ACCESS, INVALID_ADDRESS, fault.address)
-            return self.leave()
         except PageShortage:
             result = RESOURCE_SHORTAGE
         sched = kern.sched
@@ -141,17 +157,27 @@ class Kernel:
             kern.settle_handoff()
         if result is None or sched.ast or self.trap_count == self.trap_limit or kern.clock.now() >= self.limit:
             thread.retval = result
-            return self.leave()
+            self.leave()
+            return None
         return result
+
+    def _arguments(self, thread: Thread, count: int) -> tuple[int, ...] | None:
+        """A trap's arguments; None where they cannot be read, and the thread has taken an exception."""
+        while True:
+            try:
+                return self.cpu.arguments(count)
+            except UserFault as fault:
+                try:
+                    vm_fault(self._map(thread), fault.address, fault.access)
+                except KernError as error:
+                    self._raise(thread, EXC_BAD_ACCESS, error.code, fault.address)
+                    return None
 
     def fault(self, address: VirtAddr, access: int) -> bool:
         thread = self.kern.current
         self.kern.clock.base += self.fault_ns
-        vm_map = thread.task.map
-        if vm_map is None:
-            raise InvariantError(f"thread {thread.number} runs without an address space")
         try:
-            vm_fault(vm_map, address, access)
+            vm_fault(self._map(thread), address, access)
         except KernError as error:
             self._raise(thread, EXC_BAD_ACCESS, error.code, address)
         except PageShortage:
@@ -169,13 +195,24 @@ class Kernel:
         self.leave()
         return False
 
+    @staticmethod
+    def _map(thread: Thread) -> VmMap:
+        """The address space of a thread that runs."""
+        vm_map = thread.task.map
+        if vm_map is None:
+            raise InvariantError(f"thread {thread.number} runs without an address space")
+        return vm_map
+
     def leave(self) -> None:
         """The active thread goes out of the CPU before its next user instruction."""
         self.left = True
         self.cpu.stop()
 
     def _raise(self, thread: Thread, *what: int) -> None:
-        exception.raise_exception(self.kern, thread, (what[0], what[1], what[2]))
+        triple = (what[0], what[1], what[2])
+        if self.observer is not None:
+            self.observer.raised(thread, triple)
+        exception.raise_exception(self.kern, thread, triple)
 
     # ipc.seams.KernelObjects
 
@@ -260,6 +297,8 @@ class Kernel:
             result = CONTINUATIONS[continuation](self, thread)
         if result is not None:
             thread.retval = result
+            if self.observer is not None:
+                self.observer.resumed(thread, result)
         self.kern.settle_handoff()
         return thread.active and runnable(thread) and not self.kern.sched.ast
 
@@ -267,14 +306,11 @@ class Kernel:
         kern = self.kern
         clock = kern.clock
         cpu = self.cpu
-        vm_map = thread.task.map
-        if vm_map is None:
-            raise InvariantError(f"thread {thread.number} runs without an address space")
         if thread.retval is not None:
             thread.pcb.set_result(thread.retval)
             thread.retval = None
         began, executed = clock.now(), cpu.executed
-        cpu.activate(thread.pcb, vm_map.pmap)
+        cpu.activate(thread.pcb, self._map(thread).pmap)
         self.left = False
         while not self.left:
             next_event = kern.events.next_time()
@@ -295,6 +331,8 @@ class Kernel:
         """The current thread was ended while it was in the kernel."""
         task = thread.task
         self.kern.sched.current = None
+        if self.observer is not None:
+            self.observer.ended(thread)
         thread_control.reap(self.kern, thread)
         if not task.active and not task.threads and task.map is not None:
             task_control.destroy_map(self.kern, task)

@@ -28,7 +28,8 @@ REPLY_ID: Final = 100
 def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
     """Performs a request and consumes it; the reply, addressed by the request's reply right, or None where there is none."""
     row = ROUTINES.get(request.id)
-    code, results = BAD_ID, ()
+    code: int = BAD_ID
+    results: tuple[object, ...] = ()
     if row is not None:
         code, results = _perform(kernel, row, request)
     _release_destination(kernel, request)
@@ -84,10 +85,8 @@ def console_input(kernel: Kernel, data: bytes) -> None:
 def answer_read(kernel: Kernel, read: PendingRead) -> None:
     """Sends a delayed read its reply; consumes its reply right."""
     data = kernel.console.take(read.count)
-    if read.inband:
-        message, value = device_reply.DEVICE_READ_REPLY_INBAND, data
-    else:
-        message, value = device_reply.DEVICE_READ_REPLY, OutOfLine(VmMapCopy.from_bytes(kernel.vm, data), len(data))
+    message = device_reply.DEVICE_READ_REPLY_INBAND if read.inband else device_reply.DEVICE_READ_REPLY
+    value = data if read.inband else OutOfLine(VmMapCopy.from_bytes(kernel.vm, data), len(data))
     body, carried = message.request.pack(kernel.ipc.order, (0, value))
     assert isinstance(read.reply_port, Port)
     reply = kernel_message.make(kernel.ipc, read.reply_port, read.reply_type, None, 0, message.request.id, body, carried)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import MsgReturn, TypeName
+from machemu.abi.message import MsgReturn
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.abi.types import Nanoseconds, VirtAddr
 from machemu.device.ds_routines import D_INVALID_SIZE, Device
 from machemu.ipc import mach_msg, mach_port, port, right
+from machemu.ipc.right import COPY_SEND
 from machemu.kern import ipc_tt, task_control
 from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Thread
@@ -202,7 +203,7 @@ def _copy_send(kernel: Kernel, thread: Thread, name: int) -> object | None:
     """A send right copied from a name of the caller's; null and dead names stand for themselves."""
     if name in (PORT_NULL, PORT_NAME_DEAD):
         return right.from_name(name)
-    return right.copyin(kernel.ipc, thread.space, name, TypeName.COPY_SEND)[0]
+    return right.copyin(kernel.ipc, thread.space, name, COPY_SEND)[0]
 
 
 def vm_map(

@@ -7,7 +7,7 @@ from typing import Final
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import MigReturn
 from machemu.device.console import Console, PendingRead
-from machemu.ipc import port
+from machemu.ipc import kmsg, port
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
 from machemu.sim.state import state
@@ -88,7 +88,8 @@ def device_close(ipc: Ipc, devices: Devices, device: Device) -> None:
         return
     del devices.opened[device.name]
     while device.driver.pending:
-        port.release_reply(ipc, device.driver.pending.popleft())
+        read = device.driver.pending.popleft()
+        kmsg.destroy_right(ipc, read.reply_port, read.reply_type)
     port.dealloc_kernel(ipc, device.port)
 
 

@@ -63,8 +63,8 @@ class Port:
 
     __slots__ = (
         "active", "destination", "dnfree", "dnrequests", "kobject", "lost_srights", "messages", "mscount", "msgcount",
-        "nsrequest", "number", "payload", "pdrequest", "pset", "qlimit", "receiver", "receiver_name", "receivers", "senders", "seqno",
-        "sorights", "srights",
+        "nsrequest", "number", "payload", "pdrequest", "pset", "qlimit", "receiver", "receiver_name", "receivers", "senders",
+        "seqno", "sorights", "srights",
     )  # fmt: skip
 
     def __init__(self, number: int, receiver: Space, name: int) -> None:

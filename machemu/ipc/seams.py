@@ -8,7 +8,6 @@ from machemu.abi.types import Nanoseconds, VirtAddr
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
-    from machemu.ipc.port import Port
     from machemu.ipc.thread import IpcThread, MsgContinuation
 
 
@@ -62,6 +61,3 @@ class KernelObjects(Protocol):
 
     def serve(self, request: Kmsg) -> Kmsg | None:
         """Performs a request at once and consumes it; the reply, already addressed, or None where none is due."""
-
-    def no_senders(self, port: Port) -> None:
-        """The last send right to a kernel object's port is gone and a notification was asked for by the kernel."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from machemu.abi.message import MSGH_BITS_COMPLEX, PORT_SEND, PORT_SEND_ONCE, MsgReturn, msgh_bits
+from machemu.abi.kern_return import MigReturn
+from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import mqueue, port
+from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.kern import task_control
 from machemu.kern.subsystem import Kern
 from machemu.kern.thread import Continuation, Thread
 from machemu.mig.interfaces import exc
+from machemu.mig.runtime import RETCODE
 
 EXCEPTION_ID: Final = 2400
 REPLY_ID: Final = EXCEPTION_ID + 100
-SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
+REPLY_MISMATCH: Final = int(MigReturn.MIG_REPLY_MISMATCH)
 
 
 def raise_exception(kern: Kern, thread: Thread, what: tuple[int, int, int]) -> None:
@@ -43,25 +46,37 @@ def _try(kern: Kern, thread: Thread, server: Port | None, what: tuple[int, int, 
     thread_port = port.copy_send(ipc, thread.ith_sself)
     task_port = port.copy_send(ipc, thread.task.itk_sself)
     body, carried = exc.EXCEPTION_RAISE.request.pack(ipc.order, (thread_port, task_port, *what))
-    bits = msgh_bits(PORT_SEND, PORT_SEND_ONCE, MSGH_BITS_COMPLEX)
     mqueue.wait_for_kernel_reply(ipc, thread, reply_port)
     kern.block(thread, Continuation.EXCEPTION_REPLY, None)
-    kernel_message.kernel_send(ipc, kernel_message.make(ipc, bits, right, sonce, EXCEPTION_ID, body, carried))
+    kernel_message.kernel_send(ipc, kernel_message.make(ipc, right, PORT_SEND, sonce, PORT_SEND_ONCE, EXCEPTION_ID, body, carried))
     return True
 
 
 def continue_reply(kern: Kern, thread: Thread) -> None:
     """The thread waited for the handler's answer and was woken: it goes on, or the next handler is tried."""
     ipc = kern.ipc
-    reply, thread.ith_kmsg = thread.ith_kmsg, None
-    if thread.ith_state != SUCCESS or reply is None:
-        return
-    if _parse_reply(kern, reply) == 0:
+    reply = mqueue.kernel_reply(kern.ipc, thread)
+    if reply is None or _parse_reply(kern, reply) == 0:
         return
     if thread.ith_exc is not None:
         _try_task(kern, thread, thread.ith_exc)
     else:
         task_control.terminate(kern, thread.task)
+
+
+def _parse_reply(kern: Kern, reply: Kmsg) -> int:
+    """The handler's code, or MIG_REPLY_MISMATCH for a message that is no reply; consumes it."""
+    ipc = kern.ipc
+    code = REPLY_MISMATCH
+    if reply.id == REPLY_ID and reply.remote_type == PORT_SEND_ONCE and reply.local_type == 0:
+        values = RETCODE.matches(ipc.order, reply.body, reply.carried, reply.complex)
+        code = REPLY_MISMATCH if values is None else values[0]
+    if code == REPLY_MISMATCH:
+        reply.remote = None
+        kernel_message.destroy(ipc, reply)
+    else:
+        kernel_message.consume(ipc, reply)
+    return code
 
 
 def abort(kern: Kern, thread: Thread) -> None:

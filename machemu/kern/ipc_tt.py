@@ -6,6 +6,7 @@ from typing import Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
+from machemu.abi.message import PortDead
 from machemu.ipc import port
 from machemu.ipc.port import Port
 from machemu.kern.subsystem import Kern
@@ -15,11 +16,14 @@ from machemu.kern.thread import Thread
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 FAILURE: Final = int(KernReturn.KERN_FAILURE)
 
+SendRight = Port | PortDead | None
+"""A naked send right: dead or null ones stand for themselves."""
+
 TASK_KERNEL_PORT, TASK_EXCEPTION_PORT, TASK_BOOTSTRAP_PORT = 1, 3, 4
 THREAD_KERNEL_PORT, THREAD_EXCEPTION_PORT = 1, 3
 
 
-def get_task_special_port(kern: Kern, task: Task, which: int) -> object | None:
+def get_task_special_port(kern: Kern, task: Task, which: int) -> SendRight:
     """task_get_special_port: a new send right."""
     if which not in (TASK_KERNEL_PORT, TASK_EXCEPTION_PORT, TASK_BOOTSTRAP_PORT):
         raise KernError(INVALID_ARGUMENT)
@@ -29,7 +33,7 @@ def get_task_special_port(kern: Kern, task: Task, which: int) -> object | None:
     return port.copy_send(kern.ipc, right)
 
 
-def set_task_special_port(kern: Kern, task: Task, which: int, right: object | None) -> None:
+def set_task_special_port(kern: Kern, task: Task, which: int, right: SendRight) -> None:
     """task_set_special_port: consumes `right` on success only."""
     if which not in (TASK_KERNEL_PORT, TASK_EXCEPTION_PORT, TASK_BOOTSTRAP_PORT):
         raise KernError(INVALID_ARGUMENT)
@@ -44,7 +48,7 @@ def set_task_special_port(kern: Kern, task: Task, which: int, right: object | No
     port.release_send(kern.ipc, old)
 
 
-def get_thread_special_port(kern: Kern, thread: Thread, which: int) -> object | None:
+def get_thread_special_port(kern: Kern, thread: Thread, which: int) -> SendRight:
     """thread_get_special_port: a new send right."""
     if which not in (THREAD_KERNEL_PORT, THREAD_EXCEPTION_PORT):
         raise KernError(INVALID_ARGUMENT)
@@ -53,7 +57,7 @@ def get_thread_special_port(kern: Kern, thread: Thread, which: int) -> object | 
     return port.copy_send(kern.ipc, thread.ith_sself if which == THREAD_KERNEL_PORT else thread.ith_exception)
 
 
-def set_thread_special_port(kern: Kern, thread: Thread, which: int, right: object | None) -> None:
+def set_thread_special_port(kern: Kern, thread: Thread, which: int, right: SendRight) -> None:
     """thread_set_special_port: consumes `right` on success only."""
     if which not in (THREAD_KERNEL_PORT, THREAD_EXCEPTION_PORT):
         raise KernError(INVALID_ARGUMENT)
@@ -66,7 +70,7 @@ def set_thread_special_port(kern: Kern, thread: Thread, which: int, right: objec
     port.release_send(kern.ipc, old)
 
 
-def ports_register(kern: Kern, task: Task, rights: list[object | None]) -> None:
+def ports_register(kern: Kern, task: Task, rights: list[SendRight]) -> None:
     """mach_ports_register: consumes the send rights on success."""
     if len(rights) > TASK_PORT_REGISTER_MAX:
         raise KernError(INVALID_ARGUMENT)
@@ -78,7 +82,7 @@ def ports_register(kern: Kern, task: Task, rights: list[object | None]) -> None:
         port.release_send(kern.ipc, right)
 
 
-def ports_lookup(kern: Kern, task: Task) -> list[object | None]:
+def ports_lookup(kern: Kern, task: Task) -> list[SendRight]:
     """mach_ports_lookup: a new send right to each registered port."""
     if task.itk_self is None:
         raise KernError(INVALID_ARGUMENT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError
+from machemu.abi.message import PortDead
 from machemu.kern.thread import BASEPRI_USER, Thread
 from machemu.sim.state import state
 from machemu.vm.map import VmMap
@@ -48,10 +49,10 @@ class Task:
         self.user_stop_count = 0
         self.priority = BASEPRI_USER
         self.itk_self: Port | None = self_port
-        self.itk_sself: Port | None = None
-        self.itk_exception: Port | None = None
-        self.itk_bootstrap: Port | None = None
-        self.itk_registered: list[Port | None] = [None] * TASK_PORT_REGISTER_MAX
+        self.itk_sself: Port | PortDead | None = None
+        self.itk_exception: Port | PortDead | None = None
+        self.itk_bootstrap: Port | PortDead | None = None
+        self.itk_registered: list[Port | PortDead | None] = [None] * TASK_PORT_REGISTER_MAX
         self.user_time = 0
         self.system_time = 0
         self.creation_time = 0

@@ -6,6 +6,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError
+from machemu.abi.message import PortDead
 from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.machine.protocols import Pcb
 from machemu.sim.state import state
@@ -47,6 +48,7 @@ class Thread(IpcThread):
     wait_timer, depress_timer: its pending time-outs.
     priority is the base, sched_pri what the run queues use (0 is best); depress_priority is -1 or the priority to return to.
     cpu_usage, sched_usage: aged microseconds of CPU, and the same scaled by load; *_delta since the last ageing at sched_stamp.
+    trap: the number of the trap that it is in, kept while somebody watches.
     user_time, system_time: nanoseconds; time_saved is their sum when the deltas were last taken.
     ith_self: its kernel port; ith_sself, ith_exception: naked send rights it owns; ith_rpc_reply: exceptions' reply port.
     """
@@ -59,6 +61,7 @@ class Thread(IpcThread):
         "user_time", "system_time", "time_saved", "creation_time",
         "ith_self", "ith_sself", "ith_exception", "ith_rpc_reply", "ith_exc", "trap",
     )  # fmt: skip
+    TRANSIENT = ("trap",)
 
     def __init__(self, number: int, task: Task, pcb: Pcb, self_port: Port) -> None:
         super().__init__(task.space, task.memory)
@@ -88,11 +91,11 @@ class Thread(IpcThread):
         self.time_saved = 0
         self.creation_time = 0
         self.ith_self: Port | None = self_port
-        self.ith_sself: Port | None = None
-        self.ith_exception: Port | None = None
+        self.ith_sself: Port | PortDead | None = None
+        self.ith_exception: Port | PortDead | None = None
         self.ith_rpc_reply: Port | None = None
         self.ith_exc: tuple[int, int, int] | None = None
-        self.trap: tuple[int, tuple[int, ...]] | None = None
+        self.trap: int | None = None
 
     def check_invariants(self) -> None:
         if self.queued and not self.state & TH_RUN:

@@ -108,7 +108,9 @@ class Cpu(Protocol):
     stack_top: VirtAddr
     """Where the first task's stack ends, and its size in bytes."""
     stack_size: int
-    mmu: Mmu
+
+    @property
+    def mmu(self) -> Mmu: ...
 
     def attach(self, supervisor: Supervisor) -> None:
         """Names the kernel that traps and faults enter."""

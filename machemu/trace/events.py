@@ -67,7 +67,6 @@ class Faulted:
     exception: int
     code: int
     subcode: int
-    pc: int
 
 
 @dataclass(frozen=True, slots=True)

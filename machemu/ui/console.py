@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +13,7 @@ from machemu.core.kernel import Kernel
 LINE_MAX = 1 << 16
 """A console line is looked at for --until in pieces of at most so many bytes."""
 READ_SIZE = 4096
+STDIN = 0
 
 
 class ConsoleOutput:
@@ -53,4 +54,4 @@ def file_input(path: Path) -> Callable[[], bytes]:
 
 def terminal_input() -> bytes:
     """What standard input has next: a line from a terminal."""
-    return sys.stdin.buffer.read1(READ_SIZE)
+    return os.read(STDIN, READ_SIZE)

@@ -12,6 +12,8 @@ from machemu.trace.events import Ended, Event, Faulted, MessageMoved, PortRef, T
 
 CODES: dict[int, str] = {int(code): code.name for family in (KernReturn, MigReturn, MsgReturn) for code in family}
 MSG_MASK = 0x3C00
+RIGHTS = {int(right): right.name for right in Right}
+EXCEPTIONS = {int(exception): exception.name for exception in Exc}
 
 
 def code_name(code: int) -> str:
@@ -40,7 +42,7 @@ def argument_text(name: str, value: int | PortRef) -> str:
     if name == "option":
         return f"{name}={option_text(value)}"
     if name == "right":
-        return f"{name}={Right(value).name if value in iter(Right) else value}"
+        return f"{name}={RIGHTS.get(value, value)}"
     if name in ("msg", "address", "namep", "child_task"):
         return f"{name}={value:#010x}"
     return f"{name}={value}"
@@ -103,7 +105,7 @@ def other_text(event: MessageMoved | Faulted | Ended) -> str:
         items = f" [{', '.join(event.items)}]" if event.items else ""
         return f"  {arrow} {event.what} {event.size} bytes {to} {port_text(target)}{reply}{items}"
     if isinstance(event, Faulted):
-        name = Exc(event.exception).name if event.exception in iter(Exc) else str(event.exception)
+        name = EXCEPTIONS.get(event.exception, str(event.exception))
         code = code_name(event.code) if event.exception == Exc.EXC_BAD_ACCESS else str(event.code)
-        return f"  !! {name} code {code} subcode {event.subcode:#x} at pc {event.pc:#010x}"
+        return f"  !! {name} code {code} subcode {event.subcode:#x}"
     return "  ended"

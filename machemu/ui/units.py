@@ -25,7 +25,7 @@ def parse_time(text: str) -> int:
         raise UserError(f"'{text}' is no time: write a number and ns, us, ms, s or min, such as 500ms")
     whole, _, fraction = match[1].partition(".")
     unit = TIMES[match[2]]
-    return int(whole) * unit + int(fraction or "0") * unit // 10 ** len(fraction)
+    return int(whole) * unit + int(fraction or "0") * unit // int(10 ** len(fraction))
 
 
 def time_text(nanoseconds: int) -> str:

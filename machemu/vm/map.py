@@ -14,7 +14,7 @@ from machemu.sim.state import state
 from machemu.vm import wire
 from machemu.vm.entry import VmMapEntry
 from machemu.vm.gaps import VmGaps
-from machemu.vm.object import VmObject, copy_slowly, copy_temporary, deallocate, shadow
+from machemu.vm.object import VmObject, copy_slowly, copy_temporary, deallocate, deallocate_window, shadow
 from machemu.vm.page import PageShortage
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class VmMap:
             self.gaps.insert(before.end, self._gap_behind(first - 1))
         self.pmap.remove(VirtAddr(start), VirtAddr(end))
         for entry in doomed:
-            deallocate(entry.object)
+            deallocate_window(entry.object, entry.offset, entry.offset + entry.end - entry.start)
 
     def protect(self, start: int, end: int, protection: int, set_maximum: bool) -> None:
         """vm_map_protect; holes are passed over. Raises KERN_PROTECTION_FAILURE, PageShortage where wiring wants pages."""

@@ -112,6 +112,7 @@ def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | N
     at = address & ~mask
     index = map_.index_from(at)
     copy = VmMapCopy(map_.vm, address, size)
+    moved: list[VmMapEntry] = []
     try:
         while at < end:
             if index == len(map_.entries) or map_.entries[index].start > at:
@@ -126,6 +127,7 @@ def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | N
                 if obj is not None:
                     obj.ref_count += 1
                 copy.entries.append(entry.duplicate(obj, entry.offset))
+                moved.append(entry)
             else:
                 copy.entries.append(map_.copy_entry(entry))
             at = entry.end
@@ -133,6 +135,10 @@ def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | N
     except (KernError, PageShortage):
         copy.discard()
         raise
+    for entry in moved:
+        wire.unwire_entry(map_, entry)
+        deallocate(entry.object)
+        entry.object = None
     if destroy:
         map_.delete(address & ~mask, end)
     return copy

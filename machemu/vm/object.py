@@ -55,6 +55,17 @@ class VmObject:
             offset += obj.shadow_offset
             obj = obj.shadow
 
+    def page_remove(self, start: int, end: int) -> None:
+        """Frees this object's own pages in [start, end). (vm_object_page_remove)"""
+        pages = self.pages
+        step = self.vm.page_size
+        if (end - start) // step < len(pages):
+            doomed = [pages[offset] for offset in range(start, end, step) if offset in pages]
+        else:
+            doomed = [page for offset, page in pages.items() if start <= offset < end]
+        for page in doomed:
+            self.vm.free_page(page)
+
     def collapse(self) -> None:
         """Shortens the shadow chain below this object: a shadow that nothing else refers to is merged into the object above it,
         and one whose every page is hidden is left out. Mach tries the top object alone; going on down the chain keeps it short
@@ -134,6 +145,14 @@ def deallocate(obj: VmObject | None) -> None:
         for page in list(obj.pages.values()):
             obj.vm.free_page(page)
         obj = shadow
+
+
+def deallocate_window(obj: VmObject | None, start: int, end: int) -> None:
+    """Consumes the reference of an entry that showed [start, end). Where the object was never copied or shared its references
+    are pieces of one entry, which show nothing twice: the pages go now, not with the last piece."""
+    if obj is not None and obj.ref_count > 1 and not (obj.shadowed or obj.use_shared_copy):
+        obj.page_remove(start, end)
+    deallocate(obj)
 
 
 def shadow(source: VmObject, offset: int, length: int) -> VmObject:

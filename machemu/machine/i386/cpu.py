@@ -90,10 +90,10 @@ class I386Cpu:
         self._state = Registers(engine, *general, *(REGISTER[n] for n in ("CS", "SS", "DS", "ES", "FS", "GS")))
         self._entry = Registers(engine, *(general[n] for n in (0, 1, 2, 3, 5, 6, 7)), REGISTER["CR3"])
         self._data_segments = Registers(engine, *(REGISTER[n] for n in ("DS", "ES", "FS", "GS")))
-        engine.hook(uc.uc.UC_HOOK_INTR, uc.INTERRUPT_HOOK(self._interrupt))
-        engine.hook(uc.uc.UC_HOOK_MEM_FETCH_PROT, uc.MEMORY_HOOK(self._fetch_refused))
-        engine.hook(uc.uc.UC_HOOK_INSN, uc.INSTRUCTION_HOOK(self._syscall), uc.x86.UC_X86_INS_SYSCALL)
-        engine.hook(uc.uc.UC_HOOK_INSN, uc.INSTRUCTION_HOOK(self._sysenter), uc.x86.UC_X86_INS_SYSENTER)
+        engine.hook(uc.INTERRUPT, uc.INTERRUPT_HOOK(self._interrupt))
+        engine.hook(uc.FETCH_REFUSED, uc.MEMORY_HOOK(self._fetch_refused))
+        engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._syscall), uc.SYSCALL)
+        engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._sysenter), uc.SYSENTER)
         self.fpu = Fpu(engine)
         self._scratch = Context(engine)
         places = Calibration(engine, self._scratch).find()
@@ -126,7 +126,7 @@ class I386Cpu:
         segments = pcb.segments
         words[stack - 5], words[stack - 4], words[stack - 3] = eip, segments[CS], eflags
         words[stack - 2], words[stack - 1] = esp, segments[SS]
-        self._entry.values[:] = (eax, ecx, edx, ebx, ebp, esi, edi, pmap.directory << PAGE_SHIFT)
+        self._entry.values[:] = [eax, ecx, edx, ebx, ebp, esi, edi, pmap.directory << PAGE_SHIFT]
         self._entry.write()
         if segments != USER_SEGMENTS:
             self._load_data_segments(segments)

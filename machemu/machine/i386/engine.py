@@ -17,6 +17,13 @@ from unicorn.unicorn_py3.unicorn import uclib
 
 from machemu.abi.errors import InvariantError
 
+INTERRUPT: Final = uc.UC_HOOK_INTR
+FETCH_REFUSED: Final = uc.UC_HOOK_MEM_FETCH_PROT
+INSTRUCTION: Final = uc.UC_HOOK_INSN
+SYSCALL: Final = x86.UC_X86_INS_SYSCALL
+SYSENTER: Final = x86.UC_X86_INS_SYSENTER
+"""Kinds of hooks, and the instructions that may be hooked."""
+
 OK: Final = 0
 ERR_INSN_INVALID: Final = uc.UC_ERR_INSN_INVALID
 ERR_FETCH_PROT: Final = uc.UC_ERR_FETCH_PROT

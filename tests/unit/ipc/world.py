@@ -15,6 +15,7 @@ from machemu.ipc import mach_msg, mach_port, port, right
 from machemu.ipc import space as spaces
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
+from machemu.ipc.seams import MapCopy
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
 
@@ -81,7 +82,8 @@ class Memory:
         self.world.copies += 1
         return copy
 
-    def copyout(self, copy: Copy) -> VirtAddr:
+    def copyout(self, copy: MapCopy) -> VirtAddr:
+        assert isinstance(copy, Copy)
         copy.discard()
         address = VirtAddr(self.allocate(copy.offset + copy.size) + copy.offset)
         self.write(address, copy.data)
@@ -142,9 +144,6 @@ class EchoKernel:
         if not isinstance(reply, Port):
             return None
         return kmsgs.make(ipc, reply, reply_type, None, 0, msgh_id + 100)
-
-    def no_senders(self, port: Port) -> None:
-        raise AssertionError
 
 
 class World:
@@ -219,10 +218,9 @@ class Task:
     def words(self, count: int = 64, address: int = BUFFER) -> tuple[int, ...]:
         return struct.unpack(f"{self.prefix}{count}I", self.memory.read(VirtAddr(address), 4 * count))
 
-    def msg(
-        self, option: int, send: int = 0, size: int = 256, name: int = 0, timeout: int = 0, notify: int = 0, thread: IpcThread | None = None
-    ) -> int | None:
-        return mach_msg.mach_msg_trap(self.ipc, thread or self.thread, BUFFER, option, send, size, name, timeout, notify)
+    def msg(self, option: int, send: int = 0, size: int = 256, name: int = 0, timeout: int = 0, notify: int = 0) -> int | None:
+        """The trap, in the task's first thread."""
+        return mach_msg.mach_msg_trap(self.ipc, self.thread, BUFFER, option, send, size, name, timeout, notify)
 
     def send(self, bits: int, remote: int, local: int, msgh_id: int, *words: int, option: int = 0, notify: int = 0) -> int | None:
         """Sends from the buffer, with time-out 0."""

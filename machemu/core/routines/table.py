@@ -1,0 +1,43 @@
+"""Every routine that the kernel performs, by message id. What is not here answers MIG_BAD_ID, as the real kernel does for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Final
+
+from machemu.core.routines import device as device_routines
+from machemu.core.routines import mach as mach_routines
+from machemu.core.routines import mach_port as mach_port_routines
+from machemu.mig.interfaces import device, device_reply, exc, mach, mach_port, notify
+from machemu.mig.runtime import Message, Routine
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A routine of an interface, and what performs it."""
+
+    routine: Routine
+    handler: Callable[..., tuple[Any, ...]]
+
+
+def _rows(interface: dict[int, Routine], handlers: ModuleType) -> dict[int, Row]:
+    """A subsystem's routines that a module has a handler of the same name for."""
+    named = vars(handlers)
+    return {msgh_id: Row(routine, named[routine.name]) for msgh_id, routine in interface.items() if routine.name in named}
+
+
+ROUTINES: Final[dict[int, Row]] = {
+    **_rows(mach.ROUTINES, mach_routines),
+    **_rows(mach_port.ROUTINES, mach_port_routines),
+    **_rows(device.ROUTINES, device_routines),
+}
+
+MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
+"""Every message whose form is known, requests and replies, by id: what a trace calls it, and its layout."""
+for _interface in (mach, mach_port, device, device_reply, exc, notify):
+    for _id, _routine in _interface.ROUTINES.items():
+        MESSAGES.setdefault(_id, (_routine.name, _routine.request))
+        if _routine.reply is not None:
+            MESSAGES.setdefault(_routine.reply.id, (f"{_routine.name} reply", _routine.reply))
