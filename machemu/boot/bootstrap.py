@@ -29,13 +29,25 @@ def boot_modules(kernel: Kernel, lines: Sequence[str], variables: Mapping[str, s
         "device-port": PortValue(kernel.devices.master_port),
         "kernel-task": PortValue(boot.kernel_task),
     }
-    texts = {"kernel-command-line": "", "boot-args": "-x", "root-device": "", **variables}
-    script = BootScript(boot, {**ports, **texts})
+    script = BootScript(boot, {**command_line_symbols(variables), **ports})
     for number, line in enumerate(lines, 1):
         script.read(line, number)
     if not any(command.task for command in script.commands):
         raise UserError("the boot script starts no task: a module's line needs $(task-create) and $(task-resume)")
     script.run()
+
+
+def command_line_symbols(variables: Mapping[str, str]) -> dict[str, str]:
+    """The symbols that a kernel's command line of words NAME=VALUE gives: itself, its flags (none), root='s device, the words.
+
+    The kernel's own three come before words of the same names, as in Mach's bootstrap_create.
+    """
+    return {
+        **variables,
+        "kernel-command-line": " ".join(f"{name}={value}" for name, value in variables.items()),
+        "boot-args": "-x",
+        "root-device": variables.get("root", "UNKNOWN").removeprefix("/dev/"),
+    }
 
 
 class Bootstrap:
@@ -64,7 +76,11 @@ class Bootstrap:
         name = 1
         while task.space.lookup(name) is not None:
             name += 1
-        mach_port.mach_port_insert_right(task.space, name, port.make_send(self.kernel.ipc, target), PORT_SEND)
+        right = port.make_send(self.kernel.ipc, target)
+        try:
+            mach_port.mach_port_insert_right(task.space, name, right, PORT_SEND)
+        except KernError:
+            raise UserError(f"{task.name}: the boot script gives it one port twice") from None
         return name
 
     def execute(self, task: object, path: str, arguments: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,11 +43,16 @@ class Image:
 def load_image(path: str, limit: int, page_size: int) -> Image:
     """Reads an executable whose addresses must lie below `limit`. UserError for whatever is not one."""
     try:
-        if Path(path).stat().st_size > FILE_MAX:
+        info = Path(path).stat()
+        if not stat.S_ISREG(info.st_mode):
+            raise UserError(f"{path}: is {'a directory' if stat.S_ISDIR(info.st_mode) else 'no regular file'}, not an executable")
+        if info.st_size > FILE_MAX:
             raise UserError(f"{path}: is larger than an executable can be")
         data = Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path!r}: cannot be a file: {error}") from None
     return parse_image(path, data, limit, page_size)
 
 
@@ -56,7 +62,7 @@ def parse_image(path: str, data: bytes, limit: int, page_size: int) -> Image:
         elf = ELFFile(io.BytesIO(data))
         header = elf.header
         architecture = ARCHITECTURES.get((header.e_machine, elf.little_endian))
-        if elf.elfclass != 32 or architecture is None:  # noqa: PLR2004
+        if elf.elfclass != 32 or architecture is None:
             raise UserError(f"{path}: is for {_describe(elf)}; machemu runs 32-bit i386 and m68k programs")
         if header.e_type != "ET_EXEC":
             raise UserError(f"{path}: is no static executable (type {header.e_type}): link it with -static -no-pie")
@@ -68,7 +74,9 @@ def parse_image(path: str, data: bytes, limit: int, page_size: int) -> Image:
     if any(entry.p_type == "PT_INTERP" for entry in headers):
         raise UserError(f"{path}: needs a dynamic linker: link it with -static")
     segments = tuple(
-        _segment(path, number, data, entry, limit) for number, entry in enumerate(headers) if entry.p_type == "PT_LOAD" and entry.p_memsz
+        _segment(path, number, data, entry, limit)
+        for number, entry in enumerate(headers)
+        if entry.p_type == "PT_LOAD" and entry.p_memsz
     )
     _check_layout(path, segments, page_size)
     if not any(s.address <= header.e_entry < s.address + s.size for s in segments):

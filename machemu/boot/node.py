@@ -55,11 +55,13 @@ class Node:
         if not isinstance(root, Kernel):
             raise UserError(f"{path}: holds no machine")
         memory = root.memory
+        if memory.frame_count * memory.frame_size != len(ram) or not isinstance(root.mmu, I386Mmu):
+            raise UserError(f"{path}: is damaged: its memory is not that of its machine")
         memory.attach()
         memory.view[:] = ram
         node = cls.__new__(cls)
-        assert isinstance(root.mmu, I386Mmu)
         node.cpu = I386Cpu(memory, root.mmu)
+        memory.view[:] = ram  # again: a CPU that is made writes to frames that it borrows
         node.kernel = root
         root.attach(node.cpu)
         return node

@@ -1,9 +1,9 @@
 """GNU Mach's boot script language: one module a line, symbols in ${...} and $(...).
 
-A line is a path and arguments. `${name}` stands for a symbol's value, next to text or alone; `$(name)` runs a function or looks at a
-symbol; `$(a=b)` gives the symbol a the value of b, a function's result included. task-create runs while its line is read; task-resume
-and prompt-task-resume run, in the order of the lines, after all modules are loaded. A symbol without a value yet is resolved then.
-Lines without a task are not run. `#` starts a comment line.
+A line is a path and arguments. `${name}` stands for a symbol's value, behind text or alone; `$(name)` runs a function or looks at
+a symbol; `$(a=b)` gives the symbol a the value of b, a function's result included. task-create runs while its line is read;
+task-resume and prompt-task-resume run, in the order of the lines, after all modules are loaded. A symbol without a value yet is
+resolved then. Lines without a task are not run. `#` starts a comment line.
 """
 
 from __future__ import annotations
@@ -89,8 +89,10 @@ class BootScript:
             for argument in command.arguments:
                 arguments.append((argument.text or "") + self._value(command, argument))
             self.actions.execute(command.task, command.path, arguments)
-        for command in ready:
-            for _ in command.at_exec:
+        for command in self.commands:
+            for name in command.at_exec:
+                if command.task is None:
+                    raise UserError(f"boot script line {command.line}: mach error: $({name}) without $({CREATE})")
                 self.actions.resume(command.task)
 
     def _value(self, command: Command, argument: Argument) -> str:

@@ -15,6 +15,7 @@ from machemu.abi.message import (
     CarriedMemory,
     CarriedPort,
     CarriedPorts,
+    PortDead,
 )
 from machemu.ipc import marequest, mqueue, notify
 from machemu.ipc import port as ports
@@ -23,6 +24,9 @@ from machemu.sim.state import state
 if TYPE_CHECKING:
     from machemu.ipc.marequest import Marequest
     from machemu.ipc.subsystem import Ipc
+
+for _kind in (CarriedPort, CarriedMemory, CarriedPorts, PortDead):
+    state(_kind)
 
 OVERHEAD: Final = 64
 """Bytes that a message costs besides its own, as the limit on the kernel's memory counts."""

@@ -1,18 +1,20 @@
 """Saved machines: the one codec by which state is written, read back and digested.
 
 A file is a header line (magic, format version, schema digest), then a zstandard frame with the state's object graph and the RAM's
-pages that are not zero. The graph's encoding is canonical: objects are numbered in the order in which they are first met, so equal
-states have equal bytes and equal digests. It names classes of the registry alone and is read with every length checked: a hostile
-file can fail, and do nothing else.
+pages that are not zero. The graph's encoding is canonical: objects are numbered in the order in which they are first met, tuples
+and numbers have no identity, so equal states have equal bytes and equal digests. It names classes of the registry alone and is
+read with every length checked: a hostile file can fail, and do nothing else.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import struct
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,12 +26,18 @@ from machemu.sim.state import REGISTRY, fields
 MAGIC: Final = b"machemu saved machine"
 FORMAT: Final = 1
 HEADER_MAX: Final = 256
-GRAPH_MAX: Final = 1 << 30
-"""Bytes of a graph's encoding that are read at most."""
+GRAPH_MAX: Final = 1 << 28
+OBJECTS_MAX: Final = 1 << 23
+"""Bytes and objects of a graph at most, so that a small hostile file cannot fill the host's memory."""
+UNPACK_STEP: Final = 1 << 10
+"""Bytes that are unpacked at once: what comes out can be 30,000 times as many before it is measured."""
 PAGE: Final = 4096
 
-NONE, TRUE, FALSE, INT, NEGATIVE, STR, BYTES, BYTEARRAY, TUPLE, LIST, DICT, DEQUE, OBJECT, ENUM, REFERENCE = range(15)
-CONTAINERS: Final = {tuple: TUPLE, list: LIST, dict: DICT, deque: DEQUE}
+NONE, TRUE, FALSE, INT, NEGATIVE, STR, BYTES, BYTEARRAY, TUPLE, LIST, DICT, DEQUE, OBJECT, ENUM, REFERENCE, RECORD, FLOAT = range(
+    17
+)
+CONTAINERS: Final = {list: LIST, dict: DICT, deque: DEQUE}
+FLOAT_BITS: Final = struct.Struct("<d")
 
 
 class SavedError(ValueError):
@@ -48,13 +56,13 @@ def schema() -> str:
 
 def parts_of(cls: type) -> tuple[str, ...]:
     """What is written of an instance: a named tuple's fields, or a state class's slots."""
-    return cls._fields if issubclass(cls, tuple) else fields(cls)  # type: ignore[attr-defined,no-any-return]
+    return cls._fields if issubclass(cls, tuple) else fields(cls)  # type: ignore[attr-defined]
 
 
 def _number(value: int) -> bytes:
     """An unsigned number, seven bits a byte, the lowest first."""
     out = bytearray()
-    while value > 0x7F:  # noqa: PLR2004
+    while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
@@ -62,7 +70,7 @@ def _number(value: int) -> bytes:
 
 
 class Writer:
-    """Encodes one graph. Nested values are written in place, objects too where they are first met; no recursion, so depth is free."""
+    """Encodes one graph. Nested values are written in place, objects too where they are first met, without recursion."""
 
     def __init__(self) -> None:
         self.out: list[bytes] = []
@@ -72,18 +80,31 @@ class Writer:
         self.parts: dict[type, tuple[str, ...]] = {}
 
     def encode(self, root: object) -> bytes:
-        stack: list[Iterable[Any]] = [iter((root,))]
-        keep: list[object] = []
+        stack: list[Iterator[Any]] = [iter((root,))]
+        owners: list[object] = []
         while stack:
-            for value in stack[-1]:  # type: ignore[union-attr]
-                inner = self._value(value)
+            for value in stack[-1]:
+                try:
+                    inner = self._value(value)
+                except InvariantError as error:
+                    raise InvariantError(f"{self._place([*owners, value])}{error}") from None
                 if inner is not None:
-                    keep.append(value)
+                    owners.append(value)
                     stack.append(iter(inner))
                     break
             else:
                 stack.pop()
+                if owners:
+                    owners.pop()
         return b"".join(self.out)
+
+    def _place(self, chain: list[object]) -> str:
+        """Which slot of which state object holds the last of a chain of values, each inside the one before."""
+        for outer, inner in reversed(list(pairwise(chain))):
+            for name in self.parts.get(type(outer), ()):
+                if getattr(outer, name) is inner:
+                    return f"{type(outer).__qualname__}.{name}: "
+        return ""
 
     def _value(self, value: Any) -> Iterable[Any] | None:
         """Writes a value's head; gives what comes inside it."""
@@ -103,8 +124,13 @@ class Writer:
         elif kind is tuple:
             out.append(bytes((TUPLE,)) + _number(len(value)))
             return value  # type: ignore[no-any-return]
+        elif kind is float:
+            out.append(bytes((FLOAT,)) + FLOAT_BITS.pack(value))
+        elif isinstance(value, tuple):
+            out.append(bytes((RECORD,)) + self._class(kind))
+            return value  # a named tuple
         elif isinstance(value, Enum):
-            out.append(bytes((ENUM,)) + self._class(kind) + _number(list(kind).index(value)))
+            out.append(bytes((ENUM,)) + self._class(kind) + _number(list(type(value)).index(value)))
         else:
             return self._shared(kind, value)
         return None
@@ -121,7 +147,7 @@ class Writer:
             return None
         if kind in CONTAINERS:
             self.out.append(bytes((CONTAINERS[kind],)) + _number(len(value)))
-            return [part for item in value.items() for part in item] if kind is dict else value  # type: ignore[no-any-return]
+            return [part for item in value.items() for part in item] if kind is dict else value
         self.out.append(bytes((OBJECT,)) + self._class(kind))
         if kind not in self.parts:
             self.parts[kind] = parts_of(kind)
@@ -159,7 +185,7 @@ class Reader:
             byte = self.data[self.place]
             self.place += 1
             value |= (byte & 0x7F) << shift
-            if byte < 0x80:  # noqa: PLR2004
+            if byte < 0x80:
                 return value
             shift += 7
             if shift > 1 << 20:
@@ -206,7 +232,7 @@ class Reader:
             if value is not PENDING:
                 frame.values.append(value)
 
-    def _value(self, frames: list[Frame]) -> Any:  # noqa: PLR0911, PLR0912
+    def _value(self, frames: list[Frame]) -> Any:
         tag = self.take(1)[0]
         if tag == INT:
             return self.number()
@@ -220,6 +246,8 @@ class Reader:
             return self.take(self.number()).decode("utf-8", "surrogateescape")
         if tag == BYTES:
             return self.take(self.number())
+        if tag == FLOAT:
+            return FLOAT_BITS.unpack(self.take(FLOAT_BITS.size))[0]
         if tag == REFERENCE:
             number = self.number()
             if number >= len(self.objects):
@@ -239,19 +267,26 @@ class Reader:
         return PENDING
 
     def _open(self, tag: int, frames: list[Frame]) -> None:
+        if len(self.objects) >= OBJECTS_MAX:
+            raise SavedError("it holds more objects than a machine has")
         if tag == TUPLE:
             frames.append(Frame(tuple, None, self.count()))
+        elif tag == RECORD:
+            record = self.cls()
+            if not issubclass(record, tuple):
+                raise SavedError(f"{record.__qualname__} is no named tuple")
+            frames.append(Frame(record, None, len(parts_of(record))))
         elif tag in (LIST, DEQUE, DICT):
             shell: Any = {LIST: list, DEQUE: deque, DICT: dict}[tag]()
             self.objects.append(shell)
             frames.append(Frame(type(shell), shell, self.count() * (2 if tag == DICT else 1)))
         elif tag == OBJECT:
             cls = self.cls()
-            if issubclass(cls, Enum):
+            if issubclass(cls, Enum | tuple):
                 raise SavedError(f"{cls.__qualname__} is no class of objects")
-            shell = None if issubclass(cls, tuple) else cls.__new__(cls)
+            shell = cls.__new__(cls)
             self.objects.append(shell)
-            frames.append(Frame(cls, shell, len(parts_of(cls)), len(self.objects) - 1))
+            frames.append(Frame(cls, shell, len(parts_of(cls))))
         else:
             raise SavedError(f"it holds a value of unknown kind {tag}")
 
@@ -264,10 +299,10 @@ class Reader:
         elif kind is dict:
             try:
                 shell.update(zip(values[::2], values[1::2], strict=True))
-            except TypeError as error:
+            except (TypeError, AttributeError, RecursionError) as error:
                 raise SavedError(f"a key cannot be: {error}") from None
         elif issubclass(kind, tuple):
-            shell = self.objects[frame.number] = kind(*values)
+            return kind(*values)
         else:
             for name, value in zip(parts_of(kind), values, strict=True):
                 object.__setattr__(shell, name, value)
@@ -277,13 +312,12 @@ class Reader:
 class Frame:
     """A container under way: its class, the object to fill (None for tuples), the values so far, how many there will be."""
 
-    __slots__ = ("count", "kind", "number", "shell", "values")
+    __slots__ = ("count", "kind", "shell", "values")
 
-    def __init__(self, kind: Any, shell: Any, count: int, number: int = -1) -> None:
+    def __init__(self, kind: Any, shell: Any, count: int) -> None:
         self.kind = kind
         self.shell = shell
         self.count = count
-        self.number = number
         self.values: list[Any] = []
 
 
@@ -299,7 +333,10 @@ def digest(root: object, ram: memoryview) -> str:
 
 def save(path: Path, root: object, ram: memoryview) -> None:
     """Writes a file, whole or not at all."""
-    graph = Writer().encode(root)
+    writer = Writer()
+    graph = writer.encode(root)
+    if len(graph) > GRAPH_MAX or len(writer.numbers) >= OBJECTS_MAX:
+        raise InvariantError(f"a state of {len(graph)} bytes and {len(writer.numbers)} objects is more than `load` takes")
     zero = bytes(PAGE)
     pages = [number for number in range(len(ram) // PAGE) if ram[number * PAGE : (number + 1) * PAGE] != zero]
     parts = [_number(len(graph)), graph, _number(len(ram) // PAGE), _number(len(pages))]
@@ -322,7 +359,7 @@ def load(path: Path, ram_max: int) -> tuple[object, bytearray]:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     header, newline, packed = data.partition(b"\n")
     words = header[:HEADER_MAX].split(b" ")
-    if not newline or b" ".join(words[:3]) != MAGIC or len(words) != 5:  # noqa: PLR2004
+    if not newline or b" ".join(words[:3]) != MAGIC or len(words) != 5:
         raise UserError(f"{path}: is no saved machine")
     if words[3] != str(FORMAT).encode() or words[4] != schema().encode():
         raise UserError(f"{path}: was saved by another version of machemu: boot the machine anew, or load it with that version")
@@ -336,12 +373,16 @@ def load(path: Path, ram_max: int) -> tuple[object, bytearray]:
 def _decompress(packed: bytes, limit: int) -> bytes:
     out = bytearray()
     unpacker = zstandard.ZstdDecompressor().decompressobj()
-    for start in range(0, len(packed), 1 << 16):
-        out += unpacker.decompress(packed[start : start + (1 << 16)])
+    for start in range(0, len(packed), UNPACK_STEP):
+        if unpacker.eof:
+            raise SavedError("something follows its end")
+        out += unpacker.decompress(packed[start : start + UNPACK_STEP])
         if len(out) > limit:
             raise SavedError("it is larger than a machine can be")
-    if not unpacker.eof or unpacker.unused_data:
+    if not unpacker.eof:
         raise SavedError("it ends early")
+    if unpacker.unused_data:
+        raise SavedError("something follows its end")
     return bytes(out)
 
 

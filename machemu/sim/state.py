@@ -1,9 +1,10 @@
 """State: the one way in which anything of the simulated world is saved, restored and digested.
 
-Every class whose instances belong to a machine's state is marked `@state`. Its slots hold plain data only: None, bool, int, str,
-bytes, bytearray, float, tuples, lists, dicts, deques, members of registered enums, and other state objects. Slots named in the class's
-`TRANSIENT` are host-side (engines, callbacks, caches): they are neither saved nor digested, and the owner attaches them again
-after a load. Dicts and lists keep their order; sets are refused, since their order is the host's.
+Every class whose instances belong to a machine's state is marked `@state`. Its slots hold plain data only: None, bool, int,
+float, str, bytes, bytearray, tuples, lists, dicts, deques, members of registered enums, registered named tuples, and other state
+objects.
+Slots named in the class's `TRANSIENT` are host-side (engines, callbacks, caches): they are neither saved nor digested, and the
+owner attaches them again after a load. Dicts and lists keep their order; sets are refused, since their order is the host's.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ REGISTRY: dict[str, type] = {}
 
 
 def state(cls: C) -> C:
-    """Marks a class (with __slots__) or an Enum as part of the simulated world's state."""
-    if not issubclass(cls, Enum):
+    """Marks a class (with __slots__), a named tuple or an Enum as part of the simulated world's state."""
+    if not issubclass(cls, Enum | tuple):
         for base in cls.__mro__[:-1]:
             if "__slots__" not in base.__dict__ and base.__module__ not in ("typing", "abc"):
                 raise TypeError(f"{base.__qualname__} has no __slots__")

@@ -48,7 +48,9 @@ class Machine(RuleBasedStateMachine):
 
     def pick_for(self, task: Task, index: int, disposition: int) -> int:
         """A name with the right that a disposition takes."""
-        return self.pick(task, index, {16: 0x20000, 17: 0x10000, 18: 0x40000, 19: 0x10000, 20: 0x20000, 21: 0x20000}.get(disposition, 0))
+        return self.pick(
+            task, index, {16: 0x20000, 17: 0x10000, 18: 0x40000, 19: 0x10000, 20: 0x20000, 21: 0x20000}.get(disposition, 0)
+        )
 
     def idle(self, task: Task) -> IpcThread | None:
         return next((thread for thread in task.threads if thread.ith_wait is None), None)
@@ -64,7 +66,9 @@ class Machine(RuleBasedStateMachine):
         own = self.world.tasks[task]
         other = self.world.tasks[1 - task]
         name = 500 + place if fresh else self.pick(other, place)
-        self.call(mp.insert_right_by_name, self.ipc, own.space, other.space, name, self.pick_for(own, source, disposition), disposition)
+        self.call(
+            mp.insert_right_by_name, self.ipc, own.space, other.space, name, self.pick_for(own, source, disposition), disposition
+        )
 
     @rule(task=st.integers(0, 1), name=NAMES, kind=st.integers(0, 5), delta=st.sampled_from([-2, -1, -1, -1, 0, 1, 65533, 65534]))
     def mod_refs(self, task: int, name: int, kind: int, delta: int) -> None:
@@ -200,7 +204,7 @@ class BigEndianMachine(Machine):
     order = ByteOrder.BIG
 
 
-SETTINGS = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 TestMachine = Machine.TestCase
 TestMachine.settings = SETTINGS
 TestBigEndianMachine = BigEndianMachine.TestCase

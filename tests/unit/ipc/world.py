@@ -172,9 +172,9 @@ class World:
     def end(self) -> None:
         """Ends every task and checks that nothing is left."""
         for thread in self.threads():
-            if thread.ith_queue is not None:
-                mach_msg.interrupted(self.ipc, thread)
-            if thread.ith_wait is not None:
+            while thread.ith_wait is not None:
+                if thread.ith_queue is not None:
+                    mach_msg.interrupted(self.ipc, thread)
                 mach_msg.continue_wait(self.ipc, thread)
         for task in self.tasks:
             spaces.destroy(self.ipc, task.space)

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""The one entry for developers: `python3 tools/dev.py COMMAND`, from any directory. It needs Python alone and makes .venv itself.
+
+setup           .venv with machemu and all that it is developed with; quick where nothing changed
+demo [ARGS]     boots two Mach tasks that send each other messages, and shows every trap; ARGS go to `machemu boot`
+test [ARGS]     every check, then pytest with ARGS
+check           every check without pytest
+images [ARGS]   builds the guest programs in images/ and the conformance modules
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = str(BIN / "python")
+STAMP = VENV / "machemu-setup"
+"""Holds the digest of what the environment was made of."""
+PYTHON_MIN = (3, 11)
+
+CHECKS = (
+    ("lint", (PYTHON, "-m", "ruff", "check", ".")),
+    ("format", (PYTHON, "-m", "ruff", "format", "--check", ".")),
+    ("types", (PYTHON, "-m", "mypy")),
+    ("layers", (str(BIN / "lint-imports"), "--no-logo")),
+    ("generated modules", (PYTHON, "-m", "pytest", "-q", "tests/unit/mig/test_generated.py")),
+    ("guest programs", (PYTHON, "-m", "tools.images", "--check")),
+)
+
+
+class SetupError(Exception):
+    """The environment cannot be made; the message says what to do."""
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a command; its exit status, or 2 for a wrong command line or environment."""
+    commands = {"setup": lambda rest: 0, "demo": demo, "test": test, "check": check, "images": images}
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(__doc__)
+        return 0
+    if not arguments or arguments[0] not in commands:
+        print(__doc__, file=sys.stderr)
+        return 2
+    name, rest = arguments[0], arguments[1:]
+    if rest and name in ("setup", "check"):
+        print(f"dev.py {name} takes no arguments: {' '.join(rest)}", file=sys.stderr)
+        return 2
+    try:
+        setup()
+        return commands[name](rest)
+    except SetupError as error:
+        print(f"dev.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def wanted_stamp() -> str:
+    """Changes with the dependencies, the Python and the place; all three are written into an environment."""
+    text = f"{sys.version}\n{sys.executable}\n{ROOT}\n".encode()
+    return hashlib.sha256(text + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
+
+
+def setup() -> None:
+    """Makes or renews .venv. The stamp is written last, so that an interrupted setup is made again."""
+    if sys.version_info < PYTHON_MIN:
+        have, need = (".".join(map(str, version[:2])) for version in (sys.version_info, PYTHON_MIN))
+        raise SetupError(f"machemu needs Python {need} or later, and this is {have}: run this file with a newer python3")
+    stamp = wanted_stamp()
+    if STAMP.is_file() and STAMP.read_text() == stamp and Path(PYTHON).exists():
+        return
+    print(f"making {VENV}", flush=True)
+    try:
+        venv.create(VENV, clear=True, with_pip=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SetupError(f"{VENV} cannot be made: {error}\nOn Debian: apt install python3-venv") from None
+    install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", ".[dev]"]
+    if run(install):
+        raise SetupError("pip could not install what pyproject.toml lists, as it says above: is a package index within reach?")
+    STAMP.write_text(stamp)
+
+
+def run(command: list[str]) -> int:
+    """Runs a command in the repository's root; its exit status."""
+    sys.stdout.flush()
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def demo(rest: list[str]) -> int:
+    return run([PYTHON, "-m", "machemu", "boot", str(ROOT / "images" / "i386" / "pingpong.elf"), "--trace", *rest])
+
+
+def images(rest: list[str]) -> int:
+    return run([PYTHON, "-m", "tools.images", *rest])
+
+
+def check(rest: list[str]) -> int:
+    """Every check, a failed one too; 1 where one failed. Says at the end how each went."""
+    results: list[str] = []
+    failed = False
+    for name, command in CHECKS:
+        if name == "guest programs" and shutil.which("gcc") is None:
+            results.append(f"{name}: not compared, gcc is not installed")
+            continue
+        print(f"--- {name}", flush=True)
+        status = run(list(command))
+        failed = failed or status != 0
+        results.append(f"{name}: {'ok' if status == 0 else f'FAILED (exit status {status})'}")
+    print("--- summary")
+    print("\n".join(results), flush=True)
+    return int(failed)
+
+
+def test(rest: list[str]) -> int:
+    """The checks, then pytest, whose closing line comes last; 1 where anything failed."""
+    failed = check([])
+    print("--- tests" + (" (a check above failed)" if failed else ""), flush=True)
+    status = run([PYTHON, "-m", "pytest", *rest])
+    return status or failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
