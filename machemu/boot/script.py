@@ -161,7 +161,7 @@ class LineReader:
             while self.place < len(self.text) and self.text[self.place] not in BLANKS + "=" + end:
                 self.place += 1
             name = self.text[name_start : self.place]
-            if not name or self.place == len(self.text) or self.text[self.place] in BLANKS:
+            if not name or self.place == len(self.text) or self.text[self.place] in (BLANKS if end == ")" else BLANKS + "="):
                 raise self._error(start, "syntax error")
             last = self.text[self.place] == end
             self.place += 1

@@ -130,9 +130,13 @@ class Kernel:
 
     def system_call(self, number: int) -> int | None:
         kern = self.kern
-        thread = kern.current
+        sched = kern.sched
+        clock = kern.clock
+        thread = sched.current
+        if thread is None:
+            raise InvariantError("a trap without a thread")
         self.trap_count += 1
-        kern.clock.base += self.trap_ns
+        clock.base += self.trap_ns
         if not 0 <= number < TRAP_COUNT:
             self._raise(thread, EXC_BAD_INSTRUCTION, EXC_I386_INVOP, 0)
             self.leave()
@@ -152,10 +156,9 @@ class Kernel:
             result = error.code
         except PageShortage:
             result = RESOURCE_SHORTAGE
-        sched = kern.sched
-        if sched.handoff is not None and result is not None:
-            kern.settle_handoff()
-        if result is None or sched.ast or self.trap_count == self.trap_limit or kern.clock.now() >= self.limit:
+        if result is None or sched.ast or sched.handoff is not None or self.trap_count == self.trap_limit or clock.now() >= self.limit:
+            if result is not None:
+                kern.settle_handoff()
             thread.retval = result
             self.leave()
             return None

@@ -22,9 +22,12 @@ CR0_PAGING: Final = 0x80000013
 """PG, ET, MP, PE."""
 CR0_TASK_SWITCHED: Final = 0x8
 ERROR_WRITE: Final = 2
+TRAP_INTERRUPT: Final = layout.TRAP_INTERRUPT
+KERNEL_CS: Final = layout.KERNEL_CS
 TRAP_OVERHEAD: Final = 2
 """Instructions of the stub in a trap that returns at once: the interrupt and the far return."""
 NO_FPU: Final = 7
+EMPTY_PAGE: Final = bytes(PAGE_SIZE)
 USER_SEGMENTS: Final = [USER_CS, USER_DS, USER_DS, USER_DS, USER_DS, USER_DS]
 
 
@@ -83,8 +86,10 @@ class I386Cpu:
         for name, selector in (("CS", layout.KERNEL_CS), ("SS", layout.KERNEL_SS), *((n, USER_DS) for n in ("DS", "ES", "FS", "GS"))):
             uc.check(engine.write(REGISTER[name], selector), f"selector of {name}")
         engine.write(REGISTER["ESP"], layout.STACK_END - layout.IRET_FRAME)
-        self._trap_registers = Registers(engine, REGISTER["EAX"], REGISTER["CS"])
-        self._result = Registers(engine, REGISTER["EAX"])
+        trap = Registers(engine, REGISTER["EAX"], REGISTER["CS"])
+        self._read_trap, self._trap_values = trap.read, trap.values
+        result = Registers(engine, REGISTER["EAX"])
+        self._write_result, self._result_values = result.write, result.values
         self._place = Registers(engine, REGISTER["EIP"], REGISTER["CS"])
         general = [REGISTER[n] for n in ("EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI", "EIP", "EFLAGS")]
         self._state = Registers(engine, *general, *(REGISTER[n] for n in ("CS", "SS", "DS", "ES", "FS", "GS")))
@@ -110,6 +115,7 @@ class I386Cpu:
 
     def attach(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+        self._system_call = supervisor.system_call
 
     def new_pcb(self) -> I386Pcb:
         return I386Pcb()
@@ -145,16 +151,18 @@ class I386Cpu:
         self._pcb = None
         if self._entering:
             self._entering = False
-            return
-        self._state.read()
-        values = list(self._state.values)
-        registers, segments = values[:10], values[10:]
-        if segments[0] == layout.KERNEL_CS:
-            stack, words = self._stack, self.words
-            registers[EIP], segments[CS], registers[ESP], segments[SS] = words[stack - 4 : stack]
-        pcb.registers = registers
-        pcb.segments = segments
-        self.fpu.save(pcb)
+        else:
+            self._state.read()
+            values = list(self._state.values)
+            registers, segments = values[:10], values[10:]
+            if segments[0] == layout.KERNEL_CS:
+                stack, words = self._stack, self.words
+                registers[EIP], segments[CS], registers[ESP], segments[SS] = words[stack - 4 : stack]
+            pcb.registers = registers
+            pcb.segments = segments
+            self.fpu.save(pcb)
+        # Where a run was left must not show in RAM: two runs of one machine have one digest, wherever they paused.
+        self.memory.view[layout.STACK * PAGE_SIZE : (layout.STACK + 1) * PAGE_SIZE] = EMPTY_PAGE
 
     def run(self, budget: Instructions) -> None:
         target = self._counted + budget
@@ -273,37 +281,31 @@ class I386Cpu:
     # Called by Unicorn, inside run
 
     def _interrupt(self, _engine: object, number: int, _data: object) -> None:
-        if self._supervisor is None:
-            self._scratch.save()
-            self.engine.stop()
-            return
         try:
-            if number == layout.TRAP_INTERRUPT:
-                registers = self._trap_registers
-                registers.read()
-                if registers.values[1] == layout.KERNEL_CS:
-                    self._trap(registers.values[0])
+            if number == TRAP_INTERRUPT:
+                self._read_trap()
+                eax, cs = self._trap_values
+                if cs == KERNEL_CS:
+                    self._overhead += 1
+                    result = self._system_call(-eax if eax < 0x80000000 else 0x100000000 - eax)
+                    if result is not None:
+                        self._result_values[0] = result & 0xFFFFFFFF
+                        self._write_result()
+                        self._overhead += 1
+                        if self.memory.stale or self.mmu.changed:
+                            self.engine.stop()
                     return
             self._exception(number)
         except BaseException as error:
             self._fail(error)
 
-    def _trap(self, eax: int) -> None:
-        assert self._supervisor is not None
-        self._overhead += 1
-        number = -eax if eax < 0x80000000 else 0x100000000 - eax  # noqa: PLR2004
-        result = self._supervisor.system_call(number)
-        if result is not None and not self._stopped:
-            self._result.values[0] = result & 0xFFFFFFFF
-            self._result.write()
-            self._overhead += 1
-            if self.memory.stale or self.mmu.changed:
-                self.engine.stop()
-
     def _exception(self, number: int) -> None:
         """A fault, or an interrupt instruction, in user mode."""
         scratch = self._scratch
         scratch.save()
+        if self._supervisor is None:
+            self.engine.stop()
+            return
         software = self._is_software.value
         code = self._error_code.value
         self._pending.value = -1

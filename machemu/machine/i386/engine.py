@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from unicorn import unicorn_const as uc
@@ -61,6 +62,8 @@ _context_restore = _function("uc_context_restore", _VOID, _VOID)
 _context_free = _function("uc_context_free", _VOID)
 _context_size = _function("uc_context_size", _VOID)
 _ctl = _function("uc_ctl", _VOID, ctypes.c_uint32)
+_read_batch = _function("uc_reg_read_batch", _VOID, _VOID, _VOID, ctypes.c_int)
+_write_batch = _function("uc_reg_write_batch", _VOID, _VOID, _VOID, ctypes.c_int)
 _hook_add = _library.uc_hook_add
 
 INTERRUPT_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, ctypes.c_uint32, _VOID)
@@ -87,25 +90,21 @@ class MemoryRegister(ctypes.Structure):
 
 
 class Registers:
-    """A fixed set of registers read or written in one call; `values` are 64-bit words in the set's order."""
+    """A fixed set of registers, read or written in one call each; `values` are 64-bit words in the set's order.
+
+    `write` gives Unicorn's error code: a selector may be refused. All arguments are prepared, since traps go through here.
+    """
 
     def __init__(self, engine: Engine, *names: int) -> None:
         count = len(names)
         self.values = (_U64 * count)()
-        self._engine = engine.handle
-        self._names = (ctypes.c_int * count)(*names)
+        numbers = (ctypes.c_int * count)(*names)
         base = ctypes.addressof(self.values)
-        self._pointers = (_VOID * count)(*[base + 8 * index for index in range(count)])
-        self._count = count
-        self._read_batch = _function("uc_reg_read_batch", _VOID, _VOID, _VOID, ctypes.c_int)
-        self._write_batch = _function("uc_reg_write_batch", _VOID, _VOID, _VOID, ctypes.c_int)
-
-    def read(self) -> None:
-        self._read_batch(self._engine, self._names, self._pointers, self._count)
-
-    def write(self) -> int:
-        """Unicorn's error code: a selector may be refused."""
-        return int(self._write_batch(self._engine, self._names, self._pointers, self._count))
+        pointers = (_VOID * count)(*[base + 8 * index for index in range(count)])
+        engine.kept += [numbers, pointers, self.values]
+        arguments = (engine.handle.value, ctypes.addressof(numbers), ctypes.addressof(pointers), count)
+        self.read: Callable[[], int] = partial(_read_batch, *arguments)
+        self.write: Callable[[], int] = partial(_write_batch, *arguments)
 
 
 class Context:
@@ -133,7 +132,10 @@ class Context:
 
 
 class Engine:
-    """One Unicorn i386 CPU over RAM at physical address 0. `counter` is its count of instructions begun since the last start."""
+    """One Unicorn i386 CPU over RAM at physical address 0. `counter` is its count of instructions begun since the last start.
+
+    kept: what C holds addresses of, alive as long as the engine.
+    """
 
     def __init__(self, ram: mmap.mmap) -> None:
         self.handle = _VOID()
@@ -141,12 +143,12 @@ class Engine:
         self._ram = (ctypes.c_char * len(ram)).from_buffer(ram)
         check(_map_ptr(self.handle, 0, len(ram), READ_WRITE, ctypes.addressof(self._ram)), "mem_map_ptr")
         check(_ctl(self.handle, _control(uc.UC_CTL_UC_USE_EXITS, 1), ctypes.c_int(1)), "use exits")
-        self._hooks: list[Any] = []
+        self.kept: list[Any] = []
         self.counter = _U64(0)
 
     def close(self) -> None:
         check(_close(self.handle), "close")
-        self._hooks.clear()
+        self.kept.clear()
         del self._ram
 
     def start(self, address: int, count: int) -> int:
@@ -191,7 +193,7 @@ class Engine:
         extra = () if instruction is None else (ctypes.c_int(instruction),)
         arguments = (self.handle, ctypes.byref(handle), kind, callback, None, _U64(1), _U64(0), *extra)
         check(_hook_add(*arguments), "hook_add")
-        self._hooks.append(callback)
+        self.kept.append(callback)
 
     def find_counter(self, run: Callable[[int], None]) -> None:
         """Finds the instruction counter: `run(n)` must run n instructions and be stopped by the count."""

@@ -1,0 +1,150 @@
+"""A machine boots, and goes on after a load as if it had never been saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from machemu.abi.errors import UserError
+from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules, command_line_symbols
+from machemu.boot.node import Node
+from machemu.core.kernel import FOREVER
+from machemu.machine.profile import DEFAULT_PROFILE, load_profile
+from machemu.sim import saved
+from tests.unit.boot.elves import EM_68K, Part, make_elf
+
+IMAGES = Path(__file__).resolve().parents[3] / "images"
+CONFORMANCE = IMAGES.parent / "tests" / "conformance"
+RAM = 8 << 20
+
+
+@contextmanager
+def booted(*lines: str, ram: int = RAM, variables: dict[str, str] | None = None) -> Iterator[tuple[Node, list[bytes]]]:
+    """A machine that has booted these lines and run nothing yet, and what its console prints."""
+    with Node(load_profile(DEFAULT_PROFILE), ram) as node:
+        output: list[bytes] = []
+        node.kernel.console.sink = output.append
+        boot_modules(node.kernel, lines, variables or {})
+        yield node, output
+
+
+def lone(path: Path) -> str:
+    return f"{path} {DEFAULT_LINE}"
+
+
+def expected(path: Path) -> str:
+    return (IMAGES / "src" / f"{path.stem}.expected").read_text()
+
+
+@pytest.mark.parametrize("name", ["hello", "pingpong", "portpass"])
+def test_a_program_prints_what_it_printed_on_the_real_kernel(name: str) -> None:
+    path = IMAGES / "i386" / f"{name}.elf"
+    with booted(lone(path)) as (node, output):
+        node.kernel.run(FOREVER, None)
+    printed = b"".join(output).decode().replace("\r\n", "\n")
+    assert expected(path) in printed
+
+
+def test_two_runs_are_the_same_run() -> None:
+    digests = []
+    for _ in range(2):
+        with booted(lone(IMAGES / "i386" / "pingpong.elf")) as (node, _output):
+            node.kernel.run(FOREVER, None)
+            digests.append(node.digest())
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("traps", [1, 20, 57, 100])
+@pytest.mark.parametrize("program", [IMAGES / "i386" / "portpass.elf", CONFORMANCE / "messages.elf"], ids=lambda path: path.stem)
+def test_a_loaded_machine_is_the_saved_one_and_goes_on_like_it(program: Path, traps: int, tmp_path: Path) -> None:
+    with booted(lone(program)) as (node, output):
+        node.kernel.run(FOREVER, traps)
+        node.save(tmp_path / "machine")
+        here = node.digest()
+        before = len(output)
+        node.kernel.run(FOREVER, None)
+        rest, end = b"".join(output[before:]), node.digest()
+    with Node.load(tmp_path / "machine") as again:
+        assert again.digest() == here
+        printed: list[bytes] = []
+        again.kernel.console.sink = printed.append
+        again.kernel.run(FOREVER, None)
+        assert b"".join(printed) == rest
+        assert again.digest() == end
+
+
+def test_a_file_that_holds_something_else_is_no_machine(tmp_path: Path) -> None:
+    saved.save(tmp_path / "list", [1, 2], memoryview(b""))
+    with pytest.raises(UserError, match="holds no machine"):
+        Node.load(tmp_path / "list")
+
+
+def test_memory_of_another_size_is_refused(tmp_path: Path) -> None:
+    with booted(lone(IMAGES / "i386" / "hello.elf")) as (node, _output):
+        saved.save(tmp_path / "machine", node.kernel, node.kernel.memory.view[: RAM // 2])
+    with pytest.raises(UserError, match="is damaged: its memory"):
+        Node.load(tmp_path / "machine")
+
+
+@pytest.mark.parametrize("size", [0, 4096, (1 << 20) - 1, (2 << 30) + 1])
+def test_a_machine_cannot_have_any_amount_of_memory(size: int) -> None:
+    with pytest.raises(UserError, match="between 1M and 2G"):
+        Node(load_profile(DEFAULT_PROFILE), size)
+
+
+# Boot scripts on the kernel
+
+
+def test_rights_get_the_lowest_names_in_the_order_of_the_arguments() -> None:
+    program = IMAGES / "i386" / "hello.elf"
+    with booted(f"{program} ${{device-port}} ${{host-port}} ${{kernel-task}} $(task-create)") as (node, _output):
+        (task,) = [task for task in node.kernel.kern.tasks.values() if task.name == str(program)]
+        names = [name for name, _ in task.space.entries()]
+        assert names == [1, 2, 3]
+        first = task.space.lookup(1)
+        assert first is not None
+        assert first.object is node.kernel.devices.master_port
+
+
+def test_a_task_that_is_not_resumed_does_not_run() -> None:
+    with booted(f"{IMAGES / 'i386' / 'hello.elf'} ${{host-port}} ${{device-port}} $(task-create)") as (node, output):
+        node.kernel.run(FOREVER, None)
+        assert output == []
+
+
+def test_the_command_line_gives_symbols_and_cannot_take_the_kernels_own() -> None:
+    symbols = command_line_symbols({"root": "/dev/hd0s1", "x": "y", "boot-args": "mine"})
+    assert symbols["root-device"] == "hd0s1"
+    assert (symbols["x"], symbols["boot-args"]) == ("y", "-x")
+    assert symbols["kernel-command-line"] == "root=/dev/hd0s1 x=y boot-args=mine"
+    assert command_line_symbols({})["root-device"] == "UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("missing.elf $(task-create)", "missing.elf: cannot be read"),
+        ("{dir} $(task-create)", "directory"),
+        ("{dir}/m68k.elf $(task-create)", "m68k.elf: is a program for m68k"),
+        ("{dir}/stack.elf $(task-create)", "stack.elf: does not fit"),
+        ("{dir}/good.elf", "starts no task"),
+        ("# nothing", "starts no task"),
+        ("{dir}/good.elf ${{host-port}} ${{host-port}} $(task-create)", "good.elf.*port twice"),
+        ("{dir}/good.elf " + "x" * 200_000 + " $(task-create)", "good.elf: its arguments.*do not fit"),
+    ],
+)
+def test_what_cannot_be_booted_is_a_mistake_of_the_users(line: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "good.elf").write_bytes(make_elf(Part(0x1000, b"\xf4")))
+    (tmp_path / "m68k.elf").write_bytes(make_elf(Part(0x1000, b"\x4e\x71"), machine=EM_68K, order=">"))
+    (tmp_path / "stack.elf").write_bytes(make_elf(Part(0x1000, b"\xf4"), Part(0xBFFFF000, b"in the way")))
+    with pytest.raises(UserError, match=reason), booted(line.format(dir=tmp_path)):
+        pass
+
+
+def test_a_program_larger_than_the_machine_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "big.elf").write_bytes(make_elf(Part(0x1000, bytes(2 << 20))))
+    with pytest.raises(UserError, match="big.elf: does not fit"), booted(lone(tmp_path / "big.elf"), ram=1 << 20):
+        pass
