@@ -5,6 +5,7 @@ setup           .venv with machemu and all that it is developed with; quick wher
 demo [ARGS]     boots two Mach tasks that send each other messages, and shows every trap; ARGS go to `machemu boot`
 test [ARGS]     every check, then pytest with ARGS
 check           every check without pytest
+bench           measures machemu against bare Unicorn in one run
 images [ARGS]   builds the guest programs in images/ and the conformance modules
 """
 
@@ -42,7 +43,7 @@ class SetupError(Exception):
 
 def main(arguments: list[str]) -> int:
     """Runs a command; its exit status, or 2 for a wrong command line or environment."""
-    commands = {"setup": lambda rest: 0, "demo": demo, "test": test, "check": check, "images": images}
+    commands = {"setup": lambda rest: 0, "demo": demo, "test": test, "check": check, "bench": bench, "images": images}
     if arguments[:1] in (["-h"], ["--help"]):
         print(__doc__)
         return 0
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     name, rest = arguments[0], arguments[1:]
-    if rest and name in ("setup", "check"):
+    if rest and name in ("setup", "check", "bench"):
         print(f"dev.py {name} takes no arguments: {' '.join(rest)}", file=sys.stderr)
         return 2
     try:
@@ -65,7 +66,7 @@ def main(arguments: list[str]) -> int:
 
 def wanted_stamp() -> str:
     """Changes with the dependencies, the Python and the place; all three are written into an environment."""
-    text = f"{sys.version}\n{sys.executable}\n{ROOT}\n".encode()
+    text = f"{sys.version}\n{ROOT}\n".encode()
     return hashlib.sha256(text + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
 
 
@@ -79,7 +80,8 @@ def setup() -> None:
         return
     print(f"making {VENV}", flush=True)
     try:
-        venv.create(VENV, clear=True, with_pip=True)
+        if Path(sys.prefix) != VENV:  # else this Python would clear itself away
+            venv.create(VENV, clear=True, with_pip=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise SetupError(f"{VENV} cannot be made: {error}\nOn Debian: apt install python3-venv") from None
     install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--editable", ".[dev]"]
@@ -96,6 +98,10 @@ def run(command: list[str]) -> int:
 
 def demo(rest: list[str]) -> int:
     return run([PYTHON, "-m", "machemu", "boot", str(ROOT / "images" / "i386" / "pingpong.elf"), "--trace", *rest])
+
+
+def bench(rest: list[str]) -> int:
+    return run([PYTHON, "-m", "tools.bench"])
 
 
 def images(rest: list[str]) -> int:

@@ -76,9 +76,11 @@ def runnable(thread: Thread) -> bool:
 class Kernel:
     """All of one node above its machine.
 
-    memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping. page_waiters: threads that wait for a free frame.
+    memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping.
+    page_waiters: threads that wait for a free frame.
     trap_ns, fault_ns, switch_ns, byte_ns: what the kernel's work costs in virtual time, of the machine's profile.
     trap_count: traps since power-on.
+
     Transient: cpu; observer, None where nobody watches; limit and trap_limit, where `run` comes back; stopping, set by `stop`;
     left: the active thread does not return to user mode now; word: the machine's 32-bit word; input_source: gives console input
     when a read waits and nothing can run, b"" for no more.
@@ -156,7 +158,13 @@ class Kernel:
             result = error.code
         except PageShortage:
             result = RESOURCE_SHORTAGE
-        if result is None or sched.ast or sched.handoff is not None or self.trap_count == self.trap_limit or clock.now() >= self.limit:
+        if (
+            result is None
+            or sched.ast
+            or sched.handoff is not None
+            or self.trap_count == self.trap_limit
+            or clock.now() >= self.limit
+        ):
             if result is not None:
                 kern.settle_handoff()
             thread.retval = result

@@ -53,7 +53,9 @@ def _perform(kernel: Kernel, row: Row, request: Kmsg) -> tuple[int, tuple[object
         return error.code, ()
 
 
-def _reply(kernel: Kernel, request_id: int, port: Port, disposition: int, routine: Routine | None, values: tuple[object, ...]) -> Kmsg:
+def _reply(
+    kernel: Kernel, request_id: int, port: Port, disposition: int, routine: Routine | None, values: tuple[object, ...]
+) -> Kmsg:
     message = RETCODE if routine is None or routine.reply is None else routine.reply
     body, carried = message.pack(kernel.ipc.order, values)
     return kernel_message.make(kernel.ipc, port, disposition, None, 0, request_id + REPLY_ID, body, carried)

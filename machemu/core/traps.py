@@ -267,7 +267,7 @@ def task_set_special_port(kernel: Kernel, thread: Thread, name: int, which: int,
     task = _task(thread, name)
     new = _copy_send(kernel, thread, port_name)
     try:
-        ipc_tt.set_task_special_port(kernel.kern, task, which, new)
+        ipc_tt.set_task_special_port(kernel.kern, task, which, ipc_tt.as_right(new))
     except KernError:
         port.release_send(kernel.ipc, new)
         raise
@@ -360,7 +360,8 @@ ROWS: Final = (
 )  # fmt: skip
 
 TRAPS: Final[tuple[Trap, ...]] = tuple(
-    {row.number: row for row in ROWS}.get(number, Trap(number, f"trap_{number}", (), kern_invalid)) for number in range(TRAP_COUNT)
+    {row.number: row for row in ROWS}.get(number, Trap(number, f"trap_{number}", (), kern_invalid))
+    for number in range(TRAP_COUNT)
 )
 """Every trap by its number; what Mach has no trap for answers KERN_INVALID_ARGUMENT."""
 

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @state
 class WaitQueue:
-    """Threads that wait for one thing, first come first served. A thread knows the queue that it stands in."""
+    """Threads that wait for one thing. A thread knows the queue that it stands in.
+
+    The last that came is served first, as in GNU Mach (its ipc_thread_enqueue makes the new thread the queue's first).
+    """
 
     __slots__ = ("threads",)
 
@@ -23,7 +26,7 @@ class WaitQueue:
 
     def enqueue(self, thread: IpcThread) -> None:
         thread.ith_queue = self
-        self.threads.append(thread)
+        self.threads.appendleft(thread)
 
     def dequeue(self) -> IpcThread | None:
         if not self.threads:

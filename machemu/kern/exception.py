@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from machemu.abi.kern_return import MigReturn
-from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE
+from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE, PortDead
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import mqueue, port
 from machemu.ipc.kmsg import Kmsg
@@ -32,7 +32,7 @@ def _try_task(kern: Kern, thread: Thread, what: tuple[int, int, int]) -> None:
         task_control.terminate(kern, thread.task)
 
 
-def _try(kern: Kern, thread: Thread, server: Port | None, what: tuple[int, int, int], last_chance: bool) -> bool:
+def _try(kern: Kern, thread: Thread, server: Port | PortDead | None, what: tuple[int, int, int], last_chance: bool) -> bool:
     """Sends the exception to `server` and waits there; False where that port is null or dead."""
     ipc = kern.ipc
     if not isinstance(server, Port) or not server.active:
@@ -48,13 +48,14 @@ def _try(kern: Kern, thread: Thread, server: Port | None, what: tuple[int, int, 
     body, carried = exc.EXCEPTION_RAISE.request.pack(ipc.order, (thread_port, task_port, *what))
     mqueue.wait_for_kernel_reply(ipc, thread, reply_port)
     kern.block(thread, Continuation.EXCEPTION_REPLY, None)
-    kernel_message.kernel_send(ipc, kernel_message.make(ipc, right, PORT_SEND, sonce, PORT_SEND_ONCE, EXCEPTION_ID, body, carried))
+    kernel_message.kernel_send(
+        ipc, kernel_message.make(ipc, right, PORT_SEND, sonce, PORT_SEND_ONCE, EXCEPTION_ID, body, carried)
+    )
     return True
 
 
 def continue_reply(kern: Kern, thread: Thread) -> None:
     """The thread waited for the handler's answer and was woken: it goes on, or the next handler is tried."""
-    ipc = kern.ipc
     reply = mqueue.kernel_reply(kern.ipc, thread)
     if reply is None or _parse_reply(kern, reply) == 0:
         return
@@ -81,9 +82,13 @@ def _parse_reply(kern: Kern, reply: Kmsg) -> int:
 
 def abort(kern: Kern, thread: Thread) -> None:
     """mach_msg_abort_rpc: a wait for a handler's answer is over, and a late answer finds a dead port."""
-    if thread.ith_queue is not None and thread.continuation is Continuation.EXCEPTION_REPLY:
-        thread.ith_queue.remove(thread)
-        kern.wake(thread)
+    if thread.continuation is Continuation.EXCEPTION_REPLY:
+        if thread.ith_queue is not None:
+            thread.ith_queue.remove(thread)
+            kern.wake(thread)
+        reply = mqueue.kernel_reply(kern.ipc, thread)
+        if reply is not None:
+            _parse_reply(kern, reply)
     reply_port, thread.ith_rpc_reply = thread.ith_rpc_reply, None
     if reply_port is not None:
         port.dealloc_kernel(kern.ipc, reply_port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from machemu.abi.errors import KernError
+from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.message import PortDead
 from machemu.ipc import port
@@ -16,14 +16,14 @@ from machemu.kern.thread import Thread
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 FAILURE: Final = int(KernReturn.KERN_FAILURE)
 
-SendRight = Port | PortDead | None
-"""A naked send right: dead or null ones stand for themselves."""
+Right = Port | PortDead | None
+"""A naked send right; a dead or null one stands for itself."""
 
 TASK_KERNEL_PORT, TASK_EXCEPTION_PORT, TASK_BOOTSTRAP_PORT = 1, 3, 4
 THREAD_KERNEL_PORT, THREAD_EXCEPTION_PORT = 1, 3
 
 
-def get_task_special_port(kern: Kern, task: Task, which: int) -> SendRight:
+def get_task_special_port(kern: Kern, task: Task, which: int) -> Right:
     """task_get_special_port: a new send right."""
     if which not in (TASK_KERNEL_PORT, TASK_EXCEPTION_PORT, TASK_BOOTSTRAP_PORT):
         raise KernError(INVALID_ARGUMENT)
@@ -33,7 +33,7 @@ def get_task_special_port(kern: Kern, task: Task, which: int) -> SendRight:
     return port.copy_send(kern.ipc, right)
 
 
-def set_task_special_port(kern: Kern, task: Task, which: int, right: SendRight) -> None:
+def set_task_special_port(kern: Kern, task: Task, which: int, right: Right) -> None:
     """task_set_special_port: consumes `right` on success only."""
     if which not in (TASK_KERNEL_PORT, TASK_EXCEPTION_PORT, TASK_BOOTSTRAP_PORT):
         raise KernError(INVALID_ARGUMENT)
@@ -48,7 +48,7 @@ def set_task_special_port(kern: Kern, task: Task, which: int, right: SendRight) 
     port.release_send(kern.ipc, old)
 
 
-def get_thread_special_port(kern: Kern, thread: Thread, which: int) -> SendRight:
+def get_thread_special_port(kern: Kern, thread: Thread, which: int) -> Right:
     """thread_get_special_port: a new send right."""
     if which not in (THREAD_KERNEL_PORT, THREAD_EXCEPTION_PORT):
         raise KernError(INVALID_ARGUMENT)
@@ -57,7 +57,7 @@ def get_thread_special_port(kern: Kern, thread: Thread, which: int) -> SendRight
     return port.copy_send(kern.ipc, thread.ith_sself if which == THREAD_KERNEL_PORT else thread.ith_exception)
 
 
-def set_thread_special_port(kern: Kern, thread: Thread, which: int, right: SendRight) -> None:
+def set_thread_special_port(kern: Kern, thread: Thread, which: int, right: Right) -> None:
     """thread_set_special_port: consumes `right` on success only."""
     if which not in (THREAD_KERNEL_PORT, THREAD_EXCEPTION_PORT):
         raise KernError(INVALID_ARGUMENT)
@@ -70,7 +70,7 @@ def set_thread_special_port(kern: Kern, thread: Thread, which: int, right: SendR
     port.release_send(kern.ipc, old)
 
 
-def ports_register(kern: Kern, task: Task, rights: list[SendRight]) -> None:
+def ports_register(kern: Kern, task: Task, rights: list[Right]) -> None:
     """mach_ports_register: consumes the send rights on success."""
     if len(rights) > TASK_PORT_REGISTER_MAX:
         raise KernError(INVALID_ARGUMENT)
@@ -82,11 +82,18 @@ def ports_register(kern: Kern, task: Task, rights: list[SendRight]) -> None:
         port.release_send(kern.ipc, right)
 
 
-def ports_lookup(kern: Kern, task: Task) -> list[SendRight]:
+def ports_lookup(kern: Kern, task: Task) -> list[Right]:
     """mach_ports_lookup: a new send right to each registered port."""
     if task.itk_self is None:
         raise KernError(INVALID_ARGUMENT)
     return [port.copy_send(kern.ipc, right) for right in task.itk_registered]
+
+
+def as_right(right: object | None) -> Right:
+    """A right out of a message, as what it can only be."""
+    if right is None or isinstance(right, Port | PortDead):
+        return right
+    raise InvariantError(f"{right!r} is no port right")
 
 
 def task_of(right: object | None) -> Task | None:

@@ -42,11 +42,25 @@ class Sched:
     queues[p] holds the runnable threads of priority p, first to run at the left; `count` is how many there are in all.
     current: the thread that has the CPU, also while the kernel works for it; None while idle.
     first_quantum is False once the current thread may lose the CPU to one of equal priority; `ast` asks for a look at that (or at
-    the current thread's own end or suspension) before user mode goes on. `yielding`: the current thread gives way, even to a worse one.
+    the current thread's own end or suspension) before user mode goes on.
+    yielding: the current thread gives way, even to a worse one.
     handoff: a thread taken out of every queue to run next where the current one blocks in this trap.
     """
 
-    __slots__ = ("queues", "count", "current", "quantum", "first_quantum", "ast", "yielding", "handoff", "sched_tick", "sched_load", "load_average", "mach_factor")
+    __slots__ = (
+        "queues",
+        "count",
+        "current",
+        "quantum",
+        "first_quantum",
+        "ast",
+        "yielding",
+        "handoff",
+        "sched_tick",
+        "sched_load",
+        "load_average",
+        "mach_factor",
+    )
 
     def __init__(self) -> None:
         self.queues: list[deque[Thread]] = [deque() for _ in range(NRQS)]
@@ -146,7 +160,10 @@ class Sched:
     # Holding
 
     def hold(self, thread: Thread) -> None:
-        """thread_hold and thread_dowait: the thread does not run until as many `release`. The current one stops when it leaves the kernel."""
+        """thread_hold and thread_dowait: the thread does not run until as many `release`.
+
+        The current one stops when it leaves the kernel.
+        """
         thread.suspend_count += 1
         thread.state |= TH_SUSP
         if thread is self.current:

@@ -41,7 +41,20 @@ class Kern:
     ticks: clock interrupts taken or slept through since power-on.
     """
 
-    __slots__ = ("cpu", "ipc", "vm", "clock", "events", "sched", "host", "tasks", "thread_count", "task_serial", "thread_serial", "ticks")
+    __slots__ = (
+        "cpu",
+        "ipc",
+        "vm",
+        "clock",
+        "events",
+        "sched",
+        "host",
+        "tasks",
+        "thread_count",
+        "task_serial",
+        "thread_serial",
+        "ticks",
+    )
     TRANSIENT = ("cpu",)
 
     def __init__(self, cpu: Cpu, ipc: Ipc, vm: Vm, instruction_ns: int) -> None:

@@ -66,11 +66,13 @@ def halt(kern: Kern, thread: Thread) -> None:
     if thread.state & TH_HALTED:
         return
     if isinstance(thread.continuation, MsgContinuation):
-        if thread.state & TH_WAIT:
-            mach_msg.interrupted(kern.ipc, thread)
-        thread.continuation, result = None, mach_msg.continue_wait(kern.ipc, thread)
-        if result is not None:
-            thread.retval = result
+        result = None
+        while result is None:
+            if thread.state & TH_WAIT:
+                mach_msg.interrupted(kern.ipc, thread)
+            thread.continuation = None
+            result = mach_msg.continue_wait(kern.ipc, thread)
+        thread.retval = result
     elif thread.continuation is Continuation.EXCEPTION_REPLY:
         exception.abort(kern, thread)
     elif thread.continuation is Continuation.FAULT:

@@ -17,8 +17,11 @@ RAM_UNIT: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """ram: bytes. All `_ns` are virtual nanoseconds: one instruction; entering and leaving the kernel by a trap; switching threads;
-    a page fault; one byte on the console."""
+    """ram: bytes. All `_ns` are virtual nanoseconds.
+
+    They are the times of one instruction; of entering and leaving the kernel by a trap; of switching threads; of a page fault; of
+    one byte on the console.
+    """
 
     name: str
     architecture: str

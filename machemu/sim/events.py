@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_left
 from enum import Enum
 from typing import Any
 
@@ -14,10 +14,10 @@ from machemu.sim.state import state
 class Event:
     """time: virtual nanoseconds. Events of one time go by priority, lower first, and then in the order of scheduling.
 
-    kind: a registered enum's member. args: plain data and state objects. cancelled: it is skipped when its time comes.
+    kind: a registered enum's member. args: plain data and state objects.
     """
 
-    __slots__ = ("args", "cancelled", "kind", "priority", "sequence", "time")
+    __slots__ = ("args", "kind", "priority", "sequence", "time")
 
     def __init__(self, time: int, priority: int, sequence: int, kind: Enum, args: tuple[Any, ...]) -> None:
         self.time = time
@@ -25,52 +25,57 @@ class Event:
         self.sequence = sequence
         self.kind = kind
         self.args = args
-        self.cancelled = False
+
+
+Key = tuple[int, int, int]
 
 
 @state
 class EventQueue:
-    """heap: (time, priority, sequence, event). live: how many of them are not cancelled."""
+    """events: the last first, with their keys (time, priority, sequence) negated, so that the next one is popped from the end.
 
-    __slots__ = ("heap", "live", "sequence")
+    A sorted list, not a heap with holes: what was cancelled leaves no trace, and equal machines have equal queues.
+    """
+
+    __slots__ = ("events", "keys", "sequence")
 
     def __init__(self) -> None:
-        self.heap: list[tuple[int, int, int, Event]] = []
-        self.live = 0
+        self.events: list[Event] = []
+        self.keys: list[Key] = []
         self.sequence = 0
+
+    def __len__(self) -> int:
+        return len(self.events)
 
     def schedule(self, time: int, priority: int, kind: Enum, args: tuple[Any, ...]) -> Event:
         """Enters an event; keep what is returned to cancel it."""
         self.sequence += 1
         event = Event(time, priority, self.sequence, kind, args)
-        heapq.heappush(self.heap, (time, priority, self.sequence, event))
-        self.live += 1
+        key = (-time, -priority, -self.sequence)
+        place = bisect_left(self.keys, key)
+        self.keys.insert(place, key)
+        self.events.insert(place, event)
         return event
 
     def cancel(self, event: Event) -> None:
-        """The event will not come. Only for an event that has not come yet."""
-        event.cancelled = True
-        event.args = ()
-        self.live -= 1
-        if len(self.heap) > 2 * self.live + 64:
-            self.heap = [item for item in self.heap if not item[3].cancelled]
-            heapq.heapify(self.heap)
+        """The event will not come. InvariantError for one that has come or was cancelled before."""
+        place = bisect_left(self.keys, (-event.time, -event.priority, -event.sequence))
+        if place == len(self.events) or self.events[place] is not event:
+            raise InvariantError("an event is cancelled that is not to come")
+        del self.keys[place], self.events[place]
 
     def next_time(self) -> int | None:
         """When the next event is due."""
-        heap = self.heap
-        while heap and heap[0][3].cancelled:
-            heapq.heappop(heap)
-        return heap[0][0] if heap else None
+        return self.events[-1].time if self.events else None
 
     def pop_due(self, now: int) -> Event | None:
         """The first event that is due at `now`, taken out; one at a time, since it may cancel those behind it."""
-        time = self.next_time()
-        if time is None or time > now:
+        if not self.events or self.events[-1].time > now:
             return None
-        self.live -= 1
-        return heapq.heappop(self.heap)[3]
+        self.keys.pop()
+        return self.events.pop()
 
     def check_invariants(self) -> None:
-        if sum(not item[3].cancelled for item in self.heap) != self.live:
-            raise InvariantError("events are not counted right")
+        keys = [(-event.time, -event.priority, -event.sequence) for event in self.events]
+        if keys != self.keys or keys != sorted(keys):
+            raise InvariantError("the event queue is out of order")

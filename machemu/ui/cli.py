@@ -30,12 +30,18 @@ def parser() -> argparse.ArgumentParser:
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     boot = commands.add_parser("boot", help="boot Mach programs on one machine", description="Boots boot modules on one machine.")
     boot.add_argument("module", nargs="?", help="a boot module, started with the host and device ports as its arguments")
-    boot.add_argument("--module", dest="lines", metavar="LINE", action="append", default=[], help="a boot script line; repeatable")
+    boot.add_argument(
+        "--module", dest="lines", metavar="LINE", action="append", default=[], help="a boot script line; repeatable"
+    )
     boot.add_argument("--script", type=Path, metavar="FILE", help="a boot script: one module's line a line")
     boot.add_argument("--variable", metavar="NAME=VALUE", action="append", default=[], help="a boot script variable; repeatable")
-    boot.add_argument("--profile", default=None, metavar="NAME", help=f"the hardware, a name or a TOML file (default {DEFAULT_PROFILE})")
+    boot.add_argument(
+        "--profile", default=None, metavar="NAME", help=f"the hardware, a name or a TOML file (default {DEFAULT_PROFILE})"
+    )
     boot.add_argument("--memory", metavar="SIZE", help="RAM, such as 64M (default: the profile's)")
-    boot.add_argument("--until", metavar="TEXT", help="stop when the console has printed a line with TEXT; exit status 1 if it never does")
+    boot.add_argument(
+        "--until", metavar="TEXT", help="stop when the console has printed a line with TEXT; exit status 1 if it never does"
+    )
     boot.add_argument("--for", dest="duration", metavar="TIME", help="stop after so much virtual time, such as 500ms")
     boot.add_argument("--traps", type=int, metavar="N", help="stop after N traps")
     boot.add_argument("--trace", action="store_true", help="show each trap and message on standard error")
@@ -69,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def boot(options: argparse.Namespace) -> int:
     """The boot command."""
     deadline = FOREVER if options.duration is None else parse_time(options.duration)
+    if options.save is not None and not options.save.absolute().parent.is_dir():
+        raise UserError(f"{options.save}: cannot be written: there is no folder {options.save.absolute().parent}")
     with ExitStack() as stack:
         node = stack.enter_context(make_node(options))
         kernel = node.kernel

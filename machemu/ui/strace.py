@@ -12,6 +12,7 @@ from machemu.trace.events import Ended, Event, Faulted, MessageMoved, PortRef, T
 
 CODES: dict[int, str] = {int(code): code.name for family in (KernReturn, MigReturn, MsgReturn) for code in family}
 MSG_MASK = 0x3C00
+NO_PORT = PortRef(0, "")
 RIGHTS = {int(right): right.name for right in Right}
 EXCEPTIONS = {int(exception): exception.name for exception in Exc}
 
@@ -33,6 +34,8 @@ def option_text(value: int) -> str:
 
 
 def port_text(port: PortRef) -> str:
+    if not port.name and port.what:
+        return port.what
     return f"{port.name} ({port.what})" if port.what else str(port.name)
 
 
@@ -55,11 +58,16 @@ def result_text(event: TrapLeft) -> str:
 
 
 class Strace:
-    """Writes events to `out` as they come. A trap whose thread blocks is shown as strace shows it: unfinished, then resumed."""
+    """Writes events to `out`. A trap is one line with its result, what it did follows.
+
+    A trap whose thread blocks, so that another's events come between, is shown as strace shows it: unfinished, then resumed.
+    open: a trap that may yet come back at once; held: the lines of what it did so far.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self.out = out
         self.open: TrapEntered | None = None
+        self.held: list[str] = []
 
     def emit(self, event: Event) -> None:
         if isinstance(event, TrapEntered):
@@ -68,29 +76,34 @@ class Strace:
         elif isinstance(event, TrapLeft):
             result = result_text(event)
             if self.open is not None and self.open.thread == event.thread:
-                self._line(self.open, f"{call_text(self.open)} = {result}")
-                self.open = None
+                self._close_open(f" = {result}")
             else:
                 self._close_open()
-                self._line(event, f"<... {event.trap} resumed> = {result}")
+                self.out.write(line(event, f"<... {event.trap} resumed> = {result}"))
+        elif self.open is not None and event.thread in (0, self.open.thread):
+            self.held.append(line(event, other_text(event)))
         else:
             self._close_open()
-            self._line(event, other_text(event))
+            self.out.write(line(event, other_text(event)))
 
     def finish(self) -> None:
         """The run is over: a trap still open is shown unfinished."""
         self._close_open()
         self.out.flush()
 
-    def _close_open(self) -> None:
+    def _close_open(self, end: str = " <unfinished ...>") -> None:
         if self.open is not None:
-            self._line(self.open, f"{call_text(self.open)} <unfinished ...>")
+            self.out.write(line(self.open, call_text(self.open) + end))
+            self.out.writelines(self.held)
             self.open = None
+            self.held.clear()
 
-    def _line(self, event: Event, text: str) -> None:
-        seconds, rest = divmod(event.time, 1_000_000_000)
-        who = f"task {event.task} thread {event.thread}" if event.thread else f"task {event.task}" if event.task else "kernel"
-        self.out.write(f"{seconds:4}.{rest:09} {who:<18} {text}\n")
+
+def line(event: Event, text: str) -> str:
+    """A line of the trace: virtual time, who, what."""
+    seconds, rest = divmod(event.time, 1_000_000_000)
+    who = f"task {event.task} thread {event.thread}" if event.thread else f"task {event.task}" if event.task else "kernel"
+    return f"{seconds:4}.{rest:09} {who:<18} {text}\n"
 
 
 def call_text(event: TrapEntered) -> str:
@@ -99,11 +112,10 @@ def call_text(event: TrapEntered) -> str:
 
 def other_text(event: MessageMoved | Faulted | Ended) -> str:
     if isinstance(event, MessageMoved):
-        arrow, to, back = ("->", "to", "reply to") if event.sent else ("<-", "on", "reply to")
-        target, other = (event.remote, event.local) if event.sent else (event.local, event.remote)
-        reply = f" {back} {port_text(other)}" if other.name else ""
+        arrow, to = ("->", "to") if event.sent else ("<-", "on")
+        reply = f" reply to {port_text(event.local)}" if event.local != NO_PORT else ""
         items = f" [{', '.join(event.items)}]" if event.items else ""
-        return f"  {arrow} {event.what} {event.size} bytes {to} {port_text(target)}{reply}{items}"
+        return f"  {arrow} {event.what} {event.size} bytes {to} {port_text(event.remote)}{reply}{items}"
     if isinstance(event, Faulted):
         name = EXCEPTIONS.get(event.exception, str(event.exception))
         code = code_name(event.code) if event.exception == Exc.EXC_BAD_ACCESS else str(event.code)

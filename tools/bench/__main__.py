@@ -10,10 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from machemu.abi.types import VirtAddr
 from machemu.boot.bootstrap import boot_modules
 from machemu.boot.node import Node
 from machemu.core.kernel import Kernel
 from machemu.kern import task_control, thread_control
+from machemu.machine.i386.pmap import PAGE_SIZE
 from machemu.machine.profile import load_profile
 from machemu.vm import routines as vm
 from tools.bench import bare
@@ -73,12 +75,12 @@ def start_loop(kernel: Kernel) -> None:
     task = task_control.create(kern, None, False, "loop")
     assert task.map is not None
     vm.vm_allocate(task.map, bare.CODE, bare.DATA - bare.CODE, False)
-    vm.vm_allocate(task.map, bare.DATA, bare.PAGE_SIZE, False)
-    task.memory.write(bare.VirtAddr(bare.CODE), bare.LOOP)
+    vm.vm_allocate(task.map, bare.DATA, PAGE_SIZE, False)
+    task.memory.write(VirtAddr(bare.CODE), bare.LOOP)
     thread = thread_control.create(kern, task)
     words = [0] * 17
     words[5], words[10], words[12] = bare.DATA, 0xFFFFFFFF, bare.CODE
-    words[15] = bare.DATA + bare.PAGE_SIZE
+    words[15] = bare.DATA + PAGE_SIZE
     thread_control.set_state(kern, thread, 1, words)
     thread_control.resume(kern, thread)
 
@@ -103,7 +105,12 @@ def main() -> int:
     start = median(start_s)
     rows = [
         ("speed of one thread", f"{speed:.2f} of bare Unicorn with count=", speed >= MIPS_MIN, f"at least {MIPS_MIN}"),
-        ("null trap (mach_thread_self)", f"{null_us / bare_us:.2f} bare lcall traps", null_us <= TRAP_MAX * bare_us, f"at most {TRAP_MAX:.0f}"),
+        (
+            "null trap (mach_thread_self)",
+            f"{null_us / bare_us:.2f} bare lcall traps",
+            null_us <= TRAP_MAX * bare_us,
+            f"at most {TRAP_MAX:.0f}",
+        ),
         ("start to first output (hello)", f"{start:.2f} s", start <= START_MAX_S, f"at most {START_MAX_S} s"),
     ]
     print(f"{'what':<46}{'median of ' + str(RUNS):<40}limit")

@@ -16,6 +16,8 @@ from machemu.vm.map_copy import VmMapCopy
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
+WRITE_MAX: Final = 1 << 20
+"""The most that one device_write takes."""
 NO_REPLY: Final = int(MigReturn.MIG_NO_REPLY)
 
 
@@ -37,6 +39,8 @@ def device_write_inband(kernel: Kernel, request: Kmsg, mode: int, recnum: int, d
 def device_write(kernel: Kernel, request: Kmsg, mode: int, recnum: int, data: OutOfLine) -> tuple[int]:
     copy = data.copy
     if not isinstance(copy, VmMapCopy):
+        raise KernError(ds_routines.D_INVALID_SIZE)
+    if data.size > WRITE_MAX:
         raise KernError(ds_routines.D_INVALID_SIZE)
     written = kernel.write_device(device_target(request), copy.to_bytes())
     copy.discard()

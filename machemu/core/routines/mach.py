@@ -55,12 +55,12 @@ def task_get_special_port(kernel: Kernel, request: Kmsg, which: int) -> tuple[ob
 
 
 def task_set_special_port(kernel: Kernel, request: Kmsg, which: int, right: object | None) -> tuple[()]:
-    ipc_tt.set_task_special_port(kernel.kern, task_target(request), which, right)
+    ipc_tt.set_task_special_port(kernel.kern, task_target(request), which, ipc_tt.as_right(right))
     return ()
 
 
 def mach_ports_register(kernel: Kernel, request: Kmsg, rights: tuple[object | None, ...]) -> tuple[()]:
-    ipc_tt.ports_register(kernel.kern, task_target(request), list(rights))
+    ipc_tt.ports_register(kernel.kern, task_target(request), [ipc_tt.as_right(right) for right in rights])
     return ()
 
 
@@ -111,7 +111,7 @@ def thread_get_special_port(kernel: Kernel, request: Kmsg, which: int) -> tuple[
 
 
 def thread_set_special_port(kernel: Kernel, request: Kmsg, which: int, right: object | None) -> tuple[()]:
-    ipc_tt.set_thread_special_port(kernel.kern, thread_target(request), which, right)
+    ipc_tt.set_thread_special_port(kernel.kern, thread_target(request), which, ipc_tt.as_right(right))
     return ()
 
 

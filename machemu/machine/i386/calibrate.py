@@ -18,7 +18,7 @@ NONE: Final = -1
 
 
 class Places(NamedTuple):
-    """Offsets in a saved context: the error code, whether an instruction raised the interrupt, the exception not yet delivered."""
+    """Offsets in a saved context: error code, whether an instruction raised the interrupt, exception not yet delivered."""
 
     error_code: int
     is_software: int

@@ -13,8 +13,8 @@ from machemu.machine.i386.calibrate import Calibration
 from machemu.machine.i386.engine import REGISTER, Context, Engine, Registers
 from machemu.machine.i386.faults import BREAKPOINTS, FAULTS, GENERAL_PROTECTION, INVALID_OPCODE, KERNEL_ADDRESS, PAGE_FAULT
 from machemu.machine.i386.fpu import Fpu
-from machemu.machine.i386.pcb import CS, EAX, EFLAGS, EIP, ESP, SS, USER_CS, USER_DS, I386Pcb
-from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, PAGE_SIZE, PRESENT, I386Mmu, I386Pmap
+from machemu.machine.i386.pcb import CS, EIP, ESP, SS, USER_CS, USER_DS, I386Pcb
+from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, PAGE_SIZE, I386Mmu, I386Pmap
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.protocols import Pcb, Pmap, Supervisor, UserFault
 
@@ -83,7 +83,11 @@ class I386Cpu:
         engine.write(REGISTER["CR0"], CR0_PAGING)
         engine.write_table(REGISTER["LDTR"], layout.LDT_SELECTOR, layout.LDT, layout.LDT_LIMIT, layout.LDT_FLAGS)
         engine.write_table(REGISTER["TR"], layout.TSS_SELECTOR, layout.TSS, layout.TSS_LIMIT, layout.TSS_FLAGS)
-        for name, selector in (("CS", layout.KERNEL_CS), ("SS", layout.KERNEL_SS), *((n, USER_DS) for n in ("DS", "ES", "FS", "GS"))):
+        for name, selector in (
+            ("CS", layout.KERNEL_CS),
+            ("SS", layout.KERNEL_SS),
+            *((n, USER_DS) for n in ("DS", "ES", "FS", "GS")),
+        ):
             uc.check(engine.write(REGISTER[name], selector), f"selector of {name}")
         engine.write(REGISTER["ESP"], layout.STACK_END - layout.IRET_FRAME)
         trap = Registers(engine, REGISTER["EAX"], REGISTER["CS"])
@@ -330,9 +334,10 @@ class I386Cpu:
         address = VirtAddr(self.engine.read(REGISTER["CR2"]) & 0xFFFFFFFF)
         if address >= KERNEL_BASE:
             self._raise(*KERNEL_ADDRESS, address)
-        elif self._supervisor.fault(address, VM_PROT_READ | VM_PROT_WRITE if code & ERROR_WRITE else VM_PROT_READ):
-            if self.memory.stale or self.mmu.changed:
-                self.engine.stop()
+            return
+        access = VM_PROT_READ | VM_PROT_WRITE if code & ERROR_WRITE else VM_PROT_READ
+        if self._supervisor.fault(address, access) and (self.memory.stale or self.mmu.changed):
+            self.engine.stop()
 
     def _raise(self, exception: int, code: int, subcode: int = 0) -> None:
         assert self._supervisor is not None

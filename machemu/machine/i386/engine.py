@@ -71,8 +71,6 @@ MEMORY_HOOK: Final = ctypes.CFUNCTYPE(ctypes.c_bool, _VOID, ctypes.c_int, _U64, 
 INSTRUCTION_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, _VOID)
 
 
-
-
 def _control(kind: int, arguments: int) -> int:
     return kind | arguments << 26 | uc.UC_CTL_IO_WRITE << 30
 
@@ -208,7 +206,5 @@ class Engine:
         self.counter = _U64.from_address(self.handle.value + 8 * places[0])
 
 
-REGISTER: Final = {
-    name.removeprefix("UC_X86_REG_"): getattr(x86, name) for name in dir(x86) if name.startswith("UC_X86_REG_")
-}
+REGISTER: Final = {name.removeprefix("UC_X86_REG_"): getattr(x86, name) for name in dir(x86) if name.startswith("UC_X86_REG_")}
 """Unicorn's register numbers by name."""

@@ -1,4 +1,4 @@
-"""The kernel's own part of an i386 machine: descriptor tables, the entry stub and its stack, in three frames that no user reaches.
+"""The kernel's own part of an i386 machine: descriptor tables, entry stub and its stack, in three frames that no user reaches.
 
 They lie in the lowest frames of RAM and are mapped at KERNEL_BASE in every address space, for the supervisor only. Selectors are
 those of Mach's user ABI: the local table holds the call gate for `lcall $7,$0`, user code 0x17 and user data 0x1f.

@@ -78,7 +78,7 @@ class I386Pcb:
         segments = [USER_CS] + [USER_DS] * 5
         if flavor == REGS_SEGS_STATE:
             segments = [selector & 0xFFFF for selector in (cs, ss, ds, es, fs, gs)]
-            if any(not selector or selector & 3 != 3 for selector in segments[:2]):  # noqa: PLR2004
+            if any(not selector or selector & 3 != 3 for selector in segments[:2]):
                 raise KernError(INVALID_ARGUMENT)
         self.registers = [eax, ecx, edx, ebx, esp, ebp, esi, edi, eip, eflags & ~EFL_USER_CLEAR | EFL_USER_SET]
         self.segments = segments

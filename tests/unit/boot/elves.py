@@ -42,6 +42,8 @@ def make_elf(
         file_size = len(part.data) if part.file_size is None else part.file_size
         memory_size = len(part.data) if part.memory_size is None else part.memory_size
         offset = place + len(body) if part.offset is None else part.offset
-        table += struct.pack(order + "8I", part.kind, offset, part.address, part.address, file_size, memory_size, part.flags, 4096)
+        table += struct.pack(
+            order + "8I", part.kind, offset, part.address, part.address, file_size, memory_size, part.flags, 4096
+        )
         body += part.data
     return ident + header + table + body

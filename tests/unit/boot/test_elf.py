@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,11 @@ def parse(data: bytes) -> Image:
 
 @pytest.mark.parametrize(("machine", "order", "name"), [(3, "<", "i386"), (EM_68K, ">", "m68k")])
 def test_segments_have_their_bytes_sizes_and_protections(machine: int, order: str, name: str) -> None:
-    parts = [Part(0x1000, b"code", flags=R | X), Part(0x3000, b"data", 0x2000, R | W), Part(0x8000, memory_size=5, flags=R | W | X)]
+    parts = [
+        Part(0x1000, b"code", flags=R | X),
+        Part(0x3000, b"data", 0x2000, R | W),
+        Part(0x8000, memory_size=5, flags=R | W | X),
+    ]
     image = parse(make_elf(*parts, machine=machine, order=order, entry=0x1002))
     assert image == Image(
         "a.elf",
@@ -62,7 +67,10 @@ CASES = {
     "half a header": (make_elf(GOOD)[:40], "no ELF executable"),
     "header alone": (make_elf(GOOD)[:52], "no ELF executable"),
     "cut in a segment": (make_elf(GOOD)[:-1], "segment 0 wants 4 bytes at 84.*ends at 87"),
-    "64-bit": (b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, X86_64, 1, 0, 64, 0, 0, 64, 56, 0, 64, 0, 0), "64-bit"),
+    "64-bit": (
+        b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, X86_64, 1, 0, 64, 0, 0, 64, 56, 0, 64, 0, 0),
+        "64-bit",
+    ),
     "foreign machine": (make_elf(GOOD, machine=40), "EM_ARM.*i386 and m68k"),
     "machine without a name": (make_elf(GOOD, machine=0xFEED), "65261"),
     "i386 big-endian": (make_elf(GOOD, order=">"), "EM_386 big-endian"),
@@ -71,14 +79,20 @@ CASES = {
     "interpreter": (make_elf(Part(0, b"/lib/ld.so", kind=PT_INTERP), GOOD), "dynamic linker"),
     "nothing to load": (make_elf(Part(0, b"note", kind=PT_NOTE)), "nothing to load"),
     "no program headers": (make_elf(), "nothing to load"),
-    "more file than memory": (make_elf(Part(0x1000, b"code", memory_size=2)), r"more bytes in the file \(4\) than in memory \(2\)"),
+    "more file than memory": (
+        make_elf(Part(0x1000, b"code", memory_size=2)),
+        r"more bytes in the file \(4\) than in memory \(2\)",
+    ),
     "kernel address": (make_elf(Part(LIMIT, b"code"), entry=LIMIT), "beyond the user's addresses"),
     "reaches the kernel": (make_elf(GOOD, Part(LIMIT - 4096, b"x", memory_size=4097)), "0xc0000001, beyond"),
     "wraps around": (make_elf(Part(0xFFFFFFFC, b"codecode"), entry=0xFFFFFFFC), "beyond"),
     "all of memory": (make_elf(Part(0x1000, b"code", memory_size=0xFFFFFFFF)), "beyond"),
     "overlap": (make_elf(Part(0x1000, b"codecode"), Part(0x1004, b"data")), "share the page at 0x1000"),
     "same page": (make_elf(Part(0x1000, b"code"), Part(0x1800, b"data")), "share the page at 0x1000"),
-    "same page, upper first": (make_elf(Part(0x2800, b"data"), Part(0x1000, b"code", memory_size=0x1001)), "share the page at 0x2000"),
+    "same page, upper first": (
+        make_elf(Part(0x2800, b"data"), Part(0x1000, b"code", memory_size=0x1001)),
+        "share the page at 0x2000",
+    ),
     "entry below": (make_elf(GOOD, entry=0xFFF), "entry point 0xfff"),
     "entry behind": (make_elf(GOOD, entry=0x1004), "entry point 0x1004"),
     "file size of 4 GiB": (make_elf(Part(0x1000, b"x", file_size=0xFFFFFFFF, memory_size=0xFFFFFFFF)), "cut short"),
@@ -106,7 +120,15 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    for path in (tmp_path / "missing", tmp_path, fifo, Path("/dev/zero"), tmp_path / "loop", tmp_path / "nul\0", tmp_path / ("x" * 300)):
+    for path in (
+        tmp_path / "missing",
+        tmp_path,
+        fifo,
+        Path("/dev/zero"),
+        tmp_path / "loop",
+        tmp_path / "nul\0",
+        tmp_path / ("x" * 300),
+    ):
         with pytest.raises(UserError, match=str(path.name).partition("\0")[0]):
             load_image(str(path), LIMIT, PAGE)
 
@@ -120,13 +142,17 @@ def test_a_file_without_read_permission_is_named(tmp_path: Path) -> None:
         load_image(str(path), LIMIT, PAGE)
 
 
-VALID = [make_elf(GOOD, Part(0x5000, b"data" * 9, 0x3000, R | W)), make_elf(GOOD, machine=EM_68K, order=">"), PROGRAMS[0].read_bytes()]
+VALID = [
+    make_elf(GOOD, Part(0x5000, b"data" * 9, 0x3000, R | W)),
+    make_elf(GOOD, machine=EM_68K, order=">"),
+    PROGRAMS[0].read_bytes(),
+]
 
 
 def acceptable(image: Image) -> bool:
     spans = sorted((s.address // PAGE, -(-(s.address + s.size) // PAGE)) for s in image.segments)
-    apart = all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
-    inside = all(0 <= s.address and s.address + s.size <= LIMIT and len(s.data) <= s.size for s in image.segments)
+    apart = all(end <= start for (_, end), (start, _) in pairwise(spans))
+    inside = all(s.address + s.size <= LIMIT and len(s.data) <= s.size for s in image.segments)
     return apart and inside and any(s.address <= image.entry < s.address + s.size for s in image.segments)
 
 

@@ -76,6 +76,18 @@ def test_a_loaded_machine_is_the_saved_one_and_goes_on_like_it(program: Path, tr
         assert again.digest() == end
 
 
+def test_where_a_run_paused_does_not_show() -> None:
+    digests = []
+    for step in (None, 1, 20, 33):
+        with booted(lone(IMAGES / "i386" / "portpass.elf")) as (node, _output):
+            if step is not None:
+                for _ in range(6):
+                    node.kernel.run(FOREVER, step)
+            node.kernel.run(FOREVER, None)
+            digests.append(node.digest())
+    assert len(set(digests)) == 1
+
+
 def test_a_file_that_holds_something_else_is_no_machine(tmp_path: Path) -> None:
     saved.save(tmp_path / "list", [1, 2], memoryview(b""))
     with pytest.raises(UserError, match="holds no machine"):
@@ -146,5 +158,5 @@ def test_what_cannot_be_booted_is_a_mistake_of_the_users(line: str, reason: str,
 
 def test_a_program_larger_than_the_machine_is_refused(tmp_path: Path) -> None:
     (tmp_path / "big.elf").write_bytes(make_elf(Part(0x1000, bytes(2 << 20))))
-    with pytest.raises(UserError, match="big.elf: does not fit"), booted(lone(tmp_path / "big.elf"), ram=1 << 20):
+    with pytest.raises(UserError, match=r"big\.elf: does not fit"), booted(lone(tmp_path / "big.elf"), ram=1 << 20):
         pass

@@ -33,7 +33,12 @@ class Recorder:
         self.log.append(("resume", task))
 
 
-VARIABLES = {"host-port": PortValue("host"), "device-port": PortValue("device"), "kernel-command-line": "a=b  c", "empty": ""}
+VARIABLES: dict[str, str | PortValue] = {
+    "host-port": PortValue("host"),
+    "device-port": PortValue("device"),
+    "kernel-command-line": "a=b  c",
+    "empty": "",
+}
 
 
 def run(*lines: str) -> list[tuple[object, ...]]:
@@ -155,9 +160,11 @@ def test_wrong_lines_are_refused_with_their_place(line: str, column: int, kind: 
         run("# first", line)
 
 
-@pytest.mark.parametrize("line", ["p ${nothing}", "p x${nothing}", "p $(nothing=nothing) ${nothing}", "p $(nothing=task-resume) ${nothing}"])
+@pytest.mark.parametrize(
+    "line", ["p ${nothing}", "p x${nothing}", "p $(nothing=nothing) ${nothing}", "p $(nothing=task-resume) ${nothing}"]
+)
 def test_a_value_that_nobody_gave_is_an_undefined_symbol(line: str) -> None:
-    with pytest.raises(UserError, match="line 1.*undefined symbol 'nothing'"):
+    with pytest.raises(UserError, match=r"line 1.*undefined symbol 'nothing'"):
         run(f"{line} {GO}")
 
 
@@ -171,7 +178,9 @@ def test_nothing_can_be_started_that_was_not_made() -> None:
         run("p $(task-resume)")
 
 
-PIECES = st.sampled_from(["p", " ", "\t", "\n", "#", "$", "{", "}", "(", ")", "=", "a", "b", "${", "$(", "host-port", "task-create", "task-resume"])
+PIECES = st.sampled_from(
+    ["p", " ", "\t", "\n", "#", "$", "{", "}", "(", ")", "=", "a", "b", "${", "$(", "host-port", "task-create", "task-resume"]
+)
 
 
 @given(st.lists(st.lists(PIECES, max_size=20).map("".join), max_size=3))

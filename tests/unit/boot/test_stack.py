@@ -42,6 +42,6 @@ def test_a_program_finds_its_arguments(arguments: list[str], order: ByteOrder) -
 
 @pytest.mark.parametrize("length", range(4))
 def test_the_padding_is_behind_the_strings(length: int) -> None:
-    pointer, data = build_stack(TOP, ByteOrder.LITTLE, ["x" * length])
+    _, data = build_stack(TOP, ByteOrder.LITTLE, ["x" * length])
     assert data[16:].rstrip(b"\0") == b"x" * length
     assert len(data) - 16 - length - 1 < 4

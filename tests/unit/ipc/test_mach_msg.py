@@ -108,15 +108,15 @@ def test_other_sends_only_wake_the_receiver(world: World, option: int) -> None:
     assert not world.scheduler.handed
 
 
-def test_receivers_are_served_in_order(world: World) -> None:
+def test_the_receiver_that_came_last_is_served_first(world: World) -> None:
     client, to, server, name = pair(world)
     threads = [server.thread, server.new_thread(), server.new_thread()]
     for thread in threads:
         assert trap(thread, world, RCV, name=name) is None
     for number in range(3):
         assert client.send(COPY_SEND, to, 0, number) == 0
-    assert world.scheduler.ready == threads
-    for number, thread in enumerate(threads):
+    assert world.scheduler.ready == threads[::-1]
+    for number, thread in enumerate(threads[::-1]):
         assert mach_msg.continue_wait(world.ipc, thread) == 0
         assert server.words(6)[4:] == (number, number)
 
@@ -283,8 +283,8 @@ def test_receive_notify_without_a_port_loses_the_message(world: World) -> None:
 def test_sizes_are_told_to_a_waiting_receiver(world: World) -> None:
     client, to, server, name = pair(world)
     small, large = server.thread, server.new_thread()
-    assert trap(small, world, RCV | RCV_LARGE, size=24, name=name) is None
     assert trap(large, world, RCV | RCV_LARGE, size=64, name=name) is None
+    assert trap(small, world, RCV | RCV_LARGE, size=24, name=name) is None
     client.send(COPY_SEND, to, 0, 1, 0, 0)
     assert mach_msg.continue_wait(world.ipc, small) == 0x10004004
     assert server.words(2)[1] == 32

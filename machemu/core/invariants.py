@@ -1,0 +1,78 @@
+"""The whole kernel recounted: every right, message, reference and frame has one owner. For tests and for finding our own faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from machemu.abi.errors import InvariantError
+from machemu.abi.message import PORT_SEND, CarriedMemory
+from machemu.core.kernel import Kernel
+from machemu.ipc.kmsg import Kmsg
+from machemu.kern.thread import Thread
+from machemu.vm.map_copy import VmMapCopy
+
+
+class Usage(NamedTuple):
+    """What is alive in a node; the same before and after something that leaves nothing behind."""
+
+    tasks: int
+    threads: int
+    ports: int
+    sets: int
+    messages: int
+    events: int
+    free_frames: int
+
+
+def usage(kernel: Kernel) -> Usage:
+    """Counts what is alive."""
+    kern, ipc = kernel.kern, kernel.ipc
+    return Usage(
+        len(kern.tasks), kern.thread_count, len(ipc.ports), ipc.set_count, ipc.message_count, len(kern.events), len(kernel.memory.free)
+    )
+
+
+def check(kernel: Kernel) -> None:
+    """InvariantError where anything in the kernel is not as it must be between two traps."""
+    kern = kernel.kern
+    tasks = list(kern.tasks.values())
+    threads = [thread for task in tasks for thread in task.threads.values()]
+    kern.check_invariants()
+    kern.events.check_invariants()
+    kernel.memory.check_invariants()
+    kernel.ipc.check_invariants([task.space for task in tasks], threads, _held(kernel, threads))
+    kernel.vm.check_invariants()
+    kernel.vm.check_references([task.map for task in tasks if task.map is not None], list(_copies(kernel, threads)))
+    if kern.sched.handoff is not None:
+        raise InvariantError("a thread was handed the CPU and never got it")
+
+
+def _held(kernel: Kernel, threads: list[Thread]) -> Iterator[tuple[object | None, int]]:
+    """The rights that the kernel's own objects hold."""
+    for task in kernel.kern.tasks.values():
+        for right in (task.itk_sself, task.itk_exception, task.itk_bootstrap, *task.itk_registered):
+            yield right, PORT_SEND
+    for thread in threads:
+        yield thread.ith_sself, PORT_SEND
+        yield thread.ith_exception, PORT_SEND
+    for read in kernel.console.pending:
+        yield read.reply_port, read.reply_type
+
+
+def _messages(kernel: Kernel, threads: list[Thread]) -> Iterator[Kmsg]:
+    for port in kernel.ipc.ports.values():
+        yield from port.messages
+        if port.pset is not None:
+            yield from (kmsg for kmsg in port.pset.messages if kmsg.remote is port)
+    for thread in threads:
+        if thread.ith_kmsg is not None:
+            yield thread.ith_kmsg
+
+
+def _copies(kernel: Kernel, threads: list[Thread]) -> Iterator[VmMapCopy]:
+    """Memory under way in messages."""
+    for kmsg in _messages(kernel, threads):
+        for item in kmsg.carried:
+            if isinstance(item, CarriedMemory) and isinstance(item.copy, VmMapCopy):
+                yield item.copy

@@ -1,0 +1,155 @@
+"""`machemu boot` as people use it: output, options, exit statuses, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+HELLO = ROOT / "images" / "i386" / "hello.elf"
+PINGPONG = ROOT / "images" / "i386" / "pingpong.elf"
+LOOP = ROOT / "images" / "i386" / "bench.elf"
+MODULES = ROOT / "tests" / "conformance"
+
+
+def machemu(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "machemu", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, cwd=ROOT, check=False, timeout=120)
+
+
+def boot(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return machemu("boot", *arguments, stdin=stdin)
+
+
+def test_a_module_alone_is_booted_with_its_ports() -> None:
+    done = boot(HELLO)
+    assert (done.returncode, done.stdout) == (0, b"Hello from a Mach task.\n")
+    assert b"nothing can run any more" in done.stderr
+
+
+def test_until_stops_at_a_line_and_says_nothing_else() -> None:
+    done = boot(MODULES / "ports.elf", "--until", "END")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == (MODULES / "ports.expected").read_bytes()
+
+
+def test_until_a_text_that_never_comes_is_exit_status_1() -> None:
+    done = boot(HELLO, "--until", "Goodbye")
+    assert done.returncode == 1
+    assert b"never printed a line with 'Goodbye'" in done.stderr
+
+
+def test_for_stops_a_wedged_run_and_says_what_each_thread_waits_for() -> None:
+    line = f"{LOOP} ${{host-port}} ${{device-port}} threads 1000000000 $(task-create) $(task-resume)"
+    done = boot("--module", line, "--for", "20ms")
+    assert done.returncode == 0
+    assert b"stopped at 0.02" in done.stderr
+    assert re.search(rb"thread \d: (receives on port|is ready|runs)", done.stderr)
+
+
+def test_several_modules_share_a_machine() -> None:
+    line = "${host-port} ${device-port} $(task-create) $(task-resume)"
+    done = boot("--module", f"{HELLO} {line}", "--module", f"{PINGPONG} {line}")
+    assert done.returncode == 0
+    assert b"Hello from a Mach task.\n" in done.stdout
+    assert b"END\n" in done.stdout
+
+
+def test_a_script_names_the_modules(tmp_path: Path) -> None:
+    script = tmp_path / "boot.script"
+    script.write_text(f"# a comment\n{HELLO} ${{host-port}} ${{device-port}} $(task-create) $(task-resume)\n")
+    assert boot("--script", script).stdout == b"Hello from a Mach task.\n"
+
+
+def test_the_trace_has_a_line_for_each_trap_and_message(tmp_path: Path) -> None:
+    done = boot(PINGPONG, "--trace-file", tmp_path / "trace")
+    assert done.returncode == 0
+    text = (tmp_path / "trace").read_text()
+    assert re.search(r"task 1 thread 1 +mach_task_self\(\) = \d+ \(task-self\)\n", text)
+    assert re.search(r"  -> mach_port_allocate_name 40 bytes to \d+ \(task 2\) reply to .*\[right=1, name=4097\]\n", text)
+    assert re.search(r"mach_msg\(msg=0x[0-9a-f]{8}, option=SEND_MSG\|RCV_MSG, .*\) = MACH_MSG_SUCCESS\n", text)
+    assert re.search(r'device_write_inband .*data="ping 1\\\\n"', text)
+    assert "<unfinished ...>" in text
+    assert "<... mach_msg resumed> = MACH_MSG_SUCCESS" in text
+
+
+def test_trace_goes_to_standard_error() -> None:
+    done = boot(HELLO, "--trace")
+    assert done.stdout == b"Hello from a Mach task.\n"
+    assert b"mach_host_self" in done.stderr or b"mach_msg(" in done.stderr
+
+
+def test_the_digest_is_the_same_every_time() -> None:
+    first, second = (boot(HELLO, "--digest").stderr.splitlines()[-1] for _ in range(2))
+    assert first == second
+    assert re.fullmatch(rb"digest [0-9a-f]{64}", first)
+
+
+def test_memory_and_profile_are_the_machine_s() -> None:
+    assert boot(HELLO, "--memory", "2M", "--profile", "pc486-33").returncode == 0
+    smaller, larger = (boot(HELLO, "--memory", size, "--digest").stderr.splitlines()[-1] for size in ("2M", "4M"))
+    assert smaller != larger
+
+
+def test_help_and_version() -> None:
+    assert machemu("--version").stdout.startswith(b"machemu ")
+    assert b"--until TEXT" in machemu("boot", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing to boot"),
+        (["/no/such/module.elf"], "/no/such/module.elf"),
+        ([ROOT], "is a directory"),
+        ([ROOT / "README.md"], "README.md: is no ELF executable"),
+        ([HELLO, "--profile", "vax"], "there is no profile 'vax': choose one of pc486-33"),
+        ([HELLO, "--profile", "/no/such.toml"], "cannot be read as a profile"),
+        ([HELLO, "--memory", "lots"], "'lots' is no size"),
+        ([HELLO, "--memory", "1K"], "a machine has between 1M and 2G"),
+        ([HELLO, "--for", "soon"], "'soon' is no time"),
+        ([HELLO, "--input", "/no/such/input"], "/no/such/input: cannot be read"),
+        ([HELLO, "--trace-file", "/no/such/place/trace"], "/no/such/place/trace: cannot be written"),
+        ([HELLO, "--save", "/no/such/place/machine"], "/no/such/place/machine"),
+        (["--load", "/no/such/machine"], "/no/such/machine: cannot be read"),
+        (["--load", HELLO], "is no saved machine"),
+        ([HELLO, "--load", "x"], "--load goes on with a saved machine"),
+        (["--script", "/no/such/script"], "/no/such/script: cannot be read as a boot script"),
+        (["--module", f"{HELLO}"], "the boot script starts no task"),
+        (["--module", f"{HELLO} ${{oops $(task-create)"], "line 1"),
+        (["--module", f"{HELLO} ${{nothing}} $(task-create) $(task-resume)"], "undefined symbol 'nothing'"),
+        ([HELLO, "--variable", "novalue"], "write NAME=VALUE"),
+    ],
+)
+def test_a_mistake_of_the_user_s_is_one_clear_line_and_exit_status_2(arguments: list[object], message: str) -> None:
+    done = boot(*arguments)
+    assert done.returncode == 2, done.stderr
+    text = done.stderr.decode()
+    assert message in text
+    assert "Traceback" not in text
+    assert text.startswith("machemu: ") and text.count("\n") == 1
+
+
+def test_a_saved_machine_of_another_version_is_refused(tmp_path: Path) -> None:
+    saved = tmp_path / "machine"
+    assert boot(HELLO, "--save", saved).returncode == 0
+    head, rest = saved.read_bytes().split(b"\n", 1)
+    words = head.split(b" ")
+    saved.write_bytes(b" ".join([*words[:3], b"99", words[4]]) + b"\n" + rest)
+    done = boot("--load", saved)
+    assert done.returncode == 2
+    assert b"was saved by another version of machemu" in done.stderr
+
+
+@pytest.mark.parametrize("cut", [10, 100, 1000, -5])
+def test_a_damaged_saved_machine_is_refused(cut: int, tmp_path: Path) -> None:
+    saved = tmp_path / "machine"
+    boot(HELLO, "--save", saved)
+    saved.write_bytes(saved.read_bytes()[:cut])
+    done = boot("--load", saved)
+    assert done.returncode == 2
+    assert b"is damaged" in done.stderr or b"is no saved machine" in done.stderr

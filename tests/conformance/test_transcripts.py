@@ -1,0 +1,56 @@
+"""Boot modules print here what they printed on the real GNU Mach 1.8, byte for byte, and leave a sound kernel behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.machine import boot
+
+HERE = Path(__file__).parent
+SHARED = HERE.parent.parent.parent / "shared" / "conformance"
+MODULES = ("ports", "messages", "memory", "threads", "traps", "rights", "waits")
+TIME_NS = 60_000_000_000
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_prints_what_the_real_kernel_printed(name: str) -> None:
+    with boot(HERE / f"{name}.elf") as machine:
+        machine.run_until("END", TIME_NS)
+        assert machine.console == (HERE / f"{name}.expected").read_bytes()
+        machine.check()
+
+
+@pytest.mark.xfail(strict=True, reason="external memory objects are not there yet")
+def test_the_pager_module_prints_what_the_real_kernel_printed() -> None:
+    with boot(HERE / "pager.elf") as machine:
+        machine.run_until("END", TIME_NS)
+        assert machine.console == (HERE / "pager.expected").read_bytes()
+
+
+@pytest.mark.parametrize("name", ("ports", "messages", "memory", "threads"))
+def test_a_module_built_with_the_real_headers_and_stubs_prints_the_same(name: str) -> None:
+    """Binaries that Debian's MIG and headers made, where they lie beside the tree."""
+    if not (SHARED / f"{name}.elf").exists():
+        pytest.skip("the modules built with Debian's MIG are not beside the tree")
+    with boot(SHARED / f"{name}.elf") as machine:
+        machine.run_until("END", TIME_NS)
+        assert machine.console == (SHARED / f"{name}.expected").read_bytes()
+        machine.check()
+
+
+@pytest.mark.parametrize("name", ("hello", "pingpong", "portpass"))
+def test_a_guest_program_prints_what_it_printed_on_the_real_kernel(name: str) -> None:
+    images = HERE.parent.parent / "images"
+    with boot(images / "i386" / f"{name}.elf") as machine:
+        machine.run(TIME_NS)
+        assert machine.console == (images / "src" / f"{name}.expected").read_bytes()
+        machine.check()
+
+
+def test_raw_port_names_are_those_of_gnu_mach() -> None:
+    """Lowest unused first, freed names last in first out: traps.c prints that two reply ports have neighbouring names."""
+    with boot(HERE / "traps.elf") as machine:
+        machine.run_until("END", TIME_NS)
+        assert b"reply ports differ 1 next 1\n" in machine.console

@@ -1,0 +1,115 @@
+"""A machine for tests: booted from a file or from a few instructions, its console kept, its kernel checked at the end."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from machemu.abi.types import VirtAddr
+from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
+from machemu.boot.node import Node
+from machemu.core import invariants
+from machemu.core.kernel import FOREVER, Stop
+from machemu.kern import task_control, thread_control
+from machemu.kern.task import Task
+from machemu.kern.thread import Thread
+from machemu.machine.profile import load_profile
+from machemu.vm import routines as vm
+
+PROFILE = "pc486dx2-66"
+RAM = 8 << 20
+CODE = 0x10000
+CODE_SIZE = 0x10000
+STACK_END = 0x80000
+STACK_SIZE = 0x10000
+
+
+class Machine:
+    """A node whose console output is kept in `console`."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.kernel = node.kernel
+        self.console = b""
+        self.until: bytes | None = None
+        self.kernel.console.sink = self._print
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.node.close()
+
+    def _print(self, data: bytes) -> None:
+        self.console += data
+        if self.until is not None and any(self.until in line for line in self.console.split(b"\n")[:-1]):
+            self.kernel.stop()
+
+    def run(self, duration: int = FOREVER, traps: int | None = None) -> Stop:
+        """Runs for so many virtual nanoseconds at most."""
+        return self.kernel.run(self.kernel.kern.clock.now() + duration, traps)
+
+    def run_until(self, text: str, duration: int = FOREVER) -> Stop:
+        """Runs until a console line holds `text`."""
+        self.until = text.encode()
+        return self.run(duration)
+
+    def end(self, task: Task) -> None:
+        """Terminates a task from outside, and lets its threads go."""
+        task_control.terminate(self.kernel.kern, task)
+        self.run(1)
+
+    def check(self) -> None:
+        """Recounts everything in the kernel."""
+        invariants.check(self.kernel)
+
+    def usage(self) -> invariants.Usage:
+        return invariants.usage(self.kernel)
+
+
+def boot(path: Path, *arguments: str, ram: int = RAM) -> Machine:
+    """A machine with one module, not yet run."""
+    machine = Machine(Node(load_profile(PROFILE), ram))
+    extra = "".join(f" {argument}" for argument in arguments)
+    boot_modules(machine.kernel, [f"{path} {DEFAULT_LINE}{extra}"], {})
+    return machine
+
+
+def empty(ram: int = RAM) -> Machine:
+    """A machine without tasks."""
+    return Machine(Node(load_profile(PROFILE), ram))
+
+
+def add_task(machine: Machine, code: bytes, arguments: Sequence[int] = ()) -> tuple[Task, Thread]:
+    """A task whose thread runs `code` at CODE, with words on its stack."""
+    kern = machine.kernel.kern
+    task = task_control.create(kern, None, False, "guest")
+    assert task.map is not None
+    vm.vm_allocate(task.map, CODE, CODE_SIZE, False)
+    vm.vm_allocate(task.map, STACK_END - STACK_SIZE, STACK_SIZE, False)
+    task.memory.write(VirtAddr(CODE), code)
+    words = struct.pack(f"<{len(arguments)}I", *arguments)
+    pointer = STACK_END - 64 - len(words)
+    task.memory.write(VirtAddr(pointer), words)
+    thread = add_thread(machine, task, CODE, pointer)
+    return task, thread
+
+
+def add_thread(machine: Machine, task: Task, pc: int, sp: int) -> Thread:
+    """Another thread of a task, running."""
+    thread = thread_control.create(machine.kernel.kern, task)
+    thread.pcb.set_entry(VirtAddr(pc), VirtAddr(sp))
+    thread_control.resume(machine.kernel.kern, thread)
+    return thread
+
+
+def trap(number: int, *arguments: int) -> bytes:
+    """i386 code for a trap with constant arguments: pushes them, makes the trap, takes them off; the result is in eax."""
+    pushes = b"".join(b"\x68" + struct.pack("<I", argument & 0xFFFFFFFF) for argument in reversed((0, *arguments)))
+    call = b"\xb8" + struct.pack("<i", -number) + b"\x9a\0\0\0\0\x07\0"
+    return pushes + call + b"\x81\xc4" + struct.pack("<I", 4 + 4 * len(arguments))
+
+
+STAY = b"\xeb\xfe"
+"""jmp to itself."""

@@ -1,0 +1,100 @@
+"""The same run twice, and a run that was saved anywhere and went on in another process: one console, one digest."""
+
+from __future__ import annotations
+
+import io
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from machemu.boot.node import Node
+from machemu.core.observe import Observer
+from machemu.ui.strace import Strace
+from tests.machine import Machine, boot
+
+CONFORMANCE = Path(__file__).parent.parent / "conformance"
+MODULE = CONFORMANCE / "messages.elf"
+POINTS = 12
+
+
+def finish(machine: Machine) -> tuple[bytes, str]:
+    machine.run_until("END")
+    return machine.console, machine.node.digest()
+
+
+@pytest.fixture(scope="module")
+def whole_run() -> tuple[bytes, str, int]:
+    with boot(MODULE) as machine:
+        console, digest = finish(machine)
+        return console, digest, machine.kernel.trap_count
+
+
+@pytest.mark.parametrize("name", ["messages", "threads"])
+def test_two_runs_give_the_same_console_trace_and_digest(name: str) -> None:
+    results = []
+    for _ in range(2):
+        with boot(CONFORMANCE / f"{name}.elf") as machine:
+            text = io.StringIO()
+            Observer(machine.kernel, Strace(text)).start()
+            results.append((*finish(machine), text.getvalue()))
+    assert results[0] == results[1]
+    assert "mach_msg(" in results[0][2]
+
+
+def test_watching_changes_nothing(whole_run: tuple[bytes, str, int]) -> None:
+    with boot(MODULE) as machine:
+        Observer(machine.kernel, Strace(io.StringIO())).start()
+        assert finish(machine) == whole_run[:2]
+
+
+def test_coming_back_after_every_trap_changes_nothing(whole_run: tuple[bytes, str, int]) -> None:
+    with boot(MODULE) as machine:
+        for _ in range(whole_run[2] - 1):
+            machine.run(traps=1)
+        assert finish(machine) == whole_run[:2]
+
+
+@pytest.mark.parametrize("name", ["messages", "threads"])
+def test_a_run_saved_at_a_random_trap_ends_the_same(name: str, tmp_path: Path) -> None:
+    with boot(CONFORMANCE / f"{name}.elf") as machine:
+        expected = finish(machine)
+        count = machine.kernel.trap_count
+    chooser = random.Random(name)
+    for traps in sorted(chooser.sample(range(1, count), POINTS)):
+        with boot(CONFORMANCE / f"{name}.elf") as machine:
+            machine.run(traps=traps)
+            machine.node.save(tmp_path / "machine")
+            printed = machine.console
+        with Machine(Node.load(tmp_path / "machine")) as machine:
+            machine.console = printed
+            machine.check()
+            assert finish(machine) == expected, f"saved after trap {traps} of {count}"
+
+
+@pytest.mark.parametrize("nanoseconds", [1, 123_456, 1_000_003])
+def test_a_run_stopped_at_any_time_ends_the_same(nanoseconds: int, whole_run: tuple[bytes, str, int], tmp_path: Path) -> None:
+    with boot(MODULE) as machine:
+        machine.run(nanoseconds)
+        assert b"END" not in machine.console
+        machine.node.save(tmp_path / "machine")
+        printed = machine.console
+    with Machine(Node.load(tmp_path / "machine")) as machine:
+        machine.console = printed
+        assert finish(machine) == whole_run[:2]
+
+
+def test_another_process_goes_on_with_a_saved_machine(whole_run: tuple[bytes, str, int], tmp_path: Path) -> None:
+    """By the command line, as people do it."""
+    machine = [sys.executable, "-m", "machemu", "boot"]
+    saved = tmp_path / "machine"
+    first = subprocess.run(
+        [*machine, MODULE, "--memory", "8M", "--traps", "100", "--save", saved], capture_output=True, check=True, stdin=subprocess.DEVNULL
+    )
+    second = subprocess.run(
+        [*machine, "--load", saved, "--until", "END", "--digest"], capture_output=True, check=True, stdin=subprocess.DEVNULL
+    )
+    assert first.stdout + second.stdout == whole_run[0]
+    assert second.stderr.decode().split() == ["digest", whole_run[1]]
