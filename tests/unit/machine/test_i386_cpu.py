@@ -1,0 +1,328 @@
+"""The i386 CPU alone, under a kernel of a few lines: traps, faults, exact counts, hostile code."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from machemu.abi.errors import InvariantError
+from machemu.abi.exception import Exc
+from machemu.abi.types import Instructions, PhysAddr, VirtAddr
+from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
+from machemu.machine.i386.cpu import I386Cpu
+from machemu.machine.i386.pcb import EAX, ECX, EDI, ESI, I386Pcb
+from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE
+from machemu.machine.memory import PhysicalMemory
+from machemu.machine.protocols import UserFault
+
+CODE, DATA, LAZY, STACK = 0x8000, 0x9000, 0x20000, 0x9F00
+CONSTANT, ARGUMENTS, LEAVE = 1, 2, 3
+FREE_RUN = 10_000
+
+
+def trap(number: int) -> bytes:
+    return b"\xb8" + struct.pack("<i", -number) + b"\x9a\0\0\0\0\x07\0"
+
+
+class Bench:
+    """A CPU, one address space with code and data, and the least of a kernel: LAZY's page comes when it is touched."""
+
+    def __init__(self) -> None:
+        self.memory = PhysicalMemory(2 << 20, PAGE_SIZE)
+        self.cpu = I386Cpu(self.memory)
+        self.cpu.attach(self)
+        self.log: list[tuple[object, ...]] = []
+        self.pmap = self.cpu.mmu.create()
+        for address in (CODE, DATA):
+            self.pmap.enter(VirtAddr(address), self.memory.allocate(), VM_PROT_DEFAULT)
+
+    def close(self) -> None:
+        self.cpu.close()
+        self.memory.close()
+
+    def system_call(self, number: int) -> int | None:
+        if number == CONSTANT:
+            return 7
+        if number == ARGUMENTS:
+            self.log.append(("arguments", self.cpu.arguments(3)))
+            return 9
+        self.log.append(("trap", number))
+        self.cpu.stop()
+        return None
+
+    def fault(self, address: VirtAddr, access: int) -> bool:
+        self.log.append(("fault", address, access))
+        if address & ~(PAGE_SIZE - 1) == LAZY:
+            frame = self.memory.allocate()
+            self.memory.zero(frame)
+            self.pmap.enter(VirtAddr(LAZY), frame, VM_PROT_DEFAULT)
+            return True
+        self.cpu.stop()
+        return False
+
+    def exception(self, exception: int, code: int, subcode: int) -> bool:
+        self.log.append(("exception", exception, code, subcode))
+        self.cpu.stop()
+        return False
+
+    def write(self, address: int, data: bytes) -> None:
+        place = self.pmap.translate(VirtAddr(address), VM_PROT_WRITE)
+        assert place is not None
+        self.memory.write(PhysAddr(place), data)
+
+    def start(self, code: bytes) -> I386Pcb:
+        """Code at CODE, and a fresh thread there."""
+        self.log.clear()
+        self.write(CODE, code + b"\xeb\xfe")
+        pcb = self.cpu.new_pcb()
+        pcb.set_entry(VirtAddr(CODE), VirtAddr(STACK))
+        return pcb
+
+    def go(self, pcb: I386Pcb, budget: int = FREE_RUN) -> int:
+        """Runs a thread; how many instructions it was."""
+        before = self.cpu.executed
+        self.cpu.activate(pcb, self.pmap)
+        self.cpu.run(Instructions(budget))
+        self.cpu.deactivate()
+        return self.cpu.executed - before
+
+    def forget_lazy(self) -> None:
+        place = self.pmap.translate(VirtAddr(LAZY), VM_PROT_READ)
+        self.pmap.remove(VirtAddr(LAZY), VirtAddr(LAZY + PAGE_SIZE))
+        if place is not None:
+            self.memory.release(place // PAGE_SIZE)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.close()
+
+
+def test_a_trap_s_result_is_in_eax_and_the_rest_is_kept(bench: Bench) -> None:
+    pcb = bench.start(trap(CONSTANT) + trap(LEAVE))
+    pcb.registers[ECX], pcb.registers[ESI] = 0x11111111, 0x22222222
+    bench.go(pcb)
+    pcb.set_result(0x33)
+    assert (pcb.registers[EAX], pcb.registers[ECX], pcb.registers[ESI]) == (0x33, 0x11111111, 0x22222222)
+    assert (pcb.pc, pcb.sp) == (CODE + 24, STACK)
+    assert pcb.segments == [0x17, 0x1F, 0x1F, 0x1F, 0x1F, 0x1F]
+
+
+def test_arguments_are_read_from_above_the_return_address(bench: Bench) -> None:
+    bench.write(STACK, struct.pack("<4I", 0, 10, 20, 30))
+    bench.go(bench.start(trap(ARGUMENTS) + trap(LEAVE)))
+    assert bench.log == [("arguments", (10, 20, 30)), ("trap", LEAVE)]
+
+
+def test_arguments_nowhere_fault_at_the_last_one_first(bench: Bench) -> None:
+    """As the real kernel's entry code copies them: the transcript of traps.c shows the address."""
+    with pytest.raises(UserFault) as caught:
+        bench.go(bench.start(b"\xbc" + struct.pack("<I", 0x70000000) + trap(ARGUMENTS)))
+    assert caught.value.address == 0x7000000C
+
+
+def test_a_fault_that_is_mended_is_tried_again(bench: Bench) -> None:
+    pcb = bench.start(b"\xc7\x05" + struct.pack("<II", LAZY + 4, 0xCAFE) + b"\xa1" + struct.pack("<I", LAZY + 4) + trap(LEAVE))
+    executed = bench.go(pcb)
+    assert bench.log == [("fault", LAZY + 4, VM_PROT_READ | VM_PROT_WRITE), ("trap", LEAVE)]
+    assert executed == 4
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "pc"),
+    [
+        (b"\x31\xd2\xf7\xf2", (Exc.EXC_ARITHMETIC, 1, 0), 2),
+        (b"\xcc", (Exc.EXC_BREAKPOINT, 2, 0), 1),
+        (b"\xcd\x03", (Exc.EXC_BREAKPOINT, 2, 0), 2),
+        (b"\xb0\x7f\x04\x7f\xce", (Exc.EXC_ARITHMETIC, 2, 0), 5),
+        (b"\x0f\x0b", (Exc.EXC_BAD_INSTRUCTION, 1, 0), 0),
+        (b"\xfa", (Exc.EXC_BAD_INSTRUCTION, 13, 0), 0),
+        (b"\xf4", (Exc.EXC_BAD_INSTRUCTION, 13, 0), 0),
+        (b"\xcd\x77", (Exc.EXC_BAD_INSTRUCTION, 13, 0x3BA), 0),
+        (b"\xcd\x0e", (Exc.EXC_BAD_INSTRUCTION, 13, 0x72), 0),
+        (b"\xcd\x30", (Exc.EXC_BAD_INSTRUCTION, 13, 0x182), 0),
+        (b"\x0f\x34", (Exc.EXC_BAD_INSTRUCTION, 13, 0), 0),
+        (b"\x0f\x05", (Exc.EXC_BAD_INSTRUCTION, 1, 0), 0),
+        (b"\xea\0\0\0\0\x33\0", (Exc.EXC_BAD_INSTRUCTION, 13, 0x30), 0),
+        (b"\xa1" + struct.pack("<I", 0xD0000000), (Exc.EXC_BAD_ACCESS, 14, 0xD0000000), 0),
+        (b"\x9c\x81\x0c\x24\x00\x01\x00\x00\x9d\x90", (Exc.EXC_BREAKPOINT, 1, 0), 10),
+    ],
+)
+def test_an_exception_has_mach_s_code_and_the_right_place(bench: Bench, code: bytes, expected: tuple[int, int, int], pc: int) -> None:
+    pcb = bench.start(code)
+    bench.go(pcb, 40)
+    assert bench.log == [("exception", *expected)]
+    assert pcb.pc == CODE + pc
+
+
+def test_a_jump_into_nothing_faults_at_its_target(bench: Bench) -> None:
+    pcb = bench.start(b"\xe9" + struct.pack("<i", 0x30000000))
+    bench.go(pcb)
+    assert bench.log == [("fault", CODE + 5 + 0x30000000, VM_PROT_READ)]
+    assert pcb.pc == CODE + 5 + 0x30000000
+
+
+PROGRAM = (
+    b"\xb9\x05\0\0\0" + trap(CONSTANT) + b"\x49\x75\xf1" + b"\xfc\xbf" + struct.pack("<I", LAZY + 0x100) + b"\xb9\x10\0\0\0\xf3\xaa"
+    b"\xd9\xe8\xde\xc1" + trap(LEAVE)
+)
+"""Traps in a loop, a REP over a page that comes late, the FPU, and a trap that leaves."""
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=60))
+def test_how_a_run_is_cut_changes_nothing(cuts: list[int]) -> None:
+    bench = Bench()
+    try:
+        whole = bench.start(PROGRAM)
+        executed = bench.go(whole, 60)
+        log = list(bench.log)
+        bench.forget_lazy()
+        cut = bench.start(PROGRAM)
+        total = 0
+        for index in range(60):
+            budget = cuts[index % len(cuts)]
+            done = bench.go(cut, min(budget, 60 - total))
+            total += done
+            if bench.log[-1:] == [("trap", LEAVE)] or total == 60:
+                break
+            assert done == budget
+        assert (total, cut.registers, cut.fpu, bench.log) == (executed, whole.registers, whole.fpu, log)
+    finally:
+        bench.close()
+
+
+def test_a_thread_s_fpu_is_its_own(bench: Bench) -> None:
+    code = b"\xd9\xe8" + trap(LEAVE)
+    first = bench.start(code)
+    bench.go(first)
+    second = bench.start(b"\xd9\xee" + trap(LEAVE))
+    bench.go(second)
+    assert first.fpu is not None and second.fpu is not None
+    assert first.fpu[3] != second.fpu[3]
+    plain = bench.start(trap(LEAVE))
+    bench.go(plain)
+    assert plain.fpu is None
+    bench.write(CODE, b"\xdd\x1d" + struct.pack("<I", DATA) + trap(LEAVE))
+    first.set_entry(VirtAddr(CODE), VirtAddr(STACK))
+    bench.go(first)
+    place = bench.pmap.translate(VirtAddr(DATA), VM_PROT_READ)
+    assert place is not None
+    assert bench.memory.read(place, 8) == struct.pack("<d", 1.0)
+
+
+def test_code_that_the_kernel_replaces_is_not_run_again(bench: Bench) -> None:
+    """In one address space, and in another that maps the same frame."""
+    load = b"\xb8" + struct.pack("<I", 1)
+    pcb = bench.start(load)
+    bench.go(pcb, 10)
+    assert pcb.registers[EAX] == 1
+    pcb = bench.start(b"\xb8" + struct.pack("<I", 2))
+    bench.go(pcb, 10)
+    assert pcb.registers[EAX] == 2
+    other = bench.cpu.mmu.create()
+    place = bench.pmap.translate(VirtAddr(CODE), VM_PROT_READ)
+    assert place is not None
+    other.enter(VirtAddr(0x50000), place // PAGE_SIZE, VM_PROT_DEFAULT)  # type: ignore[arg-type]
+    bench.write(CODE, b"\xb8" + struct.pack("<I", 3))
+    pcb.set_entry(VirtAddr(0x50000), VirtAddr(STACK))
+    bench.cpu.activate(pcb, other)
+    bench.cpu.run(Instructions(5))
+    bench.cpu.deactivate()
+    assert pcb.registers[EAX] == 3
+
+
+def test_code_that_changes_itself_runs_as_changed(bench: Bench) -> None:
+    patch = b"\xc6\x05" + struct.pack("<IB", CODE + 8, 0x55) + b"\xb8" + struct.pack("<I", 0)
+    pcb = bench.start(patch + trap(LEAVE))
+    for _ in range(2):
+        pcb.set_entry(VirtAddr(CODE), VirtAddr(STACK))
+        bench.go(pcb)
+    assert bench.log == [("trap", LEAVE)] * 2
+
+
+def test_a_mapping_that_is_taken_away_inside_a_trap_is_gone(bench: Bench) -> None:
+    class Taker(Bench):
+        def system_call(self, number: int) -> int | None:
+            if number == CONSTANT:
+                self.pmap.remove(VirtAddr(DATA), VirtAddr(DATA + PAGE_SIZE))
+            return super().system_call(number)
+
+    taker = Taker()
+    read = b"\xa1" + struct.pack("<I", DATA)
+    taker.go(taker.start(read + trap(CONSTANT) + read))
+    assert taker.log == [("fault", DATA, VM_PROT_READ)]
+    taker.close()
+
+
+def test_an_error_of_the_kernel_comes_out_of_run(bench: Bench) -> None:
+    class Broken(Bench):
+        def system_call(self, number: int) -> int | None:
+            raise InvariantError("on purpose")
+
+    broken = Broken()
+    with pytest.raises(InvariantError, match="on purpose"):
+        broken.go(broken.start(trap(CONSTANT)))
+    broken.close()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(min_size=1, max_size=40), st.integers(0, 0xFFFFFFFF))
+def test_random_code_never_escapes(code: bytes, seed: int) -> None:
+    pcb = SHARED.start(code)
+    pcb.registers[EDI] = seed
+    SHARED.go(pcb, 200)
+    SHARED.forget_lazy()
+    SHARED.cpu.mmu.check_invariants()
+    assert pcb.segments[0] & 3 == 3
+
+
+SHARED = Bench()
+
+
+# Page tables
+
+
+def test_kernel_addresses_are_never_a_user_s(bench: Bench) -> None:
+    for address in (KERNEL_BASE, KERNEL_BASE + 0x300, 0xFFFFFFFC):
+        assert bench.pmap.translate(VirtAddr(address), VM_PROT_READ) is None
+
+
+def test_page_tables_go_back_with_the_address_space(bench: Bench) -> None:
+    free = len(bench.memory.free)
+    pmap = bench.cpu.mmu.create()
+    frame = bench.memory.allocate()
+    for address in range(0, 0x40000000, 0x1000000):
+        pmap.enter(VirtAddr(address), frame, VM_PROT_READ)
+    assert pmap.resident_count() == 64
+    pmap.destroy()
+    bench.memory.release(frame)
+    assert len(bench.memory.free) == free
+    bench.cpu.mmu.check_invariants()
+
+
+def test_dirty_and_referenced_bits_come_from_the_page_tables(bench: Bench) -> None:
+    mmu = bench.cpu.mmu
+    place = bench.pmap.translate(VirtAddr(DATA), 0)
+    assert place is not None
+    frame = place // PAGE_SIZE
+    for clear in (mmu.clear_modified, mmu.clear_referenced):
+        clear(frame)  # type: ignore[arg-type]
+    bench.go(bench.start(b"\xa1" + struct.pack("<I", DATA) + trap(LEAVE)))
+    assert (mmu.is_referenced(frame), mmu.is_modified(frame)) == (True, False)  # type: ignore[arg-type]
+    bench.go(bench.start(b"\xa3" + struct.pack("<I", DATA) + trap(LEAVE)))
+    assert mmu.is_modified(frame)  # type: ignore[arg-type]
+    bench.pmap.remove(VirtAddr(DATA), VirtAddr(DATA + PAGE_SIZE))
+    assert mmu.is_modified(frame)  # type: ignore[arg-type]
+
+
+def test_a_page_made_read_only_faults_on_a_write(bench: Bench) -> None:
+    bench.pmap.protect(VirtAddr(DATA), VirtAddr(DATA + PAGE_SIZE), VM_PROT_READ)
+    bench.go(bench.start(b"\xa1" + struct.pack("<I", DATA) + b"\xa3" + struct.pack("<I", DATA)))
+    assert bench.log == [("fault", DATA, VM_PROT_READ | VM_PROT_WRITE)]

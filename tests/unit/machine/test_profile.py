@@ -1,0 +1,54 @@
+"""Hardware profiles: those that come with machemu, and files of people's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from machemu.abi.errors import UserError
+from machemu.machine.profile import DEFAULT_PROFILE, load_profile, names, parse_profile
+
+GOOD = """
+architecture = "i386"
+processor = "test"
+ram_mib = 4
+instruction_ns = 10
+trap_ns = 20
+context_switch_ns = 30
+page_fault_ns = 40
+console_byte_ns = 50
+"""
+
+
+def test_every_profile_that_comes_along_can_be_read() -> None:
+    assert DEFAULT_PROFILE in names()
+    assert "pc486-33" in names()
+    for name in names():
+        assert load_profile(name).name == name
+
+
+def test_a_file_of_one_s_own_is_a_profile(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    profile = load_profile(str(path))
+    assert (profile.name, profile.ram, profile.instruction_ns) == ("mine", 4 << 20, 10)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ram_mib = 4", "", "ram_mib must be a whole number"),
+        ("trap_ns = 20", "trap_ns = 0", "trap_ns must be a whole number, 1 or more"),
+        ("trap_ns = 20", "trap_ns = 1.5", "trap_ns must be a whole number"),
+        ("trap_ns = 20", "trap_ns = true", "trap_ns must be a whole number"),
+        ('processor = "test"', "processor = 5", "processor must be a text"),
+        ('"i386"', '"vax"', "architecture 'vax' is none of i386"),
+        ("trap_ns = 20", "trap_ns = 20\ntarp = 3", "unknown key tarp"),
+        ("trap_ns = 20", "trap_ns =", "not TOML"),
+    ],
+)
+def test_a_wrong_profile_says_what_is_wrong(old: str, new: str, message: str) -> None:
+    with pytest.raises(UserError, match="mine.toml: .*") as caught:
+        parse_profile(GOOD.replace(old, new), "mine.toml", "mine")
+    assert message in str(caught.value)
