@@ -103,6 +103,8 @@ class I386Cpu:
         engine.hook(uc.FETCH_REFUSED, uc.MEMORY_HOOK(self._fetch_refused))
         engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._syscall), uc.SYSCALL)
         engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._sysenter), uc.SYSENTER)
+        engine.hook(uc.INSTRUCTION, uc.IN_HOOK(self._port_in), uc.IN)
+        engine.hook(uc.INSTRUCTION, uc.OUT_HOOK(self._port_out), uc.OUT)
         self.fpu = Fpu(engine)
         self._scratch = Context(engine)
         places = Calibration(engine, self._scratch).find()
@@ -257,7 +259,7 @@ class I386Cpu:
         elif self._refused is not None:
             refused, self._refused = self._refused, None
             self._counted -= 1
-            self._step_back(2)
+            self._scratch.restore()
             self._raise(*refused)
         elif error != uc.OK:
             raise InvariantError(f"unicorn stopped with error {error} at {engine.read(REGISTER['EIP']):#x}")
@@ -348,13 +350,24 @@ class I386Cpu:
         """Puts the program counter back onto an instruction that was refused."""
         self.engine.write(REGISTER["EIP"], (self.engine.read(REGISTER["EIP"]) - size) & 0xFFFFFFFF)
 
-    def _syscall(self, _engine: object, _data: object) -> None:
-        self._refused = INVALID_OPCODE
+    def _refuse(self, what: tuple[int, int]) -> None:
+        """An instruction that user mode may not have: its state is kept from before it, and the exception follows the stop."""
+        self._refused = what
+        self._scratch.save()
         self.engine.stop()
 
+    def _syscall(self, _engine: object, _data: object) -> None:
+        self._refuse(INVALID_OPCODE)
+
     def _sysenter(self, _engine: object, _data: object) -> None:
-        self._refused = GENERAL_PROTECTION
-        self.engine.stop()
+        self._refuse(GENERAL_PROTECTION)
+
+    def _port_in(self, _engine: object, _port: int, _size: int, _data: object) -> int:
+        self._refuse(GENERAL_PROTECTION)
+        return 0
+
+    def _port_out(self, _engine: object, _port: int, _size: int, _value: int, _data: object) -> None:
+        self._refuse(GENERAL_PROTECTION)
 
     def _fetch_refused(self, _engine: object, _kind: int, address: int, _size: int, _value: int, _data: object) -> bool:
         self._fetched = address

@@ -23,6 +23,8 @@ FETCH_REFUSED: Final = uc.UC_HOOK_MEM_FETCH_PROT
 INSTRUCTION: Final = uc.UC_HOOK_INSN
 SYSCALL: Final = x86.UC_X86_INS_SYSCALL
 SYSENTER: Final = x86.UC_X86_INS_SYSENTER
+IN: Final = x86.UC_X86_INS_IN
+OUT: Final = x86.UC_X86_INS_OUT
 """Kinds of hooks, and the instructions that may be hooked."""
 
 OK: Final = 0
@@ -69,6 +71,8 @@ _hook_add = _library.uc_hook_add
 INTERRUPT_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, ctypes.c_uint32, _VOID)
 MEMORY_HOOK: Final = ctypes.CFUNCTYPE(ctypes.c_bool, _VOID, ctypes.c_int, _U64, ctypes.c_int, ctypes.c_int64, _VOID)
 INSTRUCTION_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, _VOID)
+IN_HOOK: Final = ctypes.CFUNCTYPE(ctypes.c_uint32, _VOID, ctypes.c_uint32, ctypes.c_int, _VOID)
+OUT_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint32, _VOID)
 
 
 def _control(kind: int, arguments: int) -> int:
