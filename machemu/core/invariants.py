@@ -1,4 +1,4 @@
-"""The whole kernel recounted: every right, message, reference and frame has one owner. For tests and for finding our own faults."""
+"""The whole kernel recounted: every right, message, reference and frame has one owner. For tests, and to find our own faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ def usage(kernel: Kernel) -> Usage:
     """Counts what is alive."""
     kern, ipc = kernel.kern, kernel.ipc
     return Usage(
-        len(kern.tasks), kern.thread_count, len(ipc.ports), ipc.set_count, ipc.message_count, len(kern.events), len(kernel.memory.free)
+        len(kern.tasks),
+        kern.thread_count,
+        len(ipc.ports),
+        ipc.set_count,
+        ipc.message_count,
+        len(kern.events),
+        len(kernel.memory.free),
     )
 
 

@@ -91,7 +91,10 @@ def test_another_process_goes_on_with_a_saved_machine(whole_run: tuple[bytes, st
     machine = [sys.executable, "-m", "machemu", "boot"]
     saved = tmp_path / "machine"
     first = subprocess.run(
-        [*machine, MODULE, "--memory", "8M", "--traps", "100", "--save", saved], capture_output=True, check=True, stdin=subprocess.DEVNULL
+        [*machine, MODULE, "--memory", "8M", "--traps", "100", "--save", saved],
+        capture_output=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
     )
     second = subprocess.run(
         [*machine, "--load", saved, "--until", "END", "--digest"], capture_output=True, check=True, stdin=subprocess.DEVNULL

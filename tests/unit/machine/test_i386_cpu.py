@@ -157,7 +157,9 @@ def test_a_fault_that_is_mended_is_tried_again(bench: Bench) -> None:
         (b"\x9c\x81\x0c\x24\x00\x01\x00\x00\x9d\x90", (Exc.EXC_BREAKPOINT, 1, 0), 10),
     ],
 )
-def test_an_exception_has_mach_s_code_and_the_right_place(bench: Bench, code: bytes, expected: tuple[int, int, int], pc: int) -> None:
+def test_an_exception_has_mach_s_code_and_the_right_place(
+    bench: Bench, code: bytes, expected: tuple[int, int, int], pc: int
+) -> None:
     pcb = bench.start(code)
     bench.go(pcb, 40)
     assert bench.log == [("exception", *expected)]
@@ -172,7 +174,12 @@ def test_a_jump_into_nothing_faults_at_its_target(bench: Bench) -> None:
 
 
 PROGRAM = (
-    b"\xb9\x05\0\0\0" + trap(CONSTANT) + b"\x49\x75\xf1" + b"\xfc\xbf" + struct.pack("<I", LAZY + 0x100) + b"\xb9\x10\0\0\0\xf3\xaa"
+    b"\xb9\x05\0\0\0"
+    + trap(CONSTANT)
+    + b"\x49\x75\xf1"
+    + b"\xfc\xbf"
+    + struct.pack("<I", LAZY + 0x100)
+    + b"\xb9\x10\0\0\0\xf3\xaa"
     b"\xd9\xe8\xde\xc1" + trap(LEAVE)
 )
 """Traps in a loop, a REP over a page that comes late, the FPU, and a trap that leaves."""

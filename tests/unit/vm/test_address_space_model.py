@@ -52,7 +52,7 @@ class Space:
     def unmap(self, address: int) -> None:
         if address in self.cells:
             for table in (self.cells, self.protection, self.maximum, self.inheritance):
-                del table[address]  # type: ignore[attr-defined]
+                del table[address]
 
     def readable(self, pages: range) -> bool:
         return all(self.protection.get(page, 0) & VM_PROT_READ for page in pages)
