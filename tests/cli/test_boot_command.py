@@ -72,7 +72,7 @@ def test_the_trace_has_a_line_for_each_trap_and_message(tmp_path: Path) -> None:
     assert re.search(r"task 1 thread 1 +mach_task_self\(\) = \d+ \(task-self\)\n", text)
     assert re.search(r"  -> mach_port_allocate_name 40 bytes to \d+ \(task 2\) reply to .*\[right=1, name=4097\]\n", text)
     assert re.search(r"mach_msg\(msg=0x[0-9a-f]{8}, option=SEND_MSG\|RCV_MSG, .*\) = MACH_MSG_SUCCESS\n", text)
-    assert re.search(r'device_write_inband .*data="ping 1\\\\n"', text)
+    assert re.search(r'device_write_inband .*data="ping 1\\n"', text)
     assert "<unfinished ...>" in text
     assert "<... mach_msg resumed> = MACH_MSG_SUCCESS" in text
 

@@ -40,7 +40,7 @@ def test_a_module_built_with_the_real_headers_and_stubs_prints_the_same(name: st
         machine.check()
 
 
-@pytest.mark.parametrize("name", ("hello", "pingpong", "portpass"))
+@pytest.mark.parametrize("name", ("hello", "pingpong", "portpass", "bench"))
 def test_a_guest_program_prints_what_it_printed_on_the_real_kernel(name: str) -> None:
     images = HERE.parent.parent / "images"
     with boot(images / "i386" / f"{name}.elf") as machine:
