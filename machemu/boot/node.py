@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from machemu.abi.errors import UserError
+from machemu.core import invariants
 from machemu.core.kernel import Kernel
 from machemu.machine.i386.cpu import I386Cpu
 from machemu.machine.i386.pmap import I386Mmu
@@ -52,16 +53,25 @@ class Node:
     def load(cls, path: Path) -> Node:
         """The machine that a file holds, ready to run on."""
         root, ram = saved.load(path, RAM_MAX)
-        if not isinstance(root, Kernel):
-            raise UserError(f"{path}: holds no machine")
+        node = cls.__new__(cls)
+        try:
+            node._resume(root, ram)
+        except Exception as error:  # whatever the graph of objects in a file may be wrong in, it is the file that is wrong
+            if "cpu" in vars(node):
+                node.close()
+            raise UserError(f"{path}: is damaged: it holds no machine that could be: {error or type(error).__name__}") from None
+        return node
+
+    def _resume(self, root: object, ram: bytearray) -> None:
+        """Puts a loaded kernel onto a new CPU, and believes nothing of it unseen."""
+        if not isinstance(root, Kernel) or not isinstance(root.mmu, I386Mmu):
+            raise ValueError("its root is no kernel of an i386")
+        self.kernel = root
         memory = root.memory
-        if memory.frame_count * memory.frame_size != len(ram) or not isinstance(root.mmu, I386Mmu):
-            raise UserError(f"{path}: is damaged: its memory is not that of its machine")
+        if memory.frame_size != I386Cpu.page_size or memory.frame_count * memory.frame_size != len(ram):
+            raise ValueError("its memory is not that of its machine")
         memory.attach()
         memory.view[:] = ram
-        node = cls.__new__(cls)
-        node.cpu = I386Cpu(memory, root.mmu)
-        memory.view[:] = ram  # again: a CPU that is made writes to frames that it borrows
-        node.kernel = root
-        root.attach(node.cpu)
-        return node
+        self.cpu = I386Cpu(memory, root.mmu)
+        root.attach(self.cpu)
+        invariants.check(root)

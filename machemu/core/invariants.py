@@ -47,6 +47,10 @@ def check(kernel: Kernel) -> None:
     kern.check_invariants()
     kern.events.check_invariants()
     kernel.memory.check_invariants()
+    kernel.mmu.check_invariants()
+    for task in tasks:
+        if task.map is not None:
+            task.map.pmap.check_invariants()
     kernel.ipc.check_invariants([task.space for task in tasks], threads, _held(kernel, threads))
     kernel.vm.check_invariants()
     kernel.vm.check_references([task.map for task in tasks if task.map is not None], list(_copies(kernel, threads)))

@@ -61,6 +61,9 @@ class Pmap(Protocol):
     def resident_count(self) -> int:
         """How many pages are mapped."""
 
+    def check_invariants(self) -> None:
+        """InvariantError where the page tables are not what the kernel was told to put into them."""
+
     def destroy(self) -> None:
         """Gives every page table back; the pmap is not used again."""
 
@@ -80,6 +83,8 @@ class Mmu(Protocol):
     def is_referenced(self, frame: Frame) -> bool: ...
 
     def clear_referenced(self, frame: Frame) -> None: ...
+
+    def check_invariants(self) -> None: ...
 
 
 class Supervisor(Protocol):

@@ -1,1 +1,1 @@
-"""The simulated world's foundations: state that can be saved, virtual time, ordered events, named random streams."""
+"""The simulated world's foundations: state that can be saved, and ordered events."""

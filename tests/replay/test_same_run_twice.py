@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import zstandard
 
+from machemu.abi.errors import UserError
 from machemu.boot.node import Node
+from machemu.core import invariants
 from machemu.core.observe import Observer
 from machemu.ui.strace import Strace
 from tests.machine import Machine, boot
@@ -18,6 +21,7 @@ from tests.machine import Machine, boot
 CONFORMANCE = Path(__file__).parent.parent / "conformance"
 MODULE = CONFORMANCE / "messages.elf"
 POINTS = 12
+CHANGES = 150
 
 
 def finish(machine: Machine) -> tuple[bytes, str]:
@@ -101,3 +105,30 @@ def test_another_process_goes_on_with_a_saved_machine(whole_run: tuple[bytes, st
     )
     assert first.stdout + second.stdout == whole_run[0]
     assert second.stderr.decode().split() == ["digest", whole_run[1]]
+
+
+def test_a_saved_machine_whose_content_was_changed_is_refused_or_sound(tmp_path: Path) -> None:
+    """The container is intact, the objects in it are not: nothing but a UserError or a machine that passes every check."""
+    path = tmp_path / "machine"
+    with boot(CONFORMANCE.parent.parent / "images" / "i386" / "pingpong.elf", ram=1 << 20) as machine:
+        machine.run(traps=60)
+        machine.node.save(path)
+    head, packed = path.read_bytes().split(b"\n", 1)
+    plain = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+    chooser = random.Random(1)
+    graph = len(plain) - plain.count(b"\0" * 64) // 64
+    refused = 0
+    for _ in range(CHANGES):
+        changed = bytearray(plain)
+        for _ in range(chooser.randint(1, 3)):
+            changed[chooser.randrange(min(graph, 1 << 15))] = chooser.randrange(256)
+        path.write_bytes(head + b"\n" + zstandard.ZstdCompressor().compress(bytes(changed)))
+        try:
+            node = Node.load(path)
+        except UserError as error:
+            assert str(path) in str(error)
+            refused += 1
+        else:
+            invariants.check(node.kernel)
+            node.close()
+    assert refused > CHANGES // 4

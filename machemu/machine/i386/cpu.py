@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from machemu.abi.errors import InvariantError
-from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
+from machemu.abi.types import ByteOrder, Frame, Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386 import engine as uc
 from machemu.machine.i386 import layout
@@ -48,15 +48,11 @@ class I386Cpu:
         """Powers on over fresh memory; with `mmu` goes on over the loaded memory that it belongs to."""
         self.memory = memory
         if mmu is None:
-            frames = [memory.allocate() for _ in range(layout.FRAMES)]
-            if frames != list(range(layout.FRAMES)):
+            if [memory.allocate() for _ in range(layout.FRAMES)] != list(range(layout.FRAMES)):
                 raise InvariantError("a machine powers on before anybody takes frames")
-            memory.write(PhysAddr(layout.TABLES * PAGE_SIZE), layout.tables())
-            memory.zero(Frame(layout.STACK))
-            memory.write(PhysAddr(layout.PAGE_TABLE * PAGE_SIZE), layout.page_table())
-            mmu = I386Mmu(memory, Frame(layout.PAGE_TABLE))
-        else:
-            mmu.attach()
+            mmu = I386Mmu(memory)
+        mmu.attach(Frame(layout.PAGE_TABLE), layout.FRAMES)
+        memory.view[: layout.FRAMES * PAGE_SIZE] = layout.frames()
         self.mmu = mmu
         self._pcb: I386Pcb | None = None
         self._pmap: I386Pmap | None = None
@@ -78,8 +74,7 @@ class I386Cpu:
         self._stack = (layout.STACK + 1) * PAGE_SIZE // 4
         engine.protect(layout.TABLES * PAGE_SIZE, PAGE_SIZE, uc.ALL)
         engine.write_table(REGISTER["GDTR"], 0, layout.GDT, layout.GDT_LIMIT, 0)
-        boot = self.mmu.create()
-        engine.write(REGISTER["CR3"], boot.directory << PAGE_SHIFT)
+        engine.write(REGISTER["CR3"], layout.DIRECTORY << PAGE_SHIFT)
         engine.write(REGISTER["CR0"], CR0_PAGING)
         engine.write_table(REGISTER["LDTR"], layout.LDT_SELECTOR, layout.LDT, layout.LDT_LIMIT, layout.LDT_FLAGS)
         engine.write_table(REGISTER["TR"], layout.TSS_SELECTOR, layout.TSS, layout.TSS_LIMIT, layout.TSS_FLAGS)
@@ -115,7 +110,6 @@ class I386Cpu:
         engine.write(REGISTER["CR0"], CR0_PAGING | CR0_TASK_SWITCHED)
         self._ring0 = Context(engine)
         self._ring0.save()
-        boot.destroy()
 
     # What the kernel does with a CPU
 

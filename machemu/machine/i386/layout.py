@@ -1,4 +1,4 @@
-"""The kernel's own part of an i386 machine: descriptor tables, entry stub and its stack, in three frames that no user reaches.
+"""The kernel's own part of an i386 machine: descriptor tables, entry stub and its stack, in frames that no user reaches.
 
 They lie in the lowest frames of RAM and are mapped at KERNEL_BASE in every address space, for the supervisor only. Selectors are
 those of Mach's user ABI: the local table holds the call gate for `lcall $7,$0`, user code 0x17 and user data 0x1f.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE, PRESENT, WRITABLE
+from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE, PDE_SHIFT, PRESENT, WRITABLE
 
-TABLES, STACK, PAGE_TABLE = range(3)
-"""The frames, in the order in which they are mapped; the page table maps them."""
-FRAMES: Final = 3
+TABLES, STACK, PAGE_TABLE, DIRECTORY = range(4)
+"""The frames: the first two are mapped, by the page table; the directory is for a CPU without a thread."""
+FRAMES: Final = 4
 
 GDT: Final = KERNEL_BASE
 GDT_LIMIT: Final = 0x27
@@ -85,6 +85,13 @@ def tables() -> bytes:
     for place, part in parts.items():
         page[place - KERNEL_BASE : place - KERNEL_BASE + len(part)] = part
     return bytes(page)
+
+
+def frames() -> bytes:
+    """The bytes of all the frames; what lies in them never changes but for the stack."""
+    directory = bytearray(PAGE_SIZE)
+    struct.pack_into("<I", directory, 4 * (KERNEL_BASE >> PDE_SHIFT), PAGE_TABLE * PAGE_SIZE | PRESENT | WRITABLE)
+    return tables() + bytes(PAGE_SIZE) + page_table() + bytes(directory)
 
 
 def page_table() -> bytes:

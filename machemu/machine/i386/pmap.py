@@ -30,23 +30,24 @@ class I386Mmu:
     """Makes pmaps. mappers: for each mapped frame, the (pmap, page address) pairs that map it, as dict keys.
 
     modified, referenced: frames whose last mapping went while its dirty or accessed bit was set, until cleared.
-    kernel_table: the page-table frame that every directory maps at KERNEL_BASE.
-    current: the pmap that the CPU runs on; changed: its tables took something away since the CPU last loaded it.
+    Transient: kernel_table, the page-table frame that every directory maps at KERNEL_BASE; reserved, how many of the lowest
+    frames are the CPU's own; current, the pmap that the CPU runs on; changed: its tables took something away since the CPU last
+    loaded it; words: RAM.
     """
 
-    __slots__ = ("changed", "current", "kernel_table", "mappers", "memory", "modified", "referenced", "words")
-    TRANSIENT = ("changed", "current", "words")
+    __slots__ = ("changed", "current", "kernel_table", "mappers", "memory", "modified", "referenced", "reserved", "words")
+    TRANSIENT = ("changed", "current", "kernel_table", "reserved", "words")
 
-    def __init__(self, memory: PhysicalMemory, kernel_table: Frame) -> None:
+    def __init__(self, memory: PhysicalMemory) -> None:
         self.memory = memory
-        self.kernel_table = kernel_table
         self.mappers: dict[Frame, dict[tuple[I386Pmap, int], None]] = {}
         self.modified: dict[Frame, None] = {}
         self.referenced: dict[Frame, None] = {}
-        self.attach()
 
-    def attach(self) -> None:
+    def attach(self, kernel_table: Frame, reserved: int) -> None:
         """Takes hold of RAM's bytes, at power-on and after a load."""
+        self.kernel_table = kernel_table
+        self.reserved = reserved
         self.words = self.memory.view.cast("I")
         self.current: I386Pmap | None = None
         self.changed = False
@@ -86,7 +87,7 @@ class I386Mmu:
     def check_invariants(self) -> None:
         for frame, mappers in self.mappers.items():
             for pmap, address in mappers:
-                if self.words[pmap.entry(address)] >> PAGE_SHIFT != frame:
+                if pmap.mmu is not self or self.words[pmap.entry(address)] >> PAGE_SHIFT != frame:
                     raise InvariantError(f"frame {frame} is not mapped at {address:#x} as listed")
 
 
@@ -176,6 +177,27 @@ class I386Pmap:
         if self.mmu.current is self:
             self.mmu.current = None
         self.mmu.memory.release(self.directory)
+
+    def check_invariants(self) -> None:
+        """Every entry that the CPU would follow is one that is listed, and no table or kernel frame is in a user's reach."""
+        mmu = self.mmu
+        kernel_slot = KERNEL_BASE >> PDE_SHIFT
+        own = {self.directory: None} | {frame: None for frame in self.tables.values()}
+        for slot, entry in enumerate(mmu.words[self.directory * ENTRIES : (self.directory + 1) * ENTRIES]):
+            table = self.tables.get(slot)
+            expected = 0 if table is None else table << PAGE_SHIFT | TABLE_BITS
+            if slot == kernel_slot:
+                expected = mmu.kernel_table << PAGE_SHIFT | PRESENT | WRITABLE
+            if entry & ~(ACCESSED | DIRTY) != expected:
+                raise InvariantError(f"a page directory's entry {slot} is {entry:#x}")
+        found = 0
+        for address, index in self._present(0, KERNEL_BASE):
+            found += 1
+            frame = Frame(mmu.words[index] >> PAGE_SHIFT)
+            if (self, address) not in mmu.mappers.get(frame, ()) or frame in own or frame < mmu.reserved:
+                raise InvariantError(f"a page table maps frame {frame} at {address:#x}, which is not listed")
+        if found != self.count or any(not mmu.reserved <= frame < mmu.memory.frame_count for frame in own):
+            raise InvariantError("a page table's mappings are not counted right, or it lies where none can be")
 
     def _present(self, start: int, end: int) -> list[tuple[int, int]]:
         """(address, entry index) of each mapped page in a range; costs by the tables there are, not by the range."""

@@ -59,6 +59,9 @@ class FakePmap:
     def resident_count(self) -> int:
         return len(self.mappings)
 
+    def check_invariants(self) -> None:
+        assert all(address >> 22 in self.tables for address in self.mappings)
+
     def destroy(self) -> None:
         assert not self.mappings
         for frame in self.tables.values():
@@ -94,6 +97,10 @@ class FakeMmu:
 
     def clear_referenced(self, frame: Frame) -> None:
         return
+
+    def check_invariants(self) -> None:
+        for pmap in self.pmaps:
+            pmap.check_invariants()
 
 
 Boot = Callable[[int], Vm]

@@ -1,0 +1,75 @@
+"""README and the pages that it links are true: their options, their transcript, their files, their commands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from machemu.machine import profile
+from machemu.ui.cli import parser
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = ("README.md", "docs/speed.md", "images/README.md")
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, cwd=ROOT, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+def boot_options() -> set[str]:
+    """Every long option of `machemu boot`."""
+    help_text = run("-m", "machemu", "boot", "--help").stdout
+    return set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
+
+
+def test_the_readme_names_every_option_and_no_other() -> None:
+    described = set(re.findall(r"(--[a-z][a-z-]+)", README)) - {"--check"}
+    assert described == boot_options()
+    assert parser().prog == "machemu"
+
+
+def test_the_readme_s_transcript_is_what_the_program_prints() -> None:
+    """Line by line, in order."""
+    transcript = README.split("```text\n")[1].split("```")[0].splitlines()
+    done = run("-m", "machemu", "boot", "images/i386/pingpong.elf", "--trace")
+    printed = iter([*done.stderr.splitlines(), *done.stdout.splitlines()])
+    trace = [line for line in transcript if line.startswith(" ")]
+    assert len(trace) > 5
+    assert all(line in printed for line in trace)
+    assert all(line in done.stdout.splitlines() for line in transcript if not line.startswith(" "))
+
+
+def test_every_profile_is_in_the_readme() -> None:
+    for name in profile.names():
+        assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    place = (ROOT / page).parent
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+        assert target.startswith("http") or (place / target).exists(), target
+
+
+def test_the_demo_shows_the_console_and_a_trace() -> None:
+    done = run("tools/dev.py", "demo")
+    assert done.returncode == 0, done.stderr
+    assert "ping 1\n" in done.stdout
+    assert "mach_msg(" in done.stderr
+
+
+def test_the_benchmark_runs_all_its_loops() -> None:
+    done = run("-m", "tools.bench", "--smoke")
+    assert done.returncode == 0, done.stderr
+    rows = set(re.findall(r"^\| ([^|]+?) \| [\d.]", (ROOT / "docs" / "speed.md").read_text(), re.MULTILINE))
+    printed = done.stdout.replace("(mach_thread_self)", "(`mach_thread_self`)").replace("(mach_port_type)", "(`mach_port_type`)")
+    assert len(rows) == 7
+    for row in rows:
+        assert row in printed
