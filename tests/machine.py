@@ -26,9 +26,10 @@ STACK_SIZE = 0x10000
 
 
 class Machine:
-    """A node whose console output is kept in `console`."""
+    """A node whose console output is kept in `console`. Where its `with` block ends well, all tasks end and nothing is left."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, before: invariants.Usage | None = None) -> None:
+        self.before = before or invariants.usage(node.kernel)
         self.node = node
         self.kernel = node.kernel
         self.console = b""
@@ -38,8 +39,25 @@ class Machine:
     def __enter__(self) -> Machine:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.node.close()
+    def __exit__(self, failure: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if failure is None:
+                self.leave_nothing()
+        finally:
+            self.node.close()
+
+    def leave_nothing(self) -> None:
+        """The leak check: ends every task, and finds all ports, sets, messages, events and frames of the empty machine again.
+
+        An open device keeps its port, as on the real kernel.
+        """
+        for task in list(self.kernel.kern.tasks.values()):
+            if task.active:
+                self.end(task)
+        self.run(1)
+        self.check()
+        after = self.usage()
+        assert after._replace(ports=after.ports - len(self.kernel.devices.opened)) == self.before
 
     def _print(self, data: bytes) -> None:
         self.console += data
@@ -66,6 +84,13 @@ class Machine:
 
     def usage(self) -> invariants.Usage:
         return invariants.usage(self.kernel)
+
+
+def load(path: Path) -> Machine:
+    """A saved machine, to go on with."""
+    node = Node.load(path)
+    with Node(load_profile(PROFILE), len(node.kernel.memory.view)) as fresh:
+        return Machine(node, invariants.usage(fresh.kernel))
 
 
 def boot(path: Path, *arguments: str, ram: int = RAM) -> Machine:

@@ -16,7 +16,7 @@ from machemu.boot.node import Node
 from machemu.core import invariants
 from machemu.core.observe import Observer
 from machemu.ui.strace import Strace
-from tests.machine import Machine, boot
+from tests.machine import Machine, boot, load
 
 CONFORMANCE = Path(__file__).parent.parent / "conformance"
 MODULE = CONFORMANCE / "messages.elf"
@@ -72,7 +72,7 @@ def test_a_run_saved_at_a_random_trap_ends_the_same(name: str, tmp_path: Path) -
             machine.run(traps=traps)
             machine.node.save(tmp_path / "machine")
             printed = machine.console
-        with Machine(Node.load(tmp_path / "machine")) as machine:
+        with load(tmp_path / "machine") as machine:
             machine.console = printed
             machine.check()
             assert finish(machine) == expected, f"saved after trap {traps} of {count}"
@@ -85,7 +85,7 @@ def test_a_run_stopped_at_any_time_ends_the_same(nanoseconds: int, whole_run: tu
         assert b"END" not in machine.console
         machine.node.save(tmp_path / "machine")
         printed = machine.console
-    with Machine(Node.load(tmp_path / "machine")) as machine:
+    with load(tmp_path / "machine") as machine:
         machine.console = printed
         assert finish(machine) == whole_run[:2]
 

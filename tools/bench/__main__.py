@@ -101,7 +101,7 @@ def start_s() -> float:
 
 
 def table(runs: int, divisor: int) -> tuple[list[tuple[str, str, str]], bool]:
-    """Measures everything: rows of what, figure and limit, and whether the limits were kept. `divisor` makes the loops shorter."""
+    """Rows of what, figure and limit, and whether the limits were kept. `divisor` makes the loops shorter."""
     instructions, traps = INSTRUCTIONS // divisor, TRAPS // divisor
     speed = median(lambda: machine_mips(instructions), runs) / median(lambda: bare.mips(instructions), runs)
     bare_us = median(lambda: bare.trap_us(traps), runs)
