@@ -13,12 +13,10 @@ from machemu.ipc.subsystem import Ipc
 from machemu.sim.state import state
 
 D_SUCCESS: Final = 0
-D_WOULD_BLOCK: Final = 2501
 D_NO_SUCH_DEVICE: Final = 2502
 D_INVALID_OPERATION: Final = 2505
 D_INVALID_SIZE: Final = 2507
 
-D_NOWAIT: Final = 0x8
 IO_INBAND_MAX: Final = 128
 READ_MAX: Final = 1 << 20
 """The most that one read of the console allocates for, in bytes."""
@@ -99,16 +97,17 @@ def device_write(device: Device, data: bytes) -> int:
     return len(data)
 
 
-def device_read(device: Device, reply_port: object, reply_type: int, mode: int, count: int, inband: bool) -> bytes | None:
-    """Input that is there, or None: the reply comes later and `reply_port` is the device's until then."""
+def device_read(device: Device, reply_port: object, reply_type: int, count: int, inband: bool) -> bytes | None:
+    """Input that is there, or None: the reply comes later and `reply_port` is the device's until then.
+
+    D_NOWAIT changes nothing: the real kernel looks at it only while a line has no carrier.
+    """
     if count < 0 or count > READ_MAX:
         raise KernError(D_INVALID_SIZE)
     driver = device.driver
     limit = min(count, IO_INBAND_MAX) if inband else count
     if driver.input:
         return driver.take(limit)
-    if mode & D_NOWAIT:
-        raise KernError(D_WOULD_BLOCK)
     if not isinstance(reply_port, Port):
         raise KernError(NO_REPLY)
     driver.pending.append(PendingRead(reply_port, reply_type, inband, limit))

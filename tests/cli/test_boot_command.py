@@ -153,3 +153,29 @@ def test_a_damaged_saved_machine_is_refused(cut: int, tmp_path: Path) -> None:
     done = boot("--load", saved)
     assert done.returncode == 2
     assert b"is damaged" in done.stderr or b"is no saved machine" in done.stderr
+
+
+LINES = b"hello\nMach 3.0\nquit\n"
+ECHO = ROOT / "images" / "i386" / "echo.elf"
+
+
+def test_the_console_reads_standard_input() -> None:
+    done = boot(ECHO, "--until", "END", stdin=LINES)
+    assert (done.returncode, done.stdout) == (0, (ROOT / "images" / "src" / "echo.expected").read_bytes())
+
+
+def test_the_console_reads_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(LINES)
+    done = boot(ECHO, "--until", "END", "--input", path, stdin=b"not this\n")
+    assert done.stdout == (ROOT / "images" / "src" / "echo.expected").read_bytes()
+
+
+def test_a_machine_that_waits_for_input_can_be_saved(tmp_path: Path) -> None:
+    """The read under way is part of the machine: it is answered after the load."""
+    saved = tmp_path / "machine"
+    first = boot(ECHO, "--save", saved, stdin=b"")
+    assert first.returncode == 0
+    assert first.stdout == b""
+    done = boot("--load", saved, "--until", "END", stdin=LINES)
+    assert done.stdout == (ROOT / "images" / "src" / "echo.expected").read_bytes()

@@ -48,17 +48,17 @@ def device_write(kernel: Kernel, request: Kmsg, mode: int, recnum: int, data: Ou
 
 
 def device_read_inband(kernel: Kernel, request: Kmsg, mode: int, recnum: int, count: int) -> tuple[bytes]:
-    return (_read(request, mode, count, True),)
+    return (_read(request, count, True),)
 
 
 def device_read(kernel: Kernel, request: Kmsg, mode: int, recnum: int, count: int) -> tuple[OutOfLine]:
-    data = _read(request, mode, count, False)
+    data = _read(request, count, False)
     return (OutOfLine(VmMapCopy.from_bytes(kernel.vm, data), len(data)),)
 
 
-def _read(request: Kmsg, mode: int, count: int, inband: bool) -> bytes:
+def _read(request: Kmsg, count: int, inband: bool) -> bytes:
     """Input that is there. Where the reply comes later the request's reply right is the device's, and none is sent now."""
-    data = ds_routines.device_read(device_target(request), request.local, request.local_type, mode, count, inband)
+    data = ds_routines.device_read(device_target(request), request.local, request.local_type, count, inband)
     if data is None:
         request.local = None
         raise KernError(NO_REPLY)
