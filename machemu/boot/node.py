@@ -40,9 +40,12 @@ class Node:
         self.kernel.memory.close()
 
     def digest(self) -> str:
-        """SHA-256 over everything that the guest could ever see: equal digests, equal machines."""
+        """SHA-256 over everything that the guest could ever see: equal digests, equal machines.
+
+        The CPU's own frames are left out: no guest reaches them, and a new CPU makes them anew.
+        """
         self.kernel.kern.clock.fold()
-        return saved.digest(self.kernel, ram=self.kernel.memory.view)
+        return saved.digest(self.kernel, ram=self.kernel.memory.view[self.cpu.own_memory :])
 
     def save(self, path: Path) -> None:
         """Writes the whole machine to a file."""

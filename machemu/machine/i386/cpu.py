@@ -11,22 +11,35 @@ from machemu.machine.i386 import engine as uc
 from machemu.machine.i386 import layout
 from machemu.machine.i386.calibrate import Calibration
 from machemu.machine.i386.engine import REGISTER, Context, Engine, Registers
-from machemu.machine.i386.faults import BREAKPOINTS, FAULTS, GENERAL_PROTECTION, INVALID_OPCODE, KERNEL_ADDRESS, PAGE_FAULT
+from machemu.machine.i386.faults import (
+    BREAKPOINTS,
+    DEBUG,
+    FAULTS,
+    FPU_ERROR,
+    FPU_FAULT,
+    GENERAL_PROTECTION,
+    INVALID_OPCODE,
+    KERNEL_ADDRESS,
+    NO_FPU,
+    PAGE_FAULT,
+    SINGLE_STEP,
+)
 from machemu.machine.i386.fpu import Fpu
 from machemu.machine.i386.pcb import CS, EIP, ESP, SS, USER_CS, USER_DS, I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, PAGE_SIZE, I386Mmu, I386Pmap
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.protocols import Pcb, Pmap, Supervisor, UserFault
 
-CR0_PAGING: Final = 0x80000013
-"""PG, ET, MP, PE."""
+CR0_PAGING: Final = 0x80000033
+"""PG, NE, ET, MP, PE."""
+CR4_NO_TIME_STAMP: Final = 0x4
+"""TSD alone: rdtsc, which would show the host's clock, is refused to user mode."""
 CR0_TASK_SWITCHED: Final = 0x8
 ERROR_WRITE: Final = 2
 TRAP_INTERRUPT: Final = layout.TRAP_INTERRUPT
 KERNEL_CS: Final = layout.KERNEL_CS
 TRAP_OVERHEAD: Final = 2
 """Instructions of the stub in a trap that returns at once: the interrupt and the far return."""
-NO_FPU: Final = 7
 EMPTY_PAGE: Final = bytes(PAGE_SIZE)
 USER_SEGMENTS: Final = [USER_CS, USER_DS, USER_DS, USER_DS, USER_DS, USER_DS]
 
@@ -43,6 +56,8 @@ class I386Cpu:
     user_range = (VirtAddr(0), VirtAddr(KERNEL_BASE))
     stack_top = VirtAddr(KERNEL_BASE)
     stack_size = 128 << 10
+    own_memory = layout.FRAMES * PAGE_SIZE
+    """Bytes at the start of RAM that are the CPU's own."""
 
     def __init__(self, memory: PhysicalMemory, mmu: I386Mmu | None = None) -> None:
         """Powers on over fresh memory; with `mmu` goes on over the loaded memory that it belongs to."""
@@ -60,6 +75,7 @@ class I386Cpu:
         self._error: BaseException | None = None
         self._stopped = False
         self._entering = False
+        self._stepping_trap = False
         self._refused: tuple[int, int] | None = None
         self._fetched = 0
         self._counted = 0
@@ -75,6 +91,7 @@ class I386Cpu:
         engine.protect(layout.TABLES * PAGE_SIZE, PAGE_SIZE, uc.ALL)
         engine.write_table(REGISTER["GDTR"], 0, layout.GDT, layout.GDT_LIMIT, 0)
         engine.write(REGISTER["CR3"], layout.DIRECTORY << PAGE_SHIFT)
+        engine.write(REGISTER["CR4"], CR4_NO_TIME_STAMP)
         engine.write(REGISTER["CR0"], CR0_PAGING)
         engine.write_table(REGISTER["LDTR"], layout.LDT_SELECTOR, layout.LDT, layout.LDT_LIMIT, layout.LDT_FLAGS)
         engine.write_table(REGISTER["TR"], layout.TSS_SELECTOR, layout.TSS, layout.TSS_LIMIT, layout.TSS_FLAGS)
@@ -137,6 +154,7 @@ class I386Cpu:
         if segments != USER_SEGMENTS:
             self._load_data_segments(segments)
         self._entering = True
+        self._stepping_trap = False
 
     def _load_data_segments(self, segments: list[int]) -> None:
         """Selectors that are none become null, as entry to user mode makes them on the real processor."""
@@ -239,10 +257,16 @@ class I386Cpu:
             address = self._place.values[0]
             if address == layout.STUB:
                 count = TRAP_OVERHEAD
+            elif address == layout.TRAP_RETURN:
+                self._overhead += 1
+                count += 1
         error = engine.start(address, count)
         begun = engine.counter.value
         if begun > count:
             begun -= 1
+            self._place.read()
+            if self._place.values[0] == layout.TRAP_RETURN:
+                self._overhead -= 1
         self._counted += begun - self._overhead
         engine.counter.value = self._overhead = 0
         if error == uc.ERR_FETCH_PROT:
@@ -291,16 +315,17 @@ class I386Cpu:
                     if result is not None:
                         self._result_values[0] = result & 0xFFFFFFFF
                         self._write_result()
-                        self._overhead += 1
-                        if self.memory.stale or self.mmu.changed:
+                        if self._stopped or self.memory.stale or self.mmu.changed:
                             self.engine.stop()
+                        else:
+                            self._overhead += 1
                     return
             self._exception(number)
         except BaseException as error:
             self._fail(error)
 
     def _exception(self, number: int) -> None:
-        """A fault, or an interrupt instruction, in user mode."""
+        """A fault, an interrupt instruction or a step in user mode, or what user mode's state brings upon the stub."""
         scratch = self._scratch
         scratch.save()
         if self._supervisor is None:
@@ -310,6 +335,13 @@ class I386Cpu:
         code = self._error_code.value
         self._pending.value = -1
         scratch.restore()
+        self._read_trap()
+        if self._trap_values[1] == KERNEL_CS:
+            self._stub_fault(number, code)
+            return
+        if number == DEBUG and not software:
+            self._step()
+            return
         if not software:
             self._overhead += 1
         if number == PAGE_FAULT and not software:
@@ -318,12 +350,34 @@ class I386Cpu:
             assert self._pcb is not None
             self.engine.write(REGISTER["CR0"], CR0_PAGING)
             self.fpu.load(self._pcb)
+        elif number == FPU_ERROR and not software:
+            self._raise(*FPU_FAULT, self.engine.read(REGISTER["FPSW"]) & 0xFFFF)
         elif software and number not in BREAKPOINTS:
             self._step_back(2)
             self._raise(*GENERAL_PROTECTION, number * 8 + 2)
         else:
             exception, mach_code, with_error = FAULTS.get(number, (*GENERAL_PROTECTION, True))
             self._raise(exception, mach_code, code & 0xFFFF if with_error else 0)
+
+    def _stub_fault(self, number: int, code: int) -> None:
+        """A step into a trap, which goes on as a trap; or selectors that a thread was given and the processor refuses.
+
+        For those the thread gets the exception as it is, selectors and all, as on the real kernel: it has not been entered.
+        """
+        if number == DEBUG:
+            self._stepping_trap = True
+            return
+        self._entering = True
+        self.engine.stop()
+        exception, mach_code, with_error = FAULTS.get(number, (*GENERAL_PROTECTION, True))
+        self._raise(exception, mach_code, code & 0xFFFF if with_error else 0)
+
+    def _step(self) -> None:
+        """The trap flag after an instruction that is done. The return from a trap is none: the step is the one after it."""
+        if self._stepping_trap:
+            self._stepping_trap = False
+        else:
+            self._raise(*SINGLE_STEP)
 
     def _page_fault(self, code: int) -> None:
         assert self._supervisor is not None

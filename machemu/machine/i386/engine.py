@@ -27,6 +27,10 @@ IN: Final = x86.UC_X86_INS_IN
 OUT: Final = x86.UC_X86_INS_OUT
 """Kinds of hooks, and the instructions that may be hooked."""
 
+PROCESSOR: Final = x86.UC_CPU_X86_PENTIUM2
+"""The last processor without SSE: it runs what compilers make for an i686, and has no registers but those that Mach saves, no
+source of randomness, and no instruction that a program of Mach 3.0's time could miss."""
+
 OK: Final = 0
 ERR_INSN_INVALID: Final = uc.UC_ERR_INSN_INVALID
 ERR_FETCH_PROT: Final = uc.UC_ERR_FETCH_PROT
@@ -142,6 +146,7 @@ class Engine:
     def __init__(self, ram: mmap.mmap) -> None:
         self.handle = _VOID()
         check(_open(uc.UC_ARCH_X86, uc.UC_MODE_32, ctypes.byref(self.handle)), "open")
+        check(_ctl(self.handle, _control(uc.UC_CTL_CPU_MODEL, 1), ctypes.c_int(PROCESSOR)), "processor model")
         self._ram = (ctypes.c_char * len(ram)).from_buffer(ram)
         check(_map_ptr(self.handle, 0, len(ram), READ_WRITE, ctypes.addressof(self._ram)), "mem_map_ptr")
         check(_ctl(self.handle, _control(uc.UC_CTL_UC_USE_EXITS, 1), ctypes.c_int(1)), "use exits")

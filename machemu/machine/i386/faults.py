@@ -12,7 +12,11 @@ BAD_INSTRUCTION: Final = int(Exc.EXC_BAD_INSTRUCTION)
 BREAKPOINT: Final = int(Exc.EXC_BREAKPOINT)
 SOFTWARE: Final = int(Exc.EXC_SOFTWARE)
 
-PAGE_FAULT: Final = 14
+DEBUG, NO_FPU, PAGE_FAULT, FPU_ERROR = 1, 7, 14, 16
+"""The processor's vectors that need more than a line of FAULTS."""
+SINGLE_STEP: Final = (BREAKPOINT, 1)
+FPU_FAULT: Final = (ARITHMETIC, 5)
+"""An unmasked exception of the FPU; the subcode is its status word."""
 GENERAL_PROTECTION: Final = (BAD_INSTRUCTION, 13)
 INVALID_OPCODE: Final = (BAD_INSTRUCTION, 1)
 KERNEL_ADDRESS: Final = (BAD_ACCESS, 14)
@@ -23,7 +27,6 @@ BREAKPOINTS: Final = (3, 4, 5)
 
 FAULTS: Final = {
     0: (ARITHMETIC, 1, False),
-    1: (BREAKPOINT, 1, False),
     3: (BREAKPOINT, 2, False),
     4: (ARITHMETIC, 2, False),
     5: (SOFTWARE, 7, False),
@@ -33,7 +36,6 @@ FAULTS: Final = {
     11: (BAD_INSTRUCTION, 11, True),
     12: (BAD_INSTRUCTION, 12, True),
     13: (*GENERAL_PROTECTION, True),
-    16: (ARITHMETIC, 5, False),
     17: (*GENERAL_PROTECTION, False),
 }
 """By the processor's vector: exception, code, and whether the subcode is the processor's error code."""
