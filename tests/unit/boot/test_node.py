@@ -97,7 +97,7 @@ def test_a_file_that_holds_something_else_is_no_machine(tmp_path: Path) -> None:
 def test_memory_of_another_size_is_refused(tmp_path: Path) -> None:
     with booted(lone(IMAGES / "i386" / "hello.elf")) as (node, _output):
         saved.save(tmp_path / "machine", node.kernel, node.kernel.memory.view[: RAM // 2])
-    with pytest.raises(UserError, match="is damaged: .*its memory"):
+    with pytest.raises(UserError, match=r"is damaged: .*its memory"):
         Node.load(tmp_path / "machine")
 
 
