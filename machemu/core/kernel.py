@@ -18,7 +18,6 @@ from machemu.device.console import Console
 from machemu.device.ds_routines import Device, Devices, device_write
 from machemu.ipc import mach_msg
 from machemu.ipc.kmsg import Kmsg
-from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern import exception, task_control, thread_control
@@ -229,9 +228,6 @@ class Kernel:
 
     def serve(self, request: Kmsg) -> Kmsg | None:
         return server.serve(self, request)
-
-    def no_senders(self, port: Port) -> None:
-        server.no_senders(self, port)
 
     # The loop
 

@@ -72,10 +72,6 @@ def _release_destination(kernel: Kernel, request: Kmsg) -> None:
         ports.release_sonce(kernel.ipc, target)
 
 
-def no_senders(kernel: Kernel, port: Port) -> None:
-    """Nobody can reach a kernel object any more; those of this kernel live on."""
-
-
 def console_input(kernel: Kernel, data: bytes) -> None:
     """Bytes come in at the console: reads that wait are answered first, oldest first."""
     console = kernel.console

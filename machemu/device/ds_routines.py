@@ -12,7 +12,6 @@ from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
 from machemu.sim.state import state
 
-D_SUCCESS: Final = 0
 D_NO_SUCH_DEVICE: Final = 2502
 D_INVALID_OPERATION: Final = 2505
 D_INVALID_SIZE: Final = 2507

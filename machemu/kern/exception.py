@@ -8,13 +8,11 @@ from machemu.abi.kern_return import MigReturn
 from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE, PortDead
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import mqueue, port
-from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
-from machemu.kern import task_control
+from machemu.kern import exception_reply, task_control
 from machemu.kern.subsystem import Kern
 from machemu.kern.thread import Continuation, Thread
 from machemu.mig.interfaces import exc
-from machemu.mig.runtime import RETCODE
 
 EXCEPTION_ID: Final = 2400
 REPLY_ID: Final = EXCEPTION_ID + 100
@@ -56,39 +54,9 @@ def _try(kern: Kern, thread: Thread, server: Port | PortDead | None, what: tuple
 
 def continue_reply(kern: Kern, thread: Thread) -> None:
     """The thread waited for the handler's answer and was woken: it goes on, or the next handler is tried."""
-    reply = mqueue.kernel_reply(kern.ipc, thread)
-    if reply is None or _parse_reply(kern, reply) == 0:
+    if exception_reply.take(kern, thread) in (None, 0):
         return
     if thread.ith_exc is not None:
         _try_task(kern, thread, thread.ith_exc)
     else:
         task_control.terminate(kern, thread.task)
-
-
-def _parse_reply(kern: Kern, reply: Kmsg) -> int:
-    """The handler's code, or MIG_REPLY_MISMATCH for a message that is no reply; consumes it."""
-    ipc = kern.ipc
-    code = REPLY_MISMATCH
-    if reply.id == REPLY_ID and reply.remote_type == PORT_SEND_ONCE and reply.local_type == 0:
-        values = RETCODE.matches(ipc.order, reply.body, reply.carried, reply.complex)
-        code = REPLY_MISMATCH if values is None else values[0]
-    if code == REPLY_MISMATCH:
-        reply.remote = None
-        kernel_message.destroy(ipc, reply)
-    else:
-        kernel_message.consume(ipc, reply)
-    return code
-
-
-def abort(kern: Kern, thread: Thread) -> None:
-    """mach_msg_abort_rpc: a wait for a handler's answer is over, and a late answer finds a dead port."""
-    if thread.continuation is Continuation.EXCEPTION_REPLY:
-        if thread.ith_queue is not None:
-            thread.ith_queue.remove(thread)
-            kern.wake(thread)
-        reply = mqueue.kernel_reply(kern.ipc, thread)
-        if reply is not None:
-            _parse_reply(kern, reply)
-    reply_port, thread.ith_rpc_reply = thread.ith_rpc_reply, None
-    if reply_port is not None:
-        port.dealloc_kernel(kern.ipc, reply_port)

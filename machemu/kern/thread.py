@@ -21,7 +21,6 @@ TH_SUSP: Final = 2
 TH_RUN: Final = 4
 TH_HALTED: Final = 16
 
-BASEPRI_SYSTEM: Final = 6
 BASEPRI_USER: Final = 25
 
 

@@ -9,7 +9,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.ipc import mach_msg, port
 from machemu.ipc.thread import MsgContinuation
-from machemu.kern import exception
+from machemu.kern import exception_reply
 from machemu.kern.sched import MICROSECONDS, SCHED_SCALE
 from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_HALTED, TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
@@ -74,7 +74,7 @@ def halt(kern: Kern, thread: Thread) -> None:
             result = mach_msg.continue_wait(kern.ipc, thread)
         thread.retval = result
     elif thread.continuation is Continuation.EXCEPTION_REPLY:
-        exception.abort(kern, thread)
+        exception_reply.abort(kern, thread)
     elif thread.continuation is Continuation.FAULT:
         kern.wake(thread)
     elif thread.continuation is not None:
@@ -124,7 +124,7 @@ def shut_ipc(kern: Kern, thread: Thread) -> None:
         if right is not None:
             port.release_send(kern.ipc, right)
     thread.ith_sself = thread.ith_exception = None
-    exception.abort(kern, thread)
+    exception_reply.abort(kern, thread)
     port.dealloc_kernel(kern.ipc, self_port)
 
 

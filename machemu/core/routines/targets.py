@@ -11,14 +11,12 @@ from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.space import Space
 from machemu.kern import ipc_tt
-from machemu.kern.host import HostPort, HostPrivPort
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.vm.map import VmMap
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 INVALID_TASK: Final = int(KernReturn.KERN_INVALID_TASK)
-INVALID_HOST: Final = int(KernReturn.KERN_INVALID_HOST)
 
 
 def task_target(request: Kmsg) -> Task:
@@ -47,12 +45,6 @@ def thread_target(request: Kmsg) -> Thread:
     if thread is None:
         raise KernError(INVALID_ARGUMENT)
     return thread
-
-
-def host_target(request: Kmsg) -> None:
-    """Either host port will do."""
-    if not isinstance(request.remote, Port) or not isinstance(request.remote.kobject, HostPort | HostPrivPort):
-        raise KernError(INVALID_HOST)
 
 
 def device_target(request: Kmsg) -> Device:

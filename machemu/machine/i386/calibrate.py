@@ -12,7 +12,6 @@ from machemu.machine.i386 import layout
 from machemu.machine.i386.engine import REGISTER, Context, Engine
 
 BAD_SELECTOR: Final = 0xABC4
-SOFTWARE_INTERRUPT: Final = 0x21
 PROTECTION, FAULT = 13, 14
 NONE: Final = -1
 

@@ -110,7 +110,6 @@ class I386Cpu:
         general = [REGISTER[n] for n in ("EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI", "EIP", "EFLAGS")]
         self._state = Registers(engine, *general, *(REGISTER[n] for n in ("CS", "SS", "DS", "ES", "FS", "GS")))
         self._entry = Registers(engine, *(general[n] for n in (0, 1, 2, 3, 5, 6, 7)), REGISTER["CR3"])
-        self._data_segments = Registers(engine, *(REGISTER[n] for n in ("DS", "ES", "FS", "GS")))
         engine.hook(uc.INTERRUPT, uc.INTERRUPT_HOOK(self._interrupt))
         engine.hook(uc.FETCH_REFUSED, uc.MEMORY_HOOK(self._fetch_refused))
         engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._syscall), uc.SYSCALL)

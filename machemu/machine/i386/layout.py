@@ -43,8 +43,6 @@ TSS_FLAGS: Final = 0x8900
 
 TRAP_INTERRUPT: Final = 0x30
 
-GATE_FRAME: Final = 16
-"""Bytes that the call gate pushes: eip, cs, esp, ss."""
 IRET_FRAME: Final = 20
 """Bytes that entry to user mode pops: eip, cs, eflags, esp, ss."""
 
