@@ -14,14 +14,22 @@ from machemu.machine.i386.engine import REGISTER, Context, Engine
 BAD_SELECTOR: Final = 0xABC4
 PROTECTION, FAULT = 13, 14
 NONE: Final = -1
+FLAGS_OF_SUBTRACTION, FLAGS_OF_ADDITION = 16, 8
+FLAGS_AS_THEY_ARE: Final = 1
+"""How the processor's flags are kept (QEMU's CCOp): as operands of 32 bits, or worked out."""
 
 
 class Places(NamedTuple):
-    """Offsets in a saved context: error code, whether an instruction raised the interrupt, exception not yet delivered."""
+    """Offsets in a saved context.
+
+    They are those of the error code; of whether an instruction raised the interrupt; of the exception not yet delivered; of how
+    the flags are kept.
+    """
 
     error_code: int
     is_software: int
     pending: int
+    flags_kept: int
 
 
 class Calibration:
@@ -40,6 +48,8 @@ class Calibration:
         protection = self._fault(layout.BAD_LOAD)
         written = self._fault(layout.BAD_STORE)
         software = self._fault(layout.SOFTWARE)
+        compared = self._step(layout.COMPARE)
+        added = self._step(layout.ADD)
         offsets = range(0, len(fresh) - 3, 4)
 
         def word(blob: bytes, offset: int) -> int:
@@ -47,12 +57,20 @@ class Calibration:
 
         codes = [o for o in offsets if (word(protection, o), word(written, o)) == (BAD_SELECTOR, layout.WRITE_ERROR)]
         pending = [o for o in offsets if (word(fresh, o), word(protection, o), word(written, o)) == (NONE, PROTECTION, FAULT)]
-        if len(codes) != 1 or len(pending) != 1:
+        sums = (FLAGS_OF_SUBTRACTION, FLAGS_OF_ADDITION)
+        kept = [o for o in offsets if (word(compared, o), word(added, o)) == sums]
+        if len(codes) != 1 or len(pending) != 1 or len(kept) != 1:
             raise InvariantError("this build of Unicorn keeps its exception state elsewhere: install unicorn 2.1.4")
         flag = codes[0] + 4
         if (word(protection, flag), word(written, flag), word(software, flag)) != (0, 0, 1):
             raise InvariantError("this build of Unicorn does not tell interrupt instructions: install unicorn 2.1.4")
-        return Places(codes[0], flag, pending[0])
+        return Places(codes[0], flag, pending[0], kept[0])
+
+    def _step(self, address: int) -> bytes:
+        """The context after the one instruction at `address`."""
+        self.engine.start(address, 1)
+        self.scratch.save()
+        return ctypes.string_at(self.scratch.address, self.scratch.size)
 
     def _fault(self, address: int | None) -> bytes:
         """The context that the hook kept when the instruction at `address` faulted; without one, as it is now."""

@@ -9,7 +9,7 @@ from machemu.abi.types import ByteOrder, Frame, Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386 import engine as uc
 from machemu.machine.i386 import layout
-from machemu.machine.i386.calibrate import Calibration
+from machemu.machine.i386.calibrate import FLAGS_AS_THEY_ARE, Calibration
 from machemu.machine.i386.engine import REGISTER, Context, Engine, Registers
 from machemu.machine.i386.faults import (
     BREAKPOINTS,
@@ -32,10 +32,11 @@ from machemu.machine.protocols import Pcb, Pmap, Supervisor, UserFault
 
 CR0_PAGING: Final = 0x80000033
 """PG, NE, ET, MP, PE."""
-CR4_NO_TIME_STAMP: Final = 0x4
-"""TSD alone: rdtsc, which would show the host's clock, is refused to user mode."""
+CR4_USED: Final = 0x100004
+"""TSD, so that user mode has no rdtsc, which would show the host's clock; and SMEP, with which error codes tell fetches."""
 CR0_TASK_SWITCHED: Final = 0x8
 ERROR_WRITE: Final = 2
+ERROR_FETCH: Final = 0x10
 TRAP_INTERRUPT: Final = layout.TRAP_INTERRUPT
 KERNEL_CS: Final = layout.KERNEL_CS
 TRAP_OVERHEAD: Final = 2
@@ -77,6 +78,7 @@ class I386Cpu:
         self._entering = False
         self._stepping_trap = False
         self._refused: tuple[int, int] | None = None
+        self._refused_at = 0
         self._fetched = 0
         self._counted = 0
         self._overhead = 0
@@ -91,7 +93,7 @@ class I386Cpu:
         engine.protect(layout.TABLES * PAGE_SIZE, PAGE_SIZE, uc.ALL)
         engine.write_table(REGISTER["GDTR"], 0, layout.GDT, layout.GDT_LIMIT, 0)
         engine.write(REGISTER["CR3"], layout.DIRECTORY << PAGE_SHIFT)
-        engine.write(REGISTER["CR4"], CR4_NO_TIME_STAMP)
+        engine.write(REGISTER["CR4"], CR4_USED)
         engine.write(REGISTER["CR0"], CR0_PAGING)
         engine.write_table(REGISTER["LDTR"], layout.LDT_SELECTOR, layout.LDT, layout.LDT_LIMIT, layout.LDT_FLAGS)
         engine.write_table(REGISTER["TR"], layout.TSS_SELECTOR, layout.TSS, layout.TSS_LIMIT, layout.TSS_FLAGS)
@@ -122,6 +124,7 @@ class I386Cpu:
         self._error_code = self._scratch.word(places.error_code)
         self._is_software = self._scratch.word(places.is_software)
         self._pending = self._scratch.word(places.pending)
+        self._flags_kept = self._scratch.word(places.flags_kept)
         engine.counter.value = 0
         engine.write(REGISTER["CR0"], CR0_PAGING | CR0_TASK_SWITCHED)
         self._ring0 = Context(engine)
@@ -261,7 +264,9 @@ class I386Cpu:
                 count += 1
         error = engine.start(address, count)
         begun = engine.counter.value
-        if begun > count:
+        if self._refused is not None:
+            begun = self._refused_at - 1
+        elif begun > count:
             begun -= 1
             self._place.read()
             if self._place.values[0] == layout.TRAP_RETURN:
@@ -275,7 +280,6 @@ class I386Cpu:
             self._raise(*INVALID_OPCODE)
         elif self._refused is not None:
             refused, self._refused = self._refused, None
-            self._counted -= 1
             self._scratch.restore()
             self._raise(*refused)
         elif error != uc.OK:
@@ -324,7 +328,11 @@ class I386Cpu:
             self._fail(error)
 
     def _exception(self, number: int) -> None:
-        """A fault, an interrupt instruction or a step in user mode, or what user mode's state brings upon the stub."""
+        """A fault, an interrupt instruction or a step in user mode, or what user mode's state brings upon the stub.
+
+        Counting makes Unicorn work out the flags before each instruction, but a fault inside one puts back how they were kept
+        before that (unicorn issue 1933): then the carry is lost. Fetches and steps are between instructions.
+        """
         scratch = self._scratch
         scratch.save()
         if self._supervisor is None:
@@ -333,15 +341,19 @@ class I386Cpu:
         software = self._is_software.value
         code = self._error_code.value
         self._pending.value = -1
+        fetch = number == PAGE_FAULT and not software and code & ERROR_FETCH
+        step = number == DEBUG and not software
+        if not fetch and not step:
+            self._flags_kept.value = FLAGS_AS_THEY_ARE
         scratch.restore()
         self._read_trap()
         if self._trap_values[1] == KERNEL_CS:
             self._stub_fault(number, code)
             return
-        if number == DEBUG and not software:
+        if step:
             self._step()
             return
-        if not software:
+        if not software and not fetch:
             self._overhead += 1
         if number == PAGE_FAULT and not software:
             self._page_fault(code)
@@ -400,7 +412,9 @@ class I386Cpu:
     def _refuse(self, what: tuple[int, int]) -> None:
         """An instruction that user mode may not have: its state is kept from before it, and the exception follows the stop."""
         self._refused = what
+        self._refused_at = self.engine.counter.value
         self._scratch.save()
+        self._flags_kept.value = FLAGS_AS_THEY_ARE
         self.engine.stop()
 
     def _syscall(self, _engine: object, _data: object) -> None:

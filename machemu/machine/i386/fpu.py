@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from machemu.machine.i386.engine import REGISTER, Engine
-from machemu.machine.i386.pcb import I386Pcb
+from machemu.machine.i386.pcb import FPU_REGISTER_SIZE, FpuState, I386Pcb
 
-REGISTER_SIZE: Final = 10
 REGISTERS: Final = tuple(REGISTER[f"FP{n}"] for n in range(8))
-INITIAL: Final = (0x037F, 0, 0xFFFF, bytes(8 * REGISTER_SIZE))
-"""fninit's control, status and tag words, and empty registers."""
+WORDS: Final = tuple(REGISTER[name] for name in ("FPCW", "FPSW", "FPTAG", "FIP", "FCS", "FOP", "FDP", "FDS"))
+"""In the order of FpuState's fields."""
+INITIAL: Final = FpuState(0x037F, 0, 0xFFFF, 0, 0, 0, 0, 0, bytes(8 * FPU_REGISTER_SIZE))
+"""As after fninit."""
 
 
 class Fpu:
@@ -22,13 +23,12 @@ class Fpu:
 
     def load(self, pcb: I386Pcb) -> None:
         """The active thread touches the FPU: its registers are put into it."""
-        control, status, tags, data = pcb.fpu or INITIAL
+        *words, data = pcb.fpu or INITIAL
         engine = self.engine
-        engine.write(REGISTER["FPCW"], control)
-        engine.write(REGISTER["FPSW"], status)
-        engine.write(REGISTER["FPTAG"], tags)
+        for number, word in zip(WORDS, words, strict=True):
+            engine.write(number, word)
         for index, register in enumerate(REGISTERS):
-            engine.write_bytes(register, data[index * REGISTER_SIZE : (index + 1) * REGISTER_SIZE])
+            engine.write_bytes(register, data[index * FPU_REGISTER_SIZE : (index + 1) * FPU_REGISTER_SIZE])
         self.owned = True
 
     def save(self, pcb: I386Pcb) -> None:
@@ -37,7 +37,5 @@ class Fpu:
             return
         self.owned = False
         engine = self.engine
-        data = b"".join(engine.read_bytes(register, REGISTER_SIZE) for register in REGISTERS)
-        words = (engine.read(REGISTER[name]) & 0xFFFF for name in ("FPCW", "FPSW", "FPTAG"))
-        control, status, tags = words
-        pcb.fpu = (control, status, tags, data)
+        data = b"".join(engine.read_bytes(register, FPU_REGISTER_SIZE) for register in REGISTERS)
+        pcb.fpu = FpuState._make([*(engine.read(number) for number in WORDS), data])

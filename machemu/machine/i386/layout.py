@@ -29,7 +29,10 @@ SPIN: Final = KERNEL_BASE + 0x320
 BAD_LOAD: Final = KERNEL_BASE + 0x330
 BAD_STORE: Final = KERNEL_BASE + 0x340
 SOFTWARE: Final = KERNEL_BASE + 0x350
-"""Code that only calibration runs: a loop, a load of DS from AX, a store to an address that is not mapped, `int $0x21`."""
+COMPARE: Final = KERNEL_BASE + 0x360
+ADD: Final = KERNEL_BASE + 0x370
+"""Code that only calibration runs: a loop, a load of DS from AX, a store to an address that is not mapped, `int $0x21`, and a
+comparison and an addition of 32 bits."""
 WRITE_ERROR: Final = 2
 """The error code of that store: a write by the supervisor to a page that is not there."""
 STACK_END: Final = KERNEL_BASE + 2 * PAGE_SIZE
@@ -79,6 +82,8 @@ def tables() -> bytes:
         BAD_LOAD: b"\x8e\xd8",
         BAD_STORE: b"\xa2\x78\x56\x34\x12",
         SOFTWARE: b"\xcd\x21",
+        COMPARE: b"\x39\xc0\xeb\xfe",
+        ADD: b"\x01\xc0\xeb\xfe",
     }
     for place, part in parts.items():
         page[place - KERNEL_BASE : place - KERNEL_BASE + len(part)] = part

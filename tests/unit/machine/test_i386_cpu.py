@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
+from itertools import groupby
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machemu.abi.errors import InvariantError
+from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.exception import Exc
 from machemu.abi.types import Instructions, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386.cpu import I386Cpu
-from machemu.machine.i386.pcb import EAX, ECX, EDI, ESI, I386Pcb
+from machemu.machine.i386.pcb import EAX, ECX, EDI, EDX, EFLAGS, ESI, FLOAT_STATE, REGS_SEGS_STATE, I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.protocols import UserFault
@@ -155,6 +157,10 @@ def test_a_fault_that_is_mended_is_tried_again(bench: Bench) -> None:
         (b"\xea\0\0\0\0\x33\0", (Exc.EXC_BAD_INSTRUCTION, 13, 0x30), 0),
         (b"\xa1" + struct.pack("<I", 0xD0000000), (Exc.EXC_BAD_ACCESS, 14, 0xD0000000), 0),
         (b"\x9c\x81\x0c\x24\x00\x01\x00\x00\x9d\x90", (Exc.EXC_BREAKPOINT, 1, 0), 10),
+        (b"\x0f\x31", (Exc.EXC_BAD_INSTRUCTION, 13, 0), 0),
+        (b"\x0f\xc7\xf0", (Exc.EXC_BAD_INSTRUCTION, 1, 0), 0),
+        (b"\x66\x0f\x6e\xc0", (Exc.EXC_BAD_INSTRUCTION, 1, 0), 0),
+        (b"\x68\x7b\x03\0\0\xd9\x2c\x24\xd9\xe8\xd9\xee\xde\xf9\x9b", (Exc.EXC_ARITHMETIC, 5, 0xB884), 14),
     ],
 )
 def test_an_exception_has_mach_s_code_and_the_right_place(
@@ -166,10 +172,69 @@ def test_an_exception_has_mach_s_code_and_the_right_place(
     assert pcb.pc == CODE + pc
 
 
+@pytest.mark.parametrize("size", [1, 40])
+def test_the_carry_outlives_a_fault(bench: Bench, size: int) -> None:
+    """A comparison that carries, a store whose page comes late, an addition with carry: however the run is cut."""
+    pcb = bench.start(b"\x83\xf9\x01\xa3" + struct.pack("<I", LAZY) + b"\x83\xd2\x05" + trap(LEAVE))
+    while ("trap", LEAVE) not in bench.log:
+        bench.go(pcb, size)
+    assert pcb.registers[EDX] == 6
+
+
+@pytest.mark.parametrize(("cs", "ss", "selector"), [(0x33, 0x1F, 0x30), (0x0B, 0x1F, 0x08), (0x07, 0x1F, 4), (0x17, 0x17, 0x14)])
+def test_selectors_that_the_processor_refuses_are_an_exception(bench: Bench, cs: int, ss: int, selector: int) -> None:
+    """And they stay the thread's, as on the real kernel."""
+    pcb = bench.start(b"\x90")
+    words = list(pcb.get_state(REGS_SEGS_STATE))
+    words[13], words[16] = cs, ss
+    pcb.set_state(REGS_SEGS_STATE, words)
+    before = list(pcb.registers)
+    assert bench.go(pcb) == 0
+    assert bench.log == [("exception", Exc.EXC_BAD_INSTRUCTION, 13, selector)]
+    assert (pcb.registers, pcb.segments[:2]) == (before, [cs, ss])
+
+
+def test_a_step_into_a_trap_makes_the_trap_and_stops_behind_the_next_instruction(bench: Bench) -> None:
+    pcb = bench.start(trap(CONSTANT) + b"\x41\x41")
+    pcb.registers[EFLAGS] |= 0x100
+    assert [bench.go(pcb) for _ in range(3)] == [1, 2, 1]
+    assert bench.log == [("exception", Exc.EXC_BREAKPOINT, 1, 0)] * 3
+    assert (pcb.registers[EAX], pcb.pc) == (7, CODE + 14)
+
+
+def test_a_trap_that_has_a_result_and_leaves_counts_once(bench: Bench) -> None:
+    class Leaver(Bench):
+        def system_call(self, number: int) -> int | None:
+            self.cpu.stop()
+            return 7
+
+    leaver = Leaver()
+    pcb = leaver.start(trap(CONSTANT) * 2 + b"\x41")
+    assert [leaver.go(pcb), leaver.go(pcb), leaver.go(pcb, 5)] == [2, 2, 5]
+    leaver.close()
+
+
+def test_float_state_is_moved_from_thread_to_thread(bench: Bench) -> None:
+    first = bench.start(b"\xd9\xeb\xd9\xe8" + trap(LEAVE))
+    assert first.get_state(FLOAT_STATE) == (0,) * 30
+    bench.go(first)
+    words = first.get_state(FLOAT_STATE)
+    second = bench.start(b"\xdd\x1d" + struct.pack("<I", DATA) + b"\xdd\x1d" + struct.pack("<I", DATA + 8) + trap(LEAVE))
+    second.set_state(FLOAT_STATE, words)
+    assert second.get_state(FLOAT_STATE) == words
+    bench.go(second)
+    place = bench.pmap.translate(VirtAddr(DATA), VM_PROT_READ)
+    assert place is not None
+    assert struct.unpack("<2d", bench.memory.read(place, 16)) == (1.0, math.pi)
+    with pytest.raises(KernError):
+        second.set_state(FLOAT_STATE, words[:-1])
+
+
 def test_a_jump_into_nothing_faults_at_its_target(bench: Bench) -> None:
     pcb = bench.start(b"\xe9" + struct.pack("<i", 0x30000000))
-    bench.go(pcb)
+    executed = bench.go(pcb)
     assert bench.log == [("fault", CODE + 5 + 0x30000000, VM_PROT_READ)]
+    assert executed == 1
     assert pcb.pc == CODE + 5 + 0x30000000
 
 
@@ -215,7 +280,7 @@ def test_a_thread_s_fpu_is_its_own(bench: Bench) -> None:
     second = bench.start(b"\xd9\xee" + trap(LEAVE))
     bench.go(second)
     assert first.fpu is not None and second.fpu is not None
-    assert first.fpu[3] != second.fpu[3]
+    assert first.fpu.data != second.fpu.data
     plain = bench.start(trap(LEAVE))
     bench.go(plain)
     assert plain.fpu is None
@@ -280,6 +345,46 @@ def test_an_error_of_the_kernel_comes_out_of_run(bench: Bench) -> None:
     with pytest.raises(InvariantError, match="on purpose"):
         broken.go(broken.start(trap(CONSTANT)))
     broken.close()
+
+
+PIECES = (
+    trap(CONSTANT),
+    trap(LEAVE),
+    b"\x9c\x81\x0c\x24\x00\x01\0\0\x9d",
+    b"\x83\xf9\x01\xa3" + struct.pack("<I", LAZY) + b"\x83\xd2\x05",
+    b"\xb9\x03\0\0\0\xbf" + struct.pack("<I", LAZY + 0xFFF) + b"\xf3\xaa",
+    b"\xd9\xe8\xd9\xeb\xde\xf9",
+    b"\xdd\x35" + struct.pack("<I", DATA + 0x100),
+    b"\x68\x7f\x0f\0\0\xd9\x2c\x24\x58",
+    b"\xe2\xf0",
+    b"\x49\x75\x02",
+    b"\x16\x17",
+    b"\xe4\x10",
+)
+"""Traps, single steps, late pages, REP, the FPU, jumps, selectors, what is refused."""
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(PIECES) | st.binary(min_size=1, max_size=4), min_size=1, max_size=8), st.integers(1, 60))
+def test_any_code_is_the_same_run_in_one_go_and_step_by_step(pieces: list[bytes], total: int) -> None:
+    runs = []
+    for budget in (total, 1, 3):
+        SHARED.forget_lazy()
+        SHARED.write(DATA, bytes(PAGE_SIZE))
+        pcb = SHARED.start(b"".join(pieces))
+        executed, idle = 0, 0
+        while executed < total and idle < 3:
+            asked = min(budget, total - executed)
+            done = SHARED.go(pcb, asked)
+            assert 0 <= done <= asked
+            executed += done
+            idle = 0 if done else idle + 1
+        place = SHARED.pmap.translate(VirtAddr(DATA), VM_PROT_READ)
+        assert place is not None
+        data = SHARED.memory.read(place, PAGE_SIZE)
+        log = [what for what, _ in groupby(SHARED.log)]
+        runs.append((executed, pcb.registers, pcb.segments, pcb.fpu, log, data))
+    assert runs[0] == runs[1] == runs[2]
 
 
 @settings(max_examples=300, deadline=None)
