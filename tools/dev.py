@@ -6,6 +6,7 @@ demo [ARGS]     boots two Mach tasks that send each other messages, and shows ev
 test [ARGS]     every check, then pytest with ARGS
 check           every check without pytest
 bench           measures machemu against bare Unicorn in one run
+oracle [MODULE] boots the conformance modules on the real GNU Mach in QEMU and here, and shows where they differ
 images [ARGS]   builds the guest programs in images/ and the conformance modules
 """
 
@@ -43,7 +44,15 @@ class SetupError(Exception):
 
 def main(arguments: list[str]) -> int:
     """Runs a command; its exit status, or 2 for a wrong command line or environment."""
-    commands = {"setup": lambda rest: 0, "demo": demo, "test": test, "check": check, "bench": bench, "images": images}
+    commands = {
+        "setup": lambda rest: 0,
+        "demo": demo,
+        "test": test,
+        "check": check,
+        "bench": bench,
+        "oracle": oracle,
+        "images": images,
+    }
     if arguments[:1] in (["-h"], ["--help"]):
         print(__doc__)
         return 0
@@ -102,6 +111,10 @@ def demo(rest: list[str]) -> int:
 
 def bench(rest: list[str]) -> int:
     return run([PYTHON, "-m", "tools.bench"])
+
+
+def oracle(rest: list[str]) -> int:
+    return run([PYTHON, "-m", "tools.oracle", *rest])
 
 
 def images(rest: list[str]) -> int:

@@ -1,0 +1,59 @@
+"""The transcripts are the real kernel's, not ours: each module is booted on GNU Mach in QEMU, where that is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools import oracle
+
+HERE = Path(__file__).parent
+NAMES = sorted(path.stem for path in HERE.glob("*.expected"))
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Path]:
+    try:
+        with oracle.unpacked_kernel() as path:
+            yield path
+    except oracle.NoRealKernel as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.real_kernel
+@pytest.mark.parametrize("name", NAMES)
+def test_a_transcript_is_what_the_real_kernel_prints(name: str, kernel: Path) -> None:
+    assert oracle.on_gnu_mach(kernel, HERE / f"{name}.elf") == (HERE / f"{name}.expected").read_bytes()
+
+
+def test_the_first_difference_is_shown_side_by_side() -> None:
+    shown = oracle.difference(b"a\nb\nc\nd\n", b"a\nb\nX\nd\n")
+    assert shown is not None
+    assert shown.splitlines() == ["line 3 differs", "  GNU Mach | machemu", "  a | a", "  b | b", "  c | X"]
+
+
+def test_an_output_that_ends_early_differs() -> None:
+    assert oracle.difference(b"a\nb\n", b"a\n") == "line 2 differs\n  GNU Mach | machemu\n  a | a\n  b | (nothing)"
+
+
+def test_equal_outputs_do_not_differ() -> None:
+    assert oracle.difference(b"a\nb\n", b"a\nb\n") is None
+
+
+def test_machemu_s_side_is_what_the_transcript_says() -> None:
+    assert oracle.on_machemu(HERE / "ports.elf") == (HERE / "ports.expected").read_bytes()
+
+
+def test_a_module_that_is_not_there_is_exit_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert oracle.main(["nonesuch"]) == 2
+    assert "there is no module" in capsys.readouterr().err
+
+
+def test_where_the_real_kernel_is_missing_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GNUMACH", "/no/such/kernel")
+    assert oracle.main(["ports"]) == 2
+    assert "gnumach-image-1.8-486:i386" in capsys.readouterr().err

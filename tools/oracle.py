@@ -1,0 +1,138 @@
+"""The real kernel as judge: boots conformance modules on GNU Mach in QEMU and on machemu, and shows where they first differ.
+
+Needs Debian's qemu-system-x86 and gnumach-image-1.8-486 (whose kernel lies in /boot; GNUMACH names another).
+`python -m tools.oracle [MODULE...]`: exit status 0 where all agree with one another and their transcripts, 1 where one differs,
+2 where the real kernel cannot be had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import zip_longest
+from pathlib import Path
+from typing import Final
+
+from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
+from machemu.boot.node import Node
+from machemu.machine.profile import DEFAULT_PROFILE, load_profile
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+MODULES: Final = ROOT / "tests" / "conformance"
+KERNEL: Final = Path("/boot/gnumach-1.8-486.gz")
+QEMU: Final = "qemu-system-i386"
+REAL_SECONDS: Final = 60.0
+OUR_TIME_NS: Final = 60_000_000_000
+FIRST, LAST = b"BEGIN", b"END"
+KERNEL_LINES: Final = re.compile(rb"^(task .* deallocating a bogus port|no more room in )")
+"""What the real kernel prints of its own among a module's lines."""
+CONTEXT: Final = 3
+
+
+class NoRealKernel(Exception):
+    """GNU Mach or QEMU is not installed; the message says what to install."""
+
+
+@contextmanager
+def unpacked_kernel() -> Iterator[Path]:
+    """The real kernel as QEMU takes it."""
+    packed = Path(os.environ.get("GNUMACH", KERNEL))
+    if shutil.which(QEMU) is None or not packed.exists():
+        raise NoRealKernel("the real kernel needs Debian's packages qemu-system-x86 and gnumach-image-1.8-486:i386")
+    data = packed.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        kernel = Path(folder) / "gnumach"
+        kernel.write_bytes(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+        yield kernel
+
+
+def on_gnu_mach(kernel: Path, module: Path) -> bytes:
+    """What a module prints on the real kernel, from its BEGIN to its END; as far as it comes within REAL_SECONDS."""
+    command = [QEMU, "-kernel", str(kernel), "-append", "console=com0", "-nographic", "-m", "256", "-no-reboot"]
+    command += ["-initrd", f"{module} {DEFAULT_LINE}"]
+    lines: list[bytes] = []
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        timer = threading.Timer(REAL_SECONDS, process.kill)
+        timer.start()
+        assert process.stdout is not None
+        for raw in process.stdout:
+            line = raw.replace(b"\r", b"")
+            if not lines and FIRST in line:
+                line = line[line.index(FIRST) :]
+            elif not lines or KERNEL_LINES.match(line):
+                continue
+            lines.append(line)
+            if line.startswith(LAST):
+                break
+        timer.cancel()
+        process.kill()
+    return b"".join(lines)
+
+
+def on_machemu(module: Path) -> bytes:
+    """What a module prints here, up to its END."""
+    output = bytearray()
+
+    def sink(data: bytes) -> None:
+        output.extend(data)
+        if b"\n" + LAST in output:
+            node.kernel.stop()
+
+    with Node(load_profile(DEFAULT_PROFILE)) as node:
+        node.kernel.console.sink = sink
+        boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}"], {})
+        node.kernel.run(OUR_TIME_NS)
+    return bytes(output)
+
+
+def difference(real: bytes, ours: bytes) -> str | None:
+    """The first lines that differ, side by side under those before them; None where there are none."""
+    pairs = list(zip_longest(real.decode("latin-1").splitlines(), ours.decode("latin-1").splitlines(), fillvalue="(nothing)"))
+    place = next((n for n, (left, right) in enumerate(pairs) if left != right), None)
+    if place is None:
+        return None
+    shown = pairs[max(0, place - CONTEXT) : place + 1]
+    width = max(len(left) for left, _ in shown)
+    rows = [f"  {'GNU Mach':<{width}} | machemu", *(f"  {left:<{width}} | {right}" for left, right in shown)]
+    return f"line {place + 1} differs\n" + "\n".join(rows)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compares the modules named, or all."""
+    options = argparse.ArgumentParser(prog="oracle", description=__doc__.split("\n")[0])
+    options.add_argument("modules", nargs="*", help="names in tests/conformance, or paths of modules; all without any")
+    names = options.parse_args(arguments).modules or sorted(path.stem for path in MODULES.glob("*.expected"))
+    modules = [Path(name) if "/" in name else MODULES / f"{name}.elf" for name in names]
+    missing = [str(module) for module in modules if not module.is_file()]
+    if missing:
+        print(f"oracle: there is no module {missing[0]}", file=sys.stderr)
+        return 2
+    wrong = 0
+    try:
+        with unpacked_kernel() as kernel:
+            for module in modules:
+                real = on_gnu_mach(kernel, module)
+                transcript = module.with_suffix(".expected")
+                stale = transcript.exists() and transcript.read_bytes() != real
+                found = difference(real, on_machemu(module))
+                wrong += stale or found is not None
+                print(f"{module.stem}: {found or 'the same on both kernels'}", flush=True)
+                if stale:
+                    print(f"{module.stem}: {transcript.name} is not what the real kernel prints", flush=True)
+    except NoRealKernel as error:
+        print(f"oracle: {error}", file=sys.stderr)
+        return 2
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
