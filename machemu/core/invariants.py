@@ -53,7 +53,8 @@ def check(kernel: Kernel) -> None:
             task.map.pmap.check_invariants()
     kernel.ipc.check_invariants([task.space for task in tasks], threads, _held(kernel, threads))
     kernel.vm.check_invariants()
-    kernel.vm.check_references([task.map for task in tasks if task.map is not None], list(_copies(kernel, threads)))
+    held = [thread.held for thread in threads if thread.held is not None]
+    kernel.vm.check_references([task.map for task in tasks if task.map is not None], list(_copies(kernel, threads)), held)
     if kern.sched.handoff is not None:
         raise InvariantError("a thread was handed the CPU and never got it")
 
@@ -66,6 +67,9 @@ def _held(kernel: Kernel, threads: list[Thread]) -> Iterator[tuple[object | None
     for thread in threads:
         yield thread.ith_sself, PORT_SEND
         yield thread.ith_exception, PORT_SEND
+    for pager in kernel.vm.pagers.values():
+        yield pager.memory_object, PORT_SEND
+    yield kernel.vm.default_manager, PORT_SEND
     for read in kernel.console.pending:
         yield read.reply_port, read.reply_type
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import struct
-from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
-from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.exception import Exc
-from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import Instructions, VirtAddr
 from machemu.core import server
+from machemu.core.managers import Managers, port_died
 from machemu.core.traps import CONTINUATIONS, TRAP_COUNT, TRAPS
 from machemu.device.console import Console
 from machemu.device.ds_routines import Device, Devices, device_write
 from machemu.ipc import mach_msg
 from machemu.ipc.kmsg import Kmsg
+from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern import exception, task_control, thread_control
@@ -30,13 +30,13 @@ from machemu.machine.protocols import Cpu, UserFault
 from machemu.sim.state import state
 from machemu.vm.fault import vm_fault
 from machemu.vm.map import VmMap
-from machemu.vm.page import PageShortage
+from machemu.vm.object import deallocate
 from machemu.vm.subsystem import Vm
 
 EXC_BAD_ACCESS: Final = int(Exc.EXC_BAD_ACCESS)
 EXC_BAD_INSTRUCTION: Final = int(Exc.EXC_BAD_INSTRUCTION)
 EXC_I386_INVOP: Final = 1
-RESOURCE_SHORTAGE: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
+WORD_SIZE: Final = 4
 FOREVER: Final = 1 << 200
 """A virtual time that never comes."""
 
@@ -76,7 +76,6 @@ class Kernel:
     """All of one node above its machine.
 
     memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping.
-    page_waiters: threads that wait for a free frame.
     trap_ns, fault_ns, switch_ns, byte_ns: what the kernel's work costs in virtual time, of the machine's profile.
     trap_count: traps since power-on.
 
@@ -86,7 +85,7 @@ class Kernel:
     """
 
     __slots__ = (
-        "memory", "mmu", "ipc", "vm", "kern", "console", "devices", "page_waiters",
+        "memory", "mmu", "ipc", "vm", "kern", "console", "devices",
         "trap_ns", "fault_ns", "switch_ns", "byte_ns", "trap_count",
         "cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source",
     )  # fmt: skip
@@ -100,7 +99,6 @@ class Kernel:
         self.kern = Kern(cpu, self.ipc, self.vm, profile.instruction_ns)
         self.console = Console()
         self.devices = Devices(self.ipc, {"console": self.console})
-        self.page_waiters: deque[Thread] = deque()
         self.trap_ns = profile.trap_ns
         self.fault_ns = profile.page_fault_ns
         self.switch_ns = profile.context_switch_ns
@@ -125,6 +123,7 @@ class Kernel:
         self.word = struct.Struct(cpu.order.value + "I")
         self.input_source: Callable[[], bytes] | None = None
         self.ipc.attach(self.kern, self)
+        self.vm.managers = Managers(self)
         cpu.attach(self)
 
     # machine.protocols.Supervisor
@@ -143,6 +142,7 @@ class Kernel:
             self.leave()
             return None
         trap = TRAPS[number]
+        arguments: tuple[int, ...] | None = None
         result: int | None
         try:
             if trap.arguments:
@@ -155,8 +155,10 @@ class Kernel:
                 result = trap.handler(self, thread)
         except KernError as error:
             result = error.code
-        except PageShortage:
-            result = RESOURCE_SHORTAGE
+        except MustWait as wait:
+            thread.trap_retry = (number, arguments)
+            kern.wait(thread, Continuation.TRAP, wait)
+            result = None
         if (
             result is None
             or sched.ast
@@ -183,6 +185,28 @@ class Kernel:
                     self._raise(thread, EXC_BAD_ACCESS, error.code, fault.address)
                     return None
 
+    def _retry_trap(self, thread: Thread) -> int | None:
+        """Starts the handler of a trap again that had to wait for memory."""
+        number, arguments = cast("tuple[int, tuple[int, ...] | None]", thread.trap_retry)
+        thread.trap_retry = None
+        trap = TRAPS[number]
+        try:
+            if arguments is None:
+                address = VirtAddr(thread.pcb.sp + WORD_SIZE)
+                try:
+                    words = thread.memory.read(address, WORD_SIZE * len(trap.arguments))
+                except KernError as error:
+                    self._raise(thread, EXC_BAD_ACCESS, error.code, address)
+                    return None
+                arguments = struct.unpack(f"{self.ipc.prefix}{len(trap.arguments)}I", words)
+            return trap.handler(self, thread, *arguments)
+        except KernError as error:
+            return error.code
+        except MustWait as wait:
+            thread.trap_retry = (number, arguments)
+            self.kern.wait(thread, Continuation.TRAP, wait)
+            return None
+
     def fault(self, address: VirtAddr, access: int) -> bool:
         thread = self.kern.current
         self.kern.clock.base += self.fault_ns
@@ -190,11 +214,10 @@ class Kernel:
             vm_fault(self._map(thread), address, access)
         except KernError as error:
             self._raise(thread, EXC_BAD_ACCESS, error.code, address)
-        except PageShortage:
-            self.page_waiters.append(thread)
-            self.kern.block(thread, Continuation.FAULT, None)
+        except MustWait as wait:
+            self.kern.wait(thread, Continuation.FAULT, wait)
         else:
-            if self.kern.clock.now() < self.limit:
+            if self.kern.clock.now() < self.limit and not self.vm.pageout_wanted:
                 return True
         self.leave()
         return False
@@ -229,6 +252,9 @@ class Kernel:
     def serve(self, request: Kmsg) -> Kmsg | None:
         return server.serve(self, request)
 
+    def died(self, port: Port) -> None:
+        port_died(self, port)
+
     # The loop
 
     def run(self, deadline: int = FOREVER, traps: int | None = None) -> Stop:
@@ -240,12 +266,13 @@ class Kernel:
         self.trap_limit = -1 if traps is None else self.trap_count + traps
         kern = self.kern
         sched = kern.sched
+        vm = self.vm
         while self.stopping is None:
             kern.deliver_events()
             if kern.clock.now() >= deadline:
                 return Stop.TIME
-            if self.page_waiters and self.memory.free:
-                self._wake_page_waiters()
+            if vm.pageout_wanted or vm.free_wanted.threads:
+                vm.pageout()
             thread = sched.current
             if thread is not None and not thread.active:
                 self._reap(thread)
@@ -293,15 +320,19 @@ class Kernel:
     def _continue(self, thread: Thread) -> bool:
         """Does what a thread still had to do in the kernel when it blocked; False where it does not return to user mode now."""
         continuation, thread.continuation = thread.continuation, None
+        held, thread.held = thread.held, None
         if isinstance(continuation, MsgContinuation):
             result = mach_msg.continue_wait(self.ipc, thread)
         elif continuation is Continuation.EXCEPTION_REPLY:
             exception.continue_reply(self.kern, thread)
             result = None
+        elif continuation is Continuation.TRAP:
+            result = self._retry_trap(thread)
         elif continuation is None or continuation is Continuation.FAULT:
             result = None
         else:
             result = CONTINUATIONS[continuation](self, thread)
+        deallocate(held)
         if result is not None:
             thread.retval = result
             if self.observer is not None:
@@ -343,10 +374,6 @@ class Kernel:
         thread_control.reap(self.kern, thread)
         if not task.active and not task.threads and task.map is not None:
             task_control.destroy_map(self.kern, task)
-
-    def _wake_page_waiters(self) -> None:
-        while self.page_waiters:
-            self.kern.wake(self.page_waiters.popleft())
 
     def write_device(self, device: Device, data: bytes) -> int:
         """Writes to a device; the time that it takes is charged."""

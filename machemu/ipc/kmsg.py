@@ -44,11 +44,13 @@ class Kmsg:
     circular: it carries a receive right that leads to its destination: a message that nobody could receive.
     marequest: what the sender is told when the message is received, or None.
     charge: bytes it counts for in the node's message memory.
+    resume: while it is being copied in and waits for memory: the place of the item that is next, and whether one before it was
+    more than data; None otherwise.
     """
 
     __slots__ = (
         "body", "carried", "charge", "circular", "flags", "id", "local", "local_type", "marequest", "remote", "remote_type",
-        "seqno",
+        "resume", "seqno",
     )  # fmt: skip
 
     def __init__(self, body: bytes | bytearray) -> None:
@@ -64,6 +66,7 @@ class Kmsg:
         self.circular = False
         self.marequest: Marequest | None = None
         self.charge = 0
+        self.resume: tuple[int, bool] | None = None
 
     @property
     def complex(self) -> bool:

@@ -76,6 +76,9 @@ class Mmu(Protocol):
     def page_protect(self, frame: Frame, protection: int) -> None:
         """Lowers the protection of the frame in every pmap; VM_PROT_NONE removes every mapping."""
 
+    def forget(self, frame: Frame) -> None:
+        """Removes every mapping of the frame, and forgets whether it was modified or referenced."""
+
     def is_modified(self, frame: Frame) -> bool: ...
 
     def clear_modified(self, frame: Frame) -> None: ...

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
-from machemu.abi.vm import VM_INHERIT_NONE, VM_INHERIT_SHARE, VM_PROT_NOTIFY, VM_PROT_WRITE
+from machemu.abi.vm import VM_INHERIT_COPY, VM_INHERIT_SHARE, VM_PROT_NOTIFY, VM_PROT_WRITE
 from machemu.machine.protocols import Pmap
 from machemu.sim.state import state
 from machemu.vm import wire
 from machemu.vm.entry import VmMapEntry
 from machemu.vm.gaps import VmGaps
-from machemu.vm.object import VmObject, copy_slowly, copy_temporary, deallocate, deallocate_window, shadow
+from machemu.vm.object import (
+    VmObject,
+    copy_slowly,
+    copy_strategically,
+    copy_temporary,
+    deallocate,
+    deallocate_window,
+    prepare_copy,
+    shadow,
+)
 from machemu.vm.page import PageShortage
 
 if TYPE_CHECKING:
@@ -24,7 +34,6 @@ INVALID_ADDRESS = int(KernReturn.KERN_INVALID_ADDRESS)
 INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
 NO_SPACE = int(KernReturn.KERN_NO_SPACE)
 PROTECTION_FAILURE = int(KernReturn.KERN_PROTECTION_FAILURE)
-RESOURCE_SHORTAGE = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 
 WORD = 0xFFFFFFFF
 """vm_offset_t and vm_size_t are 32 bits wide, and wrap."""
@@ -170,10 +179,15 @@ class VmMap:
         protection: int,
         max_protection: int,
         inheritance: int,
+        obj: VmObject | None = None,
+        offset: int = 0,
+        needs_copy: bool = False,
     ) -> int:
-        """vm_map_enter: maps zero-filled memory at `address` or anywhere, at an address without a bit of `mask`, and gives it.
+        """vm_map_enter: maps zero-filled memory, or an object from `offset` on, at `address` or anywhere, at an address without a
+        bit of `mask`, and gives it.
 
-        `size` and `address` are whole pages. Neighbours stay entries of their own, however alike, as GNU Mach 1.8 leaves them.
+        `size` and `address` are whole pages. Consumes the reference to the object unless it fails. Neighbours stay entries of
+        their own, however alike, as GNU Mach 1.8 leaves them.
         """
         if size == 0:
             raise KernError(INVALID_ARGUMENT)
@@ -191,7 +205,7 @@ class VmMap:
                 raise KernError(NO_SPACE)
         self.size += size
         below = self.entries[index - 1] if index else None
-        entry = VmMapEntry(start, start + size, None, 0, False, protection, max_protection, inheritance)
+        entry = VmMapEntry(start, start + size, obj, offset, needs_copy, protection, max_protection, inheritance)
         self.link(index, [entry])
         if self.first_free is below and (self.min_offset if below is None else below.end) >= start:
             self.first_free = entry
@@ -270,9 +284,15 @@ class VmMap:
 
     def copy_entry(self, entry: VmMapEntry) -> VmMapEntry:
         """A copy-on-write duplicate of the entry, for another map or a copy; of a wired one all pages are copied at once.
-        Raises PageShortage."""
+        Raises MustWait, KERN_MEMORY_ERROR; what `prepare_copy` has let pass raises PageShortage alone."""
+        size = entry.end - entry.start
         if entry.wired:
-            return entry.duplicate(copy_slowly(entry.object, entry.offset, entry.end - entry.start), 0)
+            return entry.duplicate(copy_slowly(entry.object, entry.offset, size), 0)
+        if entry.object is not None and entry.object.permanent:
+            obj, offset, needs_copy = copy_strategically(entry.object, entry.offset, size)
+            new = entry.duplicate(obj, offset)
+            new.needs_copy = needs_copy
+            return new
         obj, source_needs_copy, copy_needs_copy = copy_temporary(entry.object)
         if source_needs_copy and not entry.needs_copy:
             self.write_protect(entry)
@@ -284,18 +304,41 @@ class VmMap:
     # Forking and ending
 
     def fork(self) -> VmMap:
-        """vm_map_fork: a child's map, as each entry's inheritance says. Raises KERN_RESOURCE_SHORTAGE."""
+        """vm_map_fork: a child's map, as each entry's inheritance says. Raises KERN_RESOURCE_SHORTAGE, MustWait.
+
+        Memory that its manager cannot give is not in it.
+        """
+        for entry in self.entries:
+            if entry.inheritance == VM_INHERIT_COPY:
+                self.prepare_copy(entry)
         child = self.vm.new_map()
         try:
             for entry in self.entries:
-                if entry.inheritance != VM_INHERIT_NONE:
-                    new = self._share_entry(entry) if entry.inheritance == VM_INHERIT_SHARE else self.copy_entry(entry)
+                new = None
+                if entry.inheritance == VM_INHERIT_SHARE:
+                    new = self._share_entry(entry)
+                elif entry.inheritance == VM_INHERIT_COPY:
+                    with suppress(KernError):
+                        new = self.copy_entry(entry)
+                if new is not None:
                     child.link(len(child.entries), [new])
                     child.size += new.end - new.start
         except PageShortage:
             child.destroy()
-            raise KernError(RESOURCE_SHORTAGE) from None
+            raise
         return child
+
+    def prepare_copy(self, entry: VmMapEntry) -> None:
+        """Raises MustWait where `copy_entry` would have to wait for a memory manager."""
+        if entry.object is None:
+            return
+        size = entry.end - entry.start
+        with suppress(KernError):
+            if entry.wired:
+                for at in range(0, size, self.vm.page_size):
+                    entry.object.lookup(entry.offset + at)
+            else:
+                prepare_copy(entry.object, entry.offset, size)
 
     def _share_entry(self, entry: VmMapEntry) -> VmMapEntry:
         """An entry for another map that shows the same memory for writing. Raises PageShortage.
@@ -305,7 +348,7 @@ class VmMap:
         obj = entry.object
         if obj is None:
             obj = self.shadow_entry(entry)
-        elif entry.needs_copy or obj.shadowed or (not entry.is_shared and obj.size > entry.end - entry.start):
+        elif entry.needs_copy or obj.shadowed or not (obj.permanent or entry.is_shared or obj.size <= entry.end - entry.start):
             wired = entry.wired
             wire.unwire_entry(self, entry)
             if not entry.needs_copy:
@@ -354,7 +397,9 @@ class VmMap:
             if obj is None:
                 if entry.needs_copy or entry.is_shared or entry.wired:
                     raise InvariantError(f"entry {entry.start:#x} shows no object but needs one")
-            elif entry.offset + entry.end - entry.start > obj.size or entry.is_shared != obj.use_shared_copy:
+            elif entry.offset + entry.end - entry.start > obj.size or (
+                entry.is_shared != obj.use_shared_copy and not obj.external
+            ):
                 raise InvariantError(f"entry {entry.start:#x} shows more than its object, or shares it wrongly")
             elif entry.wired and (entry.needs_copy or not self._all_wired(entry)):
                 raise InvariantError(f"entry {entry.start:#x} is wired, its pages are not")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError, KernError
@@ -50,7 +51,8 @@ class VmMapCopy:
         return copy
 
     def to_bytes(self) -> bytes:
-        """The bytes, for a consumer in the kernel, who has checked `size` before; the copy stays as it is."""
+        """The bytes, for a consumer in the kernel, who has checked `size` before; the copy stays as it is. Raises MustWait,
+        KERN_MEMORY_ERROR."""
         if self.data is not None:
             return self.data
         vm = self.vm
@@ -81,6 +83,7 @@ class VmMapCopy:
             for at in range(0, self.size, step):
                 page = vm.allocate_page(obj, at)
                 vm.memory.write(PhysAddr(page.frame * step), self.data[at : at + step].ljust(step, b"\0"))
+                page.dirty = True
         except PageShortage:
             deallocate(obj)
             raise
@@ -101,7 +104,7 @@ class VmMapCopy:
 def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | None:
     """vm_map_copyin: takes [address, address + size) as a copy, None for no bytes; with `destroy` its pages leave the map.
 
-    Raises KERN_INVALID_ADDRESS, KERN_PROTECTION_FAILURE, PageShortage; then nothing is taken or destroyed.
+    Raises KERN_INVALID_ADDRESS, KERN_PROTECTION_FAILURE, KERN_MEMORY_ERROR, MustWait; then nothing is taken or destroyed.
     """
     if size == 0:
         return None
@@ -111,6 +114,10 @@ def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | N
         raise KernError(INVALID_ADDRESS)
     at = address & ~mask
     index = map_.index_from(at)
+    for entry in islice(map_.entries, index, None):
+        if entry.start >= end:
+            break
+        map_.prepare_copy(entry)
     copy = VmMapCopy(map_.vm, address, size)
     moved: list[VmMapEntry] = []
     try:
@@ -123,7 +130,7 @@ def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | N
                 raise KernError(PROTECTION_FAILURE)
             map_.clip_end(index, end)
             obj = entry.object
-            if destroy and (obj is None or not obj.use_shared_copy):
+            if destroy and (obj is None or not (obj.use_shared_copy or obj.permanent)):
                 if obj is not None:
                     obj.ref_count += 1
                 copy.entries.append(entry.duplicate(obj, entry.offset))
@@ -176,7 +183,7 @@ def overwrite(map_: VmMap, address: int, copy: VmMapCopy) -> None:
     """vm_map_copy_overwrite: puts the copy's pages over those mapped at `address`, whose attributes stay.
 
     Consumes the copy unless it fails: KERN_INVALID_ARGUMENT for parts of pages, KERN_INVALID_ADDRESS for a hole,
-    KERN_PROTECTION_FAILURE, PageShortage.
+    KERN_PROTECTION_FAILURE, KERN_MEMORY_ERROR, MustWait.
     """
     if (copy.offset | copy.size | address) & map_.vm.page_mask:
         raise KernError(INVALID_ARGUMENT)
@@ -186,14 +193,14 @@ def overwrite(map_: VmMap, address: int, copy: VmMapCopy) -> None:
     if index == len(map_.entries) or map_.entries[index].start > address:
         raise KernError(INVALID_ADDRESS)
     index = map_.clip_start(index, address)
-    _prepare(map_, index, address, address + copy.size)
     copy.into_entries()
+    _prepare(map_, index, address, address + copy.size, copy)
     for source in copy.entries:
         at, end = source.start, source.end
         while at < end:
             entry = map_.entries[index]
             map_.clip_end(index, entry.start + end - at)
-            if entry.is_shared:
+            if _writes_through(entry):
                 _copy_pages(map_.vm, source.object, source.offset + at - source.start, entry)
             else:
                 _replace(map_, entry, source, source.offset + at - source.start)
@@ -202,8 +209,14 @@ def overwrite(map_: VmMap, address: int, copy: VmMapCopy) -> None:
     copy.discard()
 
 
-def _prepare(map_: VmMap, index: int, at: int, end: int) -> None:
-    """Makes sure that [at, end) can be written, from the entry at `index` on; pages of shared objects are made ready for it."""
+def _writes_through(entry: VmMapEntry) -> bool:
+    """Whether others must see what is written to an entry, so that it keeps its object."""
+    return entry.is_shared or (entry.object is not None and entry.object.permanent and not entry.needs_copy)
+
+
+def _prepare(map_: VmMap, index: int, at: int, end: int, copy: VmMapCopy) -> None:
+    """Makes sure that [at, end) can be written, from the entry at `index` on, where `copy` is to go; the pages of objects that
+    are written through, and what goes there, are made ready for it."""
     shared: list[tuple[VmMapEntry, int]] = []
     while at < end:
         if index == len(map_.entries) or map_.entries[index].start > at:
@@ -212,13 +225,20 @@ def _prepare(map_: VmMap, index: int, at: int, end: int) -> None:
         if not entry.protection & VM_PROT_WRITE:
             raise KernError(PROTECTION_FAILURE)
         at = min(entry.end, end)
-        if entry.is_shared:
+        if _writes_through(entry):
             shared.append((entry, at))
         index += 1
+    if shared:
+        for source in copy.entries:
+            for offset in range(source.offset, source.offset + source.end - source.start, map_.vm.page_size):
+                if source.object is not None:
+                    source.object.lookup(offset)
     for entry, limit in shared:
         for offset in range(entry.offset, entry.offset + limit - entry.start, map_.vm.page_size):
             if entry.object is not None:
                 fault_page(entry.object, offset, VM_PROT_WRITE)
+        # It may show a page that was just copied up from a shadow.
+        map_.pmap.remove(VirtAddr(entry.start), VirtAddr(limit))
 
 
 def _replace(map_: VmMap, entry: VmMapEntry, source: VmMapEntry, offset: int) -> None:
@@ -235,14 +255,15 @@ def _replace(map_: VmMap, entry: VmMapEntry, source: VmMapEntry, offset: int) ->
 
 
 def _copy_pages(vm: Vm, source: VmObject | None, offset: int, entry: VmMapEntry) -> None:
-    """Copies bytes into the pages of a shared entry, which `_prepare` has brought in."""
+    """Copies bytes into the pages of an entry that is written through; `_prepare` has brought them in."""
     target = entry.object
     if target is None:
-        raise InvariantError("a shared entry shows no object")
+        raise InvariantError("an entry that is written through shows no object")
     for at in range(0, entry.end - entry.start, vm.page_size):
         page = source.lookup(offset + at) if source is not None else None
-        frame = target.pages[entry.offset + at].frame
+        written = target.pages[entry.offset + at]
         if page is None:
-            vm.memory.zero(frame)
+            vm.memory.zero(written.frame)
         else:
-            vm.memory.copy(page.frame, frame)
+            vm.memory.copy(page.frame, written.frame)
+        written.dirty = True

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from machemu.abi.errors import KernError
+from machemu.abi.errors import KernError, MustWait
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_NOTIFY, VM_PROT_WRITE
-from machemu.machine.memory import OutOfFrames
-from machemu.vm.fault import fault_page
+from machemu.vm.fault import enter, fault_page
 from machemu.vm.page import PageShortage
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ NO_SPACE = int(KernReturn.KERN_NO_SPACE)
 def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
     """Wires all of [start, end) for `access`, or with VM_PROT_NONE makes it pageable again.
 
-    Raises KERN_NO_SPACE for a hole or an entry that forbids the access, PageShortage where the frames do not suffice; what was
-    wired before then is so still, and nothing else.
+    Raises KERN_NO_SPACE for a hole or an entry that forbids the access, MustWait where frames or a memory manager are wanted,
+    KERN_MEMORY_ERROR; what was wired before then is so still, and nothing else.
     """
     start, end = map_.clamp(start, end)
     if map_.lookup(start) is None:
@@ -42,7 +41,7 @@ def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
         entry.wired_access = access
     try:
         update(map_, entries)
-    except PageShortage:
+    except (MustWait, KernError):
         for entry, was in before:
             entry.wired_access = was
             if not was:
@@ -51,7 +50,7 @@ def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
 
 
 def update(map_: VmMap, entries: list[VmMapEntry]) -> None:
-    """Wires and unwires entries as their wired_access and protection say. Raises PageShortage."""
+    """Wires and unwires entries as their wired_access and protection say. Raises MustWait, KERN_MEMORY_ERROR."""
     for entry in entries:
         if not entry.wired_access or not entry.protection:
             unwire_entry(map_, entry)
@@ -60,7 +59,8 @@ def update(map_: VmMap, entries: list[VmMapEntry]) -> None:
 
 
 def wire_entry(map_: VmMap, entry: VmMapEntry) -> None:
-    """Brings all pages of an unwired entry into its own object, maps and wires them. Raises PageShortage and wires none.
+    """Brings all pages of an unwired entry into its own object, maps and wires them. Raises MustWait or KERN_MEMORY_ERROR and
+    wires none.
 
     Pages that are only to be read are copied up as well, so that no later write moves a wired page elsewhere.
     """
@@ -69,16 +69,15 @@ def wire_entry(map_: VmMap, entry: VmMapEntry) -> None:
     if obj is None or entry.needs_copy:
         obj = map_.shadow_entry(entry)
     span = range(entry.offset, entry.offset + entry.end - entry.start, vm.page_size)
-    if sum(offset not in obj.pages for offset in span) > len(vm.memory.free):
-        raise PageShortage
+    vm.check_frames(sum(offset not in obj.pages for offset in span))
     pages = [fault_page(obj, offset, VM_PROT_WRITE)[0] for offset in span]
     shift = entry.start - entry.offset
     try:
         for page in pages:
-            map_.pmap.enter(VirtAddr(page.offset + shift), page.frame, entry.protection & ~VM_PROT_NOTIFY, True)
-    except OutOfFrames:
+            enter(map_, page.offset + shift, page, entry.protection & ~VM_PROT_NOTIFY, True)
+    except PageShortage:
         map_.pmap.remove(VirtAddr(entry.start), VirtAddr(entry.end))
-        raise PageShortage from None
+        raise
     for page in pages:
         vm.wire_page(page)
     entry.wired = True

@@ -10,6 +10,7 @@ from machemu.abi.types import VirtAddr
 from machemu.core.routines.targets import map_target, task_target, thread_target
 from machemu.ipc import port
 from machemu.ipc.kmsg import Kmsg
+from machemu.ipc.port import Port
 from machemu.kern import ipc_tt, task_control, thread_control
 from machemu.mig.runtime import OutOfLine
 from machemu.vm import routines as vm
@@ -152,8 +153,9 @@ def vm_copy(kernel: Kernel, request: Kmsg, source: int, size: int, target: int) 
 
 
 def vm_region(kernel: Kernel, request: Kmsg, address: int) -> tuple[object, ...]:
-    """address, size, protection, maximum, inheritance, shared, the object's name port (null: none is given away), offset."""
-    return vm.vm_region(map_target(request), address)
+    """address, size, protection, maximum, inheritance, shared, a send right to the object's name port, offset."""
+    *region, name, offset = vm.vm_region(map_target(request), address)
+    return (*region, port.make_send(kernel.ipc, name) if isinstance(name, Port) else None, offset)
 
 
 def vm_statistics(kernel: Kernel, request: Kmsg) -> tuple[tuple[int, ...]]:

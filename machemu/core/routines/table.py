@@ -10,7 +10,17 @@ from typing import Any, Final
 from machemu.core.routines import device as device_routines
 from machemu.core.routines import mach as mach_routines
 from machemu.core.routines import mach_port as mach_port_routines
-from machemu.mig.interfaces import device, device_reply, exc, mach, mach_port, notify
+from machemu.core.routines import memory_object as memory_object_routines
+from machemu.mig.interfaces import (
+    device,
+    device_reply,
+    exc,
+    mach,
+    mach_port,
+    memory_object,
+    memory_object_default,
+    notify,
+)
 from machemu.mig.runtime import Message, Routine
 
 
@@ -30,13 +40,14 @@ def _rows(interface: dict[int, Routine], handlers: ModuleType) -> dict[int, Row]
 
 ROUTINES: Final[dict[int, Row]] = {
     **_rows(mach.ROUTINES, mach_routines),
+    **_rows(mach.ROUTINES, memory_object_routines),
     **_rows(mach_port.ROUTINES, mach_port_routines),
     **_rows(device.ROUTINES, device_routines),
 }
 
 MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
 """Every message whose form is known, requests and replies, by id: what a trace calls it, and its layout."""
-for _interface in (mach, mach_port, device, device_reply, exc, notify):
+for _interface in (mach, mach_port, memory_object, memory_object_default, device, device_reply, exc, notify):
     for _id, _routine in _interface.ROUTINES.items():
         MESSAGES.setdefault(_id, (_routine.name, _routine.request))
         if _routine.reply is not None:

@@ -11,11 +11,13 @@ from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.space import Space
 from machemu.kern import ipc_tt
+from machemu.kern.host import HostPrivPort
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.vm.map import VmMap
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
+INVALID_HOST: Final = int(KernReturn.KERN_INVALID_HOST)
 INVALID_TASK: Final = int(KernReturn.KERN_INVALID_TASK)
 
 
@@ -38,6 +40,13 @@ def map_target(request: Kmsg) -> VmMap:
     if vm_map is None:
         raise KernError(INVALID_ARGUMENT)
     return vm_map
+
+
+def host_priv_target(request: Kmsg) -> None:
+    """Checks that the request came by the privileged host port."""
+    target = request.remote
+    if not (isinstance(target, Port) and target.active and isinstance(target.kobject, HostPrivPort)):
+        raise KernError(INVALID_HOST)
 
 
 def thread_target(request: Kmsg) -> Thread:
