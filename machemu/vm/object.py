@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from machemu.vm.subsystem import Vm
 
 PROT_NO_WRITE = VM_PROT_ALL & ~VM_PROT_WRITE
+COLLAPSE_REACH = 8
+"""How many shadows that must stay `collapse` looks behind."""
 
 
 @state
@@ -126,24 +128,28 @@ class VmObject:
 
     def collapse(self) -> None:
         """Shortens the shadow chain below this object: a shadow that nothing else refers to is merged into the object above it,
-        and one whose every page is hidden is left out. Mach tries the top object alone; going on down the chain keeps it short
-        also where each write was made while the other copy was still alive. What is seen through any object stays the same."""
+        and one whose every page is hidden is left out. What is seen through any object stays the same.
+
+        Mach tries the top object alone; going some way down the chain keeps it short also where each write was made while the
+        other copy was still alive.
+        """
         obj = self
-        while (backing := obj.shadow) is not None:
-            if (
-                obj.pager is not None
-                or backing.external
-                or (backing.pager is not None and backing.pager.waiting)
+        passed = 0
+        while (backing := obj.shadow) is not None and passed < COLLAPSE_REACH:
+            movable = (
+                obj.pager is None
+                and not backing.external
+                and not (backing.pager is not None and backing.pager.waiting)
                 # The backing may be the copy object, which must stay right above what it copies.
-                or (backing.shadow is not None and backing.shadow.copy is not None)
-            ):
-                obj = backing
-            elif backing.ref_count == 1:
+                and (backing.shadow is None or backing.shadow.copy is None)
+            )
+            if movable and backing.ref_count == 1:
                 obj._absorb(backing)
-            elif backing.pager is None and obj._hides(backing):
+            elif movable and backing.pager is None and obj._hides(backing):
                 obj._bypass(backing)
             else:
                 obj = backing
+                passed += 1
 
     def _absorb(self, backing: VmObject) -> None:
         """Takes over the pages, the pager, the name and the shadow of `backing`, whose only reference is ours."""
