@@ -47,6 +47,9 @@ def data_supply(pager: Pager, offset: int, copy: VmMapCopy, lock_value: int, pre
     for source, owned in sources:
         if at in obj.pages or not (at not in pager.requests or pager.requests[at].answer is Answer.WAITED_FOR):
             return MEMORY_PRESENT, (at + pager.paging_offset) & WORD
+        if at & vm.page_mask:
+            # The real kernel keeps such a page where no fault ever looks.
+            continue
         _put(obj, at, source, owned, lock_value, precious)
         if pager.answer(at, None):
             vm.queues.activate(obj.pages[at])

@@ -202,7 +202,12 @@ class VmObject:
         if self.ref_count < 0:
             raise InvariantError(f"an object in use has {self.ref_count} references")
         for offset, page in self.pages.items():
-            if page.object is not self or page.offset != offset or offset & mask or not 0 <= offset < self.size:
+            if (
+                page.object is not self
+                or page.offset != offset
+                or offset & mask
+                or not (0 <= offset < self.size or self.external)
+            ):
                 raise InvariantError(f"a page at {offset:#x} of an object of {self.size:#x} bytes belongs elsewhere")
         if self.shadow is not None and self.shadow_offset + self.size > self.shadow.size and not self.shadow.external:
             raise InvariantError("an object shadows more than there is")
