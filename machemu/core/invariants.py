@@ -87,6 +87,8 @@ def _messages(kernel: Kernel, threads: list[Thread]) -> Iterator[Kmsg]:
 def _copies(kernel: Kernel, threads: list[Thread]) -> Iterator[VmMapCopy]:
     """Memory under way in messages."""
     for kmsg in _messages(kernel, threads):
+        if isinstance(kmsg.kept, VmMapCopy):
+            yield kmsg.kept
         for item in kmsg.carried:
             if isinstance(item, CarriedMemory) and isinstance(item.copy, VmMapCopy):
                 yield item.copy

@@ -37,6 +37,8 @@ def vm_fault(map_: VmMap, address: int, access: int) -> None:
     protection &= ~VM_PROT_NOTIFY
     if entry.wired:
         access = protection
+    elif access & VM_PROT_WRITE:
+        access |= VM_PROT_READ
     obj = entry.object
     if obj is None or (entry.needs_copy and access & VM_PROT_WRITE):
         obj = map_.shadow_entry(entry)
@@ -69,7 +71,7 @@ def fault_page(first: VmObject, offset: int, access: int) -> tuple[VmPage, bool]
     page is one of `first` itself, and its copy object has what was there before. Raises MustWait, KERN_MEMORY_ERROR."""
     vm = first.vm
     write = access & VM_PROT_WRITE
-    page = first.lookup(offset, access | VM_PROT_READ if write else access)
+    page = first.lookup(offset, access)
     vm.faults += 1
     writable = True
     if page is None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
-from machemu.abi.vm import VM_INHERIT_COPY, VM_INHERIT_SHARE, VM_PROT_NOTIFY, VM_PROT_WRITE
+from machemu.abi.vm import VM_INHERIT_COPY, VM_INHERIT_NONE, VM_INHERIT_SHARE, VM_PROT_NOTIFY, VM_PROT_WRITE
 from machemu.machine.protocols import Pmap
 from machemu.sim.state import state
 from machemu.vm import wire
@@ -25,7 +24,6 @@ from machemu.vm.object import (
     prepare_copy,
     shadow,
 )
-from machemu.vm.page import PageShortage
 
 if TYPE_CHECKING:
     from machemu.vm.subsystem import Vm
@@ -44,11 +42,14 @@ class VmMap:
     """One address space, [min_offset, max_offset).
 
     entries: by address, disjoint; starts: their starts, for bisection. size: bytes in all entries; size_wired: in wired ones.
+    timestamp: counts what was done to the map, so that whoever waits knows whether it is still the same.
     first_free: the entry whose end is tried first when space is wanted anywhere, None before the first one.
     pmap: the page tables; owned. Every frame mapped there is a page that the entry shows, with no more than its protection.
     """
 
-    __slots__ = ("vm", "pmap", "min_offset", "max_offset", "entries", "starts", "gaps", "first_free", "size", "size_wired")
+    __slots__ = (
+        "vm", "pmap", "min_offset", "max_offset", "entries", "starts", "gaps", "first_free", "size", "size_wired", "timestamp",
+    )  # fmt: skip
 
     def __init__(self, vm: Vm, pmap: Pmap, min_offset: int, max_offset: int) -> None:
         self.vm = vm
@@ -61,6 +62,7 @@ class VmMap:
         self.first_free: VmMapEntry | None = None
         self.size = 0
         self.size_wired = 0
+        self.timestamp = 0
 
     # Finding
 
@@ -191,6 +193,7 @@ class VmMap:
         """
         if size == 0:
             raise KernError(INVALID_ARGUMENT)
+        self.timestamp += 1
         if anywhere:
             start, index = self.find_space(size, mask)
         else:
@@ -213,6 +216,7 @@ class VmMap:
 
     def delete(self, start: int, end: int) -> None:
         """vm_map_delete: unmaps [start, end), holes and all."""
+        self.timestamp += 1
         first, last = self.clip_range(start, end)
         before = self.entries[first - 1] if first else None
         if (self.min_offset if self.first_free is None else self.first_free.start) >= start:
@@ -235,6 +239,7 @@ class VmMap:
 
     def protect(self, start: int, end: int, protection: int, set_maximum: bool) -> None:
         """vm_map_protect; holes are passed over. Raises KERN_PROTECTION_FAILURE, PageShortage where wiring wants pages."""
+        self.timestamp += 1
         start, end = self.clamp(start, end)
         index = self.index_from(start)
         if index < len(self.entries):
@@ -263,6 +268,7 @@ class VmMap:
 
     def inherit(self, start: int, end: int, inheritance: int) -> None:
         """vm_map_inherit; holes are passed over."""
+        self.timestamp += 1
         start, end = self.clamp(start, end)
         first, last = self.clip_range(start, end)
         for entry in self.entries[first:last]:
@@ -274,6 +280,7 @@ class VmMap:
 
     def shadow_entry(self, entry: VmMapEntry) -> VmObject:
         """Gives the entry an object of its own over what it shows."""
+        self.timestamp += 1
         if entry.object is None:
             entry.object = VmObject(self.vm, entry.end - entry.start)
         else:
@@ -308,37 +315,39 @@ class VmMap:
 
         Memory that its manager cannot give is not in it.
         """
-        for entry in self.entries:
-            if entry.inheritance == VM_INHERIT_COPY:
-                self.prepare_copy(entry)
+        self.timestamp += 1
+        inherited = [entry for entry in self.entries if entry.inheritance != VM_INHERIT_NONE and self._can_be_inherited(entry)]
         child = self.vm.new_map()
         try:
-            for entry in self.entries:
-                new = None
-                if entry.inheritance == VM_INHERIT_SHARE:
-                    new = self._share_entry(entry)
-                elif entry.inheritance == VM_INHERIT_COPY:
-                    with suppress(KernError):
-                        new = self.copy_entry(entry)
-                if new is not None:
-                    child.link(len(child.entries), [new])
-                    child.size += new.end - new.start
-        except PageShortage:
+            for entry in inherited:
+                new = self._share_entry(entry) if entry.inheritance == VM_INHERIT_SHARE else self.copy_entry(entry)
+                child.link(len(child.entries), [new])
+                child.size += new.end - new.start
+        except MustWait:
             child.destroy()
             raise
         return child
 
-    def prepare_copy(self, entry: VmMapEntry) -> None:
-        """Raises MustWait where `copy_entry` would have to wait for a memory manager."""
+    def _can_be_inherited(self, entry: VmMapEntry) -> bool:
+        """Whether a child can have its part of an entry. Raises MustWait."""
+        if entry.inheritance == VM_INHERIT_COPY:
+            try:
+                self.prepare_copy(entry, entry.start, entry.end)
+            except KernError:
+                return False
+        return True
+
+    def prepare_copy(self, entry: VmMapEntry, start: int, end: int) -> None:
+        """Raises MustWait or KERN_MEMORY_ERROR where `copy_entry` of the part in [start, end) would, other than for frames."""
         if entry.object is None:
             return
-        size = entry.end - entry.start
-        with suppress(KernError):
-            if entry.wired:
-                for at in range(0, size, self.vm.page_size):
-                    entry.object.lookup(entry.offset + at)
-            else:
-                prepare_copy(entry.object, entry.offset, size)
+        start, end = max(start, entry.start), min(end, entry.end)
+        offset = entry.offset + start - entry.start
+        if entry.wired:
+            for at in range(offset, offset + end - start, self.vm.page_size):
+                entry.object.lookup(at)
+        else:
+            prepare_copy(entry.object, offset, end - start)
 
     def _share_entry(self, entry: VmMapEntry) -> VmMapEntry:
         """An entry for another map that shows the same memory for writing. Raises PageShortage.

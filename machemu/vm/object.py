@@ -312,7 +312,7 @@ def prepare_copy(source: VmObject | None, offset: int, size: int) -> None:
     if source is None or source.pager is None or not source.permanent:
         return
     source.pager.check_ready()
-    if source.pager.copy_strategy == COPY_NONE:
+    if source.pager.strategy == COPY_NONE:
         for at in range(0, size, source.vm.page_size):
             source.lookup(offset + at)
 
@@ -327,9 +327,9 @@ def copy_strategically(source: VmObject, offset: int, size: int) -> tuple[VmObje
     if pager is None:
         raise InvariantError("an object without a manager has no copy strategy")
     pager.check_ready()
-    if pager.copy_strategy == COPY_CALL and pager.memory_object is not None:
+    if pager.strategy == COPY_CALL:
         return _copy_call(source, pager, offset, size), 0, False
-    if pager.temporary or pager.copy_strategy == COPY_DELAY:
+    if pager.strategy == COPY_DELAY:
         return copy_delayed(source), offset, True
     return copy_slowly(source, offset, size), 0, False
 

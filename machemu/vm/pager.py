@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError, MustWait
 from machemu.abi.kern_return import KernReturn
-from machemu.abi.vm import VM_PROT_READ
 from machemu.sim.state import state
 from machemu.vm.event import Event
 
@@ -80,6 +79,15 @@ class Pager:
         """Whether a request is not answered yet."""
         return any(request.answer is Answer.WAITED_FOR for request in self.requests.values())
 
+    @property
+    def strategy(self) -> int:
+        """How the object is copied now: COPY_NONE, COPY_CALL or COPY_DELAY."""
+        if self.temporary:
+            return COPY_DELAY
+        if self.memory_object is None and self.copy_strategy == COPY_CALL:
+            return COPY_NONE
+        return self.copy_strategy
+
     def may_have(self, offset: int) -> bool:
         """Whether the manager could have the page at `offset` of the object."""
         return not self.internal or offset + self.paging_offset in self.paged_out
@@ -106,7 +114,7 @@ class Pager:
             request = self.requests[offset] = Request()
             vm = self.object.vm
             vm.pageins += 1
-            vm.managers.data_request(self, offset + self.paging_offset, vm.page_size, access | VM_PROT_READ)
+            vm.managers.data_request(self, offset + self.paging_offset, vm.page_size, access)
         if request.answer is Answer.ERROR:
             del self.requests[offset]
             raise KernError(MEMORY_ERROR)

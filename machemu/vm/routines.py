@@ -74,20 +74,10 @@ def vm_read(map_: VmMap, address: int, size: int) -> VmMapCopy | None:
 
 
 def vm_write(map_: VmMap, address: int, copy: VmMapCopy | None, size: int) -> None:
-    """Writes a copy of `size` bytes over whole pages. Consumes the copy unless it fails. Raises MustWait."""
+    """Writes a copy of `size` bytes over whole pages. Consumes the copy as it goes: after MustWait the rest is still to be
+    written, by the same call."""
     if copy is not None and size:
-        map_copy.overwrite(map_, address, copy)
-
-
-def vm_copy(map_: VmMap, source: int, size: int, target: int) -> None:
-    """Copies whole pages within one map. Raises MustWait."""
-    copy = map_copy.copyin(map_, source, size, False)
-    if copy is None:
-        return
-    try:
-        map_copy.overwrite(map_, target, copy)
-    finally:
-        copy.discard()
+        map_copy.overwrite(map_, address + size - copy.size & WORD, copy)
 
 
 def vm_map(

@@ -24,6 +24,7 @@ def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
     Raises KERN_NO_SPACE for a hole or an entry that forbids the access, MustWait where frames or a memory manager are wanted,
     KERN_MEMORY_ERROR; what was wired before then is so still, and nothing else.
     """
+    map_.timestamp += 1
     start, end = map_.clamp(start, end)
     if map_.lookup(start) is None:
         raise KernError(NO_SPACE)
@@ -70,7 +71,8 @@ def wire_entry(map_: VmMap, entry: VmMapEntry) -> None:
         obj = map_.shadow_entry(entry)
     span = range(entry.offset, entry.offset + entry.end - entry.start, vm.page_size)
     vm.check_frames(sum(offset not in obj.pages for offset in span))
-    pages = [fault_page(obj, offset, VM_PROT_WRITE)[0] for offset in span]
+    access = entry.protection & ~VM_PROT_NOTIFY | (0 if obj.external else VM_PROT_WRITE)
+    pages = [fault_page(obj, offset, access)[0] for offset in span]
     shift = entry.start - entry.offset
     try:
         for page in pages:

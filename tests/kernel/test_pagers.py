@@ -315,13 +315,14 @@ def test_received_bytes_wait_for_the_page_they_go_to() -> None:
         assert task.memory.read(VirtAddr(WINDOW + 20), 4) == struct.pack("<I", 4711)
 
 
+sizes = st.sampled_from([PAGE, 2 * PAGE, 4 * PAGE, 0, 5, 0xFFFFFFFF])
 offsets = st.sampled_from([0, PAGE, 2 * PAGE, 3 * PAGE, 4 * PAGE, 1, 0xFFFFF000])
 flags = st.integers(-1, 3)
 ANSWER = st.one_of(
     st.tuples(st.just("supply"), offsets, st.integers(0, 3), st.integers(0, 9), st.booleans()),
-    st.tuples(st.just("data_unavailable"), offsets, st.sampled_from([PAGE, 2 * PAGE, 0, 5])),
-    st.tuples(st.just("data_error"), offsets, st.sampled_from([PAGE, 2 * PAGE, 0, 5]), flags),
-    st.tuples(st.just("lock_request"), offsets, st.sampled_from([PAGE, 4 * PAGE, 0, 0xFFFFFFFF]), flags, flags, st.integers(0, 8), st.just(NOBODY)),
+    st.tuples(st.just("data_unavailable"), offsets, sizes),
+    st.tuples(st.just("data_error"), offsets, sizes, flags),
+    st.tuples(st.just("lock_request"), offsets, sizes, flags, flags, st.integers(0, 8), st.just(NOBODY)),
     st.tuples(st.just("change_attributes"), flags, flags, st.just(NOBODY)),
     st.tuples(st.just("ready"), flags, flags),
     st.tuples(st.just("destroy"), flags),

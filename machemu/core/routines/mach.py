@@ -148,7 +148,13 @@ def vm_write(kernel: Kernel, request: Kmsg, address: int, data: OutOfLine) -> tu
 
 
 def vm_copy(kernel: Kernel, request: Kmsg, source: int, size: int, target: int) -> tuple[()]:
-    vm.vm_copy(map_target(request), source, size, target)
+    """A read and a write; the message keeps what was read while the write waits."""
+    map_ = map_target(request)
+    if request.kept is None:
+        request.kept = vm.vm_read(map_, VirtAddr(source), size)
+    if isinstance(request.kept, VmMapCopy):
+        vm.vm_write(map_, target, request.kept, size)
+    request.kept = None
     return ()
 
 
