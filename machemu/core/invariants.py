@@ -8,6 +8,7 @@ from typing import NamedTuple
 from machemu.abi.errors import InvariantError
 from machemu.abi.message import PORT_SEND, CarriedMemory
 from machemu.core.kernel import Kernel
+from machemu.core.proxies import Proxy
 from machemu.ipc.kmsg import Kmsg
 from machemu.kern.thread import Thread
 from machemu.vm.map_copy import VmMapCopy
@@ -70,6 +71,9 @@ def _held(kernel: Kernel, threads: list[Thread]) -> Iterator[tuple[object | None
     for pager in kernel.vm.pagers.values():
         yield pager.memory_object, PORT_SEND
     yield kernel.vm.default_manager, PORT_SEND
+    for port in kernel.ipc.ports.values():
+        if isinstance(port.kobject, Proxy):
+            yield port.kobject.object, PORT_SEND
     for read in kernel.console.pending:
         yield read.reply_port, read.reply_type
 

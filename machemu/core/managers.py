@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.message import PORT_SEND
+from machemu.abi.vm import VM_PROT_ALL, VM_PROT_READ
+from machemu.core import proxies
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
+PROTECTION_FAILURE: Final = int(KernReturn.KERN_PROTECTION_FAILURE)
+WORD: Final = 0xFFFFFFFF
 
 
 @state
@@ -71,6 +75,17 @@ class Managers:
 
     def release_send(self, right: object) -> None:
         ports.release_send(self.ipc, right)
+
+    def part_of(self, memory_object: object, offset: int, size: int, copy: bool) -> tuple[object, int, int]:
+        proxied = proxies.resolve(memory_object)
+        if proxied is None:
+            return memory_object, offset, VM_PROT_ALL
+        target, access, start, length = proxied
+        if copy and not access & VM_PROT_READ:
+            raise KernError(PROTECTION_FAILURE)
+        if start + offset + size & WORD > start + length & WORD:
+            raise KernError(INVALID_ARGUMENT)
+        return target, offset + start & WORD, VM_PROT_ALL if copy else access
 
     def pager_of(self, memory_object: object) -> Pager | None:
         port = _port(memory_object)

@@ -96,7 +96,8 @@ def vm_map(
     """Maps a memory object from `offset` on, or zero-filled memory for a null or dead one, at an address without bits of `mask`,
     and gives the address.
 
-    `memory_object` stays the caller's; a port that stands for something else is KERN_INVALID_ARGUMENT. With `copy` it is a copy
+    `memory_object` stays the caller's; a port that stands for something else is KERN_INVALID_ARGUMENT, and a proxy is the part
+    of a memory object that it stands for, with no more access than it gives. With `copy` it is a copy
     that is mapped; MustWait where that takes the manager. `offset` and `copy` say nothing about zero-filled memory.
     """
     if (cur_protection | max_protection) & ~VM_PROT_ALL or inheritance not in INHERITANCES or size == 0:
@@ -108,6 +109,9 @@ def vm_map(
     if memory_object is None or memory_object is PORT_DEAD:
         offset = 0
     else:
+        memory_object, offset, access = map_.vm.managers.part_of(memory_object, offset, size, copy)
+        cur_protection &= access
+        max_protection &= access
         obj = map_.vm.enter_object(memory_object, offset + size)
         if copy:
             try:

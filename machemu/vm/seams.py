@@ -31,6 +31,13 @@ class MemoryManagers(Protocol):
     def release_send(self, right: object) -> None:
         """Gives a send right up."""
 
+    def part_of(self, memory_object: object, offset: int, size: int, copy: bool) -> tuple[object, int, int]:
+        """What is mapped where a memory object or a proxy of one is to be: the memory object, the offset there, and the access
+        (VM_PROT_*) that the mapping may have.
+
+        KERN_INVALID_ARGUMENT for more than the proxy has; KERN_PROTECTION_FAILURE for a copy of what it does not let be read.
+        """
+
     def pager_of(self, memory_object: object) -> Pager | None:
         """The pager that a memory object's port stands for, None for one that was never mapped.
 

@@ -30,7 +30,8 @@ class Vm:
     memory: RAM and its free frames. page_mask: page_size - 1. min_offset, max_offset: the user addresses of every new map.
     resident: every resident page by its frame. wire_count: how many of them are wired. queues: those that may be replaced.
     free_min, free_low, free_high: how many frames are kept for those who help to free others, at how few replacement begins,
-    and at how many it ends. free_wanted: who waits for a frame. pageout_wanted: replacement is to begin.
+    and at how many it ends. free_wanted: who waits for a frame; manager_wanted: who waits for a default memory manager.
+    pageout_wanted: replacement is to begin.
     laundry_count: pages that the default memory manager has in hand. default_manager: a send right to it, or None.
     pagers: those of all objects that have one, by number. cached: objects without references that their managers let stay.
     zero_fill_count, faults, cow_faults, pageins, pageouts, reactivations, lookups, hits: vm_statistics' counters since power-on.
@@ -40,8 +41,8 @@ class Vm:
 
     __slots__ = (
         "memory", "page_size", "page_mask", "min_offset", "max_offset", "resident", "wire_count", "queues",
-        "free_min", "free_low", "free_high", "free_wanted", "pageout_wanted", "laundry_count", "default_manager",
-        "pagers", "pager_serial", "cached",
+        "free_min", "free_low", "free_high", "free_wanted", "manager_wanted", "pageout_wanted", "laundry_count",
+        "default_manager", "pagers", "pager_serial", "cached",
         "zero_fill_count", "faults", "cow_faults", "pageins", "pageouts", "reactivations", "lookups", "hits",
         "mmu", "managers", "privileged",
     )  # fmt: skip
@@ -64,6 +65,7 @@ class Vm:
         self.free_low = memory.frame_count * 6 // 100
         self.free_high = memory.frame_count * 10 // 100
         self.free_wanted = Event()
+        self.manager_wanted = Event()
         self.pageout_wanted = False
         self.laundry_count = 0
         self.default_manager: object | None = None

@@ -119,6 +119,7 @@ def vm_set_default_memory_manager(kernel: Kernel, request: Kmsg, manager: object
     if manager is None:
         return (ports.copy_send(kernel.ipc, vm.default_manager),)
     old, vm.default_manager = vm.default_manager, manager
+    vm.manager_wanted.wake(vm.managers.wake)
     vm.pageout_wanted = True
-    kernel.kern.sched.ast = True
+    vm.managers.pageout()
     return (old,)

@@ -11,11 +11,15 @@ from machemu.core.routines import device as device_routines
 from machemu.core.routines import mach as mach_routines
 from machemu.core.routines import mach_port as mach_port_routines
 from machemu.core.routines import memory_object as memory_object_routines
+from machemu.core.routines import vm as vm_routines
 from machemu.mig.interfaces import (
     device,
     device_reply,
     exc,
+    gnumach,
     mach,
+    mach4,
+    mach_debug,
     mach_port,
     memory_object,
     memory_object_default,
@@ -43,11 +47,17 @@ ROUTINES: Final[dict[int, Row]] = {
     **_rows(mach.ROUTINES, memory_object_routines),
     **_rows(mach_port.ROUTINES, mach_port_routines),
     **_rows(device.ROUTINES, device_routines),
+    **_rows(gnumach.ROUTINES, vm_routines),
+    **_rows(mach4.ROUTINES, vm_routines),
+    **_rows(mach_debug.ROUTINES, vm_routines),
+    **_rows(notify.ROUTINES, vm_routines),
 }
 
 MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
 """Every message whose form is known, requests and replies, by id: what a trace calls it, and its layout."""
-for _interface in (mach, mach_port, memory_object, memory_object_default, device, device_reply, exc, notify):
+for _interface in (
+    mach, mach_port, memory_object, memory_object_default, device, device_reply, exc, notify, gnumach, mach4, mach_debug,
+):  # fmt: skip
     for _id, _routine in _interface.ROUTINES.items():
         MESSAGES.setdefault(_id, (_routine.name, _routine.request))
         if _routine.reply is not None:
