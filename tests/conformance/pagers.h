@@ -12,7 +12,7 @@
 /* ms without a message after which nothing more will come: what a call causes is sent before it returns. */
 #define QUIET 20
 /* Times QUIET after which a hand that has not come back is said to wait. */
-#define PATIENCE 15
+#define PATIENCE 8
 
 typedef struct { mach_msg_header_t h; u32 w[120]; } message_t;
 
@@ -190,7 +190,7 @@ static u32 do_wire(struct hand *hand)
 /* Memory objects: a letter, what they hold (a word a page) and how they answer. */
 
 #define OBJECTS 26
-#define PAGES 16
+#define PAGES 48
 
 struct object {
 	mach_port_t port, control, name;
@@ -200,13 +200,13 @@ struct object {
 	vm_prot_t lock;
 	boolean_t precious;
 	u32 store[PAGES];
-	/* Pages that the kernel wrote or the module put there. */
-	u32 kept;
+	/* Pages that the kernel wrote back. */
+	char kept[PAGES];
 };
 static struct object objects[OBJECTS];
 static int object_count;
 static mach_port_t set, box;
-/* A page is wide enough to show that the rest of it came along. */
+/* The first word of a page; the last is its complement. */
 static u32 pattern(const struct object *o, u32 page) { return 0xa0000000 + ((u32) (o - objects) << 16) + page; }
 static char letter(const struct object *o) { return o ? 'A' + (o - objects) : '?'; }
 
@@ -281,10 +281,11 @@ static void keep(struct object *o, u32 offset, vm_address_t data, u32 size)
 	for (at = 0; at < size; at += PAGE) {
 		u32 word = *(u32 *) (data + at);
 
-		say(" %x", word);
+		if (at < 4 * PAGE || at + PAGE >= size)
+			say(" %x", word);
 		if (o && offset / PAGE + at / PAGE < PAGES) {
 			o->store[offset / PAGE + at / PAGE] = word;
-			o->kept |= 1 << (offset / PAGE + at / PAGE);
+			o->kept[offset / PAGE + at / PAGE] = 1;
 		}
 	}
 }
@@ -328,7 +329,7 @@ static void answer(message_t *m)
 		page = w[3] / PAGE;
 		if (o->silent)
 			say("\n");
-		else if (page >= PAGES || (o->empty && !(o->kept & 1 << page))) {
+		else if (page >= PAGES || (o->empty && !o->kept[page])) {
 			say(", unavailable\n");
 			memory_object_data_unavailable(o->control, w[3], w[5]);
 		} else {
