@@ -22,6 +22,7 @@ PROT_NO_CHANGE: Final = 0x8
 """VM_PROT_NO_CHANGE: the lock stays as it is."""
 DATA_WRITE_MAX: Final = 32
 """Pages that one memory_object_data_return holds at most."""
+EXTERNAL_SMALL_SIZE, EXTERNAL_LARGE_SIZE = 128, 8192
 WORD: Final = 0xFFFFFFFF
 
 
@@ -92,7 +93,15 @@ def _put(obj: VmObject, at: int, source: VmPage | None, owned: bool, lock_value:
 
 
 def data_unavailable(pager: Pager, offset: int, size: int) -> None:
-    """The manager has no data for [offset, offset + size): what is asked for there is zero, or the shadow's."""
+    """The manager has no data for [offset, offset + size): what is asked for there is zero, or the shadow's.
+
+    As in the real kernel more than 8192 bytes from offset 0 on say something else: that nothing exists but what is returned from
+    now on, in the first 128 pages; what was asked for stays so.
+    """
+    if not offset and size > EXTERNAL_LARGE_SIZE and not size & pager.object.vm.page_mask:
+        if not pager.known_size:
+            pager.known_size = EXTERNAL_SMALL_SIZE * pager.object.vm.page_size
+        return
     _answer(pager, offset, size, Answer.UNAVAILABLE)
 
 

@@ -94,11 +94,12 @@ def memory_object_ready(kernel: Kernel, request: Kmsg, may_cache: int, copy_stra
 def memory_object_change_attributes(
     kernel: Kernel, request: Kmsg, may_cache: int, copy_strategy: int, reply_to: PolyPort
 ) -> tuple[()]:
-    """The manager is told also where the strategy is none."""
+    """The manager is told also where the strategy is none, by its right, which the message then has no more."""
     pager = _pager(request)
     try:
         memory_object.set_attributes(pager, bool(may_cache), copy_strategy)
     finally:
+        request.carried = ()
         _tell(kernel, reply_to, user.MEMORY_OBJECT_CHANGE_COMPLETED, None, may_cache, copy_strategy)
     return ()
 
