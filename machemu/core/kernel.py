@@ -171,6 +171,35 @@ class Kernel:
             return None
         return result
 
+    def emulated_call(self, number: int) -> int | None:
+        thread = self.kern.current
+        vector = thread.task.eml_dispatch
+        handler = vector.handler(-number) if vector is not None else 0
+        if not handler:
+            return self.system_call(number)
+        self.trap_count += 1
+        self.kern.clock.base += self.trap_ns
+        try:
+            result = self.cpu.redirect(VirtAddr(handler), thread.memory.write)
+        except KernError as error:
+            result = error.code
+        except UserFault as fault:
+            try:
+                # The real kernel takes its own failing push for a read by the user: the trap is lost where the stack can be read.
+                vm_fault(self._map(thread), fault.address, fault.access)
+                result = self.cpu.result()
+            except PageShortage:
+                result = RESOURCE_SHORTAGE
+            except KernError as error:
+                self._raise(thread, EXC_BAD_ACCESS, error.code, fault.address)
+                self.leave()
+                return None
+        if self.trap_count == self.trap_limit or self.kern.clock.now() >= self.limit:
+            thread.retval = result
+            self.leave()
+            return None
+        return result
+
     def _arguments(self, thread: Thread, count: int) -> tuple[int, ...] | None:
         """A trap's arguments; None where they cannot be read, and the thread has taken an exception."""
         while True:
@@ -317,7 +346,7 @@ class Kernel:
             thread.pcb.set_result(thread.retval)
             thread.retval = None
         began, executed = clock.now(), cpu.executed
-        cpu.activate(thread.pcb, self._map(thread).pmap)
+        cpu.activate(thread.pcb, self._map(thread).pmap, thread.task.eml_dispatch is not None)
         self.left = False
         while not self.left:
             next_event = kern.events.next_time()

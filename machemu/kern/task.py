@@ -14,6 +14,7 @@ from machemu.vm.user import UserMemory
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.ipc.space import Space
+    from machemu.kern.syscall_emulation import EmlDispatch
 
 TASK_PORT_REGISTER_MAX: Final = 4
 
@@ -28,12 +29,13 @@ class Task:
     suspend_count counts all holds, user_stop_count those of task_suspend.
     itk_self: its kernel port, None once the task has ended; itk_sself, itk_exception, itk_bootstrap, itk_registered: naked send
     rights it owns.
+    eml_dispatch: the traps that it redirects, or None.
     user_time, system_time: nanoseconds of threads that have ended.
     """
 
     __slots__ = (
         "number", "name", "space", "map", "memory", "threads", "active", "suspend_count", "user_stop_count", "priority",
-        "itk_self", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered",
+        "itk_self", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered", "eml_dispatch",
         "user_time", "system_time", "creation_time",
     )  # fmt: skip
 
@@ -53,6 +55,7 @@ class Task:
         self.itk_exception: Port | PortDead | None = None
         self.itk_bootstrap: Port | PortDead | None = None
         self.itk_registered: list[Port | PortDead | None] = [None] * TASK_PORT_REGISTER_MAX
+        self.eml_dispatch: EmlDispatch | None = None
         self.user_time = 0
         self.system_time = 0
         self.creation_time = 0

@@ -37,6 +37,7 @@ def create(kern: Kern, parent: Task | None, inherit_memory: bool, name: str | No
     task.creation_time = kern.clock.now()
     if parent is not None:
         task.priority = parent.priority
+        task.eml_dispatch = parent.eml_dispatch
         task.itk_exception = port.copy_send(ipc, parent.itk_exception)
         task.itk_bootstrap = port.copy_send(ipc, parent.itk_bootstrap)
         task.itk_registered = [port.copy_send(ipc, right) for right in parent.itk_registered]

@@ -6,7 +6,7 @@ thread runs; the kernel answers at once or takes the CPU away. Nothing here wait
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
@@ -96,6 +96,9 @@ class Supervisor(Protocol):
     def system_call(self, number: int) -> int | None:
         """A trap with the (positive) Mach trap number; the result for the guest, or None."""
 
+    def emulated_call(self, number: int) -> int | None:
+        """As `system_call`, for a thread that was activated as redirecting traps; `number` may be any that fits 32 bits."""
+
     def fault(self, address: VirtAddr, access: int) -> bool:
         """A page fault at a user address; True when the access may be tried again at once."""
 
@@ -123,8 +126,12 @@ class Cpu(Protocol):
     def new_pcb(self) -> Pcb:
         """The state of a thread just created."""
 
-    def activate(self, pcb: Pcb, pmap: Pmap) -> None:
-        """Makes a thread the active one: its state is loaded, its address space current."""
+    def activate(self, pcb: Pcb, pmap: Pmap, redirects: bool = False) -> None:
+        """Makes a thread the active one: its state is loaded, its address space current.
+
+        redirects: its task has an emulation vector. Then its traps enter `emulated_call`, and so do those instructions that
+        the architecture makes traps by that (`int $0x80`).
+        """
 
     def deactivate(self) -> None:
         """Writes the active thread's state back to its pcb."""
@@ -141,6 +148,16 @@ class Cpu(Protocol):
 
     def arguments(self, count: int) -> tuple[int, ...]:
         """The current trap's first `count` argument words, unsigned. Raises UserFault. Only inside system_call."""
+
+    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
+        """Makes the current trap return to a handler in user mode, where to go back pushed onto the stack by `write`.
+
+        Gives what is to stay in the result's register. `write` copies out to the thread's memory, with KernError; where that is
+        KERN_INVALID_ADDRESS, UserFault at the new top of the stack is raised, and nothing has changed. Only inside emulated_call.
+        """
+
+    def result(self) -> int:
+        """What the result's register holds. Only inside emulated_call."""
 
     def close(self) -> None:
         """Gives the engine's host memory back."""

@@ -1,8 +1,10 @@
-"""What a request's destination stands for (Mach's convert_port_to_*), and the code where it does not."""
+"""What a request's destination stands for (Mach's convert_port_to_*), and the code where it does not; results' forms."""
 
 from __future__ import annotations
 
-from typing import Final
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
@@ -13,7 +15,12 @@ from machemu.ipc.space import Space
 from machemu.kern import ipc_tt
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
+from machemu.mig.runtime import OutOfLine
 from machemu.vm.map import VmMap
+from machemu.vm.map_copy import VmMapCopy
+
+if TYPE_CHECKING:
+    from machemu.core.kernel import Kernel
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 INVALID_TASK: Final = int(KernReturn.KERN_INVALID_TASK)
@@ -52,3 +59,11 @@ def device_target(request: Kmsg) -> Device:
     if isinstance(target, Port) and target.active and isinstance(target.kobject, Device):
         return target.kobject
     raise KernError(D_NO_SUCH_DEVICE)
+
+
+def words_out_of_line(kernel: Kernel, values: Sequence[int]) -> OutOfLine:
+    """An array of words as out-of-line data; nothing is owed for it until the reply takes it."""
+    if not values:
+        return OutOfLine(None, 0)
+    data = struct.pack(f"{kernel.ipc.prefix}{len(values)}I", *values)
+    return OutOfLine(VmMapCopy.from_bytes(kernel.vm, data), len(data))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from typing import Final
 
-from machemu.abi.errors import InvariantError
+from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import ByteOrder, Frame, Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386 import engine as uc
@@ -42,6 +45,10 @@ KERNEL_CS: Final = layout.KERNEL_CS
 TRAP_OVERHEAD: Final = 2
 """Instructions of the stub in a trap that returns at once: the interrupt and the far return."""
 EMPTY_PAGE: Final = bytes(PAGE_SIZE)
+EMULATED_INTERRUPT: Final = 0x80
+REDIRECT_FRAME: Final = struct.Struct("<II")
+"""What a redirected trap finds on its stack: the flags, and where it was made."""
+INVALID_ADDRESS: Final = int(KernReturn.KERN_INVALID_ADDRESS)
 USER_SEGMENTS: Final = [USER_CS, USER_DS, USER_DS, USER_DS, USER_DS, USER_DS]
 
 
@@ -77,6 +84,8 @@ class I386Cpu:
         self._stopped = False
         self._entering = False
         self._stepping_trap = False
+        self._redirects = False
+        self._by_interrupt = False
         self._refused: tuple[int, int] | None = None
         self._refused_at = 0
         self._fetched = 0
@@ -134,12 +143,13 @@ class I386Cpu:
 
     def attach(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._system_call = supervisor.system_call
+        self._native_call = self._system_call = supervisor.system_call
+        self._emulated_call = supervisor.emulated_call
 
     def new_pcb(self) -> I386Pcb:
         return I386Pcb()
 
-    def activate(self, pcb: Pcb, pmap: Pmap) -> None:
+    def activate(self, pcb: Pcb, pmap: Pmap, redirects: bool = False) -> None:
         assert isinstance(pcb, I386Pcb)
         assert isinstance(pmap, I386Pmap)
         self._pcb = pcb
@@ -157,6 +167,9 @@ class I386Cpu:
             self._load_data_segments(segments)
         self._entering = True
         self._stepping_trap = False
+        if redirects != self._redirects:
+            self._redirects = redirects
+            self._system_call = self._emulated_call if redirects else self._native_call
 
     def _load_data_segments(self, segments: list[int]) -> None:
         """Selectors that are none become null, as entry to user mode makes them on the real processor."""
@@ -226,6 +239,26 @@ class I386Cpu:
                 data += self.memory.view[(place := self._user_byte(byte)) : place + 1]
             found.append(int.from_bytes(data, "little"))
         return tuple(reversed(found))
+
+    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
+        words, stack = self.words, self._stack
+        eip = self.engine.read(REGISTER["EIP"]) if self._by_interrupt else words[stack - 4]
+        esp = (words[stack - 2] - 8) & 0xFFFFFFFF
+        try:
+            write(VirtAddr(esp), REDIRECT_FRAME.pack(self.engine.read(REGISTER["EFLAGS"]), eip))
+        except KernError as error:
+            if error.code != INVALID_ADDRESS:
+                raise
+            raise UserFault(VirtAddr(esp), VM_PROT_READ) from None
+        if self._by_interrupt:
+            self.engine.write(REGISTER["ESP"], esp)
+            self.engine.write(REGISTER["EIP"], handler)
+        else:
+            words[stack - 4], words[stack - 2] = handler, esp
+        return self.result()
+
+    def result(self) -> int:
+        return self.engine.read(REGISTER["EAX"])
 
     def _user_byte(self, address: int) -> int:
         assert self._pmap is not None
@@ -363,12 +396,25 @@ class I386Cpu:
             self.fpu.load(self._pcb)
         elif number == FPU_ERROR and not software:
             self._raise(*FPU_FAULT, self.engine.read(REGISTER["FPSW"]) & 0xFFFF)
+        elif software and number == EMULATED_INTERRUPT and self._redirects:
+            self._emulated_interrupt()
         elif software and number not in BREAKPOINTS:
             self._step_back(2)
             self._raise(*GENERAL_PROTECTION, number * 8 + 2)
         else:
             exception, mach_code, with_error = FAULTS.get(number, (*GENERAL_PROTECTION, True))
             self._raise(exception, mach_code, code & 0xFFFF if with_error else 0)
+
+    def _emulated_interrupt(self) -> None:
+        """`int $0x80` of a task with an emulation vector: a trap without a frame, whose stack pointer `arguments` needs."""
+        self.words[self._stack - 2] = self.engine.read(REGISTER["ESP"])
+        number = -self._trap_values[0] if self._trap_values[0] < 0x80000000 else 0x100000000 - self._trap_values[0]
+        self._by_interrupt = True
+        result = self._system_call(number)
+        self._by_interrupt = False
+        if result is not None:
+            self.engine.write(REGISTER["EAX"], result & 0xFFFFFFFF)
+            self.engine.stop()
 
     def _stub_fault(self, number: int, code: int) -> None:
         """A step into a trap, which goes on as a trap; or selectors that a thread was given and the processor refuses.

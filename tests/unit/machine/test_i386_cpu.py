@@ -56,6 +56,9 @@ class Bench:
         self.cpu.stop()
         return None
 
+    def emulated_call(self, number: int) -> int | None:
+        return self.system_call(number)
+
     def fault(self, address: VirtAddr, access: int) -> bool:
         self.log.append(("fault", address, access))
         if address & ~(PAGE_SIZE - 1) == LAZY:
