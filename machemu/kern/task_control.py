@@ -31,7 +31,7 @@ def create(kern: Kern, parent: Task | None, inherit_memory: bool, name: str | No
     self_port = ipc.make_kernel_port(None)
     if name is None:
         name = f"({parent.name})" if parent is not None else str(kern.task_serial)
-    task = Task(kern.task_serial, name, space.create(ipc), vm_map, UserMemory(vm_map), self_port)
+    task = Task(kern.task_serial, name, space.create(ipc), vm_map, UserMemory(vm_map), kern.cpu.new_task(), self_port)
     self_port.kobject = task
     task.itk_sself = port.make_send(ipc, self_port)
     task.creation_time = kern.clock.now()

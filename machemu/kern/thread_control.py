@@ -40,7 +40,9 @@ def create(kern: Kern, task: Task) -> Thread:
         raise KernError(FAILURE)
     kern.thread_serial += 1
     self_port = kern.ipc.make_kernel_port(None)
-    thread = Thread(kern.thread_serial, task, kern.cpu.new_pcb(), self_port)
+    maker = kern.sched.current
+    pcb = kern.cpu.new_pcb(task.machine, maker.pcb if maker is not None and maker.task is task else None)
+    thread = Thread(kern.thread_serial, task, pcb, self_port)
     self_port.kobject = thread
     thread.ith_sself = port.make_send(kern.ipc, self_port)
     thread.creation_time = kern.clock.now()

@@ -7,7 +7,7 @@ thread runs; the kernel answers at once or takes the CPU away. Nothing here wait
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
 
@@ -19,6 +19,10 @@ class UserFault(Exception):
         super().__init__(address, access)
         self.address = address
         self.access = access
+
+
+class MachineTask(Protocol):
+    """What a task has of the machine: plain data, saved with the task (Mach's machine_task)."""
 
 
 class Pcb(Protocol):
@@ -41,6 +45,27 @@ class Pcb(Protocol):
 
     @property
     def sp(self) -> VirtAddr: ...
+
+
+@runtime_checkable
+class DescriptorTables(Protocol):
+    """A Pcb of a machine with segments: what subsystem mach_i386 does to it. A descriptor is its two words, signed."""
+
+    def set_ldt(self, first: int, descriptors: Sequence[tuple[int, int]], is_current: bool) -> None: ...
+
+    def get_ldt(self, first: int, count: int) -> Sequence[tuple[int, int]]: ...
+
+    def set_gdt(self, selector: int, descriptor: tuple[int, int]) -> int: ...
+
+    def get_gdt(self, selector: int) -> tuple[int, int]: ...
+
+
+@runtime_checkable
+class IoPorts(Protocol):
+    """A MachineTask of a machine with I/O ports."""
+
+    def io_perm_modify(self, first: int, last: int, enable: bool) -> None:
+        """Lets the task's threads use the ports `first` to `last`, both included, or no longer."""
 
 
 class Pmap(Protocol):
@@ -123,8 +148,11 @@ class Cpu(Protocol):
     def attach(self, supervisor: Supervisor) -> None:
         """Names the kernel that traps and faults enter."""
 
-    def new_pcb(self) -> Pcb:
-        """The state of a thread just created."""
+    def new_task(self) -> MachineTask:
+        """The machine's part of a task just created."""
+
+    def new_pcb(self, task: MachineTask, maker: Pcb | None = None) -> Pcb:
+        """The state of a thread just created, by the active thread `maker` where that is one of the same task."""
 
     def activate(self, pcb: Pcb, pmap: Pmap, redirects: bool = False) -> None:
         """Makes a thread the active one: its state is loaded, its address space current.

@@ -269,9 +269,9 @@ static void floating(void)
 	kr = mach_msg(&m.h, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof m, box, 100, 0);
 	n = 30;
 	show("pi: state", thread_get_state(a, i386_FLOAT_STATE, state, &n));
-	state[5] = state[8] = 0;
-	state[6] &= 0xffff;
-	words(state, n);
+	/* Where the last instruction was: some processors keep it, some do not. */
+	state[5] = state[6] = state[7] = state[8] = 0;
+	words(state, 14);
 	say("  exception %d code %x\n", m.w[5], m.w[7]);
 	n = i386_THREAD_STATE_COUNT;
 	thread_get_state(a, i386_REGS_SEGS_STATE, (thread_state_t) &s, &n);

@@ -83,7 +83,7 @@ class Bench:
         """Code at CODE, and a fresh thread there."""
         self.log.clear()
         self.write(CODE, code + b"\xeb\xfe")
-        pcb = self.cpu.new_pcb()
+        pcb = self.cpu.new_pcb(self.cpu.new_task())
         pcb.set_entry(VirtAddr(CODE), VirtAddr(STACK))
         return pcb
 
