@@ -16,6 +16,7 @@ from machemu.core import server
 from machemu.core.traps import CONTINUATIONS, TRAP_COUNT, TRAPS
 from machemu.device.console import Console
 from machemu.device.ds_routines import Device, Devices, device_write
+from machemu.device.io_perm import IoPerms
 from machemu.ipc import mach_msg
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.subsystem import Ipc
@@ -86,7 +87,7 @@ class Kernel:
     """
 
     __slots__ = (
-        "memory", "mmu", "ipc", "vm", "kern", "console", "devices", "page_waiters",
+        "memory", "mmu", "ipc", "vm", "kern", "console", "devices", "io_perms", "page_waiters",
         "trap_ns", "fault_ns", "switch_ns", "byte_ns", "trap_count",
         "cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source",
     )  # fmt: skip
@@ -100,6 +101,7 @@ class Kernel:
         self.kern = Kern(cpu, self.ipc, self.vm, profile.instruction_ns)
         self.console = Console()
         self.devices = Devices(self.ipc, {"console": self.console})
+        self.io_perms = IoPerms()
         self.page_waiters: deque[Thread] = deque()
         self.trap_ns = profile.trap_ns
         self.fault_ns = profile.page_fault_ns

@@ -190,6 +190,12 @@ def settle(kern: Kern, thread: Thread) -> None:
         thread.retval = None
 
 
+def reenter(kern: Kern, thread: Thread) -> None:
+    """The machine state of a thread was changed: where it is the current one, it leaves the CPU and enters it anew."""
+    if thread is kern.sched.current:
+        kern.sched.ast = True
+
+
 def run_state(thread: Thread) -> int:
     if thread.state & TH_HALTED:
         return TH_STATE_HALTED

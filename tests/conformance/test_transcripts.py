@@ -10,7 +10,20 @@ from tests.machine import boot
 
 HERE = Path(__file__).parent
 SHARED = HERE.parent.parent.parent / "shared" / "conformance"
-MODULES = ("ports", "messages", "memory", "threads", "traps", "rights", "waits", "emulation", "states", "debugging", "v86")
+MODULES = (
+    "ports",
+    "messages",
+    "memory",
+    "threads",
+    "traps",
+    "rights",
+    "waits",
+    "emulation",
+    "states",
+    "debugging",
+    "v86",
+    "segments",
+)
 TIME_NS = 60_000_000_000
 
 

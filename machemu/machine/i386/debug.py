@@ -34,8 +34,9 @@ def enabled(registers: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
 
 
 class DebugRegisters:
-    """Those of the active thread, in its address space. loaded: what the CPU has; hits: the watchpoints that the instruction under way has met.
+    """Those of the active thread, in its address space.
 
+    loaded: what the CPU has; hits: the watchpoints that the instruction under way has met.
     ring0: the state in which the CPU can write them. Unicorn forgets which breakpoints it has set when another state is restored,
     so the state right after that is kept to take them away from.
     """

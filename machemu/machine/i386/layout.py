@@ -74,7 +74,7 @@ USER_LIMIT: Final = (KERNEL_BASE >> 12) - 1
 
 def default_ldt() -> bytes:
     """The local table of threads that have none of their own."""
-    return SYSTEM_CALL + bytes(8) + _descriptor(0, USER_LIMIT, 0xFB, 0xC) + _descriptor(0, USER_LIMIT, 0xF3, 0xC)
+    return SYSTEM_CALL + bytes(8) + _descriptor(0, USER_LIMIT, 0xFA, 0xC) + _descriptor(0, USER_LIMIT, 0xF3, 0xC)
 
 
 def tables() -> bytes:
