@@ -20,7 +20,7 @@ from machemu.device.io_perm import IoPerms
 from machemu.ipc import mach_msg
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.subsystem import Ipc
-from machemu.ipc.thread import MsgContinuation
+from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.kern import exception, task_control, thread_control
 from machemu.kern.clock import TICK_NS
 from machemu.kern.subsystem import Kern
@@ -259,6 +259,9 @@ class Kernel:
 
     def serve(self, request: Kmsg) -> Kmsg | None:
         return server.serve(self, request)
+
+    def finish(self, thread: IpcThread) -> Kmsg | None:
+        return server.finish(self, thread)
 
     # The loop
 

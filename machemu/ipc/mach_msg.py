@@ -59,6 +59,9 @@ def mach_msg_trap(
         code = _send(ipc, thread, args)
         if code is None or code != SUCCESS:
             return code
+        if thread.ith_wait is not None:
+            thread.ith_args = args
+            return None
     if option & RCV_MSG:
         return _receive(ipc, thread, args)
     return SUCCESS
@@ -70,6 +73,11 @@ def continue_wait(ipc: Ipc, thread: IpcThread) -> int | None:
     args = thread.ith_args
     if wait is MsgContinuation.RECEIVE:
         return _received(ipc, thread, args)
+    if wait is MsgContinuation.SERVE:
+        reply = ipc.kernel.finish(thread)
+        if reply is not None:
+            mqueue.send(ipc, None, reply, True)
+        return _receive(ipc, thread, args) if args[1] & RCV_MSG else SUCCESS
     if wait is not MsgContinuation.SEND:
         raise InvariantError("a thread goes on with mach_msg that was not in it")
     kmsg, thread.ith_kmsg = cast("Kmsg", thread.ith_kmsg), None

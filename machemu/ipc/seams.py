@@ -60,4 +60,10 @@ class KernelObjects(Protocol):
     """The kernel's side of ports whose receiver is the kernel (ipc_kobject_server)."""
 
     def serve(self, request: Kmsg) -> Kmsg | None:
-        """Performs a request at once and consumes it; the reply, already addressed, or None where none is due."""
+        """Performs a request and consumes it; the reply, already addressed, or None where none is due.
+
+        Where the routine makes the current thread wait, its ith_wait is MsgContinuation.SERVE, and `finish` follows.
+        """
+
+    def finish(self, thread: IpcThread) -> Kmsg | None:
+        """The reply of a routine in which the thread has waited."""

@@ -31,12 +31,13 @@ class Task:
     itk_self: its kernel port, None once the task has ended; itk_sself, itk_exception, itk_bootstrap, itk_registered: naked send
     rights it owns.
     machine: what it has of the machine. eml_dispatch: the traps that it redirects, or None.
+    essential: what task_set_essential said.
     user_time, system_time: nanoseconds of threads that have ended.
     """
 
     __slots__ = (
         "number", "name", "space", "map", "memory", "threads", "active", "suspend_count", "user_stop_count", "priority",
-        "itk_self", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered", "machine", "eml_dispatch",
+        "itk_self", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered", "machine", "eml_dispatch", "essential",
         "user_time", "system_time", "creation_time",
     )  # fmt: skip
 
@@ -59,6 +60,7 @@ class Task:
         self.itk_bootstrap: Port | PortDead | None = None
         self.itk_registered: list[Port | PortDead | None] = [None] * TASK_PORT_REGISTER_MAX
         self.machine = machine
+        self.essential = False
         self.eml_dispatch: EmlDispatch | None = None
         self.user_time = 0
         self.system_time = 0

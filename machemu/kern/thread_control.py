@@ -9,7 +9,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.ipc import mach_msg, port
 from machemu.ipc.thread import MsgContinuation
-from machemu.kern import exception_reply
+from machemu.kern import exception_reply, gsync
 from machemu.kern.sched import MICROSECONDS, SCHED_SCALE
 from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_HALTED, TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 FAILURE: Final = int(KernReturn.KERN_FAILURE)
+INTERRUPTED: Final = int(KernReturn.KERN_INTERRUPTED)
 
 THREAD_BASIC_INFO: Final = 1
 THREAD_BASIC_INFO_COUNT: Final = 13
@@ -70,7 +71,9 @@ def halt(kern: Kern, thread: Thread) -> None:
     if isinstance(thread.continuation, MsgContinuation):
         result = None
         while result is None:
-            if thread.state & TH_WAIT:
+            if thread.gsync_key is not None:
+                gsync.end_wait(kern, thread, INTERRUPTED)
+            elif thread.state & TH_WAIT:
                 mach_msg.interrupted(kern.ipc, thread)
             thread.continuation = None
             result = mach_msg.continue_wait(kern.ipc, thread)

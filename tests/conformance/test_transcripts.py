@@ -23,6 +23,7 @@ MODULES = (
     "debugging",
     "v86",
     "segments",
+    "gsync",
 )
 TIME_NS = 60_000_000_000
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 INVALID_TASK: Final = int(KernReturn.KERN_INVALID_TASK)
+INVALID_HOST: Final = int(KernReturn.KERN_INVALID_HOST)
 
 
 def task_target(request: Kmsg) -> Task:
@@ -45,6 +46,20 @@ def map_target(request: Kmsg) -> VmMap:
     if vm_map is None:
         raise KernError(INVALID_ARGUMENT)
     return vm_map
+
+
+def map_of(right: object | None) -> VmMap:
+    """The address space of a task that comes as an argument; KERN_INVALID_TASK for none."""
+    task = ipc_tt.task_of(right)
+    if task is None or task.map is None:
+        raise KernError(INVALID_TASK)
+    return task.map
+
+
+def privileged_host(kernel: Kernel, request: Kmsg) -> None:
+    """The request came by the privileged host port; KERN_INVALID_HOST otherwise."""
+    if request.remote is not kernel.kern.host.host_priv_self:
+        raise KernError(INVALID_HOST)
 
 
 def thread_target(request: Kmsg) -> Thread:

@@ -131,6 +131,9 @@ class EchoKernel:
     world: World
     requests: list[tuple[int, bytes]] = field(default_factory=list)
 
+    def finish(self, thread: IpcThread) -> Kmsg | None:
+        return None
+
     def serve(self, request: Kmsg) -> Kmsg | None:
         ipc = self.world.ipc
         self.requests.append((request.id, bytes(request.body)))
