@@ -65,6 +65,7 @@ def _held(kernel: Kernel, threads: list[Thread]) -> Iterator[tuple[object | None
     for task in kernel.kern.tasks.values():
         for right in (task.itk_sself, task.itk_exception, task.itk_bootstrap, *task.itk_registered):
             yield right, PORT_SEND
+    yield kernel.kern.new_task_notification, PORT_SEND
     for thread in threads:
         yield thread.ith_sself, PORT_SEND
         yield thread.ith_exception, PORT_SEND

@@ -15,11 +15,12 @@ from machemu.core.managers import Managers, port_died
 from machemu.core.traps import CONTINUATIONS, TRAP_COUNT, TRAPS
 from machemu.device.console import Console
 from machemu.device.ds_routines import Device, Devices, device_write
+from machemu.device.io_perm import IoPerms
 from machemu.ipc import mach_msg
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
-from machemu.ipc.thread import MsgContinuation
+from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.kern import exception, task_control, thread_control
 from machemu.kern.clock import TICK_NS
 from machemu.kern.subsystem import Kern
@@ -85,7 +86,7 @@ class Kernel:
     """
 
     __slots__ = (
-        "memory", "mmu", "ipc", "vm", "kern", "console", "devices",
+        "memory", "mmu", "ipc", "vm", "kern", "console", "devices", "io_perms",
         "trap_ns", "fault_ns", "switch_ns", "byte_ns", "trap_count",
         "cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source",
     )  # fmt: skip
@@ -99,6 +100,7 @@ class Kernel:
         self.kern = Kern(cpu, self.ipc, self.vm, profile.instruction_ns)
         self.console = Console()
         self.devices = Devices(self.ipc, {"console": self.console})
+        self.io_perms = IoPerms()
         self.trap_ns = profile.trap_ns
         self.fault_ns = profile.page_fault_ns
         self.switch_ns = profile.context_switch_ns
@@ -173,6 +175,38 @@ class Kernel:
             return None
         return result
 
+    def emulated_call(self, number: int) -> int | None:
+        thread = self.kern.current
+        vector = thread.task.eml_dispatch
+        handler = vector.handler(-number) if vector is not None else 0
+        if not handler:
+            return self.system_call(number)
+        self.trap_count += 1
+        self.kern.clock.base += self.trap_ns
+        try:
+            result = self.cpu.redirect(VirtAddr(handler), thread.memory.write)
+        except KernError as error:
+            result = error.code
+        except UserFault as fault:
+            try:
+                # The real kernel takes its own failing push for a read by the user: the trap is lost where the stack can be read.
+                vm_fault(self._map(thread), fault.address, fault.access)
+                result = self.cpu.result()
+            except KernError as error:
+                self._raise(thread, EXC_BAD_ACCESS, error.code, fault.address)
+                self.leave()
+                return None
+        except MustWait as wait:
+            self.kern.wait(thread, Continuation.REDIRECT, wait)
+            thread.trap_retry = (number, None)
+            self.leave()
+            return None
+        if self.trap_count == self.trap_limit or self.kern.clock.now() >= self.limit:
+            thread.retval = result
+            self.leave()
+            return None
+        return result
+
     def _arguments(self, thread: Thread, count: int) -> tuple[int, ...] | None:
         """A trap's arguments; None where they cannot be read, and the thread has taken an exception."""
         while True:
@@ -206,6 +240,23 @@ class Kernel:
             thread.trap_retry = (number, arguments)
             self.kern.wait(thread, Continuation.TRAP, wait)
             return None
+
+    def _retry_redirect(self, thread: Thread) -> int | None:
+        """Redirects a trap whose thread's stack had to be waited for; where there is no handler any more it is made."""
+        number, _ = cast("tuple[int, None]", thread.trap_retry)
+        vector = thread.task.eml_dispatch
+        handler = vector.handler(-number) if vector is not None else 0
+        if not handler:
+            return self._retry_trap(thread)
+        thread.trap_retry = None
+        try:
+            thread.pcb.redirect(VirtAddr(handler), thread.memory.write)
+        except KernError as error:
+            return error.code
+        except MustWait as wait:
+            thread.trap_retry = (number, None)
+            self.kern.wait(thread, Continuation.REDIRECT, wait)
+        return None
 
     def fault(self, address: VirtAddr, access: int) -> bool:
         thread = self.kern.current
@@ -254,6 +305,9 @@ class Kernel:
 
     def died(self, port: Port) -> None:
         port_died(self, port)
+
+    def finish(self, thread: IpcThread) -> Kmsg | None:
+        return server.finish(self, thread)
 
     # The loop
 
@@ -328,6 +382,8 @@ class Kernel:
             result = None
         elif continuation is Continuation.TRAP:
             result = self._retry_trap(thread)
+        elif continuation is Continuation.REDIRECT:
+            result = self._retry_redirect(thread)
         elif continuation is None or continuation is Continuation.FAULT:
             result = None
         else:
@@ -348,7 +404,7 @@ class Kernel:
             thread.pcb.set_result(thread.retval)
             thread.retval = None
         began, executed = clock.now(), cpu.executed
-        cpu.activate(thread.pcb, self._map(thread).pmap)
+        cpu.activate(thread.pcb, self._map(thread).pmap, thread.task.eml_dispatch is not None)
         self.left = False
         while not self.left:
             next_event = kern.events.next_time()

@@ -13,6 +13,7 @@ from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
+from machemu.ipc.thread import IpcThread
 from machemu.mig.interfaces import device_reply
 from machemu.mig.runtime import RETCODE, OutOfLine, Routine
 from machemu.vm.map_copy import VmMapCopy
@@ -32,7 +33,7 @@ def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
     """
     row = ROUTINES.get(request.id)
     code: int = BAD_ID
-    results: tuple[object, ...] = ()
+    results: tuple[object, ...] | None = ()
     if row is not None:
         code, results = _perform(kernel, row, request)
     _release(kernel, request.remote, request.remote_type)
@@ -45,14 +46,23 @@ def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
         kernel_message.consume(kernel.ipc, request)
     if code == NO_REPLY or not isinstance(reply_port, Port):
         return None
-    if row is not None and row.routine.reply is None and not code:
-        _release(kernel, reply_port, reply_type)
+    if results is None:
+        kernel.kern.current.ith_kmsg = _reply(kernel, request.id, reply_port, reply_type, None, (0,))
         return None
     routine = row.routine if row is not None and code == 0 else None
     return _reply(kernel, request.id, reply_port, reply_type, routine, (code, *results))
 
 
-def _perform(kernel: Kernel, row: Row, request: Kmsg) -> tuple[int, tuple[object, ...]]:
+def finish(kernel: Kernel, thread: IpcThread) -> Kmsg | None:
+    """The reply of a routine without results in which the thread has waited."""
+    reply, thread.ith_kmsg = thread.ith_kmsg, None
+    if reply is not None:
+        reply.body, _ = RETCODE.pack(kernel.ipc.order, (thread.ith_state,))
+    return reply
+
+
+def _perform(kernel: Kernel, row: Row, request: Kmsg) -> tuple[int, tuple[object, ...] | None]:
+    """The routine's code and results; None for those where the current thread waits in it."""
     try:
         values = row.routine.request.unpack(kernel.ipc.order, request.body, request.carried, request.complex)
         return 0, row.handler(kernel, request, *values)

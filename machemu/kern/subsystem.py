@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, MustWait
+from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import Nanoseconds
 from machemu.ipc import mach_msg
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
+from machemu.kern import gsync
 from machemu.kern.clock import TICK_NS, Clock
 from machemu.kern.host import Host, HostPort, HostPrivPort
 from machemu.kern.sched import Sched
@@ -22,8 +24,11 @@ from machemu.vm.object import VmObject, deallocate
 from machemu.vm.subsystem import Vm
 
 if TYPE_CHECKING:
+    from machemu.abi.message import PortDead
+    from machemu.ipc.port import Port
     from machemu.kern.task import Task
 
+TIMEDOUT: Final = int(KernReturn.KERN_TIMEDOUT)
 SECOND_TICKS = 1_000_000_000 // TICK_NS
 
 
@@ -40,6 +45,7 @@ class Kern:
     """The node's globals.
 
     tasks: those not yet ended, by number. thread_count: threads not yet ended, in all tasks.
+    new_task_notification: a send right to whoever is told of new tasks.
     ticks: clock interrupts taken or slept through since power-on.
     """
 
@@ -51,6 +57,8 @@ class Kern:
         "events",
         "sched",
         "host",
+        "gsync",
+        "new_task_notification",
         "tasks",
         "thread_count",
         "task_serial",
@@ -66,6 +74,8 @@ class Kern:
         self.events = EventQueue()
         self.sched = Sched()
         self.host = Host(ipc.make_kernel_port(HostPort()), ipc.make_kernel_port(HostPrivPort()))
+        self.new_task_notification: Port | PortDead | None = None
+        self.gsync = gsync.Gsync()
         self.tasks: dict[int, Task] = {}
         self.thread_count = 0
         self.task_serial = 0
@@ -160,7 +170,9 @@ class Kern:
     def _fire(self, kind: Enum, thread: Thread) -> None:
         if kind is Timer.WAIT:
             thread.wait_timer = None
-            if isinstance(thread.continuation, MsgContinuation):
+            if thread.continuation is MsgContinuation.SERVE:
+                gsync.end_wait(self, thread, TIMEDOUT)
+            elif isinstance(thread.continuation, MsgContinuation):
                 mach_msg.timed_out(self.ipc, thread)
             else:
                 self.wake(thread)
@@ -188,6 +200,7 @@ class Kern:
 
     def check_invariants(self) -> None:
         self.sched.check_invariants()
+        self.gsync.check_invariants()
         for task in self.tasks.values():
             task.check_invariants()
         if sum(len(task.threads) for task in self.tasks.values()) != self.thread_count:

@@ -13,6 +13,7 @@ from machemu.sim.state import state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
+    from machemu.kern.gsync import Key
     from machemu.kern.task import Task
     from machemu.sim.events import Event
     from machemu.vm.event import Event as VmEvent
@@ -38,6 +39,8 @@ class Continuation(Enum):
     """Waited for a page: the access is made again."""
     TRAP = auto()
     """Waited for a page: the trap's handler starts again."""
+    REDIRECT = auto()
+    """Waited for its stack's page: the trap is redirected then."""
 
 
 @state
@@ -53,6 +56,7 @@ class Thread(IpcThread):
     wait_timer, depress_timer: its pending time-outs.
     priority is the base, sched_pri what the run queues use (0 is best); depress_priority is -1 or the priority to return to.
     cpu_usage, sched_usage: aged microseconds of CPU, and the same scaled by load; *_delta since the last ageing at sched_stamp.
+    gsync_key: the word that it waits for, or None (kern/gsync.py).
     trap: the number of the trap that it is in, kept while somebody watches.
     user_time, system_time: nanoseconds; time_saved is their sum when the deltas were last taken.
     ith_self: its kernel port; ith_sself, ith_exception: naked send rights it owns; ith_rpc_reply: exceptions' reply port.
@@ -64,7 +68,7 @@ class Thread(IpcThread):
         "priority", "max_priority", "sched_pri", "depress_priority",
         "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "sched_stamp",
         "user_time", "system_time", "time_saved", "creation_time",
-        "ith_self", "ith_sself", "ith_exception", "ith_rpc_reply", "ith_exc", "trap",
+        "ith_self", "ith_sself", "ith_exception", "ith_rpc_reply", "ith_exc", "gsync_key", "trap",
     )  # fmt: skip
     TRANSIENT = ("trap",)
 
@@ -103,6 +107,7 @@ class Thread(IpcThread):
         self.ith_exception: Port | PortDead | None = None
         self.ith_rpc_reply: Port | None = None
         self.ith_exc: tuple[int, int, int] | None = None
+        self.gsync_key: Key | None = None
         self.trap: int | None = None
 
     def check_invariants(self) -> None:

@@ -8,9 +8,12 @@ from types import ModuleType
 from typing import Any, Final
 
 from machemu.core.routines import device as device_routines
+from machemu.core.routines import gnumach as gnumach_routines
 from machemu.core.routines import mach as mach_routines
+from machemu.core.routines import mach_i386 as mach_i386_routines
 from machemu.core.routines import mach_port as mach_port_routines
 from machemu.core.routines import memory_object as memory_object_routines
+from machemu.core.routines import notify as notify_routines
 from machemu.core.routines import vm as vm_routines
 from machemu.mig.interfaces import (
     device,
@@ -20,6 +23,7 @@ from machemu.mig.interfaces import (
     mach,
     mach4,
     mach_debug,
+    mach_i386,
     mach_port,
     memory_object,
     memory_object_default,
@@ -33,7 +37,7 @@ class Row:
     """A routine of an interface, and what performs it."""
 
     routine: Routine
-    handler: Callable[..., tuple[Any, ...]]
+    handler: Callable[..., tuple[Any, ...] | None]
 
 
 def _rows(interface: dict[int, Routine], handlers: ModuleType) -> dict[int, Row]:
@@ -47,16 +51,19 @@ ROUTINES: Final[dict[int, Row]] = {
     **_rows(mach.ROUTINES, memory_object_routines),
     **_rows(mach_port.ROUTINES, mach_port_routines),
     **_rows(device.ROUTINES, device_routines),
+    **_rows(mach_i386.ROUTINES, mach_i386_routines),
+    **_rows(gnumach.ROUTINES, gnumach_routines),
     **_rows(gnumach.ROUTINES, vm_routines),
     **_rows(mach4.ROUTINES, vm_routines),
     **_rows(mach_debug.ROUTINES, vm_routines),
-    **_rows(notify.ROUTINES, vm_routines),
+    **_rows(notify.ROUTINES, notify_routines),
 }
 
 MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
 """Every message whose form is known, requests and replies, by id: what a trace calls it, and its layout."""
 for _interface in (
-    mach, mach_port, memory_object, memory_object_default, device, device_reply, exc, notify, gnumach, mach4, mach_debug,
+    mach, mach_port, memory_object, memory_object_default, device, device_reply, exc, notify,
+    gnumach, mach4, mach_debug, mach_i386,
 ):  # fmt: skip
     for _id, _routine in _interface.ROUTINES.items():
         MESSAGES.setdefault(_id, (_routine.name, _routine.request))

@@ -1,0 +1,33 @@
+"""Notifications (64) to the kernel's own ports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import MigReturn
+from machemu.core import proxies
+from machemu.core.proxies import Proxy
+from machemu.device import io_perm
+from machemu.device.io_perm import IoPerm
+from machemu.ipc.kmsg import Kmsg
+from machemu.ipc.port import Port
+
+if TYPE_CHECKING:
+    from machemu.core.kernel import Kernel
+
+BAD_ID: Final = int(MigReturn.MIG_BAD_ID)
+NO_REPLY: Final = int(MigReturn.MIG_NO_REPLY)
+
+
+def mach_notify_no_senders(kernel: Kernel, request: Kmsg, count: int) -> tuple[()]:
+    """Believed only where it is true: anybody who holds a right can send the message."""
+    target = request.remote
+    if not isinstance(target, Port) or not isinstance(target.kobject, IoPerm | Proxy):
+        raise KernError(BAD_ID)
+    if not target.srights:
+        if isinstance(target.kobject, IoPerm):
+            io_perm.no_senders(kernel.ipc, target.kobject)
+        else:
+            proxies.unused(kernel.ipc, target.kobject)
+    raise KernError(NO_REPLY)
