@@ -21,7 +21,7 @@ from machemu.ipc import mach_msg
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
-from machemu.kern import exception, task_control, thread_control
+from machemu.kern import exception, pc_sample, task_control, thread_control
 from machemu.kern.clock import TICK_NS
 from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
@@ -217,6 +217,7 @@ class Kernel:
     def fault(self, address: VirtAddr, access: int) -> bool:
         thread = self.kern.current
         self.kern.clock.base += self.fault_ns
+        before = (self.vm.zero_fill_count, self.vm.cow_faults)
         try:
             vm_fault(self._map(thread), address, access)
         except KernError as error:
@@ -225,10 +226,19 @@ class Kernel:
             self.page_waiters.append(thread)
             self.kern.block(thread, Continuation.FAULT, None)
         else:
+            if pc_sample.wanted(thread):
+                self._sample_fault(thread, *before)
             if self.kern.clock.now() < self.limit:
                 return True
         self.leave()
         return False
+
+    def _sample_fault(self, thread: Thread, zero_fills: int, copies: int) -> None:
+        pc_sample.take(thread, pc_sample.SAMPLED_PC_VM_FAULTS_ANY, self.cpu.pc())
+        if self.vm.zero_fill_count != zero_fills:
+            pc_sample.take(thread, pc_sample.SAMPLED_PC_VM_ZFILL_FAULTS, self.cpu.pc())
+        if self.vm.cow_faults != copies:
+            pc_sample.take(thread, pc_sample.SAMPLED_PC_VM_COW_FAULTS, self.cpu.pc())
 
     def exception(self, exception: int, code: int, subcode: int) -> bool:
         self.kern.clock.base += self.trap_ns

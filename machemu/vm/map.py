@@ -36,10 +36,14 @@ class VmMap:
 
     entries: by address, disjoint; starts: their starts, for bisection. size: bytes in all entries; size_wired: in wired ones.
     first_free: the entry whose end is tried first when space is wanted anywhere, None before the first one.
+    wiring_required: entries that come are wired.
     pmap: the page tables; owned. Every frame mapped there is a page that the entry shows, with no more than its protection.
     """
 
-    __slots__ = ("vm", "pmap", "min_offset", "max_offset", "entries", "starts", "gaps", "first_free", "size", "size_wired")
+    __slots__ = (
+        "vm", "pmap", "min_offset", "max_offset", "entries", "starts", "gaps", "first_free", "size", "size_wired",
+        "wiring_required",
+    )  # fmt: skip
 
     def __init__(self, vm: Vm, pmap: Pmap, min_offset: int, max_offset: int) -> None:
         self.vm = vm
@@ -52,6 +56,7 @@ class VmMap:
         self.first_free: VmMapEntry | None = None
         self.size = 0
         self.size_wired = 0
+        self.wiring_required = False
 
     # Finding
 
@@ -195,6 +200,8 @@ class VmMap:
         self.link(index, [entry])
         if self.first_free is below and (self.min_offset if below is None else below.end) >= start:
             self.first_free = entry
+        if self.wiring_required:
+            wire.wire_new(self, entry)
         return start
 
     def delete(self, start: int, end: int) -> None:

@@ -24,6 +24,7 @@ MODULES = (
     "v86",
     "segments",
     "gsync",
+    "extras",
 )
 TIME_NS = 60_000_000_000
 

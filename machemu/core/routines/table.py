@@ -10,10 +10,12 @@ from typing import Any, Final
 from machemu.core.routines import device as device_routines
 from machemu.core.routines import gnumach as gnumach_routines
 from machemu.core.routines import mach as mach_routines
+from machemu.core.routines import mach4 as mach4_routines
+from machemu.core.routines import mach_debug as mach_debug_routines
 from machemu.core.routines import mach_i386 as mach_i386_routines
 from machemu.core.routines import mach_port as mach_port_routines
 from machemu.core.routines import notify as notify_routines
-from machemu.mig.interfaces import device, device_reply, exc, gnumach, mach, mach_i386, mach_port, notify
+from machemu.mig.interfaces import device, device_reply, exc, gnumach, mach, mach4, mach_debug, mach_i386, mach_port, notify
 from machemu.mig.runtime import Message, Routine
 
 
@@ -36,13 +38,15 @@ ROUTINES: Final[dict[int, Row]] = {
     **_rows(mach_port.ROUTINES, mach_port_routines),
     **_rows(device.ROUTINES, device_routines),
     **_rows(mach_i386.ROUTINES, mach_i386_routines),
+    **_rows(mach4.ROUTINES, mach4_routines),
+    **_rows(mach_debug.ROUTINES, mach_debug_routines),
     **_rows(gnumach.ROUTINES, gnumach_routines),
     **_rows(notify.ROUTINES, notify_routines),
 }
 
 MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
 """Every message whose form is known, requests and replies, by id: what a trace calls it, and its layout."""
-for _interface in (mach, mach_port, mach_i386, gnumach, device, device_reply, exc, notify):
+for _interface in (mach, mach_port, mach_i386, mach4, mach_debug, gnumach, device, device_reply, exc, notify):
     for _id, _routine in _interface.ROUTINES.items():
         MESSAGES.setdefault(_id, (_routine.name, _routine.request))
         if _routine.reply is not None:
