@@ -62,7 +62,7 @@ class KernelObjects(Protocol):
     def serve(self, request: Kmsg) -> Kmsg | None:
         """Performs a request and consumes it; the reply, already addressed, or None where none is due.
 
-        Where the routine makes the current thread wait, its ith_wait is MsgContinuation.SERVE, and `finish` follows.
+        Where the routine makes the current thread wait, its ith_wait is MsgContinuation.ROUTINE, and `finish` follows.
         """
 
     def finish(self, thread: IpcThread) -> Kmsg | None:

@@ -150,7 +150,7 @@ class Kern:
     def _fire(self, kind: Enum, thread: Thread) -> None:
         if kind is Timer.WAIT:
             thread.wait_timer = None
-            if thread.continuation is MsgContinuation.SERVE:
+            if thread.continuation is MsgContinuation.ROUTINE:
                 gsync.end_wait(self, thread, TIMEDOUT)
             elif isinstance(thread.continuation, MsgContinuation):
                 mach_msg.timed_out(self.ipc, thread)
