@@ -21,7 +21,7 @@ from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
-from machemu.kern import exception, task_control, thread_control
+from machemu.kern import exception, pc_sample, task_control, thread_control
 from machemu.kern.clock import TICK_NS
 from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
@@ -261,6 +261,7 @@ class Kernel:
     def fault(self, address: VirtAddr, access: int) -> bool:
         thread = self.kern.current
         self.kern.clock.base += self.fault_ns
+        before = (self.vm.zero_fill_count, self.vm.cow_faults)
         try:
             vm_fault(self._map(thread), address, access)
         except KernError as error:
@@ -268,10 +269,19 @@ class Kernel:
         except MustWait as wait:
             self.kern.wait(thread, Continuation.FAULT, wait)
         else:
+            if pc_sample.wanted(thread):
+                self._sample_fault(thread, *before)
             if self.kern.clock.now() < self.limit and not self.vm.pageout_wanted:
                 return True
         self.leave()
         return False
+
+    def _sample_fault(self, thread: Thread, zero_fills: int, copies: int) -> None:
+        pc_sample.take(thread, pc_sample.SAMPLED_PC_VM_FAULTS_ANY, self.cpu.pc())
+        if self.vm.zero_fill_count != zero_fills:
+            pc_sample.take(thread, pc_sample.SAMPLED_PC_VM_ZFILL_FAULTS, self.cpu.pc())
+        if self.vm.cow_faults != copies:
+            pc_sample.take(thread, pc_sample.SAMPLED_PC_VM_COW_FAULTS, self.cpu.pc())
 
     def exception(self, exception: int, code: int, subcode: int) -> bool:
         self.kern.clock.base += self.trap_ns

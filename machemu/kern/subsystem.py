@@ -11,7 +11,7 @@ from machemu.abi.types import Nanoseconds
 from machemu.ipc import mach_msg
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
-from machemu.kern import gsync
+from machemu.kern import gsync, pc_sample
 from machemu.kern.clock import TICK_NS, Clock
 from machemu.kern.host import Host, HostPort, HostPrivPort
 from machemu.kern.sched import Sched
@@ -163,6 +163,8 @@ class Kern:
             if thread is not None:
                 for _ in range(min(ticks - self.ticks, 64)):
                     self.sched.clock_tick(thread)
+                if pc_sample.wanted(thread):
+                    pc_sample.take(thread, pc_sample.SAMPLED_PC_PERIODIC, thread.pcb.pc)
             self.ticks = ticks
         while (event := self.events.pop_due(now)) is not None:
             self._fire(event.kind, event.args[0])
@@ -170,7 +172,7 @@ class Kern:
     def _fire(self, kind: Enum, thread: Thread) -> None:
         if kind is Timer.WAIT:
             thread.wait_timer = None
-            if thread.continuation is MsgContinuation.SERVE:
+            if thread.continuation is MsgContinuation.ROUTINE:
                 gsync.end_wait(self, thread, TIMEDOUT)
             elif isinstance(thread.continuation, MsgContinuation):
                 mach_msg.timed_out(self.ipc, thread)

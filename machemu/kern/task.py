@@ -15,6 +15,7 @@ from machemu.vm.user import UserMemory
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.ipc.space import Space
+    from machemu.kern.pc_sample import PcSample
     from machemu.kern.syscall_emulation import EmlDispatch
 
 TASK_PORT_REGISTER_MAX: Final = 4
@@ -31,13 +32,14 @@ class Task:
     itk_self: its kernel port, None once the task has ended; itk_sself, itk_exception, itk_bootstrap, itk_registered: naked send
     rights it owns.
     machine: what it has of the machine. eml_dispatch: the traps that it redirects, or None.
-    essential: what task_set_essential said.
+    essential: what task_set_essential said. pc_sample: samples of its threads, where somebody wants them.
     user_time, system_time: nanoseconds of threads that have ended.
     """
 
     __slots__ = (
         "number", "name", "space", "map", "memory", "threads", "active", "suspend_count", "user_stop_count", "priority",
-        "itk_self", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered", "machine", "eml_dispatch", "essential",
+        "itk_self", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered",
+        "machine", "eml_dispatch", "essential", "pc_sample",
         "user_time", "system_time", "creation_time",
     )  # fmt: skip
 
@@ -61,6 +63,7 @@ class Task:
         self.itk_registered: list[Port | PortDead | None] = [None] * TASK_PORT_REGISTER_MAX
         self.machine = machine
         self.essential = False
+        self.pc_sample: PcSample | None = None
         self.eml_dispatch: EmlDispatch | None = None
         self.user_time = 0
         self.system_time = 0

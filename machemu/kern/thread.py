@@ -14,6 +14,7 @@ from machemu.sim.state import state
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.kern.gsync import Key
+    from machemu.kern.pc_sample import PcSample
     from machemu.kern.task import Task
     from machemu.sim.events import Event
     from machemu.vm.event import Event as VmEvent
@@ -56,7 +57,7 @@ class Thread(IpcThread):
     wait_timer, depress_timer: its pending time-outs.
     priority is the base, sched_pri what the run queues use (0 is best); depress_priority is -1 or the priority to return to.
     cpu_usage, sched_usage: aged microseconds of CPU, and the same scaled by load; *_delta since the last ageing at sched_stamp.
-    gsync_key: the word that it waits for, or None (kern/gsync.py).
+    gsync_key: the word that it waits for, or None (kern/gsync.py). pc_sample: samples of it, where somebody wants them.
     trap: the number of the trap that it is in, kept while somebody watches.
     user_time, system_time: nanoseconds; time_saved is their sum when the deltas were last taken.
     ith_self: its kernel port; ith_sself, ith_exception: naked send rights it owns; ith_rpc_reply: exceptions' reply port.
@@ -68,7 +69,7 @@ class Thread(IpcThread):
         "priority", "max_priority", "sched_pri", "depress_priority",
         "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "sched_stamp",
         "user_time", "system_time", "time_saved", "creation_time",
-        "ith_self", "ith_sself", "ith_exception", "ith_rpc_reply", "ith_exc", "gsync_key", "trap",
+        "ith_self", "ith_sself", "ith_exception", "ith_rpc_reply", "ith_exc", "gsync_key", "pc_sample", "trap",
     )  # fmt: skip
     TRANSIENT = ("trap",)
 
@@ -108,6 +109,7 @@ class Thread(IpcThread):
         self.ith_rpc_reply: Port | None = None
         self.ith_exc: tuple[int, int, int] | None = None
         self.gsync_key: Key | None = None
+        self.pc_sample: PcSample | None = None
         self.trap: int | None = None
 
     def check_invariants(self) -> None:

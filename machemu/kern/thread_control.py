@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
+from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import mach_msg, port
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern import exception_reply, gsync
@@ -140,6 +141,11 @@ def shut_ipc(kern: Kern, thread: Thread) -> None:
 
 def reap(kern: Kern, thread: Thread) -> None:
     """The last of a thread that will not run again: its rights, its place in its task, its times."""
+    if thread.gsync_key is not None:
+        gsync.end_wait(kern, thread, INTERRUPTED)
+        reply, thread.ith_kmsg = thread.ith_kmsg, None
+        if reply is not None:
+            kernel_message.destroy(kern.ipc, reply)
     shut_ipc(kern, thread)
     kern.cancel_depress_timer(thread)
     kern.sched.rem_runq(thread)

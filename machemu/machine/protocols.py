@@ -190,6 +190,9 @@ class Cpu(Protocol):
         KERN_INVALID_ADDRESS, UserFault at the new top of the stack is raised, and nothing has changed. Only inside emulated_call.
         """
 
+    def pc(self) -> VirtAddr:
+        """Where the active thread is. Only inside `fault`."""
+
     def result(self) -> int:
         """What the result's register holds. Only inside emulated_call."""
 

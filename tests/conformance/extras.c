@@ -234,7 +234,6 @@ static void host(void)
 	vm_size_t reserved = 9, space = 9, resident = 9, used = 9;
 	vm_offset_t stack = 9;
 	vm_address_t symbols = 0;
-	mach_port_t pset = 0;
 	u32 i, sum = 0;
 
 	show("requests for messages", host_ipc_marequest_info(mach_host_self(), &most, &got, &n));
@@ -245,15 +244,11 @@ static void host(void)
 	n = 2048;
 	got = list;
 	show("page table", host_virtual_physical_table_info(mach_host_self(), &got, &n));
-	say("  buckets %d\n", n);
+	say("  buckets a power of two %d\n", n > 100 && !(n & n - 1));
 	show("by no host", host_virtual_physical_table_info(self, &got, &n));
 	show("stacks", host_stack_usage(mach_host_self(), &reserved, &total, &space, &resident, &used, &stack));
 	say("  reserved %d each %d resident %d used %d at %d\n", reserved, space / total, resident == space, used, stack);
 	show("by no host", host_stack_usage(self, &reserved, &total, &space, &resident, &used, &stack));
-	show("default set", processor_set_default(mach_host_self(), &pset));
-	show("stacks of the set", processor_set_stack_usage(pset, &total, &space, &resident, &used, &stack));
-	say("  each %d resident %d used %d at %d\n", space / total, resident == space, used, stack);
-	show("of no set", processor_set_stack_usage(self, &total, &space, &resident, &used, &stack));
 	vm_allocate(self, &symbols, 4096, TRUE);
 	show("symbols", host_load_symbol_table(host_priv, self, "table", symbols, 4096));
 	show("by no host", host_load_symbol_table(self, self, "table", symbols, 4096));

@@ -61,7 +61,7 @@ def test_coming_back_after_every_trap_changes_nothing(whole_run: tuple[bytes, st
         assert finish(machine) == whole_run[:2]
 
 
-@pytest.mark.parametrize("name", ["messages", "threads", "emulation"])
+@pytest.mark.parametrize("name", ["messages", "threads", "emulation", "segments", "debugging", "v86", "gsync", "extras"])
 def test_a_run_saved_at_a_random_trap_ends_the_same(name: str, tmp_path: Path) -> None:
     with boot(CONFORMANCE / f"{name}.elf") as machine:
         expected = finish(machine)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.core.routines.targets import privileged_host, task_target
+from machemu.core.routines.targets import map_of, privileged_host, task_target
 from machemu.ipc import mach_port, port
 from machemu.ipc.kmsg import Kmsg
 from machemu.kern import gsync, ipc_tt, task_control, thread_control
 from machemu.kern.task import Task
 from machemu.vm import routines as vm
+from machemu.vm import wire
+from machemu.vm.contiguous import allocate_contiguous
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
@@ -84,3 +86,21 @@ def gsync_wake(kernel: Kernel, request: Kmsg, addr: int, val: int, flags: int) -
 def gsync_requeue(kernel: Kernel, request: Kmsg, src_addr: int, dst_addr: int, wake_one: int, flags: int) -> tuple[()]:
     gsync.requeue(kernel.kern, _task(request), src_addr, dst_addr, bool(wake_one), flags)
     return ()
+
+
+def vm_wire_all(kernel: Kernel, request: Kmsg, task_port: object | None, flags: int) -> tuple[()]:
+    """Consumes the task's right on success."""
+    privileged_host(kernel, request)
+    wire.pageable_all(map_of(task_port), flags)
+    port.release_send(kernel.ipc, task_port)
+    return ()
+
+
+def vm_allocate_contiguous(
+    kernel: Kernel, request: Kmsg, task_port: object | None, size: int, pmin: int, pmax: int, palign: int
+) -> tuple[int, int]:
+    """The virtual and the physical address. Consumes the task's right on success."""
+    privileged_host(kernel, request)
+    found = allocate_contiguous(map_of(task_port), size, pmin, pmax, palign)
+    port.release_send(kernel.ipc, task_port)
+    return found

@@ -10,6 +10,8 @@ from typing import Any, Final
 from machemu.core.routines import device as device_routines
 from machemu.core.routines import gnumach as gnumach_routines
 from machemu.core.routines import mach as mach_routines
+from machemu.core.routines import mach4 as mach4_routines
+from machemu.core.routines import mach_debug as mach_debug_routines
 from machemu.core.routines import mach_i386 as mach_i386_routines
 from machemu.core.routines import mach_port as mach_port_routines
 from machemu.core.routines import memory_object as memory_object_routines
@@ -52,6 +54,8 @@ ROUTINES: Final[dict[int, Row]] = {
     **_rows(mach_port.ROUTINES, mach_port_routines),
     **_rows(device.ROUTINES, device_routines),
     **_rows(mach_i386.ROUTINES, mach_i386_routines),
+    **_rows(mach4.ROUTINES, mach4_routines),
+    **_rows(mach_debug.ROUTINES, mach_debug_routines),
     **_rows(gnumach.ROUTINES, gnumach_routines),
     **_rows(gnumach.ROUTINES, vm_routines),
     **_rows(mach4.ROUTINES, vm_routines),

@@ -62,6 +62,12 @@ def privileged_host(kernel: Kernel, request: Kmsg) -> None:
         raise KernError(INVALID_HOST)
 
 
+def host_target(kernel: Kernel, request: Kmsg) -> None:
+    """The request came by one of the host's ports; KERN_INVALID_HOST otherwise."""
+    if request.remote not in (kernel.kern.host.host_self, kernel.kern.host.host_priv_self):
+        raise KernError(INVALID_HOST)
+
+
 def thread_target(request: Kmsg) -> Thread:
     thread = ipc_tt.thread_of(request.remote)
     if thread is None:

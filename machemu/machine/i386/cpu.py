@@ -282,6 +282,9 @@ class I386Cpu:
             words[stack - 4], words[stack - 2] = handler, esp
         return self.result()
 
+    def pc(self) -> VirtAddr:
+        return VirtAddr(self.engine.read(REGISTER["EIP"]) & 0xFFFFFFFF)
+
     def result(self) -> int:
         return self.engine.read(REGISTER["EAX"])
 
