@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -24,7 +24,10 @@ from typing import Final
 
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
 from machemu.boot.node import Node
+from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, load_profile
+from machemu.machine.protocols import Disk
+from tools import testdisk
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MODULES: Final = ROOT / "tests" / "conformance"
@@ -33,9 +36,14 @@ QEMU: Final = "qemu-system-i386"
 REAL_SECONDS: Final = 60.0
 OUR_TIME_NS: Final = 60_000_000_000
 FIRST, LAST = b"BEGIN", b"END"
-KERNEL_LINES: Final = re.compile(rb"^(task .* deallocating a bogus port|no more room in )")
+KERNEL_LINES: Final = re.compile(
+    rb"^(task .* deallocating a bogus port|no more room in |irq handler |the interrupt entry for irq|didn't find user intr for "
+    rb"|linux_to_mach_error: )"
+)
 """What the real kernel prints of its own among a module's lines."""
 CONTEXT: Final = 3
+DISKS: Final[dict[str, Callable[[], bytes]]] = {"disk": testdisk.image}
+"""The modules that need a disk, hd0, and what is on it at first, on both kernels."""
 
 
 class NoRealKernel(Exception):
@@ -60,6 +68,17 @@ def on_gnu_mach(kernel: Path, module: Path) -> bytes:
     command = [QEMU, "-kernel", str(kernel), "-append", "console=com0", "-nographic", "-m", "256", "-no-reboot"]
     command += ["-initrd", f"{module} {DEFAULT_LINE}"]
     lines: list[bytes] = []
+    with tempfile.TemporaryDirectory() as folder:
+        if module.stem in DISKS:
+            image = Path(folder) / "disk"
+            image.write_bytes(DISKS[module.stem]())
+            command += ["-drive", f"file={image},format=raw,if=ide,index=0"]
+        _collect(command, lines)
+    return b"".join(lines)
+
+
+def _collect(command: list[str], lines: list[bytes]) -> None:
+    """Runs QEMU until the module's END, and puts what the module printed into `lines`."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         timer = threading.Timer(REAL_SECONDS, process.kill)
         timer.start()
@@ -75,7 +94,6 @@ def on_gnu_mach(kernel: Path, module: Path) -> bytes:
                 break
         timer.cancel()
         process.kill()
-    return b"".join(lines)
 
 
 def on_machemu(module: Path) -> bytes:
@@ -87,11 +105,16 @@ def on_machemu(module: Path) -> bytes:
         if b"\n" + LAST in output:
             node.kernel.stop()
 
-    with Node(load_profile(DEFAULT_PROFILE)) as node:
+    with Node(load_profile(DEFAULT_PROFILE), disks=disks(module.stem)) as node:
         node.kernel.console.sink = sink
         boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}"], {})
         node.kernel.run(OUR_TIME_NS)
     return bytes(output)
+
+
+def disks(name: str) -> dict[str, Disk]:
+    """The disks that a module of the name needs here."""
+    return {"hd0": ImageDisk.of_bytes(DISKS[name]())} if name in DISKS else {}
 
 
 def difference(real: bytes, ours: bytes) -> str | None:

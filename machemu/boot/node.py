@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from machemu.abi.errors import UserError
 from machemu.core import invariants
 from machemu.core.kernel import Kernel
+from machemu.device.block import DiskDriver
+from machemu.device.ethernet import EthernetDriver
 from machemu.machine.i386.cpu import I386Cpu
 from machemu.machine.i386.pmap import I386Mmu
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
+from machemu.machine.protocols import Disk, Nic
 from machemu.sim import saved
 
 RAM_MIN = 1 << 20
 RAM_MAX = 2 << 30
+DISK_NAME = re.compile("(hd|sd)[0-7]")
+NIC_NAME = re.compile("eth[0-3]")
 
 
 class Node:
-    """A machine of a profile with `ram` bytes, its CPU and its kernel. Use as a context manager, or call `close`."""
+    """A machine of a profile with `ram` bytes, its CPU and its kernel. Use as a context manager, or call `close`.
 
-    def __init__(self, profile: Profile, ram: int | None = None) -> None:
+    disks: by name, hd0 to hd7 and sd0 to sd7; the machine's own from then on. nics: by name, eth0 to eth3.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        ram: int | None = None,
+        disks: Mapping[str, Disk] | None = None,
+        nics: Mapping[str, Nic] | None = None,
+    ) -> None:
+        for pattern, names in ((DISK_NAME, disks), (NIC_NAME, nics)):
+            for name in names or ():
+                if not pattern.fullmatch(name):
+                    raise UserError(f"there can be no device '{name}': its name is of the form {pattern.pattern}")
         size = profile.ram if ram is None else ram
         if not RAM_MIN <= size <= RAM_MAX:
             raise UserError(f"{size} bytes of memory: a machine has between 1M and 2G")
         memory = PhysicalMemory(size, I386Cpu.page_size)
         self.cpu = I386Cpu(memory)
         self.kernel = Kernel(profile, memory, self.cpu)
+        devices = self.kernel.devices
+        devices.drivers[:0] = [
+            *(
+                DiskDriver(devices.io, name, disk, profile.disk_seek_ns, profile.disk_byte_ns)
+                for name, disk in (disks or {}).items()
+            ),
+            *(EthernetDriver(devices.io, name, nic, profile.ethernet_byte_ns) for name, nic in (nics or {}).items()),
+        ]
 
     def __enter__(self) -> Node:
         return self
@@ -38,6 +66,8 @@ class Node:
         """Gives the host's resources back."""
         self.cpu.close()
         self.kernel.memory.close()
+        for driver in self.kernel.devices.drivers:
+            driver.detach()
 
     def digest(self) -> str:
         """SHA-256 over everything that the guest could ever see: equal digests, equal machines.
@@ -59,6 +89,10 @@ class Node:
         node = cls.__new__(cls)
         try:
             node._resume(root, ram)
+        except UserError:
+            if "cpu" in vars(node):
+                node.close()
+            raise
         except Exception as error:  # whatever the graph of objects in a file may be wrong in, it is the file that is wrong
             if "cpu" in vars(node):
                 node.close()

@@ -15,7 +15,12 @@ from machemu.abi.types import Instructions, VirtAddr
 from machemu.core import server
 from machemu.core.traps import CONTINUATIONS, TRAP_COUNT, TRAPS
 from machemu.device.console import Console
-from machemu.device.ds_routines import Device, Devices, device_write
+from machemu.device.ds_routines import Devices
+from machemu.device.io import DeviceIo
+from machemu.device.irq import IrqDriver
+from machemu.device.kmsg import KmsgDriver
+from machemu.device.null import MemDriver, NullDriver
+from machemu.device.time import TimeDriver
 from machemu.ipc import mach_msg
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.subsystem import Ipc
@@ -75,9 +80,9 @@ def runnable(thread: Thread) -> bool:
 class Kernel:
     """All of one node above its machine.
 
-    memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping.
+    memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping. console, kmsg: two of `devices`.
     page_waiters: threads that wait for a free frame.
-    trap_ns, fault_ns, switch_ns, byte_ns: what the kernel's work costs in virtual time, of the machine's profile.
+    trap_ns, fault_ns, switch_ns: what the kernel's work costs in virtual time, of the machine's profile.
     trap_count: traps since power-on.
 
     Transient: cpu; observer, None where nobody watches; limit and trap_limit, where `run` comes back; stopping, set by `stop`;
@@ -86,8 +91,8 @@ class Kernel:
     """
 
     __slots__ = (
-        "memory", "mmu", "ipc", "vm", "kern", "console", "devices", "page_waiters",
-        "trap_ns", "fault_ns", "switch_ns", "byte_ns", "trap_count",
+        "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "page_waiters",
+        "trap_ns", "fault_ns", "switch_ns", "trap_count",
         "cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source",
     )  # fmt: skip
     TRANSIENT = ("cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source")
@@ -98,13 +103,15 @@ class Kernel:
         self.ipc = Ipc(cpu.order)
         self.vm = Vm(memory, cpu.mmu, cpu.page_size, cpu.user_range)
         self.kern = Kern(cpu, self.ipc, self.vm, profile.instruction_ns)
-        self.console = Console()
-        self.devices = Devices(self.ipc, {"console": self.console})
+        io = DeviceIo(self.ipc, self.vm, self.kern.events, self.kern.clock)
+        self.console = Console(io, profile.console_byte_ns)
+        self.kmsg = KmsgDriver(io)
+        self.devices = Devices(io)
+        self.devices.drivers += [NullDriver("cn"), TimeDriver(io), self.console, MemDriver("mem"), self.kmsg, IrqDriver()]
         self.page_waiters: deque[Thread] = deque()
         self.trap_ns = profile.trap_ns
         self.fault_ns = profile.page_fault_ns
         self.switch_ns = profile.context_switch_ns
-        self.byte_ns = profile.console_byte_ns
         self.trap_count = 0
         self._join(cpu)
 
@@ -112,7 +119,7 @@ class Kernel:
         """Joins a kernel that was loaded to a CPU."""
         self.vm.attach(cpu.mmu)
         self.kern.attach(cpu)
-        self.console.sink = None
+        self.devices.attach()
         self._join(cpu)
 
     def _join(self, cpu: Cpu) -> None:
@@ -281,7 +288,7 @@ class Kernel:
         if self.console.pending and self.input_source is not None:
             data = self.input_source()
             if data:
-                server.console_input(self, data)
+                self.console.receive(data)
                 return True
             self.input_source = None
         time = self.kern.events.next_time()
@@ -348,11 +355,10 @@ class Kernel:
         while self.page_waiters:
             self.kern.wake(self.page_waiters.popleft())
 
-    def write_device(self, device: Device, data: bytes) -> int:
-        """Writes to a device; the time that it takes is charged."""
-        written = device_write(device, data)
-        self.kern.clock.base += written * self.byte_ns
-        return written
+    def print(self, data: bytes) -> None:
+        """The kernel prints something of its own: on the console, and into what `kmsg` reads."""
+        self.console.print(data)
+        self.kmsg.print(data)
 
     def yield_cpu(self, thread: Thread, continuation: Continuation) -> None:
         """thread_block: the current thread gives way, and goes on with `continuation` when it is its turn again."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 from machemu.core.routines import device as device_routines
 from machemu.core.routines import mach as mach_routines
 from machemu.core.routines import mach_port as mach_port_routines
+from machemu.core.routines import notify as notify_routines
 from machemu.mig.interfaces import device, device_reply, exc, mach, mach_port, notify
 from machemu.mig.runtime import Message, Routine
 
@@ -32,6 +33,7 @@ ROUTINES: Final[dict[int, Row]] = {
     **_rows(mach.ROUTINES, mach_routines),
     **_rows(mach_port.ROUTINES, mach_port_routines),
     **_rows(device.ROUTINES, device_routines),
+    **_rows(notify.ROUTINES, notify_routines),
 }
 
 MESSAGES: Final[dict[int, tuple[str, Message]]] = {}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from machemu.abi.device import IoReturn
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.device.ds_routines import D_NO_SUCH_DEVICE, Device
+from machemu.device.ds_routines import Device
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.space import Space
@@ -51,4 +52,4 @@ def device_target(request: Kmsg) -> Device:
     target = request.remote
     if isinstance(target, Port) and target.active and isinstance(target.kobject, Device):
         return target.kobject
-    raise KernError(D_NO_SUCH_DEVICE)
+    raise KernError(IoReturn.D_NO_SUCH_DEVICE)
