@@ -25,7 +25,7 @@ from machemu.abi.device import (
 from machemu.abi.errors import KernError
 from machemu.device.driver import INVALID_OPERATION, Driver, Minor, unit_of
 from machemu.device.io import DeviceIo, IoRequest
-from machemu.device.limits import CHARACTERS_MAX, reading_count
+from machemu.device.limits import CHARACTERS_MAX, reading_count, wait
 from machemu.sim.state import state
 
 MINOR: Final[Minor] = ("com", 0)
@@ -98,7 +98,7 @@ class Console(Driver):
         request.count = reading_count(request)
         if self.input:
             return self._take(request.count)
-        self.pending.append(request)
+        wait(self.pending, request)
         return None
 
     def write(self, minor: Minor, request: IoRequest) -> int | None:
@@ -106,9 +106,7 @@ class Console(Driver):
         if size > CHARACTERS_MAX:
             raise KernError(IoReturn.D_INVALID_SIZE)
         if self.stopped and len(self.held_output) + size > HELD_MAX:
-            if len(self.writers) >= WRITERS_MAX:
-                raise KernError(IoReturn.D_NO_MEMORY)
-            self.writers.append(request)
+            wait(self.writers, request, WRITERS_MAX)
             return None
         self._output(request.data)
         return size

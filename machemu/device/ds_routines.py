@@ -17,6 +17,8 @@ from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.sim.state import state
 
+OPENED_MAX = 4096
+"""Devices that can be open: any number of units of `cn` could be, and nobody closes them when their tasks end."""
 INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
 
 
@@ -96,6 +98,8 @@ class Devices:
         device = self.opened.get(minor)
         if device is not None:
             return device
+        if len(self.opened) >= OPENED_MAX:
+            raise KernError(IoReturn.D_NO_MEMORY)
         delay = driver.open(minor)
         ipc = self.io.ipc
         device_port = ipc.make_kernel_port(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
+from machemu.abi.device import IoReturn
 from machemu.ipc import kmsg as messages
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
@@ -15,6 +16,7 @@ from machemu.mig.runtime import RETCODE, Message, OutOfLine
 from machemu.sim.events import Event, EventQueue
 from machemu.sim.state import state
 from machemu.vm.map_copy import VmMapCopy
+from machemu.vm.page import PageShortage
 from machemu.vm.subsystem import Vm
 
 EVENT_PRIORITY: Final = 2
@@ -90,10 +92,17 @@ class DeviceIo:
         self._send(request, REPLIES[request.op].request, (0, right))
 
     def read_done(self, request: IoRequest, code: int, data: bytes) -> None:
-        """device_read_reply, inband or not."""
+        """device_read_reply, inband or not. What goes out of line takes pages now, or is answered with D_NO_MEMORY."""
         value: object = data
         if request.op is IoOp.READ:
-            value = OutOfLine(VmMapCopy.from_bytes(self.vm, data) if data else None, len(data))
+            copy = VmMapCopy.from_bytes(self.vm, data) if data else None
+            try:
+                if copy is not None:
+                    copy.into_entries()
+            except PageShortage:
+                self.refuse(request, IoReturn.D_NO_MEMORY)
+                return
+            value = OutOfLine(copy, len(data))
         self._send(request, REPLIES[request.op].request, (code, value))
 
     def write_done(self, request: IoRequest, code: int, written: int) -> None:

@@ -10,7 +10,7 @@ from machemu.abi.device import D_NOWAIT, DEV_GET_SIZE, IoReturn
 from machemu.abi.errors import KernError
 from machemu.device.driver import INVALID_OPERATION, Driver, Minor, unit_of
 from machemu.device.io import DeviceIo, IoRequest
-from machemu.device.limits import reading_count
+from machemu.device.limits import reading_count, wait
 from machemu.sim.state import state
 
 BUFFER_SIZE: Final = 4095
@@ -65,7 +65,7 @@ class KmsgDriver(Driver):
         if request.mode & D_NOWAIT:
             self.io.read_done(request, IoReturn.D_WOULD_BLOCK, b"")
         else:
-            self.pending.append(request)
+            wait(self.pending, request)
         return None
 
     def write(self, minor: Minor, request: IoRequest) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from machemu.abi.device import IO_INBAND_MAX, IoReturn
@@ -10,6 +11,17 @@ from machemu.device.io import IoOp, IoRequest
 
 CHARACTERS_MAX: Final = 1 << 20
 """Bytes that one read or write of a character device moves at most."""
+
+
+WAITING_MAX: Final = 4096
+"""Requests that wait at a character device at most."""
+
+
+def wait(queue: deque[IoRequest], request: IoRequest, limit: int = WAITING_MAX) -> None:
+    """Puts a request into a queue. Raises D_NO_MEMORY where that is full."""
+    if len(queue) >= limit:
+        raise KernError(IoReturn.D_NO_MEMORY)
+    queue.append(request)
 
 
 def reading_count(request: IoRequest) -> int:
