@@ -13,6 +13,7 @@ from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.kern import task_control
+from machemu.kern.task import Task
 from machemu.mig.interfaces import device, device_reply
 from machemu.mig.runtime import RETCODE, OutOfLine, Routine
 from machemu.vm.map_copy import VmMapCopy
@@ -30,13 +31,18 @@ REPLIES = {
 class User:
     """A task without threads, with one reply port. Rights that it is given are in its space."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, task: Task | None = None) -> None:
+        """A new task, or one that is in a machine that was loaded, whose first port is its reply port."""
         self.machine = machine
         self.ipc = machine.kernel.ipc
         self.vm = machine.kernel.vm
         self.devices = machine.kernel.devices
-        self.task = task_control.create(machine.kernel.kern, None, False, "user")
-        self.reply_port = self.make_port()
+        self.task = task or task_control.create(machine.kernel.kern, None, False, "user")
+        self.reply_port = self.make_port() if task is None else self.received_ports()[0]
+
+    def received_ports(self) -> list[Port]:
+        """The ports whose receive rights the task has, the oldest first."""
+        return [port for port in self.ipc.ports.values() if port.receiver is self.task.space]
 
     def make_port(self) -> Port:
         """A port whose receive right the task has."""
@@ -63,9 +69,8 @@ class User:
         sent_by = ports.copy_send(self.ipc, target)
         reply = ports.make_sonce(self.ipc, self.reply_port) if answer else None
         reply_type = PORT_SEND_ONCE if answer else 0
-        messages.kernel_send(
-            self.ipc, messages.make(self.ipc, sent_by, PORT_SEND, reply, reply_type, routine.request.id, body, carried)
-        )
+        msgh_id = routine.request.id
+        messages.kernel_send(self.ipc, messages.make(self.ipc, sent_by, PORT_SEND, reply, reply_type, msgh_id, body, carried))
 
     def take(self, port: Port | None = None) -> Kmsg | None:
         """The next message of a port, the reply port without one; None where there is none. The caller consumes it."""
