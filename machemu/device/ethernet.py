@@ -28,6 +28,7 @@ from machemu.abi.device import (
 )
 from machemu.abi.errors import KernError
 from machemu.abi.message import PORT_SEND, TypeDescriptor, TypeName
+from machemu.abi.types import ByteOrder
 from machemu.device import bpf, net_filter
 from machemu.device.bpf import Instruction
 from machemu.device.driver import INVALID_OPERATION, Driver, Minor
@@ -287,4 +288,4 @@ class EthernetDriver(Driver):
 
 def _code(words: tuple[int, ...], io: DeviceIo) -> tuple[Instruction, ...]:
     """A filter's instructions, () for one in the stack language."""
-    return bpf.decode(words, io.ipc.order) if words[0] & net_filter.TYPE_MASK == net_filter.NETF_BPF else ()
+    return bpf.decode(words, ByteOrder(io.ipc.prefix)) if words[0] & net_filter.TYPE_MASK == net_filter.NETF_BPF else ()
