@@ -125,7 +125,9 @@ class DiskDriver(Driver):
     def _limit(self, minor: Minor, request: IoRequest) -> int:
         """Cuts the request to what is there and gives its count, 0 just behind the end. Raises D_INVALID_SIZE further out."""
         left = self._slice(minor)[1] - request.recnum
-        if request.count < 0 or (request.count and (left < 0 or left >= RECNUM_SIGN)):
+        if request.count == 0:
+            return 0
+        if request.count < 0 or not 0 <= left < RECNUM_SIGN:
             raise KernError(IoReturn.D_INVALID_SIZE)
         request.count = min(request.count, left * RECORD, TRANSFER_MAX)
         return request.count
