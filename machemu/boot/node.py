@@ -66,8 +66,7 @@ class Node:
         """Gives the host's resources back."""
         self.cpu.close()
         self.kernel.memory.close()
-        for driver in self.kernel.devices.drivers:
-            driver.detach()
+        self.kernel.devices.detach()
 
     def digest(self) -> str:
         """SHA-256 over everything that the guest could ever see: equal digests, equal machines.
@@ -83,23 +82,27 @@ class Node:
         saved.save(path, self.kernel, ram=self.kernel.memory.view)
 
     @classmethod
-    def load(cls, path: Path) -> Node:
-        """The machine that a file holds, ready to run on."""
+    def load(cls, path: Path, disks: Mapping[str, Disk] | None = None) -> Node:
+        """The machine that a file holds, ready to run on. disks: where images of its disks are now; they stay the caller's."""
         root, ram = saved.load(path, RAM_MAX)
         node = cls.__new__(cls)
         try:
-            node._resume(root, ram)
+            node._resume(root, ram, disks or {})
         except UserError:
-            if "cpu" in vars(node):
-                node.close()
+            node._abandon()
             raise
         except Exception as error:  # whatever the graph of objects in a file may be wrong in, it is the file that is wrong
-            if "cpu" in vars(node):
-                node.close()
+            node._abandon()
             raise UserError(f"{path}: is damaged: it holds no machine that could be: {error or type(error).__name__}") from None
         return node
 
-    def _resume(self, root: object, ram: bytearray) -> None:
+    def _abandon(self) -> None:
+        """Gives back what a load that failed had taken; devices look after their own."""
+        if "cpu" in vars(self):
+            self.cpu.close()
+            self.kernel.memory.close()
+
+    def _resume(self, root: object, ram: bytearray, disks: Mapping[str, Disk]) -> None:
         """Puts a loaded kernel onto a new CPU, and believes nothing of it unseen."""
         if not isinstance(root, Kernel) or not isinstance(root.mmu, I386Mmu):
             raise ValueError("its root is no kernel of an i386")
@@ -110,5 +113,12 @@ class Node:
         memory.attach()
         memory.view[:] = ram
         self.cpu = I386Cpu(memory, root.mmu)
-        root.attach(self.cpu)
-        invariants.check(root)
+        root.attach(self.cpu, disks)
+        try:
+            known = [driver.name for driver in root.devices.drivers if isinstance(driver, DiskDriver)]
+            if unknown := [name for name in disks if name not in known]:
+                raise UserError(f"the saved machine has no disk {unknown[0]}")
+            invariants.check(root)
+        except BaseException:
+            root.devices.detach()
+            raise

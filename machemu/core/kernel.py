@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final, Protocol
 
@@ -31,7 +31,7 @@ from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
-from machemu.machine.protocols import Cpu, UserFault
+from machemu.machine.protocols import Cpu, Disk, UserFault
 from machemu.sim.state import state
 from machemu.vm.fault import vm_fault
 from machemu.vm.map import VmMap
@@ -115,11 +115,11 @@ class Kernel:
         self.trap_count = 0
         self._join(cpu)
 
-    def attach(self, cpu: Cpu) -> None:
-        """Joins a kernel that was loaded to a CPU."""
+    def attach(self, cpu: Cpu, disks: Mapping[str, Disk]) -> None:
+        """Joins a kernel that was loaded to a CPU. disks: those whose image the user names again. Raises UserError."""
         self.vm.attach(cpu.mmu)
         self.kern.attach(cpu)
-        self.devices.attach()
+        self.devices.attach(disks)
         self._join(cpu)
 
     def _join(self, cpu: Cpu) -> None:
@@ -285,7 +285,7 @@ class Kernel:
     def _idle(self, deadline: int) -> bool:
         """Lets time pass to the next event; False where there is none and no input comes."""
         clock = self.kern.clock
-        if self.console.pending and self.input_source is not None:
+        if self.console.pending and self.input_source is not None and not self.devices.busy:
             data = self.input_source()
             if data:
                 self.console.receive(data)

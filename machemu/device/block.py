@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 from typing import Final
 
 from machemu.abi.device import D_NODELAY, D_READ, D_WRITE, DEV_GET_RECORDS, DEV_GET_SIZE, IoReturn
-from machemu.abi.errors import KernError
+from machemu.abi.errors import InvariantError, KernError
 from machemu.device.driver import INVALID_OPERATION, Driver, Minor
 from machemu.device.io import DeviceIo, IoOp, IoRequest
 from machemu.device.partitions import Slice, read_table
@@ -188,8 +188,14 @@ class DiskDriver(Driver):
     def held(self) -> Iterable[tuple[object, int]]:
         return [(request.reply_port, request.reply_type) for _, request in self.requests]
 
-    def attach(self) -> None:
-        self.disk.attach()
+    def check_invariants(self) -> None:
+        if self.queued != sum(request.count + REQUEST_BYTES for _, request in self.requests):
+            raise InvariantError(f"{self.name} does not count the bytes under way")
+        if any(self.slices is None or minor[1] not in self.slices for minor, _ in self.requests):
+            raise InvariantError(f"{self.name} works for a partition that it has not")
+
+    def attach(self, disks: Mapping[str, Disk]) -> None:
+        self.disk.attach(disks.get(self.name))
 
     def detach(self) -> None:
         self.disk.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from machemu.abi.device import (
@@ -26,6 +26,7 @@ from machemu.abi.errors import KernError
 from machemu.device.driver import INVALID_OPERATION, Driver, Minor, unit_of
 from machemu.device.io import DeviceIo, IoRequest
 from machemu.device.limits import CHARACTERS_MAX, reading_count, wait
+from machemu.machine.protocols import Disk
 from machemu.sim.state import state
 
 MINOR: Final[Minor] = ("com", 0)
@@ -154,5 +155,5 @@ class Console(Driver):
     def held(self) -> Iterable[tuple[object, int]]:
         return [(request.reply_port, request.reply_type) for request in (*self.pending, *self.writers)]
 
-    def attach(self) -> None:
+    def attach(self, disks: Mapping[str, Disk]) -> None:
         self.sink = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
@@ -13,6 +13,7 @@ from machemu.sim.state import state
 if TYPE_CHECKING:
     from machemu.device.io import IoRequest
     from machemu.ipc.port import Port
+    from machemu.machine.protocols import Disk
 
 INVALID_OPERATION: Final = int(IoReturn.D_INVALID_OPERATION)
 
@@ -104,8 +105,11 @@ class Driver:
         """The rights that it holds, with their dispositions."""
         return ()
 
-    def attach(self) -> None:
-        """Finds the host's side again after a load. Raises UserError."""
+    def check_invariants(self) -> None:
+        """InvariantError where its work under way is not as it must be."""
+
+    def attach(self, disks: Mapping[str, Disk]) -> None:
+        """Finds the host's side again after a load. disks: those that the user names again. Raises UserError."""
 
     def detach(self) -> None:
         """Gives the host's resources back."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 
 from machemu.abi.device import IoReturn
@@ -15,6 +15,7 @@ from machemu.device.driver import Driver, Minor
 from machemu.device.io import DeviceIo, IoRequest
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
+from machemu.machine.protocols import Disk
 from machemu.sim.state import state
 
 OPENED_MAX = 4096
@@ -70,10 +71,22 @@ class Devices:
         self.pagers: dict[tuple[Minor, int], DevicePager] = {}
         self.master_port = io.ipc.make_kernel_port(MasterDevice())
 
-    def attach(self) -> None:
-        """After a load. Raises UserError where a disk's image is not there."""
+    def attach(self, disks: Mapping[str, Disk]) -> None:
+        """After a load. disks: those whose image the user names again. Raises UserError where an image is not there."""
+        attached: list[Driver] = []
+        try:
+            for driver in self.drivers:
+                driver.attach(disks)
+                attached.append(driver)
+        except BaseException:
+            for driver in attached:
+                driver.detach()
+            raise
+
+    def detach(self) -> None:
+        """Gives the host's resources back."""
         for driver in self.drivers:
-            driver.attach()
+            driver.detach()
 
     def open(self, name: str, request: IoRequest) -> Port | None:
         """device_open: a send right to the device's port, or None: the request is answered later, and is the device's.
@@ -172,6 +185,8 @@ class Devices:
             yield from ((request.reply_port, request.reply_type) for request in device.waiting or ())
 
     def check_invariants(self) -> None:
+        for driver in self.drivers:
+            driver.check_invariants()
         for minor, device in self.opened.items():
             if device.minor != minor or device.port.kobject is not device:
                 raise InvariantError(f"device {device.name} is not what its port stands for")

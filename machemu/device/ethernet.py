@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 from typing import Final
 
@@ -37,7 +37,7 @@ from machemu.ipc import kmsg as messages
 from machemu.ipc import mqueue
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
-from machemu.machine.protocols import Nic
+from machemu.machine.protocols import Disk, Nic
 from machemu.sim.state import state
 
 HEADER_SIZE: Final = 14
@@ -120,7 +120,7 @@ class EthernetDriver(Driver):
         self.flags |= IFF_UP | IFF_RUNNING | IFF_ALLMULTI
         return 0
 
-    def attach(self) -> None:
+    def attach(self, disks: Mapping[str, Disk]) -> None:
         self.nic.attach()
         for entry in self.filters:
             entry.code = _code(entry.words, self.io)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from machemu.abi.errors import UserError
-from machemu.machine.protocols import DiskError
+from machemu.machine.protocols import Disk, DiskError
 from machemu.sim.state import state
 
 SECTOR: Final = 512
@@ -79,11 +79,20 @@ class ImageDisk:
             digest.update(os.pread(self.descriptor, min(HASH_STEP, self.sectors * SECTOR - at), at))
         return digest.digest()
 
-    def attach(self) -> None:
-        """After a load: the image's file must be there, and unless it was written through hold what it held."""
+    def attach(self, given: Disk | None) -> None:
+        """After a load: the image's file must be there, and unless it was written through hold what it held.
+
+        A saved machine cannot grant itself a file to write to: that one the user names again.
+        """
         self.descriptor = -1
         if self.image is not None:
             return
+        if isinstance(given, ImageDisk):
+            if given.image is not None or given.writable != self.writable:
+                raise UserError(f"{given.path}: the saved machine's disk was {'' if self.writable else 'not '}writable")
+            self.path = given.path
+        elif self.writable:
+            raise UserError(f"{self.path}: the saved machine writes to this file: allow it again with --disk NAME=FILE,writable")
         self._open()
         try:
             if os.fstat(self.descriptor).st_size < self.sectors * SECTOR or not (self.writable or self._hash() == self.contents):

@@ -109,9 +109,14 @@ def boot(options: argparse.Namespace) -> int:
 
 def make_node(options: argparse.Namespace) -> Node:
     if options.load is not None:
-        if options.module or options.lines or options.script or options.profile or options.memory or options.disks:
-            raise UserError("--load goes on with a saved machine: it takes no modules, profile, memory or disks")
-        return Node.load(options.load)
+        if options.module or options.lines or options.script or options.profile or options.memory:
+            raise UserError("--load goes on with a saved machine: it takes no modules, profile or memory")
+        disks = make_disks(options.disks)
+        try:
+            return Node.load(options.load, disks)
+        finally:
+            for disk in disks.values():
+                disk.close()
     if not (options.module or options.lines or options.script):
         raise UserError("nothing to boot: name a module, or give --module, --script or --load")
     profile = load_profile(options.profile or DEFAULT_PROFILE)

@@ -121,7 +121,7 @@ def test_help_and_version() -> None:
         ([HELLO, "--disk", f"hd0={MODULES},writable"], f"{MODULES}: cannot be written as a disk image"),
         ([HELLO, "--disk", f"hd0={MODULES / 'frame.c'}"], "a disk image is whole sectors"),
         ([HELLO, "--disk", "hd9=/dev/null"], "/dev/null: is no file"),
-        (["--load", "x", "--disk", "hd0=/dev/null"], "it takes no modules"),
+        (["--load", "x", "--disk", "hd0=/dev/null"], "/dev/null: is no file"),
         ([HELLO, "--trace-file", "/no/such/place/trace"], "/no/such/place/trace: cannot be written"),
         ([HELLO, "--save", "/no/such/place/machine"], "/no/such/place/machine"),
         (["--load", "/no/such/machine"], "/no/such/machine: cannot be read"),

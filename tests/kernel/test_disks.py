@@ -261,3 +261,41 @@ def test_what_the_overlay_has_no_room_for_is_an_error_of_the_medium(monkeypatch:
 def test_a_disk_cannot_have_any_name(name: str) -> None:
     with pytest.raises(UserError, match="no device"):
         Node(load_profile(PROFILE), RAM, {name: ImageDisk.of_bytes(bytes(512))})
+
+
+def test_a_saved_machine_cannot_grant_itself_a_file_to_write_to(tmp_path: Path) -> None:
+    image, moved, saved = tmp_path / "image", tmp_path / "moved", tmp_path / "saved"
+    image.write_bytes(IMAGE)
+    with machine_with(ImageDisk.of_file(image, writable=True)) as machine:
+        machine.node.save(saved)
+    with pytest.raises(UserError, match="allow it again"):
+        Node.load(saved)
+    image.rename(moved)
+    for given, message in ((ImageDisk.of_file(moved), "was writable"), (ImageDisk.of_bytes(IMAGE), "was writable")):
+        with pytest.raises(UserError, match=message):
+            Node.load(saved, {"hd0": given})
+        given.close()
+    given = ImageDisk.of_file(moved, writable=True)
+    with pytest.raises(UserError, match="no disk hd1"):
+        Node.load(saved, {"hd0": given, "hd1": given})
+    with Machine(Node.load(saved, {"hd0": given})) as again:
+        given.close()
+        user = User(again)
+        assert user.write(user.open("hd0"), 0, b"written") == (0, 7)
+    assert moved.read_bytes().startswith(b"written")
+
+
+def test_an_image_that_has_moved_is_found_where_the_user_says(tmp_path: Path) -> None:
+    image, moved, saved = tmp_path / "image", tmp_path / "moved", tmp_path / "saved"
+    image.write_bytes(IMAGE)
+    with machine_with(ImageDisk.of_file(image)) as machine:
+        user = User(machine)
+        user.write(user.open("hd0"), 0, b"overlay")
+        machine.node.save(saved)
+    image.rename(moved)
+    given = ImageDisk.of_file(moved)
+    with Node.load(saved, {"hd0": given}) as node:
+        driver = node.kernel.devices.drivers[0]
+        assert isinstance(driver, DiskDriver)
+        assert driver.disk.read(0, 2) == b"overlay" + IMAGE[7:1024]
+    given.close()
