@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final, Protocol, cast
 
@@ -14,8 +14,13 @@ from machemu.core import server
 from machemu.core.managers import Managers, port_died
 from machemu.core.traps import CONTINUATIONS, TRAP_COUNT, TRAPS
 from machemu.device.console import Console
-from machemu.device.ds_routines import Device, Devices, device_write
+from machemu.device.ds_routines import Devices
+from machemu.device.io import DeviceIo
 from machemu.device.io_perm import IoPerms
+from machemu.device.irq import IrqDriver
+from machemu.device.kmsg import KmsgDriver
+from machemu.device.null import MemDriver, NullDriver
+from machemu.device.time import TimeDriver
 from machemu.ipc import mach_msg
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
@@ -27,7 +32,7 @@ from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
-from machemu.machine.protocols import Cpu, UserFault
+from machemu.machine.protocols import Cpu, Disk, UserFault
 from machemu.sim.state import state
 from machemu.vm.fault import vm_fault
 from machemu.vm.map import VmMap
@@ -76,8 +81,8 @@ def runnable(thread: Thread) -> bool:
 class Kernel:
     """All of one node above its machine.
 
-    memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping.
-    trap_ns, fault_ns, switch_ns, byte_ns: what the kernel's work costs in virtual time, of the machine's profile.
+    memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping. console, kmsg: two of `devices`.
+    trap_ns, fault_ns, switch_ns: what the kernel's work costs in virtual time, of the machine's profile.
     trap_count: traps since power-on.
 
     Transient: cpu; observer, None where nobody watches; limit and trap_limit, where `run` comes back; stopping, set by `stop`;
@@ -86,8 +91,8 @@ class Kernel:
     """
 
     __slots__ = (
-        "memory", "mmu", "ipc", "vm", "kern", "console", "devices", "io_perms",
-        "trap_ns", "fault_ns", "switch_ns", "byte_ns", "trap_count",
+        "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
+        "trap_ns", "fault_ns", "switch_ns", "trap_count",
         "cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source",
     )  # fmt: skip
     TRANSIENT = ("cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source")
@@ -98,21 +103,23 @@ class Kernel:
         self.ipc = Ipc(cpu.order)
         self.vm = Vm(memory, cpu.mmu, cpu.page_size, cpu.user_range)
         self.kern = Kern(cpu, self.ipc, self.vm, profile.instruction_ns)
-        self.console = Console()
-        self.devices = Devices(self.ipc, {"console": self.console})
+        io = DeviceIo(self.ipc, self.vm, self.kern.events, self.kern.clock)
+        self.console = Console(io, profile.console_byte_ns)
+        self.kmsg = KmsgDriver(io)
+        self.devices = Devices(io)
+        self.devices.drivers += [NullDriver("cn"), TimeDriver(io), self.console, MemDriver("mem"), self.kmsg, IrqDriver()]
         self.io_perms = IoPerms()
         self.trap_ns = profile.trap_ns
         self.fault_ns = profile.page_fault_ns
         self.switch_ns = profile.context_switch_ns
-        self.byte_ns = profile.console_byte_ns
         self.trap_count = 0
         self._join(cpu)
 
-    def attach(self, cpu: Cpu) -> None:
-        """Joins a kernel that was loaded to a CPU."""
+    def attach(self, cpu: Cpu, disks: Mapping[str, Disk]) -> None:
+        """Joins a kernel that was loaded to a CPU. disks: those whose image the user names again. Raises UserError."""
         self.vm.attach(cpu.mmu)
         self.kern.attach(cpu)
-        self.console.sink = None
+        self.devices.attach(disks)
         self._join(cpu)
 
     def _join(self, cpu: Cpu) -> None:
@@ -369,10 +376,10 @@ class Kernel:
     def _idle(self, deadline: int) -> bool:
         """Lets time pass to the next event; False where there is none and no input comes."""
         clock = self.kern.clock
-        if self.console.pending and self.input_source is not None:
+        if self.console.pending and self.input_source is not None and not self.devices.busy:
             data = self.input_source()
             if data:
-                server.console_input(self, data)
+                self.console.receive(data)
                 return True
             self.input_source = None
         time = self.kern.events.next_time()
@@ -441,11 +448,10 @@ class Kernel:
         if not task.active and not task.threads and task.map is not None:
             task_control.destroy_map(self.kern, task)
 
-    def write_device(self, device: Device, data: bytes) -> int:
-        """Writes to a device; the time that it takes is charged."""
-        written = device_write(device, data)
-        self.kern.clock.base += written * self.byte_ns
-        return written
+    def print(self, data: bytes) -> None:
+        """The kernel prints something of its own: on the console, and into what `kmsg` reads."""
+        self.console.print(data)
+        self.kmsg.print(data)
 
     def yield_cpu(self, thread: Thread, continuation: Continuation) -> None:
         """thread_block: the current thread gives way, and goes on with `continuation` when it is its turn again."""

@@ -198,3 +198,52 @@ class Cpu(Protocol):
 
     def close(self) -> None:
         """Gives the engine's host memory back."""
+
+
+class DiskError(Exception):
+    """The medium cannot be read or written there."""
+
+
+class Disk(Protocol):
+    """A disk of `sectors` sectors of 512 bytes. It answers at once: its owner lets virtual time pass."""
+
+    sectors: int
+
+    def read(self, sector: int, count: int) -> bytes:
+        """`count` sectors from `sector` on, all of them on the disk. Raises DiskError."""
+
+    def write(self, sector: int, data: bytes) -> None:
+        """Writes whole sectors, all of them on the disk. Raises DiskError; then some may have been written."""
+
+    def attach(self, given: Disk | None) -> None:
+        """Finds the medium again after a load: that of `given`, which stays the caller's, where the user names one.
+
+        Raises UserError.
+        """
+
+    def close(self) -> None:
+        """Gives the host's resources back."""
+
+
+class FrameReceiver(Protocol):
+    """Who takes the frames that come in."""
+
+    def frame_arrived(self, frame: bytes) -> None:
+        """A whole frame has come in now; whether anybody wants it is the receiver's to find out."""
+
+
+class Nic(Protocol):
+    """An Ethernet interface. Frames begin with the 14-byte Ethernet header and have no checksum."""
+
+    address: bytes
+    """Its own hardware address, 6 bytes."""
+    receiver: FrameReceiver | None
+
+    def transmit(self, frame: bytes) -> None:
+        """A frame of 14 to 1514 bytes goes out; on the wire it has 60 at least."""
+
+    def receive(self, frame: bytes) -> None:
+        """The segment brings a frame."""
+
+    def attach(self) -> None:
+        """Forgets the host's side after a load; whoever owns the segment joins the interface again."""

@@ -1,4 +1,4 @@
-"""Notifications (64) to the kernel's own ports."""
+"""Subsystem notify (64): what the kernel asked to be told about ports of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import MigReturn
+from machemu.abi.message import PORT_SEND_ONCE
 from machemu.core import proxies
 from machemu.core.proxies import Proxy
 from machemu.device import io_perm
@@ -17,17 +18,18 @@ if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
 BAD_ID: Final = int(MigReturn.MIG_BAD_ID)
-NO_REPLY: Final = int(MigReturn.MIG_NO_REPLY)
 
 
 def mach_notify_no_senders(kernel: Kernel, request: Kmsg, count: int) -> tuple[()]:
-    """Believed only where it is true: anybody who holds a right can send the message."""
+    """Only the kernel has send-once rights to its ports: what comes by a send right is a task's invention."""
     target = request.remote
-    if not isinstance(target, Port) or not isinstance(target.kobject, IoPerm | Proxy):
+    if request.remote_type != PORT_SEND_ONCE or not isinstance(target, Port):
         raise KernError(BAD_ID)
-    if not target.srights:
-        if isinstance(target.kobject, IoPerm):
-            io_perm.no_senders(kernel.ipc, target.kobject)
-        else:
-            proxies.unused(kernel.ipc, target.kobject)
-    raise KernError(NO_REPLY)
+    match target.kobject:
+        case IoPerm() as perm:
+            io_perm.no_senders(kernel.ipc, perm)
+        case Proxy() as proxy:
+            proxies.unused(kernel.ipc, proxy)
+        case _:
+            kernel.devices.no_senders(target)
+    return ()

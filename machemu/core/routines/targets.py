@@ -6,9 +6,10 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from machemu.abi.device import IoReturn
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.device.ds_routines import D_NO_SUCH_DEVICE, Device
+from machemu.device.ds_routines import Device
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.space import Space
@@ -79,7 +80,7 @@ def device_target(request: Kmsg) -> Device:
     target = request.remote
     if isinstance(target, Port) and target.active and isinstance(target.kobject, Device):
         return target.kobject
-    raise KernError(D_NO_SUCH_DEVICE)
+    raise KernError(IoReturn.D_NO_SUCH_DEVICE)
 
 
 def words_out_of_line(kernel: Kernel, values: Sequence[int]) -> OutOfLine:
