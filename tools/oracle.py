@@ -33,7 +33,7 @@ QEMU: Final = "qemu-system-i386"
 REAL_SECONDS: Final = 60.0
 OUR_TIME_NS: Final = 60_000_000_000
 FIRST, LAST = b"BEGIN", b"END"
-KERNEL_LINES: Final = re.compile(rb"^(task .* deallocating a bogus port|no more room in )")
+KERNEL_LINES: Final = re.compile(rb"^(task .* deallocating a bogus port|no more room in |vm_fault: memory_object_)")
 """What the real kernel prints of its own among a module's lines."""
 CONTEXT: Final = 3
 

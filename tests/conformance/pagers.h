@@ -45,7 +45,8 @@ struct hand {
 	volatile int go, done;
 	u32 (*volatile what)(struct hand *);
 	volatile u32 a, b, c, d, result;
-	mach_port_t reply, task, thread;
+	/* Names of the hand's own task, but for the last two, which are the first task's. */
+	mach_port_t reply, task, owner, thread;
 };
 
 /* In memory that children share, so that a hand of any task is commanded in the same way. */
@@ -90,6 +91,7 @@ static mach_port_t new_hand(int which, mach_port_t task)
 		return 0;
 	thread_set_special_port(thread, THREAD_EXCEPTION_PORT, trouble);
 	set_entry(thread, hand_entry[which], (vm_address_t) hand_stack[which] + sizeof hand_stack[which]);
+	hands[which].owner = task;
 	thread_resume(thread);
 	return hands[which].thread = thread;
 }
@@ -170,7 +172,7 @@ static u32 do_send(struct hand *hand)
 	m.w[0] = MIG_LONG(0, hand->d); m.w[1] = MIG_LONG_NAME(9, 8); m.w[2] = hand->b; m.w[3] = hand->a;
 	return mach_msg_trap(&m.h, MACH_SEND_MSG, 40, 0, 0, 0, 0);
 }
-/* vm_wire of b bytes at a for access c. */
+/* vm_wire of b bytes at a for access c; d names the host's privileged port. */
 static u32 do_wire(struct hand *hand)
 {
 	message_t m;
@@ -182,9 +184,19 @@ static u32 do_wire(struct hand *hand)
 	*p++ = MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0); *p++ = hand->c;
 	m.h.msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE) | MACH_MSGH_BITS_COMPLEX;
 	m.h.msgh_size = (char *) p - (char *) &m;
-	m.h.msgh_remote_port = host_priv; m.h.msgh_local_port = hand->reply; m.h.msgh_id = 2636;
+	m.h.msgh_remote_port = hand->d; m.h.msgh_local_port = hand->reply; m.h.msgh_id = 2636;
 	u32 result = mach_msg_trap(&m.h, MACH_SEND_MSG | MACH_RCV_MSG, m.h.msgh_size, sizeof m, hand->reply, 0, 0);
 	return result ? result : m.w[1];
+}
+
+/* A child that inherits this task's memory; its name, for the first task, in b. */
+static u32 do_task_create(struct hand *hand)
+{
+	mach_port_t child = 0;
+	u32 result = syscall_task_create(hand->task, 1, &child);
+
+	hand->b = child;
+	return result;
 }
 
 /* Memory objects: a letter, what they hold (a word a page) and how they answer. */
@@ -383,7 +395,7 @@ static int had_trouble(int which)
 
 	if (mach_msg_trap(&m.h, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof m, trouble, 1, 0))
 		return 0;
-	say("  exception %d code %x, address %s\n", m.w[5], m.w[7], m.w[9] == hands[which].a ? "right" : "other");
+	say("  exception %d code %x, address %s\n", m.w[5], m.w[7], m.w[9] == hands[which].a ? "right" : "other"); if (m.w[9] != hands[which].a) say("   DBG %x\n", m.w[9] - hands[which].a);
 	return 1;
 }
 
@@ -396,11 +408,8 @@ static int finish(const char *what, int which)
 		if (serve(QUIET))
 			quiet = -1;
 		if (!hands[which].done && had_trouble(which)) {
-			mach_port_t task = hands[which].task == self ? self : 0;
-
 			thread_terminate(hands[which].thread);
-			if (task)
-				new_hand(which, task);
+			new_hand(which, hands[which].owner);
 			say("%s: faulted\n", what);
 			return 0;
 		}
