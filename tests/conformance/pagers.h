@@ -81,11 +81,13 @@ static void (*const hand_entry[HANDS])(void) = {
 	hand_entry_0, hand_entry_1, hand_entry_2, hand_entry_3, hand_entry_4, hand_entry_5,
 };
 
-/* A fresh hand in TASK, which is this one or a child that inherited its memory; an exception of its own goes to `trouble`. */
+/* A fresh hand instead of the one before, in TASK, which is this one or a child that inherited its memory; an exception of its own goes to `trouble`. */
 static mach_port_t new_hand(int which, mach_port_t task)
 {
 	mach_port_t thread;
 
+	if (hands[which].thread)
+		thread_terminate(hands[which].thread);
 	hands[which].go = hands[which].done = 0;
 	if (thread_create(task, &thread))
 		return 0;
@@ -395,7 +397,7 @@ static int had_trouble(int which)
 
 	if (mach_msg_trap(&m.h, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof m, trouble, 1, 0))
 		return 0;
-	say("  exception %d code %x, address %s\n", m.w[5], m.w[7], m.w[9] == hands[which].a ? "right" : "other"); if (m.w[9] != hands[which].a) say("   DBG %x\n", m.w[9] - hands[which].a);
+	say("  exception %d code %x, address %s\n", m.w[5], m.w[7], m.w[9] == hands[which].a ? "right" : "other");
 	return 1;
 }
 
@@ -408,7 +410,6 @@ static int finish(const char *what, int which)
 		if (serve(QUIET))
 			quiet = -1;
 		if (!hands[which].done && had_trouble(which)) {
-			thread_terminate(hands[which].thread);
 			new_hand(which, hands[which].owner);
 			say("%s: faulted\n", what);
 			return 0;
