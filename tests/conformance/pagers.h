@@ -44,7 +44,7 @@ static mach_port_t new_port(void)
 struct hand {
 	volatile int go, done;
 	u32 (*volatile what)(struct hand *);
-	volatile u32 a, b, c, d, result;
+	volatile u32 a, b, c, d, result, seen[16];
 	/* Names of the hand's own task, but for the last two, which are the first task's. */
 	mach_port_t reply, task, owner, thread;
 };
@@ -128,6 +128,15 @@ static u32 call(struct hand *hand, mach_port_t port, int id, const u32 *words, i
 }
 
 static u32 do_read(struct hand *hand) { return *(volatile u32 *) hand->a; }
+/* The first words of b pages from a on, in `seen`. */
+static u32 do_see(struct hand *hand)
+{
+	u32 page;
+
+	for (page = 0; page < hand->b; page++)
+		hand->seen[page] = *(volatile u32 *) (hand->a + page * PAGE);
+	return page;
+}
 static u32 do_write(struct hand *hand) { *(volatile u32 *) hand->a = hand->b; return hand->b; }
 /* vm_read of b bytes at a; c becomes the address of what came. */
 static u32 do_vm_read(struct hand *hand)
@@ -422,6 +431,20 @@ static int finish(const char *what, int which)
 	say("%s: %x\n", what, hands[which].result);
 	serve(QUIET);
 	return 1;
+}
+
+/* What a hand does that waits for no manager. */
+static u32 run(int which, u32 (*what)(struct hand *), u32 a, u32 b, u32 c, u32 d)
+{
+	begin(which, what, a, b, c, d);
+	while (!hands[which].done)
+		nap(1);
+	return hands[which].result;
+}
+
+static void put(int which, vm_address_t at, u32 page, u32 value)
+{
+	run(which, do_write, at + page * PAGE, value, 0, 0);
 }
 
 static u32 reads(const char *what, int which, vm_address_t address)
