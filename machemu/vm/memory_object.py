@@ -10,7 +10,7 @@ from machemu.abi.kern_return import KernReturn
 from machemu.abi.vm import VM_PROT_ALL, VM_PROT_NONE
 from machemu.vm import pageout
 from machemu.vm.map_copy import VmMapCopy
-from machemu.vm.object import VmObject, deallocate
+from machemu.vm.object import VmObject
 from machemu.vm.page import VmPage
 from machemu.vm.pager import COPY_CALL, COPY_DELAY, COPY_NONE, COPY_TEMPORARY, Answer, Pager
 
@@ -207,16 +207,12 @@ def set_attributes(pager: Pager, may_cache: bool, copy_strategy: int) -> None:
     """memory_object_ready and the common part of memory_object_change_attributes."""
     if copy_strategy not in (COPY_NONE, COPY_CALL, COPY_DELAY, COPY_TEMPORARY):
         raise KernError(INVALID_ARGUMENT)
-    vm = pager.object.vm
-    obj = pager.object
-    vm.reference(obj)
     pager.may_cache = may_cache
     if copy_strategy == COPY_TEMPORARY:
         pager.temporary = True
     else:
         pager.copy_strategy = copy_strategy
     pager.become_ready()
-    deallocate(obj)
 
 
 def get_attributes(pager: Pager) -> tuple[int, int, int]:
@@ -226,9 +222,5 @@ def get_attributes(pager: Pager) -> tuple[int, int, int]:
 
 def destroy(pager: Pager) -> None:
     """memory_object_destroy: the manager gives the object up. It gets its ports back, and is not asked again."""
-    vm = pager.object.vm
-    obj = pager.object
-    vm.reference(obj)
     pager.may_cache = False
-    vm.managers.terminate(pager)
-    deallocate(obj)
+    pager.object.vm.managers.terminate(pager)

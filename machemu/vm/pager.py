@@ -144,14 +144,14 @@ class Pager:
     def abort(self) -> None:
         """vm_object_abort_activity: nobody will answer any more; who waits tries again."""
         self.ready = True
-        requests, self.requests = self.requests, {}
-        for request in requests.values():
-            self._wake(request.event)
-        self._wake(self.event)
         for page in self.object.pages.values():
             page.unlock_request = 0
             if page.event is not None:
                 self._wake(page.event)
+        requests, self.requests = self.requests, {}
+        for request in requests.values():
+            self._wake(request.event)
+        self._wake(self.event)
 
     def become_ready(self) -> None:
         """memory_object_ready."""
