@@ -110,7 +110,7 @@ def demo(rest: list[str]) -> int:
 
 
 def bench(rest: list[str]) -> int:
-    return run([PYTHON, "-m", "tools.bench"])
+    return run([PYTHON, "-m", "tools.bench", *rest])
 
 
 def oracle(rest: list[str]) -> int:

@@ -55,12 +55,17 @@ def unpacked_kernel() -> Iterator[Path]:
         yield kernel
 
 
+def start_gnu_mach(kernel: Path, module: str) -> subprocess.Popen[bytes]:
+    """QEMU with the real kernel and one boot module, given with its arguments; what the console prints is its stdout."""
+    command = [QEMU, "-kernel", str(kernel), "-append", "console=com0", "-nographic", "-m", "256", "-no-reboot"]
+    command += ["-initrd", module]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
 def on_gnu_mach(kernel: Path, module: Path) -> bytes:
     """What a module prints on the real kernel, from its BEGIN to its END; as far as it comes within REAL_SECONDS."""
-    command = [QEMU, "-kernel", str(kernel), "-append", "console=com0", "-nographic", "-m", "256", "-no-reboot"]
-    command += ["-initrd", f"{module} {DEFAULT_LINE}"]
     lines: list[bytes] = []
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with start_gnu_mach(kernel, f"{module} {DEFAULT_LINE}") as process:
         timer = threading.Timer(REAL_SECONDS, process.kill)
         timer.start()
         assert process.stdout is not None

@@ -104,6 +104,35 @@ static void fresh_pages(uint32_t rounds)
 	}
 }
 
+static void copied_pages(uint32_t rounds)
+{
+	mach_port_t self = mach_task_self();
+	vm_address_t from, to;
+	int page;
+
+	vm_allocate(self, &from, 16 * 4096, TRUE);
+	vm_allocate(self, &to, 16 * 4096, TRUE);
+	for (page = 0; page < 16; page++)
+		*(volatile int *) (from + page * 4096) = page;
+	while (rounds--) {
+		vm_copy(self, from, 16 * 4096, to);
+		for (page = 0; page < 16; page++)
+			*(volatile int *) (to + page * 4096) = page;
+	}
+}
+
+static void tasks(uint32_t rounds)
+{
+	mach_port_t self = mach_task_self();
+	mach_port_t child;
+
+	while (rounds--) {
+		task_create(self, TRUE, &child);
+		task_terminate(child);
+		mach_port_deallocate(self, child);
+	}
+}
+
 int guest_main(void)
 {
 	uint32_t rounds;
@@ -120,6 +149,8 @@ int guest_main(void)
 	case 'k': kernel_calls(rounds); break;
 	case 't': calls_between_threads(rounds); break;
 	case 'p': fresh_pages(rounds); break;
+	case 'c': copied_pages(rounds); break;
+	case 'x': tasks(rounds); break;
 	default: say("bench: no such loop\n");
 	}
 	say("DONE\n");

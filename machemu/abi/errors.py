@@ -1,4 +1,4 @@
-"""The three families of errors. They never mix: each is caught at one boundary only."""
+"""The families of errors. They never mix: each is caught at one boundary only."""
 
 
 class KernError(Exception):
@@ -7,6 +7,19 @@ class KernError(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
+
+
+class MustWait(Exception):
+    """What was asked for has to wait for `event`, and is to be asked for again then as it was: nothing is half done.
+
+    Raised inside the kernel by what needs a page that is not in memory. Whoever acts for a thread blocks it and starts again.
+    `held`: what must not go before that (a reference to a memory object, which whoever catches this owns), or None.
+    """
+
+    def __init__(self, event: object) -> None:
+        super().__init__(event)
+        self.event = event
+        self.held: object | None = None
 
 
 class InvariantError(Exception):

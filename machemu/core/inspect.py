@@ -101,8 +101,8 @@ def _describe_wait(kernel: Kernel, thread: Thread) -> str:
         return f"waits for a word of memory{until}"
     if thread.continuation is Continuation.EXCEPTION_REPLY:
         return "waits for an exception handler's reply"
-    if thread.continuation is Continuation.FAULT:
-        return "waits for a free page"
+    if thread.wait_event is not None:
+        return "waits for a free page" if thread.wait_event is kernel.vm.free_wanted else "waits for a memory manager"
     return f"waits in thread_switch{until}"
 
 

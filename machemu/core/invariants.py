@@ -8,6 +8,7 @@ from typing import NamedTuple
 from machemu.abi.errors import InvariantError
 from machemu.abi.message import PORT_SEND, CarriedMemory
 from machemu.core.kernel import Kernel
+from machemu.core.proxies import Proxy
 from machemu.ipc.kmsg import Kmsg
 from machemu.kern.thread import Thread
 from machemu.vm.map_copy import VmMapCopy
@@ -53,7 +54,8 @@ def check(kernel: Kernel) -> None:
             task.map.pmap.check_invariants()
     kernel.ipc.check_invariants([task.space for task in tasks], threads, _held(kernel, threads))
     kernel.vm.check_invariants()
-    kernel.vm.check_references([task.map for task in tasks if task.map is not None], list(_copies(kernel, threads)))
+    held = [thread.held for thread in threads if thread.held is not None]
+    kernel.vm.check_references([task.map for task in tasks if task.map is not None], list(_copies(kernel, threads)), held)
     if kern.sched.handoff is not None:
         raise InvariantError("a thread was handed the CPU and never got it")
 
@@ -67,6 +69,12 @@ def _held(kernel: Kernel, threads: list[Thread]) -> Iterator[tuple[object | None
     for thread in threads:
         yield thread.ith_sself, PORT_SEND
         yield thread.ith_exception, PORT_SEND
+    for pager in kernel.vm.pagers.values():
+        yield pager.memory_object, PORT_SEND
+    yield kernel.vm.default_manager, PORT_SEND
+    for port in kernel.ipc.ports.values():
+        if isinstance(port.kobject, Proxy):
+            yield port.kobject.object, PORT_SEND
     for read in kernel.console.pending:
         yield read.reply_port, read.reply_type
 
@@ -84,6 +92,8 @@ def _messages(kernel: Kernel, threads: list[Thread]) -> Iterator[Kmsg]:
 def _copies(kernel: Kernel, threads: list[Thread]) -> Iterator[VmMapCopy]:
     """Memory under way in messages."""
     for kmsg in _messages(kernel, threads):
+        if isinstance(kmsg.kept, VmMapCopy):
+            yield kmsg.kept
         for item in kmsg.carried:
             if isinstance(item, CarriedMemory) and isinstance(item.copy, VmMapCopy):
                 yield item.copy

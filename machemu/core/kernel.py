@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import struct
-from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
-from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.exception import Exc
-from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import Instructions, VirtAddr
 from machemu.core import server
+from machemu.core.managers import Managers, port_died
 from machemu.core.traps import CONTINUATIONS, TRAP_COUNT, TRAPS
 from machemu.device.console import Console
 from machemu.device.ds_routines import Device, Devices, device_write
 from machemu.device.io_perm import IoPerms
 from machemu.ipc import mach_msg
 from machemu.ipc.kmsg import Kmsg
+from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.kern import exception, pc_sample, task_control, thread_control
@@ -31,13 +31,13 @@ from machemu.machine.protocols import Cpu, UserFault
 from machemu.sim.state import state
 from machemu.vm.fault import vm_fault
 from machemu.vm.map import VmMap
-from machemu.vm.page import PageShortage
+from machemu.vm.object import deallocate
 from machemu.vm.subsystem import Vm
 
 EXC_BAD_ACCESS: Final = int(Exc.EXC_BAD_ACCESS)
 EXC_BAD_INSTRUCTION: Final = int(Exc.EXC_BAD_INSTRUCTION)
 EXC_I386_INVOP: Final = 1
-RESOURCE_SHORTAGE: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
+WORD_SIZE: Final = 4
 FOREVER: Final = 1 << 200
 """A virtual time that never comes."""
 
@@ -77,7 +77,6 @@ class Kernel:
     """All of one node above its machine.
 
     memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping.
-    page_waiters: threads that wait for a free frame.
     trap_ns, fault_ns, switch_ns, byte_ns: what the kernel's work costs in virtual time, of the machine's profile.
     trap_count: traps since power-on.
 
@@ -87,7 +86,7 @@ class Kernel:
     """
 
     __slots__ = (
-        "memory", "mmu", "ipc", "vm", "kern", "console", "devices", "io_perms", "page_waiters",
+        "memory", "mmu", "ipc", "vm", "kern", "console", "devices", "io_perms",
         "trap_ns", "fault_ns", "switch_ns", "byte_ns", "trap_count",
         "cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source",
     )  # fmt: skip
@@ -102,7 +101,6 @@ class Kernel:
         self.console = Console()
         self.devices = Devices(self.ipc, {"console": self.console})
         self.io_perms = IoPerms()
-        self.page_waiters: deque[Thread] = deque()
         self.trap_ns = profile.trap_ns
         self.fault_ns = profile.page_fault_ns
         self.switch_ns = profile.context_switch_ns
@@ -127,6 +125,7 @@ class Kernel:
         self.word = struct.Struct(cpu.order.value + "I")
         self.input_source: Callable[[], bytes] | None = None
         self.ipc.attach(self.kern, self)
+        self.vm.managers = Managers(self)
         cpu.attach(self)
 
     # machine.protocols.Supervisor
@@ -145,6 +144,7 @@ class Kernel:
             self.leave()
             return None
         trap = TRAPS[number]
+        arguments: tuple[int, ...] | None = None
         result: int | None
         try:
             if trap.arguments:
@@ -157,8 +157,10 @@ class Kernel:
                 result = trap.handler(self, thread)
         except KernError as error:
             result = error.code
-        except PageShortage:
-            result = RESOURCE_SHORTAGE
+        except MustWait as wait:
+            thread.trap_retry = (number, arguments)
+            kern.wait(thread, Continuation.TRAP, wait)
+            result = None
         if (
             result is None
             or sched.ast
@@ -175,32 +177,51 @@ class Kernel:
 
     def emulated_call(self, number: int) -> int | None:
         thread = self.kern.current
-        vector = thread.task.eml_dispatch
-        handler = vector.handler(-number) if vector is not None else 0
+        handler = self._redirection(thread, number)
         if not handler:
             return self.system_call(number)
         self.trap_count += 1
         self.kern.clock.base += self.trap_ns
+        result: int | None = None
+        if self._redirected(thread, number, lambda: self.cpu.redirect(handler, thread.memory.write)):
+            result = self.cpu.result()
+            if self.trap_count != self.trap_limit and self.kern.clock.now() < self.limit:
+                return result
+        thread.retval = result
+        self.leave()
+        return None
+
+    @staticmethod
+    def _redirection(thread: Thread, number: int) -> VirtAddr:
+        """Where a trap of the thread's goes; 0 for the kernel."""
+        vector = thread.task.eml_dispatch
+        return vector.handler(-number) if vector is not None else VirtAddr(0)
+
+    def _redirected(self, thread: Thread, number: int, redirect: Callable[[], None]) -> bool:
+        """Sends a trap to its handler; False where the thread does not go on now."""
         try:
-            result = self.cpu.redirect(VirtAddr(handler), thread.memory.write)
-        except KernError as error:
-            result = error.code
-        except UserFault as fault:
             try:
+                redirect()
+            except UserFault as fault:
                 # The real kernel takes its own failing push for a read by the user: the trap is lost where the stack can be read.
-                vm_fault(self._map(thread), fault.address, fault.access)
-                result = self.cpu.result()
-            except PageShortage:
-                result = RESOURCE_SHORTAGE
-            except KernError as error:
-                self._raise(thread, EXC_BAD_ACCESS, error.code, fault.address)
-                self.leave()
-                return None
-        if self.trap_count == self.trap_limit or self.kern.clock.now() >= self.limit:
-            thread.retval = result
-            self.leave()
-            return None
-        return result
+                try:
+                    vm_fault(self._map(thread), fault.address, fault.access)
+                except KernError as error:
+                    self._raise(thread, EXC_BAD_ACCESS, error.code, fault.address)
+                    return False
+        except MustWait as wait:
+            thread.trap_retry = (number, None)
+            self.kern.wait(thread, Continuation.REDIRECT, wait)
+            return False
+        return True
+
+    def _retry_redirect(self, thread: Thread) -> None:
+        """Makes a redirected trap again whose stack had to be waited for; one that is the kernel's by now is a lost one."""
+        number, _ = cast("tuple[int, tuple[int, ...] | None]", thread.trap_retry)
+        thread.trap_retry = None
+        handler = self._redirection(thread, number)
+        if handler:
+            self._redirected(thread, number, lambda: thread.pcb.redirect(handler, thread.memory.write))
 
     def _arguments(self, thread: Thread, count: int) -> tuple[int, ...] | None:
         """A trap's arguments; None where they cannot be read, and the thread has taken an exception."""
@@ -214,6 +235,28 @@ class Kernel:
                     self._raise(thread, EXC_BAD_ACCESS, error.code, fault.address)
                     return None
 
+    def _retry_trap(self, thread: Thread) -> int | None:
+        """Starts the handler of a trap again that had to wait for memory."""
+        number, arguments = cast("tuple[int, tuple[int, ...] | None]", thread.trap_retry)
+        thread.trap_retry = None
+        trap = TRAPS[number]
+        try:
+            if arguments is None:
+                address = VirtAddr(thread.pcb.sp + WORD_SIZE)
+                try:
+                    words = thread.memory.read(address, WORD_SIZE * len(trap.arguments))
+                except KernError as error:
+                    self._raise(thread, EXC_BAD_ACCESS, error.code, address)
+                    return None
+                arguments = struct.unpack(f"{self.ipc.prefix}{len(trap.arguments)}I", words)
+            return trap.handler(self, thread, *arguments)
+        except KernError as error:
+            return error.code
+        except MustWait as wait:
+            thread.trap_retry = (number, arguments)
+            self.kern.wait(thread, Continuation.TRAP, wait)
+            return None
+
     def fault(self, address: VirtAddr, access: int) -> bool:
         thread = self.kern.current
         self.kern.clock.base += self.fault_ns
@@ -222,13 +265,12 @@ class Kernel:
             vm_fault(self._map(thread), address, access)
         except KernError as error:
             self._raise(thread, EXC_BAD_ACCESS, error.code, address)
-        except PageShortage:
-            self.page_waiters.append(thread)
-            self.kern.block(thread, Continuation.FAULT, None)
+        except MustWait as wait:
+            self.kern.wait(thread, Continuation.FAULT, wait)
         else:
             if pc_sample.wanted(thread):
                 self._sample_fault(thread, *before)
-            if self.kern.clock.now() < self.limit:
+            if self.kern.clock.now() < self.limit and not self.vm.pageout_wanted:
                 return True
         self.leave()
         return False
@@ -273,6 +315,9 @@ class Kernel:
     def finish(self, thread: IpcThread) -> Kmsg | None:
         return server.finish(self, thread)
 
+    def died(self, port: Port) -> None:
+        port_died(self, port)
+
     # The loop
 
     def run(self, deadline: int = FOREVER, traps: int | None = None) -> Stop:
@@ -284,12 +329,13 @@ class Kernel:
         self.trap_limit = -1 if traps is None else self.trap_count + traps
         kern = self.kern
         sched = kern.sched
+        vm = self.vm
         while self.stopping is None:
             kern.deliver_events()
             if kern.clock.now() >= deadline:
                 return Stop.TIME
-            if self.page_waiters and self.memory.free:
-                self._wake_page_waiters()
+            if vm.pageout_wanted or vm.free_wanted.threads:
+                vm.pageout()
             thread = sched.current
             if thread is not None and not thread.active:
                 self._reap(thread)
@@ -337,15 +383,22 @@ class Kernel:
     def _continue(self, thread: Thread) -> bool:
         """Does what a thread still had to do in the kernel when it blocked; False where it does not return to user mode now."""
         continuation, thread.continuation = thread.continuation, None
+        held, thread.held = thread.held, None
         if isinstance(continuation, MsgContinuation):
             result = mach_msg.continue_wait(self.ipc, thread)
         elif continuation is Continuation.EXCEPTION_REPLY:
             exception.continue_reply(self.kern, thread)
             result = None
+        elif continuation is Continuation.REDIRECT:
+            self._retry_redirect(thread)
+            result = None
+        elif continuation is Continuation.TRAP:
+            result = self._retry_trap(thread)
         elif continuation is None or continuation is Continuation.FAULT:
             result = None
         else:
             result = CONTINUATIONS[continuation](self, thread)
+        deallocate(held)
         if result is not None:
             thread.retval = result
             if self.observer is not None:
@@ -387,10 +440,6 @@ class Kernel:
         thread_control.reap(self.kern, thread)
         if not task.active and not task.threads and task.map is not None:
             task_control.destroy_map(self.kern, task)
-
-    def _wake_page_waiters(self) -> None:
-        while self.page_waiters:
-            self.kern.wake(self.page_waiters.popleft())
 
     def write_device(self, device: Device, data: bytes) -> int:
         """Writes to a device; the time that it takes is charged."""

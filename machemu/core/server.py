@@ -27,13 +27,17 @@ REPLY_ID: Final = 100
 
 
 def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
-    """Performs a request and consumes it; the reply, addressed by the request's reply right, or None where there is none."""
+    """Performs a request and consumes it; the reply, addressed by the request's reply right, or None where there is none.
+
+    Raises MustWait and consumes nothing where memory is wanted that has to be waited for.
+    """
     row = ROUTINES.get(request.id)
     code: int = BAD_ID
     results: tuple[object, ...] | None = ()
     if row is not None:
         code, results = _perform(kernel, row, request)
-    _release_destination(kernel, request)
+    _release(kernel, request.remote, request.remote_type)
+    request.remote = None
     reply_port, reply_type = request.local, request.local_type
     request.local = None
     if code not in (0, NO_REPLY):
@@ -74,15 +78,12 @@ def _reply(
     return kernel_message.make(kernel.ipc, port, disposition, None, 0, request_id + REPLY_ID, body, carried)
 
 
-def _release_destination(kernel: Kernel, request: Kmsg) -> None:
-    """Gives up the right that the request was sent by; a send-once right tells nobody, since it was used."""
-    target, request.remote = request.remote, None
-    if not isinstance(target, Port):
-        return
-    if request.remote_type == PORT_SEND:
-        ports.release_send(kernel.ipc, target)
+def _release(kernel: Kernel, right: object | None, disposition: int) -> None:
+    """Gives up a right that was used: of a send-once right nobody is told."""
+    if disposition == PORT_SEND:
+        ports.release_send(kernel.ipc, right)
     else:
-        ports.release_sonce(kernel.ipc, target)
+        ports.release_sonce(kernel.ipc, right)
 
 
 def console_input(kernel: Kernel, data: bytes) -> None:

@@ -186,10 +186,15 @@ def _map(thread: Thread, name: int) -> VmMap:
 
 
 def _read_word(kernel: Kernel, thread: Thread, address: int) -> int:
+    """The word where a result is to go, 0 where it cannot be read. Writes it back, so that `_write_word` will not have to wait
+    when everything is done."""
+    word = bytes(4)
     try:
-        return kernel.word.unpack(thread.memory.read(VirtAddr(address), 4))[0]  # type: ignore[no-any-return]
+        word = thread.memory.read(VirtAddr(address), 4)
+        thread.memory.write(VirtAddr(address), word)
     except KernError:
-        return 0
+        pass
+    return kernel.word.unpack(word)[0]  # type: ignore[no-any-return]
 
 
 def _write_word(kernel: Kernel, thread: Thread, address: int, value: int) -> None:
@@ -222,9 +227,9 @@ def vm_map(
     inheritance: int,
 ) -> int:
     map_ = _map(thread, target)
+    start = _read_word(kernel, thread, address)
     pager = _copy_send(kernel, thread, memory_object)
     try:
-        start = _read_word(kernel, thread, address)
         got = vm_routines.vm_map(
             map_, start, size, mask, bool(anywhere), pager, offset, bool(copy), cur_protection, max_protection, inheritance
         )
@@ -247,7 +252,9 @@ def vm_deallocate(kernel: Kernel, thread: Thread, target: int, start: int, size:
 
 
 def task_create(kernel: Kernel, thread: Thread, parent: int, inherit_memory: int, child: int) -> int:
-    task = task_control.create(kernel.kern, _task(thread, parent), bool(inherit_memory))
+    parent_task = _task(thread, parent)
+    _read_word(kernel, thread, child)
+    task = task_control.create(kernel.kern, parent_task, bool(inherit_memory))
     name = mach_port.copyout_send(kernel.ipc, thread.space, port.copy_send(kernel.ipc, task.itk_sself))
     _write_word(kernel, thread, child, name)
     return SUCCESS
@@ -275,7 +282,9 @@ def task_set_special_port(kernel: Kernel, thread: Thread, name: int, which: int,
 
 
 def mach_port_allocate(kernel: Kernel, thread: Thread, target: int, kind: int, name_address: int) -> int:
-    name = mach_port.mach_port_allocate(kernel.ipc, _task(thread, target).space, kind)
+    space = _task(thread, target).space
+    _read_word(kernel, thread, name_address)
+    name = mach_port.mach_port_allocate(kernel.ipc, space, kind)
     _write_word(kernel, thread, name_address, name)
     return SUCCESS
 

@@ -23,6 +23,7 @@ from machemu.sim.state import state
 
 if TYPE_CHECKING:
     from machemu.ipc.marequest import Marequest
+    from machemu.ipc.seams import MapCopy
     from machemu.ipc.subsystem import Ipc
 
 for _kind in (CarriedPort, CarriedMemory, CarriedPorts, PortDead):
@@ -44,11 +45,14 @@ class Kmsg:
     circular: it carries a receive right that leads to its destination: a message that nobody could receive.
     marequest: what the sender is told when the message is received, or None.
     charge: bytes it counts for in the node's message memory.
+    resume: while it is being copied in and waits for memory: the place of the item that is next, and whether one before it was
+    more than data; None otherwise.
+    kept: memory that the kernel has taken in order to do what the message asks for, while it waits for more; or None.
     """
 
     __slots__ = (
-        "body", "carried", "charge", "circular", "flags", "id", "local", "local_type", "marequest", "remote", "remote_type",
-        "seqno",
+        "body", "carried", "charge", "circular", "flags", "id", "kept", "local", "local_type", "marequest", "remote",
+        "remote_type", "resume", "seqno",
     )  # fmt: skip
 
     def __init__(self, body: bytes | bytearray) -> None:
@@ -64,6 +68,8 @@ class Kmsg:
         self.circular = False
         self.marequest: Marequest | None = None
         self.charge = 0
+        self.resume: tuple[int, bool] | None = None
+        self.kept: MapCopy | None = None
 
     @property
     def complex(self) -> bool:
@@ -159,6 +165,8 @@ def _clean(ipc: Ipc, kmsg: Kmsg) -> None:
     destroy_right(ipc, kmsg.remote, kmsg.remote_type)
     destroy_right(ipc, kmsg.local, kmsg.local_type)
     destroy_carried(ipc, kmsg.carried)
+    if kmsg.kept is not None:
+        kmsg.kept.discard()
 
 
 def destroy_carried(ipc: Ipc, carried: list[Carried] | tuple[Carried, ...]) -> None:

@@ -6,7 +6,7 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from machemu.abi.errors import KernError
+from machemu.abi.errors import KernError, MustWait
 from machemu.abi.message import (
     HEADER_SIZE,
     MSGH_BITS_COMPLEX,
@@ -70,11 +70,11 @@ def get(ipc: Ipc, memory: TaskMemory, address: int, size: int) -> bytes:
         raise KernError(SEND_INVALID_DATA) from None
 
 
-def copyin(ipc: Ipc, space: Space, memory: TaskMemory, data: bytes, cancel_notify: int) -> Kmsg:
-    """ipc_kmsg_copyin: makes a kernel message of a user's bytes; the caller owns it.
+def copyin(ipc: Ipc, space: Space, data: bytes, cancel_notify: int) -> Kmsg:
+    """ipc_kmsg_copyin without the body, which `copyin_body` takes: makes a kernel message of a user's bytes; the caller owns it.
 
     `cancel_notify` is a port name or 0: with MACH_SEND_CANCEL, a dead-name request to this port of a moved destination right is
-    dropped in silence. A failure in the header takes nothing; one in the body destroys what was taken up to it.
+    dropped in silence. A failure takes nothing.
     """
     bits, _, dest_name, reply_name, seqno, msgh_id = ipc.header.unpack_from(data)
     dest_type, reply_type = bits & 0xFF, bits >> 8 & 0xFF
@@ -88,16 +88,26 @@ def copyin(ipc: Ipc, space: Space, memory: TaskMemory, data: bytes, cancel_notif
     kmsg.seqno = seqno
     kmsg.id = msgh_id
     kmsgs.charge(ipc, kmsg, OVERHEAD + len(data))
-    if bits & MSGH_BITS_COMPLEX:
-        carried: list[Carried] = []
-        kmsg.carried = carried
-        try:
-            if not _copyin_body(ipc, space, memory, kmsg, carried):
-                kmsg.flags &= ~MSGH_BITS_COMPLEX
-        except KernError:
-            kmsgs.destroy(ipc, kmsg)
-            raise
     return kmsg
+
+
+def copyin_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg) -> None:
+    """The rest of ipc_kmsg_copyin: takes what the body's items stand for.
+
+    A failure destroys the message with what was taken up to it. MustWait leaves it to the caller, who calls this again: it then
+    goes on where it was.
+    """
+    if not kmsg.complex:
+        return
+    if not isinstance(kmsg.carried, list):
+        kmsg.carried = []
+    try:
+        if not _copyin_body(ipc, space, memory, kmsg, kmsg.carried):
+            kmsg.flags &= ~MSGH_BITS_COMPLEX
+    except KernError:
+        kmsgs.destroy(ipc, kmsg)
+        raise
+    kmsg.resume = None
 
 
 def _any_send(disposition: int) -> bool:
@@ -202,8 +212,7 @@ def _copyin_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, carried
     end = len(body)
     unpack = ipc.word.unpack_from
     little = ipc.little
-    is_complex = False
-    offset = 0
+    offset, is_complex = kmsg.resume or (0, False)
     while offset < end:
         start = offset
         name, size, number, inline, longform, deallocate, unused = _decode(unpack(body, offset)[0], little)
@@ -224,14 +233,18 @@ def _copyin_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, carried
         if offset > end:
             raise KernError(SEND_MSG_TOO_SMALL)
         if is_port or not inline:
-            is_complex = True
-            _set_descriptor(ipc, body, start, TRANSIT[name] if is_port else name, not inline)
             if is_port and inline:
                 _copyin_ports(ipc, space, kmsg, carried, (data, number, name))
             elif length:
-                _copyin_memory(ipc, space, memory, kmsg, carried, (data, length, bool(deallocate), name if is_port else 0))
+                try:
+                    _copyin_memory(ipc, space, memory, kmsg, carried, (data, length, bool(deallocate), name if is_port else 0))
+                except MustWait:
+                    kmsg.resume = (start, is_complex)
+                    raise
             elif not inline:
                 ipc.word.pack_into(body, data, 0)
+            is_complex = True
+            _set_descriptor(ipc, body, start, TRANSIT[name] if is_port else name, not inline)
     return is_complex
 
 

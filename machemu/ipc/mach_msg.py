@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.message import HEADER_SIZE_FIELD, SIZE_MAX, MsgReturn, Option
 from machemu.abi.types import Nanoseconds, VirtAddr
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import kmsg_copyin, kmsg_copyout, marequest, mqueue
 from machemu.ipc.entry import TYPE_PORT_SET, TYPE_RECEIVE
 from machemu.ipc.right import COPY_SEND, MAKE_SEND_ONCE, MOVE_SEND_ONCE
@@ -78,9 +79,20 @@ def continue_wait(ipc: Ipc, thread: IpcThread) -> int | None:
         if reply is not None:
             mqueue.send(ipc, None, reply, True)
         return _receive(ipc, thread, args) if args[1] & RCV_MSG else SUCCESS
+    if wait is MsgContinuation.COPYOUT:
+        put, thread.ith_put = cast("tuple[int, bytes, int, int]", thread.ith_put), None
+        return put[3] if thread.ith_state == RCV_INTERRUPTED else _put(ipc, thread, *put)
+    kmsg, thread.ith_kmsg = cast("Kmsg", thread.ith_kmsg), None
+    if wait is MsgContinuation.SERVE or wait is MsgContinuation.COPYIN:
+        if thread.ith_state == SEND_INTERRUPTED:
+            kmsgs.destroy(ipc, kmsg)
+            return SEND_INTERRUPTED
+        code = _send_body(ipc, thread, args, kmsg, False) if wait is MsgContinuation.COPYIN else _serve(ipc, thread, args, kmsg)
+        if code == SUCCESS and args[1] & RCV_MSG:
+            return _receive(ipc, thread, args)
+        return code
     if wait is not MsgContinuation.SEND:
         raise InvariantError("a thread goes on with mach_msg that was not in it")
-    kmsg, thread.ith_kmsg = cast("Kmsg", thread.ith_kmsg), None
     if thread.ith_state == SEND_INTERRUPTED:
         return _give_back(ipc, thread, args, kmsg, SEND_INTERRUPTED)
     code = _try_send(ipc, thread, args, kmsg, thread.ith_state == SEND_TIMED_OUT, False)
@@ -100,10 +112,12 @@ def interrupted(ipc: Ipc, thread: IpcThread) -> None:
 
 
 def _end_wait(ipc: Ipc, thread: IpcThread, send_code: int, rcv_code: int) -> None:
-    if thread.ith_queue is None:
+    if thread.ith_queue is not None:
+        thread.ith_queue.remove(thread)
+    elif thread.ith_wait not in (MsgContinuation.COPYIN, MsgContinuation.SERVE, MsgContinuation.COPYOUT):
         raise InvariantError("a thread's wait in mach_msg ends, but it stands in no queue")
-    thread.ith_queue.remove(thread)
-    thread.ith_state = send_code if thread.ith_wait is MsgContinuation.SEND else rcv_code
+    receives = thread.ith_wait in (MsgContinuation.RECEIVE, MsgContinuation.COPYOUT)
+    thread.ith_state = rcv_code if receives else send_code
     ipc.scheduler.wake(thread)
 
 
@@ -114,6 +128,14 @@ def _block(ipc: Ipc, thread: IpcThread, continuation: MsgContinuation, args: Arg
     thread.ith_wait = continuation
     thread.ith_args = args
     ipc.scheduler.block(thread, continuation, Nanoseconds(args[5] * NS_PER_MS) if limited else None)
+
+
+def _wait(ipc: Ipc, thread: IpcThread, continuation: MsgContinuation, args: Args, wait: MustWait) -> None:
+    """The thread waits for memory and then tries again, however often."""
+    thread.ith_wait = continuation
+    thread.ith_args = args
+    thread.ith_state = SUCCESS
+    ipc.scheduler.wait(thread, continuation, wait)
 
 
 # Sending
@@ -128,20 +150,50 @@ def _send(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
             notify = 0
         elif not notify:
             return SEND_INVALID_NOTIFY
-        kmsg = kmsg_copyin.copyin(ipc, space, thread.memory, data, notify)
+        kmsg = kmsg_copyin.copyin(ipc, space, data, notify)
     except KernError as error:
         return error.code
     hand_off = False
     if option == SEND_MSG | RCV_MSG and send_size <= HAND_OFF_SIZE_MAX:
         bits, _, _, reply_name, _, _ = ipc.header.unpack_from(data)
         hand_off = reply_name == rcv_name if bits == REQUEST_BITS else bits == REPLY_BITS and not reply_name
+    return _send_body(ipc, thread, args, kmsg, hand_off)
+
+
+def _send_body(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg, hand_off: bool) -> int | None:
+    """Takes what the message's body stands for and sends it."""
+    if kmsg.complex:
+        try:
+            kmsg_copyin.copyin_body(ipc, thread.space, thread.memory, kmsg)
+        except KernError as error:
+            return error.code
+        except MustWait as wait:
+            thread.ith_kmsg = kmsg
+            _wait(ipc, thread, MsgContinuation.COPYIN, args, wait)
+            return None
     return _try_send(ipc, thread, args, kmsg, False, hand_off)
+
+
+def _serve(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg) -> int | None:
+    """Tries again to have the kernel perform a request."""
+    try:
+        mqueue.serve(ipc, kmsg)
+    except MustWait as wait:
+        thread.ith_kmsg = kmsg
+        _wait(ipc, thread, MsgContinuation.SERVE, args, wait)
+        return None
+    return SUCCESS
 
 
 def _try_send(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg, late: bool, hand_off: bool) -> int | None:
     """Sends a message or waits for room; consumes it. `late`: there is no time left to wait."""
-    if mqueue.send(ipc, thread, kmsg, False, hand_off):
-        return SUCCESS
+    try:
+        if mqueue.send(ipc, thread, kmsg, False, hand_off):
+            return SUCCESS
+    except MustWait as wait:
+        thread.ith_kmsg = kmsg
+        _wait(ipc, thread, MsgContinuation.SERVE, args, wait)
+        return None
     _, option, _, _, _, timeout, notify = args
     limited = option & (SEND_TIMEOUT | SEND_NOTIFY)
     if not late and (not limited or (option & SEND_TIMEOUT and timeout)):
@@ -163,19 +215,24 @@ def _try_send(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg, late: bool, h
     return SEND_WILL_NOTIFY
 
 
-def _give_back(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg, code: int) -> int:
+def _give_back(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg, code: int) -> int | None:
     """A message that was copied in is not sent: the sender gets it back where it lay. Consumes it."""
     data, lost = kmsg_copyout.copyout_pseudo(ipc, thread.space, thread.memory, kmsg)
-    _put(thread, args[0], data)
-    return code | lost
+    return _put(ipc, thread, args[0], data, code | lost, code | lost)
 
 
-def _put(thread: IpcThread, address: int, data: bytes) -> bool:
+def _put(ipc: Ipc, thread: IpcThread, address: int, data: bytes, code: int, otherwise: int) -> int | None:
+    """The trap's last step: writes to the user's memory. The trap's result is `code`, or `otherwise` where nothing can be
+    written; None where the thread waits for the memory."""
     try:
         thread.memory.write(VirtAddr(address), data)
     except KernError:
-        return False
-    return True
+        return otherwise
+    except MustWait as wait:
+        thread.ith_put = (address, data, code, otherwise)
+        _wait(ipc, thread, MsgContinuation.COPYOUT, thread.ith_args, wait)
+        return None
+    return code
 
 
 # Receiving
@@ -210,7 +267,7 @@ def _receive(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
     return None
 
 
-def _received(ipc: Ipc, thread: IpcThread, args: Args) -> int:
+def _received(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
     """The wait for a message is over."""
     if thread.ith_state == RCV_TOO_LARGE:
         return _too_large(ipc, thread, args, thread.ith_msize)
@@ -221,13 +278,12 @@ def _received(ipc: Ipc, thread: IpcThread, args: Args) -> int:
     return _take(ipc, thread, args, kmsg)
 
 
-def _too_large(ipc: Ipc, thread: IpcThread, args: Args, size: int) -> int:
+def _too_large(ipc: Ipc, thread: IpcThread, args: Args, size: int) -> int | None:
     """With MACH_RCV_LARGE the message stays where it is, and the receiver is told its size."""
-    _put(thread, args[0] + HEADER_SIZE_FIELD & SIZE_MAX, ipc.word.pack(size))
-    return RCV_TOO_LARGE
+    return _put(ipc, thread, args[0] + HEADER_SIZE_FIELD & SIZE_MAX, ipc.word.pack(size), RCV_TOO_LARGE, RCV_TOO_LARGE)
 
 
-def _take(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg) -> int:
+def _take(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg) -> int | None:
     """Gives a message out of the queue to its receiver. Consumes it."""
     msg, option, _, rcv_size, _, _, notify = args
     mqueue.taken(ipc, kmsg)
@@ -247,6 +303,5 @@ def _take(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg) -> int:
         except KernError as error:
             code = error.code
         else:
-            return code if _put(thread, msg, data) or code else RCV_INVALID_DATA
-    _put(thread, msg, kmsg_copyout.copyout_dest(ipc, space, kmsg))
-    return code
+            return _put(ipc, thread, msg, data, code, code or RCV_INVALID_DATA)
+    return _put(ipc, thread, msg, kmsg_copyout.copyout_dest(ipc, space, kmsg), code, code)

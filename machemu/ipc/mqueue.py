@@ -28,16 +28,15 @@ RCV_TOO_LARGE: Final = int(MsgReturn.MACH_RCV_TOO_LARGE)
 def send(ipc: Ipc, sender: IpcThread | None, kmsg: Kmsg, always: bool, hand_off: bool = False) -> bool:
     """Sends a message and consumes it; False, and nothing done, where the destination's queue is full (never with `always`).
 
-    A request to the kernel is served at once and its reply sent. A message to a dead port, or one that carries its own
-    destination's receive right, is destroyed. `hand_off`: the sender is about to wait for an answer.
+    A request to the kernel is served at once and its reply sent; MustWait where it is to be served again later. A message to a
+    dead port, or one that carries its own destination's receive right, is destroyed. `hand_off`: the sender is about to wait
+    for an answer.
     """
     port: Port = kmsg.remote  # type: ignore[assignment]
     if port.receiver is ipc.kernel_space:
         if ipc.observer is not None:
             ipc.observer.sent(sender, kmsg)
-        reply = ipc.kernel.serve(kmsg)
-        if reply is not None:
-            send(ipc, None, reply, True)
+        serve(ipc, kmsg)
         return True
     if not port.active:
         kmsg.remote = None
@@ -53,6 +52,13 @@ def send(ipc: Ipc, sender: IpcThread | None, kmsg: Kmsg, always: bool, hand_off:
     port.msgcount += 1
     _deliver(ipc, port if port.pset is None else port.pset, port, kmsg, hand_off)
     return True
+
+
+def serve(ipc: Ipc, kmsg: Kmsg) -> None:
+    """The kernel performs a request and its reply is sent. Consumes it, unless MustWait says to serve it again."""
+    reply = ipc.kernel.serve(kmsg)
+    if reply is not None:
+        send(ipc, None, reply, True)
 
 
 def _deliver(ipc: Ipc, queue: Port | PortSet, port: Port, kmsg: Kmsg, hand_off: bool) -> None:

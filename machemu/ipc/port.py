@@ -244,7 +244,9 @@ def destroy(ipc: Ipc, port: Port) -> None:
         if slot is not None:
             name, soright = slot
             notify.dead_name(ipc, soright, name)
-    port.kobject = None
+    if port.kobject is not None:
+        ipc.kernel.died(port)
+        port.kobject = None
 
 
 def set_qlimit(ipc: Ipc, port: Port, qlimit: int) -> None:

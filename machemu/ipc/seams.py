@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from machemu.abi.errors import MustWait
 from machemu.abi.types import Nanoseconds, VirtAddr
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
+    from machemu.ipc.port import Port
     from machemu.ipc.thread import IpcThread, MsgContinuation
 
 
@@ -22,7 +24,10 @@ class MapCopy(Protocol):
 
 
 class TaskMemory(Protocol):
-    """One task's address space as IPC uses it. Addresses are user addresses of any alignment; every failure is a KernError."""
+    """One task's address space as IPC uses it. Addresses are user addresses of any alignment; every failure is a KernError.
+
+    read, write and copyin raise MustWait where they have to be tried again later.
+    """
 
     def read(self, address: VirtAddr, size: int) -> bytes:
         """Copies in; KERN_INVALID_ADDRESS where any byte cannot be read."""
@@ -37,7 +42,7 @@ class TaskMemory(Protocol):
         """Maps the copy anywhere and consumes it, also on failure; the address keeps the offset in the page."""
 
     def allocate(self, size: int) -> VirtAddr:
-        """Zero-filled memory anywhere, for out-of-line arrays of port names."""
+        """Zero-filled memory anywhere, for out-of-line arrays of port names; the next write to it does not wait."""
 
     def deallocate(self, address: VirtAddr, size: int) -> None:
         """Unmaps the pages that hold [address, address + size)."""
@@ -48,6 +53,9 @@ class Scheduler(Protocol):
 
     def block(self, thread: IpcThread, continuation: MsgContinuation, timeout: Nanoseconds | None) -> None:
         """The current thread waits (Mach's thread_will_wait and thread_block). After `timeout`, IPC's `timed_out` is called."""
+
+    def wait(self, thread: IpcThread, continuation: MsgContinuation, wait: MustWait) -> None:
+        """The current thread waits for what `wait` says, without a limit."""
 
     def wake(self, thread: IpcThread) -> None:
         """Makes a waiting thread runnable (thread_go); its time-out is cancelled. It runs its continuation when dispatched."""
@@ -60,10 +68,14 @@ class KernelObjects(Protocol):
     """The kernel's side of ports whose receiver is the kernel (ipc_kobject_server)."""
 
     def serve(self, request: Kmsg) -> Kmsg | None:
-        """Performs a request and consumes it; the reply, already addressed, or None where none is due.
+        """Performs a request at once and consumes it; the reply, already addressed, or None where none is due.
 
-        Where the routine makes the current thread wait, its ith_wait is MsgContinuation.ROUTINE, and `finish` follows.
+        Raises MustWait and consumes nothing where it is to be served again later. Where the routine makes the current thread
+        wait, its ith_wait is MsgContinuation.ROUTINE, and `finish` follows.
         """
 
     def finish(self, thread: IpcThread) -> Kmsg | None:
         """The reply of a routine in which the thread has waited."""
+
+    def died(self, port: Port) -> None:
+        """A port of a user's that stands for something in the kernel is dead (ipc_kobject_destroy)."""

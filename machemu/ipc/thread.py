@@ -22,6 +22,12 @@ class MsgContinuation(Enum):
     RECEIVE = auto()
     ROUTINE = auto()
     """It sent to the kernel, and waits in the routine that it asked for."""
+    COPYIN = auto()
+    """Waits for memory that the message in ith_kmsg carries; the items before it have been taken."""
+    SERVE = auto()
+    """Waits for memory that the kernel needs to answer the request in ith_kmsg."""
+    COPYOUT = auto()
+    """Waits for the memory that ith_put is to be written to."""
 
 
 @state
@@ -32,14 +38,17 @@ class IpcThread:
     ith_queue: the queue of blocked senders or receivers it stands in, or None. A thread stands in one at most.
     ith_wait: which wait of mach_msg it is in, or has been woken from without having run yet; None otherwise.
     ith_state: MsgReturn of the wait, set by whoever wakes it; in ROUTINE what the routine answers.
-    ith_kmsg: the message it sends (blocked in SEND) or was given (woken in RECEIVE), or in ROUTINE the routine's reply, if one is
-    wanted; the thread owns it.
+    ith_kmsg: the message it sends (blocked in SEND, COPYIN, SERVE) or was given (woken in RECEIVE), or in ROUTINE the routine's
+    reply, if one is wanted; the thread owns it.
     ith_seqno: the sequence number of the message that it was given.
     ith_msize: the largest message that it takes, in bytes; where ith_state is MACH_RCV_TOO_LARGE the size of the one that came.
     ith_args: the trap's arguments, which the continuation needs.
+    ith_put: what is still to be written, None for nothing: where to, what, and the trap's result then and where it cannot be.
     """
 
-    __slots__ = ("space", "memory", "ith_queue", "ith_wait", "ith_state", "ith_kmsg", "ith_seqno", "ith_msize", "ith_args")
+    __slots__ = (
+        "space", "memory", "ith_queue", "ith_wait", "ith_state", "ith_kmsg", "ith_seqno", "ith_msize", "ith_args", "ith_put",
+    )  # fmt: skip
 
     def __init__(self, space: Space, memory: TaskMemory) -> None:
         self.space = space
@@ -51,3 +60,4 @@ class IpcThread:
         self.ith_seqno = 0
         self.ith_msize = 0
         self.ith_args: tuple[int, int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0, 0)
+        self.ith_put: tuple[int, bytes, int, int] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from machemu.abi.errors import InvariantError
+from machemu.abi.errors import InvariantError, MustWait
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import Nanoseconds
 from machemu.ipc import mach_msg
@@ -19,6 +19,8 @@ from machemu.kern.thread import TH_WAIT, Continuation, Thread
 from machemu.machine.protocols import Cpu
 from machemu.sim.events import EventQueue
 from machemu.sim.state import state
+from machemu.vm.event import Event
+from machemu.vm.object import VmObject, deallocate
 from machemu.vm.subsystem import Vm
 
 if TYPE_CHECKING:
@@ -103,6 +105,23 @@ class Kern:
         if timeout is not None:
             thread.wait_timer = self.events.schedule(self.clock.deadline(-(-timeout // 1_000_000)), 0, Timer.WAIT, (thread,))
 
+    def wait(self, thread: IpcThread, continuation: MsgContinuation | Continuation, wait: MustWait) -> None:
+        """The current thread waits for something in virtual memory, and then tries again."""
+        assert isinstance(thread, Thread) and isinstance(wait.event, Event)
+        assert wait.held is None or isinstance(wait.held, VmObject)
+        if thread.held is not None:
+            raise InvariantError("a thread holds a memory object already")
+        thread.held = wait.held
+        thread.wait_event = wait.event
+        wait.event.threads.append(thread)
+        self.block(thread, continuation, None)
+
+    @staticmethod
+    def release_held(thread: Thread) -> None:
+        """What the thread waited for has been tried again."""
+        held, thread.held = thread.held, None
+        deallocate(held)
+
     def wake(self, thread: IpcThread) -> None:
         assert isinstance(thread, Thread)
         if self._clear_wait(thread):
@@ -118,6 +137,9 @@ class Kern:
         if thread.wait_timer is not None:
             self.events.cancel(thread.wait_timer)
             thread.wait_timer = None
+        if thread.wait_event is not None:
+            thread.wait_event.threads.remove(thread)
+            thread.wait_event = None
         return self.sched.clear_wait(thread)
 
     def settle_handoff(self) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from machemu.kern.pc_sample import PcSample
     from machemu.kern.task import Task
     from machemu.sim.events import Event
+    from machemu.vm.event import Event as VmEvent
+    from machemu.vm.object import VmObject
 
 TH_WAIT: Final = 1
 TH_SUSP: Final = 2
@@ -35,7 +37,11 @@ class Continuation(Enum):
     THREAD_SWITCH = auto()
     EXCEPTION_REPLY = auto()
     FAULT = auto()
-    """Waited for a free page: the access or trap is made again."""
+    """Waited for a page: the access is made again."""
+    TRAP = auto()
+    """Waited for a page: the trap's handler starts again."""
+    REDIRECT = auto()
+    """Waited for a page of its stack: the trap is sent to the task's own handler."""
 
 
 @state
@@ -46,6 +52,8 @@ class Thread(IpcThread):
     suspend_count counts all holds, user_stop_count those of thread_suspend.
     continuation: what is done before it returns to user mode; None returns as `pcb` says.
     retval: a trap's result not yet written to the pcb, since the thread's registers were in the CPU.
+    wait_event: what it waits for in virtual memory; held: a reference to a memory object that it keeps until then.
+    trap_retry: of a trap to be started again its number and arguments, None where those could not be read yet.
     wait_timer, depress_timer: its pending time-outs.
     priority is the base, sched_pri what the run queues use (0 is best); depress_priority is -1 or the priority to return to.
     cpu_usage, sched_usage: aged microseconds of CPU, and the same scaled by load; *_delta since the last ageing at sched_stamp.
@@ -57,7 +65,7 @@ class Thread(IpcThread):
 
     __slots__ = (
         "number", "task", "pcb", "state", "suspend_count", "user_stop_count", "active", "continuation", "retval",
-        "wait_timer", "depress_timer", "queued",
+        "wait_event", "held", "trap_retry", "wait_timer", "depress_timer", "queued",
         "priority", "max_priority", "sched_pri", "depress_priority",
         "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "sched_stamp",
         "user_time", "system_time", "time_saved", "creation_time",
@@ -76,6 +84,9 @@ class Thread(IpcThread):
         self.active = True
         self.continuation: Continuation | MsgContinuation | None = None
         self.retval: int | None = None
+        self.wait_event: VmEvent | None = None
+        self.held: VmObject | None = None
+        self.trap_retry: tuple[int, tuple[int, ...] | None] | None = None
         self.wait_timer: Event | None = None
         self.depress_timer: Event | None = None
         self.queued = False
@@ -108,5 +119,5 @@ class Thread(IpcThread):
             raise InvariantError(f"thread {self.number}: suspend counts {self.suspend_count}, {self.user_stop_count}")
         if bool(self.state & TH_SUSP) != (self.suspend_count > 0):
             raise InvariantError(f"thread {self.number}: TH_SUSP does not tell its suspend count {self.suspend_count}")
-        if self.ith_queue is not None and not self.state & TH_WAIT:
+        if (self.ith_queue is not None or self.wait_event is not None) and not self.state & TH_WAIT:
             raise InvariantError(f"thread {self.number} stands in a queue but does not wait")

@@ -83,11 +83,16 @@ def halt(kern: Kern, thread: Thread) -> None:
         exception_reply.abort(kern, thread)
     elif thread.continuation is Continuation.FAULT:
         kern.wake(thread)
+    elif thread.continuation in (Continuation.TRAP, Continuation.REDIRECT):
+        kern.wake(thread)
+        thread.trap_retry = None
+        thread.retval = int(KernReturn.KERN_ABORTED)
     elif thread.continuation is not None:
         kern.wake(thread)
         kern.depress_abort(thread)
         thread.retval = int(KernReturn.KERN_SUCCESS)
     thread.continuation = None
+    kern.release_held(thread)
     sched.rem_runq(thread)
     thread.state = thread.state & ~TH_RUN | TH_HALTED | TH_SUSP
 

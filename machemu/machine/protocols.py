@@ -31,6 +31,13 @@ class Pcb(Protocol):
     def set_result(self, value: int) -> None:
         """Puts a trap's result (kern_return_t or mach_msg_return_t, as an unsigned or negative int) where the ABI wants it."""
 
+    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
+        """Makes the trap behind which the thread stands return to a handler in user mode.
+
+        Where to go back is pushed onto the stack by `write`, which copies out to the thread's memory. Where that raises
+        KernError, UserFault at the stack's new top is raised; nothing has changed then, nor after MustWait.
+        """
+
     def set_entry(self, pc: VirtAddr, sp: VirtAddr) -> None:
         """Makes the thread start at `pc` with stack pointer `sp`, every other register as Mach gives it to a new thread."""
 
@@ -100,6 +107,9 @@ class Mmu(Protocol):
 
     def page_protect(self, frame: Frame, protection: int) -> None:
         """Lowers the protection of the frame in every pmap; VM_PROT_NONE removes every mapping."""
+
+    def forget(self, frame: Frame) -> None:
+        """Removes every mapping of the frame, and forgets whether it was modified or referenced."""
 
     def is_modified(self, frame: Frame) -> bool: ...
 
@@ -177,12 +187,8 @@ class Cpu(Protocol):
     def arguments(self, count: int) -> tuple[int, ...]:
         """The current trap's first `count` argument words, unsigned. Raises UserFault. Only inside system_call."""
 
-    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
-        """Makes the current trap return to a handler in user mode, where to go back pushed onto the stack by `write`.
-
-        Gives what is to stay in the result's register. `write` copies out to the thread's memory, with KernError; where that is
-        KERN_INVALID_ADDRESS, UserFault at the new top of the stack is raised, and nothing has changed. Only inside emulated_call.
-        """
+    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
+        """As Pcb.redirect, for the active thread. Only inside emulated_call."""
 
     def pc(self) -> VirtAddr:
         """Where the active thread is. Only inside `fault`."""

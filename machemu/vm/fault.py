@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from machemu.abi.errors import KernError
+from machemu.abi.errors import KernError, MustWait
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
-from machemu.abi.vm import VM_PROT_NONE, VM_PROT_NOTIFY, VM_PROT_WRITE
+from machemu.abi.vm import VM_PROT_NONE, VM_PROT_NOTIFY, VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.memory import OutOfFrames
 from machemu.vm.object import VmObject
-from machemu.vm.page import PageShortage, VmPage
+from machemu.vm.page import NO_QUEUE, PageShortage, VmPage
 
 if TYPE_CHECKING:
     from machemu.vm.map import VmMap
@@ -24,7 +24,8 @@ WRITE_PROTECTION_FAILURE = int(KernReturn.KERN_WRITE_PROTECTION_FAILURE)
 
 def vm_fault(map_: VmMap, address: int, access: int) -> None:
     """Makes the page that holds `address` accessible for `access` (of VM_PROT_*), or raises KERN_INVALID_ADDRESS,
-    KERN_PROTECTION_FAILURE, KERN_WRITE_PROTECTION_FAILURE; PageShortage where the caller must wait for a free frame."""
+    KERN_PROTECTION_FAILURE, KERN_WRITE_PROTECTION_FAILURE, KERN_MEMORY_ERROR; MustWait where the caller must wait for a memory
+    manager or a free frame."""
     entry = map_.lookup(address)
     if entry is None:
         raise KernError(INVALID_ADDRESS)
@@ -36,24 +37,42 @@ def vm_fault(map_: VmMap, address: int, access: int) -> None:
     protection &= ~VM_PROT_NOTIFY
     if entry.wired:
         access = protection
+    elif access & VM_PROT_WRITE:
+        access |= VM_PROT_READ
     obj = entry.object
     if obj is None or (entry.needs_copy and access & VM_PROT_WRITE):
         obj = map_.shadow_entry(entry)
-    page, writable = fault_page(obj, (address & ~map_.vm.page_mask) - entry.start + entry.offset, access & VM_PROT_WRITE)
+    vm = map_.vm
+    try:
+        page, writable = fault_page(obj, (address & ~vm.page_mask) - entry.start + entry.offset, access)
+    except PageShortage:
+        raise
+    except MustWait as wait:
+        obj.ref_count += 1
+        wait.held = obj
+        raise
     if entry.needs_copy or not writable:
         protection &= ~VM_PROT_WRITE
+    enter(map_, address & ~vm.page_mask, page, protection, entry.wired)
+    if page.queue == NO_QUEUE:
+        vm.queues.activate(page)
+
+
+def enter(map_: VmMap, address: int, page: VmPage, protection: int, wired: bool) -> None:
+    """Maps a page as far as its manager allows. Raises PageShortage where no page table fits."""
     try:
-        map_.pmap.enter(VirtAddr(address & ~map_.vm.page_mask), page.frame, protection, entry.wired)
+        map_.pmap.enter(VirtAddr(address), page.frame, protection & ~page.lock, wired)
     except OutOfFrames:
-        raise PageShortage from None
+        raise PageShortage(map_.vm.free_wanted) from None
 
 
-def fault_page(first: VmObject, offset: int, write: int) -> tuple[VmPage, bool]:
-    """The page that is seen at `offset` of `first`, and whether it may be written as it is. With `write` the page is one of
-    `first` itself, and its copy object has what was there before. Raises PageShortage."""
+def fault_page(first: VmObject, offset: int, access: int) -> tuple[VmPage, bool]:
+    """The page that is seen at `offset` of `first`, and whether it may be written as it is. With VM_PROT_WRITE in `access` the
+    page is one of `first` itself, and its copy object has what was there before. Raises MustWait, KERN_MEMORY_ERROR."""
     vm = first.vm
+    write = access & VM_PROT_WRITE
+    page = first.lookup(offset, access)
     vm.faults += 1
-    page = first.lookup(offset)
     writable = True
     if page is None:
         page = vm.allocate_page(first, offset)
@@ -69,11 +88,12 @@ def fault_page(first: VmObject, offset: int, write: int) -> tuple[VmPage, bool]:
     if copy is not None:
         if not write:
             writable = False
-        elif offset not in copy.pages:
-            pushed = vm.allocate_page(copy, offset)
-            vm.memory.copy(page.frame, pushed.frame)
+        elif offset not in copy.pages and offset < copy.size and not (copy.pager is not None and copy.pager.may_have(offset)):
+            vm.copy_page(page, vm.allocate_page(copy, offset))
             # Whoever sees through the copy object has the old page mapped; nobody can say who that is.
             vm.mmu.page_protect(page.frame, VM_PROT_NONE)
+    if first.pager is not None or first.shadow is not None:
+        first.forget_absent(offset)
     return page, writable
 
 
@@ -81,7 +101,7 @@ def _copy_up(first: VmObject, offset: int, page: VmPage) -> VmPage:
     """A copy in `first` of a page of one of its shadows."""
     vm = first.vm
     copied = vm.allocate_page(first, offset)
-    vm.memory.copy(page.frame, copied.frame)
+    vm.copy_page(page, copied)
     if first.ref_count > 1:
         # Other users of `first` have the old page mapped, and must not miss the write that follows.
         vm.mmu.page_protect(page.frame, VM_PROT_NONE)

@@ -5,17 +5,25 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
-from machemu.abi.vm import VM_INHERIT_NONE, VM_INHERIT_SHARE, VM_PROT_NOTIFY, VM_PROT_WRITE
+from machemu.abi.vm import VM_INHERIT_COPY, VM_INHERIT_NONE, VM_INHERIT_SHARE, VM_PROT_NOTIFY, VM_PROT_WRITE
 from machemu.machine.protocols import Pmap
 from machemu.sim.state import state
 from machemu.vm import wire
 from machemu.vm.entry import VmMapEntry
 from machemu.vm.gaps import VmGaps
-from machemu.vm.object import VmObject, copy_slowly, copy_temporary, deallocate, deallocate_window, shadow
-from machemu.vm.page import PageShortage
+from machemu.vm.object import (
+    VmObject,
+    copy_slowly,
+    copy_strategically,
+    copy_temporary,
+    deallocate,
+    deallocate_window,
+    prepare_copy,
+    shadow,
+)
 
 if TYPE_CHECKING:
     from machemu.vm.subsystem import Vm
@@ -24,7 +32,6 @@ INVALID_ADDRESS = int(KernReturn.KERN_INVALID_ADDRESS)
 INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
 NO_SPACE = int(KernReturn.KERN_NO_SPACE)
 PROTECTION_FAILURE = int(KernReturn.KERN_PROTECTION_FAILURE)
-RESOURCE_SHORTAGE = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 
 WORD = 0xFFFFFFFF
 """vm_offset_t and vm_size_t are 32 bits wide, and wrap."""
@@ -35,6 +42,7 @@ class VmMap:
     """One address space, [min_offset, max_offset).
 
     entries: by address, disjoint; starts: their starts, for bisection. size: bytes in all entries; size_wired: in wired ones.
+    timestamp: counts what was done to the map, so that whoever waits knows whether it is still the same.
     first_free: the entry whose end is tried first when space is wanted anywhere, None before the first one.
     wiring_required: entries that come are wired.
     pmap: the page tables; owned. Every frame mapped there is a page that the entry shows, with no more than its protection.
@@ -42,7 +50,7 @@ class VmMap:
 
     __slots__ = (
         "vm", "pmap", "min_offset", "max_offset", "entries", "starts", "gaps", "first_free", "size", "size_wired",
-        "wiring_required",
+        "wiring_required", "timestamp",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, pmap: Pmap, min_offset: int, max_offset: int) -> None:
@@ -57,6 +65,7 @@ class VmMap:
         self.size = 0
         self.size_wired = 0
         self.wiring_required = False
+        self.timestamp = 0
 
     # Finding
 
@@ -175,13 +184,19 @@ class VmMap:
         protection: int,
         max_protection: int,
         inheritance: int,
+        obj: VmObject | None = None,
+        offset: int = 0,
+        needs_copy: bool = False,
     ) -> int:
-        """vm_map_enter: maps zero-filled memory at `address` or anywhere, at an address without a bit of `mask`, and gives it.
+        """vm_map_enter: maps zero-filled memory, or an object from `offset` on, at `address` or anywhere, at an address without a
+        bit of `mask`, and gives it.
 
-        `size` and `address` are whole pages. Neighbours stay entries of their own, however alike, as GNU Mach 1.8 leaves them.
+        `size` and `address` are whole pages. Consumes the reference to the object unless it fails. Neighbours stay entries of
+        their own, however alike, as GNU Mach 1.8 leaves them.
         """
         if size == 0:
             raise KernError(INVALID_ARGUMENT)
+        self.timestamp += 1
         if anywhere:
             start, index = self.find_space(size, mask)
         else:
@@ -196,7 +211,7 @@ class VmMap:
                 raise KernError(NO_SPACE)
         self.size += size
         below = self.entries[index - 1] if index else None
-        entry = VmMapEntry(start, start + size, None, 0, False, protection, max_protection, inheritance)
+        entry = VmMapEntry(start, start + size, obj, offset, needs_copy, protection, max_protection, inheritance)
         self.link(index, [entry])
         if self.first_free is below and (self.min_offset if below is None else below.end) >= start:
             self.first_free = entry
@@ -206,6 +221,7 @@ class VmMap:
 
     def delete(self, start: int, end: int) -> None:
         """vm_map_delete: unmaps [start, end), holes and all."""
+        self.timestamp += 1
         first, last = self.clip_range(start, end)
         before = self.entries[first - 1] if first else None
         if (self.min_offset if self.first_free is None else self.first_free.start) >= start:
@@ -228,6 +244,7 @@ class VmMap:
 
     def protect(self, start: int, end: int, protection: int, set_maximum: bool) -> None:
         """vm_map_protect; holes are passed over. Raises KERN_PROTECTION_FAILURE, PageShortage where wiring wants pages."""
+        self.timestamp += 1
         start, end = self.clamp(start, end)
         index = self.index_from(start)
         if index < len(self.entries):
@@ -256,6 +273,7 @@ class VmMap:
 
     def inherit(self, start: int, end: int, inheritance: int) -> None:
         """vm_map_inherit; holes are passed over."""
+        self.timestamp += 1
         start, end = self.clamp(start, end)
         first, last = self.clip_range(start, end)
         for entry in self.entries[first:last]:
@@ -267,6 +285,7 @@ class VmMap:
 
     def shadow_entry(self, entry: VmMapEntry) -> VmObject:
         """Gives the entry an object of its own over what it shows."""
+        self.timestamp += 1
         if entry.object is None:
             entry.object = VmObject(self.vm, entry.end - entry.start)
         else:
@@ -277,9 +296,15 @@ class VmMap:
 
     def copy_entry(self, entry: VmMapEntry) -> VmMapEntry:
         """A copy-on-write duplicate of the entry, for another map or a copy; of a wired one all pages are copied at once.
-        Raises PageShortage."""
+        Raises MustWait, KERN_MEMORY_ERROR; what `prepare_copy` has let pass raises PageShortage alone."""
+        size = entry.end - entry.start
         if entry.wired:
-            return entry.duplicate(copy_slowly(entry.object, entry.offset, entry.end - entry.start), 0)
+            return entry.duplicate(copy_slowly(entry.object, entry.offset, size), 0)
+        if entry.object is not None and entry.object.permanent:
+            obj, offset, needs_copy = copy_strategically(entry.object, entry.offset, size)
+            new = entry.duplicate(obj, offset)
+            new.needs_copy = needs_copy
+            return new
         obj, source_needs_copy, copy_needs_copy = copy_temporary(entry.object)
         if source_needs_copy and not entry.needs_copy:
             self.write_protect(entry)
@@ -291,18 +316,43 @@ class VmMap:
     # Forking and ending
 
     def fork(self) -> VmMap:
-        """vm_map_fork: a child's map, as each entry's inheritance says. Raises KERN_RESOURCE_SHORTAGE."""
+        """vm_map_fork: a child's map, as each entry's inheritance says. Raises KERN_RESOURCE_SHORTAGE, MustWait.
+
+        Memory that its manager cannot give is not in it.
+        """
+        self.timestamp += 1
+        inherited = [entry for entry in self.entries if entry.inheritance != VM_INHERIT_NONE and self._can_be_inherited(entry)]
         child = self.vm.new_map()
         try:
-            for entry in self.entries:
-                if entry.inheritance != VM_INHERIT_NONE:
-                    new = self._share_entry(entry) if entry.inheritance == VM_INHERIT_SHARE else self.copy_entry(entry)
-                    child.link(len(child.entries), [new])
-                    child.size += new.end - new.start
-        except PageShortage:
+            for entry in inherited:
+                new = self._share_entry(entry) if entry.inheritance == VM_INHERIT_SHARE else self.copy_entry(entry)
+                child.link(len(child.entries), [new])
+                child.size += new.end - new.start
+        except MustWait:
             child.destroy()
-            raise KernError(RESOURCE_SHORTAGE) from None
+            raise
         return child
+
+    def _can_be_inherited(self, entry: VmMapEntry) -> bool:
+        """Whether a child can have its part of an entry. Raises MustWait."""
+        if entry.inheritance == VM_INHERIT_COPY:
+            try:
+                self.prepare_copy(entry, entry.start, entry.end)
+            except KernError:
+                return False
+        return True
+
+    def prepare_copy(self, entry: VmMapEntry, start: int, end: int) -> None:
+        """Raises MustWait or KERN_MEMORY_ERROR where `copy_entry` of the part in [start, end) would, other than for frames."""
+        if entry.object is None:
+            return
+        start, end = max(start, entry.start), min(end, entry.end)
+        offset = entry.offset + start - entry.start
+        if entry.wired:
+            for at in range(offset, offset + end - start, self.vm.page_size):
+                entry.object.lookup(at)
+        else:
+            prepare_copy(entry.object, offset, end - start)
 
     def _share_entry(self, entry: VmMapEntry) -> VmMapEntry:
         """An entry for another map that shows the same memory for writing. Raises PageShortage.
@@ -312,7 +362,7 @@ class VmMap:
         obj = entry.object
         if obj is None:
             obj = self.shadow_entry(entry)
-        elif entry.needs_copy or obj.shadowed or (not entry.is_shared and obj.size > entry.end - entry.start):
+        elif entry.needs_copy or obj.shadowed or not (obj.permanent or entry.is_shared or obj.size <= entry.end - entry.start):
             wired = entry.wired
             wire.unwire_entry(self, entry)
             if not entry.needs_copy:
@@ -361,7 +411,9 @@ class VmMap:
             if obj is None:
                 if entry.needs_copy or entry.is_shared or entry.wired:
                     raise InvariantError(f"entry {entry.start:#x} shows no object but needs one")
-            elif entry.offset + entry.end - entry.start > obj.size or entry.is_shared != obj.use_shared_copy:
+            elif entry.offset + entry.end - entry.start > obj.size or (
+                entry.is_shared != obj.use_shared_copy and not obj.external
+            ):
                 raise InvariantError(f"entry {entry.start:#x} shows more than its object, or shares it wrongly")
             elif entry.wired and (entry.needs_copy or not self._all_wired(entry)):
                 raise InvariantError(f"entry {entry.start:#x} is wired, its pages are not")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import PhysAddr, VirtAddr
 from machemu.abi.vm import VM_INHERIT_COPY, VM_PROT_ALL, VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
@@ -31,9 +32,10 @@ class VmMapCopy:
 
     offset: where the bytes begin in the first page; as the entries' addresses it is the source's address.
     entries: the memory, without a hole; none once it was given away. data: the bytes instead, of a copy that the kernel made.
+    stamp: the timestamp of the map that it is written to page by page, at the last wait; None before.
     """
 
-    __slots__ = ("vm", "offset", "size", "entries", "data")
+    __slots__ = ("vm", "offset", "size", "entries", "data", "stamp")
 
     def __init__(self, vm: Vm, offset: int, size: int) -> None:
         self.vm = vm
@@ -41,6 +43,7 @@ class VmMapCopy:
         self.size = size
         self.entries: list[VmMapEntry] = []
         self.data: bytes | None = None
+        self.stamp: int | None = None
 
     @classmethod
     def from_bytes(cls, vm: Vm, data: bytes) -> VmMapCopy:
@@ -50,7 +53,8 @@ class VmMapCopy:
         return copy
 
     def to_bytes(self) -> bytes:
-        """The bytes, for a consumer in the kernel, who has checked `size` before; the copy stays as it is."""
+        """The bytes, for a consumer in the kernel, who has checked `size` before; the copy stays as it is. Raises MustWait,
+        KERN_MEMORY_ERROR."""
         if self.data is not None:
             return self.data
         vm = self.vm
@@ -81,11 +85,23 @@ class VmMapCopy:
             for at in range(0, self.size, step):
                 page = vm.allocate_page(obj, at)
                 vm.memory.write(PhysAddr(page.frame * step), self.data[at : at + step].ljust(step, b"\0"))
+                page.dirty = True
         except PageShortage:
             deallocate(obj)
             raise
         self.entries = [VmMapEntry(0, obj.size, obj, 0)]
         self.data = None
+
+    def consume(self, size: int) -> None:
+        """Drops the first `size` bytes, whole pages of the first entry."""
+        entry = self.entries[0]
+        entry.start += size
+        entry.offset += size
+        self.offset += size
+        self.size -= size
+        if entry.start == entry.end:
+            del self.entries[0]
+            deallocate(entry.object)
 
     def check_invariants(self) -> None:
         if self.data is not None and (self.entries or len(self.data) != self.size):
@@ -101,7 +117,7 @@ class VmMapCopy:
 def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | None:
     """vm_map_copyin: takes [address, address + size) as a copy, None for no bytes; with `destroy` its pages leave the map.
 
-    Raises KERN_INVALID_ADDRESS, KERN_PROTECTION_FAILURE, PageShortage; then nothing is taken or destroyed.
+    Raises KERN_INVALID_ADDRESS, KERN_PROTECTION_FAILURE, KERN_MEMORY_ERROR, MustWait; then nothing is taken or destroyed.
     """
     if size == 0:
         return None
@@ -109,8 +125,13 @@ def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | N
     end = (address + size + mask) & ~mask & WORD
     if (address + size) & WORD <= address or end == 0:
         raise KernError(INVALID_ADDRESS)
+    map_.timestamp += 1
     at = address & ~mask
     index = map_.index_from(at)
+    for entry in islice(map_.entries, index, None):
+        if entry.start >= end:
+            break
+        map_.prepare_copy(entry, at, end)
     copy = VmMapCopy(map_.vm, address, size)
     moved: list[VmMapEntry] = []
     try:
@@ -123,7 +144,7 @@ def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | N
                 raise KernError(PROTECTION_FAILURE)
             map_.clip_end(index, end)
             obj = entry.object
-            if destroy and (obj is None or not obj.use_shared_copy):
+            if destroy and (obj is None or not (obj.use_shared_copy or obj.permanent)):
                 if obj is not None:
                     obj.ref_count += 1
                 copy.entries.append(entry.duplicate(obj, entry.offset))
@@ -132,7 +153,7 @@ def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | N
                 copy.entries.append(map_.copy_entry(entry))
             at = entry.end
             index += 1
-    except (KernError, PageShortage):
+    except (KernError, MustWait):
         copy.discard()
         raise
     for entry in moved:
@@ -163,6 +184,7 @@ def copyout(map_: VmMap, copy: VmMapCopy) -> int:
         entry.protection = VM_PROT_DEFAULT
         entry.max_protection = VM_PROT_ALL
         entry.inheritance = VM_INHERIT_COPY
+    map_.timestamp += 1
     below = map_.entries[index - 1] if index else None
     map_.link(index, copy.entries)
     if map_.first_free is below:
@@ -175,8 +197,8 @@ def copyout(map_: VmMap, copy: VmMapCopy) -> int:
 def overwrite(map_: VmMap, address: int, copy: VmMapCopy) -> None:
     """vm_map_copy_overwrite: puts the copy's pages over those mapped at `address`, whose attributes stay.
 
-    Consumes the copy unless it fails: KERN_INVALID_ARGUMENT for parts of pages, KERN_INVALID_ADDRESS for a hole,
-    KERN_PROTECTION_FAILURE, PageShortage.
+    Consumes the copy page by page: what a failure or MustWait leaves of it still has to go where it would have gone. Raises
+    KERN_INVALID_ARGUMENT for parts of pages, KERN_INVALID_ADDRESS for a hole, KERN_PROTECTION_FAILURE, KERN_MEMORY_ERROR.
     """
     if (copy.offset | copy.size | address) & map_.vm.page_mask:
         raise KernError(INVALID_ARGUMENT)
@@ -185,64 +207,80 @@ def overwrite(map_: VmMap, address: int, copy: VmMapCopy) -> None:
     index = map_.index_from(address)
     if index == len(map_.entries) or map_.entries[index].start > address:
         raise KernError(INVALID_ADDRESS)
-    index = map_.clip_start(index, address)
-    _prepare(map_, index, address, address + copy.size)
+    if copy.stamp != map_.timestamp:
+        index = map_.clip_start(index, address)
+        map_.timestamp += 1
+    _check_writable(map_, index, address, address + copy.size)
     copy.into_entries()
-    for source in copy.entries:
-        at, end = source.start, source.end
-        while at < end:
-            entry = map_.entries[index]
-            map_.clip_end(index, entry.start + end - at)
-            if entry.is_shared:
-                _copy_pages(map_.vm, source.object, source.offset + at - source.start, entry)
-            else:
-                _replace(map_, entry, source, source.offset + at - source.start)
-            at += entry.end - entry.start
-            index += 1
-    copy.discard()
+    while copy.entries:
+        entry = map_.entries[index]
+        size = min(copy.entries[0].end - copy.entries[0].start, entry.end - address)
+        if _writes_through(entry):
+            _write_pages(map_, entry, address, size, copy)
+            map_.clip_end(index, address + size)
+        else:
+            map_.clip_end(index, address + size)
+            _replace(map_, entry, copy)
+        address += size
+        index += 1
 
 
-def _prepare(map_: VmMap, index: int, at: int, end: int) -> None:
-    """Makes sure that [at, end) can be written, from the entry at `index` on; pages of shared objects are made ready for it."""
-    shared: list[tuple[VmMapEntry, int]] = []
+def _writes_through(entry: VmMapEntry) -> bool:
+    """Whether others must see what is written to an entry, so that it keeps its object."""
+    return entry.is_shared or (entry.object is not None and entry.object.permanent and not entry.needs_copy)
+
+
+def _check_writable(map_: VmMap, index: int, at: int, end: int) -> None:
+    """Raises KernError unless [at, end) is mapped without a hole, from the entry at `index` on, and may be written."""
     while at < end:
         if index == len(map_.entries) or map_.entries[index].start > at:
             raise KernError(INVALID_ADDRESS)
         entry = map_.entries[index]
         if not entry.protection & VM_PROT_WRITE:
             raise KernError(PROTECTION_FAILURE)
-        at = min(entry.end, end)
-        if entry.is_shared:
-            shared.append((entry, at))
+        at = entry.end
         index += 1
-    for entry, limit in shared:
-        for offset in range(entry.offset, entry.offset + limit - entry.start, map_.vm.page_size):
-            if entry.object is not None:
-                fault_page(entry.object, offset, VM_PROT_WRITE)
 
 
-def _replace(map_: VmMap, entry: VmMapEntry, source: VmMapEntry, offset: int) -> None:
-    """Gives the entry the source's memory from `offset` on instead of what it shows."""
+def _replace(map_: VmMap, entry: VmMapEntry, copy: VmMapCopy) -> None:
+    """Gives the entry the copy's next memory instead of what it shows."""
+    source = copy.entries[0]
     wire.unwire_entry(map_, entry)
     map_.pmap.remove(VirtAddr(entry.start), VirtAddr(entry.end))
     old = entry.object
     entry.object = source.object
-    entry.offset = offset
+    entry.offset = source.offset
     entry.needs_copy = source.needs_copy
     if source.object is not None:
         source.object.ref_count += 1
     deallocate(old)
+    copy.consume(entry.end - entry.start)
 
 
-def _copy_pages(vm: Vm, source: VmObject | None, offset: int, entry: VmMapEntry) -> None:
-    """Copies bytes into the pages of a shared entry, which `_prepare` has brought in."""
+def _write_pages(map_: VmMap, entry: VmMapEntry, address: int, size: int, copy: VmMapCopy) -> None:
+    """Copies `size` bytes, page by page, into an entry that is written through, from `address` on (Mach's vm_fault_copy).
+
+    As in the real kernel the map is looked at again after a wait, and the source's page as well, where the map has changed.
+    """
+    vm = map_.vm
     target = entry.object
     if target is None:
-        raise InvariantError("a shared entry shows no object")
-    for at in range(0, entry.end - entry.start, vm.page_size):
-        page = source.lookup(offset + at) if source is not None else None
-        frame = target.pages[entry.offset + at].frame
+        raise InvariantError("an entry that is written through shows no object")
+    for at in range(address, address + size, vm.page_size):
+        source, offset = copy.entries[0].object, copy.entries[0].offset
+        if source is not None and copy.stamp not in (None, map_.timestamp):
+            source.forget_absent(offset)
+        copy.stamp = map_.timestamp
+        page = source.lookup(offset) if source is not None else None
+        written, _ = fault_page(target, at - entry.start + entry.offset, VM_PROT_WRITE)
+        if source is not None:
+            source.forget_absent(offset)
+        copy.stamp = None
+        # The entry may show a page that was just copied up from a shadow.
+        map_.pmap.remove(VirtAddr(at), VirtAddr(at + vm.page_size))
         if page is None:
-            vm.memory.zero(frame)
+            vm.memory.zero(written.frame)
         else:
-            vm.memory.copy(page.frame, frame)
+            vm.memory.copy(page.frame, written.frame)
+        written.dirty = True
+        copy.consume(vm.page_size)

@@ -11,14 +11,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError
-from machemu.abi.vm import VM_PROT_ALL, VM_PROT_WRITE
+from machemu.abi.vm import VM_PROT_ALL, VM_PROT_READ, VM_PROT_WRITE
 from machemu.sim.state import state
 from machemu.vm.page import PageShortage, VmPage
+from machemu.vm.pager import COPY_CALL, COPY_DELAY, COPY_NONE, Answer
 
 if TYPE_CHECKING:
+    from machemu.vm.pager import Pager
     from machemu.vm.subsystem import Vm
 
 PROT_NO_WRITE = VM_PROT_ALL & ~VM_PROT_WRITE
+COLLAPSE_REACH = 8
+"""How many shadows that must stay `collapse` looks behind."""
 
 
 @state
@@ -30,9 +34,13 @@ class VmObject:
     The window [shadow_offset, shadow_offset + size) lies inside the shadow.
     copy: the copy object that this object's old pages are pushed to (it refers to this one by its shadow), or None.
     shadowed: was copied symmetrically. use_shared_copy: maps share it for writing, so it is copied asymmetrically.
+    pager: its memory manager, None for anonymous memory that was never paged out. name: the port that vm_region gives for it,
+    None until somebody asked.
     """
 
-    __slots__ = ("vm", "size", "pages", "ref_count", "shadow", "shadow_offset", "copy", "shadowed", "use_shared_copy")
+    __slots__ = (
+        "vm", "size", "pages", "ref_count", "shadow", "shadow_offset", "copy", "shadowed", "use_shared_copy", "pager", "name",
+    )  # fmt: skip
 
     def __init__(self, vm: Vm, size: int) -> None:
         self.vm = vm
@@ -44,14 +52,66 @@ class VmObject:
         self.copy: VmObject | None = None
         self.shadowed = False
         self.use_shared_copy = False
+        self.pager: Pager | None = None
+        self.name: object | None = None
 
-    def lookup(self, offset: int) -> VmPage | None:
-        """The resident page that is seen at `offset`, in this object or the first shadow that has it; None where it is zero."""
+    @property
+    def external(self) -> bool:
+        """Whether a memory manager of the user's has its data."""
+        return self.pager is not None and not self.pager.internal
+
+    @property
+    def permanent(self) -> bool:
+        """Whether its memory manager wants to see what is written to it."""
+        return self.pager is not None and not self.pager.temporary
+
+    def lookup(self, offset: int, access: int = VM_PROT_READ) -> VmPage | None:
+        """The page that is seen at `offset`, in this object or the first shadow that has it; None where it is zero.
+
+        Raises MustWait where a memory manager has to be asked, KERN_MEMORY_ERROR where it has failed. `access` (VM_PROT_*) is
+        what is wanted of this object's own page.
+        """
         obj = self
         while True:
             page = obj.pages.get(offset)
-            if page is not None or obj.shadow is None:
+            if page is not None:
+                if access & page.lock:
+                    obj.ask_unlock(page, access)
                 return page
+            if obj.pager is not None:
+                obj.pager.ask(offset, access)
+            if obj.shadow is None:
+                return None
+            offset += obj.shadow_offset
+            obj = obj.shadow
+            access = VM_PROT_READ
+
+    def name_port(self) -> object:
+        """vm_object_name: the port that names the memory in which this object's chain ends."""
+        obj = self
+        while obj.shadow is not None:
+            obj = obj.shadow
+        if obj.name is None:
+            obj.name = obj.vm.managers.name_port(obj)
+        return obj.name
+
+    def ask_unlock(self, page: VmPage, access: int) -> None:
+        """Asks the manager, once, to allow an access to a page, and raises MustWait."""
+        pager = self.pager
+        if pager is not None and pager.memory_object is not None and access & ~page.unlock_request:
+            pager.check_ready()
+            page.unlock_request |= access
+            self.vm.managers.data_unlock(pager, page.offset + pager.paging_offset, self.vm.page_size, page.unlock_request)
+        raise page.wait()
+
+    def forget_absent(self, offset: int) -> None:
+        """A fault at `offset` is settled: what managers said of pages that they do not have is not needed any more."""
+        obj: VmObject | None = self
+        while obj is not None:
+            if obj.pager is not None:
+                request = obj.pager.requests.get(offset)
+                if request is not None and request.answer is Answer.UNAVAILABLE:
+                    del obj.pager.requests[offset]
             offset += obj.shadow_offset
             obj = obj.shadow
 
@@ -68,24 +128,42 @@ class VmObject:
 
     def collapse(self) -> None:
         """Shortens the shadow chain below this object: a shadow that nothing else refers to is merged into the object above it,
-        and one whose every page is hidden is left out. Mach tries the top object alone; going on down the chain keeps it short
-        also where each write was made while the other copy was still alive. What is seen through any object stays the same."""
+        and one whose every page is hidden is left out. What is seen through any object stays the same.
+
+        Mach tries the top object alone; going some way down the chain keeps it short also where each write was made while the
+        other copy was still alive.
+        """
         obj = self
-        while (backing := obj.shadow) is not None:
-            if backing.shadow is not None and backing.shadow.copy is not None:
+        passed = 0
+        while (backing := obj.shadow) is not None and passed < COLLAPSE_REACH:
+            movable = (
+                obj.pager is None
+                and not backing.external
+                and not (backing.pager is not None and backing.pager.waiting)
                 # The backing may be the copy object, which must stay right above what it copies.
-                obj = backing
-            elif backing.ref_count == 1:
+                and (backing.shadow is None or backing.shadow.copy is None)
+            )
+            if movable and backing.ref_count == 1:
                 obj._absorb(backing)
-            elif obj._hides(backing):
+            elif movable and backing.pager is None and obj._hides(backing):
                 obj._bypass(backing)
             else:
                 obj = backing
+                passed += 1
 
     def _absorb(self, backing: VmObject) -> None:
-        """Takes over the pages and the shadow of `backing`, whose only reference is ours."""
+        """Takes over the pages, the pager, the name and the shadow of `backing`, whose only reference is ours."""
         vm = self.vm
         base = self.shadow_offset
+        if backing.pager is not None:
+            self.pager, backing.pager = backing.pager, None
+            self.pager.requests.clear()
+            self.pager.object = self
+            self.pager.paging_offset += base
+            vm.managers.change_object(self.pager)
+        if self.name is not None:
+            vm.managers.dealloc(self.name)
+        self.name, backing.name = backing.name, None
         for page in list(backing.pages.values()):
             offset = page.offset - base
             if 0 <= offset < self.size and offset not in self.pages:
@@ -121,36 +199,67 @@ class VmObject:
 
     def check_invariants(self) -> None:
         mask = self.vm.page_mask
-        if self.ref_count <= 0:
+        if self.ref_count < 0:
             raise InvariantError(f"an object in use has {self.ref_count} references")
         for offset, page in self.pages.items():
-            if page.object is not self or page.offset != offset or offset & mask or not 0 <= offset < self.size:
+            if (
+                page.object is not self
+                or page.offset != offset
+                or offset & mask
+                or not (0 <= offset < self.size or self.external)
+            ):
                 raise InvariantError(f"a page at {offset:#x} of an object of {self.size:#x} bytes belongs elsewhere")
-        if self.shadow is not None and self.shadow_offset + self.size > self.shadow.size:
+        if self.shadow is not None and self.shadow_offset + self.size > self.shadow.size and not self.shadow.external:
             raise InvariantError("an object shadows more than there is")
         if self.copy is not None and (self.copy.shadow is not self or self.copy.shadow_offset):
             raise InvariantError("a copy object does not shadow what it copies")
 
 
 def deallocate(obj: VmObject | None) -> None:
-    """Consumes a reference; with the last one the object, its pages and its reference to its shadow go."""
+    """Consumes a reference; with the last one the object, its pages and its reference to its shadow go.
+
+    An object whose manager lets it be cached stays as long as it has pages.
+    """
     while obj is not None:
         obj.ref_count -= 1
         if obj.ref_count:
             return
-        shadow = obj.shadow
-        if shadow is not None and shadow.copy is obj:
-            shadow.copy = None
-        obj.shadow = None
-        for page in list(obj.pages.values()):
-            obj.vm.free_page(page)
-        obj = shadow
+        if obj.pager is not None and obj.pager.may_cache and obj.pages:
+            obj.vm.cached[obj.pager.number] = obj
+            return
+        obj = terminate(obj)
+
+
+def terminate(obj: VmObject) -> VmObject | None:
+    """vm_object_terminate: an object without references goes, what its manager wants to see returned to it.
+
+    Gives its shadow, with the reference that it had.
+    """
+    vm = obj.vm
+    shadow, obj.shadow = obj.shadow, None
+    if shadow is not None and shadow.copy is obj:
+        shadow.copy = None
+    pager = obj.pager
+    for page in list(obj.pages.values()):
+        if obj.permanent and pager is not None and pager.memory_object is not None and vm.must_clean(page):
+            vm.clean_page(page)
+        else:
+            vm.free_page(page)
+    if obj.name is not None and (pager is None or pager.memory_object is None):
+        vm.managers.dealloc(obj.name)
+        obj.name = None
+    if pager is not None:
+        pager.abort()
+        if pager.memory_object is not None:
+            vm.managers.terminate(pager)
+        del vm.pagers[pager.number]
+    return shadow
 
 
 def deallocate_window(obj: VmObject | None, start: int, end: int) -> None:
     """Consumes the reference of an entry that showed [start, end). Where the object was never copied or shared its references
     are pieces of one entry, which show nothing twice: the pages go now, not with the last piece."""
-    if obj is not None and obj.ref_count > 1 and not (obj.shadowed or obj.use_shared_copy):
+    if obj is not None and obj.ref_count > 1 and not (obj.shadowed or obj.use_shared_copy or obj.external):
         obj.page_remove(start, end)
     deallocate(obj)
 
@@ -179,7 +288,7 @@ def copy_delayed(source: VmObject) -> VmObject:
     """The copy object that stands for `source` as it is now, with a reference for the caller, who must not write to it in
     place. The last one is used again if nothing was pushed to it since. (vm_object_copy_delayed)"""
     old = source.copy
-    if old is not None and not old.pages:
+    if old is not None and not old.pages and old.pager is None:
         old.ref_count += 1
         return old
     new = VmObject(source.vm, source.size)
@@ -198,18 +307,65 @@ def copy_delayed(source: VmObject) -> VmObject:
     return new
 
 
+def prepare_copy(source: VmObject | None, offset: int, size: int) -> None:
+    """Raises MustWait, or KERN_MEMORY_ERROR, where `copy_strategically` of a permanent object would."""
+    if source is None or source.pager is None or not source.permanent:
+        return
+    source.pager.check_ready()
+    if source.pager.strategy == COPY_NONE:
+        for at in range(0, size, source.vm.page_size):
+            source.lookup(offset + at)
+
+
+def copy_strategically(source: VmObject, offset: int, size: int) -> tuple[VmObject | None, int, bool]:
+    """A copy of [offset, offset + size) of a permanent object, as its manager has it done: the object to use, with a reference
+    for the caller, the offset there, and whether it needs to be copied before a write. (vm_object_copy_strategically)
+
+    Raises MustWait, KERN_MEMORY_ERROR; nothing is copied then.
+    """
+    pager = source.pager
+    if pager is None:
+        raise InvariantError("an object without a manager has no copy strategy")
+    pager.check_ready()
+    if pager.strategy == COPY_CALL:
+        return _copy_call(source, pager, offset, size), 0, False
+    if pager.strategy == COPY_DELAY:
+        return copy_delayed(source), offset, True
+    return copy_slowly(source, offset, size), 0, False
+
+
+def _copy_call(source: VmObject, pager: Pager, offset: int, size: int) -> VmObject:
+    """The manager makes the copy: a new memory object of its own, over the source for what it does not have. The source's pages
+    are locked against writing until the manager unlocks them. (vm_object_copy_call)"""
+    vm = source.vm
+    memory_object = vm.managers.memory_object_port()
+    vm.managers.copy(pager, offset, size, memory_object)
+    for page in source.pages.values():
+        if offset <= page.offset < offset + size and not page.lock & VM_PROT_WRITE:
+            page.lock |= VM_PROT_WRITE
+            vm.mmu.page_protect(page.frame, VM_PROT_ALL & ~page.lock)
+    result = vm.enter_object(memory_object, size)
+    vm.managers.release_send(memory_object)
+    source.ref_count += 1
+    result.shadow = source
+    result.shadow_offset = offset
+    return result
+
+
 def copy_slowly(source: VmObject | None, offset: int, size: int) -> VmObject | None:
     """A new object with copies of the pages seen at [offset, offset + size) of `source`; nothing stays shared.
-    Raises PageShortage. (vm_object_copy_slowly)"""
+
+    Raises MustWait, KERN_MEMORY_ERROR. (vm_object_copy_slowly)
+    """
     if source is None:
         return None
     vm = source.vm
+    pages = [source.lookup(offset + at) for at in range(0, size, vm.page_size)]
     result = VmObject(vm, size)
     try:
-        for at in range(0, size, vm.page_size):
-            page = source.lookup(offset + at)
+        for index, page in enumerate(pages):
             if page is not None:
-                vm.memory.copy(page.frame, vm.allocate_page(result, at).frame)
+                vm.copy_page(page, vm.allocate_page(result, index * vm.page_size))
     except PageShortage:
         deallocate(result)
         raise

@@ -1,18 +1,27 @@
-"""Resident pages (Mach's vm_page.h)."""
+"""Resident pages (Mach's vm_page.h), and the queues out of which pages are replaced."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from machemu.abi.errors import InvariantError, MustWait
 from machemu.abi.types import Frame
+from machemu.abi.vm import VM_PROT_NONE
 from machemu.sim.state import state
+from machemu.vm.event import Event
 
 if TYPE_CHECKING:
     from machemu.vm.object import VmObject
 
+NO_QUEUE: Final = -1
+ACTIVE: Final = 0
+INACTIVE: Final = 2
+EXTERNAL: Final = 1
+"""Added to ACTIVE or INACTIVE for pages of an external memory manager's objects."""
 
-class PageShortage(Exception):
-    """No frame is free. What was to be done can be tried again as it was: nothing is half done."""
+
+class PageShortage(MustWait):
+    """No frame is free."""
 
 
 @state
@@ -20,13 +29,81 @@ class VmPage:
     """A frame that holds one page of an object.
 
     object, offset: which page; `object.pages[offset]` is this page. frame: owned by this page alone.
-    wire_count: how many wired map entries hold it in memory.
+    wire_count: how many wired map entries hold it in memory. queue: which of PageQueues it is in, NO_QUEUE for none.
+    dirty: it differs from what its memory manager has; so it does where the page tables say modified.
+    precious: its memory manager has no copy of its own. lock: accesses (VM_PROT_*) that its manager forbids;
+    unlock_request: those that it was asked to allow. laundry: on its way to the default memory manager.
+    event: for those who wait for its lock or its wiring to change, None where nobody ever did.
     """
 
-    __slots__ = ("object", "offset", "frame", "wire_count")
+    __slots__ = (
+        "object", "offset", "frame", "wire_count", "queue", "dirty", "precious", "lock", "unlock_request", "laundry", "event",
+    )  # fmt: skip
 
     def __init__(self, obj: VmObject, offset: int, frame: Frame) -> None:
         self.object = obj
         self.offset = offset
         self.frame = frame
         self.wire_count = 0
+        self.queue = NO_QUEUE
+        self.dirty = False
+        self.precious = False
+        self.lock = VM_PROT_NONE
+        self.unlock_request = VM_PROT_NONE
+        self.laundry = False
+        self.event: Event | None = None
+
+    def wait(self) -> MustWait:
+        """What to raise in order to wait for this page."""
+        if self.event is None:
+            self.event = Event()
+        return MustWait(self.event)
+
+
+@state
+class PageQueues:
+    """Pages that may be replaced, each queue in the order in which they came: by frame, in dicts for their order.
+
+    A page that is wired, or on its way out, is in none.
+    """
+
+    __slots__ = ("queues",)
+
+    def __init__(self) -> None:
+        self.queues: list[dict[Frame, VmPage]] = [{}, {}, {}, {}]
+
+    def remove(self, page: VmPage) -> None:
+        if page.queue != NO_QUEUE:
+            del self.queues[page.queue][page.frame]
+            page.queue = NO_QUEUE
+
+    def activate(self, page: VmPage) -> None:
+        """vm_page_activate: the page was just used."""
+        self._put(page, ACTIVE)
+
+    def deactivate(self, page: VmPage) -> None:
+        """vm_page_deactivate: the page may go soon."""
+        self._put(page, INACTIVE)
+
+    def _put(self, page: VmPage, kind: int) -> None:
+        self.remove(page)
+        if not page.wire_count and not page.laundry:
+            page.queue = kind + (EXTERNAL if page.object.external else 0)
+            self.queues[page.queue][page.frame] = page
+
+    def first(self, *kinds: int) -> VmPage | None:
+        """The page that is longest in the first of these queues that is not empty."""
+        for kind in kinds:
+            for page in self.queues[kind].values():
+                return page
+        return None
+
+    def count(self, kind: int) -> int:
+        """How many pages are ACTIVE or INACTIVE."""
+        return len(self.queues[kind]) + len(self.queues[kind + EXTERNAL])
+
+    def check_invariants(self) -> None:
+        for kind, queue in enumerate(self.queues):
+            for frame, page in queue.items():
+                if page.queue != kind or page.frame != frame or page.wire_count or page.laundry:
+                    raise InvariantError(f"the page in frame {frame} is in a queue where it may not be")

@@ -5,7 +5,7 @@ Numbers are 32-bit and unsigned as they come from a guest. What fails raises Ker
 
 from __future__ import annotations
 
-from machemu.abi.errors import KernError
+from machemu.abi.errors import KernError, MustWait
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.message import PORT_DEAD
 from machemu.abi.vm import (
@@ -20,6 +20,8 @@ from machemu.abi.vm import (
 from machemu.vm import map_copy, wire
 from machemu.vm.map import NO_SPACE, WORD, VmMap
 from machemu.vm.map_copy import VmMapCopy
+from machemu.vm.object import VmObject, copy_strategically, deallocate, prepare_copy
+from machemu.vm.page import ACTIVE, INACTIVE
 
 INVALID_ADDRESS = int(KernReturn.KERN_INVALID_ADDRESS)
 INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
@@ -67,25 +69,15 @@ def vm_inherit(map_: VmMap, start: int, size: int, inheritance: int) -> None:
 
 
 def vm_read(map_: VmMap, address: int, size: int) -> VmMapCopy | None:
-    """A copy of the bytes for the caller, None for no bytes. Raises PageShortage where wired memory cannot be copied."""
+    """A copy of the bytes for the caller, None for no bytes. Raises MustWait where memory must be copied at once."""
     return map_copy.copyin(map_, address, size, False)
 
 
 def vm_write(map_: VmMap, address: int, copy: VmMapCopy | None, size: int) -> None:
-    """Writes a copy of `size` bytes over whole pages. Consumes the copy unless it fails. Raises PageShortage."""
+    """Writes a copy of `size` bytes over whole pages. Consumes the copy as it goes: after MustWait the rest is still to be
+    written, by the same call."""
     if copy is not None and size:
-        map_copy.overwrite(map_, address, copy)
-
-
-def vm_copy(map_: VmMap, source: int, size: int, target: int) -> None:
-    """Copies whole pages within one map. Raises PageShortage."""
-    copy = map_copy.copyin(map_, source, size, False)
-    if copy is None:
-        return
-    try:
-        map_copy.overwrite(map_, target, copy)
-    finally:
-        copy.discard()
+        map_copy.overwrite(map_, address + size - copy.size & WORD, copy)
 
 
 def vm_map(
@@ -101,45 +93,73 @@ def vm_map(
     max_protection: int,
     inheritance: int,
 ) -> int:
-    """Maps zero-filled memory (a null or dead memory object) at an address without bits of `mask`, and gives the address.
+    """Maps a memory object from `offset` on, or zero-filled memory for a null or dead one, at an address without bits of `mask`,
+    and gives the address.
 
-    `memory_object` stays the caller's; a port that is no memory object's is KERN_INVALID_ARGUMENT. `offset` and `copy` say
-    nothing about zero-filled memory.
+    `memory_object` stays the caller's; a port that stands for something else is KERN_INVALID_ARGUMENT, and a proxy is the part
+    of a memory object that it stands for, with no more access than it gives. With `copy` it is a copy
+    that is mapped; MustWait where that takes the manager. `offset` and `copy` say nothing about zero-filled memory.
     """
     if (cur_protection | max_protection) & ~VM_PROT_ALL or inheritance not in INHERITANCES or size == 0:
         raise KernError(INVALID_ARGUMENT)
     page_mask = map_.vm.page_mask
-    if memory_object is not None and memory_object is not PORT_DEAD:
-        raise KernError(INVALID_ARGUMENT)
     size = (size + page_mask) & ~page_mask & WORD
-    return map_.enter(address & ~page_mask, size, mask, anywhere, cur_protection, max_protection, inheritance)
+    obj: VmObject | None = None
+    needs_copy = False
+    if memory_object is None or memory_object is PORT_DEAD:
+        offset = 0
+    else:
+        memory_object, offset, access = map_.vm.managers.part_of(memory_object, offset, size, copy)
+        cur_protection &= access
+        max_protection &= access
+        obj = map_.vm.enter_object(memory_object, offset + size)
+        if copy:
+            try:
+                prepare_copy(obj, offset, size)
+                original, (obj, offset, needs_copy) = obj, copy_strategically(obj, offset, size)
+            except MustWait as wait:
+                wait.held = obj
+                raise
+            except KernError:
+                deallocate(obj)
+                raise
+            deallocate(original)
+    try:
+        return map_.enter(
+            address & ~page_mask, size, mask, anywhere, cur_protection, max_protection, inheritance, obj, offset, needs_copy
+        )
+    except KernError:
+        deallocate(obj)
+        raise
 
 
-def vm_region(map_: VmMap, address: int) -> tuple[int, int, int, int, int, bool, None, int]:
+def vm_region(map_: VmMap, address: int) -> tuple[int, int, int, int, int, bool, object | None, int]:
     """The region that holds `address`, or the next: its address, size, protection, maximum protection, inheritance, whether it
-    is shared, its object's name port (none of zero-filled memory), and the offset in its object."""
+    is shared, its object's name port (None of memory that nobody touched; a send right is to be made), and the offset in its
+    object."""
     index = map_.index_from(address)
     if index == len(map_.entries):
         raise KernError(NO_SPACE)
     entry = map_.entries[index]
     return (
         entry.start, entry.end - entry.start, entry.protection, entry.max_protection, entry.inheritance,
-        entry.is_shared, None, entry.offset,
+        entry.is_shared, None if entry.object is None else entry.object.name_port(), entry.offset,
     )  # fmt: skip
 
 
 def vm_statistics(map_: VmMap) -> tuple[int, ...]:
     """vm_statistics_data_t: page size; pages free, active, inactive, wired, zero-filled and reactivated; page-ins, page-outs,
-    faults, copies on write, object cache look-ups and hits. Nothing is paged or cached without a pager: those are 0."""
+    faults, copies on write, object cache look-ups and hits."""
     vm = map_.vm
-    active = len(vm.resident) - vm.wire_count
-    free = len(vm.memory.free)
-    return (vm.page_size, free, active, 0, vm.wire_count, vm.zero_fill_count, 0, 0, 0, vm.faults, vm.cow_faults, 0, 0)
+    return (
+        vm.page_size, len(vm.memory.free), vm.queues.count(ACTIVE), vm.queues.count(INACTIVE), vm.wire_count,
+        vm.zero_fill_count, vm.reactivations, vm.pageins, vm.pageouts, vm.faults, vm.cow_faults, vm.lookups, vm.hits,
+    )  # fmt: skip
 
 
 def vm_wire(map_: VmMap, start: int, size: int, access: int, privileged: bool) -> None:
     """Holds the pages in memory for `access`, or with VM_PROT_NONE no longer. `privileged`: asked for by the privileged host
-    port. Raises PageShortage where the frames do not suffice; nothing is wired then."""
+    port. Raises MustWait where frames or memory managers are wanted; nothing is wired then."""
     if access & ~VM_PROT_ALL:
         raise KernError(INVALID_ARGUMENT)
     if not privileged and access != VM_PROT_NONE and (map_.size_wired + size) & WORD > WIRE_LIMIT:

@@ -10,14 +10,17 @@ from machemu.abi.types import Frame, VirtAddr
 from machemu.machine.memory import OutOfFrames, PhysicalMemory
 from machemu.machine.protocols import Mmu
 from machemu.sim.state import state
+from machemu.vm import pageout
 from machemu.vm.entry import VmMapEntry
+from machemu.vm.event import Event
 from machemu.vm.map import VmMap
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.object import VmObject
-from machemu.vm.page import PageShortage, VmPage
+from machemu.vm.page import NO_QUEUE, PageQueues, PageShortage, VmPage
+from machemu.vm.pager import Pager
+from machemu.vm.seams import MemoryManagers
 
 RESOURCE_SHORTAGE = int(KernReturn.KERN_RESOURCE_SHORTAGE)
-PROT_NONE = 0
 
 
 @state
@@ -25,16 +28,27 @@ class Vm:
     """The node's VM.
 
     memory: RAM and its free frames. page_mask: page_size - 1. min_offset, max_offset: the user addresses of every new map.
-    resident: every resident page by its frame. wire_count: how many of them are wired.
-    zero_fill_count, faults, cow_faults: vm_statistics' counters since power-on.
-    Transient: mmu, the machine's memory management unit.
+    resident: every resident page by its frame. wire_count: how many of them are wired. queues: those that may be replaced.
+    free_min, free_low, free_high: how many frames are kept for those who help to free others, at how few replacement begins,
+    and at how many it ends. free_wanted: who waits for a frame; manager_wanted: who waits for a default memory manager.
+    pageout_wanted: replacement is to begin.
+    laundry_count: pages that the default memory manager has in hand. default_manager: a send right to it, or None.
+    pagers: those of all objects that have one, by number. cached: objects without references that their managers let stay.
+    zero_fill_count, faults, cow_faults, pageins, pageouts, reactivations, lookups, hits: vm_statistics' counters since power-on.
+    Transient: mmu, the machine's memory management unit; managers, the layers above; privileged: the frames that are kept may
+    be taken now.
     """
 
     __slots__ = (
-        "memory", "page_size", "page_mask", "min_offset", "max_offset", "resident", "wire_count",
-        "zero_fill_count", "faults", "cow_faults", "mmu",
+        "memory", "page_size", "page_mask", "min_offset", "max_offset", "resident", "wire_count", "queues",
+        "free_min", "free_low", "free_high", "free_wanted", "manager_wanted", "pageout_wanted", "laundry_count",
+        "default_manager", "pagers", "pager_serial", "cached",
+        "zero_fill_count", "faults", "cow_faults", "pageins", "pageouts", "reactivations", "lookups", "hits",
+        "mmu", "managers", "privileged",
     )  # fmt: skip
-    TRANSIENT = ("mmu",)
+    TRANSIENT = ("mmu", "managers", "privileged")
+
+    managers: MemoryManagers
 
     def __init__(self, memory: PhysicalMemory, mmu: Mmu, page_size: int, user_range: tuple[VirtAddr, VirtAddr]) -> None:
         if page_size != memory.frame_size or page_size & (page_size - 1):
@@ -46,14 +60,32 @@ class Vm:
         self.max_offset = int(user_range[1])
         self.resident: dict[Frame, VmPage] = {}
         self.wire_count = 0
+        self.queues = PageQueues()
+        self.free_min = memory.frame_count * 5 // 100
+        self.free_low = memory.frame_count * 6 // 100
+        self.free_high = memory.frame_count * 10 // 100
+        self.free_wanted = Event()
+        self.manager_wanted = Event()
+        self.pageout_wanted = False
+        self.laundry_count = 0
+        self.default_manager: object | None = None
+        self.pagers: dict[int, Pager] = {}
+        self.pager_serial = 0
+        self.cached: dict[int, VmObject] = {}
         self.zero_fill_count = 0
         self.faults = 0
         self.cow_faults = 0
-        self.mmu = mmu
+        self.pageins = 0
+        self.pageouts = 0
+        self.reactivations = 0
+        self.lookups = 0
+        self.hits = 0
+        self.attach(mmu)
 
     def attach(self, mmu: Mmu) -> None:
-        """Joins a VM that was loaded to a machine."""
+        """Joins a VM to a machine; also one that was loaded."""
         self.mmu = mmu
+        self.privileged = False
 
     def new_map(self) -> VmMap:
         """An empty address space. Raises KERN_RESOURCE_SHORTAGE where no frame is left for its page tables."""
@@ -63,25 +95,51 @@ class Vm:
             raise KernError(RESOURCE_SHORTAGE) from None
         return VmMap(self, pmap, self.min_offset, self.max_offset)
 
+    # Pages
+
     def allocate_page(self, obj: VmObject, offset: int) -> VmPage:
         """A new page of `obj`, contents unspecified: the caller fills it before anything else happens. Raises PageShortage."""
+        free = len(self.memory.free)
+        if free <= self.free_low:
+            self.check_frames(1)
+        return self.take_page(obj, offset)
+
+    def check_frames(self, count: int) -> None:
+        """Raises PageShortage where so many frames cannot be taken now."""
+        free = len(self.memory.free)
+        if free - count < self.free_low and not self.pageout_wanted:
+            self.pageout_wanted = True
+            self.managers.pageout()
+        if free - count < (0 if self.privileged else self.free_min):
+            raise PageShortage(self.free_wanted)
+
+    def take_page(self, obj: VmObject, offset: int) -> VmPage:
+        """As `allocate_page`, also out of the frames that are kept."""
         try:
             frame = self.memory.allocate()
         except OutOfFrames:
-            raise PageShortage from None
+            raise PageShortage(self.free_wanted) from None
         page = VmPage(obj, offset, frame)
         obj.pages[offset] = page
         self.resident[frame] = page
+        self.queues.activate(page)
         return page
 
     def free_page(self, page: VmPage) -> None:
         """Takes the page out of its object and of every pmap, and gives its frame back."""
-        self.mmu.page_protect(page.frame, PROT_NONE)
+        frame = page.frame
+        self.mmu.forget(frame)
+        self.queues.remove(page)
         if page.wire_count:
             self.wire_count -= 1
+        if page.laundry:
+            self.laundry_count -= 1
+            self.pageout_wanted = True
+        if page.event is not None:
+            self.wake_page(page)
         del page.object.pages[page.offset]
-        del self.resident[page.frame]
-        self.memory.release(page.frame)
+        del self.resident[frame]
+        self.memory.release(frame)
 
     def rename_page(self, page: VmPage, obj: VmObject, offset: int) -> None:
         """Moves the page to another object, where its place is empty; mappings of it stay."""
@@ -89,16 +147,81 @@ class Vm:
         page.object = obj
         page.offset = offset
         obj.pages[offset] = page
+        if page.queue != NO_QUEUE:
+            self.queues.activate(page)
+
+    def copy_page(self, source: VmPage, target: VmPage) -> None:
+        """Copies the contents; nobody else has them yet."""
+        self.memory.copy(source.frame, target.frame)
+        target.dirty = True
+
+    def wake_page(self, page: VmPage) -> None:
+        """PAGE_WAKEUP: who waits for the page tries again."""
+        if page.event is not None and page.event.threads:
+            page.event.wake(self.managers.wake)
+
+    def must_clean(self, page: VmPage) -> bool:
+        """Whether the page cannot be thrown away."""
+        return page.dirty or page.precious or self.mmu.is_modified(page.frame)
+
+    def clean_page(self, page: VmPage) -> None:
+        """Returns the page to its manager and takes it out of memory."""
+        pageout.clean_page(self, page)
 
     def wire_page(self, page: VmPage) -> None:
         if not page.wire_count:
             self.wire_count += 1
+            self.queues.remove(page)
         page.wire_count += 1
 
     def unwire_page(self, page: VmPage) -> None:
         page.wire_count -= 1
         if not page.wire_count:
             self.wire_count -= 1
+            self.queues.activate(page)
+            self.wake_page(page)
+
+    def pageout(self) -> None:
+        """Replaces pages until enough frames are free, and wakes who waits for one."""
+        if self.pageout_wanted:
+            pageout.balance(self)
+        if self.free_wanted.threads and len(self.memory.free) > self.free_min:
+            self.free_wanted.wake(self.managers.wake)
+
+    # Memory objects
+
+    def enter_object(self, memory_object: object, size: int) -> VmObject:
+        """vm_object_enter: the object of a memory object's port, made and its manager told where there was none; with a
+        reference for the caller. Raises KERN_INVALID_ARGUMENT for a port that stands for something else."""
+        pager = self.managers.pager_of(memory_object)
+        self.lookups += 1
+        if pager is None:
+            obj = VmObject(self, size)
+            self.managers.init(self._new_pager(obj, memory_object, False))
+            return obj
+        self.hits += 1
+        obj = pager.object
+        self.reference(obj)
+        obj.size = max(obj.size, size)
+        return obj
+
+    def reference(self, obj: VmObject) -> None:
+        """A reference for the caller, also to an object that is only cached."""
+        if not obj.ref_count and obj.pager is not None:
+            del self.cached[obj.pager.number]
+        obj.ref_count += 1
+
+    def make_internal_pager(self, obj: VmObject) -> None:
+        """vm_object_pager_create: the default memory manager gets an object of anonymous memory."""
+        memory_object = self.managers.memory_object_port()
+        self.managers.create(self._new_pager(obj, memory_object, True))
+        self.managers.release_send(memory_object)
+
+    def _new_pager(self, obj: VmObject, memory_object: object, internal: bool) -> Pager:
+        self.pager_serial += 1
+        pager = self.pagers[self.pager_serial] = obj.pager = Pager(self.pager_serial, obj, internal)
+        self.managers.begin(pager, memory_object)
+        return pager
 
     def check_invariants(self) -> None:
         """Each frame has one owner, each resident page is where it says, and the counters agree."""
@@ -106,19 +229,29 @@ class Vm:
         for frame in self.memory.free:
             if frame in self.resident:
                 raise InvariantError(f"frame {frame} is free and a resident page")
-        wired = 0
+        self.queues.check_invariants()
+        wired = laundry = 0
         for frame, page in self.resident.items():
+            laundry += page.laundry
             if page.frame != frame or page.object.pages.get(page.offset) is not page:
                 raise InvariantError(f"the page in frame {frame} is not in its object")
             if page.wire_count < 0:
                 raise InvariantError(f"the page in frame {frame} has a negative wire count")
             wired += page.wire_count > 0
-        if wired != self.wire_count:
-            raise InvariantError(f"{wired} pages are wired, {self.wire_count} are counted")
+        if (wired, laundry) != (self.wire_count, self.laundry_count):
+            raise InvariantError(
+                f"{wired} pages are wired and {laundry} under way, {self.wire_count} and {self.laundry_count} are counted"
+            )
+        for number, pager in self.pagers.items():
+            if pager.number != number or pager.object.pager is not pager:
+                raise InvariantError(f"pager {number} is not its object's")
+        for number, obj in self.cached.items():
+            if obj.ref_count or obj.pager is not self.pagers.get(number):
+                raise InvariantError(f"the cached object of pager {number} is in use, or another's")
 
-    def check_references(self, maps: Iterable[VmMap], copies: Iterable[VmMapCopy]) -> None:
-        """Everything holds, given all maps and copies that there are: references and wirings are as many as are counted, and
-        no page is lost."""
+    def check_references(self, maps: Iterable[VmMap], copies: Iterable[VmMapCopy], held: Iterable[VmObject] = ()) -> None:
+        """Everything holds, given all maps and copies that there are and the objects that threads hold: references and wirings
+        are as many as are counted, and no page is lost."""
         self.check_invariants()
         entries: list[VmMapEntry] = []
         for map_ in maps:
@@ -129,7 +262,12 @@ class Vm:
             entries += copy.entries
         references: dict[int, int] = {}
         objects: dict[int, VmObject] = {}
-        found = [entry.object for entry in entries if entry.object is not None]
+        found = [*(entry.object for entry in entries if entry.object is not None), *held]
+        for cached in self.cached.values():
+            objects[id(cached)] = cached
+            references[id(cached)] = 0
+            if cached.shadow is not None:
+                found.append(cached.shadow)
         for obj in found:
             references[id(obj)] = references.get(id(obj), 0) + 1
             if id(obj) not in objects:
@@ -138,10 +276,12 @@ class Vm:
                     found.append(obj.shadow)
         for obj in objects.values():
             obj.check_invariants()
-            if obj.ref_count != references[id(obj)]:
+            if obj.ref_count != references[id(obj)] or (not obj.ref_count and obj.pager is None):
                 raise InvariantError(f"an object counts {obj.ref_count} references of {references[id(obj)]}")
             if obj.copy is not None and id(obj.copy) not in objects:
                 raise InvariantError("an object's copy object is gone")
+        if any(id(pager.object) not in objects for pager in self.pagers.values()):
+            raise InvariantError("a pager's object is not in use")
         if sum(len(obj.pages) for obj in objects.values()) != len(self.resident):
             raise InvariantError("a resident page is of no object that is in use")
         wirings = dict.fromkeys(self.resident, 0)

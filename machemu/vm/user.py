@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KernReturn
@@ -21,7 +22,7 @@ RESOURCE_SHORTAGE = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 
 @state
 class UserMemory:
-    """IPC's TaskMemory over a map. A frame that is wanted and not free is KERN_RESOURCE_SHORTAGE."""
+    """IPC's TaskMemory over a map."""
 
     __slots__ = ("map",)
 
@@ -29,7 +30,7 @@ class UserMemory:
         self.map = map_
 
     def read(self, address: VirtAddr, size: int) -> bytes:
-        """Copies in `size` bytes. Raises KERN_INVALID_ADDRESS where any cannot be read."""
+        """Copies in `size` bytes. Raises KERN_INVALID_ADDRESS where any cannot be read, MustWait."""
         map_ = self.map
         vm = map_.vm
         if (address & vm.page_mask) + size <= vm.page_size:
@@ -43,7 +44,7 @@ class UserMemory:
         return b"".join(parts)
 
     def write(self, address: VirtAddr, data: bytes | bytearray | memoryview) -> None:
-        """Copies out. Raises KERN_INVALID_ADDRESS where any byte cannot be written; bytes before it may have been."""
+        """Copies out. Raises KERN_INVALID_ADDRESS where any byte cannot be written, MustWait; bytes before it may have been."""
         map_ = self.map
         vm = map_.vm
         size = len(data)
@@ -78,8 +79,6 @@ class UserMemory:
                 vm_fault(self.map, address, access)
             except KernError:
                 raise KernError(INVALID_ADDRESS) from None
-            except PageShortage:
-                raise KernError(RESOURCE_SHORTAGE) from None
             at = pmap.translate(VirtAddr(address), access)
             if at is None:
                 raise InvariantError(f"a page at {address:#x} is not there after its fault")
@@ -87,10 +86,7 @@ class UserMemory:
 
     def copyin(self, address: VirtAddr, size: int, deallocate: bool) -> VmMapCopy:
         """Takes `size` > 0 bytes as out-of-line data, copy-on-write; with `deallocate` the pages leave the map."""
-        try:
-            copy = map_copy.copyin(self.map, address, size, deallocate)
-        except PageShortage:
-            raise KernError(RESOURCE_SHORTAGE) from None
+        copy = map_copy.copyin(self.map, address, size, deallocate)
         if copy is None:
             raise InvariantError("out-of-line data of no bytes is copied in")
         return copy
@@ -100,15 +96,35 @@ class UserMemory:
         if not isinstance(copy, VmMapCopy):
             raise InvariantError("a map copy of another kind is copied out")
         try:
-            return VirtAddr(map_copy.copyout(self.map, copy))
-        except PageShortage:
-            raise KernError(RESOURCE_SHORTAGE) from None
+            with self._privileged():
+                return VirtAddr(map_copy.copyout(self.map, copy))
         finally:
             copy.discard()
 
     def allocate(self, size: int) -> VirtAddr:
-        """Zero-filled memory anywhere."""
-        return VirtAddr(routines.vm_allocate(self.map, 0, size, True))
+        """Resident zero-filled memory anywhere: the next write to it does not wait. Raises KERN_RESOURCE_SHORTAGE."""
+        address = routines.vm_allocate(self.map, 0, size, True)
+        try:
+            with self._privileged():
+                for start, _ in self._pieces(address, size):
+                    self._physical(start, VM_PROT_WRITE)
+        except KernError:
+            routines.vm_deallocate(self.map, address, size)
+            raise
+        return VirtAddr(address)
+
+    @contextmanager
+    def _privileged(self) -> Iterator[None]:
+        """What a message needs may be taken out of the frames that are kept; where those are gone it is
+        KERN_RESOURCE_SHORTAGE, since a message that was taken cannot wait."""
+        vm = self.map.vm
+        before, vm.privileged = vm.privileged, True
+        try:
+            yield
+        except PageShortage:
+            raise KernError(RESOURCE_SHORTAGE) from None
+        finally:
+            vm.privileged = before
 
     def deallocate(self, address: VirtAddr, size: int) -> None:
         """Unmaps the pages that hold [address, address + size)."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from machemu.abi.errors import KernError
+from machemu.abi.errors import KernError, MustWait
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_NONE, VM_PROT_NOTIFY, VM_PROT_WRITE
-from machemu.machine.memory import OutOfFrames
-from machemu.vm.fault import fault_page
+from machemu.vm.fault import enter, fault_page
 from machemu.vm.page import PageShortage
 
 if TYPE_CHECKING:
@@ -18,15 +17,15 @@ if TYPE_CHECKING:
 
 INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
 NO_SPACE = int(KernReturn.KERN_NO_SPACE)
-RESOURCE_SHORTAGE = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 
 
 def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
     """Wires all of [start, end) for `access`, or with VM_PROT_NONE makes it pageable again.
 
-    Raises KERN_NO_SPACE for a hole or an entry that forbids the access, PageShortage where the frames do not suffice; what was
-    wired before then is so still, and nothing else.
+    Raises KERN_NO_SPACE for a hole or an entry that forbids the access, MustWait where frames or a memory manager are wanted,
+    KERN_MEMORY_ERROR; what was wired before then is so still, and nothing else.
     """
+    map_.timestamp += 1
     start, end = map_.clamp(start, end)
     if map_.lookup(start) is None:
         raise KernError(NO_SPACE)
@@ -39,12 +38,16 @@ def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
         at = entry.end
     if at < end:
         raise KernError(NO_SPACE)
+    _set_access(map_, entries, access)
+
+
+def _set_access(map_: VmMap, entries: list[VmMapEntry], access: int) -> None:
     before = [(entry, entry.wired_access) for entry in entries]
     for entry in entries:
         entry.wired_access = access
     try:
         update(map_, entries)
-    except PageShortage:
+    except (MustWait, KernError):
         for entry, was in before:
             entry.wired_access = was
             if not was:
@@ -58,8 +61,8 @@ VM_WIRE_CURRENT, VM_WIRE_FUTURE = 1, 2
 def pageable_all(map_: VmMap, flags: int) -> None:
     """vm_map_pageable_all: wires what there is, what will be, both, or with 0 nothing any more.
 
-    Raises KERN_INVALID_ARGUMENT for other flags, KERN_RESOURCE_SHORTAGE where the frames do not suffice. As in the real kernel it
-    is KERN_NO_SPACE where nothing lies at the map's first address, but what will be is none of that.
+    Raises KERN_INVALID_ARGUMENT for other flags, MustWait and KERN_MEMORY_ERROR as `pageable`. As in the real kernel it is
+    KERN_NO_SPACE where nothing lies at the map's first address, unless only what will be is meant.
     """
     if flags & ~(VM_WIRE_CURRENT | VM_WIRE_FUTURE):
         raise KernError(INVALID_ARGUMENT)
@@ -68,37 +71,23 @@ def pageable_all(map_: VmMap, flags: int) -> None:
     if flags != VM_WIRE_FUTURE:
         if map_.lookup(map_.min_offset) is None:
             raise KernError(NO_SPACE)
-        _set_all(map_, VM_PROT_DEFAULT if flags else VM_PROT_NONE)
+        _set_access(map_, map_.entries, VM_PROT_DEFAULT if flags else VM_PROT_NONE)
     if flags & VM_WIRE_FUTURE:
         map_.wiring_required = True
 
 
-def _set_all(map_: VmMap, access: int) -> None:
-    before = [(entry, entry.wired_access) for entry in map_.entries]
-    for entry in map_.entries:
-        entry.wired_access = access
-    try:
-        update(map_, map_.entries)
-    except PageShortage:
-        for entry, was in before:
-            entry.wired_access = was
-            if not was:
-                unwire_entry(map_, entry)
-        raise KernError(RESOURCE_SHORTAGE) from None
-
-
 def wire_new(map_: VmMap, entry: VmMapEntry) -> None:
-    """An entry came into a map of which all that comes is to be wired; KERN_RESOURCE_SHORTAGE, and the entry is gone again."""
+    """An entry came into a map of which all that comes is to be wired; after MustWait or a KernError it is gone again."""
     entry.wired_access = entry.protection
     try:
         update(map_, [entry])
-    except PageShortage:
+    except (MustWait, KernError):
         map_.delete(entry.start, entry.end)
-        raise KernError(RESOURCE_SHORTAGE) from None
+        raise
 
 
 def update(map_: VmMap, entries: list[VmMapEntry]) -> None:
-    """Wires and unwires entries as their wired_access and protection say. Raises PageShortage."""
+    """Wires and unwires entries as their wired_access and protection say. Raises MustWait, KERN_MEMORY_ERROR."""
     for entry in entries:
         if not entry.wired_access or not entry.protection:
             unwire_entry(map_, entry)
@@ -107,7 +96,8 @@ def update(map_: VmMap, entries: list[VmMapEntry]) -> None:
 
 
 def wire_entry(map_: VmMap, entry: VmMapEntry) -> None:
-    """Brings all pages of an unwired entry into its own object, maps and wires them. Raises PageShortage and wires none.
+    """Brings all pages of an unwired entry into its own object, maps and wires them. Raises MustWait or KERN_MEMORY_ERROR and
+    wires none.
 
     Pages that are only to be read are copied up as well, so that no later write moves a wired page elsewhere.
     """
@@ -116,16 +106,16 @@ def wire_entry(map_: VmMap, entry: VmMapEntry) -> None:
     if obj is None or entry.needs_copy:
         obj = map_.shadow_entry(entry)
     span = range(entry.offset, entry.offset + entry.end - entry.start, vm.page_size)
-    if sum(offset not in obj.pages for offset in span) > len(vm.memory.free):
-        raise PageShortage
-    pages = [fault_page(obj, offset, VM_PROT_WRITE)[0] for offset in span]
+    vm.check_frames(sum(offset not in obj.pages for offset in span))
+    access = entry.protection & ~VM_PROT_NOTIFY | (0 if obj.external else VM_PROT_WRITE)
+    pages = [fault_page(obj, offset, access)[0] for offset in span]
     shift = entry.start - entry.offset
     try:
         for page in pages:
-            map_.pmap.enter(VirtAddr(page.offset + shift), page.frame, entry.protection & ~VM_PROT_NOTIFY, True)
-    except OutOfFrames:
+            enter(map_, page.offset + shift, page, entry.protection & ~VM_PROT_NOTIFY, True)
+    except PageShortage:
         map_.pmap.remove(VirtAddr(entry.start), VirtAddr(entry.end))
-        raise PageShortage from None
+        raise
     for page in pages:
         vm.wire_page(page)
     entry.wired = True

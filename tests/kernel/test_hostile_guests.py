@@ -15,6 +15,7 @@ from machemu.core.kernel import Stop
 from machemu.ipc import mach_port
 from machemu.kern.task import Task
 from machemu.kern.thread import TH_WAIT
+from machemu.vm.routines import vm_allocate
 from tests.machine import CODE, STACK_END, STAY, Machine, add_task, add_thread, empty, trap
 
 SECOND = 1_000_000_000
@@ -147,7 +148,7 @@ def test_a_guest_that_touches_more_memory_than_there_is_waits_for_a_page() -> No
     with empty(ram) as machine:
         loop = b"\xc6\x00\x01" + b"\x05" + struct.pack("<I", 4096) + b"\xeb\xf6"
         task, _ = add_task(machine, b"")
-        start = task.memory.allocate(2 * ram)
+        start = vm_allocate(task.memory.map, 0, 2 * ram, True)
         task.memory.write(VirtAddr(CODE), b"\xb8" + struct.pack("<I", start) + loop)
         assert machine.run(10 * SECOND) is Stop.WEDGED
         [report] = describe_threads(machine.kernel)
@@ -160,12 +161,12 @@ def test_a_thread_that_waited_for_a_page_goes_on_when_another_task_ends() -> Non
     with empty(ram) as machine:
         loop = b"\xc6\x00\x01" + b"\x05" + struct.pack("<I", 4096) + b"\x49\x75\xf5"
         first, _ = add_task(machine, b"")
-        start = first.memory.allocate(ram // 2)
+        start = vm_allocate(first.memory.map, 0, ram // 2, True)
         touch = b"\xb9" + struct.pack("<I", ram // 2 // 4096) + b"\xb8" + struct.pack("<I", start) + loop
         first.memory.write(VirtAddr(CODE), touch + STAY)
         machine.run(SECOND)
         second, thread = add_task(machine, b"")
-        start = second.memory.allocate(ram // 2)
+        start = vm_allocate(second.memory.map, 0, ram // 2, True)
         touch = b"\xb9" + struct.pack("<I", ram // 2 // 4096) + b"\xb8" + struct.pack("<I", start) + loop
         second.memory.write(VirtAddr(CODE), touch + STORE_RESULT + STAY)
         machine.run(SECOND)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from machemu.abi.types import VirtAddr
-from machemu.boot.bootstrap import boot_modules
 from machemu.boot.node import Node
 from machemu.core.kernel import Kernel
 from machemu.kern import task_control, thread_control
 from machemu.machine.i386.pmap import PAGE_SIZE
 from machemu.machine.profile import DEFAULT_PROFILE, load_profile
 from machemu.vm import routines as vm
-from tools.bench import bare
+from tools.bench import bare, curves, peer
+from tools.bench.loops import loop_us, start_s
 
-IMAGES: Final = Path(__file__).resolve().parent.parent.parent / "images" / "i386"
 RUNS: Final = 5
+PEER_RUNS: Final = 3
 INSTRUCTIONS: Final = 20_000_000
 TRAPS: Final = 100_000
 SMOKE_DIVISOR: Final = 100
@@ -41,24 +40,6 @@ MESSAGES: Final = (
 def median(measure: Callable[[], float], runs: int = RUNS) -> float:
     """The median of so many measurements."""
     return statistics.median(measure() for _ in range(runs))
-
-
-def loop_us(name: str, rounds: int) -> float:
-    """Microseconds of one round of a loop of images/src/bench.c, between its two lines on the console."""
-    times: list[float] = []
-
-    def sink(data: bytes) -> None:
-        if b"GO" in data or b"DONE" in data:
-            times.append(time.perf_counter())
-            if len(times) > 1:
-                node.kernel.stop()
-
-    with Node(load_profile(DEFAULT_PROFILE)) as node:
-        node.kernel.console.sink = sink
-        line = f"{IMAGES / 'bench.elf'} ${{host-port}} ${{device-port}} {name} {rounds} $(task-create) $(task-resume)"
-        boot_modules(node.kernel, [line], {})
-        node.kernel.run()
-    return (times[1] - times[0]) / rounds * 1e6
 
 
 def machine_mips(instructions: int) -> float:
@@ -88,18 +69,6 @@ def start_loop(kernel: Kernel) -> None:
     thread_control.resume(kern, thread)
 
 
-def start_s() -> float:
-    """Seconds from the start of `machemu boot hello.elf` to its first output."""
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "machemu", "boot", str(IMAGES / "hello.elf")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        process.stdout.read(1)
-        elapsed = time.perf_counter() - began
-        process.communicate()
-    return elapsed
-
-
 def table(runs: int, divisor: int) -> tuple[list[tuple[str, str, str]], bool]:
     """Rows of what, figure and limit, and whether the limits were kept. `divisor` makes the loops shorter."""
     instructions, traps = INSTRUCTIONS // divisor, TRAPS // divisor
@@ -126,12 +95,29 @@ def table(runs: int, divisor: int) -> tuple[list[tuple[str, str, str]], bool]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints the table; 1 where a limit that the project sets itself is not kept. With --smoke only shows that all loops run."""
-    smoke = list(arguments) == ["--smoke"]
-    rows, kept = table(1 if smoke else RUNS, SMOKE_DIVISOR if smoke else 1)
-    for what, figure, limit in [("what", f"median of {1 if smoke else RUNS}", "limit"), *rows]:
-        print(f"{what:<46}{figure:<40}{limit}".rstrip())
-    return 0 if kept or smoke else 1
+    """Prints the table; 1 where a limit that the project sets itself is not kept, 2 where the peer is not installed."""
+    options = argparse.ArgumentParser(prog="bench", description=__doc__)
+    options.add_argument("--smoke", action="store_true", help="only shows that all loops run")
+    options.add_argument("--peer", action="store_true", help="measures beside GNU Mach in QEMU, not beside bare Unicorn")
+    options.add_argument("--curves", action="store_true", help="measures how time and memory grow with what a machine holds")
+    given = options.parse_args(arguments)
+    runs, divisor = (1, SMOKE_DIVISOR) if given.smoke else (RUNS, 1)
+    try:
+        if given.curves:
+            rows, kept = curves.table(divisor)
+        else:
+            rows, kept = peer.table(min(runs, PEER_RUNS), divisor) if given.peer else table(runs, divisor)
+    except peer.NoRealKernel as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    heads = (f"median of {runs}", "limit")
+    if given.peer:
+        heads = ("GNU Mach in QEMU, machemu", "ratio and limit")
+    elif given.curves:
+        heads = ("time at an eighth, a quarter, half and all; memory", "growth")
+    for what, figure, limit in [("what", *heads), *rows]:
+        print(f"{what:<56}{figure:<52}{limit}".rstrip())
+    return 0 if kept or given.smoke else 1
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from machemu.abi.types import VirtAddr
 from machemu.core.routines.targets import map_target, task_target, thread_target, words_out_of_line
 from machemu.ipc import port
 from machemu.ipc.kmsg import Kmsg
+from machemu.ipc.port import Port
 from machemu.kern import ipc_tt, syscall_emulation, task_control, thread_control
 from machemu.kern.syscall_emulation import EmlDispatch
 from machemu.kern.task import Task
@@ -185,13 +186,20 @@ def vm_write(kernel: Kernel, request: Kmsg, address: int, data: OutOfLine) -> tu
 
 
 def vm_copy(kernel: Kernel, request: Kmsg, source: int, size: int, target: int) -> tuple[()]:
-    vm.vm_copy(map_target(request), source, size, target)
+    """A read and a write; the message keeps what was read while the write waits."""
+    map_ = map_target(request)
+    if request.kept is None:
+        request.kept = vm.vm_read(map_, VirtAddr(source), size)
+    if isinstance(request.kept, VmMapCopy):
+        vm.vm_write(map_, target, request.kept, size)
+    request.kept = None
     return ()
 
 
 def vm_region(kernel: Kernel, request: Kmsg, address: int) -> tuple[object, ...]:
-    """address, size, protection, maximum, inheritance, shared, the object's name port (null: none is given away), offset."""
-    return vm.vm_region(map_target(request), address)
+    """address, size, protection, maximum, inheritance, shared, a send right to the object's name port, offset."""
+    *region, name, offset = vm.vm_region(map_target(request), address)
+    return (*region, port.make_send(kernel.ipc, name) if isinstance(name, Port) else None, offset)
 
 
 def vm_statistics(kernel: Kernel, request: Kmsg) -> tuple[tuple[int, ...]]:

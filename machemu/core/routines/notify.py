@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import MigReturn
+from machemu.core import proxies
 from machemu.device import io_perm
 from machemu.device.io_perm import IoPerm
 from machemu.ipc.kmsg import Kmsg
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
 BAD_ID: Final = int(MigReturn.MIG_BAD_ID)
-NO_REPLY: Final = int(MigReturn.MIG_NO_REPLY)
 
 
 def mach_notify_no_senders(kernel: Kernel, request: Kmsg, count: int) -> tuple[()]:
     """Believed only where it is true: anybody who holds a right can send the message."""
     target = request.remote
-    if not isinstance(target, Port) or not isinstance(target.kobject, IoPerm):
+    if isinstance(target, Port) and isinstance(target.kobject, IoPerm):
+        if not target.srights:
+            io_perm.no_senders(kernel.ipc, target.kobject)
+    elif not proxies.unused(kernel.ipc, target):
         raise KernError(BAD_ID)
-    if not target.srights:
-        io_perm.no_senders(kernel.ipc, target.kobject)
-    raise KernError(NO_REPLY)
+    return ()

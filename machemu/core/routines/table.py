@@ -14,8 +14,23 @@ from machemu.core.routines import mach4 as mach4_routines
 from machemu.core.routines import mach_debug as mach_debug_routines
 from machemu.core.routines import mach_i386 as mach_i386_routines
 from machemu.core.routines import mach_port as mach_port_routines
+from machemu.core.routines import memory_object as memory_object_routines
 from machemu.core.routines import notify as notify_routines
-from machemu.mig.interfaces import device, device_reply, exc, gnumach, mach, mach4, mach_debug, mach_i386, mach_port, notify
+from machemu.core.routines import vm as vm_routines
+from machemu.mig.interfaces import (
+    device,
+    device_reply,
+    exc,
+    gnumach,
+    mach,
+    mach4,
+    mach_debug,
+    mach_i386,
+    mach_port,
+    memory_object,
+    memory_object_default,
+    notify,
+)
 from machemu.mig.runtime import Message, Routine
 
 
@@ -35,18 +50,25 @@ def _rows(interface: dict[int, Routine], handlers: ModuleType) -> dict[int, Row]
 
 ROUTINES: Final[dict[int, Row]] = {
     **_rows(mach.ROUTINES, mach_routines),
+    **_rows(mach.ROUTINES, memory_object_routines),
     **_rows(mach_port.ROUTINES, mach_port_routines),
     **_rows(device.ROUTINES, device_routines),
     **_rows(mach_i386.ROUTINES, mach_i386_routines),
     **_rows(mach4.ROUTINES, mach4_routines),
     **_rows(mach_debug.ROUTINES, mach_debug_routines),
     **_rows(gnumach.ROUTINES, gnumach_routines),
+    **_rows(gnumach.ROUTINES, vm_routines),
+    **_rows(mach4.ROUTINES, vm_routines),
+    **_rows(mach_debug.ROUTINES, vm_routines),
     **_rows(notify.ROUTINES, notify_routines),
 }
 
 MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
 """Every message whose form is known, requests and replies, by id: what a trace calls it, and its layout."""
-for _interface in (mach, mach_port, mach_i386, mach4, mach_debug, gnumach, device, device_reply, exc, notify):
+for _interface in (
+    mach, mach_port, mach_i386, memory_object, memory_object_default, device, device_reply, exc, notify,
+    gnumach, mach4, mach_debug,
+):  # fmt: skip
     for _id, _routine in _interface.ROUTINES.items():
         MESSAGES.setdefault(_id, (_routine.name, _routine.request))
         if _routine.reply is not None:

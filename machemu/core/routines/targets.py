@@ -13,6 +13,7 @@ from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.space import Space
 from machemu.kern import ipc_tt
+from machemu.kern.host import HostPrivPort
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.mig.runtime import OutOfLine
@@ -56,15 +57,16 @@ def map_of(right: object | None) -> VmMap:
     return task.map
 
 
-def privileged_host(kernel: Kernel, request: Kmsg) -> None:
-    """The request came by the privileged host port; KERN_INVALID_HOST otherwise."""
-    if request.remote is not kernel.kern.host.host_priv_self:
-        raise KernError(INVALID_HOST)
-
-
 def host_target(kernel: Kernel, request: Kmsg) -> None:
     """The request came by one of the host's ports; KERN_INVALID_HOST otherwise."""
     if request.remote not in (kernel.kern.host.host_self, kernel.kern.host.host_priv_self):
+        raise KernError(INVALID_HOST)
+
+
+def host_priv_target(request: Kmsg) -> None:
+    """Checks that the request came by the privileged host port."""
+    target = request.remote
+    if not (isinstance(target, Port) and target.active and isinstance(target.kobject, HostPrivPort)):
         raise KernError(INVALID_HOST)
 
 

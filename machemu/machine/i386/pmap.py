@@ -62,6 +62,12 @@ class I386Mmu:
         for pmap, address in list(self.mappers.get(frame, ())):
             pmap.protect(VirtAddr(address), VirtAddr(address + PAGE_SIZE), protection)
 
+    def forget(self, frame: Frame) -> None:
+        if frame in self.mappers:
+            self.page_protect(frame, VM_PROT_NONE)
+        self.modified.pop(frame, None)
+        self.referenced.pop(frame, None)
+
     def is_modified(self, frame: Frame) -> bool:
         return frame in self.modified or self._any(frame, DIRTY)
 

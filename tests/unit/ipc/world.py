@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from machemu.abi.errors import KernError
+from machemu.abi.errors import KernError, MustWait
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.message import HEADER_SIZE, PORT_SEND, TypeDescriptor
 from machemu.abi.types import ByteOrder, Nanoseconds, VirtAddr
@@ -114,6 +114,9 @@ class Scheduler:
         assert id(thread) not in self.blocked and thread.ith_wait is continuation
         self.blocked[id(thread)] = timeout
 
+    def wait(self, thread: IpcThread, continuation: MsgContinuation, wait: MustWait) -> None:
+        self.block(thread, continuation, None)
+
     def wake(self, thread: IpcThread) -> None:
         del self.blocked[id(thread)]
         assert thread.ith_queue is None
@@ -133,6 +136,9 @@ class EchoKernel:
 
     def finish(self, thread: IpcThread) -> Kmsg | None:
         return None
+
+    def died(self, port: Port) -> None:
+        """Its ports stand for nothing."""
 
     def serve(self, request: Kmsg) -> Kmsg | None:
         ipc = self.world.ipc

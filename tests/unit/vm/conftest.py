@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import pytest
 
@@ -10,6 +11,10 @@ from machemu.abi.types import Frame, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_NONE, VM_PROT_WRITE
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.protocols import Mmu
+from machemu.vm import routines
+from machemu.vm.map import VmMap
+from machemu.vm.object import VmObject
+from machemu.vm.seams import MemoryManagers
 from machemu.vm.subsystem import Vm
 
 PAGE = 4096
@@ -86,6 +91,10 @@ class FakeMmu:
                 if mapped == frame:
                     pmap.lower(address, frame, old & protection)
 
+    def forget(self, frame: Frame) -> None:
+        self.page_protect(frame, VM_PROT_NONE)
+        self.modified.pop(frame, None)
+
     def is_modified(self, frame: Frame) -> bool:
         return self.modified.get(frame, False)
 
@@ -103,13 +112,41 @@ class FakeMmu:
             pmap.check_invariants()
 
 
+class FakeManagers:
+    """Memory managers that are never asked: `names` holds the ports made for objects and not given up yet, `pageouts` counts."""
+
+    def __init__(self) -> None:
+        self.names: list[object] = []
+        self.pageouts = 0
+
+    def name_port(self, obj: VmObject) -> object:
+        self.names.append(object())
+        return self.names[-1]
+
+    def dealloc(self, port: object) -> None:
+        self.names.remove(port)
+
+    def pageout(self) -> None:
+        self.pageouts += 1
+
+    def wake(self, thread: object) -> None:
+        raise AssertionError("nobody waits")
+
+
 Boot = Callable[[int], Vm]
 """Gives the VM of a new machine with so many frames free."""
 
 
 def fake_vm(frames: int) -> Vm:
     memory = PhysicalMemory(frames * PAGE, PAGE)
-    return Vm(memory, FakeMmu(memory), PAGE, USER_RANGE)
+    return with_managers(Vm(memory, FakeMmu(memory), PAGE, USER_RANGE))
+
+
+def with_managers(vm: Vm) -> Vm:
+    """Frames are given out to the last one."""
+    vm.managers = cast("MemoryManagers", FakeManagers())
+    vm.free_min = vm.free_low = vm.free_high = 0
+    return vm
 
 
 @pytest.fixture(params=["fake", "i386"])
@@ -127,7 +164,7 @@ def boot(request: pytest.FixtureRequest) -> Iterator[Boot]:
         while len(memory.free) > frames:
             memory.allocate()
         mmu: Mmu = cpu.mmu
-        return Vm(memory, mmu, PAGE, USER_RANGE)
+        return with_managers(Vm(memory, mmu, PAGE, USER_RANGE))
 
     yield i386_vm
     for cpu, memory in cpus:
@@ -138,3 +175,13 @@ def boot(request: pytest.FixtureRequest) -> Iterator[Boot]:
 @pytest.fixture
 def vm(boot: Boot) -> Vm:
     return boot(256)
+
+
+def vm_copy(map_: VmMap, source: int, size: int, target: int) -> None:
+    """vm_copy of memory that is all there: a read and a write."""
+    copy = routines.vm_read(map_, source, size)
+    try:
+        routines.vm_write(map_, target, copy, size)
+    finally:
+        if copy is not None:
+            copy.discard()

@@ -20,6 +20,7 @@ from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.page import PageShortage
 from machemu.vm.subsystem import Vm
 from machemu.vm.user import UserMemory
+from tests.unit.vm.conftest import vm_copy
 
 PAGE = 4096
 BASE = 0x10000000
@@ -259,7 +260,7 @@ class AddressSpaces(RuleBasedStateMachine):
         from_, to = BASE + from_slot * PAGE, BASE + to_slot * PAGE
         size = count * PAGE
         allowed = space.readable(pages_of(from_, size)) and space.writable(pages_of(to, size))
-        if self.attempt(lambda: routines.vm_copy(map_, from_, size, to), allowed):
+        if self.attempt(lambda: vm_copy(map_, from_, size, to), allowed):
             contents = [space.cells[page].content for page in pages_of(from_, size)]
             for page, content in zip(pages_of(to, size), contents, strict=True):
                 space.cells[page].content = content

@@ -16,6 +16,7 @@ from machemu.vm import routines
 from machemu.vm.map import VmMap
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.user import UserMemory
+from tests.unit.vm.conftest import vm_copy
 
 PAGE = 4096
 INVALID_DEST = 0x10000003
@@ -175,12 +176,12 @@ def read_and_copy(module: Module, a: int) -> int:
     say("  size 20")
     show("vm_read a hole", lambda: module.vm_read(task, 0x60000000, PAGE))
     show("vm_read too much", lambda: module.vm_read(task, a, 0x100000))
-    show("vm_copy", lambda: routines.vm_copy(task, a, PAGE, copy))
+    show("vm_copy", lambda: vm_copy(task, a, PAGE, copy))
     say(f"  word {get(copy):08x}")
     put(a, 2)
     say(f"  after {get(copy):08x}")
-    show("vm_copy to a hole", lambda: routines.vm_copy(task, a, PAGE, 0x60000000))
-    show("vm_copy odd", lambda: routines.vm_copy(task, a + 4, PAGE, copy))
+    show("vm_copy to a hole", lambda: vm_copy(task, a, PAGE, 0x60000000))
+    show("vm_copy odd", lambda: vm_copy(task, a + 4, PAGE, copy))
     return copy
 
 

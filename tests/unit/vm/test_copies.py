@@ -14,6 +14,7 @@ from machemu.vm.map import VmMap
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.object import VmObject
 from machemu.vm.user import UserMemory
+from tests.unit.vm.conftest import vm_copy
 
 PAGE = 4096
 A = 0x10000000
@@ -218,7 +219,7 @@ def test_a_write_to_shared_memory_reaches_all_who_share_it(task: VmMap) -> None:
 def test_no_bytes_are_no_copy(task: VmMap) -> None:
     assert routines.vm_read(task, A, 0) is None
     routines.vm_write(task, A, None, 0)
-    routines.vm_copy(task, A, 0, 1)
+    vm_copy(task, A, 0, 1)
     assert UserMemory(task).copyout(VmMapCopy.from_bytes(task.vm, b"")) == 0
 
 

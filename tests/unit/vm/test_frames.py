@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -77,15 +78,27 @@ def test_a_page_that_no_page_table_can_map_yet_waits_in_memory(vm: Any) -> None:
     assert len(vm.resident) == 1
 
 
-def test_user_memory_that_wants_a_frame_answers_resource_shortage(vm: Any) -> None:
+def test_user_memory_that_wants_a_frame_must_wait(vm: Any) -> None:
     map_ = mapped(vm, 2)
     memory = UserMemory(map_)
     frames = exhaust(vm)
-    for call in (
-        lambda: memory.read(VirtAddr(A), 1),
-        lambda: memory.write(VirtAddr(A), b"x"),
+    for call in (lambda: memory.read(VirtAddr(A), 1), lambda: memory.write(VirtAddr(A), b"x")):
+        with pytest.raises(PageShortage):
+            call()
+    release(vm, frames)
+    vm.check_references([map_], [])
+
+
+def test_a_message_s_memory_that_wants_a_frame_is_a_resource_shortage(vm: Any) -> None:
+    """A message that was taken out of its queue cannot wait."""
+    map_ = mapped(vm, 2)
+    memory = UserMemory(map_)
+    frames = exhaust(vm)
+    calls: tuple[Callable[[], object], ...] = (
         lambda: memory.copyout(VmMapCopy.from_bytes(vm, b"x")),
-    ):
+        lambda: memory.allocate(1),
+    )
+    for call in calls:
         with pytest.raises(KernError) as error:
             call()
         assert error.value.code == 6

@@ -1,0 +1,163 @@
+"""A memory manager's side of an object (the pager fields of Mach's vm_object): what it was asked for and what it has answered."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import KernError, MustWait
+from machemu.abi.kern_return import KernReturn
+from machemu.sim.state import state
+from machemu.vm.event import Event
+
+if TYPE_CHECKING:
+    from machemu.vm.object import VmObject
+
+MEMORY_ERROR: Final = int(KernReturn.KERN_MEMORY_ERROR)
+ABSENT_MAX: Final = 50
+"""vm_object_absent_max: requests of one object that may be under way."""
+WHOLE: Final = 1 << 32
+COPY_NONE, COPY_CALL, COPY_DELAY, COPY_TEMPORARY = range(4)
+
+
+@state
+class Answer(Enum):
+    """What became of a request for a page that is not there."""
+
+    WAITED_FOR = auto()
+    UNAVAILABLE = auto()
+    """The manager has no data: the next object in the shadow chain may have, or the page is zero."""
+    ERROR = auto()
+
+
+@state
+class Request:
+    """A page that the manager was asked for (Mach's absent page)."""
+
+    __slots__ = ("answer", "event")
+
+    def __init__(self) -> None:
+        self.answer = Answer.WAITED_FOR
+        self.event = Event()
+
+
+@state
+class Pager:
+    """What ties an object to its memory manager.
+
+    number: the node's own count. object: the object that it serves; its offset 0 is the memory object's `paging_offset`.
+    memory_object: a send right to the manager's port, None once the object was destroyed or the manager died; every fault that
+    needs the manager then is KERN_MEMORY_ERROR. control: the kernel's port for the manager's answers, None likewise.
+    ready: memory_object_ready came. internal: anonymous memory, paged out to the default memory manager.
+    may_cache: the object outlives its last mapping. copy_strategy: how it is copied (COPY_NONE, CALL, DELAY).
+    temporary: the manager does not want changes back.
+    requests: by offset in the object. event: for those who wait until it is ready, or has fewer requests.
+    known_size: in the first so many bytes of the memory object the manager has just the pages in `paged_out`: so it is with all
+    of an internal one, and with an external one whose manager has said that nothing exists.
+    paged_out: the offsets in the memory object of pages that were returned, as far as that is known.
+    """
+
+    __slots__ = (
+        "number", "object", "paging_offset", "memory_object", "control", "ready", "internal", "may_cache", "copy_strategy",
+        "temporary", "requests", "event", "known_size", "paged_out",
+    )  # fmt: skip
+
+    def __init__(self, number: int, obj: VmObject, internal: bool) -> None:
+        self.number = number
+        self.object = obj
+        self.paging_offset = 0
+        self.memory_object: object | None = None
+        self.control: object | None = None
+        self.ready = internal
+        self.internal = internal
+        self.may_cache = False
+        self.copy_strategy = COPY_NONE
+        self.temporary = internal
+        self.requests: dict[int, Request] = {}
+        self.event = Event()
+        self.known_size = WHOLE if internal else 0
+        self.paged_out: dict[int, None] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a request is not answered yet."""
+        return any(request.answer is Answer.WAITED_FOR for request in self.requests.values())
+
+    @property
+    def strategy(self) -> int:
+        """How the object is copied now: WHOLE: Final = 1 << 32
+        COPY_NONE, COPY_CALL or COPY_DELAY."""
+        if self.temporary:
+            return COPY_DELAY
+        if self.memory_object is None and self.copy_strategy == COPY_CALL:
+            return COPY_NONE
+        return self.copy_strategy
+
+    def may_have(self, offset: int) -> bool:
+        """Whether the manager could have the page at `offset` of the object."""
+        place = offset + self.paging_offset
+        return place >= self.known_size or place in self.paged_out
+
+    def check_ready(self) -> None:
+        """Raises MustWait until memory_object_ready has come."""
+        if not self.ready:
+            raise MustWait(self.event)
+
+    def ask(self, offset: int, access: int) -> bool:
+        """Sees to a page that is not resident: False where the manager has none, and True where it has just said so.
+
+        Raises MustWait until it answers, having asked it once; KERN_MEMORY_ERROR where it says so or cannot be asked.
+        """
+        if not self.may_have(offset):
+            return False
+        request = self.requests.get(offset)
+        if request is None:
+            if len(self.requests) > ABSENT_MAX:
+                raise MustWait(self.event)
+            self.check_ready()
+            if self.memory_object is None:
+                raise KernError(MEMORY_ERROR)
+            request = self.requests[offset] = Request()
+            vm = self.object.vm
+            vm.pageins += 1
+            vm.managers.data_request(self, offset + self.paging_offset, vm.page_size, access)
+        if request.answer is Answer.ERROR:
+            del self.requests[offset]
+            raise KernError(MEMORY_ERROR)
+        if request.answer is Answer.WAITED_FOR:
+            raise MustWait(request.event)
+        return True
+
+    def answer(self, offset: int, answer: Answer | None) -> bool:
+        """Notes what the manager says of a page; None: the data is there. False where the page was not waited for."""
+        request = self.requests.get(offset)
+        if request is None or request.answer is not Answer.WAITED_FOR:
+            return False
+        if answer is None:
+            del self.requests[offset]
+        else:
+            request.answer = answer
+        self._wake(request.event)
+        self._wake(self.event)
+        return True
+
+    def abort(self) -> None:
+        """vm_object_abort_activity: nobody will answer any more; who waits tries again."""
+        self.ready = True
+        requests, self.requests = self.requests, {}
+        for request in requests.values():
+            self._wake(request.event)
+        self._wake(self.event)
+        for page in self.object.pages.values():
+            page.unlock_request = 0
+            if page.event is not None:
+                self._wake(page.event)
+
+    def become_ready(self) -> None:
+        """memory_object_ready."""
+        self.ready = True
+        self._wake(self.event)
+
+    def _wake(self, event: Event) -> None:
+        if event.threads:
+            event.wake(self.object.vm.managers.wake)

@@ -1,0 +1,81 @@
+"""machemu beside GNU Mach in QEMU, in one run: what both take for the same loops of images/src/bench.c, and to boot."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from tools.bench import loops
+from tools.oracle import NoRealKernel, start_gnu_mach, unpacked_kernel
+
+__all__ = ["NoRealKernel", "table"]
+
+HELLO: Final = loops.IMAGES / "hello.elf"
+BOOT_TIMES_FASTER: Final = 5.0
+TIMES_SLOWER: Final = 15.0
+LOOPS: Final = (
+    ("null trap (mach_thread_self)", "null", 1, 1_000_000, 100_000),
+    ("send and receive to oneself", "self", 1, 300_000, 20_000),
+    ("RPC to the kernel (mach_port_type)", "kernel", 1, 200_000, 20_000),
+    ("RPC between two threads", "threads", 1, 200_000, 10_000),
+    ("fault on a fresh page, with its share of allocating 16", "pages", 16, 5_000, 1_000),
+    ("copy-on-write fault, with its share of vm_copy of 16", "copies", 16, 5_000, 1_000),
+    ("task_create and task_terminate", "x-tasks", 1, 2_000, 500),
+)
+"""What, the loop's name, how many of it one round holds, and the rounds in GNU Mach and here."""
+
+
+def between(process: subprocess.Popen[bytes]) -> float:
+    """Seconds between the lines GO and DONE of a guest's console."""
+    assert process.stdout is not None
+    began = 0.0
+    for line in process.stdout:
+        if b"GO" in line:
+            began = time.perf_counter()
+        elif b"DONE" in line:
+            return time.perf_counter() - began
+    raise RuntimeError("the loop did not end on the real kernel")
+
+
+def real_us(kernel: Path, name: str, rounds: int) -> float:
+    """Microseconds of one round in GNU Mach in QEMU."""
+    with start_gnu_mach(kernel, f"{loops.IMAGES / 'bench.elf'} {loops.line(name, rounds)}") as process:
+        elapsed = between(process)
+        process.kill()
+    return elapsed / rounds * 1e6
+
+
+def real_boot_s(kernel: Path) -> float:
+    """Seconds from the start of QEMU to hello's first output."""
+    began = time.perf_counter()
+    with start_gnu_mach(kernel, f"{HELLO} {loops.line('', 0)}") as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if b"hello" in line or b"BEGIN" in line)
+        elapsed = time.perf_counter() - began
+        process.kill()
+    return elapsed
+
+
+def table(runs: int, divisor: int) -> tuple[list[tuple[str, str, str]], bool]:
+    """Rows of what, figures and limit, and whether the limits were kept. `divisor` makes the loops shorter."""
+
+    def median(measure: Callable[[], float]) -> float:
+        return statistics.median(measure() for _ in range(runs))
+
+    rows = []
+    kept = True
+    with unpacked_kernel() as kernel:
+        real, ours = median(lambda: real_boot_s(kernel)), median(loops.start_s)
+        good = real / ours >= BOOT_TIMES_FASTER
+        rows.append(("boot to the first output", f"{real:.2f} s, {ours:.2f} s", f"{real / ours:.1f} times faster", good))
+        for what, name, share, real_rounds, our_rounds in LOOPS:
+            real = median(lambda n=name, r=real_rounds: real_us(kernel, n, max(r // divisor, 1))) / share  # type: ignore[misc]
+            ours = median(lambda n=name, r=our_rounds: loops.loop_us(n, max(r // divisor, 1))) / share  # type: ignore[misc]
+            good = ours / real <= TIMES_SLOWER
+            rows.append((what, f"{real:.2f} us, {ours:.2f} us", f"{ours / real:.1f} times slower", good))
+    kept = all(good for *_, good in rows)
+    return [(what, figures, f"{ratio}: {'kept' if good else 'NOT KEPT'}") for what, figures, ratio, good in rows], kept
