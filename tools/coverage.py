@@ -18,6 +18,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 MODULES: Final = ROOT / "tests" / "conformance"
 PAGE: Final = ROOT / "docs" / "coverage.md"
 MODULES_SHOWN: Final = 3
+ROUTINE_NAMES: Final = frozenset(known.name for known in routines())
 IDS: Final = 2000
 """Numbers from here on in a source are message ids."""
 
@@ -56,7 +57,7 @@ def calls(source: str, known: Known) -> bool:
         return True
     names = [known.name]
     if known.interface == "traps":
-        names += [f"syscall_{known.name}", f"{known.name}_trap"]
+        names = [f"syscall_{known.name}", f"{known.name}_trap", *(names if known.name not in ROUTINE_NAMES else ())]
     by_id = known.interface != "traps" and known.number >= IDS and re.search(rf"\b{known.number}\b", source)
     return bool(by_id) or any(re.search(rf"(?<![\w>.]){name}\s*\(", source) for name in names)
 
@@ -75,9 +76,7 @@ def _table(rows: Sequence[Known], texts: dict[str, str]) -> list[str]:
     lines = ["| number | name | state | shown by |", "|---|---|---|---|"]
     for row in rows:
         tests = tests_of(row, texts)
-        shown = ", ".join(test.rpartition("::")[2] for test in tests[:MODULES_SHOWN]) + (
-            ", ..." if len(tests) > MODULES_SHOWN else ""
-        )
+        shown = ", ".join([test.rpartition("::")[2] for test in tests[:MODULES_SHOWN]] + ["..."] * (len(tests) > MODULES_SHOWN))
         state = f"{row.state.value}: {row.code}" if row.code else row.state.value
         lines.append(f"| {row.number} | `{row.name}` | {state} | {shown if row.state is not State.USERS else ''} |")
     return lines
@@ -91,8 +90,9 @@ def page() -> str:
     lines = [
         "# Coverage",
         "",
-        "Every trap and every routine of every interface of the kernel. `python -m tools.coverage` makes this page out of the tables",
-        "in the code. *Shown by*: modules of tests/conformance, which print here what they print on the real kernel, or a test's name.",
+        "Every trap and every routine of every interface of the kernel. `python -m tools.coverage` makes this page out of the",
+        "tables in the code. *Shown by*: modules of tests/conformance, which print here what they print on the real kernel, or",
+        "a test's name.",
         "",
         *[f"- {state.value}: {count}" for state, count in counts.items() if count],
     ]

@@ -1,7 +1,7 @@
 """What the kernel knows: every routine of every interface and every trap, each with its state.
 
-Most of it follows from the tables. A new handler in core/routines makes its routine implemented here; what it answers instead of doing, and what the real kernel
-does not know, is declared below.
+Most of it follows from the tables: a new handler in core/routines makes its routine implemented here. What it answers instead of
+doing, and what the real kernel does not know, is declared below.
 """
 
 from __future__ import annotations
