@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final, Protocol, cast
 
@@ -14,8 +14,13 @@ from machemu.core import server
 from machemu.core.managers import Managers, port_died
 from machemu.core.traps import CONTINUATIONS, TRAP_COUNT, TRAPS
 from machemu.device.console import Console
-from machemu.device.ds_routines import Device, Devices, device_write
+from machemu.device.ds_routines import Devices
+from machemu.device.io import DeviceIo
 from machemu.device.io_perm import IoPerms
+from machemu.device.irq import IrqDriver
+from machemu.device.kmsg import KmsgDriver
+from machemu.device.null import MemDriver, NullDriver
+from machemu.device.time import TimeDriver
 from machemu.ipc import mach_msg
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
@@ -27,7 +32,7 @@ from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
-from machemu.machine.protocols import Cpu, UserFault
+from machemu.machine.protocols import Cpu, Disk, UserFault
 from machemu.sim.state import state
 from machemu.vm.fault import vm_fault
 from machemu.vm.map import VmMap
@@ -76,8 +81,8 @@ def runnable(thread: Thread) -> bool:
 class Kernel:
     """All of one node above its machine.
 
-    memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping.
-    trap_ns, fault_ns, switch_ns, byte_ns: what the kernel's work costs in virtual time, of the machine's profile.
+    memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping. console, kmsg: two of `devices`.
+    trap_ns, fault_ns, switch_ns: what the kernel's work costs in virtual time, of the machine's profile.
     trap_count: traps since power-on.
 
     Transient: cpu; observer, None where nobody watches; limit and trap_limit, where `run` comes back; stopping, set by `stop`;
@@ -86,8 +91,8 @@ class Kernel:
     """
 
     __slots__ = (
-        "memory", "mmu", "ipc", "vm", "kern", "console", "devices", "io_perms",
-        "trap_ns", "fault_ns", "switch_ns", "byte_ns", "trap_count",
+        "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
+        "trap_ns", "fault_ns", "switch_ns", "trap_count",
         "cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source",
     )  # fmt: skip
     TRANSIENT = ("cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source")
@@ -98,21 +103,23 @@ class Kernel:
         self.ipc = Ipc(cpu.order)
         self.vm = Vm(memory, cpu.mmu, cpu.page_size, cpu.user_range)
         self.kern = Kern(cpu, self.ipc, self.vm, profile.instruction_ns)
-        self.console = Console()
-        self.devices = Devices(self.ipc, {"console": self.console})
+        io = DeviceIo(self.ipc, self.vm, self.kern.events, self.kern.clock)
+        self.console = Console(io, profile.console_byte_ns)
+        self.kmsg = KmsgDriver(io)
+        self.devices = Devices(io)
+        self.devices.drivers += [NullDriver("cn"), TimeDriver(io), self.console, MemDriver("mem"), self.kmsg, IrqDriver()]
         self.io_perms = IoPerms()
         self.trap_ns = profile.trap_ns
         self.fault_ns = profile.page_fault_ns
         self.switch_ns = profile.context_switch_ns
-        self.byte_ns = profile.console_byte_ns
         self.trap_count = 0
         self._join(cpu)
 
-    def attach(self, cpu: Cpu) -> None:
-        """Joins a kernel that was loaded to a CPU."""
+    def attach(self, cpu: Cpu, disks: Mapping[str, Disk]) -> None:
+        """Joins a kernel that was loaded to a CPU. disks: those whose image the user names again. Raises UserError."""
         self.vm.attach(cpu.mmu)
         self.kern.attach(cpu)
-        self.console.sink = None
+        self.devices.attach(disks)
         self._join(cpu)
 
     def _join(self, cpu: Cpu) -> None:
@@ -177,51 +184,35 @@ class Kernel:
 
     def emulated_call(self, number: int) -> int | None:
         thread = self.kern.current
-        handler = self._redirection(thread, number)
+        vector = thread.task.eml_dispatch
+        handler = vector.handler(-number) if vector is not None else 0
         if not handler:
             return self.system_call(number)
         self.trap_count += 1
         self.kern.clock.base += self.trap_ns
-        result: int | None = None
-        if self._redirected(thread, number, lambda: self.cpu.redirect(handler, thread.memory.write)):
-            result = self.cpu.result()
-            if self.trap_count != self.trap_limit and self.kern.clock.now() < self.limit:
-                return result
-        thread.retval = result
-        self.leave()
-        return None
-
-    @staticmethod
-    def _redirection(thread: Thread, number: int) -> VirtAddr:
-        """Where a trap of the thread's goes; 0 for the kernel."""
-        vector = thread.task.eml_dispatch
-        return vector.handler(-number) if vector is not None else VirtAddr(0)
-
-    def _redirected(self, thread: Thread, number: int, redirect: Callable[[], None]) -> bool:
-        """Sends a trap to its handler; False where the thread does not go on now."""
         try:
+            result = self.cpu.redirect(VirtAddr(handler), thread.memory.write)
+        except KernError as error:
+            result = error.code
+        except UserFault as fault:
             try:
-                redirect()
-            except UserFault as fault:
                 # The real kernel takes its own failing push for a read by the user: the trap is lost where the stack can be read.
-                try:
-                    vm_fault(self._map(thread), fault.address, fault.access)
-                except KernError as error:
-                    self._raise(thread, EXC_BAD_ACCESS, error.code, fault.address)
-                    return False
+                vm_fault(self._map(thread), fault.address, fault.access)
+                result = self.cpu.result()
+            except KernError as error:
+                self._raise(thread, EXC_BAD_ACCESS, error.code, fault.address)
+                self.leave()
+                return None
         except MustWait as wait:
-            thread.trap_retry = (number, None)
             self.kern.wait(thread, Continuation.REDIRECT, wait)
-            return False
-        return True
-
-    def _retry_redirect(self, thread: Thread) -> None:
-        """Makes a redirected trap again whose stack had to be waited for; one that is the kernel's by now is a lost one."""
-        number, _ = cast("tuple[int, tuple[int, ...] | None]", thread.trap_retry)
-        thread.trap_retry = None
-        handler = self._redirection(thread, number)
-        if handler:
-            self._redirected(thread, number, lambda: thread.pcb.redirect(handler, thread.memory.write))
+            thread.trap_retry = (number, None)
+            self.leave()
+            return None
+        if self.trap_count == self.trap_limit or self.kern.clock.now() >= self.limit:
+            thread.retval = result
+            self.leave()
+            return None
+        return result
 
     def _arguments(self, thread: Thread, count: int) -> tuple[int, ...] | None:
         """A trap's arguments; None where they cannot be read, and the thread has taken an exception."""
@@ -256,6 +247,23 @@ class Kernel:
             thread.trap_retry = (number, arguments)
             self.kern.wait(thread, Continuation.TRAP, wait)
             return None
+
+    def _retry_redirect(self, thread: Thread) -> int | None:
+        """Redirects a trap whose thread's stack had to be waited for; where there is no handler any more it is made."""
+        number, _ = cast("tuple[int, None]", thread.trap_retry)
+        vector = thread.task.eml_dispatch
+        handler = vector.handler(-number) if vector is not None else 0
+        if not handler:
+            return self._retry_trap(thread)
+        thread.trap_retry = None
+        try:
+            thread.pcb.redirect(VirtAddr(handler), thread.memory.write)
+        except KernError as error:
+            return error.code
+        except MustWait as wait:
+            thread.trap_retry = (number, None)
+            self.kern.wait(thread, Continuation.REDIRECT, wait)
+        return None
 
     def fault(self, address: VirtAddr, access: int) -> bool:
         thread = self.kern.current
@@ -312,11 +320,11 @@ class Kernel:
     def serve(self, request: Kmsg) -> Kmsg | None:
         return server.serve(self, request)
 
-    def finish(self, thread: IpcThread) -> Kmsg | None:
-        return server.finish(self, thread)
-
     def died(self, port: Port) -> None:
         port_died(self, port)
+
+    def finish(self, thread: IpcThread) -> Kmsg | None:
+        return server.finish(self, thread)
 
     # The loop
 
@@ -368,10 +376,10 @@ class Kernel:
     def _idle(self, deadline: int) -> bool:
         """Lets time pass to the next event; False where there is none and no input comes."""
         clock = self.kern.clock
-        if self.console.pending and self.input_source is not None:
+        if self.console.pending and self.input_source is not None and not self.devices.busy:
             data = self.input_source()
             if data:
-                server.console_input(self, data)
+                self.console.receive(data)
                 return True
             self.input_source = None
         time = self.kern.events.next_time()
@@ -389,11 +397,10 @@ class Kernel:
         elif continuation is Continuation.EXCEPTION_REPLY:
             exception.continue_reply(self.kern, thread)
             result = None
-        elif continuation is Continuation.REDIRECT:
-            self._retry_redirect(thread)
-            result = None
         elif continuation is Continuation.TRAP:
             result = self._retry_trap(thread)
+        elif continuation is Continuation.REDIRECT:
+            result = self._retry_redirect(thread)
         elif continuation is None or continuation is Continuation.FAULT:
             result = None
         else:
@@ -441,11 +448,10 @@ class Kernel:
         if not task.active and not task.threads and task.map is not None:
             task_control.destroy_map(self.kern, task)
 
-    def write_device(self, device: Device, data: bytes) -> int:
-        """Writes to a device; the time that it takes is charged."""
-        written = device_write(device, data)
-        self.kern.clock.base += written * self.byte_ns
-        return written
+    def print(self, data: bytes) -> None:
+        """The kernel prints something of its own: on the console, and into what `kmsg` reads."""
+        self.console.print(data)
+        self.kmsg.print(data)
 
     def yield_cpu(self, thread: Thread, continuation: Continuation) -> None:
         """thread_block: the current thread gives way, and goes on with `continuation` when it is its turn again."""

@@ -167,7 +167,11 @@ class Kern:
                     pc_sample.take(thread, pc_sample.SAMPLED_PC_PERIODIC, thread.pcb.pc)
             self.ticks = ticks
         while (event := self.events.pop_due(now)) is not None:
-            self._fire(event.kind, event.args[0])
+            if isinstance(event.kind, Timer):
+                self._fire(event.kind, event.args[0])
+            else:
+                # Of a layer that kern does not know: its object comes first and knows what to do.
+                event.args[0].event_due(event.kind, *event.args[1:])
 
     def _fire(self, kind: Enum, thread: Thread) -> None:
         if kind is Timer.WAIT:

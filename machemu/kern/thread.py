@@ -41,7 +41,7 @@ class Continuation(Enum):
     TRAP = auto()
     """Waited for a page: the trap's handler starts again."""
     REDIRECT = auto()
-    """Waited for a page of its stack: the trap is sent to the task's own handler."""
+    """Waited for its stack's page: the trap is redirected then."""
 
 
 @state

@@ -32,11 +32,7 @@ class Pcb(Protocol):
         """Puts a trap's result (kern_return_t or mach_msg_return_t, as an unsigned or negative int) where the ABI wants it."""
 
     def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
-        """Makes the trap behind which the thread stands return to a handler in user mode.
-
-        Where to go back is pushed onto the stack by `write`, which copies out to the thread's memory. Where that raises
-        KernError, UserFault at the stack's new top is raised; nothing has changed then, nor after MustWait.
-        """
+        """Makes the thread, which has made a trap, go on at a handler, where to go back pushed onto its stack by `write`."""
 
     def set_entry(self, pc: VirtAddr, sp: VirtAddr) -> None:
         """Makes the thread start at `pc` with stack pointer `sp`, every other register as Mach gives it to a new thread."""
@@ -187,8 +183,12 @@ class Cpu(Protocol):
     def arguments(self, count: int) -> tuple[int, ...]:
         """The current trap's first `count` argument words, unsigned. Raises UserFault. Only inside system_call."""
 
-    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
-        """As Pcb.redirect, for the active thread. Only inside emulated_call."""
+    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
+        """Makes the current trap return to a handler in user mode, where to go back pushed onto the stack by `write`.
+
+        Gives what is to stay in the result's register. `write` copies out to the thread's memory, with KernError; where that is
+        KERN_INVALID_ADDRESS, UserFault at the new top of the stack is raised, and nothing has changed. Only inside emulated_call.
+        """
 
     def pc(self) -> VirtAddr:
         """Where the active thread is. Only inside `fault`."""
@@ -198,3 +198,52 @@ class Cpu(Protocol):
 
     def close(self) -> None:
         """Gives the engine's host memory back."""
+
+
+class DiskError(Exception):
+    """The medium cannot be read or written there."""
+
+
+class Disk(Protocol):
+    """A disk of `sectors` sectors of 512 bytes. It answers at once: its owner lets virtual time pass."""
+
+    sectors: int
+
+    def read(self, sector: int, count: int) -> bytes:
+        """`count` sectors from `sector` on, all of them on the disk. Raises DiskError."""
+
+    def write(self, sector: int, data: bytes) -> None:
+        """Writes whole sectors, all of them on the disk. Raises DiskError; then some may have been written."""
+
+    def attach(self, given: Disk | None) -> None:
+        """Finds the medium again after a load: that of `given`, which stays the caller's, where the user names one.
+
+        Raises UserError.
+        """
+
+    def close(self) -> None:
+        """Gives the host's resources back."""
+
+
+class FrameReceiver(Protocol):
+    """Who takes the frames that come in."""
+
+    def frame_arrived(self, frame: bytes) -> None:
+        """A whole frame has come in now; whether anybody wants it is the receiver's to find out."""
+
+
+class Nic(Protocol):
+    """An Ethernet interface. Frames begin with the 14-byte Ethernet header and have no checksum."""
+
+    address: bytes
+    """Its own hardware address, 6 bytes."""
+    receiver: FrameReceiver | None
+
+    def transmit(self, frame: bytes) -> None:
+        """A frame of 14 to 1514 bytes goes out; on the wire it has 60 at least."""
+
+    def receive(self, frame: bytes) -> None:
+        """The segment brings a frame."""
+
+    def attach(self) -> None:
+        """Forgets the host's side after a load; whoever owns the segment joins the interface again."""

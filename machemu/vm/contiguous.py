@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from machemu.abi.errors import KernError, MustWait
+from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import Frame
 from machemu.abi.vm import VM_INHERIT_COPY, VM_PROT_DEFAULT
@@ -12,7 +12,7 @@ from machemu.machine.memory import OutOfFrames
 from machemu.vm import object as objects
 from machemu.vm import wire
 from machemu.vm.object import VmObject
-from machemu.vm.page import VmPage
+from machemu.vm.page import PageShortage, VmPage
 
 if TYPE_CHECKING:
     from machemu.vm.map import VmMap
@@ -44,7 +44,7 @@ def allocate_contiguous(map_: VmMap, size: int, lowest: int, limit: int, alignme
         vm.memory.zero(frame)
     try:
         address = map_.enter(0, size, 0, True, VM_PROT_DEFAULT, VM_PROT_DEFAULT, VM_INHERIT_COPY)
-    except (MustWait, KernError):
+    except KernError:
         objects.deallocate(obj)
         raise
     entry = map_.lookup(address)
@@ -52,7 +52,7 @@ def allocate_contiguous(map_: VmMap, size: int, lowest: int, limit: int, alignme
     entry.object = obj
     try:
         wire.pageable(map_, address, address + size, VM_PROT_DEFAULT)
-    except (MustWait, KernError):
+    except PageShortage:
         map_.delete(address, address + size)
-        raise
+        raise KernError(RESOURCE_SHORTAGE) from None
     return address, first * vm.page_size

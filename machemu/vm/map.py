@@ -49,8 +49,8 @@ class VmMap:
     """
 
     __slots__ = (
-        "vm", "pmap", "min_offset", "max_offset", "entries", "starts", "gaps", "first_free", "size", "size_wired",
-        "wiring_required", "timestamp",
+        "vm", "pmap", "min_offset", "max_offset", "entries", "starts", "gaps", "first_free", "size", "size_wired", "timestamp",
+        "wiring_required",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, pmap: Pmap, min_offset: int, max_offset: int) -> None:
@@ -64,8 +64,8 @@ class VmMap:
         self.first_free: VmMapEntry | None = None
         self.size = 0
         self.size_wired = 0
-        self.wiring_required = False
         self.timestamp = 0
+        self.wiring_required = False
 
     # Finding
 
@@ -216,7 +216,11 @@ class VmMap:
         if self.first_free is below and (self.min_offset if below is None else below.end) >= start:
             self.first_free = entry
         if self.wiring_required:
+            # Where this fails the entry's reference goes with it, and this one is the caller's.
+            if obj is not None:
+                obj.ref_count += 1
             wire.wire_new(self, entry)
+            deallocate(obj)
         return start
 
     def delete(self, start: int, end: int) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
 NO_SPACE = int(KernReturn.KERN_NO_SPACE)
+RESOURCE_SHORTAGE = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 
 
 def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
@@ -38,10 +39,6 @@ def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
         at = entry.end
     if at < end:
         raise KernError(NO_SPACE)
-    _set_access(map_, entries, access)
-
-
-def _set_access(map_: VmMap, entries: list[VmMapEntry], access: int) -> None:
     before = [(entry, entry.wired_access) for entry in entries]
     for entry in entries:
         entry.wired_access = access
@@ -61,8 +58,8 @@ VM_WIRE_CURRENT, VM_WIRE_FUTURE = 1, 2
 def pageable_all(map_: VmMap, flags: int) -> None:
     """vm_map_pageable_all: wires what there is, what will be, both, or with 0 nothing any more.
 
-    Raises KERN_INVALID_ARGUMENT for other flags, MustWait and KERN_MEMORY_ERROR as `pageable`. As in the real kernel it is
-    KERN_NO_SPACE where nothing lies at the map's first address, unless only what will be is meant.
+    Raises KERN_INVALID_ARGUMENT for other flags, MustWait where frames or a memory manager are wanted. As in the real kernel it
+    is KERN_NO_SPACE where nothing lies at the map's first address, but what will be is none of that.
     """
     if flags & ~(VM_WIRE_CURRENT | VM_WIRE_FUTURE):
         raise KernError(INVALID_ARGUMENT)
@@ -71,13 +68,28 @@ def pageable_all(map_: VmMap, flags: int) -> None:
     if flags != VM_WIRE_FUTURE:
         if map_.lookup(map_.min_offset) is None:
             raise KernError(NO_SPACE)
-        _set_access(map_, map_.entries, VM_PROT_DEFAULT if flags else VM_PROT_NONE)
+        _set_all(map_, VM_PROT_DEFAULT if flags else VM_PROT_NONE)
     if flags & VM_WIRE_FUTURE:
         map_.wiring_required = True
 
 
+def _set_all(map_: VmMap, access: int) -> None:
+    before = [(entry, entry.wired_access) for entry in map_.entries]
+    for entry in map_.entries:
+        entry.wired_access = access
+    try:
+        update(map_, map_.entries)
+    except (MustWait, KernError):
+        for entry, was in before:
+            entry.wired_access = was
+            if not was:
+                unwire_entry(map_, entry)
+        raise
+
+
 def wire_new(map_: VmMap, entry: VmMapEntry) -> None:
-    """An entry came into a map of which all that comes is to be wired; after MustWait or a KernError it is gone again."""
+    """An entry came into a map of which all that comes is to be wired. Raises MustWait or KERN_MEMORY_ERROR, and the entry is
+    gone again."""
     entry.wired_access = entry.protection
     try:
         update(map_, [entry])

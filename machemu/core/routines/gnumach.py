@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.core.routines.targets import host_priv_target, map_of, task_target
+from machemu.core.routines.targets import map_of, privileged_host, task_target
 from machemu.ipc import mach_port, port
 from machemu.ipc.kmsg import Kmsg
 from machemu.kern import gsync, ipc_tt, task_control, thread_control
@@ -69,7 +69,7 @@ def task_set_essential(kernel: Kernel, request: Kmsg, essential: int) -> tuple[(
 
 def register_new_task_notification(kernel: Kernel, request: Kmsg, notification: object | None) -> tuple[()]:
     """Consumes the right on success."""
-    host_priv_target(request)
+    privileged_host(kernel, request)
     task_control.register_notification(kernel.kern, ipc_tt.as_right(notification))
     return ()
 
@@ -90,7 +90,7 @@ def gsync_requeue(kernel: Kernel, request: Kmsg, src_addr: int, dst_addr: int, w
 
 def vm_wire_all(kernel: Kernel, request: Kmsg, task_port: object | None, flags: int) -> tuple[()]:
     """Consumes the task's right on success."""
-    host_priv_target(request)
+    privileged_host(kernel, request)
     wire.pageable_all(map_of(task_port), flags)
     port.release_send(kernel.ipc, task_port)
     return ()
@@ -100,7 +100,7 @@ def vm_allocate_contiguous(
     kernel: Kernel, request: Kmsg, task_port: object | None, size: int, pmin: int, pmax: int, palign: int
 ) -> tuple[int, int]:
     """The virtual and the physical address. Consumes the task's right on success."""
-    host_priv_target(request)
+    privileged_host(kernel, request)
     found = allocate_contiguous(map_of(task_port), size, pmin, pmax, palign)
     port.release_send(kernel.ipc, task_port)
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.core.managers import control_pager
-from machemu.core.routines.targets import host_priv_target
+from machemu.core.routines.targets import privileged_host
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
@@ -115,7 +115,7 @@ def memory_object_destroy(kernel: Kernel, request: Kmsg, reason: int) -> tuple[(
 
 def vm_set_default_memory_manager(kernel: Kernel, request: Kmsg, manager: object) -> tuple[object]:
     """The manager before; with a null port nothing changes."""
-    host_priv_target(request)
+    privileged_host(kernel, request)
     vm = kernel.vm
     if manager is None:
         return (ports.copy_send(kernel.ipc, vm.default_manager),)

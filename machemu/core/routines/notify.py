@@ -1,4 +1,4 @@
-"""Notifications (64) to the kernel's own ports."""
+"""Subsystem notify (64): what the kernel asked to be told about ports of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import MigReturn
+from machemu.abi.message import PORT_SEND_ONCE
 from machemu.core import proxies
+from machemu.core.proxies import Proxy
 from machemu.device import io_perm
 from machemu.device.io_perm import IoPerm
 from machemu.ipc.kmsg import Kmsg
@@ -19,11 +21,15 @@ BAD_ID: Final = int(MigReturn.MIG_BAD_ID)
 
 
 def mach_notify_no_senders(kernel: Kernel, request: Kmsg, count: int) -> tuple[()]:
-    """Believed only where it is true: anybody who holds a right can send the message."""
+    """Only the kernel has send-once rights to its ports: what comes by a send right is a task's invention."""
     target = request.remote
-    if isinstance(target, Port) and isinstance(target.kobject, IoPerm):
-        if not target.srights:
-            io_perm.no_senders(kernel.ipc, target.kobject)
-    elif not proxies.unused(kernel.ipc, target):
+    if request.remote_type != PORT_SEND_ONCE or not isinstance(target, Port):
         raise KernError(BAD_ID)
+    match target.kobject:
+        case IoPerm() as perm:
+            io_perm.no_senders(kernel.ipc, perm)
+        case Proxy() as proxy:
+            proxies.unused(kernel.ipc, proxy)
+        case _:
+            kernel.devices.no_senders(target)
     return ()

@@ -66,8 +66,8 @@ ROUTINES: Final[dict[int, Row]] = {
 MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
 """Every message whose form is known, requests and replies, by id: what a trace calls it, and its layout."""
 for _interface in (
-    mach, mach_port, mach_i386, memory_object, memory_object_default, device, device_reply, exc, notify,
-    gnumach, mach4, mach_debug,
+    mach, mach_port, memory_object, memory_object_default, device, device_reply, exc, notify,
+    gnumach, mach4, mach_debug, mach_i386,
 ):  # fmt: skip
     for _id, _routine in _interface.ROUTINES.items():
         MESSAGES.setdefault(_id, (_routine.name, _routine.request))

@@ -6,14 +6,14 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from machemu.abi.device import IoReturn
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.device.ds_routines import D_NO_SUCH_DEVICE, Device
+from machemu.device.ds_routines import Device
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.space import Space
 from machemu.kern import ipc_tt
-from machemu.kern.host import HostPrivPort
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.mig.runtime import OutOfLine
@@ -57,16 +57,15 @@ def map_of(right: object | None) -> VmMap:
     return task.map
 
 
-def host_target(kernel: Kernel, request: Kmsg) -> None:
-    """The request came by one of the host's ports; KERN_INVALID_HOST otherwise."""
-    if request.remote not in (kernel.kern.host.host_self, kernel.kern.host.host_priv_self):
+def privileged_host(kernel: Kernel, request: Kmsg) -> None:
+    """The request came by the privileged host port; KERN_INVALID_HOST otherwise."""
+    if request.remote is not kernel.kern.host.host_priv_self:
         raise KernError(INVALID_HOST)
 
 
-def host_priv_target(request: Kmsg) -> None:
-    """Checks that the request came by the privileged host port."""
-    target = request.remote
-    if not (isinstance(target, Port) and target.active and isinstance(target.kobject, HostPrivPort)):
+def host_target(kernel: Kernel, request: Kmsg) -> None:
+    """The request came by one of the host's ports; KERN_INVALID_HOST otherwise."""
+    if request.remote not in (kernel.kern.host.host_self, kernel.kern.host.host_priv_self):
         raise KernError(INVALID_HOST)
 
 
@@ -81,7 +80,7 @@ def device_target(request: Kmsg) -> Device:
     target = request.remote
     if isinstance(target, Port) and target.active and isinstance(target.kobject, Device):
         return target.kobject
-    raise KernError(D_NO_SUCH_DEVICE)
+    raise KernError(IoReturn.D_NO_SUCH_DEVICE)
 
 
 def words_out_of_line(kernel: Kernel, values: Sequence[int]) -> OutOfLine:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from machemu.abi.errors import InvariantError
+from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import ByteOrder, Frame, Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386 import engine as uc
@@ -27,7 +28,7 @@ from machemu.machine.i386.faults import (
     SINGLE_STEP,
 )
 from machemu.machine.i386.fpu import Fpu
-from machemu.machine.i386.pcb import CS, EIP, ESP, SS, USER_CS, USER_DS, I386Pcb, push_redirect_frame
+from machemu.machine.i386.pcb import CS, EIP, ESP, REDIRECT_FRAME, SS, USER_CS, USER_DS, I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, PAGE_SIZE, I386Mmu, I386Pmap
 from machemu.machine.i386.tables import DescriptorTables
 from machemu.machine.i386.task import I386Task
@@ -47,6 +48,8 @@ TRAP_OVERHEAD: Final = 2
 """Instructions of the stub in a trap that returns at once: the interrupt and the far return."""
 EMPTY_PAGE: Final = bytes(PAGE_SIZE)
 EMULATED_INTERRUPT: Final = 0x80
+"""What a redirected trap finds on its stack: the flags, and where it was made."""
+INVALID_ADDRESS: Final = int(KernReturn.KERN_INVALID_ADDRESS)
 V86_FRAME: Final = 9
 """Words that entry to V86 mode pops: eip, cs, eflags, esp, ss, es, ds, fs, gs."""
 STUB_PLACE: Final = [layout.STUB, KERNEL_CS]
@@ -262,15 +265,22 @@ class I386Cpu:
             found.append(int.from_bytes(data, "little"))
         return tuple(reversed(found))
 
-    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
+    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
         words, stack = self.words, self._stack
         eip = self.engine.read(REGISTER["EIP"]) if self._by_interrupt else words[stack - 4]
-        esp = push_redirect_frame(words[stack - 2], self.engine.read(REGISTER["EFLAGS"]), eip, write)
+        esp = (words[stack - 2] - 8) & 0xFFFFFFFF
+        try:
+            write(VirtAddr(esp), REDIRECT_FRAME.pack(self.engine.read(REGISTER["EFLAGS"]), eip))
+        except KernError as error:
+            if error.code != INVALID_ADDRESS:
+                raise
+            raise UserFault(VirtAddr(esp), VM_PROT_READ) from None
         if self._by_interrupt:
             self.engine.write(REGISTER["ESP"], esp)
             self.engine.write(REGISTER["EIP"], handler)
         else:
             words[stack - 4], words[stack - 2] = handler, esp
+        return self.result()
 
     def pc(self) -> VirtAddr:
         return VirtAddr(self.engine.read(REGISTER["EIP"]) & 0xFFFFFFFF)

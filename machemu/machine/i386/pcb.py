@@ -9,12 +9,10 @@ from typing import Final, NamedTuple
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
-from machemu.abi.vm import VM_PROT_READ
 from machemu.machine.i386 import debug, segments
 from machemu.machine.i386.layout import USER_GDT_SLOTS
 from machemu.machine.i386.pmap import KERNEL_BASE
 from machemu.machine.i386.task import SHOWN, I386Task
-from machemu.machine.protocols import UserFault
 from machemu.sim.state import state
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
@@ -60,7 +58,8 @@ FPU_REGISTER_SIZE: Final = 10
 FPU_REGISTERS: Final = 8
 FP_387FX: Final = 4
 """<mach/i386/fp_reg.h>: an FPU whose state FXSAVE can save."""
-_REDIRECT_FRAME: Final = struct.Struct("<II")
+REDIRECT_FRAME: Final = struct.Struct("<II")
+"""What an emulation handler finds on its stack: flags, and where to go back."""
 _FP_SAVE: Final = struct.Struct("<HxxHxxHxxIHHIHxx")
 """struct i386_fp_save: control, status, tags, then where the last instruction was and what it was about."""
 
@@ -105,16 +104,6 @@ def fpu_state(words: Sequence[int]) -> FpuState | None:
     return FpuState(control, status, tags, ip, cs, opcode, dp, ds, data)
 
 
-def push_redirect_frame(esp: int, eflags: int, eip: int, write: Callable[[VirtAddr, bytes], None]) -> int:
-    """Pushes what a redirected trap finds on its stack, the flags and where it was made; the new stack pointer."""
-    esp = (esp - _REDIRECT_FRAME.size) & 0xFFFFFFFF
-    try:
-        write(VirtAddr(esp), _REDIRECT_FRAME.pack(eflags, eip))
-    except KernError:
-        raise UserFault(VirtAddr(esp), VM_PROT_READ) from None
-    return esp
-
-
 @state
 class I386Pcb:
     """registers: eax ecx edx ebx esp ebp esi edi eip eflags, in the order of the processor's own numbering.
@@ -155,9 +144,10 @@ class I386Pcb:
         self.registers[EAX] = value & 0xFFFFFFFF
 
     def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
-        registers = self.registers
-        registers[ESP] = push_redirect_frame(registers[ESP], registers[EFLAGS], registers[EIP], write)
-        registers[EIP] = handler
+        esp = self.registers[ESP] - 8 & 0xFFFFFFFF
+        write(VirtAddr(esp), REDIRECT_FRAME.pack(self.registers[EFLAGS], self.registers[EIP]))
+        self.registers[ESP] = esp
+        self.registers[EIP] = handler
 
     def set_entry(self, pc: VirtAddr, sp: VirtAddr) -> None:
         self.registers[EIP] = pc

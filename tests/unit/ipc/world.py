@@ -134,11 +134,11 @@ class EchoKernel:
     world: World
     requests: list[tuple[int, bytes]] = field(default_factory=list)
 
-    def finish(self, thread: IpcThread) -> Kmsg | None:
-        return None
-
     def died(self, port: Port) -> None:
         """Its ports stand for nothing."""
+
+    def finish(self, thread: IpcThread) -> Kmsg | None:
+        return None
 
     def serve(self, request: Kmsg) -> Kmsg | None:
         ipc = self.world.ipc
