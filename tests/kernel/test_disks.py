@@ -299,3 +299,36 @@ def test_an_image_that_has_moved_is_found_where_the_user_says(tmp_path: Path) ->
         assert isinstance(driver, DiskDriver)
         assert driver.disk.read(0, 2) == b"overlay" + IMAGE[7:1024]
     given.close()
+
+
+def test_partitions_with_impossible_numbers_are_none_and_those_beyond_the_disk_are_errors_of_the_medium() -> None:
+    rows = ((testdisk.LINUX, 1 << 31, 5), (testdisk.LINUX, 5, 0xFFFFFFFF), (testdisk.LINUX, 16380, 0x7FFFFFFF))
+    with machine_with(ImageDisk.of_bytes(testdisk.table(*rows) + IMAGE[SECTOR:])) as machine:
+        user = User(machine)
+        for name in (b"hd0s1", b"hd0s2"):
+            assert user.call(user.devices.master_port, device.DEVICE_OPEN, 3, name) == (IoReturn.D_NO_SUCH_DEVICE,)
+        port = user.open("hd0s3")
+        assert user.call(port, device.DEVICE_GET_STATUS, DEV_GET_RECORDS, 2) == (0, (0x7FFFFFFF, 512))
+        assert user.call(port, device.DEVICE_GET_STATUS, DEV_GET_SIZE, 2) == (0, (-512, 512))
+        assert user.read(port, 3, 512) == (0, testdisk.sector(16383))
+        assert user.read(port, 3, 1024) == user.read(port, 0x7FFFFFFE, 512) == (IoReturn.D_IO_ERROR,)
+        assert user.write(port, 4, b"x") == (IoReturn.D_IO_ERROR, 0)
+
+
+def test_input_is_not_waited_for_while_a_disk_works(machine: Machine) -> None:
+    with machine:
+        user = User(machine)
+        disk, console = user.open("hd0"), user.open("console")
+        user.ask(console, device.DEVICE_READ, 0, 0, 9)
+        user.ask(disk, device.DEVICE_READ, 0, 1, 512)
+        seen: list[bool] = []
+
+        def source() -> bytes:
+            seen.append(driver_of(machine).busy)
+            return b"" if len(seen) > 1 else b"typed"
+
+        machine.kernel.input_source = source
+        machine.run()
+        assert seen == [False]
+        assert user.answer(device.DEVICE_READ) == (0, testdisk.sector(1))
+        assert user.answer(device.DEVICE_READ) == (0, b"typed")
