@@ -197,7 +197,7 @@ class DiskDriver(Driver):
             raise InvariantError(f"{self.name} works for a partition that it has not")
 
     def attach(self, disks: Mapping[str, Disk]) -> None:
-        self.disk.attach(disks.get(self.name))
+        self.disk.attach(self.name, disks.get(self.name))
 
     def detach(self) -> None:
         self.disk.close()
