@@ -206,7 +206,6 @@ def test_write_traps_write_to_character_devices_and_to_no_others() -> None:
             results = []
             calls = ((40, text, 3), (39, vector, 2), (39, 8, 17))
             for code in (trap(number, port_name, 0, 0, 0, address, count) for number, address, count in calls):
-            ):
                 task.memory.write(VirtAddr(CODE), code + STAY)
                 thread.pcb.set_entry(VirtAddr(CODE), VirtAddr(STACK_END - 512))
                 machine.run(SECOND_NS // 100)
