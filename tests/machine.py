@@ -52,7 +52,7 @@ class Machine:
         An open device keeps its port, as on the real kernel.
         """
         for task in list(self.kernel.kern.tasks.values()):
-            if task.active:
+            if task.active and task is not self.kernel.kern.kernel_task:
                 self.end(task)
         self.run(1)
         self.check()

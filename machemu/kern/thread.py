@@ -24,6 +24,8 @@ TH_RUN: Final = 4
 TH_HALTED: Final = 16
 
 BASEPRI_USER: Final = 25
+POLICY_TIMESHARE: Final = 1
+POLICY_FIXEDPRI: Final = 2
 
 
 @state
@@ -51,7 +53,9 @@ class Thread(IpcThread):
     wait_event: what it waits for in virtual memory; held: a reference to a memory object that it keeps until then.
     trap_retry: of a trap to be started again its number and arguments, None where those could not be read yet.
     wait_timer, depress_timer: its pending time-outs.
-    priority is the base, sched_pri what the run queues use (0 is best); depress_priority is -1 or the priority to return to.
+    processor_set: where it runs. policy: POLICY_TIMESHARE, or POLICY_FIXEDPRI with sched_data its quantum in clock ticks.
+    vm_privilege: it may take the frames that are kept (thread_wire).
+    priority is the base, max_priority the best that it may have, sched_pri what the run queues use (0 is best); depress_priority is -1 or the priority to return to.
     cpu_usage, sched_usage: aged microseconds of CPU, and the same scaled by load; *_delta since the last ageing at sched_stamp.
     trap: the number of the trap that it is in, kept while somebody watches.
     user_time, system_time: nanoseconds; time_saved is their sum when the deltas were last taken.
@@ -61,6 +65,7 @@ class Thread(IpcThread):
     __slots__ = (
         "number", "task", "pcb", "state", "suspend_count", "user_stop_count", "active", "continuation", "retval",
         "wait_event", "held", "trap_retry", "wait_timer", "depress_timer", "queued",
+        "processor_set", "policy", "sched_data", "vm_privilege",
         "priority", "max_priority", "sched_pri", "depress_priority",
         "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "sched_stamp",
         "user_time", "system_time", "time_saved", "creation_time",
@@ -85,6 +90,10 @@ class Thread(IpcThread):
         self.wait_timer: Event | None = None
         self.depress_timer: Event | None = None
         self.queued = False
+        self.processor_set = task.processor_set
+        self.policy = POLICY_TIMESHARE
+        self.sched_data = 0
+        self.vm_privilege = False
         self.priority = BASEPRI_USER
         self.max_priority = BASEPRI_USER
         self.sched_pri = BASEPRI_USER

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from machemu.core.routines import device as device_routines
 from machemu.core.routines import mach as mach_routines
+from machemu.core.routines import mach_host as mach_host_routines
 from machemu.core.routines import mach_port as mach_port_routines
 from machemu.core.routines import memory_object as memory_object_routines
 from machemu.core.routines import vm as vm_routines
@@ -20,6 +21,7 @@ from machemu.mig.interfaces import (
     mach,
     mach4,
     mach_debug,
+    mach_host,
     mach_port,
     memory_object,
     memory_object_default,
@@ -46,6 +48,7 @@ ROUTINES: Final[dict[int, Row]] = {
     **_rows(mach.ROUTINES, mach_routines),
     **_rows(mach.ROUTINES, memory_object_routines),
     **_rows(mach_port.ROUTINES, mach_port_routines),
+    **_rows(mach_host.ROUTINES, mach_host_routines),
     **_rows(device.ROUTINES, device_routines),
     **_rows(gnumach.ROUTINES, vm_routines),
     **_rows(mach4.ROUTINES, vm_routines),
@@ -57,6 +60,7 @@ MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
 """Every message whose form is known, requests and replies, by id: what a trace calls it, and its layout."""
 for _interface in (
     mach, mach_port, memory_object, memory_object_default, device, device_reply, exc, notify, gnumach, mach4, mach_debug,
+    mach_host,
 ):  # fmt: skip
     for _id, _routine in _interface.ROUTINES.items():
         MESSAGES.setdefault(_id, (_routine.name, _routine.request))

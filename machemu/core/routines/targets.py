@@ -10,8 +10,9 @@ from machemu.device.ds_routines import D_NO_SUCH_DEVICE, Device
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.space import Space
-from machemu.kern import ipc_tt
-from machemu.kern.host import HostPrivPort
+from machemu.kern import ipc_host, ipc_tt
+from machemu.kern.processor import Processor
+from machemu.kern.processor_set import ProcessorSet
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.vm.map import VmMap
@@ -42,11 +43,39 @@ def map_target(request: Kmsg) -> VmMap:
     return vm_map
 
 
-def host_priv_target(request: Kmsg) -> None:
+def host_target(request: Kmsg, code: int = INVALID_ARGUMENT) -> None:
+    """Checks that the request came by one of the host's ports."""
+    if not ipc_host.is_host(request.remote):
+        raise KernError(code)
+
+
+def host_priv_target(request: Kmsg, code: int = INVALID_HOST) -> None:
     """Checks that the request came by the privileged host port."""
-    target = request.remote
-    if not (isinstance(target, Port) and target.active and isinstance(target.kobject, HostPrivPort)):
-        raise KernError(INVALID_HOST)
+    if not ipc_host.is_host_priv(request.remote):
+        raise KernError(code)
+
+
+def processor_target(request: Kmsg) -> Processor:
+    processor = ipc_host.processor_of(request.remote)
+    if processor is None:
+        raise KernError(INVALID_ARGUMENT)
+    return processor
+
+
+def pset_target(request: Kmsg) -> ProcessorSet:
+    """The processor set whose control port the request came by."""
+    pset = ipc_host.pset_of(request.remote)
+    if pset is None:
+        raise KernError(INVALID_ARGUMENT)
+    return pset
+
+
+def pset_name_target(request: Kmsg) -> ProcessorSet:
+    """The processor set whose name or control port the request came by."""
+    pset = ipc_host.pset_name_of(request.remote)
+    if pset is None:
+        raise KernError(INVALID_ARGUMENT)
+    return pset
 
 
 def thread_target(request: Kmsg) -> Thread:
