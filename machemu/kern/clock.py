@@ -12,8 +12,9 @@ TICK_NS = 1_000_000_000 // HZ
 TICK_US = 1_000_000 // HZ
 SECOND_US = 1_000_000
 TICK_ADJUST_US = 500 // HZ
-"""By how much a tick is longer or shorter while the time of day is being adjusted, and of how much adjustment it is ten times that."""
+"""By how much a tick is longer or shorter while the time of day is being adjusted."""
 BIG_ADJUST_US = 1_000_000
+"""More than that is adjusted ten times as fast."""
 
 
 def time_value(microseconds: int) -> tuple[int, int]:
@@ -26,8 +27,8 @@ def time_value(microseconds: int) -> tuple[int, int]:
 class TimeOfDay:
     """The time that tasks are told: it goes on at each clock tick, and can be set and adjusted.
 
-    At tick `since` it was `value` microseconds after its epoch, with `timedelta` microseconds still to adjust, `tickdelta` a tick.
-    boottime_offset: by how many microseconds settings have moved it back. It begins with 0 at power-on.
+    All in microseconds: at tick `since` it was `value`, with `timedelta` still to adjust by `tickdelta` a tick.
+    boottime_offset: by how much settings have moved it back. It begins with 0 at power-on.
     """
 
     __slots__ = ("since", "value", "timedelta", "tickdelta", "boottime_offset")
@@ -63,9 +64,10 @@ class TimeOfDay:
         self.value = value
 
     def adjust(self, tick: int, delta: int) -> int:
-        """host_adjust_time: moves the time by so many microseconds, an unsigned 32-bit number, a bit each tick; what was left of
-        the last adjustment. A negative delta is taken as the large number that its bits are where it is made a multiple of a tick's
-        share, and as the negative one after that, as in the real kernel.
+        """host_adjust_time: moves the time by `delta` microseconds, a bit each tick; what was left of the last adjustment.
+
+        `delta` is 32 bits, unsigned. As in the real kernel a negative one is made a multiple of a tick's share while it is taken
+        for the large number that its bits are, so that it never ends.
         """
         self.settle(tick)
         if not self.timedelta:

@@ -9,6 +9,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import signed
 from machemu.kern.clock import HZ
+from machemu.kern.sched import MIN_QUANTUM
 from machemu.sim.state import state
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ FAILURE: Final = int(KernReturn.KERN_FAILURE)
 
 HOST_BASIC_INFO, HOST_PROCESSOR_SLOTS, HOST_SCHED_INFO, HOST_LOAD_INFO = range(1, 5)
 COUNTS: Final = {HOST_BASIC_INFO: 5, HOST_SCHED_INFO: 2, HOST_LOAD_INFO: 6}
-MIN_QUANTUM_MS: Final = 30
 TICK_MS: Final = 1000 // HZ
 
 
@@ -72,7 +72,7 @@ def info(kern: Kern, flavor: int, room: int) -> tuple[int, ...]:
     if room < COUNTS[flavor]:
         raise KernError(FAILURE)
     if flavor == HOST_SCHED_INFO:
-        return TICK_MS, MIN_QUANTUM_MS
+        return TICK_MS, MIN_QUANTUM * TICK_MS
     if flavor == HOST_LOAD_INFO:
         return (*kern.psets[0].avenrun, *kern.psets[0].mach_factors)
     count, master = len(kern.processors), kern.processors[0]

@@ -218,7 +218,7 @@ class Kern:
         )  # fmt: skip
 
     def charge_events(self) -> None:
-        """What has happened since the last call is counted for the current thread's task, for the kernel's where there is none."""
+        """What has happened since the last call is counted for the current thread's task, or for the kernel's."""
         counts = self.event_counts()
         if counts != self.counted:
             thread = self.sched.current

@@ -55,7 +55,8 @@ class Thread(IpcThread):
     wait_timer, depress_timer: its pending time-outs.
     processor_set: where it runs. policy: POLICY_TIMESHARE, or POLICY_FIXEDPRI with sched_data its quantum in clock ticks.
     vm_privilege: it may take the frames that are kept (thread_wire).
-    priority is the base, max_priority the best that it may have, sched_pri what the run queues use (0 is best); depress_priority is -1 or the priority to return to.
+    priority is the base, max_priority the best that it may have, sched_pri what the run queues use (0 is best).
+    depress_priority is -1 or the priority to return to.
     cpu_usage, sched_usage: aged microseconds of CPU, and the same scaled by load; *_delta since the last ageing at sched_stamp.
     trap: the number of the trap that it is in, kept while somebody watches.
     user_time, system_time: nanoseconds; time_saved is their sum when the deltas were last taken.

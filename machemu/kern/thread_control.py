@@ -28,6 +28,8 @@ THREAD_SCHED_INFO: Final = 2
 THREAD_SCHED_INFO_COUNT: Final = 8
 TH_STATE_RUNNING, TH_STATE_STOPPED, TH_STATE_WAITING, TH_STATE_UNINTERRUPTIBLE, TH_STATE_HALTED = range(1, 6)
 TH_FLAGS_SWAPPED: Final = 1
+LAST_PROCESSOR: Final = 0
+"""What a kernel for one processor says."""
 TH_USAGE_SCALE: Final = 1000
 
 
@@ -236,6 +238,7 @@ def info(kern: Kern, thread: Thread, flavor: int, room: int) -> tuple[int, ...]:
         depressed = thread.depress_priority >= 0
         quantum = thread.sched_data * (TICK_NS // 1_000_000) if thread.policy == POLICY_FIXEDPRI else 0
         return (
-            thread.policy, quantum, thread.priority, thread.max_priority, thread.sched_pri, int(depressed), thread.depress_priority, 0,
-        )  # fmt: skip
+            *(thread.policy, quantum, thread.priority, thread.max_priority, thread.sched_pri),
+            *(int(depressed), thread.depress_priority, LAST_PROCESSOR),
+        )
     raise KernError(INVALID_ARGUMENT)
