@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from machemu.abi.types import VirtAddr
@@ -15,6 +15,7 @@ from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.machine.profile import load_profile
+from machemu.machine.protocols import Disk
 from machemu.vm import routines as vm
 
 PROFILE = "pc486dx2-66"
@@ -23,6 +24,7 @@ CODE = 0x10000
 CODE_SIZE = 0x10000
 STACK_END = 0x80000
 STACK_SIZE = 0x10000
+SECOND_NS = 1_000_000_000
 
 
 class Machine:
@@ -53,9 +55,15 @@ class Machine:
         """
         self.end_all()
         self.run(1)
+        self.settle()
         self.check()
         after = self.usage()
         assert after._replace(ports=after.ports - len(self.kernel.devices.opened)) == self.before
+
+    def settle(self) -> None:
+        """Lets devices end what they were asked for."""
+        while self.kernel.devices.busy:
+            self.run(SECOND_NS)
 
     def _print(self, data: bytes) -> None:
         self.console += data
@@ -97,9 +105,9 @@ def load(path: Path) -> Machine:
         return Machine(node, invariants.usage(fresh.kernel))
 
 
-def boot(path: Path, *arguments: str, ram: int = RAM) -> Machine:
+def boot(path: Path, *arguments: str, ram: int = RAM, disks: Mapping[str, Disk] | None = None) -> Machine:
     """A machine with one module, not yet run."""
-    machine = Machine(Node(load_profile(PROFILE), ram))
+    machine = Machine(Node(load_profile(PROFILE), ram, disks))
     extra = "".join(f" {argument}" for argument in arguments)
     boot_modules(machine.kernel, [f"{path} {DEFAULT_LINE}{extra}"], {})
     return machine

@@ -23,7 +23,7 @@ DEFINITIONS = ROOT / "machemu" / "mig" / "defs"
 COMPILER_RECORD = ROOT / "images" / "i386" / "COMPILER"
 """Which compiler made the binaries in the tree."""
 
-SUBSYSTEMS = ("mach", "mach_port", "mach_host", "device")
+SUBSYSTEMS = ("mach", "mach_port", "mach_host", "device", "mach_debug", "mach_i386", "mach4", "gnumach")
 """The interfaces whose stubs every program is linked with."""
 
 FLAGS = (

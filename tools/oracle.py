@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -24,7 +24,10 @@ from typing import Final
 
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
 from machemu.boot.node import Node
+from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, load_profile
+from machemu.machine.protocols import Disk
+from tools import testdisk
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MODULES: Final = ROOT / "tests" / "conformance"
@@ -33,9 +36,14 @@ QEMU: Final = "qemu-system-i386"
 REAL_SECONDS: Final = 60.0
 OUR_TIME_NS: Final = 60_000_000_000
 FIRST, LAST = b"BEGIN", b"END"
-KERNEL_LINES: Final = re.compile(rb"^(task .* deallocating a bogus port|no more room in )")
+KERNEL_LINES: Final = re.compile(
+    rb"^(task .* deallocating a bogus port|no more room in |irq handler |the interrupt entry for irq|didn't find user intr for "
+    rb"|linux_to_mach_error: |vm_fault: memory_object_)"
+)
 """What the real kernel prints of its own among a module's lines."""
 CONTEXT: Final = 3
+DISKS: Final[dict[str, Callable[[], bytes]]] = {"disk": testdisk.image}
+"""The modules that need a disk, hd0, and what is on it at first, on both kernels."""
 
 
 class NoRealKernel(Exception):
@@ -55,31 +63,42 @@ def unpacked_kernel() -> Iterator[Path]:
         yield kernel
 
 
-def start_gnu_mach(kernel: Path, module: str) -> subprocess.Popen[bytes]:
+def start_gnu_mach(kernel: Path, module: str, *hardware: str) -> subprocess.Popen[bytes]:
     """QEMU with the real kernel and one boot module, given with its arguments; what the console prints is its stdout."""
     command = [QEMU, "-kernel", str(kernel), "-append", "console=com0", "-nographic", "-m", "256", "-no-reboot"]
-    command += ["-initrd", module]
+    command += ["-initrd", module, *hardware]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
 def on_gnu_mach(kernel: Path, module: Path) -> bytes:
     """What a module prints on the real kernel, from its BEGIN to its END; as far as it comes within REAL_SECONDS."""
+    with tempfile.TemporaryDirectory() as folder:
+        hardware = []
+        if module.stem in DISKS:
+            image = Path(folder) / "disk"
+            image.write_bytes(DISKS[module.stem]())
+            hardware = ["-drive", f"file={image},format=raw,if=ide,index=0"]
+        with start_gnu_mach(kernel, f"{module} {DEFAULT_LINE}", *hardware) as process:
+            return _collect(process)
+
+
+def _collect(process: subprocess.Popen[bytes]) -> bytes:
+    """What the module prints, up to its END; ends the process."""
     lines: list[bytes] = []
-    with start_gnu_mach(kernel, f"{module} {DEFAULT_LINE}") as process:
-        timer = threading.Timer(REAL_SECONDS, process.kill)
-        timer.start()
-        assert process.stdout is not None
-        for raw in process.stdout:
-            line = raw.replace(b"\r", b"")
-            if not lines and FIRST in line:
-                line = line[line.index(FIRST) :]
-            elif not lines or KERNEL_LINES.match(line):
-                continue
-            lines.append(line)
-            if line.startswith(LAST):
-                break
-        timer.cancel()
-        process.kill()
+    timer = threading.Timer(REAL_SECONDS, process.kill)
+    timer.start()
+    assert process.stdout is not None
+    for raw in process.stdout:
+        line = raw.replace(b"\r", b"")
+        if not lines and FIRST in line:
+            line = line[line.index(FIRST) :]
+        elif not lines or KERNEL_LINES.match(line):
+            continue
+        lines.append(line)
+        if line.startswith(LAST):
+            break
+    timer.cancel()
+    process.kill()
     return b"".join(lines)
 
 
@@ -92,11 +111,16 @@ def on_machemu(module: Path) -> bytes:
         if b"\n" + LAST in output:
             node.kernel.stop()
 
-    with Node(load_profile(DEFAULT_PROFILE)) as node:
+    with Node(load_profile(DEFAULT_PROFILE), disks=disks(module.stem)) as node:
         node.kernel.console.sink = sink
         boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}"], {})
         node.kernel.run(OUR_TIME_NS)
     return bytes(output)
+
+
+def disks(name: str) -> dict[str, Disk]:
+    """The disks that a module of the name needs here."""
+    return {"hd0": ImageDisk.of_bytes(DISKS[name]())} if name in DISKS else {}
 
 
 def difference(real: bytes, ours: bytes) -> str | None:

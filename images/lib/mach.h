@@ -272,6 +272,9 @@ typedef char *io_buf_ptr_t;
 typedef short filter_t;
 #define D_READ 1
 #define D_WRITE 2
+#define D_NODELAY 4
+#define D_NOWAIT 8
+#define DEV_STATUS_MAX 1024
 
 /* Traps */
 

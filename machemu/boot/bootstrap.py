@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from machemu.abi.errors import KernError, UserError
+from machemu.abi.errors import KernError, MustWait, UserError
 from machemu.abi.message import PORT_SEND
 from machemu.abi.types import VirtAddr
 from machemu.boot.elf import Image, load_image
@@ -85,8 +85,9 @@ class Bootstrap:
         try:
             _load(task, image, kernel.cpu.page_size)
             pointer = _make_stack(kernel, task, arguments)
-        except KernError as error:
-            raise UserError(f"{path}: does not fit into the machine's memory (code {error.code})") from None
+        except (KernError, MustWait) as error:
+            why = f"code {error.code}" if isinstance(error, KernError) else "no page is free"
+            raise UserError(f"{path}: does not fit into the machine's memory ({why})") from None
         thread = thread_control.create(kernel.kern, task)
         thread.pcb.set_entry(VirtAddr(image.entry), VirtAddr(pointer))
         thread_control.resume(kernel.kern, thread)

@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from machemu.abi.errors import UserError
 from machemu.core import invariants
 from machemu.core.kernel import Kernel
+from machemu.device.block import DiskDriver
+from machemu.device.ethernet import EthernetDriver
 from machemu.machine.i386.cpu import I386Cpu
 from machemu.machine.i386.pmap import I386Mmu
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
+from machemu.machine.protocols import Disk, Nic
 from machemu.sim import saved
 
 RAM_MIN = 1 << 20
 RAM_MAX = 2 << 30
+DISK_NAME = re.compile("(hd|sd)[0-7]")
+NIC_NAME = re.compile("eth[0-3]")
 
 
 class Node:
-    """A machine of a profile with `ram` bytes, its CPU and its kernel. Use as a context manager, or call `close`."""
+    """A machine of a profile with `ram` bytes, its CPU and its kernel. Use as a context manager, or call `close`.
 
-    def __init__(self, profile: Profile, ram: int | None = None) -> None:
+    disks: by name, hd0 to hd7 and sd0 to sd7; the machine's own from then on. nics: by name, eth0 to eth3.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        ram: int | None = None,
+        disks: Mapping[str, Disk] | None = None,
+        nics: Mapping[str, Nic] | None = None,
+    ) -> None:
+        for pattern, names in ((DISK_NAME, disks), (NIC_NAME, nics)):
+            for name in names or ():
+                if not pattern.fullmatch(name):
+                    raise UserError(f"there can be no device '{name}': its name is of the form {pattern.pattern}")
         size = profile.ram if ram is None else ram
         if not RAM_MIN <= size <= RAM_MAX:
             raise UserError(f"{size} bytes of memory: a machine has between 1M and 2G")
         memory = PhysicalMemory(size, I386Cpu.page_size)
         self.cpu = I386Cpu(memory)
         self.kernel = Kernel(profile, memory, self.cpu)
+        devices = self.kernel.devices
+        devices.drivers[:0] = [
+            *(
+                DiskDriver(devices.io, name, disk, profile.disk_seek_ns, profile.disk_byte_ns)
+                for name, disk in (disks or {}).items()
+            ),
+            *(EthernetDriver(devices.io, name, nic, profile.ethernet_byte_ns) for name, nic in (nics or {}).items()),
+        ]
 
     def __enter__(self) -> Node:
         return self
@@ -38,6 +66,7 @@ class Node:
         """Gives the host's resources back."""
         self.cpu.close()
         self.kernel.memory.close()
+        self.kernel.devices.detach()
 
     def digest(self) -> str:
         """SHA-256 over everything that the guest could ever see: equal digests, equal machines.
@@ -53,19 +82,27 @@ class Node:
         saved.save(path, self.kernel, ram=self.kernel.memory.view)
 
     @classmethod
-    def load(cls, path: Path) -> Node:
-        """The machine that a file holds, ready to run on."""
+    def load(cls, path: Path, disks: Mapping[str, Disk] | None = None) -> Node:
+        """The machine that a file holds, ready to run on. disks: where images of its disks are now; they stay the caller's."""
         root, ram = saved.load(path, RAM_MAX)
         node = cls.__new__(cls)
         try:
-            node._resume(root, ram)
+            node._resume(root, ram, disks or {})
+        except UserError:
+            node._abandon()
+            raise
         except Exception as error:  # whatever the graph of objects in a file may be wrong in, it is the file that is wrong
-            if "cpu" in vars(node):
-                node.close()
+            node._abandon()
             raise UserError(f"{path}: is damaged: it holds no machine that could be: {error or type(error).__name__}") from None
         return node
 
-    def _resume(self, root: object, ram: bytearray) -> None:
+    def _abandon(self) -> None:
+        """Gives back what a load that failed had taken; devices look after their own."""
+        if "cpu" in vars(self):
+            self.cpu.close()
+            self.kernel.memory.close()
+
+    def _resume(self, root: object, ram: bytearray, disks: Mapping[str, Disk]) -> None:
         """Puts a loaded kernel onto a new CPU, and believes nothing of it unseen."""
         if not isinstance(root, Kernel) or not isinstance(root.mmu, I386Mmu):
             raise ValueError("its root is no kernel of an i386")
@@ -76,5 +113,12 @@ class Node:
         memory.attach()
         memory.view[:] = ram
         self.cpu = I386Cpu(memory, root.mmu)
-        root.attach(self.cpu)
-        invariants.check(root)
+        root.attach(self.cpu, disks)
+        try:
+            known = [driver.name for driver in root.devices.drivers if isinstance(driver, DiskDriver)]
+            if unknown := [name for name in disks if name not in known]:
+                raise UserError(f"the saved machine has no disk {unknown[0]}")
+            invariants.check(root)
+        except BaseException:
+            root.devices.detach()
+            raise

@@ -105,6 +105,8 @@ def _describe_wait(kernel: Kernel, thread: Thread) -> str:
         return f"receives on {_queue_owner(kernel, thread)}{until}"
     if thread.continuation is MsgContinuation.SEND:
         return f"sends to {_queue_owner(kernel, thread)}, whose queue is full{until}"
+    if thread.continuation is MsgContinuation.ROUTINE:
+        return f"waits for a word of memory{until}"
     if thread.continuation is Continuation.EXCEPTION_REPLY:
         return "waits for an exception handler's reply"
     if thread.wait_event is not None:

@@ -47,6 +47,7 @@ def check(kernel: Kernel) -> None:
     threads = [thread for task in tasks for thread in task.threads.values()]
     kern.check_invariants()
     kern.events.check_invariants()
+    kernel.devices.check_invariants()
     kernel.memory.check_invariants()
     kernel.mmu.check_invariants()
     for task in tasks:
@@ -65,6 +66,7 @@ def _held(kernel: Kernel, threads: list[Thread]) -> Iterator[tuple[object | None
     for task in kernel.kern.tasks.values():
         for right in (task.itk_sself, task.itk_exception, task.itk_bootstrap, *task.itk_registered):
             yield right, PORT_SEND
+    yield kernel.kern.new_task_notification, PORT_SEND
     for thread in threads:
         yield thread.ith_sself, PORT_SEND
         yield thread.ith_exception, PORT_SEND
@@ -74,8 +76,7 @@ def _held(kernel: Kernel, threads: list[Thread]) -> Iterator[tuple[object | None
     for port in kernel.ipc.ports.values():
         if isinstance(port.kobject, Proxy):
             yield port.kobject.object, PORT_SEND
-    for read in kernel.console.pending:
-        yield read.reply_port, read.reply_type
+    yield from kernel.devices.held()
 
 
 def _messages(kernel: Kernel, threads: list[Thread]) -> Iterator[Kmsg]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final, Protocol, cast
 
@@ -14,20 +14,26 @@ from machemu.core import server
 from machemu.core.managers import Managers, port_died
 from machemu.core.traps import CONTINUATIONS, TRAP_COUNT, TRAPS
 from machemu.device.console import Console
-from machemu.device.ds_routines import Device, Devices, device_write
+from machemu.device.ds_routines import Devices
+from machemu.device.io import DeviceIo
+from machemu.device.io_perm import IoPerms
+from machemu.device.irq import IrqDriver
+from machemu.device.kmsg import KmsgDriver
+from machemu.device.null import MemDriver, NullDriver
+from machemu.device.time import TimeDriver
 from machemu.ipc import mach_msg
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
-from machemu.ipc.thread import MsgContinuation
-from machemu.kern import exception, task_control, thread_control
+from machemu.ipc.thread import IpcThread, MsgContinuation
+from machemu.kern import exception, pc_sample, task_control, thread_control
 from machemu.kern.clock import TICK_NS
 from machemu.kern.host import Halt
 from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
-from machemu.machine.protocols import Cpu, UserFault
+from machemu.machine.protocols import Cpu, Disk, UserFault
 from machemu.sim.state import state
 from machemu.vm.fault import vm_fault
 from machemu.vm.map import VmMap
@@ -78,8 +84,8 @@ def runnable(thread: Thread) -> bool:
 class Kernel:
     """All of one node above its machine.
 
-    memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping.
-    trap_ns, fault_ns, switch_ns, byte_ns: what the kernel's work costs in virtual time, of the machine's profile.
+    memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping. console, kmsg: two of `devices`.
+    trap_ns, fault_ns, switch_ns: what the kernel's work costs in virtual time, of the machine's profile.
     trap_count: traps since power-on. halted: how the machine ended, or None; halt_reason: why, for people.
     reboot_options: the options of the host_reboot that ended it.
 
@@ -90,9 +96,8 @@ class Kernel:
     """
 
     __slots__ = (
-        "memory", "mmu", "ipc", "vm", "kern", "console", "devices",
-        "trap_ns", "fault_ns", "switch_ns", "byte_ns", "trap_count",
-        "halted", "halt_reason", "reboot_options",
+        "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
+        "trap_ns", "fault_ns", "switch_ns", "trap_count", "halted", "halt_reason", "reboot_options",
         "cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source", "charged",
     )  # fmt: skip
     TRANSIENT = ("cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source", "charged")
@@ -104,23 +109,26 @@ class Kernel:
         self.vm = Vm(memory, cpu.mmu, cpu.page_size, cpu.user_range)
         self.kern = Kern(cpu, self.ipc, self.vm, profile)
         self.kern.kernel_task = task_control.create(self.kern, None, False, "gnumach")
-        self.console = Console()
-        self.devices = Devices(self.ipc, {"console": self.console})
+        io = DeviceIo(self.ipc, self.vm, self.kern.events, self.kern.clock)
+        self.console = Console(io, profile.console_byte_ns)
+        self.kmsg = KmsgDriver(io)
+        self.devices = Devices(io)
+        self.devices.drivers += [NullDriver("cn"), TimeDriver(io), self.console, MemDriver("mem"), self.kmsg, IrqDriver()]
+        self.io_perms = IoPerms()
         self.trap_ns = profile.trap_ns
         self.fault_ns = profile.page_fault_ns
         self.switch_ns = profile.context_switch_ns
-        self.byte_ns = profile.console_byte_ns
         self.trap_count = 0
         self.halted: Halt | None = None
         self.halt_reason = ""
         self.reboot_options = 0
         self._join(cpu)
 
-    def attach(self, cpu: Cpu) -> None:
-        """Joins a kernel that was loaded to a CPU."""
+    def attach(self, cpu: Cpu, disks: Mapping[str, Disk]) -> None:
+        """Joins a kernel that was loaded to a CPU. disks: those whose image the user names again. Raises UserError."""
         self.vm.attach(cpu.mmu)
         self.kern.attach(cpu)
-        self.console.sink = None
+        self.devices.attach(disks)
         self._join(cpu)
 
     def _join(self, cpu: Cpu) -> None:
@@ -185,6 +193,38 @@ class Kernel:
             return None
         return result
 
+    def emulated_call(self, number: int) -> int | None:
+        thread = self.kern.current
+        vector = thread.task.eml_dispatch
+        handler = vector.handler(-number) if vector is not None else 0
+        if not handler:
+            return self.system_call(number)
+        self.trap_count += 1
+        self.kern.clock.base += self.trap_ns
+        try:
+            result = self.cpu.redirect(VirtAddr(handler), thread.memory.write)
+        except KernError as error:
+            result = error.code
+        except UserFault as fault:
+            try:
+                # The real kernel takes its own failing push for a read by the user: the trap is lost where the stack can be read.
+                vm_fault(self._map(thread), fault.address, fault.access)
+                result = self.cpu.result()
+            except KernError as error:
+                self._raise(thread, EXC_BAD_ACCESS, error.code, fault.address)
+                self.leave()
+                return None
+        except MustWait as wait:
+            self.kern.wait(thread, Continuation.REDIRECT, wait)
+            thread.trap_retry = (number, None)
+            self.leave()
+            return None
+        if self.trap_count == self.trap_limit or self.kern.clock.now() >= self.limit:
+            thread.retval = result
+            self.leave()
+            return None
+        return result
+
     def _arguments(self, thread: Thread, count: int) -> tuple[int, ...] | None:
         """A trap's arguments; None where they cannot be read, and the thread has taken an exception."""
         while True:
@@ -219,9 +259,27 @@ class Kernel:
             self.kern.wait(thread, Continuation.TRAP, wait)
             return None
 
+    def _retry_redirect(self, thread: Thread) -> int | None:
+        """Redirects a trap whose thread's stack had to be waited for; where there is no handler any more it is made."""
+        number, _ = cast("tuple[int, None]", thread.trap_retry)
+        vector = thread.task.eml_dispatch
+        handler = vector.handler(-number) if vector is not None else 0
+        if not handler:
+            return self._retry_trap(thread)
+        thread.trap_retry = None
+        try:
+            thread.pcb.redirect(VirtAddr(handler), thread.memory.write)
+        except KernError as error:
+            return error.code
+        except MustWait as wait:
+            thread.trap_retry = (number, None)
+            self.kern.wait(thread, Continuation.REDIRECT, wait)
+        return None
+
     def fault(self, address: VirtAddr, access: int) -> bool:
         thread = self.kern.current
         self.kern.clock.base += self.fault_ns
+        before = (self.vm.zero_fill_count, self.vm.cow_faults)
         try:
             vm_fault(self._map(thread), address, access)
         except KernError as error:
@@ -229,10 +287,19 @@ class Kernel:
         except MustWait as wait:
             self.kern.wait(thread, Continuation.FAULT, wait)
         else:
+            if pc_sample.wanted(thread):
+                self._sample_fault(thread, *before)
             if self.kern.clock.now() < self.limit and not self.vm.pageout_wanted:
                 return True
         self.leave()
         return False
+
+    def _sample_fault(self, thread: Thread, zero_fills: int, copies: int) -> None:
+        pc_sample.take(thread, pc_sample.SAMPLED_PC_VM_FAULTS_ANY, self.cpu.pc())
+        if self.vm.zero_fill_count != zero_fills:
+            pc_sample.take(thread, pc_sample.SAMPLED_PC_VM_ZFILL_FAULTS, self.cpu.pc())
+        if self.vm.cow_faults != copies:
+            pc_sample.take(thread, pc_sample.SAMPLED_PC_VM_COW_FAULTS, self.cpu.pc())
 
     def exception(self, exception: int, code: int, subcode: int) -> bool:
         self.kern.clock.base += self.trap_ns
@@ -266,6 +333,9 @@ class Kernel:
 
     def died(self, port: Port) -> None:
         port_died(self, port)
+
+    def finish(self, thread: IpcThread) -> Kmsg | None:
+        return server.finish(self, thread)
 
     # The loop
 
@@ -327,10 +397,10 @@ class Kernel:
     def _idle(self, deadline: int) -> bool:
         """Lets time pass to the next event; False where there is none and no input comes."""
         clock = self.kern.clock
-        if self.console.pending and self.input_source is not None:
+        if self.console.pending and self.input_source is not None and not self.devices.busy:
             data = self.input_source()
             if data:
-                server.console_input(self, data)
+                self.console.receive(data)
                 return True
             self.input_source = None
         time = self.kern.events.next_time()
@@ -350,6 +420,8 @@ class Kernel:
             result = None
         elif continuation is Continuation.TRAP:
             result = self._retry_trap(thread)
+        elif continuation is Continuation.REDIRECT:
+            result = self._retry_redirect(thread)
         elif continuation is None or continuation is Continuation.FAULT:
             result = None
         else:
@@ -370,7 +442,7 @@ class Kernel:
             thread.pcb.set_result(thread.retval)
             thread.retval = None
         self.charged = clock.now(), cpu.executed
-        cpu.activate(thread.pcb, self._map(thread).pmap)
+        cpu.activate(thread.pcb, self._map(thread).pmap, thread.task.eml_dispatch is not None)
         self.left = False
         while not self.left:
             next_event = kern.events.next_time()
@@ -407,11 +479,10 @@ class Kernel:
         if not task.active and not task.threads and task.map is not None:
             task_control.destroy_map(self.kern, task)
 
-    def write_device(self, device: Device, data: bytes) -> int:
-        """Writes to a device; the time that it takes is charged."""
-        written = device_write(device, data)
-        self.kern.clock.base += written * self.byte_ns
-        return written
+    def print(self, data: bytes) -> None:
+        """The kernel prints something of its own: on the console, and into what `kmsg` reads."""
+        self.console.print(data)
+        self.kmsg.print(data)
 
     def yield_cpu(self, thread: Thread, continuation: Continuation) -> None:
         """thread_block: the current thread gives way, and goes on with `continuation` when it is its turn again."""

@@ -19,7 +19,7 @@ from machemu.ipc.thread import IpcThread
 from machemu.kern.thread import Thread
 from machemu.machine.protocols import UserFault
 from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.trace.events import Ended, Faulted, MessageMoved, PortRef, Tracer, TrapEntered, TrapLeft
+from machemu.trace.events import Ended, Faulted, MessageMoved, PortRef, Redirected, Tracer, TrapEntered, TrapLeft
 
 TEXT_MAX: Final = 48
 NUMBERS_MAX: Final = 8
@@ -51,6 +51,16 @@ class Observer:
         if outcome is not None:
             self.resumed(thread, outcome)
         return result
+
+    def emulated_call(self, number: int) -> int | None:
+        kernel = self.kernel
+        thread = kernel.kern.current
+        vector = thread.task.eml_dispatch
+        handler = vector.handler(-number) if vector is not None else 0
+        if not handler:
+            return self.system_call(number)
+        self.tracer.emit(Redirected(self._now(), thread.task.number, thread.number, inspect.trap_name(number), handler))
+        return kernel.emulated_call(number)
 
     def fault(self, address: VirtAddr, access: int) -> bool:
         return self.kernel.fault(address, access)

@@ -22,28 +22,17 @@ WORD: Final = 0xFFFFFFFF
 class Proxy:
     """What a proxy's port stands for: `length` bytes from `start` on of `object`, a send right to a memory object or a proxy.
 
-    port: its own port, which goes with its last send right. notify: the kernel's port that is told so.
+    port: its own port, which goes with its last send right.
     """
 
-    __slots__ = ("length", "max_protection", "notify", "object", "port", "start")
+    __slots__ = ("length", "max_protection", "object", "port", "start")
 
-    def __init__(self, obj: object, max_protection: int, start: int, length: int) -> None:
+    def __init__(self, obj: object, max_protection: int, start: int, length: int, port: Port) -> None:
         self.object = obj
         self.max_protection = max_protection
         self.start = start
         self.length = length
-        self.port: Port | None = None
-        self.notify: Port | None = None
-
-
-@state
-class ProxyNotify:
-    """What a proxy's notification port stands for."""
-
-    __slots__ = ("proxy",)
-
-    def __init__(self, proxy: Proxy) -> None:
-        self.proxy = proxy
+        self.port = port
 
 
 def create(ipc: Ipc, obj: object, max_protection: int, start: int, length: int) -> Port:
@@ -52,23 +41,17 @@ def create(ipc: Ipc, obj: object, max_protection: int, start: int, length: int) 
         raise KernError(INVALID_NAME)
     if start + length & WORD < start:
         raise KernError(INVALID_ARGUMENT)
-    proxy = Proxy(obj, max_protection, start, length)
-    port = proxy.port = ipc.make_kernel_port(proxy)
-    notify = proxy.notify = ipc.make_kernel_port(ProxyNotify(proxy))
-    ports.nsrequest(ipc, port, 1, ports.make_sonce(ipc, notify))
-    return ports.make_send(ipc, port)
+    port = ipc.make_kernel_port(None)
+    port.kobject = Proxy(obj, max_protection, start, length, port)
+    right = ports.make_send(ipc, port)
+    port.nsrequest = ports.make_sonce(ipc, port)
+    return right
 
 
-def unused(ipc: Ipc, target: object) -> bool:
-    """A no-senders notification came to a port of the kernel's: the proxy that it tells of goes. False where it tells of none."""
-    if not isinstance(target, Port) or not isinstance(target.kobject, ProxyNotify):
-        return False
-    proxy = target.kobject.proxy
+def unused(ipc: Ipc, proxy: Proxy) -> None:
+    """Nobody holds the proxy any more."""
     ports.release_send(ipc, proxy.object)
-    for port in (proxy.port, proxy.notify):
-        if port is not None:
-            ports.dealloc_kernel(ipc, port)
-    return True
+    ports.dealloc_kernel(ipc, proxy.port)
 
 
 def resolve(right: object) -> tuple[object, int, int, int] | None:

@@ -8,14 +8,12 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import MigReturn
 from machemu.abi.message import PORT_SEND
 from machemu.core.routines.table import ROUTINES, Row
-from machemu.device.console import PendingRead
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
-from machemu.mig.interfaces import device_reply
-from machemu.mig.runtime import RETCODE, OutOfLine, Routine
-from machemu.vm.map_copy import VmMapCopy
+from machemu.ipc.thread import IpcThread
+from machemu.mig.runtime import RETCODE, Routine
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
@@ -32,7 +30,7 @@ def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
     """
     row = ROUTINES.get(request.id)
     code: int = BAD_ID
-    results: tuple[object, ...] = ()
+    results: tuple[object, ...] | None = ()
     if row is not None:
         code, results = _perform(kernel, row, request)
     _release(kernel, request.remote, request.remote_type)
@@ -45,14 +43,23 @@ def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
         kernel_message.consume(kernel.ipc, request)
     if code == NO_REPLY or not isinstance(reply_port, Port):
         return None
-    if row is not None and row.routine.reply is None and not code:
-        _release(kernel, reply_port, reply_type)
+    if results is None:
+        kernel.kern.current.ith_kmsg = _reply(kernel, request.id, reply_port, reply_type, None, (0,))
         return None
     routine = row.routine if row is not None and code == 0 else None
     return _reply(kernel, request.id, reply_port, reply_type, routine, (code, *results))
 
 
-def _perform(kernel: Kernel, row: Row, request: Kmsg) -> tuple[int, tuple[object, ...]]:
+def finish(kernel: Kernel, thread: IpcThread) -> Kmsg | None:
+    """The reply of a routine without results in which the thread has waited."""
+    reply, thread.ith_kmsg = thread.ith_kmsg, None
+    if reply is not None:
+        reply.body, _ = RETCODE.pack(kernel.ipc.order, (thread.ith_state,))
+    return reply
+
+
+def _perform(kernel: Kernel, row: Row, request: Kmsg) -> tuple[int, tuple[object, ...] | None]:
+    """The routine's code and results; None for those where the current thread waits in it."""
     try:
         values = row.routine.request.unpack(kernel.ipc.order, request.body, request.carried, request.complex)
         return 0, row.handler(kernel, request, *values)
@@ -74,22 +81,3 @@ def _release(kernel: Kernel, right: object | None, disposition: int) -> None:
         ports.release_send(kernel.ipc, right)
     else:
         ports.release_sonce(kernel.ipc, right)
-
-
-def console_input(kernel: Kernel, data: bytes) -> None:
-    """Bytes come in at the console: reads that wait are answered first, oldest first."""
-    console = kernel.console
-    console.input += data
-    while console.pending and console.input:
-        answer_read(kernel, console.pending.popleft())
-
-
-def answer_read(kernel: Kernel, read: PendingRead) -> None:
-    """Sends a delayed read its reply; consumes its reply right."""
-    data = kernel.console.take(read.count)
-    message = device_reply.DEVICE_READ_REPLY_INBAND if read.inband else device_reply.DEVICE_READ_REPLY
-    value = data if read.inband else OutOfLine(VmMapCopy.from_bytes(kernel.vm, data), len(data))
-    body, carried = message.request.pack(kernel.ipc.order, (0, value))
-    assert isinstance(read.reply_port, Port)
-    reply = kernel_message.make(kernel.ipc, read.reply_port, read.reply_type, None, 0, message.request.id, body, carried)
-    kernel_message.kernel_send(kernel.ipc, reply)

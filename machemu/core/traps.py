@@ -11,12 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from machemu.abi.device import IoReturn
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.message import MsgReturn
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.abi.types import Nanoseconds, VirtAddr
-from machemu.device.ds_routines import D_INVALID_SIZE, Device
+from machemu.device.ds_routines import Device
 from machemu.ipc import mach_msg, mach_port, port, right
 from machemu.ipc.right import COPY_SEND
 from machemu.kern import ipc_tt, task_control
@@ -86,7 +87,7 @@ def mach_print(kernel: Kernel, thread: Thread, string: int) -> int:
             string += page - string % page
     except KernError:
         pass
-    kernel.console.write(bytes(text[:PRINT_MAX]))
+    kernel.print(bytes(text[:PRINT_MAX]))
     return SUCCESS
 
 
@@ -99,6 +100,8 @@ def _device(thread: Thread, name: int, reply_name: int) -> Device:
         raise KernError(INVALID_CAPABILITY)
     if reply_name:
         raise KernError(INVALID_RIGHT)
+    if not target.kobject.driver.takes_traps:
+        raise KernError(IoReturn.D_INVALID_OPERATION)
     return target.kobject
 
 
@@ -107,8 +110,8 @@ def device_write_request(
 ) -> int:
     target = _device(thread, device, reply_port)
     if data_count > WRITE_MAX:
-        return D_INVALID_SIZE
-    kernel.write_device(target, thread.memory.read(VirtAddr(data), data_count))
+        return int(IoReturn.D_INVALID_SIZE)
+    target.driver.write_trap(target.minor, recnum, thread.memory.read(VirtAddr(data), data_count))
     return SUCCESS
 
 
@@ -121,8 +124,9 @@ def device_writev_request(
     words = thread.memory.read(VirtAddr(iovec), 8 * iocount)
     pairs = [(kernel.word.unpack_from(words, 8 * n)[0], kernel.word.unpack_from(words, 8 * n + 4)[0]) for n in range(iocount)]
     if sum(count for _, count in pairs) > WRITE_MAX:
-        return D_INVALID_SIZE
-    kernel.write_device(target, b"".join(thread.memory.read(VirtAddr(data), count) for data, count in pairs))
+        return int(IoReturn.D_INVALID_SIZE)
+    written = b"".join(thread.memory.read(VirtAddr(data), count) for data, count in pairs)
+    target.driver.write_trap(target.minor, recnum, written)
     return SUCCESS
 
 

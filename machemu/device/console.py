@@ -1,53 +1,159 @@
-"""The console: what the guest writes goes out byte by byte, what comes in waits until it is read (Mach's tty, in raw mode)."""
+"""The console, a serial line: what the guest writes goes out byte by byte, what comes in waits until it is read (Mach's com, in
+raw mode)."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
+from machemu.abi.device import (
+    B9600,
+    D_READ,
+    NSPEEDS,
+    TF_ANYP,
+    TF_CRMOD,
+    TF_ECHO,
+    TTY_FLUSH,
+    TTY_START,
+    TTY_STATUS,
+    TTY_STATUS_COUNT,
+    TTY_STOP,
+    IoReturn,
+)
+from machemu.abi.errors import KernError
+from machemu.device.driver import INVALID_OPERATION, Driver, Minor, unit_of
+from machemu.device.io import DeviceIo, IoRequest
+from machemu.device.limits import CHARACTERS_MAX, reading_count, wait
+from machemu.machine.protocols import Disk
 from machemu.sim.state import state
 
-
-@state
-class PendingRead:
-    """A device_read that waits for input: whom to answer, and how much was asked for."""
-
-    __slots__ = ("reply_port", "reply_type", "inband", "count")
-
-    def __init__(self, reply_port: object, reply_type: int, inband: bool, count: int) -> None:
-        self.reply_port = reply_port
-        self.reply_type = reply_type
-        self.inband = inband
-        self.count = count
+MINOR: Final[Minor] = ("com", 0)
+HELD_MAX: Final = 2048
+"""Bytes of output that a stopped line takes before a writer has to wait; what traps write beyond them is lost."""
+WRITERS_MAX: Final = 64
 
 
 @state
-class Console:
+class Console(Driver):
     """written, chain: how many bytes went out, and a SHA-256 chained over the writes, so that a digest covers what was printed.
 
     input: bytes that came in and were not read yet. pending: reads that wait, oldest first; while there are any, input is empty.
-    sink: where output goes on the host, None for nowhere.
+    status: the line's speeds, break character and flags, which change nothing. stopped: output stays in `held`; those whose
+    output did not fit any more wait in `writers`. byte_ns: what a byte costs whoever writes it.
+    Transient: sink, where output goes on the host, None for nowhere.
     """
 
-    __slots__ = ("written", "chain", "input", "pending", "sink")
+    __slots__ = ("io", "written", "chain", "input", "pending", "status", "stopped", "held_output", "writers", "byte_ns", "sink")
     TRANSIENT = ("sink",)
+    takes_traps = True
 
-    def __init__(self) -> None:
+    def __init__(self, io: DeviceIo, byte_ns: int) -> None:
+        self.io = io
         self.written = 0
         self.chain = b""
         self.input = bytearray()
-        self.pending: deque[PendingRead] = deque()
+        self.pending: deque[IoRequest] = deque()
+        self.status = (B9600, B9600, 0, TF_ANYP | TF_ECHO | TF_CRMOD)
+        self.stopped = False
+        self.held_output = bytearray()
+        self.writers: deque[IoRequest] = deque()
+        self.byte_ns = byte_ns
         self.sink: Callable[[bytes], None] | None = None
 
-    def write(self, data: bytes) -> None:
+    def print(self, data: bytes) -> None:
+        """Bytes go out, the kernel's own among them."""
         self.written += len(data)
         self.chain = hashlib.sha256(self.chain + data).digest()
         if self.sink is not None:
             self.sink(data)
 
-    def take(self, count: int) -> bytes:
-        """Up to `count` bytes of input."""
+    def receive(self, data: bytes) -> None:
+        """Bytes come in: reads that wait are answered first, oldest first."""
+        self.input += data
+        while self.pending and self.input:
+            request = self.pending.popleft()
+            self.io.read_done(request, 0, self._take(request.count))
+
+    def _take(self, count: int) -> bytes:
         data = bytes(self.input[:count])
         del self.input[:count]
         return data
+
+    # Driver
+
+    def identify(self, name: str, mode: int) -> Minor | None:
+        """`com` and `com0`; every unit of `console` is the same line."""
+        return MINOR if unit_of(name, "com") == 0 or unit_of(name, "console") is not None else None
+
+    def close(self, minor: Minor) -> None:
+        """Those who wait hear that the device is down."""
+        while self.pending:
+            self.io.read_done(self.pending.popleft(), IoReturn.D_DEVICE_DOWN, b"")
+        while self.writers:
+            self.io.write_done(self.writers.popleft(), IoReturn.D_DEVICE_DOWN, 0)
+
+    def read(self, minor: Minor, request: IoRequest) -> bytes | None:
+        """Input that is there. D_NOWAIT changes nothing: the real kernel looks at it only while a line has no carrier."""
+        request.count = reading_count(request)
+        if self.input:
+            return self._take(request.count)
+        wait(self.pending, request)
+        return None
+
+    def write(self, minor: Minor, request: IoRequest) -> int | None:
+        size = len(request.data)
+        if size > CHARACTERS_MAX:
+            raise KernError(IoReturn.D_INVALID_SIZE)
+        if self.stopped and len(self.held_output) + size > HELD_MAX:
+            wait(self.writers, request, WRITERS_MAX)
+            return None
+        self._output(request.data)
+        return size
+
+    def write_trap(self, minor: Minor, recnum: int, data: bytes) -> None:
+        self._output(data)
+
+    def _output(self, data: bytes) -> None:
+        if self.stopped:
+            self.held_output += data[: HELD_MAX - len(self.held_output)]
+            return
+        self.print(data)
+        self.io.clock.base += len(data) * self.byte_ns
+
+    def get_status(self, minor: Minor, flavor: int, room: int) -> tuple[int, ...]:
+        if flavor != TTY_STATUS or room < TTY_STATUS_COUNT:
+            raise KernError(INVALID_OPERATION)
+        return self.status
+
+    def set_status(self, minor: Minor, flavor: int, words: tuple[int, ...]) -> None:
+        if flavor == TTY_STOP:
+            self.stopped = True
+        elif flavor == TTY_START:
+            self._start()
+        elif flavor == TTY_FLUSH and words:
+            if not words[0] or words[0] & D_READ:
+                self.input.clear()
+            if words[0] != D_READ:
+                self.held_output.clear()
+        elif flavor == TTY_STATUS and len(words) >= TTY_STATUS_COUNT and all(0 <= speed < NSPEEDS for speed in words[:2]):
+            self.status = (words[0], words[1], words[2], words[3])
+        else:
+            raise KernError(INVALID_OPERATION)
+
+    def _start(self) -> None:
+        """Output goes on after a stop."""
+        self.stopped = False
+        held, self.held_output = bytes(self.held_output), bytearray()
+        self._output(held)
+        while self.writers:
+            request = self.writers.popleft()
+            self._output(request.data)
+            self.io.write_done(request, 0, len(request.data))
+
+    def held(self) -> Iterable[tuple[object, int]]:
+        return [(request.reply_port, request.reply_type) for request in (*self.pending, *self.writers)]
+
+    def attach(self, disks: Mapping[str, Disk]) -> None:
+        self.sink = None

@@ -1,31 +1,33 @@
-"""The device interface's routines (Mach's ds_routines): open, close, read, write, status, for the devices that a node has."""
+"""Opening and closing devices, and their ports (Mach's ds_routines.c)."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections import deque
+from collections.abc import Iterator, Mapping
+from enum import Enum, auto
 
-from machemu.abi.errors import KernError
-from machemu.abi.kern_return import MigReturn
-from machemu.device.console import Console, PendingRead
-from machemu.ipc import kmsg, port
+from machemu.abi.device import IoReturn
+from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.kern_return import KernReturn
+from machemu.abi.vm import VM_PROT_ALL
+from machemu.device.dev_pager import DevicePager
+from machemu.device.driver import Driver, Minor
+from machemu.device.io import DeviceIo, IoRequest
+from machemu.ipc import port as ports
 from machemu.ipc.port import Port
-from machemu.ipc.subsystem import Ipc
+from machemu.machine.protocols import Disk
 from machemu.sim.state import state
 
-D_NO_SUCH_DEVICE: Final = 2502
-D_INVALID_OPERATION: Final = 2505
-D_INVALID_SIZE: Final = 2507
+OPENED_MAX = 4096
+"""Devices that can be open: any number of units of `cn` could be, and nobody closes them when their tasks end."""
+INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
 
-IO_INBAND_MAX: Final = 128
-READ_MAX: Final = 1 << 20
-"""The most that one read of the console allocates for, in bytes."""
 
-TTY_STATUS: Final = (ord("t") << 16) + 1
-TTY_FLUSH: Final = TTY_STATUS + 2
-B9600: Final = 12
-TTY_FLAGS: Final = 0x2 | 0x4 | 0x80 | 0x100
-"""Either parity, echo left to the user, carriage return with each line feed."""
-NO_REPLY: Final = int(MigReturn.MIG_NO_REPLY)
+@state
+class DeviceEvent(Enum):
+    """A device's opening is done."""
+
+    OPENED = auto()
 
 
 @state
@@ -37,93 +39,157 @@ class MasterDevice:
 
 @state
 class Device:
-    """An open device: its port's kernel object. `opens` counts device_open calls not yet closed."""
+    """An open device: its port's kernel object. name: what first opened it. `opens` counts device_open calls not yet closed.
 
-    __slots__ = ("name", "driver", "port", "opens")
+    waiting: while it is being opened, those who asked for that; None from then on.
+    """
 
-    def __init__(self, name: str, driver: Console, device_port: Port) -> None:
+    __slots__ = ("name", "minor", "driver", "port", "opens", "waiting")
+
+    def __init__(self, name: str, minor: Minor, driver: Driver, device_port: Port) -> None:
         self.name = name
+        self.minor = minor
         self.driver = driver
         self.port = device_port
-        self.opens = 1
+        self.opens = 0
+        self.waiting: deque[IoRequest] | None = deque()
 
 
 @state
 class Devices:
-    """A node's devices. drivers: by name, there from power-on; opened: the open ones. master_port: the kernel holds its right."""
+    """A node's devices. drivers: there from power-on, asked in order for a name. opened: the open ones, by what tells them apart.
 
-    __slots__ = ("drivers", "opened", "master_port")
-
-    def __init__(self, ipc: Ipc, drivers: dict[str, Console]) -> None:
-        self.drivers = drivers
-        self.opened: dict[str, Device] = {}
-        self.master_port = ipc.make_kernel_port(MasterDevice())
-
-
-def device_open(ipc: Ipc, devices: Devices, target: object, name: bytes) -> object:
-    """A send right to the device's port. A device that is open is shared."""
-    if target is not devices.master_port:
-        raise KernError(D_INVALID_OPERATION)
-    text = name.split(b"\0", 1)[0].decode("latin-1")
-    driver = devices.drivers.get(text)
-    if driver is None:
-        raise KernError(D_NO_SUCH_DEVICE)
-    device = devices.opened.get(text)
-    if device is None:
-        device_port = ipc.make_kernel_port(None)
-        device = devices.opened[text] = Device(text, driver, device_port)
-        device_port.kobject = device
-    else:
-        device.opens += 1
-    return port.make_send(ipc, device.port)
-
-
-def device_close(ipc: Ipc, devices: Devices, device: Device) -> None:
-    """The last close destroys the device's port; reads that wait get no answer."""
-    device.opens -= 1
-    if device.opens:
-        return
-    del devices.opened[device.name]
-    while device.driver.pending:
-        read = device.driver.pending.popleft()
-        kmsg.destroy_right(ipc, read.reply_port, read.reply_type)
-    port.dealloc_kernel(ipc, device.port)
-
-
-def device_write(device: Device, data: bytes) -> int:
-    """Writes to the device and returns how many bytes it took."""
-    device.driver.write(data)
-    return len(data)
-
-
-def device_read(device: Device, reply_port: object, reply_type: int, count: int, inband: bool) -> bytes | None:
-    """Input that is there, or None: the reply comes later and `reply_port` is the device's until then.
-
-    D_NOWAIT changes nothing: the real kernel looks at it only while a line has no carrier.
+    pagers: the memory objects of mapped devices, by device and offset. master_port: the kernel holds its right.
     """
-    if count < 0 or count > READ_MAX:
-        raise KernError(D_INVALID_SIZE)
-    driver = device.driver
-    limit = min(count, IO_INBAND_MAX) if inband else count
-    if driver.input:
-        return driver.take(limit)
-    if not isinstance(reply_port, Port):
-        raise KernError(NO_REPLY)
-    driver.pending.append(PendingRead(reply_port, reply_type, inband, limit))
-    return None
 
+    __slots__ = ("io", "drivers", "opened", "pagers", "master_port")
 
-def get_status(device: Device, flavor: int, room: int) -> tuple[int, ...]:
-    """device_get_status: the tty's speeds, break characters' place and flags."""
-    if flavor != TTY_STATUS or room < 4:
-        raise KernError(D_INVALID_OPERATION)
-    del device
-    return (B9600, B9600, 0, TTY_FLAGS)
+    def __init__(self, io: DeviceIo) -> None:
+        self.io = io
+        self.drivers: list[Driver] = []
+        self.opened: dict[Minor, Device] = {}
+        self.pagers: dict[tuple[Minor, int], DevicePager] = {}
+        self.master_port = io.ipc.make_kernel_port(MasterDevice())
 
+    def attach(self, disks: Mapping[str, Disk]) -> None:
+        """After a load. disks: those whose image the user names again. Raises UserError where an image is not there."""
+        attached: list[Driver] = []
+        try:
+            for driver in self.drivers:
+                driver.attach(disks)
+                attached.append(driver)
+        except BaseException:
+            for driver in attached:
+                driver.detach()
+            raise
 
-def set_status(device: Device, flavor: int, words: tuple[int, ...]) -> None:
-    """device_set_status: flushing input is the one thing that the console can be told."""
-    if flavor == TTY_FLUSH:
-        device.driver.input.clear()
-    elif flavor != TTY_STATUS or len(words) < 4:
-        raise KernError(D_INVALID_OPERATION)
+    def detach(self) -> None:
+        """Gives the host's resources back."""
+        for driver in self.drivers:
+            driver.detach()
+
+    def open(self, name: str, request: IoRequest) -> Port | None:
+        """device_open: a send right to the device's port, or None: the request is answered later, and is the device's.
+
+        A device that is open is shared. Raises KernError, and the request stays the caller's.
+        """
+        device = self._find(name, request.mode)
+        if device.waiting is not None:
+            device.waiting.append(request)
+            return None
+        device.opens += 1
+        return ports.make_send(self.io.ipc, device.port)
+
+    def _find(self, name: str, mode: int) -> Device:
+        """The open device of the name; where there is none, it is opened, and where that takes time, its opening begun."""
+        for driver in self.drivers:
+            minor = driver.identify(name, mode)
+            if minor is not None:
+                break
+        else:
+            raise KernError(IoReturn.D_NO_SUCH_DEVICE)
+        device = self.opened.get(minor)
+        if device is not None:
+            return device
+        if len(self.opened) >= OPENED_MAX:
+            raise KernError(IoReturn.D_NO_MEMORY)
+        delay = driver.open(minor)
+        ipc = self.io.ipc
+        device_port = ipc.make_kernel_port(None)
+        device = self.opened[minor] = Device(name, minor, driver, device_port)
+        device_port.kobject = device
+        ports.nsrequest(ipc, device_port, 1, ports.make_sonce(ipc, device_port))
+        if delay:
+            self.io.after(delay, DeviceEvent.OPENED, self, device)
+        else:
+            device.waiting = None
+        return device
+
+    def event_due(self, kind: Enum, *args: Device) -> None:
+        """An opening is done: everybody who asked for it gets a send right."""
+        (device,) = args
+        waiting, device.waiting = device.waiting or (), None
+        for request in waiting:
+            if not device.port.active:
+                # All rights given so far died on their way, and the device was closed with the last of them.
+                self.io.refuse(request, IoReturn.D_NO_SUCH_DEVICE)
+                continue
+            device.opens += 1
+            self.io.opened(request, ports.make_send(self.io.ipc, device.port))
+
+    def close(self, device: Device) -> None:
+        """device_close: the last one destroys the device's port."""
+        device.opens -= 1
+        if device.opens <= 0 and device.driver.closable:
+            self._destroy(device)
+
+    def _destroy(self, device: Device) -> None:
+        del self.opened[device.minor]
+        ports.dealloc_kernel(self.io.ipc, device.port)
+        device.driver.close(device.minor)
+
+    def no_senders(self, port: Port) -> None:
+        """The last send right to a device's or a memory object's port is gone."""
+        kobject = port.kobject
+        if isinstance(kobject, Device) and kobject.driver.closed_without_senders:
+            self._destroy(kobject)
+        elif isinstance(kobject, DevicePager):
+            del self.pagers[kobject.minor, kobject.offset]
+            ports.dealloc_kernel(self.io.ipc, port)
+
+    def map(self, device: Device, protection: int, offset: int, size: int) -> Port:
+        """device_map: a send right to the memory object of that offset, which all who map it share."""
+        if protection & ~VM_PROT_ALL and device.driver.checks_protection:
+            raise KernError(INVALID_ARGUMENT)
+        provider = device.driver.map(device.minor)
+        pager = self.pagers.get((device.minor, offset))
+        if pager is None:
+            ipc = self.io.ipc
+            port = ipc.make_kernel_port(None)
+            mask = self.io.vm.page_mask
+            pager = DevicePager(device.minor, offset, protection, (size + mask) & ~mask & 0xFFFFFFFF, provider, port)
+            port.kobject = self.pagers[device.minor, offset] = pager
+            ports.nsrequest(ipc, port, 1, ports.make_sonce(ipc, port))
+        return ports.make_send(self.io.ipc, pager.port)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a device will do something by itself."""
+        return any(device.waiting is not None for device in self.opened.values()) or any(driver.busy for driver in self.drivers)
+
+    def held(self) -> Iterator[tuple[object, int]]:
+        """The rights that devices hold, with their dispositions."""
+        for driver in self.drivers:
+            yield from driver.held()
+        for device in self.opened.values():
+            yield from ((request.reply_port, request.reply_type) for request in device.waiting or ())
+
+    def check_invariants(self) -> None:
+        for driver in self.drivers:
+            driver.check_invariants()
+        for minor, device in self.opened.items():
+            if device.minor != minor or device.port.kobject is not device:
+                raise InvariantError(f"device {device.name} is not what its port stands for")
+        for key, pager in self.pagers.items():
+            if key != (pager.minor, pager.offset) or pager.port.kobject is not pager:
+                raise InvariantError("a device's memory object is not what its port stands for")

@@ -57,9 +57,7 @@ def mach_msg_trap(
     """Mach's mach_msg_trap: a mach_msg_return_t, or None where the thread blocks. `timeout` is in milliseconds."""
     args = (msg, option, send_size, rcv_size, rcv_name, timeout, notify)
     if option & SEND_MSG:
-        code = _send(ipc, thread, args)
-        if code is None or code != SUCCESS:
-            return code
+        return _sent(ipc, thread, args, _send(ipc, thread, args))
     if option & RCV_MSG:
         return _receive(ipc, thread, args)
     return SUCCESS
@@ -71,26 +69,36 @@ def continue_wait(ipc: Ipc, thread: IpcThread) -> int | None:
     args = thread.ith_args
     if wait is MsgContinuation.RECEIVE:
         return _received(ipc, thread, args)
+    if wait is MsgContinuation.ROUTINE:
+        reply = ipc.kernel.finish(thread)
+        if reply is not None:
+            mqueue.send(ipc, None, reply, True)
+        return _receive(ipc, thread, args) if args[1] & RCV_MSG else SUCCESS
     if wait is MsgContinuation.COPYOUT:
         put, thread.ith_put = cast("tuple[int, bytes, int, int]", thread.ith_put), None
         return put[3] if thread.ith_state == RCV_INTERRUPTED else _put(ipc, thread, *put)
     kmsg, thread.ith_kmsg = cast("Kmsg", thread.ith_kmsg), None
-    if wait is MsgContinuation.SERVE or wait is MsgContinuation.COPYIN:
+    if wait is MsgContinuation.RETRY or wait is MsgContinuation.COPYIN:
         if thread.ith_state == SEND_INTERRUPTED:
             kmsgs.destroy(ipc, kmsg)
             return SEND_INTERRUPTED
         code = _send_body(ipc, thread, args, kmsg, False) if wait is MsgContinuation.COPYIN else _serve(ipc, thread, args, kmsg)
-        if code == SUCCESS and args[1] & RCV_MSG:
-            return _receive(ipc, thread, args)
-        return code
+        return _sent(ipc, thread, args, code)
     if wait is not MsgContinuation.SEND:
         raise InvariantError("a thread goes on with mach_msg that was not in it")
     if thread.ith_state == SEND_INTERRUPTED:
         return _give_back(ipc, thread, args, kmsg, SEND_INTERRUPTED)
-    code = _try_send(ipc, thread, args, kmsg, thread.ith_state == SEND_TIMED_OUT, False)
-    if code == SUCCESS and args[1] & RCV_MSG:
-        return _receive(ipc, thread, args)
-    return code
+    return _sent(ipc, thread, args, _try_send(ipc, thread, args, kmsg, thread.ith_state == SEND_TIMED_OUT, False))
+
+
+def _sent(ipc: Ipc, thread: IpcThread, args: Args, code: int | None) -> int | None:
+    """What follows a send that ended with `code`, or None where the thread waits."""
+    if code != SUCCESS:
+        return code
+    if thread.ith_wait is not None:
+        thread.ith_args = args
+        return None
+    return _receive(ipc, thread, args) if args[1] & RCV_MSG else SUCCESS
 
 
 def timed_out(ipc: Ipc, thread: IpcThread) -> None:
@@ -106,7 +114,7 @@ def interrupted(ipc: Ipc, thread: IpcThread) -> None:
 def _end_wait(ipc: Ipc, thread: IpcThread, send_code: int, rcv_code: int) -> None:
     if thread.ith_queue is not None:
         thread.ith_queue.remove(thread)
-    elif thread.ith_wait not in (MsgContinuation.COPYIN, MsgContinuation.SERVE, MsgContinuation.COPYOUT):
+    elif thread.ith_wait not in (MsgContinuation.COPYIN, MsgContinuation.RETRY, MsgContinuation.COPYOUT):
         raise InvariantError("a thread's wait in mach_msg ends, but it stands in no queue")
     receives = thread.ith_wait in (MsgContinuation.RECEIVE, MsgContinuation.COPYOUT)
     thread.ith_state = rcv_code if receives else send_code
@@ -172,7 +180,7 @@ def _serve(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg) -> int | None:
         mqueue.serve(ipc, kmsg)
     except MustWait as wait:
         thread.ith_kmsg = kmsg
-        _wait(ipc, thread, MsgContinuation.SERVE, args, wait)
+        _wait(ipc, thread, MsgContinuation.RETRY, args, wait)
         return None
     return SUCCESS
 
@@ -184,7 +192,7 @@ def _try_send(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg, late: bool, h
             return SUCCESS
     except MustWait as wait:
         thread.ith_kmsg = kmsg
-        _wait(ipc, thread, MsgContinuation.SERVE, args, wait)
+        _wait(ipc, thread, MsgContinuation.RETRY, args, wait)
         return None
     _, option, _, _, _, timeout, notify = args
     limited = option & (SEND_TIMEOUT | SEND_NOTIFY)

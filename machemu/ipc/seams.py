@@ -68,10 +68,14 @@ class KernelObjects(Protocol):
     """The kernel's side of ports whose receiver is the kernel (ipc_kobject_server)."""
 
     def serve(self, request: Kmsg) -> Kmsg | None:
-        """Performs a request at once and consumes it; the reply, already addressed, or None where none is due.
+        """Performs a request and consumes it; the reply, already addressed, or None where none is due.
 
-        Raises MustWait and consumes nothing where it is to be served again later.
+        Where the routine makes the current thread wait, its ith_wait is MsgContinuation.ROUTINE, and `finish` follows. Raises
+        MustWait and consumes nothing where the request is to be served again later.
         """
+
+    def finish(self, thread: IpcThread) -> Kmsg | None:
+        """The reply of a routine in which the thread has waited."""
 
     def died(self, port: Port) -> None:
         """A port of a user's that stands for something in the kernel is dead (ipc_kobject_destroy)."""

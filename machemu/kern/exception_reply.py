@@ -29,8 +29,9 @@ def take(kern: Kern, thread: Thread) -> int | None:
     if reply.id == REPLY_ID and reply.remote_type == PORT_SEND_ONCE and reply.local_type == 0:
         values = RETCODE.matches(ipc.order, reply.body, reply.carried, reply.complex)
         code = REPLY_MISMATCH if values is None else values[0]
+    port.release_sonce(ipc, reply.remote)
+    reply.remote = None
     if code == REPLY_MISMATCH:
-        reply.remote = None
         kernel_message.destroy(ipc, reply)
     else:
         kernel_message.consume(ipc, reply)

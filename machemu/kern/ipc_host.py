@@ -1,25 +1,14 @@
-"""What the ports of the host, of processors and of processor sets stand for (Mach's kern/ipc_host.c)."""
+"""What the ports of processors and of processor sets stand for (Mach's kern/ipc_host.c)."""
 
 from __future__ import annotations
 
 from machemu.ipc.port import Port
-from machemu.kern.host import HostPort, HostPrivPort
 from machemu.kern.processor import Processor
 from machemu.kern.processor_set import ProcessorSet, ProcessorSetName
 
 
 def _kobject(right: object | None) -> object | None:
     return right.kobject if isinstance(right, Port) and right.active else None
-
-
-def is_host(right: object | None) -> bool:
-    """Whether it is one of the host's two ports (convert_port_to_host)."""
-    return isinstance(_kobject(right), HostPort | HostPrivPort)
-
-
-def is_host_priv(right: object | None) -> bool:
-    """Whether it is the privileged one (convert_port_to_host_priv)."""
-    return isinstance(_kobject(right), HostPrivPort)
 
 
 def processor_of(right: object | None) -> Processor | None:

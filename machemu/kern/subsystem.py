@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, MustWait
+from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import Nanoseconds
 from machemu.ipc import mach_msg
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
+from machemu.kern import gsync, pc_sample
 from machemu.kern.clock import TICK_NS, Clock
 from machemu.kern.host import Host, HostPort, HostPrivPort
 from machemu.kern.processor import Processor
@@ -25,8 +27,11 @@ from machemu.vm.object import VmObject, deallocate
 from machemu.vm.subsystem import Vm
 
 if TYPE_CHECKING:
+    from machemu.abi.message import PortDead
+    from machemu.ipc.port import Port
     from machemu.kern.task import Task
 
+TIMEDOUT: Final = int(KernReturn.KERN_TIMEDOUT)
 SECOND_TICKS = 1_000_000_000 // TICK_NS
 
 
@@ -46,6 +51,7 @@ class Kern:
     that the kernel works for. kernel_task: the kernel's own, number 0, without threads.
     counted: the counts of `task_events_info` up to which tasks have been charged with them.
     tasks: those not yet ended, by number. thread_count: threads not yet ended, in all tasks.
+    new_task_notification: a send right to whoever is told of new tasks.
     ticks: clock interrupts taken or slept through since power-on.
     """
 
@@ -61,6 +67,8 @@ class Kern:
         "host",
         "kernel_task",
         "counted",
+        "gsync",
+        "new_task_notification",
         "tasks",
         "thread_count",
         "task_serial",
@@ -86,6 +94,8 @@ class Kern:
             pset.pset_name_self = ipc.make_kernel_port(ProcessorSetName(pset))
         for processor in self.processors:
             processor.processor_self = ipc.make_kernel_port(processor)
+        self.new_task_notification: Port | PortDead | None = None
+        self.gsync = gsync.Gsync()
         self.tasks: dict[int, Task] = {}
         self.thread_count = 0
         self.counted = self.event_counts()
@@ -174,14 +184,22 @@ class Kern:
             if thread is not None:
                 for _ in range(min(ticks - self.ticks, 64)):
                     self.sched.clock_tick(thread)
+                if pc_sample.wanted(thread):
+                    pc_sample.take(thread, pc_sample.SAMPLED_PC_PERIODIC, thread.pcb.pc)
             self.ticks = ticks
         while (event := self.events.pop_due(now)) is not None:
-            self._fire(event.kind, event.args[0])
+            if isinstance(event.kind, Timer):
+                self._fire(event.kind, event.args[0])
+            else:
+                # Of a layer that kern does not know: its object comes first and knows what to do.
+                event.args[0].event_due(event.kind, *event.args[1:])
 
     def _fire(self, kind: Enum, thread: Thread) -> None:
         if kind is Timer.WAIT:
             thread.wait_timer = None
-            if isinstance(thread.continuation, MsgContinuation):
+            if thread.continuation is MsgContinuation.ROUTINE:
+                gsync.end_wait(self, thread, TIMEDOUT)
+            elif isinstance(thread.continuation, MsgContinuation):
                 mach_msg.timed_out(self.ipc, thread)
             else:
                 self.wake(thread)
@@ -229,6 +247,7 @@ class Kern:
     def check_invariants(self) -> None:
         for pset in self.psets:
             pset.check_invariants()
+        self.gsync.check_invariants()
         for task in self.tasks.values():
             task.check_invariants()
             if task.processor_set.tasks.get(task.number) is not task:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from machemu.abi.errors import InvariantError
 from machemu.abi.message import PortDead
 from machemu.kern.thread import BASEPRI_USER, Thread
+from machemu.machine.protocols import MachineTask
 from machemu.sim.state import state
 from machemu.vm.map import VmMap
 from machemu.vm.user import UserMemory
@@ -14,7 +15,9 @@ from machemu.vm.user import UserMemory
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.ipc.space import Space
+    from machemu.kern.pc_sample import PcSample
     from machemu.kern.processor_set import ProcessorSet
+    from machemu.kern.syscall_emulation import EmlDispatch
 
 TASK_PORT_REGISTER_MAX: Final = 4
 TASK_EVENTS_INFO_COUNT: Final = 7
@@ -31,6 +34,8 @@ class Task:
     suspend_count counts all holds, user_stop_count those of task_suspend.
     itk_self: its kernel port, None once the task has ended; itk_sself, itk_exception, itk_bootstrap, itk_registered: naked send
     rights it owns.
+    machine: what it has of the machine. eml_dispatch: the traps that it redirects, or None.
+    essential: what task_set_essential said. pc_sample: samples of its threads, where somebody wants them.
     user_time, system_time: nanoseconds of threads that have ended.
     """
 
@@ -38,11 +43,20 @@ class Task:
         "number", "name", "space", "map", "memory", "threads", "active", "suspend_count", "user_stop_count", "priority",
         "processor_set", "events",
         "itk_self", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered",
+        "machine", "eml_dispatch", "essential", "pc_sample",
         "user_time", "system_time", "creation_time",
     )  # fmt: skip
 
     def __init__(
-        self, number: int, name: str, pset: ProcessorSet, space: Space, vm_map: VmMap, memory: UserMemory, self_port: Port
+        self,
+        number: int,
+        name: str,
+        pset: ProcessorSet,
+        space: Space,
+        vm_map: VmMap,
+        memory: UserMemory,
+        machine: MachineTask,
+        self_port: Port,
     ) -> None:
         self.number = number
         self.name = name
@@ -61,6 +75,10 @@ class Task:
         self.itk_exception: Port | PortDead | None = None
         self.itk_bootstrap: Port | PortDead | None = None
         self.itk_registered: list[Port | PortDead | None] = [None] * TASK_PORT_REGISTER_MAX
+        self.machine = machine
+        self.essential = False
+        self.pc_sample: PcSample | None = None
+        self.eml_dispatch: EmlDispatch | None = None
         self.user_time = 0
         self.system_time = 0
         self.creation_time = 0

@@ -6,17 +6,22 @@ from typing import Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
+from machemu.abi.message import PORT_SEND
 from machemu.abi.types import signed
+from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port, space
-from machemu.kern import thread_control
+from machemu.ipc.port import Port
+from machemu.kern import ipc_tt, thread_control
 from machemu.kern.subsystem import Kern
 from machemu.kern.task import TASK_EVENTS_INFO_COUNT, Task
 from machemu.kern.thread import Thread
 from machemu.kern.thread_control import cpu_time
+from machemu.mig.interfaces import task_notify
 from machemu.vm.user import UserMemory
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 FAILURE: Final = int(KernReturn.KERN_FAILURE)
+NO_ACCESS: Final = int(KernReturn.KERN_NO_ACCESS)
 
 TASK_BASIC_INFO: Final = 1
 TASK_BASIC_INFO_COUNT: Final = 10
@@ -34,17 +39,40 @@ def create(kern: Kern, parent: Task | None, inherit_memory: bool, name: str | No
     if name is None:
         name = f"({parent.name})" if parent is not None else str(kern.task_serial)
     pset = parent.processor_set if parent is not None else kern.psets[0]
-    task = Task(kern.task_serial, name, pset, space.create(ipc), vm_map, UserMemory(vm_map), self_port)
+    memory, machine = UserMemory(vm_map), kern.cpu.new_task()
+    task = Task(kern.task_serial, name, pset, space.create(ipc), vm_map, memory, machine, self_port)
     self_port.kobject = task
     task.itk_sself = port.make_send(ipc, self_port)
     task.creation_time = kern.clock.time_stamp()
     if parent is not None:
         task.priority = parent.priority
+        task.eml_dispatch = parent.eml_dispatch
         task.itk_exception = port.copy_send(ipc, parent.itk_exception)
         task.itk_bootstrap = port.copy_send(ipc, parent.itk_bootstrap)
         task.itk_registered = [port.copy_send(ipc, right) for right in parent.itk_registered]
     kern.tasks[task.number] = pset.tasks[task.number] = task
+    if isinstance(kern.new_task_notification, Port):
+        _notify_new_task(kern, kern.new_task_notification, task, parent)
     return task
+
+
+def register_notification(kern: Kern, right: ipc_tt.Right) -> None:
+    """register_new_task_notification: consumes the send right; KERN_NO_ACCESS where somebody was registered before."""
+    if kern.new_task_notification is not None:
+        raise KernError(NO_ACCESS)
+    kern.new_task_notification = right
+
+
+def _notify_new_task(kern: Kern, target: Port, task: Task, parent: Task | None) -> None:
+    """Tells whoever registered, before anybody else can know the task."""
+    ipc = kern.ipc
+    right = port.copy_send(ipc, target)
+    if not isinstance(right, Port):
+        return
+    ports = [port.copy_send(ipc, each.itk_sself) if each is not None else None for each in (task, parent)]
+    message = task_notify.MACH_NOTIFY_NEW_TASK.request
+    body, carried = message.pack(ipc.order, ports)
+    kernel_message.kernel_send(ipc, kernel_message.make(ipc, right, PORT_SEND, None, 0, message.id, body, carried))
 
 
 def terminate(kern: Kern, task: Task) -> None:

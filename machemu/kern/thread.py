@@ -13,6 +13,8 @@ from machemu.sim.state import state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
+    from machemu.kern.gsync import Key
+    from machemu.kern.pc_sample import PcSample
     from machemu.kern.task import Task
     from machemu.sim.events import Event
     from machemu.vm.event import Event as VmEvent
@@ -40,6 +42,8 @@ class Continuation(Enum):
     """Waited for a page: the access is made again."""
     TRAP = auto()
     """Waited for a page: the trap's handler starts again."""
+    REDIRECT = auto()
+    """Waited for its stack's page: the trap is redirected then."""
 
 
 @state
@@ -58,6 +62,7 @@ class Thread(IpcThread):
     priority is the base, max_priority the best that it may have, sched_pri what the run queues use (0 is best).
     depress_priority is -1 or the priority to return to.
     cpu_usage, sched_usage: aged microseconds of CPU, and the same scaled by load; *_delta since the last ageing at sched_stamp.
+    gsync_key: the word that it waits for, or None (kern/gsync.py). pc_sample: samples of it, where somebody wants them.
     trap: the number of the trap that it is in, kept while somebody watches.
     user_time, system_time: nanoseconds; time_saved is their sum when the deltas were last taken.
     ith_self: its kernel port; ith_sself, ith_exception: naked send rights it owns; ith_rpc_reply: exceptions' reply port.
@@ -70,7 +75,7 @@ class Thread(IpcThread):
         "priority", "max_priority", "sched_pri", "depress_priority",
         "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "sched_stamp",
         "user_time", "system_time", "time_saved", "creation_time",
-        "ith_self", "ith_sself", "ith_exception", "ith_rpc_reply", "ith_exc", "trap",
+        "ith_self", "ith_sself", "ith_exception", "ith_rpc_reply", "ith_exc", "gsync_key", "pc_sample", "trap",
     )  # fmt: skip
     TRANSIENT = ("trap",)
 
@@ -113,6 +118,8 @@ class Thread(IpcThread):
         self.ith_exception: Port | PortDead | None = None
         self.ith_rpc_reply: Port | None = None
         self.ith_exc: tuple[int, int, int] | None = None
+        self.gsync_key: Key | None = None
+        self.pc_sample: PcSample | None = None
         self.trap: int | None = None
 
     def check_invariants(self) -> None:

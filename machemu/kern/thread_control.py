@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
+from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import mach_msg, port
 from machemu.ipc.thread import MsgContinuation
-from machemu.kern import exception_reply
+from machemu.kern import exception_reply, gsync
 from machemu.kern.clock import TICK_NS, time_value
 from machemu.kern.processor_set import SCHED_SCALE
 from machemu.kern.sched import MICROSECONDS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 FAILURE: Final = int(KernReturn.KERN_FAILURE)
+INTERRUPTED: Final = int(KernReturn.KERN_INTERRUPTED)
 
 THREAD_BASIC_INFO: Final = 1
 THREAD_BASIC_INFO_COUNT: Final = 13
@@ -44,7 +46,9 @@ def create(kern: Kern, task: Task) -> Thread:
         raise KernError(FAILURE)
     kern.thread_serial += 1
     self_port = kern.ipc.make_kernel_port(None)
-    thread = Thread(kern.thread_serial, task, kern.cpu.new_pcb(), self_port)
+    maker = kern.sched.current
+    pcb = kern.cpu.new_pcb(task.machine, maker.pcb if maker is not None and maker.task is task else None)
+    thread = Thread(kern.thread_serial, task, pcb, self_port)
     self_port.kobject = thread
     thread.ith_sself = port.make_send(kern.ipc, self_port)
     thread.creation_time = kern.clock.time_stamp()
@@ -74,7 +78,9 @@ def halt(kern: Kern, thread: Thread) -> None:
     if isinstance(thread.continuation, MsgContinuation):
         result = None
         while result is None:
-            if thread.state & TH_WAIT:
+            if thread.gsync_key is not None:
+                gsync.end_wait(kern, thread, INTERRUPTED)
+            elif thread.state & TH_WAIT:
                 mach_msg.interrupted(kern.ipc, thread)
             thread.continuation = None
             result = mach_msg.continue_wait(kern.ipc, thread)
@@ -83,7 +89,7 @@ def halt(kern: Kern, thread: Thread) -> None:
         exception_reply.abort(kern, thread)
     elif thread.continuation is Continuation.FAULT:
         kern.wake(thread)
-    elif thread.continuation is Continuation.TRAP:
+    elif thread.continuation in (Continuation.TRAP, Continuation.REDIRECT):
         kern.wake(thread)
         thread.trap_retry = None
         thread.retval = int(KernReturn.KERN_ABORTED)
@@ -141,6 +147,11 @@ def shut_ipc(kern: Kern, thread: Thread) -> None:
 
 def reap(kern: Kern, thread: Thread) -> None:
     """The last of a thread that will not run again: its rights, its place in its task, its times."""
+    if thread.gsync_key is not None:
+        gsync.end_wait(kern, thread, INTERRUPTED)
+        reply, thread.ith_kmsg = thread.ith_kmsg, None
+        if reply is not None:
+            kernel_message.destroy(kern.ipc, reply)
     shut_ipc(kern, thread)
     kern.cancel_depress_timer(thread)
     kern.sched.rem_runq(thread)
@@ -198,6 +209,12 @@ def settle(kern: Kern, thread: Thread) -> None:
     if thread.retval is not None:
         thread.pcb.set_result(thread.retval)
         thread.retval = None
+
+
+def reenter(kern: Kern, thread: Thread) -> None:
+    """The machine state of a thread was changed: where it is the current one, it leaves the CPU and enters it anew."""
+    if thread is kern.sched.current:
+        kern.sched.ast = True
 
 
 def run_state(thread: Thread) -> int:

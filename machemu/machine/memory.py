@@ -51,6 +51,16 @@ class PhysicalMemory:
             raise OutOfFrames
         return self.free.pop()
 
+    def allocate_contiguous(self, count: int, limit: int) -> Frame:
+        """The first of `count` neighbouring frames below frame `limit`, the lowest that are free. Raises OutOfFrames."""
+        free = sorted(frame for frame in self.free if frame < limit)
+        for index in range(len(free) - count + 1):
+            if free[index + count - 1] - free[index] == count - 1:
+                first = free[index]
+                self.free = [frame for frame in self.free if not first <= frame < first + count]
+                return first
+        raise OutOfFrames
+
     def release(self, frame: Frame) -> None:
         """Takes a frame back from its owner."""
         self.free.append(frame)

@@ -20,7 +20,8 @@ class Profile:
     """ram: bytes. cpu_type, cpu_subtype: Mach's numbers (mach/machine.h). All `_ns` are virtual nanoseconds.
 
     They are the times of one instruction; of entering and leaving the kernel by a trap; of switching threads; of a page fault; of
-    one byte on the console.
+    one byte on the console; of moving a disk's arm to another place, with half a turn; of one byte from or to a disk; of one byte
+    on an Ethernet.
     """
 
     name: str
@@ -34,6 +35,9 @@ class Profile:
     context_switch_ns: int
     page_fault_ns: int
     console_byte_ns: int
+    disk_seek_ns: int
+    disk_byte_ns: int
+    ethernet_byte_ns: int
 
 
 def names() -> list[str]:

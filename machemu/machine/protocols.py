@@ -6,8 +6,8 @@ thread runs; the kernel answers at once or takes the CPU away. Nothing here wait
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
 
@@ -21,11 +21,18 @@ class UserFault(Exception):
         self.access = access
 
 
+class MachineTask(Protocol):
+    """What a task has of the machine: plain data, saved with the task (Mach's machine_task)."""
+
+
 class Pcb(Protocol):
     """A thread's machine state while it does not run: plain data, saved with the thread (Mach's pcb)."""
 
     def set_result(self, value: int) -> None:
         """Puts a trap's result (kern_return_t or mach_msg_return_t, as an unsigned or negative int) where the ABI wants it."""
+
+    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
+        """Makes the thread, which has made a trap, go on at a handler, where to go back pushed onto its stack by `write`."""
 
     def set_entry(self, pc: VirtAddr, sp: VirtAddr) -> None:
         """Makes the thread start at `pc` with stack pointer `sp`, every other register as Mach gives it to a new thread."""
@@ -41,6 +48,27 @@ class Pcb(Protocol):
 
     @property
     def sp(self) -> VirtAddr: ...
+
+
+@runtime_checkable
+class DescriptorTables(Protocol):
+    """A Pcb of a machine with segments: what subsystem mach_i386 does to it. A descriptor is its two words, signed."""
+
+    def set_ldt(self, first: int, descriptors: Sequence[tuple[int, int]], is_current: bool) -> None: ...
+
+    def get_ldt(self, first: int, count: int) -> Sequence[tuple[int, int]]: ...
+
+    def set_gdt(self, selector: int, descriptor: tuple[int, int]) -> int: ...
+
+    def get_gdt(self, selector: int) -> tuple[int, int]: ...
+
+
+@runtime_checkable
+class IoPorts(Protocol):
+    """A MachineTask of a machine with I/O ports."""
+
+    def io_perm_modify(self, first: int, last: int, enable: bool) -> None:
+        """Lets the task's threads use the ports `first` to `last`, both included, or no longer."""
 
 
 class Pmap(Protocol):
@@ -99,6 +127,9 @@ class Supervisor(Protocol):
     def system_call(self, number: int) -> int | None:
         """A trap with the (positive) Mach trap number; the result for the guest, or None."""
 
+    def emulated_call(self, number: int) -> int | None:
+        """As `system_call`, for a thread that was activated as redirecting traps; `number` may be any that fits 32 bits."""
+
     def fault(self, address: VirtAddr, access: int) -> bool:
         """A page fault at a user address; True when the access may be tried again at once."""
 
@@ -123,11 +154,18 @@ class Cpu(Protocol):
     def attach(self, supervisor: Supervisor) -> None:
         """Names the kernel that traps and faults enter."""
 
-    def new_pcb(self) -> Pcb:
-        """The state of a thread just created."""
+    def new_task(self) -> MachineTask:
+        """The machine's part of a task just created."""
 
-    def activate(self, pcb: Pcb, pmap: Pmap) -> None:
-        """Makes a thread the active one: its state is loaded, its address space current."""
+    def new_pcb(self, task: MachineTask, maker: Pcb | None = None) -> Pcb:
+        """The state of a thread just created, by the active thread `maker` where that is one of the same task."""
+
+    def activate(self, pcb: Pcb, pmap: Pmap, redirects: bool = False) -> None:
+        """Makes a thread the active one: its state is loaded, its address space current.
+
+        redirects: its task has an emulation vector. Then its traps enter `emulated_call`, and so do those instructions that
+        the architecture makes traps by that (`int $0x80`).
+        """
 
     def deactivate(self) -> None:
         """Writes the active thread's state back to its pcb."""
@@ -145,5 +183,67 @@ class Cpu(Protocol):
     def arguments(self, count: int) -> tuple[int, ...]:
         """The current trap's first `count` argument words, unsigned. Raises UserFault. Only inside system_call."""
 
+    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
+        """Makes the current trap return to a handler in user mode, where to go back pushed onto the stack by `write`.
+
+        Gives what is to stay in the result's register. `write` copies out to the thread's memory, with KernError; where that is
+        KERN_INVALID_ADDRESS, UserFault at the new top of the stack is raised, and nothing has changed. Only inside emulated_call.
+        """
+
+    def pc(self) -> VirtAddr:
+        """Where the active thread is. Only inside `fault`."""
+
+    def result(self) -> int:
+        """What the result's register holds. Only inside emulated_call."""
+
     def close(self) -> None:
         """Gives the engine's host memory back."""
+
+
+class DiskError(Exception):
+    """The medium cannot be read or written there."""
+
+
+class Disk(Protocol):
+    """A disk of `sectors` sectors of 512 bytes. It answers at once: its owner lets virtual time pass."""
+
+    sectors: int
+
+    def read(self, sector: int, count: int) -> bytes:
+        """`count` sectors from `sector` on, all of them on the disk. Raises DiskError."""
+
+    def write(self, sector: int, data: bytes) -> None:
+        """Writes whole sectors, all of them on the disk. Raises DiskError; then some may have been written."""
+
+    def attach(self, given: Disk | None) -> None:
+        """Finds the medium again after a load: that of `given`, which stays the caller's, where the user names one.
+
+        Raises UserError.
+        """
+
+    def close(self) -> None:
+        """Gives the host's resources back."""
+
+
+class FrameReceiver(Protocol):
+    """Who takes the frames that come in."""
+
+    def frame_arrived(self, frame: bytes) -> None:
+        """A whole frame has come in now; whether anybody wants it is the receiver's to find out."""
+
+
+class Nic(Protocol):
+    """An Ethernet interface. Frames begin with the 14-byte Ethernet header and have no checksum."""
+
+    address: bytes
+    """Its own hardware address, 6 bytes."""
+    receiver: FrameReceiver | None
+
+    def transmit(self, frame: bytes) -> None:
+        """A frame of 14 to 1514 bytes goes out; on the wire it has 60 at least."""
+
+    def receive(self, frame: bytes) -> None:
+        """The segment brings a frame."""
+
+    def attach(self) -> None:
+        """Forgets the host's side after a load; whoever owns the segment joins the interface again."""

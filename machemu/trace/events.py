@@ -78,7 +78,18 @@ class Ended:
     thread: int
 
 
-Event = TrapEntered | TrapLeft | MessageMoved | Faulted | Ended
+@dataclass(frozen=True, slots=True)
+class Redirected:
+    """A trap goes to a handler of the task's own, a user address."""
+
+    time: int
+    task: int
+    thread: int
+    trap: str
+    handler: int
+
+
+Event = TrapEntered | TrapLeft | Redirected | MessageMoved | Faulted | Ended
 
 
 class Tracer(Protocol):

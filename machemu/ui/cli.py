@@ -15,6 +15,7 @@ from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
 from machemu.boot.node import Node
 from machemu.core.kernel import FOREVER, Stop
 from machemu.core.observe import Observer
+from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, load_profile
 from machemu.ui import report
 from machemu.ui.console import ConsoleOutput, file_input, terminal_input
@@ -49,6 +50,14 @@ def parser() -> argparse.ArgumentParser:
     boot.add_argument("--digest", action="store_true", help="print the machine's digest on standard error at the end")
     boot.add_argument("--save", type=Path, metavar="FILE", help="save the machine to FILE at the end")
     boot.add_argument("--load", type=Path, metavar="FILE", help="go on with a saved machine instead of booting one")
+    boot.add_argument(
+        "--disk",
+        dest="disks",
+        metavar="NAME=FILE[,writable]",
+        action="append",
+        default=[],
+        help="a disk such as hd0 from an image, which what the guest writes changes only where it is writable; repeatable",
+    )
     boot.add_argument("--input", type=Path, metavar="FILE", help="what the console reads (default: standard input)")
     return main_parser
 
@@ -102,11 +111,42 @@ def make_node(options: argparse.Namespace) -> Node:
     if options.load is not None:
         if options.module or options.lines or options.script or options.profile or options.memory:
             raise UserError("--load goes on with a saved machine: it takes no modules, profile or memory")
-        return Node.load(options.load)
+        disks = make_disks(options.disks)
+        try:
+            return Node.load(options.load, disks)
+        finally:
+            for disk in disks.values():
+                disk.close()
     if not (options.module or options.lines or options.script):
         raise UserError("nothing to boot: name a module, or give --module, --script or --load")
     profile = load_profile(options.profile or DEFAULT_PROFILE)
-    return Node(profile, None if options.memory is None else parse_size(options.memory))
+    ram = None if options.memory is None else parse_size(options.memory)
+    disks = make_disks(options.disks)
+    try:
+        return Node(profile, ram, disks)
+    except UserError:
+        for disk in disks.values():
+            disk.close()
+        raise
+
+
+def make_disks(texts: Sequence[str]) -> dict[str, ImageDisk]:
+    """The disks of the command line by name, opened."""
+    disks: dict[str, ImageDisk] = {}
+    try:
+        for text in texts:
+            name, _, place = text.partition("=")
+            path = place.removesuffix(",writable")
+            if not name or not path:
+                raise UserError(f"--disk {text}: write NAME=FILE or NAME=FILE,writable")
+            if name in disks:
+                raise UserError(f"--disk {text}: there is already a disk {name}")
+            disks[name] = ImageDisk.of_file(Path(path), path != place)
+    except UserError:
+        for disk in disks.values():
+            disk.close()
+        raise
+    return disks
 
 
 def module_lines(options: argparse.Namespace) -> list[str]:

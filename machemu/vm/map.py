@@ -44,11 +44,13 @@ class VmMap:
     entries: by address, disjoint; starts: their starts, for bisection. size: bytes in all entries; size_wired: in wired ones.
     timestamp: counts what was done to the map, so that whoever waits knows whether it is still the same.
     first_free: the entry whose end is tried first when space is wanted anywhere, None before the first one.
+    wiring_required: entries that come are wired.
     pmap: the page tables; owned. Every frame mapped there is a page that the entry shows, with no more than its protection.
     """
 
     __slots__ = (
         "vm", "pmap", "min_offset", "max_offset", "entries", "starts", "gaps", "first_free", "size", "size_wired", "timestamp",
+        "wiring_required",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, pmap: Pmap, min_offset: int, max_offset: int) -> None:
@@ -63,6 +65,7 @@ class VmMap:
         self.size = 0
         self.size_wired = 0
         self.timestamp = 0
+        self.wiring_required = False
 
     # Finding
 
@@ -212,6 +215,12 @@ class VmMap:
         self.link(index, [entry])
         if self.first_free is below and (self.min_offset if below is None else below.end) >= start:
             self.first_free = entry
+        if self.wiring_required:
+            # Where this fails the entry's reference goes with it, and this one is the caller's.
+            if obj is not None:
+                obj.ref_count += 1
+            wire.wire_new(self, entry)
+            deallocate(obj)
         return start
 
     def delete(self, start: int, end: int) -> None:

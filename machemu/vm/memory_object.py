@@ -10,7 +10,7 @@ from machemu.abi.kern_return import KernReturn
 from machemu.abi.vm import VM_PROT_ALL, VM_PROT_NONE
 from machemu.vm import pageout
 from machemu.vm.map_copy import VmMapCopy
-from machemu.vm.object import VmObject, deallocate
+from machemu.vm.object import VmObject
 from machemu.vm.page import VmPage
 from machemu.vm.pager import COPY_CALL, COPY_DELAY, COPY_NONE, COPY_TEMPORARY, Answer, Pager
 
@@ -22,6 +22,7 @@ PROT_NO_CHANGE: Final = 0x8
 """VM_PROT_NO_CHANGE: the lock stays as it is."""
 DATA_WRITE_MAX: Final = 32
 """Pages that one memory_object_data_return holds at most."""
+EXTERNAL_SMALL_SIZE, EXTERNAL_LARGE_SIZE = 128, 8192
 WORD: Final = 0xFFFFFFFF
 
 
@@ -92,7 +93,15 @@ def _put(obj: VmObject, at: int, source: VmPage | None, owned: bool, lock_value:
 
 
 def data_unavailable(pager: Pager, offset: int, size: int) -> None:
-    """The manager has no data for [offset, offset + size): what is asked for there is zero, or the shadow's."""
+    """The manager has no data for [offset, offset + size): what is asked for there is zero, or the shadow's.
+
+    As in the real kernel more than 8192 bytes from offset 0 on say something else: that nothing exists but what is returned from
+    now on, in the first 128 pages; what was asked for stays so.
+    """
+    if not offset and size > EXTERNAL_LARGE_SIZE and not size & pager.object.vm.page_mask:
+        if not pager.known_size:
+            pager.known_size = EXTERNAL_SMALL_SIZE * pager.object.vm.page_size
+        return
     _answer(pager, offset, size, Answer.UNAVAILABLE)
 
 
@@ -198,16 +207,12 @@ def set_attributes(pager: Pager, may_cache: bool, copy_strategy: int) -> None:
     """memory_object_ready and the common part of memory_object_change_attributes."""
     if copy_strategy not in (COPY_NONE, COPY_CALL, COPY_DELAY, COPY_TEMPORARY):
         raise KernError(INVALID_ARGUMENT)
-    vm = pager.object.vm
-    obj = pager.object
-    vm.reference(obj)
     pager.may_cache = may_cache
     if copy_strategy == COPY_TEMPORARY:
         pager.temporary = True
     else:
         pager.copy_strategy = copy_strategy
     pager.become_ready()
-    deallocate(obj)
 
 
 def get_attributes(pager: Pager) -> tuple[int, int, int]:
@@ -217,9 +222,5 @@ def get_attributes(pager: Pager) -> tuple[int, int, int]:
 
 def destroy(pager: Pager) -> None:
     """memory_object_destroy: the manager gives the object up. It gets its ports back, and is not asked again."""
-    vm = pager.object.vm
-    obj = pager.object
-    vm.reference(obj)
     pager.may_cache = False
-    vm.managers.terminate(pager)
-    deallocate(obj)
+    pager.object.vm.managers.terminate(pager)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from machemu.abi.errors import InvariantError
+from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.vm import VM_PROT_ALL, VM_PROT_READ, VM_PROT_WRITE
 from machemu.sim.state import state
 from machemu.vm.page import PageShortage, VmPage
-from machemu.vm.pager import COPY_CALL, COPY_DELAY, COPY_NONE, Answer
+from machemu.vm.pager import COPY_CALL, COPY_DELAY, COPY_NONE, MEMORY_ERROR, Answer
 
 if TYPE_CHECKING:
     from machemu.vm.pager import Pager
@@ -86,20 +86,22 @@ class VmObject:
             obj = obj.shadow
             access = VM_PROT_READ
 
-    def name_port(self) -> object:
-        """vm_object_name: the port that names the memory in which this object's chain ends."""
+    def name_port(self) -> object | None:
+        """vm_object_name: the port that names the memory in which this object's chain ends; None where its manager is gone."""
         obj = self
         while obj.shadow is not None:
             obj = obj.shadow
-        if obj.name is None:
+        if obj.name is None and (obj.pager is None or obj.pager.memory_object is not None):
             obj.name = obj.vm.managers.name_port(obj)
         return obj.name
 
     def ask_unlock(self, page: VmPage, access: int) -> None:
-        """Asks the manager, once, to allow an access to a page, and raises MustWait."""
+        """Asks the manager, once, to allow an access to a page, and raises MustWait; KERN_MEMORY_ERROR where there is none."""
         pager = self.pager
-        if pager is not None and pager.memory_object is not None and access & ~page.unlock_request:
+        if pager is not None and access & ~page.unlock_request:
             pager.check_ready()
+            if pager.memory_object is None:
+                raise KernError(MEMORY_ERROR)
             page.unlock_request |= access
             self.vm.managers.data_unlock(pager, page.offset + pager.paging_offset, self.vm.page_size, page.unlock_request)
         raise page.wait()

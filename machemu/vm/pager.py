@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MEMORY_ERROR: Final = int(KernReturn.KERN_MEMORY_ERROR)
 ABSENT_MAX: Final = 50
 """vm_object_absent_max: requests of one object that may be under way."""
+WHOLE: Final = 1 << 32
 COPY_NONE, COPY_CALL, COPY_DELAY, COPY_TEMPORARY = range(4)
 
 
@@ -51,12 +52,14 @@ class Pager:
     may_cache: the object outlives its last mapping. copy_strategy: how it is copied (COPY_NONE, CALL, DELAY).
     temporary: the manager does not want changes back.
     requests: by offset in the object. event: for those who wait until it is ready, or has fewer requests.
-    paged_out: of an internal one, the offsets in the memory object that its manager has.
+    known_size: in the first so many bytes of the memory object the manager has just the pages in `paged_out`: so it is with all
+    of an internal one, and with an external one whose manager has said that nothing exists.
+    paged_out: the offsets in the memory object of pages that were returned, as far as that is known.
     """
 
     __slots__ = (
         "number", "object", "paging_offset", "memory_object", "control", "ready", "internal", "may_cache", "copy_strategy",
-        "temporary", "requests", "event", "paged_out",
+        "temporary", "requests", "event", "known_size", "paged_out",
     )  # fmt: skip
 
     def __init__(self, number: int, obj: VmObject, internal: bool) -> None:
@@ -72,6 +75,7 @@ class Pager:
         self.temporary = internal
         self.requests: dict[int, Request] = {}
         self.event = Event()
+        self.known_size = WHOLE if internal else 0
         self.paged_out: dict[int, None] = {}
 
     @property
@@ -81,7 +85,8 @@ class Pager:
 
     @property
     def strategy(self) -> int:
-        """How the object is copied now: COPY_NONE, COPY_CALL or COPY_DELAY."""
+        """How the object is copied now: WHOLE: Final = 1 << 32
+        COPY_NONE, COPY_CALL or COPY_DELAY."""
         if self.temporary:
             return COPY_DELAY
         if self.memory_object is None and self.copy_strategy == COPY_CALL:
@@ -90,7 +95,8 @@ class Pager:
 
     def may_have(self, offset: int) -> bool:
         """Whether the manager could have the page at `offset` of the object."""
-        return not self.internal or offset + self.paging_offset in self.paged_out
+        place = offset + self.paging_offset
+        return place >= self.known_size or place in self.paged_out
 
     def check_ready(self) -> None:
         """Raises MustWait until memory_object_ready has come."""
@@ -138,14 +144,14 @@ class Pager:
     def abort(self) -> None:
         """vm_object_abort_activity: nobody will answer any more; who waits tries again."""
         self.ready = True
-        requests, self.requests = self.requests, {}
-        for request in requests.values():
-            self._wake(request.event)
-        self._wake(self.event)
         for page in self.object.pages.values():
             page.unlock_request = 0
             if page.event is not None:
                 self._wake(page.event)
+        requests, self.requests = self.requests, {}
+        for request in requests.values():
+            self._wake(request.event)
+        self._wake(self.event)
 
     def become_ready(self) -> None:
         """memory_object_ready."""

@@ -128,7 +128,7 @@ def vm_map(
         return map_.enter(
             address & ~page_mask, size, mask, anywhere, cur_protection, max_protection, inheritance, obj, offset, needs_copy
         )
-    except KernError:
+    except (KernError, MustWait):
         deallocate(obj)
         raise
 

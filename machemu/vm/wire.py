@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from machemu.abi.errors import KernError, MustWait
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
-from machemu.abi.vm import VM_PROT_NOTIFY, VM_PROT_WRITE
+from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_NONE, VM_PROT_NOTIFY, VM_PROT_WRITE
 from machemu.vm.fault import enter, fault_page
 from machemu.vm.page import PageShortage
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from machemu.vm.entry import VmMapEntry
     from machemu.vm.map import VmMap
 
+INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
 NO_SPACE = int(KernReturn.KERN_NO_SPACE)
+RESOURCE_SHORTAGE = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 
 
 def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
@@ -47,6 +49,52 @@ def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
             entry.wired_access = was
             if not was:
                 unwire_entry(map_, entry)
+        raise
+
+
+VM_WIRE_CURRENT, VM_WIRE_FUTURE = 1, 2
+
+
+def pageable_all(map_: VmMap, flags: int) -> None:
+    """vm_map_pageable_all: wires what there is, what will be, both, or with 0 nothing any more.
+
+    Raises KERN_INVALID_ARGUMENT for other flags, MustWait where frames or a memory manager are wanted. As in the real kernel it
+    is KERN_NO_SPACE where nothing lies at the map's first address, but what will be is none of that.
+    """
+    if flags & ~(VM_WIRE_CURRENT | VM_WIRE_FUTURE):
+        raise KernError(INVALID_ARGUMENT)
+    if not flags:
+        map_.wiring_required = False
+    if flags != VM_WIRE_FUTURE:
+        if map_.lookup(map_.min_offset) is None:
+            raise KernError(NO_SPACE)
+        _set_all(map_, VM_PROT_DEFAULT if flags else VM_PROT_NONE)
+    if flags & VM_WIRE_FUTURE:
+        map_.wiring_required = True
+
+
+def _set_all(map_: VmMap, access: int) -> None:
+    before = [(entry, entry.wired_access) for entry in map_.entries]
+    for entry in map_.entries:
+        entry.wired_access = access
+    try:
+        update(map_, map_.entries)
+    except (MustWait, KernError):
+        for entry, was in before:
+            entry.wired_access = was
+            if not was:
+                unwire_entry(map_, entry)
+        raise
+
+
+def wire_new(map_: VmMap, entry: VmMapEntry) -> None:
+    """An entry came into a map of which all that comes is to be wired. Raises MustWait or KERN_MEMORY_ERROR, and the entry is
+    gone again."""
+    entry.wired_access = entry.protection
+    try:
+        update(map_, [entry])
+    except (MustWait, KernError):
+        map_.delete(entry.start, entry.end)
         raise
 
 

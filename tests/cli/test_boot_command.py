@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tools import testdisk
+
 ROOT = Path(__file__).parent.parent.parent
 HELLO = ROOT / "images" / "i386" / "hello.elf"
 PINGPONG = ROOT / "images" / "i386" / "pingpong.elf"
@@ -113,6 +115,13 @@ def test_help_and_version() -> None:
         ([HELLO, "--memory", "1K"], "a machine has between 1M and 2G"),
         ([HELLO, "--for", "soon"], "'soon' is no time"),
         ([HELLO, "--input", "/no/such/input"], "/no/such/input: cannot be read"),
+        ([HELLO, "--disk", "hd0"], "write NAME=FILE"),
+        ([HELLO, "--disk", "hd0=,writable"], "write NAME=FILE"),
+        ([HELLO, "--disk", "hd0=/no/such/image"], "/no/such/image: cannot be read as a disk image"),
+        ([HELLO, "--disk", f"hd0={MODULES},writable"], f"{MODULES}: cannot be written as a disk image"),
+        ([HELLO, "--disk", f"hd0={MODULES / 'frame.c'}"], "a disk image is whole sectors"),
+        ([HELLO, "--disk", "hd9=/dev/null"], "/dev/null: is no file"),
+        (["--load", "x", "--disk", "hd0=/dev/null"], "/dev/null: is no file"),
         ([HELLO, "--trace-file", "/no/such/place/trace"], "/no/such/place/trace: cannot be written"),
         ([HELLO, "--save", "/no/such/place/machine"], "/no/such/place/machine"),
         (["--load", "/no/such/machine"], "/no/such/machine: cannot be read"),
@@ -179,3 +188,23 @@ def test_a_machine_that_waits_for_input_can_be_saved(tmp_path: Path) -> None:
     assert first.stdout == b""
     done = boot("--load", saved, "--until", "END", stdin=LINES)
     assert done.stdout == (ROOT / "images" / "src" / "echo.expected").read_bytes()
+
+
+def test_a_disk_s_image_is_changed_only_where_it_is_writable(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(testdisk.image())
+    kept = boot(MODULES / "disk.elf", "--disk", f"hd0={image}", "--until", "END")
+    assert (kept.returncode, kept.stdout) == (0, (MODULES / "disk.expected").read_bytes())
+    assert image.read_bytes() == testdisk.image()
+    done = boot(MODULES / "disk.elf", "--disk", f"hd0={image},writable", "--until", "END")
+    assert done.stdout == kept.stdout
+    assert image.read_bytes() != testdisk.image()
+
+
+def test_disks_have_different_names_of_the_right_form(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(bytes(512))
+    twice = boot(HELLO, "--disk", f"hd0={image}", "--disk", f"hd0={image}")
+    assert (twice.returncode, b"there is already a disk hd0" in twice.stderr) == (2, True)
+    odd = boot(HELLO, "--disk", f"floppy={image}")
+    assert (odd.returncode, b"no device 'floppy'" in odd.stderr) == (2, True)

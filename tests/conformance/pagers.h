@@ -44,8 +44,9 @@ static mach_port_t new_port(void)
 struct hand {
 	volatile int go, done;
 	u32 (*volatile what)(struct hand *);
-	volatile u32 a, b, c, d, result;
-	mach_port_t reply, task, thread;
+	volatile u32 a, b, c, d, result, seen[16];
+	/* Names of the hand's own task, but for the last two, which are the first task's. */
+	mach_port_t reply, task, owner, thread;
 };
 
 /* In memory that children share, so that a hand of any task is commanded in the same way. */
@@ -80,16 +81,19 @@ static void (*const hand_entry[HANDS])(void) = {
 	hand_entry_0, hand_entry_1, hand_entry_2, hand_entry_3, hand_entry_4, hand_entry_5,
 };
 
-/* A fresh hand in TASK, which is this one or a child that inherited its memory; an exception of its own goes to `trouble`. */
+/* A fresh hand instead of the one before, in TASK, which is this one or a child that inherited its memory; an exception of its own goes to `trouble`. */
 static mach_port_t new_hand(int which, mach_port_t task)
 {
 	mach_port_t thread;
 
+	if (hands[which].thread)
+		thread_terminate(hands[which].thread);
 	hands[which].go = hands[which].done = 0;
 	if (thread_create(task, &thread))
 		return 0;
 	thread_set_special_port(thread, THREAD_EXCEPTION_PORT, trouble);
 	set_entry(thread, hand_entry[which], (vm_address_t) hand_stack[which] + sizeof hand_stack[which]);
+	hands[which].owner = task;
 	thread_resume(thread);
 	return hands[which].thread = thread;
 }
@@ -124,6 +128,15 @@ static u32 call(struct hand *hand, mach_port_t port, int id, const u32 *words, i
 }
 
 static u32 do_read(struct hand *hand) { return *(volatile u32 *) hand->a; }
+/* The first words of b pages from a on, in `seen`. */
+static u32 do_see(struct hand *hand)
+{
+	u32 page;
+
+	for (page = 0; page < hand->b; page++)
+		hand->seen[page] = *(volatile u32 *) (hand->a + page * PAGE);
+	return page;
+}
 static u32 do_write(struct hand *hand) { *(volatile u32 *) hand->a = hand->b; return hand->b; }
 /* vm_read of b bytes at a; c becomes the address of what came. */
 static u32 do_vm_read(struct hand *hand)
@@ -170,7 +183,7 @@ static u32 do_send(struct hand *hand)
 	m.w[0] = MIG_LONG(0, hand->d); m.w[1] = MIG_LONG_NAME(9, 8); m.w[2] = hand->b; m.w[3] = hand->a;
 	return mach_msg_trap(&m.h, MACH_SEND_MSG, 40, 0, 0, 0, 0);
 }
-/* vm_wire of b bytes at a for access c. */
+/* vm_wire of b bytes at a for access c; d names the host's privileged port. */
 static u32 do_wire(struct hand *hand)
 {
 	message_t m;
@@ -182,9 +195,19 @@ static u32 do_wire(struct hand *hand)
 	*p++ = MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0); *p++ = hand->c;
 	m.h.msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE) | MACH_MSGH_BITS_COMPLEX;
 	m.h.msgh_size = (char *) p - (char *) &m;
-	m.h.msgh_remote_port = host_priv; m.h.msgh_local_port = hand->reply; m.h.msgh_id = 2636;
+	m.h.msgh_remote_port = hand->d; m.h.msgh_local_port = hand->reply; m.h.msgh_id = 2636;
 	u32 result = mach_msg_trap(&m.h, MACH_SEND_MSG | MACH_RCV_MSG, m.h.msgh_size, sizeof m, hand->reply, 0, 0);
 	return result ? result : m.w[1];
+}
+
+/* A child that inherits this task's memory; its name, for the first task, in b. */
+static u32 do_task_create(struct hand *hand)
+{
+	mach_port_t child = 0;
+	u32 result = syscall_task_create(hand->task, 1, &child);
+
+	hand->b = child;
+	return result;
 }
 
 /* Memory objects: a letter, what they hold (a word a page) and how they answer. */
@@ -396,11 +419,7 @@ static int finish(const char *what, int which)
 		if (serve(QUIET))
 			quiet = -1;
 		if (!hands[which].done && had_trouble(which)) {
-			mach_port_t task = hands[which].task == self ? self : 0;
-
-			thread_terminate(hands[which].thread);
-			if (task)
-				new_hand(which, task);
+			new_hand(which, hands[which].owner);
 			say("%s: faulted\n", what);
 			return 0;
 		}
@@ -412,6 +431,20 @@ static int finish(const char *what, int which)
 	say("%s: %x\n", what, hands[which].result);
 	serve(QUIET);
 	return 1;
+}
+
+/* What a hand does that waits for no manager. */
+static u32 run(int which, u32 (*what)(struct hand *), u32 a, u32 b, u32 c, u32 d)
+{
+	begin(which, what, a, b, c, d);
+	while (!hands[which].done)
+		nap(1);
+	return hands[which].result;
+}
+
+static void put(int which, vm_address_t at, u32 page, u32 value)
+{
+	run(which, do_write, at + page * PAGE, value, 0, 0);
 }
 
 static u32 reads(const char *what, int which, vm_address_t address)

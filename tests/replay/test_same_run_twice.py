@@ -36,7 +36,7 @@ def whole_run() -> tuple[bytes, str, int]:
         return console, digest, machine.kernel.trap_count
 
 
-@pytest.mark.parametrize("name", ["messages", "threads"])
+@pytest.mark.parametrize("name", ["messages", "threads", "emulation"])
 def test_two_runs_give_the_same_console_trace_and_digest(name: str) -> None:
     results = []
     for _ in range(2):
@@ -61,7 +61,7 @@ def test_coming_back_after_every_trap_changes_nothing(whole_run: tuple[bytes, st
         assert finish(machine) == whole_run[:2]
 
 
-@pytest.mark.parametrize("name", ["messages", "threads"])
+@pytest.mark.parametrize("name", ["messages", "threads", "emulation", "segments", "debugging", "v86", "gsync", "extras"])
 def test_a_run_saved_at_a_random_trap_ends_the_same(name: str, tmp_path: Path) -> None:
     with boot(CONFORMANCE / f"{name}.elf") as machine:
         expected = finish(machine)

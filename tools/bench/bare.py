@@ -49,7 +49,7 @@ class BareCpu(I386Cpu):
             pmap.enter(VirtAddr(address), self.memory.allocate(), VM_PROT_DEFAULT)
         place = pmap.translate(VirtAddr(CODE), 1) or 0
         self.memory.view[place : place + len(code)] = code
-        pcb = self.new_pcb()
+        pcb = self.new_pcb(self.new_task())
         pcb.set_entry(VirtAddr(CODE), VirtAddr(DATA + PAGE_SIZE))
         pcb.registers[1], pcb.registers[6] = 0xFFFFFFFF, DATA
         self.activate(pcb, pmap)

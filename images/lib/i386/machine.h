@@ -3,12 +3,20 @@
 #define MACHINE_H
 
 #define i386_THREAD_STATE 1
+#define i386_FLOAT_STATE 2
+#define i386_ISA_PORT_MAP_STATE 3
+#define i386_V86_ASSIST_STATE 4
 #define i386_REGS_SEGS_STATE 5
+#define i386_DEBUG_STATE 6
 
 struct i386_thread_state {
 	unsigned int gs, fs, es, ds, edi, esi, ebp, esp, ebx, edx, ecx, eax, eip, cs, efl, uesp, ss;
 };
 #define i386_THREAD_STATE_COUNT (sizeof(struct i386_thread_state) / sizeof(unsigned int))
+#define i386_FLOAT_STATE_COUNT 30
+#define i386_ISA_PORT_MAP_STATE_COUNT 32
+#define i386_V86_ASSIST_STATE_COUNT 2
+#define i386_DEBUG_STATE_COUNT 8
 
 typedef struct { unsigned int low, high; } descriptor_t, *descriptor_list_t;
 typedef unsigned short io_port_t;

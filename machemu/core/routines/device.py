@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from machemu.abi.device import IoReturn
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import MigReturn
 from machemu.core.routines.targets import device_target
-from machemu.device import ds_routines
+from machemu.device.io import IoOp, IoRequest
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.mig.runtime import OutOfLine
@@ -16,65 +17,134 @@ from machemu.vm.map_copy import VmMapCopy
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
-WRITE_MAX: Final = 1 << 20
-"""The most that one device_write takes."""
+WRITE_MAX: Final = 16 << 20
+"""Bytes of out-of-line data that one device_write looks at; the rest is not written, and the reply says so."""
+COPY_MAX: Final = 64 << 20
+"""Bytes out of line beyond which a device_write is refused with D_NO_MEMORY."""
+INVALID_OPERATION: Final = int(IoReturn.D_INVALID_OPERATION)
 NO_REPLY: Final = int(MigReturn.MIG_NO_REPLY)
 
 
-def device_open(kernel: Kernel, request: Kmsg, mode: int, name: bytes) -> tuple[object]:
-    if request.remote is kernel.devices.master_port and not isinstance(request.local, Port):
+def _asked(request: Kmsg, op: IoOp, mode: int, recnum: int = 0, count: int = 0, data: bytes = b"") -> IoRequest:
+    """The request as drivers see it; while they have it, its reply right is theirs."""
+    signed = recnum - (1 << 32) if recnum >> 31 else recnum
+    return IoRequest(op, mode, signed, count, data, request.local, request.local_type)
+
+
+def _later(request: Kmsg) -> KernError:
+    """No reply is sent now: the reply right has gone to the device."""
+    request.local = None
+    return KernError(NO_REPLY)
+
+
+def device_open(kernel: Kernel, request: Kmsg, mode: int, name: bytes) -> tuple[Port]:
+    devices = kernel.devices
+    if request.remote is not devices.master_port:
+        raise KernError(INVALID_OPERATION)
+    if not isinstance(request.local, Port):
         raise KernError(NO_REPLY)
-    return (ds_routines.device_open(kernel.ipc, kernel.devices, request.remote, name),)
+    right = devices.open(name.split(b"\0", 1)[0].decode("latin-1"), _asked(request, IoOp.OPEN, mode))
+    if right is None:
+        raise _later(request)
+    return (right,)
 
 
 def device_close(kernel: Kernel, request: Kmsg) -> tuple[()]:
-    ds_routines.device_close(kernel.ipc, kernel.devices, device_target(request))
+    kernel.devices.close(device_target(request))
     return ()
 
 
 def device_write_inband(kernel: Kernel, request: Kmsg, mode: int, recnum: int, data: bytes) -> tuple[int]:
-    return (kernel.write_device(device_target(request), data),)
+    return (_write(request, _asked(request, IoOp.WRITE_INBAND, mode, recnum, len(data), data)),)
 
 
 def device_write(kernel: Kernel, request: Kmsg, mode: int, recnum: int, data: OutOfLine) -> tuple[int]:
+    device_target(request)
     copy = data.copy
     if not isinstance(copy, VmMapCopy):
-        raise KernError(ds_routines.D_INVALID_SIZE)
-    if data.size > WRITE_MAX:
-        raise KernError(ds_routines.D_INVALID_SIZE)
-    written = kernel.write_device(device_target(request), copy.to_bytes())
+        raise KernError(IoReturn.D_INVALID_SIZE)
+    if data.size > COPY_MAX:
+        raise KernError(IoReturn.D_NO_MEMORY)
+    asked = _asked(request, IoOp.WRITE, mode, recnum, data.size, copy.to_bytes()[:WRITE_MAX])
+    try:
+        written = _write(request, asked)
+    except KernError as error:
+        if error.code == NO_REPLY:
+            copy.discard()
+        raise
     copy.discard()
     return (written,)
 
 
+def _write(request: Kmsg, asked: IoRequest) -> int:
+    device = device_target(request)
+    written = device.driver.write(device.minor, asked)
+    if written is None:
+        raise _later(request)
+    return written
+
+
 def device_read_inband(kernel: Kernel, request: Kmsg, mode: int, recnum: int, count: int) -> tuple[bytes]:
-    return (_read(request, count, True),)
+    return (_read(request, _asked(request, IoOp.READ_INBAND, mode, recnum, count)),)
 
 
 def device_read(kernel: Kernel, request: Kmsg, mode: int, recnum: int, count: int) -> tuple[OutOfLine]:
-    data = _read(request, count, False)
-    return (OutOfLine(VmMapCopy.from_bytes(kernel.vm, data), len(data)),)
+    data = _read(request, _asked(request, IoOp.READ, mode, recnum, count))
+    return (OutOfLine(VmMapCopy.from_bytes(kernel.vm, data) if data else None, len(data)),)
 
 
-def _read(request: Kmsg, count: int, inband: bool) -> bytes:
-    """Input that is there. Where the reply comes later the request's reply right is the device's, and none is sent now."""
-    data = ds_routines.device_read(device_target(request), request.local, request.local_type, count, inband)
-    if data is None:
-        request.local = None
+def _read(request: Kmsg, asked: IoRequest) -> bytes:
+    device = device_target(request)
+    if asked.reply_port is None:
         raise KernError(NO_REPLY)
+    data = device.driver.read(device.minor, asked)
+    if data is None:
+        raise _later(request)
     return data
 
 
 def device_set_status(kernel: Kernel, request: Kmsg, flavor: int, words: tuple[int, ...]) -> tuple[()]:
-    ds_routines.set_status(device_target(request), flavor, words)
+    device = device_target(request)
+    device.driver.set_status(device.minor, flavor, words)
     return ()
 
 
 def device_get_status(kernel: Kernel, request: Kmsg, flavor: int, room: int) -> tuple[tuple[int, ...]]:
-    return (ds_routines.get_status(device_target(request), flavor, room),)
+    device = device_target(request)
+    words = device.driver.get_status(device.minor, flavor, room)
+    if len(words) > room:
+        raise KernError(MigReturn.MIG_ARRAY_TOO_LARGE)
+    return (words,)
 
 
-def device_map(kernel: Kernel, request: Kmsg, *arguments: int) -> tuple[object]:
-    """The console cannot be mapped."""
-    device_target(request)
-    raise KernError(ds_routines.D_INVALID_OPERATION)
+def device_set_filter(kernel: Kernel, request: Kmsg, receive_port: object, priority: int, words: tuple[int, ...]) -> tuple[()]:
+    device = device_target(request)
+    port = _port(receive_port)
+    device.driver.set_filter(device.minor, port, priority, tuple(word & 0xFFFF for word in words))
+    return ()
+
+
+def device_map(kernel: Kernel, request: Kmsg, protection: int, offset: int, size: int, unmap: int) -> tuple[object]:
+    return (kernel.devices.map(device_target(request), protection, offset, size),)
+
+
+def device_intr_register(kernel: Kernel, request: Kmsg, irq: int, flags: int, receive_port: object) -> tuple[()]:
+    device = device_target(request)
+    if flags:
+        raise KernError(INVALID_OPERATION)
+    device.driver.intr_register(device.minor, irq, _port(receive_port))
+    return ()
+
+
+def device_intr_ack(kernel: Kernel, request: Kmsg, receive_port: object) -> tuple[()]:
+    """No interrupt of this machine is ever left to acknowledge, so that this always fails."""
+    device = device_target(request)
+    device.driver.intr_ack(device.minor, receive_port)
+    return ()
+
+
+def _port(receive_port: object) -> Port:
+    """A send right to a live port, as far as the kernel can tell. The real kernel dies of a null one."""
+    if not isinstance(receive_port, Port):
+        raise KernError(INVALID_OPERATION)
+    return receive_port

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
-from machemu.core.routines.targets import map_target, task_target, thread_target
+from machemu.core.routines.targets import map_target, task_target, thread_target, words_out_of_line
 from machemu.ipc import port
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
-from machemu.kern import ipc_tt, task_control, thread_control
+from machemu.kern import ipc_tt, syscall_emulation, task_control, thread_control
+from machemu.kern.syscall_emulation import EmlDispatch
+from machemu.kern.task import Task
 from machemu.mig.runtime import OutOfLine
 from machemu.vm import routines as vm
 from machemu.vm.map_copy import VmMapCopy
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
+FAILURE: Final = int(KernReturn.KERN_FAILURE)
 
 
 def task_create(kernel: Kernel, request: Kmsg, inherit_memory: int) -> tuple[object | None]:
@@ -30,6 +34,40 @@ def task_create(kernel: Kernel, request: Kmsg, inherit_memory: int) -> tuple[obj
 def task_terminate(kernel: Kernel, request: Kmsg) -> tuple[()]:
     task_control.terminate(kernel.kern, task_target(request))
     return ()
+
+
+def task_get_emulation_vector(kernel: Kernel, request: Kmsg) -> tuple[int, OutOfLine]:
+    vector = _emulating_task(request).eml_dispatch or EmlDispatch(0, ())
+    return vector.minimum, words_out_of_line(kernel, vector.handlers)
+
+
+def task_set_emulation_vector(kernel: Kernel, request: Kmsg, start: int, vector: OutOfLine) -> tuple[()]:
+    """Consumes the vector's memory on success."""
+    task = _emulating_task(request)
+    copy = vector.copy if isinstance(vector.copy, VmMapCopy) else None
+    data = copy.to_bytes() if copy is not None else b""
+    count = len(data) // 4
+    syscall_emulation.set_vector(kernel.kern, task, start, struct.unpack(f"{kernel.ipc.prefix}{count}I", data[: 4 * count]))
+    if copy is not None:
+        copy.discard()
+    return ()
+
+
+def task_set_emulation(kernel: Kernel, request: Kmsg, routine_entry_pt: int, routine_number: int) -> tuple[()]:
+    syscall_emulation.set_vector(kernel.kern, _emulating_task(request), routine_number, [routine_entry_pt])
+    return ()
+
+
+def _emulating_task(request: Kmsg) -> Task:
+    task = ipc_tt.task_of(request.remote)
+    if task is None:
+        raise KernError(syscall_emulation.EML_BAD_TASK)
+    return task
+
+
+def task_ras_control(kernel: Kernel, request: Kmsg, basepc: int, boundspc: int, flavor: int) -> tuple[()]:
+    """Restartable atomic sequences: the real kernel has none on this machine and says so to everybody."""
+    raise KernError(FAILURE)
 
 
 def task_threads(kernel: Kernel, request: Kmsg) -> tuple[tuple[object | None, ...]]:

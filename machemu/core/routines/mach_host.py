@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.core.routines.targets import (
-    host_priv_target,
     host_target,
+    map_of,
+    privileged_host,
     processor_target,
     pset_name_target,
     pset_target,
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 FAILURE: Final = int(KernReturn.KERN_FAILURE)
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-INVALID_HOST: Final = int(KernReturn.KERN_INVALID_HOST)
-INVALID_TASK: Final = int(KernReturn.KERN_INVALID_TASK)
 
 KERNEL_VERSION: Final = b"GNU Mach 1.8 (machemu)"
 """Programs look at how it begins."""
@@ -46,24 +45,24 @@ TimeValue = tuple[int, int]
 
 
 def host_info(kernel: Kernel, request: Kmsg, flavor: int, room: int) -> tuple[tuple[int, ...]]:
-    host_target(request)
+    host_target(kernel, request, INVALID_ARGUMENT)
     return (host.info(kernel.kern, flavor, room),)
 
 
 def host_kernel_version(kernel: Kernel, request: Kmsg) -> tuple[bytes]:
-    host_target(request)
+    host_target(kernel, request, INVALID_ARGUMENT)
     return (KERNEL_VERSION,)
 
 
 def host_get_boot_info(kernel: Kernel, request: Kmsg) -> tuple[bytes]:
     """Nothing, as in the real kernel."""
-    host_priv_target(request)
+    privileged_host(kernel, request)
     return (b"",)
 
 
 def host_reboot(kernel: Kernel, request: Kmsg, options: int) -> tuple[()]:
     """Ends the machine. The real kernel has no debugger to enter, and dies where it is asked for one."""
-    host_priv_target(request)
+    privileged_host(kernel, request)
     kernel.reboot_options = options
     how = Halt.PANIC if options & RB_DEBUGGER else Halt.HALT if options & RB_HALT else Halt.REBOOT
     kernel.halt(how, f"host_reboot with options {options & 0xFFFFFFFF:#x}")
@@ -74,13 +73,13 @@ def host_reboot(kernel: Kernel, request: Kmsg, options: int) -> tuple[()]:
 
 
 def host_get_time(kernel: Kernel, request: Kmsg) -> tuple[TimeValue]:
-    host_target(request, INVALID_HOST)
+    host_target(kernel, request)
     return (kernel.kern.clock.time_of_day(),)
 
 
 def host_set_time(kernel: Kernel, request: Kmsg, new_time: TimeValue) -> tuple[()]:
     """The real kernel dies of microseconds that are none."""
-    host_priv_target(request)
+    privileged_host(kernel, request)
     seconds, microseconds = new_time
     if not 0 <= microseconds < SECOND_US:
         kernel.halt(Halt.PANIC, f"host_set_time with {microseconds} microseconds")
@@ -89,7 +88,7 @@ def host_set_time(kernel: Kernel, request: Kmsg, new_time: TimeValue) -> tuple[(
 
 
 def host_adjust_time(kernel: Kernel, request: Kmsg, new_adjustment: TimeValue) -> tuple[TimeValue]:
-    host_priv_target(request)
+    privileged_host(kernel, request)
     seconds, microseconds = new_adjustment
     old = kernel.kern.clock.adjust_time(seconds * SECOND_US + microseconds & 0xFFFFFFFF)
     sign = -1 if old < 0 else 1
@@ -100,7 +99,7 @@ def host_adjust_time(kernel: Kernel, request: Kmsg, new_adjustment: TimeValue) -
 
 
 def host_processors(kernel: Kernel, request: Kmsg) -> tuple[tuple[Port, ...]]:
-    host_priv_target(request, INVALID_ARGUMENT)
+    privileged_host(kernel, request, INVALID_ARGUMENT)
     return (tuple([port.make_send(kernel.ipc, each.processor_self) for each in kernel.kern.processors]),)
 
 
@@ -137,17 +136,17 @@ def processor_get_assignment(kernel: Kernel, request: Kmsg) -> tuple[Port]:
 
 
 def processor_set_default(kernel: Kernel, request: Kmsg) -> tuple[Port]:
-    host_target(request)
+    host_target(kernel, request, INVALID_ARGUMENT)
     return (port.make_send(kernel.ipc, kernel.kern.psets[0].pset_name_self),)
 
 
 def host_processor_sets(kernel: Kernel, request: Kmsg) -> tuple[tuple[Port, ...]]:
-    host_target(request)
+    host_target(kernel, request, INVALID_ARGUMENT)
     return (tuple([port.make_send(kernel.ipc, pset.pset_name_self) for pset in kernel.kern.psets]),)
 
 
 def host_processor_set_priv(kernel: Kernel, request: Kmsg, set_name: object | None) -> tuple[Port]:
-    host_priv_target(request, INVALID_ARGUMENT)
+    privileged_host(kernel, request, INVALID_ARGUMENT)
     pset = ipc_host.pset_name_of(set_name)
     if pset is None:
         raise KernError(INVALID_ARGUMENT)
@@ -242,7 +241,7 @@ def thread_depress_abort(kernel: Kernel, request: Kmsg) -> tuple[()]:
 
 def thread_wire(kernel: Kernel, request: Kmsg, thread_port: object | None, wired: int) -> tuple[()]:
     """Lets the current thread, and no other, have the frames that are kept."""
-    host_priv_target(request, INVALID_ARGUMENT)
+    privileged_host(kernel, request, INVALID_ARGUMENT)
     thread = ipc_tt.thread_of(thread_port)
     if thread is None or thread is not kernel.kern.sched.current:
         raise KernError(INVALID_ARGUMENT)
@@ -252,10 +251,8 @@ def thread_wire(kernel: Kernel, request: Kmsg, thread_port: object | None, wired
 
 
 def vm_wire(kernel: Kernel, request: Kmsg, task_port: object | None, address: int, size: int, access: int) -> tuple[()]:
-    host_target(request, INVALID_HOST)
-    task = ipc_tt.task_of(task_port)
-    if task is None or task.map is None:
-        raise KernError(INVALID_TASK)
-    vm.vm_wire(task.map, address, size, access, ipc_host.is_host_priv(request.remote))
+    host_target(kernel, request)
+    privileged = request.remote is kernel.kern.host.host_priv_self
+    vm.vm_wire(map_of(task_port), address, size, access, privileged)
     port.release_send(kernel.ipc, task_port)
     return ()

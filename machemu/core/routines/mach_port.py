@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
-from machemu.core.routines.targets import space_target
+from machemu.core.routines.targets import space_target, words_out_of_line
 from machemu.ipc import mach_port as ports
 from machemu.ipc.kmsg import Kmsg
 from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.vm.map_copy import VmMapCopy
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
 
-def _words(kernel: Kernel, values: tuple[int, ...]) -> OutOfLine:
-    """An array of words as out-of-line data."""
-    if not values:
-        return OutOfLine(None, 0)
-    data = struct.pack(f"{kernel.ipc.prefix}{len(values)}I", *values)
-    return OutOfLine(VmMapCopy.from_bytes(kernel.vm, data), len(data))
-
-
 def mach_port_names(kernel: Kernel, request: Kmsg) -> tuple[OutOfLine, OutOfLine]:
     names, types = ports.mach_port_names(space_target(request))
-    return _words(kernel, names), _words(kernel, types)
+    return words_out_of_line(kernel, names), words_out_of_line(kernel, types)
 
 
 def mach_port_type(kernel: Kernel, request: Kmsg, name: int) -> tuple[int]:
@@ -81,7 +71,7 @@ def mach_port_set_seqno(kernel: Kernel, request: Kmsg, name: int, seqno: int) ->
 
 
 def mach_port_get_set_status(kernel: Kernel, request: Kmsg, name: int) -> tuple[OutOfLine]:
-    return (_words(kernel, ports.mach_port_get_set_status(space_target(request), name)),)
+    return (words_out_of_line(kernel, ports.mach_port_get_set_status(space_target(request), name)),)
 
 
 def mach_port_move_member(kernel: Kernel, request: Kmsg, member: int, after: int) -> tuple[()]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.core.managers import control_pager
-from machemu.core.routines.targets import host_priv_target
+from machemu.core.routines.targets import privileged_host
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
@@ -16,6 +18,7 @@ from machemu.mig.interfaces import memory_object as user
 from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.vm import memory_object
 from machemu.vm.map_copy import VmMapCopy
+from machemu.vm.object import deallocate
 from machemu.vm.pager import Pager
 
 if TYPE_CHECKING:
@@ -25,11 +28,19 @@ INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 WORD: Final = 0xFFFFFFFF
 
 
-def _pager(request: Kmsg) -> Pager:
+@contextmanager
+def _object_of(kernel: Kernel, request: Kmsg) -> Iterator[Pager]:
+    """The pager whose control port the request was sent to. Its object, which may only be cached, has one more reference until
+    its manager is answered; then one that is not used and has no pages any more goes."""
     pager = control_pager(request.remote)
     if pager is None:
         raise KernError(INVALID_ARGUMENT)
-    return pager
+    obj = pager.object
+    kernel.vm.reference(obj)
+    try:
+        yield pager
+    finally:
+        deallocate(obj)
 
 
 def _tell(kernel: Kernel, reply_to: PolyPort, routine: Routine, pager: Pager | None, *values: object) -> None:
@@ -50,23 +61,25 @@ def memory_object_data_supply(
     kernel: Kernel, request: Kmsg, offset: int, data: OutOfLine, lock_value: int, precious: int, reply_to: PolyPort
 ) -> tuple[()]:
     """The data and the reply right are consumed also where a page was there already, of which the manager is told."""
-    pager = _pager(request)
     copy = data.copy if isinstance(data.copy, VmMapCopy) else VmMapCopy.from_bytes(kernel.vm, b"")
-    result, error_offset = memory_object.data_supply(pager, offset, copy, lock_value & WORD, bool(precious))
-    copy.discard()
-    completed = user.MEMORY_OBJECT_SUPPLY_COMPLETED
-    _tell(kernel, reply_to, completed, pager, offset, data.size, result, error_offset)
+    with _object_of(kernel, request) as pager:
+        result, error_offset = memory_object.data_supply(pager, offset, copy, lock_value & WORD, bool(precious))
+        copy.discard()
+        completed = user.MEMORY_OBJECT_SUPPLY_COMPLETED
+        _tell(kernel, reply_to, completed, pager, offset, data.size, result, error_offset)
     return ()
 
 
 def memory_object_data_unavailable(kernel: Kernel, request: Kmsg, offset: int, size: int) -> tuple[()]:
-    memory_object.data_unavailable(_pager(request), offset, size)
+    with _object_of(kernel, request) as pager:
+        memory_object.data_unavailable(pager, offset, size)
     return ()
 
 
 def memory_object_data_error(kernel: Kernel, request: Kmsg, offset: int, size: int, error_value: int) -> tuple[()]:
     """The manager's own code is not passed on."""
-    memory_object.data_error(_pager(request), offset, size)
+    with _object_of(kernel, request) as pager:
+        memory_object.data_error(pager, offset, size)
     return ()
 
 
@@ -80,41 +93,45 @@ def memory_object_lock_request(
     lock_value: int,
     reply_to: PolyPort,
 ) -> tuple[()]:
-    pager = _pager(request)
-    memory_object.lock_request(pager, offset, size, should_return, bool(should_flush), lock_value & WORD)
-    _tell(kernel, reply_to, user.MEMORY_OBJECT_LOCK_COMPLETED, pager, offset, size)
+    with _object_of(kernel, request) as pager:
+        memory_object.lock_request(pager, offset, size, should_return, bool(should_flush), lock_value & WORD)
+        _tell(kernel, reply_to, user.MEMORY_OBJECT_LOCK_COMPLETED, pager, offset, size)
     return ()
 
 
 def memory_object_ready(kernel: Kernel, request: Kmsg, may_cache: int, copy_strategy: int) -> tuple[()]:
-    memory_object.set_attributes(_pager(request), bool(may_cache), copy_strategy)
+    with _object_of(kernel, request) as pager:
+        memory_object.set_attributes(pager, bool(may_cache), copy_strategy)
     return ()
 
 
 def memory_object_change_attributes(
     kernel: Kernel, request: Kmsg, may_cache: int, copy_strategy: int, reply_to: PolyPort
 ) -> tuple[()]:
-    """The manager is told also where the strategy is none."""
-    pager = _pager(request)
+    """The manager is told also where the strategy is none, by its right, which the message then has no more."""
     try:
-        memory_object.set_attributes(pager, bool(may_cache), copy_strategy)
+        with _object_of(kernel, request) as pager:
+            memory_object.set_attributes(pager, bool(may_cache), copy_strategy)
     finally:
+        request.carried = ()
         _tell(kernel, reply_to, user.MEMORY_OBJECT_CHANGE_COMPLETED, None, may_cache, copy_strategy)
     return ()
 
 
 def memory_object_get_attributes(kernel: Kernel, request: Kmsg) -> tuple[int, int, int]:
-    return memory_object.get_attributes(_pager(request))
+    with _object_of(kernel, request) as pager:
+        return memory_object.get_attributes(pager)
 
 
 def memory_object_destroy(kernel: Kernel, request: Kmsg, reason: int) -> tuple[()]:
-    memory_object.destroy(_pager(request))
+    with _object_of(kernel, request) as pager:
+        memory_object.destroy(pager)
     return ()
 
 
 def vm_set_default_memory_manager(kernel: Kernel, request: Kmsg, manager: object) -> tuple[object]:
     """The manager before; with a null port nothing changes."""
-    host_priv_target(request)
+    privileged_host(kernel, request)
     vm = kernel.vm
     if manager is None:
         return (ports.copy_send(kernel.ipc, vm.default_manager),)

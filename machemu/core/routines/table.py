@@ -8,10 +8,15 @@ from types import ModuleType
 from typing import Any, Final
 
 from machemu.core.routines import device as device_routines
+from machemu.core.routines import gnumach as gnumach_routines
 from machemu.core.routines import mach as mach_routines
+from machemu.core.routines import mach4 as mach4_routines
+from machemu.core.routines import mach_debug as mach_debug_routines
 from machemu.core.routines import mach_host as mach_host_routines
+from machemu.core.routines import mach_i386 as mach_i386_routines
 from machemu.core.routines import mach_port as mach_port_routines
 from machemu.core.routines import memory_object as memory_object_routines
+from machemu.core.routines import notify as notify_routines
 from machemu.core.routines import vm as vm_routines
 from machemu.mig.interfaces import (
     device,
@@ -22,6 +27,7 @@ from machemu.mig.interfaces import (
     mach4,
     mach_debug,
     mach_host,
+    mach_i386,
     mach_port,
     memory_object,
     memory_object_default,
@@ -35,7 +41,7 @@ class Row:
     """A routine of an interface, and what performs it."""
 
     routine: Routine
-    handler: Callable[..., tuple[Any, ...]]
+    handler: Callable[..., tuple[Any, ...] | None]
 
 
 def _rows(interface: dict[int, Routine], handlers: ModuleType) -> dict[int, Row]:
@@ -50,17 +56,21 @@ ROUTINES: Final[dict[int, Row]] = {
     **_rows(mach_port.ROUTINES, mach_port_routines),
     **_rows(mach_host.ROUTINES, mach_host_routines),
     **_rows(device.ROUTINES, device_routines),
+    **_rows(mach_i386.ROUTINES, mach_i386_routines),
+    **_rows(mach4.ROUTINES, mach4_routines),
+    **_rows(mach_debug.ROUTINES, mach_debug_routines),
+    **_rows(gnumach.ROUTINES, gnumach_routines),
     **_rows(gnumach.ROUTINES, vm_routines),
     **_rows(mach4.ROUTINES, vm_routines),
     **_rows(mach_debug.ROUTINES, vm_routines),
-    **_rows(notify.ROUTINES, vm_routines),
+    **_rows(notify.ROUTINES, notify_routines),
 }
 
 MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
 """Every message whose form is known, requests and replies, by id: what a trace calls it, and its layout."""
 for _interface in (
-    mach, mach_port, memory_object, memory_object_default, device, device_reply, exc, notify, gnumach, mach4, mach_debug,
-    mach_host,
+    mach, mach_port, memory_object, memory_object_default, device, device_reply, exc, notify,
+    gnumach, mach4, mach_debug, mach_host, mach_i386,
 ):  # fmt: skip
     for _id, _routine in _interface.ROUTINES.items():
         MESSAGES.setdefault(_id, (_routine.name, _routine.request))

@@ -1,12 +1,15 @@
-"""What a request's destination stands for (Mach's convert_port_to_*), and the code where it does not."""
+"""What a request's destination stands for (Mach's convert_port_to_*), and the code where it does not; results' forms."""
 
 from __future__ import annotations
 
-from typing import Final
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
+from machemu.abi.device import IoReturn
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.device.ds_routines import D_NO_SUCH_DEVICE, Device
+from machemu.device.ds_routines import Device
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.space import Space
@@ -15,11 +18,16 @@ from machemu.kern.processor import Processor
 from machemu.kern.processor_set import ProcessorSet
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
+from machemu.mig.runtime import OutOfLine
 from machemu.vm.map import VmMap
+from machemu.vm.map_copy import VmMapCopy
+
+if TYPE_CHECKING:
+    from machemu.core.kernel import Kernel
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-INVALID_HOST: Final = int(KernReturn.KERN_INVALID_HOST)
 INVALID_TASK: Final = int(KernReturn.KERN_INVALID_TASK)
+INVALID_HOST: Final = int(KernReturn.KERN_INVALID_HOST)
 
 
 def task_target(request: Kmsg) -> Task:
@@ -43,15 +51,23 @@ def map_target(request: Kmsg) -> VmMap:
     return vm_map
 
 
-def host_target(request: Kmsg, code: int = INVALID_ARGUMENT) -> None:
-    """Checks that the request came by one of the host's ports."""
-    if not ipc_host.is_host(request.remote):
+def map_of(right: object | None) -> VmMap:
+    """The address space of a task that comes as an argument; KERN_INVALID_TASK for none."""
+    task = ipc_tt.task_of(right)
+    if task is None or task.map is None:
+        raise KernError(INVALID_TASK)
+    return task.map
+
+
+def privileged_host(kernel: Kernel, request: Kmsg, code: int = INVALID_HOST) -> None:
+    """The request came by the privileged host port, or `code` is raised."""
+    if request.remote is not kernel.kern.host.host_priv_self:
         raise KernError(code)
 
 
-def host_priv_target(request: Kmsg, code: int = INVALID_HOST) -> None:
-    """Checks that the request came by the privileged host port."""
-    if not ipc_host.is_host_priv(request.remote):
+def host_target(kernel: Kernel, request: Kmsg, code: int = INVALID_HOST) -> None:
+    """The request came by one of the host's ports, or `code` is raised."""
+    if request.remote not in (kernel.kern.host.host_self, kernel.kern.host.host_priv_self):
         raise KernError(code)
 
 
@@ -89,4 +105,12 @@ def device_target(request: Kmsg) -> Device:
     target = request.remote
     if isinstance(target, Port) and target.active and isinstance(target.kobject, Device):
         return target.kobject
-    raise KernError(D_NO_SUCH_DEVICE)
+    raise KernError(IoReturn.D_NO_SUCH_DEVICE)
+
+
+def words_out_of_line(kernel: Kernel, values: Sequence[int]) -> OutOfLine:
+    """An array of words as out-of-line data; nothing is owed for it until the reply takes it."""
+    if not values:
+        return OutOfLine(None, 0)
+    data = struct.pack(f"{kernel.ipc.prefix}{len(values)}I", *values)
+    return OutOfLine(VmMapCopy.from_bytes(kernel.vm, data), len(data))

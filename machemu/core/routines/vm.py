@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError, MustWait
-from machemu.abi.kern_return import KernReturn, MigReturn
+from machemu.abi.kern_return import KernReturn
 from machemu.abi.message import PORT_SEND, CarriedPort, CarriedPorts
 from machemu.core import proxies
 from machemu.core.managers import PagingName
@@ -20,7 +20,6 @@ from machemu.vm.page import INACTIVE, NO_QUEUE, VmPage
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
-BAD_ID: Final = int(MigReturn.MIG_BAD_ID)
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 NO_SPACE: Final = int(KernReturn.KERN_NO_SPACE)
 KERNEL_ADDRESS: Final = 0xC2000000
@@ -118,13 +117,6 @@ def vm_region_create_proxy(kernel: Kernel, request: Kmsg, address: int, max_prot
         ports.release_send(kernel.ipc, right)
         raise
     return (proxy,)
-
-
-def mach_notify_no_senders(kernel: Kernel, request: Kmsg, mscount: int) -> tuple[()]:
-    """To a port of the kernel's own: a proxy is not used any more."""
-    if not proxies.unused(kernel.ipc, request.remote):
-        raise KernError(BAD_ID)
-    return ()
 
 
 # mach_debug

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from machemu.abi.errors import InvariantError
+from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import ByteOrder, Frame, Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386 import engine as uc
 from machemu.machine.i386 import layout
 from machemu.machine.i386.calibrate import FLAGS_AS_THEY_ARE, Calibration
+from machemu.machine.i386.debug import CONTROL, STATUS, DebugRegisters
 from machemu.machine.i386.engine import REGISTER, Context, Engine, Registers
 from machemu.machine.i386.faults import (
     BREAKPOINTS,
@@ -25,10 +28,12 @@ from machemu.machine.i386.faults import (
     SINGLE_STEP,
 )
 from machemu.machine.i386.fpu import Fpu
-from machemu.machine.i386.pcb import CS, EIP, ESP, SS, USER_CS, USER_DS, I386Pcb
+from machemu.machine.i386.pcb import CS, EIP, ESP, REDIRECT_FRAME, SS, USER_CS, USER_DS, I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, PAGE_SIZE, I386Mmu, I386Pmap
+from machemu.machine.i386.tables import DescriptorTables
+from machemu.machine.i386.task import I386Task
 from machemu.machine.memory import PhysicalMemory
-from machemu.machine.protocols import Pcb, Pmap, Supervisor, UserFault
+from machemu.machine.protocols import MachineTask, Pcb, Pmap, Supervisor, UserFault
 
 CR0_PAGING: Final = 0x80000033
 """PG, NE, ET, MP, PE."""
@@ -42,6 +47,13 @@ KERNEL_CS: Final = layout.KERNEL_CS
 TRAP_OVERHEAD: Final = 2
 """Instructions of the stub in a trap that returns at once: the interrupt and the far return."""
 EMPTY_PAGE: Final = bytes(PAGE_SIZE)
+EMULATED_INTERRUPT: Final = 0x80
+"""What a redirected trap finds on its stack: the flags, and where it was made."""
+INVALID_ADDRESS: Final = int(KernReturn.KERN_INVALID_ADDRESS)
+V86_FRAME: Final = 9
+"""Words that entry to V86 mode pops: eip, cs, eflags, esp, ss, es, ds, fs, gs."""
+STUB_PLACE: Final = [layout.STUB, KERNEL_CS]
+RETURN_PLACE: Final = [layout.TRAP_RETURN, KERNEL_CS]
 USER_SEGMENTS: Final = [USER_CS, USER_DS, USER_DS, USER_DS, USER_DS, USER_DS]
 
 
@@ -77,6 +89,10 @@ class I386Cpu:
         self._stopped = False
         self._entering = False
         self._stepping_trap = False
+        self._redirects = False
+        self._v86 = False
+        self._refused_entry: tuple[int, int] | None = None
+        self._by_interrupt = False
         self._refused: tuple[int, int] | None = None
         self._refused_at = 0
         self._fetched = 0
@@ -119,6 +135,7 @@ class I386Cpu:
         engine.hook(uc.INSTRUCTION, uc.IN_HOOK(self._port_in), uc.IN)
         engine.hook(uc.INSTRUCTION, uc.OUT_HOOK(self._port_out), uc.OUT)
         self.fpu = Fpu(engine)
+        self.tables = DescriptorTables(engine, memory)
         self._scratch = Context(engine)
         places = Calibration(engine, self._scratch).find()
         self._error_code = self._scratch.word(places.error_code)
@@ -129,23 +146,34 @@ class I386Cpu:
         engine.write(REGISTER["CR0"], CR0_PAGING | CR0_TASK_SWITCHED)
         self._ring0 = Context(engine)
         self._ring0.save()
+        self.debug = DebugRegisters(engine, self._ring0)
 
     # What the kernel does with a CPU
 
     def attach(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._system_call = supervisor.system_call
+        self._native_call = self._system_call = supervisor.system_call
+        self._emulated_call = supervisor.emulated_call
 
-    def new_pcb(self) -> I386Pcb:
-        return I386Pcb()
+    def new_task(self) -> I386Task:
+        return I386Task()
 
-    def activate(self, pcb: Pcb, pmap: Pmap) -> None:
+    def new_pcb(self, task: MachineTask, maker: Pcb | None = None) -> I386Pcb:
+        assert isinstance(task, I386Task)
+        pcb = I386Pcb(task)
+        if isinstance(maker, I386Pcb):
+            pcb.init_control = self.fpu.control(maker, maker is self._pcb)
+        return pcb
+
+    def activate(self, pcb: Pcb, pmap: Pmap, redirects: bool = False) -> None:
         assert isinstance(pcb, I386Pcb)
         assert isinstance(pmap, I386Pmap)
         self._pcb = pcb
         self._pmap = self.mmu.current = pmap
         self.mmu.changed = False
         self._ring0.restore()
+        if pcb.debug[CONTROL] or self.debug.loaded[CONTROL]:
+            self.debug.load(pcb.debug, pmap)
         eax, ecx, edx, ebx, esp, ebp, esi, edi, eip, eflags = pcb.registers
         stack, words = self._stack, self.words
         segments = pcb.segments
@@ -153,16 +181,25 @@ class I386Cpu:
         words[stack - 2], words[stack - 1] = esp, segments[SS]
         self._entry.values[:] = [eax, ecx, edx, ebx, ebp, esi, edi, pmap.directory << PAGE_SHIFT]
         self._entry.write()
-        if segments != USER_SEGMENTS:
-            self._load_data_segments(segments)
+        self._v86 = pcb.in_v86
+        self._refused_entry = None
+        if segments != USER_SEGMENTS or pcb.ldt is not None or pcb.gdt != self.tables.gdt:
+            self._refused_entry = self.tables.load(pcb)
+            if self._v86:
+                self._enter_v86(pcb)
         self._entering = True
         self._stepping_trap = False
+        if redirects != self._redirects:
+            self._redirects = redirects
+            self._system_call = self._emulated_call if redirects else self._native_call
 
-    def _load_data_segments(self, segments: list[int]) -> None:
-        """Selectors that are none become null, as entry to user mode makes them on the real processor."""
-        for name, selector in zip(("DS", "ES", "FS", "GS"), segments[2:], strict=True):
-            if self.engine.write(REGISTER[name], selector) != uc.OK:
-                self.engine.write(REGISTER[name], 0)
+    def _enter_v86(self, pcb: I386Pcb) -> None:
+        """Entry to V86 mode pops the data segments too."""
+        _, _, ds, es, fs, gs = pcb.segments
+        first, words, stack = self._stack - V86_FRAME, self.words, self._stack
+        words[first : first + 5] = words[stack - 5 : stack]
+        words[stack - 4], words[stack - 3], words[stack - 2], words[stack - 1] = es, ds, fs, gs
+        self.engine.write(REGISTER["ESP"], layout.STACK_END - 4 * V86_FRAME)
 
     def deactivate(self) -> None:
         pcb = self._pcb
@@ -175,12 +212,13 @@ class I386Cpu:
             self._state.read()
             values = list(self._state.values)
             registers, segments = values[:10], values[10:]
-            if segments[0] == layout.KERNEL_CS:
+            if segments[0] == layout.KERNEL_CS and not self._v86:
                 stack, words = self._stack, self.words
                 registers[EIP], segments[CS], registers[ESP], segments[SS] = words[stack - 4 : stack]
             pcb.registers = registers
             pcb.segments = segments
             self.fpu.save(pcb)
+            self.tables.save(pcb)
         # Where a run was left must not show in RAM: two runs of one machine have one digest, wherever they paused.
         self.memory.view[layout.STACK * PAGE_SIZE : (layout.STACK + 1) * PAGE_SIZE] = EMPTY_PAGE
 
@@ -196,7 +234,7 @@ class I386Cpu:
     def _in_stub(self) -> bool:
         """The count ended between a trap and its interrupt: the trap is made before anything else."""
         self._place.read()
-        return not self._entering and self._place.values[0] == layout.STUB
+        return not self._entering and self._place.values[:] == STUB_PLACE
 
     def stop(self) -> None:
         self._stopped = True
@@ -227,6 +265,29 @@ class I386Cpu:
             found.append(int.from_bytes(data, "little"))
         return tuple(reversed(found))
 
+    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
+        words, stack = self.words, self._stack
+        eip = self.engine.read(REGISTER["EIP"]) if self._by_interrupt else words[stack - 4]
+        esp = (words[stack - 2] - 8) & 0xFFFFFFFF
+        try:
+            write(VirtAddr(esp), REDIRECT_FRAME.pack(self.engine.read(REGISTER["EFLAGS"]), eip))
+        except KernError as error:
+            if error.code != INVALID_ADDRESS:
+                raise
+            raise UserFault(VirtAddr(esp), VM_PROT_READ) from None
+        if self._by_interrupt:
+            self.engine.write(REGISTER["ESP"], esp)
+            self.engine.write(REGISTER["EIP"], handler)
+        else:
+            words[stack - 4], words[stack - 2] = handler, esp
+        return self.result()
+
+    def pc(self) -> VirtAddr:
+        return VirtAddr(self.engine.read(REGISTER["EIP"]) & 0xFFFFFFFF)
+
+    def result(self) -> int:
+        return self.engine.read(REGISTER["EAX"])
+
     def _user_byte(self, address: int) -> int:
         assert self._pmap is not None
         address &= 0xFFFFFFFF
@@ -238,7 +299,9 @@ class I386Cpu:
     def close(self) -> None:
         self._scratch.close()
         self._ring0.close()
+        self.debug.close()
         self.engine.close()
+        self.tables.close()
         self.words.release()
         self.mmu.words.release()
 
@@ -247,6 +310,10 @@ class I386Cpu:
     def _start(self, count: int) -> None:
         """Runs until the count is used up or something stops it, and takes stock."""
         engine = self.engine
+        if self._refused_entry is not None:
+            vector, code = self._refused_entry
+            self._raise(*FAULTS[vector][:2], code)
+            return
         if self.memory.stale or self.mmu.changed:
             self._refresh()
         if self._entering:
@@ -256,8 +323,10 @@ class I386Cpu:
             count += 1
         else:
             self._place.read()
-            address = self._place.values[0]
-            if address == layout.STUB:
+            address, cs = self._place.values
+            if cs != KERNEL_CS:
+                pass
+            elif address == layout.STUB:
                 count = TRAP_OVERHEAD
             elif address == layout.TRAP_RETURN:
                 self._overhead += 1
@@ -266,13 +335,15 @@ class I386Cpu:
         begun = engine.counter.value
         if self._refused is not None:
             begun = self._refused_at - 1
-        elif begun > count:
+        elif begun > (engine.limit.value if self.debug.hits else count):
             begun -= 1
             self._place.read()
-            if self._place.values[0] == layout.TRAP_RETURN:
+            if self._place.values[:] == RETURN_PLACE:
                 self._overhead -= 1
         self._counted += begun - self._overhead
         engine.counter.value = self._overhead = 0
+        if self.debug.hits:
+            self._debug_exception()
         if error == uc.ERR_FETCH_PROT:
             self._allow_fetch()
         elif error == uc.ERR_INSN_INVALID:
@@ -347,7 +418,7 @@ class I386Cpu:
             self._flags_kept.value = FLAGS_AS_THEY_ARE
         scratch.restore()
         self._read_trap()
-        if self._trap_values[1] == KERNEL_CS:
+        if self._trap_values[1] == KERNEL_CS and not self._v86:
             self._stub_fault(number, code)
             return
         if step:
@@ -363,12 +434,25 @@ class I386Cpu:
             self.fpu.load(self._pcb)
         elif number == FPU_ERROR and not software:
             self._raise(*FPU_FAULT, self.engine.read(REGISTER["FPSW"]) & 0xFFFF)
+        elif software and number == EMULATED_INTERRUPT and self._redirects:
+            self._emulated_interrupt()
         elif software and number not in BREAKPOINTS:
             self._step_back(2)
             self._raise(*GENERAL_PROTECTION, number * 8 + 2)
         else:
             exception, mach_code, with_error = FAULTS.get(number, (*GENERAL_PROTECTION, True))
             self._raise(exception, mach_code, code & 0xFFFF if with_error else 0)
+
+    def _emulated_interrupt(self) -> None:
+        """`int $0x80` of a task with an emulation vector: a trap without a frame, whose stack pointer `arguments` needs."""
+        self.words[self._stack - 2] = self.engine.read(REGISTER["ESP"])
+        number = -self._trap_values[0] if self._trap_values[0] < 0x80000000 else 0x100000000 - self._trap_values[0]
+        self._by_interrupt = True
+        result = self._system_call(number)
+        self._by_interrupt = False
+        if result is not None:
+            self.engine.write(REGISTER["EAX"], result & 0xFFFFFFFF)
+            self.engine.stop()
 
     def _stub_fault(self, number: int, code: int) -> None:
         """A step into a trap, which goes on as a trap; or selectors that a thread was given and the processor refuses.
@@ -388,11 +472,19 @@ class I386Cpu:
         if self._stepping_trap:
             self._stepping_trap = False
         else:
-            self._raise(*SINGLE_STEP)
+            self._debug_exception()
+
+    def _debug_exception(self) -> None:
+        """A step, a breakpoint or watched data; the thread's debug status tells which."""
+        pcb = self._pcb
+        assert pcb is not None
+        pcb.debug = (*pcb.debug[:STATUS], self.debug.status(), pcb.debug[CONTROL])
+        self._raise(*SINGLE_STEP)
 
     def _page_fault(self, code: int) -> None:
         assert self._supervisor is not None
         address = VirtAddr(self.engine.read(REGISTER["CR2"]) & 0xFFFFFFFF)
+        self.debug.hits = 0
         if address >= KERNEL_BASE:
             self._raise(*KERNEL_ADDRESS, address)
             return
@@ -423,12 +515,18 @@ class I386Cpu:
     def _sysenter(self, _engine: object, _data: object) -> None:
         self._refuse(GENERAL_PROTECTION)
 
-    def _port_in(self, _engine: object, _port: int, _size: int, _data: object) -> int:
-        self._refuse(GENERAL_PROTECTION)
-        return 0
+    def _port_in(self, _engine: object, port: int, size: int, _data: object) -> int:
+        """Nothing is at any I/O port: reads give ones."""
+        if not self._may_use(port, size):
+            self._refuse(GENERAL_PROTECTION)
+        return (1 << 8 * size) - 1
 
-    def _port_out(self, _engine: object, _port: int, _size: int, _value: int, _data: object) -> None:
-        self._refuse(GENERAL_PROTECTION)
+    def _port_out(self, _engine: object, port: int, size: int, _value: int, _data: object) -> None:
+        if not self._may_use(port, size):
+            self._refuse(GENERAL_PROTECTION)
+
+    def _may_use(self, port: int, size: int) -> bool:
+        return self._pcb is not None and self._pcb.task.may_use(port, size)
 
     def _fetch_refused(self, _engine: object, _kind: int, address: int, _size: int, _value: int, _data: object) -> bool:
         self._fetched = address

@@ -20,6 +20,9 @@ from machemu.abi.errors import InvariantError
 
 INTERRUPT: Final = uc.UC_HOOK_INTR
 FETCH_REFUSED: Final = uc.UC_HOOK_MEM_FETCH_PROT
+MEMORY_READ: Final = uc.UC_HOOK_MEM_READ
+MEMORY_WRITE: Final = uc.UC_HOOK_MEM_WRITE
+WRITTEN: Final = uc.UC_MEM_WRITE
 INSTRUCTION: Final = uc.UC_HOOK_INSN
 SYSCALL: Final = x86.UC_X86_INS_SYSCALL
 SYSENTER: Final = x86.UC_X86_INS_SYSENTER
@@ -70,6 +73,7 @@ _context_size = _function("uc_context_size", _VOID)
 _ctl = _function("uc_ctl", _VOID, ctypes.c_uint32)
 _read_batch = _function("uc_reg_read_batch", _VOID, _VOID, _VOID, ctypes.c_int)
 _write_batch = _function("uc_reg_write_batch", _VOID, _VOID, _VOID, ctypes.c_int)
+_hook_del = _function("uc_hook_del", _VOID, ctypes.c_size_t)
 _hook_add = _library.uc_hook_add
 
 INTERRUPT_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, ctypes.c_uint32, _VOID)
@@ -138,7 +142,8 @@ class Context:
 
 
 class Engine:
-    """One Unicorn i386 CPU over RAM at physical address 0. `counter` is its count of instructions begun since the last start.
+    """One Unicorn i386 CPU over RAM at physical address 0. `counter` is its count of instructions begun since the last start, and
+    `limit` how many may begin; one more is counted when it stops.
 
     kept: what C holds addresses of, alive as long as the engine.
     """
@@ -152,6 +157,7 @@ class Engine:
         check(_ctl(self.handle, _control(uc.UC_CTL_UC_USE_EXITS, 1), ctypes.c_int(1)), "use exits")
         self.kept: list[Any] = []
         self.counter = _U64(0)
+        self.limit = _U64(0)
 
     def close(self) -> None:
         check(_close(self.handle), "close")
@@ -194,13 +200,17 @@ class Engine:
         value = MemoryRegister(selector, base, limit, flags)
         check(_write(self.handle, register, ctypes.byref(value)), "descriptor table")
 
-    def hook(self, kind: int, callback: Any, instruction: int | None = None) -> None:
-        """Calls a ctypes function from now on; the engine keeps it alive."""
+    def hook(self, kind: int, callback: Any, instruction: int | None = None) -> int:
+        """Calls a ctypes function from now on, which the engine keeps alive; the hook's handle."""
         handle = _VOID()
         extra = () if instruction is None else (ctypes.c_int(instruction),)
         arguments = (self.handle, ctypes.byref(handle), kind, callback, None, _U64(1), _U64(0), *extra)
         check(_hook_add(*arguments), "hook_add")
         self.kept.append(callback)
+        return handle.value or 0
+
+    def unhook(self, handle: int) -> None:
+        check(_hook_del(self.handle, handle), "hook_del")
 
     def find_counter(self, run: Callable[[int], None]) -> None:
         """Finds the instruction counter: `run(n)` must run n instructions and be stopped by the count."""
@@ -213,6 +223,7 @@ class Engine:
         if len(places) != 1:
             raise InvariantError("this build of Unicorn keeps its instruction counter elsewhere: install unicorn 2.1.4")
         self.counter = _U64.from_address(self.handle.value + 8 * places[0])
+        self.limit = _U64.from_address(self.handle.value + 8 * places[0] + 8)
 
 
 REGISTER: Final = {name.removeprefix("UC_X86_REG_"): getattr(x86, name) for name in dir(x86) if name.startswith("UC_X86_REG_")}

@@ -23,13 +23,19 @@ class Fpu:
 
     def load(self, pcb: I386Pcb) -> None:
         """The active thread touches the FPU: its registers are put into it."""
-        *words, data = pcb.fpu or INITIAL
+        *words, data = pcb.fpu or INITIAL._replace(control=pcb.init_control or INITIAL.control)
         engine = self.engine
         for number, word in zip(WORDS, words, strict=True):
             engine.write(number, word)
         for index, register in enumerate(REGISTERS):
             engine.write_bytes(register, data[index * FPU_REGISTER_SIZE : (index + 1) * FPU_REGISTER_SIZE])
         self.owned = True
+
+    def control(self, pcb: I386Pcb, is_active: bool) -> int:
+        """The control word of a thread that has used the FPU, otherwise 0."""
+        if is_active and self.owned:
+            return self.engine.read(REGISTER["FPCW"])
+        return pcb.fpu.control if pcb.fpu is not None else 0
 
     def save(self, pcb: I386Pcb) -> None:
         """The active thread loses the CPU."""

@@ -11,14 +11,22 @@ from typing import Final
 
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE, PDE_SHIFT, PRESENT, WRITABLE
 
-TABLES, STACK, PAGE_TABLE, DIRECTORY = range(4)
-"""The frames: the first two are mapped, by the page table; the directory is for a CPU without a thread."""
-FRAMES: Final = 4
+TABLES, STACK, PAGE_TABLE, DIRECTORY, USER_LDT_FRAME = range(5)
+"""The frames: the first two and the last ones are mapped, by the page table; the directory is for a CPU without a thread."""
+USER_LDT_ENTRIES: Final = 8192
+USER_LDT_FRAMES: Final = USER_LDT_ENTRIES * 8 // PAGE_SIZE
+FRAMES: Final = USER_LDT_FRAME + USER_LDT_FRAMES
 
 GDT: Final = KERNEL_BASE
-GDT_LIMIT: Final = 0x27
+GDT_LIMIT: Final = 0x57
+USER_GDT_INDEX: Final = 9
+USER_GDT_SLOTS: Final = 2
+"""The entries of the global table that are each thread's own."""
 LDT: Final = KERNEL_BASE + 0x100
-LDT_LIMIT: Final = 0x1F
+LDT_ENTRIES: Final = 4
+LDT_LIMIT: Final = 8 * LDT_ENTRIES - 1
+USER_LDT: Final = KERNEL_BASE + 0x10000
+"""Where the local table of the active thread lies, if it has one of its own."""
 TSS: Final = KERNEL_BASE + 0x200
 TSS_LIMIT: Final = 0x67
 STUB: Final = KERNEL_BASE + 0x300
@@ -31,6 +39,8 @@ BAD_STORE: Final = KERNEL_BASE + 0x340
 SOFTWARE: Final = KERNEL_BASE + 0x350
 COMPARE: Final = KERNEL_BASE + 0x360
 ADD: Final = KERNEL_BASE + 0x370
+LOAD_DEBUG: Final = KERNEL_BASE + 0x380
+"""Puts EAX, ECX, EDX, EBX into DR0 to DR3 and ESI into DR7."""
 """Code that only calibration runs: a loop, a load of DS from AX, a store to an address that is not mapped, `int $0x21`, and a
 comparison and an addition of 32 bits."""
 WRITE_ERROR: Final = 2
@@ -56,6 +66,17 @@ def _descriptor(base: int, limit: int, access: int, flags: int) -> bytes:
     )
 
 
+SYSTEM_CALL: Final = struct.pack("<HHBBH", STUB & 0xFFFF, KERNEL_CS, 0, 0xEC, STUB >> 16)
+"""The gate of the user's traps."""
+USER_LIMIT: Final = (KERNEL_BASE >> 12) - 1
+"""Of the user's segments, in pages: up to the kernel. (Unicorn checks no limits; a guest can read it.)"""
+
+
+def default_ldt() -> bytes:
+    """The local table of threads that have none of their own."""
+    return SYSTEM_CALL + bytes(8) + _descriptor(0, USER_LIMIT, 0xFA, 0xC) + _descriptor(0, USER_LIMIT, 0xF3, 0xC)
+
+
 def tables() -> bytes:
     """The bytes of the first frame."""
     flat = 0xFFFFF
@@ -68,13 +89,11 @@ def tables() -> bytes:
             _descriptor(TSS, TSS_LIMIT, 0x89, 0),
         )
     )
-    gate = struct.pack("<HHBBH", STUB & 0xFFFF, KERNEL_CS, 0, 0xEC, STUB >> 16)
-    ldt = gate + bytes(8) + _descriptor(0, flat, 0xFB, 0xC) + _descriptor(0, flat, 0xF3, 0xC)
     tss = struct.pack("<III", 0, STACK_END, KERNEL_SS) + bytes(TSS_LIMIT + 1 - 14) + struct.pack("<H", TSS_LIMIT + 1)
     page = bytearray(PAGE_SIZE)
     parts = {
         GDT: gdt,
-        LDT: ldt,
+        LDT: default_ldt(),
         TSS: tss,
         STUB: bytes((0xCD, TRAP_INTERRUPT, 0xCB)),
         USER_ENTRY: b"\xcf",
@@ -84,6 +103,7 @@ def tables() -> bytes:
         SOFTWARE: b"\xcd\x21",
         COMPARE: b"\x39\xc0\xeb\xfe",
         ADD: b"\x01\xc0\xeb\xfe",
+        LOAD_DEBUG: b"\x0f\x23\xc0\x0f\x23\xc9\x0f\x23\xd2\x0f\x23\xdb\x0f\x23\xfe",
     }
     for place, part in parts.items():
         page[place - KERNEL_BASE : place - KERNEL_BASE + len(part)] = part
@@ -91,13 +111,18 @@ def tables() -> bytes:
 
 
 def frames() -> bytes:
-    """The bytes of all the frames; what lies in them never changes but for the stack."""
+    """The bytes of all the frames; what lies in them never changes but for the stack and what is the active thread's own."""
     directory = bytearray(PAGE_SIZE)
     struct.pack_into("<I", directory, 4 * (KERNEL_BASE >> PDE_SHIFT), PAGE_TABLE * PAGE_SIZE | PRESENT | WRITABLE)
-    return tables() + bytes(PAGE_SIZE) + page_table() + bytes(directory)
+    return tables() + bytes(PAGE_SIZE) + page_table() + bytes(directory) + bytes(USER_LDT_FRAMES * PAGE_SIZE)
 
 
 def page_table() -> bytes:
     """The bytes of the page-table frame."""
-    entries = [frame * PAGE_SIZE | PRESENT | WRITABLE for frame in (TABLES, STACK)]
-    return struct.pack("<2I", *entries).ljust(PAGE_SIZE, b"\0")
+    entries = [0] * (PAGE_SIZE // 4)
+    entries[:2] = (frame * PAGE_SIZE | PRESENT | WRITABLE for frame in (TABLES, STACK))
+    first = USER_LDT - KERNEL_BASE >> 12
+    entries[first : first + USER_LDT_FRAMES] = (
+        (USER_LDT_FRAME + n) * PAGE_SIZE | PRESENT | WRITABLE for n in range(USER_LDT_FRAMES)
+    )
+    return struct.pack(f"<{len(entries)}I", *entries)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
+from machemu.machine.i386 import debug, segments
+from machemu.machine.i386.layout import USER_GDT_SLOTS
+from machemu.machine.i386.pmap import KERNEL_BASE
+from machemu.machine.i386.task import SHOWN, I386Task
 from machemu.sim.state import state
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
@@ -18,15 +22,33 @@ USER_DS: Final = 0x1F
 
 THREAD_STATE: Final = 1
 FLOAT_STATE: Final = 2
+ISA_PORT_MAP_STATE: Final = 3
+V86_ASSIST_STATE: Final = 4
 REGS_SEGS_STATE: Final = 5
+DEBUG_STATE: Final = 6
 THREAD_STATE_FLAVOR_LIST: Final = 0
 THREAD_STATE_COUNT: Final = 17
-FLAVORS: Final = (1, 2, 3, 4)
-"""What thread_get_state lists: thread, float, I/O port map, V86 assist."""
+FLOAT_STATE_COUNT: Final = 30
+ISA_PORT_MAP_COUNT: Final = SHOWN // 4
+COUNTS: Final = {
+    THREAD_STATE: THREAD_STATE_COUNT,
+    FLOAT_STATE: FLOAT_STATE_COUNT,
+    ISA_PORT_MAP_STATE: ISA_PORT_MAP_COUNT,
+    V86_ASSIST_STATE: 2,
+    REGS_SEGS_STATE: THREAD_STATE_COUNT,
+    DEBUG_STATE: debug.COUNT,
+}
+"""The words of each flavor that can be set."""
+STATE_MAX: Final = 1024
+FLAVORS: Final = (THREAD_STATE, FLOAT_STATE, ISA_PORT_MAP_STATE, V86_ASSIST_STATE)
+"""What thread_get_state lists."""
+V86_ENTRY: Final = 8
+"""Bytes of an entry of V86 assist's interrupt table."""
 
-EFL_USER_SET: Final = 0x202
-EFL_USER_CLEAR: Final = 0x3000 | 0x4000 | 0x8000 | 0x10000 | 0x20000
-"""IOPL, NT, RF, VM and the bit between: never the user's to set."""
+EFL_TF, EFL_IF, EFL_VM = 0x100, 0x200, 0x20000
+EFL_USER_SET: Final = EFL_IF
+EFL_USER_CLEAR: Final = 0x3000 | 0x4000 | 0x10000
+"""IOPL, NT, RF: never the user's to set."""
 
 EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI, EIP, EFLAGS = range(10)
 CS, SS, DS, ES, FS, GS = range(6)
@@ -36,7 +58,8 @@ FPU_REGISTER_SIZE: Final = 10
 FPU_REGISTERS: Final = 8
 FP_387FX: Final = 4
 """<mach/i386/fp_reg.h>: an FPU whose state FXSAVE can save."""
-FLOAT_STATE_COUNT: Final = 30
+REDIRECT_FRAME: Final = struct.Struct("<II")
+"""What an emulation handler finds on its stack: flags, and where to go back."""
 _FP_SAVE: Final = struct.Struct("<HxxHxxHxxIHHIHxx")
 """struct i386_fp_save: control, status, tags, then where the last instruction was and what it was about."""
 
@@ -85,15 +108,25 @@ def fpu_state(words: Sequence[int]) -> FpuState | None:
 class I386Pcb:
     """registers: eax ecx edx ebx esp ebp esi edi eip eflags, in the order of the processor's own numbering.
 
-    segments: cs ss ds es fs gs. fpu: None until the thread first uses the FPU.
+    segments: cs ss ds es fs gs; segment numbers where the flags say V86 mode, selectors otherwise.
+    fpu: None until the thread first uses the FPU. init_control: the control word with which it then begins, 0 for the usual one.
+    ldt: the local table of its own, or None; gdt: its slots of the global one. debug: dr0 to dr7.
+    v86: of V86 assist the table's address, its count, and the thread's own TF and IF when that or its flags were last set.
+    task: its task's part of the machine.
     """
 
-    __slots__ = ("fpu", "registers", "segments")
+    __slots__ = ("debug", "fpu", "gdt", "init_control", "ldt", "registers", "segments", "task", "v86")
 
-    def __init__(self) -> None:
+    def __init__(self, task: I386Task) -> None:
         self.registers = [0, 0, 0, 0, 0, 0, 0, 0, 0, EFL_USER_SET]
         self.segments = [USER_CS, USER_DS, USER_DS, USER_DS, USER_DS, USER_DS]
         self.fpu: FpuState | None = None
+        self.init_control = 0
+        self.ldt: bytes | None = None
+        self.gdt = bytes(USER_GDT_SLOTS * segments.SIZE)
+        self.debug: tuple[int, ...] = debug.NONE
+        self.v86 = (0, 0, 0)
+        self.task = task
 
     @property
     def pc(self) -> VirtAddr:
@@ -103,8 +136,18 @@ class I386Pcb:
     def sp(self) -> VirtAddr:
         return VirtAddr(self.registers[ESP])
 
+    @property
+    def in_v86(self) -> bool:
+        return bool(self.registers[EFLAGS] & EFL_VM)
+
     def set_result(self, value: int) -> None:
         self.registers[EAX] = value & 0xFFFFFFFF
+
+    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
+        esp = self.registers[ESP] - 8 & 0xFFFFFFFF
+        write(VirtAddr(esp), REDIRECT_FRAME.pack(self.registers[EFLAGS], self.registers[EIP]))
+        self.registers[ESP] = esp
+        self.registers[EIP] = handler
 
     def set_entry(self, pc: VirtAddr, sp: VirtAddr) -> None:
         self.registers[EIP] = pc
@@ -114,25 +157,64 @@ class I386Pcb:
         if flavor in (THREAD_STATE, REGS_SEGS_STATE):
             eax, ecx, edx, ebx, esp, ebp, esi, edi, eip, eflags = self.registers
             cs, ss, ds, es, fs, gs = self.segments
+            table, _, flags = self.v86
+            if self.in_v86 and table and not flags & EFL_IF:
+                eflags &= ~EFL_IF
             return (gs, fs, es, ds, edi, esi, ebp, 0, ebx, edx, ecx, eax, eip, cs, eflags, esp, ss)
         if flavor == FLOAT_STATE:
             return float_state(self.fpu)
+        if flavor == ISA_PORT_MAP_STATE:
+            return struct.unpack(f"<{ISA_PORT_MAP_COUNT}I", self.task.shown())
+        if flavor == V86_ASSIST_STATE:
+            return self.v86[:2]
+        if flavor == DEBUG_STATE:
+            return self.debug
         if flavor == THREAD_STATE_FLAVOR_LIST:
             return FLAVORS
         raise KernError(INVALID_ARGUMENT)
 
     def set_state(self, flavor: int, words: Sequence[int]) -> None:
-        if flavor == FLOAT_STATE and len(words) >= FLOAT_STATE_COUNT:
-            self.fpu = fpu_state(words)
-            return
-        if flavor not in (THREAD_STATE, REGS_SEGS_STATE) or len(words) < THREAD_STATE_COUNT:
+        if len(words) < COUNTS.get(flavor, STATE_MAX + 1):
             raise KernError(INVALID_ARGUMENT)
-        masked = [word & 0xFFFFFFFF for word in words]
-        gs, fs, es, ds, edi, esi, ebp, _, ebx, edx, ecx, eax, eip, cs, eflags, esp, ss = masked[:THREAD_STATE_COUNT]
-        segments = [USER_CS] + [USER_DS] * 5
-        if flavor == REGS_SEGS_STATE:
-            segments = [selector & 0xFFFF for selector in (cs, ss, ds, es, fs, gs)]
-            if any(not selector or selector & 3 != 3 for selector in segments[:2]):
+        masked = [word & 0xFFFFFFFF for word in words[: COUNTS[flavor]]]
+        if flavor == FLOAT_STATE:
+            self.fpu = fpu_state(masked)
+        elif flavor == V86_ASSIST_STATE:
+            table, count = masked
+            if table >= KERNEL_BASE or table + count * V86_ENTRY & 0xFFFFFFFF > KERNEL_BASE:
                 raise KernError(INVALID_ARGUMENT)
+            self.v86 = (table, count & 0xFFFF, self.registers[EFLAGS] & (EFL_TF | EFL_IF))
+        elif flavor == DEBUG_STATE:
+            if any(address >= KERNEL_BASE for address in masked[: debug.BREAKPOINTS]):
+                raise KernError(INVALID_ARGUMENT)
+            self.debug = tuple(masked)
+        elif flavor != ISA_PORT_MAP_STATE:
+            self._set_registers(masked, flavor == REGS_SEGS_STATE)
+
+    def _set_registers(self, words: Sequence[int], with_segments: bool) -> None:
+        gs, fs, es, ds, edi, esi, ebp, _, ebx, edx, ecx, eax, eip, cs, eflags, esp, ss = words
+        selectors = [selector & 0xFFFF for selector in (cs, ss, ds, es, fs, gs)]
+        if with_segments and any(selector & 3 != 3 for selector in selectors[:2]):
+            raise KernError(INVALID_ARGUMENT)
         self.registers = [eax, ecx, edx, ebx, esp, ebp, esi, edi, eip, eflags & ~EFL_USER_CLEAR | EFL_USER_SET]
-        self.segments = segments
+        if eflags & EFL_VM:
+            if self.v86[0]:
+                self.v86 = (*self.v86[:2], eflags & (EFL_TF | EFL_IF))
+        elif not with_segments:
+            selectors = [USER_CS] + [USER_DS] * 5
+        self.segments = selectors
+
+    # machine.protocols.DescriptorTables
+
+    def set_ldt(self, first: int, descriptors: Sequence[segments.Descriptor], is_current: bool) -> None:
+        self.ldt = segments.set_ldt(self.ldt, first, descriptors, is_current)
+
+    def get_ldt(self, first: int, count: int) -> tuple[segments.Descriptor, ...]:
+        return segments.get_ldt(self.ldt, first, count)
+
+    def set_gdt(self, selector: int, descriptor: segments.Descriptor) -> int:
+        self.gdt, selector = segments.set_gdt(self.gdt, selector, descriptor)
+        return selector
+
+    def get_gdt(self, selector: int) -> segments.Descriptor:
+        return segments.get_gdt(self.gdt, selector)

@@ -137,6 +137,9 @@ class EchoKernel:
     def died(self, port: Port) -> None:
         """Its ports stand for nothing."""
 
+    def finish(self, thread: IpcThread) -> Kmsg | None:
+        return None
+
     def serve(self, request: Kmsg) -> Kmsg | None:
         ipc = self.world.ipc
         self.requests.append((request.id, bytes(request.body)))

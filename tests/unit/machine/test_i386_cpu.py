@@ -56,6 +56,9 @@ class Bench:
         self.cpu.stop()
         return None
 
+    def emulated_call(self, number: int) -> int | None:
+        return self.system_call(number)
+
     def fault(self, address: VirtAddr, access: int) -> bool:
         self.log.append(("fault", address, access))
         if address & ~(PAGE_SIZE - 1) == LAZY:
@@ -80,7 +83,7 @@ class Bench:
         """Code at CODE, and a fresh thread there."""
         self.log.clear()
         self.write(CODE, code + b"\xeb\xfe")
-        pcb = self.cpu.new_pcb()
+        pcb = self.cpu.new_pcb(self.cpu.new_task())
         pcb.set_entry(VirtAddr(CODE), VirtAddr(STACK))
         return pcb
 

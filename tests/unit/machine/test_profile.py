@@ -20,6 +20,9 @@ trap_ns = 20
 context_switch_ns = 30
 page_fault_ns = 40
 console_byte_ns = 50
+disk_seek_ns = 60
+disk_byte_ns = 70
+ethernet_byte_ns = 80
 """
 
 

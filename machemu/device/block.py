@@ -1,0 +1,201 @@
+"""Disks as devices: records of 512 bytes, whole disks and their DOS partitions (GNU Mach's linux/dev/glue/block.c).
+
+A disk does one thing at a time, in the order asked, and takes virtual time for it. What is written is on the disk, and what is
+read is taken from it, when its time has passed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping
+from enum import Enum, auto
+from typing import Final
+
+from machemu.abi.device import D_NODELAY, D_READ, D_WRITE, DEV_GET_RECORDS, DEV_GET_SIZE, IoReturn
+from machemu.abi.errors import InvariantError, KernError
+from machemu.device.driver import INVALID_OPERATION, Driver, Minor
+from machemu.device.io import DeviceIo, IoOp, IoRequest
+from machemu.device.partitions import Slice, read_table
+from machemu.machine.protocols import Disk, DiskError
+from machemu.sim.state import state
+
+RECORD: Final = 512
+NAME: Final = re.compile(r"([a-z]+[0-9]+)(?:s([0-9]+))?")
+RECNUM_SIGN: Final = 1 << 31
+TRANSFER_MAX: Final = 16 << 20
+"""Bytes that one request moves at most; one that asks for more gets less, as at the end of a disk."""
+QUEUE_MAX: Final = 64 << 20
+"""Bytes that requests under way may move together; more of them are refused with D_NO_MEMORY."""
+REQUEST_BYTES: Final = 4096
+"""What each request counts for besides its bytes."""
+
+
+@state
+class DiskEvent(Enum):
+    """The first request under way is done."""
+
+    DONE = auto()
+
+
+@state
+class DiskDriver(Driver):
+    """One disk. name: such as `hd0`. slices: its partitions, or None as long as nobody has opened it.
+
+    requests: (minor, request) under way, the first one at work. queued: bytes that they count for. head: the record after the
+    last one moved. seek_ns: what it costs to go anywhere else; byte_ns: what a byte costs.
+    """
+
+    __slots__ = ("io", "name", "disk", "slices", "requests", "queued", "head", "seek_ns", "byte_ns")
+    closed_without_senders = True
+    checks_protection = False
+
+    def __init__(self, io: DeviceIo, name: str, disk: Disk, seek_ns: int, byte_ns: int) -> None:
+        self.io = io
+        self.name = name
+        self.disk = disk
+        self.slices: dict[int, Slice] | None = None
+        self.requests: deque[tuple[Minor, IoRequest]] = deque()
+        self.queued = 0
+        self.head = 0
+        self.seek_ns = seek_ns
+        self.byte_ns = byte_ns
+
+    # Driver
+
+    def identify(self, name: str, mode: int) -> Minor | None:
+        """Each way to open a partition (for reading, writing or both, with D_NODELAY or without) is a device of its own.
+
+        A disk without a BSD label has no partitions with letters.
+        """
+        match = NAME.fullmatch(name)
+        if match is None or match[1] != self.name:
+            return None
+        number = int(match[2][:9]) if match[2] else 0
+        if self._slices().get(number) is None:
+            return None
+        access = mode & (D_READ | D_WRITE) or D_READ
+        return (self.name, number, access, mode & D_NODELAY)
+
+    def _slices(self) -> dict[int, Slice]:
+        return read_table(self._sector, self.disk.sectors) if self.slices is None else self.slices
+
+    def _sector(self, sector: int) -> bytes:
+        if sector >= self.disk.sectors:
+            raise DiskError
+        return self.disk.read(sector, 1)
+
+    def open(self, minor: Minor) -> int:
+        """The disk's first opening reads its partition table; as on the real kernel it is not looked at again."""
+        if self.slices is not None:
+            return 0
+        self.slices = self._slices()
+        return self.seek_ns + RECORD * self.byte_ns
+
+    def read(self, minor: Minor, request: IoRequest) -> bytes | None:
+        if request.op is IoOp.READ_INBAND:
+            raise KernError(INVALID_OPERATION)
+        if not self._limit(minor, request):
+            return b""
+        self._enqueue(minor, request)
+        return None
+
+    def write(self, minor: Minor, request: IoRequest) -> int | None:
+        if request.op is IoOp.WRITE_INBAND or minor[2] == D_READ:
+            raise KernError(INVALID_OPERATION)
+        if not self._limit(minor, request):
+            return 0
+        request.data = request.data[: request.count]
+        self._enqueue(minor, request)
+        return None
+
+    def get_status(self, minor: Minor, flavor: int, room: int) -> tuple[int, ...]:
+        records = self._slice(minor)[1]
+        if flavor == DEV_GET_SIZE:
+            size = records * RECORD & 0xFFFFFFFF
+            return (size - (1 << 32) if size & RECNUM_SIGN else size, RECORD)
+        if flavor == DEV_GET_RECORDS:
+            return (records, RECORD)
+        raise KernError(INVALID_OPERATION)
+
+    def _slice(self, minor: Minor) -> Slice:
+        assert self.slices is not None and isinstance(minor[1], int)
+        return self.slices[minor[1]]
+
+    def _limit(self, minor: Minor, request: IoRequest) -> int:
+        """Cuts the request to what is there and gives its count, 0 just behind the end. Raises D_INVALID_SIZE further out."""
+        left = self._slice(minor)[1] - request.recnum
+        if request.count == 0:
+            return 0
+        if request.count < 0 or not 0 <= left < RECNUM_SIGN:
+            raise KernError(IoReturn.D_INVALID_SIZE)
+        request.count = min(request.count, left * RECORD, TRANSFER_MAX)
+        return request.count
+
+    # Work under way
+
+    def _enqueue(self, minor: Minor, request: IoRequest) -> None:
+        if self.queued + request.count > QUEUE_MAX:
+            raise KernError(IoReturn.D_NO_MEMORY)
+        self.requests.append((minor, request))
+        self.queued += request.count + REQUEST_BYTES
+        if len(self.requests) == 1:
+            self._start()
+
+    def _start(self) -> None:
+        """Sets to work on the first request."""
+        minor, request = self.requests[0]
+        start = self._slice(minor)[0] + request.recnum
+        seek = self.seek_ns if start != self.head else 0
+        self.head = start + -(-request.count // RECORD)
+        self.io.after(seek + request.count * self.byte_ns, DiskEvent.DONE, self)
+
+    def event_due(self, kind: Enum, *args: object) -> None:
+        minor, request = self.requests.popleft()
+        self.queued -= request.count + REQUEST_BYTES
+        try:
+            data = self._transfer(minor, request)
+        except DiskError:
+            if request.op is IoOp.READ:
+                self.io.refuse(request, IoReturn.D_IO_ERROR)
+            else:
+                self.io.write_done(request, IoReturn.D_IO_ERROR, 0)
+        else:
+            if request.op is IoOp.READ:
+                self.io.read_done(request, 0, data)
+            else:
+                self.io.write_done(request, 0, request.count)
+        if self.requests:
+            self._start()
+
+    def _transfer(self, minor: Minor, request: IoRequest) -> bytes:
+        """Moves the bytes; a write into part of a record keeps the rest of it."""
+        first = self._slice(minor)[0] + request.recnum
+        count = -(-request.count // RECORD)
+        if request.recnum < 0 or first + count > self.disk.sectors:
+            raise DiskError
+        if request.op is IoOp.READ:
+            return self.disk.read(first, count)[: request.count]
+        rest = request.count % RECORD
+        tail = self.disk.read(first + count - 1, 1)[rest:] if rest else b""
+        self.disk.write(first, request.data + tail)
+        return b""
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.requests)
+
+    def held(self) -> Iterable[tuple[object, int]]:
+        return [(request.reply_port, request.reply_type) for _, request in self.requests]
+
+    def check_invariants(self) -> None:
+        if self.queued != sum(request.count + REQUEST_BYTES for _, request in self.requests):
+            raise InvariantError(f"{self.name} does not count the bytes under way")
+        if any(self.slices is None or minor[1] not in self.slices for minor, _ in self.requests):
+            raise InvariantError(f"{self.name} works for a partition that it has not")
+
+    def attach(self, disks: Mapping[str, Disk]) -> None:
+        self.disk.attach(disks.get(self.name))
+
+    def detach(self) -> None:
+        self.disk.close()

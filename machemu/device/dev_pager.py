@@ -1,0 +1,32 @@
+"""Devices as memory objects (Mach's dev_pager.c): the ports that device_map gives, and what stands behind each.
+
+Whoever maps such a port finds a DevicePager as its kernel object, and gets pages from its `provider`.
+"""
+
+from __future__ import annotations
+
+from machemu.device.driver import Minor, PageProvider
+from machemu.ipc.port import Port
+from machemu.sim.state import state
+
+
+@state
+class DevicePager:
+    """One offset of a mappable device. port: the memory object, whose receive right is the kernel's.
+
+    protection, size: what the first caller asked for, size in whole pages.
+    """
+
+    __slots__ = ("minor", "offset", "protection", "size", "provider", "port")
+
+    def __init__(self, minor: Minor, offset: int, protection: int, size: int, provider: PageProvider, port: Port) -> None:
+        self.minor = minor
+        self.offset = offset
+        self.protection = protection
+        self.size = size
+        self.provider = provider
+        self.port = port
+
+    def page(self, offset: int, protection: int) -> bytes | None:
+        """The page at `offset` in the memory object, for an access that needs `protection`; None is a memory error."""
+        return self.provider.page(self.offset + offset, protection)

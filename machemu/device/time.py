@@ -1,0 +1,39 @@
+"""The `time` device: the clock on a page that tasks map (Mach's mapped_time_value)."""
+
+from __future__ import annotations
+
+import struct
+
+from machemu.abi.vm import VM_PROT_WRITE
+from machemu.device.driver import Minor
+from machemu.device.io import DeviceIo
+from machemu.device.null import NullDriver
+from machemu.kern.clock import TICK_NS
+from machemu.sim.state import state
+
+SECOND_NS = 1_000_000_000
+
+
+@state
+class TimeDriver(NullDriver):
+    """Every offset shows the same page: words of seconds, microseconds and once more seconds, as of the last clock tick.
+
+    A reader who finds both seconds equal has read all three in one go. Nobody may write it.
+    """
+
+    __slots__ = ("io",)
+
+    def __init__(self, io: DeviceIo) -> None:
+        super().__init__("time")
+        self.io = io
+
+    def map(self, minor: Minor) -> TimeDriver:
+        return self
+
+    def page(self, offset: int, protection: int) -> bytes | None:
+        if protection & VM_PROT_WRITE:
+            return None
+        now = self.io.clock.now()
+        seconds, rest = divmod(now - now % TICK_NS, SECOND_NS)
+        words = struct.pack(self.io.ipc.prefix + "3I", seconds & 0xFFFFFFFF, rest // 1000, seconds & 0xFFFFFFFF)
+        return words.ljust(self.io.vm.page_size, b"\0")

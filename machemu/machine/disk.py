@@ -1,0 +1,165 @@
+"""A disk over an image: read-only bytes under an overlay of what was written, so that runs repeat."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from machemu.abi.errors import UserError
+from machemu.machine.protocols import Disk, DiskError
+from machemu.sim.state import state
+
+SECTOR: Final = 512
+BLOCK: Final = 8 * SECTOR
+SECTORS_MAX: Final = (1 << 31) - 1
+"""Record numbers are signed 32-bit words."""
+OVERLAY_MAX: Final = (128 << 20) // BLOCK
+"""Blocks that the overlay holds at most: it is saved with the machine. What would be more is an error of the medium."""
+HASH_STEP: Final = 1 << 20
+
+
+@state
+class ImageDisk:
+    """image: the contents at power-on, or None for those of the file `path`, whose SHA-256 is `contents`.
+
+    overlay: blocks of BLOCK bytes that were written since, by number; unused where `writable`: then the file itself is written,
+    a saved machine goes on with the file as it finds it, and `contents` is chained over the writes.
+    Transient: descriptor, the open file.
+    """
+
+    __slots__ = ("sectors", "image", "path", "contents", "writable", "overlay", "descriptor")
+    TRANSIENT = ("descriptor",)
+
+    def __init__(self, sectors: int, image: bytes | None, path: str, writable: bool) -> None:
+        self.sectors = sectors
+        self.image = image
+        self.path = path
+        self.contents = b""
+        self.writable = writable
+        self.overlay: dict[int, bytes] = {}
+        self.descriptor = -1
+
+    @classmethod
+    def of_bytes(cls, image: bytes) -> ImageDisk:
+        """A disk that begins with these bytes, whole sectors of them."""
+        disk = cls(_sectors(len(image), "the image"), bytes(image), "", False)
+        disk.contents = hashlib.sha256(image).digest()
+        return disk
+
+    @classmethod
+    def of_file(cls, path: Path, writable: bool = False) -> ImageDisk:
+        """A disk whose image is a file. With `writable` what the guest writes changes the file; otherwise it stays as it is."""
+        disk = cls(0, None, str(path.absolute()), writable)
+        disk._open()
+        try:
+            disk.sectors = _sectors(os.fstat(disk.descriptor).st_size, str(path))
+            disk.contents = disk._hash()
+        except BaseException:
+            disk.close()
+            raise
+        return disk
+
+    def _open(self) -> None:
+        try:
+            self.descriptor = os.open(self.path, (os.O_RDWR if self.writable else os.O_RDONLY) | os.O_NONBLOCK)
+            if not stat.S_ISREG(os.fstat(self.descriptor).st_mode):
+                self.close()
+                raise UserError(f"{self.path}: is no file: a disk needs an image")
+        except OSError as error:
+            use = "written" if self.writable else "read"
+            raise UserError(f"{self.path}: cannot be {use} as a disk image: {error.strerror}") from None
+
+    def _hash(self) -> bytes:
+        """The file's SHA-256, of as many bytes as the disk has."""
+        digest = hashlib.sha256()
+        for at in range(0, self.sectors * SECTOR, HASH_STEP):
+            digest.update(os.pread(self.descriptor, min(HASH_STEP, self.sectors * SECTOR - at), at))
+        return digest.digest()
+
+    def attach(self, given: Disk | None) -> None:
+        """After a load: the image's file must be there, and unless it was written through hold what it held.
+
+        A saved machine cannot grant itself a file to write to: that one the user names again.
+        """
+        self.descriptor = -1
+        if self.image is not None:
+            return
+        if isinstance(given, ImageDisk):
+            if given.image is not None or given.writable != self.writable:
+                raise UserError(f"{given.path}: the saved machine's disk was {'' if self.writable else 'not '}writable")
+            self.path = given.path
+        elif self.writable:
+            raise UserError(f"{self.path}: the saved machine writes to this file: allow it again with --disk NAME=FILE,writable")
+        self._open()
+        try:
+            if os.fstat(self.descriptor).st_size < self.sectors * SECTOR or not (self.writable or self._hash() == self.contents):
+                raise UserError(f"{self.path}: is not the image that the saved machine had as a disk")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def read(self, sector: int, count: int) -> bytes:
+        start, end = sector * SECTOR, (sector + count) * SECTOR
+        if not self.overlay:
+            return self._base(start, end - start)
+        parts: list[bytes] = []
+        while start < end:
+            number, skip = divmod(start, BLOCK)
+            size = min(BLOCK - skip, end - start)
+            block = self.overlay.get(number)
+            parts.append(self._base(start, size) if block is None else block[skip : skip + size])
+            start += size
+        return b"".join(parts)
+
+    def _base(self, start: int, size: int) -> bytes:
+        """Bytes of the image. DiskError where the file has become shorter or cannot be read."""
+        if self.image is not None:
+            return self.image[start : start + size]
+        try:
+            data = os.pread(self.descriptor, size, start)
+        except OSError:
+            data = b""
+        if len(data) != size:
+            raise DiskError
+        return data
+
+    def write(self, sector: int, data: bytes) -> None:
+        start = sector * SECTOR
+        if self.writable:
+            try:
+                written = os.pwrite(self.descriptor, data, start)
+            except OSError:
+                written = 0
+            self.contents = hashlib.sha256(self.contents + start.to_bytes(8, "big") + data).digest()
+            if written != len(data):
+                raise DiskError
+            return
+        done = 0
+        while done < len(data):
+            number, skip = divmod(start + done, BLOCK)
+            size = min(BLOCK - skip, len(data) - done)
+            old = self.overlay.get(number)
+            if old is None:
+                if len(self.overlay) >= OVERLAY_MAX:
+                    raise DiskError
+                first = number * BLOCK
+                old = self._base(first, min(BLOCK, self.sectors * SECTOR - first))
+            self.overlay[number] = old[:skip] + data[done : done + size] + old[skip + size :]
+            done += size
+
+
+def _sectors(size: int, name: str) -> int:
+    """How many sectors an image of `size` bytes has. UserError for one that is no disk."""
+    if not size or size % SECTOR:
+        raise UserError(f"{name}: has {size} bytes: a disk image is whole sectors of {SECTOR} bytes, one at least")
+    if size // SECTOR > SECTORS_MAX:
+        raise UserError(f"{name}: has {size} bytes: a disk has less than 2^31 sectors of {SECTOR} bytes")
+    return size // SECTOR

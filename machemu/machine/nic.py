@@ -1,0 +1,45 @@
+"""An Ethernet interface that is joined to whoever gives it a sink."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+from machemu.machine.protocols import FrameReceiver
+from machemu.sim.state import state
+
+FRAME_MIN: Final = 60
+"""Bytes that a frame has on the wire at least, without its checksum; shorter ones are filled with zeros."""
+
+
+@state
+class EthernetNic:
+    """address: 6 bytes. receiver: the driver. sent, chain: frames that went out, and a SHA-256 chained over them, for digests.
+
+    sink: where frames go on the host's side, None for a segment where nobody is.
+    """
+
+    __slots__ = ("address", "receiver", "sent", "chain", "sink")
+    TRANSIENT = ("sink",)
+
+    def __init__(self, address: bytes) -> None:
+        self.address = address
+        self.receiver: FrameReceiver | None = None
+        self.sent = 0
+        self.chain = b""
+        self.sink: Callable[[bytes], None] | None = None
+
+    def attach(self) -> None:
+        self.sink = None
+
+    def transmit(self, frame: bytes) -> None:
+        frame = frame.ljust(FRAME_MIN, b"\0")
+        self.sent += 1
+        self.chain = hashlib.sha256(self.chain + frame).digest()
+        if self.sink is not None:
+            self.sink(frame)
+
+    def receive(self, frame: bytes) -> None:
+        if self.receiver is not None:
+            self.receiver.frame_arrived(frame)

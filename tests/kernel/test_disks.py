@@ -1,0 +1,301 @@
+"""Disks as a task sees them: what is read and written, when it is answered, what is refused, what is saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from machemu.abi.device import D_READ, D_WRITE, DEV_GET_RECORDS, DEV_GET_SIZE, IoReturn
+from machemu.abi.errors import UserError
+from machemu.boot.node import Node
+from machemu.device import block
+from machemu.device.block import DiskDriver
+from machemu.machine.disk import SECTOR, ImageDisk
+from machemu.machine.profile import load_profile
+from machemu.mig.interfaces import device
+from tests.devices import User
+from tests.machine import PROFILE, RAM, SECOND_NS, Machine, load
+from tools import testdisk
+
+IMAGE = testdisk.image()
+
+
+def machine_with(disk: ImageDisk, ram: int = RAM) -> Machine:
+    return Machine(Node(load_profile(PROFILE), ram, {"hd0": disk}))
+
+
+def driver_of(machine: Machine) -> DiskDriver:
+    driver = machine.kernel.devices.drivers[0]
+    assert isinstance(driver, DiskDriver)
+    return driver
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return machine_with(ImageDisk.of_bytes(IMAGE))
+
+
+def test_the_first_opening_is_answered_when_the_partition_table_was_read(machine: Machine) -> None:
+    with machine:
+        user = User(machine)
+        began = machine.kernel.kern.clock.now()
+        for _ in range(3):
+            user.ask(user.devices.master_port, device.DEVICE_OPEN, 3, b"hd0s1")
+        assert user.answer(device.DEVICE_OPEN) is None
+        machine.run(SECOND_NS)
+        opened = [user.answer(device.DEVICE_OPEN) for _ in range(3)]
+        assert opened[0] is not None and opened[0] == opened[1] == opened[2] and opened[0][0] == 0
+        assert driver_of(machine).seek_ns > 0 and began < machine.kernel.kern.clock.now()
+        user.ask(user.devices.master_port, device.DEVICE_OPEN, 3, b"hd0s2")
+        assert user.answer(device.DEVICE_OPEN) is not None
+
+
+def test_opening_is_given_up_when_those_who_asked_are_gone(machine: Machine) -> None:
+    with machine:
+        user = User(machine)
+        for _ in range(2):
+            user.ask(user.devices.master_port, device.DEVICE_OPEN, 3, b"hd0")
+        machine.end(user.task)
+        machine.settle()
+        assert not machine.kernel.devices.opened
+
+
+def test_reads_and_writes_take_their_turn_and_their_time(machine: Machine) -> None:
+    with machine:
+        user = User(machine)
+        disk = user.open("hd0")
+        driver = driver_of(machine)
+        start = machine.kernel.kern.clock.now()
+        user.ask(disk, device.DEVICE_READ, 0, 50, 512)
+        user.ask(disk, device.DEVICE_WRITE, 0, 51, user.memory(b"new" * 500))
+        user.ask(disk, device.DEVICE_READ, 0, 50, 2048)
+        machine.check()
+        assert user.answer(device.DEVICE_READ) is None
+        cost = driver.seek_ns + 512 * driver.byte_ns
+        machine.run(cost - 1)
+        assert user.answer(device.DEVICE_READ) is None
+        machine.run(2)
+        assert user.answer(device.DEVICE_READ) == (0, testdisk.sector(50))
+        machine.run(1500 * driver.byte_ns)
+        assert user.answer(device.DEVICE_WRITE) == (0, 1500), "the arm stood there already"
+        machine.settle()
+        expected = testdisk.sector(50) + b"new" * 500 + testdisk.sector(53)[-36:]
+        assert user.answer(device.DEVICE_READ) == (0, expected)
+        assert machine.kernel.kern.clock.now() - start >= 2 * cost
+
+
+def test_what_is_written_stays_in_the_machine_and_the_image_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(IMAGE)
+    digests = []
+    for _ in range(2):
+        with machine_with(ImageDisk.of_file(path)) as machine:
+            user = User(machine)
+            disk = user.open("hd0")
+            assert user.write(disk, 7, b"x" * 9000) == (0, 9000)
+            assert user.read(disk, 6, 1024) == (0, testdisk.sector(6) + b"x" * 512)
+            digests.append(machine.node.digest())
+    assert path.read_bytes() == IMAGE
+    assert digests[0] == digests[1]
+
+
+def test_a_writable_disk_s_file_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(IMAGE)
+    with machine_with(ImageDisk.of_file(path, writable=True)) as machine:
+        user = User(machine)
+        disk = user.open("hd0s2")
+        assert user.write(disk, 1, b"y" * 100) == (0, 100)
+        assert user.read(disk, 1, 512) == (0, b"y" * 100 + testdisk.sector(4097)[100:])
+    at = 4097 * SECTOR
+    assert path.read_bytes() == IMAGE[:at] + b"y" * 100 + IMAGE[at + 100 :]
+
+
+def test_requests_under_way_are_saved_and_answered_after_a_load(tmp_path: Path) -> None:
+    image, saved = tmp_path / "image", tmp_path / "saved"
+    image.write_bytes(IMAGE)
+    results = []
+    with machine_with(ImageDisk.of_file(image)) as machine:
+        user = User(machine)
+        disk = user.open("hd0")
+        user.write(disk, 3, b"before")
+        user.ask(disk, device.DEVICE_WRITE, 0, 4, user.memory(b"under way"))
+        user.ask(disk, device.DEVICE_READ, 0, 3, 1024)
+        user.ask(user.devices.master_port, device.DEVICE_OPEN, 3, b"hd0s1")
+        machine.run(1000)
+        machine.node.save(saved)
+        machine.settle()
+        results.append([user.answer(routine) for routine in (device.DEVICE_OPEN, device.DEVICE_WRITE, device.DEVICE_READ)])
+        digest = machine.node.digest()
+    with load(saved) as again:
+        user = User(again, next(iter(again.kernel.kern.tasks.values())))
+        again.check()
+        again.settle()
+        assert [user.answer(r) for r in (device.DEVICE_OPEN, device.DEVICE_WRITE, device.DEVICE_READ)][1:] == results[0][1:]
+        assert again.node.digest() == digest
+    assert results[0][1] == (0, 9)
+    expected = b"before" + testdisk.sector(3)[6:] + b"under way" + testdisk.sector(4)[9:]
+    assert results[0][2] == (0, expected)
+
+
+def test_a_saved_machine_whose_image_has_changed_is_refused(tmp_path: Path) -> None:
+    image, saved = tmp_path / "image", tmp_path / "saved"
+    image.write_bytes(IMAGE)
+    with machine_with(ImageDisk.of_file(image)) as machine:
+        machine.node.save(saved)
+    load(saved).__exit__(None)
+    for broken in (IMAGE[:-1] + b"?", IMAGE[:SECTOR], None):
+        if broken is None:
+            image.unlink()
+        else:
+            image.write_bytes(broken)
+        with pytest.raises(UserError, match="image"):
+            load(saved)
+
+
+def test_an_image_that_shrinks_under_the_machine_is_an_error_of_the_medium(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(IMAGE)
+    with machine_with(ImageDisk.of_file(path)) as machine:
+        user = User(machine)
+        disk = user.open("hd0")
+        path.write_bytes(IMAGE[: 100 * SECTOR])
+        assert user.read(disk, 99, 512) == (0, testdisk.sector(99))
+        assert user.read(disk, 99, 1024) == (IoReturn.D_IO_ERROR,)
+        assert user.write(disk, 300, b"z") == (IoReturn.D_IO_ERROR, 0)
+        path.write_bytes(IMAGE + IMAGE)
+        assert user.call(disk, device.DEVICE_GET_STATUS, DEV_GET_RECORDS, 2) == (0, (testdisk.SECTORS, SECTOR))
+
+
+def test_closing_a_disk_leaves_its_requests_under_way(machine: Machine) -> None:
+    with machine:
+        user = User(machine)
+        disk = user.open("hd0")
+        user.ask(disk, device.DEVICE_READ, 0, 9, 512)
+        assert user.call(disk, device.DEVICE_CLOSE) == (0,)
+        machine.settle()
+        assert user.answer(device.DEVICE_READ) == (0, testdisk.sector(9))
+        assert not disk.active and not machine.kernel.devices.opened
+
+
+def test_a_disk_that_nobody_has_a_right_to_is_closed(machine: Machine) -> None:
+    with machine:
+        user = User(machine)
+        disk = user.open("hd0", D_READ)
+        assert user.open("hd0", D_READ) is disk
+        other = user.open("hd0", D_WRITE)
+        assert other is not disk
+        user.ask(disk, device.DEVICE_READ, 0, 9, 512)
+        user.forget(disk)
+        assert not disk.active
+        machine.settle()
+        assert user.answer(device.DEVICE_READ) == (0, testdisk.sector(9))
+        machine.end(user.task)
+        assert not machine.kernel.devices.opened
+
+
+def test_a_task_s_end_takes_its_requests_answers_with_it(machine: Machine) -> None:
+    with machine:
+        user = User(machine)
+        disk = user.open("hd0")
+        for at in range(5):
+            user.ask(disk, device.DEVICE_READ, 0, at, 100_000)
+        user.ask(disk, device.DEVICE_WRITE, 0, 0, user.memory(b"last words"))
+        machine.end(user.task)
+        machine.settle()
+        assert driver_of(machine).disk.read(0, 1).startswith(b"last words")
+
+
+def test_a_flood_of_requests_is_refused_and_nothing_is_lost(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block, "QUEUE_MAX", 100_000)
+    with machine:
+        user = User(machine)
+        disk = user.open("hd0")
+        for at in range(100):
+            user.ask(disk, device.DEVICE_READ, 0, at, 512)
+        answers = []
+        machine.settle()
+        while (answer := user.answer(device.DEVICE_READ)) is not None:
+            answers.append(answer)
+        taken = [answer for answer in answers if answer[0] == 0]
+        assert len(answers) == 100 and len(taken) == -(-100_000 // (512 + block.REQUEST_BYTES))
+        assert all(answer == (IoReturn.D_NO_MEMORY,) for answer in answers if answer[0])
+
+
+def test_a_read_that_finds_no_memory_is_answered(machine: Machine) -> None:
+    with machine_with(ImageDisk.of_bytes(IMAGE), ram=4 << 20) as small:
+        user = User(small)
+        disk = user.open("hd0")
+        assert user.read(disk, 0, 7 << 20) == (IoReturn.D_NO_MEMORY,)
+        assert user.read(disk, 5, 512) == (0, testdisk.sector(5))
+    machine.node.close()
+
+
+def test_sizes_of_more_than_2_gib_wrap_as_on_the_real_kernel(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(5 << 30)
+    disk = ImageDisk(10 << 20, None, str(path), False)
+    disk._open()
+    with machine_with(disk) as machine:
+        user = User(machine)
+        port = user.open("hd0")
+        assert user.call(port, device.DEVICE_GET_STATUS, DEV_GET_SIZE, 2) == (0, (1 << 30, 512))
+        assert user.call(port, device.DEVICE_GET_STATUS, DEV_GET_RECORDS, 2) == (0, (10 << 20, 512))
+        assert user.read(port, (10 << 20) - 1, 1024) == (0, bytes(512))
+
+
+def test_what_the_overlay_has_no_room_for_is_an_error_of_the_medium(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("machemu.machine.disk.OVERLAY_MAX", 2)
+    with machine_with(ImageDisk.of_bytes(IMAGE)) as machine:
+        user = User(machine)
+        port = user.open("hd0")
+        assert user.write(port, 0, b"a" * 8192) == (0, 8192)
+        assert user.write(port, 100, b"b") == (IoReturn.D_IO_ERROR, 0)
+        assert user.write(port, 8, b"c" * 512) == (0, 512)
+        assert user.read(port, 8, 513) == (0, b"c" * 512 + b"a")
+
+
+@pytest.mark.parametrize("name", ("hd8", "hd", "fd0", "../x", "hd0s1", "", "eth0"))
+def test_a_disk_cannot_have_any_name(name: str) -> None:
+    with pytest.raises(UserError, match="no device"):
+        Node(load_profile(PROFILE), RAM, {name: ImageDisk.of_bytes(bytes(512))})
+
+
+def test_a_saved_machine_cannot_grant_itself_a_file_to_write_to(tmp_path: Path) -> None:
+    image, moved, saved = tmp_path / "image", tmp_path / "moved", tmp_path / "saved"
+    image.write_bytes(IMAGE)
+    with machine_with(ImageDisk.of_file(image, writable=True)) as machine:
+        machine.node.save(saved)
+    with pytest.raises(UserError, match="allow it again"):
+        Node.load(saved)
+    image.rename(moved)
+    for given, message in ((ImageDisk.of_file(moved), "was writable"), (ImageDisk.of_bytes(IMAGE), "was writable")):
+        with pytest.raises(UserError, match=message):
+            Node.load(saved, {"hd0": given})
+        given.close()
+    given = ImageDisk.of_file(moved, writable=True)
+    with pytest.raises(UserError, match="no disk hd1"):
+        Node.load(saved, {"hd0": given, "hd1": given})
+    with Machine(Node.load(saved, {"hd0": given})) as again:
+        given.close()
+        user = User(again)
+        assert user.write(user.open("hd0"), 0, b"written") == (0, 7)
+    assert moved.read_bytes().startswith(b"written")
+
+
+def test_an_image_that_has_moved_is_found_where_the_user_says(tmp_path: Path) -> None:
+    image, moved, saved = tmp_path / "image", tmp_path / "moved", tmp_path / "saved"
+    image.write_bytes(IMAGE)
+    with machine_with(ImageDisk.of_file(image)) as machine:
+        user = User(machine)
+        user.write(user.open("hd0"), 0, b"overlay")
+        machine.node.save(saved)
+    image.rename(moved)
+    given = ImageDisk.of_file(moved)
+    with Node.load(saved, {"hd0": given}) as node:
+        driver = node.kernel.devices.drivers[0]
+        assert isinstance(driver, DiskDriver)
+        assert driver.disk.read(0, 2) == b"overlay" + IMAGE[7:1024]
+    given.close()

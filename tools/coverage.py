@@ -1,0 +1,120 @@
+"""The coverage page: every routine and trap of the kernel, its state, and the test that shows it.
+
+`python -m tools.coverage` writes docs/coverage.md; with `--check` it compares. Tests are found: a conformance module shows a
+routine that its source calls, or a message that it names by id; what no module can show is declared in DECLARED.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from machemu.core.coverage import Known, State, routines, traps
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+MODULES: Final = ROOT / "tests" / "conformance"
+PAGE: Final = ROOT / "docs" / "coverage.md"
+MODULES_SHOWN: Final = 3
+ROUTINE_NAMES: Final = frozenset(known.name for known in routines())
+IDS: Final = 2000
+"""Numbers from here on in a source are message ids."""
+
+NO_HANDLER: Final = "tests/kernel/test_unknown_routines.py::test_a_routine_that_the_kernel_does_not_have_answers_mig_bad_id"
+DECLARED: Final[dict[str, str]] = {
+    "device_open": "ports",
+    "device_write_inband": "ports",
+    "mach_print": "traps",
+    "null_port": "traps",
+    "exception_raise": "threads",
+    "mach_notify_new_task": "extras",
+    "mach_notify_port_deleted": "ports",
+    "mach_notify_port_destroyed": "ports",
+    "mach_notify_no_senders": "ports",
+    "mach_notify_send_once": "ports",
+    "mach_notify_dead_name": "ports",
+    "mach_notify_msg_accepted": "messages",
+}
+"""By routine or trap: a conformance module or a test's node id, where the name stands in no module's source."""
+
+
+def sources() -> dict[str, str]:
+    """The conformance modules that have a transcript: their sources, with what they include, by name."""
+    found = {}
+    for transcript in sorted(MODULES.glob("*.expected")):
+        text = transcript.with_suffix(".c").read_text()
+        for header in re.findall(r'#include "(\w+\.h)"', text):
+            text += (MODULES / header).read_text() if (MODULES / header).exists() else ""
+        found[transcript.stem] = text
+    return found
+
+
+def calls(source: str, known: Known) -> bool:
+    """Whether a module's source makes the call, or the trap by its number."""
+    if known.interface == "traps" and re.search(rf"\bRAW\(\w+, -{known.number}\)", source):
+        return True
+    names = [known.name]
+    if known.interface == "traps":
+        names = [f"syscall_{known.name}", f"{known.name}_trap", *(names if known.name not in ROUTINE_NAMES else ())]
+    by_id = known.interface != "traps" and known.number >= IDS and re.search(rf"\b{known.number}\b", source)
+    return bool(by_id) or any(re.search(rf"(?<![\w>.]){name}\s*\(", source) for name in names)
+
+
+def tests_of(known: Known, texts: dict[str, str]) -> list[str]:
+    """The conformance modules, or else the declared test, that show a routine or trap."""
+    if known.state in (State.UNKNOWN, State.MISSING):
+        return [NO_HANDLER]
+    modules = [name for name, text in texts.items() if calls(text, known)]
+    if not modules and known.name in DECLARED:
+        return [DECLARED[known.name]]
+    return modules
+
+
+def _table(rows: Sequence[Known], texts: dict[str, str]) -> list[str]:
+    lines = ["| number | name | state | shown by |", "|---|---|---|---|"]
+    for row in rows:
+        tests = tests_of(row, texts)
+        shown = ", ".join([test.rpartition("::")[2] for test in tests[:MODULES_SHOWN]] + ["..."] * (len(tests) > MODULES_SHOWN))
+        state = f"{row.state.value}: {row.code}" if row.code else row.state.value
+        lines.append(f"| {row.number} | `{row.name}` | {state} | {shown if row.state is not State.USERS else ''} |")
+    return lines
+
+
+def page() -> str:
+    """The page's text."""
+    texts = sources()
+    known = [*traps(), *routines()]
+    counts = {state: sum(each.state is state for each in known) for state in State}
+    lines = [
+        "# Coverage",
+        "",
+        "Every trap and every routine of every interface of the kernel. `python -m tools.coverage` makes this page out of the",
+        "tables in the code. *Shown by*: modules of tests/conformance, which print here what they print on the real kernel, or",
+        "a test's name.",
+        "",
+        *[f"- {state.value}: {count}" for state, count in counts.items() if count],
+    ]
+    for interface in dict.fromkeys(each.interface for each in known):
+        lines += ["", f"## {interface}", "", *_table([each for each in known if each.interface == interface], texts)]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Writes the page; with --check 1 where it is not up to date."""
+    if list(arguments) not in ([], ["--check"]):
+        print("usage: coverage [--check]", file=sys.stderr)
+        return 2
+    text = page()
+    if arguments:
+        current = PAGE.is_file() and PAGE.read_text() == text
+        if not current:
+            print("docs/coverage.md is not what the tables say: run python -m tools.coverage", file=sys.stderr)
+        return int(not current)
+    PAGE.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
