@@ -53,9 +53,7 @@ class Machine:
 
         An open device keeps its port, as on the real kernel.
         """
-        for task in list(self.kernel.kern.tasks.values()):
-            if task.active:
-                self.end(task)
+        self.end_all()
         self.run(1)
         self.settle()
         self.check()
@@ -85,6 +83,12 @@ class Machine:
         """Terminates a task from outside, and lets its threads go."""
         task_control.terminate(self.kernel.kern, task)
         self.run(1)
+
+    def end_all(self) -> None:
+        """Terminates every task but the kernel's own."""
+        for task in list(self.kernel.kern.tasks.values()):
+            if task.active and task is not self.kernel.kern.kernel_task:
+                self.end(task)
 
     def check(self) -> None:
         """Recounts everything in the kernel."""

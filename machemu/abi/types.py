@@ -22,3 +22,8 @@ class ByteOrder(Enum):
 
     LITTLE = "<"
     BIG = ">"
+
+
+def signed(value: int) -> int:
+    """What 32 bits hold of a value, as a signed integer."""
+    return (value + (1 << 31) & 0xFFFFFFFF) - (1 << 31)

@@ -27,7 +27,7 @@ def boot_modules(kernel: Kernel, lines: Sequence[str], variables: Mapping[str, s
     ports = {
         "host-port": PortValue(kernel.kern.host.host_priv_self),
         "device-port": PortValue(kernel.devices.master_port),
-        "kernel-task": PortValue(boot.kernel_task),
+        "kernel-task": PortValue(kernel.kern.kernel_task),
     }
     script = BootScript(boot, {**command_line_symbols(variables), **ports})
     for number, line in enumerate(lines, 1):
@@ -51,13 +51,10 @@ def command_line_symbols(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 class Bootstrap:
-    """boot.script.BootActions on a kernel. kernel_task stands for the kernel's own task, which is made when a script names it."""
-
-    kernel_task = "kernel-task"
+    """boot.script.BootActions on a kernel."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.own: Task | None = None
 
     def create_task(self, path: str) -> Task:
         kern = self.kernel.kern
@@ -67,10 +64,6 @@ class Bootstrap:
 
     def insert_right(self, task: object, port_or_task: object) -> int:
         assert isinstance(task, Task)
-        if port_or_task is self.kernel_task:
-            if self.own is None:
-                self.own = task_control.create(self.kernel.kern, None, False, "kernel")
-            port_or_task = self.own
         target = port_or_task.itk_self if isinstance(port_or_task, Task) else port_or_task
         assert isinstance(target, port.Port)
         name = 1

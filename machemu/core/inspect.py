@@ -14,6 +14,8 @@ from machemu.ipc.right import reverse
 from machemu.ipc.space import Space
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern.host import HostPort, HostPrivPort
+from machemu.kern.processor import Processor
+from machemu.kern.processor_set import ProcessorSet, ProcessorSetName
 from machemu.kern.task import Task
 from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
 from machemu.trace.events import PortRef
@@ -41,6 +43,12 @@ def describe_object(port: Port, space: Space | None) -> str:
             return "host"
         case HostPrivPort():
             return "host-priv"
+        case Processor() as processor:
+            return f"processor {processor.slot_num}"
+        case ProcessorSet():
+            return "processor-set"
+        case ProcessorSetName():
+            return "processor-set name"
         case MasterDevice():
             return "device-master"
         case Device() as device:

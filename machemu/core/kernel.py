@@ -28,6 +28,7 @@ from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.kern import exception, pc_sample, task_control, thread_control
 from machemu.kern.clock import TICK_NS
+from machemu.kern.host import Halt
 from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
 from machemu.machine.memory import PhysicalMemory
@@ -58,6 +59,8 @@ class Stop(Enum):
     """As many traps as were asked for have been made."""
     WEDGED = auto()
     """No thread can run and nothing is under way that could wake one."""
+    HALTED = auto()
+    """The machine has ended and runs no more; `Kernel.halted` says how."""
 
 
 class KernelObserver(Protocol):
@@ -83,26 +86,29 @@ class Kernel:
 
     memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping. console, kmsg: two of `devices`.
     trap_ns, fault_ns, switch_ns: what the kernel's work costs in virtual time, of the machine's profile.
-    trap_count: traps since power-on.
+    trap_count: traps since power-on. halted: how the machine ended, or None; halt_reason: why, for people.
+    reboot_options: the options of the host_reboot that ended it.
 
     Transient: cpu; observer, None where nobody watches; limit and trap_limit, where `run` comes back; stopping, set by `stop`;
+    charged: the time and the instructions up to which the active thread has been charged, None where none is.
     left: the active thread does not return to user mode now; word: the machine's 32-bit word; input_source: gives console input
     when a read waits and nothing can run, b"" for no more.
     """
 
     __slots__ = (
         "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
-        "trap_ns", "fault_ns", "switch_ns", "trap_count",
-        "cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source",
+        "trap_ns", "fault_ns", "switch_ns", "trap_count", "halted", "halt_reason", "reboot_options",
+        "cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source", "charged",
     )  # fmt: skip
-    TRANSIENT = ("cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source")
+    TRANSIENT = ("cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source", "charged")
 
     def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
         self.memory = memory
         self.mmu = cpu.mmu
         self.ipc = Ipc(cpu.order)
         self.vm = Vm(memory, cpu.mmu, cpu.page_size, cpu.user_range)
-        self.kern = Kern(cpu, self.ipc, self.vm, profile.instruction_ns)
+        self.kern = Kern(cpu, self.ipc, self.vm, profile)
+        self.kern.kernel_task = task_control.create(self.kern, None, False, "gnumach")
         io = DeviceIo(self.ipc, self.vm, self.kern.events, self.kern.clock)
         self.console = Console(io, profile.console_byte_ns)
         self.kmsg = KmsgDriver(io)
@@ -113,6 +119,9 @@ class Kernel:
         self.fault_ns = profile.page_fault_ns
         self.switch_ns = profile.context_switch_ns
         self.trap_count = 0
+        self.halted: Halt | None = None
+        self.halt_reason = ""
+        self.reboot_options = 0
         self._join(cpu)
 
     def attach(self, cpu: Cpu, disks: Mapping[str, Disk]) -> None:
@@ -129,10 +138,12 @@ class Kernel:
         self.trap_limit = -1
         self.stopping: Stop | None = None
         self.left = False
+        self.charged: tuple[int, int] | None = None
         self.word = struct.Struct(cpu.order.value + "I")
         self.input_source: Callable[[], bytes] | None = None
         self.ipc.attach(self.kern, self)
         self.vm.managers = Managers(self)
+        self.vm.privileged = self.kern.sched.current is not None and self.kern.sched.current.vm_privilege
         cpu.attach(self)
 
     # machine.protocols.Supervisor
@@ -339,6 +350,8 @@ class Kernel:
         sched = kern.sched
         vm = self.vm
         while self.stopping is None:
+            if self.halted is not None:
+                return Stop.HALTED
             kern.deliver_events()
             if kern.clock.now() >= deadline:
                 return Stop.TIME
@@ -361,6 +374,12 @@ class Kernel:
                 return Stop.TRAPS
         return self.stopping
 
+    def halt(self, how: Halt, reason: str) -> None:
+        """The machine ends with the trap under way."""
+        self.halted = how
+        self.halt_reason = reason
+        self.kern.sched.ast = True
+
     def stop(self) -> None:
         """Makes `run` come back after the trap under way."""
         self.stopping = Stop.ASKED
@@ -368,7 +387,9 @@ class Kernel:
 
     def _switch(self) -> Thread | None:
         old = self.kern.sched.current
+        self.kern.charge_events()
         new = self.kern.sched.select()
+        self.vm.privileged = new is not None and new.vm_privilege
         if new is not old and new is not None:
             self.kern.clock.base += self.switch_ns
         return new
@@ -420,7 +441,7 @@ class Kernel:
         if thread.retval is not None:
             thread.pcb.set_result(thread.retval)
             thread.retval = None
-        began, executed = clock.now(), cpu.executed
+        self.charged = clock.now(), cpu.executed
         cpu.activate(thread.pcb, self._map(thread).pmap, thread.task.eml_dispatch is not None)
         self.left = False
         while not self.left:
@@ -431,16 +452,26 @@ class Kernel:
                 break
             cpu.run(Instructions(budget))
         cpu.deactivate()
-        user = (cpu.executed - executed) * clock.instruction_ns
-        thread.user_time += user
-        thread.system_time += clock.now() - began - user
+        self.charge_time()
+        self.charged = None
         if thread.retval is not None and thread.continuation is None:
             thread.pcb.set_result(thread.retval)
             thread.retval = None
 
+    def charge_time(self) -> None:
+        """Adds to the active thread's times what has passed since it was last charged."""
+        if self.charged is not None:
+            thread, clock = self.kern.current, self.kern.clock
+            began, executed = self.charged
+            self.charged = clock.now(), self.cpu.executed
+            user = (self.charged[1] - executed) * clock.instruction_ns
+            thread.user_time += user
+            thread.system_time += self.charged[0] - began - user
+
     def _reap(self, thread: Thread) -> None:
         """The current thread was ended while it was in the kernel."""
         task = thread.task
+        self.kern.charge_events()
         self.kern.sched.current = None
         if self.observer is not None:
             self.observer.ended(thread)

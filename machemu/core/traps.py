@@ -154,6 +154,7 @@ def thread_switch(kernel: Kernel, thread: Thread, name: int, option: int, millis
     if target is not None and kern.sched.rem_runq(target):
         kern.settle_handoff()
         kern.sched.handoff = target
+        kern.sched.hand_off_quantum(target)
     kernel.yield_cpu(thread, Continuation.THREAD_SWITCH)
     return None
 

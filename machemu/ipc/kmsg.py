@@ -47,11 +47,12 @@ class Kmsg:
     charge: bytes it counts for in the node's message memory.
     resume: while it is being copied in and waits for memory: the place of the item that is next, and whether one before it was
     more than data; None otherwise.
+    direct: it goes from hand to hand without being queued, and so without being counted.
     kept: memory that the kernel has taken in order to do what the message asks for, while it waits for more; or None.
     """
 
     __slots__ = (
-        "body", "carried", "charge", "circular", "flags", "id", "kept", "local", "local_type", "marequest", "remote",
+        "body", "carried", "charge", "circular", "direct", "flags", "id", "kept", "local", "local_type", "marequest", "remote",
         "remote_type", "resume", "seqno",
     )  # fmt: skip
 
@@ -66,6 +67,7 @@ class Kmsg:
         self.body = body
         self.carried: list[Carried] | tuple[Carried, ...] = ()
         self.circular = False
+        self.direct = False
         self.marequest: Marequest | None = None
         self.charge = 0
         self.resume: tuple[int, bool] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from machemu.abi.errors import InvariantError, KernError, MustWait
-from machemu.abi.message import HEADER_SIZE_FIELD, SIZE_MAX, MsgReturn, Option
+from machemu.abi.message import HEADER_SIZE_FIELD, MSGH_BITS_COMPLEX, SIZE_MAX, MsgReturn, Option
 from machemu.abi.types import Nanoseconds, VirtAddr
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import kmsg_copyin, kmsg_copyout, marequest, mqueue
@@ -156,7 +156,7 @@ def _send(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
     hand_off = False
     if option == SEND_MSG | RCV_MSG and send_size <= HAND_OFF_SIZE_MAX:
         bits, _, _, reply_name, _, _ = ipc.header.unpack_from(data)
-        hand_off = reply_name == rcv_name if bits == REQUEST_BITS else bits == REPLY_BITS and not reply_name
+        hand_off = reply_name == rcv_name if bits & ~MSGH_BITS_COMPLEX == REQUEST_BITS else bits == REPLY_BITS and not reply_name
     return _send_body(ipc, thread, args, kmsg, hand_off)
 
 
@@ -287,6 +287,8 @@ def _take(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg) -> int | None:
     """Gives a message out of the queue to its receiver. Consumes it."""
     msg, option, _, rcv_size, _, _, notify = args
     mqueue.taken(ipc, kmsg)
+    if not kmsg.direct:
+        ipc.messages_received += 1
     space = thread.space
     code = 0
     if kmsg.size > rcv_size:

@@ -36,7 +36,7 @@ def send(ipc: Ipc, sender: IpcThread | None, kmsg: Kmsg, always: bool, hand_off:
     if port.receiver is ipc.kernel_space:
         if ipc.observer is not None:
             ipc.observer.sent(sender, kmsg)
-        serve(ipc, kmsg)
+        serve(ipc, kmsg, hand_off)
         return True
     if not port.active:
         kmsg.remote = None
@@ -51,13 +51,18 @@ def send(ipc: Ipc, sender: IpcThread | None, kmsg: Kmsg, always: bool, hand_off:
         ipc.observer.sent(sender, kmsg)
     port.msgcount += 1
     _deliver(ipc, port if port.pset is None else port.pset, port, kmsg, hand_off)
+    if not kmsg.direct:
+        ipc.messages_sent += 1
     return True
 
 
-def serve(ipc: Ipc, kmsg: Kmsg) -> None:
-    """The kernel performs a request and its reply is sent. Consumes it, unless MustWait says to serve it again."""
+def serve(ipc: Ipc, kmsg: Kmsg, hand_off: bool = False) -> None:
+    """The kernel performs a request and its reply is sent. Consumes it, unless MustWait says to serve it again. `hand_off`: the
+    sender takes the reply at once, where no other is in its way."""
     reply = ipc.kernel.serve(kmsg)
     if reply is not None:
+        port: Port = reply.remote  # type: ignore[assignment]
+        reply.direct = hand_off and port.pset is None and not port.messages and not port.receivers.threads
         send(ipc, None, reply, True)
 
 
@@ -73,6 +78,7 @@ def _deliver(ipc: Ipc, queue: Port | PortSet, port: Port, kmsg: Kmsg, hand_off: 
             receiver.ith_kmsg = kmsg
             receiver.ith_seqno = port.next_seqno()
             if hand_off:
+                kmsg.direct = True
                 ipc.scheduler.hand_off(receiver)
             else:
                 ipc.scheduler.wake(receiver)

@@ -39,6 +39,7 @@ class Ipc:
 
     prefix: the machine's byte order, as `struct` writes it. kernel_space, reply_space: receivers of the kernel's ports, those
     that stand for objects and those where a kernel's wait is answered. ports: all live ports by number. serial: the last number.
+    messages_sent, messages_received: through queues, since power-on.
     set_count, message_count: live port sets and messages. message_bytes: what the messages hold.
     dying: messages that are being destroyed; empty between traps.
     Transient: scheduler, kernel: the seams; observer: who watches, or None; order and the precompiled layouts.
@@ -46,6 +47,7 @@ class Ipc:
 
     __slots__ = (
         "prefix", "kernel_space", "reply_space", "ports", "serial", "set_count", "message_count", "message_bytes", "dying",
+        "messages_sent", "messages_received",
         "scheduler", "kernel", "observer", "order", "little", "header", "word", "long_item", "pair",
         "name_item", "integer_item", "receive_item",
     )  # fmt: skip
@@ -66,6 +68,8 @@ class Ipc:
         self.set_count = 0
         self.message_count = 0
         self.message_bytes = 0
+        self.messages_sent = 0
+        self.messages_received = 0
         self.dying: deque[Kmsg] = deque()
         self._prepare()
 

@@ -1,13 +1,39 @@
-"""The host: the ports that stand for the node as a whole."""
+"""The host: the ports that stand for the node as a whole, and what it tells of itself (Mach's kern/host.c)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
 
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KernReturn
+from machemu.abi.types import signed
+from machemu.kern.clock import HZ
+from machemu.kern.sched import MIN_QUANTUM
 from machemu.sim.state import state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
+    from machemu.kern.subsystem import Kern
+
+INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
+FAILURE: Final = int(KernReturn.KERN_FAILURE)
+
+HOST_BASIC_INFO, HOST_PROCESSOR_SLOTS, HOST_SCHED_INFO, HOST_LOAD_INFO = range(1, 5)
+COUNTS: Final = {HOST_BASIC_INFO: 5, HOST_SCHED_INFO: 2, HOST_LOAD_INFO: 6}
+TICK_MS: Final = 1000 // HZ
+
+
+@state
+class Halt(Enum):
+    """How a machine ends."""
+
+    HALT = auto()
+    """host_reboot halted it."""
+    REBOOT = auto()
+    """host_reboot asked for a restart."""
+    PANIC = auto()
+    """A task with the privileged host port asked for what the real kernel dies of."""
 
 
 @state
@@ -33,3 +59,22 @@ class Host:
     def __init__(self, host_self: Port, host_priv_self: Port) -> None:
         self.host_self = host_self
         self.host_priv_self = host_priv_self
+
+
+def info(kern: Kern, flavor: int, room: int) -> tuple[int, ...]:
+    """host_info: the flavor's words."""
+    if flavor == HOST_PROCESSOR_SLOTS:
+        if room < len(kern.processors):
+            raise KernError(INVALID_ARGUMENT)
+        return tuple([processor.slot_num for processor in kern.processors])
+    if flavor not in COUNTS:
+        raise KernError(INVALID_ARGUMENT)
+    if room < COUNTS[flavor]:
+        raise KernError(FAILURE)
+    if flavor == HOST_SCHED_INFO:
+        return TICK_MS, MIN_QUANTUM * TICK_MS
+    if flavor == HOST_LOAD_INFO:
+        return (*kern.psets[0].avenrun, *kern.psets[0].mach_factors)
+    count, master = len(kern.processors), kern.processors[0]
+    memory = kern.vm.memory
+    return count, count, signed(memory.frame_count * memory.frame_size), master.cpu_type, master.cpu_subtype

@@ -1,24 +1,23 @@
-"""The scheduler of one CPU: run queues, quantum, hand-off, and priorities that age with use (Mach's sched_prim and priority)."""
+"""The scheduler of one CPU: quantum, hand-off, and priorities that age with use (Mach's sched_prim and priority)."""
 
 from __future__ import annotations
 
-from collections import deque
+from itertools import islice
 from typing import Final
 
-from machemu.abi.errors import InvariantError
-from machemu.kern.thread import TH_HALTED, TH_RUN, TH_SUSP, TH_WAIT, Thread
+from machemu.kern.processor_set import SCHED_SHIFT, ProcessorSet
+from machemu.kern.run_queue import NRQS
+from machemu.kern.thread import POLICY_FIXEDPRI, POLICY_TIMESHARE, TH_HALTED, TH_RUN, TH_SUSP, TH_WAIT, Thread
 from machemu.sim.state import state
 
-NRQS: Final = 64
 MIN_QUANTUM: Final = 3
 """Clock ticks: hz / 33."""
-SCHED_SHIFT: Final = 7
-SCHED_SCALE: Final = 1 << SCHED_SHIFT
-LOAD_SCALE: Final = 1000
 PRI_SHIFT: Final = 17
 USAGE_THRESHOLD: Final = 1 << (PRI_SHIFT + 2 + SCHED_SHIFT)
 MICROSECONDS: Final = 1_000_000
 """TIMER_RATE: the unit of cpu_usage."""
+STUCK_MAX: Final = 16
+"""How many threads the scan for stuck ones takes at a time."""
 
 # 5/8 to the nth as two shifts, for n seconds without ageing; a negative second shift is subtracted.
 WAIT_SHIFT: Final = (
@@ -37,34 +36,21 @@ def aged(usage: int, seconds: int) -> int:
 
 @state
 class Sched:
-    """The processor and its run queues.
+    """What runs on a processor.
 
-    queues[p] holds the runnable threads of priority p, first to run at the left; `count` is how many there are in all.
+    pset: the processor's set, whose ready threads it runs. quantum: clock ticks, negative where a fixed priority's is.
     current: the thread that has the CPU, also while the kernel works for it; None while idle.
     first_quantum is False once the current thread may lose the CPU to one of equal priority; `ast` asks for a look at that (or at
     the current thread's own end or suspension) before user mode goes on.
     yielding: the current thread gives way, even to a worse one.
     handoff: a thread taken out of every queue to run next where the current one blocks in this trap.
+    sched_tick: seconds since power-on, which ageing counts in.
     """
 
-    __slots__ = (
-        "queues",
-        "count",
-        "current",
-        "quantum",
-        "first_quantum",
-        "ast",
-        "yielding",
-        "handoff",
-        "sched_tick",
-        "sched_load",
-        "load_average",
-        "mach_factor",
-    )
+    __slots__ = ("pset", "current", "quantum", "first_quantum", "ast", "yielding", "handoff", "sched_tick")
 
-    def __init__(self) -> None:
-        self.queues: list[deque[Thread]] = [deque() for _ in range(NRQS)]
-        self.count = 0
+    def __init__(self, pset: ProcessorSet) -> None:
+        self.pset = pset
         self.current: Thread | None = None
         self.quantum = MIN_QUANTUM
         self.first_quantum = True
@@ -72,33 +58,27 @@ class Sched:
         self.yielding = False
         self.handoff: Thread | None = None
         self.sched_tick = 0
-        self.sched_load = SCHED_SCALE
-        self.load_average = 0
-        self.mach_factor = LOAD_SCALE
 
     # Run queues
 
-    def best(self) -> int:
-        """The priority of the first thread in the queues; NRQS where there is none."""
-        if self.count:
-            for priority, queue in enumerate(self.queues):
-                if queue:
-                    return priority
-        return NRQS
+    @property
+    def count(self) -> int:
+        """How many threads are ready for this processor."""
+        return self.pset.runq.count
 
     def setrun(self, thread: Thread, may_preempt: bool) -> None:
         """thread_setrun: puts a runnable thread at the end of its priority's queue."""
         if thread.sched_stamp != self.sched_tick:
             self.update_priority(thread)
-        self._enqueue(thread)
-        if may_preempt and self.current is not None and self.current.sched_pri > thread.sched_pri:
+        thread.processor_set.runq.enqueue(thread)
+        if (
+            may_preempt
+            and thread.processor_set is self.pset
+            and self.current is not None
+            and self.current.sched_pri > thread.sched_pri
+        ):
             self.first_quantum = False
             self.ast = True
-
-    def _enqueue(self, thread: Thread) -> None:
-        self.queues[thread.sched_pri].append(thread)
-        self.count += 1
-        thread.queued = True
 
     def rem_runq(self, thread: Thread) -> bool:
         """Takes a thread out of the run queues; False where it was in none."""
@@ -107,13 +87,24 @@ class Sched:
             return True
         if not thread.queued:
             return False
-        self.queues[thread.sched_pri].remove(thread)
-        self.count -= 1
-        thread.queued = False
+        thread.processor_set.runq.remove(thread)
         return True
 
     def csw_needed(self, thread: Thread) -> bool:
-        return bool(thread.state & TH_SUSP) or (not self.first_quantum and self.best() <= thread.sched_pri)
+        """Whether the current thread shall lose the CPU: for a fixed priority, to a better one at any time."""
+        if thread.state & TH_SUSP:
+            return True
+        best = self.pset.runq.best()
+        if thread.policy == POLICY_FIXEDPRI and best < thread.sched_pri:
+            return True
+        return not self.first_quantum and best <= thread.sched_pri
+
+    def ast_check(self, thread: Thread) -> None:
+        """After a clock tick: asks for a context switch where one is needed."""
+        if self.csw_needed(thread):
+            self.ast = True
+        elif thread.policy == POLICY_FIXEDPRI and self.pset.policies & POLICY_FIXEDPRI:
+            self.first_quantum = True
 
     def select(self) -> Thread | None:
         """Gives the CPU to the next thread, which leaves the queues and becomes current: Mach's thread_block, its second half.
@@ -128,15 +119,14 @@ class Sched:
         self.handoff = None
         if new is None:
             self.first_quantum = True
-            self.quantum = MIN_QUANTUM
             if self.count:
-                new = self.queues[self.best()].popleft()
-                new.queued = False
-                self.count -= 1
+                new = self.pset.runq.choose()
             elif runnable:
                 new = old
                 if old is not None and old.sched_stamp != self.sched_tick:
                     self.update_priority(old)
+            if new is not None:
+                self.quantum = quantum_of(new)
         if old is not None and new is not old:
             if runnable:
                 self.setrun(old, False)
@@ -144,6 +134,12 @@ class Sched:
                 old.state &= ~TH_RUN
         self.current = new
         return new
+
+    def hand_off_quantum(self, thread: Thread) -> None:
+        """The CPU was handed to the thread by name: a fixed priority gets its own quantum, others what is left of the old."""
+        if thread.policy == POLICY_FIXEDPRI:
+            self.quantum = thread.sched_data
+            self.first_quantum = True
 
     # Waiting
 
@@ -187,10 +183,10 @@ class Sched:
         delta = (total - thread.time_saved) // 1000
         thread.time_saved += delta * 1000
         thread.cpu_delta += delta
-        thread.sched_delta += delta * self.sched_load
+        thread.sched_delta += delta * thread.processor_set.sched_load
 
     def update_priority(self, thread: Thread) -> None:
-        """Ages the thread's usage by the seconds that have passed, and its priority with it."""
+        """Ages the usage of a thread that is in no run queue by the seconds that have passed, and its priority with it."""
         ticks = self.sched_tick - thread.sched_stamp
         thread.sched_stamp = self.sched_tick
         self.timer_delta(thread)
@@ -200,23 +196,26 @@ class Sched:
             thread.cpu_usage = aged(thread.cpu_usage + thread.cpu_delta, ticks)
             thread.sched_usage = aged(thread.sched_usage + thread.sched_delta, ticks)
         thread.cpu_delta = thread.sched_delta = 0
-        self._recompute(thread)
+        if ages(thread):
+            thread.sched_pri = shared_priority(thread)
 
-    def compute_priority(self, thread: Thread) -> None:
-        """Sets sched_pri from base priority and usage; a queued thread changes queues."""
+    def compute_priority(self, thread: Thread, resched: bool) -> None:
+        """Sets the effective priority from policy, base priority and usage; a queued thread changes queues, and with `resched`
+        may preempt."""
+        if thread.policy != POLICY_TIMESHARE:
+            self.set_pri(thread, thread.priority, resched)
+        elif thread.depress_priority >= 0:
+            thread.depress_priority = shared_priority(thread)
+        else:
+            self.set_pri(thread, shared_priority(thread), resched)
+
+    def set_pri(self, thread: Thread, pri: int, resched: bool) -> None:
         queued = thread.queued and self.rem_runq(thread)
-        self._recompute(thread)
-        if queued:
+        thread.sched_pri = pri
+        if queued and resched:
             self.setrun(thread, True)
-
-    def _recompute(self, thread: Thread) -> None:
-        if thread.depress_priority < 0:
-            pri = min(thread.priority + (thread.sched_usage >> (PRI_SHIFT + SCHED_SHIFT)), NRQS - 1)
-            if thread.queued and pri != thread.sched_pri:
-                self.rem_runq(thread)
-                thread.sched_pri = pri
-                self._enqueue(thread)
-            thread.sched_pri = pri
+        elif queued:
+            thread.processor_set.runq.enqueue(thread)
 
     def depress(self, thread: Thread) -> None:
         """thread_depress_priority, without its time-out."""
@@ -227,47 +226,55 @@ class Sched:
         if thread.depress_priority >= 0:
             thread.priority = thread.depress_priority
             thread.depress_priority = -1
-            self.compute_priority(thread)
+            self.compute_priority(thread, False)
 
     def clock_tick(self, thread: Thread) -> None:
         """A clock interrupt while `thread` runs (thread_quantum_update)."""
         self.quantum -= 1
         if thread.sched_stamp != self.sched_tick:
             self.update_priority(thread)
-        elif thread.depress_priority < 0:
+        elif ages(thread):
             self.timer_delta(thread)
             if self.quantum <= 0 or thread.sched_delta >= USAGE_THRESHOLD:
                 thread.sched_usage += thread.sched_delta
                 thread.sched_delta = 0
-                self._recompute(thread)
+                thread.sched_pri = shared_priority(thread)
         if self.quantum <= 0:
             self.first_quantum = False
-            self.quantum += MIN_QUANTUM
-        if self.csw_needed(thread):
-            self.ast = True
+            self.quantum += quantum_of(thread)
+        self.ast_check(thread)
 
-    def second(self) -> None:
-        """Once a second: load, and the priorities of those that wait in the queues (compute_mach_factor, do_thread_scan)."""
-        self.sched_tick += 1
-        threads = self.count + (self.current is not None)
-        if threads > 1:
-            factor, load = LOAD_SCALE // (threads + 1), threads << SCHED_SHIFT
-        else:
-            factor, load = (1 - threads) * LOAD_SCALE, SCHED_SCALE
-        self.mach_factor = ((self.mach_factor << 2) + factor) // 5
-        self.load_average = ((self.load_average << 2) + threads * LOAD_SCALE) // 5
-        self.sched_load = (self.sched_load + load) >> 1
-        for queue in self.queues:
-            for thread in list(queue):
-                if thread.sched_stamp != self.sched_tick:
-                    self.update_priority(thread)
+    def thread_scan(self) -> None:
+        """do_thread_scan: threads that have been ready for some time without running get the priority that they have by now."""
+        while True:
+            waiting = (thread for queue in self.pset.runq.queues for thread in queue)
+            stuck = list(islice((thread for thread in waiting if self.sched_tick - thread.sched_stamp > 1), STUCK_MAX))
+            for thread in stuck:
+                self.rem_runq(thread)
+            for thread in reversed(stuck):
+                self.update_priority(thread)
+                self.setrun(thread, True)
+            if len(stuck) < STUCK_MAX:
+                return
 
-    def check_invariants(self) -> None:
-        if sum(len(queue) for queue in self.queues) != self.count:
-            raise InvariantError("the run queues' count is wrong")
-        for priority, queue in enumerate(self.queues):
-            for thread in queue:
-                if thread.sched_pri != priority or not thread.queued:
-                    raise InvariantError(f"thread {thread.number} is in queue {priority} with priority {thread.sched_pri}")
-                if thread.state & (TH_RUN | TH_WAIT | TH_SUSP) != TH_RUN:
-                    raise InvariantError(f"thread {thread.number} is queued in state {thread.state}")
+    def second(self, tick: int) -> None:
+        """Once a second: load, and the priorities of those that wait long (recompute_priorities and the scheduler's thread)."""
+        self.sched_tick = tick
+        self.pset.compute_mach_factor()
+        if tick & 1:
+            self.thread_scan()
+
+
+def ages(thread: Thread) -> bool:
+    """Whether the thread's effective priority follows its usage."""
+    return thread.policy == POLICY_TIMESHARE and thread.depress_priority < 0
+
+
+def shared_priority(thread: Thread) -> int:
+    """The effective priority of a thread that shares time: worse the more of it it used."""
+    return min(thread.priority + (thread.sched_usage >> (PRI_SHIFT + SCHED_SHIFT)), NRQS - 1)
+
+
+def quantum_of(thread: Thread) -> int:
+    """How long the thread keeps the CPU, in clock ticks."""
+    return MIN_QUANTUM if thread.policy == POLICY_TIMESHARE else thread.sched_data

@@ -14,8 +14,11 @@ from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.kern import gsync, pc_sample
 from machemu.kern.clock import TICK_NS, Clock
 from machemu.kern.host import Host, HostPort, HostPrivPort
+from machemu.kern.processor import Processor
+from machemu.kern.processor_set import ProcessorSet, ProcessorSetName
 from machemu.kern.sched import Sched
 from machemu.kern.thread import TH_WAIT, Continuation, Thread
+from machemu.machine.profile import Profile
 from machemu.machine.protocols import Cpu
 from machemu.sim.events import EventQueue
 from machemu.sim.state import state
@@ -44,6 +47,9 @@ class Timer(Enum):
 class Kern:
     """The node's globals.
 
+    psets: the processor sets, the default one first. processors: by slot number, the master first; sched: what runs on the one
+    that the kernel works for. kernel_task: the kernel's own, number 0, without threads.
+    counted: the counts of `task_events_info` up to which tasks have been charged with them.
     tasks: those not yet ended, by number. thread_count: threads not yet ended, in all tasks.
     new_task_notification: a send right to whoever is told of new tasks.
     ticks: clock interrupts taken or slept through since power-on.
@@ -55,8 +61,12 @@ class Kern:
         "vm",
         "clock",
         "events",
+        "psets",
+        "processors",
         "sched",
         "host",
+        "kernel_task",
+        "counted",
         "gsync",
         "new_task_notification",
         "tasks",
@@ -67,18 +77,29 @@ class Kern:
     )
     TRANSIENT = ("cpu",)
 
-    def __init__(self, cpu: Cpu, ipc: Ipc, vm: Vm, instruction_ns: int) -> None:
+    kernel_task: Task
+
+    def __init__(self, cpu: Cpu, ipc: Ipc, vm: Vm, profile: Profile) -> None:
         self.ipc = ipc
         self.vm = vm
-        self.clock = Clock(instruction_ns, cpu)
+        self.clock = Clock(profile.instruction_ns, cpu)
         self.events = EventQueue()
-        self.sched = Sched()
+        default_pset = ProcessorSet()
+        self.psets = [default_pset]
+        self.sched = Sched(default_pset)
+        self.processors = [Processor(0, profile.cpu_type, profile.cpu_subtype, self.sched)]
         self.host = Host(ipc.make_kernel_port(HostPort()), ipc.make_kernel_port(HostPrivPort()))
+        for pset in self.psets:
+            pset.pset_self = ipc.make_kernel_port(pset)
+            pset.pset_name_self = ipc.make_kernel_port(ProcessorSetName(pset))
+        for processor in self.processors:
+            processor.processor_self = ipc.make_kernel_port(processor)
         self.new_task_notification: Port | PortDead | None = None
         self.gsync = gsync.Gsync()
         self.tasks: dict[int, Task] = {}
         self.thread_count = 0
-        self.task_serial = 0
+        self.counted = self.event_counts()
+        self.task_serial = -1
         self.thread_serial = 0
         self.ticks = 0
         self.cpu = cpu
@@ -156,9 +177,9 @@ class Kern:
         now = self.clock.now()
         ticks = now // TICK_NS
         if ticks != self.ticks:
-            for _ in range(min(ticks // SECOND_TICKS - self.ticks // SECOND_TICKS, 64)):
-                self.sched.second()
-            self.sched.sched_tick = ticks // SECOND_TICKS
+            second = ticks // SECOND_TICKS
+            for tick in range(max(self.ticks // SECOND_TICKS, second - 64) + 1, second + 1):
+                self.sched.second(tick)
             thread = self.sched.current
             if thread is not None:
                 for _ in range(min(ticks - self.ticks, 64)):
@@ -204,10 +225,39 @@ class Kern:
             self.events.cancel(thread.depress_timer)
             thread.depress_timer = None
 
+    # What happened, for task_info
+
+    def event_counts(self) -> tuple[int, ...]:
+        """The node's faults, zero-filled and reactivated pages, page-ins, copy-on-write faults, messages sent and received."""
+        vm, ipc = self.vm, self.ipc
+        return (
+            vm.faults, vm.zero_fill_count, vm.reactivations, vm.pageins, vm.cow_faults,
+            ipc.messages_sent, ipc.messages_received,
+        )  # fmt: skip
+
+    def charge_events(self) -> None:
+        """What has happened since the last call is counted for the current thread's task, or for the kernel's."""
+        counts = self.event_counts()
+        if counts != self.counted:
+            thread = self.sched.current
+            task = self.kernel_task if thread is None else thread.task
+            task.events = tuple([old + new - before for old, new, before in zip(task.events, counts, self.counted, strict=True)])
+            self.counted = counts
+
     def check_invariants(self) -> None:
-        self.sched.check_invariants()
+        for pset in self.psets:
+            pset.check_invariants()
         self.gsync.check_invariants()
         for task in self.tasks.values():
             task.check_invariants()
+            if task.processor_set.tasks.get(task.number) is not task:
+                raise InvariantError(f"task {task.number} is not listed in its processor set")
+            for thread in task.threads.values():
+                if thread.processor_set.threads.get(thread.number) is not thread:
+                    raise InvariantError(f"thread {thread.number} is not listed in its processor set")
+        if sum(len(pset.tasks) for pset in self.psets) != len(self.tasks):
+            raise InvariantError("a processor set lists a task that has ended")
+        if sum(len(pset.threads) for pset in self.psets) != self.thread_count:
+            raise InvariantError("a processor set lists a thread that has ended")
         if sum(len(task.threads) for task in self.tasks.values()) != self.thread_count:
             raise InvariantError("threads are not counted right")

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.ipc.space import Space
     from machemu.kern.pc_sample import PcSample
+    from machemu.kern.processor_set import ProcessorSet
     from machemu.kern.syscall_emulation import EmlDispatch
 
 TASK_PORT_REGISTER_MAX: Final = 4
+TASK_EVENTS_INFO_COUNT: Final = 7
 
 
 @state
@@ -28,6 +30,7 @@ class Task:
     number: a serial number of the node's own; name: for people, the boot module's path or the parent's name in parentheses.
     space, map: its own; memory is IPC's view of the map. The map is gone (None) once the task has ended.
     threads: by number, oldest first.
+    processor_set: where its new threads run. events: what task_events_info counts.
     suspend_count counts all holds, user_stop_count those of task_suspend.
     itk_self: its kernel port, None once the task has ended; itk_sself, itk_exception, itk_bootstrap, itk_registered: naked send
     rights it owns.
@@ -38,13 +41,22 @@ class Task:
 
     __slots__ = (
         "number", "name", "space", "map", "memory", "threads", "active", "suspend_count", "user_stop_count", "priority",
+        "processor_set", "events",
         "itk_self", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered",
         "machine", "eml_dispatch", "essential", "pc_sample",
         "user_time", "system_time", "creation_time",
     )  # fmt: skip
 
     def __init__(
-        self, number: int, name: str, space: Space, vm_map: VmMap, memory: UserMemory, machine: MachineTask, self_port: Port
+        self,
+        number: int,
+        name: str,
+        pset: ProcessorSet,
+        space: Space,
+        vm_map: VmMap,
+        memory: UserMemory,
+        machine: MachineTask,
+        self_port: Port,
     ) -> None:
         self.number = number
         self.name = name
@@ -56,6 +68,8 @@ class Task:
         self.suspend_count = 0
         self.user_stop_count = 0
         self.priority = BASEPRI_USER
+        self.processor_set = pset
+        self.events: tuple[int, ...] = (0,) * TASK_EVENTS_INFO_COUNT
         self.itk_self: Port | None = self_port
         self.itk_sself: Port | PortDead | None = None
         self.itk_exception: Port | PortDead | None = None

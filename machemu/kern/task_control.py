@@ -7,14 +7,15 @@ from typing import Final
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.message import PORT_SEND
+from machemu.abi.types import signed
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port, space
 from machemu.ipc.port import Port
 from machemu.kern import ipc_tt, thread_control
 from machemu.kern.subsystem import Kern
-from machemu.kern.task import Task
+from machemu.kern.task import TASK_EVENTS_INFO_COUNT, Task
 from machemu.kern.thread import Thread
-from machemu.kern.thread_control import time_value
+from machemu.kern.thread_control import cpu_time
 from machemu.mig.interfaces import task_notify
 from machemu.vm.user import UserMemory
 
@@ -24,6 +25,7 @@ NO_ACCESS: Final = int(KernReturn.KERN_NO_ACCESS)
 
 TASK_BASIC_INFO: Final = 1
 TASK_BASIC_INFO_COUNT: Final = 10
+TASK_EVENTS_INFO: Final = 2
 TASK_THREAD_TIMES_INFO: Final = 3
 TASK_THREAD_TIMES_INFO_COUNT: Final = 4
 
@@ -36,17 +38,19 @@ def create(kern: Kern, parent: Task | None, inherit_memory: bool, name: str | No
     self_port = ipc.make_kernel_port(None)
     if name is None:
         name = f"({parent.name})" if parent is not None else str(kern.task_serial)
-    task = Task(kern.task_serial, name, space.create(ipc), vm_map, UserMemory(vm_map), kern.cpu.new_task(), self_port)
+    pset = parent.processor_set if parent is not None else kern.psets[0]
+    memory, machine = UserMemory(vm_map), kern.cpu.new_task()
+    task = Task(kern.task_serial, name, pset, space.create(ipc), vm_map, memory, machine, self_port)
     self_port.kobject = task
     task.itk_sself = port.make_send(ipc, self_port)
-    task.creation_time = kern.clock.now()
+    task.creation_time = kern.clock.time_stamp()
     if parent is not None:
         task.priority = parent.priority
         task.eml_dispatch = parent.eml_dispatch
         task.itk_exception = port.copy_send(ipc, parent.itk_exception)
         task.itk_bootstrap = port.copy_send(ipc, parent.itk_bootstrap)
         task.itk_registered = [port.copy_send(ipc, right) for right in parent.itk_registered]
-    kern.tasks[task.number] = task
+    kern.tasks[task.number] = pset.tasks[task.number] = task
     if isinstance(kern.new_task_notification, Port):
         _notify_new_task(kern, kern.new_task_notification, task, parent)
     return task
@@ -115,6 +119,7 @@ def destroy_map(kern: Kern, task: Task) -> None:
     if vm_map is not None:
         vm_map.destroy()
     del kern.tasks[task.number]
+    del task.processor_set.tasks[task.number]
 
 
 def hold(kern: Kern, task: Task) -> None:
@@ -150,7 +155,7 @@ def threads(task: Task) -> list[Thread]:
     return list(task.threads.values())
 
 
-def info(task: Task, flavor: int, room: int, page_size: int) -> tuple[int, ...]:
+def info(kern: Kern, task: Task, flavor: int, room: int) -> tuple[int, ...]:
     """task_info: the flavor's words, cut to `room` where Mach lets older callers ask for fewer."""
     if flavor == TASK_BASIC_INFO:
         if room < TASK_BASIC_INFO_COUNT - 2:
@@ -160,15 +165,20 @@ def info(task: Task, flavor: int, room: int, page_size: int) -> tuple[int, ...]:
             task.user_stop_count,
             task.priority,
             size,
-            resident * page_size,
-            *time_value(task.user_time),
-            *time_value(task.system_time),
-            *time_value(task.creation_time),
+            resident * kern.vm.page_size,
+            *cpu_time(task.user_time),
+            *cpu_time(task.system_time),
+            *kern.clock.read_time_stamp(task.creation_time),
         )
         return words[:room]
+    if flavor == TASK_EVENTS_INFO:
+        if room < TASK_EVENTS_INFO_COUNT:
+            raise KernError(INVALID_ARGUMENT)
+        kern.charge_events()
+        return tuple([signed(count) for count in task.events])
     if flavor == TASK_THREAD_TIMES_INFO:
         if room < TASK_THREAD_TIMES_INFO_COUNT:
             raise KernError(INVALID_ARGUMENT)
         live = task.threads.values()
-        return (*time_value(sum(thread.user_time for thread in live)), *time_value(sum(thread.system_time for thread in live)))
+        return (*cpu_time(sum(thread.user_time for thread in live)), *cpu_time(sum(thread.system_time for thread in live)))
     raise KernError(INVALID_ARGUMENT)

@@ -26,6 +26,8 @@ TH_RUN: Final = 4
 TH_HALTED: Final = 16
 
 BASEPRI_USER: Final = 25
+POLICY_TIMESHARE: Final = 1
+POLICY_FIXEDPRI: Final = 2
 
 
 @state
@@ -56,7 +58,10 @@ class Thread(IpcThread):
     trap_retry: of a trap to be started again its number and arguments, None where those could not be read yet; trap_right: a send
     right that it keeps until then.
     wait_timer, depress_timer: its pending time-outs.
-    priority is the base, sched_pri what the run queues use (0 is best); depress_priority is -1 or the priority to return to.
+    processor_set: where it runs. policy: POLICY_TIMESHARE, or POLICY_FIXEDPRI with sched_data its quantum in clock ticks.
+    vm_privilege: it may take the frames that are kept (thread_wire).
+    priority is the base, max_priority the best that it may have, sched_pri what the run queues use (0 is best).
+    depress_priority is -1 or the priority to return to.
     cpu_usage, sched_usage: aged microseconds of CPU, and the same scaled by load; *_delta since the last ageing at sched_stamp.
     gsync_key: the word that it waits for, or None (kern/gsync.py). pc_sample: samples of it, where somebody wants them.
     trap: the number of the trap that it is in, kept while somebody watches.
@@ -67,6 +72,7 @@ class Thread(IpcThread):
     __slots__ = (
         "number", "task", "pcb", "state", "suspend_count", "user_stop_count", "active", "continuation", "retval",
         "wait_event", "held", "trap_retry", "trap_right", "wait_timer", "depress_timer", "queued",
+        "processor_set", "policy", "sched_data", "vm_privilege",
         "priority", "max_priority", "sched_pri", "depress_priority",
         "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "sched_stamp",
         "user_time", "system_time", "time_saved", "creation_time",
@@ -92,6 +98,10 @@ class Thread(IpcThread):
         self.wait_timer: Event | None = None
         self.depress_timer: Event | None = None
         self.queued = False
+        self.processor_set = task.processor_set
+        self.policy = POLICY_TIMESHARE
+        self.sched_data = 0
+        self.vm_privilege = False
         self.priority = BASEPRI_USER
         self.max_priority = BASEPRI_USER
         self.sched_pri = BASEPRI_USER

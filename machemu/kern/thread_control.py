@@ -11,9 +11,11 @@ from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import mach_msg, port
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern import exception_reply, gsync
-from machemu.kern.sched import MICROSECONDS, SCHED_SCALE
+from machemu.kern.clock import TICK_NS, time_value
+from machemu.kern.processor_set import SCHED_SCALE
+from machemu.kern.sched import MICROSECONDS
 from machemu.kern.subsystem import Kern
-from machemu.kern.thread import TH_HALTED, TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
+from machemu.kern.thread import POLICY_FIXEDPRI, TH_HALTED, TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
 
 if TYPE_CHECKING:
     from machemu.kern.task import Task
@@ -28,12 +30,14 @@ THREAD_SCHED_INFO: Final = 2
 THREAD_SCHED_INFO_COUNT: Final = 8
 TH_STATE_RUNNING, TH_STATE_STOPPED, TH_STATE_WAITING, TH_STATE_UNINTERRUPTIBLE, TH_STATE_HALTED = range(1, 6)
 TH_FLAGS_SWAPPED: Final = 1
+LAST_PROCESSOR: Final = 0
+"""What a kernel for one processor says."""
 TH_USAGE_SCALE: Final = 1000
 
 
-def time_value(nanoseconds: int) -> tuple[int, int]:
-    """time_value_t: seconds and microseconds."""
-    return nanoseconds // 1_000_000_000, nanoseconds // 1000 % MICROSECONDS
+def cpu_time(nanoseconds: int) -> tuple[int, int]:
+    """A time_value_t of CPU time."""
+    return time_value(nanoseconds // 1000)
 
 
 def create(kern: Kern, task: Task) -> Thread:
@@ -47,15 +51,17 @@ def create(kern: Kern, task: Task) -> Thread:
     thread = Thread(kern.thread_serial, task, pcb, self_port)
     self_port.kobject = thread
     thread.ith_sself = port.make_send(kern.ipc, self_port)
-    thread.creation_time = kern.clock.now()
+    thread.creation_time = kern.clock.time_stamp()
     sched = kern.sched
+    pset = thread.processor_set
     thread.sched_stamp = sched.sched_tick
-    thread.cpu_usage = MICROSECONDS * SCHED_SCALE // max(sched.load_average, SCHED_SCALE)
+    thread.cpu_usage = MICROSECONDS * SCHED_SCALE // max(pset.load_average, SCHED_SCALE)
     thread.sched_usage = MICROSECONDS * SCHED_SCALE
+    thread.max_priority = max(thread.max_priority, pset.max_priority)
     thread.priority = max(task.priority, thread.max_priority)
-    sched.compute_priority(thread)
+    sched.compute_priority(thread, True)
     thread.suspend_count = task.suspend_count + 1
-    task.threads[thread.number] = thread
+    task.threads[thread.number] = pset.threads[thread.number] = thread
     kern.thread_count += 1
     return thread
 
@@ -155,6 +161,7 @@ def reap(kern: Kern, thread: Thread) -> None:
     thread.continuation = None
     task = thread.task
     if task.threads.pop(thread.number, None) is not None:
+        del thread.processor_set.threads[thread.number]
         kern.thread_count -= 1
     task.user_time += thread.user_time
     task.system_time += thread.system_time
@@ -232,8 +239,8 @@ def info(kern: Kern, thread: Thread, flavor: int, room: int) -> tuple[int, ...]:
             sched.update_priority(thread)
         kind = run_state(thread)
         words = (
-            *time_value(thread.user_time),
-            *time_value(thread.system_time),
+            *cpu_time(thread.user_time),
+            *cpu_time(thread.system_time),
             thread.cpu_usage // (MICROSECONDS // TH_USAGE_SCALE) * 3 // 5,
             thread.priority,
             thread.sched_pri,
@@ -241,12 +248,16 @@ def info(kern: Kern, thread: Thread, flavor: int, room: int) -> tuple[int, ...]:
             TH_FLAGS_SWAPPED if thread is not sched.current else 0,
             thread.user_stop_count,
             0 if kind == TH_STATE_RUNNING else sched.sched_tick - thread.sched_stamp,
-            *time_value(thread.creation_time),
+            *kern.clock.read_time_stamp(thread.creation_time),
         )
         return words[:room]
     if flavor == THREAD_SCHED_INFO:
         if room < THREAD_SCHED_INFO_COUNT - 1:
             raise KernError(INVALID_ARGUMENT)
         depressed = thread.depress_priority >= 0
-        return (1, 0, thread.priority, thread.max_priority, thread.sched_pri, int(depressed), thread.depress_priority, 0)
+        quantum = thread.sched_data * (TICK_NS // 1_000_000) if thread.policy == POLICY_FIXEDPRI else 0
+        return (
+            *(thread.policy, quantum, thread.priority, thread.max_priority, thread.sched_pri),
+            *(int(depressed), thread.depress_priority, LAST_PROCESSOR),
+        )
     raise KernError(INVALID_ARGUMENT)

@@ -17,7 +17,7 @@ RAM_UNIT: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """ram: bytes. All `_ns` are virtual nanoseconds.
+    """ram: bytes. cpu_type, cpu_subtype: Mach's numbers (mach/machine.h). All `_ns` are virtual nanoseconds.
 
     They are the times of one instruction; of entering and leaving the kernel by a trap; of switching threads; of a page fault; of
     one byte on the console; of moving a disk's arm to another place, with half a turn; of one byte from or to a disk; of one byte
@@ -27,6 +27,8 @@ class Profile:
     name: str
     architecture: str
     processor: str
+    cpu_type: int
+    cpu_subtype: int
     ram: int
     instruction_ns: int
     trap_ns: int

@@ -83,8 +83,7 @@ def test_code_at_random_never_hurts_the_host() -> None:
         add_task(machine, code)
         machine.run(300_000)
         machine.check()
-        for task in list(machine.kernel.kern.tasks.values()):
-            machine.end(task)
+        machine.end_all()
         machine.check()
 
     with empty() as machine:

@@ -350,8 +350,7 @@ def test_no_conversation_of_a_manager_harms_the_kernel() -> None:
                     task_control.create(machine.kernel.kern, task, fork)
             machine.run(STEP // 10)
             machine.check()
-        for each in list(machine.kernel.kern.tasks.values()):
-            machine.end(each)
+        machine.end_all()
         machine.check()
         assert machine.usage() == machine.before
 

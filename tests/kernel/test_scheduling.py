@@ -9,7 +9,8 @@ from machemu.ipc import mach_port
 from machemu.ipc import port as ports
 from machemu.kern import thread_control
 from machemu.kern.clock import TICK_NS
-from machemu.kern.sched import MIN_QUANTUM, NRQS
+from machemu.kern.run_queue import NRQS
+from machemu.kern.sched import MIN_QUANTUM
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from tests.machine import CODE, STACK_END, STAY, Machine, add_task, add_thread, empty, trap

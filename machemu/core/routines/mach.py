@@ -76,7 +76,8 @@ def task_threads(kernel: Kernel, request: Kmsg) -> tuple[tuple[object | None, ..
 
 
 def task_info(kernel: Kernel, request: Kmsg, flavor: int, room: int) -> tuple[tuple[int, ...]]:
-    return (task_control.info(task_target(request), flavor, room, kernel.vm.page_size),)
+    kernel.charge_time()
+    return (task_control.info(kernel.kern, task_target(request), flavor, room),)
 
 
 def task_suspend(kernel: Kernel, request: Kmsg) -> tuple[()]:
@@ -127,6 +128,7 @@ def thread_set_state(kernel: Kernel, request: Kmsg, flavor: int, words: tuple[in
 
 
 def thread_info(kernel: Kernel, request: Kmsg, flavor: int, room: int) -> tuple[tuple[int, ...]]:
+    kernel.charge_time()
     return (thread_control.info(kernel.kern, thread_target(request), flavor, room),)
 
 

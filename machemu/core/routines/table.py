@@ -12,6 +12,7 @@ from machemu.core.routines import gnumach as gnumach_routines
 from machemu.core.routines import mach as mach_routines
 from machemu.core.routines import mach4 as mach4_routines
 from machemu.core.routines import mach_debug as mach_debug_routines
+from machemu.core.routines import mach_host as mach_host_routines
 from machemu.core.routines import mach_i386 as mach_i386_routines
 from machemu.core.routines import mach_port as mach_port_routines
 from machemu.core.routines import memory_object as memory_object_routines
@@ -25,6 +26,7 @@ from machemu.mig.interfaces import (
     mach,
     mach4,
     mach_debug,
+    mach_host,
     mach_i386,
     mach_port,
     memory_object,
@@ -52,6 +54,7 @@ ROUTINES: Final[dict[int, Row]] = {
     **_rows(mach.ROUTINES, mach_routines),
     **_rows(mach.ROUTINES, memory_object_routines),
     **_rows(mach_port.ROUTINES, mach_port_routines),
+    **_rows(mach_host.ROUTINES, mach_host_routines),
     **_rows(device.ROUTINES, device_routines),
     **_rows(mach_i386.ROUTINES, mach_i386_routines),
     **_rows(mach4.ROUTINES, mach4_routines),
@@ -67,7 +70,7 @@ MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
 """Every message whose form is known, requests and replies, by id: what a trace calls it, and its layout."""
 for _interface in (
     mach, mach_port, memory_object, memory_object_default, device, device_reply, exc, notify,
-    gnumach, mach4, mach_debug, mach_i386,
+    gnumach, mach4, mach_debug, mach_host, mach_i386,
 ):  # fmt: skip
     for _id, _routine in _interface.ROUTINES.items():
         MESSAGES.setdefault(_id, (_routine.name, _routine.request))

@@ -13,7 +13,9 @@ from machemu.device.ds_routines import Device
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.space import Space
-from machemu.kern import ipc_tt
+from machemu.kern import ipc_host, ipc_tt
+from machemu.kern.processor import Processor
+from machemu.kern.processor_set import ProcessorSet
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.mig.runtime import OutOfLine
@@ -57,16 +59,39 @@ def map_of(right: object | None) -> VmMap:
     return task.map
 
 
-def privileged_host(kernel: Kernel, request: Kmsg) -> None:
-    """The request came by the privileged host port; KERN_INVALID_HOST otherwise."""
+def privileged_host(kernel: Kernel, request: Kmsg, code: int = INVALID_HOST) -> None:
+    """The request came by the privileged host port, or `code` is raised."""
     if request.remote is not kernel.kern.host.host_priv_self:
-        raise KernError(INVALID_HOST)
+        raise KernError(code)
 
 
-def host_target(kernel: Kernel, request: Kmsg) -> None:
-    """The request came by one of the host's ports; KERN_INVALID_HOST otherwise."""
+def host_target(kernel: Kernel, request: Kmsg, code: int = INVALID_HOST) -> None:
+    """The request came by one of the host's ports, or `code` is raised."""
     if request.remote not in (kernel.kern.host.host_self, kernel.kern.host.host_priv_self):
-        raise KernError(INVALID_HOST)
+        raise KernError(code)
+
+
+def processor_target(request: Kmsg) -> Processor:
+    processor = ipc_host.processor_of(request.remote)
+    if processor is None:
+        raise KernError(INVALID_ARGUMENT)
+    return processor
+
+
+def pset_target(request: Kmsg) -> ProcessorSet:
+    """The processor set whose control port the request came by."""
+    pset = ipc_host.pset_of(request.remote)
+    if pset is None:
+        raise KernError(INVALID_ARGUMENT)
+    return pset
+
+
+def pset_name_target(request: Kmsg) -> ProcessorSet:
+    """The processor set whose name or control port the request came by."""
+    pset = ipc_host.pset_name_of(request.remote)
+    if pset is None:
+        raise KernError(INVALID_ARGUMENT)
+    return pset
 
 
 def thread_target(request: Kmsg) -> Thread:

@@ -12,6 +12,8 @@ from machemu.machine.profile import DEFAULT_PROFILE, load_profile, names, parse_
 GOOD = """
 architecture = "i386"
 processor = "test"
+cpu_type = 17
+cpu_subtype = 1
 ram_mib = 4
 instruction_ns = 10
 trap_ns = 20

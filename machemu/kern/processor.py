@@ -1,0 +1,44 @@
+"""Processors (Mach's struct processor and machine_slot)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KernReturn
+from machemu.sim.state import state
+
+if TYPE_CHECKING:
+    from machemu.ipc.port import Port
+    from machemu.kern.sched import Sched
+
+FAILURE: Final = int(KernReturn.KERN_FAILURE)
+PROCESSOR_BASIC_INFO: Final = 1
+PROCESSOR_BASIC_INFO_COUNT: Final = 5
+
+
+@state
+class Processor:
+    """One CPU of the node.
+
+    slot_num: its number; the master's is 0. cpu_type, cpu_subtype: Mach's cpu_type_t and cpu_subtype_t.
+    sched: what runs on it and when. processor_self: its control port, the kernel's own.
+    """
+
+    __slots__ = ("slot_num", "cpu_type", "cpu_subtype", "sched", "processor_self")
+
+    processor_self: Port
+
+    def __init__(self, slot_num: int, cpu_type: int, cpu_subtype: int, sched: Sched) -> None:
+        self.slot_num = slot_num
+        self.cpu_type = cpu_type
+        self.cpu_subtype = cpu_subtype
+        self.sched = sched
+        sched.pset.processors[slot_num] = self
+
+
+def info(processor: Processor, flavor: int, room: int) -> tuple[int, ...]:
+    """processor_info: type, subtype, whether it runs, slot number, whether it is the master. Every processor here runs."""
+    if flavor != PROCESSOR_BASIC_INFO or room < PROCESSOR_BASIC_INFO_COUNT:
+        raise KernError(FAILURE)
+    return processor.cpu_type, processor.cpu_subtype, 1, processor.slot_num, int(processor.slot_num == 0)
