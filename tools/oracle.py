@@ -46,6 +46,10 @@ DISKS: Final[dict[str, Callable[[], bytes]]] = {"disk": testdisk.image}
 """The modules that need a disk, hd0, and what is on it at first, on both kernels."""
 
 
+RAM: Final[dict[str, int]] = {"pressure": 256 << 20}
+"""The modules that need as much memory here as the real kernel has, in bytes."""
+
+
 class NoRealKernel(Exception):
     """GNU Mach or QEMU is not installed; the message says what to install."""
 
@@ -111,7 +115,7 @@ def on_machemu(module: Path) -> bytes:
         if b"\n" + LAST in output:
             node.kernel.stop()
 
-    with Node(load_profile(DEFAULT_PROFILE), disks=disks(module.stem)) as node:
+    with Node(load_profile(DEFAULT_PROFILE), RAM.get(module.stem), disks(module.stem)) as node:
         node.kernel.console.sink = sink
         boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}"], {})
         node.kernel.run(OUR_TIME_NS)

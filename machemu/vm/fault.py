@@ -35,7 +35,7 @@ def vm_fault(map_: VmMap, address: int, access: int) -> None:
             raise KernError(WRITE_PROTECTION_FAILURE)
         raise KernError(PROTECTION_FAILURE)
     protection &= ~VM_PROT_NOTIFY
-    if entry.wired:
+    if entry.wired_access:
         access = protection
     elif access & VM_PROT_WRITE:
         access |= VM_PROT_READ
@@ -88,7 +88,7 @@ def fault_page(first: VmObject, offset: int, access: int) -> tuple[VmPage, bool]
     if copy is not None:
         if not write:
             writable = False
-        elif offset not in copy.pages and offset < copy.size and not (copy.pager is not None and copy.pager.may_have(offset)):
+        elif offset not in copy.pages and offset < copy.size and not (copy.pager is not None and copy.pager.has(offset)):
             vm.copy_page(page, vm.allocate_page(copy, offset))
             # Whoever sees through the copy object has the old page mapped; nobody can say who that is.
             vm.mmu.page_protect(page.frame, VM_PROT_NONE)
@@ -102,6 +102,8 @@ def _copy_up(first: VmObject, offset: int, page: VmPage) -> VmPage:
     vm = first.vm
     copied = vm.allocate_page(first, offset)
     vm.copy_page(page, copied)
+    # It is what the shadow has until somebody writes to it.
+    copied.dirty = False
     if first.ref_count > 1:
         # Other users of `first` have the old page mapped, and must not miss the write that follows.
         vm.mmu.page_protect(page.frame, VM_PROT_NONE)

@@ -12,7 +12,7 @@ from machemu.vm import pageout
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.object import VmObject
 from machemu.vm.page import VmPage
-from machemu.vm.pager import COPY_CALL, COPY_DELAY, COPY_NONE, COPY_TEMPORARY, Answer, Pager
+from machemu.vm.pager import COPY_CALL, COPY_DELAY, COPY_NONE, COPY_TEMPORARY, LARGE_MAP, SMALL_MAP, Answer, Pager
 
 SUCCESS: Final = 0
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
@@ -22,7 +22,6 @@ PROT_NO_CHANGE: Final = 0x8
 """VM_PROT_NO_CHANGE: the lock stays as it is."""
 DATA_WRITE_MAX: Final = 32
 """Pages that one memory_object_data_return holds at most."""
-EXTERNAL_SMALL_SIZE, EXTERNAL_LARGE_SIZE = 128, 8192
 WORD: Final = 0xFFFFFFFF
 
 
@@ -48,9 +47,6 @@ def data_supply(pager: Pager, offset: int, copy: VmMapCopy, lock_value: int, pre
     for source, owned in sources:
         if at in obj.pages or not (at not in pager.requests or pager.requests[at].answer is Answer.WAITED_FOR):
             return MEMORY_PRESENT, (at + pager.paging_offset) & WORD
-        if at & vm.page_mask:
-            # The real kernel keeps such a page where no fault ever looks.
-            continue
         _put(obj, at, source, owned, lock_value, precious)
         if pager.answer(at, None):
             vm.queues.activate(obj.pages[at])
@@ -98,9 +94,9 @@ def data_unavailable(pager: Pager, offset: int, size: int) -> None:
     As in the real kernel more than 8192 bytes from offset 0 on say something else: that nothing exists but what is returned from
     now on, in the first 128 pages; what was asked for stays so.
     """
-    if not offset and size > EXTERNAL_LARGE_SIZE and not size & pager.object.vm.page_mask:
+    if not offset and size > LARGE_MAP and not size & pager.object.vm.page_mask:
         if not pager.known_size:
-            pager.known_size = EXTERNAL_SMALL_SIZE * pager.object.vm.page_size
+            pager.known_size = SMALL_MAP * pager.object.vm.page_size
         return
     _answer(pager, offset, size, Answer.UNAVAILABLE)
 

@@ -29,17 +29,19 @@ COLLAPSE_REACH = 8
 class VmObject:
     """Memory of `size` bytes; pages that neither it nor its shadows hold are zero.
 
+    given_size: what was asked for first: a manager's object grows with what is mapped of it, which Mach's own size does not show.
     pages: the resident ones, by byte offset. ref_count: map entries, map copies and shadowing objects that refer to it.
     shadow: the object seen through where this one has no page, at this one's offset + shadow_offset; owns a reference to it.
     The window [shadow_offset, shadow_offset + size) lies inside the shadow.
     copy: the copy object that this object's old pages are pushed to (it refers to this one by its shadow), or None.
     shadowed: was copied symmetrically. use_shared_copy: maps share it for writing, so it is copied asymmetrically.
-    pager: its memory manager, None for anonymous memory that was never paged out. name: the port that vm_region gives for it,
-    None until somebody asked.
+    last_alloc: where a page came, or was asked for, last. pager: its memory manager, None for anonymous memory that was never
+    paged out. name: the port that vm_region gives for it, None until somebody asked.
     """
 
     __slots__ = (
-        "vm", "size", "pages", "ref_count", "shadow", "shadow_offset", "copy", "shadowed", "use_shared_copy", "pager", "name",
+        "vm", "size", "pages", "ref_count", "shadow", "shadow_offset", "copy", "shadowed", "use_shared_copy",
+        "given_size", "last_alloc", "pager", "name",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, size: int) -> None:
@@ -52,6 +54,8 @@ class VmObject:
         self.copy: VmObject | None = None
         self.shadowed = False
         self.use_shared_copy = False
+        self.given_size = size
+        self.last_alloc = 0
         self.pager: Pager | None = None
         self.name: object | None = None
 
@@ -166,6 +170,7 @@ class VmObject:
         if self.name is not None:
             vm.managers.dealloc(self.name)
         self.name, backing.name = backing.name, None
+        self._own_pages()
         for page in list(backing.pages.values()):
             offset = page.offset - base
             if 0 <= offset < self.size and offset not in self.pages:
@@ -179,6 +184,11 @@ class VmObject:
         backing.shadow = None
         backing.ref_count = 0
 
+    def _own_pages(self) -> None:
+        """What our pages were copied from will not be seen through this object again: they cannot be thrown away."""
+        for page in self.pages.values():
+            page.dirty = True
+
     def _hides(self, backing: VmObject) -> bool:
         """Whether no page of `backing` is seen through this object."""
         base = self.shadow_offset
@@ -189,6 +199,7 @@ class VmObject:
 
     def _bypass(self, backing: VmObject) -> None:
         """Shadows what `backing` shadows instead; others keep `backing` alive."""
+        self._own_pages()
         self.shadow = backing.shadow
         if self.shadow is not None:
             self.shadow.ref_count += 1
@@ -204,12 +215,9 @@ class VmObject:
         if self.ref_count < 0:
             raise InvariantError(f"an object in use has {self.ref_count} references")
         for offset, page in self.pages.items():
-            if (
-                page.object is not self
-                or page.offset != offset
-                or offset & mask
-                or not (0 <= offset < self.size or self.external)
-            ):
+            # Managers supply pages wherever they like, also within what others take for pages.
+            inside = (0 <= offset < self.size and not offset & mask) or self.external
+            if page.object is not self or page.offset != offset or not inside:
                 raise InvariantError(f"a page at {offset:#x} of an object of {self.size:#x} bytes belongs elsewhere")
         if self.shadow is not None and self.shadow_offset + self.size > self.shadow.size and not self.shadow.external:
             raise InvariantError("an object shadows more than there is")
@@ -294,6 +302,7 @@ def copy_delayed(source: VmObject) -> VmObject:
         old.ref_count += 1
         return old
     new = VmObject(source.vm, source.size)
+    new.given_size = source.given_size
     new.shadow = source
     new.shadowed = True
     source.ref_count += 1

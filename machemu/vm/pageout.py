@@ -104,7 +104,7 @@ def return_pages(vm: Vm, pages: list[VmPage], dirty: bool, flush: bool) -> None:
     for index, page in enumerate(pages):
         at = index * vm.page_size
         vm.mmu.page_protect(page.frame, VM_PROT_NONE)
-        if page.offset + pager.paging_offset < pager.known_size:
+        if pager.known_size:
             pager.paged_out[page.offset + pager.paging_offset] = None
         if flush:
             vm.queues.remove(page)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 MEMORY_ERROR: Final = int(KernReturn.KERN_MEMORY_ERROR)
 ABSENT_MAX: Final = 50
 """vm_object_absent_max: requests of one object that may be under way."""
-WHOLE: Final = 1 << 32
+SMALL_MAP, LARGE_MAP = 128, 8192
+"""Pages that an existence map tells of."""
 COPY_NONE, COPY_CALL, COPY_DELAY, COPY_TEMPORARY = range(4)
 
 
@@ -52,14 +53,15 @@ class Pager:
     may_cache: the object outlives its last mapping. copy_strategy: how it is copied (COPY_NONE, CALL, DELAY).
     temporary: the manager does not want changes back.
     requests: by offset in the object. event: for those who wait until it is ready, or has fewer requests.
-    known_size: in the first so many bytes of the memory object the manager has just the pages in `paged_out`: so it is with all
-    of an internal one, and with an external one whose manager has said that nothing exists.
-    paged_out: the offsets in the memory object of pages that were returned, as far as that is known.
+    known_size: in the first so many bytes of the memory object the manager has just the pages in `paged_out`, and is not asked
+    for others (Mach's existence map): so it is with an internal one, and with an external one whose manager has said that
+    nothing exists. 0 where nothing is known.
+    paged_out: the offsets in the memory object of pages that were returned, where known_size is not 0.
     """
 
     __slots__ = (
-        "number", "object", "paging_offset", "memory_object", "control", "ready", "internal", "may_cache", "copy_strategy",
-        "temporary", "requests", "event", "known_size", "paged_out",
+        "number", "object", "paging_offset", "memory_object", "control", "ready", "internal", "may_cache",
+        "copy_strategy", "temporary", "requests", "event", "known_size", "paged_out",
     )  # fmt: skip
 
     def __init__(self, number: int, obj: VmObject, internal: bool) -> None:
@@ -75,7 +77,10 @@ class Pager:
         self.temporary = internal
         self.requests: dict[int, Request] = {}
         self.event = Event()
-        self.known_size = WHOLE if internal else 0
+        self.known_size = 0
+        if internal:
+            step = obj.vm.page_size
+            self.known_size = step * (SMALL_MAP if obj.size <= SMALL_MAP * step else LARGE_MAP)
         self.paged_out: dict[int, None] = {}
 
     @property
@@ -85,8 +90,7 @@ class Pager:
 
     @property
     def strategy(self) -> int:
-        """How the object is copied now: WHOLE: Final = 1 << 32
-        COPY_NONE, COPY_CALL or COPY_DELAY."""
+        """How the object is copied now: COPY_NONE, COPY_CALL or COPY_DELAY."""
         if self.temporary:
             return COPY_DELAY
         if self.memory_object is None and self.copy_strategy == COPY_CALL:
@@ -103,6 +107,10 @@ class Pager:
         if not self.ready:
             raise MustWait(self.event)
 
+    def has(self, offset: int) -> bool:
+        """Whether the manager got the page at `offset` of the object back."""
+        return offset + self.paging_offset in self.paged_out
+
     def ask(self, offset: int, access: int) -> bool:
         """Sees to a page that is not resident: False where the manager has none, and True where it has just said so.
 
@@ -118,6 +126,7 @@ class Pager:
             if self.memory_object is None:
                 raise KernError(MEMORY_ERROR)
             request = self.requests[offset] = Request()
+            self.object.last_alloc = offset
             vm = self.object.vm
             vm.pageins += 1
             vm.managers.data_request(self, offset + self.paging_offset, vm.page_size, access)

@@ -112,7 +112,7 @@ def vm_map(
         memory_object, offset, access = map_.vm.managers.part_of(memory_object, offset, size, copy)
         cur_protection &= access
         max_protection &= access
-        obj = map_.vm.enter_object(memory_object, offset + size)
+        obj = map_.vm.enter_object(memory_object, size, offset)
         if copy:
             try:
                 prepare_copy(obj, offset, size)

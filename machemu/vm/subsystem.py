@@ -121,6 +121,7 @@ class Vm:
             raise PageShortage(self.free_wanted) from None
         page = VmPage(obj, offset, frame)
         obj.pages[offset] = page
+        obj.last_alloc = offset
         self.resident[frame] = page
         self.queues.activate(page)
         return page
@@ -147,6 +148,7 @@ class Vm:
         page.object = obj
         page.offset = offset
         obj.pages[offset] = page
+        obj.last_alloc = offset
         if page.queue != NO_QUEUE:
             self.queues.activate(page)
 
@@ -190,19 +192,20 @@ class Vm:
 
     # Memory objects
 
-    def enter_object(self, memory_object: object, size: int) -> VmObject:
-        """vm_object_enter: the object of a memory object's port, made and its manager told where there was none; with a
-        reference for the caller. Raises KERN_INVALID_ARGUMENT for a port that stands for something else."""
+    def enter_object(self, memory_object: object, size: int, offset: int = 0) -> VmObject:
+        """vm_object_enter: the object of a memory object's port, of which `size` bytes are seen from `offset` on, made and its
+        manager told where there was none; with a reference for the caller. Raises KERN_INVALID_ARGUMENT for a port that stands
+        for something else."""
         pager = self.managers.pager_of(memory_object)
         self.lookups += 1
         if pager is None:
             obj = VmObject(self, size)
             self.managers.init(self._new_pager(obj, memory_object, False))
-            return obj
-        self.hits += 1
-        obj = pager.object
-        self.reference(obj)
-        obj.size = max(obj.size, size)
+        else:
+            self.hits += 1
+            obj = pager.object
+            self.reference(obj)
+        obj.size = max(obj.size, offset + size)
         return obj
 
     def reference(self, obj: VmObject) -> None:

@@ -23,8 +23,9 @@ RESOURCE_SHORTAGE = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
     """Wires all of [start, end) for `access`, or with VM_PROT_NONE makes it pageable again.
 
-    Raises KERN_NO_SPACE for a hole or an entry that forbids the access, MustWait where frames or a memory manager are wanted,
-    KERN_MEMORY_ERROR; what was wired before then is so still, and nothing else.
+    Raises KERN_NO_SPACE for a hole or an entry that forbids the access, MustWait where frames or a memory manager are wanted;
+    what was wired before then is so still, and nothing else. Where a manager has an error the entry's pages are not wired, but as
+    in the real kernel nobody is told.
     """
     map_.timestamp += 1
     start, end = map_.clamp(start, end)
@@ -44,12 +45,14 @@ def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
         entry.wired_access = access
     try:
         update(map_, entries)
-    except (MustWait, KernError):
+    except MustWait:
         for entry, was in before:
             entry.wired_access = was
             if not was:
                 unwire_entry(map_, entry)
         raise
+    except KernError:
+        return
 
 
 VM_WIRE_CURRENT, VM_WIRE_FUTURE = 1, 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine import boot
+from tests.machine import RAM, boot
 from tools import oracle
 
 HERE = Path(__file__).parent
@@ -17,7 +17,7 @@ TIME_NS = 60_000_000_000
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_prints_what_the_real_kernel_printed(name: str) -> None:
-    with boot(HERE / f"{name}.elf", disks=oracle.disks(name)) as machine:
+    with boot(HERE / f"{name}.elf", ram=oracle.RAM.get(name, RAM), disks=oracle.disks(name)) as machine:
         machine.run_until("END", TIME_NS)
         assert machine.console == (HERE / f"{name}.expected").read_bytes()
         machine.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError, MustWait
@@ -13,9 +14,12 @@ from machemu.core.routines.targets import map_target, space_target
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
+from machemu.mig.runtime import OutOfLine
 from machemu.vm import memory_object
+from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.object import VmObject
 from machemu.vm.page import INACTIVE, NO_QUEUE, VmPage
+from machemu.vm.pager import Answer, Request
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
@@ -27,6 +31,13 @@ KERNEL_ADDRESS: Final = 0xC2000000
 SYNC_ASYNCHRONOUS, SYNC_SYNCHRONOUS = 1, 2
 STATE_PAGER, STATE_CAN_PERSIST, STATE_INTERNAL, STATE_TEMPORARY, STATE_ALIVE = 0x3, 0x8, 0x10, 0x20, 0x40
 STATE_PAGER_READY: Final = 0x4
+PAGES_INLINE: Final = 85
+PAGE_BUSY, PAGE_WANTED, PAGE_FICTITIOUS, PAGE_ABSENT, PAGE_ERROR = 0x1, 0x2, 0x8, 0x20, 0x40
+ABSENT_STATES: Final = {
+    Answer.WAITED_FOR: PAGE_BUSY | PAGE_ABSENT,
+    Answer.UNAVAILABLE: PAGE_ABSENT,
+    Answer.ERROR: PAGE_ERROR,
+}
 PAGE_TABLED, PAGE_DIRTY, PAGE_PRECIOUS, PAGE_INACTIVE, PAGE_ACTIVE, PAGE_LAUNDRY = 0x4, 0x80, 0x100, 0x400, 0x800, 0x1000
 WORD: Final = 0xFFFFFFFF
 
@@ -158,27 +169,44 @@ def mach_vm_object_info(kernel: Kernel, request: Kmsg) -> tuple[tuple[int, ...],
     obj = _object(request)
     pager = obj.pager
     state = STATE_ALIVE | (0 if obj.external else STATE_INTERNAL) | (0 if obj.permanent else STATE_TEMPORARY)
-    absent = 0
+    absent = paging = 0
     if pager is not None:
         absent = len(pager.requests)
+        paging = sum(len(request.event.threads) for request in pager.requests.values())
         state |= STATE_PAGER | (STATE_PAGER_READY if pager.ready else 0) | (STATE_CAN_PERSIST if pager.may_cache else 0)
     words = (
-        _address(obj), kernel.vm.page_size, obj.size, obj.ref_count + 1, len(obj.pages) + absent, absent,
+        _address(obj), kernel.vm.page_size, obj.given_size, obj.ref_count + 1, len(obj.pages) + absent, absent,
         _address(obj.copy), _address(obj.shadow), obj.shadow_offset, 0 if pager is None else pager.paging_offset,
-        0 if pager is None else pager.copy_strategy, 0, 0, state,
+        0 if pager is None else pager.copy_strategy, obj.last_alloc, paging, state,
     )  # fmt: skip
     return words, _right(kernel, obj.shadow), _right(kernel, obj.copy)
 
 
-def mach_vm_object_pages(kernel: Kernel, request: Kmsg, room: int) -> tuple[tuple[tuple[int, ...], ...]]:
-    """The resident pages, in the order in which they came."""
-    return (tuple(_page(page) for page in _object(request).pages.values()),)
+def mach_vm_object_pages(kernel: Kernel, request: Kmsg, room: int) -> tuple[tuple[tuple[int, ...], ...] | OutOfLine]:
+    """The pages that are there, in the order in which they came, and those that the manager was asked for; out of line where they
+    are many."""
+    obj = _object(request)
+    pages = [_page(page) for page in obj.pages.values()]
+    if obj.pager is not None:
+        pages += [_absent(offset, absent) for offset, absent in obj.pager.requests.items()]
+    if len(pages) <= PAGES_INLINE:
+        return (tuple(pages),)
+    data = b"".join(struct.pack(f"{kernel.ipc.prefix}6I", *page) for page in pages)
+    return (OutOfLine(VmMapCopy.from_bytes(kernel.vm, data), len(data)),)
 
 
 def _page(page: VmPage) -> tuple[int, ...]:
-    state = PAGE_TABLED | (PAGE_DIRTY if page.object.vm.must_clean(page) and not page.precious else 0)
+    vm = page.object.vm
+    state = PAGE_TABLED | (PAGE_DIRTY if page.dirty or vm.mmu.is_modified(page.frame) else 0)
     state |= (PAGE_PRECIOUS if page.precious else 0) | (PAGE_LAUNDRY if page.laundry else 0)
+    if page.event is not None and page.event.threads:
+        state |= PAGE_WANTED
     if page.queue != NO_QUEUE:
         state |= PAGE_INACTIVE if page.queue & INACTIVE else PAGE_ACTIVE
-    frame = page.frame * page.object.vm.page_size
-    return (page.offset, frame, page.wire_count, page.lock, page.unlock_request, state)
+    return (page.offset, page.frame * vm.page_size, page.wire_count, page.lock, page.unlock_request, state)
+
+
+def _absent(offset: int, request: Request) -> tuple[int, ...]:
+    """A page without a frame, which has an address all the same."""
+    state = PAGE_TABLED | PAGE_FICTITIOUS | ABSENT_STATES[request.answer] | (PAGE_WANTED if request.event.threads else 0)
+    return (offset, WORD, 0, 0, 0, state)
