@@ -84,10 +84,15 @@ class Machine:
         task_control.terminate(self.kernel.kern, task)
         self.run(1)
 
+    @property
+    def tasks(self) -> list[Task]:
+        """Every task but the kernel's own, oldest first."""
+        return [task for task in self.kernel.kern.tasks.values() if task is not self.kernel.kern.kernel_task]
+
     def end_all(self) -> None:
         """Terminates every task but the kernel's own."""
-        for task in list(self.kernel.kern.tasks.values()):
-            if task.active and task is not self.kernel.kern.kernel_task:
+        for task in self.tasks:
+            if task.active:
                 self.end(task)
 
     def check(self) -> None:
