@@ -53,6 +53,7 @@ class Machine:
 
         An open device keeps its port, as on the real kernel.
         """
+        self.kernel.halted = None
         self.end_all()
         self.run(1)
         self.settle()
