@@ -1,4 +1,4 @@
-"""The host, its processors and sets, as tasks use them by their ports: how machines end, time, hostile arguments, save and load."""
+"""The host, its processors and sets, as tasks use their ports: how machines end, time, hostile arguments, save and load."""
 
 from __future__ import annotations
 
