@@ -104,9 +104,9 @@ class Machine:
         return invariants.usage(self.kernel)
 
 
-def load(path: Path) -> Machine:
-    """A saved machine, to go on with."""
-    node = Node.load(path)
+def load(path: Path, disks: Mapping[str, Disk] | None = None) -> Machine:
+    """A saved machine, to go on with, and the images of its disks."""
+    node = Node.load(path, disks)
     with Node(load_profile(PROFILE), len(node.kernel.memory.view)) as fresh:
         return Machine(node, invariants.usage(fresh.kernel))
 

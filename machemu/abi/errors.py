@@ -6,7 +6,7 @@ class KernError(Exception):
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
-        self.code = code
+        self.code = int(code)
 
 
 class MustWait(Exception):

@@ -83,7 +83,7 @@ class Node:
 
     @classmethod
     def load(cls, path: Path, disks: Mapping[str, Disk] | None = None) -> Node:
-        """The machine that a file holds, ready to run on. disks: where images of its disks are now; they stay the caller's."""
+        """The machine that a file holds, ready to run on. disks: the images of its disks; they stay the caller's."""
         root, ram = saved.load(path, RAM_MAX)
         node = cls.__new__(cls)
         try:

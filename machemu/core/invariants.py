@@ -70,6 +70,7 @@ def _held(kernel: Kernel, threads: list[Thread]) -> Iterator[tuple[object | None
     for thread in threads:
         yield thread.ith_sself, PORT_SEND
         yield thread.ith_exception, PORT_SEND
+        yield thread.trap_right, PORT_SEND
     for pager in kernel.vm.pagers.values():
         yield pager.memory_object, PORT_SEND
     yield kernel.vm.default_manager, PORT_SEND

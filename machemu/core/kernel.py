@@ -125,7 +125,7 @@ class Kernel:
         self._join(cpu)
 
     def attach(self, cpu: Cpu, disks: Mapping[str, Disk]) -> None:
-        """Joins a kernel that was loaded to a CPU. disks: those whose image the user names again. Raises UserError."""
+        """Joins a kernel that was loaded to a CPU. disks: the images of its disks, by name. Raises UserError."""
         self.vm.attach(cpu.mmu)
         self.kern.attach(cpu)
         self.devices.attach(disks)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
+MEMORY_ERROR: Final = int(KernReturn.KERN_MEMORY_ERROR)
 PROTECTION_FAILURE: Final = int(KernReturn.KERN_PROTECTION_FAILURE)
 WORD: Final = 0xFFFFFFFF
 
@@ -77,6 +78,9 @@ class Managers:
         ports.release_send(self.ipc, right)
 
     def part_of(self, memory_object: object, offset: int, size: int, copy: bool) -> tuple[object, int, int]:
+        if not _port(memory_object).active:
+            # It was alive when the caller named it, and died while the caller waited for its manager.
+            raise KernError(MEMORY_ERROR)
         proxied = proxies.resolve(memory_object)
         if proxied is None:
             return memory_object, offset, VM_PROT_ALL

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.device import IoReturn
-from machemu.abi.errors import KernError
+from machemu.abi.errors import KernError, MustWait
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.message import MsgReturn
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
@@ -233,13 +233,20 @@ def vm_map(
 ) -> int:
     map_ = _map(thread, target)
     start = _read_word(kernel, thread, address)
-    pager = _copy_send(kernel, thread, memory_object)
+    pager, thread.trap_right = thread.trap_right, None
+    if pager is None:
+        pager = _copy_send(kernel, thread, memory_object)
     try:
         got = vm_routines.vm_map(
             map_, start, size, mask, bool(anywhere), pager, offset, bool(copy), cur_protection, max_protection, inheritance
         )
-    finally:
+    except MustWait:
+        thread.trap_right = pager
+        raise
+    except KernError:
         port.release_send(kernel.ipc, pager)
+        raise
+    port.release_send(kernel.ipc, pager)
     _write_word(kernel, thread, address, got)
     return SUCCESS
 

@@ -66,13 +66,15 @@ class DiskDriver(Driver):
     def identify(self, name: str, mode: int) -> Minor | None:
         """Each way to open a partition (for reading, writing or both, with D_NODELAY or without) is a device of its own.
 
-        A disk without a BSD label has no partitions with letters.
+        A partition whose numbers are negative as signed words is none, as on the real kernel. BSD labels are not looked for: no
+        partition has a letter.
         """
         match = NAME.fullmatch(name)
         if match is None or match[1] != self.name:
             return None
         number = int(match[2][:9]) if match[2] else 0
-        if self._slices().get(number) is None:
+        piece = self._slices().get(number)
+        if piece is None or max(piece) >= RECNUM_SIGN:
             return None
         access = mode & (D_READ | D_WRITE) or D_READ
         return (self.name, number, access, mode & D_NODELAY)
@@ -195,7 +197,7 @@ class DiskDriver(Driver):
             raise InvariantError(f"{self.name} works for a partition that it has not")
 
     def attach(self, disks: Mapping[str, Disk]) -> None:
-        self.disk.attach(disks.get(self.name))
+        self.disk.attach(self.name, disks.get(self.name))
 
     def detach(self) -> None:
         self.disk.close()

@@ -109,7 +109,7 @@ class Driver:
         """InvariantError where its work under way is not as it must be."""
 
     def attach(self, disks: Mapping[str, Disk]) -> None:
-        """Finds the host's side again after a load. disks: those that the user names again. Raises UserError."""
+        """Finds the host's side again after a load. disks: images of disks, by name. Raises UserError."""
 
     def detach(self) -> None:
         """Gives the host's resources back."""

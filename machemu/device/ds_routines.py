@@ -72,7 +72,7 @@ class Devices:
         self.master_port = io.ipc.make_kernel_port(MasterDevice())
 
     def attach(self, disks: Mapping[str, Disk]) -> None:
-        """After a load. disks: those whose image the user names again. Raises UserError where an image is not there."""
+        """After a load. disks: the images of its disks, by name. Raises UserError where an image is not there."""
         attached: list[Driver] = []
         try:
             for driver in self.drivers:

@@ -7,13 +7,12 @@ from typing import Any, Final, Protocol
 
 from machemu.abi.device import IoReturn
 from machemu.ipc import kmsg as messages
-from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
 from machemu.kern.clock import Clock
 from machemu.mig.interfaces import device_reply
 from machemu.mig.runtime import RETCODE, Message, OutOfLine
-from machemu.sim.events import Event, EventQueue
+from machemu.sim.events import EventQueue
 from machemu.sim.state import state
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.page import PageShortage
@@ -47,8 +46,8 @@ REPLIES: Final = {
 class IoRequest:
     """mode, recnum (signed), count: the caller's. data: what is written, b"" of other requests.
 
-    reply_port, reply_type: the right that the answer goes to, the request's own until it is answered or `discard`ed; None where
-    nobody waits for an answer.
+    reply_port, reply_type: the right that the answer goes to, the request's own until it is answered; None for a write that
+    nobody waits for.
     """
 
     __slots__ = ("op", "mode", "recnum", "count", "data", "reply_port", "reply_type")
@@ -81,9 +80,9 @@ class DeviceIo:
         self.events = events
         self.clock = clock
 
-    def after(self, delay: int, kind: Enum, waiter: Waiter, *args: object) -> Event:
+    def after(self, delay: int, kind: Enum, waiter: Waiter, *args: object) -> None:
         """Calls `waiter.event_due(kind, *args)` after so many virtual nanoseconds."""
-        return self.events.schedule(self.clock.now() + delay, EVENT_PRIORITY, kind, (waiter, *args))
+        self.events.schedule(self.clock.now() + delay, EVENT_PRIORITY, kind, (waiter, *args))
 
     # Each of these answers a request and consumes its reply right; the caller has taken it out of the driver.
 
@@ -116,15 +115,7 @@ class DeviceIo:
     def _send(self, request: IoRequest, message: Message, values: tuple[Any, ...]) -> None:
         port, request.reply_port = request.reply_port, None
         if port is None:
-            for value in values:
-                if isinstance(value, Port):
-                    ports.release_send(self.ipc, value)
             return
         body, carried = message.pack(self.ipc.order, values)
         msgh_id = REPLIES[request.op].request.id
         messages.kernel_send(self.ipc, messages.make(self.ipc, port, request.reply_type, None, 0, msgh_id, body, carried))
-
-    def discard(self, request: IoRequest) -> None:
-        """Forgets a request: whoever waits for it is told that no answer comes."""
-        port, request.reply_port = request.reply_port, None
-        messages.destroy_right(self.ipc, port, request.reply_type)

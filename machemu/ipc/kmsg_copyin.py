@@ -206,7 +206,8 @@ def _decode(word: int, little: bool) -> Types:
 def _copyin_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, carried: list[Carried]) -> bool:
     """ipc_kmsg_copyin_body: takes what the items stand for into `carried`, one after the other; whether the body is complex.
 
-    The descriptors become those that a receiver sees.
+    The descriptors become those that a receiver sees. As in the real kernel an item's length in bytes is a word: of 4 GiB and
+    more only the rest counts. Names of which there are so many are looked for behind the message, and there is no right.
     """
     body = kmsg.body = bytearray(kmsg.body)
     end = len(body)
@@ -229,10 +230,13 @@ def _copyin_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, carried
             raise KernError(SEND_INVALID_TYPE)
         length = number * size + 7 >> 3
         data = offset
-        offset += length + 3 & ~3 if inline else 4
+        offset += (length + 3 & ~3) & SIZE_MAX if inline else 4
         if offset > end:
             raise KernError(SEND_MSG_TOO_SMALL)
         if is_port or not inline:
+            if is_port and length > SIZE_MAX:
+                raise KernError(SEND_INVALID_RIGHT)
+            length &= SIZE_MAX
             if is_port and inline:
                 _copyin_ports(ipc, space, kmsg, carried, (data, number, name))
             elif length:
@@ -299,8 +303,6 @@ def _copyin_memory(
     """Takes `length` bytes out of line, or with a port disposition the array of names that they are."""
     offset, length, deallocate, disposition = item
     address = VirtAddr(ipc.word.unpack_from(kmsg.body, offset)[0])
-    if length > SIZE_MAX:
-        raise KernError(SEND_INVALID_MEMORY)
     if not disposition:
         try:
             carried.append(CarriedMemory(offset, length, memory.copyin(address, length, deallocate)))

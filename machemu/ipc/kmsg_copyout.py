@@ -14,6 +14,7 @@ from machemu.abi.message import (
     MACH_MSG_VM_SPACE,
     PORT_DEAD,
     PORT_SEND_ONCE,
+    SIZE_MAX,
     CarriedMemory,
     CarriedPort,
     CarriedPorts,
@@ -224,4 +225,4 @@ def _mark_lost(ipc: Ipc, body: bytearray, lost: list[int]) -> None:
             else:
                 ipc.word.pack_into(body, start, item._replace(size=0).word(ipc.order))
             place = next(wanted, None)
-        offset += (number * size + 7 >> 3) + 3 & ~3 if item.inline else 4
+        offset += ((number * size + 7 >> 3) + 3 & ~3) & SIZE_MAX if item.inline else 4

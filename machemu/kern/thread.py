@@ -55,7 +55,8 @@ class Thread(IpcThread):
     continuation: what is done before it returns to user mode; None returns as `pcb` says.
     retval: a trap's result not yet written to the pcb, since the thread's registers were in the CPU.
     wait_event: what it waits for in virtual memory; held: a reference to a memory object that it keeps until then.
-    trap_retry: of a trap to be started again its number and arguments, None where those could not be read yet.
+    trap_retry: of a trap to be started again its number and arguments, None where those could not be read yet; trap_right: a send
+    right that it keeps until then.
     wait_timer, depress_timer: its pending time-outs.
     processor_set: where it runs. policy: POLICY_TIMESHARE, or POLICY_FIXEDPRI with sched_data its quantum in clock ticks.
     vm_privilege: it may take the frames that are kept (thread_wire).
@@ -70,7 +71,7 @@ class Thread(IpcThread):
 
     __slots__ = (
         "number", "task", "pcb", "state", "suspend_count", "user_stop_count", "active", "continuation", "retval",
-        "wait_event", "held", "trap_retry", "wait_timer", "depress_timer", "queued",
+        "wait_event", "held", "trap_retry", "trap_right", "wait_timer", "depress_timer", "queued",
         "processor_set", "policy", "sched_data", "vm_privilege",
         "priority", "max_priority", "sched_pri", "depress_priority",
         "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "sched_stamp",
@@ -93,6 +94,7 @@ class Thread(IpcThread):
         self.wait_event: VmEvent | None = None
         self.held: VmObject | None = None
         self.trap_retry: tuple[int, tuple[int, ...] | None] | None = None
+        self.trap_right: object | None = None
         self.wait_timer: Event | None = None
         self.depress_timer: Event | None = None
         self.queued = False

@@ -92,6 +92,8 @@ def halt(kern: Kern, thread: Thread) -> None:
     elif thread.continuation in (Continuation.TRAP, Continuation.REDIRECT):
         kern.wake(thread)
         thread.trap_retry = None
+        right, thread.trap_right = thread.trap_right, None
+        port.release_send(kern.ipc, right)
         thread.retval = int(KernReturn.KERN_ABORTED)
     elif thread.continuation is not None:
         kern.wake(thread)

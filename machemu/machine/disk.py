@@ -23,15 +23,15 @@ HASH_STEP: Final = 1 << 20
 
 @state
 class ImageDisk:
-    """image: the contents at power-on, or None for those of the file `path`, whose SHA-256 is `contents`.
+    """image: the contents at power-on, or None for those of a file. contents: their SHA-256.
 
     overlay: blocks of BLOCK bytes that were written since, by number; unused where `writable`: then the file itself is written,
     a saved machine goes on with the file as it finds it, and `contents` is chained over the writes.
-    Transient: descriptor, the open file.
+    Transient: path and descriptor, the file and the open one. A saved machine does not name it: the user does, who so grants it.
     """
 
     __slots__ = ("sectors", "image", "path", "contents", "writable", "overlay", "descriptor")
-    TRANSIENT = ("descriptor",)
+    TRANSIENT = ("path", "descriptor")
 
     def __init__(self, sectors: int, image: bytes | None, path: str, writable: bool) -> None:
         self.sectors = sectors
@@ -79,20 +79,15 @@ class ImageDisk:
             digest.update(os.pread(self.descriptor, min(HASH_STEP, self.sectors * SECTOR - at), at))
         return digest.digest()
 
-    def attach(self, given: Disk | None) -> None:
-        """After a load: the image's file must be there, and unless it was written through hold what it held.
-
-        A saved machine cannot grant itself a file to write to: that one the user names again.
-        """
-        self.descriptor = -1
+    def attach(self, name: str, given: Disk | None) -> None:
+        """After a load. An image in a file must be the same, unless it was written through; then the file is taken as it is."""
+        self.path, self.descriptor = "", -1
         if self.image is not None:
             return
-        if isinstance(given, ImageDisk):
-            if given.image is not None or given.writable != self.writable:
-                raise UserError(f"{given.path}: the saved machine's disk was {'' if self.writable else 'not '}writable")
-            self.path = given.path
-        elif self.writable:
-            raise UserError(f"{self.path}: the saved machine writes to this file: allow it again with --disk NAME=FILE,writable")
+        if not isinstance(given, ImageDisk) or given.image is not None or given.writable != self.writable:
+            kind = "FILE,writable" if self.writable else "FILE"
+            raise UserError(f"the saved machine has a disk {name} without its image: name it with --disk {name}={kind}")
+        self.path = given.path
         self._open()
         try:
             if os.fstat(self.descriptor).st_size < self.sectors * SECTOR or not (self.writable or self._hash() == self.contents):

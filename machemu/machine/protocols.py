@@ -215,8 +215,8 @@ class Disk(Protocol):
     def write(self, sector: int, data: bytes) -> None:
         """Writes whole sectors, all of them on the disk. Raises DiskError; then some may have been written."""
 
-    def attach(self, given: Disk | None) -> None:
-        """Finds the medium again after a load: that of `given`, which stays the caller's, where the user names one.
+    def attach(self, name: str, given: Disk | None) -> None:
+        """Finds the medium again after a load: that of `given`, which stays the caller's and is what the user calls `name` now.
 
         Raises UserError.
         """

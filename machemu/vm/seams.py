@@ -35,7 +35,8 @@ class MemoryManagers(Protocol):
         """What is mapped where a memory object or a proxy of one is to be: the memory object, the offset there, and the access
         (VM_PROT_*) that the mapping may have.
 
-        KERN_INVALID_ARGUMENT for more than the proxy has; KERN_PROTECTION_FAILURE for a copy of what it does not let be read.
+        KERN_INVALID_ARGUMENT for more than the proxy has; KERN_PROTECTION_FAILURE for a copy of what it does not let be read;
+        KERN_MEMORY_ERROR for a port that has died.
         """
 
     def pager_of(self, memory_object: object) -> Pager | None:

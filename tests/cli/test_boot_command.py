@@ -204,6 +204,16 @@ def test_a_disk_s_image_is_changed_only_where_it_is_writable(tmp_path: Path) -> 
     assert image.read_bytes() != testdisk.image()
 
 
+def test_a_saved_machine_s_disk_is_named_again(tmp_path: Path) -> None:
+    image, saved = tmp_path / "image", tmp_path / "saved"
+    image.write_bytes(testdisk.image())
+    first = boot(MODULES / "disk.elf", "--disk", f"hd0={image}", "--traps", "400", "--save", saved)
+    without = boot("--load", saved, "--until", "END")
+    assert (without.returncode, b"name it with --disk hd0=FILE" in without.stderr) == (2, True)
+    second = boot("--load", saved, "--disk", f"hd0={image}", "--until", "END")
+    assert first.stdout + second.stdout == (MODULES / "disk.expected").read_bytes()
+
+
 def test_disks_have_different_names_of_the_right_form(tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(512))

@@ -9,13 +9,20 @@ import pytest
 
 from machemu.abi.device import D_NOWAIT, TTY_FLUSH, TTY_START, TTY_STOP, IoReturn
 from machemu.abi.kern_return import KernReturn
+from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
+from machemu.boot.node import Node
 from machemu.device import ds_routines, limits
 from machemu.device.dev_pager import DevicePager
+from machemu.ipc import mach_port
 from machemu.ipc import port as ports
+from machemu.machine.disk import ImageDisk
+from machemu.machine.profile import load_profile
 from machemu.mig.interfaces import device, notify
 from tests.devices import User
-from tests.machine import SECOND_NS, empty, load
+from tests.machine import CODE, PROFILE, RAM, SECOND_NS, STACK_END, STAY, Machine, add_task, empty, load, trap
+
+I386_THREAD_STATE = 1
 
 
 def test_reads_of_the_console_wait_for_input_also_across_a_load(tmp_path: Path) -> None:
@@ -179,3 +186,31 @@ def test_requests_without_a_reply_port_are_done_or_dropped() -> None:
         user.ask(console, device.DEVICE_READ, 0, 0, 1, answer=False)
         user.ask(console, device.DEVICE_WRITE, 0, 0, user.memory(b"printed"), answer=False)
         assert machine.console == b"printed" and len(machine.kernel.devices.opened) == 1
+
+
+def test_write_traps_write_to_character_devices_and_to_no_others() -> None:
+    disk = ImageDisk.of_bytes(bytes(512))
+    with Machine(Node(load_profile(PROFILE), RAM, {"hd0": disk})) as machine:
+        user = User(machine)
+        names = {}
+        devices = {name: user.open(name) for name in ("console", "cn", "kmsg", "hd0")}
+        task, thread = add_task(machine, STAY)
+        for name, port in devices.items():
+            names[name] = mach_port.copyout_send(user.ipc, task.space, ports.make_send(user.ipc, port))
+        text, vector = STACK_END - 256, STACK_END - 240
+        task.memory.write(VirtAddr(text), b"abcdef")
+        task.memory.write(VirtAddr(vector), struct.pack("<4I", text, 2, text + 4, 2))
+        machine.run(SECOND_NS // 100)
+        written = {}
+        for name, port_name in names.items():
+            results = []
+            calls = ((40, text, 3), (39, vector, 2), (39, 8, 17))
+            for code in (trap(number, port_name, 0, 0, 0, address, count) for number, address, count in calls):
+                task.memory.write(VirtAddr(CODE), code + STAY)
+                thread.pcb.set_entry(VirtAddr(CODE), VirtAddr(STACK_END - 512))
+                machine.run(SECOND_NS // 100)
+                results.append(thread.pcb.get_state(I386_THREAD_STATE)[11])
+            written[name] = results
+        taken = [0, 0, KernReturn.KERN_INVALID_VALUE]
+        assert written == dict.fromkeys(("console", "cn", "kmsg"), taken) | {"hd0": [IoReturn.D_INVALID_OPERATION] * 3}
+        assert machine.console == b"abcabef"

@@ -25,6 +25,13 @@ def machine_with(disk: ImageDisk, ram: int = RAM) -> Machine:
     return Machine(Node(load_profile(PROFILE), ram, {"hd0": disk}))
 
 
+def given(path: Path, writable: bool = False) -> ImageDisk:
+    """An image for a machine that is loaded."""
+    disk = ImageDisk.of_file(path, writable)
+    disk.close()
+    return disk
+
+
 def driver_of(machine: Machine) -> DiskDriver:
     driver = machine.kernel.devices.drivers[0]
     assert isinstance(driver, DiskDriver)
@@ -128,7 +135,7 @@ def test_requests_under_way_are_saved_and_answered_after_a_load(tmp_path: Path) 
         machine.settle()
         results.append([user.answer(routine) for routine in (device.DEVICE_OPEN, device.DEVICE_WRITE, device.DEVICE_READ)])
         digest = machine.node.digest()
-    with load(saved) as again:
+    with load(saved, {"hd0": given(image)}) as again:
         user = User(again, again.tasks[0])
         again.check()
         again.settle()
@@ -144,14 +151,11 @@ def test_a_saved_machine_whose_image_has_changed_is_refused(tmp_path: Path) -> N
     image.write_bytes(IMAGE)
     with machine_with(ImageDisk.of_file(image)) as machine:
         machine.node.save(saved)
-    load(saved).__exit__(None)
-    for broken in (IMAGE[:-1] + b"?", IMAGE[:SECTOR], None):
-        if broken is None:
-            image.unlink()
-        else:
-            image.write_bytes(broken)
-        with pytest.raises(UserError, match="image"):
-            load(saved)
+    load(saved, {"hd0": given(image)}).__exit__(None)
+    for broken in (IMAGE[:-1] + b"?", IMAGE[:SECTOR]):
+        image.write_bytes(broken)
+        with pytest.raises(UserError, match="is not the image"):
+            load(saved, {"hd0": given(image)})
 
 
 def test_an_image_that_shrinks_under_the_machine_is_an_error_of_the_medium(tmp_path: Path) -> None:
@@ -263,39 +267,66 @@ def test_a_disk_cannot_have_any_name(name: str) -> None:
         Node(load_profile(PROFILE), RAM, {name: ImageDisk.of_bytes(bytes(512))})
 
 
-def test_a_saved_machine_cannot_grant_itself_a_file_to_write_to(tmp_path: Path) -> None:
+def test_a_saved_machine_gets_the_files_that_the_user_names_and_no_others(tmp_path: Path) -> None:
     image, moved, saved = tmp_path / "image", tmp_path / "moved", tmp_path / "saved"
     image.write_bytes(IMAGE)
     with machine_with(ImageDisk.of_file(image, writable=True)) as machine:
         machine.node.save(saved)
-    with pytest.raises(UserError, match="allow it again"):
-        Node.load(saved)
+    assert str(tmp_path).encode() not in saved.read_bytes()
     image.rename(moved)
-    for given, message in ((ImageDisk.of_file(moved), "was writable"), (ImageDisk.of_bytes(IMAGE), "was writable")):
-        with pytest.raises(UserError, match=message):
-            Node.load(saved, {"hd0": given})
-        given.close()
-    given = ImageDisk.of_file(moved, writable=True)
+    for disks in ({}, {"hd0": given(moved)}, {"hd0": ImageDisk.of_bytes(IMAGE)}, {"hd1": given(moved, True)}):
+        with pytest.raises(UserError, match="name it with --disk hd0=FILE,writable"):
+            Node.load(saved, disks)
     with pytest.raises(UserError, match="no disk hd1"):
-        Node.load(saved, {"hd0": given, "hd1": given})
-    with Machine(Node.load(saved, {"hd0": given})) as again:
-        given.close()
+        Node.load(saved, {"hd0": given(moved, True), "hd1": given(moved)})
+    with load(saved, {"hd0": given(moved, True)}) as again:
         user = User(again)
         assert user.write(user.open("hd0"), 0, b"written") == (0, 7)
     assert moved.read_bytes().startswith(b"written")
 
 
-def test_an_image_that_has_moved_is_found_where_the_user_says(tmp_path: Path) -> None:
+def test_what_was_written_over_an_image_is_saved_and_where_it_lies_does_not_matter(tmp_path: Path) -> None:
     image, moved, saved = tmp_path / "image", tmp_path / "moved", tmp_path / "saved"
     image.write_bytes(IMAGE)
     with machine_with(ImageDisk.of_file(image)) as machine:
         user = User(machine)
         user.write(user.open("hd0"), 0, b"overlay")
         machine.node.save(saved)
+        digest = machine.node.digest()
     image.rename(moved)
-    given = ImageDisk.of_file(moved)
-    with Node.load(saved, {"hd0": given}) as node:
-        driver = node.kernel.devices.drivers[0]
-        assert isinstance(driver, DiskDriver)
-        assert driver.disk.read(0, 2) == b"overlay" + IMAGE[7:1024]
-    given.close()
+    with load(saved, {"hd0": given(moved)}) as again:
+        assert again.node.digest() == digest
+        assert driver_of(again).disk.read(0, 2) == b"overlay" + IMAGE[7:1024]
+
+
+def test_partitions_with_impossible_numbers_are_none_and_those_beyond_the_disk_are_errors_of_the_medium() -> None:
+    rows = ((testdisk.LINUX, 1 << 31, 5), (testdisk.LINUX, 5, 0xFFFFFFFF), (testdisk.LINUX, 16380, 0x7FFFFFFF))
+    with machine_with(ImageDisk.of_bytes(testdisk.table(*rows) + IMAGE[SECTOR:])) as machine:
+        user = User(machine)
+        for name in (b"hd0s1", b"hd0s2"):
+            assert user.call(user.devices.master_port, device.DEVICE_OPEN, 3, name) == (IoReturn.D_NO_SUCH_DEVICE,)
+        port = user.open("hd0s3")
+        assert user.call(port, device.DEVICE_GET_STATUS, DEV_GET_RECORDS, 2) == (0, (0x7FFFFFFF, 512))
+        assert user.call(port, device.DEVICE_GET_STATUS, DEV_GET_SIZE, 2) == (0, (-512, 512))
+        assert user.read(port, 3, 512) == (0, testdisk.sector(16383))
+        assert user.read(port, 3, 1024) == user.read(port, 0x7FFFFFFE, 512) == (IoReturn.D_IO_ERROR,)
+        assert user.write(port, 4, b"x") == (IoReturn.D_IO_ERROR, 0)
+
+
+def test_input_is_not_waited_for_while_a_disk_works(machine: Machine) -> None:
+    with machine:
+        user = User(machine)
+        disk, console = user.open("hd0"), user.open("console")
+        user.ask(console, device.DEVICE_READ, 0, 0, 9)
+        user.ask(disk, device.DEVICE_READ, 0, 1, 512)
+        seen: list[bool] = []
+
+        def source() -> bytes:
+            seen.append(driver_of(machine).busy)
+            return b"" if len(seen) > 1 else b"typed"
+
+        machine.kernel.input_source = source
+        machine.run()
+        assert seen == [False]
+        assert user.answer(device.DEVICE_READ) == (0, testdisk.sector(1))
+        assert user.answer(device.DEVICE_READ) == (0, b"typed")

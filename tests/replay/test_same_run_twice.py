@@ -15,8 +15,11 @@ from machemu.abi.errors import UserError
 from machemu.boot.node import Node
 from machemu.core import invariants
 from machemu.core.observe import Observer
+from machemu.machine.disk import ImageDisk
+from machemu.machine.protocols import Disk
 from machemu.ui.strace import Strace
 from tests.machine import Machine, boot, load
+from tools import oracle, testdisk
 
 CONFORMANCE = Path(__file__).parent.parent / "conformance"
 MODULE = CONFORMANCE / "messages.elf"
@@ -36,11 +39,11 @@ def whole_run() -> tuple[bytes, str, int]:
         return console, digest, machine.kernel.trap_count
 
 
-@pytest.mark.parametrize("name", ["messages", "threads", "emulation"])
+@pytest.mark.parametrize("name", ["messages", "threads", "emulation", "devices", "disk", "pagerlife"])
 def test_two_runs_give_the_same_console_trace_and_digest(name: str) -> None:
     results = []
     for _ in range(2):
-        with boot(CONFORMANCE / f"{name}.elf") as machine:
+        with boot(CONFORMANCE / f"{name}.elf", disks=oracle.disks(name)) as machine:
             text = io.StringIO()
             Observer(machine.kernel, Strace(text)).start()
             results.append((*finish(machine), text.getvalue()))
@@ -61,18 +64,29 @@ def test_coming_back_after_every_trap_changes_nothing(whole_run: tuple[bytes, st
         assert finish(machine) == whole_run[:2]
 
 
-@pytest.mark.parametrize("name", ["messages", "threads", "emulation", "segments", "debugging", "v86", "gsync", "extras"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "messages", "threads", "emulation", "segments", "debugging", "v86", "gsync", "extras", "devices", "disk", "pagercopy",
+        "pagersend", "pagerwrite", "pagerlife",
+    ],
+)  # fmt: skip
 def test_a_run_saved_at_a_random_trap_ends_the_same(name: str, tmp_path: Path) -> None:
-    with boot(CONFORMANCE / f"{name}.elf") as machine:
+    def disks() -> dict[str, Disk]:
+        return {"hd0": ImageDisk.of_file(image)} if name in oracle.DISKS else {}
+
+    image = tmp_path / "image"
+    image.write_bytes(testdisk.image())
+    with boot(CONFORMANCE / f"{name}.elf", disks=disks()) as machine:
         expected = finish(machine)
         count = machine.kernel.trap_count
     chooser = random.Random(name)
     for traps in sorted(chooser.sample(range(1, count), POINTS)):
-        with boot(CONFORMANCE / f"{name}.elf") as machine:
+        with boot(CONFORMANCE / f"{name}.elf", disks=disks()) as machine:
             machine.run(traps=traps)
             machine.node.save(tmp_path / "machine")
             printed = machine.console
-        with load(tmp_path / "machine") as machine:
+        with load(tmp_path / "machine", disks()) as machine:
             machine.console = printed
             machine.check()
             assert finish(machine) == expected, f"saved after trap {traps} of {count}"
