@@ -53,6 +53,7 @@ class Machine:
 
         An open device keeps its port, as on the real kernel.
         """
+        self.kernel.halted = None
         self.end_all()
         self.run(1)
         self.settle()
@@ -67,7 +68,7 @@ class Machine:
 
     def _print(self, data: bytes) -> None:
         self.console += data
-        if self.until is not None and any(self.until in line for line in self.console.split(b"\n")[:-1]):
+        if self.until is not None and any(line.startswith(self.until) for line in self.console.split(b"\n")[:-1]):
             self.kernel.stop()
 
     def run(self, duration: int = FOREVER, traps: int | None = None) -> Stop:
@@ -75,7 +76,7 @@ class Machine:
         return self.kernel.run(self.kernel.kern.clock.now() + duration, traps)
 
     def run_until(self, text: str, duration: int = FOREVER) -> Stop:
-        """Runs until a console line holds `text`."""
+        """Runs until a console line begins with `text`."""
         self.until = text.encode()
         return self.run(duration)
 
@@ -84,10 +85,15 @@ class Machine:
         task_control.terminate(self.kernel.kern, task)
         self.run(1)
 
+    @property
+    def tasks(self) -> list[Task]:
+        """Every task but the kernel's own, oldest first."""
+        return [task for task in self.kernel.kern.tasks.values() if task is not self.kernel.kern.kernel_task]
+
     def end_all(self) -> None:
         """Terminates every task but the kernel's own."""
-        for task in list(self.kernel.kern.tasks.values()):
-            if task.active and task is not self.kernel.kern.kernel_task:
+        for task in self.tasks:
+            if task.active:
                 self.end(task)
 
     def check(self) -> None:

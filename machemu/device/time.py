@@ -8,10 +8,7 @@ from machemu.abi.vm import VM_PROT_WRITE
 from machemu.device.driver import Minor
 from machemu.device.io import DeviceIo
 from machemu.device.null import NullDriver
-from machemu.kern.clock import TICK_NS
 from machemu.sim.state import state
-
-SECOND_NS = 1_000_000_000
 
 
 @state
@@ -33,7 +30,6 @@ class TimeDriver(NullDriver):
     def page(self, offset: int, protection: int) -> bytes | None:
         if protection & VM_PROT_WRITE:
             return None
-        now = self.io.clock.now()
-        seconds, rest = divmod(now - now % TICK_NS, SECOND_NS)
-        words = struct.pack(self.io.ipc.prefix + "3I", seconds & 0xFFFFFFFF, rest // 1000, seconds & 0xFFFFFFFF)
+        seconds, microseconds = self.io.clock.time_of_day()
+        words = struct.pack(self.io.ipc.prefix + "3i", seconds, microseconds, seconds)
         return words.ljust(self.io.vm.page_size, b"\0")

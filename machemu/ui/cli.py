@@ -15,6 +15,7 @@ from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
 from machemu.boot.node import Node
 from machemu.core.kernel import FOREVER, Stop
 from machemu.core.observe import Observer
+from machemu.kern.host import Halt
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, load_profile
 from machemu.ui import report
@@ -191,7 +192,9 @@ def explain(node: Node, stop: Stop, options: argparse.Namespace, seen: bool) -> 
         print(f"machemu: {report.end_of_time(kernel)}", file=sys.stderr)
     elif stop is Stop.WEDGED and any(task.threads for task in kernel.kern.tasks.values()):
         print(f"machemu: nothing can run any more\n{report.standstill(kernel)}", file=sys.stderr)
+    elif stop is Stop.HALTED:
+        print(f"machemu: {report.halt(kernel)}", file=sys.stderr)
     if options.until is not None and not seen:
         print(f"machemu: the console never printed a line with '{options.until}'", file=sys.stderr)
         return EXIT_UNMET
-    return EXIT_OK
+    return EXIT_UNMET if kernel.halted is Halt.PANIC else EXIT_OK

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from machemu.core.inspect import ThreadReport, describe_threads
 from machemu.core.kernel import Kernel
+from machemu.kern.host import Halt
 from machemu.ui.units import time_text
 
 
@@ -17,6 +18,17 @@ def standstill(kernel: Kernel) -> str:
 
 def line(report: ThreadReport) -> str:
     return f"  task {report.task} ({report.task_name}) thread {report.thread}: {report.doing}, pc {report.pc:#010x}"
+
+
+def halt(kernel: Kernel) -> str:
+    """How a machine that has ended did so."""
+    how = {
+        Halt.HALT: "the machine is halted",
+        Halt.REBOOT: "the machine restarts, which ends the run",
+        Halt.PANIC: "the kernel died",
+    }
+    assert kernel.halted is not None
+    return f"{how[kernel.halted]}: {kernel.halt_reason}"
 
 
 def end_of_time(kernel: Kernel) -> str:

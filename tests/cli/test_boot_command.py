@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.machine import STAY, trap
+from tests.unit.boot.elves import Part, make_elf
 from tools import testdisk
 
 ROOT = Path(__file__).parent.parent.parent
@@ -218,3 +221,18 @@ def test_disks_have_different_names_of_the_right_form(tmp_path: Path) -> None:
     assert (twice.returncode, b"there is already a disk hd0" in twice.stderr) == (2, True)
     odd = boot(HELLO, "--disk", f"floppy={image}")
     assert (odd.returncode, b"no device 'floppy'" in odd.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [(0, 0, b"restarts"), (0x8, 0, b"halted: host_reboot with options 0x8"), (0x1000, 1, b"died: host_reboot")],
+)
+def test_a_guest_ends_the_run_by_host_reboot(options: int, status: int, said: bytes, tmp_path: Path) -> None:
+    """The privileged host port is the module's first right."""
+    message = struct.pack("<8I", 19, 32, 1, 0, 0, 2635, 0x10012002, options)
+    code = trap(25, 0x2000, 1, 32, 0, 0, 0, 0) + STAY
+    (tmp_path / "end.elf").write_bytes(make_elf(Part(0x1000, code), Part(0x2000, message)))
+    done = boot(tmp_path / "end.elf", "--save", tmp_path / "saved")
+    assert (done.returncode, said in done.stderr) == (status, True)
+    again = boot("--load", tmp_path / "saved")
+    assert (again.returncode, again.stderr) == (done.returncode, done.stderr)

@@ -157,6 +157,18 @@ static void depressing(void)
 	facts("is", t);
 	show("abort again", thread_depress_abort(t));
 	thread_terminate(t);
+	t = thread(2, depressed);
+	thread_resume(t);
+	wait(100);
+	show("enable", processor_set_policy_enable(set, 2));
+	show("fixed priority", thread_policy(t, 2, 100));
+	facts("depressed", t);
+	show("time sharing", thread_policy(t, 1, 0));
+	facts("depressed", t);
+	show("disable", processor_set_policy_disable(set, 2, 1));
+	show("abort", thread_depress_abort(t));
+	facts("is", t);
+	thread_terminate(t);
 	thread_terminate(u);
 }
 static void running(void)

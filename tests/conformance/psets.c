@@ -1,5 +1,6 @@
 /* Processor sets: the default one, what it tells, whose it is, which policies and priorities it allows; assignments. */
 #include "guest.h"
+#include "mach_debug_user.h"
 static mach_port_t self, me, host, cpu, name, set;
 static integer_t words[64];
 #define POISON 0x7777
@@ -231,6 +232,29 @@ static void assignments(void)
 	show("thread when it is dead", thread_get_assignment(t, &got));
 	show("a receive right's port", task_get_assignment(0, &got));
 }
+static void object(const char *what, mach_port_t port)
+{
+	unsigned type = POISON;
+	vm_offset_t address = 0;
+
+	show(what, mach_port_kernel_object(self, port, &type, &address));
+	say("  type %d address %d\n", type, address != 0);
+}
+static void debuggers(void)
+{
+	unsigned total = 0;
+	vm_size_t space = 9, resident = 9, used = 9;
+	vm_offset_t stack = 9;
+
+	say("-- what debuggers see\n");
+	object("processor", cpu);
+	object("control", set);
+	object("name", name);
+	show("stacks", processor_set_stack_usage(set, &total, &space, &resident, &used, &stack));
+	say("  each %d resident %d used %d at %d\n", space / total, resident == space, used, stack);
+	show("stacks by the name", processor_set_stack_usage(name, &total, &space, &resident, &used, &stack));
+	show("stacks of the host", processor_set_stack_usage(host_priv, &total, &space, &resident, &used, &stack));
+}
 int guest_main(void)
 {
 	processor_array_t list = 0;
@@ -247,5 +271,6 @@ int guest_main(void)
 	policies();
 	priorities();
 	assignments();
+	debuggers();
 	return 0;
 }

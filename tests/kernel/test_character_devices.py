@@ -34,7 +34,7 @@ def test_reads_of_the_console_wait_for_input_also_across_a_load(tmp_path: Path) 
         user.ask(console, device.DEVICE_READ, 0, 0, 100)
         machine.node.save(saved)
     with load(saved) as again:
-        user = User(again, next(iter(again.kernel.kern.tasks.values())))
+        user = User(again, again.tasks[0])
         assert user.answer(device.DEVICE_READ_INBAND) is None
         again.kernel.console.receive(b"abcdef")
         assert user.answer(device.DEVICE_READ_INBAND) == (0, b"abc")

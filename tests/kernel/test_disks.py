@@ -136,7 +136,7 @@ def test_requests_under_way_are_saved_and_answered_after_a_load(tmp_path: Path) 
         results.append([user.answer(routine) for routine in (device.DEVICE_OPEN, device.DEVICE_WRITE, device.DEVICE_READ)])
         digest = machine.node.digest()
     with load(saved, {"hd0": given(image)}) as again:
-        user = User(again, next(iter(again.kernel.kern.tasks.values())))
+        user = User(again, again.tasks[0])
         again.check()
         again.settle()
         assert [user.answer(r) for r in (device.DEVICE_OPEN, device.DEVICE_WRITE, device.DEVICE_READ)][1:] == results[0][1:]

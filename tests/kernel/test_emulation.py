@@ -93,7 +93,7 @@ def test_a_machine_stopped_at_each_trap_runs_the_same(make: object, watched: boo
                 machine.node.save(path)
         with load(path) as machine:
             assert machine.run() is Stop.WEDGED
-            [task] = machine.kernel.kern.tasks.values()
+            [task] = machine.tasks
             assert result(task) == 3
             digests.append(machine.node.digest())
     assert digests[0] == digests[1]

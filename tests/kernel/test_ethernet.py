@@ -302,7 +302,7 @@ def test_frames_on_their_way_are_saved(tmp_path: Path) -> None:
         eth.machine.settle()
         digest = eth.machine.node.digest()
     with load(saved) as again:
-        user = User(again, next(iter(again.kernel.kern.tasks.values())))
+        user = User(again, again.tasks[0])
         loaded = Net(again, user, next(device.port for device in again.kernel.devices.opened.values()))
         again.settle()
         assert again.node.digest() == digest

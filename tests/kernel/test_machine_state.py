@@ -37,7 +37,7 @@ def pcb(thread: Thread) -> I386Pcb:
 
 
 def end_all(machine: Machine) -> None:
-    for task in list(machine.kernel.kern.tasks.values()):
+    for task in machine.tasks:
         machine.end(task)
     machine.check()
 
@@ -147,7 +147,7 @@ def test_threads_that_wait_for_words_are_saved_and_woken_in_another_machine(tmp_
         machine.node.save(path)
     with load(path) as machine:
         kern = machine.kernel.kern
-        [task] = kern.tasks.values()
+        [task] = machine.tasks
         [queue] = kern.gsync.waiters.values()
         assert len(queue) == 3
         gsync.wake(kern, task, RESULT, 7, gsync.GSYNC_MUTATE)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.core.routines.targets import host_target, space_target, words_out_of_line
+from machemu.core.routines.targets import host_target, pset_name_target, space_target, words_out_of_line
 from machemu.device.ds_routines import Device
 from machemu.device.io_perm import IoPerm
 from machemu.ipc import right
@@ -14,6 +14,8 @@ from machemu.ipc.entry import TYPE_RECEIVE, TYPE_SEND
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.kern.host import HostPort, HostPrivPort
+from machemu.kern.processor import Processor
+from machemu.kern.processor_set import ProcessorSet, ProcessorSetName
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.mig.runtime import OutOfLine
@@ -24,13 +26,16 @@ if TYPE_CHECKING:
 
 INVALID_RIGHT: Final = int(KernReturn.KERN_INVALID_RIGHT)
 
-IKOT_NONE, IKOT_THREAD, IKOT_TASK, IKOT_HOST, IKOT_HOST_PRIV = range(5)
+IKOT_NONE, IKOT_THREAD, IKOT_TASK, IKOT_HOST, IKOT_HOST_PRIV, IKOT_PROCESSOR, IKOT_PSET, IKOT_PSET_NAME = range(8)
 IKOT_DEVICE: Final = 10
 OBJECT_TYPES: Final = {
     Thread: IKOT_THREAD,
     Task: IKOT_TASK,
     HostPort: IKOT_HOST,
     HostPrivPort: IKOT_HOST_PRIV,
+    Processor: IKOT_PROCESSOR,
+    ProcessorSet: IKOT_PSET,
+    ProcessorSetName: IKOT_PSET_NAME,
     Device: IKOT_DEVICE,
     IoPerm: IKOT_DEVICE,
 }
@@ -95,6 +100,12 @@ def host_stack_usage(kernel: Kernel, request: Kmsg) -> tuple[int, int, int, int,
     """reserved, total, space, resident, maxusage, maxstack: one kernel stack, since blocked threads have none."""
     host_target(kernel, request)
     return 0, 1, kernel.vm.page_size, kernel.vm.page_size, 0, 0
+
+
+def processor_set_stack_usage(kernel: Kernel, request: Kmsg) -> tuple[int, int, int, int, int]:
+    """total, space, resident, maxusage, maxstack: the current thread's kernel stack."""
+    pset_name_target(request)
+    return 1, kernel.vm.page_size, kernel.vm.page_size, 0, 0
 
 
 def host_slab_info(kernel: Kernel, request: Kmsg, room: int) -> tuple[object]:
