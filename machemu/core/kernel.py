@@ -352,7 +352,10 @@ class Kernel:
         while self.stopping is None:
             if self.halted is not None:
                 return Stop.HALTED
+            ticks = kern.ticks
             kern.deliver_events()
+            if kern.ticks != ticks and self.devices.pagers:
+                self.devices.show()
             if kern.clock.now() >= deadline:
                 return Stop.TIME
             if vm.pageout_wanted or vm.free_wanted.threads:

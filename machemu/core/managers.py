@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.message import PORT_SEND
 from machemu.abi.vm import VM_PROT_ALL, VM_PROT_READ
 from machemu.core import proxies
+from machemu.device.dev_pager import DevicePager
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
@@ -16,9 +17,10 @@ from machemu.kern.thread import Thread
 from machemu.mig.interfaces import memory_object, memory_object_default
 from machemu.mig.runtime import OutOfLine, Routine
 from machemu.sim.state import state
+from machemu.vm import memory_object as memory_objects
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.object import VmObject, deallocate
-from machemu.vm.pager import Pager
+from machemu.vm.pager import COPY_DELAY, Answer, Pager
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
@@ -92,15 +94,20 @@ class Managers:
         return target, offset + start & WORD, VM_PROT_ALL if copy else access
 
     def pager_of(self, memory_object: object) -> Pager | None:
-        port = _port(memory_object)
-        if port.kobject is None or isinstance(port.kobject, Pager):
-            return port.kobject
+        kobject = _port(memory_object).kobject
+        if isinstance(kobject, DevicePager):
+            return kobject.pager
+        if kobject is None or isinstance(kobject, Pager):
+            return kobject
         raise KernError(INVALID_ARGUMENT)
 
     def begin(self, pager: Pager, memory_object: object) -> None:
         port = _port(memory_object)
         pager.memory_object = ports.copy_send(self.ipc, port)
-        port.kobject = pager
+        if isinstance(port.kobject, DevicePager):
+            port.kobject.pager = pager
+        else:
+            port.kobject = pager
         pager.control = self.ipc.make_kernel_port(PagingRequest(pager))
 
     def change_object(self, pager: Pager) -> None:
@@ -111,6 +118,10 @@ class Managers:
     # Messages
 
     def init(self, pager: Pager) -> None:
+        if _device(pager) is not None:
+            pager.copy_strategy = COPY_DELAY
+            pager.become_ready()
+            return
         page_size = pager.object.vm.page_size
         self._send(pager, memory_object.MEMORY_OBJECT_INIT, self._control(pager), self._name(pager), page_size)
 
@@ -125,6 +136,13 @@ class Managers:
         obj = pager.object
         control, name = _port(pager.control), _port(obj.name if obj.name is not None else self.name_port(obj))
         manager = _port(pager.memory_object)
+        device = _device(pager)
+        if device is not None:
+            obj.name = pager.control = pager.memory_object = device.pager = None
+            self.dealloc(control)
+            self.dealloc(name)
+            self.release_send(manager)
+            return
         control.kobject = name.kobject = manager.kobject = None
         obj.name = pager.control = pager.memory_object = None
         self._send_to(manager, memory_object.MEMORY_OBJECT_TERMINATE, (control, name))
@@ -133,12 +151,31 @@ class Managers:
         self._send(pager, memory_object.MEMORY_OBJECT_COPY, self._control(pager), offset, length, new_memory_object)
 
     def data_request(self, pager: Pager, offset: int, length: int, access: int) -> None:
+        device = _device(pager)
+        if device is not None:
+            self._show(pager, device, offset, access)
+            return
         self._send(pager, memory_object.MEMORY_OBJECT_DATA_REQUEST, self._control(pager), offset, length, access)
+
+    def _show(self, pager: Pager, device: DevicePager, offset: int, access: int) -> None:
+        """A device's memory is given at once. Raises PageShortage, and it was not asked for."""
+        data = device.page(offset, access)
+        if data is None:
+            pager.answer(offset, Answer.ERROR)
+            return
+        try:
+            memory_objects.data_supply(pager, offset, VmMapCopy.from_bytes(self.kernel.vm, data), 0, False)
+        except MustWait:
+            del pager.requests[offset]
+            raise
 
     def data_unlock(self, pager: Pager, offset: int, length: int, access: int) -> None:
         self._send(pager, memory_object.MEMORY_OBJECT_DATA_UNLOCK, self._control(pager), offset, length, access)
 
     def data_return(self, pager: Pager, offset: int, copy: VmMapCopy, dirty: bool, kernel_copy: bool) -> None:
+        if _device(pager) is not None:
+            copy.discard()
+            return
         data = OutOfLine(copy, copy.size)
         self._send(
             pager, memory_object.MEMORY_OBJECT_DATA_RETURN, self._control(pager), offset, data, int(dirty), int(kernel_copy)
@@ -165,6 +202,12 @@ class Managers:
         kernel_message.kernel_send(
             self.ipc, kernel_message.make(self.ipc, right, PORT_SEND, None, 0, routine.request.id, body, carried)
         )
+
+
+def _device(pager: Pager) -> DevicePager | None:
+    """The device whose memory the kernel itself shows, without messages."""
+    port = pager.memory_object
+    return port.kobject if isinstance(port, Port) and isinstance(port.kobject, DevicePager) else None
 
 
 def _port(port: object) -> Port:

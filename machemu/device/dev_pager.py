@@ -8,16 +8,17 @@ from __future__ import annotations
 from machemu.device.driver import Minor, PageProvider
 from machemu.ipc.port import Port
 from machemu.sim.state import state
+from machemu.vm.pager import Pager
 
 
 @state
 class DevicePager:
     """One offset of a mappable device. port: the memory object, whose receive right is the kernel's.
 
-    protection, size: what the first caller asked for, size in whole pages.
+    protection, size: what the first caller asked for, size in whole pages. pager: what maps it, None while nobody does.
     """
 
-    __slots__ = ("minor", "offset", "protection", "size", "provider", "port")
+    __slots__ = ("minor", "offset", "protection", "size", "provider", "port", "pager")
 
     def __init__(self, minor: Minor, offset: int, protection: int, size: int, provider: PageProvider, port: Port) -> None:
         self.minor = minor
@@ -26,6 +27,7 @@ class DevicePager:
         self.size = size
         self.provider = provider
         self.port = port
+        self.pager: Pager | None = None
 
     def page(self, offset: int, protection: int) -> bytes | None:
         """The page at `offset` in the memory object, for an access that needs `protection`; None is a memory error."""

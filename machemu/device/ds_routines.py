@@ -9,7 +9,8 @@ from enum import Enum, auto
 from machemu.abi.device import IoReturn
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.abi.vm import VM_PROT_ALL
+from machemu.abi.types import PhysAddr
+from machemu.abi.vm import VM_PROT_ALL, VM_PROT_READ
 from machemu.device.dev_pager import DevicePager
 from machemu.device.driver import Driver, Minor
 from machemu.device.io import DeviceIo, IoRequest
@@ -171,6 +172,17 @@ class Devices:
             port.kobject = self.pagers[device.minor, offset] = pager
             ports.nsrequest(ipc, port, 1, ports.make_sonce(ipc, port))
         return ports.make_send(self.io.ipc, pager.port)
+
+    def show(self) -> None:
+        """What is mapped of devices becomes what they show now; called at each clock tick."""
+        vm = self.io.vm
+        for device in self.pagers.values():
+            if device.pager is None:
+                continue
+            for offset, page in device.pager.object.pages.items():
+                data = device.page(offset, VM_PROT_READ)
+                if data is not None:
+                    vm.memory.write(PhysAddr(page.frame * vm.page_size), data)
 
     @property
     def busy(self) -> bool:

@@ -82,8 +82,8 @@ class VmObject:
                 if access & page.lock:
                     obj.ask_unlock(page, access)
                 return page
-            if obj.pager is not None:
-                obj.pager.ask(offset, access)
+            if obj.pager is not None and obj.pager.ask(offset, access) and offset in obj.pages:
+                continue
             if obj.shadow is None:
                 return None
             offset += obj.shadow_offset

@@ -112,7 +112,7 @@ class Pager:
         return offset + self.paging_offset in self.paged_out
 
     def ask(self, offset: int, access: int) -> bool:
-        """Sees to a page that is not resident: False where the manager has none, and True where it has just said so.
+        """Sees to a page that is not resident: False where the manager has none, and True where it has just said so or given it.
 
         Raises MustWait until it answers, having asked it once; KERN_MEMORY_ERROR where it says so or cannot be asked.
         """
@@ -130,6 +130,8 @@ class Pager:
             vm = self.object.vm
             vm.pageins += 1
             vm.managers.data_request(self, offset + self.paging_offset, vm.page_size, access)
+            if offset not in self.requests:
+                return True
         if request.answer is Answer.ERROR:
             del self.requests[offset]
             raise KernError(MEMORY_ERROR)
