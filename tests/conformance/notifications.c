@@ -53,10 +53,10 @@ static void matrix(void)
 				say(kr ? "\n" : old ? " previous\n" : " no previous\n");
 				if (!kr)
 					type("the name", p), status("n", n), show("  take it back", mach_port_request_notification(self, p, ids[id], 0, MACH_PORT_NULL, MACH_MSG_TYPE_MOVE_SEND_ONCE, &old)), type("the request", old), mach_port_deallocate(self, old);
-				if (r)
-					mach_port_destroy(self, r);
 				if (kind == 3 || kind == 4 || kind == 7)
 					mach_port_destroy(self, p);
+				if (r)
+					mach_port_destroy(self, r);
 				while (!receive(n))
 					say("  then %d word %x\n", m.h.msgh_id, m.h.msgh_size > 24 && m.h.msgh_id == MACH_NOTIFY_NO_SENDERS ? m.w[1] : 0);
 			}
