@@ -434,8 +434,10 @@ class Kernel:
             thread.retval = result
             if self.observer is not None:
                 self.observer.resumed(thread, result)
+        if not runnable(thread):
+            return False
         self.kern.settle_handoff()
-        return thread.active and runnable(thread) and not self.kern.sched.ast
+        return thread.active and not self.kern.sched.ast
 
     def _run_user(self, thread: Thread, deadline: int) -> None:
         kern = self.kern

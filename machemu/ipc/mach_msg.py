@@ -269,7 +269,7 @@ def _receive(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
 
 def _received(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
     """The wait for a message is over."""
-    if thread.ith_state == RCV_TOO_LARGE:
+    if thread.ith_state == RCV_TOO_LARGE and args[1] & RCV_LARGE:
         return _too_large(ipc, thread, args, thread.ith_msize)
     if thread.ith_state != SUCCESS:
         return thread.ith_state

@@ -9,9 +9,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError
-from machemu.abi.message import HEADER_SIZE, PORT_SEND_ONCE, SIZE_MAX, MsgReturn
+from machemu.abi.message import HEADER_SIZE, PORT_SEND_ONCE, SIZE_MAX, MsgReturn, Option
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import marequest
+from machemu.ipc import port as ports
+from machemu.ipc.thread import MsgContinuation
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
 RCV_IN_PROGRESS: Final = int(MsgReturn.MACH_RCV_IN_PROGRESS)
+RCV_NOTIFY: Final = int(Option.MACH_RCV_NOTIFY)
 RCV_TOO_LARGE: Final = int(MsgReturn.MACH_RCV_TOO_LARGE)
 
 
@@ -42,6 +45,9 @@ def send(ipc: Ipc, sender: IpcThread | None, kmsg: Kmsg, always: bool, hand_off:
         kmsg.remote = None
         kmsgs.destroy(ipc, kmsg)
         return True
+    if port.kobject is ports.ABANDONED:
+        _late_reply(ipc, port, kmsg)
+        return True
     if port.msgcount >= port.qlimit and not always and kmsg.remote_type != PORT_SEND_ONCE:
         return False
     if kmsg.circular:
@@ -54,6 +60,43 @@ def send(ipc: Ipc, sender: IpcThread | None, kmsg: Kmsg, always: bool, hand_off:
     if not kmsg.direct:
         ipc.messages_sent += 1
     return True
+
+
+def hand_exception(ipc: Ipc, kmsg: Kmsg) -> bool:
+    """exception_raise's short way: a message goes to the thread that waits first, which runs next.
+
+    False, and nothing done, where nobody waits or cannot take it so. Its port's sequence numbers do not count such a message;
+    a receiver with too little room does not even get the header.
+    """
+    port: Port = kmsg.remote  # type: ignore[assignment]
+    queue: Port | PortSet = port if port.pset is None else port.pset
+    receiver = queue.receivers.first()
+    if receiver is None or receiver.ith_wait is not MsgContinuation.RECEIVE:
+        return False
+    _, option, _, rcv_size, _, _, _ = receiver.ith_args
+    if option & RCV_NOTIFY or kmsg.size > receiver.ith_msize or not ipc.scheduler.hand_off(receiver):
+        return False
+    queue.receivers.dequeue()
+    if ipc.observer is not None:
+        ipc.observer.sent(None, kmsg)
+    if kmsg.size > rcv_size:
+        receiver.ith_state = RCV_TOO_LARGE
+        kmsgs.destroy(ipc, kmsg)
+        return True
+    receiver.ith_state = SUCCESS
+    receiver.ith_kmsg = kmsg
+    receiver.ith_seqno = 0
+    port.msgcount += 1
+    return True
+
+
+def _late_reply(ipc: Ipc, port: Port, kmsg: Kmsg) -> None:
+    """A message to an abandoned reply port: nobody sees it. With the last send-once right the port goes."""
+    kmsg.remote = None
+    port.sorights -= 1
+    kmsgs.destroy(ipc, kmsg)
+    if not port.sorights:
+        ports.dealloc_kernel(ipc, port)
 
 
 def serve(ipc: Ipc, kmsg: Kmsg, hand_off: bool = False) -> None:
@@ -77,9 +120,8 @@ def _deliver(ipc: Ipc, queue: Port | PortSet, port: Port, kmsg: Kmsg, hand_off: 
             receiver.ith_state = SUCCESS
             receiver.ith_kmsg = kmsg
             receiver.ith_seqno = port.next_seqno()
-            if hand_off:
+            if hand_off and ipc.scheduler.hand_off(receiver):
                 kmsg.direct = True
-                ipc.scheduler.hand_off(receiver)
             else:
                 ipc.scheduler.wake(receiver)
             return

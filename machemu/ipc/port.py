@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, KernError
@@ -40,6 +41,17 @@ def _request_table_sizes() -> tuple[int, ...]:
 
 
 REQUEST_TABLE_SIZES: Final = _request_table_sizes()
+
+
+@state
+class ReplyPort(Enum):
+    """What a reply port of the kernel's stands for, besides nothing."""
+
+    ABANDONED = auto()
+    """Its thread has ended. As in the real kernel it lives on while somebody may answer."""
+
+
+ABANDONED: Final = ReplyPort.ABANDONED
 
 
 @state

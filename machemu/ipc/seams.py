@@ -60,8 +60,11 @@ class Scheduler(Protocol):
     def wake(self, thread: IpcThread) -> None:
         """Makes a waiting thread runnable (thread_go); its time-out is cancelled. It runs its continuation when dispatched."""
 
-    def hand_off(self, thread: IpcThread) -> None:
-        """As `wake`, and where the current thread blocks in this same trap, `thread` runs next (thread_handoff)."""
+    def hand_off(self, thread: IpcThread) -> bool:
+        """As `wake`, and where the current thread blocks in this same trap, `thread` runs next (thread_handoff).
+
+        False, and nothing done, where it may not run.
+        """
 
 
 class KernelObjects(Protocol):

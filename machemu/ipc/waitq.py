@@ -28,6 +28,9 @@ class WaitQueue:
         thread.ith_queue = self
         self.threads.appendleft(thread)
 
+    def first(self) -> IpcThread | None:
+        return self.threads[0] if self.threads else None
+
     def dequeue(self) -> IpcThread | None:
         if not self.threads:
             return None

@@ -148,11 +148,14 @@ class Kern:
         if self._clear_wait(thread):
             self.sched.setrun(thread, True)
 
-    def hand_off(self, thread: IpcThread) -> None:
+    def hand_off(self, thread: IpcThread) -> bool:
         assert isinstance(thread, Thread)
-        if self._clear_wait(thread):
-            self.settle_handoff()
-            self.sched.handoff = thread
+        if thread.state != TH_WAIT:
+            return False
+        self._clear_wait(thread)
+        self.settle_handoff()
+        self.sched.handoff = thread
+        return True
 
     def _clear_wait(self, thread: Thread) -> bool:
         if thread.wait_timer is not None:

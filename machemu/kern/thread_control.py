@@ -10,7 +10,7 @@ from machemu.abi.kern_return import KernReturn
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import mach_msg, port
 from machemu.ipc.thread import MsgContinuation
-from machemu.kern import exception_reply, gsync
+from machemu.kern import exception_rpc, gsync
 from machemu.kern.clock import TICK_NS, time_value
 from machemu.kern.processor_set import SCHED_SCALE
 from machemu.kern.sched import MICROSECONDS
@@ -86,7 +86,7 @@ def halt(kern: Kern, thread: Thread) -> None:
             result = mach_msg.continue_wait(kern.ipc, thread)
         thread.retval = result
     elif thread.continuation is Continuation.EXCEPTION_REPLY:
-        exception_reply.abort(kern, thread)
+        exception_rpc.stop_waiting(kern, thread)
     elif thread.continuation is Continuation.FAULT:
         kern.wake(thread)
     elif thread.continuation in (Continuation.TRAP, Continuation.REDIRECT):
@@ -143,7 +143,7 @@ def shut_ipc(kern: Kern, thread: Thread) -> None:
         if right is not None:
             port.release_send(kern.ipc, right)
     thread.ith_sself = thread.ith_exception = None
-    exception_reply.abort(kern, thread)
+    exception_rpc.leave(kern, thread)
     port.dealloc_kernel(kern.ipc, self_port)
 
 
@@ -186,6 +186,7 @@ def abort(kern: Kern, thread: Thread) -> None:
     if thread is kern.sched.current:
         raise KernError(INVALID_ARGUMENT)
     halt(kern, thread)
+    exception_rpc.abort(kern, thread)
     kern.sched.release(thread)
     kern.depress_abort(thread)
 

@@ -278,20 +278,52 @@ static void new_jobs(void)
 	job_count = 0;
 }
 
-/*
- * Makes the threads of all jobs. A new thread's priority gets better with every second, so that two of them would not be equals:
- * after some seconds they are.
- */
-static void begin(void)
+/* Makes the threads of all jobs, which may be started at once: the newer of two has the worse priority. */
+static void make_jobs(void)
 {
-	message_t x;
 	int i;
 
 	self = mach_task_self();
 	quiet = port();
 	for (i = 0; i < JOBS; i++)
 		thread_create(self, &pool[i].thread);
+}
+
+/* As `make_jobs`, and waits until all the threads are equals: a new thread's priority gets better with every second. */
+static void begin(void)
+{
+	message_t x;
+
+	make_jobs();
 	mach_msg(&x.h, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof x, quiet, 6500, 0);
+}
+
+/* Other tasks */
+
+#define SHARED_PAGES 8
+/* Memory that this task and those made of it share, before it the stacks of their threads. */
+static volatile u32 *shared;
+
+static void share(void)
+{
+	vm_address_t address = 0;
+
+	vm_allocate(self, &address, SHARED_PAGES * 4096, TRUE);
+	vm_inherit(self, address, SHARED_PAGES * 4096, VM_INHERIT_SHARE);
+	shared = (u32 *) (address + (SHARED_PAGES - 1) * 4096);
+}
+
+/* A task with this one's memory and a thread that begins with ENTRY(ARGUMENT) on the stack of that number, held until it is resumed. */
+static task_t new_task(void (*entry)(), u32 argument, int stack, thread_t *thread)
+{
+	task_t task;
+	vm_address_t top = (vm_address_t) shared - stack * 4096;
+
+	task_create(self, TRUE, &task);
+	thread_create(task, thread);
+	((u32 *) ((top - 64) & -16))[1] = argument;
+	set_entry(*thread, entry, top);
+	return task;
 }
 
 #endif

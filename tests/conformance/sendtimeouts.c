@@ -84,7 +84,7 @@ static void notify(void)
 {
 	int i;
 
-	say("-- SEND_NOTIFY and others in the queue\n");
+	say("-- notified senders and others in the queue\n");
 	fresh();
 	sender(a, 300, 0, 0, 0), sender(a, 301, MACH_SEND_NOTIFY, 0, n), report();
 	status("one too many", a), type("a", a);
@@ -94,7 +94,7 @@ static void notify(void)
 	for (i = 0; i < 8; i++)
 		take("receive", a), report(), take("notification", n);
 	type("a", a), drain();
-	say("-- SEND_NOTIFY without a port, with a wrong one, with room\n");
+	say("-- notified without a port, with a wrong one, with room\n");
 	fresh();
 	sender(a, 310, MACH_SEND_NOTIFY, 0, 0), report();
 	sender(a, 311, MACH_SEND_NOTIFY, 0, 9999), report();
@@ -118,12 +118,12 @@ static void notify(void)
 	i = n, n = port();
 	sender(a, 323, MACH_SEND_NOTIFY, 0, n), report(), status("n", n);
 	show("n dies", drop(n, MACH_PORT_RIGHT_RECEIVE)), drain(), type("a", a), n = i;
-	say("-- a destination moved with SEND_NOTIFY\n");
+	say("-- a notified sender moves its send right\n");
 	fresh();
 	fill(&jobs[0].m, MACH_MSGH_BITS(MACH_MSG_TYPE_MOVE_SEND, 0), a, 0, 324), job_count = 1;
 	jobs[0].option = MACH_SEND_MSG | MACH_SEND_NOTIFY, jobs[0].send_size = 24, jobs[0].notify = n, jobs[0].timeout = 0;
 	go(&jobs[0]), report(), type("a", a), drain(), take("notification", n);
-	say("-- SEND_CANCEL\n");
+	say("-- with a port to cancel requests\n");
 	fresh();
 	sender(a, 330, MACH_SEND_CANCEL, 0, n), report(), take("receive", a), report();
 	sender(a, 331, MACH_SEND_CANCEL | MACH_SEND_TIMEOUT, 50, 0), report();

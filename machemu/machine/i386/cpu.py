@@ -26,6 +26,7 @@ from machemu.machine.i386.faults import (
     NO_FPU,
     PAGE_FAULT,
     SINGLE_STEP,
+    string_port_width,
 )
 from machemu.machine.i386.fpu import Fpu
 from machemu.machine.i386.pcb import CS, EIP, ESP, REDIRECT_FRAME, SS, USER_CS, USER_DS, I386Pcb
@@ -485,6 +486,9 @@ class I386Cpu:
         assert self._supervisor is not None
         address = VirtAddr(self.engine.read(REGISTER["CR2"]) & 0xFFFFFFFF)
         self.debug.hits = 0
+        if not code & ERROR_FETCH and self._refused_port():
+            self._raise(*GENERAL_PROTECTION)
+            return
         if address >= KERNEL_BASE:
             self._raise(*KERNEL_ADDRESS, address)
             return
@@ -524,6 +528,16 @@ class I386Cpu:
     def _port_out(self, _engine: object, port: int, size: int, _value: int, _data: object) -> None:
         if not self._may_use(port, size):
             self._refuse(GENERAL_PROTECTION)
+
+    def _refused_port(self) -> bool:
+        """Whether an ins or outs met a page fault and may not use its port, which the processor sees to first."""
+        pc = self.pc()
+        assert self._pmap is not None
+        place = self._pmap.translate(pc, VM_PROT_READ)
+        if place is None or self._v86:
+            return False
+        width = string_port_width(bytes(self.memory.view[place : min(place + 5, (place | PAGE_SIZE - 1) + 1)]))
+        return width > 0 and not self._may_use(self.engine.read(REGISTER["EDX"]) & 0xFFFF, width)
 
     def _may_use(self, port: int, size: int) -> bool:
         return self._pcb is not None and self._pcb.task.may_use(port, size)

@@ -39,3 +39,14 @@ FAULTS: Final = {
     17: (*GENERAL_PROTECTION, False),
 }
 """By the processor's vector: exception, code, and whether the subcode is the processor's error code."""
+
+WIDTH_PREFIX: Final = 0x66
+STRING_PREFIXES: Final = frozenset((WIDTH_PREFIX, 0x67, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0xF2, 0xF3))
+
+
+def string_port_width(code: bytes) -> int:
+    """The bytes that ins or outs at the begin of `code` moves between memory and a port at once; 0 for other instructions."""
+    place = next((n for n, byte in enumerate(code) if byte not in STRING_PREFIXES), len(code))
+    if place == len(code) or code[place] & 0xFC != 0x6C:
+        return 0
+    return 1 if not code[place] & 1 else 2 if WIDTH_PREFIX in code[:place] else 4

@@ -122,9 +122,10 @@ class Scheduler:
         assert thread.ith_queue is None
         self.ready.append(thread)
 
-    def hand_off(self, thread: IpcThread) -> None:
+    def hand_off(self, thread: IpcThread) -> bool:
         self.wake(thread)
         self.handed.append(thread)
+        return True
 
 
 @dataclass

@@ -1,0 +1,92 @@
+"""An exception's message and the answer to it, which is taken or no longer waited for.
+
+Mach's exception_raise, exception_parse_reply and mach_msg_abort_rpc.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from machemu.abi.kern_return import MigReturn
+from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE, PortDead
+from machemu.ipc import kmsg as kernel_message
+from machemu.ipc import mqueue, port
+from machemu.ipc.port import Port
+from machemu.kern.subsystem import Kern
+from machemu.kern.thread import Continuation, Thread
+from machemu.mig.interfaces import exc
+from machemu.mig.runtime import RETCODE
+
+EXCEPTION_ID: Final = 2400
+REPLY_ID: Final = EXCEPTION_ID + 100
+REPLY_MISMATCH: Final = int(MigReturn.MIG_REPLY_MISMATCH)
+
+
+def ask(kern: Kern, thread: Thread, server: Port | PortDead | None, what: tuple[int, int, int], last_chance: bool) -> bool:
+    """Sends the exception to `server` and waits there; False where that port is null or dead."""
+    ipc = kern.ipc
+    if not isinstance(server, Port) or not server.active:
+        return False
+    thread.ith_exc = None if last_chance else what
+    right = port.copy_send(ipc, server)
+    reply_port = thread.ith_rpc_reply
+    if reply_port is None:
+        reply_port = thread.ith_rpc_reply = ipc.make_kernel_port(None, reply=True)
+    sonce = port.make_sonce(ipc, reply_port)
+    thread_port = port.copy_send(ipc, thread.ith_sself)
+    task_port = port.copy_send(ipc, thread.task.itk_sself)
+    body, carried = exc.EXCEPTION_RAISE.request.pack(ipc.order, (thread_port, task_port, *what))
+    mqueue.wait_for_kernel_reply(ipc, thread, reply_port)
+    kern.block(thread, Continuation.EXCEPTION_REPLY, None)
+    kmsg = kernel_message.make(ipc, right, PORT_SEND, sonce, PORT_SEND_ONCE, EXCEPTION_ID, body, carried)
+    if not mqueue.hand_exception(ipc, kmsg):
+        kernel_message.kernel_send(ipc, kmsg)
+    return True
+
+
+def take(kern: Kern, thread: Thread) -> int | None:
+    """What the handler answered: its code, MIG_REPLY_MISMATCH for a message that is no reply, None where nothing came.
+
+    Consumes the message.
+    """
+    ipc = kern.ipc
+    reply = mqueue.kernel_reply(ipc, thread)
+    if reply is None:
+        return None
+    code = REPLY_MISMATCH
+    if reply.id == REPLY_ID and reply.remote_type == PORT_SEND_ONCE and reply.local_type == 0 and not reply.flags:
+        values = RETCODE.matches(ipc.order, reply.body, reply.carried, reply.complex)
+        code = REPLY_MISMATCH if values is None else values[0]
+    port.release_sonce(ipc, reply.remote)
+    reply.remote = None
+    if code == REPLY_MISMATCH:
+        kernel_message.destroy(ipc, reply)
+    else:
+        kernel_message.consume(ipc, reply)
+    return code
+
+
+def stop_waiting(kern: Kern, thread: Thread) -> None:
+    """A thread that is halted waits no more. A refusal that it had been given is still told to its task's port."""
+    if thread.ith_queue is not None:
+        thread.ith_queue.remove(thread)
+        kern.wake(thread)
+    refused = take(kern, thread) not in (None, 0)
+    if refused and thread.ith_exc is not None and ask(kern, thread, thread.task.itk_exception, thread.ith_exc, last_chance=True):
+        stop_waiting(kern, thread)
+
+
+def abort(kern: Kern, thread: Thread) -> None:
+    """mach_msg_abort_rpc: a late answer finds a dead port."""
+    reply_port, thread.ith_rpc_reply = thread.ith_rpc_reply, None
+    if reply_port is not None:
+        port.dealloc_kernel(kern.ipc, reply_port)
+
+
+def leave(kern: Kern, thread: Thread) -> None:
+    """The thread ends, and leaves its reply port to those who may still answer."""
+    reply_port = thread.ith_rpc_reply
+    if reply_port is not None and reply_port.sorights:
+        reply_port.kobject = port.ABANDONED
+        thread.ith_rpc_reply = None
+    abort(kern, thread)
