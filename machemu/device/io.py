@@ -95,14 +95,24 @@ class DeviceIo:
         value: object = data
         if request.op is IoOp.READ:
             copy = VmMapCopy.from_bytes(self.vm, data) if data else None
+            privileged = self.vm.privileged
+            # The default memory manager must be able to read what it has, or no frame would ever be free again.
+            self.vm.privileged = privileged or self._for_default_manager(request.reply_port)
             try:
                 if copy is not None:
                     copy.into_entries()
             except PageShortage:
                 self.refuse(request, IoReturn.D_NO_MEMORY)
                 return
+            finally:
+                self.vm.privileged = privileged
             value = OutOfLine(copy, len(data))
         self._send(request, REPLIES[request.op].request, (code, value))
+
+    def _for_default_manager(self, port: Port | None) -> bool:
+        """Whether an answer goes to the task of the default memory manager (memory_manager_default_port)."""
+        manager = self.vm.default_manager
+        return isinstance(manager, Port) and port is not None and port.receiver is manager.receiver
 
     def write_done(self, request: IoRequest, code: int, written: int) -> None:
         """device_write_reply, inband or not."""

@@ -46,6 +46,17 @@ def test_the_readme_s_transcript_is_what_the_program_prints() -> None:
     assert all(line in done.stdout.splitlines() for line in transcript if not line.startswith(" "))
 
 
+def test_the_readme_s_default_pager_runs_beside_another_program(tmp_path: Path) -> None:
+    disk = tmp_path / "paging.img"
+    disk.write_bytes(bytes(16 << 20))
+    modules = re.findall(r"--module '(images/[^']+)'", README)
+    assert len(modules) == 2
+    given = [part for module in modules for part in ("--module", module)]
+    done = run("-m", "machemu", "boot", "--disk", f"hd0={disk}", *given, "--for", "1s")
+    assert "default pager: 4096 pages on hd0\n" in done.stdout, done.stderr
+    assert "hello" in done.stdout.lower()
+
+
 def test_every_profile_is_in_the_readme() -> None:
     for name in profile.names():
         assert f"`{name}`" in README
