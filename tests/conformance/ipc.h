@@ -159,7 +159,9 @@ struct job {
 	char stack[4096];
 };
 
+#ifndef JOBS
 #define JOBS 64
+#endif
 static struct job pool[JOBS], *jobs = pool;
 static int job_count;
 

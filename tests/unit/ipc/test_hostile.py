@@ -26,8 +26,8 @@ def descriptors(draw: st.DrawFn, order: ByteOrder) -> bytes:
     """A descriptor with its data, well formed more often than not."""
     name = draw(st.sampled_from([2, 8, 15, 16, 17, 18, 19, 20, 21, 22, 23, 255]))
     size = draw(st.sampled_from([32, 32, 32, 8, 0, 1, 255]))
-    number = draw(st.sampled_from([0, 1, 1, 2, 7, 4095]))
     inline, longform, deallocate, unused = (draw(st.sampled_from(c)) for c in ((0, 1), (0, 0, 1), (0, 0, 1), (0, 0, 0, 0, 0, 1)))
+    number = draw(st.sampled_from([0, 1, 1, 2, 7, 4095, *([0x40000000, 0x40000001, 0xFFFFFFFF] if longform else [])]))
     if order is ByteOrder.LITTLE:
         flags, short = inline << 28 | longform << 29 | deallocate << 30 | unused << 31, name | size << 8 | number << 16
     else:

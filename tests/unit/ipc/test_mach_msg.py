@@ -310,6 +310,28 @@ def test_out_of_line_rights_and_long_descriptors(world: World) -> None:
     assert words[11] == 0x01020304
 
 
+@pytest.mark.parametrize(("number", "rest"), [(0x40000000, 0), (0x40000001, 4)])
+def test_of_an_item_of_4_gib_and_more_only_the_rest_counts(world: World, number: int, rest: int) -> None:
+    """As on the real kernel, whose lengths in bytes are words; names of which there are so many are no rights."""
+    client, to, server, name = pair(world)
+    little = world.order is ByteOrder.LITTLE
+
+    def longform(kind: int, inline: bool) -> tuple[int, int, int]:
+        first = 0x20000000 | inline << 28 if little else 0x4 | inline << 3
+        return struct.unpack(f"{client.prefix}3I", struct.pack(f"{client.prefix}IHHI", first, kind, 32, number))
+
+    client.memory.map(0x8000, 4096)
+    client.memory.write(VirtAddr(0x8000), b"rest")
+    assert client.send(COMPLEX | COPY_SEND, to, 0, 1, *longform(2, True), *[7] * (rest // 4)) == 0
+    assert client.send(COMPLEX | COPY_SEND, to, 0, 2, *longform(2, False), 0x8000) == 0
+    assert client.send(COMPLEX | COPY_SEND, to, 0, 3, *longform(COPY_SEND, True), *[to] * (rest // 4)) == 0x1000000A
+    assert server.receive(name) == 0
+    assert server.words(1)[0] & COMPLEX == 0
+    assert server.receive(name) == 0
+    address = server.words(10)[9]
+    assert server.memory.read(VirtAddr(address), rest) == b"rest"[:rest] if rest else address == 0
+
+
 def test_memory_that_finds_no_place_is_told_item_by_item(world: World) -> None:
     client, to, server, name = pair(world)
     client.memory.map(0x8000, 4096)

@@ -1,0 +1,133 @@
+"""Exceptions as messages: who is told, what becomes of answers that come late, and which comes first of two."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from machemu.abi.message import PORT_SEND_ONCE
+from machemu.abi.types import VirtAddr
+from machemu.ipc import kmsg as kmsgs
+from machemu.ipc import mach_port
+from machemu.ipc import port as ports
+from machemu.ipc.kmsg import Kmsg
+from machemu.ipc.port import Port
+from machemu.kern import thread_control
+from machemu.kern.clock import TICK_NS
+from machemu.kern.subsystem import Kern
+from machemu.kern.task import Task
+from machemu.kern.thread import Thread
+from tests.machine import CODE, STACK_END, STAY, Machine, add_task, add_thread, empty, trap
+
+MESSAGE = CODE + 0x1000
+RIGHT_RECEIVE, RECEIVE = 1, 2
+UNDEFINED = b"\x0f\x0b" + STAY
+KERN_FAILURE = 5
+RETURN_CODE = 0x10012002
+
+
+def handler(machine: Machine, task: Task) -> tuple[int, Port]:
+    """A new port of a task, its name and itself, with a send right for the caller."""
+    name = mach_port.mach_port_allocate(machine.kernel.ipc, task.space, RIGHT_RECEIVE)
+    return name, ports.make_send(machine.kernel.ipc, task.space.table[name].port())
+
+
+def victim(machine: Machine, code: bytes) -> tuple[Task, Thread, int, Port]:
+    """A thread whose exceptions its task's port gets, run until it waits."""
+    task, thread = add_task(machine, code)
+    name, port = handler(machine, task)
+    task.itk_exception = port
+    machine.run(TICK_NS)
+    return task, thread, name, port
+
+
+def reply_port(message: Kmsg) -> Port:
+    assert isinstance(message.local, Port)
+    return message.local
+
+
+def answer(machine: Machine, to: Port, code: int) -> None:
+    """An answer as a handler's send-once right gives it."""
+    ipc = machine.kernel.ipc
+    body = struct.pack("<2I", RETURN_CODE, code)
+    kmsgs.kernel_send(ipc, kmsgs.make(ipc, ports.make_sonce(ipc, to), PORT_SEND_ONCE, None, 0, 2500, body))
+
+
+def test_an_exception_goes_straight_to_a_handler_that_waits_and_its_port_does_not_count_it() -> None:
+    with empty() as machine:
+        task, _ = add_task(machine, b"")
+        name, port = handler(machine, task)
+        port.seqno = 7
+        task.itk_exception = port
+        task.memory.write(VirtAddr(CODE), trap(25, MESSAGE, RECEIVE, 0, 256, name, 0, 0) + STAY)
+        machine.run(TICK_NS)
+        task.memory.write(VirtAddr(CODE + 0x100), UNDEFINED)
+        add_thread(machine, task, CODE + 0x100, STACK_END - 0x1000)
+        machine.run(TICK_NS)
+        *_, seqno, msgh_id = struct.unpack("<6I", task.memory.read(VirtAddr(MESSAGE), 24))
+        assert (msgh_id, seqno, port.seqno, port.msgcount) == (2400, 0, 7, 0)
+
+
+def test_a_handler_with_too_little_room_does_not_even_get_the_header_and_the_next_one_is_asked() -> None:
+    with empty() as machine:
+        task, _ = add_task(machine, b"")
+        name, port = handler(machine, task)
+        _, task.itk_exception = handler(machine, task)
+        task.memory.write(VirtAddr(CODE), trap(25, MESSAGE, RECEIVE, 0, 40, name, 0, 0) + STAY)
+        machine.run(TICK_NS)
+        task.memory.write(VirtAddr(CODE + 0x100), UNDEFINED)
+        add_thread(machine, task, CODE + 0x100, STACK_END - 0x1000).ith_exception = port
+        machine.run(TICK_NS)
+        assert task.memory.read(VirtAddr(MESSAGE), 24) == bytes(24)
+        assert [message.id for message in task.itk_exception.messages] == [2400]
+
+
+def test_a_reply_port_outlives_its_thread_while_somebody_may_answer() -> None:
+    with empty() as machine:
+        task, thread, name, port = victim(machine, UNDEFINED)
+        reply = reply_port(port.messages[0])
+        thread_control.force_terminate(machine.kernel.kern, thread)
+        assert reply.active
+        answer(machine, reply, 0)
+        machine.check()
+        assert reply.active
+        mach_port.mach_port_destroy(machine.kernel.ipc, task.space, name)
+        assert not reply.active
+
+
+def test_a_reply_port_that_nobody_can_answer_ends_with_its_thread() -> None:
+    with empty() as machine:
+        task, thread, name, port = victim(machine, UNDEFINED)
+        reply = reply_port(port.messages[0])
+        thread_control.suspend(machine.kernel.kern, thread)
+        mach_port.mach_port_destroy(machine.kernel.ipc, task.space, name)
+        thread_control.force_terminate(machine.kernel.kern, thread)
+        assert not reply.active
+
+
+@pytest.mark.parametrize("end", [thread_control.force_terminate, thread_control.abort])
+def test_a_refusal_that_a_halted_thread_was_given_still_reaches_its_task_s_port(end: Callable[[Kern, Thread], None]) -> None:
+    with empty() as machine:
+        task, thread = add_task(machine, UNDEFINED)
+        _, first = handler(machine, task)
+        _, second = handler(machine, task)
+        thread.ith_exception, task.itk_exception = first, second
+        machine.run(TICK_NS)
+        thread_control.suspend(machine.kernel.kern, thread)
+        answer(machine, reply_port(first.messages[0]), KERN_FAILURE)
+        assert not second.messages
+        end(machine.kernel.kern, thread)
+        assert [message.id for message in second.messages] == [2400]
+
+
+@pytest.mark.parametrize("instruction", [b"\x6c", b"\x6e", b"\x66\xf3\x6d", b"\xf3\x6f"])
+def test_a_string_instruction_s_port_is_looked_at_before_its_memory(instruction: bytes) -> None:
+    """ins and outs with a port that is refused and memory that is not there."""
+    with empty() as machine:
+        nowhere = struct.pack("<I", 0x60000000)
+        code = b"\xbf" + nowhere + b"\xbe" + nowhere + b"\xb9\1\0\0\0\x66\xba\x60\0" + instruction + STAY
+        _, _, _, port = victim(machine, code)
+        words = struct.unpack("<10I", port.messages[0].body)
+        assert (words[5], words[7]) == (2, 13)
