@@ -207,7 +207,7 @@ def _copyin_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, carried
     """ipc_kmsg_copyin_body: takes what the items stand for into `carried`, one after the other; whether the body is complex.
 
     The descriptors become those that a receiver sees. As in the real kernel an item's length in bytes is a word: of 4 GiB and
-    more only the rest counts. Names of which there are so many are looked for behind the message, and there is no right.
+    more only the rest counts. So many names would reach beyond the message, where it finds no right.
     """
     body = kmsg.body = bytearray(kmsg.body)
     end = len(body)

@@ -149,6 +149,10 @@ int guest_main(void)
 	play("terminated before it runs", "r1 r2 k1 .0 >- .1", ".1", ".1", 0);
 	play("aborted before it runs", "r1 r2 a1 .0 >- .1", ".1", ".1", 0);
 	play("aborted while it is held", "a1 .0 r1 .1", ".1", 0, 0);
+	play("suspends itself", "r1 r2 s# .0", ".1 r0 .2 >- .3", ".1 >- .2", 0);
+	play("suspends itself twice", "r1 s# .0 s# .1", ".1 s0 r0 >- .2 r0 >- .3 r0 .4", 0, 0);
+	play("ends itself", "r1 r2 k# .0", ".1 r0 .2", ".1", 0);
+	play("suspended in its turn", "r1 r2 s1 >- .0 r1 .1", ".1", ".1 r1 .2 >- .3", 0);
 	say("-- thread_switch\n");
 	play("to the last", "r1 r2 r3 >3 .0", ".1", ".1", ".1");
 	play("to each in turn", "r1 r2 r3 >3 >2 >1 .0", ".1 >- .2", ".1 >- .2", ".1 >- .2");
@@ -168,6 +172,10 @@ int guest_main(void)
 	play("ended by an abort", "r1 d- .0", ".1 a0 i0 >- .2 >- .3", 0, 0);
 	play("ended by time, while others wait", "r1 D- .0", ".1 w- .2", 0, 0);
 	play("two are depressed", "r1 r2 d- .0", ".1 d- .2", ".1 >- .2 >- .3", 0);
+	play("suspended and resumed", "r1 r2 d- .0", ".1 s0 r0 i0 >- .2 >- .3", ".1 >- .2 >- .3", 0);
+	play("switched to", "r1 r2 d- .0", ".1 >0 .2", ".1 >- .2 >- .3", 0);
+	play("it calls and is called", "r1 r2 >- d- C1 .0", "R1 A1 .1", ".1 >- .2 >- .3 >- .4", 0);
+	play("sent to while depressed", "r1 r2 d- R0 .0", ".1 S0 .2 >- .3", ".1 >- .2 >- .3", 0);
 	play("of none", "x# x= x-", 0, 0, 0);
 	say("-- waiting\n");
 	play("a time", "r1 w- .0", ".1 >- .2 >- .3", 0, 0);
@@ -192,6 +200,8 @@ int guest_main(void)
 	play("a suspended server", "r1 r2 >- s1 C1 .0", "R1 B1 .1", ">- .1 r1 .2 >- .3", 0);
 	play("a receiver whose time is over", "r1 r2 >- .0 w- w- S1", "T1 .1", ">- .1", 0);
 	play("an aborted receiver", "r1 r2 >- a1 .0", "R1 .1", ">- .1 >- .2", 0);
+	play("two senders that waited for room", "r1 r2 r3 S3 S3 S3 S3 S3 >- .0", "S3 .1", "S3 .1", ">- R3 R3 .1 >- .2");
+	play("handed to, then a message", "r1 r2 >- h2 .0", "R1 .1", ".1 S1 .2 >- .3", 0);
 	play("a sender that waited for room", "r1 S1 S1 S1 S1 S1 S1 .0", "R1 .1 R1 .2", 0, 0);
 	say("-- exceptions\n");
 	play("the handler waits", "r1 r2 R0 A0 .0", "u- .1", ".1 >- .2 >- .3", 0);

@@ -288,7 +288,7 @@ static void codes(void)
 
 int guest_main(void)
 {
-	make_jobs(), share();
+	begin(), share();
 	n = port(), mach_port_set_qlimit(self, n, 16);
 	rights();
 	messages();
