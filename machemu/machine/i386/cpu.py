@@ -15,6 +15,7 @@ from machemu.machine.i386.calibrate import FLAGS_AS_THEY_ARE, Calibration
 from machemu.machine.i386.debug import CONTROL, STATUS, DebugRegisters
 from machemu.machine.i386.engine import REGISTER, Context, Engine, Registers
 from machemu.machine.i386.faults import (
+    BAD_ACCESS,
     BREAKPOINTS,
     DEBUG,
     FAULTS,
@@ -65,13 +66,13 @@ class I386Cpu:
     stub's, and attempts that faulted. `_counted` is the exact number before that start.
     """
 
+    architecture = "i386"
     order = ByteOrder.LITTLE
     page_size = PAGE_SIZE
     user_range = (VirtAddr(0), VirtAddr(KERNEL_BASE))
     stack_top = VirtAddr(KERNEL_BASE)
     stack_size = 128 << 10
     own_memory = layout.FRAMES * PAGE_SIZE
-    """Bytes at the start of RAM that are the CPU's own."""
 
     def __init__(self, memory: PhysicalMemory, mmu: I386Mmu | None = None) -> None:
         """Powers on over fresh memory; with `mmu` goes on over the loaded memory that it belongs to."""
@@ -288,6 +289,12 @@ class I386Cpu:
 
     def result(self) -> int:
         return self.engine.read(REGISTER["EAX"])
+
+    def bad_trap(self, number: int) -> tuple[int, int, int]:
+        return *INVALID_OPCODE, 0
+
+    def bad_arguments(self, number: int, code: int, address: VirtAddr) -> tuple[int, int, int]:
+        return BAD_ACCESS, code, address
 
     def _user_byte(self, address: int) -> int:
         assert self._pmap is not None
