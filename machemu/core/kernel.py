@@ -12,6 +12,7 @@ from machemu.abi.exception import Exc
 from machemu.abi.types import Instructions, VirtAddr
 from machemu.core import server
 from machemu.core.managers import Managers, port_died
+from machemu.core.routines.table import routines_on
 from machemu.core.traps import CONTINUATIONS, TRAP_COUNT, TRAPS
 from machemu.device.console import Console
 from machemu.device.ds_routines import Devices
@@ -89,16 +90,16 @@ class Kernel:
 
     Transient: cpu; observer, None where nobody watches; limit and trap_limit, where `run` comes back; stopping, set by `stop`;
     charged: the time and the instructions up to which the active thread has been charged, None where none is.
-    left: the active thread does not return to user mode now; word: the machine's 32-bit word; input_source: gives console input
-    when a read waits and nothing can run, b"" for no more.
+    left: the active thread does not return to user mode now; routines: what the kernel does for messages, by id; word: the
+    machine's 32-bit word; input_source: gives console input when a read waits and nothing can run, b"" for no more.
     """
 
     __slots__ = (
         "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
         "trap_ns", "fault_ns", "switch_ns", "trap_count", "halted", "halt_reason", "reboot_options",
-        "cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source", "charged",
+        "cpu", "observer", "limit", "trap_limit", "stopping", "left", "routines", "word", "input_source", "charged",
     )  # fmt: skip
-    TRANSIENT = ("cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source", "charged")
+    TRANSIENT = ("cpu", "observer", "limit", "trap_limit", "stopping", "left", "routines", "word", "input_source", "charged")
 
     def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
         self.memory = memory
@@ -137,6 +138,7 @@ class Kernel:
         self.stopping: Stop | None = None
         self.left = False
         self.charged: tuple[int, int] | None = None
+        self.routines = routines_on(self.kern.kernel_task.machine)
         self.word = struct.Struct(cpu.order.value + "I")
         self.input_source: Callable[[], bytes] | None = None
         self.ipc.attach(self.kern, self)
