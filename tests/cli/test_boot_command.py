@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine import STAY, trap
+from tests.guests import I386
 from tests.unit.boot.elves import EM_68K, Part, make_elf
 from tools import testdisk
 
@@ -244,7 +244,7 @@ def test_disks_have_different_names_of_the_right_form(tmp_path: Path) -> None:
 def test_a_guest_ends_the_run_by_host_reboot(options: int, status: int, said: bytes, tmp_path: Path) -> None:
     """The privileged host port is the module's first right."""
     message = struct.pack("<8I", 19, 32, 1, 0, 0, 2635, 0x10012002, options)
-    code = trap(25, 0x2000, 1, 32, 0, 0, 0, 0) + STAY
+    code = I386.trap(25, 0x2000, 1, 32, 0, 0, 0, 0) + I386.stay
     (tmp_path / "end.elf").write_bytes(make_elf(Part(0x1000, code), Part(0x2000, message)))
     done = boot(tmp_path / "end.elf", "--save", tmp_path / "saved")
     assert (done.returncode, said in done.stderr) == (status, True)
