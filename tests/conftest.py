@@ -1,4 +1,7 @@
-"""Every architecture in turn; hypothesis without dice: the same examples in every run, HYPOTHESIS_PROFILE=explore looks for new."""
+"""Each architecture in turn; and hypothesis without dice: the same examples in every run.
+
+HYPOTHESIS_PROFILE=explore looks for new ones.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ settings.register_profile("explore", deadline=None, max_examples=2000, print_blo
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-@pytest.fixture(params=[arch for arch in ARCHS.values() if arch.name in MACHINES], ids=lambda arch: arch.name)
+@pytest.fixture(scope="session", params=[arch for arch in ARCHS.values() if arch.name in MACHINES], ids=lambda arch: arch.name)
 def arch(request: pytest.FixtureRequest) -> Arch:
     """Each architecture in turn."""
     found = request.param

@@ -19,6 +19,8 @@ from machemu.machine.protocols import Disk, Nic
 from machemu.vm import routines as vm
 from tests.guests import ARCHS, Arch
 
+IMAGES = Path(__file__).parent.parent / "images"
+CONFORMANCE = Path(__file__).parent / "conformance"
 RAM = 8 << 20
 CODE = 0x10000
 CODE_SIZE = 0x10000
@@ -110,6 +112,16 @@ class Machine:
 
     def usage(self) -> invariants.Usage:
         return invariants.usage(self.kernel)
+
+
+def image(arch: Arch, name: str) -> Path:
+    """A guest program."""
+    return IMAGES / arch.name / f"{name}.elf"
+
+
+def module(arch: Arch, name: str) -> Path:
+    """A conformance module."""
+    return CONFORMANCE / arch.name / f"{name}.elf"
 
 
 def new_node(arch: Arch, ram: int = RAM, disks: Mapping[str, Disk] | None = None, nics: Mapping[str, Nic] | None = None) -> Node:

@@ -10,9 +10,8 @@ from machemu.kern.task import Task
 from machemu.machine.disk import ImageDisk
 from machemu.vm import routines as vm
 from tests.guests import Arch
-from tests.machine import CODE, Machine, add_task, load, new_node
+from tests.machine import CODE, IMAGES, Machine, add_task, image, load, new_node
 
-IMAGES = Path(__file__).parent.parent.parent / "images"
 PAGER_SAYS = IMAGES / "src" / "default_pager.expected"
 SECOND = 1_000_000_000
 RAM = 4 << 20
@@ -30,7 +29,7 @@ def filling(arch: Arch) -> bytes:
 def paged_machine(arch: Arch) -> Machine:
     """A machine whose default pager has started, and says what it says on the real kernel with such a disk."""
     machine = Machine(new_node(arch, RAM, {"hd0": ImageDisk.of_bytes(bytes(4096 * arch.page))}))
-    boot_modules(machine.kernel, [f"{IMAGES / arch.name / 'default_pager.elf'} {DEFAULT_LINE} hd0"], {})
+    boot_modules(machine.kernel, [f"{image(arch, 'default_pager')} {DEFAULT_LINE} hd0"], {})
     machine.run_until("default pager:", SECOND)
     assert machine.console == PAGER_SAYS.read_bytes()
     machine.kernel.stopping = None
@@ -65,6 +64,6 @@ def test_a_task_larger_than_memory_is_paged_to_disk_and_back_also_across_a_load(
 
 def test_a_disk_that_is_not_there_is_said_to_be_missing(arch: Arch) -> None:
     with Machine(new_node(arch, RAM)) as machine:
-        boot_modules(machine.kernel, [f"{IMAGES / arch.name / 'default_pager.elf'} {DEFAULT_LINE} hd7"], {})
+        boot_modules(machine.kernel, [f"{image(arch, 'default_pager')} {DEFAULT_LINE} hd7"], {})
         assert machine.run(SECOND) is not Stop.ASKED
         assert machine.console.startswith(b"default pager: there is no disk hd7\n")

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 from tests.guests import Arch
-from tests.machine import add_task, boot, empty
+from tests.machine import add_task, boot, empty, image
 
-IMAGES = Path(__file__).parent.parent.parent / "images"
 MACHINES = 200
 TRAPS = 1_000_000
 MARGIN_KB = 8 << 10
@@ -28,7 +27,7 @@ def machines(arch: Arch) -> None:
     """Boots MACHINES machines one after another; run in a process of its own."""
     before = 0
     for index in range(MACHINES):
-        with boot(IMAGES / arch.name / "hello.elf") as machine:
+        with boot(image(arch, "hello")) as machine:
             machine.run()
             assert machine.console == b"Hello from a Mach task.\n"
         if index == MACHINES // 10:
