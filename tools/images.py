@@ -10,24 +10,26 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from machemu.abi.errors import UserError
 from machemu.mig import cgen
 from machemu.mig.parser import parse
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARY = ROOT / "images" / "lib"
+IMAGES = ROOT / "images"
+LIBRARY = IMAGES / "lib"
+CONFORMANCE = ROOT / "tests" / "conformance"
 DEFINITIONS = ROOT / "machemu" / "mig" / "defs"
-COMPILER_RECORD = ROOT / "images" / "i386" / "COMPILER"
-"""Which compiler made the binaries in the tree."""
 
 SUBSYSTEMS = ("mach", "mach_port", "mach_host", "device", "mach_debug", "mach_i386", "mach4", "gnumach")
 """The interfaces whose stubs every program is linked with."""
 
 FLAGS = (
-    "-m32",
     "-std=gnu11",
     "-O1",
     "-ffreestanding",
@@ -39,14 +41,11 @@ FLAGS = (
     "-nostdinc",
     "-static",
     "-fno-stack-protector",
-    "-fcf-protection=none",
     "-fno-asynchronous-unwind-tables",
     "-ffunction-sections",
     "-Wl,--gc-sections",
     "-w",
     "-s",
-    "-Wl,-Ttext-segment=0x8048000",
-    "-Wl,-z,max-page-size=4096",
     "-Wl,-z,noexecstack",
     "-Wl,--build-id=none",
 )
@@ -56,9 +55,43 @@ MODULE_FLAGS = ("-Dguest_main=module_main", "-Dmach_msg=mach_msg_trap")
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """One binary: where it goes, its own source and the flags for that, and what else it is linked with besides the run time."""
+class Architecture:
+    """A machine that programs are built for. `package`: Debian's, that has the compiler."""
 
+    name: str
+    compiler: str
+    linker: str
+    package: str
+    flags: tuple[str, ...]
+
+    @property
+    def record(self) -> Path:
+        """The file that says which compiler made the binaries in the tree."""
+        return IMAGES / self.name / "COMPILER"
+
+
+I386: Final = Architecture(
+    "i386",
+    "gcc",
+    "ld",
+    "gcc",
+    ("-m32", "-fcf-protection=none", "-Wl,-Ttext-segment=0x8048000", "-Wl,-z,max-page-size=4096"),
+)
+M68K: Final = Architecture(
+    "m68k",
+    "m68k-linux-gnu-gcc-12",
+    "m68k-linux-gnu-ld",
+    "gcc-12-m68k-linux-gnu",
+    ("-m68040", "-Wl,-Ttext-segment=0x10000", "-Wl,-z,max-page-size=8192"),
+)
+ARCHITECTURES: Final = (I386, M68K)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One binary: for which machine, where it goes, its own source and the flags for that, and the frame it runs in."""
+
+    architecture: Architecture
     output: Path
     source: Path
     frame: tuple[Path, ...] = ()
@@ -71,12 +104,61 @@ class Program:
 
 def programs() -> list[Program]:
     """Everything that is built, in a fixed order."""
-    sources = sorted((ROOT / "images" / "src").glob("*.c"))
-    guests = [Program(ROOT / "images" / "i386" / f"{source.stem}.elf", source) for source in sources]
-    directory = ROOT / "tests" / "conformance"
-    frame = directory / "frame.c"
-    modules = [source for source in sorted(directory.glob("*.c")) if source != frame]
-    return guests + [Program(source.with_suffix(".elf"), source, (frame,), MODULE_FLAGS) for source in modules]
+    frame = CONFORMANCE / "frame.c"
+    guests = sorted((IMAGES / "src").glob("*.c"))
+    modules = [source for source in sorted(CONFORMANCE.glob("*.c")) if source != frame]
+    found = []
+    for machine in ARCHITECTURES:
+        found += [Program(machine, IMAGES / machine.name / f"{source.stem}.elf", source) for source in guests]
+        folder = CONFORMANCE / machine.name
+        found += [Program(machine, folder / f"{source.stem}.elf", source, (frame,), MODULE_FLAGS) for source in modules]
+    return found
+
+
+class Builder:
+    """Builds programs for one machine in a directory of its own; the run time and the stubs once for all of them."""
+
+    def __init__(self, architecture: Architecture, directory: Path) -> None:
+        """UserError where there is no compiler."""
+        self.architecture = architecture
+        self.directory = directory
+        headers = run(architecture, [architecture.compiler, "-print-file-name=include"]).strip()
+        machine = LIBRARY / architecture.name
+        self.include = [
+            f"-I{directory}",
+            f"-I{LIBRARY}",
+            f"-I{machine}",
+            f"-I{CONFORMANCE / architecture.name}",
+            f"-isystem{headers}",
+        ]
+        stubs = make_stubs(directory)
+        self.library = [
+            self.compile(source)
+            for source in [machine / "start.S", machine / "thread.c", LIBRARY / "guest.c", LIBRARY / "mig.c", *stubs]
+        ]
+
+    def compile(self, source: Path, flags: Sequence[str] = ()) -> Path:
+        """An object file. UserError where the compiler refuses."""
+        output = self.directory / f"{source.stem}.o"
+        self._gcc([*self.include, *flags, "-c", str(source), "-o", str(output)])
+        return output
+
+    def build(self, program: Program) -> bytes:
+        """The program's ELF file. UserError where the compiler refuses."""
+        output = self.directory / "program.elf"
+        objects = [self.compile(program.source, program.flags), *map(self.compile, program.frame), *self.library]
+        self._gcc(["-o", str(output), *map(str, objects)])
+        return output.read_bytes()
+
+    def _gcc(self, arguments: Sequence[str]) -> None:
+        run(self.architecture, [self.architecture.compiler, *FLAGS, *self.architecture.flags, *arguments])
+
+
+@contextmanager
+def builder(architecture: Architecture) -> Iterator[Builder]:
+    """A builder, as long as its directory lasts."""
+    with tempfile.TemporaryDirectory() as work:
+        yield Builder(architecture, Path(work))
 
 
 def make_stubs(directory: Path) -> list[Path]:
@@ -90,43 +172,21 @@ def make_stubs(directory: Path) -> list[Path]:
     return sources
 
 
-def build(program: Program) -> bytes:
-    """The program's ELF file. UserError where there is no compiler or it refuses."""
-    with tempfile.TemporaryDirectory() as work:
-        directory = Path(work)
-        stubs = make_stubs(directory)
-        library = [LIBRARY / "i386" / "start.S", LIBRARY / "i386" / "thread.c", LIBRARY / "guest.c", LIBRARY / "mig.c"]
-        include = [f"-I{directory}", f"-I{LIBRARY}", f"-I{LIBRARY / 'i386'}", f"-isystem{_compiler_headers()}"]
-        output = directory / "program.elf"
-        objects = [_compile(program.source, directory, [*include, *program.flags])]
-        objects += [_compile(source, directory, include) for source in [*program.frame, *library, *stubs]]
-        _gcc([*FLAGS, "-o", str(output), *map(str, objects)])
-        return output.read_bytes()
+def compiler(architecture: Architecture) -> str:
+    """The compiler's and the linker's versions. UserError where they are not here."""
+    tools = (architecture.compiler, architecture.linker)
+    return "".join(f"{run(architecture, [tool, '--version']).splitlines()[0]}\n" for tool in tools)
 
 
-def _compile(source: Path, directory: Path, flags: list[str]) -> Path:
-    output = directory / f"{source.stem}.o"
-    _gcc([*FLAGS, *flags, "-c", str(source), "-o", str(output)])
-    return output
-
-
-def compiler() -> str:
-    """The compiler's and the linker's versions."""
-    linker = subprocess.run(["ld", "--version"], capture_output=True, text=True, check=False).stdout
-    return f"{_gcc(['--version']).splitlines()[0]}\n{linker.splitlines()[0] if linker else 'no ld'}\n"
-
-
-def _compiler_headers() -> str:
-    return _gcc(["-print-file-name=include"]).strip()
-
-
-def _gcc(arguments: list[str]) -> str:
+def run(architecture: Architecture, command: Sequence[str]) -> str:
+    """What one of a machine's tools prints. UserError where it is not here or refuses."""
     try:
-        done = subprocess.run(["gcc", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise UserError("gcc is not installed: the binaries in the tree can be run, but not built") from error
+        reason = f"{command[0]} (Debian's {architecture.package}) is not installed"
+        raise UserError(f"{reason}: {architecture.name} binaries can be run, but not built") from error
     if done.returncode:
-        raise UserError(f"gcc {' '.join(arguments)}\n{done.stderr}")
+        raise UserError(f"{' '.join(command)}\n{done.stderr}")
     return done.stdout
 
 
@@ -135,16 +195,20 @@ def main(arguments: list[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("names", nargs="*", help="programs to build; all without any")
     options.add_argument("--check", action="store_true", help="build, compare with the tree and change nothing")
+    options.add_argument("--machine", choices=[machine.name for machine in ARCHITECTURES], help="for this one alone")
     chosen = options.parse_args(arguments)
-    wanted = [program for program in programs() if not chosen.names or program.name in chosen.names]
+    every = [program for program in programs() if chosen.machine in (None, program.architecture.name)]
+    wanted = [program for program in every if not chosen.names or program.name in chosen.names]
     unknown = set(chosen.names) - {program.name for program in wanted}
+    stale: list[Program] = []
     try:
         if unknown:
             raise UserError(f"no such program: {', '.join(sorted(unknown))}")
-        if chosen.check and compiler() != COMPILER_RECORD.read_text():
-            print(f"not compared: the binaries were made by\n{COMPILER_RECORD.read_text()}and here is\n{compiler()}", end="")
-            return 0
-        stale = [program for program in wanted if not _update(program, chosen.check)]
+        for machine in ARCHITECTURES:
+            mine = [program for program in wanted if program.architecture is machine]
+            if mine and (not chosen.check or _comparable(machine)):
+                with builder(machine) as work:
+                    stale += [program for program in mine if not _update(work, program, chosen.check)]
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -153,16 +217,30 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if stale else 0
 
 
-def _update(program: Program, check: bool) -> bool:
+def _comparable(architecture: Architecture) -> bool:
+    """Whether the compiler here is the one that made the binaries; tells why not."""
+    made_by = architecture.record.read_text()
+    try:
+        here = compiler(architecture)
+    except UserError as error:
+        print(f"{architecture.name}: not compared: {error}")
+        return False
+    if here != made_by:
+        print(f"{architecture.name}: not compared: the binaries were made by\n{made_by}and here is\n{here}", end="")
+    return here == made_by
+
+
+def _update(work: Builder, program: Program, check: bool) -> bool:
     """Builds; writes the binary, or with `check` says whether the one in the tree is the same."""
-    binary = build(program)
+    binary = work.build(program)
     if check:
         return program.output.is_file() and program.output.read_bytes() == binary
     program.output.parent.mkdir(parents=True, exist_ok=True)
     program.output.write_bytes(binary)
     program.output.chmod(0o755)
-    COMPILER_RECORD.parent.mkdir(parents=True, exist_ok=True)
-    COMPILER_RECORD.write_text(compiler())
+    record = program.architecture.record
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(compiler(program.architecture))
     return True
 
 

@@ -14,6 +14,13 @@
 #define MIG_KIND(word) ((word) & 0xffff000c)
 #define MIG_IS_INLINE(word) ((word) >> 3 & 1)
 #define MIG_IS_LONG(word) ((word) >> 2 & 1)
+#define MIG_SIZE(word) ((word) >> 16 & 0xff)
+#define MIG_INLINE 0x8u
+#define MIG_LONGFORM 0x4u
+#define MIG_DEALLOCATE 0x2u
+#define MIG_UNUSED 0x1u
+#define MIG_LONG_NAME_OF(word) ((word) >> 16)
+#define MIG_LONG_SIZE_OF(word) ((word) & 0xffff)
 #else
 #define MIG_SHORT(name, size, number, in_line, dealloc) \
 	((uint32_t) (name) | (uint32_t) (size) << 8 | (uint32_t) (number) << 16 | (in_line) << 28 | (dealloc) << 30)
@@ -24,6 +31,13 @@
 #define MIG_KIND(word) ((word) & 0x3000ffff)
 #define MIG_IS_INLINE(word) ((word) >> 28 & 1)
 #define MIG_IS_LONG(word) ((word) >> 29 & 1)
+#define MIG_SIZE(word) ((word) >> 8 & 0xff)
+#define MIG_INLINE 0x10000000u
+#define MIG_LONGFORM 0x20000000u
+#define MIG_DEALLOCATE 0x40000000u
+#define MIG_UNUSED 0x80000000u
+#define MIG_LONG_NAME_OF(word) ((word) & 0xffff)
+#define MIG_LONG_SIZE_OF(word) ((word) >> 16)
 #endif
 
 /* Sends a request and receives its reply in its place; RetCode, or what went wrong with the messages. */

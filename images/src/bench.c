@@ -97,10 +97,10 @@ static void fresh_pages(uint32_t rounds)
 	int page;
 
 	while (rounds--) {
-		vm_allocate(self, &start, 16 * 4096, TRUE);
+		vm_allocate(self, &start, 16 * PAGE_SIZE, TRUE);
 		for (page = 0; page < 16; page++)
-			*(volatile int *) (start + page * 4096) = page;
-		vm_deallocate(self, start, 16 * 4096);
+			*(volatile int *) (start + page * PAGE_SIZE) = page;
+		vm_deallocate(self, start, 16 * PAGE_SIZE);
 	}
 }
 
@@ -110,14 +110,14 @@ static void copied_pages(uint32_t rounds)
 	vm_address_t from, to;
 	int page;
 
-	vm_allocate(self, &from, 16 * 4096, TRUE);
-	vm_allocate(self, &to, 16 * 4096, TRUE);
+	vm_allocate(self, &from, 16 * PAGE_SIZE, TRUE);
+	vm_allocate(self, &to, 16 * PAGE_SIZE, TRUE);
 	for (page = 0; page < 16; page++)
-		*(volatile int *) (from + page * 4096) = page;
+		*(volatile int *) (from + page * PAGE_SIZE) = page;
 	while (rounds--) {
-		vm_copy(self, from, 16 * 4096, to);
+		vm_copy(self, from, 16 * PAGE_SIZE, to);
 		for (page = 0; page < 16; page++)
-			*(volatile int *) (to + page * 4096) = page;
+			*(volatile int *) (to + page * PAGE_SIZE) = page;
 	}
 }
 

@@ -4,7 +4,7 @@
  */
 #include "guest.h"
 
-#define PAGE 4096
+#define PAGE PAGE_SIZE
 #define RECORDS (PAGE / 512)
 #define BLOCKS 16384
 #define OBJECTS 1024

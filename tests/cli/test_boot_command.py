@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine import STAY, trap
-from tests.unit.boot.elves import Part, make_elf
+from tests.guests import I386
+from tests.unit.boot.elves import EM_68K, Part, make_elf
 from tools import testdisk
 
 ROOT = Path(__file__).parent.parent.parent
@@ -112,7 +112,7 @@ def test_help_and_version() -> None:
         (["/no/such/module.elf"], "/no/such/module.elf"),
         ([ROOT], "is a directory"),
         ([ROOT / "README.md"], "README.md: is no ELF executable"),
-        ([HELLO, "--profile", "vax"], "there is no profile 'vax': choose one of pc486-33"),
+        ([HELLO, "--profile", "vax"], "there is no profile 'vax': choose one of mc68040-25, pc486-33"),
         ([HELLO, "--profile", "/no/such.toml"], "cannot be read as a profile"),
         ([HELLO, "--memory", "lots"], "'lots' is no size"),
         ([HELLO, "--memory", "1K"], "a machine has between 1M and 2G"),
@@ -144,6 +144,20 @@ def test_a_mistake_of_the_user_s_is_one_clear_line_and_exit_status_2(arguments: 
     assert message in text
     assert "Traceback" not in text
     assert text.startswith("machemu: ") and text.count("\n") == 1
+
+
+def test_programs_for_another_machine_than_the_one_named_or_each_other_are_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.elf"
+    other.write_bytes(make_elf(Part(0x1000, b"\x4e\x71"), machine=EM_68K, order=">"))
+    for arguments, message in (
+        ([other, "--profile", "pc486-33"], f"{other}: is a program for m68k, and the machine is an i386"),
+        (
+            ["--module", f"{HELLO} $(task-create)", "--module", f"{other} $(task-create)"],
+            f"the boot script has programs for different machines: {HELLO} for i386, {other} for m68k",
+        ),
+    ):
+        done = boot(*arguments)
+        assert (done.returncode, done.stderr.decode()) == (2, f"machemu: {message}\n")
 
 
 def test_a_saved_machine_of_another_version_is_refused(tmp_path: Path) -> None:
@@ -230,7 +244,7 @@ def test_disks_have_different_names_of_the_right_form(tmp_path: Path) -> None:
 def test_a_guest_ends_the_run_by_host_reboot(options: int, status: int, said: bytes, tmp_path: Path) -> None:
     """The privileged host port is the module's first right."""
     message = struct.pack("<8I", 19, 32, 1, 0, 0, 2635, 0x10012002, options)
-    code = trap(25, 0x2000, 1, 32, 0, 0, 0, 0) + STAY
+    code = I386.trap(25, 0x2000, 1, 32, 0, 0, 0, 0) + I386.stay
     (tmp_path / "end.elf").write_bytes(make_elf(Part(0x1000, code), Part(0x2000, message)))
     done = boot(tmp_path / "end.elf", "--save", tmp_path / "saved")
     assert (done.returncode, said in done.stderr) == (status, True)

@@ -75,16 +75,16 @@ static void memory(void)
 	unsigned type;
 	vm_offset_t where;
 
-	vm_allocate(self, &address, 4096, TRUE);
-	show("attribute", vm_machine_attribute(self, address, 4096, 1, &value));
-	show("of what is not there", vm_machine_attribute(self, 0x70000000, 4096, 1, &value));
-	show("of the kernel's", vm_machine_attribute(self, 0xbffff000, 8192, 1, &value));
-	show("of nobody", vm_machine_attribute(mach_thread_self(), address, 4096, 1, &value));
+	vm_allocate(self, &address, PAGE_SIZE, TRUE);
+	show("attribute", vm_machine_attribute(self, address, PAGE_SIZE, 1, &value));
+	show("of what is not there", vm_machine_attribute(self, 0x70000000, PAGE_SIZE, 1, &value));
+	show("of the kernel's", vm_machine_attribute(self, VM_MAX_ADDRESS - PAGE_SIZE, 2 * PAGE_SIZE, 1, &value));
+	show("of nobody", vm_machine_attribute(mach_thread_self(), address, PAGE_SIZE, 1, &value));
 	show("cache", vm_cache_statistics(self, &cache));
 	show("of nobody", vm_cache_statistics(mach_thread_self(), &cache));
 	show("of nothing", vm_msync(self, address, 0, 2));
-	show("both ways", vm_msync(self, address, 4096, 3));
-	show("symbols", host_load_symbol_table(host_priv, self, "table", address, 4096));
+	show("both ways", vm_msync(self, address, PAGE_SIZE, 3));
+	show("symbols", host_load_symbol_table(host_priv, self, "table", address, PAGE_SIZE));
 }
 
 int guest_main(void)

@@ -140,7 +140,7 @@ static void copies(void)
 	show("size 0, nowhere", run(0, do_vm_copy, 0xa0000000, 0, 0xa0000000, 0));
 	show("from nowhere", run(0, do_vm_copy, 0xa0000000, PAGE, b, 0));
 	show("to nowhere", run(0, do_vm_copy, a, PAGE, 0xa0000000, 0));
-	show("wraps around", run(0, do_vm_copy, a, 0xfffff000, b, 0));
+	show("wraps around", run(0, do_vm_copy, a, -PAGE_SIZE, b, 0));
 	show("write protection", vm_protect(self, b, PAGE, 0, VM_PROT_READ)); show("to read-only", run(0, do_vm_copy, a, PAGE, b, 0));
 	show("read protection", vm_protect(self, a, PAGE, 0, VM_PROT_NONE)); show("from unreadable", run(0, do_vm_copy, a, PAGE, b + PAGE, 0));
 	show("half unreadable", run(0, do_vm_copy, a, 2 * PAGE, b + PAGE, 0));

@@ -1,5 +1,6 @@
 /* The devices that every machine has: names, modes, what each can do, and what is refused. */
 #include "guest.h"
+#include "cpu.h"
 #define TTY(n) (('t' << 16) + (n))
 #define MAKE MACH_MSG_TYPE_MAKE_SEND
 #define COPY MACH_MSG_TYPE_COPY_SEND
@@ -7,7 +8,7 @@
 static const char *const names[] = { "console", "console0", "console5", "consoles", "cn", "cn0", "cn1", "com", "com0", "com0a", "com2", "com9", "time", "time0", "time7", "time0x", "times", "tim", "mem", "mem0", "mem1", "kmsg", "kmsg0", "kmsg1", "irq", "irq0", "irq3", "null", "lo", "lo0", "nonesuch", "", "0", "com00000000000000000000", "cn4294967296", "eth0", "eth1", "hd1", "hd1s1", "hd", "hd1s", "hd1sa", "wd0", "sd0", "cd0", "HD0", "/dev/hd0" };
 static const char *const kinds[] = { "console", "cn", "time", "mem", "kmsg", "irq" };
 int print_trap(const char *text);
-asm("print_trap: movl $-30, %eax\n lcall $7, $0\n ret");
+TRAP(print_trap, 30)
 typedef struct { mach_msg_header_t h; u32 w[60]; } message_t;
 static message_t m;
 static int status[DEV_STATUS_MAX];
@@ -19,14 +20,14 @@ static void map(const char *name, device_t d, int prot, u32 offset, u32 size) { 
 static void poll(const char *what) { mach_msg_return_t r = mach_msg(&m.h, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 200, reply, 100, 0); say("%s: receive -> %x", what, r); if (!r) say(" id %d size %u code %x", m.h.msgh_id, m.h.msgh_size, m.w[1]); say("\n"); }
 static void ask_read(device_t d, u32 mode, int count)
 {
-    static const u32 item = 2 | 32 << 8 | 1 << 16 | 1 << 28;
+    static const u32 item = MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0);
     m.h.msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE); m.h.msgh_remote_port = d; m.h.msgh_local_port = reply; m.h.msgh_id = 2805;
     m.w[0] = item; m.w[1] = mode; m.w[2] = item; m.w[3] = 0; m.w[4] = item; m.w[5] = count;
     show("  send a read", mach_msg(&m.h, MACH_SEND_MSG, 48, 0, 0, 0, 0));
 }
 int guest_main(void)
 {
-    static char text[64]; char in[128]; char *out; u32 n; int i, j, written; mach_port_t d, dead, p; kern_return_t r;
+    static char text[64]; static filter_t filter[] = { 1 }; char in[128]; char *out; u32 n; int i, j, written; mach_port_t d, dead, p; kern_return_t r;
     self = mach_task_self(); reply = mach_reply_port();
     say("-- names\n");
     for (i = 0; i < sizeof names / sizeof *names; i++) open(names[i], D_READ | D_WRITE);
@@ -44,7 +45,7 @@ int guest_main(void)
     show("close master", device_close(device_master)); show("close task", device_close(self)); show("close host", device_close(mach_host_self()));
     n = 2; show("status master", device_get_status(device_master, 0, status, &n)); show("set master", device_set_status(device_master, 0, status, 1));
     show("write master", device_write_inband(device_master, 0, 0, "x", 1, &written)); n = 128; show("read master", device_read_inband(device_master, 0, 0, 1, in, &n));
-    show("read task", device_read(self, 0, 0, 1, &out, &n)); show("write task", device_write(self, 0, 0, text, 1, &written)); show("map master", device_map(device_master, 1, 0, 4096, &p, 0));
+    show("read task", device_read(self, 0, 0, 1, &out, &n)); show("write task", device_write(self, 0, 0, text, 1, &written)); show("map master", device_map(device_master, 1, 0, PAGE_SIZE, &p, 0));
     show("filter master", device_set_filter(device_master, reply, MAKE, 1, 0, 0)); show("intr master", device_intr_register(device_master, 1, 0, reply, MAKE)); show("ack master", device_intr_ack(device_master, reply, MAKE));
     say("-- status\n");
     for (i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -61,8 +62,8 @@ int guest_main(void)
     say("-- maps, filters, interrupts\n");
     for (i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         device_open(device_master, 3, kinds[i], &d);
-        map(kinds[i], d, 1, 0, 4096); map(kinds[i], d, 3, 0, 4096); map(kinds[i], d, 0, 0, 0); map(kinds[i], d, 8, 0, 4096); map(kinds[i], d, 1, 4096, 4096); map(kinds[i], d, 1, 123, 4096);
-        text[0] = 1; say("  %s filter", kinds[i]); show("", device_set_filter(d, reply, MAKE, 1, (short *) text, 1)); say("  %s filter null", kinds[i]); show("", device_set_filter(d, 0, COPY, 1, (short *) text, 1)); say("  %s filter dead", kinds[i]); show("", device_set_filter(d, dead, COPY, 1, (short *) text, 1));
+        map(kinds[i], d, 1, 0, PAGE_SIZE); map(kinds[i], d, 3, 0, PAGE_SIZE); map(kinds[i], d, 0, 0, 0); map(kinds[i], d, 8, 0, PAGE_SIZE); map(kinds[i], d, 1, PAGE_SIZE, PAGE_SIZE); map(kinds[i], d, 1, 123, PAGE_SIZE);
+        say("  %s filter", kinds[i]); show("", device_set_filter(d, reply, MAKE, 1, filter, 1)); say("  %s filter null", kinds[i]); show("", device_set_filter(d, 0, COPY, 1, filter, 1)); say("  %s filter dead", kinds[i]); show("", device_set_filter(d, dead, COPY, 1, filter, 1));
         say("  %s intr flags 1", kinds[i]); show("", device_intr_register(d, 5, 1, reply, MAKE));
         if (i < 5) { say("  %s intr", kinds[i]); show("", device_intr_register(d, 5, 0, reply, MAKE)); }
         say("  %s ack", kinds[i]); show("", device_intr_ack(d, reply, MAKE));

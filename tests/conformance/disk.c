@@ -1,10 +1,12 @@
 /* A disk with a DOS partition table: its names, sizes, reads and writes, and what is refused. It needs the oracle's disk as hd0. */
 #include "guest.h"
+#include "cpu.h"
 typedef struct { mach_msg_header_t h; u32 w[60]; } message_t;
 int write_trap(mach_port_t d, mach_port_t reply, u32 mode, u32 recnum, void *data, u32 count), writev_trap(mach_port_t d, mach_port_t reply, u32 mode, u32 recnum, void *vector, u32 count);
-asm("write_trap: movl $-40, %eax\n lcall $7, $0\n ret\nwritev_trap: movl $-39, %eax\n lcall $7, $0\n ret");
+TRAP(write_trap, 40)
+TRAP(writev_trap, 39)
 static const char *const names[] = { "hd0", "hd0s1", "hd0s2", "hd0s3", "hd0s4", "hd0s5", "hd0s6", "hd0s7", "hd0s16", "hd0s63", "hd0s64", "hd0s999999999", "hd0s", "hd0s0", "hd0s01", "hd0a", "hd0s1a", "hd0s1b", "hd0s1a1", "hd0x", "hd0 ", "hd", "hd00", "hd01", "hd0s1s2", "HD0", "hd1", "hd1s1", "hd0s-1", "hd4", "hd9" };
-static char page[1 << 20] __attribute__((aligned(4096)));
+static char page[1 << 20] __attribute__((aligned(PAGE_SIZE)));
 static int status[DEV_STATUS_MAX];
 static message_t m;
 static mach_port_t self, reply;
@@ -15,7 +17,7 @@ static void get(device_t d, u32 recnum, int count)
 {
 	char *p = (char *) 0x77; u32 n = 77, i, tail = 0; kern_return_t r = device_read(d, 0, recnum, count, &p, &n);
 	say("  read %x count %d -> %x", recnum, count, r);
-	if (!r) { say(" got %u", n); if (n) { for (i = n; i & 4095; i++) tail += p[i] != 0; say(" first %x sum %x offset %x tail %u", *(u32 *) p, sum(p, n), (u32) p & 4095, tail); vm_deallocate(self, (vm_address_t) p, n); } }
+	if (!r) { say(" got %u", n); if (n) { for (i = n; i & (PAGE_SIZE - 1); i++) tail += p[i] != 0; say(" first %x sum %x offset %x tail %u", *(u32 *) p, sum(p, n), (u32) p & (PAGE_SIZE - 1), tail); vm_deallocate(self, (vm_address_t) p, n); } }
 	say("\n");
 }
 static void put(device_t d, u32 recnum, char *from, int count) { int n = 77; kern_return_t r = device_write(d, 0, recnum, from, count, &n); say("  write %x count %d -> %x", recnum, count, r); if (!r) say(" wrote %d", n); say("\n"); }
@@ -23,10 +25,10 @@ static void info(const char *what, device_t d, u32 flavor, u32 room) { u32 n = r
 static void poll(const char *what) { mach_msg_return_t r = mach_msg(&m.h, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 200, reply, 1000, 0); say("%s: receive -> %x", what, r); if (!r) { say(" bits %x size %u id %d", m.h.msgh_bits, m.h.msgh_size, m.h.msgh_id); for (int i = 0; i < (m.h.msgh_size - 24) / 4; i++) if (i != 5) say(" %x", m.w[i]); } say("\n"); }
 static void ask(device_t d, mach_port_t answer, u32 id, u32 recnum, int count)
 {
-	static const u32 item = 2 | 32 << 8 | 1 << 16 | 1 << 28; u32 size;
+	static const u32 item = MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0); u32 size;
 	m.h.msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, answer ? MACH_MSG_TYPE_MAKE_SEND_ONCE : 0); m.h.msgh_remote_port = d; m.h.msgh_local_port = answer; m.h.msgh_id = id;
 	m.w[0] = item; m.w[1] = 0; m.w[2] = item; m.w[3] = recnum; m.w[4] = item; m.w[5] = count; size = 48;
-	if (id == 2802) { m.h.msgh_bits |= MACH_MSGH_BITS_COMPLEX; m.w[4] = 1 << 29; m.w[5] = 9 | 8 << 16; m.w[6] = count; m.w[7] = (u32) page; size = 56; }
+	if (id == 2802) { m.h.msgh_bits |= MACH_MSGH_BITS_COMPLEX; m.w[4] = MIG_LONG(0, 0); m.w[5] = MIG_LONG_NAME(MACH_MSG_TYPE_BYTE, 8); m.w[6] = count; m.w[7] = (u32) page; size = 56; }
 	say("  ask %d", id); show("", mach_msg(&m.h, MACH_SEND_MSG, size, 0, 0, 0, 0));
 }
 int guest_main(void)
@@ -39,7 +41,7 @@ int guest_main(void)
 	hd = open("hd0", 3); for (i = 0; i < 4; i++) { info("hd0", hd, 0, i); info("hd0", hd, 1, i); } info("hd0", hd, 2, 4); info("hd0", hd, ('t' << 16) + 1, 4); info("hd0", hd, -1, 1024);
 	for (i = 0; i < 3; i++) show("set status", device_set_status(hd, i, status, 2));
 	say("-- what a disk does not do\n");
-	n = 128; show("read inband", device_read_inband(hd, 0, 0, 128, in, &n)); show("write inband", device_write_inband(hd, 0, 0, in, 128, &written)); show("map", device_map(hd, 1, 0, 4096, &pager, 0)); show("map prot 8", device_map(hd, 8, 0, 4096, &pager, 0));
+	n = 128; show("read inband", device_read_inband(hd, 0, 0, 128, in, &n)); show("write inband", device_write_inband(hd, 0, 0, in, 128, &written)); show("map", device_map(hd, 1, 0, PAGE_SIZE, &pager, 0)); show("map prot 8", device_map(hd, 8, 0, PAGE_SIZE, &pager, 0));
 	show("filter", device_set_filter(hd, reply, MACH_MSG_TYPE_MAKE_SEND, 1, (short *) in, 2)); show("write trap", write_trap(hd, 0, 0, 0, page, 512)); show("writev trap", writev_trap(hd, 0, 0, 0, page, 1)); show("write trap with a reply port", write_trap(hd, reply, 0, 0, page, 512)); show("write trap of no device", write_trap(self, 0, 0, 0, page, 512));
 	say("-- reads of the disk\n"); info("hd0", hd, 1, 2); u32 end = status[0];
 	get(hd, 1, 512); get(hd, 2, 512); get(hd, 2, 1); get(hd, 2, 100); get(hd, 2, 511); get(hd, 2, 513); get(hd, 2, 1024); get(hd, 3, 4095); get(hd, 3, 4096); get(hd, 3, 4097); get(hd, 7, 65536); get(hd, 5, 70000); get(hd, 0, 262144); get(hd, 1, 300000); get(hd, 1, 1000000);

@@ -23,7 +23,7 @@ static volatile mach_port_t releases_name, releases_reply;
 static volatile vm_address_t releases_memory;
 static void releases(void)
 {
-	thread_terminate_release(mach_thread_self(), self, releases_name, releases_reply, releases_memory, 4096);
+	thread_terminate_release(mach_thread_self(), self, releases_name, releases_reply, releases_memory, PAGE_SIZE);
 	for (;;) ;
 }
 
@@ -41,7 +41,7 @@ static void tasks(void)
 	task_t child;
 	thread_t t;
 
-	vm_allocate(self, &address, 8192, TRUE);
+	vm_allocate(self, &address, 2 * PAGE_SIZE, TRUE);
 	thread_create(self, &t);
 	releases_name = t;
 	releases_reply = reply;
@@ -85,22 +85,22 @@ static void memory(void)
 	show("wire what will be", vm_wire_all(host_priv, self, 2));
 	show("wire all", vm_wire_all(host_priv, self, 3));
 	show("wire nothing", vm_wire_all(host_priv, self, 0));
-	show("page zero", vm_allocate(self, &page, 4096, FALSE));
+	show("page zero", vm_allocate(self, &page, PAGE_SIZE, FALSE));
 	show("wire what is there", vm_wire_all(host_priv, self, 1));
 	show("wire nothing", vm_wire_all(host_priv, self, 0));
-	show("page zero", vm_deallocate(self, 0, 4096));
-	show("contiguous, by no host", vm_allocate_contiguous(self, self, &address, &place, 4096, 0, 0x1000000, 0));
-	show("contiguous, no task", vm_allocate_contiguous(host_priv, box, &address, &place, 4096, 0, 0x1000000, 0));
+	show("page zero", vm_deallocate(self, 0, PAGE_SIZE));
+	show("contiguous, by no host", vm_allocate_contiguous(self, self, &address, &place, PAGE_SIZE, 0, 0x1000000, 0));
+	show("contiguous, no task", vm_allocate_contiguous(host_priv, box, &address, &place, PAGE_SIZE, 0, 0x1000000, 0));
 	show("none", vm_allocate_contiguous(host_priv, self, &address, &place, 0, 0, 0x1000000, 0));
-	show("not at the bottom", vm_allocate_contiguous(host_priv, self, &address, &place, 4096, 4096, 0x1000000, 0));
-	show("aligned too much", vm_allocate_contiguous(host_priv, self, &address, &place, 4096, 0, 0x1000000, 8192));
-	show("aligned oddly", vm_allocate_contiguous(host_priv, self, &address, &place, 4096, 0, 0x1000000, 3));
-	show("aligned little", vm_allocate_contiguous(host_priv, self, &address, &place, 4096, 0, 0x1000000, 16));
-	show("three pages", vm_allocate_contiguous(host_priv, self, &address, &place, 3 * 4096 - 5, 0, 0x1000000, 4096));
-	say("  aligned %d below the limit %d\n", !((u32) place & 4095), place + 3 * 4096 < 0x1000000);
+	show("not at the bottom", vm_allocate_contiguous(host_priv, self, &address, &place, PAGE_SIZE, PAGE_SIZE, 0x1000000, 0));
+	show("aligned too much", vm_allocate_contiguous(host_priv, self, &address, &place, PAGE_SIZE, 0, 0x1000000, 2 * PAGE_SIZE));
+	show("aligned oddly", vm_allocate_contiguous(host_priv, self, &address, &place, PAGE_SIZE, 0, 0x1000000, 3));
+	show("aligned little", vm_allocate_contiguous(host_priv, self, &address, &place, PAGE_SIZE, 0, 0x1000000, 16));
+	show("three pages", vm_allocate_contiguous(host_priv, self, &address, &place, 3 * PAGE_SIZE - 5, 0, 0x1000000, PAGE_SIZE));
+	say("  aligned %d below the limit %d\n", !((u32) place & (PAGE_SIZE - 1)), place + 3 * PAGE_SIZE < 0x1000000);
 	*(u32 *) (address + 8000) = 7;
 	say("  %d\n", *(u32 *) (address + 8000));
-	show("give back", vm_deallocate(self, address, 3 * 4096));
+	show("give back", vm_deallocate(self, address, 3 * PAGE_SIZE));
 }
 
 static void samples(void)
@@ -249,9 +249,9 @@ static void host(void)
 	show("stacks", host_stack_usage(mach_host_self(), &reserved, &total, &space, &resident, &used, &stack));
 	say("  reserved %d each %d resident %d used %d at %d\n", reserved, space / total, resident == space, used, stack);
 	show("by no host", host_stack_usage(self, &reserved, &total, &space, &resident, &used, &stack));
-	vm_allocate(self, &symbols, 4096, TRUE);
-	show("symbols", host_load_symbol_table(host_priv, self, "table", symbols, 4096));
-	show("by no host", host_load_symbol_table(self, self, "table", symbols, 4096));
+	vm_allocate(self, &symbols, PAGE_SIZE, TRUE);
+	show("symbols", host_load_symbol_table(host_priv, self, "table", symbols, PAGE_SIZE));
+	show("by no host", host_load_symbol_table(self, self, "table", symbols, PAGE_SIZE));
 	n = 200;
 	show("caches", host_slab_info(mach_host_self(), &slabs, &n));
 	say("  some %d first %s\n", n > 10, slabs[0].name);

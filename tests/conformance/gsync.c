@@ -83,10 +83,10 @@ static kern_return_t asks(int id, task_t task, const u32 *args, u32 count)
 	m.h.msgh_local_port = reply;
 	m.h.msgh_id = id;
 	for (i = 0; i < count; i++) {
-		m.w[2 * i] = 0x10002002 | 0x10000;
+		m.w[2 * i] = MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0);
 		if (id == 4206 && i == 2)
-			m.w[2 * i] = 0x10012000;
-		m.w[2 * i] = id == 4206 && i == 2 ? 0x10012000 : 0x10012002;
+			m.w[2 * i] = MIG_SHORT(MACH_MSG_TYPE_BOOLEAN, 32, 1, 1, 0);
+		m.w[2 * i] = id == 4206 && i == 2 ? MIG_SHORT(MACH_MSG_TYPE_BOOLEAN, 32, 1, 1, 0) : MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0);
 		m.w[2 * i + 1] = args[i];
 	}
 	mach_msg(&m.h, MACH_SEND_MSG | MACH_RCV_MSG | MACH_RCV_TIMEOUT, 24 + 8 * count, sizeof m, reply, 100, 0);
@@ -126,7 +126,7 @@ int guest_main(void)
 	show("wait with no time", gsync_wait(self, (vm_address_t) words, 0, 0, 0, TIMED));
 	show("odd address", gsync_wait(self, (vm_address_t) words + 1, 0, 0, 0, 0));
 	show("nowhere", gsync_wait(self, 0x70000000, 0, 0, 0, 0));
-	show("in the kernel", gsync_wait(self, 0xc0001000, 0, 0, 0, 0));
+	show("in the kernel", gsync_wait(self, BEYOND_USER, 0, 0, 0, 0));
 	show("not a task", gsync_wait(mach_thread_self(), (vm_address_t) words, 0, 0, 0, 0));
 	wake("wake", self, words, 0, 0);
 	wake("wake and change", self, words, 77, MUTATE);
@@ -202,8 +202,8 @@ int guest_main(void)
 	end(4);
 
 	say("-- shared memory\n");
-	vm_allocate(self, &page, 4096, TRUE);
-	vm_inherit(self, page, 4096, VM_INHERIT_SHARE);
+	vm_allocate(self, &page, PAGE_SIZE, TRUE);
+	vm_inherit(self, page, PAGE_SIZE, VM_INHERIT_SHARE);
 	shared = (volatile u32 *) page;
 	*shared = 0;
 	show("create", task_create(self, TRUE, &child));
@@ -220,10 +220,10 @@ int guest_main(void)
 	show("terminate", task_terminate(child));
 	wake("wake it", self, words, 0, 0);
 	end(1);
-	show("memory that goes away", vm_protect(self, page, 4096, FALSE, VM_PROT_READ));
+	show("memory that goes away", vm_protect(self, page, PAGE_SIZE, FALSE, VM_PROT_READ));
 	wake("change what cannot be written", self, shared, 1, MUTATE);
 	start(0, shared, 3, 0, 0);
-	show("deallocate", vm_deallocate(self, page, 4096));
+	show("deallocate", vm_deallocate(self, page, PAGE_SIZE));
 	wake("wake", self, shared, 0, 0);
 	show("abort", thread_abort(threads[0]));
 	end(1);

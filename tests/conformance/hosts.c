@@ -51,7 +51,7 @@ static void information(void)
 		host_facts(host, flavor, n - 1);
 		host_facts(host, flavor, n);
 		if (flavor == 1)
-			say("  cpus %d of %d memory %d pages %d type %d subtype %d\n", words[1], words[0], words[2] > 0x100000, words[2] & 4095, words[3] >= 17 && words[3] < 32, words[4]);
+			say("  cpus %d of %d memory %d pages %d type %d subtype %d\n", words[1], words[0], words[2] > 0x100000, words[2] & (PAGE_SIZE - 1), words[3] >= 17 && words[3] < 32, words[4]);
 		if (flavor == 2)
 			say("  slot %d\n", words[0]);
 		if (flavor == 3)
@@ -105,7 +105,7 @@ static void processors(void)
 	show("of a task", host_processors(self, &list, &n));
 	show("by the privileged port", host_processors(host_priv, &list, &n));
 	cpu = list[0];
-	say("  count %u offset %u\n", n, (u32) list & 4095);
+	say("  count %u offset %u\n", n, (u32) list & (PAGE_SIZE - 1));
 	rights("processor", cpu);
 	show("again", host_processors(host_priv, &list, &n));
 	say("  same %d\n", list[0] == cpu);
@@ -196,19 +196,19 @@ static void wiring(void)
 	thread_t other;
 
 	say("-- what stays\n");
-	vm_allocate(self, &page, 8192, 1);
-	show("wire", vm_wire(host_priv, self, page, 4096, VM_PROT_DEFAULT));
-	show("wire by the name port", vm_wire(host, self, page, 8192, VM_PROT_READ));
-	show("unwire", vm_wire(host, self, page, 8192, VM_PROT_NONE));
-	show("unwire more than is wired", vm_wire(host_priv, self, page, 8192, VM_PROT_NONE));
-	show("unwire once more", vm_wire(host_priv, self, page, 4096, VM_PROT_NONE));
-	show("wire a hole", vm_wire(host_priv, self, 0x70000000, 4096, VM_PROT_READ));
-	show("wire for what there is not", vm_wire(host_priv, self, page, 4096, 8));
+	vm_allocate(self, &page, 2 * PAGE_SIZE, 1);
+	show("wire", vm_wire(host_priv, self, page, PAGE_SIZE, VM_PROT_DEFAULT));
+	show("wire by the name port", vm_wire(host, self, page, 2 * PAGE_SIZE, VM_PROT_READ));
+	show("unwire", vm_wire(host, self, page, 2 * PAGE_SIZE, VM_PROT_NONE));
+	show("unwire more than is wired", vm_wire(host_priv, self, page, 2 * PAGE_SIZE, VM_PROT_NONE));
+	show("unwire once more", vm_wire(host_priv, self, page, PAGE_SIZE, VM_PROT_NONE));
+	show("wire a hole", vm_wire(host_priv, self, 0x70000000, PAGE_SIZE, VM_PROT_READ));
+	show("wire for what there is not", vm_wire(host_priv, self, page, PAGE_SIZE, 8));
 	show("wire nothing", vm_wire(host_priv, self, page, 0, VM_PROT_READ));
-	show("wire a thread's memory", vm_wire(host_priv, mach_thread_self(), page, 4096, VM_PROT_READ));
-	show("wire no task's memory", vm_wire(host_priv, 0, page, 4096, VM_PROT_READ));
-	show("wire by a task", vm_wire(self, self, page, 4096, VM_PROT_READ));
-	show("wire by a processor", vm_wire(cpu, self, page, 4096, VM_PROT_READ));
+	show("wire a thread's memory", vm_wire(host_priv, mach_thread_self(), page, PAGE_SIZE, VM_PROT_READ));
+	show("wire no task's memory", vm_wire(host_priv, 0, page, PAGE_SIZE, VM_PROT_READ));
+	show("wire by a task", vm_wire(self, self, page, PAGE_SIZE, VM_PROT_READ));
+	show("wire by a processor", vm_wire(cpu, self, page, PAGE_SIZE, VM_PROT_READ));
 	page = 0;
 	vm_allocate(self, &page, 9 << 20, 1);
 	show("wire much by the name port", vm_wire(host, self, page, 9 << 20, VM_PROT_READ));

@@ -74,21 +74,21 @@ static void events(void)
 	mark(&before);
 	counted("warm");
 	counted("nothing");
-	vm_allocate(self, &page, 8 * 4096, 1);
+	vm_allocate(self, &page, 8 * PAGE_SIZE, 1);
 	counted("memory allocated");
 	for (i = 0; i < 8; i++)
-		*(volatile char *) (page + i * 4096) = 1;
+		*(volatile char *) (page + i * PAGE_SIZE) = 1;
 	counted("eight pages written");
 	for (i = 0; i < 8; i++)
-		*(volatile char *) (page + i * 4096) = 1;
+		*(volatile char *) (page + i * PAGE_SIZE) = 1;
 	counted("written again");
 	task_create(self, 1, &child);
 	counted("forked");
 	for (i = 0; i < 8; i++)
-		*(volatile char *) (page + i * 4096) = 1;
+		*(volatile char *) (page + i * PAGE_SIZE) = 1;
 	counted("eight pages written again");
 	task_terminate(child);
-	vm_deallocate(self, page, 8 * 4096);
+	vm_deallocate(self, page, 8 * PAGE_SIZE);
 	counted("given back");
 	header(1);
 	mach_msg_trap(&m.h, MACH_SEND_MSG, 24, 0, 0, 0, 0);

@@ -96,7 +96,7 @@ static void fill(message_t *x, u32 bits, mach_port_t remote, mach_port_t local, 
 
 static u32 item(u32 name, u32 size, u32 number, u32 is_inline, u32 deallocate)
 {
-	return name | size << 8 | number << 16 | is_inline << 28 | deallocate << 30;
+	return MIG_SHORT(name, size, number, is_inline, deallocate);
 }
 
 static mach_msg_return_t give(u32 size)
@@ -310,16 +310,16 @@ static void share(void)
 {
 	vm_address_t address = 0;
 
-	vm_allocate(self, &address, SHARED_PAGES * 4096, TRUE);
-	vm_inherit(self, address, SHARED_PAGES * 4096, VM_INHERIT_SHARE);
-	shared = (u32 *) (address + (SHARED_PAGES - 1) * 4096);
+	vm_allocate(self, &address, SHARED_PAGES * PAGE_SIZE, TRUE);
+	vm_inherit(self, address, SHARED_PAGES * PAGE_SIZE, VM_INHERIT_SHARE);
+	shared = (u32 *) (address + (SHARED_PAGES - 1) * PAGE_SIZE);
 }
 
 /* A task with this one's memory and a thread that begins with ENTRY(ARGUMENT) on the stack of that number, held until it is resumed. */
 static task_t new_task(void (*entry)(), u32 argument, int stack, thread_t *thread)
 {
 	task_t task;
-	vm_address_t top = (vm_address_t) shared - stack * 4096;
+	vm_address_t top = (vm_address_t) shared - stack * PAGE_SIZE;
 
 	task_create(self, TRUE, &task);
 	thread_create(task, thread);

@@ -1,12 +1,12 @@
 /* Descriptors of every kind: short and long, any width, in line and out of line, malformed; the codes, and the bytes that arrive. */
 #include "ipc.h"
 
-#define LONG 0x20000000
-#define INLINE 0x10000000
-#define DEALLOCATE 0x40000000
-#define UNUSED 0x80000000
+#define LONG MIG_LONGFORM
+#define INLINE MIG_INLINE
+#define DEALLOCATE MIG_DEALLOCATE
+#define UNUSED MIG_UNUSED
 /* A long descriptor's second word. */
-#define WIDE(name, size) ((name) | (size) << 16)
+#define WIDE MIG_LONG_NAME
 #define TEXT "the quick brown fox jumps over the lazy dog"
 
 static mach_port_t a, p;
@@ -36,11 +36,11 @@ static void body(void)
 	}
 	say("\n");
 	while (w < end) {
-		u32 first = w[0], name = first & 0xff, size = first >> 8 & 0xff, number = first >> 16 & 0xfff, words, i;
+		u32 first = w[0], name = MIG_NAME(first), size = MIG_SIZE(first), number = MIG_NUMBER(first), words, i;
 
 		say("    %x", *w++);
 		if (first & LONG) {
-			name = w[0] & 0xffff, size = w[0] >> 16, number = w[1];
+			name = MIG_LONG_NAME_OF(w[0]), size = MIG_LONG_SIZE_OF(w[0]), number = w[1];
 			say(" %x %x", w[0], w[1]), w += 2;
 		}
 		words = ((uint64_t) number * size + 31) / 32;
@@ -50,7 +50,7 @@ static void body(void)
 			if (!*w)
 				say(" nothing\n");
 			else {
-				say(" at %u", *w & 4095), hex(" ", (void *) *w, length);
+				say(" at %u", *w & (PAGE_SIZE - 1)), hex(" ", (void *) *w, length);
 				vm_deallocate(self, *w, length);
 			}
 			w++;
@@ -93,9 +93,9 @@ static void widths(void)
 
 	say("-- bit widths in line\n");
 	for (i = 0; i < 11; i++)
-		say("%u bits: ", sizes[i]), try("one", 9, item(2, sizes[i], 1, 1, 0), 0x11111111, 0x10000000, 0x10000000, 0x10000000, 0x10000000, 0x10000000, 0x10000000, 0x10000000);
+		say("%u bits: ", sizes[i]), try("one", 9, item(2, sizes[i], 1, 1, 0), 0x11111111, INLINE, INLINE, INLINE, INLINE, INLINE, INLINE, INLINE);
 	for (i = 0; i < 8; i++)
-		say("%u bits: ", sizes[i]), try("three", 4, item(2, sizes[i], 3, 1, 0), 0x11111111, 0x10000000, 0x10000000);
+		say("%u bits: ", sizes[i]), try("three", 4, item(2, sizes[i], 3, 1, 0), 0x11111111, INLINE, INLINE);
 	try("33 bits one by one", 3, item(2, 1, 33, 1, 0), 1, 2);
 	try("33 bits, one word", 2, item(2, 1, 33, 1, 0), 1);
 	try("4095 bits", 2, item(2, 1, 4095, 1, 0), 1);
@@ -142,18 +142,18 @@ static void longs(void)
 	try("many of 0 bits", 4, LONG, WIDE(8, 0), 0xffffffff, page);
 	try("one of 65535 bits", 4, LONG, WIDE(8, 65535), 1, page);
 	try("two of 65535 bits", 4, LONG, WIDE(8, 65535), 2, page + 1);
-	try("across two pages", 4, LONG, WIDE(8, 8), 20, page + 4090);
+	try("across two pages", 4, LONG, WIDE(8, 8), 20, page + PAGE_SIZE - 6);
 	try("off the end", 4, LONG, WIDE(8, 8), 20, page + 0x8000 - 10);
 	try("of nowhere", 4, LONG, WIDE(8, 8), 20, 0x60000000);
-	try("of the kernel's memory", 4, LONG, WIDE(8, 8), 20, 0xc1000000);
+	try("of the kernel's memory", 4, LONG, WIDE(8, 8), 20, BEYOND_USER);
 	try("without an address", 3, LONG, WIDE(8, 8), 20);
 	try("short, without an address", 1, item(8, 8, 20, 0, 0));
 	try("short, none, without an address", 1, item(8, 8, 0, 0, 0));
 	try("short, none, of nowhere", 2, item(8, 8, 0, 0, 0), 0x60000000);
 	say("-- long, wrong\n");
-	try("a name in the first word", 4, LONG | INLINE | 2, WIDE(2, 32), 1, 1);
-	try("a size in the first word", 4, LONG | INLINE | 32 << 8, WIDE(2, 32), 1, 1);
-	try("a number in the first word", 4, LONG | INLINE | 1 << 16, WIDE(2, 32), 1, 1);
+	try("a name in the first word", 4, LONG | item(2, 0, 0, 1, 0), WIDE(2, 32), 1, 1);
+	try("a size in the first word", 4, LONG | item(0, 32, 0, 1, 0), WIDE(2, 32), 1, 1);
+	try("a number in the first word", 4, LONG | item(0, 0, 1, 1, 0), WIDE(2, 32), 1, 1);
 	try("the unused bit", 4, LONG | INLINE | UNUSED, WIDE(2, 32), 1, 1);
 	try("the unused bit, short", 2, item(2, 32, 1, 1, 0) | UNUSED, 1);
 	try("the unused bit, out of line", 2, item(2, 32, 1, 0, 0) | UNUSED, page);
@@ -184,14 +184,14 @@ static void memory(void)
 	vm_address_t other = 0;
 
 	say("-- deallocate\n");
-	vm_allocate(self, &other, 4 * 4096, TRUE);
-	*(u32 *) other = 0x61626364, *(u32 *) (other + 4096) = 0x65666768;
-	try("a page", 4, LONG | DEALLOCATE, WIDE(8, 8), 4096, other);
-	try("it is gone", 4, LONG, WIDE(8, 8), 4096, other);
-	try("a part of a page", 4, LONG | DEALLOCATE, WIDE(8, 8), 4, other + 4096);
-	try("all of it is gone", 4, LONG, WIDE(8, 8), 4, other + 4096 + 8);
-	try("one page twice", 8, LONG, WIDE(8, 8), 4, other + 8192, LONG | DEALLOCATE, WIDE(8, 8), 4, other + 8192);
-	try("the first takes the second's", 8, LONG | DEALLOCATE, WIDE(8, 8), 4, other + 12288, LONG, WIDE(8, 8), 4, other + 12288);
+	vm_allocate(self, &other, 4 * PAGE_SIZE, TRUE);
+	*(u32 *) other = 0x61626364, *(u32 *) (other + PAGE_SIZE) = 0x65666768;
+	try("a page", 4, LONG | DEALLOCATE, WIDE(8, 8), PAGE_SIZE, other);
+	try("it is gone", 4, LONG, WIDE(8, 8), PAGE_SIZE, other);
+	try("a part of a page", 4, LONG | DEALLOCATE, WIDE(8, 8), 4, other + PAGE_SIZE);
+	try("all of it is gone", 4, LONG, WIDE(8, 8), 4, other + PAGE_SIZE + 8);
+	try("one page twice", 8, LONG, WIDE(8, 8), 4, other + 2 * PAGE_SIZE, LONG | DEALLOCATE, WIDE(8, 8), 4, other + 2 * PAGE_SIZE);
+	try("the first takes the second's", 8, LONG | DEALLOCATE, WIDE(8, 8), 4, other + 3 * PAGE_SIZE, LONG, WIDE(8, 8), 4, other + 3 * PAGE_SIZE);
 	try("nothing, deallocated", 4, LONG | DEALLOCATE, WIDE(8, 8), 0, 0x60000000);
 	say("-- several items\n");
 	try("all kinds", 12, item(2, 32, 1, 1, 0), 7, LONG, WIDE(8, 8), 3, page + 4, item(9, 8, 5, 1, 0), 0x04030201, 5, item(MACH_MSG_TYPE_COPY_SEND, 32, 1, 1, 0), p, item(2, 32, 0, 1, 0));
@@ -244,7 +244,7 @@ int guest_main(void)
 
 	self = mach_task_self();
 	a = send_port(), p = send_port();
-	vm_allocate(self, &page, 0x9000, TRUE), vm_deallocate(self, page + 0x8000, 0x1000);
+	vm_allocate(self, &page, 0x8000 + PAGE_SIZE, TRUE), vm_deallocate(self, page + 0x8000, PAGE_SIZE);
 	for (i = 0; i < 0x8000; i++)
 		((char *) page)[i] = TEXT[i % (sizeof TEXT - 1)];
 	widths();

@@ -24,20 +24,20 @@ static void names_of(u32 address, u32 count)
 static mach_msg_return_t try_as(const char *what, u32 first, u32 disposition, u32 count, u32 address)
 {
 	mach_msg_return_t r;
-	u32 words = first & 0x20000000 ? 4 : 2;
+	u32 words = first & MIG_LONGFORM ? 4 : 2;
 
 	fill(&m, MACH_MSGH_BITS_COMPLEX | CS, a, 0, 1);
 	if (words == 4)
-		m.w[0] = first, m.w[1] = disposition | 32 << 16, m.w[2] = count, m.w[3] = address;
+		m.w[0] = first, m.w[1] = MIG_LONG_NAME(disposition, 32), m.w[2] = count, m.w[3] = address;
 	else
-		m.w[0] = first | disposition | 32 << 8 | count << 16, m.w[1] = address;
+		m.w[0] = first | MIG_SHORT(disposition, 32, count, 0, 0), m.w[1] = address;
 	r = show(what, give(24 + 4 * words));
 	if (r || show("  received", receive(a)))
 		return r;
 	say("  bits %x %x", m.h.msgh_bits, m.w[0]);
 	if (words == 4)
 		say(" %x %x", m.w[1], m.w[2]);
-	say(" offset %u", m.w[words - 1] & 4095), names_of(m.w[words - 1], count);
+	say(" offset %u", m.w[words - 1] & (PAGE_SIZE - 1)), names_of(m.w[words - 1], count);
 	return r;
 }
 
@@ -94,27 +94,27 @@ static void places(void)
 	put(p, p, p, p);
 	try_as("not at a page's begin", 0, MACH_MSG_TYPE_COPY_SEND, 2, page + 4);
 	try_as("not at a word", 0, MACH_MSG_TYPE_COPY_SEND, 1, page + 2), put(p, p, p, p);
-	try_as("across two pages", 0, MACH_MSG_TYPE_COPY_SEND, 2, (names[1023] = names[1024] = p, page + 4092));
+	try_as("across two pages", 0, MACH_MSG_TYPE_COPY_SEND, 2, (names[PAGE_SIZE / 4 - 1] = names[PAGE_SIZE / 4] = p, page + PAGE_SIZE - 4));
 	try_as("nowhere", 0, MACH_MSG_TYPE_COPY_SEND, 2, 0x60000000);
 	try_as("half of it nowhere", 0, MACH_MSG_TYPE_COPY_SEND, 2, page + 0x50000 - 4);
 	try_as("none, nowhere", 0, MACH_MSG_TYPE_COPY_SEND, 0, 0x60000000);
-	try_as("long, two", 0x20000000, MACH_MSG_TYPE_COPY_SEND, 2, page);
-	try_as("long, none", 0x20000000, MACH_MSG_TYPE_COPY_SEND, 0, page);
-	try_as("long, none, nowhere, deallocated", 0x60000000, MACH_MSG_TYPE_COPY_SEND, 0, 0x60000000);
-	try_as("deallocated", 0x40000000, MACH_MSG_TYPE_COPY_SEND, 2, page + 0x4f000), type("p", p);
+	try_as("long, two", MIG_LONGFORM, MACH_MSG_TYPE_COPY_SEND, 2, page);
+	try_as("long, none", MIG_LONGFORM, MACH_MSG_TYPE_COPY_SEND, 0, page);
+	try_as("long, none, nowhere, deallocated", MIG_LONGFORM | MIG_DEALLOCATE, MACH_MSG_TYPE_COPY_SEND, 0, 0x60000000);
+	try_as("deallocated", MIG_DEALLOCATE, MACH_MSG_TYPE_COPY_SEND, 2, page + 0x50000 - PAGE_SIZE), type("p", p);
 	for (i = 0; i < 1024; i++)
-		((mach_port_t *) (page + 0x4e000))[i] = 0;
-	try_as("nulls, deallocated", 0x40000000, MACH_MSG_TYPE_MOVE_RECEIVE, 3, page + 0x4e000);
-	try_as("they are gone", 0, MACH_MSG_TYPE_COPY_SEND, 2, page + 0x4e000);
-	((mach_port_t *) (page + 0x4d000))[0] = 9999;
-	try_as("no name, deallocated", 0x40000000, MACH_MSG_TYPE_COPY_SEND, 1, page + 0x4d000);
-	try_as("it is gone", 0, MACH_MSG_TYPE_COPY_SEND, 1, page + 0x4d000);
+		((mach_port_t *) (page + 0x50000 - 2 * PAGE_SIZE))[i] = 0;
+	try_as("nulls, deallocated", MIG_DEALLOCATE, MACH_MSG_TYPE_MOVE_RECEIVE, 3, page + 0x50000 - 2 * PAGE_SIZE);
+	try_as("they are gone", 0, MACH_MSG_TYPE_COPY_SEND, 2, page + 0x50000 - 2 * PAGE_SIZE);
+	((mach_port_t *) (page + 0x50000 - 3 * PAGE_SIZE))[0] = 9999;
+	try_as("no name, deallocated", MIG_DEALLOCATE, MACH_MSG_TYPE_COPY_SEND, 1, page + 0x50000 - 3 * PAGE_SIZE);
+	try_as("it is gone", 0, MACH_MSG_TYPE_COPY_SEND, 1, page + 0x50000 - 3 * PAGE_SIZE);
 	say("-- counts\n");
 	for (i = 0; i < 0x13000; i++)
 		names[i] = p;
 	for (i = 1; i <= 0x10000; i *= 16) {
 		say("%u", i), fill(&m, MACH_MSGH_BITS_COMPLEX | CS, a, 0, 1);
-		m.w[0] = 0x20000000, m.w[1] = MACH_MSG_TYPE_COPY_SEND | 32 << 16, m.w[2] = i, m.w[3] = page;
+		m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = i, m.w[3] = page;
 		show(" send", give(40)), show("  receive", receive(a)), type("p", p);
 		if (!vm_deallocate(self, m.w[3], i * 4))
 			mach_port_mod_refs(self, p, MACH_PORT_RIGHT_SEND, -i);
@@ -122,14 +122,14 @@ static void places(void)
 	type("p", p), mach_port_destroy(self, p);
 	for (i = 0; i < 3000; i++)
 		names[i] = port();
-	fill(&m, MACH_MSGH_BITS_COMPLEX | CS, a, 0, 1), m.w[0] = 0x20000000, m.w[1] = MACH_MSG_TYPE_MAKE_SEND_ONCE | 32 << 16, m.w[2] = 3000, m.w[3] = page;
+	fill(&m, MACH_MSGH_BITS_COMPLEX | CS, a, 0, 1), m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_MAKE_SEND_ONCE, 32), m.w[2] = 3000, m.w[3] = page;
 	show("3000 send-once rights", give(40)), show("  receive", receive(a));
 	for (i = r = 0; i < 3000; i++)
 		r += ((mach_port_t *) m.w[3])[i] != 0 && ((mach_port_t *) m.w[3])[i] != names[i];
 	say("  new names %u\n", r);
 	for (i = 0; i < 3000; i++)
 		mach_port_deallocate(self, ((mach_port_t *) m.w[3])[i]), mach_port_destroy(self, names[i]);
-	p = dead_name(), names[0] = p, names[2999] = 9999, fill(&m, MACH_MSGH_BITS_COMPLEX | CS, a, 0, 1), m.w[0] = 0x20000000, m.w[1] = MACH_MSG_TYPE_COPY_SEND | 32 << 16, m.w[2] = 3000, m.w[3] = page;
+	p = dead_name(), names[0] = p, names[2999] = 9999, fill(&m, MACH_MSGH_BITS_COMPLEX | CS, a, 0, 1), m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 3000, m.w[3] = page;
 	show("3000 names that are none", give(40));
 }
 
@@ -228,19 +228,19 @@ static void the_kernel(void)
 		mach_port_t r = send_port();
 
 		names[0] = r, say("disposition %d\n", d);
-		m.w[0] = 0x20000000, m.w[1] = d | 32 << 16, m.w[2] = 1, m.w[3] = page, call("  long", MACH_MSGH_BITS_COMPLEX, 4);
+		m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(d, 32), m.w[2] = 1, m.w[3] = page, call("  long", MACH_MSGH_BITS_COMPLEX, 4);
 		type("the right", r);
 	}
 	names[0] = p;
 	m.w[0] = item(MACH_MSG_TYPE_COPY_SEND, 32, 2, 0, 0), m.w[1] = page, call("short", MACH_MSGH_BITS_COMPLEX, 2), registered("look up");
 	m.w[0] = item(MACH_MSG_TYPE_COPY_SEND, 32, 1, 1, 0), m.w[1] = p, call("short, in line", MACH_MSGH_BITS_COMPLEX, 2);
-	m.w[0] = 0x30000000, m.w[1] = MACH_MSG_TYPE_COPY_SEND | 32 << 16, m.w[2] = 1, m.w[3] = p, call("long, in line", MACH_MSGH_BITS_COMPLEX, 4);
-	m.w[0] = 0x20000000, m.w[1] = MACH_MSG_TYPE_COPY_SEND | 32 << 16, m.w[2] = 1, m.w[3] = page, call("not complex", 0, 4);
-	m.w[0] = 0x20000000, m.w[1] = 2 | 32 << 16, m.w[2] = 1, m.w[3] = page, call("words", MACH_MSGH_BITS_COMPLEX, 4);
-	m.w[0] = 0x60000000, m.w[1] = MACH_MSG_TYPE_COPY_SEND | 32 << 16, m.w[2] = 1, m.w[3] = page + 0x30000, *(u32 *) m.w[3] = p, call("deallocated", MACH_MSGH_BITS_COMPLEX, 4), registered("look up");
-	m.w[0] = 0x20000000, m.w[1] = MACH_MSG_TYPE_COPY_SEND | 32 << 16, m.w[2] = 1, m.w[3] = page, m.w[4] = 0x10000000, call("a word too many", MACH_MSGH_BITS_COMPLEX, 5);
+	m.w[0] = MIG_LONG(1, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 1, m.w[3] = p, call("long, in line", MACH_MSGH_BITS_COMPLEX, 4);
+	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 1, m.w[3] = page, call("not complex", 0, 4);
+	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(2, 32), m.w[2] = 1, m.w[3] = page, call("words", MACH_MSGH_BITS_COMPLEX, 4);
+	m.w[0] = MIG_LONG(0, 1), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 1, m.w[3] = page + 0x30000, *(u32 *) m.w[3] = p, call("deallocated", MACH_MSGH_BITS_COMPLEX, 4), registered("look up");
+	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 1, m.w[3] = page, m.w[4] = 0x10000000, call("a word too many", MACH_MSGH_BITS_COMPLEX, 5);
 	call("nothing", 0, 0);
-	m.w[0] = 0x20000000, m.w[1] = MACH_MSG_TYPE_COPY_SEND | 32 << 16, m.w[2] = 0, m.w[3] = 0x60000000, call("none, nowhere", MACH_MSGH_BITS_COMPLEX, 4), registered("look up");
+	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 0, m.w[3] = 0x60000000, call("none, nowhere", MACH_MSGH_BITS_COMPLEX, 4), registered("look up");
 	say("-- the kernel lets go\n");
 	p = port(), ask(p, MACH_NOTIFY_NO_SENDERS, 1, n, &old), mach_port_insert_right(self, p, p, MACH_MSG_TYPE_MAKE_SEND), names[0] = p;
 	show("register", mach_ports_register(self, names, 1)), drop(p, MACH_PORT_RIGHT_SEND), take("it holds one", n);
@@ -251,7 +251,7 @@ int guest_main(void)
 {
 	self = mach_task_self();
 	a = send_port(), set = port_set();
-	vm_allocate(self, &page, 0x51000, TRUE), vm_deallocate(self, page + 0x50000, 0x1000);
+	vm_allocate(self, &page, 0x50000 + PAGE_SIZE, TRUE), vm_deallocate(self, page + 0x50000, PAGE_SIZE);
 	names = (void *) page;
 	dispositions();
 	places();

@@ -59,7 +59,7 @@ static void ranges(void)
 	request("beyond the end", o, 40 * PAGE, 4 * PAGE, MEMORY_OBJECT_RETURN_ALL, 1, box);
 	request("no reply port", o, 8 * PAGE, PAGE, MEMORY_OBJECT_RETURN_ALL, 0, 0);
 	request("size ffffffff", o, 0, 0xffffffff, MEMORY_OBJECT_RETURN_ALL, 0, box);
-	request("size fffff000 from page 2 on", o, 2 * PAGE, 0xfffff000, MEMORY_OBJECT_RETURN_ALL, 1, box);
+	request("size fffff000 from page 2 on", o, 2 * PAGE, -PAGE_SIZE, MEMORY_OBJECT_RETURN_ALL, 1, box);
 	reads("read page 1", 0, a + PAGE); reads("read page 10", 0, a + 10 * PAGE);
 	unmap("unmap", a, 12);
 }

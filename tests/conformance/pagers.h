@@ -8,7 +8,7 @@
 
 #include "guest.h"
 
-#define PAGE 4096
+#define PAGE PAGE_SIZE
 /* ms without a message after which nothing more will come: what a call causes is sent before it returns. */
 #define QUIET 20
 /* Times QUIET after which a hand that has not come back is said to wait. */

@@ -164,13 +164,13 @@ static void proxies(void)
 	b = map_proxy("map it", proxy, 0, 4 * PAGE, 0, 3, 7); reads("read page 2", 0, b); writes("write page 2", 0, b, 1); writes("write it in the object", 0, a + 2 * PAGE, 22); reads("read page 2", 0, b);
 	vm_deallocate(self, b, 4 * PAGE);
 	b = map_proxy("its last page", proxy, 3 * PAGE, PAGE, 0, 1, 1); reads("read page 5", 0, b); vm_deallocate(self, b, PAGE);
-	map_proxy("beyond its end", proxy, 3 * PAGE, 2 * PAGE, 0, 1, 1); map_proxy("a wrapping offset", proxy, 0xfffff000, PAGE, 0, 1, 1);
+	map_proxy("beyond its end", proxy, 3 * PAGE, 2 * PAGE, 0, 1, 1); map_proxy("a wrapping offset", proxy, -PAGE_SIZE, PAGE, 0, 1, 1);
 	b = map_proxy("a copy", proxy, PAGE, PAGE, 1, 3, 7); if (b) { writes("write the copy", 0, b, 5); reads("the object", 0, a + 3 * PAGE); vm_deallocate(self, b, PAGE); }
 	second = proxy_of("a proxy of the proxy, pages 1 to 2 of it", proxy, 7, 0, PAGE, 2 * PAGE);
 	b = map_proxy("map it", second, 0, 2 * PAGE, 0, 3, 7); if (b) { reads("read page 3", 0, b); writes("write page 3", 0, b, 1); vm_deallocate(self, b, 2 * PAGE); }
 	map_proxy("beyond its end", second, PAGE, 2 * PAGE, 0, 1, 1);
 	proxy = proxy_of("for writing alone", o->port, 2, 0, 0, PAGE); map_proxy("a copy of it", proxy, 0, PAGE, 1, 1, 1); map_proxy("itself", proxy, 0, PAGE, 0, 3, 7);
-	proxy_of("an offset", o->port, 1, PAGE, 0, PAGE); proxy_of("a wrapping range", o->port, 1, 0, 0xfffff000, 2 * PAGE);
+	proxy_of("an offset", o->port, 1, PAGE, 0, PAGE); proxy_of("a wrapping range", o->port, 1, 0, -PAGE_SIZE, 2 * PAGE);
 	proxy_of("of null", 0, 1, 0, 0, PAGE); proxy = proxy_of("of the task's port", self, 1, 0, 0, PAGE); map_proxy("map that", proxy, 0, PAGE, 0, 1, 1);
 	proxy = proxy_of("of length 0", o->port, 7, 0, 0, 0); map_proxy("map that", proxy, 0, PAGE, 0, 1, 1);
 	proxy = proxy_of("unaligned", o->port, 7, 0, 100, PAGE);
@@ -189,7 +189,7 @@ static void proxies(void)
 	show("of what may only be read", vm_region_create_proxy(self, a, 7, PAGE, &proxy));
 	b = map_proxy("map it", proxy, 0, PAGE, 0, 3, 7); if (b) vm_deallocate(self, b, PAGE);
 	show("longer than the region", vm_region_create_proxy(self, a, 7, 9 * PAGE, &proxy));
-	show("nowhere", vm_region_create_proxy(self, 0xbffff000 + PAGE, 7, PAGE, &proxy));
+	show("nowhere", vm_region_create_proxy(self, VM_MAX_ADDRESS, 7, PAGE, &proxy));
 	show("length 0", vm_region_create_proxy(self, a, 7, 0, &proxy));
 	unmap("unmap the object", a, 8);
 }

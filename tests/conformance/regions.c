@@ -55,22 +55,22 @@ static void finding(void)
 	say("-- finding space\n");
 	shape("a new task");
 	allocate("first", 0, PAGE, 1); allocate("second", 0, 3 * PAGE, 1); allocate("3 bytes", 0, 3, 1);
-	allocate("size 0", 0x5000, 0, 1); allocate("size 0 there", 0x5000, 0, 0);
+	allocate("size 0", 5 * PAGE, 0, 1); allocate("size 0 there", 5 * PAGE, 0, 0);
 	shape("they are joined");
-	show("a hole of 1", vm_deallocate(t, 0x11000, PAGE)); show("a hole of 2", vm_deallocate(t, 0x13000, 2 * PAGE));
+	show("a hole of 1", vm_deallocate(t, 0x11 * PAGE, PAGE)); show("a hole of 2", vm_deallocate(t, 0x13 * PAGE, 2 * PAGE));
 	shape("with holes");
 	allocate("2 pages", 0, 2 * PAGE, 1); allocate("1 page", 0, PAGE, 1); allocate("1 page more", 0, PAGE, 1);
-	allocate("at 0", 0, PAGE, 0); allocate("at 4096", PAGE, PAGE, 0); allocate("at 100000 and a bit", 0x100321, PAGE, 0);
-	allocate("there again", 0x100000, PAGE, 0); allocate("around it", 0xff000, 3 * PAGE, 0);
-	allocate("the last page", 0xbffff000, PAGE, 0); allocate("beyond the end", 0xc0000000, PAGE, 0); allocate("across the end", 0xbfffe000, 4 * PAGE, 0);
-	allocate("wrapping", 0xfffff000, 2 * PAGE, 0); allocate("too much", 0, 0xc0000000, 1); allocate("far too much", 0, 0xfffff000, 1); allocate("ffffffff bytes", 0, 0xffffffff, 1);
+	allocate("at 0", 0, PAGE, 0); allocate("at 4096", PAGE, PAGE, 0); allocate("at 100000 and a bit", 0x100 * PAGE + 0x321, PAGE, 0);
+	allocate("there again", 0x100 * PAGE, PAGE, 0); allocate("around it", 0xff * PAGE, 3 * PAGE, 0);
+	allocate("the last page", VM_MAX_ADDRESS - PAGE, PAGE, 0); allocate("beyond the end", VM_MAX_ADDRESS, PAGE, 0); allocate("across the end", VM_MAX_ADDRESS - 2 * PAGE, 4 * PAGE, 0);
+	allocate("wrapping", -PAGE, 2 * PAGE, 0); allocate("too much", 0, VM_MAX_ADDRESS, 1); allocate("far too much", 0, -PAGE, 1); allocate("ffffffff bytes", 0, 0xffffffff, 1);
 	shape("the whole");
-	map("mask of 16 pages", 0, PAGE, 0xffff, 1); map("mask of a megabyte", 0, 2 * PAGE, 0xfffff, 1); map("a hint", 0x200000, PAGE, 0, 1);
-	map("a hint that is taken", 0x200000, PAGE, 0, 1); map("a hint with a mask", 0x200000, PAGE, 0xffff, 1); map("a hint beyond the end", 0xd0000000, PAGE, 0, 1);
-	map("a hint at the end", 0xbffff000, PAGE, 0, 1);
+	map("mask of 16 pages", 0, PAGE, 16 * PAGE - 1, 1); map("mask of a megabyte", 0, 2 * PAGE, 0x100 * PAGE - 1, 1); map("a hint", 0x200 * PAGE, PAGE, 0, 1);
+	map("a hint that is taken", 0x200 * PAGE, PAGE, 0, 1); map("a hint with a mask", 0x200 * PAGE, PAGE, 16 * PAGE - 1, 1); map("a hint beyond the end", BEYOND_USER, PAGE, 0, 1);
+	map("a hint at the end", VM_MAX_ADDRESS - PAGE, PAGE, 0, 1);
 	/* No mask but of low bits: GNU Mach 1.8 refuses another with the map left locked. */
-	map("fixed against the mask", 0x301000, PAGE, 0xffff, 0); map("fixed with the mask", 0x310000, PAGE, 0xffff, 0);
-	map("fixed, taken", 0x310000, PAGE, 0, 0); map("fixed, unaligned", 0x311234, 100, 0, 0);
+	map("fixed against the mask", 0x301 * PAGE, PAGE, 16 * PAGE - 1, 0); map("fixed with the mask", 0x310 * PAGE, PAGE, 16 * PAGE - 1, 0);
+	map("fixed, taken", 0x310 * PAGE, PAGE, 0, 0); map("fixed, unaligned", 0x311 * PAGE + 0x234, 100, 0, 0);
 	shape("the whole");
 }
 
@@ -80,7 +80,7 @@ static void splitting(void)
 
 	say("-- splitting\n");
 	empty_task();
-	a = allocate("16 pages", 0x10000, 16 * PAGE, 0);
+	a = allocate("16 pages", 16 * PAGE, 16 * PAGE, 0);
 	show("protect pages 2 and 3", vm_protect(t, a + 2 * PAGE, 2 * PAGE, 0, 1));
 	show("inherit page 3 and 4", vm_inherit(t, a + 3 * PAGE, 2 * PAGE, 0));
 	show("deallocate page 7", vm_deallocate(t, a + 7 * PAGE, PAGE));
@@ -92,23 +92,23 @@ static void splitting(void)
 	shape("filled");
 	show("maximum of page 0", vm_protect(t, a, PAGE, 1, 1)); show("raise page 0", vm_protect(t, a, PAGE, 0, 3));
 	show("raise pages 0 and 1", vm_protect(t, a, 2 * PAGE, 0, 7)); show("raise the maximum", vm_protect(t, a, PAGE, 1, 7));
-	show("bytes of page 9 and 10", vm_protect(t, a + 9 * PAGE + 4000, 200, 0, 5)); show("size 0", vm_protect(t, a + 11 * PAGE, 0, 0, 0));
+	show("bytes of page 9 and 10", vm_protect(t, a + 10 * PAGE - 96, 200, 0, 5)); show("size 0", vm_protect(t, a + 11 * PAGE, 0, 0, 0));
 	show("size 0 within a page", vm_protect(t, a + 11 * PAGE + 8, 0, 0, 0));
 	show("notify", vm_protect(t, a + 12 * PAGE, PAGE, 0, 0x13)); show("notify alone", vm_protect(t, a + 13 * PAGE, PAGE, 0, 0x10));
 	show("bit 8", vm_protect(t, a, PAGE, 0, 8)); show("bit 20", vm_protect(t, a, PAGE, 0, 0x20));
-	show("across a hole", vm_protect(t, a + 15 * PAGE, 3 * PAGE, 0, 1)); show("nowhere", vm_protect(t, 0x800000, PAGE, 0, 1));
-	show("wrapping", vm_protect(t, a + 14 * PAGE, 0xfffff000, 0, 1)); show("beyond the end", vm_protect(t, 0xd0000000, PAGE, 0, 1));
+	show("across a hole", vm_protect(t, a + 15 * PAGE, 3 * PAGE, 0, 1)); show("nowhere", vm_protect(t, 0x800 * PAGE, PAGE, 0, 1));
+	show("wrapping", vm_protect(t, a + 14 * PAGE, -PAGE, 0, 1)); show("beyond the end", vm_protect(t, BEYOND_USER, PAGE, 0, 1));
 	show("inherit 3", vm_inherit(t, a, PAGE, 3)); show("inherit -1", vm_inherit(t, a, PAGE, -1)); show("inherit size 0", vm_inherit(t, a + 14 * PAGE, 0, 2));
-	show("inherit a byte", vm_inherit(t, a + 14 * PAGE + 5, 1, 2)); show("inherit nowhere", vm_inherit(t, 0x800000, PAGE, 1)); show("inherit across a hole", vm_inherit(t, a + 15 * PAGE, 9 * PAGE, 2));
+	show("inherit a byte", vm_inherit(t, a + 14 * PAGE + 5, 1, 2)); show("inherit nowhere", vm_inherit(t, 0x800 * PAGE, PAGE, 1)); show("inherit across a hole", vm_inherit(t, a + 15 * PAGE, 9 * PAGE, 2));
 	shape("now");
-	show("deallocate nowhere", vm_deallocate(t, 0x800000, PAGE)); show("deallocate size 0", vm_deallocate(t, a, 0)); show("a byte", vm_deallocate(t, a + 5, 1));
-	show("wrapping", vm_deallocate(t, 0xfffff000, 2 * PAGE)); show("backwards", vm_deallocate(t, a + PAGE, 0xfffff000)); show("all", vm_deallocate(t, 0, 0xc0000000));
+	show("deallocate nowhere", vm_deallocate(t, 0x800 * PAGE, PAGE)); show("deallocate size 0", vm_deallocate(t, a, 0)); show("a byte", vm_deallocate(t, a + 5, 1));
+	show("wrapping", vm_deallocate(t, -PAGE, 2 * PAGE)); show("backwards", vm_deallocate(t, a + PAGE, -PAGE)); show("all", vm_deallocate(t, 0, VM_MAX_ADDRESS));
 	shape("now");
 }
 
 static void joining(void)
 {
-	vm_address_t a = 0x10000;
+	vm_address_t a = 16 * PAGE;
 
 	say("-- joining\n");
 	empty_task();
@@ -126,7 +126,7 @@ static void joining(void)
 	show("wire half", vm_wire(host_priv, t, a + 20 * PAGE, PAGE, 1)); show("wire across", vm_wire(host_priv, t, a + 19 * PAGE, 2 * PAGE, 1));
 	show("wire read-only for writing", vm_wire(host_priv, t, a, PAGE, 3)); show("wire read-only", vm_wire(host_priv, t, a, PAGE, 1));
 	show("wire by the host's name port", vm_wire(mach_host_self(), t, a + PAGE, PAGE, 1)); show("wire by the task", vm_wire(self, t, a, PAGE, 1)); show("wire for 8", vm_wire(host_priv, t, a, PAGE, 8));
-	show("unwire all", vm_wire(host_priv, t, 0, 0x40000, 0)); show("unwire what is not wired", vm_wire(host_priv, t, a + 2 * PAGE, PAGE, 0)); show("wire size 0", vm_wire(host_priv, t, a, 0, 1));
+	show("unwire all", vm_wire(host_priv, t, 0, 0x40 * PAGE, 0)); show("unwire what is not wired", vm_wire(host_priv, t, a + 2 * PAGE, PAGE, 0)); show("wire size 0", vm_wire(host_priv, t, a, 0, 1));
 	shape("now");
 	show("wire all, now", vm_wire_all(host_priv, t, 1)); allocate("after", a + 32 * PAGE, PAGE, 0); show("and later", vm_wire_all(host_priv, t, 3)); allocate("a new one", a + 40 * PAGE, PAGE, 0); show("none", vm_wire_all(host_priv, t, 0));
 	show("flags 4", vm_wire_all(host_priv, t, 4)); show("by the host's name port", vm_wire_all(mach_host_self(), t, 1)); show("by null", vm_wire_all(host_priv, 0, 1));
@@ -136,7 +136,7 @@ static void joining(void)
 
 static void attributes(void)
 {
-	vm_address_t a = 0x10000;
+	vm_address_t a = 16 * PAGE;
 	int attribute, value;
 
 	say("-- vm_machine_attribute and vm_msync\n");
@@ -152,10 +152,10 @@ static void attributes(void)
 		}
 		say("\n");
 	}
-	{ int v = 2; show("nowhere", vm_machine_attribute(t, 0x800000, PAGE, 1, &v)); show("beyond the end", vm_machine_attribute(t, 0xd0000000, PAGE, 1, &v)); show("size 0", vm_machine_attribute(t, a, 0, 1, &v)); }
+	{ int v = 2; show("nowhere", vm_machine_attribute(t, 0x800 * PAGE, PAGE, 1, &v)); show("beyond the end", vm_machine_attribute(t, BEYOND_USER, PAGE, 1, &v)); show("size 0", vm_machine_attribute(t, a, 0, 1, &v)); }
 	for (value = 0; value < 8; value++)
 		show("msync", vm_msync(t, a, PAGE, value));
-	show("msync size 0", vm_msync(t, a, 0, 2)); show("msync a byte", vm_msync(t, a + 5, 1, 2)); show("msync nowhere", vm_msync(t, 0x800000, PAGE, 2));
+	show("msync size 0", vm_msync(t, a, 0, 2)); show("msync a byte", vm_msync(t, a + 5, 1, 2)); show("msync nowhere", vm_msync(t, 0x800 * PAGE, PAGE, 2));
 	show("msync size 0 unaligned", vm_msync(t, a + 5, 0, 2)); show("msync size 0, flags 3", vm_msync(t, a, 0, 3));
 }
 

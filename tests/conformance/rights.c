@@ -5,7 +5,7 @@ typedef struct { mach_msg_header_t h; u32 w[60]; } message_t;
 static message_t m;
 static mach_port_t port(void) { mach_port_t p = 0; mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &p); return p; }
 static void send_right(mach_port_t p) { mach_port_insert_right(self, p, p, MACH_MSG_TYPE_MAKE_SEND); }
-static u32 item(u32 name, u32 size, u32 number, u32 inline_, u32 dealloc) { return name | size << 8 | number << 16 | inline_ << 28 | dealloc << 30; }
+static u32 item(u32 name, u32 size, u32 number, u32 inline_, u32 dealloc) { return MIG_SHORT(name, size, number, inline_, dealloc); }
 static void header(u32 bits, mach_port_t remote, mach_port_t local, u32 id) { m.h.msgh_bits = bits; m.h.msgh_size = 24; m.h.msgh_remote_port = remote; m.h.msgh_local_port = local; m.h.msgh_seqno = 0; m.h.msgh_id = id; }
 static mach_msg_return_t take(const char *what, mach_port_t p, u32 option, u32 size, mach_port_t notify)
 {
@@ -30,7 +30,7 @@ static void status(mach_port_t name) {
 int guest_main(void)
 {
     mach_port_t a, b, c, d, n, s, once[8], old; int i; vm_address_t page = 0; u32 *p;
-    self = mach_task_self(); vm_allocate(self, &page, 8192, 1); p = (u32 *) page;
+    self = mach_task_self(); vm_allocate(self, &page, 2 * PAGE_SIZE, 1); p = (u32 *) page;
     say("-- message accepted\n");
     a = port(); send_right(a); n = port();
     for (i = 0; i < 5; i++) { header(CS, a, 0, i); give("fill", 0, 24, 0); }
@@ -78,16 +78,16 @@ int guest_main(void)
     say("-- arrays\n");
     b = port(); p[0] = b; p[1] = 0; p[2] = ~0; p[3] = b; for (i = 0; i < 1; i++) ;
     header(MACH_MSGH_BITS_COMPLEX | CS, a, 0, 80); m.w[0] = item(MACH_MSG_TYPE_MAKE_SEND, 32, 4, 0, 0); m.w[1] = page; give("rights out of line", 0, 32, 0); status(b); m.h.msgh_id = 0;
-    { mach_msg_return_t r = mach_msg(&m.h, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 256, a, 0, 0); u32 *q = (u32 *) m.w[1]; say("receive -> %x bits %x item %x names %n %n %n %n offset %u\n", r, m.h.msgh_bits, m.w[0], q[0], q[1], q[2], q[3], m.w[1] & 4095); refs(b, 0); }
+    { mach_msg_return_t r = mach_msg(&m.h, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 256, a, 0, 0); u32 *q = (u32 *) m.w[1]; say("receive -> %x bits %x item %x names %n %n %n %n offset %u\n", r, m.h.msgh_bits, m.w[0], q[0], q[1], q[2], q[3], m.w[1] & (PAGE_SIZE - 1)); refs(b, 0); }
     p[1] = 7777; header(MACH_MSGH_BITS_COMPLEX | MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE), a, n, 81); m.w[0] = item(MACH_MSG_TYPE_MOVE_SEND, 32, 2, 0, 0); m.w[1] = page; give("a bad one among them", 0, 32, 0); refs(b, 0); take("spent", n, 0, 256, 0);
     header(MACH_MSGH_BITS_COMPLEX | CS, a, 0, 82); m.w[0] = item(MACH_MSG_TYPE_COPY_SEND, 32, 0, 1, 0); give("no rights inline", 0, 28, 0); take("receive", a, 0, 256, 0);
     header(MACH_MSGH_BITS_COMPLEX | CS, a, 0, 83); m.w[0] = item(2, 32, 1, 1, 0); m.w[1] = 5; give("complex with nothing complex", 0, 32, 0); take("receive", a, 0, 256, 0);
     header(0x3fff0000 | CS, a, 0, 84); give("unused bits", 0, 24, 0); take("receive", a, 0, 256, 0);
-    header(MACH_MSGH_BITS_COMPLEX | CS, a, 0, 85); m.w[0] = 0x70000000; m.w[1] = 8 | 8 << 16; m.w[2] = 5; m.w[3] = page; give("long form, inline and deallocate", 0, 40, 0);
-    header(MACH_MSGH_BITS_COMPLEX | CS, a, 0, 86); m.w[0] = 0x60000000; m.w[1] = 8 | 8 << 16; m.w[2] = 5; m.w[3] = page + 4096; give("long form", 0, 40, 0); take("receive", a, 0, 256, 0); say("  item %x %x %u offset %u\n", m.w[0], m.w[1], m.w[2], m.w[3] & 4095);
-    header(MACH_MSGH_BITS_COMPLEX | CS, a, 0, 87); m.w[0] = 0x20000000; give("half a long form", 0, 32, 0);
+    header(MACH_MSGH_BITS_COMPLEX | CS, a, 0, 85); m.w[0] = MIG_LONG(1, 1); m.w[1] = MIG_LONG_NAME(8, 8); m.w[2] = 5; m.w[3] = page; give("long form, inline and deallocate", 0, 40, 0);
+    header(MACH_MSGH_BITS_COMPLEX | CS, a, 0, 86); m.w[0] = MIG_LONG(0, 1); m.w[1] = MIG_LONG_NAME(8, 8); m.w[2] = 5; m.w[3] = page + PAGE_SIZE; give("long form", 0, 40, 0); take("receive", a, 0, 256, 0); say("  item %x %x %u offset %u\n", m.w[0], m.w[1], m.w[2], m.w[3] & (PAGE_SIZE - 1));
+    header(MACH_MSGH_BITS_COMPLEX | CS, a, 0, 87); m.w[0] = MIG_LONG(0, 0); give("half a long form", 0, 32, 0);
     header(MACH_MSGH_BITS_COMPLEX | CS, a, 0, 88); m.w[0] = item(2, 32, 1, 0, 0); give("no word for the address", 0, 28, 0);
-    header(MACH_MSGH_BITS_COMPLEX | CS, a, 0, 89); m.w[0] = item(15, 32, 1, 1, 0) | 0x80000000; m.w[1] = 0; give("unused bit", 0, 32, 0);
+    header(MACH_MSGH_BITS_COMPLEX | CS, a, 0, 89); m.w[0] = item(15, 32, 1, 1, 0) | MIG_UNUSED; m.w[1] = 0; give("unused bit", 0, 32, 0);
     say("-- names\n");
     d = port(); show("deallocate", mach_port_mod_refs(self, d, 1, -1)); show("rename what is not", mach_port_rename(self, 7777, 7000)); c = port(); say("  %d\n", c == 7000); c = port(); say("  %d\n", c == d);
     show("insert under another name", mach_port_insert_right(self, 7100, a, MACH_MSG_TYPE_MAKE_SEND)); c = port(); say("  %d\n", c == 7100);

@@ -281,7 +281,7 @@ static void floating(void)
 	r.h.msgh_remote_port = m.h.msgh_remote_port;
 	r.h.msgh_local_port = 0;
 	r.h.msgh_id = m.h.msgh_id + 100;
-	r.w[0] = 0x10012002;
+	r.w[0] = MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0);
 	r.w[1] = 0;
 	show("  answer", mach_msg(&r.h, MACH_SEND_MSG, 32, 0, 0, 0, 0));
 	wait(20);

@@ -18,6 +18,7 @@
  */
 #define JOBS 224
 #include "ipc.h"
+#include "cpu.h"
 
 #define THREADS 4
 static const char *script[THREADS];
@@ -28,7 +29,7 @@ static struct { int thread; char command, argument; u32 result; } traces[TRACES]
 static volatile int trace_count;
 
 kern_return_t depress_abort(mach_port_t thread);
-asm(".globl depress_abort\ndepress_abort: movl $-76,%eax; lcall $7,$0; ret");
+TRAP(depress_abort, 76)
 
 static u32 priority(thread_t thread)
 {
@@ -59,7 +60,7 @@ static u32 command(int self_number, char c, char argument, message_t *x)
 	case 'y': return swtch();
 	case 'p': return swtch_pri(0);
 	case 'i': return priority(t);
-	case 'u': asm volatile("ud2"); return 0;
+	case 'u': asm volatile(ILLEGAL); return 0;
 	case 'R': r = mach_msg(&x->h, MACH_RCV_MSG, 0, size, box[n], 0, 0); break;
 	case 'T': r = mach_msg(&x->h, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, size, box[n], 10, 0); break;
 	case 'S': fill(x, CS, box[n], 0, 100 + self_number); return mach_msg(&x->h, MACH_SEND_MSG, 24, 0, 0, 0, 0);
@@ -67,11 +68,7 @@ static u32 command(int self_number, char c, char argument, message_t *x)
 	case 'c': fill(x, RPC, box[n], answers[self_number], 100 + self_number); r = mach_msg(&x->h, MACH_SEND_MSG | MACH_RCV_MSG | MACH_RCV_TIMEOUT, 24, size, answers[self_number], 1000, 0); break;
 	case 'A': case 'B':
 		if (x->h.msgh_id == 2400) {
-			struct i386_thread_state s;
-			mach_msg_type_number_t count = i386_THREAD_STATE_COUNT;
-
-			thread_get_state(x->w[1], i386_REGS_SEGS_STATE, (thread_state_t) &s, &count), s.eip += 2;
-			thread_set_state(x->w[1], i386_REGS_SEGS_STATE, (thread_state_t) &s, count);
+			skip(x->w[1], ILLEGAL_SIZE);
 			x->w[0] = item(2, 32, 1, 1, 0), x->w[1] = 0;
 			fill(x, ONCE, x->h.msgh_remote_port, 0, 2500);
 			return mach_msg(&x->h, MACH_SEND_MSG | (c == 'B' ? MACH_RCV_MSG : 0), 32, size, c == 'B' ? box[n] : 0, 0, 0);

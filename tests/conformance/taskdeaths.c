@@ -1,5 +1,6 @@
 /* What others see when tasks and threads end: in the middle of messages, calls, exceptions and sets; what becomes of their rights. */
 #include "ipc.h"
+#include "cpu.h"
 
 static mach_port_t n, mine, old;
 
@@ -78,7 +79,7 @@ static void calls(void)
 
 static void faults(void)
 {
-	asm volatile("ud2");
+	asm volatile(ILLEGAL);
 }
 
 static void spins(void)
@@ -258,7 +259,7 @@ static void self_made(void)
 static void codes(void)
 {
 	struct task_basic_info info;
-	struct i386_thread_state s;
+	registers_t s;
 	mach_msg_type_number_t count = TASK_BASIC_INFO_COUNT;
 	vm_address_t address = 0;
 	mach_port_t p = 0, q;
@@ -271,11 +272,11 @@ static void codes(void)
 	show("task_terminate", task_terminate(task));
 	type("the task", task), type("the thread", thread);
 	show("task_terminate", task_terminate(task)), show("task_suspend", task_suspend(task)), show("task_create", task_create(task, FALSE, &p)), show("thread_create", thread_create(task, &second));
-	show("task_info", task_info(task, TASK_BASIC_INFO, (task_info_t) &info, &count)), show("vm_allocate", vm_allocate(task, &address, 4096, TRUE)), show("mach_port_allocate", mach_port_allocate(task, MACH_PORT_RIGHT_RECEIVE, &p));
+	show("task_info", task_info(task, TASK_BASIC_INFO, (task_info_t) &info, &count)), show("vm_allocate", vm_allocate(task, &address, PAGE_SIZE, TRUE)), show("mach_port_allocate", mach_port_allocate(task, MACH_PORT_RIGHT_RECEIVE, &p));
 	show("mach_port_names", mach_port_names(task, &names, &count, &types, &count)), show("mach_port_insert_right", mach_port_insert_right(task, 5, mine, MACH_MSG_TYPE_COPY_SEND)), type("mine", mine);
 	show("mach_port_insert_right, moved", mach_port_insert_right(task, 5, mine, MACH_MSG_TYPE_MOVE_SEND)), type("mine", mine);
-	show("task_get_special_port", task_get_special_port(task, TASK_BOOTSTRAP_PORT, &p)), show("thread_resume", thread_resume(thread)), count = i386_THREAD_STATE_COUNT, show("thread_get_state", thread_get_state(thread, i386_REGS_SEGS_STATE, (thread_state_t) &s, &count)), show("thread_abort", thread_abort(thread));
-	p = 0, show("trap task_terminate", syscall_task_terminate(task)), show("trap task_suspend", syscall_task_suspend(task)), show("trap vm_allocate", syscall_vm_allocate(task, &address, 4096, TRUE)), show("trap mach_port_allocate", syscall_mach_port_allocate(task, MACH_PORT_RIGHT_RECEIVE, &p)), show("trap task_create", syscall_task_create(task, FALSE, &p));
+	show("task_get_special_port", task_get_special_port(task, TASK_BOOTSTRAP_PORT, &p)), show("thread_resume", thread_resume(thread)), count = GENERAL_STATE_COUNT, show("thread_get_state", thread_get_state(thread, GENERAL_STATE, (thread_state_t) &s, &count)), show("thread_abort", thread_abort(thread));
+	p = 0, show("trap task_terminate", syscall_task_terminate(task)), show("trap task_suspend", syscall_task_suspend(task)), show("trap vm_allocate", syscall_vm_allocate(task, &address, PAGE_SIZE, TRUE)), show("trap mach_port_allocate", syscall_mach_port_allocate(task, MACH_PORT_RIGHT_RECEIVE, &p)), show("trap task_create", syscall_task_create(task, FALSE, &p));
 	show("thread_switch", thread_switch(thread, SWITCH_OPTION_NONE, 0)), show("its port as an exception port", task_set_special_port(self, TASK_EXCEPTION_PORT, task)), show("deallocate the task", mach_port_deallocate(self, task)), show("deallocate the thread", mach_port_deallocate(self, thread));
 
 	say("-- a call on a task that ends while the call waits in a port of ours\n");

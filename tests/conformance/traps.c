@@ -1,13 +1,14 @@
 /* The trap table's edges: holes, compatibility traps, numbers out of range, unreadable arguments, self traps' references, swtch. */
 #include "guest.h"
+#include "cpu.h"
 static mach_port_t self, box;
 static char stack1[16384];
 static volatile u32 result, stage;
 typedef struct { mach_msg_header_t h; u32 w[60]; } message_t;
-#define RAW(name, number) static void name(void) { asm volatile("pushl $0; pushl $0; pushl $0; pushl $0; pushl $0; pushl $0; pushl $0; pushl $0; movl %1,%%eax; lcall $7,$0; addl $32,%%esp; movl %%eax,%0" : "=m"(result) : "i"(number) : "eax", "ecx", "edx", "memory"); stage = 1; for (;;) thread_switch(0, 2, 1000); }
+#define RAW(name, number) static void name(void) { CALL_TRAP(number, result); stage = 1; for (;;) thread_switch(0, 2, 1000); }
 int thread_switch(mach_port_t, int, u32); int swtch(void); int swtch_pri(int);
 RAW(trap_0, 0) RAW(trap_1, -1) RAW(trap_9, -9) RAW(trap_10, -10) RAW(trap_11, -11) RAW(trap_12, -12) RAW(trap_13, -13) RAW(trap_17, -17) RAW(trap_18, -18) RAW(trap_30, -30) RAW(trap_39, -39) RAW(trap_40, -40) RAW(trap_55, -55) RAW(trap_56, -56) RAW(trap_61, -61) RAW(trap_64, -64) RAW(trap_65, -65) RAW(trap_66, -66) RAW(trap_68, -68) RAW(trap_69, -69) RAW(trap_70, -70) RAW(trap_71, -71) RAW(trap_72, -72) RAW(trap_73, -73) RAW(trap_74, -74) RAW(trap_75, -75) RAW(trap_76, -76) RAW(trap_77, -77) RAW(trap_129, -129) RAW(trap_131, -131) RAW(trap_1000, -1000) RAW(trap_plus_1, 1) RAW(trap_plus_25, 25)
-static void no_stack(void) { asm volatile("movl $0x70000000,%%esp; movl $-61,%%eax; lcall $7,$0; movl %%eax,%0" : "=m"(result) :: "eax"); for (;;) ; }
+static void no_stack(void) { CALL_TRAP_NOWHERE(-61, result); for (;;) ; }
 static void wait(u32 ms) { static message_t m; mach_msg(&m.h, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof m, box, ms, 0); }
 static void attempt(const char *what, void (*entry)(void))
 {
@@ -39,6 +40,7 @@ int guest_main(void)
     attempt("0", trap_0); attempt("-1", trap_1); attempt("-9", trap_9); attempt("-10", trap_10); attempt("-11", trap_11); attempt("-12", trap_12); attempt("-13", trap_13); attempt("-17", trap_17); attempt("-18", trap_18); attempt("-30", trap_30); attempt("-39", trap_39); attempt("-40", trap_40); attempt("-55", trap_55); attempt("-56", trap_56); attempt("-61", trap_61);
     attempt("-64", trap_64); attempt("-65", trap_65); attempt("-66", trap_66); attempt("-68", trap_68); attempt("-69", trap_69); attempt("-70", trap_70); attempt("-71", trap_71); attempt("-72", trap_72); attempt("-73", trap_73); attempt("-74", trap_74); attempt("-75", trap_75); attempt("-76", trap_76); attempt("-77", trap_77);
     attempt("-129", trap_129); attempt("-131", trap_131); attempt("-1000", trap_1000); attempt("1", trap_plus_1); attempt("25", trap_plus_25);
+    { vm_address_t below = 0x70000000 - PAGE_SIZE; vm_allocate(self, &below, PAGE_SIZE, FALSE); }
     attempt("arguments nowhere", no_stack);
     for (i = 0; i < 3; i++) say("swtch_pri %d\n", swtch_pri(0));
     return 0;

@@ -1,6 +1,11 @@
-/* The i386: thread states, descriptors and I/O ports. */
+/* The i386: page size, thread states, descriptors and I/O ports. */
 #ifndef MACHINE_H
 #define MACHINE_H
+
+#define PAGE_SIZE 4096
+#define VM_MAX_ADDRESS 0xc0000000
+/* An address that no user program can have. */
+#define BEYOND_USER 0xd0000000
 
 #define i386_THREAD_STATE 1
 #define i386_FLOAT_STATE 2

@@ -101,6 +101,25 @@ def test_memory_of_another_size_is_refused(tmp_path: Path) -> None:
         Node.load(tmp_path / "machine")
 
 
+@pytest.mark.parametrize(
+    ("layer", "part", "value"),
+    [
+        ("ipc", "prefix", ">"),
+        ("ipc", "page_size", 1 << 40),
+        ("vm", "page_size", 8192),
+        ("vm", "max_offset", 1 << 40),
+        ("task", "machine", None),
+    ],
+)
+def test_a_machine_with_parts_of_another_is_refused(layer: str, part: str, value: object, tmp_path: Path) -> None:
+    with booted(lone(IMAGES / "i386" / "hello.elf")) as (node, _output):
+        owner = node.kernel.kern.tasks[1] if layer == "task" else getattr(node.kernel, layer)
+        setattr(owner, part, value)
+        node.save(tmp_path / "machine")
+    with pytest.raises(UserError, match=r"is damaged: .*another machine's"):
+        Node.load(tmp_path / "machine")
+
+
 @pytest.mark.parametrize("size", [0, 4096, (1 << 20) - 1, (2 << 30) + 1])
 def test_a_machine_cannot_have_any_amount_of_memory(size: int) -> None:
     with pytest.raises(UserError, match="between 1M and 2G"):
