@@ -41,8 +41,6 @@ from machemu.vm.object import deallocate
 from machemu.vm.subsystem import Vm
 
 EXC_BAD_ACCESS: Final = int(Exc.EXC_BAD_ACCESS)
-EXC_BAD_INSTRUCTION: Final = int(Exc.EXC_BAD_INSTRUCTION)
-EXC_I386_INVOP: Final = 1
 WORD_SIZE: Final = 4
 FOREVER: Final = 1 << 200
 """A virtual time that never comes."""
@@ -158,7 +156,7 @@ class Kernel:
         self.trap_count += 1
         clock.base += self.trap_ns
         if not 0 <= number < TRAP_COUNT:
-            self._raise(thread, EXC_BAD_INSTRUCTION, EXC_I386_INVOP, 0)
+            self._raise(thread, *self.cpu.bad_trap(number))
             self.leave()
             return None
         trap = TRAPS[number]
@@ -166,7 +164,7 @@ class Kernel:
         result: int | None
         try:
             if trap.arguments:
-                arguments = self._arguments(thread, len(trap.arguments))
+                arguments = self._arguments(thread, number)
                 if arguments is None:
                     self.leave()
                     return None
@@ -211,7 +209,7 @@ class Kernel:
                 vm_fault(self._map(thread), fault.address, fault.access)
                 result = self.cpu.result()
             except KernError as error:
-                self._raise(thread, EXC_BAD_ACCESS, error.code, fault.address)
+                self._raise(thread, *self.cpu.bad_trap(number, (error.code, fault.address)))
                 self.leave()
                 return None
         except MustWait as wait:
@@ -225,16 +223,16 @@ class Kernel:
             return None
         return result
 
-    def _arguments(self, thread: Thread, count: int) -> tuple[int, ...] | None:
+    def _arguments(self, thread: Thread, number: int) -> tuple[int, ...] | None:
         """A trap's arguments; None where they cannot be read, and the thread has taken an exception."""
         while True:
             try:
-                return self.cpu.arguments(count)
+                return self.cpu.arguments(len(TRAPS[number].arguments))
             except UserFault as fault:
                 try:
                     vm_fault(self._map(thread), fault.address, fault.access)
                 except KernError as error:
-                    self._raise(thread, EXC_BAD_ACCESS, error.code, fault.address)
+                    self._raise(thread, *self.cpu.bad_trap(number, (error.code, fault.address)))
                     return None
 
     def _retry_trap(self, thread: Thread) -> int | None:
@@ -248,7 +246,7 @@ class Kernel:
                 try:
                     words = thread.memory.read(address, WORD_SIZE * len(trap.arguments))
                 except KernError as error:
-                    self._raise(thread, EXC_BAD_ACCESS, error.code, address)
+                    self._raise(thread, *self.cpu.bad_trap(number, (error.code, address)))
                     return None
                 arguments = struct.unpack(f"{self.ipc.prefix}{len(trap.arguments)}I", words)
             return trap.handler(self, thread, *arguments)
@@ -268,7 +266,7 @@ class Kernel:
             return self._retry_trap(thread)
         thread.trap_retry = None
         try:
-            thread.pcb.redirect(VirtAddr(handler), thread.memory.write)
+            thread.pcb.redirect(number, VirtAddr(handler), thread.memory.write)
         except KernError as error:
             return error.code
         except MustWait as wait:

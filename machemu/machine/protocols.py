@@ -31,8 +31,11 @@ class Pcb(Protocol):
     def set_result(self, value: int) -> None:
         """Puts a trap's result (kern_return_t or mach_msg_return_t, as an unsigned or negative int) where the ABI wants it."""
 
-    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
-        """Makes the thread, which has made a trap, go on at a handler, where to go back pushed onto its stack by `write`."""
+    def redirect(self, number: int, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
+        """Makes the thread, which has made a trap with a (positive) number, go on at a handler.
+
+        Where to go back is pushed onto its stack by `write`.
+        """
 
     def set_entry(self, pc: VirtAddr, sp: VirtAddr) -> None:
         """Makes the thread start at `pc` with stack pointer `sp`, every other register as Mach gives it to a new thread."""
@@ -182,6 +185,9 @@ class Cpu(Protocol):
 
     def arguments(self, count: int) -> tuple[int, ...]:
         """The current trap's first `count` argument words, unsigned. Raises UserFault. Only inside system_call."""
+
+    def bad_trap(self, number: int, fault: tuple[int, VirtAddr] | None = None) -> tuple[int, int, int]:
+        """The exception of a trap whose number is none, or else whose arguments cannot be read: `fault` is why and where."""
 
     def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
         """Makes the current trap return to a handler in user mode, where to go back pushed onto the stack by `write`.
