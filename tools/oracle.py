@@ -54,6 +54,18 @@ class NoRealKernel(Exception):
     """GNU Mach or QEMU is not installed; the message says what to install."""
 
 
+def binary(name: str, architecture: str = "i386") -> Path:
+    """A conformance module's binary."""
+    return MODULES / architecture / f"{name}.elf"
+
+
+def transcript_of(module: Path) -> Path:
+    """What a module must print, where that is written down: on an m68k the real kernel's lines unless there are lines of its own."""
+    name = f"{module.stem}.expected"
+    beside = module.with_name(name)
+    return beside if beside.exists() or module.parent.parent != MODULES else MODULES / name
+
+
 @contextmanager
 def unpacked_kernel() -> Iterator[Path]:
     """The real kernel as QEMU takes it."""
@@ -144,7 +156,7 @@ def main(arguments: Sequence[str]) -> int:
     options = argparse.ArgumentParser(prog="oracle", description=__doc__.split("\n")[0])
     options.add_argument("modules", nargs="*", help="names in tests/conformance, or paths of modules; all without any")
     names = options.parse_args(arguments).modules or sorted(path.stem for path in MODULES.glob("*.expected"))
-    modules = [Path(name) if "/" in name else MODULES / f"{name}.elf" for name in names]
+    modules = [Path(name) if "/" in name else binary(name) for name in names]
     missing = [str(module) for module in modules if not module.is_file()]
     if missing:
         print(f"oracle: there is no module {missing[0]}", file=sys.stderr)
@@ -154,7 +166,7 @@ def main(arguments: Sequence[str]) -> int:
         with unpacked_kernel() as kernel:
             for module in modules:
                 real = on_gnu_mach(kernel, module)
-                transcript = module.with_suffix(".expected")
+                transcript = transcript_of(module)
                 stale = transcript.exists() and transcript.read_bytes() != real
                 found = difference(real, on_machemu(module))
                 wrong += stale or found is not None

@@ -7,6 +7,8 @@ from typing import Any, Final, Protocol
 
 from machemu.machine.i386.cpu import I386Cpu
 from machemu.machine.i386.pmap import I386Mmu
+from machemu.machine.m68k.cpu import M68kCpu
+from machemu.machine.m68k.pmap import M68kMmu
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.protocols import Cpu
 
@@ -27,4 +29,4 @@ class Architecture:
     mmu: type
 
 
-MACHINES: Final = {"i386": Architecture(I386Cpu, I386Mmu)}
+MACHINES: Final = {"i386": Architecture(I386Cpu, I386Mmu), "m68k": Architecture(M68kCpu, M68kMmu)}

@@ -211,7 +211,7 @@ class Kernel:
                 vm_fault(self._map(thread), fault.address, fault.access)
                 result = self.cpu.result()
             except KernError as error:
-                self._raise(thread, EXC_BAD_ACCESS, error.code, fault.address)
+                self._raise(thread, *self.cpu.bad_arguments(number, error.code, fault.address))
                 self.leave()
                 return None
         except MustWait as wait:
@@ -268,7 +268,7 @@ class Kernel:
             return self._retry_trap(thread)
         thread.trap_retry = None
         try:
-            thread.pcb.redirect(VirtAddr(handler), thread.memory.write)
+            thread.pcb.redirect(number, VirtAddr(handler), thread.memory.write)
         except KernError as error:
             return error.code
         except MustWait as wait:

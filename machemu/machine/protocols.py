@@ -31,8 +31,11 @@ class Pcb(Protocol):
     def set_result(self, value: int) -> None:
         """Puts a trap's result (kern_return_t or mach_msg_return_t, as an unsigned or negative int) where the ABI wants it."""
 
-    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
-        """Makes the thread, which has made a trap, go on at a handler, where to go back pushed onto its stack by `write`."""
+    def redirect(self, number: int, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
+        """Makes the thread, which has made a trap with a (positive) number, go on at a handler.
+
+        Where to go back is pushed onto its stack by `write`.
+        """
 
     def set_entry(self, pc: VirtAddr, sp: VirtAddr) -> None:
         """Makes the thread start at `pc` with stack pointer `sp`, every other register as Mach gives it to a new thread."""

@@ -1,45 +1,17 @@
 /* Emulation vectors: traps that a task takes over, what their handler finds, int 0x80, inheritance, and what is refused. */
-#include "guest.h"
+#include "emulation.h"
 
 typedef struct { mach_msg_header_t h; u32 w[60]; } message_t;
 
 static mach_port_t self, box;
 static char stack1[16384];
 static volatile u32 result, stage;
-volatile u32 seen_eax, seen_ebx, seen_flags, seen_return, seen_stack, made, before_stack;
-
-/* Notes what the kernel left on the stack, takes it off and goes on behind the trap with 0xbeef as its result. */
-extern char handler[];
-asm(".globl handler\n"
-    "handler:\n"
-    "	movl %eax,seen_eax\n"
-    "	movl %ebx,seen_ebx\n"
-    "	movl %esp,seen_stack\n"
-    "	movl (%esp),%eax\n"
-    "	movl %eax,seen_flags\n"
-    "	movl 4(%esp),%eax\n"
-    "	movl %eax,seen_return\n"
-    "	incl made\n"
-    "	addl $8,%esp\n"
-    "	movl $0xbeef,%eax\n"
-    "	jmp *seen_return\n");
-
-#define CALL(how, number) ({ \
-	u32 got_, there_; \
-	asm volatile("pushl $0; pushl $7; pushl $6; pushl $5; pushl $4; pushl $3; pushl $0; pushl $0; movl %%esp,before_stack; " \
-		"movl $0x1234,%%ebx; call 1f; 1: popl %1; cmpl %%eax,%%eax; stc; movl %2,%%eax; " how "; addl $32,%%esp" \
-		: "=&a"(got_), "=&S"(there_) : "i"(number) : "ebx", "ecx", "edx", "memory", "cc"); \
-	there = there_; got_; })
-static u32 there;
-#define LCALL(number) CALL("lcall $7,$0", number)
-#define INT80(number) CALL("int $0x80", number)
 
 static void report(const char *what, u32 got)
 {
 	say("%s: result %x handled %d", what, got, made);
 	if (made)
-		say(" eax %x ebx %x flags %x stack -%d return +%d", seen_eax, seen_ebx, seen_flags, before_stack - seen_stack,
-			seen_return - there);
+		say_handled();
 	say("\n");
 	made = 0;
 }
@@ -64,29 +36,22 @@ static void rest(void)
 		thread_switch(0, SWITCH_OPTION_WAIT, 1000);
 }
 
-static void by_int80(void)
-{
-	result = INT80(-26) != 0;
-	stage = 1;
-	rest();
-}
+WITH_INT80(static void by_int80(void) { result = INT80(-26) != 0; stage = 1; rest(); })
 
 static void no_stack(void)
 {
-	asm volatile("movl $0x70000000,%%esp; movl $-5,%%eax; lcall $7,$0; movl %%eax,%0" : "=m"(result) :: "eax");
+	CALL_WITHOUT_STACK(result);
 	for (;;) ;
 }
 
 static void stack_in_code(void)
 {
-	asm volatile("movl $handler + 8,%%esp; movl $-5,%%eax; lcall $7,$0; movl %%eax,%0" : "=m"(result) :: "eax");
+	CALL_IN_TEXT(result);
 	for (;;) ;
 }
 
 static void attempt(const char *what, void (*entry)(void))
 {
-	struct i386_thread_state s;
-	mach_msg_type_number_t n = i386_THREAD_STATE_COUNT;
 	kern_return_t kr;
 	message_t m;
 	thread_t t;
@@ -98,8 +63,7 @@ static void attempt(const char *what, void (*entry)(void))
 	say("%s: stage %d result %x", what, stage, result);
 	if (!kr) {
 		say(" exception %d code %x subcode %x", m.w[5], m.w[7], m.w[9]);
-		thread_get_state(t, i386_REGS_SEGS_STATE, (thread_state_t) &s, &n);
-		say(" eip on %c%c eax %x", *(char *) s.eip == (char) 0xcd ? 'i' : ' ', *(char *) s.eip == (char) 0x9a ? 'l' : ' ', s.eax);
+		say_stopped(t);
 	}
 	say("\n");
 	thread_terminate(t);
@@ -108,6 +72,7 @@ static void attempt(const char *what, void (*entry)(void))
 int guest_main(void)
 {
 	vm_offset_t table[3];
+	vm_address_t above = 0x70000000;
 	task_t child, grandchild;
 	int start = 0;
 
@@ -118,8 +83,8 @@ int guest_main(void)
 
 	say("-- without a vector\n");
 	vector("get", self);
-	report("-5", LCALL(-5));
-	attempt("int 0x80", by_int80);
+	report("-5", CALL(-5));
+	WITH_INT80(attempt("int 0x80", by_int80));
 	show("not a task: get", task_get_emulation_vector(mach_thread_self(), &start, (emulation_vector_t *) &table[0], &table[1]));
 	show("not a task: set", task_set_emulation(mach_thread_self(), (vm_address_t) handler, -5));
 	table[0] = table[1] = table[2] = 0;
@@ -128,10 +93,11 @@ int guest_main(void)
 	say("-- one entry\n");
 	show("set -5", task_set_emulation(self, (vm_address_t) handler, -5));
 	vector("get", self);
-	report("-5", LCALL(-5));
-	report("-4", LCALL(-4));
-	report("-6", LCALL(-6));
-	report("-5 by int 0x80", INT80(-5));
+	report("-5", CALL(-5));
+	report("-4", CALL(-4));
+	report("-6", CALL(-6));
+	WITH_INT80(report("-5 by int 0x80", INT80(-5)));
+	vm_allocate(self, &above, PAGE_SIZE, FALSE);
 	attempt("a stack nowhere", no_stack);
 	attempt("a stack in code", stack_in_code);
 
@@ -141,22 +107,22 @@ int guest_main(void)
 	table[2] = (vm_offset_t) handler;
 	show("set -11", task_set_emulation_vector(self, -11, table, 3));
 	vector("get", self);
-	report("-11", LCALL(-11));
-	report("-10", LCALL(-10));
-	report("-9", LCALL(-9));
-	report("-7", LCALL(-7));
+	report("-11", CALL(-11));
+	report("-10", CALL(-10));
+	report("-9", CALL(-9));
+	report("-7", CALL(-7));
 	show("set 1", task_set_emulation(self, (vm_address_t) handler, 1));
 	vector("get", self);
-	report("1", LCALL(1));
-	report("1 by int 0x80", INT80(1));
+	report("1", CALL(1));
+	WITH_INT80(report("1 by int 0x80", INT80(1)));
 	show("clear -9", task_set_emulation(self, 0, -9));
-	report("-9", LCALL(-9));
+	report("-9", CALL(-9));
 	show("set none", task_set_emulation_vector(self, -30, table, 0));
 	vector("get", self);
 	show("take thread_self", task_set_emulation(self, (vm_address_t) handler, -27));
-	report("-27", LCALL(-27));
+	report("-27", CALL(-27));
 	show("give it back", task_set_emulation(self, 0, -27));
-	report("-27 is itself again", LCALL(-27) == mach_thread_self());
+	report("-27 is itself again", CALL(-27) == mach_thread_self());
 
 	say("-- children\n");
 	show("create", task_create(self, FALSE, &child));

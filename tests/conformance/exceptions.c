@@ -1,106 +1,10 @@
 /* Exceptions: what each is told as, who is told, and what becomes of threads whose handlers answer rightly, wrongly or never. */
 #include "ipc.h"
+#include "causes.h"
 
 static mach_port_t box, other;
 static vm_address_t page;
 static volatile u32 stage;
-
-/* Code that raises an exception, with known registers; a cause has its symbol, so that the place can be told. */
-#define CAUSE(name, code) \
-	extern char name[]; \
-	asm(".globl " #name "\n" #name ":\n movl $0x0a0a0a0a,%eax; movl $0x0b0b0b0b,%ebx; movl $0x0c0c0c0c,%ecx\n" code "\n1: jmp 1b");
-
-CAUSE(divide, "xorl %edx,%edx; xorl %ecx,%ecx; divl %ecx")
-CAUSE(divide_far, "movl $0x80000000,%eax; cltd; movl $-1,%ecx; idivl %ecx")
-CAUSE(divide_byte, "movw $0x1000,%ax; movb $1,%cl; divb %cl")
-CAUSE(aam, "movb $5,%al; aam $0")
-CAUSE(into, "movl $0x7fffffff,%eax; addl $1,%eax; into")
-CAUSE(no_into, "clc; xorl %eax,%eax; into; ud2")
-CAUSE(bounds, "movl $9,%eax; pushl $3; pushl $1; bound %eax,(%esp)")
-CAUSE(int3, "int3")
-CAUSE(int_3, ".byte 0xcd, 3")
-CAUSE(icebp, ".byte 0xf1")
-CAUSE(step, "pushfl; orl $0x100,(%esp); popfl; nop; nop; nop")
-CAUSE(step_into_call, "pushfl; orl $0x100,(%esp); popfl; jmp 2f; nop; 2: nop")
-CAUSE(undefined, "ud2")
-CAUSE(undefined_0fff, ".byte 0x0f, 0xff")
-CAUSE(lock_nop, ".byte 0xf0, 0x90")
-CAUSE(lock_register, ".byte 0xf0, 0x01, 0xc0")
-CAUSE(lea_register, ".byte 0x8d, 0xc0")
-CAUSE(halt, "hlt")
-CAUSE(cli_, "cli")
-CAUSE(sti_, "sti")
-CAUSE(in_, "inb $0x60,%al")
-CAUSE(out_, "outb %al,$0x80")
-CAUSE(ins_, "movl $0x60000000,%edi; movw $0x60,%dx; insb")
-CAUSE(get_cr0, "movl %cr0,%eax")
-CAUSE(set_cr3, "movl %eax,%cr3")
-CAUSE(get_dr7, "movl %dr7,%eax")
-CAUSE(lgdt_, "lgdt (%esp)")
-CAUSE(lldt_, "lldt %ax")
-CAUSE(ltr_, "ltr %ax")
-CAUSE(lmsw_, "lmsw %ax")
-CAUSE(clts_, "clts")
-CAUSE(invd_, "invd")
-CAUSE(int_0, "int $0")
-CAUSE(int_1, "int $1")
-CAUSE(int_2, "int $2")
-CAUSE(int_4, "int $4")
-CAUSE(int_5, "int $5")
-CAUSE(int_8, "int $8")
-CAUSE(int_14, "int $14")
-CAUSE(int_32, "int $32")
-CAUSE(int_127, "int $0x7f")
-CAUSE(int_128, "int $0x80")
-CAUSE(int_255, "int $255")
-CAUSE(kernel_selector, "movw $0x10,%ax; movw %ax,%ds")
-CAUSE(far_selector, "movw $0x7ff8,%ax; movw %ax,%es")
-CAUSE(ldt_selector, "movw $0x7ffc,%ax; movw %ax,%fs")
-CAUSE(null_stack, "xorw %ax,%ax; movw %ax,%ss")
-CAUSE(code_as_stack, "movw %cs,%ax; movw %ax,%ss")
-CAUSE(null_selector, "xorw %ax,%ax; movw %ax,%gs; movl %gs:0,%eax")
-CAUSE(write_code, "movl %eax,%cs:0x10000")
-CAUSE(far_call, "lcall $0x7f8,$0")
-CAUSE(far_call_data, "movw %ds,%ax; pushl $2f; lcall $0x1f,$0; 2:")
-CAUSE(far_return, "pushl $0x10; pushl $0; lret")
-CAUSE(interrupt_return, "pushfl; pushl $0x10; pushl $0; iret")
-CAUSE(nested_task, "pushfl; orl $0x4000,(%esp); popfl; iret")
-CAUSE(read_nowhere, "movl 0x60000123,%eax")
-CAUSE(write_nowhere, "movl %eax,0x60000123")
-CAUSE(run_nowhere, "movl $0x60000123,%eax; jmp *%eax")
-CAUSE(read_zero, "movl 0,%eax")
-CAUSE(read_kernel, "movl 0xc0001000,%eax")
-CAUSE(write_kernel, "movl %eax,0xc0001000")
-CAUSE(run_kernel, "movl $0xc0001000,%eax; jmp *%eax")
-CAUSE(read_top, "movl 0xfffffffe,%eax")
-CAUSE(read_below_kernel, "movl 0xbffffffe,%eax")
-CAUSE(push_nowhere, "movl $0x60000100,%esp; pushl %eax")
-CAUSE(push_zero, "xorl %esp,%esp; pushl %eax")
-CAUSE(push_kernel, "movl $0xc0001000,%esp; pushl %eax")
-CAUSE(pop_kernel, "movl $0xc0001000,%esp; popl %eax")
-CAUSE(call_nowhere, "movl $0x60000100,%esp; call 2f; 2:")
-CAUSE(write_text, "movb $0x90,write_text")
-CAUSE(string, "movl $0x60000ffe,%edi; movl $8,%ecx; cld; rep stosb")
-CAUSE(x87_zero, "pushl $0x37b; fldcw (%esp); fldz; fld1; fdivp; fwait")
-CAUSE(x87_stack, "fninit; pushl $0x37e; fldcw (%esp); fld1; faddp; fwait")
-
-#define ENTRY(name) { #name, name }
-static const struct { const char *name; char *code; } causes[] = {
-	ENTRY(divide), ENTRY(divide_far), ENTRY(divide_byte), ENTRY(aam), ENTRY(into), ENTRY(no_into), ENTRY(bounds), ENTRY(int3), ENTRY(int_3), ENTRY(icebp),
-	ENTRY(step), ENTRY(step_into_call), ENTRY(undefined), ENTRY(undefined_0fff), ENTRY(lock_nop), ENTRY(lock_register), ENTRY(lea_register),
-	ENTRY(halt), ENTRY(cli_), ENTRY(sti_), ENTRY(in_), ENTRY(out_), ENTRY(ins_), ENTRY(get_cr0), ENTRY(set_cr3), ENTRY(get_dr7), ENTRY(lgdt_), ENTRY(lldt_), ENTRY(ltr_), ENTRY(lmsw_), ENTRY(clts_), ENTRY(invd_),
-	ENTRY(int_0), ENTRY(int_1), ENTRY(int_2), ENTRY(int_4), ENTRY(int_5), ENTRY(int_8), ENTRY(int_14), ENTRY(int_32), ENTRY(int_127), ENTRY(int_128), ENTRY(int_255),
-	ENTRY(kernel_selector), ENTRY(far_selector), ENTRY(ldt_selector), ENTRY(null_stack), ENTRY(code_as_stack), ENTRY(null_selector), ENTRY(write_code), ENTRY(far_call), ENTRY(far_call_data), ENTRY(far_return), ENTRY(interrupt_return), ENTRY(nested_task),
-	ENTRY(read_nowhere), ENTRY(write_nowhere), ENTRY(run_nowhere), ENTRY(read_zero), ENTRY(read_kernel), ENTRY(write_kernel), ENTRY(run_kernel), ENTRY(read_top), ENTRY(read_below_kernel),
-	ENTRY(push_nowhere), ENTRY(push_zero), ENTRY(push_kernel), ENTRY(pop_kernel), ENTRY(call_nowhere), ENTRY(write_text), ENTRY(string), ENTRY(x87_zero), ENTRY(x87_stack),
-};
-
-static void state_of(thread_t thread, struct i386_thread_state *s)
-{
-	mach_msg_type_number_t n = i386_THREAD_STATE_COUNT;
-
-	thread_get_state(thread, i386_REGS_SEGS_STATE, (thread_state_t) s, &n);
-}
 
 /* Takes an exception out of PORT's queue and says what it tells. The reply right is left in M. */
 static mach_msg_return_t catch(const char *what, mach_port_t from)
@@ -125,7 +29,6 @@ static void all_causes(void)
 	say("-- causes\n");
 	for (i = 0; i < sizeof causes / sizeof causes[0]; i++) {
 		struct job *j = &pool[0];
-		struct i386_thread_state s;
 		u32 top = ((u32) j->stack + sizeof j->stack - 64) & -16;
 
 		thread_terminate(j->thread), mach_port_deallocate(self, j->thread), thread_create(self, &j->thread);
@@ -136,24 +39,19 @@ static void all_causes(void)
 			if (m.w[3] != self || m.w[1] != j->thread)
 				say("  of another thread or task\n");
 			mach_port_mod_refs(self, m.w[1], MACH_PORT_RIGHT_SEND, -1);
-			state_of(j->thread, &s);
-			say("  eip +%d flags %x", s.eip - (u32) causes[i].code, s.efl & 0x4700);
-			if (m.w[7] != 10)
-				say(" eax %x ecx %x", s.eax, s.ecx);
-			if (top - s.uesp < 64)
-				say(" esp -%d\n", top - s.uesp);
-			else
-				say(" esp %x\n", s.uesp);
+			say_place(j->thread, causes[i].code, top, m.w[7]);
 			thread_terminate(j->thread), mach_port_deallocate(self, reply);
 		}
 	}
 	thread_create(self, &pool[0].thread);
+	/* How many causes there are differs from machine to machine; what follows does not. */
+	mach_port_set_seqno(self, box, 72);
 }
 
-/* A thread that meets an undefined instruction, which is two bytes long, and then goes on. */
+/* A thread that meets an undefined instruction, and goes on once that is skipped. */
 static void victim_code(int number)
 {
-	asm volatile("ud2");
+	asm volatile(ILLEGAL);
 	note("went on");
 	stay();
 }
@@ -163,14 +61,6 @@ static struct job *victim(void)
 	struct job *j = new_job();
 
 	return start(j, victim_code, j);
-}
-
-static void skip(thread_t thread)
-{
-	struct i386_thread_state s;
-
-	state_of(thread, &s), s.eip += 2;
-	thread_set_state(thread, i386_REGS_SEGS_STATE, (thread_state_t) &s, i386_THREAD_STATE_COUNT);
 }
 
 static mach_port_t reply_to;
@@ -205,7 +95,7 @@ static struct job *caught(const char *what)
 static void task_s_turn(struct job *j)
 {
 	if (!catch("  the task's port", box))
-		reply_to = m.h.msgh_remote_port, skip(j->thread), answer("  mended", 0), report();
+		reply_to = m.h.msgh_remote_port, skip(j->thread, ILLEGAL_SIZE), answer("  mended", 0), report();
 	else
 		report();
 }
@@ -216,9 +106,9 @@ static void answers(void)
 
 	say("-- answers\n");
 	new_jobs(), j = victim(), catch("the task's port alone", box), reply_to = m.h.msgh_remote_port, answer("success, unmended", 0), catch("again", box);
-	reply_to = m.h.msgh_remote_port, skip(j->thread), answer("success, mended", 0), report();
+	reply_to = m.h.msgh_remote_port, skip(j->thread, ILLEGAL_SIZE), answer("success, mended", 0), report();
 	answer("twice", 0);
-	j = caught("success"), skip(j->thread), answer("mended", 0), report(), catch("the task's port", box);
+	j = caught("success"), skip(j->thread, ILLEGAL_SIZE), answer("mended", 0), report(), catch("the task's port", box);
 	j = caught("failure"), answer("KERN_FAILURE", KERN_FAILURE), task_s_turn(j);
 	j = caught("wrong id"), answer_as("id 2501", ONCE, 0, 2501, 32, item(2, 32, 1, 1, 0), 0), task_s_turn(j);
 	j = caught("wrong item"), answer_as("8 bits", ONCE, 0, 2500, 32, item(2, 8, 1, 1, 0), 0), task_s_turn(j);
@@ -226,15 +116,15 @@ static void answers(void)
 	j = caught("too short"), answer_as("28 bytes", ONCE, 0, 2500, 28, item(2, 32, 1, 1, 0), 0), task_s_turn(j);
 	j = caught("shortest"), answer_as("24 bytes", ONCE, 0, 2500, 24, 0, 0), task_s_turn(j);
 	j = caught("too long"), answer_as("36 bytes", ONCE, 0, 2500, 36, item(2, 32, 1, 1, 0), 0), task_s_turn(j);
-	j = caught("complex, but only said so"), skip(j->thread), answer_as("complex", ONCE | MACH_MSGH_BITS_COMPLEX, 0, 2500, 32, item(2, 32, 1, 1, 0), 0), report(), catch("  the task's port", box);
+	j = caught("complex, but only said so"), skip(j->thread, ILLEGAL_SIZE), answer_as("complex", ONCE | MACH_MSGH_BITS_COMPLEX, 0, 2500, 32, item(2, 32, 1, 1, 0), 0), report(), catch("  the task's port", box);
 	j = caught("a right in it"), answer_as("complex", ONCE | MACH_MSGH_BITS_COMPLEX, 0, 2500, 32, item(MACH_MSG_TYPE_MAKE_SEND, 32, 1, 1, 0), quiet), task_s_turn(j);
 	j = caught("a reply port in it"), answer_as("with a local port", MACH_MSGH_BITS(MACH_MSG_TYPE_MOVE_SEND_ONCE, MACH_MSG_TYPE_MAKE_SEND_ONCE), quiet, 2500, 32, item(2, 32, 1, 1, 0), 0), take("  it is spent", quiet), task_s_turn(j);
 	j = caught("another bit in the header"), answer_as("bit 16", ONCE | 0x10000, 0, 2500, 32, item(2, 32, 1, 1, 0), 0), task_s_turn(j);
 	j = caught("MIG_NO_REPLY"), answer("-305", MIG_NO_REPLY), task_s_turn(j);
 	j = caught("the right is dropped"), show("drop", mach_port_deallocate(self, reply_to)), task_s_turn(j);
 	j = caught("the right is sent away"), fill(&m, MACH_MSGH_BITS_COMPLEX | MACH_MSGH_BITS(MACH_MSG_TYPE_MAKE_SEND, 0), quiet, 0, 5), m.w[0] = item(MACH_MSG_TYPE_MOVE_SEND_ONCE, 32, 1, 1, 0), m.w[1] = reply_to;
-	show("send", give(32)), receive(quiet), reply_to = m.w[1], skip(j->thread), answer("used where it arrives", 0), report();
-	j = caught("the state is changed"), state_of(j->thread, &(struct i386_thread_state) { 0 }), set_entry(j->thread, (void (*)()) stay, (vm_address_t) j->stack + sizeof j->stack), answer("elsewhere", 0), report(), catch("  the task's port", box);
+	show("send", give(32)), receive(quiet), reply_to = m.w[1], skip(j->thread, ILLEGAL_SIZE), answer("used where it arrives", 0), report();
+	j = caught("the state is changed"), set_entry(j->thread, (void (*)()) stay, (vm_address_t) j->stack + sizeof j->stack), answer("elsewhere", 0), report(), catch("  the task's port", box);
 	say("-- a thread's port that is none\n");
 	new_jobs(), j = new_job(), show("null", thread_set_special_port(j->thread, THREAD_EXCEPTION_PORT, MACH_PORT_NULL)), start(j, victim_code, 0), task_s_turn(j);
 	new_jobs(), j = new_job(), show("dead", thread_set_special_port(j->thread, THREAD_EXCEPTION_PORT, MACH_PORT_DEAD)), start(j, victim_code, 0), task_s_turn(j);
@@ -252,31 +142,31 @@ static void waits(void)
 
 	say("-- a thread that waits for its handler\n");
 	j = caught("abort"), show("abort it", thread_abort(j->thread)), answer("a late answer", 0), catch("once more", other), reply_to = m.h.msgh_remote_port;
-	skip(j->thread), show("abort it mended", thread_abort(j->thread)), report(), answer("a late answer", 0), mach_port_deallocate(self, reply_to);
-	j = caught("suspend"), show("suspend it", thread_suspend(j->thread)), skip(j->thread), answer("mended", 0), report(), show("resume", thread_resume(j->thread)), report();
+	skip(j->thread, ILLEGAL_SIZE), show("abort it mended", thread_abort(j->thread)), report(), answer("a late answer", 0), mach_port_deallocate(self, reply_to);
+	j = caught("suspend"), show("suspend it", thread_suspend(j->thread)), skip(j->thread, ILLEGAL_SIZE), answer("mended", 0), report(), show("resume", thread_resume(j->thread)), report();
 	j = caught("suspend, failure"), show("suspend it", thread_suspend(j->thread)), answer("KERN_FAILURE", KERN_FAILURE), catch("the task's port", box), show("resume", thread_resume(j->thread)), task_s_turn(j);
 	j = caught("terminate with an answer"), thread_suspend(j->thread), answer("KERN_FAILURE", KERN_FAILURE), show("terminate it", thread_terminate(j->thread)), catch("the task's port", box), type("the thread", m.w[1]);
-	j = caught("abort with an answer"), thread_suspend(j->thread), answer("KERN_FAILURE", KERN_FAILURE), show("abort it", thread_abort(j->thread)), catch("the task's port", box), skip(j->thread), show("resume it", thread_resume(j->thread)), report();
+	j = caught("abort with an answer"), thread_suspend(j->thread), answer("KERN_FAILURE", KERN_FAILURE), show("abort it", thread_abort(j->thread)), catch("the task's port", box), skip(j->thread, ILLEGAL_SIZE), show("resume it", thread_resume(j->thread)), report();
 	j = caught("terminate"), show("terminate it", thread_terminate(j->thread)), type("the reply right", reply_to), answer("a late answer", 0), mach_port_deallocate(self, reply_to);
 	j = caught("the port is changed"), show("null now", thread_set_special_port(j->thread, THREAD_EXCEPTION_PORT, MACH_PORT_NULL)), answer("KERN_FAILURE", KERN_FAILURE), task_s_turn(j);
-	j = caught("the task's port is changed"), p = send_port(), show("another", task_set_special_port(self, TASK_EXCEPTION_PORT, p)), answer("KERN_FAILURE", KERN_FAILURE), catch("the new one", p), reply_to = m.h.msgh_remote_port, skip(j->thread), answer("mended", 0), report();
+	j = caught("the task's port is changed"), p = send_port(), show("another", task_set_special_port(self, TASK_EXCEPTION_PORT, p)), answer("KERN_FAILURE", KERN_FAILURE), catch("the new one", p), reply_to = m.h.msgh_remote_port, skip(j->thread, ILLEGAL_SIZE), answer("mended", 0), report();
 	show("the old one", task_set_special_port(self, TASK_EXCEPTION_PORT, box)), catch("nothing there", box);
 	new_jobs(), p = send_port(), j = new_job(), thread_set_special_port(j->thread, THREAD_EXCEPTION_PORT, p), start(j, victim_code, 0), rest(), show("the port dies with the message", drop(p, MACH_PORT_RIGHT_RECEIVE)), task_s_turn(j);
-	new_jobs(), p = send_port(), j = new_job(), thread_set_special_port(j->thread, THREAD_EXCEPTION_PORT, p), start(j, victim_code, 0), catch("received", p), reply_to = m.h.msgh_remote_port, show("the port dies after", drop(p, MACH_PORT_RIGHT_RECEIVE)), skip(j->thread), answer("mended", 0), report();
+	new_jobs(), p = send_port(), j = new_job(), thread_set_special_port(j->thread, THREAD_EXCEPTION_PORT, p), start(j, victim_code, 0), catch("received", p), reply_to = m.h.msgh_remote_port, show("the port dies after", drop(p, MACH_PORT_RIGHT_RECEIVE)), skip(j->thread, ILLEGAL_SIZE), answer("mended", 0), report();
 	say("-- queues\n");
 	new_jobs(), p = send_port(), mach_port_set_qlimit(self, p, 1), mach_port_set_seqno(self, p, 30);
 	for (i = 0; i < 3; i++)
 		thread_set_special_port(jobs[i].thread, THREAD_EXCEPTION_PORT, p), victim(), rest();
 	status("three in a queue of one", p);
 	for (i = 0; i < 3; i++)
-		catch("one", p), say("  job %d\n", m.w[1] == jobs[0].thread ? 0 : m.w[1] == jobs[1].thread ? 1 : 2), skip(m.w[1]), reply_to = m.h.msgh_remote_port, answer("mended", 0), report();
+		catch("one", p), say("  job %d\n", m.w[1] == jobs[0].thread ? 0 : m.w[1] == jobs[1].thread ? 1 : 2), skip(m.w[1], ILLEGAL_SIZE), reply_to = m.h.msgh_remote_port, answer("mended", 0), report();
 	say("-- a handler that waits already\n");
 	new_jobs(), p = send_port(), mach_port_set_seqno(self, p, 40), h = receiver(p, 0), j = new_job(), thread_set_special_port(j->thread, THREAD_EXCEPTION_PORT, p), start(j, victim_code, 0), report();
-	status("its port", p), reply_to = h->m.h.msgh_remote_port, skip(j->thread), answer("mended", 0), report();
+	status("its port", p), reply_to = h->m.h.msgh_remote_port, skip(j->thread, ILLEGAL_SIZE), answer("mended", 0), report();
 	s = port_set(), mach_port_move_member(self, p, s), h = receiver(s, 0), j = new_job(), thread_set_special_port(j->thread, THREAD_EXCEPTION_PORT, p), start(j, victim_code, 0), say("at a set\n"), report();
-	status("its port", p), reply_to = h->m.h.msgh_remote_port, skip(j->thread), answer("mended", 0), report();
+	status("its port", p), reply_to = h->m.h.msgh_remote_port, skip(j->thread, ILLEGAL_SIZE), answer("mended", 0), report();
 	new_jobs(), h = new_job(), h->option = MACH_RCV_MSG, h->from = s, h->m.h.msgh_size = 1, start(h, work, h), rest();
-	j = new_job(), thread_set_special_port(j->thread, THREAD_EXCEPTION_PORT, p), start(j, victim_code, 0), report(), reply_to = h->m.h.msgh_remote_port, skip(j->thread), answer("mended", 0), report(), status("its port", p);
+	j = new_job(), thread_set_special_port(j->thread, THREAD_EXCEPTION_PORT, p), start(j, victim_code, 0), report(), reply_to = h->m.h.msgh_remote_port, skip(j->thread, ILLEGAL_SIZE), answer("mended", 0), report(), status("its port", p);
 }
 
 /* A handler's thread that has too little room. */
@@ -297,14 +187,13 @@ static void rooms(void)
 
 	say("-- a handler with too little room\n");
 	new_jobs(), h = start(new_job(), small, 0), rest(), j = new_job(), thread_set_special_port(j->thread, THREAD_EXCEPTION_PORT, other), start(j, victim_code, 0), report(), task_s_turn(j);
-	new_jobs(), h = start(new_job(), small, (void *) MACH_RCV_LARGE), rest(), j = new_job(), thread_set_special_port(j->thread, THREAD_EXCEPTION_PORT, other), start(j, victim_code, 0), report(), catch("it is still there", other), reply_to = m.h.msgh_remote_port, skip(j->thread), answer("mended", 0), report();
+	new_jobs(), h = start(new_job(), small, (void *) MACH_RCV_LARGE), rest(), j = new_job(), thread_set_special_port(j->thread, THREAD_EXCEPTION_PORT, other), start(j, victim_code, 0), report(), catch("it is still there", other), reply_to = m.h.msgh_remote_port, skip(j->thread, ILLEGAL_SIZE), answer("mended", 0), report();
 }
 
 /* In another task: handles one exception from its port 900, by skipping the instruction, and counts in shared memory. */
 static void handler_there(u32 mode)
 {
 	static message_t x;
-	struct i386_thread_state s;
 
 	mig_forget_reply_port();
 	for (;;) {
@@ -312,7 +201,7 @@ static void handler_there(u32 mode)
 		shared[1] = x.w[5], shared[2] = x.w[1] != MACH_PORT_NULL, shared[3] = x.w[3] != mach_task_self();
 		if (mode == 1)
 			task_terminate(mach_task_self());
-		state_of(x.w[1], &s), s.eip += 2, shared[4] = thread_set_state(x.w[1], i386_REGS_SEGS_STATE, (thread_state_t) &s, i386_THREAD_STATE_COUNT);
+		shared[4] = skip(x.w[1], ILLEGAL_SIZE);
 		fill(&x, ONCE, x.h.msgh_remote_port, 0, 2500), x.w[0] = item(2, 32, 1, 1, 0), x.w[1] = 0;
 		shared[5] = mach_msg(&x.h, MACH_SEND_MSG, 32, 0, 0, 0, 0);
 	}

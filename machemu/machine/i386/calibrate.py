@@ -7,9 +7,10 @@ import struct
 from typing import Final, NamedTuple
 
 from machemu.abi.errors import InvariantError
-from machemu.machine.i386 import engine as uc
+from machemu.machine import engine as uc
+from machemu.machine.engine import Context, Engine
 from machemu.machine.i386 import layout
-from machemu.machine.i386.engine import REGISTER, Context, Engine
+from machemu.machine.i386.engine import REGISTER
 
 BAD_SELECTOR: Final = 0xABC4
 PROTECTION, FAULT = 13, 14

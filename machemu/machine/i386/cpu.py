@@ -9,11 +9,13 @@ from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import ByteOrder, Frame, Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
-from machemu.machine.i386 import engine as uc
+from machemu.machine import engine as uc
+from machemu.machine.engine import Context, Registers
+from machemu.machine.i386 import engine as x86
 from machemu.machine.i386 import layout
 from machemu.machine.i386.calibrate import FLAGS_AS_THEY_ARE, Calibration
 from machemu.machine.i386.debug import CONTROL, STATUS, DebugRegisters
-from machemu.machine.i386.engine import REGISTER, Context, Engine, Registers
+from machemu.machine.i386.engine import REGISTER, I386Engine
 from machemu.machine.i386.faults import (
     BAD_ACCESS,
     BREAKPOINTS,
@@ -105,7 +107,7 @@ class I386Cpu:
     def _make_engine(self) -> None:
         """A CPU in ring 0 with paging on, calibrated, its state kept in `_ring0` to enter threads from."""
         memory = self.memory
-        engine = self.engine = Engine(memory.ram)
+        engine = self.engine = I386Engine(memory.ram)
         self.words = memory.view.cast("I")
         self._stack = (layout.STACK + 1) * PAGE_SIZE // 4
         engine.protect(layout.TABLES * PAGE_SIZE, PAGE_SIZE, uc.ALL)
@@ -132,10 +134,10 @@ class I386Cpu:
         self._entry = Registers(engine, *(general[n] for n in (0, 1, 2, 3, 5, 6, 7)), REGISTER["CR3"])
         engine.hook(uc.INTERRUPT, uc.INTERRUPT_HOOK(self._interrupt))
         engine.hook(uc.FETCH_REFUSED, uc.MEMORY_HOOK(self._fetch_refused))
-        engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._syscall), uc.SYSCALL)
-        engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._sysenter), uc.SYSENTER)
-        engine.hook(uc.INSTRUCTION, uc.IN_HOOK(self._port_in), uc.IN)
-        engine.hook(uc.INSTRUCTION, uc.OUT_HOOK(self._port_out), uc.OUT)
+        engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._syscall), x86.SYSCALL)
+        engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._sysenter), x86.SYSENTER)
+        engine.hook(uc.INSTRUCTION, x86.IN_HOOK(self._port_in), x86.IN)
+        engine.hook(uc.INSTRUCTION, x86.OUT_HOOK(self._port_out), x86.OUT)
         self.fpu = Fpu(engine)
         self.tables = DescriptorTables(engine, memory)
         self._scratch = Context(engine)

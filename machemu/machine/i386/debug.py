@@ -6,9 +6,10 @@ from typing import Final
 
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_READ
-from machemu.machine.i386 import engine as uc
+from machemu.machine import engine as uc
+from machemu.machine.engine import Context, Engine
 from machemu.machine.i386 import layout
-from machemu.machine.i386.engine import REGISTER, Context, Engine
+from machemu.machine.i386.engine import REGISTER
 from machemu.machine.i386.pmap import PAGE_SIZE, I386Pmap
 
 COUNT: Final = 8

@@ -1,229 +1,45 @@
-"""Unicorn's C API as the i386 machine uses it: by ctypes, without the binding's work a call.
-
-Two things that Unicorn keeps to itself are found by calibration when an engine is made: the place of its instruction counter in
-`uc_struct`, and the places of error code, software-interrupt flag and pending exception in a saved context.
-"""
+"""Unicorn's i386: its processor, registers, descriptor tables and hooked instructions."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
-from collections.abc import Callable
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from unicorn import unicorn_const as uc
 from unicorn import x86_const as x86
-from unicorn.unicorn_py3.unicorn import uclib
 
-from machemu.abi.errors import InvariantError
+from machemu.machine.engine import Engine
 
-INTERRUPT: Final = uc.UC_HOOK_INTR
-FETCH_REFUSED: Final = uc.UC_HOOK_MEM_FETCH_PROT
-MEMORY_READ: Final = uc.UC_HOOK_MEM_READ
-MEMORY_WRITE: Final = uc.UC_HOOK_MEM_WRITE
-WRITTEN: Final = uc.UC_MEM_WRITE
-INSTRUCTION: Final = uc.UC_HOOK_INSN
 SYSCALL: Final = x86.UC_X86_INS_SYSCALL
 SYSENTER: Final = x86.UC_X86_INS_SYSENTER
 IN: Final = x86.UC_X86_INS_IN
 OUT: Final = x86.UC_X86_INS_OUT
-"""Kinds of hooks, and the instructions that may be hooked."""
+"""The instructions that may be hooked."""
 
 PROCESSOR: Final = x86.UC_CPU_X86_PENTIUM2
 """The last processor without SSE: it runs what compilers make for an i686, and has no registers but those that Mach saves, no
 source of randomness, and no instruction that a program of Mach 3.0's time could miss."""
 
-OK: Final = 0
-ERR_INSN_INVALID: Final = uc.UC_ERR_INSN_INVALID
-ERR_FETCH_PROT: Final = uc.UC_ERR_FETCH_PROT
-READ_WRITE: Final = uc.UC_PROT_READ | uc.UC_PROT_WRITE
-ALL: Final = uc.UC_PROT_ALL
-
 _VOID = ctypes.c_void_p
-_U64 = ctypes.c_uint64
-STRUCT_SCAN: Final = 4096
-"""How much of uc_struct is searched for the counter; the struct is larger."""
-
-
-_library = ctypes.CDLL(uclib._name)
-"""The library that the binding ships, opened anew: prototypes set here are not the binding's."""
-
-
-def _function(name: str, *arguments: Any) -> Any:
-    function = getattr(_library, name)
-    function.argtypes = arguments
-    function.restype = ctypes.c_int
-    return function
-
-
-_open = _function("uc_open", ctypes.c_int, ctypes.c_int, _VOID)
-_close = _function("uc_close", _VOID)
-_map_ptr = _function("uc_mem_map_ptr", _VOID, _U64, _U64, ctypes.c_uint32, _VOID)
-_mem_protect = _function("uc_mem_protect", _VOID, _U64, _U64, ctypes.c_uint32)
-_write = _function("uc_reg_write", _VOID, ctypes.c_int, _VOID)
-_read = _function("uc_reg_read", _VOID, ctypes.c_int, _VOID)
-_start = _function("uc_emu_start", _VOID, _U64, _U64, _U64, ctypes.c_size_t)
-_stop = _function("uc_emu_stop", _VOID)
-_context_alloc = _function("uc_context_alloc", _VOID, _VOID)
-_context_save = _function("uc_context_save", _VOID, _VOID)
-_context_restore = _function("uc_context_restore", _VOID, _VOID)
-_context_free = _function("uc_context_free", _VOID)
-_context_size = _function("uc_context_size", _VOID)
-_ctl = _function("uc_ctl", _VOID, ctypes.c_uint32)
-_read_batch = _function("uc_reg_read_batch", _VOID, _VOID, _VOID, ctypes.c_int)
-_write_batch = _function("uc_reg_write_batch", _VOID, _VOID, _VOID, ctypes.c_int)
-_hook_del = _function("uc_hook_del", _VOID, ctypes.c_size_t)
-_hook_add = _library.uc_hook_add
-
-INTERRUPT_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, ctypes.c_uint32, _VOID)
-MEMORY_HOOK: Final = ctypes.CFUNCTYPE(ctypes.c_bool, _VOID, ctypes.c_int, _U64, ctypes.c_int, ctypes.c_int64, _VOID)
-INSTRUCTION_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, _VOID)
 IN_HOOK: Final = ctypes.CFUNCTYPE(ctypes.c_uint32, _VOID, ctypes.c_uint32, ctypes.c_int, _VOID)
 OUT_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint32, _VOID)
-
-
-def _control(kind: int, arguments: int) -> int:
-    return kind | arguments << 26 | uc.UC_CTL_IO_WRITE << 30
-
-
-def check(code: int, what: str) -> None:
-    """InvariantError where a call that cannot fail failed."""
-    if code != OK:
-        raise InvariantError(f"unicorn: {what}: error {code}")
 
 
 class MemoryRegister(ctypes.Structure):
     """uc_x86_mmr: GDTR, LDTR, TR."""
 
-    _fields_ = (("selector", ctypes.c_uint16), ("base", _U64), ("limit", ctypes.c_uint32), ("flags", ctypes.c_uint32))
+    _fields_ = (("selector", ctypes.c_uint16), ("base", ctypes.c_uint64), ("limit", ctypes.c_uint32), ("flags", ctypes.c_uint32))
 
 
-class Registers:
-    """A fixed set of registers, read or written in one call each; `values` are 64-bit words in the set's order.
-
-    `write` gives Unicorn's error code: a selector may be refused. All arguments are prepared, since traps go through here.
-    """
-
-    def __init__(self, engine: Engine, *names: int) -> None:
-        count = len(names)
-        self.values = (_U64 * count)()
-        numbers = (ctypes.c_int * count)(*names)
-        base = ctypes.addressof(self.values)
-        pointers = (_VOID * count)(*[base + 8 * index for index in range(count)])
-        engine.kept += [numbers, pointers, self.values]
-        arguments = (engine.handle.value, ctypes.addressof(numbers), ctypes.addressof(pointers), count)
-        self.read: Callable[[], int] = partial(_read_batch, *arguments)
-        self.write: Callable[[], int] = partial(_write_batch, *arguments)
-
-
-class Context:
-    """A saved CPU state."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine.handle
-        self._context = _VOID()
-        check(_context_alloc(engine.handle, ctypes.byref(self._context)), "context_alloc")
-        self.address: int = self._context.value or 0
-        self.size = int(_context_size(engine.handle))
-
-    def save(self) -> None:
-        _context_save(self._engine, self._context)
-
-    def restore(self) -> None:
-        _context_restore(self._engine, self._context)
-
-    def word(self, offset: int) -> ctypes.c_int32:
-        """The 32-bit word at an offset, which follows later saves."""
-        return ctypes.c_int32.from_address(self.address + offset)
-
-    def close(self) -> None:
-        _context_free(self._context)
-
-
-class Engine:
-    """One Unicorn i386 CPU over RAM at physical address 0. `counter` is its count of instructions begun since the last start, and
-    `limit` how many may begin; one more is counted when it stops.
-
-    kept: what C holds addresses of, alive as long as the engine.
-    """
+class I386Engine(Engine):
+    """One Unicorn i386 CPU."""
 
     def __init__(self, ram: mmap.mmap) -> None:
-        self.handle = _VOID()
-        check(_open(uc.UC_ARCH_X86, uc.UC_MODE_32, ctypes.byref(self.handle)), "open")
-        check(_ctl(self.handle, _control(uc.UC_CTL_CPU_MODEL, 1), ctypes.c_int(PROCESSOR)), "processor model")
-        self._ram = (ctypes.c_char * len(ram)).from_buffer(ram)
-        check(_map_ptr(self.handle, 0, len(ram), READ_WRITE, ctypes.addressof(self._ram)), "mem_map_ptr")
-        check(_ctl(self.handle, _control(uc.UC_CTL_UC_USE_EXITS, 1), ctypes.c_int(1)), "use exits")
-        self.kept: list[Any] = []
-        self.counter = _U64(0)
-        self.limit = _U64(0)
-
-    def close(self) -> None:
-        check(_close(self.handle), "close")
-        self.kept.clear()
-        del self._ram
-
-    def start(self, address: int, count: int) -> int:
-        """Runs `count` instructions from a virtual address; Unicorn's error code."""
-        return int(_start(self.handle, address, 0, 0, count))
-
-    def stop(self) -> None:
-        _stop(self.handle)
-
-    def protect(self, address: int, size: int, permissions: int) -> None:
-        """Sets what a CPU may do with physical memory. Not inside a hook."""
-        check(_mem_protect(self.handle, address, size, permissions), "mem_protect")
-
-    def flush_translations(self) -> None:
-        """Forgets all translated code."""
-        check(_ctl(self.handle, _control(uc.UC_CTL_TB_FLUSH, 0)), "flush translations")
-
-    def write(self, register: int, value: int) -> int:
-        word = _U64(value)
-        return int(_write(self.handle, register, ctypes.byref(word)))
-
-    def read(self, register: int) -> int:
-        word = _U64(0)
-        _read(self.handle, register, ctypes.byref(word))
-        return word.value
-
-    def read_bytes(self, register: int, size: int) -> bytes:
-        data = ctypes.create_string_buffer(size)
-        _read(self.handle, register, data)
-        return data.raw
-
-    def write_bytes(self, register: int, data: bytes) -> None:
-        _write(self.handle, register, ctypes.create_string_buffer(data, 16))
+        super().__init__(ram, uc.UC_ARCH_X86, uc.UC_MODE_32, PROCESSOR)
 
     def write_table(self, register: int, selector: int, base: int, limit: int, flags: int) -> None:
-        value = MemoryRegister(selector, base, limit, flags)
-        check(_write(self.handle, register, ctypes.byref(value)), "descriptor table")
-
-    def hook(self, kind: int, callback: Any, instruction: int | None = None) -> int:
-        """Calls a ctypes function from now on, which the engine keeps alive; the hook's handle."""
-        handle = _VOID()
-        extra = () if instruction is None else (ctypes.c_int(instruction),)
-        arguments = (self.handle, ctypes.byref(handle), kind, callback, None, _U64(1), _U64(0), *extra)
-        check(_hook_add(*arguments), "hook_add")
-        self.kept.append(callback)
-        return handle.value or 0
-
-    def unhook(self, handle: int) -> None:
-        check(_hook_del(self.handle, handle), "hook_del")
-
-    def find_counter(self, run: Callable[[int], None]) -> None:
-        """Finds the instruction counter: `run(n)` must run n instructions and be stopped by the count."""
-        assert self.handle.value is not None
-        words = (_U64 * (STRUCT_SCAN // 8)).from_address(self.handle.value)
-        places = range(len(words))
-        for count in (1237, 2311, 777):
-            run(count)
-            places = [n for n in places if words[n] == count + 1 and words[n + 1] == count]  # type: ignore[assignment]
-        if len(places) != 1:
-            raise InvariantError("this build of Unicorn keeps its instruction counter elsewhere: install unicorn 2.1.4")
-        self.counter = _U64.from_address(self.handle.value + 8 * places[0])
-        self.limit = _U64.from_address(self.handle.value + 8 * places[0] + 8)
+        self.write_structure(register, MemoryRegister(selector, base, limit, flags))
 
 
 REGISTER: Final = {name.removeprefix("UC_X86_REG_"): getattr(x86, name) for name in dir(x86) if name.startswith("UC_X86_REG_")}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from machemu.machine.i386.engine import REGISTER, Engine
+from machemu.machine.engine import Engine
+from machemu.machine.i386.engine import REGISTER
 from machemu.machine.i386.pcb import FPU_REGISTER_SIZE, FpuState, I386Pcb
 
 REGISTERS: Final = tuple(REGISTER[f"FP{n}"] for n in range(8))

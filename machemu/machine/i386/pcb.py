@@ -143,7 +143,7 @@ class I386Pcb:
     def set_result(self, value: int) -> None:
         self.registers[EAX] = value & 0xFFFFFFFF
 
-    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
+    def redirect(self, number: int, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> None:
         esp = self.registers[ESP] - 8 & 0xFFFFFFFF
         write(VirtAddr(esp), REDIRECT_FRAME.pack(self.registers[EFLAGS], self.registers[EIP]))
         self.registers[ESP] = esp

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from machemu.machine.i386 import layout, segments
-from machemu.machine.i386.engine import REGISTER, Engine
+from machemu.machine.i386.engine import REGISTER, I386Engine
 from machemu.machine.i386.pcb import I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE
 from machemu.machine.memory import PhysicalMemory
@@ -20,7 +20,7 @@ class DescriptorTables:
     Both are compared with what a thread has; a context that is restored brings the default local table back into use.
     """
 
-    def __init__(self, engine: Engine, memory: PhysicalMemory) -> None:
+    def __init__(self, engine: I386Engine, memory: PhysicalMemory) -> None:
         self.engine = engine
         self.gdt = bytes(segments.SIZE * layout.USER_GDT_SLOTS)
         self.ldt: bytes | None = None

@@ -1,0 +1,431 @@
+"""The m68k CPU: threads in user mode on Unicorn's 68040, entered and left by writing its state, counted exactly."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.kern_return import KernReturn
+from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
+from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
+from machemu.machine import engine as uc
+from machemu.machine.m68k import decode, flags, missing
+from machemu.machine.m68k.engine import (
+    ACCESS_BACK,
+    ACCESS_CODE,
+    ACCESS_READ,
+    ADDRESS_BACK,
+    CONTROL,
+    D0,
+    PC,
+    SP,
+    M68kEngine,
+)
+from machemu.machine.m68k.faults import (
+    ACCESS_FAULT,
+    ADDRESS_ERROR,
+    BAD_INSTRUCTION,
+    CHK,
+    EXCEPTIONS,
+    ILLEGAL,
+    LINE_F,
+    TRACE,
+    TRAP,
+    TRAP_15,
+    ZERO_DIVIDE,
+    frame_word,
+)
+from machemu.machine.m68k.fpu import Fpu
+from machemu.machine.m68k.guard import Guard, Unreadable, is_guarded, is_sound
+from machemu.machine.m68k.pcb import REDIRECT_FRAME, REGISTERS, SR_T1, SR_TRACE, M68kPcb
+from machemu.machine.m68k.pmap import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, M68kMmu, M68kPmap
+from machemu.machine.m68k.task import M68kTask
+from machemu.machine.memory import PhysicalMemory
+from machemu.machine.protocols import MachineTask, Pcb, Pmap, Supervisor, UserFault
+
+PAGES_OF_8K: Final = 0xC000
+"""Translation control: enabled, pages of 8 KiB."""
+MASK: Final = 0xFFFFFFFF
+INVALID_ADDRESS: Final = int(KernReturn.KERN_INVALID_ADDRESS)
+REGISTER_FILE: Final = struct.Struct(f"{REGISTERS + 1}I")
+"""d0 to a7 and the program counter, in the host's byte order."""
+NUMBER: Final = struct.Struct(">i")
+ARGUMENTS: Final = tuple(struct.Struct(f">{count}I") for count in range(12))
+
+
+class M68kCpu:
+    """machine.protocols.Cpu for one 68040.
+
+    Instructions: Unicorn counts all that begin; `_overhead` is how many of those since the last start were not done: attempts
+    that faulted, and instructions that were refused. `_counted` is the exact number before that start.
+    """
+
+    architecture = "m68k"
+    order = ByteOrder.BIG
+    page_size = PAGE_SIZE
+    user_range = (VirtAddr(0), VirtAddr(0xFFFFE000))
+    stack_top = VirtAddr(0xFFFFE000)
+    stack_size = 32 << 10
+    own_memory = 0
+    """The kernel's code and tables are not in RAM."""
+
+    def __init__(self, memory: PhysicalMemory, mmu: M68kMmu | None = None) -> None:
+        """Powers on over fresh memory; with `mmu` goes on over the loaded memory that it belongs to."""
+        self.memory = memory
+        self.mmu = M68kMmu(memory) if mmu is None else mmu
+        self.mmu.attach()
+        self._pcb: M68kPcb | None = None
+        self._pmap: M68kPmap | None = None
+        self._loaded: M68kPmap | None = None
+        self._supervisor: Supervisor | None = None
+        self._error: BaseException | None = None
+        self._stopped = False
+        self._redirects = False
+        self._tracing = 0
+        self._frame = 0
+        self._number = 0
+        self._raised = False
+        self._odd = False
+        self._fetched: int | None = None
+        self._counted = 0
+        self._overhead = 0
+        engine = self.engine = M68kEngine(memory.ram)
+        engine.write(CONTROL, PAGES_OF_8K)
+        self.words = engine.words
+        self._fault_address, self._fault_status = engine.root - ADDRESS_BACK, engine.root - ACCESS_BACK
+        engine.hook(uc.INTERRUPT, uc.INTERRUPT_HOOK(self._interrupt))
+        engine.hook(uc.FETCH_REFUSED, uc.MEMORY_HOOK(self._fetch_refused))
+        engine.hook(uc.EDGE, uc.EDGE_HOOK(self._translated))
+        self.fpu = Fpu(engine)
+        self._guard = Guard(engine, self._code_word)
+
+    # What the kernel does with a CPU
+
+    def attach(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._native_call = self._system_call = supervisor.system_call
+        self._emulated_call = supervisor.emulated_call
+
+    def new_task(self) -> M68kTask:
+        return M68kTask()
+
+    def new_pcb(self, task: MachineTask, maker: Pcb | None = None) -> M68kPcb:
+        return M68kPcb()
+
+    def activate(self, pcb: Pcb, pmap: Pmap, redirects: bool = False) -> None:
+        assert isinstance(pcb, M68kPcb)
+        assert isinstance(pmap, M68kPmap)
+        self._pcb = pcb
+        self._pmap = self.mmu.current = pmap
+        if pmap is not self._loaded:
+            self._loaded = pmap
+            self.words[self.engine.root] = pmap.root
+            self.mmu.changed = True
+        REGISTER_FILE.pack_into(self.engine.bytes, 0, *pcb.registers, pcb.pc_)
+        flags.write(self.words, pcb.sr)
+        self.fpu.load(pcb.fpu)
+        self._tracing = pcb.sr & SR_TRACE
+        self._frame = pcb.frame
+        if redirects != self._redirects:
+            self._redirects = redirects
+            self._system_call = self._emulated_call if redirects else self._native_call
+
+    def deactivate(self) -> None:
+        pcb = self._pcb
+        if pcb is None:
+            raise InvariantError("no thread is active")
+        self._pcb = None
+        *pcb.registers, pcb.pc_ = REGISTER_FILE.unpack_from(self.engine.bytes)
+        pcb.sr = self._tracing | flags.read(self.words)
+        pcb.fpu = self.fpu.save()
+        pcb.frame = self._frame
+
+    def run(self, budget: Instructions) -> None:
+        target = self._counted + budget
+        self._stopped = False
+        while not self._stopped and self._counted < target:
+            self._start(target - self._counted)
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
+
+    def stop(self) -> None:
+        self._stopped = True
+        self.engine.stop()
+
+    @property
+    def executed(self) -> Instructions:
+        return Instructions(self._counted + self.engine.counter.value - self._overhead)
+
+    def arguments(self, count: int) -> tuple[int, ...]:
+        first = self.words[SP] + 4 & MASK
+        pmap = self._pmap
+        assert pmap is not None
+        if (first & OFFSET_MASK) + 4 * count <= PAGE_SIZE:
+            place = pmap.translate(VirtAddr(first), VM_PROT_READ)
+            if place is not None:
+                return ARGUMENTS[count].unpack_from(self.memory.view, place)
+        return ARGUMENTS[count].unpack(self.read(first, 4 * count))
+
+    def bad_trap(self, number: int) -> tuple[int, int, int]:
+        return BAD_INSTRUCTION, 4 * TRAP, -number
+
+    def bad_arguments(self, number: int, code: int, address: VirtAddr) -> tuple[int, int, int]:
+        return self.bad_trap(number)
+
+    def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
+        words = self.words
+        sp = words[SP] - REDIRECT_FRAME.size & MASK
+        try:
+            write(VirtAddr(sp), REDIRECT_FRAME.pack(self._number, self._tracing | flags.read(words), words[PC]))
+        except KernError as error:
+            if error.code != INVALID_ADDRESS:
+                raise
+            raise UserFault(VirtAddr(sp), VM_PROT_WRITE) from None
+        words[SP] = sp
+        words[PC] = handler
+        return self.result()
+
+    def pc(self) -> VirtAddr:
+        return VirtAddr(self.words[PC])
+
+    def result(self) -> int:
+        return self.words[D0]
+
+    def close(self) -> None:
+        self.engine.close()
+
+    # missing.User
+
+    def instruction_word(self, offset: int) -> int:
+        return int.from_bytes(self.read(self.words[PC] + offset, 2), "big")
+
+    def read(self, address: int, size: int) -> bytes:
+        """The active thread's memory; raises UserFault."""
+        return b"".join(self.memory.read(self._place(address + n, VM_PROT_READ), 1) for n in range(size))
+
+    def write(self, address: int, data: bytes) -> None:
+        """Writes the active thread's memory, at most two pages of it, or nothing where it raises UserFault."""
+        places = [self._place(address + n, VM_PROT_READ | VM_PROT_WRITE) for n in range(len(data))]
+        for place, byte in zip(places, data, strict=True):
+            self.memory.write(place, bytes((byte,)))
+
+    def _place(self, address: int, access: int) -> PhysAddr:
+        assert self._pmap is not None
+        address &= MASK
+        place = self._pmap.translate(VirtAddr(address), access)
+        if place is None:
+            raise UserFault(VirtAddr(address), access)
+        return place
+
+    # Running
+
+    def _start(self, count: int) -> None:
+        """Runs until the count is used up or something stops it, and takes stock."""
+        engine = self.engine
+        words = self.words
+        if self.memory.stale or self.mmu.changed:
+            self._refresh()
+        if words[PC] & 1:
+            self._raise(ADDRESS_ERROR)
+            return
+        self._raised = False
+        falls_through = None
+        if self._tracing:
+            count = 1
+            began = words[PC]
+            falls_through = self._flow()
+        error = engine.start(words[PC], count)
+        begun = min(engine.counter.value, count) - self._overhead
+        self._counted += begun
+        engine.counter.value = self._overhead = 0
+        if self._odd:
+            self._odd = False
+            engine.flush_translations()
+            self._raise(ADDRESS_ERROR)
+        elif self._fetched is not None:
+            self._allow_fetch()
+        elif error != uc.OK:
+            raise InvariantError(f"unicorn stopped with error {error} at {words[PC]:#x}")
+        elif self._tracing and begun and not self._raised:
+            changed = falls_through is not None and words[PC] != began + falls_through & MASK
+            if self._tracing & SR_T1 or changed:
+                self._raise(TRACE)
+
+    def _flow(self) -> int | None:
+        """decode.falls_through of the next instruction; None too where it cannot be read."""
+        try:
+            return decode.falls_through(self.instruction_word)
+        except UserFault:
+            return None
+
+    def _refresh(self) -> None:
+        """Drops translations and page-table entries that memory no longer agrees with."""
+        if self.memory.stale:
+            self.memory.stale = False
+            self.engine.flush_translations()
+        if self.mmu.changed:
+            self.mmu.changed = False
+            self.engine.flush_mappings()
+
+    def _allow_fetch(self) -> None:
+        """The CPU fetches from a frame for the first time: from now on it may, and writers of the frame must tell."""
+        assert self._fetched is not None
+        frame = self._fetched >> PAGE_SHIFT
+        self._fetched = None
+        self.engine.protect(frame << PAGE_SHIFT, PAGE_SIZE, uc.ALL)
+        self.engine.flush_translations()
+        self.memory.code_frames[Frame(frame)] = None
+
+    # Called by Unicorn, inside run
+
+    def _interrupt(self, _engine: object, vector: int, _data: object) -> None:
+        try:
+            if vector == TRAP:
+                self._trap()
+            else:
+                self._exception(vector)
+        except UserFault as fault:
+            self._retry(fault)
+        except BaseException as error:
+            self._fail(error)
+
+    def _trap(self) -> None:
+        """trap #0: the number is on the stack, and taken off it."""
+        words = self.words
+        sp = words[SP]
+        assert self._pmap is not None
+        place = self._pmap.translate(VirtAddr(sp), VM_PROT_READ)
+        if place is None or sp & OFFSET_MASK > PAGE_SIZE - NUMBER.size:
+            number = NUMBER.unpack(self.read(sp, NUMBER.size))[0]
+        else:
+            number = NUMBER.unpack_from(self.memory.view, place)[0]
+        words[PC] = words[PC] + 2 & MASK
+        words[SP] = sp + NUMBER.size & MASK
+        self._frame = 4 * TRAP
+        self._number = number
+        self._raised = True
+        result = self._system_call(-number)
+        if result is not None:
+            words[D0] = result & MASK
+            if self._stopped or self.memory.stale or self.mmu.changed:
+                self.engine.stop()
+
+    def _retry(self, fault: UserFault) -> None:
+        """An instruction that we looked at or did ourselves met a page that is not there: it is made once more."""
+        self._overhead += 1
+        assert self._supervisor is not None
+        if self._supervisor.fault(fault.address, fault.access):
+            self.engine.stop()
+        self._raised = True
+
+    def _exception(self, vector: int) -> None:
+        if self._supervisor is None:
+            self.engine.stop()
+            return
+        if vector == ACCESS_FAULT:
+            self._access_fault()
+            return
+        words = self.words
+        if vector == ADDRESS_ERROR:
+            vector = LINE_F if self.instruction_word(0) >> 12 == 0xF else ILLEGAL
+        if vector == ZERO_DIVIDE:
+            words[PC] = words[PC] + decode.divide_length(self.instruction_word) & MASK
+        elif vector == CHK:
+            self._pass_chk()
+        elif TRAP < vector <= TRAP_15:
+            words[PC] = words[PC] + 2 & MASK
+        else:
+            if vector in (ILLEGAL, LINE_F):
+                if vector == LINE_F and self._was_unreadable():
+                    return
+                done = missing.execute(self)
+                if done == missing.DONE:
+                    return
+                if done is not None:
+                    self._raise(done)
+                    return
+            self._overhead += 1
+        if vector not in EXCEPTIONS:
+            raise InvariantError(f"unicorn raised {vector:#x} at {words[PC]:#x}")
+        self._raise(vector)
+
+    def _access_fault(self) -> None:
+        words = self.words
+        assert self._supervisor is not None
+        assert self._pmap is not None
+        address = VirtAddr(words[self._fault_address])
+        status = words[self._fault_status]
+        if status & ACCESS_CODE:
+            if words[PC] & 1:
+                self._raise(ADDRESS_ERROR)
+                return
+        else:
+            self._overhead += 1
+        self._raised = True
+        writes = not status & ACCESS_READ
+        if writes and self._pmap.made_writable(address):
+            return
+        self._frame = frame_word(ACCESS_FAULT)
+        if self._supervisor.fault(address, VM_PROT_READ | VM_PROT_WRITE if writes else VM_PROT_READ):
+            if writes:
+                self._pmap.made_writable(address)
+            if self.memory.stale or self.mmu.changed:
+                self.engine.stop()
+
+    def _pass_chk(self) -> None:
+        """Unicorn puts the program counter two bytes behind chk's begin, or four behind chk2's."""
+        words = self.words
+        begin = words[PC]
+        words[PC] = begin - 2 & MASK
+        if decode.is_chk(self.instruction_word(0)):
+            length = decode.chk_length(self.instruction_word)
+        else:
+            words[PC] = begin - 4 & MASK
+            length = decode.chk2_length(self.instruction_word)
+        words[PC] = words[PC] + length & MASK
+
+    def _was_unreadable(self) -> bool:
+        """Whether a floating-point instruction was only refused because not all of it could be translated; then it is again."""
+        if not is_guarded(self.instruction_word(0)) or not is_sound(self.instruction_word):
+            return False
+        for offset in range(0, decode.LONGEST, 2):
+            try:
+                self._code_word(self.words[PC] + offset)
+            except Unreadable:
+                self._fetched = self._place(self.words[PC] + offset, VM_PROT_READ)
+                break
+        self._overhead += 1
+        self.engine.stop()
+        return True
+
+    def _raise(self, vector: int) -> None:
+        assert self._supervisor is not None
+        self._frame = frame_word(vector)
+        self._raised = True
+        if not self._supervisor.exception(EXCEPTIONS[vector], 4 * vector, 0):
+            self.stop()
+
+    def _code_word(self, address: int) -> int:
+        """A word that may be translated. Raises Unreadable."""
+        pmap = self._pmap
+        place = None if pmap is None else pmap.translate(VirtAddr(address & MASK), VM_PROT_READ)
+        if place is None or place >> PAGE_SHIFT not in self.memory.code_frames:
+            raise Unreadable
+        return int.from_bytes(self.memory.view[place : place + 2], "big")
+
+    def _fetch_refused(self, _engine: object, _kind: int, address: int, _size: int, _value: int, _data: object) -> bool:
+        self._fetched = address
+        return False
+
+    def _translated(self, _engine: object, block: Any, _before: object, _data: object) -> None:
+        """A block is new. The processor begins none at an odd address; Unicorn would."""
+        if block.contents.pc & 1:
+            self._odd = True
+            self.engine.stop()
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = error
+        self.stop()

@@ -1,0 +1,208 @@
+"""Unicorn's m68k: its processor, and its state where Unicorn keeps it.
+
+Unicorn names no floating-point register and no fault address, and reading its status register spoils condition codes that it has
+not worked out yet. So the CPU's state (CPUM68KState) is read and written in place; `find` looks for it once an engine and checks
+what it finds. The table of Unicorn's translators, one for each first word of an instruction, lies behind it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from unicorn import m68k_const as m68k
+from unicorn import unicorn_const as uc
+
+from machemu.abi.errors import InvariantError
+from machemu.machine.engine import ALL, READ_WRITE, Context, Engine, check
+
+PROCESSOR: Final = m68k.UC_CPU_M68K_M68040
+
+STATUS, ROOT, CONTROL = m68k.UC_M68K_REG_SR, m68k.UC_M68K_REG_CR_URP, m68k.UC_M68K_REG_CR_TC
+"""Registers that are written through the interface: status, the user's root table, translation control."""
+
+D0, A0, SP, PC, SR = 0, 8, 15, 16, 17
+CC_OP, CC_X, CC_N, CC_V, CC_C, CC_Z = range(22, 28)
+FPU, FPCR, FPSR = 28, 64, 65
+"""Indices of 32-bit words in the state: d0 to a7, the program counter, how condition codes are kept, the floating-point unit."""
+FPU_WORDS: Final = 32
+ROUNDING: Final = slice(4 * 66 + 1, 4 * 66 + 4, 2)
+"""The bytes of rounding mode and rounding precision; between them are sticky flags that nothing in Unicorn looks at."""
+WORDS: Final = 128
+ADDRESS_BACK, ACCESS_BACK = 3, 2
+"""How many words before the root pointer the fault's address and its special status word lie."""
+ACCESS_READ: Final = 0x100
+ACCESS_CODE: Final = 0x2
+"""Bits of the special status word (MC68040 User's Manual, 8.4.6.2)."""
+
+SUPERVISOR: Final = 0x2000
+LOAD_FPU: Final = bytes.fromhex("f202 4000 f200 9000 f201 8800 60fe")
+"""fmove.l d2,fp0; fmove.l d0,fpcr; fmove.l d1,fpsr; a loop."""
+SPIN: Final = b"\x60\xfe"
+LOAD_FPU_COUNT: Final = 3
+
+OPCODES: Final = 1 << 16
+ILLEGAL, LINE_A, LINE_F = 0x4AFC, 0xA000, 0xFFFF
+"""Instructions that nobody has: what translates them raises the exceptions of those names."""
+
+POINTER: Final = 8
+STRUCT_SCAN: Final = 4096
+CPU_SCAN: Final = 1 << 17
+CHUNK: Final = 4096
+TRANSLATOR: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint16)
+CALL_TRANSLATOR: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint16)
+"""void translate(CPUM68KState *, DisasContext *, uint16_t first_word), to be called and to call."""
+TRANSLATED_PC: Final = 12
+"""Where in a DisasContext the address of the instruction is that is being translated."""
+
+_places: list[tuple[int, int]] = []
+"""Where in uc_struct the CPU's address is, and where in the CPU its state; the same in every engine of a process."""
+
+
+class M68kEngine(Engine):
+    """One Unicorn 68040. words: its state; root: the index in it of the root pointer.
+
+    rounding: the bytes of its state that say how the FPU rounds, ROUNDING of them. roundings: what they are for each value of the
+    control register's bits 4 to 7.
+    """
+
+    def __init__(self, ram: mmap.mmap) -> None:
+        super().__init__(ram, uc.UC_ARCH_M68K, uc.UC_MODE_BIG_ENDIAN, PROCESSOR)
+        address = self._find()
+        context = Context(self)
+        context.save()
+        saved = ctypes.string_at(context.address, context.size)
+        size = context.size - saved.index(struct.pack(f"{SR}I", *_sentinel()[:SR]))
+        context.close()
+        self.bytes = memoryview((ctypes.c_uint32 * WORDS).from_address(address)).cast("B")
+        self.words = self.bytes.cast("I")
+        self._check_state()
+        self._translators = (ctypes.c_uint64 * OPCODES).from_address(address + -(-(size + 8) // POINTER) * POINTER)
+        self._check_translators()
+        self.protect(0, CHUNK, ALL)
+        self.find_counter(lambda count: self._spin(ram, count))
+        self.roundings = self._find_roundings(ram)
+        self.protect(0, CHUNK, READ_WRITE)
+        self.write(STATUS, 0)
+
+    def close(self) -> None:
+        self.words.release()
+        self.bytes.release()
+        super().close()
+
+    def _find(self) -> int:
+        """The address of the state. InvariantError where this Unicorn does not behave as expected."""
+        sentinel = _sentinel()
+        for n, value in enumerate(sentinel[:8]):
+            self.write(m68k.UC_M68K_REG_D0 + n, value)
+            self.write(m68k.UC_M68K_REG_A0 + n, sentinel[8 + n])
+        self.write(m68k.UC_M68K_REG_PC, sentinel[PC])
+        pattern = struct.pack(f"{SR}I", *sentinel)
+        assert self.handle.value is not None
+        pointers = (ctypes.c_uint64 * (STRUCT_SCAN // POINTER)).from_address(self.handle.value)
+        if not _places:
+            _places.extend(_search(pointers, pattern))
+        if len(_places) == 1:
+            index, offset = _places[0]
+            address = pointers[index] + offset
+            if _peek(address, len(pattern)) == pattern:
+                return address
+        raise InvariantError("this build of Unicorn keeps its m68k's state elsewhere: install unicorn 2.1.4")
+
+    def _check_state(self) -> None:
+        """Whether the words are what they are taken for, as far as the interface tells."""
+        root = 0x12345600
+        self.write(ROOT, root)
+        self.write(STATUS, 0x1F)
+        words = self.words
+        self.root = next((index for index in range(FPSR, WORDS) if words[index] == root), -1)
+        flags = [words[index] for index in range(CC_OP, CC_Z + 1)]
+        if self.root < 0 or flags != [1, 1, 0xFFFFFFFF, 0xFFFFFFFF, 1, 0]:
+            raise InvariantError("this build of Unicorn lays its m68k's state out otherwise: install unicorn 2.1.4")
+
+    def _spin(self, ram: mmap.mmap, count: int) -> None:
+        kept, ram[: len(SPIN)] = ram[: len(SPIN)], SPIN
+        check(self.start(0, count), "calibration")
+        ram[: len(SPIN)] = kept
+        self.flush_translations()
+
+    def _find_roundings(self, ram: mmap.mmap) -> list[bytes]:
+        """ROUNDING for each value of the control register's bits 4 to 7, found by writing them with the processor's own
+        instructions, at physical address 0, whose bytes are put back."""
+        kept = ram[: len(LOAD_FPU)]
+        ram[: len(LOAD_FPU)] = LOAD_FPU
+        words = self.words
+        self.write(STATUS, SUPERVISOR)
+        found = []
+        for control in range(0, 0x100, 0x10):
+            words[0:3] = memoryview(struct.pack("III", control, 0x0F000000, 3)).cast("I")
+            self.flush_translations()
+            check(self.start(0, LOAD_FPU_COUNT), "calibration")
+            if list(words[FPU : FPU + 3]) != [0, 0xC0000000, 0x4000] or [words[FPCR], words[FPSR]] != [control, 0x0F000000]:
+                raise InvariantError("this build of Unicorn keeps its m68k's FPU elsewhere: install unicorn 2.1.4")
+            found.append(bytes(self.bytes[ROUNDING]))
+        ram[: len(LOAD_FPU)] = kept
+        self.flush_translations()
+        return found
+
+    def _check_translators(self) -> None:
+        table = self._translators
+        distinct = {table[ILLEGAL], table[LINE_A], table[LINE_F]}
+        alike = all(table[opcode] == table[LINE_A] for opcode in range(0xA000, 0xB000)) and table[0xF800] == table[LINE_F]
+        if len(distinct) != 3 or 0 in distinct or not alike:
+            raise InvariantError("this build of Unicorn keeps its m68k's translators elsewhere: install unicorn 2.1.4")
+
+    def translate_as(self, opcode: int, other: int) -> None:
+        """Makes one first word be translated as another one is."""
+        self._translators[opcode] = self._translators[other]
+
+    def translator(self, opcode: int) -> Callable[[int, int, int], None]:
+        """What translates instructions with a first word."""
+        return CALL_TRANSLATOR(self._translators[opcode])
+
+    def set_translator(self, opcode: int, translate: Callable[[int, int, int], None]) -> None:
+        """Makes a TRANSLATOR function translate instructions with a first word; the caller keeps it alive."""
+        self._translators[opcode] = ctypes.cast(translate, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
+
+
+def _sentinel() -> list[int]:
+    """Values for d0 to a7 and the program counter that stand nowhere else."""
+    return [0x5A17C0DE ^ 0x01010101 * n for n in range(SR)]
+
+
+def _search(pointers: ctypes.Array[ctypes.c_uint64], pattern: bytes) -> list[tuple[int, int]]:
+    """Where a pattern stands behind one of the pointers: (the pointer's index, the pattern's distance)."""
+    found = []
+    for index, address in enumerate(pointers):
+        if address % POINTER or not CHUNK <= address < 1 << 47:
+            continue
+        behind = bytearray()
+        while len(behind) < CPU_SCAN:
+            piece = _peek(address + len(behind), CHUNK)
+            behind += piece
+            if len(piece) < CHUNK:
+                break
+        offset = behind.find(pattern)
+        if offset >= 0:
+            found.append((index, offset))
+    return found
+
+
+_libc = ctypes.CDLL(None)
+_libc.write.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
+_libc.write.restype = ctypes.c_ssize_t
+
+
+def _peek(address: int, size: int) -> bytes:
+    """What lies in this process at an address, at most a pipe's room of it; b"" where nothing is: the system looks, safely."""
+    out, into = os.pipe()
+    try:
+        written = _libc.write(into, address, size)
+        return os.read(out, written) if written > 0 else b""
+    finally:
+        os.close(out)
+        os.close(into)

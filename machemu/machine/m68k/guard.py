@@ -1,0 +1,82 @@
+"""Keeps guests from instructions that end Unicorn's process.
+
+Unicorn's translator trusts floating-point instructions: a predicate or operand format that there is none of makes it call abort
+or follow a wild pointer, and `bkpt` makes it loop for ever. So the first words concerned are translated as illegal ones, or by
+a function of ours that looks at the second word first and then calls Unicorn's own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Final
+
+from machemu.machine.m68k.decode import Word, operand
+from machemu.machine.m68k.engine import ILLEGAL, LINE_F, TRANSLATED_PC, TRANSLATOR, M68kEngine
+from machemu.machine.m68k.missing import PACKED_FORMS
+
+BREAKPOINTS: Final = range(0x4848, 0x4850)
+FLOAT: Final = range(0xF200, 0xF240)
+FLOAT_SET: Final = range(0xF240, 0xF280)
+FLOAT_BRANCHES: Final = range(0xF280, 0xF300)
+PREDICATES: Final = 0x20
+LONG, SINGLE, EXTENDED, PACKED, WORD, DOUBLE, BYTE, DYNAMIC = range(8)
+"""Operand formats; the last one is that of packed decimals with a register's k-factor, or of `fmovecr`."""
+IN_DATA_REGISTER: Final = (LONG, SINGLE, WORD, BYTE)
+FORMAT_SIZE: Final = (4, 4, 12, 12, 2, 8, 2, 12)
+FROM_OPERAND, TO_OPERAND, TO_CONTROL, FROM_CONTROL = 2, 3, 4, 5
+
+
+class Unreadable(Exception):
+    """A word of the instruction is not in memory, or not known as code yet."""
+
+
+def is_guarded(opcode: int) -> bool:
+    return opcode in FLOAT or opcode in FLOAT_SET
+
+
+def is_sound(word: Word) -> bool:
+    """Whether Unicorn may translate a guarded instruction; raises what `word` raises where it cannot be read as a whole."""
+    opcode, extension = word(0), word(2)
+    if opcode in FLOAT_SET:
+        sound = extension < PREDICATES and opcode & 0o70 != 0o10 and opcode & 0o77 not in (0o72, 0o73, 0o74)
+        immediate = 0
+    else:
+        kind, form = extension >> 13, extension >> 10 & 7
+        sound = True
+        if kind in (FROM_OPERAND, TO_OPERAND):
+            constant = kind == FROM_OPERAND and opcode == FLOAT.start and form == DYNAMIC
+            sound = constant or form in IN_DATA_REGISTER or (opcode & 0o70 != 0 and form not in (PACKED, DYNAMIC))
+        immediate = 4 * (form & 7).bit_count() if kind in (TO_CONTROL, FROM_CONTROL) else FORMAT_SIZE[form]
+    length = 4 + operand(opcode & 0o77, 4, immediate, word)
+    for offset in range(4, length, 2):
+        word(offset)
+    return sound
+
+
+class Guard:
+    """On one engine. fetch: the code word at a virtual address, as a translation may read it now; raises Unreadable."""
+
+    def __init__(self, engine: M68kEngine, fetch: Callable[[int], int]) -> None:
+        self._fetch = fetch
+        for opcode in (*BREAKPOINTS, *PACKED_FORMS):
+            engine.translate_as(opcode, ILLEGAL)
+        for opcode in FLOAT_BRANCHES:
+            if opcode & 0x3F >= PREDICATES:
+                engine.translate_as(opcode, LINE_F)
+        self._refuse = engine.translator(LINE_F)
+        self._float = engine.translator(FLOAT.start)
+        self._float_set = engine.translator(FLOAT_SET.start)
+        self._kept = TRANSLATOR(self._translate)
+        for opcode in (*FLOAT, *FLOAT_SET):
+            engine.set_translator(opcode, self._kept)
+
+    def _translate(self, state: int, context: int, opcode: int) -> None:
+        """Called by Unicorn. Its own translator must not fail to read the instruction: it would jump over our frames."""
+        address = ctypes.c_uint32.from_address(context + TRANSLATED_PC).value
+        try:
+            sound = is_sound(lambda offset: self._fetch(address + offset))
+        except Unreadable:
+            sound = False
+        translate = self._refuse if not sound else self._float if opcode in FLOAT else self._float_set
+        translate(state, context, opcode)

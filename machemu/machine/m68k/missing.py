@@ -1,0 +1,111 @@
+"""The 68040's instructions that Unicorn does not have: it raises an exception for them, and they are done here."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from machemu.machine.m68k import flags
+from machemu.machine.m68k.engine import A0, D0, FPSR, PC, SP
+from machemu.machine.m68k.faults import TRAPCC
+
+TRAPV, RTR = 0x4E76, 0x4E77
+TRAP_WIDTHS: Final = {2: 2, 3: 4, 4: 0}
+"""Bytes of the operand, which only a handler looks at, by the last three bits of trapcc."""
+DONE: Final = 0
+MASK: Final = 0xFFFFFFFF
+PACK, UNPK = 0x8140, 0x8180
+PACKED_FORMS: Final = [form | x << 9 | y for form in (PACK, UNPK) for x in range(8) for y in range(16)]
+"""The first words that Unicorn takes for another instruction's."""
+FDBCC, FTRAPCC = 0xF248, 0xF278
+
+
+class User(Protocol):
+    """The active thread's registers and memory; reads and writes raise UserFault."""
+
+    words: memoryview
+
+    def instruction_word(self, offset: int) -> int: ...
+
+    def read(self, address: int, size: int) -> bytes: ...
+
+    def write(self, address: int, data: bytes) -> None: ...
+
+
+def execute(user: User) -> int | None:
+    """Does the instruction under the program counter: DONE; TRAPCC where that is to be raised, the program counter behind it; or
+    None where it is none of these. Raises UserFault, and has done nothing then."""
+    words = user.words
+    opcode = user.instruction_word(0)
+    if opcode == TRAPV:
+        return _trap(words, 2, flags.holds(9, flags.read(words)))
+    if opcode == RTR:
+        frame = user.read(words[SP], 6)
+        flags.write(words, frame[1] & 0x1F)
+        words[PC] = int.from_bytes(frame[2:], "big")
+        words[SP] = words[SP] + 6 & MASK
+        return DONE
+    if opcode & 0xF0F8 == 0x50F8 and opcode & 7 in TRAP_WIDTHS:
+        return _trap(words, 2 + TRAP_WIDTHS[opcode & 7], flags.holds(opcode >> 8 & 0xF, flags.read(words)))
+    if opcode & 0xF1F0 in (PACK, UNPK):
+        return _pack(user, opcode)
+    if opcode & 0xFFF8 in (FDBCC, FTRAPCC) and (opcode & 0xFFF8 == FDBCC or opcode & 7 in TRAP_WIDTHS):
+        predicate = user.instruction_word(2)
+        if predicate >= 0x20:
+            return None
+        met = flags.float_holds(predicate, words[FPSR])
+        if opcode & 0xFFF8 == FTRAPCC:
+            return _trap(words, 4 + TRAP_WIDTHS[opcode & 7], met)
+        return _decrement(user, D0 + (opcode & 7), met)
+    return None
+
+
+def _trap(words: memoryview, length: int, met: bool) -> int:
+    words[PC] = words[PC] + length & MASK
+    return TRAPCC if met else DONE
+
+
+def _decrement(user: User, register: int, met: bool) -> int:
+    """fdbcc: falls through where the predicate is met or the counter, 16 bits, runs out."""
+    words = user.words
+    displacement = user.instruction_word(4)
+    taken = False
+    if not met:
+        counter = words[register] - 1 & 0xFFFF
+        words[register] = words[register] & 0xFFFF0000 | counter
+        taken = counter != 0xFFFF
+    words[PC] = words[PC] + (4 + (displacement ^ 0x8000) - 0x8000 if taken else 6) & MASK
+    return DONE
+
+
+def _pack(user: User, opcode: int) -> int:
+    """pack and unpk: between two digits in two bytes and in one, with an adjustment added to the two bytes."""
+    words = user.words
+    adjustment = user.instruction_word(2)
+    unpacks = opcode & 0xF1F0 == UNPK
+    x, y = opcode >> 9 & 7, opcode & 7
+    size = 1 if unpacks else 2
+    if not opcode & 8:
+        source = words[D0 + y]
+    else:
+        place = words[A0 + y] - _step(y, size) & MASK
+        source = int.from_bytes(user.read(place, size), "big")
+        target = (words[A0 + x] if x != y else place) - _step(x, 3 - size) & MASK
+    if unpacks:
+        result = (source << 4 & 0xF00 | source & 0xF) + adjustment & 0xFFFF
+    else:
+        total = source + adjustment
+        result = total >> 4 & 0xF0 | total & 0xF
+    if not opcode & 8:
+        kept = MASK << 8 * (3 - size) & MASK
+        words[D0 + x] = words[D0 + x] & kept | result
+    else:
+        user.write(target, result.to_bytes(3 - size, "big"))
+        words[A0 + y] = place
+        words[A0 + x] = target
+    words[PC] = words[PC] + 4 & MASK
+    return DONE
+
+
+def _step(register: int, size: int) -> int:
+    """How far an address register moves over an operand: the stack pointer stays even."""
+    return 2 if register == 7 else size
