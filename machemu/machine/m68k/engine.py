@@ -88,6 +88,7 @@ class M68kEngine(Engine):
         self.find_counter(lambda count: self._spin(ram, count))
         self.roundings = self._find_roundings(ram)
         self.protect(0, CHUNK, READ_WRITE)
+        self.counter.value = 0
         self.write(STATUS, 0)
 
     def close(self) -> None:

@@ -15,6 +15,9 @@ from machemu.machine.m68k.decode import Word, operand
 from machemu.machine.m68k.engine import ILLEGAL, LINE_F, TRANSLATED_PC, TRANSLATOR, M68kEngine
 from machemu.machine.m68k.missing import PACKED_FORMS
 
+RESET: Final = 0x4E70
+FROM_STATUS: Final = range(0x40C0, 0x40FA)
+"""move from the status register, which is privileged as `reset` is; Unicorn lets everybody do it, as the 68000 does."""
 BREAKPOINTS: Final = range(0x4848, 0x4850)
 FLOAT: Final = range(0xF200, 0xF240)
 FLOAT_SET: Final = range(0xF240, 0xF280)
@@ -61,6 +64,9 @@ class Guard:
         self._fetch = fetch
         for opcode in (*BREAKPOINTS, *PACKED_FORMS):
             engine.translate_as(opcode, ILLEGAL)
+        for opcode in FROM_STATUS:
+            if opcode & 0o70 != 0o10:
+                engine.translate_as(opcode, RESET)
         for opcode in FLOAT_BRANCHES:
             if opcode & 0x3F >= PREDICATES:
                 engine.translate_as(opcode, LINE_F)
