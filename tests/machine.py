@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from machemu.abi.types import VirtAddr
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
+from machemu.boot.elf import architecture_of
 from machemu.boot.node import Node
 from machemu.core import invariants
 from machemu.core.kernel import FOREVER, Stop
@@ -15,10 +15,12 @@ from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.machine.profile import load_profile
-from machemu.machine.protocols import Disk
+from machemu.machine.protocols import Disk, Nic
 from machemu.vm import routines as vm
+from tests.guests import ARCHS, Arch
 
-PROFILE = "pc486dx2-66"
+IMAGES = Path(__file__).parent.parent / "images"
+CONFORMANCE = Path(__file__).parent / "conformance"
 RAM = 8 << 20
 CODE = 0x10000
 CODE_SIZE = 0x10000
@@ -28,12 +30,16 @@ SECOND_NS = 1_000_000_000
 
 
 class Machine:
-    """A node whose console output is kept in `console`. Where its `with` block ends well, all tasks end and nothing is left."""
+    """A node whose console output is kept in `console`. Where its `with` block ends well, all tasks end and nothing is left.
+
+    arch: what its guests are made of.
+    """
 
     def __init__(self, node: Node, before: invariants.Usage | None = None) -> None:
         self.before = before or invariants.usage(node.kernel)
         self.node = node
         self.kernel = node.kernel
+        self.arch = ARCHS[node.kernel.cpu.architecture]
         self.console = b""
         self.until: bytes | None = None
         self.kernel.console.sink = self._print
@@ -96,6 +102,10 @@ class Machine:
             if task.active:
                 self.end(task)
 
+    def word(self, task: Task, address: int) -> int:
+        """A word of a task's memory."""
+        return int(self.arch.unpack("I", task.memory.read(VirtAddr(address), 4))[0])
+
     def check(self) -> None:
         """Recounts everything in the kernel."""
         invariants.check(self.kernel)
@@ -104,24 +114,39 @@ class Machine:
         return invariants.usage(self.kernel)
 
 
+def image(arch: Arch, name: str) -> Path:
+    """A guest program."""
+    return IMAGES / arch.name / f"{name}.elf"
+
+
+def module(arch: Arch, name: str) -> Path:
+    """A conformance module."""
+    return CONFORMANCE / arch.name / f"{name}.elf"
+
+
+def new_node(arch: Arch, ram: int = RAM, disks: Mapping[str, Disk] | None = None, nics: Mapping[str, Nic] | None = None) -> Node:
+    """A machine of an architecture, for a Machine or as it is."""
+    return Node(load_profile(arch.profile), ram, disks, nics)
+
+
 def load(path: Path, disks: Mapping[str, Disk] | None = None) -> Machine:
     """A saved machine, to go on with, and the images of its disks."""
     node = Node.load(path, disks)
-    with Node(load_profile(PROFILE), len(node.kernel.memory.view)) as fresh:
+    with new_node(ARCHS[node.kernel.cpu.architecture], len(node.kernel.memory.view)) as fresh:
         return Machine(node, invariants.usage(fresh.kernel))
 
 
 def boot(path: Path, *arguments: str, ram: int = RAM, disks: Mapping[str, Disk] | None = None) -> Machine:
-    """A machine with one module, not yet run."""
-    machine = Machine(Node(load_profile(PROFILE), ram, disks))
+    """A machine with one module that runs on it, not yet run."""
+    machine = Machine(new_node(ARCHS[architecture_of(str(path))], ram, disks))
     extra = "".join(f" {argument}" for argument in arguments)
     boot_modules(machine.kernel, [f"{path} {DEFAULT_LINE}{extra}"], {})
     return machine
 
 
-def empty(ram: int = RAM) -> Machine:
+def empty(arch: Arch, ram: int = RAM) -> Machine:
     """A machine without tasks."""
-    return Machine(Node(load_profile(PROFILE), ram))
+    return Machine(new_node(arch, ram))
 
 
 def add_task(machine: Machine, code: bytes, arguments: Sequence[int] = ()) -> tuple[Task, Thread]:
@@ -132,7 +157,7 @@ def add_task(machine: Machine, code: bytes, arguments: Sequence[int] = ()) -> tu
     vm.vm_allocate(task.map, CODE, CODE_SIZE, False)
     vm.vm_allocate(task.map, STACK_END - STACK_SIZE, STACK_SIZE, False)
     task.memory.write(VirtAddr(CODE), code)
-    words = struct.pack(f"<{len(arguments)}I", *arguments)
+    words = machine.arch.pack(f"{len(arguments)}I", *arguments)
     pointer = STACK_END - 64 - len(words)
     task.memory.write(VirtAddr(pointer), words)
     thread = add_thread(machine, task, CODE, pointer)
@@ -145,14 +170,3 @@ def add_thread(machine: Machine, task: Task, pc: int, sp: int) -> Thread:
     thread.pcb.set_entry(VirtAddr(pc), VirtAddr(sp))
     thread_control.resume(machine.kernel.kern, thread)
     return thread
-
-
-def trap(number: int, *arguments: int) -> bytes:
-    """i386 code for a trap with constant arguments: pushes them, makes the trap, takes them off; the result is in eax."""
-    pushes = b"".join(b"\x68" + struct.pack("<I", argument & 0xFFFFFFFF) for argument in reversed((0, *arguments)))
-    call = b"\xb8" + struct.pack("<i", -number) + b"\x9a\0\0\0\0\x07\0"
-    return pushes + call + b"\x81\xc4" + struct.pack("<I", 4 + 4 * len(arguments))
-
-
-STAY = b"\xeb\xfe"
-"""jmp to itself."""

@@ -18,7 +18,6 @@ from machemu.vm import routines as vm
 from machemu.vm.map_copy import VmMapCopy
 from tests.machine import Machine
 
-PAGE = 4096
 NOBODY = PolyPort(None, PORT_SEND_ONCE)
 """No right to a reply port."""
 TOLD = {**memory_object.ROUTINES, **memory_object_default.ROUTINES}

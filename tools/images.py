@@ -132,7 +132,13 @@ class Builder:
         self.directory = directory
         headers = run(architecture, [architecture.compiler, "-print-file-name=include"]).strip()
         machine = LIBRARY / architecture.name
-        self.include = [f"-I{directory}", f"-I{LIBRARY}", f"-I{machine}", f"-I{CONFORMANCE / architecture.name}", f"-isystem{headers}"]
+        self.include = [
+            f"-I{directory}",
+            f"-I{LIBRARY}",
+            f"-I{machine}",
+            f"-I{CONFORMANCE / architecture.name}",
+            f"-isystem{headers}",
+        ]
         stubs = make_stubs(directory)
         self.library = [
             self.compile(source)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from machemu.abi.errors import KernError, MustWait, UserError
 from machemu.abi.message import PORT_SEND
 from machemu.abi.types import VirtAddr
-from machemu.boot.elf import Image, load_image
-from machemu.boot.script import BootScript, PortValue
+from machemu.boot.elf import Image, architecture_of, load_image
+from machemu.boot.script import BootScript, PortValue, task_paths
 from machemu.boot.stack import build_stack
 from machemu.core.kernel import Kernel
 from machemu.ipc import mach_port, port
@@ -18,7 +18,17 @@ from machemu.vm import routines as vm
 
 DEFAULT_LINE = "${host-port} ${device-port} $(task-create) $(task-resume)"
 """What a module named alone is started with."""
-ARCHITECTURE = "i386"
+
+
+def find_architecture(lines: Sequence[str]) -> str | None:
+    """The architecture of the programs that a boot script starts, None where it starts none. UserError where they differ."""
+    first: dict[str, str] = {}
+    for path in task_paths(lines):
+        first.setdefault(architecture_of(path), path)
+    if len(first) > 1:
+        programs = ", ".join(f"{path} for {architecture}" for architecture, path in first.items())
+        raise UserError(f"the boot script has programs for different machines: {programs}")
+    return next(iter(first), None)
 
 
 def boot_modules(kernel: Kernel, lines: Sequence[str], variables: Mapping[str, str]) -> None:
@@ -79,9 +89,7 @@ class Bootstrap:
     def execute(self, task: object, path: str, arguments: list[str]) -> None:
         assert isinstance(task, Task)
         kernel = self.kernel
-        image = load_image(path, kernel.cpu.user_range[1], kernel.cpu.page_size)
-        if image.architecture != ARCHITECTURE:
-            raise UserError(f"{path}: is a program for {image.architecture}, and the machine is an {ARCHITECTURE}")
+        image = load_image(path, kernel.cpu.user_range[1], kernel.cpu.page_size, kernel.cpu.architecture)
         try:
             _load(task, image, kernel.cpu.page_size)
             pointer = _make_stack(kernel, task, arguments)

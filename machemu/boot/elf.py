@@ -10,6 +10,7 @@ from typing import Final
 
 from elftools.common.exceptions import ELFError
 from elftools.construct.core import ConstructError
+from elftools.construct.lib.container import Container
 from elftools.elf.elffile import ELFFile
 
 from machemu.abi.errors import UserError
@@ -35,29 +36,52 @@ class Segment:
 @dataclass(frozen=True, slots=True)
 class Image:
     path: str
-    architecture: str
     entry: int
     segments: tuple[Segment, ...]
 
 
-def load_image(path: str, limit: int, page_size: int) -> Image:
-    """Reads an executable whose addresses must lie below `limit`. UserError for whatever is not one."""
+def architecture_of(path: str) -> str:
+    """The architecture that an executable is for. UserError for whatever is not one."""
+    return _headers(path, _read(path))[0]
+
+
+def load_image(path: str, limit: int, page_size: int, architecture: str) -> Image:
+    """Reads an executable for a machine, whose addresses must lie below `limit`. UserError for whatever is not one."""
+    return parse_image(path, _read(path), limit, page_size, architecture)
+
+
+def _read(path: str) -> bytes:
     try:
         info = Path(path).stat()
         if not stat.S_ISREG(info.st_mode):
             raise UserError(f"{path}: is {'a directory' if stat.S_ISDIR(info.st_mode) else 'no regular file'}, not an executable")
         if info.st_size > FILE_MAX:
             raise UserError(f"{path}: is larger than an executable can be")
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise UserError(f"{path!r}: cannot be a file: {error}") from None
-    return parse_image(path, data, limit, page_size)
 
 
-def parse_image(path: str, data: bytes, limit: int, page_size: int) -> Image:
+def parse_image(path: str, data: bytes, limit: int, page_size: int, architecture: str) -> Image:
     """As load_image, from bytes."""
+    its_own, entry, headers = _headers(path, data)
+    if its_own != architecture:
+        raise UserError(f"{path}: is a program for {its_own}, and the machine is an {architecture}")
+    segments = tuple(
+        _segment(path, number, data, header, limit)
+        for number, header in enumerate(headers)
+        if header.p_type == "PT_LOAD" and header.p_memsz
+    )
+    _check_layout(path, segments, page_size)
+    if not any(s.address <= entry < s.address + s.size for s in segments):
+        raise UserError(f"{path}: its entry point {entry:#x} lies in none of its segments")
+    return Image(path, entry, segments)
+
+
+def _headers(path: str, data: bytes) -> tuple[str, int, list[Container]]:
+    """An executable's architecture, entry point and program headers."""
     try:
         elf = ELFFile(io.BytesIO(data))
         header = elf.header
@@ -73,23 +97,15 @@ def parse_image(path: str, data: bytes, limit: int, page_size: int) -> Image:
         raise UserError(f"{path}: is no ELF executable, or is damaged: {error or type(error).__name__}") from None
     if any(entry.p_type == "PT_INTERP" for entry in headers):
         raise UserError(f"{path}: needs a dynamic linker: link it with -static")
-    segments = tuple(
-        _segment(path, number, data, entry, limit)
-        for number, entry in enumerate(headers)
-        if entry.p_type == "PT_LOAD" and entry.p_memsz
-    )
-    _check_layout(path, segments, page_size)
-    if not any(s.address <= header.e_entry < s.address + s.size for s in segments):
-        raise UserError(f"{path}: its entry point {header.e_entry:#x} lies in none of its segments")
-    return Image(path, architecture, header.e_entry, segments)
+    return architecture, header.e_entry, headers
 
 
 def _describe(elf: ELFFile) -> str:
     return f"{elf.elfclass}-bit {elf.header.e_machine} {'little' if elf.little_endian else 'big'}-endian"
 
 
-def _segment(path: str, number: int, data: bytes, entry: object, limit: int) -> Segment:
-    offset, filesz, memsz, address = entry.p_offset, entry.p_filesz, entry.p_memsz, entry.p_vaddr  # type: ignore[attr-defined]
+def _segment(path: str, number: int, data: bytes, entry: Container, limit: int) -> Segment:
+    offset, filesz, memsz, address = entry.p_offset, entry.p_filesz, entry.p_memsz, entry.p_vaddr
     where = f"{path}: segment {number}"
     if offset + filesz > len(data):
         raise UserError(f"{where} wants {filesz} bytes at {offset}, but the file ends at {len(data)}: it is cut short")
@@ -97,7 +113,7 @@ def _segment(path: str, number: int, data: bytes, entry: object, limit: int) -> 
         raise UserError(f"{where} has more bytes in the file ({filesz}) than in memory ({memsz})")
     if address + memsz > limit:
         raise UserError(f"{where} reaches {address + memsz:#x}, beyond the user's addresses ({limit:#x})")
-    flags = entry.p_flags  # type: ignore[attr-defined]
+    flags = entry.p_flags
     pairs = ((PF_R, VM_PROT_READ), (PF_W, VM_PROT_WRITE), (PF_X, VM_PROT_EXECUTE))
     protection = sum(prot for flag, prot in pairs if flags & flag)
     return Segment(address, data[offset : offset + filesz], memsz, protection)

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from machemu.abi.errors import UserError
+from machemu.boot.machines import MACHINES
 from machemu.core import invariants
 from machemu.core.kernel import Kernel
 from machemu.device.block import DiskDriver
 from machemu.device.ethernet import EthernetDriver
-from machemu.machine.i386.cpu import I386Cpu
-from machemu.machine.i386.pmap import I386Mmu
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
 from machemu.machine.protocols import Disk, Nic
@@ -44,8 +43,9 @@ class Node:
         size = profile.ram if ram is None else ram
         if not RAM_MIN <= size <= RAM_MAX:
             raise UserError(f"{size} bytes of memory: a machine has between 1M and 2G")
-        memory = PhysicalMemory(size, I386Cpu.page_size)
-        self.cpu = I386Cpu(memory)
+        make_cpu = MACHINES[profile.architecture].cpu
+        memory = PhysicalMemory(size, make_cpu.page_size)
+        self.cpu = make_cpu(memory)
         self.kernel = Kernel(profile, memory, self.cpu)
         devices = self.kernel.devices
         devices.drivers[:0] = [
@@ -104,15 +104,22 @@ class Node:
 
     def _resume(self, root: object, ram: bytearray, disks: Mapping[str, Disk]) -> None:
         """Puts a loaded kernel onto a new CPU, and believes nothing of it unseen."""
-        if not isinstance(root, Kernel) or not isinstance(root.mmu, I386Mmu):
-            raise ValueError("its root is no kernel of an i386")
+        if not isinstance(root, Kernel):
+            raise ValueError("its root is no kernel")
+        make_cpu = next((machine.cpu for machine in MACHINES.values() if isinstance(root.mmu, machine.mmu)), None)
+        if make_cpu is None:
+            raise ValueError("its kernel is of no machine")
         self.kernel = root
         memory = root.memory
-        if memory.frame_size != I386Cpu.page_size or memory.frame_count * memory.frame_size != len(ram):
+        if memory.frame_size != make_cpu.page_size or memory.frame_count * memory.frame_size != len(ram):
             raise ValueError("its memory is not that of its machine")
         memory.attach()
         memory.view[:] = ram
-        self.cpu = I386Cpu(memory, root.mmu)
+        self.cpu = make_cpu(memory, root.mmu)
+        if (root.ipc.prefix, root.ipc.page_size) != (self.cpu.order.value, self.cpu.page_size):
+            raise ValueError("its messages are another machine's")
+        if (root.vm.page_size, (root.vm.min_offset, root.vm.max_offset)) != (self.cpu.page_size, self.cpu.user_range):
+            raise ValueError("its address spaces are another machine's")
         root.attach(self.cpu, disks)
         try:
             known = [driver.name for driver in root.devices.drivers if isinstance(driver, DiskDriver)]

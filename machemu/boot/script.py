@@ -8,11 +8,11 @@ resolved then. Lines without a task are not run. `#` starts a comment line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
-from machemu.abi.errors import UserError
+from machemu.abi.errors import InvariantError, UserError
 
 BLANKS: Final = " \t\n"
 
@@ -106,6 +106,26 @@ class BootScript:
         if isinstance(value, PortValue):
             return str(self.actions.insert_right(command.task, value.port))
         return value or ""
+
+
+def task_paths(lines: Sequence[str]) -> list[str]:
+    """The modules that get a task, in order."""
+    script = BootScript(_NoMachine(), {})
+    for number, line in enumerate(lines, 1):
+        script.read(line, number)
+    return [command.path for command in script.commands if command.task is not None]
+
+
+class _NoMachine:
+    """BootActions for a script that is read and not run."""
+
+    def create_task(self, path: str) -> object:
+        return path
+
+    def _never(self, *_: object) -> NoReturn:
+        raise InvariantError("a script runs without a machine")
+
+    insert_right = execute = resume = _never
 
 
 class LineReader:

@@ -46,6 +46,10 @@ def check(kernel: Kernel) -> None:
     tasks = list(kern.tasks.values())
     threads = [thread for task in tasks for thread in task.threads.values()]
     kern.check_invariants()
+    machine = kernel.cpu.new_task()
+    pcb = kernel.cpu.new_pcb(machine)
+    if any(type(task.machine) is not type(machine) for task in tasks) or any(type(t.pcb) is not type(pcb) for t in threads):
+        raise InvariantError("a task or thread is another machine's")
     kern.events.check_invariants()
     kernel.devices.check_invariants()
     kernel.memory.check_invariants()

@@ -12,6 +12,7 @@ from machemu.abi.exception import Exc
 from machemu.abi.types import Instructions, VirtAddr
 from machemu.core import server
 from machemu.core.managers import Managers, port_died
+from machemu.core.routines.table import routines_on
 from machemu.core.traps import CONTINUATIONS, TRAP_COUNT, TRAPS
 from machemu.device.console import Console
 from machemu.device.ds_routines import Devices
@@ -89,21 +90,21 @@ class Kernel:
 
     Transient: cpu; observer, None where nobody watches; limit and trap_limit, where `run` comes back; stopping, set by `stop`;
     charged: the time and the instructions up to which the active thread has been charged, None where none is.
-    left: the active thread does not return to user mode now; word: the machine's 32-bit word; input_source: gives console input
-    when a read waits and nothing can run, b"" for no more.
+    left: the active thread does not return to user mode now; routines: what the kernel does for messages, by id; word: the
+    machine's 32-bit word; input_source: gives console input when a read waits and nothing can run, b"" for no more.
     """
 
     __slots__ = (
         "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
         "trap_ns", "fault_ns", "switch_ns", "trap_count", "halted", "halt_reason", "reboot_options",
-        "cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source", "charged",
+        "cpu", "observer", "limit", "trap_limit", "stopping", "left", "routines", "word", "input_source", "charged",
     )  # fmt: skip
-    TRANSIENT = ("cpu", "observer", "limit", "trap_limit", "stopping", "left", "word", "input_source", "charged")
+    TRANSIENT = ("cpu", "observer", "limit", "trap_limit", "stopping", "left", "routines", "word", "input_source", "charged")
 
     def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
         self.memory = memory
         self.mmu = cpu.mmu
-        self.ipc = Ipc(cpu.order)
+        self.ipc = Ipc(cpu.order, cpu.page_size)
         self.vm = Vm(memory, cpu.mmu, cpu.page_size, cpu.user_range)
         self.kern = Kern(cpu, self.ipc, self.vm, profile)
         self.kern.kernel_task = task_control.create(self.kern, None, False, "gnumach")
@@ -137,6 +138,7 @@ class Kernel:
         self.stopping: Stop | None = None
         self.left = False
         self.charged: tuple[int, int] | None = None
+        self.routines = routines_on(self.kern.kernel_task.machine)
         self.word = struct.Struct(cpu.order.value + "I")
         self.input_source: Callable[[], bytes] | None = None
         self.ipc.attach(self.kern, self)
@@ -164,7 +166,7 @@ class Kernel:
         result: int | None
         try:
             if trap.arguments:
-                arguments = self._arguments(thread, number)
+                arguments = self._arguments(thread, number, len(trap.arguments))
                 if arguments is None:
                     self.leave()
                     return None
@@ -209,7 +211,7 @@ class Kernel:
                 vm_fault(self._map(thread), fault.address, fault.access)
                 result = self.cpu.result()
             except KernError as error:
-                self._raise(thread, *self.cpu.bad_trap(number, (error.code, fault.address)))
+                self._raise(thread, *self.cpu.bad_arguments(number, error.code, fault.address))
                 self.leave()
                 return None
         except MustWait as wait:
@@ -223,16 +225,16 @@ class Kernel:
             return None
         return result
 
-    def _arguments(self, thread: Thread, number: int) -> tuple[int, ...] | None:
+    def _arguments(self, thread: Thread, number: int, count: int) -> tuple[int, ...] | None:
         """A trap's arguments; None where they cannot be read, and the thread has taken an exception."""
         while True:
             try:
-                return self.cpu.arguments(len(TRAPS[number].arguments))
+                return self.cpu.arguments(count)
             except UserFault as fault:
                 try:
                     vm_fault(self._map(thread), fault.address, fault.access)
                 except KernError as error:
-                    self._raise(thread, *self.cpu.bad_trap(number, (error.code, fault.address)))
+                    self._raise(thread, *self.cpu.bad_arguments(number, error.code, fault.address))
                     return None
 
     def _retry_trap(self, thread: Thread) -> int | None:
@@ -246,7 +248,7 @@ class Kernel:
                 try:
                     words = thread.memory.read(address, WORD_SIZE * len(trap.arguments))
                 except KernError as error:
-                    self._raise(thread, *self.cpu.bad_trap(number, (error.code, address)))
+                    self._raise(thread, *self.cpu.bad_arguments(number, error.code, address))
                     return None
                 arguments = struct.unpack(f"{self.ipc.prefix}{len(trap.arguments)}I", words)
             return trap.handler(self, thread, *arguments)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import MigReturn
 from machemu.abi.message import PORT_SEND
-from machemu.core.routines.table import ROUTINES, Row
+from machemu.core.routines.table import Row
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
@@ -28,7 +28,7 @@ def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
 
     Raises MustWait and consumes nothing where memory is wanted that has to be waited for.
     """
-    row = ROUTINES.get(request.id)
+    row = kernel.routines.get(request.id)
     code: int = BAD_ID
     results: tuple[object, ...] | None = ()
     if row is not None:

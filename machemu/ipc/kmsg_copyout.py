@@ -128,7 +128,7 @@ def _copyout_reply(ipc: Ipc, space: Space, reply: Port, disposition: int, notify
             entry = space.alloc()
             entry.object = reply
             if notify_port is not None:
-                entry.request = ports.dnrequest(reply, entry.name, notify_port)
+                entry.request = ports.dnrequest(ipc, reply, entry.name, notify_port)
                 notify_port = None
         right.copyout_entry(entry, space, disposition, True, reply)
     except KernError as error:

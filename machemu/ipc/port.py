@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum, auto
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, KernError
@@ -27,10 +28,14 @@ RESOURCE_SHORTAGE: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 COUNT_MASK: Final = 0xFFFFFFFF
 
 
-def _request_table_sizes() -> tuple[int, ...]:
-    """How the table of dead-name requests grows (ipc_table_fill): it decides the order in which the requests are answered."""
-    page, slot = 4096, 8
-    sizes = [size // slot for size in (1 << bit for bit in range(4, 12))]
+@cache
+def request_table_sizes(page: int) -> tuple[int, ...]:
+    """How the table of dead-name requests grows (ipc_table_fill) on a machine with pages of `page` bytes, a power of two.
+
+    It decides the order in which the requests are answered.
+    """
+    slot = 8
+    sizes = [size // slot for size in (1 << bit for bit in range(4, page.bit_length() - 1))]
     size = increment = page
     while len(sizes) < 63:
         for _ in range(min(15, 63 - len(sizes))):
@@ -38,9 +43,6 @@ def _request_table_sizes() -> tuple[int, ...]:
             size += increment
         increment = min(increment * 2, page * 8)
     return tuple(sizes)
-
-
-REQUEST_TABLE_SIZES: Final = _request_table_sizes()
 
 
 @state
@@ -275,12 +277,12 @@ def set_qlimit(ipc: Ipc, port: Port, qlimit: int) -> None:
 # Requests
 
 
-def dnrequest(port: Port, name: int, soright: Port) -> int:
+def dnrequest(ipc: Ipc, port: Port, name: int, soright: Port) -> int:
     """Notes a dead-name request of an active port and returns its slot. Consumes `soright`, but not where it fails."""
     if not port.dnfree:
         table = port.dnrequests
         old = max(len(table), 1)
-        new = next((size for size in REQUEST_TABLE_SIZES if size > old), None)
+        new = next((size for size in request_table_sizes(ipc.page_size) if size > old), None)
         if new is None:
             raise KernError(RESOURCE_SHORTAGE)
         table.extend([None] * (new - len(table)))

@@ -362,7 +362,7 @@ def dnrequest(ipc: Ipc, space: Space, name: int, immediate: bool, request: Port 
         port = entry.port()
         previous = cancel_request(entry, port)
         if request is not None:
-            entry.request = ports.dnrequest(port, name, request)
+            entry.request = ports.dnrequest(ipc, port, name, request)
         return previous
     if entry.type & TYPE_DEAD_NAME and immediate and request is not None:
         if entry.urefs + 1 > UREFS_MAX:

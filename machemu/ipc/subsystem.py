@@ -37,8 +37,9 @@ class MessageObserver(Protocol):
 class Ipc:
     """A node's IPC.
 
-    prefix: the machine's byte order, as `struct` writes it. kernel_space, reply_space: receivers of the kernel's ports, those
-    that stand for objects and those where a kernel's wait is answered. ports: all live ports by number. serial: the last number.
+    prefix, page_size: the machine's byte order, as `struct` writes it, and its pages' bytes. kernel_space, reply_space: receivers
+    of the kernel's ports, those that stand for objects and those where a kernel's wait is answered. ports: all live ports by
+    number. serial: the last number.
     messages_sent, messages_received: through queues, since power-on.
     set_count, message_count: live port sets and messages. message_bytes: what the messages hold.
     dying: messages that are being destroyed; empty between traps.
@@ -46,8 +47,8 @@ class Ipc:
     """
 
     __slots__ = (
-        "prefix", "kernel_space", "reply_space", "ports", "serial", "set_count", "message_count", "message_bytes", "dying",
-        "messages_sent", "messages_received",
+        "prefix", "page_size", "kernel_space", "reply_space", "ports", "serial",
+        "set_count", "message_count", "message_bytes", "dying", "messages_sent", "messages_received",
         "scheduler", "kernel", "observer", "order", "little", "header", "word", "long_item", "pair",
         "name_item", "integer_item", "receive_item",
     )  # fmt: skip
@@ -59,8 +60,9 @@ class Ipc:
     scheduler: Scheduler
     kernel: KernelObjects
 
-    def __init__(self, order: ByteOrder) -> None:
+    def __init__(self, order: ByteOrder, page_size: int) -> None:
         self.prefix = order.value
+        self.page_size = page_size
         self.kernel_space = Space()
         self.reply_space = Space()
         self.ports: dict[int, Port] = {}

@@ -11,7 +11,8 @@ from typing import Final
 from machemu.abi.errors import UserError
 
 DEFAULT_PROFILE: Final = "pc486dx2-66"
-ARCHITECTURES: Final = ("i386",)
+DEFAULT_PROFILES: Final = {"i386": DEFAULT_PROFILE, "m68k": "sun3-60"}
+"""By architecture; DEFAULT_PROFILE where nothing tells which."""
 RAM_UNIT: Final = 1 << 20
 
 
@@ -76,7 +77,7 @@ def parse_profile(text: str, place: str, name: str) -> Profile:
     unknown = sorted(set(table) - set(known))
     if unknown:
         raise UserError(f"{place}: unknown key {unknown[0]}; a profile has {', '.join(known)}")
-    if table["architecture"] not in ARCHITECTURES:
-        raise UserError(f"{place}: architecture '{table['architecture']}' is none of {', '.join(ARCHITECTURES)}")
+    if table["architecture"] not in DEFAULT_PROFILES:
+        raise UserError(f"{place}: architecture '{table['architecture']}' is none of {', '.join(DEFAULT_PROFILES)}")
     ram = table.pop("ram_mib") * RAM_UNIT
     return Profile(name=name, ram=ram, **table)

@@ -143,6 +143,8 @@ class Supervisor(Protocol):
 class Cpu(Protocol):
     """One processor. One thread at a time is active on it; its registers live in the CPU until `deactivate`."""
 
+    architecture: str
+    """Its name, as executables and profiles have it."""
     order: ByteOrder
     page_size: int
     user_range: tuple[VirtAddr, VirtAddr]
@@ -150,6 +152,8 @@ class Cpu(Protocol):
     stack_top: VirtAddr
     """Where the first task's stack ends, and its size in bytes."""
     stack_size: int
+    own_memory: int
+    """Bytes at the start of RAM that are the CPU's own: no guest reaches them, and a new CPU makes them anew."""
 
     @property
     def mmu(self) -> Mmu: ...
@@ -186,9 +190,6 @@ class Cpu(Protocol):
     def arguments(self, count: int) -> tuple[int, ...]:
         """The current trap's first `count` argument words, unsigned. Raises UserFault. Only inside system_call."""
 
-    def bad_trap(self, number: int, fault: tuple[int, VirtAddr] | None = None) -> tuple[int, int, int]:
-        """The exception of a trap whose number is none, or else whose arguments cannot be read: `fault` is why and where."""
-
     def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
         """Makes the current trap return to a handler in user mode, where to go back pushed onto the stack by `write`.
 
@@ -201,6 +202,12 @@ class Cpu(Protocol):
 
     def result(self) -> int:
         """What the result's register holds. Only inside emulated_call."""
+
+    def bad_trap(self, number: int) -> tuple[int, int, int]:
+        """The exception, code and subcode that a trap of a number out of range raises."""
+
+    def bad_arguments(self, number: int, code: int, address: VirtAddr) -> tuple[int, int, int]:
+        """The exception that a trap raises whose arguments cannot be read: an access at `address` failed with `code`."""
 
     def close(self) -> None:
         """Gives the engine's host memory back."""

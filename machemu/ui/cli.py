@@ -11,13 +11,13 @@ from typing import TextIO
 
 from machemu import __version__
 from machemu.abi.errors import InvariantError, UserError
-from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
+from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules, find_architecture
 from machemu.boot.node import Node
 from machemu.core.kernel import FOREVER, Stop
 from machemu.core.observe import Observer
 from machemu.kern.host import Halt
 from machemu.machine.disk import ImageDisk
-from machemu.machine.profile import DEFAULT_PROFILE, load_profile
+from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
 from machemu.ui import report
 from machemu.ui.console import ConsoleOutput, file_input, terminal_input
 from machemu.ui.strace import Strace
@@ -38,7 +38,10 @@ def parser() -> argparse.ArgumentParser:
     boot.add_argument("--script", type=Path, metavar="FILE", help="a boot script: one module's line a line")
     boot.add_argument("--variable", metavar="NAME=VALUE", action="append", default=[], help="a boot script variable; repeatable")
     boot.add_argument(
-        "--profile", default=None, metavar="NAME", help=f"the hardware, a name or a TOML file (default {DEFAULT_PROFILE})"
+        "--profile",
+        default=None,
+        metavar="NAME",
+        help=f"the hardware, a name or a TOML file (default, by the programs: {' or '.join(DEFAULT_PROFILES.values())})",
     )
     boot.add_argument("--memory", metavar="SIZE", help="RAM, such as 64M (default: the profile's)")
     boot.add_argument(
@@ -120,7 +123,7 @@ def make_node(options: argparse.Namespace) -> Node:
                 disk.close()
     if not (options.module or options.lines or options.script):
         raise UserError("nothing to boot: name a module, or give --module, --script or --load")
-    profile = load_profile(options.profile or DEFAULT_PROFILE)
+    profile = load_profile(options.profile or default_profile(module_lines(options)))
     ram = None if options.memory is None else parse_size(options.memory)
     disks = make_disks(options.disks)
     try:
@@ -129,6 +132,12 @@ def make_node(options: argparse.Namespace) -> Node:
         for disk in disks.values():
             disk.close()
         raise
+
+
+def default_profile(lines: Sequence[str]) -> str:
+    """The machine that a boot script's programs are for."""
+    architecture = find_architecture(lines)
+    return DEFAULT_PROFILE if architecture is None else DEFAULT_PROFILES[architecture]
 
 
 def make_disks(texts: Sequence[str]) -> dict[str, ImageDisk]:

@@ -3,16 +3,20 @@ the memory object; numbers are unsigned as they come from a guest."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.vm import VM_PROT_ALL, VM_PROT_NONE
 from machemu.vm import pageout
+from machemu.vm.entry import VmMapEntry
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.object import VmObject
 from machemu.vm.page import VmPage
 from machemu.vm.pager import COPY_CALL, COPY_DELAY, COPY_NONE, COPY_TEMPORARY, LARGE_MAP, SMALL_MAP, Answer, Pager
+
+if TYPE_CHECKING:
+    from machemu.vm.subsystem import Vm
 
 SUCCESS: Final = 0
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
@@ -38,7 +42,7 @@ def data_supply(pager: Pager, offset: int, copy: VmMapCopy, lock_value: int, pre
     privileged, vm.privileged = vm.privileged, vm.privileged or pager.internal
     try:
         copy.into_entries()
-        sources = [place for entry in copy.entries for place in _places(entry.object, entry.offset, entry.end - entry.start)]
+        sources = [place for entry in copy.entries for place in _places(vm, entry)]
         sources = sources[: copy.size // vm.page_size]
         vm.check_frames(sum(not owned for _, owned in sources))
     finally:
@@ -56,10 +60,11 @@ def data_supply(pager: Pager, offset: int, copy: VmMapCopy, lock_value: int, pre
     return SUCCESS, 0
 
 
-def _places(obj: VmObject | None, offset: int, size: int) -> list[tuple[VmPage | None, bool]]:
+def _places(vm: Vm, entry: VmMapEntry) -> list[tuple[VmPage | None, bool]]:
     """The pages that a copy's entry shows, None for zeros, and whether nobody else sees them, so that they can be taken."""
     places: list[tuple[VmPage | None, bool]] = []
-    for at in range(offset, offset + size, 4096 if obj is None else obj.vm.page_size):
+    obj = entry.object
+    for at in range(entry.offset, entry.offset + entry.end - entry.start, vm.page_size):
         page = obj.lookup(at) if obj is not None else None
         owned = page is not None and page.object is obj and obj.ref_count == 1 and obj.copy is None and not page.wire_count
         places.append((page, owned))

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
-import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.machine import STAY, trap
-from tests.unit.boot.elves import Part, make_elf
+from machemu.machine.profile import DEFAULT_PROFILES
+from tests.guests import I386, M68K, Arch
+from tests.machine import CONFORMANCE, IMAGES, image, module
+from tests.unit.boot.elves import Part, elf_for
 from tools import testdisk
 
 ROOT = Path(__file__).parent.parent.parent
-HELLO = ROOT / "images" / "i386" / "hello.elf"
-PINGPONG = ROOT / "images" / "i386" / "pingpong.elf"
-LOOP = ROOT / "images" / "i386" / "bench.elf"
-MODULES = ROOT / "tests" / "conformance"
+HELLO = image(I386, "hello")
+OTHER_PROFILES = {"i386": "pc486-33", "m68k": "mc68040-25"}
+"""Those that are not the default."""
 
 
 def machemu(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -30,48 +30,48 @@ def boot(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[
     return machemu("boot", *arguments, stdin=stdin)
 
 
-def test_a_module_alone_is_booted_with_its_ports() -> None:
-    done = boot(HELLO)
+def test_a_module_alone_is_booted_with_its_ports(arch: Arch) -> None:
+    done = boot(image(arch, "hello"))
     assert (done.returncode, done.stdout) == (0, b"Hello from a Mach task.\n")
     assert b"nothing can run any more" in done.stderr
 
 
-def test_until_stops_at_a_line_and_says_nothing_else() -> None:
-    done = boot(MODULES / "ports.elf", "--until", "END")
+def test_until_stops_at_a_line_and_says_nothing_else(arch: Arch) -> None:
+    done = boot(module(arch, "ports"), "--until", "END")
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == (MODULES / "ports.expected").read_bytes()
+    assert done.stdout == (CONFORMANCE / "ports.expected").read_bytes()
 
 
-def test_until_a_text_that_never_comes_is_exit_status_1() -> None:
-    done = boot(HELLO, "--until", "Goodbye")
+def test_until_a_text_that_never_comes_is_exit_status_1(arch: Arch) -> None:
+    done = boot(image(arch, "hello"), "--until", "Goodbye")
     assert done.returncode == 1
     assert b"never printed a line with 'Goodbye'" in done.stderr
 
 
-def test_for_stops_a_wedged_run_and_says_what_each_thread_waits_for() -> None:
-    line = f"{LOOP} ${{host-port}} ${{device-port}} threads 1000000000 $(task-create) $(task-resume)"
+def test_for_stops_a_wedged_run_and_says_what_each_thread_waits_for(arch: Arch) -> None:
+    line = f"{image(arch, 'bench')} ${{host-port}} ${{device-port}} threads 1000000000 $(task-create) $(task-resume)"
     done = boot("--module", line, "--for", "20ms")
     assert done.returncode == 0
     assert b"stopped at 0.02" in done.stderr
     assert re.search(rb"thread \d: (receives on port|is ready|runs)", done.stderr)
 
 
-def test_several_modules_share_a_machine() -> None:
+def test_several_modules_share_a_machine(arch: Arch) -> None:
     line = "${host-port} ${device-port} $(task-create) $(task-resume)"
-    done = boot("--module", f"{HELLO} {line}", "--module", f"{PINGPONG} {line}")
+    done = boot("--module", f"{image(arch, 'hello')} {line}", "--module", f"{image(arch, 'pingpong')} {line}")
     assert done.returncode == 0
     assert b"Hello from a Mach task.\n" in done.stdout
     assert b"END\n" in done.stdout
 
 
-def test_a_script_names_the_modules(tmp_path: Path) -> None:
+def test_a_script_names_the_modules(arch: Arch, tmp_path: Path) -> None:
     script = tmp_path / "boot.script"
-    script.write_text(f"# a comment\n{HELLO} ${{host-port}} ${{device-port}} $(task-create) $(task-resume)\n")
+    script.write_text(f"# a comment\n{image(arch, 'hello')} ${{host-port}} ${{device-port}} $(task-create) $(task-resume)\n")
     assert boot("--script", script).stdout == b"Hello from a Mach task.\n"
 
 
-def test_the_trace_has_a_line_for_each_trap_and_message(tmp_path: Path) -> None:
-    done = boot(PINGPONG, "--trace-file", tmp_path / "trace")
+def test_the_trace_has_a_line_for_each_trap_and_message(arch: Arch, tmp_path: Path) -> None:
+    done = boot(image(arch, "pingpong"), "--trace-file", tmp_path / "trace")
     assert done.returncode == 0
     text = (tmp_path / "trace").read_text()
     assert re.search(r"task 1 thread 1 +mach_task_self\(\) = \d+ \(task-self\)\n", text)
@@ -82,21 +82,30 @@ def test_the_trace_has_a_line_for_each_trap_and_message(tmp_path: Path) -> None:
     assert "<... mach_msg resumed> = MACH_MSG_SUCCESS" in text
 
 
-def test_trace_goes_to_standard_error() -> None:
-    done = boot(HELLO, "--trace")
+def test_trace_goes_to_standard_error(arch: Arch) -> None:
+    done = boot(image(arch, "hello"), "--trace")
     assert done.stdout == b"Hello from a Mach task.\n"
     assert b"mach_host_self" in done.stderr or b"mach_msg(" in done.stderr
 
 
-def test_the_digest_is_the_same_every_time() -> None:
-    first, second = (boot(HELLO, "--digest").stderr.splitlines()[-1] for _ in range(2))
+def test_the_digest_is_the_same_every_time(arch: Arch) -> None:
+    first, second = (boot(image(arch, "hello"), "--digest").stderr.splitlines()[-1] for _ in range(2))
     assert first == second
     assert re.fullmatch(rb"digest [0-9a-f]{64}", first)
 
 
-def test_memory_and_profile_are_the_machine_s() -> None:
-    assert boot(HELLO, "--memory", "2M", "--profile", "pc486-33").returncode == 0
-    smaller, larger = (boot(HELLO, "--memory", size, "--digest").stderr.splitlines()[-1] for size in ("2M", "4M"))
+def test_the_machine_is_one_that_the_program_is_for(arch: Arch) -> None:
+    told, other = (
+        boot(image(arch, "hello"), "--profile", profiles[arch.name], "--digest").stderr.splitlines()[-1]
+        for profiles in (DEFAULT_PROFILES, OTHER_PROFILES)
+    )
+    assert told != other
+    assert boot(image(arch, "hello"), "--digest").stderr.splitlines()[-1] == told
+
+
+def test_memory_and_profile_are_the_machine_s(arch: Arch) -> None:
+    assert boot(image(arch, "hello"), "--memory", "2M", "--profile", OTHER_PROFILES[arch.name]).returncode == 0
+    smaller, larger = (boot(image(arch, "hello"), "--memory", size, "--digest").stderr.splitlines()[-1] for size in ("2M", "4M"))
     assert smaller != larger
 
 
@@ -112,7 +121,7 @@ def test_help_and_version() -> None:
         (["/no/such/module.elf"], "/no/such/module.elf"),
         ([ROOT], "is a directory"),
         ([ROOT / "README.md"], "README.md: is no ELF executable"),
-        ([HELLO, "--profile", "vax"], "there is no profile 'vax': choose one of pc486-33"),
+        ([HELLO, "--profile", "vax"], "there is no profile 'vax': choose one of mc68040-25, pc486-33"),
         ([HELLO, "--profile", "/no/such.toml"], "cannot be read as a profile"),
         ([HELLO, "--memory", "lots"], "'lots' is no size"),
         ([HELLO, "--memory", "1K"], "a machine has between 1M and 2G"),
@@ -121,8 +130,8 @@ def test_help_and_version() -> None:
         ([HELLO, "--disk", "hd0"], "write NAME=FILE"),
         ([HELLO, "--disk", "hd0=,writable"], "write NAME=FILE"),
         ([HELLO, "--disk", "hd0=/no/such/image"], "/no/such/image: cannot be read as a disk image"),
-        ([HELLO, "--disk", f"hd0={MODULES},writable"], f"{MODULES}: cannot be written as a disk image"),
-        ([HELLO, "--disk", f"hd0={MODULES / 'frame.c'}"], "a disk image is whole sectors"),
+        ([HELLO, "--disk", f"hd0={CONFORMANCE},writable"], f"{CONFORMANCE}: cannot be written as a disk image"),
+        ([HELLO, "--disk", f"hd0={CONFORMANCE / 'frame.c'}"], "a disk image is whole sectors"),
         ([HELLO, "--disk", "hd9=/dev/null"], "/dev/null: is no file"),
         (["--load", "x", "--disk", "hd0=/dev/null"], "/dev/null: is no file"),
         ([HELLO, "--trace-file", "/no/such/place/trace"], "/no/such/place/trace: cannot be written"),
@@ -146,9 +155,23 @@ def test_a_mistake_of_the_user_s_is_one_clear_line_and_exit_status_2(arguments: 
     assert text.startswith("machemu: ") and text.count("\n") == 1
 
 
-def test_a_saved_machine_of_another_version_is_refused(tmp_path: Path) -> None:
+def test_programs_for_another_machine_than_the_one_named_or_each_other_are_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.elf"
+    other.write_bytes(elf_for(M68K, Part(0x1000, b"\x4e\x71")))
+    for arguments, message in (
+        ([other, "--profile", "pc486-33"], f"{other}: is a program for m68k, and the machine is an i386"),
+        (
+            ["--module", f"{HELLO} $(task-create)", "--module", f"{other} $(task-create)"],
+            f"the boot script has programs for different machines: {HELLO} for i386, {other} for m68k",
+        ),
+    ):
+        done = boot(*arguments)
+        assert (done.returncode, done.stderr.decode()) == (2, f"machemu: {message}\n")
+
+
+def test_a_saved_machine_of_another_version_is_refused(arch: Arch, tmp_path: Path) -> None:
     saved = tmp_path / "machine"
-    assert boot(HELLO, "--save", saved).returncode == 0
+    assert boot(image(arch, "hello"), "--save", saved).returncode == 0
     head, rest = saved.read_bytes().split(b"\n", 1)
     words = head.split(b" ")
     saved.write_bytes(b" ".join([*words[:3], b"99", words[4]]) + b"\n" + rest)
@@ -158,9 +181,9 @@ def test_a_saved_machine_of_another_version_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [10, 100, 1000, -5])
-def test_a_damaged_saved_machine_is_refused(cut: int, tmp_path: Path) -> None:
+def test_a_damaged_saved_machine_is_refused(arch: Arch, cut: int, tmp_path: Path) -> None:
     saved = tmp_path / "machine"
-    boot(HELLO, "--save", saved)
+    boot(image(arch, "hello"), "--save", saved)
     saved.write_bytes(saved.read_bytes()[:cut])
     done = boot("--load", saved)
     assert done.returncode == 2
@@ -168,58 +191,57 @@ def test_a_damaged_saved_machine_is_refused(cut: int, tmp_path: Path) -> None:
 
 
 LINES = b"hello\nMach 3.0\nquit\n"
-ECHO = ROOT / "images" / "i386" / "echo.elf"
 
 
-def test_the_console_reads_standard_input() -> None:
-    done = boot(ECHO, "--until", "END", stdin=LINES)
-    assert (done.returncode, done.stdout) == (0, (ROOT / "images" / "src" / "echo.expected").read_bytes())
+def test_the_console_reads_standard_input(arch: Arch) -> None:
+    done = boot(image(arch, "echo"), "--until", "END", stdin=LINES)
+    assert (done.returncode, done.stdout) == (0, (IMAGES / "src" / "echo.expected").read_bytes())
 
 
-def test_the_console_reads_a_file(tmp_path: Path) -> None:
+def test_the_console_reads_a_file(arch: Arch, tmp_path: Path) -> None:
     path = tmp_path / "input"
     path.write_bytes(LINES)
-    done = boot(ECHO, "--until", "END", "--input", path, stdin=b"not this\n")
-    assert done.stdout == (ROOT / "images" / "src" / "echo.expected").read_bytes()
+    done = boot(image(arch, "echo"), "--until", "END", "--input", path, stdin=b"not this\n")
+    assert done.stdout == (IMAGES / "src" / "echo.expected").read_bytes()
 
 
-def test_a_machine_that_waits_for_input_can_be_saved(tmp_path: Path) -> None:
+def test_a_machine_that_waits_for_input_can_be_saved(arch: Arch, tmp_path: Path) -> None:
     """The read under way is part of the machine: it is answered after the load."""
     saved = tmp_path / "machine"
-    first = boot(ECHO, "--save", saved, stdin=b"")
+    first = boot(image(arch, "echo"), "--save", saved, stdin=b"")
     assert first.returncode == 0
     assert first.stdout == b""
     done = boot("--load", saved, "--until", "END", stdin=LINES)
-    assert done.stdout == (ROOT / "images" / "src" / "echo.expected").read_bytes()
+    assert done.stdout == (IMAGES / "src" / "echo.expected").read_bytes()
 
 
-def test_a_disk_s_image_is_changed_only_where_it_is_writable(tmp_path: Path) -> None:
-    image = tmp_path / "image"
-    image.write_bytes(testdisk.image())
-    kept = boot(MODULES / "disk.elf", "--disk", f"hd0={image}", "--until", "END")
-    assert (kept.returncode, kept.stdout) == (0, (MODULES / "disk.expected").read_bytes())
-    assert image.read_bytes() == testdisk.image()
-    done = boot(MODULES / "disk.elf", "--disk", f"hd0={image},writable", "--until", "END")
+def test_a_disk_s_image_is_changed_only_where_it_is_writable(arch: Arch, tmp_path: Path) -> None:
+    disk_image = tmp_path / "image"
+    disk_image.write_bytes(testdisk.image())
+    kept = boot(module(arch, "disk"), "--disk", f"hd0={disk_image}", "--until", "END")
+    assert (kept.returncode, kept.stdout) == (0, (CONFORMANCE / "disk.expected").read_bytes())
+    assert disk_image.read_bytes() == testdisk.image()
+    done = boot(module(arch, "disk"), "--disk", f"hd0={disk_image},writable", "--until", "END")
     assert done.stdout == kept.stdout
-    assert image.read_bytes() != testdisk.image()
+    assert disk_image.read_bytes() != testdisk.image()
 
 
-def test_a_saved_machine_s_disk_is_named_again(tmp_path: Path) -> None:
-    image, saved = tmp_path / "image", tmp_path / "saved"
-    image.write_bytes(testdisk.image())
-    first = boot(MODULES / "disk.elf", "--disk", f"hd0={image}", "--traps", "400", "--save", saved)
+def test_a_saved_machine_s_disk_is_named_again(arch: Arch, tmp_path: Path) -> None:
+    disk_image, saved = tmp_path / "image", tmp_path / "saved"
+    disk_image.write_bytes(testdisk.image())
+    first = boot(module(arch, "disk"), "--disk", f"hd0={disk_image}", "--traps", "400", "--save", saved)
     without = boot("--load", saved, "--until", "END")
     assert (without.returncode, b"name it with --disk hd0=FILE" in without.stderr) == (2, True)
-    second = boot("--load", saved, "--disk", f"hd0={image}", "--until", "END")
-    assert first.stdout + second.stdout == (MODULES / "disk.expected").read_bytes()
+    second = boot("--load", saved, "--disk", f"hd0={disk_image}", "--until", "END")
+    assert first.stdout + second.stdout == (CONFORMANCE / "disk.expected").read_bytes()
 
 
-def test_disks_have_different_names_of_the_right_form(tmp_path: Path) -> None:
-    image = tmp_path / "image"
-    image.write_bytes(bytes(512))
-    twice = boot(HELLO, "--disk", f"hd0={image}", "--disk", f"hd0={image}")
+def test_disks_have_different_names_of_the_right_form(arch: Arch, tmp_path: Path) -> None:
+    disk_image = tmp_path / "image"
+    disk_image.write_bytes(bytes(512))
+    twice = boot(image(arch, "hello"), "--disk", f"hd0={disk_image}", "--disk", f"hd0={disk_image}")
     assert (twice.returncode, b"there is already a disk hd0" in twice.stderr) == (2, True)
-    odd = boot(HELLO, "--disk", f"floppy={image}")
+    odd = boot(image(arch, "hello"), "--disk", f"floppy={disk_image}")
     assert (odd.returncode, b"no device 'floppy'" in odd.stderr) == (2, True)
 
 
@@ -227,11 +249,11 @@ def test_disks_have_different_names_of_the_right_form(tmp_path: Path) -> None:
     ("options", "status", "said"),
     [(0, 0, b"restarts"), (0x8, 0, b"halted: host_reboot with options 0x8"), (0x1000, 1, b"died: host_reboot")],
 )
-def test_a_guest_ends_the_run_by_host_reboot(options: int, status: int, said: bytes, tmp_path: Path) -> None:
+def test_a_guest_ends_the_run_by_host_reboot(arch: Arch, options: int, status: int, said: bytes, tmp_path: Path) -> None:
     """The privileged host port is the module's first right."""
-    message = struct.pack("<8I", 19, 32, 1, 0, 0, 2635, 0x10012002, options)
-    code = trap(25, 0x2000, 1, 32, 0, 0, 0, 0) + STAY
-    (tmp_path / "end.elf").write_bytes(make_elf(Part(0x1000, code), Part(0x2000, message)))
+    message = arch.pack("8I", 19, 32, 1, 0, 0, 2635, arch.integer, options)
+    code = arch.trap(25, 0x4000, 1, 32, 0, 0, 0, 0) + arch.stay
+    (tmp_path / "end.elf").write_bytes(elf_for(arch, Part(0x1000, code), Part(0x4000, message)))
     done = boot(tmp_path / "end.elf", "--save", tmp_path / "saved")
     assert (done.returncode, said in done.stderr) == (status, True)
     again = boot("--load", tmp_path / "saved")

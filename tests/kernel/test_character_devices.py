@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import pytest
@@ -11,23 +10,22 @@ from machemu.abi.device import D_NOWAIT, TTY_FLUSH, TTY_START, TTY_STOP, IoRetur
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
-from machemu.boot.node import Node
 from machemu.device import ds_routines, limits
 from machemu.device.dev_pager import DevicePager
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
 from machemu.machine.disk import ImageDisk
-from machemu.machine.profile import load_profile
 from machemu.mig.interfaces import device, notify
 from tests.devices import User
-from tests.machine import CODE, PROFILE, RAM, SECOND_NS, STACK_END, STAY, Machine, add_task, empty, load, trap
+from tests.guests import Arch
+from tests.machine import CODE, SECOND_NS, STACK_END, Machine, add_task, empty, load, new_node
 
-I386_THREAD_STATE = 1
+RESULT = CODE + 0x800
 
 
-def test_reads_of_the_console_wait_for_input_also_across_a_load(tmp_path: Path) -> None:
+def test_reads_of_the_console_wait_for_input_also_across_a_load(arch: Arch, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
-    with empty() as machine:
+    with empty(arch) as machine:
         user = User(machine)
         console = user.open("console")
         user.ask(console, device.DEVICE_READ_INBAND, 0, 0, 3)
@@ -41,8 +39,8 @@ def test_reads_of_the_console_wait_for_input_also_across_a_load(tmp_path: Path) 
         assert user.answer(device.DEVICE_READ) == (0, b"def")
 
 
-def test_closing_the_console_answers_those_who_wait() -> None:
-    with empty() as machine:
+def test_closing_the_console_answers_those_who_wait(arch: Arch) -> None:
+    with empty(arch) as machine:
         user = User(machine)
         console = user.open("console")
         user.ask(console, device.DEVICE_READ, 0, 0, 100)
@@ -51,8 +49,8 @@ def test_closing_the_console_answers_those_who_wait() -> None:
         assert user.answer(device.DEVICE_CLOSE) == (0,)
 
 
-def test_a_stopped_line_holds_output_back_and_then_its_writers() -> None:
-    with empty() as machine:
+def test_a_stopped_line_holds_output_back_and_then_its_writers(arch: Arch) -> None:
+    with empty(arch) as machine:
         user = User(machine)
         console = user.open("console")
         assert user.call(console, device.DEVICE_SET_STATUS, TTY_STOP, ()) == (0,)
@@ -67,8 +65,8 @@ def test_a_stopped_line_holds_output_back_and_then_its_writers() -> None:
         assert machine.console == b"first " + b"x" * 3000
 
 
-def test_a_flush_forgets_what_was_held_back() -> None:
-    with empty() as machine:
+def test_a_flush_forgets_what_was_held_back(arch: Arch) -> None:
+    with empty(arch) as machine:
         user = User(machine)
         console = user.open("console")
         machine.kernel.console.receive(b"unread")
@@ -79,8 +77,8 @@ def test_a_flush_forgets_what_was_held_back() -> None:
         assert user.answer(device.DEVICE_READ) is None and machine.console == b""
 
 
-def test_kmsg_has_what_the_kernel_printed_and_loses_what_does_not_fit() -> None:
-    with empty() as machine:
+def test_kmsg_has_what_the_kernel_printed_and_loses_what_does_not_fit(arch: Arch) -> None:
+    with empty(arch) as machine:
         user = User(machine)
         kmsg = user.open("kmsg")
         assert user.call(kmsg, device.DEVICE_READ, D_NOWAIT, 0, 10) == (IoReturn.D_WOULD_BLOCK, b"")
@@ -93,38 +91,38 @@ def test_kmsg_has_what_the_kernel_printed_and_loses_what_does_not_fit() -> None:
         assert user.answer(device.DEVICE_READ_INBAND) == (0, b"te")
 
 
-def test_the_time_page_shows_virtual_time_at_the_last_tick_and_cannot_be_written() -> None:
-    with empty() as machine:
+def test_the_time_page_shows_virtual_time_at_the_last_tick_and_cannot_be_written(arch: Arch) -> None:
+    with empty(arch) as machine:
         user = User(machine)
         time = user.open("time")
-        code, memory_object = user.call(time, device.DEVICE_MAP, VM_PROT_READ, 0, 4096, 0)
+        code, memory_object = user.call(time, device.DEVICE_MAP, VM_PROT_READ, 0, arch.page, 0)
         assert code == 0
         pager = memory_object.kobject
         assert isinstance(pager, DevicePager)
         machine.kernel.kern.clock.base = 3 * SECOND_NS + 123_456_789
-        page = pager.page(4096, VM_PROT_READ)
-        assert page is not None and len(page) == 4096
-        assert struct.unpack_from("<3I", page) == (3, 120_000, 3)
+        page = pager.page(arch.page, VM_PROT_READ)
+        assert page is not None and len(page) == arch.page
+        assert arch.unpack("3I", page) == (3, 120_000, 3)
         assert pager.page(0, VM_PROT_WRITE) is None
 
 
-def test_a_memory_object_lives_as_long_as_somebody_has_a_right_to_it() -> None:
-    with empty() as machine:
+def test_a_memory_object_lives_as_long_as_somebody_has_a_right_to_it(arch: Arch) -> None:
+    with empty(arch) as machine:
         user = User(machine)
         time = user.open("time")
         first = user.call(time, device.DEVICE_MAP, 1, 0, 1, 0)[1]
-        assert user.call(time, device.DEVICE_MAP, 3, 0, 8192, 0)[1] is first
-        other = user.call(time, device.DEVICE_MAP, 1, 4096, 1, 0)[1]
+        assert user.call(time, device.DEVICE_MAP, 3, 0, 2 * arch.page, 0)[1] is first
+        other = user.call(time, device.DEVICE_MAP, 1, arch.page, 1, 0)[1]
         assert other is not first and len(machine.kernel.devices.pagers) == 2
         machine.check()
         user.forget(first)
-        assert not first.active and list(machine.kernel.devices.pagers) == [(("time", 0), 4096)]
+        assert not first.active and list(machine.kernel.devices.pagers) == [(("time", 0), arch.page)]
         machine.end(user.task)
         assert not machine.kernel.devices.pagers
 
 
-def test_a_port_takes_interrupts_once_and_its_right_is_kept() -> None:
-    with empty() as machine:
+def test_a_port_takes_interrupts_once_and_its_right_is_kept(arch: Arch) -> None:
+    with empty(arch) as machine:
         user = User(machine)
         irq, port = user.open("irq"), user.make_port()
         for expected in ((0,), (IoReturn.D_NO_MEMORY,)):
@@ -138,8 +136,8 @@ def test_a_port_takes_interrupts_once_and_its_right_is_kept() -> None:
         assert user.call(irq, device.DEVICE_INTR_ACK, None) == (KernReturn.KERN_INVALID_ARGUMENT,)
 
 
-def test_what_the_real_kernel_dies_of_is_refused() -> None:
-    with empty() as machine:
+def test_what_the_real_kernel_dies_of_is_refused(arch: Arch) -> None:
+    with empty(arch) as machine:
         user = User(machine)
         for name in ("cn", "time", "mem", "irq"):
             target = user.open(name)
@@ -148,15 +146,15 @@ def test_what_the_real_kernel_dies_of_is_refused() -> None:
 
 
 @pytest.mark.parametrize("count", (-1, -(1 << 31), limits.CHARACTERS_MAX + 1, (1 << 31) - 1))
-def test_a_read_of_the_console_of_any_size_is_answered(count: int) -> None:
-    with empty() as machine:
+def test_a_read_of_the_console_of_any_size_is_answered(arch: Arch, count: int) -> None:
+    with empty(arch) as machine:
         user = User(machine)
         assert user.call(user.open("console"), device.DEVICE_READ, 0, 0, count) == (IoReturn.D_INVALID_SIZE,)
 
 
-def test_waiting_requests_and_open_devices_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_requests_and_open_devices_have_a_limit(arch: Arch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ds_routines, "OPENED_MAX", 3)
-    with empty() as machine:
+    with empty(arch) as machine:
         user = User(machine)
         console = user.open("console")
         for _ in range(limits.WAITING_MAX):
@@ -168,8 +166,8 @@ def test_waiting_requests_and_open_devices_have_a_limit(monkeypatch: pytest.Monk
         user.open("cn2")
 
 
-def test_a_task_cannot_tell_the_kernel_that_a_device_has_no_senders() -> None:
-    with empty() as machine:
+def test_a_task_cannot_tell_the_kernel_that_a_device_has_no_senders(arch: Arch) -> None:
+    with empty(arch) as machine:
         user = User(machine)
         time = user.open("time")
         memory_object = user.call(time, device.DEVICE_MAP, 1, 0, 1, 0)[1]
@@ -178,8 +176,8 @@ def test_a_task_cannot_tell_the_kernel_that_a_device_has_no_senders() -> None:
         assert time.active and memory_object.active
 
 
-def test_requests_without_a_reply_port_are_done_or_dropped() -> None:
-    with empty() as machine:
+def test_requests_without_a_reply_port_are_done_or_dropped(arch: Arch) -> None:
+    with empty(arch) as machine:
         user = User(machine)
         console = user.open("console")
         user.ask(user.devices.master_port, device.DEVICE_OPEN, 0, b"time", answer=False)
@@ -188,28 +186,30 @@ def test_requests_without_a_reply_port_are_done_or_dropped() -> None:
         assert machine.console == b"printed" and len(machine.kernel.devices.opened) == 1
 
 
-def test_write_traps_write_to_character_devices_and_to_no_others() -> None:
+def test_write_traps_write_to_character_devices_and_to_no_others(arch: Arch) -> None:
     disk = ImageDisk.of_bytes(bytes(512))
-    with Machine(Node(load_profile(PROFILE), RAM, {"hd0": disk})) as machine:
+    with Machine(new_node(arch, disks={"hd0": disk})) as machine:
         user = User(machine)
         names = {}
         devices = {name: user.open(name) for name in ("console", "cn", "kmsg", "hd0")}
-        task, thread = add_task(machine, STAY)
+        task, thread = add_task(machine, arch.stay)
         for name, port in devices.items():
             names[name] = mach_port.copyout_send(user.ipc, task.space, ports.make_send(user.ipc, port))
         text, vector = STACK_END - 256, STACK_END - 240
         task.memory.write(VirtAddr(text), b"abcdef")
-        task.memory.write(VirtAddr(vector), struct.pack("<4I", text, 2, text + 4, 2))
+        task.memory.write(VirtAddr(vector), arch.pack("4I", text, 2, text + 4, 2))
         machine.run(SECOND_NS // 100)
         written = {}
         for name, port_name in names.items():
             results = []
             calls = ((40, text, 3), (39, vector, 2), (39, 8, 17))
-            for code in (trap(number, port_name, 0, 0, 0, address, count) for number, address, count in calls):
-                task.memory.write(VirtAddr(CODE), code + STAY)
+            for code in (
+                arch.trap(number, port_name, 0, 0, 0, address, count) + arch.store(RESULT) for number, address, count in calls
+            ):
+                task.memory.write(VirtAddr(CODE), code + arch.stay)
                 thread.pcb.set_entry(VirtAddr(CODE), VirtAddr(STACK_END - 512))
                 machine.run(SECOND_NS // 100)
-                results.append(thread.pcb.get_state(I386_THREAD_STATE)[11])
+                results.append(machine.word(task, RESULT))
             written[name] = results
         taken = [0, 0, KernReturn.KERN_INVALID_VALUE]
         assert written == dict.fromkeys(("console", "cn", "kmsg"), taken) | {"hd0": [IoReturn.D_INVALID_OPERATION] * 3}

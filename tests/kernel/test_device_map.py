@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 from machemu.abi.types import VirtAddr
 from machemu.ipc import port as ports
 from machemu.kern.task import Task
 from machemu.vm import routines as vm
-from tests.machine import CODE, STAY, Machine, add_task, empty, load
+from tests.guests import Arch
+from tests.machine import CODE, Machine, add_task, empty, load
 
-PAGE = 4096
 WINDOW = 0x20000000
 RESULT = CODE + 0x800
 SECOND = 1_000_000_000
@@ -24,49 +23,50 @@ def mapped(machine: Machine, code: bytes) -> Task:
     minor = driver.identify("time", 0)
     assert minor is not None
     device = devices.opened.get(minor) or devices._find("time", 0)
-    right = devices.map(device, 1, 0, PAGE)
+    right = devices.map(device, 1, 0, machine.arch.page)
     task, _ = add_task(machine, code)
     assert task.map is not None
-    vm.vm_map(task.map, WINDOW, PAGE, 0, False, right, 0, False, 3, 7, 1)
+    vm.vm_map(task.map, WINDOW, machine.arch.page, 0, False, right, 0, False, 3, 7, 1)
     ports.release_send(machine.kernel.ipc, right)
     return task
 
 
-def shown(task: Task) -> tuple[int, int, int]:
-    return struct.unpack("<3i", task.memory.read(VirtAddr(WINDOW), 12))
+def shown(machine: Machine, task: Task) -> tuple[int, int, int]:
+    seconds, microseconds, again = machine.arch.unpack("3i", task.memory.read(VirtAddr(WINDOW), 12))
+    return seconds, microseconds, again
 
 
-def test_the_page_shows_the_time_of_the_last_clock_tick_to_a_guest(tmp_path: Path) -> None:
-    copy = b"\xa1" + struct.pack("<I", WINDOW + 4) + b"\xa3" + struct.pack("<I", RESULT) + b"\xeb\xf4"
-    with empty() as machine:
+def test_the_page_shows_the_time_of_the_last_clock_tick_to_a_guest(arch: Arch, tmp_path: Path) -> None:
+    copy = arch.repeat(arch.fetch(WINDOW + 4) + arch.store(RESULT))
+    with empty(arch) as machine:
         task = mapped(machine, copy)
         machine.run(3 * SECOND // 2)
-        seconds, microseconds, again = shown(task)
+        seconds, microseconds, again = shown(machine, task)
         now = machine.kernel.kern.clock.time_of_day()
         assert seconds == again
         assert 0 <= (now[0] - seconds) * 1_000_000 + now[1] - microseconds <= 20_000
-        read = struct.unpack("<i", task.memory.read(VirtAddr(RESULT), 4))[0]
+        read = machine.word(task, RESULT)
         assert 0 <= (microseconds - read) % 1_000_000 <= 20_000
         machine.check()
         machine.node.save(tmp_path / "saved")
         with load(tmp_path / "saved") as other:
             [loaded] = [each for each in other.kernel.kern.tasks.values() if each.number == task.number]
             other.run(SECOND)
-            assert shown(loaded)[0] == seconds + 1
+            assert shown(other, loaded)[0] == seconds + 1
 
 
-def test_the_page_cannot_be_written() -> None:
-    with empty() as machine:
-        task = mapped(machine, b"\xa3" + struct.pack("<I", WINDOW) + STAY)
+def test_the_page_cannot_be_written(arch: Arch) -> None:
+    with empty(arch) as machine:
+        task = mapped(machine, arch.store(WINDOW) + arch.stay)
         machine.run(SECOND // 10)
         assert not task.active
 
 
-def test_the_memory_object_outlives_its_last_right_while_it_is_mapped() -> None:
-    with empty() as machine:
-        task = mapped(machine, STAY)
+def test_the_memory_object_outlives_its_last_right_while_it_is_mapped(arch: Arch) -> None:
+    with empty(arch) as machine:
+        task = mapped(machine, arch.stay)
         machine.run(SECOND // 10)
-        assert shown(task)[0] >= 0
+        assert shown(machine, task)[0] >= 0
         assert len(machine.kernel.devices.pagers) == 1
         machine.end(task)
         assert not machine.kernel.devices.pagers

@@ -12,17 +12,17 @@ from machemu.boot.node import Node
 from machemu.device import block
 from machemu.device.block import DiskDriver
 from machemu.machine.disk import SECTOR, ImageDisk
-from machemu.machine.profile import load_profile
 from machemu.mig.interfaces import device
 from tests.devices import User
-from tests.machine import PROFILE, RAM, SECOND_NS, Machine, load
+from tests.guests import I386, Arch
+from tests.machine import RAM, SECOND_NS, Machine, load, new_node
 from tools import testdisk
 
 IMAGE = testdisk.image()
 
 
-def machine_with(disk: ImageDisk, ram: int = RAM) -> Machine:
-    return Machine(Node(load_profile(PROFILE), ram, {"hd0": disk}))
+def machine_with(arch: Arch, disk: ImageDisk, ram: int = RAM) -> Machine:
+    return Machine(new_node(arch, ram, {"hd0": disk}))
 
 
 def given(path: Path, writable: bool = False) -> ImageDisk:
@@ -39,8 +39,8 @@ def driver_of(machine: Machine) -> DiskDriver:
 
 
 @pytest.fixture
-def machine() -> Machine:
-    return machine_with(ImageDisk.of_bytes(IMAGE))
+def machine(arch: Arch) -> Machine:
+    return machine_with(arch, ImageDisk.of_bytes(IMAGE))
 
 
 def test_the_first_opening_is_answered_when_the_partition_table_was_read(machine: Machine) -> None:
@@ -92,12 +92,12 @@ def test_reads_and_writes_take_their_turn_and_their_time(machine: Machine) -> No
         assert machine.kernel.kern.clock.now() - start >= 2 * cost
 
 
-def test_what_is_written_stays_in_the_machine_and_the_image_as_it_is(tmp_path: Path) -> None:
+def test_what_is_written_stays_in_the_machine_and_the_image_as_it_is(arch: Arch, tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(IMAGE)
     digests = []
     for _ in range(2):
-        with machine_with(ImageDisk.of_file(path)) as machine:
+        with machine_with(arch, ImageDisk.of_file(path)) as machine:
             user = User(machine)
             disk = user.open("hd0")
             assert user.write(disk, 7, b"x" * 9000) == (0, 9000)
@@ -107,10 +107,10 @@ def test_what_is_written_stays_in_the_machine_and_the_image_as_it_is(tmp_path: P
     assert digests[0] == digests[1]
 
 
-def test_a_writable_disk_s_file_is_written(tmp_path: Path) -> None:
+def test_a_writable_disk_s_file_is_written(arch: Arch, tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(IMAGE)
-    with machine_with(ImageDisk.of_file(path, writable=True)) as machine:
+    with machine_with(arch, ImageDisk.of_file(path, writable=True)) as machine:
         user = User(machine)
         disk = user.open("hd0s2")
         assert user.write(disk, 1, b"y" * 100) == (0, 100)
@@ -119,11 +119,11 @@ def test_a_writable_disk_s_file_is_written(tmp_path: Path) -> None:
     assert path.read_bytes() == IMAGE[:at] + b"y" * 100 + IMAGE[at + 100 :]
 
 
-def test_requests_under_way_are_saved_and_answered_after_a_load(tmp_path: Path) -> None:
+def test_requests_under_way_are_saved_and_answered_after_a_load(arch: Arch, tmp_path: Path) -> None:
     image, saved = tmp_path / "image", tmp_path / "saved"
     image.write_bytes(IMAGE)
     results = []
-    with machine_with(ImageDisk.of_file(image)) as machine:
+    with machine_with(arch, ImageDisk.of_file(image)) as machine:
         user = User(machine)
         disk = user.open("hd0")
         user.write(disk, 3, b"before")
@@ -146,10 +146,10 @@ def test_requests_under_way_are_saved_and_answered_after_a_load(tmp_path: Path) 
     assert results[0][2] == (0, expected)
 
 
-def test_a_saved_machine_whose_image_has_changed_is_refused(tmp_path: Path) -> None:
+def test_a_saved_machine_whose_image_has_changed_is_refused(arch: Arch, tmp_path: Path) -> None:
     image, saved = tmp_path / "image", tmp_path / "saved"
     image.write_bytes(IMAGE)
-    with machine_with(ImageDisk.of_file(image)) as machine:
+    with machine_with(arch, ImageDisk.of_file(image)) as machine:
         machine.node.save(saved)
     load(saved, {"hd0": given(image)}).__exit__(None)
     for broken in (IMAGE[:-1] + b"?", IMAGE[:SECTOR]):
@@ -158,10 +158,10 @@ def test_a_saved_machine_whose_image_has_changed_is_refused(tmp_path: Path) -> N
             load(saved, {"hd0": given(image)})
 
 
-def test_an_image_that_shrinks_under_the_machine_is_an_error_of_the_medium(tmp_path: Path) -> None:
+def test_an_image_that_shrinks_under_the_machine_is_an_error_of_the_medium(arch: Arch, tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(IMAGE)
-    with machine_with(ImageDisk.of_file(path)) as machine:
+    with machine_with(arch, ImageDisk.of_file(path)) as machine:
         user = User(machine)
         disk = user.open("hd0")
         path.write_bytes(IMAGE[: 100 * SECTOR])
@@ -227,8 +227,8 @@ def test_a_flood_of_requests_is_refused_and_nothing_is_lost(machine: Machine, mo
         assert all(answer == (IoReturn.D_NO_MEMORY,) for answer in answers if answer[0])
 
 
-def test_a_read_that_finds_no_memory_is_answered(machine: Machine) -> None:
-    with machine_with(ImageDisk.of_bytes(IMAGE), ram=4 << 20) as small:
+def test_a_read_that_finds_no_memory_is_answered(arch: Arch, machine: Machine) -> None:
+    with machine_with(arch, ImageDisk.of_bytes(IMAGE), ram=4 << 20) as small:
         user = User(small)
         disk = user.open("hd0")
         assert user.read(disk, 0, 7 << 20) == (IoReturn.D_NO_MEMORY,)
@@ -236,13 +236,13 @@ def test_a_read_that_finds_no_memory_is_answered(machine: Machine) -> None:
     machine.node.close()
 
 
-def test_sizes_of_more_than_2_gib_wrap_as_on_the_real_kernel(tmp_path: Path) -> None:
+def test_sizes_of_more_than_2_gib_wrap_as_on_the_real_kernel(arch: Arch, tmp_path: Path) -> None:
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.truncate(5 << 30)
     disk = ImageDisk(10 << 20, None, str(path), False)
     disk._open()
-    with machine_with(disk) as machine:
+    with machine_with(arch, disk) as machine:
         user = User(machine)
         port = user.open("hd0")
         assert user.call(port, device.DEVICE_GET_STATUS, DEV_GET_SIZE, 2) == (0, (1 << 30, 512))
@@ -250,9 +250,9 @@ def test_sizes_of_more_than_2_gib_wrap_as_on_the_real_kernel(tmp_path: Path) -> 
         assert user.read(port, (10 << 20) - 1, 1024) == (0, bytes(512))
 
 
-def test_what_the_overlay_has_no_room_for_is_an_error_of_the_medium(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_overlay_has_no_room_for_is_an_error_of_the_medium(arch: Arch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("machemu.machine.disk.OVERLAY_MAX", 2)
-    with machine_with(ImageDisk.of_bytes(IMAGE)) as machine:
+    with machine_with(arch, ImageDisk.of_bytes(IMAGE)) as machine:
         user = User(machine)
         port = user.open("hd0")
         assert user.write(port, 0, b"a" * 8192) == (0, 8192)
@@ -264,13 +264,13 @@ def test_what_the_overlay_has_no_room_for_is_an_error_of_the_medium(monkeypatch:
 @pytest.mark.parametrize("name", ("hd8", "hd", "fd0", "../x", "hd0s1", "", "eth0"))
 def test_a_disk_cannot_have_any_name(name: str) -> None:
     with pytest.raises(UserError, match="no device"):
-        Node(load_profile(PROFILE), RAM, {name: ImageDisk.of_bytes(bytes(512))})
+        new_node(I386, RAM, {name: ImageDisk.of_bytes(bytes(512))})
 
 
-def test_a_saved_machine_gets_the_files_that_the_user_names_and_no_others(tmp_path: Path) -> None:
+def test_a_saved_machine_gets_the_files_that_the_user_names_and_no_others(arch: Arch, tmp_path: Path) -> None:
     image, moved, saved = tmp_path / "image", tmp_path / "moved", tmp_path / "saved"
     image.write_bytes(IMAGE)
-    with machine_with(ImageDisk.of_file(image, writable=True)) as machine:
+    with machine_with(arch, ImageDisk.of_file(image, writable=True)) as machine:
         machine.node.save(saved)
     assert str(tmp_path).encode() not in saved.read_bytes()
     image.rename(moved)
@@ -285,10 +285,10 @@ def test_a_saved_machine_gets_the_files_that_the_user_names_and_no_others(tmp_pa
     assert moved.read_bytes().startswith(b"written")
 
 
-def test_what_was_written_over_an_image_is_saved_and_where_it_lies_does_not_matter(tmp_path: Path) -> None:
+def test_what_was_written_over_an_image_is_saved_and_where_it_lies_does_not_matter(arch: Arch, tmp_path: Path) -> None:
     image, moved, saved = tmp_path / "image", tmp_path / "moved", tmp_path / "saved"
     image.write_bytes(IMAGE)
-    with machine_with(ImageDisk.of_file(image)) as machine:
+    with machine_with(arch, ImageDisk.of_file(image)) as machine:
         user = User(machine)
         user.write(user.open("hd0"), 0, b"overlay")
         machine.node.save(saved)
@@ -299,9 +299,9 @@ def test_what_was_written_over_an_image_is_saved_and_where_it_lies_does_not_matt
         assert driver_of(again).disk.read(0, 2) == b"overlay" + IMAGE[7:1024]
 
 
-def test_partitions_with_impossible_numbers_are_none_and_those_beyond_the_disk_are_errors_of_the_medium() -> None:
+def test_partitions_with_impossible_numbers_are_none_and_those_beyond_the_disk_are_errors_of_the_medium(arch: Arch) -> None:
     rows = ((testdisk.LINUX, 1 << 31, 5), (testdisk.LINUX, 5, 0xFFFFFFFF), (testdisk.LINUX, 16380, 0x7FFFFFFF))
-    with machine_with(ImageDisk.of_bytes(testdisk.table(*rows) + IMAGE[SECTOR:])) as machine:
+    with machine_with(arch, ImageDisk.of_bytes(testdisk.table(*rows) + IMAGE[SECTOR:])) as machine:
         user = User(machine)
         for name in (b"hd0s1", b"hd0s2"):
             assert user.call(user.devices.master_port, device.DEVICE_OPEN, 3, name) == (IoReturn.D_NO_SUCH_DEVICE,)

@@ -10,7 +10,7 @@ import pytest
 
 from machemu.abi.device import NET_ADDRESS, NET_FLAGS, NET_STATUS, IoReturn
 from machemu.abi.errors import UserError
-from machemu.boot.node import Node
+from machemu.abi.message import decode_type_word
 from machemu.device import bpf
 from machemu.device.bpf import Instruction
 from machemu.device.ethernet import ARRIVED_MAX, TRANSMIT_MAX, EthernetDriver
@@ -19,10 +19,10 @@ from machemu.ipc import kmsg as messages
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.machine.nic import EthernetNic
-from machemu.machine.profile import load_profile
 from machemu.mig.interfaces import device
 from tests.devices import User
-from tests.machine import PROFILE, RAM, Machine, load
+from tests.guests import I386, Arch
+from tests.machine import Machine, load, new_node
 
 OWN, OTHER, ALL = bytes.fromhex("0800 2b01 0203"), bytes.fromhex("0800 2b99 9999"), b"\xff" * 6
 TAKE_ALL = (NETF_IN, PUSHLIT, 1)
@@ -33,19 +33,19 @@ def frame(target: bytes, text: bytes, kind: int = 0x0800) -> bytes:
     return target + OTHER + struct.pack(">H", kind) + text
 
 
-def take_kind(kind: int, flags: int = NETF_IN) -> tuple[int, ...]:
+def take_kind(arch: Arch, kind: int, flags: int = NETF_IN) -> tuple[int, ...]:
     """A filter for an Ethernet type, whose bytes the guest sees in its own order."""
-    swapped = int.from_bytes(kind.to_bytes(2, "big"), "little")
-    return (flags, PUSHWORD + 1, Op.EQ << 10 | PUSHLIT, swapped)
+    [seen] = arch.unpack("H", struct.pack(">H", kind))
+    return (flags, PUSHWORD + 1, Op.EQ << 10 | PUSHLIT, seen)
 
 
-def descriptor(count: int) -> bytes:
+def descriptor(arch: Arch, count: int) -> bytes:
     """mach_msg_type_t of so many bytes inline."""
-    return struct.pack("<I", 9 | 8 << 8 | count << 16 | 1 << 28)
+    return arch.pack("I", arch.item(9, 8, count))
 
 
-def words_of(*program: Instruction) -> tuple[int, ...]:
-    return struct.unpack(f"<{4 * len(program)}H", b"".join(struct.pack("<HBBI", *step) for step in program))
+def words_of(arch: Arch, *program: Instruction) -> tuple[int, ...]:
+    return arch.unpack(f"{4 * len(program)}H", b"".join(arch.pack("HBBI", *step) for step in program))
 
 
 class Net:
@@ -83,18 +83,18 @@ class Net:
         """The packets, after their packet headers, that lie at a port."""
         found = []
         while (body := self.user.discard(port)) is not None:
-            size = struct.unpack_from("<I", body, 68)[0] >> 16 & 0xFFF
+            size = decode_type_word(self.machine.arch.unpack("I", body, 68)[0], self.user.ipc.order).number
             found.append(body[76 : 72 + size])
         return found
 
 
-def net() -> Net:
-    machine = Machine(Node(load_profile(PROFILE), RAM, None, {"eth0": EthernetNic(OWN)}))
+def net(arch: Arch) -> Net:
+    machine = Machine(new_node(arch, nics={"eth0": EthernetNic(OWN)}))
     return Net(machine, User(machine))
 
 
-def test_status_address_and_flags() -> None:
-    eth = net()
+def test_status_address_and_flags(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
         status = eth.status
         refused = (IoReturn.D_INVALID_OPERATION,)
@@ -110,8 +110,8 @@ def test_status_address_and_flags() -> None:
         assert status(NET_STATUS, 7)[1][5] == 0x101
 
 
-def test_what_an_interface_does_not_do() -> None:
-    eth = net()
+def test_what_an_interface_does_not_do(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
         call, refused = eth.user.call, (IoReturn.D_INVALID_OPERATION,)
         assert call(eth.port, device.DEVICE_READ, 0, 0, 100) == call(eth.port, device.DEVICE_READ_INBAND, 0, 0, 100) == refused
@@ -122,8 +122,8 @@ def test_what_an_interface_does_not_do() -> None:
         assert call(eth.user.devices.master_port, device.DEVICE_OPEN, 3, b"eth1") == (IoReturn.D_NO_SUCH_DEVICE,)
 
 
-def test_frames_go_out_in_turn_and_are_filled_up() -> None:
-    eth = net()
+def test_frames_go_out_in_turn_and_are_filled_up(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
         small, large = frame(ALL, b"hello"), frame(OTHER, bytes(1500))
         for data in (large, small):
@@ -138,8 +138,8 @@ def test_frames_go_out_in_turn_and_are_filled_up() -> None:
             assert eth.user.write(eth.port, 0, bytes(size)) == (IoReturn.D_INVALID_SIZE,)
 
 
-def test_a_flood_of_frames_out_is_refused() -> None:
-    eth = net()
+def test_a_flood_of_frames_out_is_refused(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
         for _ in range(TRANSMIT_MAX + 1):
             eth.user.ask(eth.port, device.DEVICE_WRITE, 0, 0, eth.user.memory(bytes(100)))
@@ -148,8 +148,8 @@ def test_a_flood_of_frames_out_is_refused() -> None:
         assert len(eth.sent) == TRANSMIT_MAX
 
 
-def test_a_packet_is_a_message_as_net_rcv_msg_has_it() -> None:
-    eth = net()
+def test_a_packet_is_a_message_as_net_rcv_msg_has_it(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
         port, code = eth.filter(TAKE_ALL)
         assert code == 0
@@ -158,13 +158,13 @@ def test_a_packet_is_a_message_as_net_rcv_msg_has_it() -> None:
         kmsg = eth.user.take(port)
         assert kmsg is not None and kmsg.id == 2999 and not kmsg.complex and kmsg.local is None
         assert kmsg.size == 24 + 4 + 64 + 4 + 12
-        packet = struct.pack("<H", 9) + b"\x08\x06" + b"abcde"
-        assert bytes(kmsg.body) == descriptor(64) + data[:14].ljust(64, b"\0") + descriptor(9) + packet + bytes(3)
+        packet = arch.pack("H", 9) + b"\x08\x06" + b"abcde"
+        assert bytes(kmsg.body) == descriptor(arch, 64) + data[:14].ljust(64, b"\0") + descriptor(arch, 9) + packet + bytes(3)
         messages.destroy(eth.user.ipc, kmsg)
 
 
-def test_only_frames_for_this_station_come_in_unless_it_is_promiscuous() -> None:
-    eth = net()
+def test_only_frames_for_this_station_come_in_unless_it_is_promiscuous(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
         port, _ = eth.filter(TAKE_ALL)
         frames = [frame(OWN, b"own"), frame(OTHER, b"other"), frame(ALL, b"all"), frame(b"\x01\0\x5e\0\0\1", b"some")]
@@ -175,36 +175,36 @@ def test_only_frames_for_this_station_come_in_unless_it_is_promiscuous() -> None
         assert eth.packets(port) == [b"own", b"other", b"some", b"all"]
 
 
-def test_filters_are_asked_by_priority_and_one_of_high_priority_ends_it() -> None:
-    eth = net()
+def test_filters_are_asked_by_priority_and_one_of_high_priority_ends_it(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
         low, _ = eth.filter(TAKE_ALL, 1)
         equal, _ = eth.filter(TAKE_ALL, 1)
-        high, _ = eth.filter(take_kind(0x0806), 100)
+        high, _ = eth.filter(take_kind(arch, 0x0806), 100)
         eth.arrive(frame(OWN, b"ip"), frame(OWN, b"arp", 0x0806))
         assert eth.packets(high) == [b"arp"]
         assert eth.packets(low) == eth.packets(equal) == [b"ip"]
 
 
-def test_a_port_has_one_filter_and_a_dead_port_none() -> None:
-    eth = net()
+def test_a_port_has_one_filter_and_a_dead_port_none(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
-        port, _ = eth.filter(take_kind(0x0800))
-        eth.filter(take_kind(0x0806), port=port)
+        port, _ = eth.filter(take_kind(arch, 0x0800))
+        eth.filter(take_kind(arch, 0x0806), port=port)
         eth.arrive(frame(OWN, b"ip"), frame(OWN, b"arp", 0x0806))
         assert eth.packets(port) == [b"arp"] and len(eth.driver.filters) == 1
         eth.user.destroy_port(port)
         eth.arrive(frame(OWN, b"arp", 0x0806))
         assert not eth.driver.filters
-        doomed = [eth.filter(take_kind(1))[0] for _ in range(5)]
+        doomed = [eth.filter(take_kind(arch, 1))[0] for _ in range(5)]
         for each in doomed:
             eth.user.destroy_port(each)
         kept, _ = eth.filter(TAKE_ALL)
         assert [entry.receivers for entry in eth.driver.filters] == [[((), kept)]]
 
 
-def test_a_full_queue_drops_packets() -> None:
-    eth = net()
+def test_a_full_queue_drops_packets(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
         port, _ = eth.filter(TAKE_ALL)
         eth.arrive(*(frame(OWN, b"%d" % n) for n in range(9)))
@@ -213,8 +213,8 @@ def test_a_full_queue_drops_packets() -> None:
         assert len(eth.packets(port)) == 5
 
 
-def test_a_filter_for_what_is_sent_sees_the_task_s_own_frames() -> None:
-    eth = net()
+def test_a_filter_for_what_is_sent_sees_the_task_s_own_frames(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
         outgoing, _ = eth.filter((NETF_OUT, PUSHLIT, 1))
         incoming, _ = eth.filter(TAKE_ALL)
@@ -224,42 +224,42 @@ def test_a_filter_for_what_is_sent_sees_the_task_s_own_frames() -> None:
         assert eth.packets(outgoing) == [b"out"] and eth.packets(incoming) == [b"in"] and eth.packets(both) == [b"out", b"in"]
 
 
-def test_a_bpf_filter_says_how_much_of_a_packet_it_wants() -> None:
-    eth = net()
+def test_a_bpf_filter_says_how_much_of_a_packet_it_wants(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
         begin, kind = Instruction(NETF_BPF | NETF_IN, 0, 0, 0), Instruction(0x28, 0, 0, 12)
         program = (begin, kind, Instruction(0x15, 0, 1, 0x0806), Instruction(6, 0, 0, 3), Instruction(6, 0, 0, 0))
-        port, code = eth.filter(words_of(*program))
+        port, code = eth.filter(words_of(arch, *program))
         assert code == 0
         eth.arrive(frame(OWN, b"abcdef", 0x0806), frame(OWN, b"abcdef"), frame(OWN, b"g", 0x0806))
         assert eth.packets(port) == [b"abc", b"g"]
 
 
-def shared(key: int) -> tuple[int, ...]:
+def shared(arch: Arch, key: int) -> tuple[int, ...]:
     """A BPF filter for frames whose first byte of data is `key`, in the way in which several receivers share one."""
     steps = (Instruction(0x30, 0, 0, 14), Instruction(0x02, 0, 0, 0), Instruction(bpf.MATCH_IMM, 1, 0, 0xFFFF))
     last = Instruction(6, 0, 0, 0)
-    return words_of(Instruction(NETF_BPF | NETF_IN, 0, 0, 0), *steps, Instruction(bpf.KEY, 0, 0, key), last)
+    return words_of(arch, Instruction(NETF_BPF | NETF_IN, 0, 0, 0), *steps, Instruction(bpf.KEY, 0, 0, key), last)
 
 
-def test_receivers_with_different_keys_share_a_filter() -> None:
-    eth = net()
+def test_receivers_with_different_keys_share_a_filter(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
-        first, second = eth.filter(shared(1))[0], eth.filter(shared(2))[0]
+        first, second = eth.filter(shared(arch, 1))[0], eth.filter(shared(arch, 2))[0]
         assert len(eth.driver.filters) == 1
         eth.arrive(frame(OWN, b"\1one"), frame(OWN, b"\2two"), frame(OWN, b"\3"))
         assert eth.packets(first) == [b"\1one"] and eth.packets(second) == [b"\2two"]
-        eth.filter(shared(3), port=first)
+        eth.filter(shared(arch, 3), port=first)
         eth.arrive(frame(OWN, b"\1"), frame(OWN, b"\3"))
         assert eth.packets(first) == [b"\3"]
         eth.user.destroy_port(second)
         eth.arrive(frame(OWN, b"\2"))
         assert len(eth.driver.filters[0].receivers) == 1
         for priority in range(2, 5):
-            assert eth.filter(shared(1), priority)[1] == 0
-        assert eth.filter(shared(1), 9)[1] == IoReturn.D_NO_MEMORY, "four filters with a match are all there are"
+            assert eth.filter(shared(arch, 1), priority)[1] == 0
+        assert eth.filter(shared(arch, 1), 9)[1] == IoReturn.D_NO_MEMORY, "four filters with a match are all there are"
         eth.user.destroy_port(first)
-        assert eth.filter(shared(8))[1] == 0
+        assert eth.filter(shared(arch, 8))[1] == 0
 
 
 @pytest.mark.parametrize(
@@ -267,33 +267,33 @@ def test_receivers_with_different_keys_share_a_filter() -> None:
     [(), (0, PUSHLIT, 1), (4, PUSHLIT, 1), (NETF_IN, PUSHLIT), (NETF_IN | 2 << 10,), (NETF_IN, 63 << 10), (NETF_IN | NETF_BPF,),
      (NETF_IN | NETF_BPF, 0, 0, 0), (NETF_IN | NETF_BPF, *[0xFFFF] * 7), (NETF_IN, *[PUSHLIT, 1] * 60)],
 )  # fmt: skip
-def test_bad_filters_are_refused_and_keep_no_right(program: tuple[int, ...]) -> None:
-    eth = net()
+def test_bad_filters_are_refused_and_keep_no_right(arch: Arch, program: tuple[int, ...]) -> None:
+    eth = net(arch)
     with eth.machine:
         port, code = eth.filter(program)
         assert code == IoReturn.D_INVALID_OPERATION and not eth.driver.filters and not port.srights
 
 
-def test_a_filter_for_no_port_is_refused() -> None:
-    eth = net()
+def test_a_filter_for_no_port_is_refused(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
         assert eth.user.call(eth.port, device.DEVICE_SET_FILTER, None, 1, TAKE_ALL) == (IoReturn.D_INVALID_OPERATION,)
 
 
-def test_a_filter_may_name_a_port_of_the_kernel() -> None:
-    eth = net()
+def test_a_filter_may_name_a_port_of_the_kernel(arch: Arch) -> None:
+    eth = net(arch)
     with eth.machine:
         right = ports.copy_send(eth.user.ipc, eth.port)
         assert eth.user.call(eth.port, device.DEVICE_SET_FILTER, right, 1, TAKE_ALL) == (0,)
         eth.arrive(frame(OWN, b"to the interface itself"))
 
 
-def test_frames_on_their_way_are_saved(tmp_path: Path) -> None:
+def test_frames_on_their_way_are_saved(arch: Arch, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
-    eth = net()
+    eth = net(arch)
     with eth.machine:
-        port, _ = eth.filter(take_kind(0x0800))
-        bpf_port, _ = eth.filter(shared(ord("f")))
+        port, _ = eth.filter(take_kind(arch, 0x0800))
+        bpf_port, _ = eth.filter(shared(arch, ord("f")))
         eth.user.ask(eth.port, device.DEVICE_WRITE, 0, 0, eth.user.memory(frame(OTHER, b"out")))
         eth.nic.receive(frame(OWN, b"first in"))
         eth.nic.receive(frame(OWN, b"second in"))
@@ -312,8 +312,8 @@ def test_frames_on_their_way_are_saved(tmp_path: Path) -> None:
         assert loaded.packets(user.ipc.ports[bpf_number]) == [b"first in"]
 
 
-def test_frames_for_an_interface_that_is_not_open_are_lost() -> None:
-    with Machine(Node(load_profile(PROFILE), RAM, None, {"eth0": EthernetNic(OWN)})) as machine:
+def test_frames_for_an_interface_that_is_not_open_are_lost(arch: Arch) -> None:
+    with Machine(new_node(arch, nics={"eth0": EthernetNic(OWN)})) as machine:
         driver = machine.kernel.devices.drivers[0]
         assert isinstance(driver, EthernetDriver)
         driver.nic.receive(frame(OWN, b"?"))
@@ -323,4 +323,4 @@ def test_frames_for_an_interface_that_is_not_open_are_lost() -> None:
 @pytest.mark.parametrize("name", ("eth", "eth4", "hd0", ""))
 def test_an_interface_cannot_have_any_name(name: str) -> None:
     with pytest.raises(UserError, match="no device"):
-        Node(load_profile(PROFILE), RAM, None, {name: EthernetNic(OWN)})
+        new_node(I386, nics={name: EthernetNic(OWN)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 
 import pytest
@@ -19,13 +18,12 @@ from machemu.kern.clock import TICK_NS
 from machemu.kern.subsystem import Kern
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
-from tests.machine import CODE, STACK_END, STAY, Machine, add_task, add_thread, empty, trap
+from tests.guests import I386, Arch
+from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
 
 MESSAGE = CODE + 0x1000
 RIGHT_RECEIVE, RECEIVE = 1, 2
-UNDEFINED = b"\x0f\x0b" + STAY
 KERN_FAILURE = 5
-RETURN_CODE = 0x10012002
 
 
 def handler(machine: Machine, task: Task) -> tuple[int, Port]:
@@ -51,42 +49,42 @@ def reply_port(message: Kmsg) -> Port:
 def answer(machine: Machine, to: Port, code: int) -> None:
     """An answer as a handler's send-once right gives it."""
     ipc = machine.kernel.ipc
-    body = struct.pack("<2I", RETURN_CODE, code)
+    body = machine.arch.pack("2I", machine.arch.integer, code)
     kmsgs.kernel_send(ipc, kmsgs.make(ipc, ports.make_sonce(ipc, to), PORT_SEND_ONCE, None, 0, 2500, body))
 
 
-def test_an_exception_goes_straight_to_a_handler_that_waits_and_its_port_does_not_count_it() -> None:
-    with empty() as machine:
+def test_an_exception_goes_straight_to_a_handler_that_waits_and_its_port_does_not_count_it(arch: Arch) -> None:
+    with empty(arch) as machine:
         task, _ = add_task(machine, b"")
         name, port = handler(machine, task)
         port.seqno = 7
         task.itk_exception = port
-        task.memory.write(VirtAddr(CODE), trap(25, MESSAGE, RECEIVE, 0, 256, name, 0, 0) + STAY)
+        task.memory.write(VirtAddr(CODE), arch.trap(25, MESSAGE, RECEIVE, 0, 256, name, 0, 0) + arch.stay)
         machine.run(TICK_NS)
-        task.memory.write(VirtAddr(CODE + 0x100), UNDEFINED)
+        task.memory.write(VirtAddr(CODE + 0x100), arch.undefined)
         add_thread(machine, task, CODE + 0x100, STACK_END - 0x1000)
         machine.run(TICK_NS)
-        *_, seqno, msgh_id = struct.unpack("<6I", task.memory.read(VirtAddr(MESSAGE), 24))
+        *_, seqno, msgh_id = arch.unpack("6I", task.memory.read(VirtAddr(MESSAGE), 24))
         assert (msgh_id, seqno, port.seqno, port.msgcount) == (2400, 0, 7, 0)
 
 
-def test_a_handler_with_too_little_room_does_not_even_get_the_header_and_the_next_one_is_asked() -> None:
-    with empty() as machine:
+def test_a_handler_with_too_little_room_does_not_even_get_the_header_and_the_next_one_is_asked(arch: Arch) -> None:
+    with empty(arch) as machine:
         task, _ = add_task(machine, b"")
         name, port = handler(machine, task)
         _, task.itk_exception = handler(machine, task)
-        task.memory.write(VirtAddr(CODE), trap(25, MESSAGE, RECEIVE, 0, 40, name, 0, 0) + STAY)
+        task.memory.write(VirtAddr(CODE), arch.trap(25, MESSAGE, RECEIVE, 0, 40, name, 0, 0) + arch.stay)
         machine.run(TICK_NS)
-        task.memory.write(VirtAddr(CODE + 0x100), UNDEFINED)
+        task.memory.write(VirtAddr(CODE + 0x100), arch.undefined)
         add_thread(machine, task, CODE + 0x100, STACK_END - 0x1000).ith_exception = port
         machine.run(TICK_NS)
         assert task.memory.read(VirtAddr(MESSAGE), 24) == bytes(24)
         assert [message.id for message in task.itk_exception.messages] == [2400]
 
 
-def test_a_reply_port_outlives_its_thread_while_somebody_may_answer() -> None:
-    with empty() as machine:
-        task, thread, name, port = victim(machine, UNDEFINED)
+def test_a_reply_port_outlives_its_thread_while_somebody_may_answer(arch: Arch) -> None:
+    with empty(arch) as machine:
+        task, thread, name, port = victim(machine, arch.undefined)
         reply = reply_port(port.messages[0])
         thread_control.force_terminate(machine.kernel.kern, thread)
         assert reply.active
@@ -97,9 +95,9 @@ def test_a_reply_port_outlives_its_thread_while_somebody_may_answer() -> None:
         assert not reply.active
 
 
-def test_a_reply_port_that_nobody_can_answer_ends_with_its_thread() -> None:
-    with empty() as machine:
-        task, thread, name, port = victim(machine, UNDEFINED)
+def test_a_reply_port_that_nobody_can_answer_ends_with_its_thread(arch: Arch) -> None:
+    with empty(arch) as machine:
+        task, thread, name, port = victim(machine, arch.undefined)
         reply = reply_port(port.messages[0])
         thread_control.suspend(machine.kernel.kern, thread)
         mach_port.mach_port_destroy(machine.kernel.ipc, task.space, name)
@@ -108,9 +106,11 @@ def test_a_reply_port_that_nobody_can_answer_ends_with_its_thread() -> None:
 
 
 @pytest.mark.parametrize("end", [thread_control.force_terminate, thread_control.abort])
-def test_a_refusal_that_a_halted_thread_was_given_still_reaches_its_task_s_port(end: Callable[[Kern, Thread], None]) -> None:
-    with empty() as machine:
-        task, thread = add_task(machine, UNDEFINED)
+def test_a_refusal_that_a_halted_thread_was_given_still_reaches_its_task_s_port(
+    arch: Arch, end: Callable[[Kern, Thread], None]
+) -> None:
+    with empty(arch) as machine:
+        task, thread = add_task(machine, arch.undefined)
         _, first = handler(machine, task)
         _, second = handler(machine, task)
         thread.ith_exception, task.itk_exception = first, second
@@ -123,11 +123,11 @@ def test_a_refusal_that_a_halted_thread_was_given_still_reaches_its_task_s_port(
 
 
 @pytest.mark.parametrize("instruction", [b"\x6c", b"\x6e", b"\x66\xf3\x6d", b"\xf3\x6f"])
-def test_a_string_instruction_s_port_is_looked_at_before_its_memory(instruction: bytes) -> None:
+def test_an_i386_s_string_instruction_s_port_is_looked_at_before_its_memory(instruction: bytes) -> None:
     """ins and outs with a port that is refused and memory that is not there."""
-    with empty() as machine:
-        nowhere = struct.pack("<I", 0x60000000)
-        code = b"\xbf" + nowhere + b"\xbe" + nowhere + b"\xb9\1\0\0\0\x66\xba\x60\0" + instruction + STAY
+    with empty(I386) as machine:
+        nowhere = I386.pack("I", 0x60000000)
+        code = b"\xbf" + nowhere + b"\xbe" + nowhere + b"\xb9\1\0\0\0\x66\xba\x60\0" + instruction + I386.stay
         _, _, _, port = victim(machine, code)
-        words = struct.unpack("<10I", port.messages[0].body)
+        words = I386.unpack("10I", port.messages[0].body)
         assert (words[5], words[7]) == (2, 13)

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.machine import add_task, boot, empty, trap
+from tests.guests import Arch
+from tests.machine import add_task, boot, empty, image
 
-HELLO = Path(__file__).parent.parent.parent / "images" / "i386" / "hello.elf"
 MACHINES = 200
 TRAPS = 1_000_000
 MARGIN_KB = 8 << 10
@@ -23,11 +23,11 @@ def resident_kb() -> int:
     raise AssertionError("/proc tells no resident size")
 
 
-def machines() -> None:
+def machines(arch: Arch) -> None:
     """Boots MACHINES machines one after another; run in a process of its own."""
     before = 0
     for index in range(MACHINES):
-        with boot(HELLO) as machine:
+        with boot(image(arch, "hello")) as machine:
             machine.run()
             assert machine.console == b"Hello from a Mach task.\n"
         if index == MACHINES // 10:
@@ -38,11 +38,10 @@ def machines() -> None:
     assert grown < MARGIN_KB, f"{grown} KiB more after {MACHINES} machines"
 
 
-def traps() -> None:
+def traps(arch: Arch) -> None:
     """Makes TRAPS traps in one machine; run in a process of its own."""
-    loop = trap(27)
-    with empty() as machine:
-        add_task(machine, loop + b"\xe9" + (-len(loop) - 5).to_bytes(4, "little", signed=True))
+    with empty(arch) as machine:
+        add_task(machine, arch.repeat(arch.trap(27)))
         machine.run(traps=TRAPS // 10)
         usage, before = machine.usage(), resident_kb()
         machine.run(traps=TRAPS)
@@ -52,15 +51,16 @@ def traps() -> None:
         assert grown < MARGIN_KB, f"{grown} KiB more after {TRAPS} traps"
 
 
-def run_alone(name: str) -> None:
-    command = [sys.executable, "-c", f"from tests.kernel import test_growth; test_growth.{name}()"]
+def run_alone(arch: Arch, name: str) -> None:
+    code = f"from tests import guests; from tests.kernel import test_growth; test_growth.{name}(guests.ARCHS[{arch.name!r}])"
+    command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_two_hundred_machines_one_after_another_leave_nothing_behind() -> None:
-    run_alone("machines")
+def test_two_hundred_machines_one_after_another_leave_nothing_behind(arch: Arch) -> None:
+    run_alone(arch, "machines")
 
 
-def test_a_million_traps_leave_nothing_behind() -> None:
-    run_alone("traps")
+def test_a_million_traps_leave_nothing_behind(arch: Arch) -> None:
+    run_alone(arch, "traps")

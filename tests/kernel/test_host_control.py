@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,8 @@ from machemu.kern.thread import POLICY_FIXEDPRI, TH_RUN, Thread
 from machemu.mig.interfaces import mach, mach_host
 from machemu.vm.page import PageShortage
 from tests.devices import User
-from tests.machine import CODE, STACK_END, STAY, Machine, add_task, add_thread, empty, load, trap
+from tests.guests import Arch
+from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty, load
 
 SECOND = 1_000_000_000
 MESSAGE = CODE + 0x1000
@@ -32,7 +32,6 @@ SUCCESS, FAILURE = int(KernReturn.KERN_SUCCESS), int(KernReturn.KERN_FAILURE)
 INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
 COPY_SEND, MAKE_SEND_ONCE = 19, 21
 SEND, RECEIVE = 1, 2
-INT32 = 0x10012002
 RB_HALT, RB_DEBUGGER = 0x8, 0x1000
 
 
@@ -45,14 +44,15 @@ def ask(machine: Machine, task: Task, target: Port, msgh_id: int, *words: int) -
     """Code that sends words to a port of the kernel's and receives the answer at MESSAGE."""
     reply = mach_port.mach_port_allocate(machine.kernel.ipc, task.space, 1)
     size = 24 + 8 * len(words)
-    header = struct.pack("<6I", COPY_SEND | MAKE_SEND_ONCE << 8, size, name_for(machine, task, target), reply, 0, msgh_id)
-    body = b"".join(struct.pack("<2I", INT32, word & 0xFFFFFFFF) for word in words)
+    arch = machine.arch
+    header = arch.pack("6I", COPY_SEND | MAKE_SEND_ONCE << 8, size, name_for(machine, task, target), reply, 0, msgh_id)
+    body = b"".join(arch.pack("2I", arch.integer, word & 0xFFFFFFFF) for word in words)
     task.memory.write(VirtAddr(MESSAGE), header + body)
-    return trap(25, MESSAGE, SEND | RECEIVE, size, 256, reply, 0, 0)
+    return arch.trap(25, MESSAGE, SEND | RECEIVE, size, 256, reply, 0, 0)
 
 
 def spin(machine: Machine, task: Task) -> Thread:
-    task.memory.write(VirtAddr(CODE + 0x800), STAY)
+    task.memory.write(VirtAddr(CODE + 0x800), machine.arch.stay)
     return add_thread(machine, task, CODE + 0x800, STACK_END - 0x1000)
 
 
@@ -67,12 +67,12 @@ def spin(machine: Machine, task: Task) -> Thread:
         (-1, Halt.PANIC),
     ],
 )
-def test_host_reboot_ends_the_run_for_good(options: int, how: Halt, tmp_path: Path) -> None:
-    with empty() as machine:
+def test_host_reboot_ends_the_run_for_good(arch: Arch, options: int, how: Halt, tmp_path: Path) -> None:
+    with empty(arch) as machine:
         kern = machine.kernel.kern
         task, thread = add_task(machine, b"")
         other = spin(machine, task)
-        task.memory.write(VirtAddr(CODE), ask(machine, task, kern.host.host_priv_self, 2635, options) + STAY)
+        task.memory.write(VirtAddr(CODE), ask(machine, task, kern.host.host_priv_self, 2635, options) + arch.stay)
         assert machine.run(SECOND) is Stop.HALTED
         assert (machine.kernel.halted, machine.kernel.reboot_options) == (how, options)
         used, now = thread.user_time + other.user_time, kern.clock.now()
@@ -87,19 +87,19 @@ def test_host_reboot_ends_the_run_for_good(options: int, how: Halt, tmp_path: Pa
 
 
 @pytest.mark.parametrize("microseconds", [-1, 1_000_000, (1 << 31) - 1, -(1 << 31)])
-def test_microseconds_that_are_none_bring_the_kernel_down(microseconds: int) -> None:
-    with empty() as machine:
+def test_microseconds_that_are_none_bring_the_kernel_down(arch: Arch, microseconds: int) -> None:
+    with empty(arch) as machine:
         user = User(machine)
         user.ask(machine.kernel.kern.host.host_priv_self, mach_host.HOST_SET_TIME, (5, microseconds))
         assert machine.run(SECOND) is Stop.HALTED
         assert machine.kernel.halted is Halt.PANIC
 
 
-def test_the_time_of_day_can_be_set_to_any_second() -> None:
+def test_the_time_of_day_can_be_set_to_any_second(arch: Arch) -> None:
     """Seconds wrap; what tells the time answers all the same."""
-    with empty() as machine:
+    with empty(arch) as machine:
         user, kern = User(machine), machine.kernel.kern
-        add_task(machine, STAY)
+        add_task(machine, arch.stay)
         for seconds in (0, (1 << 31) - 1, -(1 << 31), -1, 1_000_000_000):
             assert user.call(kern.host.host_priv_self, mach_host.HOST_SET_TIME, (seconds, 999_999)) == (SUCCESS,)
             machine.run(2 * SECOND)
@@ -113,10 +113,10 @@ def test_the_time_of_day_can_be_set_to_any_second() -> None:
             assert (words[8] - seconds) % (1 << 32) in (2, 3)
 
 
-def test_the_time_goes_on_in_ticks() -> None:
-    with empty() as machine:
+def test_the_time_goes_on_in_ticks(arch: Arch) -> None:
+    with empty(arch) as machine:
         user, kern = User(machine), machine.kernel.kern
-        add_task(machine, STAY)
+        add_task(machine, arch.stay)
         machine.run(5 * TICK_NS + TICK_NS // 2)
         assert user.call(kern.host.host_self, mach_host.HOST_GET_TIME) == (SUCCESS, (0, 5 * TICK_NS // 1000))
         assert user.call(kern.host.host_priv_self, mach_host.HOST_ADJUST_TIME, (0, 100)) == (SUCCESS, (0, 0))
@@ -125,26 +125,25 @@ def test_the_time_goes_on_in_ticks() -> None:
         assert user.call(kern.host.host_priv_self, mach_host.HOST_ADJUST_TIME, (0, 0)) == (SUCCESS, (0, 50))
 
 
-def test_a_thread_sees_its_own_times_up_to_now() -> None:
+def test_a_thread_sees_its_own_times_up_to_now(arch: Arch) -> None:
     """Not those up to when it last left the CPU."""
-    with empty() as machine:
+    with empty(arch) as machine:
         task, thread = add_task(machine, b"")
         assert thread.ith_self is not None
-        loop = b"\xb9" + struct.pack("<I", 100_000) + b"\xe2\xfe"
-        task.memory.write(VirtAddr(CODE), loop + ask(machine, task, thread.ith_self, 2019, 1, 13) + STAY)
+        task.memory.write(VirtAddr(CODE), arch.spend(100_000) + ask(machine, task, thread.ith_self, 2019, 1, 13) + arch.stay)
         machine.run(TICK_NS * 9 // 10)
-        assert struct.unpack("<i", task.memory.read(VirtAddr(MESSAGE + 28), 4)) == (SUCCESS,)
-        seconds, micros = struct.unpack("<2i", task.memory.read(VirtAddr(MESSAGE + 36), 8))
+        assert arch.unpack("i", task.memory.read(VirtAddr(MESSAGE + 28), 4)) == (SUCCESS,)
+        seconds, micros = arch.unpack("2i", task.memory.read(VirtAddr(MESSAGE + 36), 8))
         assert seconds == 0
         assert 100_000 * machine.kernel.kern.clock.instruction_ns // 1000 <= micros < TICK_NS // 1000
 
 
-def test_events_are_counted_for_the_task_that_runs() -> None:
-    touch = b"".join(b"\xc6\x05" + struct.pack("<I", CODE + 0x2000 + 0x1000 * page) + b"\x01" for page in range(5))
-    with empty() as machine:
+def test_events_are_counted_for_the_task_that_runs(arch: Arch) -> None:
+    touch = arch.touch(CODE + 2 * arch.page, 5)
+    with empty(arch) as machine:
         kern = machine.kernel.kern
-        idle, _ = add_task(machine, STAY)
-        busy, _ = add_task(machine, touch + trap(26) + STAY)
+        idle, _ = add_task(machine, arch.stay)
+        busy, _ = add_task(machine, touch + arch.trap(26) + arch.stay)
         machine.run(SECOND // 2)
         machine.kernel.kern.charge_events()
         _, zero_fills, *_ = busy.events
@@ -153,13 +152,13 @@ def test_events_are_counted_for_the_task_that_runs() -> None:
         assert sum(task.events[1] for task in kern.tasks.values()) == kern.counted[1]
 
 
-def test_a_thread_that_is_to_stay_gets_the_frames_that_are_kept() -> None:
-    with empty(1 << 20) as machine:
+def test_a_thread_that_is_to_stay_gets_the_frames_that_are_kept(arch: Arch) -> None:
+    with empty(arch, 1 << 20) as machine:
         kern, vm = machine.kernel.kern, machine.kernel.vm
         task, thread = add_task(machine, b"")
         host, self_port = kern.host.host_priv_self, thread.ith_self
         assert self_port is not None
-        _, other = add_task(machine, STAY)
+        _, other = add_task(machine, arch.stay)
         user = User(machine)
         for port in (self_port, other.ith_self, user.reply_port, None):
             right = ports.make_send(machine.kernel.ipc, port) if port is not None else None
@@ -179,13 +178,13 @@ def test_a_thread_that_is_to_stay_gets_the_frames_that_are_kept() -> None:
         kern.sched.current = running
         thread.state |= TH_RUN
         kern.sched.setrun(thread, False)
-        task.memory.write(VirtAddr(CODE), STAY)
+        task.memory.write(VirtAddr(CODE), arch.stay)
         machine.run(SECOND)
         assert vm.privileged == (kern.sched.current is thread)
 
 
-def test_sets_list_what_lives() -> None:
-    with empty() as machine:
+def test_sets_list_what_lives(arch: Arch) -> None:
+    with empty(arch) as machine:
         user, kern = User(machine), machine.kernel.kern
         pset = kern.psets[0]
         tasks = [task_control.create(kern, user.task, False) for _ in range(5)]
@@ -232,7 +231,7 @@ def arguments(machine: Machine, names: tuple[str, ...], targets: list[Port], num
     return values
 
 
-def test_no_arguments_by_any_port_harm_the_kernel() -> None:
+def test_no_arguments_by_any_port_harm_the_kernel(arch: Arch) -> None:
     @settings(max_examples=150, deadline=None)
     @given(st.sampled_from(PLAIN), st.integers(0, 8), st.integers(0, 9), st.lists(NUMBER, min_size=1, max_size=5))
     def run(routine: Any, target: int, which: int, numbers: list[int]) -> None:
@@ -243,21 +242,21 @@ def test_no_arguments_by_any_port_harm_the_kernel() -> None:
         machine.run(TICK_NS)
         machine.check()
 
-    with empty() as machine:
+    with empty(arch) as machine:
         user = User(machine)
-        _, thread = add_task(machine, STAY)
+        _, thread = add_task(machine, arch.stay)
         run()
         assert machine.kernel.halted is None
 
 
-def test_sets_policies_and_times_are_saved(tmp_path: Path) -> None:
+def test_sets_policies_and_times_are_saved(arch: Arch, tmp_path: Path) -> None:
     """A machine that was loaded goes on as the one that was not."""
     digests = []
     for saved in (False, True):
-        with empty() as machine:
+        with empty(arch) as machine:
             user, kern = User(machine), machine.kernel.kern
             pset, host = kern.psets[0], kern.host.host_priv_self
-            task, first = add_task(machine, STAY)
+            task, first = add_task(machine, arch.stay)
             second = spin(machine, task)
             assert user.call(pset.pset_self, mach_host.PROCESSOR_SET_POLICY_ENABLE, POLICY_FIXEDPRI) == (SUCCESS,)
             for thread, priority in ((first, 30), (second, 30)):

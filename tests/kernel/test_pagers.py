@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,8 +23,9 @@ from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import TH_WAIT, Thread
 from machemu.vm import routines as vm
-from tests.machine import CODE, STAY, Machine, add_task, empty, load, trap
-from tests.managers import NOBODY, PAGE, Manager, send_message
+from tests.guests import Arch
+from tests.machine import CODE, Machine, add_task, empty, load
+from tests.managers import NOBODY, Manager, send_message
 
 SECOND = 1_000_000_000
 STEP = SECOND // 100
@@ -36,85 +36,73 @@ SEND, RECEIVE = 1, 2
 COPY_SEND = 19
 
 
-def store(place: int) -> bytes:
-    """mov [place], eax."""
-    return b"\xa3" + struct.pack("<I", place)
-
-
-def fetch(place: int) -> bytes:
-    """mov eax, [place]."""
-    return b"\xa1" + struct.pack("<I", place)
-
-
-STORE = store(RESULT)
-
-
-def result(task: Task) -> int:
-    return int(struct.unpack("<I", task.memory.read(VirtAddr(RESULT), 4))[0])
-
-
 def waits(machine: Machine, thread: Thread) -> bool:
     return any(report.thread == thread.number and "memory manager" in report.doing for report in describe_threads(machine.kernel))
 
 
-def faulting(machine: Machine, code: bytes = fetch(WINDOW) + STORE + STAY) -> tuple[Manager, Task, Thread]:
-    """A manager that is ready, and a task whose thread runs `code` with four pages of its memory at WINDOW."""
+def faulting(machine: Machine, code: bytes = b"") -> tuple[Manager, Task, Thread]:
+    """A manager that is ready, and a task whose thread runs `code` with four pages of its memory at WINDOW.
+
+    Without code it reads the first word there.
+    """
+    arch = machine.arch
     manager = Manager(machine)
-    task, thread = add_task(machine, code)
-    manager.map(task, 4 * PAGE, WINDOW)
+    task, thread = add_task(machine, code or arch.fetch(WINDOW) + arch.store(RESULT) + arch.stay)
+    manager.map(task, 4 * arch.page, WINDOW)
     manager.ready()
     machine.run(STEP)
     return manager, task, thread
 
 
-def words(value: int) -> bytes:
-    return struct.pack("<I", value) * (PAGE // 4)
+def words(arch: Arch, value: int) -> bytes:
+    """A page of the same word."""
+    return arch.pack("I", value) * (arch.page // 4)
 
 
-def test_a_fault_asks_once_and_goes_on_with_what_is_supplied() -> None:
-    with empty() as machine:
+def test_a_fault_asks_once_and_goes_on_with_what_is_supplied(arch: Arch) -> None:
+    with empty(arch) as machine:
         manager, task, thread = faulting(machine)
-        assert manager.take() == ("data_request", (manager.control, 0, PAGE, 1))
+        assert manager.take() == ("data_request", (manager.control, 0, arch.page, 1))
         machine.run(STEP)
         assert manager.take() is None
         assert waits(machine, thread)
         machine.check()
-        manager.supply(0, words(0x1234))
+        manager.supply(0, words(arch, 0x1234))
         machine.run(STEP)
-        assert result(task) == 0x1234
+        assert machine.word(task, RESULT) == 0x1234
 
 
-def test_a_manager_that_never_answers_stops_nobody_else() -> None:
-    with empty() as machine:
+def test_a_manager_that_never_answers_stops_nobody_else(arch: Arch) -> None:
+    with empty(arch) as machine:
         manager, task, thread = faulting(machine)
-        other, _ = add_task(machine, b"\xff\x05" + struct.pack("<I", RESULT) + b"\xeb\xf8")
+        other, _ = add_task(machine, arch.count(RESULT))
         machine.run(STEP)
-        assert result(other) > 1000
+        assert machine.word(other, RESULT) > 1000
         assert waits(machine, thread)
         machine.check()
         machine.end(task)
         assert manager.names() == ["data_request", "terminate"]
 
 
-def test_a_waiting_thread_can_be_aborted_and_faults_again() -> None:
-    with empty() as machine:
+def test_a_waiting_thread_can_be_aborted_and_faults_again(arch: Arch) -> None:
+    with empty(arch) as machine:
         manager, task, thread = faulting(machine)
         thread_control.abort(machine.kernel.kern, thread)
         machine.run(STEP)
         assert waits(machine, thread)
         assert manager.names() == ["data_request"]
-        manager.supply(0, words(7))
+        manager.supply(0, words(arch, 7))
         machine.run(STEP)
-        assert result(task) == 7
+        assert machine.word(task, RESULT) == 7
 
 
-def handled(machine: Machine, task: Task) -> tuple[int, int, int] | None:
+def handled(machine: Machine, task: Task) -> tuple[int, ...] | None:
     """The exception that came to the task's handler, which never answers."""
     port = task.itk_exception
     queue = port.messages  # type: ignore[union-attr]
     if not queue:
         return None
-    return struct.unpack_from("<I4xI4xI", queue[0].body, 20)
+    return machine.arch.unpack("I4xI4xI", queue[0].body, 20)
 
 
 def with_handler(machine: Machine, task: Task) -> None:
@@ -125,12 +113,12 @@ def with_handler(machine: Machine, task: Task) -> None:
 @pytest.mark.parametrize(
     "fail",
     [
-        pytest.param(lambda manager: manager.tell("data_error", 0, PAGE, 5), id="data_error"),
+        pytest.param(lambda manager: manager.tell("data_error", 0, manager.machine.arch.page, 5), id="data_error"),
         pytest.param(lambda manager: manager.machine.end(manager.task), id="death"),
     ],
 )
-def test_a_manager_that_fails_is_a_memory_error_for_those_who_need_it(fail: Callable[[Manager], None]) -> None:
-    with empty() as machine:
+def test_a_manager_that_fails_is_a_memory_error_for_those_who_need_it(arch: Arch, fail: Callable[[Manager], None]) -> None:
+    with empty(arch) as machine:
         manager, task, _ = faulting(machine)
         with_handler(machine, task)
         manager.take()
@@ -139,89 +127,91 @@ def test_a_manager_that_fails_is_a_memory_error_for_those_who_need_it(fail: Call
         assert handled(machine, task) == (int(Exc.EXC_BAD_ACCESS), 10, WINDOW)
 
 
-def test_a_destroyed_object_has_what_is_in_memory_and_nothing_more() -> None:
-    with empty() as machine:
-        manager, task, _ = faulting(machine, fetch(WINDOW) + STORE + fetch(WINDOW + PAGE) + STAY)
+def test_a_destroyed_object_has_what_is_in_memory_and_nothing_more(arch: Arch) -> None:
+    with empty(arch) as machine:
+        manager, task, _ = faulting(machine, arch.fetch(WINDOW) + arch.store(RESULT) + arch.fetch(WINDOW + arch.page) + arch.stay)
         with_handler(machine, task)
         manager.take()
-        manager.supply(0, words(3))
+        manager.supply(0, words(arch, 3))
         manager.tell("destroy", 5)
         assert manager.names() == ["terminate"]
         machine.run(STEP)
-        assert result(task) == 3
-        assert handled(machine, task) == (int(Exc.EXC_BAD_ACCESS), 10, WINDOW + PAGE)
+        assert machine.word(task, RESULT) == 3
+        assert handled(machine, task) == (int(Exc.EXC_BAD_ACCESS), 10, WINDOW + arch.page)
 
 
-def test_pages_that_are_there_outlive_their_manager() -> None:
-    with empty() as machine:
-        manager, task, _ = faulting(machine, fetch(WINDOW) + STORE + fetch(WINDOW) + store(WINDOW + 4) + STAY)
-        manager.supply(0, words(9))
+def test_pages_that_are_there_outlive_their_manager(arch: Arch) -> None:
+    with empty(arch) as machine:
+        manager, task, _ = faulting(
+            machine, arch.fetch(WINDOW) + arch.store(RESULT) + arch.fetch(WINDOW) + arch.store(WINDOW + 4) + arch.stay
+        )
+        manager.supply(0, words(arch, 9))
         machine.run(STEP)
         machine.end(manager.task)
-        assert task.memory.read(VirtAddr(WINDOW + 4), 4) == struct.pack("<I", 9)
+        assert task.memory.read(VirtAddr(WINDOW + 4), 4) == arch.pack("I", 9)
 
 
-def test_what_a_manager_says_twice_or_unasked_changes_nothing() -> None:
-    with empty() as machine:
+def test_what_a_manager_says_twice_or_unasked_changes_nothing(arch: Arch) -> None:
+    with empty(arch) as machine:
         manager, task, _ = faulting(machine)
-        manager.supply(0, words(1))
-        for offset in (0, PAGE, 0x7FFFF000, PAGE + 1, 0xFFFFF000):
-            manager.supply(offset, words(2))
-            manager.tell("data_unavailable", offset, PAGE)
-            manager.tell("data_error", offset, PAGE, 1)
-        manager.supply(3 * PAGE, words(3)[:-4])
-        manager.supply(3 * PAGE, b"")
+        manager.supply(0, words(arch, 1))
+        for offset in (0, arch.page, 0x80000000 - arch.page, arch.page + 1, (1 << 32) - arch.page):
+            manager.supply(offset, words(arch, 2))
+            manager.tell("data_unavailable", offset, arch.page)
+            manager.tell("data_error", offset, arch.page, 1)
+        manager.supply(3 * arch.page, words(arch, 3)[:-4])
+        manager.supply(3 * arch.page, b"")
         manager.tell("ready", 1, 77)
         machine.run(STEP)
-        assert result(task) == 1
-        assert task.memory.read(VirtAddr(WINDOW + PAGE), 4) == struct.pack("<I", 2)
+        assert machine.word(task, RESULT) == 1
+        assert task.memory.read(VirtAddr(WINDOW + arch.page), 4) == arch.pack("I", 2)
 
 
-def test_a_page_is_locked_until_its_manager_unlocks_it() -> None:
-    with empty() as machine:
-        manager, task, thread = faulting(machine, fetch(WINDOW) + store(WINDOW + 8) + STORE + STAY)
+def test_a_page_is_locked_until_its_manager_unlocks_it(arch: Arch) -> None:
+    with empty(arch) as machine:
+        manager, task, thread = faulting(machine, arch.fetch(WINDOW) + arch.store(WINDOW + 8) + arch.store(RESULT) + arch.stay)
         manager.take()
-        manager.supply(0, words(5), lock=2)
+        manager.supply(0, words(arch, 5), lock=2)
         machine.run(STEP)
-        assert manager.take() == ("data_unlock", (manager.control, 0, PAGE, 3))
+        assert manager.take() == ("data_unlock", (manager.control, 0, arch.page, 3))
         assert manager.take() is None
         assert waits(machine, thread)
-        manager.tell("lock_request", 0, PAGE, 0, 0, 0, NOBODY)
+        manager.tell("lock_request", 0, arch.page, 0, 0, 0, NOBODY)
         machine.run(STEP)
-        assert result(task) == 5
+        assert machine.word(task, RESULT) == 5
 
 
-def test_dirty_pages_come_back_when_the_last_mapping_goes_and_clean_ones_do_not() -> None:
-    with empty() as machine:
-        manager, task, _ = faulting(machine, fetch(WINDOW) + store(WINDOW + PAGE) + STORE + STAY)
-        manager.supply(0, words(6))
+def test_dirty_pages_come_back_when_the_last_mapping_goes_and_clean_ones_do_not(arch: Arch) -> None:
+    with empty(arch) as machine:
+        manager, task, _ = faulting(machine, arch.fetch(WINDOW) + arch.store(WINDOW + arch.page) + arch.store(RESULT) + arch.stay)
+        manager.supply(0, words(arch, 6))
         machine.run(STEP)
-        manager.supply(PAGE, words(0))
+        manager.supply(arch.page, words(arch, 0))
         machine.run(STEP)
         assert task.map is not None
         manager.names()
-        vm.vm_deallocate(task.map, WINDOW, 4 * PAGE)
+        vm.vm_deallocate(task.map, WINDOW, 4 * arch.page)
         message = manager.take()
         assert message is not None
-        assert message[0] == "data_return" and message[1][1] == PAGE and message[1][2][:8] == struct.pack("<2I", 6, 0)
+        assert message[0] == "data_return" and message[1][1] == arch.page and message[1][2][:8] == arch.pack("2I", 6, 0)
         assert message[1][3:] == (1, 0)
         assert manager.names() == ["terminate"]
 
 
-def test_a_cached_object_keeps_its_pages_for_the_next_mapping() -> None:
-    with empty() as machine:
+def test_a_cached_object_keeps_its_pages_for_the_next_mapping(arch: Arch) -> None:
+    with empty(arch) as machine:
         manager, task, _ = faulting(machine)
         manager.tell("change_attributes", 1, 0, NOBODY)
-        manager.supply(0, words(4))
+        manager.supply(0, words(arch, 4))
         machine.run(STEP)
         manager.names()
         machine.end(task)
         machine.check()
         assert manager.take() is None
-        other, _ = add_task(machine, fetch(WINDOW) + STORE + STAY)
-        manager.map(other, PAGE, WINDOW)
+        other, _ = add_task(machine, arch.fetch(WINDOW) + arch.store(RESULT) + arch.stay)
+        manager.map(other, arch.page, WINDOW)
         machine.run(STEP)
-        assert result(other) == 4
+        assert machine.word(other, RESULT) == 4
         assert manager.take() is None
         manager.tell("change_attributes", 0, 0, NOBODY)
         machine.end(other)
@@ -229,56 +219,61 @@ def test_a_cached_object_keeps_its_pages_for_the_next_mapping() -> None:
 
 
 @pytest.mark.parametrize(("strategy", "asked"), [(0, ["data_request"]), (2, []), (1, ["copy"])])
-def test_a_copy_is_made_as_the_manager_wants_it(strategy: int, asked: list[str]) -> None:
+def test_a_copy_is_made_as_the_manager_wants_it(arch: Arch, strategy: int, asked: list[str]) -> None:
     """None: the kernel fetches all at once; delay: nothing is needed; call: the manager makes it."""
-    with empty() as machine:
+    with empty(arch) as machine:
         manager = Manager(machine)
         task, thread = add_task(machine, b"")
-        manager.map(task, PAGE, WINDOW)
+        manager.map(task, arch.page, WINDOW)
         manager.ready(strategy=strategy)
         name = mach_port.mach_port_allocate(machine.kernel.ipc, task.space, 1)
         ipc = machine.kernel.ipc
         mach_port.mach_port_insert_right(task.space, name, *mach_port.mach_port_extract_right(ipc, task.space, name, 20))
         message = CODE + 0x1000
-        head = struct.pack("<6I", 0x80000000 | COPY_SEND, 32, name, 0, 0, 1) + struct.pack("<IHHI", 0x20000000, 9, 8, PAGE)
-        task.memory.write(VirtAddr(message), head + struct.pack("<I", WINDOW))
+        head = arch.pack("6I", 0x80000000 | COPY_SEND, 32, name, 0, 0, 1) + arch.long_item(9, 8, arch.page, inline=False)
+        task.memory.write(VirtAddr(message), head + arch.pack("I", WINDOW))
         code = (
-            trap(25, message, SEND, 40, 0, 0, 0, 0) + STORE + trap(25, message, RECEIVE, 0, 64, name, 0, 0) + fetch(message + 36)
+            arch.trap(25, message, SEND, 40, 0, 0, 0, 0)
+            + arch.store(RESULT)
+            + arch.trap(25, message, RECEIVE, 0, 64, name, 0, 0)
+            + arch.fetch(message + 36)
         )
-        task.memory.write(VirtAddr(CODE), code + store(RESULT + 4) + b"\x8b\x00" + store(RESULT + 8) + STAY)
+        task.memory.write(VirtAddr(CODE), code + arch.store(RESULT + 4) + arch.dereference + arch.store(RESULT + 8) + arch.stay)
         task.memory.write(VirtAddr(RESULT), b"\xff" * 4)
         machine.run(STEP)
         assert manager.names()[: len(asked)] == asked
         machine.check()
         assert waits(machine, thread)
-        manager.supply(0, words(0x77))
+        manager.supply(0, words(arch, 0x77))
         machine.run(STEP)
-        assert result(task) == 0
+        assert machine.word(task, RESULT) == 0
         if strategy != 1:
-            assert task.memory.read(VirtAddr(RESULT + 8), 4) == struct.pack("<I", 0x77)
+            assert task.memory.read(VirtAddr(RESULT + 8), 4) == arch.pack("I", 0x77)
 
 
 @pytest.mark.parametrize("place", ["buffer", "arguments", "kernel"])
-def test_a_trap_that_needs_a_manager_s_page_starts_again_when_it_comes(place: str, tmp_path: Path) -> None:
+def test_a_trap_that_needs_a_manager_s_page_starts_again_when_it_comes(arch: Arch, place: str, tmp_path: Path) -> None:
     """The message buffer lies there, or the trap's arguments, or what a request to the kernel writes to; and the machine is
     saved and loaded in between."""
-    with empty() as machine:
+    with empty(arch) as machine:
         manager = Manager(machine)
         task, thread = add_task(machine, b"")
-        manager.map(task, 4 * PAGE, WINDOW)
+        assert task.map is not None
+        vm.vm_allocate(task.map, WINDOW - arch.page, arch.page, False)
+        manager.map(task, 4 * arch.page, WINDOW)
         manager.ready()
         if place == "buffer":
-            code = trap(25, WINDOW, SEND, 24, 0, 0, 0, 0)
+            code = arch.trap(25, WINDOW, SEND, 24, 0, 0, 0, 0)
             expected = 0x10000010
         elif place == "arguments":
-            code = b"\xbc" + struct.pack("<I", WINDOW + 0x800) + b"\xb8" + struct.pack("<i", -25) + b"\x9a\0\0\0\0\x07\0"
+            code = arch.set_stack(WINDOW) + arch.bare_trap(25)
             expected = 0
         else:
             ipc = machine.kernel.ipc
             own = mach_port.copyout_send(ipc, task.space, ports.copy_send(ipc, task.itk_sself))
-            code = trap(65, own, WINDOW + 16, PAGE, 1)
+            code = arch.trap(65, own, WINDOW + 16, arch.page, 1)
             expected = 0
-        task.memory.write(VirtAddr(CODE), code + STORE + STAY)
+        task.memory.write(VirtAddr(CODE), code + arch.store(RESULT) + arch.stay)
         task.memory.write(VirtAddr(RESULT), b"\xff" * 4)
         machine.run(STEP)
         assert waits(machine, thread)
@@ -291,16 +286,18 @@ def test_a_trap_that_needs_a_manager_s_page_starts_again_when_it_comes(place: st
             assert again.kernel.ipc.ports[number].messages
         request = manager.take()
         assert request is not None and request[0] == "data_request"
-        manager.supply(request[1][1], bytes(PAGE))
+        manager.supply(request[1][1], bytes(arch.page))
         machine.run(STEP)
-        assert result(task) == expected
+        assert machine.word(task, RESULT) == expected
 
 
-def test_received_bytes_wait_for_the_page_they_go_to() -> None:
-    with empty() as machine:
+def test_received_bytes_wait_for_the_page_they_go_to(arch: Arch) -> None:
+    with empty(arch) as machine:
         manager = Manager(machine)
-        task, thread = add_task(machine, trap(26) + trap(25, WINDOW, RECEIVE, 0, 64, 1, 0, 0) + STORE + STAY)
-        manager.map(task, PAGE, WINDOW)
+        task, thread = add_task(
+            machine, arch.trap(26) + arch.trap(25, WINDOW, RECEIVE, 0, 64, 1, 0, 0) + arch.store(RESULT) + arch.stay
+        )
+        manager.map(task, arch.page, WINDOW)
         manager.ready()
         task.memory.write(VirtAddr(RESULT), b"\xff" * 4)
         machine.run(STEP)
@@ -308,33 +305,43 @@ def test_received_bytes_wait_for_the_page_they_go_to() -> None:
         machine.run(STEP)
         assert waits(machine, thread)
         machine.check()
-        assert manager.take() == ("data_request", (manager.control, 0, PAGE, 3))
-        manager.supply(0, bytes(PAGE))
+        assert manager.take() == ("data_request", (manager.control, 0, arch.page, 3))
+        manager.supply(0, bytes(arch.page))
         machine.run(STEP)
-        assert result(task) == 0
-        assert task.memory.read(VirtAddr(WINDOW + 20), 4) == struct.pack("<I", 4711)
+        assert machine.word(task, RESULT) == 0
+        assert task.memory.read(VirtAddr(WINDOW + 20), 4) == arch.pack("I", 4711)
 
 
-sizes = st.sampled_from([PAGE, 2 * PAGE, 4 * PAGE, 0, 5, 0xFFFFFFFF])
-offsets = st.sampled_from([0, PAGE, 2 * PAGE, 3 * PAGE, 4 * PAGE, 1, 0xFFFFF000])
 flags = st.integers(-1, 3)
-ANSWER = st.one_of(
-    st.tuples(st.just("supply"), offsets, st.integers(0, 3), st.integers(0, 9), st.booleans()),
-    st.tuples(st.just("data_unavailable"), offsets, sizes),
-    st.tuples(st.just("data_error"), offsets, sizes, flags),
-    st.tuples(st.just("lock_request"), offsets, sizes, flags, flags, st.integers(0, 8), st.just(NOBODY)),
-    st.tuples(st.just("change_attributes"), flags, flags, st.just(NOBODY)),
-    st.tuples(st.just("ready"), flags, flags),
-    st.tuples(st.just("destroy"), flags),
-)  # fmt: skip
 
 
-def test_no_conversation_of_a_manager_harms_the_kernel() -> None:
+def answers_of(page: int) -> st.SearchStrategy[tuple[object, ...]]:
+    """What a manager may say; offsets and sizes are mostly of pages."""
+    sizes = st.sampled_from([page, 2 * page, 4 * page, 0, 5, 0xFFFFFFFF])
+    offsets = st.sampled_from([0, page, 2 * page, 3 * page, 4 * page, 1, (1 << 32) - page])
+    return st.one_of(
+        st.tuples(st.just("supply"), offsets, st.integers(0, 3), st.integers(0, 9), st.booleans()),
+        st.tuples(st.just("data_unavailable"), offsets, sizes),
+        st.tuples(st.just("data_error"), offsets, sizes, flags),
+        st.tuples(st.just("lock_request"), offsets, sizes, flags, flags, st.integers(0, 8), st.just(NOBODY)),
+        st.tuples(st.just("change_attributes"), flags, flags, st.just(NOBODY)),
+        st.tuples(st.just("ready"), flags, flags),
+        st.tuples(st.just("destroy"), flags),
+    )
+
+
+def test_no_conversation_of_a_manager_harms_the_kernel(arch: Arch) -> None:
     """Random answers, asked for or not, to a task that reads and writes all pages, and is copied meanwhile."""
-    code = b"".join(fetch(WINDOW + page) + store(WINDOW + page + 4) for page in (0, PAGE, 2 * PAGE, 3 * PAGE)) + STORE + STAY
+    code = (
+        b"".join(
+            arch.fetch(WINDOW + page) + arch.store(WINDOW + page + 4) for page in (0, arch.page, 2 * arch.page, 3 * arch.page)
+        )
+        + arch.store(RESULT)
+        + arch.stay
+    )
 
     @settings(max_examples=150, deadline=None)
-    @given(st.lists(ANSWER, max_size=14), st.integers(0, 13), st.booleans())
+    @given(st.lists(answers_of(arch.page), max_size=14), st.integers(0, 13), st.booleans())
     def converse(answers: list[tuple[object, ...]], when: int, fork: bool) -> None:
         manager, task, _ = faulting(machine, code)
         for number, (name, *values) in enumerate(answers):
@@ -342,7 +349,7 @@ def test_no_conversation_of_a_manager_harms_the_kernel() -> None:
             if name == "supply":
                 offset, pages, lock, precious = values
                 assert isinstance(offset, int) and isinstance(pages, int) and isinstance(lock, int)
-                manager.supply(offset, bytes(pages * PAGE), lock, bool(precious))
+                manager.supply(offset, bytes(pages * arch.page), lock, bool(precious))
             else:
                 manager.tell(str(name), *values)
             if number == when and task.active:
@@ -354,17 +361,13 @@ def test_no_conversation_of_a_manager_harms_the_kernel() -> None:
         machine.check()
         assert machine.usage() == machine.before
 
-    with empty() as machine:
+    with empty(arch) as machine:
         converse()
 
 
-def touching(pages: int) -> bytes:
-    """Code that writes its number into each of so many pages at WINDOW, over and over, and counts the rounds in RESULT."""
-    return (
-        b"\xbb" + struct.pack("<I", WINDOW) + b"\xb9" + struct.pack("<I", pages)
-        + b"\xff\x03\x89\x5b\x04\x81\xc3" + struct.pack("<I", PAGE) + b"\x49\x75\xf2"
-        + b"\xff\x05" + struct.pack("<I", RESULT) + b"\xeb\xe0"
-    )  # fmt: skip
+def touching(arch: Arch, pages: int) -> bytes:
+    """Code that writes into each of so many pages at WINDOW, over and over, and counts the rounds in RESULT."""
+    return arch.repeat(arch.touch(WINDOW, pages) + arch.increment(RESULT))
 
 
 class DefaultManager(Manager):
@@ -376,6 +379,7 @@ class DefaultManager(Manager):
         self.kernel.vm.default_manager = ports.make_send(self.kernel.ipc, self.port)
         self.kernel.vm.pageout_wanted = True
         self.most = 0
+        self.page = machine.arch.page
 
     def serve(self) -> bool:
         """Answers every message; whether there was one."""
@@ -393,8 +397,8 @@ class DefaultManager(Manager):
             self.objects.append(values[0])
         elif name == "data_return":
             _, offset, data, *_ = values
-            for at in range(0, len(data), PAGE):
-                self.data[number, offset + at] = data[at : at + PAGE]
+            for at in range(0, len(data), self.page):
+                self.data[number, offset + at] = data[at : at + self.page]
         elif name == "data_request":
             control, offset, *_ = values
             self.supply(offset, self.data[number, offset], control=control)
@@ -404,23 +408,24 @@ class DefaultManager(Manager):
                 del self.data[key]
 
 
-def test_a_task_that_uses_more_memory_than_there_is_is_paged() -> None:
-    ram, pages = 4 << 20, 1500
-    with empty(ram) as machine:
+def test_a_task_that_uses_more_memory_than_there_is_is_paged(arch: Arch) -> None:
+    ram = 4 << 20
+    pages = 3 * ram // (2 * arch.page)
+    with empty(arch, ram) as machine:
         manager = DefaultManager(machine)
-        task, _ = add_task(machine, touching(pages))
+        task, _ = add_task(machine, touching(arch, pages))
         assert task.map is not None
-        vm.vm_allocate(task.map, WINDOW, pages * PAGE, False)
+        vm.vm_allocate(task.map, WINDOW, pages * arch.page, False)
         rounds = 0
         for turn in range(100_000):
             machine.run(STEP // 10)
             manager.serve()
             if turn % 500 == 0:
                 machine.check()
-            if len(manager.data) > 600 and (rounds := result(task)) >= 3:
+            if len(manager.data) > pages // 3 and (rounds := machine.word(task, RESULT)) >= 3:
                 break
         assert rounds >= 3
-        assert manager.most > pages - ram // PAGE
+        assert manager.most > pages - ram // arch.page
         machine.check()
         machine.end(task)
         while manager.serve():
@@ -428,16 +433,16 @@ def test_a_task_that_uses_more_memory_than_there_is_is_paged() -> None:
         assert not manager.data
 
 
-def test_without_a_default_manager_whoever_wants_more_waits_and_others_go_on() -> None:
+def test_without_a_default_manager_whoever_wants_more_waits_and_others_go_on(arch: Arch) -> None:
     ram = 4 << 20
-    with empty(ram) as machine:
-        task, thread = add_task(machine, touching(1500))
+    with empty(arch, ram) as machine:
+        task, thread = add_task(machine, touching(arch, 2 * ram // arch.page))
         assert task.map is not None
-        vm.vm_allocate(task.map, WINDOW, 1500 * PAGE, False)
+        vm.vm_allocate(task.map, WINDOW, 2 * ram, False)
         assert machine.run(SECOND) is Stop.WEDGED
         assert thread.state & TH_WAIT
         machine.check()
         machine.end(task)
-        other, _ = add_task(machine, b"\xb8\x07\0\0\0" + STORE + STAY)
+        other, _ = add_task(machine, arch.load(7) + arch.store(RESULT) + arch.stay)
         machine.run(STEP)
-        assert result(other) == 7
+        assert machine.word(other, RESULT) == 7

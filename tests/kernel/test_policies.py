@@ -16,7 +16,8 @@ from machemu.kern.priority import quantum_ticks
 from machemu.kern.run_queue import NRQS
 from machemu.kern.task import Task
 from machemu.kern.thread import BASEPRI_USER, POLICY_FIXEDPRI, POLICY_TIMESHARE, Thread
-from tests.machine import CODE, STACK_END, STAY, Machine, add_task, add_thread, empty
+from tests.guests import Arch
+from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
 
 SECOND = 1_000_000_000
 FAILURE, INVALID_ARGUMENT = int(KernReturn.KERN_FAILURE), int(KernReturn.KERN_INVALID_ARGUMENT)
@@ -26,10 +27,10 @@ def spinners(machine: Machine, *settings: tuple[int, int]) -> list[Thread]:
     """Threads that never wait, each of a fixed priority with a quantum in clock ticks; priority -1 shares time."""
     kern = machine.kernel.kern
     processor_set.policy_enable(kern.psets[0], POLICY_FIXEDPRI)
-    task, first = add_task(machine, STAY)
+    task, first = add_task(machine, machine.arch.stay)
     threads = [first]
     for number in range(1, len(settings)):
-        task.memory.write(VirtAddr(CODE + 16 * number), STAY)
+        task.memory.write(VirtAddr(CODE + 16 * number), machine.arch.stay)
         threads.append(add_thread(machine, task, CODE + 16 * number, STACK_END - 0x1000 * number))
     for thread, (base, quantum) in zip(threads, settings, strict=True):
         if base >= 0:
@@ -60,8 +61,8 @@ def lengths(seen: list[int]) -> list[int]:
     return found[1:-1]
 
 
-def test_a_better_fixed_priority_leaves_others_nothing() -> None:
-    with empty() as machine:
+def test_a_better_fixed_priority_leaves_others_nothing(arch: Arch) -> None:
+    with empty(arch) as machine:
         worse, better = spinners(machine, (31, 5), (30, 5))
         machine.run(SECOND)
         used = worse.user_time
@@ -71,8 +72,8 @@ def test_a_better_fixed_priority_leaves_others_nothing() -> None:
 
 
 @pytest.mark.parametrize("quantum", [1, 4, 20])
-def test_equal_fixed_priorities_take_turns_of_a_quantum(quantum: int) -> None:
-    with empty() as machine:
+def test_equal_fixed_priorities_take_turns_of_a_quantum(arch: Arch, quantum: int) -> None:
+    with empty(arch) as machine:
         threads = spinners(machine, (30, quantum), (30, quantum), (30, quantum))
         machine.run(TICK_NS // 2)
         seen = turns(machine, threads, 12 * quantum)
@@ -80,15 +81,15 @@ def test_equal_fixed_priorities_take_turns_of_a_quantum(quantum: int) -> None:
         assert set(seen) == {0, 1, 2}
 
 
-def test_each_fixed_priority_has_a_quantum_of_its_own() -> None:
-    with empty() as machine:
+def test_each_fixed_priority_has_a_quantum_of_its_own(arch: Arch) -> None:
+    with empty(arch) as machine:
         threads = spinners(machine, (30, 2), (30, 7))
         machine.run(TICK_NS // 2)
         assert set(lengths(turns(machine, threads, 60))) == {2, 7}
 
 
-def test_a_fixed_priority_yields_to_a_better_one_in_its_quantum() -> None:
-    with empty() as machine:
+def test_a_fixed_priority_yields_to_a_better_one_in_its_quantum(arch: Arch) -> None:
+    with empty(arch) as machine:
         kern = machine.kernel.kern
         worse, better = spinners(machine, (31, 1000), (30, 1000))
         thread_control.suspend(kern, better)
@@ -100,16 +101,16 @@ def test_a_fixed_priority_yields_to_a_better_one_in_its_quantum() -> None:
 
 
 @pytest.mark.parametrize("quantum", [0, -1, -1000])
-def test_a_quantum_of_nothing_lasts_a_tick(quantum: int) -> None:
-    with empty() as machine:
+def test_a_quantum_of_nothing_lasts_a_tick(arch: Arch, quantum: int) -> None:
+    with empty(arch) as machine:
         threads = spinners(machine, (30, quantum), (30, quantum))
         machine.run(TICK_NS // 2)
         assert set(lengths(turns(machine, threads, 30))) == {1}
 
 
-def test_sharing_time_beside_a_fixed_priority_ages() -> None:
+def test_sharing_time_beside_a_fixed_priority_ages(arch: Arch) -> None:
     """A thread that shares time gets worse than the fixed priority with use, and gets the CPU when it has aged."""
-    with empty() as machine:
+    with empty(arch) as machine:
         sharing, fixed = spinners(machine, (-1, 0), (26, 3))
         machine.run(8 * SECOND)
         assert sharing.sched_pri >= fixed.sched_pri == 26
@@ -117,8 +118,8 @@ def test_sharing_time_beside_a_fixed_priority_ages() -> None:
         assert sharing.user_time > 0
 
 
-def test_threads_share_time_again_when_the_policy_is_disabled() -> None:
-    with empty() as machine:
+def test_threads_share_time_again_when_the_policy_is_disabled(arch: Arch) -> None:
+    with empty(arch) as machine:
         kern = machine.kernel.kern
         worse, better = spinners(machine, (31, 5), (30, 5))
         machine.run(SECOND)
@@ -132,8 +133,8 @@ def test_threads_share_time_again_when_the_policy_is_disabled() -> None:
         assert refused.value.code == FAILURE
 
 
-def test_a_worse_priority_that_shares_time_gets_less() -> None:
-    with empty() as machine:
+def test_a_worse_priority_that_shares_time_gets_less(arch: Arch) -> None:
+    with empty(arch) as machine:
         kern = machine.kernel.kern
         first, second = spinners(machine, (-1, 0), (-1, 0))
         priority.thread_priority(kern, second, BASEPRI_USER + 8, False)
@@ -141,8 +142,8 @@ def test_a_worse_priority_that_shares_time_gets_less() -> None:
         assert 0 < second.user_time < first.user_time * 3 // 4
 
 
-def test_a_queued_thread_that_gets_better_preempts() -> None:
-    with empty() as machine:
+def test_a_queued_thread_that_gets_better_preempts(arch: Arch) -> None:
+    with empty(arch) as machine:
         kern = machine.kernel.kern
         first, second = spinners(machine, (30, 1000), (31, 1000))
         machine.run(TICK_NS * 2)
@@ -153,10 +154,10 @@ def test_a_queued_thread_that_gets_better_preempts() -> None:
 
 
 @pytest.mark.parametrize("value", [-1, NRQS, 1 << 31, -(1 << 31)])
-def test_priorities_that_are_none_are_refused_and_change_nothing(value: int) -> None:
-    with empty() as machine:
+def test_priorities_that_are_none_are_refused_and_change_nothing(arch: Arch, value: int) -> None:
+    with empty(arch) as machine:
         kern = machine.kernel.kern
-        task, thread = add_task(machine, STAY)
+        task, thread = add_task(machine, machine.arch.stay)
         pset = kern.psets[0]
         calls: list[Callable[[], None]] = [
             lambda: priority.thread_priority(kern, thread, value, True),
@@ -171,10 +172,10 @@ def test_priorities_that_are_none_are_refused_and_change_nothing(value: int) -> 
         assert (thread.priority, thread.max_priority, task.priority, pset.max_priority) == (BASEPRI_USER,) * 4
 
 
-def test_new_threads_are_no_better_than_their_set_allows() -> None:
-    with empty() as machine:
+def test_new_threads_are_no_better_than_their_set_allows(arch: Arch) -> None:
+    with empty(arch) as machine:
         kern = machine.kernel.kern
-        task, old = add_task(machine, STAY)
+        task, old = add_task(machine, machine.arch.stay)
         processor_set.max_priority(kern, kern.psets[0], 40, False)
         new = thread_control.create(kern, task)
         assert (old.priority, new.priority, new.max_priority, new.sched_pri) == (
@@ -187,10 +188,10 @@ def test_new_threads_are_no_better_than_their_set_allows() -> None:
         assert [thread.priority for thread in (old, new)] == [45, 45]
 
 
-def test_a_task_s_priority_is_taken_by_the_threads_that_may_have_it() -> None:
-    with empty() as machine:
+def test_a_task_s_priority_is_taken_by_the_threads_that_may_have_it(arch: Arch) -> None:
+    with empty(arch) as machine:
         kern = machine.kernel.kern
-        task, first = add_task(machine, STAY)
+        task, first = add_task(machine, machine.arch.stay)
         second = thread_control.create(kern, task)
         priority.thread_priority(kern, second, 40, True)
         with pytest.raises(KernError) as refused:
@@ -209,8 +210,8 @@ def test_quanta_are_ticks_rounded_up_and_wrap() -> None:
     assert {data: quantum_ticks(data) for data in cases} == cases
 
 
-def test_the_cpu_handed_to_a_fixed_priority_comes_with_its_quantum() -> None:
-    with empty() as machine:
+def test_the_cpu_handed_to_a_fixed_priority_comes_with_its_quantum(arch: Arch) -> None:
+    with empty(arch) as machine:
         kern = machine.kernel.kern
         first, second = spinners(machine, (30, 3), (30, 50))
         machine.run(TICK_NS // 2)

@@ -18,11 +18,11 @@ from machemu.core.observe import Observer
 from machemu.machine.disk import ImageDisk
 from machemu.machine.protocols import Disk
 from machemu.ui.strace import Strace
-from tests.machine import Machine, boot, load
+from tests.guests import ARCHS, I386, Arch
+from tests.machine import Machine, boot, image, load, module
 from tools import oracle, testdisk
 
-CONFORMANCE = Path(__file__).parent.parent / "conformance"
-MODULE = CONFORMANCE / "messages.elf"
+MODULE = "messages"
 POINTS = 12
 CHANGES = 150
 
@@ -33,17 +33,17 @@ def finish(machine: Machine) -> tuple[bytes, str]:
 
 
 @pytest.fixture(scope="module")
-def whole_run() -> tuple[bytes, str, int]:
-    with boot(MODULE) as machine:
+def whole_run(arch: Arch) -> tuple[bytes, str, int]:
+    with boot(module(arch, MODULE)) as machine:
         console, digest = finish(machine)
         return console, digest, machine.kernel.trap_count
 
 
 @pytest.mark.parametrize("name", ["messages", "threads", "emulation", "devices", "disk", "pagerlife"])
-def test_two_runs_give_the_same_console_trace_and_digest(name: str) -> None:
+def test_two_runs_give_the_same_console_trace_and_digest(arch: Arch, name: str) -> None:
     results = []
     for _ in range(2):
-        with boot(CONFORMANCE / f"{name}.elf", disks=oracle.disks(name)) as machine:
+        with boot(module(arch, name), disks=oracle.disks(name)) as machine:
             text = io.StringIO()
             Observer(machine.kernel, Strace(text)).start()
             results.append((*finish(machine), text.getvalue()))
@@ -51,38 +51,42 @@ def test_two_runs_give_the_same_console_trace_and_digest(name: str) -> None:
     assert "mach_msg(" in results[0][2]
 
 
-def test_watching_changes_nothing(whole_run: tuple[bytes, str, int]) -> None:
-    with boot(MODULE) as machine:
+def test_watching_changes_nothing(arch: Arch, whole_run: tuple[bytes, str, int]) -> None:
+    with boot(module(arch, MODULE)) as machine:
         Observer(machine.kernel, Strace(io.StringIO())).start()
         assert finish(machine) == whole_run[:2]
 
 
-def test_coming_back_after_every_trap_changes_nothing(whole_run: tuple[bytes, str, int]) -> None:
-    with boot(MODULE) as machine:
+def test_coming_back_after_every_trap_changes_nothing(arch: Arch, whole_run: tuple[bytes, str, int]) -> None:
+    with boot(module(arch, MODULE)) as machine:
         for _ in range(whole_run[2] - 1):
             machine.run(traps=1)
         assert finish(machine) == whole_run[:2]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "messages", "threads", "emulation", "segments", "debugging", "v86", "gsync", "extras", "devices", "disk", "pagercopy",
-        "pagersend", "pagerwrite", "pagerlife",
-    ],
+SAVED = (
+    "messages", "threads", "emulation", "gsync", "extras", "devices", "disk", "pagercopy", "pagersend", "pagerwrite", "pagerlife",
 )  # fmt: skip
-def test_a_run_saved_at_a_random_trap_ends_the_same(name: str, tmp_path: Path) -> None:
-    def disks() -> dict[str, Disk]:
-        return {"hd0": ImageDisk.of_file(image)} if name in oracle.DISKS else {}
+SAVED_I386 = ("segments", "debugging", "v86")
 
-    image = tmp_path / "image"
-    image.write_bytes(testdisk.image())
-    with boot(CONFORMANCE / f"{name}.elf", disks=disks()) as machine:
+
+@pytest.mark.parametrize(
+    ("arch", "name"),
+    [(arch, name) for arch in ARCHS.values() for name in (*SAVED, *(SAVED_I386 if arch is I386 else ()))],
+    ids=lambda value: value.name if isinstance(value, Arch) else value,
+)
+def test_a_run_saved_at_a_random_trap_ends_the_same(arch: Arch, name: str, tmp_path: Path) -> None:
+    def disks() -> dict[str, Disk]:
+        return {"hd0": ImageDisk.of_file(disk_image)} if name in oracle.DISKS else {}
+
+    disk_image = tmp_path / "image"
+    disk_image.write_bytes(testdisk.image())
+    with boot(module(arch, name), disks=disks()) as machine:
         expected = finish(machine)
         count = machine.kernel.trap_count
     chooser = random.Random(name)
     for traps in sorted(chooser.sample(range(1, count), POINTS)):
-        with boot(CONFORMANCE / f"{name}.elf", disks=disks()) as machine:
+        with boot(module(arch, name), disks=disks()) as machine:
             machine.run(traps=traps)
             machine.node.save(tmp_path / "machine")
             printed = machine.console
@@ -93,8 +97,10 @@ def test_a_run_saved_at_a_random_trap_ends_the_same(name: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("nanoseconds", [1, 123_456, 1_000_003])
-def test_a_run_stopped_at_any_time_ends_the_same(nanoseconds: int, whole_run: tuple[bytes, str, int], tmp_path: Path) -> None:
-    with boot(MODULE) as machine:
+def test_a_run_stopped_at_any_time_ends_the_same(
+    arch: Arch, nanoseconds: int, whole_run: tuple[bytes, str, int], tmp_path: Path
+) -> None:
+    with boot(module(arch, MODULE)) as machine:
         machine.run(nanoseconds)
         assert b"END" not in machine.console
         machine.node.save(tmp_path / "machine")
@@ -104,12 +110,12 @@ def test_a_run_stopped_at_any_time_ends_the_same(nanoseconds: int, whole_run: tu
         assert finish(machine) == whole_run[:2]
 
 
-def test_another_process_goes_on_with_a_saved_machine(whole_run: tuple[bytes, str, int], tmp_path: Path) -> None:
+def test_another_process_goes_on_with_a_saved_machine(arch: Arch, whole_run: tuple[bytes, str, int], tmp_path: Path) -> None:
     """By the command line, as people do it."""
     machine = [sys.executable, "-m", "machemu", "boot"]
     saved = tmp_path / "machine"
     first = subprocess.run(
-        [*machine, MODULE, "--memory", "8M", "--traps", "100", "--save", saved],
+        [*machine, module(arch, MODULE), "--profile", arch.profile, "--memory", "8M", "--traps", "100", "--save", saved],
         capture_output=True,
         check=True,
         stdin=subprocess.DEVNULL,
@@ -121,10 +127,10 @@ def test_another_process_goes_on_with_a_saved_machine(whole_run: tuple[bytes, st
     assert second.stderr.decode().split() == ["digest", whole_run[1]]
 
 
-def test_a_saved_machine_whose_content_was_changed_is_refused_or_sound(tmp_path: Path) -> None:
+def test_a_saved_machine_whose_content_was_changed_is_refused_or_sound(arch: Arch, tmp_path: Path) -> None:
     """The container is intact, the objects in it are not: nothing but a UserError or a machine that passes every check."""
     path = tmp_path / "machine"
-    with boot(CONFORMANCE.parent.parent / "images" / "i386" / "pingpong.elf", ram=1 << 20) as machine:
+    with boot(image(arch, "pingpong"), ram=1 << 20) as machine:
         machine.run(traps=60)
         machine.node.save(path)
     head, packed = path.read_bytes().split(b"\n", 1)

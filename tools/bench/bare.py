@@ -8,9 +8,9 @@ from typing import Final
 
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT
+from machemu.machine.engine import ERR_FETCH_PROT, Registers
 from machemu.machine.i386 import layout
 from machemu.machine.i386.cpu import I386Cpu
-from machemu.machine.engine import ERR_FETCH_PROT, Registers
 from machemu.machine.i386.engine import REGISTER
 from machemu.machine.i386.pmap import PAGE_SIZE
 from machemu.machine.memory import PhysicalMemory

@@ -1,4 +1,4 @@
-"""Subsystem mach_i386 (3800): descriptor tables and I/O ports, on machines that have them; on others nobody knows it."""
+"""Subsystem mach_i386 (3800): descriptor tables and I/O ports, on machines that have them; others do not know it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn, MigReturn
+from machemu.abi.kern_return import KernReturn
 from machemu.core.routines.targets import task_target, thread_target
 from machemu.device.io_perm import IoPerm
 from machemu.ipc import port
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-BAD_ID: Final = int(MigReturn.MIG_BAD_ID)
 INLINE_MAX: Final = 256
 """Descriptors that a reply holds; more travel out of line."""
 
@@ -30,8 +29,7 @@ Descriptor = tuple[int, int]
 
 
 def _tables(thread: Thread) -> DescriptorTables:
-    if not isinstance(thread.pcb, DescriptorTables):
-        raise KernError(BAD_ID)
+    assert isinstance(thread.pcb, DescriptorTables)
     return thread.pcb
 
 
@@ -82,8 +80,7 @@ def i386_io_perm_modify(kernel: Kernel, request: Kmsg, right: object | None, ena
     perm = right.kobject if isinstance(right, Port) and right.active else None
     if not isinstance(perm, IoPerm):
         raise KernError(INVALID_ARGUMENT)
-    if not isinstance(task.machine, IoPorts):
-        raise KernError(BAD_ID)
+    assert isinstance(task.machine, IoPorts)
     task.machine.io_perm_modify(perm.first, perm.last, bool(enable))
     kernel.io_perms.used(perm)
     port.release_send(kernel.ipc, right)

@@ -18,6 +18,7 @@ from machemu.core.routines import mach_port as mach_port_routines
 from machemu.core.routines import memory_object as memory_object_routines
 from machemu.core.routines import notify as notify_routines
 from machemu.core.routines import vm as vm_routines
+from machemu.machine.protocols import IoPorts, MachineTask
 from machemu.mig.interfaces import (
     device,
     device_reply,
@@ -65,6 +66,14 @@ ROUTINES: Final[dict[int, Row]] = {
     **_rows(mach_debug.ROUTINES, vm_routines),
     **_rows(notify.ROUTINES, notify_routines),
 }
+
+
+def routines_on(machine: MachineTask) -> dict[int, Row]:
+    """The routines of a machine that gives each task `machine`: without I/O ports there is no subsystem mach_i386."""
+    if isinstance(machine, IoPorts):
+        return ROUTINES
+    return {msgh_id: row for msgh_id, row in ROUTINES.items() if msgh_id not in mach_i386.ROUTINES}
+
 
 MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
 """Every message whose form is known, requests and replies, by id: what a trace calls it, and its layout."""

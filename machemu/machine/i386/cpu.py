@@ -68,13 +68,13 @@ class I386Cpu:
     stub's, and attempts that faulted. `_counted` is the exact number before that start.
     """
 
+    architecture = "i386"
     order = ByteOrder.LITTLE
     page_size = PAGE_SIZE
     user_range = (VirtAddr(0), VirtAddr(KERNEL_BASE))
     stack_top = VirtAddr(KERNEL_BASE)
     stack_size = 128 << 10
     own_memory = layout.FRAMES * PAGE_SIZE
-    """Bytes at the start of RAM that are the CPU's own."""
 
     def __init__(self, memory: PhysicalMemory, mmu: I386Mmu | None = None) -> None:
         """Powers on over fresh memory; with `mmu` goes on over the loaded memory that it belongs to."""
@@ -269,9 +269,6 @@ class I386Cpu:
             found.append(int.from_bytes(data, "little"))
         return tuple(reversed(found))
 
-    def bad_trap(self, number: int, fault: tuple[int, VirtAddr] | None = None) -> tuple[int, int, int]:
-        return (*INVALID_OPCODE, 0) if fault is None else (BAD_ACCESS, *fault)
-
     def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
         words, stack = self.words, self._stack
         eip = self.engine.read(REGISTER["EIP"]) if self._by_interrupt else words[stack - 4]
@@ -294,6 +291,12 @@ class I386Cpu:
 
     def result(self) -> int:
         return self.engine.read(REGISTER["EAX"])
+
+    def bad_trap(self, number: int) -> tuple[int, int, int]:
+        return *INVALID_OPCODE, 0
+
+    def bad_arguments(self, number: int, code: int, address: VirtAddr) -> tuple[int, int, int]:
+        return BAD_ACCESS, code, address
 
     def _user_byte(self, address: int) -> int:
         assert self._pmap is not None

@@ -62,6 +62,7 @@ class M68kCpu:
     that faulted, and instructions that were refused. `_counted` is the exact number before that start.
     """
 
+    architecture = "m68k"
     order = ByteOrder.BIG
     page_size = PAGE_SIZE
     user_range = (VirtAddr(0), VirtAddr(0xFFFFE000))
@@ -168,8 +169,11 @@ class M68kCpu:
                 return ARGUMENTS[count].unpack_from(self.memory.view, place)
         return ARGUMENTS[count].unpack(self.read(first, 4 * count))
 
-    def bad_trap(self, number: int, fault: tuple[int, VirtAddr] | None = None) -> tuple[int, int, int]:
+    def bad_trap(self, number: int) -> tuple[int, int, int]:
         return BAD_INSTRUCTION, 4 * TRAP, -number
+
+    def bad_arguments(self, number: int, code: int, address: VirtAddr) -> tuple[int, int, int]:
+        return self.bad_trap(number)
 
     def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
         words = self.words

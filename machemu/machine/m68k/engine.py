@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import re
 import struct
 from collections.abc import Callable
 from typing import Final
@@ -105,13 +106,25 @@ class M68kEngine(Engine):
         assert self.handle.value is not None
         pointers = (ctypes.c_uint64 * (STRUCT_SCAN // POINTER)).from_address(self.handle.value)
         if not _places:
-            _places.extend(_search(pointers, pattern))
-        if len(_places) == 1:
+            _places.extend(self._nearest(pointers, _search(pointers, pattern)))
+        if _places:
             index, offset = _places[0]
             address = pointers[index] + offset
             if _peek(address, len(pattern)) == pattern:
                 return address
         raise InvariantError("this build of Unicorn keeps its m68k's state elsewhere: install unicorn 2.1.4")
+
+    def _nearest(self, pointers: ctypes.Array[ctypes.c_uint64], found: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Of the places found the one that is the state, not a copy that lies about, by the pointer that belongs to it: no other
+        can be between."""
+        value = 0x0DDBA115
+        self.write(m68k.UC_M68K_REG_D0, value)
+        live = [(offset, index) for index, offset in found if _peek(pointers[index] + offset, 4) == struct.pack("I", value)]
+        self.write(m68k.UC_M68K_REG_D0, _sentinel()[D0])
+        if len({pointers[index] + offset for offset, index in live}) != 1:
+            return []
+        offset, index = min(live)
+        return [(index, offset)]
 
     def _check_state(self) -> None:
         """Whether the words are what they are taken for, as far as the interface tells."""
@@ -175,7 +188,7 @@ def _sentinel() -> list[int]:
 
 
 def _search(pointers: ctypes.Array[ctypes.c_uint64], pattern: bytes) -> list[tuple[int, int]]:
-    """Where a pattern stands behind one of the pointers: (the pointer's index, the pattern's distance)."""
+    """Everywhere that a pattern stands behind one of the pointers: (the pointer's index, the pattern's distance)."""
     found = []
     for index, address in enumerate(pointers):
         if address % POINTER or not CHUNK <= address < 1 << 47:
@@ -186,9 +199,7 @@ def _search(pointers: ctypes.Array[ctypes.c_uint64], pattern: bytes) -> list[tup
             behind += piece
             if len(piece) < CHUNK:
                 break
-        offset = behind.find(pattern)
-        if offset >= 0:
-            found.append((index, offset))
+        found += [(index, match.start()) for match in re.finditer(re.escape(pattern), behind)]
     return found
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from tests.guests import Arch
+
 EM_386, EM_68K = 3, 4
+MACHINES = {"i386": EM_386, "m68k": EM_68K}
 ET_EXEC, ET_DYN = 2, 3
 PT_LOAD, PT_INTERP, PT_NOTE = 1, 3, 4
 R, W, X = 4, 2, 1
@@ -47,3 +50,8 @@ def make_elf(
         )
         body += part.data
     return ident + header + table + body
+
+
+def elf_for(arch: Arch, *parts: Part) -> bytes:
+    """make_elf for an architecture."""
+    return make_elf(*parts, machine=MACHINES[arch.name], order=arch.order.value)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machemu.abi.errors import UserError
-from machemu.boot.elf import Image, Segment, load_image, parse_image
+from machemu.boot.elf import Image, Segment, architecture_of, load_image, parse_image
 from tests.unit.boot.elves import EM_68K, ET_DYN, PT_INTERP, PT_NOTE, Part, R, W, X, make_elf
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,8 +23,8 @@ READ, WRITE, EXECUTE = 1, 2, 4
 X86_64 = 62
 
 
-def parse(data: bytes) -> Image:
-    return parse_image("a.elf", data, LIMIT, PAGE)
+def parse(data: bytes, architecture: str = "i386") -> Image:
+    return parse_image("a.elf", data, LIMIT, PAGE, architecture)
 
 
 @pytest.mark.parametrize(("machine", "order", "name"), [(3, "<", "i386"), (EM_68K, ">", "m68k")])
@@ -34,10 +34,9 @@ def test_segments_have_their_bytes_sizes_and_protections(machine: int, order: st
         Part(0x3000, b"data", 0x2000, R | W),
         Part(0x8000, memory_size=5, flags=R | W | X),
     ]
-    image = parse(make_elf(*parts, machine=machine, order=order, entry=0x1002))
+    image = parse(make_elf(*parts, machine=machine, order=order, entry=0x1002), name)
     assert image == Image(
         "a.elf",
-        name,
         0x1002,
         (
             Segment(0x1000, b"code", 4, READ | EXECUTE),
@@ -47,10 +46,15 @@ def test_segments_have_their_bytes_sizes_and_protections(machine: int, order: st
     )
 
 
+def test_a_program_for_another_machine_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^a\.elf: is a program for m68k, and the machine is an i386$"):
+        parse(make_elf(GOOD, machine=EM_68K, order=">"))
+
+
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
 def test_our_programs_load(path: Path) -> None:
-    image = load_image(str(path), LIMIT, PAGE)
-    assert image.architecture == "i386"
+    image = load_image(str(path), LIMIT, PAGE, "i386")
+    assert architecture_of(str(path)) == "i386"
     assert any(segment.protection == READ | EXECUTE and segment.address <= image.entry for segment in image.segments)
 
 
@@ -130,7 +134,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         tmp_path / ("x" * 300),
     ):
         with pytest.raises(UserError, match=str(path.name).partition("\0")[0]):
-            load_image(str(path), LIMIT, PAGE)
+            load_image(str(path), LIMIT, PAGE, "i386")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -139,13 +143,13 @@ def test_a_file_without_read_permission_is_named(tmp_path: Path) -> None:
     path.write_bytes(make_elf(GOOD))
     path.chmod(0)
     with pytest.raises(UserError, match="secret: cannot be read"):
-        load_image(str(path), LIMIT, PAGE)
+        load_image(str(path), LIMIT, PAGE, "i386")
 
 
 VALID = [
-    make_elf(GOOD, Part(0x5000, b"data" * 9, 0x3000, R | W)),
-    make_elf(GOOD, machine=EM_68K, order=">"),
-    PROGRAMS[0].read_bytes(),
+    ("i386", make_elf(GOOD, Part(0x5000, b"data" * 9, 0x3000, R | W))),
+    ("m68k", make_elf(GOOD, machine=EM_68K, order=">")),
+    ("i386", PROGRAMS[0].read_bytes()),
 ]
 
 
@@ -157,7 +161,8 @@ def acceptable(image: Image) -> bool:
 
 
 @given(st.sampled_from(VALID), st.data())
-def test_a_damaged_program_is_refused_or_still_acceptable(valid: bytes, data: st.DataObject) -> None:
+def test_a_damaged_program_is_refused_or_still_acceptable(program: tuple[str, bytes], data: st.DataObject) -> None:
+    architecture, valid = program
     damaged = bytearray(valid)
     headers = min(len(valid), 52 + 32 * 4)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -166,7 +171,7 @@ def test_a_damaged_program_is_refused_or_still_acceptable(valid: bytes, data: st
         damaged[place : place + 4] = struct.pack("<I", word)
     cut = data.draw(st.one_of(st.just(len(damaged)), st.integers(0, len(damaged))))
     try:
-        image = parse(bytes(damaged[:cut]))
+        image = parse(bytes(damaged[:cut]), architecture)
     except UserError as error:
         assert "a.elf" in str(error)
     else:

@@ -12,19 +12,20 @@ from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules, command_line_symbols
 from machemu.boot.node import Node
 from machemu.core.kernel import FOREVER
-from machemu.machine.profile import DEFAULT_PROFILE, load_profile
 from machemu.sim import saved
-from tests.unit.boot.elves import EM_68K, Part, make_elf
+from tests.guests import I386, M68K, Arch
+from tests.machine import IMAGES, image, module, new_node
+from tests.unit.boot.elves import Part, elf_for
 
-IMAGES = Path(__file__).resolve().parents[3] / "images"
-CONFORMANCE = IMAGES.parent / "tests" / "conformance"
 RAM = 8 << 20
 
 
 @contextmanager
-def booted(*lines: str, ram: int = RAM, variables: dict[str, str] | None = None) -> Iterator[tuple[Node, list[bytes]]]:
+def booted(
+    arch: Arch, *lines: str, ram: int = RAM, variables: dict[str, str] | None = None
+) -> Iterator[tuple[Node, list[bytes]]]:
     """A machine that has booted these lines and run nothing yet, and what its console prints."""
-    with Node(load_profile(DEFAULT_PROFILE), ram) as node:
+    with new_node(arch, ram) as node:
         output: list[bytes] = []
         node.kernel.console.sink = output.append
         boot_modules(node.kernel, lines, variables or {})
@@ -40,27 +41,27 @@ def expected(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", ["hello", "pingpong", "portpass"])
-def test_a_program_prints_what_it_printed_on_the_real_kernel(name: str) -> None:
-    path = IMAGES / "i386" / f"{name}.elf"
-    with booted(lone(path)) as (node, output):
+def test_a_program_prints_what_it_printed_on_the_real_kernel(arch: Arch, name: str) -> None:
+    path = image(arch, name)
+    with booted(arch, lone(path)) as (node, output):
         node.kernel.run(FOREVER, None)
     printed = b"".join(output).decode().replace("\r\n", "\n")
     assert expected(path) in printed
 
 
-def test_two_runs_are_the_same_run() -> None:
+def test_two_runs_are_the_same_run(arch: Arch) -> None:
     digests = []
     for _ in range(2):
-        with booted(lone(IMAGES / "i386" / "pingpong.elf")) as (node, _output):
+        with booted(arch, lone(image(arch, "pingpong"))) as (node, _output):
             node.kernel.run(FOREVER, None)
             digests.append(node.digest())
     assert digests[0] == digests[1]
 
 
 @pytest.mark.parametrize("traps", [1, 20, 57, 100])
-@pytest.mark.parametrize("program", [IMAGES / "i386" / "portpass.elf", CONFORMANCE / "messages.elf"], ids=lambda path: path.stem)
-def test_a_loaded_machine_is_the_saved_one_and_goes_on_like_it(program: Path, traps: int, tmp_path: Path) -> None:
-    with booted(lone(program)) as (node, output):
+@pytest.mark.parametrize("program", ["portpass", "messages"])
+def test_a_loaded_machine_is_the_saved_one_and_goes_on_like_it(arch: Arch, program: str, traps: int, tmp_path: Path) -> None:
+    with booted(arch, lone((image if program == "portpass" else module)(arch, program))) as (node, output):
         node.kernel.run(FOREVER, traps)
         node.save(tmp_path / "machine")
         here = node.digest()
@@ -76,10 +77,10 @@ def test_a_loaded_machine_is_the_saved_one_and_goes_on_like_it(program: Path, tr
         assert again.digest() == end
 
 
-def test_where_a_run_paused_does_not_show() -> None:
+def test_where_a_run_paused_does_not_show(arch: Arch) -> None:
     digests = []
     for step in (None, 1, 20, 33):
-        with booted(lone(IMAGES / "i386" / "portpass.elf")) as (node, _output):
+        with booted(arch, lone(image(arch, "portpass"))) as (node, _output):
             if step is not None:
                 for _ in range(6):
                     node.kernel.run(FOREVER, step)
@@ -94,25 +95,44 @@ def test_a_file_that_holds_something_else_is_no_machine(tmp_path: Path) -> None:
         Node.load(tmp_path / "list")
 
 
-def test_memory_of_another_size_is_refused(tmp_path: Path) -> None:
-    with booted(lone(IMAGES / "i386" / "hello.elf")) as (node, _output):
+def test_memory_of_another_size_is_refused(arch: Arch, tmp_path: Path) -> None:
+    with booted(arch, lone(image(arch, "hello"))) as (node, _output):
         saved.save(tmp_path / "machine", node.kernel, node.kernel.memory.view[: RAM // 2])
     with pytest.raises(UserError, match=r"is damaged: .*its memory"):
         Node.load(tmp_path / "machine")
 
 
+@pytest.mark.parametrize(
+    ("layer", "part", "value"),
+    [
+        ("ipc", "prefix", "="),
+        ("ipc", "page_size", 1 << 40),
+        ("vm", "page_size", 16384),
+        ("vm", "max_offset", 1 << 40),
+        ("task", "machine", None),
+    ],
+)
+def test_a_machine_with_parts_of_another_is_refused(arch: Arch, layer: str, part: str, value: object, tmp_path: Path) -> None:
+    with booted(arch, lone(image(arch, "hello"))) as (node, _output):
+        owner = node.kernel.kern.tasks[1] if layer == "task" else getattr(node.kernel, layer)
+        setattr(owner, part, value)
+        node.save(tmp_path / "machine")
+    with pytest.raises(UserError, match=r"is damaged: .*another machine's"):
+        Node.load(tmp_path / "machine")
+
+
 @pytest.mark.parametrize("size", [0, 4096, (1 << 20) - 1, (2 << 30) + 1])
-def test_a_machine_cannot_have_any_amount_of_memory(size: int) -> None:
+def test_a_machine_cannot_have_any_amount_of_memory(arch: Arch, size: int) -> None:
     with pytest.raises(UserError, match="between 1M and 2G"):
-        Node(load_profile(DEFAULT_PROFILE), size)
+        new_node(arch, size)
 
 
 # Boot scripts on the kernel
 
 
-def test_rights_get_the_lowest_names_in_the_order_of_the_arguments() -> None:
-    program = IMAGES / "i386" / "hello.elf"
-    with booted(f"{program} ${{device-port}} ${{host-port}} ${{kernel-task}} $(task-create)") as (node, _output):
+def test_rights_get_the_lowest_names_in_the_order_of_the_arguments(arch: Arch) -> None:
+    program = image(arch, "hello")
+    with booted(arch, f"{program} ${{device-port}} ${{host-port}} ${{kernel-task}} $(task-create)") as (node, _output):
         (task,) = [task for task in node.kernel.kern.tasks.values() if task.name == str(program)]
         names = [name for name, _ in task.space.entries()]
         assert names == [1, 2, 3]
@@ -121,8 +141,8 @@ def test_rights_get_the_lowest_names_in_the_order_of_the_arguments() -> None:
         assert first.object is node.kernel.devices.master_port
 
 
-def test_a_task_that_is_not_resumed_does_not_run() -> None:
-    with booted(f"{IMAGES / 'i386' / 'hello.elf'} ${{host-port}} ${{device-port}} $(task-create)") as (node, output):
+def test_a_task_that_is_not_resumed_does_not_run(arch: Arch) -> None:
+    with booted(arch, f"{image(arch, 'hello')} ${{host-port}} ${{device-port}} $(task-create)") as (node, output):
         node.kernel.run(FOREVER, None)
         assert output == []
 
@@ -140,7 +160,7 @@ def test_the_command_line_gives_symbols_and_cannot_take_the_kernels_own() -> Non
     [
         ("missing.elf $(task-create)", "missing.elf: cannot be read"),
         ("{dir} $(task-create)", "directory"),
-        ("{dir}/m68k.elf $(task-create)", "m68k.elf: is a program for m68k"),
+        ("{dir}/other.elf $(task-create)", "other.elf: is a program for {other}, and the machine is an {arch}"),
         ("{dir}/stack.elf $(task-create)", "stack.elf: does not fit"),
         ("{dir}/good.elf", "starts no task"),
         ("# nothing", "starts no task"),
@@ -148,15 +168,17 @@ def test_the_command_line_gives_symbols_and_cannot_take_the_kernels_own() -> Non
         ("{dir}/good.elf " + "x" * 200_000 + " $(task-create)", "good.elf: its arguments.*do not fit"),
     ],
 )
-def test_what_cannot_be_booted_is_a_mistake_of_the_users(line: str, reason: str, tmp_path: Path) -> None:
-    (tmp_path / "good.elf").write_bytes(make_elf(Part(0x1000, b"\xf4")))
-    (tmp_path / "m68k.elf").write_bytes(make_elf(Part(0x1000, b"\x4e\x71"), machine=EM_68K, order=">"))
-    (tmp_path / "stack.elf").write_bytes(make_elf(Part(0x1000, b"\xf4"), Part(0xBFFFF000, b"in the way")))
-    with pytest.raises(UserError, match=reason), booted(line.format(dir=tmp_path)):
+def test_what_cannot_be_booted_is_a_mistake_of_the_users(arch: Arch, line: str, reason: str, tmp_path: Path) -> None:
+    other = M68K if arch is I386 else I386
+    (tmp_path / "good.elf").write_bytes(elf_for(arch, Part(0x1000, b"\xf4")))
+    (tmp_path / "other.elf").write_bytes(elf_for(other, Part(0x1000, b"\x4e\x71")))
+    (tmp_path / "stack.elf").write_bytes(elf_for(arch, Part(0x1000, b"\xf4"), Part(arch.user_end - arch.page, b"in the way")))
+    reason = reason.format(other=other.name, arch=arch.name)
+    with pytest.raises(UserError, match=reason), booted(arch, line.format(dir=tmp_path)):
         pass
 
 
-def test_a_program_larger_than_the_machine_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "big.elf").write_bytes(make_elf(Part(0x1000, bytes(2 << 20))))
-    with pytest.raises(UserError, match=r"big\.elf: does not fit"), booted(lone(tmp_path / "big.elf"), ram=1 << 20):
+def test_a_program_larger_than_the_machine_is_refused(arch: Arch, tmp_path: Path) -> None:
+    (tmp_path / "big.elf").write_bytes(elf_for(arch, Part(0x1000, bytes(2 << 20))))
+    with pytest.raises(UserError, match=r"big\.elf: does not fit"), booted(arch, lone(tmp_path / "big.elf"), ram=1 << 20):
         pass

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machemu.abi.errors import UserError
-from machemu.boot.script import BootScript, PortValue
+from machemu.boot.script import BootScript, PortValue, task_paths
 
 
 class Recorder:
@@ -55,6 +55,13 @@ def arguments(*lines: str) -> list[list[str]]:
 
 
 GO = "$(task-create) $(task-resume)"
+
+
+def test_only_modules_with_a_task_are_programs_to_run() -> None:
+    lines = ["# none", "a ${x} $(task-create)", "b ${host-port}", "", "c $(y=task-create) $(task-resume)", "a $(task-create)"]
+    assert task_paths(lines) == ["a", "c", "a"]
+    with pytest.raises(UserError, match="line 2, column 3"):
+        task_paths(["", "a ${"])
 
 
 def test_the_line_of_a_lone_module() -> None:

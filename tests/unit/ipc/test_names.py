@@ -12,7 +12,7 @@ from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.types import ByteOrder
 from machemu.ipc import mach_port as mp
 from machemu.ipc import space as spaces
-from machemu.ipc.port import REQUEST_TABLE_SIZES
+from machemu.ipc.port import request_table_sizes
 from machemu.ipc.space import FREE_LIST_MAX, Space
 from tests.unit.ipc.world import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, World, code
 
@@ -150,7 +150,8 @@ def test_dead_names_are_found_out_when_used() -> None:
 
 
 def test_dead_name_requests_are_answered_in_the_order_of_their_slots() -> None:
-    assert REQUEST_TABLE_SIZES[:10] == (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+    assert request_table_sizes(4096)[:10] == (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+    assert request_table_sizes(8192)[8:11] == (512, 1024, 2048)
     world = World(ByteOrder.BIG)
     task, other = world.task(), world.task()
     name, notify = task.port(), other.port()

@@ -161,7 +161,7 @@ class World:
 
     def __init__(self, order: ByteOrder = ByteOrder.LITTLE) -> None:
         self.order = order
-        self.ipc = Ipc(order)
+        self.ipc = Ipc(order, PAGE)
         self.scheduler = Scheduler()
         self.kernel = EchoKernel(self)
         self.ipc.attach(self.scheduler, self.kernel)

@@ -1,34 +1,27 @@
-"""Hostile descriptors, states and words to wait for: they hurt the guest that made them, and nobody else."""
+"""An i386's descriptors and states, hostile ones too: they hurt the guest that made them, and nobody else."""
 
 from __future__ import annotations
 
 import contextlib
 import struct
-from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.abi.errors import KernError
-from machemu.abi.types import VirtAddr
-from machemu.kern import gsync, thread_control
-from machemu.kern.task import Task
+from machemu.kern import thread_control
 from machemu.kern.thread import Thread
 from machemu.machine.i386.debug import COUNT
 from machemu.machine.i386.pcb import COUNTS, DEBUG_STATE, EFL_VM, FLOAT_STATE, REGS_SEGS_STATE, THREAD_STATE, I386Pcb
-from tests.machine import CODE, STACK_END, STAY, Machine, add_task, add_thread, empty, load
+from tests.guests import I386
+from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
 
 MILLISECOND = 1_000_000
 RESULT = CODE + 0x800
-COUNTER = b"\xff\x05" + struct.pack("<I", RESULT) + b"\xeb\xf8"
-"""inc [RESULT]; jmp back."""
+COUNTER = I386.count(RESULT)
 word32 = st.integers(0, 0xFFFFFFFF)
 PAIR = struct.Struct("<2i")
 KINDS = st.sampled_from([0x00, 0x80, 0x82, 0x85, 0x89, 0x8B, 0x8C, 0x8E, 0xE4, 0xE5, 0xE9, 0xEC, 0xEE, 0xF2, 0xF6, 0xFA, 0xFE])
-
-
-def word(task: Task, address: int) -> int:
-    return int(struct.unpack("<I", task.memory.read(VirtAddr(address), 4))[0])
 
 
 def pcb(thread: Thread) -> I386Pcb:
@@ -47,44 +40,44 @@ def end_all(machine: Machine) -> None:
 def test_no_descriptor_lets_a_guest_out_of_its_ring(entries: list[tuple[int, int, int]], first: int, use: int) -> None:
     """The thread loads, calls through and jumps to whatever its table holds."""
     words = [struct.pack("<2I", low, high & ~0xFF00 | kind << 8) for low, kind, high in entries]
-    with empty(1 << 20) as machine:
+    with empty(I386, 1 << 20) as machine:
         far = struct.pack("<IH", CODE + 0x100, use | 7)
         code = b"\x66\xb8" + struct.pack("<H", use | 7) + b"\x8e\xe0" + b"\x9a" + far + b"\xea" + far
         neighbour, _ = add_task(machine, COUNTER)
-        _, thread = add_task(machine, code + STAY)
+        _, thread = add_task(machine, code + I386.stay)
         with contextlib.suppress(KernError):
             pcb(thread).set_ldt(first << 3 | 7, [(low, high) for low, high in map(PAIR.unpack, words)], False)
         machine.run(40 * MILLISECOND)
         machine.check()
-        assert word(neighbour, RESULT) > 0
+        assert machine.word(neighbour, RESULT) > 0
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(word32, min_size=17, max_size=17), st.booleans(), st.sampled_from([THREAD_STATE, REGS_SEGS_STATE]))
 def test_no_register_state_lets_a_guest_out_of_its_ring(words: list[int], in_v86: bool, flavor: int) -> None:
     words[14] = words[14] | EFL_VM if in_v86 else words[14] & ~EFL_VM
-    with empty(1 << 20) as machine:
+    with empty(I386, 1 << 20) as machine:
         neighbour, _ = add_task(machine, COUNTER)
-        _, thread = add_task(machine, STAY)
+        _, thread = add_task(machine, I386.stay)
         try:
             pcb(thread).set_state(flavor, words)
         except KernError as error:
             assert error.code == thread_control.INVALID_ARGUMENT
         machine.run(40 * MILLISECOND)
         machine.check()
-        assert word(neighbour, RESULT) > 0
+        assert machine.word(neighbour, RESULT) > 0
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 0xBFFFFFFF), min_size=4, max_size=4), word32)
 def test_debug_registers_change_nothing_for_others(addresses: list[int], control: int) -> None:
-    with empty(1 << 20) as machine:
+    with empty(I386, 1 << 20) as machine:
         neighbour, _ = add_task(machine, COUNTER)
         _, thread = add_task(machine, COUNTER)
         pcb(thread).set_state(DEBUG_STATE, [*addresses[:3], CODE + addresses[3] % 16, 0, 0, 0, control])
         machine.run(80 * MILLISECOND)
         machine.check()
-        assert word(neighbour, RESULT) > 0
+        assert machine.word(neighbour, RESULT) > 0
 
 
 def test_states_of_any_length_and_content_are_taken_or_refused() -> None:
@@ -102,8 +95,8 @@ def test_states_of_any_length_and_content_are_taken_or_refused() -> None:
         if thread is not machine.kernel.kern.sched.current and thread.active:
             thread_control.force_terminate(machine.kernel.kern, thread)
 
-    with empty() as machine:
-        task, _ = add_task(machine, STAY)
+    with empty(I386) as machine:
+        task, _ = add_task(machine, I386.stay)
         change()
         end_all(machine)
 
@@ -112,7 +105,7 @@ def test_watched_data_stops_the_thread_behind_the_access_and_counts_exactly() ->
     """The same instructions take the same time with and without a watchpoint that is not met."""
     times = []
     for control in (0, 0xD0001):
-        with empty() as machine:
+        with empty(I386) as machine:
             _, thread = add_task(machine, b"\x90" * 200 + COUNTER)
             pcb(thread).set_state(DEBUG_STATE, [RESULT + 16, 0, 0, 0, 0, 0, 0, control])
             assert len(pcb(thread).get_state(DEBUG_STATE)) == COUNT
@@ -122,35 +115,9 @@ def test_watched_data_stops_the_thread_behind_the_access_and_counts_exactly() ->
 
 
 def test_float_state_set_from_outside_is_what_the_thread_goes_on_with() -> None:
-    with empty() as machine:
-        task, thread = add_task(machine, b"\xdb\x1d" + struct.pack("<I", RESULT) + STAY)
+    with empty(I386) as machine:
+        task, thread = add_task(machine, b"\xdb\x1d" + struct.pack("<I", RESULT) + I386.stay)
         state = [4, 1, 0x37F, 0x3800, 0x3FFF, 0, 0, 0, 0, 0, 0xA0000000, 0x4003, *[0] * 18]
         pcb(thread).set_state(FLOAT_STATE, state)
         machine.run(MILLISECOND)
-        assert word(task, RESULT) == 20
-
-
-def test_threads_that_wait_for_words_are_saved_and_woken_in_another_machine(tmp_path: Path) -> None:
-    path = tmp_path / "machine"
-    with empty() as machine:
-        task, _ = add_task(machine, STAY)
-        kern = machine.kernel.kern
-        machine.run(MILLISECOND)
-        for number in range(3):
-            thread = add_thread(machine, task, CODE, STACK_END - 64 - 128 * number)
-            kern.sched.rem_runq(thread)
-            kern.sched.current, running = thread, kern.sched.current
-            gsync.wait(kern, task, RESULT, 0, 0, 50, gsync.GSYNC_TIMED if number else 0)
-            thread.state &= ~4
-            kern.sched.current = running
-        machine.check()
-        machine.node.save(path)
-    with load(path) as machine:
-        kern = machine.kernel.kern
-        [task] = machine.tasks
-        [queue] = kern.gsync.waiters.values()
-        assert len(queue) == 3
-        gsync.wake(kern, task, RESULT, 7, gsync.GSYNC_MUTATE)
-        assert (len(queue), word(task, RESULT)) == (2, 7)
-        machine.run(100 * MILLISECOND)
-        assert not kern.gsync.waiters
+        assert machine.word(task, RESULT) == 20
