@@ -111,8 +111,16 @@ def programs() -> list[Program]:
     for machine in ARCHITECTURES:
         found += [Program(machine, IMAGES / machine.name / f"{source.stem}.elf", source) for source in guests]
         folder = CONFORMANCE / machine.name
-        found += [Program(machine, folder / f"{source.stem}.elf", source, (frame,), MODULE_FLAGS) for source in modules]
+        found += [
+            Program(machine, folder / f"{source.stem}.elf", _for_machine(source, machine), (frame,), MODULE_FLAGS) for source in modules
+        ]
     return found
+
+
+def _for_machine(source: Path, machine: Architecture) -> Path:
+    """A module's source: the machine's own where the module is about the processor."""
+    own = source.parent / machine.name / source.name
+    return own if own.exists() else source
 
 
 class Builder:
