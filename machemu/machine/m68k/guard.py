@@ -33,7 +33,10 @@ FROM_OPERAND, TO_OPERAND, TO_CONTROL, FROM_CONTROL = 2, 3, 4, 5
 
 
 class Unreadable(Exception):
-    """A word of the instruction is not in memory, or not known as code yet."""
+    """The word at `address` is not in memory, or not known as code yet."""
+
+    def __init__(self, address: int) -> None:
+        self.address = address
 
 
 def is_guarded(opcode: int) -> bool:
