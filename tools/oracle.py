@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Final
 
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
+from machemu.boot.elf import architecture_of
 from machemu.boot.node import Node
 from machemu.machine.disk import ImageDisk
-from machemu.machine.profile import DEFAULT_PROFILE, load_profile
+from machemu.machine.profile import DEFAULT_PROFILES, load_profile
 from machemu.machine.protocols import Disk
 from tools import testdisk
 
@@ -127,7 +128,8 @@ def on_machemu(module: Path) -> bytes:
         if b"\n" + LAST in output:
             node.kernel.stop()
 
-    with Node(load_profile(DEFAULT_PROFILE), RAM.get(module.stem), disks(module.stem)) as node:
+    profile = load_profile(DEFAULT_PROFILES[architecture_of(str(module))])
+    with Node(profile, RAM.get(module.stem), disks(module.stem)) as node:
         node.kernel.console.sink = sink
         boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}"], {})
         node.kernel.run(OUR_TIME_NS)

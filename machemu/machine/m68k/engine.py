@@ -21,7 +21,8 @@ from unicorn import unicorn_const as uc
 from machemu.abi.errors import InvariantError
 from machemu.machine.engine import ALL, READ_WRITE, Context, Engine, check
 
-PROCESSOR: Final = m68k.UC_CPU_M68K_M68040
+PROCESSOR: Final = m68k.UC_CPU_M68K_M68030
+"""The 68040: Unicorn's names are one off its table of processors, and what it calls 68040 is a 68060 (no 64-bit products, no movep)."""
 
 STATUS, ROOT, CONTROL = m68k.UC_M68K_REG_SR, m68k.UC_M68K_REG_CR_URP, m68k.UC_M68K_REG_CR_TC
 """Registers that are written through the interface: status, the user's root table, translation control."""
