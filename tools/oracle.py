@@ -26,7 +26,7 @@ from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
 from machemu.boot.elf import architecture_of
 from machemu.boot.node import Node
 from machemu.machine.disk import ImageDisk
-from machemu.machine.profile import DEFAULT_PROFILES, load_profile
+from machemu.machine.profile import load_profile
 from machemu.machine.protocols import Disk
 from tools import testdisk
 
@@ -43,6 +43,8 @@ KERNEL_LINES: Final = re.compile(
 )
 """What the real kernel prints of its own among a module's lines."""
 CONTEXT: Final = 3
+PROFILES: Final = {"i386": "pc486dx2-66", "m68k": "mc68040-25"}
+"""What modules run on here."""
 DISKS: Final[dict[str, Callable[[], bytes]]] = {"disk": testdisk.image}
 """The modules that need a disk, hd0, and what is on it at first, on both kernels."""
 
@@ -128,7 +130,7 @@ def on_machemu(module: Path) -> bytes:
         if b"\n" + LAST in output:
             node.kernel.stop()
 
-    profile = load_profile(DEFAULT_PROFILES[architecture_of(str(module))])
+    profile = load_profile(PROFILES[architecture_of(str(module))])
     with Node(profile, RAM.get(module.stem), disks(module.stem)) as node:
         node.kernel.console.sink = sink
         boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}"], {})
