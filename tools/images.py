@@ -112,7 +112,8 @@ def programs() -> list[Program]:
         found += [Program(machine, IMAGES / machine.name / f"{source.stem}.elf", source) for source in guests]
         folder = CONFORMANCE / machine.name
         found += [
-            Program(machine, folder / f"{source.stem}.elf", _for_machine(source, machine), (frame,), MODULE_FLAGS) for source in modules
+            Program(machine, folder / f"{source.stem}.elf", _for_machine(source, machine), (frame,), MODULE_FLAGS)
+            for source in modules
         ]
     return found
 

@@ -8,18 +8,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import ModuleType
 from typing import Final
 
 from machemu.abi.types import VirtAddr
 from machemu.boot.node import Node
 from machemu.core.kernel import Kernel
 from machemu.kern import task_control, thread_control
-from machemu.machine.i386.pmap import PAGE_SIZE
-from machemu.machine.profile import DEFAULT_PROFILE, load_profile
+from machemu.machine.profile import DEFAULT_PROFILES, load_profile
 from machemu.vm import routines as vm
-from tools.bench import bare, curves, peer
+from tools.bench import bare, bare_i386, bare_m68k, curves, peer
 from tools.bench.loops import loop_us, start_s
 
+MACHINES: Final = {"i386": bare_i386, "m68k": bare_m68k}
 RUNS: Final = 5
 PEER_RUNS: Final = 3
 INSTRUCTIONS: Final = 20_000_000
@@ -42,56 +43,64 @@ def median(measure: Callable[[], float], runs: int = RUNS) -> float:
     return statistics.median(measure() for _ in range(runs))
 
 
-def machine_mips(instructions: int) -> float:
+def machine_mips(architecture: str, instructions: int) -> float:
     """Millions of instructions a second of bare.LOOP in the one thread of a machine."""
-    with Node(load_profile(DEFAULT_PROFILE)) as node:
+    with Node(load_profile(DEFAULT_PROFILES[architecture])) as node:
         kernel = node.kernel
-        start_loop(kernel)
+        start_loop(kernel, MACHINES[architecture])
         kernel.run(deadline=kernel.kern.clock.now() + WARM_UP_NS)
         executed, began = node.cpu.executed, time.perf_counter()
         kernel.run(deadline=kernel.kern.clock.now() + instructions * kernel.kern.clock.instruction_ns)
         return (node.cpu.executed - executed) / (time.perf_counter() - began) / 1e6
 
 
-def start_loop(kernel: Kernel) -> None:
-    """A task whose one thread runs bare.LOOP for ever."""
+def start_loop(kernel: Kernel, machine: ModuleType) -> None:
+    """A task whose one thread runs the machine's LOOP for ever."""
     kern = kernel.kern
     task = task_control.create(kern, None, False, "loop")
     assert task.map is not None
     vm.vm_allocate(task.map, bare.CODE, bare.DATA - bare.CODE, False)
-    vm.vm_allocate(task.map, bare.DATA, PAGE_SIZE, False)
-    task.memory.write(VirtAddr(bare.CODE), bare.LOOP)
+    vm.vm_allocate(task.map, bare.DATA, machine.PAGE_SIZE, False)
+    task.memory.write(VirtAddr(bare.CODE), machine.LOOP)
     thread = thread_control.create(kern, task)
-    words = [0] * 17
-    words[5], words[10], words[12] = bare.DATA, 0xFFFFFFFF, bare.CODE
-    words[15] = bare.DATA + PAGE_SIZE
-    thread_control.set_state(kern, thread, 1, words)
+    for flavor, words in machine.states():
+        thread_control.set_state(kern, thread, flavor, words)
     thread_control.resume(kern, thread)
 
 
-def table(runs: int, divisor: int) -> tuple[list[tuple[str, str, str]], bool]:
+def table(architecture: str, runs: int, divisor: int) -> tuple[list[tuple[str, str, str]], bool]:
     """Rows of what, figure and limit, and whether the limits were kept. `divisor` makes the loops shorter."""
+    machine = MACHINES[architecture]
     instructions, traps = INSTRUCTIONS // divisor, TRAPS // divisor
-    speed = median(lambda: machine_mips(instructions), runs) / median(lambda: bare.mips(instructions), runs)
-    bare_us = median(lambda: bare.trap_us(traps), runs)
-    null_us = median(lambda: loop_us("null", traps), runs)
+    speed = median(lambda: machine_mips(architecture, instructions), runs)
+    speed /= median(lambda: bare.mips(machine, instructions), runs)
+    bare_us = median(lambda: bare.trap_us(machine, traps), runs)
+    null_us = median(lambda: loop_us(architecture, "null", traps), runs)
     trap = null_us / bare_us
-    start = median(start_s, runs)
+    start = median(lambda: start_s(architecture), runs)
     limited = (
         ("speed of one thread", f"{speed:.2f} of bare Unicorn with count=", speed >= MIPS_MIN, f"at least {MIPS_MIN}"),
         (
             "null trap (mach_thread_self)",
-            f"{trap:.2f} bare lcall traps",
+            f"{trap:.2f} bare traps",
             trap <= TRAP_MAX,
             f"at most {TRAP_MAX:.0f}",
         ),
         ("start to first output (hello)", f"{start:.2f} s", start <= START_MAX_S, f"at most {START_MAX_S} s"),
     )
-    rows = [(what, figure, f"{limit}: {'kept' if kept else 'NOT KEPT'}") for what, figure, kept, limit in limited]
+    rows = [
+        (f"{architecture}: {what}", figure, f"{limit}: {'kept' if kept else 'NOT KEPT'}") for what, figure, kept, limit in limited
+    ]
     for what, name, rounds in MESSAGES:
-        us = median(partial(loop_us, name, rounds // divisor), runs)
-        rows.append((what, f"{us / null_us:.1f} null traps", ""))
+        us = median(partial(loop_us, architecture, name, rounds // divisor), runs)
+        rows.append((f"{architecture}: {what}", f"{us / null_us:.1f} null traps", ""))
     return rows, all(row[2] for row in limited)
+
+
+def tables(runs: int, divisor: int) -> tuple[list[tuple[str, str, str]], bool]:
+    """`table` of each machine, one under the other."""
+    found = [table(architecture, runs, divisor) for architecture in MACHINES]
+    return [row for rows, _ in found for row in rows], all(kept for _, kept in found)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -106,7 +115,7 @@ def main(arguments: Sequence[str]) -> int:
         if given.curves:
             rows, kept = curves.table(divisor)
         else:
-            rows, kept = peer.table(min(runs, PEER_RUNS), divisor) if given.peer else table(runs, divisor)
+            rows, kept = peer.table(min(runs, PEER_RUNS), divisor) if given.peer else tables(runs, divisor)
     except peer.NoRealKernel as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2

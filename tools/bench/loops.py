@@ -10,9 +10,9 @@ from typing import Final
 
 from machemu.boot.bootstrap import boot_modules
 from machemu.boot.node import Node
-from machemu.machine.profile import DEFAULT_PROFILE, load_profile
+from machemu.machine.profile import DEFAULT_PROFILES, load_profile
 
-IMAGES: Final = Path(__file__).resolve().parent.parent.parent / "images" / "i386"
+IMAGES: Final = Path(__file__).resolve().parent.parent.parent / "images"
 
 
 def line(name: str, rounds: int) -> str:
@@ -20,7 +20,7 @@ def line(name: str, rounds: int) -> str:
     return f"${{host-port}} ${{device-port}} {name} {rounds} $(task-create) $(task-resume)"
 
 
-def loop_us(name: str, rounds: int) -> float:
+def loop_us(architecture: str, name: str, rounds: int) -> float:
     """Microseconds of one round of a loop of images/src/bench.c, between its two lines on the console."""
     times: list[float] = []
 
@@ -30,17 +30,17 @@ def loop_us(name: str, rounds: int) -> float:
             if len(times) > 1:
                 node.kernel.stop()
 
-    with Node(load_profile(DEFAULT_PROFILE)) as node:
+    with Node(load_profile(DEFAULT_PROFILES[architecture])) as node:
         node.kernel.console.sink = sink
-        boot_modules(node.kernel, [f"{IMAGES / 'bench.elf'} {line(name, rounds)}"], {})
+        boot_modules(node.kernel, [f"{IMAGES / architecture / 'bench.elf'} {line(name, rounds)}"], {})
         node.kernel.run()
     return (times[1] - times[0]) / rounds * 1e6
 
 
-def start_s() -> float:
+def start_s(architecture: str) -> float:
     """Seconds from the start of `machemu boot hello.elf` to its first output."""
     began = time.perf_counter()
-    command = [sys.executable, "-m", "machemu", "boot", str(IMAGES / "hello.elf")]
+    command = [sys.executable, "-m", "machemu", "boot", str(IMAGES / architecture / "hello.elf")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         process.stdout.read(1)

@@ -14,7 +14,7 @@ from tools.oracle import NoRealKernel, start_gnu_mach, unpacked_kernel
 
 __all__ = ["NoRealKernel", "table"]
 
-HELLO: Final = loops.IMAGES / "hello.elf"
+HELLO: Final = loops.IMAGES / "i386" / "hello.elf"
 BOOT_TIMES_FASTER: Final = 5.0
 TIMES_SLOWER: Final = 15.0
 LOOPS: Final = (
@@ -43,7 +43,7 @@ def between(process: subprocess.Popen[bytes]) -> float:
 
 def real_us(kernel: Path, name: str, rounds: int) -> float:
     """Microseconds of one round in GNU Mach in QEMU."""
-    with start_gnu_mach(kernel, f"{loops.IMAGES / 'bench.elf'} {loops.line(name, rounds)}") as process:
+    with start_gnu_mach(kernel, f"{loops.IMAGES / 'i386' / 'bench.elf'} {loops.line(name, rounds)}") as process:
         elapsed = between(process)
         process.kill()
     return elapsed / rounds * 1e6
@@ -69,12 +69,12 @@ def table(runs: int, divisor: int) -> tuple[list[tuple[str, str, str]], bool]:
     rows = []
     kept = True
     with unpacked_kernel() as kernel:
-        real, ours = median(lambda: real_boot_s(kernel)), median(loops.start_s)
+        real, ours = median(lambda: real_boot_s(kernel)), median(lambda: loops.start_s("i386"))
         good = real / ours >= BOOT_TIMES_FASTER
         rows.append(("boot to the first output", f"{real:.2f} s, {ours:.2f} s", f"{real / ours:.1f} times faster", good))
         for what, name, share, real_rounds, our_rounds in LOOPS:
             real = median(lambda n=name, r=real_rounds: real_us(kernel, n, max(r // divisor, 1))) / share  # type: ignore[misc]
-            ours = median(lambda n=name, r=our_rounds: loops.loop_us(n, max(r // divisor, 1))) / share  # type: ignore[misc]
+            ours = median(lambda n=name, r=our_rounds: loops.loop_us("i386", n, max(r // divisor, 1))) / share  # type: ignore[misc]
             good = ours / real <= TIMES_SLOWER
             rows.append((what, f"{real:.2f} us, {ours:.2f} us", f"{ours / real:.1f} times slower", good))
     kept = all(good for *_, good in rows)

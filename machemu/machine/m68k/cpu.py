@@ -89,6 +89,7 @@ class M68kCpu:
         self._raised = False
         self._odd = False
         self._fetched: int | None = None
+        self._translated_again: int | None = None
         self._counted = 0
         self._overhead = 0
         engine = self.engine = M68kEngine(memory.ram)
@@ -388,15 +389,23 @@ class M68kCpu:
         words[PC] = words[PC] + length & MASK
 
     def _was_unreadable(self) -> bool:
-        """Whether a floating-point instruction was only refused because not all of it could be translated; then it is again."""
+        """Whether a floating-point instruction may have been refused only because not all of it could be translated.
+
+        Then it is translated anew; what raises the exception again after that is no instruction.
+        """
+        pc = self.words[PC]
         if not is_guarded(self.instruction_word(0)) or not is_sound(self.instruction_word):
             return False
-        for offset in range(0, decode.LONGEST, 2):
-            try:
-                self._code_word(self.words[PC] + offset)
-            except Unreadable:
-                self._fetched = self._place(self.words[PC] + offset, VM_PROT_READ)
-                break
+        try:
+            is_sound(lambda offset: self._code_word(pc + offset))
+        except Unreadable as unreadable:
+            self._fetched = self._place(unreadable.address, VM_PROT_READ)
+        else:
+            if self._translated_again == pc:
+                self._translated_again = None
+                return False
+            self._translated_again = pc
+            self.memory.stale = True
         self._overhead += 1
         self.engine.stop()
         return True
@@ -413,7 +422,7 @@ class M68kCpu:
         pmap = self._pmap
         place = None if pmap is None else pmap.translate(VirtAddr(address & MASK), VM_PROT_READ)
         if place is None or place >> PAGE_SHIFT not in self.memory.code_frames:
-            raise Unreadable
+            raise Unreadable(address)
         return int.from_bytes(self.memory.view[place : place + 2], "big")
 
     def _fetch_refused(self, _engine: object, _kind: int, address: int, _size: int, _value: int, _data: object) -> bool:

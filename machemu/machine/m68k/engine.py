@@ -22,7 +22,7 @@ from machemu.abi.errors import InvariantError
 from machemu.machine.engine import ALL, READ_WRITE, Context, Engine, check
 
 PROCESSOR: Final = m68k.UC_CPU_M68K_M68030
-"""The 68040: Unicorn's names are one off its table of processors, and what it calls 68040 is a 68060 (no 64-bit products, no movep)."""
+"""What gives a 68040: Unicorn's numbers of models are not those of its table. `_check_translators` sees to it."""
 
 STATUS, ROOT, CONTROL = m68k.UC_M68K_REG_SR, m68k.UC_M68K_REG_CR_URP, m68k.UC_M68K_REG_CR_TC
 """Registers that are written through the interface: status, the user's root table, translation control."""
@@ -50,6 +50,9 @@ LOAD_FPU_COUNT: Final = 3
 OPCODES: Final = 1 << 16
 ILLEGAL, LINE_A, LINE_F = 0x4AFC, 0xA000, 0xFFFF
 """Instructions that nobody has: what translates them raises the exceptions of those names."""
+PFLUSHA, MOVEP, BTST = 0xF518, 0x0108, 0x0110
+"""Two that a 68040 has, and a 68060 has not or not alike; and what `movep` would be taken for."""
+STOP: Final = 0x4E72
 
 POINTER: Final = 8
 STRUCT_SCAN: Final = 4096
@@ -89,6 +92,7 @@ class M68kEngine(Engine):
         self.find_counter(lambda count: self._spin(ram, count))
         self.roundings = self._find_roundings(ram)
         self.protect(0, CHUNK, READ_WRITE)
+        self.counter.value = 0
         self.write(STATUS, 0)
 
     def close(self) -> None:
@@ -167,7 +171,7 @@ class M68kEngine(Engine):
         table = self._translators
         distinct = {table[ILLEGAL], table[LINE_A], table[LINE_F]}
         alike = all(table[opcode] == table[LINE_A] for opcode in range(0xA000, 0xB000)) and table[0xF800] == table[LINE_F]
-        if len(distinct) != 3 or 0 in distinct or not alike:
+        if len(distinct) != 3 or 0 in distinct or not alike or table[PFLUSHA] == table[LINE_F] or table[MOVEP] == table[BTST]:
             raise InvariantError("this build of Unicorn keeps its m68k's translators elsewhere: install unicorn 2.1.4")
 
     def translate_as(self, opcode: int, other: int) -> None:

@@ -12,10 +12,15 @@ from collections.abc import Callable
 from typing import Final
 
 from machemu.machine.m68k.decode import Word, operand
-from machemu.machine.m68k.engine import ILLEGAL, LINE_F, TRANSLATED_PC, TRANSLATOR, M68kEngine
-from machemu.machine.m68k.missing import PACKED_FORMS
+from machemu.machine.m68k.engine import ILLEGAL, LINE_F, STOP, TRANSLATED_PC, TRANSLATOR, M68kEngine
+from machemu.machine.m68k.missing import TAKEN_FOR_OTHERS
 
 BREAKPOINTS: Final = range(0x4848, 0x4850)
+MOVES_FROM_STATUS: Final = range(0x40C0, 0x4100)
+"""Privileged since the 68010, but not with Unicorn."""
+CHK2_BYTE: Final = 0x00C0
+CHK2: Final = [size | mode for size in (0x02C0, 0x04C0) for mode in range(0o20, 0o74)]
+"""Of words and long words: Unicorn knows only that of bytes, though what translates it does all three."""
 FLOAT: Final = range(0xF200, 0xF240)
 FLOAT_SET: Final = range(0xF240, 0xF280)
 FLOAT_BRANCHES: Final = range(0xF280, 0xF300)
@@ -28,7 +33,10 @@ FROM_OPERAND, TO_OPERAND, TO_CONTROL, FROM_CONTROL = 2, 3, 4, 5
 
 
 class Unreadable(Exception):
-    """A word of the instruction is not in memory, or not known as code yet."""
+    """The word at `address` is not in memory, or not known as code yet."""
+
+    def __init__(self, address: int) -> None:
+        self.address = address
 
 
 def is_guarded(opcode: int) -> bool:
@@ -59,8 +67,12 @@ class Guard:
 
     def __init__(self, engine: M68kEngine, fetch: Callable[[int], int]) -> None:
         self._fetch = fetch
-        for opcode in (*BREAKPOINTS, *PACKED_FORMS):
+        for opcode in (*BREAKPOINTS, *TAKEN_FOR_OTHERS):
             engine.translate_as(opcode, ILLEGAL)
+        for opcode in MOVES_FROM_STATUS:
+            engine.translate_as(opcode, STOP)
+        for opcode in CHK2:
+            engine.translate_as(opcode, CHK2_BYTE | opcode & 0o77)
         for opcode in FLOAT_BRANCHES:
             if opcode & 0x3F >= PREDICATES:
                 engine.translate_as(opcode, LINE_F)

@@ -14,7 +14,9 @@ TRAP_WIDTHS: Final = {2: 2, 3: 4, 4: 0}
 DONE: Final = 0
 MASK: Final = 0xFFFFFFFF
 PACK, UNPK = 0x8140, 0x8180
-PACKED_FORMS: Final = [form | x << 9 | y for form in (PACK, UNPK) for x in range(8) for y in range(16)]
+TAKEN_FOR_OTHERS: Final = [form | x << 9 | y for form in (PACK, UNPK) for x in range(8) for y in range(16)] + [
+    0x50F8 | condition << 8 | width for condition in range(16) for width in TRAP_WIDTHS
+]
 """The first words that Unicorn takes for another instruction's."""
 FDBCC, FTRAPCC = 0xF248, 0xF278
 

@@ -237,8 +237,11 @@ class M68kPmap:
         self.mmu.roots.release(self.root)
 
     def check_invariants(self) -> None:
-        """Every descriptor that the CPU would follow is one that is listed."""
+        """Every descriptor that the CPU would follow is one that is listed, and no table is in a user's reach."""
         view = self.mmu.view
+        for table, size in (*((t, PAGE_TABLE) for t in self.tables.values()), *((t, POINTER_TABLE) for t in self._roots())):
+            if table % size or not 0 <= table < len(view) or table >> PAGE_SHIFT in self.mmu.mappers:
+                raise InvariantError(f"a table lies at {table:#x}, where none can be")
         expected = [0] * (ADDRESSES >> ROOT_SHIFT)
         for index, pointer in self.pointers.items():
             expected[index] = pointer | TABLE_RESIDENT
@@ -254,6 +257,9 @@ class M68kPmap:
                 raise InvariantError(f"a page table maps frame {frame} at {address:#x}, which is not listed")
         if found != self.count or sum(self.used.values()) != found or list(self.used) != list(self.tables):
             raise InvariantError("a page table's mappings are not counted right")
+
+    def _roots(self) -> list[PhysAddr]:
+        return [self.root, *self.pointers.values()]
 
     def _check_table(self, table: PhysAddr, wanted: list[int]) -> None:
         for index, value in enumerate(wanted):

@@ -1,0 +1,68 @@
+"""The i386 without machemu's kernel."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from machemu.abi.types import VirtAddr
+from machemu.abi.vm import VM_PROT_DEFAULT
+from machemu.machine.engine import ERR_FETCH_PROT, Registers
+from machemu.machine.i386 import layout
+from machemu.machine.i386.cpu import I386Cpu
+from machemu.machine.i386.engine import REGISTER
+from machemu.machine.i386.pmap import PAGE_SIZE
+from tools.bench.bare import CODE, DATA, WARM_UP
+
+LOOP: Final = b"\x8b\x06\x89\x06\x49\x75\xf9"
+"""mov eax, [esi]; mov [esi], eax; dec ecx; jnz: four instructions, two of them in memory."""
+TRAP_LOOP: Final = b"\xb8" + struct.pack("<i", -27) + b"\x9a\0\0\0\0\x07\0" + b"\x49\x75\xf1"
+"""mov eax, -27; lcall $7, $0; dec ecx; jnz."""
+TRAP_INSTRUCTIONS: Final = 6
+"""What Unicorn counts for a round of it: its four and the entry stub's two."""
+
+
+STACK: Final = DATA + PAGE_SIZE
+
+
+def states() -> list[tuple[int, Sequence[int]]]:
+    """A thread's states, by flavor, at the begin of LOOP."""
+    words = [0] * 17
+    words[5], words[10], words[12], words[15] = DATA, 0xFFFFFFFF, CODE, STACK
+    return [(1, words)]
+
+
+class BareCpu(I386Cpu):
+    """A CPU whose hook reads nine registers in one call, writes one, and does nothing else once `bare` is set."""
+
+    bare = False
+
+    def _interrupt(self, engine: object, number: int, data: object) -> None:
+        if not self.bare:
+            super()._interrupt(engine, number, data)
+            return
+        self.read_nine()
+        self.write_eax()
+
+    def prepare(self, code: bytes) -> int:
+        """Maps and loads a loop, and makes the hook bare; where to go on."""
+        names = ("EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI", "EIP")
+        self.nine = Registers(self.engine, *(REGISTER[name] for name in names))
+        self.eax = Registers(self.engine, REGISTER["EAX"])
+        self.read_nine, self.write_eax = self.nine.read, self.eax.write
+        pmap = self.mmu.create()
+        for address in (CODE, DATA):
+            pmap.enter(VirtAddr(address), self.memory.allocate(), VM_PROT_DEFAULT)
+        place = pmap.translate(VirtAddr(CODE), 1) or 0
+        self.memory.view[place : place + len(code)] = code
+        pcb = self.new_pcb(self.new_task())
+        pcb.set_entry(VirtAddr(CODE), VirtAddr(STACK))
+        pcb.registers[1], pcb.registers[6] = 0xFFFFFFFF, DATA
+        self.activate(pcb, pmap)
+        self.bare = True
+        address = layout.USER_ENTRY
+        while self.engine.start(address, WARM_UP) == ERR_FETCH_PROT:
+            self._allow_fetch()
+            address = self.engine.read(REGISTER["EIP"])
+        return self.engine.read(REGISTER["EIP"])

@@ -1,0 +1,65 @@
+"""The m68k without machemu's kernel."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from unicorn import m68k_const as m68k
+
+from machemu.abi.types import VirtAddr
+from machemu.abi.vm import VM_PROT_DEFAULT
+from machemu.machine.engine import ERR_FETCH_PROT, Registers
+from machemu.machine.m68k.cpu import M68kCpu
+from machemu.machine.m68k.pmap import PAGE_SIZE
+from tools.bench.bare import CODE, DATA, WARM_UP
+
+LOOP: Final = bytes.fromhex("2010 2080 5381 66f8")
+"""move.l (a0), d0; move.l d0, (a0); subq.l #1, d1; bne: four instructions, two of them in memory."""
+TRAP_LOOP: Final = b"\x48\x78" + struct.pack(">h", -27) + bytes.fromhex("4e40 588f 5381 66f4")
+"""pea -27; trap #0; addq.l #4, sp; subq.l #1, d1; bne."""
+TRAP_INSTRUCTIONS: Final = 5
+STACK: Final = DATA + PAGE_SIZE
+
+
+def states() -> list[tuple[int, Sequence[int]]]:
+    """A thread's states, by flavor, at the begin of LOOP."""
+    return [(1, [0, 0xFFFFFFFF, 0, 0, 0, 0, 0, 0, DATA, 0, 0, 0, 0, 0, 0, STACK]), (3, [CODE >> 16, (CODE & 0xFFFF) << 16])]
+
+
+class BareCpu(M68kCpu):
+    """A CPU whose hook reads nine registers in one call, puts the program counter behind the trap in another, and does nothing
+    else once `bare` is set."""
+
+    bare = False
+
+    def _interrupt(self, engine: object, vector: int, data: object) -> None:
+        if not self.bare:
+            super()._interrupt(engine, vector, data)
+            return
+        self.read_nine()
+        self.pc_values[0] = self.nine_values[8] + 2
+        self.write_pc()
+
+    def prepare(self, code: bytes) -> int:
+        """Maps and loads a loop, and makes the hook bare; where to go on."""
+        nine = Registers(self.engine, *(m68k.UC_M68K_REG_D0 + n for n in range(8)), m68k.UC_M68K_REG_PC)
+        pc = Registers(self.engine, m68k.UC_M68K_REG_PC)
+        self.read_nine, self.nine_values = nine.read, nine.values
+        self.write_pc, self.pc_values = pc.write, pc.values
+        pmap = self.mmu.create()
+        for address in (CODE, DATA):
+            pmap.enter(VirtAddr(address), self.memory.allocate(), VM_PROT_DEFAULT)
+        place = pmap.translate(VirtAddr(CODE), 1) or 0
+        self.memory.view[place : place + len(code)] = code
+        pmap.made_writable(VirtAddr(DATA))
+        pcb = self.new_pcb(self.new_task())
+        for flavor, words in states():
+            pcb.set_state(flavor, words)
+        self.activate(pcb, pmap)
+        self._refresh()
+        self.bare = True
+        while self.engine.start(self.pc(), WARM_UP) == ERR_FETCH_PROT:
+            self._allow_fetch()
+        return self.pc()
