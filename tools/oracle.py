@@ -49,8 +49,16 @@ DISKS: Final[dict[str, Callable[[], bytes]]] = {"disk": testdisk.image}
 """The modules that need a disk, hd0, and what is on it at first, on both kernels."""
 
 
-RAM: Final[dict[str, int]] = {"pressure": 256 << 20}
-"""The modules that need as much memory here as the real kernel has, in bytes."""
+RAM: Final[dict[str, int]] = {"pressure": 65536}
+"""The modules that need as much memory here as the real kernel has, in pages."""
+PAGES: Final = {"i386": 4096, "m68k": 8192}
+"""The size of a page in bytes."""
+
+
+def ram(module: Path) -> int | None:
+    """The bytes of memory that a module needs, None where it does not matter."""
+    pages = RAM.get(module.stem)
+    return None if pages is None else pages * PAGES[architecture_of(str(module))]
 
 
 class NoRealKernel(Exception):
@@ -131,7 +139,7 @@ def on_machemu(module: Path) -> bytes:
             node.kernel.stop()
 
     profile = load_profile(PROFILES[architecture_of(str(module))])
-    with Node(profile, RAM.get(module.stem), disks(module.stem)) as node:
+    with Node(profile, ram(module), disks(module.stem)) as node:
         node.kernel.console.sink = sink
         boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}"], {})
         node.kernel.run(OUR_TIME_NS)

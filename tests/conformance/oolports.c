@@ -240,7 +240,7 @@ static void the_kernel(void)
 	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 1, m.w[3] = page, call("not complex", 0, 4);
 	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(2, 32), m.w[2] = 1, m.w[3] = page, call("words", MACH_MSGH_BITS_COMPLEX, 4);
 	m.w[0] = MIG_LONG(0, 1), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 1, m.w[3] = page + 0x30000, *(u32 *) m.w[3] = p, call("deallocated", MACH_MSGH_BITS_COMPLEX, 4), registered("look up");
-	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 1, m.w[3] = page, m.w[4] = 0x10000000, call("a word too many", MACH_MSGH_BITS_COMPLEX, 5);
+	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 1, m.w[3] = page, m.w[4] = MIG_INLINE, call("a word too many", MACH_MSGH_BITS_COMPLEX, 5);
 	call("nothing", 0, 0);
 	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 0, m.w[3] = 0x60000000, call("none, nowhere", MACH_MSGH_BITS_COMPLEX, 4), registered("look up");
 	say("-- the kernel lets go\n");
