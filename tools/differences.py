@@ -229,15 +229,15 @@ def page() -> str:
         "tests/conformance/m68k/reasons.toml; a test fails where a line differs without a reason.",
     ]
     same = sorted({path.stem for path in MODULES.glob("*.expected")} - set(transcripts()))
-    lines += ["", f"The same on both, line by line: {', '.join(same)}."]
+    lines += ["", f"The same on both, line by line: {', '.join(same)}.", ""]
     for module, (i386, m68k) in transcripts().items():
-        lines += ["", f"## {module}", ""]
+        lines += [f"## {module}", ""]
         groups: dict[Reason | None, list[Difference]] = {}
         for difference in differences(module, i386, m68k, reasons):
             groups.setdefault(difference.reason, []).append(difference)
         for reason, group in groups.items():
             lines += _group(reason, group)
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _group(reason: Reason | None, group: Sequence[Difference]) -> list[str]:
