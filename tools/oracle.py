@@ -70,7 +70,7 @@ def binary(name: str, architecture: str = "i386") -> Path:
 
 
 def transcript_of(module: Path) -> Path:
-    """What a module must print, where that is written down: on an m68k the real kernel's lines unless there are lines of its own."""
+    """What a module must print, where that is written down: on an m68k the real kernel's unless it has its own."""
     name = f"{module.stem}.expected"
     beside = module.with_name(name)
     return beside if beside.exists() or module.parent.parent != MODULES else MODULES / name

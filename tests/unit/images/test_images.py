@@ -68,7 +68,9 @@ def test_a_stale_binary_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert stale.output.read_bytes() == b"old"
 
 
-def test_a_machine_without_its_compiler_is_not_compared(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_machine_without_its_compiler_is_not_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     missing = replace(images.M68K, compiler="no-such-gcc", linker="no-such-ld")
     hello = replace(next(program for program in PROGRAMS if program.name == "hello"), architecture=missing)
     monkeypatch.setattr(images, "ARCHITECTURES", (missing,))
