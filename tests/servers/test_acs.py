@@ -61,6 +61,8 @@ class Scripted:
 
     def expired(self, mach: Mach) -> None: ...
 
+    def sent(self, mach: Mach, message: Message, code: int) -> None: ...
+
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         raise AssertionError(code)
 

@@ -91,6 +91,8 @@ class Acs:
         if self.saving is not None:
             self._reboot(mach)
 
+    def sent(self, mach: Mach, message: Message, code: int) -> None: ...
+
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         if message.header.local in self.asked:
             header, _ = self.asked.pop(message.header.local)
