@@ -44,21 +44,11 @@ def sources() -> dict[str, str]:
     """The conformance modules that have a transcript: their sources, with what they include, by name."""
     found = {}
     for transcript in sorted(MODULES.glob("*.expected")):
-        found[transcript.stem] = _with_headers(transcript.with_suffix(".c"))
+        text = transcript.with_suffix(".c").read_text()
+        for header in re.findall(r'#include "(\w+\.h)"', text):
+            text += (MODULES / header).read_text() if (MODULES / header).exists() else ""
+        found[transcript.stem] = text
     return found
-
-
-def _with_headers(source: Path) -> str:
-    """A module's text and that of the headers beside it and of the i386's, each once."""
-    text = ""
-    wanted = {source: None}
-    for path in iter(lambda: next(iter(wanted), None), None):
-        del wanted[path]
-        own = path.read_text()
-        text += own
-        places = [folder / header for header in re.findall(r'#include "(\w+\.h)"', own) for folder in (MODULES, MODULES / "i386")]
-        wanted |= dict.fromkeys(place for place in places if place.exists() and place.read_text() not in text)
-    return text
 
 
 def calls(source: str, known: Known) -> bool:

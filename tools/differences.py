@@ -224,9 +224,10 @@ def page() -> str:
     lines = [
         "# What differs on the m68k",
         "",
-        "The conformance modules are the same sources on both machines, but for four that are about the processor. On the i386 they",
-        "print what the real kernel printed; on the m68k the same, but for the lines below. `python -m tools.differences` makes this",
-        "page out of the transcripts and of tests/conformance/m68k/reasons.toml; a test fails where a line has no reason.",
+        "The conformance modules are the same sources on both machines, but for four that are about the processor. On the",
+        "i386 they print what the real kernel printed; on the m68k the same, but for the lines below. The page is made by",
+        "`python -m tools.differences` out of the transcripts and tests/conformance/m68k/reasons.toml; a test fails where a",
+        "line has no reason.",
     ]
     same = sorted({path.stem for path in MODULES.glob("*.expected")} - set(transcripts()))
     lines += ["", f"The same on both, line by line: {', '.join(same)}.", ""]
