@@ -87,7 +87,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Lines of a module that stand instead of others; `section` alone: that part, or all of it where it is "*", is the m68k's own."""
+    """Lines of a module that stand instead of others. `section` instead of lines: that part is the m68k's own; "*": all of it."""
 
     module: str
     reason: Reason
@@ -98,11 +98,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A piece of the two transcripts; reason None where nothing explains it."""
+    """A piece of the two transcripts; without reasons where nothing explains it."""
 
     i386: tuple[str, ...]
     m68k: tuple[str, ...]
-    reason: Reason | None
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(slots=True)
@@ -119,8 +119,8 @@ def load_reasons(path: Path = REASONS) -> Reasons:
     for entry in table["line"]:
         found.rules.append(Rule(entry.get("module", ""), re.compile(entry["i386"]), entry["m68k"], _reason(entry)))
     for entry in table["block"]:
-        lines = (tuple(entry.get(side, "").splitlines()) for side in ("i386", "m68k"))
-        found.blocks.append(Block(entry["module"], _reason(entry), *lines, entry.get("section", "")))
+        i386, m68k = (tuple(entry.get(side, "").splitlines()) for side in ("i386", "m68k"))
+        found.blocks.append(Block(entry["module"], _reason(entry), i386, m68k, entry.get("section", "")))
     return found
 
 
@@ -141,17 +141,17 @@ def differences(module: str, i386: Sequence[str], m68k: Sequence[str], reasons: 
     blocks = [block for block in reasons.blocks if block.module == module]
     whole = next((block for block in blocks if block.section == "*"), None)
     if whole is not None:
-        return [Difference(tuple(i386), tuple(m68k), whole.reason)]
+        return [Difference(tuple(i386), tuple(m68k), (whole.reason,))]
     found = []
     ours = dict(_sections(m68k))
     for heading, lines in _sections(i386):
         own = next((block for block in blocks if block.section and block.section == heading), None)
         other = ours.pop(heading, ())
         if own is not None:
-            found.append(Difference(lines, other, own.reason))
+            found.append(Difference(lines, other, (own.reason,)))
         else:
             found += _compare(module, lines, other, [block for block in blocks if not block.section], reasons)
-    return found + [Difference((), lines, None) for lines in ours.values()]
+    return found + [Difference((), lines) for lines in ours.values()]
 
 
 def _sections(lines: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -173,11 +173,11 @@ def _compare(
     while left < len(i386) or right < len(m68k):
         block = next((b for b in blocks if _begins(i386, left, b.i386) and _begins(m68k, right, b.m68k)), None)
         if block is not None:
-            yield Difference(block.i386, block.m68k, block.reason)
+            yield Difference(block.i386, block.m68k, (block.reason,))
             left, right = left + len(block.i386), right + len(block.m68k)
             continue
         if left == len(i386) or right == len(m68k):
-            yield Difference(tuple(i386[left:]), tuple(m68k[right:]), None)
+            yield Difference(tuple(i386[left:]), tuple(m68k[right:]))
             return
         if i386[left] != m68k[right]:
             yield Difference((i386[left],), (m68k[right],), explain(module, i386[left], m68k[right], reasons))
@@ -188,25 +188,25 @@ def _begins(lines: Sequence[str], start: int, wanted: tuple[str, ...]) -> bool:
     return tuple(lines[start : start + len(wanted)]) == wanted
 
 
-def explain(module: str, i386: str, m68k: str, reasons: Reasons) -> Reason | None:
-    """Why a line becomes another: rules first, then numbers one by one; the last reason found of those that are needed."""
-    needed = None
+def explain(module: str, i386: str, m68k: str, reasons: Reasons) -> tuple[Reason, ...]:
+    """Why a line becomes another: rules first, then numbers one by one. None at all where something stays unexplained."""
+    needed: dict[Reason, None] = {}
     for rule in reasons.rules:
         if rule.module in ("", module) and rule.i386.search(i386) and i386 != m68k:
             changed = rule.i386.sub(rule.m68k, i386)
             if changed != i386:
-                i386, needed = changed, rule.reason
-    if i386 == m68k:
-        return needed
+                i386 = changed
+                needed[rule.reason] = None
     ours, others = TOKEN.findall(i386), TOKEN.findall(m68k)
     if TOKEN.sub("", i386) != TOKEN.sub("", m68k) or len(ours) != len(others):
-        return None
+        return ()
     for one, other in zip(ours, others, strict=True):
         if one != other:
-            needed = _explain_number(one, other, reasons)
-            if needed is None:
-                return None
-    return needed
+            reason = _explain_number(one, other, reasons)
+            if reason is None:
+                return ()
+            needed[reason] = None
+    return tuple(needed)
 
 
 def _explain_number(i386: str, m68k: str, reasons: Reasons) -> Reason | None:
@@ -224,29 +224,33 @@ def page() -> str:
     lines = [
         "# What differs on the m68k",
         "",
-        "The conformance modules are the same sources on both machines. On the i386 they print what the real kernel printed; on the",
-        "m68k the same, but for the lines below. `python -m tools.differences` makes this page out of the transcripts and of",
-        "tests/conformance/m68k/reasons.toml; a test fails where a line differs without a reason.",
+        "The conformance modules are the same sources on both machines, but for four that are about the processor. On the",
+        "i386 they print what the real kernel printed; on the m68k the same, but for the lines below. The page is made by",
+        "`python -m tools.differences` out of the transcripts and tests/conformance/m68k/reasons.toml; a test fails where a",
+        "line has no reason.",
     ]
     same = sorted({path.stem for path in MODULES.glob("*.expected")} - set(transcripts()))
-    lines += ["", f"The same on both, line by line: {', '.join(same)}."]
+    lines += ["", f"The same on both, line by line: {', '.join(same)}.", ""]
     for module, (i386, m68k) in transcripts().items():
-        lines += ["", f"## {module}", ""]
-        groups: dict[Reason | None, list[Difference]] = {}
+        lines += [f"## {module}", ""]
+        groups: dict[tuple[Reason, ...], list[Difference]] = {}
         for difference in differences(module, i386, m68k, reasons):
-            groups.setdefault(difference.reason, []).append(difference)
-        for reason, group in groups.items():
-            lines += _group(reason, group)
-    return "\n".join(lines) + "\n"
+            groups.setdefault(difference.reasons, []).append(difference)
+        for why, group in groups.items():
+            lines += _group(why, group)
+    return "\n".join(lines)
 
 
-def _group(reason: Reason | None, group: Sequence[Difference]) -> list[str]:
+def _group(reasons: Sequence[Reason], group: Sequence[Difference]) -> list[str]:
     count = sum(max(len(difference.i386), len(difference.m68k)) for difference in group)
-    text = "no reason is known" if reason is None else f"{reason.text} ({reason.source})"
+    text = "; ".join(f"{reason.text} ({reason.source})" for reason in reasons) or "no reason is known"
     lines = [f"{count} line{'s' * (count > 1)}: {text}", "", "```diff"]
     shown = [difference for difference in group if difference.i386 != difference.m68k][:SHOWN]
     for difference in shown:
-        own = [row for row in difference.i386 if row not in difference.m68k], [row for row in difference.m68k if row not in difference.i386]
+        own = (
+            [row for row in difference.i386 if row not in difference.m68k],
+            [row for row in difference.m68k if row not in difference.i386],
+        )
         for sign, rows in zip("-+", own, strict=True):
             lines += [f"{sign}{row}" for row in rows[:SHOWN]]
             lines += [f"{sign}..."] * (len(rows) > SHOWN)
@@ -262,7 +266,7 @@ def main(arguments: Sequence[str]) -> int:
     unexplained = 0
     for module, (i386, m68k) in transcripts().items():
         for difference in differences(module, i386, m68k, reasons):
-            if difference.reason is None:
+            if not difference.reasons:
                 unexplained += 1
                 print(f"{module}: no reason why\n  {difference.i386}\nis on an m68k\n  {difference.m68k}", file=sys.stderr)
     text = page()

@@ -24,6 +24,7 @@ from typing import Final
 
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
 from machemu.boot.elf import architecture_of
+from machemu.boot.machines import MACHINES
 from machemu.boot.node import Node
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import load_profile
@@ -51,14 +52,12 @@ DISKS: Final[dict[str, Callable[[], bytes]]] = {"disk": testdisk.image}
 
 RAM: Final[dict[str, int]] = {"pressure": 65536}
 """The modules that need as much memory here as the real kernel has, in pages."""
-PAGES: Final = {"i386": 4096, "m68k": 8192}
-"""The size of a page in bytes."""
 
 
 def ram(module: Path) -> int | None:
     """The bytes of memory that a module needs, None where it does not matter."""
     pages = RAM.get(module.stem)
-    return None if pages is None else pages * PAGES[architecture_of(str(module))]
+    return None if pages is None else pages * MACHINES[architecture_of(str(module))].cpu.page_size
 
 
 class NoRealKernel(Exception):
@@ -71,7 +70,7 @@ def binary(name: str, architecture: str = "i386") -> Path:
 
 
 def transcript_of(module: Path) -> Path:
-    """What a module must print, where that is written down: on an m68k the real kernel's lines unless there are lines of its own."""
+    """What a module must print, where that is written down: on an m68k the real kernel's unless it has its own."""
     name = f"{module.stem}.expected"
     beside = module.with_name(name)
     return beside if beside.exists() or module.parent.parent != MODULES else MODULES / name

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, MustWait
 from machemu.abi.types import ByteOrder
+from machemu.ipc import mach_port
+from machemu.ipc import port as ports
+from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Program, Thread
@@ -17,15 +21,38 @@ from machemu.vm import routines as vm
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
+RIGHT_RECEIVE: Final = 1
 
-def launch(kernel: Kernel, server: Server, name: str) -> Task:
-    """A task with one thread that runs a server, from now on."""
+
+def launch(kernel: Kernel, server: Server, name: str, rights: Mapping[str, Port] | None = None) -> Task:
+    """A task with one thread that runs a server, from now on. rights: the ports to which it is given send rights, by what it
+    knows them as (`mach.given`)."""
     task = task_control.create(kernel.kern, None, False, name)
     assert task.map is not None
     thread = thread_control.create(kernel.kern, task)
-    thread.program = ServerThread(server, vm.vm_allocate(task.map, 0, AREA_SIZE, True))
+    program = ServerThread(server, vm.vm_allocate(task.map, 0, AREA_SIZE, True))
+    for what, target in (rights or {}).items():
+        program.names[what] = mach_port.copyout_send(kernel.ipc, task.space, ports.make_send(kernel.ipc, target))
+    thread.program = program
     thread_control.resume(kernel.kern, thread)
     return task
+
+
+def launch_all(kernel: Kernel, servers: Sequence[tuple[str, Server]]) -> Port:
+    """The servers of a node, each with its task's name. The first one is the name server: it has the receive right of the port
+    that is returned, as `service`, and the others a send right, as `name-server`."""
+    rights = {"host-port": kernel.kern.host.host_priv_self, "device-port": kernel.devices.master_port}
+    (name, server), *others = servers
+    first = launch(kernel, server, name, rights)
+    service = mach_port.mach_port_allocate(kernel.ipc, first.space, RIGHT_RECEIVE)
+    entry = first.space.lookup(service)
+    assert entry is not None
+    for thread in first.threads.values():
+        assert isinstance(thread.program, ServerThread)
+        thread.program.names["service"] = service
+    for name, server in others:
+        launch(kernel, server, name, {**rights, "name-server": entry.port()})
+    return entry.port()
 
 
 def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None:

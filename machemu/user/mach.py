@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.message import Carried, CarriedPort, CarriedPorts, MsgReturn, Option, TypeName
+from machemu.abi.message import PORT_DEAD, Carried, CarriedPort, CarriedPorts, MsgReturn, Option, TypeDescriptor, TypeName
 from machemu.abi.types import VirtAddr
-from machemu.mig.interfaces.mach_port import MACH_PORT_MOD_REFS
-from machemu.mig.runtime import RETCODE, Routine
+from machemu.mig.interfaces.mach_port import MACH_PORT_MOD_REFS, MACH_PORT_MOVE_MEMBER, MACH_PORT_REQUEST_NOTIFICATION
+from machemu.mig.runtime import FIXED, POLYMORPHIC, RETCODE, PolyPort, Routine, Type
+from machemu.mig.runtime import Message as MessageType
 from machemu.user import message as messages
 from machemu.user.message import Header, Message
 from machemu.user.own import Kernel, Memory, Outgoing, Own
@@ -20,7 +21,8 @@ VM_ALLOCATE, VM_DEALLOCATE, PORT_ALLOCATE, PORT_DEALLOCATE, INSERT_RIGHT = 65, 6
 """Numbers of traps."""
 COPY_SEND, MAKE_SEND = int(TypeName.COPY_SEND), int(TypeName.MAKE_SEND)
 MAKE_SEND_ONCE, MOVE_SEND_ONCE = int(TypeName.MAKE_SEND_ONCE), int(TypeName.MOVE_SEND_ONCE)
-RIGHT_RECEIVE, RIGHT_PORT_SET = 1, 3
+RIGHT_SEND, RIGHT_RECEIVE, RIGHT_PORT_SET = 0, 1, 3
+DESCRIPTOR_SIZE: Final = 4
 CALL: Final = int(Option.MACH_SEND_MSG | Option.MACH_RCV_MSG)
 REPLY_ID: Final = 100
 ROOM: Final = 8 << 10
@@ -49,6 +51,10 @@ class Mach:
     def note(self, what: str) -> None:
         """A line for whoever watches the machine."""
         self._kernel.note(what)
+
+    def given(self, what: str) -> int:
+        """A right that the task was started with: host-port, device-port, name-server; 0 where it was not."""
+        return self._thread.names.get(what, 0)
 
     def task_self(self) -> int:
         """The task's own port; one user reference, whoever asks."""
@@ -105,7 +111,7 @@ class Mach:
 
     def request(self, routine: Routine, port: int, values: Iterable[Any], reply: int = 0, disposition: int = COPY_SEND) -> None:
         """Sends a routine's request; reply: the port for the answer, of which a send-once right is made."""
-        body, carried = routine.request.pack(self.order, tuple(values))
+        body, carried = self._pack(routine.request, tuple(values))
         header = Header(port, disposition, reply, MAKE_SEND_ONCE if reply else 0, routine.request.id)
         self.send(Message(header, body, carried, bool(carried)))
 
@@ -118,13 +124,17 @@ class Mach:
         if not to.remote:
             return
         message = RETCODE if code or routine is None or routine.reply is None else routine.reply
-        body, carried = message.pack(self.order, (code,) if message is RETCODE else (code, *values))
+        body, carried = self._pack(message, (code,) if message is RETCODE else (code, *values))
         header = Header(to.remote, to.remote_type, 0, 0, to.id + REPLY_ID)
         self.send(Message(header, body, carried, bool(carried)))
 
     def destroy(self, message: Message) -> None:
         """Gives up whatever rights a message holds, as mach_msg_destroy does."""
-        for name, disposition in rights(message):
+        self.give_up(rights(message))
+
+    def give_up(self, rights: Iterable[tuple[int, int]]) -> None:
+        """Gives up rights: names, each with its disposition."""
+        for name, disposition in rights:
             if disposition == int(TypeName.MOVE_RECEIVE):
                 self.destroy_receive(name)
             else:
@@ -142,7 +152,7 @@ class Mach:
         names = thread.names
         reply = names.get("reply") or self.trap(MACH_REPLY_PORT)
         names["reply"] = reply
-        body, carried = routine.request.pack(self.order, values)
+        body, carried = self._pack(routine.request, values)
         header = Header(port, COPY_SEND, reply, MAKE_SEND_ONCE, routine.request.id)
         if any(not isinstance(item, CarriedPort) for item in carried):
             raise InvariantError(f"{routine.name} is called with memory out of line")
@@ -154,6 +164,42 @@ class Mach:
         answer, regions = messages.decode(self.order, self.read(thread.buffer, ROOM), self.read)
         self.free(regions)
         return routine.unpack_reply(self.order, answer.body, answer.carried, answer.complex)
+
+    def _pack(self, kind: MessageType, values: tuple[Any, ...]) -> tuple[bytes, tuple[Carried, ...]]:
+        """A routine's message. A right is moved, unless it is given as a PolyPort, which says what becomes of it."""
+        plain = tuple(v.port if isinstance(v, PolyPort) and _is_plain(t) else v for v, t in zip(values, kind.types, strict=True))
+        packed, carried = kind.pack(self.order, plain)
+        body = bytearray(packed)
+        items = list(carried)
+        rights = (index for index, item in enumerate(items) if isinstance(item, CarriedPort))
+        for value, argument in zip(values, kind.types, strict=True):
+            if not argument.is_port or argument.form != FIXED:
+                continue
+            index = next(rights)
+            if isinstance(value, PolyPort) and _is_plain(argument):
+                place = items[index].offset - DESCRIPTOR_SIZE
+                word = TypeDescriptor(value.disposition, argument.size, argument.number).word(self.order)
+                struct.pack_into(self.order.value + "I", body, place, word)
+                items[index] = CarriedPort(items[index].offset, value.disposition, value.port)
+        return bytes(body), tuple(items)
+
+    # Rights
+
+    def copy_send(self, name: int) -> int:
+        """One more user reference of a send right, to be moved away."""
+        self.call(MACH_PORT_MOD_REFS, self.task_self(), name, RIGHT_SEND, 1)
+        return name
+
+    def move_member(self, port: int, port_set: int) -> None:
+        """Puts a receive right into a port set; 0 takes it out of the one that it is in."""
+        self.call(MACH_PORT_MOVE_MEMBER, self.task_self(), port, port_set)
+
+    def notify(self, name: int, notification: int, port: int, sync: int = 0) -> None:
+        """Asks for a notification about `name`, by its message id, at a port of the task's own."""
+        once = PolyPort(port, MAKE_SEND_ONCE)
+        (previous,) = self.call(MACH_PORT_REQUEST_NOTIFICATION, self.task_self(), name, notification, sync, once)
+        if previous is not None and previous is not PORT_DEAD:
+            self.deallocate(messages.name_of(previous))
 
     # Memory
 
@@ -178,6 +224,11 @@ class Mach:
         for address, size in regions:
             if size:
                 self._check(self.trap(VM_DEALLOCATE, self.task_self(), address, size))
+
+
+def _is_plain(argument: Type) -> bool:
+    """Whether an argument is a right whose disposition its definition says."""
+    return argument.is_port and argument.form == FIXED and argument.receive != POLYMORPHIC
 
 
 def rights(message: Message) -> list[tuple[int, int]]:

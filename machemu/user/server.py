@@ -26,5 +26,9 @@ class Server(Protocol):
     def expired(self, mach: Mach) -> None:
         """The time set by `mach.alarm` has come."""
 
+    def sent(self, mach: Mach, message: Message, code: int) -> None:
+        """A message sent with `notify` is sent: MACH_MSG_SUCCESS, or MACH_SEND_WILL_NOTIFY where it went into a queue that was
+        full, and no other can until the notification."""
+
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         """A message could not be sent (a mach_msg_return_t); what it held is the server's again."""

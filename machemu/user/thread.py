@@ -120,6 +120,8 @@ class ServerThread(Own):
         if code in (SUCCESS, WILL_NOTIFY):
             outgoing = self.outbox.popleft()
             mach.free(zip(outgoing.addresses, messages.memory_wanted(outgoing.message), strict=True))
+            if outgoing.notify:
+                self.server.sent(mach, outgoing.message, code)
             return
         outgoing = self.outbox[0]
         if code & ~LOST_MASK in GIVEN_BACK:

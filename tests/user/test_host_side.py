@@ -43,6 +43,8 @@ class Echo:
 
     def expired(self, mach: Mach) -> None: ...
 
+    def sent(self, mach: Mach, message: Message, code: int) -> None: ...
+
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         mach.destroy(message)
 
@@ -79,6 +81,8 @@ class Client:
 
     def expired(self, mach: Mach) -> None:
         self.expiries.append(mach.now())
+
+    def sent(self, mach: Mach, message: Message, code: int) -> None: ...
 
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         self.codes.append(code)
