@@ -114,7 +114,7 @@ class Clock:
         return max(0, -(-(time - self.now()) // self.instruction_ns))
 
     def executed_at(self, time: int) -> int:
-        """How many instructions the CPU has executed, since its power-on, when `time` has come, if it does nothing else till then."""
+        """How many instructions the CPU has executed in all when `time` comes, if it does nothing else till then."""
         return self.mark - (self.base - time) // self.instruction_ns
 
     def deadline(self, milliseconds: int) -> Nanoseconds:
