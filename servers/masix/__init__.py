@@ -1,0 +1,1 @@
+"""Masix: the servers of a distributed system of several personalities on Mach."""
