@@ -23,7 +23,7 @@ NUMBERS_MAX: Final = 4096
 
 @state
 class ChunkKind(IntEnum):
-    """FRAGMENT: of a message; LAST: its last. FULL, ROOM: a stream can take no more, or again. PROBE: asks for an answer alone."""
+    """FRAGMENT: of a message; LAST: its last. FULL, ROOM: a stream can take no more, or again. PROBE: asks for an answer."""
 
     ACKNOWLEDGEMENT = 1
     FRAGMENT = 2

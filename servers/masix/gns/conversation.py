@@ -15,8 +15,8 @@ from masix.gns.session import Session
 
 @state
 class Conversation:
-    """session: None while the nodes do not know each other yet. `arrived` leaves in `messages` what came (stream, payload), and in
-    `writable` the streams that can be written again; the owner empties both.
+    """session: None while the nodes do not know each other yet. messages: what `arrived` brought, as (stream, payload); writable:
+    the streams that can be written again. The owner empties both.
     """
 
     __slots__ = ("session", "sender", "receiver", "messages", "writable")

@@ -68,7 +68,7 @@ UNKNOWN: Final = Struct("session" / Int64ub)
 """I have no such session."""
 
 FRAGMENT: Final = Struct("number" / Int64ub, "back" / Int32ub, "stream" / Int32ub, "data" / Prefixed(Int16ub, GreedyBytes))
-"""number: its place among all fragments of the session, from 1. back: how far back that before it in its stream is, 0 if long here."""
+"""number: its place among all fragments of the session, from 1. back: how far back the one before it in its stream is, or 0."""
 ACKNOWLEDGEMENT: Final = Struct(
     "all_up_to" / Int64ub,
     "latest" / Int64ub,
@@ -80,7 +80,7 @@ ACKNOWLEDGEMENT: Final = Struct(
 latest: the highest sequence number of a packet that came; delay: microseconds since it came.
 """
 CHUNK_KINDS: Final = {"ACKNOWLEDGEMENT": 1, "FRAGMENT": 2, "LAST": 3, "FULL": 4, "ROOM": 5, "PROBE": 6}
-"""LAST: a fragment that ends a message. FULL, ROOM: fragments without data, that stream can take no more, or again. PROBE: still there?"""
+"""LAST: a fragment that ends a message. Fragments without data: FULL, ROOM: that stream can take no more, or again; PROBE."""
 CHUNK: Final = Struct(
     "kind" / Enum(Byte, **CHUNK_KINDS), "body" / Switch(this.kind, {"ACKNOWLEDGEMENT": ACKNOWLEDGEMENT}, default=FRAGMENT)
 )

@@ -5,13 +5,13 @@
     A: FINISH (shows that A has both nonces)           A is alive, and so is the session for B
     B: DATA (an acknowledgement)                       the session is open for A
 
-HELLO, WELCOME and FINISH are sealed with the key of their sender's incarnation. Who only wants to know whether a node's incarnation is
-alive stops at WELCOME. Where both begin at once, the FINISH of the lower node counts. A FINISH that comes again finds another
-generation, and so another nonce of B. Where the versions have nothing in common, B answers REFUSED; a packet of a session that a
-node does not have is answered UNKNOWN, which makes its sender say hello, and nothing else.
+HELLO, WELCOME and FINISH are sealed with the key of their sender's incarnation. Who only wants to know whether a node's
+incarnation is alive stops at WELCOME. Where both begin at once, the FINISH of the lower node counts. A FINISH that comes again
+finds another generation, and so another nonce of B. Where the versions have nothing in common, B answers REFUSED. A packet of a
+session that a node does not have is answered UNKNOWN, which makes its sender say hello, and nothing else.
 
-A session lives as long as both incarnations and neither takes the other for dead: another session is another life, in which nothing
-of the former goes on. Each side then gets back what it does not know to be delivered.
+A session lasts while both incarnations live and neither takes the other for dead. In another session nothing of the former goes
+on: each side gets back what it does not know to be delivered.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Membership:
         """Makes again what is not saved."""
         self.keyring.attach()
         for peer in self.peers.values():
-            for session in (peer.session(), peer.handshake and peer.handshake.pending):
+            for session in (peer.session(), peer.pending()):
                 if session is not None:
                     session.attach()
 
@@ -123,24 +123,25 @@ class Membership:
             self.say_hello(peer, now)
 
     def hello(self, packet: Packet) -> None:
-        """Answers a hello from what it says alone."""
+        """Answers a hello; nothing is kept of it."""
         hello = parse(HELLO, self.keyring.open(packet))
         lowest, highest = self.versions
         version = min(highest, hello.highest)
         if version < max(lowest, hello.lowest):
             text = REFUSED.build({"nonce": hello.nonce, "lowest": lowest, "highest": highest})
-            return self.tell(packet.source, Kind.REFUSED, text)
+            self.tell(packet.source, Kind.REFUSED, text)
+            return
         peer = self.peers.get(packet.source)
-        session = peer and peer.session()
+        session = peer.session() if peer else None
         answer = self.keyring.answer(packet.source, packet.session, hello.nonce, peer.generation if peer else 0)
         held = session.identifier if session else 0
         text = WELCOME.build({"nonce": hello.nonce, "answer": answer, "version": version, "held": held})
-        return self.tell(packet.source, Kind.WELCOME, text)
+        self.tell(packet.source, Kind.WELCOME, text)
 
     def _asked(self, packet: Packet, nonce: bytes) -> Peer:
         """The peer whose answer to our hello a packet is. Refused if there is none."""
         peer = self.peers.get(packet.source)
-        handshake = peer and peer.handshake
+        handshake = None if peer is None else peer.handshake
         if peer is None or handshake is None or handshake.pending is not None or not same(handshake.nonce, nonce):
             raise Refused("it answers no hello of ours")
         return peer
@@ -201,7 +202,7 @@ class Membership:
         if not wanted or keys.identifier != finish.session or not same(keys.proof, finish.proof):
             self.unknown_session(packet.source, finish.session)
             raise Refused("it finishes what is not begun")
-        if peer.handshake is not None and peer.handshake.pending is not None and self.node < peer.node:
+        if peer.pending() is not None and self.node < peer.node:
             return peer
         self.peers[peer.node] = peer
         self._prove(peer, packet.session)
@@ -226,12 +227,11 @@ class Membership:
         peer = self.peers.get(packet.source)
         if peer is None:
             raise Refused("it is none of our sessions")
-        session, handshake = peer.session(), peer.handshake
+        session, pending = peer.session(), peer.pending()
         if session is not None and session.identifier == identifier:
             self.ask_who(peer, now)
-        elif handshake is not None and handshake.pending is not None and handshake.pending.identifier == identifier:
-            peer.handshake = Handshake(self.randomness.take(NONCE_SIZE), now)
-            peer.handshake.began = handshake.began
+        elif peer.handshake is not None and pending is not None and pending.identifier == identifier:
+            peer.handshake = Handshake(self.randomness.take(NONCE_SIZE), peer.handshake.began)
             self.say_hello(peer, now)
         else:
             raise Refused("it is none of our sessions")

@@ -1,7 +1,7 @@
 """What is on the wire: Ethernet II, IPv4, UDP and the header of the network servers' protocol. All numbers are big-endian.
 
-Nobody asks for addresses: a node's number gives its IPv4 address (10.x.y.z, x.y.z being the number) and its station address (02:00
-and the IPv4 address). formats.py describes the same bytes; here they are made and read by `struct`, since every message passes.
+Nobody asks for addresses: a node's number gives its IPv4 address (10.x.y.z, x.y.z being the number) and its station address
+(02:00 and the IPv4 address). formats.py describes the same bytes; here they are made and read by `struct`, for speed.
 
 Sources: IEEE 802.3, RFC 791 (IPv4), RFC 768 (UDP), RFC 1071 (checksums), RFC 1112 (multicast addresses), RFC 2365 (239/8).
 """
@@ -71,7 +71,7 @@ class PacketError(ValueError):
 
 
 class Packet(NamedTuple):
-    """source: a node. target: a node or GROUP. session: the session's identifier, of packets outside one the sender's incarnation.
+    """source: a node. target: a node or GROUP. session: the session's identifier; outside sessions the sender's incarnation.
 
     sequence: never twice under one key. bound: what the seal covers beside the text, i.e. both addresses and the header.
     """

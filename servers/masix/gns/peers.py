@@ -33,8 +33,8 @@ class Handshake:
 
 @state
 class Peer:
-    """incarnation: the last that proved to be alive, 0 for none. generation: counts the sessions and the proofs of a new incarnation;
-    answers to hellos from before are worth nothing.
+    """incarnation: the last that proved to be alive, 0 for none. generation: counts sessions and new incarnations; answers
+    to hellos from before are worth nothing.
 
     window: of what this incarnation told all. unproven: what incarnations that have not proved to live told all, as (incarnation,
     sequence number, payload). greeted: when it was last greeted only to see who it is, None if never.
@@ -57,6 +57,10 @@ class Peer:
     def session(self) -> Session | None:
         """The session that is open with it."""
         return None if self.conversation is None else self.conversation.session
+
+    def pending(self) -> Session | None:
+        """The session that we finish with it."""
+        return None if self.handshake is None else self.handshake.pending
 
     def is_stranger(self) -> bool:
         """Whether nothing is known of it."""

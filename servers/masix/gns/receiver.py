@@ -1,7 +1,7 @@
 """The receiving half of a session: fragments become messages, each once, a stream's in order.
 
-Fragments are numbered through the whole session, and each says how far back the one before it in its stream is. So nothing needs to
-be remembered of a stream that is at rest, and no stream waits for another's missing fragment.
+Fragments are numbered through the whole session, and each says how far back the one before it in its stream is. So nothing needs
+to be remembered of a stream that is at rest, and no stream waits for another's missing fragment.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The sending half of a session: messages become fragments, sent as fast as the network and the receiver take them, until they are
+"""The sending half of a session: messages become fragments, sent as fast as the network and the receiver take them, until
 acknowledged.
 
-Each transmission of a fragment has the sequence number of its packet, and an acknowledgement names the latest packet that came: so
+Each transmission of a fragment has the sequence number of its packet, and an acknowledgement names the latest packet that came:
 it is never in doubt which transmission is answered. A fragment is taken for lost when REORDERED later packets came before it, or
 when nothing at all was answered in time.
 
@@ -95,9 +95,9 @@ class Sender:
     next_number: the next fragment's. unacked: by number. flight: those of them that may still arrive, by last transmission; lost:
     the others, to be sent again. in_flight: bytes. latest: the latest packet that the peer named.
 
-    window, threshold: congestion window and slow start threshold in bytes; recovery: losses of packets up to this one are answered.
-    srtt: smoothed round trip, 0 before the first; variance; backoff: how often the time-out is doubled. progress: when something
-    was last acknowledged or began to wait. probe_at: when to ask a peer that has only full streams.
+    window, threshold: congestion window and slow start threshold in bytes; recovery: up to this packet, losses are
+    answered. srtt, variance: of the round trip, smoothed, 0 before the first; backoff: how often the time-out is doubled.
+    progress: when something was last acknowledged or began to wait. probe_at: when to ask a peer that has only full streams.
     """
 
     __slots__ = (

@@ -170,7 +170,7 @@ class Keyring:
         return header + self.sealer.encrypt(nonce_of(self.sequence), text, bound_bytes(self.node, target, header))
 
     def open(self, packet: Packet) -> bytes:
-        """The text of a member's packet outside sessions. It may be old: whoever acts on it looks for a nonce of his own in it."""
+        """The text of a member's packet outside sessions. It may be old: only a nonce of one's own in it shows that it is not."""
         name = packet.source, packet.session
         cipher = self.others.pop(name, None) or self._cipher(*name)
         try:

@@ -1,7 +1,7 @@
 """The network servers' transport: messages between nodes, each delivered once and in order, or given back as lost.
 
-It does no input or output and knows no clock: frames that come and the time go in, frames to send and events come out. All of it is
-saved state; after a load, `attach` makes the ciphers again. Times are in virtual nanoseconds and never go back.
+It does no input or output and knows no clock: frames that come and the time go in, frames to send and events come out. All of it
+is saved state; after a load, `attach` makes the ciphers again. Times are in virtual nanoseconds and never go back.
 
 The owner sends what is in `outbox`, takes the events from `inbox` (`next_event`), and calls `tick` at `next_timer`'s time. With
 nothing under way there is no timer: whether a silent node lives is seen only when something is sent to it.
@@ -77,9 +77,8 @@ class Transport(Membership):
         self.tell(GROUP, Kind.GROUP, payload)
 
     def hold(self, node: int, stream: int, now: int) -> None:
-        """The owner takes no more messages of a stream for now: none comes until `release`, not even what is in the inbox already.
-
-        It holds across sessions.
+        """The owner takes no more messages of a stream from a node, in this session and later ones: none comes until `release`,
+        not even what is in the inbox already.
         """
         peer = self.peer(node)
         if stream in peer.held:
@@ -153,7 +152,8 @@ class Transport(Membership):
         if kind is Kind.GROUP:
             return self._group(packet, now)
         if kind is Kind.HELLO:
-            return self.hello(packet)
+            self.hello(packet)
+            return None
         if kind is Kind.WELCOME:
             return self.welcome(packet, now)
         if kind is Kind.FINISH:
@@ -165,17 +165,14 @@ class Transport(Membership):
     def _data(self, packet: Packet, now: int) -> Peer | None:
         """A packet of a session: of the open one, or of the one that we finished, which it opens."""
         peer = self.peers.get(packet.source)
-        session = peer and peer.session()
-        pending = peer and peer.handshake and peer.handshake.pending
-        if peer is not None and session is not None and session.identifier == packet.session:
-            text = session.open(packet)
-        elif peer is not None and pending is not None and pending.identifier == packet.session:
-            text = pending.open(packet)
-            self.open_session(peer, pending)
-        else:
+        session = None if peer is None else peer.session() or peer.pending()
+        if peer is None or session is None or session.identifier != packet.session:
             self.dropped[Drop.STRANGER] += 1
             self.unknown_session(packet.source, packet.session)
             return None
+        text = session.open(packet)
+        if peer.session() is None:
+            self.open_session(peer, session)
         assert peer.conversation is not None
         try:
             peer.conversation.arrived(packet, text, now)

@@ -244,8 +244,9 @@ class Network:
                 assert peer.conversation.session is not None
                 sender, receiver = peer.conversation.sender, peer.conversation.receiver
                 assert not (sender.unacked or sender.flight or sender.lost or sender.controls or sender.in_flight)
-                assert not (sender.ready or sender.blocked or sender.streams or sender.unfinished())
-                if transport.peers[peer.node].incarnation == self.node(peer.node).incarnation and self.agree(node, peer.node):
+                assert not (sender.ready or sender.blocked or sender.unfinished())
+                if self.agree(node, peer.node):
+                    assert not sender.streams
                     assert not (receiver.above or receiver.early or receiver.partial)
                     assert receiver.acknowledge_at is None
 
