@@ -57,10 +57,13 @@ class Faults:
 
 @dataclass
 class Life:
-    """From a node's start to its crash. sent: (node, stream, payload) of each message; told: of each multicast. lost: given back."""
+    """From a node's start to its crash. sent: (node, stream, payload) of each message, and target_lives, in which life of its
+    target: what a life has taken dies with it. told: of each multicast. lost: given back.
+    """
 
     transport: Transport
     sent: list[tuple[int, int, bytes]] = field(default_factory=list)
+    target_lives: dict[tuple[int, int, bytes], int] = field(default_factory=dict)
     told: list[bytes] = field(default_factory=list)
     lost: list[tuple[int, int, bytes]] = field(default_factory=list)
     got: list[Delivered] = field(default_factory=list)
@@ -105,6 +108,7 @@ class Network:
         name = hashlib.sha256(f"{source} {len(self.lives[source])} {len(life.sent)}".encode()).digest()
         payload = name + bytes(size)
         life.sent.append((target, stream, payload))
+        life.target_lives[target, stream, payload] = len(self.lives[target])
         life.transport.send(target, stream, payload, self.now)
         self.collect(source)
         return payload
@@ -219,7 +223,7 @@ class Network:
                 if place is not None:
                     assert place > places[message[:2]], "a stream is out of order"
                     places[message[:2]] = place
-                elif life is self.life(source):
+                elif life is self.life(source) and life.target_lives[message] == len(self.lives[message[0]]):
                     assert message in life.lost, "a message is neither delivered nor given back"
             assert len(life.lost) == len(set(life.lost)) and set(life.lost) <= set(life.sent)
             if faithful:

@@ -28,19 +28,19 @@ harmless = st.one_of(
     st.tuples(st.just("hold"), pairs, streams),
     st.tuples(st.just("release"), pairs, streams),
     st.tuples(st.just("reload"), nodes),
-    st.tuples(st.just("cut"), pairs, st.integers(0, 10_000)),
+    st.tuples(st.just("cut"), pairs, st.integers(0, 10_000), st.integers(0, 3)),
 )
 harmful = st.one_of(
     harmless,
     st.tuples(st.just("crash"), nodes),
     st.tuples(st.just("give up"), pairs),
-    st.tuples(st.just("cut"), pairs, st.integers(0, 200_000)),
+    st.tuples(st.just("cut"), pairs, st.integers(50_000, 200_000), st.integers(1, 3)),
 )
 attacks = st.one_of(harmless, st.tuples(st.just("attack"), nodes, st.integers(1, 30)))
-HARMLESS = st.lists(harmless, min_size=1, max_size=30)
-HARMFUL = st.lists(harmful, min_size=1, max_size=30)
-ATTACKS = st.lists(attacks, min_size=1, max_size=30)
-CRASHES_AND_ATTACKS = st.lists(st.one_of(harmful, attacks), min_size=1, max_size=30)
+HARMLESS = st.lists(harmless, min_size=12, max_size=40)
+HARMFUL = st.lists(harmful, min_size=12, max_size=40)
+ATTACKS = st.lists(attacks, min_size=12, max_size=40)
+CRASHES_AND_ATTACKS = st.lists(st.one_of(harmful, attacks), min_size=12, max_size=40)
 
 
 def do(network: Network, action: Action) -> None:
@@ -63,6 +63,9 @@ def do(network: Network, action: Action) -> None:
             network.inject(who, hostile(network, who))
     elif what == "cut":
         network.cut.add(frozenset(who))
+        for _ in range(rest[1]):
+            network.send(who[0], who[1], 1, 100)
+            network.send(who[1], who[0], 2, 5000)
         network.run(rest[0] * MILLISECOND)
         network.cut.discard(frozenset(who))
     else:

@@ -11,6 +11,8 @@ from tests.servers.gns.network import MILLISECOND, SECOND, Faults, Network, Sour
 from tests.servers.gns.schedules import BAD, HARMFUL, HARMLESS, NODES, Action, do, end
 
 SCHEDULES = 350
+
+
 @settings(max_examples=SCHEDULES)
 @given(HARMLESS, st.integers(0, 1 << 32))
 def test_between_living_nodes_every_message_arrives_once_and_in_order(actions: list[Action], seed: int) -> None:
