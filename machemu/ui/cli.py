@@ -21,7 +21,7 @@ from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_prof
 from machemu.ui import report
 from machemu.ui.console import ConsoleOutput, file_input, terminal_input
 from machemu.ui.strace import Strace
-from machemu.ui.units import parse_size, parse_time
+from machemu.sim.units import parse_size, parse_time
 
 EXIT_OK, EXIT_UNMET, EXIT_USER, EXIT_INTERNAL = 0, 1, 2, 70
 
