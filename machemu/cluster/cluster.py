@@ -54,7 +54,7 @@ class Offer(NamedTuple):
 @state
 class Cluster:
     """nodes, segments: as in the cluster file, in its order. offers: frames that have not had their turn, the next one first.
-    faults: those to come. arrivals: frames heard so far, by all nodes. Use as a context manager, or call `close`.
+    faults: those to come. time: as far as it was run. arrivals: frames heard so far, by all nodes. Use as a context manager, or call `close`.
 
     Transient: stopping; order, a heap of nodes by their next times, which may hold entries that are out of date, and times, which
     of them are not; and who watches: `powered` is called with a node that was switched on, before it runs; `captured` with a
@@ -63,7 +63,7 @@ class Cluster:
     """
 
     __slots__ = (
-        "seed", "nodes", "segments", "offers", "faults", "arrivals",
+        "seed", "time", "nodes", "segments", "offers", "faults", "arrivals",
         "stopping", "order", "times", "powered", "captured", "reached",
     )  # fmt: skip
     TRANSIENT = ("stopping", "order", "times", "powered", "captured", "reached")
@@ -71,6 +71,7 @@ class Cluster:
     def __init__(self, spec: ClusterSpec, seed: int | None = None) -> None:
         """Everything as the file says, the nodes without power. seed: instead of the file's."""
         self.seed = spec.seed if seed is None else seed
+        self.time = 0
         self.nodes = [ClusterNode(node) for node in spec.nodes]
         self.segments = [
             Segment(segment.name, segment.properties, stations_of(spec, number), self.seed)
@@ -124,7 +125,8 @@ class Cluster:
         self.order = [(time, number) for number, time in self.times.items()]
         heapify(self.order)
         lookahead = self._lookahead()
-        while not self.stopping:
+        stop: ClusterStop | None = None
+        while stop is None:
             time, number = self._first()
             if self.faults and self.faults[0].time < deadline and self.faults[0].time <= self._bound(time):
                 self._befall(self.faults.pop(0))
@@ -132,18 +134,26 @@ class Cluster:
             elif self.offers and self.offers[0].time < min(time, self._next_fault()):
                 self._carry(self.offers.pop(0))
             elif time == FOREVER and not self.faults:
-                return ClusterStop.WEDGED
+                stop = ClusterStop.WEDGED
             elif time >= deadline:
-                return ClusterStop.TIME
+                stop = ClusterStop.TIME
             else:
+                self.time = max(self.time, time)
                 if self.reached is not None:
                     self.reached(time)
                 self._run_node(self.nodes[number - 1], deadline, lookahead)
-        return ClusterStop.ASKED
+                if self.stopping:
+                    return ClusterStop.ASKED
+        if deadline < FOREVER:
+            self.time = deadline
+        return stop
 
     def stop(self) -> None:
-        """Makes `run` come back before another node runs."""
+        """Makes `run` come back after what is under way in the node that runs."""
         self.stopping = True
+        for node in self.nodes:
+            if node.kernel is not None:
+                node.kernel.stop()
 
     def _lookahead(self) -> int:
         return min((segment.properties.shortest for segment in self.segments), default=FOREVER)
@@ -205,6 +215,7 @@ class Cluster:
     # Faults
 
     def _befall(self, fault: Fault) -> None:
+        self.time = max(self.time, fault.time)
         if isinstance(fault, Partition):
             self.segments[fault.segment].islands = fault.groups
         elif isinstance(fault, Heal):
@@ -286,7 +297,7 @@ class Cluster:
 
     def check_invariants(self) -> None:
         """InvariantError where what is under way is not as it must be."""
-        if self.offers != sorted(self.offers) or [fault.time for fault in self.faults] != sorted(fault.time for fault in self.faults):
+        if self.offers != sorted(self.offers) or self.faults != sorted(self.faults, key=lambda fault: fault.time):
             raise InvariantError("frames or faults are out of order")
         for offer in self.offers:
             if self.nodes[offer.node - 1].spec.nics.get(NIC_NAMES[offer.interface]) is None:

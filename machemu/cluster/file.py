@@ -97,7 +97,8 @@ class Table:
 
     def tables(self, key: str) -> dict[str, Table]:
         """The tables in a table, by name."""
-        tables = self.take(key, a_table, {})
+        nothing: dict[str, Any] = {}
+        tables = self.take(key, a_table, nothing)
         self.convert(key, list(tables), lambda names: [a_name(name) for name in names])
         return {
             name: Table(f"{self.place}{key}.{name}.", self.convert(f"{key}.{name}", value, a_table))
@@ -143,7 +144,8 @@ def parse_file(text: str, folder: Path) -> ClusterSpec:
         raise UserError(f"nodes: there are {len(nodes)}; a cluster has between 1 and {NODES_MAX - 1}")
     _check_disks(nodes)
     faults = []
-    for n, value in enumerate(top.take("faults", a_list, []), 1):
+    none: list[Any] = []
+    for n, value in enumerate(top.take("faults", a_list, none), 1):
         table = Table(f"faults[{n}].", top.convert(f"faults[{n}]", value, a_table))
         faults.append(fault_of(table, segments, [node.name for node in nodes]))
         table.end()
@@ -164,7 +166,8 @@ def properties_of(table: Table, default: Properties) -> Properties:
 
 
 def node_of(table: Table, number: int, name: str, segments: Sequence[str], folder: Path) -> NodeSpec:
-    lines = table.take("modules", texts, ())
+    nothing: tuple[str, ...] = ()
+    lines = table.take("modules", texts, nothing)
     script = table.take("script", a_text, "")
     if script:
         lines = table.convert("script", folder / script, script_lines) + lines
@@ -175,9 +178,15 @@ def node_of(table: Table, number: int, name: str, segments: Sequence[str], folde
     default = DEFAULT_PROFILE if architecture is None else DEFAULT_PROFILES[architecture]
     profile = table.convert("profile", table.take("profile", a_text, default), lambda name: a_profile(name, folder))
     if architecture not in (None, profile.architecture):
-        raise UserError(f"{table.place}profile: {profile.name} is a machine of {profile.architecture}, its programs of {architecture}")
-    disks = table.take("disks", lambda value: named(value, DISK_NAME, lambda disk: a_disk(disk, folder)), {})
-    nics = table.take("nics", lambda value: named(value, NIC_NAME, lambda segment: index_in(segment, segments, "segment")), {})
+        raise UserError(
+            f"{table.place}profile: {profile.name} is a machine of {profile.architecture}, its programs of {architecture}"
+        )
+    no_disks: dict[str, DiskSpec] = {}
+    no_nics: dict[str, int] = {}
+    disks = table.take("disks", lambda value: named(value, DISK_NAME, lambda disk: a_disk(disk, folder)), no_disks)
+    nics = table.take(
+        "nics", lambda value: named(value, NIC_NAME, lambda segment: index_in(segment, segments, "segment")), no_nics
+    )
     console = table.take("input", a_text, "")
     spec = NodeSpec(
         number,
@@ -189,7 +198,7 @@ def node_of(table: Table, number: int, name: str, segments: Sequence[str], folde
         table.take("variables", variables, {}),
         disks,
         nics,
-        table.take("servers", servers, ()),
+        table.take("servers", servers, nothing),
         table.convert("input", folder / console, an_input) if console else None,
     )
     table.end()

@@ -103,8 +103,8 @@ class ClusterNode:
         """Opens the images; the disks of a node that was on before keep what was written."""
         given: dict[str, ImageDisk] = {}
         try:
-            for name, disk in self.spec.disks.items():
-                given[name] = ImageDisk.of_file(disk.path, disk.writable)
+            for name, spec in self.spec.disks.items():
+                given[name] = ImageDisk.of_file(spec.path, spec.writable)
                 if name in self.disks:
                     self.disks[name].attach(name, given[name])
         except UserError:
@@ -126,8 +126,8 @@ class ClusterNode:
         """After a load, of a node with power: puts its kernel onto a new machine. Raises what Node.resume does."""
         disks: dict[str, ImageDisk] = {}
         try:
-            for name, disk in self.spec.disks.items():
-                disks[name] = ImageDisk.of_file(disk.path, disk.writable)
+            for name, spec in self.spec.disks.items():
+                disks[name] = ImageDisk.of_file(spec.path, spec.writable)
             self.machine = Node.resume(self.kernel, ram, disks)
         finally:
             for disk in disks.values():

@@ -1,9 +1,9 @@
 """Saved machines: the one codec by which state is written, read back and digested.
 
 A file is a header line (magic, format version, schema digest), then a zstandard frame with the state's object graph and the pages
-that are not zero of each RAM. The graph's encoding is canonical: objects are numbered in the order in which they are first met, tuples
-and numbers have no identity, so equal states have equal bytes and equal digests. It names classes of the registry alone and is
-read with every length checked: a hostile file can fail, and do nothing else.
+that are not zero of each RAM. The graph's encoding is canonical: objects are numbered in the order in which they are first met,
+tuples and numbers have no identity, so equal states have equal bytes and equal digests. It names classes of the registry alone and
+is read with every length checked: a hostile file can fail, and do nothing else.
 """
 
 from __future__ import annotations
@@ -393,7 +393,10 @@ def save(path: Path, root: object, *rams: memoryview) -> None:
 
 
 def load(path: Path, ram_max: int) -> tuple[object, list[Ram]]:
-    """The root and the RAMs that a file holds, none larger than `ram_max` bytes. Slots named TRANSIENT are unset until their owners attach them."""
+    """The root and the RAMs that a file holds, none larger than `ram_max` bytes.
+
+    Slots named TRANSIENT are unset until their owners attach them.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -135,7 +135,16 @@ def test_on_an_m68k_the_bytes_are_those_of_the_manual(tmp_path: Path) -> None:
     assert bytes_of["long_rights_type"].hex() == "0000000c" + "0013" + "0020" + "00000003"
     assert bytes_of["header"].hex() == "80001513" + "00000040" + "01020304" + "05060708" + "00000009" + "fffffff9"
     assert bytes_of["exception_raise_body"].hex() == (
-        "11200018" + "00000000" + "11200018" + "00000000" + "02200018" + "00000006" + "02200018" + "000000bc" + "02200018" + "11223344"
+        "11200018"
+        + "00000000"
+        + "11200018"
+        + "00000000"
+        + "02200018"
+        + "00000006"
+        + "02200018"
+        + "000000bc"
+        + "02200018"
+        + "11223344"
     )
 
 
@@ -167,8 +176,16 @@ def test_structures_that_stubs_pass_are_alike_on_both_machines(tmp_path: Path) -
     """The m68k aligns words to two bytes only: no structure may depend on that."""
     headers = "".join(f'#include "{name}_user.h"\n' for name in images.SUBSYSTEMS)
     flags = ("-g", "-gdwarf-4", "-fno-eliminate-unused-debug-types")
-    i386, m68k = (structures(compiled(machine, tmp_path, "#include <mach.h>\n" + headers, *flags)) for machine in images.ARCHITECTURES)
+    i386, m68k = (
+        structures(compiled(machine, tmp_path, "#include <mach.h>\n" + headers, *flags)) for machine in images.ARCHITECTURES
+    )
     common = (i386.keys() & m68k.keys()) - {"max_align_t"}
-    assert {"mach_msg_header_t", "mach_port_status_t", "struct task_basic_info", "struct vm_page_info", "struct cache_info"} <= common
+    assert {
+        "mach_msg_header_t",
+        "mach_port_status_t",
+        "struct task_basic_info",
+        "struct vm_page_info",
+        "struct cache_info",
+    } <= common
     assert {name: i386[name] for name in sorted(common)} == {name: m68k[name] for name in sorted(common)}
     assert [name for name in i386.keys() ^ m68k.keys() if "i386" not in name and "m68k" not in name] == []
