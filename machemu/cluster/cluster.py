@@ -53,8 +53,10 @@ class Offer(NamedTuple):
 
 @state
 class Cluster:
-    """nodes, segments: as in the cluster file, in its order. offers: frames that have not had their turn, the next one first.
-    faults: those to come. time: as far as it was run. arrivals: frames heard so far, by all nodes. Use as a context manager, or call `close`.
+    """nodes, segments: as in the cluster file, in its order. time: as far as it was run. arrivals: frames heard so far, by all nodes.
+
+    offers: frames that have not had their turn, the next one first. faults: those to come. Use as a context manager, or call
+    `close`.
 
     Transient: stopping; order, a heap of nodes by their next times, which may hold entries that are out of date, and times, which
     of them are not; and who watches: `powered` is called with a node that was switched on, before it runs; `captured` with a

@@ -2,8 +2,8 @@
 
 A file is a header line (magic, format version, schema digest), then a zstandard frame with the state's object graph and the pages
 that are not zero of each RAM. The graph's encoding is canonical: objects are numbered in the order in which they are first met,
-tuples and numbers have no identity, so equal states have equal bytes and equal digests. It names classes of the registry alone and
-is read with every length checked: a hostile file can fail, and do nothing else.
+tuples and numbers have no identity, so equal states have equal bytes and equal digests. It names classes of the registry alone
+and is read with every length checked: a hostile file can fail, and do nothing else.
 """
 
 from __future__ import annotations
