@@ -1,10 +1,9 @@
 """Any number of nodes under one virtual clock.
 
-The simulation is conservative. A frame arrives no earlier than `shortest` after it was sent, so a node may run until the earliest
-time at which a frame that is not known yet could reach it: the next thing that any other node does, and `shortest` more. It comes
-back when it sends. What has been sent takes its turn on its segment once no node can send anything earlier; faults come between.
-So nothing depends on the order in which the nodes happen to run, nor on where a run is cut: the order of what is sent is time,
-node, the node's own order.
+The simulation is conservative. A frame arrives no earlier than `shortest` after it was sent, and takes time into its interface
+before: so a node may run until the earliest time at which a frame that is not known yet could reach it. It comes back when it sends.
+What has been sent takes its turn on its segment once no node can send anything earlier; faults come between. So nothing depends on
+the order in which the nodes happen to run, nor on where a run is cut: the order of what is sent is time, node, the node's own order.
 """
 
 from __future__ import annotations
@@ -53,22 +52,22 @@ class Offer(NamedTuple):
 
 @state
 class Cluster:
-    """nodes, segments: as in the cluster file, in its order. time: as far as it was run. arrivals: frames heard so far, by all nodes.
+    """nodes, segments: as in the cluster file, in its order. time: as far as it was run. arrivals: frames heard so far.
 
     offers: frames that have not had their turn, the next one first. faults: those to come. Use as a context manager, or call
     `close`.
 
-    Transient: stopping; order, a heap of nodes by their next times, which may hold entries that are out of date, and times, which
-    of them are not; and who watches: `powered` is called with a node that was switched on, before it runs; `captured` with a
-    segment's number, the time at which a frame's last bit is on the wire, and the frame; `reached` with a time before which
-    nothing more will happen.
+    Transient: stopping; order, a heap of nodes by when they may send next, which may hold entries that are out of date, and times,
+    which of them are not; slack, by how much that may be later than what they do next; and who watches: `powered` is called with
+    a node that was switched on, before it runs; `captured` with a segment's number, the time at which a frame's last bit is on the
+    wire, and the frame; `reached` with a time before which nothing more will happen.
     """
 
     __slots__ = (
         "seed", "time", "nodes", "segments", "offers", "faults", "arrivals",
-        "stopping", "order", "times", "powered", "captured", "reached",
+        "stopping", "order", "times", "slack", "powered", "captured", "reached",
     )  # fmt: skip
-    TRANSIENT = ("stopping", "order", "times", "powered", "captured", "reached")
+    TRANSIENT = ("stopping", "order", "times", "slack", "powered", "captured", "reached")
 
     def __init__(self, spec: ClusterSpec, seed: int | None = None) -> None:
         """Everything as the file says, the nodes without power. seed: instead of the file's."""
@@ -91,6 +90,7 @@ class Cluster:
         self.powered: Callable[[ClusterNode], None] | None = None
         self.captured: Callable[[int, int, bytes], None] | None = None
         self.reached: Callable[[int], None] | None = None
+        self.slack = max(node.slack for node in self.nodes)
         for node in self.nodes:
             node.transmit = self._transmit(node)
 
@@ -123,32 +123,32 @@ class Cluster:
     def run(self, deadline: int = FOREVER) -> ClusterStop:
         """Runs until virtual time `deadline`, or until `stop`, or until nothing can happen. Where it is cut changes nothing."""
         self.stopping = False
-        self.times = {node.number: node.next_time() for node in self.nodes}
+        self.times = {node.number: node.send_time() for node in self.nodes}
         self.order = [(time, number) for number, time in self.times.items()]
         heapify(self.order)
         lookahead = self._lookahead()
-        stop: ClusterStop | None = None
-        while stop is None:
+        while not self.stopping:
             time, number = self._first()
-            if self.faults and self.faults[0].time < deadline and self.faults[0].time <= self._bound(time):
+            limit = min(deadline, self._next_fault())
+            if self.offers and self.offers[0].time < min(time, self._next_fault()):
+                self._carry(self.offers.pop(0))
+            elif time < limit:
+                self._reached(time - self.slack)
+                self._run_node(self.nodes[number - 1], limit, lookahead)
+            elif late := [node for node in self.nodes if node.next_time() < limit]:
+                for node in late:
+                    self._run_node(node, limit, lookahead)
+            else:
+                for node in self.nodes:
+                    node.forget(limit)
+                if limit >= FOREVER:
+                    return ClusterStop.WEDGED
+                self._reached(limit)
+                if limit == deadline:
+                    return ClusterStop.TIME if time < FOREVER or self.faults else ClusterStop.WEDGED
                 self._befall(self.faults.pop(0))
                 lookahead = self._lookahead()
-            elif self.offers and self.offers[0].time < min(time, self._next_fault()):
-                self._carry(self.offers.pop(0))
-            elif time == FOREVER and not self.faults:
-                stop = ClusterStop.WEDGED
-            elif time >= deadline:
-                stop = ClusterStop.TIME
-            else:
-                self.time = max(self.time, time)
-                if self.reached is not None:
-                    self.reached(time)
-                self._run_node(self.nodes[number - 1], deadline, lookahead)
-                if self.stopping:
-                    return ClusterStop.ASKED
-        if deadline < FOREVER:
-            self.time = deadline
-        return stop
+        return ClusterStop.ASKED
 
     def stop(self) -> None:
         """Makes `run` come back after what is under way in the node that runs."""
@@ -157,35 +157,39 @@ class Cluster:
             if node.kernel is not None:
                 node.kernel.stop()
 
+    def _reached(self, time: int) -> None:
+        """Every node has come to `time`."""
+        if time > self.time:
+            self.time = time
+            if self.reached is not None:
+                self.reached(time)
+
     def _lookahead(self) -> int:
         return min((segment.properties.shortest for segment in self.segments), default=FOREVER)
 
     def _next_fault(self) -> int:
         return self.faults[0].time if self.faults else FOREVER
 
-    def _bound(self, time: int) -> int:
-        """The earlier of a time and that of the first frame that has not been carried."""
-        return min(time, self.offers[0].time) if self.offers else time
-
     def _first(self) -> tuple[int, int]:
-        """The node that does something next: when, and its number."""
+        """The node that may send next: when at the earliest, and its number."""
         while self.order and self.times[self.order[0][1]] != self.order[0][0]:
             heappop(self.order)
         return self.order[0] if self.order else (FOREVER, 0)
 
     def _set_time(self, node: ClusterNode) -> None:
-        """A node's next time may have changed."""
-        time = node.next_time()
+        """When a node may send next may have changed."""
+        time = node.send_time()
         if time != self.times[node.number]:
             self.times[node.number] = time
             heappush(self.order, (time, node.number))
 
-    def _run_node(self, node: ClusterNode, deadline: int, lookahead: int) -> None:
-        """Runs the first of all nodes as far as is known what reaches it."""
-        heappop(self.order)
+    def _run_node(self, node: ClusterNode, limit: int, lookahead: int) -> None:
+        """Runs a node up to the first time at which a frame that is not known yet could reach it, or to `limit`."""
         self.times[node.number] = -1
-        others = self._bound(self._first()[0])
-        node.run(min(deadline, self._next_fault(), others + lookahead))
+        others, _ = self._first()
+        if self.offers:
+            others = min(others, self.offers[0].time)
+        node.run(min(limit, others + lookahead))
         kernel = node.kernel
         if kernel is not None and kernel.halted is Halt.REBOOT:
             time = kernel.kern.clock.now()
@@ -211,13 +215,12 @@ class Cluster:
         for time, station in heard:
             self.arrivals += 1
             node = self.nodes[station.node - 1]
-            node.hear(Arrival(time, self.arrivals, station.interface, offer.frame))
+            node.hear(Arrival(time, self.arrivals, station.interface, offer.frame), offer.time)
             self._set_time(node)
 
     # Faults
 
     def _befall(self, fault: Fault) -> None:
-        self.time = max(self.time, fault.time)
         if isinstance(fault, Partition):
             self.segments[fault.segment].islands = fault.groups
         elif isinstance(fault, Heal):
@@ -307,7 +310,7 @@ class Cluster:
         for node in self.nodes:
             if node.inbox != sorted(node.inbox) or (node.inbox and not node.kernel):
                 raise InvariantError(f"frames for node {node.name} are not as they must be")
-            if any(arrival.interface not in node.nics() for arrival in node.inbox):
+            if any(arrival.interface not in node.nics for arrival in node.inbox):
                 raise InvariantError(f"a frame is for an interface that node {node.name} does not have")
 
 

@@ -12,7 +12,7 @@ from machemu.boot.node import Node
 from machemu.cluster.file import NodeSpec
 from machemu.cluster.servers import load_server, start_server
 from machemu.core.kernel import FOREVER, Kernel, Stop
-from machemu.device.ethernet import ARRIVED_MAX, EthernetDriver
+from machemu.device.ethernet import ARRIVED_MAX, HEADER_SIZE, EthernetDriver
 from machemu.kern.clock import TICK_NS
 from machemu.kern.host import Halt
 from machemu.machine.disk import ImageDisk
@@ -45,13 +45,15 @@ class ClusterNode:
 
     paused: it stands still. idle: no thread of it can run before its next event, or a frame, comes; then its clock stays where it
     was. inbox: frames to come, the next one first. frames: how many it has sent, since the cluster began.
-    Transient: spec; machine, the kernel's, None without one; transmit, which takes what it sends: time, interface, frame.
+    Transient: spec; machine, the kernel's, None without one; drivers of its interfaces, and nics, these by number; slack, how many
+    nanoseconds a frame takes into an interface at least; transmit, which takes what it sends: time, interface, frame.
     """
 
     __slots__ = (
-        "number", "name", "kernel", "disks", "powered", "paused", "idle", "inbox", "frames", "spec", "machine", "transmit",
+        "number", "name", "kernel", "disks", "powered", "paused", "idle", "inbox", "frames",
+        "spec", "machine", "drivers", "nics", "slack", "transmit",
     )  # fmt: skip
-    TRANSIENT = ("spec", "machine", "transmit")
+    TRANSIENT = ("spec", "machine", "drivers", "nics", "slack", "transmit")
 
     def __init__(self, spec: NodeSpec) -> None:
         self.number = spec.number
@@ -69,6 +71,9 @@ class ClusterNode:
         """Names what it is made of; after a load, too."""
         self.spec = spec
         self.machine: Node | None = None
+        self.drivers: list[EthernetDriver] = []
+        self.nics: dict[int, EthernetNic] = {}
+        self.slack = HEADER_SIZE * spec.profile.ethernet_byte_ns if spec.nics else TICK_NS
         self.transmit: Callable[[int, int, bytes], None] | None = None
 
     # Power
@@ -120,6 +125,8 @@ class ClusterNode:
         if self.machine is not None:
             self.machine.close()
         self.machine = self.kernel = None
+        self.drivers = []
+        self.nics = {}
         self.paused = self.idle = False
 
     def resume(self, ram: Ram) -> None:
@@ -136,8 +143,13 @@ class ClusterNode:
 
     def join(self) -> None:
         """Has its interfaces' frames taken by `transmit`."""
-        for interface, nic in self.nics().items():
-            nic.sink = self._sink(interface)
+        assert self.kernel is not None
+        self.drivers = [driver for driver in self.kernel.devices.drivers if isinstance(driver, EthernetDriver)]
+        for driver in self.drivers:
+            assert isinstance(driver.nic, EthernetNic)
+            interface = NIC_NAMES.index(driver.name)
+            self.nics[interface] = driver.nic
+            driver.nic.sink = self._sink(interface)
 
     def _sink(self, interface: int) -> Callable[[bytes], None]:
         def sink(frame: bytes) -> None:
@@ -147,13 +159,6 @@ class ClusterNode:
             self.kernel.stop()  # what the frame brings about must be known before time goes on
 
         return sink
-
-    def nics(self) -> dict[int, EthernetNic]:
-        """Its interfaces, by number."""
-        if self.kernel is None:
-            return {}
-        drivers = [driver for driver in self.kernel.devices.drivers if isinstance(driver, EthernetDriver)]
-        return {NIC_NAMES.index(driver.name): driver.nic for driver in drivers if isinstance(driver.nic, EthernetNic)}
 
     # Time
 
@@ -170,15 +175,38 @@ class ClusterNode:
         if not self.idle:
             return kern.clock.now()
         time = kern.events.next_time()
-        if self.inbox:
-            time = self.inbox[0].time if time is None else min(time, self.inbox[0].time)
+        heard = next((arrival.time for arrival in self.inbox if self._wakes(arrival)), None)
+        if heard is not None:
+            time = heard if time is None else min(time, heard)
         return FOREVER if time is None else max(time, kern.clock.now())
 
-    def hear(self, arrival: Arrival) -> None:
-        """A frame is on its way to it."""
-        if self.kernel is None or self.kernel.halted is not None or (self.paused and len(self.inbox) >= ARRIVED_MAX):
+    def _wakes(self, arrival: Arrival) -> bool:
+        """Whether an idle node does anything about a frame. While it is idle that does not change."""
+        return self.nics[arrival.interface].accepts(arrival.frame)
+
+    def send_time(self) -> int:
+        """Before when it sends nothing, FOREVER if it does nothing ever; never more than `slack` after its next time."""
+        time = self.next_time()
+        if time == FOREVER or self.kernel is None:
+            return FOREVER
+        if any(driver.requests for driver in self.drivers):
+            sent = self.kernel.kern.events.next_time()
+            return min(time + self.slack, time if sent is None else max(time, sent))
+        return time + self.slack
+
+    def hear(self, arrival: Arrival, sent: int) -> None:
+        """A frame, sent at `sent`, is on its way to it."""
+        if self.kernel is None or self.kernel.halted is not None:
             return
-        insort(self.inbox, arrival)
+        if len(self.inbox) >= ARRIVED_MAX:
+            self.forget(sent)
+        if not (self.paused and len(self.inbox) >= ARRIVED_MAX):
+            insort(self.inbox, arrival)
+
+    def forget(self, time: int) -> None:
+        """Nothing will reach it before `time`: frames that do not wake it, and come before, are gone."""
+        if self.idle and not self.paused:
+            self.inbox = [arrival for arrival in self.inbox if arrival.time >= time or self._wakes(arrival)]
 
     def run(self, horizon: int) -> Stop:
         """Runs from its next time until `horizon`, or until it is idle or has sent a frame.
@@ -189,10 +217,9 @@ class ClusterNode:
         assert self.kernel is not None
         clock = self.kernel.kern.clock
         self.pass_time(self.next_time())
-        nics = self.nics() if self.inbox else {}
         while self.inbox and self.inbox[0].time <= clock.now():
             arrival = self.inbox.pop(0)
-            nics[arrival.interface].receive(arrival.frame)
+            self.nics[arrival.interface].receive(arrival.frame)
         if self.inbox:
             horizon = min(horizon, self.inbox[0].time)
         stop = self.kernel.run(horizon, wait=False)

@@ -97,7 +97,9 @@ def test_digests_are_equal_however_a_run_is_saved_and_loaded(tmp_path: Path) -> 
 
 def test_the_seed_may_be_given(tmp_path: Path) -> None:
     path = write(tmp_path, "seed = 3\n" + TWO)
-    digests = [cluster(path, "--for", "1ms", "--digest", *seed).stderr.splitlines()[-1] for seed in ((), ("--seed", 3), ("--seed", 4))]
+    digests = [
+        cluster(path, "--for", "1ms", "--digest", *seed).stderr.splitlines()[-1] for seed in ((), ("--seed", 3), ("--seed", 4))
+    ]
     assert digests[0] == digests[1] != digests[2]
 
 

@@ -74,7 +74,11 @@ def test_everything_that_a_file_can_say(tmp_path: Path) -> None:
     one, two = spec.nodes
     assert (one.number, one.name, one.profile.name, one.ram) == (1, "one", "pentium-90", 16 << 20)
     assert one.lines == (f"{ROOT}/images/i386/hello.elf ${{host-port}} ${{device-port}} $(task-create) $(task-resume)",)
-    assert (dict(one.variables), dict(one.nics), one.servers) == ({"root": "hd0"}, {"eth0": 0, "eth2": 1}, ("some.module:Server",))
+    assert (dict(one.variables), dict(one.nics), one.servers) == (
+        {"root": "hd0"},
+        {"eth0": 0, "eth2": 1},
+        ("some.module:Server",),
+    )
     assert {name: (disk.path, disk.writable) for name, disk in one.disks.items()} == {
         "hd0": (tmp_path / "a.img", False),
         "sd7": (tmp_path / "b.img", True),
@@ -171,7 +175,9 @@ VALUES = st.recursive(
         st.integers(-9, 1 << 70),
         st.booleans(),
         st.floats(),
-        st.sampled_from(["lan", "one", "1s", "4M", "10M", "crash", "partition", "segment", "x:Y", "", "\0", "images/i386/hello.elf"]),
+        st.sampled_from(
+            ["lan", "one", "1s", "4M", "10M", "crash", "partition", "segment", "x:Y", "", "\0", "images/i386/hello.elf"]
+        ),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),

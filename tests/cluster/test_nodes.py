@@ -69,7 +69,9 @@ def test_frames_on_the_wire_outlive_their_sender() -> None:
     """The answer to question 1 leaves before the crash, at about 6 ms, and arrives after it."""
     with World(pair(lan='[segments.lan]\nlatency = "5ms"\n') + fault("8ms", "crash", node="answerer")) as world:
         world.run(150 * MS)
-        asked, answered = (next(when for when, _, line in world.printed if line.startswith(what)) for what in ("quest", "answer "))
+        asked, answered = (
+            next(when for when, _, line in world.printed if line.startswith(what)) for what in ("quest", "answer ")
+        )
         assert asked < 8 * MS < answered
 
 

@@ -98,7 +98,8 @@ def test_tshark_reads_a_capture(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert [(row[0], row[1], row[2]) for row in rows] == [
-        (("lan", "far.lan")[interface], f"{time // SECOND}.{time % SECOND:09}", str(len(frame))) for interface, time, frame in frames
+        (("lan", "far.lan")[interface], f"{time // SECOND}.{time % SECOND:09}", str(len(frame)))
+        for interface, time, frame in frames
     ]
     assert {row[3] for row in rows[:-1]} == {"0x88b5"}
     assert not any(row[4] for row in rows)

@@ -81,7 +81,7 @@ def test_segments_are_apart_and_a_node_may_be_on_several() -> None:
         assert [heard for _, heard in near.heard] == [frame(1)]
         assert far.heard == []
         assert end.heard == [(SECOND + 72 * 8 + 2 * MS, frame(2))]
-        assert [nic.address for nic in world.node("gate").nics().values()] == [b"\2\0\0\0\2\0", b"\2\0\0\0\2\3"]
+        assert [nic.address for nic in world.node("gate").nics.values()] == [b"\2\0\0\0\2\0", b"\2\0\0\0\2\3"]
 
 
 @pytest.mark.parametrize(("what", "counts"), [("loss", range(50, 110)), ("duplication", range(260, 340)), ("reordering", [200])])
@@ -141,7 +141,9 @@ def test_islands_of_more_than_one_hear_one_another() -> None:
 
 
 def test_a_segment_s_properties_change_at_their_time() -> None:
-    faults = fault("1s", "segment", segment="lan", latency="3ms", bandwidth="100M") + fault("2s", "segment", segment="lan", loss=1)
+    faults = fault("1s", "segment", segment="lan", latency="3ms", bandwidth="100M") + fault(
+        "2s", "segment", segment="lan", loss=1
+    )
     with World(lan('latency = "1us"', faults=faults)) as world:
         world.run(SECOND)
         ear = Ear(world.node("two"))

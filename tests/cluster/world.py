@@ -34,7 +34,10 @@ class Ear:
     def __init__(self, owner: ClusterNode, interface: int = 0) -> None:
         self.owner = owner
         self.heard: list[tuple[int, bytes]] = []
-        owner.nics()[interface].receiver = self
+        owner.nics[interface].receiver = self
+
+    def accepts(self, frame: bytes) -> bool:
+        return True
 
     def frame_arrived(self, frame: bytes) -> None:
         assert self.owner.kernel is not None
@@ -100,7 +103,7 @@ class World:
         """A node, which is idle, sends a frame at a time."""
         each = self.node(name)
         each.pass_time(time)
-        each.nics()[interface].transmit(frame)
+        each.nics[interface].transmit(frame)
 
     def result(self) -> tuple[list[tuple[int, str, str]], str]:
         """What the nodes printed, by time, and the digest."""
