@@ -1,9 +1,10 @@
 """Any number of nodes under one virtual clock.
 
 The simulation is conservative. A frame arrives no earlier than `shortest` after it was sent, and takes time into its interface
-before: so a node may run until the earliest time at which a frame that is not known yet could reach it. It comes back when it sends.
-What has been sent takes its turn on its segment once no node can send anything earlier; faults come between. So nothing depends on
-the order in which the nodes happen to run, nor on where a run is cut: the order of what is sent is time, node, the node's own order.
+before: so a node may run until the earliest time at which a frame that is not known yet could reach it. It comes back when it
+sends. What has been sent takes its turn on its segment once no node can send anything earlier; faults come between. So nothing
+depends on the order in which the nodes happen to run, nor on where a run is cut: what is sent goes by time, node, the node's own
+order.
 """
 
 from __future__ import annotations
@@ -57,10 +58,10 @@ class Cluster:
     offers: frames that have not had their turn, the next one first. faults: those to come. Use as a context manager, or call
     `close`.
 
-    Transient: stopping; order, a heap of nodes by when they may send next, which may hold entries that are out of date, and times,
-    which of them are not; slack, by how much that may be later than what they do next; and who watches: `powered` is called with
-    a node that was switched on, before it runs; `captured` with a segment's number, the time at which a frame's last bit is on the
-    wire, and the frame; `reached` with a time before which nothing more will happen.
+    Transient: stopping; order, a heap of nodes by when they may send next, which may hold entries that are out of date, and
+    times, which of them are not; slack, by how much that may be later than what they do next; and who watches: `powered` is
+    called with a node that was switched on, before it runs; `captured` with a segment's number, the time at which a frame's last
+    bit is on the wire, and the frame; `reached` with a time before which nothing more will happen.
     """
 
     __slots__ = (
@@ -215,8 +216,8 @@ class Cluster:
         for time, station in heard:
             self.arrivals += 1
             node = self.nodes[station.node - 1]
-            node.hear(Arrival(time, self.arrivals, station.interface, offer.frame), offer.time)
-            self._set_time(node)
+            if node.hear(Arrival(time, self.arrivals, station.interface, offer.frame), offer.time):
+                self._set_time(node)
 
     # Faults
 

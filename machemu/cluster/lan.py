@@ -89,10 +89,13 @@ class Segment:
         self.free = start + properties.wire_time(PREAMBLE + size + CHECKSUM + GAP)
         self.frames += 1
         self.bytes += size
+        stations = [station for station in self.stations if station != sender]
+        if self.islands:
+            stations = [station for station in stations if self._island(station.node) == self._island(sender.node)]
+        if not (properties.loss or properties.duplication or properties.reordering):
+            return end, [Heard(end + properties.latency, station) for station in stations]
         heard = []
-        for station in self.stations:
-            if station == sender or self._island(station.node) != self._island(sender.node):
-                continue
+        for station in stations:
             if self.losses.chance(properties.loss):
                 continue
             for copy in range(2 if self.copies.chance(properties.duplication) else 1):

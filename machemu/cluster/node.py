@@ -45,8 +45,8 @@ class ClusterNode:
 
     paused: it stands still. idle: no thread of it can run before its next event, or a frame, comes; then its clock stays where it
     was. inbox: frames to come, the next one first. frames: how many it has sent, since the cluster began.
-    Transient: spec; machine, the kernel's, None without one; drivers of its interfaces, and nics, these by number; slack, how many
-    nanoseconds a frame takes into an interface at least; transmit, which takes what it sends: time, interface, frame.
+    Transient: spec; machine, the kernel's, None without one; drivers of its interfaces, and nics, these by number; slack, how
+    many nanoseconds a frame takes into an interface at least; transmit, which takes what it sends: time, interface, frame.
     """
 
     __slots__ = (
@@ -194,14 +194,15 @@ class ClusterNode:
             return min(time + self.slack, time if sent is None else max(time, sent))
         return time + self.slack
 
-    def hear(self, arrival: Arrival, sent: int) -> None:
-        """A frame, sent at `sent`, is on its way to it."""
+    def hear(self, arrival: Arrival, sent: int) -> bool:
+        """A frame, sent at `sent`, is on its way to it. Whether that may change its next time."""
         if self.kernel is None or self.kernel.halted is not None:
-            return
+            return False
         if len(self.inbox) >= ARRIVED_MAX:
             self.forget(sent)
         if not (self.paused and len(self.inbox) >= ARRIVED_MAX):
             insort(self.inbox, arrival)
+        return self.idle and self._wakes(arrival)
 
     def forget(self, time: int) -> None:
         """Nothing will reach it before `time`: frames that do not wake it, and come before, are gone."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from machemu.abi.device import IFF_PROMISC
 from machemu.abi.errors import UserError
 from machemu.cluster.cluster import ClusterStop
 from machemu.sim import saved
@@ -111,6 +113,34 @@ def test_a_disk_outlives_a_crash(tmp_path: Path) -> None:
     assert image.read_bytes() == bytes(1 << 20)
 
 
+def test_a_disk_of_a_node_without_power_is_saved(tmp_path: Path) -> None:
+    image, path = tmp_path / "disk.img", tmp_path / "saved"
+    image.write_bytes(bytes(1 << 20))
+    lines = f"['images/i386/default_pager.elf {PORTS} hd0 {START}']"
+    text = f'[nodes.one]\nmodules = {lines}\ndisks = {{ hd0 = "{image}" }}\n'
+    text += fault("1s", "crash", node="one") + fault("3s", "restart", node="one")
+    with World(text) as world:
+        world.run(SECOND)
+        world.node("one").disks["hd0"].write(3, b"kept" * 128)
+        world.run(2 * SECOND)
+        world.cluster.save(path)
+    with World(text, load=path) as again:
+        again.run(4 * SECOND)
+        assert again.lines("one") == ["default pager: 256 pages on hd0"]
+        assert again.node("one").disks["hd0"].read(3, 1) == b"kept" * 128
+
+
+def test_a_frame_for_another_wakes_nobody_but_who_listens_to_all() -> None:
+    with World(LAN + node("one", "answer") + node("two", "answer") + node("three", "answer")) as world:
+        world.run(SECOND)
+        world.node("three").drivers[0].flags |= IFF_PROMISC
+        world.send("one", SECOND, b"\2\0\0\0\7\0" + bytes(6) + b"\x88\xb5" + bytes(46))
+        world.run(2 * SECOND)
+        clocks = [each.kernel.kern.clock.now() for each in world.cluster.nodes if each.kernel is not None]
+        assert clocks[1] < SECOND < clocks[2]
+        assert not world.node("two").inbox
+
+
 def test_the_time_of_day_goes_on_while_a_node_is_off() -> None:
     with World(pair() + fault("1s", "crash", node="asker") + fault("5s", "restart", node="asker")) as world:
         world.run(6 * SECOND)
@@ -171,13 +201,22 @@ def test_a_run_cut_into_slices_of_any_size_is_the_same(whole: tuple[list[tuple[i
             assert world.result() == whole
 
 
+def stopping(world: World, sink: Callable[[bytes], None] | None) -> Callable[[bytes], None]:
+    """A console's sink that stops the run, too."""
+    assert sink is not None
+
+    def stop(data: bytes) -> None:
+        sink(data)
+        world.cluster.stop()
+
+    return stop
+
+
 def test_stopping_at_each_line_changes_nothing(whole: tuple[list[tuple[int, str, str]], str]) -> None:
     with World(busy()) as world:
         for each in world.cluster.nodes:
             assert each.kernel is not None
-            print_ = each.kernel.console.sink
-            assert print_ is not None
-            each.kernel.console.sink = lambda data, print_=print_: (print_(data), world.cluster.stop())  # type: ignore[misc]
+            each.kernel.console.sink = stopping(world, each.kernel.console.sink)
         stops = 0
         while world.run(END) is ClusterStop.ASKED:
             stops += 1
@@ -225,8 +264,8 @@ def test_a_damaged_cluster_is_refused(what: str, value: object, tmp_path: Path) 
     with World(pair()) as world:
         world.run(3 * MS)
         kept = getattr(world.cluster, what)
+        memories = [each.kernel.memory.view for each in world.cluster.nodes if each.kernel is not None]
         setattr(world.cluster, what, value)
-        memories = [each.machine.kernel.memory.view for each in (kept if what == "nodes" else world.cluster.nodes)]
         saved.save(path, world.cluster, *memories)
         setattr(world.cluster, what, kept)
     with pytest.raises(UserError, match="damaged"):

@@ -45,7 +45,7 @@ def read_pcapng(data: bytes) -> tuple[list[str], list[Frame]]:
 
 
 def read_options(data: bytes) -> dict[int, bytes]:
-    options = {}
+    options: dict[int, bytes] = {}
     at = 0
     while True:
         code, size = struct.unpack_from("<HH", data, at)

@@ -263,7 +263,7 @@ def test_a_file_may_hold_several_memories_or_none(tmp_path: Path) -> None:
     saved.save(path, None)
     assert saved.load(path, RAM_MAX) == (None, [])
     memories = [bytes(saved.PAGE), b"\1" * 2 * saved.PAGE]
-    saved.save(path, None, *map(memoryview, memories))
+    saved.save(path, None, *[memoryview(memory) for memory in memories])
     _, rams = saved.load(path, RAM_MAX)
     assert [(ram.size, list(ram.pages)) for ram in rams] == [(saved.PAGE, []), (2 * saved.PAGE, [0, 1])]
 
