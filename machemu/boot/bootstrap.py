@@ -14,6 +14,7 @@ from machemu.boot.script import BootScript, PortValue, task_paths
 from machemu.boot.stack import build_stack
 from machemu.core.kernel import Kernel
 from machemu.ipc import mach_port, port
+from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.vm import routines as vm
@@ -37,9 +38,15 @@ def find_architecture(lines: Sequence[str], folder: Path = HERE) -> str | None:
     return next(iter(first), None)
 
 
-def boot_modules(kernel: Kernel, lines: Sequence[str], variables: Mapping[str, str], folder: Path = HERE) -> None:
-    """Runs a boot script on a kernel that has booted no module yet. folder: where the paths that it names begin."""
-    boot = Bootstrap(kernel, folder)
+def boot_modules(
+    kernel: Kernel, lines: Sequence[str], variables: Mapping[str, str], name_server: Port | None = None, folder: Path = HERE
+) -> None:
+    """Runs a boot script on a kernel that has booted nothing yet but host-side servers.
+
+    name_server: the port that every task is to have a send right to, as its bootstrap port and the first of its registered ones.
+    folder: where the paths that the script names begin.
+    """
+    boot = Bootstrap(kernel, name_server, folder)
     ports = {
         "host-port": PortValue(kernel.kern.host.host_priv_self),
         "device-port": PortValue(kernel.devices.master_port),
@@ -69,13 +76,17 @@ def command_line_symbols(variables: Mapping[str, str]) -> dict[str, str]:
 class Bootstrap:
     """boot.script.BootActions on a kernel."""
 
-    def __init__(self, kernel: Kernel, folder: Path) -> None:
+    def __init__(self, kernel: Kernel, name_server: Port | None, folder: Path) -> None:
         self.kernel = kernel
+        self.name_server = name_server
         self.folder = folder
 
     def create_task(self, path: str) -> Task:
         kern = self.kernel.kern
         task = task_control.create(kern, None, False, path)
+        if self.name_server is not None:
+            task.itk_bootstrap = port.make_send(self.kernel.ipc, self.name_server)
+            task.itk_registered[0] = port.make_send(self.kernel.ipc, self.name_server)
         task_control.suspend(kern, task)
         return task
 

@@ -1,0 +1,1 @@
+"""The Masix servers: what makes machines of Mach a distributed system."""
