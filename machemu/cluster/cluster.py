@@ -27,6 +27,7 @@ from machemu.core.kernel import FOREVER
 from machemu.kern.host import Halt
 from machemu.sim import saved
 from machemu.sim.state import state
+from machemu.sim.streams import Stream
 
 
 class ClusterStop(Enum):
@@ -113,7 +114,7 @@ class Cluster:
 
     def _power_on(self, node: ClusterNode, time: int) -> None:
         try:
-            node.power_on(time)
+            node.power_on(time, Stream(self.seed, f"node {node.name} at {time}").word())
         except UserError as error:
             raise UserError(f"node {node.name}: {error}") from None
         if self.powered is not None:

@@ -10,7 +10,7 @@ from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import boot_modules
 from machemu.boot.node import Node
 from machemu.cluster.file import NodeSpec
-from machemu.cluster.servers import load_server, start_server
+from machemu.cluster.servers import start_servers
 from machemu.core.kernel import FOREVER, Kernel, Stop
 from machemu.device.ethernet import ARRIVED_MAX, HEADER_SIZE, EthernetDriver
 from machemu.kern.clock import TICK_NS
@@ -78,8 +78,11 @@ class ClusterNode:
 
     # Power
 
-    def power_on(self, time: int) -> None:
-        """Boots it from its modules at a time of the cluster's, with disks as they were left. UserError where it cannot be."""
+    def power_on(self, time: int, seed: int) -> None:
+        """Boots it from its servers and modules at a time of the cluster's, with disks as they were left. seed: for its servers.
+
+        UserError where it cannot be booted.
+        """
         spec = self.spec
         self._insert_disks()
         try:
@@ -94,10 +97,9 @@ class ClusterNode:
             self.powered = time
             self.paused = self.idle = False
             self.join()
-            for name in spec.servers:
-                start_server(kernel, load_server(name)())
+            name_server = start_servers(kernel, spec.servers, self.number, seed)
             if spec.lines:
-                boot_modules(kernel, spec.lines, spec.variables, spec.folder)
+                boot_modules(kernel, spec.lines, spec.variables, name_server, spec.folder)
         except BaseException:
             self.power_off()
             for disk in self.disks.values():

@@ -155,7 +155,7 @@ def test_a_console_reads_its_node_s_input(tmp_path: Path) -> None:
         (TWO + "colour = 1\n", [], "cluster.toml: nodes.answerer.colour: there is no such key"),
         (TWO + "disks = { hd0 = 'nothing' }\n", [], "node answerer: "),
         (TWO + "servers = ['no.such:Server']\n", [], "node answerer: server no.such:Server: cannot be imported"),
-        (TWO + "servers = ['machemu.abi.errors:Nothing']\n", [], "machemu.abi.errors has no class Nothing"),
+        (TWO + "servers = ['machemu.abi.errors:Nothing']\n", [], "machemu.abi.errors has no server Nothing"),
         (TWO.replace("${host-port}", "${nothing}"), [], "node asker: boot script line 1: undefined symbol 'nothing'"),
     ],
 )
