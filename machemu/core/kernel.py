@@ -363,9 +363,10 @@ class Kernel:
 
     # The loop
 
-    def run(self, deadline: int = FOREVER, traps: int | None = None) -> Stop:
+    def run(self, deadline: int = FOREVER, traps: int | None = None, wait: bool = True) -> Stop:
         """Runs the node until virtual time `deadline`, or for `traps` more traps, or until `stop`, or until nothing can happen.
 
+        wait: whether time passes to the next event where no thread can run; without, that is WEDGED, too.
         Coming back and running on changes nothing in what the guest sees.
         """
         self.stopping = None
@@ -380,6 +381,8 @@ class Kernel:
             kern.deliver_events()
             if kern.ticks != ticks and self.devices.pagers:
                 self.devices.show()
+            if self.stopping is not None:
+                break
             if kern.clock.now() >= deadline:
                 return Stop.TIME
             if vm.pageout_wanted or vm.free_wanted.threads:
@@ -391,7 +394,7 @@ class Kernel:
             if thread is None or not runnable(thread) or sched.yielding or (sched.ast and sched.csw_needed(thread)):
                 thread = self._switch()
                 if thread is None:
-                    if not self._idle(deadline):
+                    if not self._idle(deadline, wait):
                         return Stop.WEDGED
                     continue
             sched.ast = False
@@ -424,8 +427,8 @@ class Kernel:
             self.kern.clock.base += self.switch_ns
         return new
 
-    def _idle(self, deadline: int) -> bool:
-        """Lets time pass to the next event; False where there is none and no input comes."""
+    def _idle(self, deadline: int, wait: bool) -> bool:
+        """Lets time pass to the next event; False where there is none or it is not to be waited for, and no input comes."""
         clock = self.kern.clock
         if self.console.pending and self.input_source is not None and not self.devices.busy:
             data = self.input_source()
@@ -434,7 +437,7 @@ class Kernel:
                 return True
             self.input_source = None
         time = self.kern.events.next_time()
-        if time is None:
+        if time is None or not wait:
             return False
         clock.base += max(0, min(time, deadline) - clock.now())
         return True

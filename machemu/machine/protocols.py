@@ -244,6 +244,9 @@ class Disk(Protocol):
 class FrameReceiver(Protocol):
     """Who takes the frames that come in."""
 
+    def accepts(self, frame: bytes) -> bool:
+        """Whether a frame that came in now would change anything."""
+
     def frame_arrived(self, frame: bytes) -> None:
         """A whole frame has come in now; whether anybody wants it is the receiver's to find out."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import TextIOBase
 from typing import TextIO
 
 from machemu.abi.exception import Exc
@@ -64,7 +65,7 @@ class Strace:
     open: a trap that may yet come back at once; held: the lines of what it did so far.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO | TextIOBase) -> None:
         self.out = out
         self.open: TrapEntered | None = None
         self.held: list[str] = []
