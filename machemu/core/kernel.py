@@ -143,6 +143,10 @@ class Kernel:
         self.vm.attach(cpu.mmu)
         self.kern.attach(cpu)
         self.devices.attach(disks)
+        for task in self.kern.tasks.values():
+            for thread in task.threads.values():
+                if thread.program is not None:
+                    thread.program.attach()
         self._join(cpu)
 
     def _join(self, cpu: Cpu) -> None:

@@ -1,7 +1,7 @@
 """What is on the wire: Ethernet II, IPv4, UDP and the header of the network servers' protocol. All numbers are big-endian.
 
 Nobody asks for addresses: a node's number gives its IPv4 address (10.x.y.z, x.y.z being the number) and its station address
-(02:00 and the IPv4 address). formats.py describes the same bytes; here they are made and read by `struct`, for speed.
+(02:00:00, the node's number, and 0 for its first interface). formats.py describes the same bytes; here they are made and read by `struct`, for speed.
 
 Sources: IEEE 802.3, RFC 791 (IPv4), RFC 768 (UDP), RFC 1071 (checksums), RFC 1112 (multicast addresses), RFC 2365 (239/8).
 """
@@ -97,7 +97,7 @@ def ip_of(node: int) -> bytes:
 
 def mac_of(node: int) -> bytes:
     """A node's (or the group's) station address, 6 bytes; a node's is locally administered."""
-    return GROUP_MAC if node == GROUP else b"\x02\x00" + ip_of(node)
+    return GROUP_MAC if node == GROUP else b"\x02\0\0" + ip_of(node)[2:] + b"\0"
 
 
 def node_of(ip: bytes) -> int:
