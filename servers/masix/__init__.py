@@ -1,0 +1,1 @@
+"""Masix: the servers of the Distributed Generic Layer, on Mach's interfaces alone."""
