@@ -185,8 +185,7 @@ class Group(Broadcast):
                 self.to(member.node, asked, body)
 
     def _prepared(self) -> None:
-        """Goes on to the second phase when a quorum has answered, and all that are not suspected or have been asked often
-        enough."""
+        """Goes on once a quorum has answered, and all who are not suspected or were asked often enough."""
         agreement = self.agreement
         if agreement.proposal is not None or not self._quorum(agreement.promises):
             return
@@ -201,13 +200,20 @@ class Group(Broadcast):
         self._accepted()
 
     def _value(self) -> Value:
-        """The next view, of those that promised, and all messages that one of these has received and another may lack."""
+        """The next view, of those that promised, and all messages that one of these has received and another may lack.
+
+        Of two that do not hear each other the younger has to go, and those that leave may, unless then nobody could let others in.
+        """
         promises, members = self.agreement.promises, self.view.members
-        stay = [index for index in sorted(promises) if not self.leavers[index] and not self.detector.suspects(members[index])]
-        apart = [(one, other) for one in stay for other in stay if promises[one].suspects >> other & 1]
-        stay = [index for index in stay if all(index != max(pair) for pair in apart)]
+        alive = [index for index in sorted(promises) if not self.detector.dead(members[index])]
+        apart = [(one, other) for one in alive for other in alive if promises[one].suspects >> other & 1]
+        near = [index for index in alive if all(index != max(pair) for pair in apart)]
+        # Only for a link of its own is one that answered left out, and only if that leaves the group as strong as it must be.
+        alive = near if self._quorum(near) else alive
+        joiners = self._candidates()
+        stay = [index for index in alive if not self.leavers[index]] or (alive if joiners else [])
         nodes = {members[index].node for index in stay}
-        join = [member for member in self._candidates() if member.node not in nodes]
+        join = [member for member in joiners if member.node not in nodes]
         # So few that the elders among any quorum of the next view have its state; a single elder has to take the risk.
         room = min(max(1, len(stay) - 1), wire.MEMBERS_MAX - len(stay)) if stay else 0
         cut = tuple(map(max, zip(*(promise.received for promise in promises.values()), strict=True)))

@@ -41,7 +41,9 @@ class Layer(Protocol):
 
 def layer(order: Order, size: int, me: int) -> Layer:
     """A new view's layer, for its member `me` of `size`."""
-    return {Order.FIFO: Fifo, Order.CAUSAL: Causal, Order.TOTAL: Total}[order](size, me)
+    layers: dict[Order, type[Fifo] | type[Causal] | type[Total]]
+    layers = {Order.FIFO: Fifo, Order.CAUSAL: Causal, Order.TOTAL: Total}
+    return layers[order](size, me)
 
 
 @state

@@ -83,7 +83,7 @@ class Reliable:
 
     def _settle(self, sender: int) -> None:
         """Forgets what all members have and this one has handed up."""
-        floor = min(self.handed[sender], min(row[sender] for row in self.rows))
+        floor = min(self.handed[sender], *(row[sender] for row in self.rows))
         bodies = self.bodies[sender]
         while self.floor[sender] < floor:
             self.floor[sender] += 1

@@ -10,7 +10,7 @@ Each packet is a head (version u8, kind u8, group u32, the sender's incarnation 
 | JOIN | multicast | none; view is 0 |
 | GONE | the channel | about u64: the view, now over, in which the receiver believes itself to be |
 | PREPARE, REFUSE, ACCEPTED | the channel | ballot u64 |
-| PROMISE | the channel | ballot u64, ballot u64 of the accepted value or 0, the value as u32 size and bytes, suspects u128, vector, messages |
+| PROMISE | the channel | ballot u64, the accepted value's or 0 u64, its size u32, the value, suspects u128, vector, messages |
 | ACCEPT | the channel | ballot u64, value |
 | DECIDE | the channel | value |
 | STATE | the channel | elders u16, members, lasts: members and a vector of as many, then the application's state |

@@ -153,6 +153,7 @@ class World:
         self.bytes = 0
         self.reload = 0.0
         self.reloads = random.Random(seed + 1)
+        self.converged = False
         self.founders = tuple(Member(node, 1) for node in range(founders or size))
         for node in range(size):
             self.start(node)
@@ -360,13 +361,19 @@ class World:
         self.heal()
 
     def settle(self, most: int = 30_000 * MS) -> bool:
-        """Runs until all living nodes that want to are in one view and have delivered everything; False if they never are."""
+        """Runs until all living nodes that want to are in one view and have delivered everything; False if they never are.
+
+        A node that crashed as it was let in may be half of a view: the group waits for it, so after a while all nodes start again.
+        """
         self.calm()
         until = self.now + most
         while self.now < until:
             self.run(100 * MS)
             if self.settled():
                 return True
+            if self.now + most // 2 > until:
+                for node in range(self.size):
+                    self.restart(node)
         return False
 
     def settled(self) -> bool:
