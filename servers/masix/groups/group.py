@@ -114,7 +114,7 @@ class Group(Broadcast):
             case Kind.ACCEPT:
                 self._receive_accept(sender, *wire.read_accept(body))
             case Kind.ACCEPTED:
-                if self.agreement.proposal is not None and wire.ballot(body) == self.agreement.ballot:
+                if wire.ballot(body) == self.agreement.ballot and self.agreement.proposal is not None:
                     self.agreement.accepts[sender] = None
                     self._accepted()
             case Kind.DECIDE:
@@ -202,7 +202,7 @@ class Group(Broadcast):
     def _value(self) -> Value:
         """The next view, of those that promised, and all messages that one of these has received and another may lack.
 
-        Of two that do not hear each other the younger has to go, and those that leave may, unless then nobody could let others in.
+        Of two that do not hear each other the younger has to go; those that leave may, unless nobody could then let others in.
         """
         promises, members = self.agreement.promises, self.view.members
         alive = [index for index in sorted(promises) if not self.detector.dead(members[index])]
@@ -327,10 +327,10 @@ class Group(Broadcast):
         self.advance()
 
     def _outside(self) -> None:
-        """The group went on without this member."""
+        """The group went on without this member, which asks to be let in after a while: what put it out may do so again."""
         self.phase = Phase.LEFT if self.leaving else Phase.JOINING
         self.begin(View(0, (self.me,), 1))
-        self.status_at = self.network.now
+        self.status_at = self.network.now + JOIN_RETRY
 
     def _receive_join(self, member: Member) -> None:
         if self.phase is not Phase.MEMBER or self.detector.suspects(member):

@@ -57,13 +57,13 @@ def schedules(draw: st.DrawFn, orders: tuple[Order, ...] = tuple(Order), leaves:
     return Schedule(draw(st.integers(0, 1 << 32)), size, founders, draw(st.sampled_from(orders)), draw(steps(size, leaves)))
 
 
-def run(schedule: Schedule, make: Any = Recorder, reload: float = 0.0) -> World:
+def run(schedule: Schedule, make: Any = Recorder, reload: float = 0.0, world: type[World] = World) -> World:
     """The whole run: the schedule, then calm until all agree again."""
-    world = World(schedule.seed, schedule.size, schedule.order, schedule.founders, make)
-    world.reload = reload
-    apply(world, schedule.steps)
-    world.converged = world.settle()
-    return world
+    made = world(schedule.seed, schedule.size, schedule.order, schedule.founders, make)
+    made.reload = reload
+    apply(made, schedule.steps)
+    made.converged = made.settle()
+    return made
 
 
 def finals(world: World) -> list[Life]:

@@ -8,10 +8,10 @@ import struct
 from collections import deque
 from typing import Any, NamedTuple
 
-from masix.groups import Change, Endpoint, Group, Member, Order, Phase, View
-from masix.groups.wire import HEAD, Kind, read_value
+from masix.groups import Change, Detector, Endpoint, Group, Member, Order, Phase, View
+from masix.groups.wire import Kind, read_value
 
-from machemu.sim.saved import Reader, Writer
+from machemu.sim.saved import Reader, Writer, digest
 from machemu.sim.state import state
 
 GROUP = 7
@@ -24,7 +24,7 @@ class Mark(NamedTuple):
 
     node: int
     incarnation: int
-    count: int
+    number: int
 
 
 @state
@@ -70,7 +70,7 @@ class Recorder:
 
 @state
 class Suspicions:
-    """What the detector told. log: each change with the number of changes of that peer's time-out since; kept in order."""
+    """What the detector told, in order."""
 
     __slots__ = ("log",)
 
@@ -112,9 +112,27 @@ class Life:
     def application(self) -> Any:
         return self.group.application
 
+    @property
+    def watcher(self) -> Any:
+        return self.endpoint.watcher
+
+    def digest(self) -> str:
+        return digest(self.endpoint, memoryview(b""))
+
+    def group_digest(self) -> str:
+        """Of the group without the detector, which hears a sign of life in any packet."""
+        group = self.group
+        detector, group.detector = group.detector, Detector()
+        found = digest(group, memoryview(b""))
+        group.detector = detector
+        return found
+
+    def encoded(self) -> bytes:
+        return Writer().encode(self.endpoint)
+
     def reload(self) -> None:
         """Saved, thrown away and loaded."""
-        loaded = Reader(Writer().encode(self.endpoint)).decode()
+        loaded = Reader(self.encoded()).decode()
         assert isinstance(loaded, Endpoint)
         self.endpoint = loaded
         loaded.attach(self)
@@ -130,7 +148,12 @@ class Channel:
 
 
 class World:
-    """All nodes under one clock. delay: least and most nanoseconds of a packet. loss: the part of multicasts that is lost."""
+    """All nodes under one clock.
+
+    delay: least and most nanoseconds of a packet. loss, copies: the parts of multicasts that are lost, or come twice. reload: how
+    often a node is saved and loaded. trap: a kind of packet, and how many go before a sender dies of it. frames, bytes: sent.
+    pasts: by message, all that its sender had delivered when it broadcast it.
+    """
 
     def __init__(self, seed: int, size: int, order: Order, founders: int = 0, make: Any = Recorder) -> None:
         self.random = random.Random(seed)
@@ -154,6 +177,7 @@ class World:
         self.reload = 0.0
         self.reloads = random.Random(seed + 1)
         self.converged = False
+        self.pasts: dict[bytes, list[bytes]] = {}
         self.founders = tuple(Member(node, 1) for node in range(founders or size))
         for node in range(size):
             self.start(node)
@@ -200,7 +224,7 @@ class World:
     # The network
 
     def channel(self, life: Life, node: int, data: bytes) -> None:
-        if life.crashed or self.trapped(life, data):
+        if life.crashed or not node < self.size or self.trapped(life, data):
             return
         self.count(data)
         channel = self.channels[life.member.node, node]
@@ -343,11 +367,6 @@ class World:
             life.group.leave()
             self.plan(life)
 
-    @property
-    def pasts(self) -> dict[bytes, list[bytes]]:
-        """By message: all that its sender had delivered when it broadcast it."""
-        return self.__dict__.setdefault("_pasts", {})
-
     # The end
 
     def staying(self) -> list[Life]:
@@ -361,7 +380,7 @@ class World:
         self.heal()
 
     def settle(self, most: int = 30_000 * MS) -> bool:
-        """Runs until all living nodes that want to are in one view and have delivered everything; False if they never are.
+        """Runs until all living nodes that want to are in one view and have delivered all; False if they never are.
 
         A node that crashed as it was let in may be half of a view: the group waits for it, so after a while all nodes start again.
         """
@@ -405,6 +424,3 @@ def apply(world: World, steps: list[tuple[int, str, tuple[Any, ...]]]) -> None:
             world.trap = list(arguments)
         else:
             getattr(world, what)(*arguments)
-
-
-HEAD_SIZE = HEAD.size
