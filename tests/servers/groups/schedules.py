@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
+
 from masix.groups import Order
 from masix.groups.wire import Kind
-
 from tests.servers.groups.simulation import MARK, MS, Life, Recorder, World, apply
 
 Step = tuple[int, str, tuple[Any, ...]]

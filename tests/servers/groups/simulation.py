@@ -8,11 +8,10 @@ import struct
 from collections import deque
 from typing import Any, NamedTuple
 
-from masix.groups import Change, Detector, Endpoint, Group, Member, Order, Phase, View
-from masix.groups.wire import Kind, read_value
-
 from machemu.sim.saved import Reader, Writer, digest
 from machemu.sim.state import state
+from masix.groups import Change, Detector, Dictionary, Endpoint, Group, Member, Order, Phase, View
+from masix.groups.wire import Kind, read_value
 
 GROUP = 7
 MS = 1_000_000
@@ -199,7 +198,7 @@ class World:
         self.starts[node] += 1
         life = self.lives[node] = Life(self, Member(node, self.starts[node]))
         life.endpoint.open(GROUP, self.order, self.make(), self.founders)
-        if self.make is not Recorder:
+        if isinstance(life.application, Dictionary):
             life.application.join(life.group)
         self.plan(life)
 
@@ -382,7 +381,7 @@ class World:
     def settle(self, most: int = 30_000 * MS) -> bool:
         """Runs until all living nodes that want to are in one view and have delivered all; False if they never are.
 
-        A node that crashed as it was let in may be half of a view: the group waits for it, so after a while all nodes start again.
+        A node that crashed as it was let in may be half of a view; the group waits, and after a while all nodes start again.
         """
         self.calm()
         until = self.now + most
@@ -403,7 +402,7 @@ class World:
             len(views) <= 1
             and all(set(view.members) == members for view in views)
             and all(not life.group.blocked and life.group.settled == life.group.issued for life in lives)
-            and len({len(life.application.seen) for life in lives if self.make is Recorder}) <= 1
+            and len({len(life.application.seen) for life in lives if isinstance(life.application, Recorder)}) <= 1
             and all(life.group.phase is Phase.LEFT for life in self.lives.values() if life.group.leaving)
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from masix.groups import Change, Detector, Member
 from masix.groups.detector import PEERS_MAX, PERIOD, TIMEOUT
 

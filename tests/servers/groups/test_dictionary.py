@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from masix.groups import Dictionary, Member, Order
 from masix.groups.dictionary import CHANGES_MAX, KEY_MAX, VALUE_MAX
 from masix.groups.wire import PacketError
-
 from tests.servers.groups.schedules import Schedule, run, schedules
 from tests.servers.groups.simulation import MS, Life, World
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from machemu.sim.saved import Reader
 from masix.groups import Member, Order
 from masix.groups import wire as wire_module
 from masix.groups.wire import HEAD, Kind, PacketError, Promise, State, Status, Value, packet
-
-from machemu.sim.saved import Reader
 from tests.servers.groups.simulation import GROUP, MS, World
 
 MEMBERS = (Member(0, 1), Member(1, 1), Member(2, 1))

@@ -6,6 +6,7 @@ from collections import deque
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from masix.groups import Order
 from masix.groups.agreement import Agreement
 from masix.groups.orders import Causal, Layer, Total, layer

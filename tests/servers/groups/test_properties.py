@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
-from masix.groups import Order
 
+from masix.groups import Order
 from tests.servers.groups import schedules
 from tests.servers.groups.schedules import Schedule, run
-from tests.servers.groups.simulation import MS, World
+from tests.servers.groups.simulation import MARK, MS, Recorder, World
 
 each = settings(max_examples=100)
 
@@ -197,3 +197,17 @@ def test_a_large_group_assembles_around_one_founder() -> None:
     world.broadcast(5)
     settled(world)
     assert all(len(life.application.seen) == 1 for life in world.lives.values())
+
+
+def test_a_node_is_in_several_groups_that_know_nothing_of_each_other() -> None:
+    world = World(8, 3, Order.TOTAL)
+    both = [world.lives[node] for node in (0, 2)]
+    others = [life.endpoint.open(8, Order.FIFO, Recorder(), tuple(one.member for one in both)) for life in both]
+    world.run(500 * MS)
+    assert [group.broadcast(MARK.pack(*group.me, 1)) for group in others] == [1, 1]
+    world.broadcast(1)
+    world.run(500 * MS)
+    assert [len(life.application.seen) for life in world.lives.values()] == [1, 1, 1]
+    assert [group.settled for group in others] == [1, 1] and others[0].view.members == (both[0].member, both[1].member)
+    with pytest.raises(ValueError, match="open"):
+        both[0].endpoint.open(8, Order.FIFO, Recorder())
