@@ -67,7 +67,7 @@ def change(size: int) -> tuple[int, float]:
 
 def table() -> str:
     lines = [
-        "| members | frames a message | ms until all have it | frames each of 100 | ms until all have 100 | frames of a change | ms |",
+        "| members | frames a message | ms until all have | frames each of 100 | ms until all have 100 | frames a change | ms |",
         "|---|---|---|---|---|---|---|",
     ]
     for size in SIZES:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from masix.groups import Order
+from masix.groups.wire import Kind
 from tests.servers.groups import schedules
 from tests.servers.groups.schedules import Schedule, run
 from tests.servers.groups.simulation import MARK, MS, Recorder, World
@@ -141,6 +142,27 @@ def test_of_two_members_one_goes_on_when_the_other_is_known_to_have_died() -> No
     assert world.lives[0].group.blocked and not world.lives[0].application.seen
     world.restart(1)
     settled(world)
+    assert all(len(life.application.seen) == 1 for life in world.lives.values())
+
+
+def test_a_view_that_is_about_to_end_takes_no_message_that_its_end_leaves_out() -> None:
+    """The coordinator dies with its value accepted by one; the sequencer, which heard nothing of all that, goes on sending."""
+    world = World(9, 5, Order.TOTAL)
+    world.run(500 * MS)
+    world.cut.add((0, 1))
+    world.run(300 * MS)
+    world.cut.add((1, 0))
+    world.trap = [Kind.ACCEPT, 2]
+    while 1 in world.lives:
+        world.run(MS // 10)
+    world.run(MS)
+    assert not world.lives[0].group.frozen and world.lives[2].group.agreement.accepted_ballot
+    world.broadcast(0)
+    world.run(30 * MS)
+    assert not world.lives[0].application.seen
+    settled(world)
+    schedules.check_total(world)
+    schedules.check_uniform_agreement(world)
     assert all(len(life.application.seen) == 1 for life in world.lives.values())
 
 
