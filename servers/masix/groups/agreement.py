@@ -1,0 +1,101 @@
+"""The agreement by which a view ends: one value, once, though coordinators crash and are falsely suspected.
+
+Single-decree Paxos among the view's members, with Chandra and Toueg's rotating coordinator: ballot b belongs to member (b - 1)
+mod n. It is safe whatever the failure detector says, and ends once the detector is right about one member and a quorum lives. A
+promise carries what its member has received, so that the first phase is the view's flush as well (Schiper and Sandoz).
+"""
+
+from __future__ import annotations
+
+from machemu.sim.state import state
+
+from .wire import Promise
+
+
+@state
+class Agreement:
+    """One member's part.
+
+    promised: the highest ballot answered; 0 while the view is whole. accepted_ballot, accepted: the value accepted last, ballot
+    0: none. seen: the highest ballot heard of. ballot: that which this member coordinates, or 0; promises and accepts: who
+    answered it; proposal: its value in the second phase. rounds: ballots begun here; attempts: times that the present phase was
+    sent.
+    """
+
+    __slots__ = (
+        "accepted",
+        "accepted_ballot",
+        "accepts",
+        "attempts",
+        "ballot",
+        "me",
+        "promised",
+        "promises",
+        "proposal",
+        "rounds",
+        "seen",
+        "size",
+    )
+
+    def __init__(self, size: int, me: int) -> None:
+        self.size = size
+        self.me = me
+        self.promised = 0
+        self.accepted_ballot = 0
+        self.accepted = b""
+        self.seen = 0
+        self.rounds = 0
+        self.abandon()
+
+    def abandon(self) -> None:
+        """This member coordinates no longer."""
+        self.ballot = 0
+        self.promises: dict[int, Promise] = {}
+        self.accepts: dict[int, None] = {}
+        self.proposal: bytes | None = None
+        self.attempts = 0
+
+    def start(self) -> int:
+        """Begins a ballot of this member's own, above all that it knows of."""
+        self.abandon()
+        above = max(self.seen, self.promised)
+        self.ballot = above + 1 + (self.me - above) % self.size
+        self.rounds += 1
+        return self.ballot
+
+    def prepare(self, ballot: int) -> bool:
+        """Promises to accept nothing below `ballot`, if nothing higher was promised."""
+        self.seen = max(self.seen, ballot)
+        if ballot < self.promised:
+            return False
+        self.promised = ballot
+        if self.ballot != ballot:
+            self.abandon()
+        return True
+
+    def accept(self, ballot: int, value: bytes) -> bool:
+        """Accepts a value, if nothing higher was promised."""
+        if not self.prepare(ballot):
+            return False
+        self.accepted_ballot, self.accepted = ballot, value
+        return True
+
+    def refused(self, ballot: int) -> bool:
+        """Somebody has promised `ballot`; whether that ends what this member coordinates."""
+        self.seen = max(self.seen, ballot)
+        if not 0 < self.ballot < ballot:
+            return False
+        self.abandon()
+        return True
+
+    def propose(self, value: bytes) -> None:
+        """Goes on to the second phase, this member's own acceptance first."""
+        self.accept(self.ballot, value)
+        self.proposal = value
+        self.accepts = {self.me: None}
+        self.attempts = 0
+
+    def bound(self) -> bytes | None:
+        """The value that a ballot with these promises must propose, if any."""
+        last = max(self.promises.values(), key=lambda promise: promise.accepted_ballot)
+        return last.accepted if last.accepted_ballot else None

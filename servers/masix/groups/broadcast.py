@@ -1,0 +1,320 @@
+"""One member of one group inside a view: broadcast, delivery and repair. `group` adds how views come and go.
+
+The channel below may lose what is in it when a peer is lost: nothing here relies on any one packet's arrival. What was lost is
+seen from the members' STATUS, which each tells at least every IDLE nanoseconds, and sent again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum, auto
+from typing import Final, Protocol
+
+from machemu.sim.state import state
+
+from . import orders, wire
+from .agreement import Agreement
+from .detector import Detector
+from .reliable import Reliable
+from .view import Member, Order, View
+from .wire import MULTICAST_MAX, Head, Kind, PacketError, packet
+
+ACK_DELAY: Final = 1_000_000
+"""Nanoseconds for which an acknowledgement waits for others to go with it."""
+BUSY: Final = 40_000_000
+IDLE: Final = 200_000_000
+"""Nanoseconds between two STATUS while something is not settled, and otherwise."""
+RESEND: Final = 20_000_000
+"""Nanoseconds after which what a member does not acknowledge is sent to it again."""
+PENDING_MAX: Final = 256
+"""Messages of this member's own that are not delivered yet."""
+PAYLOAD_MAX: Final = 60 << 10
+
+
+class Network(Protocol):
+    """What groups run over.
+
+    `send` reaches a node through a channel that is reliable, ordered and exactly once as long as both live and neither is lost
+    to the other. `multicast` may reach any other node, once, more often or never. `now`: virtual time in nanoseconds. Neither
+    calls back.
+    """
+
+    @property
+    def now(self) -> int: ...
+
+    def send(self, node: int, data: bytes) -> None: ...
+
+    def multicast(self, data: bytes) -> None: ...
+
+
+class Application(Protocol):
+    """What a group delivers to: a state class. It may call `broadcast` and `leave` in return."""
+
+    def deliver(self, origin: Member, payload: bytes) -> None: ...
+
+    def installed(self, view: View) -> None: ...
+
+    def snapshot(self) -> bytes:
+        """The state after all deliveries so far: what a member that joins begins with."""
+
+    def restore(self, snapshot: bytes) -> None: ...
+
+
+@state
+class Phase(Enum):
+    """JOINING: outside, and asking to be let in. MEMBER: in a view. LEFT: outside, and content."""
+
+    JOINING = auto()
+    MEMBER = auto()
+    LEFT = auto()
+
+
+@state
+class Lag:
+    """`number`: the first of this member's messages that another one lacks, and since when it is known (nanoseconds)."""
+
+    __slots__ = ("number", "since")
+
+    def __init__(self, number: int, since: int) -> None:
+        self.number = number
+        self.since = since
+
+
+@state
+class Broadcast:
+    """number: the group's. me: this member. highest: the last view installed. lasts: of each origin its last message delivered.
+
+    index: where in the view this member is. reliable, layer, agreement: the view's. pending: payloads that wait for the window
+    or a view. flight: those sent in a view and not delivered, with their numbers. issued, settled: how many payloads were
+    broadcast here, and how many of those are delivered. joiners: who asks to be let in, by node. suspects, leavers: what the
+    members tell, by index. lags: by index. reason_since: since when the view has had a reason to end, or None. decision: the
+    number and end of the view before. handover: the state for `newcomers`, members of this view that have not yet said that
+    they got it.
+    """
+
+    __slots__ = (
+        "agreement",
+        "application",
+        "busy",
+        "decision",
+        "detector",
+        "flight",
+        "handover",
+        "highest",
+        "index",
+        "issued",
+        "joiners",
+        "lags",
+        "lasts",
+        "layer",
+        "leavers",
+        "leaving",
+        "me",
+        "network",
+        "newcomers",
+        "number",
+        "order",
+        "pending",
+        "phase",
+        "reason_since",
+        "reliable",
+        "retry_at",
+        "settled",
+        "status_at",
+        "suspects",
+        "view",
+    )
+    TRANSIENT = ("network",)
+
+    def __init__(self, number: int, me: Member, order: Order, application: Application, detector: Detector) -> None:
+        self.number = number
+        self.me = me
+        self.order = order
+        self.application = application
+        self.detector = detector
+        self.network: Network
+        self.phase = Phase.JOINING
+        self.leaving = False
+        self.busy = False
+        self.highest = 0
+        self.lasts: dict[Member, int] = {}
+        self.pending: deque[bytes] = deque()
+        self.flight: deque[tuple[int, bytes]] = deque()
+        self.issued = 0
+        self.settled = 0
+        self.joiners: dict[int, int] = {}
+        self.decision: tuple[int, bytes] = (0, b"")
+        self.status_at = 0
+        self.begin(View(0, (me,), 1))
+
+    def begin(self, view: View) -> None:
+        """Enters a view that this member is in, as all that `lasts` counts is delivered."""
+        self.view = view
+        self.index = view.members.index(self.me)
+        size = len(view.members)
+        self.reliable = Reliable(size, self.index, tuple(self.lasts.get(member, 0) for member in view.members))
+        self.layer = orders.layer(self.order, size, self.index)
+        self.agreement = Agreement(size, self.index)
+        self.suspects = [0] * size
+        self.leavers = [False] * size
+        self.lags = [Lag(0, 0) for _ in view.members]
+        self.reason_since: int | None = None
+        self.retry_at = 0
+        self.handover = b""
+        self.newcomers: dict[Member, None] = {}
+
+    # What the owner calls
+
+    def broadcast(self, payload: bytes) -> int | None:
+        """Sends to all members, oneself too. None: not taken, as too much waits already or this member leaves.
+
+        The returned count is reached by `settled` once the payload is delivered here, or part of a state that came with a new
+        view.
+        """
+        if len(payload) > PAYLOAD_MAX:
+            raise ValueError(f"{len(payload)} bytes are more than {PAYLOAD_MAX}")
+        if self.leaving or len(self.pending) + len(self.flight) >= PENDING_MAX:
+            return None
+        self.issued += 1
+        self.pending.append(payload)
+        self.advance()
+        return self.issued
+
+    def leave(self) -> None:
+        """Leaves for good, once all that was broadcast here is delivered."""
+        self.leaving = True
+        self.status_at = 0
+        if self.phase is Phase.JOINING:
+            self.phase = Phase.LEFT
+
+    @property
+    def frozen(self) -> bool:
+        """The view is about to end: nothing is sent, taken or delivered in it any more."""
+        return self.agreement.promised > 0
+
+    @property
+    def blocked(self) -> bool:
+        """Nothing is delivered here for now: outside, or in a view that has not ended yet (for long only without a quorum)."""
+        return self.phase is not Phase.MEMBER or self.frozen
+
+    # Sending
+
+    def to(self, node: int, kind: Kind, body: bytes, view: int | None = None) -> None:
+        view = self.view.number if view is None else view
+        self.network.send(node, packet(kind, self.number, self.me.incarnation, view, body))
+
+    def to_members(self, kind: Kind, body: bytes) -> None:
+        """To each other member through its channel."""
+        for member in self.view.members:
+            if member != self.me:
+                self.to(member.node, kind, body)
+
+    def multicast(self, kind: Kind, body: bytes = b"") -> None:
+        view = self.view.number if self.phase is Phase.MEMBER else 0
+        self.network.multicast(packet(kind, self.number, self.me.incarnation, view, body))
+
+    def _send_own(self, body: bytes) -> int:
+        number = self.reliable.send(body)
+        self.layer.arrived(self.index, body)
+        data = wire.number(number) + body
+        if wire.HEAD.size + len(data) <= MULTICAST_MAX:
+            self.multicast(Kind.DATA, data)
+        else:
+            self.to_members(Kind.DATA, data)
+        self.acknowledge()
+        return number
+
+    def acknowledge(self, delay: int = ACK_DELAY) -> None:
+        """Tells this member's STATUS soon."""
+        self.status_at = min(self.status_at, self.network.now + delay)
+
+    def tell(self) -> None:
+        """Multicasts this member's STATUS."""
+        leaving = self.leaving and not self.pending and not self.flight
+        status = wire.Status(leaving, tuple(self.reliable.received), self.suspected())
+        self.leavers[self.index] = leaving
+        self.multicast(Kind.STATUS, wire.write_status(status))
+        busy = self.frozen or self.leaving or self.newcomers or not self.reliable.settled()
+        self.status_at = self.network.now + (BUSY if busy else IDLE)
+
+    def suspected(self) -> int:
+        """The members suspected here, a bit each."""
+        members = self.view.members
+        return sum(1 << index for index, member in enumerate(members) if member != self.me and self.detector.suspects(member))
+
+    # Delivery
+
+    def advance(self) -> None:
+        """Sends and delivers whatever can be. What the application broadcasts meanwhile is sent when the delivery is over."""
+        if self.busy:
+            return
+        self.busy = True
+        while self.phase is Phase.MEMBER and not self.frozen and self._step():
+            pass
+        self.busy = False
+
+    def _step(self) -> bool:
+        moved = False
+        while self.pending and self.reliable.room(len(self.pending[0])):
+            payload = self.pending.popleft()
+            self.flight.append((self._send_own(self.layer.stamp(payload)), payload))
+            moved = True
+        if self.reliable.room(0, reserved=0) and (own := self.layer.own()) is not None:
+            self._send_own(own)
+            moved = True
+        for sender, _, body in self.reliable.stable():
+            self.deliver(self.layer.take(sender, body))
+            moved = True
+        return moved
+
+    def deliver(self, found: list[orders.Delivery]) -> None:
+        for sender, payload in found:
+            if sender == self.index:
+                self.flight.popleft()
+                self.settled += 1
+            self.application.deliver(self.view.members[sender], payload)
+
+    # Receiving inside a view
+
+    def receive_data(self, sender: int, body: bytes) -> None:
+        if self.frozen or sender == self.index:
+            return
+        number, message = wire.data(body)
+        before = self.reliable.received[sender]
+        for news in self.reliable.accept(sender, number, message):
+            self.layer.arrived(sender, news)
+        gap = number > before + 1 and self.reliable.received[sender] == before
+        self.acknowledge(0 if gap else ACK_DELAY)
+        self.advance()
+
+    def receive_status(self, sender: int, body: bytes) -> None:
+        status = wire.read_status(body)
+        if len(status.received) != len(self.view.members):
+            raise PacketError("it is of another view's size")
+        self.suspects[sender] = status.suspects
+        self.leavers[sender] = status.leaving
+        self.newcomers.pop(self.view.members[sender], None)
+        if not self.newcomers:
+            self.handover = b""
+        self.reliable.told(sender, status.received)
+        if not self.frozen:
+            self._repair(sender)
+        self.advance()
+
+    def _repair(self, member: int) -> None:
+        """Sends again what a member has been lacking for RESEND nanoseconds."""
+        lacking = self.reliable.lacking(member)
+        lag, now = self.lags[member], self.network.now
+        if not lacking or lag.number != lacking[0][0]:
+            lag.number, lag.since = lacking[0][0] if lacking else 0, now
+        elif now - lag.since >= RESEND:
+            lag.since = now
+            for number, message in lacking:
+                self.to(self.view.members[member].node, Kind.DATA, wire.number(number) + message)
+
+    def sender(self, node: int, head: Head) -> int | None:
+        """The index of who sent a packet of this view, if it is one and its sender is a member."""
+        member = Member(node, head.incarnation)
+        if self.phase is Phase.MEMBER and head.view == self.view.number and member in self.view.members:
+            return self.view.members.index(member)
+        return None

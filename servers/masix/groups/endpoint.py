@@ -1,0 +1,99 @@
+"""A node's end of the group protocol: one failure detector, and the groups that the node is in."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from machemu.sim.state import state
+
+from . import wire
+from .broadcast import Application, Network
+from .detector import PERIOD, Change, Detector
+from .group import Group
+from .view import Member, Order
+from .wire import Kind, PacketError, packet
+
+
+class Watcher(Protocol):
+    """Whom the detector tells; a state class."""
+
+    def changed(self, change: Change) -> None: ...
+
+
+@state
+class Endpoint:
+    """me: this node in this life. groups: by number. refused: packets that were none. watcher: told of suspicions, or None.
+
+    The owner calls `attach` first, and again after a load; `receive` with all that comes, `lost` when the channel gives a node
+    up, and `tick` when `deadline` has come, which each of these calls may change.
+    """
+
+    __slots__ = ("detector", "groups", "heartbeat_at", "me", "network", "refused", "watcher")
+    TRANSIENT = ("network",)
+
+    def __init__(self, me: Member, watcher: Watcher | None = None) -> None:
+        self.me = me
+        self.detector = Detector()
+        self.groups: dict[int, Group] = {}
+        self.heartbeat_at = 0
+        self.refused = 0
+        self.watcher = watcher
+        self.network: Network
+
+    def attach(self, network: Network) -> None:
+        self.network = network
+        for group in self.groups.values():
+            group.network = network
+
+    def open(self, number: int, order: Order, application: Application, founders: tuple[Member, ...] = ()) -> Group:
+        """Founds group `number` if this member is one of `founders`, who are the same everywhere; else joins it."""
+        if number in self.groups:
+            raise ValueError(f"group {number} is open")
+        group = self.groups[number] = Group(number, self.me, order, application, self.detector)
+        group.network = self.network
+        group.status_at = self.network.now
+        if self.me in founders:
+            group.found(founders)
+        return group
+
+    def receive(self, node: int, data: bytes) -> None:
+        """Bytes from another node, by channel or multicast. What is no packet, or from a life that has ended, changes nothing."""
+        try:
+            head = wire.head(data)
+            member = Member(node, head.incarnation)
+            if node == self.me.node or self.detector.dead(member):
+                return
+            self._tell(self.detector.heard(member, self.network.now))
+            group = self.groups.get(head.group)
+            if head.kind is not Kind.HEARTBEAT and group is not None:
+                group.receive(node, head, data[wire.HEAD.size :])
+        except PacketError:
+            self.refused += 1
+
+    def lost(self, node: int) -> None:
+        """The channel to a node broke."""
+        self._tell(self.detector.lost(node))
+
+    def deadline(self) -> int:
+        """When `tick` is due, in virtual nanoseconds."""
+        times = [time for group in self.groups.values() if (time := group.deadline()) is not None]
+        return min([self.heartbeat_at, *times])
+
+    def tick(self) -> None:
+        """Does what is due by now."""
+        now = self.network.now
+        if now >= self.heartbeat_at:
+            self.heartbeat_at = now + PERIOD
+            self.network.multicast(packet(Kind.HEARTBEAT, 0, self.me.incarnation, 0))
+            self._tell(self.detector.tick(now))
+        for group in self.groups.values():
+            group.tick()
+
+    def _tell(self, changes: tuple[Change, ...]) -> None:
+        if not changes:
+            return
+        for change in changes:
+            if self.watcher is not None:
+                self.watcher.changed(change)
+        for group in self.groups.values():
+            group.changed()

@@ -1,0 +1,123 @@
+"""Bytes that are no packets, or packets that no honest member would send, are refused and change nothing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from machemu.sim.saved import Reader
+from masix.groups import Member, Order
+from masix.groups import wire as wire_module
+from masix.groups.wire import HEAD, Kind, PacketError, Promise, State, Status, Value, packet
+from tests.servers.groups.simulation import GROUP, MS, World
+
+MEMBERS = (Member(0, 1), Member(1, 1), Member(2, 1))
+VALUE = Value(2, MEMBERS[:2], (1, 0, 0), ((0, 1, b"abc"),))
+BODIES = {
+    Kind.DATA: wire_module.number(1) + b"hello",
+    Kind.STATUS: wire_module.write_status(Status(True, (1, 2, 3), 4)),
+    Kind.GONE: wire_module.number(1),
+    Kind.PREPARE: wire_module.number(2),
+    Kind.PROMISE: wire_module.write_promise(Promise(2, 1, wire_module.write_value(VALUE), 5, (1, 0, 0), VALUE.messages)),
+    Kind.REFUSE: wire_module.number(7),
+    Kind.ACCEPT: wire_module.number(2) + wire_module.write_value(VALUE),
+    Kind.ACCEPTED: wire_module.number(2),
+    Kind.DECIDE: wire_module.write_value(VALUE),
+    Kind.STATE: wire_module.write_state(State(1, MEMBERS, {MEMBERS[0]: 9}, b"state")),
+}
+
+
+def fresh() -> World:
+    world = World(1, 3, Order.TOTAL)
+    world.run(300 * MS)
+    world.broadcast(0)
+    world.run(10 * MS)
+    return world
+
+
+def test_every_format_is_read_as_it_was_written() -> None:
+    assert wire_module.head(packet(Kind.DATA, 5, 6, 7)) == (Kind.DATA, 5, 6, 7)
+    assert wire_module.read_status(BODIES[Kind.STATUS]) == Status(True, (1, 2, 3), 4)
+    assert wire_module.read_value(BODIES[Kind.DECIDE]) == VALUE
+    assert wire_module.write_promise(wire_module.read_promise(BODIES[Kind.PROMISE])) == BODIES[Kind.PROMISE]
+    assert wire_module.read_state(BODIES[Kind.STATE]) == State(1, MEMBERS, {MEMBERS[0]: 9}, b"state")
+
+
+def test_a_packet_s_bytes() -> None:
+    """As the formats' description has them."""
+    assert packet(Kind.STATUS, 7, 2, 3, wire_module.write_status(Status(False, (4,), 1))) == bytes.fromhex(
+        "01 03 00000007 0000000000000002 0000000000000003 00 0001 0000000000000004 00000000000000000000000000000001"
+    )
+
+
+@pytest.mark.parametrize("read", ["read_status", "read_value", "read_promise", "read_state"])
+@given(data=st.binary(max_size=100))
+def test_garbage_is_refused_or_read(read: str, data: bytes) -> None:
+    try:
+        getattr(wire_module, read)(data)
+    except PacketError:
+        return
+
+
+@given(st.data())
+def test_whatever_comes_a_node_goes_on(data: st.DataObject) -> None:
+    """Honest packets cut, lengthened, with bits changed, of any kind, at any time; and bytes that are nothing."""
+    world = fresh()
+    life = world.lives[1]
+    for _ in range(data.draw(st.integers(1, 10))):
+        kind = data.draw(st.sampled_from(list(Kind)))
+        body = bytearray(BODIES.get(data.draw(st.sampled_from(list(Kind))), b""))
+        for _ in range(data.draw(st.integers(0, 3))):
+            if body:
+                body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+        body = body[: data.draw(st.integers(0, len(body)))] if data.draw(st.booleans()) else body
+        view = data.draw(st.sampled_from([0, 1, 2, 1 << 63]))
+        raw = packet(kind, GROUP, data.draw(st.sampled_from([0, 1])), view, bytes(body))
+        life.endpoint.receive(data.draw(st.sampled_from([0, 2, 9])), raw)
+        life.endpoint.receive(0, data.draw(st.binary(max_size=HEAD.size + 4)))
+        world.plan(life)
+        world.run(20 * MS)
+    world.run(1_000 * MS)
+    assert Reader(life.encoded()).decode() is not None
+
+
+@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.HEARTBEAT, Kind.JOIN}))
+def test_a_packet_that_is_cut_or_too_long_changes_nothing(kind: Kind) -> None:
+    world = fresh()
+    life = world.lives[1]
+    body = BODIES[kind]
+    before = life.group_digest()
+    whole = {Kind.DATA: 8, Kind.STATE: len(body) - 5}.get(kind, len(body))
+    for cut in range(whole):
+        life.endpoint.receive(0, packet(kind, GROUP, 1, 2 if kind is Kind.GONE else 1, body[:cut]))
+    assert life.endpoint.refused == whole
+    if kind not in (Kind.DATA, Kind.STATE):
+        life.endpoint.receive(0, packet(kind, GROUP, 1, 2 if kind is Kind.GONE else 1, body + b"\0"))
+        assert life.endpoint.refused == whole + 1
+    assert life.group_digest() == before
+
+
+def test_what_is_from_no_member_or_a_past_life_is_no_member_s() -> None:
+    world = fresh()
+    life = world.lives[1]
+    world.crash(0)
+    world.restart(0)
+    world.run(2_000 * MS)
+    before = life.group_digest()
+    for node, incarnation in ((0, 1), (9, 1), (1, 1), (2, 77)):
+        view = life.group.view.number
+        for kind in (Kind.DATA, Kind.STATUS, Kind.PREPARE, Kind.ACCEPT, Kind.DECIDE, Kind.PROMISE, Kind.ACCEPTED, Kind.REFUSE):
+            if incarnation != 77:
+                life.endpoint.receive(node, packet(kind, GROUP, incarnation, view, BODIES[kind]))
+    assert life.group_digest() == before
+
+
+def test_a_decision_that_leaves_out_what_a_member_lacks_is_refused() -> None:
+    world = fresh()
+    life = world.lives[1]
+    value = Value(3, MEMBERS, (1 << 40, 1, 0), ((0, 1 << 40, b""),))
+    life.endpoint.receive(0, packet(Kind.DECIDE, GROUP, 1, 1, wire_module.write_value(value)))
+    assert life.endpoint.refused == 1 and life.group.view.number == 1
+    life.endpoint.receive(2, packet(Kind.PREPARE, GROUP, 1, 1, wire_module.number(1)))
+    assert life.endpoint.refused == 2 and not life.group.frozen
