@@ -60,7 +60,9 @@ class Machine:
         An open device keeps its port, as on the real kernel. A thread that is just ending itself goes first.
         """
         self.kernel.halted = None
-        self.run(1)
+        current = self.kernel.kern.sched.current
+        if current is not None and not (current.active and current.task.active):
+            self.run(1)
         self.end_all()
         self.run(1)
         self.settle()

@@ -25,9 +25,11 @@ IMAGES = ROOT / "images"
 LIBRARY = IMAGES / "lib"
 CONFORMANCE = ROOT / "tests" / "conformance"
 DEFINITIONS = ROOT / "machemu" / "mig" / "defs"
+MASIX_DEFINITIONS = ROOT / "servers" / "masix" / "defs"
 
 SUBSYSTEMS = ("mach", "mach_port", "mach_host", "device", "mach_debug", "mach_i386", "mach4", "gnumach")
-"""The interfaces whose stubs every program is linked with."""
+MASIX_SUBSYSTEMS = ("acs", "netname")
+"""The interfaces whose stubs every program is linked with: the kernel's, and those of Masix's servers."""
 
 FLAGS = (
     "-std=gnu11",
@@ -173,8 +175,10 @@ def builder(architecture: Architecture) -> Iterator[Builder]:
 def make_stubs(directory: Path) -> list[Path]:
     """Writes the user stubs of every interface that programs are linked with; the C files."""
     sources: list[Path] = []
-    for name in SUBSYSTEMS:
-        subsystem = parse(DEFINITIONS / f"{name}.defs")
+    definitions = [DEFINITIONS / f"{name}.defs" for name in SUBSYSTEMS]
+    definitions += [MASIX_DEFINITIONS / f"{name}.defs" for name in MASIX_SUBSYSTEMS]
+    for path in definitions:
+        name, subsystem = path.stem, parse(path, [DEFINITIONS])
         (directory / f"{name}_user.h").write_text(cgen.header(subsystem))
         sources.append(directory / f"{name}_user.c")
         sources[-1].write_text(cgen.user(subsystem))

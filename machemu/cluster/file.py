@@ -5,6 +5,7 @@ Paths in it begin in the folder that it lies in.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ NODES_MAX: Final = 1 << 16
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 SERVER: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 SEED_MAX: Final = 1 << 64
+KEY_SIZE: Final = 32
 BANDWIDTH: Final = re.compile(r"(\d{1,12})([kMG]?)")
 MULTIPLES: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
@@ -40,7 +42,7 @@ class DiskSpec:
 class NodeSpec:
     """number: from 1, in the file's order. nics: segments' numbers by interface, eth0 to eth3. servers: `module:class` each.
 
-    lines: the boot script. folder: where its paths begin. input: what the console reads, or None.
+    lines: the boot script. folder: where its paths begin. input: what the console reads, or None. key: the cluster's, 32 bytes.
     """
 
     number: int
@@ -54,6 +56,7 @@ class NodeSpec:
     nics: Mapping[str, int]
     servers: tuple[str, ...]
     input: Path | None
+    key: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +137,13 @@ def parse_file(text: str, folder: Path) -> ClusterSpec:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"is not TOML: {error}") from None
     seed = top.take("seed", a_seed, 0)
+    key = top.take("key", a_key, hashlib.sha256(b"machemu cluster %d" % seed).digest())
     segments = []
     for name, table in top.tables("segments").items():
         segments.append(SegmentSpec(name, properties_of(table, Properties())))
         table.end()
     names = [segment.name for segment in segments]
-    nodes = [node_of(table, n, name, names, folder) for n, (name, table) in enumerate(top.tables("nodes").items(), 1)]
+    nodes = [node_of(table, n, name, names, folder, key) for n, (name, table) in enumerate(top.tables("nodes").items(), 1)]
     if not 1 <= len(nodes) <= NODES_MAX - 1:
         raise UserError(f"nodes: there are {len(nodes)}; a cluster has between 1 and {NODES_MAX - 1}")
     _check_disks(nodes)
@@ -165,7 +169,7 @@ def properties_of(table: Table, default: Properties) -> Properties:
     )
 
 
-def node_of(table: Table, number: int, name: str, segments: Sequence[str], folder: Path) -> NodeSpec:
+def node_of(table: Table, number: int, name: str, segments: Sequence[str], folder: Path, key: bytes) -> NodeSpec:
     nothing: tuple[str, ...] = ()
     lines = table.take("modules", texts, nothing)
     script = table.take("script", a_text, "")
@@ -200,6 +204,7 @@ def node_of(table: Table, number: int, name: str, segments: Sequence[str], folde
         nics,
         table.take("servers", servers, nothing),
         table.convert("input", folder / console, an_input) if console else None,
+        key,
     )
     table.end()
     if not lines and not spec.servers:
@@ -273,6 +278,14 @@ def a_seed(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < SEED_MAX:
         raise ValueError(f"must be a whole number from 0 to 2^64 - 1, and is {value!r}")
     return value
+
+
+def a_key(value: object) -> bytes:
+    """What the servers of the nodes share and nobody else knows."""
+    key = bytes.fromhex(a_text(value))
+    if len(key) != KEY_SIZE:
+        raise ValueError(f"has {len(key)} bytes; {KEY_SIZE} are wanted, as {2 * KEY_SIZE} hexadecimal digits")
+    return key
 
 
 def a_time(value: object) -> int:

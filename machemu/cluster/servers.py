@@ -25,18 +25,18 @@ def load_server(name: str) -> type:
     return found
 
 
-def make_server(name: str, node: int, seed: int) -> Server:
+def make_server(name: str, node: int, seed: int, key: bytes) -> Server:
     """A program of the class. One that has to know where it runs has a class method `on_node`, which makes it for the node of a
-    number, with a seed of its own for what is to be random; any other is made without arguments."""
+    number, with a seed of its own for what is to be random and the cluster's key; any other is made without arguments."""
     found = load_server(name)
     on_node = getattr(found, "on_node", None)
-    server: Server = found() if on_node is None else on_node(node, seed)
+    server: Server = found() if on_node is None else on_node(node, seed, key)
     return server
 
 
-def start_servers(kernel: Kernel, names: Sequence[str], node: int, seed: int) -> Port | None:
+def start_servers(kernel: Kernel, names: Sequence[str], node: int, seed: int, key: bytes) -> Port | None:
     """Makes the servers tasks of a node that boots, called as their classes in small letters. The first is the name server, whose
     port is returned; None where there are none."""
     if not names:
         return None
-    return launch_all(kernel, [(name.partition(":")[2].lower(), make_server(name, node, seed)) for name in names])
+    return launch_all(kernel, [(name.partition(":")[2].lower(), make_server(name, node, seed, key)) for name in names])

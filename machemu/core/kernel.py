@@ -143,6 +143,10 @@ class Kernel:
         self.vm.attach(cpu.mmu)
         self.kern.attach(cpu)
         self.devices.attach(disks)
+        for task in self.kern.tasks.values():
+            for thread in task.threads.values():
+                if thread.program is not None:
+                    thread.program.attach()
         self._join(cpu)
 
     def _join(self, cpu: Cpu) -> None:
@@ -157,6 +161,7 @@ class Kernel:
         self.routines = routines_on(self.kern.kernel_task.machine)
         self.word = struct.Struct(cpu.order.value + "I")
         self.input_source: Callable[[], bytes] | None = None
+        self.kern.events.sooner = self.sooner
         self.ipc.attach(self.kern, self)
         self.vm.managers = Managers(self)
         self.vm.privileged = self.kern.sched.current is not None and self.kern.sched.current.vm_privilege
@@ -195,12 +200,13 @@ class Kernel:
             thread.trap_retry = (number, arguments)
             kern.wait(thread, Continuation.TRAP, wait)
             result = None
+        self.cpu.target = target = clock.executed_at(self.limit)
         if (
             result is None
             or sched.ast
             or sched.handoff is not None
             or self.trap_count >= self.trap_limit
-            or clock.now() >= self.limit
+            or self.cpu.executed >= target
         ):
             if result is not None:
                 kern.settle_handoff()
@@ -235,7 +241,8 @@ class Kernel:
             thread.trap_retry = (number, None)
             self.leave()
             return None
-        if self.trap_count >= self.trap_limit or self.kern.clock.now() >= self.limit:
+        self.cpu.target = target = self.kern.clock.executed_at(self.limit)
+        if self.trap_count >= self.trap_limit or self.cpu.executed >= target:
             thread.retval = result
             self.leave()
             return None
@@ -309,7 +316,8 @@ class Kernel:
         else:
             if pc_sample.wanted(thread):
                 self._sample_fault(thread, *before)
-            if self.kern.clock.now() < self.limit and not self.vm.pageout_wanted:
+            self.cpu.target = target = self.kern.clock.executed_at(self.limit)
+            if self.cpu.executed < target and not self.vm.pageout_wanted:
                 return True
         self.leave()
         return False
@@ -492,6 +500,10 @@ class Kernel:
         """The current thread may run until something else is due."""
         next_event = self.kern.events.next_time()
         self.limit = min(deadline, (self.kern.ticks + 1) * TICK_NS, FOREVER if next_event is None else next_event)
+
+    def sooner(self, time: int) -> None:
+        """Something is due at `time`, before everything else that is to come."""
+        self.limit = min(self.limit, time)
 
     def charge_time(self) -> None:
         """Adds to the active thread's times what has passed since it was last charged."""

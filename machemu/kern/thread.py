@@ -36,6 +36,9 @@ class Program(Protocol):
 
     arguments: tuple[int, ...]
 
+    def attach(self) -> None:
+        """Makes again what is not saved."""
+
     def next(self, kernel: Kernel, memory: Memory, result: int | None) -> int:
         """Goes on with the last trap's result, None at first; the number of the next trap.
 

@@ -177,6 +177,9 @@ class Cpu(Protocol):
     def deactivate(self) -> None:
         """Writes the active thread's state back to its pcb."""
 
+    target: int
+    """What `executed` is when `run` ends. Inside a Supervisor call the kernel may lower it, for time that it took itself."""
+
     def run(self, budget: Instructions) -> None:
         """Runs the active thread in user mode until it has begun `budget` more instructions or `stop` was called."""
 

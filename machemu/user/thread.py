@@ -64,6 +64,12 @@ class ServerThread(Own):
         self.phase = Phase.START
         self.wanted = 0
 
+    def attach(self) -> None:
+        """After a load: the program makes again what is not saved."""
+        attach = getattr(self.server, "attach", None)
+        if attach is not None:
+            attach()
+
     def next(self, kernel: Kernel, memory: Memory, result: int | None) -> int:
         """Goes on with the last trap's result; the number of the next trap, whose arguments are in `arguments`.
 

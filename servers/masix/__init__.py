@@ -1,1 +1,1 @@
-"""The Masix servers: what makes machines of Mach a distributed system."""
+"""Masix: the servers of a distributed system of several personalities on Mach."""

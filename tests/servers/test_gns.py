@@ -9,9 +9,6 @@ from itertools import product
 from typing import Any
 
 import pytest
-from masix.acs.server import Acs
-from masix.gns.server import Gns
-from masix.interfaces import acs
 
 from machemu.abi.message import CarriedMemory, CarriedPort, CarriedPorts
 from machemu.core.host_side import launch_all
@@ -22,6 +19,9 @@ from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.sim.state import state
 from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
+from masix.acs.server import Acs
+from masix.gns.server import Gns
+from masix.interfaces import acs
 from tests.guests import ARCHS, Arch
 from tests.machine import Machine, empty
 
@@ -35,13 +35,14 @@ MOVE_SEND, MOVE_SEND_ONCE, MOVE_RECEIVE = 17, 18, 16
 class StringLink:
     """Gives the test what is said, and the server what the test brings."""
 
-    __slots__ = ("inbox", "losses", "out", "wake")
+    __slots__ = ("inbox", "out", "wake")
 
     def __init__(self) -> None:
         self.out: deque[tuple[int | None, bytes]] = deque()
-        self.inbox: deque[tuple[int, bytes]] = deque()
-        self.losses: deque[int] = deque()
+        self.inbox: deque[tuple[int, bytes | None]] = deque()
         self.wake = 0
+
+    def attach(self) -> None: ...
 
     def start(self, mach: Mach, ports: int) -> None:
         self.wake = mach.make_send(mach.allocate_port())
@@ -63,11 +64,8 @@ class StringLink:
     def next_timer(self) -> int | None:
         return None
 
-    def delivered(self) -> tuple[int, bytes] | None:
+    def next_event(self) -> tuple[int, bytes | None] | None:
         return self.inbox.popleft() if self.inbox else None
-
-    def lost(self) -> int | None:
-        return self.losses.popleft() if self.losses else None
 
 
 @state
@@ -393,7 +391,7 @@ def test_a_node_that_is_lost_leaves_dead_names_and_spent_rights(arch: Arch) -> N
     client = Program(look_up, watch)
     with net((arch, arch), [client], [service]) as made:
         for number in (0, 1):
-            made.links[number].losses.append(2 - number)
+            made.links[number].inbox.append((2 - number, None))
             made.wake(number)
         made.run()
         assert sorted(message.header.id for message in client.received) == [71, 72]

@@ -26,8 +26,10 @@ from machemu.user.dispatch import dispatch
 from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_SEND_ONCE, Mach, rights
 from machemu.user.message import Header, Message
 from masix.gns.convert import convert
+from masix.gns.ethernet import Entropy, EthernetLink
 from masix.gns.ports import Export, PortTables, Proxy
 from masix.gns.translate import SENT, Translator, give_all, take_all
+from masix.gns.transport import Transport
 from masix.gns.wire import (
     NULL,
     Deliver,
@@ -62,6 +64,9 @@ TOLD_EVERY: Final = 8
 class Link(Protocol):
     """What carries the server's messages; data, saved with it."""
 
+    def attach(self) -> None:
+        """Makes again what is not saved."""
+
     def start(self, mach: Mach, ports: int) -> None:
         """Opens the network; what it receives from goes into the port set."""
 
@@ -78,11 +83,9 @@ class Link(Protocol):
 
     def next_timer(self) -> int | None: ...
 
-    def delivered(self) -> tuple[int, bytes] | None:
-        """The next message of another node, in order."""
-
-    def lost(self) -> int | None:
-        """The next node that is gone, or begun anew: what it knew it knows no more."""
+    def next_event(self) -> tuple[int, bytes | None] | None:
+        """What came next from another node, in order: a message; or None, where the node is gone or begun anew: what it knew it
+        knows no more."""
 
 
 @state
@@ -120,6 +123,15 @@ class Gns:
         self.notices = 0
         self.ports = 0
 
+    @classmethod
+    def on_node(cls, node: int, seed: int, key: bytes) -> Gns:
+        """The network server of a node of a cluster. seed: another one at each start; key: the cluster's."""
+        return cls(node, EthernetLink(Transport(node, key, Entropy(seed.to_bytes(32, "big")))))
+
+    def attach(self) -> None:
+        """Makes again what is not saved."""
+        self.link.attach()
+
     def start(self, mach: Mach) -> None:
         self.ports = mach.allocate_port_set()
         self.service = mach.make_send(mach.allocate_port())
@@ -155,10 +167,12 @@ class Gns:
 
     def _settle(self, mach: Mach) -> None:
         """What the link brought is dealt with, and the alarm is set to whatever comes first."""
-        while (lost := self.link.lost()) is not None:
-            self._lost(mach, lost)
-        while (delivered := self.link.delivered()) is not None:
-            self._arrived(mach, *delivered)
+        while (event := self.link.next_event()) is not None:
+            node, data = event
+            if data is None:
+                self._lost(mach, node)
+            else:
+                self._arrived(mach, node, data)
         times = [query.time for query in self.queries.values()]
         timer = self.link.next_timer()
         mach.alarm(min([*times, *([timer] if timer is not None else [])], default=None))

@@ -2,15 +2,16 @@
 
 from typing import Final
 
-from machemu.mig.runtime import POLYMORPHIC, Message, Routine, Type, table
+from machemu.mig.runtime import Message, Routine, Type, table
 
 SUBSYSTEM: Final = "acs"
 BASE: Final = 5000
 
 _ACS_NAME = Type(12, 12, 640, 1, "80s", longform=True, string=True)
 _BOOLEAN = Type(0, 0, 32, 1, "i")
-_PORT_SEND = Type(POLYMORPHIC, 17, 32, 1, "")
+_COPY_SEND = Type(19, 17, 32, 1, "")
 _INT32 = Type(2, 2, 32, 1, "i")
+_MOVE_SEND = Type(17, 17, 32, 1, "")
 
 ACS_REGISTER = Routine(
     "acs_register",
@@ -19,7 +20,7 @@ ACS_REGISTER = Routine(
         (
             ("name", _ACS_NAME),
             ("essential", _BOOLEAN),
-            ("service", _PORT_SEND),
+            ("service", _COPY_SEND),
         ),
     ),
     Message(5100, (("RetCode", _INT32),)),
@@ -32,7 +33,7 @@ ACS_LOOK_UP = Routine(
         5101,
         (
             ("RetCode", _INT32),
-            ("service", _PORT_SEND),
+            ("service", _MOVE_SEND),
         ),
     ),
 )
@@ -43,7 +44,7 @@ ACS_UNREGISTER = Routine(
         5002,
         (
             ("name", _ACS_NAME),
-            ("service", _PORT_SEND),
+            ("service", _COPY_SEND),
         ),
     ),
     Message(5102, (("RetCode", _INT32),)),
@@ -56,7 +57,7 @@ ACS_LOOK_UP_HERE = Routine(
         5103,
         (
             ("RetCode", _INT32),
-            ("service", _PORT_SEND),
+            ("service", _MOVE_SEND),
         ),
     ),
 )

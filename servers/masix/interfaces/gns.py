@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from machemu.mig.runtime import POLYMORPHIC, Message, Routine, Type, table
+from machemu.mig.runtime import Message, Routine, Type, table
 
 SUBSYSTEM: Final = "gns"
 BASE: Final = 5200
 
 _GNS_NAME = Type(12, 12, 640, 1, "80s", longform=True, string=True)
 _INT32 = Type(2, 2, 32, 1, "i")
-_PORT_SEND = Type(POLYMORPHIC, 17, 32, 1, "")
+_MOVE_SEND = Type(17, 17, 32, 1, "")
 
 GNS_RESOLVE = Routine(
     "gns_resolve",
@@ -18,7 +18,7 @@ GNS_RESOLVE = Routine(
         5300,
         (
             ("RetCode", _INT32),
-            ("service", _PORT_SEND),
+            ("service", _MOVE_SEND),
         ),
     ),
 )

@@ -2,14 +2,15 @@
 
 from typing import Final
 
-from machemu.mig.runtime import POLYMORPHIC, Message, Routine, Type, table
+from machemu.mig.runtime import Message, Routine, Type, table
 
 SUBSYSTEM: Final = "netname"
 BASE: Final = 1040
 
 _NETNAME_NAME = Type(8, 8, 8, 80, "80s")
-_PORT_SEND = Type(POLYMORPHIC, 17, 32, 1, "")
+_COPY_SEND = Type(19, 17, 32, 1, "")
 _INT32 = Type(2, 2, 32, 1, "i")
+_MOVE_SEND = Type(17, 17, 32, 1, "")
 
 NETNAME_CHECK_IN = Routine(
     "netname_check_in",
@@ -17,8 +18,8 @@ NETNAME_CHECK_IN = Routine(
         1040,
         (
             ("port_name", _NETNAME_NAME),
-            ("signature", _PORT_SEND),
-            ("port_id", _PORT_SEND),
+            ("signature", _COPY_SEND),
+            ("port_id", _COPY_SEND),
         ),
     ),
     Message(1140, (("RetCode", _INT32),)),
@@ -37,7 +38,7 @@ NETNAME_LOOK_UP = Routine(
         1141,
         (
             ("RetCode", _INT32),
-            ("port_id", _PORT_SEND),
+            ("port_id", _MOVE_SEND),
         ),
     ),
 )
@@ -48,7 +49,7 @@ NETNAME_CHECK_OUT = Routine(
         1042,
         (
             ("port_name", _NETNAME_NAME),
-            ("signature", _PORT_SEND),
+            ("signature", _COPY_SEND),
         ),
     ),
     Message(1142, (("RetCode", _INT32),)),

@@ -1,0 +1,65 @@
+"""What one node has to say to another and hears from it, within one session or waiting for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from machemu.sim.state import state
+from masix.gns.chunks import ACKNOWLEDGEMENT_MAX, AcknowledgementChunk, ChunkKind, chunks_of
+from masix.gns.events import Settings
+from masix.gns.packets import PLAIN_MAX, Packet
+from masix.gns.receiver import Receiver
+from masix.gns.sender import Sender
+from masix.gns.session import Session
+
+
+@state
+class Conversation:
+    """session: None while the nodes do not know each other yet. messages: what `arrived` brought, as (stream, payload); writable:
+    the streams that can be written again. The owner empties both.
+    """
+
+    __slots__ = ("session", "sender", "receiver", "messages", "writable")
+
+    def __init__(self, settings: Settings) -> None:
+        self.session: Session | None = None
+        self.sender = Sender(settings)
+        self.receiver = Receiver(settings)
+        self.messages: list[tuple[int, bytes]] = []
+        self.writable: list[int] = []
+
+    def arrived(self, packet: Packet, text: bytes, now: int) -> None:
+        """Takes a packet's text. PacketError for one that breaks the protocol."""
+        heard = False
+        for chunk in chunks_of(text):
+            if isinstance(chunk, AcknowledgementChunk):
+                self.writable += self.sender.acknowledged(chunk, now)
+                continue
+            if not heard:
+                heard = True
+                self.receiver.packet_came(packet.sequence, now)
+            for kind, stream, payload in self.receiver.fragment_came(chunk, now):
+                if kind == ChunkKind.LAST:
+                    self.messages.append((stream, payload))
+                elif kind != ChunkKind.PROBE:
+                    self.sender.set_full(stream, kind == ChunkKind.FULL)
+
+    def packets(self, now: int) -> Iterator[bytes]:
+        """Headers and sealed texts of all that can be sent now."""
+        session, sender, receiver = self.session, self.sender, self.receiver
+        if session is None:
+            return
+        while True:
+            at = receiver.acknowledge_at
+            chunks = sender.fill(PLAIN_MAX if at is None else PLAIN_MAX - ACKNOWLEDGEMENT_MAX, session.sequence + 1, now)
+            if at is not None and (chunks or at <= now):
+                chunks.insert(0, receiver.acknowledgement(now))
+            if not chunks:
+                break
+            yield session.seal(b"".join(chunks))
+        sender.settle(now)
+
+    def due(self) -> int | None:
+        """When `tick` is wanted."""
+        times = [time for time in (self.sender.due(), self.receiver.acknowledge_at) if time is not None]
+        return min(times) if times else None

@@ -1,0 +1,158 @@
+"""The network server's link: its transport over the node's first Ethernet interface, which is a device like any other."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import deque
+from typing import Final
+
+from machemu.abi.errors import KernError
+from machemu.abi.types import ByteOrder
+from machemu.mig.interfaces import device
+from machemu.mig.runtime import OutOfLine, PolyPort
+from machemu.sim.state import state
+from machemu.user.mach import MAKE_SEND, Mach, rights
+from machemu.user.message import Message, name_of
+from masix.gns.events import Delivered, MulticastReceived, PeerLost
+from masix.gns.packets import ETHER
+from masix.gns.transport import Transport
+
+INTERFACE: Final = b"eth0"
+READ_WRITE: Final = 3
+PRIORITY: Final = 10
+STREAM: Final = 0
+NETF_IN, PUSH_TYPE, EQUAL_LITERAL = 1, 17, 1 << 10 | 1
+"""<device/net_status.h>: incoming packets; push the packet's second word, which is its type; compare with a literal."""
+IPV4: Final = b"\x08\x00"
+NET_RCV_MSG: Final = 2999
+RECEIVED_HEADER: Final = 4
+RECEIVED_LENGTH: Final = 72
+RECEIVED_DATA: Final = 76
+"""Where in the body of what an interface sends the frame's header is, the length of its data with its own four bytes before, and
+the data (struct net_rcv_msg)."""
+REPLIES: Final = 100
+BACKLOG_MAX: Final = 64
+"""Frames that wait for the interface at most; more are lost, as on any network."""
+
+
+@state
+class Entropy:
+    """Bytes that follow from a seed alone, and nobody else guesses."""
+
+    __slots__ = ("count", "seed")
+
+    def __init__(self, seed: bytes) -> None:
+        self.seed = seed
+        self.count = 0
+
+    def take(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            self.count += 1
+            data += hashlib.sha256(self.seed + self.count.to_bytes(8, "big")).digest()
+        return data[:size]
+
+
+@state
+class EthernetLink:
+    """masix.gns.server.Link. device: the interface's port, 0 until it is open. frames, replies: where frames come, and the
+    device's answers. writing: a frame is on its way to the interface, and the others wait. inbox: what has come for the server.
+    """
+
+    __slots__ = ("device", "frames", "inbox", "replies", "transport", "writing")
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self.device = 0
+        self.frames = 0
+        self.replies = 0
+        self.writing = False
+        self.inbox: deque[tuple[int, bytes | None]] = deque()
+
+    def attach(self) -> None:
+        """Makes again what is not saved."""
+        self.transport.attach()
+
+    def start(self, mach: Mach, ports: int) -> None:
+        self.frames = mach.allocate_port()
+        self.replies = mach.allocate_port()
+        for port in (self.frames, self.replies):
+            mach.move_member(port, ports)
+        mach.request(device.DEVICE_OPEN, mach.given("device-port"), (READ_WRITE, INTERFACE), self.replies)
+
+    def owns(self, message: Message) -> bool:
+        return message.header.local in (self.frames, self.replies)
+
+    def receive(self, mach: Mach, message: Message) -> None:
+        if message.header.local == self.frames:
+            self._frame(mach, message)
+        elif message.header.id == device.DEVICE_OPEN.request.id + REPLIES:
+            self._opened(mach, message)
+        elif message.header.id == device.DEVICE_WRITE.request.id + REPLIES:
+            self.writing = False
+        self._flush(mach)
+
+    def _opened(self, mach: Mach, message: Message) -> None:
+        try:
+            (right,) = device.DEVICE_OPEN.unpack_reply(mach.order, message.body, message.carried, message.complex)
+        except KernError as error:
+            mach.note(f"gns: {INTERFACE.decode()} cannot be opened: {error.code:#x}")
+            mach.give_up(rights(message))
+            return
+        self.device = name_of(right)
+        kind = struct.unpack(mach.order.value + "h", IPV4)[0]
+        program = (NETF_IN, PUSH_TYPE, EQUAL_LITERAL, kind)
+        arguments = (PolyPort(self.frames, MAKE_SEND), PRIORITY, program)
+        mach.request(device.DEVICE_SET_FILTER, self.device, arguments, self.replies)
+
+    def _frame(self, mach: Mach, message: Message) -> None:
+        if message.header.id != NET_RCV_MSG:
+            mach.destroy(message)
+            return
+        self.transport.frame_arrived(frame_of(message.body, mach.order), mach.now())
+        self._take_events()
+
+    def send(self, mach: Mach, node: int, data: bytes) -> None:
+        self.transport.send(node, STREAM, data, mach.now())
+        self._flush(mach)
+
+    def multicast(self, mach: Mach, data: bytes) -> None:
+        self.transport.multicast(data)
+        self._flush(mach)
+
+    def tick(self, mach: Mach) -> None:
+        self.transport.tick(mach.now())
+        self._take_events()
+        self._flush(mach)
+
+    def next_timer(self) -> int | None:
+        return self.transport.next_timer()
+
+    def next_event(self) -> tuple[int, bytes | None] | None:
+        return self.inbox.popleft() if self.inbox else None
+
+    def _take_events(self) -> None:
+        while (event := self.transport.next_event()) is not None:
+            if isinstance(event, Delivered | MulticastReceived):
+                self.inbox.append((event.node, event.payload))
+            elif isinstance(event, PeerLost):
+                self.inbox.append((event.node, None))
+
+    def _flush(self, mach: Mach) -> None:
+        """Gives the interface the next frame, one at a time."""
+        outbox = self.transport.outbox
+        while len(outbox) > BACKLOG_MAX:
+            outbox.popleft()
+        if self.device and outbox and not self.writing:
+            self.writing = True
+            frame = outbox.popleft()
+            arguments = (0, 0, OutOfLine(frame, len(frame)))
+            mach.request(device.DEVICE_WRITE, self.device, arguments, self.replies)
+
+
+def frame_of(body: bytes, order: ByteOrder) -> bytes:
+    """The frame in what an interface sends."""
+    (length,) = struct.unpack_from(order.value + "H", body, RECEIVED_LENGTH)
+    header = body[RECEIVED_HEADER : RECEIVED_HEADER + ETHER.size]
+    return header + body[RECEIVED_DATA : RECEIVED_LENGTH + length]

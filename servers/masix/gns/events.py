@@ -1,0 +1,111 @@
+"""What a transport tells its owner, and how it may be set."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+from machemu.sim.state import state
+
+MICROSECOND: Final = 1_000
+MILLISECOND: Final = 1_000_000
+SECOND: Final = 1_000_000_000
+
+
+@state
+class Settings(NamedTuple):
+    """Times in nanoseconds, sizes in bytes.
+
+    timeout_*: after which something unanswered is sent again; it adapts between least and most. acknowledge_after: how long an
+    acknowledgement may wait for company. dead_after: without an answer for so long, a peer is lost. probe_after: how often a peer
+    with a full stream is asked whether it lives. backlog_max: what a stream may have unacknowledged before it is not writable.
+    """
+
+    timeout_initial: int = 200 * MILLISECOND
+    timeout_least: int = 10 * MILLISECOND
+    timeout_most: int = 2 * SECOND
+    acknowledge_after: int = 2 * MILLISECOND
+    dead_after: int = 15 * SECOND
+    probe_after: int = SECOND
+    backlog_max: int = 256 << 10
+    message_max: int = 16 << 20
+
+
+@state
+class Loss(Enum):
+    """Why a peer is lost: it answers no more; it is there anew, or has given us up; it speaks no version that we speak; the owner
+    gave it up; it breaks the protocol.
+    """
+
+    SILENT = "silent"
+    REPLACED = "replaced"
+    VERSION = "version"
+    GIVEN_UP = "given up"
+    MISBEHAVED = "misbehaved"
+
+
+@state
+class Delivered(NamedTuple):
+    """A message has come: each once, those of a stream in the order in which they were sent."""
+
+    node: int
+    stream: int
+    payload: bytes
+
+
+@state
+class MulticastReceived(NamedTuple):
+    """A message to all has come: once, if at all."""
+
+    node: int
+    payload: bytes
+
+
+@state
+class PeerUp(NamedTuple):
+    """A session with this incarnation of a node begins."""
+
+    node: int
+    incarnation: int
+
+
+@state
+class Lost(NamedTuple):
+    """A message of which it is not known that it was delivered: it was, or it never will be."""
+
+    stream: int
+    payload: bytes
+
+
+@state
+class PeerLost(NamedTuple):
+    """A session has ended, or could not begin (incarnation None). messages: those lost, each stream's in the order of sending."""
+
+    node: int
+    incarnation: int | None
+    reason: Loss
+    messages: tuple[Lost, ...]
+
+
+@state
+class StreamWritable(NamedTuple):
+    """A stream for which `send` answered False can take messages again."""
+
+    node: int
+    stream: int
+
+
+Event = Delivered | MulticastReceived | PeerUp | PeerLost | StreamWritable
+
+
+@state
+class Drop(Enum):
+    """Why a frame was thrown away: not one of ours; a packet of no session of ours; its seal, its age or its nonce is wrong; a
+    member sealed what cannot be read; there was no room.
+    """
+
+    FOREIGN = "foreign"
+    STRANGER = "stranger"
+    REFUSED = "refused"
+    MALFORMED = "malformed"
+    ROOM = "room"

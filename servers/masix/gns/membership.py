@@ -1,0 +1,272 @@
+"""How two nodes come to know each other: hellos, their answers, sessions that begin and end.
+
+    A: HELLO (a nonce; the versions that A speaks)     B keeps nothing of it
+    B: WELCOME (A's nonce; B's own; the version)       B is alive and this is its incarnation: A's nonce shows it
+    A: FINISH (shows that A has both nonces)           A is alive, and so is the session for B
+    B: DATA (an acknowledgement)                       the session is open for A
+
+HELLO, WELCOME and FINISH are sealed with the key of their sender's incarnation. Who only wants to know whether a node's
+incarnation is alive stops at WELCOME. Where both begin at once, the FINISH of the lower node counts. A FINISH that comes again
+finds another generation, and so another nonce of B. Where the versions have nothing in common, B answers REFUSED. A packet of a
+session that a node does not have is answered UNKNOWN, which makes its sender say hello, and nothing else.
+
+A session lasts while both incarnations live and neither takes the other for dead. In another session nothing of the former goes
+on: each side gets back what it does not know to be delivered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from machemu.sim.state import state
+from masix.gns.chunks import ChunkKind
+from masix.gns.conversation import Conversation
+from masix.gns.events import Drop, Event, Loss, MulticastReceived, PeerLost, PeerUp, Settings
+from masix.gns.formats import FINISH, HELLO, REFUSED, UNKNOWN, WELCOME, parse
+from masix.gns.packets import Kind, Packet, encode
+from masix.gns.peers import Handshake, Peer
+from masix.gns.session import NONCE_SIZE, Keyring, Randomness, Refused, ReplayWindow, Session, same
+
+GREETINGS_MAX = 4
+"""Hellos to a node of which only the incarnation is asked for."""
+
+
+@state
+class Membership:
+    """node: this one. versions: the lowest and highest that it speaks. outbox: frames to send. inbox: events for the owner.
+
+    peers: the nodes that this one has to do with, by number: members alone, since a seal comes before a record.
+    identification: of the last IPv4 packet. dropped: frames thrown away.
+    """
+
+    __slots__ = (
+        "node", "versions", "settings", "randomness", "keyring", "peers", "outbox", "inbox", "identification", "dropped",
+    )  # fmt: skip
+
+    def __init__(self, node: int, key: bytes, randomness: Randomness, settings: Settings, versions: tuple[int, int]) -> None:
+        self.node = node
+        self.versions = versions
+        self.settings = settings
+        self.randomness = randomness
+        self.keyring = Keyring(key, node, randomness)
+        self.peers: dict[int, Peer] = {}
+        self.outbox: deque[bytes] = deque()
+        self.inbox: deque[Event] = deque()
+        self.identification = 0
+        self.dropped: dict[Drop, int] = dict.fromkeys(Drop, 0)
+
+    def attach(self) -> None:
+        """Makes again what is not saved."""
+        self.keyring.attach()
+        for peer in self.peers.values():
+            for session in (peer.session(), peer.pending()):
+                if session is not None:
+                    session.attach()
+
+    @property
+    def incarnation(self) -> int:
+        """Names this life of the node; 64 bits, never 0."""
+        return self.keyring.incarnation
+
+    def peer(self, node: int) -> Peer:
+        """The record of a node, made if there is none."""
+        if node not in self.peers:
+            self.peers[node] = Peer(node)
+        return self.peers[node]
+
+    def transmit(self, target: int, payload: bytes) -> None:
+        """A frame for a node or the group."""
+        self.identification = (self.identification + 1) & 0xFFFF
+        self.outbox.append(encode(self.node, target, self.identification, payload))
+
+    def tell(self, target: int, kind: Kind, text: bytes, version: int | None = None) -> None:
+        """Sends a packet outside sessions."""
+        self.transmit(target, self.keyring.seal(target, self.versions[1] if version is None else version, kind, text))
+
+    def greet(self, peer: Peer, now: int) -> None:
+        """Says hello, unless that is under way."""
+        if peer.handshake is None:
+            peer.handshake = Handshake(self.randomness.take(NONCE_SIZE), now)
+            self.say_hello(peer, now)
+
+    def ask_who(self, peer: Peer, now: int) -> None:
+        """Says hello only to see who is there; not more often than an unanswered hello is repeated, whatever makes us ask."""
+        if peer.greeted is None or now >= peer.greeted + self.settings.timeout_initial:
+            peer.greeted = now
+            self.greet(peer, now)
+
+    def say_hello(self, peer: Peer, now: int) -> None:
+        """Sends what the handshake has to say, again or for the first time."""
+        handshake = peer.handshake
+        assert handshake is not None
+        settings = self.settings
+        handshake.due = now + min(settings.timeout_initial << min(handshake.tries, 16), settings.timeout_most)
+        handshake.tries += 1
+        if handshake.pending is not None:
+            self.tell(peer.node, Kind.FINISH, handshake.finish, handshake.pending.version)
+            return
+        lowest, highest = self.versions
+        self.tell(peer.node, Kind.HELLO, HELLO.build({"nonce": handshake.nonce, "lowest": lowest, "highest": highest}))
+
+    def handshake_due(self, peer: Peer, now: int) -> None:
+        """A hello or finish was not answered in time."""
+        handshake = peer.handshake
+        if handshake is None or handshake.due > now:
+            return
+        wanted = peer.conversation is not None and peer.conversation.session is None
+        if not wanted and handshake.tries >= GREETINGS_MAX:
+            peer.handshake = None
+            peer.unproven.clear()
+        elif wanted and now >= handshake.began + self.settings.dead_after:
+            self.lose(peer, Loss.SILENT)
+        else:
+            self.say_hello(peer, now)
+
+    def hello(self, packet: Packet) -> None:
+        """Answers a hello; nothing is kept of it."""
+        hello = parse(HELLO, self.keyring.open(packet))
+        lowest, highest = self.versions
+        version = min(highest, hello.highest)
+        if version < max(lowest, hello.lowest):
+            text = REFUSED.build({"nonce": hello.nonce, "lowest": lowest, "highest": highest})
+            self.tell(packet.source, Kind.REFUSED, text)
+            return
+        peer = self.peers.get(packet.source)
+        session = peer.session() if peer else None
+        answer = self.keyring.answer(packet.source, packet.session, hello.nonce, peer.generation if peer else 0)
+        held = session.identifier if session else 0
+        text = WELCOME.build({"nonce": hello.nonce, "answer": answer, "version": version, "held": held})
+        self.tell(packet.source, Kind.WELCOME, text)
+
+    def _asked(self, packet: Packet, nonce: bytes) -> Peer:
+        """The peer whose answer to our hello a packet is. Refused if there is none."""
+        peer = self.peers.get(packet.source)
+        handshake = None if peer is None else peer.handshake
+        if peer is None or handshake is None or handshake.pending is not None or not same(handshake.nonce, nonce):
+            raise Refused("it answers no hello of ours")
+        return peer
+
+    def welcome(self, packet: Packet, now: int) -> Peer:
+        """A peer lives: what we have with it is compared, and a session finished if we have something to say."""
+        welcome = parse(WELCOME, self.keyring.open(packet))
+        peer = self._asked(packet, welcome.nonce)
+        lowest, highest = self.versions
+        if not lowest <= welcome.version <= highest:
+            raise Refused("it chose a version that was not offered")
+        self._prove(peer, packet.session)
+        handshake = peer.handshake
+        session = peer.session()
+        if session is not None and (session.incarnation, session.identifier) != (packet.session, welcome.held):
+            self.lose(peer, Loss.REPLACED)
+        if handshake is None or peer.conversation is None or peer.conversation.session is not None:
+            peer.handshake = None
+            return peer
+        ours = self.node, self.incarnation, handshake.nonce
+        keys = self.keyring.session_keys(ours, (peer.node, packet.session, welcome.answer), welcome.version)
+        handshake.pending = Session(self.node, peer.node, packet.session, welcome.version, keys, True)
+        handshake.tries = 0
+        handshake.finish = FINISH.build(
+            {
+                "nonce": handshake.nonce,
+                "version": welcome.version,
+                "incarnation": packet.session,
+                "session": keys.identifier,
+                "proof": keys.proof,
+            }
+        )
+        self.say_hello(peer, now)
+        return peer
+
+    def refused(self, packet: Packet) -> Peer:
+        """A peer lives that has no version in common with us."""
+        peer = self._asked(packet, parse(REFUSED, self.keyring.open(packet)).nonce)
+        self._prove(peer, packet.session)
+        if peer.conversation is not None:
+            self.lose(peer, Loss.VERSION)
+        peer.handshake = None
+        return peer
+
+    def finish(self, packet: Packet, now: int) -> Peer:
+        """A peer opens a session, unless it is an old one or ours counts."""
+        finish = parse(FINISH, self.keyring.open(packet))
+        peer = self.peers.get(packet.source) or Peer(packet.source)
+        session = peer.session()
+        if session is not None and session.identifier == finish.session:
+            self._confirm(peer, now)
+            return peer
+        answer = self.keyring.answer(peer.node, packet.session, finish.nonce, peer.generation)
+        theirs = peer.node, packet.session, finish.nonce
+        keys = self.keyring.session_keys(theirs, (self.node, self.incarnation, answer), finish.version)
+        lowest, highest = self.versions
+        wanted = finish.incarnation == self.incarnation and lowest <= finish.version <= highest
+        if not wanted or keys.identifier != finish.session or not same(keys.proof, finish.proof):
+            self.unknown_session(packet.source, finish.session)
+            raise Refused("it finishes what is not begun")
+        if peer.pending() is not None and self.node < peer.node:
+            return peer
+        self.peers[peer.node] = peer
+        self._prove(peer, packet.session)
+        if session is not None:
+            self.lose(peer, Loss.REPLACED)
+        self.open_session(peer, Session(self.node, peer.node, packet.session, finish.version, keys, False))
+        self._confirm(peer, now)
+        return peer
+
+    def _confirm(self, peer: Peer, now: int) -> None:
+        """The peer is to hear that its session is open."""
+        assert peer.conversation is not None
+        peer.conversation.receiver.acknowledge_at = now
+
+    def unknown_session(self, node: int, identifier: int) -> None:
+        """Answers a packet of a session that is not open here."""
+        self.tell(node, Kind.UNKNOWN, UNKNOWN.build({"session": identifier}))
+
+    def unknown(self, packet: Packet, now: int) -> Peer:
+        """A peer says that it has no such session: perhaps it is another incarnation, perhaps it is an old packet."""
+        identifier = parse(UNKNOWN, self.keyring.open(packet)).session
+        peer = self.peers.get(packet.source)
+        if peer is None:
+            raise Refused("it is none of our sessions")
+        session, pending = peer.session(), peer.pending()
+        if session is not None and session.identifier == identifier:
+            self.ask_who(peer, now)
+        elif peer.handshake is not None and pending is not None and pending.identifier == identifier:
+            peer.handshake = Handshake(self.randomness.take(NONCE_SIZE), peer.handshake.began)
+            self.say_hello(peer, now)
+        else:
+            raise Refused("it is none of our sessions")
+        return peer
+
+    def open_session(self, peer: Peer, session: Session) -> None:
+        """A session begins, with what waited for it."""
+        conversation = peer.conversation = peer.conversation or Conversation(self.settings)
+        conversation.session = session
+        conversation.sender.controls.extend((ChunkKind.FULL, stream) for stream in peer.held)
+        peer.handshake = None
+        peer.unproven.clear()
+        peer.generation += 1
+        self.inbox.append(PeerUp(peer.node, session.incarnation))
+
+    def _prove(self, peer: Peer, incarnation: int) -> None:
+        """An incarnation has shown that it lives; what it told all before that is heard now."""
+        if peer.incarnation != incarnation:
+            peer.generation += 1 if peer.incarnation else 0
+            peer.incarnation = incarnation
+            peer.window = ReplayWindow()
+        waiting, peer.unproven = peer.unproven, []
+        for sender, sequence, payload in waiting:
+            if sender == incarnation and peer.window.is_new(sequence):
+                peer.window.add(sequence)
+                self.inbox.append(MulticastReceived(peer.node, payload))
+
+    def lose(self, peer: Peer, reason: Loss) -> None:
+        """A conversation ends, and its owner hears what is lost with it."""
+        conversation = peer.conversation
+        assert conversation is not None
+        session = conversation.session
+        if session is None:
+            peer.handshake = None
+            peer.unproven.clear()
+        peer.conversation = None
+        incarnation = None if session is None else session.incarnation
+        self.inbox.append(PeerLost(peer.node, incarnation, reason, conversation.sender.unfinished()))

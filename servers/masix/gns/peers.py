@@ -1,0 +1,74 @@
+"""What a node keeps of another one."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from machemu.sim.state import state
+from masix.gns.conversation import Conversation
+from masix.gns.session import ReplayWindow, Session
+
+UNPROVEN_MAX: Final = 8
+"""Messages to all that wait until their sender has proved to be alive."""
+
+
+@state
+class Handshake:
+    """A hello of ours waits for its answer; or a finish does (pending is its session, finish the packet's text).
+
+    began: when; due: when it is sent again; tries: how often it was.
+    """
+
+    __slots__ = ("nonce", "began", "due", "tries", "pending", "finish")
+
+    def __init__(self, nonce: bytes, now: int) -> None:
+        self.nonce = nonce
+        self.began = now
+        self.due = now
+        self.tries = 0
+        self.pending: Session | None = None
+        self.finish = b""
+
+
+@state
+class Peer:
+    """incarnation: the last that proved to be alive, 0 for none. generation: counts sessions and new incarnations; answers
+    to hellos from before are worth nothing.
+
+    window: of what this incarnation told all. unproven: what incarnations that have not proved to live told all, as (incarnation,
+    sequence number, payload). greeted: when it was last greeted only to see who it is, None if never.
+    held: the streams of which the owner takes no messages now, and those that came.
+    """
+
+    __slots__ = ("node", "incarnation", "generation", "window", "unproven", "greeted", "handshake", "conversation", "held")
+
+    def __init__(self, node: int) -> None:
+        self.node = node
+        self.incarnation = 0
+        self.generation = 0
+        self.window = ReplayWindow()
+        self.unproven: list[tuple[int, int, bytes]] = []
+        self.greeted: int | None = None
+        self.handshake: Handshake | None = None
+        self.conversation: Conversation | None = None
+        self.held: dict[int, deque[bytes]] = {}
+
+    def session(self) -> Session | None:
+        """The session that is open with it."""
+        return None if self.conversation is None else self.conversation.session
+
+    def pending(self) -> Session | None:
+        """The session that we finish with it."""
+        return None if self.handshake is None else self.handshake.pending
+
+    def is_stranger(self) -> bool:
+        """Whether nothing is known of it."""
+        return not (self.incarnation or self.generation or self.handshake or self.conversation or self.held)
+
+    def due(self) -> int | None:
+        """When its transport has something to do for it."""
+        times = [] if self.handshake is None else [self.handshake.due]
+        if self.session() is not None and self.conversation is not None and (due := self.conversation.due()) is not None:
+            times.append(due)
+        return min(times) if times else None

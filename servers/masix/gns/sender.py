@@ -1,0 +1,336 @@
+"""The sending half of a session: messages become fragments, sent as fast as the network and the receiver take them, until
+acknowledged.
+
+Each transmission of a fragment has the sequence number of its packet, and an acknowledgement names the latest packet that came:
+it is never in doubt which transmission is answered. A fragment is taken for lost when REORDERED later packets came before it, or
+when nothing at all was answered in time.
+
+Sources: RFC 6298 (time-outs, after Jacobson and Karels), RFC 5681 (congestion), RFC 9002 (loss by packet numbers).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from machemu.sim.state import state
+from masix.gns.chunks import FRAGMENT, FRAGMENT_MAX, NUMBERS_MAX, AcknowledgementChunk, ChunkKind
+from masix.gns.events import MICROSECOND, Lost, Settings
+from masix.gns.packets import PLAIN_MAX, PacketError
+
+REORDERED: Final = 3
+MESSAGE_COST: Final = 64
+"""What a message counts in its stream's backlog beside its bytes."""
+WINDOW_INITIAL: Final = 10 * PLAIN_MAX
+WINDOW_LEAST: Final = 2 * PLAIN_MAX
+WINDOW_MOST: Final = 128 << 10
+
+
+@state
+class Message:
+    """payload. cut: bytes in fragments already. whole: the last fragment is cut. pending: fragments not acknowledged."""
+
+    __slots__ = ("payload", "cut", "whole", "pending")
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+        self.cut = 0
+        self.whole = False
+        self.pending = 0
+
+
+@state
+class OutStream:
+    """messages: not known to be delivered, the oldest first. uncut: those of which a part waits to be sent. backlog: their cost.
+
+    full: the receiver can take no more. owed: the owner waits until the stream is writable. last: its last fragment's number.
+    """
+
+    __slots__ = ("stream", "messages", "uncut", "backlog", "full", "owed", "last")
+
+    def __init__(self, stream: int) -> None:
+        self.stream = stream
+        self.messages: deque[Message] = deque()
+        self.uncut: deque[Message] = deque()
+        self.backlog = 0
+        self.full = False
+        self.owed = False
+        self.last = 0
+
+
+@state
+class Fragment:
+    """start, end: the message's bytes; message None for what is no part of one. packet, sent: its last transmission's."""
+
+    __slots__ = ("number", "kind", "back", "stream", "message", "start", "end", "packet", "sent")
+
+    def __init__(
+        self, number: int, kind: ChunkKind, back: int, stream: int, message: Message | None, start: int, end: int
+    ) -> None:
+        self.number = number
+        self.kind = kind
+        self.back = back
+        self.stream = stream
+        self.message = message
+        self.start = start
+        self.end = end
+        self.packet = 0
+        self.sent = 0
+
+    def size(self) -> int:
+        return FRAGMENT.size + self.end - self.start
+
+    def data(self) -> bytes:
+        data = b"" if self.message is None else self.message.payload[self.start : self.end]
+        return FRAGMENT.pack(self.kind, self.number, self.back, self.stream, len(data)) + data
+
+
+@state
+class Sender:
+    """streams: those that have something unacknowledged or are full. ready: those with something to cut, in turn. blocked: those
+    that only the receiver's lack of room holds up. controls: what else is to be said, as (kind, stream); control_last: the last
+    one's number.
+
+    next_number: the next fragment's. unacked: by number. flight: those of them that may still arrive, by last transmission; lost:
+    the others, to be sent again. in_flight: bytes. latest: the latest packet that the peer named.
+
+    window, threshold: congestion window and slow start threshold in bytes; recovery: up to this packet, losses are
+    answered. srtt, variance: of the round trip, smoothed, 0 before the first; backoff: how often the time-out is doubled.
+    progress: when something was last acknowledged or began to wait. probe_at: when to ask a peer that has only full streams.
+    """
+
+    __slots__ = (
+        "settings", "streams", "ready", "blocked", "controls", "control_last", "next_number", "unacked", "flight", "lost",
+        "in_flight", "latest", "window", "threshold", "recovery", "srtt", "variance", "backoff", "progress", "probe_at",
+    )  # fmt: skip
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.streams: dict[int, OutStream] = {}
+        self.ready: dict[int, OutStream] = {}
+        self.blocked: dict[int, OutStream] = {}
+        self.controls: deque[tuple[ChunkKind, int]] = deque()
+        self.control_last = 0
+        self.next_number = 1
+        self.unacked: dict[int, Fragment] = {}
+        self.flight: dict[int, Fragment] = {}
+        self.lost: dict[int, Fragment] = {}
+        self.in_flight = 0
+        self.latest = 0
+        self.window = WINDOW_INITIAL
+        self.threshold = WINDOW_MOST
+        self.recovery = 0
+        self.srtt = 0
+        self.variance = 0
+        self.backoff = 0
+        self.progress = 0
+        self.probe_at: int | None = None
+
+    def add(self, stream: int, payload: bytes) -> bool:
+        """Takes a message; whether the stream can take more now."""
+        out = self._stream(stream)
+        message = Message(payload)
+        out.messages.append(message)
+        out.uncut.append(message)
+        out.backlog += len(payload) + MESSAGE_COST
+        (self.blocked if out.full else self.ready)[stream] = out
+        out.owed = out.owed or out.backlog > self.settings.backlog_max
+        return not out.owed
+
+    def unfinished(self) -> tuple[Lost, ...]:
+        """The messages that are not known to be delivered."""
+        return tuple(Lost(out.stream, message.payload) for out in self.streams.values() for message in out.messages)
+
+    def set_full(self, stream: int, full: bool) -> None:
+        """The receiver says whether it can take more of a stream."""
+        out = self._stream(stream)
+        out.full = full
+        for queue in (self.ready, self.blocked):
+            queue.pop(stream, None)
+        if out.uncut:
+            (self.blocked if full else self.ready)[stream] = out
+        self._forget(out)
+
+    def _stream(self, stream: int) -> OutStream:
+        out = self.streams.get(stream)
+        if out is None:
+            out = self.streams[stream] = OutStream(stream)
+        return out
+
+    def _forget(self, out: OutStream) -> None:
+        """All fragments of a stream without messages came, each after those before it: nothing of it needs to be known."""
+        if not out.messages and not out.full:
+            self.streams.pop(out.stream, None)
+
+    def fill(self, room: int, packet: int, now: int) -> list[bytes]:
+        """Chunks for the packet with this sequence number, of `room` bytes at most: what was lost first, then what is new."""
+        parts: list[bytes] = []
+        while True:
+            fragment = next(iter(self.lost.values()), None) or self._cut(room)
+            if fragment is None or (size := fragment.size()) > room:
+                return parts
+            if self.in_flight and self.in_flight + size > self.window:
+                return parts
+            if not self.unacked:
+                self.progress = now
+            if not self.lost.pop(fragment.number, None):
+                self._commit(fragment)
+            fragment.packet, fragment.sent = packet, now
+            self.flight[fragment.number] = fragment
+            self.in_flight += size
+            room -= size
+            parts.append(fragment.data())
+
+    def _cut(self, room: int) -> Fragment | None:
+        """The next new fragment, of which `_commit` makes what it is; None if there is none or no room."""
+        if self.next_number > (next(iter(self.unacked), self.next_number)) + NUMBERS_MAX - 1:
+            return None
+        if self.controls:
+            kind, stream = self.controls[0]
+            return Fragment(self.next_number, kind, self._back(self.control_last), stream, None, 0, 0)
+        out = next(iter(self.ready.values()), None)
+        if out is None:
+            return None
+        message = out.uncut[0]
+        end = min(len(message.payload), message.cut + FRAGMENT_MAX)
+        if FRAGMENT.size + end - message.cut > room:
+            return None
+        kind = ChunkKind.LAST if end == len(message.payload) else ChunkKind.FRAGMENT
+        return Fragment(self.next_number, kind, self._back(out.last), out.stream, message, message.cut, end)
+
+    def _back(self, last: int) -> int:
+        """How far back a chain's last fragment is; 0 where it and all before it have come."""
+        return self.next_number - last if last >= next(iter(self.unacked), self.next_number) else 0
+
+    def _commit(self, fragment: Fragment) -> None:
+        """A new fragment is about to be sent; the streams take turns."""
+        self.next_number += 1
+        self.unacked[fragment.number] = fragment
+        message = fragment.message
+        if message is None:
+            self.controls.popleft()
+            self.control_last = fragment.number
+            return
+        out = self.ready.pop(fragment.stream)
+        out.last = fragment.number
+        message.cut = fragment.end
+        message.pending += 1
+        if fragment.kind is ChunkKind.LAST:
+            message.whole = True
+            out.uncut.popleft()
+        if out.uncut:
+            self.ready[out.stream] = out
+
+    def acknowledged(self, chunk: AcknowledgementChunk, now: int) -> list[int]:
+        """Takes an acknowledgement; the streams that are writable again. PacketError for one of what was never sent."""
+        if max(chunk.all_up_to, chunk.ranges[-1][1] if chunk.ranges else 0) >= self.next_number:
+            raise PacketError("a fragment is acknowledged that was not sent")
+        came = []
+        for number in self.unacked:
+            if number > chunk.all_up_to:
+                break
+            came.append(number)
+        for first, last in chunk.ranges:
+            came += [number for number in range(first, last + 1) if number in self.unacked]
+        self.latest = max(self.latest, chunk.latest)
+        writable = self._arrived(came, chunk, now) if came else []
+        self._find_lost()
+        return writable
+
+    def _arrived(self, came: Iterable[int], chunk: AcknowledgementChunk, now: int) -> list[int]:
+        """Removes what came, and learns from it how the network is."""
+        limited = 2 * self.in_flight >= self.window
+        writable = []
+        size = 0
+        for number in came:
+            fragment = self.unacked.pop(number)
+            if self.flight.pop(number, None):
+                self.in_flight -= fragment.size()
+            else:
+                del self.lost[number]
+            size += fragment.size()
+            if fragment.packet == chunk.latest:
+                self._measured(max(now - fragment.sent - chunk.delay * MICROSECOND, 0))
+            if fragment.message is not None and self._delivered(fragment.message, fragment.stream):
+                writable.append(fragment.stream)
+        self.backoff = 0
+        self.progress = now
+        if limited:
+            grown = size if self.window < self.threshold else PLAIN_MAX * size // self.window
+            self.window = min(self.window + grown, WINDOW_MOST)
+        return writable
+
+    def _delivered(self, message: Message, stream: int) -> bool:
+        """A fragment of a message came. Whether the owner is to hear that the stream is writable."""
+        message.pending -= 1
+        out = self.streams[stream]
+        while out.messages and out.messages[0].whole and not out.messages[0].pending:
+            out.backlog -= len(out.messages.popleft().payload) + MESSAGE_COST
+        writable = out.owed and 2 * out.backlog <= self.settings.backlog_max
+        if writable:
+            out.owed = False
+        self._forget(out)
+        return writable
+
+    def _measured(self, trip: int) -> None:
+        """A round trip took so long."""
+        if not self.srtt:
+            self.srtt, self.variance = max(trip, 1), trip // 2
+            return
+        self.variance += (abs(trip - self.srtt) - self.variance) // 4
+        self.srtt = max(self.srtt + (trip - self.srtt) // 8, 1)
+
+    def timeout(self) -> int:
+        """How long to wait for an answer now."""
+        settings = self.settings
+        base = self.srtt + 4 * self.variance + settings.acknowledge_after if self.srtt else settings.timeout_initial
+        return min(max(base, settings.timeout_least) << min(self.backoff, 16), settings.timeout_most)
+
+    def _find_lost(self) -> None:
+        """What later packets have overtaken is lost, and the window is halved once for all losses of a round trip."""
+        while self.flight:
+            fragment = next(iter(self.flight.values()))
+            if fragment.packet + REORDERED > self.latest:
+                return
+            self._lose(fragment)
+            if fragment.packet > self.recovery:
+                self._shrink(max(self.window // 2, WINDOW_LEAST))
+
+    def _lose(self, fragment: Fragment) -> None:
+        del self.flight[fragment.number]
+        self.in_flight -= fragment.size()
+        self.lost[fragment.number] = fragment
+
+    def _shrink(self, window: int) -> None:
+        self.threshold = max(self.window // 2, WINDOW_LEAST)
+        self.window = window
+        self.recovery = max(fragment.packet for fragment in self.unacked.values())
+
+    def due(self) -> int | None:
+        """When `tick` is wanted."""
+        if self.flight:
+            oldest = next(iter(self.flight.values()))
+            return min(oldest.sent + self.timeout(), self.progress + self.settings.dead_after)
+        return self.probe_at
+
+    def tick(self, now: int) -> bool:
+        """Does what is due; False if the peer is dead."""
+        if self.flight and now >= self.progress + self.settings.dead_after:
+            return False
+        if self.flight and now >= next(iter(self.flight.values())).sent + self.timeout():
+            self._shrink(WINDOW_LEAST)
+            self.backoff += 1
+            for fragment in tuple(self.flight.values()):
+                self._lose(fragment)
+        if self.probe_at is not None and now >= self.probe_at:
+            self.probe_at = None
+            self.controls.append((ChunkKind.PROBE, 0))
+        return True
+
+    def settle(self, now: int) -> None:
+        """Sees to it that a peer whose full streams are all there is to do for is asked now and then."""
+        if not self.blocked or self.unacked or self.ready:
+            self.probe_at = None
+        elif self.probe_at is None:
+            self.probe_at = now + self.settings.probe_after

@@ -1,0 +1,201 @@
+"""Keys: who may speak, with which keys two nodes seal what they say, and what is refused because it was there before.
+
+All nodes of a cluster hold one key, given by the operator: who holds it is a member, and members trust each other. From it come
+
+- a key for each incarnation of a node (from its start to its end), for what it says outside a session: hellos, their answers, and
+  what it tells all. HKDF(cluster key, node, incarnation);
+- two keys for each session, one a direction, made of the nonces of both sides, so that no session is like another.
+
+A sequence number, the nonce of AES-256-GCM, never comes twice under one key. The nonce with which a hello is answered is not
+remembered but made again when it is needed: a hello costs its receiver no memory, whoever sent it however often.
+
+Sources: RFC 5869 (HKDF), RFC 5116 and NIST SP 800-38D (AES-GCM), RFC 4303 section 3.4.3 (windows against replay).
+"""
+
+from __future__ import annotations
+
+import hmac
+import struct
+from typing import Final, NamedTuple, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from machemu.sim.state import state
+from masix.gns.packets import Kind, Packet, bound_bytes, header_bytes
+
+KEY_SIZE: Final = 32
+NONCE_SIZE: Final = 16
+PROOF_SIZE: Final = 16
+WINDOW: Final = 1024
+"""Sequence numbers behind the highest one that may still come, once."""
+CIPHERS_MAX: Final = 256
+"""Ciphers of other nodes' incarnations that are kept ready."""
+SPLIT: Final = struct.Struct(f">{KEY_SIZE}s{KEY_SIZE}sQ{PROOF_SIZE}s")
+
+
+class Randomness(Protocol):
+    """Where nonces come from: saved state, and never the same bytes for two incarnations of a node."""
+
+    def take(self, size: int) -> bytes:
+        """So many bytes that nobody can guess."""
+
+
+class Refused(Exception):
+    """A packet's seal is not that of who it says it is from, or the packet was there before."""
+
+
+def derive(key: bytes, size: int, label: str, *context: bytes) -> bytes:
+    """`size` bytes from a key, others for each label and context. The context's parts have fixed sizes."""
+    return HKDF(SHA256(), size, None, b"masix gns " + label.encode() + b"\0" + b"".join(context)).derive(key)
+
+
+def nonce_of(sequence: int) -> bytes:
+    """AES-GCM's nonce of a packet."""
+    return sequence.to_bytes(12, "big")
+
+
+@state
+class ReplayWindow:
+    """highest: of the sequence numbers that came. seen: bit n is set if highest - n came."""
+
+    __slots__ = ("highest", "seen")
+
+    def __init__(self) -> None:
+        self.highest = 0
+        self.seen = 1
+
+    def is_new(self, sequence: int) -> bool:
+        """Whether it may still come. Sequence numbers start at 1."""
+        behind = self.highest - sequence
+        return behind < 0 or (behind < WINDOW and not self.seen >> behind & 1)
+
+    def add(self, sequence: int) -> None:
+        """Enters one that is new."""
+        behind = self.highest - sequence
+        if behind >= 0:
+            self.seen |= 1 << behind
+        else:
+            self.seen = (self.seen << -behind | 1) & ((1 << WINDOW) - 1) if -behind < WINDOW else 1
+            self.highest = sequence
+
+
+class SessionKeys(NamedTuple):
+    """initiator, responder: with which each of them seals. identifier: not 0. proof: what the initiator shows to finish."""
+
+    initiator: bytes
+    responder: bytes
+    identifier: int
+    proof: bytes
+
+
+@state
+class Session:
+    """Two incarnations talk. node, incarnation: the other one's. version: the protocol's.
+
+    sequence: that of the packet sent last. sealer, opener: made from the keys.
+    """
+
+    __slots__ = (
+        "own", "node", "incarnation", "version", "identifier", "seal_key", "open_key", "sequence", "window", "sealer", "opener",
+    )  # fmt: skip
+    TRANSIENT = ("sealer", "opener")
+
+    def __init__(self, own: int, node: int, incarnation: int, version: int, keys: SessionKeys, initiator: bool) -> None:
+        self.own = own
+        self.node = node
+        self.incarnation = incarnation
+        self.version = version
+        self.identifier = keys.identifier
+        self.seal_key, self.open_key = (keys.initiator, keys.responder) if initiator else (keys.responder, keys.initiator)
+        self.sequence = 0
+        self.window = ReplayWindow()
+        self.attach()
+
+    def attach(self) -> None:
+        self.sealer = AESGCM(self.seal_key)
+        self.opener = AESGCM(self.open_key)
+
+    def seal(self, text: bytes) -> bytes:
+        """The header and the sealed text of the next packet."""
+        self.sequence += 1
+        header = header_bytes(self.version, Kind.DATA, self.identifier, self.sequence)
+        return header + self.sealer.encrypt(nonce_of(self.sequence), text, bound_bytes(self.own, self.node, header))
+
+    def open(self, packet: Packet) -> bytes:
+        """A packet's text, once. Refused for what was there before or was not sealed for this session; nothing changes then."""
+        if packet.version != self.version or not self.window.is_new(packet.sequence):
+            raise Refused("it was there before")
+        try:
+            text = self.opener.decrypt(nonce_of(packet.sequence), packet.sealed, packet.bound)
+        except InvalidTag:
+            raise Refused("its seal is broken") from None
+        self.window.add(packet.sequence)
+        return text
+
+
+@state
+class Keyring:
+    """What a node can seal and open outside sessions. secret: known to this incarnation alone. sequence: of the last packet.
+
+    others: ciphers of (node, incarnation), those used last at the end.
+    """
+
+    __slots__ = ("key", "node", "incarnation", "secret", "sequence", "sealer", "others")
+    TRANSIENT = ("sealer", "others")
+
+    def __init__(self, key: bytes, node: int, randomness: Randomness) -> None:
+        if len(key) != KEY_SIZE:
+            raise ValueError(f"a cluster's key has {KEY_SIZE} bytes, not {len(key)}")
+        self.key = key
+        self.node = node
+        self.incarnation = int.from_bytes(randomness.take(8), "big") or 1
+        self.secret = randomness.take(KEY_SIZE)
+        self.sequence = 0
+        self.attach()
+
+    def attach(self) -> None:
+        self.sealer = self._cipher(self.node, self.incarnation)
+        self.others: dict[tuple[int, int], AESGCM] = {}
+
+    def _cipher(self, node: int, incarnation: int) -> AESGCM:
+        return AESGCM(derive(self.key, KEY_SIZE, "incarnation", struct.pack(">IQ", node, incarnation)))
+
+    def seal(self, target: int, version: int, kind: Kind, text: bytes) -> bytes:
+        """The header and the sealed text of a packet to a node or GROUP."""
+        self.sequence += 1
+        header = header_bytes(version, kind, self.incarnation, self.sequence)
+        return header + self.sealer.encrypt(nonce_of(self.sequence), text, bound_bytes(self.node, target, header))
+
+    def open(self, packet: Packet) -> bytes:
+        """The text of a member's packet outside sessions. It may be old: only a nonce of one's own in it shows that it is not."""
+        name = packet.source, packet.session
+        cipher = self.others.pop(name, None) or self._cipher(*name)
+        try:
+            text = cipher.decrypt(nonce_of(packet.sequence), packet.sealed, packet.bound)
+        except InvalidTag:
+            raise Refused("its seal is broken") from None
+        self.others[name] = cipher
+        if len(self.others) > CIPHERS_MAX:
+            del self.others[next(iter(self.others))]
+        return text
+
+    def answer(self, node: int, incarnation: int, nonce: bytes, generation: int) -> bytes:
+        """The nonce that answers a hello. generation: changes when old answers shall be worth nothing."""
+        context = struct.pack(">IQQ", node, incarnation, generation)
+        return derive(self.secret, NONCE_SIZE, "answer", context, nonce)
+
+    def session_keys(self, initiator: tuple[int, int, bytes], responder: tuple[int, int, bytes], version: int) -> SessionKeys:
+        """The keys between two (node, incarnation, nonce), equal on both sides."""
+        context = b"".join(struct.pack(">IQ", *side[:2]) + side[2] for side in (initiator, responder))
+        first, second, identifier, proof = SPLIT.unpack(
+            derive(self.key, SPLIT.size, "session", context, bytes((version,))),
+        )
+        return SessionKeys(first, second, identifier or 1, proof)
+
+
+def same(given: bytes, wanted: bytes) -> bool:
+    """Compares secrets in a time that tells nothing."""
+    return hmac.compare_digest(given, wanted)

@@ -1,0 +1,230 @@
+"""The network servers' transport: messages between nodes, each delivered once and in order, or given back as lost.
+
+It does no input or output and knows no clock: frames that come and the time go in, frames to send and events come out. All of it
+is saved state; after a load, `attach` makes the ciphers again. Times are in virtual nanoseconds and never go back.
+
+The owner sends what is in `outbox`, takes the events from `inbox` (`next_event`), and calls `tick` at `next_timer`'s time. With
+nothing under way there is no timer: whether a silent node lives is seen only when something is sent to it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from machemu.sim.state import state
+from masix.gns.chunks import ChunkKind
+from masix.gns.conversation import Conversation
+from masix.gns.events import Delivered, Drop, Event, Loss, MulticastReceived, Settings, StreamWritable
+from masix.gns.membership import Membership
+from masix.gns.packets import GROUP, NODE_MAX, NODE_MIN, PLAIN_MAX, Kind, Packet, PacketError, decode
+from masix.gns.peers import UNPROVEN_MAX, Peer
+from masix.gns.session import Randomness, Refused
+
+DEFAULT: Final = Settings()
+STREAM_MAX: Final = 0xFFFF_FFFF
+MULTICAST_MAX: Final = PLAIN_MAX
+"""Bytes that can be told all."""
+VERSIONS: Final = (1, 1)
+"""The protocol's versions that this module speaks, the lowest and the highest."""
+
+
+@state
+class Transport(Membership):
+    """key: the cluster's, KEY_SIZE bytes. randomness: must be another one each time that the node starts, and is saved with this.
+
+    timers: when each node has something due.
+    """
+
+    __slots__ = ("timers",)
+
+    def __init__(
+        self,
+        node: int,
+        key: bytes,
+        randomness: Randomness,
+        settings: Settings = DEFAULT,
+        versions: tuple[int, int] = VERSIONS,
+    ) -> None:
+        if not NODE_MIN <= node <= NODE_MAX:
+            raise ValueError(f"{node} is no node's number")
+        super().__init__(node, key, randomness, settings, versions)
+        self.timers: dict[int, int] = {}
+
+    def send(self, node: int, stream: int, payload: bytes, now: int) -> bool:
+        """Sends a message to another node. A stream's messages are delivered in order; streams do not wait for each other.
+
+        False if the stream should take no more until StreamWritable (or PeerLost) comes; this message is taken all the same.
+        ValueError for a node, stream or size that cannot be.
+        """
+        if node == self.node or not NODE_MIN <= node <= NODE_MAX or not 0 <= stream <= STREAM_MAX:
+            raise ValueError(f"a message cannot go from node {self.node} to node {node}, stream {stream}")
+        if len(payload) > self.settings.message_max:
+            raise ValueError(f"a message of {len(payload)} bytes is longer than {self.settings.message_max}")
+        peer = self.peer(node)
+        if peer.conversation is None:
+            peer.conversation = Conversation(self.settings)
+        writable = peer.conversation.sender.add(stream, payload)
+        if peer.conversation.session is None:
+            self.greet(peer, now)
+        self._settle(peer, now)
+        return writable
+
+    def multicast(self, payload: bytes) -> None:
+        """Tells all other nodes once, MULTICAST_MAX bytes at most: each hears it once or not at all, in any order."""
+        if len(payload) > MULTICAST_MAX:
+            raise ValueError(f"{len(payload)} bytes are more than {MULTICAST_MAX}")
+        self.tell(GROUP, Kind.GROUP, payload)
+
+    def hold(self, node: int, stream: int, now: int) -> None:
+        """The owner takes no more messages of a stream from a node, in this session and later ones: none comes until `release`,
+        not even what is in the inbox already.
+        """
+        peer = self.peer(node)
+        if stream in peer.held:
+            return
+        held = peer.held[stream] = deque()
+        for event in [event for event in self.inbox if isinstance(event, Delivered) and event[:2] == (node, stream)]:
+            self.inbox.remove(event)
+            held.append(event.payload)
+        self._say(peer, ChunkKind.FULL, stream, now)
+
+    def release(self, node: int, stream: int, now: int) -> None:
+        """The owner takes messages of a held stream again."""
+        peer = self.peers.get(node)
+        if peer is None or stream not in peer.held:
+            return
+        self.inbox.extend(Delivered(node, stream, payload) for payload in peer.held.pop(stream))
+        self._say(peer, ChunkKind.ROOM, stream, now)
+
+    def _say(self, peer: Peer, kind: ChunkKind, stream: int, now: int) -> None:
+        """Tells a peer about a stream of its; a peer without session hears it when one begins."""
+        if peer.session() is not None and peer.conversation is not None:
+            peer.conversation.sender.controls.append((kind, stream))
+        self._settle(peer, now)
+
+    def give_up(self, node: int, now: int) -> None:
+        """The owner knows that a node is dead: what is under way to it comes back with PeerLost."""
+        peer = self.peers.get(node)
+        if peer is not None and peer.conversation is not None:
+            self.lose(peer, Loss.GIVEN_UP)
+            self._settle(peer, now)
+
+    def next_event(self) -> Event | None:
+        """Takes the next event out of the inbox."""
+        return self.inbox.popleft() if self.inbox else None
+
+    def next_timer(self) -> int | None:
+        """When `tick` is wanted next."""
+        return min(self.timers.values(), default=None)
+
+    def tick(self, now: int) -> None:
+        """Does what is due."""
+        for node in [node for node, due in self.timers.items() if due <= now]:
+            peer = self.peers[node]
+            self.handshake_due(peer, now)
+            if peer.session() is not None and peer.conversation is not None and not peer.conversation.sender.tick(now):
+                self.lose(peer, Loss.SILENT)
+            self._settle(peer, now)
+
+    def frame_arrived(self, frame: bytes, now: int) -> None:
+        """Takes a frame, whoever sent it; what is no packet of a member for us, or an old one, is counted in `dropped`."""
+        try:
+            packet = decode(frame, self.node)
+        except PacketError:
+            self.dropped[Drop.FOREIGN] += 1
+            return
+        try:
+            peer = self._packet_arrived(packet, now)
+        except Refused:
+            self.dropped[Drop.REFUSED] += 1
+        except PacketError:
+            self.dropped[Drop.MALFORMED] += 1
+        else:
+            if peer is not None:
+                self._settle(peer, now)
+
+    def _packet_arrived(self, packet: Packet, now: int) -> Peer | None:
+        """Takes a packet; the peer for which there may be something to do now."""
+        kind = packet.kind
+        if kind is Kind.DATA:
+            return self._data(packet, now)
+        if kind is Kind.GROUP:
+            return self._group(packet, now)
+        if kind is Kind.HELLO:
+            self.hello(packet)
+            return None
+        if kind is Kind.WELCOME:
+            return self.welcome(packet, now)
+        if kind is Kind.FINISH:
+            return self.finish(packet, now)
+        if kind is Kind.UNKNOWN:
+            return self.unknown(packet, now)
+        return self.refused(packet)
+
+    def _data(self, packet: Packet, now: int) -> Peer | None:
+        """A packet of a session: of the open one, or of the one that we finished, which it opens."""
+        peer = self.peers.get(packet.source)
+        session = None if peer is None else peer.session() or peer.pending()
+        if peer is None or session is None or session.identifier != packet.session:
+            self.dropped[Drop.STRANGER] += 1
+            self.unknown_session(packet.source, packet.session)
+            return None
+        text = session.open(packet)
+        if peer.session() is None:
+            self.open_session(peer, session)
+        assert peer.conversation is not None
+        try:
+            peer.conversation.arrived(packet, text, now)
+        except PacketError:
+            self._hand_over(peer)
+            self.dropped[Drop.MALFORMED] += 1
+            self.lose(peer, Loss.MISBEHAVED)
+        return peer
+
+    def _group(self, packet: Packet, now: int) -> Peer:
+        """A message to all: heard if its sender's incarnation is known to live, kept while it is asked otherwise."""
+        if not self.versions[0] <= packet.version <= self.versions[1]:
+            raise Refused("its version is not ours")
+        payload = self.keyring.open(packet)
+        peer = self.peer(packet.source)
+        if packet.session != peer.incarnation:
+            self.ask_who(peer, now)
+            if peer.handshake is not None and len(peer.unproven) < UNPROVEN_MAX:
+                peer.unproven.append((packet.session, packet.sequence, payload))
+            else:
+                self.dropped[Drop.ROOM] += 1
+        elif peer.window.is_new(packet.sequence):
+            peer.window.add(packet.sequence)
+            self.inbox.append(MulticastReceived(peer.node, payload))
+        else:
+            raise Refused("it was there before")
+        return peer
+
+    def _hand_over(self, peer: Peer) -> None:
+        """Gives the owner what a conversation brought."""
+        conversation = peer.conversation
+        if conversation is None:
+            return
+        for stream, payload in conversation.messages:
+            if stream in peer.held:
+                peer.held[stream].append(payload)
+            else:
+                self.inbox.append(Delivered(peer.node, stream, payload))
+        conversation.messages.clear()
+        self.inbox.extend(StreamWritable(peer.node, stream) for stream in conversation.writable)
+        conversation.writable.clear()
+
+    def _settle(self, peer: Peer, now: int) -> None:
+        """Sends and hands over what can be, and sets the peer's timer."""
+        if peer.conversation is not None:
+            self._hand_over(peer)
+            for payload in peer.conversation.packets(now):
+                self.transmit(peer.node, payload)
+        due = peer.due()
+        if due is not None:
+            self.timers[peer.node] = due
+        else:
+            self.timers.pop(peer.node, None)
+            if peer.is_stranger():
+                self.peers.pop(peer.node, None)
