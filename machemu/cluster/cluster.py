@@ -144,6 +144,7 @@ class Cluster:
                 for node in self.nodes:
                     node.forget(limit)
                 if limit >= FOREVER:
+                    self._reached(max((n.kernel.kern.clock.now() for n in self.nodes if n.kernel is not None), default=0))
                     return ClusterStop.WEDGED
                 self._reached(limit)
                 if limit == deadline:

@@ -142,6 +142,9 @@ class ClusterNode:
             for disk in disks.values():
                 disk.close()
         self.join()
+        made = {driver.name: driver.byte_ns for driver in self.drivers}
+        if made != dict.fromkeys(self.spec.nics, self.spec.profile.ethernet_byte_ns):
+            raise UserError("was saved from another cluster file")
 
     def join(self) -> None:
         """Has its interfaces' frames taken by `transmit`."""

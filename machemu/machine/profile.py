@@ -22,7 +22,7 @@ class Profile:
 
     They are the times of one instruction; of entering and leaving the kernel by a trap; of switching threads; of a page fault; of
     one byte on the console; of moving a disk's arm to another place, with half a turn; of one byte from or to a disk; of one byte
-    on an Ethernet.
+    into an Ethernet interface.
     """
 
     name: str

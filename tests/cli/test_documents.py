@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from machemu.cluster.file import KINDS
+from machemu.cluster.lan import Properties
 from machemu.machine import profile
 from machemu.ui.cli import parser
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = ("README.md", "docs/speed.md", "images/README.md")
+PAGES = ("README.md", "docs/cluster.md", "docs/speed.md", "images/README.md")
+CLUSTER = (ROOT / "docs" / "cluster.md").read_text()
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -57,6 +60,24 @@ def test_the_readme_s_default_pager_runs_beside_another_program(tmp_path: Path) 
     assert "hello" in done.stdout.lower()
 
 
+def test_the_cluster_page_s_file_and_transcript_are_real() -> None:
+    source = (ROOT / "images" / "two.toml").read_text()
+    assert source.split("\n", 1)[1].strip() == CLUSTER.split("```toml\n")[1].split("```")[0].strip()
+    done = run("-m", "machemu", "cluster", "images/two.toml")
+    assert done.returncode == 0
+    assert CLUSTER.split("```text\n")[1].split("```")[0] == done.stdout + done.stderr
+
+
+def test_the_cluster_page_names_every_option_key_and_fault() -> None:
+    help_text = run("-m", "machemu", "cluster", "--help").stdout
+    options = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
+    assert set(re.findall(r"(--[a-z][a-z-]+)", CLUSTER)) == options
+    for kind in KINDS:
+        assert f"`{kind}`" in CLUSTER
+    for key in (*Properties._fields, "profile", "memory", "modules", "script", "variables", "disks", "nics", "servers", "input"):
+        assert f"`{key}`" in CLUSTER, key
+
+
 def test_every_profile_is_in_the_readme() -> None:
     for name in profile.names():
         assert f"`{name}`" in README
@@ -76,7 +97,10 @@ def test_the_demo_shows_the_console_and_a_trace() -> None:
     assert "mach_msg(" in done.stderr
 
 
-@pytest.mark.parametrize(("option", "chapter", "count"), [((), "# Speed", 7), (("--curves",), "## How it grows", 5)])
+@pytest.mark.parametrize(
+    ("option", "chapter", "count"),
+    [((), "# Speed", 7), (("--curves",), "## How it grows", 5), (("--cluster",), "## Clusters", 7)],
+)
 def test_the_benchmark_measures_what_its_page_says(option: tuple[str, ...], chapter: str, count: int) -> None:
     done = run("-m", "tools.bench", "--smoke", *option)
     assert done.returncode == 0, done.stderr

@@ -77,10 +77,9 @@ def resident() -> int:
 
 def table(divisor: int) -> tuple[list[tuple[str, str, str]], bool]:
     """Rows of what, figures and limit, and whether the limits were kept."""
-    sizes = SIZES if divisor == 1 else SIZES[:2]
     questions = max(QUESTIONS // divisor, 3)
     found = {}
-    for count in sizes:
+    for count in SIZES:
         command = [sys.executable, "-m", "tools.bench.clusters", str(count), str(questions)]
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
         found[count] = json.loads(done.stdout)
@@ -92,10 +91,10 @@ def table(divisor: int) -> tuple[list[tuple[str, str, str]], bool]:
         if count == RSS_NODES:
             limit = f"{figures['memory'] / 2**20:.0f} MiB in all, at most 2048: {kept(figures['memory'] <= RSS_MAX)}"
         rows.append((f"{count} nodes", text, limit))
-    first, last = sizes[0], sizes[-1]
+    first, last = SIZES[0], SIZES[-1]
     growth = found[last]["run"] / found[first]["run"] / (last * math.log(last) / (first * math.log(first)))
     rows.append(("their frames", f"{growth:.1f} times n log n over {last // first} times the nodes", kept(growth <= TOLERANCE)))
-    return rows, growth <= TOLERANCE and found.get(RSS_NODES, {"memory": 0})["memory"] <= RSS_MAX
+    return rows, growth <= TOLERANCE and found[RSS_NODES]["memory"] <= RSS_MAX
 
 
 def kept(good: bool) -> str:
