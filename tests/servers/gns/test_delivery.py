@@ -5,9 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machemu.sim.saved import Writer
-from masix.gns.events import Loss, Settings
-from tests.servers.gns.network import MILLISECOND, SECOND, Faults, Network, Source
+from tests.servers.gns.network import Network
 from tests.servers.gns.schedules import BAD, HARMFUL, HARMLESS, NODES, Action, do, end
 
 SCHEDULES = 350
