@@ -57,9 +57,12 @@ class Machine:
     def leave_nothing(self) -> None:
         """The leak check: ends every task, and finds all ports, sets, messages, events and frames of the empty machine again.
 
-        An open device keeps its port, as on the real kernel.
+        An open device keeps its port, as on the real kernel. A thread that is just ending itself goes first.
         """
         self.kernel.halted = None
+        current = self.kernel.kern.sched.current
+        if current is not None and not (current.active and current.task.active):
+            self.run(1)
         self.end_all()
         self.run(1)
         self.settle()

@@ -7,7 +7,7 @@ test [ARGS]     every check, then pytest with ARGS
 check           every check without pytest
 bench           measures machemu against bare Unicorn in one run
 oracle [MODULE] boots the conformance modules on the real GNU Mach in QEMU and here, and shows where they differ
-images [ARGS]   builds the guest programs in images/ and the conformance modules
+images [ARGS]   builds the guest programs in images/ and the conformance modules, for both machines
 """
 
 from __future__ import annotations

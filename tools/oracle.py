@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import Final
 
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
+from machemu.boot.elf import architecture_of
+from machemu.boot.machines import MACHINES
 from machemu.boot.node import Node
 from machemu.machine.disk import ImageDisk
-from machemu.machine.profile import DEFAULT_PROFILE, load_profile
+from machemu.machine.profile import load_profile
 from machemu.machine.protocols import Disk
 from tools import testdisk
 
@@ -42,12 +44,20 @@ KERNEL_LINES: Final = re.compile(
 )
 """What the real kernel prints of its own among a module's lines."""
 CONTEXT: Final = 3
+PROFILES: Final = {"i386": "pc486dx2-66", "m68k": "mc68040-25"}
+"""What modules run on here."""
 DISKS: Final[dict[str, Callable[[], bytes]]] = {"disk": testdisk.image}
 """The modules that need a disk, hd0, and what is on it at first, on both kernels."""
 
 
-RAM: Final[dict[str, int]] = {"pressure": 256 << 20}
-"""The modules that need as much memory here as the real kernel has, in bytes."""
+RAM: Final[dict[str, int]] = {"pressure": 65536}
+"""The modules that need as much memory here as the real kernel has, in pages."""
+
+
+def ram(module: Path) -> int | None:
+    """The bytes of memory that a module needs, None where it does not matter."""
+    pages = RAM.get(module.stem)
+    return None if pages is None else pages * MACHINES[architecture_of(str(module))].cpu.page_size
 
 
 class NoRealKernel(Exception):
@@ -60,7 +70,7 @@ def binary(name: str, architecture: str = "i386") -> Path:
 
 
 def transcript_of(module: Path) -> Path:
-    """What a module must print, where that is written down: on an m68k the real kernel's lines unless there are lines of its own."""
+    """What a module must print, where that is written down: on an m68k the real kernel's unless it has its own."""
     name = f"{module.stem}.expected"
     beside = module.with_name(name)
     return beside if beside.exists() or module.parent.parent != MODULES else MODULES / name
@@ -127,7 +137,8 @@ def on_machemu(module: Path) -> bytes:
         if b"\n" + LAST in output:
             node.kernel.stop()
 
-    with Node(load_profile(DEFAULT_PROFILE), RAM.get(module.stem), disks(module.stem)) as node:
+    profile = load_profile(PROFILES[architecture_of(str(module))])
+    with Node(profile, ram(module), disks(module.stem)) as node:
         node.kernel.console.sink = sink
         boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}"], {})
         node.kernel.run(OUR_TIME_NS)

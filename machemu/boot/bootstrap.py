@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
 
 from machemu.abi.errors import KernError, MustWait, UserError
 from machemu.abi.message import PORT_SEND
@@ -12,28 +14,39 @@ from machemu.boot.script import BootScript, PortValue, task_paths
 from machemu.boot.stack import build_stack
 from machemu.core.kernel import Kernel
 from machemu.ipc import mach_port, port
+from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.vm import routines as vm
 
+HERE: Final = Path()
 DEFAULT_LINE = "${host-port} ${device-port} $(task-create) $(task-resume)"
 """What a module named alone is started with."""
 
 
-def find_architecture(lines: Sequence[str]) -> str | None:
-    """The architecture of the programs that a boot script starts, None where it starts none. UserError where they differ."""
+def find_architecture(lines: Sequence[str], folder: Path = HERE) -> str | None:
+    """The architecture of the programs that a boot script starts, None where it starts none. UserError where they differ.
+
+    folder: where the paths that the script names begin.
+    """
     first: dict[str, str] = {}
     for path in task_paths(lines):
-        first.setdefault(architecture_of(path), path)
+        first.setdefault(architecture_of(str(folder / path)), path)
     if len(first) > 1:
         programs = ", ".join(f"{path} for {architecture}" for architecture, path in first.items())
         raise UserError(f"the boot script has programs for different machines: {programs}")
     return next(iter(first), None)
 
 
-def boot_modules(kernel: Kernel, lines: Sequence[str], variables: Mapping[str, str]) -> None:
-    """Runs a boot script on a kernel that has booted nothing yet."""
-    boot = Bootstrap(kernel)
+def boot_modules(
+    kernel: Kernel, lines: Sequence[str], variables: Mapping[str, str], name_server: Port | None = None, folder: Path = HERE
+) -> None:
+    """Runs a boot script on a kernel that has booted nothing yet but host-side servers.
+
+    name_server: the port that every task is to have a send right to, as its bootstrap port and the first of its registered ones.
+    folder: where the paths that the script names begin.
+    """
+    boot = Bootstrap(kernel, name_server, folder)
     ports = {
         "host-port": PortValue(kernel.kern.host.host_priv_self),
         "device-port": PortValue(kernel.devices.master_port),
@@ -63,12 +76,17 @@ def command_line_symbols(variables: Mapping[str, str]) -> dict[str, str]:
 class Bootstrap:
     """boot.script.BootActions on a kernel."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, name_server: Port | None, folder: Path) -> None:
         self.kernel = kernel
+        self.name_server = name_server
+        self.folder = folder
 
     def create_task(self, path: str) -> Task:
         kern = self.kernel.kern
         task = task_control.create(kern, None, False, path)
+        if self.name_server is not None:
+            task.itk_bootstrap = port.make_send(self.kernel.ipc, self.name_server)
+            task.itk_registered[0] = port.make_send(self.kernel.ipc, self.name_server)
         task_control.suspend(kern, task)
         return task
 
@@ -89,7 +107,7 @@ class Bootstrap:
     def execute(self, task: object, path: str, arguments: list[str]) -> None:
         assert isinstance(task, Task)
         kernel = self.kernel
-        image = load_image(path, kernel.cpu.user_range[1], kernel.cpu.page_size, kernel.cpu.architecture)
+        image = load_image(str(self.folder / path), kernel.cpu.user_range[1], kernel.cpu.page_size, kernel.cpu.architecture)
         try:
             _load(task, image, kernel.cpu.page_size)
             pointer = _make_stack(kernel, task, arguments)

@@ -79,21 +79,29 @@ class Node:
     def save(self, path: Path) -> None:
         """Writes the whole machine to a file."""
         self.kernel.kern.clock.fold()
-        saved.save(path, self.kernel, ram=self.kernel.memory.view)
+        saved.save(path, self.kernel, self.kernel.memory.view)
 
     @classmethod
     def load(cls, path: Path, disks: Mapping[str, Disk] | None = None) -> Node:
         """The machine that a file holds, ready to run on. disks: the images of its disks; they stay the caller's."""
-        root, ram = saved.load(path, RAM_MAX)
-        node = cls.__new__(cls)
+        root, rams = saved.load(path, RAM_MAX)
         try:
-            node._resume(root, ram, disks or {})
+            [ram] = rams
+            return cls.resume(root, ram, disks or {})
         except UserError:
-            node._abandon()
             raise
         except Exception as error:  # whatever the graph of objects in a file may be wrong in, it is the file that is wrong
-            node._abandon()
             raise UserError(f"{path}: is damaged: it holds no machine that could be: {error or type(error).__name__}") from None
+
+    @classmethod
+    def resume(cls, root: object, ram: saved.Ram, disks: Mapping[str, Disk]) -> Node:
+        """The machine of a kernel that was loaded. Raises UserError, and whatever else comes of a graph that is no kernel's."""
+        node = cls.__new__(cls)
+        try:
+            node._resume(root, ram, disks)
+        except Exception:
+            node._abandon()
+            raise
         return node
 
     def _abandon(self) -> None:
@@ -102,7 +110,7 @@ class Node:
             self.cpu.close()
             self.kernel.memory.close()
 
-    def _resume(self, root: object, ram: bytearray, disks: Mapping[str, Disk]) -> None:
+    def _resume(self, root: object, ram: saved.Ram, disks: Mapping[str, Disk]) -> None:
         """Puts a loaded kernel onto a new CPU, and believes nothing of it unseen."""
         if not isinstance(root, Kernel):
             raise ValueError("its root is no kernel")
@@ -111,10 +119,10 @@ class Node:
             raise ValueError("its kernel is of no machine")
         self.kernel = root
         memory = root.memory
-        if memory.frame_size != make_cpu.page_size or memory.frame_count * memory.frame_size != len(ram):
+        if memory.frame_size != make_cpu.page_size or memory.frame_count * memory.frame_size != ram.size:
             raise ValueError("its memory is not that of its machine")
         memory.attach()
-        memory.view[:] = ram
+        ram.fill(memory.view)
         self.cpu = make_cpu(memory, root.mmu)
         if (root.ipc.prefix, root.ipc.page_size) != (self.cpu.order.value, self.cpu.page_size):
             raise ValueError("its messages are another machine's")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from machemu.abi.errors import InvariantError
 from machemu.abi.message import PORT_SEND, CarriedMemory
-from machemu.core.kernel import Kernel
+from machemu.core.kernel import Kernel, runnable
 from machemu.core.proxies import Proxy
 from machemu.ipc.kmsg import Kmsg
 from machemu.kern.thread import Thread
@@ -61,7 +61,8 @@ def check(kernel: Kernel) -> None:
     kernel.vm.check_invariants()
     held = [thread.held for thread in threads if thread.held is not None]
     kernel.vm.check_references([task.map for task in tasks if task.map is not None], list(_copies(kernel, threads)), held)
-    if kern.sched.handoff is not None:
+    current = kern.sched.current
+    if kern.sched.handoff is not None and current is not None and runnable(current) and not kern.sched.yielding:
         raise InvariantError("a thread was handed the CPU and never got it")
 
 

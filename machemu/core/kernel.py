@@ -10,7 +10,7 @@ from typing import Final, Protocol, cast
 from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.exception import Exc
 from machemu.abi.types import Instructions, VirtAddr
-from machemu.core import server
+from machemu.core import host_side, server
 from machemu.core.managers import Managers, port_died
 from machemu.core.routines.table import routines_on
 from machemu.core.traps import CONTINUATIONS, TRAP_COUNT, TRAPS
@@ -34,7 +34,7 @@ from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
-from machemu.machine.protocols import Cpu, Disk, UserFault
+from machemu.machine.protocols import Cpu, Disk, Supervisor, UserFault
 from machemu.sim.state import state
 from machemu.vm.fault import vm_fault
 from machemu.vm.map import VmMap
@@ -71,6 +71,9 @@ class KernelObserver(Protocol):
     def raised(self, thread: Thread, what: tuple[int, int, int]) -> None:
         """The current thread takes an exception."""
 
+    def noted(self, thread: Thread, what: str) -> None:
+        """A host-side thread says what it does."""
+
     def ended(self, thread: Thread) -> None:
         """A thread that had ended in a trap of its own is gone."""
 
@@ -88,18 +91,30 @@ class Kernel:
     trap_count: traps since power-on. halted: how the machine ended, or None; halt_reason: why, for people.
     reboot_options: the options of the host_reboot that ended it.
 
-    Transient: cpu; observer, None where nobody watches; limit and trap_limit, where `run` comes back; stopping, set by `stop`;
-    charged: the time and the instructions up to which the active thread has been charged, None where none is.
-    left: the active thread does not return to user mode now; routines: what the kernel does for messages, by id; word: the
-    machine's 32-bit word; input_source: gives console input when a read waits and nothing can run, b"" for no more.
+    Transient: cpu; entry: who takes traps, the kernel or who watches it; observer, None where nobody does; limit and trap_limit,
+    where `run` comes back; stopping, set by `stop`; charged: the time and the instructions up to which the active thread has been
+    charged, None where none is; left: the active thread does not return to user mode now; routines: what it does for messages, by
+    id; word: the machine's 32-bit word; input_source: gives console input when a read waits and nothing can run, b"" for no more.
     """
 
     __slots__ = (
         "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
         "trap_ns", "fault_ns", "switch_ns", "trap_count", "halted", "halt_reason", "reboot_options",
-        "cpu", "observer", "limit", "trap_limit", "stopping", "left", "routines", "word", "input_source", "charged",
+        "cpu", "entry", "observer", "limit", "trap_limit", "stopping", "left", "routines", "word", "input_source", "charged",
     )  # fmt: skip
-    TRANSIENT = ("cpu", "observer", "limit", "trap_limit", "stopping", "left", "routines", "word", "input_source", "charged")
+    TRANSIENT = (
+        "cpu",
+        "entry",
+        "observer",
+        "limit",
+        "trap_limit",
+        "stopping",
+        "left",
+        "routines",
+        "word",
+        "input_source",
+        "charged",
+    )
 
     def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
         self.memory = memory
@@ -132,15 +147,17 @@ class Kernel:
 
     def _join(self, cpu: Cpu) -> None:
         self.cpu = cpu
+        self.entry: Supervisor = self
         self.observer: KernelObserver | None = None
         self.limit = FOREVER
-        self.trap_limit = -1
+        self.trap_limit = FOREVER
         self.stopping: Stop | None = None
         self.left = False
         self.charged: tuple[int, int] | None = None
         self.routines = routines_on(self.kern.kernel_task.machine)
         self.word = struct.Struct(cpu.order.value + "I")
         self.input_source: Callable[[], bytes] | None = None
+        self.kern.events.sooner = self.sooner
         self.ipc.attach(self.kern, self)
         self.vm.managers = Managers(self)
         self.vm.privileged = self.kern.sched.current is not None and self.kern.sched.current.vm_privilege
@@ -179,12 +196,13 @@ class Kernel:
             thread.trap_retry = (number, arguments)
             kern.wait(thread, Continuation.TRAP, wait)
             result = None
+        self.cpu.target = target = clock.executed_at(self.limit)
         if (
             result is None
             or sched.ast
             or sched.handoff is not None
-            or self.trap_count == self.trap_limit
-            or clock.now() >= self.limit
+            or self.trap_count >= self.trap_limit
+            or self.cpu.executed >= target
         ):
             if result is not None:
                 kern.settle_handoff()
@@ -219,7 +237,8 @@ class Kernel:
             thread.trap_retry = (number, None)
             self.leave()
             return None
-        if self.trap_count == self.trap_limit or self.kern.clock.now() >= self.limit:
+        self.cpu.target = target = self.kern.clock.executed_at(self.limit)
+        if self.trap_count >= self.trap_limit or self.cpu.executed >= target:
             thread.retval = result
             self.leave()
             return None
@@ -229,13 +248,17 @@ class Kernel:
         """A trap's arguments; None where they cannot be read, and the thread has taken an exception."""
         while True:
             try:
-                return self.cpu.arguments(count)
+                return self.trap_arguments(thread, count)
             except UserFault as fault:
                 try:
                     vm_fault(self._map(thread), fault.address, fault.access)
                 except KernError as error:
                     self._raise(thread, *self.cpu.bad_arguments(number, error.code, fault.address))
                     return None
+
+    def trap_arguments(self, thread: Thread, count: int) -> tuple[int, ...]:
+        """The words of the trap that the current thread makes. Raises UserFault."""
+        return self.cpu.arguments(count) if thread.program is None else thread.program.arguments[:count]
 
     def _retry_trap(self, thread: Thread) -> int | None:
         """Starts the handler of a trap again that had to wait for memory."""
@@ -289,7 +312,8 @@ class Kernel:
         else:
             if pc_sample.wanted(thread):
                 self._sample_fault(thread, *before)
-            if self.kern.clock.now() < self.limit and not self.vm.pageout_wanted:
+            self.cpu.target = target = self.kern.clock.executed_at(self.limit)
+            if self.cpu.executed < target and not self.vm.pageout_wanted:
                 return True
         self.leave()
         return False
@@ -339,13 +363,14 @@ class Kernel:
 
     # The loop
 
-    def run(self, deadline: int = FOREVER, traps: int | None = None) -> Stop:
+    def run(self, deadline: int = FOREVER, traps: int | None = None, wait: bool = True) -> Stop:
         """Runs the node until virtual time `deadline`, or for `traps` more traps, or until `stop`, or until nothing can happen.
 
+        wait: whether time passes to the next event where no thread can run; without, that is WEDGED, too.
         Coming back and running on changes nothing in what the guest sees.
         """
         self.stopping = None
-        self.trap_limit = -1 if traps is None else self.trap_count + traps
+        self.trap_limit = FOREVER if traps is None else self.trap_count + traps
         kern = self.kern
         sched = kern.sched
         vm = self.vm
@@ -356,6 +381,8 @@ class Kernel:
             kern.deliver_events()
             if kern.ticks != ticks and self.devices.pagers:
                 self.devices.show()
+            if self.stopping is not None:
+                break
             if kern.clock.now() >= deadline:
                 return Stop.TIME
             if vm.pageout_wanted or vm.free_wanted.threads:
@@ -367,13 +394,16 @@ class Kernel:
             if thread is None or not runnable(thread) or sched.yielding or (sched.ast and sched.csw_needed(thread)):
                 thread = self._switch()
                 if thread is None:
-                    if not self._idle(deadline):
+                    if not self._idle(deadline, wait):
                         return Stop.WEDGED
                     continue
             sched.ast = False
             if thread.continuation is None or self._continue(thread):
-                self._run_user(thread, deadline)
-            if self.trap_count == self.trap_limit:
+                if thread.program is None:
+                    self._run_user(thread, deadline)
+                else:
+                    host_side.run(self, thread, thread.program, deadline)
+            if self.trap_count >= self.trap_limit:
                 return Stop.TRAPS
         return self.stopping
 
@@ -397,8 +427,8 @@ class Kernel:
             self.kern.clock.base += self.switch_ns
         return new
 
-    def _idle(self, deadline: int) -> bool:
-        """Lets time pass to the next event; False where there is none and no input comes."""
+    def _idle(self, deadline: int, wait: bool) -> bool:
+        """Lets time pass to the next event; False where there is none or it is not to be waited for, and no input comes."""
         clock = self.kern.clock
         if self.console.pending and self.input_source is not None and not self.devices.busy:
             data = self.input_source()
@@ -407,7 +437,7 @@ class Kernel:
                 return True
             self.input_source = None
         time = self.kern.events.next_time()
-        if time is None:
+        if time is None or not wait:
             return False
         clock.base += max(0, min(time, deadline) - clock.now())
         return True
@@ -450,8 +480,7 @@ class Kernel:
         cpu.activate(thread.pcb, self._map(thread).pmap, thread.task.eml_dispatch is not None)
         self.left = False
         while not self.left:
-            next_event = kern.events.next_time()
-            self.limit = min(deadline, (kern.ticks + 1) * TICK_NS, FOREVER if next_event is None else next_event)
+            self.set_limit(deadline)
             budget = clock.instructions_until(self.limit)
             if not budget:
                 break
@@ -462,6 +491,15 @@ class Kernel:
         if thread.retval is not None and thread.continuation is None:
             thread.pcb.set_result(thread.retval)
             thread.retval = None
+
+    def set_limit(self, deadline: int) -> None:
+        """The current thread may run until something else is due."""
+        next_event = self.kern.events.next_time()
+        self.limit = min(deadline, (self.kern.ticks + 1) * TICK_NS, FOREVER if next_event is None else next_event)
+
+    def sooner(self, time: int) -> None:
+        """Something is due at `time`, before everything else that is to come."""
+        self.limit = min(self.limit, time)
 
     def charge_time(self) -> None:
         """Adds to the active thread's times what has passed since it was last charged."""

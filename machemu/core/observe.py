@@ -19,7 +19,7 @@ from machemu.ipc.thread import IpcThread
 from machemu.kern.thread import Thread
 from machemu.machine.protocols import UserFault
 from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.trace.events import Ended, Faulted, MessageMoved, PortRef, Redirected, Tracer, TrapEntered, TrapLeft
+from machemu.trace.events import Ended, Faulted, MessageMoved, Noted, PortRef, Redirected, Tracer, TrapEntered, TrapLeft
 
 TEXT_MAX: Final = 48
 NUMBERS_MAX: Final = 8
@@ -37,6 +37,7 @@ class Observer:
         """Watches from now on."""
         self.kernel.observer = self
         self.kernel.ipc.observer = self
+        self.kernel.entry = self
         self.kernel.cpu.attach(self)
 
     # machine.protocols.Supervisor
@@ -82,6 +83,9 @@ class Observer:
     def raised(self, thread: Thread, what: tuple[int, int, int]) -> None:
         self.tracer.emit(Faulted(self._now(), thread.task.number, thread.number, *what))
 
+    def noted(self, thread: Thread, what: str) -> None:
+        self.tracer.emit(Noted(self._now(), thread.task.number, thread.number, what))
+
     def ended(self, thread: Thread) -> None:
         self.tracer.emit(Ended(self._now(), thread.task.number, thread.number))
 
@@ -99,7 +103,7 @@ class Observer:
     def _entered(self, thread: Thread, number: int) -> None:
         names = TRAPS[number].arguments if 0 <= number < TRAP_COUNT else ()
         try:
-            words = self.kernel.cpu.arguments(len(names)) if names else ()
+            words = self.kernel.trap_arguments(thread, len(names)) if names else ()
         except UserFault:
             words = ()
         arguments: tuple[tuple[str, int | PortRef], ...] = tuple(

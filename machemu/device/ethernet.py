@@ -178,14 +178,18 @@ class EthernetDriver(Driver):
 
     def frame_arrived(self, frame: bytes) -> None:
         """The kernel looks at it when it takes its next interrupt."""
-        if not self.flags & IFF_UP or not HEADER_SIZE <= len(frame) <= FRAME_MAX or len(self.arrived) >= ARRIVED_MAX:
-            return
-        target = frame[:6]
-        if not (target[0] & 1 or target == self.nic.address or self.flags & IFF_PROMISC):
+        if not self.accepts(frame) or len(self.arrived) >= ARRIVED_MAX:
             return
         self.arrived.append(bytes(frame))
         if len(self.arrived) == 1:
             self.io.after(0, NetEvent.ARRIVED, self)
+
+    def accepts(self, frame: bytes) -> bool:
+        """Whether a frame is for this interface as it is now, so that the kernel hears of it."""
+        if not self.flags & IFF_UP or not HEADER_SIZE <= len(frame) <= FRAME_MAX:
+            return False
+        target = frame[:6]
+        return bool(target[0] & 1 or target == self.nic.address or self.flags & IFF_PROMISC)
 
     def event_due(self, kind: Enum, *args: object) -> None:
         if kind is NetEvent.SENT:

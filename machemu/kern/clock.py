@@ -113,6 +113,10 @@ class Clock:
         """How many instructions begin before `time`; at least 0."""
         return max(0, -(-(time - self.now()) // self.instruction_ns))
 
+    def executed_at(self, time: int) -> int:
+        """How many instructions the CPU has executed in all when `time` comes, if it does nothing else till then."""
+        return self.mark - (self.base - time) // self.instruction_ns
+
     def deadline(self, milliseconds: int) -> Nanoseconds:
         """When a time-out set now ends: at a clock tick, the next one at the earliest, as Mach's set_timeout has it."""
         ticks = max(1, (milliseconds * HZ + 999) // 1000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from machemu.abi.errors import InvariantError
 from machemu.abi.message import PortDead
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from machemu.kern.pc_sample import PcSample
     from machemu.kern.task import Task
     from machemu.sim.events import Event
+    from machemu.user.own import Kernel, Memory
     from machemu.vm.event import Event as VmEvent
     from machemu.vm.object import VmObject
 
@@ -28,6 +29,18 @@ TH_HALTED: Final = 16
 BASEPRI_USER: Final = 25
 POLICY_TIMESHARE: Final = 1
 POLICY_FIXEDPRI: Final = 2
+
+
+class Program(Protocol):
+    """What a host-side thread does: plain data, saved with the thread. arguments: the words of the trap that it makes."""
+
+    arguments: tuple[int, ...]
+
+    def next(self, kernel: Kernel, memory: Memory, result: int | None) -> int:
+        """Goes on with the last trap's result, None at first; the number of the next trap.
+
+        MustWait where memory must be waited for; then it is called again with the same result.
+        """
 
 
 @state
@@ -65,6 +78,7 @@ class Thread(IpcThread):
     cpu_usage, sched_usage: aged microseconds of CPU, and the same scaled by load; *_delta since the last ageing at sched_stamp.
     gsync_key: the word that it waits for, or None (kern/gsync.py). pc_sample: samples of it, where somebody wants them.
     trap: the number of the trap that it is in, kept while somebody watches.
+    program: of a thread of a host-side task, what it does instead of running instructions; None for a guest's.
     user_time, system_time: nanoseconds; time_saved is their sum when the deltas were last taken.
     ith_self: its kernel port; ith_sself, ith_exception: naked send rights it owns; ith_rpc_reply: exceptions' reply port.
     """
@@ -76,7 +90,7 @@ class Thread(IpcThread):
         "priority", "max_priority", "sched_pri", "depress_priority",
         "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "sched_stamp",
         "user_time", "system_time", "time_saved", "creation_time",
-        "ith_self", "ith_sself", "ith_exception", "ith_rpc_reply", "ith_exc", "gsync_key", "pc_sample", "trap",
+        "ith_self", "ith_sself", "ith_exception", "ith_rpc_reply", "ith_exc", "gsync_key", "pc_sample", "trap", "program",
     )  # fmt: skip
     TRANSIENT = ("trap",)
 
@@ -123,6 +137,7 @@ class Thread(IpcThread):
         self.gsync_key: Key | None = None
         self.pc_sample: PcSample | None = None
         self.trap: int | None = None
+        self.program: Program | None = None
 
     def check_invariants(self) -> None:
         if self.queued and not self.state & TH_RUN:

@@ -35,7 +35,8 @@ class PhysicalMemory:
 
     def attach(self) -> None:
         """Makes the host-side part: zeroed bytes and no known code."""
-        self.ram = mmap.mmap(-1, self.frame_count * self.frame_size)
+        # Private, so that looking at memory that nobody has written takes none of the host's.
+        self.ram = mmap.mmap(-1, self.frame_count * self.frame_size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.view = memoryview(self.ram)
         self.code_frames: dict[int, None] = {}
         self.stale = False

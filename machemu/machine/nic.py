@@ -40,6 +40,10 @@ class EthernetNic:
         if self.sink is not None:
             self.sink(frame)
 
+    def accepts(self, frame: bytes) -> bool:
+        """Whether anybody would take a frame that came in now."""
+        return self.receiver is not None and self.receiver.accepts(frame)
+
     def receive(self, frame: bytes) -> None:
         if self.receiver is not None:
             self.receiver.frame_arrived(frame)

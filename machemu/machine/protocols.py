@@ -177,6 +177,9 @@ class Cpu(Protocol):
     def deactivate(self) -> None:
         """Writes the active thread's state back to its pcb."""
 
+    target: int
+    """What `executed` is when `run` ends. Inside a Supervisor call the kernel may lower it, for time that it took itself."""
+
     def run(self, budget: Instructions) -> None:
         """Runs the active thread in user mode until it has begun `budget` more instructions or `stop` was called."""
 
@@ -240,6 +243,9 @@ class Disk(Protocol):
 
 class FrameReceiver(Protocol):
     """Who takes the frames that come in."""
+
+    def accepts(self, frame: bytes) -> bool:
+        """Whether a frame that came in now would change anything."""
 
     def frame_arrived(self, frame: bytes) -> None:
         """A whole frame has come in now; whether anybody wants it is the receiver's to find out."""

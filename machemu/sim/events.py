@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -35,11 +36,16 @@ class EventQueue:
     """events: the last first, with their keys (time, priority, sequence) negated, so that the next one is popped from the end.
 
     A sorted list, not a heap with holes: what was cancelled leaves no trace, and equal machines have equal queues.
+    Transient: sooner is told the time of an event that comes before all others; whoever owns the queue sets it.
     """
 
-    __slots__ = ("events", "keys", "sequence")
+    __slots__ = ("events", "keys", "sequence", "sooner")
+    TRANSIENT = ("sooner",)
+
+    sooner: Callable[[int], None]
 
     def __init__(self) -> None:
+        self.sooner = lambda _: None
         self.events: list[Event] = []
         self.keys: list[Key] = []
         self.sequence = 0
@@ -53,6 +59,8 @@ class EventQueue:
         event = Event(time, priority, self.sequence, kind, args)
         key = (-time, -priority, -self.sequence)
         place = bisect_left(self.keys, key)
+        if place == len(self.keys):
+            self.sooner(time)
         self.keys.insert(place, key)
         self.events.insert(place, event)
         return event

@@ -1,9 +1,9 @@
 """Saved machines: the one codec by which state is written, read back and digested.
 
-A file is a header line (magic, format version, schema digest), then a zstandard frame with the state's object graph and the RAM's
-pages that are not zero. The graph's encoding is canonical: objects are numbered in the order in which they are first met, tuples
-and numbers have no identity, so equal states have equal bytes and equal digests. It names classes of the registry alone and is
-read with every length checked: a hostile file can fail, and do nothing else.
+A file is a header line (magic, format version, schema digest), then a zstandard frame with the state's object graph and the pages
+that are not zero of each RAM. The graph's encoding is canonical: objects are numbered in the order in which they are first met,
+tuples and numbers have no identity, so equal states have equal bytes and equal digests. It names classes of the registry alone
+and is read with every length checked: a hostile file can fail, and do nothing else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import hashlib
 import os
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +25,7 @@ from machemu.abi.errors import InvariantError, UserError
 from machemu.sim.state import REGISTRY, fields
 
 MAGIC: Final = b"machemu saved machine"
-FORMAT: Final = 1
+FORMAT: Final = 2
 HEADER_MAX: Final = 256
 GRAPH_MAX: Final = 1 << 28
 OBJECTS_MAX: Final = 1 << 23
@@ -32,6 +33,8 @@ OBJECTS_MAX: Final = 1 << 23
 UNPACK_STEP: Final = 1 << 10
 """Bytes that are unpacked at once: what comes out can be 30,000 times as many before it is measured."""
 PAGE: Final = 4096
+ZEROS_STEP: Final = 1 << 18
+"""Bytes that are looked at once for being zero."""
 
 NONE, TRUE, FALSE, INT, NEGATIVE, STR, BYTES, BYTEARRAY, TUPLE, LIST, DICT, DEQUE, OBJECT, ENUM, REFERENCE, RECORD, FLOAT = range(
     17
@@ -324,6 +327,32 @@ class Frame:
 PENDING: Final = object()
 
 
+@dataclass(frozen=True, slots=True)
+class Ram:
+    """A memory of `size` bytes: its pages that are not zero, by number."""
+
+    size: int
+    pages: dict[int, bytes]
+
+    def fill(self, memory: memoryview) -> None:
+        """Writes the pages into a memory that is all zeros."""
+        for number, page in self.pages.items():
+            memory[number * PAGE : (number + 1) * PAGE] = page
+
+
+def pages_of(ram: memoryview) -> Iterator[tuple[int, bytes]]:
+    """The pages that are not zero, with their numbers."""
+    zero = bytes(ZEROS_STEP)
+    for start in range(0, len(ram), ZEROS_STEP):
+        step = bytes(ram[start : start + ZEROS_STEP])
+        if step == zero[: len(step)]:
+            continue
+        for at in range(0, len(step), PAGE):
+            page = step[at : at + PAGE]
+            if page != zero[: len(page)]:
+                yield (start + at) // PAGE, page
+
+
 def digest(root: object, ram: memoryview) -> str:
     """SHA-256 over the state and all of RAM, in hexadecimal."""
     hasher = hashlib.sha256(Writer().encode(root))
@@ -331,17 +360,29 @@ def digest(root: object, ram: memoryview) -> str:
     return hasher.hexdigest()
 
 
-def save(path: Path, root: object, ram: memoryview) -> None:
-    """Writes a file, whole or not at all."""
+def digest_all(root: object, rams: Sequence[memoryview]) -> str:
+    """SHA-256 over the state and what is not zero in the memories of any number of machines."""
+    hasher = hashlib.sha256(Writer().encode(root))
+    for ram in rams:
+        hasher.update(_number(len(ram)))
+        for number, page in pages_of(ram):
+            hasher.update(_number(number + 1) + page)
+        hasher.update(_number(0))
+    return hasher.hexdigest()
+
+
+def save(path: Path, root: object, *rams: memoryview) -> None:
+    """Writes a file, whole or not at all. rams: whole pages."""
     writer = Writer()
     graph = writer.encode(root)
     if len(graph) > GRAPH_MAX or len(writer.numbers) >= OBJECTS_MAX:
         raise InvariantError(f"a state of {len(graph)} bytes and {len(writer.numbers)} objects is more than `load` takes")
-    zero = bytes(PAGE)
-    pages = [number for number in range(len(ram) // PAGE) if ram[number * PAGE : (number + 1) * PAGE] != zero]
-    parts = [_number(len(graph)), graph, _number(len(ram) // PAGE), _number(len(pages))]
-    for number in pages:
-        parts += [_number(number), bytes(ram[number * PAGE : (number + 1) * PAGE])]
+    parts = [_number(len(graph)), graph, _number(len(rams))]
+    for ram in rams:
+        pages = list(pages_of(ram))
+        parts += [_number(len(ram) // PAGE), _number(len(pages))]
+        for number, page in pages:
+            parts += [_number(number), page]
     data = MAGIC + f" {FORMAT} {schema()}\n".encode() + zstandard.ZstdCompressor(write_checksum=True).compress(b"".join(parts))
     temporary = path.with_name(path.name + ".part")
     try:
@@ -351,8 +392,11 @@ def save(path: Path, root: object, ram: memoryview) -> None:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def load(path: Path, ram_max: int) -> tuple[object, bytearray]:
-    """The root and RAM that a file holds. Slots named TRANSIENT are unset until their owners attach them."""
+def load(path: Path, ram_max: int) -> tuple[object, list[Ram]]:
+    """The root and the RAMs that a file holds, none larger than `ram_max` bytes.
+
+    Slots named TRANSIENT are unset until their owners attach them.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -386,18 +430,23 @@ def _decompress(packed: bytes, limit: int) -> bytes:
     return bytes(out)
 
 
-def _parse(plain: bytes, ram_max: int) -> tuple[object, bytearray]:
+def _parse(plain: bytes, ram_max: int) -> tuple[object, list[Ram]]:
     reader = Reader(plain)
     graph = reader.take(reader.number())
+    rams = [_parse_ram(reader, ram_max) for _ in range(reader.count())]
+    if reader.place != len(plain):
+        raise SavedError("something follows its end")
+    return Reader(graph).decode(), rams
+
+
+def _parse_ram(reader: Reader, ram_max: int) -> Ram:
     frames, count = reader.number(), reader.number()
     if frames * PAGE > ram_max or count > frames:
         raise SavedError("its memory is larger than a machine's can be")
-    ram = bytearray(frames * PAGE)
+    pages: dict[int, bytes] = {}
     for _ in range(count):
         number = reader.number()
         if number >= frames:
             raise SavedError("a page lies outside its memory")
-        ram[number * PAGE : (number + 1) * PAGE] = reader.take(PAGE)
-    if reader.place != len(plain):
-        raise SavedError("something follows its end")
-    return Reader(graph).decode(), ram
+        pages[number] = reader.take(PAGE)
+    return Ram(frames * PAGE, pages)

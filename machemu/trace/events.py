@@ -89,7 +89,17 @@ class Redirected:
     handler: int
 
 
-Event = TrapEntered | TrapLeft | Redirected | MessageMoved | Faulted | Ended
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A host-side thread says what it does."""
+
+    time: int
+    task: int
+    thread: int
+    what: str
+
+
+Event = TrapEntered | TrapLeft | Redirected | MessageMoved | Faulted | Ended | Noted
 
 
 class Tracer(Protocol):

@@ -1,4 +1,4 @@
-"""The command line: `machemu boot`."""
+"""The command line, and `machemu boot`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from machemu.core.observe import Observer
 from machemu.kern.host import Halt
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
-from machemu.ui import report
+from machemu.sim.units import parse_size, parse_time
+from machemu.ui import cluster, report
 from machemu.ui.console import ConsoleOutput, file_input, terminal_input
 from machemu.ui.strace import Strace
-from machemu.ui.units import parse_size, parse_time
 
 EXIT_OK, EXIT_UNMET, EXIT_USER, EXIT_INTERNAL = 0, 1, 2, 70
 
@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     main_parser.add_argument("--version", action="version", version=f"machemu {__version__}")
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     boot = commands.add_parser("boot", help="boot Mach programs on one machine", description="Boots boot modules on one machine.")
+    boot.set_defaults(run=boot_command)
     boot.add_argument("module", nargs="?", help="a boot module, started with the host and device ports as its arguments")
     boot.add_argument(
         "--module", dest="lines", metavar="LINE", action="append", default=[], help="a boot script line; repeatable"
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
         help="a disk such as hd0 from an image, which what the guest writes changes only where it is writable; repeatable",
     )
     boot.add_argument("--input", type=Path, metavar="FILE", help="what the console reads (default: standard input)")
+    cluster.add_parser(commands)
     return main_parser
 
 
@@ -70,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; the exit status is 0, 1 where what was waited for did not come, 2 for a mistake of the user's."""
     options = parser().parse_args(arguments)
     try:
-        return boot(options)
+        status: int = options.run(options)
+        return status
     except UserError as error:
         print(f"machemu: {error}", file=sys.stderr)
         return EXIT_USER
@@ -85,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def boot(options: argparse.Namespace) -> int:
+def boot_command(options: argparse.Namespace) -> int:
     """The boot command."""
     deadline = FOREVER if options.duration is None else parse_time(options.duration)
     if options.save is not None and not options.save.absolute().parent.is_dir():

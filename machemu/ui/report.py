@@ -5,7 +5,7 @@ from __future__ import annotations
 from machemu.core.inspect import ThreadReport, describe_threads
 from machemu.core.kernel import Kernel
 from machemu.kern.host import Halt
-from machemu.ui.units import time_text
+from machemu.sim.units import time_text
 
 
 def standstill(kernel: Kernel) -> str:

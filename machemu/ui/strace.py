@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from io import TextIOBase
 from typing import TextIO
 
 from machemu.abi.exception import Exc
 from machemu.abi.kern_return import KernReturn, MigReturn
 from machemu.abi.message import MsgReturn, Option
 from machemu.abi.port import Right
-from machemu.trace.events import Ended, Event, Faulted, MessageMoved, PortRef, Redirected, TrapEntered, TrapLeft
+from machemu.trace.events import Ended, Event, Faulted, MessageMoved, Noted, PortRef, Redirected, TrapEntered, TrapLeft
 
 CODES: dict[int, str] = {int(code): code.name for family in (KernReturn, MigReturn, MsgReturn) for code in family}
 MSG_MASK = 0x3C00
@@ -64,7 +65,7 @@ class Strace:
     open: a trap that may yet come back at once; held: the lines of what it did so far.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO | TextIOBase) -> None:
         self.out = out
         self.open: TrapEntered | None = None
         self.held: list[str] = []
@@ -110,7 +111,7 @@ def call_text(event: TrapEntered) -> str:
     return f"{event.trap}({', '.join(argument_text(name, value) for name, value in event.arguments)})"
 
 
-def other_text(event: MessageMoved | Faulted | Ended | Redirected) -> str:
+def other_text(event: MessageMoved | Faulted | Ended | Redirected | Noted) -> str:
     if isinstance(event, MessageMoved):
         arrow, to = ("->", "to") if event.sent else ("<-", "on")
         reply = f" reply to {port_text(event.local)}" if event.local != NO_PORT else ""
@@ -122,4 +123,6 @@ def other_text(event: MessageMoved | Faulted | Ended | Redirected) -> str:
         return f"  !! {name} code {code} subcode {event.subcode:#x}"
     if isinstance(event, Redirected):
         return f"{event.trap} goes to {event.handler:#010x}"
+    if isinstance(event, Noted):
+        return event.what
     return "  ended"

@@ -11,13 +11,15 @@ static int status[DEV_STATUS_MAX];
 static message_t m;
 static mach_port_t self, reply;
 static device_t open(const char *name, u32 mode) { mach_port_t d = 0; kern_return_t r = device_open(device_master, mode, name, &d); say("open %s mode %u -> %x %n\n", name, mode, r, d); return d; }
+/* A disk's words are little-endian, whoever reads them. */
+static u32 first(const unsigned char *p) { return p[0] | p[1] << 8 | p[2] << 16 | p[3] << 24; }
 static u32 sum(const char *p, u32 n) { u32 s = 0, i; for (i = 0; i < n; i++) s = s * 31 + (unsigned char) p[i]; return s; }
 static kern_return_t quiet(device_t d, u32 recnum, int count, u32 *got) { char *p = (char *) 0x77; u32 n = 77; kern_return_t r = device_read(d, 0, recnum, count, &p, &n); *got = 0; if (!r && n) { *got = sum(p, n); vm_deallocate(self, (vm_address_t) p, n); } return r; }
 static void get(device_t d, u32 recnum, int count)
 {
 	char *p = (char *) 0x77; u32 n = 77, i, tail = 0; kern_return_t r = device_read(d, 0, recnum, count, &p, &n);
 	say("  read %x count %d -> %x", recnum, count, r);
-	if (!r) { say(" got %u", n); if (n) { for (i = n; i & (PAGE_SIZE - 1); i++) tail += p[i] != 0; say(" first %x sum %x offset %x tail %u", *(u32 *) p, sum(p, n), (u32) p & (PAGE_SIZE - 1), tail); vm_deallocate(self, (vm_address_t) p, n); } }
+	if (!r) { say(" got %u", n); if (n) { for (i = n; i & (PAGE_SIZE - 1); i++) tail += p[i] != 0; say(" first %x sum %x offset %x tail %u", first((unsigned char *) p), sum(p, n), (u32) p & (PAGE_SIZE - 1), tail); vm_deallocate(self, (vm_address_t) p, n); } }
 	say("\n");
 }
 static void put(device_t d, u32 recnum, char *from, int count) { int n = 77; kern_return_t r = device_write(d, 0, recnum, from, count, &n); say("  write %x count %d -> %x", recnum, count, r); if (!r) say(" wrote %d", n); say("\n"); }

@@ -51,7 +51,7 @@ static void information(void)
 		host_facts(host, flavor, n - 1);
 		host_facts(host, flavor, n);
 		if (flavor == 1)
-			say("  cpus %d of %d memory %d pages %d type %d subtype %d\n", words[1], words[0], words[2] > 0x100000, words[2] & (PAGE_SIZE - 1), words[3] >= 17 && words[3] < 32, words[4]);
+			say("  cpus %d of %d memory %d pages %d type %d subtype %d\n", words[1], words[0], words[2] > 0x100000, words[2] & (PAGE_SIZE - 1), IS_CPU_TYPE(words[3]), words[4]);
 		if (flavor == 2)
 			say("  slot %d\n", words[0]);
 		if (flavor == 3)
@@ -113,7 +113,7 @@ static void processors(void)
 	processor_facts(cpu, 1, 0);
 	processor_facts(cpu, 1, 4);
 	processor_facts(cpu, 1, 5);
-	say("  type %d subtype %d running %d slot %d master %d\n", words[0] >= 17 && words[0] < 32, words[1], words[2], words[3], words[4]);
+	say("  type %d subtype %d running %d slot %d master %d\n", IS_CPU_TYPE(words[0]), words[1], words[2], words[3], words[4]);
 	processor_facts(cpu, 1, 9);
 	processor_facts(cpu, 0, 9);
 	processor_facts(cpu, 2, 9);

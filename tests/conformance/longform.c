@@ -170,7 +170,7 @@ static void longs(void)
 		static const u32 number[] = { 0xffffffff, 0x10000000, 0x20000000, 0x7fffffff, 0x80000001, 0xffffffff };
 		static const u32 size[] = { 8, 33, 31, 8, 8, 65535 };
 
-		say("%x times %u ", number[i], size[i]), try("in line", 4, LONG | INLINE, WIDE(2, size[i]), number[i], 1);
+		say("%x times %u ", number[i], size[i]), try("in line", 4, LONG | INLINE, WIDE(2, size[i]), number[i], item(1, 0, 0, 0, 0));
 		say("%x times %u ", number[i], size[i]), try("out of line", 4, LONG, WIDE(2, size[i]), number[i], page);
 	}
 	try("4 GiB in line", 4, LONG | INLINE, WIDE(2, 16), 0x80000000, INLINE);

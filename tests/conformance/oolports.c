@@ -6,6 +6,8 @@ static vm_address_t page;
 static mach_port_t *names;
 
 #define COUNT 8
+/* Bytes at PAGE; behind them is nothing. */
+#define ROOM (0x48000 + 8 * PAGE_SIZE)
 
 static void names_of(u32 address, u32 count)
 {
@@ -96,19 +98,19 @@ static void places(void)
 	try_as("not at a word", 0, MACH_MSG_TYPE_COPY_SEND, 1, page + 2), put(p, p, p, p);
 	try_as("across two pages", 0, MACH_MSG_TYPE_COPY_SEND, 2, (names[PAGE_SIZE / 4 - 1] = names[PAGE_SIZE / 4] = p, page + PAGE_SIZE - 4));
 	try_as("nowhere", 0, MACH_MSG_TYPE_COPY_SEND, 2, 0x60000000);
-	try_as("half of it nowhere", 0, MACH_MSG_TYPE_COPY_SEND, 2, page + 0x50000 - 4);
+	try_as("half of it nowhere", 0, MACH_MSG_TYPE_COPY_SEND, 2, page + ROOM - 4);
 	try_as("none, nowhere", 0, MACH_MSG_TYPE_COPY_SEND, 0, 0x60000000);
 	try_as("long, two", MIG_LONGFORM, MACH_MSG_TYPE_COPY_SEND, 2, page);
 	try_as("long, none", MIG_LONGFORM, MACH_MSG_TYPE_COPY_SEND, 0, page);
 	try_as("long, none, nowhere, deallocated", MIG_LONGFORM | MIG_DEALLOCATE, MACH_MSG_TYPE_COPY_SEND, 0, 0x60000000);
-	try_as("deallocated", MIG_DEALLOCATE, MACH_MSG_TYPE_COPY_SEND, 2, page + 0x50000 - PAGE_SIZE), type("p", p);
+	try_as("deallocated", MIG_DEALLOCATE, MACH_MSG_TYPE_COPY_SEND, 2, page + ROOM - PAGE_SIZE), type("p", p);
 	for (i = 0; i < 1024; i++)
-		((mach_port_t *) (page + 0x50000 - 2 * PAGE_SIZE))[i] = 0;
-	try_as("nulls, deallocated", MIG_DEALLOCATE, MACH_MSG_TYPE_MOVE_RECEIVE, 3, page + 0x50000 - 2 * PAGE_SIZE);
-	try_as("they are gone", 0, MACH_MSG_TYPE_COPY_SEND, 2, page + 0x50000 - 2 * PAGE_SIZE);
-	((mach_port_t *) (page + 0x50000 - 3 * PAGE_SIZE))[0] = 9999;
-	try_as("no name, deallocated", MIG_DEALLOCATE, MACH_MSG_TYPE_COPY_SEND, 1, page + 0x50000 - 3 * PAGE_SIZE);
-	try_as("it is gone", 0, MACH_MSG_TYPE_COPY_SEND, 1, page + 0x50000 - 3 * PAGE_SIZE);
+		((mach_port_t *) (page + ROOM - 2 * PAGE_SIZE))[i] = 0;
+	try_as("nulls, deallocated", MIG_DEALLOCATE, MACH_MSG_TYPE_MOVE_RECEIVE, 3, page + ROOM - 2 * PAGE_SIZE);
+	try_as("they are gone", 0, MACH_MSG_TYPE_COPY_SEND, 2, page + ROOM - 2 * PAGE_SIZE);
+	((mach_port_t *) (page + ROOM - 3 * PAGE_SIZE))[0] = 9999;
+	try_as("no name, deallocated", MIG_DEALLOCATE, MACH_MSG_TYPE_COPY_SEND, 1, page + ROOM - 3 * PAGE_SIZE);
+	try_as("it is gone", 0, MACH_MSG_TYPE_COPY_SEND, 1, page + ROOM - 3 * PAGE_SIZE);
 	say("-- counts\n");
 	for (i = 0; i < 0x13000; i++)
 		names[i] = p;
@@ -238,7 +240,7 @@ static void the_kernel(void)
 	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 1, m.w[3] = page, call("not complex", 0, 4);
 	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(2, 32), m.w[2] = 1, m.w[3] = page, call("words", MACH_MSGH_BITS_COMPLEX, 4);
 	m.w[0] = MIG_LONG(0, 1), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 1, m.w[3] = page + 0x30000, *(u32 *) m.w[3] = p, call("deallocated", MACH_MSGH_BITS_COMPLEX, 4), registered("look up");
-	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 1, m.w[3] = page, m.w[4] = 0x10000000, call("a word too many", MACH_MSGH_BITS_COMPLEX, 5);
+	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 1, m.w[3] = page, m.w[4] = MIG_INLINE, call("a word too many", MACH_MSGH_BITS_COMPLEX, 5);
 	call("nothing", 0, 0);
 	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 0, m.w[3] = 0x60000000, call("none, nowhere", MACH_MSGH_BITS_COMPLEX, 4), registered("look up");
 	say("-- the kernel lets go\n");
@@ -251,7 +253,7 @@ int guest_main(void)
 {
 	self = mach_task_self();
 	a = send_port(), set = port_set();
-	vm_allocate(self, &page, 0x50000 + PAGE_SIZE, TRUE), vm_deallocate(self, page + 0x50000, PAGE_SIZE);
+	vm_allocate(self, &page, ROOM + PAGE_SIZE, TRUE), vm_deallocate(self, page + ROOM, PAGE_SIZE);
 	names = (void *) page;
 	dispositions();
 	places();

@@ -15,7 +15,8 @@ from tests.machine import CODE, IMAGES, Machine, add_task, image, load, new_node
 PAGER_SAYS = IMAGES / "src" / "default_pager.expected"
 SECOND = 1_000_000_000
 RAM = 4 << 20
-PAGES = 1400
+SIZE = 1400 * 4096
+"""Bytes that the guest fills."""
 WINDOW = 0x20000000
 ROUNDS, WRONG = CODE + 0x800, CODE + 0x804
 
@@ -23,7 +24,8 @@ ROUNDS, WRONG = CODE + 0x800, CODE + 0x804
 def filling(arch: Arch) -> bytes:
     """Writes each page's address into it, and then checks them all and counts in each page, again and again; counts rounds in
     ROUNDS, and pages that are wrong in WRONG."""
-    return arch.touch(WINDOW, PAGES) + arch.repeat(arch.check(WINDOW, PAGES, WRONG) + arch.increment(ROUNDS))
+    pages = SIZE // arch.page
+    return arch.touch(WINDOW, pages) + arch.repeat(arch.check(WINDOW, pages, WRONG) + arch.increment(ROUNDS))
 
 
 def paged_machine(arch: Arch) -> Machine:
@@ -45,12 +47,12 @@ def test_a_task_larger_than_memory_is_paged_to_disk_and_back_also_across_a_load(
     with paged_machine(arch) as machine:
         task, _ = add_task(machine, filling(arch))
         assert task.map is not None
-        vm.vm_allocate(task.map, WINDOW, PAGES * arch.page, False)
+        vm.vm_allocate(task.map, WINDOW, SIZE, False)
         vm.vm_wire(task.map, CODE, arch.page, 3, True)
         machine.run(20 * SECOND)
         rounds, wrong = counters(machine, task)
         assert (rounds > 0, wrong) == (True, 0)
-        assert machine.kernel.vm.pageouts > PAGES
+        assert machine.kernel.vm.pageouts > SIZE // arch.page
         machine.check()
         machine.node.save(tmp_path / "saved")
         with load(tmp_path / "saved") as other:

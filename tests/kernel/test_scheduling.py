@@ -108,3 +108,12 @@ def test_times_of_threads_add_up_to_the_clock(arch: Arch) -> None:
         machine.run(SECOND)
         switches = machine.kernel.kern.clock.now() - sum(t.user_time + t.system_time for t in (first, second))
         assert 0 <= switches < SECOND // 100
+
+
+def test_time_that_the_kernel_took_is_taken_from_what_the_thread_may_run(arch: Arch) -> None:
+    with empty(arch) as machine:
+        add_task(machine, arch.trap(27) * 300 + arch.touch(CODE + 2 * arch.page, 4) + arch.stay)
+        clock = machine.kernel.kern.clock
+        machine.run(TICK_NS // 2)
+        assert clock.base > TICK_NS // 10
+        assert TICK_NS // 2 <= clock.now() < TICK_NS // 2 + clock.instruction_ns

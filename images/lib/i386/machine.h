@@ -7,6 +7,9 @@
 /* An address that no user program can have. */
 #define BEYOND_USER 0xd0000000
 
+/* Whether a processor that the kernel tells of is one of these. */
+#define IS_CPU_TYPE(type) ((type) >= 17 && (type) < 32)
+
 #define i386_THREAD_STATE 1
 #define i386_FLOAT_STATE 2
 #define i386_ISA_PORT_MAP_STATE 3

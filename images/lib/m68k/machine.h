@@ -7,6 +7,9 @@
 /* An address that no user program can have. */
 #define BEYOND_USER 0xffffe000
 
+/* Whether a processor that the kernel tells of is one of these: an MC68020 or an MC68040. */
+#define IS_CPU_TYPE(type) ((type) == 3 || (type) == 10)
+
 #define m68k_THREAD_STATE 1
 #define m68k_FLOAT_STATE 2
 #define m68k_EXCEPTION_FRAME 3

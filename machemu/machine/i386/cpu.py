@@ -100,6 +100,7 @@ class I386Cpu:
         self._refused: tuple[int, int] | None = None
         self._refused_at = 0
         self._fetched = 0
+        self.target = 0
         self._counted = 0
         self._overhead = 0
         self._make_engine()
@@ -227,10 +228,10 @@ class I386Cpu:
         self.memory.view[layout.STACK * PAGE_SIZE : (layout.STACK + 1) * PAGE_SIZE] = EMPTY_PAGE
 
     def run(self, budget: Instructions) -> None:
-        target = self._counted + budget
+        self.target = self._counted + budget
         self._stopped = False
-        while not self._stopped and (self._counted < target or self._in_stub()):
-            self._start(target - self._counted)
+        while not self._stopped and (self._counted < self.target or self._in_stub()):
+            self._start(self.target - self._counted)
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error
@@ -345,7 +346,7 @@ class I386Cpu:
         begun = engine.counter.value
         if self._refused is not None:
             begun = self._refused_at - 1
-        elif begun > (engine.limit.value if self.debug.hits else count):
+        elif begun > engine.limit.value:
             begun -= 1
             self._place.read()
             if self._place.values[:] == RETURN_PLACE:
@@ -403,6 +404,7 @@ class I386Cpu:
                             self.engine.stop()
                         else:
                             self._overhead += 1
+                            self._keep_to_target()
                     return
             self._exception(number)
         except BaseException as error:
@@ -502,8 +504,13 @@ class I386Cpu:
             self._raise(*KERNEL_ADDRESS, address)
             return
         access = VM_PROT_READ | VM_PROT_WRITE if code & ERROR_WRITE else VM_PROT_READ
-        if self._supervisor.fault(address, access) and (self.memory.stale or self.mmu.changed):
-            self.engine.stop()
+        if self._supervisor.fault(address, access):
+            self._keep_to_target()
+            if self.memory.stale or self.mmu.changed:
+                self.engine.stop()
+
+    def _keep_to_target(self) -> None:
+        self.engine.limit.value = self.target - self._counted + self._overhead
 
     def _raise(self, exception: int, code: int, subcode: int = 0) -> None:
         assert self._supervisor is not None

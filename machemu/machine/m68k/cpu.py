@@ -90,6 +90,7 @@ class M68kCpu:
         self._odd = False
         self._fetched: int | None = None
         self._translated_again: int | None = None
+        self.target = 0
         self._counted = 0
         self._overhead = 0
         engine = self.engine = M68kEngine(memory.ram)
@@ -144,10 +145,10 @@ class M68kCpu:
         pcb.frame = self._frame
 
     def run(self, budget: Instructions) -> None:
-        target = self._counted + budget
+        self.target = self._counted + budget
         self._stopped = False
-        while not self._stopped and self._counted < target:
-            self._start(target - self._counted)
+        while not self._stopped and self._counted < self.target:
+            self._start(self.target - self._counted)
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error
@@ -239,7 +240,7 @@ class M68kCpu:
             began = words[PC]
             falls_through = self._flow()
         error = engine.start(words[PC], count)
-        begun = min(engine.counter.value, count) - self._overhead
+        begun = min(engine.counter.value, engine.limit.value) - self._overhead
         self._counted += begun
         engine.counter.value = self._overhead = 0
         if self._odd:
@@ -311,6 +312,7 @@ class M68kCpu:
         result = self._system_call(-number)
         if result is not None:
             words[D0] = result & MASK
+            self._keep_to_target()
             if self._stopped or self.memory.stale or self.mmu.changed:
                 self.engine.stop()
 
@@ -371,6 +373,7 @@ class M68kCpu:
             return
         self._frame = frame_word(ACCESS_FAULT)
         if self._supervisor.fault(address, VM_PROT_READ | VM_PROT_WRITE if writes else VM_PROT_READ):
+            self._keep_to_target()
             if writes:
                 self._pmap.made_writable(address)
             if self.memory.stale or self.mmu.changed:
@@ -409,6 +412,11 @@ class M68kCpu:
         self._overhead += 1
         self.engine.stop()
         return True
+
+    def _keep_to_target(self) -> None:
+        """A traced thread is stopped after each instruction anyway."""
+        if not self._tracing:
+            self.engine.limit.value = self.target - self._counted + self._overhead
 
     def _raise(self, vector: int) -> None:
         assert self._supervisor is not None

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from machemu.machine.m68k import flags
 from machemu.machine.m68k.engine import A0, D0, FPSR, PC, SP
-from machemu.machine.m68k.faults import TRAPCC
+from machemu.machine.m68k.faults import CHK, TRAPCC
 
 TRAPV, RTR = 0x4E76, 0x4E77
 TRAP_WIDTHS: Final = {2: 2, 3: 4, 4: 0}
@@ -14,10 +14,14 @@ TRAP_WIDTHS: Final = {2: 2, 3: 4, 4: 0}
 DONE: Final = 0
 MASK: Final = 0xFFFFFFFF
 PACK, UNPK = 0x8140, 0x8180
-TAKEN_FOR_OTHERS: Final = [form | x << 9 | y for form in (PACK, UNPK) for x in range(8) for y in range(16)] + [
-    0x50F8 | condition << 8 | width for condition in range(16) for width in TRAP_WIDTHS
+BOUNDS: Final = [0x00D0 | size << 9 | register for size in range(3) for register in range(8)]
+"""chk2 and cmp2 with their bounds at (an): Unicorn's translator gives the address register away, and a bound lands in it."""
+TAKEN_FOR_OTHERS: Final = [
+    *(form | x << 9 | y for form in (PACK, UNPK) for x in range(8) for y in range(16)),
+    *(0x50F8 | condition << 8 | width for condition in range(16) for width in TRAP_WIDTHS),
+    *BOUNDS,
 ]
-"""The first words that Unicorn takes for another instruction's."""
+"""The first words that Unicorn takes for another instruction's, or does wrongly."""
 FDBCC, FTRAPCC = 0xF248, 0xF278
 
 
@@ -34,8 +38,8 @@ class User(Protocol):
 
 
 def execute(user: User) -> int | None:
-    """Does the instruction under the program counter: DONE; TRAPCC where that is to be raised, the program counter behind it; or
-    None where it is none of these. Raises UserFault, and has done nothing then."""
+    """Does the instruction under the program counter: DONE; TRAPCC or CHK where that is to be raised, the program counter behind
+    it; or None where it is none of these. Raises UserFault, and has done nothing then."""
     words = user.words
     opcode = user.instruction_word(0)
     if opcode == TRAPV:
@@ -50,6 +54,8 @@ def execute(user: User) -> int | None:
         return _trap(words, 2 + TRAP_WIDTHS[opcode & 7], flags.holds(opcode >> 8 & 0xF, flags.read(words)))
     if opcode & 0xF1F0 in (PACK, UNPK):
         return _pack(user, opcode)
+    if opcode in BOUNDS:
+        return _compare_bounds(user, opcode)
     if opcode & 0xFFF8 in (FDBCC, FTRAPCC) and (opcode & 0xFFF8 == FDBCC or opcode & 7 in TRAP_WIDTHS):
         predicate = user.instruction_word(2)
         if predicate >= 0x20:
@@ -106,6 +112,29 @@ def _pack(user: User, opcode: int) -> int:
         words[A0 + x] = target
     words[PC] = words[PC] + 4 & MASK
     return DONE
+
+
+def _compare_bounds(user: User, opcode: int) -> int | None:
+    """chk2 and cmp2: Z where a register is one of two bounds, C where it is outside of them; chk2 raises CHK then.
+
+    The bounds are signed, or unsigned where the lower one is the greater signed number. An address register is compared as a
+    whole with bounds extended to 32 bits, a data register's low part.
+    """
+    words = user.words
+    extension = user.instruction_word(2)
+    if extension & 0x7FF:
+        return None
+    size = 1 << (opcode >> 9 & 3)
+    place = words[A0 + (opcode & 7)]
+    low, high = (int.from_bytes(user.read(place + n * size & MASK, size), "big", signed=True) for n in range(2))
+    register = words[D0 + (extension >> 12)]
+    value = int.from_bytes((register & (1 << 8 * size) - 1).to_bytes(size, "big"), "big", signed=True)
+    if extension & 0x8000:
+        value = register - (register >> 31 << 32)
+    outside = not low <= value <= high if low <= high else high < value < low
+    flags.write(words, flags.read(words) & ~(flags.Z | flags.C) | flags.Z * (value in (low, high)) | flags.C * outside)
+    words[PC] = words[PC] + 4 & MASK
+    return CHK if outside and extension & 0x800 else DONE
 
 
 def _step(register: int, size: int) -> int:

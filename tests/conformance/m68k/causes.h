@@ -94,13 +94,19 @@ static const struct { const char *name; char *code; } causes[] = {
 	ENTRY(call_nowhere), ENTRY(trap_nowhere), ENTRY(link_nowhere), ENTRY(write_text), ENTRY(many_nowhere),
 };
 
-/* Where a thread stands whose code began at CODE with its stack at TOP. */
+/* Where a thread stands whose code began at CODE with its stack at TOP; CODE_GIVEN is the exception's. */
 static void say_place(thread_t thread, char *code, u32 top, u32 code_given)
 {
 	registers_t s;
 
 	get_registers(thread, &s);
-	say("  pc +%d sr %x d0 %x d1 %x", PC(s) - (u32) code, s.frame.sr & 0xff00, s.state.d[0], s.state.d[1]);
+	say("  sr %x d0 %x d1 %x", s.frame.sr & 0xff00, s.state.d[0], s.state.d[1]);
+	/* Whether a jump to an odd address is done when it is refused differs between processors. */
+	if (code_given == 0x0c) {
+		say("\n");
+		return;
+	}
+	say(" pc +%d", PC(s) - (u32) code);
 	if (top - SP(s) < 64)
 		say(" sp -%d\n", top - SP(s));
 	else

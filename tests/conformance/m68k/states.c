@@ -137,7 +137,7 @@ static const u32 one[3] = { 0x3fff0000, 0x80000000, 0 };
 
 static void traps_with_numbers(void)
 {
-	asm volatile("fmove.l #0x10,%%fpcr; fmovem.x %0,%%fp0; fmove.l #-5,%%fp7; illegal; fmove.l %%fp0,stage" :: "m"(one) : "fp0", "fp7", "memory");
+	asm volatile("moveq #0x10,%%d0; fmove.l %%d0,%%fpcr; fmovem.x %0,%%fp0; fmove.l #-5,%%fp7; illegal; fmove.l %%fp0,stage" :: "m"(one) : "d0", "fp0", "fp7", "memory");
 	rest();
 }
 
@@ -195,7 +195,7 @@ static void floating(void)
 	wait(20);
 	say("a thread's first control word: %x\n", stage);
 	thread_terminate(a);
-	asm volatile("fmove.l #0x30,%fpcr");
+	asm volatile("fmove.l %0,%%fpcr" :: "d"(0x30));
 	stage = 0;
 	a = start_thread(shows_control, stacks[0], sizeof stacks[0]);
 	wait(20);

@@ -69,10 +69,10 @@ def source() -> str:
     for name, (message, _, words) in MESSAGES.items():
         fields, values = [], []
         left = list(words)
-        for n, kind in enumerate(message.types):
-            sent = SEND if kind.is_port else TypeDescriptor(kind.send, kind.size, kind.number)
-            fields.append(f"mach_msg_type_t type{n}; int value{n}[{kind.number}];")
-            own, left = left[: kind.number], left[kind.number :]
+        for n, item_type in enumerate(message.types):
+            sent = SEND if item_type.is_port else TypeDescriptor(item_type.send, item_type.size, item_type.number)
+            fields.append(f"mach_msg_type_t type{n}; int value{n}[{item_type.number}];")
+            own, left = left[: item_type.number], left[item_type.number :]
             values.append(f"{descriptor_source(sent)}, {{ {', '.join(map(str, own))} }}")
         lines.append(f"struct {{ {' '.join(fields)} }} {name}_body = {{ {', '.join(values)} }};")
     return "\n".join(lines) + "\n"

@@ -621,7 +621,7 @@ def test_a_mapping_that_is_taken_away_inside_a_trap_is_gone(bench: Bench) -> Non
 
 
 def test_an_error_of_the_kernel_comes_out_of_run(bench: Bench) -> None:
-    def system_call(_: int) -> int | None:
+    def system_call(number: int) -> int | None:
         raise InvariantError("a test")
 
     bench.cpu._system_call = system_call

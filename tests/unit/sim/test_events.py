@@ -26,6 +26,8 @@ class QueueModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.queue = EventQueue()
+        self.told: list[int] = []
+        self.queue.sooner = self.told.append
         self.model: list[tuple[int, int, int, int]] = []
         self.scheduled: dict[int, Event] = {}
         self.serial = 0
@@ -35,9 +37,11 @@ class QueueModel(RuleBasedStateMachine):
     @rule(target=events, time=st.integers(0, 20), priority=st.integers(0, 2), kind=st.sampled_from(Kind))
     def schedule(self, time: int, priority: int, kind: Kind) -> int:
         self.serial += 1
+        self.told.clear()
         self.scheduled[self.serial] = self.queue.schedule(time, priority, kind, (self.serial,))
         self.model.append((time, priority, self.serial, self.serial))
         self.model.sort()
+        assert self.told == ([time] if self.model[0][3] == self.serial else [])
         return self.serial
 
     @rule(serial=consumes(events))
@@ -60,6 +64,7 @@ class QueueModel(RuleBasedStateMachine):
     @rule()
     def save_and_load(self) -> None:
         queue, scheduled = Reader(Writer().encode((self.queue, self.scheduled))).decode()
+        queue.sooner = self.told.append
         self.queue, self.scheduled = queue, scheduled
 
     @invariant()

@@ -248,12 +248,30 @@ def saved_file(tmp_path: Path) -> Path:
 
 
 def test_a_file_gives_state_and_memory_back(tmp_path: Path) -> None:
-    root, ram = saved.load(saved_file(tmp_path), RAM_MAX)
+    root, [ram] = saved.load(saved_file(tmp_path), RAM_MAX)
     assert isinstance(root, Cell)
     assert root.first == {"key": Colour.RED}
     assert root.second == Pair(b"bytes", -5)
-    assert len(ram) == 8 * saved.PAGE
-    assert [place for place, byte in enumerate(ram) if byte] == [5 * saved.PAGE + 7]
+    assert (ram.size, list(ram.pages)) == (8 * saved.PAGE, [5])
+    memory = bytearray(ram.size)
+    ram.fill(memoryview(memory))
+    assert [place for place, byte in enumerate(memory) if byte] == [5 * saved.PAGE + 7]
+
+
+def test_a_file_may_hold_several_memories_or_none(tmp_path: Path) -> None:
+    path = tmp_path / "machines"
+    saved.save(path, None)
+    assert saved.load(path, RAM_MAX) == (None, [])
+    memories = [bytes(saved.PAGE), b"\1" * 2 * saved.PAGE]
+    saved.save(path, None, *[memoryview(memory) for memory in memories])
+    _, rams = saved.load(path, RAM_MAX)
+    assert [(ram.size, list(ram.pages)) for ram in rams] == [(saved.PAGE, []), (2 * saved.PAGE, [0, 1])]
+
+
+def test_a_digest_of_several_memories_tells_where_each_byte_lies() -> None:
+    page, zero = b"\1" * saved.PAGE, bytes(saved.PAGE)
+    memories = [(page + zero,), (zero + page,), (page, zero), (zero, page), (page,), (zero,), ()]
+    assert len({saved.digest_all(None, [memoryview(memory) for memory in each]) for each in memories}) == len(memories)
 
 
 def test_pages_of_zeros_take_no_room(tmp_path: Path) -> None:
@@ -296,17 +314,17 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
 def test_every_flipped_bit_is_refused_or_changes_nothing(tmp_path: Path) -> None:
     path = saved_file(tmp_path)
     whole = path.read_bytes()
-    expected, memory = saved.load(path, RAM_MAX)
+    expected, memories = saved.load(path, RAM_MAX)
     for bit in range(8 * len(whole)):
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
         try:
-            root, ram = saved.load(path, RAM_MAX)
+            root, rams = saved.load(path, RAM_MAX)
         except UserError:
             continue
         assert Writer().encode(root) == Writer().encode(expected)
-        assert ram == memory
+        assert rams == memories
 
 
 def test_something_behind_the_end_is_refused(tmp_path: Path) -> None:
@@ -399,7 +417,7 @@ def test_memory_that_is_larger_than_allowed_is_refused(tmp_path: Path) -> None:
 
 
 def test_pages_outside_the_memory_are_refused(tmp_path: Path) -> None:
-    plain = bytes((1, saved.NONE, 2, 1, 2)) + bytes(saved.PAGE)
+    plain = bytes((1, saved.NONE, 1, 2, 1, 2)) + bytes(saved.PAGE)
     with pytest.raises(UserError, match="outside its memory"):
         saved.load(packed_file(tmp_path / "machine", plain), RAM_MAX)
 

@@ -1,4 +1,4 @@
-"""Machines for the VM's tests: a fake one over dicts, and the real i386 one."""
+"""Machines for the VM's tests: a fake one over dicts, and the real ones."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from machemu.abi.types import Frame, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_NONE, VM_PROT_WRITE
+from machemu.boot.machines import MACHINES
 from machemu.machine.memory import PhysicalMemory
-from machemu.machine.protocols import Mmu
 from machemu.vm import routines
 from machemu.vm.map import VmMap
 from machemu.vm.object import VmObject
@@ -149,24 +149,23 @@ def with_managers(vm: Vm) -> Vm:
     return vm
 
 
-@pytest.fixture(params=["fake", "i386"])
+@pytest.fixture(params=["fake", *MACHINES])
 def boot(request: pytest.FixtureRequest) -> Iterator[Boot]:
     if request.param == "fake":
         yield fake_vm
         return
-    cpu_module = pytest.importorskip("machemu.machine.i386.cpu", exc_type=ImportError)
+    make_cpu = MACHINES[request.param].cpu
     cpus = []
 
-    def i386_vm(frames: int) -> Vm:
-        memory = PhysicalMemory((frames + 64) * PAGE, PAGE)
-        cpu = cpu_module.I386Cpu(memory)
+    def real_vm(frames: int) -> Vm:
+        memory = PhysicalMemory((frames + 64) * make_cpu.page_size, make_cpu.page_size)
+        cpu = make_cpu(memory)
         cpus.append((cpu, memory))
         while len(memory.free) > frames:
             memory.allocate()
-        mmu: Mmu = cpu.mmu
-        return with_managers(Vm(memory, mmu, PAGE, USER_RANGE))
+        return with_managers(Vm(memory, cpu.mmu, cpu.page_size, cpu.user_range))
 
-    yield i386_vm
+    yield real_vm
     for cpu, memory in cpus:
         cpu.close()
         memory.close()
@@ -175,6 +174,11 @@ def boot(request: pytest.FixtureRequest) -> Iterator[Boot]:
 @pytest.fixture
 def vm(boot: Boot) -> Vm:
     return boot(256)
+
+
+@pytest.fixture
+def page_size(vm: Vm) -> int:
+    return vm.page_size
 
 
 def vm_copy(map_: VmMap, source: int, size: int, target: int) -> None:

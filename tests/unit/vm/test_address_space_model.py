@@ -22,7 +22,6 @@ from machemu.vm.subsystem import Vm
 from machemu.vm.user import UserMemory
 from tests.unit.vm.conftest import vm_copy
 
-PAGE = 4096
 BASE = 0x10000000
 SLOTS = 6
 SHORTAGE = 6
@@ -31,7 +30,7 @@ SHORTAGE = 6
 class Cell:
     """A page of memory as everybody sees it who shares it."""
 
-    def __init__(self, content: bytes = bytes(PAGE)) -> None:
+    def __init__(self, content: bytes) -> None:
         self.content = content
 
 
@@ -62,10 +61,6 @@ class Space:
         return all(self.protection.get(page, 0) & VM_PROT_WRITE for page in pages)
 
 
-def pages_of(start: int, size: int) -> range:
-    return range(start & -PAGE, start + size, PAGE)
-
-
 slots = st.integers(0, SLOTS - 1)
 counts = st.sampled_from([1, 1, 1, 2, 3])
 choices = st.integers(0, 1 << 16)
@@ -78,6 +73,7 @@ class AddressSpaces(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.vm = type(self).make_vm()
+        self.page = self.vm.page_size
         self.free = len(self.vm.memory.free)
         self.tasks: list[tuple[VmMap, Space]] = []
         self.copies: list[tuple[VmMapCopy, bytes]] = []
@@ -91,6 +87,9 @@ class AddressSpaces(RuleBasedStateMachine):
             self.write(0, slot, 0, bytes([slot + 1, slot + 1]))
         self.inherit(0, 1, 2, VM_INHERIT_SHARE)
         self.fork(0)
+
+    def pages_of(self, start: int, size: int) -> range:
+        return range(start & -self.page, start + size, self.page)
 
     def task(self, choice: int) -> tuple[VmMap, Space]:
         return self.tasks[choice % len(self.tasks)]
@@ -110,58 +109,58 @@ class AddressSpaces(RuleBasedStateMachine):
     @rule(choice=choices, slot=slots, count=counts)
     def allocate(self, choice: int, slot: int, count: int) -> None:
         map_, space = self.task(choice)
-        start = BASE + slot * PAGE
-        pages = pages_of(start, count * PAGE)
+        start = BASE + slot * self.page
+        pages = self.pages_of(start, count * self.page)
         if self.attempt(
-            lambda: routines.vm_allocate(map_, start, count * PAGE, False), not any(page in space.cells for page in pages)
+            lambda: routines.vm_allocate(map_, start, count * self.page, False), not any(page in space.cells for page in pages)
         ):
             for page in pages:
-                space.map(page, Cell())
+                space.map(page, Cell(bytes(self.page)))
 
     @rule(choice=choices, slot=slots, count=counts)
     def deallocate(self, choice: int, slot: int, count: int) -> None:
         map_, space = self.task(choice)
-        routines.vm_deallocate(map_, BASE + slot * PAGE, count * PAGE)
-        for page in pages_of(BASE + slot * PAGE, count * PAGE):
+        routines.vm_deallocate(map_, BASE + slot * self.page, count * self.page)
+        for page in self.pages_of(BASE + slot * self.page, count * self.page):
             space.unmap(page)
 
-    @rule(choice=choices, slot=slots, offset=st.sampled_from([0, 7, PAGE - 1]), data=words)
+    @rule(choice=choices, slot=slots, offset=st.sampled_from([0, 7, -1]), data=words)
     def write(self, choice: int, slot: int, offset: int, data: bytes) -> None:
         map_, space = self.task(choice)
-        at = BASE + slot * PAGE + offset
-        pieces = [(at, data)] if offset < PAGE - 1 else [(at, data[:1]), (at + 1, data[1:])]
+        at = BASE + slot * self.page + offset % self.page
+        pieces = [(at, data)] if offset >= 0 else [(at, data[:1]), (at + 1, data[1:])]
         memory = UserMemory(map_)
-        allowed = space.writable(pages_of(at, 2))
+        allowed = space.writable(self.pages_of(at, 2))
         whole = self.attempt(lambda: memory.write(VirtAddr(at), data), allowed)
         for start, piece in pieces:
-            page = pages_of(start, 1)
+            page = self.pages_of(start, 1)
             if whole or self.attempt(lambda s=start, p=piece: memory.write(VirtAddr(s), p), space.writable(page)):  # type: ignore[misc]
                 cell = space.cells[page[0]]
-                within = start % PAGE
+                within = start % self.page
                 cell.content = cell.content[:within] + piece + cell.content[within + len(piece) :]
 
     @rule(choice=choices, slot=slots, access=st.sampled_from([VM_PROT_READ, VM_PROT_WRITE]))
     def touch(self, choice: int, slot: int, access: int) -> None:
         map_, space = self.task(choice)
-        page = BASE + slot * PAGE
+        page = BASE + slot * self.page
         self.attempt(lambda: vm_fault(map_, page, access), not access & ~space.protection.get(page, 0))
 
     @rule(choice=choices, slot=slots, count=counts, skip=st.sampled_from([0, 5]))
     def read(self, choice: int, slot: int, count: int, skip: int) -> None:
         map_, space = self.task(choice)
-        pages = pages_of(BASE + slot * PAGE, count * PAGE)
+        pages = self.pages_of(BASE + slot * self.page, count * self.page)
         got: list[bytes] = []
-        size = count * PAGE - skip
+        size = count * self.page - skip
         if self.attempt(lambda: got.append(UserMemory(map_).read(VirtAddr(pages[0] + skip), size)), space.readable(pages)):
             assert got == [b"".join(space.cells[page].content for page in pages)[skip:]]
 
     @rule(choice=choices, slot=slots, count=counts, maximum=st.booleans(), protection=st.sampled_from([0, 1, 3, 7]))
     def protect(self, choice: int, slot: int, count: int, maximum: bool, protection: int) -> None:
         map_, space = self.task(choice)
-        start = BASE + slot * PAGE
-        pages = [page for page in pages_of(start, count * PAGE) if page in space.cells]
+        start = BASE + slot * self.page
+        pages = [page for page in self.pages_of(start, count * self.page) if page in space.cells]
         allowed = not any(protection & ~space.maximum[page] for page in pages)
-        if self.attempt(lambda: routines.vm_protect(map_, start, count * PAGE, maximum, protection), allowed):
+        if self.attempt(lambda: routines.vm_protect(map_, start, count * self.page, maximum, protection), allowed):
             for page in pages:
                 if maximum:
                     space.maximum[page] = protection
@@ -172,8 +171,8 @@ class AddressSpaces(RuleBasedStateMachine):
     @rule(choice=choices, slot=slots, count=counts, how=st.sampled_from([VM_INHERIT_SHARE, VM_INHERIT_COPY, VM_INHERIT_NONE]))
     def inherit(self, choice: int, slot: int, count: int, how: int) -> None:
         map_, space = self.task(choice)
-        routines.vm_inherit(map_, BASE + slot * PAGE, count * PAGE, how)
-        for page in pages_of(BASE + slot * PAGE, count * PAGE):
+        routines.vm_inherit(map_, BASE + slot * self.page, count * self.page, how)
+        for page in self.pages_of(BASE + slot * self.page, count * self.page):
             if page in space.cells:
                 space.inheritance[page] = how
 
@@ -204,8 +203,8 @@ class AddressSpaces(RuleBasedStateMachine):
     @rule(choice=choices, slot=slots, count=counts, skip=st.sampled_from([0, 9]), destroy=st.booleans())
     def copyin(self, choice: int, slot: int, count: int, skip: int, destroy: bool) -> None:
         map_, space = self.task(choice)
-        pages = pages_of(BASE + slot * PAGE, count * PAGE)
-        size = count * PAGE - skip
+        pages = self.pages_of(BASE + slot * self.page, count * self.page)
+        size = count * self.page - skip
         made: list[VmMapCopy] = []
         if self.attempt(
             lambda: made.append(UserMemory(map_).copyin(VirtAddr(pages[0] + skip), size, destroy)), space.readable(pages)
@@ -219,7 +218,7 @@ class AddressSpaces(RuleBasedStateMachine):
     @precondition(lambda self: len(self.copies) < 4)
     @rule(data=words, count=counts)
     def kernel_makes_bytes(self, data: bytes, count: int) -> None:
-        content = (data * PAGE * count)[: PAGE * count]
+        content = (data * self.page * count)[: self.page * count]
         self.copies.append((VmMapCopy.from_bytes(self.vm, content), content))
 
     @precondition(lambda self: self.copies)
@@ -232,57 +231,57 @@ class AddressSpaces(RuleBasedStateMachine):
     def copyout(self, choice: int, which: int) -> None:
         map_, space = self.task(choice)
         copy, content = self.copies.pop(which % len(self.copies))
-        skip = copy.offset % PAGE
+        skip = copy.offset % self.page
         got: list[int] = []
         if self.attempt(lambda: got.append(UserMemory(map_).copyout(copy)), True):
             start = got[0] - skip
-            assert not any(page in space.cells for page in pages_of(start, len(content)))
-            for page in pages_of(start, len(content)):
-                space.map(page, Cell(content[page - start : page - start + PAGE]))
+            assert not any(page in space.cells for page in self.pages_of(start, len(content)))
+            for page in self.pages_of(start, len(content)):
+                space.map(page, Cell(content[page - start : page - start + self.page]))
 
     @precondition(lambda self: self.copies)
     @rule(choice=choices, which=choices, slot=slots)
     def vm_write(self, choice: int, which: int, slot: int) -> None:
         map_, space = self.task(choice)
         copy, content = self.copies.pop(which % len(self.copies))
-        start = BASE + slot * PAGE
-        pages = pages_of(start, len(content))
-        allowed = copy.offset % PAGE == 0 and space.writable(pages)
+        start = BASE + slot * self.page
+        pages = self.pages_of(start, len(content))
+        allowed = copy.offset % self.page == 0 and space.writable(pages)
         if self.attempt(lambda: routines.vm_write(map_, start, copy, copy.size), allowed):
             for page in pages:
-                space.cells[page].content = content[page - start : page - start + PAGE]
+                space.cells[page].content = content[page - start : page - start + self.page]
         else:
             copy.discard()
 
     @rule(choice=choices, from_slot=slots, to_slot=slots, count=counts)
     def vm_copy(self, choice: int, from_slot: int, to_slot: int, count: int) -> None:
         map_, space = self.task(choice)
-        from_, to = BASE + from_slot * PAGE, BASE + to_slot * PAGE
-        size = count * PAGE
-        allowed = space.readable(pages_of(from_, size)) and space.writable(pages_of(to, size))
+        from_, to = BASE + from_slot * self.page, BASE + to_slot * self.page
+        size = count * self.page
+        allowed = space.readable(self.pages_of(from_, size)) and space.writable(self.pages_of(to, size))
         if self.attempt(lambda: vm_copy(map_, from_, size, to), allowed):
-            contents = [space.cells[page].content for page in pages_of(from_, size)]
-            for page, content in zip(pages_of(to, size), contents, strict=True):
+            contents = [space.cells[page].content for page in self.pages_of(from_, size)]
+            for page, content in zip(self.pages_of(to, size), contents, strict=True):
                 space.cells[page].content = content
 
     @rule(choice=choices, slot=slots, count=counts, access=st.sampled_from([0, 1, 3]))
     def wire(self, choice: int, slot: int, count: int, access: int) -> None:
         map_, space = self.task(choice)
-        pages = pages_of(BASE + slot * PAGE, count * PAGE)
+        pages = self.pages_of(BASE + slot * self.page, count * self.page)
         allowed = all(page in space.cells and not access & ~space.protection[page] for page in pages)
-        self.attempt(lambda: routines.vm_wire(map_, pages[0], count * PAGE, access, True), allowed)
+        self.attempt(lambda: routines.vm_wire(map_, pages[0], count * self.page, access, True), allowed)
 
     def peek(self, map_: VmMap, page: int) -> bytes:
         entry = map_.lookup(page)
         assert entry is not None
         resident = entry.object.lookup(page - entry.start + entry.offset) if entry.object is not None else None
-        return bytes(PAGE) if resident is None else self.vm.memory.read(PhysAddr(resident.frame * PAGE), PAGE)
+        return bytes(self.page) if resident is None else self.vm.memory.read(PhysAddr(resident.frame * self.page), self.page)
 
     @invariant()
     def everything_is_as_the_model_says(self) -> None:
         self.vm.check_references([map_ for map_, _ in self.tasks], [copy for copy, _ in self.copies])
         for map_, space in self.tasks:
-            assert map_.size == len(space.cells) * PAGE
+            assert map_.size == len(space.cells) * self.page
             for page, cell in space.cells.items():
                 assert self.peek(map_, page) == cell.content
                 start, _, protection, maximum, inheritance, *_ = routines.vm_region(map_, page)
@@ -291,13 +290,13 @@ class AddressSpaces(RuleBasedStateMachine):
                     space.protection[page], space.maximum[page], space.inheritance[page]
                 )  # fmt: skip
         for copy, content in self.copies:
-            assert copy.to_bytes() == content[copy.offset % PAGE :]
+            assert copy.to_bytes() == content[copy.offset % self.page :]
 
     @invariant()
     def mappings_show_what_the_entries_show(self) -> None:
         for map_, _ in self.tasks:
             for entry in map_.entries:
-                for page in range(entry.start, entry.end, PAGE):
+                for page in range(entry.start, entry.end, self.page):
                     at = map_.pmap.translate(VirtAddr(page), VM_PROT_READ)
                     if at is None:
                         continue
@@ -305,7 +304,7 @@ class AddressSpaces(RuleBasedStateMachine):
                     assert obj is not None
                     resident = obj.lookup(page - entry.start + entry.offset)
                     assert resident is not None
-                    assert at == resident.frame * PAGE
+                    assert at == resident.frame * self.page
                     assert entry.protection & VM_PROT_READ
                     if map_.pmap.translate(VirtAddr(page), VM_PROT_WRITE) is not None:
                         assert entry.protection & VM_PROT_WRITE

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from machemu.abi.errors import KernError
 from machemu.abi.types import VirtAddr
 from machemu.vm import routines
@@ -19,6 +21,8 @@ from machemu.vm.user import UserMemory
 from tests.unit.vm.conftest import vm_copy
 
 PAGE = 4096
+pytestmark = pytest.mark.parametrize("boot", ["fake", "i386"], indirect=True)
+"""Machines with pages of that size, for which the real kernel's addresses are known."""
 INVALID_DEST = 0x10000003
 INVALID_MEMORY = 0x1000000C
 INVALID_RIGHT = 0x1000000A

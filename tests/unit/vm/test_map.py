@@ -19,6 +19,8 @@ from machemu.vm.user import UserMemory
 from tests.unit.vm.conftest import vm_copy
 
 PAGE = 4096
+pytestmark = pytest.mark.parametrize("boot", ["fake", "i386"], indirect=True)
+"""Machines with pages of that size, for which the real kernel's addresses are known."""
 INVALID_ADDRESS, PROTECTION_FAILURE, NO_SPACE, INVALID_ARGUMENT, WRITE_PROTECTION_FAILURE = 1, 2, 3, 4, 24
 
 

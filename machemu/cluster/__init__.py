@@ -1,0 +1,1 @@
+"""Several nodes under one virtual clock, joined by Ethernet segments."""

@@ -1,0 +1,392 @@
+"""The cluster file: TOML that says which nodes and segments there are, and what befalls them when.
+
+Paths in it begin in the folder that it lies in.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from machemu.abi.errors import UserError
+from machemu.boot.bootstrap import DEFAULT_LINE, find_architecture
+from machemu.boot.node import DISK_NAME, NIC_NAME, RAM_MAX, RAM_MIN
+from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
+from machemu.cluster.lan import BANDWIDTH_MAX, TIME_MAX, Properties
+from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, Profile, load_profile
+from machemu.sim.units import parse_size, parse_time
+
+T = TypeVar("T")
+FILE_MAX: Final = 16 << 20
+NODES_MAX: Final = 1 << 16
+NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
+SERVER: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+SEED_MAX: Final = 1 << 64
+BANDWIDTH: Final = re.compile(r"(\d{1,12})([kMG]?)")
+MULTIPLES: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpec:
+    path: Path
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """number: from 1, in the file's order. nics: segments' numbers by interface, eth0 to eth3. servers: `module:class` each.
+
+    lines: the boot script. folder: where its paths begin. input: what the console reads, or None.
+    """
+
+    number: int
+    name: str
+    profile: Profile
+    ram: int
+    lines: tuple[str, ...]
+    folder: Path
+    variables: Mapping[str, str]
+    disks: Mapping[str, DiskSpec]
+    nics: Mapping[str, int]
+    servers: tuple[str, ...]
+    input: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSpec:
+    name: str
+    properties: Properties
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """faults: by time, the file's order where times are the same."""
+
+    seed: int
+    segments: tuple[SegmentSpec, ...]
+    nodes: tuple[NodeSpec, ...]
+    faults: tuple[Fault, ...]
+
+
+@dataclass(slots=True)
+class Table:
+    """A table of the file under examination: each key is taken once, and `end` refuses those that nobody took."""
+
+    place: str
+    values: dict[str, Any]
+    taken: list[str] = field(default_factory=list)
+
+    def take(self, key: str, convert: Callable[[Any], T], default: T | None = None) -> T:
+        """A key's value as `convert` makes it, which raises ValueError or UserError; without the key, the default."""
+        self.taken.append(key)
+        if key not in self.values:
+            if default is None:
+                raise UserError(f"{self.place}{key}: is missing")
+            return default
+        return self.convert(key, self.values[key], convert)
+
+    def convert(self, key: str, value: object, convert: Callable[[Any], T]) -> T:
+        try:
+            return convert(value)
+        except (ValueError, UserError) as error:
+            raise UserError(f"{self.place}{key}: {error}") from None
+
+    def tables(self, key: str) -> dict[str, Table]:
+        """The tables in a table, by name."""
+        nothing: dict[str, Any] = {}
+        tables = self.take(key, a_table, nothing)
+        self.convert(key, list(tables), lambda names: [a_name(name) for name in names])
+        return {
+            name: Table(f"{self.place}{key}.{name}.", self.convert(f"{key}.{name}", value, a_table))
+            for name, value in tables.items()
+        }
+
+    def end(self) -> None:
+        for key in self.values:
+            if key not in self.taken:
+                raise UserError(f"{self.place}{key}: there is no such key; there are {', '.join(self.taken)}")
+
+
+def load_file(path: Path) -> ClusterSpec:
+    """Reads a cluster file. UserError, which names the file and the key, for whatever is wrong in it."""
+    try:
+        if path.stat().st_size > FILE_MAX:
+            raise UserError(f"{path}: is larger than a cluster file can be")
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not TOML: it is no UTF-8 text") from None
+    try:
+        return parse_file(text, path.parent)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def parse_file(text: str, folder: Path) -> ClusterSpec:
+    """As `load_file`; the messages begin with the key."""
+    try:
+        top = Table("", tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UserError(f"is not TOML: {error}") from None
+    seed = top.take("seed", a_seed, 0)
+    segments = []
+    for name, table in top.tables("segments").items():
+        segments.append(SegmentSpec(name, properties_of(table, Properties())))
+        table.end()
+    names = [segment.name for segment in segments]
+    nodes = [node_of(table, n, name, names, folder) for n, (name, table) in enumerate(top.tables("nodes").items(), 1)]
+    if not 1 <= len(nodes) <= NODES_MAX - 1:
+        raise UserError(f"nodes: there are {len(nodes)}; a cluster has between 1 and {NODES_MAX - 1}")
+    _check_disks(nodes)
+    faults = []
+    none: list[Any] = []
+    for n, value in enumerate(top.take("faults", a_list, none), 1):
+        table = Table(f"faults[{n}].", top.convert(f"faults[{n}]", value, a_table))
+        faults.append(fault_of(table, segments, [node.name for node in nodes]))
+        table.end()
+    top.end()
+    return ClusterSpec(seed, tuple(segments), tuple(nodes), tuple(sorted(faults, key=lambda fault: fault.time)))
+
+
+def properties_of(table: Table, default: Properties) -> Properties:
+    """A segment's properties; those that are not named stay as in `default`."""
+    return Properties(
+        table.take("bandwidth", a_bandwidth, default.bandwidth),
+        table.take("latency", a_time, default.latency),
+        table.take("loss", a_probability, default.loss),
+        table.take("duplication", a_probability, default.duplication),
+        table.take("reordering", a_probability, default.reordering),
+        table.take("delay", a_delay, default.delay),
+    )
+
+
+def node_of(table: Table, number: int, name: str, segments: Sequence[str], folder: Path) -> NodeSpec:
+    nothing: tuple[str, ...] = ()
+    lines = table.take("modules", texts, nothing)
+    script = table.take("script", a_text, "")
+    if script:
+        lines = table.convert("script", folder / script, script_lines) + lines
+    module = table.take("module", a_text, "")
+    if module:
+        lines += (f"{module} {DEFAULT_LINE}",)
+    architecture = table.convert("modules", lines, lambda lines: find_architecture(lines, folder))
+    default = DEFAULT_PROFILE if architecture is None else DEFAULT_PROFILES[architecture]
+    profile = table.convert("profile", table.take("profile", a_text, default), lambda name: a_profile(name, folder))
+    if architecture not in (None, profile.architecture):
+        raise UserError(
+            f"{table.place}profile: {profile.name} is a machine of {profile.architecture}, its programs of {architecture}"
+        )
+    no_disks: dict[str, DiskSpec] = {}
+    no_nics: dict[str, int] = {}
+    disks = table.take("disks", lambda value: named(value, DISK_NAME, lambda disk: a_disk(disk, folder)), no_disks)
+    nics = table.take(
+        "nics", lambda value: named(value, NIC_NAME, lambda segment: index_in(segment, segments, "segment")), no_nics
+    )
+    console = table.take("input", a_text, "")
+    spec = NodeSpec(
+        number,
+        name,
+        profile,
+        table.take("memory", a_memory, profile.ram),
+        lines,
+        folder,
+        table.take("variables", variables, {}),
+        disks,
+        nics,
+        table.take("servers", servers, nothing),
+        table.convert("input", folder / console, an_input) if console else None,
+    )
+    table.end()
+    if not lines and not spec.servers:
+        raise UserError(f"{table.place.removesuffix('.')}: has nothing to run: give it module, modules, script or servers")
+    return spec
+
+
+def fault_of(table: Table, segments: Sequence[SegmentSpec], nodes: Sequence[str]) -> Fault:
+    time = table.take("at", a_time)
+    kind = table.take("kind", lambda value: value if isinstance(value, str) and value in KINDS else refuse_kind(value))
+    if kind in NODE_FAULTS:
+        return NODE_FAULTS[kind](time, table.take("node", lambda value: index_in(value, nodes, "node") + 1))
+    names = [segment.name for segment in segments]
+    number = table.take("segment", lambda value: index_in(value, names, "segment"))
+    if kind == "partition":
+        return Partition(time, number, table.take("groups", lambda value: groups(value, nodes)))
+    if kind == "heal":
+        return Heal(time, number)
+    given = tuple(key for key in Properties._fields if key in table.values)
+    values = properties_of(table, Properties())
+    if not given:
+        raise UserError(f"{table.place}segment: nothing is set; name one or more of {', '.join(Properties._fields)}")
+    return SetSegment(time, number, tuple((key, getattr(values, key)) for key in given))
+
+
+NODE_FAULTS: Final[dict[str, Callable[[int, int], Fault]]] = {
+    "crash": Crash,
+    "restart": Restart,
+    "pause": Pause,
+    "resume": Resume,
+}
+KINDS: Final = (*NODE_FAULTS, "partition", "heal", "segment")
+
+
+def refuse_kind(value: object) -> str:
+    raise ValueError(f"{value!r} is none of {', '.join(KINDS)}")
+
+
+# Values: each gives what a TOML value stands for, or raises ValueError.
+
+
+def a_table(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"must be a table, and is {value!r}")
+    return value
+
+
+def a_list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"must be a list, and is {value!r}")
+    return value
+
+
+def a_text(value: object) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"must be a text, and is {value!r}")
+    return value
+
+
+def texts(value: object) -> tuple[str, ...]:
+    return tuple(a_text(item) for item in a_list(value))
+
+
+def a_name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is no name: 1 to 32 letters, digits, '_', '-' and '.'")
+    return value
+
+
+def a_seed(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < SEED_MAX:
+        raise ValueError(f"must be a whole number from 0 to 2^64 - 1, and is {value!r}")
+    return value
+
+
+def a_time(value: object) -> int:
+    time = parse_time(a_text(value))
+    if time > TIME_MAX:
+        raise ValueError(f"{value!r} is more than an hour")
+    return time
+
+
+def a_delay(value: object) -> int:
+    time = a_time(value)
+    if not time:
+        raise ValueError(f"must be more than no time, and is {value!r}")
+    return time
+
+
+def a_probability(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError(f"must be a number from 0 to 1, and is {value!r}")
+    return float(value)
+
+
+def a_bandwidth(value: object) -> int:
+    match = BANDWIDTH.fullmatch(value) if isinstance(value, str) else None
+    bits = int(match[1]) * MULTIPLES[match[2]] if match is not None else 0
+    if not 1000 <= bits <= BANDWIDTH_MAX:
+        raise ValueError(f"must be bits a second from '1k' to '100G', such as '10M', and is {value!r}")
+    return bits
+
+
+def a_memory(value: object) -> int:
+    size = parse_size(a_text(value))
+    if not RAM_MIN <= size <= RAM_MAX:
+        raise ValueError(f"{value!r}: a machine has between 1M and 2G")
+    return size
+
+
+def a_profile(name: str, folder: Path) -> Profile:
+    return load_profile(str(folder / name) if "/" in name or name.endswith(".toml") else name)
+
+
+def a_disk(value: object, folder: Path) -> DiskSpec:
+    text = a_text(value)
+    path = a_text(text.removesuffix(",writable"))
+    return DiskSpec(folder / path, path != text)
+
+
+def an_input(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    return path
+
+
+def script_lines(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(path.read_text().splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read as a boot script: {error}") from None
+
+
+def servers(value: object) -> tuple[str, ...]:
+    names = texts(value)
+    for name in names:
+        if not SERVER.fullmatch(name):
+            raise ValueError(f"{name!r} is no server: write 'module:class'")
+    return names
+
+
+def variables(value: object) -> dict[str, str]:
+    table = a_table(value)
+    for key, text in table.items():
+        if not isinstance(text, str):
+            raise ValueError(f"{key}: must be a text, and is {text!r}")
+    return table
+
+
+def named(value: object, pattern: re.Pattern[str], convert: Callable[[Any], T]) -> dict[str, T]:
+    """A table of devices, by name."""
+    found = {}
+    for name, item in a_table(value).items():
+        if not pattern.fullmatch(name):
+            raise ValueError(f"there can be no device '{name}': its name is of the form {pattern.pattern}")
+        try:
+            found[name] = convert(item)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return found
+
+
+def index_in(value: object, names: Sequence[str], what: str) -> int:
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"there is no {what} {value!r}; there are {', '.join(names) or 'none'}")
+    return names.index(value)
+
+
+def groups(value: object, nodes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """Sets of nodes, as their numbers."""
+    found = tuple(tuple(index_in(name, nodes, "node") + 1 for name in a_list(group)) for group in a_list(value))
+    every = [number for group in found for number in group]
+    if len(dict.fromkeys(every)) != len(every):
+        raise ValueError("a node is in it twice")
+    return found
+
+
+def _check_disks(nodes: Sequence[NodeSpec]) -> None:
+    """A file that a machine writes is nobody else's."""
+    owners: dict[Path, str] = {}
+    written: dict[Path, str] = {}
+    for node in nodes:
+        for name, disk in node.disks.items():
+            place = disk.path.resolve()
+            key = f"nodes.{node.name}.disks.{name}"
+            if place in written or (disk.writable and place in owners):
+                raise UserError(f"{key}: {disk.path} is a disk of {owners[place]} already, and one of them writes it")
+            owners[place] = key
+            if disk.writable:
+                written[place] = key

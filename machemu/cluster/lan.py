@@ -1,0 +1,107 @@
+"""An Ethernet segment: one medium that its stations share, with the faults that real ones have."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from machemu.sim.state import state
+from machemu.sim.streams import Stream
+
+PREAMBLE: Final = 8
+CHECKSUM: Final = 4
+GAP: Final = 12
+"""Bytes' times that a frame takes on the wire beside its own: before it, behind it, and silence until the next (IEEE 802.3)."""
+FRAME_MIN: Final = 60
+"""Bytes of the shortest frame, without its checksum."""
+SECOND_NS: Final = 1_000_000_000
+BANDWIDTH_MAX: Final = 10**11
+TIME_MAX: Final = 3600 * SECOND_NS
+
+
+@state
+class Properties(NamedTuple):
+    """bandwidth: bits a second. latency: nanoseconds from any station to any other.
+
+    loss, duplication, reordering: probabilities, for each frame and each station that it is for, that the station does not hear
+    it; that it hears it twice; that it hears it later by up to `delay` nanoseconds, so that others overtake it.
+    """
+
+    bandwidth: int = 10_000_000
+    latency: int = 5_000
+    loss: float = 0.0
+    duplication: float = 0.0
+    reordering: float = 0.0
+    delay: int = 1_000_000
+
+    def wire_time(self, size: int) -> int:
+        """Nanoseconds that so many bytes take, rounded up."""
+        return -(-size * 8 * SECOND_NS // self.bandwidth)
+
+    @property
+    def shortest(self) -> int:
+        """Nanoseconds that pass at least between the sending of a frame and its arrival; one or more."""
+        return self.wire_time(PREAMBLE + FRAME_MIN + CHECKSUM) + self.latency
+
+
+@state
+class Station(NamedTuple):
+    """A node's interface on a segment: the node's number and the interface's, such as 0 of eth0."""
+
+    node: int
+    interface: int
+
+
+class Heard(NamedTuple):
+    """A station hears a frame at a time."""
+
+    time: int
+    station: Station
+
+
+@state
+class Segment:
+    """stations: those joined to it, in order. islands: nodes' numbers in sets that do not hear each other; nodes in none of them
+    are one more such set. free: when the medium is silent again. frames, bytes: what it carried.
+    """
+
+    __slots__ = ("name", "properties", "stations", "islands", "free", "frames", "bytes", "losses", "copies", "delays")
+
+    def __init__(self, name: str, properties: Properties, stations: list[Station], seed: int) -> None:
+        self.name = name
+        self.properties = properties
+        self.stations = stations
+        self.islands: tuple[tuple[int, ...], ...] = ()
+        self.free = 0
+        self.frames = 0
+        self.bytes = 0
+        self.losses = Stream(seed, f"segment {name} loss")
+        self.copies = Stream(seed, f"segment {name} duplication")
+        self.delays = Stream(seed, f"segment {name} reordering")
+
+    def carry(self, sender: Station, time: int, size: int) -> tuple[int, list[Heard]]:
+        """A station has a frame of `size` bytes to send at `time`; to be called in the order of time.
+
+        It waits until the medium is free. Gives when its last bit is on the wire, and who hears it when.
+        """
+        properties = self.properties
+        start = max(time, self.free)
+        end = start + properties.wire_time(PREAMBLE + size + CHECKSUM)
+        self.free = start + properties.wire_time(PREAMBLE + size + CHECKSUM + GAP)
+        self.frames += 1
+        self.bytes += size
+        stations = [station for station in self.stations if station != sender]
+        if self.islands:
+            stations = [station for station in stations if self._island(station.node) == self._island(sender.node)]
+        if not (properties.loss or properties.duplication or properties.reordering):
+            return end, [Heard(end + properties.latency, station) for station in stations]
+        heard = []
+        for station in stations:
+            if self.losses.chance(properties.loss):
+                continue
+            for copy in range(2 if self.copies.chance(properties.duplication) else 1):
+                late = self.delays.below(properties.delay) + 1 if self.delays.chance(properties.reordering) else 0
+                heard.append(Heard(end + properties.latency + late + copy * (self.free - start), station))
+        return end, heard
+
+    def _island(self, node: int) -> int:
+        return next((number for number, nodes in enumerate(self.islands) if node in nodes), -1)

@@ -1,0 +1,103 @@
+"""Tasks whose threads run Python on the host: created, and run between their traps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import InvariantError, MustWait
+from machemu.abi.types import ByteOrder
+from machemu.ipc import mach_port
+from machemu.ipc import port as ports
+from machemu.ipc.port import Port
+from machemu.kern import task_control, thread_control
+from machemu.kern.task import Task
+from machemu.kern.thread import Continuation, Program, Thread
+from machemu.user.own import AREA_SIZE
+from machemu.user.server import Server
+from machemu.user.thread import ServerThread
+from machemu.vm import routines as vm
+
+if TYPE_CHECKING:
+    from machemu.core.kernel import Kernel
+
+RIGHT_RECEIVE: Final = 1
+
+
+def launch(kernel: Kernel, server: Server, name: str, rights: Mapping[str, Port] | None = None) -> Task:
+    """A task with one thread that runs a server, from now on. rights: the ports to which it is given send rights, by what it
+    knows them as (`mach.given`)."""
+    task = task_control.create(kernel.kern, None, False, name)
+    assert task.map is not None
+    thread = thread_control.create(kernel.kern, task)
+    program = ServerThread(server, vm.vm_allocate(task.map, 0, AREA_SIZE, True))
+    for what, target in (rights or {}).items():
+        program.names[what] = mach_port.copyout_send(kernel.ipc, task.space, ports.make_send(kernel.ipc, target))
+    thread.program = program
+    thread_control.resume(kernel.kern, thread)
+    return task
+
+
+def launch_all(kernel: Kernel, servers: Sequence[tuple[str, Server]]) -> Port:
+    """The servers of a node, each with its task's name. The first one is the name server: it has the receive right of the port
+    that is returned, as `service`, and the others a send right, as `name-server`."""
+    rights = {"host-port": kernel.kern.host.host_priv_self, "device-port": kernel.devices.master_port}
+    (name, server), *others = servers
+    first = launch(kernel, server, name, rights)
+    service = mach_port.mach_port_allocate(kernel.ipc, first.space, RIGHT_RECEIVE)
+    entry = first.space.lookup(service)
+    assert entry is not None
+    for thread in first.threads.values():
+        assert isinstance(thread.program, ServerThread)
+        thread.program.names["service"] = service
+    for name, server in others:
+        launch(kernel, server, name, {**rights, "name-server": entry.port()})
+    return entry.port()
+
+
+def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None:
+    """The user mode of a host-side thread: trap after trap, until it has to leave the CPU."""
+    kernel.set_limit(deadline)
+    kernel.charged = kernel.kern.clock.now(), kernel.cpu.executed
+    kernel.left = False
+    view = HostSide(kernel, thread, program)
+    while not kernel.left:
+        result, thread.retval = thread.retval, None
+        try:
+            number = program.next(view, thread.memory, result)
+        except MustWait as wait:
+            thread.retval = result
+            kernel.kern.wait(thread, Continuation.FAULT, wait)
+            break
+        result = kernel.entry.system_call(number)
+        if result is not None:
+            thread.retval = result
+    kernel.charge_time()
+    kernel.charged = None
+
+
+class HostSide:
+    """user.own.Kernel for the thread that runs."""
+
+    def __init__(self, kernel: Kernel, thread: Thread, program: Program) -> None:
+        self._kernel = kernel
+        self._thread = thread
+        self._program = program
+        self.order: ByteOrder = kernel.cpu.order
+
+    def trap(self, number: int, arguments: tuple[int, ...]) -> int:
+        thread = self._thread
+        self._program.arguments = arguments
+        result = self._kernel.entry.system_call(number)
+        if result is None:
+            result, thread.retval = thread.retval, None
+            if thread.continuation is not None or result is None:
+                raise InvariantError(f"a host-side thread waits in trap {number} inside a handler")
+        return result
+
+    def now(self) -> int:
+        return self._kernel.kern.clock.now()
+
+    def note(self, what: str) -> None:
+        if self._kernel.observer is not None:
+            self._kernel.observer.noted(self._thread, what)

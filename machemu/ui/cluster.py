@@ -1,0 +1,175 @@
+"""The command line: `machemu cluster`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from machemu.abi.errors import UserError
+from machemu.cluster.cluster import Cluster, ClusterStop
+from machemu.cluster.file import SEED_MAX, ClusterSpec, load_file
+from machemu.cluster.node import ClusterNode
+from machemu.cluster.pcap import Capture
+from machemu.core.kernel import FOREVER
+from machemu.core.observe import Observer
+from machemu.kern.host import Halt
+from machemu.sim.units import parse_time, time_text
+from machemu.ui import report
+from machemu.ui.console import file_input
+from machemu.ui.strace import Strace
+from machemu.ui.timeline import Lines, TextLines, Timeline
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "cluster", help="run several machines on a network", description="Runs the machines that a cluster file describes."
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("file", type=Path, help="the cluster file, TOML")
+    parser.add_argument("--seed", type=int, metavar="N", help="the seed of all that is random, instead of the file's")
+    parser.add_argument(
+        "--until", metavar="TEXT", help="stop when a console has printed a line with TEXT; exit status 1 if none ever does"
+    )
+    parser.add_argument("--for", dest="duration", metavar="TIME", help="stop after so much virtual time, such as 500ms")
+    parser.add_argument("--trace", action="store_true", help="show each trap and message of the nodes on standard error")
+    parser.add_argument("--trace-file", type=Path, metavar="FILE", help="write the trace to FILE")
+    parser.add_argument(
+        "--trace-node", dest="traced", metavar="NAME", action="append", help="trace this node and not all; repeatable"
+    )
+    parser.add_argument("--pcap", type=Path, metavar="FILE", help="write all frames of all segments to FILE, as pcapng")
+    parser.add_argument("--digest", action="store_true", help="print the cluster's digest on standard error at the end")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="save the whole cluster to FILE at the end")
+    parser.add_argument("--load", type=Path, metavar="FILE", help="go on with a saved cluster of the same cluster file")
+
+
+def run(options: argparse.Namespace) -> int:
+    """The cluster command; its exit status."""
+    duration = FOREVER if options.duration is None else parse_time(options.duration)
+    if options.save is not None and not options.save.absolute().parent.is_dir():
+        raise UserError(f"{options.save}: cannot be written: there is no folder {options.save.absolute().parent}")
+    spec = load_file(options.file)
+    names = [node.name for node in spec.nodes]
+    for name in options.traced or ():
+        if name not in names:
+            raise UserError(f"--trace-node {name}: there is no such node; there are {', '.join(names)}")
+    with ExitStack() as stack:
+        cluster = stack.enter_context(make_cluster(options, spec))
+        view = View(options, cluster, stack)
+        if options.pcap is not None:
+            cluster.captured = stack.enter_context(Capture(options.pcap, [segment.name for segment in spec.segments])).frame
+        for node in cluster.nodes:
+            view.watch(node)
+        cluster.powered = view.watch
+        if options.load is None:
+            cluster.boot()
+        stop = cluster.run(cluster.time + duration)
+        view.finish()
+        status = explain(cluster, stop, options, view.seen)
+        if options.save is not None:
+            cluster.save(options.save)
+        if options.digest:
+            print(f"digest {cluster.digest()}", file=sys.stderr)
+        return status
+
+
+def make_cluster(options: argparse.Namespace, spec: ClusterSpec) -> Cluster:
+    if options.load is not None:
+        if options.seed is not None:
+            raise UserError("--load goes on with a saved cluster: it takes no seed")
+        return Cluster.load(options.load, spec)
+    if options.seed is not None and not 0 <= options.seed < SEED_MAX:
+        raise UserError(f"--seed {options.seed}: a seed is a number from 0 to 2^64 - 1")
+    return Cluster(spec, options.seed)
+
+
+class View:
+    """The nodes' consoles on standard output, and their traces. seen: a line of --until has come."""
+
+    def __init__(self, options: argparse.Namespace, cluster: Cluster, stack: ExitStack) -> None:
+        self.cluster = cluster
+        self.until = None if options.until is None else options.until.encode()
+        self.seen = False
+        self.names = [node.name for node in cluster.nodes]
+        self.console = Timeline(sys.stdout.buffer, self.names, sys.stdout.isatty())
+        self.trace = self._trace(options, stack) if options.trace or options.trace_file or options.traced else None
+        self.traced = self.names if options.traced is None else options.traced
+        self.lines: dict[int, Lines] = {}
+        self.straces: dict[int, Strace] = {}
+        cluster.reached = self.reached
+
+    def _trace(self, options: argparse.Namespace, stack: ExitStack) -> Timeline:
+        out: BinaryIO = sys.stderr.buffer
+        if options.trace_file is not None:
+            try:
+                out = stack.enter_context(options.trace_file.open("wb"))
+            except OSError as error:
+                raise UserError(f"{options.trace_file}: cannot be written: {error.strerror}") from None
+        return Timeline(out, self.names, options.trace_file is None and sys.stderr.isatty())
+
+    def watch(self, node: ClusterNode) -> None:
+        """Shows what a node prints from now on, where it has power."""
+        kernel = node.kernel
+        if kernel is None:
+            return
+        self._end(node.number)
+        clock = kernel.kern.clock
+        lines = self.lines[node.number] = Lines(self.console, node.number, clock.now, self._line)
+        kernel.console.sink = lines.write
+        if node.spec.input is not None:
+            kernel.input_source = file_input(node.spec.input)
+        if self.trace is not None and node.name in self.traced:
+            strace = self.straces[node.number] = Strace(TextLines(Lines(self.trace, node.number, clock.now)))
+            Observer(kernel, strace).start()
+
+    def _line(self, line: bytes) -> None:
+        if self.until is not None and self.until in line:
+            self.seen = True
+            self.cluster.stop()
+
+    def reached(self, time: int) -> None:
+        self.console.reached(time)
+        if self.trace is not None:
+            self.trace.reached(time)
+
+    def _end(self, number: int) -> None:
+        """What a node had begun to print, as far as it has come."""
+        if number in self.lines:
+            self.lines.pop(number).finish()
+        if number in self.straces:
+            self.straces.pop(number).finish()
+
+    def finish(self) -> None:
+        """The run is over."""
+        for number in (*self.lines, *self.straces):
+            self._end(number)
+        self.console.finish()
+        if self.trace is not None:
+            self.trace.finish()
+
+
+def explain(cluster: Cluster, stop: ClusterStop, options: argparse.Namespace, seen: bool) -> int:
+    """Says on standard error why the run ended where that is not plain, and gives the exit status."""
+    if stop is not ClusterStop.ASKED:
+        frames = sum(segment.frames for segment in cluster.segments)
+        why = "stopped" if stop is ClusterStop.TIME else "nothing can happen any more"
+        print(f"machemu: {why} at {time_text(cluster.time)}, after {frames} frames", file=sys.stderr)
+        for node in cluster.nodes:
+            print(f"{node.name}: {doing(node)}", file=sys.stderr)
+    if options.until is not None and not seen:
+        print(f"machemu: no console ever printed a line with '{options.until}'", file=sys.stderr)
+        return 1
+    return int(any(node.kernel is not None and node.kernel.halted is Halt.PANIC for node in cluster.nodes))
+
+
+def doing(node: ClusterNode) -> str:
+    """What a node does, in words; its threads on lines of their own."""
+    kernel = node.kernel
+    if kernel is None:
+        return "has no power"
+    if kernel.halted is not None:
+        return report.halt(kernel)
+    state = "stands still" if node.paused else "waits" if node.idle else "runs"
+    return f"{state} since {time_text(kernel.kern.clock.now())}, {node.frames} frames sent\n{report.standstill(kernel)}"

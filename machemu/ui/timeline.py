@@ -1,0 +1,83 @@
+"""What several nodes print, in the order of virtual time, each line with the node's name before it."""
+
+from __future__ import annotations
+
+import io
+from bisect import bisect_left, insort
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+COLOURS = (36, 33, 35, 32, 34, 31)
+"""ANSI's colours, by node in turn."""
+LINE_MAX = 1 << 16
+"""Bytes after which a line is taken for whole."""
+
+
+class Timeline:
+    """Lines wait until nothing earlier can come. names: of the nodes, by number from 1."""
+
+    def __init__(self, out: BinaryIO, names: Sequence[str], colour: bool) -> None:
+        self.out = out
+        width = max(map(len, names))
+        self.prefixes = [f"{name:<{width}} | ".encode() for name in names]
+        if colour:
+            codes = [COLOURS[n % len(COLOURS)] for n in range(len(names))]
+            self.prefixes = [b"\x1b[%dm%s\x1b[0m" % pair for pair in zip(codes, self.prefixes, strict=True)]
+        self.waiting: list[tuple[int, int, int, bytes]] = []
+        self.count = 0
+
+    def add(self, time: int, node: int, line: bytes) -> None:
+        """A line, without its end, that a node prints at a time."""
+        self.count += 1
+        insort(self.waiting, (time, node, self.count, line))
+
+    def reached(self, time: int) -> None:
+        """Nothing earlier than `time` will come."""
+        if self.waiting and self.waiting[0][0] < time:
+            ready = bisect_left(self.waiting, (time,))
+            lines, self.waiting = self.waiting[:ready], self.waiting[ready:]
+            self.out.write(b"".join(self.prefixes[node - 1] + line + b"\n" for _, node, _, line in lines))
+            self.out.flush()
+
+    def finish(self) -> None:
+        """The run is over."""
+        if self.waiting:
+            self.reached(self.waiting[-1][0] + 1)
+
+
+class Lines:
+    """Cuts what a node prints into lines for a timeline, each with the time of its last byte. seen: told of each whole line."""
+
+    def __init__(
+        self, timeline: Timeline, node: int, now: Callable[[], int], seen: Callable[[bytes], None] = lambda line: None
+    ) -> None:
+        self.timeline = timeline
+        self.node = node
+        self.now = now
+        self.seen = seen
+        self.line = b""
+
+    def write(self, data: bytes) -> None:
+        *lines, self.line = (self.line + data).split(b"\n")
+        for line in lines:
+            self.timeline.add(self.now(), self.node, line.removesuffix(b"\r"))
+            self.seen(line)
+        if len(self.line) > LINE_MAX:
+            self.finish()
+
+    def finish(self) -> None:
+        """What there is of an unfinished line is a line."""
+        if self.line:
+            self.timeline.add(self.now(), self.node, self.line)
+        self.line = b""
+
+
+class TextLines(io.TextIOBase):
+    """A text stream over `Lines`."""
+
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+
+    def write(self, text: str) -> int:
+        self.lines.write(text.encode())
+        return len(text)

@@ -1,0 +1,35 @@
+"""A server's side of an interface: requests to handlers, results and codes to replies (what MIG's server skeletons do in C)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import MigReturn
+from machemu.mig.runtime import Routine
+from machemu.user.mach import Mach, rights
+from machemu.user.message import Message
+
+Handler = Callable[..., "tuple[Any, ...] | None"]
+"""handler(mach, request, *arguments): the results, or None where it answers later, by `mach.answer` to the request's header.
+
+It owns the rights among its arguments once it returns; where it raises KernError they are given up for it.
+"""
+
+
+def dispatch(mach: Mach, message: Message, routines: Mapping[int, tuple[Routine, Handler]]) -> None:
+    """Performs a request and answers it; one of no known routine with MIG_BAD_ID."""
+    routine, handler = routines.get(message.header.id, (None, None))
+    try:
+        if routine is None or handler is None:
+            raise KernError(int(MigReturn.MIG_BAD_ID))
+        values = routine.request.unpack(mach.order, message.body, message.carried, message.complex)
+        results = handler(mach, message, *values)
+    except KernError as error:
+        answerable = message.header.remote_type
+        mach.give_up(rights(message)[1 if answerable else 0 :])
+        mach.reply(message, None, error.code)
+        return
+    if results is not None:
+        mach.reply(message, routine, 0, results)

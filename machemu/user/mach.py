@@ -1,0 +1,248 @@
+"""What a host-side program does to the machine: traps, calls to the kernel, messages. Made anew for each handler."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Any, Final
+
+from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.message import PORT_DEAD, Carried, CarriedPort, CarriedPorts, MsgReturn, Option, TypeDescriptor, TypeName
+from machemu.abi.types import VirtAddr
+from machemu.mig.interfaces.mach_port import MACH_PORT_MOD_REFS, MACH_PORT_MOVE_MEMBER, MACH_PORT_REQUEST_NOTIFICATION
+from machemu.mig.runtime import FIXED, POLYMORPHIC, RETCODE, PolyPort, Routine, Type
+from machemu.mig.runtime import Message as MessageType
+from machemu.user import message as messages
+from machemu.user.message import Header, Message
+from machemu.user.own import Kernel, Memory, Outgoing, Own
+
+MACH_MSG, MACH_REPLY_PORT, TASK_SELF, HOST_SELF = 25, 26, 28, 29
+VM_ALLOCATE, VM_DEALLOCATE, PORT_ALLOCATE, PORT_DEALLOCATE, INSERT_RIGHT = 65, 66, 72, 73, 74
+"""Numbers of traps."""
+COPY_SEND, MAKE_SEND = int(TypeName.COPY_SEND), int(TypeName.MAKE_SEND)
+MAKE_SEND_ONCE, MOVE_SEND_ONCE = int(TypeName.MAKE_SEND_ONCE), int(TypeName.MOVE_SEND_ONCE)
+RIGHT_SEND, RIGHT_RECEIVE, RIGHT_PORT_SET = 0, 1, 3
+DESCRIPTOR_SIZE: Final = 4
+CALL: Final = int(Option.MACH_SEND_MSG | Option.MACH_RCV_MSG)
+REPLY_ID: Final = 100
+ROOM: Final = 8 << 10
+"""Bytes that the kernel's answer to a call may have."""
+
+
+class Mach:
+    """order: the machine's byte order."""
+
+    def __init__(self, thread: Own, kernel: Kernel, memory: Memory) -> None:
+        self._thread = thread
+        self._kernel = kernel
+        self._memory = memory
+        self.order = kernel.order
+
+    # Traps
+
+    def trap(self, number: int, *arguments: int) -> int:
+        """A trap that does not wait."""
+        return self._kernel.trap(number, arguments)
+
+    def now(self) -> int:
+        """Nanoseconds of virtual time, as a mapped clock would tell."""
+        return self._kernel.now()
+
+    def note(self, what: str) -> None:
+        """A line for whoever watches the machine."""
+        self._kernel.note(what)
+
+    def given(self, what: str) -> int:
+        """A right that the task was started with: host-port, device-port, name-server; 0 where it was not."""
+        return self._thread.names.get(what, 0)
+
+    def task_self(self) -> int:
+        """The task's own port; one user reference, whoever asks."""
+        return self._kept("task", TASK_SELF)
+
+    def host_self(self) -> int:
+        return self._kept("host", HOST_SELF)
+
+    def _kept(self, what: str, number: int) -> int:
+        names = self._thread.names
+        if what not in names:
+            names[what] = self.trap(number)
+        return names[what]
+
+    def allocate_port(self) -> int:
+        """A new receive right's name."""
+        return self._allocate(RIGHT_RECEIVE)
+
+    def allocate_port_set(self) -> int:
+        return self._allocate(RIGHT_PORT_SET)
+
+    def _allocate(self, right: int) -> int:
+        self._check(self.trap(PORT_ALLOCATE, self.task_self(), right, self._thread.area))
+        return self.word()
+
+    def deallocate(self, name: int) -> None:
+        """Gives up a user reference of a send, send-once right or dead name."""
+        self._check(self.trap(PORT_DEALLOCATE, self.task_self(), name))
+
+    def make_send(self, name: int) -> int:
+        """A send right of a port whose receive right the task has, under the same name."""
+        self._check(self.trap(INSERT_RIGHT, self.task_self(), name, name, MAKE_SEND))
+        return name
+
+    @staticmethod
+    def _check(code: int) -> None:
+        if code:
+            raise KernError(code)
+
+    # Messages
+
+    def serve(self, port: int) -> None:
+        """From now on messages are received from a port or port set."""
+        self._thread.port = port
+
+    def alarm(self, time: int | None) -> None:
+        """When `expired` is called at the latest, unless it is set anew; None for never."""
+        self._thread.deadline = time
+
+    def send(self, message: Message, notify: int = 0, timeout: int | None = None) -> None:
+        """Sends a message after this handler. notify, timeout: for a queue that is full: the port that is told when there is
+        room, or milliseconds to wait; without either the thread waits."""
+        self._thread.outbox.append(Outgoing(message, notify, 0 if notify and timeout is None else timeout))
+
+    def request(self, routine: Routine, port: int, values: Iterable[Any], reply: int = 0, disposition: int = COPY_SEND) -> None:
+        """Sends a routine's request; reply: the port for the answer, of which a send-once right is made."""
+        body, carried = self._pack(routine.request, tuple(values))
+        header = Header(port, disposition, reply, MAKE_SEND_ONCE if reply else 0, routine.request.id)
+        self.send(Message(header, body, carried, bool(carried)))
+
+    def reply(self, request: Message, routine: Routine | None, code: int, values: Iterable[Any] = ()) -> None:
+        """Answers a routine's request with its results, or with a code alone; consumes the request's reply right."""
+        self.answer(request.header, routine, code, values)
+
+    def answer(self, to: Header, routine: Routine | None, code: int, values: Iterable[Any] = ()) -> None:
+        """As `reply`, later: `to` is the request's header, whose reply right was kept."""
+        if not to.remote:
+            return
+        message = RETCODE if code or routine is None or routine.reply is None else routine.reply
+        body, carried = self._pack(message, (code,) if message is RETCODE else (code, *values))
+        header = Header(to.remote, to.remote_type, 0, 0, to.id + REPLY_ID)
+        self.send(Message(header, body, carried, bool(carried)))
+
+    def destroy(self, message: Message) -> None:
+        """Gives up whatever rights a message holds, as mach_msg_destroy does."""
+        self.give_up(rights(message))
+
+    def give_up(self, rights: Iterable[tuple[int, int]]) -> None:
+        """Gives up rights: names, each with its disposition."""
+        for name, disposition in rights:
+            if disposition == int(TypeName.MOVE_RECEIVE):
+                self.destroy_receive(name)
+            else:
+                self.deallocate(name)
+
+    def destroy_receive(self, name: int) -> None:
+        self.call(MACH_PORT_MOD_REFS, self.task_self(), name, RIGHT_RECEIVE, -1)
+
+    def call(self, routine: Routine, port: int, *values: Any) -> tuple[Any, ...]:
+        """Calls the kernel, which answers at once: the results without RetCode. Raises KernError.
+
+        For routines that never wait: those of ports, tasks and hosts. A right among the results is a name of the task's.
+        """
+        thread = self._thread
+        names = thread.names
+        reply = names.get("reply") or self.trap(MACH_REPLY_PORT)
+        names["reply"] = reply
+        body, carried = self._pack(routine.request, values)
+        header = Header(port, COPY_SEND, reply, MAKE_SEND_ONCE, routine.request.id)
+        if any(not isinstance(item, CarriedPort) for item in carried):
+            raise InvariantError(f"{routine.name} is called with memory out of line")
+        data, _ = messages.encode(self.order, Message(header, body, carried, bool(carried)), ())
+        self.write(thread.buffer, data)
+        code = self.trap(MACH_MSG, thread.buffer, CALL, len(data), ROOM, reply, 0, 0)
+        if code != int(MsgReturn.MACH_MSG_SUCCESS):
+            raise KernError(code)
+        answer, regions = messages.decode(self.order, self.read(thread.buffer, ROOM), self.read)
+        self.free(regions)
+        return routine.unpack_reply(self.order, answer.body, answer.carried, answer.complex)
+
+    def _pack(self, kind: MessageType, values: tuple[Any, ...]) -> tuple[bytes, tuple[Carried, ...]]:
+        """A routine's message. A right is moved, unless it is given as a PolyPort, which says what becomes of it."""
+        plain = tuple(v.port if isinstance(v, PolyPort) and _is_plain(t) else v for v, t in zip(values, kind.types, strict=True))
+        packed, carried = kind.pack(self.order, plain)
+        body = bytearray(packed)
+        items = list(carried)
+        rights = (index for index, item in enumerate(items) if isinstance(item, CarriedPort))
+        for value, argument in zip(values, kind.types, strict=True):
+            if not argument.is_port or argument.form != FIXED:
+                continue
+            index = next(rights)
+            if isinstance(value, PolyPort) and _is_plain(argument):
+                place = items[index].offset - DESCRIPTOR_SIZE
+                word = TypeDescriptor(value.disposition, argument.size, argument.number).word(self.order)
+                struct.pack_into(self.order.value + "I", body, place, word)
+                items[index] = CarriedPort(items[index].offset, value.disposition, value.port)
+        return bytes(body), tuple(items)
+
+    # Rights
+
+    def copy_send(self, name: int) -> int:
+        """One more user reference of a send right, to be moved away."""
+        self.call(MACH_PORT_MOD_REFS, self.task_self(), name, RIGHT_SEND, 1)
+        return name
+
+    def move_member(self, port: int, port_set: int) -> None:
+        """Puts a receive right into a port set; 0 takes it out of the one that it is in."""
+        self.call(MACH_PORT_MOVE_MEMBER, self.task_self(), port, port_set)
+
+    def notify(self, name: int, notification: int, port: int, sync: int = 0) -> None:
+        """Asks for a notification about `name`, by its message id, at a port of the task's own."""
+        once = PolyPort(port, MAKE_SEND_ONCE)
+        (previous,) = self.call(MACH_PORT_REQUEST_NOTIFICATION, self.task_self(), name, notification, sync, once)
+        if previous is not None and previous is not PORT_DEAD:
+            self.deallocate(messages.name_of(previous))
+
+    # Memory
+
+    def read(self, address: int, size: int) -> bytes:
+        return self._memory.read(VirtAddr(address), size)
+
+    def write(self, address: int, data: bytes) -> None:
+        self._memory.write(VirtAddr(address), data)
+
+    def number_at(self, address: int) -> int:
+        return struct.unpack(self.order.value + "I", self.read(address, 4))[0]  # type: ignore[no-any-return]
+
+    def word(self) -> int:
+        """What a trap has written where its results go."""
+        return self.number_at(self._thread.area)
+
+    def set_word(self, value: int) -> None:
+        self.write(self._thread.area, struct.pack(self.order.value + "I", value))
+
+    def free(self, regions: Iterable[tuple[int, int]]) -> None:
+        """Gives memory back: (address, size) of each region."""
+        for address, size in regions:
+            if size:
+                self._check(self.trap(VM_DEALLOCATE, self.task_self(), address, size))
+
+
+def _is_plain(argument: Type) -> bool:
+    """Whether an argument is a right whose disposition its definition says."""
+    return argument.is_port and argument.form == FIXED and argument.receive != POLYMORPHIC
+
+
+def rights(message: Message) -> list[tuple[int, int]]:
+    """(name, disposition) of each right that a message holds, the header's first; null and dead names are left out."""
+    header = message.header
+    found = [(header.remote, header.remote_type)] if header.remote_type else []
+    for item in message.carried:
+        found += _names(item)
+    return [(name, disposition) for name, disposition in found if name not in (messages.NULL_NAME, messages.DEAD_NAME)]
+
+
+def _names(item: Carried) -> list[tuple[int, int]]:
+    if isinstance(item, CarriedPort):
+        return [(messages.name_of(item.port), item.disposition)]
+    if isinstance(item, CarriedPorts):
+        return [(messages.name_of(port), item.disposition) for port in item.ports]
+    return []

@@ -1,0 +1,159 @@
+"""A task's messages between their bytes and what a program works with: names for rights, and bytes for memory.
+
+`carried` holds abi.message.Carried* in the order of the body, as the codecs of machemu.mig want them: a CarriedPort's `port` is a
+name, a CarriedMemory's `copy` the bytes, a CarriedPorts' `ports` names. The null and the dead name are None and PORT_DEAD.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from machemu.abi.message import (
+    HEADER_SIZE,
+    MSGH_BITS_COMPLEX,
+    PORT_DEAD,
+    Carried,
+    CarriedMemory,
+    CarriedPort,
+    CarriedPorts,
+    TypeDescriptor,
+    TypeName,
+    decode_type_word,
+    msgh_bits,
+)
+from machemu.abi.types import ByteOrder
+from machemu.sim.state import state
+
+LONGFORM_SIZE: Final = 12
+FIRST_RIGHT, LAST_RIGHT = int(TypeName.MOVE_RECEIVE), int(TypeName.MAKE_SEND_ONCE)
+NULL_NAME, DEAD_NAME = 0, 0xFFFFFFFF
+
+
+@state
+class Header(NamedTuple):
+    """remote, local: names, or 0; remote_type, local_type: their dispositions, or 0. In a received message `remote` is where an
+    answer goes, and `local` the port that it came to."""
+
+    remote: int
+    remote_type: int
+    local: int
+    local_type: int
+    id: int
+    seqno: int = 0
+
+
+@state
+class Message(NamedTuple):
+    """body: what comes after the header, its descriptors in place; complex: whether it carries rights or memory."""
+
+    header: Header
+    body: bytes
+    carried: tuple[Carried, ...]
+    complex: bool
+
+
+class Item(NamedTuple):
+    """An item of a body. start: where its descriptor is; data: where its bytes are, or the address of those out of line."""
+
+    start: int
+    data: int
+    descriptor: TypeDescriptor
+    length: int
+
+    @property
+    def is_right(self) -> bool:
+        return FIRST_RIGHT <= self.descriptor.name <= LAST_RIGHT
+
+
+def items(body: bytes | bytearray, order: ByteOrder) -> Iterator[Item]:
+    """The items of a body that the kernel has let through."""
+    offset = 0
+    while offset < len(body):
+        start = offset
+        descriptor = decode_type_word(struct.unpack_from(order.value + "I", body, offset)[0], order)
+        offset += 4
+        if descriptor.longform:
+            name, size, number = struct.unpack_from(order.value + "HHI", body, start + 4)
+            descriptor = descriptor._replace(name=name, size=size, number=number)
+            offset = start + LONGFORM_SIZE
+        length = descriptor.number * descriptor.size + 7 >> 3
+        yield Item(start, offset, descriptor, length)
+        offset += (length + 3 & ~3) if descriptor.inline else 4
+
+
+def right_of(name: int) -> object | None:
+    return None if name == NULL_NAME else PORT_DEAD if name == DEAD_NAME else name
+
+
+def name_of(right: object | None) -> int:
+    return NULL_NAME if right is None else DEAD_NAME if right is PORT_DEAD else int(right)  # type: ignore[call-overload]
+
+
+def decode(order: ByteOrder, data: bytes, read: Callable[[int, int], bytes]) -> tuple[Message, list[tuple[int, int]]]:
+    """A message as mach_msg wrote it, and the (address, size) of the memory that came with it, which is the task's now.
+
+    read: the task's memory; what it raises comes out, and nothing is lost.
+    """
+    words = struct.unpack_from(order.value + "6I", data)
+    bits, size, remote, local, seqno, msgh_id = words
+    header = Header(remote, bits & 0xFF, local, bits >> 8 & 0xFF, _signed(msgh_id), seqno)
+    body = data[HEADER_SIZE:size]
+    if not bits & MSGH_BITS_COMPLEX:
+        return Message(header, body, (), False), []
+    carried: list[Carried] = []
+    regions: list[tuple[int, int]] = []
+    for item in items(body, order):
+        kind = item.descriptor
+        if kind.inline:
+            if item.is_right:
+                names = struct.unpack_from(f"{order.value}{kind.number}I", body, item.data)
+                carried += [CarriedPort(item.data + 4 * n, kind.name, right_of(name)) for n, name in enumerate(names)]
+            continue
+        address = struct.unpack_from(order.value + "I", body, item.data)[0]
+        if item.length:
+            regions.append((address, item.length))
+        memory = read(address, item.length) if item.length else b""
+        if item.is_right:
+            names = struct.unpack(f"{order.value}{kind.number}I", memory)
+            carried.append(CarriedPorts(item.data, kind.name, tuple(map(right_of, names))))
+        else:
+            carried.append(CarriedMemory(item.data, item.length, memory))
+    return Message(header, body, tuple(carried), True), regions
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 32) if word & 1 << 31 else word
+
+
+def memory_wanted(message: Message) -> list[int]:
+    """The sizes in bytes of the memory that a message is to be sent with, in order."""
+    return [len(_out_of_line(item, ByteOrder.LITTLE)) for item in message.carried if not isinstance(item, CarriedPort)]
+
+
+def encode(order: ByteOrder, message: Message, addresses: Sequence[int]) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """The bytes of a message to be sent, and what is to be written where before. addresses: one for each of `memory_wanted`."""
+    body = bytearray(message.body)
+    writes: list[tuple[int, bytes]] = []
+    places = iter(addresses)
+    for item in message.carried:
+        if isinstance(item, CarriedPort):
+            word = name_of(item.port)
+        else:
+            word = next(places)
+            writes.append((word, _out_of_line(item, order)))
+        struct.pack_into(order.value + "I", body, item.offset, word)
+    header = message.header
+    bits = msgh_bits(header.remote_type, header.local_type, MSGH_BITS_COMPLEX if message.complex else 0)
+    size = HEADER_SIZE + len(body)
+    words = (bits, size, header.remote, header.local, 0, header.id & 0xFFFFFFFF)
+    return struct.pack(order.value + "6I", *words) + body, writes
+
+
+def _out_of_line(item: Carried, order: ByteOrder) -> bytes:
+    if isinstance(item, CarriedPorts):
+        return struct.pack(f"{order.value}{len(item.ports)}I", *map(name_of, item.ports))
+    assert isinstance(item, CarriedMemory)
+    assert isinstance(item.copy, bytes)
+    return item.copy

@@ -1,0 +1,74 @@
+"""What a host-side thread has, and what it needs of the kernel under it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, Protocol
+
+from machemu.abi.types import ByteOrder, VirtAddr
+from machemu.sim.state import state
+from machemu.user.message import Message
+
+AREA_SIZE: Final = 64 << 10
+"""Bytes of the memory that a thread begins with."""
+WORD_AREA: Final = 64
+
+
+class Memory(Protocol):
+    """A task's memory. Raises KernError, MustWait."""
+
+    def read(self, address: VirtAddr, size: int) -> bytes: ...
+
+    def write(self, address: VirtAddr, data: bytes | bytearray | memoryview) -> None: ...
+
+
+class Kernel(Protocol):
+    """What a host-side thread has of the machine that it runs on."""
+
+    order: ByteOrder
+
+    def trap(self, number: int, arguments: tuple[int, ...]) -> int:
+        """A trap that returns at once, by the current thread."""
+
+    def now(self) -> int:
+        """Nanoseconds of virtual time."""
+
+    def note(self, what: str) -> None:
+        """Tells whoever watches."""
+
+
+@state
+class Outgoing:
+    """A message to be sent. notify: 0, or the port that is told when a full queue has taken it. addresses: its memory so far."""
+
+    __slots__ = ("addresses", "message", "notify", "timeout")
+
+    def __init__(self, message: Message, notify: int, timeout: int | None) -> None:
+        self.message = message
+        self.notify = notify
+        self.timeout = timeout
+        self.addresses: list[int] = []
+
+
+@state
+class Own:
+    """What a host-side thread has of its own beside its program.
+
+    area, size: its memory, an address and bytes: a word for traps' results, and from `buffer` on messages.
+    port: what it receives from. deadline: when `expired` is called, None for never. outbox: what is still to be sent.
+    names: its task's, host's and reply port's names, once it knows them.
+    """
+
+    __slots__ = ("area", "deadline", "names", "outbox", "port", "size")
+
+    def __init__(self, area: int) -> None:
+        self.area = area
+        self.size = AREA_SIZE
+        self.port = 0
+        self.deadline: int | None = None
+        self.outbox: deque[Outgoing] = deque()
+        self.names: dict[str, int] = {}
+
+    @property
+    def buffer(self) -> int:
+        return self.area + WORD_AREA

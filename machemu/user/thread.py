@@ -1,0 +1,179 @@
+"""A host-side thread: what it does between two traps is Python, and what it is in between is data."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final
+
+from machemu.abi.errors import InvariantError
+from machemu.abi.message import HEADER_SIZE, HEADER_SIZE_FIELD, MsgReturn, Option
+from machemu.sim.state import state
+from machemu.user import message as messages
+from machemu.user.mach import MACH_MSG, VM_ALLOCATE, Mach
+from machemu.user.message import Message
+from machemu.user.own import WORD_AREA, Kernel, Memory, Own
+from machemu.user.server import Server
+
+SEND_MSG: Final = int(Option.MACH_SEND_MSG)
+SEND_TIMEOUT: Final = int(Option.MACH_SEND_TIMEOUT)
+SEND_NOTIFY: Final = int(Option.MACH_SEND_NOTIFY)
+RECEIVE: Final = int(Option.MACH_RCV_MSG | Option.MACH_RCV_LARGE)
+RCV_TIMEOUT: Final = int(Option.MACH_RCV_TIMEOUT)
+SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
+WILL_NOTIFY: Final = int(MsgReturn.MACH_SEND_WILL_NOTIFY)
+TOO_LARGE: Final = int(MsgReturn.MACH_RCV_TOO_LARGE)
+TIMED_OUT: Final = int(MsgReturn.MACH_RCV_TIMED_OUT)
+INTERRUPTED: Final = int(MsgReturn.MACH_RCV_INTERRUPTED)
+BODY_ERROR: Final = int(MsgReturn.MACH_RCV_BODY_ERROR)
+LOST_MASK: Final = 0x3C00
+"""Bits that say what of a message could not be taken."""
+GIVEN_BACK: Final = (
+    int(MsgReturn.MACH_SEND_TIMED_OUT),
+    int(MsgReturn.MACH_SEND_INTERRUPTED),
+    int(MsgReturn.MACH_SEND_NOTIFY_IN_PROGRESS),
+    int(MsgReturn.MACH_SEND_INVALID_NOTIFY),
+    int(MsgReturn.MACH_SEND_NO_NOTIFY),
+)
+"""After these the kernel has written the message back."""
+NS_PER_MS: Final = 1_000_000
+
+
+@state
+class Phase(Enum):
+    """What the last trap was for."""
+
+    START = auto()
+    READY = auto()
+    """For nothing: its result has been dealt with."""
+    RECEIVED = auto()
+    GROWN = auto()
+    PLACED = auto()
+    SENT = auto()
+
+
+@state
+class ServerThread(Own):
+    """server: its program. arguments: those of the trap that it makes. wanted: the size of the memory that it asks for."""
+
+    __slots__ = ("arguments", "phase", "server", "wanted")
+
+    def __init__(self, server: Server, area: int) -> None:
+        super().__init__(area)
+        self.server = server
+        self.arguments: tuple[int, ...] = ()
+        self.phase = Phase.START
+        self.wanted = 0
+
+    def next(self, kernel: Kernel, memory: Memory, result: int | None) -> int:
+        """Goes on with the last trap's result; the number of the next trap, whose arguments are in `arguments`.
+
+        MustWait where memory must be waited for; then it is called again with the same result.
+        """
+        mach = Mach(self, kernel, memory)
+        code = result or 0
+        if self.phase is Phase.START:
+            self.server.start(mach)
+        elif self.phase is Phase.RECEIVED:
+            if code == TOO_LARGE:
+                return self._grow(mach)
+            self._received(mach, code)
+        elif self.phase is Phase.GROWN:
+            self._grown(mach, code)
+        elif self.phase is Phase.PLACED:
+            if code:
+                self.server.unsent(mach, self.outbox.popleft().message, code)
+            else:
+                self.outbox[0].addresses.append(mach.word())
+        elif self.phase is Phase.SENT:
+            self._sent(mach, code)
+        self.phase = Phase.READY
+        return self._send(mach) if self.outbox else self._receive(kernel)
+
+    # Sending
+
+    def _send(self, mach: Mach) -> int:
+        """The next trap for the first message of the outbox."""
+        outgoing = self.outbox[0]
+        wanted = messages.memory_wanted(outgoing.message)
+        if len(outgoing.addresses) < len(wanted):
+            self.phase = Phase.PLACED
+            size = wanted[len(outgoing.addresses)]
+            if not size:
+                outgoing.addresses.append(0)
+                return self._send(mach)
+            self.arguments = (mach.task_self(), self.area, size, 1)
+            mach.set_word(0)
+            return VM_ALLOCATE
+        data, writes = messages.encode(mach.order, outgoing.message, outgoing.addresses)
+        if len(data) > self.size - WORD_AREA:
+            raise InvariantError(f"a host-side server sends {len(data)} bytes in line, and has room for {self.size - WORD_AREA}")
+        for address, written in writes:
+            if written:
+                mach.write(address, written)
+        mach.write(self.buffer, data)
+        option = SEND_MSG | (SEND_TIMEOUT if outgoing.timeout is not None else 0) | (SEND_NOTIFY if outgoing.notify else 0)
+        self.phase = Phase.SENT
+        self.arguments = (self.buffer, option, len(data), 0, 0, outgoing.timeout or 0, outgoing.notify)
+        return MACH_MSG
+
+    def _sent(self, mach: Mach, code: int) -> None:
+        if code in (SUCCESS, WILL_NOTIFY):
+            outgoing = self.outbox.popleft()
+            mach.free(zip(outgoing.addresses, messages.memory_wanted(outgoing.message), strict=True))
+            if outgoing.notify:
+                self.server.sent(mach, outgoing.message, code)
+            return
+        outgoing = self.outbox[0]
+        if code & ~LOST_MASK in GIVEN_BACK:
+            message, regions = self._taken(mach)
+        else:
+            message = outgoing.message
+            regions = list(zip(outgoing.addresses, messages.memory_wanted(message), strict=True))
+        self.outbox.popleft()
+        mach.free(regions)
+        self.server.unsent(mach, message, code)
+
+    # Receiving
+
+    def _receive(self, kernel: Kernel) -> int:
+        option, timeout = RECEIVE, 0
+        if self.deadline is not None:
+            option |= RCV_TIMEOUT
+            timeout = max(0, -(-(self.deadline - kernel.now()) // NS_PER_MS))
+        self.phase = Phase.RECEIVED
+        self.arguments = (self.buffer, option, 0, self.size - WORD_AREA, self.port, timeout, 0)
+        return MACH_MSG
+
+    def _received(self, mach: Mach, code: int) -> None:
+        if code == SUCCESS or code & ~LOST_MASK == BODY_ERROR:
+            message, regions = self._taken(mach)
+            mach.free(regions)
+            self.server.receive(mach, message)
+        elif code == TIMED_OUT:
+            # The kernel's time-outs are of ticks, and may end within the last one.
+            if self.deadline is not None and mach.now() >= self.deadline:
+                self.deadline = None
+                self.server.expired(mach)
+        elif code != INTERRUPTED:
+            raise InvariantError(f"a host-side server cannot receive from {self.port}: {code:#x}")
+
+    def _taken(self, mach: Mach) -> tuple[Message, list[tuple[int, int]]]:
+        """The message in the buffer."""
+        size = mach.number_at(self.buffer + HEADER_SIZE_FIELD)
+        return messages.decode(mach.order, mach.read(self.buffer, max(size, HEADER_SIZE)), mach.read)
+
+    def _grow(self, mach: Mach) -> int:
+        """A message needs more room."""
+        size = mach.number_at(self.buffer + HEADER_SIZE_FIELD) + WORD_AREA
+        self.phase = Phase.GROWN
+        self.arguments = (mach.task_self(), self.area, size, 1)
+        mach.set_word(0)
+        self.wanted = size
+        return VM_ALLOCATE
+
+    def _grown(self, mach: Mach, code: int) -> None:
+        if code:
+            raise InvariantError(f"a host-side server has no room for a message of {self.wanted} bytes")
+        old = self.area, self.size
+        self.area, self.size = mach.word(), self.wanted
+        mach.free([old])

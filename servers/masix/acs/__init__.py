@@ -1,0 +1,1 @@
+"""The administration and configuration server: the name server of a node."""

@@ -1,0 +1,248 @@
+"""The administration and configuration server of a node: services by name, and the end of the node when an essential one dies.
+
+As the Masix paper has it: started first, reached by a port that every task has. Where a name is not this node's own it asks the
+generic network server, which is registered under the name GNS. Programs written for CMU's net name server find its interface too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KernReturn
+from machemu.mig.interfaces.mach_host import HOST_REBOOT
+from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
+from machemu.sim.state import state
+from machemu.user.dispatch import Handler, dispatch
+from machemu.user.mach import Mach
+from machemu.user.message import Header, Message
+from masix.interfaces import acs, acs_client, gns, netname
+
+GNS: Final = b"gns"
+SERVICE: Final = "service"
+VERSION: Final = b"Masix network name server 1"
+NAME_NOT_YOURS: Final = 1000
+NOT_CHECKED_IN: Final = 1001
+"""NETNAME_NOT_YOURS and NETNAME_NOT_CHECKED_IN of CMU's <servers/netname_defs.h>."""
+NOBODY: Final = int(KernReturn.KERN_FAILURE)
+NAME_TAKEN: Final = int(KernReturn.KERN_NAME_EXISTS)
+NO_SUCH_NAME: Final = int(KernReturn.KERN_INVALID_NAME)
+NOT_THE_SAME: Final = int(KernReturn.KERN_INVALID_RIGHT)
+BAD_VALUE: Final = int(KernReturn.KERN_INVALID_VALUE)
+SAVE_NS: Final = 2_000_000_000
+"""How long the other servers have to save when an essential one has died."""
+REPLY_ID: Final = 100
+
+
+@state
+class Entry:
+    """A registered service. port: its send right's name. signature: the right with which netname's clients take it away, or 0."""
+
+    __slots__ = ("essential", "port", "signature")
+
+    def __init__(self, port: int, essential: bool, signature: int = 0) -> None:
+        self.port = port
+        self.essential = essential
+        self.signature = signature
+
+
+@state
+class Acs:
+    """entries: by name. asked: the headers of requests that wait for the network's answer, by the port that it comes to.
+
+    service, notices, ports: where requests and notifications come, and the set of all its ports.
+    saving: how many servers have still to answer that they have saved, None while no essential one has died.
+    """
+
+    __slots__ = ("asked", "entries", "notices", "ports", "saving", "service")
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, Entry] = {}
+        self.asked: dict[int, tuple[Header, bool]] = {}
+        self.service = 0
+        self.notices = 0
+        self.ports = 0
+        self.saving: int | None = None
+
+    def start(self, mach: Mach) -> None:
+        self.service = mach.given(SERVICE)
+        self.notices = mach.allocate_port()
+        self.ports = mach.allocate_port_set()
+        for port in (self.service, self.notices):
+            mach.move_member(port, self.ports)
+        mach.serve(self.ports)
+
+    def receive(self, mach: Mach, message: Message) -> None:
+        if message.header.local == self.service:
+            dispatch(mach, message, self._routines())
+        elif message.header.local in self.asked:
+            self._resolved(mach, message)
+        elif message.header.id == MACH_NOTIFY_DEAD_NAME.request.id:
+            (name,) = MACH_NOTIFY_DEAD_NAME.request.unpack(mach.order, message.body, message.carried, message.complex)
+            self._died(mach, name)
+        elif message.header.id == acs_client.ACS_SAVE_AND_END.request.id + REPLY_ID and self.saving is not None:
+            self.saving -= 1
+            if self.saving <= 0:
+                self._reboot(mach)
+        else:
+            mach.destroy(message)
+
+    def expired(self, mach: Mach) -> None:
+        if self.saving is not None:
+            self._reboot(mach)
+
+    def sent(self, mach: Mach, message: Message, code: int) -> None: ...
+
+    def unsent(self, mach: Mach, message: Message, code: int) -> None:
+        if message.header.local in self.asked:
+            header, _ = self.asked.pop(message.header.local)
+            mach.destroy_receive(message.header.local)
+            mach.answer(header, None, NOBODY)
+        mach.destroy(message)
+
+    # Requests
+
+    def _routines(self) -> dict[int, tuple[Any, Handler]]:
+        return {
+            routine.request.id: (routine, handler)
+            for routine, handler in (
+                (acs.ACS_REGISTER, self._register),
+                (acs.ACS_LOOK_UP, self._look_up),
+                (acs.ACS_UNREGISTER, self._unregister),
+                (acs.ACS_LOOK_UP_HERE, self._look_up_here),
+                (netname.NETNAME_CHECK_IN, self._check_in),
+                (netname.NETNAME_LOOK_UP, self._netname_look_up),
+                (netname.NETNAME_CHECK_OUT, self._check_out),
+                (netname.NETNAME_VERSION, self._version),
+            )
+        }
+
+    def _enter(self, mach: Mach, name: bytes, entry: Entry) -> None:
+        if not name or not isinstance(entry.port, int):
+            raise KernError(BAD_VALUE)
+        if name in self.entries:
+            raise KernError(NAME_TAKEN)
+        if all(other.port != entry.port for other in self.entries.values()):
+            mach.notify(entry.port, MACH_NOTIFY_DEAD_NAME.request.id, self.notices)
+        self.entries[name] = entry
+
+    def _register(self, mach: Mach, request: Message, name: bytes, essential: int, service: Any) -> tuple[Any, ...]:
+        self._enter(mach, name, Entry(service, bool(essential)))
+        return ()
+
+    def _check_in(self, mach: Mach, request: Message, name: bytes, signature: Any, port: Any) -> tuple[Any, ...]:
+        """A name checked in anew by whoever has its signature stands for the new port."""
+        name = _text(name)
+        old = self.entries.get(name)
+        if old is not None:
+            if old.signature != signature:
+                raise KernError(NAME_NOT_YOURS)
+            self._forget(mach, name)
+        self._enter(mach, name, Entry(port, False, signature if isinstance(signature, int) else 0))
+        return ()
+
+    def _unregister(self, mach: Mach, request: Message, name: bytes, service: Any) -> tuple[Any, ...]:
+        entry = self.entries.get(name)
+        if entry is None:
+            raise KernError(NO_SUCH_NAME)
+        if entry.port != service:
+            raise KernError(NOT_THE_SAME)
+        self._forget(mach, name)
+        mach.deallocate(service)
+        return ()
+
+    def _check_out(self, mach: Mach, request: Message, name: bytes, signature: Any) -> tuple[Any, ...]:
+        name = _text(name)
+        entry = self.entries.get(name)
+        if entry is None:
+            raise KernError(NOT_CHECKED_IN)
+        if entry.signature != (signature if isinstance(signature, int) else 0):
+            raise KernError(NAME_NOT_YOURS)
+        self._forget(mach, name)
+        if isinstance(signature, int):
+            mach.deallocate(signature)
+        return ()
+
+    def _forget(self, mach: Mach, name: bytes) -> None:
+        entry = self.entries.pop(name)
+        mach.deallocate(entry.port)
+        if entry.signature:
+            mach.deallocate(entry.signature)
+
+    def _version(self, mach: Mach, request: Message) -> tuple[Any, ...]:
+        return (VERSION.ljust(80, b"\0"),)
+
+    def _look_up_here(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...]:
+        entry = self.entries.get(name)
+        if entry is None:
+            raise KernError(NO_SUCH_NAME)
+        return (mach.copy_send(entry.port),)
+
+    def _look_up(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...] | None:
+        if name in self.entries:
+            return self._look_up_here(mach, request, name)
+        self._ask_network(mach, request, name, False)
+        return None
+
+    def _netname_look_up(self, mach: Mach, request: Message, host: bytes, name: bytes) -> tuple[Any, ...] | None:
+        """host: empty for this node, otherwise any node of the network."""
+        name = _text(name)
+        if name in self.entries and _text(host) in (b"", b"*"):
+            return self._look_up_here(mach, request, name)
+        if not _text(host):
+            raise KernError(NOT_CHECKED_IN)
+        self._ask_network(mach, request, name, True)
+        return None
+
+    def _ask_network(self, mach: Mach, request: Message, name: bytes, is_netname: bool) -> None:
+        network = self.entries.get(GNS)
+        if network is None:
+            raise KernError(NOT_CHECKED_IN if is_netname else NO_SUCH_NAME)
+        mach.note(f"acs: step 2: {name.decode('latin-1')} is not of this node: asks the network server")
+        answer = mach.allocate_port()
+        mach.move_member(answer, self.ports)
+        self.asked[answer] = request.header, is_netname
+        mach.request(gns.GNS_RESOLVE, network.port, (name,), answer)
+
+    def _resolved(self, mach: Mach, message: Message) -> None:
+        """The network server's answer to a request of ours."""
+        header, is_netname = self.asked.pop(message.header.local)
+        mach.destroy_receive(message.header.local)
+        routine = netname.NETNAME_LOOK_UP if is_netname else acs.ACS_LOOK_UP
+        try:
+            results = gns.GNS_RESOLVE.unpack_reply(mach.order, message.body, message.carried, message.complex)
+        except KernError as error:
+            mach.destroy(message)
+            mach.answer(header, None, NOT_CHECKED_IN if is_netname else error.code)
+            return
+        mach.note("acs: step 6: hands the proxy port to the client")
+        mach.answer(header, routine, 0, results)
+
+    # The end of servers
+
+    def _died(self, mach: Mach, name: int) -> None:
+        """A service's port is dead; so is what it was registered under."""
+        dead = [key for key, entry in self.entries.items() if entry.port == name]
+        essential = any(self.entries[key].essential for key in dead)
+        for key in dead:
+            self._forget(mach, key)
+        mach.deallocate(name)
+        if essential and self.saving is None:
+            self._save_all(mach)
+
+    def _save_all(self, mach: Mach) -> None:
+        ports = dict.fromkeys(entry.port for entry in self.entries.values())
+        self.saving = len(ports)
+        mach.note(f"acs: an essential server has died: {len(ports)} others save and end")
+        for port in ports:
+            mach.request(acs_client.ACS_SAVE_AND_END, port, (), self.notices)
+        mach.alarm(mach.now() + (SAVE_NS if ports else 0))
+
+    def _reboot(self, mach: Mach) -> None:
+        self.saving = None
+        mach.call(HOST_REBOOT, mach.given("host-port"), 0)
+
+
+def _text(name: bytes) -> bytes:
+    """netname_name_t: up to the first zero byte."""
+    return name.partition(b"\0")[0]

@@ -1,0 +1,69 @@
+"""Typed data between byte orders: what a message's descriptors say of its bytes decides how they are turned round."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from machemu.abi.message import CarriedMemory, CarriedPort, CarriedPorts, TypeDescriptor, TypeName
+from machemu.abi.types import ByteOrder
+from machemu.user.message import Item, Message, items
+
+NUMBERS: Final = frozenset(
+    int(name) for name in (TypeName.INTEGER_16, TypeName.INTEGER_32, TypeName.INTEGER_64, TypeName.REAL, TypeName.PORT_NAME)
+)
+"""Types whose items are numbers of their size; a boolean is TypeName.UNSTRUCTURED of 32 bits."""
+WORD: Final = 32
+
+
+def convert(message: Message, source: ByteOrder, target: ByteOrder) -> Message:
+    """A message as a machine of byte order `target` would have written it. Rights stay as they are."""
+    if source is target:
+        return message
+    body = bytearray(message.body)
+    memory = {}
+    for item in items(message.body, source):
+        _convert_descriptor(body, item, target)
+        unit = _unit(item.descriptor)
+        if item.descriptor.inline:
+            end = item.data + item.length
+            body[item.data : end] = turned(body[item.data : end], unit)
+        else:
+            memory[item.data] = unit
+    carried = tuple(
+        each._replace(copy=turned(each.copy, memory[each.offset]))
+        if isinstance(each, CarriedMemory) and isinstance(each.copy, bytes)
+        else each
+        for each in message.carried
+    )
+    return message._replace(body=bytes(body), carried=carried)
+
+
+def _convert_descriptor(body: bytearray, item: Item, order: ByteOrder) -> None:
+    kind = item.descriptor
+    struct.pack_into(order.value + "I", body, item.start, kind.word(order))
+    if kind.longform:
+        struct.pack_into(order.value + "HHI", body, item.start + 4, kind.name, kind.size, kind.number)
+
+
+def _unit(kind: TypeDescriptor) -> int:
+    """The bytes that are turned round together; 1 for what has no byte order."""
+    if kind.name in NUMBERS or kind.name >= int(TypeName.MOVE_RECEIVE) or (kind.name == 0 and kind.size == WORD):
+        return max(1, kind.size // 8)
+    return 1
+
+
+def turned(data: bytes | bytearray, unit: int) -> bytes:
+    """Bytes with each `unit` of them the other way round; what is left at the end stays."""
+    if unit == 1:
+        return bytes(data)
+    result = bytearray(data)
+    whole = len(data) // unit * unit
+    for n in range(unit):
+        result[n:whole:unit] = data[unit - 1 - n : whole : unit]
+    return bytes(result)
+
+
+def rights_of(message: Message) -> list[CarriedPort | CarriedPorts]:
+    """The items of a body that hold rights, in order."""
+    return [item for item in message.carried if isinstance(item, CarriedPort | CarriedPorts)]

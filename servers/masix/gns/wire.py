@@ -1,0 +1,214 @@
+"""What network servers say to each other, above their transport: described with construct, big-endian.
+
+A right is (kind, node, number): `number` is the name that a port has with the network server of node `node`. In a task's message
+the words where rights and memory stand mean nothing; what they stand for follows behind, with the offsets of those words.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+
+import construct as c
+
+from machemu.abi.message import Carried, CarriedMemory, CarriedPort, CarriedPorts
+from machemu.abi.types import ByteOrder
+from machemu.sim.state import state
+from machemu.user.message import Header, Message
+
+ORDERS: Final = (ByteOrder.BIG, ByteOrder.LITTLE)
+
+
+class WireError(Exception):
+    """What came is no message of this protocol."""
+
+
+@state
+class Kind(IntEnum):
+    """What a right is. RECEIVE: its port is to be made by whoever gets it, which then tells the number (`Homed`)."""
+
+    NULL = 0
+    DEAD = 1
+    SEND = 2
+    SEND_ONCE = 3
+    RECEIVE = 4
+
+
+@state
+class NetRight(NamedTuple):
+    """A right under way between nodes."""
+
+    kind: Kind
+    node: int
+    number: int
+
+
+NULL: Final = NetRight(Kind.NULL, 0, 0)
+DEAD: Final = NetRight(Kind.DEAD, 0, 0)
+
+
+@state
+class Deliver(NamedTuple):
+    """A task's message for the port `to`. `answer` is its reply right; the rights that `message` carries are NetRights."""
+
+    to: NetRight
+    answer: NetRight
+    order: ByteOrder
+    message: Message
+
+
+@state
+class Resolve(NamedTuple):
+    """Who has a service of this name? tag: what the answer is to say."""
+
+    tag: int
+    name: bytes
+
+
+@state
+class Found(NamedTuple):
+    tag: int
+    right: NetRight
+
+
+@state
+class Unused(NamedTuple):
+    """Nobody on the sender's node uses the port any more, after it was given there so many times."""
+
+    number: int
+    times: int
+
+
+@state
+class Died(NamedTuple):
+    """The sender's port is dead."""
+
+    number: int
+
+
+@state
+class OnceUnused(NamedTuple):
+    """A send-once right of the receiver's was destroyed unused."""
+
+    number: int
+
+
+@state
+class Homed(NamedTuple):
+    """The receive right that the receiver gave away under `token` is that of the sender's port `number`."""
+
+    token: int
+    number: int
+
+
+@state
+class Taken(NamedTuple):
+    """So many messages more of the receiver's have gone into the queue of the sender's port."""
+
+    number: int
+    times: int
+
+
+Payload = Deliver | Resolve | Found | Unused | Died | OnceUnused | Homed | Taken
+
+_RIGHT: Final = c.Struct("kind" / c.Int8ub, "node" / c.Int16ub, "number" / c.Int32ub)
+_BYTES: Final = c.Prefixed(c.Int32ub, c.GreedyBytes)
+_RIGHTS: Final = c.Struct(
+    "offset" / c.Int32ub, "is_array" / c.Flag, "disposition" / c.Int8ub, "rights" / c.PrefixedArray(c.Int32ub, _RIGHT)
+)
+_DELIVER: Final = c.Struct(
+    "to" / _RIGHT,
+    "answer" / _RIGHT,
+    "order" / c.Int8ub,
+    "id" / c.Int32sb,
+    "complex" / c.Flag,
+    "body" / _BYTES,
+    "rights" / c.PrefixedArray(c.Int32ub, _RIGHTS),
+    "memory" / c.PrefixedArray(c.Int32ub, c.Struct("offset" / c.Int32ub, "data" / _BYTES)),
+)
+_NUMBER: Final = c.Struct("number" / c.Int32ub)
+_SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
+    (Deliver, _DELIVER),
+    (Resolve, c.Struct("tag" / c.Int32ub, "name" / _BYTES)),
+    (Found, c.Struct("tag" / c.Int32ub, "right" / _RIGHT)),
+    (Unused, c.Struct("number" / c.Int32ub, "times" / c.Int32ub)),
+    (Died, _NUMBER),
+    (OnceUnused, _NUMBER),
+    (Homed, c.Struct("token" / c.Int32ub, "number" / c.Int32ub)),
+    (Taken, c.Struct("number" / c.Int32ub, "times" / c.Int32ub)),
+)
+"""By the first byte of a payload: what it becomes, and how it lies in the bytes behind."""
+_NUMBERS: Final = {kind: number for number, (kind, _) in enumerate(_SHAPES)}
+
+
+def encode(payload: Payload) -> bytes:
+    number = _NUMBERS[type(payload)]
+    fields = _deliver_fields(payload) if isinstance(payload, Deliver) else payload._asdict()
+    if isinstance(payload, Found):
+        fields["right"] = payload.right._asdict()
+    return bytes((number,)) + bytes(_SHAPES[number][1].build(fields))
+
+
+def decode(data: bytes) -> Payload:
+    """Raises WireError."""
+    if not data or data[0] >= len(_SHAPES):
+        raise WireError("a message of no known kind")
+    kind, shape = _SHAPES[data[0]]
+    try:
+        fields = c.Sequence(shape, c.Terminated).parse(data[1:])[0]
+        if kind is Deliver:
+            return _delivered(fields)
+        values = {name: fields[name] for name in kind._fields}
+        if kind is Found:
+            values["right"] = _right(values["right"])
+        return kind(**values)  # type: ignore[no-any-return]
+    except (c.ConstructError, ValueError, IndexError) as error:
+        raise WireError(f"a broken message: {error}") from None
+
+
+def _right(fields: Any) -> NetRight:
+    return NetRight(Kind(fields.kind), fields.node, fields.number)
+
+
+def _deliver_fields(payload: Deliver) -> dict[str, Any]:
+    rights, memory = [], []
+    for item in payload.message.carried:
+        if isinstance(item, CarriedMemory):
+            memory.append({"offset": item.offset, "data": item.copy})
+        else:
+            several = item.ports if isinstance(item, CarriedPorts) else (item.port,)
+            rights.append(
+                {
+                    "offset": item.offset,
+                    "is_array": isinstance(item, CarriedPorts),
+                    "disposition": item.disposition,
+                    "rights": [right._asdict() for right in several if isinstance(right, NetRight)],
+                }
+            )
+    return {
+        "to": payload.to._asdict(),
+        "answer": payload.answer._asdict(),
+        "order": ORDERS.index(payload.order),
+        "id": payload.message.header.id,
+        "complex": payload.message.complex,
+        "body": payload.message.body,
+        "rights": rights,
+        "memory": memory,
+    }
+
+
+def _delivered(fields: Any) -> Deliver:
+    carried: list[Carried] = [CarriedMemory(item.offset, len(item.data), item.data) for item in fields.memory]
+    for item in fields.rights:
+        several = tuple(map(_right, item.rights))
+        if item.is_array:
+            carried.append(CarriedPorts(item.offset, item.disposition, several))
+        elif len(several) == 1:
+            carried.append(CarriedPort(item.offset, item.disposition, several[0]))
+        else:
+            raise ValueError("a word stands for one right")
+    carried.sort(key=lambda item: item.offset)
+    if any(item.offset + 4 > len(fields.body) for item in carried):
+        raise ValueError("a right lies beyond the message")
+    message = Message(Header(0, 0, 0, 0, fields.id), fields.body, tuple(carried), fields.complex)
+    return Deliver(_right(fields.to), _right(fields.answer), ORDERS[fields.order], message)

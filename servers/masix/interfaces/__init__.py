@@ -1,0 +1,1 @@
+"""Tables of the servers' interfaces, made from ../defs."""

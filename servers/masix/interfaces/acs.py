@@ -1,0 +1,70 @@
+"""The messages of the subsystem acs. Made by `python -m machemu.mig`; do not edit."""
+
+from typing import Final
+
+from machemu.mig.runtime import POLYMORPHIC, Message, Routine, Type, table
+
+SUBSYSTEM: Final = "acs"
+BASE: Final = 5000
+
+_ACS_NAME = Type(12, 12, 640, 1, "80s", longform=True, string=True)
+_BOOLEAN = Type(0, 0, 32, 1, "i")
+_PORT_SEND = Type(POLYMORPHIC, 17, 32, 1, "")
+_INT32 = Type(2, 2, 32, 1, "i")
+
+ACS_REGISTER = Routine(
+    "acs_register",
+    Message(
+        5000,
+        (
+            ("name", _ACS_NAME),
+            ("essential", _BOOLEAN),
+            ("service", _PORT_SEND),
+        ),
+    ),
+    Message(5100, (("RetCode", _INT32),)),
+)
+
+ACS_LOOK_UP = Routine(
+    "acs_look_up",
+    Message(5001, (("name", _ACS_NAME),)),
+    Message(
+        5101,
+        (
+            ("RetCode", _INT32),
+            ("service", _PORT_SEND),
+        ),
+    ),
+)
+
+ACS_UNREGISTER = Routine(
+    "acs_unregister",
+    Message(
+        5002,
+        (
+            ("name", _ACS_NAME),
+            ("service", _PORT_SEND),
+        ),
+    ),
+    Message(5102, (("RetCode", _INT32),)),
+)
+
+ACS_LOOK_UP_HERE = Routine(
+    "acs_look_up_here",
+    Message(5003, (("name", _ACS_NAME),)),
+    Message(
+        5103,
+        (
+            ("RetCode", _INT32),
+            ("service", _PORT_SEND),
+        ),
+    ),
+)
+
+ROUTINES: Final = table(
+    ACS_REGISTER,
+    ACS_LOOK_UP,
+    ACS_UNREGISTER,
+    ACS_LOOK_UP_HERE,
+)
+"""The routines by request id."""

@@ -1,0 +1,29 @@
+"""The messages of the subsystem gns. Made by `python -m machemu.mig`; do not edit."""
+
+from typing import Final
+
+from machemu.mig.runtime import POLYMORPHIC, Message, Routine, Type, table
+
+SUBSYSTEM: Final = "gns"
+BASE: Final = 5200
+
+_GNS_NAME = Type(12, 12, 640, 1, "80s", longform=True, string=True)
+_INT32 = Type(2, 2, 32, 1, "i")
+_PORT_SEND = Type(POLYMORPHIC, 17, 32, 1, "")
+
+GNS_RESOLVE = Routine(
+    "gns_resolve",
+    Message(5200, (("name", _GNS_NAME),)),
+    Message(
+        5300,
+        (
+            ("RetCode", _INT32),
+            ("service", _PORT_SEND),
+        ),
+    ),
+)
+
+ROUTINES: Final = table(
+    GNS_RESOLVE,
+)
+"""The routines by request id."""

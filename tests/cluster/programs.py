@@ -1,0 +1,41 @@
+"""A host-side server for clusters in tests: it tells the time and its node on the console, for ever."""
+
+from __future__ import annotations
+
+from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_WRITE_INBAND
+from machemu.sim.state import state
+from machemu.user.mach import Mach
+from machemu.user.message import Message
+
+PERIOD_NS = 10_000_000
+
+
+@state
+class Ticker:
+    __slots__ = ("console", "count", "node", "seed")
+
+    def __init__(self, node: int, seed: int) -> None:
+        self.node = node
+        self.seed = seed
+        self.count = 0
+        self.console = 0
+
+    @classmethod
+    def on_node(cls, node: int, seed: int) -> Ticker:
+        return cls(node, seed)
+
+    def start(self, mach: Mach) -> None:
+        mach.serve(mach.allocate_port())
+        (self.console,) = mach.call(DEVICE_OPEN, mach.given("device-port"), 2, b"console")
+        self.expired(mach)
+
+    def receive(self, mach: Mach, message: Message) -> None: ...
+
+    def expired(self, mach: Mach) -> None:
+        self.count += 1
+        mach.call(DEVICE_WRITE_INBAND, self.console, 0, 0, b"node %d tick %d %x\n" % (self.node, self.count, self.seed))
+        mach.alarm(mach.now() + PERIOD_NS)
+
+    def sent(self, mach: Mach, message: Message, code: int) -> None: ...
+
+    def unsent(self, mach: Mach, message: Message, code: int) -> None: ...

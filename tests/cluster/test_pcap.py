@@ -1,0 +1,105 @@
+"""Captures: every frame of every segment, as other programs read it."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from machemu.abi.errors import UserError
+from machemu.cluster.pcap import Capture
+from tests.cluster.world import SECOND, World, node
+
+Frame = tuple[int, int, bytes]
+
+
+def read_pcapng(data: bytes) -> tuple[list[str], list[Frame]]:
+    """The interfaces' names; each packet's interface, time in nanoseconds, bytes. Written from the specification alone."""
+    names: list[str] = []
+    frames: list[Frame] = []
+    at = 0
+    while at < len(data):
+        kind, size = struct.unpack_from("<II", data, at)
+        assert size % 4 == 0
+        assert struct.unpack_from("<I", data, at + size - 4) == (size,)
+        body = data[at + 8 : at + size - 4]
+        if kind == 0x0A0D0D0A:
+            assert at == 0
+            assert struct.unpack_from("<IHHq", body) == (0x1A2B3C4D, 1, 0, -1)
+        elif kind == 1:
+            link, _, snap = struct.unpack_from("<HHI", body)
+            assert (link, snap) == (1, 1514)
+            options = read_options(body[8:])
+            assert options[9] == b"\x09", "times of a nanosecond"
+            names.append(options[2].decode())
+        else:
+            assert kind == 6
+            interface, high, low, captured, original = struct.unpack_from("<IIIII", body)
+            assert captured == original
+            frames.append((interface, high << 32 | low, body[20 : 20 + captured]))
+        at += size
+    return names, frames
+
+
+def read_options(data: bytes) -> dict[int, bytes]:
+    options: dict[int, bytes] = {}
+    at = 0
+    while True:
+        code, size = struct.unpack_from("<HH", data, at)
+        if code == 0:
+            return options
+        options[code] = data[at + 4 : at + 4 + size]
+        at += 4 + (size + 3) // 4 * 4
+
+
+def capture(path: Path) -> list[Frame]:
+    """Captures a run; the frames that there were."""
+    text = '[segments.lan]\nloss = 0.3\n[segments."far.lan"]\n' + node("one", "ask", 3, 2, 61) + node("two", "answer")
+    text += node("three", "ask", 2, 4, nics='eth0 = "far.lan"') + node("four", "answer", nics='eth0 = "far.lan"')
+    frames: list[Frame] = []
+    with World(text) as world, Capture(path, [segment.name for segment in world.cluster.segments]) as file:
+
+        def captured(*frame: object) -> None:
+            frames.append(frame)  # type: ignore[arg-type]
+            file.frame(*frame)  # type: ignore[arg-type]
+
+        world.cluster.captured = captured
+        world.run(3 * SECOND)
+        world.send("one", 1 << 33, b"\xff" * 1513)
+        world.run()
+    return frames
+
+
+def test_a_capture_holds_every_frame_with_its_time(tmp_path: Path) -> None:
+    frames = capture(tmp_path / "frames")
+    names, read = read_pcapng((tmp_path / "frames").read_bytes())
+    assert names == ["lan", "far.lan"]
+    assert read == frames
+    assert len(read) > 10
+    assert {interface for interface, _, _ in read} == {0, 1}
+    assert read[-1] == (0, (1 << 33) + (8 + 1513 + 4) * 800, b"\xff" * 1513)
+
+
+def test_a_file_that_cannot_be_written_is_the_user_s_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be written"):
+        Capture(tmp_path / "nowhere" / "frames", ["lan"])
+
+
+def test_tshark_reads_a_capture(tmp_path: Path) -> None:
+    tshark = shutil.which("tshark")
+    if tshark is None:
+        pytest.skip("tshark is not installed")
+    frames = capture(tmp_path / "frames")
+    fields = ("frame.interface_name", "frame.time_epoch", "frame.len", "eth.type", "_ws.malformed")
+    command = [tshark, "-r", str(tmp_path / "frames"), "-T", "fields", *(part for each in fields for part in ("-e", each))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [(row[0], row[1], row[2]) for row in rows] == [
+        (("lan", "far.lan")[interface], f"{time // SECOND}.{time % SECOND:09}", str(len(frame)))
+        for interface, time, frame in frames
+    ]
+    assert {row[3] for row in rows[:-1]} == {"0x88b5"}
+    assert not any(row[4] for row in rows)

@@ -1,0 +1,174 @@
+"""The administration and configuration server of one node: names, netname, and what follows the death of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from masix.acs.server import Acs
+from masix.interfaces import acs, acs_client, netname
+
+from machemu.core.host_side import launch_all
+from machemu.mig.runtime import Routine
+from machemu.sim.state import state
+from machemu.user.mach import Mach
+from machemu.user.message import Message
+from tests.guests import Arch
+from tests.machine import Machine, empty
+
+SECOND_NS = 1_000_000_000
+SUCCESS, NOT_THERE, TAKEN, NOT_THE_SAME = 0, 15, 13, 17
+
+
+@state
+class Scripted:
+    """Calls the name server with what `script` says: (routine, arguments), each a function of the program, which keeps in
+    `answers` the code and what came. It has a service of its own, `port`, and keeps what is sent to that in `received`."""
+
+    __slots__ = ("answers", "port", "received", "reply", "routine", "script")
+
+    def __init__(self, script: list[tuple[Routine, Callable[[Scripted, Mach], tuple[Any, ...]]]]) -> None:
+        self.script = script
+        self.answers: list[tuple[int, tuple[Any, ...]]] = []
+        self.received: list[int] = []
+
+    def start(self, mach: Mach) -> None:
+        both = mach.allocate_port_set()
+        self.port = mach.make_send(mach.allocate_port())
+        self.reply = mach.allocate_port()
+        for port in (self.port, self.reply):
+            mach.move_member(port, both)
+        mach.serve(both)
+        self._ask(mach)
+
+    def _ask(self, mach: Mach) -> None:
+        if self.script:
+            self.routine, arguments = self.script.pop(0)
+            mach.request(self.routine, mach.given("name-server"), arguments(self, mach), self.reply)
+
+    def receive(self, mach: Mach, message: Message) -> None:
+        if message.header.local == self.port:
+            self.received.append(message.header.id)
+            mach.reply(message, acs_client.ACS_SAVE_AND_END, 0)
+            return
+        assert self.routine.reply is not None
+        values = self.routine.reply.matches(mach.order, message.body, message.carried, message.complex)
+        if values is None:
+            values = acs.ACS_REGISTER.reply.matches(mach.order, message.body, message.carried, message.complex)  # type: ignore[union-attr]
+        assert values is not None
+        self.answers.append((values[0], tuple(values[1:])))
+        self._ask(mach)
+
+    def expired(self, mach: Mach) -> None: ...
+
+    def sent(self, mach: Mach, message: Message, code: int) -> None: ...
+
+    def unsent(self, mach: Mach, message: Message, code: int) -> None:
+        raise AssertionError(code)
+
+
+def ran(arch: Arch, *scripts: Scripted) -> Machine:
+    machine = empty(arch)
+    launch_all(machine.kernel, [("acs", Acs()), *((f"client {n}", script) for n, script in enumerate(scripts))])
+    machine.run(SECOND_NS)
+    return machine
+
+
+def own(program: Scripted, mach: Mach) -> int:
+    return mach.copy_send(program.port)
+
+
+def test_a_service_is_found_by_its_name(arch: Arch) -> None:
+    server = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"files", 0, own(p, m)))])
+    client = Scripted(
+        [
+            (acs.ACS_LOOK_UP, lambda p, m: (b"files",)),
+            (acs.ACS_LOOK_UP_HERE, lambda p, m: (b"files",)),
+            (acs.ACS_LOOK_UP, lambda p, m: (b"nobody",)),
+        ]
+    )
+    with ran(arch, server, client):
+        assert server.answers == [(SUCCESS, ())]
+        (first, (one,)), (second, (other,)), (third, _) = client.answers
+        assert (first, second, third) == (SUCCESS, SUCCESS, NOT_THERE)
+        assert one == other and isinstance(one, int)
+
+
+def test_a_name_is_taken_once_and_given_back_only_by_who_has_the_service(arch: Arch) -> None:
+    first = Scripted(
+        [
+            (acs.ACS_REGISTER, lambda p, m: (b"x", 0, own(p, m))),
+            (acs.ACS_REGISTER, lambda p, m: (b"x", 0, own(p, m))),
+            (acs.ACS_REGISTER, lambda p, m: (b"", 0, own(p, m))),
+            (acs.ACS_REGISTER, lambda p, m: (b"y", 0, None)),
+            (acs.ACS_UNREGISTER, lambda p, m: (b"x", m.copy_send(m.given("name-server")))),
+            (acs.ACS_UNREGISTER, lambda p, m: (b"x", own(p, m))),
+            (acs.ACS_UNREGISTER, lambda p, m: (b"x", own(p, m))),
+            (acs.ACS_REGISTER, lambda p, m: (b"x", 0, own(p, m))),
+        ]
+    )
+    with ran(arch, first):
+        assert [code for code, _ in first.answers] == [SUCCESS, TAKEN, 18, 18, NOT_THE_SAME, SUCCESS, NOT_THERE, SUCCESS]
+
+
+def test_netname_s_programs_find_their_interface(arch: Arch) -> None:
+    def name(text: bytes) -> bytes:
+        return text.ljust(80, b"\0")
+
+    program = Scripted(
+        [
+            (netname.NETNAME_VERSION, lambda p, m: ()),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (name(b"svc"), own(p, m), own(p, m))),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (name(b"svc"), None, own(p, m))),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (name(b"svc"), own(p, m), own(p, m))),
+            (netname.NETNAME_LOOK_UP, lambda p, m: (name(b""), name(b"svc"))),
+            (netname.NETNAME_LOOK_UP, lambda p, m: (name(b""), name(b"none"))),
+            (netname.NETNAME_LOOK_UP, lambda p, m: (name(b"*"), name(b"none"))),
+            (netname.NETNAME_CHECK_OUT, lambda p, m: (name(b"svc"), None)),
+            (netname.NETNAME_CHECK_OUT, lambda p, m: (name(b"svc"), own(p, m))),
+            (netname.NETNAME_CHECK_OUT, lambda p, m: (name(b"svc"), own(p, m))),
+        ]
+    )
+    with ran(arch, program):
+        assert [code for code, _ in program.answers] == [0, 0, 1000, 0, 0, 1001, 1001, 1000, 0, 1001]
+        assert program.answers[0][1][0].startswith(b"Masix")
+
+
+def test_a_dead_service_is_forgotten(arch: Arch) -> None:
+    server = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"files", 0, own(p, m)))])
+    with ran(arch, server) as machine:
+        before = machine.usage()
+        machine.end(machine.tasks[1])
+        machine.run(SECOND_NS)
+        assert machine.kernel.halted is None
+        assert machine.usage().ports < before.ports
+
+
+def test_when_an_essential_server_dies_the_others_save_and_the_node_reboots(arch: Arch) -> None:
+    essential = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"vital", 1, own(p, m)))])
+    other = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"files", 0, own(p, m)))])
+    with ran(arch, essential, other) as machine:
+        machine.end(machine.tasks[1])
+        machine.run(5 * SECOND_NS)
+        assert other.received == [acs_client.ACS_SAVE_AND_END.request.id]
+        assert machine.kernel.halted is not None
+        assert machine.kernel.kern.clock.now() < 2 * SECOND_NS
+
+
+def test_a_server_that_does_not_answer_does_not_keep_the_node_up(arch: Arch) -> None:
+    class Silent(Scripted):
+        __slots__ = ()
+
+        def receive(self, mach: Mach, message: Message) -> None:
+            if message.header.local != self.port:
+                super().receive(mach, message)
+            else:
+                mach.destroy(message)
+                mach.serve(0) if False else None
+
+    essential = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"vital", 1, own(p, m)))])
+    silent = Silent([(acs.ACS_REGISTER, lambda p, m: (b"mute", 0, own(p, m)))])
+    with ran(arch, essential, silent) as machine:
+        machine.end(machine.tasks[1])
+        machine.run(5 * SECOND_NS)
+        assert machine.kernel.halted is not None

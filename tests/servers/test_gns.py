@@ -1,0 +1,410 @@
+"""The network servers of several nodes over a link that loses nothing: rights and messages of one node on another."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import product
+from typing import Any
+
+import pytest
+from masix.acs.server import Acs
+from masix.gns.server import Gns
+from masix.interfaces import acs
+
+from machemu.abi.message import CarriedMemory, CarriedPort, CarriedPorts
+from machemu.core.host_side import launch_all
+from machemu.ipc import kmsg as kernel_message
+from machemu.ipc import port as ports
+from machemu.ipc.port import Port
+from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
+from machemu.sim.state import state
+from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach
+from machemu.user.message import Header, Message
+from tests.guests import ARCHS, Arch
+from tests.machine import Machine, empty
+
+SECOND_NS = 1_000_000_000
+SLICE_NS = 2_000_000
+PAIRS = list(product(ARCHS.values(), repeat=2))
+MOVE_SEND, MOVE_SEND_ONCE, MOVE_RECEIVE = 17, 18, 16
+
+
+@state
+class StringLink:
+    """Gives the test what is said, and the server what the test brings."""
+
+    __slots__ = ("inbox", "losses", "out", "wake")
+
+    def __init__(self) -> None:
+        self.out: deque[tuple[int | None, bytes]] = deque()
+        self.inbox: deque[tuple[int, bytes]] = deque()
+        self.losses: deque[int] = deque()
+        self.wake = 0
+
+    def start(self, mach: Mach, ports: int) -> None:
+        self.wake = mach.make_send(mach.allocate_port())
+        mach.move_member(self.wake, ports)
+
+    def owns(self, message: Message) -> bool:
+        return message.header.local == self.wake
+
+    def receive(self, mach: Mach, message: Message) -> None: ...
+
+    def send(self, mach: Mach, node: int, data: bytes) -> None:
+        self.out.append((node, data))
+
+    def multicast(self, mach: Mach, data: bytes) -> None:
+        self.out.append((None, data))
+
+    def tick(self, mach: Mach) -> None: ...
+
+    def next_timer(self) -> int | None:
+        return None
+
+    def delivered(self) -> tuple[int, bytes] | None:
+        return self.inbox.popleft() if self.inbox else None
+
+    def lost(self) -> int | None:
+        return self.losses.popleft() if self.losses else None
+
+
+@state
+class Program:
+    """A task that does what `steps` say: each is called with the program and `mach` when a message has come, the first at the
+    start, the second once the name server has answered. Its own port is `port`; what came there is in `received`."""
+
+    __slots__ = ("found", "other", "port", "received", "reply", "steps", "unsent_codes")
+
+    def __init__(self, *steps: Callable[[Program, Mach], None]) -> None:
+        self.steps = list(steps)
+        self.received: list[Message] = []
+        self.unsent_codes: list[int] = []
+        self.found: Any = None
+        self.other = 0
+
+    def start(self, mach: Mach) -> None:
+        both = mach.allocate_port_set()
+        self.port = mach.make_send(mach.allocate_port())
+        self.reply = mach.allocate_port()
+        for port in (self.port, self.reply):
+            mach.move_member(port, both)
+        self.other = both
+        mach.serve(both)
+        self._step(mach)
+
+    def _step(self, mach: Mach) -> None:
+        if self.steps:
+            self.steps.pop(0)(self, mach)
+
+    def receive(self, mach: Mach, message: Message) -> None:
+        if message.header.local != self.reply:
+            self.received.append(message)
+        elif message.header.id == acs.ACS_LOOK_UP.request.id + 100:
+            assert message.carried, f"not found: {message.body!r}"
+            self.found = message.carried[0].port  # type: ignore[union-attr]
+        self._step(mach)
+
+    def expired(self, mach: Mach) -> None: ...
+
+    def sent(self, mach: Mach, message: Message, code: int) -> None: ...
+
+    def unsent(self, mach: Mach, message: Message, code: int) -> None:
+        self.unsent_codes.append(code)
+
+
+def register(program: Program, mach: Mach) -> None:
+    mach.request(acs.ACS_REGISTER, mach.given("name-server"), (b"service", 0, mach.copy_send(program.port)), program.reply)
+
+
+def look_up(program: Program, mach: Mach) -> None:
+    mach.request(acs.ACS_LOOK_UP, mach.given("name-server"), (b"service",), program.reply)
+
+
+class Net:
+    """Nodes, numbered from 1, joined by their links."""
+
+    def __init__(self, archs: Sequence[Arch], programs: Sequence[Sequence[Program]]) -> None:
+        self.machines: list[Machine] = []
+        self.links: list[StringLink] = []
+        self.servers: list[Gns] = []
+        for number, (arch, own) in enumerate(zip(archs, programs, strict=True), 1):
+            machine = empty(arch)
+            link = StringLink()
+            server = Gns(number, link)
+            servers: list[tuple[str, Any]] = [("acs", Acs()), ("gns", server)]
+            launch_all(machine.kernel, servers + [(f"program {n}", program) for n, program in enumerate(own)])
+            self.machines.append(machine)
+            self.links.append(link)
+            self.servers.append(server)
+        for machine in self.machines:
+            machine.run(SLICE_NS)
+
+    def run(self, slices: int = 60) -> None:
+        """All nodes in turn, and what they say to each other."""
+        for _ in range(slices):
+            for number, machine in enumerate(self.machines):
+                machine.run(SLICE_NS)
+                while self.links[number].out:
+                    to, data = self.links[number].out.popleft()
+                    for other in range(len(self.machines)) if to is None else (to - 1,):
+                        if other != number:
+                            self.links[other].inbox.append((number + 1, data))
+                            self.wake(other)
+
+    def wake(self, number: int) -> None:
+        machine = self.machines[number]
+        (task,) = (task for task in machine.tasks if task.name == "gns")
+        entry = task.space.lookup(self.links[number].wake)
+        assert entry is not None and isinstance(entry.object, Port)
+        ipc = machine.kernel.ipc
+        right = ports.make_send(ipc, entry.object)
+        kernel_message.kernel_send(ipc, kernel_message.make(ipc, right, MOVE_SEND, None, 0, 1, b"", ()))
+
+    def end(self, number: int, name: str) -> None:
+        machine = self.machines[number]
+        (task,) = (task for task in machine.tasks if task.name == name)
+        machine.end(task)
+
+    def quiet(self) -> None:
+        """Nothing is left of what programs did, once they have ended."""
+        for number in range(len(self.machines)):
+            for task in list(self.machines[number].tasks):
+                if task.name.startswith("program"):
+                    self.machines[number].end(task)
+        self.run()
+        for server in self.servers:
+            assert (server.tables.exports, server.tables.proxies, server.tables.leaving) == ({}, {}, {}), server.node
+            assert server.queries == {} and server.asked == {}
+
+
+@contextmanager
+def net(archs: Sequence[Arch], *programs: Sequence[Program]) -> Iterator[Net]:
+    made = Net(archs, programs)
+    try:
+        made.run()
+        yield made
+        made.quiet()
+        for machine in made.machines:
+            machine.leave_nothing()
+    finally:
+        for machine in made.machines:
+            machine.node.close()
+
+
+def send(program: Program, mach: Mach, body: bytes = b"", carried: tuple[Any, ...] = (), msgh_id: int = 500) -> None:
+    """A message to what was found, with a reply right to the program's own port."""
+    header = Header(program.found, COPY_SEND, program.port, MAKE_SEND_ONCE, msgh_id)
+    mach.send(Message(header, body, carried, bool(carried)))
+
+
+def answer(program: Program, mach: Mach) -> None:
+    """Sends back what came last."""
+    message = program.received[-1]
+    header = Header(message.header.remote, message.header.remote_type, 0, 0, message.header.id + 100)
+    mach.send(message._replace(header=header))
+
+
+def item(arch: Arch, name: int, number: int, inline: bool = True) -> bytes:
+    size = {1: 16, 2: 32, 8: 8, 9: 8, 10: 64, 11: 64}.get(name, 32)
+    return arch.pack("I", arch.item(name, size, number, inline))
+
+
+@pytest.mark.parametrize(("mine", "other"), PAIRS, ids=lambda arch: arch.name)
+def test_numbers_and_strings_arrive_right_in_both_directions(mine: Arch, other: Arch) -> None:
+    body = item(mine, 2, 2) + mine.pack("Ii", 0x12345678, -2) + item(mine, 8, 6) + b"abcdef\0\0"
+    body += item(mine, 1, 3) + mine.pack("3HH", 1, 2, 0xABCD, 0) + item(mine, 11, 1) + mine.pack("Q", 1 << 40)
+    body += item(mine, 10, 1) + mine.pack("d", 1.5)
+    service = Program(register, lambda p, m: None, answer)
+    client = Program(look_up, lambda p, m: send(p, m, body))
+    with net((mine, other), [client], [service]):
+        (there,) = service.received
+        expected = item(other, 2, 2) + other.pack("Ii", 0x12345678, -2) + item(other, 8, 6) + b"abcdef\0\0"
+        expected += item(other, 1, 3) + other.pack("3HH", 1, 2, 0xABCD, 0) + item(other, 11, 1) + other.pack("Q", 1 << 40)
+        expected += item(other, 10, 1) + other.pack("d", 1.5)
+        assert there.body == expected
+        (back,) = client.received
+        assert (back.body, back.header.id, back.header.local_type) == (body, 600, MOVE_SEND_ONCE)
+
+
+def test_a_name_that_nobody_has_is_not_found(arch: Arch) -> None:
+    @state
+    class Lonely(Program):
+        __slots__ = ()
+
+        def receive(self, mach: Mach, message: Message) -> None:
+            self.received.append(message)
+
+    client = Lonely(look_up)
+    with net((arch, arch), [client], []) as made:
+        made.run(500)
+        (message,) = client.received
+        assert arch.unpack("I", message.body, 4) == (15,)
+
+
+@pytest.mark.parametrize(("mine", "other"), PAIRS, ids=lambda arch: arch.name)
+def test_memory_goes_along(mine: Arch, other: Arch) -> None:
+    words = mine.pack("3000I", *range(3000))
+    body = item(mine, 2, 3000, False) + bytes(4)
+    service = Program(register, lambda p, m: None, answer)
+    client = Program(look_up, lambda p, m: send(p, m, body, (CarriedMemory(4, len(words), words),)))
+    with net((mine, other), [client], [service]):
+        (there,) = service.received[0].carried
+        assert isinstance(there, CarriedMemory) and there.copy == other.pack("3000I", *range(3000))
+        (back,) = client.received[0].carried
+        assert isinstance(back, CarriedMemory) and back.copy == words
+
+
+def test_a_send_right_that_comes_home_is_the_port_itself(arch: Arch) -> None:
+    def ask(program: Program, mach: Mach) -> None:
+        body = item(arch, MAKE_SEND, 2) + bytes(8)
+        send(program, mach, body, (CarriedPort(4, MAKE_SEND, program.port), CarriedPort(8, MAKE_SEND, None)))
+
+    service = Program(register, lambda p, m: None, answer)
+    client = Program(look_up, ask)
+    with net((arch, arch), [client], [service]):
+        first, null = service.received[0].carried
+        assert isinstance(first, CarriedPort) and isinstance(null, CarriedPort)
+        assert isinstance(first.port, int) and null.port is None
+        back = client.received[0].carried
+        assert [item.port for item in back if isinstance(item, CarriedPort)] == [client.port, None]
+
+
+def test_a_send_right_can_be_used_where_it_went(arch: Arch) -> None:
+    def ask(program: Program, mach: Mach) -> None:
+        send(program, mach, item(arch, MAKE_SEND, 1) + bytes(4), (CarriedPort(4, MAKE_SEND, program.port),))
+
+    def use(program: Program, mach: Mach) -> None:
+        right = program.received[0].carried[0].port  # type: ignore[union-attr]
+        for msgh_id in range(801, 804):
+            mach.send(Message(Header(right, COPY_SEND, 0, 0, msgh_id), b"", (), False))  # type: ignore[arg-type]
+
+    service = Program(register, lambda p, m: None, use)
+    client = Program(look_up, ask)
+    with net((arch, arch), [client], [service]):
+        assert [message.header.id for message in client.received] == [801, 802, 803]
+        assert [message.header.seqno for message in client.received] == [0, 1, 2]
+
+
+def test_an_array_of_rights_goes_along(arch: Arch) -> None:
+    def ask(program: Program, mach: Mach) -> None:
+        body = item(arch, MAKE_SEND, 3, False) + bytes(4)
+        send(program, mach, body, (CarriedPorts(4, MAKE_SEND, (program.port, None, program.port)),))
+
+    service = Program(register, lambda p, m: None)
+    client = Program(look_up, ask)
+    with net((arch, arch), [client], [service]):
+        (there,) = service.received[0].carried
+        assert isinstance(there, CarriedPorts)
+        assert there.ports[0] == there.ports[2] and isinstance(there.ports[0], int) and there.ports[1] is None
+
+
+def test_a_receive_right_moves_with_what_waits_in_its_queue(arch: Arch) -> None:
+    def move(program: Program, mach: Mach) -> None:
+        moved = mach.make_send(mach.allocate_port())
+        for msgh_id in (901, 902):
+            mach.send(Message(Header(moved, COPY_SEND, 0, 0, msgh_id), b"", (), False))
+        send(program, mach, item(arch, MOVE_RECEIVE, 1) + bytes(4), (CarriedPort(4, MOVE_RECEIVE, moved),))
+        mach.send(Message(Header(moved, COPY_SEND, 0, 0, 903), b"", (), False))
+
+    def listen(program: Program, mach: Mach) -> None:
+        mach.move_member(program.received[0].carried[0].port, program.other)  # type: ignore[union-attr,arg-type]
+
+    service = Program(register, lambda p, m: None, listen)
+    client = Program(look_up, move)
+    with net((arch, arch), [client], [service]):
+        assert [message.header.id for message in service.received[1:]] == [901, 902, 903]
+
+
+def test_a_reply_right_that_is_dropped_tells_its_owner(arch: Arch) -> None:
+    service = Program(register, lambda p, m: None, lambda p, m: m.destroy(p.received[-1]))
+    client = Program(look_up, send)
+    with net((arch, arch), [client], [service]):
+        assert [(message.header.id, message.header.local_type) for message in client.received] == [(71, MOVE_SEND_ONCE)]
+
+
+def test_a_port_that_dies_is_a_dead_name_on_the_other_node(arch: Arch) -> None:
+    def watch(program: Program, mach: Mach) -> None:
+        mach.notify(program.found, 72, program.port)
+
+    service = Program(register)
+    client = Program(look_up, watch)
+    with net((arch, arch), [client], [service]) as made:
+        assert client.received == []
+        made.end(1, "program 0")
+        made.run()
+        assert [message.header.id for message in client.received] == [72]
+
+
+def test_a_service_whose_clients_are_gone_has_no_senders(arch: Arch) -> None:
+    def give(program: Program, mach: Mach) -> None:
+        program.found = mach.allocate_port()
+        mach.move_member(program.found, program.other)
+        message = program.received[-1]
+        header = Header(message.header.remote, message.header.remote_type, 0, 0, 600)
+        carried = (CarriedPort(4, MAKE_SEND, program.found),)
+        mach.send(Message(header, item(arch, MAKE_SEND, 1) + bytes(4), carried, True))
+        mach.notify(program.found, 70, program.found, 1)
+
+    service = Program(register, lambda p, m: None, give)
+    client = Program(look_up, send)
+    with net((arch, arch), [client], [service]) as made:
+        assert len(client.received) == 1 and len(service.received) == 1
+        made.end(0, "program 0")
+        made.run()
+        assert service.received[-1].header.id == 70
+
+
+def test_a_full_queue_stops_the_sender_and_nothing_is_lost(arch: Arch) -> None:
+    count = 200
+
+    def few(program: Program, mach: Mach) -> None:
+        register(program, mach)
+        mach.call(MACH_PORT_SET_QLIMIT, mach.task_self(), program.port, 1)
+        mach.move_member(program.port, 0)
+
+    def many(program: Program, mach: Mach) -> None:
+        for n in range(count):
+            mach.send(Message(Header(program.found, COPY_SEND, 0, 0, 1000 + n), b"", (), False))
+
+    @state
+    class Late(Program):
+        __slots__ = ()
+
+        def expired(self, mach: Mach) -> None:
+            mach.move_member(self.port, self.other)
+
+    late = Late(few, lambda p, m: m.alarm(m.now() + SECOND_NS // 5))
+    client = Program(look_up, many)
+    with net((arch, arch), [client], [late]) as made:
+        (task,) = (task for task in made.machines[0].tasks if task.name == "program 0")
+        assert any(thread.program.outbox for thread in task.threads.values())  # type: ignore[union-attr]
+        made.run(300)
+        assert [message.header.id for message in late.received] == [1000 + n for n in range(count)]
+
+
+def test_a_node_that_is_lost_leaves_dead_names_and_spent_rights(arch: Arch) -> None:
+    def watch(program: Program, mach: Mach) -> None:
+        mach.notify(program.found, 72, program.port)
+        send(program, mach)
+
+    service = Program(register)
+    client = Program(look_up, watch)
+    with net((arch, arch), [client], [service]) as made:
+        for number in (0, 1):
+            made.links[number].losses.append(2 - number)
+            made.wake(number)
+        made.run()
+        assert sorted(message.header.id for message in client.received) == [71, 72]
+
+
+def test_nonsense_of_another_node_does_no_harm(arch: Arch) -> None:
+    service = Program(register, lambda p, m: None, answer)
+    client = Program(look_up, send)
+    with net((arch, arch), [client], [service]) as made:
+        for data in (b"", b"\xff", b"\0" * 40, bytes(range(200)), b"\x04" + bytes(8), b"\x03\0\0\0\1\0\0\0\x63"):
+            made.links[1].inbox.append((1, data))
+            made.wake(1)
+        made.run()
+        assert len(client.received) == 1
