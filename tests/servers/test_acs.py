@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from masix.acs.server import Acs
-from masix.interfaces import acs, acs_client, netname
-
 from machemu.core.host_side import launch_all
 from machemu.mig.runtime import Routine
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Message
+from masix.acs.server import Acs
+from masix.interfaces import acs, acs_client, netname
 from tests.guests import Arch
 from tests.machine import Machine, empty
 

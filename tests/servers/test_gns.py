@@ -9,9 +9,6 @@ from itertools import product
 from typing import Any
 
 import pytest
-from masix.acs.server import Acs
-from masix.gns.server import Gns
-from masix.interfaces import acs
 
 from machemu.abi.message import CarriedMemory, CarriedPort, CarriedPorts
 from machemu.core.host_side import launch_all
@@ -22,6 +19,9 @@ from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.sim.state import state
 from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
+from masix.acs.server import Acs
+from masix.gns.server import Gns
+from masix.interfaces import acs
 from tests.guests import ARCHS, Arch
 from tests.machine import Machine, empty
 
