@@ -254,7 +254,6 @@ class Sender:
                 self._measured(max(now - fragment.sent - chunk.delay * MICROSECOND, 0))
             if fragment.message is not None and self._delivered(fragment.message, fragment.stream):
                 writable.append(fragment.stream)
-        self.backoff = 0
         self.progress = now
         if limited:
             grown = size if self.window < self.threshold else PLAIN_MAX * size // self.window
@@ -274,7 +273,8 @@ class Sender:
         return writable
 
     def _measured(self, trip: int) -> None:
-        """A round trip took so long."""
+        """A round trip took so long: only that ends a back-off, not an acknowledgement of who knows which transmission."""
+        self.backoff = 0
         if not self.srtt:
             self.srtt, self.variance = max(trip, 1), trip // 2
             return

@@ -33,6 +33,7 @@ WINDOW: Final = 1024
 """Sequence numbers behind the highest one that may still come, once."""
 CIPHERS_MAX: Final = 256
 """Ciphers of other nodes' incarnations that are kept ready."""
+BIRTH: Final = struct.Struct(f">Q{KEY_SIZE}s")
 SPLIT: Final = struct.Struct(f">{KEY_SIZE}s{KEY_SIZE}sQ{PROOF_SIZE}s")
 
 
@@ -40,7 +41,7 @@ class Randomness(Protocol):
     """Where nonces come from: saved state, and never the same bytes for two incarnations of a node."""
 
     def take(self, size: int) -> bytes:
-        """So many bytes that nobody can guess."""
+        """So many bytes. None of them goes on the wire as it is."""
 
 
 class Refused(Exception):
@@ -151,8 +152,8 @@ class Keyring:
             raise ValueError(f"a cluster's key has {KEY_SIZE} bytes, not {len(key)}")
         self.key = key
         self.node = node
-        self.incarnation = int.from_bytes(randomness.take(8), "big") or 1
-        self.secret = randomness.take(KEY_SIZE)
+        name, self.secret = BIRTH.unpack(derive(key, BIRTH.size, "birth", randomness.take(KEY_SIZE)))
+        self.incarnation = name or 1
         self.sequence = 0
         self.attach()
 

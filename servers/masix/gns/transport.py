@@ -71,10 +71,13 @@ class Transport(Membership):
         return writable
 
     def multicast(self, payload: bytes) -> None:
-        """Tells all other nodes once, MULTICAST_MAX bytes at most: each hears it once or not at all, in any order."""
+        """Tells all other nodes, MULTICAST_MAX bytes at most: each hears it once or not at all, in any order.
+
+        It goes in the lowest version that this node speaks, since nobody knows who listens. ValueError for a longer payload.
+        """
         if len(payload) > MULTICAST_MAX:
             raise ValueError(f"{len(payload)} bytes are more than {MULTICAST_MAX}")
-        self.tell(GROUP, Kind.GROUP, payload)
+        self.tell(GROUP, Kind.GROUP, payload, self.versions[0])
 
     def hold(self, node: int, stream: int, now: int) -> None:
         """The owner takes no more messages of a stream from a node, in this session and later ones: none comes until `release`,

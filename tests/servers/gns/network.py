@@ -108,7 +108,7 @@ class Network:
         name = hashlib.sha256(f"{source} {len(self.lives[source])} {len(life.sent)}".encode()).digest()
         payload = name + bytes(size)
         life.sent.append((target, stream, payload))
-        life.target_lives[target, stream, payload] = len(self.lives[target])
+        life.target_lives[target, stream, payload] = len(self.lives.get(target, ()))
         life.transport.send(target, stream, payload, self.now)
         self.collect(source)
         return payload
