@@ -1,7 +1,8 @@
 """What is on the wire: Ethernet II, IPv4, UDP and the header of the network servers' protocol. All numbers are big-endian.
 
-Nobody asks for addresses: a node's number gives its IPv4 address (10.x.y.z, x.y.z being the number) and its station address
-(02:00:00, the node's number, and 0 for its first interface). formats.py describes the same bytes; here they are made and read by `struct`, for speed.
+Nobody asks for addresses: a node's number gives its IPv4 address (10.0.y.z, y.z being the number) and its station address
+(02:00:00, the number, and 0 for the first interface). formats.py describes the same bytes; here they are made and read by
+`struct`, for speed.
 
 Sources: IEEE 802.3, RFC 791 (IPv4), RFC 768 (UDP), RFC 1071 (checksums), RFC 1112 (multicast addresses), RFC 2365 (239/8).
 """
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple
 from machemu.sim.state import state
 
 NODE_MIN: Final = 1
-NODE_MAX: Final = 0xFF_FFFE
+NODE_MAX: Final = 0xFFFE
 """Numbers that nodes can have: the rest would be 10/8 itself and its broadcast address."""
 GROUP: Final = 0
 """Stands for all network servers where a node's number is expected."""

@@ -51,7 +51,7 @@ def test_frames_are_as_described(
 
 
 def test_addresses_and_checksums_are_those_of_the_rfcs() -> None:
-    assert ip_of(0x010203) == bytes((10, 1, 2, 3)) and mac_of(0x010203) == bytes.fromhex("02000a010203")
+    assert ip_of(0x0203) == bytes((10, 0, 2, 3)) and mac_of(0x0203) == bytes.fromhex("020000020300")
     assert mac_of(GROUP) == bytes.fromhex("01005e4d5358") and ip_of(GROUP) == bytes((239, 77, 83, 88))
     assert packets.checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0x220D
     assert packets.checksum(bytes.fromhex("450000730000400040110000c0a80001c0a800c7")) == 0xB861
