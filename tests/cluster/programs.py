@@ -21,7 +21,7 @@ class Ticker:
         self.console = 0
 
     @classmethod
-    def on_node(cls, node: int, seed: int) -> Ticker:
+    def on_node(cls, node: int, seed: int, key: bytes) -> Ticker:
         return cls(node, seed)
 
     def start(self, mach: Mach) -> None:

@@ -99,10 +99,12 @@ def test_everything_that_a_file_can_say(tmp_path: Path) -> None:
     [
         ("a = ", "is not TOML"),
         ("", "nodes: there are 0"),
-        ("colour = 1\n" + GOOD, "colour: there is no such key; there are seed, segments, nodes, faults"),
+        ("colour = 1\n" + GOOD, "colour: there is no such key; there are seed, key, segments, nodes, faults"),
         ('seed = "x"\n' + GOOD, "seed: must be a whole number"),
         ("seed = -1\n" + GOOD, "seed: must be a whole number"),
         ("seed = true\n" + GOOD, "seed: must be a whole number"),
+        ('key = "00"\n' + GOOD, "key: "),
+        ("key = 1\n" + GOOD, "key: "),
         ("segments = 1\n" + node("one", nics=""), "segments: must be a table"),
         ("[segments]\nlan = 1\n" + node("one"), "segments.lan: must be a table"),
         ('[segments."a b"]\n' + node("one", nics=""), "segments: 'a b' is no name"),
