@@ -74,7 +74,20 @@ def test_the_cluster_page_names_every_option_key_and_fault() -> None:
     assert set(re.findall(r"(--[a-z][a-z-]+)", CLUSTER)) == options
     for kind in KINDS:
         assert f"`{kind}`" in CLUSTER
-    for key in (*Properties._fields, "profile", "memory", "modules", "script", "variables", "disks", "nics", "servers", "input"):
+    for key in (
+        *Properties._fields,
+        "profile",
+        "memory",
+        "modules",
+        "script",
+        "variables",
+        "disks",
+        "nics",
+        "servers",
+        "input",
+        "seed",
+        "key",
+    ):
         assert f"`{key}`" in CLUSTER, key
 
 

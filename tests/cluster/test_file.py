@@ -103,6 +103,8 @@ def test_everything_that_a_file_can_say(tmp_path: Path) -> None:
         ('seed = "x"\n' + GOOD, "seed: must be a whole number"),
         ("seed = -1\n" + GOOD, "seed: must be a whole number"),
         ("seed = true\n" + GOOD, "seed: must be a whole number"),
+        ('key = "00"\n' + GOOD, "key: "),
+        ("key = 1\n" + GOOD, "key: "),
         ("segments = 1\n" + node("one", nics=""), "segments: must be a table"),
         ("[segments]\nlan = 1\n" + node("one"), "segments.lan: must be a table"),
         ('[segments."a b"]\n' + node("one", nics=""), "segments: 'a b' is no name"),

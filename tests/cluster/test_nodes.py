@@ -14,7 +14,7 @@ from machemu.abi.device import IFF_PROMISC
 from machemu.abi.errors import UserError
 from machemu.cluster.cluster import ClusterStop
 from machemu.sim import saved
-from tests.cluster.world import MS, PORTS, SECOND, START, World, fault, node
+from tests.cluster.world import MS, PORTS, ROOT, SECOND, START, World, fault, node
 
 LAN = '[segments.lan]\nlatency = "10us"\n'
 NOISY = '[segments.lan]\nloss = 0.2\nduplication = 0.1\nreordering = 0.3\ndelay = "3ms"\n'
@@ -250,6 +250,11 @@ def test_a_cluster_is_not_loaded_with_another_file_or_from_something_else(tmp_pa
         World(LAN + node("other", "ask", 1) + node("answerer", "answer"), load=path)
     with pytest.raises(UserError, match="another cluster file"):
         World(LAN + node("asker", "ask", 1) + node("answerer", "answer", nics='eth1 = "lan"'), load=path)
+    slower = tmp_path / "slower.toml"
+    profile = (ROOT / "machemu/machine/profiles/pc486dx2-66.toml").read_text()
+    slower.write_text(profile.replace("ethernet_byte_ns = 800", "ethernet_byte_ns = 900"))
+    with pytest.raises(UserError, match="another cluster file"):
+        World(pair().replace("[nodes.asker]\n", f"[nodes.asker]\nprofile = '{slower}'\n"), load=path)
     saved.save(path, [1], memoryview(bytes(4096)))
     with pytest.raises(UserError, match="no saved cluster"):
         World(pair(), load=path)
