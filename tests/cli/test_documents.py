@@ -68,6 +68,15 @@ def test_the_cluster_page_s_file_and_transcript_are_real() -> None:
     assert CLUSTER.split("```text\n")[1].split("```")[0] == done.stdout + done.stderr
 
 
+def test_the_masix_page_s_transcript_is_real() -> None:
+    done = run("-m", "machemu", "cluster", "images/greet.toml", "--trace")
+    assert done.returncode == 0
+    printed = {line for line in (done.stdout + done.stderr).splitlines()}
+    transcript = (ROOT / "docs" / "masix.md").read_text().split("```text\n")[1].split("```")[0].splitlines()
+    assert [line for line in transcript if line not in printed] == []
+    assert [step for step in range(2, 10) if not any(f"step {step}:" in line for line in transcript)] == []
+
+
 def test_the_cluster_page_names_every_option_key_and_fault() -> None:
     help_text = run("-m", "machemu", "cluster", "--help").stdout
     options = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}

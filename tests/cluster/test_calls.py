@@ -1,0 +1,101 @@
+"""Calls between nodes over a real segment: with loss, partitions, crashes, attackers, and saved in between."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.world import SECOND, World, fault, node
+
+SERVERS = 'servers = ["masix.acs.server:Acs", "masix.gns.server:Gns"]\n'
+CALLS = 12
+LOSSY = "loss = 0.2\nduplication = 0.1\nreordering = 0.2\n"
+
+
+def pair(server: str = "i386", client: str = "m68k", lan: str = "", faults: str = "", calls: int = CALLS) -> str:
+    """A service on `alpha` and its client on `beta`."""
+    alpha = node("alpha", "serve", "greeter", machine=server, program="greet") + SERVERS
+    beta = node("beta", "call", "greeter", calls, machine=client, program="greet") + SERVERS
+    return f"seed = 5\n[segments.lan]\n{lan}{alpha}{beta}{faults}"
+
+
+def answers(count: int = CALLS) -> list[str]:
+    return [f"answer {n}: {-200 * n} GOOD MORNING" for n in range(1, count + 1)]
+
+
+@pytest.mark.parametrize(("server", "client"), list(product(("i386", "m68k"), repeat=2)))
+def test_a_client_calls_a_service_by_name_wherever_it_runs(server: str, client: str) -> None:
+    with World(pair(server, client)) as world:
+        world.run(SECOND)
+        assert world.lines("beta") == [*answers(), "END"]
+        assert world.lines("alpha") == ["serves as greeter", *(f"asked: {-100 * n} good morning" for n in range(1, CALLS + 1))]
+        world.check()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_call_is_answered_once_through_loss_duplication_and_reordering(seed: int) -> None:
+    with World(pair(lan=LOSSY), seed) as world:
+        world.run(120 * SECOND)
+        assert world.lines("beta") == [*answers(), "END"]
+        assert len(world.lines("alpha")) == 1 + CALLS
+        world.check()
+
+
+def test_a_partition_that_heals_loses_nothing() -> None:
+    faults = fault("8ms", "partition", segment="lan", groups=[["alpha"], ["beta"]]) + fault("3s", "heal", segment="lan")
+    with World(pair(faults=faults)) as world:
+        world.run(2 * SECOND)
+        before = len(world.lines("beta"))
+        assert before < CALLS
+        world.run(60 * SECOND)
+        assert world.lines("beta") == [*answers(), "END"]
+        assert len(world.lines("alpha")) == 1 + CALLS
+
+
+def test_a_client_whose_server_s_node_crashes_is_told() -> None:
+    """Its reply right is destroyed: it gets the notification for that, and the next calls find a dead port."""
+    with World(pair(faults=fault("10ms", "crash", node="alpha"))) as world:
+        world.run(60 * SECOND)
+        lines = world.lines("beta")
+        assert lines[-1] == "END" and len(lines) - 1 > 0
+        good = [line for line in lines if line.startswith("answer")]
+        assert good == answers(len(good)) and len(good) < CALLS
+        assert lines[len(good)].startswith(f"call {len(good) + 1}:")
+
+
+def test_nothing_of_a_call_can_be_read_on_the_wire() -> None:
+    with World(pair()) as world:
+        world.run(SECOND)
+        wire = b"".join(data for *_, data in world.frames)
+        assert len(wire) > 5000
+        assert b"good morning" not in wire and b"GOOD MORNING" not in wire and b"greeter" not in wire
+
+
+def test_a_replayed_frame_changes_nothing() -> None:
+    with World(pair()) as world, World(pair()) as other:
+        world.run(SECOND)
+        other.run(SECOND)
+        for *_, data in world.frames:
+            for each in other.cluster.nodes:
+                each.nics[0].receive(data)
+        other.run(10 * SECOND)
+        assert other.lines("beta") == world.lines("beta")
+        assert other.lines("alpha") == world.lines("alpha")
+
+
+@pytest.mark.parametrize("time", [2_000_000, 6_500_000, 9_100_000, 20_000_000])
+def test_a_cluster_saved_in_the_middle_of_conversations_goes_on_the_same(time: int, tmp_path: Path) -> None:
+    text = pair(lan=LOSSY)
+    with World(text) as whole:
+        whole.run(60 * SECOND)
+        digest = whole.cluster.digest()
+    with World(text) as first:
+        first.run(time)
+        first.cluster.save(tmp_path / "saved")
+        printed = first.lines("beta")
+    with World(text, load=tmp_path / "saved") as second:
+        second.run(60 * SECOND)
+        assert second.cluster.digest() == digest
+        assert printed + second.lines("beta") == [*answers(), "END"]
