@@ -214,6 +214,9 @@ class M68kCpu:
         for place, byte in zip(places, data, strict=True):
             self.memory.write(place, bytes((byte,)))
 
+    def set_float_control(self, value: int) -> None:
+        self.fpu.set_control(value)
+
     def _place(self, address: int, access: int) -> PhysAddr:
         assert self._pmap is not None
         address &= MASK

@@ -6,7 +6,7 @@ import struct
 from typing import Final
 
 from machemu.machine.m68k.engine import FPCR, FPSR, FPU, FPU_WORDS, ROUNDING, M68kEngine
-from machemu.machine.m68k.pcb import FPU_REGISTERS, FpuState
+from machemu.machine.m68k.pcb import FPU_REGISTERS, FpuState, rounding_of
 
 REGISTER_FILE: Final = slice(4 * FPU, 4 * (FPU + FPU_WORDS))
 _LIVE: Final = struct.Struct("QH6x" * FPU_REGISTERS)
@@ -35,6 +35,11 @@ class Fpu:
         state[REGISTER_FILE] = self._raw
         words[FPCR], words[FPSR] = fpu.control, fpu.status
         state[ROUNDING] = self.engine.roundings[fpu.rounding]
+
+    def set_control(self, value: int) -> None:
+        """What the processor does when its floating-point control register is loaded."""
+        self.engine.words[FPCR] = value & 0xFFFF
+        self.engine.bytes[ROUNDING] = self.engine.roundings[rounding_of(value)]
 
     def save(self) -> FpuState:
         state, words = self.engine.bytes, self.engine.words

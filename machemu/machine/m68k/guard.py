@@ -13,7 +13,7 @@ from typing import Final
 
 from machemu.machine.m68k.decode import Word, operand
 from machemu.machine.m68k.engine import ILLEGAL, LINE_F, STOP, TRANSLATED_PC, TRANSLATOR, M68kEngine
-from machemu.machine.m68k.missing import TAKEN_FOR_OTHERS
+from machemu.machine.m68k.missing import FMOVE_IMMEDIATE, TAKEN_FOR_OTHERS
 
 BREAKPOINTS: Final = range(0x4848, 0x4850)
 MOVES_FROM_STATUS: Final = range(0x40C0, 0x4100)
@@ -55,6 +55,8 @@ def is_sound(word: Word) -> bool:
         if kind in (FROM_OPERAND, TO_OPERAND):
             constant = kind == FROM_OPERAND and opcode == FLOAT.start and form == DYNAMIC
             sound = constant or form in IN_DATA_REGISTER or (opcode & 0o70 != 0 and form not in (PACKED, DYNAMIC))
+        if opcode == FMOVE_IMMEDIATE and kind == TO_CONTROL:
+            sound = False
         immediate = 4 * (form & 7).bit_count() if kind in (TO_CONTROL, FROM_CONTROL) else FORMAT_SIZE[form]
     length = 4 + operand(opcode & 0o77, 4, immediate, word)
     for offset in range(4, length, 2):

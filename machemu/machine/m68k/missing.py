@@ -23,6 +23,9 @@ TAKEN_FOR_OTHERS: Final = [
 ]
 """The first words that Unicorn takes for another instruction's, or does wrongly."""
 FDBCC, FTRAPCC = 0xF248, 0xF278
+FMOVE_IMMEDIATE: Final = 0xF23C
+FPCR_BIT, FPSR_BIT, FPIAR_BIT = 0x1000, 0x0800, 0x0400
+"""In the second word of fmove to control registers; nothing keeps the instruction address."""
 
 
 class User(Protocol):
@@ -35,6 +38,8 @@ class User(Protocol):
     def read(self, address: int, size: int) -> bytes: ...
 
     def write(self, address: int, data: bytes) -> None: ...
+
+    def set_float_control(self, value: int) -> None: ...
 
 
 def execute(user: User) -> int | None:
@@ -56,6 +61,8 @@ def execute(user: User) -> int | None:
         return _pack(user, opcode)
     if opcode in BOUNDS:
         return _compare_bounds(user, opcode)
+    if opcode == FMOVE_IMMEDIATE:
+        return _load_controls(user)
     if opcode & 0xFFF8 in (FDBCC, FTRAPCC) and (opcode & 0xFFF8 == FDBCC or opcode & 7 in TRAP_WIDTHS):
         predicate = user.instruction_word(2)
         if predicate >= 0x20:
@@ -65,6 +72,24 @@ def execute(user: User) -> int | None:
             return _trap(words, 4 + TRAP_WIDTHS[opcode & 7], met)
         return _decrement(user, D0 + (opcode & 7), met)
     return None
+
+
+def _load_controls(user: User) -> int | None:
+    """fmove and fmovem of immediate operands to the floating-point control registers."""
+    selected = user.instruction_word(2)
+    if selected & 0xE3FF != 0x8000 or selected == 0x8000:
+        return None
+    offset = 4
+    values = {}
+    for bit in (FPCR_BIT, FPSR_BIT, FPIAR_BIT):
+        if selected & bit:
+            values[bit] = user.instruction_word(offset) << 16 | user.instruction_word(offset + 2)
+            offset += 4
+    if FPCR_BIT in values:
+        user.set_float_control(values[FPCR_BIT])
+    user.words[FPSR] = values.get(FPSR_BIT, user.words[FPSR])
+    user.words[PC] = user.words[PC] + offset & MASK
+    return DONE
 
 
 def _trap(words: memoryview, length: int, met: bool) -> int:

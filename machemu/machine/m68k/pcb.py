@@ -60,6 +60,11 @@ INITIAL: Final = FpuState(0, 0, 0, 0, NAN * FPU_REGISTERS)
 """A floating-point unit that nothing was done with."""
 
 
+def rounding_of(control: int) -> int:
+    """FpuState.rounding for a control register."""
+    return control >> 4 & (0xF if control & PRECISION != PRECISION else 0x3)
+
+
 @state
 class M68kPcb:
     """registers: d0 to d7, a0 to a7. sr: the status register, of which the user's bits may be set. fpu: INITIAL until it is used.
@@ -120,8 +125,7 @@ class M68kPcb:
             stored = struct.pack(
                 f">{FPU_DATA // 4}I", *(word & 0xFFFF0000 if n % 3 == 0 else word for n, word in enumerate(data))
             )
-            rounding = control >> 4 & (0xF if control & PRECISION != PRECISION else 0x3)
-            self.fpu = FpuState(control & FPU_CONTROL, status & FPU_STATUS, address, rounding, stored)
+            self.fpu = FpuState(control & FPU_CONTROL, status & FPU_STATUS, address, rounding_of(control), stored)
         else:
             sr, self.pc_, _ = struct.unpack(">HIH", struct.pack(">II", *masked))
             self.sr = sr & SR_USER

@@ -222,6 +222,7 @@ EXCEPTIONS = [
     ("4310", Exc.EXC_SOFTWARE, 0x18, 2),
     ("4339 0000 c000", Exc.EXC_SOFTWARE, 0x18, 6),
     ("02f9 1800 0000 c000", Exc.EXC_SOFTWARE, 0x18, 8),
+    ("02d0 1800", Exc.EXC_SOFTWARE, 0x18, 4),
     ("4e76", Exc.EXC_SOFTWARE, 0x1C, 2),
     ("50fc", Exc.EXC_SOFTWARE, 0x1C, 2),
     ("59fa 0005", Exc.EXC_SOFTWARE, 0x1C, 4),
@@ -405,6 +406,16 @@ def test_rounding_follows_the_control_register_also_across_switches(bench: Bench
     from_outside.set_state(FLOAT_STATE, (*from_outside.get_state(FLOAT_STATE)[:24], mode, 0, 0))
     bench.go(from_outside)
     assert from_outside.get_state(FLOAT_STATE)[:3] == (0x3FFD0000, 0xAAAAAAAA, last)
+
+
+def test_float_control_registers_take_immediate_operands(bench: Bench) -> None:
+    bench.write(DATA, struct.pack(">2d", 1.0, 3.0))
+    divide = code("f239 5400 0000 c000 f239 5420 0000 c008")
+    pcb = bench.start(code("f23c 9800 0000 0010 0000 00f8") + divide + trap(LEAVE))  # fmovem.l #16,#0xf8,fpcr/fpsr
+    assert bench.go(pcb) == 5
+    state = pcb.get_state(FLOAT_STATE)
+    assert (state[:3], state[24], state[25] & 0xFF) == ((0x3FFD0000, 0xAAAAAAAA, 0xAAAAAAAA), 0x10, 0xF8)
+    assert bench.log == [("trap", LEAVE)]
 
 
 def test_transcendental_functions_work(bench: Bench) -> None:
