@@ -1,0 +1,105 @@
+"""Rights that wander between three nodes, as hypothesis drives them: whatever tasks do with them, nothing is left at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from machemu.abi.message import CarriedPort
+from machemu.sim.state import state
+from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach, rights
+from machemu.user.message import Header, Message
+from masix.interfaces import acs
+from tests.guests import I386, M68K
+from tests.servers.test_gns import MOVE_RECEIVE, Program, item, net
+
+MOVE_SEND, MOVE_SEND_ONCE = 17, 18
+NODES = (I386, M68K, I386)
+STEP_ID = 4000
+
+
+@state
+class Juggler(Program):
+    """Registers as `node N`, finds the others, and does its steps, one each time that a message comes or it has nothing else.
+
+    A step is (target, what): a message to another juggler with a new send, send-once or receive right, or with one from the bag,
+    where the rights that came are kept; or a right of the bag is given up, or used.
+    """
+
+    __slots__ = ("arch", "bag", "number", "others", "script", "wanted")
+
+    def __init__(self, number: int, script: list[tuple[int, str]]) -> None:
+        super().__init__()
+        self.number = number
+        self.arch = NODES[number]
+        self.script = script
+        self.others: list[int] = []
+        self.wanted = [n for n in range(len(NODES)) if n != number]
+        self.bag: list[tuple[int, int]] = []
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        service = mach.copy_send(self.port)
+        mach.request(acs.ACS_REGISTER, mach.given("name-server"), (b"node %d" % self.number, 0, service), self.reply)
+
+    def receive(self, mach: Mach, message: Message) -> None:
+        if message.header.local != self.reply:
+            self.bag += rights(message)
+            return
+        if message.carried:
+            self.others.append(message.carried[0].port)  # type: ignore[union-attr,arg-type]
+            self.wanted.pop(0)
+        if self.wanted:
+            mach.request(acs.ACS_LOOK_UP, mach.given("name-server"), (b"node %d" % self.wanted[0],), self.reply)
+        else:
+            mach.alarm(mach.now())
+
+    def expired(self, mach: Mach) -> None:
+        if self.script:
+            self._do(mach, *self.script.pop(0))
+            mach.alarm(mach.now() + 1_000_000)
+
+    def unsent(self, mach: Mach, message: Message, code: int) -> None:
+        mach.give_up((name, kind) for name, kind in rights(message)[1:] if kind in (MOVE_SEND, MOVE_SEND_ONCE, MOVE_RECEIVE))
+
+    def _do(self, mach: Mach, target: int, what: str) -> None:
+        to = self.others[target % len(self.others)]
+        if what in ("drop", "use", "pass") and not self.bag:
+            what = "send"
+        if what == "drop":
+            mach.give_up([self.bag.pop(0)])
+        elif what == "use":
+            name, kind = self.bag.pop()
+            if kind == MOVE_RECEIVE:
+                mach.move_member(name, self.other)
+            else:
+                mach.send(Message(Header(name, kind, self.port, MAKE_SEND_ONCE, STEP_ID), b"", (), False))
+        else:
+            name, kind = self._right(mach, what)
+            body = item(self.arch, kind, 1) + bytes(4)
+            mach.send(Message(Header(to, COPY_SEND, 0, 0, STEP_ID), body, (CarriedPort(4, kind, name),), True))
+
+    def _right(self, mach: Mach, what: str) -> tuple[int, int]:
+        if what == "pass":
+            return self.bag.pop(0)
+        if what == "once":
+            return self.port, MAKE_SEND_ONCE
+        if what == "receive":
+            return mach.allocate_port(), MOVE_RECEIVE
+        return self.port, MAKE_SEND
+
+
+STEPS = st.lists(st.tuples(st.integers(0, 1), st.sampled_from(("send", "once", "receive", "pass", "drop", "use"))), max_size=8)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.tuples(STEPS, STEPS, STEPS))
+def test_rights_that_wander_leave_nothing_behind(scripts: tuple[Any, Any, Any]) -> None:
+    jugglers = [Juggler(number, list(script)) for number, script in enumerate(scripts)]
+    with net(NODES, *([juggler] for juggler in jugglers)) as made:
+        made.run(60)
+        assert [juggler.script for juggler in jugglers] == [[], [], []]
+        for machine in made.machines:
+            machine.check()
