@@ -189,3 +189,16 @@ def test_a_new_node_does_not_hear_what_the_living_told_all_before_it_lived() -> 
     network.run()
     assert [event.payload for event in network.life(2).heard] == network.life(1).told[1:]
     network.check_multicasts()
+
+
+def test_what_a_former_life_told_all_is_not_taken_for_what_the_new_one_told() -> None:
+    network = Network(2, 0)
+    network.cut.add(frozenset((1, 2)))
+    for _ in range(20):
+        network.multicast(1)
+    old = list(network.frames)
+    network.start(1)
+    network.cut.clear()
+    network.inject(2, old[-1])
+    network.run()
+    assert not network.life(2).heard and network.node(2).peers[1].incarnation == network.node(1).incarnation

@@ -157,6 +157,25 @@ def test_a_held_stream_stops_its_sender_and_no_other_stream() -> None:
     network.check(faithful=True)
 
 
+def test_a_held_stream_is_held_in_the_next_session_too() -> None:
+    network = Network(2, 0)
+    network.send(1, 2, 1)
+    network.run()
+    network.node(2).hold(1, 1, network.now)
+    network.collect(2)
+    network.node(1).give_up(2, network.now)
+    network.send(1, 2, 2)
+    network.run()
+    frames = len(network.frames)
+    network.send(1, 2, 1)
+    network.run(10 * MILLISECOND)
+    assert len(network.frames) == frames
+    network.node(2).release(1, 1, network.now)
+    network.collect(2)
+    network.run()
+    assert [event.stream for event in network.life(2).got] == [1, 2, 1]
+
+
 def test_what_is_in_the_inbox_of_a_held_stream_waits_too() -> None:
     network = Network(2, 0)
     network.send(1, 2, 1)
