@@ -56,14 +56,21 @@ FRAME: Final = Struct(
     "ethernet" / ETHERNET, "ipv4" / IPV4, "udp" / UDP, "header" / HEADER, "sealed" / Bytes(this.udp.length - 28)
 )
 
-HELLO: Final = Struct("nonce" / Bytes(16), "lowest" / Byte, "highest" / Byte)
-"""I want to know who you are, and to speak one of these versions. Later versions may add what follows."""
-WELCOME: Final = Struct("nonce" / Bytes(16), "answer" / Bytes(16), "version" / Byte, "held" / Int64ub)
-"""nonce: the hello's. answer: the welcomer's own. version: the chosen one. held: the session that it has with the other, or 0."""
+HELLO: Final = Struct("nonce" / Bytes(16), "lowest" / Byte, "highest" / Byte, "age" / Int64ub)
+"""I want to know who you are, and to speak one of these versions; I live since `age` ns. Later versions may add to it."""
+WELCOME: Final = Struct(
+    "nonce" / Bytes(16), "answer" / Bytes(16), "version" / Byte, "held" / Int64ub, "age" / Int64ub, "floor" / Int64ub
+)
+"""nonce: the hello's. answer: the welcomer's own. version: the chosen one. held: the session that it has with the other, or 0.
+
+age: as in HELLO. floor: the sequence number of the first that the welcomer told all after the other's start.
+"""
 REFUSED: Final = Struct("nonce" / Bytes(16), "lowest" / Byte, "highest" / Byte)
 """We have no version in common: these are mine."""
-FINISH: Final = Struct("nonce" / Bytes(16), "version" / Byte, "incarnation" / Int64ub, "session" / Int64ub, "proof" / Bytes(16))
-"""nonce: the hello's. incarnation: the welcomer's. proof: shows that the sender has the session's keys."""
+FINISH: Final = Struct(
+    "nonce" / Bytes(16), "version" / Byte, "incarnation" / Int64ub, "session" / Int64ub, "proof" / Bytes(16), "floor" / Int64ub
+)
+"""nonce: the hello's. incarnation: the welcomer's. proof: shows that the sender has the session's keys. floor: as in WELCOME."""
 UNKNOWN: Final = Struct("session" / Int64ub)
 """I have no such session."""
 

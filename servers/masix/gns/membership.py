@@ -17,6 +17,7 @@ on: each side gets back what it does not know to be delivered.
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from machemu.sim.state import state
 from masix.gns.chunks import ChunkKind
@@ -27,8 +28,10 @@ from masix.gns.packets import Kind, Packet, encode
 from masix.gns.peers import Handshake, Peer
 from masix.gns.session import NONCE_SIZE, Keyring, Randomness, Refused, ReplayWindow, Session, same
 
-GREETINGS_MAX = 4
+GREETINGS_MAX: Final = 4
 """Hellos to a node of which only the incarnation is asked for."""
+TOLD_MAX: Final = 64
+"""So many of the latest messages to all can be heard by nodes to which this one is new."""
 
 
 @state
@@ -36,11 +39,13 @@ class Membership:
     """node: this one. versions: the lowest and highest that it speaks. outbox: frames to send. inbox: events for the owner.
 
     peers: the nodes that this one has to do with, by number: members alone, since a seal comes before a record.
-    identification: of the last IPv4 packet. dropped: frames thrown away.
+    identification: of the last IPv4 packet. dropped: frames thrown away. born: the first time that it was told, None before.
+    told: when the latest messages to all were sent, and their sequence numbers.
     """
 
     __slots__ = (
         "node", "versions", "settings", "randomness", "keyring", "peers", "outbox", "inbox", "identification", "dropped",
+        "born", "told",
     )  # fmt: skip
 
     def __init__(self, node: int, key: bytes, randomness: Randomness, settings: Settings, versions: tuple[int, int]) -> None:
@@ -54,6 +59,8 @@ class Membership:
         self.inbox: deque[Event] = deque()
         self.identification = 0
         self.dropped: dict[Drop, int] = dict.fromkeys(Drop, 0)
+        self.born: int | None = None
+        self.told: deque[tuple[int, int]] = deque()
 
     def attach(self) -> None:
         """Makes again what is not saved."""
@@ -83,6 +90,19 @@ class Membership:
         """Sends a packet outside sessions."""
         self.transmit(target, self.keyring.seal(target, self.versions[1] if version is None else version, kind, text))
 
+    def age(self, now: int) -> int:
+        """How long this life is told the time."""
+        if self.born is None:
+            self.born = now
+        return now - self.born
+
+    def floor(self, age: int, now: int) -> int:
+        """The sequence number of the first that was told all since a node lives that just said to be so old.
+
+        What it said was under way for a while: its start is taken for later than it was, never for earlier.
+        """
+        return next((sequence for time, sequence in self.told if time >= now - age), self.keyring.sequence + 1)
+
     def greet(self, peer: Peer, now: int) -> None:
         """Says hello, unless that is under way."""
         if peer.handshake is None:
@@ -106,7 +126,11 @@ class Membership:
             self.tell(peer.node, Kind.FINISH, handshake.finish, handshake.pending.version)
             return
         lowest, highest = self.versions
-        self.tell(peer.node, Kind.HELLO, HELLO.build({"nonce": handshake.nonce, "lowest": lowest, "highest": highest}))
+        self.tell(
+            peer.node,
+            Kind.HELLO,
+            HELLO.build({"nonce": handshake.nonce, "lowest": lowest, "highest": highest, "age": self.age(now)}),
+        )
 
     def handshake_due(self, peer: Peer, now: int) -> None:
         """A hello or finish was not answered in time."""
@@ -122,7 +146,7 @@ class Membership:
         else:
             self.say_hello(peer, now)
 
-    def hello(self, packet: Packet) -> None:
+    def hello(self, packet: Packet, now: int) -> None:
         """Answers a hello; nothing is kept of it."""
         hello = parse(HELLO, self.keyring.open(packet))
         lowest, highest = self.versions
@@ -135,7 +159,16 @@ class Membership:
         session = peer.session() if peer else None
         answer = self.keyring.answer(packet.source, packet.session, hello.nonce, peer.generation if peer else 0)
         held = session.identifier if session else 0
-        text = WELCOME.build({"nonce": hello.nonce, "answer": answer, "version": version, "held": held})
+        text = WELCOME.build(
+            {
+                "nonce": hello.nonce,
+                "answer": answer,
+                "version": version,
+                "held": held,
+                "age": self.age(now),
+                "floor": self.floor(hello.age, now),
+            }
+        )
         self.tell(packet.source, Kind.WELCOME, text)
 
     def _asked(self, packet: Packet, nonce: bytes) -> Peer:
@@ -153,7 +186,7 @@ class Membership:
         lowest, highest = self.versions
         if not lowest <= welcome.version <= highest:
             raise Refused("it chose a version that was not offered")
-        self._prove(peer, packet.session)
+        self._prove(peer, packet.session, welcome.floor)
         handshake = peer.handshake
         session = peer.session()
         if session is not None and (session.incarnation, session.identifier) != (packet.session, welcome.held):
@@ -172,6 +205,7 @@ class Membership:
                 "incarnation": packet.session,
                 "session": keys.identifier,
                 "proof": keys.proof,
+                "floor": self.floor(welcome.age, now),
             }
         )
         self.say_hello(peer, now)
@@ -180,9 +214,9 @@ class Membership:
     def refused(self, packet: Packet) -> Peer:
         """A peer lives that has no version in common with us."""
         peer = self._asked(packet, parse(REFUSED, self.keyring.open(packet)).nonce)
-        self._prove(peer, packet.session)
         if peer.conversation is not None:
             self.lose(peer, Loss.VERSION)
+        peer.unproven.clear()
         peer.handshake = None
         return peer
 
@@ -205,7 +239,7 @@ class Membership:
         if peer.pending() is not None and self.node < peer.node:
             return peer
         self.peers[peer.node] = peer
-        self._prove(peer, packet.session)
+        self._prove(peer, packet.session, finish.floor)
         if session is not None:
             self.lose(peer, Loss.REPLACED)
         self.open_session(peer, Session(self.node, peer.node, packet.session, finish.version, keys, False))
@@ -247,12 +281,12 @@ class Membership:
         peer.generation += 1
         self.inbox.append(PeerUp(peer.node, session.incarnation))
 
-    def _prove(self, peer: Peer, incarnation: int) -> None:
-        """An incarnation has shown that it lives; what it told all before that is heard now."""
+    def _prove(self, peer: Peer, incarnation: int, floor: int) -> None:
+        """An incarnation has shown that it lives; what it told all before that, since this node lives, is heard now."""
         if peer.incarnation != incarnation:
             peer.generation += 1 if peer.incarnation else 0
             peer.incarnation = incarnation
-            peer.window = ReplayWindow()
+            peer.window = ReplayWindow(floor)
         waiting, peer.unproven = peer.unproven, []
         for sender, sequence, payload in waiting:
             if sender == incarnation and peer.window.is_new(sequence):

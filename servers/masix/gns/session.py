@@ -64,9 +64,10 @@ class ReplayWindow:
 
     __slots__ = ("highest", "seen")
 
-    def __init__(self) -> None:
-        self.highest = 0
-        self.seen = 1
+    def __init__(self, floor: int = 1) -> None:
+        """floor: the first that may come."""
+        self.highest = max(floor - 1, 0)
+        self.seen = (1 << WINDOW) - 1
 
     def is_new(self, sequence: int) -> bool:
         """Whether it may still come. Sequence numbers start at 1."""

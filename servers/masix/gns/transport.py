@@ -3,7 +3,8 @@
 It does no input or output and knows no clock: frames that come and the time go in, frames to send and events come out. All of it
 is saved state; after a load, `attach` makes the ciphers again. Times are in virtual nanoseconds and never go back.
 
-The owner sends what is in `outbox`, takes the events from `inbox` (`next_event`), and calls `tick` at `next_timer`'s time. With
+The owner calls `tick` when the node starts, and then at `next_timer`'s time; it sends what is in `outbox` and takes the events
+from `inbox` (`next_event`). With
 nothing under way there is no timer: whether a silent node lives is seen only when something is sent to it.
 """
 
@@ -16,7 +17,7 @@ from machemu.sim.state import state
 from masix.gns.chunks import ChunkKind
 from masix.gns.conversation import Conversation
 from masix.gns.events import Delivered, Drop, Event, Loss, MulticastReceived, Settings, StreamWritable
-from masix.gns.membership import Membership
+from masix.gns.membership import TOLD_MAX, Membership
 from masix.gns.packets import GROUP, NODE_MAX, NODE_MIN, PLAIN_MAX, Kind, Packet, PacketError, decode
 from masix.gns.peers import UNPROVEN_MAX, Peer
 from masix.gns.session import Randomness, Refused
@@ -70,13 +71,16 @@ class Transport(Membership):
         self._settle(peer, now)
         return writable
 
-    def multicast(self, payload: bytes) -> None:
+    def multicast(self, payload: bytes, now: int) -> None:
         """Tells all other nodes, MULTICAST_MAX bytes at most: each hears it once or not at all, in any order.
 
         It goes in the lowest version that this node speaks, since nobody knows who listens. ValueError for a longer payload.
         """
         if len(payload) > MULTICAST_MAX:
             raise ValueError(f"{len(payload)} bytes are more than {MULTICAST_MAX}")
+        self.told.append((now, self.keyring.sequence + 1))
+        if len(self.told) > TOLD_MAX:
+            self.told.popleft()
         self.tell(GROUP, Kind.GROUP, payload, self.versions[0])
 
     def hold(self, node: int, stream: int, now: int) -> None:
@@ -122,7 +126,8 @@ class Transport(Membership):
         return min(self.timers.values(), default=None)
 
     def tick(self, now: int) -> None:
-        """Does what is due."""
+        """Does what is due. The first call, as soon as the node lives, also says since when it hears what is told all."""
+        self.age(now)
         for node in [node for node, due in self.timers.items() if due <= now]:
             peer = self.peers[node]
             self.handshake_due(peer, now)
@@ -132,6 +137,7 @@ class Transport(Membership):
 
     def frame_arrived(self, frame: bytes, now: int) -> None:
         """Takes a frame, whoever sent it; what is no packet of a member for us, or an old one, is counted in `dropped`."""
+        self.age(now)
         try:
             packet = decode(frame, self.node)
         except PacketError:
@@ -155,7 +161,7 @@ class Transport(Membership):
         if kind is Kind.GROUP:
             return self._group(packet, now)
         if kind is Kind.HELLO:
-            self.hello(packet)
+            self.hello(packet, now)
             return None
         if kind is Kind.WELCOME:
             return self.welcome(packet, now)

@@ -90,11 +90,13 @@ class Network:
         self.lives: dict[int, list[Life]] = defaultdict(list)
         for node in range(1, count + 1):
             self.start(node)
+        self.now = SECOND
 
     def start(self, node: int, versions: tuple[int, int] = VERSIONS, key: bytes = KEY) -> None:
         """A new life of a node; the former one ends."""
         source = Source(f"{self.seed} {node} {len(self.lives[node])}")
         self.lives[node].append(Life(Transport(node, key, source, self.settings, versions)))
+        self.node(node).tick(self.now)
 
     def life(self, node: int) -> Life:
         return self.lives[node][-1]
@@ -117,7 +119,7 @@ class Network:
         life = self.life(source)
         payload = hashlib.sha256(f"all {source} {len(self.lives[source])} {len(life.told)}".encode()).digest()
         life.told.append(payload)
-        life.transport.multicast(payload)
+        life.transport.multicast(payload, self.now)
         self.collect(source)
         return payload
 

@@ -97,7 +97,7 @@ def test_without_a_common_version_messages_come_back_at_once(first: tuple[int, i
     payload = network.send(1, 2, 1)
     network.multicast(1)
     network.run()
-    assert network.now < SECOND
+    assert network.now < 2 * SECOND
     assert network.life(1).losses == [PeerLost(2, None, Loss.VERSION, (Lost(1, payload),))]
     assert not (network.life(2).got or network.life(2).ups or network.life(2).heard)
     network.check_quiet(1)
@@ -155,6 +155,25 @@ def test_a_held_stream_stops_its_sender_and_no_other_stream() -> None:
     network.run()
     assert [event.stream for event in network.life(2).got] == [1, 2, 2, 1]
     network.check(faithful=True)
+
+
+def test_a_held_stream_is_held_in_the_next_session_too() -> None:
+    network = Network(2, 0)
+    network.send(1, 2, 1)
+    network.run()
+    network.node(2).hold(1, 1, network.now)
+    network.collect(2)
+    network.node(1).give_up(2, network.now)
+    network.send(1, 2, 2)
+    network.run()
+    frames = len(network.frames)
+    network.send(1, 2, 1)
+    network.run(10 * MILLISECOND)
+    assert len(network.frames) == frames
+    network.node(2).release(1, 1, network.now)
+    network.collect(2)
+    network.run()
+    assert [event.stream for event in network.life(2).got] == [1, 2, 1]
 
 
 def test_what_is_in_the_inbox_of_a_held_stream_waits_too() -> None:
@@ -271,7 +290,7 @@ def test_the_owners_mistakes_are_refused_before_anything_changes() -> None:
         with pytest.raises(ValueError, match="message"):
             transport.send(node, stream, bytes(size), 0)
     with pytest.raises(ValueError, match="more than"):
-        transport.multicast(bytes(MULTICAST_MAX + 1))
+        transport.multicast(bytes(MULTICAST_MAX + 1), 0)
     with pytest.raises(ValueError, match="32 bytes"):
         Transport(1, b"short", Source("s"))
     with pytest.raises(ValueError, match="no node"):
