@@ -81,7 +81,7 @@ def check_liveness(world: World) -> None:
 
 
 def check_views(world: World) -> None:
-    """Installed in increasing order, each the same at all, with its installer inside."""
+    """Installed in increasing order, each the same at all, with its installer inside; few enough join at once."""
     views: dict[int, Any] = {}
     for life in world.everyone():
         numbers = [view.number for view in life.application.views]
@@ -89,6 +89,7 @@ def check_views(world: World) -> None:
         for view in life.application.views:
             assert life.member in view.members
             assert views.setdefault(view.number, view) == view
+            assert len(view.members) - view.elders <= max(1, view.elders - 1)
 
 
 def check_virtual_synchrony(world: World) -> None:

@@ -124,6 +124,17 @@ def test_only_what_is_told_of_its_own_view_puts_a_member_out() -> None:
     assert life.group.blocked
 
 
+def test_a_state_of_a_view_that_is_past_lets_nobody_in() -> None:
+    """It may come late, when the member was put out of that view already."""
+    world = fresh()
+    life = world.lives[1]
+    life.endpoint.receive(0, packet(Kind.GONE, GROUP, 1, 2, wire_module.number(1)))
+    for view, inside in ((0, False), (1, False), (2, True)):
+        state = State(1, (MEMBERS[0], MEMBERS[1]), {MEMBERS[0]: 0}, b"")
+        life.endpoint.receive(0, packet(Kind.STATE, GROUP, 1, view, wire_module.write_state(state)))
+        assert life.group.blocked is not inside
+
+
 def test_a_decision_that_leaves_out_what_a_member_lacks_is_refused() -> None:
     world = fresh()
     life = world.lives[1]
