@@ -26,6 +26,8 @@ IDLE: Final = 200_000_000
 """Nanoseconds between two STATUS while something is not settled, and otherwise."""
 RESEND: Final = 20_000_000
 """Nanoseconds after which what a member does not acknowledge is sent to it again."""
+STALL: Final = 2_000_000_000
+"""Nanoseconds after which a member that takes nothing has to go, though its node gives signs of life."""
 PENDING_MAX: Final = 256
 """Messages of this member's own that are not delivered yet."""
 PAYLOAD_MAX: Final = 60 << 10
@@ -71,13 +73,15 @@ class Phase(Enum):
 
 @state
 class Lag:
-    """`number`: the first of this member's messages that another one lacks, and since when it is known (nanoseconds)."""
+    """number: the first of this member's messages that another one lacks, 0: none. since: when that was first seen.
 
-    __slots__ = ("number", "since")
+    resent: when it was last sent again, or seen. Nanoseconds.
+    """
 
-    def __init__(self, number: int, since: int) -> None:
-        self.number = number
-        self.since = since
+    __slots__ = ("number", "resent", "since")
+
+    def __init__(self) -> None:
+        self.number = self.since = self.resent = 0
 
 
 @state
@@ -157,7 +161,7 @@ class Broadcast:
         self.agreement = Agreement(size, self.index)
         self.suspects = [0] * size
         self.leavers = [False] * size
-        self.lags = [Lag(0, 0) for _ in view.members]
+        self.lags = [Lag() for _ in view.members]
         self.reason_since: int | None = None
         self.retry_at = 0
         self.handover = b""
@@ -181,11 +185,12 @@ class Broadcast:
         return self.issued
 
     def leave(self) -> None:
-        """Leaves for good, once all that was broadcast here is delivered."""
+        """Leaves for good, once all that was broadcast here is delivered.
+
+        One that is outside still has to be let in: the others may have done so without its knowledge, and count on it.
+        """
         self.leaving = True
         self.status_at = 0
-        if self.phase is Phase.JOINING:
-            self.phase = Phase.LEFT
 
     @property
     def frozen(self) -> bool:
@@ -231,6 +236,8 @@ class Broadcast:
     def tell(self) -> None:
         """Multicasts this member's STATUS."""
         leaving = self.leaving and not self.pending and not self.flight
+        for member in range(len(self.view.members)):
+            self._lacking(member)
         status = wire.Status(leaving, tuple(self.reliable.received), self.suspected())
         self.leavers[self.index] = leaving
         self.multicast(Kind.STATUS, wire.write_status(status))
@@ -238,9 +245,13 @@ class Broadcast:
         self.status_at = self.network.now + (BUSY if busy else IDLE)
 
     def suspected(self) -> int:
-        """The members suspected here, a bit each."""
-        members = self.view.members
-        return sum(1 << index for index, member in enumerate(members) if member != self.me and self.detector.suspects(member))
+        """The members, a bit each, that are suspected here or have lacked the same message for STALL nanoseconds."""
+        late = self.network.now - STALL
+        return sum(
+            1 << index
+            for index, (member, lag) in enumerate(zip(self.view.members, self.lags, strict=True))
+            if self.detector.suspects(member) or (lag.number and lag.since < late)
+        )
 
     # Delivery
 
@@ -301,14 +312,19 @@ class Broadcast:
             self._repair(sender)
         self.advance()
 
+    def _lacking(self, member: int) -> list[tuple[int, bytes]]:
+        """What a member is not known to have of this one's messages; keeps its lag."""
+        lacking = self.reliable.lacking(member)
+        lag, first = self.lags[member], lacking[0][0] if lacking else 0
+        if lag.number != first:
+            lag.number, lag.since, lag.resent = first, self.network.now, self.network.now
+        return lacking
+
     def _repair(self, member: int) -> None:
         """Sends again what a member has been lacking for RESEND nanoseconds."""
-        lacking = self.reliable.lacking(member)
-        lag, now = self.lags[member], self.network.now
-        if not lacking or lag.number != lacking[0][0]:
-            lag.number, lag.since = lacking[0][0] if lacking else 0, now
-        elif now - lag.since >= RESEND:
-            lag.since = now
+        lacking, lag, now = self._lacking(member), self.lags[member], self.network.now
+        if lacking and now - lag.resent >= RESEND:
+            lag.resent = now
             for number, message in lacking:
                 self.to(self.view.members[member].node, Kind.DATA, wire.number(number) + message)
 

@@ -1,9 +1,9 @@
 """How a group's views come and go: virtual synchrony in the primary partition.
 
-A view has a reason to end when a member is suspected, wants to leave, or somebody wants to join. The first member that is not
-suspected then coordinates an agreement on the next view and on what is delivered before it; a member that answers stops in the
-view. The agreement needs a quorum of the view, so that of a network in parts one at most goes on; what is in the others waits,
-learns that the group went on without it, and joins again.
+A view has a reason to end when a member is suspected or takes nothing, when one wants to leave, or somebody wants to join. The
+first member that is not suspected then coordinates an agreement on the next view and on what is delivered before it; one that
+answers stops in the view. The agreement needs a quorum of the view, so that of a network in parts one at most goes on; what is
+in the others waits, learns that the group went on without it, and joins again.
 
 A quorum is more than half of the view, or half of it when the other half is known to be dead: a node that restarts tells so. Two
 such quorums never both act: each pair either shares a member, or one half died before the other one counted.
@@ -144,7 +144,7 @@ class Group(Broadcast):
         trusted = [index for index, member in enumerate(self.view.members) if not self.detector.suspects(member)]
         return (
             self.frozen
-            or len(trusted) < len(self.view.members)
+            or self.suspected() > 0
             or any(self.leavers)
             or any(self.suspects[index] for index in trusted)
             or bool(self._candidates())

@@ -178,10 +178,5 @@ class Total:
         return found
 
     def finish(self) -> list[Delivery]:
-        """What was ordered and is there, then the rest by sender: whoever delivered by the order has delivered the first of
-        it."""
-        found = []
-        for index in self.entries:
-            if self.held[index]:
-                found.append((index, self.held[index].popleft()))
-        return found + [(sender, body) for sender, queue in enumerate(self.held) for body in queue]
+        """By sender: what was not ordered, or ordered after something that nobody has."""
+        return [(sender, body) for sender, queue in enumerate(self.held) for body in queue]

@@ -113,6 +113,28 @@ def test_what_is_from_no_member_or_a_past_life_is_no_member_s() -> None:
     assert life.group_digest() == before
 
 
+def test_only_what_is_told_of_its_own_view_puts_a_member_out() -> None:
+    """An answer to what it said in a view before may come late."""
+    world = fresh()
+    life = world.lives[1]
+    for about, view in ((0, 9), (2, 9), (1, 1), (1, 0)):
+        life.endpoint.receive(0, packet(Kind.GONE, GROUP, 1, view, wire_module.number(about)))
+        assert not life.group.blocked
+    life.endpoint.receive(0, packet(Kind.GONE, GROUP, 1, 2, wire_module.number(1)))
+    assert life.group.blocked
+
+
+def test_a_state_of_a_view_that_is_past_lets_nobody_in() -> None:
+    """It may come late, when the member was put out of that view already."""
+    world = fresh()
+    life = world.lives[1]
+    life.endpoint.receive(0, packet(Kind.GONE, GROUP, 1, 2, wire_module.number(1)))
+    for view, inside in ((0, False), (1, False), (2, True)):
+        state = State(1, (MEMBERS[0], MEMBERS[1]), {MEMBERS[0]: 0}, b"")
+        life.endpoint.receive(0, packet(Kind.STATE, GROUP, 1, view, wire_module.write_state(state)))
+        assert life.group.blocked is not inside
+
+
 def test_a_decision_that_leaves_out_what_a_member_lacks_is_refused() -> None:
     world = fresh()
     life = world.lives[1]

@@ -194,6 +194,22 @@ def test_a_layer_takes_what_no_layer_sent() -> None:
     assert isinstance(layer(Order.CAUSAL, 1, 0), Causal) and isinstance(layer(Order.TOTAL, 1, 0), Total)
 
 
+def test_a_promise_binds() -> None:
+    """Nothing below it is promised or accepted, and what was accepted is what a later ballot must propose."""
+    member = Agreement(3, 0)
+    assert member.prepare(5) and member.accept(5, b"five")
+    assert not member.prepare(4) and not member.accept(4, b"four")
+    assert (member.promised, member.accepted_ballot, member.accepted) == (5, 5, b"five")
+    assert member.prepare(5) and member.prepare(8)
+    assert not member.accept(5, b"again") and member.accepted == b"five"
+    assert member.start() == 10
+    member.promises = {1: Promise(10, 0, b"", 0, (), ()), 2: Promise(10, 3, b"three", 0, (), ())}
+    assert member.bound() == b"three"
+    member.promises[0] = Promise(10, 5, b"five", 0, (), ())
+    assert member.bound() == b"five"
+    assert member.prepare(12) and member.ballot == 0
+
+
 @settings(max_examples=200)
 @given(st.integers(1, 5), st.data())
 def test_an_agreement_decides_one_value_whoever_coordinates(size: int, data: st.DataObject) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from masix.groups import Order
+from masix.groups import Member, Order, Phase
 from masix.groups.wire import Kind
 from tests.servers.groups import schedules
 from tests.servers.groups.schedules import Schedule, run
@@ -67,6 +67,12 @@ def test_causal_order(schedule: Schedule) -> None:
 @given(schedules.schedules(orders=(Order.TOTAL,)))
 def test_total_order(schedule: Schedule) -> None:
     schedules.check_total(run(schedule))
+
+
+@settings(max_examples=40)
+@given(schedules.schedules(least=6, most=9))
+def test_every_property_with_more_nodes(schedule: Schedule) -> None:
+    schedules.check_all(run(schedule))
 
 
 @settings(max_examples=40)
@@ -178,24 +184,55 @@ def test_who_leaves_has_delivered_what_it_broadcast_and_nobody_waits_for_it() ->
     assert world.lives[0].group.broadcast(b"") is None
 
 
-def test_what_a_member_keeps_for_one_that_never_answers_is_bounded() -> None:
-    """One is deaf to the groups though its node lives: the others stop taking messages, and keep no more of them."""
+def test_who_wants_to_leave_before_it_knows_that_it_was_let_in_does_so_in_order() -> None:
+    """Its state is on its way when it decides, and gets lost; and then the one that could give it again dies."""
+    world = World(1, 4, Order.TOTAL, founders=3)
+    world.trap = [Kind.STATE, 0]
+    world.run(20 * MS)
+    assert world.trap is None and 0 not in world.lives and world.lives[1].group.newcomers
+    world.lives[3].group.leave()
+    world.plan(world.lives[3])
+    world.run(4_000 * MS)
+    assert world.lives[3].group.phase is Phase.LEFT
+    world.restart(0)
+    settled(world)
+
+
+def test_a_decision_of_which_few_heard_reaches_all() -> None:
+    """The coordinator dies as it tells the others; most of them cannot decide anything else by themselves."""
+    world = World(0, 5, Order.TOTAL)
+    world.run(500 * MS)
+    world.trap = [Kind.DECIDE, 2]
+    world.crash(0)
+    world.run(500 * MS)
+    assert world.trap is None and [world.lives[node].group.view.number for node in (2, 3, 4)] != [1, 1, 1]
+    world.run(3_000 * MS)
+    assert {life.group.view.number for life in world.lives.values()} == {3}
+
+
+@pytest.mark.parametrize("deaf_node", [0, 2])
+def test_what_a_member_keeps_for_one_that_never_answers_is_bounded(deaf_node: int) -> None:
+    """One is deaf to the groups though its node lives: the others stop taking messages, and in the end go on without it."""
     world = World(5, 3, Order.TOTAL)
     world.run(500 * MS)
-    deaf = world.lives[2].endpoint
+    deaf, hearing = world.lives[deaf_node].endpoint, [node for node in range(3) if node != deaf_node]
     group = deaf.groups.pop(7)
     taken = 0
     for _ in range(300):
-        for node in (0, 1):
+        for node in hearing:
             before = world.lives[node].count
             world.broadcast(node, size=1000)
             taken += world.lives[node].count - before
         world.run(MS)
     assert taken < 2 * 400
-    for node in (0, 1):
+    for node in hearing:
         kept = world.lives[node].group
         assert len(kept.pending) + len(kept.flight) <= 256
         assert sum(len(bodies) for bodies in kept.reliable.bodies) <= 3 * 32
+    world.run(6_000 * MS)
+    members = tuple(Member(node, 1) for node in hearing)
+    assert all(world.lives[node].group.view.members == members for node in hearing)
+    assert all(len(world.lives[node].application.seen) == taken for node in hearing)
     deaf.groups[7] = group
     settled(world)
     assert all(len(life.application.seen) == taken for life in world.lives.values())
