@@ -94,7 +94,7 @@ class Juggler(Program):
 STEPS = st.lists(st.tuples(st.integers(0, 1), st.sampled_from(("send", "once", "receive", "pass", "drop", "use"))), max_size=8)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=60)
 @given(st.tuples(STEPS, STEPS, STEPS))
 def test_rights_that_wander_leave_nothing_behind(scripts: tuple[Any, Any, Any]) -> None:
     jugglers = [Juggler(number, list(script)) for number, script in enumerate(scripts)]

@@ -75,6 +75,7 @@ class EthernetLink:
         self.transport.attach()
 
     def start(self, mach: Mach, ports: int) -> None:
+        self.transport.tick(mach.now())
         self.frames = mach.allocate_port()
         self.replies = mach.allocate_port()
         for port in (self.frames, self.replies):
@@ -118,7 +119,7 @@ class EthernetLink:
         self._flush(mach)
 
     def multicast(self, mach: Mach, data: bytes) -> None:
-        self.transport.multicast(data)
+        self.transport.multicast(data, mach.now())
         self._flush(mach)
 
     def tick(self, mach: Mach) -> None:
