@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from itertools import product
 from pathlib import Path
 
 import pytest
 
+from machemu.cluster.pcap import Capture
 from tests.cluster.world import SECOND, World, fault, node
 
 SERVERS = 'servers = ["masix.acs.server:Acs", "masix.gns.server:Gns"]\n'
@@ -99,3 +102,17 @@ def test_a_cluster_saved_in_the_middle_of_conversations_goes_on_the_same(time: i
         second.run(60 * SECOND)
         assert second.cluster.digest() == digest
         assert printed + second.lines("beta") == [*answers(), "END"]
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+def test_tshark_reads_every_frame_of_a_conversation(tmp_path: Path) -> None:
+    capture = tmp_path / "calls.pcapng"
+    with World(pair(lan=LOSSY)) as world, Capture(capture, ["lan"]) as captured:
+        world.cluster.captured = captured.frame
+        world.run(60 * SECOND)
+    fields = ["-T", "fields", "-e", "udp.length", "-e", "_ws.malformed", "-e", "ip.checksum.status", "-e", "udp.checksum.status"]
+    checks = ["-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"]
+    done = subprocess.run(["tshark", "-r", capture, *checks, *fields], capture_output=True, text=True, check=True)
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert len(rows) > 2 * CALLS
+    assert all(length and not malformed and (ip, udp) == ("1", "1") for length, malformed, ip, udp in rows)
