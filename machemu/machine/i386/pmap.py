@@ -7,7 +7,7 @@ from typing import Final
 from machemu.abi.errors import InvariantError
 from machemu.abi.types import Frame, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_NONE, VM_PROT_WRITE
-from machemu.machine.memory import PhysicalMemory
+from machemu.machine.mappings import Mappings
 from machemu.sim.state import state
 
 PAGE_SIZE: Final = 4096
@@ -26,23 +26,16 @@ TABLE_BITS: Final = PRESENT | WRITABLE | USER
 
 
 @state
-class I386Mmu:
-    """Makes pmaps. mappers: for each mapped frame, the (pmap, page address) pairs that map it, as dict keys.
+class I386Mmu(Mappings):
+    """Makes pmaps.
 
-    modified, referenced: frames whose last mapping went while its dirty or accessed bit was set, until cleared.
     Transient: kernel_table, the page-table frame that every directory maps at KERNEL_BASE; reserved, how many of the lowest
-    frames are the CPU's own; current, the pmap that the CPU runs on; changed: its tables took something away since the CPU last
-    loaded it; words: RAM.
+    frames are the CPU's own; words: RAM.
     """
 
-    __slots__ = ("changed", "current", "kernel_table", "mappers", "memory", "modified", "referenced", "reserved", "words")
-    TRANSIENT = ("changed", "current", "kernel_table", "reserved", "words")
-
-    def __init__(self, memory: PhysicalMemory) -> None:
-        self.memory = memory
-        self.mappers: dict[Frame, dict[tuple[I386Pmap, int], None]] = {}
-        self.modified: dict[Frame, None] = {}
-        self.referenced: dict[Frame, None] = {}
+    __slots__ = ("kernel_table", "reserved", "words")
+    TRANSIENT = ("kernel_table", "reserved", "words")
+    MODIFIED, REFERENCED = DIRTY, ACCESSED
 
     def attach(self, kernel_table: Frame, reserved: int) -> None:
         """Takes hold of RAM's bytes, at power-on and after a load."""
@@ -58,43 +51,14 @@ class I386Mmu:
         self.words[frame * ENTRIES + (KERNEL_BASE >> PDE_SHIFT)] = self.kernel_table << PAGE_SHIFT | PRESENT | WRITABLE
         return I386Pmap(self, frame)
 
-    def page_protect(self, frame: Frame, protection: int) -> None:
-        for pmap, address in list(self.mappers.get(frame, ())):
-            pmap.protect(VirtAddr(address), VirtAddr(address + PAGE_SIZE), protection)
+    def read(self, place: int) -> int:
+        return self.words[place]
 
-    def forget(self, frame: Frame) -> None:
-        if frame in self.mappers:
-            self.page_protect(frame, VM_PROT_NONE)
-        self.modified.pop(frame, None)
-        self.referenced.pop(frame, None)
+    def write(self, place: int, entry: int) -> None:
+        self.words[place] = entry
 
-    def is_modified(self, frame: Frame) -> bool:
-        return frame in self.modified or self._any(frame, DIRTY)
-
-    def is_referenced(self, frame: Frame) -> bool:
-        return frame in self.referenced or self._any(frame, ACCESSED)
-
-    def clear_modified(self, frame: Frame) -> None:
-        self.modified.pop(frame, None)
-        self._clear(frame, DIRTY)
-
-    def clear_referenced(self, frame: Frame) -> None:
-        self.referenced.pop(frame, None)
-        self._clear(frame, ACCESSED)
-
-    def _any(self, frame: Frame, bit: int) -> bool:
-        return any(self.words[pmap.entry(address)] & bit for pmap, address in self.mappers.get(frame, ()))
-
-    def _clear(self, frame: Frame, bit: int) -> None:
-        for pmap, address in self.mappers.get(frame, ()):
-            self.words[pmap.entry(address)] &= ~bit
-            self.changed = True
-
-    def check_invariants(self) -> None:
-        for frame, mappers in self.mappers.items():
-            for pmap, address in mappers:
-                if pmap.mmu is not self or self.words[pmap.entry(address)] >> PAGE_SHIFT != frame:
-                    raise InvariantError(f"frame {frame} is not mapped at {address:#x} as listed")
+    def frame_of(self, entry: int) -> int:
+        return entry >> PAGE_SHIFT
 
 
 @state
@@ -221,18 +185,8 @@ class I386Pmap:
         return found
 
     def _drop(self, address: int, index: int, entry: int) -> None:
-        """Takes one mapping away; its dirty and accessed bits are kept with the frame."""
-        mmu = self.mmu
-        frame = Frame(entry >> PAGE_SHIFT)
-        mappers = mmu.mappers[frame]
-        del mappers[self, address]
-        if not mappers:
-            del mmu.mappers[frame]
-        if entry & DIRTY:
-            mmu.modified[frame] = None
-        if entry & ACCESSED:
-            mmu.referenced[frame] = None
-        mmu.words[index] = 0
+        """Takes one mapping away."""
+        self.mmu.words[index] = 0
         self.used[address >> PDE_SHIFT] -= 1
         self.count -= 1
-        mmu.changed = mmu.changed or mmu.current is self
+        self.mmu.unmapped(self, address, Frame(entry >> PAGE_SHIFT), entry)

@@ -14,6 +14,7 @@ from machemu.abi.errors import InvariantError
 from machemu.abi.types import Frame, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_NONE, VM_PROT_WRITE
 from machemu.machine.m68k.tables import PAGE_TABLE, POINTER_TABLE, TablePool
+from machemu.machine.mappings import Mappings
 from machemu.machine.memory import OutOfFrames, PhysicalMemory
 from machemu.sim.state import state
 
@@ -43,23 +44,15 @@ _put = WORD.pack_into
 
 
 @state
-class M68kMmu:
-    """Makes pmaps. mappers: for each mapped frame, the (pmap, page address) pairs that map it, as dict keys.
+class M68kMmu(Mappings):
+    """Makes pmaps. roots, tables: where root and pointer tables, and page tables, lie. Transient: view, RAM."""
 
-    modified, referenced: frames whose last mapping went while its modified or used bit was set, until cleared.
-    roots, tables: where root and pointer tables, and page tables, lie.
-    Transient: current, the pmap that the CPU runs on; changed: its tables took something away since the CPU last loaded it;
-    view: RAM.
-    """
-
-    __slots__ = ("changed", "current", "mappers", "memory", "modified", "referenced", "roots", "tables", "view")
-    TRANSIENT = ("changed", "current", "view")
+    __slots__ = ("roots", "tables", "view")
+    TRANSIENT = ("view",)
+    MODIFIED, REFERENCED, CLEAN = MODIFIED, USED, WRITE_PROTECTED
 
     def __init__(self, memory: PhysicalMemory) -> None:
-        self.memory = memory
-        self.mappers: dict[Frame, dict[tuple[M68kPmap, int], None]] = {}
-        self.modified: dict[Frame, None] = {}
-        self.referenced: dict[Frame, None] = {}
+        super().__init__(memory)
         self.roots = TablePool(memory, POINTER_TABLE)
         self.tables = TablePool(memory, PAGE_TABLE)
 
@@ -72,46 +65,19 @@ class M68kMmu:
     def create(self) -> M68kPmap:
         return M68kPmap(self, self.roots.allocate())
 
-    def page_protect(self, frame: Frame, protection: int) -> None:
-        for pmap, address in list(self.mappers.get(frame, ())):
-            pmap.protect(VirtAddr(address), VirtAddr(address + PAGE_SIZE), protection)
+    def read(self, place: int) -> int:
+        return _get(self.view, place)[0]  # type: ignore[no-any-return]
 
-    def forget(self, frame: Frame) -> None:
-        if frame in self.mappers:
-            self.page_protect(frame, VM_PROT_NONE)
-        self.modified.pop(frame, None)
-        self.referenced.pop(frame, None)
+    def write(self, place: int, entry: int) -> None:
+        _put(self.view, place, entry)
 
-    def is_modified(self, frame: Frame) -> bool:
-        return frame in self.modified or self._any(frame, MODIFIED)
-
-    def is_referenced(self, frame: Frame) -> bool:
-        return frame in self.referenced or self._any(frame, USED)
-
-    def clear_modified(self, frame: Frame) -> None:
-        self.modified.pop(frame, None)
-        self._change(frame, MODIFIED, WRITE_PROTECTED)
-
-    def clear_referenced(self, frame: Frame) -> None:
-        self.referenced.pop(frame, None)
-        self._change(frame, USED, 0)
-
-    def _any(self, frame: Frame, bit: int) -> bool:
-        return any(_get(self.view, pmap.entry(address))[0] & bit for pmap, address in self.mappers.get(frame, ()))
-
-    def _change(self, frame: Frame, cleared: int, added: int) -> None:
-        for pmap, address in self.mappers.get(frame, ()):
-            place = pmap.entry(address)
-            _put(self.view, place, _get(self.view, place)[0] & ~cleared | added)
-            self.changed = True
+    def frame_of(self, entry: int) -> int:
+        return entry >> PAGE_SHIFT
 
     def check_invariants(self) -> None:
         self.roots.check_invariants()
         self.tables.check_invariants()
-        for frame, mappers in self.mappers.items():
-            for pmap, address in mappers:
-                if pmap.mmu is not self or _get(self.view, pmap.entry(address))[0] >> PAGE_SHIFT != frame:
-                    raise InvariantError(f"frame {frame} is not mapped at {address:#x} as listed")
+        super().check_invariants()
 
 
 @state
@@ -287,18 +253,8 @@ class M68kPmap:
         return sorted(slot for slot in self.tables if slot in slots)
 
     def _drop(self, address: int, place: int, entry: int) -> None:
-        """Takes one mapping away; its modified and used bits are kept with the frame."""
-        mmu = self.mmu
-        frame = Frame(entry >> PAGE_SHIFT)
-        mappers = mmu.mappers[frame]
-        del mappers[self, address]
-        if not mappers:
-            del mmu.mappers[frame]
-        if entry & MODIFIED:
-            mmu.modified[frame] = None
-        if entry & USED:
-            mmu.referenced[frame] = None
-        _put(mmu.view, place, 0)
+        """Takes one mapping away."""
+        _put(self.mmu.view, place, 0)
         self.used[address >> TABLE_SHIFT] -= 1
         self.count -= 1
-        mmu.changed = mmu.changed or mmu.current is self
+        self.mmu.unmapped(self, address, Frame(entry >> PAGE_SHIFT), entry)
