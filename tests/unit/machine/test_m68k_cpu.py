@@ -1,4 +1,4 @@
-"""The m68k CPU alone, under a kernel of a few lines: traps, faults, exceptions, exact counts, hostile code."""
+"""The m68k CPU alone, under a kernel of a few lines: traps, faults, states, exact counts, hostile code."""
 
 from __future__ import annotations
 
@@ -11,115 +11,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.exception import Exc
 from machemu.abi.kern_return import KernReturn
-from machemu.abi.types import Instructions, PhysAddr, VirtAddr
+from machemu.abi.types import PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
-from machemu.machine.m68k.cpu import M68kCpu
-from machemu.machine.m68k.engine import PC
-from machemu.machine.m68k.pcb import EXCEPTION_FRAME, FLOAT_STATE, SP, SR_T0, SR_T1, THREAD_STATE, M68kPcb
+from machemu.machine.m68k.pcb import EXCEPTION_FRAME, SP, SR_T0, SR_T1, THREAD_STATE, M68kPcb
 from machemu.machine.m68k.pmap import PAGE_SIZE
-from machemu.machine.memory import PhysicalMemory
-
-CODE, NEXT, DATA, LAZY, STACK = 0x8000, 0xA000, 0xC000, 0x20000, 0xDF00
-CONSTANT, ARGUMENTS, LEAVE = 1, 2, 3
-FREE_RUN = 10_000
-READ_WRITE = VM_PROT_READ | VM_PROT_WRITE
-A0 = 8
-ILLEGAL = 0x10
-X, N, Z, V, C = 16, 8, 4, 2, 1
-
-
-def code(text: str) -> bytes:
-    """Hexadecimal code, in words as the assembler shows them."""
-    return bytes.fromhex(text)
-
-
-def trap(number: int) -> bytes:
-    """move.l #-number,-(sp); trap #0"""
-    return b"\x2f\x3c" + struct.pack(">i", -number) + code("4e40")
-
-
-class Bench:
-    """A CPU, one address space with code and data, and the least of a kernel: LAZY's page comes when it is touched."""
-
-    def __init__(self) -> None:
-        self.memory = PhysicalMemory(2 << 20, PAGE_SIZE)
-        self.cpu = M68kCpu(self.memory)
-        self.cpu.attach(self)
-        self.log: list[tuple[object, ...]] = []
-        self.pmap = self.cpu.mmu.create()
-        self.resumes = False
-        for address in (CODE, NEXT, DATA):
-            self.pmap.enter(VirtAddr(address), self.memory.allocate(), VM_PROT_DEFAULT)
-
-    def close(self) -> None:
-        self.cpu.close()
-        self.memory.close()
-
-    def system_call(self, number: int) -> int | None:
-        if number == CONSTANT:
-            return 7
-        if number == ARGUMENTS:
-            self.log.append(("arguments", self.cpu.arguments(3)))
-            return 9
-        self.log.append(("trap", number))
-        self.cpu.stop()
-        return None
-
-    def emulated_call(self, number: int) -> int | None:
-        return self.system_call(number)
-
-    def fault(self, address: VirtAddr, access: int) -> bool:
-        self.log.append(("fault", address, access))
-        if address & ~(PAGE_SIZE - 1) == LAZY:
-            frame = self.memory.allocate()
-            self.memory.zero(frame)
-            self.pmap.enter(VirtAddr(LAZY), frame, VM_PROT_DEFAULT)
-            return True
-        self.cpu.stop()
-        return False
-
-    def exception(self, exception: int, code: int, subcode: int) -> bool:
-        self.log.append(("exception", exception, code, subcode, self.cpu.pc()))
-        if self.resumes:
-            if code == ILLEGAL:
-                self.cpu.words[PC] += 2
-            return True
-        self.cpu.stop()
-        return False
-
-    def write(self, address: int, data: bytes) -> None:
-        place = self.pmap.translate(VirtAddr(address), VM_PROT_WRITE)
-        assert place is not None
-        self.memory.write(PhysAddr(place), data)
-
-    def read(self, address: int, size: int) -> bytes:
-        place = self.pmap.translate(VirtAddr(address), VM_PROT_READ)
-        assert place is not None
-        return self.memory.read(PhysAddr(place), size)
-
-    def start(self, code: bytes, at: int = CODE) -> M68kPcb:
-        """Code that ends in a loop, and a fresh thread there."""
-        self.log.clear()
-        self.write(at, code + b"\x60\xfe")
-        pcb = self.cpu.new_pcb(self.cpu.new_task())
-        pcb.set_entry(VirtAddr(at), VirtAddr(STACK))
-        return pcb
-
-    def go(self, pcb: M68kPcb, budget: int = FREE_RUN) -> int:
-        """Runs a thread; how many instructions it was."""
-        before = self.cpu.executed
-        self.cpu.activate(pcb, self.pmap)
-        self.cpu.run(Instructions(budget))
-        self.cpu.deactivate()
-        return self.cpu.executed - before
-
-    def forget_lazy(self) -> None:
-        place = self.pmap.translate(VirtAddr(LAZY), VM_PROT_READ)
-        self.pmap.remove(VirtAddr(LAZY), VirtAddr(LAZY + PAGE_SIZE))
-        if place is not None:
-            self.memory.release(place // PAGE_SIZE)  # type: ignore[arg-type]
+from tests.unit.machine.m68k_bench import (
+    A0,
+    ARGUMENTS,
+    CODE,
+    CONSTANT,
+    DATA,
+    LAZY,
+    LEAVE,
+    NEXT,
+    READ_WRITE,
+    STACK,
+    Bench,
+    C,
+    N,
+    V,
+    X,
+    Z,
+    code,
+    trap,
+)
 
 
 @pytest.fixture
@@ -191,262 +107,6 @@ def test_a_redirected_trap_finds_where_to_go_back_on_its_stack(bench: Bench) -> 
     bench.write(CODE, trap(LEAVE))
     bench.go(pcb)
     assert (pcb.pc, pcb.sp, bench.log) == (CODE + 8, STACK, [("trap", LEAVE)])
-
-
-# Exceptions
-
-EXCEPTIONS = [
-    ("4afc", Exc.EXC_BAD_INSTRUCTION, 0x10, 0),
-    ("484b", Exc.EXC_BAD_INSTRUCTION, 0x10, 0),
-    ("4e7a 0801", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("40c0", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("4e72 0000", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("4e70", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("4e73", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("0e90 0000", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("f518", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("f320", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("4e68", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("46fc 2000", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("a123", Exc.EXC_EMULATION, 0x28, 0),
-    ("f800", Exc.EXC_EMULATION, 0x2C, 0),
-    ("f240 0020", Exc.EXC_EMULATION, 0x2C, 0),
-    ("f2a0 0004", Exc.EXC_EMULATION, 0x2C, 0),
-    ("f200 4c00", Exc.EXC_EMULATION, 0x2C, 0),
-    ("82fc 0000", Exc.EXC_ARITHMETIC, 0x14, 4),
-    ("81c3", Exc.EXC_ARITHMETIC, 0x14, 2),
-    ("4c43 5004", Exc.EXC_ARITHMETIC, 0x14, 4),
-    ("4c79 1801 0000 c000", Exc.EXC_ARITHMETIC, 0x14, 8),
-    ("4c70 1801 3120 0010", Exc.EXC_ARITHMETIC, 0x14, 8),
-    ("43bc 0005", Exc.EXC_SOFTWARE, 0x18, 4),
-    ("4310", Exc.EXC_SOFTWARE, 0x18, 2),
-    ("4339 0000 c000", Exc.EXC_SOFTWARE, 0x18, 6),
-    ("02f9 1800 0000 c000", Exc.EXC_SOFTWARE, 0x18, 8),
-    ("02d0 1800", Exc.EXC_SOFTWARE, 0x18, 4),
-    ("4e76", Exc.EXC_SOFTWARE, 0x1C, 2),
-    ("50fc", Exc.EXC_SOFTWARE, 0x1C, 2),
-    ("59fa 0005", Exc.EXC_SOFTWARE, 0x1C, 4),
-    ("59fb 0000 0005", Exc.EXC_SOFTWARE, 0x1C, 6),
-    ("f27a 000f 0002", Exc.EXC_SOFTWARE, 0x1C, 6),
-    *((f"4e4{number:x}", Exc.EXC_BAD_INSTRUCTION, 0x80 + 4 * number, 2) for number in range(1, 15)),
-    ("4e4f", Exc.EXC_BREAKPOINT, 0xBC, 2),
-]
-"""Code, what it raises, and how far the program counter is past its begin. d1 is 9, V is set, memory is zero."""
-
-
-@pytest.mark.parametrize(("text", "exception", "mach_code", "past"), EXCEPTIONS, ids=[case[0] for case in EXCEPTIONS])
-def test_an_exception_has_mk64_s_code_and_the_right_place(
-    bench: Bench, text: str, exception: Exc, mach_code: int, past: int
-) -> None:
-    pcb = bench.start(code(text))
-    pcb.registers[1], pcb.registers[A0] = 9, DATA
-    pcb.sr = V
-    executed = bench.go(pcb)
-    assert bench.log == [("exception", int(exception), mach_code, 0, CODE + past)]
-    assert executed == (past > 0)
-    assert pcb.get_state(EXCEPTION_FRAME)[1] & 0xFFF == mach_code
-
-
-@pytest.mark.parametrize(("text", "mach_code", "past"), [(case[0], case[2], case[3]) for case in EXCEPTIONS])
-def test_a_thread_goes_on_after_an_exception_that_is_mended(bench: Bench, text: str, mach_code: int, past: int) -> None:
-    """The handler puts the program counter behind the instruction, where it is not there already."""
-    instruction = code(text)
-    pcb = bench.start(instruction + trap(LEAVE))
-    pcb.registers[1], pcb.registers[A0] = 9, DATA
-    pcb.sr = V
-    bench.go(pcb)
-    assert bench.log.pop()[2] == mach_code
-    if not past:
-        sr_pc, low = pcb.get_state(EXCEPTION_FRAME)
-        pcb.set_state(EXCEPTION_FRAME, (sr_pc, low + (len(instruction) << 16)))
-    bench.go(pcb)
-    assert (bench.log, pcb.pc) == ([("trap", LEAVE)], CODE + len(instruction) + 8)
-
-
-def test_an_instruction_that_is_replaced_is_run_as_replaced(bench: Bench) -> None:
-    pcb = bench.start(code("4afc") + trap(LEAVE))
-    bench.go(pcb)
-    bench.write(CODE, code("7005"))  # moveq #5,d0
-    bench.log.clear()
-    assert bench.go(pcb) == 3
-    assert (bench.log, pcb.registers[0]) == ([("trap", LEAVE)], 5)
-
-
-@pytest.mark.parametrize("text", ["4ef9 0000 8101", "4e75", "4ed0", "60ff 0000 00ff"], ids=["jmp", "rts", "jmp (a0)", "bra.l"])
-def test_a_jump_to_an_odd_address_is_an_address_error_every_time(bench: Bench, text: str) -> None:
-    bench.write(STACK, struct.pack(">I", 0x8101))
-    for _ in range(3):
-        pcb = bench.start(code(text))
-        pcb.registers[A0] = 0x8101
-        assert bench.go(pcb) == 1
-        assert bench.log == [("exception", int(Exc.EXC_BAD_INSTRUCTION), 0x0C, 0, 0x8101)]
-
-
-def test_an_odd_address_is_an_address_error_where_no_page_is_too(bench: Bench) -> None:
-    pcb = bench.start(code("4ef9 7000 0001"))
-    bench.go(pcb)
-    assert bench.log == [("exception", int(Exc.EXC_BAD_INSTRUCTION), 0x0C, 0, 0x70000001)]
-    pcb = bench.start(b"")
-    pcb.set_entry(VirtAddr(CODE + 1), VirtAddr(STACK))
-    assert bench.go(pcb) == 0
-    assert bench.log == [("exception", int(Exc.EXC_BAD_INSTRUCTION), 0x0C, 0, CODE + 1)]
-
-
-def test_data_may_lie_at_odd_addresses(bench: Bench) -> None:
-    """As on every processor since the 68020."""
-    pcb = bench.start(code("23fc 1234 5678 0000 c001 2039 0000 c001") + trap(LEAVE))
-    bench.go(pcb)
-    assert pcb.registers[0] == 0x12345678
-    assert bench.read(DATA + 1, 4) == code("12345678")
-
-
-# Instructions that Unicorn lacks
-
-
-@pytest.mark.parametrize("codes", range(16))
-@pytest.mark.parametrize("condition", range(16))
-def test_trapcc_s_conditions_are_those_of_scc(bench: Bench, condition: int, codes: int) -> None:
-    scc, trapcc = 0x50C0 | condition << 8, 0x50FC | condition << 8
-    pcb = bench.start(struct.pack(">HH", scc, trapcc) + trap(LEAVE))
-    pcb.sr = codes
-    bench.go(pcb)
-    assert (bench.log[0][0] == "exception") == (pcb.registers[0] & 0xFF == 0xFF)
-
-
-@pytest.mark.parametrize("numbers", [(0, 0), (2, 1), (1, 2), (1, "nan"), ("nan", "nan"), (-1, 1), ("inf", "inf")])
-def test_ftrapcc_s_predicates_are_those_of_fscc(bench: Bench, numbers: tuple[float, float]) -> None:
-    bench.write(DATA, struct.pack(">2d", *map(float, numbers)))
-    for predicate in range(32):
-        compare = code("f239 5400 0000 c000 f239 5438 0000 c008")  # fmove.d c000,fp0; fcmp.d c008,fp0
-        pcb = bench.start(compare + struct.pack(">HHHH", 0xF240, predicate, 0xF27C, predicate) + trap(LEAVE))
-        bench.go(pcb)
-        assert (bench.log[0][0] == "exception") == (pcb.registers[0] & 0xFF == 0xFF), predicate
-
-
-def test_fdbcc_counts_down_and_falls_through(bench: Bench) -> None:
-    pcb = bench.start(code("5280 f249 0000 fffa") + trap(LEAVE))  # again: addq.l #1,d0; fdbf d1,again
-    pcb.registers[1] = 0xABCD0004
-    assert bench.go(pcb) == 5 * 2 + 2
-    assert (pcb.registers[0], pcb.registers[1]) == (5, 0xABCDFFFF)
-
-
-def test_rtr_takes_condition_codes_and_program_counter_off_the_stack(bench: Bench) -> None:
-    bench.write(STACK, struct.pack(">HI", 0xFF15, NEXT))
-    bench.write(NEXT, code("42c1") + trap(LEAVE))
-    pcb = bench.start(code("4e77"))
-    assert bench.go(pcb) == 4
-    assert (pcb.registers[1], pcb.sp, bench.log) == (0x15, STACK + 6, [("trap", LEAVE)])
-
-
-def test_pack_and_unpk(bench: Bench) -> None:
-    bench.write(DATA, code("3132 00 37"))
-    pcb = bench.start(code("8541 fffe 8788 3030 8942 3031") + trap(LEAVE))  # pack d1,d2; unpk -(a0),-(a3); unpk d2,d4
-    pcb.registers[1:5] = [0x3139, 0xAAAAAAAA, 0, 0xBBBBBBBB]
-    pcb.registers[A0], pcb.registers[A0 + 3] = DATA + 4, DATA + 16
-    bench.start(code("8541 fffe 8788 3030 8982 3031") + trap(LEAVE))
-    assert bench.go(pcb) == 5
-    assert pcb.registers[2] == 0xAAAAAA17
-    assert pcb.registers[4] == 0xBBBB3138
-    assert (bench.read(DATA + 14, 2), pcb.registers[A0], pcb.registers[A0 + 3]) == (b"\x33\x37", DATA + 3, DATA + 14)
-
-
-def test_an_instruction_done_for_unicorn_that_faults_is_done_once_the_page_is_there(bench: Bench) -> None:
-    pcb = bench.start(code("8588 0000") + trap(LEAVE))  # unpk -(a0),-(a2)
-    pcb.registers[A0], pcb.registers[A0 + 2] = DATA + 1, LAZY + 8
-    bench.write(DATA, b"\x42")
-    assert bench.go(pcb) == 3
-    assert bench.log == [("fault", LAZY + 6, READ_WRITE), ("trap", LEAVE)]
-    assert bench.read(LAZY + 6, 2) == b"\x04\x02"
-
-
-# Floating point
-
-
-def test_a_thread_s_fpu_is_its_own(bench: Bench) -> None:
-    one = bench.start(code("f23c 4000 0000 0007") + trap(LEAVE) + code("f200 6400") + trap(LEAVE))  # fmove.l #7,fp0; fp0,d0
-    other = bench.cpu.new_pcb(bench.cpu.new_task())
-    other.set_entry(VirtAddr(CODE), VirtAddr(STACK))
-    fresh = other.get_state(FLOAT_STATE)
-    bench.go(one)
-    bench.write(CODE, code("f23c 4000 0000 0009"))
-    bench.go(other)
-    bench.go(one)
-    assert struct.unpack(">f", struct.pack(">I", one.registers[0]))[0] == 7.0
-    assert other.get_state(FLOAT_STATE)[:3] == (0x40020000, 0x90000000, 0)
-    assert other.get_state(FLOAT_STATE)[3:] == fresh[3:]
-    assert fresh == (0x7FFF0000, 0xFFFFFFFF, 0xFFFFFFFF) * 8 + (0, 0, 0)
-
-
-def test_float_state_is_set_and_read_back(bench: Bench) -> None:
-    pcb = bench.start(code("f200 0022 f227 e0c0") + trap(LEAVE))  # fadd.x fp0,fp0; fmovem.x fp6-fp7,-(sp)
-    words = [0x40000000, 0xC0000000, 0] + [0] * 15 + [0x3FFF0000, 0x80000000, 0, 0xBFFF0000, 0x80000000, 1]
-    pcb.set_state(FLOAT_STATE, (*words, 0, 0, 0x1234))
-    bench.go(pcb)
-    state = pcb.get_state(FLOAT_STATE)
-    assert state[:3] == (0x40010000, 0xC0000000, 0)
-    assert state[18:24] == tuple(words[18:24])
-    assert state[26] == 0x1234
-    assert struct.unpack(">6I", bench.read(STACK - 24, 24)) in (tuple(words[18:24]), tuple(words[21:24] + words[18:21]))
-
-
-@pytest.mark.parametrize(("mode", "last"), [(0x00, 0xAAAAAAAB), (0x10, 0xAAAAAAAA), (0x20, 0xAAAAAAAA), (0x30, 0xAAAAAAAB)])
-def test_rounding_follows_the_control_register_also_across_switches(bench: Bench, mode: int, last: int) -> None:
-    """1/3 to nearest, to zero, down and up; the register is loaded by the thread, or by thread_set_state."""
-    bench.write(DATA, struct.pack(">2d", 1.0, 3.0))
-    divide = code("f239 5400 0000 c000 f239 5420 0000 c008") + trap(LEAVE)
-    by_itself = bench.start(code("f200 9000") + trap(LEAVE) + divide)
-    by_itself.registers[0] = mode
-    bench.go(by_itself)
-    other = bench.cpu.new_pcb(bench.cpu.new_task())
-    other.set_entry(VirtAddr(CODE), VirtAddr(STACK))
-    bench.go(other)
-    bench.go(by_itself)
-    assert by_itself.get_state(FLOAT_STATE)[:3] == (0x3FFD0000, 0xAAAAAAAA, last)
-    from_outside = bench.start(divide)
-    from_outside.set_state(FLOAT_STATE, (*from_outside.get_state(FLOAT_STATE)[:24], mode, 0, 0))
-    bench.go(from_outside)
-    assert from_outside.get_state(FLOAT_STATE)[:3] == (0x3FFD0000, 0xAAAAAAAA, last)
-
-
-def test_float_control_registers_take_immediate_operands(bench: Bench) -> None:
-    bench.write(DATA, struct.pack(">2d", 1.0, 3.0))
-    divide = code("f239 5400 0000 c000 f239 5420 0000 c008")
-    pcb = bench.start(code("f23c 9800 0000 0010 0000 00f8") + divide + trap(LEAVE))  # fmovem.l #16,#0xf8,fpcr/fpsr
-    assert bench.go(pcb) == 5
-    state = pcb.get_state(FLOAT_STATE)
-    assert (state[:3], state[24], state[25] & 0xFF) == ((0x3FFD0000, 0xAAAAAAAA, 0xAAAAAAAA), 0x10, 0xF8)
-    assert bench.log == [("trap", LEAVE)]
-
-
-def test_transcendental_functions_work(bench: Bench) -> None:
-    """The 68040 has none: the kernel's package does them, and nobody sees it."""
-    pcb = bench.start(code("f23c 4000 0000 0000 f200 0010") + trap(LEAVE))  # fmove.l #0,fp0; fetox.x fp0
-    bench.go(pcb)
-    assert pcb.get_state(FLOAT_STATE)[:3] == (0x3FFF0000, 0x80000000, 0)
-
-
-def test_a_float_instruction_may_lie_on_two_pages(bench: Bench) -> None:
-    for before in range(2, 14, 2):
-        bench.log.clear()
-        text = code("f23c 5500 3ff8 0000 0000 0000")  # fmove.d #1.5,fp2
-        start = NEXT - before
-        whole = text + trap(LEAVE)
-        bench.write(start, whole[:before])
-        bench.write(NEXT, whole[before:])
-        pcb = bench.cpu.new_pcb(bench.cpu.new_task())
-        pcb.set_entry(VirtAddr(start), VirtAddr(STACK))
-        assert bench.go(pcb) == 3
-        assert (bench.log, pcb.get_state(FLOAT_STATE)[6:9]) == ([("trap", LEAVE)], (0x3FFF0000, 0xC0000000, 0))
-
-
-def test_a_float_instruction_whose_second_half_is_not_there_faults_and_goes_on(bench: Bench) -> None:
-    bench.pmap.enter(VirtAddr(LAZY - PAGE_SIZE), bench.memory.allocate(), VM_PROT_DEFAULT)
-    bench.write(LAZY - 6, code("4e71 4e71 f200"))
-    pcb = bench.cpu.new_pcb(bench.cpu.new_task())
-    pcb.set_entry(VirtAddr(LAZY - 6), VirtAddr(STACK))
-    assert bench.go(pcb, 3) == 3  # f200 0000: fmove.x fp0,fp0
-    assert bench.log == [("fault", LAZY, VM_PROT_READ)]
-    assert pcb.pc == LAZY + 2
 
 
 # Faults
@@ -544,36 +204,6 @@ def test_page_tables_go_back_with_the_address_space(bench: Bench) -> None:
     for pmap in pmaps:
         pmap.destroy()
     assert len(bench.memory.free) == free
-
-
-# Tracing
-
-
-def test_each_instruction_of_a_traced_thread_raises_trace(bench: Bench) -> None:
-    pcb = bench.start(code("7001 7202 4e71") + trap(LEAVE))
-    pcb.sr = SR_T1
-    for past in (2, 4, 6, 12):
-        bench.go(pcb)
-        assert bench.log.pop() == ("exception", int(Exc.EXC_BREAKPOINT), 0x24, 0, CODE + past)
-    bench.go(pcb)
-    assert bench.log == [("trap", LEAVE)]
-    assert pcb.get_state(EXCEPTION_FRAME)[0] >> 16 & 0xC000 == SR_T1
-
-
-def test_tracing_the_flow_stops_at_jumps_that_are_taken(bench: Bench) -> None:
-    pcb = bench.start(code("7000 6702 4afc 6602 7001 6000 0004 4afc") + trap(LEAVE))
-    pcb.sr = SR_T0
-    bench.go(pcb)
-    assert bench.log.pop()[2:] == (0x24, 0, CODE + 6)
-    bench.go(pcb)
-    assert bench.log.pop()[2:] == (0x24, 0, CODE + 16)
-
-
-def test_what_a_traced_instruction_raises_comes_alone(bench: Bench) -> None:
-    pcb = bench.start(code("4afc"))
-    pcb.sr = SR_T1
-    bench.go(pcb)
-    assert [entry[2] for entry in bench.log] == [0x10]
 
 
 # States
