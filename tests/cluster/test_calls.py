@@ -116,3 +116,32 @@ def test_tshark_reads_every_frame_of_a_conversation(tmp_path: Path) -> None:
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert len(rows) > 2 * CALLS
     assert all(length and not malformed and (ip, udp) == ("1", "1") for length, malformed, ip, udp in rows)
+
+
+def test_a_service_whose_node_boots_anew_is_found_again() -> None:
+    faults = fault("1ms", "crash", node="alpha") + fault("500ms", "restart", node="alpha")
+    with World(pair(faults=faults)) as world:
+        world.run(30 * SECOND)
+        assert world.lines("beta") == [*answers(), "END"]
+
+
+def test_a_node_that_crashes_in_the_middle_of_a_call_and_comes_back_knows_nothing_of_it() -> None:
+    faults = fault("9ms", "crash", node="alpha") + fault("30ms", "restart", node="alpha")
+    with World(pair(faults=faults)) as world:
+        world.run(60 * SECOND)
+        lines = world.lines("beta")
+        assert lines[-1] == "END" and any(line.startswith("call ") for line in lines)
+        assert world.lines("alpha").count("serves as greeter") == 2
+
+
+def test_many_clients_of_one_service() -> None:
+    """Eight nodes call it at once; each gets its own answers."""
+    clients = [
+        node(f"client{n}", "call", "greeter", 4, machine=("i386", "m68k")[n % 2], program="greet") + SERVERS for n in range(8)
+    ]
+    alpha = node("alpha", "serve", "greeter", program="greet") + SERVERS
+    with World(f"seed = 3\n[segments.lan]\n{alpha}{''.join(clients)}") as world:
+        world.run(10 * SECOND)
+        for n in range(8):
+            assert world.lines(f"client{n}") == [*answers(4), "END"]
+        world.check()
