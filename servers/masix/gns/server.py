@@ -12,8 +12,7 @@ from typing import Any, Final, Protocol
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import PORT_RECEIVE as MOVE_RECEIVE
-from machemu.abi.message import PORT_SEND_ONCE, MsgReturn
+from machemu.abi.message import PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE, MsgReturn
 from machemu.mig.interfaces.notify import (
     MACH_NOTIFY_DEAD_NAME,
     MACH_NOTIFY_MSG_ACCEPTED,
@@ -28,7 +27,7 @@ from machemu.user.message import Header, Message
 from masix.gns.convert import convert
 from masix.gns.ethernet import Entropy, EthernetLink
 from masix.gns.ports import Export, PortTables, Proxy
-from masix.gns.translate import SENT, Translator, give_all, take_all
+from masix.gns.translate import Translator, give_all, take_all
 from masix.gns.transport import Transport
 from masix.gns.wire import (
     NULL,
@@ -356,9 +355,10 @@ class Gns:
         translator = self._translator(mach)
         message = convert(deliver.message, deliver.order, mach.order)
         answer = translator.take(deliver.answer, node)
-        kinds = {Kind.SEND: SENT[17], Kind.SEND_ONCE: SENT[18]}
-        local_type = kinds.get(deliver.answer.kind, 0) if isinstance(answer, int) else 0
-        header = Header(to, disposition, answer if isinstance(answer, int) else 0, local_type, message.header.id)
+        header = Header(to, disposition, 0, 0, message.header.id)
+        if isinstance(answer, int):
+            local_type = MAKE_SEND_ONCE if deliver.answer.kind is Kind.SEND_ONCE else PORT_SEND
+            header = header._replace(local=answer, local_type=local_type)
         return take_all(message, mach.order, lambda right: translator.take(right, node))._replace(header=header)
 
     def sent(self, mach: Mach, message: Message, code: int) -> None:
@@ -381,7 +381,7 @@ class Gns:
                 proxy = self.tables.drop_proxy(name)
                 mach.destroy_receive(name)
                 self._say(mach, proxy.node, OnceUnused(proxy.number))
-            elif disposition == MOVE_RECEIVE:
+            elif disposition == PORT_RECEIVE:
                 mach.destroy_receive(name)
             else:
                 mach.deallocate(name)
