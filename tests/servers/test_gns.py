@@ -20,7 +20,8 @@ from machemu.sim.state import state
 from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
 from masix.acs.server import Acs
-from masix.gns.server import Gns
+from masix.gns.server import AnnouncingGns, Gns
+from masix.gns.wire import Known, Payload, Resolve, decode, encode
 from masix.interfaces import acs
 from tests.guests import ARCHS, Arch
 from tests.machine import Machine, empty
@@ -123,14 +124,15 @@ def look_up(program: Program, mach: Mach) -> None:
 class Net:
     """Nodes, numbered from 1, joined by their links."""
 
-    def __init__(self, archs: Sequence[Arch], programs: Sequence[Sequence[Program]]) -> None:
+    def __init__(self, archs: Sequence[Arch], programs: Sequence[Sequence[Program]], kind: type[Gns] = Gns) -> None:
         self.machines: list[Machine] = []
         self.links: list[StringLink] = []
         self.servers: list[Gns] = []
+        self.multicasts: list[tuple[int, Payload]] = []
         for number, (arch, own) in enumerate(zip(archs, programs, strict=True), 1):
             machine = empty(arch)
             link = StringLink()
-            server = Gns(number, link)
+            server = kind(number, link)
             servers: list[tuple[str, Any]] = [("acs", Acs()), ("gns", server)]
             launch_all(machine.kernel, servers + [(f"program {n}", program) for n, program in enumerate(own)])
             self.machines.append(machine)
@@ -146,6 +148,8 @@ class Net:
                 machine.run(SLICE_NS)
                 while self.links[number].out:
                     to, data = self.links[number].out.popleft()
+                    if to is None:
+                        self.multicasts.append((number + 1, decode(data)))
                     for other in range(len(self.machines)) if to is None else (to - 1,):
                         if other != number:
                             self.links[other].inbox.append((number + 1, data))
@@ -178,8 +182,8 @@ class Net:
 
 
 @contextmanager
-def net(archs: Sequence[Arch], *programs: Sequence[Program]) -> Iterator[Net]:
-    made = Net(archs, programs)
+def net(archs: Sequence[Arch], *programs: Sequence[Program], kind: type[Gns] = Gns) -> Iterator[Net]:
+    made = Net(archs, programs, kind)
     try:
         made.run()
         yield made
@@ -395,6 +399,51 @@ def test_a_node_that_is_lost_leaves_dead_names_and_spent_rights(arch: Arch) -> N
             made.wake(number)
         made.run()
         assert sorted(message.header.id for message in client.received) == [71, 72]
+
+
+def test_what_one_node_asked_for_is_known_to_all_where_the_server_announces(arch: Arch) -> None:
+    def late(program: Program, mach: Mach) -> None:
+        mach.alarm(mach.now() + SECOND_NS // 20)
+
+    @state
+    class Late(Program):
+        __slots__ = ()
+
+        def expired(self, mach: Mach) -> None:
+            look_up(self, mach)
+
+    for kind, questions in ((Gns, [2, 3]), (AnnouncingGns, [2])):
+        service = Program(register, lambda p, m: None, answer, answer)
+        client, other = Program(look_up, send), Late(late, send)
+        with net((arch,) * 3, [service], [client], [other], kind=kind) as made:
+            assert [len(each.received) for each in (service, client, other)] == [2, 1, 1]
+            assert [node for node, payload in made.multicasts if isinstance(payload, Resolve)] == questions
+            assert sum(isinstance(payload, Known) for _, payload in made.multicasts) == (kind is AnnouncingGns)
+
+
+def test_what_was_falsely_made_known_is_a_dead_port(arch: Arch) -> None:
+    """Another node says that it has a service which it has not."""
+
+    def start(program: Program, mach: Mach) -> None:
+        mach.alarm(mach.now() + SECOND_NS // 50)
+
+    @state
+    class Late(Program):
+        __slots__ = ()
+
+        def expired(self, mach: Mach) -> None:
+            look_up(self, mach)
+
+    client = Late(start, lambda p, m: m.notify(p.found, 72, p.port))
+    made = Net((arch, arch), ([client], []), AnnouncingGns)
+    made.links[0].inbox.append((2, encode(Known(77, b"service"))))
+    made.wake(0)
+    made.run()
+    assert [message.header.id for message in client.received] == [72]
+    made.quiet()
+    for machine in made.machines:
+        machine.leave_nothing()
+        machine.node.close()
 
 
 def test_nonsense_of_another_node_does_no_harm(arch: Arch) -> None:

@@ -22,7 +22,7 @@ from machemu.mig.interfaces.notify import (
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
 from machemu.user.dispatch import dispatch
-from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_SEND_ONCE, Mach, rights
+from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_SEND, MOVE_SEND_ONCE, Mach, rights
 from machemu.user.message import Header, Message
 from masix.gns.convert import convert
 from masix.gns.ethernet import Entropy, EthernetLink
@@ -31,11 +31,13 @@ from masix.gns.translate import Translator, give_all, take_all
 from masix.gns.transport import Transport
 from masix.gns.wire import (
     NULL,
+    Claim,
     Deliver,
     Died,
     Found,
     Homed,
     Kind,
+    Known,
     NetRight,
     OnceUnused,
     Payload,
@@ -56,6 +58,9 @@ RESOLVE_NS: Final = 200_000_000
 TRIES: Final = 3
 WINDOW: Final = 32
 """Messages of one node for one port that may be under way at most: so many wait at the other side when its queue is full."""
+KNOWN_MAX: Final = 1024
+EVERYBODY: Final = 0
+"""In Export.given: the port was made known."""
 TOLD_EVERY: Final = 8
 """After so many messages a sender is told that they have gone into the queue."""
 
@@ -104,19 +109,25 @@ class Query:
 class Gns:
     """node: this node's number. tables: the ports that it stands for. cache: proxies by the names they were found under.
 
+    announces: whether what one node asked for is made known to all (an optimisation of the paper's fourth step); known: services
+    of other nodes that were made known, by name.
     queries: names that are looked for, by tag. asked: what other nodes want to know, by the port of our name server's answer: the
     node and its tag. service, notices, ports: its own ports, and the set of all that it receives from.
     """
 
-    __slots__ = ("asked", "cache", "link", "node", "notices", "ports", "queries", "service", "tables", "tags")
+    __slots__ = (
+        "announces", "asked", "cache", "known", "link", "node", "notices", "ports", "queries", "service", "tables", "tags",
+    )  # fmt: skip
 
     def __init__(self, node: int, link: Link) -> None:
         self.node = node
         self.link = link
         self.tables = PortTables()
         self.cache: dict[bytes, int] = {}
+        self.known: dict[bytes, tuple[int, int]] = {}
+        self.announces = False
         self.queries: dict[int, Query] = {}
-        self.asked: dict[int, tuple[int, int]] = {}
+        self.asked: dict[int, tuple[int, Resolve]] = {}
         self.tags = 0
         self.service = 0
         self.notices = 0
@@ -190,6 +201,8 @@ class Gns:
         if name in self.cache:
             mach.note(f"gns: {name.decode('latin-1')} is cached: its proxy port is given at once")
             return (PolyPort(self.cache[name], MAKE_SEND),)
+        if name in self.known:
+            return self._claim(mach, name)
         query = next((query for query in self.queries.values() if query.name == name), None)
         if query is None:
             self.tags += 1
@@ -197,6 +210,24 @@ class Gns:
             self._ask_again(mach, self.tags, query)
         query.clients.append(request.header)
         return None
+
+    def _claim(self, mach: Mach, name: bytes) -> tuple[Any, ...]:
+        """The proxy for a service that was made known: its node is told, and nobody asked."""
+        node, number = self.known.pop(name)
+        mach.note(f"gns: {name.decode('latin-1')} is known to be node {node} port {number}: nobody is asked")
+        self._say(mach, node, Claim(number))
+        proxy = self._translator(mach).take(NetRight(Kind.SEND, node, number), node)
+        assert isinstance(proxy, int)
+        self.cache[name] = proxy
+        return (PolyPort(proxy, MOVE_SEND),)
+
+    def _claimed(self, mach: Mach, node: int, number: int) -> None:
+        """Another node uses a port of ours from now on, if it was made known."""
+        export = self.tables.exports.get(number)
+        if export is not None and EVERYBODY in export.given:
+            export.given[node] = export.given.get(node, 0) + 1
+        else:
+            self._say(mach, node, Died(number))
 
     def _ask_again(self, mach: Mach, tag: int, query: Query) -> None:
         if not query.tries:
@@ -213,11 +244,11 @@ class Gns:
         """Another node looks for a name: our name server may know it."""
         answer = mach.allocate_port()
         mach.move_member(answer, self.ports)
-        self.asked[answer] = node, question.tag
+        self.asked[answer] = node, question
         mach.request(acs.ACS_LOOK_UP_HERE, mach.given("name-server"), (question.name[:79],), answer)
 
     def _found_here(self, mach: Mach, port: int, message: Message) -> None:
-        node, tag = self.asked.pop(port)
+        node, question = self.asked.pop(port)
         mach.destroy_receive(port)
         try:
             (right,) = acs.ACS_LOOK_UP_HERE.unpack_reply(mach.order, message.body, message.carried, message.complex)
@@ -226,7 +257,11 @@ class Gns:
             return
         given = self._translator(mach).give(right, message.carried[0].disposition, node)  # type: ignore[union-attr]
         mach.note(f"gns: step 4: answers node {node} with node {given.node} port {given.number}")
-        self._say(mach, node, Found(tag, given))
+        self._say(mach, node, Found(question.tag, given))
+        if self.announces and given.node == self.node and EVERYBODY not in self.tables.exports[given.number].given:
+            # Named services are known for as long as they live: the name server has a right to them, too.
+            self.tables.exports[given.number].given[EVERYBODY] = 1
+            self.link.multicast(mach, encode(Known(given.number, question.name)))
 
     def _found(self, mach: Mach, node: int, answer: Found) -> None:
         query = self.queries.pop(answer.tag, None)
@@ -308,6 +343,11 @@ class Gns:
             self._asked(mach, node, payload)
         elif isinstance(payload, Found):
             self._found(mach, node, payload)
+        elif isinstance(payload, Known):
+            if len(self.known) < KNOWN_MAX:
+                self.known[payload.name] = node, payload.number
+        elif isinstance(payload, Claim):
+            self._claimed(mach, node, payload.number)
         elif isinstance(payload, Unused):
             self._unused(mach, node, payload)
         elif isinstance(payload, Died):
@@ -395,7 +435,8 @@ class Gns:
             export = self.tables.exports.pop(name, None)
             if export is not None:
                 for node in export.given:
-                    self._say(mach, node, Died(name))
+                    if node != EVERYBODY:
+                        self._say(mach, node, Died(name))
                 for node, deliver in export.waiting or ():
                     self._destroy(mach, node, deliver)
                 mach.deallocate(name)
@@ -442,6 +483,7 @@ class Gns:
     def _lost(self, mach: Mach, node: int) -> None:
         """A node is gone: its ports are dead, and its rights to ours."""
         mach.note(f"gns: node {node} is lost")
+        self.known = {name: place for name, place in self.known.items() if place[0] != node}
         for name, proxy in list(self.tables.proxies.items()):
             if proxy.node == node:
                 self._drop(mach, name)
@@ -452,3 +494,14 @@ class Gns:
             if home == node:
                 del self.tables.leaving[name]
                 mach.destroy_receive(name)
+
+
+@state
+class AnnouncingGns(Gns):
+    """A network server that tells all what one asked for."""
+
+    __slots__ = ()
+
+    def __init__(self, node: int, link: Link) -> None:
+        super().__init__(node, link)
+        self.announces = True

@@ -72,6 +72,21 @@ class Found(NamedTuple):
 
 
 @state
+class Known(NamedTuple):
+    """For all: the sender's port `number` is the service of this name; whoever wants it may claim it."""
+
+    number: int
+    name: bytes
+
+
+@state
+class Claim(NamedTuple):
+    """The sender uses the receiver's port, which was made known, from now on."""
+
+    number: int
+
+
+@state
 class Unused(NamedTuple):
     """Nobody on the sender's node uses the port any more, after it was given there so many times."""
 
@@ -109,7 +124,7 @@ class Taken(NamedTuple):
     times: int
 
 
-Payload = Deliver | Resolve | Found | Unused | Died | OnceUnused | Homed | Taken
+Payload = Deliver | Resolve | Found | Known | Claim | Unused | Died | OnceUnused | Homed | Taken
 
 _RIGHT: Final = c.Struct("kind" / c.Int8ub, "node" / c.Int16ub, "number" / c.Int32ub)
 _BYTES: Final = c.Prefixed(c.Int32ub, c.GreedyBytes)
@@ -131,6 +146,8 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Deliver, _DELIVER),
     (Resolve, c.Struct("tag" / c.Int32ub, "name" / _BYTES)),
     (Found, c.Struct("tag" / c.Int32ub, "right" / _RIGHT)),
+    (Known, c.Struct("number" / c.Int32ub, "name" / _BYTES)),
+    (Claim, _NUMBER),
     (Unused, c.Struct("number" / c.Int32ub, "times" / c.Int32ub)),
     (Died, _NUMBER),
     (OnceUnused, _NUMBER),
