@@ -11,8 +11,6 @@ from typing import Final
 
 Word = Callable[[int], int]
 
-LONGEST: Final = 22
-"""Bytes of the longest instruction."""
 FULL_FORMAT: Final = 0x100
 DISPLACEMENT: Final = (0, 0, 2, 4)
 """Bytes of a base or outer displacement by its two bits of size."""
@@ -56,10 +54,6 @@ def chk_length(word: Word) -> int:
 
 
 def chk2_length(word: Word) -> int:
-    return 4 + operand(word(0) & 0o77, 4, 0, word)
-
-
-def fscc_length(word: Word) -> int:
     return 4 + operand(word(0) & 0o77, 4, 0, word)
 
 

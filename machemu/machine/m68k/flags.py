@@ -11,7 +11,6 @@ C, V, Z, N, X = 1, 2, 4, 8, 16
 FLAGS, ADD, SUBTRACT, COMPARE, LOGIC = 1, 2, 5, 8, 11
 """How Unicorn keeps them: each worked out; or the result and an operand of an addition, subtraction (of bytes; words and long
 words follow) or comparison; or the result of a logical operation (QEMU's CCOp)."""
-SIGN: Final = 0x80000000
 MASK: Final = 0xFFFFFFFF
 
 

@@ -35,8 +35,6 @@ WRITABLE: Final = 0x800
 """In a bit that the processor leaves to the system: the page may be written once it is marked as modified."""
 FRAME_MASK: Final = 0xFFFFE000
 OFFSET_MASK: Final = PAGE_SIZE - 1
-TABLE_MASK: Final = 0xFFFFFF80
-POINTER_MASK: Final = 0xFFFFFE00
 
 WORD: Final = struct.Struct(">I")
 _get = WORD.unpack_from

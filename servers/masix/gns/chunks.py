@@ -33,7 +33,6 @@ class ChunkKind(IntEnum):
     PROBE = 6
 
 
-MESSAGE_KINDS: Final = (ChunkKind.FRAGMENT, ChunkKind.LAST)
 FRAGMENT_KINDS: Final = {int(kind): kind for kind in ChunkKind if kind is not ChunkKind.ACKNOWLEDGEMENT}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from machemu.abi.message import CarriedMemory, CarriedPort, CarriedPorts, TypeDescriptor, TypeName
+from machemu.abi.message import CarriedMemory, TypeDescriptor, TypeName
 from machemu.abi.types import ByteOrder
 from machemu.user.message import Item, Message, items
 
@@ -62,8 +62,3 @@ def turned(data: bytes | bytearray, unit: int) -> bytes:
     for n in range(unit):
         result[n:whole:unit] = data[unit - 1 - n : whole : unit]
     return bytes(result)
-
-
-def rights_of(message: Message) -> list[CarriedPort | CarriedPorts]:
-    """The items of a body that hold rights, in order."""
-    return [item for item in message.carried if isinstance(item, CarriedPort | CarriedPorts)]

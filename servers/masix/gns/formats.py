@@ -16,7 +16,6 @@ from construct import (
     Enum,
     FlagsEnum,
     GreedyBytes,
-    GreedyRange,
     Int16ub,
     Int32ub,
     Int64ub,
@@ -91,8 +90,7 @@ CHUNK_KINDS: Final = {"ACKNOWLEDGEMENT": 1, "FRAGMENT": 2, "LAST": 3, "FULL": 4,
 CHUNK: Final = Struct(
     "kind" / Enum(Byte, **CHUNK_KINDS), "body" / Switch(this.kind, {"ACKNOWLEDGEMENT": ACKNOWLEDGEMENT}, default=FRAGMENT)
 )
-CHUNKS: Final = GreedyRange(CHUNK)
-"""The text of a DATA packet."""
+"""The text of a DATA packet is a row of these."""
 
 
 def parse(form: Any, text: bytes) -> Any:
