@@ -13,71 +13,24 @@ from hypothesis import strategies as st
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.exception import Exc
-from machemu.abi.types import Instructions, PhysAddr, VirtAddr
+from machemu.abi.types import Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386.cpu import I386Cpu
 from machemu.machine.i386.pcb import EAX, ECX, EDI, EDX, EFLAGS, ESI, FLOAT_STATE, REGS_SEGS_STATE, I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE
-from machemu.machine.memory import PhysicalMemory
 from machemu.machine.protocols import UserFault
+from tests.unit.machine.cpu_bench import ARGUMENTS, CONSTANT, LAZY, LEAVE, CpuBench
 
-CODE, DATA, LAZY, STACK = 0x8000, 0x9000, 0x20000, 0x9F00
-CONSTANT, ARGUMENTS, LEAVE = 1, 2, 3
-FREE_RUN = 10_000
+CODE, DATA, STACK = 0x8000, 0x9000, 0x9F00
 
 
 def trap(number: int) -> bytes:
     return b"\xb8" + struct.pack("<i", -number) + b"\x9a\0\0\0\0\x07\0"
 
 
-class Bench:
-    """A CPU, one address space with code and data, and the least of a kernel: LAZY's page comes when it is touched."""
-
+class Bench(CpuBench[I386Cpu]):
     def __init__(self) -> None:
-        self.memory = PhysicalMemory(2 << 20, PAGE_SIZE)
-        self.cpu = I386Cpu(self.memory)
-        self.cpu.attach(self)
-        self.log: list[tuple[object, ...]] = []
-        self.pmap = self.cpu.mmu.create()
-        for address in (CODE, DATA):
-            self.pmap.enter(VirtAddr(address), self.memory.allocate(), VM_PROT_DEFAULT)
-
-    def close(self) -> None:
-        self.cpu.close()
-        self.memory.close()
-
-    def system_call(self, number: int) -> int | None:
-        if number == CONSTANT:
-            return 7
-        if number == ARGUMENTS:
-            self.log.append(("arguments", self.cpu.arguments(3)))
-            return 9
-        self.log.append(("trap", number))
-        self.cpu.stop()
-        return None
-
-    def emulated_call(self, number: int) -> int | None:
-        return self.system_call(number)
-
-    def fault(self, address: VirtAddr, access: int) -> bool:
-        self.log.append(("fault", address, access))
-        if address & ~(PAGE_SIZE - 1) == LAZY:
-            frame = self.memory.allocate()
-            self.memory.zero(frame)
-            self.pmap.enter(VirtAddr(LAZY), frame, VM_PROT_DEFAULT)
-            return True
-        self.cpu.stop()
-        return False
-
-    def exception(self, exception: int, code: int, subcode: int) -> bool:
-        self.log.append(("exception", exception, code, subcode))
-        self.cpu.stop()
-        return False
-
-    def write(self, address: int, data: bytes) -> None:
-        place = self.pmap.translate(VirtAddr(address), VM_PROT_WRITE)
-        assert place is not None
-        self.memory.write(PhysAddr(place), data)
+        super().__init__(I386Cpu, PAGE_SIZE, (CODE, DATA))
 
     def start(self, code: bytes) -> I386Pcb:
         """Code at CODE, and a fresh thread there."""
@@ -86,20 +39,6 @@ class Bench:
         pcb = self.cpu.new_pcb(self.cpu.new_task())
         pcb.set_entry(VirtAddr(CODE), VirtAddr(STACK))
         return pcb
-
-    def go(self, pcb: I386Pcb, budget: int = FREE_RUN) -> int:
-        """Runs a thread; how many instructions it was."""
-        before = self.cpu.executed
-        self.cpu.activate(pcb, self.pmap)
-        self.cpu.run(Instructions(budget))
-        self.cpu.deactivate()
-        return self.cpu.executed - before
-
-    def forget_lazy(self) -> None:
-        place = self.pmap.translate(VirtAddr(LAZY), VM_PROT_READ)
-        self.pmap.remove(VirtAddr(LAZY), VirtAddr(LAZY + PAGE_SIZE))
-        if place is not None:
-            self.memory.release(place // PAGE_SIZE)  # type: ignore[arg-type]
 
 
 @pytest.fixture

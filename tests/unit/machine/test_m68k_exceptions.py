@@ -10,7 +10,8 @@ import pytest
 from machemu.abi.exception import Exc
 from machemu.abi.types import VirtAddr
 from machemu.machine.m68k.pcb import EXCEPTION_FRAME, SR_T0, SR_T1
-from tests.unit.machine.m68k_bench import A0, CODE, DATA, LAZY, LEAVE, NEXT, READ_WRITE, STACK, Bench, V, code, trap
+from tests.unit.machine.cpu_bench import LAZY, LEAVE
+from tests.unit.machine.m68k_bench import A0, CODE, DATA, NEXT, READ_WRITE, STACK, Bench, V, code, trap
 
 
 @pytest.fixture
