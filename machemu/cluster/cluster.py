@@ -267,7 +267,7 @@ class Cluster:
     @classmethod
     def load(cls, path: Path, spec: ClusterSpec) -> Cluster:
         """The cluster that a file holds, ready to run on. spec: its cluster file, which grants it disks and programs."""
-        for name in dict.fromkeys(name for node in spec.nodes for name in node.servers):
+        for name in dict.fromkeys(server.name for node in spec.nodes for server in node.servers):
             load_server(name)
         root, rams = saved.load(path, RAM_MAX)
         if not isinstance(root, cls):

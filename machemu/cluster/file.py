@@ -39,8 +39,16 @@ class DiskSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """A host-side server: `module:class`, and options, which the class knows."""
+
+    name: str
+    options: tuple[tuple[str, bool | int | str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """number: from 1, in the file's order. nics: segments' numbers by interface, eth0 to eth3. servers: `module:class` each.
+    """number: from 1, in the file's order. nics: segments' numbers by interface, eth0 to eth3. servers: in order.
 
     lines: the boot script. folder: where its paths begin. input: what the console reads, or None. key: the cluster's, 32 bytes.
     """
@@ -54,7 +62,7 @@ class NodeSpec:
     variables: Mapping[str, str]
     disks: Mapping[str, DiskSpec]
     nics: Mapping[str, int]
-    servers: tuple[str, ...]
+    servers: tuple[ServerSpec, ...]
     input: Path | None
     key: bytes
 
@@ -170,7 +178,7 @@ def properties_of(table: Table, default: Properties) -> Properties:
 
 
 def node_of(table: Table, number: int, name: str, segments: Sequence[str], folder: Path, key: bytes) -> NodeSpec:
-    nothing: tuple[str, ...] = ()
+    nothing: tuple[Any, ...] = ()
     lines = table.take("modules", texts, nothing)
     script = table.take("script", a_text, "")
     if script:
@@ -346,12 +354,20 @@ def script_lines(path: Path) -> tuple[str, ...]:
         raise ValueError(f"{path}: cannot be read as a boot script: {error}") from None
 
 
-def servers(value: object) -> tuple[str, ...]:
-    names = texts(value)
-    for name in names:
-        if not SERVER.fullmatch(name):
-            raise ValueError(f"{name!r} is no server: write 'module:class'")
-    return names
+def servers(value: object) -> tuple[ServerSpec, ...]:
+    return tuple(map(a_server, a_list(value)))
+
+
+def a_server(value: object) -> ServerSpec:
+    """`module:class`, or a table of that as `class` and the options that the class has."""
+    options: dict[str, Any] = dict(value) if isinstance(value, dict) else {"class": value}
+    name = a_text(options.pop("class", None))
+    if not SERVER.fullmatch(name):
+        raise ValueError(f"{name!r} is no server: write 'module:class'")
+    for key, option in options.items():
+        if not isinstance(option, bool | int | str):
+            raise ValueError(f"{name}: {key}: must be true, false, a whole number or a text, and is {option!r}")
+    return ServerSpec(name, tuple(options.items()))
 
 
 def variables(value: object) -> dict[str, str]:

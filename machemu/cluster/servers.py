@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Sequence
 
 from machemu.abi.errors import UserError
+from machemu.cluster.file import ServerSpec
 from machemu.core.host_side import launch_all
 from machemu.core.kernel import Kernel
 from machemu.ipc.port import Port
@@ -25,18 +27,25 @@ def load_server(name: str) -> type:
     return found
 
 
-def make_server(name: str, node: int, seed: int, key: bytes) -> Server:
+def make_server(spec: ServerSpec, node: int, seed: int, key: bytes) -> Server:
     """A program of the class. One that has to know where it runs has a class method `on_node`, which makes it for the node of a
-    number, with a seed of its own for what is to be random and the cluster's key; any other is made without arguments."""
-    found = load_server(name)
+    number, with a seed of its own for what is to be random and the cluster's key; any other is made without them. Either has its
+    options as keywords. UserError for options that it has not.
+    """
+    found = load_server(spec.name)
     on_node = getattr(found, "on_node", None)
-    server: Server = found() if on_node is None else on_node(node, seed, key)
+    make, arguments = (found, ()) if on_node is None else (on_node, (node, seed, key))
+    try:
+        inspect.signature(make).bind(*arguments, **dict(spec.options))
+    except TypeError as error:
+        raise UserError(f"server {spec.name}: has not these options: {error}") from None
+    server: Server = make(*arguments, **dict(spec.options))
     return server
 
 
-def start_servers(kernel: Kernel, names: Sequence[str], node: int, seed: int, key: bytes) -> Port | None:
+def start_servers(kernel: Kernel, specs: Sequence[ServerSpec], node: int, seed: int, key: bytes) -> Port | None:
     """Makes the servers tasks of a node that boots, called as their classes in small letters. The first is the name server, whose
     port is returned; None where there are none."""
-    if not names:
+    if not specs:
         return None
-    return launch_all(kernel, [(name.partition(":")[2].lower(), make_server(name, node, seed, key)) for name in names])
+    return launch_all(kernel, [(spec.name.partition(":")[2].lower(), make_server(spec, node, seed, key)) for spec in specs])

@@ -7,22 +7,24 @@ from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Message
 
-PERIOD_NS = 10_000_000
+PERIOD_MS = 10
+MS = 1_000_000
 
 
 @state
 class Ticker:
-    __slots__ = ("console", "count", "node", "seed")
+    __slots__ = ("console", "count", "node", "period", "seed")
 
-    def __init__(self, node: int, seed: int) -> None:
+    def __init__(self, node: int, seed: int, period_ms: int) -> None:
         self.node = node
         self.seed = seed
+        self.period = period_ms * MS
         self.count = 0
         self.console = 0
 
     @classmethod
-    def on_node(cls, node: int, seed: int, key: bytes) -> Ticker:
-        return cls(node, seed)
+    def on_node(cls, node: int, seed: int, key: bytes, *, period_ms: int = PERIOD_MS) -> Ticker:
+        return cls(node, seed, period_ms)
 
     def start(self, mach: Mach) -> None:
         mach.serve(mach.allocate_port())
@@ -34,7 +36,7 @@ class Ticker:
     def expired(self, mach: Mach) -> None:
         self.count += 1
         mach.call(DEVICE_WRITE_INBAND, self.console, 0, 0, b"node %d tick %d %x\n" % (self.node, self.count, self.seed))
-        mach.alarm(mach.now() + PERIOD_NS)
+        mach.alarm(mach.now() + self.period)
 
     def sent(self, mach: Mach, message: Message, code: int) -> None: ...
 

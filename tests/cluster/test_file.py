@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from machemu.abi.errors import UserError
 from machemu.cluster.faults import Crash, Heal, Partition, SetSegment
-from machemu.cluster.file import load_file, parse_file
+from machemu.cluster.file import ServerSpec, load_file, parse_file
 from machemu.cluster.lan import Properties
 from tests.cluster.world import MS, ROOT, SECOND, US, fault, node
 
@@ -41,7 +41,7 @@ def test_everything_that_a_file_can_say(tmp_path: Path) -> None:
         variables = {{ root = "hd0" }}
         disks = {{ hd0 = "a.img", sd7 = "b.img,writable" }}
         nics = {{ eth0 = "lan", eth2 = "quiet" }}
-        servers = ["some.module:Server"]
+        servers = ["some.module:Server", {{ class = "other:Server", fast = true, limit = 3 }}]
         input = "typed"
         [nodes.two]
         script = "boot.script"
@@ -77,7 +77,7 @@ def test_everything_that_a_file_can_say(tmp_path: Path) -> None:
     assert (dict(one.variables), dict(one.nics), one.servers) == (
         {"root": "hd0"},
         {"eth0": 0, "eth2": 1},
-        ("some.module:Server",),
+        (ServerSpec("some.module:Server"), ServerSpec("other:Server", (("fast", True), ("limit", 3)))),
     )
     assert {name: (disk.path, disk.writable) for name, disk in one.disks.items()} == {
         "hd0": (tmp_path / "a.img", False),
@@ -138,6 +138,8 @@ def test_everything_that_a_file_can_say(tmp_path: Path) -> None:
         (GOOD + 'disks = { hd0 = "x", hd1 = "./x,writable" }\n', "nodes.one.disks.hd1: "),
         (GOOD + "variables = { a = 1 }\n", "nodes.one.variables: a: must be a text"),
         (GOOD + 'servers = ["masix"]\n', "nodes.one.servers: 'masix' is no server"),
+        (GOOD + "servers = [{ fast = true }]\n", "nodes.one.servers: must be a text, and is None"),
+        (GOOD + 'servers = [{ class = "a:B", x = 1.5 }]\n', "nodes.one.servers: a:B: x: must be true, false,"),
         (GOOD + 'input = "nothing"\n', "nodes.one.input: "),
         ("faults = 1\n" + GOOD, "faults: must be a list"),
         ("faults = [1]\n" + GOOD, "faults[1]: must be a table"),

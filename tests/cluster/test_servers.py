@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.errors import UserError
-from machemu.cluster.file import parse_file
+from machemu.cluster.file import ServerSpec, parse_file
 from tests.cluster.world import MS, ROOT, SECOND, World, fault, node
 
 TICKER = 'servers = ["tests.cluster.programs:Ticker"]\n'
@@ -71,7 +71,7 @@ def test_the_name_server_of_masix_serves_a_node() -> None:
     [
         ("no.such.module:Server", "cannot be imported"),
         ("tests.cluster.programs:Nobody", "has no server Nobody"),
-        ("tests.cluster.programs:PERIOD_NS", "has no server PERIOD_NS"),
+        ("tests.cluster.programs:PERIOD_MS", "has no server PERIOD_MS"),
         ("machemu.abi.errors:UserError", "has no server UserError"),
     ],
 )
@@ -82,6 +82,19 @@ def test_what_is_no_server_is_refused(name: str, message: str) -> None:
 
 def test_machemu_knows_no_server_by_itself() -> None:
     spec = parse_file(TEXT, ROOT)
-    assert spec.nodes[0].servers == ("tests.cluster.programs:Ticker",)
+    assert spec.nodes[0].servers == (ServerSpec("tests.cluster.programs:Ticker"),)
     sources = [path.read_text() for path in (ROOT / "machemu").rglob("*.py")]
     assert not any("import masix" in source or "from masix" in source for source in sources)
+
+
+def test_a_server_has_the_options_that_its_class_knows() -> None:
+    text = '[nodes.one]\nservers = [{ class = "tests.cluster.programs:Ticker", period_ms = 40 }]\n'
+    with World(text) as world:
+        world.run(95 * MS)
+        assert 1 < len(ticks(world, "one")) < 4
+
+
+@pytest.mark.parametrize("option", ["wrong = 1", "seed = 5", "node = true"])
+def test_options_that_a_class_does_not_know_are_refused(option: str) -> None:
+    with pytest.raises(UserError, match=r"node one: server tests\.cluster\.programs:Ticker: has not these options"):
+        World(f'[nodes.one]\nservers = [{{ class = "tests.cluster.programs:Ticker", {option} }}]\n')

@@ -20,7 +20,7 @@ from machemu.sim.state import state
 from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
 from masix.acs.server import Acs
-from masix.gns.server import AnnouncingGns, Gns
+from masix.gns.server import Gns
 from masix.gns.wire import Known, Payload, Resolve, decode, encode
 from masix.interfaces import acs
 from tests.guests import ARCHS, Arch
@@ -122,17 +122,18 @@ def look_up(program: Program, mach: Mach) -> None:
 
 
 class Net:
-    """Nodes, numbered from 1, joined by their links."""
+    """Nodes, numbered from 1, joined by their links. gone: indices of those that do nothing any more."""
 
-    def __init__(self, archs: Sequence[Arch], programs: Sequence[Sequence[Program]], kind: type[Gns] = Gns) -> None:
+    def __init__(self, archs: Sequence[Arch], programs: Sequence[Sequence[Program]], **options: bool) -> None:
         self.machines: list[Machine] = []
         self.links: list[StringLink] = []
         self.servers: list[Gns] = []
         self.multicasts: list[tuple[int, Payload]] = []
+        self.gone: list[int] = []
         for number, (arch, own) in enumerate(zip(archs, programs, strict=True), 1):
             machine = empty(arch)
             link = StringLink()
-            server = kind(number, link)
+            server = Gns(number, link, **options)
             servers: list[tuple[str, Any]] = [("acs", Acs()), ("gns", server)]
             launch_all(machine.kernel, servers + [(f"program {n}", program) for n, program in enumerate(own)])
             self.machines.append(machine)
@@ -145,13 +146,15 @@ class Net:
         """All nodes in turn, and what they say to each other."""
         for _ in range(slices):
             for number, machine in enumerate(self.machines):
+                if number in self.gone:
+                    continue
                 machine.run(SLICE_NS)
                 while self.links[number].out:
                     to, data = self.links[number].out.popleft()
                     if to is None:
                         self.multicasts.append((number + 1, decode(data)))
                     for other in range(len(self.machines)) if to is None else (to - 1,):
-                        if other != number:
+                        if other != number and other < len(self.machines):
                             self.links[other].inbox.append((number + 1, data))
                             self.wake(other)
 
@@ -170,26 +173,31 @@ class Net:
         machine.end(task)
 
     def quiet(self) -> None:
-        """Nothing is left of what programs did, once they have ended."""
-        for number in range(len(self.machines)):
+        """Nothing is left of what programs did, once they have ended; of nodes that are gone nobody knows."""
+        for number in set(range(len(self.machines))) - set(self.gone):
             for task in list(self.machines[number].tasks):
                 if task.name.startswith("program"):
                     self.machines[number].end(task)
         self.run()
         for server in self.servers:
-            assert (server.tables.exports, server.tables.proxies, server.tables.leaving) == ({}, {}, {}), server.node
-            assert server.queries == {} and server.asked == {}
+            if server.node - 1 in self.gone:
+                continue
+            tables, names = server.tables, server.names
+            assert (tables.exports, tables.proxies, tables.leaving, tables.pledges) == ({}, {}, {}, {}), server.node
+            assert (tables.numbers, tables.by_number, tables.watchers) == ({}, {}, {}), server.node
+            assert names.queries == {} and names.asked == {}
 
 
 @contextmanager
-def net(archs: Sequence[Arch], *programs: Sequence[Program], kind: type[Gns] = Gns) -> Iterator[Net]:
-    made = Net(archs, programs, kind)
+def net(archs: Sequence[Arch], *programs: Sequence[Program], **options: bool) -> Iterator[Net]:
+    made = Net(archs, programs, **options)
     try:
         made.run()
         yield made
         made.quiet()
-        for machine in made.machines:
-            machine.leave_nothing()
+        for number, machine in enumerate(made.machines):
+            if number not in made.gone:
+                machine.leave_nothing()
     finally:
         for machine in made.machines:
             machine.node.close()
@@ -412,13 +420,13 @@ def test_what_one_node_asked_for_is_known_to_all_where_the_server_announces(arch
         def expired(self, mach: Mach) -> None:
             look_up(self, mach)
 
-    for kind, questions in ((Gns, [2, 3]), (AnnouncingGns, [2])):
+    for announces, questions in ((False, [2, 3]), (True, [2])):
         service = Program(register, lambda p, m: None, answer, answer)
         client, other = Program(look_up, send), Late(late, send)
-        with net((arch,) * 3, [service], [client], [other], kind=kind) as made:
+        with net((arch,) * 3, [service], [client], [other], announces=announces) as made:
             assert [len(each.received) for each in (service, client, other)] == [2, 1, 1]
             assert [node for node, payload in made.multicasts if isinstance(payload, Resolve)] == questions
-            assert sum(isinstance(payload, Known) for _, payload in made.multicasts) == (kind is AnnouncingGns)
+            assert sum(isinstance(payload, Known) for _, payload in made.multicasts) == announces
 
 
 def test_what_was_falsely_made_known_is_a_dead_port(arch: Arch) -> None:
@@ -435,7 +443,7 @@ def test_what_was_falsely_made_known_is_a_dead_port(arch: Arch) -> None:
             look_up(self, mach)
 
     client = Late(start, lambda p, m: m.notify(p.found, 72, p.port))
-    made = Net((arch, arch), ([client], []), AnnouncingGns)
+    made = Net((arch, arch), ([client], []), announces=True)
     made.links[0].inbox.append((2, encode(Known(77, b"service"))))
     made.wake(0)
     made.run()

@@ -1,4 +1,6 @@
-"""Rights that wander between three nodes, as hypothesis drives them: whatever tasks do with them, nothing is left at the end."""
+"""Rights that wander between three nodes, as hypothesis drives them: whatever tasks do with them, no message comes twice or
+before an earlier one, and nothing is left at the end.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +20,19 @@ from tests.servers.test_gns import MOVE_RECEIVE, Program, item, net
 MOVE_SEND, MOVE_SEND_ONCE = 17, 18
 NODES = (I386, M68K, I386)
 STEP_ID = 4000
+TOLD = 1 << 16
 
 
 @state
 class Juggler(Program):
     """Registers as `node N`, finds the others, and does its steps, one each time that a message comes or it has nothing else.
 
-    A step is (target, what): a message to another juggler with a new send, send-once or receive right, or with one from the bag,
-    where the rights that came are kept; or a right of the bag is given up, or used.
+    A step is (target, what): a message to another juggler with a new send, send-once or receive right (split: with a send right
+    kept), or with one from the bag, where the rights that came are kept; or a right of the bag is given up, or used; or one tells
+    its port something, with a count. heard: what was told, by the teller and the name that it has for the right.
     """
 
-    __slots__ = ("arch", "bag", "number", "others", "script", "wanted")
+    __slots__ = ("arch", "bag", "count", "heard", "number", "others", "script", "wanted")
 
     def __init__(self, number: int, script: list[tuple[int, str]]) -> None:
         super().__init__()
@@ -38,6 +42,8 @@ class Juggler(Program):
         self.others: list[int] = []
         self.wanted = [n for n in range(len(NODES)) if n != number]
         self.bag: list[tuple[int, int]] = []
+        self.heard: dict[int, list[int]] = {}
+        self.count = 0
 
     def start(self, mach: Mach) -> None:
         super().start(mach)
@@ -47,6 +53,8 @@ class Juggler(Program):
     def receive(self, mach: Mach, message: Message) -> None:
         if message.header.local != self.reply:
             self.bag += rights(message)
+            if message.header.id >= TOLD:
+                self.heard.setdefault(message.header.id // TOLD, []).append(message.header.id % TOLD)
             return
         if message.carried:
             self.others.append(message.carried[0].port)  # type: ignore[union-attr,arg-type]
@@ -66,9 +74,15 @@ class Juggler(Program):
 
     def _do(self, mach: Mach, target: int, what: str) -> None:
         to = self.others[target % len(self.others)]
-        if what in ("drop", "use", "pass") and not self.bag:
+        if what in ("drop", "use", "pass", "tell") and not self.bag:
             what = "send"
-        if what == "drop":
+        if what == "tell":
+            self.count += 1
+            names = [name for name, kind in self.bag if kind == MOVE_SEND]
+            for name in names[target : target + 1]:
+                teller = len(NODES) * name + self.number + 1
+                mach.send(Message(Header(name, COPY_SEND, 0, 0, teller * TOLD + self.count), b"", (), False), timeout=1)
+        elif what == "drop":
             mach.give_up([self.bag.pop(0)])
         elif what == "use":
             name, kind = self.bag.pop()
@@ -86,20 +100,27 @@ class Juggler(Program):
             return self.bag.pop(0)
         if what == "once":
             return self.port, MAKE_SEND_ONCE
+        if what == "split":
+            name = mach.make_send(mach.allocate_port())
+            self.bag.append((name, MOVE_SEND))
+            return name, MOVE_RECEIVE
         if what == "receive":
             return mach.allocate_port(), MOVE_RECEIVE
         return self.port, MAKE_SEND
 
 
-STEPS = st.lists(st.tuples(st.integers(0, 1), st.sampled_from(("send", "once", "receive", "pass", "drop", "use"))), max_size=8)
+WHAT = ("send", "once", "receive", "split", "pass", "drop", "use", "tell")
+STEPS = st.lists(st.tuples(st.integers(0, 1), st.sampled_from(WHAT)), max_size=14)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=100)
 @given(st.tuples(STEPS, STEPS, STEPS))
 def test_rights_that_wander_leave_nothing_behind(scripts: tuple[Any, Any, Any]) -> None:
     jugglers = [Juggler(number, list(script)) for number, script in enumerate(scripts)]
     with net(NODES, *([juggler] for juggler in jugglers)) as made:
         made.run(60)
         assert [juggler.script for juggler in jugglers] == [[], [], []]
+        for juggler in jugglers:
+            assert all(counts == sorted(set(counts)) for counts in juggler.heard.values())
         for machine in made.machines:
             machine.check()

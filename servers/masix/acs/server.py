@@ -123,7 +123,7 @@ class Acs:
         if name in self.entries:
             raise KernError(NAME_TAKEN)
         if all(other.port != entry.port for other in self.entries.values()):
-            mach.notify(entry.port, MACH_NOTIFY_DEAD_NAME.request.id, self.notices)
+            mach.notify(entry.port, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
         self.entries[name] = entry
 
     def _register(self, mach: Mach, request: Message, name: bytes, essential: int, service: Any) -> tuple[Any, ...]:

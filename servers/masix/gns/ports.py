@@ -1,73 +1,151 @@
-"""Which ports a network server stands for: those of its own node that others know, and those of others that its node knows."""
+"""Which ports a network server stands for: those of its own node that others know, and those of others that its node knows.
+
+A number names a port, or a right that is under way, between network servers. One is never given twice in a server's life: names
+of ports come again, and what is said of the last one may still be on its way.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
 from machemu.sim.state import state
-from masix.gns.wire import Deliver, Kind
+from machemu.user.message import Message
+from masix.gns.wire import Deliver, Flush, Kind
 
 
 @state
 class Export:
-    """A port of this node that other nodes know, under the name that the network server has for its right to it.
+    """A port of this node that other nodes know by a number. name: of the server's right to it.
 
-    kind: SEND or SEND_ONCE. given: how often each node was given it. waiting: messages that came while its queue was full, and
-    the node each came from; None while it has room. taken: of each node's messages those that have gone into the queue since it
-    was last told.
+    kind: SEND or SEND_ONCE. given: how many rights to it each node was given. waiting: what came while its queue was full, and
+    the node that it came from; None while it has room. taken: of each node's messages those that have gone into the queue since
+    it was last told.
     """
 
-    __slots__ = ("given", "kind", "taken", "waiting")
+    __slots__ = ("given", "kind", "name", "taken", "waiting")
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, name: int) -> None:
         self.kind = kind
+        self.name = name
         self.given: dict[int, int] = {}
         self.taken: dict[int, int] = {}
-        self.waiting: deque[tuple[int, Deliver]] | None = None
+        self.waiting: deque[tuple[int, Deliver | Message | Flush]] | None = None
+
+    def give(self, node: int) -> None:
+        self.given[node] = self.given.get(node, 0) + 1
 
 
 @state
 class Proxy:
     """A port that stands for one of another node: the network server has its receive right.
 
-    node, number: what it stands for. count: how often it was given here. kind: SEND, or SEND_ONCE for one message.
-    is_watched: the kernel has been asked to tell when nobody can send to it any more.
-    under_way: messages that went to the port and have not gone into its queue, as far as is known.
+    node, number: what it stands for. count: how often it was given here. kind: SEND, or SEND_ONCE for one message. target:
+    where the port has moved to, if it has: node, number, count. Messages wait until those before have arrived there. watcher:
+    the port that is told when nobody can send to it any more; 0: itself. is_watched: the kernel has been asked to tell.
+    is_unused: it has told, and what waits in its queue is still to be sent. under_way: messages that went to the port and have
+    not gone into its queue, as far as is known. is_held: none is taken from its queue now. flushes: what others want to know of
+    (`Flush`): each when the message before this sequence number has been sent on.
     """
 
-    __slots__ = ("count", "is_watched", "kind", "node", "number", "under_way")
+    __slots__ = (
+        "count", "flushes", "is_held", "is_unused", "is_watched", "kind", "node", "number", "target", "under_way", "watcher",
+    )  # fmt: skip
 
     def __init__(self, kind: Kind, node: int, number: int) -> None:
         self.kind = kind
         self.node = node
         self.number = number
         self.count = 0
+        self.target: tuple[int, int, int] | None = None
+        self.watcher = 0
+        self.is_held = False
         self.is_watched = False
+        self.is_unused = False
         self.under_way = 0
+        self.flushes: list[tuple[int, Flush]] = []
+
+    def stands_for(self) -> list[tuple[int, int]]:
+        """The node and number of its port, and of where that has moved to."""
+        return [(self.node, self.number), *([self.target[:2]] if self.target else [])]
+
+
+@state
+class Leaving(NamedTuple):
+    """A receive right that went to another node, whose new home has not told its number yet."""
+
+    name: int
+    node: int
+
+
+@state
+class Pledge(NamedTuple):
+    """A send right that is kept until the port's home knows that node `to` has one, too."""
+
+    name: int
+    to: int
+    home: int
 
 
 @state
 class PortTables:
-    """exports and proxies by their names here; by_number: proxies of kind SEND by node and number.
-
-    leaving: receive rights that went to other nodes, whose new home has not told its number yet: the node, by name.
+    """exports, leaving, pledges: by number. numbers: those of exports of kind SEND, by name. proxies: by name; by_number: names
+    of the proxies of kind SEND that stand for a port, by node and number. watchers: the proxies that ports are told of. last:
+    number.
     """
 
-    __slots__ = ("by_number", "exports", "leaving", "proxies")
+    __slots__ = ("by_number", "exports", "last", "leaving", "numbers", "pledges", "proxies", "watchers")
 
     def __init__(self) -> None:
         self.exports: dict[int, Export] = {}
+        self.numbers: dict[int, int] = {}
         self.proxies: dict[int, Proxy] = {}
-        self.by_number: dict[tuple[int, int], int] = {}
-        self.leaving: dict[int, int] = {}
+        self.by_number: dict[tuple[int, int], list[int]] = {}
+        self.leaving: dict[int, Leaving] = {}
+        self.pledges: dict[int, Pledge] = {}
+        self.watchers: dict[int, int] = {}
+        self.last = 0
+
+    def next(self) -> int:
+        self.last += 1
+        return self.last
+
+    def add_export(self, kind: Kind, name: int) -> int:
+        number = self.next()
+        self.exports[number] = Export(kind, name)
+        if kind is Kind.SEND:
+            self.numbers[name] = number
+        return number
+
+    def drop_export(self, number: int) -> Export:
+        export = self.exports.pop(number)
+        self.numbers.pop(export.name, None)
+        return export
 
     def add_proxy(self, name: int, proxy: Proxy) -> None:
         self.proxies[name] = proxy
-        if proxy.kind is Kind.SEND:
-            self.by_number[proxy.node, proxy.number] = name
+        self.enter(name, proxy)
+
+    def enter(self, name: int, proxy: Proxy) -> None:
+        """Enters a proxy under the ports that it stands for."""
+        for place in proxy.stands_for() if proxy.kind is Kind.SEND else ():
+            names = self.by_number.setdefault(place, [])
+            if name not in names:
+                names.append(name)
+
+    def leave(self, name: int, proxy: Proxy) -> None:
+        """The opposite of `enter`."""
+        for place in proxy.stands_for():
+            names = self.by_number.get(place, [])
+            if name in names:
+                names.remove(name)
+            if not names:
+                self.by_number.pop(place, None)
 
     def drop_proxy(self, name: int) -> Proxy:
         proxy = self.proxies.pop(name)
-        if self.by_number.get((proxy.node, proxy.number)) == name:
-            del self.by_number[proxy.node, proxy.number]
+        self.leave(name, proxy)
         return proxy
+
+    def proxies_for(self, node: int, number: int) -> list[tuple[int, Proxy]]:
+        return [(name, self.proxies[name]) for name in self.by_number.get((node, number), ())]

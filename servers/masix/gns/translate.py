@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from machemu.abi.errors import KernError
 from machemu.abi.message import (
     PORT_DEAD,
     PORT_RECEIVE,
@@ -18,27 +19,27 @@ from machemu.abi.message import (
 from machemu.abi.types import ByteOrder
 from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
-from machemu.user.mach import MAKE_SEND_ONCE, Mach
-from machemu.user.message import Item, Message, items
-from masix.gns.ports import Export, PortTables, Proxy
-from masix.gns.wire import DEAD, NULL, Homed, Kind, NetRight
+from machemu.user.mach import MAKE_SEND_ONCE, rights
+from machemu.user.message import Header, Item, Message, items
+from masix.gns.context import Context
+from masix.gns.convert import convert
+from masix.gns.ports import Leaving, Pledge, Proxy
+from masix.gns.wire import DEAD, NULL, Claim, Deliver, Homed, Kind, NetRight, OnceUnused
 
-MSCOUNT: Final = 2
-"""Its place in mach_port_status_t."""
+SEQNO, MSCOUNT, MSGCOUNT = 1, 2, 4
+"""Places in mach_port_status_t: the next message's sequence number, the send rights made, the messages that wait."""
 SENT: Final = {PORT_RECEIVE: PORT_RECEIVE, PORT_SEND: PORT_SEND, PORT_SEND_ONCE: MAKE_SEND_ONCE}
 """How a right is sent that came to another node so: receive and send rights are moved, send-once rights made of their proxy."""
 
 
 class Translator:
-    """Of one network server, for one handler. send: says something to another node's server."""
+    """Of one network server, for one handler."""
 
-    def __init__(self, mach: Mach, node: int, tables: PortTables, ports: int, notices: int, send: Callable[[int, Homed], None]):
-        self._mach = mach
-        self._node = node
-        self._tables = tables
-        self._ports = ports
-        self._notices = notices
-        self._send = send
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._mach = context.mach
+        self._node = context.node
+        self._tables = context.tables
 
     # From a task to the network: the server owns the right, and gives it away
 
@@ -49,27 +50,45 @@ class Translator:
         if right is PORT_DEAD or not isinstance(right, int):
             return DEAD
         if disposition == PORT_RECEIVE:
-            self._tables.leaving[right] = node
-            return NetRight(Kind.RECEIVE, self._node, right)
+            token = self._tables.next()
+            self._tables.leaving[token] = Leaving(right, node)
+            return NetRight(Kind.RECEIVE, self._node, token)
         if disposition == PORT_SEND_ONCE:
-            self._export(right, Kind.SEND_ONCE, node)
-            return NetRight(Kind.SEND_ONCE, self._node, right)
+            number = self._tables.add_export(Kind.SEND_ONCE, right)
+            self._tables.exports[number].give(node)
+            return NetRight(Kind.SEND_ONCE, self._node, number)
         proxy = self._tables.proxies.get(right)
-        if proxy is not None and proxy.node == node:
+        if proxy is None:
+            return self._export(right, node)
+        home, number = proxy.stands_for()[-1]
+        if home == self._node:
             self._mach.deallocate(right)
-            return NetRight(Kind.SEND, node, proxy.number)
-        if right in self._tables.exports:
+            self._tables.exports[number].give(node)
+        elif home == node:
             self._mach.deallocate(right)
-        self._export(right, Kind.SEND, node)
-        return NetRight(Kind.SEND, self._node, right)
+        else:
+            return NetRight(Kind.SEND, home, number, self.pledge(right, node, home))
+        return NetRight(Kind.SEND, home, number)
 
-    def _export(self, name: int, kind: Kind, node: int) -> None:
-        export = self._tables.exports.get(name)
-        if export is None:
-            export = self._tables.exports[name] = Export(kind)
-            if kind is Kind.SEND and name not in self._tables.proxies:
-                self._mach.notify(name, MACH_NOTIFY_DEAD_NAME.request.id, self._notices)
-        export.given[node] = export.given.get(node, 0) + 1
+    def _export(self, name: int, node: int) -> NetRight:
+        number = self._tables.numbers.get(name)
+        if number is None:
+            number = self._tables.add_export(Kind.SEND, name)
+            self._watch_death(name)
+        else:
+            self._mach.deallocate(name)
+        self._tables.exports[number].give(node)
+        return NetRight(Kind.SEND, self._node, number)
+
+    def _watch_death(self, name: int) -> None:
+        """Asks to be told when a port is dead; at once, if it is dead already."""
+        self._mach.notify(name, MACH_NOTIFY_DEAD_NAME.request.id, self._context.notices, 1)
+
+    def pledge(self, name: int, to: int, home: int) -> int:
+        """Keeps a send right to a proxy until `home` knows that node `to` has one to its port."""
+        pledge = self._tables.next()
+        self._tables.pledges[pledge] = Pledge(name, to, home)
+        return pledge
 
     # From the network to a task
 
@@ -83,35 +102,51 @@ class Translator:
         if right.kind is Kind.SEND and right.node == self._node:
             export = self._tables.exports.get(right.number)
             known = export is not None and export.kind is Kind.SEND and node in export.given
-            return self._mach.copy_send(right.number) if known else PORT_DEAD
+            return self._own(export.name) if export is not None and known else PORT_DEAD
+        if right.kind is Kind.SEND:
+            return self._take_send(right, node)
         if right.node != node or right.kind is Kind.DEAD:
             return PORT_DEAD
         if right.kind is Kind.SEND_ONCE:
             return self._new_proxy(Proxy(Kind.SEND_ONCE, node, right.number))
-        if right.kind is Kind.RECEIVE:
-            return self._new_home(node, right.number)
-        name = self._tables.by_number.get((node, right.number))
-        if name is None:
-            name = self._new_proxy(Proxy(Kind.SEND, node, right.number))
-        self._tables.proxies[name].count += 1
+        return self._new_home(node, right.number)
+
+    def _own(self, name: int) -> object:
+        try:
+            return self._mach.copy_send(name)
+        except KernError:
+            # The port has died, and the news of it is still to come.
+            return PORT_DEAD
+
+    def _take_send(self, right: NetRight, node: int) -> int:
+        names = self._tables.by_number.get((right.node, right.number))
+        name = names[0] if names else self._new_proxy(Proxy(Kind.SEND, right.node, right.number))
+        proxy = self._tables.proxies[name]
+        proxy.is_unused = False
+        if (proxy.node, proxy.number) == (right.node, right.number):
+            proxy.count += 1
+        else:
+            assert proxy.target is not None
+            proxy.target = (right.node, right.number, proxy.target[2] + 1)
         self._mach.make_send(name)
         self.watch(name)
+        if right.node != node:
+            self._context.say(right.node, Claim(right.number, node, right.pledge))
         return name
 
     def _new_proxy(self, proxy: Proxy) -> int:
         name = self._mach.allocate_port()
-        self._mach.move_member(name, self._ports)
+        self._mach.move_member(name, self._context.ports)
         self._tables.add_proxy(name, proxy)
         return name
 
     def _new_home(self, node: int, token: int) -> int:
         """The port whose receive right a task here gets; the server it came from sends to it from now on."""
-        name = self._mach.allocate_port()
-        self._mach.make_send(name)
-        export = self._tables.exports[name] = Export(Kind.SEND)
-        export.given[node] = 1
-        self._mach.notify(name, MACH_NOTIFY_DEAD_NAME.request.id, self._notices)
-        self._send(node, Homed(token, name))
+        name = self._mach.make_send(self._mach.allocate_port())
+        number = self._tables.add_export(Kind.SEND, name)
+        self._tables.exports[number].give(node)
+        self._watch_death(name)
+        self._context.say(node, Homed(token, number))
         return name
 
     def watch(self, name: int) -> None:
@@ -120,12 +155,12 @@ class Translator:
         if proxy.is_watched:
             return
         proxy.is_watched = True
-        self._mach.notify(name, MACH_NOTIFY_NO_SENDERS.request.id, name, self.made(name))
+        self._mach.notify(name, MACH_NOTIFY_NO_SENDERS.request.id, proxy.watcher or name, self.status(name)[MSCOUNT])
 
-    def made(self, name: int) -> int:
-        """How many send rights have been made of a proxy port."""
+    def status(self, name: int) -> tuple[int, ...]:
+        """mach_port_status_t of a receive right."""
         (status,) = self._mach.call(MACH_PORT_GET_RECEIVE_STATUS, self._mach.task_self(), name)
-        return int(status[MSCOUNT])
+        return tuple(map(int, status))
 
 
 def give_all(message: Message, give: Callable[[object | None, int], NetRight]) -> Message:
@@ -165,3 +200,38 @@ def set_disposition(body: bytearray, item: Item, disposition: int, order: ByteOr
     struct.pack_into(order.value + "I", body, item.start, kind.word(order))
     if kind.longform:
         struct.pack_into(order.value + "H", body, item.start + 4, disposition)
+
+
+def taken(context: Context, node: int, what: Deliver, to: int, disposition: int) -> Message:
+    """A message of another node's as a task here gets it."""
+    translator = Translator(context)
+    message = convert(what.message, what.order, context.mach.order)
+    answer = translator.take(what.answer, node)
+    header = Header(to, disposition, 0, 0, message.header.id)
+    if isinstance(answer, int):
+        local_type = MAKE_SEND_ONCE if what.answer.kind is Kind.SEND_ONCE else PORT_SEND
+        header = header._replace(local=answer, local_type=local_type)
+    return take_all(message, context.mach.order, lambda right: translator.take(right, node))._replace(header=header)
+
+
+def destroy(context: Context, node: int, what: Deliver | Message) -> None:
+    """The port died while the message was under way: its rights come, and go at once."""
+    if isinstance(what, Deliver):
+        give_up(context, taken(context, node, what, 0, 0))
+    else:
+        context.mach.destroy(what)
+
+
+def give_up(context: Context, message: Message) -> None:
+    """Destroys what a message was to bring to a task here."""
+    header = message.header
+    held = rights(message._replace(header=header._replace(remote=header.local, remote_type=header.local_type)))
+    for name, disposition in held:
+        if disposition == MAKE_SEND_ONCE:
+            proxy = context.tables.drop_proxy(name)
+            context.mach.destroy_receive(name)
+            context.say(proxy.node, OnceUnused(proxy.number))
+        elif disposition == PORT_RECEIVE:
+            context.mach.destroy_receive(name)
+        else:
+            context.mach.deallocate(name)

@@ -1,7 +1,11 @@
 """What network servers say to each other, above their transport: described with construct, big-endian.
 
-A right is (kind, node, number): `number` is the name that a port has with the network server of node `node`. In a task's message
-the words where rights and memory stand mean nothing; what they stand for follows behind, with the offsets of those words.
+A right is (kind, node, number): `number` is what the network server of node `node` calls the port. In a task's message the words
+where rights and memory stand mean nothing; what they stand for follows behind, with the offsets of those words.
+
+Who gives a right to a port of a third node keeps one of its own until that node knows of it (`pledge`, `Claim`, `Passed`). When
+a receive right has moved, its old home tells those that know the port (`Moved`); their next messages go straight to the new
+home, after those before: a word sent behind these (`Flush`) comes back from there (`Flushed`).
 """
 
 from __future__ import annotations
@@ -36,11 +40,12 @@ class Kind(IntEnum):
 
 @state
 class NetRight(NamedTuple):
-    """A right under way between nodes."""
+    """A right under way between nodes. pledge: what the giver of a third node's port is to be told when that node knows; or 0."""
 
     kind: Kind
     node: int
     number: int
+    pledge: int = 0
 
 
 NULL: Final = NetRight(Kind.NULL, 0, 0)
@@ -81,9 +86,47 @@ class Known(NamedTuple):
 
 @state
 class Claim(NamedTuple):
-    """The sender uses the receiver's port, which was made known, from now on."""
+    """The sender has a right more to the receiver's port: from node `via`, whose `pledge` is redeemed; or as it was made
+    known.
+    """
 
     number: int
+    via: int = 0
+    pledge: int = 0
+
+
+@state
+class Passed(NamedTuple):
+    """The sender's port is known to be used by whom the receiver gave a right to."""
+
+    pledge: int
+
+
+@state
+class Moved(NamedTuple):
+    """The sender's port `number` has moved: `right` is one to it where it is now."""
+
+    number: int
+    right: NetRight
+
+
+@state
+class Flush(NamedTuple):
+    """Node `origin` asks when all that it sent to port `port` of node `home` so far is where the port is now, which the receiver
+    calls `number`, or knows better."""
+
+    number: int
+    origin: int
+    home: int
+    port: int
+
+
+@state
+class Flushed(NamedTuple):
+    """The answer."""
+
+    home: int
+    port: int
 
 
 @state
@@ -124,9 +167,11 @@ class Taken(NamedTuple):
     times: int
 
 
-Payload = Deliver | Resolve | Found | Known | Claim | Unused | Died | OnceUnused | Homed | Taken
+Payload = (
+    Deliver | Resolve | Found | Known | Claim | Passed | Moved | Flush | Flushed | Unused | Died | OnceUnused | Homed | Taken
+)
 
-_RIGHT: Final = c.Struct("kind" / c.Int8ub, "node" / c.Int16ub, "number" / c.Int32ub)
+_RIGHT: Final = c.Struct("kind" / c.Int8ub, "node" / c.Int16ub, "number" / c.Int32ub, "pledge" / c.Int32ub)
 _BYTES: Final = c.Prefixed(c.Int32ub, c.GreedyBytes)
 _RIGHTS: Final = c.Struct(
     "offset" / c.Int32ub, "is_array" / c.Flag, "disposition" / c.Int8ub, "rights" / c.PrefixedArray(c.Int32ub, _RIGHT)
@@ -147,7 +192,11 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Resolve, c.Struct("tag" / c.Int32ub, "name" / _BYTES)),
     (Found, c.Struct("tag" / c.Int32ub, "right" / _RIGHT)),
     (Known, c.Struct("number" / c.Int32ub, "name" / _BYTES)),
-    (Claim, _NUMBER),
+    (Claim, c.Struct("number" / c.Int32ub, "via" / c.Int16ub, "pledge" / c.Int32ub)),
+    (Passed, c.Struct("pledge" / c.Int32ub)),
+    (Moved, c.Struct("number" / c.Int32ub, "right" / _RIGHT)),
+    (Flush, c.Struct("number" / c.Int32ub, "origin" / c.Int16ub, "home" / c.Int16ub, "port" / c.Int32ub)),
+    (Flushed, c.Struct("home" / c.Int16ub, "port" / c.Int32ub)),
     (Unused, c.Struct("number" / c.Int32ub, "times" / c.Int32ub)),
     (Died, _NUMBER),
     (OnceUnused, _NUMBER),
@@ -161,7 +210,7 @@ _NUMBERS: Final = {kind: number for number, (kind, _) in enumerate(_SHAPES)}
 def encode(payload: Payload) -> bytes:
     number = _NUMBERS[type(payload)]
     fields = _deliver_fields(payload) if isinstance(payload, Deliver) else payload._asdict()
-    if isinstance(payload, Found):
+    if isinstance(payload, Found | Moved):
         fields["right"] = payload.right._asdict()
     return bytes((number,)) + bytes(_SHAPES[number][1].build(fields))
 
@@ -176,7 +225,7 @@ def decode(data: bytes) -> Payload:
         if kind is Deliver:
             return _delivered(fields)
         values = {name: fields[name] for name in kind._fields}
-        if kind is Found:
+        if "right" in values:
             values["right"] = _right(values["right"])
         return kind(**values)  # type: ignore[no-any-return]
     except (c.ConstructError, ValueError, IndexError) as error:
@@ -184,7 +233,7 @@ def decode(data: bytes) -> Payload:
 
 
 def _right(fields: Any) -> NetRight:
-    return NetRight(Kind(fields.kind), fields.node, fields.number)
+    return NetRight(Kind(fields.kind), fields.node, fields.number, fields.pledge)
 
 
 def _deliver_fields(payload: Deliver) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""What the rooms of a network server share while one of its handlers runs, and the link that carries what they say."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from machemu.user.mach import Mach
+from machemu.user.message import Message
+from masix.gns.ports import PortTables
+from masix.gns.wire import Payload, encode
+
+
+class Link(Protocol):
+    """What carries the server's messages: reliably and in order between two nodes; data, saved with the server."""
+
+    def attach(self) -> None:
+        """Makes again what is not saved."""
+
+    def start(self, mach: Mach, ports: int) -> None:
+        """Opens the network; what it receives from goes into the port set."""
+
+    def owns(self, message: Message) -> bool:
+        """Whether a message that came to one of the server's ports is the link's."""
+
+    def receive(self, mach: Mach, message: Message) -> None: ...
+
+    def send(self, mach: Mach, node: int, data: bytes) -> None: ...
+
+    def multicast(self, mach: Mach, data: bytes) -> None: ...
+
+    def tick(self, mach: Mach) -> None: ...
+
+    def next_timer(self) -> int | None: ...
+
+    def next_event(self) -> tuple[int, bytes | None] | None:
+        """What came next from another node, in order: a message; or None, where the node is gone or begun anew: what it knew it
+        knows no more."""
+
+
+class Context:
+    """node: this node's number. ports: the set of all that the server receives from. notices: where the kernel tells of ports.
+
+    loop: what the server says to itself, as if it were another node's: of ports that moved here.
+    """
+
+    def __init__(
+        self, mach: Mach, node: int, tables: PortTables, ports: int, notices: int, link: Link, loop: deque[tuple[int, bytes]]
+    ) -> None:
+        self.mach = mach
+        self.node = node
+        self.tables = tables
+        self.ports = ports
+        self.notices = notices
+        self._link = link
+        self._loop = loop
+
+    def say(self, node: int, payload: Payload) -> None:
+        """Says something to the network server of a node."""
+        if node == self.node:
+            self._loop.append((node, encode(payload)))
+        else:
+            self._link.send(self.mach, node, encode(payload))
+
+    def tell_all(self, payload: Payload) -> None:
+        self._link.multicast(self.mach, encode(payload))

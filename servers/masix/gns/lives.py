@@ -1,0 +1,244 @@
+"""What becomes of ports that several nodes know: who has rights to them, where they move, and their end."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from machemu.mig.runtime import Routine
+from machemu.user.message import Message
+from masix.gns.context import Context
+from masix.gns.ports import Export, Proxy
+from masix.gns.translate import MSCOUNT, MSGCOUNT, Translator, destroy
+from masix.gns.wire import Claim, Died, Flush, Flushed, Homed, Kind, Moved, NetRight, OnceUnused, Passed, Unused
+
+WINDOW: Final = 32
+"""Messages of one node for one port that may be under way at most: so many wait at the other side when its queue is full."""
+EVERYBODY: Final = 0
+"""In Export.given: the port was made known."""
+
+# Rights of other nodes to ports of this one
+
+
+def claimed(context: Context, node: int, payload: Claim) -> None:
+    """Another node has a right more to a port of ours: from a third one, or as the port was made known."""
+    export = context.tables.exports.get(payload.number)
+    if export is None or export.kind is not Kind.SEND:
+        context.say(node, Died(payload.number))
+    else:
+        export.give(node)
+        if export.name in context.tables.proxies:
+            _tell_moved(context, payload.number, export, node)
+    if payload.pledge:
+        context.say(payload.via, Passed(payload.pledge))
+
+
+def passed(context: Context, node: int, payload: Passed) -> None:
+    pledge = context.tables.pledges.get(payload.pledge)
+    if pledge is not None and pledge.home == node:
+        del context.tables.pledges[payload.pledge]
+        context.mach.deallocate(pledge.name)
+
+
+def unused(context: Context, node: int, payload: Unused) -> None:
+    """A node has given back rights that it had to a port of ours."""
+    export = context.tables.exports.get(payload.number)
+    if export is None or node not in export.given:
+        return
+    export.given[node] -= payload.times
+    if export.given[node] <= 0:
+        _forget(context, payload.number, export, node)
+
+
+def once_unused(context: Context, node: int, payload: OnceUnused) -> None:
+    export = context.tables.exports.get(payload.number)
+    if export is not None and export.kind is Kind.SEND_ONCE and node in export.given:
+        context.tables.drop_export(payload.number)
+        context.mach.deallocate(export.name)
+
+
+def _forget(context: Context, number: int, export: Export, node: int) -> None:
+    """A node knows a port of ours no more."""
+    del export.given[node]
+    if not export.given:
+        context.tables.drop_export(number)
+        for sender, what in export.waiting or ():
+            if not isinstance(what, Flush):
+                destroy(context, sender, what)
+        context.mach.deallocate(export.name)
+
+
+def port_died(context: Context, name: int) -> None:
+    """A port of this node that others know is dead; the kernel has given a user reference for the news."""
+    number = context.tables.numbers.get(name)
+    if number is not None:
+        export = context.tables.drop_export(number)
+        for node in export.given:
+            if node != EVERYBODY:
+                context.say(node, Died(number))
+        for node, what in export.waiting or ():
+            if isinstance(what, Flush):
+                context.say(what.origin, Flushed(what.home, what.port))
+            else:
+                destroy(context, node, what)
+        context.mach.deallocate(name)
+    context.mach.deallocate(name)
+
+
+# Rights of this node to ports of others
+
+
+def no_senders(context: Context, name: int, routine: Routine, notification: Message) -> None:
+    """Nobody here can send to the proxy any more, unless a right was made after the count."""
+    (count,) = routine.request.unpack(context.mach.order, notification.body, notification.carried, notification.complex)
+    proxy = context.tables.proxies[name]
+    proxy.is_watched = False
+    translator = Translator(context)
+    if translator.status(name)[MSCOUNT] != count:
+        translator.watch(name)
+    else:
+        unused_here(context, name)
+
+
+def unused_here(context: Context, name: int) -> None:
+    """A proxy that nobody can send to goes, once its queue is empty."""
+    proxy = context.tables.proxies[name]
+    proxy.is_unused = bool(Translator(context).status(name)[MSGCOUNT])
+    if not proxy.is_unused:
+        drop(context, name)
+        _give_back(context, proxy)
+
+
+def drop(context: Context, name: int) -> Proxy:
+    """A proxy goes, with what waits in its queue: whoever still has a right to it has a dead name."""
+    proxy = context.tables.drop_proxy(name)
+    if proxy.watcher:
+        del context.tables.watchers[proxy.watcher]
+        context.mach.destroy_receive(proxy.watcher)
+    context.mach.destroy_receive(name)
+    return proxy
+
+
+def _give_back(context: Context, proxy: Proxy) -> None:
+    """Tells the nodes that know of a proxy's rights that they are gone."""
+    context.say(proxy.node, Unused(proxy.number, proxy.count))
+    if proxy.target:
+        context.say(proxy.target[0], Unused(*proxy.target[1:]))
+
+
+def regulate(context: Context, name: int, proxy: Proxy) -> None:
+    """Takes messages from a proxy's queue, or lets them wait there."""
+    is_held = proxy.target is not None or proxy.under_way >= WINDOW
+    if is_held != proxy.is_held:
+        proxy.is_held = is_held
+        context.mach.move_member(name, 0 if is_held else context.ports)
+
+
+def died(context: Context, node: int, number: int) -> None:
+    """A port of another node is dead. Of one that has moved only the place where it is now can say so."""
+    for name, proxy in context.tables.proxies_for(node, number):
+        if proxy.stands_for()[-1] != (node, number):
+            _arrive(context, name, proxy)
+            continue
+        drop(context, name)
+        if proxy.target:
+            context.say(proxy.node, Unused(proxy.number, proxy.count))
+
+
+# Receive rights that move
+
+
+def homed(context: Context, node: int, payload: Homed) -> None:
+    """The new home of a receive right that we gave away: what waits in its queue can follow, and who knows the port is told."""
+    leaving = context.tables.leaving.get(payload.token)
+    if leaving is None or leaving.node != node:
+        return
+    del context.tables.leaving[payload.token]
+    name = leaving.name
+    proxy = Proxy(Kind.SEND, node, payload.number)
+    proxy.count = 1
+    proxy.watcher = context.mach.allocate_port()
+    context.tables.watchers[proxy.watcher] = name
+    context.tables.add_proxy(name, proxy)
+    for port in (name, proxy.watcher):
+        context.mach.move_member(port, context.ports)
+    number = context.tables.numbers.get(name)
+    if number is not None:
+        export = context.tables.exports[number]
+        for other in export.given:
+            if other != EVERYBODY:
+                _tell_moved(context, number, export, other)
+    Translator(context).watch(name)
+
+
+def _tell_moved(context: Context, number: int, export: Export, node: int) -> None:
+    """Tells a node that has rights to a port of ours where it is now."""
+    home, there = context.tables.proxies[export.name].stands_for()[-1]
+    pledge = 0
+    if home != node:
+        pledge = Translator(context).pledge(context.mach.copy_send(export.name), node, home)
+    context.say(node, Moved(number, NetRight(Kind.SEND, home, there, pledge)))
+
+
+def moved(context: Context, node: int, payload: Moved) -> None:
+    """A port that we know is elsewhere now: messages go there once those on their way have arrived."""
+    right = payload.right
+    place = node, payload.number
+    proxies = [(name, proxy) for name, proxy in context.tables.proxies_for(*place) if proxy.stands_for()[-1] == place]
+    context.say(right.node, Claim(right.number, node, right.pledge))
+    for _ in proxies[1:]:
+        context.say(right.node, Claim(right.number))
+    if not proxies:
+        context.say(right.node, Unused(right.number, 1))
+    for name, proxy in proxies:
+        context.tables.leave(name, proxy)
+        if proxy.target:
+            context.say(proxy.target[0], Unused(*proxy.target[1:]))
+        else:
+            context.say(node, Flush(payload.number, context.node, node, payload.number))
+        proxy.target = right.node, right.number, 1
+        context.tables.enter(name, proxy)
+        regulate(context, name, proxy)
+
+
+def flushed(context: Context, payload: Flushed) -> None:
+    """All that was sent to a port before it moved has arrived."""
+    for name, proxy in context.tables.proxies_for(payload.home, payload.port):
+        if proxy.target and (proxy.node, proxy.number) == (payload.home, payload.port):
+            context.say(proxy.node, Unused(proxy.number, proxy.count))
+            _arrive(context, name, proxy)
+
+
+def _arrive(context: Context, name: int, proxy: Proxy) -> None:
+    """A proxy stands for where its port has moved from now on."""
+    assert proxy.target is not None
+    context.tables.leave(name, proxy)
+    (proxy.node, proxy.number, proxy.count), proxy.target = proxy.target, None
+    proxy.under_way = 0
+    context.tables.enter(name, proxy)
+    regulate(context, name, proxy)
+
+
+def lost(context: Context, node: int) -> None:
+    """A node is gone: its ports are dead, and its rights to ours."""
+    tables = context.tables
+    for name, proxy in list(tables.proxies.items()):
+        if proxy.stands_for()[-1][0] == node:
+            drop(context, name)
+            if proxy.node != node:
+                context.say(proxy.node, Unused(proxy.number, proxy.count))
+        elif proxy.node == node:
+            _arrive(context, name, proxy)
+        elif proxy.target:
+            # What was to come back may have been lost with it.
+            context.say(proxy.node, Flush(proxy.number, context.node, proxy.node, proxy.number))
+    for number, export in list(tables.exports.items()):
+        if node in export.given:
+            _forget(context, number, export, node)
+    for token, leaving in list(tables.leaving.items()):
+        if leaving.node == node:
+            del tables.leaving[token]
+            context.mach.destroy_receive(leaving.name)
+    for number, pledge in list(tables.pledges.items()):
+        if node in (pledge.to, pledge.home):
+            del tables.pledges[number]
+            context.mach.deallocate(pledge.name)

@@ -1,0 +1,166 @@
+"""How names of other nodes' services are found: by a multicast, in the steps of the Masix paper, or because all were told
+before.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KernReturn
+from machemu.mig.runtime import PolyPort
+from machemu.sim.state import state
+from machemu.user.mach import MAKE_SEND, MOVE_SEND
+from machemu.user.message import Header, Message
+from masix.gns.context import Context
+from masix.gns.lives import EVERYBODY
+from masix.gns.translate import Translator
+from masix.gns.wire import Claim, Found, Kind, Known, NetRight, Resolve
+from masix.interfaces import acs, gns
+
+NOBODY: Final = int(KernReturn.KERN_INVALID_NAME)
+RESOLVE_NS: Final = 200_000_000
+"""How long an answer to a multicast is waited for."""
+TRIES: Final = 3
+KNOWN_MAX: Final = 1024
+NAME_MAX: Final = 79
+
+
+@state
+class Query:
+    """A name that is being looked for. clients: the requests' headers; time: when it is asked again; tries: how often yet."""
+
+    __slots__ = ("clients", "name", "time", "tries")
+
+    def __init__(self, name: bytes, time: int) -> None:
+        self.name = name
+        self.clients: list[Header] = []
+        self.time = time
+        self.tries = TRIES
+
+
+@state
+class Names:
+    """announces: whether what one node asked for is made known to all (the paper's improvement of step 4).
+
+    cache: places (node, number) of ports that have a proxy here, by the names they were found under. known: those of services
+    that were made known. queries: names that are looked for, by tag. asked: what other nodes want to know, by the port of our
+    name server's answer: the node and its question.
+    """
+
+    __slots__ = ("announces", "asked", "cache", "known", "queries", "tags")
+
+    def __init__(self, announces: bool) -> None:
+        self.announces = announces
+        self.cache: dict[bytes, tuple[int, int]] = {}
+        self.known: dict[bytes, tuple[int, int]] = {}
+        self.queries: dict[int, Query] = {}
+        self.asked: dict[int, tuple[int, Resolve]] = {}
+        self.tags = 0
+
+    # For the tasks of this node
+
+    def resolve(self, context: Context, request: Message, name: bytes) -> tuple[Any, ...] | None:
+        """gns_resolve: a right to the service of this name, at once or later."""
+        proxies = context.tables.by_number.get(self.cache.get(name, (EVERYBODY, 0)))
+        if proxies:
+            context.mach.note(f"gns: {name.decode('latin-1')} is cached: its proxy port is given at once")
+            return (PolyPort(proxies[0], MAKE_SEND),)
+        place = self.known.get(name)
+        if place is not None:
+            return self._claim(context, name, *place)
+        query = next((query for query in self.queries.values() if query.name == name), None)
+        if query is None:
+            self.tags += 1
+            query = self.queries[self.tags] = Query(name, context.mach.now())
+            self._ask_again(context, self.tags, query)
+        query.clients.append(request.header)
+        return None
+
+    def _claim(self, context: Context, name: bytes, node: int, number: int) -> tuple[Any, ...]:
+        """The proxy for a service that was made known: its node is told, and nobody asked."""
+        context.mach.note(f"gns: {name.decode('latin-1')} is known to be node {node} port {number}: nobody is asked")
+        context.say(node, Claim(number))
+        proxy = Translator(context).take(NetRight(Kind.SEND, node, number), node)
+        assert isinstance(proxy, int)
+        self.cache[name] = node, number
+        return (PolyPort(proxy, MOVE_SEND),)
+
+    def _ask_again(self, context: Context, tag: int, query: Query) -> None:
+        if not query.tries:
+            del self.queries[tag]
+            for client in query.clients:
+                context.mach.answer(client, None, NOBODY)
+            return
+        query.tries -= 1
+        query.time = context.mach.now() + RESOLVE_NS
+        context.mach.note(f"gns: step 3: multicasts who has {query.name.decode('latin-1')}")
+        context.tell_all(Resolve(tag, query.name))
+
+    def expired(self, context: Context) -> None:
+        """Asks again for what has not been answered for too long."""
+        now = context.mach.now()
+        for tag, query in list(self.queries.items()):
+            if query.time <= now:
+                self._ask_again(context, tag, query)
+
+    def next_timer(self) -> int | None:
+        """When `expired` is wanted."""
+        return min((query.time for query in self.queries.values()), default=None)
+
+    def found(self, context: Context, node: int, answer: Found) -> None:
+        """Another node has what was looked for."""
+        query = self.queries.pop(answer.tag, None)
+        name = Translator(context).take(answer.right, node)
+        if not isinstance(name, int):
+            return
+        if query is not None:
+            context.mach.note(f"gns: step 5: keeps that, and makes proxy port {name} for it")
+            if name in context.tables.proxies:
+                self.cache[query.name] = answer.right.node, answer.right.number
+            for client in query.clients:
+                context.mach.answer(client, gns.GNS_RESOLVE, 0, (context.mach.copy_send(name),))
+        context.mach.deallocate(name)
+
+    def made_known(self, node: int, payload: Known) -> None:
+        if len(self.known) < KNOWN_MAX:
+            self.known[payload.name] = node, payload.number
+
+    def died(self, node: int, number: int) -> None:
+        """A port is dead: it is no name's."""
+        for places in (self.cache, self.known):
+            for name in [name for name, place in places.items() if place == (node, number)]:
+                del places[name]
+
+    def lost(self, node: int) -> None:
+        """A node is gone, with its services."""
+        for places in (self.cache, self.known):
+            for name in [name for name, place in places.items() if place[0] == node]:
+                del places[name]
+
+    # For other nodes
+
+    def asked_by(self, context: Context, node: int, question: Resolve) -> None:
+        """Another node looks for a name: our name server may know it."""
+        answer = context.mach.allocate_port()
+        context.mach.move_member(answer, context.ports)
+        self.asked[answer] = node, question
+        name_server = context.mach.given("name-server")
+        context.mach.request(acs.ACS_LOOK_UP_HERE, name_server, (question.name[:NAME_MAX],), answer)
+
+    def answered(self, context: Context, port: int, message: Message) -> None:
+        """Our name server's answer."""
+        node, question = self.asked.pop(port)
+        context.mach.destroy_receive(port)
+        try:
+            (right,) = acs.ACS_LOOK_UP_HERE.unpack_reply(context.mach.order, message.body, message.carried, message.complex)
+        except KernError:
+            context.mach.destroy(message)
+            return
+        given = Translator(context).give(right, message.carried[0].disposition, node)  # type: ignore[union-attr]
+        context.mach.note(f"gns: step 4: answers node {node} with node {given.node} port {given.number}")
+        context.say(node, Found(question.tag, given))
+        if self.announces and given.node == context.node and EVERYBODY not in context.tables.exports[given.number].given:
+            # Named services are known for as long as they live: the name server has a right to them, too.
+            context.tables.exports[given.number].give(EVERYBODY)
+            context.tell_all(Known(given.number, question.name))

@@ -1,0 +1,260 @@
+"""Rights to ports of third nodes, and receive rights that move: messages go straight to where the port is, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from machemu.abi.message import CarriedPort
+from machemu.sim.state import state
+from machemu.user.mach import COPY_SEND, MAKE_SEND, Mach
+from machemu.user.message import Header, Message
+from masix.gns.wire import (
+    Claim,
+    Flush,
+    Flushed,
+    Homed,
+    Kind,
+    Moved,
+    NetRight,
+    Passed,
+    Payload,
+    Taken,
+    Unused,
+    encode,
+)
+from masix.interfaces import acs
+from tests.guests import Arch
+from tests.servers.test_gns import MOVE_RECEIVE, MOVE_SEND, Net, Program, item, net
+
+REGISTER, LOOK_UP = acs.ACS_REGISTER, acs.ACS_LOOK_UP
+GIVEN = 4000
+
+
+@state
+class Actor(Program):
+    """A program that does what the test tells it to, when the test says so. rights: those that came, in order."""
+
+    __slots__ = ("rights", "todo")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.todo: list[Callable[[Actor, Mach], None]] = []
+        self.rights: list[int] = []
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        mach.alarm(mach.now())
+
+    def receive(self, mach: Mach, message: Message) -> None:
+        if message.header.local == self.reply:
+            self.found = message.carried[0].port if message.carried else self.found  # type: ignore[union-attr]
+        elif message.header.id == GIVEN:
+            self.rights += [each.port for each in message.carried]  # type: ignore[union-attr,misc]
+        else:
+            self.received.append(message)
+
+    def expired(self, mach: Mach) -> None:
+        for each in self.todo:
+            each(self, mach)
+        self.todo = []
+        mach.alarm(mach.now() + 1_000_000)
+
+    def ids(self) -> list[int]:
+        return [message.header.id for message in self.received]
+
+
+def register(name: bytes) -> Callable[[Actor, Mach], None]:
+    return lambda actor, mach: mach.request(
+        REGISTER, mach.given("name-server"), (name, 0, mach.copy_send(actor.port)), actor.reply
+    )
+
+
+def look_up(name: bytes) -> Callable[[Actor, Mach], None]:
+    return lambda actor, mach: mach.request(LOOK_UP, mach.given("name-server"), (name,), actor.reply)
+
+
+def give(arch: Arch, right: Callable[[Actor], int], kind: int = MOVE_SEND) -> Callable[[Actor, Mach], None]:
+    """Sends a right to whom was found last."""
+
+    def do(actor: Actor, mach: Mach) -> None:
+        body = item(arch, kind, 1) + bytes(4)
+        mach.send(Message(Header(actor.found, COPY_SEND, 0, 0, GIVEN), body, (CarriedPort(4, kind, right(actor)),), True))
+
+    return do
+
+
+def say(right: Callable[[Actor], int], *ids: int) -> Callable[[Actor, Mach], None]:
+    def do(actor: Actor, mach: Mach) -> None:
+        for msgh_id in ids:
+            mach.send(Message(Header(right(actor), COPY_SEND, 0, 0, msgh_id), b"", (), False))
+
+    return do
+
+
+def found(actor: Actor) -> int:
+    assert isinstance(actor.found, int)
+    return actor.found
+
+
+def first(actor: Actor) -> int:
+    return actor.rights[0]
+
+
+def listen(actor: Actor, mach: Mach) -> None:
+    mach.move_member(actor.rights[-1], actor.other)
+
+
+def do(made: Net, actor: Actor, *steps: Callable[[Actor, Mach], None], slices: int = 30) -> None:
+    actor.todo += steps
+    made.run(slices)
+
+
+def lose(made: Net, number: int) -> None:
+    """A node is gone: it does nothing any more, and the others are told."""
+    made.gone.append(number)
+    for other in range(len(made.machines)):
+        if other != number:
+            made.links[other].inbox.append((number + 1, None))
+            made.wake(other)
+    made.run()
+
+
+@pytest.fixture
+def actors() -> list[Actor]:
+    return [Actor() for _ in range(4)]
+
+
+def meet(made: Net, actors: list[Actor], arch: Arch) -> None:
+    """Node 0 has a service; node 1 finds it and hands its right to it to node 2."""
+    for number, actor in enumerate(actors):
+        do(made, actor, register(b"node %d" % number), slices=4)
+    do(made, actors[1], look_up(b"node 0"))
+    right = found(actors[1])
+    do(made, actors[1], look_up(b"node 2"))
+    do(made, actors[1], give(arch, lambda actor: right))
+
+
+def test_a_right_to_a_third_node_does_not_need_the_node_that_passed_it_on(arch: Arch, actors: list[Actor]) -> None:
+    with net((arch,) * 3, *([actor] for actor in actors[:3])) as made:
+        meet(made, actors[:3], arch)
+        do(made, actors[2], say(first, 901))
+        lose(made, 1)
+        do(made, actors[2], say(first, 902, 903))
+        assert actors[0].ids() == [901, 902, 903]
+        assert actors[1].received == []
+
+
+def test_a_right_that_is_passed_on_outlives_the_one_that_it_came_from(arch: Arch, actors: list[Actor]) -> None:
+    """The node that passes it on gives its own right up at once; nobody takes that for the end of the senders."""
+    with net((arch,) * 3, *([actor] for actor in actors[:3])) as made:
+        meet(made, actors[:3], arch)
+        made.end(1, "program 0")
+        made.run()
+        do(made, actors[2], say(first, 901))
+        assert actors[0].ids() == [901]
+
+
+def test_a_right_passed_on_to_a_port_that_has_died_is_dead(arch: Arch, actors: list[Actor]) -> None:
+    with net((arch,) * 3, *([actor] for actor in actors[:3])) as made:
+        meet(made, actors[:3], arch)
+        do(made, actors[2], lambda actor, mach: mach.notify(first(actor), 72, actor.port))
+        made.end(0, "program 0")
+        made.run()
+        assert actors[2].ids() == [72]
+
+
+def moving(made: Net, actors: list[Actor], arch: Arch) -> None:
+    """Node 0 has a port to which node 1 has a right: its first. Node 0's last right is the receive right."""
+    for number, actor in enumerate(actors):
+        do(made, actor, register(b"node %d" % number), slices=4)
+    do(made, actors[0], lambda actor, mach: actor.rights.append(mach.make_send(mach.allocate_port())), look_up(b"node 1"))
+    do(made, actors[0], give(arch, first, MAKE_SEND))
+    assert len(actors[1].rights) == 1
+
+
+def test_messages_follow_a_receive_right_that_moves_and_need_its_old_home_no_more(arch: Arch, actors: list[Actor]) -> None:
+    with net((arch,) * 3, *([actor] for actor in actors[:3])) as made:
+        moving(made, actors[:3], arch)
+        do(made, actors[1], say(first, *range(901, 920)), slices=3)
+        do(made, actors[0], look_up(b"node 2"))
+        do(made, actors[0], give(arch, first, MOVE_RECEIVE), slices=1)
+        for msgh_id in range(920, 940):
+            do(made, actors[1], say(first, msgh_id), slices=1)
+        do(made, actors[2], listen)
+        assert actors[2].ids() == list(range(901, 940))
+        lose(made, 0)
+        do(made, actors[1], say(first, 940, 941))
+        assert actors[2].ids() == list(range(901, 942))
+
+
+def test_a_receive_right_that_moves_to_its_sender_s_node_is_reached_there(arch: Arch, actors: list[Actor]) -> None:
+    with net((arch,) * 2, [actors[0]], actors[1:3]) as made:
+        moving(made, actors[:3], arch)
+        do(made, actors[1], say(first, *range(901, 910)), slices=2)
+        do(made, actors[0], look_up(b"node 2"))
+        do(made, actors[0], give(arch, first, MOVE_RECEIVE), say(first, 910), slices=2)
+        do(made, actors[1], say(first, *range(911, 960)))
+        do(made, actors[2], listen, slices=60)
+        ids = actors[2].ids()
+        assert sorted(ids) == list(range(901, 960)) and [n for n in ids if n != 910] == [n for n in range(901, 960) if n != 910]
+        lose(made, 0)
+        do(made, actors[1], say(first, *range(960, 1060)), slices=60)
+        assert actors[2].ids()[len(ids) :] == list(range(960, 1060))
+
+
+@pytest.mark.parametrize("slices", (1, 2, 3, 5, 40))
+def test_a_receive_right_that_goes_round_all_nodes_loses_nothing_and_keeps_the_order(
+    arch: Arch, actors: list[Actor], slices: int
+) -> None:
+    with net((arch,) * 4, *([actor] for actor in actors)) as made:
+        moving(made, actors, arch)
+        ids = iter(range(1000, 2000))
+        for here, there in ((0, 2), (2, 3), (3, 1), (1, 0), (0, 3)):
+            do(made, actors[here], look_up(b"node %d" % there))
+            do(made, actors[1], say(first, next(ids), next(ids)), slices=1)
+            before = len(actors[there].rights)
+            do(made, actors[here], give(arch, lambda actor: actor.rights[-1], MOVE_RECEIVE), slices=slices)
+            while len(actors[there].rights) == before:
+                made.run(1)
+            do(made, actors[1], say(first, next(ids), next(ids)), slices=1)
+        do(made, actors[3], listen)
+        made.run(100)
+        assert actors[3].ids() == list(range(1000, next(ids)))
+
+
+def test_a_service_found_by_name_after_it_has_moved_is_reached_where_it_is(arch: Arch, actors: list[Actor]) -> None:
+    with net((arch,) * 4, *([actor] for actor in actors)) as made:
+        for number, actor in enumerate(actors):
+            do(made, actor, register(b"node %d" % number), slices=4)
+        do(made, actors[0], look_up(b"node 1"))
+        do(made, actors[0], give(arch, lambda actor: actor.port, MOVE_RECEIVE))
+        do(made, actors[1], listen)
+        do(made, actors[2], look_up(b"node 0"))
+        do(made, actors[2], say(found, 901))
+        lose(made, 0)
+        do(made, actors[2], say(found, 902))
+        assert actors[1].ids() == [901, 902]
+
+
+def test_falsehoods_about_moves_and_pledges_do_no_harm(arch: Arch, actors: list[Actor]) -> None:
+    """Another node's server says what cannot be: numbers that nobody has, of others, and of its own."""
+    with net((arch,) * 3, *([actor] for actor in actors[:3])) as made:
+        meet(made, actors[:3], arch)
+        numbers: list[int] = [0, 1, 2, 3, 99, 1 << 31]
+        lies: list[Payload] = [Flushed(n, m) for n in (1, 2, 3, 9) for m in numbers]
+        lies += [Passed(n) for n in numbers]
+        lies += [Claim(n, via, 5) for n in (99, 1 << 31) for via in (1, 3, 9)]
+        lies += [Moved(n, NetRight(kind, home, 77, 9)) for n in (99, 98) for kind in Kind for home in (1, 2, 3, 9)]
+        lies += [Flush(n, origin, home, 1) for n in (99, 98) for origin in (1, 2, 9) for home in (1, 9)]
+        for n in (98, 99):
+            lies += [Homed(n, 3), Taken(n, 1 << 31), Unused(n, 1 << 31)]
+        for lie in lies:
+            for number in (0, 2):
+                made.links[number].inbox.append((2, encode(lie)))
+        for number in (0, 2):
+            made.wake(number)
+        made.run()
+        do(made, actors[2], say(first, 901))
+        assert actors[0].ids() == [901]
