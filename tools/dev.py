@@ -5,7 +5,8 @@ setup           .venv with machemu and all that it is developed with; quick wher
 demo [ARGS]     boots two Mach tasks that send each other messages, and shows every trap; ARGS go to `machemu boot`
 test [ARGS]     every check, then pytest with ARGS
 check           every check without pytest
-bench [ARGS]    measures machemu against bare Unicorn in one run; --peer, --curves and --cluster measure other things
+bench [ARGS]    measures machemu against bare Unicorn in one run; --peer, --curves, --cluster and --network
+                measure other things
 oracle [MODULE] boots the conformance modules on the real GNU Mach in QEMU and here, and shows where they differ
 images [ARGS]   builds the guest programs in images/ and the conformance modules, for both machines
 """

@@ -121,7 +121,12 @@ def test_the_demo_shows_the_console_and_a_trace() -> None:
 
 @pytest.mark.parametrize(
     ("option", "chapter", "count"),
-    [((), "# Speed", 7), (("--curves",), "## How it grows", 5), (("--cluster",), "## Clusters", 7)],
+    [
+        ((), "# Speed", 7),
+        (("--curves",), "## How it grows", 5),
+        (("--cluster",), "## Clusters", 7),
+        (("--network",), "## The network servers' transport", 4),
+    ],
 )
 def test_the_benchmark_measures_what_its_page_says(option: tuple[str, ...], chapter: str, count: int) -> None:
     done = run("-m", "tools.bench", "--smoke", *option)

@@ -17,7 +17,7 @@ from machemu.core.kernel import Kernel
 from machemu.kern import task_control, thread_control
 from machemu.machine.profile import DEFAULT_PROFILES, load_profile
 from machemu.vm import routines as vm
-from tools.bench import bare, bare_i386, bare_m68k, clusters, curves, peer
+from tools.bench import bare, bare_i386, bare_m68k, clusters, curves, peer, transport
 from tools.bench.loops import loop_us, start_s
 
 MACHINES: Final = {"i386": bare_i386, "m68k": bare_m68k}
@@ -110,11 +110,14 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--peer", action="store_true", help="measures beside GNU Mach in QEMU, not beside bare Unicorn")
     options.add_argument("--curves", action="store_true", help="measures how time and memory grow with what a machine holds")
     options.add_argument("--cluster", action="store_true", help="measures what the nodes and frames of a cluster cost")
+    options.add_argument("--network", action="store_true", help="measures the network servers' transport beside its cryptography")
     given = options.parse_args(arguments)
     runs, divisor = (1, SMOKE_DIVISOR) if given.smoke else (RUNS, 1)
     try:
         if given.cluster:
             rows, kept = clusters.table(divisor)
+        elif given.network:
+            rows, kept = transport.table(runs, divisor)
         elif given.curves:
             rows, kept = curves.table(divisor)
         else:
@@ -127,6 +130,8 @@ def main(arguments: Sequence[str]) -> int:
         heads = ("GNU Mach in QEMU, machemu", "ratio and limit")
     elif given.cluster:
         heads = ("boot and memory a node; a frame; an idle hour", "limit")
+    elif given.network:
+        heads = (f"median of {runs}", "ratio")
     elif given.curves:
         heads = ("time at an eighth, a quarter, half and all; memory", "growth")
     for what, figure, limit in [("what", *heads), *rows]:

@@ -1,33 +1,26 @@
-"""How fast the network servers' transport is on the host, between two nodes and no network: `python -m tools.bench.transport`."""
+"""What the network servers' transport costs between two nodes and no network, beside what its cryptography alone would cost."""
 
 from __future__ import annotations
 
-import hashlib
+import statistics
 import time
+from collections.abc import Callable
 from typing import Final
 
-from machemu.sim.state import state
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from masix.gns.ethernet import Entropy
+from masix.gns.packets import PLAIN_MAX
 from masix.gns.transport import Transport
 
 MESSAGES: Final = 10_000
 BATCH: Final = 10
 BULK: Final = 8 << 20
+STARTS: Final = 300
 SMALL: Final = bytes(64)
 PAUSE: Final = 1_000_000
-
-
-@state
-class Seeded:
-    """Randomness from a seed."""
-
-    __slots__ = ("seed",)
-
-    def __init__(self, seed: bytes) -> None:
-        self.seed = seed
-
-    def take(self, size: int) -> bytes:
-        self.seed = hashlib.sha256(self.seed).digest()
-        return hashlib.shake_256(self.seed).digest(size)
+KEY: Final = bytes(range(32))
 
 
 class Pair:
@@ -35,7 +28,7 @@ class Pair:
 
     def __init__(self) -> None:
         self.now = 0
-        self.nodes = [Transport(node, bytes(32), Seeded(bytes((node,)))) for node in (1, 2)]
+        self.nodes = [Transport(node, KEY, Entropy(bytes((node,)))) for node in (1, 2)]
         self.nodes[0].send(2, 1, SMALL, self.now)
         self.rest()
 
@@ -58,39 +51,80 @@ class Pair:
             node.inbox.clear()
 
 
-def one_way() -> float:
-    """Small messages a second, BATCH at a time."""
-    pair = Pair()
+def one_way(divisor: int) -> tuple[float, float]:
+    """Seconds for a small message, BATCH at a time, and for its bytes alone."""
+    pair, count = Pair(), MESSAGES // divisor
     began = time.perf_counter()
-    for number in range(MESSAGES):
+    for number in range(count):
         pair.nodes[0].send(2, number % 8, SMALL, pair.now)
         if number % BATCH == BATCH - 1:
             pair.rest()
-    return MESSAGES / (time.perf_counter() - began)
+    return (time.perf_counter() - began) / count, sealing(len(SMALL), count)
 
 
-def calls() -> float:
-    """Small messages a second, each answered by another before the next."""
-    pair = Pair()
+def calls(divisor: int) -> tuple[float, float]:
+    """Seconds for a small message that is answered before the next, and its answer; and for the bytes of both alone."""
+    pair, count = Pair(), MESSAGES // divisor
     began = time.perf_counter()
-    for _ in range(MESSAGES // 2):
+    for _ in range(count):
         for source, target in ((0, 2), (1, 1)):
             pair.nodes[source].send(target, 1, SMALL, pair.now)
             pair.pump()
         pair.rest()
-    return MESSAGES / (time.perf_counter() - began)
+    return (time.perf_counter() - began) / count, 2 * sealing(len(SMALL), count)
 
 
-def bulk() -> float:
-    """Millions of bytes a second in one message."""
-    pair = Pair()
+def bulk(divisor: int) -> tuple[float, float]:
+    """Seconds for a packet of one large message, and for its bytes alone."""
+    pair, size = Pair(), BULK // divisor
     began = time.perf_counter()
-    pair.nodes[0].send(2, 1, bytes(BULK), pair.now)
+    pair.nodes[0].send(2, 1, bytes(size), pair.now)
     pair.pump()
-    return BULK / (time.perf_counter() - began) / 1e6
+    packets = -(-size // PLAIN_MAX)
+    return (time.perf_counter() - began) / packets, sealing(PLAIN_MAX, packets)
 
 
-if __name__ == "__main__":
-    print(f"64-byte messages one way     {one_way():8.0f} messages/s")
-    print(f"64-byte messages and answers {calls():8.0f} messages/s")
-    print(f"one message of 8 MiB         {bulk():8.1f} MB/s")
+def starts(divisor: int) -> tuple[float, float]:
+    """Seconds for a session with a message in it, and for two keys and the two halves of an exchange."""
+    pair, count = Pair(), STARTS // divisor
+    began = time.perf_counter()
+    for _ in range(count):
+        pair.nodes[0].give_up(2, pair.now)
+        pair.nodes[1].give_up(1, pair.now)
+        pair.nodes[0].send(2, 1, SMALL, pair.now)
+        pair.rest()
+    taken = (time.perf_counter() - began) / count
+    began = time.perf_counter()
+    for _ in range(count):
+        private = X25519PrivateKey.generate()
+        private.exchange(private.public_key())
+    return taken, 2 * (time.perf_counter() - began) / count
+
+
+def sealing(size: int, count: int) -> float:
+    """Seconds in which the library seals and opens so many bytes once."""
+    cipher, text = AESGCM(KEY), bytes(size)
+    began = time.perf_counter()
+    for number in range(count):
+        nonce = number.to_bytes(12, "big")
+        cipher.decrypt(nonce, cipher.encrypt(nonce, text, SMALL), SMALL)
+    return (time.perf_counter() - began) / count
+
+
+ROWS: Final[tuple[tuple[str, Callable[[int], tuple[float, float]], str], ...]] = (
+    ("64-byte messages, one way", one_way, "sealings of its bytes"),
+    ("64-byte messages and their answers", calls, "sealings of their bytes"),
+    ("one message of 8 MiB, a packet", bulk, "sealings of its bytes"),
+    ("a session with a message in it", starts, "exchanges of keys"),
+)
+
+
+def table(runs: int, divisor: int) -> tuple[list[tuple[str, str, str]], bool]:
+    """Rows of what, figures and ratio; there are no limits to keep."""
+    rows = []
+    for what, measure, beside in ROWS:
+        found = [measure(divisor) for _ in range(runs)]
+        us = statistics.median(taken for taken, _ in found) * 1e6
+        ratio = statistics.median(taken / alone for taken, alone in found)
+        rows.append((what, f"{us:.0f} us", f"{ratio:.1f} {beside}"))
+    return rows, True

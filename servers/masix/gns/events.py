@@ -18,7 +18,9 @@ class Settings(NamedTuple):
 
     timeout_*: after which something unanswered is sent again; it adapts between least and most. acknowledge_after: how long an
     acknowledgement may wait for company. dead_after: without an answer for so long, a peer is lost. probe_after: how often a peer
-    with a full stream is asked whether it lives. backlog_max: what a stream may have unacknowledged before it is not writable.
+    with a full stream is asked whether it lives. forget_after: so long after a session begins, what its keys could be made of
+    again is forgotten; a handshake on which that falls begins anew. backlog_max: what a stream may have unacknowledged before it
+    is not writable.
     """
 
     timeout_initial: int = 200 * MILLISECOND
@@ -27,6 +29,7 @@ class Settings(NamedTuple):
     acknowledge_after: int = 2 * MILLISECOND
     dead_after: int = 15 * SECOND
     probe_after: int = SECOND
+    forget_after: int = SECOND
     backlog_max: int = 256 << 10
     message_max: int = 16 << 20
 
@@ -100,7 +103,7 @@ Event = Delivered | MulticastReceived | PeerUp | PeerLost | StreamWritable
 
 @state
 class Drop(Enum):
-    """Why a frame was thrown away: not one of ours; a packet of no session of ours; its seal, its age or its nonce is wrong; a
+    """Why a frame was thrown away: not one of ours; a packet of no session of ours; its seal, age, nonce or key is wrong; a
     member sealed what cannot be read; there was no room.
     """
 

@@ -58,18 +58,28 @@ FRAME: Final = Struct(
 HELLO: Final = Struct("nonce" / Bytes(16), "lowest" / Byte, "highest" / Byte, "age" / Int64ub)
 """I want to know who you are, and to speak one of these versions; I live since `age` ns. Later versions may add to it."""
 WELCOME: Final = Struct(
-    "nonce" / Bytes(16), "answer" / Bytes(16), "version" / Byte, "held" / Int64ub, "age" / Int64ub, "floor" / Int64ub
+    "nonce" / Bytes(16), "public" / Bytes(32), "version" / Byte, "held" / Int64ub, "age" / Int64ub, "floor" / Int64ub
 )
-"""nonce: the hello's. answer: the welcomer's own. version: the chosen one. held: the session that it has with the other, or 0.
+"""nonce: the hello's. public: the welcomer's X25519 key for this hello alone. version: the chosen one.
 
-age: as in HELLO. floor: the sequence number of the first that the welcomer told all after the other's start.
+held: the session that it has with the other, or 0. age: as in HELLO.
+floor: the sequence number of the first that the welcomer told all after the other's start.
 """
 REFUSED: Final = Struct("nonce" / Bytes(16), "lowest" / Byte, "highest" / Byte)
 """We have no version in common: these are mine."""
 FINISH: Final = Struct(
-    "nonce" / Bytes(16), "version" / Byte, "incarnation" / Int64ub, "session" / Int64ub, "proof" / Bytes(16), "floor" / Int64ub
+    "nonce" / Bytes(16),
+    "public" / Bytes(32),
+    "version" / Byte,
+    "incarnation" / Int64ub,
+    "session" / Int64ub,
+    "proof" / Bytes(16),
+    "floor" / Int64ub,
 )
-"""nonce: the hello's. incarnation: the welcomer's. proof: shows that the sender has the session's keys. floor: as in WELCOME."""
+"""nonce: the hello's. public: the sender's key, for this welcome alone. incarnation: the welcomer's. floor: as in WELCOME.
+
+proof: shows that the sender has the session's keys.
+"""
 UNKNOWN: Final = Struct("session" / Int64ub)
 """I have no such session."""
 

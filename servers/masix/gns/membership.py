@@ -1,13 +1,13 @@
 """How two nodes come to know each other: hellos, their answers, sessions that begin and end.
 
     A: HELLO (a nonce; the versions that A speaks)     B keeps nothing of it
-    B: WELCOME (A's nonce; B's own; the version)       B is alive and this is its incarnation: A's nonce shows it
-    A: FINISH (shows that A has both nonces)           A is alive, and so is the session for B
+    B: WELCOME (A's nonce; B's key; the version)       B is alive and this is its incarnation: A's nonce shows it
+    A: FINISH (A's key; shows that A got B's)          A is alive, and so is the session for B
     B: DATA (an acknowledgement)                       the session is open for A
 
 HELLO, WELCOME and FINISH are sealed with the key of their sender's incarnation. Who only wants to know whether a node's
 incarnation is alive stops at WELCOME. Where both begin at once, the FINISH of the lower node counts. A FINISH that comes again
-finds another generation, and so another nonce of B. Where the versions have nothing in common, B answers REFUSED. A packet of a
+finds another generation, and so another key of B. Where the versions have nothing in common, B answers REFUSED. A packet of a
 session that a node does not have is answered UNKNOWN, which makes its sender say hello, and nothing else.
 
 A session lasts while both incarnations live and neither takes the other for dead. In another session nothing of the former goes
@@ -24,9 +24,9 @@ from masix.gns.chunks import ChunkKind
 from masix.gns.conversation import Conversation
 from masix.gns.events import Drop, Event, Loss, MulticastReceived, PeerLost, PeerUp, Settings
 from masix.gns.formats import FINISH, HELLO, REFUSED, UNKNOWN, WELCOME, parse
-from masix.gns.packets import Kind, Packet, encode
+from masix.gns.packets import GROUP, Kind, Packet, encode
 from masix.gns.peers import Handshake, Peer
-from masix.gns.session import NONCE_SIZE, Keyring, Randomness, Refused, ReplayWindow, Session, same
+from masix.gns.session import KEY_SIZE, NONCE_SIZE, Keyring, Randomness, Refused, ReplayWindow, Session, Side, public_of, same
 
 GREETINGS_MAX: Final = 4
 """Hellos to a node of which only the incarnation is asked for."""
@@ -40,12 +40,13 @@ class Membership:
 
     peers: the nodes that this one has to do with, by number: members alone, since a seal comes before a record.
     identification: of the last IPv4 packet. dropped: frames thrown away. born: the first time that it was told, None before.
-    told: when the latest messages to all were sent, and their sequence numbers.
+    told: when the latest messages to all were sent, and their sequence numbers. timers: when each node has something due; GROUP:
+    when the keyring's secret is to be forgotten.
     """
 
     __slots__ = (
         "node", "versions", "settings", "randomness", "keyring", "peers", "outbox", "inbox", "identification", "dropped",
-        "born", "told",
+        "born", "told", "timers",
     )  # fmt: skip
 
     def __init__(self, node: int, key: bytes, randomness: Randomness, settings: Settings, versions: tuple[int, int]) -> None:
@@ -61,6 +62,7 @@ class Membership:
         self.dropped: dict[Drop, int] = dict.fromkeys(Drop, 0)
         self.born: int | None = None
         self.told: deque[tuple[int, int]] = deque()
+        self.timers: dict[int, int] = {}
 
     def attach(self) -> None:
         """Makes again what is not saved."""
@@ -157,12 +159,12 @@ class Membership:
             return
         peer = self.peers.get(packet.source)
         session = peer.session() if peer else None
-        answer = self.keyring.answer(packet.source, packet.session, hello.nonce, peer.generation if peer else 0)
+        private = self.keyring.answer(packet.source, packet.session, hello.nonce, peer.generation if peer else 0)
         held = session.identifier if session else 0
         text = WELCOME.build(
             {
                 "nonce": hello.nonce,
-                "answer": answer,
+                "public": public_of(private),
                 "version": version,
                 "held": held,
                 "age": self.age(now),
@@ -186,21 +188,23 @@ class Membership:
         lowest, highest = self.versions
         if not lowest <= welcome.version <= highest:
             raise Refused("it chose a version that was not offered")
-        self._prove(peer, packet.session, welcome.floor)
-        handshake = peer.handshake
-        session = peer.session()
-        if session is not None and (session.incarnation, session.identifier) != (packet.session, welcome.held):
-            self.lose(peer, Loss.REPLACED)
-        if handshake is None or peer.conversation is None or peer.conversation.session is not None:
+        handshake, session = peer.handshake, peer.session()
+        if handshake is None or peer.conversation is None or session is not None:
             peer.handshake = None
+            self._prove(peer, packet.session, welcome.floor)
+            if session is not None and (session.incarnation, session.identifier) != (packet.session, welcome.held):
+                self.lose(peer, Loss.REPLACED)
             return peer
-        ours = self.node, self.incarnation, handshake.nonce
-        keys = self.keyring.session_keys(ours, (peer.node, packet.session, welcome.answer), welcome.version)
+        private = self.randomness.take(KEY_SIZE)
+        ours = Side(self.node, self.incarnation, public_of(private))
+        keys = self.keyring.session_keys(private, ours, Side(peer.node, packet.session, welcome.public), welcome.version)
+        self._prove(peer, packet.session, welcome.floor)
         handshake.pending = Session(self.node, peer.node, packet.session, welcome.version, keys, True)
         handshake.tries = 0
         handshake.finish = FINISH.build(
             {
                 "nonce": handshake.nonce,
+                "public": ours.public,
                 "version": welcome.version,
                 "incarnation": packet.session,
                 "session": keys.identifier,
@@ -228,9 +232,9 @@ class Membership:
         if session is not None and session.identifier == finish.session:
             self._confirm(peer, now)
             return peer
-        answer = self.keyring.answer(peer.node, packet.session, finish.nonce, peer.generation)
-        theirs = peer.node, packet.session, finish.nonce
-        keys = self.keyring.session_keys(theirs, (self.node, self.incarnation, answer), finish.version)
+        private = self.keyring.answer(peer.node, packet.session, finish.nonce, peer.generation)
+        theirs = Side(peer.node, packet.session, finish.public)
+        keys = self.keyring.session_keys(private, theirs, Side(self.node, self.incarnation, public_of(private)), finish.version)
         lowest, highest = self.versions
         wanted = finish.incarnation == self.incarnation and lowest <= finish.version <= highest
         if not wanted or keys.identifier != finish.session or not same(keys.proof, finish.proof):
@@ -243,6 +247,7 @@ class Membership:
         if session is not None:
             self.lose(peer, Loss.REPLACED)
         self.open_session(peer, Session(self.node, peer.node, packet.session, finish.version, keys, False))
+        self.timers.setdefault(GROUP, now + self.settings.forget_after)
         self._confirm(peer, now)
         return peer
 

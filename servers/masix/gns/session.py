@@ -4,12 +4,17 @@ All nodes of a cluster hold one key, given by the operator: who holds it is a me
 
 - a key for each incarnation of a node (from its start to its end), for what it says outside a session: hellos, their answers, and
   what it tells all. HKDF(cluster key, node, incarnation);
-- two keys for each session, one a direction, made of the nonces of both sides, so that no session is like another.
+- together with what a Diffie-Hellman exchange of that session gives, two keys for each session, one a direction.
 
-A sequence number, the nonce of AES-256-GCM, never comes twice under one key. The nonce with which a hello is answered is not
-remembered but made again when it is needed: a hello costs its receiver no memory, whoever sent it however often.
+Who steals the cluster's key therefore reads what was told all, but not what was said in sessions: that takes one of the session's
+private keys, too. The initiator's is gone as soon as the keys are made. The responder's is not remembered but made again when it
+is needed, of a secret: a hello costs its receiver no memory, whoever sent it however often. Once sessions have come of it, the
+secret gives way to another.
 
-Sources: RFC 5869 (HKDF), RFC 5116 and NIST SP 800-38D (AES-GCM), RFC 4303 section 3.4.3 (windows against replay).
+A sequence number, the nonce of AES-256-GCM, never comes twice under one key.
+
+Sources: RFC 5869 (HKDF), RFC 7748 (X25519), RFC 5116 and NIST SP 800-38D (AES-GCM), RFC 4303 section 3.4.3 (windows against
+replay).
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import struct
 from typing import Final, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -33,24 +39,42 @@ WINDOW: Final = 1024
 """Sequence numbers behind the highest one that may still come, once."""
 CIPHERS_MAX: Final = 256
 """Ciphers of other nodes' incarnations that are kept ready."""
-BIRTH: Final = struct.Struct(f">Q{KEY_SIZE}s")
+INCARNATION_SIZE: Final = 8
+SIDE: Final = struct.Struct(f">IQ{KEY_SIZE}s")
 SPLIT: Final = struct.Struct(f">{KEY_SIZE}s{KEY_SIZE}sQ{PROOF_SIZE}s")
 
 
 class Randomness(Protocol):
-    """Where nonces come from: saved state, and never the same bytes for two incarnations of a node."""
+    """Where nonces and private keys come from: saved state, from which no way leads back to what was taken, and never the same
+    bytes for two incarnations of a node.
+    """
 
     def take(self, size: int) -> bytes:
         """So many bytes. None of them goes on the wire as it is."""
 
 
 class Refused(Exception):
-    """A packet's seal is not that of who it says it is from, or the packet was there before."""
+    """A packet's seal is not that of who it says it is from, or the packet was there before, or its public key is worthless."""
 
 
 def derive(key: bytes, size: int, label: str, *context: bytes) -> bytes:
     """`size` bytes from a key, others for each label and context. The context's parts have fixed sizes."""
     return HKDF(SHA256(), size, None, b"masix gns " + label.encode() + b"\0" + b"".join(context)).derive(key)
+
+
+def public_of(private: bytes) -> bytes:
+    """The public key of a private one, both KEY_SIZE bytes."""
+    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+
+def exchange(private: bytes, public: bytes) -> bytes:
+    """What two sides share, each with its private and the other's public key. Refused for a public key of small order, with which
+    all private keys give the same.
+    """
+    try:
+        return X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))
+    except ValueError:
+        raise Refused("its public key hides nothing") from None
 
 
 def nonce_of(sequence: int) -> bytes:
@@ -82,6 +106,14 @@ class ReplayWindow:
         else:
             self.seen = (self.seen << -behind | 1) & ((1 << WINDOW) - 1) if -behind < WINDOW else 1
             self.highest = sequence
+
+
+class Side(NamedTuple):
+    """One of two that begin a session. public: the key that it made for this alone."""
+
+    node: int
+    incarnation: int
+    public: bytes
 
 
 class SessionKeys(NamedTuple):
@@ -140,7 +172,8 @@ class Session:
 
 @state
 class Keyring:
-    """What a node can seal and open outside sessions. secret: known to this incarnation alone. sequence: of the last packet.
+    """What a node can seal and open outside sessions. secret: of which the private keys are made with which hellos are answered;
+    known to this incarnation alone. sequence: of the last packet.
 
     others: ciphers of (node, incarnation), those used last at the end.
     """
@@ -153,8 +186,8 @@ class Keyring:
             raise ValueError(f"a cluster's key has {KEY_SIZE} bytes, not {len(key)}")
         self.key = key
         self.node = node
-        name, self.secret = BIRTH.unpack(derive(key, BIRTH.size, "birth", randomness.take(KEY_SIZE)))
-        self.incarnation = name or 1
+        self.incarnation = int.from_bytes(derive(key, INCARNATION_SIZE, "birth", randomness.take(KEY_SIZE)), "big") or 1
+        self.secret = randomness.take(KEY_SIZE)
         self.sequence = 0
         self.attach()
 
@@ -185,16 +218,15 @@ class Keyring:
         return text
 
     def answer(self, node: int, incarnation: int, nonce: bytes, generation: int) -> bytes:
-        """The nonce that answers a hello. generation: changes when old answers shall be worth nothing."""
+        """The private key that answers a hello. generation: changes when old answers shall be worth nothing."""
         context = struct.pack(">IQQ", node, incarnation, generation)
-        return derive(self.secret, NONCE_SIZE, "answer", context, nonce)
+        return derive(self.secret, KEY_SIZE, "answer", context, nonce)
 
-    def session_keys(self, initiator: tuple[int, int, bytes], responder: tuple[int, int, bytes], version: int) -> SessionKeys:
-        """The keys between two (node, incarnation, nonce), equal on both sides."""
-        context = b"".join(struct.pack(">IQ", *side[:2]) + side[2] for side in (initiator, responder))
-        first, second, identifier, proof = SPLIT.unpack(
-            derive(self.key, SPLIT.size, "session", context, bytes((version,))),
-        )
+    def session_keys(self, private: bytes, initiator: Side, responder: Side, version: int) -> SessionKeys:
+        """The keys between two, equal on both sides. private: of this side's public key. Refused as by `exchange`."""
+        shared = exchange(private, (responder if initiator.node == self.node else initiator).public)
+        context = SIDE.pack(*initiator) + SIDE.pack(*responder) + bytes((version,))
+        first, second, identifier, proof = SPLIT.unpack(derive(self.key + shared, SPLIT.size, "session", context))
         return SessionKeys(first, second, identifier or 1, proof)
 
 

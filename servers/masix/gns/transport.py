@@ -4,8 +4,8 @@ It does no input or output and knows no clock: frames that come and the time go 
 is saved state; after a load, `attach` makes the ciphers again. Times are in virtual nanoseconds and never go back.
 
 The owner calls `tick` when the node starts, and then at `next_timer`'s time; it sends what is in `outbox` and takes the events
-from `inbox` (`next_event`). With
-nothing under way there is no timer: whether a silent node lives is seen only when something is sent to it.
+from `inbox` (`next_event`). With nothing under way, and no session just begun, there is no timer: whether a silent node lives is
+seen only when something is sent to it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from masix.gns.events import Delivered, Drop, Event, Loss, MulticastReceived, Se
 from masix.gns.membership import TOLD_MAX, Membership
 from masix.gns.packets import GROUP, NODE_MAX, NODE_MIN, PLAIN_MAX, Kind, Packet, PacketError, decode
 from masix.gns.peers import UNPROVEN_MAX, Peer
-from masix.gns.session import Randomness, Refused
+from masix.gns.session import KEY_SIZE, Randomness, Refused
 
 DEFAULT: Final = Settings()
 STREAM_MAX: Final = 0xFFFF_FFFF
@@ -32,12 +32,9 @@ VERSIONS: Final = (1, 1)
 
 @state
 class Transport(Membership):
-    """key: the cluster's, KEY_SIZE bytes. randomness: must be another one each time that the node starts, and is saved with this.
+    """key: the cluster's, KEY_SIZE bytes. randomness: another one each time that the node starts, saved with this."""
 
-    timers: when each node has something due.
-    """
-
-    __slots__ = ("timers",)
+    __slots__ = ()
 
     def __init__(
         self,
@@ -50,7 +47,6 @@ class Transport(Membership):
         if not NODE_MIN <= node <= NODE_MAX:
             raise ValueError(f"{node} is no node's number")
         super().__init__(node, key, randomness, settings, versions)
-        self.timers: dict[int, int] = {}
 
     def send(self, node: int, stream: int, payload: bytes, now: int) -> bool:
         """Sends a message to another node. A stream's messages are delivered in order; streams do not wait for each other.
@@ -128,6 +124,9 @@ class Transport(Membership):
     def tick(self, now: int) -> None:
         """Does what is due. The first call, as soon as the node lives, also says since when it hears what is told all."""
         self.age(now)
+        if self.timers.get(GROUP, now + 1) <= now:
+            del self.timers[GROUP]
+            self.keyring.secret = self.randomness.take(KEY_SIZE)
         for node in [node for node, due in self.timers.items() if due <= now]:
             peer = self.peers[node]
             self.handshake_due(peer, now)

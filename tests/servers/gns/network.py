@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from machemu.sim.saved import Reader, Writer
-from machemu.sim.state import state
+from masix.gns.ethernet import Entropy
 from masix.gns.events import (
     MILLISECOND,
     SECOND,
@@ -28,21 +28,6 @@ KEY = bytes(range(32))
 PATIENT = Settings(dead_after=60 * SECOND)
 """So that 20 % loss does not make a living node look dead."""
 FOREVER = 100_000 * SECOND
-
-
-@state
-class Source:
-    """Randomness from a seed."""
-
-    __slots__ = ("seed", "taken")
-
-    def __init__(self, seed: str) -> None:
-        self.seed = seed
-        self.taken = 0
-
-    def take(self, size: int) -> bytes:
-        self.taken += 1
-        return hashlib.shake_256(f"{self.seed} {self.taken}".encode()).digest(size)
 
 
 @dataclass
@@ -94,7 +79,7 @@ class Network:
 
     def start(self, node: int, versions: tuple[int, int] = VERSIONS, key: bytes = KEY) -> None:
         """A new life of a node; the former one ends."""
-        source = Source(f"{self.seed} {node} {len(self.lives[node])}")
+        source = Entropy(f"{self.seed} {node} {len(self.lives[node])}".encode())
         self.lives[node].append(Life(Transport(node, key, source, self.settings, versions)))
         self.node(node).tick(self.now)
 
@@ -263,4 +248,4 @@ class Network:
         return len(sessions) == 2 and all(sessions) and len({session.identifier for session in sessions if session}) == 1
 
 
-__all__ = ["FOREVER", "KEY", "MILLISECOND", "PATIENT", "SECOND", "Faults", "Loss", "Network", "Source"]
+__all__ = ["FOREVER", "KEY", "MILLISECOND", "PATIENT", "SECOND", "Faults", "Loss", "Network"]

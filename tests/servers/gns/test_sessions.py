@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.sim.saved import Writer
+from masix.gns.ethernet import Entropy
 from masix.gns.events import Delivered, Loss, Lost, PeerLost, PeerUp, Settings, StreamWritable
 from masix.gns.packets import Kind
 from masix.gns.session import WINDOW, ReplayWindow
 from masix.gns.transport import MULTICAST_MAX, Transport
-from tests.servers.gns.network import KEY, MILLISECOND, SECOND, Faults, Network, Source
+from tests.servers.gns.network import KEY, MILLISECOND, SECOND, Faults, Network
 from tests.servers.gns.schedules import BAD, HARMFUL, NODES, Action, do, end, payload_of
 
 
@@ -285,14 +286,14 @@ def test_a_sequence_number_is_new_once(numbers: list[int]) -> None:
 
 
 def test_the_owners_mistakes_are_refused_before_anything_changes() -> None:
-    transport = Transport(1, KEY, Source("s"))
+    transport = Transport(1, KEY, Entropy(b"s"))
     for node, stream, size in ((1, 1, 0), (0, 1, 0), (1 << 24, 1, 0), (2, -1, 0), (2, 1 << 32, 0), (2, 1, (16 << 20) + 1)):
         with pytest.raises(ValueError, match="message"):
             transport.send(node, stream, bytes(size), 0)
     with pytest.raises(ValueError, match="more than"):
         transport.multicast(bytes(MULTICAST_MAX + 1), 0)
     with pytest.raises(ValueError, match="32 bytes"):
-        Transport(1, b"short", Source("s"))
+        Transport(1, b"short", Entropy(b"s"))
     with pytest.raises(ValueError, match="no node"):
-        Transport(0, KEY, Source("s"))
+        Transport(0, KEY, Entropy(b"s"))
     assert not transport.peers and not transport.outbox and transport.next_timer() is None
