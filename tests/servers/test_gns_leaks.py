@@ -114,10 +114,10 @@ STEPS = st.lists(st.tuples(st.integers(0, 1), st.sampled_from(WHAT)), max_size=1
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.tuples(STEPS, STEPS, STEPS))
-def test_rights_that_wander_leave_nothing_behind(scripts: tuple[Any, Any, Any]) -> None:
+@given(st.tuples(STEPS, STEPS, STEPS), st.booleans(), st.booleans())
+def test_rights_that_wander_leave_nothing_behind(scripts: tuple[Any, Any, Any], announces: bool, prepares: bool) -> None:
     jugglers = [Juggler(number, list(script)) for number, script in enumerate(scripts)]
-    with net(NODES, *([juggler] for juggler in jugglers)) as made:
+    with net(NODES, *([juggler] for juggler in jugglers), announces=announces, prepares=prepares) as made:
         made.run(60)
         assert [juggler.script for juggler in jugglers] == [[], [], []]
         for juggler in jugglers:

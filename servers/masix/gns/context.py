@@ -62,5 +62,18 @@ class Context:
         else:
             self._link.send(self.mach, node, encode(payload))
 
+    def new_port(self) -> int:
+        """A receive right more, in the set."""
+        name = self.mach.allocate_port()
+        self.mach.move_member(name, self.ports)
+        return name
+
+    def retire(self, name: int) -> None:
+        """A proxy port to which nobody has a right any more, and which nobody waits for: another may need one."""
+        if len(self.tables.spares) < self.tables.stock:
+            self.tables.spares.append(name)
+        else:
+            self.mach.destroy_receive(name)
+
     def tell_all(self, payload: Payload) -> None:
         self._link.multicast(self.mach, encode(payload))

@@ -142,8 +142,7 @@ class Names:
 
     def asked_by(self, context: Context, node: int, question: Resolve) -> None:
         """Another node looks for a name: our name server may know it."""
-        answer = context.mach.allocate_port()
-        context.mach.move_member(answer, context.ports)
+        answer = context.new_port()
         self.asked[answer] = node, question
         name_server = context.mach.given("name-server")
         context.mach.request(acs.ACS_LOOK_UP_HERE, name_server, (question.name[:NAME_MAX],), answer)

@@ -90,13 +90,13 @@ class Pledge(NamedTuple):
 @state
 class PortTables:
     """exports, leaving, pledges: by number. numbers: those of exports of kind SEND, by name. proxies: by name; by_number: names
-    of the proxies of kind SEND that stand for a port, by node and number. watchers: the proxies that ports are told of. last:
-    number.
+    of the proxies of kind SEND that stand for a port, by node and number. watchers: the proxies that ports are told of. spares:
+    ports that can be proxies at once, at most `stock` of them. last: number.
     """
 
-    __slots__ = ("by_number", "exports", "last", "leaving", "numbers", "pledges", "proxies", "watchers")
+    __slots__ = ("by_number", "exports", "last", "leaving", "numbers", "pledges", "proxies", "spares", "stock", "watchers")
 
-    def __init__(self) -> None:
+    def __init__(self, stock: int = 0) -> None:
         self.exports: dict[int, Export] = {}
         self.numbers: dict[int, int] = {}
         self.proxies: dict[int, Proxy] = {}
@@ -104,7 +104,13 @@ class PortTables:
         self.leaving: dict[int, Leaving] = {}
         self.pledges: dict[int, Pledge] = {}
         self.watchers: dict[int, int] = {}
+        self.spares: list[int] = []
+        self.stock = stock
         self.last = 0
+
+    def is_short(self) -> bool:
+        """Whether spares are to be made. Those that come back make the stock full."""
+        return 2 * len(self.spares) < self.stock
 
     def next(self) -> int:
         self.last += 1

@@ -48,6 +48,8 @@ from masix.gns.wire import (
 from masix.interfaces import acs, gns
 
 NAME: Final = b"gns"
+STOCK: Final = 16
+"""Proxy ports that a server which prepares has ready."""
 SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
 
 
@@ -60,10 +62,10 @@ class Gns:
 
     __slots__ = ("link", "loop", "names", "node", "notices", "ports", "service", "tables")
 
-    def __init__(self, node: int, link: Link, announces: bool = False) -> None:
+    def __init__(self, node: int, link: Link, announces: bool = False, prepares: bool = False) -> None:
         self.node = node
         self.link = link
-        self.tables = PortTables()
+        self.tables = PortTables(STOCK if prepares else 0)
         self.names = Names(announces)
         self.service = 0
         self.notices = 0
@@ -71,12 +73,13 @@ class Gns:
         self.loop: deque[tuple[int, bytes]] = deque()
 
     @classmethod
-    def on_node(cls, node: int, seed: int, key: bytes, *, announces: bool = False) -> Gns:
+    def on_node(cls, node: int, seed: int, key: bytes, *, announces: bool = False, prepares: bool = False) -> Gns:
         """The network server of a node of a cluster. seed: another one at each start; key: the cluster's.
 
-        announces: a node that answers who has a name tells all others, too.
+        announces: a node that answers who has a name tells all others, too. prepares: proxy ports are made when there is nothing
+        else to do, and used again.
         """
-        return cls(node, EthernetLink(Transport(node, key, Entropy(seed.to_bytes(32, "big")))), announces)
+        return cls(node, EthernetLink(Transport(node, key, Entropy(seed.to_bytes(32, "big")))), announces, prepares)
 
     def attach(self) -> None:
         """Makes again what is not saved."""
@@ -115,6 +118,8 @@ class Gns:
         context = self._context(mach)
         self.link.tick(mach)
         self.names.expired(context)
+        while self.tables.is_short():
+            self.tables.spares.append(context.new_port())
         self._settle(context)
 
     def _resolve(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...] | None:
@@ -133,7 +138,8 @@ class Gns:
                 self._arrived(context, node, decode(data))
             except WireError as error:
                 context.mach.note(f"gns: node {node} sends nonsense: {error}")
-        times = [time for time in (self.names.next_timer(), self.link.next_timer()) if time is not None]
+        spare = context.mach.now() if self.tables.is_short() else None
+        times = [time for time in (self.names.next_timer(), self.link.next_timer(), spare) if time is not None]
         context.mach.alarm(min(times, default=None))
 
     def _next_event(self) -> tuple[int, bytes | None] | None:

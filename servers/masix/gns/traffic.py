@@ -25,7 +25,7 @@ def proxied(context: Context, name: int, message: Message) -> None:
     header = message.header
     if proxy.kind is Kind.SEND_ONCE:
         context.tables.drop_proxy(name)
-        context.mach.destroy_receive(name)
+        context.retire(name)
         if header.id == MACH_NOTIFY_SEND_ONCE.request.id and not message.body and not header.remote:
             context.say(proxy.node, OnceUnused(proxy.number))
             return

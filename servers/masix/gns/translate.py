@@ -135,8 +135,7 @@ class Translator:
         return name
 
     def _new_proxy(self, proxy: Proxy) -> int:
-        name = self._mach.allocate_port()
-        self._mach.move_member(name, self._context.ports)
+        name = self._tables.spares.pop() if self._tables.spares else self._context.new_port()
         self._tables.add_proxy(name, proxy)
         return name
 
