@@ -27,6 +27,7 @@ from machemu.abi.types import ByteOrder
 from machemu.sim.state import state
 
 LONGFORM_SIZE: Final = 12
+WORD_SIZE: Final = 4
 FIRST_RIGHT, LAST_RIGHT = int(TypeName.MOVE_RECEIVE), int(TypeName.MAKE_SEND_ONCE)
 NULL_NAME, DEAD_NAME = 0, 0xFFFFFFFF
 
@@ -68,19 +69,24 @@ class Item(NamedTuple):
 
 
 def items(body: bytes | bytearray, order: ByteOrder) -> Iterator[Item]:
-    """The items of a body that the kernel has let through."""
+    """The items of a body. Of a simple message the kernel checks none: they end where one cannot be."""
     offset = 0
-    while offset < len(body):
+    while offset + WORD_SIZE <= len(body):
         start = offset
         descriptor = decode_type_word(struct.unpack_from(order.value + "I", body, offset)[0], order)
         offset += 4
         if descriptor.longform:
+            if start + LONGFORM_SIZE > len(body):
+                return
             name, size, number = struct.unpack_from(order.value + "HHI", body, start + 4)
             descriptor = descriptor._replace(name=name, size=size, number=number)
             offset = start + LONGFORM_SIZE
         length = descriptor.number * descriptor.size + 7 >> 3
-        yield Item(start, offset, descriptor, length)
-        offset += (length + 3 & ~3) if descriptor.inline else 4
+        item = Item(start, offset, descriptor, length)
+        offset += (length + 3 & ~3) if descriptor.inline else WORD_SIZE
+        if offset > len(body):
+            return
+        yield item
 
 
 def right_of(name: int) -> object | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from statistics import median
 
 from machemu.user.thread import ServerThread
-from tests.cluster.programs import Caller
 from tests.cluster.world import MS, SECOND, US, World
+from tools.bench.callers import Caller
 
 SWITCHES = ("", "announces", "prepares")
 FIRST_MS, SECOND_MS = 100, 300
@@ -18,7 +18,7 @@ memory = "4M"
 servers = ["masix.acs.server:Acs", {{ class = "masix.gns.server:Gns"{switch} }}, {server}]
 nics = {{ eth0 = "lan" }}
 """
-CALLER = '{{ class = "tests.cluster.programs:Caller", start_ms = {} }}'
+CALLER = '{{ class = "tools.bench.callers:Caller", start_ms = {} }}'
 
 
 def times(world: World, name: str) -> list[int]:
@@ -32,7 +32,7 @@ def times(world: World, name: str) -> list[int]:
 
 def cluster(switch: str) -> str:
     """A service on one node, and callers on two others, of which the second is late."""
-    servers = ('"tests.cluster.programs:Answerer"', CALLER.format(FIRST_MS), CALLER.format(SECOND_MS))
+    servers = ('"tools.bench.callers:Answerer"', CALLER.format(FIRST_MS), CALLER.format(SECOND_MS))
     option = f", {switch} = true" if switch else ""
     nodes = [NODE.format(name=name, switch=option, server=server) for name, server in zip("abc", servers, strict=True)]
     return "[segments.lan]\n" + "".join(nodes)

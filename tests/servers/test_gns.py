@@ -9,6 +9,8 @@ from itertools import product
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from machemu.abi.message import CarriedMemory, CarriedPort, CarriedPorts
 from machemu.core.host_side import launch_all
@@ -142,14 +144,14 @@ class Net:
         for machine in self.machines:
             machine.run(SLICE_NS)
 
-    def run(self, slices: int = 60) -> None:
-        """All nodes in turn, and what they say to each other."""
+    def run(self, slices: int = 60, hold: int | None = None) -> None:
+        """All nodes in turn, and what they say to each other; node `hold` is not heard yet when it sends a message for a task."""
         for _ in range(slices):
             for number, machine in enumerate(self.machines):
                 if number in self.gone:
                     continue
                 machine.run(SLICE_NS)
-                while self.links[number].out:
+                while self.links[number].out and not (number == hold and self.links[number].out[0][1][:1] == b"\0"):
                     to, data = self.links[number].out.popleft()
                     if to is None:
                         self.multicasts.append((number + 1, decode(data)))
@@ -452,6 +454,61 @@ def test_what_was_falsely_made_known_is_a_dead_port(arch: Arch) -> None:
     for machine in made.machines:
         machine.leave_nothing()
         machine.node.close()
+
+
+@pytest.mark.parametrize(("mine", "other"), PAIRS, ids=lambda arch: arch.name)
+def test_a_simple_message_of_anything_arrives(mine: Arch, other: Arch) -> None:
+    """The kernel looks at no descriptor in it, and there may be none."""
+    whole = item(mine, 2, 1) + mine.pack("I", 5)
+    bodies = [b"\xff" * 4, b"\0" * 8, b"\xff" * 64, bytes(range(256)), item(mine, 2, 4000), whole + item(mine, 17, 9), whole]
+    service = Program(register)
+
+    def send_all(program: Program, mach: Mach) -> None:
+        for body in bodies:
+            send(program, mach, body)
+
+    client = Program(look_up, send_all)
+    with net((mine, other), [client], [service]):
+        assert [len(message.body) for message in service.received] == [len(body) for body in bodies]
+        last, bad = service.received[-1].body, service.received[-2].body
+        assert last == bad[: len(last)] == item(other, 2, 1) + other.pack("I", 5)
+        if mine is other:
+            assert [message.body for message in service.received] == bodies
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_a_message_that_another_node_s_server_spoils_is_refused_or_delivered(data: st.DataObject) -> None:
+    arch = ARCHS["i386"]
+
+    def ask(program: Program, mach: Mach) -> None:
+        body = item(arch, MAKE_SEND, 1) + bytes(4) + item(arch, 2, 2, False) + bytes(4)
+        body += item(arch, MAKE_SEND, 2, False) + bytes(4)
+        carried = (
+            CarriedPort(4, MAKE_SEND, program.port),
+            CarriedMemory(12, 8, bytes(8)),
+            CarriedPorts(20, MAKE_SEND, (program.port, None)),
+        )
+        send(program, mach, body, carried)
+
+    service = Program(register)
+    client = Program(look_up, ask)
+    made = Net((arch, ARCHS["m68k"]), ([client], [service]))
+    try:
+        while not any(packet[:1] == b"\0" for _, packet in made.links[0].out):
+            made.run(1, hold=0)
+        to, packet = made.links[0].out.popleft()
+        spoiled = bytearray(packet)
+        for _ in range(data.draw(st.integers(1, 4))):
+            spoiled[data.draw(st.integers(1, len(packet) - 1))] = data.draw(st.integers(0, 255))
+        cut = data.draw(st.one_of(st.just(len(packet)), st.integers(1, len(packet))))
+        made.links[0].out.appendleft((to, bytes(spoiled[:cut])))
+        made.run()
+        for machine in made.machines:
+            machine.check()
+    finally:
+        for machine in made.machines:
+            machine.node.close()
 
 
 def test_nonsense_of_another_node_does_no_harm(arch: Arch) -> None:

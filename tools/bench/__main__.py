@@ -109,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--smoke", action="store_true", help="only shows that all loops run")
     options.add_argument("--peer", action="store_true", help="measures beside GNU Mach in QEMU, not beside bare Unicorn")
     options.add_argument("--curves", action="store_true", help="measures how time and memory grow with what a machine holds")
-    options.add_argument("--cluster", action="store_true", help="measures what the nodes and frames of a cluster cost")
+    options.add_argument("--cluster", action="store_true", help="measures what the nodes, frames and messages of a cluster cost")
     options.add_argument("--network", action="store_true", help="measures the network servers' transport beside its cryptography")
     given = options.parse_args(arguments)
     runs, divisor = (1, SMOKE_DIVISOR) if given.smoke else (RUNS, 1)
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.peer:
         heads = ("GNU Mach in QEMU, machemu", "ratio and limit")
     elif given.cluster:
-        heads = ("boot and memory a node; a frame; an idle hour", "limit")
+        heads = ("boot, memory a node; a frame; an idle hour; a message", "limit")
     elif given.network:
         heads = (f"median of {runs}", "ratio")
     elif given.curves:

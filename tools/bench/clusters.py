@@ -1,4 +1,4 @@
-"""What nodes and frames of a cluster cost, by the number of nodes; each number is measured in a process of its own."""
+"""What nodes, frames and messages of a cluster cost, by the number of nodes; each number is measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
+from machemu.machine.profile import DEFAULT_PROFILES
+from machemu.user.thread import ServerThread
+from tools.bench.callers import Caller
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 SIZES: Final = (2, 4, 8, 16, 32, 64, 128)
@@ -25,6 +29,10 @@ RSS_NODES: Final = 64
 TOLERANCE: Final = 2.5
 """How much worse than n log n the whole may grow: caches of the host count too."""
 MACHINES: Final = ("i386", "m68k")
+PROFILES: Final = tuple(DEFAULT_PROFILES[machine] for machine in MACHINES)
+CALLS_START: Final = 19_000_000
+CALLS_SLICE: Final = 10_000_000
+"""Nanoseconds: just before the calls begin; and after which it is looked whether they have ended."""
 
 
 def cluster_text(count: int, questions: int) -> str:
@@ -38,10 +46,47 @@ def cluster_text(count: int, questions: int) -> str:
     return "".join(nodes)
 
 
+def calls_text(count: int, calls: int) -> str:
+    """So many nodes of both machines in turn with the Masix servers: each even one calls a service of the one before it. One
+    alone calls its own.
+    """
+    nodes = ["[segments.lan]\n"]
+    for n in range(1, count + 1):
+        answerer = f'{{ class = "tools.bench.callers:Answerer", name = "of {n}" }}'
+        caller = f'{{ class = "tools.bench.callers:Caller", calls = {calls}, name = "of {max(n - 1, 1)}" }}'
+        own = (answerer, caller) if count == 1 else ((caller,), (answerer,))[n % 2]
+        profile = PROFILES[n // 2 % 2]
+        servers = ", ".join(('"masix.acs.server:Acs"', '"masix.gns.server:Gns"', *own))
+        nodes.append(f'[nodes.n{n}]\nprofile = "{profile}"\nservers = [{servers}]\nnics = {{ eth0 = "lan" }}\n')
+    return "".join(nodes)
+
+
+def message_us(count: int, calls: int) -> float:
+    """Host microseconds a message between tasks, of which each call takes two; the look-up before is not counted."""
+    pairs = max(count // 2, 1)
+    with Cluster(parse_file(calls_text(count, calls), ROOT)) as cluster:
+        cluster.boot()
+        cluster.run(CALLS_START)
+        began = time.perf_counter()
+        while sum(len(caller.times) == calls + 2 for caller in callers(cluster)) < pairs:
+            cluster.run(cluster.time + CALLS_SLICE)
+        return (time.perf_counter() - began) / (2 * calls * pairs) * 1e6
+
+
+def callers(cluster: Cluster) -> Iterator[Caller]:
+    for node in cluster.nodes:
+        assert node.kernel is not None
+        for task in node.kernel.kern.tasks.values():
+            for thread in task.threads.values():
+                if isinstance(thread.program, ServerThread) and isinstance(thread.program.server, Caller):
+                    yield thread.program.server
+
+
 def measure(count: int, questions: int) -> dict[str, float]:
     """boot: seconds a node until it waits. bytes: resident ones a node. frames and run: how many, and seconds.
 
     idle: seconds that an hour takes in which every node waits. memory: resident bytes of the whole process, with digest.
+    message: microseconds of one between tasks of two nodes.
     """
     spec = parse_file(cluster_text(count, questions), ROOT)
     before = resident()
@@ -66,6 +111,7 @@ def measure(count: int, questions: int) -> dict[str, float]:
         "run": ran - booted,
         "idle": idled - ran,
         "memory": peak,
+        "message": message_us(count, questions),
     }
 
 
@@ -84,9 +130,11 @@ def table(divisor: int) -> tuple[list[tuple[str, str, str]], bool]:
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
         found[count] = json.loads(done.stdout)
     rows = []
+    home = message_us(1, questions * 10)
     for count, figures in found.items():
         us = figures["run"] / figures["frames"] * 1e6
         text = f"{figures['boot'] * 1e3:.0f} ms, {figures['bytes'] / 2**20:.1f} MiB; {us:.0f} us; {figures['idle'] * 1e3:.1f} ms"
+        text += f"; {figures['message']:.0f} us, {figures['message'] / home:.0f} times one at home"
         limit = ""
         if count == RSS_NODES:
             limit = f"{figures['memory'] / 2**20:.0f} MiB in all, at most 2048: {kept(figures['memory'] <= RSS_MAX)}"

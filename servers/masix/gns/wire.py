@@ -10,6 +10,8 @@ home, after those before: a word sent behind these (`Flush`) comes back from the
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +20,7 @@ import construct as c
 from machemu.abi.message import Carried, CarriedMemory, CarriedPort, CarriedPorts
 from machemu.abi.types import ByteOrder
 from machemu.sim.state import state
-from machemu.user.message import Header, Message
+from machemu.user.message import WORD_SIZE, Header, Message, items
 
 ORDERS: Final = (ByteOrder.BIG, ByteOrder.LITTLE)
 
@@ -185,7 +187,8 @@ _DELIVER: Final = c.Struct(
     "body" / _BYTES,
     "rights" / c.PrefixedArray(c.Int32ub, _RIGHTS),
     "memory" / c.PrefixedArray(c.Int32ub, c.Struct("offset" / c.Int32ub, "data" / _BYTES)),
-)
+).compile()
+"""Made for each message; what is compiled does not see everything that is missing, `decode` looks."""
 _NUMBER: Final = c.Struct("number" / c.Int32ub)
 _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Deliver, _DELIVER),
@@ -221,14 +224,17 @@ def decode(data: bytes) -> Payload:
         raise WireError("a message of no known kind")
     kind, shape = _SHAPES[data[0]]
     try:
-        fields = c.Sequence(shape, c.Terminated).parse(data[1:])[0]
         if kind is Deliver:
+            fields = shape.parse(data[1:])
+            if shape.build(fields) != data[1:]:
+                raise ValueError("its parts do not fill it")
             return _delivered(fields)
+        fields = c.Sequence(shape, c.Terminated).parse(data[1:])[0]
         values = {name: fields[name] for name in kind._fields}
         if "right" in values:
             values["right"] = _right(values["right"])
         return kind(**values)  # type: ignore[no-any-return]
-    except (c.ConstructError, ValueError, IndexError) as error:
+    except (c.ConstructError, ValueError, LookupError, TypeError, struct.error) as error:
         raise WireError(f"a broken message: {error}") from None
 
 
@@ -274,7 +280,28 @@ def _delivered(fields: Any) -> Deliver:
         else:
             raise ValueError("a word stands for one right")
     carried.sort(key=lambda item: item.offset)
-    if any(item.offset + 4 > len(fields.body) for item in carried):
-        raise ValueError("a right lies beyond the message")
+    order = ORDERS[fields.order]
+    places = list(_places(fields.body, order)) if fields.complex else []
+    if places != [(type(item), item.offset, _size(item)) for item in carried]:
+        raise ValueError("rights and memory are not where its descriptors say")
     message = Message(Header(0, 0, 0, 0, fields.id), fields.body, tuple(carried), fields.complex)
-    return Deliver(_right(fields.to), _right(fields.answer), ORDERS[fields.order], message)
+    return Deliver(_right(fields.to), _right(fields.answer), order, message)
+
+
+def _size(item: Carried) -> int:
+    """Bytes of memory, rights of an array; 0 for a word."""
+    return item.size if isinstance(item, CarriedMemory) else len(item.ports) if isinstance(item, CarriedPorts) else 0
+
+
+def _places(body: bytes, order: ByteOrder) -> Iterator[tuple[type, int, int]]:
+    """What the words of a complex message's body stand for that carry rights or memory, their offsets, and as `_size`."""
+    end = 0
+    for item in items(body, order):
+        end = item.data + (item.length + 3 & ~3 if item.descriptor.inline else WORD_SIZE)
+        if not item.descriptor.inline:
+            ports = CarriedPorts, item.data, item.descriptor.number
+            yield ports if item.is_right else (CarriedMemory, item.data, item.length)
+        elif item.is_right:
+            yield from ((CarriedPort, item.data + WORD_SIZE * n, 0) for n in range(item.descriptor.number))
+    if end != len(body):
+        raise ValueError("its body has no end")

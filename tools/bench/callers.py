@@ -1,0 +1,77 @@
+"""Host-side programs of which one calls the other by name, from wherever it runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from machemu.sim.state import state
+from machemu.user.mach import COPY_SEND, MAKE_SEND_ONCE, Mach
+from machemu.user.message import Header, Message
+from masix.interfaces import acs
+
+SERVICE: Final = "service"
+CALL_ID: Final = 500
+MS: Final = 1_000_000
+
+
+@state
+class Answerer:
+    """Is a service, and answers calls with what they bring."""
+
+    __slots__ = ("name", "port")
+
+    def __init__(self, name: str = SERVICE) -> None:
+        self.name = name.encode()
+
+    def start(self, mach: Mach) -> None:
+        self.port = mach.make_send(mach.allocate_port())
+        mach.serve(self.port)
+        mach.request(acs.ACS_REGISTER, mach.given("name-server"), (self.name, 0, mach.copy_send(self.port)))
+
+    def receive(self, mach: Mach, message: Message) -> None:
+        header = Header(message.header.remote, message.header.remote_type, 0, 0, message.header.id + 100)
+        mach.send(message._replace(header=header))
+
+    def expired(self, mach: Mach) -> None: ...
+
+    def sent(self, mach: Mach, message: Message, code: int) -> None: ...
+
+    def unsent(self, mach: Mach, message: Message, code: int) -> None: ...
+
+
+@state
+class Caller:
+    """Looks a service up at a time, calls it so many times, one call after the other, and keeps the virtual times in ns at
+    which it began, knew the service, and had each answer.
+    """
+
+    __slots__ = ("calls", "name", "port", "service", "start_ms", "times")
+
+    def __init__(self, start_ms: int = 20, calls: int = 20, name: str = SERVICE) -> None:
+        self.name = name.encode()
+        self.start_ms = start_ms
+        self.calls = calls
+        self.service = 0
+        self.times: list[int] = []
+
+    def start(self, mach: Mach) -> None:
+        self.port = mach.allocate_port()
+        mach.serve(self.port)
+        mach.alarm(self.start_ms * MS)
+
+    def expired(self, mach: Mach) -> None:
+        self.times.append(mach.now())
+        mach.request(acs.ACS_LOOK_UP, mach.given("name-server"), (self.name,), self.port)
+
+    def receive(self, mach: Mach, message: Message) -> None:
+        self.times.append(mach.now())
+        if not self.service:
+            (right,) = acs.ACS_LOOK_UP.unpack_reply(mach.order, message.body, message.carried, message.complex)
+            assert isinstance(right, int)
+            self.service = right
+        if len(self.times) < self.calls + 2:
+            mach.send(Message(Header(self.service, COPY_SEND, self.port, MAKE_SEND_ONCE, CALL_ID), b"", (), False))
+
+    def sent(self, mach: Mach, message: Message, code: int) -> None: ...
+
+    def unsent(self, mach: Mach, message: Message, code: int) -> None: ...
