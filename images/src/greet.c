@@ -114,5 +114,7 @@ int guest_main(void)
 	} else
 		say("serve NAME, or call NAME COUNT\n");
 	say("END\n");
+	flush();
+	task_terminate(mach_task_self());
 	return 0;
 }

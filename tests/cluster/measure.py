@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from statistics import median
 
-from machemu.user.thread import ServerThread
 from tests.cluster.world import MS, SECOND, US, World
 from tools.bench.callers import Caller
 
@@ -23,10 +22,7 @@ CALLER = '{{ class = "tools.bench.callers:Caller", start_ms = {} }}'
 
 def times(world: World, name: str) -> list[int]:
     """Of the caller on a node."""
-    kernel = world.node(name).kernel
-    assert kernel is not None
-    programs = [thread.program for task in kernel.kern.tasks.values() for thread in task.threads.values()]
-    (found,) = (each.server for each in programs if isinstance(each, ServerThread) and isinstance(each.server, Caller))
+    (found,) = world.programs(name, Caller)
     return found.times
 
 

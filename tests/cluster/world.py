@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from machemu.cluster.cluster import Cluster, ClusterStop
 from machemu.cluster.file import parse_file
 from machemu.cluster.node import ClusterNode
 from machemu.core import invariants
 from machemu.core.kernel import FOREVER
+from machemu.user.thread import ServerThread
 
+T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
 US, MS, SECOND = 1_000, 1_000_000, 1_000_000_000
 PORTS = "${host-port} ${device-port}"
@@ -98,6 +101,13 @@ class World:
 
     def node(self, name: str) -> ClusterNode:
         return next(each for each in self.cluster.nodes if each.name == name)
+
+    def programs(self, name: str, kind: type[T]) -> list[T]:
+        """The host-side programs of a class that run on a node."""
+        kernel = self.node(name).kernel
+        threads = [thread for task in kernel.kern.tasks.values() for thread in task.threads.values()] if kernel else []
+        programs = [thread.program for thread in threads]
+        return [each.server for each in programs if isinstance(each, ServerThread) and isinstance(each.server, kind)]
 
     def send(self, name: str, time: int, frame: bytes, interface: int = 0) -> None:
         """A node, which is idle, sends a frame at a time."""

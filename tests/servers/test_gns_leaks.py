@@ -20,7 +20,8 @@ from tests.servers.test_gns import MOVE_RECEIVE, Program, item, net
 MOVE_SEND, MOVE_SEND_ONCE = 17, 18
 NODES = (I386, M68K, I386)
 STEP_ID = 4000
-TOLD = 1 << 16
+TOLD = 1 << 12
+LIVES = 64
 
 
 @state
@@ -32,7 +33,7 @@ class Juggler(Program):
     its port something, with a count. heard: what was told, by the teller and the name that it has for the right.
     """
 
-    __slots__ = ("arch", "bag", "count", "heard", "number", "others", "script", "wanted")
+    __slots__ = ("arch", "bag", "count", "heard", "life", "listening", "number", "others", "script", "wanted")
 
     def __init__(self, number: int, script: list[tuple[int, str]]) -> None:
         super().__init__()
@@ -44,6 +45,8 @@ class Juggler(Program):
         self.bag: list[tuple[int, int]] = []
         self.heard: dict[int, list[int]] = {}
         self.count = 0
+        self.life = 0
+        self.listening: list[int] = []
 
     def start(self, mach: Mach) -> None:
         super().start(mach)
@@ -80,7 +83,7 @@ class Juggler(Program):
             self.count += 1
             names = [name for name, kind in self.bag if kind == MOVE_SEND]
             for name in names[target : target + 1]:
-                teller = len(NODES) * name + self.number + 1
+                teller = len(NODES) * (LIVES * name + self.life) + self.number + 1
                 mach.send(Message(Header(name, COPY_SEND, 0, 0, teller * TOLD + self.count), b"", (), False), timeout=1)
         elif what == "drop":
             mach.give_up([self.bag.pop(0)])
@@ -88,6 +91,7 @@ class Juggler(Program):
             name, kind = self.bag.pop()
             if kind == MOVE_RECEIVE:
                 mach.move_member(name, self.other)
+                self.listening.append(name)
             else:
                 mach.send(Message(Header(name, kind, self.port, MAKE_SEND_ONCE, STEP_ID), b"", (), False))
         else:

@@ -26,6 +26,7 @@ from masix.gns.names import Names
 from masix.gns.ports import PortTables
 from masix.gns.translate import give_up
 from masix.gns.transport import Transport
+from masix.gns.vigil import Vigil
 from masix.gns.wire import (
     Claim,
     Deliver,
@@ -55,18 +56,19 @@ SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
 
 @state
 class Gns:
-    """node: this node's number. tables: the ports that it stands for. names: how services are found.
+    """node: this node's number. tables: the ports that it stands for. names: how services are found. vigil: whether others live.
 
     service, notices, ports: its own ports, and the set of all that it receives from. loop: what it says to itself.
     """
 
-    __slots__ = ("link", "loop", "names", "node", "notices", "ports", "service", "tables")
+    __slots__ = ("link", "loop", "names", "node", "notices", "ports", "service", "tables", "vigil")
 
     def __init__(self, node: int, link: Link, announces: bool = False, prepares: bool = False) -> None:
         self.node = node
         self.link = link
         self.tables = PortTables(STOCK if prepares else 0)
         self.names = Names(announces)
+        self.vigil = Vigil()
         self.service = 0
         self.notices = 0
         self.ports = 0
@@ -107,6 +109,7 @@ class Gns:
         elif port == self.service:
             dispatch(mach, message, {gns.GNS_RESOLVE.request.id: (gns.GNS_RESOLVE, self._resolve)})
         elif port in self.tables.proxies:
+            self.vigil.stirred(mach.now())
             traffic.proxied(context, port, message)
         elif port in self.names.asked:
             self.names.answered(context, port, message)
@@ -118,6 +121,7 @@ class Gns:
         context = self._context(mach)
         self.link.tick(mach)
         self.names.expired(context)
+        self.vigil.expired(context)
         while self.tables.is_short():
             self.tables.spares.append(context.new_port())
         self._settle(context)
@@ -129,7 +133,10 @@ class Gns:
         """What has come is dealt with, and the alarm is set to whatever comes first."""
         while (event := self._next_event()) is not None:
             node, data = event
+            self.vigil.stirred(context.mach.now())
+            self.vigil.hear(node, context.mach.now())
             if data is None:
+                self.vigil.lost(node)
                 context.mach.note(f"gns: node {node} is lost")
                 self.names.lost(node)
                 lives.lost(context, node)
@@ -139,7 +146,7 @@ class Gns:
             except WireError as error:
                 context.mach.note(f"gns: node {node} sends nonsense: {error}")
         spare = context.mach.now() if self.tables.is_short() else None
-        times = [time for time in (self.names.next_timer(), self.link.next_timer(), spare) if time is not None]
+        times = [time for time in (self.names.next_timer(), self.link.next_timer(), self.vigil.at, spare) if time is not None]
         context.mach.alarm(min(times, default=None))
 
     def _next_event(self) -> tuple[int, bytes | None] | None:

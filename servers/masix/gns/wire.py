@@ -169,8 +169,27 @@ class Taken(NamedTuple):
     times: int
 
 
+@state
+class Alive(NamedTuple):
+    """Nothing: that it is acknowledged tells that the receiver lives."""
+
+
 Payload = (
-    Deliver | Resolve | Found | Known | Claim | Passed | Moved | Flush | Flushed | Unused | Died | OnceUnused | Homed | Taken
+    Deliver
+    | Resolve
+    | Found
+    | Known
+    | Claim
+    | Passed
+    | Moved
+    | Flush
+    | Flushed
+    | Unused
+    | Died
+    | OnceUnused
+    | Homed
+    | Taken
+    | Alive
 )
 
 _RIGHT: Final = c.Struct("kind" / c.Int8ub, "node" / c.Int16ub, "number" / c.Int32ub, "pledge" / c.Int32ub)
@@ -205,6 +224,7 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (OnceUnused, _NUMBER),
     (Homed, c.Struct("token" / c.Int32ub, "number" / c.Int32ub)),
     (Taken, c.Struct("number" / c.Int32ub, "times" / c.Int32ub)),
+    (Alive, c.Struct()),
 )
 """By the first byte of a payload: what it becomes, and how it lies in the bytes behind."""
 _NUMBERS: Final = {kind: number for number, (kind, _) in enumerate(_SHAPES)}
