@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 from machemu.abi.message import CarriedMemory, TypeDescriptor, TypeName
@@ -14,29 +15,46 @@ NUMBERS: Final = frozenset(
 )
 """Types whose items are numbers of their size; a boolean is TypeName.UNSTRUCTURED of 32 bits."""
 WORD: Final = 32
+ADDRESS: Final = 4
 
 
 def convert(message: Message, source: ByteOrder, target: ByteOrder) -> Message:
-    """A message as a machine of byte order `target` would have written it. Rights stay as they are."""
+    """A message as a machine of byte order `target` would have written it. Rights stay as they are.
+
+    The kernel looks at the body of a message that carries rights or memory only; another's may be anything, and stays as it is
+    from where its descriptors do not describe it.
+    """
     if source is target:
         return message
     body = bytearray(message.body)
     memory = {}
-    for item in items(message.body, source):
+    for item in _described(message.body, source):
         _convert_descriptor(body, item, target)
         unit = _unit(item.descriptor)
         if item.descriptor.inline:
             end = item.data + item.length
             body[item.data : end] = turned(body[item.data : end], unit)
         else:
+            body[item.data : item.data + ADDRESS] = turned(body[item.data : item.data + ADDRESS], ADDRESS)
             memory[item.data] = unit
     carried = tuple(
-        each._replace(copy=turned(each.copy, memory[each.offset]))
+        each._replace(copy=turned(each.copy, memory.get(each.offset, 1)))
         if isinstance(each, CarriedMemory) and isinstance(each.copy, bytes)
         else each
         for each in message.carried
     )
     return message._replace(body=bytes(body), carried=carried)
+
+
+def _described(body: bytes, order: ByteOrder) -> Iterator[Item]:
+    """The items up to the first that goes beyond the body."""
+    try:
+        for item in items(body, order):
+            if item.data + (item.length if item.descriptor.inline else ADDRESS) > len(body):
+                return
+            yield item
+    except struct.error:
+        return
 
 
 def _convert_descriptor(body: bytearray, item: Item, order: ByteOrder) -> None:
@@ -47,7 +65,9 @@ def _convert_descriptor(body: bytearray, item: Item, order: ByteOrder) -> None:
 
 
 def _unit(kind: TypeDescriptor) -> int:
-    """The bytes that are turned round together; 1 for what has no byte order."""
+    """The bytes that are turned round together; 1 for what has no byte order, and for items that do not begin at bytes."""
+    if kind.size % 8:
+        return 1
     if kind.name in NUMBERS or kind.name >= int(TypeName.MOVE_RECEIVE) or (kind.name == 0 and kind.size == WORD):
         return max(1, kind.size // 8)
     return 1
