@@ -258,6 +258,19 @@ def test_memory_goes_along(mine: Arch, other: Arch) -> None:
         assert isinstance(back, CarriedMemory) and back.copy == words
 
 
+def test_bits_of_the_header_that_mean_nothing_go_along(arch: Arch) -> None:
+    flags = 0x3FFF0000
+
+    def ask(program: Program, mach: Mach) -> None:
+        mach.send(Message(Header(program.found, COPY_SEND, program.port, MAKE_SEND_ONCE, 500, flags=flags), b"", (), False))
+
+    service = Program(register, lambda p, m: None, answer)
+    client = Program(look_up, ask)
+    with net((arch, arch), [client], [service]):
+        assert [(message.header.id, message.header.flags) for message in service.received] == [(500, flags)]
+        assert [(message.header.id, message.header.flags) for message in client.received] == [(600, 0)]
+
+
 def test_a_send_right_that_comes_home_is_the_port_itself(arch: Arch) -> None:
     def ask(program: Program, mach: Mach) -> None:
         body = item(arch, MAKE_SEND, 2) + bytes(8)

@@ -395,7 +395,7 @@ class Gns:
         translator = self._translator(mach)
         message = convert(deliver.message, deliver.order, mach.order)
         answer = translator.take(deliver.answer, node)
-        header = Header(to, disposition, 0, 0, message.header.id)
+        header = Header(to, disposition, 0, 0, message.header.id, flags=message.header.flags)
         if isinstance(answer, int):
             local_type = MAKE_SEND_ONCE if deliver.answer.kind is Kind.SEND_ONCE else PORT_SEND
             header = header._replace(local=answer, local_type=local_type)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import construct as c
 
-from machemu.abi.message import Carried, CarriedMemory, CarriedPort, CarriedPorts
+from machemu.abi.message import MSGH_BITS_OTHER, Carried, CarriedMemory, CarriedPort, CarriedPorts
 from machemu.abi.types import ByteOrder
 from machemu.sim.state import state
 from machemu.user.message import Header, Message
@@ -136,6 +136,7 @@ _DELIVER: Final = c.Struct(
     "answer" / _RIGHT,
     "order" / c.Int8ub,
     "id" / c.Int32sb,
+    "flags" / c.Int32ub,
     "complex" / c.Flag,
     "body" / _BYTES,
     "rights" / c.PrefixedArray(c.Int32ub, _RIGHTS),
@@ -207,6 +208,7 @@ def _deliver_fields(payload: Deliver) -> dict[str, Any]:
         "answer": payload.answer._asdict(),
         "order": ORDERS.index(payload.order),
         "id": payload.message.header.id,
+        "flags": payload.message.header.flags,
         "complex": payload.message.complex,
         "body": payload.message.body,
         "rights": rights,
@@ -227,5 +229,7 @@ def _delivered(fields: Any) -> Deliver:
     carried.sort(key=lambda item: item.offset)
     if any(item.offset + 4 > len(fields.body) for item in carried):
         raise ValueError("a right lies beyond the message")
-    message = Message(Header(0, 0, 0, 0, fields.id), fields.body, tuple(carried), fields.complex)
+    message = Message(
+        Header(0, 0, 0, 0, fields.id, flags=fields.flags & MSGH_BITS_OTHER), fields.body, tuple(carried), fields.complex
+    )
     return Deliver(_right(fields.to), _right(fields.answer), ORDERS[fields.order], message)
