@@ -110,6 +110,19 @@ static void drain(mach_port_t p, u32 more)
 	mach_port_set_seqno(self, p, 0);
 }
 
+/* The receiver makes a spare port and gives a right to it. */
+static void new_spare(void)
+{
+	RECEIVER {
+		spare = port(), head(COMPLEX | CS, b, 0, 1), m.w[0] = SHORT(MACH_MSG_TYPE_MAKE_SEND, 32, 1), m.w[1] = spare;
+		give(32);
+	}
+	SENDER {
+		mach_msg(&m.h, MACH_RCV_MSG, 0, sizeof m, b, 0, 0), spare = m.w[1];
+		mach_port_set_seqno(self, b, 0);
+	}
+}
+
 static void full_queues(void)
 {
 	section("queue limit");
@@ -166,6 +179,12 @@ static void full_queues(void)
 			result = m.h.msgh_id;
 		say("as many are spent %d id %d\n", n == went, result);
 	}
+	section("the last send right goes while messages wait");
+	SENDER
+		fill_up(spare, 600), tell("destroy", mach_port_destroy(self, spare));
+	RECEIVER
+		settle(), drain(spare, 0), status("spare", spare), mach_port_destroy(self, spare);
+	new_spare();
 	section("the port dies while a sender waits");
 	SENDER
 		fill_up(spare, 600), head(REPLY(MAKE_SEND_ONCE), spare, b, 690);
@@ -175,19 +194,6 @@ static void full_queues(void)
 		result = mach_msg(&m.h, MACH_SEND_MSG, 24, 0, 0, 0, 0);
 	SENDER
 		tell("waited", result), type("spare", spare), get("the reply right is spent", b), get("receive nothing", b), mach_port_deallocate(self, spare);
-}
-
-/* The receiver makes a spare port and gives a right to it. */
-static void new_spare(void)
-{
-	RECEIVER {
-		spare = port(), head(COMPLEX | CS, b, 0, 1), m.w[0] = SHORT(MACH_MSG_TYPE_MAKE_SEND, 32, 1), m.w[1] = spare;
-		give(32);
-	}
-	SENDER {
-		mach_msg(&m.h, MACH_RCV_MSG, 0, sizeof m, b, 0, 0), spare = m.w[1];
-		mach_port_set_seqno(self, b, 0);
-	}
 }
 
 static void receiving(void)

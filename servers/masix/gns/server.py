@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE, MsgReturn
+from machemu.abi.message import PORT_DEAD, PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE, MsgReturn
 from machemu.mig.interfaces.notify import (
     MACH_NOTIFY_DEAD_NAME,
     MACH_NOTIFY_MSG_ACCEPTED,
@@ -384,7 +384,11 @@ class Gns:
             del self.tables.exports[deliver.to.number]
             mach.send(self._taken(mach, node, deliver, deliver.to.number, MOVE_SEND_ONCE))
         else:
-            mach.send(self._taken(mach, node, deliver, deliver.to.number, COPY_SEND), self.notices)
+            # A reference of its own: the message goes after the handler, which may yet hear that nobody uses the port any more.
+            if self._translator(mach).own(deliver.to.number) is PORT_DEAD:
+                self._destroy(mach, node, deliver)
+                return
+            mach.send(self._taken(mach, node, deliver, deliver.to.number, MOVE_SEND), self.notices)
             export.taken[node] = export.taken.get(node, 0) + 1
             if export.taken[node] == TOLD_EVERY:
                 del export.taken[node]
@@ -408,7 +412,7 @@ class Gns:
 
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         """A message whose destination is dead goes."""
-        if message.header.remote_type == MOVE_SEND_ONCE:
+        if message.header.remote_type in (MOVE_SEND, MOVE_SEND_ONCE):
             mach.deallocate(message.header.remote)
         self._give_up(mach, message)
 
@@ -456,6 +460,9 @@ class Gns:
             return
         node, deliver = export.waiting.popleft()
         self._hand_over(mach, node, export, deliver)
+        if not export.given and not export.waiting:
+            del self.tables.exports[name]
+            mach.deallocate(name)
 
     def _unused(self, mach: Mach, node: int, payload: Unused) -> None:
         export = self.tables.exports.get(payload.number)
@@ -463,9 +470,9 @@ class Gns:
             self._forget(mach, payload.number, export, node)
 
     def _forget(self, mach: Mach, name: int, export: Export, node: int) -> None:
-        """A node knows a port of ours no more."""
+        """A node knows a port of ours no more. What it sent before still waits for room."""
         del export.given[node]
-        if not export.given:
+        if not export.given and not export.waiting:
             del self.tables.exports[name]
             mach.deallocate(name)
 

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from machemu.abi.errors import KernError
 from machemu.abi.message import (
     PORT_DEAD,
     PORT_RECEIVE,
@@ -83,7 +84,7 @@ class Translator:
         if right.kind is Kind.SEND and right.node == self._node:
             export = self._tables.exports.get(right.number)
             known = export is not None and export.kind is Kind.SEND and node in export.given
-            return self._mach.copy_send(right.number) if known else PORT_DEAD
+            return self.own(right.number) if known else PORT_DEAD
         if right.node != node or right.kind is Kind.DEAD:
             return PORT_DEAD
         if right.kind is Kind.SEND_ONCE:
@@ -97,6 +98,13 @@ class Translator:
         self._mach.make_send(name)
         self.watch(name)
         return name
+
+    def own(self, name: int) -> object:
+        """One more user reference of a port of this node, to be moved away; PORT_DEAD where its death has not been told yet."""
+        try:
+            return self._mach.copy_send(name)
+        except KernError:
+            return PORT_DEAD
 
     def _new_proxy(self, proxy: Proxy) -> int:
         name = self._mach.allocate_port()
