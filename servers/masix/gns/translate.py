@@ -16,8 +16,9 @@ from machemu.abi.message import (
     CarriedPort,
     CarriedPorts,
 )
+from machemu.abi.port import QLIMIT_MAX
 from machemu.abi.types import ByteOrder
-from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS
+from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS, MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.user.mach import MAKE_SEND_ONCE, Mach
 from machemu.user.message import Item, Message, items
@@ -25,7 +26,8 @@ from masix.gns.ports import Export, PortTables, Proxy
 from masix.gns.wire import DEAD, NULL, Homed, Kind, NetRight
 
 MSCOUNT: Final = 2
-"""Its place in mach_port_status_t."""
+QLIMIT: Final = 3
+"""Their places in mach_port_status_t."""
 SENT: Final = {PORT_RECEIVE: PORT_RECEIVE, PORT_SEND: PORT_SEND, PORT_SEND_ONCE: MAKE_SEND_ONCE}
 """How a right is sent that came to another node so: receive and send rights are moved, send-once rights made of their proxy."""
 
@@ -51,7 +53,7 @@ class Translator:
             return DEAD
         if disposition == PORT_RECEIVE:
             self._tables.leaving[right] = node
-            return NetRight(Kind.RECEIVE, self._node, right)
+            return NetRight(Kind.RECEIVE, self._node, right, self._status(right, QLIMIT))
         if disposition == PORT_SEND_ONCE:
             self._export(right, Kind.SEND_ONCE, node)
             return NetRight(Kind.SEND_ONCE, self._node, right)
@@ -90,7 +92,7 @@ class Translator:
         if right.kind is Kind.SEND_ONCE:
             return self._new_proxy(Proxy(Kind.SEND_ONCE, node, right.number))
         if right.kind is Kind.RECEIVE:
-            return self._new_home(node, right.number)
+            return self._new_home(node, right.number, right.limit)
         name = self._tables.by_number.get((node, right.number))
         if name is None:
             name = self._new_proxy(Proxy(Kind.SEND, node, right.number))
@@ -112,9 +114,10 @@ class Translator:
         self._tables.add_proxy(name, proxy)
         return name
 
-    def _new_home(self, node: int, token: int) -> int:
+    def _new_home(self, node: int, token: int, limit: int) -> int:
         """The port whose receive right a task here gets; the server it came from sends to it from now on."""
         name = self._mach.allocate_port()
+        self._mach.call(MACH_PORT_SET_QLIMIT, self._mach.task_self(), name, min(limit, QLIMIT_MAX))
         self._mach.make_send(name)
         export = self._tables.exports[name] = Export(Kind.SEND)
         export.given[node] = 1
@@ -132,8 +135,11 @@ class Translator:
 
     def made(self, name: int) -> int:
         """How many send rights have been made of a proxy port."""
+        return self._status(name, MSCOUNT)
+
+    def _status(self, name: int, what: int) -> int:
         (status,) = self._mach.call(MACH_PORT_GET_RECEIVE_STATUS, self._mach.task_self(), name)
-        return int(status[MSCOUNT])
+        return int(status[what])
 
 
 def give_all(message: Message, give: Callable[[object | None, int], NetRight]) -> Message:

@@ -1,7 +1,8 @@
 """What network servers say to each other, above their transport: described with construct, big-endian.
 
-A right is (kind, node, number): `number` is the name that a port has with the network server of node `node`. In a task's message
-the words where rights and memory stand mean nothing; what they stand for follows behind, with the offsets of those words.
+A right is (kind, node, number), and a receive right has its queue's limit: `number` is the name that a port has with the
+network server of node `node`. In a task's message the words where rights and memory stand mean nothing; what they stand
+for follows behind, with the offsets of those words.
 """
 
 from __future__ import annotations
@@ -36,11 +37,12 @@ class Kind(IntEnum):
 
 @state
 class NetRight(NamedTuple):
-    """A right under way between nodes."""
+    """A right under way between nodes. limit: of a receive right, how many messages its queue takes."""
 
     kind: Kind
     node: int
     number: int
+    limit: int = 0
 
 
 NULL: Final = NetRight(Kind.NULL, 0, 0)
@@ -126,7 +128,9 @@ class Taken(NamedTuple):
 
 Payload = Deliver | Resolve | Found | Known | Claim | Unused | Died | OnceUnused | Homed | Taken
 
-_RIGHT: Final = c.Struct("kind" / c.Int8ub, "node" / c.Int16ub, "number" / c.Int32ub)
+_RIGHT: Final = c.Struct(
+    "kind" / c.Int8ub, "node" / c.Int16ub, "number" / c.Int32ub, "limit" / c.If(c.this.kind == Kind.RECEIVE, c.Int32ub)
+)
 _BYTES: Final = c.Prefixed(c.Int32ub, c.GreedyBytes)
 _RIGHTS: Final = c.Struct(
     "offset" / c.Int32ub, "is_array" / c.Flag, "disposition" / c.Int8ub, "rights" / c.PrefixedArray(c.Int32ub, _RIGHT)
@@ -185,7 +189,7 @@ def decode(data: bytes) -> Payload:
 
 
 def _right(fields: Any) -> NetRight:
-    return NetRight(Kind(fields.kind), fields.node, fields.number)
+    return NetRight(Kind(fields.kind), fields.node, fields.number, fields.limit or 0)
 
 
 def _deliver_fields(payload: Deliver) -> dict[str, Any]:
