@@ -71,15 +71,16 @@ def test_on_two_nodes_both_see_the_same_but_for_what_is_listed(sender: str, rece
             assert lines_of(task, world.lines(name)) == [*far_away(module, task, sender != receiver, REASONS), "END"]
 
 
+@pytest.mark.parametrize("module", NAMES)
 @pytest.mark.parametrize("seed", range(4))
-def test_a_network_that_loses_and_repeats_changes_no_line(seed: int) -> None:
+def test_a_network_that_loses_and_repeats_changes_no_line(seed: int, module: str) -> None:
     """Then several messages come in one packet, and the network server hears of what followed before a task has got the first."""
     sender, receiver = PAIRS[seed]
     lossy = 'loss = 0.1\nduplication = 0.1\nreordering = 0.1\ndelay = "1ms"\n'
-    with World(two_nodes("twotypes", sender, receiver).replace("[segments.lan]\n", f"[segments.lan]\n{lossy}"), seed) as world:
+    with World(two_nodes(module, sender, receiver).replace("[segments.lan]\n", f"[segments.lan]\n{lossy}"), seed) as world:
         ended(world)
         for task, name in (("sender", "here"), ("receiver", "there")):
-            assert lines_of(task, world.lines(name)) == [*far_away("twotypes", task, sender != receiver, REASONS), "END"]
+            assert lines_of(task, world.lines(name)) == [*far_away(module, task, sender != receiver, REASONS), "END"]
 
 
 @pytest.mark.parametrize("module", NAMES)

@@ -390,33 +390,6 @@ def test_a_service_whose_clients_are_gone_has_no_senders(arch: Arch) -> None:
         assert service.received[-1].header.id == 70
 
 
-def test_a_message_comes_though_its_right_was_the_last(arch: Arch) -> None:
-    """The server hears of both at once: the message, and that its node has no right to the port any more."""
-
-    def send_and_forget(program: Program, mach: Mach) -> None:
-        mach.send(Message(Header(program.found, MOVE_SEND, 0, 0, 650), b"", (), False))
-
-    service = Program(register)
-    client = Program(look_up, send_and_forget)
-    with net((arch, arch), [client], [service]):
-        assert [message.header.id for message in service.received] == [650]
-
-
-def test_a_message_for_a_port_whose_death_was_not_told_yet_is_destroyed(arch: Arch) -> None:
-    """Its rights, too, and the one to that port that it brings home."""
-    service, client = Program(register), Program(look_up)
-    with net((arch, arch), [client], [service]) as made:
-        (number,) = made.servers[1].tables.exports
-        port = NetRight(Kind.SEND, 2, number)
-        message = Message(Header(0, 0, 0, 0, 651), b"", (), False)
-        for answer in (port, NetRight(Kind.SEND_ONCE, 1, 77)):
-            made.links[1].inbox.append((1, encode(Deliver(port, answer, arch.order, message))))
-        made.wake(1)
-        made.end(1, "program 0")
-        made.run()
-        assert made.servers[1].tables.exports == {} and service.received == []
-
-
 def test_a_full_queue_stops_the_sender_and_nothing_is_lost(arch: Arch) -> None:
     count = 200
 

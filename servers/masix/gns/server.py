@@ -422,9 +422,10 @@ class Gns:
         held = rights(message._replace(header=header._replace(remote=header.local, remote_type=header.local_type)))
         for name, disposition in held:
             if disposition == MAKE_SEND_ONCE:
-                proxy = self.tables.drop_proxy(name)
-                mach.destroy_receive(name)
-                self._say(mach, proxy.node, OnceUnused(proxy.number))
+                if name in self.tables.proxies:
+                    proxy = self.tables.drop_proxy(name)
+                    mach.destroy_receive(name)
+                    self._say(mach, proxy.node, OnceUnused(proxy.number))
             elif disposition == PORT_RECEIVE:
                 mach.destroy_receive(name)
             else:
@@ -466,7 +467,7 @@ class Gns:
 
     def _unused(self, mach: Mach, node: int, payload: Unused) -> None:
         export = self.tables.exports.get(payload.number)
-        if export is not None and export.given.get(node) == payload.times:
+        if export is not None and export.kind is Kind.SEND and export.given.get(node) == payload.times:
             self._forget(mach, payload.number, export, node)
 
     def _forget(self, mach: Mach, name: int, export: Export, node: int) -> None:
