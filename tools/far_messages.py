@@ -118,16 +118,10 @@ def page() -> str:
         "tests/cluster/far_messages.toml; a test runs both tasks on all pairs of machines, and fails where a line has no reason",
         "or a reason no line.",
         "",
-        "## What distance changes",
-        "",
     ]
-    for reason in reasons:
-        if not reason.is_open:
-            lines += _shown(reason)
-    lines += ["## What distance need not change", ""]
-    for reason in reasons:
-        if reason.is_open:
-            lines += _shown(reason)
+    for heading, is_open in (("## What distance changes", False), ("## What distance need not change", True)):
+        shown = [line for reason in reasons if reason.is_open is is_open for line in _shown(reason)]
+        lines += [heading, "", *shown] if shown else []
     lines += ["## What is not sent here", ""]
     for entry in elsewhere:
         calls = " (" + ", ".join(entry.calls) + ")" if entry.calls else ""

@@ -29,7 +29,7 @@ static void begin_line(const char *format)
 
 #define SENDER if (turn(SENDS))
 #define RECEIVER if (turn(RECEIVES))
-/* How long in milliseconds a message that does not come is waited for; how long everything rests where news must get around. */
+/* Milliseconds after which a message does not come any more, and news has got around. */
 #define WAIT 500
 #define TRIES 50
 #define CHILD_BOX 0x1001
@@ -42,6 +42,7 @@ static void begin_line(const char *format)
 #define LONG MIG_LONG(1, 0)
 #define LONG_OUT MIG_LONG(0, 0)
 #define WIDE MIG_LONG_NAME
+
 /*
  * box: where turns come; other: where the other's do. a, spare: the receiver's ports; b: the sender's; each has a right to the other's.
  * pending: goes with the turn, and is the other's `came`. got: the rights of the last body.
@@ -60,6 +61,7 @@ static kern_return_t tell(const char *what, kern_return_t result)
 
 /* Turns */
 
+/* Whether the turn is now this task's; it is ROLE's. */
 static int turn(int role)
 {
 	if (role != holder && me == holder) {
