@@ -7,15 +7,26 @@ for follows behind, with the offsets of those words.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
 import construct as c
 
-from machemu.abi.message import MSGH_BITS_OTHER, Carried, CarriedMemory, CarriedPort, CarriedPorts
+from machemu.abi.message import (
+    MSGH_BITS_OTHER,
+    PORT_RECEIVE,
+    PORT_SEND,
+    PORT_SEND_ONCE,
+    Carried,
+    CarriedMemory,
+    CarriedPort,
+    CarriedPorts,
+)
 from machemu.abi.types import ByteOrder
 from machemu.sim.state import state
-from machemu.user.message import Header, Message
+from machemu.user.message import Header, Message, items
 
 ORDERS: Final = (ByteOrder.BIG, ByteOrder.LITTLE)
 
@@ -33,6 +44,12 @@ class Kind(IntEnum):
     SEND = 2
     SEND_ONCE = 3
     RECEIVE = 4
+
+
+KINDS: Final = {PORT_RECEIVE: Kind.RECEIVE, PORT_SEND: Kind.SEND, PORT_SEND_ONCE: Kind.SEND_ONCE}
+"""What a right is by the type name that its descriptor has in a received message."""
+MEMORY: Final = -1
+INLINE: Final = -1
 
 
 @state
@@ -231,9 +248,37 @@ def _delivered(fields: Any) -> Deliver:
         else:
             raise ValueError("a word stands for one right")
     carried.sort(key=lambda item: item.offset)
-    if any(item.offset + 4 > len(fields.body) for item in carried):
-        raise ValueError("a right lies beyond the message")
+    to, answer, order = _right(fields.to), _right(fields.answer), ORDERS[fields.order]
+    if to.kind not in (Kind.SEND, Kind.SEND_ONCE) or answer.kind is Kind.RECEIVE or len(fields.body) % 4:
+        raise ValueError("no message")
+    if [_shape(item) for item in carried] != (list(_wanted(fields.body, order)) if fields.complex else []):
+        raise ValueError("what it carries is not what its descriptors say")
     message = Message(
         Header(0, 0, 0, 0, fields.id, flags=fields.flags & MSGH_BITS_OTHER), fields.body, tuple(carried), fields.complex
     )
-    return Deliver(_right(fields.to), _right(fields.answer), ORDERS[fields.order], message)
+    return Deliver(to, answer, order, message)
+
+
+def _shape(item: Carried) -> tuple[int, int, int]:
+    """Where something carried stands; its type's name, or MEMORY; how many rights or bytes are out of line, or INLINE."""
+    if isinstance(item, CarriedMemory):
+        return item.offset, MEMORY, item.size
+    for right in item.ports if isinstance(item, CarriedPorts) else (item.port,):
+        if not isinstance(right, NetRight) or right.kind not in (Kind.NULL, Kind.DEAD, KINDS.get(item.disposition)):
+            raise ValueError("a right of another kind")
+    return item.offset, item.disposition, len(item.ports) if isinstance(item, CarriedPorts) else INLINE
+
+
+def _wanted(body: bytes, order: ByteOrder) -> Iterator[tuple[int, int, int]]:
+    """The shapes of what a body's descriptors say that it carries."""
+    try:
+        for item in items(body, order):
+            kind = item.descriptor
+            if item.data + (item.length if kind.inline else 4) > len(body) or (item.is_right and kind.size != 32):
+                raise ValueError("an item that cannot be")
+            if not kind.inline:
+                yield item.data, *((kind.name, kind.number) if item.is_right else (MEMORY, item.length))
+            elif item.is_right:
+                yield from ((item.data + 4 * n, kind.name, INLINE) for n in range(kind.number))
+    except struct.error:
+        raise ValueError("half a descriptor") from None
