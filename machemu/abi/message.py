@@ -17,13 +17,15 @@ MSGH_BITS_REMOTE_MASK: Final = 0x000000FF
 MSGH_BITS_LOCAL_MASK: Final = 0x0000FF00
 MSGH_BITS_PORTS_MASK: Final = 0x0000FFFF
 MSGH_BITS_COMPLEX: Final = 0x80000000
+MSGH_BITS_OTHER: Final = 0x7FFF0000
+"""Without a meaning: they arrive as they were sent."""
 
 SIZE_MAX: Final = 0xFFFFFFFF
 
 
-def msgh_bits(remote: int, local: int, complex_bit: int = 0) -> int:
-    """msgh_bits from the two dispositions and MSGH_BITS_COMPLEX or 0."""
-    return remote | local << 8 | complex_bit
+def msgh_bits(remote: int, local: int, others: int = 0) -> int:
+    """msgh_bits from the two dispositions and the bits above them."""
+    return remote | local << 8 | others
 
 
 class Option(IntFlag):

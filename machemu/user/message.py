@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from machemu.abi.message import (
     HEADER_SIZE,
     MSGH_BITS_COMPLEX,
+    MSGH_BITS_OTHER,
     PORT_DEAD,
     Carried,
     CarriedMemory,
@@ -35,7 +36,7 @@ NULL_NAME, DEAD_NAME = 0, 0xFFFFFFFF
 @state
 class Header(NamedTuple):
     """remote, local: names, or 0; remote_type, local_type: their dispositions, or 0. In a received message `remote` is where an
-    answer goes, and `local` the port that it came to."""
+    answer goes, and `local` the port that it came to. flags: MSGH_BITS_OTHER of msgh_bits."""
 
     remote: int
     remote_type: int
@@ -43,6 +44,7 @@ class Header(NamedTuple):
     local_type: int
     id: int
     seqno: int = 0
+    flags: int = 0
 
 
 @state
@@ -104,7 +106,7 @@ def decode(order: ByteOrder, data: bytes, read: Callable[[int, int], bytes]) -> 
     """
     words = struct.unpack_from(order.value + "6I", data)
     bits, size, remote, local, seqno, msgh_id = words
-    header = Header(remote, bits & 0xFF, local, bits >> 8 & 0xFF, _signed(msgh_id), seqno)
+    header = Header(remote, bits & 0xFF, local, bits >> 8 & 0xFF, _signed(msgh_id), seqno, bits & MSGH_BITS_OTHER)
     body = data[HEADER_SIZE:size]
     if not bits & MSGH_BITS_COMPLEX:
         return Message(header, body, (), False), []
@@ -151,7 +153,7 @@ def encode(order: ByteOrder, message: Message, addresses: Sequence[int]) -> tupl
             writes.append((word, _out_of_line(item, order)))
         struct.pack_into(order.value + "I", body, item.offset, word)
     header = message.header
-    bits = msgh_bits(header.remote_type, header.local_type, MSGH_BITS_COMPLEX if message.complex else 0)
+    bits = msgh_bits(header.remote_type, header.local_type, header.flags | (MSGH_BITS_COMPLEX if message.complex else 0))
     size = HEADER_SIZE + len(body)
     words = (bits, size, header.remote, header.local, 0, header.id & 0xFFFFFFFF)
     return struct.pack(order.value + "6I", *words) + body, writes

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.abi.message import CarriedMemory, CarriedPort, CarriedPorts
+from machemu.abi.port import QLIMIT_MAX
 from machemu.core.host_side import launch_all
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port as ports
@@ -23,7 +24,7 @@ from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
 from masix.acs.server import Acs
 from masix.gns.server import Gns
-from masix.gns.wire import Known, Payload, Resolve, decode, encode
+from masix.gns.wire import NULL, Deliver, Kind, Known, NetRight, Payload, Resolve, decode, encode
 from masix.interfaces import acs
 from tests.guests import ARCHS, Arch
 from tests.machine import Machine, empty
@@ -268,6 +269,19 @@ def test_memory_goes_along(mine: Arch, other: Arch) -> None:
         assert isinstance(back, CarriedMemory) and back.copy == words
 
 
+def test_bits_of_the_header_that_mean_nothing_go_along(arch: Arch) -> None:
+    flags = 0x3FFF0000
+
+    def ask(program: Program, mach: Mach) -> None:
+        mach.send(Message(Header(program.found, COPY_SEND, program.port, MAKE_SEND_ONCE, 500, flags=flags), b"", (), False))
+
+    service = Program(register, lambda p, m: None, answer)
+    client = Program(look_up, ask)
+    with net((arch, arch), [client], [service]):
+        assert [(message.header.id, message.header.flags) for message in service.received] == [(500, flags)]
+        assert [(message.header.id, message.header.flags) for message in client.received] == [(600, 0)]
+
+
 def test_a_send_right_that_comes_home_is_the_port_itself(arch: Arch) -> None:
     def ask(program: Program, mach: Mach) -> None:
         body = item(arch, MAKE_SEND, 2) + bytes(8)
@@ -327,6 +341,24 @@ def test_a_receive_right_moves_with_what_waits_in_its_queue(arch: Arch) -> None:
     client = Program(look_up, move)
     with net((arch, arch), [client], [service]):
         assert [message.header.id for message in service.received[1:]] == [901, 902, 903]
+
+
+@pytest.mark.parametrize(("limit", "there"), [(9, 9), (0, 0), (1 << 31, QLIMIT_MAX)])
+def test_the_queue_of_a_receive_right_keeps_its_limit(arch: Arch, limit: int, there: int) -> None:
+    """And no other node's server makes it more than the kernel takes."""
+    service = Program(register)
+    with net((arch, arch), [Program(look_up)], [service]) as made:
+        (number,) = made.servers[1].tables.exports
+        moved = CarriedPort(4, MOVE_RECEIVE, NetRight(Kind.RECEIVE, 1, 77, limit=limit))
+        message = Message(Header(0, 0, 0, 0, 652), item(arch, MOVE_RECEIVE, 1) + bytes(4), (moved,), True)
+        made.links[1].inbox.append((1, encode(Deliver(NetRight(Kind.SEND, 2, number), NULL, arch.order, message))))
+        made.wake(1)
+        made.run()
+        (right,) = service.received[0].carried
+        (task,) = (task for task in made.machines[1].tasks if task.name == "program 0")
+        assert isinstance(right, CarriedPort) and isinstance(right.port, int)
+        entry = task.space.lookup(right.port)
+        assert entry is not None and isinstance(entry.object, Port) and entry.object.qlimit == there
 
 
 def test_a_reply_right_that_is_dropped_tells_its_owner(arch: Arch) -> None:

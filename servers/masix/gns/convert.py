@@ -14,10 +14,14 @@ NUMBERS: Final = frozenset(
 )
 """Types whose items are numbers of their size; a boolean is TypeName.UNSTRUCTURED of 32 bits."""
 WORD: Final = 32
+ADDRESS: Final = 4
 
 
 def convert(message: Message, source: ByteOrder, target: ByteOrder) -> Message:
-    """A message as a machine of byte order `target` would have written it. Rights stay as they are."""
+    """A message as a machine of byte order `target` would have written it. Rights stay as they are.
+
+    Of what no descriptor describes nothing is known, and it stays as it is.
+    """
     if source is target:
         return message
     body = bytearray(message.body)
@@ -29,9 +33,10 @@ def convert(message: Message, source: ByteOrder, target: ByteOrder) -> Message:
             end = item.data + item.length
             body[item.data : end] = turned(body[item.data : end], unit)
         else:
+            body[item.data : item.data + ADDRESS] = turned(body[item.data : item.data + ADDRESS], ADDRESS)
             memory[item.data] = unit
     carried = tuple(
-        each._replace(copy=turned(each.copy, memory[each.offset]))
+        each._replace(copy=turned(each.copy, memory.get(each.offset, 1)))
         if isinstance(each, CarriedMemory) and isinstance(each.copy, bytes)
         else each
         for each in message.carried
@@ -47,7 +52,9 @@ def _convert_descriptor(body: bytearray, item: Item, order: ByteOrder) -> None:
 
 
 def _unit(kind: TypeDescriptor) -> int:
-    """The bytes that are turned round together; 1 for what has no byte order."""
+    """The bytes that are turned round together; 1 for what has no byte order, and for items that do not begin at bytes."""
+    if kind.size % 8:
+        return 1
     if kind.name in NUMBERS or kind.name >= int(TypeName.MOVE_RECEIVE) or (kind.name == 0 and kind.size == WORD):
         return max(1, kind.size // 8)
     return 1

@@ -42,7 +42,7 @@ def passed(context: Context, node: int, payload: Passed) -> None:
 def unused(context: Context, node: int, payload: Unused) -> None:
     """A node has given back rights that it had to a port of ours."""
     export = context.tables.exports.get(payload.number)
-    if export is None or node not in export.given:
+    if export is None or export.kind is not Kind.SEND or node not in export.given:
         return
     export.given[node] -= payload.times
     if export.given[node] <= 0:
@@ -57,13 +57,15 @@ def once_unused(context: Context, node: int, payload: OnceUnused) -> None:
 
 
 def _forget(context: Context, number: int, export: Export, node: int) -> None:
-    """A node knows a port of ours no more."""
+    """A node knows a port of ours no more. What it sent before still waits for room."""
     del export.given[node]
-    if not export.given:
+    forget_unused(context, number, export)
+
+
+def forget_unused(context: Context, number: int, export: Export) -> None:
+    """A port of ours that no node knows, and for which nothing waits, is ours alone again."""
+    if not export.given and not export.waiting:
         context.tables.drop_export(number)
-        for sender, what in export.waiting or ():
-            if not isinstance(what, Flush):
-                destroy(context, sender, what)
         context.mach.deallocate(export.name)
 
 

@@ -17,7 +17,7 @@ from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_MSG
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
 from machemu.user.dispatch import dispatch
-from machemu.user.mach import COPY_SEND, MOVE_SEND_ONCE, Mach
+from machemu.user.mach import COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE, Mach
 from machemu.user.message import Message
 from masix.gns import lives, traffic
 from masix.gns.context import Context, Link
@@ -207,6 +207,6 @@ class Gns:
 
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         """A message whose destination is dead goes."""
-        if message.header.remote_type == MOVE_SEND_ONCE:
+        if message.header.remote_type in (MOVE_SEND, MOVE_SEND_ONCE):
             mach.deallocate(message.header.remote)
         give_up(self._context(mach), message)

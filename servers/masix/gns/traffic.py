@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from machemu.abi.message import PORT_SEND_ONCE
+from machemu.abi.message import PORT_DEAD, PORT_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_SEND_ONCE
-from machemu.user.mach import COPY_SEND, MOVE_SEND_ONCE
+from machemu.user.mach import MOVE_SEND, MOVE_SEND_ONCE
 from machemu.user.message import Header, Message
 from masix.gns import lives
 from masix.gns.context import Context
@@ -103,18 +103,21 @@ def _flush_queue(context: Context, name: int, payload: Flush) -> None:
 
 
 def _hand_over(context: Context, node: int, number: int, export: Export, what: Deliver | Message) -> None:
-    if isinstance(what, Message):
-        header = what.header
-        here = Header(export.name, COPY_SEND, header.remote, header.remote_type, header.id)
-        context.mach.send(what._replace(header=here), context.notices)
-    elif export.kind is Kind.SEND_ONCE:
-        context.mach.note(f"gns: step 9: hands message {what.message.header.id} of node {node} to its port")
+    header = what.header if isinstance(what, Message) else what.message.header
+    context.mach.note(f"gns: step 9: hands message {header.id} of node {node} to its port")
+    if export.kind is Kind.SEND_ONCE and isinstance(what, Deliver):
         context.tables.drop_export(number)
         context.mach.send(taken(context, node, what, export.name, MOVE_SEND_ONCE))
         return
+    # A reference of its own: the message goes after the handler, which may yet hear that nobody uses the port any more.
+    if Translator(context).own(export.name) is PORT_DEAD:
+        destroy(context, node, what)
+        return
+    if isinstance(what, Message):
+        here = Header(export.name, MOVE_SEND, header.remote, header.remote_type, header.id, flags=header.flags)
+        context.mach.send(what._replace(header=here), context.notices)
     else:
-        context.mach.note(f"gns: step 9: hands message {what.message.header.id} of node {node} to its port")
-        context.mach.send(taken(context, node, what, export.name, COPY_SEND), context.notices)
+        context.mach.send(taken(context, node, what, export.name, MOVE_SEND), context.notices)
     export.taken[node] = export.taken.get(node, 0) + 1
     if export.taken[node] == TOLD_EVERY:
         del export.taken[node]
@@ -135,3 +138,4 @@ def accepted(context: Context, name: int) -> None:
         if name in context.tables.proxies:
             _flush_queue(context, name, what)
     export.waiting = None
+    lives.forget_unused(context, number, export)

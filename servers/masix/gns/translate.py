@@ -16,8 +16,9 @@ from machemu.abi.message import (
     CarriedPort,
     CarriedPorts,
 )
+from machemu.abi.port import QLIMIT_MAX
 from machemu.abi.types import ByteOrder
-from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS
+from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS, MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.user.mach import MAKE_SEND_ONCE, rights
 from machemu.user.message import Header, Item, Message, items
@@ -26,8 +27,10 @@ from masix.gns.convert import convert
 from masix.gns.ports import Leaving, Pledge, Proxy
 from masix.gns.wire import DEAD, NULL, Claim, Deliver, Homed, Kind, NetRight, OnceUnused
 
-SEQNO, MSCOUNT, MSGCOUNT = 1, 2, 4
-"""Places in mach_port_status_t: the next message's sequence number, the send rights made, the messages that wait."""
+SEQNO, MSCOUNT, QLIMIT, MSGCOUNT = 1, 2, 3, 4
+"""Places in mach_port_status_t: the next message's sequence number, the send rights made, the queue's limit, the messages in
+it.
+"""
 SENT: Final = {PORT_RECEIVE: PORT_RECEIVE, PORT_SEND: PORT_SEND, PORT_SEND_ONCE: MAKE_SEND_ONCE}
 """How a right is sent that came to another node so: receive and send rights are moved, send-once rights made of their proxy."""
 
@@ -52,7 +55,7 @@ class Translator:
         if disposition == PORT_RECEIVE:
             token = self._tables.next()
             self._tables.leaving[token] = Leaving(right, node)
-            return NetRight(Kind.RECEIVE, self._node, token)
+            return NetRight(Kind.RECEIVE, self._node, token, limit=self.status(right)[QLIMIT])
         if disposition == PORT_SEND_ONCE:
             number = self._tables.add_export(Kind.SEND_ONCE, right)
             self._tables.exports[number].give(node)
@@ -102,21 +105,14 @@ class Translator:
         if right.kind is Kind.SEND and right.node == self._node:
             export = self._tables.exports.get(right.number)
             known = export is not None and export.kind is Kind.SEND and node in export.given
-            return self._own(export.name) if export is not None and known else PORT_DEAD
+            return self.own(export.name) if export is not None and known else PORT_DEAD
         if right.kind is Kind.SEND:
             return self._take_send(right, node)
         if right.node != node or right.kind is Kind.DEAD:
             return PORT_DEAD
         if right.kind is Kind.SEND_ONCE:
             return self._new_proxy(Proxy(Kind.SEND_ONCE, node, right.number))
-        return self._new_home(node, right.number)
-
-    def _own(self, name: int) -> object:
-        try:
-            return self._mach.copy_send(name)
-        except KernError:
-            # The port has died, and the news of it is still to come.
-            return PORT_DEAD
+        return self._new_home(node, right)
 
     def _take_send(self, right: NetRight, node: int) -> int:
         names = self._tables.by_number.get((right.node, right.number))
@@ -134,18 +130,26 @@ class Translator:
             self._context.say(right.node, Claim(right.number, node, right.pledge))
         return name
 
+    def own(self, name: int) -> object:
+        """One more user reference of a port of this node, to be moved away; PORT_DEAD where its death has not been told yet."""
+        try:
+            return self._mach.copy_send(name)
+        except KernError:
+            return PORT_DEAD
+
     def _new_proxy(self, proxy: Proxy) -> int:
         name = self._tables.spares.pop() if self._tables.spares else self._context.new_port()
         self._tables.add_proxy(name, proxy)
         return name
 
-    def _new_home(self, node: int, token: int) -> int:
+    def _new_home(self, node: int, right: NetRight) -> int:
         """The port whose receive right a task here gets; the server it came from sends to it from now on."""
         name = self._mach.make_send(self._mach.allocate_port())
+        self._mach.call(MACH_PORT_SET_QLIMIT, self._mach.task_self(), name, min(right.limit, QLIMIT_MAX))
         number = self._tables.add_export(Kind.SEND, name)
         self._tables.exports[number].give(node)
         self._watch_death(name)
-        self._context.say(node, Homed(token, number))
+        self._context.say(node, Homed(right.number, number))
         return name
 
     def watch(self, name: int) -> None:
@@ -206,7 +210,7 @@ def taken(context: Context, node: int, what: Deliver, to: int, disposition: int)
     translator = Translator(context)
     message = convert(what.message, what.order, context.mach.order)
     answer = translator.take(what.answer, node)
-    header = Header(to, disposition, 0, 0, message.header.id)
+    header = Header(to, disposition, 0, 0, message.header.id, flags=message.header.flags)
     if isinstance(answer, int):
         local_type = MAKE_SEND_ONCE if what.answer.kind is Kind.SEND_ONCE else PORT_SEND
         header = header._replace(local=answer, local_type=local_type)
@@ -227,9 +231,11 @@ def give_up(context: Context, message: Message) -> None:
     held = rights(message._replace(header=header._replace(remote=header.local, remote_type=header.local_type)))
     for name, disposition in held:
         if disposition == MAKE_SEND_ONCE:
-            proxy = context.tables.drop_proxy(name)
-            context.mach.destroy_receive(name)
-            context.say(proxy.node, OnceUnused(proxy.number))
+            # A node that was lost in the meantime has taken its proxies with it.
+            if name in context.tables.proxies:
+                proxy = context.tables.drop_proxy(name)
+                context.mach.destroy_receive(name)
+                context.say(proxy.node, OnceUnused(proxy.number))
         elif disposition == PORT_RECEIVE:
             context.mach.destroy_receive(name)
         else:

@@ -17,7 +17,16 @@ from typing import Any, Final, NamedTuple
 
 import construct as c
 
-from machemu.abi.message import Carried, CarriedMemory, CarriedPort, CarriedPorts
+from machemu.abi.message import (
+    MSGH_BITS_OTHER,
+    PORT_RECEIVE,
+    PORT_SEND,
+    PORT_SEND_ONCE,
+    Carried,
+    CarriedMemory,
+    CarriedPort,
+    CarriedPorts,
+)
 from machemu.abi.types import ByteOrder
 from machemu.sim.state import state
 from machemu.user.message import WORD_SIZE, Header, Message, items
@@ -40,14 +49,25 @@ class Kind(IntEnum):
     RECEIVE = 4
 
 
+KINDS: Final = {PORT_RECEIVE: Kind.RECEIVE, PORT_SEND: Kind.SEND, PORT_SEND_ONCE: Kind.SEND_ONCE}
+"""What a right is by the type name that its descriptor has in a received message."""
+MEMORY: Final = -1
+INLINE: Final = -1
+WORD_BITS: Final = 32
+
+
 @state
 class NetRight(NamedTuple):
-    """A right under way between nodes. pledge: what the giver of a third node's port is to be told when that node knows; or 0."""
+    """A right under way between nodes. pledge: what the giver of a third node's port is to be told when that node knows; or 0.
+
+    limit: of a receive right, how many messages its queue takes.
+    """
 
     kind: Kind
     node: int
     number: int
     pledge: int = 0
+    limit: int = 0
 
 
 NULL: Final = NetRight(Kind.NULL, 0, 0)
@@ -192,7 +212,8 @@ Payload = (
     | Alive
 )
 
-_RIGHT: Final = c.Struct("kind" / c.Int8ub, "node" / c.Int16ub, "number" / c.Int32ub, "pledge" / c.Int32ub)
+_RIGHT: Final = c.Struct("kind" / c.Int8ub, "node" / c.Int16ub, "number" / c.Int32ub, "more" / c.Int32ub)
+"""more: a receive right's limit, another's pledge."""
 _BYTES: Final = c.Prefixed(c.Int32ub, c.GreedyBytes)
 _RIGHTS: Final = c.Struct(
     "offset" / c.Int32ub, "is_array" / c.Flag, "disposition" / c.Int8ub, "rights" / c.PrefixedArray(c.Int32ub, _RIGHT)
@@ -202,6 +223,7 @@ _DELIVER: Final = c.Struct(
     "answer" / _RIGHT,
     "order" / c.Int8ub,
     "id" / c.Int32sb,
+    "flags" / c.Int32ub,
     "complex" / c.Flag,
     "body" / _BYTES,
     "rights" / c.PrefixedArray(c.Int32ub, _RIGHTS),
@@ -234,7 +256,7 @@ def encode(payload: Payload) -> bytes:
     number = _NUMBERS[type(payload)]
     fields = _deliver_fields(payload) if isinstance(payload, Deliver) else payload._asdict()
     if isinstance(payload, Found | Moved):
-        fields["right"] = payload.right._asdict()
+        fields["right"] = _right_fields(payload.right)
     return bytes((number,)) + bytes(_SHAPES[number][1].build(fields))
 
 
@@ -259,7 +281,14 @@ def decode(data: bytes) -> Payload:
 
 
 def _right(fields: Any) -> NetRight:
-    return NetRight(Kind(fields.kind), fields.node, fields.number, fields.pledge)
+    kind = Kind(fields.kind)
+    pledge, limit = (0, fields.more) if kind is Kind.RECEIVE else (fields.more, 0)
+    return NetRight(kind, fields.node, fields.number, pledge, limit)
+
+
+def _right_fields(right: NetRight) -> dict[str, int]:
+    more = right.limit if right.kind is Kind.RECEIVE else right.pledge
+    return {"kind": right.kind, "node": right.node, "number": right.number, "more": more}
 
 
 def _deliver_fields(payload: Deliver) -> dict[str, Any]:
@@ -274,14 +303,15 @@ def _deliver_fields(payload: Deliver) -> dict[str, Any]:
                     "offset": item.offset,
                     "is_array": isinstance(item, CarriedPorts),
                     "disposition": item.disposition,
-                    "rights": [right._asdict() for right in several if isinstance(right, NetRight)],
+                    "rights": [_right_fields(right) for right in several if isinstance(right, NetRight)],
                 }
             )
     return {
-        "to": payload.to._asdict(),
-        "answer": payload.answer._asdict(),
+        "to": _right_fields(payload.to),
+        "answer": _right_fields(payload.answer),
         "order": ORDERS.index(payload.order),
         "id": payload.message.header.id,
+        "flags": payload.message.header.flags,
         "complex": payload.message.complex,
         "body": payload.message.body,
         "rights": rights,
@@ -300,28 +330,36 @@ def _delivered(fields: Any) -> Deliver:
         else:
             raise ValueError("a word stands for one right")
     carried.sort(key=lambda item: item.offset)
-    order = ORDERS[fields.order]
-    places = list(_places(fields.body, order)) if fields.complex else []
-    if places != [(type(item), item.offset, _size(item)) for item in carried]:
-        raise ValueError("rights and memory are not where its descriptors say")
-    message = Message(Header(0, 0, 0, 0, fields.id), fields.body, tuple(carried), fields.complex)
-    return Deliver(_right(fields.to), _right(fields.answer), order, message)
+    to, answer, order = _right(fields.to), _right(fields.answer), ORDERS[fields.order]
+    if to.kind not in (Kind.SEND, Kind.SEND_ONCE) or answer.kind is Kind.RECEIVE or len(fields.body) % WORD_SIZE:
+        raise ValueError("no message")
+    if [_shape(item) for item in carried] != (list(_wanted(fields.body, order)) if fields.complex else []):
+        raise ValueError("what it carries is not what its descriptors say")
+    header = Header(0, 0, 0, 0, fields.id, flags=fields.flags & MSGH_BITS_OTHER)
+    return Deliver(to, answer, order, Message(header, fields.body, tuple(carried), fields.complex))
 
 
-def _size(item: Carried) -> int:
-    """Bytes of memory, rights of an array; 0 for a word."""
-    return item.size if isinstance(item, CarriedMemory) else len(item.ports) if isinstance(item, CarriedPorts) else 0
+def _shape(item: Carried) -> tuple[int, int, int]:
+    """Where something carried stands; its type's name, or MEMORY; how many rights or bytes are out of line, or INLINE."""
+    if isinstance(item, CarriedMemory):
+        return item.offset, MEMORY, item.size
+    for right in item.ports if isinstance(item, CarriedPorts) else (item.port,):
+        if not isinstance(right, NetRight) or right.kind not in (Kind.NULL, Kind.DEAD, KINDS.get(item.disposition)):
+            raise ValueError("a right of another kind")
+    return item.offset, item.disposition, len(item.ports) if isinstance(item, CarriedPorts) else INLINE
 
 
-def _places(body: bytes, order: ByteOrder) -> Iterator[tuple[type, int, int]]:
-    """What the words of a complex message's body stand for that carry rights or memory, their offsets, and as `_size`."""
+def _wanted(body: bytes, order: ByteOrder) -> Iterator[tuple[int, int, int]]:
+    """The shapes of what a body's descriptors say that it carries."""
     end = 0
     for item in items(body, order):
-        end = item.data + (item.length + 3 & ~3 if item.descriptor.inline else WORD_SIZE)
-        if not item.descriptor.inline:
-            ports = CarriedPorts, item.data, item.descriptor.number
-            yield ports if item.is_right else (CarriedMemory, item.data, item.length)
+        kind = item.descriptor
+        end = item.data + (item.length + 3 & ~3 if kind.inline else WORD_SIZE)
+        if item.is_right and kind.size != WORD_BITS:
+            raise ValueError("a right that is no word")
+        if not kind.inline:
+            yield item.data, *((kind.name, kind.number) if item.is_right else (MEMORY, item.length))
         elif item.is_right:
-            yield from ((CarriedPort, item.data + WORD_SIZE * n, 0) for n in range(item.descriptor.number))
+            yield from ((item.data + WORD_SIZE * n, kind.name, INLINE) for n in range(kind.number))
     if end != len(body):
         raise ValueError("its body has no end")

@@ -1,0 +1,88 @@
+"""What network servers tell each other: it is read as it was written, and what contradicts itself is not read at all."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from machemu.abi.message import PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE, Carried, CarriedMemory, CarriedPort, CarriedPorts
+from machemu.user.message import Header, Message
+from masix.gns.wire import DEAD, NULL, Deliver, Kind, NetRight, WireError, decode, encode
+from tests.guests import I386, M68K, Arch
+
+TO = NetRight(Kind.SEND, 2, 10)
+SEND, ONCE, RECEIVE = NetRight(Kind.SEND, 1, 7), NetRight(Kind.SEND_ONCE, 1, 8), NetRight(Kind.RECEIVE, 1, 9, 5)
+WORD = bytes(4)
+
+
+def deliver(
+    arch: Arch, body: bytes, *carried: Carried, answer: NetRight = NULL, to: NetRight = TO, is_complex: bool = True
+) -> Deliver:
+    return Deliver(to, answer, arch.order, Message(Header(0, 0, 0, 0, 5), body, carried, is_complex))
+
+
+def item(arch: Arch, name: int, number: int, inline: bool = True, size: int = 32) -> bytes:
+    return arch.pack("I", arch.item(name, size, number, inline))
+
+
+@pytest.mark.parametrize("answer", [NULL, DEAD, SEND, ONCE])
+def test_a_message_is_read_as_it_was_written(arch: Arch, answer: NetRight) -> None:
+    body = item(arch, PORT_SEND, 2) + 2 * WORD + item(arch, PORT_RECEIVE, 2, False) + WORD + item(arch, 8, 3, False, 8) + WORD
+    body += item(arch, 2, 1) + WORD + arch.long_item(PORT_SEND_ONCE, 32, 1) + WORD + item(arch, 8, 0, False, 8) + WORD
+    said = deliver(
+        arch,
+        body,
+        CarriedPort(4, PORT_SEND, SEND),
+        CarriedPort(8, PORT_SEND, NULL),
+        CarriedPorts(16, PORT_RECEIVE, (RECEIVE, DEAD)),
+        CarriedMemory(24, 3, b"abc"),
+        CarriedPort(48, PORT_SEND_ONCE, ONCE),
+        CarriedMemory(56, 0, b""),
+        answer=answer,
+    )
+    assert decode(encode(said)) == said
+
+
+def broken(arch: Arch) -> list[Deliver]:
+    right = item(arch, PORT_SEND, 1) + WORD
+    return [
+        deliver(arch, right),
+        deliver(arch, right, CarriedPort(0, PORT_SEND, SEND)),
+        deliver(arch, right, CarriedPort(4, PORT_SEND_ONCE, ONCE)),
+        deliver(arch, right, CarriedPort(4, PORT_SEND, RECEIVE)),
+        deliver(arch, right, CarriedPort(4, PORT_SEND, SEND), CarriedPort(4, PORT_SEND, SEND)),
+        deliver(arch, right, CarriedMemory(4, 4, WORD)),
+        deliver(arch, right, CarriedPort(4, PORT_SEND, SEND), is_complex=False),
+        deliver(arch, item(arch, PORT_RECEIVE, 1) + WORD, CarriedPort(4, PORT_RECEIVE, SEND)),
+        deliver(arch, item(arch, 19, 1) + WORD, CarriedPort(4, 19, SEND)),
+        deliver(arch, item(arch, PORT_SEND, 1, size=16) + WORD, CarriedPort(4, PORT_SEND, SEND)),
+        deliver(arch, item(arch, PORT_SEND, 2, False) + WORD, CarriedPorts(4, PORT_SEND, (SEND,))),
+        deliver(arch, item(arch, PORT_SEND, 1, False) + WORD, CarriedPort(4, PORT_SEND, SEND)),
+        deliver(arch, item(arch, 8, 3, False, 8) + WORD, CarriedMemory(4, 2, b"ab")),
+        deliver(arch, item(arch, 8, 3, False, 8), CarriedMemory(0, 3, b"abc")),
+        deliver(arch, item(arch, 2, 2) + WORD),
+        deliver(arch, arch.long_item(2, 32, 0)[:8]),
+        deliver(arch, b"\xff\xff\xff"),
+        deliver(arch, b"\xff", is_complex=False),
+        deliver(arch, b"", answer=RECEIVE),
+        deliver(arch, b"", to=RECEIVE),
+        deliver(arch, b"", to=NULL),
+    ]
+
+
+@pytest.mark.parametrize("case", range(len(broken(I386))))
+def test_a_message_that_contradicts_itself_is_not_read(arch: Arch, case: int) -> None:
+    with pytest.raises(WireError):
+        decode(encode(broken(arch)[case]))
+
+
+@given(st.binary(max_size=60), st.sampled_from([I386, M68K]), st.lists(st.integers(0, 15), max_size=3), st.booleans())
+def test_whatever_is_read_can_be_written(body: bytes, arch: Arch, places: list[int], is_complex: bool) -> None:
+    ports = tuple(CarriedPort(4 * place, PORT_SEND, SEND) for place in sorted(set(places)))
+    said = deliver(arch, body, *ports, is_complex=is_complex)
+    try:
+        got = decode(encode(said))
+    except WireError:
+        return
+    assert got == said
