@@ -12,7 +12,7 @@ from masix.gns.wire import DEAD, NULL, Deliver, Kind, NetRight, WireError, decod
 from tests.guests import I386, M68K, Arch
 
 TO = NetRight(Kind.SEND, 2, 10)
-SEND, ONCE, RECEIVE = NetRight(Kind.SEND, 1, 7), NetRight(Kind.SEND_ONCE, 1, 8), NetRight(Kind.RECEIVE, 1, 9, 5)
+SEND, ONCE, RECEIVE = NetRight(Kind.SEND, 1, 7), NetRight(Kind.SEND_ONCE, 1, 8), NetRight(Kind.RECEIVE, 1, 9, limit=5)
 WORD = bytes(4)
 
 
