@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from machemu.abi.errors import UserError
@@ -37,6 +38,9 @@ class Arrival(NamedTuple):
     serial: int
     interface: int
     frame: bytes
+
+
+ARRIVAL_TIME: Final = attrgetter("time")
 
 
 @state
@@ -212,7 +216,8 @@ class ClusterNode:
     def forget(self, time: int) -> None:
         """Nothing will reach it before `time`: frames that do not wake it, and come before, are gone."""
         if self.idle and not self.paused:
-            self.inbox = [arrival for arrival in self.inbox if arrival.time >= time or self._wakes(arrival)]
+            past = bisect_left(self.inbox, time, key=ARRIVAL_TIME)
+            self.inbox[:past] = [arrival for arrival in self.inbox[:past] if self._wakes(arrival)]
 
     def run(self, horizon: int) -> Stop:
         """Runs from its next time until `horizon`, or until it is idle or has sent a frame.
