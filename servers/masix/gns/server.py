@@ -27,6 +27,7 @@ from machemu.user.message import Header, Message
 from masix.gns.convert import convert
 from masix.gns.ethernet import Entropy, EthernetLink
 from masix.gns.ports import Export, PortTables, Proxy
+from masix.gns.protocols import Protocols
 from masix.gns.translate import Translator, give_all, take_all
 from masix.gns.transport import Transport
 from masix.gns.wire import (
@@ -112,17 +113,20 @@ class Gns:
     announces: whether what one node asked for is made known to all (an optimisation of the paper's fourth step); known: services
     of other nodes that were made known, by name.
     queries: names that are looked for, by tag. asked: what other nodes want to know, by the port of our name server's answer: the
-    node and its tag. service, notices, ports: its own ports, and the set of all that it receives from.
+    node and its tag. protocols: what others send and receive beside. service, notices, ports: its own ports, and the set of all
+    that it receives from.
     """
 
     __slots__ = (
-        "announces", "asked", "cache", "known", "link", "node", "notices", "ports", "queries", "service", "tables", "tags",
+        "announces", "asked", "cache", "known", "link", "node", "notices", "ports", "protocols", "queries", "service", "tables",
+        "tags",
     )  # fmt: skip
 
     def __init__(self, node: int, link: Link) -> None:
         self.node = node
         self.link = link
         self.tables = PortTables()
+        self.protocols = Protocols(node)
         self.cache: dict[bytes, int] = {}
         self.known: dict[bytes, tuple[int, int]] = {}
         self.announces = False
@@ -151,6 +155,7 @@ class Gns:
         mach.serve(self.ports)
         mach.request(acs.ACS_REGISTER, mach.given("name-server"), (NAME, 0, PolyPort(self.service, COPY_SEND)), self.notices)
         self.link.start(mach, self.ports)
+        self.protocols.start(self.ports, self.notices)
         self._settle(mach)
 
     def receive(self, mach: Mach, message: Message) -> None:
@@ -158,7 +163,10 @@ class Gns:
         if self.link.owns(message):
             self.link.receive(mach, message)
         elif port == self.service:
-            dispatch(mach, message, {gns.GNS_RESOLVE.request.id: (gns.GNS_RESOLVE, self._resolve)})
+            own = {gns.GNS_RESOLVE.request.id: (gns.GNS_RESOLVE, self._resolve)}
+            dispatch(mach, message, own | self.protocols.service_routines)
+        elif self.protocols.owns(port):
+            self.protocols.receive(mach, message)
         elif port in self.tables.proxies:
             self._proxied(mach, port, self.tables.proxies[port], message)
         elif port in self.asked:
@@ -408,7 +416,7 @@ class Gns:
 
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         """A message whose destination is dead goes."""
-        if message.header.remote_type == MOVE_SEND_ONCE:
+        if message.header.remote_type in (MOVE_SEND, MOVE_SEND_ONCE):
             mach.deallocate(message.header.remote)
         self._give_up(mach, message)
 
@@ -432,6 +440,7 @@ class Gns:
         notification = message.header.id
         if notification == MACH_NOTIFY_DEAD_NAME.request.id:
             (name,) = MACH_NOTIFY_DEAD_NAME.request.unpack(mach.order, message.body, message.carried, message.complex)
+            self.protocols.died(mach, name)
             export = self.tables.exports.pop(name, None)
             if export is not None:
                 for node in export.given:
