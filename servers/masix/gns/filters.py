@@ -23,7 +23,7 @@ Filter = dict[int, tuple[int, int]]
 WORD_MAX: Final = 63
 """The last word that a filter may look at."""
 WORD: Final = 0xFFFF
-ETHER_TYPE, IP_VERSION, IP_PROTOCOL, UDP_SOURCE, UDP_TARGET = 6, 7, 11, 17, 18
+ETHER_TYPE, IP_VERSION, IP_PIECE, IP_PROTOCOL, IP_SOURCE, IP_TARGET, UDP_SOURCE, UDP_TARGET = 6, 7, 10, 11, 13, 15, 17, 18
 SOURCE_STATION: Final = (3, 4, 5)
 IPV4_WITHOUT_OPTIONS: Final = (0xFF00, 0x4500)
 HEADER_WORDS: Final = 7

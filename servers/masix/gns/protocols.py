@@ -2,8 +2,8 @@
 
 A personality's server shows the device master port and registers a protocol; from then on it opens connections. A connection is
 a filter in the kernel for what comes and one here for what goes. It ends when it is closed, when nobody has a right to its port,
-when its receiver is gone, and with its protocol; a protocol ends when it is unregistered, when nobody has a right to its port, and
-with its environment. Whoever has a right to a connection's port then has a dead name, and can be told.
+when its receiver is gone, and with its protocol. A protocol ends when it is unregistered, when nobody has a right to its port,
+and with its environment. Whoever has a right to a connection's port then has a dead name, and can be told.
 """
 
 from __future__ import annotations

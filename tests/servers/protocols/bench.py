@@ -40,16 +40,17 @@ def frame(kind: int = NEXT, data: bytes = b"", target: bytes = OWN, source: byte
 
 
 class Bench:
-    """programs: what runs beside the two servers, with their tasks' names."""
+    """programs: what runs beside the two servers, with their tasks' names; early: begun before the network server."""
 
-    def __init__(self, arch: Arch, *programs: tuple[str, Server], nic: bool = True) -> None:
+    def __init__(self, arch: Arch, *programs: tuple[str, Server], nic: bool = True, early: bool = False) -> None:
         self.nic = EthernetNic(OWN)
         self.machine = Machine(new_node(arch, nics={"eth0": self.nic} if nic else {}))
         self.sent: list[bytes] = []
         """Frames that have left the interface, but the network server's own."""
         self.nic.sink = self._sent
         self.gns = Gns.on_node(NODE, 1, bytes(32))
-        launch_all(self.machine.kernel, [("acs", Acs()), ("gns", self.gns), *programs])
+        gns = ("gns", self.gns)
+        launch_all(self.machine.kernel, [("acs", Acs()), *((*programs, gns) if early else (gns, *programs))])
         self.run(20)
         self.service = self.port("gns", self.gns.service)
         self.master = self.machine.kernel.devices.master_port
@@ -83,9 +84,9 @@ class Bench:
 
 
 @contextmanager
-def bench(arch: Arch, *programs: tuple[str, Server], nic: bool = True) -> Iterator[Bench]:
+def bench(arch: Arch, *programs: tuple[str, Server], nic: bool = True, early: bool = False) -> Iterator[Bench]:
     """Where the block ends well the servers' tables are empty once all other tasks have ended, and nothing leaks."""
-    made = Bench(arch, *programs, nic=nic)
+    made = Bench(arch, *programs, nic=nic, early=early)
     try:
         yield made
         for task in made.machine.tasks:
