@@ -1,6 +1,6 @@
 """User datagrams in Ethernet frames: made, and read with every check that the standards ask for. All numbers are big-endian.
 
-images/lib/datagram.c does the same in an application. Sources: RFC 768 (UDP), RFC 791 (IPv4), RFC 1071 (checksums), RFC 1122
+images/lib/udp.c does the same in an application. Sources: RFC 768 (UDP), RFC 791 (IPv4), RFC 1071 (checksums), RFC 1122
 (what a host checks), RFC 6864 (what is never cut needs no identification).
 """
 
