@@ -34,7 +34,7 @@ PROTOCOLS_MAX: Final = 32
 PROTOCOLS_OF_ONE_MAX: Final = 8
 """Of one environment."""
 CONNECTIONS_MAX: Final = 64
-"""Of one protocol."""
+"""Of one protocol, with the receivers of closed ones."""
 ETHER_TYPES: Final = range(0x600, 0x10000)
 """Ethernet II's; smaller numbers are lengths."""
 HAS_RECEIVE: Final = 1 << 17
@@ -74,15 +74,18 @@ class Protocols:
     node: whose station address frames are sent from. ports: the server's port set; notices: its port for dead-name notifications.
     device: the interface's port, 0 until it is open. replies: where the answer to its opening comes, 0 before. waiting: the
     registrations that wait for it: the request's header, the name, what the frames are, the environment.
+    retired: receivers of connections that are closed, with these' protocols. The kernel keeps a filter for each until it is dead, if
+    only one that takes nothing.
     """
 
-    __slots__ = ("connections", "device", "node", "notices", "ports", "protocols", "replies", "waiting")
+    __slots__ = ("connections", "device", "node", "notices", "ports", "protocols", "replies", "retired", "waiting")
 
     def __init__(self, node: int) -> None:
         self.node = node
         self.protocols: dict[int, Protocol] = {}
         self.connections: dict[int, Connection] = {}
         self.waiting: list[tuple[Header, bytes, Filter, int]] = []
+        self.retired: dict[int, int] = {}
         self.device = 0
         self.replies = 0
         self.ports = 0
@@ -114,6 +117,8 @@ class Protocols:
         for port, connection in list(self.connections.items()):
             if connection.receiver == name:
                 self.close(mach, port)
+        if self.retired.pop(name, None) is not None:
+            mach.deallocate(name)
         for request in [request for request in self.waiting if request[3] == name]:
             self.waiting.remove(request)
             mach.deallocate(name)
@@ -212,7 +217,7 @@ class Protocols:
         else:
             with suppress(KernError):  # where the receiver is dead the kernel forgets its filter by itself
                 self._set_filter(mach, connection.receiver, filters.NOTHING)
-            mach.deallocate(connection.receiver)
+            self.retired[connection.receiver] = connection.protocol
         mach.destroy_receive(port)
 
     # Connections
@@ -234,10 +239,13 @@ class Protocols:
         _check_foreign(mach, receiver)
         if any(each.receiver == receiver for each in self.connections.values()):
             raise KernError(KernReturn.KERN_RIGHT_EXISTS)
-        if sum(each.protocol == port for each in self.connections.values()) >= CONNECTIONS_MAX:
+        had = [each.protocol for each in self.connections.values()] + list(self.retired.values())
+        if receiver not in self.retired and had.count(port) >= CONNECTIONS_MAX:
             raise KernError(KernReturn.KERN_RESOURCE_SHORTAGE)
         self._set_filter(mach, receiver, filters.program(inwards, mach.order))
         mach.notify(receiver, MACH_NOTIFY_DEAD_NAME.request.id, self.notices)
+        if self.retired.pop(receiver, None) is not None:
+            mach.deallocate(receiver)
         connection = self._new_port(mach)
         self.connections[connection] = Connection(port, inwards, outwards, receiver)
         if privilege is None:

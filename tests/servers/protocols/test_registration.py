@@ -96,6 +96,24 @@ def test_there_are_only_so_many_protocols_and_connections() -> None:
         assert task.register(b"one more", 0xB000) == SHORTAGE
 
 
+def test_receivers_that_were_used_count_until_they_are_dead(arch: Arch) -> None:
+    """Nobody can fill the kernel with filters that take nothing by closing what he has opened."""
+    with bench(arch) as on:
+        task = Task(on)
+        protocol = task.register()
+        used = [task.make_port() for _ in range(protocols.CONNECTIONS_MAX)]
+        for receiver in used:
+            assert task.close(task.connect(protocol, is_(1), (), receiver)[0]) == 0
+        assert task.connect(protocol, is_(1)) == SHORTAGE
+        again, _ = task.connect(protocol, is_(1), (), used[0])
+        assert task.connect(protocol, is_(2)) == SHORTAGE
+        task.destroy_port(used[1])
+        on.run()
+        assert isinstance(task.connect(protocol, is_(2)), tuple)
+        on.arrive(frame(data=data(1)))
+        assert task.frames(used[0]) == [frame(data=data(1))] and again.active
+
+
 def test_connections_do_not_overlap(arch: Arch) -> None:
     with bench(arch) as on:
         one, other = Task(on), Task(on)
