@@ -74,8 +74,8 @@ class Protocols:
     node: whose station address frames are sent from. ports: the server's port set; notices: its port for dead-name notifications.
     device: the interface's port, 0 until it is open. replies: where the answer to its opening comes, 0 before. waiting: the
     registrations that wait for it: the request's header, the name, what the frames are, the environment.
-    retired: receivers of connections that are closed, with these' protocols. The kernel keeps a filter for each until it is dead, if
-    only one that takes nothing.
+    retired: receivers of connections that are closed, with these' protocols: for each the kernel keeps a filter until it is dead,
+    one that takes nothing.
     """
 
     __slots__ = ("connections", "device", "node", "notices", "ports", "protocols", "replies", "retired", "waiting")

@@ -1,4 +1,4 @@
-"""The page about protocols is true: its figures are those that come out, its transcript is the program's, and its bounds are ours."""
+"""The page about protocols is true: its figures come out again, its transcript is the program's, and its bounds are the server's."""
 
 from __future__ import annotations
 
