@@ -1,4 +1,4 @@
-"""The page about protocols is true: its figures come out again, its transcript is the program's, and its bounds are the server's."""
+"""The page about protocols is true: its figures come out again, its transcript is the program's, its bounds are the server's."""
 
 from __future__ import annotations
 
