@@ -28,8 +28,11 @@ DEFINITIONS = ROOT / "machemu" / "mig" / "defs"
 MASIX_DEFINITIONS = ROOT / "servers" / "masix" / "defs"
 
 SUBSYSTEMS = ("mach", "mach_port", "mach_host", "device", "mach_debug", "mach_i386", "mach4", "gnumach")
-MASIX_SUBSYSTEMS = ("acs", "netname")
+MASIX_SUBSYSTEMS = ("acs", "netname", "udp")
 """The interfaces whose stubs every program is linked with: the kernel's, and those of Masix's servers."""
+
+RUN_TIME = ("guest", "mig", "udp")
+"""What of `lib` is the same C on every machine; a program has what it uses of it."""
 
 FLAGS = (
     "-std=gnu11",
@@ -145,7 +148,7 @@ class Builder:
         stubs = make_stubs(directory)
         self.library = [
             self.compile(source)
-            for source in [machine / "start.S", machine / "thread.c", LIBRARY / "guest.c", LIBRARY / "mig.c", *stubs]
+            for source in [machine / "start.S", machine / "thread.c", *(LIBRARY / f"{name}.c" for name in RUN_TIME), *stubs]
         ]
 
     def compile(self, source: Path, flags: Sequence[str] = ()) -> Path:

@@ -27,8 +27,7 @@ def dispatch(mach: Mach, message: Message, routines: Mapping[int, tuple[Routine,
         values = routine.request.unpack(mach.order, message.body, message.carried, message.complex)
         results = handler(mach, message, *values)
     except KernError as error:
-        answerable = message.header.remote_type
-        mach.give_up(rights(message)[1 if answerable else 0 :])
+        mach.give_up(rights(message._replace(header=message.header._replace(remote_type=0))))
         mach.reply(message, None, error.code)
         return
     if results is not None:

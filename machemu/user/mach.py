@@ -121,17 +121,26 @@ class Mach:
         self.answer(request.header, routine, code, values)
 
     def answer(self, to: Header, routine: Routine | None, code: int, values: Iterable[Any] = ()) -> None:
-        """As `reply`, later: `to` is the request's header, whose reply right was kept."""
-        if not to.remote:
-            return
-        message = RETCODE if code or routine is None or routine.reply is None else routine.reply
-        body, carried = self._pack(message, (code,) if message is RETCODE else (code, *values))
+        """As `reply`, later: `to` is the request's header, whose reply right was kept.
+
+        Where nobody can be answered the rights among the results are given up; nobody waits for the full queue of a send right.
+        """
+        kind = RETCODE if code or routine is None or routine.reply is None else routine.reply
+        body, carried = self._pack(kind, (code,) if kind is RETCODE else (code, *values))
         header = Header(to.remote, to.remote_type, 0, 0, to.id + REPLY_ID)
-        self.send(Message(header, body, carried, bool(carried)))
+        message = Message(header, body, carried, bool(carried))
+        if to.remote in (messages.NULL_NAME, messages.DEAD_NAME):
+            self.give_back(message)
+        else:
+            self.send(message, timeout=None if to.remote_type == MOVE_SEND_ONCE else 0)
 
     def destroy(self, message: Message) -> None:
         """Gives up whatever rights a message holds, as mach_msg_destroy does."""
         self.give_up(rights(message))
+
+    def give_back(self, message: Message) -> None:
+        """Gives up what a message that was not sent would have taken away; what it only made or copied is still there."""
+        self.give_up((name, disposition) for name, disposition in rights(message) if disposition <= MOVE_SEND_ONCE)
 
     def give_up(self, rights: Iterable[tuple[int, int]]) -> None:
         """Gives up rights: names, each with its disposition."""

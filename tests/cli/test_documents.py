@@ -16,7 +16,7 @@ from machemu.ui.cli import parser
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = ("README.md", "docs/cluster.md", "docs/speed.md", "images/README.md")
+PAGES = ("README.md", "docs/cluster.md", "docs/protocols.md", "docs/speed.md", "images/README.md")
 CLUSTER = (ROOT / "docs" / "cluster.md").read_text()
 
 

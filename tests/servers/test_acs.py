@@ -6,14 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from machemu.core.host_side import launch_all
+from machemu.kern import task_control
 from machemu.mig.runtime import Routine
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Message
-from masix.acs.server import Acs
+from masix.acs.server import NOBODY, Acs
 from masix.interfaces import acs, acs_client, netname
 from tests.guests import Arch
 from tests.machine import Machine, empty
+from tests.servers.protocols.bench import Task, bench
 
 SECOND_NS = 1_000_000_000
 SUCCESS, NOT_THERE, TAKEN, NOT_THE_SAME = 0, 15, 13, 17
@@ -171,3 +173,17 @@ def test_a_server_that_does_not_answer_does_not_keep_the_node_up(arch: Arch) -> 
         machine.end(machine.tasks[1])
         machine.run(5 * SECOND_NS)
         assert machine.kernel.halted is not None
+
+
+def test_a_network_server_that_dies_while_a_name_is_asked_for_takes_nobody_with_it(arch: Arch) -> None:
+    """The question cannot be sent, and only then the notification comes."""
+    with bench(arch) as on:
+        task = Task(on)
+        tasks = {each.name: each for each in on.machine.tasks}
+        (thread,) = tasks["acs"].threads.values()
+        service = on.port("acs", thread.program.server.service)  # type: ignore[union-attr]
+        task.ask(service, acs.ACS_LOOK_UP, b"far away")
+        task_control.terminate(on.machine.kernel.kern, tasks["gns"])
+        on.run()
+        assert task.answer(acs.ACS_LOOK_UP) == (NOBODY,)
+        assert task.call(service, acs.ACS_LOOK_UP, b"gns") == (NOT_THERE,)

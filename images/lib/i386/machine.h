@@ -10,6 +10,9 @@
 /* Whether a processor that the kernel tells of is one of these. */
 #define IS_CPU_TYPE(type) ((type) >= 17 && (type) < 32)
 
+/* Adds a word to a sum, and the carry. */
+#define ADD_CARRY(sum, word) __asm__("addl %1, %0; adcl $0, %0" : "+r"(sum) : "g"(word) : "cc")
+
 #define i386_THREAD_STATE 1
 #define i386_FLOAT_STATE 2
 #define i386_ISA_PORT_MAP_STATE 3

@@ -10,6 +10,9 @@
 /* Whether a processor that the kernel tells of is one of these: an MC68020 or an MC68040. */
 #define IS_CPU_TYPE(type) ((type) == 3 || (type) == 10)
 
+/* Adds a word to a sum, and the carry. */
+#define ADD_CARRY(sum, word) __asm__("addl %1, %0; addxl %2, %0" : "+d"(sum) : "g"(word), "d"(0) : "cc")
+
 #define m68k_THREAD_STATE 1
 #define m68k_FLOAT_STATE 2
 #define m68k_EXCEPTION_FRAME 3

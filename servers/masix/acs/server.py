@@ -98,7 +98,7 @@ class Acs:
             header, _ = self.asked.pop(message.header.local)
             mach.destroy_receive(message.header.local)
             mach.answer(header, None, NOBODY)
-        mach.destroy(message)
+        mach.give_back(message)
 
     # Requests
 

@@ -14,17 +14,14 @@ from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import state
 from machemu.user.mach import MAKE_SEND, Mach, rights
 from machemu.user.message import Message, name_of
+from masix.gns import filters
 from masix.gns.events import Delivered, MulticastReceived, PeerLost
 from masix.gns.packets import ETHER
 from masix.gns.transport import Transport
 
 INTERFACE: Final = b"eth0"
 READ_WRITE: Final = 3
-PRIORITY: Final = 10
 STREAM: Final = 0
-NETF_IN, PUSH_TYPE, EQUAL_LITERAL = 1, 17, 1 << 10 | 1
-"""<device/net_status.h>: incoming packets; push the packet's second word, which is its type; compare with a literal."""
-IPV4: Final = b"\x08\x00"
 NET_RCV_MSG: Final = 2999
 RECEIVED_HEADER: Final = 4
 RECEIVED_LENGTH: Final = 72
@@ -100,9 +97,8 @@ class EthernetLink:
             mach.give_up(rights(message))
             return
         self.device = name_of(right)
-        kind = struct.unpack(mach.order.value + "h", IPV4)[0]
-        program = (NETF_IN, PUSH_TYPE, EQUAL_LITERAL, kind)
-        arguments = (PolyPort(self.frames, MAKE_SEND), PRIORITY, program)
+        program = filters.program(filters.own_filter(filters.UDP_TARGET), mach.order)
+        arguments = (PolyPort(self.frames, MAKE_SEND), filters.PRIORITY, program)
         mach.request(device.DEVICE_SET_FILTER, self.device, arguments, self.replies)
 
     def _frame(self, mach: Mach, message: Message) -> None:

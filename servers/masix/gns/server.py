@@ -24,6 +24,7 @@ from masix.gns.context import Context, Link
 from masix.gns.ethernet import Entropy, EthernetLink
 from masix.gns.names import Names
 from masix.gns.ports import PortTables
+from masix.gns.protocols import Protocols
 from masix.gns.translate import give_up
 from masix.gns.transport import Transport
 from masix.gns.vigil import Vigil
@@ -58,16 +59,18 @@ SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
 class Gns:
     """node: this node's number. tables: the ports that it stands for. names: how services are found. vigil: whether others live.
 
-    service, notices, ports: its own ports, and the set of all that it receives from. loop: what it says to itself.
+    protocols: what others send and receive beside. service, notices, ports: its own ports, and the set of all that it receives
+    from. loop: what it says to itself.
     """
 
-    __slots__ = ("link", "loop", "names", "node", "notices", "ports", "service", "tables", "vigil")
+    __slots__ = ("link", "loop", "names", "node", "notices", "ports", "protocols", "service", "tables", "vigil")
 
     def __init__(self, node: int, link: Link, announces: bool = False, prepares: bool = False) -> None:
         self.node = node
         self.link = link
         self.tables = PortTables(STOCK if prepares else 0)
         self.names = Names(announces)
+        self.protocols = Protocols(node)
         self.vigil = Vigil()
         self.service = 0
         self.notices = 0
@@ -96,6 +99,7 @@ class Gns:
         mach.serve(self.ports)
         mach.request(acs.ACS_REGISTER, mach.given("name-server"), (NAME, 0, PolyPort(self.service, COPY_SEND)), self.notices)
         self.link.start(mach, self.ports)
+        self.protocols.start(self.ports, self.notices)
         self._settle(self._context(mach))
 
     def _context(self, mach: Mach) -> Context:
@@ -107,7 +111,10 @@ class Gns:
         if self.link.owns(message):
             self.link.receive(mach, message)
         elif port == self.service:
-            dispatch(mach, message, {gns.GNS_RESOLVE.request.id: (gns.GNS_RESOLVE, self._resolve)})
+            own = {gns.GNS_RESOLVE.request.id: (gns.GNS_RESOLVE, self._resolve)}
+            dispatch(mach, message, own | self.protocols.service_routines)
+        elif self.protocols.owns(port):
+            self.protocols.receive(mach, message)
         elif port in self.tables.proxies:
             self.vigil.stirred(mach.now())
             traffic.proxied(context, port, message)
@@ -193,6 +200,7 @@ class Gns:
             lives.no_senders(context, watched, MACH_NOTIFY_NO_SENDERS, message)
         elif notification == MACH_NOTIFY_DEAD_NAME.request.id:
             (name,) = MACH_NOTIFY_DEAD_NAME.request.unpack(mach.order, message.body, message.carried, message.complex)
+            self.protocols.died(mach, name)
             lives.port_died(context, name)
         elif notification == MACH_NOTIFY_MSG_ACCEPTED.request.id:
             (name,) = MACH_NOTIFY_MSG_ACCEPTED.request.unpack(mach.order, message.body, message.carried, message.complex)
