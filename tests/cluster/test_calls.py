@@ -11,6 +11,8 @@ import pytest
 
 from machemu.cluster.pcap import Capture
 from tests.cluster.world import SECOND, World, fault, node
+from tools.bench.callers import Caller
+from tools.bench.clusters import calls_text
 
 SERVERS = 'servers = ["masix.acs.server:Acs", "masix.gns.server:Gns"]\n'
 CALLS = 12
@@ -144,4 +146,13 @@ def test_many_clients_of_one_service() -> None:
         world.run(10 * SECOND)
         for n in range(8):
             assert world.lines(f"client{n}") == [*answers(4), "END"]
+        world.check()
+
+
+def test_sixty_four_nodes_that_look_for_each_other_at_once_find_each_other() -> None:
+    """Who does not have what is asked for does not ask who asks: else each node would greet each."""
+    with World(calls_text(64, 1)) as world:
+        world.run(SECOND)
+        assert [len(caller.times) for each in world.cluster.nodes for caller in world.programs(each.name, Caller)] == [3] * 32
+        assert len(world.frames) < 64 * 20
         world.check()

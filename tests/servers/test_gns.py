@@ -23,6 +23,7 @@ from machemu.sim.state import state
 from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
 from masix.acs.server import Acs
+from masix.gns.events import Rumour
 from masix.gns.server import Gns
 from masix.gns.wire import NULL, Deliver, Kind, Known, NetRight, Payload, Resolve, decode, encode
 from masix.interfaces import acs
@@ -70,6 +71,11 @@ class StringLink:
 
     def next_event(self) -> tuple[int, bytes | None] | None:
         return self.inbox.popleft() if self.inbox else None
+
+    def next_rumour(self) -> Rumour | None:
+        return None
+
+    def prove(self, mach: Mach, rumour: Rumour) -> None: ...
 
 
 @state

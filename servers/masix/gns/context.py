@@ -7,6 +7,7 @@ from typing import Protocol
 
 from machemu.user.mach import Mach
 from machemu.user.message import Message
+from masix.gns.events import Rumour
 from masix.gns.ports import PortTables
 from masix.gns.wire import Payload, encode
 
@@ -37,6 +38,12 @@ class Link(Protocol):
         """What came next from another node, in order: a message; or None, where the node is gone or begun anew: what it knew it
         knows no more."""
 
+    def next_rumour(self) -> Rumour | None:
+        """What somebody told all who has not proved to be alive."""
+
+    def prove(self, mach: Mach, rumour: Rumour) -> None:
+        """Has its sender asked; what he told is an event then."""
+
 
 class Context:
     """node: this node's number. ports: the set of all that the server receives from. notices: where the kernel tells of ports.
@@ -61,6 +68,9 @@ class Context:
             self._loop.append((node, encode(payload)))
         else:
             self._link.send(self.mach, node, encode(payload))
+
+    def prove(self, rumour: Rumour) -> None:
+        self._link.prove(self.mach, rumour)
 
     def new_port(self) -> int:
         """A receive right more, in the set."""

@@ -65,6 +65,17 @@ class MulticastReceived(NamedTuple):
 
 
 @state
+class Rumour(NamedTuple):
+    """A message to all has come from an incarnation that has not proved to be alive: an attacker can repeat what he recorded. The
+    owner has it proved (`Transport.prove`), after which it comes as MulticastReceived, once, if at all; or lets it be."""
+
+    node: int
+    incarnation: int
+    sequence: int
+    payload: bytes
+
+
+@state
 class PeerUp(NamedTuple):
     """A session with this incarnation of a node begins."""
 
@@ -98,7 +109,7 @@ class StreamWritable(NamedTuple):
     stream: int
 
 
-Event = Delivered | MulticastReceived | PeerUp | PeerLost | StreamWritable
+Event = Delivered | MulticastReceived | Rumour | PeerUp | PeerLost | StreamWritable
 
 
 @state

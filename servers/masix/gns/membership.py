@@ -22,7 +22,7 @@ from typing import Final
 from machemu.sim.state import state
 from masix.gns.chunks import ChunkKind
 from masix.gns.conversation import Conversation
-from masix.gns.events import Drop, Event, Loss, MulticastReceived, PeerLost, PeerUp, Settings
+from masix.gns.events import Drop, Event, Loss, MulticastReceived, PeerLost, PeerUp, Rumour, Settings
 from masix.gns.formats import FINISH, HELLO, REFUSED, UNKNOWN, WELCOME, parse
 from masix.gns.packets import GROUP, Kind, Packet, encode
 from masix.gns.peers import Handshake, Peer
@@ -293,10 +293,17 @@ class Membership:
             peer.incarnation = incarnation
             peer.window = ReplayWindow(floor)
         waiting, peer.unproven = peer.unproven, []
-        for sender, sequence, payload in waiting:
-            if sender == incarnation and peer.window.is_new(sequence):
-                peer.window.add(sequence)
-                self.inbox.append(MulticastReceived(peer.node, payload))
+        for rumour in waiting:
+            if rumour.incarnation == incarnation:
+                self.hear(peer, rumour)
+
+    def hear(self, peer: Peer, rumour: Rumour) -> bool:
+        """Hands over what an incarnation that lives told all; whether it is new."""
+        is_new = peer.window.is_new(rumour.sequence)
+        if is_new:
+            peer.window.add(rumour.sequence)
+            self.inbox.append(MulticastReceived(peer.node, rumour.payload))
+        return is_new
 
     def lose(self, peer: Peer, reason: Loss) -> None:
         """A conversation ends, and its owner hears what is lost with it."""

@@ -13,9 +13,10 @@ from machemu.sim.state import state
 from machemu.user.mach import MAKE_SEND, MOVE_SEND
 from machemu.user.message import Header, Message
 from masix.gns.context import Context
+from masix.gns.events import Rumour
 from masix.gns.lives import EVERYBODY
 from masix.gns.translate import Translator
-from masix.gns.wire import Claim, Found, Kind, Known, NetRight, Resolve
+from masix.gns.wire import Claim, Found, Kind, Known, NetRight, Resolve, question
 from masix.interfaces import acs, gns
 
 NOBODY: Final = int(KernReturn.KERN_INVALID_NAME)
@@ -44,8 +45,8 @@ class Names:
     """announces: whether what one node asked for is made known to all (the paper's improvement of step 4).
 
     cache: places (node, number) of ports that have a proxy here, by the names they were found under. known: those of services
-    that were made known. queries: names that are looked for, by tag. asked: what other nodes want to know, by the port of our
-    name server's answer: the node and its question.
+    that were made known. queries: names that are looked for, by tag. asked: what other nodes want to know, or one of which it
+    is not sure that it lives, by the port of our name server's answer: the node and its question.
     """
 
     __slots__ = ("announces", "asked", "cache", "known", "queries", "tags")
@@ -55,7 +56,7 @@ class Names:
         self.cache: dict[bytes, tuple[int, int]] = {}
         self.known: dict[bytes, tuple[int, int]] = {}
         self.queries: dict[int, Query] = {}
-        self.asked: dict[int, tuple[int, Resolve]] = {}
+        self.asked: dict[int, tuple[int, Resolve] | Rumour] = {}
         self.tags = 0
 
     # For the tasks of this node
@@ -140,26 +141,42 @@ class Names:
 
     # For other nodes
 
-    def asked_by(self, context: Context, node: int, question: Resolve) -> None:
-        """Another node looks for a name: our name server may know it."""
+    def rumoured(self, context: Context, rumour: Rumour) -> None:
+        """Who asks for a name that is not here need not prove that he lives: of many nodes nearly all are spared that."""
+        asked = question(rumour.payload)
+        if asked is None:
+            context.prove(rumour)
+        else:
+            self._ask_here(context, asked.name, rumour)
+
+    def asked_by(self, context: Context, node: int, asked: Resolve) -> None:
+        """Another node looks for a name."""
+        self._ask_here(context, asked.name, (node, asked))
+
+    def _ask_here(self, context: Context, name: bytes, why: tuple[int, Resolve] | Rumour) -> None:
+        """Our name server may know a name."""
         answer = context.new_port()
-        self.asked[answer] = node, question
-        name_server = context.mach.given("name-server")
-        context.mach.request(acs.ACS_LOOK_UP_HERE, name_server, (question.name[:NAME_MAX],), answer)
+        self.asked[answer] = why
+        context.mach.request(acs.ACS_LOOK_UP_HERE, context.mach.given("name-server"), (name[:NAME_MAX],), answer)
 
     def answered(self, context: Context, port: int, message: Message) -> None:
         """Our name server's answer."""
-        node, question = self.asked.pop(port)
+        why = self.asked.pop(port)
         context.mach.destroy_receive(port)
         try:
             (right,) = acs.ACS_LOOK_UP_HERE.unpack_reply(context.mach.order, message.body, message.carried, message.complex)
         except KernError:
             context.mach.destroy(message)
             return
+        if isinstance(why, Rumour):
+            context.mach.destroy(message)
+            context.prove(why)
+            return
+        node, asked = why
         given = Translator(context).give(right, message.carried[0].disposition, node)  # type: ignore[union-attr]
         context.mach.note(f"gns: step 4: answers node {node} with node {given.node} port {given.number}")
-        context.say(node, Found(question.tag, given))
+        context.say(node, Found(asked.tag, given))
         if self.announces and given.node == context.node and EVERYBODY not in context.tables.exports[given.number].given:
             # Named services are known for as long as they live: the name server has a right to them, too.
             context.tables.exports[given.number].give(EVERYBODY)
-            context.tell_all(Known(given.number, question.name))
+            context.tell_all(Known(given.number, asked.name))

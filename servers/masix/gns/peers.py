@@ -7,6 +7,7 @@ from typing import Final
 
 from machemu.sim.state import state
 from masix.gns.conversation import Conversation
+from masix.gns.events import Rumour
 from masix.gns.session import ReplayWindow, Session
 
 UNPROVEN_MAX: Final = 8
@@ -36,9 +37,9 @@ class Peer:
     """incarnation: the last that proved to be alive, 0 for none. generation: counts sessions and new incarnations; answers
     to hellos from before are worth nothing.
 
-    window: of what this incarnation told all. unproven: what incarnations that have not proved to live told all, as (incarnation,
-    sequence number, payload). greeted: when it was last greeted only to see who it is, None if never.
-    held: the streams of which the owner takes no messages now, and those that came.
+    window: of what this incarnation told all. unproven: rumours of incarnations that are asked whether they live. greeted: when
+    it was last greeted only to see who it is, None if never. held: the streams of which the owner takes no messages now, and
+    those that came.
     """
 
     __slots__ = ("node", "incarnation", "generation", "window", "unproven", "greeted", "handshake", "conversation", "held")
@@ -48,7 +49,7 @@ class Peer:
         self.incarnation = 0
         self.generation = 0
         self.window = ReplayWindow()
-        self.unproven: list[tuple[int, int, bytes]] = []
+        self.unproven: list[Rumour] = []
         self.greeted: int | None = None
         self.handshake: Handshake | None = None
         self.conversation: Conversation | None = None

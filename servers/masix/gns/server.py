@@ -138,7 +138,7 @@ class Gns:
 
     def _settle(self, context: Context) -> None:
         """What has come is dealt with, and the alarm is set to whatever comes first."""
-        while (event := self._next_event()) is not None:
+        while (event := self._next_event(context)) is not None:
             node, data = event
             self.vigil.stirred(context.mach.now())
             self.vigil.hear(node, context.mach.now())
@@ -156,7 +156,9 @@ class Gns:
         times = [time for time in (self.names.next_timer(), self.link.next_timer(), self.vigil.at, spare) if time is not None]
         context.mach.alarm(min(times, default=None))
 
-    def _next_event(self) -> tuple[int, bytes | None] | None:
+    def _next_event(self, context: Context) -> tuple[int, bytes | None] | None:
+        while (rumour := self.link.next_rumour()) is not None:
+            self.names.rumoured(context, rumour)
         return self.loop.popleft() if self.loop else self.link.next_event()
 
     def _arrived(self, context: Context, node: int, payload: Payload) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 from machemu.sim.state import state
 from masix.gns.chunks import ChunkKind
 from masix.gns.conversation import Conversation
-from masix.gns.events import Delivered, Drop, Event, Loss, MulticastReceived, Settings, StreamWritable
+from masix.gns.events import Delivered, Drop, Event, Loss, Rumour, Settings, StreamWritable
 from masix.gns.membership import TOLD_MAX, Membership
 from masix.gns.packets import GROUP, NODE_MAX, NODE_MIN, PLAIN_MAX, Kind, Packet, PacketError, decode
 from masix.gns.peers import UNPROVEN_MAX, Peer
@@ -158,7 +158,8 @@ class Transport(Membership):
         if kind is Kind.DATA:
             return self._data(packet, now)
         if kind is Kind.GROUP:
-            return self._group(packet, now)
+            self._group(packet)
+            return None
         if kind is Kind.HELLO:
             self.hello(packet, now)
             return None
@@ -190,24 +191,29 @@ class Transport(Membership):
             self.lose(peer, Loss.MISBEHAVED)
         return peer
 
-    def _group(self, packet: Packet, now: int) -> Peer:
-        """A message to all: heard if its sender's incarnation is known to live, kept while it is asked otherwise."""
+    def _group(self, packet: Packet) -> None:
+        """A message to all: heard if its sender's incarnation is known to live, a rumour otherwise."""
         if not self.versions[0] <= packet.version <= self.versions[1]:
             raise Refused("its version is not ours")
-        payload = self.keyring.open(packet)
-        peer = self.peer(packet.source)
-        if packet.session != peer.incarnation:
-            self.ask_who(peer, now)
-            if peer.handshake is not None and len(peer.unproven) < UNPROVEN_MAX:
-                peer.unproven.append((packet.session, packet.sequence, payload))
-            else:
-                self.dropped[Drop.ROOM] += 1
-        elif peer.window.is_new(packet.sequence):
-            peer.window.add(packet.sequence)
-            self.inbox.append(MulticastReceived(peer.node, payload))
-        else:
+        rumour = Rumour(packet.source, packet.session, packet.sequence, self.keyring.open(packet))
+        peer = self.peers.get(packet.source)
+        if peer is None or packet.session != peer.incarnation:
+            self.inbox.append(rumour)
+        elif not self.hear(peer, rumour):
             raise Refused("it was there before")
-        return peer
+
+    def prove(self, rumour: Rumour, now: int) -> None:
+        """Has the sender of a rumour asked whether it lives; what it told is heard then."""
+        peer = self.peer(rumour.node)
+        if rumour.incarnation == peer.incarnation:
+            self.hear(peer, rumour)
+            return
+        self.ask_who(peer, now)
+        if peer.handshake is not None and len(peer.unproven) < UNPROVEN_MAX:
+            peer.unproven.append(rumour)
+        else:
+            self.dropped[Drop.ROOM] += 1
+        self._settle(peer, now)
 
     def _hand_over(self, peer: Peer) -> None:
         """Gives the owner what a conversation brought."""

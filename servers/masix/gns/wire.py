@@ -280,6 +280,17 @@ def decode(data: bytes) -> Payload:
         raise WireError(f"a broken message: {error}") from None
 
 
+def question(data: bytes) -> Resolve | None:
+    """What is asked, if it is a question for a name."""
+    if data[:1] != bytes((_NUMBERS[Resolve],)):
+        return None
+    try:
+        payload = decode(data)
+    except WireError:
+        return None
+    return payload if isinstance(payload, Resolve) else None
+
+
 def _right(fields: Any) -> NetRight:
     kind = Kind(fields.kind)
     pledge, limit = (0, fields.more) if kind is Kind.RECEIVE else (fields.more, 0)

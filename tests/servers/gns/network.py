@@ -18,6 +18,7 @@ from masix.gns.events import (
     MulticastReceived,
     PeerLost,
     PeerUp,
+    Rumour,
     Settings,
     StreamWritable,
 )
@@ -127,7 +128,11 @@ class Network:
             self.frames.append(frame)
             self.spread(node, frame)
         while (event := life.transport.next_event()) is not None:
-            self.note(life, event)
+            if isinstance(event, Rumour):
+                life.transport.prove(event, self.now)
+                self.collect(node)
+            else:
+                self.note(life, event)
 
     def note(self, life: Life, event: object) -> None:
         if isinstance(event, Delivered):
