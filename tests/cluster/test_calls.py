@@ -153,6 +153,6 @@ def test_sixty_four_nodes_that_look_for_each_other_at_once_find_each_other() -> 
     """Who does not have what is asked for does not ask who asks: else each node would greet each."""
     with World(calls_text(64, 1)) as world:
         world.run(SECOND)
-        assert [len(caller.times) for each in world.cluster.nodes for caller in world.programs(each.name, Caller)] == [3] * 32
+        assert [len(caller.times) for each in world.cluster.nodes for caller in world.programs(each.name, Caller)] == [2] * 32
         assert len(world.frames) < 64 * 20
         world.check()

@@ -41,16 +41,17 @@ class Answerer:
 
 @state
 class Caller:
-    """Looks a service up at a time, calls it so many times, one call after the other, and keeps the virtual times in ns at
-    which it began, knew the service, and had each answer.
+    """Looks a service up at a time, and calls it, not before another one, so many times, one call after the other, and keeps
+    the virtual times in ns at which it began, knew the service, and had each answer.
     """
 
-    __slots__ = ("calls", "name", "port", "service", "start_ms", "times")
+    __slots__ = ("calls", "calls_ms", "name", "port", "service", "start_ms", "times")
 
-    def __init__(self, start_ms: int = 20, calls: int = 20, name: str = SERVICE) -> None:
+    def __init__(self, start_ms: int = 20, calls: int = 20, name: str = SERVICE, calls_ms: int = 0) -> None:
         self.name = name.encode()
         self.start_ms = start_ms
         self.calls = calls
+        self.calls_ms = calls_ms
         self.service = 0
         self.times: list[int] = []
 
@@ -60,6 +61,9 @@ class Caller:
         mach.alarm(self.start_ms * MS)
 
     def expired(self, mach: Mach) -> None:
+        if self.service:
+            self._call(mach)
+            return
         self.times.append(mach.now())
         mach.request(acs.ACS_LOOK_UP, mach.given("name-server"), (self.name,), self.port)
 
@@ -69,8 +73,13 @@ class Caller:
             (right,) = acs.ACS_LOOK_UP.unpack_reply(mach.order, message.body, message.carried, message.complex)
             assert isinstance(right, int)
             self.service = right
-        if len(self.times) < self.calls + 2:
-            mach.send(Message(Header(self.service, COPY_SEND, self.port, MAKE_SEND_ONCE, CALL_ID), b"", (), False))
+        if self.times[1] < self.calls_ms * MS and len(self.times) == 2:
+            mach.alarm(self.calls_ms * MS)
+        elif len(self.times) < self.calls + 2:
+            self._call(mach)
+
+    def _call(self, mach: Mach) -> None:
+        mach.send(Message(Header(self.service, COPY_SEND, self.port, MAKE_SEND_ONCE, CALL_ID), b"", (), False))
 
     def sent(self, mach: Mach, message: Message, code: int) -> None: ...
 

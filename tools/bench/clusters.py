@@ -30,8 +30,11 @@ TOLERANCE: Final = 2.5
 """How much worse than n log n the whole may grow: caches of the host count too."""
 MACHINES: Final = ("i386", "m68k")
 PROFILES: Final = tuple(DEFAULT_PROFILES[machine] for machine in MACHINES)
-CALLS_SLICE: Final = 1_000_000
-"""Nanoseconds after which it is looked whether look-ups or calls have ended."""
+MS: Final = 1_000_000
+CALLS_MS: Final = 3000
+"""When calls begin; look-ups have ended by then."""
+CALLS_SLICE: Final = MS
+"""Nanoseconds after which it is looked whether calls have ended."""
 
 
 def cluster_text(count: int, questions: int) -> str:
@@ -52,7 +55,9 @@ def calls_text(count: int, calls: int) -> str:
     nodes = ["[segments.lan]\n"]
     for n in range(1, count + 1):
         answerer = f'{{ class = "tools.bench.callers:Answerer", name = "of {n}" }}'
-        caller = f'{{ class = "tools.bench.callers:Caller", calls = {calls}, name = "of {max(n - 1, 1)}" }}'
+        caller = (
+            f'{{ class = "tools.bench.callers:Caller", calls = {calls}, calls_ms = {CALLS_MS}, name = "of {max(n - 1, 1)}" }}'
+        )
         own = (answerer, caller) if count == 1 else ((caller,), (answerer,))[n % 2]
         profile = PROFILES[n // 2 % 2]
         servers = ", ".join(('"masix.acs.server:Acs"', '"masix.gns.server:Gns"', *own))
@@ -65,13 +70,11 @@ def message_us(count: int, calls: int) -> float:
     pairs = max(count // 2, 1)
     with Cluster(parse_file(calls_text(count, calls), ROOT)) as cluster:
         cluster.boot()
-        while sum(len(caller.times) > 1 for caller in callers(cluster)) < pairs:
-            cluster.run(cluster.time + CALLS_SLICE)
-        answered = sum(max(len(caller.times) - 2, 0) for caller in callers(cluster))
+        cluster.run(CALLS_MS * MS)
         began = time.perf_counter()
         while sum(len(caller.times) == calls + 2 for caller in callers(cluster)) < pairs:
             cluster.run(cluster.time + CALLS_SLICE)
-        return (time.perf_counter() - began) / (2 * (calls * pairs - answered)) * 1e6
+        return (time.perf_counter() - began) / (2 * calls * pairs) * 1e6
 
 
 def callers(cluster: Cluster) -> Iterator[Caller]:
