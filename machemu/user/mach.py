@@ -110,11 +110,13 @@ class Mach:
         room, or milliseconds to wait; without either the thread waits."""
         self._thread.outbox.append(Outgoing(message, notify, 0 if notify and timeout is None else timeout))
 
-    def request(self, routine: Routine, port: int, values: Iterable[Any], reply: int = 0, disposition: int = COPY_SEND) -> None:
-        """Sends a routine's request; reply: the port for the answer, of which a send-once right is made."""
+    def request(
+        self, routine: Routine, port: int, values: Iterable[Any], reply: int = 0, disposition: int = COPY_SEND, notify: int = 0
+    ) -> None:
+        """Sends a routine's request; reply: the port for the answer, of which a send-once right is made. notify: as in `send`."""
         body, carried = self._pack(routine.request, tuple(values))
         header = Header(port, disposition, reply, MAKE_SEND_ONCE if reply else 0, routine.request.id)
-        self.send(Message(header, body, carried, bool(carried)))
+        self.send(Message(header, body, carried, bool(carried)), notify)
 
     def reply(self, request: Message, routine: Routine | None, code: int, values: Iterable[Any] = ()) -> None:
         """Answers a routine's request with its results, or with a code alone; consumes the request's reply right."""

@@ -58,7 +58,7 @@ class StringLink:
 
     def receive(self, mach: Mach, message: Message) -> None: ...
 
-    def send(self, mach: Mach, node: int, data: bytes) -> None:
+    def send(self, mach: Mach, node: int, stream: int, data: bytes) -> None:
         self.out.append((node, data))
 
     def multicast(self, mach: Mach, data: bytes) -> None:

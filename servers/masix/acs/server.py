@@ -10,11 +10,13 @@ from typing import Any, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
+from machemu.abi.message import MsgReturn
 from machemu.mig.interfaces.mach_host import HOST_REBOOT
-from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
+from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_MSG_ACCEPTED
+from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
 from machemu.user.dispatch import Handler, dispatch
-from machemu.user.mach import Mach
+from machemu.user.mach import COPY_SEND, Mach
 from machemu.user.message import Header, Message
 from masix.interfaces import acs, acs_client, gns, netname
 
@@ -32,6 +34,12 @@ BAD_VALUE: Final = int(KernReturn.KERN_INVALID_VALUE)
 SAVE_NS: Final = 2_000_000_000
 """How long the other servers have to save when an essential one has died."""
 REPLY_ID: Final = 100
+NO_ROOM: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
+NAME_MAX: Final = 79
+"""Bytes of an acs_name_t; netname's names may have one more, and watchers do not hear of such."""
+WATCHERS_MAX: Final = 8
+LEFT_MAX: Final = 1024
+"""Names that have left and of which a watcher has not heard; one that lets more wait watches no longer."""
 
 
 @state
@@ -47,18 +55,31 @@ class Entry:
 
 
 @state
+class Watcher:
+    """Who is told of names. waiting: those of which it is to hear. busy: a message is on its way into its port's queue."""
+
+    __slots__ = ("busy", "waiting")
+
+    def __init__(self, names: dict[bytes, None]) -> None:
+        self.waiting = names
+        self.busy = False
+
+
+@state
 class Acs:
     """entries: by name. asked: the headers of requests that wait for the network's answer, by the port that it comes to.
+    watchers: by their ports.
 
     service, notices, ports: where requests and notifications come, and the set of all its ports.
     saving: how many servers have still to answer that they have saved, None while no essential one has died.
     """
 
-    __slots__ = ("asked", "entries", "notices", "ports", "saving", "service")
+    __slots__ = ("asked", "entries", "notices", "ports", "saving", "service", "watchers")
 
     def __init__(self) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.asked: dict[int, tuple[Header, bool]] = {}
+        self.watchers: dict[int, Watcher] = {}
         self.service = 0
         self.notices = 0
         self.ports = 0
@@ -80,6 +101,9 @@ class Acs:
         elif message.header.id == MACH_NOTIFY_DEAD_NAME.request.id:
             (name,) = MACH_NOTIFY_DEAD_NAME.request.unpack(mach.order, message.body, message.carried, message.complex)
             self._died(mach, name)
+        elif message.header.id == MACH_NOTIFY_MSG_ACCEPTED.request.id:
+            (name,) = MACH_NOTIFY_MSG_ACCEPTED.request.unpack(mach.order, message.body, message.carried, message.complex)
+            self._accepted(mach, name)
         elif message.header.id == acs_client.ACS_SAVE_AND_END.request.id + REPLY_ID and self.saving is not None:
             self.saving -= 1
             if self.saving <= 0:
@@ -91,7 +115,9 @@ class Acs:
         if self.saving is not None:
             self._reboot(mach)
 
-    def sent(self, mach: Mach, message: Message, code: int) -> None: ...
+    def sent(self, mach: Mach, message: Message, code: int) -> None:
+        if code == int(MsgReturn.MACH_MSG_SUCCESS):
+            self._accepted(mach, message.header.remote)
 
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         if message.header.local in self.asked:
@@ -110,6 +136,7 @@ class Acs:
                 (acs.ACS_LOOK_UP, self._look_up),
                 (acs.ACS_UNREGISTER, self._unregister),
                 (acs.ACS_LOOK_UP_HERE, self._look_up_here),
+                (acs.ACS_WATCH, self._watch),
                 (netname.NETNAME_CHECK_IN, self._check_in),
                 (netname.NETNAME_LOOK_UP, self._netname_look_up),
                 (netname.NETNAME_CHECK_OUT, self._check_out),
@@ -122,9 +149,14 @@ class Acs:
             raise KernError(BAD_VALUE)
         if name in self.entries:
             raise KernError(NAME_TAKEN)
-        if all(other.port != entry.port for other in self.entries.values()):
-            mach.notify(entry.port, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
+        self._see_end_of(mach, entry.port)
         self.entries[name] = entry
+        self._tell(mach, name)
+
+    def _see_end_of(self, mach: Mach, port: int) -> None:
+        """Asks to be told when a port is dead, of which nothing was kept before."""
+        if port not in self.watchers and all(other.port != port for other in self.entries.values()):
+            mach.notify(port, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
 
     def _register(self, mach: Mach, request: Message, name: bytes, essential: int, service: Any) -> tuple[Any, ...]:
         self._enter(mach, name, Entry(service, bool(essential)))
@@ -168,6 +200,7 @@ class Acs:
         mach.deallocate(entry.port)
         if entry.signature:
             mach.deallocate(entry.signature)
+        self._tell(mach, name)
 
     def _version(self, mach: Mach, request: Message) -> tuple[Any, ...]:
         return (VERSION.ljust(80, b"\0"),)
@@ -218,10 +251,53 @@ class Acs:
         mach.note("acs: step 6: hands the proxy port to the client")
         mach.answer(header, routine, 0, results)
 
+    # Watchers: each is told one thing at a time, what holds by then, and waits while its queue is full
+
+    def _watch(self, mach: Mach, request: Message, watcher: Any) -> tuple[Any, ...]:
+        if not isinstance(watcher, int):
+            raise KernError(BAD_VALUE)
+        if watcher in self.watchers or len(self.watchers) >= WATCHERS_MAX:
+            raise KernError(NO_ROOM)
+        self._see_end_of(mach, watcher)
+        self.watchers[watcher] = Watcher(dict.fromkeys(name for name in self.entries if len(name) <= NAME_MAX))
+        self._speak(mach, watcher)
+        return ()
+
+    def _tell(self, mach: Mach, name: bytes) -> None:
+        for port, watcher in list(self.watchers.items()) if len(name) <= NAME_MAX else ():
+            watcher.waiting[name] = None
+            if len(watcher.waiting) > len(self.entries) + LEFT_MAX:
+                del self.watchers[port]
+                mach.deallocate(port)
+            else:
+                self._speak(mach, port)
+
+    def _speak(self, mach: Mach, port: int) -> None:
+        watcher = self.watchers[port]
+        if watcher.busy or not watcher.waiting:
+            return
+        watcher.busy = True
+        name = next(iter(watcher.waiting))
+        del watcher.waiting[name]
+        entry = self.entries.get(name)
+        if entry is None:
+            mach.request(acs_client.ACS_NAME_LEFT, port, (name,), notify=self.notices)
+        else:
+            service = PolyPort(entry.port, COPY_SEND)
+            mach.request(acs_client.ACS_NAME_ENTERED, port, (name, service), notify=self.notices)
+
+    def _accepted(self, mach: Mach, port: int) -> None:
+        """A watcher's queue has taken the message."""
+        if port in self.watchers:
+            self.watchers[port].busy = False
+            self._speak(mach, port)
+
     # The end of servers
 
     def _died(self, mach: Mach, name: int) -> None:
-        """A service's port is dead; so is what it was registered under."""
+        """A port is dead; so is what it was registered under, or it watches no longer."""
+        if self.watchers.pop(name, None) is not None:
+            mach.deallocate(name)
         dead = [key for key, entry in self.entries.items() if entry.port == name]
         essential = any(self.entries[key].essential for key in dead)
         for key in dead:
@@ -235,7 +311,7 @@ class Acs:
         self.saving = len(ports)
         mach.note(f"acs: an essential server has died: {len(ports)} others save and end")
         for port in ports:
-            mach.request(acs_client.ACS_SAVE_AND_END, port, (), self.notices)
+            mach.request(acs_client.ACS_SAVE_AND_END, port, (), self.notices, notify=self.notices)
         mach.alarm(mach.now() + (SAVE_NS if ports else 0))
 
     def _reboot(self, mach: Mach) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
+from typing import Final, Protocol
 
 from machemu.user.mach import Mach
 from machemu.user.message import Message
 from masix.gns.events import Rumour
 from masix.gns.ports import PortTables
-from masix.gns.wire import Payload, encode
+from masix.gns.wire import GROUPS, Payload, encode
+
+NAME: Final = b"gns"
+"""The network server's own, at its node's name server."""
+SERVER_STREAM: Final = 0
+GROUP_STREAM: Final = 1
+"""What goes between two nodes in order: what the servers say, and what groups do. Neither waits for the other."""
 
 
 class Link(Protocol):
@@ -26,7 +32,7 @@ class Link(Protocol):
 
     def receive(self, mach: Mach, message: Message) -> None: ...
 
-    def send(self, mach: Mach, node: int, data: bytes) -> None: ...
+    def send(self, mach: Mach, node: int, stream: int, data: bytes) -> None: ...
 
     def multicast(self, mach: Mach, data: bytes) -> None: ...
 
@@ -67,7 +73,7 @@ class Context:
         if node == self.node:
             self._loop.append((node, encode(payload)))
         else:
-            self._link.send(self.mach, node, encode(payload))
+            self._link.send(self.mach, node, SERVER_STREAM, encode(payload))
 
     def prove(self, rumour: Rumour) -> None:
         self._link.prove(self.mach, rumour)
@@ -87,3 +93,10 @@ class Context:
 
     def tell_all(self, payload: Payload) -> None:
         self._link.multicast(self.mach, encode(payload))
+
+    def say_group(self, node: int | None, data: bytes) -> None:
+        """Says to another node's server, or to all, what a group has to say."""
+        if node is None:
+            self._link.multicast(self.mach, GROUPS + data)
+        else:
+            self._link.send(self.mach, node, GROUP_STREAM, GROUPS + data)

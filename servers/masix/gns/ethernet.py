@@ -21,7 +21,6 @@ from masix.gns.transport import Transport
 
 INTERFACE: Final = b"eth0"
 READ_WRITE: Final = 3
-STREAM: Final = 0
 NET_RCV_MSG: Final = 2999
 RECEIVED_HEADER: Final = 4
 RECEIVED_LENGTH: Final = 72
@@ -110,8 +109,8 @@ class EthernetLink:
         self.transport.frame_arrived(frame_of(message.body, mach.order), mach.now())
         self._take_events()
 
-    def send(self, mach: Mach, node: int, data: bytes) -> None:
-        self.transport.send(node, STREAM, data, mach.now())
+    def send(self, mach: Mach, node: int, stream: int, data: bytes) -> None:
+        self.transport.send(node, stream, data, mach.now())
         self._flush(mach)
 
     def multicast(self, mach: Mach, data: bytes) -> None:

@@ -10,9 +10,10 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
-from machemu.user.mach import MAKE_SEND, MOVE_SEND
+from machemu.user.mach import MOVE_SEND
 from machemu.user.message import Header, Message
 from masix.gns.context import Context
+from masix.gns.directory import Directory
 from masix.gns.events import Rumour
 from masix.gns.lives import EVERYBODY
 from masix.gns.translate import Translator
@@ -42,17 +43,19 @@ class Query:
 
 @state
 class Names:
-    """announces: whether what one node asked for is made known to all (the paper's improvement of step 4).
+    """announces: whether what one node asked for is made known to all (the paper's improvement of step 4). directory: what is
+    asked first, in the place of `cache` and `known`, which do not hear that a name has left; or None.
 
     cache: places (node, number) of ports that have a proxy here, by the names they were found under. known: those of services
     that were made known. queries: names that are looked for, by tag. asked: what other nodes want to know, or one of which it
     is not sure that it lives, by the port of our name server's answer: the node and its question.
     """
 
-    __slots__ = ("announces", "asked", "cache", "known", "queries", "tags")
+    __slots__ = ("announces", "asked", "cache", "directory", "known", "queries", "tags")
 
-    def __init__(self, announces: bool) -> None:
+    def __init__(self, announces: bool, directory: Directory | None) -> None:
         self.announces = announces
+        self.directory = directory
         self.cache: dict[bytes, tuple[int, int]] = {}
         self.known: dict[bytes, tuple[int, int]] = {}
         self.queries: dict[int, Query] = {}
@@ -63,11 +66,14 @@ class Names:
 
     def resolve(self, context: Context, request: Message, name: bytes) -> tuple[Any, ...] | None:
         """gns_resolve: a right to the service of this name, at once or later."""
-        proxies = context.tables.by_number.get(self.cache.get(name, (EVERYBODY, 0)))
+        if self.directory is None:
+            cached, place = self.cache.get(name), self.known.get(name)
+        else:
+            cached = place = self.directory.place(name)
+        proxies = context.tables.by_number.get(cached or (EVERYBODY, 0))
         if proxies:
             context.mach.note(f"gns: {name.decode('latin-1')} is cached: its proxy port is given at once")
-            return (PolyPort(proxies[0], MAKE_SEND),)
-        place = self.known.get(name)
+            return (PolyPort(Translator(context).renew(proxies[0]), MOVE_SEND),)
         if place is not None:
             return self._claim(context, name, *place)
         query = next((query for query in self.queries.values() if query.name == name), None)

@@ -20,7 +20,8 @@ from machemu.user.dispatch import dispatch
 from machemu.user.mach import COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE, Mach
 from machemu.user.message import Message
 from masix.gns import lives, traffic
-from masix.gns.context import Context, Link
+from masix.gns.context import NAME, Context, Link
+from masix.gns.directory import Directory
 from masix.gns.ethernet import Entropy, EthernetLink
 from masix.gns.names import Names
 from masix.gns.ports import PortTables
@@ -29,18 +30,19 @@ from masix.gns.translate import give_up
 from masix.gns.transport import Transport
 from masix.gns.vigil import Vigil
 from masix.gns.wire import (
+    GROUPS,
     Claim,
     Deliver,
     Died,
     Flush,
     Flushed,
     Found,
+    Gathering,
     Homed,
     Known,
     Moved,
     OnceUnused,
     Passed,
-    Payload,
     Resolve,
     Taken,
     Unused,
@@ -49,7 +51,6 @@ from masix.gns.wire import (
 )
 from masix.interfaces import acs, gns
 
-NAME: Final = b"gns"
 STOCK: Final = 16
 """Proxy ports that a server which prepares has ready."""
 SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
@@ -58,18 +59,20 @@ SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
 @state
 class Gns:
     """node: this node's number. tables: the ports that it stands for. names: how services are found. vigil: whether others live.
+    directory: the replicated one, or None.
 
     protocols: what others send and receive beside. service, notices, ports: its own ports, and the set of all that it receives
     from. loop: what it says to itself.
     """
 
-    __slots__ = ("link", "loop", "names", "node", "notices", "ports", "protocols", "service", "tables", "vigil")
+    __slots__ = ("directory", "link", "loop", "names", "node", "notices", "ports", "protocols", "service", "tables", "vigil")
 
-    def __init__(self, node: int, link: Link, announces: bool = False, prepares: bool = False) -> None:
+    def __init__(self, node: int, link: Link, announces: bool = False, prepares: bool = False, replicates: bool = False) -> None:
         self.node = node
         self.link = link
         self.tables = PortTables(STOCK if prepares else 0)
-        self.names = Names(announces)
+        self.directory = Directory(node) if replicates else None
+        self.names = Names(announces, self.directory)
         self.protocols = Protocols(node)
         self.vigil = Vigil()
         self.service = 0
@@ -78,13 +81,16 @@ class Gns:
         self.loop: deque[tuple[int, bytes]] = deque()
 
     @classmethod
-    def on_node(cls, node: int, seed: int, key: bytes, *, announces: bool = False, prepares: bool = False) -> Gns:
+    def on_node(
+        cls, node: int, seed: int, key: bytes, *, announces: bool = False, prepares: bool = False, replicates: bool = False
+    ) -> Gns:
         """The network server of a node of a cluster. seed: another one at each start; key: the cluster's.
 
         announces: a node that answers who has a name tells all others, too. prepares: proxy ports are made when there is nothing
-        else to do, and used again.
+        else to do, and used again. replicates: all servers that do hold the names of all of them.
         """
-        return cls(node, EthernetLink(Transport(node, key, Entropy(seed.to_bytes(32, "big")))), announces, prepares)
+        link = EthernetLink(Transport(node, key, Entropy(seed.to_bytes(32, "big"))))
+        return cls(node, link, announces, prepares, replicates)
 
     def attach(self) -> None:
         """Makes again what is not saved."""
@@ -100,7 +106,10 @@ class Gns:
         mach.request(acs.ACS_REGISTER, mach.given("name-server"), (NAME, 0, PolyPort(self.service, COPY_SEND)), self.notices)
         self.link.start(mach, self.ports)
         self.protocols.start(self.ports, self.notices)
-        self._settle(self._context(mach))
+        context = self._context(mach)
+        if self.directory is not None:
+            self.directory.start(context)
+        self._settle(context)
 
     def _context(self, mach: Mach) -> Context:
         return Context(mach, self.node, self.tables, self.ports, self.notices, self.link, self.loop)
@@ -118,6 +127,8 @@ class Gns:
         elif port in self.tables.proxies:
             self.vigil.stirred(mach.now())
             traffic.proxied(context, port, message)
+        elif self.directory is not None and port == self.directory.port:
+            self.directory.told(context, message)
         elif port in self.names.asked:
             self.names.answered(context, port, message)
         else:
@@ -129,6 +140,8 @@ class Gns:
         self.link.tick(mach)
         self.names.expired(context)
         self.vigil.expired(context)
+        if self.directory is not None:
+            self.directory.expired(context)
         while self.tables.is_short():
             self.tables.spares.append(context.new_port())
         self._settle(context)
@@ -147,21 +160,29 @@ class Gns:
                 context.mach.note(f"gns: node {node} is lost")
                 self.names.lost(node)
                 lives.lost(context, node)
-                continue
-            try:
-                self._arrived(context, node, decode(data))
-            except WireError as error:
-                context.mach.note(f"gns: node {node} sends nonsense: {error}")
-        spare = context.mach.now() if self.tables.is_short() else None
-        times = [time for time in (self.names.next_timer(), self.link.next_timer(), self.vigil.at, spare) if time is not None]
-        context.mach.alarm(min(times, default=None))
+                if self.directory is not None:
+                    self.directory.lost(context, node)
+            elif data.startswith(GROUPS):
+                if self.directory is not None:
+                    self.directory.receive(context, node, data[len(GROUPS) :])
+            else:
+                self._arrived(context, node, data)
+        rooms = [room for room in (self.names, self.link, self.directory) if room is not None]
+        times = [room.next_timer() for room in rooms]
+        times += [self.vigil.at, context.mach.now() if self.tables.is_short() else None]
+        context.mach.alarm(min((time for time in times if time is not None), default=None))
 
     def _next_event(self, context: Context) -> tuple[int, bytes | None] | None:
         while (rumour := self.link.next_rumour()) is not None:
             self.names.rumoured(context, rumour)
         return self.loop.popleft() if self.loop else self.link.next_event()
 
-    def _arrived(self, context: Context, node: int, payload: Payload) -> None:
+    def _arrived(self, context: Context, node: int, data: bytes) -> None:
+        try:
+            payload = decode(data)
+        except WireError as error:
+            context.mach.note(f"gns: node {node} sends nonsense: {error}")
+            return
         match payload:
             case Deliver():
                 traffic.deliver(context, node, payload.to.number, payload.to.kind, payload)
@@ -193,6 +214,9 @@ class Gns:
             case Moved():
                 self.names.died(node, payload.number)
                 lives.moved(context, node, payload)
+            case Gathering():
+                if self.directory is not None:
+                    self.directory.gathered(context, payload.group)
 
     def _notified(self, context: Context, message: Message) -> None:
         mach = context.mach

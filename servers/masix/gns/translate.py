@@ -62,7 +62,7 @@ class Translator:
             return NetRight(Kind.SEND_ONCE, self._node, number)
         proxy = self._tables.proxies.get(right)
         if proxy is None:
-            return self._export(right, node)
+            return NetRight(Kind.SEND, self._node, self.export(right, node))
         home, number = proxy.stands_for()[-1]
         if home == self._node:
             self._mach.deallocate(right)
@@ -73,7 +73,8 @@ class Translator:
             return NetRight(Kind.SEND, home, number, self.pledge(right, node, home))
         return NetRight(Kind.SEND, home, number)
 
-    def _export(self, name: int, node: int) -> NetRight:
+    def export(self, name: int, node: int) -> int:
+        """Gives a node a right to the port of a send right, which is kept, or given up where there is one already: the number."""
         number = self._tables.numbers.get(name)
         if number is None:
             number = self._tables.add_export(Kind.SEND, name)
@@ -81,7 +82,7 @@ class Translator:
         else:
             self._mach.deallocate(name)
         self._tables.exports[number].give(node)
-        return NetRight(Kind.SEND, self._node, number)
+        return number
 
     def _watch_death(self, name: int) -> None:
         """Asks to be told when a port is dead; at once, if it is dead already."""
@@ -118,16 +119,20 @@ class Translator:
         names = self._tables.by_number.get((right.node, right.number))
         name = names[0] if names else self._new_proxy(Proxy(Kind.SEND, right.node, right.number))
         proxy = self._tables.proxies[name]
-        proxy.is_unused = False
         if (proxy.node, proxy.number) == (right.node, right.number):
             proxy.count += 1
         else:
             assert proxy.target is not None
             proxy.target = (right.node, right.number, proxy.target[2] + 1)
-        self._mach.make_send(name)
-        self.watch(name)
         if right.node != node:
             self._context.say(right.node, Claim(right.number, node, right.pledge))
+        return self.renew(name)
+
+    def renew(self, name: int) -> int:
+        """One more send right to a proxy, to be moved away."""
+        self._tables.proxies[name].is_unused = False
+        self._mach.make_send(name)
+        self.watch(name)
         return name
 
     def own(self, name: int) -> object:

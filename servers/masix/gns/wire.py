@@ -31,6 +31,8 @@ from machemu.abi.types import ByteOrder
 from machemu.sim.state import state
 from machemu.user.message import WORD_SIZE, Header, Message, items
 
+GROUPS: Final = b"\xff"
+"""Begins what is none of these messages, but a packet of masix.groups."""
 ORDERS: Final = (ByteOrder.BIG, ByteOrder.LITTLE)
 
 
@@ -194,6 +196,13 @@ class Alive(NamedTuple):
     """Nothing: that it is acknowledged tells that the receiver lives."""
 
 
+@state
+class Gathering(NamedTuple):
+    """For all: the sender is of the group of this number, in which names are replicated; whoever is in none may join."""
+
+    group: int
+
+
 Payload = (
     Deliver
     | Resolve
@@ -210,6 +219,7 @@ Payload = (
     | Homed
     | Taken
     | Alive
+    | Gathering
 )
 
 _RIGHT: Final = c.Struct("kind" / c.Int8ub, "node" / c.Int16ub, "number" / c.Int32ub, "more" / c.Int32ub)
@@ -247,6 +257,7 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Homed, c.Struct("token" / c.Int32ub, "number" / c.Int32ub)),
     (Taken, c.Struct("number" / c.Int32ub, "times" / c.Int32ub)),
     (Alive, c.Struct()),
+    (Gathering, c.Struct("group" / c.Int32ub)),
 )
 """By the first byte of a payload: what it becomes, and how it lies in the bytes behind."""
 _NUMBERS: Final = {kind: number for number, (kind, _) in enumerate(_SHAPES)}

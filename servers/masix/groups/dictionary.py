@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 from machemu.sim.state import state
@@ -110,6 +111,20 @@ class Dictionary:
         watch.changed, watch.all = {}, False
         return found
 
+    def drop(self, keys: Iterable[bytes]) -> None:
+        """Removes keys at this replica alone: for `installed`, where all have the same, and drop the same."""
+        for key in keys:
+            del self.entries[key]
+            self._note(key)
+
+    def accepts(self, key: bytes, value: bytes) -> bool:
+        """Whether there may be such an entry: something that all replicas answer alike. One that may not be is left out."""
+        return True
+
+    def _note(self, key: bytes) -> None:
+        for watch in self.watches.values():
+            watch.note(key)
+
     def digest(self) -> str:
         """SHA-256 of the snapshot, in hexadecimal: replicas that have applied the same have the same."""
         return hashlib.sha256(self.snapshot()).hexdigest()
@@ -131,12 +146,11 @@ class Dictionary:
         if kind == DELETE:
             if self.entries.pop(key, None) is None:
                 return
-        elif key in self.entries or len(self.entries) < ENTRIES_MAX:
+        elif self.accepts(key, value) and (key in self.entries or len(self.entries) < ENTRIES_MAX):
             self.entries[key] = value
         else:
             return
-        for watch in self.watches.values():
-            watch.note(key)
+        self._note(key)
 
     def installed(self, view: View) -> None:
         self.view = view
@@ -162,6 +176,8 @@ class Dictionary:
             raise PacketError("it is no dictionary") from None
         if place != len(snapshot) or len(entries) != count or count > ENTRIES_MAX:
             raise PacketError("it is no dictionary")
+        if not all(self.accepts(*entry) for entry in entries.items()):
+            raise PacketError("it has entries that cannot be")
         self.entries = entries
         for watch in self.watches.values():
             watch.note_all()

@@ -62,10 +62,17 @@ ACS_LOOK_UP_HERE = Routine(
     ),
 )
 
+ACS_WATCH = Routine(
+    "acs_watch",
+    Message(5004, (("watcher", _COPY_SEND),)),
+    None,
+)
+
 ROUTINES: Final = table(
     ACS_REGISTER,
     ACS_LOOK_UP,
     ACS_UNREGISTER,
     ACS_LOOK_UP_HERE,
+    ACS_WATCH,
 )
 """The routines by request id."""

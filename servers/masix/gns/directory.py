@@ -1,0 +1,240 @@
+"""The replicated directory: which node has a service of which name, the same at all network servers that replicate it.
+
+They are one group (masix.groups), and this is a replica of its dictionary: the name server tells it of this node's services, it
+tells the group, and knows the others' without asking anybody. Who is in no group joins the one that it hears of, or founds one
+after a while, the sooner the lower its node's number is. Of two groups that meet the one with the lower number goes on, and the
+other's members join it. A member that is cut off from its group for too long gives it up. Whoever leaves a group so begins
+another life, as a node does that starts: it says its names anew, and those of its last life are nobody's.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from machemu.mig.runtime import PolyPort
+from machemu.sim.state import state
+from machemu.user.dispatch import dispatch
+from machemu.user.mach import MAKE_SEND, Mach
+from machemu.user.message import Message
+from masix.gns import lives
+from masix.gns.context import NAME, Context
+from masix.gns.events import Settings
+from masix.gns.lives import EVERYBODY
+from masix.gns.packets import NODE_MAX, NODE_MIN
+from masix.gns.translate import Translator
+from masix.gns.wire import Gathering, Unused
+from masix.groups import Dictionary, Endpoint, Group, Member, Order, Phase, View
+from masix.interfaces import acs, acs_client
+
+FOUND_NS: Final = 500_000_000
+"""How long the lowest node that is alive waits for news of a group before it founds one; each further one so much longer."""
+GIVE_UP_NS: Final = 5_000_000_000
+"""How long a member can be cut off from its group."""
+GATHER_NS: Final = 200_000_000
+"""How often the first member tells all nodes of the group."""
+PUBLISHED_MAX: Final = 1024
+"""Names of one node that are replicated; others are found by a multicast."""
+NAME_MAX: Final = 80
+KEY: Final = struct.Struct(">HQ")
+VALUE: Final = struct.Struct(">I")
+
+
+class Carrier:
+    """masix.groups.Network over the server's link, while one of its handlers runs."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def now(self) -> int:
+        return self._context.mach.now()
+
+    def send(self, node: int, data: bytes) -> None:
+        """What a broken packet made a member send to no node, or too much, is lost."""
+        if node != self._context.node and NODE_MIN <= node <= NODE_MAX and len(data) < Settings().message_max:
+            self._context.say_group(node, data)
+
+    def multicast(self, data: bytes) -> None:
+        self._context.say_group(None, data)
+
+
+@state
+class Replica(Dictionary):
+    """A key is a member's node u16 and incarnation u64, and a name; the value the number of the member's export, u32. Big-endian.
+
+    With each view the entries of those that are not in it go. joined: the state came from others.
+    """
+
+    __slots__ = ("joined",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.joined = False
+
+    def accepts(self, key: bytes, value: bytes) -> bool:
+        return KEY.size < len(key) < KEY.size + NAME_MAX and len(value) == VALUE.size
+
+    def installed(self, view: View) -> None:
+        super().installed(view)
+        living = {KEY.pack(*member) for member in view.members}
+        self.drop([key for key in self.entries if key[: KEY.size] not in living])
+
+    def restore(self, snapshot: bytes) -> None:
+        super().restore(snapshot)
+        self.joined = True
+
+
+@state
+class Directory:
+    """endpoint, replica, group: this life's; group None while it is in none. since: when it was last at one with its group, or
+    began to wait for one. gather_at: when the others are told of the group next. port: where the name server tells of services.
+
+    own: the numbers of this node's services, by name. said: those that the group was told, in this life. dirty: the names of
+    which it is still to be told.
+    """
+
+    __slots__ = ("dirty", "endpoint", "gather_at", "group", "own", "port", "replica", "said", "since")
+
+    def __init__(self, node: int) -> None:
+        self.endpoint = Endpoint(Member(node, 0))
+        self.replica = Replica()
+        self.group: Group | None = None
+        self.since = 0
+        self.gather_at = 0
+        self.port = 0
+        self.own: dict[bytes, int] = {}
+        self.said: dict[bytes, int] = {}
+        self.dirty: dict[bytes, None] = {}
+
+    def start(self, context: Context) -> None:
+        mach = context.mach
+        self.port = mach.allocate_port()
+        mach.move_member(self.port, context.ports)
+        mach.request(acs.ACS_WATCH, mach.given("name-server"), (PolyPort(self.port, MAKE_SEND),))
+        self._begin(context)
+
+    def place(self, name: bytes) -> tuple[int, int] | None:
+        """Node and number of a service of another node: of several the lowest node's.
+
+        None without one; and while this node is cut off from the group, since nobody would tell that the service is gone.
+        """
+        if self.group is None or self.group.blocked:
+            return None
+        for member in sorted(self.group.view.members):
+            number = self.replica.get(KEY.pack(*member) + name)
+            if number is not None and member != self.endpoint.me and not self.endpoint.detector.suspects(member):
+                return member.node, int(VALUE.unpack(number)[0])
+        return None
+
+    # This node's services
+
+    def told(self, context: Context, message: Message) -> None:
+        """The name server says that a name is there, or is there no more."""
+
+        def entered(mach: Mach, request: Message, name: bytes, service: object) -> tuple[()]:
+            self._forget(context, name)
+            if isinstance(service, int) and name != NAME and len(self.own) < PUBLISHED_MAX:
+                self.own[name] = Translator(context).export(service, EVERYBODY)
+            elif isinstance(service, int):
+                mach.deallocate(service)
+            return ()
+
+        def left(mach: Mach, request: Message, name: bytes) -> tuple[()]:
+            self._forget(context, name)
+            return ()
+
+        told = ((acs_client.ACS_NAME_ENTERED, entered), (acs_client.ACS_NAME_LEFT, left))
+        dispatch(context.mach, message, {routine.request.id: (routine, handler) for routine, handler in told})
+        self._go_on(context)
+
+    def _forget(self, context: Context, name: bytes) -> None:
+        self.dirty[name] = None
+        if name in self.own:
+            lives.unused(context, EVERYBODY, Unused(self.own.pop(name), 1))
+
+    def _publish(self) -> None:
+        """Tells the group what it has not been told, as far as it takes it."""
+        if self.group is None or self.group.phase is not Phase.MEMBER:
+            return
+        if self.replica.joined:
+            self.replica.joined = False
+            self.said.clear()
+            self.dirty |= dict.fromkeys(self.own)
+        while self.dirty:
+            name = next(iter(self.dirty))
+            key, number = KEY.pack(*self.endpoint.me) + name, self.own.get(name)
+            if number != self.said.get(name):
+                if (self.replica.delete(key) if number is None else self.replica.put(key, VALUE.pack(number))) is None:
+                    return
+                self.said.pop(name, None)
+                if number is not None:
+                    self.said[name] = number
+            del self.dirty[name]
+
+    # The group
+
+    def receive(self, context: Context, node: int, data: bytes) -> None:
+        """What a group's member says."""
+        self.endpoint.attach(Carrier(context))
+        self.endpoint.receive(node, data)
+        self._go_on(context)
+
+    def lost(self, context: Context, node: int) -> None:
+        """The channel to a node broke."""
+        self.endpoint.attach(Carrier(context))
+        self.endpoint.lost(node)
+        self._go_on(context)
+
+    def gathered(self, context: Context, number: int) -> None:
+        """There is a group of this number: it is joined by who is in none, or in one with a higher number."""
+        if self.group is None or number < self.group.number:
+            if self.group is not None:
+                self._begin(context)
+            self._open(context, number)
+        self._go_on(context)
+
+    def expired(self, context: Context) -> None:
+        self.endpoint.attach(Carrier(context))
+        self.endpoint.tick()
+        self._go_on(context)
+
+    def next_timer(self) -> int:
+        """When `expired` is wanted."""
+        return self.endpoint.deadline()
+
+    def _begin(self, context: Context) -> None:
+        """Begins another life, in no group; that the last one is over, the others see by its first sign."""
+        detector, me = self.endpoint.detector, self.endpoint.me
+        self.since = context.mach.now()
+        self.endpoint = Endpoint(Member(me.node, max(self.since, me.incarnation + 1)))
+        self.endpoint.detector = detector
+        self.replica = Replica()
+        self.group = None
+        self.said = {}
+        self.dirty = dict.fromkeys(self.own)
+
+    def _open(self, context: Context, number: int, *founders: Member) -> None:
+        context.mach.note(f"gns: {'founds' if founders else 'joins'} the group {number:#x} for names")
+        self.endpoint.attach(Carrier(context))
+        self.group = self.endpoint.open(number, Order.TOTAL, self.replica, founders)
+        self.replica.join(self.group)
+        self.since = context.mach.now()
+
+    def _go_on(self, context: Context) -> None:
+        """Founds a group, tells of it, or gives it up, when it is time to; and says what is to be said."""
+        self.endpoint.attach(Carrier(context))
+        now, me, group = context.mach.now(), self.endpoint.me, self.group
+        if group is None:
+            lower = sum(node < me.node and not peer.suspected for node, peer in self.endpoint.detector.peers.items())
+            if now >= self.since + FOUND_NS * (1 + lower):
+                self._open(context, me.node << 16 | (me.incarnation >> 28 & 0xFFFF), me)
+        elif not group.blocked:
+            self.since = now
+            if group.view.members[0] == me and now >= self.gather_at:
+                self.gather_at = now + GATHER_NS
+                context.tell_all(Gathering(group.number))
+        elif now >= self.since + GIVE_UP_NS:
+            context.mach.note(f"gns: gives up the group {group.number:#x} for names")
+            self._begin(context)
+        self._publish()
