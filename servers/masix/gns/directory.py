@@ -24,14 +24,17 @@ from masix.gns.lives import EVERYBODY
 from masix.gns.packets import NODE_MAX, NODE_MIN
 from masix.gns.translate import Translator
 from masix.gns.wire import Gathering, Unused
-from masix.groups import Dictionary, Endpoint, Group, Member, Order, Phase, View
+from masix.groups import Change, Dictionary, Endpoint, Group, Member, Order, Phase, View
+from masix.groups.wire import Kind, packet
 from masix.interfaces import acs, acs_client
 
-FOUND_NS: Final = 500_000_000
+QUIET_NS: Final = 30_000_000
+"""How long a node that starts says nothing, times its number: each that is heard for the first time has to be greeted by all."""
+FOUND_NS: Final = 1_200_000_000
 """How long the lowest node that is alive waits for news of a group before it founds one; each further one so much longer."""
 GIVE_UP_NS: Final = 5_000_000_000
 """How long a member can be cut off from its group."""
-GATHER_NS: Final = 200_000_000
+GATHER_NS: Final = 500_000_000
 """How often the first member tells all nodes of the group."""
 PUBLISHED_MAX: Final = 1024
 """Names of one node that are replicated; others are found by a multicast."""
@@ -86,21 +89,43 @@ class Replica(Dictionary):
 
 
 @state
+class Returns:
+    """masix.groups.Watcher. away: nodes that are suspected. back: those that were, and are there again."""
+
+    __slots__ = ("away", "back")
+
+    def __init__(self) -> None:
+        self.away: dict[int, None] = {}
+        self.back: dict[int, None] = {}
+
+    def changed(self, change: Change) -> None:
+        node = change.member.node
+        if change.suspected:
+            self.away[node] = None
+        elif node in self.away:
+            del self.away[node]
+            self.back[node] = None
+
+
+@state
 class Directory:
     """endpoint, replica, group: this life's; group None while it is in none. since: when it was last at one with its group, or
-    began to wait for one. gather_at: when the others are told of the group next. port: where the name server tells of services.
+    began to wait for one. quiet: until when it says nothing. gather_at: when the others are told of the group next. port: where
+    the name server tells of services. returns: of other nodes.
 
     own: the numbers of this node's services, by name. said: those that the group was told, in this life. dirty: the names of
     which it is still to be told.
     """
 
-    __slots__ = ("dirty", "endpoint", "gather_at", "group", "own", "port", "replica", "said", "since")
+    __slots__ = ("dirty", "endpoint", "gather_at", "group", "own", "port", "quiet", "replica", "returns", "said", "since")
 
     def __init__(self, node: int) -> None:
-        self.endpoint = Endpoint(Member(node, 0))
+        self.returns = Returns()
+        self.endpoint = Endpoint(Member(node, 0), self.returns)
         self.replica = Replica()
         self.group: Group | None = None
         self.since = 0
+        self.quiet = 0
         self.gather_at = 0
         self.port = 0
         self.own: dict[bytes, int] = {}
@@ -113,6 +138,7 @@ class Directory:
         mach.move_member(self.port, context.ports)
         mach.request(acs.ACS_WATCH, mach.given("name-server"), (PolyPort(self.port, MAKE_SEND),))
         self._begin(context)
+        self.since = self.quiet = mach.now() + QUIET_NS * context.node
 
     def place(self, name: bytes) -> tuple[int, int] | None:
         """Node and number of a service of another node: of several the lowest node's.
@@ -188,26 +214,27 @@ class Directory:
 
     def gathered(self, context: Context, number: int) -> None:
         """There is a group of this number: it is joined by who is in none, or in one with a higher number."""
-        if self.group is None or number < self.group.number:
+        if context.mach.now() >= self.quiet and (self.group is None or number < self.group.number):
             if self.group is not None:
                 self._begin(context)
             self._open(context, number)
         self._go_on(context)
 
     def expired(self, context: Context) -> None:
-        self.endpoint.attach(Carrier(context))
-        self.endpoint.tick()
+        if context.mach.now() >= self.quiet:
+            self.endpoint.attach(Carrier(context))
+            self.endpoint.tick()
         self._go_on(context)
 
     def next_timer(self) -> int:
         """When `expired` is wanted."""
-        return self.endpoint.deadline()
+        return max(self.quiet, self.endpoint.deadline())
 
     def _begin(self, context: Context) -> None:
         """Begins another life, in no group; that the last one is over, the others see by its first sign."""
         detector, me = self.endpoint.detector, self.endpoint.me
         self.since = context.mach.now()
-        self.endpoint = Endpoint(Member(me.node, max(self.since, me.incarnation + 1)))
+        self.endpoint = Endpoint(Member(me.node, max(self.since, me.incarnation + 1)), self.returns)
         self.endpoint.detector = detector
         self.replica = Replica()
         self.group = None
@@ -237,4 +264,12 @@ class Directory:
         elif now >= self.since + GIVE_UP_NS:
             context.mach.note(f"gns: gives up the group {group.number:#x} for names")
             self._begin(context)
+        self._greet_back(context)
         self._publish()
+
+    def _greet_back(self, context: Context) -> None:
+        """Says something to nodes that are there again: whether a session with them still holds is to be seen now, and not when
+        somebody has the first right to a service there."""
+        for node in self.returns.back:
+            context.say_group(node, packet(Kind.HEARTBEAT, 0, self.endpoint.me.incarnation, 0))
+        self.returns.back.clear()

@@ -24,6 +24,8 @@ ACK_DELAY: Final = 1_000_000
 BUSY: Final = 40_000_000
 IDLE: Final = 200_000_000
 """Nanoseconds between two STATUS while something is not settled, and otherwise."""
+CROWD: Final = 32
+"""Members of a view from which on it is longer: a STATUS has a number for each member, so that their bytes are as its square."""
 RESEND: Final = 20_000_000
 """Nanoseconds after which what a member does not acknowledge is sent to it again."""
 STALL: Final = 2_000_000_000
@@ -242,7 +244,7 @@ class Broadcast:
         self.leavers[self.index] = leaving
         self.multicast(Kind.STATUS, wire.write_status(status))
         busy = self.frozen or self.leaving or self.newcomers or not self.reliable.settled()
-        self.status_at = self.network.now + (BUSY if busy else IDLE)
+        self.status_at = self.network.now + (BUSY if busy else IDLE) * max(CROWD, len(self.view.members)) ** 2 // CROWD**2
 
     def suspected(self) -> int:
         """The members, a bit each, that are suspected here or have lacked the same message for STALL nanoseconds."""
