@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from machemu.core.host_side import launch_all
+from machemu.core.kernel import FOREVER
 from machemu.kern import task_control
 from machemu.mig.runtime import Routine
 from machemu.sim.state import state
 from machemu.user.mach import Mach
-from machemu.user.message import Message
-from masix.acs.server import NOBODY, Acs
+from machemu.user.message import Header, Message
+from masix.acs.server import NOBODY, LEFT_MAX, WATCHERS_MAX, Acs
 from masix.interfaces import acs, acs_client, netname
 from tests.guests import Arch
 from tests.machine import Machine, empty
@@ -187,3 +188,152 @@ def test_a_network_server_that_dies_while_a_name_is_asked_for_takes_nobody_with_
         on.run()
         assert task.answer(acs.ACS_LOOK_UP) == (NOBODY,)
         assert task.call(service, acs.ACS_LOOK_UP, b"gns") == (NOT_THERE,)
+
+
+@state
+class Watching(Scripted):
+    """Watches the name server, and receives what that tells from a time on. heard: the names that entered, with the name of the
+    service's port, and those that left, with 0."""
+
+    __slots__ = ("both", "heard", "time", "watched")
+
+    def __init__(self, time: int = 0) -> None:
+        super().__init__([])
+        self.time = time
+        self.heard: list[tuple[bytes, int]] = []
+
+    def start(self, mach: Mach) -> None:
+        self.both = mach.allocate_port_set()
+        self.watched = mach.make_send(mach.allocate_port())
+        mach.serve(self.both)
+        mach.alarm(None if self.time == FOREVER else self.time)
+        mach.request(acs.ACS_WATCH, mach.given("name-server"), (mach.copy_send(self.watched),))
+
+    def receive(self, mach: Mach, message: Message) -> None:
+        for routine in (acs_client.ACS_NAME_ENTERED, acs_client.ACS_NAME_LEFT):
+            if message.header.id == routine.request.id:
+                name, *service = routine.request.unpack(mach.order, message.body, message.carried, message.complex)
+                self.heard.append((name, service[0] if service else 0))
+        mach.destroy(message)
+
+    def expired(self, mach: Mach) -> None:
+        mach.move_member(self.watched, self.both)
+
+
+def burst(count: int) -> list[tuple[Routine, Callable[[Scripted, Mach], tuple[Any, ...]]]]:
+    return [
+        step
+        for n in range(count)
+        for step in (
+            (acs.ACS_REGISTER, lambda p, m, n=n: (b"n%d" % n, 0, own(p, m))),
+            (acs.ACS_UNREGISTER, lambda p, m, n=n: (b"n%d" % n, own(p, m))),
+        )
+    ]
+
+
+def the_acs(machine: Machine) -> Any:
+    return next(iter(machine.tasks[0].threads.values())).program.server  # type: ignore[union-attr]
+
+
+def test_a_watcher_hears_of_names_that_are_there_come_and_go(arch: Arch) -> None:
+    def name(text: bytes) -> bytes:
+        return text.ljust(80, b"\0")
+
+    first = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"old", 0, own(p, m)))])
+    second = Scripted(
+        [
+            (acs.ACS_REGISTER, lambda p, m: (b"new", 0, own(p, m))),
+            (acs.ACS_UNREGISTER, lambda p, m: (b"new", own(p, m))),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (name(b"svc"), own(p, m), own(p, m))),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (name(b"svc"), own(p, m), m.copy_send(m.given("name-server")))),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (b"x" * 80, None, own(p, m))),
+        ]
+    )
+    watcher = Watching()
+    machine = empty(arch)
+    launch_all(machine.kernel, [("acs", Acs()), ("first", first), ("watcher", watcher), ("second", second)])
+    with machine:
+        machine.run(SECOND_NS)
+        last: dict[bytes, bool] = {name: bool(port) for name, port in watcher.heard}
+        assert last == {b"old": True, b"new": False, b"svc": True}
+        assert [bool(port) for name, port in watcher.heard if name == b"svc"] == [True, False, True]
+        machine.end(machine.tasks[1])
+        machine.run(SECOND_NS)
+        assert watcher.heard[-1] == (b"old", 0)
+
+
+def test_a_watcher_that_does_not_receive_holds_nobody_up_and_hears_what_holds_when_it_does(arch: Arch) -> None:
+    late = Watching(2 * SECOND_NS)
+    busy = Scripted([*burst(200), (acs.ACS_REGISTER, lambda p, m: (b"last", 0, own(p, m)))])
+    with ran(arch, late, busy) as machine:
+        assert len(busy.answers) == 401 and not any(code for code, _ in busy.answers)
+        (watcher,) = the_acs(machine).watchers.values()
+        assert watcher.busy and len(watcher.waiting) > 100
+        machine.run(2 * SECOND_NS)
+        last = dict(late.heard)
+        assert len(last) == 201 and last[b"last"] and not any(last[b"n%d" % n] for n in range(200))
+        assert not watcher.busy and not watcher.waiting
+
+
+def test_a_watcher_that_lets_too_much_wait_watches_no_longer(arch: Arch) -> None:
+    with ran(arch, Watching(FOREVER), Scripted(burst(LEFT_MAX + 20))) as machine:
+        machine.run(10 * SECOND_NS)
+        assert the_acs(machine).watchers == {}
+
+
+def test_watchers_are_few_and_the_place_of_a_dead_one_is_free(arch: Arch) -> None:
+    watchers = [Watching() for _ in range(WATCHERS_MAX + 1)]
+    service = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"x", 0, own(p, m)))])
+    with ran(arch, *watchers, service) as machine:
+        deaf = [number for number, watcher in enumerate(watchers) if not watcher.heard]
+        assert len(deaf) == 1 and len(the_acs(machine).watchers) == WATCHERS_MAX
+        tasks = machine.tasks
+        gone = [number for number in range(len(watchers)) if number not in deaf][:2]
+        for number in gone:
+            machine.end(tasks[1 + number])
+        machine.run(SECOND_NS)
+        assert len(the_acs(machine).watchers) == WATCHERS_MAX - 2
+        machine.end(tasks[-1])
+        machine.run(SECOND_NS)
+        for number, watcher in enumerate(watchers):
+            assert [bool(port) for _, port in watcher.heard] == (
+                [] if number in deaf else [True] if number in gone else [True, False]
+            )
+
+
+def test_what_cannot_watch_and_who_watches_twice_changes_nothing(arch: Arch) -> None:
+    """Whose requests carry no right, and the name server itself."""
+    watch = Routine("acs_watch", acs.ACS_WATCH.request, acs.ACS_REGISTER.reply)
+    program = Scripted(
+        [
+            (watch, lambda p, m: (None,)),
+            (watch, lambda p, m: (m.copy_send(m.given("name-server")),)),
+            (watch, lambda p, m: (m.copy_send(m.given("name-server")),)),
+            (acs.ACS_REGISTER, lambda p, m: (b"x", 0, own(p, m))),
+            (acs.ACS_UNREGISTER, lambda p, m: (b"x", own(p, m))),
+        ]
+    )
+    with ran(arch, program) as machine:
+        assert [code for code, _ in program.answers] == [18, SUCCESS, 6, SUCCESS, SUCCESS]
+        assert len(the_acs(machine).watchers) == 1
+
+
+def test_a_service_whose_queue_is_full_does_not_keep_the_node_up(arch: Arch) -> None:
+    @state
+    class Full(Scripted):
+        __slots__ = ()
+
+        def start(self, mach: Mach) -> None:
+            super().start(mach)
+            mach.move_member(self.port, 0)
+            for _ in range(8):
+                mach.send(Message(Header(self.port, 19, 0, 0, 1), b"", (), False), timeout=1)
+
+        def unsent(self, mach: Mach, message: Message, code: int) -> None: ...
+
+    essential = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"vital", 1, own(p, m)))])
+    full = Full([(acs.ACS_REGISTER, lambda p, m: (b"full", 0, own(p, m)))])
+    with ran(arch, essential, full) as machine:
+        machine.end(machine.tasks[1])
+        machine.run(5 * SECOND_NS)
+        assert machine.kernel.halted is not None
