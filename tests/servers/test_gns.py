@@ -25,7 +25,7 @@ from machemu.user.message import Header, Message
 from masix.acs.server import Acs
 from masix.gns.events import Rumour
 from masix.gns.server import Gns
-from masix.gns.wire import NULL, Deliver, Kind, Known, NetRight, Payload, Resolve, decode, encode
+from masix.gns.wire import GROUPS, NULL, Deliver, Kind, Known, NetRight, Payload, Resolve, decode, encode
 from masix.interfaces import acs
 from tests.guests import ARCHS, Arch
 from tests.machine import Machine, empty
@@ -160,7 +160,7 @@ class Net:
                 machine.run(SLICE_NS)
                 while self.links[number].out and not (number == hold and self.links[number].out[0][1][:1] == b"\0"):
                     to, data = self.links[number].out.popleft()
-                    if to is None:
+                    if to is None and not data.startswith(GROUPS):
                         self.multicasts.append((number + 1, decode(data)))
                     for other in range(len(self.machines)) if to is None else (to - 1,):
                         if other != number and other < len(self.machines):

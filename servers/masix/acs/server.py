@@ -38,8 +38,6 @@ NO_ROOM: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 NAME_MAX: Final = 79
 """Bytes of an acs_name_t; netname's names may have one more, and watchers do not hear of such."""
 WATCHERS_MAX: Final = 8
-LEFT_MAX: Final = 1024
-"""Names that have left and of which a watcher has not heard; one that lets more wait watches no longer."""
 
 
 @state
@@ -56,11 +54,14 @@ class Entry:
 
 @state
 class Watcher:
-    """Who is told of names. waiting: those of which it is to hear. busy: a message is on its way into its port's queue."""
+    """Who is told of names. told: those that are there as far as it was told. waiting: those of which it is to hear. busy: a
+    message is on its way into its port's queue.
+    """
 
-    __slots__ = ("busy", "waiting")
+    __slots__ = ("busy", "told", "waiting")
 
     def __init__(self, names: dict[bytes, None]) -> None:
+        self.told: dict[bytes, None] = {}
         self.waiting = names
         self.busy = False
 
@@ -264,13 +265,11 @@ class Acs:
         return ()
 
     def _tell(self, mach: Mach, name: bytes) -> None:
-        for port, watcher in list(self.watchers.items()) if len(name) <= NAME_MAX else ():
-            watcher.waiting[name] = None
-            if len(watcher.waiting) > len(self.entries) + LEFT_MAX:
-                del self.watchers[port]
-                mach.deallocate(port)
-            else:
-                self._speak(mach, port)
+        for port, watcher in self.watchers.items() if len(name) <= NAME_MAX else ():
+            watcher.waiting.pop(name, None)
+            if name in self.entries or name in watcher.told:
+                watcher.waiting[name] = None
+            self._speak(mach, port)
 
     def _speak(self, mach: Mach, port: int) -> None:
         watcher = self.watchers[port]
@@ -281,8 +280,10 @@ class Acs:
         del watcher.waiting[name]
         entry = self.entries.get(name)
         if entry is None:
+            del watcher.told[name]
             mach.request(acs_client.ACS_NAME_LEFT, port, (name,), notify=self.notices)
         else:
+            watcher.told[name] = None
             service = PolyPort(entry.port, COPY_SEND)
             mach.request(acs_client.ACS_NAME_ENTERED, port, (name, service), notify=self.notices)
 

@@ -36,6 +36,8 @@ GIVE_UP_NS: Final = 5_000_000_000
 """How long a member can be cut off from its group."""
 GATHER_NS: Final = 500_000_000
 """How often the first member tells all nodes of the group."""
+AWAY_NS: Final = 10_000_000_000
+"""How long a node has to be suspected until it is greeted when it comes back: somewhat less than a transport needs to lose it."""
 PUBLISHED_MAX: Final = 1024
 """Names of one node that are replicated; others are found by a multicast."""
 NAME_MAX: Final = 80
@@ -90,20 +92,22 @@ class Replica(Dictionary):
 
 @state
 class Returns:
-    """masix.groups.Watcher. away: nodes that are suspected. back: those that were, and are there again."""
+    """masix.groups.Watcher. now: the time. away: nodes that are suspected, and since when. back: those that were for so long that
+    they may have taken this one for dead, and are there again.
+    """
 
-    __slots__ = ("away", "back")
+    __slots__ = ("away", "back", "now")
 
     def __init__(self) -> None:
-        self.away: dict[int, None] = {}
+        self.now = 0
+        self.away: dict[int, int] = {}
         self.back: dict[int, None] = {}
 
     def changed(self, change: Change) -> None:
         node = change.member.node
         if change.suspected:
-            self.away[node] = None
-        elif node in self.away:
-            del self.away[node]
+            self.away.setdefault(node, self.now)
+        elif self.now >= self.away.pop(node, self.now) + AWAY_NS:
             self.back[node] = None
 
 
@@ -202,13 +206,13 @@ class Directory:
 
     def receive(self, context: Context, node: int, data: bytes) -> None:
         """What a group's member says."""
-        self.endpoint.attach(Carrier(context))
+        self._attach(context)
         self.endpoint.receive(node, data)
         self._go_on(context)
 
     def lost(self, context: Context, node: int) -> None:
         """The channel to a node broke."""
-        self.endpoint.attach(Carrier(context))
+        self._attach(context)
         self.endpoint.lost(node)
         self._go_on(context)
 
@@ -222,13 +226,17 @@ class Directory:
 
     def expired(self, context: Context) -> None:
         if context.mach.now() >= self.quiet:
-            self.endpoint.attach(Carrier(context))
+            self._attach(context)
             self.endpoint.tick()
         self._go_on(context)
 
     def next_timer(self) -> int:
         """When `expired` is wanted."""
         return max(self.quiet, self.endpoint.deadline())
+
+    def _attach(self, context: Context) -> None:
+        self.returns.now = context.mach.now()
+        self.endpoint.attach(Carrier(context))
 
     def _begin(self, context: Context) -> None:
         """Begins another life, in no group; that the last one is over, the others see by its first sign."""
@@ -243,14 +251,14 @@ class Directory:
 
     def _open(self, context: Context, number: int, *founders: Member) -> None:
         context.mach.note(f"gns: {'founds' if founders else 'joins'} the group {number:#x} for names")
-        self.endpoint.attach(Carrier(context))
+        self._attach(context)
         self.group = self.endpoint.open(number, Order.TOTAL, self.replica, founders)
         self.replica.join(self.group)
         self.since = context.mach.now()
 
     def _go_on(self, context: Context) -> None:
         """Founds a group, tells of it, or gives it up, when it is time to; and says what is to be said."""
-        self.endpoint.attach(Carrier(context))
+        self._attach(context)
         now, me, group = context.mach.now(), self.endpoint.me, self.group
         if group is None:
             lower = sum(node < me.node and not peer.suspected for node, peer in self.endpoint.detector.peers.items())

@@ -28,7 +28,7 @@ RECEIVED_DATA: Final = 76
 """Where in the body of what an interface sends the frame's header is, the length of its data with its own four bytes before, and
 the data (struct net_rcv_msg)."""
 REPLIES: Final = 100
-BACKLOG_MAX: Final = 64
+BACKLOG_MAX: Final = 256
 """Frames that wait for the interface at most; more are lost, as on any network."""
 
 
