@@ -75,6 +75,8 @@ def test_names_of_a_node_that_crashed_are_gone_and_come_again_with_it() -> None:
     faults = fault("4s", "crash", node="n1") + fault("8s", "restart", node="n1")
     scripts = ["100+a 9000+a 14000?b", "100+b 3000?a 6000?a 14000?a", "100+c 6000?a 14000?a", "6000?b 14000?a"]
     with World(cluster(scripts, faults=faults)) as world:
+        world.run(3 * SECOND)
+        before = directories(world)[1].own[b"a"]
         world.run(7 * SECOND)
         check_agreed(world)
         assert [
@@ -88,6 +90,7 @@ def test_names_of_a_node_that_crashed_are_gone_and_come_again_with_it() -> None:
             3: [(b"a", NOBODY), (b"a", 1)],
             4: [(b"b", 2), (b"a", 1)],
         }
+        assert directories(world)[1].own[b"a"] > before + 1000, "a number of its last life could be meant"
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -119,6 +122,16 @@ def test_a_partition_s_sides_find_their_own_names_and_all_again_when_it_heals(le
             small = number < 3
             assert near == [(b"a", 1 if small else NOBODY), (b"c", NOBODY if small else 3), (b"new", 2 if small else NOBODY)]
             assert far == [(b"a", 1), (b"c", 3), (b"new", 2)]
+
+
+def test_names_that_come_while_a_node_is_cut_off_and_leave_while_it_is_let_in_again_stay_nowhere() -> None:
+    faults = fault("4s", "partition", segment="lan", groups=[["n1"]]) + fault("8s", "heal", segment="lan")
+    times = range(7900, 8500, 40)
+    script = " ".join([*(f"4050+x{time}" for time in times), "4060+y", *(f"{time}-x{time}" for time in times)])
+    with World(cluster([script, "", ""], faults=faults)) as world:
+        world.run(12 * SECOND)
+        check_agreed(world)
+        assert [key[10:] for key in directories(world)[2].replica.entries] == [b"y"]
 
 
 def test_groups_that_were_founded_apart_become_one() -> None:

@@ -23,9 +23,8 @@ from masix.gns.events import Settings
 from masix.gns.lives import EVERYBODY
 from masix.gns.packets import NODE_MAX, NODE_MIN
 from masix.gns.translate import Translator
-from masix.gns.wire import Gathering, Unused
+from masix.gns.wire import GROUPS, Alive, Gathering, Unused
 from masix.groups import Change, Dictionary, Endpoint, Group, Member, Order, Phase, View
-from masix.groups.wire import Kind, packet
 from masix.interfaces import acs, acs_client
 
 QUIET_NS: Final = 30_000_000
@@ -38,9 +37,13 @@ GATHER_NS: Final = 500_000_000
 """How often the first member tells all nodes of the group."""
 AWAY_NS: Final = 10_000_000_000
 """How long a node has to be suspected until it is greeted when it comes back: somewhat less than a transport needs to lose it."""
+LIFE_NS: Final = 1_000_000
+LIVES: Final = 1 << 30
+"""Ports are numbered from the time of the start, in these units, on."""
 PUBLISHED_MAX: Final = 1024
 """Names of one node that are replicated; others are found by a multicast."""
 NAME_MAX: Final = 80
+SIZE_MAX: Final = Settings().message_max - len(GROUPS)
 KEY: Final = struct.Struct(">HQ")
 VALUE: Final = struct.Struct(">I")
 
@@ -57,7 +60,7 @@ class Carrier:
 
     def send(self, node: int, data: bytes) -> None:
         """What a broken packet made a member send to no node, or too much, is lost."""
-        if node != self._context.node and NODE_MIN <= node <= NODE_MAX and len(data) < Settings().message_max:
+        if node != self._context.node and NODE_MIN <= node <= NODE_MAX and len(data) <= SIZE_MAX:
             self._context.say_group(node, data)
 
     def multicast(self, data: bytes) -> None:
@@ -138,6 +141,8 @@ class Directory:
 
     def start(self, context: Context) -> None:
         mach = context.mach
+        # Numbers of another life are not given again: who has not heard of its end may still ask for them.
+        context.tables.last = mach.now() // LIFE_NS % LIVES
         self.port = mach.allocate_port()
         mach.move_member(self.port, context.ports)
         mach.request(acs.ACS_WATCH, mach.given("name-server"), (PolyPort(self.port, MAKE_SEND),))
@@ -166,6 +171,7 @@ class Directory:
             self._forget(context, name)
             if isinstance(service, int) and name != NAME and len(self.own) < PUBLISHED_MAX:
                 self.own[name] = Translator(context).export(service, EVERYBODY)
+                self._compare(name)
             elif isinstance(service, int):
                 mach.deallocate(service)
             return ()
@@ -179,9 +185,15 @@ class Directory:
         self._go_on(context)
 
     def _forget(self, context: Context, name: bytes) -> None:
-        self.dirty[name] = None
         if name in self.own:
             lives.unused(context, EVERYBODY, Unused(self.own.pop(name), 1))
+        self._compare(name)
+
+    def _compare(self, name: bytes) -> None:
+        """Whether the group is to be told of a name."""
+        self.dirty.pop(name, None)
+        if self.own.get(name) != self.said.get(name):
+            self.dirty[name] = None
 
     def _publish(self) -> None:
         """Tells the group what it has not been told, as far as it takes it."""
@@ -189,18 +201,18 @@ class Directory:
             return
         if self.replica.joined:
             self.replica.joined = False
-            self.said.clear()
-            self.dirty |= dict.fromkeys(self.own)
+            # What it said before may be in the others' state or not, or still be on its way to them.
+            self.said = {name: number for name, number in self.said.items() if name not in self.own}
+            self.dirty = dict.fromkeys([*self.said, *self.own])
         while self.dirty:
             name = next(iter(self.dirty))
             key, number = KEY.pack(*self.endpoint.me) + name, self.own.get(name)
-            if number != self.said.get(name):
-                if (self.replica.delete(key) if number is None else self.replica.put(key, VALUE.pack(number))) is None:
-                    return
-                self.said.pop(name, None)
-                if number is not None:
-                    self.said[name] = number
+            if (self.replica.delete(key) if number is None else self.replica.put(key, VALUE.pack(number))) is None:
+                return
             del self.dirty[name]
+            self.said.pop(name, None)
+            if number is not None:
+                self.said[name] = number
 
     # The group
 
@@ -279,5 +291,5 @@ class Directory:
         """Says something to nodes that are there again: whether a session with them still holds is to be seen now, and not when
         somebody has the first right to a service there."""
         for node in self.returns.back:
-            context.say_group(node, packet(Kind.HEARTBEAT, 0, self.endpoint.me.incarnation, 0))
+            context.say(node, Alive())
         self.returns.back.clear()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from masix.groups import Order
+from masix.groups.wire import Kind
 from tests.servers.groups.measure import table
+from tests.servers.groups.simulation import MS, World
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "groups.md").read_text()
@@ -18,3 +21,15 @@ def test_the_page_names_every_file() -> None:
     files = {file.name for file in (ROOT / "servers" / "masix" / "groups").glob("[a-z]*.py")}
     named = {name for line in PAGE.splitlines() if line.startswith("| `") for name in line.split("|")[1].split("`")[1::2]}
     assert named == files - {"view.py"}
+
+
+def test_a_view_of_many_does_not_fill_the_network_with_its_status() -> None:
+    """One of 64 has four times the bytes of one of 32 to tell in all, and tells it four times less often."""
+    counts = []
+    for size in (32, 64):
+        world = World(1, size, Order.TOTAL)
+        world.run(2_000 * MS)
+        before = world.frames[Kind.STATUS]
+        world.run(4_000 * MS)
+        counts.append((world.frames[Kind.STATUS] - before) / size)
+    assert counts == [20, 5]

@@ -146,3 +146,12 @@ def test_a_snapshot_is_read_as_it_was_written() -> None:
     one.entries = {dice.randbytes(dice.randrange(20)): dice.randbytes(dice.randrange(200)) for _ in range(200)}
     other.restore(one.snapshot())
     assert other.entries == one.entries and other.digest() == one.digest()
+
+
+def test_what_is_dropped_is_gone_and_watchers_hear_of_it() -> None:
+    dictionary = Dictionary()
+    for key in (b"a", b"b"):
+        dictionary.deliver(ME, b"\1\0\1" + key + b"value")
+    watch = dictionary.watch(b"")
+    dictionary.drop([b"a"])
+    assert dictionary.entries == {b"b": b"value"} and dictionary.changes(watch) == (b"a",)
