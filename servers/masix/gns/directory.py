@@ -39,10 +39,10 @@ AWAY_NS: Final = 10_000_000_000
 """How long a node has to be suspected until it is greeted when it comes back: somewhat less than a transport needs to lose it."""
 LIFE_NS: Final = 1_000_000
 LIVES: Final = 1 << 30
-"""Ports are numbered from the time of the start, in these units, on."""
+"""Ports are numbered from the time of the start on, in the first of these units, modulo the second."""
 PUBLISHED_MAX: Final = 1024
 """Names of one node that are replicated; others are found by a multicast."""
-NAME_MAX: Final = 80
+NAME_MAX: Final = 79
 SIZE_MAX: Final = Settings().message_max - len(GROUPS)
 KEY: Final = struct.Struct(">HQ")
 VALUE: Final = struct.Struct(">I")
@@ -81,7 +81,7 @@ class Replica(Dictionary):
         self.joined = False
 
     def accepts(self, key: bytes, value: bytes) -> bool:
-        return KEY.size < len(key) < KEY.size + NAME_MAX and len(value) == VALUE.size
+        return KEY.size < len(key) <= KEY.size + NAME_MAX and len(value) == VALUE.size
 
     def installed(self, view: View) -> None:
         super().installed(view)
