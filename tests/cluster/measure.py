@@ -10,8 +10,8 @@ from statistics import median
 from tests.cluster.world import MS, SECOND, US, World
 from tools.bench.callers import Caller
 
-SWITCHES = ("", "announces", "prepares")
-FIRST_MS, SECOND_MS = 100, 300
+SWITCHES = ("", "announces", "prepares", "replicates")
+FIRST_MS, SECOND_MS = 5000, 5300
 NODE = """[nodes.{name}]
 memory = "4M"
 servers = ["masix.acs.server:Acs", {{ class = "masix.gns.server:Gns"{switch} }}, {server}]
@@ -36,7 +36,7 @@ def cluster(switch: str) -> str:
 
 def row(switch: str) -> str:
     with World(cluster(switch)) as world:
-        world.run(SECOND)
+        world.run(6 * SECOND)
         cells = []
         for name in "bc":
             start, known, *answers = times(world, name)
