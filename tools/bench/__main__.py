@@ -134,8 +134,10 @@ def main(arguments: Sequence[str]) -> int:
         heads = (f"median of {runs}", "ratio")
     elif given.curves:
         heads = ("time at an eighth, a quarter, half and all; memory", "growth")
-    for what, figure, limit in [("what", *heads), *rows]:
-        print(f"{what:<56}{figure:<52}{limit}".rstrip())
+    lines = [("what", *heads), *rows]
+    width = max(len(figure) for _, figure, _ in lines) + 2
+    for what, figure, limit in lines:
+        print(f"{what:<56}{figure:<{width}}{limit}".rstrip())
     return 0 if kept or given.smoke else 1
 
 
