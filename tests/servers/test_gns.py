@@ -22,11 +22,11 @@ from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.sim.state import state
 from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
-from masix.acs.server import Acs
+from masix.acs.server import NOT_CHECKED_IN, Acs
 from masix.gns.events import Rumour
 from masix.gns.server import Gns
 from masix.gns.wire import GROUPS, NULL, Deliver, Kind, Known, NetRight, Payload, Resolve, decode, encode
-from masix.interfaces import acs
+from masix.interfaces import acs, netname
 from tests.guests import ARCHS, Arch
 from tests.machine import Machine, empty
 
@@ -260,6 +260,24 @@ def test_a_name_that_nobody_has_is_not_found(arch: Arch) -> None:
         made.run(500)
         (message,) = client.received
         assert arch.unpack("I", message.body, 4) == (15,)
+
+
+def test_a_name_too_long_for_other_nodes_is_not_taken_for_a_shorter_one(arch: Arch) -> None:
+    """netname's names may have 80 bytes, the name servers' 79."""
+    name = b"n" * 80
+
+    def register_shorter(program: Program, mach: Mach) -> None:
+        mach.request(acs.ACS_REGISTER, mach.given("name-server"), (name[:79], 0, mach.copy_send(program.port)), program.reply)
+
+    def look_up_longer(program: Program, mach: Mach) -> None:
+        everywhere = b"*".ljust(80, b"\0")
+        mach.request(netname.NETNAME_LOOK_UP, mach.given("name-server"), (everywhere, name), program.port)
+
+    client = Program(look_up_longer)
+    with net((arch, arch), [client], [Program(register_shorter)]) as made:
+        made.run(400)
+        (answer,) = client.received
+        assert arch.unpack("I", answer.body, 4) == (NOT_CHECKED_IN,)
 
 
 @pytest.mark.parametrize(("mine", "other"), PAIRS, ids=lambda arch: arch.name)

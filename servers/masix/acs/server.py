@@ -36,7 +36,7 @@ SAVE_NS: Final = 2_000_000_000
 REPLY_ID: Final = 100
 NO_ROOM: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 NAME_MAX: Final = 79
-"""Bytes of an acs_name_t; netname's names may have one more, and watchers do not hear of such."""
+"""Bytes of an acs_name_t; netname's names may have one more, and no other node hears of such."""
 WATCHERS_MAX: Final = 8
 
 
@@ -230,7 +230,7 @@ class Acs:
 
     def _ask_network(self, mach: Mach, request: Message, name: bytes, is_netname: bool) -> None:
         network = self.entries.get(GNS)
-        if network is None:
+        if network is None or len(name) > NAME_MAX:
             raise KernError(NOT_CHECKED_IN if is_netname else NO_SUCH_NAME)
         mach.note(f"acs: step 2: {name.decode('latin-1')} is not of this node: asks the network server")
         answer = mach.allocate_port()
