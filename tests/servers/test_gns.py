@@ -21,7 +21,7 @@ from machemu.ipc.port import Port
 from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.sim.state import state
 from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach
-from machemu.user.message import Header, Message
+from machemu.user.message import DEAD_NAME, Header, Message
 from masix.acs.server import NOT_CHECKED_IN, Acs
 from masix.gns.events import Rumour
 from masix.gns.server import Gns
@@ -450,6 +450,42 @@ def test_a_full_queue_stops_the_sender_and_nothing_is_lost(arch: Arch) -> None:
         assert any(thread.program.outbox for thread in task.threads.values())  # type: ignore[union-attr]
         made.run(300)
         assert [message.header.id for message in late.received] == [1000 + n for n in range(count)]
+
+
+def test_a_reply_port_that_dies_while_its_message_waits_is_dead_on_the_other_node_too(arch: Arch) -> None:
+    count = 60
+
+    def few(program: Program, mach: Mach) -> None:
+        register(program, mach)
+        mach.move_member(program.port, 0)
+
+    @state
+    class Late(Program):
+        __slots__ = ()
+
+        def expired(self, mach: Mach) -> None:
+            mach.move_member(self.port, self.other)
+
+    def ask(program: Program, mach: Mach) -> None:
+        service, program.found = program.found, mach.allocate_port()
+        for n in range(count):
+            header = Header(service, COPY_SEND, program.found, MAKE_SEND_ONCE, 1000 + n)
+            mach.send(Message(header, b"", (), False), timeout=1)
+        mach.alarm(mach.now() + SECOND_NS // 20)
+
+    @state
+    class Asker(Program):
+        __slots__ = ()
+
+        def expired(self, mach: Mach) -> None:
+            mach.destroy_receive(self.found)
+
+    late = Late(few, lambda p, m: m.alarm(m.now() + SECOND_NS // 2))
+    with net((arch, arch), [Asker(look_up, ask)], [late]) as made:
+        made.run(400)
+        assert len(late.received) > 35
+        answers = [message.header.remote for message in late.received]
+        assert answers.count(DEAD_NAME) > 4 and 0 not in answers
 
 
 def test_a_node_that_is_lost_leaves_dead_names_and_spent_rights(arch: Arch) -> None:

@@ -8,12 +8,12 @@ from typing import Final
 from machemu.abi.message import PORT_DEAD, PORT_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_SEND_ONCE
 from machemu.user.mach import MOVE_SEND, MOVE_SEND_ONCE
-from machemu.user.message import Header, Message
+from machemu.user.message import Header, Message, right_of
 from masix.gns import lives
 from masix.gns.context import Context
 from masix.gns.ports import Export, Proxy
 from masix.gns.translate import MSGCOUNT, SEQNO, Translator, destroy, give_all, taken
-from masix.gns.wire import NULL, Deliver, Flush, Flushed, Kind, NetRight, OnceUnused, Taken
+from masix.gns.wire import Deliver, Flush, Flushed, Kind, NetRight, OnceUnused, Taken
 
 TOLD_EVERY: Final = 8
 """After so many messages a sender is told that they have gone into the queue."""
@@ -47,7 +47,9 @@ def _forward(context: Context, proxy: Proxy, message: Message) -> None:
         deliver(context, context.node, proxy.number, proxy.kind, message)
     else:
         translator = Translator(context)
-        answer = translator.give(header.remote, header.remote_type, proxy.node) if header.remote else NULL
+        answer = translator.give(right_of(header.remote), header.remote_type, proxy.node)
+        if answer.kind is Kind.DEAD:
+            answer = answer._replace(number=header.remote_type)
         given = give_all(message, lambda right, disposition: translator.give(right, disposition, proxy.node))
         context.mach.note(f"gns: step 8: sends it to the network server of node {proxy.node}")
         to = NetRight(proxy.kind, proxy.node, proxy.number)

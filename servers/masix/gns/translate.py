@@ -21,7 +21,7 @@ from machemu.abi.types import ByteOrder
 from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS, MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.user.mach import MAKE_SEND_ONCE, rights
-from machemu.user.message import Header, Item, Message, items
+from machemu.user.message import DEAD_NAME, Header, Item, Message, items
 from masix.gns.context import Context
 from masix.gns.convert import convert
 from masix.gns.ports import Leaving, Pledge, Proxy
@@ -219,6 +219,10 @@ def taken(context: Context, node: int, what: Deliver, to: int, disposition: int)
     if isinstance(answer, int):
         local_type = MAKE_SEND_ONCE if what.answer.kind is Kind.SEND_ONCE else PORT_SEND
         header = header._replace(local=answer, local_type=local_type)
+    elif answer is PORT_DEAD:
+        # One that died under way was a send right: a send-once right is one to its proxy port.
+        died_before = what.answer.kind is Kind.DEAD and what.answer.number == PORT_SEND_ONCE
+        header = header._replace(local=DEAD_NAME, local_type=PORT_SEND_ONCE if died_before else PORT_SEND)
     return take_all(message, context.mach.order, lambda right: translator.take(right, node))._replace(header=header)
 
 

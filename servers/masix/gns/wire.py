@@ -78,7 +78,8 @@ DEAD: Final = NetRight(Kind.DEAD, 0, 0)
 
 @state
 class Deliver(NamedTuple):
-    """A task's message for the port `to`. `answer` is its reply right; the rights that `message` carries are NetRights."""
+    """A task's message for the port `to`. `answer` is its reply right, of a dead one `number` the type name of what it was; the
+    rights that `message` carries are NetRights."""
 
     to: NetRight
     answer: NetRight
