@@ -24,6 +24,7 @@ from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import DEAD_NAME, Header, Message
 from masix.acs.server import NOT_CHECKED_IN, Acs
 from masix.gns.events import Rumour
+from masix.gns.packets import NODE_MAX, NODE_MIN
 from masix.gns.server import Gns
 from masix.gns.wire import GROUPS, NULL, Deliver, Kind, Known, NetRight, Payload, Resolve, decode, encode
 from masix.interfaces import acs, netname
@@ -59,6 +60,8 @@ class StringLink:
     def receive(self, mach: Mach, message: Message) -> None: ...
 
     def send(self, mach: Mach, node: int, stream: int, data: bytes) -> None:
+        if not NODE_MIN <= node <= NODE_MAX:
+            raise ValueError(f"{node} is no node")
         self.out.append((node, data))
 
     def multicast(self, mach: Mach, data: bytes) -> None:
@@ -486,6 +489,7 @@ def test_a_reply_port_that_dies_while_its_message_waits_is_dead_on_the_other_nod
         assert len(late.received) > 35
         answers = [message.header.remote for message in late.received]
         assert answers.count(DEAD_NAME) > 4 and 0 not in answers
+        assert {message.header.remote_type for message in late.received} == {MOVE_SEND_ONCE}
 
 
 def test_a_node_that_is_lost_leaves_dead_names_and_spent_rights(arch: Arch) -> None:

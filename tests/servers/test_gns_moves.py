@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 
@@ -14,6 +15,7 @@ from masix.gns.wire import (
     Claim,
     Flush,
     Flushed,
+    Found,
     Homed,
     Kind,
     Moved,
@@ -30,6 +32,8 @@ from tests.servers.test_gns import MOVE_RECEIVE, MOVE_SEND, Net, Program, item, 
 
 REGISTER, LOOK_UP = acs.ACS_REGISTER, acs.ACS_LOOK_UP
 GIVEN = 4000
+PLACE = 0x7654
+"""Stands for the number of a node, or of none."""
 
 
 @state
@@ -245,14 +249,16 @@ def test_falsehoods_about_moves_and_pledges_do_no_harm(arch: Arch, actors: list[
         numbers: list[int] = [0, 1, 2, 3, 99, 1 << 31]
         lies: list[Payload] = [Flushed(n, m) for n in (1, 2, 3, 9) for m in numbers]
         lies += [Passed(n) for n in numbers]
-        lies += [Claim(n, via, 5) for n in (99, 1 << 31) for via in (1, 3, 9)]
-        lies += [Moved(n, NetRight(kind, home, 77, 9)) for n in (99, 98) for kind in Kind for home in (1, 2, 3, 9)]
-        lies += [Flush(n, origin, home, 1) for n in (99, 98) for origin in (1, 2, 9) for home in (1, 9)]
+        lies += [Claim(n, via, 5) for n in (99, 1 << 31) for via in (1, 3, PLACE)]
+        lies += [Moved(n, NetRight(kind, home, 77, 9)) for n in (99, 98) for kind in Kind for home in (0, 1, 2, 3, 9, 0xFFFF)]
+        lies += [Found(1, NetRight(kind, 2, 77)) for kind in Kind]
+        lies += [Flush(n, origin, home, 1) for n in (99, 98) for origin in (1, 2, PLACE) for home in (1, PLACE)]
         for n in (98, 99):
             lies += [Homed(n, 3), Taken(n, 1 << 31), Unused(n, 1 << 31)]
-        for lie in lies:
+        for lie, of in product(lies, (0, 9, 0xFFFF)):
             for number in (0, 2):
-                made.links[number].inbox.append((2, encode(lie)))
+                said = encode(lie).replace(PLACE.to_bytes(2, "big"), of.to_bytes(2, "big"))
+                made.links[number].inbox.append((2, said))
         for number in (0, 2):
             made.wake(number)
         made.run()

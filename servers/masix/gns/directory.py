@@ -37,9 +37,10 @@ GATHER_NS: Final = 500_000_000
 """How often the first member tells all nodes of the group."""
 AWAY_NS: Final = 10_000_000_000
 """How long a node has to be suspected until it is greeted when it comes back: somewhat less than a transport needs to lose it."""
-LIFE_NS: Final = 1_000_000
-LIVES: Final = 1 << 30
-"""Ports are numbered from the time of the start on, in the first of these units, modulo the second."""
+LIFE_NS: Final = 1 << 16
+LIVES: Final = 1 << 31
+"""Ports are numbered from the time of the start on, in the first of these units, modulo the second: who gives fewer than 15,000
+rights a second to other nodes never meets a number of his last life."""
 PUBLISHED_MAX: Final = 1024
 """Names of one node that are replicated; others are found by a multicast."""
 NAME_MAX: Final = 79

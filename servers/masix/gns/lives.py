@@ -28,7 +28,7 @@ def claimed(context: Context, node: int, payload: Claim) -> None:
         export.give(node)
         if export.name in context.tables.proxies:
             _tell_moved(context, payload.number, export, node)
-    if payload.pledge:
+    if payload.pledge and payload.via:
         context.say(payload.via, Passed(payload.pledge))
 
 

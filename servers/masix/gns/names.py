@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
+from machemu.abi.message import PORT_DEAD
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
 from machemu.user.mach import MOVE_SEND
@@ -117,10 +118,10 @@ class Names:
 
     def found(self, context: Context, node: int, answer: Found) -> None:
         """Another node has what was looked for."""
-        query = self.queries.pop(answer.tag, None)
         name = Translator(context).take(answer.right, node)
-        if not isinstance(name, int):
+        if not isinstance(name, int) or name is PORT_DEAD:
             return
+        query = self.queries.pop(answer.tag, None)
         if query is not None:
             context.mach.note(f"gns: step 5: keeps that, and makes proxy port {name} for it")
             if name in context.tables.proxies:

@@ -216,13 +216,13 @@ def taken(context: Context, node: int, what: Deliver, to: int, disposition: int)
     message = convert(what.message, what.order, context.mach.order)
     answer = translator.take(what.answer, node)
     header = Header(to, disposition, 0, 0, message.header.id, flags=message.header.flags)
-    if isinstance(answer, int):
-        local_type = MAKE_SEND_ONCE if what.answer.kind is Kind.SEND_ONCE else PORT_SEND
-        header = header._replace(local=answer, local_type=local_type)
-    elif answer is PORT_DEAD:
+    if answer is PORT_DEAD:
         # One that died under way was a send right: a send-once right is one to its proxy port.
         died_before = what.answer.kind is Kind.DEAD and what.answer.number == PORT_SEND_ONCE
         header = header._replace(local=DEAD_NAME, local_type=PORT_SEND_ONCE if died_before else PORT_SEND)
+    elif isinstance(answer, int):
+        local_type = MAKE_SEND_ONCE if what.answer.kind is Kind.SEND_ONCE else PORT_SEND
+        header = header._replace(local=answer, local_type=local_type)
     return take_all(message, context.mach.order, lambda right: translator.take(right, node))._replace(header=header)
 
 

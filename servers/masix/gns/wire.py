@@ -30,6 +30,7 @@ from machemu.abi.message import (
 from machemu.abi.types import ByteOrder
 from machemu.sim.state import state
 from machemu.user.message import WORD_SIZE, Header, Message, items
+from masix.gns.packets import NODE_MAX, NODE_MIN
 
 GROUPS: Final = b"\xff"
 """Begins what is none of these messages, but a packet of masix.groups."""
@@ -242,16 +243,18 @@ _DELIVER: Final = c.Struct(
 ).compile()
 """Made for each message; what is compiled does not see everything that is missing, `decode` looks."""
 _NUMBER: Final = c.Struct("number" / c.Int32ub)
+_NODE: Final = c.ExprValidator(c.Int16ub, lambda node, _: NODE_MIN <= node <= NODE_MAX)
+_NODE_OR_0: Final = c.ExprValidator(c.Int16ub, lambda node, _: node <= NODE_MAX)
 _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Deliver, _DELIVER),
     (Resolve, c.Struct("tag" / c.Int32ub, "name" / _BYTES)),
     (Found, c.Struct("tag" / c.Int32ub, "right" / _RIGHT)),
     (Known, c.Struct("number" / c.Int32ub, "name" / _BYTES)),
-    (Claim, c.Struct("number" / c.Int32ub, "via" / c.Int16ub, "pledge" / c.Int32ub)),
+    (Claim, c.Struct("number" / c.Int32ub, "via" / _NODE_OR_0, "pledge" / c.Int32ub)),
     (Passed, c.Struct("pledge" / c.Int32ub)),
     (Moved, c.Struct("number" / c.Int32ub, "right" / _RIGHT)),
-    (Flush, c.Struct("number" / c.Int32ub, "origin" / c.Int16ub, "home" / c.Int16ub, "port" / c.Int32ub)),
-    (Flushed, c.Struct("home" / c.Int16ub, "port" / c.Int32ub)),
+    (Flush, c.Struct("number" / c.Int32ub, "origin" / _NODE, "home" / _NODE, "port" / c.Int32ub)),
+    (Flushed, c.Struct("home" / _NODE, "port" / c.Int32ub)),
     (Unused, c.Struct("number" / c.Int32ub, "times" / c.Int32ub)),
     (Died, _NUMBER),
     (OnceUnused, _NUMBER),
@@ -286,7 +289,9 @@ def decode(data: bytes) -> Payload:
         fields = c.Sequence(shape, c.Terminated).parse(data[1:])[0]
         values = {name: fields[name] for name in kind._fields}
         if "right" in values:
-            values["right"] = _right(values["right"])
+            right = values["right"] = _right(values["right"])
+            if right.kind is not Kind.SEND and (kind is Moved or right.kind not in (Kind.NULL, Kind.DEAD)):
+                raise ValueError("not a send right")
         return kind(**values)  # type: ignore[no-any-return]
     except (c.ConstructError, ValueError, LookupError, TypeError, struct.error) as error:
         raise WireError(f"a broken message: {error}") from None
@@ -305,6 +310,8 @@ def question(data: bytes) -> Resolve | None:
 
 def _right(fields: Any) -> NetRight:
     kind = Kind(fields.kind)
+    if kind not in (Kind.NULL, Kind.DEAD) and not NODE_MIN <= fields.node <= NODE_MAX:
+        raise ValueError(f"{fields.node} is no node")
     pledge, limit = (0, fields.more) if kind is Kind.RECEIVE else (fields.more, 0)
     return NetRight(kind, fields.node, fields.number, pledge, limit)
 
