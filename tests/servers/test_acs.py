@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from machemu.abi.kern_return import KernReturn
 from machemu.core.host_side import launch_all
 from machemu.core.kernel import FOREVER
 from machemu.kern import task_control
@@ -134,6 +135,38 @@ def test_netname_s_programs_find_their_interface(arch: Arch) -> None:
     with ran(arch, program):
         assert [code for code, _ in program.answers] == [0, 0, 1000, 0, 0, 1001, 1001, 1000, 0, 1001]
         assert program.answers[0][1][0].startswith(b"Masix")
+
+
+def dead(program: Scripted, mach: Mach) -> int:
+    """A dead name."""
+    port = mach.make_send(mach.allocate_port())
+    mach.destroy_receive(port)
+    return port
+
+
+def test_dead_rights_and_services_that_cannot_be_change_nothing(arch: Arch) -> None:
+    """The signature of a name that was checked in with a dead one is none."""
+    name = b"svc".ljust(80, b"\0")
+    program = Scripted(
+        [
+            (acs.ACS_REGISTER, lambda p, m: (b"dead", 0, dead(p, m))),
+            (acs.ACS_LOOK_UP_HERE, lambda p, m: (b"dead",)),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (name, dead(p, m), own(p, m))),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (name, dead(p, m), own(p, m))),
+            (netname.NETNAME_CHECK_OUT, lambda p, m: (name, dead(p, m))),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (name, own(p, m), own(p, m))),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (name, own(p, m), None)),
+            (netname.NETNAME_LOOK_UP, lambda p, m: (bytes(80), name)),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (b"other".ljust(80, b"\0"), dead(p, m), own(p, m))),
+        ]
+    )
+    with ran(arch, program) as machine:
+        refused = int(KernReturn.KERN_INVALID_VALUE)
+        codes = [code for code, _ in program.answers]
+        assert codes == [refused, 15, 0, 1000, 0, 0, refused, 0, 0]
+        machine.end(machine.tasks[1])
+        machine.run(SECOND_NS)
+        machine.leave_nothing()
 
 
 def test_a_dead_service_is_forgotten(arch: Arch) -> None:

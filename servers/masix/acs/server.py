@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import MsgReturn
+from machemu.abi.message import PORT_DEAD, MsgReturn
 from machemu.mig.interfaces.mach_host import HOST_REBOOT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_MSG_ACCEPTED
 from machemu.mig.runtime import PolyPort
@@ -146,8 +146,6 @@ class Acs:
         }
 
     def _enter(self, mach: Mach, name: bytes, entry: Entry) -> None:
-        if not name or not isinstance(entry.port, int):
-            raise KernError(BAD_VALUE)
         if name in self.entries:
             raise KernError(NAME_TAKEN)
         self._see_end_of(mach, entry.port)
@@ -160,18 +158,20 @@ class Acs:
             mach.notify(port, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
 
     def _register(self, mach: Mach, request: Message, name: bytes, essential: int, service: Any) -> tuple[Any, ...]:
+        _check(name, service)
         self._enter(mach, name, Entry(service, bool(essential)))
         return ()
 
     def _check_in(self, mach: Mach, request: Message, name: bytes, signature: Any, port: Any) -> tuple[Any, ...]:
         """A name checked in anew by whoever has its signature stands for the new port."""
         name = _text(name)
+        _check(name, port)
         old = self.entries.get(name)
         if old is not None:
-            if old.signature != signature:
+            if not _right(signature) or old.signature != signature:
                 raise KernError(NAME_NOT_YOURS)
             self._forget(mach, name)
-        self._enter(mach, name, Entry(port, False, signature if isinstance(signature, int) else 0))
+        self._enter(mach, name, Entry(port, False, _right(signature)))
         return ()
 
     def _unregister(self, mach: Mach, request: Message, name: bytes, service: Any) -> tuple[Any, ...]:
@@ -189,11 +189,11 @@ class Acs:
         entry = self.entries.get(name)
         if entry is None:
             raise KernError(NOT_CHECKED_IN)
-        if entry.signature != (signature if isinstance(signature, int) else 0):
+        if entry.signature != _right(signature):
             raise KernError(NAME_NOT_YOURS)
         self._forget(mach, name)
-        if isinstance(signature, int):
-            mach.deallocate(signature)
+        if entry.signature:
+            mach.deallocate(entry.signature)
         return ()
 
     def _forget(self, mach: Mach, name: bytes) -> None:
@@ -255,7 +255,7 @@ class Acs:
     # Watchers: each is told one thing at a time, what holds by then, and waits while its queue is full
 
     def _watch(self, mach: Mach, request: Message, watcher: Any) -> tuple[Any, ...]:
-        if not isinstance(watcher, int):
+        if not _right(watcher):
             raise KernError(BAD_VALUE)
         if watcher in self.watchers or len(self.watchers) >= WATCHERS_MAX:
             raise KernError(NO_ROOM)
@@ -318,6 +318,17 @@ class Acs:
     def _reboot(self, mach: Mach) -> None:
         self.saving = None
         mach.call(HOST_REBOOT, mach.given("host-port"), 0)
+
+
+def _right(right: Any) -> int:
+    """The name of a living right; 0 for none and a dead one."""
+    return right if isinstance(right, int) and right is not PORT_DEAD else 0
+
+
+def _check(name: bytes, service: Any) -> None:
+    """Raises KERN_INVALID_VALUE for what cannot be registered."""
+    if not name or not _right(service):
+        raise KernError(BAD_VALUE)
 
 
 def _text(name: bytes) -> bytes:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from machemu.abi.message import PORT_DEAD
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
 from machemu.user.dispatch import dispatch
@@ -170,11 +171,12 @@ class Directory:
 
         def entered(mach: Mach, request: Message, name: bytes, service: object) -> tuple[()]:
             self._forget(context, name)
-            if isinstance(service, int) and name != NAME and len(self.own) < PUBLISHED_MAX:
-                self.own[name] = Translator(context).export(service, EVERYBODY)
+            right = service if isinstance(service, int) and service is not PORT_DEAD else 0
+            if right and name != NAME and len(self.own) < PUBLISHED_MAX:
+                self.own[name] = Translator(context).export(right, EVERYBODY)
                 self._compare(name)
-            elif isinstance(service, int):
-                mach.deallocate(service)
+            elif right:
+                mach.deallocate(right)
             return ()
 
         def left(mach: Mach, request: Message, name: bytes) -> tuple[()]:
