@@ -91,6 +91,8 @@ class Hostile(Program):
                 arguments.append(text[: size - 1] if kind.string else text.ljust(size, b"\0")[:size])
             else:
                 arguments.append(number)
+        if routine.name == acs.ACS_REGISTER.name:
+            arguments[1] = 0  # the end of an essential service is the node's
         mach.request(routine, to, arguments, reply)
 
 
