@@ -99,6 +99,11 @@ def name_of(right: object | None) -> int:
     return NULL_NAME if right is None else DEAD_NAME if right is PORT_DEAD else int(right)  # type: ignore[call-overload]
 
 
+def living(right: object | None) -> int:
+    """The name of a right that a message brought; 0 for none and for a dead one (PORT_DEAD is a number, too)."""
+    return 0 if right is None or right is PORT_DEAD else name_of(right)
+
+
 def decode(order: ByteOrder, data: bytes, read: Callable[[int, int], bytes]) -> tuple[Message, list[tuple[int, int]]]:
     """A message as mach_msg wrote it, and the (address, size) of the memory that came with it, which is the task's now.
 

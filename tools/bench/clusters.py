@@ -16,7 +16,7 @@ from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
 from machemu.machine.profile import DEFAULT_PROFILES
 from machemu.user.thread import ServerThread
-from tools.bench.callers import Caller
+from tools.bench.callers import MS, Caller
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 SIZES: Final = (2, 4, 8, 16, 32, 64, 128)
@@ -30,7 +30,6 @@ TOLERANCE: Final = 2.5
 """How much worse than n log n the whole may grow: caches of the host count too."""
 MACHINES: Final = ("i386", "m68k")
 PROFILES: Final = tuple(DEFAULT_PROFILES[machine] for machine in MACHINES)
-MS: Final = 1_000_000
 CALLS_MS: Final = 3000
 """When calls begin; look-ups have ended by then."""
 CALLS_SLICE: Final = MS

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import PORT_DEAD, MsgReturn
+from machemu.abi.message import MsgReturn
 from machemu.mig.interfaces.mach_host import HOST_REBOOT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_MSG_ACCEPTED
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
 from machemu.user.dispatch import Handler, dispatch
-from machemu.user.mach import COPY_SEND, Mach
-from machemu.user.message import Header, Message
+from machemu.user.mach import COPY_SEND, REPLY_ID, Mach
+from machemu.user.message import Header, Message, living
 from masix.interfaces import acs, acs_client, gns, netname
 
 GNS: Final = b"gns"
@@ -33,7 +33,6 @@ NOT_THE_SAME: Final = int(KernReturn.KERN_INVALID_RIGHT)
 BAD_VALUE: Final = int(KernReturn.KERN_INVALID_VALUE)
 SAVE_NS: Final = 2_000_000_000
 """How long the other servers have to save when an essential one has died."""
-REPLY_ID: Final = 100
 NO_ROOM: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 NAME_MAX: Final = 79
 """Bytes of an acs_name_t; netname's names may have one more, and no other node hears of such."""
@@ -168,10 +167,10 @@ class Acs:
         _check(name, port)
         old = self.entries.get(name)
         if old is not None:
-            if not _right(signature) or old.signature != signature:
+            if not living(signature) or old.signature != signature:
                 raise KernError(NAME_NOT_YOURS)
             self._forget(mach, name)
-        self._enter(mach, name, Entry(port, False, _right(signature)))
+        self._enter(mach, name, Entry(port, False, living(signature)))
         return ()
 
     def _unregister(self, mach: Mach, request: Message, name: bytes, service: Any) -> tuple[Any, ...]:
@@ -189,7 +188,7 @@ class Acs:
         entry = self.entries.get(name)
         if entry is None:
             raise KernError(NOT_CHECKED_IN)
-        if entry.signature != _right(signature):
+        if entry.signature != living(signature):
             raise KernError(NAME_NOT_YOURS)
         self._forget(mach, name)
         if entry.signature:
@@ -255,7 +254,7 @@ class Acs:
     # Watchers: each is told one thing at a time, what holds by then, and waits while its queue is full
 
     def _watch(self, mach: Mach, request: Message, watcher: Any) -> tuple[Any, ...]:
-        if not _right(watcher):
+        if not living(watcher):
             raise KernError(BAD_VALUE)
         if watcher in self.watchers or len(self.watchers) >= WATCHERS_MAX:
             raise KernError(NO_ROOM)
@@ -320,14 +319,9 @@ class Acs:
         mach.call(HOST_REBOOT, mach.given("host-port"), 0)
 
 
-def _right(right: Any) -> int:
-    """The name of a living right; 0 for none and a dead one."""
-    return right if isinstance(right, int) and right is not PORT_DEAD else 0
-
-
 def _check(name: bytes, service: Any) -> None:
     """Raises KERN_INVALID_VALUE for what cannot be registered."""
-    if not name or not _right(service):
+    if not name or not living(service):
         raise KernError(BAD_VALUE)
 
 

@@ -12,12 +12,11 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from machemu.abi.message import PORT_DEAD
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
 from machemu.user.dispatch import dispatch
 from machemu.user.mach import MAKE_SEND, Mach
-from machemu.user.message import Message
+from machemu.user.message import Message, living
 from masix.gns import lives
 from masix.gns.context import NAME, Context
 from masix.gns.events import Settings
@@ -171,7 +170,7 @@ class Directory:
 
         def entered(mach: Mach, request: Message, name: bytes, service: object) -> tuple[()]:
             self._forget(context, name)
-            right = service if isinstance(service, int) and service is not PORT_DEAD else 0
+            right = living(service)
             if right and name != NAME and len(self.own) < PUBLISHED_MAX:
                 self.own[name] = Translator(context).export(right, EVERYBODY)
                 self._compare(name)

@@ -12,7 +12,7 @@ from machemu.abi.types import ByteOrder
 from machemu.mig.interfaces import device
 from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import state
-from machemu.user.mach import MAKE_SEND, Mach, rights
+from machemu.user.mach import MAKE_SEND, REPLY_ID, Mach, rights
 from machemu.user.message import Message, name_of
 from masix.gns import filters
 from masix.gns.events import Delivered, MulticastReceived, PeerLost, Rumour
@@ -27,7 +27,6 @@ RECEIVED_LENGTH: Final = 72
 RECEIVED_DATA: Final = 76
 """Where in the body of what an interface sends the frame's header is, the length of its data with its own four bytes before, and
 the data (struct net_rcv_msg)."""
-REPLIES: Final = 100
 BACKLOG_MAX: Final = 256
 """Frames that wait for the interface at most; more are lost, as on any network."""
 
@@ -84,9 +83,9 @@ class EthernetLink:
     def receive(self, mach: Mach, message: Message) -> None:
         if message.header.local == self.frames:
             self._frame(mach, message)
-        elif message.header.id == device.DEVICE_OPEN.request.id + REPLIES:
+        elif message.header.id == device.DEVICE_OPEN.request.id + REPLY_ID:
             self._opened(mach, message)
-        elif message.header.id == device.DEVICE_WRITE.request.id + REPLIES:
+        elif message.header.id == device.DEVICE_WRITE.request.id + REPLY_ID:
             self.writing = False
         self._flush(mach)
 

@@ -110,14 +110,13 @@ def unused_here(context: Context, name: int) -> None:
         _give_back(context, proxy)
 
 
-def drop(context: Context, name: int) -> Proxy:
+def drop(context: Context, name: int) -> None:
     """A proxy goes, with what waits in its queue: whoever still has a right to it has a dead name."""
     proxy = context.tables.drop_proxy(name)
     if proxy.watcher:
         del context.tables.watchers[proxy.watcher]
         context.mach.destroy_receive(proxy.watcher)
     context.mach.destroy_receive(name)
-    return proxy
 
 
 def _give_back(context: Context, proxy: Proxy) -> None:

@@ -8,11 +8,10 @@ from typing import Any, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import PORT_DEAD
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
 from machemu.user.mach import MOVE_SEND
-from machemu.user.message import Header, Message
+from machemu.user.message import Header, Message, living
 from masix.gns.context import Context
 from masix.gns.directory import Directory
 from masix.gns.events import Rumour
@@ -118,8 +117,8 @@ class Names:
 
     def found(self, context: Context, node: int, answer: Found) -> None:
         """Another node has what was looked for."""
-        name = Translator(context).take(answer.right, node)
-        if not isinstance(name, int) or name is PORT_DEAD:
+        name = living(Translator(context).take(answer.right, node))
+        if not name:
             return
         query = self.queries.pop(answer.tag, None)
         if query is not None:

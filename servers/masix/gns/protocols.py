@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import PORT_DEAD, PORT_SEND_ONCE
+from machemu.abi.message import PORT_SEND_ONCE
 from machemu.mig.interfaces import device
 from machemu.mig.interfaces.mach_port import MACH_PORT_TYPE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
@@ -22,14 +22,13 @@ from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.sim.state import state
 from machemu.user.dispatch import Handler, dispatch
 from machemu.user.mach import COPY_SEND, Mach, rights
-from machemu.user.message import Header, Message, name_of
+from machemu.user.message import Header, Message, living, name_of
 from masix.gns import filters
+from masix.gns.ethernet import INTERFACE, READ_WRITE
 from masix.gns.filters import Filter
 from masix.gns.packets import ETHERTYPE_IPV4, mac_of
 from masix.interfaces import gns_protocol
 
-INTERFACE: Final = b"eth0"
-READ_WRITE: Final = 3
 PROTOCOLS_MAX: Final = 32
 PROTOCOLS_OF_ONE_MAX: Final = 8
 """Of one environment."""
@@ -265,7 +264,7 @@ class Protocols:
 
 def _check_foreign(mach: Mach, right: Any) -> None:
     """Raises KERN_INVALID_CAPABILITY unless it is a send right to a living port of somebody else's."""
-    if right is None or right is PORT_DEAD:
+    if not living(right):
         raise KernError(KernReturn.KERN_INVALID_CAPABILITY)
     (kinds,) = mach.call(MACH_PORT_TYPE, mach.task_self(), right)
     if kinds & HAS_RECEIVE:

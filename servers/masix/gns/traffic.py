@@ -129,8 +129,10 @@ def _hand_over(context: Context, node: int, number: int, export: Export, what: D
 def accepted(context: Context, name: int) -> None:
     """The queue of a port has taken the message handed over last."""
     number = context.tables.numbers.get(name)
-    export = context.tables.exports[number] if number is not None else None
-    if number is None or export is None or export.waiting is None:
+    if number is None:
+        return
+    export = context.tables.exports[number]
+    if export.waiting is None:
         return
     while export.waiting:
         node, what = export.waiting.popleft()

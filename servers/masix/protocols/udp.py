@@ -12,15 +12,15 @@ from typing import Any, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import PORT_DEAD, PORT_SEND_ONCE
+from machemu.abi.message import PORT_SEND_ONCE
 from machemu.mig.interfaces import device
 from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.sim.state import state
 from machemu.user.dispatch import dispatch
-from machemu.user.mach import COPY_SEND, MAKE_SEND, MOVE_SEND, Mach
-from machemu.user.message import Header, Message, name_of
+from machemu.user.mach import COPY_SEND, MAKE_SEND, MOVE_SEND, REPLY_ID, Mach
+from machemu.user.message import Header, Message, living, name_of
 from masix.gns.ethernet import NET_RCV_MSG, frame_of
 from masix.gns.filters import IP_PIECE, IP_SOURCE, IP_TARGET, UDP_SOURCE, UDP_TARGET, WORD
 from masix.gns.packets import ETHERTYPE_IPV4, UDP_PORT, UDP_PROTOCOL, ip_of, mac_of
@@ -41,7 +41,6 @@ WAITING_MAX: Final = 16
 """Datagrams and questions that wait for one station at most."""
 FIND_NS: Final = 10_000_000
 """How long until the network server is looked for again."""
-REPLY: Final = 100
 
 
 @state
@@ -176,7 +175,7 @@ class Udp:
     def _started(self, mach: Mach, message: Message) -> None:
         """An answer to what was asked at the start: the network server found, a protocol registered, ARP's connection open."""
         steps = (acs.ACS_LOOK_UP_HERE, gns_protocol.GNS_PROTOCOL_REGISTER, gns_protocol.GNS_CONNECTION_OPEN, acs.ACS_REGISTER)
-        routine = next((step for step in steps if step.request.id + REPLY == message.header.id), None)
+        routine = next((step for step in steps if step.request.id + REPLY_ID == message.header.id), None)
         try:
             if routine is None:
                 raise KernError(KernReturn.KERN_FAILURE)
@@ -234,7 +233,7 @@ class Udp:
         peer = struct.pack(">I", remote)
         if remote and (not frames.is_station(peer) or peer == self.arp.ip):
             raise KernError(KernReturn.KERN_INVALID_ARGUMENT)
-        if receiver is None or receiver is PORT_DEAD or receiver in self.sockets or receiver == self.service:
+        if not living(receiver) or receiver in self.sockets or receiver == self.service:
             raise KernError(KernReturn.KERN_INVALID_CAPABILITY)
         if privilege is not None and privilege != mach.given("device-port"):
             raise KernError(KernReturn.KERN_NO_ACCESS)
