@@ -8,7 +8,6 @@ from machemu.abi.message import CarriedPort
 from machemu.sim.state import state
 from machemu.user.mach import COPY_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
-from machemu.user.thread import ServerThread
 from masix.acs.server import Acs
 from masix.gns.directory import Directory
 from masix.gns.server import Gns
@@ -116,15 +115,9 @@ def cluster(scripts: list[str], lan: str = "", switch: str = ", replicates = tru
     return text + faults
 
 
-def programs(world: World, kind: type) -> dict[int, Any]:
+def programs(world: World, kind: type[Any]) -> dict[int, Any]:
     """The program of a class on each node that has power, by the node's number."""
-    found = {}
-    for each in world.cluster.nodes:
-        for task in each.kernel.kern.tasks.values() if each.kernel is not None else ():
-            for thread in task.threads.values():
-                if isinstance(thread.program, ServerThread) and isinstance(thread.program.server, kind):
-                    found[each.number] = thread.program.server
-    return found
+    return {node.number: program for node in world.cluster.nodes for program in world.programs(node.name, kind)}
 
 
 def directories(world: World) -> dict[int, Directory]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from machemu.cluster.pcap import Capture
-from tests.cluster.world import SECOND, World, fault, node
+from tests.cluster.world import SECOND, World, fault, node, saved_in_between
 from tools.bench.callers import Caller
 from tools.bench.clusters import calls_text
 
@@ -92,18 +92,8 @@ def test_a_replayed_frame_changes_nothing() -> None:
 
 @pytest.mark.parametrize("time", [2_000_000, 6_500_000, 9_100_000, 20_000_000])
 def test_a_cluster_saved_in_the_middle_of_conversations_goes_on_the_same(time: int, tmp_path: Path) -> None:
-    text = pair(lan=LOSSY)
-    with World(text) as whole:
-        whole.run(60 * SECOND)
-        digest = whole.cluster.digest()
-    with World(text) as first:
-        first.run(time)
-        first.cluster.save(tmp_path / "saved")
-        printed = first.lines("beta")
-    with World(text, load=tmp_path / "saved") as second:
-        second.run(60 * SECOND)
-        assert second.cluster.digest() == digest
-        assert printed + second.lines("beta") == [*answers(), "END"]
+    lines, cut = saved_in_between(pair(lan=LOSSY), time, "beta", tmp_path / "saved")
+    assert lines == cut == [*answers(), "END"]
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")

@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from machemu.cluster.pcap import Capture
 from machemu.device.ethernet import EthernetDriver
 from machemu.kern import task_control
-from machemu.kern.thread import Thread
 from masix.gns.filters import takes
 from masix.gns.packets import checksum, ip_of, mac_of
 from masix.gns.server import Gns
 from masix.protocols import frames
 from masix.protocols.frames import DATA_MAX, LostError
 from masix.protocols.udp import Udp
-from tests.cluster.world import MS, SECOND, World, fault, node
+from tests.cluster.world import MS, SECOND, World, fault, node, saved_in_between
 from tests.servers.protocols.measure import SERVERS, WAYS, cluster
 
 LOSSY = "loss = 0.2\nduplication = 0.1\nreordering = 0.2\n"
@@ -36,15 +35,6 @@ def pair(
     alpha = node("alpha", echo[1], "echo", 7, machine=echo[0], program="datagram") + SERVERS
     beta = node("beta", ask[1], "ask", 1, 7, count, size, machine=ask[0], program="datagram") + SERVERS
     return f"seed = 4\n[segments.lan]\n{lan}{alpha}{beta}{rest}{faults}"
-
-
-def server(world: World, name: str, kind: type) -> object:
-    """The program of a node's server."""
-    kernel = world.node(name).kernel
-    assert kernel is not None
-    threads: list[Thread] = [thread for task in kernel.kern.tasks.values() for thread in task.threads.values()]
-    programs = [thread.program.server for thread in threads if thread.program is not None]  # type: ignore[attr-defined]
-    return next(program for program in programs if type(program) is kind)
 
 
 def end(world: World, name: str, task_name: str) -> None:
@@ -122,7 +112,7 @@ def hears(way: str, machine: str, heard: list[bytes]) -> tuple[list[int], list[i
         world.run(2 * SECOND)
         assert world.lines("alpha")[-1] == "END"
         words = world.lines("alpha")[-2].replace(",", "").split()
-        udp = server(world, "alpha", Udp)
+        (udp,) = world.programs("alpha", Udp)
         assert isinstance(udp, Udp)
         return [int(word) for word in words if word.isdigit()], list(udp.counts)
 
@@ -188,7 +178,7 @@ def test_the_end_of_the_environment_closes_connections_and_is_told(way: str, tas
         assert world.lines("alpha")[1] == "the socket is closed" and world.lines("alpha")[-1] == "END"
         assert world.lines("beta")[1].startswith("no answer to ")
         if task == "udp":
-            gns = server(world, "alpha", Gns)
+            (gns,) = world.programs("alpha", Gns)
             assert isinstance(gns, Gns)
             assert (gns.protocols.protocols, gns.protocols.connections) == ({}, {})
 
@@ -197,7 +187,7 @@ def test_the_end_of_the_environment_closes_connections_and_is_told(way: str, tas
 def test_a_socket_that_is_closed_leaves_nothing(way: str) -> None:
     with World(pair(("i386", way), ("i386", way), 4, 8)) as world:
         world.run(2 * SECOND)
-        udp, gns = server(world, "beta", Udp), server(world, "beta", Gns)
+        (udp,), (gns,) = world.programs("beta", Udp), world.programs("beta", Gns)
         assert isinstance(udp, Udp) and isinstance(gns, Gns)
         assert (udp.sockets, udp.openings, udp.waiting) == ({}, {}, {})
         # What is left is ARP's.
@@ -218,7 +208,7 @@ def test_an_application_that_dies_frees_its_port(way: str) -> None:
         assert sorted(world.lines("alpha")) == ["END", "echoes at port 7", "no socket: 13"]
         end(world, "alpha", "datagram")
         world.run(2 * SECOND)
-        udp, gns = server(world, "alpha", Udp), server(world, "alpha", Gns)
+        (udp,), (gns,) = world.programs("alpha", Udp), world.programs("alpha", Gns)
         assert isinstance(udp, Udp) and isinstance(gns, Gns)
         assert udp.sockets == {} and len(gns.protocols.connections) == 1
 
@@ -261,17 +251,8 @@ def test_a_node_that_crashes_and_comes_back_is_asked_again() -> None:
 @pytest.mark.parametrize("time", [7_000_000, 33_333_333])
 def test_a_cluster_saved_in_the_middle_goes_on_the_same(way: str, time: int, tmp_path: Path) -> None:
     text = pair(("i386", way), ("m68k", way), 20, 300, lan=LOSSY)
-    with World(text) as whole:
-        whole.run(60 * SECOND)
-        digest, lines = whole.cluster.digest(), whole.lines("beta")
-    with World(text) as first:
-        first.run(time)
-        first.cluster.save(tmp_path / "saved")
-        printed = first.lines("beta")
-    with World(text, load=tmp_path / "saved") as second:
-        second.run(60 * SECOND)
-        assert second.cluster.digest() == digest
-        assert printed + second.lines("beta") == lines
+    lines, cut = saved_in_between(text, time, "beta", tmp_path / "saved")
+    assert lines == cut
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")

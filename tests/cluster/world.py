@@ -11,7 +11,7 @@ from machemu.cluster.file import parse_file
 from machemu.cluster.node import ClusterNode
 from machemu.core import invariants
 from machemu.core.kernel import FOREVER
-from machemu.user.thread import ServerThread
+from tools.bench.callers import programs
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
@@ -104,10 +104,7 @@ class World:
 
     def programs(self, name: str, kind: type[T]) -> list[T]:
         """The host-side programs of a class that run on a node."""
-        kernel = self.node(name).kernel
-        threads = [thread for task in kernel.kern.tasks.values() for thread in task.threads.values()] if kernel else []
-        programs = [thread.program for thread in threads]
-        return [each.server for each in programs if isinstance(each, ServerThread) and isinstance(each.server, kind)]
+        return programs(self.node(name), kind)
 
     def send(self, name: str, time: int, frame: bytes, interface: int = 0) -> None:
         """A node, which is idle, sends a frame at a time."""
@@ -118,3 +115,20 @@ class World:
     def result(self) -> tuple[list[tuple[int, str, str]], str]:
         """What the nodes printed, by time, and the digest."""
         return sorted(self.printed), self.cluster.digest()
+
+
+def saved_in_between(text: str, time: int, name: str, path: Path) -> tuple[list[str], list[str]]:
+    """What a node prints in a minute, when the cluster runs through, and when it is saved and loaded at a time; both runs end
+    with the same digest.
+    """
+    with World(text) as whole:
+        whole.run(60 * SECOND)
+        digest, lines = whole.cluster.digest(), whole.lines(name)
+    with World(text) as first:
+        first.run(time)
+        first.cluster.save(path)
+        printed = first.lines(name)
+    with World(text, load=path) as second:
+        second.run(60 * SECOND)
+        assert second.cluster.digest() == digest
+        return lines, printed + second.lines(name)

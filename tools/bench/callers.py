@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
+from machemu.cluster.node import ClusterNode
 from machemu.sim.state import state
 from machemu.user.mach import COPY_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
+from machemu.user.thread import ServerThread
 from masix.interfaces import acs
 
 SERVICE: Final = "service"
 CALL_ID: Final = 500
 MS: Final = 1_000_000
+T = TypeVar("T")
 
 
 @state
@@ -84,3 +87,10 @@ class Caller:
     def sent(self, mach: Mach, message: Message, code: int) -> None: ...
 
     def unsent(self, mach: Mach, message: Message, code: int) -> None: ...
+
+
+def programs(node: ClusterNode, kind: type[T]) -> list[T]:
+    """The host-side programs of a class that run on a node; none where it has no power."""
+    tasks = [] if node.kernel is None else node.kernel.kern.tasks.values()
+    threads = [thread.program for task in tasks for thread in task.threads.values()]
+    return [each.server for each in threads if isinstance(each, ServerThread) and isinstance(each.server, kind)]

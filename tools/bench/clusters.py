@@ -8,15 +8,13 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
 from machemu.machine.profile import DEFAULT_PROFILES
-from machemu.user.thread import ServerThread
-from tools.bench.callers import MS, Caller
+from tools.bench.callers import MS, Caller, programs
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 SIZES: Final = (2, 4, 8, 16, 32, 64, 128)
@@ -76,13 +74,8 @@ def message_us(count: int, calls: int) -> float:
         return (time.perf_counter() - began) / (2 * calls * pairs) * 1e6
 
 
-def callers(cluster: Cluster) -> Iterator[Caller]:
-    for node in cluster.nodes:
-        assert node.kernel is not None
-        for task in node.kernel.kern.tasks.values():
-            for thread in task.threads.values():
-                if isinstance(thread.program, ServerThread) and isinstance(thread.program.server, Caller):
-                    yield thread.program.server
+def callers(cluster: Cluster) -> list[Caller]:
+    return [caller for node in cluster.nodes for caller in programs(node, Caller)]
 
 
 def measure(count: int, questions: int) -> dict[str, float]:
