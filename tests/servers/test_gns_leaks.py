@@ -15,7 +15,7 @@ from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach, rights
 from machemu.user.message import Header, Message
 from masix.interfaces import acs
 from tests.guests import I386, M68K
-from tests.servers.test_gns import MOVE_RECEIVE, Program, item, net
+from tests.servers.net import MOVE_RECEIVE, Program, item, net
 
 MOVE_SEND, MOVE_SEND_ONCE = 17, 18
 NODES = (I386, M68K, I386)

@@ -28,7 +28,7 @@ from masix.gns.wire import (
 )
 from masix.interfaces import acs
 from tests.guests import Arch
-from tests.servers.test_gns import MOVE_RECEIVE, MOVE_SEND, Net, Program, item, net
+from tests.servers.net import MOVE_RECEIVE, MOVE_SEND, Net, Program, item, net
 
 REGISTER, LOOK_UP = acs.ACS_REGISTER, acs.ACS_LOOK_UP
 GIVEN = 4000

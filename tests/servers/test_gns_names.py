@@ -17,7 +17,7 @@ from masix.groups.dictionary import Dictionary
 from masix.groups.wire import HEAD, VERSION, Kind, PacketError, packet
 from masix.interfaces import acs, netname
 from tests.guests import I386, M68K, Arch
-from tests.servers.test_gns import Net
+from tests.servers.net import Net
 from tests.servers.test_gns_moves import Actor, do, found, look_up, register, say
 
 SECOND_SLICES = 500

@@ -13,7 +13,7 @@ from machemu.user.mach import COPY_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
 from masix.interfaces import acs, acs_client, gns, gns_protocol, netname
 from tests.guests import I386, M68K
-from tests.servers.test_gns import Program, item, net
+from tests.servers.net import Program, item, net
 
 INTERFACES = (acs, acs_client, gns, gns_protocol, netname)
 ROUTINES = {routine.name: routine for interface in INTERFACES for routine in interface.ROUTINES.values()}
