@@ -13,6 +13,7 @@ from masix.gns.directory import Directory
 from masix.gns.server import Gns
 from masix.interfaces import acs
 from tests.cluster.world import MS, World
+from tests.servers.net import serve_two
 
 NOBODY, DEAD = 0, -1
 WHO = 700
@@ -50,12 +51,7 @@ class Namer:
         return cls(node, script)
 
     def start(self, mach: Mach) -> None:
-        both = mach.allocate_port_set()
-        self.port = mach.make_send(mach.allocate_port())
-        self.reply = mach.allocate_port()
-        for port in (self.port, self.reply):
-            mach.move_member(port, both)
-        mach.serve(both)
+        self.port, self.reply, _ = serve_two(mach)
         self.script = [step for step in self.script if step[0] >= mach.now()]
         mach.alarm(self.script[0][0] if self.script else None)
 

@@ -74,6 +74,16 @@ class StringLink:
     def prove(self, mach: Mach, rumour: Rumour) -> None: ...
 
 
+def serve_two(mach: Mach) -> tuple[int, int, int]:
+    """A port with a send right, one for replies, and the set that both are received from."""
+    port, reply = mach.make_send(mach.allocate_port()), mach.allocate_port()
+    both = mach.allocate_port_set()
+    for each in (port, reply):
+        mach.move_member(each, both)
+    mach.serve(both)
+    return port, reply, both
+
+
 @state
 class Program:
     """A task that does what `steps` say: each is called with the program and `mach` when a message has come, the first at the
@@ -89,13 +99,7 @@ class Program:
         self.other = 0
 
     def start(self, mach: Mach) -> None:
-        both = mach.allocate_port_set()
-        self.port = mach.make_send(mach.allocate_port())
-        self.reply = mach.allocate_port()
-        for port in (self.port, self.reply):
-            mach.move_member(port, both)
-        self.other = both
-        mach.serve(both)
+        self.port, self.reply, self.other = serve_two(mach)
         self._step(mach)
 
     def _step(self, mach: Mach) -> None:

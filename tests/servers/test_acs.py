@@ -17,6 +17,7 @@ from masix.acs.server import NOBODY, WATCHERS_MAX, Acs
 from masix.interfaces import acs, acs_client, netname
 from tests.guests import Arch
 from tests.machine import Machine, empty
+from tests.servers.net import serve_two
 from tests.servers.protocols.bench import Task, bench
 
 SECOND_NS = 1_000_000_000
@@ -36,12 +37,7 @@ class Scripted:
         self.received: list[int] = []
 
     def start(self, mach: Mach) -> None:
-        both = mach.allocate_port_set()
-        self.port = mach.make_send(mach.allocate_port())
-        self.reply = mach.allocate_port()
-        for port in (self.port, self.reply):
-            mach.move_member(port, both)
-        mach.serve(both)
+        self.port, self.reply, _ = serve_two(mach)
         self._ask(mach)
 
     def _ask(self, mach: Mach) -> None:

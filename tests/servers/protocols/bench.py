@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from machemu.abi.message import PORT_SEND
+from machemu.abi.message import PORT_SEND, CarriedPort
 from machemu.cluster.node import mac_address
 from machemu.core.host_side import launch_all
 from machemu.device.ethernet import EthernetDriver
@@ -179,6 +179,16 @@ class Task(User):
     def end(self) -> None:
         task_control.terminate(self.machine.kernel.kern, self.task)
         self.on.run()
+
+    def attack(self, port: Port, msgh_id: int, garbage: bytes, right: Port | None) -> None:
+        """A message of anything; with a send right before it where one is given."""
+        carried: tuple[Any, ...] = ()
+        if right is not None:
+            arch = self.machine.arch
+            garbage = arch.pack("I", arch.item(9, 8, len(garbage))) + garbage
+            garbage = arch.pack("I", arch.item(PORT_SEND, 32, 1)) + bytes(4) + garbage
+            carried = (CarriedPort(4, PORT_SEND, self.send_right(right)),)
+        self.send_raw(port, msgh_id, garbage.ljust(-(-len(garbage) // 4) * 4, b"\0"), carried)
 
     def send_raw(self, port: Port, msgh_id: int, body: bytes, carried: tuple[Any, ...] = (), remote: Port | None = None) -> None:
         """Any message."""

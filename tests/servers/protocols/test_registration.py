@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machemu.abi.message import PORT_SEND, CarriedPort
 from machemu.boot.node import Node
 from machemu.device import net_filter
 from machemu.ipc import kmsg
@@ -379,14 +378,7 @@ def test_whatever_is_sent_to_its_ports_the_network_server_goes_on(attacks: Any, 
         connection, _ = task.connect(protocol, is_(5), (), receiver)
         for target, msgh_id, garbage, right in attacks:
             port = (on.service, protocol, connection)[target]
-            carried: tuple[Any, ...] = ()
-            body = garbage
-            if right:
-                item = arch.pack("I", arch.item(PORT_SEND, 32, 1)) + bytes(4)
-                given = (enemy.reply_port, on.service, on.master)[right - 1]
-                carried = (CarriedPort(4, PORT_SEND, enemy.send_right(given)),)
-                body = item + arch.pack("I", arch.item(9, 8, len(garbage))) + garbage
-            enemy.send_raw(port, msgh_id, body.ljust(-(-len(body) // 4) * 4, b"\0"), carried)
+            enemy.attack(port, msgh_id, garbage, (None, enemy.reply_port, on.service, on.master)[right])
         on.arrive(frame(data=data(5)))
         if connection.active:
             assert task.frames(receiver) == [frame(data=data(5))]

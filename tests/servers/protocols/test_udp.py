@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machemu.abi.message import PORT_SEND, CarriedPort
 from machemu.boot.node import Node
 from machemu.ipc.port import Port
 from masix.gns.packets import checksum, ip_of, mac_of
@@ -449,14 +448,8 @@ def test_whatever_is_sent_to_it_the_server_goes_on(attacks: Any, heard: Any, arc
         socket, *_ = task.socket(receiver=receiver)
         enemy = Client(on)
         for at_socket, msgh_id, garbage, right in attacks:
-            carried: tuple[Any, ...] = ()
-            body = garbage
-            if right:
-                item = arch.pack("I", arch.item(PORT_SEND, 32, 1)) + bytes(4)
-                given = (enemy.reply_port, Client.service, on.master)[right - 1]
-                carried = (CarriedPort(4, PORT_SEND, enemy.send_right(given)),)
-                body = item + arch.pack("I", arch.item(9, 8, len(garbage))) + garbage
-            enemy.send_raw(socket if at_socket else Client.service, msgh_id, body.ljust(-(-len(body) // 4) * 4, b"\0"), carried)
+            given = (None, enemy.reply_port, Client.service, on.master)[right]
+            enemy.attack(socket if at_socket else Client.service, msgh_id, garbage, given)
         on.arrive(*(frame(kind, data) for kind, data in heard))
         on.arrive(datagram(b"good"))
         if socket.active:
