@@ -26,7 +26,8 @@ REPLY_ID: Final = 100
 def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
     """Performs a request and consumes it; the reply, addressed by the request's reply right, or None where there is none.
 
-    Raises MustWait and consumes nothing where memory is wanted that has to be waited for.
+    A reply that nobody can get is destroyed with all it carries, as in the real kernel. Raises MustWait and consumes nothing where
+    memory is wanted that has to be waited for.
     """
     row = kernel.routines.get(request.id)
     code: int = BAD_ID
@@ -41,13 +42,18 @@ def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
         kernel_message.destroy(kernel.ipc, request)
     else:
         kernel_message.consume(kernel.ipc, request)
-    if code == NO_REPLY or not isinstance(reply_port, Port):
+    if code == NO_REPLY:
         return None
     if results is None:
-        kernel.kern.current.ith_kmsg = _reply(kernel, request.id, reply_port, reply_type, None, (0,))
+        if isinstance(reply_port, Port):
+            kernel.kern.current.ith_kmsg = _reply(kernel, request.id, reply_port, reply_type, None, (0,))
         return None
     routine = row.routine if row is not None and code == 0 else None
-    return _reply(kernel, request.id, reply_port, reply_type, routine, (code, *results))
+    reply = _reply(kernel, request.id, reply_port, reply_type, routine, (code, *results))
+    if isinstance(reply_port, Port):
+        return reply
+    kernel_message.destroy(kernel.ipc, reply)
+    return None
 
 
 def finish(kernel: Kernel, thread: IpcThread) -> Kmsg | None:
@@ -68,7 +74,7 @@ def _perform(kernel: Kernel, row: Row, request: Kmsg) -> tuple[int, tuple[object
 
 
 def _reply(
-    kernel: Kernel, request_id: int, port: Port, disposition: int, routine: Routine | None, values: tuple[object, ...]
+    kernel: Kernel, request_id: int, port: object | None, disposition: int, routine: Routine | None, values: tuple[object, ...]
 ) -> Kmsg:
     message = RETCODE if routine is None or routine.reply is None else routine.reply
     body, carried = message.pack(kernel.ipc.order, values)
