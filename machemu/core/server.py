@@ -26,8 +26,8 @@ REPLY_ID: Final = 100
 def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
     """Performs a request and consumes it; the reply, addressed by the request's reply right, or None where there is none.
 
-    A reply that nobody can get is destroyed with all it carries, as in the real kernel. Raises MustWait and consumes nothing where
-    memory is wanted that has to be waited for.
+    A reply that nobody can get is destroyed with all it carries, as in the real kernel. Raises MustWait and consumes nothing
+    where memory is wanted that has to be waited for.
     """
     row = kernel.routines.get(request.id)
     code: int = BAD_ID
