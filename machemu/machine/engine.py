@@ -37,12 +37,12 @@ STRUCT_SCAN: Final = 4096
 """How much of uc_struct is searched for the counter; the struct is larger."""
 
 
-_library = ctypes.CDLL(uclib._name)
+library: Final = ctypes.CDLL(uclib._name)
 """The library that the binding ships, opened anew: prototypes set here are not the binding's."""
 
 
 def _function(name: str, *arguments: Any) -> Any:
-    function = getattr(_library, name)
+    function = getattr(library, name)
     function.argtypes = arguments
     function.restype = ctypes.c_int
     return function
@@ -65,7 +65,7 @@ _ctl = _function("uc_ctl", _VOID, ctypes.c_uint32)
 _read_batch = _function("uc_reg_read_batch", _VOID, _VOID, _VOID, ctypes.c_int)
 _write_batch = _function("uc_reg_write_batch", _VOID, _VOID, _VOID, ctypes.c_int)
 _hook_del = _function("uc_hook_del", _VOID, ctypes.c_size_t)
-_hook_add = _library.uc_hook_add
+_hook_add = library.uc_hook_add
 
 INTERRUPT_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, ctypes.c_uint32, _VOID)
 MEMORY_HOOK: Final = ctypes.CFUNCTYPE(ctypes.c_bool, _VOID, ctypes.c_int, _U64, ctypes.c_int, ctypes.c_int64, _VOID)

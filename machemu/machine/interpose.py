@@ -1,0 +1,101 @@
+"""Functions of libunicorn replaced from inside this process.
+
+The library's source files call each other through pointers that the dynamic linker fills in (System V ABI, AMD64 supplement: the
+procedure linkage table). `replace` changes the pointers of one function, for all engines of the process and for good:
+
+    before = interpose.replace("translator_loop_x86_64", LOOP(function))
+    original = LOOP(before)    # LOOP: a ctypes.CFUNCTYPE with the function's signature
+
+Calls within one source file do not go through a pointer, and stay as they are.
+
+Unicorn leaves many functions by longjmp (a page fault, also one while it fetches code to translate; the end of a run). That must
+never pass a frame of Python: a replacement in Python may call only what returns.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import struct
+from typing import Any, Final
+
+from machemu.machine.engine import library
+
+X86_64_ELF: Final = b"\x7fELF\x02\x01\x01"
+MACHINE_X86_64: Final = 62
+HEADER: Final = struct.Struct("<16x 2x H 12x Q 16x H 6x")
+"""Elf64_Ehdr: machine, where the program headers are, how many there are."""
+SEGMENT: Final = struct.Struct("<I 4x Q Q 8x Q 16x")
+"""Elf64_Phdr: type, offset in the file, address, bytes in the file."""
+LOADED, DYNAMIC = 1, 2
+NAMES, SYMBOLS, MOVED_CALLS, MOVED_CALLS_SIZE = 5, 6, 23, 2
+"""Tags of the dynamic section: DT_STRTAB, DT_SYMTAB, DT_JMPREL, DT_PLTRELSZ."""
+ENTRY: Final = 24
+"""Bytes of an Elf64_Sym (where its name begins among the names, 4 bytes; its value, 8) and of an Elf64_Rela (the pointer's
+address, 8 bytes; the symbol's number << 32 | kind, 8)."""
+JUMP_SLOT: Final = 7
+"""R_X86_64_JUMP_SLOT: the pointer that calls of a function go through."""
+
+_libc = ctypes.CDLL(None)
+_libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_called: dict[str, int] = {}
+"""What is called now in the place of each function that was replaced."""
+_kept: list[Any] = []
+"""All replacements: the library holds their addresses, or a later one does."""
+
+
+def replace(symbol: str, function: Any) -> int | None:
+    """Calls of the library's function `symbol` go to `function` from now on: a ctypes function, which stays alive, or an address.
+
+    Gives the address that was called before: the original's, or an earlier replacement's. None where this library has no such
+    function or pointer, or is no ELF library for x86-64; nothing has changed then.
+    """
+    slots = _slots(symbol)
+    # Where the linker filled in everything at once, it may have made the pages read-only behind it.
+    if not slots or any(_libc.mprotect(slot & -mmap.PAGESIZE, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE) for slot in slots):
+        return None
+    before = _called.get(symbol) or _address(symbol)
+    target = function if isinstance(function, int) else ctypes.cast(function, ctypes.c_void_p).value or 0
+    for slot in slots:
+        ctypes.c_uint64.from_address(slot).value = target
+    _called[symbol] = target
+    _kept.append(function)
+    return before
+
+
+def _address(symbol: str) -> int:
+    return ctypes.cast(getattr(library, symbol), ctypes.c_void_p).value or 0
+
+
+def _slots(symbol: str) -> list[int]:
+    """The addresses of the pointers to a function that the linker filled in."""
+    with open(library._name, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        machine, segments, count = HEADER.unpack_from(data)
+        if data[: len(X86_64_ELF)] != X86_64_ELF or machine != MACHINE_X86_64:
+            return []
+        headers = [SEGMENT.unpack_from(data, segments + n * SEGMENT.size) for n in range(count)]
+        tags = dict(
+            struct.unpack_from("<QQ", data, offset + n)
+            for kind, offset, _, size in headers
+            if kind == DYNAMIC
+            for n in range(0, size, 16)
+        )
+        place = {
+            tag: address - begin + offset
+            for tag, address in tags.items()
+            for kind, offset, begin, size in headers
+            if kind == LOADED and begin <= address < begin + size
+        }
+        if MOVED_CALLS not in place:
+            return []
+        # How many symbols there are is written nowhere; linkers put the names behind them.
+        symbols = memoryview(data[place[SYMBOLS] : place[NAMES]])
+        moved = memoryview(data[place[MOVED_CALLS] : place[MOVED_CALLS] + tags[MOVED_CALLS_SIZE]]).cast("Q")
+        name = data.find(b"\0" + symbol.encode() + b"\0", place[NAMES]) + 1 - place[NAMES]
+    begins = symbols.cast("I")[:: ENTRY // 4].tolist()
+    if name <= 0 or name not in begins:
+        return []
+    number = begins.index(name)
+    base = _address(symbol) - symbols.cast("Q")[number * ENTRY // 8 + 1]
+    kinds = moved[1 :: ENTRY // 8].tolist()
+    return [base + moved[n * ENTRY // 8] for n, kind in enumerate(kinds) if kind == number << 32 | JUMP_SLOT]
