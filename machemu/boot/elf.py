@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ from elftools.elf.elffile import ELFFile
 
 from machemu.abi.errors import UserError
 from machemu.abi.vm import VM_PROT_EXECUTE, VM_PROT_READ, VM_PROT_WRITE
+from machemu.sim import files
 
 ARCHITECTURES: Final = {("EM_386", True): "i386", ("EM_68K", False): "m68k"}
 """By e_machine and whether the file is little-endian."""
@@ -51,17 +51,7 @@ def load_image(path: str, limit: int, page_size: int, architecture: str) -> Imag
 
 
 def _read(path: str) -> bytes:
-    try:
-        info = Path(path).stat()
-        if not stat.S_ISREG(info.st_mode):
-            raise UserError(f"{path}: is {'a directory' if stat.S_ISDIR(info.st_mode) else 'no regular file'}, not an executable")
-        if info.st_size > FILE_MAX:
-            raise UserError(f"{path}: is larger than an executable can be")
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path!r}: cannot be a file: {error}") from None
+    return files.read(Path(path), FILE_MAX, "an executable")
 
 
 def parse_image(path: str, data: bytes, limit: int, page_size: int, architecture: str) -> Image:

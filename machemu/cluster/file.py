@@ -19,10 +19,10 @@ from machemu.boot.node import DISK_NAME, NIC_NAME, RAM_MAX, RAM_MIN
 from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
 from machemu.cluster.lan import BANDWIDTH_MAX, TIME_MAX, Properties
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, Profile, load_profile
+from machemu.sim import files
 from machemu.sim.units import parse_size, parse_time
 
 T = TypeVar("T")
-FILE_MAX: Final = 16 << 20
 NODES_MAX: Final = 1 << 16
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 SERVER: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
@@ -125,11 +125,7 @@ class Table:
 def load_file(path: Path) -> ClusterSpec:
     """Reads a cluster file. UserError, which names the file and the key, for whatever is wrong in it."""
     try:
-        if path.stat().st_size > FILE_MAX:
-            raise UserError(f"{path}: is larger than a cluster file can be")
-        text = path.read_bytes().decode()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        text = files.read(path, files.TEXT_MAX, "a cluster file").decode()
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not TOML: it is no UTF-8 text") from None
     try:
@@ -348,10 +344,7 @@ def an_input(path: Path) -> Path:
 
 
 def script_lines(path: Path) -> tuple[str, ...]:
-    try:
-        return tuple(path.read_text().splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read as a boot script: {error}") from None
+    return tuple(files.read_text(path, "a boot script").splitlines())
 
 
 def servers(value: object) -> tuple[ServerSpec, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import stat
@@ -63,14 +64,31 @@ class ImageDisk:
         return disk
 
     def _open(self) -> None:
+        """Opens the image and locks it: a file that one disk writes is no other disk's, of this machine or of any."""
+        use = "written" if self.writable else "read"
         try:
             self.descriptor = os.open(self.path, (os.O_RDWR if self.writable else os.O_RDONLY) | os.O_NONBLOCK)
             if not stat.S_ISREG(os.fstat(self.descriptor).st_mode):
-                self.close()
                 raise UserError(f"{self.path}: is no file: a disk needs an image")
+            self._lock()
         except OSError as error:
-            use = "written" if self.writable else "read"
+            self.close()
             raise UserError(f"{self.path}: cannot be {use} as a disk image: {error.strerror}") from None
+        except UserError:
+            self.close()
+            raise
+
+    def _lock(self) -> None:
+        """The lock is the open file's (flock): it holds against other disks of this process, too, and ends with the process."""
+        try:
+            fcntl.flock(self.descriptor, (fcntl.LOCK_EX if self.writable else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = holder(self.descriptor)
+            who = "a process" if pid is None else "this machine or cluster" if pid == os.getpid() else f"process {pid}"
+            how = "to be written" if self.writable else "to be read"
+            raise UserError(
+                f"{self.path}: cannot be a disk {how}: {who} has it as a disk already, and one that is written has one owner"
+            ) from None
 
     def _hash(self) -> bytes:
         """The file's SHA-256, of as many bytes as the disk has."""
@@ -88,7 +106,10 @@ class ImageDisk:
             kind = "FILE,writable" if self.writable else "FILE"
             raise UserError(f"the saved machine has a disk {name} without its image: name it with --disk {name}={kind}")
         self.path = given.path
-        self._open()
+        if given.descriptor >= 0:
+            self.descriptor = os.dup(given.descriptor)  # with its lock, which a second opening would not get
+        else:
+            self._open()
         try:
             if os.fstat(self.descriptor).st_size < self.sectors * SECTOR or not (self.writable or self._hash() == self.contents):
                 raise UserError(f"{self.path}: is not the image that the saved machine had as a disk")
@@ -149,6 +170,17 @@ class ImageDisk:
                 old = self._base(first, min(BLOCK, self.sectors * SECTOR - first))
             self.overlay[number] = old[:skip] + data[done : done + size] + old[skip + size :]
             done += size
+
+
+def holder(descriptor: int) -> int | None:
+    """The process that has the file locked, as far as the system tells (/proc/locks of Linux)."""
+    info = os.fstat(descriptor)
+    place = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}:{info.st_ino}"
+    try:
+        rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        return None
+    return next((int(row[4]) for row in rows if row[1] == "FLOCK" and row[5] == place), None)
 
 
 def _sectors(size: int, name: str) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from machemu.abi.errors import UserError
+from machemu.sim import files
 
 DEFAULT_PROFILE: Final = "pc486dx2-66"
 DEFAULT_PROFILES: Final = {"i386": DEFAULT_PROFILE, "m68k": "sun3-60"}
@@ -51,11 +52,7 @@ def load_profile(name: str) -> Profile:
     """A profile that comes with machemu, or one from a TOML file: whatever contains a slash or ends in .toml is a path."""
     if "/" in name or name.endswith(".toml"):
         path = Path(name)
-        try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{name}: cannot be read as a profile: {error}") from None
-        return parse_profile(text, name, path.stem)
+        return parse_profile(files.read_text(path, "a profile"), name, path.stem)
     if name not in names():
         raise UserError(f"there is no profile '{name}': choose one of {', '.join(names())}, or name a TOML file")
     return parse_profile((resources.files("machemu.machine") / "profiles" / f"{name}.toml").read_text(), name, name)

@@ -18,6 +18,7 @@ from machemu.core.observe import Observer
 from machemu.kern.host import Halt
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
+from machemu.sim import files
 from machemu.sim.units import parse_size, parse_time
 from machemu.ui import cluster, report
 from machemu.ui.console import ConsoleOutput, file_input, terminal_input
@@ -91,8 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def boot_command(options: argparse.Namespace) -> int:
     """The boot command."""
     deadline = FOREVER if options.duration is None else parse_time(options.duration)
-    if options.save is not None and not options.save.absolute().parent.is_dir():
-        raise UserError(f"{options.save}: cannot be written: there is no folder {options.save.absolute().parent}")
+    if options.save is not None:
+        files.target_of(options.save)
     with ExitStack() as stack:
         node = stack.enter_context(make_node(options))
         kernel = node.kernel
@@ -166,10 +167,7 @@ def module_lines(options: argparse.Namespace) -> list[str]:
     """The boot script lines of the command line, in order: the script's, the --module lines, the lone module."""
     lines: list[str] = []
     if options.script is not None:
-        try:
-            lines += options.script.read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{options.script}: cannot be read as a boot script: {error}") from None
+        lines += files.read_text(options.script, "a boot script").splitlines()
     lines += options.lines
     if options.module:
         lines.append(f"{options.module} {DEFAULT_LINE}")

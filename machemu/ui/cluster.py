@@ -16,6 +16,7 @@ from machemu.cluster.pcap import Capture
 from machemu.core.kernel import FOREVER
 from machemu.core.observe import Observer
 from machemu.kern.host import Halt
+from machemu.sim import files
 from machemu.sim.units import parse_time, time_text
 from machemu.ui import report
 from machemu.ui.console import file_input
@@ -48,8 +49,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """The cluster command; its exit status."""
     duration = FOREVER if options.duration is None else parse_time(options.duration)
-    if options.save is not None and not options.save.absolute().parent.is_dir():
-        raise UserError(f"{options.save}: cannot be written: there is no folder {options.save.absolute().parent}")
+    if options.save is not None:
+        files.target_of(options.save)
     spec = load_file(options.file)
     names = [node.name for node in spec.nodes]
     for name in options.traced or ():

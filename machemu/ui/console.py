@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
-from machemu.abi.errors import UserError
 from machemu.core.kernel import Kernel
+from machemu.sim import files
 
 LINE_MAX = 1 << 16
 """A console line is looked at for --until in pieces of at most so many bytes."""
 READ_SIZE = 4096
 STDIN = 0
+INPUT: Final = "what the console reads"
+INPUT_MAX: Final = 256 << 20
+"""Bytes of a file that the console reads at most. A pipe has no such bound: it is read as it comes."""
 
 
 class ConsoleOutput:
@@ -42,11 +45,11 @@ class ConsoleOutput:
 
 
 def file_input(path: Path) -> Callable[[], bytes]:
-    """Gives a file's bytes piece by piece."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    """Gives what a file or a pipe holds, piece by piece; of a pipe, when it comes."""
+    if path.is_fifo():
+        descriptor = files.open_input(path, INPUT)
+        return lambda: os.read(descriptor, READ_SIZE)
+    data = files.read(path, INPUT_MAX, INPUT)
     pieces = [data[start : start + READ_SIZE] for start in range(0, len(data), READ_SIZE)]
     pieces.reverse()
     return lambda: pieces.pop() if pieces else b""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -258,3 +260,33 @@ def test_a_guest_ends_the_run_by_host_reboot(arch: Arch, options: int, status: i
     assert (done.returncode, said in done.stderr) == (status, True)
     again = boot("--load", tmp_path / "saved")
     assert (again.returncode, again.stderr) == (done.returncode, done.stderr)
+
+
+def test_a_place_where_nothing_can_be_saved_is_refused_before_the_run(arch: Arch, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    for name, what in (("fifo", b"a FIFO"), ("link", b"a FIFO"), (".", b"a directory")):
+        done = boot(image(arch, "hello"), "--save", tmp_path / name)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert b"cannot be written: it is " + what in done.stderr
+    assert (tmp_path / "fifo").is_fifo() and (tmp_path / "link").is_symlink()
+
+
+def test_one_image_is_not_two_disks_of_which_one_is_written(arch: Arch, tmp_path: Path) -> None:
+    disk_image = tmp_path / "image"
+    disk_image.write_bytes(testdisk.image())
+    (tmp_path / "other").hardlink_to(disk_image)
+    done = boot(image(arch, "hello"), "--disk", f"hd0={disk_image},writable", "--disk", f"hd1={tmp_path / 'other'}")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"other: cannot be a disk to be read: this machine or cluster has it as a disk already" in done.stderr
+    done = boot(image(arch, "hello"), "--disk", f"hd0={disk_image}", "--disk", f"hd1={tmp_path / 'other'}")
+    assert done.returncode == 0
+
+
+def test_the_console_reads_a_fifo(arch: Arch, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    writer = threading.Thread(target=lambda: (tmp_path / "fifo").write_bytes(LINES))
+    writer.start()
+    done = boot(image(arch, "echo"), "--input", tmp_path / "fifo", "--until", "END")
+    writer.join()
+    assert done.stdout == boot(image(arch, "echo"), "--until", "END", stdin=LINES).stdout

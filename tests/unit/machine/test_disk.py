@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,61 @@ def test_a_disk_has_less_than_2_to_the_31_sectors(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(UserError, match="less than"):
         ImageDisk.of_file(path)
+
+
+def links(image: Path) -> list[Path]:
+    """An image under its own name, by a link and by a second name."""
+    hard, soft = image.with_name("hard"), image.with_name("soft")
+    hard.hardlink_to(image)
+    soft.symlink_to(image)
+    return [image, hard, soft]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "refused"), [(True, True, True), (True, False, True), (False, True, True), (False, False, False)]
+)
+def test_an_image_that_is_written_is_one_disk_s_alone(first: bool, second: bool, refused: bool, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(IMAGE)
+    for path in links(image):
+        disk = ImageDisk.of_file(image, writable=first)
+        if refused:
+            with pytest.raises(UserError, match=f"{path.name}: .*this machine or cluster has it as a disk already"):
+                ImageDisk.of_file(path, writable=second)
+        else:
+            ImageDisk.of_file(path, writable=second).close()
+        disk.close()
+        ImageDisk.of_file(path, writable=second).close()
+
+
+def test_the_process_that_has_an_image_is_named(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(IMAGE)
+    code = f"""
+import sys
+from pathlib import Path
+from machemu.machine.disk import ImageDisk
+disk = ImageDisk.of_file(Path({str(image)!r}), writable=True)
+print(flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None and other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(UserError, match=f"process {other.pid} has it as a disk already"):
+            ImageDisk.of_file(image)
+    ImageDisk.of_file(image).close()
+
+
+def test_a_loaded_disk_has_the_lock_of_the_one_that_was_given(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(IMAGE)
+    disk = ImageDisk.of_file(image, writable=True)
+    disk.close()
+    given_disk = ImageDisk.of_file(image, writable=True)
+    disk.attach("hd0", given_disk)
+    given_disk.close()
+    with pytest.raises(UserError, match="as a disk already"):
+        ImageDisk.of_file(image)
+    disk.close()
+    ImageDisk.of_file(image).close()
