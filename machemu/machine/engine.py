@@ -82,6 +82,14 @@ EDGE_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, BlockPointer, BlockPointer, _VO
 INSTRUCTION_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, _VOID)
 
 
+def exported(name: str, result: Any, *arguments: Any) -> Any:
+    """A function that the library exports beside its interface. Python's lock is kept while it runs."""
+    try:
+        return ctypes.PYFUNCTYPE(result, *arguments)((name, library))
+    except AttributeError:
+        raise InvariantError(f"this build of Unicorn does not export {name}: install unicorn 2.1.4") from None
+
+
 def _control(kind: int, arguments: int) -> int:
     return kind | arguments << 26 | uc.UC_CTL_IO_WRITE << 30
 

@@ -11,7 +11,7 @@ from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine import engine as uc
-from machemu.machine.m68k import decode, flags, missing
+from machemu.machine.m68k import decode, divide, ea, flags, missing
 from machemu.machine.m68k.engine import (
     ACCESS_BACK,
     ACCESS_CODE,
@@ -338,14 +338,15 @@ class M68kCpu:
         if vector == ADDRESS_ERROR:
             vector = LINE_F if self.instruction_word(0) >> 12 == 0xF else ILLEGAL
         if vector == ZERO_DIVIDE:
-            words[PC] = words[PC] + decode.divide_length(self.instruction_word) & MASK
+            if divide.execute(self) == missing.DONE:
+                return
         elif vector == CHK:
             self._pass_chk()
         elif TRAP < vector <= TRAP_15:
             words[PC] = words[PC] + 2 & MASK
         else:
             if vector in (ILLEGAL, LINE_F):
-                if vector == LINE_F and self._was_unreadable():
+                if self._was_unreadable():
                     return
                 done = missing.execute(self)
                 if done == missing.DONE:
@@ -383,19 +384,23 @@ class M68kCpu:
                 self.engine.stop()
 
     def _pass_chk(self) -> None:
-        """Unicorn puts the program counter two bytes behind chk's begin, or four behind chk2's."""
+        """Unicorn puts the program counter two bytes behind chk's begin, or four behind chk2's, and moves no address register."""
         words = self.words
         begin = words[PC]
         words[PC] = begin - 2 & MASK
-        if decode.is_chk(self.instruction_word(0)):
+        opcode = self.instruction_word(0)
+        if decode.is_chk(opcode):
             length = decode.chk_length(self.instruction_word)
+            register, becomes = ea.stepped_register(words, opcode & 0o77, 2 if opcode & 0x80 else 4)
+            if register is not None:
+                words[register] = becomes
         else:
             words[PC] = begin - 4 & MASK
             length = decode.chk2_length(self.instruction_word)
         words[PC] = words[PC] + length & MASK
 
     def _was_unreadable(self) -> bool:
-        """Whether a floating-point instruction may have been refused only because not all of it could be translated.
+        """Whether a guarded instruction may have been refused only because not all of it could be translated.
 
         Then it is translated anew; what raises the exception again after that is no instruction.
         """

@@ -111,11 +111,11 @@ class M68kEngine(Engine):
         assert self.handle.value is not None
         pointers = (ctypes.c_uint64 * (STRUCT_SCAN // POINTER)).from_address(self.handle.value)
         if not _places:
-            _places.extend(self._nearest(pointers, _search(pointers, pattern)))
+            _places.extend(self._nearest(pointers, search(pointers, pattern)))
         if _places:
             index, offset = _places[0]
             address = pointers[index] + offset
-            if _peek(address, len(pattern)) == pattern:
+            if peek(address, len(pattern)) == pattern:
                 return address
         raise InvariantError("this build of Unicorn keeps its m68k's state elsewhere: install unicorn 2.1.4")
 
@@ -124,7 +124,7 @@ class M68kEngine(Engine):
         can be between."""
         value = 0x0DDBA115
         self.write(m68k.UC_M68K_REG_D0, value)
-        live = [(offset, index) for index, offset in found if _peek(pointers[index] + offset, 4) == struct.pack("I", value)]
+        live = [(offset, index) for index, offset in found if peek(pointers[index] + offset, 4) == struct.pack("I", value)]
         self.write(m68k.UC_M68K_REG_D0, _sentinel()[D0])
         if len({pointers[index] + offset for offset, index in live}) != 1:
             return []
@@ -192,7 +192,7 @@ def _sentinel() -> list[int]:
     return [0x5A17C0DE ^ 0x01010101 * n for n in range(SR)]
 
 
-def _search(pointers: ctypes.Array[ctypes.c_uint64], pattern: bytes) -> list[tuple[int, int]]:
+def search(pointers: ctypes.Array[ctypes.c_uint64], pattern: bytes) -> list[tuple[int, int]]:
     """Everywhere that a pattern stands behind one of the pointers: (the pointer's index, the pattern's distance)."""
     found = []
     for index, address in enumerate(pointers):
@@ -200,7 +200,7 @@ def _search(pointers: ctypes.Array[ctypes.c_uint64], pattern: bytes) -> list[tup
             continue
         behind = bytearray()
         while len(behind) < CPU_SCAN:
-            piece = _peek(address + len(behind), CHUNK)
+            piece = peek(address + len(behind), CHUNK)
             behind += piece
             if len(piece) < CHUNK:
                 break
@@ -213,7 +213,7 @@ _libc.write.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
 _libc.write.restype = ctypes.c_ssize_t
 
 
-def _peek(address: int, size: int) -> bytes:
+def peek(address: int, size: int) -> bytes:
     """What lies in this process at an address, at most a pipe's room of it; b"" where nothing is: the system looks, safely."""
     out, into = os.pipe()
     try:

@@ -3,6 +3,9 @@
 Unicorn's translator trusts floating-point instructions: a predicate or operand format that there is none of makes it call abort
 or follow a wild pointer, and `bkpt` makes it loop for ever. So the first words concerned are translated as illegal ones, or by
 a function of ours that looks at the second word first and then calls Unicorn's own.
+
+A signed division of the least number by -1 makes the host's own division trap. So before Unicorn's translation of one comes code
+that compares the dividend, and leaves those of the least number to divide.py.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ import ctypes
 from collections.abc import Callable
 from typing import Final
 
-from machemu.machine.m68k.decode import Word, operand
+from machemu.machine.m68k.decode import Word, divide_length, operand
+from machemu.machine.m68k.divide import DIVIDE_LONG, division
+from machemu.machine.m68k.emit import Emitter
 from machemu.machine.m68k.engine import ILLEGAL, LINE_F, STOP, TRANSLATED_PC, TRANSLATOR, M68kEngine
 from machemu.machine.m68k.missing import FMOVE_IMMEDIATE, TAKEN_FOR_OTHERS
 
@@ -24,6 +29,16 @@ CHK2: Final = [size | mode for size in (0x02C0, 0x04C0) for mode in range(0o20, 
 FLOAT: Final = range(0xF200, 0xF240)
 FLOAT_SET: Final = range(0xF240, 0xF280)
 FLOAT_BRANCHES: Final = range(0xF280, 0xF300)
+DIVIDE_WORD: Final = 0x81C0
+OPERANDS: Final = [mode for mode in range(0o75) if mode >> 3 != 1]
+"""The modes of operands that can be divided by."""
+DIVISIONS: Final = frozenset(
+    (
+        *(DIVIDE_WORD | register << 9 | mode for register in range(8) for mode in OPERANDS),
+        *(DIVIDE_LONG | mode for mode in OPERANDS),
+    )
+)
+"""divs of words; and all divisions of long words, signed by their second word."""
 PREDICATES: Final = 0x20
 LONG, SINGLE, EXTENDED, PACKED, WORD, DOUBLE, BYTE, DYNAMIC = range(8)
 """Operand formats; the last one is that of packed decimals with a register's k-factor, or of `fmovecr`."""
@@ -40,12 +55,17 @@ class Unreadable(Exception):
 
 
 def is_guarded(opcode: int) -> bool:
-    return opcode in FLOAT or opcode in FLOAT_SET
+    return opcode in FLOAT or opcode in FLOAT_SET or opcode in DIVISIONS
 
 
 def is_sound(word: Word) -> bool:
     """Whether Unicorn may translate a guarded instruction; raises what `word` raises where it cannot be read as a whole."""
-    opcode, extension = word(0), word(2)
+    opcode = word(0)
+    if opcode in DIVISIONS:
+        for offset in range(2, divide_length(word), 2):
+            word(offset)
+        return True
+    extension = word(2)
     if opcode in FLOAT_SET:
         sound = extension < PREDICATES and opcode & 0o70 != 0o10 and opcode & 0o77 not in (0o72, 0o73, 0o74)
         immediate = 0
@@ -78,19 +98,34 @@ class Guard:
         for opcode in FLOAT_BRANCHES:
             if opcode & 0x3F >= PREDICATES:
                 engine.translate_as(opcode, LINE_F)
-        self._refuse = engine.translator(LINE_F)
+        self._emit = Emitter(engine)
+        self._illegal = engine.translator(ILLEGAL)
+        self._no_float = engine.translator(LINE_F)
         self._float = engine.translator(FLOAT.start)
         self._float_set = engine.translator(FLOAT_SET.start)
+        self._divide_word = engine.translator(DIVIDE_WORD)
+        self._divide_long = engine.translator(DIVIDE_LONG)
         self._kept = TRANSLATOR(self._translate)
-        for opcode in (*FLOAT, *FLOAT_SET):
+        for opcode in (*FLOAT, *FLOAT_SET, *DIVISIONS):
             engine.set_translator(opcode, self._kept)
 
     def _translate(self, state: int, context: int, opcode: int) -> None:
         """Called by Unicorn. Its own translator must not fail to read the instruction: it would jump over our frames."""
         address = ctypes.c_uint32.from_address(context + TRANSLATED_PC).value
+
+        def word(offset: int) -> int:
+            return self._fetch(address + offset)
+
+        if opcode in DIVISIONS:
+            own, refuse = self._divide_long if opcode & 0xFFC0 == DIVIDE_LONG else self._divide_word, self._illegal
+        else:
+            own, refuse = self._float if opcode in FLOAT else self._float_set, self._no_float
         try:
-            sound = is_sound(lambda offset: self._fetch(address + offset))
+            sound = is_sound(word)
         except Unreadable:
             sound = False
-        translate = self._refuse if not sound else self._float if opcode in FLOAT else self._float_set
-        translate(state, context, opcode)
+        if sound and opcode in DIVISIONS:
+            least = division(word).least()
+            if least:
+                self._emit.zero_divide_where(least)
+        (own if sound else refuse)(state, context, opcode)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from machemu.machine.m68k import flags
+from machemu.machine.m68k.ea import Operands
 from machemu.machine.m68k.engine import A0, D0, FPSR, PC, SP
 from machemu.machine.m68k.faults import CHK, TRAPCC
 
@@ -28,14 +29,8 @@ FPCR_BIT, FPSR_BIT, FPIAR_BIT = 0x1000, 0x0800, 0x0400
 """In the second word of fmove to control registers; nothing keeps the instruction address."""
 
 
-class User(Protocol):
+class User(Operands, Protocol):
     """The active thread's registers and memory; reads and writes raise UserFault."""
-
-    words: memoryview
-
-    def instruction_word(self, offset: int) -> int: ...
-
-    def read(self, address: int, size: int) -> bytes: ...
 
     def write(self, address: int, data: bytes) -> None: ...
 

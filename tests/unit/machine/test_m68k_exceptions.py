@@ -91,6 +91,19 @@ def test_a_thread_goes_on_after_an_exception_that_is_mended(bench: Bench, text: 
     assert (bench.log, pcb.pc) == ([("trap", LEAVE)], CODE + len(instruction) + 8)
 
 
+@pytest.mark.parametrize(
+    ("text", "moved"),
+    [("4398", 2), ("43a0", -2), ("4318", 4), ("4320", -4), ("80d8", 2), ("80e0", -2), ("4c58 0002", 4), ("4c60 0002", -4)],
+)
+def test_an_operand_s_address_register_moves_though_the_instruction_traps(bench: Bench, text: str, moved: int) -> None:
+    """chk and divu with (a0)+ and -(a0), of words and long words: they are done, and the exception comes after them."""
+    pcb = bench.start(code(text))
+    pcb.registers[1], pcb.registers[A0] = 9, DATA + 8
+    bench.go(pcb)
+    assert [entry[0] for entry in bench.log] == ["exception"]
+    assert (pcb.registers[A0], pcb.pc) == (DATA + 8 + moved, CODE + len(code(text)))
+
+
 def test_an_instruction_that_is_replaced_is_run_as_replaced(bench: Bench) -> None:
     pcb = bench.start(code("4afc") + trap(LEAVE))
     bench.go(pcb)

@@ -1,0 +1,86 @@
+"""Code of ours in Unicorn's translations, made with the functions by which its own translators make theirs (QEMU's TCG).
+
+A translation is a list of operations in a TCGContext. Its variables, one a register of the guest, are distances from the context;
+the context and the variables are found by the registers' names, which it keeps.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import sys
+from typing import Final
+
+from machemu.abi.errors import InvariantError
+from machemu.machine.engine import exported
+from machemu.machine.m68k.engine import POINTER, STRUCT_SCAN, M68kEngine, peek, search
+
+DATA_REGISTERS: Final = 8
+NAMES: Final = b"".join(b"D%d\0A%d\0" % (n, n) for n in range(DATA_REGISTERS))
+ACCUMULATORS: Final = b"ACC0\0ACC1\0ACC2\0ACC3\0"
+"""The names that a context keeps, one behind the other; the variables of the data registers come next."""
+VARIABLE_BASE, VARIABLE_NAME = 16, 32
+"""Where a variable has the address of the variable that it lies relative to (the CPU's state), and of its name."""
+NOT_EQUAL: Final = 9
+SET_LABEL: Final = 1
+"""A condition, and an operation."""
+
+_POINTER = ctypes.c_void_p
+_U64 = ctypes.c_uint64
+
+_places: list[tuple[int, int]] = []
+"""Which pointer in uc_struct is the context's address, and how far behind it the names are; the same in every engine."""
+
+
+class Emitter:
+    """On one engine; its methods are for translators, while Unicorn translates."""
+
+    def __init__(self, engine: M68kEngine) -> None:
+        self._context, names = _find(engine)
+        first = -(-(names + len(NAMES) + len(ACCUMULATORS)) // POINTER) * POINTER
+        self._registers = struct.unpack(f"{DATA_REGISTERS}Q", peek(self._context + first, POINTER * DATA_REGISTERS))
+        self._state = _word(self._context + self._registers[0] + VARIABLE_BASE)
+        self._new_label = exported("gen_new_label_m68k", _U64, _POINTER)
+        self._branch_if = exported("tcg_gen_brcondi_i32_m68k", None, _POINTER, ctypes.c_int, _U64, ctypes.c_int32, _U64)
+        self._operation = exported("tcg_gen_op1_m68k", None, _POINTER, ctypes.c_int, _U64)
+        self._call = exported("tcg_gen_callN_m68k", None, _POINTER, _POINTER, _POINTER, ctypes.c_int, _POINTER)
+        self._constant = exported("tcg_const_i32_m68k", _U64, _POINTER, ctypes.c_int32)
+        self._free = exported("tcg_temp_free_internal_m68k", None, _POINTER, _U64)
+        self._divide = ctypes.cast(exported("helper_divuw_m68k", None), _POINTER).value
+
+    def zero_divide_where(self, wanted: list[tuple[int, int]]) -> None:
+        """Raises a zero divide of the instruction that is being translated, with nothing done, where each of some data registers
+        holds a value. Only before anything else of the instruction."""
+        context = self._context
+        otherwise = self._new_label(context)
+        for register, value in wanted:
+            self._branch_if(context, NOT_EQUAL, self._registers[register], ctypes.c_int32(value).value, otherwise)
+        zero = context + self._constant(context, 0)
+        self._call(context, self._divide, None, 3, (_U64 * 3)(self._state, zero, zero))
+        self._free(context, zero)
+        self._operation(context, SET_LABEL, otherwise)
+
+
+def _find(engine: M68kEngine) -> tuple[int, int]:
+    """The context's address, and the names' distance from it."""
+    assert engine.handle.value is not None
+    pointers = (_U64 * (STRUCT_SCAN // POINTER)).from_address(engine.handle.value)
+    for index, offset in _places or search(pointers, NAMES + ACCUMULATORS):
+        address = pointers[index]
+        if _is_context(address, offset):
+            _places[:] = [(index, offset)]
+            return address, offset
+    raise InvariantError("this build of Unicorn keeps its translator's variables elsewhere: install unicorn 2.1.4")
+
+
+def _is_context(address: int, names: int) -> bool:
+    """Whether the variable that would be d0's has that name there."""
+    first = -(-(names + len(NAMES) + len(ACCUMULATORS)) // POINTER) * POINTER
+    variable = _word(address + first)
+    return variable < 1 << 20 and _word(address + variable + VARIABLE_NAME) == address + names
+
+
+def _word(address: int) -> int:
+    """The pointer at an address; 0 where nothing is."""
+    data = peek(address, POINTER)
+    return int.from_bytes(data, sys.byteorder) if len(data) == POINTER else 0
