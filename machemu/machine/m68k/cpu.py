@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from machemu.abi.errors import InvariantError, KernError
@@ -11,7 +11,7 @@ from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine import engine as uc
-from machemu.machine.m68k import decode, divide, ea, flags, missing
+from machemu.machine.m68k import decode, divide, ea, flags, missing, trigonometry
 from machemu.machine.m68k.engine import (
     ACCESS_BACK,
     ACCESS_CODE,
@@ -28,6 +28,7 @@ from machemu.machine.m68k.faults import (
     ADDRESS_ERROR,
     BAD_INSTRUCTION,
     CHK,
+    DONE,
     EXCEPTIONS,
     ILLEGAL,
     LINE_F,
@@ -217,6 +218,12 @@ class M68kCpu:
     def set_float_control(self, value: int) -> None:
         self.fpu.set_control(value)
 
+    def float_register(self, number: int) -> tuple[int, int]:
+        return self.fpu.register(number)
+
+    def compute(self, function: str, results: Sequence[int], exponent: int, mantissa: int) -> None:
+        self.fpu.compute(function, results, exponent, mantissa)
+
     def _place(self, address: int, access: int) -> PhysAddr:
         assert self._pmap is not None
         address &= MASK
@@ -338,7 +345,8 @@ class M68kCpu:
         if vector == ADDRESS_ERROR:
             vector = LINE_F if self.instruction_word(0) >> 12 == 0xF else ILLEGAL
         if vector == ZERO_DIVIDE:
-            if divide.execute(self) == missing.DONE:
+            done = divide.execute(self) if self.instruction_word(0) not in trigonometry.FLOAT else trigonometry.execute(self)
+            if done == DONE:
                 return
         elif vector == CHK:
             self._pass_chk()
@@ -346,13 +354,13 @@ class M68kCpu:
             words[PC] = words[PC] + 2 & MASK
         else:
             if vector in (ILLEGAL, LINE_F):
-                if self._was_unreadable():
-                    return
                 done = missing.execute(self)
-                if done == missing.DONE:
+                if done == DONE:
                     return
                 if done is not None:
                     self._raise(done)
+                    return
+                if self._was_unreadable():
                     return
             self._overhead += 1
         if vector not in EXCEPTIONS:

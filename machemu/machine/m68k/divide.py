@@ -7,8 +7,7 @@ from typing import Final, NamedTuple
 from machemu.machine.m68k import ea, flags
 from machemu.machine.m68k.decode import Word, divide_length
 from machemu.machine.m68k.engine import PC
-from machemu.machine.m68k.faults import ZERO_DIVIDE
-from machemu.machine.m68k.missing import DONE
+from machemu.machine.m68k.faults import DONE, ZERO_DIVIDE
 
 DIVIDE_LONG: Final = 0x4C40
 SIGNED, WIDE = 0x800, 0x400

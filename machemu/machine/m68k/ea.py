@@ -36,12 +36,12 @@ class Operand(NamedTuple):
 
 
 def load(user: Operands, mode: int, size: int, at: int) -> Operand:
-    """The operand of `size` bytes (1, 2 or 4). Raises UserFault; changes nothing."""
+    """The operand of `size` bytes: 1, or an even number. Raises UserFault; changes nothing."""
     words = user.words
     if mode < 0o20:
         return Operand(words[mode] & (1 << 8 * size) - 1)
     if mode == IMMEDIATE:
-        return Operand(_signed_extension(user, at, 4) & MASK if size == 4 else user.instruction_word(at) & (1 << 8 * size) - 1)
+        return Operand(_extension(user, at, max(size, 2)) & (1 << 8 * size) - 1)
     register = A0 + (mode & 7)
     stepped, becomes = stepped_register(words, mode, size)
     place: int = becomes if mode >> 3 == PREDECREMENT else words[register]
@@ -99,10 +99,14 @@ def _indexed(user: Operands, base: int, at: int) -> int:
 
 def _signed_extension(user: Operands, at: int, size: int) -> int:
     """The number that extension words hold: none, one or two of them."""
+    return _signed(_extension(user, at, size), size)
+
+
+def _extension(user: Operands, at: int, size: int) -> int:
     value = 0
     for offset in range(at, at + size, 2):
         value = value << 16 | user.instruction_word(offset)
-    return _signed(value, size)
+    return value
 
 
 def _signed(value: int, size: int) -> int:

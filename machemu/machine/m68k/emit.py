@@ -13,7 +13,7 @@ from typing import Final
 
 from machemu.abi.errors import InvariantError
 from machemu.machine.engine import exported
-from machemu.machine.m68k.engine import POINTER, STRUCT_SCAN, M68kEngine, peek, search
+from machemu.machine.m68k.engine import FPU, POINTER, STRUCT_SCAN, M68kEngine, peek, search
 
 DATA_REGISTERS: Final = 8
 NAMES: Final = b"".join(b"D%d\0A%d\0" % (n, n) for n in range(DATA_REGISTERS))
@@ -21,9 +21,9 @@ ACCUMULATORS: Final = b"ACC0\0ACC1\0ACC2\0ACC3\0"
 """The names that a context keeps, one behind the other; the variables of the data registers come next."""
 VARIABLE_BASE, VARIABLE_NAME = 16, 32
 """Where a variable has the address of the variable that it lies relative to (the CPU's state), and of its name."""
-NOT_EQUAL: Final = 9
-SET_LABEL: Final = 1
-"""A condition, and an operation."""
+LESS, NOT_EQUAL = 2, 9
+SET_LABEL, LOAD = 1, 13
+"""Conditions; operations: a label, and a load of 32 bits."""
 
 _POINTER = ctypes.c_void_p
 _U64 = ctypes.c_uint64
@@ -42,11 +42,24 @@ class Emitter:
         self._state = _word(self._context + self._registers[0] + VARIABLE_BASE)
         self._new_label = exported("gen_new_label_m68k", _U64, _POINTER)
         self._branch_if = exported("tcg_gen_brcondi_i32_m68k", None, _POINTER, ctypes.c_int, _U64, ctypes.c_int32, _U64)
+        self._load = exported("tcg_gen_op3_m68k", None, _POINTER, ctypes.c_int, _U64, _U64, _U64)
         self._operation = exported("tcg_gen_op1_m68k", None, _POINTER, ctypes.c_int, _U64)
         self._call = exported("tcg_gen_callN_m68k", None, _POINTER, _POINTER, _POINTER, ctypes.c_int, _POINTER)
         self._constant = exported("tcg_const_i32_m68k", _U64, _POINTER, ctypes.c_int32)
         self._free = exported("tcg_temp_free_internal_m68k", None, _POINTER, _U64)
         self._divide = ctypes.cast(exported("helper_divuw_m68k", None), _POINTER).value
+
+    def zero_divide_unless_normalized(self, number: int) -> None:
+        """Raises a zero divide of the instruction that is being translated, with nothing done, where the first digit of a
+        floating-point register is 0. Only before anything else of the instruction."""
+        context = self._context
+        digits = self._constant(context, 0)
+        place = 4 * (FPU + 4 * number + (sys.byteorder == "little"))
+        self._load(context, LOAD, context + digits, self._state, place)
+        normalized = self._new_label(context)
+        self._branch_if(context, LESS, digits, 0, normalized)
+        self._free(context, context + digits)
+        self._zero_divide(normalized)
 
     def zero_divide_where(self, wanted: list[tuple[int, int]]) -> None:
         """Raises a zero divide of the instruction that is being translated, with nothing done, where each of some data registers
@@ -55,6 +68,11 @@ class Emitter:
         otherwise = self._new_label(context)
         for register, value in wanted:
             self._branch_if(context, NOT_EQUAL, self._registers[register], ctypes.c_int32(value).value, otherwise)
+        self._zero_divide(otherwise)
+
+    def _zero_divide(self, otherwise: int) -> None:
+        """The helper divides nothing, and finds the instruction by its own caller."""
+        context = self._context
         zero = context + self._constant(context, 0)
         self._call(context, self._divide, None, 3, (_U64 * 3)(self._state, zero, zero))
         self._free(context, zero)

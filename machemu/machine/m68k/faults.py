@@ -12,6 +12,8 @@ BREAKPOINT: Final = int(Exc.EXC_BREAKPOINT)
 EMULATION: Final = int(Exc.EXC_EMULATION)
 SOFTWARE: Final = int(Exc.EXC_SOFTWARE)
 
+DONE: Final = 0
+"""No exception: the instruction is done."""
 ACCESS_FAULT, ADDRESS_ERROR, ILLEGAL, ZERO_DIVIDE, CHK, TRAPCC, PRIVILEGE, TRACE, LINE_A, LINE_F = range(2, 12)
 TRAP: Final = 32
 TRAP_15: Final = 47

@@ -4,8 +4,9 @@ Unicorn's translator trusts floating-point instructions: a predicate or operand 
 or follow a wild pointer, and `bkpt` makes it loop for ever. So the first words concerned are translated as illegal ones, or by
 a function of ours that looks at the second word first and then calls Unicorn's own.
 
-A signed division of the least number by -1 makes the host's own division trap. So before Unicorn's translation of one comes code
-that compares the dividend, and leaves those of the least number to divide.py.
+A signed division of the least number by -1 makes the host's own division trap, and sines and the like of unnormalized numbers
+lead into wild memory. So before Unicorn's translation of one comes code that compares the operand, and leaves the instruction to
+divide.py or trigonometry.py by a zero divide.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import ctypes
 from collections.abc import Callable
 from typing import Final
 
+from machemu.machine.m68k import trigonometry
 from machemu.machine.m68k.decode import Word, divide_length, operand
 from machemu.machine.m68k.divide import DIVIDE_LONG, division
 from machemu.machine.m68k.emit import Emitter
 from machemu.machine.m68k.engine import ILLEGAL, LINE_F, STOP, TRANSLATED_PC, TRANSLATOR, M68kEngine
-from machemu.machine.m68k.missing import FMOVE_IMMEDIATE, TAKEN_FOR_OTHERS
+from machemu.machine.m68k.missing import FMOVE_IMMEDIATE, TAKEN_FOR_OTHERS, TO_CONTROL
+from machemu.machine.m68k.trigonometry import FLOAT
 
 BREAKPOINTS: Final = range(0x4848, 0x4850)
 MOVES_FROM_STATUS: Final = range(0x40C0, 0x4100)
@@ -26,7 +29,6 @@ MOVES_FROM_STATUS: Final = range(0x40C0, 0x4100)
 CHK2_BYTE: Final = 0x00C0
 CHK2: Final = [size | mode for size in (0x02C0, 0x04C0) for mode in range(0o20, 0o74)]
 """Of words and long words: Unicorn knows only that of bytes, though what translates it does all three."""
-FLOAT: Final = range(0xF200, 0xF240)
 FLOAT_SET: Final = range(0xF240, 0xF280)
 FLOAT_BRANCHES: Final = range(0xF280, 0xF300)
 DIVIDE_WORD: Final = 0x81C0
@@ -44,7 +46,7 @@ LONG, SINGLE, EXTENDED, PACKED, WORD, DOUBLE, BYTE, DYNAMIC = range(8)
 """Operand formats; the last one is that of packed decimals with a register's k-factor, or of `fmovecr`."""
 IN_DATA_REGISTER: Final = (LONG, SINGLE, WORD, BYTE)
 FORMAT_SIZE: Final = (4, 4, 12, 12, 2, 8, 2, 12)
-FROM_OPERAND, TO_OPERAND, TO_CONTROL, FROM_CONTROL = 2, 3, 4, 5
+FROM_OPERAND, TO_OPERAND, FROM_CONTROL = 2, 3, 5
 
 
 class Unreadable(Exception):
@@ -128,4 +130,9 @@ class Guard:
             least = division(word).least()
             if least:
                 self._emit.zero_divide_where(least)
+        elif sound and (taken := trigonometry.source(opcode, word(2))) is not None:
+            if taken == trigonometry.EXTENDED:
+                own = refuse
+            else:
+                self._emit.zero_divide_unless_normalized(taken)
         (own if sound else refuse)(state, context, opcode)

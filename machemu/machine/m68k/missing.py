@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from machemu.machine.m68k import flags
-from machemu.machine.m68k.ea import Operands
+from machemu.machine.m68k import flags, trigonometry
 from machemu.machine.m68k.engine import A0, D0, FPSR, PC, SP
-from machemu.machine.m68k.faults import CHK, TRAPCC
+from machemu.machine.m68k.faults import CHK, DONE, TRAPCC
 
 TRAPV, RTR = 0x4E76, 0x4E77
 TRAP_WIDTHS: Final = {2: 2, 3: 4, 4: 0}
 """Bytes of the operand, which only a handler looks at, by the last three bits of trapcc."""
-DONE: Final = 0
 MASK: Final = 0xFFFFFFFF
 PACK, UNPK = 0x8140, 0x8180
 BOUNDS: Final = [0x00D0 | size << 9 | register for size in range(3) for register in range(8)]
@@ -25,11 +23,13 @@ TAKEN_FOR_OTHERS: Final = [
 """The first words that Unicorn takes for another instruction's, or does wrongly."""
 FDBCC, FTRAPCC = 0xF248, 0xF278
 FMOVE_IMMEDIATE: Final = 0xF23C
+TO_CONTROL: Final = 4
+"""In the second word of fmove: from an operand to control registers."""
 FPCR_BIT, FPSR_BIT, FPIAR_BIT = 0x1000, 0x0800, 0x0400
 """In the second word of fmove to control registers; nothing keeps the instruction address."""
 
 
-class User(Operands, Protocol):
+class User(trigonometry.FloatUser, Protocol):
     """The active thread's registers and memory; reads and writes raise UserFault."""
 
     def write(self, address: int, data: bytes) -> None: ...
@@ -56,7 +56,7 @@ def execute(user: User) -> int | None:
         return _pack(user, opcode)
     if opcode in BOUNDS:
         return _compare_bounds(user, opcode)
-    if opcode == FMOVE_IMMEDIATE:
+    if opcode == FMOVE_IMMEDIATE and user.instruction_word(2) >> 13 == TO_CONTROL:
         return _load_controls(user)
     if opcode & 0xFFF8 in (FDBCC, FTRAPCC) and (opcode & 0xFFF8 == FDBCC or opcode & 7 in TRAP_WIDTHS):
         predicate = user.instruction_word(2)
@@ -66,7 +66,7 @@ def execute(user: User) -> int | None:
         if opcode & 0xFFF8 == FTRAPCC:
             return _trap(words, 4 + TRAP_WIDTHS[opcode & 7], met)
         return _decrement(user, D0 + (opcode & 7), met)
-    return None
+    return trigonometry.execute(user)
 
 
 def _load_controls(user: User) -> int | None:
