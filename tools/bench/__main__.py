@@ -18,6 +18,7 @@ from machemu.kern import task_control, thread_control
 from machemu.machine.profile import DEFAULT_PROFILES, load_profile
 from machemu.vm import routines as vm
 from tools.bench import bare, bare_i386, bare_m68k, clusters, curves, peer, transport
+from tools.bench import traced as traced_instruction
 from tools.bench.loops import loop_us, start_s
 
 MACHINES: Final = {"i386": bare_i386, "m68k": bare_m68k}
@@ -30,6 +31,8 @@ WARM_UP_NS: Final = 1_000_000
 MIPS_MIN: Final = 0.9
 TRAP_MAX: Final = 3.0
 START_MAX_S: Final = 0.5
+TRACED: Final = 10_000
+TRACED_MAX: Final = 10.0
 MESSAGES: Final = (
     ("send and receive to oneself", "self", 20_000),
     ("RPC to the kernel (mach_port_type)", "kernel", 20_000),
@@ -77,6 +80,7 @@ def table(architecture: str, runs: int, divisor: int) -> tuple[list[tuple[str, s
     bare_us = median(lambda: bare.trap_us(machine, traps), runs)
     null_us = median(lambda: loop_us(architecture, "null", traps), runs)
     trap = null_us / bare_us
+    traced = median(lambda: traced_instruction.starts(machine, TRACED // divisor), runs)
     start = median(lambda: start_s(architecture), runs)
     limited = (
         ("speed of one thread", f"{speed:.2f} of bare Unicorn with count=", speed >= MIPS_MIN, f"at least {MIPS_MIN}"),
@@ -85,6 +89,12 @@ def table(architecture: str, runs: int, divisor: int) -> tuple[list[tuple[str, s
             f"{trap:.2f} bare traps",
             trap <= TRAP_MAX,
             f"at most {TRAP_MAX:.0f}",
+        ),
+        (
+            "instruction of a traced thread",
+            f"{traced:.1f} engine starts",
+            traced <= TRACED_MAX,
+            f"at most {TRACED_MAX:.0f}",
         ),
         ("start to first output (hello)", f"{start:.2f} s", start <= START_MAX_S, f"at most {START_MAX_S} s"),
     )

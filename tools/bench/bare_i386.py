@@ -19,6 +19,9 @@ LOOP: Final = b"\x8b\x06\x89\x06\x49\x75\xf9"
 """mov eax, [esi]; mov [esi], eax; dec ecx; jnz: four instructions, two of them in memory."""
 TRAP_LOOP: Final = b"\xb8" + struct.pack("<i", -27) + b"\x9a\0\0\0\0\x07\0" + b"\x49\x75\xf1"
 """mov eax, -27; lcall $7, $0; dec ecx; jnz."""
+WALK: Final = b"\x41" * 1000 + b"\xe9" + struct.pack("<i", -1005)
+"""inc ecx, so many times that no two steps in a row are alike; jmp."""
+TRACE_FLAG: Final = 0x100
 TRAP_INSTRUCTIONS: Final = 6
 """What Unicorn counts for a round of it: its four and the entry stub's two."""
 
@@ -26,10 +29,10 @@ TRAP_INSTRUCTIONS: Final = 6
 STACK: Final = DATA + PAGE_SIZE
 
 
-def states() -> list[tuple[int, Sequence[int]]]:
+def states(traced: bool = False) -> list[tuple[int, Sequence[int]]]:
     """A thread's states, by flavor, at the begin of LOOP."""
     words = [0] * 17
-    words[5], words[10], words[12], words[15] = DATA, 0xFFFFFFFF, CODE, STACK
+    words[5], words[10], words[12], words[14], words[15] = DATA, 0xFFFFFFFF, CODE, TRACE_FLAG * traced, STACK
     return [(1, words)]
 
 
@@ -51,7 +54,7 @@ class BareCpu(I386Cpu):
         self.nine = Registers(self.engine, *(REGISTER[name] for name in names))
         self.eax = Registers(self.engine, REGISTER["EAX"])
         self.read_nine, self.write_eax = self.nine.read, self.eax.write
-        pmap = self.mmu.create()
+        pmap = self.space = self.mmu.create()
         for address in (CODE, DATA):
             pmap.enter(VirtAddr(address), self.memory.allocate(), VM_PROT_DEFAULT)
         place = pmap.translate(VirtAddr(CODE), 1) or 0

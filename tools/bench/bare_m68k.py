@@ -12,20 +12,25 @@ from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT
 from machemu.machine.engine import ERR_FETCH_PROT, Registers
 from machemu.machine.m68k.cpu import M68kCpu
+from machemu.machine.m68k.pcb import SR_T1
 from machemu.machine.m68k.pmap import PAGE_SIZE
 from tools.bench.bare import CODE, DATA, WARM_UP
 
 LOOP: Final = bytes.fromhex("2010 2080 5381 66f8")
 """move.l (a0), d0; move.l d0, (a0); subq.l #1, d1; bne: four instructions, two of them in memory."""
+WALK: Final = bytes.fromhex("5281") * 1000 + b"\x60\x00" + struct.pack(">h", -2002)
+"""addq.l #1, d1, so many times that no two steps in a row are alike; bra."""
 TRAP_LOOP: Final = b"\x48\x78" + struct.pack(">h", -27) + bytes.fromhex("4e40 588f 5381 66f4")
 """pea -27; trap #0; addq.l #4, sp; subq.l #1, d1; bne."""
 TRAP_INSTRUCTIONS: Final = 5
 STACK: Final = DATA + PAGE_SIZE
 
 
-def states() -> list[tuple[int, Sequence[int]]]:
+def states(traced: bool = False) -> list[tuple[int, Sequence[int]]]:
     """A thread's states, by flavor, at the begin of LOOP."""
-    return [(1, [0, 0xFFFFFFFF, 0, 0, 0, 0, 0, 0, DATA, 0, 0, 0, 0, 0, 0, STACK]), (3, [CODE >> 16, (CODE & 0xFFFF) << 16])]
+    status = SR_T1 * traced
+    frame = [status << 16 | CODE >> 16, (CODE & 0xFFFF) << 16]
+    return [(1, [0, 0xFFFFFFFF, 0, 0, 0, 0, 0, 0, DATA, 0, 0, 0, 0, 0, 0, STACK]), (3, frame)]
 
 
 class BareCpu(M68kCpu):
@@ -48,7 +53,7 @@ class BareCpu(M68kCpu):
         pc = Registers(self.engine, m68k.UC_M68K_REG_PC)
         self.read_nine, self.nine_values = nine.read, nine.values
         self.write_pc, self.pc_values = pc.write, pc.values
-        pmap = self.mmu.create()
+        pmap = self.space = self.mmu.create()
         for address in (CODE, DATA):
             pmap.enter(VirtAddr(address), self.memory.allocate(), VM_PROT_DEFAULT)
         place = pmap.translate(VirtAddr(CODE), 1) or 0

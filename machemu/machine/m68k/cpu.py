@@ -12,6 +12,7 @@ from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine import engine as uc
 from machemu.machine.m68k import decode, divide, ea, flags, missing, trigonometry
+from machemu.machine.m68k.emit import Emitter
 from machemu.machine.m68k.engine import (
     ACCESS_BACK,
     ACCESS_CODE,
@@ -42,6 +43,7 @@ from machemu.machine.m68k.fpu import Fpu
 from machemu.machine.m68k.guard import Guard, Unreadable, is_guarded, is_sound
 from machemu.machine.m68k.pcb import REDIRECT_FRAME, REGISTERS, SR_T1, SR_TRACE, M68kPcb
 from machemu.machine.m68k.pmap import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, M68kMmu, M68kPmap
+from machemu.machine.m68k.steps import Steps
 from machemu.machine.m68k.task import M68kTask
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.protocols import MachineTask, Pcb, Pmap, Supervisor, UserFault
@@ -102,7 +104,9 @@ class M68kCpu:
         engine.hook(uc.FETCH_REFUSED, uc.MEMORY_HOOK(self._fetch_refused))
         engine.hook(uc.EDGE, uc.EDGE_HOOK(self._translated))
         self.fpu = Fpu(engine)
-        self._guard = Guard(engine, self._code_word)
+        self._emitter = Emitter(engine)
+        self._guard = Guard(engine, self._emitter, self._code_word)
+        self._steps = Steps(engine, self._emitter.state_word("MACSR"))
 
     # What the kernel does with a CPU
 
@@ -130,6 +134,7 @@ class M68kCpu:
         flags.write(self.words, pcb.sr)
         self.fpu.load(pcb.fpu)
         self._tracing = pcb.sr & SR_TRACE
+        self._steps.allow(bool(self._tracing))
         self._frame = pcb.frame
         if redirects != self._redirects:
             self._redirects = redirects
@@ -203,7 +208,12 @@ class M68kCpu:
     # missing.User
 
     def instruction_word(self, offset: int) -> int:
-        return int.from_bytes(self.read(self.words[PC] + offset, 2), "big")
+        address = self.words[PC] + offset
+        if address & 1:
+            return int.from_bytes(self.read(address, 2), "big")
+        place = self._place(address, VM_PROT_READ)
+        view = self.memory.view
+        return view[place] << 8 | view[place + 1]
 
     def read(self, address: int, size: int) -> bytes:
         """The active thread's memory; raises UserFault."""
@@ -244,12 +254,18 @@ class M68kCpu:
             self._raise(ADDRESS_ERROR)
             return
         self._raised = False
+        began = words[PC]
         falls_through = None
         if self._tracing:
             count = 1
-            began = words[PC]
-            falls_through = self._flow()
-        error = engine.start(words[PC], count)
+            opcode = self._first_word()
+            if opcode is not None:
+                falls_through = decode.falls_through(opcode)
+                if began & OFFSET_MASK <= PAGE_SIZE - decode.LONGEST:
+                    self._steps.begin(opcode)
+        error = engine.start(began, count)
+        if self._tracing:
+            self._steps.end()
         begun = min(engine.counter.value, engine.limit.value) - self._overhead
         self._counted += begun
         engine.counter.value = self._overhead = 0
@@ -266,10 +282,10 @@ class M68kCpu:
             if self._tracing & SR_T1 or changed:
                 self._raise(TRACE)
 
-    def _flow(self) -> int | None:
-        """decode.falls_through of the next instruction; None too where it cannot be read."""
+    def _first_word(self) -> int | None:
+        """Of the next instruction; None where it cannot be read."""
         try:
-            return decode.falls_through(self.instruction_word)
+            return self.instruction_word(0)
         except UserFault:
             return None
 

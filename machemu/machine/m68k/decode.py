@@ -11,6 +11,8 @@ from typing import Final
 
 Word = Callable[[int], int]
 
+LONGEST: Final = 22
+"""Bytes of the longest instruction."""
 FULL_FORMAT: Final = 0x100
 DISPLACEMENT: Final = (0, 0, 2, 4)
 """Bytes of a base or outer displacement by its two bits of size."""
@@ -57,9 +59,8 @@ def chk2_length(word: Word) -> int:
     return 4 + operand(word(0) & 0o77, 4, 0, word)
 
 
-def falls_through(word: Word) -> int | None:
+def falls_through(opcode: int) -> int | None:
     """The length of a conditional branch, 0 for an instruction that always goes elsewhere, None for one that changes no flow."""
-    opcode = word(0)
     if opcode & 0xF000 == 0x6000:
         if opcode & 0xFE00 == 0x6000:
             return 0

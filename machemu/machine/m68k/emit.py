@@ -19,8 +19,9 @@ DATA_REGISTERS: Final = 8
 NAMES: Final = b"".join(b"D%d\0A%d\0" % (n, n) for n in range(DATA_REGISTERS))
 ACCUMULATORS: Final = b"ACC0\0ACC1\0ACC2\0ACC3\0"
 """The names that a context keeps, one behind the other; the variables of the data registers come next."""
-VARIABLE_BASE, VARIABLE_NAME = 16, 32
-"""Where a variable has the address of the variable that it lies relative to (the CPU's state), and of its name."""
+VARIABLE_BASE, VARIABLE_OFFSET, VARIABLE_NAME = 16, 24, 32
+"""Where a variable has the address of the variable that it lies relative to (the CPU's state), how far it lies from that, and the
+address of its name."""
 LESS, NOT_EQUAL = 2, 9
 SET_LABEL, LOAD = 1, 13
 """Conditions; operations: a label, and a load of 32 bits."""
@@ -48,6 +49,15 @@ class Emitter:
         self._constant = exported("tcg_const_i32_m68k", _U64, _POINTER, ctypes.c_int32)
         self._free = exported("tcg_temp_free_internal_m68k", None, _POINTER, _U64)
         self._divide = ctypes.cast(exported("helper_divuw_m68k", None), _POINTER).value
+
+    def state_word(self, name: str) -> int:
+        """Which 32-bit word of the CPU's state a variable is. Those of the state come before the data registers'."""
+        first, second = self._registers[:2]
+        size = (second - first) // 2
+        for variable in range(self._context + first, self._state, -size):
+            if peek(_word(variable + VARIABLE_NAME), len(name) + 1) == name.encode() + b"\0":
+                return _word(variable + VARIABLE_OFFSET) // 4
+        raise InvariantError(f"this build of Unicorn has no {name}: install unicorn 2.1.4")
 
     def zero_divide_unless_normalized(self, number: int) -> None:
         """Raises a zero divide of the instruction that is being translated, with nothing done, where the first digit of a

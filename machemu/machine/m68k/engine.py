@@ -61,15 +61,16 @@ CHUNK: Final = 4096
 TRANSLATOR: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint16)
 CALL_TRANSLATOR: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint16)
 """void translate(CPUM68KState *, DisasContext *, uint16_t first_word), to be called and to call."""
-TRANSLATED_PC: Final = 12
-"""Where in a DisasContext the address of the instruction is that is being translated."""
+TRANSLATED_PC, MOST_INSTRUCTIONS = 12, 24
+"""Where in a DisasContext the address of the instruction is that is being translated, and how many a block may have (an int)."""
 
 _places: list[tuple[int, int]] = []
 """Where in uc_struct the CPU's address is, and where in the CPU its state; the same in every engine of a process."""
 
 
 class M68kEngine(Engine):
-    """One Unicorn 68040. words: its state; root: the index in it of the root pointer.
+    """One Unicorn 68040. words: its state; root: the index in it of the root pointer. translators: addresses of functions, by the
+    first words that they translate.
 
     rounding: the bytes of its state that say how the FPU rounds, ROUNDING of them. roundings: what they are for each value of the
     control register's bits 4 to 7.
@@ -86,7 +87,7 @@ class M68kEngine(Engine):
         self.bytes = memoryview((ctypes.c_uint32 * WORDS).from_address(address)).cast("B")
         self.words = self.bytes.cast("I")
         self._check_state()
-        self._translators = (ctypes.c_uint64 * OPCODES).from_address(address + -(-(size + 8) // POINTER) * POINTER)
+        self.translators = (ctypes.c_uint64 * OPCODES).from_address(address + -(-(size + 8) // POINTER) * POINTER)
         self._check_translators()
         self.protect(0, CHUNK, ALL)
         self.find_counter(lambda count: self._spin(ram, count))
@@ -168,7 +169,7 @@ class M68kEngine(Engine):
         return found
 
     def _check_translators(self) -> None:
-        table = self._translators
+        table = self.translators
         distinct = {table[ILLEGAL], table[LINE_A], table[LINE_F]}
         alike = all(table[opcode] == table[LINE_A] for opcode in range(0xA000, 0xB000)) and table[0xF800] == table[LINE_F]
         if len(distinct) != 3 or 0 in distinct or not alike or table[PFLUSHA] == table[LINE_F] or table[MOVEP] == table[BTST]:
@@ -176,15 +177,15 @@ class M68kEngine(Engine):
 
     def translate_as(self, opcode: int, other: int) -> None:
         """Makes one first word be translated as another one is."""
-        self._translators[opcode] = self._translators[other]
+        self.translators[opcode] = self.translators[other]
 
     def translator(self, opcode: int) -> Callable[[int, int, int], None]:
         """What translates instructions with a first word."""
-        return CALL_TRANSLATOR(self._translators[opcode])
+        return CALL_TRANSLATOR(self.translators[opcode])
 
     def set_translator(self, opcode: int, translate: Callable[[int, int, int], None]) -> None:
         """Makes a TRANSLATOR function translate instructions with a first word; the caller keeps it alive."""
-        self._translators[opcode] = ctypes.cast(translate, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
+        self.translators[opcode] = ctypes.cast(translate, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
 
 
 def _sentinel() -> list[int]:

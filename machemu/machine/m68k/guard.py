@@ -89,7 +89,7 @@ def is_sound(word: Word) -> bool:
 class Guard:
     """On one engine. fetch: the code word at a virtual address, as a translation may read it now; raises Unreadable."""
 
-    def __init__(self, engine: M68kEngine, fetch: Callable[[int], int]) -> None:
+    def __init__(self, engine: M68kEngine, emitter: Emitter, fetch: Callable[[int], int]) -> None:
         self._fetch = fetch
         for opcode in (*BREAKPOINTS, *TAKEN_FOR_OTHERS):
             engine.translate_as(opcode, ILLEGAL)
@@ -100,7 +100,7 @@ class Guard:
         for opcode in FLOAT_BRANCHES:
             if opcode & 0x3F >= PREDICATES:
                 engine.translate_as(opcode, LINE_F)
-        self._emit = Emitter(engine)
+        self._emit = emitter
         self._illegal = engine.translator(ILLEGAL)
         self._no_float = engine.translator(LINE_F)
         self._float = engine.translator(FLOAT.start)

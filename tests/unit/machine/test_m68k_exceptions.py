@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from machemu.abi.exception import Exc
 from machemu.abi.types import VirtAddr
+from machemu.machine.engine import EDGE, EDGE_HOOK
 from machemu.machine.m68k.pcb import EXCEPTION_FRAME, SR_T0, SR_T1
 from tests.unit.machine.cpu_bench import LAZY, LEAVE
 from tests.unit.machine.m68k_bench import A0, CODE, DATA, NEXT, READ_WRITE, STACK, Bench, V, code, trap
@@ -221,6 +223,44 @@ def test_tracing_the_flow_stops_at_jumps_that_are_taken(bench: Bench) -> None:
     assert bench.log.pop()[2:] == (0x24, 0, CODE + 6)
     bench.go(pcb)
     assert bench.log.pop()[2:] == (0x24, 0, CODE + 16)
+
+
+@pytest.mark.parametrize("how", [SR_T0, SR_T1])
+def test_a_traced_thread_s_translations_are_of_one_instruction_each_and_its_own(bench: Bench, how: int) -> None:
+    """Else each step would translate all the rest of its block; and other threads run whole blocks as before."""
+    translated: list[int] = []
+    own = bench.cpu._translated
+
+    def watch(engine: object, block: Any, before: object, data: object) -> None:
+        translated.append(block.contents.icount)
+        own(engine, block, before, data)
+
+    bench.cpu.engine.hook(EDGE, EDGE_HOOK(watch))
+    bench.resumes = True
+    pcb = bench.start(code("5280 " * 200))
+    entry = pcb.pc
+    for _ in range(3):
+        pcb.sr, pcb.pc_ = how, entry
+        bench.go(pcb, 200)
+        assert (pcb.pc, pcb.sr & how) == (entry + 400, how)
+        pcb.sr, pcb.pc_ = 0, entry
+        bench.go(pcb, 200)
+    assert pcb.registers[0] == 6 * 200
+    assert sorted(set(translated)) == [1, 201]
+    assert len(translated) <= 200 + 3
+
+
+def test_a_traced_instruction_may_lie_across_two_pages_of_code(bench: Bench) -> None:
+    text = code("23fc 1234 5678 0000 c000")  # move.l #0x12345678,c000
+    for before in range(2, len(text), 2):
+        start = NEXT - before
+        bench.write(start, text[:before])
+        bench.write(NEXT, text[before:] + trap(LEAVE))
+        pcb = bench.start(b"")
+        pcb.set_entry(VirtAddr(start), VirtAddr(STACK))
+        pcb.sr = SR_T1
+        assert bench.go(pcb) == 1
+        assert bench.log == [("exception", int(Exc.EXC_BREAKPOINT), 0x24, 0, start + len(text))]
 
 
 def test_what_a_traced_instruction_raises_comes_alone(bench: Bench) -> None:
