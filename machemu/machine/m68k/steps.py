@@ -2,7 +2,8 @@
 
 Unicorn translates from where it is started to the block's end. Whoever starts it for one instruction at a time has the rest of
 the block translated each time. So the translator of the next instruction says that the block holds no more.
-Blocks made so are kept apart from those of other threads by a bit of MACSR: Unicorn tells blocks apart by it, and nothing on a 68040 reads it.
+Blocks made so are kept apart from those of other threads by a bit of MACSR: Unicorn tells blocks apart by it, and nothing on a
+68040 reads it.
 """
 
 from __future__ import annotations
