@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -82,6 +83,22 @@ EDGE_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, BlockPointer, BlockPointer, _VO
 INSTRUCTION_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, _VOID)
 
 
+_libc = ctypes.CDLL(None)
+_libc.write.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
+_libc.write.restype = ctypes.c_ssize_t
+
+
+def peek(address: int, size: int) -> bytes:
+    """What lies in this process at an address, at most a pipe's room of it; b"" where nothing is: the system looks, safely."""
+    out, into = os.pipe()
+    try:
+        written = _libc.write(into, address, size)
+        return os.read(out, written) if written > 0 else b""
+    finally:
+        os.close(out)
+        os.close(into)
+
+
 def exported(name: str, result: Any, *arguments: Any) -> Any:
     """A function that the library exports beside its interface. Python's lock is kept while it runs."""
     try:
@@ -146,8 +163,11 @@ class Engine:
     """One Unicorn CPU over RAM at physical address 0. `counter` is its count of instructions begun since the last start, and
     `limit` how many may begin; one more is counted when it stops.
 
+    stores_into_code: whether they count from the next instruction on, as `code_stores.mend` said.
     kept: what C holds addresses of, alive as long as the engine.
     """
+
+    stores_into_code = False
 
     def __init__(self, ram: mmap.mmap, architecture: int, mode: int, processor: int) -> None:
         self.handle = _VOID()
@@ -179,6 +199,11 @@ class Engine:
     def flush_translations(self) -> None:
         """Forgets all translated code."""
         check(_ctl(self.handle, _control(uc.UC_CTL_TB_FLUSH, 0)), "flush translations")
+
+    def drop_translation(self, address: int) -> None:
+        """Forgets the translated code of the instruction at a virtual address."""
+        place = (_U64(address), _U64(address + 1))
+        check(_ctl(self.handle, _control(uc.UC_CTL_TB_REMOVE_CACHE, 2), *place), "drop translation")
 
     def flush_mappings(self) -> None:
         """Forgets all page-table entries."""

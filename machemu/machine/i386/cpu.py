@@ -9,6 +9,7 @@ from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import ByteOrder, Frame, Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
+from machemu.machine import code_stores
 from machemu.machine import engine as uc
 from machemu.machine.engine import Context, Registers
 from machemu.machine.i386 import engine as x86
@@ -143,6 +144,7 @@ class I386Cpu:
         self.tables = DescriptorTables(engine, memory)
         self._scratch = Context(engine)
         places = Calibration(engine, self._scratch).find()
+        engine.stores_into_code = code_stores.mend(engine, "x86_64", layout.SPIN)
         self._error_code = self._scratch.word(places.error_code)
         self._is_software = self._scratch.word(places.is_software)
         self._pending = self._scratch.word(places.pending)

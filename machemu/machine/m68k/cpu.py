@@ -92,7 +92,7 @@ class M68kCpu:
         self._raised = False
         self._odd = False
         self._fetched: int | None = None
-        self._translated_again: int | None = None
+        self._translated_again: tuple[int, int] | None = None
         self.target = 0
         self._counted = 0
         self._overhead = 0
@@ -372,6 +372,8 @@ class M68kCpu:
             if vector in (ILLEGAL, LINE_F):
                 done = missing.execute(self)
                 if done == DONE:
+                    if self.memory.stale:
+                        self.engine.stop()
                     return
                 if done is not None:
                     self._raise(done)
@@ -436,10 +438,10 @@ class M68kCpu:
         except Unreadable as unreadable:
             self._fetched = self._place(unreadable.address, VM_PROT_READ)
         else:
-            if self._translated_again == pc:
-                self._translated_again = None
+            attempt = (pc, self.executed)
+            if self._translated_again == attempt:
                 return False
-            self._translated_again = pc
+            self._translated_again = attempt
             self.memory.stale = True
         self._overhead += 1
         self.engine.stop()

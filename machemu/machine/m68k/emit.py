@@ -12,8 +12,8 @@ import sys
 from typing import Final
 
 from machemu.abi.errors import InvariantError
-from machemu.machine.engine import exported
-from machemu.machine.m68k.engine import FPU, POINTER, STRUCT_SCAN, M68kEngine, peek, search
+from machemu.machine.engine import exported, peek
+from machemu.machine.m68k.engine import FPU, POINTER, STRUCT_SCAN, M68kEngine, search
 
 DATA_REGISTERS: Final = 8
 NAMES: Final = b"".join(b"D%d\0A%d\0" % (n, n) for n in range(DATA_REGISTERS))

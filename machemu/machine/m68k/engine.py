@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import os
 import re
 import struct
 from collections.abc import Callable
@@ -19,7 +18,8 @@ from unicorn import m68k_const as m68k
 from unicorn import unicorn_const as uc
 
 from machemu.abi.errors import InvariantError
-from machemu.machine.engine import ALL, READ_WRITE, Context, Engine, check
+from machemu.machine import code_stores
+from machemu.machine.engine import ALL, READ_WRITE, Context, Engine, check, peek
 
 PROCESSOR: Final = m68k.UC_CPU_M68K_M68030
 """What gives a 68040: Unicorn's numbers of models are not those of its table. `_check_translators` sees to it."""
@@ -90,7 +90,7 @@ class M68kEngine(Engine):
         self.translators = (ctypes.c_uint64 * OPCODES).from_address(address + -(-(size + 8) // POINTER) * POINTER)
         self._check_translators()
         self.protect(0, CHUNK, ALL)
-        self.find_counter(lambda count: self._spin(ram, count))
+        self._calibrate(ram)
         self.roundings = self._find_roundings(ram)
         self.protect(0, CHUNK, READ_WRITE)
         self.counter.value = 0
@@ -143,9 +143,11 @@ class M68kEngine(Engine):
         if self.root < 0 or flags != [1, 1, 0xFFFFFFFF, 0xFFFFFFFF, 1, 0]:
             raise InvariantError("this build of Unicorn lays its m68k's state out otherwise: install unicorn 2.1.4")
 
-    def _spin(self, ram: mmap.mmap, count: int) -> None:
+    def _calibrate(self, ram: mmap.mmap) -> None:
+        """Finds the counter by a loop at physical address 0, whose bytes are put back."""
         kept, ram[: len(SPIN)] = ram[: len(SPIN)], SPIN
-        check(self.start(0, count), "calibration")
+        self.find_counter(lambda count: check(self.start(0, count), "calibration"))
+        self.stores_into_code = code_stores.mend(self, "m68k", 0)
         ram[: len(SPIN)] = kept
         self.flush_translations()
 
@@ -207,19 +209,3 @@ def search(pointers: ctypes.Array[ctypes.c_uint64], pattern: bytes) -> list[tupl
                 break
         found += [(index, match.start()) for match in re.finditer(re.escape(pattern), behind)]
     return found
-
-
-_libc = ctypes.CDLL(None)
-_libc.write.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
-_libc.write.restype = ctypes.c_ssize_t
-
-
-def peek(address: int, size: int) -> bytes:
-    """What lies in this process at an address, at most a pipe's room of it; b"" where nothing is: the system looks, safely."""
-    out, into = os.pipe()
-    try:
-        written = _libc.write(into, address, size)
-        return os.read(out, written) if written > 0 else b""
-    finally:
-        os.close(out)
-        os.close(into)
