@@ -223,6 +223,13 @@ I386_CASES = [
         {"eax": 0xFFFFFFFF, "eip": CODE + 8},
     ),
     Case(
+        "memory that was data before",
+        i386("rep movsb; jmp 0x14000").ljust(16, b"\x90") + i386("mov byte ptr [0x14007], 0x48; inc eax; x: jmp x", 0x14000),
+        14,
+        {"eax": 0xFFFFFFFF},
+        presets={"esi": CODE + 16, "edi": 0x14000, "ecx": 10},
+    ),
+    Case(
         "some of the stores, then a page that comes late",
         b"\x90" * 8 + i386("pushad; jmp 0xfff8"),
         18,
@@ -281,6 +288,13 @@ M68K_CASES = [
     Case("an instruction that lies on two pages", m68k("33fc 1234 00012000 203c 00000000"), 2, {"d0": 0x12340000}, at=EDGE - 10),
     Case("a page at another address", m68k(f"33fc 5380 {ALIAS['m68k'] + 8:08x} 5280"), 2, {"d0": 0xFFFFFFFF}),
     Case(
+        "memory that was data before",
+        m68k("32d8 51c8 fffc 4ef9 00014000 4e71 4e71 33fc 5381 00014008 5281 60fe"),
+        15,
+        {"d1": 0xFFFFFFFF},
+        presets={"a0": CODE + 16, "a1": 0x14000, "d0": 5},
+    ),
+    Case(
         "some of the stores, then a page that comes late",
         NOP * 4 + m68k("48e7 f000 60f2"),
         10,
@@ -320,6 +334,28 @@ def test_stepping_over_a_store_shows_the_same(benches: dict[str, Bench], arch: s
         bench.traced = False
     check(case, state)
     assert sum(entry[0] == "exception" for entry in state.log) == case.total
+
+
+@pytest.mark.parametrize("size", [1, 6])
+@pytest.mark.parametrize(
+    ("arch", "code", "stored"),
+    [
+        ("i386", i386("inc ecx; mov eax, -1; lcall 7, 0; jmp 0x10000"), b"\x49"),
+        ("m68k", m68k("5281 2f3c ffffffff 4e40 60f4"), m68k("5381")),
+    ],
+)
+def test_what_the_kernel_stores_in_a_trap_counts_as_well(
+    benches: dict[str, Bench], arch: str, code: bytes, stored: bytes, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = benches[arch]
+
+    def system_call(number: int) -> int:
+        bench.write(CODE, stored)
+        return 0
+
+    monkeypatch.setattr(bench.cpu, "_system_call", system_call)
+    state = bench.run(code, 6, repeat(size))
+    assert (state.executed, state.registers["ecx" if arch == "i386" else "d1"]) == (6, 0)
 
 
 # Programs at random
