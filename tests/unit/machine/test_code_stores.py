@@ -288,6 +288,12 @@ M68K_CASES = [
     Case("an instruction that lies on two pages", m68k("33fc 1234 00012000 203c 00000000"), 2, {"d0": 0x12340000}, at=EDGE - 10),
     Case("a page at another address", m68k(f"33fc 5380 {ALIAS['m68k'] + 8:08x} 5280"), 2, {"d0": 0xFFFFFFFF}),
     Case(
+        "one that does not exist becoming one that does, again and again",
+        m68k("33fc 0000 0001000a f200 4800 33fc 4800 0001000a 60ea"),
+        12,
+        {"pc": CODE},
+    ),
+    Case(
         "memory that was data before",
         m68k("32d8 51c8 fffc 4ef9 00014000 4e71 4e71 33fc 5381 00014008 5281 60fe"),
         15,
