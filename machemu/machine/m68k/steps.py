@@ -17,7 +17,7 @@ APART: Final = 0x10
 
 
 class Steps:
-    """On one engine. mode: which word of its state MACSR is."""
+    """On one engine, once its table of translators is what it stays. mode: which word of its state MACSR is."""
 
     def __init__(self, engine: M68kEngine, mode: int) -> None:
         self._words = engine.words
@@ -26,7 +26,7 @@ class Steps:
         self._translator = TRANSLATOR(self._translate)
         self._address = ctypes.cast(self._translator, ctypes.c_void_p).value or 0
         self._opcode: int | None = None
-        self._kept = 0
+        self._originals: dict[int, int] = {}
 
     def allow(self, traced: bool) -> None:
         """Whether the thread that runs from now on is traced."""
@@ -35,16 +35,17 @@ class Steps:
     def begin(self, opcode: int) -> None:
         """A start of one instruction follows, whose first word is given, and all of which can be fetched."""
         self._opcode = opcode
-        self._kept = self._table[opcode]
+        if opcode not in self._originals:
+            self._originals[opcode] = self._table[opcode]
         self._table[opcode] = self._address
 
     def end(self) -> None:
         """After the start."""
         if self._opcode is not None:
-            self._table[self._opcode] = self._kept
+            self._table[self._opcode] = self._originals[self._opcode]
             self._opcode = None
 
     def _translate(self, state: int, context: int, opcode: int) -> None:
         """Called by Unicorn."""
         ctypes.c_int.from_address(context + MOST_INSTRUCTIONS).value = 1
-        CALL_TRANSLATOR(self._kept)(state, context, opcode)
+        CALL_TRANSLATOR(self._originals[opcode])(state, context, opcode)
