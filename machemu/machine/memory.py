@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import mmap
+from typing import Final
 
 from machemu.abi.errors import InvariantError
 from machemu.abi.types import Frame, PhysAddr
 from machemu.sim.state import state
+
+CODE_REGIONS: Final = 64
+"""After how many regions of code the next ones are twice as large."""
 
 
 class OutOfFrames(Exception):
@@ -20,12 +24,12 @@ class PhysicalMemory:
     free: the free frames; the last one is allocated next. A frame is either here or has one owner (a vm page or a page table).
     view: the bytes. Writers other than the CPU go through `write`, `zero` and `copy`, so that no CPU runs stale translations of
     code; page tables, which no CPU executes, may be written through `view` directly.
-    code_frames: frames that a CPU has fetched instructions from since they were last written from outside, kept by the CPU.
+    code_frames: frames that a CPU may fetch instructions from. code_regions: how many pieces of RAM became such ones.
     stale: set where such a frame was written; the CPU drops its translations before it runs on and clears it.
     """
 
-    __slots__ = ("frame_size", "frame_count", "free", "ram", "view", "code_frames", "stale")
-    TRANSIENT = ("ram", "view", "code_frames", "stale")
+    __slots__ = ("frame_size", "frame_count", "free", "ram", "view", "code_frames", "code_regions", "stale")
+    TRANSIENT = ("ram", "view", "code_frames", "code_regions", "stale")
 
     def __init__(self, size: int, frame_size: int) -> None:
         self.frame_size = frame_size
@@ -39,6 +43,7 @@ class PhysicalMemory:
         self.ram = mmap.mmap(-1, self.frame_count * self.frame_size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.view = memoryview(self.ram)
         self.code_frames: dict[int, None] = {}
+        self.code_regions = 0
         self.stale = False
 
     def close(self) -> None:
@@ -65,6 +70,18 @@ class PhysicalMemory:
     def release(self, frame: Frame) -> None:
         """Takes a frame back from its owner."""
         self.free.append(frame)
+
+    def add_code(self, frame: int) -> range:
+        """A CPU is to fetch from a frame for the first time: the addresses that it may fetch from because of that.
+
+        They are more than the frame once there are many such regions: what each one costs Unicorn grows with their number.
+        """
+        count = 1 << self.code_regions // CODE_REGIONS
+        first = frame & -count
+        frames = range(first, min(first + count, self.frame_count))
+        self.code_frames.update(dict.fromkeys(frames))
+        self.code_regions += 1
+        return range(first * self.frame_size, frames.stop * self.frame_size)
 
     def read(self, address: PhysAddr, size: int) -> bytes:
         return bytes(self.view[address : address + size])

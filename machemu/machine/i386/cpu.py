@@ -382,9 +382,8 @@ class I386Cpu:
 
     def _allow_fetch(self) -> None:
         """The CPU fetches from a frame for the first time: from now on it may, and writers of the frame must tell."""
-        frame = self._fetched >> PAGE_SHIFT
-        self.engine.protect(frame << PAGE_SHIFT, PAGE_SIZE, uc.ALL)
-        self.memory.code_frames[frame] = None
+        code = self.memory.add_code(self._fetched >> PAGE_SHIFT)
+        self.engine.protect(code.start, len(code), uc.ALL)
         self._scratch.save()
         self._pending.value = -1
         self._scratch.restore()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
+from machemu.abi.types import ByteOrder, Instructions, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine import engine as uc
 from machemu.machine.m68k import decode, divide, ea, flags, missing, trigonometry
@@ -301,11 +301,10 @@ class M68kCpu:
     def _allow_fetch(self) -> None:
         """The CPU fetches from a frame for the first time: from now on it may, and writers of the frame must tell."""
         assert self._fetched is not None
-        frame = self._fetched >> PAGE_SHIFT
+        code = self.memory.add_code(self._fetched >> PAGE_SHIFT)
         self._fetched = None
-        self.engine.protect(frame << PAGE_SHIFT, PAGE_SIZE, uc.ALL)
+        self.engine.protect(code.start, len(code), uc.ALL)
         self.engine.flush_translations()
-        self.memory.code_frames[Frame(frame)] = None
 
     # Called by Unicorn, inside run
 
