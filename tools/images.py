@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "images"
 LIBRARY = IMAGES / "lib"
 CONFORMANCE = ROOT / "tests" / "conformance"
+CLUSTER_GUESTS = ROOT / "tests" / "cluster" / "guests"
 DEFINITIONS = ROOT / "machemu" / "mig" / "defs"
 MASIX_DEFINITIONS = ROOT / "servers" / "masix" / "defs"
 
@@ -111,10 +112,12 @@ def programs() -> list[Program]:
     """Everything that is built, in a fixed order."""
     frame = CONFORMANCE / "frame.c"
     guests = sorted((IMAGES / "src").glob("*.c"))
+    clients = sorted(CLUSTER_GUESTS.glob("*.c"))
     modules = [source for source in sorted(CONFORMANCE.glob("*.c")) if source != frame]
     found = []
     for machine in ARCHITECTURES:
         found += [Program(machine, IMAGES / machine.name / f"{source.stem}.elf", source) for source in guests]
+        found += [Program(machine, CLUSTER_GUESTS / machine.name / f"{source.stem}.elf", source) for source in clients]
         folder = CONFORMANCE / machine.name
         found += [
             Program(machine, folder / f"{source.stem}.elf", _for_machine(source, machine), (frame,), MODULE_FLAGS)
