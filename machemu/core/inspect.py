@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from machemu.abi.errors import InvariantError
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.core.kernel import Kernel
 from machemu.core.traps import TRAP_COUNT, TRAPS
@@ -12,12 +13,12 @@ from machemu.ipc.port import Port
 from machemu.ipc.pset import PortSet
 from machemu.ipc.right import reverse
 from machemu.ipc.space import Space
-from machemu.ipc.thread import MsgContinuation
 from machemu.kern.host import HostPort, HostPrivPort
 from machemu.kern.processor import Processor
 from machemu.kern.processor_set import ProcessorSet, ProcessorSetName
 from machemu.kern.task import Task
-from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
+from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Thread
+from machemu.kern.waits import WAITS
 from machemu.trace.events import PortRef
 
 
@@ -101,17 +102,13 @@ def describe_thread(kernel: Kernel, thread: Thread) -> str:
 
 def _describe_wait(kernel: Kernel, thread: Thread) -> str:
     until = f" until {thread.wait_timer.time} ns" if thread.wait_timer is not None else ""
-    if thread.continuation is MsgContinuation.RECEIVE:
-        return f"receives on {_queue_owner(kernel, thread)}{until}"
-    if thread.continuation is MsgContinuation.SEND:
-        return f"sends to {_queue_owner(kernel, thread)}, whose queue is full{until}"
-    if thread.continuation is MsgContinuation.ROUTINE:
-        return f"waits for a word of memory{until}"
-    if thread.continuation is Continuation.EXCEPTION_REPLY:
-        return "waits for an exception handler's reply"
-    if thread.wait_event is not None:
-        return "waits for a free page" if thread.wait_event is kernel.vm.free_wanted else "waits for a memory manager"
-    return f"waits in thread_switch{until}"
+    if thread.continuation is None:
+        raise InvariantError(f"thread {thread.number} waits for nothing")
+    doing = WAITS[thread.continuation].doing
+    if "{queue}" in doing:
+        doing = doing.format(queue=_queue_owner(kernel, thread))
+    event = "a free page" if thread.wait_event is kernel.vm.free_wanted else "a memory manager"
+    return doing.format(event=event) + until
 
 
 def _queue_owner(kernel: Kernel, thread: Thread) -> str:

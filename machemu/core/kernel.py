@@ -13,7 +13,7 @@ from machemu.abi.types import Instructions, VirtAddr
 from machemu.core import host_side, server
 from machemu.core.managers import Managers, port_died
 from machemu.core.routines.table import routines_on
-from machemu.core.traps import CONTINUATIONS, TRAP_COUNT, TRAPS
+from machemu.core.traps import TRAP_COUNT, TRAPS
 from machemu.device.console import Console
 from machemu.device.ds_routines import Devices
 from machemu.device.io import DeviceIo
@@ -22,16 +22,16 @@ from machemu.device.irq import IrqDriver
 from machemu.device.kmsg import KmsgDriver
 from machemu.device.null import MemDriver, NullDriver
 from machemu.device.time import TimeDriver
-from machemu.ipc import mach_msg
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
-from machemu.ipc.thread import IpcThread, MsgContinuation
+from machemu.ipc.thread import IpcThread
 from machemu.kern import exception, pc_sample, task_control, thread_control
 from machemu.kern.clock import TICK_NS
 from machemu.kern.host import Halt
 from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
+from machemu.kern.waits import WAITS
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
 from machemu.machine.protocols import Cpu, Disk, Supervisor, UserFault
@@ -162,6 +162,7 @@ class Kernel:
         self.word = struct.Struct(cpu.order.value + "I")
         self.input_source: Callable[[], bytes] | None = None
         self.kern.events.sooner = self.sooner
+        self.kern.traps = self
         self.ipc.attach(self.kern, self)
         self.vm.managers = Managers(self)
         self.vm.privileged = self.kern.sched.current is not None and self.kern.sched.current.vm_privilege
@@ -264,7 +265,9 @@ class Kernel:
         """The words of the trap that the current thread makes. Raises UserFault."""
         return self.cpu.arguments(count) if thread.program is None else thread.program.arguments[:count]
 
-    def _retry_trap(self, thread: Thread) -> int | None:
+    # kern.subsystem.TrapRetry
+
+    def retry_trap(self, thread: Thread) -> int | None:
         """Starts the handler of a trap again that had to wait for memory."""
         number, arguments = cast("tuple[int, tuple[int, ...] | None]", thread.trap_retry)
         thread.trap_retry = None
@@ -286,13 +289,13 @@ class Kernel:
             self.kern.wait(thread, Continuation.TRAP, wait)
             return None
 
-    def _retry_redirect(self, thread: Thread) -> int | None:
+    def retry_redirect(self, thread: Thread) -> int | None:
         """Redirects a trap whose thread's stack had to be waited for; where there is no handler any more it is made."""
         number, _ = cast("tuple[int, None]", thread.trap_retry)
         vector = thread.task.eml_dispatch
         handler = vector.handler(-number) if vector is not None else 0
         if not handler:
-            return self._retry_trap(thread)
+            return self.retry_trap(thread)
         thread.trap_retry = None
         try:
             thread.pcb.redirect(number, VirtAddr(handler), thread.memory.write)
@@ -450,19 +453,8 @@ class Kernel:
         """Does what a thread still had to do in the kernel when it blocked; False where it does not return to user mode now."""
         continuation, thread.continuation = thread.continuation, None
         held, thread.held = thread.held, None
-        if isinstance(continuation, MsgContinuation):
-            result = mach_msg.continue_wait(self.ipc, thread)
-        elif continuation is Continuation.EXCEPTION_REPLY:
-            exception.continue_reply(self.kern, thread)
-            result = None
-        elif continuation is Continuation.TRAP:
-            result = self._retry_trap(thread)
-        elif continuation is Continuation.REDIRECT:
-            result = self._retry_redirect(thread)
-        elif continuation is None or continuation is Continuation.FAULT:
-            result = None
-        else:
-            result = CONTINUATIONS[continuation](self, thread)
+        assert continuation is not None
+        result = WAITS[continuation].resume(self.kern, thread)
         deallocate(held)
         if result is not None:
             thread.retval = result

@@ -159,20 +159,6 @@ def thread_switch(kernel: Kernel, thread: Thread, name: int, option: int, millis
     return None
 
 
-def continue_swtch(kernel: Kernel, thread: Thread) -> int:
-    return int(kernel.kern.sched.count > 0)
-
-
-def continue_swtch_pri(kernel: Kernel, thread: Thread) -> int:
-    kernel.kern.depress_abort(thread)
-    return int(kernel.kern.sched.count > 0)
-
-
-def continue_thread_switch(kernel: Kernel, thread: Thread) -> int:
-    kernel.kern.depress_abort(thread)
-    return SUCCESS
-
-
 # Routines that are also traps
 
 
@@ -390,10 +376,3 @@ PORT_ARGUMENTS: Final = frozenset(
     ("rcv_name", "notify", "target_task", "parent_task", "task", "thread", "memory_object", "port", "name", "device")
 )
 """The arguments that are port names of the caller's."""
-
-CONTINUATIONS: Final[dict[Continuation, Callable[[Kernel, Thread], int]]] = {
-    Continuation.SWTCH: continue_swtch,
-    Continuation.SWTCH_PRI: continue_swtch_pri,
-    Continuation.THREAD_SWITCH: continue_thread_switch,
-}
-"""What remains of a trap when its thread runs again: the result."""

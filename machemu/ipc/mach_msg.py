@@ -69,7 +69,7 @@ def continue_wait(ipc: Ipc, thread: IpcThread) -> int | None:
     args = thread.ith_args
     if wait is MsgContinuation.RECEIVE:
         return _received(ipc, thread, args)
-    if wait is MsgContinuation.ROUTINE:
+    if wait is MsgContinuation.GSYNC:
         reply = ipc.kernel.finish(thread)
         if reply is not None:
             mqueue.send(ipc, None, reply, True)

@@ -73,7 +73,7 @@ class KernelObjects(Protocol):
     def serve(self, request: Kmsg) -> Kmsg | None:
         """Performs a request and consumes it; the reply, already addressed, or None where none is due.
 
-        Where the routine makes the current thread wait, its ith_wait is MsgContinuation.ROUTINE, and `finish` follows. Raises
+        Where the routine makes the current thread wait, its ith_wait is MsgContinuation.GSYNC, and `finish` follows. Raises
         MustWait and consumes nothing where the request is to be served again later.
         """
 

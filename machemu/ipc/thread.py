@@ -24,8 +24,8 @@ class MsgContinuation(Enum):
     """Waits for memory that the message in ith_kmsg carries; the items before it have been taken."""
     RETRY = auto()
     """Waits for memory that the kernel needs to answer the request in ith_kmsg."""
-    ROUTINE = auto()
-    """It sent to the kernel, and waits in the routine that it asked for."""
+    GSYNC = auto()
+    """It sent to the kernel, and waits in gsync_wait, the one routine that waits."""
     COPYOUT = auto()
     """Waits for the memory that ith_put is to be written to."""
 
@@ -37,8 +37,8 @@ class IpcThread:
     space, memory: its task's port name space and address space; fixed for the thread's life.
     ith_queue: the queue of blocked senders or receivers it stands in, or None. A thread stands in one at most.
     ith_wait: which wait of mach_msg it is in, or has been woken from without having run yet; None otherwise.
-    ith_state: MsgReturn of the wait, set by whoever wakes it; in ROUTINE what the routine answers.
-    ith_kmsg: the message it sends (blocked in SEND, COPYIN, RETRY) or was given (woken in RECEIVE), or in ROUTINE the routine's
+    ith_state: MsgReturn of the wait, set by whoever wakes it; in GSYNC what the routine answers.
+    ith_kmsg: the message it sends (blocked in SEND, COPYIN, RETRY) or was given (woken in RECEIVE), or in GSYNC the routine's
     reply, if one is wanted; the thread owns it.
     ith_seqno: the sequence number of the message that it was given.
     ith_msize: the largest message that it takes, in bytes; where ith_state is MACH_RCV_TOO_LARGE the size of the one that came.

@@ -73,9 +73,9 @@ def wait(kern: Kern, task: Task, address: int, low: int, high: int, milliseconds
         raise KernError(INVALID_ARGUMENT)
     thread = kern.current
     thread.gsync_key = key
-    thread.ith_wait = MsgContinuation.ROUTINE
+    thread.ith_wait = MsgContinuation.GSYNC
     kern.gsync.waiters.setdefault(key, deque()).append(thread)
-    kern.block(thread, MsgContinuation.ROUTINE, Nanoseconds(milliseconds * NS_PER_MS) if flags & GSYNC_TIMED else None)
+    kern.block(thread, MsgContinuation.GSYNC, Nanoseconds(milliseconds * NS_PER_MS) if flags & GSYNC_TIMED else None)
 
 
 def wake(kern: Kern, task: Task, address: int, value: int, flags: int) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Protocol
 
 from machemu.abi.errors import InvariantError, MustWait
-from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import Nanoseconds
-from machemu.ipc import mach_msg
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.kern import gsync, pc_sample
@@ -31,8 +29,15 @@ if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.kern.task import Task
 
-TIMEDOUT: Final = int(KernReturn.KERN_TIMEDOUT)
 SECOND_TICKS = 1_000_000_000 // TICK_NS
+
+
+class TrapRetry(Protocol):
+    """What starts a thread's trap again that had to wait for memory; core joins it. The result, or None where it waits again."""
+
+    def retry_trap(self, thread: Thread) -> int | None: ...
+
+    def retry_redirect(self, thread: Thread) -> int | None: ...
 
 
 @state
@@ -57,6 +62,7 @@ class Kern:
 
     __slots__ = (
         "cpu",
+        "traps",
         "ipc",
         "vm",
         "clock",
@@ -75,9 +81,10 @@ class Kern:
         "thread_serial",
         "ticks",
     )
-    TRANSIENT = ("cpu",)
+    TRANSIENT = ("cpu", "traps")
 
     kernel_task: Task
+    traps: TrapRetry
 
     def __init__(self, cpu: Cpu, ipc: Ipc, vm: Vm, profile: Profile) -> None:
         self.ipc = ipc
@@ -198,14 +205,14 @@ class Kern:
                 event.args[0].event_due(event.kind, *event.args[1:])
 
     def _fire(self, kind: Enum, thread: Thread) -> None:
+        from machemu.kern.waits import WAITS
+
         if kind is Timer.WAIT:
             thread.wait_timer = None
-            if thread.continuation is MsgContinuation.ROUTINE:
-                gsync.end_wait(self, thread, TIMEDOUT)
-            elif isinstance(thread.continuation, MsgContinuation):
-                mach_msg.timed_out(self.ipc, thread)
-            else:
-                self.wake(thread)
+            wait = None if thread.continuation is None else WAITS[thread.continuation]
+            if wait is None or wait.timed_out is None:
+                raise InvariantError(f"thread {thread.number} has a time-out, and waits without a limit")
+            wait.timed_out(self, thread)
         elif kind is Timer.DEPRESS:
             thread.depress_timer = None
             self.sched.depress_abort(thread)

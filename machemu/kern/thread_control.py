@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Final
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.ipc import kmsg as kernel_message
-from machemu.ipc import mach_msg, port
-from machemu.ipc.thread import MsgContinuation
+from machemu.ipc import port
 from machemu.kern import exception_rpc, gsync
 from machemu.kern.clock import TICK_NS, time_value
 from machemu.kern.processor_set import SCHED_SCALE
 from machemu.kern.sched import MICROSECONDS
 from machemu.kern.subsystem import Kern
-from machemu.kern.thread import POLICY_FIXEDPRI, TH_HALTED, TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
+from machemu.kern.thread import POLICY_FIXEDPRI, TH_HALTED, TH_RUN, TH_SUSP, TH_WAIT, Thread
 
 if TYPE_CHECKING:
     from machemu.kern.task import Task
@@ -71,34 +70,16 @@ def halt(kern: Kern, thread: Thread) -> None:
 
     A thread off the CPU is in user mode or at a continuation, so this never waits.
     """
+    from machemu.kern.waits import WAITS
+
     sched = kern.sched
     sched.hold(thread)
     if thread.state & TH_HALTED:
         return
-    if isinstance(thread.continuation, MsgContinuation):
-        result = None
-        while result is None:
-            if thread.gsync_key is not None:
-                gsync.end_wait(kern, thread, INTERRUPTED)
-            elif thread.state & TH_WAIT:
-                mach_msg.interrupted(kern.ipc, thread)
-            thread.continuation = None
-            result = mach_msg.continue_wait(kern.ipc, thread)
-        thread.retval = result
-    elif thread.continuation is Continuation.EXCEPTION_REPLY:
-        exception_rpc.stop_waiting(kern, thread)
-    elif thread.continuation is Continuation.FAULT:
-        kern.wake(thread)
-    elif thread.continuation in (Continuation.TRAP, Continuation.REDIRECT):
-        kern.wake(thread)
-        thread.trap_retry = None
-        right, thread.trap_right = thread.trap_right, None
-        port.release_send(kern.ipc, right)
-        thread.retval = int(KernReturn.KERN_ABORTED)
-    elif thread.continuation is not None:
-        kern.wake(thread)
-        kern.depress_abort(thread)
-        thread.retval = int(KernReturn.KERN_SUCCESS)
+    if thread.continuation is not None:
+        result = WAITS[thread.continuation].abort(kern, thread)
+        if result is not None:
+            thread.retval = result
     thread.continuation = None
     kern.release_held(thread)
     sched.rem_runq(thread)
