@@ -6,7 +6,7 @@ demo [ARGS]     boots two Mach tasks that send each other messages, and shows ev
 test [ARGS]     every check, then pytest with ARGS
 check           every check without pytest
 bench [ARGS]    measures machemu against bare Unicorn in one run; --peer, --curves, --cluster and --network
-                measure other things
+                measure other things, --against COMMIT measures beside an earlier commit
 oracle [MODULE] boots the conformance modules on the real GNU Mach in QEMU and here, and shows where they differ
 images [ARGS]   builds the guest programs in images/ and the conformance modules, for both machines
 """

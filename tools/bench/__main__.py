@@ -17,7 +17,7 @@ from machemu.core.kernel import Kernel
 from machemu.kern import task_control, thread_control
 from machemu.machine.profile import DEFAULT_PROFILES, load_profile
 from machemu.vm import routines as vm
-from tools.bench import bare, bare_i386, bare_m68k, clusters, curves, peer, transport
+from tools.bench import against, bare, bare_i386, bare_m68k, clusters, curves, peer, transport
 from tools.bench import traced as traced_instruction
 from tools.bench.loops import loop_us, start_s
 
@@ -121,10 +121,14 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--curves", action="store_true", help="measures how time and memory grow with what a machine holds")
     options.add_argument("--cluster", action="store_true", help="measures what the nodes, frames and messages of a cluster cost")
     options.add_argument("--network", action="store_true", help="measures the network servers' transport beside its cryptography")
+    options.add_argument("--against", metavar="COMMIT", help="measures beside another commit, both in turn")
     given = options.parse_args(arguments)
     runs, divisor = (1, SMOKE_DIVISOR) if given.smoke else (RUNS, 1)
     try:
-        if given.cluster:
+        if given.against:
+            runs = min(runs, 1) if given.smoke else against.RUNS
+            rows, kept = against.table(given.against, runs, divisor)
+        elif given.cluster:
             rows, kept = clusters.table(divisor)
         elif given.network:
             rows, kept = transport.table(runs, divisor)
@@ -132,7 +136,7 @@ def main(arguments: Sequence[str]) -> int:
             rows, kept = curves.table(divisor)
         else:
             rows, kept = peer.table(min(runs, PEER_RUNS), divisor) if given.peer else tables(runs, divisor)
-    except peer.NoRealKernel as error:
+    except (peer.NoRealKernel, against.NoCommit) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     heads = (f"median of {runs}", "limit")
