@@ -320,7 +320,7 @@ class _Builder:
 
     def _c_string_fixed(self, node: Node) -> Type:
         size = self._number(_trees(node)[0])
-        return Type("", 12, 12, 8 * size, 1, (Field("s", size),), string=True)
+        return Type("", 12, 12, 8, size, (Field("s", size),), string=True)
 
     def _c_string_counted(self, node: Node) -> Type:
         limit = self._number(_trees(node)[0])

@@ -7,7 +7,7 @@ from machemu.mig.runtime import Message, Routine, Type, table
 SUBSYSTEM: Final = "acs"
 BASE: Final = 5000
 
-_ACS_NAME = Type(12, 12, 640, 1, "80s", longform=True, string=True)
+_ACS_NAME = Type(12, 12, 8, 80, "80s", string=True)
 _BOOLEAN = Type(0, 0, 32, 1, "i")
 _COPY_SEND = Type(19, 17, 32, 1, "")
 _INT32 = Type(2, 2, 32, 1, "i")

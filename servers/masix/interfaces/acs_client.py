@@ -8,7 +8,7 @@ SUBSYSTEM: Final = "acs_client"
 BASE: Final = 5050
 
 _INT32 = Type(2, 2, 32, 1, "i")
-_ACS_NAME = Type(12, 12, 640, 1, "80s", longform=True, string=True)
+_ACS_NAME = Type(12, 12, 8, 80, "80s", string=True)
 _MOVE_SEND = Type(17, 17, 32, 1, "")
 
 ACS_SAVE_AND_END = Routine(

@@ -7,7 +7,7 @@ from machemu.mig.runtime import Message, Routine, Type, table
 SUBSYSTEM: Final = "gns"
 BASE: Final = 5200
 
-_GNS_NAME = Type(12, 12, 640, 1, "80s", longform=True, string=True)
+_GNS_NAME = Type(12, 12, 8, 80, "80s", string=True)
 _INT32 = Type(2, 2, 32, 1, "i")
 _MOVE_SEND = Type(17, 17, 32, 1, "")
 

@@ -7,7 +7,7 @@ from machemu.mig.runtime import COUNTED, Message, Routine, Type, table
 SUBSYSTEM: Final = "gns_protocol"
 BASE: Final = 5250
 
-_PROTOCOL_NAME = Type(12, 12, 256, 1, "32s", longform=True, string=True)
+_PROTOCOL_NAME = Type(12, 12, 8, 32, "32s", string=True)
 _INT32 = Type(2, 2, 32, 1, "i")
 _COPY_SEND = Type(19, 17, 32, 1, "")
 _MOVE_SEND = Type(17, 17, 32, 1, "")

@@ -58,7 +58,7 @@ def test_every_form_of_type(tmp_path: Path) -> None:
     assert types["ports"].is_port
     assert types["pair"].is_struct
     assert (types["mixed"].number, types["mixed"].size, pygen.struct_format(types["mixed"].fields)) == (5, 32, "iq8s")
-    assert (types["name"].size, types["name"].longform, types["name"].string) == (256, True, True)
+    assert (types["name"].size, types["name"].number, types["name"].longform, types["name"].string) == (8, 32, False, True)
     assert (types["line"].form, types["line"].limit) == (Form.COUNTED, 80)
     assert types["old_name"].element_bytes == 31
     assert (types["given"].send, types["given"].receive) == (21, -1)
