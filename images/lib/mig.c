@@ -41,6 +41,29 @@ kern_return_t mig_call(mach_msg_header_t *message, mach_msg_size_t room, mach_ms
 	return body[1];
 }
 
+void mig_begin_reply(const mach_msg_header_t *request, mach_msg_header_t *reply)
+{
+	reply->msgh_bits = MACH_MSGH_BITS(MACH_MSGH_BITS_REMOTE(request->msgh_bits), 0);
+	reply->msgh_size = 32;
+	reply->msgh_remote_port = request->msgh_remote_port;
+	reply->msgh_local_port = MACH_PORT_NULL;
+	reply->msgh_seqno = 0;
+	reply->msgh_id = request->msgh_id + 100;
+}
+
+void mig_end_reply(mach_msg_header_t *reply, kern_return_t result)
+{
+	uint32_t *body = (uint32_t *) (reply + 1);
+
+	body[0] = MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0);
+	body[1] = result;
+}
+
+void mig_deallocate(vm_offset_t address, vm_size_t size)
+{
+	syscall_vm_deallocate(mach_task_self(), address, size);
+}
+
 void mig_allocate(vm_offset_t *address, vm_size_t size)
 {
 	*address = 0;

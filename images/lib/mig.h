@@ -48,6 +48,10 @@ mach_msg_return_t mig_send(mach_msg_header_t *message, mach_msg_option_t option,
 mach_port_t mig_get_reply_port(void);
 /* What a task says first that has inherited its parent's memory: the reply port's name in it is the parent's. */
 void mig_forget_reply_port(void);
+/* What a server's stubs begin and end a reply with: addressed to the request's reply port; a code, with the results or without. */
+void mig_begin_reply(const mach_msg_header_t *request, mach_msg_header_t *reply);
+void mig_end_reply(mach_msg_header_t *reply, kern_return_t result);
+void mig_deallocate(vm_offset_t address, vm_size_t size);
 /* Memory for an array that does not fit the caller's. */
 void mig_allocate(vm_offset_t *address, vm_size_t size);
 /* Copies a string of at most size - 1 characters and ends it; its length. */

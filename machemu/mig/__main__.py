@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from machemu.abi.errors import UserError
-from machemu.mig import cgen, pygen
+from machemu.mig import cgen, cserver, pygen
 from machemu.mig.parser import parse
 
 
@@ -18,13 +18,21 @@ def main(arguments: list[str] | None = None) -> int:
     options.add_argument("--python", type=Path, metavar="OUT", help="tables for machemu.mig.runtime")
     options.add_argument("--c-user", type=Path, metavar="OUT", help="user stubs in C")
     options.add_argument("--c-header", type=Path, metavar="OUT", help="the user stubs' declarations")
+    options.add_argument("--c-server", type=Path, metavar="OUT", help="server stubs in C")
+    options.add_argument("--c-server-header", type=Path, metavar="OUT", help="what a server must define, and what serves it")
     options.add_argument("-I", type=Path, action="append", default=[], metavar="DIR", dest="include")
     options.add_argument("-D", action="append", default=[], metavar="NAME[=TEXT]", dest="defines")
     chosen = options.parse_args(arguments)
     defines = {name: text or "1" for name, _, text in (define.partition("=") for define in chosen.defines)}
     try:
         subsystem = parse(chosen.defs, chosen.include, defines)
-        outputs = ((chosen.python, pygen.generate), (chosen.c_user, cgen.user), (chosen.c_header, cgen.header))
+        outputs = (
+            (chosen.python, pygen.generate),
+            (chosen.c_user, cgen.user),
+            (chosen.c_header, cgen.header),
+            (chosen.c_server, cserver.server),
+            (chosen.c_server_header, cserver.header),
+        )
         for path, generate in outputs:
             if path is not None:
                 path.write_text(generate(subsystem), "utf-8")

@@ -124,7 +124,7 @@ class _Stub:
         kind, name = item.type, item.name
         if item.is_count:
             return [
-                _put_descriptor(kind, "MACH_MSG_TYPE_INTEGER_32", "1", "1", "0"),
+                put_descriptor(kind, "MACH_MSG_TYPE_INTEGER_32", "1", "1", "0"),
                 f"*p++ = *{name} < {item.limit} ? *{name} : {item.limit};",
             ]
         assert item.argument is not None
@@ -132,7 +132,7 @@ class _Stub:
         type_name = f"{'*' if item.argument.in_reply else ''}{name}Poly" if poly else str(kind.send)
         lines = [f"if (MACH_MSG_TYPE_PORT_ANY({type_name})) bits = MACH_MSGH_BITS_COMPLEX;"] if poly else []
         if kind.form is Form.FIXED:
-            return [*lines, _put_descriptor(kind, type_name, str(kind.number), "1", "0"), *self._put_fixed(item)]
+            return [*lines, put_descriptor(kind, type_name, str(kind.number), "1", "0"), *self._put_fixed(item)]
         if kind.form is Form.COUNTED:
             return [*lines, *self._put_counted(item, type_name)]
         return [*lines, *self._put_memory(item, type_name)]
@@ -156,13 +156,13 @@ class _Stub:
             return [
                 "{",
                 f"    uint32_t count = mig_strncpy((char *) (p + {item.descriptor_bytes // 4}), {name}, {kind.limit}) + 1;",
-                "    " + _put_descriptor(kind, type_name, "count", "1", "0"),
+                "    " + put_descriptor(kind, type_name, "count", "1", "0"),
                 "    p += (count + 3) / 4;",
                 "}",
             ]
         return [
             f"if ({name}Cnt > {kind.limit}) return MIG_ARRAY_TOO_LARGE;",
-            _put_descriptor(kind, type_name, f"{kind.number} * {name}Cnt", "1", "0"),
+            put_descriptor(kind, type_name, f"{kind.number} * {name}Cnt", "1", "0"),
             f"memcpy(p, {name}, {size} * {name}Cnt);",
             f"p += ({size} * {name}Cnt + 3) / 4;",
         ]
@@ -173,7 +173,7 @@ class _Stub:
         flags = item.argument.flags
         dealloc = f"{name}Dealloc" if "dealloc[]" in flags else "1" if "dealloc" in flags else "0"
         number = str(kind.number) if kind.out_of_line_fixed else f"{kind.number} * {name}Cnt"
-        out = [_put_descriptor(kind, type_name, number, "0", dealloc), f"*p++ = (uint32_t) {name};"]
+        out = [put_descriptor(kind, type_name, number, "0", dealloc), f"*p++ = (uint32_t) {name};"]
         if kind.form is Form.OUT_OF_LINE:
             return out
         size = kind.element_bytes
@@ -182,7 +182,7 @@ class _Stub:
             "    bits = MACH_MSGH_BITS_COMPLEX;",
             *["    " + line for line in out],
             "} else {",
-            "    " + _put_descriptor(kind, type_name, number, "1", "0"),
+            "    " + put_descriptor(kind, type_name, number, "1", "0"),
             f"    memcpy(p, {name}, {size} * {name}Cnt);",
             f"    p += ({size} * {name}Cnt + 3) / 4;",
             "}",
@@ -311,8 +311,9 @@ class _Stub:
         return [*count, f"*{name} = ({kind.user_ctype}) p[3];", "p += 4;"]
 
 
-def _put_descriptor(kind: Type, name: str, number: str, inline: str, dealloc: str) -> str:
+def put_descriptor(kind: Type, name: str, number: str, inline: str, dealloc: str, at: str = "p") -> str:
+    """C that writes a descriptor where `at` points to, and moves that behind it."""
     if kind.longform:
         first = f"MIG_LONG({inline}, {dealloc})"
-        return f"p[0] = {first}; p[1] = MIG_LONG_NAME({name}, {kind.size}); p[2] = {number}; p += 3;"
-    return f"*p++ = MIG_SHORT({name}, {kind.size}, {number}, {inline}, {dealloc});"
+        return f"{at}[0] = {first}; {at}[1] = MIG_LONG_NAME({name}, {kind.size}); {at}[2] = {number}; {at} += 3;"
+    return f"*{at}++ = MIG_SHORT({name}, {kind.size}, {number}, {inline}, {dealloc});"
