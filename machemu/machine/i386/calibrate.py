@@ -16,6 +16,8 @@ BAD_SELECTOR: Final = 0xABC4
 PROTECTION, FAULT = 13, 14
 NONE: Final = -1
 FLAGS_OF_SUBTRACTION, FLAGS_OF_ADDITION = 16, 8
+INTERRUPT_SHADOW: Final = 8
+"""Among the processor's hidden flags (QEMU's HF_INHIBIT_IRQ): the stack segment was loaded by the last instruction."""
 FLAGS_AS_THEY_ARE: Final = 1
 """How the processor's flags are kept (QEMU's CCOp): as operands of 32 bits, or worked out."""
 
@@ -24,13 +26,14 @@ class Places(NamedTuple):
     """Offsets in a saved context.
 
     They are those of the error code; of whether an instruction raised the interrupt; of the exception not yet delivered; of how
-    the flags are kept.
+    the flags are kept; of the hidden flags.
     """
 
     error_code: int
     is_software: int
     pending: int
     flags_kept: int
+    hidden_flags: int
 
 
 class Calibration:
@@ -51,6 +54,8 @@ class Calibration:
         software = self._fault(layout.SOFTWARE)
         compared = self._step(layout.COMPARE)
         added = self._step(layout.ADD)
+        engine.write(REGISTER["EAX"], layout.KERNEL_SS)
+        shadowed = self._step(layout.LOAD_STACK_SEGMENT)
         offsets = range(0, len(fresh) - 3, 4)
 
         def word(blob: bytes, offset: int) -> int:
@@ -60,12 +65,13 @@ class Calibration:
         pending = [o for o in offsets if (word(fresh, o), word(protection, o), word(written, o)) == (NONE, PROTECTION, FAULT)]
         sums = (FLAGS_OF_SUBTRACTION, FLAGS_OF_ADDITION)
         kept = [o for o in offsets if (word(compared, o), word(added, o)) == sums]
-        if len(codes) != 1 or len(pending) != 1 or len(kept) != 1:
+        hidden = [o for o in offsets if word(compared, o) == word(added, o) == word(shadowed, o) ^ INTERRUPT_SHADOW]
+        if len(codes) != 1 or len(pending) != 1 or len(kept) != 1 or len(hidden) != 1:
             raise InvariantError("this build of Unicorn keeps its exception state elsewhere: install unicorn 2.1.4")
         flag = codes[0] + 4
         if (word(protection, flag), word(written, flag), word(software, flag)) != (0, 0, 1):
             raise InvariantError("this build of Unicorn does not tell interrupt instructions: install unicorn 2.1.4")
-        return Places(codes[0], flag, pending[0], kept[0])
+        return Places(codes[0], flag, pending[0], kept[0], hidden[0])
 
     def _step(self, address: int) -> bytes:
         """The context after the one instruction at `address`."""

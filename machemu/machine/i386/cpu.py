@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Final
 
@@ -12,9 +13,9 @@ from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine import code_stores
 from machemu.machine import engine as uc
 from machemu.machine.engine import Context, Registers
+from machemu.machine.i386 import division, layout
 from machemu.machine.i386 import engine as x86
-from machemu.machine.i386 import layout
-from machemu.machine.i386.calibrate import FLAGS_AS_THEY_ARE, Calibration
+from machemu.machine.i386.calibrate import FLAGS_AS_THEY_ARE, INTERRUPT_SHADOW, Calibration
 from machemu.machine.i386.debug import CONTROL, STATUS, DebugRegisters
 from machemu.machine.i386.engine import REGISTER, I386Engine
 from machemu.machine.i386.faults import (
@@ -29,10 +30,12 @@ from machemu.machine.i386.faults import (
     KERNEL_ADDRESS,
     NO_FPU,
     PAGE_FAULT,
+    PROTECTION_FAULT,
     SINGLE_STEP,
     string_port_width,
 )
 from machemu.machine.i386.fpu import Fpu
+from machemu.machine.i386.guard import LONGEST, Guard
 from machemu.machine.i386.pcb import CS, EIP, ESP, REDIRECT_FRAME, SS, USER_CS, USER_DS, I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, PAGE_SIZE, I386Mmu, I386Pmap
 from machemu.machine.i386.tables import DescriptorTables
@@ -100,6 +103,7 @@ class I386Cpu:
         self._by_interrupt = False
         self._refused: tuple[int, int] | None = None
         self._refused_at = 0
+        self._lets_port = False
         self._fetched = 0
         self.target = 0
         self._counted = 0
@@ -108,6 +112,7 @@ class I386Cpu:
 
     def _make_engine(self) -> None:
         """A CPU in ring 0 with paging on, calibrated, its state kept in `_ring0` to enter threads from."""
+        division.guard()
         memory = self.memory
         engine = self.engine = I386Engine(memory.ram)
         self.words = memory.view.cast("I")
@@ -149,7 +154,9 @@ class I386Cpu:
         self._is_software = self._scratch.word(places.is_software)
         self._pending = self._scratch.word(places.pending)
         self._flags_kept = self._scratch.word(places.flags_kept)
+        self._hidden_flags = self._scratch.word(places.hidden_flags)
         engine.counter.value = 0
+        self.guard = Guard(engine, memory.view, self._code_place)
         engine.write(REGISTER["CR0"], CR0_PAGING | CR0_TASK_SWITCHED)
         self._ring0 = Context(engine)
         self._ring0.save()
@@ -195,7 +202,7 @@ class I386Cpu:
             if self._v86:
                 self._enter_v86(pcb)
         self._entering = True
-        self._stepping_trap = False
+        self._stepping_trap = self._lets_port = False
         if redirects != self._redirects:
             self._redirects = redirects
             self._system_call = self._emulated_call if redirects else self._native_call
@@ -310,6 +317,7 @@ class I386Cpu:
         return place
 
     def close(self) -> None:
+        self.guard.close()
         self._scratch.close()
         self._ring0.close()
         self.debug.close()
@@ -344,7 +352,7 @@ class I386Cpu:
             elif address == layout.TRAP_RETURN:
                 self._overhead += 1
                 count += 1
-        error = engine.start(address, count)
+        error = self._start_with_port(address) if self._lets_port else engine.start(address, count)
         begun = engine.counter.value
         if self._refused is not None:
             begun = self._refused_at - 1
@@ -355,19 +363,37 @@ class I386Cpu:
                 self._overhead -= 1
         self._counted += begun - self._overhead
         engine.counter.value = self._overhead = 0
-        if self.debug.hits:
-            self._debug_exception()
-        if error == uc.ERR_FETCH_PROT:
-            self._allow_fetch()
-        elif error == uc.ERR_INSN_INVALID:
-            self._counted -= 1
-            self._raise(*INVALID_OPCODE)
-        elif self._refused is not None:
+        if self._refused is not None:
             refused, self._refused = self._refused, None
             self._scratch.restore()
             self._raise(*refused)
-        elif error != uc.OK:
+        elif error == uc.ERR_INSN_INVALID:
+            self._counted -= 1
+            self._raise(*INVALID_OPCODE)
+        elif error not in (uc.OK, uc.ERR_FETCH_PROT):
             raise InvariantError(f"unicorn stopped with error {error} at {engine.read(REGISTER['EIP']):#x}")
+        elif self.debug.hits:
+            self._watched()
+        if error == uc.ERR_FETCH_PROT:
+            self._allow_fetch()
+
+    def _start_with_port(self, address: int) -> int:
+        """Runs one instruction of string input or output, which is none for the guard now."""
+        self._lets_port = False
+        self.guard.lets_ports = True
+        self.engine.flush_translations()
+        error = self.engine.start(address, 1)
+        self.guard.lets_ports = False
+        self.engine.flush_translations()
+        return error
+
+    def _watched(self) -> None:
+        """An instruction that is done has met watched data. Where it was a trap, the kernel begins, which is not watched."""
+        self._place.read()
+        if self._place.values[1] == KERNEL_CS and not self._v86:
+            self.debug.hits = 0
+        else:
+            self._debug_exception()
 
     def _refresh(self) -> None:
         """Drops translations and page-table entries that memory no longer agrees with."""
@@ -416,7 +442,12 @@ class I386Cpu:
 
         Counting makes Unicorn work out the flags before each instruction, but a fault inside one puts back how they were kept
         before that (unicorn issue 1933): then the carry is lost. Fetches and steps are between instructions.
+
+        An instruction that was refused is not done: what Unicorn does to finish it is nothing to the thread. Nor is anything once
+        the thread has left.
         """
+        if self._refused is not None or self._stopped:
+            return
         scratch = self._scratch
         scratch.save()
         if self._supervisor is None:
@@ -427,12 +458,21 @@ class I386Cpu:
         self._pending.value = -1
         fetch = number == PAGE_FAULT and not software and code & ERROR_FETCH
         step = number == DEBUG and not software
-        if not fetch and not step:
+        shadowed = step and self._hidden_flags.value & INTERRUPT_SHADOW
+        if shadowed:
+            self._hidden_flags.value &= ~INTERRUPT_SHADOW
+        elif not fetch and not step:
             self._flags_kept.value = FLAGS_AS_THEY_ARE
         scratch.restore()
         self._read_trap()
         if self._trap_values[1] == KERNEL_CS and not self._v86:
             self._stub_fault(number, code)
+            return
+        if self.debug.hits and (fetch or (step and not self.debug.is_step())):
+            self.engine.stop()
+            return
+        if shadowed:
+            self.engine.write(REGISTER["DR6"], 0)
             return
         if step:
             self._step()
@@ -447,6 +487,9 @@ class I386Cpu:
             self.fpu.load(self._pcb)
         elif number == FPU_ERROR and not software:
             self._raise(*FPU_FAULT, self.engine.read(REGISTER["FPSW"]) & 0xFFFF)
+        elif number == PROTECTION_FAULT and not software and self._may_use_string_port():
+            self._lets_port = True
+            self.engine.stop()
         elif software and number == EMULATED_INTERRUPT and self._redirects:
             self._emulated_interrupt()
         elif software and number not in BREAKPOINTS:
@@ -491,16 +534,13 @@ class I386Cpu:
         """A step, a breakpoint or watched data; the thread's debug status tells which."""
         pcb = self._pcb
         assert pcb is not None
-        pcb.debug = (*pcb.debug[:STATUS], self.debug.status(), pcb.debug[CONTROL])
+        pcb.debug = (*pcb.debug[:STATUS], self.debug.status(self._linear_pc()), pcb.debug[CONTROL])
         self._raise(*SINGLE_STEP)
 
     def _page_fault(self, code: int) -> None:
         assert self._supervisor is not None
         address = VirtAddr(self.engine.read(REGISTER["CR2"]) & 0xFFFFFFFF)
         self.debug.hits = 0
-        if not code & ERROR_FETCH and self._refused_port():
-            self._raise(*GENERAL_PROTECTION)
-            return
         if address >= KERNEL_BASE:
             self._raise(*KERNEL_ADDRESS, address)
             return
@@ -515,6 +555,7 @@ class I386Cpu:
 
     def _raise(self, exception: int, code: int, subcode: int = 0) -> None:
         assert self._supervisor is not None
+        self.debug.hits = 0
         if not self._supervisor.exception(exception, code, subcode):
             self.stop()
 
@@ -546,15 +587,32 @@ class I386Cpu:
         if not self._may_use(port, size):
             self._refuse(GENERAL_PROTECTION)
 
-    def _refused_port(self) -> bool:
-        """Whether an ins or outs met a page fault and may not use its port, which the processor sees to first."""
-        pc = self.pc()
-        assert self._pmap is not None
-        place = self._pmap.translate(pc, VM_PROT_READ)
-        if place is None or self._v86:
-            return False
-        width = string_port_width(bytes(self.memory.view[place : min(place + 5, (place | PAGE_SIZE - 1) + 1)]))
-        return width > 0 and not self._may_use(self.engine.read(REGISTER["EDX"]) & 0xFFFF, width)
+    def _may_use_string_port(self) -> bool:
+        """Whether the instruction is ins or outs of a port that the thread may use."""
+        _, wide = self._code_segment()
+        width = string_port_width(self._code(), wide)
+        return width > 0 and self._may_use(self.engine.read(REGISTER["EDX"]) & 0xFFFF, width)
+
+    def _code_segment(self) -> tuple[int, bool]:
+        assert self._pcb is not None
+        return self.tables.code_segment(self._pcb, self.engine.read(REGISTER["CS"]))
+
+    def _linear_pc(self) -> int:
+        base, _ = self._code_segment()
+        return base + self.pc() & 0xFFFFFFFF
+
+    def _code(self) -> bytes:
+        """The instruction's bytes, and what follows them, as far as they can be read."""
+        first = self._linear_pc()
+        places = [self._code_place(address) for address in range(first, first + LONGEST)]
+        return bytes(self.memory.view[place] for place in itertools.takewhile(lambda place: place >= 0, places))
+
+    def _code_place(self, address: int) -> int:
+        """Where in RAM the byte of code at a virtual address is that Unicorn may fetch now, or -1."""
+        if self._pmap is None:
+            return -1
+        place = self._pmap.translate(VirtAddr(address & 0xFFFFFFFF), VM_PROT_READ)
+        return place if place is not None and place >> PAGE_SHIFT in self.memory.code_frames else -1
 
     def _may_use(self, port: int, size: int) -> bool:
         return self._pcb is not None and self._pcb.task.may_use(port, size)

@@ -15,8 +15,8 @@ from machemu.machine.i386.pmap import PAGE_SIZE, I386Pmap
 COUNT: Final = 8
 BREAKPOINTS: Final = 4
 STATUS, CONTROL = 6, 7
-STATUS_SHOWN: Final = 0x600F
-"""What Mach keeps of the status."""
+STATUS_STEP: Final = 0x4000
+"""Single step, of the bits that Mach keeps of the status."""
 EXECUTE, WRITE, _, ACCESS = range(4)
 LENGTHS: Final = (1, 2, 8, 4)
 NONE: Final[tuple[int, ...]] = (0,) * COUNT
@@ -50,6 +50,7 @@ class DebugRegisters:
         self.loaded = NONE
         self.hits = 0
         self._watched: list[tuple[int, int, int, int]] = []
+        self._stops: list[tuple[int, int]] = []
         self._hooks: list[int] = []
         self._callback = uc.MEMORY_HOOK(self._access)
 
@@ -65,6 +66,7 @@ class DebugRegisters:
         self.hits = 0
         stops = enabled(wanted)
         self._watched = [stop for stop in stops if stop[1] in (WRITE, ACCESS)]
+        self._stops = [(number, address) for number, kind, address, _ in stops if kind == EXECUTE]
         engine = self.engine
         self._kept.restore()
         self._run(NONE)
@@ -100,9 +102,18 @@ class DebugRegisters:
             self.engine.limit.value = self.engine.counter.value
         return True
 
-    def status(self) -> int:
-        """DR6 for the debug exception that is raised now; the CPU's own is cleared."""
-        status = self.engine.read(REGISTER["DR6"]) & STATUS_SHOWN | self.hits
+    def is_step(self) -> bool:
+        """Whether the debug exception that Unicorn raises is of an instruction that is done, not of a breakpoint before one."""
+        return bool(self.engine.read(REGISTER["DR6"]) & STATUS_STEP)
+
+    def status(self, pc: int) -> int:
+        """DR6 for the debug exception that is raised now at a virtual address; the CPU's own is cleared, which tells steps alone.
+
+        An instruction that is done and watched or traced has its exception for that, and the next one's breakpoint is met later.
+        """
+        status = self.engine.read(REGISTER["DR6"]) & STATUS_STEP | self.hits
+        if not status:
+            status = sum(1 << number for number, address in self._stops if address == pc)
         self.engine.write(REGISTER["DR6"], 0)
         self.hits = 0
         return status

@@ -12,7 +12,7 @@ BAD_INSTRUCTION: Final = int(Exc.EXC_BAD_INSTRUCTION)
 BREAKPOINT: Final = int(Exc.EXC_BREAKPOINT)
 SOFTWARE: Final = int(Exc.EXC_SOFTWARE)
 
-DEBUG, NO_FPU, PAGE_FAULT, FPU_ERROR = 1, 7, 14, 16
+DEBUG, NO_FPU, PROTECTION_FAULT, PAGE_FAULT, FPU_ERROR = 1, 7, 13, 14, 16
 """The processor's vectors that need more than a line of FAULTS."""
 SINGLE_STEP: Final = (BREAKPOINT, 1)
 FPU_FAULT: Final = (ARITHMETIC, 5)
@@ -40,13 +40,27 @@ FAULTS: Final = {
 }
 """By the processor's vector: exception, code, and whether the subcode is the processor's error code."""
 
+LOCK: Final = 0xF0
 WIDTH_PREFIX: Final = 0x66
-STRING_PREFIXES: Final = frozenset((WIDTH_PREFIX, 0x67, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0xF2, 0xF3))
+PREFIXES: Final = frozenset((LOCK, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, WIDTH_PREFIX, 0x67))
 
 
-def string_port_width(code: bytes) -> int:
-    """The bytes that ins or outs at the begin of `code` moves between memory and a port at once; 0 for other instructions."""
-    place = next((n for n, byte in enumerate(code) if byte not in STRING_PREFIXES), len(code))
-    if place == len(code) or code[place] & 0xFC != 0x6C:
+def is_string_port(opcode: int) -> bool:
+    """Whether an opcode byte is that of ins or outs."""
+    return opcode & 0xFC == 0x6C
+
+
+def unprefixed(code: bytes) -> int:
+    """How many prefixes `code` begins with."""
+    return len(code) - len(code.lstrip(bytes(PREFIXES)))
+
+
+def string_port_width(code: bytes, wide: bool) -> int:
+    """The bytes that ins or outs at the begin of `code` moves between memory and a port at once; 0 for other instructions.
+
+    wide: in a code segment of 32 bits.
+    """
+    place = unprefixed(code)
+    if place == len(code) or not is_string_port(code[place]) or LOCK in code[:place]:
         return 0
-    return 1 if not code[place] & 1 else 2 if WIDTH_PREFIX in code[:place] else 4
+    return 1 if not code[place] & 1 else 4 if wide != (WIDTH_PREFIX in code[:place]) else 2

@@ -41,8 +41,9 @@ COMPARE: Final = KERNEL_BASE + 0x360
 ADD: Final = KERNEL_BASE + 0x370
 LOAD_DEBUG: Final = KERNEL_BASE + 0x380
 """Puts EAX, ECX, EDX, EBX into DR0 to DR3 and ESI into DR7."""
-"""Code that only calibration runs: a loop, a load of DS from AX, a store to an address that is not mapped, `int $0x21`, and a
-comparison and an addition of 32 bits."""
+LOAD_STACK_SEGMENT: Final = KERNEL_BASE + 0x390
+"""Code that only calibration runs: a loop, a load of DS from AX, a store to an address that is not mapped, `int $0x21`, a
+comparison and an addition of 32 bits, and a load of SS from AX."""
 WRITE_ERROR: Final = 2
 """The error code of that store: a write by the supervisor to a page that is not there."""
 STACK_END: Final = KERNEL_BASE + 2 * PAGE_SIZE
@@ -104,6 +105,7 @@ def tables() -> bytes:
         COMPARE: b"\x39\xc0\xeb\xfe",
         ADD: b"\x01\xc0\xeb\xfe",
         LOAD_DEBUG: b"\x0f\x23\xc0\x0f\x23\xc9\x0f\x23\xd2\x0f\x23\xdb\x0f\x23\xfe",
+        LOAD_STACK_SEGMENT: b"\x8e\xd0\xeb\xfe",
     }
     for place, part in parts.items():
         page[place - KERNEL_BASE : place - KERNEL_BASE + len(part)] = part

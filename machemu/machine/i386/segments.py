@@ -23,8 +23,8 @@ ACCESS, FLAGS = 5, 6
 ACCESSED, PRESENT, USER_SEGMENT, CODE, READABLE, CONFORMING = 0x01, 0x80, 0x10, 0x08, 0x02, 0x04
 USER_PRIVILEGE: Final = 0x60
 CALL_GATE_16, CALL_GATE = 0x04, 0x0C
-SZ_64: Final = 0x20
-"""The 64-bit segment among the flags."""
+SZ_64, SZ_32 = 0x20, 0x40
+"""Segments of 64 and of 32 bits among the flags."""
 EMPTY: Final = bytes(SIZE)
 ABSENT: Final = bytes((0, 0, 0, 0, 0, PRESENT, 0, 0))
 """What fills a new table's entries before the first that was set."""
@@ -157,3 +157,11 @@ def load_fault(selector: int, gdt: memoryview, ldt: memoryview) -> tuple[int, in
     ):
         return GENERAL_PROTECTION, error
     return None if access & PRESENT else (NOT_PRESENT, error)
+
+
+def code_segment(selector: int, gdt: memoryview, ldt: memoryview) -> tuple[int, bool]:
+    """The base of the code segment that a thread runs in, and whether it is one of 32 bits."""
+    table = ldt if selector & SELECTOR_LOCAL else gdt
+    at = selector >> 3 << 3
+    base = int.from_bytes(bytes((*table[at + 2 : at + 5], table[at + 7])), "little")
+    return base, bool(table[at + FLAGS] & SZ_32)
