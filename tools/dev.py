@@ -7,6 +7,7 @@ test [ARGS]     every check, then pytest with ARGS
 check           every check without pytest
 bench [ARGS]    measures machemu against bare Unicorn in one run; --peer, --curves, --cluster and --network
                 measure other things, --against COMMIT measures beside an earlier commit
+fuzz [ARGS]     runs random, mutated and listed code and looks for guests that hurt their host: --cpu
 oracle [MODULE] boots the conformance modules on the real GNU Mach in QEMU and here, and shows where they differ
 images [ARGS]   builds the guest programs in images/ and the conformance modules, for both machines
 """
@@ -51,6 +52,7 @@ def main(arguments: list[str]) -> int:
         "test": test,
         "check": check,
         "bench": bench,
+        "fuzz": fuzz,
         "oracle": oracle,
         "images": images,
     }
@@ -112,6 +114,10 @@ def demo(rest: list[str]) -> int:
 
 def bench(rest: list[str]) -> int:
     return run([PYTHON, "-m", "tools.bench", *rest])
+
+
+def fuzz(rest: list[str]) -> int:
+    return run([PYTHON, "-m", "tools.fuzz", *rest])
 
 
 def oracle(rest: list[str]) -> int:

@@ -1,0 +1,60 @@
+"""Looks for guests that hurt their host: `python -m tools.fuzz --cpu`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import secrets
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from tools.fuzz import cpu
+from tools.fuzz.world import PROFILES
+
+COUNT: Final = 1000
+SEEDS: Final = 1 << 32
+
+
+def number(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number, 0 or more")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    if number(text) == 0:
+        raise argparse.ArgumentTypeError("0 is too few")
+    return int(text)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs what was asked for; 1 where anything was found, 2 for options that cannot be."""
+    options = argparse.ArgumentParser(prog="fuzz", description=__doc__)
+    what = options.add_mutually_exclusive_group(required=True)
+    what.add_argument("--cpu", action="store_true", help="programs of listed, random and mutated code, whole and cut")
+    options.add_argument("--arch", choices=tuple(PROFILES), help="one architecture instead of both")
+    options.add_argument("--seed", type=number, metavar="S", help="what everything is chosen from; without, a fresh one")
+    options.add_argument("--count", type=positive, metavar="N", help=f"how many programs per architecture; without, {COUNT}")
+    options.add_argument("--time", type=positive, metavar="SECONDS", help="no program begins later, per architecture")
+    options.add_argument("--only", type=number, metavar="N", help="this program alone, and what it is")
+    options.add_argument("--jobs", type=positive, default=1, metavar="N", help="how many programs run at once")
+    given = options.parse_args(arguments)
+    if given.only is not None and (given.arch is None or given.seed is None):
+        options.error("--only needs --arch and --seed, which chose the program")
+    seed = secrets.randbelow(SEEDS) if given.seed is None else given.seed
+    architectures = (given.arch,) if given.arch else tuple(PROFILES)
+    if given.only is not None:
+        return cpu.only(architectures[0], seed, given.only)
+    seconds = math.inf if given.time is None else float(given.time)
+    count = given.count or (COUNT if given.time is None else cpu.ENDLESS)
+    print(f"fuzz: seed {seed}", flush=True)
+    return cpu.hunt(cpu.Options(seed, architectures, count, seconds, jobs=given.jobs))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
