@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BAD_ID: Final = int(MigReturn.MIG_BAD_ID)
 NO_REPLY: Final = int(MigReturn.MIG_NO_REPLY)
 REPLY_ID: Final = 100
+WORD: Final = 0xFFFFFFFF
 
 
 def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
@@ -78,7 +79,7 @@ def _reply(
 ) -> Kmsg:
     message = RETCODE if routine is None or routine.reply is None else routine.reply
     body, carried = message.pack(kernel.ipc.order, values)
-    return kernel_message.make(kernel.ipc, port, disposition, None, 0, request_id + REPLY_ID, body, carried)
+    return kernel_message.make(kernel.ipc, port, disposition, None, 0, request_id + REPLY_ID & WORD, body, carried)
 
 
 def _release(kernel: Kernel, right: object | None, disposition: int) -> None:

@@ -41,6 +41,11 @@ def test_a_routine_that_the_kernel_does_not_have_answers_mig_bad_id(arch: Arch, 
     assert answer_to(arch, known.number) == (known.number + 100, MigReturn.MIG_BAD_ID)
 
 
+@pytest.mark.parametrize(("msgh_id", "reply_id"), [(0xFFFFFFFF, 99), (0xFFFFFF9C, 0), (0x7FFFFFFF, 0x80000063)])
+def test_a_reply_s_id_is_a_hundred_more_within_32_bits(arch: Arch, msgh_id: int, reply_id: int) -> None:
+    assert answer_to(arch, msgh_id) == (reply_id, MigReturn.MIG_BAD_ID)
+
+
 @pytest.mark.parametrize("msgh_id", mach_i386.ROUTINES)
 def test_an_m68k_does_not_know_the_i386_s_routines(msgh_id: int) -> None:
     assert answer_to(M68K, msgh_id) == (msgh_id + 100, MigReturn.MIG_BAD_ID)
