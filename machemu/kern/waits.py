@@ -15,6 +15,7 @@ from machemu.ipc.thread import MsgContinuation
 from machemu.kern import exception, exception_rpc, gsync
 from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_WAIT, Continuation, Thread
+from machemu.vm.object import deallocate
 
 SUCCESS: Final = int(KernReturn.KERN_SUCCESS)
 ABORTED: Final = int(KernReturn.KERN_ABORTED)
@@ -50,7 +51,9 @@ def abort_message(kern: Kern, thread: Thread) -> int:
         elif thread.state & TH_WAIT:
             mach_msg.interrupted(kern.ipc, thread)
         thread.continuation = None
+        held, thread.held = thread.held, None
         result = mach_msg.continue_wait(kern.ipc, thread)
+        deallocate(held)
     return result
 
 

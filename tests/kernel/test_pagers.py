@@ -22,6 +22,8 @@ from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import TH_WAIT, Thread
+from machemu.mig.interfaces import mach
+from machemu.user.message import Header, Message, encode
 from machemu.vm import routines as vm
 from tests.guests import Arch
 from tests.machine import CODE, Machine, add_task, empty, load
@@ -149,6 +151,33 @@ def test_pages_that_are_there_outlive_their_manager(arch: Arch) -> None:
         machine.run(STEP)
         machine.end(manager.task)
         assert task.memory.read(VirtAddr(WINDOW + 4), 4) == arch.pack("I", 9)
+
+
+def test_a_routine_that_is_aborted_as_it_would_go_on_ends_as_interrupted(arch: Arch) -> None:
+    """The thread has been woken by one page and would wait for the next one."""
+    with empty(arch) as machine:
+        manager = Manager(machine)
+        task, thread = add_task(machine, b"")
+        ipc, space = machine.kernel.ipc, task.space
+        target = mach_port.copyout_send(ipc, space, ports.copy_send(ipc, task.itk_sself))
+        name = mach_port.copyout_send(ipc, space, ports.make_send(ipc, manager.port))
+        values = (0, 4 * arch.page, 0, 1, name, 0, 1, 7, 7, 1)
+        body, carried = mach.VM_MAP.request.pack(arch.order, values)
+        data, _ = encode(arch.order, Message(Header(target, COPY_SEND, 0, 0, mach.VM_MAP.request.id), body, carried, True), ())
+        task.memory.write(VirtAddr(CODE + 0x1000), data)
+        task.memory.write(VirtAddr(RESULT), b"\xff" * 4)
+        code = arch.trap(25, CODE + 0x1000, SEND, len(data), 0, 0, 0, 0) + arch.store(RESULT) + arch.stay
+        task.memory.write(VirtAddr(CODE), code)
+        machine.run(STEP)
+        manager.ready()
+        machine.run(STEP)
+        assert waits(machine, thread)
+        manager.supply(0, words(arch, 1))
+        assert not thread.state & TH_WAIT
+        thread_control.abort(machine.kernel.kern, thread)
+        machine.check()
+        machine.run(STEP)
+        assert machine.word(task, RESULT) == 0x10000007
 
 
 def test_what_a_manager_says_twice_or_unasked_changes_nothing(arch: Arch) -> None:
