@@ -43,13 +43,13 @@ def allocate_contiguous(map_: VmMap, size: int, lowest: int, limit: int, alignme
         obj.pages[page.offset] = vm.resident[frame] = page
         vm.memory.zero(frame)
     try:
-        address = map_.enter(0, size, 0, True, VM_PROT_DEFAULT, VM_PROT_DEFAULT, VM_INHERIT_COPY)
+        address = map_.enter(0, size, 0, True, VM_PROT_DEFAULT, VM_PROT_DEFAULT, VM_INHERIT_COPY, obj)
     except KernError:
         objects.deallocate(obj)
         raise
-    entry = map_.lookup(address)
-    assert entry is not None
-    entry.object = obj
+    except PageShortage:
+        objects.deallocate(obj)
+        raise KernError(RESOURCE_SHORTAGE) from None
     try:
         wire.pageable(map_, address, address + size, VM_PROT_DEFAULT)
     except PageShortage:
