@@ -110,10 +110,8 @@ class Managers:
             port.kobject = pager
         pager.control = self.ipc.make_kernel_port(PagingRequest(pager))
 
-    def change_object(self, pager: Pager) -> None:
-        name = pager.object.name
-        if name is not None:
-            _port(name).kobject = PagingName(pager.object)
+    def name_object(self, name: object, obj: VmObject) -> None:
+        _port(name).kobject = PagingName(obj)
 
     # Messages
 

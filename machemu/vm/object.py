@@ -166,10 +166,11 @@ class VmObject:
             self.pager.requests.clear()
             self.pager.object = self
             self.pager.paging_offset += base
-            vm.managers.change_object(self.pager)
         if self.name is not None:
             vm.managers.dealloc(self.name)
         self.name, backing.name = backing.name, None
+        if self.name is not None:
+            vm.managers.name_object(self.name, self)
         self._own_pages()
         for page in list(backing.pages.values()):
             offset = page.offset - base

@@ -48,8 +48,8 @@ class MemoryManagers(Protocol):
     def begin(self, pager: Pager, memory_object: object) -> None:
         """Ties a pager to its memory object's port, of which it gets a send right, and makes its control port."""
 
-    def change_object(self, pager: Pager) -> None:
-        """The pager serves another object from now on (`pager.object`)."""
+    def name_object(self, name: object, obj: VmObject) -> None:
+        """A name port stands for another object from now on."""
 
     def init(self, pager: Pager) -> None:
         """memory_object_init."""

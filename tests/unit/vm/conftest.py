@@ -126,6 +126,9 @@ class FakeManagers:
     def dealloc(self, port: object) -> None:
         self.names.remove(port)
 
+    def name_object(self, name: object, obj: VmObject) -> None:
+        assert name in self.names
+
     def pageout(self) -> None:
         self.pageouts += 1
 
