@@ -63,7 +63,7 @@ def enter(map_: VmMap, address: int, page: VmPage, protection: int, wired: bool)
     try:
         map_.pmap.enter(VirtAddr(address), page.frame, protection & ~page.lock, wired)
     except OutOfFrames:
-        raise PageShortage(map_.vm.free_wanted) from None
+        raise map_.vm.shortage(1) from None
 
 
 def fault_page(first: VmObject, offset: int, access: int) -> tuple[VmPage, bool]:

@@ -21,12 +21,16 @@ ACTIVE_SHARE: Final = 3
 
 
 def balance(vm: Vm) -> None:
-    """The pageout daemon's work: makes frames free up to the high mark, as far as it need not wait for a manager.
+    """The pageout daemon's work: makes frames free up to the high mark, or as many as somebody waits for, as far as it need not
+    wait for a manager.
 
     Pages of external managers go first. It is called again when a page that is under way has been freed.
     """
     vm.pageout_wanted = False
-    while len(vm.memory.free) < vm.free_high and vm.laundry_count < MAX_LAUNDRY:
+    enough = vm.free_high
+    if vm.free_wanted.threads:
+        enough = max(enough, vm.free_min + vm.frames_wanted)
+    while len(vm.memory.free) < enough and vm.laundry_count < MAX_LAUNDRY:
         _refill_inactive(vm)
         page = _choose(vm, (INACTIVE + EXTERNAL, ACTIVE + EXTERNAL)) or _choose(vm, (INACTIVE, ACTIVE))
         if page is None or not _evict(vm, page):

@@ -30,7 +30,8 @@ class Vm:
     memory: RAM and its free frames. page_mask: page_size - 1. min_offset, max_offset: the user addresses of every new map.
     resident: every resident page by its frame. wire_count: how many of them are wired. queues: those that may be replaced.
     free_min, free_low, free_high: how many frames are kept for those who help to free others, at how few replacement begins,
-    and at how many it ends. free_wanted: who waits for a frame; manager_wanted: who waits for a default memory manager.
+    and at how many it ends. free_wanted: who waits for frames; frames_wanted: the fewest that one of them waits for.
+    manager_wanted: who waits for a default memory manager.
     pageout_wanted: replacement is to begin.
     laundry_count: pages that the default memory manager has in hand. default_manager: a send right to it, or None.
     pagers: those of all objects that have one, by number. cached: objects without references that their managers let stay.
@@ -41,7 +42,7 @@ class Vm:
 
     __slots__ = (
         "memory", "page_size", "page_mask", "min_offset", "max_offset", "resident", "wire_count", "queues",
-        "free_min", "free_low", "free_high", "free_wanted", "manager_wanted", "pageout_wanted", "laundry_count",
+        "free_min", "free_low", "free_high", "free_wanted", "frames_wanted", "manager_wanted", "pageout_wanted", "laundry_count",
         "default_manager", "pagers", "pager_serial", "cached",
         "zero_fill_count", "faults", "cow_faults", "pageins", "pageouts", "reactivations", "lookups", "hits",
         "mmu", "managers", "privileged",
@@ -65,6 +66,7 @@ class Vm:
         self.free_low = memory.frame_count * 6 // 100
         self.free_high = memory.frame_count * 10 // 100
         self.free_wanted = Event()
+        self.frames_wanted = 0
         self.manager_wanted = Event()
         self.pageout_wanted = False
         self.laundry_count = 0
@@ -111,14 +113,20 @@ class Vm:
             self.pageout_wanted = True
             self.managers.pageout()
         if free - count < (0 if self.privileged else self.free_min):
-            raise PageShortage(self.free_wanted)
+            raise self.shortage(count)
+
+    def shortage(self, count: int) -> PageShortage:
+        """What makes a thread wait for so many frames."""
+        wanted = max(count, 1)
+        self.frames_wanted = min(self.frames_wanted, wanted) if self.frames_wanted else wanted
+        return PageShortage(self.free_wanted)
 
     def take_page(self, obj: VmObject, offset: int) -> VmPage:
         """As `allocate_page`, also out of the frames that are kept."""
         try:
             frame = self.memory.allocate()
         except OutOfFrames:
-            raise PageShortage(self.free_wanted) from None
+            raise self.shortage(1) from None
         page = VmPage(obj, offset, frame)
         obj.pages[offset] = page
         obj.last_alloc = offset
@@ -187,7 +195,8 @@ class Vm:
         """Replaces pages until enough frames are free, and wakes who waits for one."""
         if self.pageout_wanted:
             pageout.balance(self)
-        if self.free_wanted.threads and len(self.memory.free) > self.free_min:
+        if self.free_wanted.threads and len(self.memory.free) - self.frames_wanted >= self.free_min:
+            self.frames_wanted = 0
             self.free_wanted.wake(self.managers.wake)
 
     # Memory objects
