@@ -7,10 +7,10 @@ from pathlib import Path
 
 from machemu.abi.types import VirtAddr
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
-from machemu.boot.elf import architecture_of
 from machemu.boot.node import Node
 from machemu.core import invariants
 from machemu.core.kernel import FOREVER, Stop
+from machemu.formats.elf import architecture_of
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread

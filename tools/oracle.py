@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Final
 
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
-from machemu.boot.elf import architecture_of
 from machemu.boot.machines import MACHINES
 from machemu.boot.node import Node
+from machemu.formats.elf import architecture_of
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import load_profile
 from machemu.machine.protocols import Disk

@@ -1,1 +1,1 @@
-"""From files to running tasks: ELF images, boot scripts, nodes."""
+"""From files to running tasks: boot scripts, nodes."""

@@ -9,10 +9,10 @@ from typing import Final
 from machemu.abi.errors import KernError, MustWait, UserError
 from machemu.abi.message import PORT_SEND
 from machemu.abi.types import VirtAddr
-from machemu.boot.elf import Image, architecture_of, load_image
 from machemu.boot.script import BootScript, PortValue, task_paths
-from machemu.boot.stack import build_stack
 from machemu.core.kernel import Kernel
+from machemu.formats.elf import Image, architecture_of, load_image
+from machemu.formats.stack import build_stack
 from machemu.ipc import mach_port, port
 from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control

@@ -14,7 +14,7 @@ import pytest
 from machemu.machine.profile import DEFAULT_PROFILES
 from tests.guests import I386, M68K, Arch
 from tests.machine import CONFORMANCE, IMAGES, image, module
-from tests.unit.boot.elves import Part, elf_for
+from tests.unit.formats.elves import Part, elf_for
 from tools import oracle, testdisk
 
 ROOT = Path(__file__).parent.parent.parent

@@ -15,7 +15,7 @@ from machemu.ui.timeline import LINE_MAX, Lines, TextLines, Timeline
 from tests.cluster.test_pcap import read_pcapng
 from tests.cluster.world import PORTS, ROOT, START, fault, node
 from tests.guests import I386
-from tests.unit.boot.elves import Part, elf_for
+from tests.unit.formats.elves import Part, elf_for
 
 SEGMENT = "[segments.lan]\n"
 TWO = SEGMENT + node("asker", "ask", 3, 2) + node("answerer", "answer", machine="m68k")

@@ -15,7 +15,7 @@ from machemu.core.kernel import FOREVER
 from machemu.sim import saved
 from tests.guests import I386, M68K, Arch
 from tests.machine import IMAGES, image, module, new_node
-from tests.unit.boot.elves import Part, elf_for
+from tests.unit.formats.elves import Part, elf_for
 
 RAM = 8 << 20
 

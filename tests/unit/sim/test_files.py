@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.errors import UserError
-from machemu.boot.elf import architecture_of
 from machemu.cluster.file import load_file
+from machemu.formats.elf import architecture_of
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import load_profile
 from machemu.sim import files

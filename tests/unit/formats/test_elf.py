@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machemu.abi.errors import UserError
-from machemu.boot.elf import Image, Segment, architecture_of, load_image, parse_image
-from tests.unit.boot.elves import EM_68K, ET_DYN, PT_INTERP, PT_NOTE, Part, R, W, X, make_elf
+from machemu.formats.elf import Image, Segment, architecture_of, load_image, parse_image
+from tests.unit.formats.elves import EM_68K, ET_DYN, PT_INTERP, PT_NOTE, Part, R, W, X, make_elf
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT = 0xC0000000

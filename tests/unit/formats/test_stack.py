@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machemu.abi.types import ByteOrder
-from machemu.boot.stack import build_stack
+from machemu.formats.stack import build_stack
 
 TOP = 0xC0000000
 
