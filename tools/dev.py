@@ -35,6 +35,7 @@ CHECKS = (
     ("format", (PYTHON, "-m", "ruff", "format", "--check", ".")),
     ("types", (PYTHON, "-m", "mypy")),
     ("layers", (str(BIN / "lint-imports"), "--no-logo")),
+    ("lengths", (PYTHON, "-m", "tools.lengths")),
     ("generated modules", (PYTHON, "-m", "pytest", "-q", "tests/unit/mig/test_generated.py")),
     ("guest programs", (PYTHON, "-m", "tools.images", "--check")),
 )
