@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
 from tools.fuzz import report
-from tools.fuzz.hunt import PATIENCE_S, Find, Hunter, Result
+from tools.fuzz.children import PATIENCE_S, Find, at_once
+from tools.fuzz.hunt import Hunter, Result
 from tools.fuzz.make import Maker
 from tools.fuzz.program import Program
 from tools.fuzz.report import Tally
@@ -94,38 +94,14 @@ def shrunk(hunter: Hunter, program: Program, find: Find) -> Program:
 
 def _results(architecture: str, options: Options, folder: Path) -> Iterator[tuple[int, Result]]:
     """The programs' numbers and results, as they come: each job takes every so many-th program."""
-    context = multiprocessing.get_context("fork")
-    connections: list[Connection] = []
-    jobs = []
-    for job in range(options.jobs):
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(architecture, options, folder, job, theirs))
-        process.start()
-        theirs.close()
-        connections.append(ours)
-        jobs.append(process)
-    try:
-        while connections:
-            for ready in wait(connections):
-                assert isinstance(ready, Connection)
-                try:
-                    yield ready.recv()
-                except EOFError:
-                    connections.remove(ready)
-    finally:
-        for process in jobs:
-            if connections:
-                process.terminate()
-            process.join()
-    if any(process.exitcode for process in jobs):
-        raise RuntimeError("a process that runs programs ended before they were through")
 
+    def work(job: int, out: Connection) -> None:
+        until = time.monotonic() + options.seconds
+        maker = Maker(architecture, options.seed)
+        with Hunter(architecture, folder, options.patience) as hunter:
+            for number in range(options.first + job, options.first + options.count, options.jobs):
+                if time.monotonic() > until:
+                    break
+                out.send((number, hunter.run(maker.program(number))))
 
-def _work(architecture: str, options: Options, folder: Path, job: int, out: Connection) -> None:
-    until = time.monotonic() + options.seconds
-    maker = Maker(architecture, options.seed)
-    with Hunter(architecture, folder, options.patience) as hunter:
-        for number in range(options.first + job, options.first + options.count, options.jobs):
-            if time.monotonic() > until:
-                break
-            out.send((number, hunter.run(maker.program(number))))
+    return at_once(options.jobs, work)

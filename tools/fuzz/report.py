@@ -9,7 +9,8 @@ from typing import Final
 
 import capstone
 
-from tools.fuzz.hunt import Find, Result
+from tools.fuzz.children import Find
+from tools.fuzz.hunt import Result
 from tools.fuzz.make import END, list_length
 from tools.fuzz.program import Program, Step
 
