@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Final
 
@@ -13,7 +12,7 @@ from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine import code_stores
 from machemu.machine import engine as uc
 from machemu.machine.engine import Context, Registers
-from machemu.machine.i386 import division, layout
+from machemu.machine.i386 import alone, division, layout
 from machemu.machine.i386 import engine as x86
 from machemu.machine.i386.calibrate import FLAGS_AS_THEY_ARE, INTERRUPT_SHADOW, Calibration
 from machemu.machine.i386.debug import CONTROL, STATUS, DebugRegisters
@@ -32,12 +31,12 @@ from machemu.machine.i386.faults import (
     PAGE_FAULT,
     PROTECTION_FAULT,
     SINGLE_STEP,
-    string_port_width,
 )
 from machemu.machine.i386.fpu import Fpu
-from machemu.machine.i386.guard import LONGEST, Guard
+from machemu.machine.i386.guard import Guard
 from machemu.machine.i386.pcb import CS, EIP, ESP, REDIRECT_FRAME, SS, USER_CS, USER_DS, I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, PAGE_SIZE, I386Mmu, I386Pmap
+from machemu.machine.i386.screen import LONGEST
 from machemu.machine.i386.tables import DescriptorTables
 from machemu.machine.i386.task import I386Task
 from machemu.machine.memory import PhysicalMemory
@@ -57,6 +56,7 @@ TRAP_OVERHEAD: Final = 2
 EMPTY_PAGE: Final = bytes(PAGE_SIZE)
 EMULATED_INTERRUPT: Final = 0x80
 """What a redirected trap finds on its stack: the flags, and where it was made."""
+READ_WRITE: Final = VM_PROT_READ | VM_PROT_WRITE
 INVALID_ADDRESS: Final = int(KernReturn.KERN_INVALID_ADDRESS)
 V86_FRAME: Final = 9
 """Words that entry to V86 mode pops: eip, cs, eflags, esp, ss, es, ds, fs, gs."""
@@ -103,7 +103,7 @@ class I386Cpu:
         self._by_interrupt = False
         self._refused: tuple[int, int] | None = None
         self._refused_at = 0
-        self._lets_port = False
+        self._goes_alone = False
         self._fetched = 0
         self.target = 0
         self._counted = 0
@@ -195,14 +195,14 @@ class I386Cpu:
         words[stack - 2], words[stack - 1] = esp, segments[SS]
         self._entry.values[:] = [eax, ecx, edx, ebx, ebp, esi, edi, pmap.directory << PAGE_SHIFT]
         self._entry.write()
-        self._v86 = pcb.in_v86
+        self._v86 = self.guard.is_v86 = pcb.in_v86
         self._refused_entry = None
         if segments != USER_SEGMENTS or pcb.ldt is not None or pcb.gdt != self.tables.gdt:
             self._refused_entry = self.tables.load(pcb)
             if self._v86:
                 self._enter_v86(pcb)
         self._entering = True
-        self._stepping_trap = self._lets_port = False
+        self._stepping_trap = self._goes_alone = False
         if redirects != self._redirects:
             self._redirects = redirects
             self._system_call = self._emulated_call if redirects else self._native_call
@@ -352,7 +352,8 @@ class I386Cpu:
             elif address == layout.TRAP_RETURN:
                 self._overhead += 1
                 count += 1
-        error = self._start_with_port(address) if self._lets_port else engine.start(address, count)
+        error = self._start_alone(address) if self._goes_alone else engine.start(address, count)
+        self.guard.put_back()
         begun = engine.counter.value
         if self._refused is not None:
             begun = self._refused_at - 1
@@ -377,14 +378,21 @@ class I386Cpu:
         if error == uc.ERR_FETCH_PROT:
             self._allow_fetch()
 
-    def _start_with_port(self, address: int) -> int:
-        """Runs one instruction of string input or output, which is none for the guard now."""
-        self._lets_port = False
-        self.guard.lets_ports = True
-        self.engine.flush_translations()
-        error = self.engine.start(address, 1)
-        self.guard.lets_ports = False
-        self.engine.flush_translations()
+    def _start_alone(self, address: int) -> int:
+        """Runs one instruction that the guard does not let pass."""
+        engine = self.engine
+        place, returns_far = self._linear_pc(), alone.is_far_return(self._code())
+        self._goes_alone = False
+        self.guard.lets = True
+        target, self.target = self.target, self._counted + 1
+        engine.drop_translation(place)
+        error = engine.start(address, 1)
+        engine.drop_translation(place)
+        self.target = target
+        self.guard.lets = False
+        is_done = min(engine.counter.value, engine.limit.value) > self._overhead
+        if returns_far and is_done and self._segment(REGISTER["SS"])[1]:
+            engine.write(REGISTER["ESP"], engine.read(REGISTER["ESP"]) + alone.TOO_FAR & 0xFFFFFFFF)
         return error
 
     def _watched(self) -> None:
@@ -453,6 +461,7 @@ class I386Cpu:
         if self._supervisor is None:
             self.engine.stop()
             return
+        self.guard.put_back()
         software = self._is_software.value
         code = self._error_code.value
         self._pending.value = -1
@@ -487,9 +496,8 @@ class I386Cpu:
             self.fpu.load(self._pcb)
         elif number == FPU_ERROR and not software:
             self._raise(*FPU_FAULT, self.engine.read(REGISTER["FPSW"]) & 0xFFFF)
-        elif number == PROTECTION_FAULT and not software and self._may_use_string_port():
-            self._lets_port = True
-            self.engine.stop()
+        elif number == PROTECTION_FAULT and not software and not self.guard.lets and self._is_seen_to():
+            return
         elif software and number == EMULATED_INTERRUPT and self._redirects:
             self._emulated_interrupt()
         elif software and number not in BREAKPOINTS:
@@ -538,17 +546,20 @@ class I386Cpu:
         self._raise(*SINGLE_STEP)
 
     def _page_fault(self, code: int) -> None:
-        assert self._supervisor is not None
         address = VirtAddr(self.engine.read(REGISTER["CR2"]) & 0xFFFFFFFF)
-        self.debug.hits = 0
-        if address >= KERNEL_BASE:
-            self._raise(*KERNEL_ADDRESS, address)
-            return
-        access = VM_PROT_READ | VM_PROT_WRITE if code & ERROR_WRITE else VM_PROT_READ
-        if self._supervisor.fault(address, access):
+        if self._touch(address, READ_WRITE if code & ERROR_WRITE else VM_PROT_READ):
             self._keep_to_target()
             if self.memory.stale or self.mmu.changed:
                 self.engine.stop()
+
+    def _touch(self, address: VirtAddr, access: int) -> bool:
+        """A page that is not there is asked for: whether it is there now. Otherwise the thread has an exception, or waits."""
+        assert self._supervisor is not None
+        self.debug.hits = 0
+        if address >= KERNEL_BASE:
+            self._raise(*KERNEL_ADDRESS, address)
+            return False
+        return self._supervisor.fault(address, access)
 
     def _keep_to_target(self) -> None:
         self.engine.limit.value = self.target - self._counted + self._overhead
@@ -587,25 +598,74 @@ class I386Cpu:
         if not self._may_use(port, size):
             self._refuse(GENERAL_PROTECTION)
 
-    def _may_use_string_port(self) -> bool:
-        """Whether the instruction is ins or outs of a port that the thread may use."""
-        _, wide = self._code_segment()
-        width = string_port_width(self._code(), wide)
-        return width > 0 and self._may_use(self.engine.read(REGISTER["EDX"]) & 0xFFFF, width)
+    def _is_seen_to(self) -> bool:
+        """Whether a privileged instruction is one that the guard shows as such: then it goes alone, or raises what it raises."""
+        code, (base, wide) = self._code(), self._segment(REGISTER["CS"])
+        self._state.read()
+        stored = alone.stored_at(code, wide, self._state.values[:EIP])
+        if stored is not None:
+            # The page is asked for before the segment is: so the transcript of exceptions.c has it.
+            return not self._is_writable(base + stored)
+        found = alone.interrupt(code)
+        if found is not None:
+            self._prefixed_interrupt(*found)
+            return True
+        enter = alone.stack_of_enter(code, wide)
+        if enter is not None:
+            self._goes_alone = self._has_room(*enter)
+        else:
+            width = alone.string_port_width(code, wide)
+            may_use = width > 0 and self._may_use(self.engine.read(REGISTER["EDX"]) & 0xFFFF, width)
+            self._goes_alone = may_use or alone.is_far_return(code)
+            if not self._goes_alone:
+                return False
+        self.engine.stop()
+        return True
 
-    def _code_segment(self) -> tuple[int, bool]:
+    def _prefixed_interrupt(self, number: int, length: int) -> None:
+        if number == EMULATED_INTERRUPT and self._redirects:
+            self._step_back(-length)
+            self._overhead -= 1
+            self._emulated_interrupt()
+        else:
+            self._raise(*GENERAL_PROTECTION, number * 8 + 2)
+
+    def _has_room(self, size: int, moved: int) -> bool:
+        """Whether `enter` may store where it begins and where the stack pointer will be; otherwise that fault is on its way."""
+        base, wide = self._segment(REGISTER["SS"])
+        mask = 0xFFFFFFFF if wide else 0xFFFF
+        esp = self.engine.read(REGISTER["ESP"])
+        for first in (esp - size & mask, esp - moved & mask):
+            if not self._is_writable(base + first) or not self._is_writable(base + first + size - 1):
+                return False
+        return True
+
+    def _is_writable(self, linear: int) -> bool:
+        """Whether the thread may store at an address, once the page is there; otherwise that fault is on its way."""
+        assert self._pmap is not None
+        address = VirtAddr(linear & 0xFFFFFFFF)
+        return self._pmap.translate(address, READ_WRITE) is not None or self._touch(address, READ_WRITE)
+
+    def _segment(self, register: int) -> tuple[int, bool]:
+        """The base of the segment in CS or SS, and whether it is one of 32 bits."""
         assert self._pcb is not None
-        return self.tables.code_segment(self._pcb, self.engine.read(REGISTER["CS"]))
+        return self.tables.segment(self._pcb, self.engine.read(register))
 
     def _linear_pc(self) -> int:
-        base, _ = self._code_segment()
+        base, _ = self._segment(REGISTER["CS"])
         return base + self.pc() & 0xFFFFFFFF
 
     def _code(self) -> bytes:
         """The instruction's bytes, and what follows them, as far as they can be read."""
+        assert self._pmap is not None
         first = self._linear_pc()
-        places = [self._code_place(address) for address in range(first, first + LONGEST)]
-        return bytes(self.memory.view[place] for place in itertools.takewhile(lambda place: place >= 0, places))
+        found = bytearray()
+        for address in range(first, first + LONGEST):
+            place = self._pmap.translate(VirtAddr(address & 0xFFFFFFFF), VM_PROT_READ)
+            if place is None:
+                break
+            found.append(self.memory.view[place])
+        return bytes(found)
 
     def _code_place(self, address: int) -> int:
         """Where in RAM the byte of code at a virtual address is that Unicorn may fetch now, or -1."""

@@ -42,7 +42,10 @@ FAULTS: Final = {
 
 LOCK: Final = 0xF0
 WIDTH_PREFIX: Final = 0x66
-PREFIXES: Final = frozenset((LOCK, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, WIDTH_PREFIX, 0x67))
+CS_PREFIX: Final = 0x2E
+SEGMENT_PREFIXES: Final = frozenset((0x26, CS_PREFIX, 0x36, 0x3E, 0x64, 0x65))
+ADDRESS_PREFIX: Final = 0x67
+PREFIXES: Final = frozenset((LOCK, 0xF2, 0xF3, *SEGMENT_PREFIXES, WIDTH_PREFIX, ADDRESS_PREFIX))
 
 
 def is_string_port(opcode: int) -> bool:
@@ -53,14 +56,3 @@ def is_string_port(opcode: int) -> bool:
 def unprefixed(code: bytes) -> int:
     """How many prefixes `code` begins with."""
     return len(code) - len(code.lstrip(bytes(PREFIXES)))
-
-
-def string_port_width(code: bytes, wide: bool) -> int:
-    """The bytes that ins or outs at the begin of `code` moves between memory and a port at once; 0 for other instructions.
-
-    wide: in a code segment of 32 bits.
-    """
-    place = unprefixed(code)
-    if place == len(code) or not is_string_port(code[place]) or LOCK in code[:place]:
-        return 0
-    return 1 if not code[place] & 1 else 4 if wide != (WIDTH_PREFIX in code[:place]) else 2

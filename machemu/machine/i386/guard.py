@@ -1,10 +1,12 @@
 """Keeps guests from encodings that Unicorn's translator aborts on, or takes for instructions that they are not.
 
 Unicorn asks for code byte by byte while it translates a block. Before each instruction the guard looks at it, and puts others'
-bytes in the place of those that Unicorn must not see, until the block is translated:
+bytes in the place of those that Unicorn must not see (`screen` says which), until the next instruction:
 
-- LOCK where the manual does not allow it, as an instruction that there is not. Unicorn ignores it, or ends the process.
-- String input and output, as a privileged instruction: Unicorn's `ins` stores a zero before it asks whether the port may be used.
+- LOCK where the manual does not allow it, and what the processor has not, as an instruction that there is not. Unicorn ignores
+  that LOCK, or ends the process.
+- What the processor refuses or the CPU sees to itself, as a privileged instruction: Unicorn's `ins` stores a zero before it asks
+  whether the port may be used.
 
 It finds the translator's functions (QEMU's TranslatorOps) once a process, by the function that they are given to.
 """
@@ -20,29 +22,7 @@ from machemu.machine import engine as uc
 from machemu.machine import interpose
 from machemu.machine.i386 import layout
 from machemu.machine.i386.engine import I386Engine
-from machemu.machine.i386.faults import LOCK, PREFIXES, is_string_port
-
-ESCAPE: Final = 0x0F
-ANY: Final = frozenset(range(8))
-LOCKABLE: Final = {
-    **{bytes((row | column,)): ANY for row in (0x00, 0x08, 0x10, 0x18, 0x20, 0x28, 0x30) for column in (0, 1)},
-    **{bytes((group,)): ANY - {7} for group in range(0x80, 0x84)},
-    **{bytes((exchange,)): ANY for exchange in (0x86, 0x87)},
-    **{bytes((group,)): frozenset((2, 3)) for group in (0xF6, 0xF7)},
-    **{bytes((group,)): frozenset((0, 1)) for group in (0xFE, 0xFF)},
-    **{bytes((ESCAPE, second)): ANY for second in (0xAB, 0xB3, 0xBB, 0xB0, 0xB1, 0xC0, 0xC1)},
-    b"\x0f\xba": frozenset((5, 6, 7)),
-    b"\x0f\xc7": frozenset((1,)),
-}
-"""Opcodes that LOCK is allowed with where the destination is in memory, each with the reg fields that make it such: ADD, OR, ADC,
-SBB, AND, SUB, XOR; those again with immediate operands, but CMP; XCHG; NOT, NEG; INC, DEC; BTS, BTR, BTC, CMPXCHG, XADD; those on
-bits again; CMPXCHG8B (Intel's manual, volume 2, LOCK). All else raises #UD."""
-LONGEST: Final = 15
-"""Bytes of an instruction; Unicorn refuses longer ones itself."""
-
-UNDEFINED: Final = b"\x0f\x0b"
-PRIVILEGED: Final = b"\xf4"
-"""`ud2` and `hlt`."""
+from machemu.machine.i386.screen import ESCAPE, PRIVILEGED, SUSPECT, SUSPECT_SECOND, screened
 
 LOOP: Final = "translator_loop_x86_64"
 SLOTS: Final = 7
@@ -72,39 +52,11 @@ class Unreadable(Exception):
     """A byte is not in memory, or not known as code yet."""
 
 
-Code = Callable[[int], int]
-"""The byte at a distance from an instruction's begin, as a translation may read it; may raise Unreadable."""
-
-
-def replacement(code: Code) -> tuple[bytes, int]:
-    """What an instruction is to be translated as, b"" where as itself, and how many of its bytes decide that."""
-    locked = False
-    place = 0
-    while (byte := code(place)) in PREFIXES:
-        locked = locked or byte == LOCK
-        place += 1
-        if place == LONGEST:
-            return b"", place
-    if not locked:
-        return PRIVILEGED if is_string_port(byte) else b"", place + 1
-    opcode = bytes((byte,)) if byte != ESCAPE else bytes((byte, code(place + 1)))
-    place += len(opcode)
-    regs = LOCKABLE.get(opcode)
-    if regs is None:
-        return UNDEFINED, place
-    modrm = code(place)
-    return b"" if modrm < 0xC0 and modrm >> 3 & 7 in regs else UNDEFINED, place + 1
-
-
-SUSPECT: Final = bytes(byte in PREFIXES or is_string_port(byte) for byte in range(0x100))
-"""By an instruction's first byte: whether `replacement` need be asked."""
-
-
 class Guard:
     """On one engine. works: whether this host and this build of Unicorn let it; otherwise nothing is guarded.
 
     memory: the engine's RAM. fetch: where in it the byte of a virtual address is that a translation may read now, -1 for others.
-    lets_ports: string input and output are translated as themselves.
+    lets: what is shown as privileged is translated as itself. is_v86: the thread is in V86 mode.
     """
 
     def __init__(self, engine: I386Engine, memory: memoryview, fetch: Callable[[int], int]) -> None:
@@ -112,7 +64,7 @@ class Guard:
         self._fetch = fetch
         self._replaced: list[tuple[int, int]] = []
         self._end = 0
-        self.lets_ports = False
+        self.lets = self.is_v86 = False
         self.works = bool(_kept) or _install(engine)
         if self.works:
             _new.append(self)
@@ -125,25 +77,38 @@ class Guard:
 
     def begin(self, block: int) -> None:
         """The next instruction of a block (DisasContextBase) is about to be translated."""
+        if self._replaced:
+            self.put_back()
         address = _U64.from_address(block + NEXT).value
         place = self._fetch(address)
-        if place < 0 or not SUSPECT[self._memory[place]]:
+        if place < 0:
             return
+        first = self._memory[place]
         try:
-            replaced, length = replacement(lambda distance: self._memory[self._place(address + distance)])
-            if replaced and not (replaced == PRIVILEGED and self.lets_ports):
-                self._replace([self._place(address + n) for n in range(len(replaced))], replaced)
-                self._end = address + length
+            if not (SUSPECT_SECOND[self._byte(address + 1)] if first == ESCAPE else SUSPECT[first]):
+                return
+            shown = screened(lambda distance: self._byte(address + distance), self.is_v86)
+            if shown is not None and not (shown.data == PRIVILEGED and self.lets):
+                self._replace([self._place(address + shown.at + n) for n in range(len(shown.data))], shown.data)
+                self._end = address + shown.decided if shown.decided else 0
         except Unreadable:
             return
 
     def end(self, block: int) -> None:
-        """A block is translated. What was replaced was its last instruction; the bytes that decided so are the block's, too."""
+        """A block is translated. Of what ends one, the bytes that decided so are the block's, too."""
         if self._replaced:
-            for place, byte in self._replaced:
-                self._memory[place] = byte
-            self._replaced.clear()
-            _U64.from_address(block + NEXT).value = self._end
+            self.put_back()
+            if self._end:
+                _U64.from_address(block + NEXT).value = self._end
+
+    def put_back(self) -> None:
+        """Memory is as it was. A translation that was broken off, for code that is not in memory, leaves it to others to ask."""
+        for place, byte in self._replaced:
+            self._memory[place] = byte
+        self._replaced.clear()
+
+    def _byte(self, address: int) -> int:
+        return self._memory[self._place(address)]
 
     def _place(self, address: int) -> int:
         place = self._fetch(address)

@@ -159,8 +159,8 @@ def load_fault(selector: int, gdt: memoryview, ldt: memoryview) -> tuple[int, in
     return None if access & PRESENT else (NOT_PRESENT, error)
 
 
-def code_segment(selector: int, gdt: memoryview, ldt: memoryview) -> tuple[int, bool]:
-    """The base of the code segment that a thread runs in, and whether it is one of 32 bits."""
+def segment(selector: int, gdt: memoryview, ldt: memoryview) -> tuple[int, bool]:
+    """The base of a segment, and whether it is one of 32 bits."""
     table = ldt if selector & SELECTOR_LOCAL else gdt
     at = selector >> 3 << 3
     base = int.from_bytes(bytes((*table[at + 2 : at + 5], table[at + 7])), "little")

@@ -71,8 +71,8 @@ class DescriptorTables:
                 marked[at] |= self._loaded[at] & segments.ACCESSED
             pcb.ldt = self.ldt = bytes(marked)
 
-    def code_segment(self, pcb: I386Pcb, selector: int) -> tuple[int, bool]:
-        """The base of the active thread's code segment, and whether it is one of 32 bits."""
+    def segment(self, pcb: I386Pcb, selector: int) -> tuple[int, bool]:
+        """The base of one of the active thread's segments, and whether it is one of 32 bits."""
         if pcb.in_v86:
             return selector << 4, False
-        return segments.code_segment(selector, self._gdt, self._default if pcb.ldt is None else self._own)
+        return segments.segment(selector, self._gdt, self._default if pcb.ldt is None else self._own)

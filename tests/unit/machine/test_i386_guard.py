@@ -9,8 +9,8 @@ import pytest
 
 from machemu.abi.exception import Exc
 from machemu.abi.types import Instructions
-from machemu.machine.i386.guard import LOCKABLE
 from machemu.machine.i386.pcb import EAX, ECX, EDX
+from machemu.machine.i386.screen import LOCKABLE
 from tests.unit.machine.cpu_bench import LEAVE
 from tests.unit.machine.test_i386_cpu import CODE, DATA, Bench, trap
 

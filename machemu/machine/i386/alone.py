@@ -1,0 +1,80 @@
+"""Instructions that Unicorn does one at a time, after the CPU has looked at them; the guard shows them to it as privileged ones.
+
+`code` is an instruction's bytes from its first prefix on, and may end early; `wide`: its code segment is one of 32 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from machemu.machine.i386 import ea
+from machemu.machine.i386.faults import (
+    ADDRESS_PREFIX,
+    BREAKPOINTS,
+    CS_PREFIX,
+    LOCK,
+    WIDTH_PREFIX,
+    is_string_port,
+    unprefixed,
+)
+from machemu.machine.i386.screen import ENTER, ESCAPE, INTERRUPT, LONGEST, RETURNS, STORES_TO_OFFSET, stores
+
+LEVELS: Final = 32
+NEGATIVE: Final = 0x8000
+TOO_FAR: Final = 0x10000
+"""How far Unicorn's `ret n` is from where it ought to be, where n is negative as a signed number."""
+
+
+def _opcode(code: bytes) -> tuple[int, int]:
+    """Of an instruction of one byte, and where that is; -1 where there is none."""
+    place = unprefixed(code)
+    return (-1 if place == len(code) or LOCK in code[:place] else code[place]), place
+
+
+def string_port_width(code: bytes, wide: bool) -> int:
+    """The bytes that ins or outs moves between memory and a port at once; 0 for other instructions."""
+    opcode, place = _opcode(code)
+    if not is_string_port(opcode):
+        return 0
+    return 1 if not opcode & 1 else 4 if wide != (WIDTH_PREFIX in code[:place]) else 2
+
+
+def interrupt(code: bytes) -> tuple[int, int] | None:
+    """Of `int n` behind prefixes n and the instruction's length, where n is none that user mode may raise."""
+    opcode, place = _opcode(code)
+    if opcode != INTERRUPT or not place or len(code) < place + 2 or code[place + 1] in BREAKPOINTS:
+        return None
+    return code[place + 1], place + 2
+
+
+def is_far_return(code: bytes) -> bool:
+    """Whether the instruction is `ret n` or `lret n` that frees 32 KB or more."""
+    opcode, place = _opcode(code)
+    return opcode in RETURNS and int.from_bytes(code[place + 1 : place + 3], "little") >= NEGATIVE
+
+
+def stored_at(code: bytes, wide: bool, registers: Sequence[int]) -> int | None:
+    """Where in its segment an instruction with a CS prefix stores into memory. registers: EAX to EDI, as for ea.offset.
+
+    None for another instruction, and where a page's end cuts it off.
+    """
+    place = unprefixed(code)
+    size = 2 if code[place] == ESCAPE else 1
+    opcode = code[place : place + size]
+    if CS_PREFIX not in code[:place] or len(code) < LONGEST or not stores(opcode, code.__getitem__, place + size):
+        return None
+    wide = wide != (ADDRESS_PREFIX in code[:place])
+    if opcode in STORES_TO_OFFSET:
+        return ea.immediate(code, place + 1, wide)
+    return ea.offset(code, place + size, wide, registers)
+
+
+def stack_of_enter(code: bytes, wide: bool) -> tuple[int, int] | None:
+    """Of `enter` how many bytes it pushes at once, and how far it moves the stack pointer in all."""
+    opcode, place = _opcode(code)
+    if opcode != ENTER or len(code) < place + 4:
+        return None
+    size = 4 if wide != (WIDTH_PREFIX in code[:place]) else 2
+    pushes = 1 + code[place + 3] % LEVELS
+    return size, pushes * size + int.from_bytes(code[place + 1 : place + 3], "little")

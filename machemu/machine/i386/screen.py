@@ -1,0 +1,164 @@
+"""Encodings that Unicorn must not see as they are, by Intel's manual, volume 2.
+
+Unicorn runs them though the processor does not, or not alike. The processor is a Pentium II, which has MMX and no SSE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from machemu.machine.i386.faults import BREAKPOINTS, CS_PREFIX, LOCK, PREFIXES, SEGMENT_PREFIXES, is_string_port
+
+Code = Callable[[int], int]
+"""The byte at a distance from an instruction's begin, as a translation may read it; may raise."""
+
+ESCAPE: Final = 0x0F
+ANY: Final = frozenset(range(8))
+LONGEST: Final = 15
+"""Bytes of an instruction; Unicorn refuses longer ones itself."""
+
+ARITHMETIC: Final = {bytes((row | column,)): ANY for row in (0x00, 0x08, 0x10, 0x18, 0x20, 0x28, 0x30) for column in (0, 1)}
+"""ADD, OR, ADC, SBB, AND, SUB, XOR to memory."""
+LOCKABLE: Final = {
+    **ARITHMETIC,
+    **{bytes((group,)): ANY - {7} for group in range(0x80, 0x84)},
+    **{bytes((exchange,)): ANY for exchange in (0x86, 0x87)},
+    **{bytes((group,)): frozenset((2, 3)) for group in (0xF6, 0xF7)},
+    **{bytes((group,)): frozenset((0, 1)) for group in (0xFE, 0xFF)},
+    **{bytes((ESCAPE, second)): ANY for second in (0xAB, 0xB3, 0xBB, 0xB0, 0xB1, 0xC0, 0xC1)},
+    b"\x0f\xba": frozenset((5, 6, 7)),
+    b"\x0f\xc7": frozenset((1,)),
+}
+"""Opcodes that LOCK is allowed with where the destination is in memory, each with the reg fields that make it such: ADD, OR, ADC,
+SBB, AND, SUB, XOR; those again with immediate operands, but CMP; XCHG; NOT, NEG; INC, DEC; BTS, BTR, BTC, CMPXCHG, XADD; those on
+bits again; CMPXCHG8B (Intel's manual, volume 2, LOCK). All else raises #UD."""
+
+STORING: Final = {
+    **LOCKABLE,
+    **{bytes((move,)): ANY for move in (0x88, 0x89)},
+    b"\x8c": frozenset(range(6)),
+    b"\x8f": frozenset((0,)),
+    **{bytes((shift,)): ANY for shift in (0xC0, 0xC1, 0xD0, 0xD1, 0xD2, 0xD3)},
+    **{bytes((move,)): frozenset((0,)) for move in (0xC6, 0xC7)},
+    b"\xd9": frozenset((2, 3, 6, 7)),
+    **{bytes((pop,)): frozenset((2, 3, 6, 7)) for pop in (0xDD, 0xDF)},
+    b"\xdb": frozenset((2, 3, 7)),
+    b"\x0f\x00": frozenset((0, 1)),
+    b"\x0f\x01": frozenset((0, 1, 4)),
+    **{bytes((ESCAPE, second)): ANY for second in (*range(0x90, 0xA0), 0xA4, 0xA5, 0xAC, 0xAD, 0x7E, 0x7F)},
+    b"\x0f\xae": frozenset((0,)),
+}
+"""Opcodes that store into an operand in memory, with their reg fields: those above; MOV; POP; rotations and shifts; FST and the
+like; SLDT, STR, SGDT, SIDT, SMSW; SETcc, SHLD, SHRD, MOVD, MOVQ; FXSAVE."""
+STORES_TO_OFFSET: Final = (b"\xa2", b"\xa3")
+"""MOV of an accumulator to an address in the instruction."""
+
+OF_SSE: Final = frozenset((0x70, 0xC4, 0xC5, 0xD7, 0xDA, 0xDE, 0xE0, 0xE3, 0xE4, 0xE7, 0xEA, 0xEE, 0xF6, 0xF7))
+"""Second bytes of what SSE added to MMX: PSHUFW, PINSRW, PEXTRW, PMOVMSKB, PMINUB, PMAXUB, PAVGB, PAVGW, PMULHUW, MOVNTQ, PMINSW,
+PMAXSW, PSADBW, MASKMOVQ."""
+IN_REGISTERS: Final = frozenset((0x71, 0x72, 0x73))
+"""Second bytes of MMX's shifts by immediate operands: there are none of memory."""
+NO_CONTROL: Final = frozenset((1, 5, 6, 7))
+"""Control registers that there are none of."""
+TEST: Final = (0xF6, 0xF7)
+RETURNS: Final = (0xC2, 0xCA)
+INTERRUPT, ENTER = 0xCD, 0xC8
+
+UNDEFINED: Final = b"\x0f\x0b"
+PRIVILEGED: Final = b"\xf4"
+"""`ud2` and `hlt`."""
+
+
+class Shown(NamedTuple):
+    """What Unicorn is shown: `data` from byte `at` on.
+
+    decided: how many of the instruction's bytes decide that, where it ends the block; 0 where it is an instruction like others.
+    """
+
+    data: bytes
+    at: int
+    decided: int
+
+
+def screened(code: Code, is_v86: bool) -> Shown | None:
+    """What is to be translated instead of an instruction, or None.
+
+    As `hlt`, which raises #GP: stores into the code segment, which only V86 mode may write; and what the CPU looks at itself:
+    string input and output, `int n` behind prefixes, `enter`, and `ret n` whose n would be negative as a signed number.
+    """
+    locked, segment, place = False, 0, 0
+    while (byte := code(place)) in PREFIXES:
+        locked = locked or byte == LOCK
+        if byte in SEGMENT_PREFIXES:
+            segment = byte
+        place += 1
+        if place == LONGEST:
+            return None
+    if byte == ESCAPE:
+        second = code(place + 1)
+        opcode = bytes((byte, second))
+    else:
+        second = -1
+        opcode = bytes((byte,))
+    behind = place + len(opcode)
+    if locked:
+        regs = LOCKABLE.get(opcode)
+        if regs is None:
+            return Shown(UNDEFINED, 0, behind)
+        if not _is_in_memory(code(behind), regs):
+            return Shown(UNDEFINED, 0, behind + 1)
+    elif second in OF_SSE:
+        return Shown(UNDEFINED, 0, behind)
+    elif is_refused(opcode, code, behind):
+        return Shown(UNDEFINED, 0, behind + 1)
+    if segment == CS_PREFIX and not is_v86 and stores(opcode, code, behind):
+        return Shown(PRIVILEGED, 0, behind + 1)
+    if second < 0:
+        return _taken_over(byte, code, place)
+    return None
+
+
+def stores(opcode: bytes, code: Code, behind: int) -> bool:
+    """Whether an instruction stores into the operand that a segment prefix is for; `behind` its opcode is the modrm byte."""
+    return opcode in STORES_TO_OFFSET or (opcode in STORING and _is_in_memory(code(behind), STORING[opcode]))
+
+
+def _is_in_memory(modrm: int, regs: frozenset[int]) -> bool:
+    return modrm < 0xC0 and modrm >> 3 & 7 in regs
+
+
+def is_refused(opcode: bytes, code: Code, behind: int) -> bool:
+    """Whether an opcode's modrm byte, `behind` it, makes it none of the processor's: groups of which only some members are."""
+    check = GROUPS.get(opcode)
+    return check is not None and check(code(behind))
+
+
+GROUPS: Final[dict[bytes, Callable[[int], bool]]] = {
+    **dict.fromkeys((b"\x8f", b"\xc6", b"\xc7"), lambda modrm: modrm & 0x38 != 0),
+    b"\x0f\xba": lambda modrm: modrm >> 3 & 7 < 4,
+    **dict.fromkeys((b"\x0f\x20", b"\x0f\x22"), lambda modrm: modrm >> 3 & 7 in NO_CONTROL),
+    **{bytes((ESCAPE, second)): (lambda modrm: modrm < 0xC0) for second in IN_REGISTERS},
+}
+"""Groups with members that there are none of, by their modrm byte: POP, MOV, bits, moves of control registers, MMX's shifts."""
+
+
+def _taken_over(opcode: int, code: Code, place: int) -> Shown | None:
+    """Of one byte, behind `place` prefixes."""
+    if is_string_port(opcode) or opcode == ENTER:
+        return Shown(PRIVILEGED, 0, place + 1)
+    if opcode == INTERRUPT and place and code(place + 1) not in BREAKPOINTS:
+        return Shown(PRIVILEGED, 0, place + 2)
+    if opcode in RETURNS and code(place + 2) & 0x80:
+        return Shown(PRIVILEGED, 0, place + 3)
+    if opcode in TEST and (modrm := code(place + 1)) >> 3 & 7 == 1:
+        return Shown(bytes((modrm & ~0x38,)), place + 1, 0)
+    return None
+
+
+SUSPECT: Final = bytes(
+    byte in (*PREFIXES, *RETURNS, *TEST, ENTER) or is_string_port(byte) or bytes((byte,)) in GROUPS for byte in range(0x100)
+)
+"""By an instruction's first byte: whether `screened` need be asked."""
+SUSPECT_SECOND: Final = bytes(byte in OF_SSE or bytes((ESCAPE, byte)) in GROUPS for byte in range(0x100))
+"""The same by the byte behind 0F."""
