@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from machemu.abi.errors import UserError
+from machemu.abi.types import PhysAddr
 from machemu.boot.machines import MACHINES
 from machemu.core import invariants
 from machemu.core.kernel import Kernel
@@ -15,7 +16,8 @@ from machemu.device.ethernet import EthernetDriver
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
 from machemu.machine.protocols import Disk, Nic
-from machemu.sim import saved
+from machemu.sim import saved, snapshot
+from machemu.sim.snapshot import Snapshot
 
 RAM_MIN = 1 << 20
 RAM_MAX = 2 << 30
@@ -47,6 +49,7 @@ class Node:
         memory = PhysicalMemory(size, make_cpu.page_size)
         self.cpu = make_cpu(memory)
         self.kernel = Kernel(profile, memory, self.cpu)
+        self._known: Mapping[int, bytes] = {}
         devices = self.kernel.devices
         devices.drivers[:0] = [
             *(
@@ -80,6 +83,41 @@ class Node:
         """Writes the whole machine to a file."""
         self.kernel.kern.clock.fold()
         saved.save(path, self.kernel, self.kernel.memory.view)
+
+    def snapshot(self) -> Snapshot:
+        """The machine as it is, to go back to with `restore`, here or in another node that is a copy of it.
+
+        UserError for a machine that writes a disk image: the file cannot go back.
+        """
+        for driver in self.kernel.devices.drivers:
+            if isinstance(driver, DiskDriver) and driver.disk.writable:
+                raise UserError(f"{driver.name}: its image is written, and cannot go back: give the disk without 'writable'")
+        self.kernel.kern.clock.fold()
+        taken = snapshot.take(self.kernel, self._used_memory(), self._known)
+        self._known = taken.pages
+        return taken
+
+    def restore(self, earlier: Snapshot) -> None:
+        """Makes the machine what it was. `kernel` is another object then, which nobody watches.
+
+        The console's sink, the source of its input and the segments of its network interfaces stay joined.
+        """
+        old, new = self.kernel, earlier.state()
+        memory = old.memory
+        memory.used = max(memory.used, (self.cpu.own_memory + earlier.size) // memory.frame_size)
+        for number, page in snapshot.changes(earlier, self._used_memory()):
+            memory.write(PhysAddr(self.cpu.own_memory + number * saved.PAGE), page)
+        self._known = earlier.pages
+        new.memory.take_over(memory)
+        self.cpu.resume(new.memory, new.mmu)
+        new.take_over(old)
+        new.input_source = old.input_source
+        self.kernel = new
+
+    def _used_memory(self) -> memoryview:
+        """The frames that may be other than zeros, and are not the CPU's own."""
+        memory = self.kernel.memory
+        return memory.view[self.cpu.own_memory : memory.used * memory.frame_size]
 
     @classmethod
     def load(cls, path: Path, disks: Mapping[str, Disk] | None = None) -> Node:
@@ -118,6 +156,7 @@ class Node:
         if make_cpu is None:
             raise ValueError("its kernel is of no machine")
         self.kernel = root
+        self._known = {}
         memory = root.memory
         if memory.frame_size != make_cpu.page_size or memory.frame_count * memory.frame_size != ram.size:
             raise ValueError("its memory is not that of its machine")

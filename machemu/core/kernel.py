@@ -140,9 +140,17 @@ class Kernel:
 
     def attach(self, cpu: Cpu, disks: Mapping[str, Disk]) -> None:
         """Joins a kernel that was loaded to a CPU. disks: the images of its disks, by name. Raises UserError."""
+        self.devices.attach(disks)
+        self._rejoin(cpu)
+
+    def take_over(self, old: Kernel) -> None:
+        """Joins a restored kernel to the CPU and the devices of what the same machine was before. Nobody watches it."""
+        self.devices.take_over(old.devices)
+        self._rejoin(old.cpu)
+
+    def _rejoin(self, cpu: Cpu) -> None:
         self.vm.attach(cpu.mmu)
         self.kern.attach(cpu)
-        self.devices.attach(disks)
         for task in self.kern.tasks.values():
             for thread in task.threads.values():
                 if thread.program is not None:

@@ -199,5 +199,9 @@ class DiskDriver(Driver):
     def attach(self, disks: Mapping[str, Disk]) -> None:
         self.disk.attach(self.name, disks.get(self.name))
 
+    def take_over(self, old: Driver) -> None:
+        assert isinstance(old, DiskDriver)
+        self.disk.take_over(old.disk)
+
     def detach(self) -> None:
         self.disk.close()

@@ -111,6 +111,9 @@ class Driver:
     def attach(self, disks: Mapping[str, Disk]) -> None:
         """Finds the host's side again after a load. disks: images of disks, by name. Raises UserError."""
 
+    def take_over(self, old: Driver) -> None:
+        """After a restore: the host's side of `old`, this driver before, is this one's."""
+
     def detach(self) -> None:
         """Gives the host's resources back."""
 

@@ -84,6 +84,11 @@ class Devices:
                 driver.detach()
             raise
 
+    def take_over(self, old: Devices) -> None:
+        """After a restore: the host's side of `old`, the devices of the same machine before, is theirs."""
+        for driver, before in zip(self.drivers, old.drivers, strict=True):
+            driver.take_over(before)
+
     def detach(self) -> None:
         """Gives the host's resources back."""
         for driver in self.drivers:

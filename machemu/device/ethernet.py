@@ -122,6 +122,14 @@ class EthernetDriver(Driver):
 
     def attach(self, disks: Mapping[str, Disk]) -> None:
         self.nic.attach()
+        self._compile()
+
+    def take_over(self, old: Driver) -> None:
+        assert isinstance(old, EthernetDriver)
+        self.nic.take_over(old.nic)
+        self._compile()
+
+    def _compile(self) -> None:
         for entry in self.filters:
             entry.code = _code(entry.words, self.io)
 

@@ -117,6 +117,11 @@ class ImageDisk:
             self.close()
             raise
 
+    def take_over(self, old: Disk) -> None:
+        assert isinstance(old, ImageDisk)
+        self.path, self.descriptor = old.path, old.descriptor
+        old.descriptor = -1
+
     def close(self) -> None:
         if self.descriptor >= 0:
             os.close(self.descriptor)

@@ -26,25 +26,34 @@ class PhysicalMemory:
     code; page tables, which no CPU executes, may be written through `view` directly.
     code_frames: frames that a CPU may fetch instructions from. code_regions: how many pieces of RAM became such ones.
     stale: set where such a frame was written; the CPU drops its translations before it runs on and clears it.
+    used: so many of the lowest frames may have been used; all others are zeros.
     """
 
-    __slots__ = ("frame_size", "frame_count", "free", "ram", "view", "code_frames", "code_regions", "stale")
-    TRANSIENT = ("ram", "view", "code_frames", "code_regions", "stale")
+    __slots__ = ("frame_size", "frame_count", "free", "ram", "view", "code_frames", "code_regions", "stale", "used")
+    TRANSIENT = ("ram", "view", "code_frames", "code_regions", "stale", "used")
 
     def __init__(self, size: int, frame_size: int) -> None:
         self.frame_size = frame_size
         self.frame_count = size // frame_size
         self.free: list[Frame] = [Frame(n) for n in range(self.frame_count - 1, -1, -1)]
         self.attach()
+        self.used = 0
 
     def attach(self) -> None:
-        """Makes the host-side part: zeroed bytes and no known code."""
+        """Makes the host-side part: zeroed bytes and no known code. Of what is loaded then, any frame may be used."""
         # Private, so that looking at memory that nobody has written takes none of the host's.
         self.ram = mmap.mmap(-1, self.frame_count * self.frame_size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.view = memoryview(self.ram)
         self.code_frames: dict[int, None] = {}
         self.code_regions = 0
         self.stale = False
+        self.used = self.frame_count
+
+    def take_over(self, other: PhysicalMemory) -> None:
+        """Makes the host-side part of another memory of this size this one's; the other one is not used again."""
+        self.ram, self.view = other.ram, other.view
+        self.code_frames, self.code_regions, self.stale = other.code_frames, other.code_regions, other.stale
+        self.used = other.used
 
     def close(self) -> None:
         """Gives the host memory back; no CPU may run on it any more."""
@@ -55,7 +64,10 @@ class PhysicalMemory:
         """A free frame, contents unspecified; the caller owns it. Raises OutOfFrames."""
         if not self.free:
             raise OutOfFrames
-        return self.free.pop()
+        frame = self.free.pop()
+        if frame >= self.used:
+            self.used = frame + 1
+        return frame
 
     def allocate_contiguous(self, count: int, limit: int) -> Frame:
         """The first of `count` neighbouring frames below frame `limit`, the lowest that are free. Raises OutOfFrames."""
@@ -63,6 +75,7 @@ class PhysicalMemory:
         for index in range(len(free) - count + 1):
             if free[index + count - 1] - free[index] == count - 1:
                 first = free[index]
+                self.used = max(self.used, first + count)
                 self.free = [frame for frame in self.free if not first <= frame < first + count]
                 return first
         raise OutOfFrames

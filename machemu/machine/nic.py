@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Final
 
-from machemu.machine.protocols import FrameReceiver
+from machemu.machine.protocols import FrameReceiver, Nic
 from machemu.sim.state import state
 
 FRAME_MIN: Final = 60
@@ -32,6 +32,10 @@ class EthernetNic:
 
     def attach(self) -> None:
         self.sink = None
+
+    def take_over(self, old: Nic) -> None:
+        assert isinstance(old, EthernetNic)
+        self.sink = old.sink
 
     def transmit(self, frame: bytes) -> None:
         frame = frame.ljust(FRAME_MIN, b"\0")

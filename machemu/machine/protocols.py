@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
+from machemu.machine.memory import PhysicalMemory
 
 
 class UserFault(Exception):
@@ -161,6 +162,9 @@ class Cpu(Protocol):
     def attach(self, supervisor: Supervisor) -> None:
         """Names the kernel that traps and faults enter."""
 
+    def resume(self, memory: PhysicalMemory, mmu: Mmu) -> None:
+        """Goes on, no thread being active, with a restored state of its memory and mmu. `memory` has the same bytes as before."""
+
     def new_task(self) -> MachineTask:
         """The machine's part of a task just created."""
 
@@ -224,6 +228,8 @@ class Disk(Protocol):
     """A disk of `sectors` sectors of 512 bytes. It answers at once: its owner lets virtual time pass."""
 
     sectors: int
+    writable: bool
+    """Whether what is written changes the medium itself, so that it cannot go back."""
 
     def read(self, sector: int, count: int) -> bytes:
         """`count` sectors from `sector` on, all of them on the disk. Raises DiskError."""
@@ -236,6 +242,9 @@ class Disk(Protocol):
 
         Raises UserError.
         """
+
+    def take_over(self, old: Disk) -> None:
+        """After a restore: the medium of `old`, this disk before."""
 
     def close(self) -> None:
         """Gives the host's resources back."""
@@ -266,3 +275,6 @@ class Nic(Protocol):
 
     def attach(self) -> None:
         """Forgets the host's side after a load; whoever owns the segment joins the interface again."""
+
+    def take_over(self, old: Nic) -> None:
+        """After a restore: what `old`, this interface before, is joined to."""

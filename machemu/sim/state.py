@@ -9,8 +9,9 @@ owner attaches them again after a load. Dicts and lists keep their order; sets a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 C = TypeVar("C", bound=type)
 
@@ -24,8 +25,15 @@ def state(cls: C) -> C:
         for base in cls.__mro__[:-1]:
             if "__slots__" not in base.__dict__ and base.__module__ not in ("typing", "abc"):
                 raise TypeError(f"{base.__qualname__} has no __slots__")
+        if any("TRANSIENT" in base.__dict__ for base in cls.__mro__):
+            cls.__getstate__ = _saved_part(fields(cls))  # type: ignore[method-assign, assignment]
     REGISTRY[f"{cls.__module__}.{cls.__qualname__}"] = cls
     return cls
+
+
+def _saved_part(names: tuple[str, ...]) -> Callable[[Any], object]:
+    """What pickle keeps of an object: its saved slots alone."""
+    return lambda self: (None, {name: getattr(self, name) for name in names})
 
 
 def fields(cls: type) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from machemu.core.kernel import Kernel
 from machemu.kern import task_control, thread_control
 from machemu.machine.profile import DEFAULT_PROFILES, load_profile
 from machemu.vm import routines as vm
-from tools.bench import against, bare, bare_i386, bare_m68k, clusters, curves, peer, transport
+from tools.bench import against, bare, bare_i386, bare_m68k, clusters, curves, peer, snapshots, transport
 from tools.bench import traced as traced_instruction
 from tools.bench.loops import loop_us, start_s
 
@@ -33,6 +33,8 @@ TRAP_MAX: Final = 3.0
 START_MAX_S: Final = 0.5
 TRACED: Final = 10_000
 TRACED_MAX: Final = 10.0
+SNAPSHOTS: Final = 100
+SNAPSHOT_MAX: Final = 0.1
 MESSAGES: Final = (
     ("send and receive to oneself", "self", 20_000),
     ("RPC to the kernel (mach_port_type)", "kernel", 20_000),
@@ -81,6 +83,7 @@ def table(architecture: str, runs: int, divisor: int) -> tuple[list[tuple[str, s
     null_us = median(lambda: loop_us(architecture, "null", traps), runs)
     trap = null_us / bare_us
     traced = median(lambda: traced_instruction.starts(machine, TRACED // divisor), runs)
+    snapshot = median(lambda: snapshots.ratio(architecture, max(SNAPSHOTS // divisor, 1)), runs)
     start = median(lambda: start_s(architecture), runs)
     limited = (
         ("speed of one thread", f"{speed:.2f} of bare Unicorn with count=", speed >= MIPS_MIN, f"at least {MIPS_MIN}"),
@@ -95,6 +98,12 @@ def table(architecture: str, runs: int, divisor: int) -> tuple[list[tuple[str, s
             f"{traced:.1f} engine starts",
             traced <= TRACED_MAX,
             f"at most {TRACED_MAX:.0f}",
+        ),
+        (
+            "snapshot and restore (pingpong)",
+            f"{snapshot:.3f} of save and load",
+            snapshot <= SNAPSHOT_MAX,
+            f"at most {SNAPSHOT_MAX}",
         ),
         ("start to first output (hello)", f"{start:.2f} s", start <= START_MAX_S, f"at most {START_MAX_S} s"),
     )

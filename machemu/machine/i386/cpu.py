@@ -40,7 +40,7 @@ from machemu.machine.i386.screen import LONGEST
 from machemu.machine.i386.tables import DescriptorTables
 from machemu.machine.i386.task import I386Task
 from machemu.machine.memory import PhysicalMemory
-from machemu.machine.protocols import MachineTask, Pcb, Pmap, Supervisor, UserFault
+from machemu.machine.protocols import MachineTask, Mmu, Pcb, Pmap, Supervisor, UserFault
 
 CR0_PAGING: Final = 0x80000033
 """PG, NE, ET, MP, PE."""
@@ -166,8 +166,15 @@ class I386Cpu:
 
     def attach(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+        self._redirects = False
         self._native_call = self._system_call = supervisor.system_call
         self._emulated_call = supervisor.emulated_call
+
+    def resume(self, memory: PhysicalMemory, mmu: Mmu) -> None:
+        assert isinstance(mmu, I386Mmu)
+        self.mmu.words.release()
+        mmu.attach(Frame(layout.PAGE_TABLE), layout.FRAMES)
+        self.memory, self.mmu = memory, mmu
 
     def new_task(self) -> I386Task:
         return I386Task()

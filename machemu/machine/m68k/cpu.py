@@ -46,7 +46,7 @@ from machemu.machine.m68k.pmap import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, M68kMm
 from machemu.machine.m68k.steps import Steps
 from machemu.machine.m68k.task import M68kTask
 from machemu.machine.memory import PhysicalMemory
-from machemu.machine.protocols import MachineTask, Pcb, Pmap, Supervisor, UserFault
+from machemu.machine.protocols import MachineTask, Mmu, Pcb, Pmap, Supervisor, UserFault
 
 PAGES_OF_8K: Final = 0xC000
 """Translation control: enabled, pages of 8 KiB."""
@@ -112,8 +112,14 @@ class M68kCpu:
 
     def attach(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+        self._redirects = False
         self._native_call = self._system_call = supervisor.system_call
         self._emulated_call = supervisor.emulated_call
+
+    def resume(self, memory: PhysicalMemory, mmu: Mmu) -> None:
+        assert isinstance(mmu, M68kMmu)
+        mmu.attach()
+        self.memory, self.mmu, self._loaded = memory, mmu, None
 
     def new_task(self) -> M68kTask:
         return M68kTask()
