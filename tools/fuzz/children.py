@@ -23,6 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
+from machemu.machine.i386 import division
+
 PATIENCE_S: Final = 10.0
 """A hang is so much of a processor's time without progress in virtual time."""
 WALL_PATIENCE: Final = 30
@@ -166,6 +168,7 @@ class Children(ABC, Generic[J, R]):
             os.dup2(errors, 2)
             faulthandler.enable(errors)
             faulthandler.register(signal.SIGUSR1, errors)
+            division.guard()  # whose handler of SIGFPE has just been replaced
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             told = memoryview(json.dumps(asdict(self.examine(job))).encode())  # type: ignore[call-overload]
             while told:

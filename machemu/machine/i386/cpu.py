@@ -33,7 +33,7 @@ from machemu.machine.i386.faults import (
     SINGLE_STEP,
 )
 from machemu.machine.i386.fpu import Fpu
-from machemu.machine.i386.guard import Guard
+from machemu.machine.i386.guard import RESUME, Guard
 from machemu.machine.i386.pcb import CS, EIP, ESP, REDIRECT_FRAME, SS, USER_CS, USER_DS, I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, PAGE_SIZE, I386Mmu, I386Pmap
 from machemu.machine.i386.screen import LONGEST
@@ -195,6 +195,7 @@ class I386Cpu:
         self._ring0.restore()
         if pcb.debug[CONTROL] or self.debug.loaded[CONTROL]:
             self.debug.load(pcb.debug, pmap)
+            self.guard.stops = self.debug.stops
         eax, ecx, edx, ebx, esp, ebp, esi, edi, eip, eflags = pcb.registers
         stack, words = self._stack, self.words
         segments = pcb.segments
@@ -503,6 +504,8 @@ class I386Cpu:
             self.fpu.load(self._pcb)
         elif number == FPU_ERROR and not software:
             self._raise(*FPU_FAULT, self.engine.read(REGISTER["FPSW"]) & 0xFFFF)
+        elif number == PROTECTION_FAULT and not software and self._is_breakpoint():
+            self._debug_exception()
         elif number == PROTECTION_FAULT and not software and not self.guard.lets and self._is_seen_to():
             return
         elif software and number == EMULATED_INTERRUPT and self._redirects:
@@ -604,6 +607,11 @@ class I386Cpu:
     def _port_out(self, _engine: object, port: int, size: int, _value: int, _data: object) -> None:
         if not self._may_use(port, size):
             self._refuse(GENERAL_PROTECTION)
+
+    def _is_breakpoint(self) -> bool:
+        """Whether what was met is a breakpoint that the guard made a privileged instruction."""
+        base, _ = self._segment(REGISTER["CS"]) if self.guard.stops else (0, False)
+        return bool(base) and self._linear_pc() in self.guard.stops and not self.engine.read(REGISTER["EFLAGS"]) & RESUME
 
     def _is_seen_to(self) -> bool:
         """Whether a privileged instruction is one that the guard shows as such: then it goes alone, or raises what it raises."""

@@ -102,6 +102,11 @@ class DebugRegisters:
             self.engine.limit.value = self.engine.counter.value
         return True
 
+    @property
+    def stops(self) -> frozenset[int]:
+        """The linear addresses of breakpoints."""
+        return frozenset(address for _, address in self._stops)
+
     def is_step(self) -> bool:
         """Whether the debug exception that Unicorn raises is of an instruction that is done, not of a breakpoint before one."""
         return bool(self.engine.read(REGISTER["DR6"]) & STATUS_STEP)

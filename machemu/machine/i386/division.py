@@ -45,34 +45,41 @@ class _Action(ctypes.Structure):
 
 _libc = ctypes.CDLL(None)
 _kept: list[Any] = []
-"""The handler, and the action that was there before it; empty until the handler is there."""
+"""The handler, once there is one."""
+_before: list[_Action] = []
+"""The actions that it was put in the place of, the latest one last."""
 
 
 def guard() -> None:
-    """Sees to it that no division ends this process, once a process."""
-    if _kept or sys.platform != "linux" or platform.machine() != "x86_64" or not all(hasattr(uc.library, n) for n in HELPERS):
+    """Sees to it that no division ends this process. Again where another handler of the signal has come since."""
+    if sys.platform != "linux" or platform.machine() != "x86_64" or not all(hasattr(uc.library, n) for n in HELPERS):
         return
-    places = [ctypes.cast(getattr(uc.library, name), _VOID).value or 0 for name in HELPERS]
+    if not _kept:
+        _kept.append(_HANDLER(_divided))
+    handler = ctypes.cast(_kept[0], _VOID).value
     before = _Action()
+    uc.check(_libc.sigaction(signal.SIGFPE, None, ctypes.byref(before)), "the handler of SIGFPE")
+    if before.handler != handler:
+        _before.append(before)
+        action = _Action(handler=handler, flags=SIGINFO)
+        uc.check(_libc.sigaction(signal.SIGFPE, ctypes.byref(action), None), "a handler of SIGFPE")
 
-    def divided(_number: int, info: int, context: int) -> None:
-        registers = (ctypes.c_uint64 * (RIP + 1)).from_address(context + REGISTERS)
-        rip = registers[RIP]
-        if any(place <= rip < place + HELPER_SIZE for place in places):
-            length = least_by_minus_one(ctypes.string_at(rip, LONGEST), registers[RAX], registers[RDX])
-            if length:
-                registers[RIP] = rip + length
-                registers[RDX] = 0
-                return
-        # Whose it is, it shall be: the instruction traps again, or the signal comes again.
-        _libc.sigaction(signal.SIGFPE, ctypes.byref(before), None)
-        if ctypes.c_int.from_address(info + CODE).value <= 0:
-            signal.raise_signal(signal.SIGFPE)
 
-    handler = _HANDLER(divided)
-    _kept.extend((handler, before))
-    action = _Action(handler=ctypes.cast(handler, _VOID).value, flags=SIGINFO)
-    uc.check(_libc.sigaction(signal.SIGFPE, ctypes.byref(action), ctypes.byref(before)), "a handler of SIGFPE")
+def _divided(_number: int, info: int, context: int) -> None:
+    registers = (ctypes.c_uint64 * (RIP + 1)).from_address(context + REGISTERS)
+    rip = registers[RIP]
+    places = [ctypes.cast(getattr(uc.library, name), _VOID).value or 0 for name in HELPERS]
+    if any(place <= rip < place + HELPER_SIZE for place in places):
+        length = least_by_minus_one(ctypes.string_at(rip, LONGEST), registers[RAX], registers[RDX])
+        if length:
+            registers[RIP] = rip + length
+            registers[RDX] = 0
+            return
+    # Whose it is, it shall be: the instruction traps again, or the signal comes again. It may come back here from there.
+    before = _before.pop() if len(_before) > 1 else _before[0]
+    _libc.sigaction(signal.SIGFPE, ctypes.byref(before), None)
+    if ctypes.c_int.from_address(info + CODE).value <= 0:
+        signal.raise_signal(signal.SIGFPE)
 
 
 def least_by_minus_one(code: bytes, rax: int, rdx: int) -> int:

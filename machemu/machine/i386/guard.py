@@ -7,6 +7,12 @@ bytes in the place of those that Unicorn must not see (`screen` says which), unt
   that LOCK, or ends the process.
 - What the processor refuses or the CPU sees to itself, as a privileged instruction: Unicorn's `ins` stores a zero before it asks
   whether the port may be used.
+- A breakpoint in a segment that does not begin at address 0, as a privileged instruction: Unicorn finds breakpoints by linear
+  addresses, compares them with EIP when it comes there, and never goes on where they differ.
+
+It also sees to it that only a block's first instruction reaches into another page. Unicorn fetches all of a block before it runs
+any of it: a fault of a later fetch would come before the instructions ahead of it are done. And where the resume flag is set, a
+block has one instruction, since that is how long the flag holds.
 
 It finds the translator's functions (QEMU's TranslatorOps) once a process, by the function that they are given to.
 """
@@ -22,23 +28,36 @@ from machemu.machine import engine as uc
 from machemu.machine import interpose
 from machemu.machine.i386 import layout
 from machemu.machine.i386.engine import I386Engine
-from machemu.machine.i386.screen import ESCAPE, PRIVILEGED, SUSPECT, SUSPECT_SECOND, screened
+from machemu.machine.i386.pmap import PAGE_SIZE
+from machemu.machine.i386.screen import ESCAPE, LONGEST, PRIVILEGED, SUSPECT, SUSPECT_SECOND, screened
 
 LOOP: Final = "translator_loop_x86_64"
 SLOTS: Final = 7
-INSTRUCTION, BLOCK_END = 2, 5
-"""Of a TranslatorOps' pointers: what is called before each instruction, and behind the last one."""
+INSTRUCTION, BREAKPOINT, BLOCK_END = 2, 3, 5
+"""Of a TranslatorOps' pointers: what is called before each instruction, then at a breakpoint, and behind the last instruction."""
+BLOCK, BLOCK_BASE, BLOCK_FLAGS = 0, 8, 16
+"""Where in a block's DisasContextBase the address of its TranslationBlock is, 8 bytes; and in that the base of its code segment,
+8 bytes, and the processor's flags, 4 bytes."""
 NEXT: Final = 16
 """Where in a block's DisasContextBase the address of the next instruction to translate is, 8 bytes."""
+DONE, MOST = 28, 32
+"""And how many instructions of the block are translated, the next one with them, and how many may be, 4 bytes each."""
+RESUME: Final = 0x10000
+PAGE_END: Final = PAGE_SIZE - 2 * LONGEST + 2
+"""In a page, from where on an instruction may have one behind it that reaches into the next page."""
 
 _libc = ctypes.CDLL(None)
 _libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _POINTER = ctypes.c_void_p
 _U64 = ctypes.c_uint64
+_U32 = ctypes.c_uint32
 LOOP_SIGNATURE: Final = (None, _POINTER, _POINTER, _POINTER, _POINTER, ctypes.c_int)
 _CALLBACK = ctypes.CFUNCTYPE(None, _POINTER, _POINTER)
 _CALL = ctypes.PYFUNCTYPE(None, _POINTER, _POINTER)
 """void (DisasContextBase *, CPUState *), to be called and to call."""
+_CHECK_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, _POINTER, _POINTER, _POINTER)
+_CHECK = ctypes.PYFUNCTYPE(ctypes.c_bool, _POINTER, _POINTER, _POINTER)
+"""bool (DisasContextBase *, CPUState *, const CPUBreakpoint *): whether the breakpoint is met."""
 
 _guards: dict[int, Guard] = {}
 """By the address of their engine's CPUState."""
@@ -56,7 +75,8 @@ class Guard:
     """On one engine. works: whether this host and this build of Unicorn let it; otherwise nothing is guarded.
 
     memory: the engine's RAM. fetch: where in it the byte of a virtual address is that a translation may read now, -1 for others.
-    lets: what is shown as privileged is translated as itself. is_v86: the thread is in V86 mode.
+    lets: what is shown as privileged is translated as itself. is_v86: the thread is in V86 mode. stops: the linear addresses of
+    breakpoints.
     """
 
     def __init__(self, engine: I386Engine, memory: memoryview, fetch: Callable[[int], int]) -> None:
@@ -65,6 +85,7 @@ class Guard:
         self._replaced: list[tuple[int, int]] = []
         self._end = 0
         self.lets = self.is_v86 = False
+        self.stops: frozenset[int] = frozenset()
         self.works = bool(_kept) or _install(engine)
         if self.works:
             _new.append(self)
@@ -80,8 +101,15 @@ class Guard:
         if self._replaced:
             self.put_back()
         address = _U64.from_address(block + NEXT).value
+        resumes = _flags(block) & RESUME
+        if resumes or address % PAGE_SIZE >= PAGE_END:
+            _U32.from_address(block + MOST).value = _U32.from_address(block + DONE).value
         place = self._fetch(address)
         if place < 0:
+            return
+        if address in self.stops and not resumes and _base(block):
+            self._replace([place], PRIVILEGED)
+            self._end = address + 1
             return
         first = self._memory[place]
         try:
@@ -122,6 +150,14 @@ class Guard:
             self._memory[place] = byte
 
 
+def _base(block: int) -> int:
+    return _U64.from_address(_U64.from_address(block + BLOCK).value + BLOCK_BASE).value
+
+
+def _flags(block: int) -> int:
+    return _U32.from_address(_U64.from_address(block + BLOCK).value + BLOCK_FLAGS).value
+
+
 def _translate_loop(engine: I386Engine) -> None:
     """Has an engine translate code of the kernel's that is in memory: nothing leaves that by longjmp."""
     engine.flush_translations()
@@ -148,8 +184,9 @@ def _install(engine: I386Engine) -> bool:
     size = found[0] + ctypes.sizeof(functions) - page
     if _libc.mprotect(page, size, mmap.PROT_READ | mmap.PROT_WRITE):
         return False
-    # Neither function reads code, so neither leaves by longjmp.
+    # No function of these reads code, so none leaves by longjmp.
     starts, ends = _CALL(functions[INSTRUCTION]), _CALL(functions[BLOCK_END])
+    checks = _CHECK(functions[BREAKPOINT])
 
     def begin(block: int, cpu: int) -> None:
         starts(block, cpu)
@@ -163,8 +200,11 @@ def _install(engine: I386Engine) -> bool:
             _guards[cpu].end(block)
         ends(block, cpu)
 
-    for slot, function in ((INSTRUCTION, begin), (BLOCK_END, end)):
-        callback = _CALLBACK(function)
+    def check(block: int, cpu: int, breakpoint: int) -> bool:
+        return not (cpu in _guards and _base(block)) and bool(checks(block, cpu, breakpoint))
+
+    callbacks = ((INSTRUCTION, _CALLBACK(begin)), (BREAKPOINT, _CHECK_CALLBACK(check)), (BLOCK_END, _CALLBACK(end)))
+    for slot, callback in callbacks:
         _kept.append(callback)
         functions[slot] = ctypes.cast(callback, _POINTER).value or 0
     return True

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import signal
 import struct
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from machemu.abi.exception import Exc
-from machemu.abi.types import Instructions
-from machemu.machine.i386.pcb import EAX, ECX, EDX
+from machemu.abi.types import Instructions, VirtAddr
+from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ
+from machemu.machine.i386.debug import STATUS
+from machemu.machine.i386.pcb import CS, DEBUG_STATE, EAX, ECX, EDX, EFL_VM, EFLAGS, EIP, ESP, I386Pcb
+from machemu.machine.i386.pmap import PAGE_SIZE
 from machemu.machine.i386.screen import LOCKABLE
-from tests.unit.machine.cpu_bench import LEAVE
-from tests.unit.machine.test_i386_cpu import CODE, DATA, Bench, trap
+from tests.unit.machine.cpu_bench import LAZY, LEAVE
+from tests.unit.machine.test_i386_cpu import CODE, DATA, STACK, Bench, trap
 
+ROOT = Path(__file__).parents[3]
 DIVIDES = (int(Exc.EXC_ARITHMETIC), 1)
 UNDEFINED = (int(Exc.EXC_BAD_INSTRUCTION), 1)
 PROTECTED = (int(Exc.EXC_BAD_INSTRUCTION), 13)
@@ -33,6 +42,14 @@ def bench() -> Iterator[Bench]:
 def exceptions(bench: Bench) -> list[tuple[object, object]]:
     """Exception and code of each that was raised."""
     return [(what[1], what[2]) for what in bench.log if what[0] == "exception"]
+
+
+def divides(bench: Bench) -> bool:
+    """Whether the least number divided by -1 is the guest's exception."""
+    pcb = bench.start(b"\xf7\xf9" + trap(LEAVE))
+    pcb.registers[EAX], pcb.registers[EDX], pcb.registers[ECX] = 0, LEAST, MINUS_ONE
+    bench.go(pcb)
+    return exceptions(bench) == [DIVIDES]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +79,37 @@ def test_a_signed_quotient_that_just_fits_is_the_result(bench: Bench) -> None:
     bench.go(pcb)
     assert exceptions(bench) == []
     assert pcb.registers[EDX] == 0
+
+
+def test_a_machine_made_after_another_handler_of_the_signal_divides_all_the_same() -> None:
+    """Python's faulthandler takes the signal for itself. In a process of its own, since it keeps it."""
+    code = """
+        import faulthandler
+        from tests.unit.machine.test_i386_guard import Bench, divides
+        assert divides(Bench())
+        faulthandler.enable()
+        assert divides(Bench())
+    """
+    for options in ((), ("-X", "faulthandler")):
+        subprocess.run([sys.executable, *options, "-c", textwrap.dedent(code)], check=True, cwd=ROOT)
+
+
+def test_a_division_by_nobody_we_know_still_ends_the_process() -> None:
+    """Whether by the default, or by a handler that has come before or between ours, and tells so."""
+    code = """
+        import ctypes, faulthandler, mmap
+        from tests.unit.machine.test_i386_guard import Bench, divides
+        assert divides(Bench())
+        faulthandler.enable()
+        assert divides(Bench())
+        page = mmap.mmap(-1, 4096, prot=7)
+        page.write(b"\\x31\\xc9\\xf7\\xf9")  # xor %ecx,%ecx; idiv %ecx
+        ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    ended = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, timeout=60)
+    assert ended.returncode == -signal.SIGFPE
+    assert ended.stderr.count(b"Fatal Python error") == 1
 
 
 IN_REGISTERS = [b"\xa3\xc8", b"\xab\xc8", b"\xb3\xc8", b"\xbb\xc8", *(bytes((0xBA, 0xC0 | n << 3, 1)) for n in range(4, 8))]
@@ -110,3 +158,69 @@ def test_a_traced_instruction_that_is_refused_raises_its_own_exception_alone(
     bench.go(pcb)
     assert exceptions(bench) == [expected]
     assert pcb.pc == CODE + len(POP_TRACE)
+
+
+LINE = b"\x40" * 40
+"""Straight-line code: inc %eax."""
+
+
+def at_the_end_of_a_page(bench: Bench, page: int, tail: int) -> I386Pcb:
+    """A thread whose code, LINE and `add $1,%ecx`, ends with a fresh page but for so many bytes."""
+    bench.pmap.enter(VirtAddr(page), bench.memory.allocate(), VM_PROT_DEFAULT)
+    code = (LINE + b"\x83\xc1\x01")[: len(LINE) + 3 - tail]
+    begin = page + PAGE_SIZE - len(code)
+    bench.write(begin, code)
+    pcb = bench.cpu.new_pcb(bench.cpu.new_task())
+    pcb.set_entry(VirtAddr(begin), VirtAddr(STACK))
+    return pcb
+
+
+@pytest.mark.parametrize("tail", range(4))
+def test_code_before_a_page_that_is_missing_is_done_before_the_fault(bench: Bench, tail: int) -> None:
+    page = LAZY + 0x10000
+    pcb = at_the_end_of_a_page(bench, page, tail)
+    executed = bench.go(pcb)
+    assert bench.log == [("fault", page + PAGE_SIZE, VM_PROT_READ)]
+    done = len(LINE) + (not tail)
+    assert (executed, pcb.registers[EAX], pcb.registers[ECX]) == (done, len(LINE), int(not tail))
+    assert pcb.pc == page + PAGE_SIZE - (3 - tail if tail else 0)
+
+
+@pytest.mark.parametrize("tail", range(4))
+def test_the_next_page_is_asked_for_when_the_code_before_it_is_done(bench: Bench, tail: int) -> None:
+    pcb = at_the_end_of_a_page(bench, LAZY - PAGE_SIZE, tail)
+    bench.go(pcb, len(LINE) - 1)
+    assert bench.log == []
+    bench.go(pcb, 2)
+    assert bench.log[:1] == [("fault", LAZY, VM_PROT_READ)]
+
+
+@pytest.mark.parametrize("is_v86", [True, False], ids=["in V86 mode", "by a table's segment"])
+def test_a_breakpoint_in_a_segment_with_a_base_stops_before_its_instruction(bench: Bench, is_v86: bool) -> None:
+    pcb = bench.start(LINE)
+    if is_v86:
+        pcb.registers[EFLAGS] |= EFL_VM
+        pcb.segments = [CODE >> 4, DATA >> 4, *[DATA >> 4] * 4]
+        pcb.registers[ESP] = 0x800
+    else:
+        pcb.set_ldt(0x27, [(CODE << 16 | 0xFFFF, 0x00CFFA00)], False)
+        pcb.segments[CS] = 0x27
+    pcb.registers[EIP] = 0
+    pcb.set_state(DEBUG_STATE, [0, CODE + 3, 0, 0, 0, 0, 0, 0x8])
+    executed = bench.go(pcb)
+    assert exceptions(bench) == [SINGLE_STEP]
+    assert (executed, pcb.registers[EAX], pcb.registers[EIP]) == (3, 3, 3)
+    assert pcb.get_state(DEBUG_STATE)[STATUS] == 1 << 1
+    pcb.set_state(DEBUG_STATE, [0] * 8)
+    assert bench.go(pcb, 5) == 5
+
+
+def test_a_resume_flag_holds_for_one_instruction(bench: Bench) -> None:
+    """iret with the flag set, to an instruction with a breakpoint; there is another one two instructions behind it."""
+    code = b"\x68" + struct.pack("<I", 0x10202) + b"\x68\x17\0\0\0\x68" + struct.pack("<I", CODE + 16) + b"\xcf"
+    assert len(code) == 16
+    pcb = bench.start(code + LINE)
+    pcb.set_state(DEBUG_STATE, [CODE + 16, CODE + 18, 0, 0, 0, 0, 0, 0xA])
+    bench.go(pcb)
+    assert exceptions(bench) == [SINGLE_STEP]
+    assert (pcb.pc, pcb.registers[EAX]) == (CODE + 18, 2)
