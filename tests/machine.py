@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from machemu.abi.types import VirtAddr
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
@@ -44,7 +45,7 @@ class Machine:
         self.until: bytes | None = None
         self.kernel.console.sink = self._print
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, failure: type[BaseException] | None, *rest: object) -> None:

@@ -7,6 +7,7 @@ A build depends on the sources and on the compiler alone: no path, date or host'
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from machemu.abi.errors import UserError
-from machemu.mig import cgen
+from machemu.mig import cgen, cserver
 from machemu.mig.parser import parse
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,7 +33,7 @@ SUBSYSTEMS = ("mach", "mach_port", "mach_host", "device", "mach_debug", "mach_i3
 MASIX_SUBSYSTEMS = ("acs", "netname", "udp")
 """The interfaces whose stubs every program is linked with: the kernel's, and those of Masix's servers."""
 
-RUN_TIME = ("guest", "mig", "udp")
+RUN_TIME = ("guest", "mig", "server", "udp")
 """What of `lib` is the same C on every machine; a program has what it uses of it."""
 
 FLAGS = (
@@ -55,6 +56,9 @@ FLAGS = (
     "-Wl,-z,noexecstack",
     "-Wl,--build-id=none",
 )
+
+SERVED = re.compile(r'^#include "(\w+)_server\.h"$', re.MULTILINE)
+"""What a program says that it serves."""
 
 MODULE_FLAGS = ("-Dguest_main=module_main", "-Dmach_msg=mach_msg_trap")
 """A conformance module runs inside frame.c and looks at the trap itself, which does not go on after an interruption."""
@@ -149,6 +153,7 @@ class Builder:
             f"-isystem{headers}",
         ]
         stubs = make_stubs(directory)
+        self.server_stubs: dict[str, Path] = {}
         self.library = [
             self.compile(source)
             for source in [machine / "start.S", machine / "thread.c", *(LIBRARY / f"{name}.c" for name in RUN_TIME), *stubs]
@@ -163,9 +168,16 @@ class Builder:
     def build(self, program: Program) -> bytes:
         """The program's ELF file. UserError where the compiler refuses."""
         output = self.directory / "program.elf"
-        objects = [self.compile(program.source, program.flags), *map(self.compile, program.frame), *self.library]
+        served = [self._server(name) for name in SERVED.findall(program.source.read_text())]
+        objects = [self.compile(program.source, program.flags), *map(self.compile, program.frame), *served, *self.library]
         self._gcc(["-o", str(output), *map(str, objects)])
         return output.read_bytes()
+
+    def _server(self, name: str) -> Path:
+        """The object file of an interface's server stubs, made when a program first wants it."""
+        if name not in self.server_stubs:
+            self.server_stubs[name] = self.compile(self.directory / f"{name}_server.c")
+        return self.server_stubs[name]
 
     def _gcc(self, arguments: Sequence[str]) -> None:
         run(self.architecture, [self.architecture.compiler, *FLAGS, *self.architecture.flags, *arguments])
@@ -179,7 +191,10 @@ def builder(architecture: Architecture) -> Iterator[Builder]:
 
 
 def make_stubs(directory: Path) -> list[Path]:
-    """Writes the user stubs of every interface that programs are linked with; the C files."""
+    """Writes the user stubs of every interface that programs are linked with; the C files.
+
+    Beside them it writes the server stubs, which a program is linked with that includes their header.
+    """
     sources: list[Path] = []
     definitions = [DEFINITIONS / f"{name}.defs" for name in SUBSYSTEMS]
     definitions += [MASIX_DEFINITIONS / f"{name}.defs" for name in MASIX_SUBSYSTEMS]
@@ -188,6 +203,8 @@ def make_stubs(directory: Path) -> list[Path]:
         (directory / f"{name}_user.h").write_text(cgen.header(subsystem))
         sources.append(directory / f"{name}_user.c")
         sources[-1].write_text(cgen.user(subsystem))
+        (directory / f"{name}_server.h").write_text(cserver.header(subsystem))
+        (directory / f"{name}_server.c").write_text(cserver.server(subsystem))
     return sources
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError, MustWait
 from machemu.abi.types import ByteOrder
@@ -21,8 +21,6 @@ from machemu.vm import routines as vm
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
-RIGHT_RECEIVE: Final = 1
-
 
 def launch(kernel: Kernel, server: Server, name: str, rights: Mapping[str, Port] | None = None) -> Task:
     """A task with one thread that runs a server, from now on. rights: the ports to which it is given send rights, by what it
@@ -38,21 +36,29 @@ def launch(kernel: Kernel, server: Server, name: str, rights: Mapping[str, Port]
     return task
 
 
-def launch_all(kernel: Kernel, servers: Sequence[tuple[str, Server]]) -> Port:
-    """The servers of a node, each with its task's name. The first one is the name server: it has the receive right of the port
-    that is returned, as `service`, and the others a send right, as `name-server`."""
+def launch_server(kernel: Kernel, server: Server, name: str, name_server: Port | None) -> Port:
+    """A server of a node: it has a send right to the port of the node's name server, as `name-server`. Without a name server it
+    is that itself, and has the receive right, as `service`. The port of the node's name server."""
     rights = {"host-port": kernel.kern.host.host_priv_self, "device-port": kernel.devices.master_port}
-    (name, server), *others = servers
-    first = launch(kernel, server, name, rights)
-    service = mach_port.mach_port_allocate(kernel.ipc, first.space, RIGHT_RECEIVE)
-    entry = first.space.lookup(service)
-    assert entry is not None
-    for thread in first.threads.values():
+    if name_server is not None:
+        launch(kernel, server, name, {**rights, "name-server": name_server})
+        return name_server
+    task = launch(kernel, server, name, rights)
+    service = mach_port.mach_port_allocate(kernel.ipc, task.space, mach_port.RIGHT_RECEIVE)
+    for thread in task.threads.values():
         assert isinstance(thread.program, ServerThread)
         thread.program.names["service"] = service
-    for name, server in others:
-        launch(kernel, server, name, {**rights, "name-server": entry.port()})
+    entry = task.space.lookup(service)
+    assert entry is not None
     return entry.port()
+
+
+def launch_all(kernel: Kernel, servers: Sequence[tuple[str, Server]], name_server: Port | None = None) -> Port:
+    """The servers of a node, each with its task's name; without a name server the first one is that. The name server's port."""
+    for name, server in servers:
+        name_server = launch_server(kernel, server, name, name_server)
+    assert name_server is not None
+    return name_server
 
 
 def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None:

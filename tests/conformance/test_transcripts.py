@@ -39,7 +39,7 @@ def test_a_module_built_with_the_real_headers_and_stubs_prints_the_same(name: st
         machine.check()
 
 
-@pytest.mark.parametrize("name", ("hello", "pingpong", "portpass", "bench", "datagram"))
+@pytest.mark.parametrize("name", ("hello", "pingpong", "portpass", "bench", "datagram", "acs"))
 def test_a_guest_program_prints_what_it_printed_on_the_real_kernel(arch: Arch, name: str) -> None:
     with boot(image(arch, name)) as machine:
         machine.run(TIME_NS)

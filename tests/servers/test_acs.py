@@ -6,17 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from machemu.abi.kern_return import KernReturn
-from machemu.core.host_side import launch_all
+from machemu.core.host_side import launch
 from machemu.core.kernel import FOREVER
 from machemu.kern import task_control
 from machemu.mig.runtime import Routine
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
-from masix.acs.server import NOBODY, WATCHERS_MAX, Acs
+from masix.acs.server import NOBODY, WATCHERS_MAX
 from masix.interfaces import acs, acs_client, netname
 from tests.guests import Arch
-from tests.machine import Machine, empty
+from tests.machine import Machine, new_node
+from tests.servers.name_servers import both_places, launch_servers
 from tests.servers.net import serve_two
 from tests.servers.protocols.bench import Task, bench
 
@@ -66,18 +67,26 @@ class Scripted:
         raise AssertionError(code)
 
 
-def ran(arch: Arch, *scripts: Scripted) -> Machine:
-    machine = empty(arch)
-    launch_all(machine.kernel, [("acs", Acs()), *((f"client {n}", script) for n, script in enumerate(scripts))])
+def ran(arch: Arch, place: str, *scripts: Scripted) -> Served:
+    machine = Served(arch, place, *scripts)
     machine.run(SECOND_NS)
     return machine
+
+
+class Served(Machine):
+    """A machine with a name server and clients."""
+
+    def __init__(self, arch: Arch, place: str, *clients: Scripted) -> None:
+        super().__init__(new_node(arch))
+        self.name_server = launch_servers(self, place, [(f"client {n}", client) for n, client in enumerate(clients)])
 
 
 def own(program: Scripted, mach: Mach) -> int:
     return mach.copy_send(program.port)
 
 
-def test_a_service_is_found_by_its_name(arch: Arch) -> None:
+@both_places
+def test_a_service_is_found_by_its_name(arch: Arch, place: str) -> None:
     server = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"files", 0, own(p, m)))])
     client = Scripted(
         [
@@ -86,14 +95,15 @@ def test_a_service_is_found_by_its_name(arch: Arch) -> None:
             (acs.ACS_LOOK_UP, lambda p, m: (b"nobody",)),
         ]
     )
-    with ran(arch, server, client):
+    with ran(arch, place, server, client):
         assert server.answers == [(SUCCESS, ())]
         (first, (one,)), (second, (other,)), (third, _) = client.answers
         assert (first, second, third) == (SUCCESS, SUCCESS, NOT_THERE)
         assert one == other and isinstance(one, int)
 
 
-def test_a_name_is_taken_once_and_given_back_only_by_who_has_the_service(arch: Arch) -> None:
+@both_places
+def test_a_name_is_taken_once_and_given_back_only_by_who_has_the_service(arch: Arch, place: str) -> None:
     first = Scripted(
         [
             (acs.ACS_REGISTER, lambda p, m: (b"x", 0, own(p, m))),
@@ -106,11 +116,12 @@ def test_a_name_is_taken_once_and_given_back_only_by_who_has_the_service(arch: A
             (acs.ACS_REGISTER, lambda p, m: (b"x", 0, own(p, m))),
         ]
     )
-    with ran(arch, first):
+    with ran(arch, place, first):
         assert [code for code, _ in first.answers] == [SUCCESS, TAKEN, 18, 18, NOT_THE_SAME, SUCCESS, NOT_THERE, SUCCESS]
 
 
-def test_netname_s_programs_find_their_interface(arch: Arch) -> None:
+@both_places
+def test_netname_s_programs_find_their_interface(arch: Arch, place: str) -> None:
     def name(text: bytes) -> bytes:
         return text.ljust(80, b"\0")
 
@@ -128,7 +139,7 @@ def test_netname_s_programs_find_their_interface(arch: Arch) -> None:
             (netname.NETNAME_CHECK_OUT, lambda p, m: (name(b"svc"), own(p, m))),
         ]
     )
-    with ran(arch, program):
+    with ran(arch, place, program):
         assert [code for code, _ in program.answers] == [0, 0, 1000, 0, 0, 1001, 1001, 1000, 0, 1001]
         assert program.answers[0][1][0].startswith(b"Masix")
 
@@ -140,7 +151,8 @@ def dead(program: Scripted, mach: Mach) -> int:
     return port
 
 
-def test_dead_rights_and_services_that_cannot_be_change_nothing(arch: Arch) -> None:
+@both_places
+def test_dead_rights_and_services_that_cannot_be_change_nothing(arch: Arch, place: str) -> None:
     """The signature of a name that was checked in with a dead one is none."""
     name = b"svc".ljust(80, b"\0")
     program = Scripted(
@@ -156,7 +168,7 @@ def test_dead_rights_and_services_that_cannot_be_change_nothing(arch: Arch) -> N
             (netname.NETNAME_CHECK_IN, lambda p, m: (b"other".ljust(80, b"\0"), dead(p, m), own(p, m))),
         ]
     )
-    with ran(arch, program) as machine:
+    with ran(arch, place, program) as machine:
         refused = int(KernReturn.KERN_INVALID_VALUE)
         codes = [code for code, _ in program.answers]
         assert codes == [refused, 15, 0, 1000, 0, 0, refused, 0, 0]
@@ -165,9 +177,10 @@ def test_dead_rights_and_services_that_cannot_be_change_nothing(arch: Arch) -> N
         machine.leave_nothing()
 
 
-def test_a_dead_service_is_forgotten(arch: Arch) -> None:
+@both_places
+def test_a_dead_service_is_forgotten(arch: Arch, place: str) -> None:
     server = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"files", 0, own(p, m)))])
-    with ran(arch, server) as machine:
+    with ran(arch, place, server) as machine:
         before = machine.usage()
         machine.end(machine.tasks[1])
         machine.run(SECOND_NS)
@@ -175,10 +188,11 @@ def test_a_dead_service_is_forgotten(arch: Arch) -> None:
         assert machine.usage().ports < before.ports
 
 
-def test_when_an_essential_server_dies_the_others_save_and_the_node_reboots(arch: Arch) -> None:
+@both_places
+def test_when_an_essential_server_dies_the_others_save_and_the_node_reboots(arch: Arch, place: str) -> None:
     essential = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"vital", 1, own(p, m)))])
     other = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"files", 0, own(p, m)))])
-    with ran(arch, essential, other) as machine:
+    with ran(arch, place, essential, other) as machine:
         machine.end(machine.tasks[1])
         machine.run(5 * SECOND_NS)
         assert other.received == [acs_client.ACS_SAVE_AND_END.request.id]
@@ -186,7 +200,8 @@ def test_when_an_essential_server_dies_the_others_save_and_the_node_reboots(arch
         assert machine.kernel.kern.clock.now() < 2 * SECOND_NS
 
 
-def test_a_server_that_does_not_answer_does_not_keep_the_node_up(arch: Arch) -> None:
+@both_places
+def test_a_server_that_does_not_answer_does_not_keep_the_node_up(arch: Arch, place: str) -> None:
     class Silent(Scripted):
         __slots__ = ()
 
@@ -199,24 +214,23 @@ def test_a_server_that_does_not_answer_does_not_keep_the_node_up(arch: Arch) -> 
 
     essential = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"vital", 1, own(p, m)))])
     silent = Silent([(acs.ACS_REGISTER, lambda p, m: (b"mute", 0, own(p, m)))])
-    with ran(arch, essential, silent) as machine:
+    with ran(arch, place, essential, silent) as machine:
         machine.end(machine.tasks[1])
         machine.run(5 * SECOND_NS)
         assert machine.kernel.halted is not None
 
 
-def test_a_network_server_that_dies_while_a_name_is_asked_for_takes_nobody_with_it(arch: Arch) -> None:
+@both_places
+def test_a_network_server_that_dies_while_a_name_is_asked_for_takes_nobody_with_it(arch: Arch, place: str) -> None:
     """The question cannot be sent, and only then the notification comes."""
-    with bench(arch) as on:
+    with bench(arch, place=place) as on:
         task = Task(on)
-        tasks = {each.name: each for each in on.machine.tasks}
-        (thread,) = tasks["acs"].threads.values()
-        service = on.port("acs", thread.program.server.service)  # type: ignore[union-attr]
-        task.ask(service, acs.ACS_LOOK_UP, b"far away")
-        task_control.terminate(on.machine.kernel.kern, tasks["gns"])
+        (gns,) = (each for each in on.machine.tasks if each.name == "gns")
+        task.ask(on.name_server, acs.ACS_LOOK_UP, b"far away")
+        task_control.terminate(on.machine.kernel.kern, gns)
         on.run()
         assert task.answer(acs.ACS_LOOK_UP) == (NOBODY,)
-        assert task.call(service, acs.ACS_LOOK_UP, b"gns") == (NOT_THERE,)
+        assert task.call(on.name_server, acs.ACS_LOOK_UP, b"gns") == (NOT_THERE,)
 
 
 @state
@@ -260,11 +274,8 @@ def burst(count: int) -> list[tuple[Routine, Callable[[Scripted, Mach], tuple[An
     ]
 
 
-def the_acs(machine: Machine) -> Any:
-    return next(iter(machine.tasks[0].threads.values())).program.server  # type: ignore[union-attr]
-
-
-def test_a_watcher_hears_of_names_that_are_there_come_and_go(arch: Arch) -> None:
+@both_places
+def test_a_watcher_hears_of_names_that_are_there_come_and_go(arch: Arch, place: str) -> None:
     def name(text: bytes) -> bytes:
         return text.ljust(80, b"\0")
 
@@ -279,10 +290,7 @@ def test_a_watcher_hears_of_names_that_are_there_come_and_go(arch: Arch) -> None
         ]
     )
     watcher = Watching()
-    machine = empty(arch)
-    launch_all(machine.kernel, [("acs", Acs()), ("first", first), ("watcher", watcher), ("second", second)])
-    with machine:
-        machine.run(SECOND_NS)
+    with ran(arch, place, first, watcher, second) as machine:
         last: dict[bytes, bool] = {name: bool(port) for name, port in watcher.heard}
         assert last == {b"old": True, b"new": False, b"svc": True}
         assert [bool(port) for name, port in watcher.heard if name == b"svc"] == [True, False, True]
@@ -291,31 +299,36 @@ def test_a_watcher_hears_of_names_that_are_there_come_and_go(arch: Arch) -> None
         assert watcher.heard[-1] == (b"old", 0)
 
 
-def test_a_watcher_that_does_not_receive_holds_nobody_up_and_hears_what_holds_when_it_does(arch: Arch) -> None:
+@both_places
+def test_a_watcher_that_does_not_receive_holds_nobody_up_and_hears_what_holds_when_it_does(arch: Arch, place: str) -> None:
     late = Watching(2 * SECOND_NS)
     busy = Scripted([*burst(200), (acs.ACS_REGISTER, lambda p, m: (b"last", 0, own(p, m)))])
-    with ran(arch, late, busy) as machine:
+    with ran(arch, place, late, busy) as machine:
         assert len(busy.answers) == 401 and not any(code for code, _ in busy.answers)
-        (watcher,) = the_acs(machine).watchers.values()
-        assert watcher.busy and list(watcher.waiting)[-1:] == [b"last"] and len(watcher.waiting) < 20
+        assert not late.heard
         machine.run(2 * SECOND_NS)
+        assert len(late.heard) < 30 and late.heard[-1][0] == b"last"
         heard = dict(late.heard)
         assert heard.pop(b"last") and not any(heard.values())
-        assert not watcher.busy and not watcher.waiting
 
 
-def test_watchers_are_few_and_the_place_of_a_dead_one_is_free(arch: Arch) -> None:
+@both_places
+def test_watchers_are_few_and_the_place_of_a_dead_one_is_free(arch: Arch, place: str) -> None:
     watchers = [Watching() for _ in range(WATCHERS_MAX + 1)]
     service = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"x", 0, own(p, m)))])
-    with ran(arch, *watchers, service) as machine:
+    with ran(arch, place, *watchers, service) as machine:
         deaf = [number for number, watcher in enumerate(watchers) if not watcher.heard]
-        assert len(deaf) == 1 and len(the_acs(machine).watchers) == WATCHERS_MAX
+        assert len(deaf) == 1
         tasks = machine.tasks
         gone = [number for number in range(len(watchers)) if number not in deaf][:2]
         for number in gone:
             machine.end(tasks[1 + number])
         machine.run(SECOND_NS)
-        assert len(the_acs(machine).watchers) == WATCHERS_MAX - 2
+        more = [Watching() for _ in range(3)]
+        for number, watcher in enumerate(more):
+            launch(machine.kernel, watcher, f"late {number}", {"name-server": machine.name_server})
+        machine.run(SECOND_NS)
+        assert sorted(len(watcher.heard) for watcher in more) == [0, 1, 1]
         machine.end(tasks[-1])
         machine.run(SECOND_NS)
         for number, watcher in enumerate(watchers):
@@ -324,7 +337,8 @@ def test_watchers_are_few_and_the_place_of_a_dead_one_is_free(arch: Arch) -> Non
             )
 
 
-def test_what_cannot_watch_and_who_watches_twice_changes_nothing(arch: Arch) -> None:
+@both_places
+def test_what_cannot_watch_and_who_watches_twice_changes_nothing(arch: Arch, place: str) -> None:
     """Whose requests carry no right, and the name server itself."""
     watch = Routine("acs_watch", acs.ACS_WATCH.request, acs.ACS_REGISTER.reply)
     program = Scripted(
@@ -336,12 +350,12 @@ def test_what_cannot_watch_and_who_watches_twice_changes_nothing(arch: Arch) -> 
             (acs.ACS_UNREGISTER, lambda p, m: (b"x", own(p, m))),
         ]
     )
-    with ran(arch, program) as machine:
+    with ran(arch, place, program):
         assert [code for code, _ in program.answers] == [18, SUCCESS, 6, SUCCESS, SUCCESS]
-        assert len(the_acs(machine).watchers) == 1
 
 
-def test_a_service_whose_queue_is_full_does_not_keep_the_node_up(arch: Arch) -> None:
+@both_places
+def test_a_service_whose_queue_is_full_does_not_keep_the_node_up(arch: Arch, place: str) -> None:
     @state
     class Full(Scripted):
         __slots__ = ()
@@ -356,7 +370,7 @@ def test_a_service_whose_queue_is_full_does_not_keep_the_node_up(arch: Arch) -> 
 
     essential = Scripted([(acs.ACS_REGISTER, lambda p, m: (b"vital", 1, own(p, m)))])
     full = Full([(acs.ACS_REGISTER, lambda p, m: (b"full", 0, own(p, m)))])
-    with ran(arch, essential, full) as machine:
+    with ran(arch, place, essential, full) as machine:
         machine.end(machine.tasks[1])
         machine.run(5 * SECOND_NS)
         assert machine.kernel.halted is not None

@@ -9,7 +9,6 @@ from typing import Any
 
 from machemu.abi.message import PORT_SEND, CarriedPort
 from machemu.cluster.node import mac_address
-from machemu.core.host_side import launch_all
 from machemu.device.ethernet import EthernetDriver
 from machemu.ipc import kmsg as messages
 from machemu.ipc import port as ports
@@ -19,13 +18,13 @@ from machemu.kern import task_control
 from machemu.machine.nic import EthernetNic
 from machemu.mig.interfaces.device import DEVICE_SET_FILTER
 from machemu.user.server import Server
-from masix.acs.server import Acs
 from masix.gns.ethernet import frame_of
 from masix.gns.server import Gns
 from masix.interfaces import gns_protocol as interface
 from tests.devices import User
 from tests.guests import Arch
 from tests.machine import Machine, new_node
+from tests.servers.name_servers import HOST, launch_servers
 
 NODE = 1
 OWN = mac_address(NODE, 0)
@@ -40,9 +39,12 @@ def frame(kind: int = NEXT, data: bytes = b"", target: bytes = OWN, source: byte
 
 
 class Bench:
-    """programs: what runs beside the two servers, with their tasks' names; early: begun before the network server."""
+    """programs: what runs beside the two servers, with their tasks' names; early: begun before the network server. place:
+    the name server's."""
 
-    def __init__(self, arch: Arch, *programs: tuple[str, Server], nic: bool = True, early: bool = False) -> None:
+    def __init__(
+        self, arch: Arch, *programs: tuple[str, Server], nic: bool = True, early: bool = False, place: str = HOST
+    ) -> None:
         self.nic = EthernetNic(OWN)
         self.machine = Machine(new_node(arch, nics={"eth0": self.nic} if nic else {}))
         self.sent: list[bytes] = []
@@ -50,7 +52,7 @@ class Bench:
         self.nic.sink = self._sent
         self.gns = Gns.on_node(NODE, 1, bytes(32))
         gns = ("gns", self.gns)
-        launch_all(self.machine.kernel, [("acs", Acs()), *((*programs, gns) if early else (gns, *programs))])
+        self.name_server = launch_servers(self.machine, place, (*programs, gns) if early else (gns, *programs))
         self.run(20)
         self.service = self.port("gns", self.gns.service)
         self.master = self.machine.kernel.devices.master_port
@@ -84,13 +86,13 @@ class Bench:
 
 
 @contextmanager
-def bench(arch: Arch, *programs: tuple[str, Server], nic: bool = True, early: bool = False) -> Iterator[Bench]:
+def bench(arch: Arch, *programs: tuple[str, Server], nic: bool = True, early: bool = False, place: str = HOST) -> Iterator[Bench]:
     """Where the block ends well the servers' tables are empty once all other tasks have ended, and nothing leaks."""
-    made = Bench(arch, *programs, nic=nic, early=early)
+    made = Bench(arch, *programs, nic=nic, early=early, place=place)
     try:
         yield made
-        for task in made.machine.tasks:
-            if task.name not in ("acs", "gns"):
+        for task in made.machine.tasks[1:]:
+            if task.name != "gns":
                 made.machine.end(task)
         made.run()
         tables = made.gns.protocols

@@ -1,0 +1,575 @@
+/*
+ * The name server of a node: what masix.acs.server does in Python, as a guest. Its arguments are the host's and the device master's
+ * port, and the name of the receive right of the port by which all tasks reach it. Memory and time for each request are bounded:
+ * it has room for so many names, look-ups that wait for the network server, and watchers, and no more.
+ */
+#include "guest.h"
+#include <masix.h>
+#include "server.h"
+#include "acs_server.h"
+#include "netname_server.h"
+
+#define NAMES_MAX 1024
+#define LOOK_UPS_MAX 64
+#define WATCHERS_MAX 8
+/* Bytes of an acs_name_t; netname's names may have one more, and no other node hears of such. */
+#define NAME_MAX 79
+#define VERSION "Masix network name server 1"
+/* How long the other servers have to save when an essential one has died. */
+#define SAVE_MS 2000
+
+#define GNS_RESOLVE 5200
+#define ACS_SAVE_AND_END 5050
+#define ACS_NAME_ENTERED 5051
+#define ACS_NAME_LEFT 5052
+#define REPLY 100
+
+#define INT_TYPE MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0)
+#define NAME_TYPE MIG_SHORT(MACH_MSG_TYPE_STRING_C, 8, sizeof(acs_name_t), 1, 0)
+#define RIGHT_TYPE(right) MIG_SHORT(right, 32, 1, 1, 0)
+
+/*
+ * A name. PORT: a send right to its service; null where it is there no more, and some watcher has still to hear of that.
+ * SIGNATURE: the right with which netname's clients take it away, or null. For each watcher: whether it was told that the name is
+ * there, and its place among what it is to hear, 0 for none. A place of the table without a name is free.
+ */
+typedef struct {
+	char text[sizeof(netname_name_t) + 1];
+	boolean_t essential;
+	mach_port_t port, signature;
+	boolean_t told[WATCHERS_MAX];
+	u32 turn[WATCHERS_MAX];
+} name_t;
+
+/* A look-up that waits for the network server: the port that the answer comes to, null for none, and who asked. */
+typedef struct {
+	mach_port_t answer;
+	server_client_t client;
+	boolean_t is_netname;
+} look_up_t;
+
+/* Who is told of names: a port, null for none; busy while a message is on its way into the port's queue. */
+typedef struct {
+	mach_port_t port;
+	boolean_t busy;
+} watcher_t;
+
+/* A message about a name: its request with a right, or without. */
+typedef struct {
+	mach_msg_header_t head;
+	u32 name_type;
+	acs_name_t name;
+	u32 right_type;
+	mach_port_t right;
+} about_t;
+
+typedef struct {
+	mach_msg_header_t head;
+	u32 code_type;
+	kern_return_t code;
+	u32 right_type;
+	mach_port_t right;
+} found_t;
+
+static name_t names[NAMES_MAX];
+static u32 names_used, turns;
+static look_up_t look_ups[LOOK_UPS_MAX];
+static watcher_t watchers[WATCHERS_MAX];
+static mach_port_t self, host, service, notices, ports;
+
+/* Whether an essential server has died, how many others have still to answer that they have saved, and until when they may. */
+static boolean_t saving;
+static int unsaved;
+static time_value_t deadline;
+
+/* Names */
+
+static name_t *record_of(const char *text)
+{
+	u32 n;
+
+	for (n = 0; n < names_used; n++)
+		if (names[n].text[0] == text[0] && *text && !strcmp(names[n].text, text))
+			return &names[n];
+	return 0;
+}
+
+static name_t *find(const char *text)
+{
+	name_t *name = record_of(text);
+
+	return name && name->port ? name : 0;
+}
+
+static name_t *free_record(void)
+{
+	u32 n;
+
+	for (n = 0; n < NAMES_MAX && names[n].text[0]; n++)
+		;
+	if (n == NAMES_MAX)
+		return 0;
+	if (n == names_used)
+		names_used++;
+	return &names[n];
+}
+
+/* Frees a name's place where it is there no more and everybody knows. */
+static void release(name_t *name)
+{
+	int w;
+
+	for (w = 0; w < WATCHERS_MAX; w++)
+		if (name->told[w] || name->turn[w])
+			return;
+	if (!name->port)
+		name->text[0] = 0;
+}
+
+static boolean_t is_kept(mach_port_t port)
+{
+	u32 n;
+
+	for (n = 0; n < WATCHERS_MAX; n++)
+		if (watchers[n].port == port)
+			return TRUE;
+	for (n = 0; n < names_used; n++)
+		if (names[n].port == port)
+			return TRUE;
+	return FALSE;
+}
+
+/* Asks to be told when a port is dead, of which nothing was kept before. */
+static kern_return_t see_end_of(mach_port_t port)
+{
+	mach_port_t previous = MACH_PORT_NULL;
+	kern_return_t result;
+
+	if (is_kept(port))
+		return KERN_SUCCESS;
+	result = mach_port_request_notification(self, port, MACH_NOTIFY_DEAD_NAME, 1, notices, MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous);
+	if (!result && IS_LIVING(previous))
+		syscall_mach_port_deallocate(self, previous);
+	return result;
+}
+
+/* Watchers: each is told one thing at a time, what holds by then, and waits while its queue is full. */
+
+static mach_msg_return_t tell(mach_port_t to, mach_msg_id_t id, const char *text, mach_port_t right)
+{
+	about_t message;
+
+	memset(&message, 0, sizeof message);
+	message.head.msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, 0) | (right ? MACH_MSGH_BITS_COMPLEX : 0);
+	message.head.msgh_size = right ? sizeof message : offsetof(about_t, right_type);
+	message.head.msgh_remote_port = to;
+	message.head.msgh_id = id;
+	message.name_type = NAME_TYPE;
+	mig_strncpy(message.name, text, sizeof message.name);
+	message.right_type = RIGHT_TYPE(MACH_MSG_TYPE_COPY_SEND);
+	message.right = right;
+	mach_msg_return_t result = mach_msg(&message.head, MACH_SEND_MSG | MACH_SEND_TIMEOUT | MACH_SEND_NOTIFY,
+		message.head.msgh_size, 0, MACH_PORT_NULL, 0, notices);
+	if (result && result != MACH_SEND_WILL_NOTIFY)
+		server_destroy(&message.head);
+	return result;
+}
+
+static void speak(int w)
+{
+	while (watchers[w].port && !watchers[w].busy) {
+		name_t *next = 0;
+		u32 n;
+
+		for (n = 0; n < names_used; n++)
+			if (names[n].turn[w] && (!next || names[n].turn[w] < next->turn[w]))
+				next = &names[n];
+		if (!next)
+			return;
+		next->turn[w] = 0;
+		next->told[w] = next->port != MACH_PORT_NULL;
+		watchers[w].busy = tell(watchers[w].port, next->port ? ACS_NAME_ENTERED : ACS_NAME_LEFT, next->text, next->port) != 0;
+		release(next);
+	}
+}
+
+/* A name has come or gone. */
+static void tell_all(name_t *name)
+{
+	int w;
+
+	if (strlen(name->text) <= NAME_MAX)
+		for (w = 0; w < WATCHERS_MAX; w++) {
+			name->turn[w] = watchers[w].port && (name->port || name->told[w]) ? ++turns : 0;
+			speak(w);
+		}
+	release(name);
+}
+
+static kern_return_t enter(const char *text, mach_port_t port, boolean_t essential, mach_port_t signature)
+{
+	name_t *name = record_of(text);
+	kern_return_t result;
+
+	if (name && name->port)
+		return KERN_NAME_EXISTS;
+	if (!name && !(name = free_record()))
+		return KERN_RESOURCE_SHORTAGE;
+	if ((result = see_end_of(port)))
+		return result;
+	mig_strncpy(name->text, text, sizeof name->text);
+	name->port = port;
+	name->essential = essential;
+	name->signature = signature;
+	tell_all(name);
+	return KERN_SUCCESS;
+}
+
+static void forget(name_t *name)
+{
+	syscall_mach_port_deallocate(self, name->port);
+	if (name->signature)
+		syscall_mach_port_deallocate(self, name->signature);
+	name->port = name->signature = MACH_PORT_NULL;
+	tell_all(name);
+}
+
+static kern_return_t give(name_t *name, mach_port_t *right)
+{
+	*right = name->port;
+	return mach_port_mod_refs(self, name->port, MACH_PORT_RIGHT_SEND, 1);
+}
+
+/* A name that is not this node's is asked of the network server; the answer goes to who asked when it has come. */
+static kern_return_t ask_network(const char *text, boolean_t is_netname)
+{
+	name_t *network = find("gns");
+	look_up_t *look_up = look_ups;
+	about_t message;
+	kern_return_t result;
+
+	if (!network || strlen(text) > NAME_MAX)
+		return is_netname ? NETNAME_NOT_CHECKED_IN : KERN_INVALID_NAME;
+	while (look_up < look_ups + LOOK_UPS_MAX && look_up->answer)
+		look_up++;
+	if (look_up == look_ups + LOOK_UPS_MAX)
+		return KERN_RESOURCE_SHORTAGE;
+	if ((result = mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &look_up->answer)))
+		return result;
+	mach_port_move_member(self, look_up->answer, ports);
+	memset(&message, 0, sizeof message);
+	message.head.msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE);
+	message.head.msgh_size = offsetof(about_t, right_type);
+	message.head.msgh_remote_port = network->port;
+	message.head.msgh_local_port = look_up->answer;
+	message.head.msgh_id = GNS_RESOLVE;
+	message.name_type = NAME_TYPE;
+	mig_strncpy(message.name, text, sizeof message.name);
+	if (mig_send(&message.head, 0, MACH_MSG_TIMEOUT_NONE)) {
+		mach_port_mod_refs(self, look_up->answer, MACH_PORT_RIGHT_RECEIVE, -1);
+		look_up->answer = MACH_PORT_NULL;
+		return KERN_FAILURE;
+	}
+	look_up->client = server_answer_later();
+	look_up->is_netname = is_netname;
+	return MIG_NO_REPLY;
+}
+
+/* The network server's answer: a code, or no code and a right, which goes to who asked. */
+static kern_return_t resolved(look_up_t *look_up, const mach_msg_header_t *message)
+{
+	const found_t *found = (const found_t *) message;
+	boolean_t complex = (message->msgh_bits & MACH_MSGH_BITS_COMPLEX) != 0;
+	mach_msg_size_t size = complex ? sizeof *found : offsetof(found_t, right_type);
+	kern_return_t code = MIG_TYPE_ERROR;
+	found_t reply;
+
+	if (message->msgh_size == size && found->code_type == INT_TYPE) {
+		if (found->code)
+			code = found->code;
+		else if (complex && found->right_type == RIGHT_TYPE(MACH_MSG_TYPE_MOVE_SEND))
+			code = KERN_SUCCESS;
+	}
+	mach_port_mod_refs(self, look_up->answer, MACH_PORT_RIGHT_RECEIVE, -1);
+	look_up->answer = MACH_PORT_NULL;
+	server_begin_answer(&look_up->client, &reply.head);
+	mig_end_reply(&reply.head, code && look_up->is_netname ? NETNAME_NOT_CHECKED_IN : code);
+	if (!code) {
+		reply.head.msgh_bits |= MACH_MSGH_BITS_COMPLEX;
+		reply.head.msgh_size = sizeof reply;
+		reply.right_type = RIGHT_TYPE(MACH_MSG_TYPE_MOVE_SEND);
+		reply.right = found->right;
+	}
+	server_answer(&reply.head);
+	return code ? code : MIG_NO_REPLY;
+}
+
+/* The requests of acs.defs */
+
+kern_return_t do_acs_register(mach_port_t acs, const char *name, boolean_t essential, mach_port_t port)
+{
+	if (!*name || !IS_LIVING(port))
+		return KERN_INVALID_VALUE;
+	return enter(name, port, essential != 0, MACH_PORT_NULL);
+}
+
+kern_return_t do_acs_unregister(mach_port_t acs, const char *text, mach_port_t port)
+{
+	name_t *name = find(text);
+
+	if (!name)
+		return KERN_INVALID_NAME;
+	if (name->port != port)
+		return KERN_INVALID_RIGHT;
+	forget(name);
+	syscall_mach_port_deallocate(self, port);
+	return KERN_SUCCESS;
+}
+
+kern_return_t do_acs_look_up_here(mach_port_t acs, const char *text, mach_port_t *right)
+{
+	name_t *name = find(text);
+
+	return name ? give(name, right) : KERN_INVALID_NAME;
+}
+
+kern_return_t do_acs_look_up(mach_port_t acs, const char *text, mach_port_t *right)
+{
+	name_t *name = find(text);
+
+	return name ? give(name, right) : ask_network(text, FALSE);
+}
+
+kern_return_t do_acs_watch(mach_port_t acs, mach_port_t port)
+{
+	int w, place = -1;
+	kern_return_t result;
+	u32 n;
+
+	if (!IS_LIVING(port))
+		return KERN_INVALID_VALUE;
+	for (w = 0; w < WATCHERS_MAX; w++) {
+		if (watchers[w].port == port)
+			return KERN_RESOURCE_SHORTAGE;
+		if (!watchers[w].port && place < 0)
+			place = w;
+	}
+	if (place < 0)
+		return KERN_RESOURCE_SHORTAGE;
+	if ((result = see_end_of(port)))
+		return result;
+	watchers[place].port = port;
+	watchers[place].busy = FALSE;
+	for (n = 0; n < names_used; n++)
+		if (names[n].port && strlen(names[n].text) <= NAME_MAX)
+			names[n].turn[place] = ++turns;
+	speak(place);
+	return KERN_SUCCESS;
+}
+
+/* The requests of netname.defs */
+
+/* A netname_name_t up to its first zero; the two last ones stay. */
+static const char *text_of(const char *from)
+{
+	static char texts[2][sizeof(netname_name_t) + 1];
+	static int last;
+
+	last = !last;
+	memcpy(texts[last], from, sizeof(netname_name_t));
+	return texts[last];
+}
+
+/* A name checked in anew by whoever has its signature stands for the new port. */
+kern_return_t do_netname_check_in(mach_port_t acs, const char *given, mach_port_t signature, mach_port_t port)
+{
+	const char *text = text_of(given);
+	name_t *old = find(text);
+
+	if (!*text || !IS_LIVING(port))
+		return KERN_INVALID_VALUE;
+	if (old && (!IS_LIVING(signature) || old->signature != signature))
+		return NETNAME_NOT_YOURS;
+	if (old)
+		forget(old);
+	return enter(text, port, FALSE, IS_LIVING(signature) ? signature : MACH_PORT_NULL);
+}
+
+/* The host's name: empty for this node, otherwise any node of the network. */
+kern_return_t do_netname_look_up(mach_port_t acs, const char *host, const char *given, mach_port_t *right)
+{
+	const char *text = text_of(given);
+	name_t *name = find(text);
+
+	host = text_of(host);
+	if (name && (!*host || !strcmp(host, "*")))
+		return give(name, right);
+	return *host ? ask_network(text, TRUE) : NETNAME_NOT_CHECKED_IN;
+}
+
+kern_return_t do_netname_check_out(mach_port_t acs, const char *given, mach_port_t signature)
+{
+	name_t *name = find(text_of(given));
+
+	if (!name)
+		return NETNAME_NOT_CHECKED_IN;
+	if (name->signature != (IS_LIVING(signature) ? signature : MACH_PORT_NULL))
+		return NETNAME_NOT_YOURS;
+	forget(name);
+	if (IS_LIVING(signature))
+		syscall_mach_port_deallocate(self, signature);
+	return KERN_SUCCESS;
+}
+
+kern_return_t do_netname_version(mach_port_t acs, char *version)
+{
+	memset(version, 0, sizeof(netname_name_t));
+	mig_strncpy(version, VERSION, sizeof(netname_name_t));
+	return KERN_SUCCESS;
+}
+
+/* The end of servers */
+
+static void reboot(void)
+{
+	saving = FALSE;
+	host_reboot(host_priv, 0);
+}
+
+/* Milliseconds until the deadline. */
+static int left(void)
+{
+	time_value_t now;
+
+	if (host_get_time(host, &now))
+		return 0;
+	return (deadline.seconds - now.seconds) * 1000 + (deadline.microseconds - now.microseconds) / 1000;
+}
+
+static void ask_to_save(mach_port_t port)
+{
+	mach_msg_header_t message = { MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE), sizeof message, port, notices,
+		0, ACS_SAVE_AND_END };
+	mach_msg_return_t result = mach_msg(&message, MACH_SEND_MSG | MACH_SEND_TIMEOUT | MACH_SEND_NOTIFY, sizeof message, 0,
+		MACH_PORT_NULL, 0, notices);
+
+	if (result && result != MACH_SEND_WILL_NOTIFY)
+		server_destroy(&message);
+	unsaved++;
+}
+
+static void save_all(void)
+{
+	u32 n, earlier;
+
+	saving = TRUE;
+	unsaved = 0;
+	host_get_time(host, &deadline);
+	deadline.seconds += SAVE_MS / 1000;
+	for (n = 0; n < names_used; n++) {
+		for (earlier = 0; earlier < n && names[earlier].port != names[n].port; earlier++)
+			;
+		if (names[n].port && earlier == n)
+			ask_to_save(names[n].port);
+	}
+}
+
+/* A port is dead: so is what it was registered under, or it watches no longer. */
+static void died(mach_port_t port)
+{
+	boolean_t essential = FALSE;
+	u32 n;
+	int w;
+
+	for (w = 0; w < WATCHERS_MAX; w++)
+		if (watchers[w].port == port) {
+			watchers[w].port = MACH_PORT_NULL;
+			for (n = 0; n < names_used; n++) {
+				names[n].told[w] = FALSE;
+				names[n].turn[w] = 0;
+				release(&names[n]);
+			}
+			syscall_mach_port_deallocate(self, port);
+		}
+	for (n = 0; n < names_used; n++)
+		if (names[n].port == port) {
+			essential = essential || names[n].essential;
+			forget(&names[n]);
+		}
+	syscall_mach_port_deallocate(self, port);
+	if (essential && !saving)
+		save_all();
+}
+
+static void accepted(mach_port_t port)
+{
+	int w;
+
+	for (w = 0; w < WATCHERS_MAX; w++)
+		if (watchers[w].port == port) {
+			watchers[w].busy = FALSE;
+			speak(w);
+		}
+}
+
+/* What comes to other ports than the service's: answers and notifications. MIG_NO_REPLY where what it holds was made use of. */
+static kern_return_t noticed(const mach_msg_header_t *message)
+{
+	const u32 *body = (const u32 *) (message + 1);
+	boolean_t names_port = message->msgh_size == 32 && body[0] == RIGHT_TYPE(MACH_MSG_TYPE_PORT_NAME);
+	int n;
+
+	for (n = 0; n < LOOK_UPS_MAX; n++)
+		if (look_ups[n].answer == message->msgh_local_port)
+			return resolved(&look_ups[n], message);
+	if (message->msgh_id == MACH_NOTIFY_DEAD_NAME && names_port)
+		died(body[1]);
+	else if (message->msgh_id == MACH_NOTIFY_MSG_ACCEPTED && names_port)
+		accepted(body[1]);
+	else if (message->msgh_id == ACS_SAVE_AND_END + REPLY && saving)
+		unsaved--;
+	return KERN_FAILURE;
+}
+
+static boolean_t demux(mach_msg_header_t *request, mach_msg_header_t *reply)
+{
+	if (request->msgh_local_port == service)
+		return acs_server(request, reply) || netname_server(request, reply);
+	mig_begin_reply(request, reply);
+	mig_end_reply(reply, noticed(request));
+	return TRUE;
+}
+
+static mach_port_t number(const char *digits)
+{
+	mach_port_t value = 0;
+
+	while (*digits >= '0' && *digits <= '9')
+		value = value * 10 + *digits++ - '0';
+	return value;
+}
+
+int guest_main(void)
+{
+	mach_msg_return_t result = MACH_MSG_SUCCESS;
+	int time = 0;
+
+	if (arg_count < 4) {
+		say("acs: no port to serve: start it as the first of a node's servers\n");
+		return 1;
+	}
+	self = mach_task_self();
+	host = mach_host_self();
+	service = number(arg_value[3]);
+	mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &notices);
+	mach_port_allocate(self, MACH_PORT_RIGHT_PORT_SET, &ports);
+	mach_port_move_member(self, service, ports);
+	mach_port_move_member(self, notices, ports);
+	while (result == MACH_MSG_SUCCESS || result == MACH_RCV_TIMED_OUT) {
+		result = server_once(ports, demux, saving ? time : 0);
+		if (saving && (unsaved <= 0 || (time = left()) <= 0))
+			reboot();
+	}
+	say("acs: cannot receive: %x\n", result);
+	return 1;
+}
