@@ -19,7 +19,7 @@ from typing import NamedTuple
 from machemu.abi.errors import InvariantError, UserError
 from machemu.boot.node import RAM_MAX, Node
 from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
-from machemu.cluster.file import ClusterSpec
+from machemu.cluster.file import ClusterSpec, ServerSpec
 from machemu.cluster.lan import Segment, Station
 from machemu.cluster.node import NIC_NAMES, Arrival, ClusterNode
 from machemu.cluster.servers import load_server
@@ -267,7 +267,8 @@ class Cluster:
     @classmethod
     def load(cls, path: Path, spec: ClusterSpec) -> Cluster:
         """The cluster that a file holds, ready to run on. spec: its cluster file, which grants it disks and programs."""
-        for name in dict.fromkeys(server.name for node in spec.nodes for server in node.servers):
+        servers = (server for node in spec.nodes for server in node.servers)
+        for name in dict.fromkeys(server.name for server in servers if isinstance(server, ServerSpec)):
             load_server(name)
         root, rams = saved.load(path, RAM_MAX)
         if not isinstance(root, cls):

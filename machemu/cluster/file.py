@@ -47,6 +47,13 @@ class ServerSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestSpec:
+    """A guest program as a server: its path and arguments."""
+
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeSpec:
     """number: from 1, in the file's order. nics: segments' numbers by interface, eth0 to eth3. servers: in order.
 
@@ -62,7 +69,7 @@ class NodeSpec:
     variables: Mapping[str, str]
     disks: Mapping[str, DiskSpec]
     nics: Mapping[str, int]
-    servers: tuple[ServerSpec, ...]
+    servers: tuple[ServerSpec | GuestSpec, ...]
     input: Path | None
     key: bytes
 
@@ -182,7 +189,10 @@ def node_of(table: Table, number: int, name: str, segments: Sequence[str], folde
     module = table.take("module", a_text, "")
     if module:
         lines += (f"{module} {DEFAULT_LINE}",)
-    architecture = table.convert("modules", lines, lambda lines: find_architecture(lines, folder))
+    started = table.take("servers", servers, nothing)
+    guests = tuple(f"{server.command.split()[0]} $(task-create)" for server in started if isinstance(server, GuestSpec))
+    table.convert("servers", guests, lambda lines: find_architecture(lines, folder))
+    architecture = table.convert("modules", (*guests, *lines), lambda lines: find_architecture(lines, folder))
     default = DEFAULT_PROFILE if architecture is None else DEFAULT_PROFILES[architecture]
     profile = table.convert("profile", table.take("profile", a_text, default), lambda name: a_profile(name, folder))
     if architecture not in (None, profile.architecture):
@@ -206,7 +216,7 @@ def node_of(table: Table, number: int, name: str, segments: Sequence[str], folde
         table.take("variables", variables, {}),
         disks,
         nics,
-        table.take("servers", servers, nothing),
+        started,
         table.convert("input", folder / console, an_input) if console else None,
         key,
     )
@@ -347,13 +357,15 @@ def script_lines(path: Path) -> tuple[str, ...]:
     return tuple(files.read_text(path, "a boot script").splitlines())
 
 
-def servers(value: object) -> tuple[ServerSpec, ...]:
+def servers(value: object) -> tuple[ServerSpec | GuestSpec, ...]:
     return tuple(map(a_server, a_list(value)))
 
 
-def a_server(value: object) -> ServerSpec:
-    """`module:class`, or a table of that as `class` and the options that the class has."""
+def a_server(value: object) -> ServerSpec | GuestSpec:
+    """`module:class`, or a table of that as `class` and the options that the class has; or a table with a `guest`."""
     options: dict[str, Any] = dict(value) if isinstance(value, dict) else {"class": value}
+    if "guest" in options:
+        return a_guest(options)
     name = a_text(options.pop("class", None))
     if not SERVER.fullmatch(name):
         raise ValueError(f"{name!r} is no server: write 'module:class'")
@@ -361,6 +373,15 @@ def a_server(value: object) -> ServerSpec:
         if not isinstance(option, bool | int | str):
             raise ValueError(f"{name}: {key}: must be true, false, a whole number or a text, and is {option!r}")
     return ServerSpec(name, tuple(options.items()))
+
+
+def a_guest(options: dict[str, Any]) -> GuestSpec:
+    command = a_text(options["guest"])
+    if not command.split():
+        raise ValueError("guest: names no program")
+    if others := [key for key in options if key != "guest"]:
+        raise ValueError(f"guest: has no {others[0]}; its arguments stand behind its path")
+    return GuestSpec(command)
 
 
 def variables(value: object) -> dict[str, str]:

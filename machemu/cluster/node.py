@@ -101,7 +101,7 @@ class ClusterNode:
             self.powered = time
             self.paused = self.idle = False
             self.join()
-            name_server = start_servers(kernel, spec.servers, self.number, seed, spec.key)
+            name_server = start_servers(kernel, spec.servers, self.number, seed, spec.key, spec.folder)
             if spec.lines:
                 boot_modules(kernel, spec.lines, spec.variables, name_server, spec.folder)
         except BaseException:

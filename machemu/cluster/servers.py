@@ -1,14 +1,16 @@
-"""Host-side servers of a node: classes that the cluster file names, imported by that name."""
+"""Servers of a node: classes on the host that the cluster file names, imported by that name, and guest programs."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 from collections.abc import Sequence
+from pathlib import Path
 
 from machemu.abi.errors import UserError
-from machemu.cluster.file import ServerSpec
-from machemu.core.host_side import launch_all
+from machemu.boot.bootstrap import boot_server
+from machemu.cluster.file import GuestSpec, ServerSpec
+from machemu.core.host_side import launch_server
 from machemu.core.kernel import Kernel
 from machemu.ipc.port import Port
 from machemu.user.server import Server
@@ -43,9 +45,15 @@ def make_server(spec: ServerSpec, node: int, seed: int, key: bytes) -> Server:
     return server
 
 
-def start_servers(kernel: Kernel, specs: Sequence[ServerSpec], node: int, seed: int, key: bytes) -> Port | None:
-    """Makes the servers tasks of a node that boots, called as their classes in small letters. The first is the name server, whose
-    port is returned; None where there are none."""
-    if not specs:
-        return None
-    return launch_all(kernel, [(spec.name.partition(":")[2].lower(), make_server(spec, node, seed, key)) for spec in specs])
+def start_servers(
+    kernel: Kernel, specs: Sequence[ServerSpec | GuestSpec], node: int, seed: int, key: bytes, folder: Path
+) -> Port | None:
+    """Makes the servers tasks of a node that boots: those on the host called as their classes in small letters, the guests as
+    their paths, which begin in `folder`. The first is the name server, whose port is returned; None where there are none."""
+    port: Port | None = None
+    for spec in specs:
+        if isinstance(spec, GuestSpec):
+            port = boot_server(kernel, spec.command, port, folder)
+        else:
+            port = launch_server(kernel, make_server(spec, node, seed, key), spec.name.partition(":")[2].lower(), port)
+    return port

@@ -16,7 +16,7 @@ from machemu.ui.cli import parser
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = ("README.md", "docs/cluster.md", "docs/protocols.md", "docs/speed.md", "images/README.md")
+PAGES = ("README.md", "docs/cluster.md", "docs/masix.md", "docs/protocols.md", "docs/speed.md", "images/README.md")
 CLUSTER = (ROOT / "docs" / "cluster.md").read_text()
 
 
@@ -75,6 +75,19 @@ def test_the_masix_page_s_transcript_is_real() -> None:
     transcript = (ROOT / "docs" / "masix.md").read_text().split("```text\n")[1].split("```")[0].splitlines()
     assert [line for line in transcript if line not in printed] == []
     assert [step for step in range(2, 10) if not any(f"step {step}:" in line for line in transcript)] == []
+
+
+def test_the_masix_page_s_guest_prints_what_the_server_in_python_does(tmp_path: Path) -> None:
+    chapter = (ROOT / "docs" / "masix.md").read_text().split("## Write a server as a guest\n")[1].split("\n## ")[0]
+    cluster, mig, build = (block.split("```")[0].split() for block in chapter.split("```sh\n")[1:])
+    assert build == ["python3", "tools/dev.py", "images", "acs"]
+    assert cluster[0] == "machemu"
+    in_python, in_c = (run("-m", "machemu", "cluster", name) for name in ("images/greet.toml", cluster[-1]))
+    assert in_c.returncode == 0, in_c.stderr
+    assert in_c.stdout == in_python.stdout != ""
+    done = run(*mig[1:-3], str(tmp_path / "acs_server.c"), mig[-2], str(tmp_path / mig[-1]))
+    assert done.returncode == 0, done.stderr
+    assert "do_acs_register(" in (tmp_path / "acs_server.h").read_text()
 
 
 def test_the_cluster_page_names_every_option_key_and_fault() -> None:
