@@ -415,20 +415,14 @@ class M68kCpu:
                 self.engine.stop()
 
     def _pass_chk(self) -> None:
-        """Unicorn puts the program counter two bytes behind chk's begin, or four behind chk2's, and moves no address register."""
+        """Unicorn puts the program counter two bytes behind chk's begin, and moves no address register."""
         words = self.words
-        begin = words[PC]
-        words[PC] = begin - 2 & MASK
+        words[PC] = words[PC] - 2 & MASK
         opcode = self.instruction_word(0)
-        if decode.is_chk(opcode):
-            length = decode.chk_length(self.instruction_word)
-            register, becomes = ea.stepped_register(words, opcode & 0o77, 2 if opcode & 0x80 else 4)
-            if register is not None:
-                words[register] = becomes
-        else:
-            words[PC] = begin - 4 & MASK
-            length = decode.chk2_length(self.instruction_word)
-        words[PC] = words[PC] + length & MASK
+        register, becomes = ea.stepped_register(words, opcode & 0o77, 2 if opcode & 0x80 else 4)
+        if register is not None:
+            words[register] = becomes
+        words[PC] = words[PC] + decode.chk_length(self.instruction_word) & MASK
 
     def _was_unreadable(self) -> bool:
         """Whether a guarded instruction may have been refused only because not all of it could be translated.

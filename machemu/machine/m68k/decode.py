@@ -45,12 +45,8 @@ def divide_length(word: Word) -> int:
     return 2 + operand(opcode & 0o77, 2, 2, word)
 
 
-def is_chk(opcode: int) -> bool:
-    """chk, of words or long words; chk2 is not."""
-    return opcode & 0xF1C0 in (0x4100, 0x4180)
-
-
 def chk_length(word: Word) -> int:
+    """chk, of words or long words; chk2 is not."""
     opcode = word(0)
     return 2 + operand(opcode & 0o77, 2, 2 if opcode & 0x80 else 4, word)
 

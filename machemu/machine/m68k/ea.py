@@ -46,7 +46,7 @@ def load(user: Operands, mode: int, size: int, at: int) -> Operand:
     stepped, becomes = stepped_register(words, mode, size)
     place: int = becomes if mode >> 3 == PREDECREMENT else words[register]
     if stepped is None:
-        place = _address(user, mode, at)
+        place = address(user, mode, at)
     return Operand(int.from_bytes(user.read(place & MASK, size), "big"), stepped, becomes)
 
 
@@ -59,7 +59,7 @@ def stepped_register(words: memoryview, mode: int, size: int) -> tuple[int | Non
     return register, words[register] + (step if kind == POSTINCREMENT else -step) & MASK
 
 
-def _address(user: Operands, mode: int, at: int) -> int:
+def address(user: Operands, mode: int, at: int) -> int:
     """Of an operand in memory whose mode moves no register; not reduced to 32 bits."""
     words = user.words
     if mode == ABSOLUTE_WORD:

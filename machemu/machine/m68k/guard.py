@@ -2,7 +2,8 @@
 
 Unicorn's translator trusts floating-point instructions: a predicate or operand format that there is none of makes it call abort
 or follow a wild pointer, and `bkpt` makes it loop for ever. So the first words concerned are translated as illegal ones, or by
-a function of ours that looks at the second word first and then calls Unicorn's own.
+a function of ours that looks at the second word first and then calls Unicorn's own. Some 4,000 others have an addressing mode
+that the instruction has not, which Unicorn takes all the same: they are illegal, too.
 
 A signed division of the least number by -1 makes the host's own division trap, and sines and the like of unnormalized numbers
 lead into wild memory. So before Unicorn's translation of one comes code that compares the operand, and leaves the instruction to
@@ -15,20 +16,17 @@ import ctypes
 from collections.abc import Callable
 from typing import Final
 
-from machemu.machine.m68k import trigonometry
+from machemu.machine.m68k import manual, trigonometry
 from machemu.machine.m68k.decode import Word, divide_length, operand
 from machemu.machine.m68k.divide import DIVIDE_LONG, division
 from machemu.machine.m68k.emit import Emitter
-from machemu.machine.m68k.engine import ILLEGAL, LINE_F, STOP, TRANSLATED_PC, TRANSLATOR, M68kEngine
+from machemu.machine.m68k.engine import ILLEGAL, LINE_A, LINE_F, STOP, TRANSLATED_PC, TRANSLATOR, M68kEngine
 from machemu.machine.m68k.missing import FMOVE_IMMEDIATE, TAKEN_FOR_OTHERS, TO_CONTROL
 from machemu.machine.m68k.trigonometry import FLOAT
 
 BREAKPOINTS: Final = range(0x4848, 0x4850)
 MOVES_FROM_STATUS: Final = range(0x40C0, 0x4100)
 """Privileged since the 68010, but not with Unicorn."""
-CHK2_BYTE: Final = 0x00C0
-CHK2: Final = [size | mode for size in (0x02C0, 0x04C0) for mode in range(0o20, 0o74)]
-"""Of words and long words: Unicorn knows only that of bytes, though what translates it does all three."""
 FLOAT_SET: Final = range(0xF240, 0xF280)
 FLOAT_BRANCHES: Final = range(0xF280, 0xF300)
 DIVIDE_WORD: Final = 0x81C0
@@ -54,6 +52,18 @@ class Unreadable(Exception):
 
     def __init__(self, address: int) -> None:
         self.address = address
+
+
+_accepted_words: list[int] = []
+"""The same in every engine."""
+
+
+def _accepted(engine: M68kEngine) -> list[int]:
+    """First words that Unicorn translates though the processor has no such instruction: most have an addressing mode too many."""
+    if not _accepted_words:
+        refused = {engine.translators[opcode] for opcode in (ILLEGAL, LINE_A, LINE_F)}
+        _accepted_words.extend(opcode for opcode in manual.undefined() if engine.translators[opcode] not in refused)
+    return _accepted_words
 
 
 def is_guarded(opcode: int) -> bool:
@@ -95,8 +105,6 @@ class Guard:
             engine.translate_as(opcode, ILLEGAL)
         for opcode in MOVES_FROM_STATUS:
             engine.translate_as(opcode, STOP)
-        for opcode in CHK2:
-            engine.translate_as(opcode, CHK2_BYTE | opcode & 0o77)
         for opcode in FLOAT_BRANCHES:
             if opcode & 0x3F >= PREDICATES:
                 engine.translate_as(opcode, LINE_F)
@@ -110,6 +118,8 @@ class Guard:
         self._kept = TRANSLATOR(self._translate)
         for opcode in (*FLOAT, *FLOAT_SET, *DIVISIONS):
             engine.set_translator(opcode, self._kept)
+        for opcode in _accepted(engine):
+            engine.translate_as(opcode, LINE_F if opcode >= LINE_F & 0xF000 else ILLEGAL)
 
     def _translate(self, state: int, context: int, opcode: int) -> None:
         """Called by Unicorn. Its own translator must not fail to read the instruction: it would jump over our frames."""

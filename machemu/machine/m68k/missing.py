@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from machemu.machine.m68k import flags, trigonometry
+from machemu.machine.m68k import decode, ea, flags, manual, trigonometry
 from machemu.machine.m68k.engine import A0, D0, FPSR, PC, SP
 from machemu.machine.m68k.faults import CHK, DONE, TRAPCC
 
@@ -13,8 +13,8 @@ TRAP_WIDTHS: Final = {2: 2, 3: 4, 4: 0}
 """Bytes of the operand, which only a handler looks at, by the last three bits of trapcc."""
 MASK: Final = 0xFFFFFFFF
 PACK, UNPK = 0x8140, 0x8180
-BOUNDS: Final = [0x00D0 | size << 9 | register for size in range(3) for register in range(8)]
-"""chk2 and cmp2 with their bounds at (an): Unicorn's translator gives the address register away, and a bound lands in it."""
+BOUNDS: Final = frozenset(0x00C0 | size << 9 | mode for size in range(3) for mode in range(0o74) if manual.CONTROL >> mode & 1)
+"""chk2 and cmp2: Unicorn has no cmp2, chk2 of bytes alone, and there a bound lands in the address register of (an)."""
 TAKEN_FOR_OTHERS: Final = [
     *(form | x << 9 | y for form in (PACK, UNPK) for x in range(8) for y in range(16)),
     *(0x50F8 | condition << 8 | width for condition in range(16) for width in TRAP_WIDTHS),
@@ -134,7 +134,7 @@ def _pack(user: User, opcode: int) -> int:
     return DONE
 
 
-def _compare_bounds(user: User, opcode: int) -> int | None:
+def _compare_bounds(user: User, opcode: int) -> int:
     """chk2 and cmp2: Z where a register is one of two bounds, C where it is outside of them; chk2 raises CHK then.
 
     The bounds are signed, or unsigned where the lower one is the greater signed number. An address register is compared as a
@@ -142,10 +142,8 @@ def _compare_bounds(user: User, opcode: int) -> int | None:
     """
     words = user.words
     extension = user.instruction_word(2)
-    if extension & 0x7FF:
-        return None
     size = 1 << (opcode >> 9 & 3)
-    place = words[A0 + (opcode & 7)]
+    place = ea.address(user, opcode & 0o77, 4)
     low, high = (int.from_bytes(user.read(place + n * size & MASK, size), "big", signed=True) for n in range(2))
     register = words[D0 + (extension >> 12)]
     value = int.from_bytes((register & (1 << 8 * size) - 1).to_bytes(size, "big"), "big", signed=True)
@@ -153,7 +151,7 @@ def _compare_bounds(user: User, opcode: int) -> int | None:
         value = register - (register >> 31 << 32)
     outside = not low <= value <= high if low <= high else high < value < low
     flags.write(words, flags.read(words) & ~(flags.Z | flags.C) | flags.Z * (value in (low, high)) | flags.C * outside)
-    words[PC] = words[PC] + 4 & MASK
+    words[PC] = words[PC] + decode.chk2_length(user.instruction_word) & MASK
     return CHK if outside and extension & 0x800 else DONE
 
 
