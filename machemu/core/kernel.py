@@ -91,16 +91,18 @@ class Kernel:
     trap_count: traps since power-on. halted: how the machine ended, or None; halt_reason: why, for people.
     reboot_options: the options of the host_reboot that ended it.
 
-    Transient: cpu; entry: who takes traps, the kernel or who watches it; observer, None where nobody does; limit and trap_limit,
-    where `run` comes back; stopping, set by `stop`; charged: the time and the instructions up to which the active thread has been
-    charged, None where none is; left: the active thread does not return to user mode now; routines: what it does for messages, by
-    id; word: the machine's 32-bit word; input_source: gives console input when a read waits and nothing can run, b"" for no more.
+    Transient: cpu; entry: who takes traps, the kernel or who watches it; observer, None where nobody does; crash: a thread with
+    an exception that nobody handled, until `crashed` is told, once it is off the CPU; limit and trap_limit, where `run` comes
+    back; stopping, set by `stop`; charged: the time and the instructions up to which the active thread has been charged, None
+    where none is; left: the active thread does not return to user mode now; routines: what it does for messages, by id; word:
+    the machine's 32-bit word; input_source: gives console input when a read waits and nothing can run, b"" for no more.
     """
 
     __slots__ = (
         "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
         "trap_ns", "fault_ns", "switch_ns", "trap_count", "halted", "halt_reason", "reboot_options",
         "cpu", "entry", "observer", "limit", "trap_limit", "stopping", "left", "routines", "word", "input_source", "charged",
+        "crash", "crashed",
     )  # fmt: skip
     TRANSIENT = (
         "cpu",
@@ -114,6 +116,8 @@ class Kernel:
         "word",
         "input_source",
         "charged",
+        "crash",
+        "crashed",
     )
 
     def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
@@ -161,6 +165,8 @@ class Kernel:
         self.cpu = cpu
         self.entry: Supervisor = self
         self.observer: KernelObserver | None = None
+        self.crash: tuple[Thread, tuple[int, int, int]] | None = None
+        self.crashed: Callable[[Thread, tuple[int, int, int]], None] | None = None
         self.limit = FOREVER
         self.trap_limit = FOREVER
         self.stopping: Stop | None = None
@@ -273,7 +279,7 @@ class Kernel:
         """The words of the trap that the current thread makes. Raises UserFault."""
         return self.cpu.arguments(count) if thread.program is None else thread.program.arguments[:count]
 
-    # kern.subsystem.TrapRetry
+    # kern.subsystem.TrapHandler
 
     def retry_trap(self, thread: Thread) -> int | None:
         """Starts the handler of a trap again that had to wait for memory."""
@@ -313,6 +319,9 @@ class Kernel:
             thread.trap_retry = (number, None)
             self.kern.wait(thread, Continuation.REDIRECT, wait)
         return None
+
+    def unhandled(self, thread: Thread, what: tuple[int, int, int]) -> None:
+        self.crash = thread, what
 
     def fault(self, address: VirtAddr, access: int) -> bool:
         thread = self.kern.current
@@ -418,6 +427,10 @@ class Kernel:
                     self._run_user(thread, deadline)
                 else:
                     host_side.run(self, thread, thread.program, deadline)
+            if self.crash is not None:
+                crash, self.crash = self.crash, None
+                if self.crashed is not None:
+                    self.crashed(*crash)
             if self.trap_count >= self.trap_limit:
                 return Stop.TRAPS
         return self.stopping

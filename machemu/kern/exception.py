@@ -15,14 +15,21 @@ def raise_exception(kern: Kern, thread: Thread, what: tuple[int, int, int]) -> N
 
 def _try_task(kern: Kern, thread: Thread, what: tuple[int, int, int]) -> None:
     if not exception_rpc.ask(kern, thread, thread.task.itk_exception, what, last_chance=True):
-        task_control.terminate(kern, thread.task)
+        _end(kern, thread, what)
 
 
 def continue_reply(kern: Kern, thread: Thread) -> None:
     """The thread waited for the handler's answer and was woken: it goes on, or the next handler is tried."""
     if exception_rpc.take(kern, thread) in (None, 0):
         return
-    if thread.ith_exc is not None:
-        _try_task(kern, thread, thread.ith_exc)
+    assert thread.ith_exc is not None
+    if thread.ith_last:
+        _end(kern, thread, thread.ith_exc)
     else:
-        task_control.terminate(kern, thread.task)
+        _try_task(kern, thread, thread.ith_exc)
+
+
+def _end(kern: Kern, thread: Thread, what: tuple[int, int, int]) -> None:
+    """Nobody handles it: that is told, and the task ends."""
+    kern.traps.unhandled(thread, what)
+    task_control.terminate(kern, thread.task)

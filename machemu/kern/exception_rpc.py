@@ -27,7 +27,8 @@ def ask(kern: Kern, thread: Thread, server: Port | PortDead | None, what: tuple[
     ipc = kern.ipc
     if not isinstance(server, Port) or not server.active:
         return False
-    thread.ith_exc = None if last_chance else what
+    thread.ith_exc = what
+    thread.ith_last = last_chance
     right = port.copy_send(ipc, server)
     reply_port = thread.ith_rpc_reply
     if reply_port is None:
@@ -72,7 +73,8 @@ def stop_waiting(kern: Kern, thread: Thread) -> None:
         thread.ith_queue.remove(thread)
         kern.wake(thread)
     refused = take(kern, thread) not in (None, 0)
-    if refused and thread.ith_exc is not None and ask(kern, thread, thread.task.itk_exception, thread.ith_exc, last_chance=True):
+    what = thread.ith_exc
+    if refused and not thread.ith_last and what and ask(kern, thread, thread.task.itk_exception, what, last_chance=True):
         stop_waiting(kern, thread)
 
 

@@ -32,12 +32,17 @@ if TYPE_CHECKING:
 SECOND_TICKS = 1_000_000_000 // TICK_NS
 
 
-class TrapRetry(Protocol):
-    """What starts a thread's trap again that had to wait for memory; core joins it. The result, or None where it waits again."""
+class TrapHandler(Protocol):
+    """What core does for kern, which it joins."""
 
-    def retry_trap(self, thread: Thread) -> int | None: ...
+    def retry_trap(self, thread: Thread) -> int | None:
+        """Starts a thread's trap again that had to wait for memory. The result, or None where it waits again."""
 
-    def retry_redirect(self, thread: Thread) -> int | None: ...
+    def retry_redirect(self, thread: Thread) -> int | None:
+        """As `retry_trap`, of a trap that is to be redirected."""
+
+    def unhandled(self, thread: Thread, what: tuple[int, int, int]) -> None:
+        """Exception, code and subcode `what` is about to end the current thread's task, since nobody handles it."""
 
 
 @state
@@ -84,7 +89,7 @@ class Kern:
     TRANSIENT = ("cpu", "traps")
 
     kernel_task: Task
-    traps: TrapRetry
+    traps: TrapHandler
 
     def __init__(self, cpu: Cpu, ipc: Ipc, vm: Vm, profile: Profile) -> None:
         self.ipc = ipc

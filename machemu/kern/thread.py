@@ -84,6 +84,7 @@ class Thread(IpcThread):
     program: of a thread of a host-side task, what it does instead of running instructions; None for a guest's.
     user_time, system_time: nanoseconds; time_saved is their sum when the deltas were last taken.
     ith_self: its kernel port; ith_sself, ith_exception: naked send rights it owns; ith_rpc_reply: exceptions' reply port.
+    ith_exc: the exception, code and subcode that a handler was asked for last; ith_last: that was the last handler to ask.
     """
 
     __slots__ = (
@@ -93,7 +94,8 @@ class Thread(IpcThread):
         "priority", "max_priority", "sched_pri", "depress_priority",
         "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "sched_stamp",
         "user_time", "system_time", "time_saved", "creation_time",
-        "ith_self", "ith_sself", "ith_exception", "ith_rpc_reply", "ith_exc", "gsync_key", "pc_sample", "trap", "program",
+        "ith_self", "ith_sself", "ith_exception", "ith_rpc_reply", "ith_exc", "ith_last",
+        "gsync_key", "pc_sample", "trap", "program",
     )  # fmt: skip
     TRANSIENT = ("trap",)
 
@@ -137,6 +139,7 @@ class Thread(IpcThread):
         self.ith_exception: Port | PortDead | None = None
         self.ith_rpc_reply: Port | None = None
         self.ith_exc: tuple[int, int, int] | None = None
+        self.ith_last = False
         self.gsync_key: Key | None = None
         self.pc_sample: PcSample | None = None
         self.trap: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.guests import Arch
@@ -55,3 +56,22 @@ def make_elf(
 def elf_for(arch: Arch, *parts: Part) -> bytes:
     """make_elf for an architecture."""
     return make_elf(*parts, machine=MACHINES[arch.name], order=arch.order.value)
+
+
+def elf_with_symbols(arch: Arch, symbols: Mapping[str, int], *parts: Part) -> bytes:
+    """elf_for, with functions at addresses in its symbol table."""
+    order = arch.order.value
+    whole = elf_for(arch, *parts)
+    names, table = b"\0", bytes(16)
+    for name, address in symbols.items():
+        table += struct.pack(order + "IIIBBH", len(names), address, 0, 0x12, 0, 1)
+        names += name.encode() + b"\0"
+    section_names = b"\0.symtab\0.strtab\0"
+    places = [len(whole), len(whole) + len(table), len(whole) + len(table) + len(names)]
+    sections = bytes(40)
+    sections += struct.pack(order + "10I", 1, 2, 0, 0, places[0], len(table), 2, 1, 4, 16)
+    sections += struct.pack(order + "10I", 9, 3, 0, 0, places[1], len(names), 0, 0, 1, 0)
+    sections += struct.pack(order + "10I", 9, 3, 0, 0, places[2], len(section_names), 0, 0, 1, 0)
+    body = whole + table + names + section_names
+    header = struct.pack(order + "I", len(body)) + body[36:48] + struct.pack(order + "HH", 4, 3)
+    return body[:32] + header + body[52:] + sections
