@@ -60,16 +60,17 @@ class Cluster:
     `close`.
 
     Transient: stopping; order, a heap of nodes by when they may send next, which may hold entries that are out of date, and
-    times, which of them are not; slack, by how much that may be later than what they do next; and who watches: `powered` is
-    called with a node that was switched on, before it runs; `captured` with a segment's number, the time at which a frame's last
-    bit is on the wire, and the frame; `reached` with a time before which nothing more will happen.
+    times, which of them are not; slack, by how much that may be later than what they do next; running, the node that runs now,
+    or that failed; and who watches: `powered` is called with a node that was switched on, before it runs; `captured` with a
+    segment's number, the time at which a frame's last bit is on the wire, and the frame; `reached` with a time before which
+    nothing more will happen.
     """
 
     __slots__ = (
         "seed", "time", "nodes", "segments", "offers", "faults", "arrivals",
-        "stopping", "order", "times", "slack", "powered", "captured", "reached",
+        "stopping", "order", "times", "slack", "running", "powered", "captured", "reached",
     )  # fmt: skip
-    TRANSIENT = ("stopping", "order", "times", "slack", "powered", "captured", "reached")
+    TRANSIENT = ("stopping", "order", "times", "slack", "running", "powered", "captured", "reached")
 
     def __init__(self, spec: ClusterSpec, seed: int | None = None) -> None:
         """Everything as the file says, the nodes without power. seed: instead of the file's."""
@@ -87,6 +88,7 @@ class Cluster:
 
     def _join(self) -> None:
         self.stopping = False
+        self.running: ClusterNode | None = None
         self.order: list[tuple[int, int]] = []
         self.times: dict[int, int] = {}
         self.powered: Callable[[ClusterNode], None] | None = None
@@ -192,7 +194,9 @@ class Cluster:
         others, _ = self._first()
         if self.offers:
             others = min(others, self.offers[0].time)
+        self.running = node
         node.run(min(limit, others + lookahead))
+        self.running = None
         kernel = node.kernel
         if kernel is not None and kernel.halted is Halt.REBOOT:
             time = kernel.kern.clock.now()

@@ -145,8 +145,10 @@ def parse_file(text: str, folder: Path) -> ClusterSpec:
     """As `load_file`; the messages begin with the key."""
     try:
         top = Table("", tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"is not TOML: {error}") from None
+    except RecursionError:
+        raise UserError("its brackets are nested too deeply") from None
     seed = top.take("seed", a_seed, 0)
     key = top.take("key", a_key, hashlib.sha256(b"machemu cluster %d" % seed).digest())
     segments = []

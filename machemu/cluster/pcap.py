@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
 from typing import Final
 
-from machemu.abi.errors import UserError
 from machemu.device.ethernet import FRAME_MAX
+from machemu.sim.output import Output
 
 SECTION, INTERFACE, PACKET = 0x0A0D0D0A, 1, 6
 BYTE_ORDER: Final = 0x1A2B3C4D
@@ -19,23 +17,14 @@ NANOSECONDS: Final = 9
 
 
 class Capture:
-    """Writes a file as frames come. Use as a context manager. UserError where the file cannot be written."""
+    """Writes frames as they come to a file, which stays the caller's."""
 
-    def __init__(self, path: Path, segments: Sequence[str]) -> None:
-        try:
-            self.file = path.open("wb")
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+    def __init__(self, file: Output, segments: Sequence[str]) -> None:
+        self.file = file
         self._block(SECTION, struct.pack("<IHHq", BYTE_ORDER, 1, 0, -1))
         for name in segments:
             options = _option(IF_NAME, name.encode()) + _option(IF_TSRESOL, bytes((NANOSECONDS,))) + _option(0, b"")
             self._block(INTERFACE, struct.pack("<HHI", ETHERNET, 0, FRAME_MAX) + options)
-
-    def __enter__(self) -> Capture:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.file.close()
 
     def frame(self, segment: int, time: int, frame: bytes) -> None:
         """A frame whose last bit was on a segment's wire at `time`, in nanoseconds."""

@@ -64,6 +64,8 @@ def parse_profile(text: str, place: str, name: str) -> Profile:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{place}: not TOML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{place}: its brackets are nested too deeply") from None
     known = {field.name: field.type for field in fields(Profile) if field.name not in ("name", "ram")} | {"ram_mib": "int"}
     for key, kind in known.items():
         value = table.get(key)

@@ -12,7 +12,7 @@ TIMES = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_00
 
 def parse_size(text: str) -> int:
     """`64M`, `512K`, `1G` or a number of bytes."""
-    match = re.fullmatch(r"(\d+)\s*([kmg]?)(?:i?b)?", text.strip().lower())
+    match = re.fullmatch(r"(\d{1,20})\s*([kmg]?)(?:i?b)?", text.strip().lower())
     if match is None:
         raise UserError(f"'{text}' is no size: write a number and K, M or G, such as 64M")
     return int(match[1]) * SIZES[match[2]]
@@ -20,7 +20,7 @@ def parse_size(text: str) -> int:
 
 def parse_time(text: str) -> int:
     """`100ms`, `2s`, `1.5s`, `3min` in nanoseconds."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|min)", text.strip().lower())
+    match = re.fullmatch(r"(\d{1,20}(?:\.\d{1,20})?)\s*(ns|us|ms|s|min)", text.strip().lower())
     if match is None:
         raise UserError(f"'{text}' is no time: write a number and ns, us, ms, s or min, such as 500ms")
     whole, _, fraction = match[1].partition(".")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import ExitStack
-from pathlib import Path
-from typing import BinaryIO
 
 from machemu.abi.errors import UserError
 from machemu.cluster.cluster import Cluster, ClusterStop
@@ -19,8 +16,11 @@ from machemu.kern.host import Halt
 from machemu.sim import files
 from machemu.sim.units import parse_time, time_text
 from machemu.ui import report
-from machemu.ui.console import file_input
+from machemu.ui.crashes import Crashes
+from machemu.ui.options import PathOption
+from machemu.ui.status import Status
 from machemu.ui.strace import Strace
+from machemu.ui.streams import Streams
 from machemu.ui.timeline import Lines, TextLines, Timeline
 
 
@@ -29,21 +29,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "cluster", help="run several machines on a network", description="Runs the machines that a cluster file describes."
     )
     parser.set_defaults(run=run)
-    parser.add_argument("file", type=Path, help="the cluster file, TOML")
+    parser.add_argument("file", action=PathOption, help="the cluster file, TOML")
     parser.add_argument("--seed", type=int, metavar="N", help="the seed of all that is random, instead of the file's")
     parser.add_argument(
         "--until", metavar="TEXT", help="stop when a console has printed a line with TEXT; exit status 1 if none ever does"
     )
     parser.add_argument("--for", dest="duration", metavar="TIME", help="stop after so much virtual time, such as 500ms")
     parser.add_argument("--trace", action="store_true", help="show each trap and message of the nodes on standard error")
-    parser.add_argument("--trace-file", type=Path, metavar="FILE", help="write the trace to FILE")
+    parser.add_argument("--trace-file", action=PathOption, metavar="FILE", help="write the trace to FILE")
     parser.add_argument(
         "--trace-node", dest="traced", metavar="NAME", action="append", help="trace this node and not all; repeatable"
     )
-    parser.add_argument("--pcap", type=Path, metavar="FILE", help="write all frames of all segments to FILE, as pcapng")
+    parser.add_argument("--pcap", action=PathOption, metavar="FILE", help="write all frames of all segments to FILE, as pcapng")
     parser.add_argument("--digest", action="store_true", help="print the cluster's digest on standard error at the end")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="save the whole cluster to FILE at the end")
-    parser.add_argument("--load", type=Path, metavar="FILE", help="go on with a saved cluster of the same cluster file")
+    parser.add_argument("--save", action=PathOption, metavar="FILE", help="save the whole cluster to FILE at the end")
+    parser.add_argument("--load", action=PathOption, metavar="FILE", help="go on with a saved cluster of the same cluster file")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,20 +59,24 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         cluster = stack.enter_context(make_cluster(options, spec))
         view = View(options, cluster, stack)
-        if options.pcap is not None:
-            cluster.captured = stack.enter_context(Capture(options.pcap, [segment.name for segment in spec.segments])).frame
         for node in cluster.nodes:
             view.watch(node)
         cluster.powered = view.watch
         if options.load is None:
             cluster.boot()
-        stop = cluster.run(cluster.time + duration)
-        view.finish()
-        status = explain(cluster, stop, options, view.seen)
+        try:
+            stop = cluster.run(cluster.time + duration)
+        except Exception as error:
+            view.failed(error)
+            raise
+        finally:
+            view.finish()
+        status = explain(cluster, stop, options, view)
         if options.save is not None:
             cluster.save(options.save)
+        view.streams.check()
         if options.digest:
-            print(f"digest {cluster.digest()}", file=sys.stderr)
+            options.errors.line(f"digest {cluster.digest()}")
         return status
 
 
@@ -87,28 +91,29 @@ def make_cluster(options: argparse.Namespace, spec: ClusterSpec) -> Cluster:
 
 
 class View:
-    """The nodes' consoles on standard output, and their traces. seen: a line of --until has come."""
+    """The nodes' consoles on standard output, their traces, what becomes of their guests. seen: a line of --until has come."""
 
     def __init__(self, options: argparse.Namespace, cluster: Cluster, stack: ExitStack) -> None:
         self.cluster = cluster
+        self.streams = Streams(options, cluster.stop, stack)
+        self.crashes = Crashes(self.streams.errors.line)
         self.until = None if options.until is None else options.until.encode()
         self.seen = False
         self.names = [node.name for node in cluster.nodes]
-        self.console = Timeline(sys.stdout.buffer, self.names, sys.stdout.isatty())
-        self.trace = self._trace(options, stack) if options.trace or options.trace_file or options.traced else None
+        self.console = Timeline(self.streams.out, self.names, self.streams.out.isatty())
+        self.trace = self._trace(options) if options.trace or options.trace_file or options.traced else None
         self.traced = self.names if options.traced is None else options.traced
         self.lines: dict[int, Lines] = {}
         self.straces: dict[int, Strace] = {}
+        self.ended_at: int | None = None
         cluster.reached = self.reached
+        if options.pcap is not None:
+            file = self.streams.create(options.pcap)
+            cluster.captured = Capture(file, [segment.name for segment in cluster.segments]).frame
 
-    def _trace(self, options: argparse.Namespace, stack: ExitStack) -> Timeline:
-        out: BinaryIO = sys.stderr.buffer
-        if options.trace_file is not None:
-            try:
-                out = stack.enter_context(options.trace_file.open("wb"))
-            except OSError as error:
-                raise UserError(f"{options.trace_file}: cannot be written: {error.strerror}") from None
-        return Timeline(out, self.names, options.trace_file is None and sys.stderr.isatty())
+    def _trace(self, options: argparse.Namespace) -> Timeline:
+        out = self.streams.errors if options.trace_file is None else self.streams.create(options.trace_file)
+        return Timeline(out, self.names, out.isatty())
 
     def watch(self, node: ClusterNode) -> None:
         """Shows what a node prints from now on, where it has power."""
@@ -120,7 +125,8 @@ class View:
         lines = self.lines[node.number] = Lines(self.console, node.number, clock.now, self._line)
         kernel.console.sink = lines.write
         if node.spec.input is not None:
-            kernel.input_source = file_input(node.spec.input)
+            kernel.input_source = self.streams.open_input(node.spec.input)
+        self.crashes.watch(kernel, f"machemu: node {node.name}: ", node.spec.folder)
         if self.trace is not None and node.name in self.traced:
             strace = self.straces[node.number] = Strace(TextLines(Lines(self.trace, node.number, clock.now)))
             Observer(kernel, strace).start()
@@ -142,27 +148,45 @@ class View:
         if number in self.straces:
             self.straces.pop(number).finish()
 
+    def failed(self, error: Exception) -> None:
+        """The run is over before its time: where it was, unless the user's own mistake says it.
+
+        Its trace ends there, too. What other nodes had done later has no place in it.
+        """
+        node = self.cluster.running
+        if node is None or node.kernel is None or isinstance(error, UserError):
+            return
+        self.streams.errors.line(f"machemu: node {node.name}: {report.place(node.kernel)}")
+        self.ended_at = node.kernel.kern.clock.now()
+
     def finish(self) -> None:
         """The run is over."""
-        for number in (*self.lines, *self.straces):
+        for number in list({**self.lines, **self.straces}):
             self._end(number)
         self.console.finish()
         if self.trace is not None:
-            self.trace.finish()
+            self.trace.finish(self.ended_at)
+        self.streams.flush()
 
 
-def explain(cluster: Cluster, stop: ClusterStop, options: argparse.Namespace, seen: bool) -> int:
+def explain(cluster: Cluster, stop: ClusterStop, options: argparse.Namespace, view: View) -> Status:
     """Says on standard error why the run ended where that is not plain, and gives the exit status."""
+    say = options.errors.line
+    if view.streams.broken:
+        return Status.USER
     if stop is not ClusterStop.ASKED:
         frames = sum(segment.frames for segment in cluster.segments)
         why = "stopped" if stop is ClusterStop.TIME else "nothing can happen any more"
-        print(f"machemu: {why} at {time_text(cluster.time)}, after {frames} frames", file=sys.stderr)
+        say(f"machemu: {why} at {time_text(cluster.time)}, after {frames} frames")
         for node in cluster.nodes:
-            print(f"{node.name}: {doing(node)}", file=sys.stderr)
-    if options.until is not None and not seen:
-        print(f"machemu: no console ever printed a line with '{options.until}'", file=sys.stderr)
-        return 1
-    return int(any(node.kernel is not None and node.kernel.halted is Halt.PANIC for node in cluster.nodes))
+            say(f"{node.name}: {doing(node)}")
+    unmet = options.until is not None and not view.seen
+    if unmet:
+        say(f"machemu: no console ever printed a line with '{options.until}'")
+    if view.crashes.last and not view.seen:
+        return Status.CRASHED
+    died = any(node.kernel is not None and node.kernel.halted is Halt.PANIC for node in cluster.nodes)
+    return Status.UNMET if unmet or died else Status.OK
 
 
 def doing(node: ClusterNode) -> str:

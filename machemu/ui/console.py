@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
+from machemu.abi.errors import UserError
 from machemu.core.kernel import Kernel
 from machemu.sim import files
+from machemu.sim.output import Output
 
 LINE_MAX = 1 << 16
 """A console line is looked at for --until in pieces of at most so many bytes."""
@@ -19,10 +21,38 @@ INPUT_MAX: Final = 256 << 20
 """Bytes of a file that the console reads at most. A pipe has no such bound: it is read as it comes."""
 
 
+class ConsoleInput:
+    """What a console reads: a file's bytes, or with None standard input's. UserError where the file cannot be read.
+
+    What cannot be read later ends the input and calls `stop`, and `check` tells it.
+    """
+
+    def __init__(self, path: Path | None, stop: Callable[[], None]) -> None:
+        self.read = terminal_input if path is None else file_input(path)
+        self.stop = stop
+        self.name = "standard input" if path is None else str(path)
+        self.error: Exception | None = None
+
+    def __call__(self) -> bytes:
+        try:
+            return self.read()
+        except (OSError, UserError) as error:
+            self.error = error
+            self.stop()
+            return b""
+
+    def check(self) -> None:
+        """UserError where something could not be read."""
+        if isinstance(self.error, UserError):
+            raise self.error
+        if self.error is not None:
+            raise UserError(f"{self.name}: cannot be read: {getattr(self.error, 'strerror', None) or self.error}")
+
+
 class ConsoleOutput:
     """Passes what the guest prints to `out`, and stops the kernel once a whole line with `until` has gone out."""
 
-    def __init__(self, kernel: Kernel, out: BinaryIO, until: str | None) -> None:
+    def __init__(self, kernel: Kernel, out: Output, until: str | None) -> None:
         self.kernel = kernel
         self.out = out
         self.until = None if until is None else until.encode()
@@ -31,7 +61,6 @@ class ConsoleOutput:
 
     def write(self, data: bytes) -> None:
         self.out.write(data)
-        self.out.flush()
         if self.until is None:
             return
         *lines, self.line = (self.line + data).split(b"\n")
@@ -39,9 +68,6 @@ class ConsoleOutput:
         if any(self.until in line for line in lines):
             self.seen = True
             self.kernel.stop()
-
-    def flush(self) -> None:
-        self.out.flush()
 
 
 def file_input(path: Path) -> Callable[[], bytes]:

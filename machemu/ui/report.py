@@ -31,5 +31,12 @@ def halt(kernel: Kernel) -> str:
     return f"{how[kernel.halted]}: {kernel.halt_reason}"
 
 
+def place(kernel: Kernel) -> str:
+    """Where a machine is that cannot go on."""
+    thread = kernel.kern.sched.current
+    who = "" if thread is None else f", in task {thread.task.number} ({thread.task.name}) thread {thread.number}"
+    return f"ended by a fault at {time_text(kernel.kern.clock.now())}, after {kernel.trap_count} traps{who}"
+
+
 def end_of_time(kernel: Kernel) -> str:
     return f"stopped at {time_text(kernel.kern.clock.now())} after {kernel.trap_count} traps\n{standstill(kernel)}"

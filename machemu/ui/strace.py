@@ -28,6 +28,12 @@ def code_name(code: int) -> str:
     return name or f"{code:#x}"
 
 
+def exception_text(exception: int, code: int, subcode: int) -> str:
+    """What an exception says, by name."""
+    name = EXCEPTIONS.get(exception, str(exception))
+    return f"{name} code {code_name(code) if exception == Exc.EXC_BAD_ACCESS else code} subcode {subcode:#x}"
+
+
 def option_text(value: int) -> str:
     names = [member.name.removeprefix("MACH_") for member in Option if member and value & member and member.name]
     rest = value & ~sum(Option)
@@ -118,9 +124,7 @@ def other_text(event: MessageMoved | Faulted | Ended | Redirected | Noted) -> st
         items = f" [{', '.join(event.items)}]" if event.items else ""
         return f"  {arrow} {event.what} {event.size} bytes {to} {port_text(event.remote)}{reply}{items}"
     if isinstance(event, Faulted):
-        name = EXCEPTIONS.get(event.exception, str(event.exception))
-        code = code_name(event.code) if event.exception == Exc.EXC_BAD_ACCESS else str(event.code)
-        return f"  !! {name} code {code} subcode {event.subcode:#x}"
+        return f"  !! {exception_text(event.exception, event.code, event.subcode)}"
     if isinstance(event, Redirected):
         return f"{event.trap} goes to {event.handler:#010x}"
     if isinstance(event, Noted):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from typing import Protocol
 
 COLOURS = (36, 33, 35, 32, 34, 31)
 """ANSI's colours, by node in turn."""
@@ -13,10 +13,18 @@ LINE_MAX = 1 << 16
 """Bytes after which a line is taken for whole."""
 
 
+class Sink(Protocol):
+    """Where bytes go."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
 class Timeline:
     """Lines wait until nothing earlier can come. names: of the nodes, by number from 1."""
 
-    def __init__(self, out: BinaryIO, names: Sequence[str], colour: bool) -> None:
+    def __init__(self, out: Sink, names: Sequence[str], colour: bool) -> None:
         self.out = out
         width = max(map(len, names))
         self.prefixes = [f"{name:<{width}} | ".encode() for name in names]
@@ -39,10 +47,10 @@ class Timeline:
             self.out.write(b"".join(self.prefixes[node - 1] + line + b"\n" for _, node, _, line in lines))
             self.out.flush()
 
-    def finish(self) -> None:
-        """The run is over."""
+    def finish(self, last: int | None = None) -> None:
+        """The run is over. Lines later than `last` are dropped."""
         if self.waiting:
-            self.reached(self.waiting[-1][0] + 1)
+            self.reached((self.waiting[-1][0] if last is None else last) + 1)
 
 
 class Lines:

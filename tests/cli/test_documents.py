@@ -13,10 +13,20 @@ from machemu.cluster.file import KINDS
 from machemu.cluster.lan import Properties
 from machemu.machine import profile
 from machemu.ui.cli import parser
+from machemu.ui.status import Status
+from machemu.ui.strace import exception_text
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = ("README.md", "docs/cluster.md", "docs/masix.md", "docs/protocols.md", "docs/speed.md", "images/README.md")
+PAGES = (
+    "README.md",
+    "docs/cluster.md",
+    "docs/exit-status.md",
+    "docs/masix.md",
+    "docs/protocols.md",
+    "docs/speed.md",
+    "images/README.md",
+)
 CLUSTER = (ROOT / "docs" / "cluster.md").read_text()
 
 
@@ -111,6 +121,13 @@ def test_the_cluster_page_names_every_option_key_and_fault() -> None:
         "key",
     ):
         assert f"`{key}`" in CLUSTER, key
+
+
+def test_every_exit_status_is_described() -> None:
+    page = (ROOT / "docs" / "exit-status.md").read_text()
+    assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == [str(int(status)) for status in Status]
+    line = page.split("```text\n")[1].split("```")[0]
+    assert exception_text(1, 1, 0x10) in line and "(partition+0x24): nobody handles it, and the task ends\n" in line
 
 
 def test_every_profile_is_in_the_readme() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from machemu.cluster.pcap import Capture
+from machemu.sim.output import Output
 from tests.cluster.world import SECOND, World, fault, node, saved_in_between
 from tools.bench.callers import Caller
 from tools.bench.clusters import calls_text
@@ -99,8 +100,8 @@ def test_a_cluster_saved_in_the_middle_of_conversations_goes_on_the_same(time: i
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 def test_tshark_reads_every_frame_of_a_conversation(tmp_path: Path) -> None:
     capture = tmp_path / "calls.pcapng"
-    with World(pair(lan=LOSSY)) as world, Capture(capture, ["lan"]) as captured:
-        world.cluster.captured = captured.frame
+    with World(pair(lan=LOSSY)) as world, Output.create(capture) as file:
+        world.cluster.captured = Capture(file, ["lan"]).frame
         world.run(60 * SECOND)
     fields = ["-T", "fields", "-e", "udp.length", "-e", "_ws.malformed", "-e", "ip.checksum.status", "-e", "udp.checksum.status"]
     checks = ["-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"]

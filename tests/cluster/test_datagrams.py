@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from machemu.cluster.pcap import Capture
 from machemu.device.ethernet import EthernetDriver
 from machemu.kern import task_control
+from machemu.sim.output import Output
 from masix.gns.filters import takes
 from masix.gns.packets import checksum, ip_of, mac_of
 from masix.gns.server import Gns
@@ -259,8 +260,8 @@ def test_a_cluster_saved_in_the_middle_goes_on_the_same(way: str, time: int, tmp
 @pytest.mark.parametrize("way", WAYS)
 def test_tshark_reads_every_frame(way: str, tmp_path: Path) -> None:
     capture = tmp_path / "datagrams.pcapng"
-    with World(cluster("m68k", way, 777, 5)) as world, Capture(capture, ["lan"]) as captured:
-        world.cluster.captured = captured.frame
+    with World(cluster("m68k", way, 777, 5)) as world, Output.create(capture) as file:
+        world.cluster.captured = Capture(file, ["lan"]).frame
         world.run(SECOND)
     names = ("eth.type", "arp.opcode", "udp.length", "_ws.malformed", "ip.checksum.status", "udp.checksum.status", "_ws.expert")
     fields = [part for name in names for part in ("-e", name)]

@@ -11,6 +11,7 @@ import pytest
 
 from machemu.abi.errors import UserError
 from machemu.cluster.pcap import Capture
+from machemu.sim.output import Output
 from tests.cluster.world import SECOND, World, node
 
 Frame = tuple[int, int, bytes]
@@ -60,7 +61,8 @@ def capture(path: Path) -> list[Frame]:
     text = '[segments.lan]\nloss = 0.3\n[segments."far.lan"]\n' + node("one", "ask", 3, 2, 61) + node("two", "answer")
     text += node("three", "ask", 2, 4, nics='eth0 = "far.lan"') + node("four", "answer", nics='eth0 = "far.lan"')
     frames: list[Frame] = []
-    with World(text) as world, Capture(path, [segment.name for segment in world.cluster.segments]) as file:
+    with World(text) as world, Output.create(path) as output:
+        file = Capture(output, [segment.name for segment in world.cluster.segments])
 
         def captured(*frame: object) -> None:
             frames.append(frame)  # type: ignore[arg-type]
@@ -85,7 +87,7 @@ def test_a_capture_holds_every_frame_with_its_time(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_is_the_user_s_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
-        Capture(tmp_path / "nowhere" / "frames", ["lan"])
+        Output.create(tmp_path / "nowhere" / "frames")
 
 
 def test_tshark_reads_a_capture(tmp_path: Path) -> None:

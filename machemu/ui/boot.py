@@ -1,0 +1,168 @@
+"""The command line: `machemu boot`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from machemu.abi.errors import UserError
+from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules, find_architecture
+from machemu.boot.node import Node
+from machemu.core.kernel import FOREVER, Stop
+from machemu.core.observe import Observer
+from machemu.kern.host import Halt
+from machemu.machine.disk import ImageDisk
+from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
+from machemu.sim import files
+from machemu.sim.output import TextOutput
+from machemu.sim.units import parse_size, parse_time
+from machemu.ui import report
+from machemu.ui.console import ConsoleOutput
+from machemu.ui.crashes import Crashes
+from machemu.ui.status import Status
+from machemu.ui.strace import Strace
+from machemu.ui.streams import Streams
+
+
+def run(options: argparse.Namespace) -> int:
+    """The boot command; its exit status."""
+    deadline = FOREVER if options.duration is None else parse_time(options.duration)
+    if options.save is not None:
+        files.target_of(options.save)
+    with ExitStack() as stack:
+        node = stack.enter_context(make_node(options))
+        view = View(options, node, stack)
+        kernel = node.kernel
+        if options.load is None:
+            boot_modules(kernel, module_lines(options), dict(variable(text) for text in options.variable))
+        try:
+            stop = kernel.run(deadline if options.load is None else kernel.kern.clock.now() + deadline, options.traps)
+        except Exception as error:
+            view.failed(error)
+            raise
+        finally:
+            view.finish()
+        status = explain(node, stop, options, view)
+        if options.save is not None:
+            node.save(options.save)
+        view.streams.check()
+        if options.digest:
+            options.errors.line(f"digest {node.digest()}")
+        return status
+
+
+class View:
+    """What is seen of a machine that runs: its console, its trace, what becomes of its guests."""
+
+    def __init__(self, options: argparse.Namespace, node: Node, stack: ExitStack) -> None:
+        kernel = self.kernel = node.kernel
+        self.streams = Streams(options, kernel.stop, stack)
+        self.output = ConsoleOutput(kernel, self.streams.out, options.until)
+        kernel.console.sink = self.output.write
+        kernel.input_source = self.streams.open_input(options.input)
+        self.crashes = Crashes(self.streams.errors.line)
+        self.crashes.watch(kernel, "machemu: ", Path())
+        self.strace: Strace | None = None
+        if options.trace or options.trace_file:
+            trace = self.streams.errors if options.trace_file is None else self.streams.create(options.trace_file)
+            self.strace = Strace(TextOutput(trace))
+            Observer(kernel, self.strace).start()
+
+    def failed(self, error: Exception) -> None:
+        """The run is over before its time: where it was, unless the user's own mistake says it."""
+        if not isinstance(error, UserError):
+            self.streams.errors.line(f"machemu: {report.place(self.kernel)}")
+
+    def finish(self) -> None:
+        """The run is over: what is still held goes out, a trap that is under way included."""
+        if self.strace is not None:
+            self.strace.finish()
+        self.streams.flush()
+
+
+def make_node(options: argparse.Namespace) -> Node:
+    if options.load is not None:
+        if options.module or options.lines or options.script or options.profile or options.memory:
+            raise UserError("--load goes on with a saved machine: it takes no modules, profile or memory")
+        disks = make_disks(options.disks)
+        try:
+            return Node.load(options.load, disks)
+        finally:
+            for disk in disks.values():
+                disk.close()
+    if not (options.module or options.lines or options.script):
+        raise UserError("nothing to boot: name a module, or give --module, --script or --load")
+    profile = load_profile(default_profile(module_lines(options)) if options.profile is None else options.profile)
+    ram = None if options.memory is None else parse_size(options.memory)
+    disks = make_disks(options.disks)
+    try:
+        return Node(profile, ram, disks)
+    except UserError:
+        for disk in disks.values():
+            disk.close()
+        raise
+
+
+def default_profile(lines: Sequence[str]) -> str:
+    """The machine that a boot script's programs are for."""
+    architecture = find_architecture(lines)
+    return DEFAULT_PROFILE if architecture is None else DEFAULT_PROFILES[architecture]
+
+
+def make_disks(texts: Sequence[str]) -> dict[str, ImageDisk]:
+    """The disks of the command line by name, opened."""
+    disks: dict[str, ImageDisk] = {}
+    try:
+        for text in texts:
+            name, _, place = text.partition("=")
+            path = place.removesuffix(",writable")
+            if not name or not path:
+                raise UserError(f"--disk {text}: write NAME=FILE or NAME=FILE,writable")
+            if name in disks:
+                raise UserError(f"--disk {text}: there is already a disk {name}")
+            disks[name] = ImageDisk.of_file(Path(path), path != place)
+    except UserError:
+        for disk in disks.values():
+            disk.close()
+        raise
+    return disks
+
+
+def module_lines(options: argparse.Namespace) -> list[str]:
+    """The boot script lines of the command line, in order: the script's, the --module lines, the lone module."""
+    lines: list[str] = []
+    if options.script is not None:
+        lines += files.read_text(options.script, "a boot script").splitlines()
+    lines += options.lines
+    if options.module:
+        lines.append(f"{options.module} {DEFAULT_LINE}")
+    return lines
+
+
+def variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise UserError(f"--variable {text}: write NAME=VALUE")
+    return name, value
+
+
+def explain(node: Node, stop: Stop, options: argparse.Namespace, view: View) -> Status:
+    """Says on standard error why the run ended where that is not plain, and gives the exit status."""
+    kernel = node.kernel
+    say = options.errors.line
+    if view.streams.broken:
+        return Status.USER
+    if stop in (Stop.TIME, Stop.TRAPS):
+        say(f"machemu: {report.end_of_time(kernel)}")
+    elif stop is Stop.WEDGED and any(task.threads for task in kernel.kern.tasks.values()):
+        say(f"machemu: nothing can run any more\n{report.standstill(kernel)}")
+    elif stop is Stop.HALTED:
+        say(f"machemu: {report.halt(kernel)}")
+    unmet = options.until is not None and not view.output.seen
+    if unmet:
+        say(f"machemu: the console never printed a line with '{options.until}'")
+    if view.crashes.last and not view.output.seen:
+        return Status.CRASHED
+    return Status.UNMET if unmet or kernel.halted is Halt.PANIC else Status.OK
