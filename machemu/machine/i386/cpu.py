@@ -34,7 +34,7 @@ from machemu.machine.i386.faults import (
 )
 from machemu.machine.i386.fpu import Fpu
 from machemu.machine.i386.guard import RESUME, Guard
-from machemu.machine.i386.pcb import CS, EIP, ESP, REDIRECT_FRAME, SS, USER_CS, USER_DS, I386Pcb
+from machemu.machine.i386.pcb import CS, DS, EIP, ES, ESP, REDIRECT_FRAME, SS, USER_CS, USER_DS, I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, PAGE_SIZE, I386Mmu, I386Pmap
 from machemu.machine.i386.screen import LONGEST
 from machemu.machine.i386.tables import DescriptorTables
@@ -96,6 +96,8 @@ class I386Cpu:
         self._error: BaseException | None = None
         self._stopped = False
         self._entering = False
+        self._nulls: tuple[tuple[str, int], ...] = ()
+        self._only_enters = False
         self._stepping_trap = False
         self._redirects = False
         self._v86 = False
@@ -205,10 +207,15 @@ class I386Cpu:
         self._entry.write()
         self._v86 = self.guard.is_v86 = pcb.in_v86
         self._refused_entry = None
+        self._nulls = ()
         if segments != USER_SEGMENTS or pcb.ldt is not None or pcb.gdt != self.tables.gdt:
             self._refused_entry = self.tables.load(pcb)
             if self._v86:
                 self._enter_v86(pcb)
+            else:
+                self._nulls = tuple(
+                    (name, segments[place]) for name, place in (("DS", DS), ("ES", ES)) if 0 < segments[place] < 4
+                )
         self._entering = True
         self._stepping_trap = self._goes_alone = False
         if redirects != self._redirects:
@@ -345,6 +352,8 @@ class I386Cpu:
             return
         if self.memory.stale or self.mmu.changed:
             self._refresh()
+        if self._nulls and self._entering and not self._enter_with_nulls():
+            return
         if self._entering:
             self._entering = False
             address = layout.USER_ENTRY
@@ -385,6 +394,23 @@ class I386Cpu:
             self._watched()
         if error == uc.ERR_FETCH_PROT:
             self._allow_fetch()
+
+    def _enter_with_nulls(self) -> bool:
+        """Enters user mode and stops there; False where the processor refused. The entry makes each null selector of DS and ES 0.
+
+        The processor does so whenever it comes back from the kernel. Here it must not show that it was there.
+        """
+        self._entering, self._only_enters, self._overhead = False, True, 1
+        self.engine.start(layout.USER_ENTRY, 1)
+        self._only_enters, self._overhead, self.engine.counter.value = False, 0, 0
+        if self._entering:
+            return False
+        self._scratch.save()
+        self._pending.value = -1
+        self._scratch.restore()
+        for name, selector in self._nulls:
+            self.engine.write(REGISTER[name], selector)
+        return True
 
     def _start_alone(self, address: int) -> int:
         """Runs one instruction that the guard does not let pass."""
@@ -484,6 +510,9 @@ class I386Cpu:
         self._read_trap()
         if self._trap_values[1] == KERNEL_CS and not self._v86:
             self._stub_fault(number, code)
+            return
+        if self._only_enters:
+            self.engine.stop()
             return
         if self.debug.hits and (fetch or (step and not self.debug.is_step())):
             self.engine.stop()

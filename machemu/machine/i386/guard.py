@@ -84,6 +84,8 @@ class Guard:
         self._fetch = fetch
         self._replaced: list[tuple[int, int]] = []
         self._end = 0
+        self._page = self._frame = -1
+        self._resumes = False
         self.lets = self.is_v86 = False
         self.stops: frozenset[int] = frozenset()
         self.works = bool(_kept) or _install(engine)
@@ -101,13 +103,18 @@ class Guard:
         if self._replaced:
             self.put_back()
         address = _U64.from_address(block + NEXT).value
-        resumes = _flags(block) & RESUME
-        if resumes or address % PAGE_SIZE >= PAGE_END:
-            _U32.from_address(block + MOST).value = _U32.from_address(block + DONE).value
-        place = self._fetch(address)
-        if place < 0:
+        done = _U32.from_address(block + DONE).value
+        if done == 1:
+            self._resumes = bool(_flags(block) & RESUME)
+        if self._resumes or address % PAGE_SIZE >= PAGE_END:
+            _U32.from_address(block + MOST).value = done
+        if done == 1 or address - self._page >= PAGE_SIZE:
+            self._page = address & -PAGE_SIZE
+            self._frame = self._fetch(self._page)
+        if self._frame < 0:
             return
-        if address in self.stops and not resumes and _base(block):
+        place = self._frame + address - self._page
+        if address in self.stops and not self._resumes and _base(block):
             self._replace([place], PRIVILEGED)
             self._end = address + 1
             return

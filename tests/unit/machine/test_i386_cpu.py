@@ -16,7 +16,7 @@ from machemu.abi.exception import Exc
 from machemu.abi.types import Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386.cpu import I386Cpu
-from machemu.machine.i386.pcb import EAX, ECX, EDI, EDX, EFLAGS, ESI, FLOAT_STATE, REGS_SEGS_STATE, I386Pcb
+from machemu.machine.i386.pcb import DS, EAX, ECX, EDI, EDX, EFLAGS, ES, ESI, FLOAT_STATE, REGS_SEGS_STATE, I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE
 from machemu.machine.protocols import UserFault
 from tests.unit.machine.cpu_bench import ARGUMENTS, CONSTANT, LAZY, LEAVE, CpuBench
@@ -134,6 +134,20 @@ def test_selectors_that_the_processor_refuses_are_an_exception(bench: Bench, cs:
     assert bench.go(pcb) == 0
     assert bench.log == [("exception", Exc.EXC_BAD_INSTRUCTION, 13, selector)]
     assert (pcb.registers, pcb.segments[:2]) == (before, [cs, ss])
+
+
+@pytest.mark.parametrize("selector", range(4))
+@pytest.mark.parametrize("page", [CODE, LAZY], ids=["", "in a page that comes late"])
+def test_null_selectors_are_kept_where_a_thread_is_left_and_entered(bench: Bench, selector: int, page: int) -> None:
+    """A return from the kernel makes them 0; where a run is cut is none."""
+    code = b"\xb8" + struct.pack("<I", selector) + b"\x8e\xd8\x8e\xc0\xe9" + struct.pack("<i", page - CODE + 0x100 - 14)
+    pcb = bench.start(code)
+    assert bench.go(pcb, 4) == 4
+    assert pcb.segments[DS : ES + 1] == [selector] * 2
+    pcb.registers[EAX] = DATA
+    assert bench.go(pcb, 1) == 1
+    assert pcb.segments[DS : ES + 1] == [selector] * 2
+    assert bench.log == ([("fault", LAZY + 0x100, VM_PROT_READ)] if page == LAZY else [])
 
 
 def test_a_step_into_a_trap_makes_the_trap_and_stops_behind_the_next_instruction(bench: Bench) -> None:
