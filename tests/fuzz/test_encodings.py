@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.guests import Arch
 from tools.fuzz import encodings
-from tools.fuzz.make import END, Maker, list_length
+from tools.fuzz.make import END, THROUGH, Maker, list_length
 from tools.fuzz.program import Kind
 
 
@@ -42,12 +42,12 @@ def test_programs_go_through_the_whole_list_before_they_begin_anew(arch: Arch) -
     maker = Maker(arch.name, 3)
     programs = [maker.program(number) for number in range(1000)]
     listed = [step.listed for program in programs if program.kind is Kind.LISTED for step in program.steps]
-    assert len(listed) == len(dict.fromkeys(listed)) == 500 * 8
+    assert len(listed) == len(dict.fromkeys(listed)) == 500 * len(programs[0].steps)
     assert all(index is not None and 0 <= index < list_length(arch.name) for index in listed)
 
 
 def test_fifty_thousand_programs_are_enough_for_the_list(arch: Arch) -> None:
-    assert list_length(arch.name) <= 50_000 // 2 * 8
+    assert list_length(arch.name) <= THROUGH // 2 * len(Maker(arch.name, 3).program(0).steps)
 
 
 def test_a_program_is_a_function_of_its_seed_and_number(arch: Arch) -> None:

@@ -22,6 +22,9 @@ from tools.fuzz.shrink import smallest
 ENDLESS: Final = 1 << 40
 """More programs than can be run."""
 
+TELL_S: Final = 60.0
+"""So often a hunt says how far it is."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -67,11 +70,15 @@ def _hunt(architecture: str, options: Options, folder: Path) -> Tally:
     tally = Tally(architecture, options.seed)
     maker = Maker(architecture, options.seed)
     began = time.monotonic()
+    tell = began + TELL_S
     with ExitStack() as stack:
         hunter: Hunter | None = None
         for number, result in _results(architecture, options, folder):
             program = maker.program(number)
             tally.add(program, result)
+            if time.monotonic() >= tell:
+                tell += TELL_S
+                print(report.progress(tally, time.monotonic() - began), flush=True)
             find = result.find
             if find is None or len(tally.finds[find.signature]) > 1:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -18,7 +19,8 @@ CORPUS: Final = ("images", "tests/conformance")
 EXECUTABLE: Final = 1
 KINDS: Final = (Kind.LISTED, Kind.LISTED, Kind.RANDOM, Kind.MUTATED)
 """By number: half of the programs go through the list."""
-LISTED_STEPS: Final = 8
+THROUGH: Final = 50_000
+"""So many programs go through the whole list."""
 SLOT: Final = 0x40
 OPERAND_BYTES: Final = 10
 INSTRUCTIONS: Final = 4000
@@ -68,6 +70,7 @@ class Maker:
         length = list_length(architecture)
         self._first = random.randrange(length)
         self._stride = _coprime(random, length)
+        self._steps = -(-length * len(KINDS) // (THROUGH * KINDS.count(Kind.LISTED)))
         self._unit = 1 if architecture == "i386" else 2
 
     def program(self, number: int) -> Program:
@@ -75,7 +78,7 @@ class Maker:
         random = Random(f"{self.seed} {self.architecture} {number}")
         if kind is Kind.LISTED:
             rank = number // len(KINDS) * KINDS.count(kind) + number % len(KINDS)
-            steps = tuple(self._listed(random, rank * LISTED_STEPS + place, place) for place in range(LISTED_STEPS))
+            steps = tuple(self._listed(random, rank * self._steps + place, place) for place in range(self._steps))
         else:
             make = self._random_code if kind is Kind.RANDOM else self._mutated_code
             steps = tuple(self._step(random, place, make(random)) for place in range(random.randrange(1, 4)))
@@ -93,9 +96,11 @@ class Maker:
     def _listed(self, random: Random, rank: int, place: int) -> Step:
         """One encoding, its operand bytes, and the end. Every encoding comes once before any comes twice."""
         index = (self._first + rank * self._stride) % list_length(self.architecture)
-        code = self._encoding(random, index)
-        code += END[self.architecture] * 2
-        return self._finish(random, place, code, INSTRUCTIONS, index)
+        code = self._encoding(random, index) + END[self.architecture] * 2
+        step = self._finish(random, place, code, INSTRUCTIONS, index)
+        if step.address + len(step.code) == CODE + CODE_SIZE:
+            return step
+        return replace(step, code=step.code + END[self.architecture] * ((SLOT - len(code)) // self._unit))
 
     def _encoding(self, random: Random, index: int) -> bytes:
         if self.architecture == "i386":

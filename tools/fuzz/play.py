@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, Protocol
 
 from machemu.abi.errors import KernError
 from machemu.abi.exception import Exc
+from machemu.abi.kern_return import KernReturn
 from machemu.core.kernel import Stop
 from tools.fuzz.program import Program
 from tools.fuzz.world import Stopped, World
@@ -79,7 +80,7 @@ class Cut:
 
 
 def play(world: World, program: Program, run: Run, name: str, progress: Progress) -> Played:
-    """Runs all steps. Raises Hurt, and whatever the machine fails with."""
+    """Runs all steps; where one of the list would find no guest there is a new one. Raises Hurt, and the machine's errors."""
     played = Played()
     began = world.kernel.cpu.executed
     if program.handled:
@@ -89,9 +90,16 @@ def play(world: World, program: Program, run: Run, name: str, progress: Progress
     for number, step in enumerate(program.steps):
         progress.at(name, number, world.kern.clock.now())
         try:
+            if not world.is_alive:
+                raise KernError(KernReturn.KERN_FAILURE)
             world.begin(step)
-        except KernError:  # the guest has given its memory away
-            break
+        except KernError:  # the guest has ended, or has given its memory away
+            if step.listed is None:
+                break
+            world.renew_guest()
+            if program.handled:
+                world.handle_exceptions()
+            world.begin(step)
         for move in (*step.resume, None):
             clock = world.kern.clock
             progress.at(name, number, clock.now())
@@ -102,8 +110,6 @@ def play(world: World, program: Program, run: Run, name: str, progress: Progress
             if move is None or is_last or not stopped.is_alive:
                 break
             world.go_on(move)
-        if not world.is_alive:
-            break
     played.digest = world.node.digest()
     played.instructions = world.kernel.cpu.executed - began
     progress.at(name, len(program.steps), world.kern.clock.now())

@@ -108,6 +108,12 @@ def found(program: Program, find: Find, small: Program) -> str:
     return head + "\n" + textwrap.indent("\n".join(body), "    ")
 
 
+def progress(tally: Tally, seconds: float) -> str:
+    """How far a hunt is."""
+    number = sum(map(len, tally.finds.values()))
+    return f"{tally.architecture}: {sum(tally.programs.values()):,} programs in {seconds:.0f} s, {number} finds"
+
+
 def summary(tally: Tally) -> str:
     """The figures of a hunt on one architecture."""
     total = sum(tally.programs.values())

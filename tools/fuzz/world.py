@@ -104,10 +104,7 @@ class World:
         thread_control.suspend(self.kern, self.counter)
         self.before = invariants.usage(self.kernel)
         self.port_name = mach_port.mach_port_allocate(self.kernel.ipc, self.neighbour.space, RECEIVE)
-        self.guest = self._task("guest", REGIONS)
-        self._fill()
-        self.thread = thread_control.create(self.kern, self.guest)
-        self.guest_number = self.guest.number
+        self._make_guest()
         self._counted = self._count()
         self._warm_up()
 
@@ -124,6 +121,18 @@ class World:
             vm.vm_allocate(task.map, address, size, False)
             task.memory.write(VirtAddr(address), bytes(size))
         return task
+
+    def renew_guest(self) -> None:
+        """Another guest in the place of one that has ended, or cannot go on; whatever that left stays until the end."""
+        if self.guest.active:
+            task_control.terminate(self.kern, self.guest)
+        self._make_guest()
+
+    def _make_guest(self) -> None:
+        self.guest = self._task("guest", REGIONS)
+        self._fill()
+        self.thread = thread_control.create(self.kern, self.guest)
+        self.guest_number = self.guest.number
 
     def _fill(self) -> None:
         """The guest's data: extreme numbers."""
