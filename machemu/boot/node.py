@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from machemu.abi.errors import UserError
 from machemu.abi.types import PhysAddr
 from machemu.boot.machines import MACHINES
 from machemu.core import invariants
+from machemu.core.host_side import unsaved
 from machemu.core.kernel import Kernel
 from machemu.device.block import DiskDriver
 from machemu.device.ethernet import EthernetDriver
@@ -77,12 +79,22 @@ class Node:
         The CPU's own frames are left out: no guest reaches them, and a new CPU makes them anew.
         """
         self.kernel.kern.clock.fold()
-        return saved.digest(self.kernel, ram=self.kernel.memory.view[self.cpu.own_memory :])
+        with self._authors_told():
+            return saved.digest(self.kernel, ram=self.kernel.memory.view[self.cpu.own_memory :])
 
     def save(self, path: Path) -> None:
         """Writes the whole machine to a file."""
         self.kernel.kern.clock.fold()
-        saved.save(path, self.kernel, self.kernel.memory.view)
+        with self._authors_told():
+            saved.save(path, self.kernel, self.kernel.memory.view)
+
+    @contextmanager
+    def _authors_told(self) -> Iterator[None]:
+        """What cannot be saved of a host-side server is its author's mistake, a UserError."""
+        try:
+            yield
+        except saved.StateError as error:
+            raise unsaved(self.kernel, error) or error from None
 
     def snapshot(self) -> Snapshot:
         """The machine as it is, to go back to with `restore`, here or in another node that is a copy of it.
@@ -93,7 +105,8 @@ class Node:
             if isinstance(driver, DiskDriver) and driver.disk.writable:
                 raise UserError(f"{driver.name}: its image is written, and cannot go back: give the disk without 'writable'")
         self.kernel.kern.clock.fold()
-        taken = snapshot.take(self.kernel, self._used_memory(), self._known)
+        with self._authors_told():
+            taken = snapshot.take(self.kernel, self._used_memory(), self._known)
         self._known = taken.pages
         return taken
 

@@ -10,7 +10,8 @@ order.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from heapq import heapify, heappop, heappush
 from pathlib import Path
@@ -23,6 +24,7 @@ from machemu.cluster.file import ClusterSpec, ServerSpec
 from machemu.cluster.lan import Segment, Station
 from machemu.cluster.node import NIC_NAMES, Arrival, ClusterNode
 from machemu.cluster.servers import load_server
+from machemu.core.host_side import unsaved
 from machemu.core.kernel import FOREVER
 from machemu.kern.host import Halt
 from machemu.sim import saved
@@ -195,7 +197,10 @@ class Cluster:
         if self.offers:
             others = min(others, self.offers[0].time)
         self.running = node
-        node.run(min(limit, others + lookahead))
+        try:
+            node.run(min(limit, others + lookahead))
+        except UserError as error:
+            raise UserError(f"node {node.name} {error}") from error
         self.running = None
         kernel = node.kernel
         if kernel is not None and kernel.halted is Halt.REBOOT:
@@ -255,11 +260,24 @@ class Cluster:
 
     def digest(self) -> str:
         """SHA-256 over everything that is in the cluster: equal digests, equal clusters."""
-        return saved.digest_all(self, [machine.kernel.memory.view[machine.cpu.own_memory :] for machine in self._machines()])
+        with self._authors_told():
+            return saved.digest_all(self, [machine.kernel.memory.view[machine.cpu.own_memory :] for machine in self._machines()])
 
     def save(self, path: Path) -> None:
         """Writes the whole cluster to a file."""
-        saved.save(path, self, *[machine.kernel.memory.view for machine in self._machines()])
+        with self._authors_told():
+            saved.save(path, self, *[machine.kernel.memory.view for machine in self._machines()])
+
+    @contextmanager
+    def _authors_told(self) -> Iterator[None]:
+        """What cannot be saved of a host-side server is its author's mistake, a UserError that names the node."""
+        try:
+            yield
+        except saved.StateError as error:
+            for node in self.nodes:
+                if node.kernel is not None and (told := unsaved(node.kernel, error)) is not None:
+                    raise UserError(f"node {node.name} {told}") from None
+            raise
 
     def _machines(self) -> list[Node]:
         """Those that have power, ready to be looked at."""

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import boot_server
@@ -13,7 +14,18 @@ from machemu.cluster.file import GuestSpec, ServerSpec
 from machemu.core.host_side import launch_server
 from machemu.core.kernel import Kernel
 from machemu.ipc.port import Port
+from machemu.sim.state import REGISTRY
+from machemu.user import faults
 from machemu.user.server import Server
+
+HANDLERS: Final = {
+    "start": ("mach",),
+    "receive": ("mach", "message"),
+    "expired": ("mach",),
+    "sent": ("mach", "message", "code"),
+    "unsent": ("mach", "message", "code"),
+}
+"""user.server.Server's."""
 
 
 def load_server(name: str) -> type:
@@ -23,9 +35,19 @@ def load_server(name: str) -> type:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise UserError(f"server {name}: cannot be imported: {error}") from None
+    except Exception as error:
+        raise UserError(f"server {name}: cannot be imported: {faults.raised(error)}") from None
     found = getattr(module, class_name, None)
     if not isinstance(found, type) or not callable(getattr(found, "receive", None)):
         raise UserError(f"server {name}: {module_name} has no server {class_name}")
+    for handler, arguments in HANDLERS.items():
+        try:
+            inspect.signature(getattr(found, handler)).bind(None, *arguments)
+        except (AttributeError, TypeError, ValueError):
+            wanted = f"{handler}({', '.join(('self', *arguments))})"
+            raise UserError(f"server {name}: has no {wanted} {faults.class_line(found)}") from None
+    if found not in REGISTRY.values():
+        raise UserError(f"server {name}: is not marked @state, and could not be saved {faults.class_line(found)}")
     return found
 
 
@@ -41,7 +63,10 @@ def make_server(spec: ServerSpec, node: int, seed: int, key: bytes) -> Server:
         inspect.signature(make).bind(*arguments, **dict(spec.options))
     except TypeError as error:
         raise UserError(f"server {spec.name}: has not these options: {error}") from None
-    server: Server = make(*arguments, **dict(spec.options))
+    try:
+        server: Server = make(*arguments, **dict(spec.options))
+    except Exception as error:
+        raise UserError(f"server {spec.name}: cannot be made: {faults.raised(error, found)}") from error
     return server
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from machemu.abi.errors import InvariantError, MustWait
+from machemu.abi.errors import InvariantError, MustWait, UserError
 from machemu.abi.types import ByteOrder
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
@@ -13,6 +14,9 @@ from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Program, Thread
+from machemu.sim.saved import StateError
+from machemu.sim.units import time_text
+from machemu.user import faults
 from machemu.user.own import AREA_SIZE
 from machemu.user.server import Server
 from machemu.user.thread import ServerThread
@@ -75,26 +79,68 @@ def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None
             thread.retval = result
             kernel.kern.wait(thread, Continuation.FAULT, wait)
             break
-        result = kernel.entry.system_call(number)
+        except Exception as error:
+            if view.fault is not None:
+                raise view.fault from None
+            raise _fault(kernel, thread, program, error) from error
+        try:
+            result = kernel.entry.system_call(number)
+        except Exception as error:
+            if _are_words(program.arguments):
+                raise
+            raise _fault(kernel, thread, program, error) from error
         if result is not None:
             thread.retval = result
     kernel.charge_time()
     kernel.charged = None
 
 
+def _are_words(arguments: tuple[int, ...]) -> bool:
+    """Whether a trap's arguments are such as a guest's could be."""
+    return all(isinstance(argument, int) and 0 <= argument < 1 << 32 for argument in arguments)
+
+
+def _fault(kernel: Kernel, thread: Thread, program: Program, error: Exception) -> UserError:
+    """A server has raised what no handler may raise: told to its author."""
+    where = faults.handler(error)
+    what = faults.raised(error, getattr(program, "server", None))
+    return UserError(f"{_whose(kernel, thread)}: {f'{where}: ' if where else ''}{what}")
+
+
+def _whose(kernel: Kernel, thread: Thread) -> str:
+    return f"at {time_text(kernel.kern.clock.now())}: server {thread.task.name} (task {thread.task.number})"
+
+
+def unsaved(kernel: Kernel, error: StateError) -> UserError | None:
+    """What cannot be saved, told to the author of the server that has it; None where no server of this kernel has it."""
+    for thread, program in pairwise(error.chain):
+        if isinstance(thread, Thread) and isinstance(program, ServerThread) and thread.task.number in kernel.kern.tasks:
+            if kernel.kern.tasks[thread.task.number] is not thread.task:
+                continue
+            place = faults.class_line(error.owner, error.slot)
+            return UserError(f"{_whose(kernel, thread)} cannot be saved: {error} {place}".rstrip())
+    return None
+
+
 class HostSide:
-    """user.own.Kernel for the thread that runs."""
+    """user.own.Kernel for the thread that runs. fault: what a trap of it raised that is no fault of the server's."""
 
     def __init__(self, kernel: Kernel, thread: Thread, program: Program) -> None:
         self._kernel = kernel
         self._thread = thread
         self._program = program
         self.order: ByteOrder = kernel.cpu.order
+        self.fault: Exception | None = None
 
     def trap(self, number: int, arguments: tuple[int, ...]) -> int:
         thread = self._thread
         self._program.arguments = arguments
-        result = self._kernel.entry.system_call(number)
+        try:
+            result = self._kernel.entry.system_call(number)
+        except Exception as error:
+            if _are_words(arguments):
+                self.fault = error
+            raise
         if result is None:
             result, thread.retval = thread.retval, None
             if thread.continuation is not None or result is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from typing import Final
 
 from machemu.abi.errors import InvariantError
@@ -56,9 +57,10 @@ class PhysicalMemory:
         self.used = other.used
 
     def close(self) -> None:
-        """Gives the host memory back; no CPU may run on it any more."""
-        self.view.release()
-        self.ram.close()
+        """Gives the host memory back; no CPU may run on it any more. What an error's frames still look at goes with them."""
+        with suppress(BufferError):
+            self.view.release()
+            self.ram.close()
 
     def allocate(self) -> Frame:
         """A free frame, contents unspecified; the caller owns it. Raises OutOfFrames."""

@@ -43,6 +43,19 @@ CONTAINERS: Final = {list: LIST, dict: DICT, deque: DEQUE}
 FLOAT_BITS: Final = struct.Struct("<d")
 
 
+class StateError(InvariantError):
+    """Something is no state that could be saved. The message says what.
+
+    chain: from the root to it, each inside the one before. owner, slot: the state object that has it, or that is not whole.
+    """
+
+    def __init__(self, text: str, chain: Sequence[object], owner: object, slot: str) -> None:
+        super().__init__(text)
+        self.chain = chain
+        self.owner = owner
+        self.slot = slot
+
+
 class SavedError(ValueError):
     """The bytes are no graph; the message says why."""
 
@@ -89,8 +102,8 @@ class Writer:
             for value in stack[-1]:
                 try:
                     inner = self._value(value)
-                except InvariantError as error:
-                    raise InvariantError(f"{self._place([*owners, value])}{error}") from None
+                except (InvariantError, AttributeError) as error:
+                    raise self._error(error, [*owners, value]) from None
                 if inner is not None:
                     owners.append(value)
                     stack.append(iter(inner))
@@ -101,13 +114,18 @@ class Writer:
                     owners.pop()
         return b"".join(self.out)
 
-    def _place(self, chain: list[object]) -> str:
-        """Which slot of which state object holds the last of a chain of values, each inside the one before."""
+    def _error(self, error: Exception, chain: list[object]) -> StateError:
+        """What is wrong with the last of a chain of values, each inside the one before, and where that is."""
+        if isinstance(error, AttributeError):
+            kind = type(chain[-1]).__qualname__
+            return StateError(
+                f"{kind} is saved before it is whole: {error.name} has no value", chain, chain[-1], error.name or ""
+            )
         for outer, inner in reversed(list(pairwise(chain))):
             for name in self.parts.get(type(outer), ()):
                 if getattr(outer, name) is inner:
-                    return f"{type(outer).__qualname__}.{name}: "
-        return ""
+                    return StateError(f"{type(outer).__qualname__}.{name}: {error}", chain, outer, name)
+        return StateError(str(error), chain, chain[-1], "")
 
     def _value(self, value: Any) -> Iterable[Any] | None:
         """Writes a value's head; gives what comes inside it."""
@@ -154,10 +172,7 @@ class Writer:
         self.out.append(bytes((OBJECT,)) + self._class(kind))
         if kind not in self.parts:
             self.parts[kind] = parts_of(kind)
-        try:
-            return [getattr(value, name) for name in self.parts[kind]]
-        except AttributeError as error:
-            raise InvariantError(f"{kind.__qualname__} is saved before it is whole: {error}") from None
+        return [getattr(value, name) for name in self.parts[kind]]
 
     def _class(self, kind: type) -> bytes:
         """A class by number, with its name where it is first met."""

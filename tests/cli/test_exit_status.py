@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.world import run
+from tests.cli.world import ROOT, run
 from tests.cluster.world import PORTS, START, node
 from tests.guests import Arch
 from tests.machine import image
@@ -120,3 +120,19 @@ def test_a_number_of_traps_that_cannot_be_is_refused(count: str) -> None:
     done = run("boot", "images/i386/hello.elf", f"--traps={count}")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"machemu: --traps {count}: write a whole number, 1 or more\n"
+
+
+@pytest.mark.parametrize(("server", "option"), [("Raises", "--trace-file"), ("HoldsASet", "--digest"), ("NeverSet", "--save")])
+def test_a_fault_of_a_server_is_one_line_and_exit_status_2(server: str, option: str, tmp_path: Path) -> None:
+    path = tmp_path / "cluster.toml"
+    path.write_text(f'[nodes.one]\nprofile = "sun3-60"\nservers = ["tests.cluster.faulty:{server}"]\n')
+    given = () if option == "--digest" else (tmp_path / "file",)
+    done = run("cluster", path, "--for", "50ms", option, *given, plant=f"sys.path.insert(0, {str(ROOT)!r})")
+    assert done.returncode == 2
+    told = [line for line in done.stderr.splitlines() if line.startswith("machemu: node one at 0.0")]
+    assert (
+        len(told) == 1
+        and told[0].endswith(("# here", ":  # here"))
+        and "Traceback" not in done.stderr
+        and "BufferError" not in done.stderr
+    )
