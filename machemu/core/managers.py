@@ -79,6 +79,9 @@ class Managers:
     def release_send(self, right: object) -> None:
         ports.release_send(self.ipc, right)
 
+    def is_alive(self, right: object) -> bool:
+        return isinstance(right, Port) and right.active
+
     def part_of(self, memory_object: object, offset: int, size: int, copy: bool) -> tuple[object, int, int]:
         if not _port(memory_object).active:
             # It was alive when the caller named it, and died while the caller waited for its manager.
@@ -171,7 +174,7 @@ class Managers:
         self._send(pager, memory_object.MEMORY_OBJECT_DATA_UNLOCK, self._control(pager), offset, length, access)
 
     def data_return(self, pager: Pager, offset: int, copy: VmMapCopy, dirty: bool, kernel_copy: bool) -> None:
-        if _device(pager) is not None:
+        if _device(pager) is not None or pager.memory_object is None:
             copy.discard()
             return
         data = OutOfLine(copy, copy.size)

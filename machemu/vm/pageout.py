@@ -72,7 +72,7 @@ def _evict(vm: Vm, page: VmPage) -> bool:
     if obj.pager is None:
         obj.collapse()
     if obj.pager is None:
-        if vm.default_manager is None:
+        if not vm.has_default_manager:
             vm.queues.activate(page)
             return False
         vm.make_internal_pager(obj)

@@ -31,6 +31,9 @@ class MemoryManagers(Protocol):
     def release_send(self, right: object) -> None:
         """Gives a send right up."""
 
+    def is_alive(self, right: object) -> bool:
+        """Whether a send right is one to a port that lives."""
+
     def part_of(self, memory_object: object, offset: int, size: int, copy: bool) -> tuple[object, int, int]:
         """What is mapped where a memory object or a proxy of one is to be: the memory object, the offset there, and the access
         (VM_PROT_*) that the mapping may have.
@@ -70,7 +73,7 @@ class MemoryManagers(Protocol):
         """memory_object_data_unlock."""
 
     def data_return(self, pager: Pager, offset: int, copy: VmMapCopy, dirty: bool, kernel_copy: bool) -> None:
-        """memory_object_data_return. Consumes the copy."""
+        """memory_object_data_return. Consumes the copy, which is lost where the manager is gone."""
 
     def pageout(self) -> None:
         """The kernel is to leave the current thread, and replace pages before it runs on."""

@@ -33,7 +33,8 @@ class Vm:
     and at how many it ends. free_wanted: who waits for frames; frames_wanted: the fewest that one of them waits for.
     manager_wanted: who waits for a default memory manager.
     pageout_wanted: replacement is to begin.
-    laundry_count: pages that the default memory manager has in hand. default_manager: a send right to it, or None.
+    laundry_count: pages that the default memory manager has in hand. default_manager: a send right to it, or None;
+    it may have died.
     pagers: those of all objects that have one, by number. cached: objects without references that their managers let stay.
     zero_fill_count, faults, cow_faults, pageins, pageouts, reactivations, lookups, hits: vm_statistics' counters since power-on.
     Transient: mmu, the machine's memory management unit; managers, the layers above; privileged: the frames that are kept may
@@ -222,6 +223,11 @@ class Vm:
         if not obj.ref_count and obj.pager is not None:
             del self.cached[obj.pager.number]
         obj.ref_count += 1
+
+    @property
+    def has_default_manager(self) -> bool:
+        """Whether there is a default memory manager that lives. As in the real kernel a dead one is none."""
+        return self.managers.is_alive(self.default_manager)
 
     def make_internal_pager(self, obj: VmObject) -> None:
         """vm_object_pager_create: the default memory manager gets an object of anonymous memory."""

@@ -116,7 +116,7 @@ def vm_region_create_proxy(kernel: Kernel, request: Kmsg, address: int, max_prot
         raise KernError(INVALID_ARGUMENT)
     obj = entry.object if entry.object is not None else map_.shadow_entry(entry)
     if obj.pager is None:
-        if kernel.vm.default_manager is None:
+        if not kernel.vm.has_default_manager:
             raise MustWait(kernel.vm.manager_wanted)
         kernel.vm.make_internal_pager(obj)
     right = ports.copy_send(kernel.ipc, obj.pager.memory_object if obj.pager is not None else None)
