@@ -216,8 +216,8 @@ class VmObject:
         if self.ref_count < 0:
             raise InvariantError(f"an object in use has {self.ref_count} references")
         for offset, page in self.pages.items():
-            # Managers supply pages wherever they like, also within what others take for pages.
-            inside = (0 <= offset < self.size and not offset & mask) or self.external
+            # Managers, the default one too, supply pages wherever they like, also within what others take for pages.
+            inside = (0 <= offset < self.size and not offset & mask) or self.pager is not None
             if page.object is not self or page.offset != offset or not inside:
                 raise InvariantError(f"a page at {offset:#x} of an object of {self.size:#x} bytes belongs elsewhere")
         if self.shadow is not None and self.shadow_offset + self.size > self.shadow.size and not self.shadow.external:
