@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
+from machemu.abi.message import PORT_RECEIVE
 from machemu.core.managers import control_pager
 from machemu.core.routines.targets import privileged_host
 from machemu.ipc import kmsg as kernel_message
@@ -44,8 +45,14 @@ def _object_of(kernel: Kernel, request: Kmsg) -> Iterator[Pager]:
 
 
 def _tell(kernel: Kernel, reply_to: PolyPort, routine: Routine, pager: Pager | None, *values: object) -> None:
-    """Sends what the manager asked to be told, with the pager's control port before `values`. Consumes its right."""
+    """Sends what the manager asked to be told, with the pager's control port before `values`. Consumes its right.
+
+    Nobody is told by a receive right, which is given up; the real kernel sends to it, and the port is never received from again.
+    """
     if not isinstance(reply_to.port, Port):
+        return
+    if reply_to.disposition == PORT_RECEIVE:
+        kernel_message.destroy_right(kernel.ipc, reply_to.port, PORT_RECEIVE)
         return
     if pager is not None:
         control = ports.make_send(kernel.ipc, pager.control) if isinstance(pager.control, Port) else None
