@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from mmap import mmap
 from pathlib import Path
 
 from machemu.abi.errors import UserError
@@ -19,6 +20,7 @@ from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
 from machemu.machine.protocols import Disk, Nic
 from machemu.sim import saved, snapshot
+from machemu.sim.graph import StateError
 from machemu.sim.snapshot import Snapshot
 
 RAM_MIN = 1 << 20
@@ -86,14 +88,14 @@ class Node:
         """Writes the whole machine to a file."""
         self.kernel.kern.clock.fold()
         with self._authors_told():
-            saved.save(path, self.kernel, self.kernel.memory.view)
+            saved.save(path, saved.Kind.MACHINE, self.kernel, [self.kernel.memory.view])
 
     @contextmanager
     def _authors_told(self) -> Iterator[None]:
         """What cannot be saved of a host-side server is its author's mistake, a UserError."""
         try:
             yield
-        except saved.StateError as error:
+        except StateError as error:
             raise unsaved(self.kernel, error) or error from None
 
     def snapshot(self) -> Snapshot:
@@ -135,9 +137,11 @@ class Node:
     @classmethod
     def load(cls, path: Path, disks: Mapping[str, Disk] | None = None) -> Node:
         """The machine that a file holds, ready to run on. disks: the images of its disks; they stay the caller's."""
-        root, rams = saved.load(path, RAM_MAX)
+        with saved.SavedFile(path, saved.Kind.MACHINE) as file:
+            if len(file.head.memories) != 1 or not RAM_MIN <= file.head.memories[0] <= RAM_MAX:
+                raise UserError(f"{path}: is damaged: its memory is not that of a machine")
+            root, [ram] = file.root(), file.memories()
         try:
-            [ram] = rams
             return cls.resume(root, ram, disks or {})
         except UserError:
             raise
@@ -145,8 +149,8 @@ class Node:
             raise UserError(f"{path}: is damaged: it holds no machine that could be: {error or type(error).__name__}") from None
 
     @classmethod
-    def resume(cls, root: object, ram: saved.Ram, disks: Mapping[str, Disk]) -> Node:
-        """The machine of a kernel that was loaded. Raises UserError, and whatever else comes of a graph that is no kernel's."""
+    def resume(cls, root: object, ram: mmap, disks: Mapping[str, Disk]) -> Node:
+        """The machine of a kernel and RAM that were loaded. UserError; whatever comes of a graph that is no kernel's."""
         node = cls.__new__(cls)
         try:
             node._resume(root, ram, disks)
@@ -161,7 +165,7 @@ class Node:
             self.cpu.close()
             self.kernel.memory.close()
 
-    def _resume(self, root: object, ram: saved.Ram, disks: Mapping[str, Disk]) -> None:
+    def _resume(self, root: object, ram: mmap, disks: Mapping[str, Disk]) -> None:
         """Puts a loaded kernel onto a new CPU, and believes nothing of it unseen."""
         if not isinstance(root, Kernel):
             raise ValueError("its root is no kernel")
@@ -171,10 +175,9 @@ class Node:
         self.kernel = root
         self._known = {}
         memory = root.memory
-        if memory.frame_size != make_cpu.page_size or memory.frame_count * memory.frame_size != ram.size:
+        if memory.frame_size != make_cpu.page_size or memory.frame_count * memory.frame_size != len(ram):
             raise ValueError("its memory is not that of its machine")
-        memory.attach()
-        ram.fill(memory.view)
+        memory.attach(ram)
         self.cpu = make_cpu(memory, root.mmu)
         if (root.ipc.prefix, root.ipc.page_size) != (self.cpu.order.value, self.cpu.page_size):
             raise ValueError("its messages are another machine's")

@@ -10,15 +10,16 @@ order.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from heapq import heapify, heappop, heappush
+from mmap import mmap
 from pathlib import Path
 from typing import NamedTuple
 
 from machemu.abi.errors import InvariantError, UserError
-from machemu.boot.node import RAM_MAX, Node
+from machemu.boot.node import Node
 from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
 from machemu.cluster.file import ClusterSpec, ServerSpec
 from machemu.cluster.lan import Segment, Station
@@ -28,6 +29,7 @@ from machemu.core.host_side import unsaved
 from machemu.core.kernel import FOREVER
 from machemu.kern.host import Halt
 from machemu.sim import saved
+from machemu.sim.graph import StateError
 from machemu.sim.state import state
 from machemu.sim.streams import Stream
 
@@ -266,14 +268,14 @@ class Cluster:
     def save(self, path: Path) -> None:
         """Writes the whole cluster to a file."""
         with self._authors_told():
-            saved.save(path, self, *[machine.kernel.memory.view for machine in self._machines()])
+            saved.save(path, saved.Kind.CLUSTER, self, [machine.kernel.memory.view for machine in self._machines()])
 
     @contextmanager
     def _authors_told(self) -> Iterator[None]:
         """What cannot be saved of a host-side server is its author's mistake, a UserError that names the node."""
         try:
             yield
-        except saved.StateError as error:
+        except StateError as error:
             for node in self.nodes:
                 if node.kernel is not None and (told := unsaved(node.kernel, error)) is not None:
                     raise UserError(f"node {node.name} {told}") from None
@@ -292,11 +294,14 @@ class Cluster:
         servers = (server for node in spec.nodes for server in node.servers)
         for name in dict.fromkeys(server.name for server in servers if isinstance(server, ServerSpec)):
             load_server(name)
-        root, rams = saved.load(path, RAM_MAX)
-        if not isinstance(root, cls):
-            raise UserError(f"{path}: is no saved cluster")
+        with saved.SavedFile(path, saved.Kind.CLUSTER) as file:
+            if not is_part_of(file.head.memories, [node.ram for node in spec.nodes]):
+                raise UserError(f"{path}: was saved from another cluster file: its nodes have other memories")
+            root, rams = file.root(), file.memories()
         resumed: list[ClusterNode] = []
         try:
+            if not isinstance(root, cls):
+                raise ValueError("its root is no cluster")
             root._resume(rams, spec, resumed)
         except Exception as error:
             for node in resumed:
@@ -307,7 +312,7 @@ class Cluster:
             raise UserError(f"{path}: is damaged: it holds no cluster that could be: {error or type(error).__name__}") from None
         return root
 
-    def _resume(self, rams: list[saved.Ram], spec: ClusterSpec, resumed: list[ClusterNode]) -> None:
+    def _resume(self, rams: list[mmap], spec: ClusterSpec, resumed: list[ClusterNode]) -> None:
         """Puts what was loaded onto new machines, those of `resumed`; believes nothing of it unseen."""
         for node, given in zip(self.nodes, spec.nodes, strict=True):
             if (node.number, node.name, tuple(node.disks)) != (given.number, given.name, tuple(given.disks)):
@@ -338,6 +343,12 @@ class Cluster:
                 raise InvariantError(f"frames for node {node.name} are not as they must be")
             if any(arrival.interface not in node.nics for arrival in node.inbox):
                 raise InvariantError(f"a frame is for an interface that node {node.name} does not have")
+
+
+def is_part_of(sizes: Iterable[int], all_sizes: Iterable[int]) -> bool:
+    """Whether some things are among all, in their order: the memories of the nodes that have power among those of all nodes."""
+    left = iter(all_sizes)
+    return all(size in left for size in sizes)
 
 
 def stations_of(spec: ClusterSpec, segment: int) -> list[Station]:

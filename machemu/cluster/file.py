@@ -20,6 +20,7 @@ from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart
 from machemu.cluster.lan import BANDWIDTH_MAX, TIME_MAX, Properties
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, Profile, load_profile
 from machemu.sim import files
+from machemu.sim.saved import is_saved
 from machemu.sim.units import parse_size, parse_time
 
 T = TypeVar("T")
@@ -131,8 +132,11 @@ class Table:
 
 def load_file(path: Path) -> ClusterSpec:
     """Reads a cluster file. UserError, which names the file and the key, for whatever is wrong in it."""
+    data = files.read(path, files.TEXT_MAX, "a cluster file")
+    if is_saved(data):
+        raise UserError(f"{path}: is no cluster file but a saved machine or cluster: --load goes on with it")
     try:
-        text = files.read(path, files.TEXT_MAX, "a cluster file").decode()
+        text = data.decode()
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not TOML: it is no UTF-8 text") from None
     try:

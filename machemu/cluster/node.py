@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable
+from mmap import mmap
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -19,7 +20,6 @@ from machemu.kern.host import Halt
 from machemu.machine.disk import ImageDisk
 from machemu.machine.nic import EthernetNic
 from machemu.machine.protocols import Nic
-from machemu.sim.saved import Ram
 from machemu.sim.state import state
 
 NIC_NAMES: Final = ("eth0", "eth1", "eth2", "eth3")
@@ -135,7 +135,7 @@ class ClusterNode:
         self.nics = {}
         self.paused = self.idle = False
 
-    def resume(self, ram: Ram) -> None:
+    def resume(self, ram: mmap) -> None:
         """After a load, of a node with power: puts its kernel onto a new machine. Raises what Node.resume does."""
         disks: dict[str, ImageDisk] = {}
         try:

@@ -14,7 +14,7 @@ from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Program, Thread
-from machemu.sim.saved import StateError
+from machemu.sim.graph import StateError
 from machemu.sim.units import time_text
 from machemu.user import faults
 from machemu.user.own import AREA_SIZE

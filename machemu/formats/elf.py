@@ -15,6 +15,7 @@ from elftools.elf.elffile import ELFFile
 from machemu.abi.errors import UserError
 from machemu.abi.vm import VM_PROT_EXECUTE, VM_PROT_READ, VM_PROT_WRITE
 from machemu.sim import files
+from machemu.sim.saved import is_saved
 
 ARCHITECTURES: Final = {("EM_386", True): "i386", ("EM_68K", False): "m68k"}
 """By e_machine and whether the file is little-endian."""
@@ -72,6 +73,8 @@ def parse_image(path: str, data: bytes, limit: int, page_size: int, architecture
 
 def _headers(path: str, data: bytes) -> tuple[str, int, list[Container]]:
     """An executable's architecture, entry point and program headers."""
+    if is_saved(data):
+        raise UserError(f"{path}: is no program but a saved machine or cluster: --load goes on with it")
     try:
         elf = ELFFile(io.BytesIO(data))
         header = elf.header

@@ -40,10 +40,14 @@ class PhysicalMemory:
         self.attach()
         self.used = 0
 
-    def attach(self) -> None:
-        """Makes the host-side part: zeroed bytes and no known code. Of what is loaded then, any frame may be used."""
+    def attach(self, ram: mmap.mmap | None = None) -> None:
+        """Makes the host-side part: no known code, and zeroed bytes, or those of `ram`, which it owns from then on.
+
+        Of what is loaded any frame may be used.
+        """
         # Private, so that looking at memory that nobody has written takes none of the host's.
-        self.ram = mmap.mmap(-1, self.frame_count * self.frame_size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        self.ram = mmap.mmap(-1, self.frame_count * self.frame_size, flags=flags) if ram is None else ram
         self.view = memoryview(self.ram)
         self.code_frames: dict[int, None] = {}
         self.code_regions = 0

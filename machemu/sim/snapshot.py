@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from machemu.sim.saved import PAGE, Reader, Writer
+from machemu.sim.graph import Reader, Writer
+from machemu.sim.saved import PAGE
 
 STEP: Final = 1 << 18
 """Bytes that are looked at once for being zero."""
@@ -50,7 +51,7 @@ class Snapshot:
         collects = gc.isenabled()
         gc.disable()  # nothing of it is garbage yet
         try:
-            return pickle.loads(self.graph) if self.is_pickle else Reader(self.graph).decode()
+            return pickle.loads(self.graph) if self.is_pickle else Reader(self.graph, room=sys.maxsize).decode()
         finally:
             if collects:
                 gc.enable()

@@ -146,7 +146,7 @@ def test_a_console_reads_its_node_s_input(tmp_path: Path) -> None:
         (TWO, ["--for", "soon"], "'soon' is no time"),
         (TWO, ["--save", "/no/such/place/cluster"], "/no/such/place/cluster: cannot be written"),
         (TWO, ["--load", "/no/such/cluster"], "/no/such/cluster: cannot be read"),
-        (TWO, ["--load", "README.md"], "README.md: is no saved machine"),
+        (TWO, ["--load", "README.md"], "README.md: is no saved cluster"),
         (TWO, ["--load", "x", "--seed", "1"], "--load goes on with a saved cluster"),
         (TWO, ["--seed", "-1"], "--seed -1: a seed is"),
         (TWO, ["--trace-node", "nobody"], "--trace-node nobody: there is no such node; there are asker, answerer"),
@@ -179,10 +179,18 @@ def test_a_saved_machine_is_no_cluster_and_a_cluster_no_machine(tmp_path: Path) 
     command = [sys.executable, "-m", "machemu", "boot"]
     subprocess.run([*command, "images/i386/hello.elf", "--save", saved], cwd=ROOT, check=True, capture_output=True)
     done = cluster(path, "--load", saved)
-    assert (done.returncode, done.stderr) == (2, f"machemu: {saved}: is no saved cluster\n")
+    said = f"machemu: {saved}: is a saved machine, which `machemu boot --load FILE` takes; a saved cluster is wanted here\n"
+    assert (done.returncode, done.stderr) == (2, said)
+    done = cluster(saved)
+    said = f"machemu: {saved}: is no cluster file but a saved machine or cluster: --load goes on with it\n"
+    assert (done.returncode, done.stderr) == (2, said)
     assert cluster(path, "--for", "1ms", "--save", saved).returncode == 0
     other = subprocess.run([*command, "--load", saved], cwd=ROOT, check=False, capture_output=True, text=True)
-    assert (other.returncode, "is damaged" in other.stderr) == (2, True)
+    said = f"machemu: {saved}: is a saved cluster, which `machemu cluster CLUSTERFILE --load FILE` takes"
+    assert (other.returncode, other.stderr) == (2, f"{said}; a saved machine is wanted here\n")
+    other = subprocess.run([*command, saved], cwd=ROOT, check=False, capture_output=True, text=True)
+    said = f"machemu: {saved}: is no program but a saved machine or cluster: --load goes on with it\n"
+    assert (other.returncode, other.stderr) == (2, said)
 
 
 def test_a_restart_whose_program_has_gone_ends_the_run(tmp_path: Path) -> None:

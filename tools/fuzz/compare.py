@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from machemu.boot.node import Node
-from machemu.sim.saved import parts_of
+from machemu.sim.graph import parts_of
 from machemu.sim.state import REGISTRY
 
 FOUND_MAX: Final = 12

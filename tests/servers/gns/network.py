@@ -8,7 +8,7 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from machemu.sim.saved import Reader, Writer
+from machemu.sim.graph import Reader, Writer
 from masix.gns.ethernet import Entropy
 from masix.gns.events import (
     MILLISECOND,

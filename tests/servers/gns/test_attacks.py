@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machemu.sim.saved import Writer
+from machemu.sim.graph import Writer
 from masix.gns import packets
 from masix.gns.events import Drop, Rumour
 from masix.gns.packets import GROUP, HEADER, TAG, Kind, encode, mac_of

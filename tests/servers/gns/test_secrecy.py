@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machemu.sim.saved import Writer
+from machemu.sim.graph import Writer
 from masix.gns.events import Drop, PeerUp
 from masix.gns.formats import FINISH, HELLO, WELCOME
 from masix.gns.packets import KINDS, Kind, Packet, PacketError, decode, encode

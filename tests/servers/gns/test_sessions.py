@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machemu.sim.saved import Writer
+from machemu.sim.graph import Writer
 from masix.gns.ethernet import Entropy
 from masix.gns.events import Delivered, Loss, Lost, PeerLost, PeerUp, Settings, StreamWritable
 from masix.gns.packets import Kind

@@ -8,7 +8,8 @@ import struct
 from collections import deque
 from typing import Any, NamedTuple
 
-from machemu.sim.saved import Reader, Writer, digest
+from machemu.sim.graph import Reader, Writer
+from machemu.sim.saved import digest
 from machemu.sim.state import state
 from masix.groups import Change, Detector, Dictionary, Endpoint, Group, Member, Order, Phase, View
 from masix.groups.wire import Kind, read_value

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from machemu.sim.saved import Reader
+from machemu.sim.graph import Reader
 from masix.groups import Member, Order
 from masix.groups import wire as wire_module
 from masix.groups.wire import HEAD, Kind, PacketError, Promise, State, Status, Value, packet

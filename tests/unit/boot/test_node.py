@@ -12,12 +12,15 @@ from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules, command_line_symbols
 from machemu.boot.node import Node
 from machemu.core.kernel import FOREVER
+from machemu.device.block import DiskDriver
+from machemu.machine.disk import BLOCK, ImageDisk
 from machemu.sim import saved
 from tests.guests import I386, M68K, Arch
 from tests.machine import IMAGES, image, module, new_node
 from tests.unit.formats.elves import Part, elf_for
 
 RAM = 8 << 20
+PAGE = 4096
 
 
 @contextmanager
@@ -77,6 +80,34 @@ def test_a_loaded_machine_is_the_saved_one_and_goes_on_like_it(arch: Arch, progr
         assert again.digest() == end
 
 
+def test_a_large_machine_with_much_written_over_its_disks_is_saved_and_loads_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """512 MiB of RAM that are all in use, and disks over whose images 270 MiB were written."""
+    ram, blocks, names = 512 << 20, 90 << 8, ("hd0", "hd1", "hd2")
+    monkeypatch.setattr(ImageDisk, "_hash", lambda disk: b"")
+    with (tmp_path / "image").open("wb") as file:
+        file.truncate(blocks * BLOCK)
+    disks = {name: ImageDisk.of_file(tmp_path / "image") for name in names}
+    filled = bytes(range(1, 129)) * (ram // 2 // 128)
+    with new_node(I386, ram, disks) as node:
+        memory = node.kernel.memory
+        assert memory.free[0] == ram // PAGE - 1
+        memory.view[8 << 20 : ram // 2] = filled[8 << 20 :]
+        memory.view[ram // 2 :] = filled
+        for disk in disks.values():
+            disk.overlay.update((number, number.to_bytes(4, "big") * (BLOCK // 4)) for number in range(blocks))
+        node.save(tmp_path / "machine")
+    with Node.load(tmp_path / "machine", {name: ImageDisk.of_file(tmp_path / "image") for name in names}) as again:
+        view = again.kernel.memory.view
+        assert bytes(view[8 << 20 : ram // 2]) == filled[8 << 20 :]
+        assert bytes(view[ram // 2 :]) == filled
+        drivers = [driver for driver in again.kernel.devices.drivers if isinstance(driver, DiskDriver)]
+        assert [(driver.name, getattr(driver.disk, "overlay", {})) for driver in drivers] == [
+            (n, disks[n].overlay) for n in names
+        ]
+
+
 def test_where_a_run_paused_does_not_show(arch: Arch) -> None:
     digests = []
     for step in (None, 1, 20, 33):
@@ -90,14 +121,14 @@ def test_where_a_run_paused_does_not_show(arch: Arch) -> None:
 
 
 def test_a_file_that_holds_something_else_is_no_machine(tmp_path: Path) -> None:
-    saved.save(tmp_path / "list", [1, 2], memoryview(b""))
+    saved.save(tmp_path / "list", saved.Kind.MACHINE, [1, 2], [memoryview(bytes(RAM))])
     with pytest.raises(UserError, match="holds no machine"):
         Node.load(tmp_path / "list")
 
 
 def test_memory_of_another_size_is_refused(arch: Arch, tmp_path: Path) -> None:
     with booted(arch, lone(image(arch, "hello"))) as (node, _output):
-        saved.save(tmp_path / "machine", node.kernel, node.kernel.memory.view[: RAM // 2])
+        saved.save(tmp_path / "machine", saved.Kind.MACHINE, node.kernel, [node.kernel.memory.view[: RAM // 2]])
     with pytest.raises(UserError, match=r"is damaged: .*its memory"):
         Node.load(tmp_path / "machine")
 

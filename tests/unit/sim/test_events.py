@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from machemu.abi.errors import InvariantError
 from machemu.sim.events import Event, EventQueue
-from machemu.sim.saved import Reader, Writer
+from machemu.sim.graph import Reader, Writer
 from machemu.sim.state import state
 
 

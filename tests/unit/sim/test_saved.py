@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from collections import deque
-from contextlib import suppress
-from enum import Enum, IntEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import pytest
 import zstandard
@@ -14,258 +16,49 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machemu.abi.errors import InvariantError, UserError
-from machemu.sim import saved
-from machemu.sim.saved import Reader, SavedError, Writer
-from machemu.sim.state import state
+from machemu.sim import graph, saved
+from machemu.sim.graph import Writer
+from machemu.sim.saved import Kind, SavedFile
+from tests.unit.sim.states import Cell, Colour, Pair, Special
 
-RAM_MAX = 1 << 20
+MEMORY = 64 << 20
+"""Bytes that the machine has which the large files claim to be."""
 NO_RAM = memoryview(b"")
 
 
-@state
-class Colour(Enum):
-    RED = "r"
-    BLUE = "b"
+def load(path: Path, kind: Kind = Kind.MACHINE) -> tuple[Any, list[bytes]]:
+    with SavedFile(path, kind) as file:
+        return file.root(), [bytes(memory) for memory in file.memories()]
 
 
-@state
-class Level(IntEnum):
-    LOW = 1
-    HIGH = 2
-
-
-class Unregistered(IntEnum):
-    ONE = 1
-
-
-@state
-class Pair(NamedTuple):
-    left: Any
-    right: Any
-
-
-@state
-class Cell:
-    __slots__ = ("engine", "first", "second")
-    TRANSIENT = ("engine",)
-
-    def __init__(self, first: Any = None, second: Any = None) -> None:
-        self.first = first
-        self.second = second
-        self.engine = open
-
-
-@state
-class Special(Cell):
-    __slots__ = ("third",)
-
-    def __init__(self, first: Any, third: Any) -> None:
-        super().__init__(first)
-        self.third = third
-
-
-class Stranger:
-    pass
-
-
-def copy(root: Any) -> Any:
-    return Reader(Writer().encode(root)).decode()
-
-
-LEAVES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.integers(-(1 << 300), 1 << 300),
-    st.floats(allow_nan=False),
-    st.text(st.characters(exclude_categories=["Cs"])),
-    st.binary(),
-    st.sampled_from([*Colour, *Level]),
-)
-KEYS = st.one_of(st.integers(), st.text(max_size=3), st.tuples(st.integers(), st.sampled_from(Colour)))
-
-
-@st.composite
-def graphs(draw: st.DrawFn) -> Any:
-    """Containers that hold leaves, tuples of leaves and one another in any way, cycles included."""
-    makers = draw(st.lists(st.sampled_from([list, dict, deque, Cell, bytearray]), min_size=1, max_size=8))
-    nodes: list[Any] = [maker() for maker in makers]
-    member = st.sampled_from(nodes)
-    value = st.one_of(LEAVES, member, st.tuples(LEAVES, member), st.builds(Pair, member, LEAVES))
-    for node in nodes:
-        if isinstance(node, Cell):
-            node.first, node.second = draw(value), draw(value)
-        elif isinstance(node, bytearray):
-            node.extend(draw(st.binary(max_size=5)))
-        elif isinstance(node, dict):
-            node.update(draw(st.dictionaries(KEYS, value, max_size=4)))
-        else:
-            node.extend(draw(st.lists(value, max_size=4)))
-    return nodes[0]
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two graphs have the same values and the same sharing."""
-    seen: dict[int, int] = {}
-    back: dict[int, int] = {}
-    visited: set[int] = set()
-    work = [(one, other)]
-    while work:
-        a, b = work.pop()
-        if type(a) is not type(b):
-            return False
-        if isinstance(a, (list, deque, dict, bytearray, Cell)):
-            if seen.setdefault(id(a), id(b)) != id(b) or back.setdefault(id(b), id(a)) != id(a):
-                return False
-            if id(a) in visited:
-                continue
-            visited.add(id(a))
-        if isinstance(a, Cell):
-            work += [(a.first, b.first), (a.second, b.second)]
-        elif isinstance(a, dict):
-            if list(a) != list(b):
-                return False
-            work += zip(a.values(), b.values(), strict=True)
-        elif isinstance(a, (list, deque, tuple)):
-            if len(a) != len(b):
-                return False
-            work += zip(a, b, strict=True)
-        elif isinstance(a, Enum):
-            if a is not b:
-                return False
-        elif a != b:
-            return False
-    return True
-
-
-@given(graphs())
-def test_any_graph_comes_back_with_its_values_order_and_sharing(root: Any) -> None:
-    again = copy(root)
-    assert same(root, again)
-    assert Writer().encode(again) == Writer().encode(root)
-
-
-def test_sharing_and_cycles_are_kept() -> None:
-    shared = [1]
-    cell = Cell(shared, {"a": shared})
-    shared.append(cell)  # type: ignore[arg-type]
-    again = copy(cell)
-    assert again.first is again.second["a"]
-    assert again.first[1] is again
-
-
-def test_a_dict_may_have_keys_that_hold_objects() -> None:
-    cell = Cell()
-    cell.first = {(cell, 4096): None}
-    again = copy(cell)
-    assert list(again.first) == [(again, 4096)]
-
-
-def test_a_subclass_keeps_its_own_and_its_base_slots() -> None:
-    again = copy(Special(1, 3))
-    assert type(again) is Special
-    assert (again.first, again.second, again.third) == (1, None, 3)
-
-
-def test_true_is_not_one_and_zero_is_not_false() -> None:
-    assert [type(value) for value in copy([True, 1, 0, False])] == [bool, int, int, bool]
-
-
-def test_enum_members_come_back_as_themselves() -> None:
-    again = copy((Colour.BLUE, Level.HIGH))
-    assert again == (Colour.BLUE, Level.HIGH)
-    assert type(again[1]) is Level
-
-
-def test_named_tuples_and_tuples_have_no_identity() -> None:
-    pair = Pair(1, "x")
-    assert Writer().encode([pair, pair]) == Writer().encode([pair, Pair(1, "x")])
-    assert type(copy(pair)) is Pair
-
-
-def test_lists_have_an_identity() -> None:
-    inner: list[int] = []
-    assert Writer().encode([inner, inner]) != Writer().encode([inner, []])
-
-
-def test_depth_costs_no_recursion() -> None:
-    root: list[Any] = []
-    for _ in range(100_000):
-        root = [root]
-    again, depth = copy(root), 0
-    while again:
-        again, depth = again[0], depth + 1
-    assert depth == 100_000
-
-
-def test_transient_slots_are_not_saved_and_not_set_after_a_load() -> None:
-    again = copy(Cell(1))
-    assert not hasattr(again, "engine")
-
-
-@pytest.mark.parametrize("value", [{1, 2}, Stranger(), Unregistered.ONE, open, memoryview(b"x"), range(3)])
-def test_what_is_no_state_is_refused_by_the_name_of_its_slot(value: Any) -> None:
-    with pytest.raises(InvariantError, match=r"Cell\.second: .* cannot be saved"):
-        Writer().encode([Cell(1, {"k": [(value,)]})])
-
-
-def test_a_slot_that_was_never_set_is_refused_by_name() -> None:
-    with pytest.raises(InvariantError, match=r"Cell.*first"):
-        Writer().encode(Cell.__new__(Cell))
-
-
-def test_a_class_without_slots_cannot_be_state() -> None:
-    with pytest.raises(TypeError, match="Stranger"):
-        state(Stranger)
-
-
-# Digests
-
-
-def test_equal_states_have_equal_digests_and_others_not() -> None:
-    ram = memoryview(bytes(2 * saved.PAGE))
-    assert saved.digest(Cell([1], 2), ram) == saved.digest(Cell([1], 2), ram)
-    others = [Cell([1], 3), Cell((1,), 2), Special([1], 2), [[1], 2]]
-    assert len({saved.digest(root, ram) for root in [Cell([1], 2), *others]}) == 5
-    changed = bytearray(ram)
-    changed[-1] = 1
-    assert saved.digest(Cell([1], 2), memoryview(changed)) != saved.digest(Cell([1], 2), ram)
-
-
-def test_the_order_of_a_dict_counts() -> None:
-    assert saved.digest({1: 2, 3: 4}, NO_RAM) != saved.digest({3: 4, 1: 2}, NO_RAM)
-
-
-# Files
+def save(path: Path, root: object, *rams: bytes | bytearray) -> None:
+    saved.save(path, Kind.MACHINE, root, [memoryview(ram) for ram in rams])
 
 
 def saved_file(tmp_path: Path) -> Path:
     path = tmp_path / "machine"
     ram = bytearray(8 * saved.PAGE)
     ram[5 * saved.PAGE + 7] = 9
-    saved.save(path, Cell({"key": Colour.RED}, Pair(b"bytes", -5)), memoryview(ram))
+    save(path, Cell({"key": Colour.RED}, Pair(b"bytes", -5)), ram)
     return path
 
 
 def test_a_file_gives_state_and_memory_back(tmp_path: Path) -> None:
-    root, [ram] = saved.load(saved_file(tmp_path), RAM_MAX)
+    root, [memory] = load(saved_file(tmp_path))
     assert isinstance(root, Cell)
     assert root.first == {"key": Colour.RED}
     assert root.second == Pair(b"bytes", -5)
-    assert (ram.size, list(ram.pages)) == (8 * saved.PAGE, [5])
-    memory = bytearray(ram.size)
-    ram.fill(memoryview(memory))
+    assert len(memory) == 8 * saved.PAGE
     assert [place for place, byte in enumerate(memory) if byte] == [5 * saved.PAGE + 7]
 
 
 def test_a_file_may_hold_several_memories_or_none(tmp_path: Path) -> None:
     path = tmp_path / "machines"
-    saved.save(path, None)
-    assert saved.load(path, RAM_MAX) == (None, [])
-    memories = [bytes(saved.PAGE), b"\1" * 2 * saved.PAGE]
-    saved.save(path, None, *[memoryview(memory) for memory in memories])
-    _, rams = saved.load(path, RAM_MAX)
-    assert [(ram.size, list(ram.pages)) for ram in rams] == [(saved.PAGE, []), (2 * saved.PAGE, [0, 1])]
+    save(path, None)
+    assert load(path) == (None, [])
+    memories = [bytes(saved.PAGE), b"\1" * 2 * saved.PAGE, bytes(3 * saved.PAGE) + b"\2" * saved.PAGE]
+    save(path, None, *memories)
+    assert load(path) == (None, memories)
 
 
 def test_a_digest_of_several_memories_tells_where_each_byte_lies() -> None:
@@ -275,7 +68,7 @@ def test_a_digest_of_several_memories_tells_where_each_byte_lies() -> None:
 
 
 def test_pages_of_zeros_take_no_room(tmp_path: Path) -> None:
-    saved.save(tmp_path / "machine", None, memoryview(bytes(1 << 24)))
+    save(tmp_path / "machine", None, bytes(1 << 24))
     assert (tmp_path / "machine").stat().st_size < 200
 
 
@@ -288,18 +81,18 @@ def test_a_state_that_cannot_be_saved_leaves_the_old_file(tmp_path: Path) -> Non
     path = saved_file(tmp_path)
     before = path.read_bytes()
     with pytest.raises(InvariantError):
-        saved.save(path, {1, 2}, NO_RAM)
+        save(path, {1, 2})
     assert path.read_bytes() == before
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
-        saved.save(tmp_path / "nowhere" / "machine", None, NO_RAM)
+        save(tmp_path / "nowhere" / "machine", None)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nothing.*cannot be read"):
-        saved.load(tmp_path / "nothing", RAM_MAX)
+        load(tmp_path / "nothing")
 
 
 def test_every_truncation_is_refused(tmp_path: Path) -> None:
@@ -308,19 +101,19 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
         with pytest.raises(UserError, match="machine"):
-            saved.load(path, RAM_MAX)
+            load(path)
 
 
 def test_every_flipped_bit_is_refused_or_changes_nothing(tmp_path: Path) -> None:
     path = saved_file(tmp_path)
     whole = path.read_bytes()
-    expected, memories = saved.load(path, RAM_MAX)
+    expected, memories = load(path)
     for bit in range(8 * len(whole)):
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
         try:
-            root, rams = saved.load(path, RAM_MAX)
+            root, rams = load(path)
         except UserError:
             continue
         assert Writer().encode(root) == Writer().encode(expected)
@@ -331,101 +124,159 @@ def test_something_behind_the_end_is_refused(tmp_path: Path) -> None:
     path = saved_file(tmp_path)
     path.write_bytes(path.read_bytes() + b"more")
     with pytest.raises(UserError, match="follows its end"):
-        saved.load(path, RAM_MAX)
+        load(path)
 
 
 def test_foreign_files_and_other_versions_are_told_apart(tmp_path: Path) -> None:
     path = saved_file(tmp_path)
-    whole = path.read_bytes()
-    header, _, packed = whole.partition(b"\n")
-    for foreign in (b"", b"\n", b"\x7fELF" + bytes(100), bytes(1000), b"machemu saved machine\n"):
+    header, _, packed = path.read_bytes().partition(b"\n")
+    assert header == b"machemu saved machine 3"
+    for foreign in (b"", b"\n", b"\x7fELF" + bytes(100), bytes(1000), b"machemu saved machine\n", b"machemu saved cat 3\n"):
         path.write_bytes(foreign)
         with pytest.raises(UserError, match="no saved machine"):
-            saved.load(path, RAM_MAX)
-    magic, version, schema = header.rsplit(b" ", 2)
-    for other in (b" ".join((magic, b"999", schema)), b" ".join((magic, version, b"0" * 16))):
+            load(path)
+    for other in (b"machemu saved machine 999", b"machemu saved machine 2 0123456789abcdef", b"machemu saved cluster 4"):
         path.write_bytes(other + b"\n" + packed)
-        with pytest.raises(UserError, match="another version"):
-            saved.load(path, RAM_MAX)
+        with pytest.raises(UserError, match="another version of machemu"):
+            load(path)
+
+
+def test_a_file_of_another_kind_says_what_it_is_and_who_takes_it(tmp_path: Path) -> None:
+    path = saved_file(tmp_path)
+    with pytest.raises(UserError, match=r"is a saved machine, which `machemu boot --load FILE` takes"):
+        load(path, Kind.CLUSTER)
+    saved.save(path, Kind.CLUSTER, None)
+    with pytest.raises(UserError, match=r"is a saved cluster, which `machemu cluster CLUSTERFILE --load FILE` takes"):
+        load(path, Kind.MACHINE)
+
+
+def test_a_class_that_has_other_slots_than_when_it_was_saved_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved_file(tmp_path)
+    name = f"{Cell.__module__}.{Cell.__qualname__}"
+    monkeypatch.setattr(Cell, "TRANSIENT", ("engine", "second"))
+    with pytest.raises(UserError, match=f"another version of {name.partition('.')[0]}, whose {name} is not the same"):
+        load(path)
+    monkeypatch.undo()
+    assert load(path)[0].first == {"key": Colour.RED}
+
+
+def test_classes_that_a_file_does_not_hold_do_not_matter_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved_file(tmp_path)
+    monkeypatch.setattr(Special, "__slots__", ("fourth",))
+    assert load(path)[0].first == {"key": Colour.RED}
 
 
 def packed_file(path: Path, plain: bytes) -> Path:
     """A file with a right header and checksum around bytes of our choice."""
-    header = f"{saved.MAGIC.decode()} {saved.FORMAT} {saved.schema()}\n".encode()
-    path.write_bytes(header + zstandard.ZstdCompressor(write_checksum=True).compress(plain))
+    path.write_bytes(b"machemu saved machine 3\n" + zstandard.ZstdCompressor(write_checksum=True).compress(plain))
     return path
 
 
-@given(st.binary(max_size=200))
-def test_any_bytes_as_a_graph_are_refused_or_read(data: bytes) -> None:
-    with suppress(SavedError):
-        Reader(data).decode()
+def head_of(*memories: int) -> bytes:
+    return Writer().encode(saved.Head(memories, (), None))
 
 
-@given(graphs(), st.data())
-def test_a_graph_with_bytes_replaced_is_refused_or_read(root: Any, data: st.DataObject) -> None:
-    encoded = bytearray(Writer().encode(root))
-    for place in data.draw(st.lists(st.integers(0, len(encoded) - 1), min_size=1, max_size=4)):
-        encoded[place] = data.draw(st.integers(0, 255))
-    with suppress(SavedError):
-        Reader(bytes(encoded)).decode()
-
-
-@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "subprocess.Popen", "machemu.sim.saved.Reader"])
-def test_classes_that_are_no_state_cannot_be_named(name: str) -> None:
-    data = bytes((saved.OBJECT, 0, len(name))) + name.encode()
-    with pytest.raises(SavedError, match="no state class"):
-        Reader(data).decode()
-
-
-def test_an_enum_is_not_made_and_a_class_has_no_members() -> None:
-    for tag, cls in ((saved.OBJECT, Colour), (saved.OBJECT, Pair), (saved.ENUM, Cell), (saved.RECORD, Cell)):
-        name = f"{cls.__module__}.{cls.__qualname__}".encode()
-        with pytest.raises(SavedError):
-            Reader(bytes((tag, 0, len(name))) + name + bytes(4)).decode()
-
-
-def test_a_key_that_has_no_hash_is_refused() -> None:
-    with pytest.raises(SavedError, match="key"):
-        Reader(bytes((saved.DICT, 1, saved.LIST, 0, saved.NONE))).decode()
-
-
-@pytest.mark.parametrize("tag", [saved.STR, saved.BYTES, saved.BYTEARRAY, saved.TUPLE, saved.LIST, saved.DICT, saved.DEQUE])
-def test_a_claimed_length_makes_no_room(tag: int) -> None:
-    with pytest.raises(SavedError, match="ends early"):
-        Reader(bytes((tag, *[0xFF] * 8, 0x7F))).decode()
-
-
-def test_more_objects_than_a_machine_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = Writer().encode([[] for _ in range(20)])
-    monkeypatch.setattr(saved, "OBJECTS_MAX", 20)
-    with pytest.raises(SavedError, match="more objects"):
-        Reader(data).decode()
-
-
-def test_a_file_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saved, "GRAPH_MAX", 1 << 20)
-    with pytest.raises(UserError, match="larger than a machine"):
-        saved.load(packed_file(tmp_path / "bomb", bytes(1 << 26)), RAM_MAX)
-
-
-def test_memory_that_is_larger_than_allowed_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [bytes(1 << 20), [[] for _ in range(20_000)], {n: deque() for n in range(2_000)}])
+def test_a_state_that_packs_too_well_is_saved_in_a_file_as_large_as_it_has_to_be(
+    value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saved, "ALLOWANCE", 1 << 14)
     path = tmp_path / "machine"
-    saved.save(path, None, memoryview(bytes(2 * RAM_MAX)))
-    with pytest.raises(UserError, match="memory is larger"):
-        saved.load(path, RAM_MAX)
+    save(path, value)
+    whole = path.read_bytes()
+    assert 1 << 13 < len(whole) < 1 << 18
+    assert load(path) == (value, [])
+    assert zstandard.ZstdDecompressor().stream_reader(whole.partition(b"\n")[2], read_across_frames=True).read(10)
+    for other in (whole[:-1], whole + b"\0", whole[: len(whole) // 2]):
+        path.write_bytes(other)
+        with pytest.raises(UserError, match="damaged"):
+            load(path)
 
 
-def test_pages_outside_the_memory_are_refused(tmp_path: Path) -> None:
-    plain = bytes((1, saved.NONE, 1, 2, 1, 2)) + bytes(saved.PAGE)
+BOMB: Final = 8 << 30
+RLE_MAX: Final = 128 << 10
+"""Bytes that a block of zstandard may repeat (RFC 8878)."""
+
+
+def bomb(path: Path, plain: bytes, repeated: int) -> Path:
+    """A file whose frame unpacks to `plain` and then to 8 GiB of one byte, in a quarter of a mebibyte."""
+    frame = (0xFD2FB528).to_bytes(4, "little") + bytes((0, 7 << 3))
+    frame += (len(plain) << 3).to_bytes(3, "little") + plain
+    block = (RLE_MAX << 3 | 2).to_bytes(3, "little") + bytes((repeated,))
+    path.write_bytes(b"machemu saved machine 3\n" + frame + block * (BOMB // RLE_MAX) + b"\1\0\0")
+    assert path.stat().st_size < 1 << 18 | 1 << 10
+    return path
+
+
+MEASURE: Final = """
+import resource, sys
+from pathlib import Path
+from machemu.boot.node import Node
+from machemu.sim.saved import *
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+before = peak()
+try:
+    Node.load(Path(sys.argv[1]))
+except UserError as error:
+    print(peak() - before, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("plain", "repeated", "why"),
+    [
+        (b"", 0, "no head"),
+        (head_of(MEMORY), graph.LIST, "host's memory"),
+        (head_of(MEMORY), graph.TUPLE, "host's memory"),
+        (head_of(MEMORY) + bytes((graph.LIST, *[0xFF] * 4, 0x7F)), graph.NONE, "host's memory"),
+        (head_of(MEMORY) + bytes((graph.BYTES, *[0xFF] * 4, 0x1F)), 0, "host's memory"),
+        (head_of(MEMORY) + bytes((graph.STR, *[0xFF] * 2, 0x7F)), ord("a"), "out of order"),
+        (head_of(MEMORY) + bytes((graph.NONE,)), 1, "out of order"),
+        (head_of(BOMB), 0, "not that of a machine"),
+    ],
+    ids=["zeros", "lists", "tuples", "elements", "bytes", "text", "pages", "memory"],
+)
+def test_a_file_that_unpacks_to_eight_gigabytes_is_refused_within_its_machines_memory(
+    plain: bytes, repeated: int, why: str, tmp_path: Path
+) -> None:
+    path = bomb(tmp_path / "bomb", plain, repeated)
+    done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True)
+    peak, _, message = done.stdout.partition(" ")
+    assert re.search(why, message), message
+    assert int(peak) < MEMORY
+
+
+def test_memory_that_is_larger_than_any_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no head"):
+        load(packed_file(tmp_path / "machine", head_of(saved.MEMORY_MAX * 2)))
+
+
+@pytest.mark.parametrize("numbers", [(3,), (1, 1), (2, 1)])
+def test_pages_outside_the_memory_or_out_of_order_are_refused(numbers: tuple[int, ...], tmp_path: Path) -> None:
+    pages = b"".join(bytes((number,)) + bytes(saved.PAGE) for number in numbers)
+    plain = head_of(2 * saved.PAGE) + bytes((graph.NONE,)) + pages + b"\0"
     with pytest.raises(UserError, match="outside its memory"):
-        saved.load(packed_file(tmp_path / "machine", plain), RAM_MAX)
+        load(packed_file(tmp_path / "machine", plain))
+
+
+def test_a_pipe_gives_a_saved_machine(tmp_path: Path) -> None:
+    whole = saved_file(tmp_path).read_bytes()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; open(sys.argv[1], 'wb').write(sys.stdin.buffer.read())", pipe], stdin=subprocess.PIPE
+    ) as writer:
+        assert writer.stdin is not None
+        writer.stdin.write(whole)
+        writer.stdin.close()
+        assert load(pipe)[0].first == {"key": Colour.RED}
 
 
 @given(st.binary(max_size=100))
 def test_any_content_in_a_right_frame_is_refused_or_read(tmp_path_factory: pytest.TempPathFactory, plain: bytes) -> None:
     path = packed_file(tmp_path_factory.getbasetemp() / "any", plain)
     try:
-        saved.load(path, RAM_MAX)
+        load(path)
     except UserError as error:
         assert str(path) in str(error)

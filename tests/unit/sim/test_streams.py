@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from machemu.sim.saved import Reader, Writer
+from machemu.sim.graph import Reader, Writer
 from machemu.sim.streams import Stream
 
 
