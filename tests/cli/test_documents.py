@@ -22,6 +22,7 @@ PAGES = (
     "README.md",
     "docs/cluster.md",
     "docs/exit-status.md",
+    "docs/fuzz.md",
     "docs/masix.md",
     "docs/protocols.md",
     "docs/speed.md",
@@ -179,3 +180,13 @@ def test_the_benchmark_beside_the_real_kernel_measures_what_its_page_says() -> N
     assert len(rows) == 8
     for row in rows:
         assert row.replace("`", "") in done.stdout, row
+
+
+def test_the_fuzzing_page_names_every_option_and_its_command_finds_nothing() -> None:
+    page = (ROOT / "docs" / "fuzz.md").read_text()
+    options = set(re.findall(r"--[a-z]+", run("-m", "tools.fuzz", "--help").stdout)) - {"--help", "--cpu", "--traps"}
+    assert set(re.findall(r"^\| `(--[a-z]+)", page, re.MULTILINE)) == options
+    [command] = re.findall(r"^    python3 (tools/dev.py fuzz --traps.*)$", page, re.MULTILINE)
+    done = run(*command.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^i386: 2 machines .* 0 finds$", done.stdout, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Looks for guests that hurt their host: `python -m tools.fuzz --cpu`."""
+"""Looks for guests that hurt their host: `python -m tools.fuzz --cpu`, and for calls that hurt the kernel: `--traps`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from tools.fuzz import cpu
+from tools.fuzz import cpu, traps
 from tools.fuzz.world import PROFILES
 
 COUNT: Final = 1000
+TRAPS_COUNT: Final = 100_000
 SEEDS: Final = 1 << 32
 
 
@@ -34,22 +35,28 @@ def main(arguments: Sequence[str]) -> int:
     options = argparse.ArgumentParser(prog="fuzz", description=__doc__)
     what = options.add_mutually_exclusive_group(required=True)
     what.add_argument("--cpu", action="store_true", help="programs of listed, random and mutated code, whole and cut")
+    what.add_argument("--traps", action="store_true", help="every trap and every routine, in machines of 500 calls each")
     options.add_argument("--arch", choices=tuple(PROFILES), help="one architecture instead of both")
     options.add_argument("--seed", type=number, metavar="S", help="what everything is chosen from; without, a fresh one")
-    options.add_argument("--count", type=positive, metavar="N", help=f"how many programs per architecture; without, {COUNT}")
-    options.add_argument("--time", type=positive, metavar="SECONDS", help="no program begins later, per architecture")
-    options.add_argument("--only", type=number, metavar="N", help="this program alone, and what it is")
-    options.add_argument("--jobs", type=positive, default=1, metavar="N", help="how many programs run at once")
+    options.add_argument(
+        "--count", type=positive, metavar="N", help=f"programs, or calls, per architecture: {COUNT} or {TRAPS_COUNT}"
+    )
+    options.add_argument("--time", type=positive, metavar="SECONDS", help="no program or machine begins later, per architecture")
+    options.add_argument("--only", type=number, metavar="N", help="this program or machine alone, and what it is")
+    options.add_argument("--jobs", type=positive, default=1, metavar="N", help="how many programs or machines run at once")
     given = options.parse_args(arguments)
     if given.only is not None and (given.arch is None or given.seed is None):
-        options.error("--only needs --arch and --seed, which chose the program")
+        options.error("--only needs --arch and --seed, which chose the program or machine")
     seed = secrets.randbelow(SEEDS) if given.seed is None else given.seed
     architectures = (given.arch,) if given.arch else tuple(PROFILES)
     if given.only is not None:
-        return cpu.only(architectures[0], seed, given.only)
+        only = traps.only if given.traps else cpu.only
+        return only(architectures[0], seed, given.only)
     seconds = math.inf if given.time is None else float(given.time)
-    count = given.count or (COUNT if given.time is None else cpu.ENDLESS)
+    count = given.count or ((TRAPS_COUNT if given.traps else COUNT) if given.time is None else cpu.ENDLESS)
     print(f"fuzz: seed {seed}", flush=True)
+    if given.traps:
+        return traps.hunt(traps.Options(seed, architectures, count, seconds, given.jobs))
     return cpu.hunt(cpu.Options(seed, architectures, count, seconds, jobs=given.jobs))
 
 
