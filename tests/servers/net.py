@@ -16,7 +16,7 @@ from machemu.sim.state import state
 from machemu.user.mach import COPY_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
 from masix.acs.server import Acs
-from masix.gns.events import Rumour
+from masix.gns.events import Unverified
 from masix.gns.packets import NODE_MAX, NODE_MIN
 from masix.gns.server import Gns
 from masix.gns.wire import GROUPS, Payload, decode
@@ -68,10 +68,10 @@ class StringLink:
     def next_event(self) -> tuple[int, bytes | None] | None:
         return self.inbox.popleft() if self.inbox else None
 
-    def next_rumour(self) -> Rumour | None:
+    def next_unverified(self) -> Unverified | None:
         return None
 
-    def prove(self, mach: Mach, rumour: Rumour) -> None: ...
+    def verify(self, mach: Mach, unverified: Unverified) -> None: ...
 
 
 def serve_two(mach: Mach) -> tuple[int, int, int]:

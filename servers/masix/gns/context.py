@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from machemu.user.mach import Mach
 from machemu.user.message import Message
-from masix.gns.events import Rumour
+from masix.gns.events import Unverified
 from masix.gns.ports import PortTables
 from masix.gns.wire import GROUPS, Payload, encode
 
@@ -44,11 +44,11 @@ class Link(Protocol):
         """What came next from another node, in order: a message; or None, where the node is gone or begun anew: what it knew it
         knows no more."""
 
-    def next_rumour(self) -> Rumour | None:
-        """What somebody told all who has not proved to be alive."""
+    def next_unverified(self) -> Unverified | None:
+        """A multicast whose sender's incarnation is not verified."""
 
-    def prove(self, mach: Mach, rumour: Rumour) -> None:
-        """Has its sender asked; what he told is an event then."""
+    def verify(self, mach: Mach, unverified: Unverified) -> None:
+        """Begins a handshake with its sender; after it the multicast is an event."""
 
 
 class Context:
@@ -75,8 +75,8 @@ class Context:
         else:
             self._link.send(self.mach, node, SERVER_STREAM, encode(payload))
 
-    def prove(self, rumour: Rumour) -> None:
-        self._link.prove(self.mach, rumour)
+    def verify(self, unverified: Unverified) -> None:
+        self._link.verify(self.mach, unverified)
 
     def new_port(self) -> int:
         """A receive right more, in the set."""
@@ -91,7 +91,7 @@ class Context:
         else:
             self.mach.destroy_receive(name)
 
-    def tell_all(self, payload: Payload) -> None:
+    def multicast(self, payload: Payload) -> None:
         self._link.multicast(self.mach, encode(payload))
 
     def say_group(self, node: int | None, data: bytes) -> None:

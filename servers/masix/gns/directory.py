@@ -4,7 +4,7 @@ They are one group (masix.groups), and this is a replica of its dictionary: the 
 tells the group, and knows the others' without asking anybody. Who is in no group joins the one that it hears of, or founds one
 after a while, the sooner the lower its node's number is. Of two groups that meet the one with the lower number goes on, and the
 other's members join it. A member that is cut off from its group for too long gives it up. Whoever leaves a group so begins
-another life, as a node does that starts: it says its names anew, and those of its last life are nobody's.
+another incarnation, as a node does that starts: it says its names anew, and those of its last incarnation are nobody's.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from machemu.sim.state import state
 from machemu.user.dispatch import dispatch
 from machemu.user.mach import MAKE_SEND, Mach
 from machemu.user.message import Message, living
-from masix.gns import lives
+from masix.gns import rights
 from masix.gns.context import NAME, Context
 from masix.gns.events import Settings
-from masix.gns.lives import EVERYBODY
 from masix.gns.packets import NODE_MAX, NODE_MIN
+from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
 from masix.gns.wire import GROUPS, Alive, Gathering, Unused
 from masix.groups import Change, Dictionary, Endpoint, Group, Member, Order, Phase, View
 from masix.interfaces import acs, acs_client
 
 QUIET_NS: Final = 30_000_000
-"""How long a node that starts says nothing, times its number: each that is heard for the first time has to be greeted by all."""
+"""How long a node that starts says nothing, times its number: each begins a handshake with all others."""
 FOUND_NS: Final = 1_200_000_000
 """How long the lowest node that is alive waits for news of a group before it founds one; each further one so much longer."""
 GIVE_UP_NS: Final = 5_000_000_000
 """How long a member can be cut off from its group."""
 GATHER_NS: Final = 500_000_000
-"""How often the first member tells all nodes of the group."""
+"""How often the first member multicasts that there is the group."""
 AWAY_NS: Final = 10_000_000_000
-"""How long a node has to be suspected until it is greeted when it comes back: somewhat less than a transport needs to lose it."""
-LIFE_NS: Final = 1 << 16
-LIVES: Final = 1 << 31
+"""How long a node has to be suspected for a handshake when it comes back: somewhat less than a transport needs to lose it."""
+INCARNATION_NS: Final = 1 << 16
+INCARNATIONS: Final = 1 << 31
 """Ports are numbered from the time of the start on, in the first of these units, modulo the second: who gives fewer than 15,000
-rights a second to other nodes never meets a number of his last life."""
+rights a second to other nodes never meets a number of his last incarnation."""
 PUBLISHED_MAX: Final = 1024
 """Names of one node that are replicated; others are found by a multicast."""
 NAME_MAX: Final = 79
@@ -117,12 +117,12 @@ class Returns:
 
 @state
 class Directory:
-    """endpoint, replica, group: this life's; group None while it is in none. since: when it was last at one with its group, or
-    began to wait for one. quiet: until when it says nothing. gather_at: when the others are told of the group next. port: where
-    the name server tells of services. returns: of other nodes.
+    """endpoint, replica, group: this incarnation's; group None while it is in none. since: when it was last
+    at one with its group, or began to wait for one. quiet: until when it says nothing. gather_at: when the others are told of
+    the group next. port: where the name server tells of services. returns: of other nodes.
 
-    own: the numbers of this node's services, by name. said: those that the group was told, in this life. dirty: the names of
-    which it is still to be told.
+    own: the numbers of this node's services, by name. said: those that the group was told, in this incarnation. dirty:
+    the names of which it is still to be told.
     """
 
     __slots__ = ("dirty", "endpoint", "gather_at", "group", "own", "port", "quiet", "replica", "returns", "said", "since")
@@ -142,8 +142,8 @@ class Directory:
 
     def start(self, context: Context) -> None:
         mach = context.mach
-        # Numbers of another life are not given again: who has not heard of its end may still ask for them.
-        context.tables.last = mach.now() // LIFE_NS % LIVES
+        # Numbers of another incarnation are not given again: who has not heard of its end may still ask for them.
+        context.tables.last = mach.now() // INCARNATION_NS % INCARNATIONS
         self.port = mach.allocate_port()
         mach.move_member(self.port, context.ports)
         mach.request(acs.ACS_WATCH, mach.given("name-server"), (PolyPort(self.port, MAKE_SEND),))
@@ -188,7 +188,7 @@ class Directory:
 
     def _forget(self, context: Context, name: bytes) -> None:
         if name in self.own:
-            lives.unused(context, EVERYBODY, Unused(self.own.pop(name), 1))
+            rights.unused(context, EVERYBODY, Unused(self.own.pop(name), 1))
         self._compare(name)
 
     def _compare(self, name: bytes) -> None:
@@ -253,7 +253,7 @@ class Directory:
         self.endpoint.attach(Carrier(context))
 
     def _begin(self, context: Context) -> None:
-        """Begins another life, in no group; that the last one is over, the others see by its first sign."""
+        """Begins another incarnation, in no group; that the last one is over, the others see by its first heartbeat."""
         detector, me = self.endpoint.detector, self.endpoint.me
         self.since = context.mach.now()
         self.endpoint = Endpoint(Member(me.node, max(self.since, me.incarnation + 1)), self.returns)
@@ -282,14 +282,14 @@ class Directory:
             self.since = now
             if group.view.members[0] == me and now >= self.gather_at:
                 self.gather_at = now + GATHER_NS
-                context.tell_all(Gathering(group.number))
+                context.multicast(Gathering(group.number))
         elif now >= self.since + GIVE_UP_NS:
             context.mach.note(f"gns: gives up the group {group.number:#x} for names")
             self._begin(context)
-        self._greet_back(context)
+        self._shake_hands_back(context)
         self._publish()
 
-    def _greet_back(self, context: Context) -> None:
+    def _shake_hands_back(self, context: Context) -> None:
         """Says something to nodes that are there again: whether a session with them still holds is to be seen now, and not when
         somebody has the first right to a service there."""
         for node in self.returns.back:

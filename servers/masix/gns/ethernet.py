@@ -15,7 +15,7 @@ from machemu.sim.state import state
 from machemu.user.mach import MAKE_SEND, REPLY_ID, Mach, rights
 from machemu.user.message import Message, name_of
 from masix.gns import filters
-from masix.gns.events import Delivered, MulticastReceived, PeerLost, Rumour
+from masix.gns.events import Delivered, MulticastReceived, PeerLost, Unverified
 from masix.gns.packets import ETHER
 from masix.gns.transport import Transport
 
@@ -50,11 +50,11 @@ class Entropy:
 @state
 class EthernetLink:
     """masix.gns.server.Link. device: the interface's port, 0 until it is open. frames, replies: where frames come, and the
-    device's answers. writing: a frame is on its way to the interface, and the others wait. inbox, rumours: what has come for
+    device's answers. writing: a frame is on its way to the interface, and the others wait. inbox, unverified: what has come for
     the server.
     """
 
-    __slots__ = ("device", "frames", "inbox", "replies", "rumours", "transport", "writing")
+    __slots__ = ("device", "frames", "inbox", "replies", "unverified", "transport", "writing")
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -63,7 +63,7 @@ class EthernetLink:
         self.replies = 0
         self.writing = False
         self.inbox: deque[tuple[int, bytes | None]] = deque()
-        self.rumours: deque[Rumour] = deque()
+        self.unverified: deque[Unverified] = deque()
 
     def attach(self) -> None:
         """Makes again what is not saved."""
@@ -127,11 +127,11 @@ class EthernetLink:
     def next_event(self) -> tuple[int, bytes | None] | None:
         return self.inbox.popleft() if self.inbox else None
 
-    def next_rumour(self) -> Rumour | None:
-        return self.rumours.popleft() if self.rumours else None
+    def next_unverified(self) -> Unverified | None:
+        return self.unverified.popleft() if self.unverified else None
 
-    def prove(self, mach: Mach, rumour: Rumour) -> None:
-        self.transport.prove(rumour, mach.now())
+    def verify(self, mach: Mach, unverified: Unverified) -> None:
+        self.transport.verify(unverified, mach.now())
         self._take_events()
         self._flush(mach)
 
@@ -139,8 +139,8 @@ class EthernetLink:
         while (event := self.transport.next_event()) is not None:
             if isinstance(event, Delivered | MulticastReceived):
                 self.inbox.append((event.node, event.payload))
-            elif isinstance(event, Rumour):
-                self.rumours.append(event)
+            elif isinstance(event, Unverified):
+                self.unverified.append(event)
             elif isinstance(event, PeerLost):
                 self.inbox.append((event.node, None))
 

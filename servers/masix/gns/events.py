@@ -18,7 +18,7 @@ class Settings(NamedTuple):
 
     timeout_*: after which something unanswered is sent again; it adapts between least and most. acknowledge_after: how long an
     acknowledgement may wait for company. dead_after: without an answer for so long, a peer is lost. probe_after: how often a peer
-    with a full stream is asked whether it lives. forget_after: so long after a session begins, what its keys could be made of
+    with a full stream is probed. forget_after: so long after a session begins, what its keys could be made of
     again is forgotten; a handshake on which that falls begins anew. backlog_max: what a stream may have unacknowledged before it
     is not writable.
     """
@@ -65,7 +65,7 @@ class MulticastReceived(NamedTuple):
 
 
 @state
-class Rumour(NamedTuple):
+class Unverified(NamedTuple):
     """A message to all has come from an incarnation that has not proved to be alive: an attacker can repeat what he recorded. The
     owner has it proved (`Transport.prove`), after which it comes as MulticastReceived, once, if at all; or lets it be."""
 
@@ -109,7 +109,7 @@ class StreamWritable(NamedTuple):
     stream: int
 
 
-Event = Delivered | MulticastReceived | Rumour | PeerUp | PeerLost | StreamWritable
+Event = Delivered | MulticastReceived | Unverified | PeerUp | PeerLost | StreamWritable
 
 
 @state

@@ -63,7 +63,7 @@ WELCOME: Final = Struct(
 """nonce: the hello's. public: the welcomer's X25519 key for this hello alone. version: the chosen one.
 
 held: the session that it has with the other, or 0. age: as in HELLO.
-floor: the sequence number of the first that the welcomer told all after the other's start.
+floor: the sequence number of the welcomer's first multicast after the other's start.
 """
 REFUSED: Final = Struct("nonce" / Bytes(16), "lowest" / Byte, "highest" / Byte)
 """We have no version in common: these are mine."""

@@ -22,13 +22,13 @@ from typing import Final
 from machemu.sim.state import state
 from masix.gns.chunks import ChunkKind
 from masix.gns.conversation import Conversation
-from masix.gns.events import Drop, Event, Loss, MulticastReceived, PeerLost, PeerUp, Rumour, Settings
+from masix.gns.events import Drop, Event, Loss, MulticastReceived, PeerLost, PeerUp, Settings, Unverified
 from masix.gns.formats import FINISH, HELLO, REFUSED, UNKNOWN, WELCOME, parse
 from masix.gns.packets import GROUP, Kind, Packet, encode
 from masix.gns.peers import Handshake, Peer
 from masix.gns.session import KEY_SIZE, NONCE_SIZE, Keyring, Randomness, Refused, ReplayWindow, Session, Side, public_of, same
 
-GREETINGS_MAX: Final = 4
+HELLOS_MAX: Final = 4
 """Hellos to a node of which only the incarnation is asked for."""
 TOLD_MAX: Final = 64
 """So many of the latest messages to all can be heard by nodes to which this one is new."""
@@ -40,7 +40,7 @@ class Membership:
 
     peers: the nodes that this one has to do with, by number: members alone, since a seal comes before a record.
     identification: of the last IPv4 packet. dropped: frames thrown away. born: the first time that it was told, None before.
-    told: when the latest messages to all were sent, and their sequence numbers. timers: when each node has something due; GROUP:
+    told: when the latest multicasts were sent, and their sequence numbers. timers: when each node has something due; GROUP:
     when the keyring's secret is to be forgotten.
     """
 
@@ -74,7 +74,7 @@ class Membership:
 
     @property
     def incarnation(self) -> int:
-        """Names this life of the node; 64 bits, never 0."""
+        """Names this incarnation of the node; 64 bits, never 0."""
         return self.keyring.incarnation
 
     def peer(self, node: int) -> Peer:
@@ -93,19 +93,19 @@ class Membership:
         self.transmit(target, self.keyring.seal(target, self.versions[1] if version is None else version, kind, text))
 
     def age(self, now: int) -> int:
-        """How long this life is told the time."""
+        """How long ago this incarnation was first told the time, in nanoseconds."""
         if self.born is None:
             self.born = now
         return now - self.born
 
     def floor(self, age: int, now: int) -> int:
-        """The sequence number of the first that was told all since a node lives that just said to be so old.
+        """The sequence number of the first multicast since the start of a node that has just said to be so old.
 
         What it said was under way for a while: its start is taken for later than it was, never for earlier.
         """
         return next((sequence for time, sequence in self.told if time >= now - age), self.keyring.sequence + 1)
 
-    def greet(self, peer: Peer, now: int) -> None:
+    def begin_handshake(self, peer: Peer, now: int) -> None:
         """Says hello, unless that is under way."""
         if peer.handshake is None:
             peer.handshake = Handshake(self.randomness.take(NONCE_SIZE), now)
@@ -113,9 +113,9 @@ class Membership:
 
     def ask_who(self, peer: Peer, now: int) -> None:
         """Says hello only to see who is there; not more often than an unanswered hello is repeated, whatever makes us ask."""
-        if peer.greeted is None or now >= peer.greeted + self.settings.timeout_initial:
-            peer.greeted = now
-            self.greet(peer, now)
+        if peer.asked_at is None or now >= peer.asked_at + self.settings.timeout_initial:
+            peer.asked_at = now
+            self.begin_handshake(peer, now)
 
     def say_hello(self, peer: Peer, now: int) -> None:
         """Sends what the handshake has to say, again or for the first time."""
@@ -140,9 +140,9 @@ class Membership:
         if handshake is None or handshake.due > now:
             return
         wanted = peer.conversation is not None and peer.conversation.session is None
-        if not wanted and handshake.tries >= GREETINGS_MAX:
+        if not wanted and handshake.tries >= HELLOS_MAX:
             peer.handshake = None
-            peer.unproven.clear()
+            peer.unverified.clear()
         elif wanted and now >= handshake.began + self.settings.dead_after:
             self.lose(peer, Loss.SILENT)
         else:
@@ -182,7 +182,7 @@ class Membership:
         return peer
 
     def welcome(self, packet: Packet, now: int) -> Peer:
-        """A peer lives: what we have with it is compared, and a session finished if we have something to say."""
+        """A peer is up: what we have with it is compared, and a session finished if we have something to say."""
         welcome = parse(WELCOME, self.keyring.open(packet))
         peer = self._asked(packet, welcome.nonce)
         lowest, highest = self.versions
@@ -216,11 +216,11 @@ class Membership:
         return peer
 
     def refused(self, packet: Packet) -> Peer:
-        """A peer lives that has no version in common with us."""
+        """A peer is up that has no version in common with us."""
         peer = self._asked(packet, parse(REFUSED, self.keyring.open(packet)).nonce)
         if peer.conversation is not None:
             self.lose(peer, Loss.VERSION)
-        peer.unproven.clear()
+        peer.unverified.clear()
         peer.handshake = None
         return peer
 
@@ -282,27 +282,27 @@ class Membership:
         conversation.session = session
         conversation.sender.controls.extend((ChunkKind.FULL, stream) for stream in peer.held)
         peer.handshake = None
-        peer.unproven.clear()
+        peer.unverified.clear()
         peer.generation += 1
         self.inbox.append(PeerUp(peer.node, session.incarnation))
 
     def _prove(self, peer: Peer, incarnation: int, floor: int) -> None:
-        """An incarnation has shown that it lives; what it told all before that, since this node lives, is heard now."""
+        """An incarnation is verified: what it multicast before that, since this node's start, is heard now."""
         if peer.incarnation != incarnation:
             peer.generation += 1 if peer.incarnation else 0
             peer.incarnation = incarnation
             peer.window = ReplayWindow(floor)
-        waiting, peer.unproven = peer.unproven, []
-        for rumour in waiting:
-            if rumour.incarnation == incarnation:
-                self.hear(peer, rumour)
+        waiting, peer.unverified = peer.unverified, []
+        for unverified in waiting:
+            if unverified.incarnation == incarnation:
+                self.hear(peer, unverified)
 
-    def hear(self, peer: Peer, rumour: Rumour) -> bool:
-        """Hands over what an incarnation that lives told all; whether it is new."""
-        is_new = peer.window.is_new(rumour.sequence)
+    def hear(self, peer: Peer, unverified: Unverified) -> bool:
+        """Hands over a multicast of a verified incarnation; whether it is new."""
+        is_new = peer.window.is_new(unverified.sequence)
         if is_new:
-            peer.window.add(rumour.sequence)
-            self.inbox.append(MulticastReceived(peer.node, rumour.payload))
+            peer.window.add(unverified.sequence)
+            self.inbox.append(MulticastReceived(peer.node, unverified.payload))
         return is_new
 
     def lose(self, peer: Peer, reason: Loss) -> None:
@@ -312,7 +312,7 @@ class Membership:
         session = conversation.session
         if session is None:
             peer.handshake = None
-            peer.unproven.clear()
+            peer.unverified.clear()
         peer.conversation = None
         incarnation = None if session is None else session.incarnation
         self.inbox.append(PeerLost(peer.node, incarnation, reason, conversation.sender.unfinished()))

@@ -1,5 +1,5 @@
-"""How names of other nodes' services are found: by a multicast, in the steps of the Masix paper, or because all were told
-before.
+"""How names of other nodes' services are found: by a multicast, in the steps of the Masix paper, or because a node
+announced it before.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from machemu.user.mach import MOVE_SEND
 from machemu.user.message import Header, Message, living
 from masix.gns.context import Context
 from masix.gns.directory import Directory
-from masix.gns.events import Rumour
-from masix.gns.lives import EVERYBODY
+from masix.gns.events import Unverified
+from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
 from masix.gns.wire import Claim, Found, Kind, Known, NetRight, Resolve, question
 from masix.interfaces import acs, gns
@@ -48,7 +48,7 @@ class Names:
 
     cache: places (node, number) of ports that have a proxy here, by the names they were found under. known: those of services
     that were made known. queries: names that are looked for, by tag. asked: what other nodes want to know, or one of which it
-    is not sure that it lives, by the port of our name server's answer: the node and its question.
+    is not verified, by the port of our name server's answer: the node and its question.
     """
 
     __slots__ = ("announces", "asked", "cache", "directory", "known", "queries", "tags")
@@ -59,7 +59,7 @@ class Names:
         self.cache: dict[bytes, tuple[int, int]] = {}
         self.known: dict[bytes, tuple[int, int]] = {}
         self.queries: dict[int, Query] = {}
-        self.asked: dict[int, tuple[int, Resolve] | Rumour] = {}
+        self.asked: dict[int, tuple[int, Resolve] | Unverified] = {}
         self.tags = 0
 
     # For the tasks of this node
@@ -102,7 +102,7 @@ class Names:
         query.tries -= 1
         query.time = context.mach.now() + RESOLVE_NS
         context.mach.note(f"gns: step 3: multicasts who has {query.name.decode('latin-1')}")
-        context.tell_all(Resolve(tag, query.name))
+        context.multicast(Resolve(tag, query.name))
 
     def expired(self, context: Context) -> None:
         """Asks again for what has not been answered for too long."""
@@ -147,19 +147,19 @@ class Names:
 
     # For other nodes
 
-    def rumoured(self, context: Context, rumour: Rumour) -> None:
-        """Who asks for a name that is not here need not prove that he lives: of many nodes nearly all are spared that."""
-        asked = question(rumour.payload)
+    def heard_unverified(self, context: Context, unverified: Unverified) -> None:
+        """Who asks for a name that is not here needs no handshake: of many nodes nearly all are spared that."""
+        asked = question(unverified.payload)
         if asked is None:
-            context.prove(rumour)
+            context.verify(unverified)
         else:
-            self._ask_here(context, asked.name, rumour)
+            self._ask_here(context, asked.name, unverified)
 
     def asked_by(self, context: Context, node: int, asked: Resolve) -> None:
         """Another node looks for a name."""
         self._ask_here(context, asked.name, (node, asked))
 
-    def _ask_here(self, context: Context, name: bytes, why: tuple[int, Resolve] | Rumour) -> None:
+    def _ask_here(self, context: Context, name: bytes, why: tuple[int, Resolve] | Unverified) -> None:
         """Our name server may know a name."""
         answer = context.new_port()
         self.asked[answer] = why
@@ -174,9 +174,9 @@ class Names:
         except KernError:
             context.mach.destroy(message)
             return
-        if isinstance(why, Rumour):
+        if isinstance(why, Unverified):
             context.mach.destroy(message)
-            context.prove(why)
+            context.verify(why)
             return
         node, asked = why
         given = Translator(context).give(right, message.carried[0].disposition, node)  # type: ignore[union-attr]
@@ -185,4 +185,4 @@ class Names:
         if self.announces and given.node == context.node and EVERYBODY not in context.tables.exports[given.number].given:
             # Named services are known for as long as they live: the name server has a right to them, too.
             context.tables.exports[given.number].give(EVERYBODY)
-            context.tell_all(Known(given.number, asked.name))
+            context.multicast(Known(given.number, asked.name))

@@ -7,10 +7,10 @@ from typing import Final
 
 from machemu.sim.state import state
 from masix.gns.conversation import Conversation
-from masix.gns.events import Rumour
+from masix.gns.events import Unverified
 from masix.gns.session import ReplayWindow, Session
 
-UNPROVEN_MAX: Final = 8
+UNVERIFIED_MAX: Final = 8
 """Messages to all that wait until their sender has proved to be alive."""
 
 
@@ -37,20 +37,20 @@ class Peer:
     """incarnation: the last that proved to be alive, 0 for none. generation: counts sessions and new incarnations; answers
     to hellos from before are worth nothing.
 
-    window: of what this incarnation told all. unproven: rumours of incarnations that are asked whether they live. greeted: when
-    it was last greeted only to see who it is, None if never. held: the streams of which the owner takes no messages now, and
+    window: of this incarnation's multicasts. unverified: multicasts of incarnations whose handshake is under way. asked_at: when
+    it was last asked only to see who it is, None if never. held: the streams of which the owner takes no messages now, and
     those that came.
     """
 
-    __slots__ = ("node", "incarnation", "generation", "window", "unproven", "greeted", "handshake", "conversation", "held")
+    __slots__ = ("node", "incarnation", "generation", "window", "unverified", "asked_at", "handshake", "conversation", "held")
 
     def __init__(self, node: int) -> None:
         self.node = node
         self.incarnation = 0
         self.generation = 0
         self.window = ReplayWindow()
-        self.unproven: list[Rumour] = []
-        self.greeted: int | None = None
+        self.unverified: list[Unverified] = []
+        self.asked_at: int | None = None
         self.handshake: Handshake | None = None
         self.conversation: Conversation | None = None
         self.held: dict[int, deque[bytes]] = {}

@@ -1,6 +1,6 @@
 """Which ports a network server stands for: those of its own node that others know, and those of others that its node knows.
 
-A number names a port, or a right that is under way, between network servers. One is never given twice in a server's life: names
+A number names a port, or a right that is under way, between network servers. One is never given twice by a server: names
 of ports come again, and what is said of the last one may still be on its way.
 """
 

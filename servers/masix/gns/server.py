@@ -2,7 +2,7 @@
 
 A task sends to a proxy port, whose receive right is the network server's; what comes there goes to the server of the port's
 node, which sends it on. Rights that travel are turned into numbers and back (translate.py), bytes into the other machine's
-order (convert.py); traffic.py carries messages, lives.py sees to rights and the ends and moves of ports, names.py finds
+order (convert.py); traffic.py carries messages, rights.py sees to rights and the ends and moves of ports, names.py finds
 services. A link carries what the servers say: reliably and in order between two nodes, and to all of them for the resolution of
 names.
 """
@@ -19,16 +19,16 @@ from machemu.sim.state import state
 from machemu.user.dispatch import dispatch
 from machemu.user.mach import COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE, Mach
 from machemu.user.message import Message
-from masix.gns import lives, traffic
+from masix.gns import rights, traffic
 from masix.gns.context import NAME, Context, Link
 from masix.gns.directory import Directory
 from masix.gns.ethernet import Entropy, EthernetLink
+from masix.gns.liveness import Liveness
 from masix.gns.names import Names
 from masix.gns.ports import PortTables
 from masix.gns.protocols import Protocols
 from masix.gns.translate import give_up
 from masix.gns.transport import Transport
-from masix.gns.vigil import Vigil
 from masix.gns.wire import (
     GROUPS,
     Claim,
@@ -58,14 +58,14 @@ SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
 
 @state
 class Gns:
-    """node: this node's number. tables: the ports that it stands for. names: how services are found. vigil: whether others live.
+    """node: this node's number. tables: the ports that it stands for. names: how services are found. liveness: probes of others.
     directory: the replicated one, or None.
 
     protocols: what others send and receive beside. service, notices, ports: its own ports, and the set of all that it receives
     from. loop: what it says to itself.
     """
 
-    __slots__ = ("directory", "link", "loop", "names", "node", "notices", "ports", "protocols", "service", "tables", "vigil")
+    __slots__ = ("directory", "link", "loop", "names", "node", "notices", "ports", "protocols", "service", "tables", "liveness")
 
     def __init__(self, node: int, link: Link, announces: bool = False, prepares: bool = False, replicates: bool = False) -> None:
         self.node = node
@@ -74,7 +74,7 @@ class Gns:
         self.directory = Directory(node) if replicates else None
         self.names = Names(announces, self.directory)
         self.protocols = Protocols(node)
-        self.vigil = Vigil()
+        self.liveness = Liveness()
         self.service = 0
         self.notices = 0
         self.ports = 0
@@ -86,7 +86,7 @@ class Gns:
     ) -> Gns:
         """The network server of a node of a cluster. seed: another one at each start; key: the cluster's.
 
-        announces: a node that answers who has a name tells all others, too. prepares: proxy ports are made when there is nothing
+        announces: a node that answers who has a name multicasts it, too. prepares: proxy ports are made when there is nothing
         else to do, and used again. replicates: all servers that do hold the names of all of them.
         """
         link = EthernetLink(Transport(node, key, Entropy(seed.to_bytes(32, "big"))))
@@ -125,7 +125,7 @@ class Gns:
         elif self.protocols.owns(port):
             self.protocols.receive(mach, message)
         elif port in self.tables.proxies:
-            self.vigil.stirred(mach.now())
+            self.liveness.stirred(mach.now())
             traffic.proxied(context, port, message)
         elif self.directory is not None and port == self.directory.port:
             self.directory.told(context, message)
@@ -139,7 +139,7 @@ class Gns:
         context = self._context(mach)
         self.link.tick(mach)
         self.names.expired(context)
-        self.vigil.expired(context)
+        self.liveness.expired(context)
         if self.directory is not None:
             self.directory.expired(context)
         while self.tables.is_short():
@@ -153,13 +153,13 @@ class Gns:
         """What has come is dealt with, and the alarm is set to whatever comes first."""
         while (event := self._next_event(context)) is not None:
             node, data = event
-            self.vigil.stirred(context.mach.now())
-            self.vigil.hear(node, context.mach.now())
+            self.liveness.stirred(context.mach.now())
+            self.liveness.hear(node, context.mach.now())
             if data is None:
-                self.vigil.lost(node)
+                self.liveness.lost(node)
                 context.mach.note(f"gns: node {node} is lost")
                 self.names.lost(node)
-                lives.lost(context, node)
+                rights.lost(context, node)
                 if self.directory is not None:
                     self.directory.lost(context, node)
             elif data.startswith(GROUPS):
@@ -169,12 +169,12 @@ class Gns:
                 self._arrived(context, node, data)
         rooms = [room for room in (self.names, self.link, self.directory) if room is not None]
         times = [room.next_timer() for room in rooms]
-        times += [self.vigil.at, context.mach.now() if self.tables.is_short() else None]
+        times += [self.liveness.at, context.mach.now() if self.tables.is_short() else None]
         context.mach.alarm(min((time for time in times if time is not None), default=None))
 
     def _next_event(self, context: Context) -> tuple[int, bytes | None] | None:
-        while (rumour := self.link.next_rumour()) is not None:
-            self.names.rumoured(context, rumour)
+        while (unverified := self.link.next_unverified()) is not None:
+            self.names.heard_unverified(context, unverified)
         return self.loop.popleft() if self.loop else self.link.next_event()
 
     def _arrived(self, context: Context, node: int, data: bytes) -> None:
@@ -191,7 +191,7 @@ class Gns:
             case Flush():
                 traffic.flush(context, node, payload)
             case Flushed():
-                lives.flushed(context, payload)
+                rights.flushed(context, payload)
             case Resolve():
                 self.names.asked_by(context, node, payload)
             case Found():
@@ -199,21 +199,21 @@ class Gns:
             case Known():
                 self.names.made_known(node, payload)
             case Claim():
-                lives.claimed(context, node, payload)
+                rights.claimed(context, node, payload)
             case Passed():
-                lives.passed(context, node, payload)
+                rights.passed(context, node, payload)
             case Unused():
-                lives.unused(context, node, payload)
+                rights.unused(context, node, payload)
             case OnceUnused():
-                lives.once_unused(context, node, payload)
+                rights.once_unused(context, node, payload)
             case Died():
                 self.names.died(node, payload.number)
-                lives.died(context, node, payload.number)
+                rights.died(context, node, payload.number)
             case Homed():
-                lives.homed(context, node, payload)
+                rights.homed(context, node, payload)
             case Moved():
                 self.names.died(node, payload.number)
-                lives.moved(context, node, payload)
+                rights.moved(context, node, payload)
             case Gathering():
                 if self.directory is not None:
                     self.directory.gathered(context, payload.group)
@@ -223,11 +223,11 @@ class Gns:
         notification = message.header.id
         watched = self.tables.watchers.get(message.header.local)
         if watched is not None and notification == MACH_NOTIFY_NO_SENDERS.request.id:
-            lives.no_senders(context, watched, MACH_NOTIFY_NO_SENDERS, message)
+            rights.no_senders(context, watched, MACH_NOTIFY_NO_SENDERS, message)
         elif notification == MACH_NOTIFY_DEAD_NAME.request.id:
             (name,) = MACH_NOTIFY_DEAD_NAME.request.unpack(mach.order, message.body, message.carried, message.complex)
             self.protocols.died(mach, name)
-            lives.port_died(context, name)
+            rights.port_died(context, name)
         elif notification == MACH_NOTIFY_MSG_ACCEPTED.request.id:
             (name,) = MACH_NOTIFY_MSG_ACCEPTED.request.unpack(mach.order, message.body, message.carried, message.complex)
             traffic.accepted(context, name)

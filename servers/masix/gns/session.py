@@ -3,10 +3,10 @@
 All nodes of a cluster hold one key, given by the operator: who holds it is a member, and members trust each other. From it come
 
 - a key for each incarnation of a node (from its start to its end), for what it says outside a session: hellos, their answers, and
-  what it tells all. HKDF(cluster key, node, incarnation);
+  its multicasts. HKDF(cluster key, node, incarnation);
 - together with what a Diffie-Hellman exchange of that session gives, two keys for each session, one a direction.
 
-Who steals the cluster's key therefore reads what was told all, but not what was said in sessions: that takes one of the session's
+Who steals the cluster's key therefore reads multicasts, but not what was said in sessions: that takes one of the session's
 private keys, too. The initiator's is gone as soon as the keys are made. The responder's is not remembered but made again when it
 is needed, of a secret: a hello costs its receiver no memory, whoever sent it however often. Once sessions have come of it, the
 secret gives way to another.

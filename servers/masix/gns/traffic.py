@@ -9,7 +9,7 @@ from machemu.abi.message import PORT_DEAD, PORT_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_SEND_ONCE
 from machemu.user.mach import MOVE_SEND, MOVE_SEND_ONCE
 from machemu.user.message import Header, Message, right_of
-from masix.gns import lives
+from masix.gns import rights
 from masix.gns.context import Context
 from masix.gns.ports import Export, Proxy
 from masix.gns.translate import MSGCOUNT, SEQNO, Translator, destroy, give_all, taken
@@ -31,13 +31,13 @@ def proxied(context: Context, name: int, message: Message) -> None:
             return
     elif header.local_type == PORT_SEND_ONCE and not proxy.watcher:
         # Only notifications use the send-once rights that we make of a port which was always ours.
-        lives.no_senders(context, name, MACH_NOTIFY_NO_SENDERS, message)
+        rights.no_senders(context, name, MACH_NOTIFY_NO_SENDERS, message)
         return
     _forward(context, proxy, message)
     while proxy.flushes and proxy.flushes[0][0] <= header.seqno + 1:
         context.say(proxy.node, proxy.flushes.pop(0)[1]._replace(number=proxy.number))
     if proxy.is_unused:
-        lives.unused_here(context, name)
+        rights.unused_here(context, name)
 
 
 def _forward(context: Context, proxy: Proxy, message: Message) -> None:
@@ -56,7 +56,7 @@ def _forward(context: Context, proxy: Proxy, message: Message) -> None:
         context.say(proxy.node, Deliver(to, answer, context.mach.order, given))
     if proxy.kind is Kind.SEND:
         proxy.under_way += 1
-        lives.regulate(context, header.local, proxy)
+        rights.regulate(context, header.local, proxy)
 
 
 def have_gone(context: Context, node: int, payload: Taken) -> None:
@@ -66,7 +66,7 @@ def have_gone(context: Context, node: int, payload: Taken) -> None:
         gone = min(times, proxy.under_way) if proxy.node == node and proxy.number == payload.number else 0
         proxy.under_way -= gone
         times -= gone
-        lives.regulate(context, name, proxy)
+        rights.regulate(context, name, proxy)
 
 
 def deliver(context: Context, node: int, number: int, kind: Kind, what: Deliver | Message) -> None:
@@ -77,7 +77,7 @@ def deliver(context: Context, node: int, number: int, kind: Kind, what: Deliver 
     elif export.waiting is None:
         export.waiting = deque()
         _hand_over(context, node, number, export, what)
-    elif sum(sender == node for sender, _ in export.waiting) < lives.WINDOW:
+    elif sum(sender == node for sender, _ in export.waiting) < rights.WINDOW:
         export.waiting.append((node, what))
     else:
         destroy(context, node, what)
@@ -142,4 +142,4 @@ def accepted(context: Context, name: int) -> None:
         if name in context.tables.proxies:
             _flush_queue(context, name, what)
     export.waiting = None
-    lives.forget_unused(context, number, export)
+    rights.forget_unused(context, number, export)

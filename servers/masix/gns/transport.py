@@ -4,7 +4,7 @@ It does no input or output and knows no clock: frames that come and the time go 
 is saved state; after a load, `attach` makes the ciphers again. Times are in virtual nanoseconds and never go back.
 
 The owner calls `tick` when the node starts, and then at `next_timer`'s time; it sends what is in `outbox` and takes the events
-from `inbox` (`next_event`). With nothing under way, and no session just begun, there is no timer: whether a silent node lives is
+from `inbox` (`next_event`). With nothing under way, and no session just begun, there is no timer: whether a silent node is up is
 seen only when something is sent to it.
 """
 
@@ -16,16 +16,16 @@ from typing import Final
 from machemu.sim.state import state
 from masix.gns.chunks import ChunkKind
 from masix.gns.conversation import Conversation
-from masix.gns.events import Delivered, Drop, Event, Loss, Rumour, Settings, StreamWritable
+from masix.gns.events import Delivered, Drop, Event, Loss, Settings, StreamWritable, Unverified
 from masix.gns.membership import TOLD_MAX, Membership
 from masix.gns.packets import GROUP, NODE_MAX, NODE_MIN, PLAIN_MAX, Kind, Packet, PacketError, decode
-from masix.gns.peers import UNPROVEN_MAX, Peer
+from masix.gns.peers import UNVERIFIED_MAX, Peer
 from masix.gns.session import KEY_SIZE, Randomness, Refused
 
 DEFAULT: Final = Settings()
 STREAM_MAX: Final = 0xFFFF_FFFF
 MULTICAST_MAX: Final = PLAIN_MAX
-"""Bytes that can be told all."""
+"""Bytes of a multicast."""
 VERSIONS: Final = (1, 1)
 """The protocol's versions that this module speaks, the lowest and the highest."""
 
@@ -63,12 +63,12 @@ class Transport(Membership):
             peer.conversation = Conversation(self.settings)
         writable = peer.conversation.sender.add(stream, payload)
         if peer.conversation.session is None:
-            self.greet(peer, now)
+            self.begin_handshake(peer, now)
         self._settle(peer, now)
         return writable
 
     def multicast(self, payload: bytes, now: int) -> None:
-        """Tells all other nodes, MULTICAST_MAX bytes at most: each hears it once or not at all, in any order.
+        """Sends to all other nodes, MULTICAST_MAX bytes at most: each hears it once or not at all, in any order.
 
         It goes in the lowest version that this node speaks, since nobody knows who listens. ValueError for a longer payload.
         """
@@ -122,7 +122,7 @@ class Transport(Membership):
         return min(self.timers.values(), default=None)
 
     def tick(self, now: int) -> None:
-        """Does what is due. The first call, as soon as the node lives, also says since when it hears what is told all."""
+        """Does what is due. The first call, at the node's start, also says from when on it hears multicasts."""
         self.age(now)
         if self.timers.get(GROUP, now + 1) <= now:
             del self.timers[GROUP]
@@ -192,25 +192,25 @@ class Transport(Membership):
         return peer
 
     def _group(self, packet: Packet) -> None:
-        """A message to all: heard if its sender's incarnation is known to live, a rumour otherwise."""
+        """A multicast: heard if its sender's incarnation is verified, given out as Unverified otherwise."""
         if not self.versions[0] <= packet.version <= self.versions[1]:
             raise Refused("its version is not ours")
-        rumour = Rumour(packet.source, packet.session, packet.sequence, self.keyring.open(packet))
+        unverified = Unverified(packet.source, packet.session, packet.sequence, self.keyring.open(packet))
         peer = self.peers.get(packet.source)
         if peer is None or packet.session != peer.incarnation:
-            self.inbox.append(rumour)
-        elif not self.hear(peer, rumour):
+            self.inbox.append(unverified)
+        elif not self.hear(peer, unverified):
             raise Refused("it was there before")
 
-    def prove(self, rumour: Rumour, now: int) -> None:
-        """Has the sender of a rumour asked whether it lives; what it told is heard then."""
-        peer = self.peer(rumour.node)
-        if rumour.incarnation == peer.incarnation:
-            self.hear(peer, rumour)
+    def verify(self, unverified: Unverified, now: int) -> None:
+        """Begins a handshake with the sender of an unverified multicast, which is heard after it."""
+        peer = self.peer(unverified.node)
+        if unverified.incarnation == peer.incarnation:
+            self.hear(peer, unverified)
             return
         self.ask_who(peer, now)
-        if peer.handshake is not None and len(peer.unproven) < UNPROVEN_MAX:
-            peer.unproven.append(rumour)
+        if peer.handshake is not None and len(peer.unverified) < UNVERIFIED_MAX:
+            peer.unverified.append(unverified)
         else:
             self.dropped[Drop.ROOM] += 1
         self._settle(peer, now)

@@ -195,7 +195,7 @@ class Taken(NamedTuple):
 
 @state
 class Alive(NamedTuple):
-    """Nothing: that it is acknowledged tells that the receiver lives."""
+    """Nothing: that it is acknowledged tells that the receiver is up."""
 
 
 @state

@@ -1,7 +1,7 @@
 """The agreement by which a view ends: one value, once, though coordinators crash and are falsely suspected.
 
 Single-decree Paxos among the view's members, with Chandra and Toueg's rotating coordinator: ballot b belongs to member (b - 1)
-mod n. It is safe whatever the failure detector says, and ends once the detector is right about one member and a quorum lives. A
+mod n. It is safe whatever the failure detector says, and ends once the detector is right about one member and a quorum is up. A
 promise carries what its member has received, so that the first phase is the view's flush as well (Schiper and Sandoz).
 """
 

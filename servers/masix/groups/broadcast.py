@@ -29,7 +29,7 @@ CROWD: Final = 32
 RESEND: Final = 20_000_000
 """Nanoseconds after which what a member does not acknowledge is sent to it again."""
 STALL: Final = 2_000_000_000
-"""Nanoseconds after which a member that takes nothing has to go, though its node gives signs of life."""
+"""Nanoseconds after which a member that takes nothing has to go, though its node sends heartbeats."""
 PENDING_MAX: Final = 256
 """Messages of this member's own that are not delivered yet."""
 PAYLOAD_MAX: Final = 60 << 10

@@ -30,7 +30,7 @@ class Change(NamedTuple):
 
 @state
 class Peer:
-    """heard: when it last gave a sign of life; timeout: how long it may be silent. Nanoseconds."""
+    """heard: when its last heartbeat came; timeout: how long it may be silent. Nanoseconds."""
 
     __slots__ = ("heard", "incarnation", "suspected", "timeout")
 
@@ -51,7 +51,7 @@ class Detector:
         self.peers: dict[int, Peer] = {}
 
     def heard(self, member: Member, now: int) -> tuple[Change, ...]:
-        """A sign of life. A peer's new incarnation is trusted, and what was known of its time-out stays."""
+        """A heartbeat. A peer's new incarnation is trusted, and what was known of its time-out stays."""
         peer = self.peers.get(member.node)
         if peer is None:
             if len(self.peers) >= PEERS_MAX:
@@ -73,7 +73,7 @@ class Detector:
         return (Change(member, False),)
 
     def watch(self, member: Member, now: int) -> None:
-        """From now on `member` is expected to give signs of life, though it may never have."""
+        """From now on `member` is expected to send heartbeats, though it may never have."""
         peer = self.peers.get(member.node)
         if peer is None or peer.incarnation < member.incarnation:
             self.heard(member, now)
@@ -96,11 +96,11 @@ class Detector:
         return peer is not None and (member.incarnation < peer.incarnation or (self.knows(member) and peer.suspected))
 
     def knows(self, member: Member) -> bool:
-        """This very life of the node was seen, and no later one."""
+        """This very incarnation of the node was seen, and no later one."""
         peer = self.peers.get(member.node)
         return peer is not None and peer.incarnation == member.incarnation
 
     def dead(self, member: Member) -> bool:
-        """It is certain, not only suspected, that this life has ended."""
+        """It is certain, not only suspected, that this incarnation has ended."""
         peer = self.peers.get(member.node)
         return peer is not None and member.incarnation < peer.incarnation

@@ -22,7 +22,8 @@ class Watcher(Protocol):
 
 @state
 class Endpoint:
-    """me: this node in this life. groups: by number. refused: packets that were none. watcher: told of suspicions, or None.
+    """me: this node in this incarnation. groups: by number. refused: packets that were none. watcher: told of suspicions,
+    or None.
 
     The owner calls `attach` first, and again after a load; `receive` with all that comes, `lost` when the channel gives a node
     up, and `tick` when `deadline` has come, which each of these calls may change.
@@ -57,7 +58,7 @@ class Endpoint:
         return group
 
     def receive(self, node: int, data: bytes) -> None:
-        """Bytes from another node, by channel or multicast. What is no packet, or from a life that has ended, changes nothing."""
+        """Bytes from another node, by channel or multicast. No packet, or one of an ended incarnation, changes nothing."""
         try:
             head = wire.head(data)
             member = Member(node, head.incarnation)

@@ -8,7 +8,7 @@ in the others waits, learns that the group went on without it, and joins again.
 A quorum is more than half of the view, or half of it when the other half is known to be dead: a node that restarts tells so. Two
 such quorums never both act: each pair either shares a member, or one half died before the other one counted.
 
-Nothing is kept on disks. Where no quorum of the last view lives the group has ended, and its owners may found another.
+Nothing is kept on disks. Where no quorum of the last view is up the group has ended, and its owners may found another.
 """
 
 from __future__ import annotations
@@ -303,8 +303,8 @@ class Group(Broadcast):
 
     def _enter(self, view: View) -> None:
         """Goes into a view; gives the state to those that join, if this member is the first of the elders."""
-        lives = {member.node: member.incarnation for member in view.members}
-        known = {member: last for member, last in self.lasts.items() if member.incarnation >= lives.get(member.node, 0)}
+        incarnations = {member.node: member.incarnation for member in view.members}
+        known = {member: last for member, last in self.lasts.items() if member.incarnation >= incarnations.get(member.node, 0)}
         spare = [member for member in known if member not in view.members][: max(0, len(known) - LASTS_MAX)]
         self.lasts = {member: last for member, last in known.items() if member not in spare}
         self.pending.extendleft(payload for _, payload in reversed(self.flight))

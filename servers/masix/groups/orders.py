@@ -1,6 +1,6 @@
 """The orders that a group can promise, each a layer over messages that are reliable and in their sender's order.
 
-A layer lives for one view. `stamp` is what a member sends for a payload; `arrived` is told of each message as it is received,
+A layer is made for one view. `stamp` is what a member sends for a payload; `arrived` is told of each message as it is received,
 before it is known to be stable; `take` gets each stable message, in its sender's order, and gives the payloads that may be
 delivered now; `finish` gives the rest when the view ends, in the same way at all members, as all were given the same messages.
 """

@@ -1,6 +1,6 @@
 """Uniform reliable FIFO broadcast inside one view.
 
-Each member's messages are numbered. Every member tells all others how many of each sender's it has received without a gap, and
+Each member's messages are numbered. Every member tells the others how many of each sender's it has received without a gap, and
 a message is handed up once a quorum of the view has it: the agreement that ends the view hears a quorum, so it learns of every
 message that anybody, even one that crashed right after, has handed up. Because these acknowledgements are counts, a sender's
 order comes with them, and no layer of its own has to make it.

@@ -10,7 +10,7 @@ from machemu.sim.state import state
 
 @state
 class Member(NamedTuple):
-    """One life of a node: `incarnation` is larger in each, and a life that has ended never comes back."""
+    """One incarnation of a node: `incarnation` is larger in each, and one that has ended never comes back."""
 
     node: int
     incarnation: int

@@ -80,7 +80,7 @@ Message = tuple[int, int, bytes]
 
 
 class Status(NamedTuple):
-    """What a member tells all others."""
+    """What a member tells the others."""
 
     leaving: bool
     received: Vector

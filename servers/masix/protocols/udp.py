@@ -192,7 +192,7 @@ class Udp:
         elif routine is gns_protocol.GNS_PROTOCOL_REGISTER:
             self.registered.append(name_of(results[0]))
         elif routine is gns_protocol.GNS_CONNECTION_OPEN:
-            # The connection's right is kept for as long as the server lives.
+            # The connection's right is kept for as long as the server is there.
             self.device = name_of(results[1])
             mach.request(acs.ACS_REGISTER, mach.given("name-server"), (NAME, 0, PolyPort(self.service, MAKE_SEND)), self.replies)
             return

@@ -18,9 +18,9 @@ from masix.gns.events import (
     MulticastReceived,
     PeerLost,
     PeerUp,
-    Rumour,
     Settings,
     StreamWritable,
+    Unverified,
 )
 from masix.gns.packets import MTU
 from masix.gns.transport import VERSIONS, Transport
@@ -128,8 +128,8 @@ class Network:
             self.frames.append(frame)
             self.spread(node, frame)
         while (event := life.transport.next_event()) is not None:
-            if isinstance(event, Rumour):
-                life.transport.prove(event, self.now)
+            if isinstance(event, Unverified):
+                life.transport.verify(event, self.now)
                 self.collect(node)
             else:
                 self.note(life, event)
@@ -235,7 +235,7 @@ class Network:
         transport = self.node(node)
         assert transport.next_timer() is None and not transport.outbox
         for peer in transport.peers.values():
-            assert peer.handshake is None and not peer.unproven and not peer.held
+            assert peer.handshake is None and not peer.unverified and not peer.held
             if peer.conversation is not None:
                 assert peer.conversation.session is not None
                 sender, receiver = peer.conversation.sender, peer.conversation.receiver

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from machemu.sim.graph import Writer
 from masix.gns import packets
-from masix.gns.events import Drop, Rumour
+from masix.gns.events import Drop, Unverified
 from masix.gns.packets import GROUP, HEADER, TAG, Kind, encode, mac_of
 from tests.servers.gns.network import KEY, SECOND, Network
 from tests.servers.gns.schedules import ATTACKS, BAD, CRASHES_AND_ATTACKS, NODES, Action, do, end, payload_of
@@ -140,8 +140,8 @@ def test_floods_of_hellos_fill_no_memory() -> None:
         network.node(2).frame_arrived(frame, network.now)
         header, sealed = payload_of(frame)[: HEADER.size], payload_of(frame)[HEADER.size :]
         network.node(2).frame_arrived(encode(3 + number, 2, 0, header[:3] + b"\x01" + header[4:] + sealed), network.now)
-        while isinstance(event := network.node(2).next_event(), Rumour):
-            network.node(2).prove(event, network.now)
+        while isinstance(event := network.node(2).next_event(), Unverified):
+            network.node(2).verify(event, network.now)
         network.node(2).outbox.clear()
     network.node(2).outbox.clear()
     assert network.node(2).peers.keys() == peers

@@ -1,4 +1,4 @@
-"""Nodes that a network server depends on are asked now and then whether they live: a crash makes no noise.
+"""Liveness probes: nodes that a network server depends on are asked now and then, since a crash makes no noise.
 
 Whoever has rights to a port of another node, or has given some, has to learn of its end, also while nobody sends anything. The
 link finds out: it gives up a node that does not acknowledge.
@@ -10,8 +10,8 @@ from typing import Final
 
 from machemu.sim.state import state
 from masix.gns.context import Context
-from masix.gns.lives import EVERYBODY
 from masix.gns.ports import PortTables
+from masix.gns.rights import EVERYBODY
 from masix.gns.wire import Alive
 
 ASK_NS: Final = 5_000_000_000
@@ -19,7 +19,7 @@ ASK_NS: Final = 5_000_000_000
 
 
 @state
-class Vigil:
+class Liveness:
     """heard: when each node was heard last, in nanoseconds. at: when that is looked through, None while nobody is depended on."""
 
     __slots__ = ("at", "heard")
