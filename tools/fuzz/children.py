@@ -124,7 +124,7 @@ class Children(ABC, Generic[J, R]):
 
     def _result(self, told: bytes, hung: bool, status: int) -> R:
         run, step, _ = self.board.read()
-        said = self.errors.read_text("utf-8", "replace")[-TEXT_MAX:].strip()
+        said = shortened(self.errors.read_text("utf-8", "replace").strip())
         if hung:
             return self.broken(Find("hang", f"hang: {_innermost(said)}", f"no progress in virtual time\n{said}", run, step))
         if os.WIFSIGNALED(status):
@@ -212,6 +212,11 @@ def at_once(jobs: int, work: Callable[[int, Connection], None]) -> Iterator[Any]
             process.join()
     if any(process.exitcode for process in processes):
         raise RuntimeError("a process that runs programs ended before they were through")
+
+
+def shortened(text: str) -> str:
+    """Of long text the begin, where faulthandler has the innermost function, and the end, where a traceback has the error."""
+    return text if len(text) <= TEXT_MAX else f"{text[: TEXT_MAX // 2]}\n...\n{text[-TEXT_MAX // 2 :]}"
 
 
 def signature(error: BaseException) -> str:
