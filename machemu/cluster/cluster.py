@@ -26,6 +26,7 @@ from machemu.cluster.lan import Segment, Station
 from machemu.cluster.node import NIC_NAMES, Arrival, ClusterNode
 from machemu.cluster.servers import load_server
 from machemu.core.host_side import unsaved
+from machemu.core.interrupt import Interrupt
 from machemu.core.kernel import FOREVER
 from machemu.kern.host import Halt
 from machemu.sim import saved
@@ -39,6 +40,8 @@ class ClusterStop(Enum):
 
     ASKED = auto()
     """Somebody called `stop`."""
+    INTERRUPTED = auto()
+    """The user wants the run to end, as `Cluster.interrupt` says."""
     TIME = auto()
     """The deadline was reached."""
     WEDGED = auto()
@@ -72,9 +75,10 @@ class Cluster:
 
     __slots__ = (
         "seed", "time", "nodes", "segments", "offers", "faults", "arrivals",
-        "stopping", "order", "times", "slack", "running", "powered", "captured", "reached",
+        "stopping", "order", "times", "slack", "running", "interrupt", "powered", "captured",
+        "reached",
     )  # fmt: skip
-    TRANSIENT = ("stopping", "order", "times", "slack", "running", "powered", "captured", "reached")
+    TRANSIENT = ("stopping", "order", "times", "slack", "running", "interrupt", "powered", "captured", "reached")
 
     def __init__(self, spec: ClusterSpec, seed: int | None = None) -> None:
         """Everything as the file says, the nodes without power. seed: instead of the file's."""
@@ -93,6 +97,7 @@ class Cluster:
     def _join(self) -> None:
         self.stopping = False
         self.running: ClusterNode | None = None
+        self.interrupt = Interrupt()
         self.order: list[tuple[int, int]] = []
         self.times: dict[int, int] = {}
         self.powered: Callable[[ClusterNode], None] | None = None
@@ -136,6 +141,8 @@ class Cluster:
         heapify(self.order)
         lookahead = self._lookahead()
         while not self.stopping:
+            if self.interrupt.asked:
+                return ClusterStop.INTERRUPTED
             time, number = self._first()
             limit = min(deadline, self._next_fault())
             if self.offers and self.offers[0].time < min(time, self._next_fault()):

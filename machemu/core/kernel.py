@@ -11,6 +11,7 @@ from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.exception import Exc
 from machemu.abi.types import Instructions, VirtAddr
 from machemu.core import host_side, server
+from machemu.core.interrupt import Interrupt
 from machemu.core.managers import Managers, port_died
 from machemu.core.routines.table import routines_on
 from machemu.core.traps import TRAP_COUNT, TRAPS
@@ -58,6 +59,8 @@ class Stop(Enum):
     """As many traps as were asked for have been made."""
     WEDGED = auto()
     """No thread can run and nothing is under way that could wake one."""
+    INTERRUPTED = auto()
+    """The user wants the run to end, as `Kernel.interrupt` says."""
     HALTED = auto()
     """The machine has ended and runs no more; `Kernel.halted` says how."""
 
@@ -92,17 +95,18 @@ class Kernel:
     reboot_options: the options of the host_reboot that ended it.
 
     Transient: cpu; entry: who takes traps, the kernel or who watches it; observer, None where nobody does; crash: a thread with
-    an exception that nobody handled, until `crashed` is told, once it is off the CPU; limit and trap_limit, where `run` comes
-    back; stopping, set by `stop`; charged: the time and the instructions up to which the active thread has been charged, None
-    where none is; left: the active thread does not return to user mode now; routines: what it does for messages, by id; word:
-    the machine's 32-bit word; input_source: gives console input when a read waits and nothing can run, b"" for no more.
+    an exception that nobody handled, until `crashed` is told, once it is off the CPU; interrupt: the user's wish to end, looked
+    at between traps; limit and trap_limit, where `run` comes back; stopping, set by `stop`; charged: the time and the
+    instructions up to which the active thread has been charged, None where none is; left: the active thread does not return to
+    user mode now; routines: what it does for messages, by id; word: the machine's 32-bit word; input_source: gives console
+    input when a read waits and nothing can run, b"" for no more.
     """
 
     __slots__ = (
         "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
         "trap_ns", "fault_ns", "switch_ns", "trap_count", "halted", "halt_reason", "reboot_options",
         "cpu", "entry", "observer", "limit", "trap_limit", "stopping", "left", "routines", "word", "input_source", "charged",
-        "crash", "crashed",
+        "crash", "crashed", "interrupt",
     )  # fmt: skip
     TRANSIENT = (
         "cpu",
@@ -118,6 +122,7 @@ class Kernel:
         "charged",
         "crash",
         "crashed",
+        "interrupt",
     )
 
     def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
@@ -165,6 +170,7 @@ class Kernel:
         self.cpu = cpu
         self.entry: Supervisor = self
         self.observer: KernelObserver | None = None
+        self.interrupt = Interrupt()
         self.crash: tuple[Thread, tuple[int, int, int]] | None = None
         self.crashed: Callable[[Thread, tuple[int, int, int]], None] | None = None
         self.limit = FOREVER
@@ -401,6 +407,8 @@ class Kernel:
         while self.stopping is None:
             if self.halted is not None:
                 return Stop.HALTED
+            if self.interrupt.asked:
+                return Stop.INTERRUPTED
             ticks = kern.ticks
             kern.deliver_events()
             if kern.ticks != ticks and self.devices.pagers:
@@ -462,6 +470,8 @@ class Kernel:
             data = self.input_source()
             if data:
                 self.console.receive(data)
+                return True
+            if self.interrupt.asked:
                 return True
             self.input_source = None
         time = self.kern.events.next_time()

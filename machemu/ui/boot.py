@@ -17,7 +17,7 @@ from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
 from machemu.sim import files
 from machemu.sim.output import TextOutput
-from machemu.sim.units import parse_size, parse_time
+from machemu.sim.units import parse_size, parse_time, time_text
 from machemu.ui import report
 from machemu.ui.console import ConsoleOutput
 from machemu.ui.crashes import Crashes
@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
         kernel = node.kernel
         if options.load is None:
             boot_modules(kernel, module_lines(options), dict(variable(text) for text in options.variable))
+        options.interrupt.begin()
         try:
             stop = kernel.run(deadline if options.load is None else kernel.kern.clock.now() + deadline, options.traps)
         except Exception as error:
@@ -59,6 +60,7 @@ class View:
     def __init__(self, options: argparse.Namespace, node: Node, stack: ExitStack) -> None:
         kernel = self.kernel = node.kernel
         self.streams = Streams(options, kernel.stop, stack)
+        kernel.interrupt = options.interrupt
         self.output = ConsoleOutput(kernel, self.streams.out, options.until)
         kernel.console.sink = self.output.write
         kernel.input_source = self.streams.open_input(options.input)
@@ -154,6 +156,9 @@ def explain(node: Node, stop: Stop, options: argparse.Namespace, view: View) -> 
     say = options.errors.line
     if view.streams.broken:
         return Status.USER
+    if stop is Stop.INTERRUPTED:
+        say(f"machemu: interrupted at {time_text(kernel.kern.clock.now())} after {kernel.trap_count} traps")
+        return Status.INTERRUPTED
     if stop in (Stop.TIME, Stop.TRAPS):
         say(f"machemu: {report.end_of_time(kernel)}")
     elif stop is Stop.WEDGED and any(task.threads for task in kernel.kern.tasks.values()):

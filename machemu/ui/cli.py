@@ -15,6 +15,7 @@ from machemu.abi.errors import UserError
 from machemu.machine.profile import DEFAULT_PROFILES
 from machemu.sim.output import ClosedPipe, Output
 from machemu.ui import boot, cluster
+from machemu.ui.interrupt import CtrlC
 from machemu.ui.options import CountOption, PathOption
 from machemu.ui.status import Status
 
@@ -110,7 +111,10 @@ def run(arguments: Sequence[str] | None, out: Output, errors: Output) -> int:
     try:
         options = parse(arguments, out)
         options.out, options.errors = out, errors
-        status: int = options.run(options)
+        with CtrlC() as options.interrupt:
+            status: int = options.run(options)
+            if options.interrupt.asked:
+                status = Status.INTERRUPTED
     except SystemExit as end:  # argparse has said what it had to say
         status = end.code if isinstance(end.code, int) else Status.OK
     for stream in (out, errors):

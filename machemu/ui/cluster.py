@@ -64,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
         cluster.powered = view.watch
         if options.load is None:
             cluster.boot()
+        options.interrupt.begin()
         try:
             stop = cluster.run(cluster.time + duration)
         except Exception as error:
@@ -96,6 +97,7 @@ class View:
     def __init__(self, options: argparse.Namespace, cluster: Cluster, stack: ExitStack) -> None:
         self.cluster = cluster
         self.streams = Streams(options, cluster.stop, stack)
+        cluster.interrupt = options.interrupt
         self.crashes = Crashes(self.streams.errors.line)
         self.until = None if options.until is None else options.until.encode()
         self.seen = False
@@ -121,6 +123,7 @@ class View:
         if kernel is None:
             return
         self._end(node.number)
+        kernel.interrupt = self.cluster.interrupt
         clock = kernel.kern.clock
         lines = self.lines[node.number] = Lines(self.console, node.number, clock.now, self._line)
         kernel.console.sink = lines.write
@@ -174,6 +177,9 @@ def explain(cluster: Cluster, stop: ClusterStop, options: argparse.Namespace, vi
     say = options.errors.line
     if view.streams.broken:
         return Status.USER
+    if stop is ClusterStop.INTERRUPTED:
+        say(f"machemu: interrupted at {time_text(cluster.time)}")
+        return Status.INTERRUPTED
     if stop is not ClusterStop.ASKED:
         frames = sum(segment.frames for segment in cluster.segments)
         why = "stopped" if stop is ClusterStop.TIME else "nothing can happen any more"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ from machemu.abi.errors import UserError
 from machemu.core.kernel import Kernel
 from machemu.sim import files
 from machemu.sim.output import Output
+from machemu.ui.interrupt import CtrlC
 
 LINE_MAX = 1 << 16
 """A console line is looked at for --until in pieces of at most so many bytes."""
@@ -27,8 +29,8 @@ class ConsoleInput:
     What cannot be read later ends the input and calls `stop`, and `check` tells it.
     """
 
-    def __init__(self, path: Path | None, stop: Callable[[], None]) -> None:
-        self.read = terminal_input if path is None else file_input(path)
+    def __init__(self, path: Path | None, stop: Callable[[], None], interrupt: CtrlC) -> None:
+        self.read = partial(interrupt.read, STDIN, READ_SIZE) if path is None else file_input(path, interrupt.read)
         self.stop = stop
         self.name = "standard input" if path is None else str(path)
         self.error: Exception | None = None
@@ -70,17 +72,12 @@ class ConsoleOutput:
             self.kernel.stop()
 
 
-def file_input(path: Path) -> Callable[[], bytes]:
-    """Gives what a file or a pipe holds, piece by piece; of a pipe, when it comes."""
+def file_input(path: Path, read: Callable[[int, int], bytes] = os.read) -> Callable[[], bytes]:
+    """Gives what a file or a pipe holds, piece by piece; of a pipe, as `read` gives what comes of a descriptor."""
     if path.is_fifo():
         descriptor = files.open_input(path, INPUT)
-        return lambda: os.read(descriptor, READ_SIZE)
+        return lambda: read(descriptor, READ_SIZE)
     data = files.read(path, INPUT_MAX, INPUT)
     pieces = [data[start : start + READ_SIZE] for start in range(0, len(data), READ_SIZE)]
     pieces.reverse()
     return lambda: pieces.pop() if pieces else b""
-
-
-def terminal_input() -> bytes:
-    """What standard input has next: a line from a terminal."""
-    return os.read(STDIN, READ_SIZE)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from machemu.sim.output import Output
 from machemu.ui.console import ConsoleInput
+from machemu.ui.interrupt import CtrlC
 
 
 class Streams:
@@ -18,6 +19,7 @@ class Streams:
         self.out: Output = options.out
         self.errors: Output = options.errors
         self.out.stop = self.errors.stop = self.stop = stop
+        self.interrupt: CtrlC = options.interrupt
         self.stack = stack
         self.written = [self.out, self.errors]
         self.read: list[ConsoleInput] = []
@@ -30,7 +32,7 @@ class Streams:
 
     def open_input(self, path: Path | None) -> ConsoleInput:
         """What a console reads: a file, or standard input. UserError where it cannot be read."""
-        source = ConsoleInput(path, self.stop)
+        source = ConsoleInput(path, self.stop, self.interrupt)
         self.read.append(source)
         return source
 
