@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 from machemu.machine.i386 import ea
 from machemu.machine.i386.faults import (
@@ -70,11 +70,28 @@ def stored_at(code: bytes, wide: bool, registers: Sequence[int]) -> int | None:
     return ea.offset(code, place + size, wide, registers)
 
 
-def stack_of_enter(code: bytes, wide: bool) -> tuple[int, int] | None:
-    """Of `enter` how many bytes it pushes at once, and how far it moves the stack pointer in all."""
+class Enter(NamedTuple):
+    """size: of what is pushed, in bytes. level: how many frame pointers. room: how far the stack pointer moves besides."""
+
+    size: int
+    level: int
+    room: int
+
+    def accesses(self, esp: int, ebp: int) -> Iterator[tuple[int, bool]]:
+        """What it reads and where it stores, in order: addresses in the stack segment, and whether they are stored to."""
+        size = self.size
+        yield esp - size, True
+        for n in range(1, self.level):
+            yield ebp - n * size, False
+            yield esp - (n + 1) * size, True
+        pushed = (self.level + 1) * size
+        yield esp - pushed, True
+        yield esp - pushed - self.room, True
+
+
+def enter(code: bytes, wide: bool) -> Enter | None:
     opcode, place = _opcode(code)
     if opcode != ENTER or len(code) < place + 4:
         return None
     size = 4 if wide != (WIDTH_PREFIX in code[:place]) else 2
-    pushes = 1 + code[place + 3] % LEVELS
-    return size, pushes * size + int.from_bytes(code[place + 1 : place + 3], "little")
+    return Enter(size, code[place + 3] % LEVELS, int.from_bytes(code[place + 1 : place + 3], "little"))

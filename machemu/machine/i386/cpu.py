@@ -34,7 +34,7 @@ from machemu.machine.i386.faults import (
 )
 from machemu.machine.i386.fpu import Fpu
 from machemu.machine.i386.guard import RESUME, Guard
-from machemu.machine.i386.pcb import CS, DS, EIP, ES, ESP, REDIRECT_FRAME, SS, USER_CS, USER_DS, I386Pcb
+from machemu.machine.i386.pcb import CS, DS, EBP, EIP, ES, ESP, REDIRECT_FRAME, SS, USER_CS, USER_DS, I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, PAGE_SIZE, I386Mmu, I386Pmap
 from machemu.machine.i386.screen import LONGEST
 from machemu.machine.i386.tables import DescriptorTables
@@ -649,14 +649,14 @@ class I386Cpu:
         stored = alone.stored_at(code, wide, self._state.values[:EIP])
         if stored is not None:
             # The page is asked for before the segment is: so the transcript of exceptions.c has it.
-            return not self._is_writable(base + stored)
+            return not self._may_access(base + stored, READ_WRITE)
         found = alone.interrupt(code)
         if found is not None:
             self._prefixed_interrupt(*found)
             return True
-        enter = alone.stack_of_enter(code, wide)
+        enter = alone.enter(code, wide)
         if enter is not None:
-            self._goes_alone = self._has_room(*enter)
+            self._goes_alone = self._has_room(enter)
         else:
             width = alone.string_port_width(code, wide)
             may_use = width > 0 and self._may_use(self.engine.read(REGISTER["EDX"]) & 0xFFFF, width)
@@ -674,21 +674,22 @@ class I386Cpu:
         else:
             self._raise(*GENERAL_PROTECTION, number * 8 + 2)
 
-    def _has_room(self, size: int, moved: int) -> bool:
-        """Whether `enter` may store where it begins and where the stack pointer will be; otherwise that fault is on its way."""
+    def _has_room(self, enter: alone.Enter) -> bool:
+        """Whether `enter` may do what it will, with a store where the stack pointer will be; otherwise a fault is on its way."""
         base, wide = self._segment(REGISTER["SS"])
         mask = 0xFFFFFFFF if wide else 0xFFFF
-        esp = self.engine.read(REGISTER["ESP"])
-        for first in (esp - size & mask, esp - moved & mask):
-            if not self._is_writable(base + first) or not self._is_writable(base + first + size - 1):
+        for address, stores in enter.accesses(self._state.values[ESP], self._state.values[EBP]):
+            access = READ_WRITE if stores else VM_PROT_READ
+            first = base + (address & mask)
+            if not self._may_access(first, access) or not self._may_access(first + enter.size - 1, access):
                 return False
         return True
 
-    def _is_writable(self, linear: int) -> bool:
-        """Whether the thread may store at an address, once the page is there; otherwise that fault is on its way."""
+    def _may_access(self, linear: int, access: int) -> bool:
+        """Whether the thread may access an address, once the page is there; otherwise that fault is on its way."""
         assert self._pmap is not None
         address = VirtAddr(linear & 0xFFFFFFFF)
-        return self._pmap.translate(address, READ_WRITE) is not None or self._touch(address, READ_WRITE)
+        return self._pmap.translate(address, access) is not None or self._touch(address, access)
 
     def _segment(self, register: int) -> tuple[int, bool]:
         """The base of the segment in CS or SS, and whether it is one of 32 bits."""

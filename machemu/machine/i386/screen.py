@@ -37,6 +37,7 @@ bits again; CMPXCHG8B (Intel's manual, volume 2, LOCK). All else raises #UD."""
 STORING: Final = {
     **LOCKABLE,
     **{bytes((move,)): ANY for move in (0x88, 0x89)},
+    b"\x63": ANY,
     b"\x8c": frozenset(range(6)),
     b"\x8f": frozenset((0,)),
     **{bytes((shift,)): ANY for shift in (0xC0, 0xC1, 0xD0, 0xD1, 0xD2, 0xD3)},
@@ -49,19 +50,32 @@ STORING: Final = {
     **{bytes((ESCAPE, second)): ANY for second in (*range(0x90, 0xA0), 0xA4, 0xA5, 0xAC, 0xAD, 0x7E, 0x7F)},
     b"\x0f\xae": frozenset((0,)),
 }
-"""Opcodes that store into an operand in memory, with their reg fields: those above; MOV; POP; rotations and shifts; FST and the
-like; SLDT, STR, SGDT, SIDT, SMSW; SETcc, SHLD, SHRD, MOVD, MOVQ; FXSAVE."""
+"""Opcodes that store into an operand in memory, with their reg fields: those above; MOV; ARPL; POP; rotations and shifts; FST and
+the like; SLDT, STR, SGDT, SIDT, SMSW; SETcc, SHLD, SHRD, MOVD, MOVQ; FXSAVE."""
 STORES_TO_OFFSET: Final = (b"\xa2", b"\xa3")
 """MOV of an accumulator to an address in the instruction."""
 
-OF_SSE: Final = frozenset((0x70, 0xC4, 0xC5, 0xD7, 0xDA, 0xDE, 0xE0, 0xE3, 0xE4, 0xE7, 0xEA, 0xEE, 0xF6, 0xF7))
-"""Second bytes of what SSE added to MMX: PSHUFW, PINSRW, PEXTRW, PMOVMSKB, PMINUB, PMAXUB, PAVGB, PAVGW, PMULHUW, MOVNTQ, PMINSW,
-PMAXSW, PSADBW, MASKMOVQ."""
+NOT_THERE: Final = frozenset(
+    (
+        *(0x0F, 0x70, 0xC4, 0xC5, 0xD7, 0xDA, 0xDE, 0xE0, 0xE3, 0xE4, 0xE7, 0xEA, 0xEE, 0xF6, 0xF7),
+        *(0xD4, 0xF4, 0xFB),
+    )
+)
+"""Second bytes of 3DNow's instructions; of what SSE added to MMX, PSHUFW, PINSRW, PEXTRW, PMOVMSKB, PMINUB, PMAXUB, PAVGB, PAVGW,
+PMULHUW, MOVNTQ, PMINSW, PMAXSW, PSADBW, MASKMOVQ; and SSE2, PADDQ, PMULUDQ, PSUBQ."""
 IN_REGISTERS: Final = frozenset((0x71, 0x72, 0x73))
 """Second bytes of MMX's shifts by immediate operands: there are none of memory."""
 NO_CONTROL: Final = frozenset((1, 5, 6, 7))
 """Control registers that there are none of."""
+READ_COUNTER: Final = 0x33
+"""The second byte of RDPMC, which user mode may not have."""
+HINTS: Final = (0x0D, 0x18)
+NO_OPERATION: Final = b"\x1f"
+"""Second bytes of what does nothing, with any operand (PREFETCH among it); Unicorn knows only some operands of the first two."""
 TEST: Final = (0xF6, 0xF7)
+NEG: Final = 3
+"""Opcodes of a group with TEST and NEG, and the latter's reg field."""
+REPNE: Final = 0xF2
 RETURNS: Final = (0xC2, 0xCA)
 INTERRUPT, ENTER = 0xCD, 0xC8
 
@@ -108,15 +122,24 @@ def screened(code: Code, is_v86: bool) -> Shown | None:
             return Shown(UNDEFINED, 0, behind)
         if not _is_in_memory(code(behind), regs):
             return Shown(UNDEFINED, 0, behind + 1)
-    elif second in OF_SSE:
+    elif second in NOT_THERE:
         return Shown(UNDEFINED, 0, behind)
     elif is_refused(opcode, code, behind):
         return Shown(UNDEFINED, 0, behind + 1)
     if segment == CS_PREFIX and not is_v86 and stores(opcode, code, behind):
         return Shown(PRIVILEGED, 0, behind + 1)
+    if locked:
+        return _without_lock(code, place) if opcode[0] in TEST and code(behind) >> 3 & 7 == NEG else None
     if second < 0:
         return _taken_over(byte, code, place)
-    return None
+    if second == READ_COUNTER:
+        return Shown(PRIVILEGED, 0, behind)
+    return Shown(NO_OPERATION, place + 1, 0) if second in HINTS else None
+
+
+def _without_lock(code: Code, place: int) -> Shown:
+    """With REPNE in LOCK's place, which is ignored: Unicorn works out the flags of LOCK NEG from the number before."""
+    return Shown(bytes(REPNE if code(n) == LOCK else code(n) for n in range(place)), 0, 0)
 
 
 def stores(opcode: bytes, code: Code, behind: int) -> bool:
@@ -136,11 +159,15 @@ def is_refused(opcode: bytes, code: Code, behind: int) -> bool:
 
 GROUPS: Final[dict[bytes, Callable[[int], bool]]] = {
     **dict.fromkeys((b"\x8f", b"\xc6", b"\xc7"), lambda modrm: modrm & 0x38 != 0),
+    **dict.fromkeys((b"\xc4", b"\xc5"), lambda modrm: modrm >= 0xC0),
+    b"\xff": lambda modrm: modrm >> 3 & 7 == 7,
+    **dict.fromkeys((b"\xdb", b"\xdd", b"\xdf"), lambda modrm: modrm < 0xC0 and modrm >> 3 & 7 == 1),
     b"\x0f\xba": lambda modrm: modrm >> 3 & 7 < 4,
     **dict.fromkeys((b"\x0f\x20", b"\x0f\x22"), lambda modrm: modrm >> 3 & 7 in NO_CONTROL),
     **{bytes((ESCAPE, second)): (lambda modrm: modrm < 0xC0) for second in IN_REGISTERS},
 }
-"""Groups with members that there are none of, by their modrm byte: POP, MOV, bits, moves of control registers, MMX's shifts."""
+"""Groups with members that there are none of, by their modrm byte: POP, MOV; LES and LDS, which newer processors take for VEX;
+INC and others; SSE3's FISTTP; bits; moves of control registers; MMX's shifts."""
 
 
 def _taken_over(opcode: int, code: Code, place: int) -> Shown | None:
@@ -160,5 +187,7 @@ SUSPECT: Final = bytes(
     byte in (*PREFIXES, *RETURNS, *TEST, ENTER) or is_string_port(byte) or bytes((byte,)) in GROUPS for byte in range(0x100)
 )
 """By an instruction's first byte: whether `screened` need be asked."""
-SUSPECT_SECOND: Final = bytes(byte in OF_SSE or bytes((ESCAPE, byte)) in GROUPS for byte in range(0x100))
+SUSPECT_SECOND: Final = bytes(
+    byte in NOT_THERE or byte in (READ_COUNTER, *HINTS) or bytes((ESCAPE, byte)) in GROUPS for byte in range(0x100)
+)
 """The same by the byte behind 0F."""

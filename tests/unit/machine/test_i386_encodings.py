@@ -49,6 +49,11 @@ NOT_THERE = {
         *("0f70c100", "0f7003ff", "0fc4c000", "0fc5c000", "0fd7c1", "0fdac1", "0fda03", "0fdec1", "0fe0c1", "0fe3c1", "0fe4c1"),
         *("0fe703", "0feac1", "0feec1", "0ff6c1", "0ff7c1", "260fe703", "660fd7c1"),
     ],
+    "what SSE2 added to MMX": ["0fd4c1", "0ff403", "0ffbc1"],
+    "3DNow": ["0f0fc19e", "0f0f051122330094"],
+    "VEX, which is LES and LDS with a register": ["c5f877", "c4e17958c1", "c4c0", "c5c0"],
+    "a reg field of 7 of FF": ["fff8", "ff3d11223300"],
+    "what SSE3 added to the FPU": ["db0b", "dd0b", "df0b"],
     "a control register that there is none of": ["0f20c8", "0f20e8", "0f20f0", "0f20f8", "0f22c8", "0f22f8"],
 }
 
@@ -68,6 +73,18 @@ def read(bench: Bench, address: int, size: int) -> bytes:
     return bench.memory.read(PhysAddr(place), size)
 
 
+@pytest.mark.parametrize("code", ["0f0dc8", "0f0d0d11223300", "0f18c1", "0f18f9", "0f1801", "0f1fc0", "660f1f4070", "0f19c0"])
+def test_hints_do_nothing_with_any_operand(bench: Bench, code: str) -> None:
+    run(bench, bytes.fromhex(code))
+    assert bench.log == [("trap", LEAVE)]
+
+
+@pytest.mark.parametrize("code", ["0f33", "660f33"])
+def test_performance_counters_are_not_user_mode_s(bench: Bench, code: str) -> None:
+    run(bench, bytes.fromhex(code))
+    assert bench.log == [PROTECTED]
+
+
 @pytest.mark.parametrize("code", ["8fc0", "c6c001", "c70301000000", "0f71d001", "0fbae001", "0fd1c1", "0f20c0", "0f6ec0"])
 def test_their_neighbours_are_what_they_were(bench: Bench, code: str) -> None:
     run(bench, bytes.fromhex(code))
@@ -84,6 +101,16 @@ def test_f6_and_f7_with_a_reg_field_of_1_test_too(bench: Bench, code: str, zero:
     assert bench.log == [("trap", LEAVE)]
     assert bool(pcb.registers[EFLAGS] & 0x40) == zero
     assert read(bench, CODE, len(code) // 2) == bytes.fromhex(code)
+
+
+@pytest.mark.parametrize(("code", "value", "flags"), [("f0f61b", 1, 0x95), ("f066f71b", 0x4029, 0x95), ("f0f71b", 0, 0x44)])
+def test_lock_neg_has_the_flags_of_its_result(bench: Bench, code: str, value: int, flags: int) -> None:
+    bench.write(DATA, value.to_bytes(4, "little"))
+    pcb = run(bench, bytes.fromhex(code))
+    assert bench.log == [("trap", LEAVE)]
+    size = {"f6": 1, "66": 2, "f7": 4}[code[2:4]]
+    assert int.from_bytes(read(bench, DATA, size), "little") == -value & (1 << 8 * size) - 1
+    assert pcb.registers[EFLAGS] & 0xD5 == flags
 
 
 def test_such_a_test_across_two_pages_waits_for_the_second_one(bench: Bench) -> None:
@@ -138,7 +165,21 @@ STORES = [
     "fe03",
     "ff0b",
 ]
-STORES += ["0fab03", "0fba2b01", "0f9403", "0fa40301", "0fb103", "0fc103", "8c1b", "0f7f03", "d913", "8703", "0fc70b", "0f7e03"]
+STORES += [
+    "6303",
+    "0fab03",
+    "0fba2b01",
+    "0f9403",
+    "0fa40301",
+    "0fb103",
+    "0fc103",
+    "8c1b",
+    "0f7f03",
+    "d913",
+    "8703",
+    "0fc70b",
+    "0f7e03",
+]
 
 
 @pytest.mark.parametrize("code", STORES)
@@ -219,6 +260,13 @@ def test_enter_asks_for_the_page_in_which_its_frame_ends(bench: Bench) -> None:
     pcb = run(bench, b"\xc8\0\x40\0")
     assert bench.log == [("fault", STACK - 0x4004, READ_WRITE)]
     assert (pcb.pc, pcb.sp) == (CODE, STACK)
+
+
+def test_enter_copies_frame_pointers_before_it_asks_for_the_page_in_which_its_frame_ends(bench: Bench) -> None:
+    pcb = bench.start(b"\xc8\0\x40\x02")
+    pcb.registers[EBP] = NOWHERE
+    bench.go(pcb)
+    assert bench.log == [("fault", NOWHERE - 4, VM_PROT_READ)]
 
 
 def test_enter_goes_on_when_that_page_has_come(bench: Bench) -> None:
