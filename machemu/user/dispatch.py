@@ -20,7 +20,11 @@ It owns the rights among its arguments once it returns; where it raises KernErro
 
 def dispatch(mach: Mach, message: Message, routines: Mapping[int, tuple[Routine, Handler]]) -> None:
     """Performs a request and answers it; one of no known routine with MIG_BAD_ID."""
-    routine, handler = routines.get(message.header.id, (None, None))
+    perform(mach, message, *routines.get(message.header.id, (None, None)))
+
+
+def perform(mach: Mach, message: Message, routine: Routine | None, handler: Handler | None) -> None:
+    """As `dispatch`, with the routine found."""
     try:
         if routine is None or handler is None:
             raise KernError(int(MigReturn.MIG_BAD_ID))

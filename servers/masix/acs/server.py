@@ -15,18 +15,16 @@ from machemu.mig.interfaces.mach_host import HOST_REBOOT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_MSG_ACCEPTED
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
-from machemu.user.dispatch import Handler, dispatch
+from machemu.user.kit import Answer, HostServer, answered, notified, serves
 from machemu.user.mach import COPY_SEND, REPLY_ID, Mach
 from machemu.user.message import Header, Message, living
 from masix.interfaces import acs, acs_client, gns, netname
 
 GNS: Final = b"gns"
-SERVICE: Final = "service"
 VERSION: Final = b"Masix network name server 1"
 NAME_NOT_YOURS: Final = 1000
 NOT_CHECKED_IN: Final = 1001
 """NETNAME_NOT_YOURS and NETNAME_NOT_CHECKED_IN of CMU's <servers/netname_defs.h>."""
-NOBODY: Final = int(KernReturn.KERN_FAILURE)
 NAME_TAKEN: Final = int(KernReturn.KERN_NAME_EXISTS)
 NO_SUCH_NAME: Final = int(KernReturn.KERN_INVALID_NAME)
 NOT_THE_SAME: Final = int(KernReturn.KERN_INVALID_RIGHT)
@@ -66,45 +64,22 @@ class Watcher:
 
 
 @state
-class Acs:
-    """entries: by name. asked: the headers of requests that wait for the network's answer, by the port that it comes to.
-    watchers: by their ports.
+class Acs(HostServer):
+    """The name server."""
 
-    service, notices, ports: where requests and notifications come, and the set of all its ports.
-    saving: how many servers have still to answer that they have saved, None while no essential one has died.
-    """
-
-    __slots__ = ("asked", "entries", "notices", "ports", "saving", "service", "watchers")
+    __slots__ = ("entries", "saving", "watchers")
 
     def __init__(self) -> None:
+        super().__init__()
         self.entries: dict[bytes, Entry] = {}
-        self.asked: dict[int, tuple[Header, bool]] = {}
+        """By name."""
         self.watchers: dict[int, Watcher] = {}
-        self.service = 0
-        self.notices = 0
-        self.ports = 0
+        """By their ports."""
         self.saving: int | None = None
+        """How many servers have still to answer that they have saved; None while no essential one has died."""
 
-    def start(self, mach: Mach) -> None:
-        self.service = mach.given(SERVICE)
-        self.notices = mach.allocate_port()
-        self.ports = mach.allocate_port_set()
-        for port in (self.service, self.notices):
-            mach.move_member(port, self.ports)
-        mach.serve(self.ports)
-
-    def receive(self, mach: Mach, message: Message) -> None:
-        if message.header.local == self.service:
-            dispatch(mach, message, self._routines())
-        elif message.header.local in self.asked:
-            self._resolved(mach, message)
-        elif message.header.id == MACH_NOTIFY_DEAD_NAME.request.id:
-            (name,) = MACH_NOTIFY_DEAD_NAME.request.unpack(mach.order, message.body, message.carried, message.complex)
-            self._died(mach, name)
-        elif message.header.id == MACH_NOTIFY_MSG_ACCEPTED.request.id:
-            (name,) = MACH_NOTIFY_MSG_ACCEPTED.request.unpack(mach.order, message.body, message.carried, message.complex)
-            self._accepted(mach, name)
-        elif message.header.id == acs_client.ACS_SAVE_AND_END.request.id + REPLY_ID and self.saving is not None:
+    def other(self, mach: Mach, message: Message) -> None:
+        if message.header.id == acs_client.ACS_SAVE_AND_END.request.id + REPLY_ID and self.saving is not None:
             self.saving -= 1
             if self.saving <= 0:
                 self._reboot(mach)
@@ -119,30 +94,7 @@ class Acs:
         if code == int(MsgReturn.MACH_MSG_SUCCESS):
             self._accepted(mach, message.header.remote)
 
-    def unsent(self, mach: Mach, message: Message, code: int) -> None:
-        if message.header.local in self.asked:
-            header, _ = self.asked.pop(message.header.local)
-            mach.destroy_receive(message.header.local)
-            mach.answer(header, None, NOBODY)
-        mach.give_back(message)
-
     # Requests
-
-    def _routines(self) -> dict[int, tuple[Any, Handler]]:
-        return {
-            routine.request.id: (routine, handler)
-            for routine, handler in (
-                (acs.ACS_REGISTER, self._register),
-                (acs.ACS_LOOK_UP, self._look_up),
-                (acs.ACS_UNREGISTER, self._unregister),
-                (acs.ACS_LOOK_UP_HERE, self._look_up_here),
-                (acs.ACS_WATCH, self._watch),
-                (netname.NETNAME_CHECK_IN, self._check_in),
-                (netname.NETNAME_LOOK_UP, self._netname_look_up),
-                (netname.NETNAME_CHECK_OUT, self._check_out),
-                (netname.NETNAME_VERSION, self._version),
-            )
-        }
 
     def _enter(self, mach: Mach, name: bytes, entry: Entry) -> None:
         if name in self.entries:
@@ -156,11 +108,13 @@ class Acs:
         if port not in self.watchers and all(other.port != port for other in self.entries.values()):
             mach.notify(port, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
 
+    @serves(acs.ACS_REGISTER)
     def _register(self, mach: Mach, request: Message, name: bytes, essential: int, service: Any) -> tuple[Any, ...]:
         _check(name, service)
         self._enter(mach, name, Entry(service, bool(essential)))
         return ()
 
+    @serves(netname.NETNAME_CHECK_IN)
     def _check_in(self, mach: Mach, request: Message, name: bytes, signature: Any, port: Any) -> tuple[Any, ...]:
         """A name checked in anew by whoever has its signature stands for the new port."""
         name = _text(name)
@@ -173,6 +127,7 @@ class Acs:
         self._enter(mach, name, Entry(port, False, living(signature)))
         return ()
 
+    @serves(acs.ACS_UNREGISTER)
     def _unregister(self, mach: Mach, request: Message, name: bytes, service: Any) -> tuple[Any, ...]:
         entry = self.entries.get(name)
         if entry is None:
@@ -183,6 +138,7 @@ class Acs:
         mach.deallocate(service)
         return ()
 
+    @serves(netname.NETNAME_CHECK_OUT)
     def _check_out(self, mach: Mach, request: Message, name: bytes, signature: Any) -> tuple[Any, ...]:
         name = _text(name)
         entry = self.entries.get(name)
@@ -202,21 +158,25 @@ class Acs:
             mach.deallocate(entry.signature)
         self._tell(mach, name)
 
+    @serves(netname.NETNAME_VERSION)
     def _version(self, mach: Mach, request: Message) -> tuple[Any, ...]:
         return (VERSION.ljust(80, b"\0"),)
 
+    @serves(acs.ACS_LOOK_UP_HERE)
     def _look_up_here(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...]:
         entry = self.entries.get(name)
         if entry is None:
             raise KernError(NO_SUCH_NAME)
         return (mach.copy_send(entry.port),)
 
+    @serves(acs.ACS_LOOK_UP)
     def _look_up(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...] | None:
         if name in self.entries:
             return self._look_up_here(mach, request, name)
         self._ask_network(mach, request, name, False)
         return None
 
+    @serves(netname.NETNAME_LOOK_UP)
     def _netname_look_up(self, mach: Mach, request: Message, host: bytes, name: bytes) -> tuple[Any, ...] | None:
         """host: empty for this node, otherwise any node of the network."""
         name = _text(name)
@@ -232,27 +192,20 @@ class Acs:
         if network is None or len(name) > NAME_MAX:
             raise KernError(NOT_CHECKED_IN if is_netname else NO_SUCH_NAME)
         mach.note(f"acs: step 2: {name.decode('latin-1')} is not of this node: asks the network server")
-        answer = mach.allocate_port()
-        mach.move_member(answer, self.ports)
-        self.asked[answer] = request.header, is_netname
-        mach.request(gns.GNS_RESOLVE, network.port, (name,), answer)
+        self.ask(mach, self._resolved, network.port, (name,), request.header, is_netname)
 
-    def _resolved(self, mach: Mach, message: Message) -> None:
-        """The network server's answer to a request of ours."""
-        header, is_netname = self.asked.pop(message.header.local)
-        mach.destroy_receive(message.header.local)
-        routine = netname.NETNAME_LOOK_UP if is_netname else acs.ACS_LOOK_UP
-        try:
-            results = gns.GNS_RESOLVE.unpack_reply(mach.order, message.body, message.carried, message.complex)
-        except KernError as error:
-            mach.destroy(message)
-            mach.answer(header, None, NOT_CHECKED_IN if is_netname else error.code)
+    @answered(gns.GNS_RESOLVE)
+    def _resolved(self, mach: Mach, answer: Answer, header: Header, is_netname: bool) -> None:
+        """The network server's answer: the client's."""
+        if answer.code:
+            mach.answer(header, None, NOT_CHECKED_IN if is_netname else answer.code)
             return
         mach.note("acs: step 6: hands the proxy port to the client")
-        mach.answer(header, routine, 0, results)
+        mach.answer(header, netname.NETNAME_LOOK_UP if is_netname else acs.ACS_LOOK_UP, 0, answer.results)
 
     # Watchers: each is told one thing at a time, what holds by then, and waits while its queue is full
 
+    @serves(acs.ACS_WATCH)
     def _watch(self, mach: Mach, request: Message, watcher: Any) -> tuple[Any, ...]:
         if not living(watcher):
             raise KernError(BAD_VALUE)
@@ -286,6 +239,7 @@ class Acs:
             service = PolyPort(entry.port, COPY_SEND)
             mach.request(acs_client.ACS_NAME_ENTERED, port, (name, service), notify=self.notices)
 
+    @notified(MACH_NOTIFY_MSG_ACCEPTED)
     def _accepted(self, mach: Mach, port: int) -> None:
         """A watcher's queue has taken the message."""
         if port in self.watchers:
@@ -294,6 +248,7 @@ class Acs:
 
     # The end of servers
 
+    @notified(MACH_NOTIFY_DEAD_NAME)
     def _died(self, mach: Mach, name: int) -> None:
         """A port is dead; so is what it was registered under, or it watches no longer."""
         if self.watchers.pop(name, None) is not None:
