@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Final
 
 from machemu.abi.errors import UserError
 from machemu.mig import cgen, cserver, pygen
 from machemu.mig.parser import parse
+
+OWN: Final = Path(__file__).parent / "defs"
+"""Searched last for what a file includes: Mach's own interfaces and types."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = options.parse_args(arguments)
     defines = {name: text or "1" for name, _, text in (define.partition("=") for define in chosen.defines)}
     try:
-        subsystem = parse(chosen.defs, chosen.include, defines)
+        subsystem = parse(chosen.defs, [*chosen.include, OWN], defines)
         outputs = (
             (chosen.python, pygen.generate),
             (chosen.c_user, cgen.user),

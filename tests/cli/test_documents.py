@@ -18,16 +18,7 @@ from machemu.ui.strace import exception_text
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = (
-    "README.md",
-    "docs/cluster.md",
-    "docs/exit-status.md",
-    "docs/fuzz.md",
-    "docs/masix.md",
-    "docs/protocols.md",
-    "docs/speed.md",
-    "images/README.md",
-)
+PAGES = ("README.md", "images/README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")))
 CLUSTER = (ROOT / "docs" / "cluster.md").read_text()
 
 

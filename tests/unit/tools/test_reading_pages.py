@@ -1,4 +1,4 @@
-"""The pages that lead through the code name files and functions that are there."""
+"""The page that leads through the code names files and functions that are there."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[3]
 NAMED = re.compile(r"\[`([A-Za-z_.0-9]+)`\]\((\.\./[^)]*\.py)\)")
-LINKED = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
 def names_in(path: Path) -> set[str]:
@@ -33,8 +30,3 @@ def test_every_function_and_class_that_the_page_on_the_kernel_names_is_in_its_fi
     named = NAMED.findall(page.read_text())
     assert len(named) > 50
     assert [(name, file) for name, file in named if name not in names_in(page.parent / file)] == []
-
-
-@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda page: page.name)
-def test_every_file_that_a_page_links_to_is_there(page: Path) -> None:
-    assert [link for link in LINKED.findall(page.read_text()) if not (page.parent / link).exists()] == []

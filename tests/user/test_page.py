@@ -1,0 +1,84 @@
+"""docs/host-side-servers.md, followed literally: its files, its commands, and what its servers say."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from machemu.cluster.cluster import Cluster
+from machemu.cluster.file import parse_file
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "host-side-servers.md").read_text()
+BLOCKS = dict(re.findall(r"`(visits\.\w+|caller\.py)`[^`]*\n\n```\w+\n(.*?)```", PAGE, re.DOTALL))
+SAID = PAGE.split("```text\n")[1].split("```")[0].splitlines()
+MIG, RUN = re.findall(r"```sh\n(.*)\n```", PAGE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page's files, and what its first command makes of them."""
+    made = tmp_path_factory.mktemp("visits")
+    for name, text in BLOCKS.items():
+        (made / name).write_text(text)
+    run(made, MIG)
+    return made
+
+
+def run(folder: Path, command: str) -> str:
+    """A command of the page; what it prints on both outputs."""
+    bin_folder = Path(sys.executable).parent
+    environment = os.environ | {"PATH": f"{bin_folder}:{os.environ['PATH']}"}
+    command = command.replace("python3 ", f"{sys.executable} ", 1)
+    done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def imported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The page's modules can be imported here."""
+    monkeypatch.syspath_prepend(str(folder))
+    yield
+
+
+def notes(text: str) -> list[str]:
+    return [line[match.start() :] for line in text.splitlines() if (match := re.search("(visits|caller): ", line))]
+
+
+def test_the_page_has_a_server_of_some_thirty_lines_and_its_files() -> None:
+    assert sorted(BLOCKS) == ["caller.py", "visits.defs", "visits.py", "visits.toml"]
+    assert len([line for line in BLOCKS["visits.py"].splitlines() if line]) <= 32
+
+
+def test_the_commands_print_what_the_page_says(folder: Path) -> None:
+    assert notes(run(folder, RUN)) == SAID
+
+
+def test_the_servers_may_be_saved_at_every_trap(folder: Path, imported: None, tmp_path: Path) -> None:
+    spec = parse_file(BLOCKS["visits.toml"], folder)
+
+    def end(cluster: Cluster) -> tuple[str, int]:
+        cluster.run()
+        assert cluster.nodes[0].kernel is not None
+        return cluster.digest(), cluster.nodes[0].kernel.trap_count
+
+    with Cluster(spec) as cluster:
+        cluster.boot()
+        expected, count = end(cluster)
+    assert count > 80
+    with Cluster(spec) as cluster:
+        cluster.boot()
+        for number in range(count):
+            kernel = cluster.nodes[0].kernel
+            assert kernel is not None
+            kernel.run(traps=1)
+            cluster.save(tmp_path / "saved")
+            with Cluster.load(tmp_path / "saved", spec) as loaded:
+                assert end(loaded) == (expected, count), f"saved after trap {number + 1}"
