@@ -10,7 +10,7 @@ order.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from heapq import heapify, heappop, heappush
@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from machemu.abi.errors import InvariantError, UserError
 from machemu.boot.node import Node
+from machemu.cluster import changes
 from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
 from machemu.cluster.file import ClusterSpec, ServerSpec
 from machemu.cluster.lan import Segment, Station
@@ -66,19 +67,19 @@ class Cluster:
     offers: frames that have not had their turn, the next one first. faults: those to come. Use as a context manager, or call
     `close`.
 
-    Transient: stopping; order, a heap of nodes by when they may send next, which may hold entries that are out of date, and
-    times, which of them are not; slack, by how much that may be later than what they do next; running, the node that runs now,
-    or that failed; and who watches: `powered` is called with a node that was switched on, before it runs; `captured` with a
-    segment's number, the time at which a frame's last bit is on the wire, and the frame; `reached` with a time before which
-    nothing more will happen.
+    Transient: spec, the cluster file; stopping; order, a heap of nodes by when they may send next, which may hold entries that
+    are out of date, and times, which of them are not; slack, by how much that may be later than what they do next; running, the
+    node that runs now, or that failed; and who watches: `powered` is called with a node that was switched on, before it runs;
+    `captured` with a segment's number, the time at which a frame's last bit is on the wire, and the frame; `reached` with a time
+    before which nothing more will happen.
     """
 
     __slots__ = (
         "seed", "time", "nodes", "segments", "offers", "faults", "arrivals",
-        "stopping", "order", "times", "slack", "running", "interrupt", "powered", "captured",
+        "spec", "stopping", "order", "times", "slack", "running", "interrupt", "powered", "captured",
         "reached",
     )  # fmt: skip
-    TRANSIENT = ("stopping", "order", "times", "slack", "running", "interrupt", "powered", "captured", "reached")
+    TRANSIENT = ("spec", "stopping", "order", "times", "slack", "running", "interrupt", "powered", "captured", "reached")
 
     def __init__(self, spec: ClusterSpec, seed: int | None = None) -> None:
         """Everything as the file says, the nodes without power. seed: instead of the file's."""
@@ -92,9 +93,10 @@ class Cluster:
         self.offers: list[Offer] = []
         self.faults: list[Fault] = list(spec.faults)
         self.arrivals = 0
-        self._join()
+        self._join(spec)
 
-    def _join(self) -> None:
+    def _join(self, spec: ClusterSpec) -> None:
+        self.spec = spec
         self.stopping = False
         self.running: ClusterNode | None = None
         self.interrupt = Interrupt()
@@ -275,7 +277,10 @@ class Cluster:
     def save(self, path: Path) -> None:
         """Writes the whole cluster to a file."""
         with self._authors_told():
-            saved.save(path, saved.Kind.CLUSTER, self, [machine.kernel.memory.view for machine in self._machines()])
+            rams = [machine.kernel.memory.view for machine in self._machines()]
+            powered = tuple(node.number for node in self.nodes if node.machine is not None)
+            origin = changes.Origin(powered, changes.settings(self.spec), self.spec.faults)
+            saved.save(path, saved.Kind.CLUSTER, self, rams, origin)
 
     @contextmanager
     def _authors_told(self) -> Iterator[None]:
@@ -297,38 +302,46 @@ class Cluster:
 
     @classmethod
     def load(cls, path: Path, spec: ClusterSpec) -> Cluster:
-        """The cluster that a file holds, ready to run on. spec: its cluster file, which grants it disks and programs."""
-        servers = (server for node in spec.nodes for server in node.servers)
-        for name in dict.fromkeys(server.name for server in servers if isinstance(server, ServerSpec)):
-            load_server(name)
-        with saved.SavedFile(path, saved.Kind.CLUSTER) as file:
-            if not is_part_of(file.head.memories, [node.ram for node in spec.nodes]):
-                raise UserError(f"{path}: was saved from another cluster file: its nodes have other memories")
-            root, rams = file.root(), file.memories()
+        """The cluster that a file holds, ready to run on. spec: its cluster file, which grants it disks and programs.
+
+        What is other in the cluster file than when it was saved holds from now on where that can be. UserError, which names the
+        key, where it cannot.
+        """
         resumed: list[ClusterNode] = []
-        try:
-            if not isinstance(root, cls):
-                raise ValueError("its root is no cluster")
-            root._resume(rams, spec, resumed)
-        except Exception as error:
-            for node in resumed:
-                node.power_off()
-            if isinstance(error, UserError):
-                raise UserError(f"{path}: {error}") from None
-            # Whatever the graph of objects in a file may be wrong in, it is the file that is wrong.
-            raise UserError(f"{path}: is damaged: it holds no cluster that could be: {error or type(error).__name__}") from None
+        with saved.SavedFile(path, saved.Kind.CLUSTER) as file:
+            try:
+                origin = changes.origin_of(file.head)
+                powered = changes.check(origin, spec)
+                servers = (server for node in spec.nodes if node.number in powered for server in node.servers)
+                for name in dict.fromkeys(server.name for server in servers if isinstance(server, ServerSpec)):
+                    load_server(name)
+                root = file.root()
+                if not isinstance(root, cls):
+                    raise ValueError("its root is no cluster")
+                root._resume(file.memories(), spec, resumed)
+                root._change(origin)
+                root.check_invariants()
+            except Exception as error:
+                for node in resumed:
+                    node.power_off()
+                if isinstance(error, UserError):
+                    text = str(error)
+                    raise UserError(text if text.startswith(f"{path}: ") else f"{path}: {text}") from None
+                # Whatever the graph of objects in a file may be wrong in, it is the file that is wrong.
+                why = error or type(error).__name__
+                raise UserError(f"{path}: is damaged: it holds no cluster that could be: {why}") from None
         return root
 
     def _resume(self, rams: list[mmap], spec: ClusterSpec, resumed: list[ClusterNode]) -> None:
         """Puts what was loaded onto new machines, those of `resumed`; believes nothing of it unseen."""
         for node, given in zip(self.nodes, spec.nodes, strict=True):
             if (node.number, node.name, tuple(node.disks)) != (given.number, given.name, tuple(given.disks)):
-                raise UserError("was saved from another cluster file")
+                raise ValueError("its nodes are not those of its cluster file")
             node.attach(given)
-        for number, segment in enumerate(self.segments):
-            if segment.stations != stations_of(spec, number):
-                raise UserError("was saved from another cluster file")
-        self._join()
+        for number, (segment, named) in enumerate(zip(self.segments, spec.segments, strict=True)):
+            if segment.name != named.name or segment.stations != stations_of(spec, number):
+                raise ValueError("its segments are not those of its cluster file")
+        self._join(spec)
         left = iter(rams)
         for node in self.nodes:
             if node.kernel is not None:
@@ -336,7 +349,11 @@ class Cluster:
                 node.resume(next(left))
         if next(left, None) is not None:
             raise ValueError("it has a memory too many")
-        self.check_invariants()
+
+    def _change(self, origin: changes.Origin) -> None:
+        """What is other in the cluster file than it was holds from the time on to which every node has come."""
+        clocks = [node.kernel.kern.clock.now() for node in self.nodes if node.kernel is not None]
+        self.faults = changes.faults(origin, self.faults, self.spec, max((self.time, *clocks)))
 
     def check_invariants(self) -> None:
         """InvariantError where what is under way is not as it must be."""
@@ -350,12 +367,6 @@ class Cluster:
                 raise InvariantError(f"frames for node {node.name} are not as they must be")
             if any(arrival.interface not in node.nics for arrival in node.inbox):
                 raise InvariantError(f"a frame is for an interface that node {node.name} does not have")
-
-
-def is_part_of(sizes: Iterable[int], all_sizes: Iterable[int]) -> bool:
-    """Whether some things are among all, in their order: the memories of the nodes that have power among those of all nodes."""
-    left = iter(all_sizes)
-    return all(size in left for size in sizes)
 
 
 def stations_of(spec: ClusterSpec, segment: int) -> list[Station]:

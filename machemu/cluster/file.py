@@ -58,14 +58,17 @@ class GuestSpec:
 class NodeSpec:
     """number: from 1, in the file's order. nics: segments' numbers by interface, eth0 to eth3. servers: in order.
 
-    lines: the boot script. folder: where its paths begin. input: what the console reads, or None. key: the cluster's, 32 bytes.
+    script, modules, module: what it boots, by key; the first two are lines. folder: where its paths begin. input: what the
+    console reads, or None. key: the cluster's, 32 bytes.
     """
 
     number: int
     name: str
     profile: Profile
     ram: int
-    lines: tuple[str, ...]
+    script: tuple[str, ...]
+    modules: tuple[str, ...]
+    module: str
     folder: Path
     variables: Mapping[str, str]
     disks: Mapping[str, DiskSpec]
@@ -73,6 +76,15 @@ class NodeSpec:
     servers: tuple[ServerSpec | GuestSpec, ...]
     input: Path | None
     key: bytes
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The boot script."""
+        return boot_lines(self.script, self.modules, self.module)
+
+
+def boot_lines(script: tuple[str, ...], modules: tuple[str, ...], module: str) -> tuple[str, ...]:
+    return script + modules + ((f"{module} {DEFAULT_LINE}",) if module else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +200,10 @@ def properties_of(table: Table, default: Properties) -> Properties:
 
 def node_of(table: Table, number: int, name: str, segments: Sequence[str], folder: Path, key: bytes) -> NodeSpec:
     nothing: tuple[Any, ...] = ()
-    lines = table.take("modules", texts, nothing)
-    script = table.take("script", a_text, "")
-    if script:
-        lines = table.convert("script", folder / script, script_lines) + lines
+    modules = table.take("modules", texts, nothing)
+    script = table.take("script", lambda value: script_lines(folder / a_text(value)), nothing)
     module = table.take("module", a_text, "")
-    if module:
-        lines += (f"{module} {DEFAULT_LINE}",)
+    lines = boot_lines(script, modules, module)
     started = table.take("servers", servers, nothing)
     guests = tuple(f"{server.command.split()[0]} $(task-create)" for server in started if isinstance(server, GuestSpec))
     table.convert("servers", guests, lambda lines: find_architecture(lines, folder))
@@ -217,7 +226,9 @@ def node_of(table: Table, number: int, name: str, segments: Sequence[str], folde
         name,
         profile,
         table.take("memory", a_memory, profile.ram),
-        lines,
+        script,
+        modules,
+        module,
         folder,
         table.take("variables", variables, {}),
         disks,

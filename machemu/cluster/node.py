@@ -148,7 +148,7 @@ class ClusterNode:
         self.join()
         made = {driver.name: driver.byte_ns for driver in self.drivers}
         if made != dict.fromkeys(self.spec.nics, self.spec.profile.ethernet_byte_ns):
-            raise UserError("was saved from another cluster file")
+            raise ValueError("its interfaces are not those of its cluster file")
 
     def join(self) -> None:
         """Has its interfaces' frames taken by `transmit`."""
