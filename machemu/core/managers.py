@@ -90,6 +90,8 @@ class Managers:
         if proxied is None:
             return memory_object, offset, VM_PROT_ALL
         target, access, start, length = proxied
+        if not _port(target).active:
+            raise KernError(MEMORY_ERROR)
         if copy and not access & VM_PROT_READ:
             raise KernError(PROTECTION_FAILURE)
         if start + offset + size & WORD > start + length & WORD:

@@ -39,7 +39,7 @@ class MemoryManagers(Protocol):
         (VM_PROT_*) that the mapping may have.
 
         KERN_INVALID_ARGUMENT for more than the proxy has; KERN_PROTECTION_FAILURE for a copy of what it does not let be read;
-        KERN_MEMORY_ERROR for a port that has died.
+        KERN_MEMORY_ERROR for a port that has died, also behind a proxy.
         """
 
     def pager_of(self, memory_object: object) -> Pager | None:

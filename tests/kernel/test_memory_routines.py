@@ -114,6 +114,23 @@ def requests(machine: Machine, target: Port, routine: Routine, *values: int) -> 
     return task, thread
 
 
+def test_a_proxy_of_a_memory_object_that_has_died_cannot_be_mapped(arch: Arch) -> None:
+    with empty(arch) as machine:
+        user, manager = User(machine), Manager(machine)
+        task = user.task.itk_self
+        assert task is not None
+        port = manager.port
+        for _ in range(2):
+            values = (7, (ports.make_send(user.ipc, port),), (0,), (0,), (2 * arch.page,))
+            code, port = user.call(task, mach4.MEMORY_OBJECT_CREATE_PROXY, *values)
+            assert code == SUCCESS
+        machine.end(manager.task)
+        for copy in (0, 1):
+            given = ports.copy_send(user.ipc, port)
+            assert user.call(task, mach.VM_MAP, 0, arch.page, 0, 1, given, 0, copy, 3, 3, 1) == (KernReturn.KERN_MEMORY_ERROR,)
+            machine.check()
+
+
 def test_a_default_manager_that_has_died_is_none(arch: Arch) -> None:
     """A proxy of anonymous memory needs one, and waits until there is one that lives."""
     with empty(arch) as machine:
