@@ -11,11 +11,12 @@ from machemu.abi.device import IoReturn
 from machemu.abi.kern_return import KernReturn, MigReturn
 from machemu.abi.message import MsgReturn
 from machemu.kern.thread import Thread
+from tools.fuzz.traps_callers import NOTHING, Call
 from tools.fuzz.traps_pool import Pool
 from tools.fuzz.traps_requests import Requests
 from tools.fuzz.traps_table import ALWAYS, Operation, operations
 from tools.fuzz.traps_traps import Traps
-from tools.fuzz.traps_world import NOTHING, Call, World
+from tools.fuzz.traps_world import World
 
 CALLS: Final = 500
 """In one machine."""
@@ -75,13 +76,13 @@ class Calls:
             self.told.append(f"{step}: {thread.task.name}, thread {thread.number}: {call.text}")
         return call
 
-    def ended(self, call: Call, thread: Thread, result: int | None, code: int | None) -> None:
+    def ended(self, call: Call, thread: int, result: int | None, code: int | None) -> None:
         if not call.operation:
             return
         outcome = outcome_of(self.table[call.operation], result, code)
         self.outcomes.setdefault(call.operation, Counter())[outcome] += 1
         if self.told is not None:
-            self.told.append(f"  thread {thread.number}, {call.operation}: {outcome}")
+            self.told.append(f"  thread {thread}, {call.operation}: {outcome}")
 
     def _operation(self, thread: Thread, step: int) -> str:
         """The next of a round of all; or what keeps the machine small, or its messages moving."""

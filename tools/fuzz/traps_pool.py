@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
-from machemu.abi.errors import KernError, MustWait
 from machemu.abi.message import TypeName
 from machemu.abi.port import Right
 from machemu.core.managers import PagingName, PagingRequest
@@ -28,6 +27,7 @@ from machemu.kern.thread import Thread
 from machemu.vm import memory_object
 from machemu.vm import routines as vm
 from machemu.vm.pager import Pager
+from tools.fuzz.traps_callers import tried
 from tools.fuzz.traps_world import PLAY, PLAY_SIZE, World
 
 OBJECTS: Final[dict[str, tuple[type, ...]]] = {
@@ -76,10 +76,7 @@ class Pool:
         found = [name for name, entry in space.table.items() if fits(entry, kind)]
         if found and self.random.random() < 0.9:
             return self.random.choice(found)
-        try:
-            given = self._give(space, kind)
-        except (KernError, MustWait):
-            given = 0
+        given = tried(self._give, space, kind)
         return given or (self.random.choice(found) if found else 0)
 
     def name_of(self, space: Space, port: Port | None) -> int:

@@ -16,9 +16,10 @@ from machemu.mig.codec import COUNTED, OUT_OF_LINE, Type
 from machemu.mig.runtime import Routine
 from tools.fuzz import traps_values as values
 from tools.fuzz.traps_arguments import Arguments, describe
+from tools.fuzz.traps_callers import Call
 from tools.fuzz.traps_message import Body, Rights
 from tools.fuzz.traps_pool import COPY_SEND, MAKE_SEND_ONCE, Pool
-from tools.fuzz.traps_world import DATA, DEVICES, Call
+from tools.fuzz.traps_world import DATA, DEVICES
 
 SANE: Final = 0.88
 """So many calls are meant to succeed."""

@@ -10,9 +10,10 @@ from machemu.core.traps import Trap
 from machemu.kern.thread import Thread
 from tools.fuzz import traps_values as values
 from tools.fuzz.traps_arguments import Arguments
+from tools.fuzz.traps_callers import Call
 from tools.fuzz.traps_pool import COPY_SEND, MAKE_SEND, Pool
 from tools.fuzz.traps_requests import Requests
-from tools.fuzz.traps_world import DATA, WORDS, Call
+from tools.fuzz.traps_world import DATA, WORDS
 
 Made = tuple[int, ...]
 

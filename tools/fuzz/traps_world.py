@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
-from machemu.abi.errors import InvariantError, KernError, MustWait
+from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.types import VirtAddr
 from machemu.boot.node import Node
 from machemu.core import invariants
@@ -24,10 +23,10 @@ from machemu.kern.thread import Thread
 from machemu.machine.disk import ImageDisk
 from machemu.machine.nic import EthernetNic
 from machemu.machine.profile import load_profile
-from machemu.sim.state import state
 from machemu.user.own import Kernel, Memory
 from machemu.vm import routines as vm
 from tools.fuzz.children import Board
+from tools.fuzz.traps_callers import NOTHING, PULL, Call, Caller, Place, Source, stub, tried
 from tools.fuzz.world import PROFILES
 
 RAM: Final = 4 << 20
@@ -44,76 +43,23 @@ AREA, AREA_SIZE = 0x40000, 0x8000
 DATA, WORDS, STACK = 0x2000, 0x6000, 0x7800
 PLAY, PLAY_SIZE = 0x100000, 0x10000
 """Memory that calls are about."""
-PULL: Final = 129
-"""A trap that nobody has: a guest makes it to be given its next call."""
-SWITCH: Final = 61
-WAIT_OPTION: Final = 2
-WAIT_MS: Final = 1 << 22
+REGIONS: Final = ((CODE, CODE_SIZE), (AREA, THREADS * AREA_SIZE), (PLAY, PLAY_SIZE))
 SLICE_NS: Final = 2_000_000
 SLICE_TRAPS: Final = 60
 PATIENCE_NS: Final = 20_000_000
 """A call that waits for longer is broken off."""
 LAST_SLICES: Final = 50
 """So long the last calls have to end."""
+CHECK_STEPS: Final = 100
+"""After so many calls the machine is recounted."""
 STUCK: Final = 12
 """So many slices without a call: nobody can make one any more."""
 SETTLE_NS: Final = 1_000_000_000
 AFTER_NS: Final = 3_000_000
 
 
-class Call(NamedTuple):
-    """A trap. operation: what is counted, a trap's or a routine's name. writes: what is put into the caller's memory before.
-
-    reply: where the reply is expected, and its id; address 0 for none. text: what it is, for people.
-    """
-
-    operation: str
-    number: int
-    arguments: tuple[int, ...]
-    writes: tuple[tuple[int, bytes], ...] = ()
-    reply: tuple[int, int] = (0, 0)
-    text: str = ""
-
-
-NOTHING: Final = Call("", 56, ())
-"""What a thread does instead of a call: it asks for the null port."""
-
-
-class Source(Protocol):
-    """Whoever chooses the calls and counts their results."""
-
-    def next(self, thread: Thread) -> Call | None:
-        """The thread's next call; None when there is none any more."""
-
-    def ended(self, call: Call, thread: Thread, result: int | None, code: int | None) -> None:
-        """A call has ended: with the trap's result, None where it was broken off or its thread ended; and the routine's code."""
-
-
-Program = Callable[[Kernel, Memory], Call | None]
-
-
-@state
-class Caller:
-    """machemu.kern.thread.Program: makes the calls that it is given; without anybody who gives any it waits."""
-
-    __slots__ = ("arguments", "give")
-    TRANSIENT = ("give",)
-
-    def __init__(self) -> None:
-        self.arguments: tuple[int, ...] = ()
-        self.give: Program | None = None
-
-    def attach(self) -> None:
-        self.give = None
-
-    def next(self, kernel: Kernel, memory: Memory, result: int | None) -> int:
-        call = self.give(kernel, memory) if self.give is not None else None
-        self.arguments = call.arguments if call is not None else (0, WAIT_OPTION, WAIT_MS)
-        return call.number if call is not None else SWITCH
-
-
 class World:
-    """The machine. callers: the threads that make calls, by number, each with its place among its task's.
+    """The machine. callers: the threads that make calls, by number. checked: the call up to which it was recounted.
 
     before: what is there of a machine whose every task has ended.
     pending: the call that each of them is in, and since when. step: how many calls have begun; is_through: no other one will.
@@ -129,11 +75,11 @@ class World:
         with Node(load_profile(PROFILES[architecture]), RAM) as empty:
             task_control.terminate(empty.kernel.kern, empty.kernel.kern.kernel_task)
             self.before = invariants.usage(empty.kernel)
-        self.callers: dict[int, int] = {}
+        self.callers: dict[int, Place] = {}
         self.pending: dict[int, tuple[Call, int]] = {}
         self.performed: dict[int, int | None] = {}
         self.source: Source | None = None
-        self.step = self.halts = 0
+        self.step = self.halts = self.checked = 0
         self.is_through = False
         for driver in self.kernel.devices.drivers:
             if isinstance(driver, DiskDriver):
@@ -164,6 +110,7 @@ class World:
             if idle > STUCK and not self.is_through:
                 self._end_all()
                 idle = 0
+        self._drop(set())
         self.source = None
         for thread in self.callers_left():
             if isinstance(thread.program, Caller):
@@ -174,7 +121,7 @@ class World:
         return [thread for thread in threads if thread.number in self.callers and thread.active and thread.task.active]
 
     def area(self, thread: Thread) -> int:
-        return AREA + self.callers[thread.number] * AREA_SIZE
+        return AREA + self.callers[thread.number].thread * AREA_SIZE
 
     def _keep_up(self) -> None:
         """Makes new callers for those that ended, and gets on those that stand."""
@@ -189,11 +136,23 @@ class World:
                 self._end(thread.task)
             elif thread.number in self.pending and self.kern.clock.now() - self.pending[thread.number][1] > PATIENCE_NS:
                 self._abort(thread)
-        alive = {thread.task.number: thread.task.name for thread in self.callers_left()}
+        left = self.callers_left()
+        self._drop({thread.number for thread in left})
+        alive = {self.callers[thread.number].task for thread in left}
         for number in range(TASKS):
-            name = f"caller {number}"
-            if name not in alive.values():
-                self._task(name, bool(number % 2))
+            if number not in alive:
+                self._task(number)
+        if self.step >= self.checked + CHECK_STEPS:
+            self.checked = self.step
+            self.check()
+
+    def _drop(self, alive: set[int]) -> None:
+        """Counts the calls of threads that have ended in them."""
+        for number in [number for number in self.pending if number not in alive]:
+            call, _ = self.pending.pop(number)
+            self.performed.pop(number, None)
+            if self.source is not None:
+                self.source.ended(call, number, None, None)
 
     def _abort(self, thread: Thread) -> None:
         """Breaks its call off; a thread that cannot be waits for memory or an answer to its exception, and goes with its task."""
@@ -210,8 +169,7 @@ class World:
 
     def _has_memory(self, task: Task) -> bool:
         assert task.map is not None
-        wanted = [(CODE, CODE_SIZE), (AREA, THREADS * AREA_SIZE), (PLAY, PLAY_SIZE)]
-        for address, size in wanted:
+        for address, size in REGIONS:
             place = address
             while place < address + size:
                 entry = task.map.lookup(place)
@@ -222,22 +180,27 @@ class World:
                 continue
             if address == CODE:
                 return False
-            try:
-                vm.vm_deallocate(task.map, address, size)
-                vm.vm_allocate(task.map, address, size, False)
-            except (KernError, MustWait):
+            if tried(self._allocate, task, address, size) is None:
                 return False
         return True
 
-    def _task(self, name: str, is_guest: bool) -> None:
-        try:
-            task = task_control.create(self.kern, None, False, name)
-            assert task.map is not None
-            for address, size in ((CODE, CODE_SIZE), (AREA, THREADS * AREA_SIZE), (PLAY, PLAY_SIZE)):
-                vm.vm_allocate(task.map, address, size, False)
+    @staticmethod
+    def _allocate(task: Task, address: int, size: int) -> int:
+        assert task.map is not None
+        vm.vm_deallocate(task.map, address, size)
+        return vm.vm_allocate(task.map, address, size, False)
+
+    def _task(self, number: int) -> None:
+        """A new task of callers."""
+        is_guest = bool(number % 2)
+        task = task_control.create(self.kern, None, False, f"caller {number}")
+
+        def fill() -> bool:
+            for address, size in REGIONS:
+                self._allocate(task, address, size)
             for place in range(THREADS):
                 thread = thread_control.create(self.kern, task)
-                self.callers[thread.number] = place
+                self.callers[thread.number] = Place(number, place)
                 if is_guest:
                     code = CODE + place * 256
                     task.memory.write(VirtAddr(code), stub(self.architecture, MAIL + place * MAIL_SIZE))
@@ -246,7 +209,9 @@ class World:
                     thread.program = caller = Caller()
                     caller.give = self._give
                 thread_control.resume(self.kern, thread)
-        except (KernError, MustWait):
+            return True
+
+        if tried(fill) is None:
             self._end(task)
 
     def _end(self, task: Task) -> None:
@@ -278,12 +243,10 @@ class World:
             self.step -= 1
             self.kernel.stop()
             return None
-        try:
-            for address, data in call.writes:
-                thread.memory.write(VirtAddr(address), data)
-        except (KernError, MustWait):
-            self.source.ended(call, thread, None, None)
-            return None
+        for address, data in call.writes:
+            if not self._write(thread, address, data):
+                self.source.ended(call, thread.number, None, None)
+                return None
         self.pending[thread.number] = call, self.kern.clock.now()
         return call
 
@@ -297,13 +260,20 @@ class World:
         _, number, arguments, *_ = self._next(thread) or NOTHING
         order = self.kernel.cpu.order.value
         stack = self.area(thread) + STACK
-        try:
-            thread.memory.write(VirtAddr(stack), struct.pack(f"{order}{1 + len(arguments)}I", 0, *arguments))
-            thread.memory.write(
-                VirtAddr(MAIL + self.callers[thread.number] * MAIL_SIZE), struct.pack(order + "iI", -number, stack)
-            )
-        except (KernError, MustWait):
+        mail = MAIL + self.callers[thread.number].thread * MAIL_SIZE
+        words = struct.pack(f"{order}{1 + len(arguments)}I", 0, *arguments)
+        if not (self._write(thread, stack, words) and self._write(thread, mail, struct.pack(order + "iI", -number, stack))):
             self._over(thread, None)
+
+    @staticmethod
+    def _write(thread: Thread, address: int, data: bytes) -> bool:
+        """Whether it could be done at once."""
+
+        def write() -> bool:
+            thread.memory.write(VirtAddr(address), data)
+            return True
+
+        return bool(tried(write))
 
     def _over(self, thread: Thread, result: int | None) -> None:
         """The call that the thread was in has ended."""
@@ -311,17 +281,17 @@ class World:
         performed = self.performed.pop(thread.number, None)
         if call is not None and self.source is not None:
             code = self._replied(thread, call) if performed is None and result == 0 else performed
-            self.source.ended(call, thread, result, code)
+            self.source.ended(call, thread.number, result, code)
 
     def _replied(self, thread: Thread, call: Call) -> int | None:
         """The code that the reply has, of a routine that was answered later."""
         address, msgh_id = call.reply
         if not address:
             return None
-        try:
-            words = struct.unpack(self.kernel.cpu.order.value + "8I", thread.memory.read(VirtAddr(address), 32))
-        except (KernError, MustWait):
+        data = tried(thread.memory.read, VirtAddr(address), 32)
+        if data is None:
             return None
+        words = struct.unpack(self.kernel.cpu.order.value + "8I", data)
         return int(words[7]) if words[5] == msgh_id else None
 
     def _watched(self, row: Row) -> Row:
@@ -445,15 +415,3 @@ class World:
                 return
             self.kernel.run(self.kern.clock.now() + SETTLE_NS)
         raise InvariantError("a device is busy for ever")
-
-
-def stub(architecture: str, mail: int) -> bytes:
-    """Asks for a call, and makes it: its number and its stack pointer lie at `mail`."""
-    if architecture == "i386":
-        trap = b"\x9a\0\0\0\0\x07\0"
-        body = b"\xb8" + struct.pack("<i", -PULL) + trap
-        body += b"\x8b\x25" + struct.pack("<I", mail + 4) + b"\xa1" + struct.pack("<I", mail) + trap
-        return body + b"\xeb" + struct.pack("b", -len(body) - 2)
-    body = b"\x2f\x3c" + struct.pack(">i", -PULL) + b"\x4e\x40"
-    body += b"\x2e\x79" + struct.pack(">I", mail + 4) + b"\x2f\x39" + struct.pack(">I", mail) + b"\x4e\x40"
-    return body + b"\x60" + struct.pack("b", -len(body) - 2)
