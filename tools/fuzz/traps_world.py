@@ -8,7 +8,7 @@ from typing import Final
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.types import VirtAddr
-from machemu.boot.node import Node
+from machemu.boot.node import RAM_MIN, Node
 from machemu.core import invariants
 from machemu.core.kernel import runnable
 from machemu.core.routines.table import Row, routines_on
@@ -29,7 +29,7 @@ from tools.fuzz.children import Board
 from tools.fuzz.traps_callers import NOTHING, PULL, Call, Caller, Place, Source, stub, tried
 from tools.fuzz.world import PROFILES
 
-RAM: Final = 4 << 20
+RAM: Final = RAM_MIN
 DISK_BYTES: Final = 64 << 12
 DEVICES: Final = ("time", "cn0", "console", "kmsg", "mem", "irq", "hd0", "eth0")
 TASKS: Final = 4
