@@ -154,7 +154,7 @@ class _Value:
         if not self.one:
             return slots
         if self.string:
-            return slots[0].partition(b"\0")[0]
+            return slots[0][:-1].partition(b"\0")[0]  # whatever its last byte says, a string ends there
         if self.limit:
             return min(slots[0], self.limit)
         return slots[0]

@@ -173,7 +173,7 @@ def test_characters_and_strings() -> None:
     assert len(body) == 148
     assert body[8:20] == _words(0x30000000, 12 | 1024 << 16, 1)
     assert name.unpack(LITTLE, body, (), False) == (3, b"console")
-    assert name.unpack(LITTLE, body[:20] + b"x" * 128, (), False) == (3, b"x" * 128)
+    assert name.unpack(LITTLE, body[:20] + b"x" * 128, (), False) == (3, b"x" * 127)
     body, _ = name.pack(LITTLE, (3, b"y" * 200))
     assert name.unpack(LITTLE, body, (), False) == (3, b"y" * 127)
     task = gnumach.TASK_SET_NAME.request
