@@ -9,7 +9,8 @@
 #include "acs_server.h"
 #include "netname_server.h"
 
-#define NAMES_MAX 1024
+#define NAMES_MAX 2048
+#define BUCKETS 256
 #define LOOK_UPS_MAX 64
 #define WATCHERS_MAX 8
 /* Bytes of an acs_name_t; netname's names may have one more, and no other node hears of such. */
@@ -30,15 +31,16 @@
 
 /*
  * A name. PORT: a send right to its service; null where it is there no more, and some watcher has still to hear of that.
- * SIGNATURE: the right with which netname's clients take it away, or null. For each watcher: whether it was told that the name is
- * there, and its place among what it is to hear, 0 for none. A place of the table without a name is free.
+ * SIGNATURE: the right with which netname's clients take it away, or null. NEXT: in its bucket, or among the free places.
+ * For each watcher: whether it was told that the name is there, and whether it is to hear of it, with its neighbours in that queue.
  */
-typedef struct {
+typedef struct name {
 	char text[sizeof(netname_name_t) + 1];
 	boolean_t essential;
 	mach_port_t port, signature;
-	boolean_t told[WATCHERS_MAX];
-	u32 turn[WATCHERS_MAX];
+	struct name *next;
+	boolean_t told[WATCHERS_MAX], waits[WATCHERS_MAX];
+	struct name *before[WATCHERS_MAX], *after[WATCHERS_MAX];
 } name_t;
 
 /* A look-up that waits for the network server: the port that the answer comes to, null for none, and who asked. */
@@ -48,10 +50,11 @@ typedef struct {
 	boolean_t is_netname;
 } look_up_t;
 
-/* Who is told of names: a port, null for none; busy while a message is on its way into the port's queue. */
+/* Who is told of names: a port, null for none; busy while a message is on its way into the port's queue; what it is to hear of. */
 typedef struct {
 	mach_port_t port;
 	boolean_t busy;
+	name_t *first, *last;
 } watcher_t;
 
 /* A message about a name: its request with a right, or without. */
@@ -71,8 +74,10 @@ typedef struct {
 	mach_port_t right;
 } found_t;
 
+/* The first so many places have been used; those of them that are free are in a list. */
 static name_t names[NAMES_MAX];
-static u32 names_used, turns;
+static u32 names_used;
+static name_t *buckets[BUCKETS], *free_names;
 static look_up_t look_ups[LOOK_UPS_MAX];
 static watcher_t watchers[WATCHERS_MAX];
 static mach_port_t self, host, service, notices, ports;
@@ -84,46 +89,64 @@ static time_value_t deadline;
 
 /* Names */
 
-static name_t *record_of(const char *text)
+static name_t **bucket_of(const char *text)
 {
-	u32 n;
+	u32 sum = 0;
 
-	for (n = 0; n < names_used; n++)
-		if (names[n].text[0] == text[0] && *text && !strcmp(names[n].text, text))
-			return &names[n];
-	return 0;
+	while (*text)
+		sum = sum * 31 + (unsigned char) *text++;
+	return &buckets[sum % BUCKETS];
+}
+
+/* A name that is there, or of which some watcher has still to hear. */
+static name_t *known(const char *text)
+{
+	name_t *name = *bucket_of(text);
+
+	while (name && strcmp(name->text, text))
+		name = name->next;
+	return name;
 }
 
 static name_t *find(const char *text)
 {
-	name_t *name = record_of(text);
+	name_t *name = known(text);
 
 	return name && name->port ? name : 0;
 }
 
-static name_t *free_record(void)
+static name_t *new_name(const char *text)
 {
-	u32 n;
+	name_t **bucket = bucket_of(text), *name = free_names;
 
-	for (n = 0; n < NAMES_MAX && names[n].text[0]; n++)
-		;
-	if (n == NAMES_MAX)
+	if (name)
+		free_names = name->next;
+	else if (names_used < NAMES_MAX)
+		name = &names[names_used++];
+	else
 		return 0;
-	if (n == names_used)
-		names_used++;
-	return &names[n];
+	mig_strncpy(name->text, text, sizeof name->text);
+	name->next = *bucket;
+	return *bucket = name;
 }
 
 /* Frees a name's place where it is there no more and everybody knows. */
 static void release(name_t *name)
 {
+	name_t **link = bucket_of(name->text);
 	int w;
 
+	if (name->port || !name->text[0])
+		return;
 	for (w = 0; w < WATCHERS_MAX; w++)
-		if (name->told[w] || name->turn[w])
+		if (name->told[w] || name->waits[w])
 			return;
-	if (!name->port)
-		name->text[0] = 0;
+	while (*link != name)
+		link = &(*link)->next;
+	*link = name->next;
+	name->text[0] = 0;
+	name->next = free_names;
+	free_names = name;
 }
 
 static boolean_t is_kept(mach_port_t port)
@@ -175,53 +198,73 @@ static mach_msg_return_t tell(mach_port_t to, mach_msg_id_t id, const char *text
 	return result;
 }
 
+static void leave_queue(name_t *name, int w)
+{
+	name_t *before = name->before[w], *after = name->after[w];
+
+	if (!name->waits[w])
+		return;
+	name->waits[w] = FALSE;
+	*(before ? &before->after[w] : &watchers[w].first) = after;
+	*(after ? &after->before[w] : &watchers[w].last) = before;
+}
+
+static void join_queue(name_t *name, int w)
+{
+	name_t *last = watchers[w].last;
+
+	name->waits[w] = TRUE;
+	name->before[w] = last;
+	name->after[w] = 0;
+	*(last ? &last->after[w] : &watchers[w].first) = name;
+	watchers[w].last = name;
+}
+
 static void speak(int w)
 {
-	while (watchers[w].port && !watchers[w].busy) {
-		name_t *next = 0;
-		u32 n;
+	name_t *name;
 
-		for (n = 0; n < names_used; n++)
-			if (names[n].turn[w] && (!next || names[n].turn[w] < next->turn[w]))
-				next = &names[n];
-		if (!next)
-			return;
-		next->turn[w] = 0;
-		next->told[w] = next->port != MACH_PORT_NULL;
-		watchers[w].busy = tell(watchers[w].port, next->port ? ACS_NAME_ENTERED : ACS_NAME_LEFT, next->text, next->port) != 0;
-		release(next);
+	while (!watchers[w].busy && (name = watchers[w].first)) {
+		leave_queue(name, w);
+		name->told[w] = name->port != MACH_PORT_NULL;
+		watchers[w].busy = tell(watchers[w].port, name->port ? ACS_NAME_ENTERED : ACS_NAME_LEFT, name->text, name->port) != 0;
+		release(name);
 	}
 }
 
 /* A name has come or gone. */
-static void tell_all(name_t *name)
+static void changed(name_t *name)
 {
 	int w;
 
-	if (strlen(name->text) <= NAME_MAX)
-		for (w = 0; w < WATCHERS_MAX; w++) {
-			name->turn[w] = watchers[w].port && (name->port || name->told[w]) ? ++turns : 0;
-			speak(w);
+	for (w = 0; w < WATCHERS_MAX && strlen(name->text) <= NAME_MAX; w++)
+		if (watchers[w].port) {
+			leave_queue(name, w);
+			if (name->port || name->told[w])
+				join_queue(name, w);
 		}
+	for (w = 0; w < WATCHERS_MAX; w++)
+		speak(w);
 	release(name);
 }
 
 static kern_return_t enter(const char *text, mach_port_t port, boolean_t essential, mach_port_t signature)
 {
-	name_t *name = record_of(text);
+	name_t *name = known(text);
 	kern_return_t result;
 
 	if (name && name->port)
 		return KERN_NAME_EXISTS;
-	if (!name && !(name = free_record()))
+	if (!name && !free_names && names_used == NAMES_MAX)
 		return KERN_RESOURCE_SHORTAGE;
 	if ((result = see_end_of(port)))
 		return result;
-	mig_strncpy(name->text, text, sizeof name->text);
+	if (!name)
+		name = new_name(text);
 	name->port = port;
 	name->essential = essential;
 	name->signature = signature;
-	tell_all(name);
+	changed(name);
 	return KERN_SUCCESS;
 }
 
@@ -231,7 +274,7 @@ static void forget(name_t *name)
 	if (name->signature)
 		syscall_mach_port_deallocate(self, name->signature);
 	name->port = name->signature = MACH_PORT_NULL;
-	tell_all(name);
+	changed(name);
 }
 
 static kern_return_t give(name_t *name, mach_port_t *right)
@@ -284,7 +327,9 @@ static kern_return_t resolved(look_up_t *look_up, const mach_msg_header_t *messa
 	kern_return_t code = MIG_TYPE_ERROR;
 	found_t reply;
 
-	if (message->msgh_size == size && found->code_type == INT_TYPE) {
+	if (message->msgh_id != GNS_RESOLVE + REPLY)
+		code = message->msgh_id == MACH_NOTIFY_SEND_ONCE ? MIG_SERVER_DIED : MIG_REPLY_MISMATCH;
+	else if (message->msgh_size == size && found->code_type == INT_TYPE) {
 		if (found->code)
 			code = found->code;
 		else if (complex && found->right_type == RIGHT_TYPE(MACH_MSG_TYPE_MOVE_SEND))
@@ -358,11 +403,11 @@ kern_return_t do_acs_watch(mach_port_t acs, mach_port_t port)
 		return KERN_RESOURCE_SHORTAGE;
 	if ((result = see_end_of(port)))
 		return result;
+	memset(&watchers[place], 0, sizeof watchers[place]);
 	watchers[place].port = port;
-	watchers[place].busy = FALSE;
 	for (n = 0; n < names_used; n++)
 		if (names[n].port && strlen(names[n].text) <= NAME_MAX)
-			names[n].turn[place] = ++turns;
+			join_queue(&names[n], place);
 	speak(place);
 	return KERN_SUCCESS;
 }
@@ -483,12 +528,12 @@ static void died(mach_port_t port)
 
 	for (w = 0; w < WATCHERS_MAX; w++)
 		if (watchers[w].port == port) {
-			watchers[w].port = MACH_PORT_NULL;
 			for (n = 0; n < names_used; n++) {
+				leave_queue(&names[n], w);
 				names[n].told[w] = FALSE;
-				names[n].turn[w] = 0;
 				release(&names[n]);
 			}
+			watchers[w].port = MACH_PORT_NULL;
 			syscall_mach_port_deallocate(self, port);
 		}
 	for (n = 0; n < names_used; n++)
@@ -516,7 +561,7 @@ static void accepted(mach_port_t port)
 static kern_return_t noticed(const mach_msg_header_t *message)
 {
 	const u32 *body = (const u32 *) (message + 1);
-	boolean_t names_port = message->msgh_size == 32 && body[0] == RIGHT_TYPE(MACH_MSG_TYPE_PORT_NAME);
+	boolean_t names_port = message->msgh_size == 32 && body[0] == RIGHT_TYPE(MACH_MSG_TYPE_PORT_NAME) && IS_LIVING(body[1]);
 	int n;
 
 	for (n = 0; n < LOOK_UPS_MAX; n++)

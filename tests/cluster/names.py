@@ -8,11 +8,11 @@ from machemu.abi.message import CarriedPort
 from machemu.sim.state import state
 from machemu.user.mach import COPY_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
-from masix.acs.server import Acs
 from masix.gns.directory import Directory
 from masix.gns.server import Gns
 from masix.interfaces import acs
-from tests.cluster.world import MS, World
+from tests.cluster.world import MS, World, with_guests
+from tests.servers.name_servers import GUEST, HOST
 from tests.servers.net import serve_two
 
 NOBODY, DEAD = 0, -1
@@ -29,9 +29,10 @@ class Namer:
 
     A script is such as `100+a 250-a 300?a`: at so many milliseconds it has a service of that name, has it no more, looks for one
     and asks it on which node it is. answers: the name and the node of each look-up; NOBODY: there is none, DEAD: its port is.
+    has: the names of its services.
     """
 
-    __slots__ = ("answers", "asked", "found", "node", "port", "queue", "reply", "script")
+    __slots__ = ("answers", "asked", "found", "has", "node", "port", "queue", "reply", "script")
 
     def __init__(self, node: int, script: str) -> None:
         self.node = node
@@ -40,6 +41,7 @@ class Namer:
             sign = next(sign for sign in "+-?" if sign in step)
             time, _, name = step.partition(sign)
             self.script.append((int(time) * MS, sign, name.encode()))
+        self.has: dict[bytes, None] = {}
         self.queue: list[bytes] = []
         self.asked: bytes | None = None
         self.found: Any = None
@@ -59,8 +61,10 @@ class Namer:
         while self.script and self.script[0][0] <= mach.now():
             _, sign, name = self.script.pop(0)
             if sign == "+":
+                self.has[name] = None
                 mach.request(acs.ACS_REGISTER, mach.given("name-server"), (name, 0, mach.copy_send(self.port)))
             elif sign == "-":
+                self.has.pop(name, None)
                 mach.request(acs.ACS_UNREGISTER, mach.given("name-server"), (name, mach.copy_send(self.port)))
             else:
                 self.queue.append(name)
@@ -101,14 +105,14 @@ class Namer:
             self._answered(mach, DEAD)
 
 
-def cluster(scripts: list[str], lan: str = "", switch: str = ", replicates = true", faults: str = "") -> str:
+def cluster(scripts: list[str], lan: str = "", switch: str = ", replicates = true", faults: str = "", place: str = HOST) -> str:
     """Nodes n1, n2 and so on with a Namer each, i386 and m68k in turn."""
     text = f"seed = 9\n[segments.lan]\n{lan}\n"
     for number, script in enumerate(scripts, 1):
         profile = ("pc486dx2-66", "sun3-60")[number % 2]
         servers = SERVERS.format(switch=switch, script=f', script = "{script}"')
         text += f'[nodes.n{number}]\nmemory = "4M"\nprofile = "{profile}"\nservers = [{servers}]\nnics = {{ eth0 = "lan" }}\n'
-    return text + faults
+    return (with_guests(text) if place == GUEST else text) + faults
 
 
 def programs(world: World, kind: type[Any]) -> dict[int, Any]:
@@ -135,7 +139,7 @@ def check_agreed(world: World) -> None:
     assert len({directory.replica.digest() for directory in found.values()}) == 1
     for directory in found.values():
         entries = {(int.from_bytes(key[:2], "big"), key[10:]): value for key, value in directory.replica.entries.items()}
-        names = {(number, name) for number, server in programs(world, Acs).items() for name in server.entries if name != b"gns"}
+        names = {(number, name) for number, program in programs(world, Namer).items() for name in program.has}
         assert entries.keys() == names and len(entries) == len(directory.replica.entries)
         for (number, name), value in entries.items():
             assert found[number].own[name] == int.from_bytes(value, "big")

@@ -11,18 +11,7 @@ from machemu.abi.errors import UserError
 from machemu.cluster.file import GuestSpec, parse_file
 from tests.cluster.test_calls import CALLS, answers, pair
 from tests.cluster.test_servers import ticks
-from tests.cluster.world import MS, ROOT, SECOND, World, fault, node, saved_in_between
-
-IN_PYTHON = '"masix.acs.server:Acs"'
-
-
-def with_guests(text: str, folder: str = "images/") -> str:
-    """A cluster file with a guest for each node's name server, of the machine that the node's modules are of."""
-    head, *nodes = text.split("[nodes.")
-    for number, table in enumerate(nodes):
-        machine = "m68k" if "m68k/" in table else "i386"
-        nodes[number] = table.replace(IN_PYTHON, f'{{ guest = "{folder}{machine}/acs.elf" }}')
-    return "[nodes.".join([head, *nodes])
+from tests.cluster.world import ACS, MS, ROOT, SECOND, World, fault, node, saved_in_between, with_guests
 
 
 def test_greet_differs_from_its_form_with_guests_in_the_name_servers_alone() -> None:
@@ -62,14 +51,14 @@ def test_a_restarted_node_starts_its_guests_anew() -> None:
 
 
 def test_a_guest_that_is_not_the_first_server_finds_the_name_server_as_any_module_does() -> None:
-    text = f'[nodes.one]\nmemory = "4M"\nservers = [{IN_PYTHON}, {{ guest = "images/m68k/greet.elf serve greeter" }}]\n'
+    text = f'[nodes.one]\nmemory = "4M"\nservers = [{ACS}, {{ guest = "images/m68k/greet.elf serve greeter" }}]\n'
     with World(text) as world:
         world.run(SECOND)
         assert world.lines("one") == ["serves as greeter"]
 
 
 def test_host_side_servers_find_the_guest_that_is_the_name_server() -> None:
-    servers = f'servers = [{IN_PYTHON}, "tests.cluster.programs:Ticker"]\n'
+    servers = f'servers = [{ACS}, "tests.cluster.programs:Ticker"]\n'
     with World("[segments.lan]\n" + with_guests(node("one", "answer", machine="m68k") + servers)) as world:
         world.run(SECOND)
         assert len(ticks(world, "one")) > 40

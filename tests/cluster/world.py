@@ -18,12 +18,23 @@ ROOT = Path(__file__).parent.parent.parent
 US, MS, SECOND = 1_000, 1_000_000, 1_000_000_000
 PORTS = "${host-port} ${device-port}"
 START = "$(task-create) $(task-resume)"
+ACS = '"masix.acs.server:Acs"'
+"""The name server in Python, as cluster files name it."""
 
 
 def node(name: str, *arguments: object, machine: str = "i386", program: str = "ether", nics: str = 'eth0 = "lan"') -> str:
     """A node's table: one program with its arguments, on a segment."""
     line = f"images/{machine}/{program}.elf {PORTS} {' '.join(map(str, arguments))} {START}"
     return f"[nodes.{name}]\nmemory = \"4M\"\nmodules = ['{line}']\nnics = {{ {nics} }}\n"
+
+
+def with_guests(text: str, folder: str = "images/") -> str:
+    """A cluster file's text with a guest for each node's name server, of the machine that its profile or modules are of."""
+    head, *nodes = text.split("[nodes.")
+    for number, table in enumerate(nodes):
+        machine = "m68k" if "m68k/" in table or "sun3-60" in table else "i386"
+        nodes[number] = table.replace(ACS, f'{{ guest = "{folder}{machine}/acs.elf" }}')
+    return "[nodes.".join([head, *nodes])
 
 
 def fault(at: str, kind: str, **keys: object) -> str:

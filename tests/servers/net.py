@@ -8,14 +8,12 @@ from contextlib import contextmanager
 from itertools import product
 from typing import Any
 
-from machemu.core.host_side import launch_all
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.sim.state import state
 from machemu.user.mach import COPY_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
-from masix.acs.server import Acs
 from masix.gns.events import Unverified
 from masix.gns.packets import NODE_MAX, NODE_MIN
 from masix.gns.server import Gns
@@ -23,6 +21,7 @@ from masix.gns.wire import GROUPS, Payload, decode
 from masix.interfaces import acs
 from tests.guests import ARCHS, Arch
 from tests.machine import Machine, empty
+from tests.servers.name_servers import HOST, launch_servers
 
 SECOND_NS = 1_000_000_000
 SLICE_NS = 2_000_000
@@ -131,9 +130,12 @@ def look_up(program: Program, mach: Mach) -> None:
 
 
 class Net:
-    """Nodes, numbered from 1, joined by their links. gone: indices of those that do nothing any more."""
+    """Nodes, numbered from 1, joined by their links. gone: indices of those that do nothing any more.
 
-    def __init__(self, archs: Sequence[Arch], programs: Sequence[Sequence[Program]], **options: bool) -> None:
+    place: where the name servers run.
+    """
+
+    def __init__(self, archs: Sequence[Arch], programs: Sequence[Sequence[Program]], place: str = HOST, **options: bool) -> None:
         self.machines: list[Machine] = []
         self.links: list[StringLink] = []
         self.servers: list[Gns] = []
@@ -143,8 +145,7 @@ class Net:
             machine = empty(arch)
             link = StringLink()
             server = Gns(number, link, **options)
-            servers: list[tuple[str, Any]] = [("acs", Acs()), ("gns", server)]
-            launch_all(machine.kernel, servers + [(f"program {n}", program) for n, program in enumerate(own)])
+            launch_servers(machine, place, [("gns", server), *((f"program {n}", program) for n, program in enumerate(own))])
             self.machines.append(machine)
             self.links.append(link)
             self.servers.append(server)
@@ -198,8 +199,8 @@ class Net:
 
 
 @contextmanager
-def net(archs: Sequence[Arch], *programs: Sequence[Program], **options: bool) -> Iterator[Net]:
-    made = Net(archs, programs, **options)
+def net(archs: Sequence[Arch], *programs: Sequence[Program], place: str = HOST, **options: bool) -> Iterator[Net]:
+    made = Net(archs, programs, place, **options)
     try:
         made.run()
         yield made

@@ -13,6 +13,7 @@ from machemu.mig.runtime import Routine
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
+from machemu.user.server import Server
 from masix.acs.server import WATCHERS_MAX
 from masix.interfaces import acs, acs_client, netname
 from tests.guests import Arch
@@ -79,6 +80,10 @@ class Served(Machine):
     def __init__(self, arch: Arch, place: str, *clients: Scripted) -> None:
         super().__init__(new_node(arch))
         self.name_server = launch_servers(self, place, [(f"client {n}", client) for n, client in enumerate(clients)])
+
+    def add(self, client: Server) -> None:
+        """One more client, from now on."""
+        launch(self.kernel, client, "late client", {"name-server": self.name_server})
 
 
 def own(program: Scripted, mach: Mach) -> int:
@@ -325,8 +330,8 @@ def test_watchers_are_few_and_the_place_of_a_dead_one_is_free(arch: Arch, place:
             machine.end(tasks[1 + number])
         machine.run(SECOND_NS)
         more = [Watching() for _ in range(3)]
-        for number, watcher in enumerate(more):
-            launch(machine.kernel, watcher, f"late {number}", {"name-server": machine.name_server})
+        for watcher in more:
+            machine.add(watcher)
         machine.run(SECOND_NS)
         assert sorted(len(watcher.heard) for watcher in more) == [0, 1, 1]
         machine.end(tasks[-1])

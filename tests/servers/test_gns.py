@@ -17,6 +17,7 @@ from masix.acs.server import NOT_CHECKED_IN
 from masix.gns.wire import NULL, Deliver, Kind, Known, NetRight, Resolve, encode
 from masix.interfaces import acs, netname
 from tests.guests import ARCHS, Arch
+from tests.servers.name_servers import both_places
 from tests.servers.net import (
     MOVE_RECEIVE,
     MOVE_SEND_ONCE,
@@ -50,7 +51,8 @@ def test_numbers_and_strings_arrive_right_in_both_directions(mine: Arch, other: 
         assert (back.body, back.header.id, back.header.local_type) == (body, 600, MOVE_SEND_ONCE)
 
 
-def test_a_name_that_nobody_has_is_not_found(arch: Arch) -> None:
+@both_places
+def test_a_name_that_nobody_has_is_not_found(arch: Arch, place: str) -> None:
     @state
     class Lonely(Program):
         __slots__ = ()
@@ -59,13 +61,14 @@ def test_a_name_that_nobody_has_is_not_found(arch: Arch) -> None:
             self.received.append(message)
 
     client = Lonely(look_up)
-    with net((arch, arch), [client], []) as made:
+    with net((arch, arch), [client], [], place=place) as made:
         made.run(500)
         (message,) = client.received
         assert arch.unpack("I", message.body, 4) == (15,)
 
 
-def test_a_name_too_long_for_other_nodes_is_not_taken_for_a_shorter_one(arch: Arch) -> None:
+@both_places
+def test_a_name_too_long_for_other_nodes_is_not_taken_for_a_shorter_one(arch: Arch, place: str) -> None:
     """netname's names may have 80 bytes, the name servers' 79."""
     name = b"n" * 80
 
@@ -77,7 +80,7 @@ def test_a_name_too_long_for_other_nodes_is_not_taken_for_a_shorter_one(arch: Ar
         mach.request(netname.NETNAME_LOOK_UP, mach.given("name-server"), (everywhere, name), program.port)
 
     client = Program(look_up_longer)
-    with net((arch, arch), [client], [Program(register_shorter)]) as made:
+    with net((arch, arch), [client], [Program(register_shorter)], place=place) as made:
         made.run(400)
         (answer,) = client.received
         assert arch.unpack("I", answer.body, 4) == (NOT_CHECKED_IN,)
