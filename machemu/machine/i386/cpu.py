@@ -60,6 +60,8 @@ READ_WRITE: Final = VM_PROT_READ | VM_PROT_WRITE
 INVALID_ADDRESS: Final = int(KernReturn.KERN_INVALID_ADDRESS)
 V86_FRAME: Final = 9
 """Words that entry to V86 mode pops: eip, cs, eflags, esp, ss, es, ds, fs, gs."""
+RPL: Final = 3
+"""A selector's privilege level: one that is nothing else is null. The return from a trap makes those of DS and ES 0."""
 STUB_PLACE: Final = [layout.STUB, KERNEL_CS]
 RETURN_PLACE: Final = [layout.TRAP_RETURN, KERNEL_CS]
 USER_SEGMENTS: Final = [USER_CS, USER_DS, USER_DS, USER_DS, USER_DS, USER_DS]
@@ -244,6 +246,9 @@ class I386Cpu:
             if segments[0] == layout.KERNEL_CS and not self._v86:
                 stack, words = self._stack, self.words
                 registers[EIP], segments[CS], registers[ESP], segments[SS] = words[stack - 4 : stack]
+                for place in (DS, ES):
+                    if segments[place] <= RPL:
+                        segments[place] = 0
             pcb.registers = registers
             pcb.segments = segments
             self.fpu.save(pcb)

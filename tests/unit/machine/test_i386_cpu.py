@@ -150,6 +150,16 @@ def test_null_selectors_are_kept_where_a_thread_is_left_and_entered(bench: Bench
     assert bench.log == ([("fault", LAZY + 0x100, VM_PROT_READ)] if page == LAZY else [])
 
 
+@pytest.mark.parametrize("number", [CONSTANT, LEAVE])
+def test_null_selectors_are_zero_behind_a_trap_whether_or_not_it_left_the_thread(bench: Bench, number: int) -> None:
+    pcb = bench.start(b"\xb8\x02\0\0\0\x8e\xd8\x8e\xc0" + trap(number) + b"\x90")
+    bench.go(pcb, 6)
+    assert pcb.pc == CODE + 9 + 12 + (number == CONSTANT)
+    assert pcb.segments[DS : ES + 1] == [0, 0]
+    assert bench.go(pcb, 1) == 1
+    assert pcb.segments[DS : ES + 1] == [0, 0]
+
+
 def test_a_step_into_a_trap_makes_the_trap_and_stops_behind_the_next_instruction(bench: Bench) -> None:
     pcb = bench.start(trap(CONSTANT) + b"\x41\x41")
     pcb.registers[EFLAGS] |= 0x100
