@@ -2,43 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-from machemu.abi.message import PORT_DEAD, Carried, CarriedMemory, CarriedPort, CarriedPorts, TypeName
-from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
+from machemu.abi.errors import InvariantError
+from machemu.abi.message import PORT_DEAD, Carried, CarriedMemory, CarriedPort
 from machemu.abi.types import VirtAddr
 from machemu.core import inspect
 from machemu.core.kernel import Kernel
 from machemu.core.routines.table import MESSAGES
 from machemu.core.traps import PORT_ARGUMENTS, TRAP_COUNT, TRAPS
 from machemu.ipc.kmsg import Kmsg
-from machemu.ipc.port import Port
 from machemu.ipc.space import Space
 from machemu.ipc.thread import IpcThread
 from machemu.kern.thread import Thread
-from machemu.machine.protocols import UserFault
+from machemu.machine.protocols import Supervisor, UserFault
 from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.trace.events import Ended, Faulted, MessageMoved, Noted, PortRef, Redirected, Tracer, TrapEntered, TrapLeft
+from machemu.trace.events import (
+    Ended,
+    Event,
+    Faulted,
+    MemoryRef,
+    MessageMoved,
+    Noted,
+    PortRef,
+    Redirected,
+    RightRef,
+    RightsRef,
+    Tracer,
+    TrapEntered,
+    TrapLeft,
+    Value,
+)
 
-TEXT_MAX: Final = 48
-NUMBERS_MAX: Final = 8
-RIGHTS: Final = {int(kind): kind.name.lower().replace("move_", "").replace("_", "-") for kind in TypeName}
+
+def watch(kernel: Kernel, tracer: Tracer) -> None:
+    """From now on a tracer hears of what happens, beside those that do already. May be called at any time, also by a tracer."""
+    observer = kernel.observer
+    if not isinstance(observer, Observer):
+        if observer is not None:
+            raise InvariantError("this kernel is watched by something else")
+        observer = Observer(kernel)
+        observer.install()
+    observer.tracers += (tracer,)
+
+
+def unwatch(kernel: Kernel, tracer: Tracer) -> None:
+    """A tracer that was watching hears of nothing more; the others go on. May be called at any time, also by a tracer."""
+    observer = kernel.observer
+    if not isinstance(observer, Observer) or not any(each is tracer for each in observer.tracers):
+        raise InvariantError("this tracer does not watch")
+    observer.tracers = tuple(each for each in observer.tracers if each is not tracer)
+    if not observer.tracers:
+        observer.remove()
 
 
 class Observer:
-    """Stands between the CPU and the kernel and tells a tracer what passes."""
+    """Stands between the CPU and the kernel, and tells tracers what passes. A kernel has one at most."""
 
-    def __init__(self, kernel: Kernel, tracer: Tracer) -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.tracer = tracer
+        self.tracers: tuple[Tracer, ...] = ()
 
-    def start(self) -> None:
-        """Watches from now on."""
+    def install(self) -> None:
         self.kernel.observer = self
         self.kernel.ipc.observer = self
-        self.kernel.entry = self
-        self.kernel.cpu.attach(self)
+        self._enter_by(self)
+
+    def remove(self) -> None:
+        self.kernel.observer = None
+        self.kernel.ipc.observer = None
+        self._enter_by(self.kernel)
+        for task in self.kernel.kern.tasks.values():
+            for thread in task.threads.values():
+                thread.trap = None
+
+    def _enter_by(self, entry: Supervisor) -> None:
+        self.kernel.entry = entry
+        self.kernel.cpu.attach(entry)
+
+    def _emit(self, event: Event) -> None:
+        for tracer in self.tracers:
+            tracer.emit(event)
 
     # machine.protocols.Supervisor
 
@@ -60,7 +104,7 @@ class Observer:
         handler = vector.handler(-number) if vector is not None else 0
         if not handler:
             return self.system_call(number)
-        self.tracer.emit(Redirected(self._now(), thread.task.number, thread.number, inspect.trap_name(number), handler))
+        self._emit(Redirected(self._now(), thread.task.number, thread.number, inspect.trap_name(number), handler))
         return kernel.emulated_call(number)
 
     def fault(self, address: VirtAddr, access: int) -> bool:
@@ -76,18 +120,18 @@ class Observer:
         if number is None:
             return
         kind = TRAPS[number].result if 0 <= number < TRAP_COUNT else "code"
-        port = inspect.describe_name(thread.space, result) if kind == "name" and thread.space.active else None
+        port = inspect.refer_name(thread.space, result) if kind == "name" and thread.space.active else None
         name = inspect.trap_name(number)
-        self.tracer.emit(TrapLeft(self._now(), thread.task.number, thread.number, name, result, kind, port))
+        self._emit(TrapLeft(self._now(), thread.task.number, thread.number, name, result, kind, port))
 
     def raised(self, thread: Thread, what: tuple[int, int, int]) -> None:
-        self.tracer.emit(Faulted(self._now(), thread.task.number, thread.number, *what))
+        self._emit(Faulted(self._now(), thread.task.number, thread.number, *what))
 
     def noted(self, thread: Thread, what: str) -> None:
-        self.tracer.emit(Noted(self._now(), thread.task.number, thread.number, what))
+        self._emit(Noted(self._now(), thread.task.number, thread.number, what))
 
     def ended(self, thread: Thread) -> None:
-        self.tracer.emit(Ended(self._now(), thread.task.number, thread.number))
+        self._emit(Ended(self._now(), thread.task.number, thread.number))
 
     # ipc.subsystem.MessageObserver
 
@@ -107,74 +151,48 @@ class Observer:
         except UserFault:
             words = ()
         arguments: tuple[tuple[str, int | PortRef], ...] = tuple(
-            (label, inspect.describe_name(thread.space, word) if label in PORT_ARGUMENTS else word)
+            (label, inspect.refer_name(thread.space, word) if label in PORT_ARGUMENTS else word)
             for label, word in zip(names, words, strict=False)
         )
-        self.tracer.emit(TrapEntered(self._now(), thread.task.number, thread.number, inspect.trap_name(number), arguments))
+        self._emit(TrapEntered(self._now(), thread.task.number, thread.number, inspect.trap_name(number), arguments))
 
     def _message(self, thread: IpcThread | None, kmsg: Kmsg, sent: bool) -> None:
         task_number, thread_number = (thread.task.number, thread.number) if isinstance(thread, Thread) else (0, 0)
         space = thread.space if thread is not None else None
-        name, items = self._contents(kmsg, space)
-        remote, local = describe_right(kmsg.remote, space), describe_right(kmsg.local, space)
-        self.tracer.emit(
-            MessageMoved(self._now(), task_number, thread_number, sent, kmsg.id, name, kmsg.size, remote, local, items)
-        )
+        routine, arguments = self._contents(kmsg, space)
+        remote, local = inspect.refer_right(kmsg.remote, space), inspect.refer_right(kmsg.local, space)
+        who = self._now(), task_number, thread_number, sent
+        self._emit(MessageMoved(*who, kmsg.id, routine, kmsg.size, len(kmsg.body), remote, local, arguments))
 
-    def _contents(self, kmsg: Kmsg, space: Space | None) -> tuple[str, tuple[str, ...]]:
-        """What the message is called and what it holds: arguments by name where its form is known, else what it carries."""
+    def _contents(self, kmsg: Kmsg, space: Space | None) -> tuple[str, tuple[tuple[str, Value], ...]]:
+        """The routine, "" where the message is of none that is known; and what it holds."""
         known = MESSAGES.get(kmsg.id)
         if known is not None:
             name, message = known
             values = message.matches(self.kernel.ipc.order, kmsg.body, kmsg.carried, kmsg.complex)
             if values is not None:
-                pairs = zip(message.names, values, strict=True)
-                return name, tuple(f"{label}={value_text(value, space)}" for label, value in pairs)
-        size = len(kmsg.body)
-        return f"message {kmsg.id}", (*([f"{size} bytes"] if size else []), *carried_texts(kmsg.carried, space))
+                return name, tuple((label, value_of(value, space)) for label, value in zip(message.names, values, strict=True))
+        return "", tuple(("", carried_of(item, space)) for item in kmsg.carried)
 
 
-def describe_right(right: object | None, space: Space | None) -> PortRef:
-    """A right under way, by the name that a task has for its port where it has one."""
-    if right is None:
-        return PortRef(PORT_NULL, "")
-    if not isinstance(right, Port):
-        return PortRef(PORT_NAME_DEAD, "dead")
-    name = inspect.name_of(space, right) if space is not None else PORT_NULL
-    return PortRef(name, inspect.describe_object(right, space))
-
-
-def value_text(value: Any, space: Space | None) -> str:
-    """One argument, shortened."""
+def value_of(value: Any, space: Space | None) -> Value:
+    """An argument as a routine has it."""
     if isinstance(value, int) and value is not PORT_DEAD:
-        return str(value) if abs(value) < 1 << 16 else f"{value:#x}"
+        return value
     if isinstance(value, bytes):
-        shown = value[:TEXT_MAX].decode("latin-1").encode("unicode_escape").decode()
-        return f'"{shown}"' + ("..." if len(value) > TEXT_MAX else "")
+        return value
     if isinstance(value, OutOfLine):
-        return f"<{value.size} bytes out of line>"
+        return MemoryRef(value.size)
     if isinstance(value, PolyPort):
-        return f"{right_text(value.port, space)} {RIGHTS.get(value.disposition, value.disposition)}"
+        return RightRef(value.disposition, inspect.refer_right(value.port, space))
     if isinstance(value, tuple):
-        shown = ", ".join(value_text(item, space) for item in value[:NUMBERS_MAX])
-        return f"({shown}{', ...' if len(value) > NUMBERS_MAX else ''})"
-    return right_text(value, space)
+        return tuple(value_of(item, space) for item in value)
+    return RightRef(0, inspect.refer_right(value, space))
 
 
-def right_text(right: object | None, space: Space | None) -> str:
-    if right is None:
-        return "null"
-    ref = describe_right(right, space)
-    return ref.what if ref.name in (PORT_NULL, PORT_NAME_DEAD) else f"{ref.name} ({ref.what})"
-
-
-def carried_texts(carried: Sequence[Carried], space: Space | None) -> list[str]:
-    texts = []
-    for item in carried[:NUMBERS_MAX]:
-        if isinstance(item, CarriedPort):
-            texts.append(f"{RIGHTS[item.disposition]} {right_text(item.port, space)}")
-        elif isinstance(item, CarriedMemory):
-            texts.append(f"{item.size} bytes out of line")
-        elif isinstance(item, CarriedPorts):
-            texts.append(f"{len(item.ports)} {RIGHTS[item.disposition]} rights out of line")
-    return texts + (["..."] if len(carried) > NUMBERS_MAX else [])
+def carried_of(item: Carried, space: Space | None) -> Value:
+    if isinstance(item, CarriedPort):
+        return RightRef(item.disposition, inspect.refer_right(item.port, space))
+    if isinstance(item, CarriedMemory):
+        return MemoryRef(item.size)
+    return RightsRef(item.disposition, len(item.ports))

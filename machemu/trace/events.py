@@ -1,17 +1,79 @@
-"""The events of one node, in the order in which they happen. Times are virtual nanoseconds."""
+"""The events of one node, in the order in which they happen: numbers, names and references. Times are virtual nanoseconds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from enum import Enum, auto
+from typing import Protocol, TypeAlias
+
+
+class PortKind(Enum):
+    """What a port name or a right stands for. Of the kinds below, those with a number say whose in `PortRef.number`."""
+
+    NULL = auto()
+    DEAD = auto()
+    """MACH_PORT_DEAD."""
+    NO_SUCH_NAME = auto()
+    DEAD_NAME = auto()
+    PORT_SET = auto()
+    PORT = auto()
+    """A port that the kernel does not stand behind; its number in the whole machine."""
+    DEAD_PORT = auto()
+    TASK_SELF = auto()
+    """The port of the task concerned."""
+    TASK = auto()
+    """Another task's, by its number."""
+    THREAD = auto()
+    """By its number."""
+    HOST = auto()
+    HOST_PRIV = auto()
+    PROCESSOR = auto()
+    """By its slot number."""
+    PROCESSOR_SET = auto()
+    PROCESSOR_SET_NAME = auto()
+    DEVICE_MASTER = auto()
+    DEVICE = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class PortRef:
-    """A port name with what it stands for in the space of the task concerned, e.g. `task-self` or `port 12 receive`."""
+    """A port, as a task sees it."""
 
     name: int
-    what: str
+    """The task's name for it, MACH_PORT_NULL where it has none."""
+    kind: PortKind
+    number: int = 0
+    device: str = ""
+    """A device's name."""
+    is_receive: bool = False
+    """Whether the task has its receive right."""
+
+
+@dataclass(frozen=True, slots=True)
+class RightRef:
+    """A right in a message. disposition: of abi.message.TypeName; 0 where the routine's definition says it."""
+
+    disposition: int
+    port: PortRef
+
+
+@dataclass(frozen=True, slots=True)
+class RightsRef:
+    """Rights out of line, all with one disposition."""
+
+    disposition: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRef:
+    """Memory out of line, in bytes."""
+
+    size: int
+
+
+Value: TypeAlias = "int | bytes | RightRef | RightsRef | MemoryRef | tuple[Value, ...]"
+"""A part of a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +102,22 @@ class TrapLeft:
 
 @dataclass(frozen=True, slots=True)
 class MessageMoved:
-    """A message was sent by a thread (`sent`) or received by it; the kernel's own messages have no sending thread.
-
-    what: the routine's name where the id is known. items: each item of the body, already in words.
-    """
+    """A message was sent by a thread (`is_sent`) or received by it; the kernel's own messages have no sending thread."""
 
     time: int
     task: int
     thread: int
-    sent: bool
+    is_sent: bool
     message_id: int
-    what: str
+    routine: str
+    """Whose request or reply it is, "" where that is not known."""
     size: int
+    """In bytes, header and body."""
+    body_size: int
     remote: PortRef
     local: PortRef
-    items: tuple[str, ...]
+    arguments: tuple[tuple[str, Value], ...]
+    """The routine's, by name. Without a known routine, what rights and memory it carries, without names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +134,7 @@ class Faulted:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A thread, or with thread 0 a whole task, ended."""
+    """A thread ended."""
 
     time: int
     task: int
@@ -91,12 +154,12 @@ class Redirected:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A host-side thread says what it does."""
+    """A host-side thread says what it does, in its own words."""
 
     time: int
     task: int
     thread: int
-    what: str
+    text: str
 
 
 Event = TrapEntered | TrapLeft | Redirected | MessageMoved | Faulted | Ended | Noted

@@ -11,7 +11,7 @@ from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules, find_architecture
 from machemu.boot.node import Node
 from machemu.core.kernel import FOREVER, Stop
-from machemu.core.observe import Observer
+from machemu.core.observe import watch
 from machemu.kern.host import Halt
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
@@ -70,7 +70,7 @@ class View:
         if options.trace or options.trace_file:
             trace = self.streams.errors if options.trace_file is None else self.streams.create(options.trace_file)
             self.strace = Strace(TextOutput(trace))
-            Observer(kernel, self.strace).start()
+            watch(kernel, self.strace)
 
     def failed(self, error: Exception) -> None:
         """The run is over before its time: where it was, unless the user's own mistake says it."""

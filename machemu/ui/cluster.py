@@ -11,7 +11,7 @@ from machemu.cluster.file import SEED_MAX, ClusterSpec, load_file
 from machemu.cluster.node import ClusterNode
 from machemu.cluster.pcap import Capture
 from machemu.core.kernel import FOREVER
-from machemu.core.observe import Observer
+from machemu.core.observe import watch
 from machemu.kern.host import Halt
 from machemu.sim import files
 from machemu.sim.units import parse_time, time_text
@@ -132,7 +132,7 @@ class View:
         self.crashes.watch(kernel, f"machemu: node {node.name}: ", node.spec.folder)
         if self.trace is not None and node.name in self.traced:
             strace = self.straces[node.number] = Strace(TextLines(Lines(self.trace, node.number, clock.now)))
-            Observer(kernel, strace).start()
+            watch(kernel, strace)
 
     def _line(self, line: bytes) -> None:
         if self.until is not None and self.until in line:

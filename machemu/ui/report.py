@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from machemu.core.inspect import ThreadReport, describe_threads
+from dataclasses import dataclass
+
+from machemu.abi.errors import InvariantError
+from machemu.core.inspect import refer_name
 from machemu.core.kernel import Kernel
+from machemu.ipc.port import Port
+from machemu.ipc.pset import PortSet
 from machemu.kern.host import Halt
+from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Thread
+from machemu.kern.waits import WAITS
 from machemu.sim.units import time_text
+from machemu.ui.words import kind_text
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadReport:
+    """One thread: its task's number and name, its own number, what it does in words, its user program counter."""
+
+    task: int
+    task_name: str
+    thread: int
+    doing: str
+    pc: int
 
 
 def standstill(kernel: Kernel) -> str:
@@ -40,3 +59,42 @@ def place(kernel: Kernel) -> str:
 
 def end_of_time(kernel: Kernel) -> str:
     return f"stopped at {time_text(kernel.kern.clock.now())} after {kernel.trap_count} traps\n{standstill(kernel)}"
+
+
+def describe_threads(kernel: Kernel) -> list[ThreadReport]:
+    """Every thread, by task and age."""
+    return [
+        ThreadReport(task.number, task.name, thread.number, describe_thread(kernel, thread), thread.pcb.pc)
+        for task in kernel.kern.tasks.values()
+        for thread in task.threads.values()
+    ]
+
+
+def describe_thread(kernel: Kernel, thread: Thread) -> str:
+    """What a thread does or waits for."""
+    suspended = f", suspended {thread.suspend_count} times" if thread.state & TH_SUSP else ""
+    if thread.state & TH_WAIT:
+        return _describe_wait(kernel, thread) + suspended
+    if thread.state & TH_RUN:
+        return "runs" if thread is kernel.kern.sched.current else "is ready to run"
+    return "is suspended" + (f" {thread.suspend_count} times" if thread.suspend_count > 1 else "")
+
+
+def _describe_wait(kernel: Kernel, thread: Thread) -> str:
+    until = f" until {thread.wait_timer.time} ns" if thread.wait_timer is not None else ""
+    if thread.continuation is None:
+        raise InvariantError(f"thread {thread.number} waits for nothing")
+    doing = WAITS[thread.continuation].doing
+    if "{queue}" in doing:
+        doing = doing.format(queue=_queue_owner(kernel, thread))
+    event = "a free page" if thread.wait_event is kernel.vm.free_wanted else "a memory manager"
+    return doing.format(event=event) + until
+
+
+def _queue_owner(kernel: Kernel, thread: Thread) -> str:
+    """The port or set in whose queue the thread stands, by the thread's own name for it."""
+    for name, entry in thread.space.entries():
+        target = entry.object
+        if isinstance(target, Port | PortSet) and thread.ith_queue in (target.receivers, getattr(target, "senders", None)):
+            return f"{'port set' if isinstance(target, PortSet) else 'port'} {name} ({kind_text(refer_name(thread.space, name))})"
+    return "a port that it has no name for"

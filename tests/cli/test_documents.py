@@ -14,7 +14,7 @@ from machemu.cluster.lan import Properties
 from machemu.machine import profile
 from machemu.ui.cli import parser
 from machemu.ui.status import Status
-from machemu.ui.strace import exception_text
+from machemu.ui.words import exception_text
 from tests.servers.name_servers import both_places, skip_guest
 
 ROOT = Path(__file__).parent.parent.parent

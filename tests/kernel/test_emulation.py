@@ -11,7 +11,7 @@ import pytest
 from machemu.abi.errors import KernError
 from machemu.abi.types import VirtAddr
 from machemu.core.kernel import Stop
-from machemu.core.observe import Observer
+from machemu.core.observe import watch
 from machemu.kern import syscall_emulation, task_control
 from machemu.kern.syscall_emulation import ENTRIES_MAX, EmlDispatch
 from machemu.kern.task import Task
@@ -81,7 +81,7 @@ def test_a_machine_stopped_at_each_trap_runs_the_same(arch: Arch, make: Make, wa
             task = redirecting(machine, code)
             task.memory.write(VirtAddr(HANDLER), arch.handler)
             if watched:
-                Observer(machine.kernel, Strace(io.StringIO())).start()
+                watch(machine.kernel, Strace(io.StringIO()))
             path = tmp_path / "machine"
             if step is not None:
                 machine.run(traps=1)
@@ -101,7 +101,7 @@ def test_a_machine_stopped_at_each_trap_runs_the_same(arch: Arch, make: Make, wa
 def test_a_trace_says_where_a_trap_goes(arch: Arch) -> None:
     with empty(arch) as machine:
         text = io.StringIO()
-        Observer(machine.kernel, Strace(text)).start()
+        watch(machine.kernel, Strace(text))
         redirecting(machine, arch.trap(5) + arch.stay)
         machine.run(SECOND // 100)
         assert f"trap_5 goes to {HANDLER:#010x}" in text.getvalue()

@@ -9,7 +9,6 @@ import pytest
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
-from machemu.core.inspect import describe_threads
 from machemu.core.kernel import Stop
 from machemu.ipc import mach_port, right
 from machemu.ipc import port as ports
@@ -19,6 +18,7 @@ from machemu.kern.task import Task
 from machemu.kern.thread import TH_WAIT, Thread
 from machemu.mig.interfaces import gnumach, mach, mach4, mach_debug, mach_host
 from machemu.mig.runtime import OutOfLine, PolyPort, Routine
+from machemu.ui.report import describe_threads
 from machemu.user.mach import COPY_SEND
 from machemu.user.message import Header, Message, encode
 from machemu.vm import routines as vm

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from machemu.abi.errors import MustWait
 from machemu.abi.exception import Exc
 from machemu.abi.types import VirtAddr
-from machemu.core.inspect import describe_threads
 from machemu.core.kernel import Stop
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
@@ -23,6 +22,7 @@ from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import TH_WAIT, Thread
 from machemu.mig.interfaces import mach
+from machemu.ui.report import describe_threads
 from machemu.user.message import Header, Message, encode
 from machemu.vm import routines as vm
 from tests.guests import Arch

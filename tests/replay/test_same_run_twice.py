@@ -14,7 +14,7 @@ import zstandard
 from machemu.abi.errors import UserError
 from machemu.boot.node import Node
 from machemu.core import invariants
-from machemu.core.observe import Observer
+from machemu.core.observe import watch
 from machemu.machine.disk import ImageDisk
 from machemu.machine.protocols import Disk
 from machemu.ui.strace import Strace
@@ -45,7 +45,7 @@ def test_two_runs_give_the_same_console_trace_and_digest(arch: Arch, name: str) 
     for _ in range(2):
         with boot(module(arch, name), disks=oracle.disks(name)) as machine:
             text = io.StringIO()
-            Observer(machine.kernel, Strace(text)).start()
+            watch(machine.kernel, Strace(text))
             results.append((*finish(machine), text.getvalue()))
     assert results[0] == results[1]
     assert "mach_msg(" in results[0][2]
@@ -53,7 +53,7 @@ def test_two_runs_give_the_same_console_trace_and_digest(arch: Arch, name: str) 
 
 def test_watching_changes_nothing(arch: Arch, whole_run: tuple[bytes, str, int]) -> None:
     with boot(module(arch, MODULE)) as machine:
-        Observer(machine.kernel, Strace(io.StringIO())).start()
+        watch(machine.kernel, Strace(io.StringIO()))
         assert finish(machine) == whole_run[:2]
 
 

@@ -112,9 +112,9 @@ class M68kCpu:
 
     def attach(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._redirects = False
-        self._native_call = self._system_call = supervisor.system_call
+        self._native_call = supervisor.system_call
         self._emulated_call = supervisor.emulated_call
+        self._system_call = self._emulated_call if self._redirects else self._native_call
 
     def resume(self, memory: PhysicalMemory, mmu: Mmu) -> None:
         assert isinstance(mmu, M68kMmu)

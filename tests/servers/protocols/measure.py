@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from machemu.cluster.lan import CHECKSUM, FRAME_MIN, PREAMBLE, Properties
-from machemu.core.observe import Observer
+from machemu.core.observe import watch
 from machemu.trace.events import Event, MessageMoved, TrapEntered, TrapLeft
 from masix.protocols.frames import DATA_START
 from tests.cluster.world import SECOND, US, World, node
@@ -45,7 +45,7 @@ class Counter:
             self.thread = event.thread
         self.traps += isinstance(event, TrapEntered)
         # The kernel's own messages are sent by no thread.
-        self.messages += isinstance(event, MessageMoved) and event.sent
+        self.messages += isinstance(event, MessageMoved) and event.is_sent
 
 
 def cluster(machine: str, way: str, size: int, count: int) -> str:
@@ -61,7 +61,7 @@ def total(machine: str, way: str, size: int, count: int) -> Cost:
         kernels = [each.kernel for each in world.cluster.nodes if each.kernel is not None]
         counters = [Counter() for _ in kernels]
         for kernel, counter in zip(kernels, counters, strict=True):
-            Observer(kernel, counter).start()
+            watch(kernel, counter)
         world.run(20 * SECOND)
         (time,) = (
             time for time, _, line in world.printed if line.startswith(f"{count} of {size} bytes came back, 0 asked again")

@@ -1,0 +1,166 @@
+"""Trace events, codes and ports in words."""
+
+from __future__ import annotations
+
+from machemu.abi.exception import Exc
+from machemu.abi.kern_return import KernReturn, MigReturn
+from machemu.abi.message import MsgReturn, Option, TypeName
+from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL, Right
+from machemu.trace.events import (
+    Ended,
+    Faulted,
+    MemoryRef,
+    MessageMoved,
+    Noted,
+    PortKind,
+    PortRef,
+    Redirected,
+    RightRef,
+    RightsRef,
+    TrapEntered,
+    TrapLeft,
+    Value,
+)
+
+CODES: dict[int, str] = {int(code): code.name for family in (KernReturn, MigReturn, MsgReturn) for code in family}
+MSG_MASK = 0x3C00
+RIGHTS = {int(right): right.name for right in Right}
+DISPOSITIONS = {int(kind): kind.name.lower().replace("move_", "").replace("_", "-") for kind in TypeName}
+TEXT_MAX = 48
+VALUES_MAX = 8
+KINDS = {
+    PortKind.NULL: "",
+    PortKind.NO_SUCH_NAME: "no such name",
+    PortKind.HOST_PRIV: "host-priv",
+    PortKind.PROCESSOR_SET: "processor-set",
+    PortKind.PROCESSOR_SET_NAME: "processor-set name",
+    PortKind.TASK_SELF: "task-self",
+    PortKind.DEVICE_MASTER: "device-master",
+}
+"""How a kind is said, where it is not its own name."""
+NUMBERED = (PortKind.PORT, PortKind.TASK, PortKind.THREAD, PortKind.PROCESSOR)
+EXCEPTIONS = {int(exception): exception.name for exception in Exc}
+
+
+def code_name(code: int) -> str:
+    """A kern_return_t or mach_msg_return_t by name; MACH_MSG's sub-codes are appended in hexadecimal."""
+    if code == 0:
+        return "KERN_SUCCESS"
+    name = CODES.get(code)
+    if name is None and code & 0xFFFFC3FF in CODES:
+        return f"{CODES[code & 0xFFFFC3FF]}|{code & MSG_MASK:#x}"
+    return name or f"{code:#x}"
+
+
+def exception_text(exception: int, code: int, subcode: int) -> str:
+    """What an exception says, by name."""
+    name = EXCEPTIONS.get(exception, str(exception))
+    return f"{name} code {code_name(code) if exception == Exc.EXC_BAD_ACCESS else code} subcode {subcode:#x}"
+
+
+def option_text(value: int) -> str:
+    names = [member.name.removeprefix("MACH_") for member in Option if member and value & member and member.name]
+    rest = value & ~sum(Option)
+    return "|".join(names + ([f"{rest:#x}"] if rest else [])) or "0"
+
+
+def kind_text(port: PortRef) -> str:
+    """What a port stands for, such as `port 12 receive`; "" for the null name."""
+    text = KINDS.get(port.kind, port.kind.name.lower().replace("_", " "))
+    if port.kind in NUMBERED:
+        text += f" {port.number}"
+    elif port.kind is PortKind.DEVICE:
+        text += f" {port.device}"
+    return f"{text} receive" if port.is_receive else text
+
+
+def port_text(port: PortRef) -> str:
+    what = kind_text(port)
+    if not port.name and what:
+        return what
+    return f"{port.name} ({what})" if what else str(port.name)
+
+
+def right_text(port: PortRef) -> str:
+    """A right among a message's arguments."""
+    if port.kind is PortKind.NULL:
+        return "null"
+    return kind_text(port) if port.name in (PORT_NULL, PORT_NAME_DEAD) else port_text(port)
+
+
+def value_text(value: Value) -> str:
+    """An argument of a message, shortened."""
+    match value:
+        case int():
+            return str(value) if abs(value) < 1 << 16 else f"{value:#x}"
+        case bytes():
+            shown = value[:TEXT_MAX].decode("latin-1").encode("unicode_escape").decode()
+            return f'"{shown}"' + ("..." if len(value) > TEXT_MAX else "")
+        case MemoryRef():
+            return f"<{value.size} bytes out of line>"
+        case RightRef():
+            text = right_text(value.port)
+            return f"{text} {DISPOSITIONS.get(value.disposition, value.disposition)}" if value.disposition else text
+        case RightsRef():
+            return carried_text(value)
+    shown = ", ".join(map(value_text, value[:VALUES_MAX]))
+    return f"({shown}{', ...' if len(value) > VALUES_MAX else ''})"
+
+
+def carried_text(value: Value) -> str:
+    """What a message of no known routine carries."""
+    match value:
+        case RightRef():
+            return f"{DISPOSITIONS[value.disposition]} {right_text(value.port)}"
+        case MemoryRef():
+            return f"{value.size} bytes out of line"
+        case RightsRef():
+            return f"{value.count} {DISPOSITIONS[value.disposition]} rights out of line"
+    return value_text(value)
+
+
+def argument_text(name: str, value: int | PortRef) -> str:
+    if isinstance(value, PortRef):
+        return f"{name}={port_text(value)}"
+    if name == "option":
+        return f"{name}={option_text(value)}"
+    if name == "right":
+        return f"{name}={RIGHTS.get(value, value)}"
+    if name in ("msg", "address", "namep", "child_task"):
+        return f"{name}={value:#010x}"
+    return f"{name}={value}"
+
+
+def result_text(event: TrapLeft) -> str:
+    if event.kind == "code":
+        return "MACH_MSG_SUCCESS" if event.trap == "mach_msg" and event.result == 0 else code_name(event.result)
+    return port_text(event.port) if event.port is not None else str(event.result)
+
+
+def call_text(event: TrapEntered) -> str:
+    return f"{event.trap}({', '.join(argument_text(name, value) for name, value in event.arguments)})"
+
+
+def contents(event: MessageMoved) -> list[str]:
+    """What a message holds: arguments by name where its routine is known, else how much, and what it carries."""
+    if event.routine:
+        return [f"{name}={value_text(value)}" for name, value in event.arguments]
+    size = [f"{event.body_size} bytes"] if event.body_size else []
+    carried = [carried_text(value) for _, value in event.arguments[:VALUES_MAX]]
+    return size + carried + (["..."] if len(event.arguments) > VALUES_MAX else [])
+
+
+def other_text(event: MessageMoved | Faulted | Ended | Redirected | Noted) -> str:
+    if isinstance(event, MessageMoved):
+        what = event.routine or f"message {event.message_id}"
+        arrow, to = ("->", "to") if event.is_sent else ("<-", "on")
+        reply = "" if event.local.kind is PortKind.NULL else f" reply to {port_text(event.local)}"
+        items = f" [{', '.join(held)}]" if (held := contents(event)) else ""
+        return f"  {arrow} {what} {event.size} bytes {to} {port_text(event.remote)}{reply}{items}"
+    if isinstance(event, Faulted):
+        return f"  !! {exception_text(event.exception, event.code, event.subcode)}"
+    if isinstance(event, Redirected):
+        return f"{event.trap} goes to {event.handler:#010x}"
+    if isinstance(event, Noted):
+        return event.text
+    return "  ended"
