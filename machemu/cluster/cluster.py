@@ -26,6 +26,7 @@ from machemu.cluster.file import ClusterSpec, ServerSpec
 from machemu.cluster.lan import Segment, Station
 from machemu.cluster.node import NIC_NAMES, Arrival, ClusterNode
 from machemu.cluster.servers import load_server
+from machemu.core import board
 from machemu.core.host_side import unsaved
 from machemu.core.interrupt import Interrupt
 from machemu.core.kernel import FOREVER
@@ -68,18 +69,18 @@ class Cluster:
     `close`.
 
     Transient: spec, the cluster file; stopping; order, a heap of nodes by when they may send next, which may hold entries that
-    are out of date, and times, which of them are not; slack, by how much that may be later than what they do next; running, the
-    node that runs now, or that failed; and who watches: `powered` is called with a node that was switched on, before it runs;
-    `captured` with a segment's number, the time at which a frame's last bit is on the wire, and the frame; `reached` with a time
-    before which nothing more will happen.
+    are out of date, and times, which of them are not; slack, by how much that may be later than what they do next; board, where
+    its node and thread are told; running, the node that runs now, or that failed; and who watches: `powered` is called with a
+    node that was switched on, before it runs; `captured` with a segment's number, the time at which a frame's last bit is on
+    the wire, and the frame; `reached` with a time before which nothing more will happen.
     """
 
     __slots__ = (
         "seed", "time", "nodes", "segments", "offers", "faults", "arrivals",
-        "spec", "stopping", "order", "times", "slack", "running", "interrupt", "powered", "captured",
-        "reached",
+        "spec", "stopping", "order", "times", "slack", "running", "interrupt", "board", "powered",
+        "captured", "reached",
     )  # fmt: skip
-    TRANSIENT = ("spec", "stopping", "order", "times", "slack", "running", "interrupt", "powered", "captured", "reached")
+    TRANSIENT = ("spec", "stopping", "order", "times", "slack", "running", "interrupt", "board", "powered", "captured", "reached")
 
     def __init__(self, spec: ClusterSpec, seed: int | None = None) -> None:
         """Everything as the file says, the nodes without power. seed: instead of the file's."""
@@ -100,6 +101,7 @@ class Cluster:
         self.stopping = False
         self.running: ClusterNode | None = None
         self.interrupt = Interrupt()
+        self.board = board.new()
         self.order: list[tuple[int, int]] = []
         self.times: dict[int, int] = {}
         self.powered: Callable[[ClusterNode], None] | None = None
@@ -208,6 +210,7 @@ class Cluster:
         if self.offers:
             others = min(others, self.offers[0].time)
         self.running = node
+        self.board[board.NODE] = node.number
         try:
             node.run(min(limit, others + lookahead))
         except UserError as error:

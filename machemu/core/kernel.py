@@ -10,7 +10,7 @@ from typing import Final, Protocol, cast
 from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.exception import Exc
 from machemu.abi.types import Instructions, VirtAddr
-from machemu.core import host_side, server
+from machemu.core import board, host_side, server
 from machemu.core.interrupt import Interrupt
 from machemu.core.managers import Managers, port_died
 from machemu.core.routines.table import routines_on
@@ -96,17 +96,17 @@ class Kernel:
 
     Transient: cpu; entry: who takes traps, the kernel or who watches it; observer, None where nobody does; crash: a thread with
     an exception that nobody handled, until `crashed` is told, once it is off the CPU; interrupt: the user's wish to end, looked
-    at between traps; limit and trap_limit, where `run` comes back; stopping, set by `stop`; charged: the time and the
-    instructions up to which the active thread has been charged, None where none is; left: the active thread does not return to
-    user mode now; routines: what it does for messages, by id; word: the machine's 32-bit word; input_source: gives console
-    input when a read waits and nothing can run, b"" for no more.
+    at between traps; board: where its thread last went to user mode; limit and trap_limit, where `run` comes back; stopping,
+    set by `stop`; charged: the time and the instructions up to which the active thread has been charged, None where none is;
+    left: the active thread does not return to user mode now; routines: what it does for messages, by id; word: the machine's
+    32-bit word; input_source: gives console input when a read waits and nothing can run, b"" for no more.
     """
 
     __slots__ = (
         "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
         "trap_ns", "fault_ns", "switch_ns", "trap_count", "halted", "halt_reason", "reboot_options",
         "cpu", "entry", "observer", "limit", "trap_limit", "stopping", "left", "routines", "word", "input_source", "charged",
-        "crash", "crashed", "interrupt",
+        "crash", "crashed", "interrupt", "board",
     )  # fmt: skip
     TRANSIENT = (
         "cpu",
@@ -123,6 +123,7 @@ class Kernel:
         "crash",
         "crashed",
         "interrupt",
+        "board",
     )
 
     def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
@@ -171,6 +172,7 @@ class Kernel:
         self.entry: Supervisor = self
         self.observer: KernelObserver | None = None
         self.interrupt = Interrupt()
+        self.board = board.new()
         self.crash: tuple[Thread, tuple[int, int, int]] | None = None
         self.crashed: Callable[[Thread, tuple[int, int, int]], None] | None = None
         self.limit = FOREVER
@@ -505,6 +507,9 @@ class Kernel:
             thread.retval = None
         self.charged = clock.now(), cpu.executed
         cpu.activate(thread.pcb, self._map(thread).pmap, thread.task.eml_dispatch is not None)
+        place = self.board
+        place[board.TASK], place[board.THREAD], place[board.PC] = thread.task.number, thread.number, thread.pcb.pc
+        place[board.TIME], place[board.TRAPS] = self.charged[0], self.trap_count
         self.left = False
         while not self.left:
             self.set_limit(deadline)

@@ -207,6 +207,9 @@ class Cpu(Protocol):
     def pc(self) -> VirtAddr:
         """Where the active thread is. Only inside `fault`."""
 
+    def where(self) -> VirtAddr:
+        """Where the active thread is, or goes on: for people, at any moment."""
+
     def result(self) -> int:
         """What the result's register holds. Only inside emulated_call."""
 

@@ -20,7 +20,7 @@ from machemu.sim.output import TextOutput
 from machemu.sim.units import parse_size, parse_time, time_text
 from machemu.ui import report
 from machemu.ui.console import ConsoleOutput
-from machemu.ui.crashes import Crashes
+from machemu.ui.crashes import Crashes, last_words
 from machemu.ui.status import Status
 from machemu.ui.strace import Strace
 from machemu.ui.streams import Streams
@@ -61,6 +61,9 @@ class View:
         kernel = self.kernel = node.kernel
         self.streams = Streams(options, kernel.stop, stack)
         kernel.interrupt = options.interrupt
+        kernel.board = options.board.numbers
+        options.board.begin(kernel.kern.clock.now(), kernel.trap_count)
+        options.board.describe = lambda: last_words(kernel, "", Path())
         self.output = ConsoleOutput(kernel, self.streams.out, options.until)
         kernel.console.sink = self.output.write
         kernel.input_source = self.streams.open_input(options.input)

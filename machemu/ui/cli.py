@@ -18,6 +18,7 @@ from machemu.ui import boot, cluster
 from machemu.ui.interrupt import CtrlC
 from machemu.ui.options import CountOption, PathOption
 from machemu.ui.status import Status
+from machemu.ui.watch import Board, watched
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,16 +86,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = Output("standard output", os.fdopen(1, "wb", closefd=False), eager=True)
     errors = Output("standard error", os.fdopen(2, "wb", closefd=False), eager=True)
     try:
-        return run(arguments, out, errors)
-    except UserError as error:
-        return complain(error, out, errors)
+        options = parse(arguments, out)
     except KeyboardInterrupt:
         errors.line("machemu: interrupted")
         return Status.INTERRUPTED
-    except Exception as error:
-        errors.line(traceback.format_exc().rstrip())
-        errors.line(f"machemu: a fault of machemu's own, please report it: {error or type(error).__name__}")
-        return Status.INTERNAL
+    except SystemExit as end:  # argparse has said what it had to say
+        return ended(end.code if isinstance(end.code, int) else Status.OK, out, errors)
+    except UserError as error:
+        return complain(error, out, errors)
+    options.out, options.errors = out, errors
+    words = sys.argv[1:] if arguments is None else arguments
+    return watched(lambda board: run(options, board), words, errors)
 
 
 def hold_descriptors() -> None:
@@ -107,19 +109,32 @@ def hold_descriptors() -> None:
                 os.open(os.devnull, flags)
 
 
-def run(arguments: Sequence[str] | None, out: Output, errors: Output) -> int:
-    try:
-        options = parse(arguments, out)
-        options.out, options.errors = out, errors
-        with CtrlC() as options.interrupt:
+def run(options: argparse.Namespace, board: Board) -> int:
+    out, errors = options.out, options.errors
+    options.board = board
+    with CtrlC() as options.interrupt:
+        try:
             status: int = options.run(options)
-            if options.interrupt.asked:
-                status = Status.INTERRUPTED
-    except SystemExit as end:  # argparse has said what it had to say
-        status = end.code if isinstance(end.code, int) else Status.OK
-    for stream in (out, errors):
-        stream.flush()
-        stream.check()
+            return ended(Status.INTERRUPTED if options.interrupt.asked else status, out, errors)
+        except UserError as error:
+            return complain(error, out, errors)
+        except KeyboardInterrupt:
+            errors.line("machemu: interrupted")
+            return Status.INTERRUPTED
+        except Exception as error:
+            errors.line(traceback.format_exc().rstrip())
+            errors.line(f"machemu: a fault of machemu's own, please report it: {error or type(error).__name__}")
+            return Status.INTERNAL
+
+
+def ended(status: int, out: Output, errors: Output) -> int:
+    """The exit status of a command that has said all; another one where that cannot be written."""
+    try:
+        for stream in (out, errors):
+            stream.flush()
+            stream.check()
+    except UserError as error:
+        return complain(error, out, errors)
     return status
 
 

@@ -16,7 +16,7 @@ from machemu.kern.host import Halt
 from machemu.sim import files
 from machemu.sim.units import parse_time, time_text
 from machemu.ui import report
-from machemu.ui.crashes import Crashes
+from machemu.ui.crashes import Crashes, last_words
 from machemu.ui.options import PathOption
 from machemu.ui.status import Status
 from machemu.ui.strace import Strace
@@ -98,6 +98,9 @@ class View:
         self.cluster = cluster
         self.streams = Streams(options, cluster.stop, stack)
         cluster.interrupt = options.interrupt
+        cluster.board = options.board.numbers
+        options.board.begin(cluster.time, 0)
+        options.board.describe = self._last_words
         self.crashes = Crashes(self.streams.errors.line)
         self.until = None if options.until is None else options.until.encode()
         self.seen = False
@@ -123,7 +126,7 @@ class View:
         if kernel is None:
             return
         self._end(node.number)
-        kernel.interrupt = self.cluster.interrupt
+        kernel.interrupt, kernel.board = self.cluster.interrupt, self.cluster.board
         clock = kernel.kern.clock
         lines = self.lines[node.number] = Lines(self.console, node.number, clock.now, self._line)
         kernel.console.sink = lines.write
@@ -150,6 +153,10 @@ class View:
             self.lines.pop(number).finish()
         if number in self.straces:
             self.straces.pop(number).finish()
+
+    def _last_words(self) -> dict[str, str]:
+        node = self.cluster.running
+        return {} if node is None or node.kernel is None else last_words(node.kernel, node.name, node.spec.folder)
 
     def failed(self, error: Exception) -> None:
         """The run is over before its time: where it was, unless the user's own mistake says it.

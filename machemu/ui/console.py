@@ -26,18 +26,22 @@ INPUT_MAX: Final = 256 << 20
 class ConsoleInput:
     """What a console reads: a file's bytes, or with None standard input's. UserError where the file cannot be read.
 
-    What cannot be read later ends the input and calls `stop`, and `check` tells it.
+    What cannot be read later ends the input and calls `stop`, and `check` tells it. keep: told of what standard input gave.
     """
 
-    def __init__(self, path: Path | None, stop: Callable[[], None], interrupt: CtrlC) -> None:
+    def __init__(self, path: Path | None, stop: Callable[[], None], interrupt: CtrlC, keep: Callable[[bytes], None]) -> None:
         self.read = partial(interrupt.read, STDIN, READ_SIZE) if path is None else file_input(path, interrupt.read)
         self.stop = stop
+        self.keep = keep if path is None else None
         self.name = "standard input" if path is None else str(path)
         self.error: Exception | None = None
 
     def __call__(self) -> bytes:
         try:
-            return self.read()
+            data = self.read()
+            if self.keep is not None:
+                self.keep(data)
+            return data
         except (OSError, UserError) as error:
             self.error = error
             self.stop()

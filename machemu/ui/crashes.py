@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_READ
 from machemu.core.kernel import Kernel
 from machemu.formats.symbols import symbol_at
@@ -14,6 +15,8 @@ from machemu.ui.words import exception_text
 
 CODE_SIZE: Final = 4
 """Bytes at the program counter by which the program's file is known again."""
+REPORT_SIZE: Final = 16
+"""Bytes there that are told where the CPU emulator dies: an instruction, whatever its length."""
 
 
 class Crashes:
@@ -30,7 +33,7 @@ class Crashes:
             task = thread.task
             if thread.program is None:
                 pc = thread.pcb.pc
-                symbol = symbol_at(folder / task.name.strip("()"), pc, code_at(kernel, thread, CODE_SIZE))
+                symbol = symbol_at(folder / task.name.strip("()"), pc, code_at(kernel, thread, pc, CODE_SIZE))
                 place = f" at pc {pc:#010x}{f' ({symbol})' if symbol else ''}"
             else:
                 place = ""
@@ -41,16 +44,26 @@ class Crashes:
         kernel.crashed = crashed
 
 
+def last_words(kernel: Kernel, node: str, folder: Path) -> dict[str, str]:
+    """Of a machine whose process dies, what its parent is to tell: see `watch.obituary`."""
+    words = {"node": node} if node else {}
+    thread = kernel.kern.sched.current
+    if thread is not None:
+        pc = thread.pcb.pc if thread.program is not None else kernel.cpu.where()
+        words |= {"task": thread.task.name, "program": str(folder / thread.task.name.strip("()")), "pc": str(int(pc))}
+        words["code"] = code_at(kernel, thread, pc, REPORT_SIZE).hex()
+    return words
+
+
 def has_guests(kernel: Kernel, number: int) -> bool:
     """Whether a task has not ended and has threads that are not host-side."""
     task = kernel.kern.tasks[number]
     return task.active and any(thread.program is None for thread in task.threads.values())
 
 
-def code_at(kernel: Kernel, thread: Thread, size: int) -> bytes:
-    """What lies at a thread's program counter, as far as its page goes; b"" where none is mapped. It changes nothing."""
+def code_at(kernel: Kernel, thread: Thread, pc: VirtAddr, size: int) -> bytes:
+    """What lies at an address of a thread's, as far as its page goes; b"" where none is mapped. It changes nothing."""
     vm_map = thread.task.map
-    pc = thread.pcb.pc
     place = None if vm_map is None else vm_map.pmap.translate(pc, VM_PROT_READ)
     if place is None:
         return b""

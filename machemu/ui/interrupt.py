@@ -5,30 +5,38 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from machemu.core.interrupt import Interrupt
 
+SAME_S: Final = 0.25
+"""Host seconds within which a signal that comes again is the same Ctrl-C, of which more than one process is told."""
+
 
 class CtrlC(Interrupt):
-    """Takes SIGINT while its `with` block lasts. A second one gives up at once, wherever the run is.
+    """Takes SIGINT while its `with` block lasts, unless it is ignored. A second one gives up at once, wherever the run is.
 
-    waker: a descriptor that can be read once it has come.
+    waker: a descriptor that can be read once it has come. came: when that was, by the host's clock.
     """
 
-    __slots__ = ("_before", "_bell", "_running", "waker")
+    __slots__ = ("_before", "_bell", "_running", "came", "waker")
 
     def __init__(self) -> None:
         super().__init__()
         self._running = False
+        self.came = 0.0
         self.waker, self._bell = os.pipe()
         self._before: Callable[[int, FrameType | None], Any] | int | None = None
 
     def __enter__(self) -> CtrlC:
-        self._before = signal.signal(signal.SIGINT, self._signal)
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -52,7 +60,10 @@ class CtrlC(Interrupt):
         return os.read(descriptor, size)
 
     def _signal(self, _number: int, _frame: FrameType | None) -> None:
-        again, self.asked = self.asked, True
+        now = time.monotonic()
+        if self.asked and now < self.came + SAME_S:
+            return
+        again, self.asked, self.came = self.asked, True, now
         with suppress(OSError):
             os.write(self._bell, b"!")
         if again or not self._running:

@@ -10,6 +10,7 @@ from pathlib import Path
 from machemu.sim.output import Output
 from machemu.ui.console import ConsoleInput
 from machemu.ui.interrupt import CtrlC
+from machemu.ui.watch import Board
 
 
 class Streams:
@@ -20,6 +21,7 @@ class Streams:
         self.errors: Output = options.errors
         self.out.stop = self.errors.stop = self.stop = stop
         self.interrupt: CtrlC = options.interrupt
+        self.board: Board = options.board
         self.stack = stack
         self.written = [self.out, self.errors]
         self.read: list[ConsoleInput] = []
@@ -32,7 +34,7 @@ class Streams:
 
     def open_input(self, path: Path | None) -> ConsoleInput:
         """What a console reads: a file, or standard input. UserError where it cannot be read."""
-        source = ConsoleInput(path, self.stop, self.interrupt)
+        source = ConsoleInput(path, self.stop, self.interrupt, self.board.keep)
         self.read.append(source)
         return source
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.world import ROOT, run
-from tests.guests import Arch
+from tests.guests import I386, Arch
 from tests.machine import IMAGES, image
 
 IN_A_TRAP = """
@@ -65,6 +65,37 @@ def test_a_wait_for_what_somebody_types_is_ended(arch: Arch, source: str, tmp_pa
         assert process.stderr.read().startswith(b"machemu: interrupted at ")
     rest = run("boot", "--load", saved, "--until", "END", stdin=None, input="Mach 3.0\nquit\n")
     assert first + rest.stdout.encode() == (IMAGES / "src" / "echo.expected").read_bytes()
+
+
+def start(saved: Path) -> subprocess.Popen[bytes]:
+    """A machine that waits for what somebody types, in a process group of its own."""
+    command = [sys.executable, "-m", "machemu", "boot", str(image(I386, "echo")), "--save", str(saved)]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdin=pipe, stdout=pipe, stderr=pipe)
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(b"hello\n")
+    process.stdin.flush()
+    assert process.stdout.readline()
+    return process
+
+
+def test_ctrl_c_at_a_terminal_which_all_processes_get_is_one(tmp_path: Path) -> None:
+    with start(tmp_path / "saved") as process:
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 130
+        assert process.stderr is not None
+        assert re.fullmatch(rb"machemu: interrupted at .*\n", process.stderr.read())
+    assert (tmp_path / "saved").is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_command_that_is_killed_leaves_no_process_behind(number: int, tmp_path: Path) -> None:
+    with start(tmp_path / "saved") as process:
+        process.send_signal(number)
+        assert process.wait(60) == -number
+        assert process.stdout is not None and process.stderr is not None
+        assert (process.stdout.read(), process.stderr.read()) == (b"", b"")  # they end when the last process does
+    assert not (tmp_path / "saved").exists()
 
 
 def test_before_machines_run_the_command_ends_at_once(tmp_path: Path) -> None:

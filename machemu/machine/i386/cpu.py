@@ -319,6 +319,14 @@ class I386Cpu:
     def pc(self) -> VirtAddr:
         return VirtAddr(self.engine.read(REGISTER["EIP"]) & 0xFFFFFFFF)
 
+    def where(self) -> VirtAddr:
+        self._place.read()
+        eip, cs = self._place.values
+        if cs == KERNEL_CS and not self._v86:
+            in_trap = layout.STUB <= eip < layout.USER_ENTRY
+            eip = self.words[self._stack - 4] if in_trap or self._pcb is None else self._pcb.pc
+        return VirtAddr(eip & 0xFFFFFFFF)
+
     def result(self) -> int:
         return self.engine.read(REGISTER["EAX"])
 

@@ -17,36 +17,24 @@ import ctypes
 import platform
 import signal
 import sys
-from typing import Any, Final
+from typing import Final
 
 from machemu.machine import engine as uc
+from machemu.machine import signals
+from machemu.machine.signals import Action
 
 HELPERS: Final = ("helper_idivl_EAX_x86_64", "helper_idivw_AX_x86_64")
 HELPER_SIZE: Final = 0x60
 """Where in libunicorn the two divisions are: in these functions, so many bytes behind their begin at most."""
-SIGINFO: Final = 4
-"""SA_SIGINFO (<bits/sigaction.h>)."""
-CODE: Final = 8
-"""Where in siginfo_t si_code is; what another process or thread sent has none above 0."""
 REGISTERS: Final = 40
 """Where in ucontext_t the registers are, 8 bytes each (<sys/ucontext.h>)."""
 RDX, RAX, RIP = 12, 13, 16
 LONGEST: Final = 15
 
 _VOID = ctypes.c_void_p
-_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int, _VOID, _VOID)
-
-
-class _Action(ctypes.Structure):
-    """struct sigaction of Linux's C libraries."""
-
-    _fields_ = (("handler", _VOID), ("mask", ctypes.c_char * 128), ("flags", ctypes.c_int), ("restorer", _VOID))
-
-
-_libc = ctypes.CDLL(None)
-_kept: list[Any] = []
+_ours: list[Action] = []
 """The handler, once there is one."""
-_before: list[_Action] = []
+_before: list[Action] = []
 """The actions that it was put in the place of, the latest one last."""
 
 
@@ -54,15 +42,12 @@ def guard() -> None:
     """Sees to it that no division ends this process. Again where another handler of the signal has come since."""
     if sys.platform != "linux" or platform.machine() != "x86_64" or not all(hasattr(uc.library, n) for n in HELPERS):
         return
-    if not _kept:
-        _kept.append(_HANDLER(_divided))
-    handler = ctypes.cast(_kept[0], _VOID).value
-    before = _Action()
-    uc.check(_libc.sigaction(signal.SIGFPE, None, ctypes.byref(before)), "the handler of SIGFPE")
-    if before.handler != handler:
+    if not _ours:
+        _ours.append(signals.action(_divided))
+    before = signals.current(signal.SIGFPE)
+    if before.handler != _ours[0].handler:
         _before.append(before)
-        action = _Action(handler=handler, flags=SIGINFO)
-        uc.check(_libc.sigaction(signal.SIGFPE, ctypes.byref(action), None), "a handler of SIGFPE")
+        signals.become(signal.SIGFPE, _ours[0])
 
 
 def _divided(_number: int, info: int, context: int) -> None:
@@ -77,8 +62,8 @@ def _divided(_number: int, info: int, context: int) -> None:
             return
     # Whose it is, it shall be: the instruction traps again, or the signal comes again. It may come back here from there.
     before = _before.pop() if len(_before) > 1 else _before[0]
-    _libc.sigaction(signal.SIGFPE, ctypes.byref(before), None)
-    if ctypes.c_int.from_address(info + CODE).value <= 0:
+    signals.become(signal.SIGFPE, before)
+    if ctypes.c_int.from_address(info + signals.CODE).value <= 0:
         signal.raise_signal(signal.SIGFPE)
 
 

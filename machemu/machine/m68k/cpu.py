@@ -205,6 +205,9 @@ class M68kCpu:
     def pc(self) -> VirtAddr:
         return VirtAddr(self.words[PC])
 
+    def where(self) -> VirtAddr:
+        return self.pc()
+
     def result(self) -> int:
         return self.words[D0]
 

@@ -1,0 +1,127 @@
+"""When the CPU emulator dies of a signal: exit status 70, and which node, task, thread and pc it was, and how to run it again."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.cli.world import run
+from tests.guests import Arch
+from tests.machine import image
+from tests.unit.formats.elves import Part, elf_with_symbols
+
+IN_A_START = """
+import ctypes, os, signal
+from machemu.core.kernel import Kernel
+from machemu.machine.engine import Engine
+start, go_on = Engine.start, Kernel._run_user
+rounds = 0
+def dying(engine, address, count):
+    if rounds == {round}:
+        {death}
+    return start(engine, address, count)
+def running(kernel, thread, deadline):
+    global rounds
+    rounds += 1
+    go_on(kernel, thread, deadline)
+Engine.start, Kernel._run_user = dying, running
+"""
+"""The engine dies when a thread goes to user mode for the n-th time."""
+IN_A_TRAP = """
+import ctypes, os, signal
+from machemu.core.kernel import Kernel
+call = Kernel.system_call
+def dying(kernel, number):
+    if kernel.trap_count == {round}:
+        {death}
+    return call(kernel, number)
+Kernel.system_call = dying
+"""
+"""It dies in the middle of its run."""
+DEATHS = {
+    "SIGABRT": "os.abort()",
+    "SIGSEGV": "ctypes.string_at(8)",
+    "SIGFPE": "signal.raise_signal(signal.SIGFPE)",
+    "SIGILL": "os.kill(os.getpid(), signal.SIGILL)",
+    "SIGBUS": "signal.raise_signal(signal.SIGBUS)",
+}
+FIRST = r"machemu: died of {}, a fault of machemu's own or of its CPU emulator's: please report it with the program"
+
+
+def program(arch: Arch, tmp_path: Path) -> tuple[Path, bytes]:
+    """Makes three traps, of which each is a function of its own; its code."""
+    parts = [arch.trap(28) for _ in range(3)]
+    code = b"".join(parts) + arch.stay
+    path = tmp_path / "three.elf"
+    places = {f"trap{n}": 0x1000 + n * len(parts[0]) for n in range(3)}
+    path.write_bytes(elf_with_symbols(arch, places, Part(0x1000, code)))
+    return path, code
+
+
+@pytest.mark.parametrize("name", DEATHS)
+def test_a_machine_s_death_is_told_with_its_place_and_bytes(arch: Arch, name: str, tmp_path: Path) -> None:
+    path, code = program(arch, tmp_path)
+    done = run("boot", path, plant=IN_A_TRAP.format(round=2, death=DEATHS[name]))
+    assert done.returncode == 70
+    first, where, last, command = done.stderr.splitlines()
+    assert first == FIRST.format(name)
+    found = re.fullmatch(rf"  task 1 \({path}\) thread 1, pc 0x(\w{{8}}) \((trap2\+0x\w+)\), bytes there: ([0-9a-f ]+)", where)
+    assert found is not None, where
+    offset = int(found[1], 16) - 0x1000
+    assert bytes.fromhex(found[3]).startswith(code[offset:])
+    assert re.fullmatch(r"  it last went to user mode at 0\.\d+ s, pc 0x\w{8}, after [0-2] traps", last)
+    assert command.startswith(f"  to run it again up to there: machemu boot {path}")
+
+
+def test_the_command_that_is_told_runs_it_again_up_to_there(arch: Arch) -> None:
+    plant = IN_A_START.format(round=9, death=DEATHS["SIGABRT"])
+    done = run("boot", image(arch, "pingpong"), plant=plant)
+    assert done.returncode == 70
+    command = shlex.split(done.stderr.splitlines()[-1].partition(": ")[2])
+    again = run(*command[1:])
+    assert again.returncode == 0
+    assert done.stdout == again.stdout and again.stdout
+    time = re.search(r"user mode at (0\.\d+) s", done.stderr)
+    stopped = re.search(r"stopped at (0\.\d+) s", again.stderr)
+    assert time and stopped and float(stopped[1]) <= float(time[1])
+
+
+def test_a_cluster_s_death_names_the_node(arch: Arch, tmp_path: Path) -> None:
+    path = tmp_path / "cluster.toml"
+    path.write_text("".join(f"[nodes.{name}]\nmodule = '{image(arch, 'pingpong')}'\n" for name in ("one", "two")))
+    done = run("cluster", path, plant=IN_A_START.format(round=12, death=DEATHS["SIGSEGV"]))
+    assert done.returncode == 70
+    first, where, _, last = done.stderr.splitlines()
+    assert first == FIRST.format("SIGSEGV")
+    assert re.match(r"  node (one|two), task \d \(.*\) thread \d, pc 0x\w{8}, bytes there: (\w\w ){15}\w\w$", where)
+    again = run(*shlex.split(last.partition(": ")[2])[1:])
+    assert again.returncode == 0 and "stopped at" in again.stderr
+
+
+def test_what_was_typed_is_kept_for_the_next_run(arch: Arch, tmp_path: Path) -> None:
+    plant = """
+import os
+from machemu.device.console import Console
+receive = Console.receive
+def dying(console, data):
+    receive(console, data)
+    os.abort()
+Console.receive = dying
+"""
+    done = run("boot", image(arch, "echo"), plant=plant, stdin=None, input="hello\n")
+    assert done.returncode == 70
+    command = shlex.split(done.stderr.splitlines()[-1].partition(": ")[2])
+    kept = Path(command[command.index("--input") + 1])
+    assert kept.read_text() == "hello\n"
+    kept.unlink()
+
+
+def test_where_the_dying_process_can_say_nothing_the_board_still_tells(arch: Arch, tmp_path: Path) -> None:
+    path, _ = program(arch, tmp_path)
+    plant = IN_A_START.format(round=1, death="signal.signal(signal.SIGABRT, signal.SIG_DFL)\n        os.abort()")
+    done = run("boot", path, plant=plant)
+    assert done.returncode == 70
+    assert "  task 1 thread 1, pc 0x00001000, bytes there: unknown\n" in done.stderr
