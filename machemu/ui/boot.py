@@ -63,7 +63,7 @@ class View:
         kernel.interrupt = options.interrupt
         kernel.board = options.board.numbers
         options.board.begin(kernel.kern.clock.now(), kernel.trap_count)
-        options.board.describe = lambda: last_words(kernel, "", Path())
+        options.board.describe, options.board.finish = lambda: last_words(kernel, "", Path()), self.finish
         self.output = ConsoleOutput(kernel, self.streams.out, options.until)
         kernel.console.sink = self.output.write
         kernel.input_source = self.streams.open_input(options.input)

@@ -100,7 +100,7 @@ class View:
         cluster.interrupt = options.interrupt
         cluster.board = options.board.numbers
         options.board.begin(cluster.time, 0)
-        options.board.describe = self._last_words
+        options.board.describe, options.board.finish = self._last_words, self._end_early
         self.crashes = Crashes(self.streams.errors.line)
         self.until = None if options.until is None else options.until.encode()
         self.seen = False
@@ -164,10 +164,16 @@ class View:
         Its trace ends there, too. What other nodes had done later has no place in it.
         """
         node = self.cluster.running
-        if node is None or node.kernel is None or isinstance(error, UserError):
-            return
-        self.streams.errors.line(f"machemu: node {node.name}: {report.place(node.kernel)}")
-        self.ended_at = node.kernel.kern.clock.now()
+        if node is not None and node.kernel is not None and not isinstance(error, UserError):
+            self.streams.errors.line(f"machemu: node {node.name}: {report.place(node.kernel)}")
+            self.ended_at = node.kernel.kern.clock.now()
+
+    def _end_early(self) -> None:
+        """As `failed` and `finish`, where the process dies."""
+        node = self.cluster.running
+        if node is not None and node.kernel is not None:
+            self.ended_at = node.kernel.kern.clock.now()
+        self.finish()
 
     def finish(self) -> None:
         """The run is over."""

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -36,11 +37,13 @@ LAST_WORDS_S: Final = 5
 """Host seconds that a dying child has for what it can still say."""
 RECORD_MAX: Final = 16 << 20
 """Bytes of what is typed that are kept."""
+SAVE: Final = "--save"
 PR_SET_PDEATHSIG: Final = 1
 
 
 class Board:
     """What parent and child share. numbers: `core.board`'s, and more. describe: gives what a dying child can say, as JSON.
+    finish: has what was traced so far written, a trap under way included.
 
     typed: a file of what the console has read from standard input, None where that is not kept.
     """
@@ -49,6 +52,7 @@ class Board:
         self.memory = mmap.mmap(-1, MEMORY)
         self.numbers = memoryview(self.memory)[: 8 * SIZE].cast("Q")
         self.describe: Callable[[], dict[str, str]] | None = None
+        self.finish: Callable[[], None] | None = None
         self.typed = os.memfd_create("typed") if hasattr(os, "memfd_create") else None
         self.kept = 0
 
@@ -67,6 +71,8 @@ class Board:
         if self.describe is not None:
             words = json.dumps(self.describe()).encode()[: MEMORY - 8 * SIZE - 1]
             self.memory[8 * SIZE : 8 * SIZE + len(words)] = words
+        if self.finish is not None:
+            self.finish()
 
     def words(self) -> dict[str, str]:
         """In the parent: what the child could still say."""
@@ -170,9 +176,12 @@ def obituary(shared: Board, number: int, arguments: Sequence[str]) -> list[str]:
 
 
 def again(shared: Board, arguments: Sequence[str]) -> list[str]:
-    """The command line that runs a command again, up to where its child last went to user mode."""
+    """The command line that runs a command again, up to where its child last went to user mode; it saves nothing."""
     numbers = shared.numbers
-    options = list(arguments)
+    options: list[str] = []
+    for before, word in pairwise(["", *arguments]):
+        if SAVE not in (before, word) and not word.startswith(f"{SAVE}="):
+            options.append(word)
     if options[:1] == ["cluster"]:
         options += ["--for", f"{numbers[TIME] - numbers[START_TIME]}ns"]
     elif traps := numbers[TRAPS] - numbers[START_TRAPS]:

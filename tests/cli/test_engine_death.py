@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.world import run
-from tests.guests import Arch
+from tests.guests import I386, Arch
 from tests.machine import image
 from tests.unit.formats.elves import Part, elf_with_symbols
 
@@ -48,6 +48,10 @@ DEATHS = {
     "SIGILL": "os.kill(os.getpid(), signal.SIGILL)",
     "SIGBUS": "signal.raise_signal(signal.SIGBUS)",
 }
+LOCK_BTC = b"\xf0\x0f\xbb\xf7"
+"""lock btc %esi,%edi, on which Unicorn's translator aborts."""
+AFTER_TRAP = I386.trap(28)[I386.trap(28).index(b"\x9a") + 7 :]
+"""What a trap's code does behind the trap: a block of its own, at whose begin Unicorn stands."""
 FIRST = r"machemu: died of {}, a fault of machemu's own or of its CPU emulator's: please report it with the program"
 
 
@@ -87,6 +91,29 @@ def test_the_command_that_is_told_runs_it_again_up_to_there(arch: Arch) -> None:
     time = re.search(r"user mode at (0\.\d+) s", done.stderr)
     stopped = re.search(r"stopped at (0\.\d+) s", again.stderr)
     assert time and stopped and float(stopped[1]) <= float(time[1])
+
+
+def test_unicorn_s_own_abort_is_told_where_the_guard_before_it_is_off(tmp_path: Path) -> None:
+    path = tmp_path / "lockbtc.elf"
+    path.write_bytes(elf_with_symbols(I386, {"oops": 0x1000}, Part(0x1000, I386.load(1) + I386.trap(28) + LOCK_BTC)))
+    plant = "from machemu.machine.i386.guard import Guard\nGuard.begin = Guard._replace = lambda *_: None"
+    done = run("boot", path, "--save", tmp_path / "saved", "--trace-file", tmp_path / "trace", plant=plant)
+    assert done.returncode == 70
+    first, where, _, command = done.stderr.splitlines()
+    assert first == FIRST.format("SIGABRT")
+    offset = len(I386.load(1) + I386.trap(28)) - len(AFTER_TRAP)
+    assert f"thread 1, pc {0x1000 + offset:#010x} (oops+{offset:#x}), bytes there: {(AFTER_TRAP + LOCK_BTC).hex(' ')}" in where
+    assert command == f"  to run it again up to there: machemu boot {path} --trace-file {tmp_path / 'trace'}"
+    assert "mach_task_self() = " in (tmp_path / "trace").read_text()
+
+
+def test_the_trace_of_a_machine_that_died_ends_with_the_trap_under_way(arch: Arch, tmp_path: Path) -> None:
+    plant = IN_A_TRAP.format(round=7, death=DEATHS["SIGSEGV"])
+    done = run("boot", image(arch, "pingpong"), "--trace-file", tmp_path / "trace", plant=plant)
+    assert done.returncode == 70
+    lines = (tmp_path / "trace").read_text().splitlines()
+    assert lines[-1].endswith("<unfinished ...>")
+    assert len([line for line in lines if re.search(r"thread \d +\w+\(", line)]) == 8
 
 
 def test_a_cluster_s_death_names_the_node(arch: Arch, tmp_path: Path) -> None:
