@@ -114,6 +114,7 @@ def run(options: argparse.Namespace, board: Board) -> int:
     options.board = board
     with CtrlC() as options.interrupt:
         try:
+            options.interrupt.listen()
             status: int = options.run(options)
             return ended(Status.INTERRUPTED if options.interrupt.asked else status, out, errors)
         except UserError as error:

@@ -36,13 +36,17 @@ class CtrlC(Interrupt):
         self._before = signal.getsignal(signal.SIGINT)
         if self._before is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, self._signal)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         return self
 
     def __exit__(self, *exc: object) -> None:
         signal.signal(signal.SIGINT, self._before)
         os.close(self.waker)
         os.close(self._bell)
+
+    @staticmethod
+    def listen() -> None:
+        """It may come from now on, where it was blocked before. KeyboardInterrupt where it has come."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def begin(self) -> None:
         """Machines run from now on. KeyboardInterrupt where it has come before."""

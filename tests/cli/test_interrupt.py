@@ -98,8 +98,9 @@ def test_a_command_that_is_killed_leaves_no_process_behind(number: int, tmp_path
     assert not (tmp_path / "saved").exists()
 
 
-def test_before_machines_run_the_command_ends_at_once(tmp_path: Path) -> None:
-    plant = "import signal\nfrom machemu.boot.node import Node\nNode.__enter__ = lambda self: signal.raise_signal(signal.SIGINT)"
+@pytest.mark.parametrize("where", ["machemu.boot.node.Node.__enter__", "machemu.ui.watch.signals.become"])
+def test_before_machines_run_the_command_ends_at_once(where: str, tmp_path: Path) -> None:
+    plant = f"import signal, machemu.ui.cli\n{where} = lambda *_: signal.raise_signal(signal.SIGINT)"
     done = run("boot", "images/i386/hello.elf", "--save", tmp_path / "saved", plant=plant)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "machemu: interrupted\n")
     assert not (tmp_path / "saved").exists()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from machemu.abi.exception import Exc
 from machemu.abi.message import PORT_SEND_ONCE
 from machemu.abi.types import VirtAddr
 from machemu.ipc import kmsg as kmsgs
@@ -13,7 +14,7 @@ from machemu.ipc import mach_port
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
-from machemu.kern import thread_control
+from machemu.kern import task_control, thread_control
 from machemu.kern.clock import TICK_NS
 from machemu.kern.subsystem import Kern
 from machemu.kern.task import Task
@@ -80,6 +81,29 @@ def test_a_handler_with_too_little_room_does_not_even_get_the_header_and_the_nex
         machine.run(TICK_NS)
         assert task.memory.read(VirtAddr(MESSAGE), 24) == bytes(24)
         assert [message.id for message in task.itk_exception.messages] == [2400]
+
+
+@pytest.mark.parametrize("last", ["nobody", "the thread's handler", "the task's handler"])
+def test_an_exception_that_ends_a_task_is_told_with_what_it_was_and_where(arch: Arch, last: str) -> None:
+    """Also one that the last handler to ask has refused, long after it was taken; what the registers are then is told."""
+    with empty(arch) as machine:
+        told: list[tuple[Thread, tuple[int, int, int], int]] = []
+        machine.kernel.crashed = lambda thread, what: told.append((thread, what, thread.pcb.pc))
+        task, thread = add_task(machine, arch.load(1) + arch.undefined)
+        if last != "nobody":
+            _, port = handler(machine, task_control.create(machine.kernel.kern, None, False, "handler"))
+            if last == "the thread's handler":
+                thread.ith_exception = port
+            else:
+                task.itk_exception = port
+            machine.run(TICK_NS)
+            assert told == [] and task.active
+            [message] = port.messages
+            answer(machine, reply_port(message), KERN_FAILURE)
+        machine.run(TICK_NS)
+        assert not task.active
+        [(whose, what, pc)] = told
+        assert (whose, what[0], pc) == (thread, int(Exc.EXC_BAD_INSTRUCTION), CODE + len(arch.load(1)))
 
 
 def test_a_reply_port_outlives_its_thread_while_somebody_may_answer(arch: Arch) -> None:
