@@ -178,9 +178,24 @@ def test_the_benchmark_beside_the_real_kernel_measures_what_its_page_says() -> N
 
 def test_the_fuzzing_page_names_every_option_and_its_command_finds_nothing() -> None:
     page = (ROOT / "docs" / "fuzz.md").read_text()
-    options = set(re.findall(r"--[a-z]+", run("-m", "tools.fuzz", "--help").stdout)) - {"--help", "--cpu", "--traps"}
+    options = set(re.findall(r"--[a-z]+", run("-m", "tools.fuzz", "--help").stdout)) - {
+        "--help",
+        "--cpu",
+        "--traps",
+        "--reference",
+    }
     assert set(re.findall(r"^\| `(--[a-z]+)", page, re.MULTILINE)) == options
     [command] = re.findall(r"^    python3 (tools/dev.py fuzz --traps.*)$", page, re.MULTILINE)
     done = run(*command.split())
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^i386: 2 machines .* 0 finds$", done.stdout, re.MULTILINE)
+
+
+def test_the_fuzzing_page_s_comparison_with_the_host_finds_nothing() -> None:
+    page = (ROOT / "docs" / "fuzz.md").read_text()
+    [command] = re.findall(r"^    python3 (tools/dev.py fuzz --reference.*)$", page, re.MULTILINE)
+    done = run(*command.split())
+    if done.returncode == 2:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "i386: 2000 cases of 2000 encodings" in done.stdout

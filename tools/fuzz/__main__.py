@@ -1,4 +1,7 @@
-"""Looks for guests that hurt their host: `python -m tools.fuzz --cpu`, and for calls that hurt the kernel: `--traps`."""
+"""Looks for guests that hurt their host: `python -m tools.fuzz --cpu`, and for calls that hurt the kernel: `--traps`.
+
+`--reference` runs single instructions on real processors, too, and looks for what they do otherwise.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from tools.fuzz import cpu, traps
+from tools.fuzz import cpu, native, traps
 from tools.fuzz.world import PROFILES
 
 COUNT: Final = 1000
@@ -36,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     what = options.add_mutually_exclusive_group(required=True)
     what.add_argument("--cpu", action="store_true", help="programs of listed, random and mutated code, whole and cut")
     what.add_argument("--traps", action="store_true", help="every trap and every routine, in machines of 500 calls each")
+    what.add_argument("--reference", action="store_true", help="single instructions, here and on the host's CPU or QEMU's m68k")
     options.add_argument("--arch", choices=tuple(PROFILES), help="one architecture instead of both")
     options.add_argument("--seed", type=number, metavar="S", help="what everything is chosen from; without, a fresh one")
     options.add_argument(
@@ -50,11 +54,15 @@ def main(arguments: Sequence[str]) -> int:
     seed = secrets.randbelow(SEEDS) if given.seed is None else given.seed
     architectures = (given.arch,) if given.arch else tuple(PROFILES)
     if given.only is not None:
+        if given.reference:
+            options.error("--only is for --cpu and --traps; --reference shows what it finds")
         only = traps.only if given.traps else cpu.only
         return only(architectures[0], seed, given.only)
     seconds = math.inf if given.time is None else float(given.time)
     count = given.count or ((TRAPS_COUNT if given.traps else COUNT) if given.time is None else cpu.ENDLESS)
     print(f"fuzz: seed {seed}", flush=True)
+    if given.reference:
+        return native.run(architectures, seed, given.count, seconds)
     if given.traps:
         return traps.hunt(traps.Options(seed, architectures, count, seconds, given.jobs))
     return cpu.hunt(cpu.Options(seed, architectures, count, seconds, jobs=given.jobs))

@@ -18,6 +18,7 @@ from machemu.machine.i386.faults import (
     is_string_port,
     unprefixed,
 )
+from machemu.machine.i386.pcb import EBP
 from machemu.machine.i386.screen import ENTER, ESCAPE, INTERRUPT, LONGEST, RETURNS, STORES_TO_OFFSET, stores
 
 LEVELS: Final = 32
@@ -52,6 +53,19 @@ def is_far_return(code: bytes) -> bool:
     """Whether the instruction is `ret n` or `lret n` that frees 32 KB or more."""
     opcode, place = _opcode(code)
     return opcode in RETURNS and int.from_bytes(code[place + 1 : place + 3], "little") >= NEGATIVE
+
+
+def mended(code: bytes, wide: bool, is_stack_wide: bool, before: Sequence[int], esp: int, ebp: int) -> tuple[int, int]:
+    """ESP and EBP as they ought to be after an instruction that Unicorn has done, with ESP and EBP as it left them.
+
+    before: the registers before it. `ret n` frees n as an unsigned number; `enter` of 16 bits changes no more of EBP.
+    """
+    if is_far_return(code) and is_stack_wide:
+        esp = esp + TOO_FAR & 0xFFFFFFFF
+    found = enter(code, wide)
+    if found is not None and found.size == 2:
+        ebp = before[EBP] & 0xFFFF0000 | ebp & 0xFFFF
+    return esp, ebp
 
 
 def stored_at(code: bytes, wide: bool, registers: Sequence[int]) -> int | None:

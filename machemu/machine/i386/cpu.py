@@ -428,7 +428,9 @@ class I386Cpu:
     def _start_alone(self, address: int) -> int:
         """Runs one instruction that the guard does not let pass."""
         engine = self.engine
-        place, returns_far = self._linear_pc(), alone.is_far_return(self._code())
+        place, code, wide = self._linear_pc(), self._code(), self._segment(REGISTER["CS"])[1]
+        self._state.read()
+        before = self._state.values[:EIP]
         self._goes_alone = False
         self.guard.lets = True
         target, self.target = self.target, self._counted + 1
@@ -437,9 +439,11 @@ class I386Cpu:
         engine.drop_translation(place)
         self.target = target
         self.guard.lets = False
-        is_done = min(engine.counter.value, engine.limit.value) > self._overhead
-        if returns_far and is_done and self._segment(REGISTER["SS"])[1]:
-            engine.write(REGISTER["ESP"], engine.read(REGISTER["ESP"]) + alone.TOO_FAR & 0xFFFFFFFF)
+        if min(engine.counter.value, engine.limit.value) > self._overhead:
+            stack = engine.read(REGISTER["ESP"]), engine.read(REGISTER["EBP"])
+            esp, ebp = alone.mended(code, wide, self._segment(REGISTER["SS"])[1], before, *stack)
+            engine.write(REGISTER["ESP"], esp)
+            engine.write(REGISTER["EBP"], ebp)
         return error
 
     def _watched(self) -> None:

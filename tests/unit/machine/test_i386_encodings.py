@@ -249,11 +249,11 @@ def test_a_breakpoint_behind_a_prefix_is_one(bench: Bench) -> None:
 @pytest.mark.parametrize(("code", "moved"), [("c8100000", 0x14), ("c8000000", 4), ("c8200002", 0x2C), ("66c8100000", 0x12)])
 def test_enter_makes_a_frame(bench: Bench, code: str, moved: int) -> None:
     pcb = bench.start(bytes.fromhex(code) + trap(LEAVE))
-    pcb.registers[5] = STACK
+    pcb.registers[EBP] = STACK if code.endswith("02") else 0x12340000 | STACK
     bench.go(pcb)
     assert bench.log == [("trap", LEAVE)]
     assert pcb.sp == STACK - moved
-    assert pcb.registers[5] & 0xFFFF == STACK - (2 if code.startswith("66") else 4)
+    assert pcb.registers[EBP] == (0x12340000 | STACK - 2 if code.startswith("66") else STACK - 4)
 
 
 def test_enter_asks_for_the_page_in_which_its_frame_ends(bench: Bench) -> None:
