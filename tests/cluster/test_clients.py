@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from machemu.abi.errors import UserError
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED
 from tests.cluster.clients import SEND_ONCE_DIED, Caller, Giver, Said, Sink, Source, Steps, pattern
-from tests.cluster.world import PORTS, SECOND, START, World, fault
+from tests.cluster.world import PORTS, SECOND, START, World, fault, with_guests
+from tests.servers.name_servers import GUEST, both_places
 
 RUDE = Path("tests") / "cluster" / "guests"
 PROFILES = {"i386": "pc486dx2-66", "m68k": "sun3-60"}
@@ -21,7 +23,7 @@ NO_SENDERS, PORT_DESTROYED = MACH_NOTIFY_NO_SENDERS.request.id, MACH_NOTIFY_PORT
 LARGE = 17 << 20
 
 client_rules = pytest.mark.xfail(strict=True, raises=AssertionError, reason="clients rule the servers")
-too_large = pytest.mark.xfail(strict=True, raises=ValueError, reason="a message of more than 16 MiB ends the run")
+too_large = pytest.mark.xfail(strict=True, raises=UserError, reason="a message of more than 16 MiB ends the run")
 request_lost = pytest.mark.xfail(
     strict=True, raises=AssertionError, reason="notification requests stay when a receive right moves"
 )
@@ -51,6 +53,11 @@ def lan(*machines: str, bandwidth: str = "10M") -> str:
 def nodes(*scripts: str) -> str:
     """Nodes n1, n2, ... of both machines in turn, each with the scripts of one text, parted by `|`."""
     return lan(*(machine(f"n{n}", FAR[n - 1], *map(steps, text.split("|"))) for n, text in enumerate(scripts, 1)))
+
+
+def placed(text: str, place: str) -> str:
+    """A cluster whose name servers are in Python or guests."""
+    return with_guests(text) if place == GUEST else text
 
 
 def said(world: World, node: str, number: int = 0) -> dict[int, Said]:
@@ -104,8 +111,9 @@ def test_a_message_that_a_node_cannot_hold_is_destroyed_and_its_other_services_a
 
 
 @client_rules
-def test_a_client_cannot_unregister_a_service_that_it_looked_up() -> None:
-    with World(nodes("10 reg svc|100 look svc; 200 unreg svc; 300 look svc")) as world:
+@both_places
+def test_a_client_cannot_unregister_a_service_that_it_looked_up(place: str) -> None:
+    with World(placed(nodes("10 reg svc|100 look svc; 200 unreg svc; 300 look svc"), place)) as world:
         world.run(SECOND)
         found = said(world, "n1", 1)
         assert found[200].value != 0
@@ -113,8 +121,9 @@ def test_a_client_cannot_unregister_a_service_that_it_looked_up() -> None:
 
 
 @client_rules
-def test_a_client_cannot_take_the_network_servers_name() -> None:
-    with World(nodes("100 look gns; 200 unreg gns; 300 reg gns|600 look far", "10 reg far")) as world:
+@both_places
+def test_a_client_cannot_take_the_network_servers_name(place: str) -> None:
+    with World(placed(nodes("100 look gns; 200 unreg gns; 300 reg gns|600 look far", "10 reg far"), place)) as world:
         world.run(2 * SECOND)
         found = said(world, "n1")
         assert found[200].value != 0
@@ -123,9 +132,10 @@ def test_a_client_cannot_take_the_network_servers_name() -> None:
 
 
 @client_rules
-def test_a_guest_cannot_cut_its_node_off_by_unregistering_the_network_server() -> None:
+@both_places
+def test_a_guest_cannot_cut_its_node_off_by_unregistering_the_network_server(place: str) -> None:
     text = lan(machine("a", "i386", steps("10 reg far")), machine("b", "m68k", module="unreg gns"))
-    with World(text) as world:
+    with World(placed(text, place)) as world:
         world.run(5 * SECOND)
         lines = world.lines("b")
         assert "END" in lines
@@ -133,9 +143,10 @@ def test_a_guest_cannot_cut_its_node_off_by_unregistering_the_network_server() -
 
 
 @client_rules
-def test_a_check_out_without_a_signature_leaves_what_was_registered() -> None:
+@both_places
+def test_a_check_out_without_a_signature_leaves_what_was_registered(place: str) -> None:
     script = "100 checkout svc; 200 look svc; 300 checkout gns; 400 look gns"
-    with World(nodes(f"10 reg svc|{script}")) as world:
+    with World(placed(nodes(f"10 reg svc|{script}"), place)) as world:
         world.run(SECOND)
         found = said(world, "n1", 1)
         assert found[100].value != 0 and found[300].value != 0
@@ -143,9 +154,10 @@ def test_a_check_out_without_a_signature_leaves_what_was_registered() -> None:
 
 
 @client_rules
-def test_a_guest_cannot_reboot_its_node_by_registering_as_essential_and_ending() -> None:
+@both_places
+def test_a_guest_cannot_reboot_its_node_by_registering_as_essential_and_ending(place: str) -> None:
     text = lan(machine("a", "i386"), machine("b", "m68k", module="bomb"))
-    with World(text) as world:
+    with World(placed(text, place)) as world:
         world.run(SECOND // 2)
         assert world.node("b").powered == 0
         assert world.lines("b").count("END") == 1
