@@ -105,6 +105,7 @@ def watched(command: Callable[[Board], int], arguments: Sequence[str], errors: O
         finally:
             os._exit(status)
     status = _wait(child)
+    signal.sigtimedwait({signal.SIGINT}, 0)  # there is nothing left to interrupt
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if os.WIFEXITED(status):
         return os.WEXITSTATUS(status)

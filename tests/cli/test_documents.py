@@ -12,7 +12,7 @@ import pytest
 from machemu.cluster.file import KINDS
 from machemu.cluster.lan import Properties
 from machemu.machine import profile
-from machemu.ui.cli import parser
+from machemu.ui.commands import parser
 from machemu.ui.status import Status
 from machemu.ui.words import exception_text
 from tests.servers.name_servers import both_places, skip_guest

@@ -98,9 +98,23 @@ def test_a_command_that_is_killed_leaves_no_process_behind(number: int, tmp_path
     assert not (tmp_path / "saved").exists()
 
 
+def test_while_the_command_is_being_loaded_it_ends_with_one_line() -> None:
+    """As soon as anything of machemu's own is run."""
+    plant = """
+import signal
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "machemu.core.kernel":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+"""
+    done = run("boot", "images/i386/hello.elf", plant=plant)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "machemu: interrupted\n")
+
+
 @pytest.mark.parametrize("where", ["machemu.boot.node.Node.__enter__", "machemu.ui.watch.signals.become"])
 def test_before_machines_run_the_command_ends_at_once(where: str, tmp_path: Path) -> None:
-    plant = f"import signal, machemu.ui.cli\n{where} = lambda *_: signal.raise_signal(signal.SIGINT)"
+    plant = f"import signal, machemu.ui.commands\n{where} = lambda *_: signal.raise_signal(signal.SIGINT)"
     done = run("boot", "images/i386/hello.elf", "--save", tmp_path / "saved", plant=plant)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "machemu: interrupted\n")
     assert not (tmp_path / "saved").exists()

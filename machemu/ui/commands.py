@@ -1,0 +1,157 @@
+"""The command line: its options, and what all commands have in common."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from machemu import __version__
+from machemu.abi.errors import UserError
+from machemu.machine.profile import DEFAULT_PROFILES
+from machemu.sim.output import ClosedPipe, Output
+from machemu.ui import boot, cluster
+from machemu.ui.interrupt import CtrlC
+from machemu.ui.options import CountOption, PathOption
+from machemu.ui.status import Status
+from machemu.ui.watch import Board, watched
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse keeps to itself that it could not write."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        stream = sys.stderr if file is None else file
+        if message and stream is not None:
+            stream.write(message)
+
+
+def parser() -> argparse.ArgumentParser:
+    main_parser: argparse.ArgumentParser = Parser(prog="machemu", description="Mach 3.0 machines, emulated down to the hardware.")
+    main_parser.add_argument("--version", action="version", version=f"machemu {__version__}")
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_boot_parser(commands)
+    cluster.add_parser(commands)
+    return main_parser
+
+
+def add_boot_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "boot", help="boot Mach programs on one machine", description="Boots boot modules on one machine."
+    )
+    parser.set_defaults(run=boot.run)
+    parser.add_argument("module", nargs="?", help="a boot module, started with the host and device ports as its arguments")
+    parser.add_argument(
+        "--module", dest="lines", metavar="LINE", action="append", default=[], help="a boot script line; repeatable"
+    )
+    parser.add_argument("--script", action=PathOption, metavar="FILE", help="a boot script: one module's line a line")
+    parser.add_argument(
+        "--variable", metavar="NAME=VALUE", action="append", default=[], help="a boot script variable; repeatable"
+    )
+    parser.add_argument(
+        "--profile",
+        default=None,
+        metavar="NAME",
+        help=f"the hardware, a name or a TOML file (default, by the programs: {' or '.join(DEFAULT_PROFILES.values())})",
+    )
+    parser.add_argument("--memory", metavar="SIZE", help="RAM, such as 64M (default: the profile's)")
+    parser.add_argument(
+        "--until", metavar="TEXT", help="stop when the console has printed a line with TEXT; exit status 1 if it never does"
+    )
+    parser.add_argument("--for", dest="duration", metavar="TIME", help="stop after so much virtual time, such as 500ms")
+    parser.add_argument("--traps", action=CountOption, metavar="N", help="stop after N traps")
+    parser.add_argument("--trace", action="store_true", help="show each trap and message on standard error")
+    parser.add_argument("--trace-file", action=PathOption, metavar="FILE", help="write the trace to FILE")
+    parser.add_argument("--digest", action="store_true", help="print the machine's digest on standard error at the end")
+    parser.add_argument("--save", action=PathOption, metavar="FILE", help="save the machine to FILE at the end")
+    parser.add_argument("--load", action=PathOption, metavar="FILE", help="go on with a saved machine instead of booting one")
+    parser.add_argument(
+        "--disk",
+        dest="disks",
+        metavar="NAME=FILE[,writable]",
+        action="append",
+        default=[],
+        help="a disk such as hd0 from an image, which what the guest writes changes only where it is writable; repeatable",
+    )
+    parser.add_argument("--input", action=PathOption, metavar="FILE", help="what the console reads (default: standard input)")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; its exit status."""
+    hold_descriptors()
+    out = Output("standard output", os.fdopen(1, "wb", closefd=False), eager=True)
+    errors = Output("standard error", os.fdopen(2, "wb", closefd=False), eager=True)
+    try:
+        options = parse(arguments, out)
+    except SystemExit as end:  # argparse has said what it had to say
+        return ended(end.code if isinstance(end.code, int) else Status.OK, out, errors)
+    except UserError as error:
+        return complain(error, out, errors)
+    options.out, options.errors = out, errors
+    words = sys.argv[1:] if arguments is None else arguments
+    return watched(lambda board: run(options, board), words, errors)
+
+
+def hold_descriptors() -> None:
+    """A standard stream that is closed stays so, and is nothing else's: no file that is opened later takes its number."""
+    for number, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, flags)
+
+
+def run(options: argparse.Namespace, board: Board) -> int:
+    out, errors = options.out, options.errors
+    options.board = board
+    with CtrlC() as options.interrupt:
+        try:
+            options.interrupt.listen()
+            status: int = options.run(options)
+            return ended(Status.INTERRUPTED if options.interrupt.asked else status, out, errors)
+        except UserError as error:
+            return complain(error, out, errors)
+        except KeyboardInterrupt:
+            errors.line("machemu: interrupted")
+            return Status.INTERRUPTED
+        except Exception as error:
+            errors.line(traceback.format_exc().rstrip())
+            errors.line(f"machemu: a fault of machemu's own, please report it: {error or type(error).__name__}")
+            return Status.INTERNAL
+
+
+def ended(status: int, out: Output, errors: Output) -> int:
+    """The exit status of a command that has said all; another one where that cannot be written."""
+    try:
+        for stream in (out, errors):
+            stream.flush()
+            stream.check()
+    except UserError as error:
+        return complain(error, out, errors)
+    return status
+
+
+def parse(arguments: Sequence[str] | None, out: Output) -> argparse.Namespace:
+    """The options; SystemExit where help was asked for, or where they are wrong."""
+    try:
+        try:
+            return parser().parse_args(arguments)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:
+        out.fail(error)
+        raise SystemExit(Status.OK) from None
+
+
+def complain(error: UserError, out: Output, errors: Output) -> int:
+    """Says what is wrong, on standard output where standard error is what is wrong."""
+    errors.line(f"machemu: {error}")
+    if errors.error is not None:
+        out.line(f"machemu: {error}")
+    return Status.UNMET if isinstance(error, ClosedPipe) else Status.USER
