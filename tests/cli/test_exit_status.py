@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from machemu.abi.errors import UserError
+from machemu.ui.commands import parser
 from tests.cli.world import ROOT, run
 from tests.cluster.world import PORTS, START, node
 from tests.guests import Arch
@@ -115,11 +117,12 @@ def test_traps_says_what_each_thread_does_at_the_end(arch: Arch) -> None:
     assert threads and all(re.fullmatch(r"  task \d \(.*\) thread \d: .*, pc 0x[0-9a-f]{8}", line) for line in threads)
 
 
-@pytest.mark.parametrize("count", ["0", "-1", "-99999999999999999999", "1.5", "many", "", "9" * 30])
-def test_a_number_of_traps_that_cannot_be_is_refused(count: str) -> None:
-    done = run("boot", "images/i386/hello.elf", f"--traps={count}")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"machemu: --traps {count}: write a whole number, 1 or more\n"
+def test_a_number_of_traps_that_cannot_be_is_refused() -> None:
+    done = run("boot", "images/i386/hello.elf", "--traps", "0")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "machemu: --traps 0: write a whole number, 1 or more\n")
+    for count in ("-1", "-99999999999999999999", "1.5", "many", "", "9" * 30):
+        with pytest.raises(UserError, match=f"^--traps {count}: write a whole number, 1 or more$"):
+            parser().parse_args(["boot", "what.it.runs", f"--traps={count}"])
 
 
 @pytest.mark.parametrize(("server", "option"), [("Raises", "--trace-file"), ("HoldsASet", "--digest"), ("NeverSet", "--save")])
