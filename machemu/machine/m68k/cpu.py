@@ -11,7 +11,7 @@ from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import ByteOrder, Instructions, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine import engine as uc
-from machemu.machine.m68k import decode, divide, ea, flags, missing, trigonometry
+from machemu.machine.m68k import decode, divide, ea, flags, missing, trigonometry, undo
 from machemu.machine.m68k.emit import Emitter
 from machemu.machine.m68k.engine import (
     ACCESS_BACK,
@@ -105,6 +105,7 @@ class M68kCpu:
         engine.hook(uc.EDGE, uc.EDGE_HOOK(self._translated))
         self.fpu = Fpu(engine)
         self._emitter = Emitter(engine)
+        self._undone = undo.opcodes()
         self._guard = Guard(engine, self._emitter, self._code_word)
         self._steps = Steps(engine, self._emitter.state_word("MACSR"))
 
@@ -405,6 +406,9 @@ class M68kCpu:
                 return
         else:
             self._overhead += 1
+            opcode = self.instruction_word(0)
+            if opcode in self._undone:
+                undo.put_back(words, self._emitter.kept, opcode)
         self._raised = True
         writes = not status & ACCESS_READ
         if writes and self._pmap.made_writable(address):

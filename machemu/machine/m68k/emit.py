@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import struct
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 from machemu.abi.errors import InvariantError
@@ -23,8 +24,12 @@ VARIABLE_BASE, VARIABLE_OFFSET, VARIABLE_NAME = 16, 24, 32
 """Where a variable has the address of the variable that it lies relative to (the CPU's state), how far it lies from that, and the
 address of its name."""
 LESS, NOT_EQUAL = 2, 9
-SET_LABEL, LOAD = 1, 13
-"""Conditions; operations: a label, and a load of 32 bits."""
+SET_LABEL, LOAD, STORE = 1, 13, 16
+"""Conditions; operations: a label, a load and a store of 32 bits."""
+NAME_MAX: Final = 8
+CODES: Final = ("CC_OP", "CC_X", "CC_N", "CC_V", "CC_C", "CC_Z")
+HOW_CODES: Final = 44
+"""Where in a DisasContext is how the condition codes are kept (a CCOp); 0 where only the state knows."""
 
 _POINTER = ctypes.c_void_p
 _U64 = ctypes.c_uint64
@@ -34,7 +39,7 @@ _places: list[tuple[int, int]] = []
 
 
 class Emitter:
-    """On one engine; its methods are for translators, while Unicorn translates."""
+    """On one engine; its methods are for translators, while Unicorn translates. kept: where in the state `keep` stores."""
 
     def __init__(self, engine: M68kEngine) -> None:
         self._context, names = _find(engine)
@@ -43,21 +48,46 @@ class Emitter:
         self._state = _word(self._context + self._registers[0] + VARIABLE_BASE)
         self._new_label = exported("gen_new_label_m68k", _U64, _POINTER)
         self._branch_if = exported("tcg_gen_brcondi_i32_m68k", None, _POINTER, ctypes.c_int, _U64, ctypes.c_int32, _U64)
-        self._load = exported("tcg_gen_op3_m68k", None, _POINTER, ctypes.c_int, _U64, _U64, _U64)
+        self._access = exported("tcg_gen_op3_m68k", None, _POINTER, ctypes.c_int, _U64, _U64, _U64)
         self._operation = exported("tcg_gen_op1_m68k", None, _POINTER, ctypes.c_int, _U64)
         self._call = exported("tcg_gen_callN_m68k", None, _POINTER, _POINTER, _POINTER, ctypes.c_int, _POINTER)
         self._constant = exported("tcg_const_i32_m68k", _U64, _POINTER, ctypes.c_int32)
         self._free = exported("tcg_temp_free_internal_m68k", None, _POINTER, _U64)
+        self._variables = self._named()
+        self._codes = [self._variables.get(name, 0) for name in CODES]
+        self.kept: int = self.state_word("ACC0")
         self._divide = ctypes.cast(exported("helper_divuw_m68k", None), _POINTER).value
 
     def state_word(self, name: str) -> int:
-        """Which 32-bit word of the CPU's state a variable is. Those of the state come before the data registers'."""
+        """Which 32-bit word of the CPU's state a variable is."""
+        if name not in self._variables:
+            raise InvariantError(f"this build of Unicorn has no {name}: install unicorn 2.1.4")
+        return _word(self._variables[name] + VARIABLE_OFFSET) // 4
+
+    def _named(self) -> dict[str, int]:
+        """The variables' addresses by name: those of the state, the data and address registers', and the accumulators'."""
         first, second = self._registers[:2]
         size = (second - first) // 2
-        for variable in range(self._context + first, self._state, -size):
-            if peek(_word(variable + VARIABLE_NAME), len(name) + 1) == name.encode() + b"\0":
-                return _word(variable + VARIABLE_OFFSET) // 4
-        raise InvariantError(f"this build of Unicorn has no {name}: install unicorn 2.1.4")
+        found = {}
+        for variable in range(self._state, self._context + self._registers[-1] + (2 + ACCUMULATORS.count(b"A")) * size, size):
+            name, _, _ = peek(_word(variable + VARIABLE_NAME), NAME_MAX).partition(b"\0")
+            found[name.decode("latin-1")] = variable
+        return found
+
+    def keep(self, translation: int, address_registers: Sequence[int]) -> None:
+        """Stores how condition codes are kept, they themselves, and some address registers into the state's words from `kept` on.
+
+        translation: the DisasContext. Only before anything else of an instruction.
+        """
+        context = self._context
+        size = (self._registers[1] - self._registers[0]) // 2
+        how = ctypes.c_int.from_address(translation + HOW_CODES).value
+        constant = context + self._constant(context, how)
+        kept = [self._codes[0] if how == 0 else constant, *self._codes[1:]]
+        kept += [context + self._registers[register] + size for register in address_registers]
+        for place, variable in enumerate(kept, self.kept):
+            self._access(context, STORE, variable, self._state, 4 * place)
+        self._free(context, constant)
 
     def zero_divide_unless_normalized(self, number: int) -> None:
         """Raises a zero divide of the instruction that is being translated, with nothing done, where the first digit of a
@@ -65,7 +95,7 @@ class Emitter:
         context = self._context
         digits = self._constant(context, 0)
         place = 4 * (FPU + 4 * number + (sys.byteorder == "little"))
-        self._load(context, LOAD, context + digits, self._state, place)
+        self._access(context, LOAD, context + digits, self._state, place)
         normalized = self._new_label(context)
         self._branch_if(context, LESS, digits, 0, normalized)
         self._free(context, context + digits)

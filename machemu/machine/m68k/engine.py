@@ -11,7 +11,7 @@ import ctypes
 import mmap
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from unicorn import m68k_const as m68k
@@ -185,9 +185,11 @@ class M68kEngine(Engine):
         """What translates instructions with a first word."""
         return CALL_TRANSLATOR(self.translators[opcode])
 
-    def set_translator(self, opcode: int, translate: Callable[[int, int, int], None]) -> None:
-        """Makes a TRANSLATOR function translate instructions with a first word; the caller keeps it alive."""
-        self.translators[opcode] = ctypes.cast(translate, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
+    def set_translator(self, opcodes: Iterable[int], translate: Callable[[int, int, int], None]) -> None:
+        """Makes a TRANSLATOR function translate instructions with some first words; the caller keeps it alive."""
+        address = ctypes.cast(translate, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
+        for opcode in opcodes:
+            self.translators[opcode] = address
 
 
 def _sentinel() -> list[int]:

@@ -7,7 +7,7 @@ that the instruction has not, which Unicorn takes all the same: they are illegal
 
 A signed division of the least number by -1 makes the host's own division trap, and sines and the like of unnormalized numbers
 lead into wild memory. So before Unicorn's translation of one comes code that compares the operand, and leaves the instruction to
-divide.py or trigonometry.py by a zero divide.
+divide.py or trigonometry.py by a zero divide. Code before others keeps what a fault has to put back (undo.py).
 """
 
 from __future__ import annotations
@@ -16,11 +16,20 @@ import ctypes
 from collections.abc import Callable
 from typing import Final
 
-from machemu.machine.m68k import manual, trigonometry
+from machemu.machine.m68k import manual, trigonometry, undo
 from machemu.machine.m68k.decode import Word, divide_length, operand
 from machemu.machine.m68k.divide import DIVIDE_LONG, division
 from machemu.machine.m68k.emit import Emitter
-from machemu.machine.m68k.engine import ILLEGAL, LINE_A, LINE_F, STOP, TRANSLATED_PC, TRANSLATOR, M68kEngine
+from machemu.machine.m68k.engine import (
+    CALL_TRANSLATOR,
+    ILLEGAL,
+    LINE_A,
+    LINE_F,
+    STOP,
+    TRANSLATED_PC,
+    TRANSLATOR,
+    M68kEngine,
+)
 from machemu.machine.m68k.missing import FMOVE_IMMEDIATE, TAKEN_FOR_OTHERS, TO_CONTROL
 from machemu.machine.m68k.trigonometry import FLOAT
 
@@ -55,7 +64,8 @@ class Unreadable(Exception):
 
 
 _accepted_words: list[int] = []
-"""The same in every engine."""
+_own: dict[int, Callable[[int, int, int], None]] = {}
+"""What `_accepted` gives, and Unicorn's translators of undo.py's instructions: the same in every engine."""
 
 
 def _accepted(engine: M68kEngine) -> list[int]:
@@ -67,14 +77,14 @@ def _accepted(engine: M68kEngine) -> list[int]:
 
 
 def is_guarded(opcode: int) -> bool:
-    return opcode in FLOAT or opcode in FLOAT_SET or opcode in DIVISIONS
+    return opcode in FLOAT or opcode in FLOAT_SET or opcode in DIVISIONS or opcode in undo.opcodes()
 
 
 def is_sound(word: Word) -> bool:
     """Whether Unicorn may translate a guarded instruction; raises what `word` raises where it cannot be read as a whole."""
     opcode = word(0)
-    if opcode in DIVISIONS:
-        for offset in range(2, divide_length(word), 2):
+    if opcode in DIVISIONS or opcode in undo.opcodes():
+        for offset in range(2, divide_length(word) if opcode in DIVISIONS else undo.length(word), 2):
             word(offset)
         return True
     extension = word(2)
@@ -116,8 +126,10 @@ class Guard:
         self._divide_word = engine.translator(DIVIDE_WORD)
         self._divide_long = engine.translator(DIVIDE_LONG)
         self._kept = TRANSLATOR(self._translate)
-        for opcode in (*FLOAT, *FLOAT_SET, *DIVISIONS):
-            engine.set_translator(opcode, self._kept)
+        if not _own:
+            made = {address: CALL_TRANSLATOR(address) for address in {engine.translators[opcode] for opcode in undo.opcodes()}}
+            _own.update((opcode, made[engine.translators[opcode]]) for opcode in undo.opcodes())
+        engine.set_translator((*FLOAT, *FLOAT_SET, *DIVISIONS, *undo.opcodes()), self._kept)
         for opcode in _accepted(engine):
             engine.translate_as(opcode, LINE_F if opcode >= LINE_F & 0xF000 else ILLEGAL)
 
@@ -128,7 +140,10 @@ class Guard:
         def word(offset: int) -> int:
             return self._fetch(address + offset)
 
-        if opcode in DIVISIONS:
+        own: Callable[[int, int, int], None]
+        if opcode in _own:
+            own, refuse = _own[opcode], self._illegal
+        elif opcode in DIVISIONS:
             own, refuse = self._divide_long if opcode & 0xFFC0 == DIVIDE_LONG else self._divide_word, self._illegal
         else:
             own, refuse = self._float if opcode in FLOAT else self._float_set, self._no_float
@@ -136,7 +151,9 @@ class Guard:
             sound = is_sound(word)
         except Unreadable:
             sound = False
-        if sound and opcode in DIVISIONS:
+        if sound and opcode in _own:
+            self._emit.keep(context, undo.registers(opcode))
+        elif sound and opcode in DIVISIONS:
             least = division(word).least()
             if least:
                 self._emit.zero_divide_where(least)
