@@ -295,3 +295,39 @@ def test_string_input_and_output_of_nothing_touches_no_memory(bench: Bench, code
     pcb.registers[ESI] = pcb.registers[EDI] = NOWHERE
     bench.go(pcb)
     assert bench.log == [STEP if flags else ("trap", LEAVE)]
+
+
+TOGETHER = (
+    "b903000000"  # mov $3,%ecx
+    "c8100000"  # again: enter $16,$0
+    "c8200003"  # enter $32,$3
+    "f60bff"  # test $255,(%ebx), as reg field 1
+    "f0f71b"  # lock neg (%ebx)
+    "0f18c1"  # a hint
+    "81ec04800000"  # sub $0x8004,%esp
+    "c7042427800000"  # movl $next,(%esp)
+    "c20080"  # ret $0x8000
+    "90"
+    "c9c9"  # next: leave; leave
+    "e2da"  # loop again
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_what_goes_alone_counts_as_one_instruction_however_the_run_is_cut(bench: Bench, size: int) -> None:
+    code = bytes.fromhex(TOGETHER)
+    for address in range(STACK - 0x9000 & -PAGE_SIZE, DATA, PAGE_SIZE):
+        if bench.pmap.translate(VirtAddr(address), VM_PROT_READ) is None:
+            bench.pmap.enter(VirtAddr(address), bench.memory.allocate(), VM_PROT_READ | VM_PROT_WRITE)
+    found = []
+    for step in (10_000, size):
+        bench.write(DATA, b"\5\0\0\0")
+        pcb = bench.start(code + trap(LEAVE))
+        pcb.registers[EBX], pcb.registers[EBP] = DATA, STACK
+        count = 0
+        while ("trap", LEAVE) not in bench.log:
+            count += bench.go(pcb, step)
+        assert bench.log == [("trap", LEAVE)]
+        found.append((count, pcb.registers, read(bench, DATA, 8)))
+    assert found[0] == found[1]
+    assert found[0][0] == 1 + 3 * 11 + 2
