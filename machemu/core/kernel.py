@@ -493,8 +493,8 @@ class Kernel:
             thread.retval = result
             if self.observer is not None:
                 self.observer.resumed(thread, result)
-        if not runnable(thread):
-            return False
+        if not runnable(thread) or thread.continuation is not None:
+            return False  # it waits again; where what it waits for is there at once, it goes on in the kernel
         self.kern.settle_handoff()
         return thread.active and not self.kern.sched.ast
 

@@ -146,6 +146,18 @@ def test_a_refusal_that_a_halted_thread_was_given_still_reaches_its_task_s_port(
         assert [message.id for message in second.messages] == [2400]
 
 
+def test_a_task_ends_whose_exceptions_go_to_ports_of_the_kernel_s_own(arch: Arch) -> None:
+    """The kernel answers both messages at once, that it does not know them."""
+    with empty(arch) as machine:
+        task, thread = add_task(machine, arch.undefined)
+        host = machine.kernel.kern.host.host_self
+        thread.ith_exception = ports.make_send(machine.kernel.ipc, host)
+        task.itk_exception = ports.make_send(machine.kernel.ipc, host)
+        machine.run(TICK_NS)
+        assert not task.active
+        machine.check()
+
+
 @pytest.mark.parametrize("instruction", [b"\x6c", b"\x6e", b"\x66\xf3\x6d", b"\xf3\x6f"])
 def test_an_i386_s_string_instruction_s_port_is_looked_at_before_its_memory(instruction: bytes) -> None:
     """ins and outs with a port that is refused and memory that is not there."""
