@@ -49,7 +49,7 @@ def test_what_cannot_succeed_is_listed_with_the_reason() -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_machine_of_a_seed_makes_the_same_calls_each_time(architecture: str, tmp_path: Path) -> None:
     with Hunter(architecture, tmp_path) as hunter:
-        first, second = (hunter.run(Job(7, 3, CALLS, tells=True)) for _ in range(2))
+        first, second = (hunter.run(Job(7, 2, CALLS, tells=True)) for _ in range(2))
         other = hunter.run(Job(7, 4, CALLS, tells=True))
     assert first.find is None and other.find is None
     assert first == second
@@ -91,7 +91,7 @@ def test_a_fault_that_is_planted_is_found(
 ) -> None:
     monkeypatch.setattr(place, name, fault)
     with Hunter("i386", tmp_path, patience=0.5) as hunter:
-        find = hunter.run(Job(1, 0, CALLS)).find
+        find = hunter.run(Job(1, 0)).find
     assert find is not None and find.kind == kind, find
 
 
@@ -112,7 +112,7 @@ def test_a_machine_that_is_not_what_was_saved_is_found(tmp_path: Path, monkeypat
 def test_a_find_is_shown_by_the_few_calls_that_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "info", divides)
     with Hunter("m68k", tmp_path) as hunter:
-        job = Job(1, 0, CALLS)
+        job = Job(1, 0)
         find = hunter.run(job).find
         assert find is not None
         small = shrunk(hunter, job, find)

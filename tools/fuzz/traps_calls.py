@@ -22,6 +22,7 @@ CALLS: Final = 500
 """In one machine."""
 NAMES_MAX, TASKS_MAX, ENTRIES_MAX = 70, 14, 40
 """Beyond these a machine is kept small."""
+KINDS: Final = 8
 SUCCESS: Final = "success"
 CODES: Final = {int(code): code.name for kind in (KernReturn, MsgReturn, MigReturn, IoReturn) for code in kind}
 LOST: Final = 0x3C00
@@ -54,8 +55,9 @@ class Calls:
         self.requests = Requests(pool)
         self.traps = Traps(pool, self.requests)
         self.table = {operation.name: operation for operation in operations(world.architecture)}
-        self.round = list(self.table)
-        Random(f"{self.key} order").shuffle(self.round)
+        order = Random(f"{self.key} order")
+        # Every second machine makes few kinds of calls, so that they meet each other more often.
+        self.round = order.sample(list(self.table), len(self.table) // (KINDS if job.number % 2 else 1))
         self.outcomes: dict[str, Counter[str]] = {}
         self.told: list[str] | None = [] if job.tells else None
 
