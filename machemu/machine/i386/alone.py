@@ -19,7 +19,7 @@ from machemu.machine.i386.faults import (
     unprefixed,
 )
 from machemu.machine.i386.pcb import EBP
-from machemu.machine.i386.screen import ENTER, ESCAPE, INTERRUPT, LONGEST, RETURNS, STORES_TO_OFFSET, stores
+from machemu.machine.i386.screen import ENTER, ESCAPE, INTERRUPT, LONGEST, LOOPS, RETURNS, STORES_TO_OFFSET, stores
 
 LEVELS: Final = 32
 NEGATIVE: Final = 0x8000
@@ -53,6 +53,11 @@ def is_far_return(code: bytes) -> bool:
     """Whether the instruction is `ret n` or `lret n` that frees 32 KB or more."""
     opcode, place = _opcode(code)
     return opcode in RETURNS and int.from_bytes(code[place + 1 : place + 3], "little") >= NEGATIVE
+
+
+def is_loop(code: bytes) -> bool:
+    """Whether the instruction is `loopne` or `loope`, which Unicorn does as a block's first one."""
+    return _opcode(code)[0] in LOOPS
 
 
 def mended(code: bytes, wide: bool, is_stack_wide: bool, before: Sequence[int], esp: int, ebp: int) -> tuple[int, int]:

@@ -678,7 +678,7 @@ class I386Cpu:
             width = alone.string_port_width(code, wide)
             may_use = width > 0 and self._may_use(self.engine.read(REGISTER["EDX"]) & 0xFFFF, width)
             self._goes_alone = may_use or alone.is_far_return(code)
-            if not self._goes_alone:
+            if not self._goes_alone and not alone.is_loop(code):
                 return False
         self.engine.stop()
         return True

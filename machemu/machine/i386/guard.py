@@ -122,7 +122,7 @@ class Guard:
         try:
             if not (SUSPECT_SECOND[self._byte(address + 1)] if first == ESCAPE else SUSPECT[first]):
                 return
-            shown = screened(lambda distance: self._byte(address + distance), self.is_v86)
+            shown = screened(lambda distance: self._byte(address + distance), self.is_v86, done == 1)
             if shown is not None and not (shown.data == PRIVILEGED and self.lets):
                 self._replace([self._place(address + shown.at + n) for n in range(len(shown.data))], shown.data)
                 self._end = address + shown.decided if shown.decided else 0

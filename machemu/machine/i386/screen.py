@@ -78,6 +78,8 @@ NEG: Final = 3
 REPNE: Final = 0xF2
 RETURNS: Final = (0xC2, 0xCA)
 INTERRUPT, ENTER = 0xCD, 0xC8
+LOOPS: Final = (0xE0, 0xE1)
+"""LOOPNE and LOOPE."""
 
 UNDEFINED: Final = b"\x0f\x0b"
 PRIVILEGED: Final = b"\xf4"
@@ -95,11 +97,12 @@ class Shown(NamedTuple):
     decided: int
 
 
-def screened(code: Code, is_v86: bool) -> Shown | None:
-    """What is to be translated instead of an instruction, or None.
+def screened(code: Code, is_v86: bool, is_first: bool) -> Shown | None:
+    """What is to be translated instead of an instruction, or None. is_first: of its block.
 
     As `hlt`, which raises #GP: stores into the code segment, which only V86 mode may write; and what the CPU looks at itself:
-    string input and output, `int n` behind prefixes, `enter`, and `ret n` whose n would be negative as a signed number.
+    string input and output, `int n` behind prefixes, `enter`, and `ret n` whose n would be negative as a signed number. So are
+    LOOPNE and LOOPE behind others in a block: where they end the loop, Unicorn forgets how the instruction before left the flags.
     """
     locked, segment, place = False, 0, 0
     while (byte := code(place)) in PREFIXES:
@@ -131,7 +134,7 @@ def screened(code: Code, is_v86: bool) -> Shown | None:
     if locked:
         return _without_lock(code, place) if opcode[0] in TEST and code(behind) >> 3 & 7 == NEG else None
     if second < 0:
-        return _taken_over(byte, code, place)
+        return Shown(PRIVILEGED, 0, place + 1) if byte in LOOPS and not is_first else _taken_over(byte, code, place)
     if second == READ_COUNTER:
         return Shown(PRIVILEGED, 0, behind)
     return Shown(NO_OPERATION, place + 1, 0) if second in HINTS else None
@@ -184,7 +187,8 @@ def _taken_over(opcode: int, code: Code, place: int) -> Shown | None:
 
 
 SUSPECT: Final = bytes(
-    byte in (*PREFIXES, *RETURNS, *TEST, ENTER) or is_string_port(byte) or bytes((byte,)) in GROUPS for byte in range(0x100)
+    byte in (*PREFIXES, *RETURNS, *TEST, *LOOPS, ENTER) or is_string_port(byte) or bytes((byte,)) in GROUPS
+    for byte in range(0x100)
 )
 """By an instruction's first byte: whether `screened` need be asked."""
 SUSPECT_SECOND: Final = bytes(

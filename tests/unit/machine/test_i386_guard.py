@@ -160,6 +160,23 @@ def test_a_traced_instruction_that_is_refused_raises_its_own_exception_alone(
     assert pcb.pc == CODE + len(POP_TRACE)
 
 
+@pytest.mark.parametrize("prefixes", [b"", b"\x66\x67"], ids=["", "with prefixes"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("opcode", [0xE0, 0xE1], ids=["loopne", "loope"])
+@pytest.mark.parametrize("piece", [1, 1000], ids=["step by step", "in one go"])
+def test_a_loop_on_a_condition_leaves_the_flags_alone(bench: Bench, opcode: int, count: int, prefixes: bytes, piece: int) -> None:
+    """again: cmp $5,%al, whose flags are CF, AF, SF; loopne again or loope again; then pushf, pop %edx."""
+    loop = prefixes + bytes((opcode, -len(prefixes) - 4 & 0xFF))
+    pcb = bench.start(b"\x3c\x05" + loop + b"\x9c\x5a" + trap(LEAVE))
+    pcb.registers[ECX] = count
+    rounds = count if opcode == 0xE0 else 1
+    executed = 0
+    while not bench.log and executed < 100:
+        executed += bench.go(pcb, piece)
+    assert executed == 2 * rounds + 2 + 2
+    assert (pcb.registers[ECX], pcb.registers[EDX] & 0x8D5) == (count - rounds, 0x91)
+
+
 LINE = b"\x40" * 40
 """Straight-line code: inc %eax."""
 
