@@ -157,8 +157,9 @@ def test_a_host_without_the_reference_is_told_what_it_lacks(
     assert f"there is no reference for the {arch.name} here" in capsys.readouterr().err
 
 
-def test_only_is_refused_beside_reference(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("option", [["--arch", "i386", "--seed", "1", "--only", "1"], ["--jobs", "2"]])
+def test_options_of_other_hunts_are_refused_beside_reference(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        command.main(["--reference", "--arch", "i386", "--seed", "1", "--only", "1"])
+        command.main(["--reference", *option])
     assert caught.value.code == 2
-    assert "--reference shows what it finds" in capsys.readouterr().err
+    assert "--only and --jobs are for --cpu and --traps" in capsys.readouterr().err

@@ -53,9 +53,9 @@ def main(arguments: Sequence[str]) -> int:
         options.error("--only needs --arch and --seed, which chose the program or machine")
     seed = secrets.randbelow(SEEDS) if given.seed is None else given.seed
     architectures = (given.arch,) if given.arch else tuple(PROFILES)
+    if given.reference and (given.only is not None or given.jobs != 1):
+        options.error("--only and --jobs are for --cpu and --traps; --reference shows what it finds, and runs alone")
     if given.only is not None:
-        if given.reference:
-            options.error("--only is for --cpu and --traps; --reference shows what it finds")
         only = traps.only if given.traps else cpu.only
         return only(architectures[0], seed, given.only)
     seconds = math.inf if given.time is None else float(given.time)
