@@ -103,3 +103,43 @@ def test_chk2_and_cmp2_compare_with_bounds_anywhere(
     traps = bool(codes & C) and checks
     assert [what[:3] for what in shared.log] == ([("exception", Exc.EXC_SOFTWARE, CHK_TRAP)] if traps else [])
     assert (pcb.pc, pcb.sr & 0x1F) == (CODE + len(code), X | N | V | codes)
+
+
+@pytest.mark.parametrize(
+    ("code", "before", "after"),
+    [
+        ("81410000", (0xAAAAAAAA, 0xBBBB3335), (0xAAAAAA35, 0xBBBB3335)),
+        ("8141fff0", (0, 0x0409), (0x39, 0x0409)),
+        ("83400f0f", (0x1122F0F1, 0x55555500), (0x1122F0F1, 0x55555500)),
+        ("81813030", (0xAAAAAAAA, 0xBBBBBB35), (0xAAAA3335, 0xBBBBBB35)),
+        ("81810000", (0, 0x98), (0x0908, 0x98)),
+        ("8181ffff", (0, 0x00), (0xFFFF, 0x00)),
+    ],
+    ids=["pack", "pack with a carry", "pack the other way", "unpk to text", "unpk", "unpk less one"],
+)
+def test_digits_are_packed_and_unpacked_between_registers(
+    shared: Bench, code: str, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    """The manual's pages of PACK and UNPK; no condition code changes."""
+    pcb = shared.start(bytes.fromhex(code))
+    pcb.registers[0], pcb.registers[1], pcb.sr = *before, X | N | Z | V | C
+    shared.cpu.activate(pcb, shared.pmap)
+    shared.cpu.run(Instructions(1))
+    shared.cpu.deactivate()
+    assert shared.log == []
+    assert (pcb.registers[0], pcb.registers[1], pcb.pc, pcb.sr) == (*after, CODE + 4, X | N | Z | V | C)
+
+
+def test_digits_are_packed_and_unpacked_in_memory_downwards(shared: Bench) -> None:
+    shared.write(DATA, bytes.fromhex("0000333500980000"))
+    pcb = shared.start(bytes.fromhex("83480000 8388 3030"))
+    pcb.registers[8], pcb.registers[9] = DATA + 4, DATA + 0x10
+    shared.cpu.activate(pcb, shared.pmap)
+    shared.cpu.run(Instructions(1))
+    shared.cpu.deactivate()
+    assert (pcb.registers[8], pcb.registers[9], shared.read(DATA + 15, 1)) == (DATA + 2, DATA + 15, b"\x35")
+    pcb.registers[8] = DATA + 6
+    shared.cpu.activate(pcb, shared.pmap)
+    shared.cpu.run(Instructions(1))
+    shared.cpu.deactivate()
+    assert (pcb.registers[8], pcb.registers[9], shared.read(DATA + 13, 2)) == (DATA + 5, DATA + 13, bytes.fromhex("3938"))
