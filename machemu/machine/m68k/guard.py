@@ -53,7 +53,35 @@ LONG, SINGLE, EXTENDED, PACKED, WORD, DOUBLE, BYTE, DYNAMIC = range(8)
 """Operand formats; the last one is that of packed decimals with a register's k-factor, or of `fmovecr`."""
 IN_DATA_REGISTER: Final = (LONG, SINGLE, WORD, BYTE)
 FORMAT_SIZE: Final = (4, 4, 12, 12, 2, 8, 2, 12)
-FROM_OPERAND, TO_OPERAND, FROM_CONTROL = 2, 3, 5
+FROM_REGISTER, FROM_OPERAND, TO_OPERAND, FROM_CONTROL = 0, 2, 3, 5
+FUNCTIONS: Final = frozenset(
+    (
+        *(0x00, 0x40, 0x44, 0x01, 0x02, 0x03, 0x04, 0x41, 0x45, 0x06, 0x09, 0x0A, 0x0C, 0x0D, 0x0E, 0x0F, 0x10, 0x11, 0x12, 0x14),
+        *(
+            0x15,
+            0x16,
+            0x18,
+            0x58,
+            0x5C,
+            0x19,
+            0x1A,
+            0x5A,
+            0x5E,
+            *range(0x1C, 0x29),
+            0x60,
+            0x64,
+            0x62,
+            0x66,
+            0x63,
+            0x67,
+            0x68,
+            0x6C,
+        ),
+        *(0x68, 0x6C, *range(0x30, 0x39), 0x3A),
+    )
+)
+"""What a floating-point unit can do with an operand (the manual's section 5); Unicorn moves the address
+register before it refuses the others."""
 
 
 class Unreadable(Exception):
@@ -97,6 +125,8 @@ def is_sound(word: Word) -> bool:
         if kind in (FROM_OPERAND, TO_OPERAND):
             constant = kind == FROM_OPERAND and opcode == FLOAT.start and form == DYNAMIC
             sound = constant or form in IN_DATA_REGISTER or (opcode & 0o70 != 0 and form not in (PACKED, DYNAMIC))
+        if kind in (FROM_REGISTER, FROM_OPERAND) and not (kind == FROM_OPERAND and form == DYNAMIC):
+            sound = sound and extension & 0x7F in FUNCTIONS
         if opcode == FMOVE_IMMEDIATE and kind == TO_CONTROL:
             sound = False
         immediate = 4 * (form & 7).bit_count() if kind in (TO_CONTROL, FROM_CONTROL) else FORMAT_SIZE[form]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from machemu.abi.exception import Exc
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ
 from machemu.machine.m68k import manual, undo
@@ -70,6 +71,15 @@ def test_an_extended_sum_in_a_page_that_was_not_written_yet_is_made_once(bench: 
     results = [10 + 2 * (3 + 1), 10 - 2 * (3 + 1)]
     assert struct.unpack(">I", bench.read(page, 4)) == (results[first < 0xD000],)
     bench.pmap.remove(VirtAddr(page), VirtAddr(page + PAGE_SIZE))
+
+
+@pytest.mark.parametrize("text", ["f223 4b59", "f21b 4805", "f21b 446f", "f200 0059"])
+def test_a_floating_point_function_that_there_is_none_of_is_refused_with_nothing_done(bench: Bench, text: str) -> None:
+    pcb = bench.start(code(text))
+    pcb.registers[A0 + 3] = DATA + 0x100
+    bench.go(pcb)
+    assert [what[:3] for what in bench.log] == [("exception", int(Exc.EXC_EMULATION), 44)]
+    assert (pcb.registers[A0 + 3], pcb.pc) == (DATA + 0x100, CODE)
 
 
 def test_lengths_are_those_of_the_manual() -> None:
