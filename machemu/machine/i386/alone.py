@@ -19,7 +19,18 @@ from machemu.machine.i386.faults import (
     unprefixed,
 )
 from machemu.machine.i386.pcb import EBP
-from machemu.machine.i386.screen import ENTER, ESCAPE, INTERRUPT, LONGEST, LOOPS, RETURNS, STORES_TO_OFFSET, stores
+from machemu.machine.i386.screen import (
+    ENTER,
+    ESCAPE,
+    INTERRUPT,
+    LONGEST,
+    LOOPS,
+    RETURNS,
+    STATUS_WORD,
+    STORE_STATUS,
+    STORES_TO_OFFSET,
+    stores,
+)
 
 LEVELS: Final = 32
 NEGATIVE: Final = 0x8000
@@ -53,6 +64,13 @@ def is_far_return(code: bytes) -> bool:
     """Whether the instruction is `ret n` or `lret n` that frees 32 KB or more."""
     opcode, place = _opcode(code)
     return opcode in RETURNS and int.from_bytes(code[place + 1 : place + 3], "little") >= NEGATIVE
+
+
+def stores_status(code: bytes) -> bool:
+    """Whether the instruction is `smsw`."""
+    opcode, place = _opcode(code)
+    escaped = opcode == ESCAPE and code[place + 1 : place + 2] == bytes((STATUS_WORD,))
+    return escaped and len(code) > place + 2 and code[place + 2] >> 3 & 7 == STORE_STATUS
 
 
 def is_loop(code: bytes) -> bool:

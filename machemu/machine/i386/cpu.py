@@ -435,7 +435,13 @@ class I386Cpu:
         self.guard.lets = True
         target, self.target = self.target, self._counted + 1
         engine.drop_translation(place)
+        status = engine.read(REGISTER["CR0"])
+        if alone.stores_status(code):
+            # Whether the thread's FPU state is loaded must not show: it depends on where the run was cut.
+            engine.write(REGISTER["CR0"], CR0_PAGING)
         error = engine.start(address, 1)
+        if alone.stores_status(code):
+            engine.write(REGISTER["CR0"], status)
         engine.drop_translation(place)
         self.target = target
         self.guard.lets = False
@@ -677,7 +683,7 @@ class I386Cpu:
         else:
             width = alone.string_port_width(code, wide)
             may_use = width > 0 and self._may_use(self.engine.read(REGISTER["EDX"]) & 0xFFFF, width)
-            self._goes_alone = may_use or alone.is_far_return(code)
+            self._goes_alone = may_use or alone.is_far_return(code) or alone.stores_status(code)
             if not self._goes_alone and not alone.is_loop(code):
                 return False
         self.engine.stop()

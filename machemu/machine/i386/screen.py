@@ -69,6 +69,8 @@ NO_CONTROL: Final = frozenset((1, 5, 6, 7))
 """Control registers that there are none of."""
 READ_COUNTER: Final = 0x33
 """The second byte of RDPMC, which user mode may not have."""
+STATUS_WORD, STORE_STATUS = 0x01, 4
+"""The second byte and the reg field of SMSW."""
 HINTS: Final = (0x0D, 0x18)
 NO_OPERATION: Final = b"\x1f"
 """Second bytes of what does nothing, with any operand (PREFETCH among it); Unicorn knows only some operands of the first two."""
@@ -101,8 +103,9 @@ def screened(code: Code, is_v86: bool, is_first: bool) -> Shown | None:
     """What is to be translated instead of an instruction, or None. is_first: of its block.
 
     As `hlt`, which raises #GP: stores into the code segment, which only V86 mode may write; and what the CPU looks at itself:
-    string input and output, `int n` behind prefixes, `enter`, and `ret n` whose n would be negative as a signed number. So are
-    LOOPNE and LOOPE behind others in a block: where they end the loop, Unicorn forgets how the instruction before left the flags.
+    string input and output, `int n` behind prefixes, `enter`, `smsw`, and `ret n` whose n would be negative as a signed number.
+    So are LOOPNE and LOOPE behind others in a block: where they end the loop, Unicorn forgets how the instruction before left the
+    flags.
     """
     locked, segment, place = False, 0, 0
     while (byte := code(place)) in PREFIXES:
@@ -135,7 +138,7 @@ def screened(code: Code, is_v86: bool, is_first: bool) -> Shown | None:
         return _without_lock(code, place) if opcode[0] in TEST and code(behind) >> 3 & 7 == NEG else None
     if second < 0:
         return Shown(PRIVILEGED, 0, place + 1) if byte in LOOPS and not is_first else _taken_over(byte, code, place)
-    if second == READ_COUNTER:
+    if second == READ_COUNTER or (second == STATUS_WORD and code(behind) >> 3 & 7 == STORE_STATUS):
         return Shown(PRIVILEGED, 0, behind)
     return Shown(NO_OPERATION, place + 1, 0) if second in HINTS else None
 
@@ -192,6 +195,6 @@ SUSPECT: Final = bytes(
 )
 """By an instruction's first byte: whether `screened` need be asked."""
 SUSPECT_SECOND: Final = bytes(
-    byte in NOT_THERE or byte in (READ_COUNTER, *HINTS) or bytes((ESCAPE, byte)) in GROUPS for byte in range(0x100)
+    byte in NOT_THERE or byte in (READ_COUNTER, STATUS_WORD, *HINTS) or bytes((ESCAPE, byte)) in GROUPS for byte in range(0x100)
 )
 """The same by the byte behind 0F."""

@@ -177,6 +177,21 @@ def test_a_loop_on_a_condition_leaves_the_flags_alone(bench: Bench, opcode: int,
     assert (pcb.registers[ECX], pcb.registers[EDX] & 0x8D5) == (count - rounds, 0x91)
 
 
+@pytest.mark.parametrize("code", [b"\x0f\x01\xe2", b"\x66\x0f\x01\xe2", b"\x0f\x01\x25" + struct.pack("<I", DATA)], ids=bytes.hex)
+@pytest.mark.parametrize("piece", [1, 1000], ids=["step by step", "in one go"])
+def test_the_machine_status_word_does_not_show_whether_the_fpu_is_loaded(bench: Bench, code: bytes, piece: int) -> None:
+    """smsw, fld1, smsw: in a register or in memory."""
+    bench.write(DATA, bytes(4))
+    load = b"" if len(code) < 7 else b"\x8b\x15" + struct.pack("<I", DATA)
+    pcb = bench.start(code + load + b"\x89\xd1\xd9\xe8" + code + load + trap(LEAVE))
+    pcb.registers[EDX] = 0
+    while not bench.log:
+        bench.go(pcb, piece)
+    assert (pcb.registers[ECX] & 0xFFFF, pcb.registers[EDX] & 0xFFFF) == (0x33, 0x33)
+    assert exceptions(bench) == []
+    assert pcb.fpu is not None
+
+
 LINE = b"\x40" * 40
 """Straight-line code: inc %eax."""
 
