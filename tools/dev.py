@@ -7,7 +7,8 @@ test [ARGS]     every check, then pytest with ARGS
 check           every check without pytest
 bench [ARGS]    measures machemu against bare Unicorn in one run; --peer, --curves, --cluster and --network
                 measure other things, --against COMMIT measures beside an earlier commit
-fuzz [ARGS]     looks for guests that hurt their host: --cpu runs random, mutated and listed code, --traps makes every call
+fuzz [ARGS]     looks for guests that hurt their host: --cpu runs random, mutated and listed code, --traps makes every call,
+                --saved loads and runs saved clusters in which something is changed
 oracle [MODULE] boots the conformance modules on the real GNU Mach in QEMU and here, and shows where they differ
 images [ARGS]   builds the guest programs in images/ and the conformance modules, for both machines
 """

@@ -11,8 +11,7 @@ from pathlib import Path
 from machemu.abi.errors import UserError
 from machemu.abi.types import PhysAddr
 from machemu.boot.machines import MACHINES
-from machemu.core import invariants
-from machemu.core.host_side import unsaved
+from machemu.core import host_side, invariants
 from machemu.core.kernel import Kernel
 from machemu.device.block import DiskDriver
 from machemu.device.ethernet import EthernetDriver
@@ -96,7 +95,7 @@ class Node:
         try:
             yield
         except StateError as error:
-            raise unsaved(self.kernel, error) or error from None
+            raise host_side.unsaved(self.kernel, error) or error from None
 
     def snapshot(self) -> Snapshot:
         """The machine as it is, to go back to with `restore`, here or in another node that is a copy of it.
@@ -189,6 +188,7 @@ class Node:
             if unknown := [name for name in disks if name not in known]:
                 raise UserError(f"the saved machine has no disk {unknown[0]}")
             invariants.check(root)
+            host_side.check(root)
         except BaseException:
             root.devices.detach()
             raise

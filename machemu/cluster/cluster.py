@@ -81,6 +81,13 @@ class Cluster:
         "captured", "reached",
     )  # fmt: skip
     TRANSIENT = ("spec", "stopping", "order", "times", "slack", "running", "interrupt", "board", "powered", "captured", "reached")
+    seed: int
+    time: int
+    nodes: list[ClusterNode]
+    segments: list[Segment]
+    offers: list[Offer]
+    faults: list[Fault]
+    arrivals: int
 
     def __init__(self, spec: ClusterSpec, seed: int | None = None) -> None:
         """Everything as the file says, the nodes without power. seed: instead of the file's."""
@@ -91,8 +98,8 @@ class Cluster:
             Segment(segment.name, segment.properties, stations_of(spec, number), self.seed)
             for number, segment in enumerate(spec.segments)
         ]
-        self.offers: list[Offer] = []
-        self.faults: list[Fault] = list(spec.faults)
+        self.offers = []
+        self.faults = list(spec.faults)
         self.arrivals = 0
         self._join(spec)
 

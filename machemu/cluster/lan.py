@@ -65,12 +65,22 @@ class Segment:
     """
 
     __slots__ = ("name", "properties", "stations", "islands", "free", "frames", "bytes", "losses", "copies", "delays")
+    name: str
+    properties: Properties
+    stations: list[Station]
+    islands: tuple[tuple[int, ...], ...]
+    free: int
+    frames: int
+    bytes: int
+    losses: Stream
+    copies: Stream
+    delays: Stream
 
     def __init__(self, name: str, properties: Properties, stations: list[Station], seed: int) -> None:
         self.name = name
         self.properties = properties
         self.stations = stations
-        self.islands: tuple[tuple[int, ...], ...] = ()
+        self.islands = ()
         self.free = 0
         self.frames = 0
         self.bytes = 0

@@ -58,16 +58,25 @@ class ClusterNode:
         "spec", "machine", "drivers", "nics", "slack", "transmit",
     )  # fmt: skip
     TRANSIENT = ("spec", "machine", "drivers", "nics", "slack", "transmit")
+    number: int
+    name: str
+    kernel: Kernel | None
+    disks: dict[str, ImageDisk]
+    powered: int
+    paused: bool
+    idle: bool
+    inbox: list[Arrival]
+    frames: int
 
     def __init__(self, spec: NodeSpec) -> None:
         self.number = spec.number
         self.name = spec.name
-        self.kernel: Kernel | None = None
-        self.disks: dict[str, ImageDisk] = {}
+        self.kernel = None
+        self.disks = {}
         self.powered = 0
         self.paused = False
         self.idle = False
-        self.inbox: list[Arrival] = []
+        self.inbox = []
         self.frames = 0
         self.attach(spec)
 

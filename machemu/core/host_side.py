@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError, MustWait, UserError
 from machemu.abi.types import ByteOrder
+from machemu.abi.vm import VM_PROT_WRITE
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Program, Thread
+from machemu.sim import slots
 from machemu.sim.graph import StateError
 from machemu.sim.units import time_text
 from machemu.user import faults
 from machemu.user.own import AREA_SIZE
 from machemu.user.server import Server
-from machemu.user.thread import ServerThread
+from machemu.user.thread import Phase, ServerThread
 from machemu.vm import routines as vm
 
 if TYPE_CHECKING:
@@ -120,6 +122,36 @@ def unsaved(kernel: Kernel, error: StateError) -> UserError | None:
             place = faults.class_line(error.owner, error.slot)
             return UserError(f"{_whose(kernel, thread)} cannot be saved: {error} {place}".rstrip())
     return None
+
+
+def check(kernel: Kernel) -> None:
+    """InvariantError where what a host-side program holds cannot be in this machine: its memory, and the names of its rights."""
+    for task in kernel.kern.tasks.values():
+        for thread in task.threads.values():
+            program = thread.program
+            if not isinstance(program, ServerThread):
+                continue
+            _check_area(task, program)
+            source = task.space.lookup(program.port)
+            if source is None and program.phase is not Phase.START:
+                raise InvariantError(f"a host-side program of task {task.number} receives from nothing")
+            if source is not None and isinstance(source.object, Port) and source.object.pset is not None:
+                raise InvariantError(f"a host-side program of task {task.number} receives from a port that is in a set")
+            for part in slots.parts(program):
+                for place, name, value in slots.names_in(part):
+                    entry = task.space.lookup(value)
+                    if entry is None or not entry.type & name.types:
+                        raise InvariantError(f"{place} is {value}, which names no such right of task {task.number}")
+
+
+def _check_area(task: Task, program: ServerThread) -> None:
+    """Its memory is there, as it was allocated."""
+    address, end = program.area, program.area + program.size
+    while address < end:
+        entry = None if task.map is None else task.map.lookup(address)
+        if entry is None or not entry.protection & VM_PROT_WRITE:
+            raise InvariantError(f"a host-side program of task {task.number} does not have the memory that it says")
+        address = entry.end
 
 
 class HostSide:

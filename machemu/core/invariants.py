@@ -57,6 +57,10 @@ def check(kernel: Kernel) -> None:
     for task in tasks:
         if task.map is not None:
             task.map.pmap.check_invariants()
+    for thread in threads:
+        for queue in (thread.ith_queue, thread.wait_event):
+            if queue is not None and thread not in queue.threads:
+                raise InvariantError("a thread waits where nobody knows of it")
     kernel.ipc.check_invariants([task.space for task in tasks], threads, _held(kernel, threads))
     kernel.vm.check_invariants()
     held = [thread.held for thread in threads if thread.held is not None]

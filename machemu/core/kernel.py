@@ -35,7 +35,7 @@ from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
 from machemu.kern.waits import WAITS
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
-from machemu.machine.protocols import Cpu, Disk, Supervisor, UserFault
+from machemu.machine.protocols import Cpu, Disk, Mmu, Supervisor, UserFault
 from machemu.sim.state import state
 from machemu.vm.fault import vm_fault
 from machemu.vm.map import VmMap
@@ -125,6 +125,22 @@ class Kernel:
         "interrupt",
         "board",
     )
+    memory: PhysicalMemory
+    mmu: Mmu
+    ipc: Ipc
+    vm: Vm
+    kern: Kern
+    console: Console
+    kmsg: KmsgDriver
+    devices: Devices
+    io_perms: IoPerms
+    trap_ns: int
+    fault_ns: int
+    switch_ns: int
+    trap_count: int
+    halted: Halt | None
+    halt_reason: str
+    reboot_options: int
 
     def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
         self.memory = memory
@@ -143,7 +159,7 @@ class Kernel:
         self.fault_ns = profile.page_fault_ns
         self.switch_ns = profile.context_switch_ns
         self.trap_count = 0
-        self.halted: Halt | None = None
+        self.halted = None
         self.halt_reason = ""
         self.reboot_options = 0
         self._join(cpu)

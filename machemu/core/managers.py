@@ -36,6 +36,7 @@ class PagingRequest:
     """What a memory object's control port stands for (IKOT_PAGING_REQUEST)."""
 
     __slots__ = ("pager",)
+    pager: Pager
 
     def __init__(self, pager: Pager) -> None:
         self.pager = pager
@@ -46,6 +47,7 @@ class PagingName:
     """What an object's name port stands for (IKOT_PAGING_NAME)."""
 
     __slots__ = ("object",)
+    object: VmObject
 
     def __init__(self, obj: VmObject) -> None:
         self.object = obj

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
@@ -26,6 +26,11 @@ class Proxy:
     """
 
     __slots__ = ("length", "max_protection", "object", "port", "start")
+    length: int
+    max_protection: int
+    object: Any
+    port: Port
+    start: int
 
     def __init__(self, obj: object, max_protection: int, start: int, length: int, port: Port) -> None:
         self.object = obj

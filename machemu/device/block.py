@@ -47,6 +47,15 @@ class DiskDriver(Driver):
     """
 
     __slots__ = ("io", "name", "disk", "slices", "requests", "queued", "head", "seek_ns", "byte_ns")
+    io: DeviceIo
+    name: str
+    disk: Disk
+    slices: dict[int, Slice] | None
+    requests: deque[tuple[Minor, IoRequest]]
+    queued: int
+    head: int
+    seek_ns: int
+    byte_ns: int
     closed_without_senders = True
     checks_protection = False
 
@@ -54,8 +63,8 @@ class DiskDriver(Driver):
         self.io = io
         self.name = name
         self.disk = disk
-        self.slices: dict[int, Slice] | None = None
-        self.requests: deque[tuple[Minor, IoRequest]] = deque()
+        self.slices = None
+        self.requests = deque()
         self.queued = 0
         self.head = 0
         self.seek_ns = seek_ns

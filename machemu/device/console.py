@@ -47,6 +47,16 @@ class Console(Driver):
 
     __slots__ = ("io", "written", "chain", "input", "pending", "status", "stopped", "held_output", "writers", "byte_ns", "sink")
     TRANSIENT = ("sink",)
+    io: DeviceIo
+    written: int
+    chain: bytes
+    input: bytearray
+    pending: deque[IoRequest]
+    status: tuple[int, int, int, int]
+    stopped: bool
+    held_output: bytearray
+    writers: deque[IoRequest]
+    byte_ns: int
     takes_traps = True
 
     def __init__(self, io: DeviceIo, byte_ns: int) -> None:
@@ -54,11 +64,11 @@ class Console(Driver):
         self.written = 0
         self.chain = b""
         self.input = bytearray()
-        self.pending: deque[IoRequest] = deque()
+        self.pending = deque()
         self.status = (B9600, B9600, 0, TF_ANYP | TF_ECHO | TF_CRMOD)
         self.stopped = False
         self.held_output = bytearray()
-        self.writers: deque[IoRequest] = deque()
+        self.writers = deque()
         self.byte_ns = byte_ns
         self.sink: Callable[[bytes], None] | None = None
 

@@ -19,6 +19,13 @@ class DevicePager:
     """
 
     __slots__ = ("minor", "offset", "protection", "size", "provider", "port", "pager")
+    minor: Minor
+    offset: int
+    protection: int
+    size: int
+    provider: PageProvider
+    port: Port
+    pager: Pager | None
 
     def __init__(self, minor: Minor, offset: int, protection: int, size: int, provider: PageProvider, port: Port) -> None:
         self.minor = minor
@@ -27,7 +34,7 @@ class DevicePager:
         self.size = size
         self.provider = provider
         self.port = port
-        self.pager: Pager | None = None
+        self.pager = None
 
     def page(self, offset: int, protection: int) -> bytes | None:
         """The page at `offset` in the memory object, for an access that needs `protection`; None is a memory error."""

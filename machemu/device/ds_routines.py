@@ -46,6 +46,12 @@ class Device:
     """
 
     __slots__ = ("name", "minor", "driver", "port", "opens", "waiting")
+    name: str
+    minor: Minor
+    driver: Driver
+    port: Port
+    opens: int
+    waiting: deque[IoRequest] | None
 
     def __init__(self, name: str, minor: Minor, driver: Driver, device_port: Port) -> None:
         self.name = name
@@ -53,7 +59,7 @@ class Device:
         self.driver = driver
         self.port = device_port
         self.opens = 0
-        self.waiting: deque[IoRequest] | None = deque()
+        self.waiting = deque()
 
 
 @state
@@ -64,12 +70,17 @@ class Devices:
     """
 
     __slots__ = ("io", "drivers", "opened", "pagers", "master_port")
+    io: DeviceIo
+    drivers: list[Driver]
+    opened: dict[Minor, Device]
+    pagers: dict[tuple[Minor, int], DevicePager]
+    master_port: Port
 
     def __init__(self, io: DeviceIo) -> None:
         self.io = io
-        self.drivers: list[Driver] = []
-        self.opened: dict[Minor, Device] = {}
-        self.pagers: dict[tuple[Minor, int], DevicePager] = {}
+        self.drivers = []
+        self.opened = {}
+        self.pagers = {}
         self.master_port = io.ipc.make_kernel_port(MasterDevice())
 
     def attach(self, disks: Mapping[str, Disk]) -> None:

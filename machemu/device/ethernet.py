@@ -72,11 +72,14 @@ class NetFilter:
 
     __slots__ = ("words", "priority", "receivers", "code")
     TRANSIENT = ("code",)
+    words: tuple[int, ...]
+    priority: int
+    receivers: list[tuple[tuple[int, ...], Port]]
 
     def __init__(self, words: tuple[int, ...], priority: int, code: tuple[Instruction, ...]) -> None:
         self.words = words
         self.priority = priority
-        self.receivers: list[tuple[tuple[int, ...], Port]] = []
+        self.receivers = []
         self.code = code
 
     @property
@@ -98,6 +101,15 @@ class EthernetDriver(Driver):
     """
 
     __slots__ = ("io", "name", "nic", "flags", "if_flags", "filters", "requests", "arrived", "byte_ns")
+    io: DeviceIo
+    name: str
+    nic: Nic
+    flags: int
+    if_flags: int
+    filters: list[NetFilter]
+    requests: deque[IoRequest]
+    arrived: deque[bytes]
+    byte_ns: int
     closable = False
     checks_protection = False
 
@@ -107,9 +119,9 @@ class EthernetDriver(Driver):
         self.nic = nic
         self.flags = IFF_BROADCAST | IFF_MULTICAST
         self.if_flags = IFF_UP | IFF_RUNNING
-        self.filters: list[NetFilter] = []
-        self.requests: deque[IoRequest] = deque()
-        self.arrived: deque[bytes] = deque()
+        self.filters = []
+        self.requests = deque()
+        self.arrived = deque()
         self.byte_ns = byte_ns
         nic.receiver = self
 

@@ -51,6 +51,13 @@ class IoRequest:
     """
 
     __slots__ = ("op", "mode", "recnum", "count", "data", "reply_port", "reply_type")
+    op: IoOp
+    mode: int
+    recnum: int
+    count: int
+    data: bytes
+    reply_port: Port | None
+    reply_type: int
 
     def __init__(self, op: IoOp, mode: int, recnum: int, count: int, data: bytes, reply_port: object, reply_type: int) -> None:
         self.op = op
@@ -73,6 +80,10 @@ class DeviceIo:
     """What drivers need of the node: its messages, memory, time."""
 
     __slots__ = ("ipc", "vm", "events", "clock")
+    ipc: Ipc
+    vm: Vm
+    events: EventQueue
+    clock: Clock
 
     def __init__(self, ipc: Ipc, vm: Vm, events: EventQueue, clock: Clock) -> None:
         self.ipc = ipc

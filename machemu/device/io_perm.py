@@ -22,6 +22,9 @@ class IoPerm:
     """The ports `first` to `last`, both included. port: its kernel port, which itself is told when it has no more senders."""
 
     __slots__ = ("first", "last", "port")
+    first: int
+    last: int
+    port: Port
 
     def __init__(self, first: int, last: int, kernel_port: Port) -> None:
         self.first = first
@@ -38,6 +41,7 @@ class IoPerms:
     """configuration_taken: somebody was given the configuration ports and has not used the permission since."""
 
     __slots__ = ("configuration_taken",)
+    configuration_taken: bool
 
     def __init__(self) -> None:
         self.configuration_taken = False

@@ -24,10 +24,11 @@ class IrqDriver(NullDriver):
     """
 
     __slots__ = ("ports",)
+    ports: list[tuple[int, Port]]
 
     def __init__(self) -> None:
         super().__init__("irq")
-        self.ports: list[tuple[int, Port]] = []
+        self.ports = []
 
     def intr_register(self, minor: Minor, irq: int, port: Port) -> None:
         self.ports = [entry for entry in self.ports if entry[1].active]

@@ -25,12 +25,16 @@ class KmsgDriver(Driver):
     """
 
     __slots__ = ("io", "text", "pending", "in_use")
+    io: DeviceIo
+    text: bytearray
+    pending: deque[IoRequest]
+    in_use: bool
     takes_traps = True
 
     def __init__(self, io: DeviceIo) -> None:
         self.io = io
         self.text = bytearray()
-        self.pending: deque[IoRequest] = deque()
+        self.pending = deque()
         self.in_use = False
 
     def print(self, data: bytes) -> None:

@@ -16,6 +16,7 @@ class NullDriver(Driver):
     """
 
     __slots__ = ("name",)
+    name: str
     takes_traps = True
 
     def __init__(self, name: str) -> None:

@@ -19,6 +19,7 @@ class TimeDriver(NullDriver):
     """
 
     __slots__ = ("io",)
+    io: DeviceIo
 
     def __init__(self, io: DeviceIo) -> None:
         super().__init__("time")

@@ -34,12 +34,18 @@ class Entry:
     """
 
     __slots__ = ("marequest", "name", "object", "request", "type", "urefs")
+    marequest: bool
+    name: int
+    object: Port | PortSet | None
+    request: int
+    type: int
+    urefs: int
 
     def __init__(self, name: int) -> None:
         self.name = name
         self.type = TYPE_NONE
         self.urefs = 0
-        self.object: Port | PortSet | None = None
+        self.object = None
         self.request = 0
         self.marequest = False
 

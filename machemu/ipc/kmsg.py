@@ -55,23 +55,38 @@ class Kmsg:
         "body", "carried", "charge", "circular", "direct", "flags", "id", "kept", "local", "local_type", "marequest", "remote",
         "remote_type", "resume", "seqno",
     )  # fmt: skip
+    body: bytes | bytearray
+    carried: list[Carried] | tuple[Carried, ...]
+    charge: int
+    circular: bool
+    direct: bool
+    flags: int
+    id: int
+    kept: MapCopy | None
+    local: object | None
+    local_type: int
+    marequest: Marequest | None
+    remote: object | None
+    remote_type: int
+    resume: tuple[int, bool] | None
+    seqno: int
 
     def __init__(self, body: bytes | bytearray) -> None:
-        self.remote: object | None = None
+        self.remote = None
         self.remote_type = 0
-        self.local: object | None = None
+        self.local = None
         self.local_type = 0
         self.flags = 0
         self.seqno = 0
         self.id = 0
         self.body = body
-        self.carried: list[Carried] | tuple[Carried, ...] = ()
+        self.carried = ()
         self.circular = False
         self.direct = False
-        self.marequest: Marequest | None = None
+        self.marequest = None
         self.charge = 0
-        self.resume: tuple[int, bool] | None = None
-        self.kept: MapCopy | None = None
+        self.resume = None
+        self.kept = None
 
     @property
     def complex(self) -> bool:

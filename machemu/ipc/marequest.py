@@ -25,6 +25,9 @@ class Marequest:
     """space, name: the sender's name for the destination, 0 where it has none any more. soright: whom to tell."""
 
     __slots__ = ("name", "soright", "space")
+    name: int
+    soright: Port
+    space: Space
 
     def __init__(self, space: Space, name: int, soright: Port) -> None:
         self.space = space

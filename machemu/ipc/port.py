@@ -80,30 +80,52 @@ class Port:
         "nsrequest", "number", "payload", "pdrequest", "pset", "qlimit", "receiver", "receiver_name", "receivers", "senders",
         "seqno", "sorights", "srights",
     )  # fmt: skip
+    active: bool
+    destination: Port | None
+    dnfree: list[int]
+    dnrequests: list[tuple[int, Port] | None]
+    kobject: object | None
+    lost_srights: int
+    messages: deque[Kmsg]
+    mscount: int
+    msgcount: int
+    nsrequest: Port | None
+    number: int
+    payload: int | None
+    pdrequest: Port | None
+    pset: PortSet | None
+    qlimit: int
+    receiver: Space | None
+    receiver_name: int
+    receivers: WaitQueue
+    senders: WaitQueue
+    seqno: int
+    sorights: int
+    srights: int
 
     def __init__(self, number: int, receiver: Space, name: int) -> None:
         self.number = number
         self.active = True
-        self.receiver: Space | None = receiver
+        self.receiver = receiver
         self.receiver_name = name
-        self.destination: Port | None = None
+        self.destination = None
         self.mscount = 0
         self.srights = 0
         self.sorights = 0
         self.lost_srights = 0
-        self.nsrequest: Port | None = None
-        self.pdrequest: Port | None = None
-        self.dnrequests: list[tuple[int, Port] | None] = []
-        self.dnfree: list[int] = []
-        self.pset: PortSet | None = None
-        self.messages: deque[Kmsg] = deque()
+        self.nsrequest = None
+        self.pdrequest = None
+        self.dnrequests = []
+        self.dnfree = []
+        self.pset = None
+        self.messages = deque()
         self.receivers = WaitQueue()
         self.senders = WaitQueue()
         self.seqno = 0
         self.msgcount = 0
         self.qlimit = QLIMIT_DEFAULT
-        self.payload: int | None = None
-        self.kobject: object | None = None
+        self.payload = None
+        self.kobject = None
 
     def next_seqno(self) -> int:
         seqno = self.seqno

@@ -31,12 +31,17 @@ class PortSet:
     """
 
     __slots__ = ("active", "local_name", "members", "messages", "receivers")
+    active: bool
+    local_name: int
+    members: dict[int, Port]
+    messages: deque[Kmsg]
+    receivers: WaitQueue
 
     def __init__(self, name: int) -> None:
         self.active = True
         self.local_name = name
-        self.members: dict[int, Port] = {}
-        self.messages: deque[Kmsg] = deque()
+        self.members = {}
+        self.messages = deque()
         self.receivers = WaitQueue()
 
     def check_invariants(self) -> None:

@@ -52,15 +52,22 @@ class Space:
     """
 
     __slots__ = ("active", "free", "holes", "marequests", "reverse", "table", "top")
+    active: bool
+    free: list[int]
+    holes: list[int]
+    marequests: dict[int, Marequest]
+    reverse: dict[int, Entry]
+    table: dict[int, Entry]
+    top: int
 
     def __init__(self) -> None:
         self.active = True
-        self.table: dict[int, Entry] = {}
-        self.free: list[int] = []
+        self.table = {}
+        self.free = []
         self.top = 1
-        self.holes: list[int] = []
-        self.reverse: dict[int, Entry] = {}
-        self.marequests: dict[int, Marequest] = {}
+        self.holes = []
+        self.reverse = {}
+        self.marequests = {}
 
     def lookup(self, name: int) -> Entry | None:
         """The entry of a name in use."""

@@ -56,6 +56,18 @@ class Ipc:
         "scheduler", "kernel", "observer", "order", "little", "header", "word", "long_item", "pair",
         "name_item", "integer_item", "receive_item",
     )  # fmt: skip
+    prefix: str
+    page_size: int
+    kernel_space: Space
+    reply_space: Space
+    ports: dict[int, Port]
+    serial: int
+    set_count: int
+    message_count: int
+    message_bytes: int
+    dying: deque[Kmsg]
+    messages_sent: int
+    messages_received: int
 
     scheduler: Scheduler
     kernel: KernelObjects
@@ -65,14 +77,14 @@ class Ipc:
         self.page_size = page_size
         self.kernel_space = Space()
         self.reply_space = Space()
-        self.ports: dict[int, Port] = {}
+        self.ports = {}
         self.serial = 0
         self.set_count = 0
         self.message_count = 0
         self.message_bytes = 0
         self.messages_sent = 0
         self.messages_received = 0
-        self.dying: deque[Kmsg] = deque()
+        self.dying = deque()
         self._prepare()
 
     def _prepare(self) -> None:

@@ -49,15 +49,25 @@ class IpcThread:
     __slots__ = (
         "space", "memory", "ith_queue", "ith_wait", "ith_state", "ith_kmsg", "ith_seqno", "ith_msize", "ith_args", "ith_put",
     )  # fmt: skip
+    space: Space
+    memory: TaskMemory
+    ith_queue: WaitQueue | None
+    ith_wait: MsgContinuation | None
+    ith_state: int
+    ith_kmsg: Kmsg | None
+    ith_seqno: int
+    ith_msize: int
+    ith_args: tuple[int, int, int, int, int, int, int]
+    ith_put: tuple[int, bytes, int, int] | None
 
     def __init__(self, space: Space, memory: TaskMemory) -> None:
         self.space = space
         self.memory = memory
-        self.ith_queue: WaitQueue | None = None
-        self.ith_wait: MsgContinuation | None = None
+        self.ith_queue = None
+        self.ith_wait = None
         self.ith_state = 0
-        self.ith_kmsg: Kmsg | None = None
+        self.ith_kmsg = None
         self.ith_seqno = 0
         self.ith_msize = 0
-        self.ith_args: tuple[int, int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0, 0)
-        self.ith_put: tuple[int, bytes, int, int] | None = None
+        self.ith_args = (0, 0, 0, 0, 0, 0, 0)
+        self.ith_put = None

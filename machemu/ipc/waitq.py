@@ -20,9 +20,10 @@ class WaitQueue:
     """
 
     __slots__ = ("threads",)
+    threads: deque[IpcThread]
 
     def __init__(self) -> None:
-        self.threads: deque[IpcThread] = deque()
+        self.threads = deque()
 
     def enqueue(self, thread: IpcThread) -> None:
         thread.ith_queue = self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from machemu.abi.types import Nanoseconds, signed
 from machemu.machine.protocols import Cpu
-from machemu.sim.state import state
+from machemu.sim.state import Signed, state
 
 HZ = 100
 """Clock interrupts a second, as on Mach's i386."""
@@ -32,6 +32,11 @@ class TimeOfDay:
     """
 
     __slots__ = ("since", "value", "timedelta", "tickdelta", "boottime_offset")
+    since: int
+    value: int
+    timedelta: int
+    tickdelta: int
+    boottime_offset: Signed
 
     def __init__(self) -> None:
         self.since = 0
@@ -87,6 +92,9 @@ class Clock:
 
     __slots__ = ("instruction_ns", "base", "time", "mark", "cpu")
     TRANSIENT = ("mark", "cpu")
+    instruction_ns: int
+    base: int
+    time: TimeOfDay
 
     def __init__(self, instruction_ns: int, cpu: Cpu) -> None:
         self.instruction_ns = instruction_ns

@@ -39,9 +39,10 @@ class Gsync:
     """
 
     __slots__ = ("waiters",)
+    waiters: dict[Key, deque[Thread]]
 
     def __init__(self) -> None:
-        self.waiters: dict[Key, deque[Thread]] = {}
+        self.waiters = {}
 
     def check_invariants(self) -> None:
         for key, queue in self.waiters.items():

@@ -55,6 +55,8 @@ class Host:
     """The node's two host ports; the kernel holds their receive rights."""
 
     __slots__ = ("host_self", "host_priv_self")
+    host_self: Port
+    host_priv_self: Port
 
     def __init__(self, host_self: Port, host_priv_self: Port) -> None:
         self.host_self = host_self

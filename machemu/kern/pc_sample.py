@@ -32,11 +32,14 @@ class PcSample:
     """types: which samples are taken. seqno: how many there have been; the last MAX_PC_SAMPLES of them are kept."""
 
     __slots__ = ("samples", "seqno", "types")
+    samples: deque[Sample]
+    seqno: int
+    types: int
 
     def __init__(self, types: int) -> None:
         self.types = types
         self.seqno = 0
-        self.samples: deque[Sample] = deque()
+        self.samples = deque()
 
 
 def enable(target: Task | Thread, types: int) -> int:

@@ -26,6 +26,10 @@ class Processor:
     """
 
     __slots__ = ("slot_num", "cpu_type", "cpu_subtype", "sched", "processor_self")
+    slot_num: int
+    cpu_type: int
+    cpu_subtype: int
+    sched: Sched
 
     processor_self: Port
 

@@ -51,14 +51,25 @@ class ProcessorSet:
         "pset_self", "pset_name_self", "processors", "tasks", "threads", "runq", "max_priority", "policies",
         "mach_factor", "load_average", "sched_load", "avenrun", "mach_factors",
     )  # fmt: skip
+    processors: dict[int, Processor]
+    tasks: dict[int, Task]
+    threads: dict[int, Thread]
+    runq: RunQueue
+    max_priority: int
+    policies: int
+    mach_factor: int
+    load_average: int
+    sched_load: int
+    avenrun: list[int]
+    mach_factors: list[int]
 
     pset_self: Port
     pset_name_self: Port
 
     def __init__(self) -> None:
-        self.processors: dict[int, Processor] = {}
-        self.tasks: dict[int, Task] = {}
-        self.threads: dict[int, Thread] = {}
+        self.processors = {}
+        self.tasks = {}
+        self.threads = {}
         self.runq = RunQueue()
         self.max_priority = BASEPRI_USER
         self.policies = POLICY_TIMESHARE
@@ -106,6 +117,7 @@ class ProcessorSetName:
     """What the name port of a processor set stands for (IKOT_PSET_NAME); the set itself is what its control port stands for."""
 
     __slots__ = ("processor_set",)
+    processor_set: ProcessorSet
 
     def __init__(self, processor_set: ProcessorSet) -> None:
         self.processor_set = processor_set

@@ -23,9 +23,11 @@ class RunQueue:
     """
 
     __slots__ = ("queues", "count")
+    queues: list[deque[Thread]]
+    count: int
 
     def __init__(self) -> None:
-        self.queues: list[deque[Thread]] = [deque() for _ in range(NRQS)]
+        self.queues = [deque() for _ in range(NRQS)]
         self.count = 0
 
     def best(self) -> int:

@@ -48,15 +48,23 @@ class Sched:
     """
 
     __slots__ = ("pset", "current", "quantum", "first_quantum", "ast", "yielding", "handoff", "sched_tick")
+    pset: ProcessorSet
+    current: Thread | None
+    quantum: int
+    first_quantum: bool
+    ast: bool
+    yielding: bool
+    handoff: Thread | None
+    sched_tick: int
 
     def __init__(self, pset: ProcessorSet) -> None:
         self.pset = pset
-        self.current: Thread | None = None
+        self.current = None
         self.quantum = MIN_QUANTUM
         self.first_quantum = True
         self.ast = False
         self.yielding = False
-        self.handoff: Thread | None = None
+        self.handoff = None
         self.sched_tick = 0
 
     # Run queues

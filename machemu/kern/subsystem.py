@@ -11,6 +11,7 @@ from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.kern import gsync, pc_sample
 from machemu.kern.clock import TICK_NS, Clock
+from machemu.kern.gsync import Gsync
 from machemu.kern.host import Host, HostPort, HostPrivPort
 from machemu.kern.processor import Processor
 from machemu.kern.processor_set import ProcessorSet, ProcessorSetName
@@ -87,6 +88,22 @@ class Kern:
         "ticks",
     )
     TRANSIENT = ("cpu", "traps")
+    ipc: Ipc
+    vm: Vm
+    clock: Clock
+    events: EventQueue
+    psets: list[ProcessorSet]
+    processors: list[Processor]
+    sched: Sched
+    host: Host
+    counted: tuple[int, ...]
+    gsync: Gsync
+    new_task_notification: Port | PortDead | None
+    tasks: dict[int, Task]
+    thread_count: int
+    task_serial: int
+    thread_serial: int
+    ticks: int
 
     kernel_task: Task
     traps: TrapHandler
@@ -106,9 +123,9 @@ class Kern:
             pset.pset_name_self = ipc.make_kernel_port(ProcessorSetName(pset))
         for processor in self.processors:
             processor.processor_self = ipc.make_kernel_port(processor)
-        self.new_task_notification: Port | PortDead | None = None
+        self.new_task_notification = None
         self.gsync = gsync.Gsync()
-        self.tasks: dict[int, Task] = {}
+        self.tasks = {}
         self.thread_count = 0
         self.counted = self.event_counts()
         self.task_serial = -1

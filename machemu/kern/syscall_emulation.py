@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
-from machemu.sim.state import state
+from machemu.sim.state import Signed, state
 
 if TYPE_CHECKING:
     from machemu.kern.subsystem import Kern
@@ -26,7 +26,7 @@ class EmlDispatch(NamedTuple):
     """handlers: user addresses by trap number from `minimum` on, the number as the guest passes it (negative for Mach's own);
     0 for a trap that stays the kernel's. Tasks that inherit one share it: it never changes."""
 
-    minimum: int
+    minimum: Signed
     handlers: tuple[int, ...]
 
     def handler(self, number: int) -> VirtAddr:

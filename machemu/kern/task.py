@@ -46,6 +46,35 @@ class Task:
         "machine", "eml_dispatch", "essential", "pc_sample",
         "user_time", "system_time", "creation_time",
     )  # fmt: skip
+    number: int
+    name: str
+    space: Space
+    map: VmMap | None
+    memory: UserMemory
+    threads: dict[int, Thread]
+    active: bool
+    suspend_count: int
+    user_stop_count: int
+    priority: int
+    processor_set: ProcessorSet
+    events: tuple[int, ...]
+    itk_self: Port | None
+    itk_sself: Port | PortDead | None
+    itk_exception: Port | PortDead | None
+    itk_bootstrap: Port | PortDead | None
+    itk_registered: list[Port | PortDead | None]
+    machine: MachineTask
+    eml_dispatch: EmlDispatch | None
+    essential: bool
+    pc_sample: PcSample | None
+    user_time: int
+    system_time: int
+    creation_time: int
+
+    def check_saved(self) -> None:
+        """ValueError where it counts other events than there are."""
+        if len(self.events) != TASK_EVENTS_INFO_COUNT:
+            raise ValueError("its events are not those of a task")
 
     def __init__(
         self,
@@ -61,24 +90,24 @@ class Task:
         self.number = number
         self.name = name
         self.space = space
-        self.map: VmMap | None = vm_map
+        self.map = vm_map
         self.memory = memory
-        self.threads: dict[int, Thread] = {}
+        self.threads = {}
         self.active = True
         self.suspend_count = 0
         self.user_stop_count = 0
         self.priority = BASEPRI_USER
         self.processor_set = pset
-        self.events: tuple[int, ...] = (0,) * TASK_EVENTS_INFO_COUNT
-        self.itk_self: Port | None = self_port
-        self.itk_sself: Port | PortDead | None = None
-        self.itk_exception: Port | PortDead | None = None
-        self.itk_bootstrap: Port | PortDead | None = None
-        self.itk_registered: list[Port | PortDead | None] = [None] * TASK_PORT_REGISTER_MAX
+        self.events = (0,) * TASK_EVENTS_INFO_COUNT
+        self.itk_self = self_port
+        self.itk_sself = None
+        self.itk_exception = None
+        self.itk_bootstrap = None
+        self.itk_registered = [None] * TASK_PORT_REGISTER_MAX
         self.machine = machine
         self.essential = False
-        self.pc_sample: PcSample | None = None
-        self.eml_dispatch: EmlDispatch | None = None
+        self.pc_sample = None
+        self.eml_dispatch = None
         self.user_time = 0
         self.system_time = 0
         self.creation_time = 0

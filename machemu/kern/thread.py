@@ -9,12 +9,13 @@ from machemu.abi.errors import InvariantError
 from machemu.abi.message import PortDead
 from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.machine.protocols import Pcb
-from machemu.sim.state import state
+from machemu.sim.state import Signed, state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.kern.gsync import Key
     from machemu.kern.pc_sample import PcSample
+    from machemu.kern.processor_set import ProcessorSet
     from machemu.kern.task import Task
     from machemu.sim.events import Event
     from machemu.user.own import Kernel, Memory
@@ -98,6 +99,48 @@ class Thread(IpcThread):
         "gsync_key", "pc_sample", "trap", "program",
     )  # fmt: skip
     TRANSIENT = ("trap",)
+    number: int
+    task: Task
+    pcb: Pcb
+    state: int
+    suspend_count: int
+    user_stop_count: int
+    active: bool
+    continuation: Continuation | MsgContinuation | None
+    retval: int | None
+    wait_event: VmEvent | None
+    held: VmObject | None
+    trap_retry: tuple[int, tuple[int, ...] | None] | None
+    trap_right: object | None
+    wait_timer: Event | None
+    depress_timer: Event | None
+    queued: bool
+    processor_set: ProcessorSet
+    policy: int
+    sched_data: int
+    vm_privilege: bool
+    priority: int
+    max_priority: int
+    sched_pri: int
+    depress_priority: Signed
+    cpu_usage: int
+    sched_usage: int
+    cpu_delta: int
+    sched_delta: int
+    sched_stamp: int
+    user_time: int
+    system_time: int
+    time_saved: int
+    creation_time: int
+    ith_self: Port | None
+    ith_sself: Port | PortDead | None
+    ith_exception: Port | PortDead | None
+    ith_rpc_reply: Port | None
+    ith_exc: tuple[Signed, Signed, Signed] | None
+    ith_last: bool
+    gsync_key: Key | None
+    pc_sample: PcSample | None
+    program: Program | None
 
     def __init__(self, number: int, task: Task, pcb: Pcb, self_port: Port) -> None:
         super().__init__(task.space, task.memory)
@@ -108,14 +151,14 @@ class Thread(IpcThread):
         self.suspend_count = 1
         self.user_stop_count = 1
         self.active = True
-        self.continuation: Continuation | MsgContinuation | None = None
-        self.retval: int | None = None
-        self.wait_event: VmEvent | None = None
-        self.held: VmObject | None = None
-        self.trap_retry: tuple[int, tuple[int, ...] | None] | None = None
-        self.trap_right: object | None = None
-        self.wait_timer: Event | None = None
-        self.depress_timer: Event | None = None
+        self.continuation = None
+        self.retval = None
+        self.wait_event = None
+        self.held = None
+        self.trap_retry = None
+        self.trap_right = None
+        self.wait_timer = None
+        self.depress_timer = None
         self.queued = False
         self.processor_set = task.processor_set
         self.policy = POLICY_TIMESHARE
@@ -134,16 +177,16 @@ class Thread(IpcThread):
         self.system_time = 0
         self.time_saved = 0
         self.creation_time = 0
-        self.ith_self: Port | None = self_port
-        self.ith_sself: Port | PortDead | None = None
-        self.ith_exception: Port | PortDead | None = None
-        self.ith_rpc_reply: Port | None = None
-        self.ith_exc: tuple[int, int, int] | None = None
+        self.ith_self = self_port
+        self.ith_sself = None
+        self.ith_exception = None
+        self.ith_rpc_reply = None
+        self.ith_exc = None
         self.ith_last = False
-        self.gsync_key: Key | None = None
-        self.pc_sample: PcSample | None = None
+        self.gsync_key = None
+        self.pc_sample = None
         self.trap: int | None = None
-        self.program: Program | None = None
+        self.program = None
 
     def check_invariants(self) -> None:
         if self.queued and not self.state & TH_RUN:

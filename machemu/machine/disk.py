@@ -33,6 +33,11 @@ class ImageDisk:
 
     __slots__ = ("sectors", "image", "path", "contents", "writable", "overlay", "descriptor")
     TRANSIENT = ("path", "descriptor")
+    sectors: int
+    image: bytes | None
+    contents: bytes
+    writable: bool
+    overlay: dict[int, bytes]
 
     def __init__(self, sectors: int, image: bytes | None, path: str, writable: bool) -> None:
         self.sectors = sectors
@@ -40,7 +45,7 @@ class ImageDisk:
         self.path = path
         self.contents = b""
         self.writable = writable
-        self.overlay: dict[int, bytes] = {}
+        self.overlay = {}
         self.descriptor = -1
 
     @classmethod

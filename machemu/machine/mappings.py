@@ -32,6 +32,10 @@ class Mappings(ABC):
     """
 
     __slots__ = ("changed", "current", "mappers", "memory", "modified", "referenced")
+    mappers: dict[Frame, dict[tuple[Pmap, int], None]]
+    memory: PhysicalMemory
+    modified: dict[Frame, None]
+    referenced: dict[Frame, None]
     TRANSIENT: ClassVar[tuple[str, ...]] = ("changed", "current")
     current: object | None
     changed: bool
@@ -41,9 +45,9 @@ class Mappings(ABC):
 
     def __init__(self, memory: PhysicalMemory) -> None:
         self.memory = memory
-        self.mappers: dict[Frame, dict[tuple[Pmap, int], None]] = {}
-        self.modified: dict[Frame, None] = {}
-        self.referenced: dict[Frame, None] = {}
+        self.mappers = {}
+        self.modified = {}
+        self.referenced = {}
 
     @abstractmethod
     def read(self, place: int) -> int:

@@ -32,11 +32,14 @@ class PhysicalMemory:
 
     __slots__ = ("frame_size", "frame_count", "free", "ram", "view", "code_frames", "code_regions", "stale", "used")
     TRANSIENT = ("ram", "view", "code_frames", "code_regions", "stale", "used")
+    frame_size: int
+    frame_count: int
+    free: list[Frame]
 
     def __init__(self, size: int, frame_size: int) -> None:
         self.frame_size = frame_size
         self.frame_count = size // frame_size
-        self.free: list[Frame] = [Frame(n) for n in range(self.frame_count - 1, -1, -1)]
+        self.free = [Frame(n) for n in range(self.frame_count - 1, -1, -1)]
         self.attach()
         self.used = 0
 

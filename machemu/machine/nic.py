@@ -22,10 +22,14 @@ class EthernetNic:
 
     __slots__ = ("address", "receiver", "sent", "chain", "sink")
     TRANSIENT = ("sink",)
+    address: bytes
+    receiver: FrameReceiver | None
+    sent: int
+    chain: bytes
 
     def __init__(self, address: bytes) -> None:
         self.address = address
-        self.receiver: FrameReceiver | None = None
+        self.receiver = None
         self.sent = 0
         self.chain = b""
         self.sink: Callable[[bytes], None] | None = None

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from machemu.abi.errors import InvariantError
-from machemu.sim.state import state
+from machemu.sim.state import Signed, state
 
 
 @state
@@ -19,6 +19,11 @@ class Event:
     """
 
     __slots__ = ("args", "kind", "priority", "sequence", "time")
+    args: tuple[Any, ...]
+    kind: Enum
+    priority: int
+    sequence: int
+    time: int
 
     def __init__(self, time: int, priority: int, sequence: int, kind: Enum, args: tuple[Any, ...]) -> None:
         self.time = time
@@ -41,13 +46,16 @@ class EventQueue:
 
     __slots__ = ("events", "keys", "sequence", "sooner")
     TRANSIENT = ("sooner",)
+    events: list[Event]
+    keys: list[tuple[Signed, Signed, Signed]]
+    sequence: int
 
     sooner: Callable[[int], None]
 
     def __init__(self) -> None:
         self.sooner = lambda _: None
-        self.events: list[Event] = []
-        self.keys: list[Key] = []
+        self.events = []
+        self.keys = []
         self.sequence = 0
 
     def __len__(self) -> int:

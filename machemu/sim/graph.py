@@ -274,7 +274,6 @@ class Reader:
             if len(frame.values) == frame.count:
                 frames.pop()
                 if frame.kind is None:
-                    self.objects = []
                     return frame.values[0]
                 frames[-1].values.append(self._finish(frame))
                 continue

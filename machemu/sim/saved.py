@@ -26,7 +26,7 @@ from typing import BinaryIO, Final, NamedTuple
 import zstandard
 
 from machemu.abi.errors import UserError
-from machemu.sim import files
+from machemu.sim import files, slots
 from machemu.sim.graph import Reader, SavedError, Writer, encode_number, parts_of
 from machemu.sim.state import REGISTRY, state
 
@@ -185,7 +185,7 @@ class SavedFile:
     def _refusing(self) -> Iterator[None]:
         try:
             yield
-        except (SavedError, zstandard.ZstdError, OSError) as error:
+        except (SavedError, slots.SlotError, zstandard.ZstdError, OSError) as error:
             raise UserError(f"{self.path}: is damaged: {error}") from None
 
     def _more(self) -> bytes:
@@ -217,7 +217,10 @@ class SavedFile:
                     "boot anew, or load it with that version"
                 )
         with self._refusing():
-            return self.reader.graph()
+            root = self.reader.graph()
+            slots.check(self.reader.objects)
+            self.reader.objects = []
+            return root
 
     def memories(self) -> list[mmap.mmap]:
         """The memories, each as large as the head says; to be asked for after `root`. They are the caller's."""

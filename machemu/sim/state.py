@@ -4,14 +4,15 @@ Every class whose instances belong to a machine's state is marked `@state`. Its 
 float, str, bytes, bytearray, tuples, lists, dicts, deques, members of registered enums, registered named tuples, and other state
 objects.
 Slots named in the class's `TRANSIENT` are host-side (engines, callbacks, caches): they are neither saved nor digested, and the
-owner attaches them again after a load. Dicts and lists keep their order; sets are refused, since their order is the host's.
+owner attaches them again after a load. Slots that the class annotates are checked when they are loaded, as `sim.slots` says.
+Dicts and lists keep their order; sets are refused, since their order is the host's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 C = TypeVar("C", bound=type)
 
@@ -45,3 +46,36 @@ def fields(cls: type) -> tuple[str, ...]:
         names.extend((slots,) if isinstance(slots, str) else slots)
         transient.update(base.__dict__.get("TRANSIENT", ()))
     return tuple(name for name in names if name not in transient)
+
+
+class Range(NamedTuple):
+    """Numbers from `low` to `high`: what an `Annotated[int, Range(...)]` may be."""
+
+    low: int
+    high: int
+
+
+NATURAL: Final = Range(0, (1 << 62) - 1)
+"""What a slot that is annotated as `int` holds: times, counts, names."""
+Signed = Annotated[int, Range(-NATURAL.high, NATURAL.high)]
+U8 = Annotated[int, Range(0, (1 << 8) - 1)]
+U16 = Annotated[int, Range(0, (1 << 16) - 1)]
+U31 = Annotated[int, Range(0, (1 << 31) - 1)]
+U32 = Annotated[int, Range(0, (1 << 32) - 1)]
+U64 = Annotated[int, Range(0, (1 << 64) - 1)]
+
+
+class PortName(NamedTuple):
+    """What an `Annotated[int, Range, PortName]` names in its task's space: rights of one of these types (MACH_PORT_TYPE bits), or
+    nothing with 0."""
+
+    types: int
+
+
+_SEND, _RECEIVE, _SEND_ONCE, _PORT_SET, _DEAD_NAME = (1 << bit for bit in range(16, 21))
+Receive = Annotated[int, Range(0, (1 << 32) - 1), PortName(_RECEIVE)]
+PortSet = Annotated[int, Range(0, (1 << 32) - 1), PortName(_PORT_SET)]
+Receives = Annotated[int, Range(0, (1 << 32) - 1), PortName(_RECEIVE | _PORT_SET)]
+Right = Annotated[int, Range(0, (1 << 32) - 1), PortName(_SEND | _RECEIVE | _SEND_ONCE | _DEAD_NAME)]
+"""Names of rights of a host-side server's task."""
+AnyName = Annotated[int, Range(0, (1 << 32) - 1), PortName(_SEND | _RECEIVE | _SEND_ONCE | _PORT_SET | _DEAD_NAME)]

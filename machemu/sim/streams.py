@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from machemu.sim.state import state
+from machemu.sim.state import U64, state
 
 WORD: Final = 1 << 64
 STEP: Final = 0x9E3779B97F4A7C15
@@ -19,6 +19,7 @@ class Stream:
     """
 
     __slots__ = ("value",)
+    value: U64
 
     def __init__(self, seed: int, name: str) -> None:
         self.value = int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big")

@@ -5,6 +5,7 @@ docs/host-side-servers.md shows a server that is written with it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
@@ -12,7 +13,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn, MigReturn
 from machemu.mig.interfaces.notify import MACH_NOTIFY_SEND_ONCE
 from machemu.mig.runtime import Routine
-from machemu.sim.state import state
+from machemu.sim.state import PortSet, Receive, state
 from machemu.user.dispatch import perform
 from machemu.user.mach import COPY_SEND, REPLY_ID, Mach
 from machemu.user.message import Message
@@ -66,6 +67,10 @@ class HostServer:
     """A user.server.Server. A subclass is marked @state, and its __slots__ are what it has beside these."""
 
     __slots__ = ("notices", "ports", "questions", "service")
+    notices: Receive
+    ports: PortSet
+    questions: dict[Receive, Question]
+    service: Receive
     _requests: ClassVar[dict[int, tuple[Routine, str]]] = {}
     _notifications: ClassVar[dict[int, tuple[Routine, str]]] = {}
 
@@ -81,8 +86,16 @@ class HostServer:
         """Where notifications come."""
         self.ports = 0
         """The set of all its ports."""
-        self.questions: dict[int, Question] = {}
+        self.questions = {}
         """What has been asked and not been answered, by the port where the answer comes."""
+
+    def check_saved(self) -> None:
+        """ValueError where an answer could not be gone on with."""
+        for question in self.questions.values():
+            then = getattr(type(self), question.then, None)
+            if then is None or not hasattr(then, ANSWERED):
+                raise ValueError(f"{question.then!r} takes no answers")
+            inspect.signature(then).bind(self, None, None, *question.about)
 
     def start(self, mach: Mach) -> None:
         """Makes the ports. A subclass calls this first."""

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from machemu.abi.types import ByteOrder, VirtAddr
-from machemu.sim.state import state
+from machemu.sim.state import U32, AnyName, Receive, Receives, state
 from machemu.user.message import Message
 
 AREA_SIZE: Final = 64 << 10
@@ -42,12 +42,16 @@ class Outgoing:
     """A message to be sent. notify: 0, or the port that is told when a full queue has taken it. addresses: its memory so far."""
 
     __slots__ = ("addresses", "message", "notify", "timeout")
+    addresses: list[U32]
+    message: Message
+    notify: Receive
+    timeout: int | None
 
     def __init__(self, message: Message, notify: int, timeout: int | None) -> None:
         self.message = message
         self.notify = notify
         self.timeout = timeout
-        self.addresses: list[int] = []
+        self.addresses = []
 
 
 @state
@@ -60,14 +64,20 @@ class Own:
     """
 
     __slots__ = ("area", "deadline", "names", "outbox", "port", "size")
+    area: U32
+    deadline: int | None
+    names: dict[str, AnyName]
+    outbox: deque[Outgoing]
+    port: Receives
+    size: U32
 
     def __init__(self, area: int) -> None:
         self.area = area
         self.size = AREA_SIZE
         self.port = 0
-        self.deadline: int | None = None
-        self.outbox: deque[Outgoing] = deque()
-        self.names: dict[str, int] = {}
+        self.deadline = None
+        self.outbox = deque()
+        self.names = {}
 
     @property
     def buffer(self) -> int:

@@ -7,11 +7,11 @@ from typing import Final
 
 from machemu.abi.errors import InvariantError
 from machemu.abi.message import HEADER_SIZE, HEADER_SIZE_FIELD, MsgReturn, Option
-from machemu.sim.state import state
+from machemu.sim.state import U32, state
 from machemu.user import message as messages
 from machemu.user.mach import MACH_MSG, VM_ALLOCATE, Mach
 from machemu.user.message import Message
-from machemu.user.own import WORD_AREA, Kernel, Memory, Own
+from machemu.user.own import AREA_SIZE, WORD_AREA, Kernel, Memory, Own
 from machemu.user.server import Server
 
 SEND_MSG: Final = int(Option.MACH_SEND_MSG)
@@ -56,13 +56,24 @@ class ServerThread(Own):
     """server: its program. arguments: those of the trap that it makes. wanted: the size of the memory that it asks for."""
 
     __slots__ = ("arguments", "phase", "server", "wanted")
+    arguments: tuple[U32, ...]
+    phase: Phase
+    server: Server
+    wanted: U32
 
     def __init__(self, server: Server, area: int) -> None:
         super().__init__(area)
         self.server = server
-        self.arguments: tuple[int, ...] = ()
+        self.arguments = ()
         self.phase = Phase.START
         self.wanted = 0
+
+    def check_saved(self) -> None:
+        """ValueError where it could not go on."""
+        if self.phase in (Phase.PLACED, Phase.SENT) and not self.outbox:
+            raise ValueError("it sends nothing")
+        if self.size < AREA_SIZE:
+            raise ValueError("it has too little memory")
 
     def attach(self) -> None:
         """After a load: the program makes again what is not saved."""

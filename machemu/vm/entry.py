@@ -21,6 +21,17 @@ class VmMapEntry:
         "start", "end", "object", "offset", "needs_copy", "is_shared", "protection", "max_protection", "inheritance",
         "wired", "wired_access",
     )  # fmt: skip
+    start: int
+    end: int
+    object: VmObject | None
+    offset: int
+    needs_copy: bool
+    is_shared: bool
+    protection: int
+    max_protection: int
+    inheritance: int
+    wired: bool
+    wired_access: int
 
     def __init__(
         self,

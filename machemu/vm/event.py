@@ -12,9 +12,10 @@ class Event:
     """threads: those that wait, the first that came first. They are kern's threads; here they are only names."""
 
     __slots__ = ("threads",)
+    threads: list[object]
 
     def __init__(self) -> None:
-        self.threads: list[object] = []
+        self.threads = []
 
     def wake(self, wake: Callable[[object], None]) -> None:
         """thread_wakeup: all that wait try again."""

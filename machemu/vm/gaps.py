@@ -16,11 +16,14 @@ class VmGaps:
     """
 
     __slots__ = ("at", "of_size", "sizes")
+    at: dict[int, int]
+    of_size: dict[int, dict[int, None]]
+    sizes: list[int]
 
     def __init__(self) -> None:
-        self.at: dict[int, int] = {}
-        self.of_size: dict[int, dict[int, None]] = {}
-        self.sizes: list[int] = []
+        self.at = {}
+        self.of_size = {}
+        self.sizes = []
 
     def insert(self, start: int, size: int) -> None:
         """Adds a gap; one of no size is none."""

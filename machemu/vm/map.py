@@ -52,16 +52,28 @@ class VmMap:
         "vm", "pmap", "min_offset", "max_offset", "entries", "starts", "gaps", "first_free", "size", "size_wired", "timestamp",
         "wiring_required",
     )  # fmt: skip
+    vm: Vm
+    pmap: Pmap
+    min_offset: int
+    max_offset: int
+    entries: list[VmMapEntry]
+    starts: list[int]
+    gaps: VmGaps
+    first_free: VmMapEntry | None
+    size: int
+    size_wired: int
+    timestamp: int
+    wiring_required: bool
 
     def __init__(self, vm: Vm, pmap: Pmap, min_offset: int, max_offset: int) -> None:
         self.vm = vm
         self.pmap = pmap
         self.min_offset = min_offset
         self.max_offset = max_offset
-        self.entries: list[VmMapEntry] = []
-        self.starts: list[int] = []
+        self.entries = []
+        self.starts = []
         self.gaps = VmGaps()
-        self.first_free: VmMapEntry | None = None
+        self.first_free = None
         self.size = 0
         self.size_wired = 0
         self.timestamp = 0

@@ -36,14 +36,20 @@ class VmMapCopy:
     """
 
     __slots__ = ("vm", "offset", "size", "entries", "data", "stamp")
+    vm: Vm
+    offset: int
+    size: int
+    entries: list[VmMapEntry]
+    data: bytes | None
+    stamp: int | None
 
     def __init__(self, vm: Vm, offset: int, size: int) -> None:
         self.vm = vm
         self.offset = offset
         self.size = size
-        self.entries: list[VmMapEntry] = []
-        self.data: bytes | None = None
-        self.stamp: int | None = None
+        self.entries = []
+        self.data = None
+        self.stamp = None
 
     @classmethod
     def from_bytes(cls, vm: Vm, data: bytes) -> VmMapCopy:

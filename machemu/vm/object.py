@@ -43,21 +43,34 @@ class VmObject:
         "vm", "size", "pages", "ref_count", "shadow", "shadow_offset", "copy", "shadowed", "use_shared_copy",
         "given_size", "last_alloc", "pager", "name",
     )  # fmt: skip
+    vm: Vm
+    size: int
+    pages: dict[int, VmPage]
+    ref_count: int
+    shadow: VmObject | None
+    shadow_offset: int
+    copy: VmObject | None
+    shadowed: bool
+    use_shared_copy: bool
+    given_size: int
+    last_alloc: int
+    pager: Pager | None
+    name: object | None
 
     def __init__(self, vm: Vm, size: int) -> None:
         self.vm = vm
         self.size = size
-        self.pages: dict[int, VmPage] = {}
+        self.pages = {}
         self.ref_count = 1
-        self.shadow: VmObject | None = None
+        self.shadow = None
         self.shadow_offset = 0
-        self.copy: VmObject | None = None
+        self.copy = None
         self.shadowed = False
         self.use_shared_copy = False
         self.given_size = size
         self.last_alloc = 0
-        self.pager: Pager | None = None
-        self.name: object | None = None
+        self.pager = None
+        self.name = None
 
     @property
     def external(self) -> bool:

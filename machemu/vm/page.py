@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from machemu.abi.errors import InvariantError, MustWait
 from machemu.abi.types import Frame
 from machemu.abi.vm import VM_PROT_NONE
-from machemu.sim.state import state
+from machemu.sim.state import Signed, state
 from machemu.vm.event import Event
 
 if TYPE_CHECKING:
@@ -39,6 +39,17 @@ class VmPage:
     __slots__ = (
         "object", "offset", "frame", "wire_count", "queue", "dirty", "precious", "lock", "unlock_request", "laundry", "event",
     )  # fmt: skip
+    object: VmObject
+    offset: int
+    frame: Frame
+    wire_count: int
+    queue: Signed
+    dirty: bool
+    precious: bool
+    lock: int
+    unlock_request: int
+    laundry: bool
+    event: Event | None
 
     def __init__(self, obj: VmObject, offset: int, frame: Frame) -> None:
         self.object = obj
@@ -51,7 +62,7 @@ class VmPage:
         self.lock = VM_PROT_NONE
         self.unlock_request = VM_PROT_NONE
         self.laundry = False
-        self.event: Event | None = None
+        self.event = None
 
     def wait(self) -> MustWait:
         """What to raise in order to wait for this page."""
@@ -68,9 +79,10 @@ class PageQueues:
     """
 
     __slots__ = ("queues",)
+    queues: list[dict[Frame, VmPage]]
 
     def __init__(self) -> None:
-        self.queues: list[dict[Frame, VmPage]] = [{}, {}, {}, {}]
+        self.queues = [{}, {}, {}, {}]
 
     def remove(self, page: VmPage) -> None:
         if page.queue != NO_QUEUE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from machemu.abi.errors import KernError, MustWait
 from machemu.abi.kern_return import KernReturn
@@ -36,6 +36,8 @@ class Request:
     """A page that the manager was asked for (Mach's absent page)."""
 
     __slots__ = ("answer", "event")
+    answer: Answer
+    event: Event
 
     def __init__(self) -> None:
         self.answer = Answer.WAITED_FOR
@@ -63,25 +65,39 @@ class Pager:
         "number", "object", "paging_offset", "memory_object", "control", "ready", "internal", "may_cache",
         "copy_strategy", "temporary", "requests", "event", "known_size", "paged_out",
     )  # fmt: skip
+    number: int
+    object: VmObject
+    paging_offset: int
+    memory_object: Any
+    control: Any
+    ready: bool
+    internal: bool
+    may_cache: bool
+    copy_strategy: int
+    temporary: bool
+    requests: dict[int, Request]
+    event: Event
+    known_size: int
+    paged_out: dict[int, None]
 
     def __init__(self, number: int, obj: VmObject, internal: bool) -> None:
         self.number = number
         self.object = obj
         self.paging_offset = 0
-        self.memory_object: object | None = None
-        self.control: object | None = None
+        self.memory_object = None
+        self.control = None
         self.ready = internal
         self.internal = internal
         self.may_cache = False
         self.copy_strategy = COPY_NONE
         self.temporary = internal
-        self.requests: dict[int, Request] = {}
+        self.requests = {}
         self.event = Event()
         self.known_size = 0
         if internal:
             step = obj.vm.page_size
             self.known_size = step * (SMALL_MAP if obj.size <= SMALL_MAP * step else LARGE_MAP)
-        self.paged_out: dict[int, None] = {}
+        self.paged_out = {}
 
     @property
     def waiting(self) -> bool:

@@ -49,6 +49,34 @@ class Vm:
         "mmu", "managers", "privileged",
     )  # fmt: skip
     TRANSIENT = ("mmu", "managers", "privileged")
+    memory: PhysicalMemory
+    page_size: int
+    page_mask: int
+    min_offset: int
+    max_offset: int
+    resident: dict[Frame, VmPage]
+    wire_count: int
+    queues: PageQueues
+    free_min: int
+    free_low: int
+    free_high: int
+    free_wanted: Event
+    frames_wanted: int
+    manager_wanted: Event
+    pageout_wanted: bool
+    laundry_count: int
+    default_manager: object | None
+    pagers: dict[int, Pager]
+    pager_serial: int
+    cached: dict[int, VmObject]
+    zero_fill_count: int
+    faults: int
+    cow_faults: int
+    pageins: int
+    pageouts: int
+    reactivations: int
+    lookups: int
+    hits: int
 
     managers: MemoryManagers
 
@@ -60,7 +88,7 @@ class Vm:
         self.page_mask = page_size - 1
         self.min_offset = int(user_range[0])
         self.max_offset = int(user_range[1])
-        self.resident: dict[Frame, VmPage] = {}
+        self.resident = {}
         self.wire_count = 0
         self.queues = PageQueues()
         self.free_min = memory.frame_count * 5 // 100
@@ -71,10 +99,10 @@ class Vm:
         self.manager_wanted = Event()
         self.pageout_wanted = False
         self.laundry_count = 0
-        self.default_manager: object | None = None
-        self.pagers: dict[int, Pager] = {}
+        self.default_manager = None
+        self.pagers = {}
         self.pager_serial = 0
-        self.cached: dict[int, VmObject] = {}
+        self.cached = {}
         self.zero_fill_count = 0
         self.faults = 0
         self.cow_faults = 0

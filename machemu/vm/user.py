@@ -25,6 +25,7 @@ class UserMemory:
     """IPC's TaskMemory over a map."""
 
     __slots__ = ("map",)
+    map: VmMap
 
     def __init__(self, map_: VmMap) -> None:
         self.map = map_

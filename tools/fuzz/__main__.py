@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from tools.fuzz import cpu, native, traps
+from tools.fuzz import cpu, native, saved, traps
 from tools.fuzz.world import PROFILES
 
 COUNT: Final = 1000
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     what.add_argument("--cpu", action="store_true", help="programs of listed, random and mutated code, whole and cut")
     what.add_argument("--traps", action="store_true", help="every trap and every routine, in machines of 500 calls each")
     what.add_argument("--reference", action="store_true", help="single instructions, here and on the host's CPU or QEMU's m68k")
+    what.add_argument("--saved", action="store_true", help="saved clusters with something changed, loaded and run")
     options.add_argument("--arch", choices=tuple(PROFILES), help="one architecture instead of both")
     options.add_argument("--seed", type=number, metavar="S", help="what everything is chosen from; without, a fresh one")
     options.add_argument(
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--only", type=number, metavar="N", help="this program or machine alone, and what it is")
     options.add_argument("--jobs", type=positive, default=1, metavar="N", help="how many programs or machines run at once")
     given = options.parse_args(arguments)
+    if given.only is not None and given.saved and given.seed is not None:
+        return saved.only(given.seed, given.only)
     if given.only is not None and (given.arch is None or given.seed is None):
         options.error("--only needs --arch and --seed, which chose the program or machine")
     seed = secrets.randbelow(SEEDS) if given.seed is None else given.seed
@@ -63,6 +66,8 @@ def main(arguments: Sequence[str]) -> int:
     print(f"fuzz: seed {seed}", flush=True)
     if given.reference:
         return native.run(architectures, seed, given.count, seconds)
+    if given.saved:
+        return saved.hunt(saved.Options(seed, count, seconds, given.jobs))
     if given.traps:
         return traps.hunt(traps.Options(seed, architectures, count, seconds, given.jobs))
     return cpu.hunt(cpu.Options(seed, architectures, count, seconds, jobs=given.jobs))

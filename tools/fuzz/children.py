@@ -222,7 +222,7 @@ def shortened(text: str) -> str:
 def signature(error: BaseException) -> str:
     """An exception's class and its innermost place in this tree."""
     frames = traceback.extract_tb(error.__traceback__)
-    inside = [frame for frame in frames if "machemu" in Path(frame.filename).parts] or frames
+    inside = [frame for frame in frames if {"machemu", "masix"} & set(Path(frame.filename).parts)] or frames
     last = inside[-1]
     return f"{type(error).__name__} in {Path(last.filename).name}:{last.name}"
 

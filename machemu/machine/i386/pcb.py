@@ -12,8 +12,9 @@ from machemu.abi.types import VirtAddr
 from machemu.machine.i386 import debug, segments
 from machemu.machine.i386.layout import USER_GDT_SLOTS
 from machemu.machine.i386.pmap import KERNEL_BASE
+from machemu.machine.i386.segments import Descriptor
 from machemu.machine.i386.task import SHOWN, I386Task
-from machemu.sim.state import state
+from machemu.sim.state import U16, U32, state
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 
@@ -116,15 +117,31 @@ class I386Pcb:
     """
 
     __slots__ = ("debug", "fpu", "gdt", "init_control", "ldt", "registers", "segments", "task", "v86")
+    debug: tuple[U32, ...]
+    fpu: FpuState | None
+    gdt: bytes
+    init_control: int
+    ldt: bytes | None
+    registers: list[U32]
+    segments: list[U16]
+    task: I386Task
+    v86: tuple[int, int, int]
+
+    def check_saved(self) -> None:
+        """ValueError where it has not the registers that there are."""
+        if (len(self.registers), len(self.segments), len(self.debug)) != (EFLAGS + 1, 6, debug.COUNT):
+            raise ValueError("its registers are not those of the machine")
+        if self.fpu is not None and len(self.fpu.data) != FPU_REGISTERS * FPU_REGISTER_SIZE:
+            raise ValueError("its floating-point registers are not those of the machine")
 
     def __init__(self, task: I386Task) -> None:
         self.registers = [0, 0, 0, 0, 0, 0, 0, 0, 0, EFL_USER_SET]
         self.segments = [USER_CS, USER_DS, USER_DS, USER_DS, USER_DS, USER_DS]
-        self.fpu: FpuState | None = None
+        self.fpu = None
         self.init_control = 0
-        self.ldt: bytes | None = None
+        self.ldt = None
         self.gdt = bytes(USER_GDT_SLOTS * segments.SIZE)
-        self.debug: tuple[int, ...] = debug.NONE
+        self.debug = debug.NONE
         self.v86 = (0, 0, 0)
         self.task = task
 
@@ -206,15 +223,15 @@ class I386Pcb:
 
     # machine.protocols.DescriptorTables
 
-    def set_ldt(self, first: int, descriptors: Sequence[segments.Descriptor], is_current: bool) -> None:
+    def set_ldt(self, first: int, descriptors: Sequence[Descriptor], is_current: bool) -> None:
         self.ldt = segments.set_ldt(self.ldt, first, descriptors, is_current)
 
-    def get_ldt(self, first: int, count: int) -> tuple[segments.Descriptor, ...]:
+    def get_ldt(self, first: int, count: int) -> tuple[Descriptor, ...]:
         return segments.get_ldt(self.ldt, first, count)
 
-    def set_gdt(self, selector: int, descriptor: segments.Descriptor) -> int:
+    def set_gdt(self, selector: int, descriptor: Descriptor) -> int:
         self.gdt, selector = segments.set_gdt(self.gdt, selector, descriptor)
         return selector
 
-    def get_gdt(self, selector: int) -> segments.Descriptor:
+    def get_gdt(self, selector: int) -> Descriptor:
         return segments.get_gdt(self.gdt, selector)

@@ -69,12 +69,17 @@ class I386Pmap:
     """
 
     __slots__ = ("count", "directory", "mmu", "tables", "used")
+    count: int
+    directory: Frame
+    mmu: I386Mmu
+    tables: dict[int, Frame]
+    used: dict[int, int]
 
     def __init__(self, mmu: I386Mmu, directory: Frame) -> None:
         self.mmu = mmu
         self.directory = directory
-        self.tables: dict[int, Frame] = {}
-        self.used: dict[int, int] = {}
+        self.tables = {}
+        self.used = {}
         self.count = 0
 
     def entry(self, address: int) -> int:
@@ -161,12 +166,14 @@ class I386Pmap:
             if entry & ~(ACCESSED | DIRTY) != expected:
                 raise InvariantError(f"a page directory's entry {slot} is {entry:#x}")
         found = 0
+        used = dict.fromkeys(self.tables, 0)
         for address, index in self._present(0, KERNEL_BASE):
             found += 1
+            used[address >> PDE_SHIFT] += 1
             frame = Frame(mmu.words[index] >> PAGE_SHIFT)
             if (self, address) not in mmu.mappers.get(frame, ()) or frame in own or frame < mmu.reserved:
                 raise InvariantError(f"a page table maps frame {frame} at {address:#x}, which is not listed")
-        if found != self.count or any(not mmu.reserved <= frame < mmu.memory.frame_count for frame in own):
+        if used != self.used or found != self.count or any(not mmu.reserved <= frame < mmu.memory.frame_count for frame in own):
             raise InvariantError("a page table's mappings are not counted right, or it lies where none can be")
 
     def _present(self, start: int, end: int) -> list[tuple[int, int]]:

@@ -19,9 +19,11 @@ class I386Task:
     """
 
     __slots__ = ("iopb", "size")
+    iopb: bytearray | None
+    size: int
 
     def __init__(self) -> None:
-        self.iopb: bytearray | None = None
+        self.iopb = None
         self.size = 0
 
     def io_perm_modify(self, first: int, last: int, enable: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
-from machemu.sim.state import state
+from machemu.sim.state import U32, state
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 
@@ -73,6 +73,16 @@ class M68kPcb:
     """
 
     __slots__ = ("fpu", "frame", "pc_", "registers", "sr")
+    fpu: FpuState
+    frame: int
+    pc_: int
+    registers: list[U32]
+    sr: int
+
+    def check_saved(self) -> None:
+        """ValueError where it has not the registers that there are."""
+        if len(self.registers) != REGISTERS or len(self.fpu.data) != FPU_DATA:
+            raise ValueError("its registers are not those of the machine")
 
     def __init__(self) -> None:
         self.registers = [0] * REGISTERS

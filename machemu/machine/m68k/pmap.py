@@ -47,6 +47,8 @@ class M68kMmu(Mappings):
 
     __slots__ = ("roots", "tables", "view")
     TRANSIENT = ("view",)
+    roots: TablePool
+    tables: TablePool
     MODIFIED, REFERENCED, CLEAN = MODIFIED, USED, WRITE_PROTECTED
 
     def __init__(self, memory: PhysicalMemory) -> None:
@@ -87,13 +89,19 @@ class M68kPmap:
     """
 
     __slots__ = ("count", "mmu", "pointers", "root", "tables", "used")
+    count: int
+    mmu: M68kMmu
+    pointers: dict[int, PhysAddr]
+    root: PhysAddr
+    tables: dict[int, PhysAddr]
+    used: dict[int, int]
 
     def __init__(self, mmu: M68kMmu, root: PhysAddr) -> None:
         self.mmu = mmu
         self.root = root
-        self.pointers: dict[int, PhysAddr] = {}
-        self.tables: dict[int, PhysAddr] = {}
-        self.used: dict[int, int] = {}
+        self.pointers = {}
+        self.tables = {}
+        self.used = {}
         self.count = 0
 
     def entry(self, address: int) -> int:

@@ -24,11 +24,14 @@ class TablePool:
     """
 
     __slots__ = ("free", "memory", "size")
+    free: dict[Frame, list[PhysAddr]]
+    memory: PhysicalMemory
+    size: int
 
     def __init__(self, memory: PhysicalMemory, size: int) -> None:
         self.memory = memory
         self.size = size
-        self.free: dict[Frame, list[PhysAddr]] = {}
+        self.free = {}
 
     def allocate(self) -> PhysAddr:
         """A table of zeros, aligned to its size; the caller owns it. Raises OutOfFrames."""

@@ -14,7 +14,7 @@ from machemu.abi.message import MsgReturn
 from machemu.mig.interfaces.mach_host import HOST_REBOOT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_MSG_ACCEPTED
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import state
+from machemu.sim.state import U32, Right, state
 from machemu.user.kit import Answer, HostServer, answered, notified, serves
 from machemu.user.mach import COPY_SEND, REPLY_ID, Mach
 from machemu.user.message import Header, Message, living
@@ -42,6 +42,9 @@ class Entry:
     """A registered service. port: its send right's name. signature: the right with which netname's clients take it away, or 0."""
 
     __slots__ = ("essential", "port", "signature")
+    essential: bool
+    port: Right
+    signature: U32
 
     def __init__(self, port: int, essential: bool, signature: int = 0) -> None:
         self.port = port
@@ -56,9 +59,12 @@ class Watcher:
     """
 
     __slots__ = ("busy", "told", "waiting")
+    busy: bool
+    told: dict[bytes, None]
+    waiting: dict[bytes, None]
 
     def __init__(self, names: dict[bytes, None]) -> None:
-        self.told: dict[bytes, None] = {}
+        self.told = {}
         self.waiting = names
         self.busy = False
 
@@ -68,14 +74,17 @@ class Acs(HostServer):
     """The name server."""
 
     __slots__ = ("entries", "saving", "watchers")
+    entries: dict[bytes, Entry]
+    saving: int | None
+    watchers: dict[Right, Watcher]
 
     def __init__(self) -> None:
         super().__init__()
-        self.entries: dict[bytes, Entry] = {}
+        self.entries = {}
         """By name."""
-        self.watchers: dict[int, Watcher] = {}
+        self.watchers = {}
         """By their ports."""
-        self.saving: int | None = None
+        self.saving = None
         """How many servers have still to answer that they have saved; None while no essential one has died."""
 
     def other(self, mach: Mach, message: Message) -> None:

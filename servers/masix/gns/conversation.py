@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from machemu.sim.state import state
+from machemu.sim.state import U32, state
 from masix.gns.chunks import ACKNOWLEDGEMENT_MAX, AcknowledgementChunk, ChunkKind, chunks_of
 from masix.gns.events import Settings
 from masix.gns.packets import PLAIN_MAX, Packet
@@ -20,13 +20,18 @@ class Conversation:
     """
 
     __slots__ = ("session", "sender", "receiver", "messages", "writable")
+    session: Session | None
+    sender: Sender
+    receiver: Receiver
+    messages: list[tuple[U32, bytes]]
+    writable: list[U32]
 
     def __init__(self, settings: Settings) -> None:
-        self.session: Session | None = None
+        self.session = None
         self.sender = Sender(settings)
         self.receiver = Receiver(settings)
-        self.messages: list[tuple[int, bytes]] = []
-        self.writable: list[int] = []
+        self.messages = []
+        self.writable = []
 
     def arrived(self, packet: Packet, text: bytes, now: int) -> None:
         """Takes a packet's text. PacketError for one that breaks the protocol."""

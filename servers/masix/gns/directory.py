@@ -13,7 +13,7 @@ import struct
 from typing import Final
 
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import state
+from machemu.sim.state import U16, U31, Receive, state
 from machemu.user.dispatch import dispatch
 from machemu.user.mach import MAKE_SEND, Mach
 from machemu.user.message import Message, living
@@ -76,6 +76,7 @@ class Replica(Dictionary):
     """
 
     __slots__ = ("joined",)
+    joined: bool
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,11 +102,14 @@ class Returns:
     """
 
     __slots__ = ("away", "back", "now")
+    away: dict[U16, int]
+    back: dict[U16, None]
+    now: int
 
     def __init__(self) -> None:
         self.now = 0
-        self.away: dict[int, int] = {}
-        self.back: dict[int, None] = {}
+        self.away = {}
+        self.back = {}
 
     def changed(self, change: Change) -> None:
         node = change.member.node
@@ -126,19 +130,30 @@ class Directory:
     """
 
     __slots__ = ("dirty", "endpoint", "gather_at", "group", "own", "port", "quiet", "replica", "returns", "said", "since")
+    dirty: dict[bytes, None]
+    endpoint: Endpoint
+    gather_at: int
+    group: Group | None
+    own: dict[bytes, U31]
+    port: Receive
+    quiet: int
+    replica: Replica
+    returns: Returns
+    said: dict[bytes, U31]
+    since: int
 
     def __init__(self, node: int) -> None:
         self.returns = Returns()
         self.endpoint = Endpoint(Member(node, 0), self.returns)
         self.replica = Replica()
-        self.group: Group | None = None
+        self.group = None
         self.since = 0
         self.quiet = 0
         self.gather_at = 0
         self.port = 0
-        self.own: dict[bytes, int] = {}
-        self.said: dict[bytes, int] = {}
-        self.dirty: dict[bytes, None] = {}
+        self.own = {}
+        self.said = {}
+        self.dirty = {}
 
     def start(self, context: Context) -> None:
         mach = context.mach

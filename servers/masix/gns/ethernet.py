@@ -11,12 +11,12 @@ from machemu.abi.errors import KernError
 from machemu.abi.types import ByteOrder
 from machemu.mig.interfaces import device
 from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.sim.state import state
+from machemu.sim.state import Receive, Right, state
 from machemu.user.mach import MAKE_SEND, REPLY_ID, Mach, rights
 from machemu.user.message import Message, name_of
 from masix.gns import filters
 from masix.gns.events import Delivered, MulticastReceived, PeerLost, Unverified
-from masix.gns.packets import ETHER
+from masix.gns.packets import ETHER, NodeNumber
 from masix.gns.transport import Transport
 
 INTERFACE: Final = b"eth0"
@@ -38,6 +38,7 @@ class Entropy:
     """
 
     __slots__ = ("seed",)
+    seed: bytes
 
     def __init__(self, seed: bytes) -> None:
         self.seed = seed
@@ -55,6 +56,13 @@ class EthernetLink:
     """
 
     __slots__ = ("device", "frames", "inbox", "replies", "unverified", "transport", "writing")
+    device: Right
+    frames: Receive
+    inbox: deque[tuple[NodeNumber, bytes | None]]
+    replies: Receive
+    unverified: deque[Unverified]
+    transport: Transport
+    writing: bool
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -62,8 +70,8 @@ class EthernetLink:
         self.frames = 0
         self.replies = 0
         self.writing = False
-        self.inbox: deque[tuple[int, bytes | None]] = deque()
-        self.unverified: deque[Unverified] = deque()
+        self.inbox = deque()
+        self.unverified = deque()
 
     def attach(self) -> None:
         """Makes again what is not saved."""

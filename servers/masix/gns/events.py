@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
-from machemu.sim.state import state
+from machemu.sim.state import U32, U64, Range, state
+from masix.gns.packets import NodeNumber
 
 MICROSECOND: Final = 1_000
 MILLISECOND: Final = 1_000_000
@@ -31,7 +32,7 @@ class Settings(NamedTuple):
     probe_after: int = SECOND
     forget_after: int = SECOND
     backlog_max: int = 256 << 10
-    message_max: int = 16 << 20
+    message_max: Annotated[int, Range(64 << 10, 1 << 30)] = 16 << 20
 
 
 @state
@@ -51,8 +52,8 @@ class Loss(Enum):
 class Delivered(NamedTuple):
     """A message has come: each once, those of a stream in the order in which they were sent."""
 
-    node: int
-    stream: int
+    node: NodeNumber
+    stream: U32
     payload: bytes
 
 
@@ -60,7 +61,7 @@ class Delivered(NamedTuple):
 class MulticastReceived(NamedTuple):
     """A message to all has come: once, if at all."""
 
-    node: int
+    node: NodeNumber
     payload: bytes
 
 
@@ -69,8 +70,8 @@ class Unverified(NamedTuple):
     """A message to all has come from an incarnation that has not proved to be alive: an attacker can repeat what he recorded. The
     owner has it proved (`Transport.prove`), after which it comes as MulticastReceived, once, if at all; or lets it be."""
 
-    node: int
-    incarnation: int
+    node: NodeNumber
+    incarnation: U64
     sequence: int
     payload: bytes
 
@@ -79,15 +80,15 @@ class Unverified(NamedTuple):
 class PeerUp(NamedTuple):
     """A session with this incarnation of a node begins."""
 
-    node: int
-    incarnation: int
+    node: NodeNumber
+    incarnation: U64
 
 
 @state
 class Lost(NamedTuple):
     """A message of which it is not known that it was delivered: it was, or it never will be."""
 
-    stream: int
+    stream: U32
     payload: bytes
 
 
@@ -95,8 +96,8 @@ class Lost(NamedTuple):
 class PeerLost(NamedTuple):
     """A session has ended, or could not begin (incarnation None). messages: those lost, each stream's in the order of sending."""
 
-    node: int
-    incarnation: int | None
+    node: NodeNumber
+    incarnation: U64 | None
     reason: Loss
     messages: tuple[Lost, ...]
 
@@ -105,8 +106,8 @@ class PeerLost(NamedTuple):
 class StreamWritable(NamedTuple):
     """A stream for which `send` answered False can take messages again."""
 
-    node: int
-    stream: int
+    node: NodeNumber
+    stream: U32
 
 
 Event = Delivered | MulticastReceived | Unverified | PeerUp | PeerLost | StreamWritable

@@ -10,6 +10,7 @@ from typing import Final
 
 from machemu.sim.state import state
 from masix.gns.context import Context
+from masix.gns.packets import NodeNumber
 from masix.gns.ports import PortTables
 from masix.gns.rights import EVERYBODY
 from masix.gns.wire import Alive
@@ -23,10 +24,12 @@ class Liveness:
     """heard: when each node was heard last, in nanoseconds. at: when that is looked through, None while nobody is depended on."""
 
     __slots__ = ("at", "heard")
+    at: int | None
+    heard: dict[NodeNumber, int]
 
     def __init__(self) -> None:
-        self.heard: dict[int, int] = {}
-        self.at: int | None = None
+        self.heard = {}
+        self.at = None
 
     def stirred(self, now: int) -> None:
         """Something has come or gone: there may be somebody to depend on."""

@@ -19,12 +19,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from machemu.sim.state import state
+from machemu.sim.state import U8, U16, state
 from masix.gns.chunks import ChunkKind
 from masix.gns.conversation import Conversation
 from masix.gns.events import Drop, Event, Loss, MulticastReceived, PeerLost, PeerUp, Settings, Unverified
 from masix.gns.formats import FINISH, HELLO, REFUSED, UNKNOWN, WELCOME, parse
-from masix.gns.packets import GROUP, Kind, Packet, encode
+from masix.gns.packets import GROUP, NODE_MAX, NODE_MIN, Kind, NodeNumber, Packet, encode
 from masix.gns.peers import Handshake, Peer
 from masix.gns.session import KEY_SIZE, NONCE_SIZE, Keyring, Randomness, Refused, ReplayWindow, Session, Side, public_of, same
 
@@ -48,6 +48,19 @@ class Membership:
         "node", "versions", "settings", "randomness", "keyring", "peers", "outbox", "inbox", "identification", "dropped",
         "born", "told", "timers",
     )  # fmt: skip
+    node: NodeNumber
+    versions: tuple[U8, U8]
+    settings: Settings
+    randomness: Randomness
+    keyring: Keyring
+    peers: dict[int, Peer]
+    outbox: deque[bytes]
+    inbox: deque[Event]
+    identification: U16
+    dropped: dict[Drop, int]
+    born: int | None
+    told: deque[tuple[int, int]]
+    timers: dict[int, int]
 
     def __init__(self, node: int, key: bytes, randomness: Randomness, settings: Settings, versions: tuple[int, int]) -> None:
         self.node = node
@@ -55,14 +68,31 @@ class Membership:
         self.settings = settings
         self.randomness = randomness
         self.keyring = Keyring(key, node, randomness)
-        self.peers: dict[int, Peer] = {}
-        self.outbox: deque[bytes] = deque()
-        self.inbox: deque[Event] = deque()
+        self.peers = {}
+        self.outbox = deque()
+        self.inbox = deque()
         self.identification = 0
-        self.dropped: dict[Drop, int] = dict.fromkeys(Drop, 0)
-        self.born: int | None = None
-        self.told: deque[tuple[int, int]] = deque()
-        self.timers: dict[int, int] = {}
+        self.dropped = dict.fromkeys(Drop, 0)
+        self.born = None
+        self.told = deque()
+        self.timers = {}
+
+    def check_saved(self) -> None:
+        """ValueError where it does not agree with itself."""
+        if not NODE_MIN <= self.node <= NODE_MAX or self.keyring.node != self.node or self.node in self.peers:
+            raise ValueError("it is of another node")
+        if any(number != peer.node or not NODE_MIN <= number <= NODE_MAX for number, peer in self.peers.items()):
+            raise ValueError("a peer has another number")
+        for peer in self.peers.values():
+            for session in (peer.session(), peer.pending()):
+                if session is not None and (session.own, session.node) != (self.node, peer.node):
+                    raise ValueError("a session is of other nodes")
+        if any(node != GROUP and node not in self.peers for node in self.timers):
+            raise ValueError("something is due for nobody")
+        if not 0 < self.versions[0] <= self.versions[1]:
+            raise ValueError("it speaks no version")
+        if list(self.dropped) != list(Drop):
+            raise ValueError("it does not count what it drops")
 
     def attach(self) -> None:
         """Makes again what is not saved."""
@@ -96,7 +126,7 @@ class Membership:
         """How long ago this incarnation was first told the time, in nanoseconds."""
         if self.born is None:
             self.born = now
-        return now - self.born
+        return max(now - self.born, 0)
 
     def floor(self, age: int, now: int) -> int:
         """The sequence number of the first multicast since the start of a node that has just said to be so old.

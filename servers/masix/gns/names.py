@@ -9,12 +9,13 @@ from typing import Any, Final
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import state
+from machemu.sim.state import U31, Receive, state
 from machemu.user.mach import MOVE_SEND
 from machemu.user.message import Header, Message, living
 from masix.gns.context import Context
 from masix.gns.directory import Directory
 from masix.gns.events import Unverified
+from masix.gns.packets import NodeNumber
 from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
 from masix.gns.wire import Claim, Found, Kind, Known, NetRight, Resolve, question
@@ -33,10 +34,14 @@ class Query:
     """A name that is being looked for. clients: the requests' headers; time: when it is asked again; tries: how often yet."""
 
     __slots__ = ("clients", "name", "time", "tries")
+    clients: list[Header]
+    name: bytes
+    time: int
+    tries: int
 
     def __init__(self, name: bytes, time: int) -> None:
         self.name = name
-        self.clients: list[Header] = []
+        self.clients = []
         self.time = time
         self.tries = TRIES
 
@@ -52,14 +57,21 @@ class Names:
     """
 
     __slots__ = ("announces", "asked", "cache", "directory", "known", "queries", "tags")
+    announces: bool
+    asked: dict[Receive, tuple[NodeNumber, Resolve] | Unverified]
+    cache: dict[bytes, tuple[NodeNumber, U31]]
+    directory: Directory | None
+    known: dict[bytes, tuple[NodeNumber, U31]]
+    queries: dict[U31, Query]
+    tags: U31
 
     def __init__(self, announces: bool, directory: Directory | None) -> None:
         self.announces = announces
         self.directory = directory
-        self.cache: dict[bytes, tuple[int, int]] = {}
-        self.known: dict[bytes, tuple[int, int]] = {}
-        self.queries: dict[int, Query] = {}
-        self.asked: dict[int, tuple[int, Resolve] | Unverified] = {}
+        self.cache = {}
+        self.known = {}
+        self.queries = {}
+        self.asked = {}
         self.tags = 0
 
     # For the tasks of this node

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
-from machemu.sim.state import state
+from machemu.sim.state import Range, state
 
 NODE_MIN: Final = 1
 NODE_MAX: Final = 0xFFFE
 """Numbers that nodes can have: the rest would be 10/8 itself and its broadcast address."""
+NodeNumber = Annotated[int, Range(NODE_MIN, NODE_MAX)]
 GROUP: Final = 0
 """Stands for all network servers where a node's number is expected."""
 GROUP_IP: Final = bytes((239, 77, 83, 88))

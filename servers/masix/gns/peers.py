@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from machemu.sim.state import state
+from machemu.sim.state import U64, state
 from masix.gns.conversation import Conversation
 from masix.gns.events import Unverified
+from masix.gns.packets import NodeNumber
 from masix.gns.session import ReplayWindow, Session
 
 UNVERIFIED_MAX: Final = 8
@@ -22,13 +23,19 @@ class Handshake:
     """
 
     __slots__ = ("nonce", "began", "due", "tries", "pending", "finish")
+    nonce: bytes
+    began: int
+    due: int
+    tries: int
+    pending: Session | None
+    finish: bytes
 
     def __init__(self, nonce: bytes, now: int) -> None:
         self.nonce = nonce
         self.began = now
         self.due = now
         self.tries = 0
-        self.pending: Session | None = None
+        self.pending = None
         self.finish = b""
 
 
@@ -43,17 +50,26 @@ class Peer:
     """
 
     __slots__ = ("node", "incarnation", "generation", "window", "unverified", "asked_at", "handshake", "conversation", "held")
+    node: NodeNumber
+    incarnation: U64
+    generation: int
+    window: ReplayWindow
+    unverified: list[Unverified]
+    asked_at: int | None
+    handshake: Handshake | None
+    conversation: Conversation | None
+    held: dict[int, deque[bytes]]
 
     def __init__(self, node: int) -> None:
         self.node = node
         self.incarnation = 0
         self.generation = 0
         self.window = ReplayWindow()
-        self.unverified: list[Unverified] = []
-        self.asked_at: int | None = None
-        self.handshake: Handshake | None = None
-        self.conversation: Conversation | None = None
-        self.held: dict[int, deque[bytes]] = {}
+        self.unverified = []
+        self.asked_at = None
+        self.handshake = None
+        self.conversation = None
+        self.held = {}
 
     def session(self) -> Session | None:
         """The session that is open with it."""

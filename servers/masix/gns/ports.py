@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from machemu.sim.state import state
+from machemu.sim.state import U16, U31, U32, Receive, Right, state
 from machemu.user.message import Message
+from masix.gns.packets import NodeNumber
 from masix.gns.wire import Deliver, Flush, Kind
 
 
@@ -24,13 +25,18 @@ class Export:
     """
 
     __slots__ = ("given", "kind", "name", "taken", "waiting")
+    given: dict[U16, U31]
+    kind: Kind
+    name: Right
+    taken: dict[U16, U31]
+    waiting: deque[tuple[NodeNumber, Deliver | Message | Flush]] | None
 
     def __init__(self, kind: Kind, name: int) -> None:
         self.kind = kind
         self.name = name
-        self.given: dict[int, int] = {}
-        self.taken: dict[int, int] = {}
-        self.waiting: deque[tuple[int, Deliver | Message | Flush]] | None = None
+        self.given = {}
+        self.taken = {}
+        self.waiting = None
 
     def give(self, node: int) -> None:
         self.given[node] = self.given.get(node, 0) + 1
@@ -51,19 +57,30 @@ class Proxy:
     __slots__ = (
         "count", "flushes", "is_held", "is_unused", "is_watched", "kind", "node", "number", "target", "under_way", "watcher",
     )  # fmt: skip
+    count: U31
+    flushes: list[tuple[U32, Flush]]
+    is_held: bool
+    is_unused: bool
+    is_watched: bool
+    kind: Kind
+    node: NodeNumber
+    number: U31
+    target: tuple[NodeNumber, U31, U31] | None
+    under_way: int
+    watcher: Receive
 
     def __init__(self, kind: Kind, node: int, number: int) -> None:
         self.kind = kind
         self.node = node
         self.number = number
         self.count = 0
-        self.target: tuple[int, int, int] | None = None
+        self.target = None
         self.watcher = 0
         self.is_held = False
         self.is_watched = False
         self.is_unused = False
         self.under_way = 0
-        self.flushes: list[tuple[int, Flush]] = []
+        self.flushes = []
 
     def stands_for(self) -> list[tuple[int, int]]:
         """The node and number of its port, and of where that has moved to."""
@@ -74,17 +91,17 @@ class Proxy:
 class Leaving(NamedTuple):
     """A receive right that went to another node, whose new home has not told its number yet."""
 
-    name: int
-    node: int
+    name: Right
+    node: NodeNumber
 
 
 @state
 class Pledge(NamedTuple):
     """A send right that is kept until the port's home knows that node `to` has one, too."""
 
-    name: int
-    to: int
-    home: int
+    name: Right
+    to: NodeNumber
+    home: NodeNumber
 
 
 @state
@@ -95,16 +112,26 @@ class PortTables:
     """
 
     __slots__ = ("by_number", "exports", "last", "leaving", "numbers", "pledges", "proxies", "spares", "stock", "watchers")
+    by_number: dict[tuple[NodeNumber, U31], list[Receive]]
+    exports: dict[U31, Export]
+    last: U31
+    leaving: dict[U31, Leaving]
+    numbers: dict[Right, U31]
+    pledges: dict[U31, Pledge]
+    proxies: dict[Receive, Proxy]
+    spares: list[Receive]
+    stock: int
+    watchers: dict[Receive, Receive]
 
     def __init__(self, stock: int = 0) -> None:
-        self.exports: dict[int, Export] = {}
-        self.numbers: dict[int, int] = {}
-        self.proxies: dict[int, Proxy] = {}
-        self.by_number: dict[tuple[int, int], list[int]] = {}
-        self.leaving: dict[int, Leaving] = {}
-        self.pledges: dict[int, Pledge] = {}
-        self.watchers: dict[int, int] = {}
-        self.spares: list[int] = []
+        self.exports = {}
+        self.numbers = {}
+        self.proxies = {}
+        self.by_number = {}
+        self.leaving = {}
+        self.pledges = {}
+        self.watchers = {}
+        self.spares = []
         self.stock = stock
         self.last = 0
 

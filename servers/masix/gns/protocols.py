@@ -19,14 +19,14 @@ from machemu.mig.interfaces import device
 from machemu.mig.interfaces.mach_port import MACH_PORT_TYPE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import OutOfLine, PolyPort, Routine
-from machemu.sim.state import state
+from machemu.sim.state import PortSet, Receive, Right, state
 from machemu.user.dispatch import Handler, dispatch
 from machemu.user.mach import COPY_SEND, Mach, rights
 from machemu.user.message import Header, Message, living, name_of
 from masix.gns import filters
 from masix.gns.ethernet import INTERFACE, READ_WRITE
 from masix.gns.filters import Filter
-from masix.gns.packets import ETHERTYPE_IPV4, mac_of
+from masix.gns.packets import ETHERTYPE_IPV4, NodeNumber, mac_of
 from masix.interfaces import gns_protocol
 
 PROTOCOLS_MAX: Final = 32
@@ -46,6 +46,9 @@ class Protocol:
     """filter: what all its frames are. environment: a send right; the protocol ends when its port is dead."""
 
     __slots__ = ("environment", "filter", "name")
+    environment: Right
+    filter: Filter
+    name: bytes
 
     def __init__(self, name: bytes, filter_: Filter, environment: int) -> None:
         self.name = name
@@ -58,6 +61,10 @@ class Connection:
     """protocol: its port. receives, sends: which frames. receiver: a send right to the port that the kernel sends frames to."""
 
     __slots__ = ("protocol", "receiver", "receives", "sends")
+    protocol: Receive
+    receiver: Right
+    receives: Filter
+    sends: Filter
 
     def __init__(self, protocol: int, receives: Filter, sends: Filter, receiver: int) -> None:
         self.protocol = protocol
@@ -78,13 +85,22 @@ class Protocols:
     """
 
     __slots__ = ("connections", "device", "node", "notices", "ports", "protocols", "replies", "retired", "waiting")
+    connections: dict[Receive, Connection]
+    device: Right
+    node: NodeNumber
+    notices: Receive
+    ports: PortSet
+    protocols: dict[Receive, Protocol]
+    replies: Receive
+    retired: dict[int, int]
+    waiting: list[tuple[Header, bytes, Filter, int]]
 
     def __init__(self, node: int) -> None:
         self.node = node
-        self.protocols: dict[int, Protocol] = {}
-        self.connections: dict[int, Connection] = {}
-        self.waiting: list[tuple[Header, bytes, Filter, int]] = []
-        self.retired: dict[int, int] = {}
+        self.protocols = {}
+        self.connections = {}
+        self.waiting = []
+        self.retired = {}
         self.device = 0
         self.replies = 0
         self.ports = 0

@@ -27,17 +27,32 @@ class Receiver:
     """
 
     __slots__ = ("settings", "all_up_to", "above", "early", "partial", "latest", "latest_at", "owed", "acknowledge_at")
+    settings: Settings
+    all_up_to: int
+    above: dict[int, bool]
+    early: dict[int, tuple[int, int, int, bytes]]
+    partial: dict[int, bytearray]
+    latest: int
+    latest_at: int
+    owed: int
+    acknowledge_at: int | None
+
+    def check_saved(self) -> None:
+        """ValueError where it has fragments that could not have come yet."""
+        numbers = (*self.above, *(number for number, _, _, _ in self.early.values()))
+        if any(not self.all_up_to < number <= self.all_up_to + NUMBERS_MAX for number in numbers):
+            raise ValueError("it has fragments that could not have come")
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.all_up_to = 0
-        self.above: dict[int, bool] = {}
-        self.early: dict[int, tuple[int, int, int, bytes]] = {}
-        self.partial: dict[int, bytearray] = {}
+        self.above = {}
+        self.early = {}
+        self.partial = {}
         self.latest = 0
         self.latest_at = 0
         self.owed = 0
-        self.acknowledge_at: int | None = None
+        self.acknowledge_at = None
 
     def packet_came(self, sequence: int, now: int) -> None:
         """A packet with fragments is about to be read."""
@@ -103,5 +118,5 @@ class Receiver:
                 ranges[-1] = (ranges[-1][0], number)
             else:
                 ranges.append((number, number))
-        delay = min((now - self.latest_at) // MICROSECOND, 0xFFFF_FFFF)
+        delay = min(max(now - self.latest_at, 0) // MICROSECOND, 0xFFFF_FFFF)
         return acknowledgement_bytes(AcknowledgementChunk(self.all_up_to, self.latest, delay, tuple(ranges)))

@@ -10,11 +10,11 @@ Sources: RFC 6298 (time-outs, after Jacobson and Karels), RFC 5681 (congestion),
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Final
 
-from machemu.sim.state import state
+from machemu.sim.state import U32, state
 from masix.gns.chunks import FRAGMENT, FRAGMENT_MAX, NUMBERS_MAX, AcknowledgementChunk, ChunkKind
 from masix.gns.events import MICROSECOND, Lost, Settings
 from masix.gns.packets import PLAIN_MAX, PacketError
@@ -32,6 +32,10 @@ class Message:
     """payload. cut: bytes in fragments already. whole: the last fragment is cut. pending: fragments not acknowledged."""
 
     __slots__ = ("payload", "cut", "whole", "pending")
+    payload: bytes
+    cut: int
+    whole: bool
+    pending: int
 
     def __init__(self, payload: bytes) -> None:
         self.payload = payload
@@ -48,11 +52,29 @@ class OutStream:
     """
 
     __slots__ = ("stream", "messages", "uncut", "backlog", "full", "owed", "last")
+    stream: U32
+    messages: deque[Message]
+    uncut: deque[Message]
+    backlog: int
+    full: bool
+    owed: bool
+    last: int
+
+    def check_messages(self, cut: Iterable[Message]) -> None:
+        """ValueError where its messages are not as they must be. cut: those of its unacknowledged fragments."""
+        pending = Counter(map(id, cut))
+        messages = list(self.messages)
+        if any(each.cut > len(each.payload) or each.pending != pending.pop(id(each), 0) for each in messages) or pending:
+            raise ValueError("a message has other fragments than those that are unacknowledged")
+        if list(map(id, self.uncut)) != [id(each) for each in messages if not each.whole]:
+            raise ValueError("messages that are not whole do not wait")
+        if self.backlog != sum(len(each.payload) + MESSAGE_COST for each in messages):
+            raise ValueError("a stream's backlog is counted wrongly")
 
     def __init__(self, stream: int) -> None:
         self.stream = stream
-        self.messages: deque[Message] = deque()
-        self.uncut: deque[Message] = deque()
+        self.messages = deque()
+        self.uncut = deque()
         self.backlog = 0
         self.full = False
         self.owed = False
@@ -64,6 +86,15 @@ class Fragment:
     """start, end: the message's bytes; message None for what is no part of one. packet, sent: its last transmission's."""
 
     __slots__ = ("number", "kind", "back", "stream", "message", "start", "end", "packet", "sent")
+    number: int
+    kind: ChunkKind
+    back: U32
+    stream: U32
+    message: Message | None
+    start: int
+    end: int
+    packet: int
+    sent: int
 
     def __init__(
         self, number: int, kind: ChunkKind, back: int, stream: int, message: Message | None, start: int, end: int
@@ -104,18 +135,70 @@ class Sender:
         "settings", "streams", "ready", "blocked", "controls", "control_last", "next_number", "unacked", "flight", "lost",
         "in_flight", "latest", "window", "threshold", "recovery", "srtt", "variance", "backoff", "progress", "probe_at",
     )  # fmt: skip
+    settings: Settings
+    streams: dict[U32, OutStream]
+    ready: dict[int, OutStream]
+    blocked: dict[int, OutStream]
+    controls: deque[tuple[ChunkKind, U32]]
+    control_last: int
+    next_number: int
+    unacked: dict[int, Fragment]
+    flight: dict[int, Fragment]
+    lost: dict[int, Fragment]
+    in_flight: int
+    latest: int
+    window: int
+    threshold: int
+    recovery: int
+    srtt: int
+    variance: int
+    backoff: int
+    progress: int
+    probe_at: int | None
+
+    def check_saved(self) -> None:
+        """ValueError where its books do not agree."""
+        if any(number != each.number or not 0 < number < self.next_number for number, each in self.unacked.items()):
+            raise ValueError("unacknowledged fragments have other numbers")
+        if list(self.unacked) != sorted(self.unacked) or {*self.flight, *self.lost} != {*self.unacked}:
+            raise ValueError("unacknowledged fragments are neither under way nor lost")
+        if any(self.unacked[number] is not each for part in (self.flight, self.lost) for number, each in part.items()):
+            raise ValueError("a fragment is there twice")
+        if len(self.flight) + len(self.lost) != len(self.unacked) or self.in_flight != sum(
+            map(Fragment.size, self.flight.values())
+        ):
+            raise ValueError("what is under way is counted wrongly")
+        lasts = [self.control_last, *(out.last for out in self.streams.values())]
+        if any(last >= self.next_number for last in lasts) or any(part.back >= part.number for part in self.unacked.values()):
+            raise ValueError("a fragment is chained to none")
+        if not WINDOW_LEAST <= self.window <= WINDOW_MOST:
+            raise ValueError("its window cannot be")
+        self._check_streams()
+
+    def _check_streams(self) -> None:
+        if any(stream != out.stream for stream, out in self.streams.items()):
+            raise ValueError("a stream has another number")
+        if any(self.streams.get(stream) is not out for part in (self.ready, self.blocked) for stream, out in part.items()):
+            raise ValueError("a stream that waits is not known")
+        if any((stream in self.ready) + (stream in self.blocked) != bool(out.uncut) for stream, out in self.streams.items()):
+            raise ValueError("a stream with something to send does not wait")
+        parts = [fragment for fragment in self.unacked.values() if fragment.message is not None]
+        if any(part.stream not in self.streams or not part.start <= part.end <= part.start + FRAGMENT_MAX for part in parts):
+            raise ValueError("a fragment is of no stream, or too long")
+        for out in self.streams.values():
+            out.check_messages([part.message for part in parts if part.stream == out.stream and part.message is not None])
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.streams: dict[int, OutStream] = {}
-        self.ready: dict[int, OutStream] = {}
-        self.blocked: dict[int, OutStream] = {}
-        self.controls: deque[tuple[ChunkKind, int]] = deque()
+        self.streams = {}
+        self.ready = {}
+        self.blocked = {}
+        self.controls = deque()
         self.control_last = 0
         self.next_number = 1
-        self.unacked: dict[int, Fragment] = {}
-        self.flight: dict[int, Fragment] = {}
-        self.lost: dict[int, Fragment] = {}
+        self.unacked = {}
+        self.flight = {}
+        self.lost = {}
         self.in_flight = 0
         self.latest = 0
         self.window = WINDOW_INITIAL
@@ -125,7 +208,7 @@ class Sender:
         self.variance = 0
         self.backoff = 0
         self.progress = 0
-        self.probe_at: int | None = None
+        self.probe_at = None
 
     def add(self, stream: int, payload: bytes) -> bool:
         """Takes a message; whether the stream can take more now."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from machemu.abi.message import MsgReturn
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_MSG_ACCEPTED, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import state
+from machemu.sim.state import PortSet, Receive, state
 from machemu.user.dispatch import dispatch
 from machemu.user.mach import COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE, Mach
 from machemu.user.message import Message
@@ -25,6 +25,7 @@ from masix.gns.directory import Directory
 from masix.gns.ethernet import Entropy, EthernetLink
 from masix.gns.liveness import Liveness
 from masix.gns.names import Names
+from masix.gns.packets import NodeNumber
 from masix.gns.ports import PortTables
 from masix.gns.protocols import Protocols
 from masix.gns.translate import give_up
@@ -66,6 +67,17 @@ class Gns:
     """
 
     __slots__ = ("directory", "link", "loop", "names", "node", "notices", "ports", "protocols", "service", "tables", "liveness")
+    directory: Directory | None
+    link: Link
+    loop: deque[tuple[NodeNumber, bytes]]
+    names: Names
+    node: NodeNumber
+    notices: Receive
+    ports: PortSet
+    protocols: Protocols
+    service: Receive
+    tables: PortTables
+    liveness: Liveness
 
     def __init__(self, node: int, link: Link, announces: bool = False, prepares: bool = False, replicates: bool = False) -> None:
         self.node = node
@@ -78,7 +90,13 @@ class Gns:
         self.service = 0
         self.notices = 0
         self.ports = 0
-        self.loop: deque[tuple[int, bytes]] = deque()
+        self.loop = deque()
+
+    def check_saved(self) -> None:
+        """ValueError where its parts are not of one node."""
+        nodes = [self.node, self.protocols.node] + ([] if self.directory is None else [self.directory.endpoint.me.node])
+        if len({*nodes}) != 1:
+            raise ValueError("its parts are of different nodes")
 
     @classmethod
     def on_node(

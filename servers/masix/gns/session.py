@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hmac
 import struct
-from typing import Final, NamedTuple, Protocol
+from typing import Annotated, Final, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -29,8 +29,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from machemu.sim.state import state
-from masix.gns.packets import Kind, Packet, bound_bytes, header_bytes
+from machemu.sim.state import U8, U64, Range, state
+from masix.gns.packets import Kind, NodeNumber, Packet, bound_bytes, header_bytes
 
 KEY_SIZE: Final = 32
 NONCE_SIZE: Final = 16
@@ -87,6 +87,8 @@ class ReplayWindow:
     """highest: of the sequence numbers that came. seen: bit n is set if highest - n came."""
 
     __slots__ = ("highest", "seen")
+    highest: int
+    seen: Annotated[int, Range(0, (1 << WINDOW) - 1)]
 
     def __init__(self, floor: int = 1) -> None:
         """floor: the first that may come."""
@@ -111,8 +113,8 @@ class ReplayWindow:
 class Side(NamedTuple):
     """One of two that begin a session. public: the key that it made for this alone."""
 
-    node: int
-    incarnation: int
+    node: NodeNumber
+    incarnation: U64
     public: bytes
 
 
@@ -121,7 +123,7 @@ class SessionKeys(NamedTuple):
 
     initiator: bytes
     responder: bytes
-    identifier: int
+    identifier: U64
     proof: bytes
 
 
@@ -136,6 +138,15 @@ class Session:
         "own", "node", "incarnation", "version", "identifier", "seal_key", "open_key", "sequence", "window", "sealer", "opener",
     )  # fmt: skip
     TRANSIENT = ("sealer", "opener")
+    own: NodeNumber
+    node: NodeNumber
+    incarnation: U64
+    version: U8
+    identifier: U64
+    seal_key: bytes
+    open_key: bytes
+    sequence: int
+    window: ReplayWindow
 
     def __init__(self, own: int, node: int, incarnation: int, version: int, keys: SessionKeys, initiator: bool) -> None:
         self.own = own
@@ -180,6 +191,11 @@ class Keyring:
 
     __slots__ = ("key", "node", "incarnation", "secret", "sequence", "sealer", "others")
     TRANSIENT = ("sealer", "others")
+    key: bytes
+    node: NodeNumber
+    incarnation: U64
+    secret: bytes
+    sequence: int
 
     def __init__(self, key: bytes, node: int, randomness: Randomness) -> None:
         if len(key) != KEY_SIZE:

@@ -28,9 +28,9 @@ from machemu.abi.message import (
     CarriedPorts,
 )
 from machemu.abi.types import ByteOrder
-from machemu.sim.state import state
+from machemu.sim.state import U16, U31, U32, state
 from machemu.user.message import WORD_SIZE, Header, Message, items
-from masix.gns.packets import NODE_MAX, NODE_MIN
+from masix.gns.packets import NODE_MAX, NODE_MIN, NodeNumber
 
 GROUPS: Final = b"\xff"
 """Begins what is none of these messages, but a packet of masix.groups."""
@@ -67,10 +67,10 @@ class NetRight(NamedTuple):
     """
 
     kind: Kind
-    node: int
-    number: int
-    pledge: int = 0
-    limit: int = 0
+    node: NodeNumber
+    number: U31
+    pledge: U31 = 0
+    limit: U31 = 0
 
 
 NULL: Final = NetRight(Kind.NULL, 0, 0)
@@ -92,13 +92,13 @@ class Deliver(NamedTuple):
 class Resolve(NamedTuple):
     """Who has a service of this name? tag: what the answer is to say."""
 
-    tag: int
+    tag: U32
     name: bytes
 
 
 @state
 class Found(NamedTuple):
-    tag: int
+    tag: U32
     right: NetRight
 
 
@@ -106,7 +106,7 @@ class Found(NamedTuple):
 class Known(NamedTuple):
     """For all: the sender's port `number` is the service of this name; whoever wants it may claim it."""
 
-    number: int
+    number: U31
     name: bytes
 
 
@@ -116,23 +116,23 @@ class Claim(NamedTuple):
     known.
     """
 
-    number: int
-    via: int = 0
-    pledge: int = 0
+    number: U31
+    via: U16 = 0
+    pledge: U31 = 0
 
 
 @state
 class Passed(NamedTuple):
     """The sender's port is known to be used by whom the receiver gave a right to."""
 
-    pledge: int
+    pledge: U31
 
 
 @state
 class Moved(NamedTuple):
     """The sender's port `number` has moved: `right` is one to it where it is now."""
 
-    number: int
+    number: U31
     right: NetRight
 
 
@@ -141,56 +141,56 @@ class Flush(NamedTuple):
     """Node `origin` asks when all that it sent to port `port` of node `home` so far is where the port is now, which the receiver
     calls `number`, or knows better."""
 
-    number: int
-    origin: int
-    home: int
-    port: int
+    number: U31
+    origin: NodeNumber
+    home: NodeNumber
+    port: U32
 
 
 @state
 class Flushed(NamedTuple):
     """The answer."""
 
-    home: int
-    port: int
+    home: NodeNumber
+    port: U32
 
 
 @state
 class Unused(NamedTuple):
     """Nobody on the sender's node uses the port any more, after it was given there so many times."""
 
-    number: int
-    times: int
+    number: U31
+    times: U31
 
 
 @state
 class Died(NamedTuple):
     """The sender's port is dead."""
 
-    number: int
+    number: U31
 
 
 @state
 class OnceUnused(NamedTuple):
     """A send-once right of the receiver's was destroyed unused."""
 
-    number: int
+    number: U31
 
 
 @state
 class Homed(NamedTuple):
     """The receive right that the receiver gave away under `token` is that of the sender's port `number`."""
 
-    token: int
-    number: int
+    token: U32
+    number: U31
 
 
 @state
 class Taken(NamedTuple):
     """So many messages more of the receiver's have gone into the queue of the sender's port."""
 
-    number: int
-    times: int
+    number: U31
+    times: U31
 
 
 @state
@@ -202,7 +202,7 @@ class Alive(NamedTuple):
 class Gathering(NamedTuple):
     """For all: the sender is of the group of this number, in which names are replicated; whoever is in none may join."""
 
-    group: int
+    group: U32
 
 
 Payload = (

@@ -36,6 +36,18 @@ class Agreement:
         "seen",
         "size",
     )
+    accepted: bytes
+    accepted_ballot: int
+    accepts: dict[int, None]
+    attempts: int
+    ballot: int
+    me: int
+    promised: int
+    promises: dict[int, Promise]
+    proposal: bytes | None
+    rounds: int
+    seen: int
+    size: int
 
     def __init__(self, size: int, me: int) -> None:
         self.size = size
@@ -50,9 +62,9 @@ class Agreement:
     def abandon(self) -> None:
         """This member coordinates no longer."""
         self.ballot = 0
-        self.promises: dict[int, Promise] = {}
-        self.accepts: dict[int, None] = {}
-        self.proposal: bytes | None = None
+        self.promises = {}
+        self.accepts = {}
+        self.proposal = None
         self.attempts = 0
 
     def start(self) -> int:

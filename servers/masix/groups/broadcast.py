@@ -81,6 +81,9 @@ class Lag:
     """
 
     __slots__ = ("number", "resent", "since")
+    number: int
+    resent: int
+    since: int
 
     def __init__(self) -> None:
         self.number = self.since = self.resent = 0
@@ -131,6 +134,35 @@ class Broadcast:
         "view",
     )
     TRANSIENT = ("network",)
+    agreement: Agreement
+    application: Application
+    busy: bool
+    decision: tuple[int, bytes]
+    detector: Detector
+    flight: deque[tuple[int, bytes]]
+    handover: bytes
+    highest: int
+    index: int
+    issued: int
+    joiners: dict[int, int]
+    lags: list[Lag]
+    lasts: dict[Member, int]
+    layer: orders.Layer
+    leavers: list[bool]
+    leaving: bool
+    me: Member
+    newcomers: dict[Member, None]
+    number: int
+    order: Order
+    pending: deque[bytes]
+    phase: Phase
+    reason_since: int | None
+    reliable: Reliable
+    retry_at: int
+    settled: int
+    status_at: int
+    suspects: list[int]
+    view: View
 
     def __init__(self, number: int, me: Member, order: Order, application: Application, detector: Detector) -> None:
         self.number = number
@@ -143,13 +175,13 @@ class Broadcast:
         self.leaving = False
         self.busy = False
         self.highest = 0
-        self.lasts: dict[Member, int] = {}
-        self.pending: deque[bytes] = deque()
-        self.flight: deque[tuple[int, bytes]] = deque()
+        self.lasts = {}
+        self.pending = deque()
+        self.flight = deque()
         self.issued = 0
         self.settled = 0
-        self.joiners: dict[int, int] = {}
-        self.decision: tuple[int, bytes] = (0, b"")
+        self.joiners = {}
+        self.decision = (0, b"")
         self.status_at = 0
         self.begin(View(0, (me,), 1))
 
@@ -164,10 +196,10 @@ class Broadcast:
         self.suspects = [0] * size
         self.leavers = [False] * size
         self.lags = [Lag() for _ in view.members]
-        self.reason_since: int | None = None
+        self.reason_since = None
         self.retry_at = 0
         self.handover = b""
-        self.newcomers: dict[Member, None] = {}
+        self.newcomers = {}
 
     # What the owner calls
 

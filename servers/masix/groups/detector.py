@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from machemu.sim.state import state
+from machemu.sim.state import U64, state
 
 from .view import Member
 
@@ -33,6 +33,10 @@ class Peer:
     """heard: when its last heartbeat came; timeout: how long it may be silent. Nanoseconds."""
 
     __slots__ = ("heard", "incarnation", "suspected", "timeout")
+    heard: int
+    incarnation: U64
+    suspected: bool
+    timeout: int
 
     def __init__(self, incarnation: int, heard: int) -> None:
         self.incarnation = incarnation
@@ -46,9 +50,10 @@ class Detector:
     """peers: by node, each in the newest incarnation known."""
 
     __slots__ = ("peers",)
+    peers: dict[int, Peer]
 
     def __init__(self) -> None:
-        self.peers: dict[int, Peer] = {}
+        self.peers = {}
 
     def heard(self, member: Member, now: int) -> tuple[Change, ...]:
         """A heartbeat. A peer's new incarnation is trusted, and what was known of its time-out stays."""

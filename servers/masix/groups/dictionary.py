@@ -35,10 +35,13 @@ class Watch:
     """prefix: of the keys watched. changed: those that changed since the watcher asked last. all: too many to list did."""
 
     __slots__ = ("all", "changed", "prefix")
+    all: bool
+    changed: dict[bytes, None]
+    prefix: bytes
 
     def __init__(self, prefix: bytes) -> None:
         self.prefix = prefix
-        self.changed: dict[bytes, None] = {}
+        self.changed = {}
         self.all = False
 
     def note(self, key: bytes) -> None:
@@ -62,13 +65,18 @@ class Dictionary:
     """
 
     __slots__ = ("entries", "group", "view", "watches", "watches_made")
+    entries: dict[bytes, bytes]
+    group: Group | None
+    view: View | None
+    watches: dict[int, Watch]
+    watches_made: int
 
     def __init__(self) -> None:
-        self.entries: dict[bytes, bytes] = {}
-        self.group: Group | None = None
-        self.watches: dict[int, Watch] = {}
+        self.entries = {}
+        self.group = None
+        self.watches = {}
         self.watches_made = 0
-        self.view: View | None = None
+        self.view = None
 
     def join(self, group: Group) -> None:
         """The group (of total order) that this dictionary was opened with."""

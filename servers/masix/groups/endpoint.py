@@ -31,11 +31,17 @@ class Endpoint:
 
     __slots__ = ("detector", "groups", "heartbeat_at", "me", "network", "refused", "watcher")
     TRANSIENT = ("network",)
+    detector: Detector
+    groups: dict[int, Group]
+    heartbeat_at: int
+    me: Member
+    refused: int
+    watcher: Watcher | None
 
     def __init__(self, me: Member, watcher: Watcher | None = None) -> None:
         self.me = me
         self.detector = Detector()
-        self.groups: dict[int, Group] = {}
+        self.groups = {}
         self.heartbeat_at = 0
         self.refused = 0
         self.watcher = watcher

@@ -79,12 +79,16 @@ class Causal:
     """
 
     __slots__ = ("clock", "delivered", "held", "me")
+    clock: list[int]
+    delivered: list[int]
+    held: list[deque[bytes]]
+    me: int
 
     def __init__(self, size: int, me: int) -> None:
         self.me = me
         self.clock = [0] * size
         self.delivered = [0] * size
-        self.held: list[deque[bytes]] = [deque() for _ in range(size)]
+        self.held = [deque() for _ in range(size)]
 
     def stamp(self, payload: bytes) -> bytes:
         head = struct.pack(f">{len(self.clock)}I", *self.clock)
@@ -143,13 +147,18 @@ class Total:
     """
 
     __slots__ = ("arrivals", "asked", "entries", "held", "me")
+    arrivals: deque[int]
+    asked: bool
+    entries: deque[int]
+    held: list[deque[bytes]]
+    me: int
 
     def __init__(self, size: int, me: int) -> None:
         self.me = me
-        self.arrivals: deque[int] = deque()
+        self.arrivals = deque()
         self.asked = False
-        self.entries: deque[int] = deque()
-        self.held: list[deque[bytes]] = [deque() for _ in range(size)]
+        self.entries = deque()
+        self.held = [deque() for _ in range(size)]
 
     def stamp(self, payload: bytes) -> bytes:
         return bytes((PAYLOAD,)) + payload

@@ -33,15 +33,23 @@ class Reliable:
     """
 
     __slots__ = ("bodies", "floor", "half", "handed", "me", "rows", "size", "waiting")
+    bodies: list[dict[int, bytes]]
+    floor: list[int]
+    half: tuple[int, ...]
+    handed: list[int]
+    me: int
+    rows: list[list[int]]
+    size: int
+    waiting: int
 
     def __init__(self, size: int, me: int, base: Vector) -> None:
         self.size = size
         self.me = me
-        self.half: tuple[int, ...] = ()
-        self.bodies: list[dict[int, bytes]] = [{} for _ in base]
-        self.rows: list[list[int]] = [list(base) for _ in base]
-        self.floor: list[int] = list(base)
-        self.handed: list[int] = list(base)
+        self.half = ()
+        self.bodies = [{} for _ in base]
+        self.rows = [list(base) for _ in base]
+        self.floor = list(base)
+        self.handed = list(base)
         self.waiting = 0
         """Bytes of this member's own messages that not all have."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import NamedTuple
 
-from machemu.sim.state import state
+from machemu.sim.state import U64, state
 
 
 @state
@@ -13,7 +13,7 @@ class Member(NamedTuple):
     """One incarnation of a node: `incarnation` is larger in each, and one that has ended never comes back."""
 
     node: int
-    incarnation: int
+    incarnation: U64
 
 
 @state

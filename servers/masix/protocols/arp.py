@@ -41,6 +41,8 @@ class Question:
     """time: when it is asked again; tries: how often yet."""
 
     __slots__ = ("time", "tries")
+    time: int
+    tries: int
 
     def __init__(self, time: int) -> None:
         self.time = time
@@ -53,14 +55,21 @@ class Arp:
     with None where nobody has it. dropped: frames that made no sense."""
 
     __slots__ = ("answers", "asked", "dropped", "ip", "known", "outbox", "station")
+    answers: deque[tuple[bytes, bytes | None]]
+    asked: dict[bytes, Question]
+    dropped: int
+    ip: bytes
+    known: dict[bytes, Known]
+    outbox: deque[bytes]
+    station: bytes
 
     def __init__(self, ip: bytes, station: bytes) -> None:
         self.ip = ip
         self.station = station
-        self.known: dict[bytes, Known] = {}
-        self.asked: dict[bytes, Question] = {}
-        self.outbox: deque[bytes] = deque()
-        self.answers: deque[tuple[bytes, bytes | None]] = deque()
+        self.known = {}
+        self.asked = {}
+        self.outbox = deque()
+        self.answers = deque()
         self.dropped = 0
 
     def look_up(self, ip: bytes, now: int) -> bytes | None:

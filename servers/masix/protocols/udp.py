@@ -17,7 +17,7 @@ from machemu.mig.interfaces import device
 from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import OutOfLine, PolyPort, Routine
-from machemu.sim.state import state
+from machemu.sim.state import U16, PortSet, Receive, Right, state
 from machemu.user.dispatch import dispatch
 from machemu.user.mach import COPY_SEND, MAKE_SEND, MOVE_SEND, REPLY_ID, Mach
 from machemu.user.message import Header, Message, living, name_of
@@ -49,6 +49,12 @@ class Opening:
     frames will come to, 0 with the library; receiver: the opener's send right where datagrams go, 0 with it."""
 
     __slots__ = ("frames", "header", "port", "receiver", "remote", "remote_port")
+    frames: Receive
+    header: Header
+    port: U16
+    receiver: Right
+    remote: bytes
+    remote_port: U16
 
     def __init__(self, header: Header, port: int, remote: bytes, remote_port: int) -> None:
         self.header = header
@@ -64,6 +70,12 @@ class Socket:
     """connection: a send right to the network server's port for it. The rest as in Opening."""
 
     __slots__ = ("connection", "frames", "port", "receiver", "remote", "remote_port")
+    connection: Right
+    frames: Receive
+    port: U16
+    receiver: Right
+    remote: bytes
+    remote_port: U16
 
     def __init__(self, opening: Opening, connection: int) -> None:
         self.connection = connection
@@ -88,15 +100,29 @@ class Udp:
         "arp", "arp_frames", "counts", "device", "gns", "next_port", "notices", "openings", "ports", "registered", "replies",
         "service", "sockets", "waiting",
     )  # fmt: skip
+    arp: Arp
+    arp_frames: Receive
+    counts: list[int]
+    device: Right
+    gns: Right
+    next_port: U16
+    notices: Receive
+    openings: dict[Receive, Opening]
+    ports: PortSet
+    registered: list[Right]
+    replies: Receive
+    service: Receive
+    sockets: dict[Receive, Socket]
+    waiting: dict[bytes, deque[Header | tuple[int, int, bytes]]]
 
     def __init__(self, node: int) -> None:
         self.arp = Arp(ip_of(node), mac_of(node))
         self.counts = [0] * (max(Lost) + 1)
         self.next_port = EPHEMERAL.start
-        self.registered: list[int] = []
-        self.sockets: dict[int, Socket] = {}
-        self.openings: dict[int, Opening] = {}
-        self.waiting: dict[bytes, deque[Header | tuple[int, int, bytes]]] = {}
+        self.registered = []
+        self.sockets = {}
+        self.openings = {}
+        self.waiting = {}
         self.service = self.notices = self.replies = self.arp_frames = self.ports = self.gns = self.device = 0
 
     @classmethod
