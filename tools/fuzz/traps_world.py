@@ -51,7 +51,9 @@ PATIENCE_NS: Final = 20_000_000
 LAST_SLICES: Final = 50
 """So long the last calls have to end."""
 CHECK_STEPS: Final = 100
-"""After so many calls the machine is recounted."""
+"""After so many calls the machine is recounted, and something comes in from outside."""
+INPUT: Final = b"input\n"
+FRAME: Final = b"\xff" * 6 + bytes(100)
 STUCK: Final = 12
 """So many slices without a call: nobody can make one any more."""
 SETTLE_NS: Final = 1_000_000_000
@@ -68,7 +70,8 @@ class World:
     def __init__(self, architecture: str, board: Board) -> None:
         self.architecture = architecture
         self.board = board
-        disks, nics = {"hd0": ImageDisk.of_bytes(bytes(DISK_BYTES))}, {"eth0": EthernetNic(b"\2\0\0\0\0\1")}
+        self.nic = EthernetNic(b"\2\0\0\0\0\1")
+        disks, nics = {"hd0": ImageDisk.of_bytes(bytes(DISK_BYTES))}, {"eth0": self.nic}
         self.node = Node(load_profile(PROFILES[architecture]), RAM, disks, nics)
         self.kernel = self.node.kernel
         self.kern = self.kernel.kern
@@ -145,6 +148,8 @@ class World:
         if self.step >= self.checked + CHECK_STEPS:
             self.checked = self.step
             self.check()
+            self.kernel.console.receive(INPUT)
+            self.nic.receive(FRAME)
 
     def _drop(self, alive: set[int]) -> None:
         """Counts the calls of threads that have ended in them."""
