@@ -221,9 +221,9 @@ class World:
 
     def _end(self, task: Task) -> None:
         while (current := self.kern.sched.current) is not None:
-            if current.active and current.task.active and runnable(current):
+            if current.active and current.task.active and runnable(current) and current.continuation is None:
                 break
-            self.kernel.run(self.kern.clock.now() + 1)  # it leaves the processor, or the last of it goes
+            self.kernel.run(self.kern.clock.now() + 1)  # it goes on, leaves the processor, or the last of it goes
         if task.active:
             task_control.terminate(self.kern, task)
 
