@@ -14,6 +14,7 @@ BYTE_ORDER: Final = 0x1A2B3C4D
 ETHERNET: Final = 1
 IF_NAME, IF_TSRESOL = 2, 9
 NANOSECONDS: Final = 9
+TIME_MAX: Final = (1 << 64) - 1
 
 
 class Capture:
@@ -27,7 +28,8 @@ class Capture:
             self._block(INTERFACE, struct.pack("<HHI", ETHERNET, 0, FRAME_MAX) + options)
 
     def frame(self, segment: int, time: int, frame: bytes) -> None:
-        """A frame whose last bit was on a segment's wire at `time`, in nanoseconds."""
+        """A frame whose last bit was on a segment's wire at `time`, in nanoseconds. The file's times end after 584 years."""
+        time = min(time, TIME_MAX)
         size = len(frame)
         head = struct.pack("<IIIII", segment, time >> 32, time & 0xFFFFFFFF, size, size)
         self._block(PACKET, head + frame + bytes(-size % 4))

@@ -525,7 +525,8 @@ class Kernel:
         cpu.activate(thread.pcb, self._map(thread).pmap, thread.task.eml_dispatch is not None)
         place = self.board
         place[board.TASK], place[board.THREAD], place[board.PC] = thread.task.number, thread.number, thread.pcb.pc
-        place[board.TIME], place[board.TRAPS] = self.charged[0], self.trap_count
+        place[board.TRAPS] = self.trap_count
+        board.set_time(place, self.charged[0])
         self.left = False
         while not self.left:
             self.set_limit(deadline)

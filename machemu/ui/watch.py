@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from machemu.core import board
-from machemu.core.board import NODE, PC, TASK, THREAD, TIME, TRAPS
+from machemu.core.board import NODE, PC, TASK, THREAD, TRAPS
 from machemu.formats.symbols import symbol_at
 from machemu.machine import signals
 from machemu.sim.output import Output
@@ -30,7 +30,7 @@ from machemu.ui.status import Status
 
 DEADLY: Final = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGBUS)
 """What an engine dies of."""
-START_TIME, START_TRAPS, SIGNAL, SIZE = range(board.SIZE, board.SIZE + 4)
+START_TIME, START_AGE, START_TRAPS, SIGNAL, SIZE = range(board.SIZE, board.SIZE + 5)
 """More numbers on the board: where the run began, and the signal that the child was told of."""
 MEMORY: Final = 1 << 16
 LAST_WORDS_S: Final = 5
@@ -58,7 +58,8 @@ class Board:
 
     def begin(self, time: int, traps: int) -> None:
         """A run begins at a virtual time, with so many traps made before."""
-        self.numbers[START_TIME], self.numbers[START_TRAPS] = time, traps
+        self.numbers[START_TRAPS] = traps
+        board.set_time(self.numbers, time, START_TIME)
 
     def keep(self, data: bytes) -> None:
         """The console has read something from standard input."""
@@ -170,9 +171,8 @@ def obituary(shared: Board, number: int, arguments: Sequence[str]) -> list[str]:
     task = f"task {numbers[TASK]}" + (f" ({words['task']})" if "task" in words else "")
     where = f"{f'node {node}, ' if node else ''}{task} thread {numbers[THREAD]}"
     lines.append(f"  {where}, pc {pc:#010x}{f' ({symbol})' if symbol else ''}, bytes there: {code.hex(' ') or 'unknown'}")
-    lines.append(
-        f"  it last went to user mode at {time_text(numbers[TIME])}, pc {numbers[PC]:#010x}, after {numbers[TRAPS]} traps"
-    )
+    time = time_text(board.time_of(numbers))
+    lines.append(f"  it last went to user mode at {time}, pc {numbers[PC]:#010x}, after {numbers[TRAPS]} traps")
     return [*lines, f"  to run it again up to there: {shlex.join(again(shared, arguments))}"]
 
 
@@ -184,7 +184,7 @@ def again(shared: Board, arguments: Sequence[str]) -> list[str]:
         if SAVE not in (before, word) and not word.startswith(f"{SAVE}="):
             options.append(word)
     if options[:1] == ["cluster"]:
-        options += ["--for", f"{numbers[TIME] - numbers[START_TIME]}ns"]
+        options += ["--for", f"{board.time_of(numbers) - board.time_of(numbers, START_TIME)}ns"]
     elif traps := numbers[TRAPS] - numbers[START_TRAPS]:
         options += ["--traps", str(traps)]
     if shared.typed is not None and (size := os.fstat(shared.typed).st_size):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 from pathlib import Path
 
 import pytest
 
+from machemu.core import board
+from machemu.sim.units import time_text
+from machemu.ui.watch import Board, again, obituary
 from tests.cli.world import run
 from tests.guests import I386, Arch
-from tests.machine import image
+from tests.machine import SECOND_NS, boot, image
 from tests.unit.formats.elves import Part, elf_with_symbols
 
 IN_A_START = """
@@ -152,3 +156,20 @@ def test_where_the_dying_process_can_say_nothing_the_board_still_tells(arch: Arc
     done = run("boot", path, plant=plant)
     assert done.returncode == 70
     assert "  task 1 thread 1, pc 0x00001000, bytes there: unknown\n" in done.stderr
+
+
+def test_a_machine_that_runs_for_more_than_584_years_goes_on_and_is_told_with_its_time(arch: Arch) -> None:
+    shared = Board()
+    with boot(image(arch, "pingpong")) as machine:
+        clock = machine.kernel.kern.clock
+        clock.base += 1 << 65
+        machine.kernel.board = shared.numbers
+        shared.begin(clock.now() - 5, 0)
+        machine.run(traps=3)
+        time = board.time_of(shared.numbers)
+        assert 1 << 65 < time <= clock.now() < time + SECOND_NS
+    command = again(shared, ["cluster", "FILE"])
+    assert command[:3] == ["machemu", "cluster", "FILE"]
+    assert command[3] == "--for" and 5 <= int(command[4].removesuffix("ns")) < SECOND_NS
+    lines = obituary(shared, signal.SIGSEGV, ["boot"])
+    assert f"at {time_text(time)}, pc" in lines[2]

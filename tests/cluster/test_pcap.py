@@ -105,3 +105,13 @@ def test_tshark_reads_a_capture(tmp_path: Path) -> None:
     ]
     assert {row[3] for row in rows[:-1]} == {"0x88b5"}
     assert not any(row[4] for row in rows)
+
+
+def test_a_frame_that_comes_after_584_years_has_the_last_time_of_a_capture(tmp_path: Path) -> None:
+    path = tmp_path / "late.pcapng"
+    with Output.create(path) as output:
+        file = Capture(output, ["lan"])
+        for time in ((1 << 64) - 2, 1 << 64, 1 << 80):
+            file.frame(0, time, b"frame")
+    _, frames = read_pcapng(path.read_bytes())
+    assert [time for _, time, _ in frames] == [(1 << 64) - 2, (1 << 64) - 1, (1 << 64) - 1]
