@@ -6,8 +6,8 @@ Paths in it begin in the folder that it lies in.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from machemu.cluster.lan import BANDWIDTH_MAX, TIME_MAX, Properties
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, Profile, load_profile
 from machemu.sim import files
 from machemu.sim.saved import is_saved
+from machemu.sim.toml import parse_toml
 from machemu.sim.units import parse_size, parse_time
 
 T = TypeVar("T")
@@ -159,12 +160,7 @@ def load_file(path: Path) -> ClusterSpec:
 
 def parse_file(text: str, folder: Path) -> ClusterSpec:
     """As `load_file`; the messages begin with the key."""
-    try:
-        top = Table("", tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"is not TOML: {error}") from None
-    except RecursionError:
-        raise UserError("its brackets are nested too deeply") from None
+    top = Table("", parse_toml(text))
     seed = top.take("seed", a_seed, 0)
     key = top.take("key", a_key, hashlib.sha256(b"machemu cluster %d" % seed).digest())
     segments = []
@@ -365,7 +361,7 @@ def a_disk(value: object, folder: Path) -> DiskSpec:
 
 
 def an_input(path: Path) -> Path:
-    if not path.is_file():
+    if not os.path.isfile(path):  # which says no of names that cannot be, too
         raise ValueError(f"{path}: there is no such file")
     return path
 
@@ -443,7 +439,7 @@ def _check_disks(nodes: Sequence[NodeSpec]) -> None:
     written: dict[Path, str] = {}
     for node in nodes:
         for name, disk in node.disks.items():
-            place = disk.path.resolve()
+            place = Path(os.path.realpath(disk.path))
             key = f"nodes.{node.name}.disks.{name}"
             if place in written or (disk.writable and place in owners):
                 raise UserError(f"{key}: {disk.path} is a disk of {owners[place]} already, and one of them writes it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -10,11 +9,14 @@ from typing import Final
 
 from machemu.abi.errors import UserError
 from machemu.sim import files
+from machemu.sim.toml import parse_toml
 
 DEFAULT_PROFILE: Final = "pc486dx2-66"
 DEFAULT_PROFILES: Final = {"i386": DEFAULT_PROFILE, "m68k": "sun3-60"}
 """By architecture; DEFAULT_PROFILE where nothing tells which."""
 RAM_UNIT: Final = 1 << 20
+LIMITS: Final = {"ns": 10**12, "type": (1 << 31) - 1, "subtype": (1 << 31) - 1, "mib": 1 << 20}
+"""What numbers can be at most, by the last word of their key: a thousand seconds, Mach's integers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +63,17 @@ def load_profile(name: str) -> Profile:
 def parse_profile(text: str, place: str, name: str) -> Profile:
     """UserError, with `place`, where a key is missing, unknown or has a value that cannot be."""
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{place}: not TOML: {error}") from None
-    except RecursionError:
-        raise UserError(f"{place}: its brackets are nested too deeply") from None
+        table = parse_toml(text)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
     known = {field.name: field.type for field in fields(Profile) if field.name not in ("name", "ram")} | {"ram_mib": "int"}
     for key, kind in known.items():
         value = table.get(key)
         if kind == "int" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise UserError(f"{place}: {key} must be a whole number, 1 or more, and is {value!r}")
+        limit = LIMITS.get(key.rpartition("_")[2])
+        if isinstance(value, int) and limit is not None and value > limit:
+            raise UserError(f"{place}: {key} must be {limit} at most, and is {value}")
         if kind == "str" and not isinstance(value, str):
             raise UserError(f"{place}: {key} must be a text, and is {value!r}")
     unknown = sorted(set(table) - set(known))
