@@ -40,6 +40,14 @@ def kind_of(mode: int) -> str:
 # Reading
 
 
+def is_fifo(path: Path) -> bool:
+    """Whether a name is a FIFO's. A name that cannot be is none's."""
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def read(path: Path, limit: int, what: str, use: str = "") -> bytes:
     """The bytes of a file, or of a pipe up to its end. what: what it has to be, such as "an executable". use: for messages.
 

@@ -166,7 +166,9 @@ class SavedFile:
         self.path = path
         self.file, self.size = _open(path)
         try:
-            _check_header(path, self.file.readline(HEADER_MAX), kind)
+            with self._refusing():
+                header = self.file.readline(HEADER_MAX)
+            _check_header(path, header, kind)
             self.unpacker = zstandard.ZstdDecompressor(max_window_size=WINDOW_MAX).decompressobj()
             self.reader = Reader(b"", self._more, ALLOWANCE + RATIO * self.size)
             with self._refusing():
@@ -185,8 +187,10 @@ class SavedFile:
     def _refusing(self) -> Iterator[None]:
         try:
             yield
-        except (SavedError, slots.SlotError, zstandard.ZstdError, OSError) as error:
+        except (SavedError, slots.SlotError, zstandard.ZstdError) as error:
             raise UserError(f"{self.path}: is damaged: {error}") from None
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be read: {error.strerror}") from None
 
     def _more(self) -> bytes:
         """The next unpacked bytes, b"" at the end of the frame."""
@@ -257,7 +261,7 @@ class SavedFile:
 
 def _open(path: Path) -> tuple[BinaryIO, int]:
     """A file, or what a pipe holds, and its bytes."""
-    if path.is_fifo():
+    if files.is_fifo(path):
         data = files.read(path, files.PIPE_MAX, "a saved machine or cluster")
         return io.BytesIO(data), len(data)
     file = os.fdopen(files.open_input(path, "a saved machine or cluster"), "rb")

@@ -102,7 +102,7 @@ class View:
         options.board.begin(cluster.time, 0)
         options.board.describe, options.board.finish = self._last_words, self._end_early
         self.crashes = Crashes(self.streams.errors.line)
-        self.until = None if options.until is None else options.until.encode()
+        self.until = None if options.until is None else options.until.encode(errors="surrogateescape")
         self.seen = False
         self.names = [node.name for node in cluster.nodes]
         self.console = Timeline(self.streams.out, self.names, self.streams.out.isatty())

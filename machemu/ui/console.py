@@ -61,7 +61,7 @@ class ConsoleOutput:
     def __init__(self, kernel: Kernel, out: Output, until: str | None) -> None:
         self.kernel = kernel
         self.out = out
-        self.until = None if until is None else until.encode()
+        self.until = None if until is None else until.encode(errors="surrogateescape")
         self.line = b""
         self.seen = False
 
@@ -78,7 +78,7 @@ class ConsoleOutput:
 
 def file_input(path: Path, read: Callable[[int, int], bytes] = os.read) -> Callable[[], bytes]:
     """Gives what a file or a pipe holds, piece by piece; of a pipe, as `read` gives what comes of a descriptor."""
-    if path.is_fifo():
+    if files.is_fifo(path):
         descriptor = files.open_input(path, INPUT)
         return lambda: read(descriptor, READ_SIZE)
     data = files.read(path, INPUT_MAX, INPUT)

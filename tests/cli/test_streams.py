@@ -123,3 +123,22 @@ def test_numbers_of_any_length_are_read_or_refused() -> None:
     for option, word in (("--for", "9" * 5000 + "s"), ("--memory", "9" * 5000 + "M")):
         done = run("boot", "images/i386/hello.elf", option, word)
         assert (done.returncode, done.stderr.count("\n"), "Traceback" in done.stderr) == (2, 1, False)
+
+
+def test_names_of_any_length_are_refused_where_they_are_read(tmp_path: Path) -> None:
+    name = "n" * 5000
+    for arguments in (("--load", name), ("images/i386/hello.elf", "--input", name)):
+        done = run("boot", *arguments)
+        assert (done.returncode, done.stderr) == (2, f"machemu: {name}: cannot be read: File name too long\n")
+    path = tmp_path / "cluster.toml"
+    for key in (f'input = "{"n" * 5000}"', f'disks = {{ hd0 = "{"n" * 5000}" }}', 'disks = { hd0 = "loop" }'):
+        (tmp_path / "loop").unlink(missing_ok=True)
+        (tmp_path / "loop").symlink_to("loop")
+        path.write_text(f'[nodes.a]\nmodule = "{ROOT}/images/i386/hello.elf"\n{key}\n')
+        done = run("cluster", path)
+        assert (done.returncode, done.stderr.count("\n"), "Traceback" in done.stderr) == (2, 1, False)
+
+
+def test_until_takes_bytes_that_are_no_text(command: tuple[object, ...]) -> None:
+    done = run(*command, "--until", b"\xff\xfe".decode(errors="surrogateescape"))
+    assert (done.returncode, done.stderr.splitlines()[-1].endswith("ever printed a line with '\\udcff\\udcfe'")) == (1, True)

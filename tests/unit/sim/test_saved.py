@@ -280,3 +280,9 @@ def test_any_content_in_a_right_frame_is_refused_or_read(tmp_path_factory: pytes
         load(path)
     except UserError as error:
         assert str(path) in str(error)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="there is no file that can be opened and not be read")
+def test_a_file_that_cannot_be_read_though_it_can_be_opened_is_named() -> None:
+    with pytest.raises(UserError, match=r"^/proc/self/mem: cannot be read: Input/output error$"):
+        load(Path("/proc/self/mem"))
