@@ -400,6 +400,9 @@ class I386Cpu:
             self._raise(*refused)
         elif error == uc.ERR_INSN_INVALID:
             self._counted -= 1
+            self._scratch.save()
+            self._flags_kept.value = FLAGS_AS_THEY_ARE
+            self._scratch.restore()
             self._raise(*INVALID_OPCODE)
         elif error not in (uc.OK, uc.ERR_FETCH_PROT):
             raise InvariantError(f"unicorn stopped with error {error} at {engine.read(REGISTER['EIP']):#x}")

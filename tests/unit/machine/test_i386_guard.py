@@ -192,6 +192,21 @@ def test_the_machine_status_word_does_not_show_whether_the_fpu_is_loaded(bench: 
     assert pcb.fpu is not None
 
 
+@pytest.mark.parametrize(
+    "undefined", [b"\x0f\x07", b"\x0f\x0b", b"\x0f\xff", b"\xf0\x90"], ids=["sysret", "ud2", "0fff", "lock nop"]
+)
+def test_the_flags_outlive_an_instruction_that_is_undefined(bench: Bench, undefined: bytes) -> None:
+    """Whatever made them, and whether or not the run was cut before it. By `add %dh,%al`, `cmp $5,%al` and `inc %eax`."""
+    for maker, al, flags in ((b"\x00\xf0", 0, 0x44), (b"\x3c\x05", 0, 0x91), (b"\x40", 0xF, 0x10), (b"\x00\xf0", 0xFF, 0x84)):
+        for pieces in ((1000,), (1, 1000)):
+            pcb = bench.start(maker + undefined)
+            pcb.registers[EAX] = al
+            for piece in pieces:
+                bench.go(pcb, piece)
+            assert exceptions(bench) == [UNDEFINED]
+            assert pcb.registers[EFLAGS] & 0x8D5 == flags
+
+
 LINE = b"\x40" * 40
 """Straight-line code: inc %eax."""
 
