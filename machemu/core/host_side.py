@@ -11,6 +11,7 @@ from machemu.abi.types import ByteOrder
 from machemu.abi.vm import VM_PROT_WRITE
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
+from machemu.ipc.entry import TYPE_PORT_SET, TYPE_RECEIVE
 from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
@@ -132,16 +133,33 @@ def check(kernel: Kernel) -> None:
             if not isinstance(program, ServerThread):
                 continue
             _check_area(task, program)
-            source = task.space.lookup(program.port)
-            if source is None and program.phase is not Phase.START:
-                raise InvariantError(f"a host-side program of task {task.number} receives from nothing")
-            if source is not None and isinstance(source.object, Port) and source.object.pset is not None:
-                raise InvariantError(f"a host-side program of task {task.number} receives from a port that is in a set")
+            _check_own_names(kernel, task, program)
             for part in slots.parts(program):
                 for place, name, value in slots.names_in(part):
                     entry = task.space.lookup(value)
-                    if entry is None or not entry.type & name.types:
+                    unset = value == 0 and (name.types != TYPE_PORT_SET or program.phase is Phase.START)
+                    if not unset and (entry is None or not entry.type & name.types):
                         raise InvariantError(f"{place} is {value}, which names no such right of task {task.number}")
+
+
+def _check_own_names(kernel: Kernel, task: Task, program: ServerThread) -> None:
+    """What it receives from is there and in no set, and the names that a task begins with stand for what they say."""
+    sources = [program.names["reply"]] if "reply" in program.names else []
+    if program.phase is not Phase.START:
+        sources.append(program.port)
+    for name in sources:
+        entry = task.space.lookup(name)
+        if entry is None or not entry.type & (TYPE_RECEIVE | TYPE_PORT_SET):
+            raise InvariantError(f"a host-side program of task {task.number} receives from nothing")
+        if isinstance(entry.object, Port) and entry.object.pset is not None:
+            raise InvariantError(f"a host-side program of task {task.number} receives from a port that is in a set")
+    host = kernel.kern.host
+    known = {"task": task.itk_self, "host": host.host_self, "host-port": host.host_priv_self}
+    known["device-port"] = kernel.devices.master_port
+    for what, name in program.names.items():
+        entry = task.space.lookup(name)
+        if what in known and (entry is None or entry.object is not known[what]):
+            raise InvariantError(f"a host-side program of task {task.number} knows another port as {what}")
 
 
 def _check_area(task: Task, program: ServerThread) -> None:

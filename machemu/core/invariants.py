@@ -57,6 +57,8 @@ def check(kernel: Kernel) -> None:
     for task in tasks:
         if task.map is not None:
             task.map.pmap.check_invariants()
+    if any(driver not in kernel.devices.drivers for driver in (kernel.console, kernel.kmsg)):
+        raise InvariantError("a device of the kernel's own is missing")
     for thread in threads:
         for queue in (thread.ith_queue, thread.wait_event):
             if queue is not None and thread not in queue.threads:

@@ -144,6 +144,8 @@ class EthernetDriver(Driver):
     def _compile(self) -> None:
         for entry in self.filters:
             entry.code = _code(entry.words, self.io)
+            if not _is_valid(entry.words, entry.code):
+                raise ValueError("a filter is no program")
 
     @property
     def busy(self) -> bool:
@@ -271,9 +273,7 @@ class EthernetDriver(Driver):
         if not program or not program[0] & (net_filter.NETF_IN | net_filter.NETF_OUT):
             raise KernError(INVALID_OPERATION)
         code = _code(program, self.io)
-        kind = program[0] & net_filter.TYPE_MASK
-        valid = bpf.is_valid(code) if kind == net_filter.NETF_BPF else kind == 0 and net_filter.is_valid(program)
-        if not valid:
+        if not _is_valid(program, code):
             raise KernError(INVALID_OPERATION)
         entry = NetFilter(program, priority, code)
         same = self._find_shared(entry) if entry.shared else None
@@ -308,6 +308,11 @@ class EthernetDriver(Driver):
         if not entry.receivers and not keep:
             self.filters.remove(entry)
         ports.release_send(self.io.ipc, port)
+
+
+def _is_valid(program: tuple[int, ...], code: tuple[Instruction, ...]) -> bool:
+    kind = program[0] & net_filter.TYPE_MASK
+    return bpf.is_valid(code) if kind == net_filter.NETF_BPF else kind == 0 and net_filter.is_valid(program)
 
 
 def _code(words: tuple[int, ...], io: DeviceIo) -> tuple[Instruction, ...]:

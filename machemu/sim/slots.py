@@ -220,7 +220,7 @@ def _finder(annotation: Any) -> Finder | None:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         name = next((each for each in arguments if isinstance(each, PortName)), None)
-        return None if name is None else lambda value: iter(((name, value),) if value else ())
+        return None if name is None else lambda value: iter(((name, value),))
     if origin is dict:
         key, item = map(_finder, arguments)
         return None if key is item is None else lambda value: chain(_all(key, value), _all(item, value.values()))
