@@ -134,6 +134,8 @@ def check(kernel: Kernel) -> None:
                 continue
             _check_area(task, program)
             _check_own_names(kernel, task, program)
+            if thread.ith_wait is not None and thread.ith_args != program.arguments:
+                raise InvariantError(f"a host-side program of task {task.number} waits in another trap than it made")
             for part in slots.parts(program):
                 for place, name, value in slots.names_in(part):
                     entry = task.space.lookup(value)

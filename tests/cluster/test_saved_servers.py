@@ -1,0 +1,101 @@
+"""What host-side servers hold is checked when a saved cluster is read: what cannot be is refused, and its slot named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from machemu.abi.errors import UserError
+from machemu.cluster.cluster import Cluster
+from machemu.cluster.file import parse_file
+from machemu.user.kit import Question
+from machemu.user.thread import ServerThread
+from masix.acs.server import Acs
+from masix.gns.ethernet import EthernetLink
+from masix.gns.membership import Membership
+from masix.gns.sender import Sender
+from masix.gns.server import Gns
+from masix.protocols.udp import Udp
+from tests.cluster.world import MS
+from tools.bench.callers import programs
+from tools.fuzz.saved import IMAGES, TEXT
+
+SPEC = parse_file(TEXT, IMAGES)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(SPEC) as made:
+        made.boot()
+        made.run(300 * MS)
+        yield made
+
+
+def thread_of(cluster: Cluster, kind: type) -> ServerThread:
+    """The host-side thread that runs a server of the first node."""
+    kernel = cluster.nodes[0].kernel
+    assert kernel is not None
+    threads = [thread for task in kernel.kern.tasks.values() for thread in task.threads.values()]
+    return next(t.program for t in threads if isinstance(t.program, ServerThread) and isinstance(t.program.server, kind))
+
+
+def part(cluster: Cluster, kind: type) -> Any:
+    """A part of the first node's network server, or a server of it."""
+    (gns,) = programs(cluster.nodes[0], Gns)
+    assert isinstance(gns.link, EthernetLink)
+    transport = gns.link.transport
+    if kind is Membership:
+        return transport
+    if kind is Sender:
+        return next(peer.conversation.sender for peer in transport.peers.values() if peer.conversation is not None)
+    return thread_of(cluster, Gns) if kind is ServerThread else programs(cluster.nodes[0], kind)[0]
+
+
+CASES: list[tuple[type, str, Any, str]] = [
+    (Gns, "node", 0, r"masix.gns.server.Gns.node cannot be 0"),
+    (Gns, "node", 2, r"masix.gns.server.Gns cannot be so: its parts are of different nodes"),
+    (Gns, "tables", None, r"masix.gns.server.Gns.tables cannot be None"),
+    (Gns, "notices", 1 << 32, r"masix.gns.server.Gns.notices cannot be 4294967296"),
+    (Gns, "notices", 999, r"masix.gns.server.Gns.notices is 999, which names no such right of task 3"),
+    (Gns, "ports", 0, r"masix.gns.server.Gns.ports is 0, which names no such right of task 3"),
+    (Udp, "registered", [b"x"], r"masix.protocols.udp.Udp.registered cannot be such a list"),
+    (Udp, "next_port", 65536, r"masix.protocols.udp.Udp.next_port cannot be 65536"),
+    (Acs, "questions", {0: Question("start", ())}, r"masix.acs.server.Acs cannot be so: 'start' takes no answers"),
+    (Membership, "timers", {77: 5}, r"masix.gns.transport.Transport cannot be so: something is due for nobody"),
+    (Membership, "versions", (2, 1), r"masix.gns.transport.Transport cannot be so: it speaks no version"),
+    (Sender, "in_flight", 12345, r"masix.gns.sender.Sender cannot be so: what is under way is counted wrongly"),
+    (Sender, "window", 0, r"masix.gns.sender.Sender cannot be so: its window cannot be"),
+    (ServerThread, "area", 64, r"a host-side program of task 3 does not have the memory that it says"),
+    (ServerThread, "size", 1, r"machemu.user.thread.ServerThread cannot be so: it has too little memory"),
+    (ServerThread, "port", 0, r"a host-side program of task 3 receives from nothing"),
+    (ServerThread, "names", {"task": 999}, r"a host-side program of task 3 knows another port as task"),
+    (ServerThread, "arguments", (), r"a host-side program of task 3 waits in another trap than it made"),
+    (ServerThread, "server", 5, r"machemu.user.thread.ServerThread.server cannot be 5"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "slot", "value", "message"), CASES, ids=[f"{kind.__name__}.{slot}" for kind, slot, _, _ in CASES]
+)
+def test_what_a_server_cannot_hold_is_refused_and_named(
+    kind: type, slot: str, value: Any, message: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    path = tmp_path / "saved"
+    changed = part(cluster, kind)
+    kept = getattr(changed, slot)
+    setattr(changed, slot, value)
+    try:
+        cluster.save(path)
+    finally:
+        setattr(changed, slot, kept)
+    with pytest.raises(UserError, match=f"{path}: is damaged: .*{message}"):
+        Cluster.load(path, SPEC)
+
+
+def test_what_they_do_hold_is_taken(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.save(tmp_path / "saved")
+    with Cluster.load(tmp_path / "saved", SPEC) as loaded:
+        assert loaded.digest() == cluster.digest()
