@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, MustWait, UserError
+from machemu.abi.message import TypeName
 from machemu.abi.types import ByteOrder
 from machemu.abi.vm import VM_PROT_WRITE
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
-from machemu.ipc.entry import TYPE_PORT_SET, TYPE_RECEIVE
+from machemu.ipc.entry import TYPE_DEAD_NAME, TYPE_PORT_SET, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
 from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
@@ -27,6 +28,17 @@ from machemu.vm import routines as vm
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
+
+UNNAMED: Final = (0, 0xFFFFFFFF)
+"""MACH_PORT_NULL and MACH_PORT_DEAD."""
+DISPOSITIONS: Final = {
+    int(TypeName.MOVE_SEND): TYPE_SEND | TYPE_DEAD_NAME,
+    int(TypeName.COPY_SEND): TYPE_SEND | TYPE_DEAD_NAME,
+    int(TypeName.MOVE_SEND_ONCE): TYPE_SEND_ONCE | TYPE_DEAD_NAME,
+    int(TypeName.MAKE_SEND): TYPE_RECEIVE,
+    int(TypeName.MAKE_SEND_ONCE): TYPE_RECEIVE,
+}
+"""What a name must stand for that a message is sent to, by its disposition."""
 
 
 def launch(kernel: Kernel, server: Server, name: str, rights: Mapping[str, Port] | None = None) -> Task:
@@ -139,7 +151,7 @@ def check(kernel: Kernel) -> None:
             for part in slots.parts(program):
                 for place, name, value in slots.names_in(part):
                     entry = task.space.lookup(value)
-                    unset = value == 0 and (name.types != TYPE_PORT_SET or program.phase is Phase.START)
+                    unset = value in UNNAMED and (name.types != TYPE_PORT_SET or program.phase is Phase.START)
                     if not unset and (entry is None or not entry.type & name.types):
                         raise InvariantError(f"{place} is {value}, which names no such right of task {task.number}")
 
@@ -158,6 +170,11 @@ def _check_own_names(kernel: Kernel, task: Task, program: ServerThread) -> None:
     host = kernel.kern.host
     known = {"task": task.itk_self, "host": host.host_self, "host-port": host.host_priv_self}
     known["device-port"] = kernel.devices.master_port
+    for outgoing in list(program.outbox)[program.phase is Phase.SENT :]:
+        header = outgoing.message.header
+        entry = task.space.lookup(header.remote)
+        if header.remote not in UNNAMED and (entry is None or not entry.type & DISPOSITIONS.get(header.remote_type, 0)):
+            raise InvariantError(f"a host-side program of task {task.number} sends with a right that it has not")
     for what, name in program.names.items():
         entry = task.space.lookup(name)
         if what in known and (entry is None or entry.object is not known[what]):

@@ -66,6 +66,11 @@ class ProcessorSet:
     pset_self: Port
     pset_name_self: Port
 
+    def check_saved(self) -> None:
+        """ValueError where its averages are over other times."""
+        if len(self.avenrun) != len(AVERAGE_FRACTIONS) or len(self.mach_factors) != len(AVERAGE_FRACTIONS):
+            raise ValueError("its averages are over other times")
+
     def __init__(self) -> None:
         self.processors = {}
         self.tasks = {}

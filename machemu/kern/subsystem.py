@@ -279,6 +279,8 @@ class Kern:
     def check_invariants(self) -> None:
         for pset in self.psets:
             pset.check_invariants()
+        if len(self.counted) != len(self.event_counts()):
+            raise InvariantError("other events are counted than there are")
         self.gsync.check_invariants()
         for task in self.tasks.values():
             task.check_invariants()

@@ -196,6 +196,8 @@ def parts(root: object) -> list[Any]:
             work += [*value.keys(), *value.values()]
         elif isinstance(value, tuple | list | deque):
             work += value
+            if is_state(type(value)):
+                found[id(value)] = value
         elif is_state(type(value)) and not isinstance(value, Enum):
             found[id(value)] = value
             work += [getattr(value, name) for name in fields(type(value))]

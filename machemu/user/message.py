@@ -25,7 +25,7 @@ from machemu.abi.message import (
     msgh_bits,
 )
 from machemu.abi.types import ByteOrder
-from machemu.sim.state import state
+from machemu.sim.state import U8, U32, state
 
 LONGFORM_SIZE: Final = 12
 WORD_SIZE: Final = 4
@@ -38,13 +38,13 @@ class Header(NamedTuple):
     """remote, local: names, or 0; remote_type, local_type: their dispositions, or 0. In a received message `remote` is where an
     answer goes, and `local` the port that it came to. flags: MSGH_BITS_OTHER of msgh_bits."""
 
-    remote: int
-    remote_type: int
-    local: int
-    local_type: int
-    id: int
-    seqno: int = 0
-    flags: int = 0
+    remote: U32
+    remote_type: U8
+    local: U32
+    local_type: U8
+    id: U32
+    seqno: U32 = 0
+    flags: U32 = 0
 
 
 @state
