@@ -118,6 +118,29 @@ def _await(path: Path, descriptor: int) -> None:
 # Writing
 
 
+def keep_apart(written: Iterable[Path | None], read: Iterable[Path | None]) -> None:
+    """UserError where a file that a run writes is one that it reads, or writes already, under whatever name. None is no file."""
+    reads = {_identity(path) for path in read if path is not None}
+    writes: set[object] = set()
+    for path in written:
+        if path is None or (who := _identity(path)) is None:
+            continue
+        if who in reads:
+            raise UserError(f"{path}: cannot be written: this run reads it, and it would be lost")
+        if who in writes:
+            raise UserError(f"{path}: cannot be written: this run writes something else into it")
+        writes.add(who)
+
+
+def _identity(path: Path) -> object:
+    """Equal for names of one file, and None for what is no regular file, which nothing can be lost of."""
+    try:
+        info = path.stat()
+    except (OSError, ValueError):
+        return os.path.realpath(path)
+    return (info.st_dev, info.st_ino) if stat.S_ISREG(info.st_mode) else None
+
+
 def target_of(path: Path) -> Path:
     """The file that writing to `path` makes or replaces: what its links lead to. UserError where there can be none."""
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules, find_architecture
 from machemu.boot.node import Node
+from machemu.boot.script import task_paths
 from machemu.core.kernel import FOREVER, Stop
 from machemu.core.observe import watch
 from machemu.kern.host import Halt
@@ -29,14 +30,14 @@ from machemu.ui.streams import Streams
 def run(options: argparse.Namespace) -> int:
     """The boot command; its exit status."""
     deadline = FOREVER if options.duration is None else parse_time(options.duration)
-    if options.save is not None:
-        files.target_of(options.save)
+    lines = module_lines(options) if options.load is None else []
+    check_files(options, lines)
     with ExitStack() as stack:
-        node = stack.enter_context(make_node(options))
+        node = stack.enter_context(make_node(options, lines))
         view = View(options, node, stack)
         kernel = node.kernel
         if options.load is None:
-            boot_modules(kernel, module_lines(options), dict(variable(text) for text in options.variable))
+            boot_modules(kernel, lines, dict(variable(text) for text in options.variable))
         options.interrupt.begin()
         try:
             stop = kernel.run(deadline if options.load is None else kernel.kern.clock.now() + deadline, options.traps)
@@ -87,7 +88,18 @@ class View:
         self.streams.flush()
 
 
-def make_node(options: argparse.Namespace) -> Node:
+def check_files(options: argparse.Namespace, lines: Sequence[str]) -> None:
+    """UserError where something cannot be saved, or would be written over something that is read."""
+    if options.save is not None:
+        files.target_of(options.save)
+    named = [*task_paths(lines), *(image_path(text) for text in options.disks), options.profile]
+    read = [options.script, options.input, *(Path(name) for name in named if name)]
+    files.keep_apart([options.trace_file, options.save], read)
+    files.keep_apart([options.trace_file], [options.load])
+
+
+def make_node(options: argparse.Namespace, lines: Sequence[str]) -> Node:
+    """A new machine, or the saved one."""
     if options.load is not None:
         if options.module or options.lines or options.script or options.profile or options.memory:
             raise UserError("--load goes on with a saved machine: it takes no modules, profile or memory")
@@ -99,7 +111,7 @@ def make_node(options: argparse.Namespace) -> Node:
                 disk.close()
     if not (options.module or options.lines or options.script):
         raise UserError("nothing to boot: name a module, or give --module, --script or --load")
-    profile = load_profile(default_profile(module_lines(options)) if options.profile is None else options.profile)
+    profile = load_profile(default_profile(lines) if options.profile is None else options.profile)
     ram = None if options.memory is None else parse_size(options.memory)
     disks = make_disks(options.disks)
     try:
@@ -122,7 +134,7 @@ def make_disks(texts: Sequence[str]) -> dict[str, ImageDisk]:
     try:
         for text in texts:
             name, _, place = text.partition("=")
-            path = place.removesuffix(",writable")
+            path = image_path(text)
             if not name or not path:
                 raise UserError(f"--disk {text}: write NAME=FILE or NAME=FILE,writable")
             if name in disks:
@@ -133,6 +145,11 @@ def make_disks(texts: Sequence[str]) -> dict[str, ImageDisk]:
             disk.close()
         raise
     return disks
+
+
+def image_path(text: str) -> str:
+    """The file that a disk of the command line is of, "" where it names none."""
+    return text.partition("=")[2].removesuffix(",writable")
 
 
 def module_lines(options: argparse.Namespace) -> list[str]:

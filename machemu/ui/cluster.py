@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 from machemu.abi.errors import UserError
+from machemu.boot.script import task_paths
 from machemu.cluster.cluster import Cluster, ClusterStop
 from machemu.cluster.file import SEED_MAX, ClusterSpec, load_file
 from machemu.cluster.node import ClusterNode
@@ -52,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
     if options.save is not None:
         files.target_of(options.save)
     spec = load_file(options.file)
+    files.keep_apart([options.trace_file, options.pcap, options.save], [options.file, *files_of(spec)])
+    files.keep_apart([options.trace_file, options.pcap], [options.load])
     names = [node.name for node in spec.nodes]
     for name in options.traced or ():
         if name not in names:
@@ -79,6 +84,14 @@ def run(options: argparse.Namespace) -> int:
         if options.digest:
             options.errors.line(f"digest {cluster.digest()}")
         return status
+
+
+def files_of(spec: ClusterSpec) -> Iterator[Path | None]:
+    """What the nodes of a cluster read."""
+    for node in spec.nodes:
+        yield node.input
+        yield from (disk.path for disk in node.disks.values())
+        yield from (node.folder / path for path in task_paths(node.lines))
 
 
 def make_cluster(options: argparse.Namespace, spec: ClusterSpec) -> Cluster:
