@@ -36,7 +36,7 @@ from machemu.kern.waits import WAITS
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
 from machemu.machine.protocols import Cpu, Disk, Mmu, Supervisor, UserFault
-from machemu.sim.state import state
+from machemu.sim.state import Signed, state
 from machemu.vm.fault import vm_fault
 from machemu.vm.map import VmMap
 from machemu.vm.object import deallocate
@@ -140,7 +140,7 @@ class Kernel:
     trap_count: int
     halted: Halt | None
     halt_reason: str
-    reboot_options: int
+    reboot_options: Signed
 
     def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
         self.memory = memory

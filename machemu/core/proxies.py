@@ -8,7 +8,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
-from machemu.sim.state import state
+from machemu.sim.state import Signed, state
 
 if TYPE_CHECKING:
     from machemu.ipc.subsystem import Ipc
@@ -27,7 +27,7 @@ class Proxy:
 
     __slots__ = ("length", "max_protection", "object", "port", "start")
     length: int
-    max_protection: int
+    max_protection: Signed
     object: Any
     port: Port
     start: int

@@ -27,7 +27,7 @@ from machemu.device.driver import INVALID_OPERATION, Driver, Minor, unit_of
 from machemu.device.io import DeviceIo, IoRequest
 from machemu.device.limits import CHARACTERS_MAX, reading_count, wait
 from machemu.machine.protocols import Disk
-from machemu.sim.state import state
+from machemu.sim.state import Signed, state
 
 MINOR: Final[Minor] = ("com", 0)
 HELD_MAX: Final = 2048
@@ -52,7 +52,7 @@ class Console(Driver):
     chain: bytes
     input: bytearray
     pending: deque[IoRequest]
-    status: tuple[int, int, int, int]
+    status: tuple[int, int, Signed, Signed]
     stopped: bool
     held_output: bytearray
     writers: deque[IoRequest]

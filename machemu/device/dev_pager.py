@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from machemu.device.driver import Minor, PageProvider
 from machemu.ipc.port import Port
-from machemu.sim.state import state
+from machemu.sim.state import Signed, state
 from machemu.vm.pager import Pager
 
 
@@ -21,7 +21,7 @@ class DevicePager:
     __slots__ = ("minor", "offset", "protection", "size", "provider", "port", "pager")
     minor: Minor
     offset: int
-    protection: int
+    protection: Signed
     size: int
     provider: PageProvider
     port: Port

@@ -17,7 +17,7 @@ from machemu.device.io import DeviceIo, IoRequest
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.machine.protocols import Disk
-from machemu.sim.state import state
+from machemu.sim.state import Signed, state
 
 OPENED_MAX = 4096
 """Devices that can be open: any number of units of `cn` could be, and nobody closes them when their tasks end."""
@@ -50,7 +50,7 @@ class Device:
     minor: Minor
     driver: Driver
     port: Port
-    opens: int
+    opens: Signed
     waiting: deque[IoRequest] | None
 
     def __init__(self, name: str, minor: Minor, driver: Driver, device_port: Port) -> None:

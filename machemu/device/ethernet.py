@@ -38,7 +38,7 @@ from machemu.ipc import mqueue
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.machine.protocols import Disk, Nic
-from machemu.sim.state import state
+from machemu.sim.state import Signed, state
 
 HEADER_SIZE: Final = 14
 PACKET_HEADER_SIZE: Final = 4
@@ -73,7 +73,7 @@ class NetFilter:
     __slots__ = ("words", "priority", "receivers", "code")
     TRANSIENT = ("code",)
     words: tuple[int, ...]
-    priority: int
+    priority: Signed
     receivers: list[tuple[tuple[int, ...], Port]]
 
     def __init__(self, words: tuple[int, ...], priority: int, code: tuple[Instruction, ...]) -> None:

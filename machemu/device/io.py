@@ -13,7 +13,7 @@ from machemu.kern.clock import Clock
 from machemu.mig.interfaces import device_reply
 from machemu.mig.runtime import RETCODE, Message, OutOfLine
 from machemu.sim.events import EventQueue
-from machemu.sim.state import state
+from machemu.sim.state import Signed, state
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.page import PageShortage
 from machemu.vm.subsystem import Vm
@@ -53,8 +53,8 @@ class IoRequest:
     __slots__ = ("op", "mode", "recnum", "count", "data", "reply_port", "reply_type")
     op: IoOp
     mode: int
-    recnum: int
-    count: int
+    recnum: Signed
+    count: Signed
     data: bytes
     reply_port: Port | None
     reply_type: int

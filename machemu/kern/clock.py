@@ -33,8 +33,8 @@ class TimeOfDay:
 
     __slots__ = ("since", "value", "timedelta", "tickdelta", "boottime_offset")
     since: int
-    value: int
-    timedelta: int
+    value: Signed
+    timedelta: Signed
     tickdelta: int
     boottime_offset: Signed
 

@@ -107,7 +107,7 @@ class Thread(IpcThread):
     user_stop_count: int
     active: bool
     continuation: Continuation | MsgContinuation | None
-    retval: int | None
+    retval: Signed | None
     wait_event: VmEvent | None
     held: VmObject | None
     trap_retry: tuple[int, tuple[int, ...] | None] | None
@@ -117,7 +117,7 @@ class Thread(IpcThread):
     queued: bool
     processor_set: ProcessorSet
     policy: int
-    sched_data: int
+    sched_data: Signed
     vm_privilege: bool
     priority: int
     max_priority: int
