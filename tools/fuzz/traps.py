@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from machemu.abi.errors import InvariantError
+from machemu.abi.errors import InvariantError, UserError
 from tools.fuzz import traps_report
 from tools.fuzz.children import PATIENCE_S, TEXT_MAX, Children, Find, at_once, signature
 from tools.fuzz.traps_calls import CALLS, Calls, Job
@@ -85,6 +85,8 @@ class Hunter(Children[Job, Result]):
             left = "" if differs else world.leaves()
             if differs or left:
                 find = self.found("load" if differs else "leak", differs or "leak", differs or left)
+        except UserError as error:
+            find = self.found("load", _plain(str(error).partition(": ")[2]), str(error))
         except InvariantError as error:
             find = self.found("invariant", f"{signature(error)}: {_plain(str(error))}", traceback.format_exc()[-TEXT_MAX:])
         except BaseException as error:
