@@ -179,7 +179,8 @@ def _in_use(path: Path) -> bool:
 
 
 def write(path: Path, parts: Iterable[bytes]) -> None:
-    """Writes a file whole or not at all: it is made under a name of its own beside the target, and then takes its place.
+    """Writes a file whole or not at all: it is made without a name, or under one of its own beside the target, and then takes its
+    place. So whoever is killed meanwhile leaves nothing behind, where the system has files without names.
 
     A link stays, and what it leads to is written; an existing file's mode stays. UserError where it cannot be written.
     """
@@ -190,9 +191,13 @@ def write(path: Path, parts: Iterable[bytes]) -> None:
             old: os.stat_result | None = target.stat()
         except FileNotFoundError:
             old = None
-        temporary = target.with_name(f".machemu-{secrets.token_hex(8)}")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(temporary, flags, 0o666 if old is None else 0o600), "wb") as file:
+        name = target.with_name(f".machemu-{secrets.token_hex(8)}")
+        descriptor = _open_unnamed(target.parent, 0o666 if old is None else 0o600)
+        unnamed = descriptor is not None
+        if descriptor is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            descriptor, temporary = os.open(name, flags, 0o666 if old is None else 0o600), name
+        with os.fdopen(descriptor, "wb") as file:
             for part in parts:
                 file.write(part)
             if old is not None:
@@ -201,8 +206,12 @@ def write(path: Path, parts: Iterable[bytes]) -> None:
                 os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
             file.flush()
             os.fsync(file.fileno())
-        target_of(path)
-        temporary.replace(target)
+            target_of(path)
+            if unnamed:
+                # With a folder's descriptor, which an absolute path makes no use of, Python follows the link.
+                temporary = name
+                os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=descriptor)
+        name.replace(target)
         temporary = None
         _sync_folder(target.parent)
     except OSError as error:
@@ -210,6 +219,16 @@ def write(path: Path, parts: Iterable[bytes]) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _open_unnamed(folder: Path, mode: int) -> int | None:
+    """A new file without a name, None where there can be none, or none that is given a name later."""
+    if not (hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")):
+        return None
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_WRONLY, mode)
+    except OSError:
+        return None
 
 
 def _sync_folder(folder: Path) -> None:

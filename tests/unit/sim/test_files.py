@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import stat
 import threading
@@ -187,6 +188,34 @@ def test_a_file_that_could_not_be_written_is_as_it_was(error: BaseException, tmp
 
     with pytest.raises(UserError if isinstance(error, OSError) else type(error)):
         files.write(path, parts())
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("file", b"old")]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_file_is_written_with_and_without_unnamed_files(named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if named:
+        monkeypatch.setattr(files, "_open_unnamed", lambda folder, mode: None)
+    for data in (b"new", b"other"):
+        files.write(tmp_path / "file", [data])
+        assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("file", data)]
+
+
+def test_who_is_killed_while_he_writes_leaves_nothing_behind(tmp_path: Path) -> None:
+    descriptor = files._open_unnamed(tmp_path, 0o600)
+    if descriptor is None:
+        pytest.skip("there are no files without names here")
+    os.close(descriptor)
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    child = os.fork()
+    if not child:
+
+        def parts() -> Iterator[bytes]:
+            yield bytes(1 << 20)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        files.write(path, parts())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("file", b"old")]
 
 
