@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from machemu.abi.device import IoReturn
 from machemu.abi.kern_return import KernReturn
 from machemu.core.kernel import Stop
 from machemu.ipc import port as ports
 from machemu.kern import thread_control
+from machemu.machine.disk import ImageDisk
 from machemu.mig.interfaces import mach4, mach_host
 from tests.devices import User
 from tests.guests import Arch
-from tests.machine import empty, load
+from tests.machine import Machine, load, new_node
 
 SUCCESS = KernReturn.KERN_SUCCESS
 
 
 def test_a_machine_that_keeps_negative_numbers_is_saved_and_loaded(arch: Arch, tmp_path: Path) -> None:
-    with empty(arch) as machine:
+    disk = ImageDisk.of_bytes(bytes(8 << 12))
+    with Machine(new_node(arch, disks={"hd0": disk})) as machine:
         user, kern = User(machine), machine.kernel.kern
         host, task = kern.host.host_priv_self, user.task.itk_self
         thread = thread_control.create(kern, user.task)
@@ -29,6 +32,7 @@ def test_a_machine_that_keeps_negative_numbers_is_saved_and_loaded(arch: Arch, t
         control = kern.psets[0].pset_self
         assert user.call(control, mach_host.PROCESSOR_SET_POLICY_ENABLE, 2) == (SUCCESS,)
         user.call(thread.ith_self, mach_host.THREAD_POLICY, 2, -50)
+        assert user.write(user.open("hd0"), -2, b"x")[0] == IoReturn.D_IO_ERROR
         user.ask(host, mach_host.HOST_REBOOT, -1)
         assert machine.run(1) is Stop.HALTED
         machine.node.save(tmp_path / "saved")
