@@ -191,6 +191,7 @@ class Reader:
         self.room = room
         self.place = 0
         self.objects: list[Any] = []
+        self.records: list[Any] = []
         self.classes: list[type] = []
 
     def charge(self, size: int) -> None:
@@ -267,7 +268,7 @@ class Reader:
 
     def graph(self) -> Any:
         """The root of the next graph. Containers are filled when all that they hold has been read, innermost first."""
-        self.objects, self.classes = [], []
+        self.objects, self.records, self.classes = [], [], []
         frames = [Frame(None, None, 1)]
         while True:
             frame = frames[-1]
@@ -350,7 +351,8 @@ class Reader:
             except (TypeError, AttributeError, RecursionError) as error:
                 raise SavedError(f"a key cannot be: {error}") from None
         elif issubclass(kind, tuple):
-            return kind(*values)
+            self.records.append(kind(*values))
+            return self.records[-1]
         else:
             for name, value in zip(parts_of(kind), values, strict=True):
                 object.__setattr__(shell, name, value)

@@ -222,8 +222,8 @@ class SavedFile:
                 )
         with self._refusing():
             root = self.reader.graph()
-            slots.check(self.reader.objects)
-            self.reader.objects = []
+            slots.check([*self.reader.objects, *self.reader.records])
+            self.reader.objects, self.reader.records = [], []
             return root
 
     def memories(self) -> list[mmap.mmap]:

@@ -1,9 +1,10 @@
 """What slots may hold, by the annotations of their classes: checked of each object that comes from a file.
 
-An annotation in the class's body stands for what the slot holds in every state that can be saved: int (NATURAL, or as
-`Annotated[int, Range]` says), bool, float, str, bytes, bytearray, None, enums, named tuples with their fields, state classes,
-protocols, Any, unions, and tuples, lists, deques and dicts of them. Classes without annotations are checked by who uses them.
-What types cannot say a class checks in its `check_saved`, which raises ValueError; it is called once all slots are right.
+An annotation in the class's body stands for what the slot holds in every state that can be saved: int (NATURAL, of the kernel's
+classes Signed, or as `Annotated[int, Range]` says), bool, float, str, bytes, bytearray, None, enums, named tuples with their
+fields, state classes, protocols, Any, unions, and tuples, lists, deques and dicts of them. Classes without annotations are checked
+by who uses them. What types cannot say a class checks in its `check_saved`, which raises ValueError; it is called once all slots
+are right.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from functools import cache
 from itertools import chain
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
-from machemu.sim.state import NATURAL, REGISTRY, PortName, Range, fields
+from machemu.sim.state import NATURAL, REGISTRY, PortName, Range, Signed, fields
 
 Check = Callable[[Any], bool]
 PLAIN: Final = (bool, float, str, bytes, bytearray, type(None))
@@ -107,7 +108,14 @@ def _names(module: str) -> dict[str, Any]:
 
 def _evaluated(text: Any, cls: type) -> Any:
     text = getattr(text, "__forward_arg__", text)
-    return eval(text, _names(cls.__module__)) if isinstance(text, str) else text
+    if not isinstance(text, str):
+        return text
+    return eval(text, _names(cls.__module__) | ({"int": Signed} if _is_kernels(cls) else {}))
+
+
+def _is_kernels(cls: type) -> bool:
+    """Whether a class is of the machine or its kernel, whose numbers may be negative, and are looked at by their invariants."""
+    return cls.__module__.startswith("machemu.") and not cls.__module__.startswith("machemu.user.")
 
 
 def compile_check(annotation: Any) -> Check:

@@ -57,7 +57,7 @@ class Range(NamedTuple):
 
 NATURAL: Final = Range(0, (1 << 62) - 1)
 """What a slot that is annotated as `int` holds: times, counts, names."""
-Signed = Annotated[int, Range(-NATURAL.high, NATURAL.high)]
+Signed = Annotated[int, Range(-(1 << 80), 1 << 80)]
 U8 = Annotated[int, Range(0, (1 << 8) - 1)]
 U16 = Annotated[int, Range(0, (1 << 16) - 1)]
 U31 = Annotated[int, Range(0, (1 << 31) - 1)]

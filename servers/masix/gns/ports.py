@@ -123,6 +123,15 @@ class PortTables:
     stock: int
     watchers: dict[Receive, Receive]
 
+    def check_saved(self) -> None:
+        """ValueError where its tables do not agree."""
+        if self.numbers != {export.name: number for number, export in self.exports.items() if export.kind is Kind.SEND}:
+            raise ValueError("its exports have other names")
+        if any(name not in self.proxies for names in self.by_number.values() for name in names):
+            raise ValueError("a proxy that is found by its number is not there")
+        if any(name not in self.proxies for name in self.watchers.values()):
+            raise ValueError("a proxy that is watched is not there")
+
     def __init__(self, stock: int = 0) -> None:
         self.exports = {}
         self.numbers = {}

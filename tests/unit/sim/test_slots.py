@@ -59,7 +59,7 @@ class Square:
 
 RIGHT_AND_WRONG: list[tuple[Any, list[Any], list[Any]]] = [
     (int, [0, 1, NATURAL.high], [-1, NATURAL.high + 1, True, 1.0, None, "1"]),
-    (Signed, [0, -1, NATURAL.high], [-NATURAL.high - 1, 1 << 62, False]),
+    (Signed, [0, -1, 1 << 80], [-(1 << 80) - 1, 1 << 81, False]),
     (U16, [0, 65535], [65536, -1]),
     (U32, [0, (1 << 32) - 1], [1 << 32]),
     (U64, [0, (1 << 64) - 1], [1 << 64]),
