@@ -2,9 +2,9 @@
 
 An annotation in the class's body stands for what the slot holds in every state that can be saved: int (NATURAL, of the kernel's
 classes Signed, or as `Annotated[int, Range]` says), bool, float, str, bytes, bytearray, None, enums, named tuples with their
-fields, state classes, protocols, Any, unions, and tuples, lists, deques and dicts of them. Classes without annotations are checked
-by who uses them. What types cannot say a class checks in its `check_saved`, which raises ValueError; it is called once all slots
-are right.
+fields, state classes, protocols, Any, unions, and tuples, lists, deques and dicts of them. Classes without annotations are
+checked by who uses them. What types cannot say a class checks in its `check_saved`, which raises ValueError; it is called once
+all slots are right.
 """
 
 from __future__ import annotations
