@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from machemu.sim.state import U16, U31, U32, Receive, Right, state
+from machemu.sim.state import U8, U16, U31, U32, Receive, Right, state
 from machemu.user.message import Message
 from masix.gns.packets import NodeNumber
 from masix.gns.wire import Deliver, Flush, Kind
@@ -120,7 +120,7 @@ class PortTables:
     pledges: dict[U31, Pledge]
     proxies: dict[Receive, Proxy]
     spares: list[Receive]
-    stock: int
+    stock: U8
     watchers: dict[Receive, Receive]
 
     def check_saved(self) -> None:
