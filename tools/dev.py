@@ -3,7 +3,7 @@
 
 setup           .venv with machemu and all that it is developed with; quick where nothing changed
 demo [ARGS]     boots two Mach tasks that send each other messages, and shows every trap; ARGS go to `machemu boot`
-test [ARGS]     every check, then pytest with ARGS
+test [ARGS]     every check, then all tests in as many processes as there are cores; with ARGS pytest with those
 check           every check without pytest
 bench [ARGS]    measures machemu against bare Unicorn in one run; --peer, --curves, --cluster and --network
                 measure other things, --against COMMIT measures beside an earlier commit
@@ -40,6 +40,9 @@ CHECKS = (
     ("generated modules", (PYTHON, "-m", "pytest", "-q", "tests/unit/mig/test_generated.py")),
     ("guest programs", (PYTHON, "-m", "tools.images", "--check")),
 )
+
+PARALLEL = ("--numprocesses", str(os.cpu_count() or 1), "--dist", "worksteal")
+"""A test that waits for another process, or runs the real kernel, leaves its core to others."""
 
 
 class SetupError(Exception):
@@ -151,7 +154,7 @@ def test(rest: list[str]) -> int:
     """The checks, then pytest, whose closing line comes last; 1 where anything failed."""
     failed = check([])
     print("--- tests" + (" (a check above failed)" if failed else ""), flush=True)
-    status = run([PYTHON, "-m", "pytest", *rest])
+    status = run([PYTHON, "-m", "pytest", *(rest or PARALLEL)])
     return status or failed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import venv
@@ -122,6 +123,11 @@ def test_test_runs_every_check_and_pytest_last_with_its_arguments(ready: None, c
         assert any(wanted in name for name in names[:-1])
     assert any("lint-imports" in command[0] for command in commands.run)
     assert names[-1] == "-m pytest -k ports -x"
+
+
+def test_without_arguments_the_tests_run_on_every_core(ready: None, commands: Commands) -> None:
+    assert dev.main(["test"]) == 0
+    assert commands.names()[-1] == f"-m pytest --numprocesses {os.cpu_count()} --dist worksteal"
 
 
 @pytest.mark.parametrize("failing", ["mypy", "check", "--no-logo"])
