@@ -33,7 +33,7 @@ from machemu.core.kernel import FOREVER
 from machemu.kern.host import Halt
 from machemu.sim import saved
 from machemu.sim.graph import StateError
-from machemu.sim.state import state
+from machemu.sim.state import Time, state
 from machemu.sim.streams import Stream
 
 
@@ -54,7 +54,7 @@ class ClusterStop(Enum):
 class Offer(NamedTuple):
     """A frame that a node wants to send. serial: the node's own count."""
 
-    time: int
+    time: Time
     node: int
     serial: int
     interface: int
@@ -82,7 +82,7 @@ class Cluster:
     )  # fmt: skip
     TRANSIENT = ("spec", "stopping", "order", "times", "slack", "running", "interrupt", "board", "powered", "captured", "reached")
     seed: int
-    time: int
+    time: Time
     nodes: list[ClusterNode]
     segments: list[Segment]
     offers: list[Offer]

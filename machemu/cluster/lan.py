@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from machemu.sim.state import state
+from machemu.sim.state import Time, state
 from machemu.sim.streams import Stream
 
 PREAMBLE: Final = 8
@@ -54,7 +54,7 @@ class Station(NamedTuple):
 class Heard(NamedTuple):
     """A station hears a frame at a time."""
 
-    time: int
+    time: Time
     station: Station
 
 
@@ -69,7 +69,7 @@ class Segment:
     properties: Properties
     stations: list[Station]
     islands: tuple[tuple[int, ...], ...]
-    free: int
+    free: Time
     frames: int
     bytes: int
     losses: Stream

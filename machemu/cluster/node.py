@@ -20,7 +20,7 @@ from machemu.kern.host import Halt
 from machemu.machine.disk import ImageDisk
 from machemu.machine.nic import EthernetNic
 from machemu.machine.protocols import Nic
-from machemu.sim.state import state
+from machemu.sim.state import Time, state
 
 NIC_NAMES: Final = ("eth0", "eth1", "eth2", "eth3")
 
@@ -34,7 +34,7 @@ def mac_address(node: int, interface: int) -> bytes:
 class Arrival(NamedTuple):
     """A frame that the node's interface hears at `time`. serial: its order among all."""
 
-    time: int
+    time: Time
     serial: int
     interface: int
     frame: bytes
@@ -62,7 +62,7 @@ class ClusterNode:
     name: str
     kernel: Kernel | None
     disks: dict[str, ImageDisk]
-    powered: int
+    powered: Time
     paused: bool
     idle: bool
     inbox: list[Arrival]

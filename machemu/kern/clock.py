@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from machemu.abi.types import Nanoseconds, signed
 from machemu.machine.protocols import Cpu
-from machemu.sim.state import Signed, state
+from machemu.sim.state import Signed, Time, state
 
 HZ = 100
 """Clock interrupts a second, as on Mach's i386."""
@@ -93,7 +93,7 @@ class Clock:
     __slots__ = ("instruction_ns", "base", "time", "mark", "cpu")
     TRANSIENT = ("mark", "cpu")
     instruction_ns: int
-    base: int
+    base: Time
     time: TimeOfDay
 
     def __init__(self, instruction_ns: int, cpu: Cpu) -> None:

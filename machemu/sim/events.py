@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 from machemu.abi.errors import InvariantError
-from machemu.sim.state import Signed, state
+from machemu.sim.state import TIME_MAX, Range, Signed, Time, state
 
 
 @state
@@ -23,7 +23,7 @@ class Event:
     kind: Enum
     priority: int
     sequence: int
-    time: int
+    time: Time
 
     def __init__(self, time: int, priority: int, sequence: int, kind: Enum, args: tuple[Any, ...]) -> None:
         self.time = time
@@ -34,6 +34,8 @@ class Event:
 
 
 Key = tuple[int, int, int]
+Before = Annotated[int, Range(-TIME_MAX, 0)]
+"""A time, negated."""
 
 
 @state
@@ -47,7 +49,7 @@ class EventQueue:
     __slots__ = ("events", "keys", "sequence", "sooner")
     TRANSIENT = ("sooner",)
     events: list[Event]
-    keys: list[tuple[Signed, Signed, Signed]]
+    keys: list[tuple[Before, Signed, Signed]]
     sequence: int
 
     sooner: Callable[[int], None]

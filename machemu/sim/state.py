@@ -56,7 +56,10 @@ class Range(NamedTuple):
 
 
 NATURAL: Final = Range(0, (1 << 62) - 1)
-"""What a slot that is annotated as `int` holds: times, counts, names."""
+"""What a slot that is annotated as `int` holds: counts, names."""
+TIME_MAX: Final = (1 << 127) - 1
+Time = Annotated[int, Range(0, TIME_MAX)]
+"""Nanoseconds since power-on: a guest that only waits gets beyond 62 bits, which are 146 years, in seconds of the host's."""
 Signed = Annotated[int, Range(-(1 << 80), 1 << 80)]
 U8 = Annotated[int, Range(0, (1 << 8) - 1)]
 U16 = Annotated[int, Range(0, (1 << 16) - 1)]

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from machemu.abi.types import ByteOrder, VirtAddr
-from machemu.sim.state import U32, AnyName, Receive, Receives, state
+from machemu.sim.state import U32, AnyName, Receive, Receives, Time, state
 from machemu.user.message import Message
 
 AREA_SIZE: Final = 64 << 10
@@ -65,7 +65,7 @@ class Own:
 
     __slots__ = ("area", "deadline", "names", "outbox", "port", "size")
     area: U32
-    deadline: int | None
+    deadline: Time | None
     names: dict[str, AnyName]
     outbox: deque[Outgoing]
     port: Receives

@@ -14,7 +14,7 @@ from machemu.sim.units import time_text
 from machemu.ui.watch import Board, again, obituary
 from tests.cli.world import run
 from tests.guests import I386, Arch
-from tests.machine import SECOND_NS, boot, image
+from tests.machine import SECOND_NS, boot, image, load
 from tests.unit.formats.elves import Part, elf_with_symbols
 
 IN_A_START = """
@@ -158,7 +158,9 @@ def test_where_the_dying_process_can_say_nothing_the_board_still_tells(arch: Arc
     assert "  task 1 thread 1, pc 0x00001000, bytes there: unknown\n" in done.stderr
 
 
-def test_a_machine_that_runs_for_more_than_584_years_goes_on_and_is_told_with_its_time(arch: Arch) -> None:
+def test_a_machine_that_runs_for_more_than_584_years_goes_on_and_is_saved_and_told_with_its_time(
+    arch: Arch, tmp_path: Path
+) -> None:
     shared = Board()
     with boot(image(arch, "pingpong")) as machine:
         clock = machine.kernel.kern.clock
@@ -168,6 +170,9 @@ def test_a_machine_that_runs_for_more_than_584_years_goes_on_and_is_told_with_it
         machine.run(traps=3)
         time = board.time_of(shared.numbers)
         assert 1 << 65 < time <= clock.now() < time + SECOND_NS
+        machine.node.save(tmp_path / "saved")
+        with load(tmp_path / "saved") as again_there:
+            assert again_there.node.digest() == machine.node.digest()
     command = again(shared, ["cluster", "FILE"])
     assert command[:3] == ["machemu", "cluster", "FILE"]
     assert command[3] == "--for" and 5 <= int(command[4].removesuffix("ns")) < SECOND_NS
