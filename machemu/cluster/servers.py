@@ -35,7 +35,7 @@ def load_server(name: str) -> type:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise UserError(f"server {name}: cannot be imported: {error}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"server {name}: cannot be imported: {faults.raised(error)}") from None
     found = getattr(module, class_name, None)
     if not isinstance(found, type) or not callable(getattr(found, "receive", None)):
@@ -65,7 +65,7 @@ def make_server(spec: ServerSpec, node: int, seed: int, key: bytes) -> Server:
         raise UserError(f"server {spec.name}: has not these options: {error}") from None
     try:
         server: Server = make(*arguments, **dict(spec.options))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"server {spec.name}: cannot be made: {faults.raised(error, found)}") from error
     return server
 

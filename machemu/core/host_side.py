@@ -94,7 +94,9 @@ def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None
             thread.retval = result
             kernel.kern.wait(thread, Continuation.FAULT, wait)
             break
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit in a server ends no machine either
             if view.fault is not None:
                 raise view.fault from None
             raise _fault(kernel, thread, program, error) from error
@@ -115,7 +117,7 @@ def _are_words(arguments: tuple[int, ...]) -> bool:
     return all(isinstance(argument, int) and 0 <= argument < 1 << 32 for argument in arguments)
 
 
-def _fault(kernel: Kernel, thread: Thread, program: Program, error: Exception) -> UserError:
+def _fault(kernel: Kernel, thread: Thread, program: Program, error: BaseException) -> UserError:
     """A server has raised what no handler may raise: told to its author."""
     where = faults.handler(error)
     what = faults.raised(error, getattr(program, "server", None))

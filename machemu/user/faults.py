@@ -15,7 +15,8 @@ TEXT_MAX: Final = 200
 
 def raised(error: BaseException, program: object = None) -> str:
     """What was raised, and the last line of the author's own that led there. program: the server or its class."""
-    what = type(error).__name__ if not str(error) else f"{type(error).__name__}: {' '.join(str(error).split())[:TEXT_MAX]}"
+    text = _text(error)
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
         return f"{what} {_line(error.filename, error.lineno or 0)}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
@@ -24,6 +25,15 @@ def raised(error: BaseException, program: object = None) -> str:
     if mine:
         return f"{what} {_line(mine[-1].filename, mine[-1].lineno or 0)}"
     return f"{what} {class_line(program)}".rstrip()
+
+
+def _text(error: BaseException) -> str:
+    """What an exception says of itself, in one line of what can be shown; "" where saying it fails."""
+    try:
+        words = " ".join(str(error).split())[:TEXT_MAX]
+    except Exception:
+        return ""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in words)
 
 
 def handler(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from operator import index
 from typing import Any, Final
 
 from machemu.abi.errors import InvariantError, KernError
@@ -102,8 +103,8 @@ class Mach:
         self._thread.port = port
 
     def alarm(self, time: int | None) -> None:
-        """When `expired` is called at the latest, unless it is set anew; None for never."""
-        self._thread.deadline = time
+        """When `expired` is called at the latest, unless it is set anew; None for never. TypeError for no whole number."""
+        self._thread.deadline = None if time is None else max(0, int(index(time)))
 
     def send(self, message: Message, notify: int = 0, timeout: int | None = None) -> None:
         """Sends a message after this handler. notify, timeout: for a queue that is full: the port that is told when there is

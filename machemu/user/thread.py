@@ -36,6 +36,8 @@ GIVEN_BACK: Final = (
 )
 """After these the kernel has written the message back."""
 NS_PER_MS: Final = 1_000_000
+TIMEOUT_MAX: Final = (1 << 32) - 1
+"""Milliseconds of one time-out: an alarm of more than 49 days waits again."""
 
 
 @state
@@ -156,7 +158,7 @@ class ServerThread(Own):
         option, timeout = RECEIVE, 0
         if self.deadline is not None:
             option |= RCV_TIMEOUT
-            timeout = max(0, -(-(self.deadline - kernel.now()) // NS_PER_MS))
+            timeout = min(max(0, -(-(self.deadline - kernel.now()) // NS_PER_MS)), TIMEOUT_MAX)
         self.phase = Phase.RECEIVED
         self.arguments = (self.buffer, option, 0, self.size - WORD_AREA, self.port, timeout, 0)
         return MACH_MSG

@@ -125,7 +125,17 @@ def test_a_number_of_traps_that_cannot_be_is_refused() -> None:
             parser().parse_args(["boot", "what.it.runs", f"--traps={count}"])
 
 
-@pytest.mark.parametrize(("server", "option"), [("Raises", "--trace-file"), ("HoldsASet", "--digest"), ("NeverSet", "--save")])
+@pytest.mark.parametrize(
+    ("server", "option"),
+    [
+        ("Raises", "--trace-file"),
+        ("HoldsASet", "--digest"),
+        ("NeverSet", "--save"),
+        ("Exits", "--trace-file"),
+        ("RaisesWhatCannotBeTold", "--trace-file"),
+        ("WakesAtNoTime", "--trace-file"),
+    ],
+)
 def test_a_fault_of_a_server_is_one_line_and_exit_status_2(server: str, option: str, tmp_path: Path) -> None:
     path = tmp_path / "cluster.toml"
     path.write_text(f'[nodes.one]\nprofile = "sun3-60"\nservers = ["tests.cluster.faulty:{server}"]\n')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
@@ -96,3 +98,32 @@ class TakesTooLittle(Quiet):  # here
 
     def receive(self, mach: Mach) -> None:  # type: ignore[override]
         ...
+
+
+@state
+class Exits(Quiet):
+    __slots__ = ()
+
+    def expired(self, mach: Mach) -> None:
+        sys.exit(0)  # here
+
+
+class CannotBeTold(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@state
+class RaisesWhatCannotBeTold(Quiet):
+    __slots__ = ()
+
+    def expired(self, mach: Mach) -> None:
+        raise CannotBeTold  # here
+
+
+@state
+class WakesAtNoTime(Quiet):
+    __slots__ = ()
+
+    def expired(self, mach: Mach) -> None:
+        mach.alarm(mach.now() + 0.5)  # type: ignore[arg-type]  # here

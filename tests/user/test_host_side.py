@@ -226,3 +226,43 @@ def test_a_conversation_goes_on_after_save_and_load_at_every_trap(arch: Arch, tm
         with load(tmp_path / "saved") as again:
             again.kernel.run(4 * SECOND_NS)
             assert again.node.digest() == expected
+
+
+@state
+class Sleeper(Echo):
+    """Wakes at a time that it is given, and keeps when that was."""
+
+    __slots__ = ("time", "woken")
+
+    def __init__(self, time: int) -> None:
+        super().__init__()
+        self.time = time
+        self.woken = -1
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        mach.alarm(self.time)
+
+    def expired(self, mach: Mach) -> None:
+        self.woken = mach.now()
+
+
+@pytest.mark.parametrize(("begin", "time"), [(0, -5), (0, 300 * 365 * 86_400 * SECOND_NS), (1 << 70, (1 << 70) + SECOND_NS)])
+def test_an_alarm_may_be_past_or_years_away_and_the_machine_is_saved_meanwhile(
+    arch: Arch, begin: int, time: int, tmp_path: Path
+) -> None:
+    with empty(arch) as machine:
+        machine.kernel.kern.clock.base = begin
+        launch(machine.kernel, Sleeper(time), "sleeper")
+        machine.run(traps=5)
+        machine.run(1)
+        machine.node.save(tmp_path / "saved")
+        machine.run()
+        digest = machine.node.digest()
+    with load(tmp_path / "saved") as machine:
+        machine.run()
+        assert machine.node.digest() == digest
+        (task,) = machine.tasks
+        (thread,) = task.threads.values()
+        woken = thread.program.server.woken  # type: ignore[union-attr]
+        assert time <= woken <= max(time, 0) + 20_000_000
