@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -150,6 +151,21 @@ def test_a_hunt_that_finds_something_ends_with_status_1_and_so_does_its_repetiti
     assert re.search(r"FOUND \d times: SIGSEGV: test_cpu.py:kills; programs \d", said)
     assert command.main(again[1].split()) == 1
     assert "FOUND SIGSEGV" in capfd.readouterr().out
+
+
+def test_no_process_of_a_hunt_outlives_it(tmp_path: Path) -> None:
+    """A hunt that is killed cannot end its processes; they end when they have nobody to tell."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    arguments = [sys.executable, "-m", "tools.fuzz", "--cpu", "--arch", "i386", "--jobs", "2", "--time", "60"]
+    hunt = subprocess.Popen(arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert hunt.stdout is not None
+    until = time.monotonic() + 60
+    while len(list(tmp_path.glob("*/stderr-*"))) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    hunt.kill()
+    hunt.communicate(timeout=50)  # until the end of what it says, which comes when nobody holds that any more
+    assert time.monotonic() < until
 
 
 def test_the_smallest_program_is_what_is_left_when_nothing_more_can_go(arch: Arch) -> None:

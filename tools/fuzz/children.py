@@ -190,12 +190,19 @@ def at_once(jobs: int, work: Callable[[int, Connection], None]) -> Iterator[Any]
     context = multiprocessing.get_context("fork")
     connections: list[Connection] = []
     processes = []
+
+    def begin(job: int, out: Connection) -> None:
+        for connection in connections:
+            connection.close()  # so that nobody is left to send to when the parent is gone
+        with contextlib.suppress(BrokenPipeError):
+            work(job, out)
+
     for job in range(jobs):
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(job, theirs))
+        connections.append(ours)
+        process = context.Process(target=begin, args=(job, theirs))
         process.start()
         theirs.close()
-        connections.append(ours)
         processes.append(process)
     try:
         while connections:
