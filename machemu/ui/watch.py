@@ -183,9 +183,10 @@ def again(shared: Board, arguments: Sequence[str]) -> list[str]:
     for before, word in pairwise(["", *arguments]):
         if SAVE not in (before, word) and not word.startswith(f"{SAVE}="):
             options.append(word)
-    if options[:1] == ["cluster"]:
+    traps = numbers[TRAPS] - numbers[START_TRAPS]
+    if options[:1] == ["cluster"] or not traps:
         options += ["--for", f"{board.time_of(numbers) - board.time_of(numbers, START_TIME)}ns"]
-    elif traps := numbers[TRAPS] - numbers[START_TRAPS]:
+    else:
         options += ["--traps", str(traps)]
     if shared.typed is not None and (size := os.fstat(shared.typed).st_size):
         descriptor, path = tempfile.mkstemp(prefix="machemu-typed-")

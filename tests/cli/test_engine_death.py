@@ -107,7 +107,8 @@ def test_unicorn_s_own_abort_is_told_where_the_guard_before_it_is_off(tmp_path: 
     assert first == FIRST.format("SIGABRT")
     offset = len(I386.load(1) + I386.trap(28)) - len(AFTER_TRAP)
     assert f"thread 1, pc {0x1000 + offset:#010x} (oops+{offset:#x}), bytes there: {(AFTER_TRAP + LOCK_BTC).hex(' ')}" in where
-    assert command == f"  to run it again up to there: machemu boot {path} --trace-file {tmp_path / 'trace'}"
+    before = f"  to run it again up to there: machemu boot {path} --trace-file {tmp_path / 'trace'} --for "
+    assert command.startswith(before) and re.fullmatch(r"\d+ns", command.removeprefix(before))
     assert "mach_task_self() = " in (tmp_path / "trace").read_text()
 
 
