@@ -33,3 +33,8 @@ def time_text(nanoseconds: int) -> str:
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     digits = f"{rest:09}".rstrip("0")
     return f"{seconds}.{digits} s" if digits else f"{seconds} s"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 trap`, `2 traps`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

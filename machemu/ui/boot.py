@@ -18,7 +18,7 @@ from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
 from machemu.sim import files
 from machemu.sim.output import TextOutput
-from machemu.sim.units import parse_size, parse_time, time_text
+from machemu.sim.units import counted, parse_size, parse_time, time_text
 from machemu.ui import report
 from machemu.ui.console import ConsoleOutput
 from machemu.ui.crashes import Crashes, last_words
@@ -177,7 +177,7 @@ def explain(node: Node, stop: Stop, options: argparse.Namespace, view: View) -> 
     if view.streams.broken:
         return Status.USER
     if stop is Stop.INTERRUPTED:
-        say(f"machemu: interrupted at {time_text(kernel.kern.clock.now())} after {kernel.trap_count} traps")
+        say(f"machemu: interrupted at {time_text(kernel.kern.clock.now())} after {counted(kernel.trap_count, 'trap')}")
         return Status.INTERRUPTED
     if stop in (Stop.TIME, Stop.TRAPS):
         say(f"machemu: {report.end_of_time(kernel)}")

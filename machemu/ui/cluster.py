@@ -17,7 +17,7 @@ from machemu.core.kernel import FOREVER
 from machemu.core.observe import watch
 from machemu.kern.host import Halt
 from machemu.sim import files
-from machemu.sim.units import parse_time, time_text
+from machemu.sim.units import counted, parse_time, time_text
 from machemu.ui import report
 from machemu.ui.crashes import Crashes, last_words
 from machemu.ui.options import PathOption
@@ -209,7 +209,7 @@ def explain(cluster: Cluster, stop: ClusterStop, options: argparse.Namespace, vi
     if stop is not ClusterStop.ASKED:
         frames = sum(segment.frames for segment in cluster.segments)
         why = "stopped" if stop is ClusterStop.TIME else "nothing can happen any more"
-        say(f"machemu: {why} at {time_text(cluster.time)}, after {frames} frames")
+        say(f"machemu: {why} at {time_text(cluster.time)}, after {counted(frames, 'frame')}")
         for node in cluster.nodes:
             say(f"{node.name}: {doing(node)}")
     unmet = options.until is not None and not view.seen
@@ -229,4 +229,6 @@ def doing(node: ClusterNode) -> str:
     if kernel.halted is not None:
         return report.halt(kernel)
     state = "stands still" if node.paused else "waits" if node.idle else "runs"
-    return f"{state} since {time_text(kernel.kern.clock.now())}, {node.frames} frames sent\n{report.standstill(kernel)}"
+    return (
+        f"{state} since {time_text(kernel.kern.clock.now())}, {counted(node.frames, 'frame')} sent\n{report.standstill(kernel)}"
+    )

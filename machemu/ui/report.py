@@ -12,7 +12,7 @@ from machemu.ipc.pset import PortSet
 from machemu.kern.host import Halt
 from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Thread
 from machemu.kern.waits import WAITS
-from machemu.sim.units import time_text
+from machemu.sim.units import counted, time_text
 from machemu.ui.words import kind_text
 
 
@@ -54,11 +54,11 @@ def place(kernel: Kernel) -> str:
     """Where a machine is that cannot go on."""
     thread = kernel.kern.sched.current
     who = "" if thread is None else f", in task {thread.task.number} ({thread.task.name}) thread {thread.number}"
-    return f"ended by a fault at {time_text(kernel.kern.clock.now())}, after {kernel.trap_count} traps{who}"
+    return f"ended by a fault at {time_text(kernel.kern.clock.now())}, after {counted(kernel.trap_count, 'trap')}{who}"
 
 
 def end_of_time(kernel: Kernel) -> str:
-    return f"stopped at {time_text(kernel.kern.clock.now())} after {kernel.trap_count} traps\n{standstill(kernel)}"
+    return f"stopped at {time_text(kernel.kern.clock.now())} after {counted(kernel.trap_count, 'trap')}\n{standstill(kernel)}"
 
 
 def describe_threads(kernel: Kernel) -> list[ThreadReport]:
@@ -72,6 +72,8 @@ def describe_threads(kernel: Kernel) -> list[ThreadReport]:
 
 def describe_thread(kernel: Kernel, thread: Thread) -> str:
     """What a thread does or waits for."""
+    if not thread.active:
+        return "ends"
     suspended = f", suspended {thread.suspend_count} times" if thread.state & TH_SUSP else ""
     if thread.state & TH_WAIT:
         return _describe_wait(kernel, thread) + suspended

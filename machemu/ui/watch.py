@@ -25,7 +25,7 @@ from machemu.core.board import NODE, PC, TASK, THREAD, TRAPS
 from machemu.formats.symbols import symbol_at
 from machemu.machine import signals
 from machemu.sim.output import Output
-from machemu.sim.units import time_text
+from machemu.sim.units import counted, time_text
 from machemu.ui.status import Status
 
 DEADLY: Final = (signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGBUS)
@@ -172,7 +172,7 @@ def obituary(shared: Board, number: int, arguments: Sequence[str]) -> list[str]:
     where = f"{f'node {node}, ' if node else ''}{task} thread {numbers[THREAD]}"
     lines.append(f"  {where}, pc {pc:#010x}{f' ({symbol})' if symbol else ''}, bytes there: {code.hex(' ') or 'unknown'}")
     time = time_text(board.time_of(numbers))
-    lines.append(f"  it last went to user mode at {time}, pc {numbers[PC]:#010x}, after {numbers[TRAPS]} traps")
+    lines.append(f"  it last went to user mode at {time}, pc {numbers[PC]:#010x}, after {counted(numbers[TRAPS], 'trap')}")
     return [*lines, f"  to run it again up to there: {shlex.join(again(shared, arguments))}"]
 
 

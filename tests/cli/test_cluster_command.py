@@ -63,7 +63,7 @@ def test_until_and_for_stop_a_run(tmp_path: Path) -> None:
     assert "no console ever printed a line with 'Goodbye'" in never.stderr
     short = cluster(path, "--for", "50ms")
     assert (short.returncode, short.stdout.splitlines()) == (0, CONSOLES.splitlines()[:2])
-    assert short.stderr.startswith("machemu: stopped at 0.05 s, after 1 frames")
+    assert short.stderr.startswith("machemu: stopped at 0.05 s, after 1 frame")
 
 
 def test_a_trace_is_of_all_nodes_or_of_those_named(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.errors import UserError
+from machemu.ui import report
 from machemu.ui.commands import parser
 from tests.cli.world import ROOT, run
 from tests.cluster.world import PORTS, START, node
 from tests.guests import Arch
-from tests.machine import image
+from tests.machine import boot, image
 from tests.unit.formats.elves import Part, elf_for, elf_with_symbols
 
 LINE = f"{PORTS} {START}"
@@ -36,6 +37,15 @@ def test_an_exception_that_nobody_handles_is_one_line_and_exit_status_3(arch: Ar
     place = f"machemu: task 1 ({path}) thread 1: {UNDEFINED[arch.name]} at pc {pc:#010x} (oops+0x0)"
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == f"{place}: nobody handles it, and the task ends\n"
+
+
+def test_a_thread_that_a_run_stops_at_its_end_is_told_to_end(arch: Arch, tmp_path: Path) -> None:
+    with boot(crash(tmp_path, arch)) as machine:
+        machine.kernel.crashed = lambda *_: machine.kernel.stop()
+        machine.run()
+        (thread,) = report.describe_threads(machine.kernel)
+        assert thread.doing == "ends"
+        assert report.end_of_time(machine.kernel).splitlines()[0].endswith(" after 1 trap")
 
 
 def test_without_symbols_the_address_is_told_alone(arch: Arch, tmp_path: Path) -> None:
