@@ -156,9 +156,14 @@ def target_of(path: Path) -> Path:
         raise UserError(f"{path}: cannot be written: there is no folder {target.parent}")
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise UserError(f"{path}: cannot be written: nothing may be made in the folder {target.parent}")
-    if mode is not None and _in_use(target):
-        raise UserError(f"{path}: cannot be written: it is in use as a disk image")
+    refuse_image(target, path)
     return target
+
+
+def refuse_image(target: Path, name: Path) -> None:
+    """UserError, with `name`, where a file is the image of a disk of some machine's."""
+    if os.path.isfile(target) and _in_use(target):
+        raise UserError(f"{name}: cannot be written: it is in use as a disk image")
 
 
 def _in_use(path: Path) -> bool:

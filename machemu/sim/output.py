@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from machemu.abi.errors import UserError
+from machemu.sim import files
 
 
 class ClosedPipe(UserError):
@@ -33,7 +34,8 @@ class Output:
 
     @classmethod
     def create(cls, path: Path, stop: Callable[[], None] | None = None) -> Output:
-        """A file that is made or emptied. UserError where it cannot be."""
+        """A file that is made or emptied. UserError where it cannot be, or is the image of a disk."""
+        files.refuse_image(path, path)
         try:
             return cls(str(path), path.open("wb"), stop)
         except OSError as error:

@@ -19,6 +19,7 @@ from machemu.formats.elf import architecture_of
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import load_profile
 from machemu.sim import files
+from machemu.sim.output import Output
 from machemu.ui.console import file_input
 
 READERS: dict[str, Callable[[Path], object]] = {
@@ -241,7 +242,10 @@ def test_an_image_in_use_is_not_replaced(tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(512))
     disk = ImageDisk.of_file(image)
-    with pytest.raises(UserError, match="in use as a disk image"):
-        files.target_of(image)
+    for write in (files.target_of, Output.create):
+        with pytest.raises(UserError, match="in use as a disk image"):
+            write(image)
+    assert image.read_bytes() == bytes(512)
     disk.close()
     files.target_of(image)
+    Output.create(image).close()
