@@ -104,7 +104,10 @@ class Bootstrap:
 
     def create_task(self, path: str) -> Task:
         kern = self.kernel.kern
-        task = task_control.create(kern, None, False, path)
+        try:
+            task = task_control.create(kern, None, False, path)
+        except KernError as error:
+            raise _too_large(path, error) from None
         if self.name_server is not None:
             task.itk_bootstrap = port.make_send(self.kernel.ipc, self.name_server)
             task.itk_registered[0] = port.make_send(self.kernel.ipc, self.name_server)
@@ -133,8 +136,7 @@ class Bootstrap:
             _load(task, image, kernel.cpu.page_size)
             pointer = _make_stack(kernel, task, arguments)
         except (KernError, MustWait) as error:
-            why = f"code {error.code}" if isinstance(error, KernError) else "no page is free"
-            raise UserError(f"{path}: does not fit into the machine's memory ({why})") from None
+            raise _too_large(path, error) from None
         thread = thread_control.create(kernel.kern, task)
         thread.pcb.set_entry(VirtAddr(image.entry), VirtAddr(pointer))
         thread_control.resume(kernel.kern, thread)
@@ -143,6 +145,11 @@ class Bootstrap:
         assert isinstance(task, Task)
         if task.user_stop_count:
             task_control.resume(self.kernel.kern, task)
+
+
+def _too_large(path: str, error: KernError | MustWait) -> UserError:
+    why = f"code {error.code}" if isinstance(error, KernError) else "no page is free"
+    return UserError(f"{path}: does not fit into the machine's memory ({why})")
 
 
 def _load(task: Task, image: Image, page_size: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from machemu.abi.errors import UserError
+from machemu.abi.errors import KernError, UserError
 from machemu.boot.bootstrap import boot_server
 from machemu.cluster.file import GuestSpec, ServerSpec
 from machemu.core.host_side import launch_server
@@ -80,5 +80,9 @@ def start_servers(
         if isinstance(spec, GuestSpec):
             port = boot_server(kernel, spec.command, port, folder)
         else:
-            port = launch_server(kernel, make_server(spec, node, seed, key), spec.name.partition(":")[2].lower(), port)
+            server = make_server(spec, node, seed, key)
+            try:
+                port = launch_server(kernel, server, spec.name.partition(":")[2].lower(), port)
+            except KernError as error:
+                raise UserError(f"server {spec.name}: does not fit into the machine's memory (code {error.code})") from None
     return port

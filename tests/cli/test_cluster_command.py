@@ -240,3 +240,15 @@ def test_colours_are_for_terminals() -> None:
     timeline.add(1, 2, b"text")
     timeline.finish()
     assert out.getvalue() == b"\x1b[33mlong | \x1b[0mtext\n"
+
+
+def test_more_tasks_than_the_memory_has_room_for_are_a_mistake_of_the_user_s(tmp_path: Path) -> None:
+    line = "images/i386/hello.elf $(task-create) $(task-resume)"
+    many = {
+        f"modules = {[line] * 300}": f"node one: {ROOT}/images/i386/hello.elf",
+        f"servers = {['tests.cluster.faulty:Quiet'] * 300}": "node one: server tests.cluster.faulty:Quiet",
+    }
+    for tasks, what in many.items():
+        done = cluster(write(tmp_path, f'[nodes.one]\nprofile = "pc486-33"\nmemory = "1M"\n{tasks}\n'))
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert done.stderr.startswith(f"machemu: {what}: does not fit into the machine's memory (")
