@@ -183,6 +183,7 @@ def test_the_fuzzing_page_names_every_option_and_its_command_finds_nothing() -> 
         "--cpu",
         "--traps",
         "--reference",
+        "--saved",
     }
     assert set(re.findall(r"^\| `(--[a-z]+)", page, re.MULTILINE)) == options
     [command] = re.findall(r"^    python3 (tools/dev.py fuzz --traps.*)$", page, re.MULTILINE)

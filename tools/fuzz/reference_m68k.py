@@ -139,6 +139,13 @@ def difference(each: Case, there: Outcome, here: Outcome) -> Difference | None:
         # QEMU translates what is behind an instruction, too, before it finds that this one faults.
         return None if here.fault is not None and here.fault.number == ACCESS else Difference(frozenset(("ended",)), False)
     fields = differing(there, here, FLAGS & ~_undefined(each, there))
+    if here.fault is not None and there.fault is not None and here.fault.number == there.fault.number == ACCESS:
+        # An access fault restarts the instruction, which has changed nothing (MC68040 User's Manual, chapter 8); QEMU's may have.
+        fields -= {"registers", "flags"}
+        if here.registers != each.registers:
+            fields.add("registers")
+        if here.flags != each.flags:
+            fields.add("flags")
     if here.fault is not None and len(each.code) == WHOLE:
         fields.discard("address")  # Of an instruction that could not be cut off, QEMU may say what the next one meets.
     return Difference(frozenset(fields), here.fault == Fault(ILLEGAL)) if fields else None
