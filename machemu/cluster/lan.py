@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
-from machemu.sim.state import Time, state
+from machemu.sim.state import Range, Time, state
 from machemu.sim.streams import Stream
 
 PREAMBLE: Final = 8
@@ -26,12 +26,12 @@ class Properties(NamedTuple):
     it; that it hears it twice; that it hears it later by up to `delay` nanoseconds, so that others overtake it.
     """
 
-    bandwidth: int = 10_000_000
-    latency: int = 5_000
+    bandwidth: Annotated[int, Range(1, BANDWIDTH_MAX)] = 10_000_000
+    latency: Annotated[int, Range(0, TIME_MAX)] = 5_000
     loss: float = 0.0
     duplication: float = 0.0
     reordering: float = 0.0
-    delay: int = 1_000_000
+    delay: Annotated[int, Range(0, TIME_MAX)] = 1_000_000
 
     def wire_time(self, size: int) -> int:
         """Nanoseconds that so many bytes take, rounded up."""

@@ -50,6 +50,7 @@ def check(kernel: Kernel) -> None:
     pcb = kernel.cpu.new_pcb(machine)
     if any(type(task.machine) is not type(machine) for task in tasks) or any(type(t.pcb) is not type(pcb) for t in threads):
         raise InvariantError("a task or thread is another machine's")
+    _check_sizes(kernel)
     kern.events.check_invariants()
     kernel.devices.check_invariants()
     kernel.memory.check_invariants()
@@ -70,6 +71,15 @@ def check(kernel: Kernel) -> None:
     current = kern.sched.current
     if kern.sched.handoff is not None and current is not None and runnable(current) and not kern.sched.yielding:
         raise InvariantError("a thread was handed the CPU and never got it")
+
+
+def _check_sizes(kernel: Kernel) -> None:
+    """Pages, addresses and the order of bytes are the processor's."""
+    cpu, vm, ipc = kernel.cpu, kernel.vm, kernel.ipc
+    size = cpu.page_size
+    own = (ipc.prefix, ipc.page_size, vm.page_size, vm.page_mask, kernel.memory.frame_size, vm.min_offset, vm.max_offset)
+    if own != (cpu.order.value, size, size, size - 1, size, *cpu.user_range):
+        raise InvariantError("the kernel's pages, addresses or words are another machine's")
 
 
 def _held(kernel: Kernel, threads: list[Thread]) -> Iterator[tuple[object | None, int]]:

@@ -36,7 +36,7 @@ from machemu.kern.waits import WAITS
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
 from machemu.machine.protocols import Cpu, Disk, Mmu, Supervisor, UserFault
-from machemu.sim.state import Signed, state
+from machemu.sim.state import Cost, Natural, Signed, state
 from machemu.vm.fault import vm_fault
 from machemu.vm.map import VmMap
 from machemu.vm.object import deallocate
@@ -134,10 +134,10 @@ class Kernel:
     kmsg: KmsgDriver
     devices: Devices
     io_perms: IoPerms
-    trap_ns: int
-    fault_ns: int
-    switch_ns: int
-    trap_count: int
+    trap_ns: Cost
+    fault_ns: Cost
+    switch_ns: Cost
+    trap_count: Natural
     halted: Halt | None
     halt_reason: str
     reboot_options: Signed

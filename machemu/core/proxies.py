@@ -8,7 +8,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
-from machemu.sim.state import Signed, state
+from machemu.sim.state import Natural, Signed, state
 
 if TYPE_CHECKING:
     from machemu.ipc.subsystem import Ipc
@@ -26,11 +26,11 @@ class Proxy:
     """
 
     __slots__ = ("length", "max_protection", "object", "port", "start")
-    length: int
+    length: Natural
     max_protection: Signed
     object: Any
     port: Port
-    start: int
+    start: Natural
 
     def __init__(self, obj: object, max_protection: int, start: int, length: int, port: Port) -> None:
         self.object = obj

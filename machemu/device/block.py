@@ -18,7 +18,7 @@ from machemu.device.driver import INVALID_OPERATION, Driver, Minor
 from machemu.device.io import DeviceIo, IoOp, IoRequest
 from machemu.device.partitions import Slice, read_table
 from machemu.machine.protocols import Disk, DiskError
-from machemu.sim.state import Signed, state
+from machemu.sim.state import Cost, Natural, Signed, state
 
 RECORD: Final = 512
 NAME: Final = re.compile(r"([a-z]+[0-9]+)(?:s([0-9]+))?")
@@ -52,10 +52,10 @@ class DiskDriver(Driver):
     disk: Disk
     slices: dict[int, Slice] | None
     requests: deque[tuple[Minor, IoRequest]]
-    queued: int
+    queued: Natural
     head: Signed
-    seek_ns: int
-    byte_ns: int
+    seek_ns: Cost
+    byte_ns: Cost
     closed_without_senders = True
     checks_protection = False
 

@@ -27,7 +27,7 @@ from machemu.device.driver import INVALID_OPERATION, Driver, Minor, unit_of
 from machemu.device.io import DeviceIo, IoRequest
 from machemu.device.limits import CHARACTERS_MAX, reading_count, wait
 from machemu.machine.protocols import Disk
-from machemu.sim.state import Signed, state
+from machemu.sim.state import Cost, Natural, Signed, state
 
 MINOR: Final[Minor] = ("com", 0)
 HELD_MAX: Final = 2048
@@ -48,7 +48,7 @@ class Console(Driver):
     __slots__ = ("io", "written", "chain", "input", "pending", "status", "stopped", "held_output", "writers", "byte_ns", "sink")
     TRANSIENT = ("sink",)
     io: DeviceIo
-    written: int
+    written: Natural
     chain: bytes
     input: bytearray
     pending: deque[IoRequest]
@@ -56,7 +56,7 @@ class Console(Driver):
     stopped: bool
     held_output: bytearray
     writers: deque[IoRequest]
-    byte_ns: int
+    byte_ns: Cost
     takes_traps = True
 
     def __init__(self, io: DeviceIo, byte_ns: int) -> None:

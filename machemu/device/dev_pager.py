@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from machemu.device.driver import Minor, PageProvider
 from machemu.ipc.port import Port
-from machemu.sim.state import Signed, state
+from machemu.sim.state import Natural, Signed, state
 from machemu.vm.pager import Pager
 
 
@@ -20,9 +20,9 @@ class DevicePager:
 
     __slots__ = ("minor", "offset", "protection", "size", "provider", "port", "pager")
     minor: Minor
-    offset: int
+    offset: Natural
     protection: Signed
-    size: int
+    size: Natural
     provider: PageProvider
     port: Port
     pager: Pager | None

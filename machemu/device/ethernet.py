@@ -38,7 +38,7 @@ from machemu.ipc import mqueue
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.machine.protocols import Disk, Nic
-from machemu.sim.state import Signed, state
+from machemu.sim.state import U16, Cost, Signed, Word, state
 
 HEADER_SIZE: Final = 14
 PACKET_HEADER_SIZE: Final = 4
@@ -72,7 +72,7 @@ class NetFilter:
 
     __slots__ = ("words", "priority", "receivers", "code")
     TRANSIENT = ("code",)
-    words: tuple[int, ...]
+    words: tuple[U16, ...]
     priority: Signed
     receivers: list[tuple[tuple[int, ...], Port]]
 
@@ -104,12 +104,12 @@ class EthernetDriver(Driver):
     io: DeviceIo
     name: str
     nic: Nic
-    flags: int
-    if_flags: int
+    flags: Word
+    if_flags: Word
     filters: list[NetFilter]
     requests: deque[IoRequest]
     arrived: deque[bytes]
-    byte_ns: int
+    byte_ns: Cost
     closable = False
     checks_protection = False
 

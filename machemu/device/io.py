@@ -13,7 +13,7 @@ from machemu.kern.clock import Clock
 from machemu.mig.interfaces import device_reply
 from machemu.mig.runtime import RETCODE, Message, OutOfLine
 from machemu.sim.events import EventQueue
-from machemu.sim.state import Signed, state
+from machemu.sim.state import U8, Word, state
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.page import PageShortage
 from machemu.vm.subsystem import Vm
@@ -52,12 +52,12 @@ class IoRequest:
 
     __slots__ = ("op", "mode", "recnum", "count", "data", "reply_port", "reply_type")
     op: IoOp
-    mode: int
-    recnum: Signed
-    count: Signed
+    mode: Word
+    recnum: Word
+    count: Word
     data: bytes
     reply_port: Port | None
-    reply_type: int
+    reply_type: U8
 
     def __init__(self, op: IoOp, mode: int, recnum: int, count: int, data: bytes, reply_port: object, reply_type: int) -> None:
         self.op = op

@@ -9,7 +9,7 @@ from machemu.abi.kern_return import KernReturn
 from machemu.ipc import port
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
-from machemu.sim.state import state
+from machemu.sim.state import U16, state
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 PROTECTION_FAILURE: Final = int(KernReturn.KERN_PROTECTION_FAILURE)
@@ -22,8 +22,8 @@ class IoPerm:
     """The ports `first` to `last`, both included. port: its kernel port, which itself is told when it has no more senders."""
 
     __slots__ = ("first", "last", "port")
-    first: int
-    last: int
+    first: U16
+    last: U16
     port: Port
 
     def __init__(self, first: int, last: int, kernel_port: Port) -> None:

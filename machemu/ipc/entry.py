@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.port import PortType
-from machemu.sim.state import state
+from machemu.sim.state import U32, Natural, state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
@@ -35,11 +35,11 @@ class Entry:
 
     __slots__ = ("marequest", "name", "object", "request", "type", "urefs")
     marequest: bool
-    name: int
+    name: U32
     object: Port | PortSet | None
-    request: int
-    type: int
-    urefs: int
+    request: Natural
+    type: U32
+    urefs: Natural
 
     def __init__(self, name: int) -> None:
         self.name = name

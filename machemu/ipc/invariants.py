@@ -26,6 +26,8 @@ def check(ipc: Ipc, spaces: list[Space], threads: list[IpcThread], held: Iterabl
     counts: Counts = Counter()
     messages: dict[int, Kmsg] = {}
     sets: dict[int, PortSet] = {}
+    if ipc.serial < max(ipc.ports, default=0):
+        raise InvariantError("a port has a number that is still to be given")
     for right, disposition in held:
         _count(counts, right, disposition)
     for space in spaces:

@@ -19,7 +19,7 @@ from machemu.abi.message import (
 )
 from machemu.ipc import marequest, mqueue, notify
 from machemu.ipc import port as ports
-from machemu.sim.state import state
+from machemu.sim.state import U8, U32, Natural, state
 
 if TYPE_CHECKING:
     from machemu.ipc.marequest import Marequest
@@ -57,19 +57,19 @@ class Kmsg:
     )  # fmt: skip
     body: bytes | bytearray
     carried: list[Carried] | tuple[Carried, ...]
-    charge: int
+    charge: Natural
     circular: bool
     direct: bool
-    flags: int
-    id: int
+    flags: U32
+    id: U32
     kept: MapCopy | None
     local: object | None
-    local_type: int
+    local_type: U8
     marequest: Marequest | None
     remote: object | None
-    remote_type: int
-    resume: tuple[int, bool] | None
-    seqno: int
+    remote_type: U8
+    resume: tuple[Natural, bool] | None
+    seqno: U32
 
     def __init__(self, body: bytes | bytearray) -> None:
         self.remote = None
@@ -96,6 +96,12 @@ class Kmsg:
     def size(self) -> int:
         """msgh_size."""
         return HEADER_SIZE + len(self.body)
+
+    def check_saved(self) -> None:
+        """ValueError where its header names rights of other types than rights under way have."""
+        for right, kind in ((self.remote, self.remote_type), (self.local, self.local_type)):
+            if kind not in ((PORT_SEND, PORT_SEND_ONCE) if right is not None else (0, PORT_SEND, PORT_SEND_ONCE)):
+                raise ValueError(f"a right in its header is of type {kind}")
 
     def check_invariants(self) -> None:
         if len(self.body) % 4:

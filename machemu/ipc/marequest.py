@@ -8,7 +8,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.message import MsgReturn
 from machemu.ipc import notify as notifications
 from machemu.ipc import right
-from machemu.sim.state import state
+from machemu.sim.state import U32, state
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -25,7 +25,7 @@ class Marequest:
     """space, name: the sender's name for the destination, 0 where it has none any more. soright: whom to tell."""
 
     __slots__ = ("name", "soright", "space")
-    name: int
+    name: U32
     soright: Port
     space: Space
 

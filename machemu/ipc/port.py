@@ -14,7 +14,7 @@ from machemu.abi.port import QLIMIT_DEFAULT, QLIMIT_MAX
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mqueue, notify, pset
 from machemu.ipc.waitq import WaitQueue
-from machemu.sim.state import state
+from machemu.sim.state import U32, Natural, state
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -82,26 +82,26 @@ class Port:
     )  # fmt: skip
     active: bool
     destination: Port | None
-    dnfree: list[int]
-    dnrequests: list[tuple[int, Port] | None]
+    dnfree: list[Natural]
+    dnrequests: list[tuple[U32, Port] | None]
     kobject: object | None
-    lost_srights: int
+    lost_srights: Natural
     messages: deque[Kmsg]
-    mscount: int
-    msgcount: int
+    mscount: U32
+    msgcount: Natural
     nsrequest: Port | None
-    number: int
-    payload: int | None
+    number: Natural
+    payload: U32 | None
     pdrequest: Port | None
     pset: PortSet | None
-    qlimit: int
+    qlimit: Natural
     receiver: Space | None
-    receiver_name: int
+    receiver_name: U32
     receivers: WaitQueue
     senders: WaitQueue
-    seqno: int
-    sorights: int
-    srights: int
+    seqno: U32
+    sorights: Natural
+    srights: Natural
 
     def __init__(self, number: int, receiver: Space, name: int) -> None:
         self.number = number

@@ -10,7 +10,7 @@ from machemu.abi.kern_return import KernReturn
 from machemu.abi.message import MsgReturn
 from machemu.ipc import mqueue
 from machemu.ipc.waitq import WaitQueue
-from machemu.sim.state import state
+from machemu.sim.state import U32, state
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -32,7 +32,7 @@ class PortSet:
 
     __slots__ = ("active", "local_name", "members", "messages", "receivers")
     active: bool
-    local_name: int
+    local_name: U32
     members: dict[int, Port]
     messages: deque[Kmsg]
     receivers: WaitQueue

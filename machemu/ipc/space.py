@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KernReturn
@@ -27,7 +27,7 @@ from machemu.ipc.entry import (
 )
 from machemu.ipc.port import Port
 from machemu.ipc.pset import PortSet
-from machemu.sim.state import state
+from machemu.sim.state import U32, Natural, Range, state
 
 if TYPE_CHECKING:
     from machemu.ipc.marequest import Marequest
@@ -53,12 +53,12 @@ class Space:
 
     __slots__ = ("active", "free", "holes", "marequests", "reverse", "table", "top")
     active: bool
-    free: list[int]
-    holes: list[int]
-    marequests: dict[int, Marequest]
-    reverse: dict[int, Entry]
-    table: dict[int, Entry]
-    top: int
+    free: list[U32]
+    holes: list[U32]
+    marequests: dict[U32, Marequest]
+    reverse: dict[Natural, Entry]
+    table: dict[U32, Entry]
+    top: Annotated[int, Range(1, 1 << 32)]
 
     def __init__(self) -> None:
         self.active = True

@@ -12,7 +12,7 @@ from machemu.abi.types import ByteOrder
 from machemu.ipc import invariants
 from machemu.ipc.port import Port
 from machemu.ipc.space import Space
-from machemu.sim.state import state
+from machemu.sim.state import Natural, state
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -61,13 +61,13 @@ class Ipc:
     kernel_space: Space
     reply_space: Space
     ports: dict[int, Port]
-    serial: int
-    set_count: int
-    message_count: int
-    message_bytes: int
+    serial: Natural
+    set_count: Natural
+    message_count: Natural
+    message_bytes: Natural
     dying: deque[Kmsg]
-    messages_sent: int
-    messages_received: int
+    messages_sent: Natural
+    messages_received: Natural
 
     scheduler: Scheduler
     kernel: KernelObjects

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from machemu.sim.state import state
+from machemu.sim.state import U32, Word, state
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -53,12 +53,12 @@ class IpcThread:
     memory: TaskMemory
     ith_queue: WaitQueue | None
     ith_wait: MsgContinuation | None
-    ith_state: int
+    ith_state: Word
     ith_kmsg: Kmsg | None
-    ith_seqno: int
-    ith_msize: int
-    ith_args: tuple[int, int, int, int, int, int, int]
-    ith_put: tuple[int, bytes, int, int] | None
+    ith_seqno: U32
+    ith_msize: Word
+    ith_args: tuple[Word, Word, Word, Word, Word, Word, Word]
+    ith_put: tuple[U32, bytes, Word, Word] | None
 
     def __init__(self, space: Space, memory: TaskMemory) -> None:
         self.space = space

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from machemu.abi.types import Nanoseconds, signed
 from machemu.machine.protocols import Cpu
-from machemu.sim.state import Signed, Time, state
+from machemu.sim.state import COST_MAX, Range, Signed, Time, state
 
 HZ = 100
 """Clock interrupts a second, as on Mach's i386."""
@@ -32,10 +34,10 @@ class TimeOfDay:
     """
 
     __slots__ = ("since", "value", "timedelta", "tickdelta", "boottime_offset")
-    since: int
+    since: Time
     value: Signed
     timedelta: Signed
-    tickdelta: int
+    tickdelta: Annotated[int, Range(1, TICK_US)]
     boottime_offset: Signed
 
     def __init__(self) -> None:
@@ -92,7 +94,7 @@ class Clock:
 
     __slots__ = ("instruction_ns", "base", "time", "mark", "cpu")
     TRANSIENT = ("mark", "cpu")
-    instruction_ns: int
+    instruction_ns: Annotated[int, Range(1, COST_MAX)]
     base: Time
     time: TimeOfDay
 

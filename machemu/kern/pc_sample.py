@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.kern.clock import TICK_NS
-from machemu.sim.state import state
+from machemu.sim.state import Natural, Word, state
 
 if TYPE_CHECKING:
     from machemu.kern.task import Task
@@ -33,8 +33,8 @@ class PcSample:
 
     __slots__ = ("samples", "seqno", "types")
     samples: deque[Sample]
-    seqno: int
-    types: int
+    seqno: Natural
+    types: Word
 
     def __init__(self, types: int) -> None:
         self.types = types

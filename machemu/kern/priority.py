@@ -8,8 +8,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import signed
 from machemu.kern.clock import TICK_NS
-from machemu.kern.run_queue import NRQS
-from machemu.kern.thread import POLICY_FIXEDPRI, POLICY_TIMESHARE
+from machemu.kern.thread import NRQS, POLICY_FIXEDPRI, POLICY_TIMESHARE
 
 if TYPE_CHECKING:
     from machemu.kern.subsystem import Kern

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.sim.state import state
+from machemu.sim.state import Natural, Word, state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
@@ -26,9 +26,9 @@ class Processor:
     """
 
     __slots__ = ("slot_num", "cpu_type", "cpu_subtype", "sched", "processor_self")
-    slot_num: int
-    cpu_type: int
-    cpu_subtype: int
+    slot_num: Natural
+    cpu_type: Word
+    cpu_subtype: Word
     sched: Sched
 
     processor_self: Port

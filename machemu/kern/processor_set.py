@@ -5,14 +5,14 @@ As in the real kernel, which is built without MACH_HOST, there is the default se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.kern import priority
 from machemu.kern.run_queue import RunQueue
-from machemu.kern.thread import BASEPRI_USER, POLICY_FIXEDPRI, POLICY_TIMESHARE
-from machemu.sim.state import state
+from machemu.kern.thread import BASEPRI_USER, POLICY_FIXEDPRI, POLICY_TIMESHARE, Priority
+from machemu.sim.state import U32, Natural, Range, state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
@@ -55,13 +55,13 @@ class ProcessorSet:
     tasks: dict[int, Task]
     threads: dict[int, Thread]
     runq: RunQueue
-    max_priority: int
-    policies: int
-    mach_factor: int
-    load_average: int
-    sched_load: int
-    avenrun: list[int]
-    mach_factors: list[int]
+    max_priority: Priority
+    policies: Annotated[int, Range(0, POLICY_TIMESHARE | POLICY_FIXEDPRI)]
+    mach_factor: Natural
+    load_average: Natural
+    sched_load: U32
+    avenrun: list[Natural]
+    mach_factors: list[Natural]
 
     pset_self: Port
     pset_name_self: Port

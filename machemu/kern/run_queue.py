@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError
-from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT
-from machemu.sim.state import state
+from machemu.kern.thread import NRQS, TH_RUN, TH_SUSP, TH_WAIT
+from machemu.sim.state import Natural, state
 
 if TYPE_CHECKING:
     from machemu.kern.thread import Thread
-
-NRQS: Final = 64
 
 
 @state
@@ -24,7 +22,7 @@ class RunQueue:
 
     __slots__ = ("queues", "count")
     queues: list[deque[Thread]]
-    count: int
+    count: Natural
 
     def __init__(self) -> None:
         self.queues = [deque() for _ in range(NRQS)]

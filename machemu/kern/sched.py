@@ -6,9 +6,8 @@ from itertools import islice
 from typing import Final
 
 from machemu.kern.processor_set import SCHED_SHIFT, ProcessorSet
-from machemu.kern.run_queue import NRQS
-from machemu.kern.thread import POLICY_FIXEDPRI, POLICY_TIMESHARE, TH_HALTED, TH_RUN, TH_SUSP, TH_WAIT, Thread
-from machemu.sim.state import state
+from machemu.kern.thread import NRQS, POLICY_FIXEDPRI, POLICY_TIMESHARE, TH_HALTED, TH_RUN, TH_SUSP, TH_WAIT, Thread
+from machemu.sim.state import Time, Word, state
 
 MIN_QUANTUM: Final = 3
 """Clock ticks: hz / 33."""
@@ -50,12 +49,12 @@ class Sched:
     __slots__ = ("pset", "current", "quantum", "first_quantum", "ast", "yielding", "handoff", "sched_tick")
     pset: ProcessorSet
     current: Thread | None
-    quantum: int
+    quantum: Word
     first_quantum: bool
     ast: bool
     yielding: bool
     handoff: Thread | None
-    sched_tick: int
+    sched_tick: Time
 
     def __init__(self, pset: ProcessorSet) -> None:
         self.pset = pset

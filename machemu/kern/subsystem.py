@@ -20,7 +20,7 @@ from machemu.kern.thread import TH_WAIT, Continuation, Thread
 from machemu.machine.profile import Profile
 from machemu.machine.protocols import Cpu
 from machemu.sim.events import EventQueue
-from machemu.sim.state import state
+from machemu.sim.state import Natural, Time, state
 from machemu.vm.event import Event
 from machemu.vm.object import VmObject, deallocate
 from machemu.vm.subsystem import Vm
@@ -100,10 +100,10 @@ class Kern:
     gsync: Gsync
     new_task_notification: Port | PortDead | None
     tasks: dict[int, Task]
-    thread_count: int
-    task_serial: int
-    thread_serial: int
-    ticks: int
+    thread_count: Natural
+    task_serial: Natural
+    thread_serial: Natural
+    ticks: Time
 
     kernel_task: Task
     traps: TrapHandler
@@ -276,12 +276,24 @@ class Kern:
             task.events = tuple([old + new - before for old, new, before in zip(task.events, counts, self.counted, strict=True)])
             self.counted = counts
 
+    def _check_clocks(self) -> None:
+        """No count of what has passed is ahead of the one that it is made of."""
+        counts = [self.clock.now() // TICK_NS, self.ticks, self.sched.sched_tick * SECOND_TICKS]
+        ahead = counts != sorted(counts, reverse=True) or self.clock.time.since > counts[0]
+        if ahead or any(thread.sched_stamp > self.sched.sched_tick for pset in self.psets for thread in pset.threads.values()):
+            raise InvariantError("a clock is ahead of its time")
+        if self.thread_serial < max((number for pset in self.psets for number in pset.threads), default=0):
+            raise InvariantError("a thread has a number that is still to be given")
+
     def check_invariants(self) -> None:
         for pset in self.psets:
             pset.check_invariants()
         if len(self.counted) != len(self.event_counts()):
             raise InvariantError("other events are counted than there are")
         self.gsync.check_invariants()
+        self._check_clocks()
+        if self.task_serial < max(self.tasks, default=0):
+            raise InvariantError("a task has a number that is still to be given")
         for task in self.tasks.values():
             task.check_invariants()
             if task.processor_set.tasks.get(task.number) is not task:

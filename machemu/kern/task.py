@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError
 from machemu.abi.message import PortDead
-from machemu.kern.thread import BASEPRI_USER, Thread
+from machemu.kern.thread import BASEPRI_USER, Priority, Thread
 from machemu.machine.protocols import MachineTask
-from machemu.sim.state import state
+from machemu.sim.state import Natural, Time, state
 from machemu.vm.map import VmMap
 from machemu.vm.user import UserMemory
 
@@ -46,16 +46,16 @@ class Task:
         "machine", "eml_dispatch", "essential", "pc_sample",
         "user_time", "system_time", "creation_time",
     )  # fmt: skip
-    number: int
+    number: Natural
     name: str
     space: Space
     map: VmMap | None
     memory: UserMemory
     threads: dict[int, Thread]
     active: bool
-    suspend_count: int
-    user_stop_count: int
-    priority: int
+    suspend_count: Natural
+    user_stop_count: Natural
+    priority: Priority
     processor_set: ProcessorSet
     events: tuple[int, ...]
     itk_self: Port | None
@@ -67,9 +67,9 @@ class Task:
     eml_dispatch: EmlDispatch | None
     essential: bool
     pc_sample: PcSample | None
-    user_time: int
-    system_time: int
-    creation_time: int
+    user_time: Time
+    system_time: Time
+    creation_time: Time
 
     def check_saved(self) -> None:
         """ValueError where it counts other events than there are."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 from machemu.abi.errors import InvariantError
 from machemu.abi.message import PortDead
 from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.machine.protocols import Pcb
-from machemu.sim.state import Signed, state
+from machemu.sim.state import U8, Natural, Range, Signed, Time, Word, state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
@@ -30,6 +30,9 @@ TH_HALTED: Final = 16
 BASEPRI_USER: Final = 25
 POLICY_TIMESHARE: Final = 1
 POLICY_FIXEDPRI: Final = 2
+NRQS: Final = 64
+"""How many run queues, and so priorities, there are."""
+Priority = Annotated[int, Range(0, NRQS - 1)]
 
 
 class Program(Protocol):
@@ -99,39 +102,39 @@ class Thread(IpcThread):
         "gsync_key", "pc_sample", "trap", "program",
     )  # fmt: skip
     TRANSIENT = ("trap",)
-    number: int
+    number: Natural
     task: Task
     pcb: Pcb
-    state: int
-    suspend_count: int
-    user_stop_count: int
+    state: U8
+    suspend_count: Natural
+    user_stop_count: Natural
     active: bool
     continuation: Continuation | MsgContinuation | None
-    retval: Signed | None
+    retval: Word | None
     wait_event: VmEvent | None
     held: VmObject | None
-    trap_retry: tuple[int, tuple[int, ...] | None] | None
+    trap_retry: tuple[Word, tuple[Word, ...] | None] | None
     trap_right: object | None
     wait_timer: Event | None
     depress_timer: Event | None
     queued: bool
     processor_set: ProcessorSet
-    policy: int
-    sched_data: Signed
+    policy: Annotated[int, Range(POLICY_TIMESHARE, POLICY_FIXEDPRI)]
+    sched_data: Word
     vm_privilege: bool
-    priority: int
-    max_priority: int
-    sched_pri: int
-    depress_priority: Signed
-    cpu_usage: int
-    sched_usage: int
-    cpu_delta: int
-    sched_delta: int
-    sched_stamp: int
-    user_time: int
-    system_time: int
-    time_saved: int
-    creation_time: int
+    priority: Priority
+    max_priority: Priority
+    sched_pri: Priority
+    depress_priority: Annotated[int, Range(-1, NRQS - 1)]
+    cpu_usage: Natural
+    sched_usage: Natural
+    cpu_delta: Natural
+    sched_delta: Natural
+    sched_stamp: Time
+    user_time: Time
+    system_time: Time
+    time_saved: Time
+    creation_time: Time
     ith_self: Port | None
     ith_sself: Port | PortDead | None
     ith_exception: Port | PortDead | None
@@ -187,6 +190,11 @@ class Thread(IpcThread):
         self.pc_sample = None
         self.trap: int | None = None
         self.program = None
+
+    def check_saved(self) -> None:
+        """ValueError where more of its time has been counted as usage than it has used."""
+        if self.time_saved > self.user_time + self.system_time:
+            raise ValueError("it has used less time than is counted")
 
     def check_invariants(self) -> None:
         if self.queued and not self.state & TH_RUN:

@@ -11,7 +11,7 @@ from typing import Final
 
 from machemu.abi.errors import UserError
 from machemu.machine.protocols import Disk, DiskError
-from machemu.sim.state import state
+from machemu.sim.state import Natural, state
 
 SECTOR: Final = 512
 BLOCK: Final = 8 * SECTOR
@@ -33,7 +33,7 @@ class ImageDisk:
 
     __slots__ = ("sectors", "image", "path", "contents", "writable", "overlay", "descriptor")
     TRANSIENT = ("path", "descriptor")
-    sectors: int
+    sectors: Natural
     image: bytes | None
     contents: bytes
     writable: bool

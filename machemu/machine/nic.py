@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from machemu.machine.protocols import FrameReceiver, Nic
-from machemu.sim.state import state
+from machemu.sim.state import Natural, state
 
+ADDRESS_SIZE: Final = 6
 FRAME_MIN: Final = 60
 """Bytes that a frame has on the wire at least, without its checksum; shorter ones are filled with zeros."""
 
@@ -24,8 +25,13 @@ class EthernetNic:
     TRANSIENT = ("sink",)
     address: bytes
     receiver: FrameReceiver | None
-    sent: int
+    sent: Natural
     chain: bytes
+
+    def check_saved(self) -> None:
+        """ValueError where its address is none."""
+        if len(self.address) != ADDRESS_SIZE:
+            raise ValueError("its address is none of Ethernet's")
 
     def __init__(self, address: bytes) -> None:
         self.address = address

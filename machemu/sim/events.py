@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Annotated, Any
 
 from machemu.abi.errors import InvariantError
-from machemu.sim.state import TIME_MAX, Range, Signed, Time, state
+from machemu.sim.state import TIME_MAX, Natural, Range, Signed, Time, state
 
 
 @state
@@ -22,7 +22,7 @@ class Event:
     args: tuple[Any, ...]
     kind: Enum
     priority: int
-    sequence: int
+    sequence: Natural
     time: Time
 
     def __init__(self, time: int, priority: int, sequence: int, kind: Enum, args: tuple[Any, ...]) -> None:
@@ -50,7 +50,7 @@ class EventQueue:
     TRANSIENT = ("sooner",)
     events: list[Event]
     keys: list[tuple[Before, Signed, Signed]]
-    sequence: int
+    sequence: Natural
 
     sooner: Callable[[int], None]
 

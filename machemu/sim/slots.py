@@ -126,7 +126,7 @@ def compile_check(annotation: Any) -> Check:
         return lambda value: value is None
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _range(next(each for each in arguments if isinstance(each, Range)))
+        return _range([each for each in arguments if isinstance(each, Range)][-1])  # the outermost: `int` may have one itself
     if origin in (Union, types.UnionType):
         return _any_of([compile_check(each) for each in arguments])
     if origin is not None:

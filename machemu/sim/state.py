@@ -61,6 +61,14 @@ TIME_MAX: Final = (1 << 127) - 1
 Time = Annotated[int, Range(0, TIME_MAX)]
 """Nanoseconds since power-on: a guest that only waits gets beyond 62 bits, which are 146 years, in seconds of the host's."""
 Signed = Annotated[int, Range(-(1 << 80), 1 << 80)]
+Natural = Annotated[int, NATURAL]
+"""A count or a size of the kernel's, where `int` stands for Signed."""
+Word = Annotated[int, Range(-(1 << 31), (1 << 32) - 1)]
+"""32 bits, taken as a signed or an unsigned number."""
+COST_MAX: Final = 10**12
+Cost = Annotated[int, Range(0, COST_MAX)]
+"""Nanoseconds that something takes by a machine's profile."""
+U3 = Annotated[int, Range(0, (1 << 3) - 1)]
 U8 = Annotated[int, Range(0, (1 << 8) - 1)]
 U16 = Annotated[int, Range(0, (1 << 16) - 1)]
 U31 = Annotated[int, Range(0, (1 << 31) - 1)]

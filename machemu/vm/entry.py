@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from machemu.abi.vm import VM_INHERIT_COPY, VM_PROT_ALL, VM_PROT_DEFAULT, VM_PROT_NONE
-from machemu.sim.state import state
+from machemu.sim.state import U3, Natural, Range, state
 from machemu.vm.object import VmObject
 
 
@@ -21,17 +23,17 @@ class VmMapEntry:
         "start", "end", "object", "offset", "needs_copy", "is_shared", "protection", "max_protection", "inheritance",
         "wired", "wired_access",
     )  # fmt: skip
-    start: int
-    end: int
+    start: Natural
+    end: Natural
     object: VmObject | None
-    offset: int
+    offset: Natural
     needs_copy: bool
     is_shared: bool
-    protection: int
-    max_protection: int
-    inheritance: int
+    protection: U3
+    max_protection: U3
+    inheritance: Annotated[int, Range(0, 3)]
     wired: bool
-    wired_access: int
+    wired_access: U3
 
     def __init__(
         self,

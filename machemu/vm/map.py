@@ -10,7 +10,7 @@ from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_INHERIT_COPY, VM_INHERIT_NONE, VM_INHERIT_SHARE, VM_PROT_NOTIFY, VM_PROT_WRITE
 from machemu.machine.protocols import Pmap
-from machemu.sim.state import state
+from machemu.sim.state import Natural, state
 from machemu.vm import wire
 from machemu.vm.entry import VmMapEntry
 from machemu.vm.gaps import VmGaps
@@ -54,15 +54,15 @@ class VmMap:
     )  # fmt: skip
     vm: Vm
     pmap: Pmap
-    min_offset: int
-    max_offset: int
+    min_offset: Natural
+    max_offset: Natural
     entries: list[VmMapEntry]
-    starts: list[int]
+    starts: list[Natural]
     gaps: VmGaps
     first_free: VmMapEntry | None
-    size: int
-    size_wired: int
-    timestamp: int
+    size: Natural
+    size_wired: Natural
+    timestamp: Natural
     wiring_required: bool
 
     def __init__(self, vm: Vm, pmap: Pmap, min_offset: int, max_offset: int) -> None:

@@ -9,7 +9,7 @@ from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import PhysAddr, VirtAddr
 from machemu.abi.vm import VM_INHERIT_COPY, VM_PROT_ALL, VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
-from machemu.sim.state import state
+from machemu.sim.state import Natural, state
 from machemu.vm import wire
 from machemu.vm.entry import VmMapEntry
 from machemu.vm.fault import fault_page
@@ -37,11 +37,11 @@ class VmMapCopy:
 
     __slots__ = ("vm", "offset", "size", "entries", "data", "stamp")
     vm: Vm
-    offset: int
-    size: int
+    offset: Natural
+    size: Natural
     entries: list[VmMapEntry]
     data: bytes | None
-    stamp: int | None
+    stamp: Natural | None
 
     def __init__(self, vm: Vm, offset: int, size: int) -> None:
         self.vm = vm

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.vm import VM_PROT_ALL, VM_PROT_READ, VM_PROT_WRITE
-from machemu.sim.state import state
+from machemu.sim.state import Natural, state
 from machemu.vm.page import PageShortage, VmPage
 from machemu.vm.pager import COPY_CALL, COPY_DELAY, COPY_NONE, MEMORY_ERROR, Answer
 
@@ -44,16 +44,16 @@ class VmObject:
         "given_size", "last_alloc", "pager", "name",
     )  # fmt: skip
     vm: Vm
-    size: int
+    size: Natural
     pages: dict[int, VmPage]
-    ref_count: int
+    ref_count: Natural
     shadow: VmObject | None
-    shadow_offset: int
+    shadow_offset: Natural
     copy: VmObject | None
     shadowed: bool
     use_shared_copy: bool
-    given_size: int
-    last_alloc: int
+    given_size: Natural
+    last_alloc: Natural
     pager: Pager | None
     name: object | None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from machemu.abi.errors import InvariantError, MustWait
 from machemu.abi.types import Frame
 from machemu.abi.vm import VM_PROT_NONE
-from machemu.sim.state import Signed, state
+from machemu.sim.state import U3, Natural, Range, state
 from machemu.vm.event import Event
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ class VmPage:
     object: VmObject
     offset: int
     frame: Frame
-    wire_count: int
-    queue: Signed
+    wire_count: Natural
+    queue: Annotated[int, Range(-1, 3)]
     dirty: bool
     precious: bool
-    lock: int
-    unlock_request: int
+    lock: U3
+    unlock_request: U3
     laundry: bool
     event: Event | None
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from machemu.abi.errors import KernError, MustWait
 from machemu.abi.kern_return import KernReturn
-from machemu.sim.state import state
+from machemu.sim.state import Natural, Range, state
 from machemu.vm.event import Event
 
 if TYPE_CHECKING:
@@ -65,19 +65,19 @@ class Pager:
         "number", "object", "paging_offset", "memory_object", "control", "ready", "internal", "may_cache",
         "copy_strategy", "temporary", "requests", "event", "known_size", "paged_out",
     )  # fmt: skip
-    number: int
+    number: Natural
     object: VmObject
-    paging_offset: int
+    paging_offset: Natural
     memory_object: Any
     control: Any
     ready: bool
     internal: bool
     may_cache: bool
-    copy_strategy: int
+    copy_strategy: Annotated[int, Range(0, 3)]
     temporary: bool
     requests: dict[int, Request]
     event: Event
-    known_size: int
+    known_size: Natural
     paged_out: dict[int, None]
 
     def __init__(self, number: int, obj: VmObject, internal: bool) -> None:

@@ -9,7 +9,7 @@ from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import Frame, VirtAddr
 from machemu.machine.memory import OutOfFrames, PhysicalMemory
 from machemu.machine.protocols import Mmu
-from machemu.sim.state import state
+from machemu.sim.state import Natural, state
 from machemu.vm import pageout
 from machemu.vm.entry import VmMapEntry
 from machemu.vm.event import Event
@@ -50,33 +50,33 @@ class Vm:
     )  # fmt: skip
     TRANSIENT = ("mmu", "managers", "privileged")
     memory: PhysicalMemory
-    page_size: int
-    page_mask: int
-    min_offset: int
-    max_offset: int
+    page_size: Natural
+    page_mask: Natural
+    min_offset: Natural
+    max_offset: Natural
     resident: dict[Frame, VmPage]
-    wire_count: int
+    wire_count: Natural
     queues: PageQueues
-    free_min: int
-    free_low: int
-    free_high: int
+    free_min: Natural
+    free_low: Natural
+    free_high: Natural
     free_wanted: Event
-    frames_wanted: int
+    frames_wanted: Natural
     manager_wanted: Event
     pageout_wanted: bool
-    laundry_count: int
+    laundry_count: Natural
     default_manager: object | None
     pagers: dict[int, Pager]
-    pager_serial: int
+    pager_serial: Natural
     cached: dict[int, VmObject]
-    zero_fill_count: int
-    faults: int
-    cow_faults: int
-    pageins: int
-    pageouts: int
-    reactivations: int
-    lookups: int
-    hits: int
+    zero_fill_count: Natural
+    faults: Natural
+    cow_faults: Natural
+    pageins: Natural
+    pageouts: Natural
+    reactivations: Natural
+    lookups: Natural
+    hits: Natural
 
     managers: MemoryManagers
 
@@ -288,6 +288,8 @@ class Vm:
             raise InvariantError(
                 f"{wired} pages are wired and {laundry} under way, {self.wire_count} and {self.laundry_count} are counted"
             )
+        if self.pager_serial < max(self.pagers, default=0):
+            raise InvariantError("a pager has a number that is still to be given")
         for number, pager in self.pagers.items():
             if pager.number != number or pager.object.pager is not pager:
                 raise InvariantError(f"pager {number} is not its object's")

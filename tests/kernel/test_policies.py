@@ -13,9 +13,8 @@ from machemu.abi.types import VirtAddr
 from machemu.kern import priority, processor_set, task_control, thread_control
 from machemu.kern.clock import TICK_NS
 from machemu.kern.priority import quantum_ticks
-from machemu.kern.run_queue import NRQS
 from machemu.kern.task import Task
-from machemu.kern.thread import BASEPRI_USER, POLICY_FIXEDPRI, POLICY_TIMESHARE, Thread
+from machemu.kern.thread import BASEPRI_USER, NRQS, POLICY_FIXEDPRI, POLICY_TIMESHARE, Thread
 from tests.guests import Arch
 from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
 

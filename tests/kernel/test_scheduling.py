@@ -7,10 +7,9 @@ from machemu.ipc import mach_port
 from machemu.ipc import port as ports
 from machemu.kern import thread_control
 from machemu.kern.clock import TICK_NS
-from machemu.kern.run_queue import NRQS
 from machemu.kern.sched import MIN_QUANTUM
 from machemu.kern.task import Task
-from machemu.kern.thread import Thread
+from machemu.kern.thread import NRQS, Thread
 from tests.guests import Arch
 from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
 

@@ -69,14 +69,14 @@ _FP_SAVE: Final = struct.Struct("<HxxHxxHxxIHHIHxx")
 class FpuState(NamedTuple):
     """The FPU's registers. `tags` and `data` are by physical register, ten bytes each; ip, cs, opcode, dp, ds: FNSAVE's."""
 
-    control: int
-    status: int
-    tags: int
-    ip: int
-    cs: int
-    opcode: int
-    dp: int
-    ds: int
+    control: U16
+    status: U16
+    tags: U16
+    ip: U32
+    cs: U16
+    opcode: U16
+    dp: U32
+    ds: U16
     data: bytes
 
 
@@ -120,12 +120,12 @@ class I386Pcb:
     debug: tuple[U32, ...]
     fpu: FpuState | None
     gdt: bytes
-    init_control: int
+    init_control: U16
     ldt: bytes | None
     registers: list[U32]
     segments: list[U16]
     task: I386Task
-    v86: tuple[int, int, int]
+    v86: tuple[U32, U16, U32]
 
     def check_saved(self) -> None:
         """ValueError where it has not the registers that there are."""
@@ -133,6 +133,9 @@ class I386Pcb:
             raise ValueError("its registers are not those of the machine")
         if self.fpu is not None and len(self.fpu.data) != FPU_REGISTERS * FPU_REGISTER_SIZE:
             raise ValueError("its floating-point registers are not those of the machine")
+        local = len(self.ldt or b"")
+        if len(self.gdt) != USER_GDT_SLOTS * segments.SIZE or local % segments.SIZE or local > segments.LDT_MAX * segments.SIZE:
+            raise ValueError("its descriptor tables are not of the machine's size")
 
     def __init__(self, task: I386Task) -> None:
         self.registers = [0, 0, 0, 0, 0, 0, 0, 0, 0, EFL_USER_SET]

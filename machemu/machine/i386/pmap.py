@@ -8,7 +8,7 @@ from machemu.abi.errors import InvariantError
 from machemu.abi.types import Frame, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_NONE, VM_PROT_WRITE
 from machemu.machine.mappings import Mappings
-from machemu.sim.state import state
+from machemu.sim.state import Natural, state
 
 PAGE_SIZE: Final = 4096
 PAGE_SHIFT: Final = 12
@@ -69,11 +69,11 @@ class I386Pmap:
     """
 
     __slots__ = ("count", "directory", "mmu", "tables", "used")
-    count: int
+    count: Natural
     directory: Frame
     mmu: I386Mmu
     tables: dict[int, Frame]
-    used: dict[int, int]
+    used: dict[int, Natural]
 
     def __init__(self, mmu: I386Mmu, directory: Frame) -> None:
         self.mmu = mmu

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
-from machemu.sim.state import state
+from machemu.sim.state import Range, state
 
 PORTS: Final = 1 << 16
 SHOWN: Final = 128
@@ -20,7 +20,12 @@ class I386Task:
 
     __slots__ = ("iopb", "size")
     iopb: bytearray | None
-    size: int
+    size: Annotated[int, Range(0, PORTS // 8)]
+
+    def check_saved(self) -> None:
+        """ValueError where its map is of other ports than there are."""
+        if self.iopb is not None and len(self.iopb) != PORTS // 8:
+            raise ValueError("its map of ports is not the machine's")
 
     def __init__(self) -> None:
         self.iopb = None

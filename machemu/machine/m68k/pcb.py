@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import VirtAddr
-from machemu.sim.state import U32, state
+from machemu.sim.state import U16, U32, Range, state
 
 INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 
@@ -49,10 +49,10 @@ class FpuState(NamedTuple):
     rounding: what bits 4 to 7 of the control register would be for the rounding that it asks for.
     """
 
-    control: int
-    status: int
-    address: int
-    rounding: int
+    control: U32
+    status: U32
+    address: U32
+    rounding: Annotated[int, Range(0, 15)]
     data: bytes
 
 
@@ -74,10 +74,10 @@ class M68kPcb:
 
     __slots__ = ("fpu", "frame", "pc_", "registers", "sr")
     fpu: FpuState
-    frame: int
-    pc_: int
+    frame: U16
+    pc_: U32
     registers: list[U32]
-    sr: int
+    sr: U16
 
     def check_saved(self) -> None:
         """ValueError where it has not the registers that there are."""

@@ -16,7 +16,7 @@ from machemu.abi.vm import VM_PROT_NONE, VM_PROT_WRITE
 from machemu.machine.m68k.tables import PAGE_TABLE, POINTER_TABLE, TablePool
 from machemu.machine.mappings import Mappings
 from machemu.machine.memory import OutOfFrames, PhysicalMemory
-from machemu.sim.state import state
+from machemu.sim.state import Natural, state
 
 PAGE_SIZE: Final = 8192
 PAGE_SHIFT: Final = 13
@@ -89,12 +89,12 @@ class M68kPmap:
     """
 
     __slots__ = ("count", "mmu", "pointers", "root", "tables", "used")
-    count: int
+    count: Natural
     mmu: M68kMmu
     pointers: dict[int, PhysAddr]
     root: PhysAddr
     tables: dict[int, PhysAddr]
-    used: dict[int, int]
+    used: dict[int, Natural]
 
     def __init__(self, mmu: M68kMmu, root: PhysAddr) -> None:
         self.mmu = mmu

@@ -64,6 +64,7 @@ RIGHT_AND_WRONG: list[tuple[Any, list[Any], list[Any]]] = [
     (U32, [0, (1 << 32) - 1], [1 << 32]),
     (U64, [0, (1 << 64) - 1], [1 << 64]),
     (Annotated[int, Range(3, 5)], [3, 5], [2, 6]),
+    (Annotated[Signed, Range(3, 5)], [3, 5], [2, 6]),
     (bool, [True, False], [0, 1, None]),
     (float, [0.5], [1]),
     (str, ["", "a"], [b"", None]),

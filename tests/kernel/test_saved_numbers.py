@@ -1,0 +1,76 @@
+"""Numbers and tables that no machine can hold: a saved machine that has them is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from machemu.abi.errors import UserError
+from machemu.kern import thread_control
+from machemu.kern.thread import Thread
+from machemu.sim import slots
+from tests.devices import User
+from tests.guests import ARCHS, Arch
+from tests.machine import Machine, load, new_node
+
+BEYOND = 1 << 32
+
+Change = Callable[[User, Thread], tuple[Any, str, Any]]
+"""What is changed: an object, its slot, and the value that cannot be."""
+
+CHANGES: dict[str, Change] = {
+    "a sequence number beyond a word": lambda user, thread: (user.task.itk_self, "seqno", BEYOND),
+    "a make-send count below zero": lambda user, thread: (user.task.itk_self, "mscount", -1),
+    "a port number to be given twice": lambda user, thread: (user.ipc, "serial", 1),
+    "pages of another size": lambda user, thread: (user.ipc, "page_size", 1),
+    "words of another order": lambda user, thread: (user.ipc, "prefix", "!"),
+    "a trap's argument beyond a word": lambda user, thread: (thread, "ith_args", (0, 0, 0, BEYOND, 0, 0, 0)),
+    "a priority that has no queue": lambda user, thread: (thread, "sched_pri", 64),
+    "a priority below the best": lambda user, thread: (thread, "priority", -1),
+    "a policy that is none": lambda user, thread: (thread, "policy", 0),
+    "usage below zero": lambda user, thread: (thread, "sched_usage", -1),
+    "more time counted than used": lambda user, thread: (thread, "time_saved", thread.user_time + thread.system_time + 1),
+    "an ageing that is still to come": lambda user, thread: (thread, "sched_stamp", 1),
+    "seconds that are still to come": lambda user, thread: (thread.processor_set.processors[0].sched, "sched_tick", 1),
+    "a thread's number to be given twice": lambda user, thread: (user.machine.kernel.kern, "thread_serial", 0),
+    "a task's number to be given twice": lambda user, thread: (user.machine.kernel.kern, "task_serial", 0),
+    "a clock that stands": lambda user, thread: (user.machine.kernel.kern.clock, "instruction_ns", 0),
+    "traps that give time back": lambda user, thread: (user.machine.kernel, "trap_ns", -60000),
+    "pages that give time back": lambda user, thread: (user.machine.kernel, "fault_ns", -60000),
+    "an address of no pages": lambda user, thread: (user.task.map, "min_offset", -1),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_machine_with_a_number_that_cannot_be_is_refused(what: str, arch: Arch, tmp_path: Path) -> None:
+    with Machine(new_node(arch)) as machine:
+        user = User(machine)
+        target, slot, value = CHANGES[what](user, thread_control.create(user.machine.kernel.kern, user.task))
+        was = getattr(target, slot)
+        machine.node.save(tmp_path / "right")
+        setattr(target, slot, value)
+        machine.node.save(tmp_path / "wrong")
+        setattr(target, slot, was)
+        with load(tmp_path / "right"):
+            pass
+        with pytest.raises(UserError, match="is damaged"):
+            load(tmp_path / "wrong")
+
+
+@pytest.mark.parametrize(
+    ("slot", "value"),
+    [("gdt", b""), ("gdt", bytes(17)), ("ldt", bytes(7)), ("ldt", bytes(8 << 13 | 8)), ("v86", (0, 1 << 16, 0))],
+)
+def test_descriptor_tables_have_the_sizes_that_there_are(slot: str, value: Any) -> None:
+    with Machine(new_node(ARCHS["i386"])) as machine:
+        user = User(machine)
+        pcb = thread_control.create(user.machine.kernel.kern, user.task).pcb
+        slots.check([pcb])
+        was = getattr(pcb, slot)
+        setattr(pcb, slot, value)
+        with pytest.raises(slots.SlotError, match="I386Pcb"):
+            slots.check([pcb])
+        setattr(pcb, slot, was)
