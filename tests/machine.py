@@ -43,7 +43,7 @@ class Machine:
         self.arch = ARCHS[node.kernel.cpu.architecture]
         self.console = b""
         self.until: bytes | None = None
-        self.kernel.console.sink = self._print
+        self.kernel.console.sinks.append(self._print)
 
     def __enter__(self) -> Self:
         return self

@@ -139,7 +139,7 @@ def on_machemu(module: Path) -> bytes:
 
     profile = load_profile(PROFILES[architecture_of(str(module))])
     with Node(profile, ram(module), disks(module.stem)) as node:
-        node.kernel.console.sink = sink
+        node.kernel.console.sinks.append(sink)
         boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}"], {})
         node.kernel.run(OUR_TIME_NS)
     return bytes(output)

@@ -114,7 +114,7 @@ class Node:
     def restore(self, earlier: Snapshot) -> None:
         """Makes the machine what it was. `kernel` is another object then, which nobody watches.
 
-        The console's sink, the source of its input and the segments of its network interfaces stay joined.
+        The console's sinks, the sources of its input and the segments of its network interfaces stay joined.
         """
         old, new = self.kernel, earlier.state()
         memory = old.memory
@@ -125,7 +125,7 @@ class Node:
         new.memory.take_over(memory)
         self.cpu.resume(new.memory, new.mmu)
         new.take_over(old)
-        new.input_source = old.input_source
+        new.input_sources = old.input_sources
         self.kernel = new
 
     def _used_memory(self) -> memoryview:

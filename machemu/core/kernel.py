@@ -99,13 +99,13 @@ class Kernel:
     at between traps; board: where its thread last went to user mode; limit and trap_limit, where `run` comes back; stopping,
     set by `stop`; charged: the time and the instructions up to which the active thread has been charged, None where none is;
     left: the active thread does not return to user mode now; routines: what it does for messages, by id; word: the machine's
-    32-bit word; input_source: gives console input when a read waits and nothing can run, b"" for no more.
+    32-bit word; input_sources: give console input when a read waits and nothing can run, one after the other, b"" for no more.
     """
 
     __slots__ = (
         "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
         "trap_ns", "fault_ns", "switch_ns", "trap_count", "halted", "halt_reason", "reboot_options",
-        "cpu", "entry", "observer", "limit", "trap_limit", "stopping", "left", "routines", "word", "input_source", "charged",
+        "cpu", "entry", "observer", "limit", "trap_limit", "stopping", "left", "routines", "word", "input_sources", "charged",
         "crash", "crashed", "interrupt", "board",
     )  # fmt: skip
     TRANSIENT = (
@@ -118,7 +118,7 @@ class Kernel:
         "left",
         "routines",
         "word",
-        "input_source",
+        "input_sources",
         "charged",
         "crash",
         "crashed",
@@ -198,7 +198,7 @@ class Kernel:
         self.charged: tuple[int, int] | None = None
         self.routines = routines_on(self.kern.kernel_task.machine)
         self.word = struct.Struct(cpu.order.value + "I")
-        self.input_source: Callable[[], bytes] | None = None
+        self.input_sources: list[Callable[[], bytes]] = []
         self.kern.events.sooner = self.sooner
         self.kern.traps = self
         self.ipc.attach(self.kern, self)
@@ -484,14 +484,14 @@ class Kernel:
     def _idle(self, deadline: int, wait: bool) -> bool:
         """Lets time pass to the next event; False where there is none or it is not to be waited for, and no input comes."""
         clock = self.kern.clock
-        if self.console.pending and self.input_source is not None and not self.devices.busy:
-            data = self.input_source()
+        while self.console.pending and self.input_sources and not self.devices.busy:
+            data = self.input_sources[0]()
             if data:
                 self.console.receive(data)
                 return True
             if self.interrupt.asked:
                 return True
-            self.input_source = None
+            del self.input_sources[0]
         time = self.kern.events.next_time()
         if time is None or not wait:
             return False

@@ -42,11 +42,11 @@ class Console(Driver):
     input: bytes that came in and were not read yet. pending: reads that wait, oldest first; while there are any, input is empty.
     status: the line's speeds, break character and flags, which change nothing. stopped: output stays in `held`; those whose
     output did not fit any more wait in `writers`. byte_ns: what a byte costs whoever writes it.
-    Transient: sink, where output goes on the host, None for nowhere.
+    Transient: sinks, where output goes on the host.
     """
 
-    __slots__ = ("io", "written", "chain", "input", "pending", "status", "stopped", "held_output", "writers", "byte_ns", "sink")
-    TRANSIENT = ("sink",)
+    __slots__ = ("io", "written", "chain", "input", "pending", "status", "stopped", "held_output", "writers", "byte_ns", "sinks")
+    TRANSIENT = ("sinks",)
     io: DeviceIo
     written: Natural
     chain: bytes
@@ -70,14 +70,14 @@ class Console(Driver):
         self.held_output = bytearray()
         self.writers = deque()
         self.byte_ns = byte_ns
-        self.sink: Callable[[bytes], None] | None = None
+        self.sinks: list[Callable[[bytes], None]] = []
 
     def print(self, data: bytes) -> None:
         """Bytes go out, the kernel's own among them."""
         self.written += len(data)
         self.chain = hashlib.sha256(self.chain + data).digest()
-        if self.sink is not None:
-            self.sink(data)
+        for sink in tuple(self.sinks):
+            sink(data)
 
     def receive(self, data: bytes) -> None:
         """Bytes come in: reads that wait are answered first, oldest first."""
@@ -166,8 +166,8 @@ class Console(Driver):
         return [(request.reply_port, request.reply_type) for request in (*self.pending, *self.writers)]
 
     def attach(self, disks: Mapping[str, Disk]) -> None:
-        self.sink = None
+        self.sinks = []
 
     def take_over(self, old: Driver) -> None:
         assert isinstance(old, Console)
-        self.sink = old.sink
+        self.sinks = old.sinks

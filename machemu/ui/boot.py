@@ -66,8 +66,8 @@ class View:
         options.board.begin(kernel.kern.clock.now(), kernel.trap_count)
         options.board.describe, options.board.finish = lambda: last_words(kernel, "", Path()), self.finish
         self.output = ConsoleOutput(kernel, self.streams.out, options.until)
-        kernel.console.sink = self.output.write
-        kernel.input_source = self.streams.open_input(options.input)
+        kernel.console.sinks.append(self.output.write)
+        kernel.input_sources.append(self.streams.open_input(options.input))
         self.crashes = Crashes(self.streams.errors.line)
         self.crashes.watch(kernel, "machemu: ", Path())
         self.strace: Strace | None = None

@@ -142,9 +142,9 @@ class View:
         kernel.interrupt, kernel.board = self.cluster.interrupt, self.cluster.board
         clock = kernel.kern.clock
         lines = self.lines[node.number] = Lines(self.console, node.number, clock.now, self._line)
-        kernel.console.sink = lines.write
+        kernel.console.sinks.append(lines.write)
         if node.spec.input is not None:
-            kernel.input_source = self.streams.open_input(node.spec.input)
+            kernel.input_sources.append(self.streams.open_input(node.spec.input))
         self.crashes.watch(kernel, f"machemu: node {node.name}: ", node.spec.folder)
         if self.trace is not None and node.name in self.traced:
             strace = self.straces[node.number] = Strace(TextLines(Lines(self.trace, node.number, clock.now)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -203,22 +202,11 @@ def test_a_run_cut_into_slices_of_any_size_is_the_same(whole: tuple[list[tuple[i
             assert world.result() == whole
 
 
-def stopping(world: World, sink: Callable[[bytes], None] | None) -> Callable[[bytes], None]:
-    """A console's sink that stops the run, too."""
-    assert sink is not None
-
-    def stop(data: bytes) -> None:
-        sink(data)
-        world.cluster.stop()
-
-    return stop
-
-
 def test_stopping_at_each_line_changes_nothing(whole: tuple[list[tuple[int, str, str]], str]) -> None:
     with World(busy()) as world:
         for each in world.cluster.nodes:
             assert each.kernel is not None
-            each.kernel.console.sink = stopping(world, each.kernel.console.sink)
+            each.kernel.console.sinks.append(lambda data: world.cluster.stop())
         stops = 0
         while world.run(END) is ClusterStop.ASKED:
             stops += 1

@@ -102,7 +102,7 @@ class World:
             *lines, rest = (rest + data).split(b"\n")
             self.printed += [(kernel.kern.clock.now(), each.name, line.decode()) for line in lines]
 
-        kernel.console.sink = sink
+        kernel.console.sinks.append(sink)
 
     def run(self, until: int = FOREVER) -> ClusterStop:
         return self.cluster.run(until)

@@ -325,7 +325,7 @@ def test_input_is_not_waited_for_while_a_disk_works(machine: Machine) -> None:
             seen.append(driver_of(machine).busy)
             return b"" if len(seen) > 1 else b"typed"
 
-        machine.kernel.input_source = source
+        machine.kernel.input_sources.append(source)
         machine.run()
         assert seen == [False]
         assert user.answer(device.DEVICE_READ) == (0, testdisk.sector(1))

@@ -134,3 +134,26 @@ def test_the_same_events_make_the_same_trace_later(arch: Arch) -> None:
     for event in listener.events:
         strace.emit(event)
     assert at_once.getvalue() == later.getvalue() != ""
+
+
+def test_several_sinks_hear_the_console_and_come_and_go(arch: Arch) -> None:
+    heard: list[bytes] = []
+
+    def once(data: bytes) -> None:
+        heard.append(data)
+        machine.kernel.console.sinks.remove(once)
+
+    with boot(image(arch, "pingpong")) as machine:
+        machine.kernel.console.sinks.insert(0, once)
+        machine.run()
+        assert machine.console.startswith(heard[0]) and len(machine.console) > len(heard[0])
+        assert len(heard) == 1
+
+
+def test_input_comes_from_one_source_after_the_other(arch: Arch) -> None:
+    with boot(image(arch, "echo")) as machine:
+        for pieces in ([b"one\n", b"two\n", b""], [b""], [b"three\n", b""]):
+            machine.kernel.input_sources.append(iter(pieces).__next__)
+        machine.run()
+        assert not machine.kernel.input_sources
+        assert all(word in machine.console for word in (b"ONE", b"TWO", b"THREE"))

@@ -109,13 +109,13 @@ def test_the_machine_stays_joined_to_its_console_its_input_and_its_segment(arch:
     with new_node(arch, nics={"eth0": nic}) as node:
         machine = Machine(node)
         nic.sink = sent.append
-        node.kernel.input_source = lambda: b"typed"
+        node.kernel.input_sources.append(lambda: b"typed")
         for _ in range(2):
             restore(machine, node.snapshot(), b"")
         node.kernel.print(b"printed")
         machine.run(10_000_000)
         assert machine.console == b"printed"
-        assert node.kernel.input_source() == b"typed"
+        assert node.kernel.input_sources[0]() == b"typed"
         [joined] = [driver.nic for driver in node.kernel.devices.drivers if isinstance(driver, EthernetDriver)]
         joined.transmit(b"frame")
         assert [frame.rstrip(b"\0") for frame in sent] == [b"frame"]

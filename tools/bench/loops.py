@@ -31,7 +31,7 @@ def loop_us(architecture: str, name: str, rounds: int) -> float:
                 node.kernel.stop()
 
     with Node(load_profile(DEFAULT_PROFILES[architecture])) as node:
-        node.kernel.console.sink = sink
+        node.kernel.console.sinks.append(sink)
         boot_modules(node.kernel, [f"{IMAGES / architecture / 'bench.elf'} {line(name, rounds)}"], {})
         node.kernel.run()
     return (times[1] - times[0]) / rounds * 1e6

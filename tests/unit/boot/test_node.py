@@ -30,7 +30,7 @@ def booted(
     """A machine that has booted these lines and run nothing yet, and what its console prints."""
     with new_node(arch, ram) as node:
         output: list[bytes] = []
-        node.kernel.console.sink = output.append
+        node.kernel.console.sinks.append(output.append)
         boot_modules(node.kernel, lines, variables or {})
         yield node, output
 
@@ -74,7 +74,7 @@ def test_a_loaded_machine_is_the_saved_one_and_goes_on_like_it(arch: Arch, progr
     with Node.load(tmp_path / "machine") as again:
         assert again.digest() == here
         printed: list[bytes] = []
-        again.kernel.console.sink = printed.append
+        again.kernel.console.sinks.append(printed.append)
         again.kernel.run(FOREVER, None)
         assert b"".join(printed) == rest
         assert again.digest() == end
