@@ -369,6 +369,8 @@ class Cluster:
         """InvariantError where what is under way is not as it must be."""
         if self.offers != sorted(self.offers) or self.faults != sorted(self.faults, key=lambda fault: fault.time):
             raise InvariantError("frames or faults are out of order")
+        if any(node.next_time() < self.time for node in self.nodes):
+            raise InvariantError("a node has not come to the time to which all have come")
         for offer in self.offers:
             if self.nodes[offer.node - 1].spec.nics.get(NIC_NAMES[offer.interface]) is None:
                 raise InvariantError("a frame is sent by an interface that is not there")

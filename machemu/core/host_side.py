@@ -14,6 +14,7 @@ from machemu.ipc import mach_port
 from machemu.ipc import port as ports
 from machemu.ipc.entry import TYPE_DEAD_NAME, TYPE_PORT_SET, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
 from machemu.ipc.port import Port
+from machemu.ipc.thread import MsgContinuation
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Program, Thread
@@ -147,7 +148,10 @@ def check(kernel: Kernel) -> None:
             if not isinstance(program, ServerThread):
                 continue
             _check_area(task, program)
-            _check_own_names(kernel, task, program)
+            result = _result(thread)
+            if not program.may_get(result):
+                raise InvariantError(f"a host-side program of task {task.number} cannot have got {result:#x}")
+            _check_own_names(kernel, task, program, result)
             if thread.ith_wait is not None and thread.ith_args != program.arguments:
                 raise InvariantError(f"a host-side program of task {task.number} waits in another trap than it made")
             for part in slots.parts(program):
@@ -158,7 +162,13 @@ def check(kernel: Kernel) -> None:
                         raise InvariantError(f"{place} is {value}, which names no such right of task {task.number}")
 
 
-def _check_own_names(kernel: Kernel, task: Task, program: ServerThread) -> None:
+def _result(thread: Thread) -> int:
+    """What the last trap of a thread says, as far as that is known."""
+    woken = thread.ith_wait is MsgContinuation.RECEIVE and thread.ith_queue is None
+    return thread.ith_state if woken else thread.retval or 0
+
+
+def _check_own_names(kernel: Kernel, task: Task, program: ServerThread, result: int) -> None:
     """What it receives from is there and in no set, and the names that a task begins with stand for what they say."""
     sources = [program.names["reply"]] if "reply" in program.names else []
     if program.phase is not Phase.START:
@@ -172,7 +182,7 @@ def _check_own_names(kernel: Kernel, task: Task, program: ServerThread) -> None:
     host = kernel.kern.host
     known = {"task": task.itk_self, "host": host.host_self, "host-port": host.host_priv_self}
     known["device-port"] = kernel.devices.master_port
-    for outgoing in list(program.outbox)[program.phase is Phase.SENT :]:
+    for outgoing in list(program.outbox)[program.has_sent(result) :]:
         header = outgoing.message.header
         entry = task.space.lookup(header.remote)
         if header.remote not in UNNAMED and (entry is None or not entry.type & DISPOSITIONS.get(header.remote_type, 0)):

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError
-from machemu.abi.message import PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE, CarriedPort, CarriedPorts
+from machemu.abi.message import PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE, CarriedPort, CarriedPorts, MsgReturn
 from machemu.ipc.entry import TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
 from machemu.ipc.port import Port
 from machemu.ipc.pset import PortSet
+from machemu.ipc.thread import MsgContinuation
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -46,6 +47,7 @@ def check(ipc: Ipc, spaces: list[Space], threads: list[IpcThread], held: Iterabl
         for kmsg in pset.messages:
             messages[id(kmsg)] = kmsg
     for thread in threads:
+        _check_wait(thread)
         if thread.ith_kmsg is not None:
             messages[id(thread.ith_kmsg)] = thread.ith_kmsg
     for kmsg in messages.values():
@@ -56,6 +58,19 @@ def check(ipc: Ipc, spaces: list[Space], threads: list[IpcThread], held: Iterabl
     if len(sets) != ipc.set_count:
         raise InvariantError(f"{len(sets)} port sets found where {ipc.set_count} are counted")
     _compare(ipc, counts)
+
+
+def _check_wait(thread: IpcThread) -> None:
+    """A thread has what its wait goes on with."""
+    wait, kmsg = thread.ith_wait, thread.ith_kmsg
+    if wait is MsgContinuation.RECEIVE:
+        right = (kmsg is not None) == (thread.ith_queue is None and thread.ith_state == MsgReturn.MACH_MSG_SUCCESS)
+    elif wait is MsgContinuation.COPYOUT:
+        right = thread.ith_put is not None
+    else:
+        right = kmsg is not None or wait not in (MsgContinuation.SEND, MsgContinuation.COPYIN, MsgContinuation.RETRY)
+    if not right:
+        raise InvariantError(f"a thread waits in {wait} without what it goes on with, or has it too early")
 
 
 def _count(counts: Counts, right: object | None, disposition: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KernReturn
-from machemu.abi.port import UREFS_MAX
+from machemu.abi.port import PORT_NAME_DEAD, UREFS_MAX
 from machemu.ipc import right_refs
 from machemu.ipc.entry import (
     TYPE_DEAD_NAME,
@@ -58,7 +58,7 @@ class Space:
     marequests: dict[U32, Marequest]
     reverse: dict[Natural, Entry]
     table: dict[U32, Entry]
-    top: Annotated[int, Range(1, 1 << 32)]
+    top: Annotated[int, Range(1, NAMES_MAX + 1)]
 
     def __init__(self) -> None:
         self.active = True
@@ -131,6 +131,8 @@ class Space:
             return
         if len(self.free) > FREE_LIST_MAX or len(set(self.free)) != len(self.free) or any(n in self.table for n in self.free):
             raise InvariantError("the free list of names is wrong")
+        if not all(0 < name < PORT_NAME_DEAD for name in (*self.free, *self.holes)):
+            raise InvariantError("a name that is none is to be given")
         for name, entry in self.table.items():
             self._check_entry(name, entry)
         if sum(entry.type == TYPE_SEND for entry in self.table.values()) != len(self.reverse):

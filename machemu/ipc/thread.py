@@ -56,7 +56,7 @@ class IpcThread:
     ith_state: Word
     ith_kmsg: Kmsg | None
     ith_seqno: U32
-    ith_msize: Word
+    ith_msize: U32
     ith_args: tuple[Word, Word, Word, Word, Word, Word, Word]
     ith_put: tuple[U32, bytes, Word, Word] | None
 

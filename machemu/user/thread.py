@@ -27,6 +27,9 @@ INTERRUPTED: Final = int(MsgReturn.MACH_RCV_INTERRUPTED)
 BODY_ERROR: Final = int(MsgReturn.MACH_RCV_BODY_ERROR)
 LOST_MASK: Final = 0x3C00
 """Bits that say what of a message could not be taken."""
+SEND_CODES: Final = tuple(int(code) for code in MsgReturn if code.name.startswith("MACH_SEND_"))
+KERN_MAX: Final = 127
+"""No kern_return_t of vm_allocate is more."""
 GIVEN_BACK: Final = (
     int(MsgReturn.MACH_SEND_TIMED_OUT),
     int(MsgReturn.MACH_SEND_INTERRUPTED),
@@ -76,6 +79,18 @@ class ServerThread(Own):
             raise ValueError("it sends nothing")
         if self.size < AREA_SIZE:
             raise ValueError("it has too little memory")
+
+    def may_get(self, code: int) -> bool:
+        """Whether its last trap can have had this result."""
+        if self.phase is Phase.RECEIVED:
+            return code in (SUCCESS, TOO_LARGE, TIMED_OUT, INTERRUPTED) or code & ~LOST_MASK == BODY_ERROR
+        if self.phase is Phase.SENT:
+            return code == SUCCESS or code & ~LOST_MASK in SEND_CODES
+        return code == SUCCESS or (self.phase is Phase.PLACED and 0 < code <= KERN_MAX)
+
+    def has_sent(self, code: int) -> bool:
+        """Whether the first message of the outbox has left it, where its last trap had this result."""
+        return self.phase is Phase.SENT and (code in (SUCCESS, WILL_NOTIFY) or code & ~LOST_MASK in GIVEN_BACK)
 
     def attach(self) -> None:
         """After a load: the program makes again what is not saved."""

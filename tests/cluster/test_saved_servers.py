@@ -11,6 +11,9 @@ import pytest
 from machemu.abi.errors import UserError
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
+from machemu.cluster.lan import Properties, Segment
+from machemu.ipc.kmsg import Kmsg
+from machemu.kern.thread import Thread
 from machemu.user.kit import Question
 from machemu.user.thread import ServerThread
 from masix.acs.server import Acs
@@ -34,12 +37,18 @@ def cluster() -> Iterator[Cluster]:
         yield made
 
 
-def thread_of(cluster: Cluster, kind: type) -> ServerThread:
-    """The host-side thread that runs a server of the first node."""
+def threads_of(cluster: Cluster) -> list[Thread]:
+    """All threads of the first node."""
     kernel = cluster.nodes[0].kernel
     assert kernel is not None
-    threads = [thread for task in kernel.kern.tasks.values() for thread in task.threads.values()]
-    return next(t.program for t in threads if isinstance(t.program, ServerThread) and isinstance(t.program.server, kind))
+    return [thread for task in kernel.kern.tasks.values() for thread in task.threads.values()]
+
+
+def thread_of(cluster: Cluster, kind: type) -> ServerThread:
+    """The host-side thread that runs a server of the first node."""
+    return next(
+        t.program for t in threads_of(cluster) if isinstance(t.program, ServerThread) and isinstance(t.program.server, kind)
+    )
 
 
 def part(cluster: Cluster, kind: type) -> Any:
@@ -47,6 +56,12 @@ def part(cluster: Cluster, kind: type) -> Any:
     (gns,) = programs(cluster.nodes[0], Gns)
     assert isinstance(gns.link, EthernetLink)
     transport = gns.link.transport
+    if kind is Cluster:
+        return cluster
+    if kind is Segment:
+        return cluster.segments[0]
+    if kind is Thread:
+        return next(thread for thread in threads_of(cluster) if thread.program is thread_of(cluster, Gns))
     if kind is Membership:
         return transport
     if kind is Sender:
@@ -73,6 +88,15 @@ CASES: list[tuple[type, str, Any, str]] = [
     (ServerThread, "port", 0, r"a host-side program of task 3 receives from nothing"),
     (ServerThread, "names", {"task": 999}, r"a host-side program of task 3 knows another port as task"),
     (ServerThread, "arguments", (), r"a host-side program of task 3 waits in another trap than it made"),
+    (Thread, "retval", 99, r"a host-side program of task 3 cannot have got 0x63"),
+    (
+        Thread,
+        "ith_kmsg",
+        Kmsg(b""),
+        r"a thread waits in MsgContinuation.RECEIVE without what it goes on with",
+    ),
+    (Cluster, "time", 1 << 61, r"a node has not come to the time to which all have come"),
+    (Segment, "properties", Properties(bandwidth=0), r"machemu.cluster.lan.Segment.properties cannot be such a Properties"),
     (ServerThread, "server", 5, r"machemu.user.thread.ServerThread.server cannot be 5"),
 ]
 
