@@ -21,6 +21,8 @@ MSGH_BITS_OTHER: Final = 0x7FFF0000
 """Without a meaning: they arrive as they were sent."""
 
 SIZE_MAX: Final = 0xFFFFFFFF
+LONGFORM_SIZE: Final = 12
+"""Bytes of a mach_msg_type_long_t."""
 
 
 def msgh_bits(remote: int, local: int, others: int = 0) -> int:

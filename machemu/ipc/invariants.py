@@ -7,7 +7,22 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError
-from machemu.abi.message import PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE, CarriedPort, CarriedPorts, MsgReturn
+from machemu.abi.message import (
+    LONGFORM_SIZE,
+    PORT_RECEIVE,
+    PORT_SEND,
+    PORT_SEND_ONCE,
+    SIZE_MAX,
+    Carried,
+    CarriedMemory,
+    CarriedPort,
+    CarriedPorts,
+    MsgReturn,
+    TypeDescriptor,
+    TypeName,
+    decode_type_word,
+)
+from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.ipc.entry import TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
 from machemu.ipc.port import Port
 from machemu.ipc.pset import PortSet
@@ -52,6 +67,8 @@ def check(ipc: Ipc, spaces: list[Space], threads: list[IpcThread], held: Iterabl
             messages[id(thread.ith_kmsg)] = thread.ith_kmsg
     for kmsg in messages.values():
         kmsg.check_invariants()
+        if kmsg.complex and kmsg.resume is None and not _is_described(ipc, kmsg):
+            raise InvariantError(f"the body of message {kmsg.id} does not describe what it carries")
         _count_message(counts, kmsg)
     if len(messages) != ipc.message_count or sum(kmsg.charge for kmsg in messages.values()) != ipc.message_bytes or ipc.dying:
         raise InvariantError(f"{len(messages)} messages found where {ipc.message_count} are counted")
@@ -111,6 +128,49 @@ def _count_message(counts: Counts, kmsg: Kmsg) -> None:
         elif isinstance(item, CarriedPorts):
             for right in item.ports:
                 _count(counts, right, item.disposition)
+
+
+def _is_described(ipc: Ipc, kmsg: Kmsg) -> bool:
+    """Whether a complex message carries what its body's descriptors say, and nothing else."""
+    body, end = kmsg.body, len(kmsg.body)
+    carried: dict[int, Carried] = {item.offset: item for item in kmsg.carried}
+    offset = 0
+    while offset < end:
+        start = offset
+        kind = decode_type_word(ipc.word.unpack_from(body, start)[0], ipc.order)
+        offset += LONGFORM_SIZE if kind.longform else 4
+        if offset > end:
+            return False
+        if kind.longform:
+            _, name, size, number = ipc.long_item.unpack_from(body, start)
+            kind = kind._replace(name=name, size=size, number=number)
+        place, length = offset, kind.number * kind.size + 7 >> 3
+        offset += (length + 3 & ~3) & SIZE_MAX if kind.inline else 4
+        if offset > end or not _is_filled(ipc, body, carried, kind, place):
+            return False
+    return not carried
+
+
+def _is_filled(ipc: Ipc, body: bytes | bytearray, carried: dict[int, Carried], kind: TypeDescriptor, place: int) -> bool:
+    """Takes out of `carried` what a descriptor's data at `place` stand for; False where that is something else."""
+    is_port = PORT_RECEIVE <= kind.name <= TypeName.MAKE_SEND_ONCE
+    length = (kind.number * kind.size + 7 >> 3) & SIZE_MAX
+    if not kind.inline:
+        item = carried.pop(place, None)
+        if is_port and isinstance(item, CarriedPorts):
+            return (item.disposition, 4 * len(item.ports)) == (kind.name, length)
+        return not length if item is None else not is_port and isinstance(item, CarriedMemory) and item.size == length
+    if not is_port:
+        return True
+    if place + 4 * kind.number > len(body):
+        return False
+    for at in range(place, place + 4 * kind.number, 4):
+        item = carried.pop(at, None)
+        if item is None and ipc.word.unpack_from(body, at)[0] not in (PORT_NULL, PORT_NAME_DEAD):
+            return False
+        if item is not None and not (isinstance(item, CarriedPort) and item.disposition == kind.name):
+            return False
+    return True
 
 
 def _compare(ipc: Ipc, counts: Counts) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from machemu.abi.errors import KernError, MustWait
 from machemu.abi.message import (
     HEADER_SIZE,
+    LONGFORM_SIZE,
     MSGH_BITS_COMPLEX,
     PORT_DEAD,
     SIZE_MAX,
@@ -50,7 +51,6 @@ SEND_NO_BUFFER: Final = int(MsgReturn.MACH_SEND_NO_BUFFER)
 BITS_CIRCULAR: Final = 0x40000000
 """A bit that the real kernel uses itself and clears in what users send."""
 BITS_PORTS: Final = 0xFFFF
-LONGFORM_SIZE: Final = 12
 PORT_SIZE: Final = 32
 """A port name's size in bits."""
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from machemu.abi.message import (
     HEADER_SIZE,
+    LONGFORM_SIZE,
     MSGH_BITS_COMPLEX,
     MSGH_BITS_OTHER,
     PORT_DEAD,
@@ -25,9 +26,8 @@ from machemu.abi.message import (
     msgh_bits,
 )
 from machemu.abi.types import ByteOrder
-from machemu.sim.state import U8, U32, state
+from machemu.sim.state import U8, U32, Word, state
 
-LONGFORM_SIZE: Final = 12
 WORD_SIZE: Final = 4
 FIRST_RIGHT, LAST_RIGHT = int(TypeName.MOVE_RECEIVE), int(TypeName.MAKE_SEND_ONCE)
 NULL_NAME, DEAD_NAME = 0, 0xFFFFFFFF
@@ -42,7 +42,7 @@ class Header(NamedTuple):
     remote_type: U8
     local: U32
     local_type: U8
-    id: U32
+    id: Word
     seqno: U32 = 0
     flags: U32 = 0
 

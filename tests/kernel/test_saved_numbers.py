@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
-from machemu.abi.errors import UserError
+from machemu.abi.errors import InvariantError, UserError
+from machemu.abi.message import PORT_SEND, Carried, CarriedPort, CarriedPorts, TypeDescriptor, TypeName
+from machemu.ipc import kmsg as kmsgs
+from machemu.ipc import port as ports
+from machemu.ipc.port import Port
 from machemu.kern import thread_control
 from machemu.kern.thread import Thread
 from machemu.sim import slots
+from machemu.user.message import Header
 from tests.devices import User
 from tests.guests import ARCHS, Arch
 from tests.machine import Machine, load, new_node
@@ -74,3 +79,31 @@ def test_descriptor_tables_have_the_sizes_that_there_are(slot: str, value: Any) 
         with pytest.raises(slots.SlotError, match="I386Pcb"):
             slots.check([pcb])
         setattr(pcb, slot, was)
+
+
+@pytest.mark.parametrize(
+    "carried",
+    [
+        lambda right: (CarriedPort(0, PORT_SEND, right),),
+        lambda right: (CarriedPort(4, PORT_SEND, right), CarriedPort(8, PORT_SEND, None)),
+        lambda right: (CarriedPorts(4, PORT_SEND, (right,)),),
+    ],
+)
+def test_a_message_carries_what_its_body_describes(carried: Callable[[Port], tuple[Carried, ...]], arch: Arch) -> None:
+    with Machine(new_node(arch)) as machine:
+        user = User(machine)
+        target, ipc = user.make_port(), user.ipc
+        body = ipc.word.pack(TypeDescriptor(PORT_SEND, 32, 1).word(ipc.order)) + bytes(4)
+        body += ipc.word.pack(TypeDescriptor(int(TypeName.INTEGER_32), 32, 1).word(ipc.order)) + ipc.word.pack(5)
+        right = ports.make_send(ipc, target)
+        kmsg = kmsgs.make(ipc, ports.make_send(ipc, target), PORT_SEND, None, 0, 7, body, (CarriedPort(4, PORT_SEND, right),))
+        kmsgs.kernel_send(ipc, kmsg)
+        machine.check()
+        was, kmsg.carried = kmsg.carried, carried(right)
+        with pytest.raises(InvariantError, match=r"does not describe what it carries|carries something"):
+            machine.check()
+        kmsg.carried = was
+
+
+def test_a_server_may_keep_a_message_whose_number_is_negative() -> None:
+    slots.check([Header(0, 0, 0, 0, -7, 0, 0)])
