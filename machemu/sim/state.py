@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from operator import attrgetter
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 C = TypeVar("C", bound=type)
@@ -34,7 +35,10 @@ def state(cls: C) -> C:
 
 def _saved_part(names: tuple[str, ...]) -> Callable[[Any], object]:
     """What pickle keeps of an object: its saved slots alone."""
-    return lambda self: (None, {name: getattr(self, name) for name in names})
+    values = attrgetter(*names)
+    if len(names) == 1:
+        return lambda self: (None, {names[0]: values(self)})
+    return lambda self: (None, dict(zip(names, values(self), strict=True)))
 
 
 def fields(cls: type) -> tuple[str, ...]:

@@ -68,11 +68,12 @@ ROUTINES: Final[dict[int, Row]] = {
 }
 
 
+WITHOUT_PORTS: Final = {msgh_id: row for msgh_id, row in ROUTINES.items() if msgh_id not in mach_i386.ROUTINES}
+
+
 def routines_on(machine: MachineTask) -> dict[int, Row]:
     """The routines of a machine that gives each task `machine`: without I/O ports there is no subsystem mach_i386."""
-    if isinstance(machine, IoPorts):
-        return ROUTINES
-    return {msgh_id: row for msgh_id, row in ROUTINES.items() if msgh_id not in mach_i386.ROUTINES}
+    return ROUTINES if isinstance(machine, IoPorts) else WITHOUT_PORTS
 
 
 MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
