@@ -283,11 +283,12 @@ class M68kCpu:
             self._odd = False
             engine.flush_translations()
             self._raise(ADDRESS_ERROR)
-        elif self._fetched is not None:
+            return
+        if self._fetched is not None:
             self._allow_fetch()
         elif error != uc.OK:
             raise InvariantError(f"unicorn stopped with error {error} at {words[PC]:#x}")
-        elif self._tracing and begun and not self._raised:
+        if self._tracing and begun and not self._raised:
             changed = falls_through is not None and words[PC] != began + falls_through & MASK
             if self._tracing & SR_T1 or changed:
                 self._raise(TRACE)

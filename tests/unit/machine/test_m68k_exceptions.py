@@ -263,6 +263,19 @@ def test_a_traced_instruction_may_lie_across_two_pages_of_code(bench: Bench) -> 
         assert bench.log == [("exception", int(Exc.EXC_BREAKPOINT), 0x24, 0, start + len(text))]
 
 
+@pytest.mark.parametrize("text", ["33fc 1234 0000 c000", "1680"], ids=["move.w #1234,c000", "move.b d0,(a3)"])
+def test_a_traced_instruction_at_a_page_s_end_is_told_before_the_next_page_is_fetched_from(bench: Bench, text: str) -> None:
+    start = NEXT - len(code(text))
+    bench.write(start, code(text))
+    bench.write(NEXT, code("cdba") + trap(LEAVE))
+    pcb = bench.start(b"")
+    pcb.registers[A0 + 3] = NEXT + 0x20
+    pcb.set_entry(VirtAddr(start), VirtAddr(STACK))
+    pcb.sr = SR_T1
+    assert bench.go(pcb) == 1
+    assert bench.log == [("exception", int(Exc.EXC_BREAKPOINT), 0x24, 0, NEXT)]
+
+
 def test_what_a_traced_instruction_raises_comes_alone(bench: Bench) -> None:
     pcb = bench.start(code("4afc"))
     pcb.sr = SR_T1
