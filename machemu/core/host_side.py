@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -22,6 +23,7 @@ from machemu.sim import slots
 from machemu.sim.graph import StateError
 from machemu.sim.units import time_text
 from machemu.user import faults
+from machemu.user.mach import rights
 from machemu.user.own import AREA_SIZE
 from machemu.user.server import Server
 from machemu.user.thread import Phase, ServerThread
@@ -33,13 +35,15 @@ if TYPE_CHECKING:
 UNNAMED: Final = (0, 0xFFFFFFFF)
 """MACH_PORT_NULL and MACH_PORT_DEAD."""
 DISPOSITIONS: Final = {
+    int(TypeName.MOVE_RECEIVE): TYPE_RECEIVE,
     int(TypeName.MOVE_SEND): TYPE_SEND | TYPE_DEAD_NAME,
     int(TypeName.COPY_SEND): TYPE_SEND | TYPE_DEAD_NAME,
     int(TypeName.MOVE_SEND_ONCE): TYPE_SEND_ONCE | TYPE_DEAD_NAME,
     int(TypeName.MAKE_SEND): TYPE_RECEIVE,
     int(TypeName.MAKE_SEND_ONCE): TYPE_RECEIVE,
 }
-"""What a name must stand for that a message is sent to, by its disposition."""
+"""What a name must stand for that a message is sent with, by its disposition."""
+MOVES: Final = (int(TypeName.MOVE_SEND), int(TypeName.MOVE_SEND_ONCE))
 
 
 def launch(kernel: Kernel, server: Server, name: str, rights: Mapping[str, Port] | None = None) -> Task:
@@ -154,12 +158,7 @@ def check(kernel: Kernel) -> None:
             _check_own_names(kernel, task, program, result)
             if thread.ith_wait is not None and thread.ith_args != program.arguments:
                 raise InvariantError(f"a host-side program of task {task.number} waits in another trap than it made")
-            for part in slots.parts(program):
-                for place, name, value in slots.names_in(part):
-                    entry = task.space.lookup(value)
-                    unset = value in UNNAMED and (name.types != TYPE_PORT_SET or program.phase is Phase.START)
-                    if not unset and (entry is None or not entry.type & name.types):
-                        raise InvariantError(f"{place} is {value}, which names no such right of task {task.number}")
+            _check_rights(task, program, result)
 
 
 def _result(thread: Thread) -> int:
@@ -182,15 +181,32 @@ def _check_own_names(kernel: Kernel, task: Task, program: ServerThread, result: 
     host = kernel.kern.host
     known = {"task": task.itk_self, "host": host.host_self, "host-port": host.host_priv_self}
     known["device-port"] = kernel.devices.master_port
-    for outgoing in list(program.outbox)[program.has_sent(result) :]:
-        header = outgoing.message.header
-        entry = task.space.lookup(header.remote)
-        if header.remote not in UNNAMED and (entry is None or not entry.type & DISPOSITIONS.get(header.remote_type, 0)):
-            raise InvariantError(f"a host-side program of task {task.number} sends with a right that it has not")
     for what, name in program.names.items():
         entry = task.space.lookup(name)
         if what in known and (entry is None or entry.object is not known[what]):
             raise InvariantError(f"a host-side program of task {task.number} knows another port as {what}")
+
+
+def _check_rights(task: Task, program: ServerThread, result: int) -> None:
+    """What its slots and the messages that it sends name is there. What it gives away it has as often as it gives it away."""
+    given: Counter[int] = Counter()
+    for part in slots.parts(program):
+        for place, name, value in slots.names_in(part):
+            entry = task.space.lookup(value)
+            unset = value in UNNAMED and (name.types != TYPE_PORT_SET or program.phase is Phase.START)
+            if not unset and (entry is None or not entry.type & name.types):
+                raise InvariantError(f"{place} is {value}, which names no such right of task {task.number}")
+            given[value] += name.owns
+    for outgoing in list(program.outbox)[program.has_sent(result) :]:
+        for value, disposition in rights(outgoing.message):
+            entry = task.space.lookup(value)
+            if entry is None or not entry.type & DISPOSITIONS.get(disposition, 0):
+                raise InvariantError(f"a host-side program of task {task.number} sends with a right that it has not")
+            given[value] += disposition in MOVES
+    for value, times in given.items():
+        entry = task.space.lookup(value)
+        if entry is not None and times > max(entry.urefs, 1):
+            raise InvariantError(f"a host-side program of task {task.number} gives the right {value} away {times} times")
 
 
 def _check_area(task: Task, program: ServerThread) -> None:

@@ -237,6 +237,12 @@ def _finder(annotation: Any) -> Finder | None:
     if origin in (list, deque) or (origin is tuple and arguments[1:] == (Ellipsis,)):
         inner = _finder(arguments[0])
         return None if inner is None else lambda value: _all(inner, value)
+    if origin is tuple:
+        each = [(place, find) for place, find in enumerate(map(_finder, arguments)) if find is not None]
+        return lambda value: chain.from_iterable(find(value[place]) for place, find in each)
+    if origin in (Union, types.UnionType):
+        kinds = [(compile_check(kind), find) for kind in arguments if (find := _finder(kind)) is not None]
+        return None if not kinds else lambda value: chain.from_iterable(find(value) for holds, find in kinds if holds(value))
     return None
 
 

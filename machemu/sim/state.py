@@ -82,9 +82,10 @@ U64 = Annotated[int, Range(0, (1 << 64) - 1)]
 
 class PortName(NamedTuple):
     """What an `Annotated[int, Range, PortName]` names in its task's space: rights of one of these types (MACH_PORT_TYPE bits), or
-    nothing with 0."""
+    nothing with 0. owns: whether each place that names one has a user reference of its own."""
 
     types: int
+    owns: bool = False
 
 
 _SEND, _RECEIVE, _SEND_ONCE, _PORT_SET, _DEAD_NAME = (1 << bit for bit in range(16, 21))
@@ -93,4 +94,6 @@ PortSet = Annotated[int, Range(0, (1 << 32) - 1), PortName(_PORT_SET)]
 Receives = Annotated[int, Range(0, (1 << 32) - 1), PortName(_RECEIVE | _PORT_SET)]
 Right = Annotated[int, Range(0, (1 << 32) - 1), PortName(_SEND | _RECEIVE | _SEND_ONCE | _DEAD_NAME)]
 """Names of rights of a host-side server's task."""
+Reply = Annotated[int, Range(0, (1 << 32) - 1), PortName(_SEND | _SEND_ONCE | _DEAD_NAME, owns=True)]
+"""The right of somebody who waits for an answer."""
 AnyName = Annotated[int, Range(0, (1 << 32) - 1), PortName(_SEND | _RECEIVE | _SEND_ONCE | _PORT_SET | _DEAD_NAME)]

@@ -12,7 +12,7 @@ from machemu.user.mach import Mach, rights
 from machemu.user.message import Message
 
 Handler = Callable[..., "tuple[Any, ...] | None"]
-"""handler(mach, request, *arguments): the results, or None where it answers later, by `mach.answer` to the request's header.
+"""handler(mach, request, *arguments): the results, or None where it answers later, by `mach.answer` to `request.caller`.
 
 It owns the rights among its arguments once it returns; where it raises KernError they are given up for it.
 """

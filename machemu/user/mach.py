@@ -14,7 +14,7 @@ from machemu.mig.interfaces.mach_port import MACH_PORT_MOD_REFS, MACH_PORT_MOVE_
 from machemu.mig.runtime import FIXED, POLYMORPHIC, RETCODE, PolyPort, Routine, Type
 from machemu.mig.runtime import Message as MessageType
 from machemu.user import message as messages
-from machemu.user.message import Header, Message
+from machemu.user.message import Caller, Header, Message
 from machemu.user.own import Kernel, Memory, Outgoing, Own
 
 MACH_MSG, MACH_REPLY_PORT, TASK_SELF, HOST_SELF = 25, 26, 28, 29
@@ -121,21 +121,21 @@ class Mach:
 
     def reply(self, request: Message, routine: Routine | None, code: int, values: Iterable[Any] = ()) -> None:
         """Answers a routine's request with its results, or with a code alone; consumes the request's reply right."""
-        self.answer(request.header, routine, code, values)
+        self.answer(request.caller, routine, code, values)
 
-    def answer(self, to: Header, routine: Routine | None, code: int, values: Iterable[Any] = ()) -> None:
-        """As `reply`, later: `to` is the request's header, whose reply right was kept.
+    def answer(self, to: Caller, routine: Routine | None, code: int, values: Iterable[Any] = ()) -> None:
+        """As `reply`, later: `to` is the request's caller, whose reply right was kept.
 
         Where nobody can be answered the rights among the results are given up; nobody waits for the full queue of a send right.
         """
         kind = RETCODE if code or routine is None or routine.reply is None else routine.reply
         body, carried = self._pack(kind, (code,) if kind is RETCODE else (code, *values))
-        header = Header(to.remote, to.remote_type, 0, 0, to.id + REPLY_ID)
+        header = Header(to.reply, to.disposition, 0, 0, to.id + REPLY_ID)
         message = Message(header, body, carried, bool(carried))
-        if to.remote in (messages.NULL_NAME, messages.DEAD_NAME):
+        if to.reply in (messages.NULL_NAME, messages.DEAD_NAME):
             self.give_back(message)
         else:
-            self.send(message, timeout=None if to.remote_type == MOVE_SEND_ONCE else 0)
+            self.send(message, timeout=None if to.disposition == MOVE_SEND_ONCE else 0)
 
     def destroy(self, message: Message) -> None:
         """Gives up whatever rights a message holds, as mach_msg_destroy does."""

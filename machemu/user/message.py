@@ -26,7 +26,7 @@ from machemu.abi.message import (
     msgh_bits,
 )
 from machemu.abi.types import ByteOrder
-from machemu.sim.state import U8, U32, Word, state
+from machemu.sim.state import U8, U32, Reply, Word, state
 
 WORD_SIZE: Final = 4
 FIRST_RIGHT, LAST_RIGHT = int(TypeName.MOVE_RECEIVE), int(TypeName.MAKE_SEND_ONCE)
@@ -48,6 +48,16 @@ class Header(NamedTuple):
 
 
 @state
+class Caller(NamedTuple):
+    """Who waits for the answer to a request. reply: his reply right, which `mach.answer` consumes, or 0. disposition: that
+    right's. id: the request's."""
+
+    reply: Reply
+    disposition: U8
+    id: Word
+
+
+@state
 class Message(NamedTuple):
     """body: what comes after the header, its descriptors in place; complex: whether it carries rights or memory."""
 
@@ -55,6 +65,11 @@ class Message(NamedTuple):
     body: bytes
     carried: tuple[Carried, ...]
     complex: bool
+
+    @property
+    def caller(self) -> Caller:
+        """Of a received request: for a server that answers later."""
+        return Caller(self.header.remote, self.header.remote_type, self.header.id)
 
 
 class Item(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ from typing import Any
 import pytest
 
 from machemu.abi.errors import UserError
+from machemu.abi.message import CarriedPort
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
 from machemu.cluster.lan import Properties, Segment
 from machemu.ipc.kmsg import Kmsg
 from machemu.kern.thread import Thread
 from machemu.user.kit import Question
+from machemu.user.mach import MAKE_SEND, MOVE_SEND_ONCE
+from machemu.user.message import Caller, Header, Message
+from machemu.user.own import Outgoing
 from machemu.user.thread import ServerThread
 from masix.acs.server import Acs
 from masix.gns.ethernet import EthernetLink
@@ -69,6 +74,20 @@ def part(cluster: Cluster, kind: type) -> Any:
     return thread_of(cluster, Gns) if kind is ServerThread else programs(cluster.nodes[0], kind)[0]
 
 
+RECEIVE_RIGHT, SEND_RIGHT = 5, 3
+"""Names of the datagram server's task."""
+
+
+def waiting(*replies: int) -> dict[bytes, deque[Any]]:
+    """Who waits for a station's address, by the names of their reply rights."""
+    return {bytes(4): deque(Caller(reply, MOVE_SEND_ONCE, 5) for reply in replies)}
+
+
+def sends(disposition: int, name: int) -> deque[Outgoing]:
+    """A message to nobody with a right."""
+    return deque([Outgoing(Message(Header(0, 0, 0, 0, 5), bytes(8), (CarriedPort(4, disposition, name),), True), 0, None)])
+
+
 CASES: list[tuple[type, str, Any, str]] = [
     (Gns, "node", 0, r"masix.gns.server.Gns.node cannot be 0"),
     (Gns, "node", 2, r"masix.gns.server.Gns cannot be so: its parts are of different nodes"),
@@ -78,6 +97,10 @@ CASES: list[tuple[type, str, Any, str]] = [
     (Gns, "ports", 0, r"masix.gns.server.Gns.ports is 0, which names no such right of task 3"),
     (Udp, "registered", [b"x"], r"masix.protocols.udp.Udp.registered cannot be such a list"),
     (Udp, "next_port", 65536, r"masix.protocols.udp.Udp.next_port cannot be 65536"),
+    (Udp, "waiting", waiting(999), r"machemu.user.message.Caller.reply is 999, which names no such right of task 2"),
+    (Udp, "waiting", waiting(RECEIVE_RIGHT), r"machemu.user.message.Caller.reply is 5, which names no such right of task 2"),
+    (Udp, "waiting", waiting(SEND_RIGHT, SEND_RIGHT), r"a host-side program of task 2 gives the right 3 away 2 times"),
+    (ServerThread, "outbox", sends(MAKE_SEND, 999), r"a host-side program of task 3 sends with a right that it has not"),
     (Acs, "questions", {0: Question("start", ())}, r"masix.acs.server.Acs cannot be so: 'start' takes no answers"),
     (Membership, "timers", {77: 5}, r"masix.gns.transport.Transport cannot be so: something is due for nobody"),
     (Membership, "versions", (2, 1), r"masix.gns.transport.Transport cannot be so: it speaks no version"),
@@ -102,7 +125,7 @@ CASES: list[tuple[type, str, Any, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "slot", "value", "message"), CASES, ids=[f"{kind.__name__}.{slot}" for kind, slot, _, _ in CASES]
+    ("kind", "slot", "value", "message"), CASES, ids=[f"{kind.__name__}.{slot}" for kind, slot, *_ in CASES]
 )
 def test_what_a_server_cannot_hold_is_refused_and_named(
     kind: type, slot: str, value: Any, message: str, cluster: Cluster, tmp_path: Path

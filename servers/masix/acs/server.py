@@ -17,7 +17,7 @@ from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U32, Right, state
 from machemu.user.kit import Answer, HostServer, answered, notified, serves
 from machemu.user.mach import COPY_SEND, REPLY_ID, Mach
-from machemu.user.message import Header, Message, living
+from machemu.user.message import Caller, Message, living
 from masix.interfaces import acs, acs_client, gns, netname
 
 GNS: Final = b"gns"
@@ -201,16 +201,16 @@ class Acs(HostServer):
         if network is None or len(name) > NAME_MAX:
             raise KernError(NOT_CHECKED_IN if is_netname else NO_SUCH_NAME)
         mach.note(f"acs: step 2: {name.decode('latin-1')} is not of this node: asks the network server")
-        self.ask(mach, self._resolved, network.port, (name,), request.header, is_netname)
+        self.ask(mach, self._resolved, network.port, (name,), request.caller, is_netname)
 
     @answered(gns.GNS_RESOLVE)
-    def _resolved(self, mach: Mach, answer: Answer, header: Header, is_netname: bool) -> None:
+    def _resolved(self, mach: Mach, answer: Answer, caller: Caller, is_netname: bool) -> None:
         """The network server's answer: the client's."""
         if answer.code:
-            mach.answer(header, None, NOT_CHECKED_IN if is_netname else answer.code)
+            mach.answer(caller, None, NOT_CHECKED_IN if is_netname else answer.code)
             return
         mach.note("acs: step 6: hands the proxy port to the client")
-        mach.answer(header, netname.NETNAME_LOOK_UP if is_netname else acs.ACS_LOOK_UP, 0, answer.results)
+        mach.answer(caller, netname.NETNAME_LOOK_UP if is_netname else acs.ACS_LOOK_UP, 0, answer.results)
 
     # Watchers: each is told one thing at a time, what holds by then, and waits while its queue is full
 

@@ -11,7 +11,7 @@ from machemu.abi.kern_return import KernReturn
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U31, Receive, state
 from machemu.user.mach import MOVE_SEND
-from machemu.user.message import Header, Message, living
+from machemu.user.message import Caller, Message, living
 from masix.gns.context import Context
 from masix.gns.directory import Directory
 from masix.gns.events import Unverified
@@ -31,10 +31,10 @@ NAME_MAX: Final = 79
 
 @state
 class Query:
-    """A name that is being looked for. clients: the requests' headers; time: when it is asked again; tries: how often yet."""
+    """A name that is being looked for. clients: who asked; time: when it is asked again; tries: how often yet."""
 
     __slots__ = ("clients", "name", "time", "tries")
-    clients: list[Header]
+    clients: list[Caller]
     name: bytes
     time: int
     tries: int
@@ -93,7 +93,7 @@ class Names:
             self.tags += 1
             query = self.queries[self.tags] = Query(name, context.mach.now())
             self._ask_again(context, self.tags, query)
-        query.clients.append(request.header)
+        query.clients.append(request.caller)
         return None
 
     def _claim(self, context: Context, name: bytes, node: int, number: int) -> tuple[Any, ...]:

@@ -22,7 +22,7 @@ from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.sim.state import PortSet, Receive, Right, state
 from machemu.user.dispatch import Handler, dispatch
 from machemu.user.mach import COPY_SEND, Mach, rights
-from machemu.user.message import Header, Message, living, name_of
+from machemu.user.message import Caller, Message, living, name_of
 from masix.gns import filters
 from masix.gns.ethernet import INTERFACE, READ_WRITE
 from masix.gns.filters import Filter
@@ -79,7 +79,7 @@ class Protocols:
 
     node: whose station address frames are sent from. ports: the server's port set; notices: its port for dead-name notifications.
     device: the interface's port, 0 until it is open. replies: where the answer to its opening comes, 0 before. waiting: the
-    registrations that wait for it: the request's header, the name, what the frames are, the environment.
+    registrations that wait for it: who asked, the name, what the frames are, the environment.
     retired: receivers of connections that are closed, with these' protocols: for each the kernel keeps a filter until it is dead,
     one that takes nothing.
     """
@@ -93,7 +93,7 @@ class Protocols:
     protocols: dict[Receive, Protocol]
     replies: Receive
     retired: dict[int, int]
-    waiting: list[tuple[Header, bytes, Filter, int]]
+    waiting: list[tuple[Caller, bytes, Filter, Right]]
 
     def __init__(self, node: int) -> None:
         self.node = node
@@ -177,7 +177,7 @@ class Protocols:
             raise KernError(KernReturn.KERN_RESOURCE_SHORTAGE)
         mach.notify(environment, MACH_NOTIFY_DEAD_NAME.request.id, self.notices)
         mach.deallocate(privilege)
-        self.waiting.append((request.header, name, filter_, environment))
+        self.waiting.append((request.caller, name, filter_, environment))
         if self.device:
             self._enter_waiting(mach)
         elif not self.replies:
@@ -194,20 +194,20 @@ class Protocols:
         except KernError as error:
             mach.give_up(rights(message))
             waiting, self.waiting = self.waiting, []
-            for header, _, _, environment in waiting:
+            for caller, _, _, environment in waiting:
                 mach.deallocate(environment)
-                mach.answer(header, None, error.code)
+                mach.answer(caller, None, error.code)
             return
         self.device = name_of(right)
         self._enter_waiting(mach)
 
     def _enter_waiting(self, mach: Mach) -> None:
         waiting, self.waiting = self.waiting, []
-        for header, name, filter_, environment in waiting:
+        for caller, name, filter_, environment in waiting:
             port = self._new_port(mach)
             self.protocols[port] = Protocol(name, filter_, environment)
             mach.note(f"gns: protocol {name.decode('latin-1')} is registered")
-            mach.answer(header, gns_protocol.GNS_PROTOCOL_REGISTER, 0, (port,))
+            mach.answer(caller, gns_protocol.GNS_PROTOCOL_REGISTER, 0, (port,))
 
     def _new_port(self, mach: Mach) -> int:
         """A port with a send right that goes to a task; when it is lost the kernel tells."""

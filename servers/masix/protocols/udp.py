@@ -20,7 +20,7 @@ from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.sim.state import U16, PortSet, Receive, Right, state
 from machemu.user.dispatch import dispatch
 from machemu.user.mach import COPY_SEND, MAKE_SEND, MOVE_SEND, REPLY_ID, Mach
-from machemu.user.message import Header, Message, living, name_of
+from machemu.user.message import Caller, Header, Message, living, name_of
 from masix.gns.ethernet import NET_RCV_MSG, frame_of
 from masix.gns.filters import IP_PIECE, IP_SOURCE, IP_TARGET, UDP_SOURCE, UDP_TARGET, WORD
 from masix.gns.packets import ETHERTYPE_IPV4, UDP_PORT, UDP_PROTOCOL, ip_of, mac_of
@@ -45,19 +45,19 @@ FIND_NS: Final = 10_000_000
 
 @state
 class Opening:
-    """A socket that the network server was asked for. header: its opener's request. frames: the port of the server's own that its
+    """A socket that the network server was asked for. caller: its opener. frames: the port of the server's own that its
     frames will come to, 0 with the library; receiver: the opener's send right where datagrams go, 0 with it."""
 
-    __slots__ = ("frames", "header", "port", "receiver", "remote", "remote_port")
+    __slots__ = ("caller", "frames", "port", "receiver", "remote", "remote_port")
+    caller: Caller
     frames: Receive
-    header: Header
     port: U16
     receiver: Right
     remote: bytes
     remote_port: U16
 
-    def __init__(self, header: Header, port: int, remote: bytes, remote_port: int) -> None:
-        self.header = header
+    def __init__(self, caller: Caller, port: int, remote: bytes, remote_port: int) -> None:
+        self.caller = caller
         self.port = port
         self.remote = remote
         self.remote_port = remote_port
@@ -93,7 +93,7 @@ class Udp:
     service, notices, replies, arp_frames, ports: its own ports, and the set of all that it receives from. gns, device: the
     network server's and the interface's port. registered: its protocols' ports, as in PROTOCOLS. sockets: by their ports'
     names; openings: those under way, by the ports that the network server's answers come to. waiting: by address, who waits for
-    its station: the header of a request, or source port, target port and data of a datagram.
+    its station: the caller of a request, or source port, target port and data of a datagram.
     """
 
     __slots__ = (
@@ -113,7 +113,7 @@ class Udp:
     replies: Receive
     service: Receive
     sockets: dict[Receive, Socket]
-    waiting: dict[bytes, deque[Header | tuple[int, int, bytes]]]
+    waiting: dict[bytes, deque[Caller | tuple[int, int, bytes]]]
 
     def __init__(self, node: int) -> None:
         self.arp = Arp(ip_of(node), mac_of(node))
@@ -265,7 +265,7 @@ class Udp:
             raise KernError(KernReturn.KERN_NO_ACCESS)
         if len(self.sockets) + len(self.openings) >= SOCKETS_MAX:
             raise KernError(KernReturn.KERN_RESOURCE_SHORTAGE)
-        opening = Opening(request.header, port or self._free_port(), peer if remote else b"", remote_port)
+        opening = Opening(request.caller, port or self._free_port(), peer if remote else b"", remote_port)
         if privilege is not None:
             mach.deallocate(privilege)
         to = PolyPort(receiver, MOVE_SEND)
@@ -310,11 +310,11 @@ class Udp:
         if not direct and not opening.frames:
             link = mach.copy_send(connection)
         values = (socket, link, int(direct), int.from_bytes(self.arp.ip, "big"), self.arp.station, opening.port)
-        mach.answer(opening.header, udp.UDP_OPEN, 0, values)
+        mach.answer(opening.caller, udp.UDP_OPEN, 0, values)
 
     def _refuse(self, mach: Mach, opening: Opening, code: int) -> None:
         self._forget(mach, opening)
-        mach.answer(opening.header, None, code)
+        mach.answer(opening.caller, None, code)
 
     def _forget(self, mach: Mach, socket: Opening | Socket) -> None:
         if socket.frames:
@@ -385,18 +385,18 @@ class Udp:
         station = self.arp.look_up(target, mach.now())
         if station is not None:
             return (station,)
-        self._wait(mach, target, request.header)
+        self._wait(mach, target, request.caller)
         return None
 
-    def _wait(self, mach: Mach, target: bytes, what: Header | tuple[int, int, bytes]) -> None:
+    def _wait(self, mach: Mach, target: bytes, what: Caller | tuple[int, int, bytes]) -> None:
         """For a station's address; the oldest that wait give way."""
         queue = self.waiting.setdefault(target, deque())
         if len(queue) >= WAITING_MAX:
             self._give_up(mach, queue.popleft())
         queue.append(what)
 
-    def _give_up(self, mach: Mach, what: Header | tuple[int, int, bytes]) -> None:
-        if isinstance(what, Header):
+    def _give_up(self, mach: Mach, what: Caller | tuple[int, int, bytes]) -> None:
+        if isinstance(what, Caller):
             mach.answer(what, None, KernReturn.KERN_FAILURE)
         else:
             self.counts[Lost.UNREACHABLE] += 1
@@ -405,7 +405,7 @@ class Udp:
         for what in self.waiting.pop(target, ()):
             if station is None:
                 self._give_up(mach, what)
-            elif isinstance(what, Header):
+            elif isinstance(what, Caller):
                 mach.answer(what, udp.UDP_RESOLVE, 0, (station,))
             else:
                 source_port, port, data = what
