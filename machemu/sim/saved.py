@@ -15,6 +15,7 @@ import hashlib
 import io
 import mmap
 import os
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from machemu.sim.state import REGISTRY, state
 
 MAGIC: Final = b"machemu saved "
 FORMAT: Final = 3
+FORMAT_NUMBER: Final = re.compile(rb"[1-9][0-9]{0,8}")
 HEADER_MAX: Final = 256
 ALLOWANCE: Final = 16 << 20
 RATIO: Final = 64
@@ -275,8 +277,13 @@ def _check_header(path: Path, line: bytes, kind: Kind) -> None:
     found = kinds.get(words[2]) if is_saved(line) and line.endswith(b"\n") and len(words) in (4, 5) else None
     if found is None:
         raise UserError(f"{path}: is no saved {kind.value}")
+    if not FORMAT_NUMBER.fullmatch(words[3]):
+        raise UserError(f"{path}: is damaged: its header names no format")
     if words[3:] != [b"%d" % FORMAT]:
-        raise UserError(f"{path}: was saved by another version of machemu: boot anew, or load it with that version")
+        raise UserError(
+            f"{path}: was saved by another version of machemu, in format {words[3].decode()}, and this one reads format {FORMAT}: "
+            "boot anew, or load it with that version"
+        )
     if found is not kind:
         raise UserError(f"{path}: is a saved {found.value}, which {TAKEN_BY[found]} takes; a saved {kind.value} is wanted here")
 

@@ -178,7 +178,7 @@ def test_a_saved_machine_of_another_version_is_refused(arch: Arch, tmp_path: Pat
     saved.write_bytes(head.rpartition(b" ")[0] + b" 99\n" + rest)
     done = boot("--load", saved)
     assert done.returncode == 2
-    assert b"was saved by another version of machemu" in done.stderr
+    assert b"was saved by another version of machemu, in format 99, and this one reads format" in done.stderr
 
 
 @pytest.mark.parametrize("cut", [10, 100, 1000, -5])

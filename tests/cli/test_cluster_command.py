@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.errors import UserError
+from machemu.sim.saved import FORMAT
 from machemu.ui.timeline import LINE_MAX, Lines, TextLines, Timeline
 from tests.cluster.test_pcap import read_pcapng
 from tests.cluster.world import PORTS, ROOT, START, fault, node
@@ -185,6 +186,11 @@ def test_a_saved_machine_is_no_cluster_and_a_cluster_no_machine(tmp_path: Path) 
     said = f"machemu: {saved}: is no cluster file but a saved machine or cluster: --load goes on with it\n"
     assert (done.returncode, done.stderr) == (2, said)
     assert cluster(path, "--for", "1ms", "--save", saved).returncode == 0
+    later = tmp_path / "later"
+    later.write_bytes(saved.read_bytes().replace(b" %d\n" % FORMAT, b" 99\n", 1))
+    refused = cluster(path, "--load", later)
+    said = f"machemu: {later}: was saved by another version of machemu, in format 99, and this one reads format {FORMAT}: "
+    assert (refused.returncode, refused.stderr) == (2, said + "boot anew, or load it with that version\n")
     other = subprocess.run([*command, "--load", saved], cwd=ROOT, check=False, capture_output=True, text=True)
     said = f"machemu: {saved}: is a saved cluster, which `machemu cluster CLUSTERFILE --load FILE` takes"
     assert (other.returncode, other.stderr) == (2, f"{said}; a saved machine is wanted here\n")

@@ -127,18 +127,43 @@ def test_something_behind_the_end_is_refused(tmp_path: Path) -> None:
         load(path)
 
 
-def test_foreign_files_and_other_versions_are_told_apart(tmp_path: Path) -> None:
-    path = saved_file(tmp_path)
+@pytest.mark.parametrize("kind", list(Kind))
+def test_foreign_files_and_other_versions_are_told_apart(kind: Kind, tmp_path: Path) -> None:
+    path = tmp_path / "saved"
+    saved.save(path, kind, None)
     header, _, packed = path.read_bytes().partition(b"\n")
-    assert header == b"machemu saved machine 3"
-    for foreign in (b"", b"\n", b"\x7fELF" + bytes(100), bytes(1000), b"machemu saved machine\n", b"machemu saved cat 3\n"):
+    start = b"machemu saved %s" % kind.value.encode()
+    assert header == b"%s %d" % (start, saved.FORMAT)
+    for foreign in (
+        b"",
+        b"\n",
+        b"\x7fELF" + bytes(100),
+        bytes(1000),
+        start + b"\n",
+        b"machemu saved cat 3\n",
+        header,
+        header + b" 1 2\n",
+    ):
         path.write_bytes(foreign)
-        with pytest.raises(UserError, match="no saved machine"):
-            load(path)
-    for other in (b"machemu saved machine 999", b"machemu saved machine 2 0123456789abcdef", b"machemu saved cluster 4"):
-        path.write_bytes(other + b"\n" + packed)
-        with pytest.raises(UserError, match="another version of machemu"):
-            load(path)
+        with pytest.raises(UserError, match=f"is no saved {kind.value}"):
+            load(path, kind)
+    for number in (b"", b"0", b"-1", b"x", b"03", b"3.0", b"\xb3", b"9" * 10, b"9" * 200):
+        path.write_bytes(start + b" " + number + b"\n" + packed)
+        with pytest.raises(UserError, match="is damaged: its header names no format"):
+            load(path, kind)
+    for other, number in ((b" 999", 999), (b" 2 0123456789abcdef", 2), (b" 1", 1)):
+        path.write_bytes(start + other + b"\n" + packed)
+        with pytest.raises(
+            UserError, match=f"another version of machemu, in format {number}, and this one reads format {saved.FORMAT}:"
+        ):
+            load(path, kind)
+
+
+def test_another_version_is_told_before_another_kind(tmp_path: Path) -> None:
+    path = tmp_path / "saved"
+    path.write_bytes(b"machemu saved cluster 999\n")
+    with pytest.raises(UserError, match="in format 999"):
+        load(path, Kind.MACHINE)
 
 
 def test_a_file_of_another_kind_says_what_it_is_and_who_takes_it(tmp_path: Path) -> None:
@@ -168,7 +193,7 @@ def test_classes_that_a_file_does_not_hold_do_not_matter_to_it(tmp_path: Path, m
 
 def packed_file(path: Path, plain: bytes) -> Path:
     """A file with a right header and checksum around bytes of our choice."""
-    path.write_bytes(b"machemu saved machine 3\n" + zstandard.ZstdCompressor(write_checksum=True).compress(plain))
+    path.write_bytes(b"machemu saved machine %d\n" % saved.FORMAT + zstandard.ZstdCompressor(write_checksum=True).compress(plain))
     return path
 
 
@@ -203,7 +228,7 @@ def bomb(path: Path, plain: bytes, repeated: int) -> Path:
     frame = (0xFD2FB528).to_bytes(4, "little") + bytes((0, 7 << 3))
     frame += (len(plain) << 3).to_bytes(3, "little") + plain
     block = (RLE_MAX << 3 | 2).to_bytes(3, "little") + bytes((repeated,))
-    path.write_bytes(b"machemu saved machine 3\n" + frame + block * (BOMB // RLE_MAX) + b"\1\0\0")
+    path.write_bytes(b"machemu saved machine %d\n" % saved.FORMAT + frame + block * (BOMB // RLE_MAX) + b"\1\0\0")
     assert path.stat().st_size < 1 << 18 | 1 << 10
     return path
 
