@@ -281,8 +281,8 @@ def _check_header(path: Path, line: bytes, kind: Kind) -> None:
         raise UserError(f"{path}: is damaged: its header names no format")
     if words[3:] != [b"%d" % FORMAT]:
         raise UserError(
-            f"{path}: was saved by another version of machemu, in format {words[3].decode()}, and this one reads format {FORMAT}: "
-            "boot anew, or load it with that version"
+            f"{path}: was saved by another version of machemu, in format {words[3].decode()}, and this one reads format "
+            f"{FORMAT}: boot anew, or load it with that version"
         )
     if found is not kind:
         raise UserError(f"{path}: is a saved {found.value}, which {TAKEN_BY[found]} takes; a saved {kind.value} is wanted here")

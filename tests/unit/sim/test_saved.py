@@ -151,10 +151,10 @@ def test_foreign_files_and_other_versions_are_told_apart(kind: Kind, tmp_path: P
         path.write_bytes(start + b" " + number + b"\n" + packed)
         with pytest.raises(UserError, match="is damaged: its header names no format"):
             load(path, kind)
-    for other, number in ((b" 999", 999), (b" 2 0123456789abcdef", 2), (b" 1", 1)):
+    for other, version in ((b" 999", 999), (b" 2 0123456789abcdef", 2), (b" 1", 1)):
         path.write_bytes(start + other + b"\n" + packed)
         with pytest.raises(
-            UserError, match=f"another version of machemu, in format {number}, and this one reads format {saved.FORMAT}:"
+            UserError, match=f"another version of machemu, in format {version}, and this one reads format {saved.FORMAT}:"
         ):
             load(path, kind)
 
