@@ -124,9 +124,7 @@ CASES: list[tuple[type, str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "slot", "value", "message"), CASES, ids=[f"{kind.__name__}.{slot}" for kind, slot, *_ in CASES]
-)
+@pytest.mark.parametrize(("kind", "slot", "value", "message"), CASES, ids=[f"{kind.__name__}.{slot}" for kind, slot, *_ in CASES])
 def test_what_a_server_cannot_hold_is_refused_and_named(
     kind: type, slot: str, value: Any, message: str, cluster: Cluster, tmp_path: Path
 ) -> None:
