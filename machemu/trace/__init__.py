@@ -1,1 +1,1 @@
-"""What happened in a machine, as typed events. Nothing here draws them; nothing is made while nobody listens."""
+"""What happened in a machine, as typed events, and the words for what they hold. Nothing is made while nobody listens."""

@@ -11,7 +11,7 @@ from machemu.abi.vm import VM_PROT_READ
 from machemu.core.kernel import Kernel
 from machemu.formats.symbols import symbol_at
 from machemu.kern.thread import Thread
-from machemu.ui.words import exception_text
+from machemu.trace.words import exception_text
 
 CODE_SIZE: Final = 4
 """Bytes at the program counter by which the program's file is known again."""

@@ -13,7 +13,7 @@ from machemu.kern.host import Halt
 from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Thread
 from machemu.kern.waits import WAITS
 from machemu.sim.units import counted, time_text
-from machemu.ui.words import kind_text
+from machemu.trace.words import kind_text
 
 
 @dataclass(frozen=True, slots=True)

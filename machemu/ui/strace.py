@@ -6,7 +6,7 @@ from io import TextIOBase
 from typing import TextIO
 
 from machemu.trace.events import Event, TrapEntered, TrapLeft
-from machemu.ui.words import call_text, other_text, result_text
+from machemu.trace.words import call_text, other_text, result_text
 
 
 class Strace:

@@ -12,9 +12,9 @@ import pytest
 from machemu.cluster.file import KINDS
 from machemu.cluster.lan import Properties
 from machemu.machine import profile
+from machemu.trace.words import exception_text
 from machemu.ui.commands import parser
 from machemu.ui.status import Status
-from machemu.ui.words import exception_text
 from tests.servers.name_servers import both_places, skip_guest
 
 ROOT = Path(__file__).parent.parent.parent
