@@ -15,11 +15,11 @@ from machemu.cluster.pcap import Capture
 from machemu.device.ethernet import EthernetDriver
 from machemu.kern import task_control
 from machemu.sim.output import Output
-from masix.gns.filters import takes
-from masix.gns.packets import checksum, ip_of, mac_of
 from masix.gns.server import Gns
-from masix.protocols import frames
-from masix.protocols.frames import DATA_MAX, LostError
+from masix.net import frames
+from masix.net.filters import takes
+from masix.net.frames import DATA_MAX, LostError
+from masix.net.ip import checksum, ip_of, mac_of
 from masix.protocols.udp import Udp
 from tests.cluster.world import MS, SECOND, World, fault, node, saved_in_between
 from tests.servers.protocols.measure import SERVERS, WAYS, cluster

@@ -22,11 +22,11 @@ from machemu.user.message import Caller, Header, Message
 from machemu.user.own import Outgoing
 from machemu.user.thread import ServerThread
 from masix.acs.server import Acs
-from masix.gns.ethernet import EthernetLink
-from masix.gns.membership import Membership
-from masix.gns.sender import Sender
+from masix.gns.link import EthernetLink
 from masix.gns.server import Gns
 from masix.protocols.udp import Udp
+from masix.transport.membership import Membership
+from masix.transport.sender import Sender
 from tests.cluster.world import MS
 from tools.bench.callers import programs
 from tools.fuzz.saved import IMAGES, TEXT
@@ -102,10 +102,10 @@ CASES: list[tuple[type, str, Any, str]] = [
     (Udp, "waiting", waiting(SEND_RIGHT, SEND_RIGHT), r"a host-side program of task 2 gives the right 3 away 2 times"),
     (ServerThread, "outbox", sends(MAKE_SEND, 999), r"a host-side program of task 3 sends with a right that it has not"),
     (Acs, "questions", {0: Question("start", ())}, r"masix.acs.server.Acs cannot be so: 'start' takes no answers"),
-    (Membership, "timers", {77: 5}, r"masix.gns.transport.Transport cannot be so: something is due for nobody"),
-    (Membership, "versions", (2, 1), r"masix.gns.transport.Transport cannot be so: it speaks no version"),
-    (Sender, "in_flight", 12345, r"masix.gns.sender.Sender cannot be so: what is under way is counted wrongly"),
-    (Sender, "window", 0, r"masix.gns.sender.Sender cannot be so: its window cannot be"),
+    (Membership, "timers", {77: 5}, r"masix.transport.transport.Transport cannot be so: something is due for nobody"),
+    (Membership, "versions", (2, 1), r"masix.transport.transport.Transport cannot be so: it speaks no version"),
+    (Sender, "in_flight", 12345, r"masix.transport.sender.Sender cannot be so: what is under way is counted wrongly"),
+    (Sender, "window", 0, r"masix.transport.sender.Sender cannot be so: its window cannot be"),
     (ServerThread, "area", 64, r"a host-side program of task 3 does not have the memory that it says"),
     (ServerThread, "size", 1, r"machemu.user.thread.ServerThread cannot be so: it has too little memory"),
     (ServerThread, "port", 0, r"a host-side program of task 3 receives from nothing"),

@@ -14,11 +14,11 @@ from machemu.ipc.port import Port
 from machemu.sim.state import state
 from machemu.user.mach import COPY_SEND, MAKE_SEND_ONCE, Mach
 from machemu.user.message import Header, Message
-from masix.gns.events import Unverified
-from masix.gns.packets import NODE_MAX, NODE_MIN
 from masix.gns.server import Gns
 from masix.gns.wire import GROUPS, Payload, decode
 from masix.interfaces import acs
+from masix.net.ip import NODE_MAX, NODE_MIN
+from masix.transport.events import Unverified
 from tests.guests import ARCHS, Arch
 from tests.machine import Machine, empty
 from tests.servers.name_servers import HOST, launch_servers

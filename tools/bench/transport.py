@@ -10,9 +10,9 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from masix.gns.ethernet import Entropy
-from masix.gns.packets import PLAIN_MAX
-from masix.gns.transport import Transport
+from masix.transport.entropy import Entropy
+from masix.transport.packets import PLAIN_MAX
+from masix.transport.transport import Transport
 
 MESSAGES: Final = 10_000
 BATCH: Final = 10

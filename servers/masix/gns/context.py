@@ -7,9 +7,9 @@ from typing import Final, Protocol
 
 from machemu.user.mach import Mach
 from machemu.user.message import Message
-from masix.gns.events import Unverified
 from masix.gns.ports import PortTables
 from masix.gns.wire import GROUPS, Payload, encode
+from masix.transport.events import Unverified
 
 NAME: Final = b"gns"
 """The network server's own, at its node's name server."""

@@ -19,13 +19,13 @@ from machemu.user.mach import MAKE_SEND, Mach
 from machemu.user.message import Message, living
 from masix.gns import rights
 from masix.gns.context import NAME, Context
-from masix.gns.events import Settings
-from masix.gns.packets import NODE_MAX, NODE_MIN
 from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
 from masix.gns.wire import GROUPS, Alive, Gathering, Unused
 from masix.groups import Change, Dictionary, Endpoint, Group, Member, Order, Phase, View
 from masix.interfaces import acs, acs_client
+from masix.net.ip import NODE_MAX, NODE_MIN
+from masix.transport.events import Settings
 
 QUIET_NS: Final = 30_000_000
 """How long a node that starts says nothing, times its number: each begins a handshake with all others."""

@@ -10,10 +10,10 @@ from typing import Final
 
 from machemu.sim.state import state
 from masix.gns.context import Context
-from masix.gns.packets import NodeNumber
 from masix.gns.ports import PortTables
 from masix.gns.rights import EVERYBODY
 from masix.gns.wire import Alive
+from masix.net.ip import NodeNumber
 
 ASK_NS: Final = 5_000_000_000
 """After so long without a word from a node it is asked. Then the link's own time-out runs."""

@@ -14,12 +14,12 @@ from machemu.user.mach import MOVE_SEND
 from machemu.user.message import Caller, Message, living
 from masix.gns.context import Context
 from masix.gns.directory import Directory
-from masix.gns.events import Unverified
-from masix.gns.packets import NodeNumber
 from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
 from masix.gns.wire import Claim, Found, Kind, Known, NetRight, Resolve, question
 from masix.interfaces import acs, gns
+from masix.net.ip import NodeNumber
+from masix.transport.events import Unverified
 
 NOBODY: Final = int(KernReturn.KERN_INVALID_NAME)
 RESOLVE_NS: Final = 200_000_000

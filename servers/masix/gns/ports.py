@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from machemu.sim.state import U8, U16, U31, U32, Receive, Right, state
 from machemu.user.message import Message
-from masix.gns.packets import NodeNumber
 from masix.gns.wire import Deliver, Flush, Kind
+from masix.net.ip import NodeNumber
 
 
 @state

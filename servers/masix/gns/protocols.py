@@ -23,11 +23,11 @@ from machemu.sim.state import PortSet, Receive, Right, state
 from machemu.user.dispatch import Handler, dispatch
 from machemu.user.mach import COPY_SEND, Mach, rights
 from machemu.user.message import Caller, Message, living, name_of
-from masix.gns import filters
-from masix.gns.ethernet import INTERFACE, READ_WRITE
-from masix.gns.filters import Filter
-from masix.gns.packets import ETHERTYPE_IPV4, NodeNumber, mac_of
 from masix.interfaces import gns_protocol
+from masix.net import filters
+from masix.net.ethernet import INTERFACE, READ_WRITE
+from masix.net.filters import Filter
+from masix.net.ip import ETHERTYPE_IPV4, NodeNumber, mac_of
 
 PROTOCOLS_MAX: Final = 32
 PROTOCOLS_OF_ONE_MAX: Final = 8

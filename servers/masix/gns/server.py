@@ -22,14 +22,12 @@ from machemu.user.message import Message
 from masix.gns import rights, traffic
 from masix.gns.context import NAME, Context, Link
 from masix.gns.directory import Directory
-from masix.gns.ethernet import Entropy, EthernetLink
+from masix.gns.link import EthernetLink
 from masix.gns.liveness import Liveness
 from masix.gns.names import Names
-from masix.gns.packets import NodeNumber
 from masix.gns.ports import PortTables
 from masix.gns.protocols import Protocols
 from masix.gns.translate import give_up
-from masix.gns.transport import Transport
 from masix.gns.wire import (
     GROUPS,
     Claim,
@@ -51,6 +49,9 @@ from masix.gns.wire import (
     decode,
 )
 from masix.interfaces import acs, gns
+from masix.net.ip import NodeNumber
+from masix.transport.entropy import Entropy
+from masix.transport.transport import Transport
 
 STOCK: Final = 16
 """Proxy ports that a server which prepares has ready."""

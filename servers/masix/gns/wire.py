@@ -30,7 +30,7 @@ from machemu.abi.message import (
 from machemu.abi.types import ByteOrder
 from machemu.sim.state import U16, U31, U32, state
 from machemu.user.message import WORD_SIZE, Header, Message, items
-from masix.gns.packets import NODE_MAX, NODE_MIN, NodeNumber
+from masix.net.ip import NODE_MAX, NODE_MIN, NodeNumber
 
 GROUPS: Final = b"\xff"
 """Begins what is none of these messages, but a packet of masix.groups."""

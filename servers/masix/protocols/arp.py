@@ -10,8 +10,8 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from machemu.sim.state import state
-from masix.gns.packets import ETHER, ETHERTYPE_IPV4
-from masix.protocols.frames import is_station
+from masix.net.frames import is_station
+from masix.net.ip import ETHER, ETHERTYPE_IPV4
 
 ETHERTYPE_ARP: Final = 0x0806
 PACKET: Final = struct.Struct(">HHBBH6s4s6s4s")

@@ -21,13 +21,13 @@ from machemu.sim.state import U16, PortSet, Receive, Right, state
 from machemu.user.dispatch import dispatch
 from machemu.user.mach import COPY_SEND, MAKE_SEND, MOVE_SEND, REPLY_ID, Mach
 from machemu.user.message import Caller, Header, Message, living, name_of
-from masix.gns.ethernet import NET_RCV_MSG, frame_of
-from masix.gns.filters import IP_PIECE, IP_SOURCE, IP_TARGET, UDP_SOURCE, UDP_TARGET, WORD
-from masix.gns.packets import ETHERTYPE_IPV4, UDP_PORT, UDP_PROTOCOL, ip_of, mac_of
 from masix.interfaces import acs, acs_client, gns_protocol, udp, udp_client
-from masix.protocols import frames
+from masix.net import frames
+from masix.net.ethernet import NET_RCV_MSG, frame_of
+from masix.net.filters import IP_PIECE, IP_SOURCE, IP_TARGET, UDP_SOURCE, UDP_TARGET, WORD
+from masix.net.frames import PIECE, Lost, LostError
+from masix.net.ip import ETHERTYPE_IPV4, UDP_PORT, UDP_PROTOCOL, ip_of, mac_of
 from masix.protocols.arp import ETHERTYPE_ARP, Arp
-from masix.protocols.frames import PIECE, Lost, LostError
 
 NAME: Final = b"udp"
 GNS: Final = b"gns"

@@ -18,9 +18,9 @@ from machemu.kern import task_control
 from machemu.machine.nic import EthernetNic
 from machemu.mig.interfaces.device import DEVICE_SET_FILTER
 from machemu.user.server import Server
-from masix.gns.ethernet import frame_of
 from masix.gns.server import Gns
 from masix.interfaces import gns_protocol as interface
+from masix.net.ethernet import frame_of
 from tests.devices import User
 from tests.guests import Arch
 from tests.machine import Machine, new_node

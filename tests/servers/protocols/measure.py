@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from machemu.cluster.lan import CHECKSUM, FRAME_MIN, PREAMBLE, Properties
 from machemu.core.observe import watch
 from machemu.trace.events import Event, MessageMoved, TrapEntered, TrapLeft
-from masix.protocols.frames import DATA_START
+from masix.net.frames import DATA_START
 from tests.cluster.world import SECOND, US, World, node
 
 WAYS: Final = ("server", "checked", "direct")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masix.gns.packets import ip_of, mac_of
+from masix.net.ip import ip_of, mac_of
 from masix.protocols.arp import ASKED_MAX, KEPT_NS, KIND, KNOWN_MAX, PACKET, REPLY, REQUEST, SECOND, Arp
 
 ME, PEER = 1, 2

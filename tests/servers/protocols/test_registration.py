@@ -16,10 +16,11 @@ from machemu.device import net_filter
 from machemu.ipc import kmsg
 from machemu.ipc import port as ports
 from machemu.mig.interfaces.device import DEVICE_WRITE
-from masix.gns import filters, protocols
-from masix.gns.ethernet import EthernetLink
-from masix.gns.packets import encode
+from masix.gns import protocols
+from masix.gns.link import EthernetLink
 from masix.interfaces import gns_protocol as interface
+from masix.net import filters
+from masix.transport.packets import encode
 from tests.guests import ARCHS, I386, Arch
 from tests.servers.protocols.bench import NEXT, NEXT_OTHER, NODE, OTHER, OWN, Task, bench, frame
 

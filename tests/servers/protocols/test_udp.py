@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from machemu.boot.node import Node
 from machemu.ipc.port import Port
-from masix.gns.packets import checksum, ip_of, mac_of
 from masix.interfaces import acs_client, udp, udp_client
-from masix.protocols import frames
+from masix.net import frames
+from masix.net.frames import DATA_MAX, Lost
+from masix.net.ip import checksum, ip_of, mac_of
 from masix.protocols.arp import ALL, ETHERTYPE_ARP, KIND, NOBODY, PACKET, REPLY, REQUEST
-from masix.protocols.frames import DATA_MAX, Lost
 from masix.protocols.udp import EPHEMERAL, QUEUE_MAX, SOCKETS_MAX, WAITING_MAX, Udp
 from tests.guests import ARCHS, I386, Arch
 from tests.servers.protocols.bench import NODE, OTHER, OWN, Bench, Task, frame

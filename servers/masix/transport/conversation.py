@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from machemu.sim.state import U32, state
-from masix.gns.chunks import ACKNOWLEDGEMENT_MAX, AcknowledgementChunk, ChunkKind, chunks_of
-from masix.gns.events import Settings
-from masix.gns.packets import PLAIN_MAX, Packet
-from masix.gns.receiver import Receiver
-from masix.gns.sender import Sender
-from masix.gns.session import Session
+from masix.transport.chunks import ACKNOWLEDGEMENT_MAX, AcknowledgementChunk, ChunkKind, chunks_of
+from masix.transport.events import Settings
+from masix.transport.packets import PLAIN_MAX, Packet
+from masix.transport.receiver import Receiver
+from masix.transport.sender import Sender
+from masix.transport.session import Session
 
 
 @state

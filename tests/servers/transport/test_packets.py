@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from masix.gns import formats, packets
-from masix.gns.chunks import (
+from masix.net.ip import GROUP, NODE_MAX, UDP_PORT, checksum, ip_of, mac_of
+from masix.transport import formats, packets
+from masix.transport.chunks import (
     RANGES_MAX,
     AcknowledgementChunk,
     ChunkKind,
@@ -20,9 +21,9 @@ from masix.gns.chunks import (
     acknowledgement_bytes,
     chunks_of,
 )
-from masix.gns.packets import GROUP, NODE_MAX, PLAIN_MAX, TAG, Kind, PacketError, decode, encode, header_bytes, ip_of, mac_of
-from masix.gns.sender import Fragment, Message
-from tests.servers.gns.network import Network
+from masix.transport.packets import PLAIN_MAX, TAG, Kind, PacketError, decode, encode, header_bytes
+from masix.transport.sender import Fragment, Message
+from tests.servers.transport.network import Network
 
 node_numbers = st.integers(1, NODE_MAX)
 sequences = st.integers(0, (1 << 64) - 1)
@@ -53,9 +54,9 @@ def test_frames_are_as_described(
 def test_addresses_and_checksums_are_those_of_the_rfcs() -> None:
     assert ip_of(0x0203) == bytes((10, 0, 2, 3)) and mac_of(0x0203) == bytes.fromhex("020000020300")
     assert mac_of(GROUP) == bytes.fromhex("01005e4d5358") and ip_of(GROUP) == bytes((239, 77, 83, 88))
-    assert packets.checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0x220D
-    assert packets.checksum(bytes.fromhex("450000730000400040110000c0a80001c0a800c7")) == 0xB861
-    assert packets.checksum(b"\x12\x34\x56") == 0xFFFF - 0x1234 - 0x5600
+    assert checksum(bytes.fromhex("0001f203f4f5f6f7")) == 0x220D
+    assert checksum(bytes.fromhex("450000730000400040110000c0a80001c0a800c7")) == 0xB861
+    assert checksum(b"\x12\x34\x56") == 0xFFFF - 0x1234 - 0x5600
 
 
 @pytest.mark.parametrize("node", [-1, NODE_MAX + 1])
@@ -72,7 +73,7 @@ def frame_with(place: int, data: bytes) -> bytes:
 
 def with_ip_checksum(frame: bytes) -> bytes:
     head = frame[14:24] + b"\0\0" + frame[26:34]
-    return frame[:24] + struct.pack(">H", packets.checksum(head)) + frame[26:]
+    return frame[:24] + struct.pack(">H", checksum(head)) + frame[26:]
 
 
 @pytest.mark.parametrize(
@@ -178,4 +179,4 @@ def test_tshark_reads_every_frame(tmp_path: Path) -> None:
     shown = subprocess.run(
         ["tshark", "-n", "-r", str(capture), *options, *wanted], capture_output=True, text=True, check=True
     ).stdout
-    assert shown.splitlines() == [f"{packets.UDP_PORT}\t1\t1\t"] * len(network.frames)
+    assert shown.splitlines() == [f"{UDP_PORT}\t1\t1\t"] * len(network.frames)

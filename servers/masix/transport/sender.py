@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from machemu.sim.state import U32, state
-from masix.gns.chunks import FRAGMENT, FRAGMENT_MAX, NUMBERS_MAX, AcknowledgementChunk, ChunkKind
-from masix.gns.events import MICROSECOND, Lost, Settings
-from masix.gns.packets import PLAIN_MAX, PacketError
+from masix.transport.chunks import FRAGMENT, FRAGMENT_MAX, NUMBERS_MAX, AcknowledgementChunk, ChunkKind
+from masix.transport.events import MICROSECOND, Lost, Settings
+from masix.transport.packets import PLAIN_MAX, PacketError
 
 REORDERED: Final = 3
 MESSAGE_COST: Final = 64

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.sim.graph import Writer
-from masix.gns.events import Drop, PeerUp
-from masix.gns.formats import FINISH, HELLO, WELCOME
-from masix.gns.packets import KINDS, Kind, Packet, PacketError, decode, encode
-from masix.gns.session import SIDE, SPLIT, derive, exchange, nonce_of, public_of
-from tests.servers.gns.network import KEY, SECOND, Network
-from tests.servers.gns.schedules import payload_of
+from masix.transport.events import Drop, PeerUp
+from masix.transport.formats import FINISH, HELLO, WELCOME
+from masix.transport.packets import KINDS, Kind, Packet, PacketError, decode, encode
+from masix.transport.session import SIDE, SPLIT, derive, exchange, nonce_of, public_of
+from tests.servers.transport.network import KEY, SECOND, Network
+from tests.servers.transport.schedules import payload_of
 
 P: Final = (1 << 255) - 19
 SMALL_ORDER: Final = [

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Annotated, Final, NamedTuple
 
 from machemu.sim.state import U32, U64, Range, state
-from masix.gns.packets import NodeNumber
+from masix.net.ip import NodeNumber
 
 MICROSECOND: Final = 1_000
 MILLISECOND: Final = 1_000_000

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from machemu.sim.state import state
-from masix.gns.chunks import NUMBERS_MAX, AcknowledgementChunk, ChunkKind, FragmentChunk, acknowledgement_bytes
-from masix.gns.events import MICROSECOND, Settings
-from masix.gns.packets import PacketError
+from masix.transport.chunks import NUMBERS_MAX, AcknowledgementChunk, ChunkKind, FragmentChunk, acknowledgement_bytes
+from masix.transport.events import MICROSECOND, Settings
+from masix.transport.packets import PacketError
 
 PACKETS_UNACKNOWLEDGED: Final = 2
 """So many packets with fragments are acknowledged at once, as RFC 1122 has it."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from masix.gns import packets
-from masix.gns.packets import GROUP, HEADER_START, Kind, encode
-from tests.servers.gns.network import MILLISECOND, Faults, Network
+from masix.net.ip import GROUP, IP_START
+from masix.transport import packets
+from masix.transport.packets import HEADER_START, Kind, encode
+from tests.servers.transport.network import MILLISECOND, Faults, Network
 
 BAD = Faults(loss=0.2, duplication=0.2, shortest=50_000, longest=5 * MILLISECOND)
 NODES = 3
@@ -90,7 +91,7 @@ def end(network: Network) -> None:
 
 def payload_of(frame: bytes) -> bytes:
     """A frame's header and sealed text."""
-    return frame[HEADER_START : packets.IP_START + int.from_bytes(frame[16:18], "big")]
+    return frame[HEADER_START : IP_START + int.from_bytes(frame[16:18], "big")]
 
 
 def hostile(network: Network, target: int) -> bytes:

@@ -15,7 +15,7 @@ from typing import Final
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KernReturn
 from machemu.abi.types import ByteOrder
-from masix.gns.packets import ETHERTYPE_IPV4, UDP_PORT, UDP_PROTOCOL
+from masix.net.ip import ETHERTYPE_IPV4, UDP_PORT, UDP_PROTOCOL
 
 Filter = dict[int, tuple[int, int]]
 """Mask and value of each word that is looked at, in the order in which the kernel looks; a value has no bits outside its mask."""

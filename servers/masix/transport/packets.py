@@ -1,51 +1,44 @@
-"""What is on the wire: Ethernet II, IPv4, UDP and the header of the network servers' protocol. All numbers are big-endian.
+"""A packet of the network servers' protocol: a frame, the protocol's header in it, and a sealed text. All numbers are big-endian.
 
-Nobody asks for addresses: a node's number gives its IPv4 address (10.0.y.z, y.z being the number) and its station address
-(02:00:00, the number, and 0 for the first interface). formats.py describes the same bytes; here they are made and read by
-`struct`, for speed.
-
-Sources: IEEE 802.3, RFC 791 (IPv4), RFC 768 (UDP), RFC 1071 (checksums), RFC 1112 (multicast addresses), RFC 2365 (239/8).
+formats.py describes the same bytes; here they are made and read by `struct`, for speed.
 """
 
 from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Annotated, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from machemu.sim.state import Range, state
+from machemu.sim.state import state
+from masix.net.ip import (
+    DONT_FRAGMENT,
+    ETHER,
+    ETHERTYPE_IPV4,
+    GROUP,
+    GROUP_IP,
+    HOPS,
+    IP_START,
+    IPV4,
+    IPV4_VERSION,
+    MTU,
+    NODE_MAX,
+    NODE_MIN,
+    UDP,
+    UDP_PORT,
+    UDP_PROTOCOL,
+    UDP_START,
+    checksum,
+    ip_of,
+    mac_of,
+)
 
-NODE_MIN: Final = 1
-NODE_MAX: Final = 0xFFFE
-"""Numbers that nodes can have: the rest would be 10/8 itself and its broadcast address."""
-NodeNumber = Annotated[int, Range(NODE_MIN, NODE_MAX)]
-GROUP: Final = 0
-"""Stands for all network servers where a node's number is expected."""
-GROUP_IP: Final = bytes((239, 77, 83, 88))
-GROUP_MAC: Final = b"\x01\x00\x5e" + bytes((GROUP_IP[1] & 0x7F,)) + GROUP_IP[2:]
-UDP_PORT: Final = 51988
-"""Of the range that IANA leaves to everybody."""
-
-ETHER: Final = struct.Struct(">6s6sH")
-IPV4: Final = struct.Struct(">BBHHHBBH4s4s")
-UDP: Final = struct.Struct(">HHHH")
 HEADER: Final = struct.Struct(">2sBBQQ")
-ETHERTYPE_IPV4: Final = 0x0800
-IPV4_VERSION: Final = 0x45
-"""Version 4, five words."""
-DONT_FRAGMENT: Final = 0x4000
-UDP_PROTOCOL: Final = 17
-HOPS: Final = 64
 GROUP_HOPS: Final = 1
 MAGIC: Final = b"MX"
 
-IP_START: Final = ETHER.size
 ADDRESSES_START: Final = IP_START + 12
-UDP_START: Final = IP_START + IPV4.size
 HEADER_START: Final = UDP_START + UDP.size
 SEALED_START: Final = HEADER_START + HEADER.size
-MTU: Final = 1500
-"""Bytes of an IPv4 packet at most."""
 TAG: Final = 16
 """Bytes by which sealing makes a text longer."""
 PLAIN_MAX: Final = MTU - (SEALED_START - IP_START) - TAG
@@ -88,20 +81,6 @@ class Packet(NamedTuple):
     sealed: bytes
 
 
-def ip_of(node: int) -> bytes:
-    """A node's (or the group's) IPv4 address, 4 bytes. ValueError for a number that no node can have."""
-    if node == GROUP:
-        return GROUP_IP
-    if not NODE_MIN <= node <= NODE_MAX:
-        raise ValueError(f"{node} is no node's number")
-    return struct.pack(">I", 10 << 24 | node)
-
-
-def mac_of(node: int) -> bytes:
-    """A node's (or the group's) station address, 6 bytes; a node's is locally administered."""
-    return GROUP_MAC if node == GROUP else b"\x02\0\0" + ip_of(node)[2:] + b"\0"
-
-
 def node_of(ip: bytes) -> int:
     """The inverse of `ip_of`. PacketError for an address that is not ours."""
     if ip == GROUP_IP:
@@ -110,16 +89,6 @@ def node_of(ip: bytes) -> int:
     if ip[0] != 10 or not NODE_MIN <= node <= NODE_MAX:
         raise PacketError("an address is none of a node")
     return node
-
-
-def checksum(data: bytes, start: int = 0) -> int:
-    """RFC 1071 over `data`, a last odd byte filled up with 0, on top of the sum `start`; 0 where data and its checksum agree.
-
-    65536 is 1 modulo 65535: the number that all bytes make is their sum.
-    """
-    if len(data) & 1:
-        data += b"\0"
-    return -(int.from_bytes(data, "big") + start) % 0xFFFF
 
 
 def header_bytes(version: int, kind: Kind, session: int, sequence: int) -> bytes:

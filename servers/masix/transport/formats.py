@@ -26,7 +26,8 @@ from construct import (
     this,
 )
 
-from masix.gns.packets import MAGIC, UDP_PORT, UDP_PROTOCOL, Kind, PacketError
+from masix.net.ip import UDP_PORT, UDP_PROTOCOL
+from masix.transport.packets import MAGIC, Kind, PacketError
 
 ETHERNET: Final = Struct("target" / Bytes(6), "source" / Bytes(6), "type" / Const(0x0800, Int16ub))
 IPV4: Final = Struct(

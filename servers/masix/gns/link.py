@@ -1,56 +1,29 @@
-"""The network server's link: its transport over the node's first Ethernet interface, which is a device like any other."""
+"""The network server's link: its transport over the node's first Ethernet interface."""
 
 from __future__ import annotations
 
-import hashlib
-import struct
 from collections import deque
 from typing import Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.types import ByteOrder
 from machemu.mig.interfaces import device
 from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import Receive, Right, state
 from machemu.user.mach import MAKE_SEND, REPLY_ID, Mach, rights
 from machemu.user.message import Message, name_of
-from masix.gns import filters
-from masix.gns.events import Delivered, MulticastReceived, PeerLost, Unverified
-from masix.gns.packets import ETHER, NodeNumber
-from masix.gns.transport import Transport
+from masix.net import filters
+from masix.net.ethernet import INTERFACE, NET_RCV_MSG, READ_WRITE, frame_of
+from masix.net.ip import NodeNumber
+from masix.transport.events import Delivered, MulticastReceived, PeerLost, Unverified
+from masix.transport.transport import Transport
 
-INTERFACE: Final = b"eth0"
-READ_WRITE: Final = 3
-NET_RCV_MSG: Final = 2999
-RECEIVED_HEADER: Final = 4
-RECEIVED_LENGTH: Final = 72
-RECEIVED_DATA: Final = 76
-"""Where in the body of what an interface sends the frame's header is, the length of its data with its own four bytes before, and
-the data (struct net_rcv_msg)."""
 BACKLOG_MAX: Final = 256
 """Frames that wait for the interface at most; more are lost, as on any network."""
 
 
 @state
-class Entropy:
-    """Bytes that follow from a seed alone, and nobody else guesses. seed: another one after each use, from which the way does not
-    lead back.
-    """
-
-    __slots__ = ("seed",)
-    seed: bytes
-
-    def __init__(self, seed: bytes) -> None:
-        self.seed = seed
-
-    def take(self, size: int) -> bytes:
-        self.seed, data = hashlib.sha256(self.seed).digest(), hashlib.shake_256(self.seed).digest(size)
-        return data
-
-
-@state
 class EthernetLink:
-    """masix.gns.server.Link. device: the interface's port, 0 until it is open. frames, replies: where frames come, and the
+    """masix.gns.context.Link. device: the interface's port, 0 until it is open. frames, replies: where frames come, and the
     device's answers. writing: a frame is on its way to the interface, and the others wait. inbox, unverified: what has come for
     the server.
     """
@@ -162,10 +135,3 @@ class EthernetLink:
             frame = outbox.popleft()
             arguments = (0, 0, OutOfLine(frame, len(frame)))
             mach.request(device.DEVICE_WRITE, self.device, arguments, self.replies)
-
-
-def frame_of(body: bytes, order: ByteOrder) -> bytes:
-    """The frame in what an interface sends."""
-    (length,) = struct.unpack_from(order.value + "H", body, RECEIVED_LENGTH)
-    header = body[RECEIVED_HEADER : RECEIVED_HEADER + ETHER.size]
-    return header + body[RECEIVED_DATA : RECEIVED_LENGTH + length]

@@ -9,8 +9,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from machemu.sim.graph import Reader, Writer
-from masix.gns.ethernet import Entropy
-from masix.gns.events import (
+from masix.net.ip import MTU
+from masix.transport.entropy import Entropy
+from masix.transport.events import (
     MILLISECOND,
     SECOND,
     Delivered,
@@ -22,8 +23,7 @@ from masix.gns.events import (
     StreamWritable,
     Unverified,
 )
-from masix.gns.packets import MTU
-from masix.gns.transport import VERSIONS, Transport
+from masix.transport.transport import VERSIONS, Transport
 
 KEY = bytes(range(32))
 PATIENT = Settings(dead_after=60 * SECOND)

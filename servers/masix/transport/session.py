@@ -30,7 +30,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from machemu.sim.state import U8, U64, Range, state
-from masix.gns.packets import Kind, NodeNumber, Packet, bound_bytes, header_bytes
+from masix.net.ip import NodeNumber
+from masix.transport.packets import Kind, Packet, bound_bytes, header_bytes
 
 KEY_SIZE: Final = 32
 NONCE_SIZE: Final = 16

@@ -20,13 +20,25 @@ from collections import deque
 from typing import Final
 
 from machemu.sim.state import U8, U16, state
-from masix.gns.chunks import ChunkKind
-from masix.gns.conversation import Conversation
-from masix.gns.events import Drop, Event, Loss, MulticastReceived, PeerLost, PeerUp, Settings, Unverified
-from masix.gns.formats import FINISH, HELLO, REFUSED, UNKNOWN, WELCOME, parse
-from masix.gns.packets import GROUP, NODE_MAX, NODE_MIN, Kind, NodeNumber, Packet, encode
-from masix.gns.peers import Handshake, Peer
-from masix.gns.session import KEY_SIZE, NONCE_SIZE, Keyring, Randomness, Refused, ReplayWindow, Session, Side, public_of, same
+from masix.net.ip import GROUP, NODE_MAX, NODE_MIN, NodeNumber
+from masix.transport.chunks import ChunkKind
+from masix.transport.conversation import Conversation
+from masix.transport.events import Drop, Event, Loss, MulticastReceived, PeerLost, PeerUp, Settings, Unverified
+from masix.transport.formats import FINISH, HELLO, REFUSED, UNKNOWN, WELCOME, parse
+from masix.transport.packets import Kind, Packet, encode
+from masix.transport.peers import Handshake, Peer
+from masix.transport.session import (
+    KEY_SIZE,
+    NONCE_SIZE,
+    Keyring,
+    Randomness,
+    Refused,
+    ReplayWindow,
+    Session,
+    Side,
+    public_of,
+    same,
+)
 
 HELLOS_MAX: Final = 4
 """Hellos to a node of which only the incarnation is asked for."""

@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from machemu.sim.state import state
-from masix.gns.packets import (
+from masix.net.ip import (
     DONT_FRAGMENT,
     ETHER,
     ETHERTYPE_IPV4,

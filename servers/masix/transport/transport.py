@@ -14,13 +14,14 @@ from collections import deque
 from typing import Final
 
 from machemu.sim.state import state
-from masix.gns.chunks import ChunkKind
-from masix.gns.conversation import Conversation
-from masix.gns.events import Delivered, Drop, Event, Loss, Settings, StreamWritable, Unverified
-from masix.gns.membership import TOLD_MAX, Membership
-from masix.gns.packets import GROUP, NODE_MAX, NODE_MIN, PLAIN_MAX, Kind, Packet, PacketError, decode
-from masix.gns.peers import UNVERIFIED_MAX, Peer
-from masix.gns.session import KEY_SIZE, Randomness, Refused
+from masix.net.ip import GROUP, NODE_MAX, NODE_MIN
+from masix.transport.chunks import ChunkKind
+from masix.transport.conversation import Conversation
+from masix.transport.events import Delivered, Drop, Event, Loss, Settings, StreamWritable, Unverified
+from masix.transport.membership import TOLD_MAX, Membership
+from masix.transport.packets import PLAIN_MAX, Kind, Packet, PacketError, decode
+from masix.transport.peers import UNVERIFIED_MAX, Peer
+from masix.transport.session import KEY_SIZE, Randomness, Refused
 
 DEFAULT: Final = Settings()
 STREAM_MAX: Final = 0xFFFF_FFFF

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.sim.graph import Writer
-from masix.gns.ethernet import Entropy
-from masix.gns.events import Delivered, Loss, Lost, PeerLost, PeerUp, Settings, StreamWritable
-from masix.gns.packets import Kind
-from masix.gns.session import WINDOW, ReplayWindow
-from masix.gns.transport import MULTICAST_MAX, Transport
-from tests.servers.gns.network import KEY, MILLISECOND, SECOND, Faults, Network
-from tests.servers.gns.schedules import BAD, HARMFUL, NODES, Action, do, end, payload_of
+from masix.transport.entropy import Entropy
+from masix.transport.events import Delivered, Loss, Lost, PeerLost, PeerUp, Settings, StreamWritable
+from masix.transport.packets import Kind
+from masix.transport.session import WINDOW, ReplayWindow
+from masix.transport.transport import MULTICAST_MAX, Transport
+from tests.servers.transport.network import KEY, MILLISECOND, SECOND, Faults, Network
+from tests.servers.transport.schedules import BAD, HARMFUL, NODES, Action, do, end, payload_of
 
 
 def kinds(network: Network) -> list[Kind]:

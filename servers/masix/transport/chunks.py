@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from machemu.sim.state import state
-from masix.gns.packets import PLAIN_MAX, PacketError
+from masix.transport.packets import PLAIN_MAX, PacketError
 
 FRAGMENT: Final = struct.Struct(">BQIIH")
 ACKNOWLEDGEMENT: Final = struct.Struct(">BQQIB")

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.sim.graph import Writer
-from masix.gns import packets
-from masix.gns.events import Drop, Unverified
-from masix.gns.packets import GROUP, HEADER, TAG, Kind, encode, mac_of
-from tests.servers.gns.network import KEY, SECOND, Network
-from tests.servers.gns.schedules import ATTACKS, BAD, CRASHES_AND_ATTACKS, NODES, Action, do, end, payload_of
+from masix.net.ip import GROUP, mac_of
+from masix.transport import packets
+from masix.transport.events import Drop, Unverified
+from masix.transport.packets import HEADER, TAG, Kind, encode
+from tests.servers.transport.network import KEY, SECOND, Network
+from tests.servers.transport.schedules import ATTACKS, BAD, CRASHES_AND_ATTACKS, NODES, Action, do, end, payload_of
 
 SCHEDULES = 200
 

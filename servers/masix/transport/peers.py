@@ -6,10 +6,10 @@ from collections import deque
 from typing import Final
 
 from machemu.sim.state import U64, state
-from masix.gns.conversation import Conversation
-from masix.gns.events import Unverified
-from masix.gns.packets import NodeNumber
-from masix.gns.session import ReplayWindow, Session
+from masix.net.ip import NodeNumber
+from masix.transport.conversation import Conversation
+from masix.transport.events import Unverified
+from masix.transport.session import ReplayWindow, Session
 
 UNVERIFIED_MAX: Final = 8
 """Messages to all that wait until their sender has proved to be alive."""

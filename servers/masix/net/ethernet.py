@@ -1,0 +1,25 @@
+"""An Ethernet interface, which is a device like any other: how it is opened, and the messages in which frames come."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from machemu.abi.types import ByteOrder
+from masix.net.ip import ETHER
+
+INTERFACE: Final = b"eth0"
+READ_WRITE: Final = 3
+NET_RCV_MSG: Final = 2999
+RECEIVED_HEADER: Final = 4
+RECEIVED_LENGTH: Final = 72
+RECEIVED_DATA: Final = 76
+"""Where in the body of what an interface sends the frame's header is, the length of its data with its own four bytes before, and
+the data (struct net_rcv_msg)."""
+
+
+def frame_of(body: bytes, order: ByteOrder) -> bytes:
+    """The frame in what an interface sends."""
+    (length,) = struct.unpack_from(order.value + "H", body, RECEIVED_LENGTH)
+    header = body[RECEIVED_HEADER : RECEIVED_HEADER + ETHER.size]
+    return header + body[RECEIVED_DATA : RECEIVED_LENGTH + length]

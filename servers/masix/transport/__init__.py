@@ -1,0 +1,1 @@
+"""Messages between nodes, each delivered once and in order, or given back as lost: sessions, packets and streams."""
