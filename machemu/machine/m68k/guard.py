@@ -178,7 +178,7 @@ class Guard:
         else:
             own, refuse = self._float if opcode in FLOAT else self._float_set, self._no_float
         try:
-            sound = is_sound(word)
+            sound = not address & 1 and is_sound(word)  # nothing at an odd address runs, and its words may lie in two pages
         except Unreadable:
             sound = False
         if sound and opcode in _own:

@@ -12,6 +12,7 @@ from machemu.abi.exception import Exc
 from machemu.abi.types import VirtAddr
 from machemu.machine.engine import EDGE, EDGE_HOOK
 from machemu.machine.m68k.pcb import EXCEPTION_FRAME, SR_T0, SR_T1
+from machemu.machine.m68k.pmap import PAGE_SIZE
 from tests.unit.machine.cpu_bench import LAZY, LEAVE
 from tests.unit.machine.m68k_bench import A0, CODE, DATA, NEXT, READ_WRITE, STACK, Bench, V, code, trap
 
@@ -133,6 +134,16 @@ def test_an_odd_address_is_an_address_error_where_no_page_is_too(bench: Bench) -
     pcb.set_entry(VirtAddr(CODE + 1), VirtAddr(STACK))
     assert bench.go(pcb) == 0
     assert bench.log == [("exception", int(Exc.EXC_BAD_INSTRUCTION), 0x0C, 0, CODE + 1)]
+
+
+@pytest.mark.parametrize("words", ["d5b900", "f22300", "4c7900"], ids=["add.l", "fmove", "divs.l"])
+def test_a_jump_to_an_odd_address_before_a_page_that_is_not_there_is_an_address_error(bench: Bench, words: str) -> None:
+    """The instruction that would lie there has a word in both pages."""
+    end = DATA + PAGE_SIZE
+    bench.write(end - 3, code(words))
+    pcb = bench.start(code("6007"), end - 12)
+    assert bench.go(pcb) == 1
+    assert bench.log == [("exception", int(Exc.EXC_BAD_INSTRUCTION), 0x0C, 0, end - 3)]
 
 
 def test_data_may_lie_at_odd_addresses(bench: Bench) -> None:
