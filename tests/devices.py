@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_SUCCESS
 from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE, CarriedMemory
-from machemu.abi.port import Right
+from machemu.abi.port import RIGHT_RECEIVE
 from machemu.ipc import kmsg as messages
 from machemu.ipc import mach_port, mqueue, right
 from machemu.ipc import port as ports
@@ -46,7 +46,7 @@ class User:
 
     def make_port(self) -> Port:
         """A port whose receive right the task has."""
-        name = mach_port.mach_port_allocate(self.ipc, self.task.space, Right.RECEIVE)
+        name = mach_port.mach_port_allocate(self.ipc, self.task.space, RIGHT_RECEIVE)
         entry = self.task.space.lookup(name)
         assert entry is not None and isinstance(entry.object, Port)
         return entry.object
@@ -130,7 +130,7 @@ class User:
     def open(self, name: str, mode: int = 3) -> Port:
         """Opens a device that can be opened."""
         code, port = self.call(self.devices.master_port, device.DEVICE_OPEN, mode, name.encode())
-        assert code == KernReturn.KERN_SUCCESS and isinstance(port, Port)
+        assert code == KERN_SUCCESS and isinstance(port, Port)
         return port
 
     def read(self, target: Port, recnum: int, count: int) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import struct
 from abc import ABC, abstractmethod
 from typing import Any, Final
 
-from machemu.abi.message import TypeDescriptor, TypeName
+from machemu.abi.message import MSG_TYPE_INTEGER_32, TypeDescriptor
 from machemu.abi.types import ByteOrder
 
 
@@ -44,7 +44,7 @@ class Arch(ABC):
     @property
     def integer(self) -> int:
         """The mach_msg_type_t of a 32-bit integer."""
-        return self.item(int(TypeName.INTEGER_32), 32, 1)
+        return self.item(MSG_TYPE_INTEGER_32, 32, 1)
 
     def long_item(self, name: int, size: int, number: int, inline: bool = True) -> bytes:
         """A mach_msg_type_long_t."""

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Final
 
+# io_return_t.
 
-class IoReturn(IntEnum):
-    """io_return_t."""
-
-    D_SUCCESS = 0
-    D_IO_ERROR = 2500
-    D_WOULD_BLOCK = 2501
-    D_NO_SUCH_DEVICE = 2502
-    D_ALREADY_OPEN = 2503
-    D_DEVICE_DOWN = 2504
-    D_INVALID_OPERATION = 2505
-    D_INVALID_RECNUM = 2506
-    D_INVALID_SIZE = 2507
-    D_NO_MEMORY = 2508
-    D_READ_ONLY = 2509
-
+D_SUCCESS: Final = 0
+D_IO_ERROR: Final = 2500
+D_WOULD_BLOCK: Final = 2501
+D_NO_SUCH_DEVICE: Final = 2502
+D_ALREADY_OPEN: Final = 2503
+D_DEVICE_DOWN: Final = 2504
+D_INVALID_OPERATION: Final = 2505
+D_INVALID_RECNUM: Final = 2506
+D_INVALID_SIZE: Final = 2507
+D_NO_MEMORY: Final = 2508
+D_READ_ONLY: Final = 2509
 
 D_READ: Final = 1
 D_WRITE: Final = 2

@@ -1,6 +1,5 @@
 """Port rights, types and notifications (<mach/port.h>, <mach/notify.h>)."""
 
-from enum import IntEnum, IntFlag
 from typing import Final
 
 PORT_NULL: Final = 0
@@ -11,36 +10,30 @@ QLIMIT_MAX: Final = 16
 UREFS_MAX: Final = 65535
 """The count that user references never reach: 65534 is the most that a right can have."""
 
+# mach_port_right_t.
 
-class Right(IntEnum):
-    """mach_port_right_t."""
+RIGHT_SEND: Final = 0
+RIGHT_RECEIVE: Final = 1
+RIGHT_SEND_ONCE: Final = 2
+RIGHT_PORT_SET: Final = 3
+RIGHT_DEAD_NAME: Final = 4
 
-    SEND = 0
-    RECEIVE = 1
-    SEND_ONCE = 2
-    PORT_SET = 3
-    DEAD_NAME = 4
+# mach_port_type_t: bit 16 + right, and the requests pending on a name.
 
+TYPE_NONE: Final = 0
+TYPE_SEND: Final = 0x00010000
+TYPE_RECEIVE: Final = 0x00020000
+TYPE_SEND_ONCE: Final = 0x00040000
+TYPE_PORT_SET: Final = 0x00080000
+TYPE_DEAD_NAME: Final = 0x00100000
+TYPE_MAREQUEST: Final = 0x40000000
+TYPE_DNREQUEST: Final = 0x80000000
 
-class PortType(IntFlag):
-    """mach_port_type_t: bit 16 + right, and the requests pending on a name."""
+# The notifications' message ids.
 
-    NONE = 0
-    SEND = 0x00010000
-    RECEIVE = 0x00020000
-    SEND_ONCE = 0x00040000
-    PORT_SET = 0x00080000
-    DEAD_NAME = 0x00100000
-    MAREQUEST = 0x40000000
-    DNREQUEST = 0x80000000
-
-
-class Notify(IntEnum):
-    """The notifications' message ids."""
-
-    PORT_DELETED = 65
-    MSG_ACCEPTED = 66
-    PORT_DESTROYED = 69
-    NO_SENDERS = 70
-    SEND_ONCE = 71
-    DEAD_NAME = 72
+NOTIFY_PORT_DELETED: Final = 65
+NOTIFY_MSG_ACCEPTED: Final = 66
+NOTIFY_PORT_DESTROYED: Final = 69
+NOTIFY_NO_SENDERS: Final = 70
+NOTIFY_SEND_ONCE: Final = 71
+NOTIFY_DEAD_NAME: Final = 72

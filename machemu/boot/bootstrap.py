@@ -8,6 +8,7 @@ from typing import Final
 
 from machemu.abi.errors import KernError, MustWait, UserError
 from machemu.abi.message import PORT_SEND
+from machemu.abi.port import RIGHT_RECEIVE
 from machemu.abi.types import VirtAddr
 from machemu.boot.script import BootScript, PortValue, task_paths
 from machemu.core.kernel import Kernel
@@ -72,7 +73,7 @@ def boot_server(kernel: Kernel, command: str, name_server: Port | None, folder: 
     task = boot.create_task(path)
     rights = [boot.insert_right(task, target) for target in (kernel.kern.host.host_priv_self, kernel.devices.master_port)]
     if name_server is None:
-        rights.append(mach_port.mach_port_allocate(kernel.ipc, task.space, mach_port.RIGHT_RECEIVE))
+        rights.append(mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE))
         entry = task.space.lookup(rights[-1])
         assert entry is not None
         name_server = entry.port()

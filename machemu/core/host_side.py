@@ -8,12 +8,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, MustWait, UserError
-from machemu.abi.message import TypeName
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE
+from machemu.abi.port import RIGHT_RECEIVE, TYPE_DEAD_NAME, TYPE_PORT_SET, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
 from machemu.abi.types import ByteOrder
 from machemu.abi.vm import VM_PROT_WRITE
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
-from machemu.ipc.entry import TYPE_DEAD_NAME, TYPE_PORT_SET, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
 from machemu.ipc.port import Port
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern import task_control, thread_control
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 UNNAMED: Final = (0, 0xFFFFFFFF)
 """MACH_PORT_NULL and MACH_PORT_DEAD."""
 DISPOSITIONS: Final = {
-    int(TypeName.MOVE_RECEIVE): TYPE_RECEIVE,
-    int(TypeName.MOVE_SEND): TYPE_SEND | TYPE_DEAD_NAME,
-    int(TypeName.COPY_SEND): TYPE_SEND | TYPE_DEAD_NAME,
-    int(TypeName.MOVE_SEND_ONCE): TYPE_SEND_ONCE | TYPE_DEAD_NAME,
-    int(TypeName.MAKE_SEND): TYPE_RECEIVE,
-    int(TypeName.MAKE_SEND_ONCE): TYPE_RECEIVE,
+    MOVE_RECEIVE: TYPE_RECEIVE,
+    MOVE_SEND: TYPE_SEND | TYPE_DEAD_NAME,
+    COPY_SEND: TYPE_SEND | TYPE_DEAD_NAME,
+    MOVE_SEND_ONCE: TYPE_SEND_ONCE | TYPE_DEAD_NAME,
+    MAKE_SEND: TYPE_RECEIVE,
+    MAKE_SEND_ONCE: TYPE_RECEIVE,
 }
 """What a name must stand for that a message is sent with, by its disposition."""
-MOVES: Final = (int(TypeName.MOVE_SEND), int(TypeName.MOVE_SEND_ONCE))
+MOVES: Final = (MOVE_SEND, MOVE_SEND_ONCE)
 
 
 def launch(kernel: Kernel, server: Server, name: str, rights: Mapping[str, Port] | None = None) -> Task:
@@ -68,7 +68,7 @@ def launch_server(kernel: Kernel, server: Server, name: str, name_server: Port |
         launch(kernel, server, name, {**rights, "name-server": name_server})
         return name_server
     task = launch(kernel, server, name, rights)
-    service = mach_port.mach_port_allocate(kernel.ipc, task.space, mach_port.RIGHT_RECEIVE)
+    service = mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE)
     for thread in task.threads.values():
         assert isinstance(thread.program, ServerThread)
         thread.program.names["service"] = service

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Final, Protocol, cast
 
 from machemu.abi.errors import InvariantError, KernError, MustWait
-from machemu.abi.exception import Exc
+from machemu.abi.exception import EXC_BAD_ACCESS
 from machemu.abi.types import Instructions, VirtAddr
 from machemu.core import board, host_side, server
 from machemu.core.interrupt import Interrupt
@@ -42,7 +42,6 @@ from machemu.vm.map import VmMap
 from machemu.vm.object import deallocate
 from machemu.vm.subsystem import Vm
 
-EXC_BAD_ACCESS: Final = int(Exc.EXC_BAD_ACCESS)
 WORD_SIZE: Final = 4
 FOREVER: Final = 1 << 200
 """A virtual time that never comes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, KernError, MustWait
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_MEMORY_ERROR, KERN_PROTECTION_FAILURE
 from machemu.abi.message import PORT_SEND
 from machemu.abi.vm import VM_PROT_ALL, VM_PROT_READ
 from machemu.core import proxies
@@ -25,9 +25,6 @@ from machemu.vm.pager import COPY_DELAY, Answer, Pager
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-MEMORY_ERROR: Final = int(KernReturn.KERN_MEMORY_ERROR)
-PROTECTION_FAILURE: Final = int(KernReturn.KERN_PROTECTION_FAILURE)
 WORD: Final = 0xFFFFFFFF
 
 
@@ -87,17 +84,17 @@ class Managers:
     def part_of(self, memory_object: object, offset: int, size: int, copy: bool) -> tuple[object, int, int]:
         if not _port(memory_object).active:
             # It was alive when the caller named it, and died while the caller waited for its manager.
-            raise KernError(MEMORY_ERROR)
+            raise KernError(KERN_MEMORY_ERROR)
         proxied = proxies.resolve(memory_object)
         if proxied is None:
             return memory_object, offset, VM_PROT_ALL
         target, access, start, length = proxied
         if not _port(target).active:
-            raise KernError(MEMORY_ERROR)
+            raise KernError(KERN_MEMORY_ERROR)
         if copy and not access & VM_PROT_READ:
-            raise KernError(PROTECTION_FAILURE)
+            raise KernError(KERN_PROTECTION_FAILURE)
         if start + offset + size & WORD > start + length & WORD:
-            raise KernError(INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         return target, offset + start & WORD, VM_PROT_ALL if copy else access
 
     def pager_of(self, memory_object: object) -> Pager | None:
@@ -106,7 +103,7 @@ class Managers:
             return kobject.pager
         if kobject is None or isinstance(kobject, Pager):
             return kobject
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
 
     def begin(self, pager: Pager, memory_object: object) -> None:
         port = _port(memory_object)

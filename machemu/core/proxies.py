@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_NAME
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.sim.state import Natural, Signed, state
@@ -13,8 +13,6 @@ from machemu.sim.state import Natural, Signed, state
 if TYPE_CHECKING:
     from machemu.ipc.subsystem import Ipc
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-INVALID_NAME: Final = int(KernReturn.KERN_INVALID_NAME)
 WORD: Final = 0xFFFFFFFF
 
 
@@ -43,9 +41,9 @@ class Proxy:
 def create(ipc: Ipc, obj: object, max_protection: int, start: int, length: int) -> Port:
     """A send right to a new proxy. Consumes the right to the memory object, but not where it fails."""
     if not isinstance(obj, Port) or not obj.active:
-        raise KernError(INVALID_NAME)
+        raise KernError(KERN_INVALID_NAME)
     if start + length & WORD < start:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     port = ipc.make_kernel_port(None)
     port.kobject = Proxy(obj, max_protection, start, length, port)
     right = ports.make_send(ipc, port)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import MigReturn
+from machemu.abi.kern_return import MIG_BAD_ID, MIG_NO_REPLY
 from machemu.abi.message import PORT_SEND
 from machemu.core.routines.table import Row
 from machemu.ipc import kmsg as kernel_message
@@ -18,8 +18,6 @@ from machemu.mig.runtime import RETCODE, Routine
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
-BAD_ID: Final = int(MigReturn.MIG_BAD_ID)
-NO_REPLY: Final = int(MigReturn.MIG_NO_REPLY)
 REPLY_ID: Final = 100
 WORD: Final = 0xFFFFFFFF
 
@@ -31,7 +29,7 @@ def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
     where memory is wanted that has to be waited for.
     """
     row = kernel.routines.get(request.id)
-    code: int = BAD_ID
+    code: int = MIG_BAD_ID
     results: tuple[object, ...] | None = ()
     if row is not None:
         code, results = _perform(kernel, row, request)
@@ -39,11 +37,11 @@ def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
     request.remote = None
     reply_port, reply_type = request.local, request.local_type
     request.local = None
-    if code not in (0, NO_REPLY):
+    if code not in (0, MIG_NO_REPLY):
         kernel_message.destroy(kernel.ipc, request)
     else:
         kernel_message.consume(kernel.ipc, request)
-    if code == NO_REPLY:
+    if code == MIG_NO_REPLY:
         return None
     if results is None:
         if isinstance(reply_port, Port):

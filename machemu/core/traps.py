@@ -11,15 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from machemu.abi.device import IoReturn
+from machemu.abi.device import D_INVALID_OPERATION, D_INVALID_SIZE
 from machemu.abi.errors import KernError, MustWait
-from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import MsgReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_CAPABILITY, KERN_INVALID_RIGHT, KERN_INVALID_VALUE
+from machemu.abi.message import COPY_SEND, MACH_SEND_INTERRUPTED
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.abi.types import Nanoseconds, VirtAddr
 from machemu.device.ds_routines import Device
 from machemu.ipc import mach_msg, mach_port, port, right
-from machemu.ipc.right import COPY_SEND
 from machemu.kern import ipc_tt, task_control
 from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Thread
@@ -31,13 +30,8 @@ if TYPE_CHECKING:
 
 TRAP_COUNT: Final = 130
 SUCCESS: Final = 0
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-SEND_INTERRUPTED: Final = int(MsgReturn.MACH_SEND_INTERRUPTED)
 """What the traps that stand for a routine answer where the target's name is none: libmach then sends the message instead."""
 
-INVALID_CAPABILITY: Final = int(KernReturn.KERN_INVALID_CAPABILITY)
-INVALID_RIGHT: Final = int(KernReturn.KERN_INVALID_RIGHT)
-INVALID_VALUE: Final = int(KernReturn.KERN_INVALID_VALUE)
 
 PRINT_MAX: Final = 1 << 16
 WRITE_MAX: Final = 1 << 20
@@ -47,7 +41,7 @@ MIN_QUANTUM_MS: Final = 30
 
 
 def kern_invalid(kernel: Kernel, thread: Thread, *arguments: int) -> int:
-    return INVALID_ARGUMENT
+    return KERN_INVALID_ARGUMENT
 
 
 def null_port(kernel: Kernel, thread: Thread) -> int:
@@ -97,11 +91,11 @@ def mach_print(kernel: Kernel, thread: Thread, string: int) -> int:
 def _device(thread: Thread, name: int, reply_name: int) -> Device:
     target = right.lookup_send(thread.space, name)
     if target is None or not isinstance(target.kobject, Device):
-        raise KernError(INVALID_CAPABILITY)
+        raise KernError(KERN_INVALID_CAPABILITY)
     if reply_name:
-        raise KernError(INVALID_RIGHT)
+        raise KernError(KERN_INVALID_RIGHT)
     if not target.kobject.driver.takes_traps:
-        raise KernError(IoReturn.D_INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
     return target.kobject
 
 
@@ -110,7 +104,7 @@ def device_write_request(
 ) -> int:
     target = _device(thread, device, reply_port)
     if data_count > WRITE_MAX:
-        return int(IoReturn.D_INVALID_SIZE)
+        return D_INVALID_SIZE
     target.driver.write_trap(target.minor, recnum, thread.memory.read(VirtAddr(data), data_count))
     return SUCCESS
 
@@ -120,11 +114,11 @@ def device_writev_request(
 ) -> int:
     target = _device(thread, device, reply_port)
     if iocount > IOVEC_MAX:
-        return INVALID_VALUE
+        return KERN_INVALID_VALUE
     words = thread.memory.read(VirtAddr(iovec), 8 * iocount)
     pairs = [(kernel.word.unpack_from(words, 8 * n)[0], kernel.word.unpack_from(words, 8 * n + 4)[0]) for n in range(iocount)]
     if sum(count for _, count in pairs) > WRITE_MAX:
-        return int(IoReturn.D_INVALID_SIZE)
+        return D_INVALID_SIZE
     written = b"".join(thread.memory.read(VirtAddr(data), count) for data, count in pairs)
     target.driver.write_trap(target.minor, recnum, written)
     return SUCCESS
@@ -149,7 +143,7 @@ def thread_switch(kernel: Kernel, thread: Thread, name: int, option: int, millis
     elif option == SWITCH_OPTION_WAIT:
         kern.block(thread, Continuation.THREAD_SWITCH, Nanoseconds(milliseconds * 1_000_000))
     elif option != SWITCH_OPTION_NONE:
-        return INVALID_ARGUMENT
+        return KERN_INVALID_ARGUMENT
     target = ipc_tt.thread_of(right.lookup_send(thread.space, name)) if name else None
     if target is not None and kern.sched.rem_runq(target):
         kern.settle_handoff()
@@ -165,14 +159,14 @@ def thread_switch(kernel: Kernel, thread: Thread, name: int, option: int, millis
 def _task(thread: Thread, name: int) -> Task:
     task = ipc_tt.task_of(right.lookup_send(thread.space, name))
     if task is None:
-        raise KernError(SEND_INTERRUPTED)
+        raise KernError(MACH_SEND_INTERRUPTED)
     return task
 
 
 def _map(thread: Thread, name: int) -> VmMap:
     vm_map = _task(thread, name).map
     if vm_map is None:
-        raise KernError(SEND_INTERRUPTED)
+        raise KernError(MACH_SEND_INTERRUPTED)
     return vm_map
 
 
@@ -305,7 +299,7 @@ def mach_port_allocate_name(kernel: Kernel, thread: Thread, target: int, kind: i
 def thread_depress_abort(kernel: Kernel, thread: Thread, name: int) -> int:
     target = ipc_tt.thread_of(right.lookup_send(thread.space, name))
     if target is None:
-        return SEND_INTERRUPTED
+        return MACH_SEND_INTERRUPTED
     kernel.kern.depress_abort(target)
     return SUCCESS
 

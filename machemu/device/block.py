@@ -12,9 +12,19 @@ from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 from typing import Final
 
-from machemu.abi.device import D_NODELAY, D_READ, D_WRITE, DEV_GET_RECORDS, DEV_GET_SIZE, IoReturn
+from machemu.abi.device import (
+    D_INVALID_OPERATION,
+    D_INVALID_SIZE,
+    D_IO_ERROR,
+    D_NO_MEMORY,
+    D_NODELAY,
+    D_READ,
+    D_WRITE,
+    DEV_GET_RECORDS,
+    DEV_GET_SIZE,
+)
 from machemu.abi.errors import InvariantError, KernError
-from machemu.device.driver import INVALID_OPERATION, Driver, Minor
+from machemu.device.driver import Driver, Minor
 from machemu.device.io import DeviceIo, IoOp, IoRequest
 from machemu.device.partitions import Slice, read_table
 from machemu.machine.protocols import Disk, DiskError
@@ -105,7 +115,7 @@ class DiskDriver(Driver):
 
     def read(self, minor: Minor, request: IoRequest) -> bytes | None:
         if request.op is IoOp.READ_INBAND:
-            raise KernError(INVALID_OPERATION)
+            raise KernError(D_INVALID_OPERATION)
         if not self._limit(minor, request):
             return b""
         self._enqueue(minor, request)
@@ -113,7 +123,7 @@ class DiskDriver(Driver):
 
     def write(self, minor: Minor, request: IoRequest) -> int | None:
         if request.op is IoOp.WRITE_INBAND or minor[2] == D_READ:
-            raise KernError(INVALID_OPERATION)
+            raise KernError(D_INVALID_OPERATION)
         if not self._limit(minor, request):
             return 0
         request.data = request.data[: request.count]
@@ -127,7 +137,7 @@ class DiskDriver(Driver):
             return (size - (1 << 32) if size & RECNUM_SIGN else size, RECORD)
         if flavor == DEV_GET_RECORDS:
             return (records, RECORD)
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
 
     def _slice(self, minor: Minor) -> Slice:
         assert self.slices is not None and isinstance(minor[1], int)
@@ -139,7 +149,7 @@ class DiskDriver(Driver):
         if request.count == 0:
             return 0
         if request.count < 0 or not 0 <= left < RECNUM_SIGN:
-            raise KernError(IoReturn.D_INVALID_SIZE)
+            raise KernError(D_INVALID_SIZE)
         request.count = min(request.count, left * RECORD, TRANSFER_MAX)
         return request.count
 
@@ -147,7 +157,7 @@ class DiskDriver(Driver):
 
     def _enqueue(self, minor: Minor, request: IoRequest) -> None:
         if self.queued + request.count > QUEUE_MAX:
-            raise KernError(IoReturn.D_NO_MEMORY)
+            raise KernError(D_NO_MEMORY)
         self.requests.append((minor, request))
         self.queued += request.count + REQUEST_BYTES
         if len(self.requests) == 1:
@@ -168,9 +178,9 @@ class DiskDriver(Driver):
             data = self._transfer(minor, request)
         except DiskError:
             if request.op is IoOp.READ:
-                self.io.refuse(request, IoReturn.D_IO_ERROR)
+                self.io.refuse(request, D_IO_ERROR)
             else:
-                self.io.write_done(request, IoReturn.D_IO_ERROR, 0)
+                self.io.write_done(request, D_IO_ERROR, 0)
         else:
             if request.op is IoOp.READ:
                 self.io.read_done(request, 0, data)

@@ -10,6 +10,9 @@ from typing import Final
 
 from machemu.abi.device import (
     B9600,
+    D_DEVICE_DOWN,
+    D_INVALID_OPERATION,
+    D_INVALID_SIZE,
     D_READ,
     NSPEEDS,
     TF_ANYP,
@@ -20,10 +23,9 @@ from machemu.abi.device import (
     TTY_STATUS,
     TTY_STATUS_COUNT,
     TTY_STOP,
-    IoReturn,
 )
 from machemu.abi.errors import KernError
-from machemu.device.driver import INVALID_OPERATION, Driver, Minor, unit_of
+from machemu.device.driver import Driver, Minor, unit_of
 from machemu.device.io import DeviceIo, IoRequest
 from machemu.device.limits import CHARACTERS_MAX, reading_count, wait
 from machemu.machine.protocols import Disk
@@ -100,9 +102,9 @@ class Console(Driver):
     def close(self, minor: Minor) -> None:
         """Those who wait hear that the device is down."""
         while self.pending:
-            self.io.read_done(self.pending.popleft(), IoReturn.D_DEVICE_DOWN, b"")
+            self.io.read_done(self.pending.popleft(), D_DEVICE_DOWN, b"")
         while self.writers:
-            self.io.write_done(self.writers.popleft(), IoReturn.D_DEVICE_DOWN, 0)
+            self.io.write_done(self.writers.popleft(), D_DEVICE_DOWN, 0)
 
     def read(self, minor: Minor, request: IoRequest) -> bytes | None:
         """Input that is there. D_NOWAIT changes nothing: the real kernel looks at it only while a line has no carrier."""
@@ -115,7 +117,7 @@ class Console(Driver):
     def write(self, minor: Minor, request: IoRequest) -> int | None:
         size = len(request.data)
         if size > CHARACTERS_MAX:
-            raise KernError(IoReturn.D_INVALID_SIZE)
+            raise KernError(D_INVALID_SIZE)
         if self.stopped and len(self.held_output) + size > HELD_MAX:
             wait(self.writers, request, WRITERS_MAX)
             return None
@@ -134,7 +136,7 @@ class Console(Driver):
 
     def get_status(self, minor: Minor, flavor: int, room: int) -> tuple[int, ...]:
         if flavor != TTY_STATUS or room < TTY_STATUS_COUNT:
-            raise KernError(INVALID_OPERATION)
+            raise KernError(D_INVALID_OPERATION)
         return self.status
 
     def set_status(self, minor: Minor, flavor: int, words: tuple[int, ...]) -> None:
@@ -150,7 +152,7 @@ class Console(Driver):
         elif flavor == TTY_STATUS and len(words) >= TTY_STATUS_COUNT and all(0 <= speed < NSPEEDS for speed in words[:2]):
             self.status = (words[0], words[1], words[2], words[3])
         else:
-            raise KernError(INVALID_OPERATION)
+            raise KernError(D_INVALID_OPERATION)
 
     def _start(self) -> None:
         """Output goes on after a stop."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from machemu.abi.device import IoReturn
+from machemu.abi.device import D_INVALID_OPERATION
 from machemu.abi.errors import InvariantError, KernError
 from machemu.sim.state import state
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.machine.protocols import Disk
 
-INVALID_OPERATION: Final = int(IoReturn.D_INVALID_OPERATION)
 
 Minor = tuple[int | str, ...]
 """What a driver tells its devices apart by. Equal ones are one device with one port."""
@@ -62,35 +61,35 @@ class Driver:
         """The last closing. Work under way goes on."""
 
     def read(self, minor: Minor, request: IoRequest) -> bytes | None:
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
 
     def write(self, minor: Minor, request: IoRequest) -> int | None:
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
 
     def write_trap(self, minor: Minor, recnum: int, data: bytes) -> None:
         """device_write_request: nobody waits for an answer."""
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
 
     def get_status(self, minor: Minor, flavor: int, room: int) -> tuple[int, ...]:
         """The flavor's words; more than `room` of them are the stub's error."""
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
 
     def set_status(self, minor: Minor, flavor: int, words: tuple[int, ...]) -> None:
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
 
     def map(self, minor: Minor) -> PageProvider:
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
 
     def set_filter(self, minor: Minor, port: Port, priority: int, program: tuple[int, ...]) -> None:
         """Consumes a send right to `port` on success."""
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
 
     def intr_register(self, minor: Minor, irq: int, port: Port) -> None:
         """Consumes a send right to `port` on success."""
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
 
     def intr_ack(self, minor: Minor, port: object) -> None:
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
 
     def event_due(self, kind: Enum, *args: object) -> None:
         """What it asked for by DeviceIo.after has come."""

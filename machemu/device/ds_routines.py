@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 
-from machemu.abi.device import IoReturn
+from machemu.abi.device import D_NO_MEMORY, D_NO_SUCH_DEVICE
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.types import PhysAddr
 from machemu.abi.vm import VM_PROT_ALL, VM_PROT_READ
 from machemu.device.dev_pager import DevicePager
@@ -21,7 +21,6 @@ from machemu.sim.state import Signed, state
 
 OPENED_MAX = 4096
 """Devices that can be open: any number of units of `cn` could be, and nobody closes them when their tasks end."""
-INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
 
 
 @state
@@ -124,12 +123,12 @@ class Devices:
             if minor is not None:
                 break
         else:
-            raise KernError(IoReturn.D_NO_SUCH_DEVICE)
+            raise KernError(D_NO_SUCH_DEVICE)
         device = self.opened.get(minor)
         if device is not None:
             return device
         if len(self.opened) >= OPENED_MAX:
-            raise KernError(IoReturn.D_NO_MEMORY)
+            raise KernError(D_NO_MEMORY)
         delay = driver.open(minor)
         ipc = self.io.ipc
         device_port = ipc.make_kernel_port(None)
@@ -149,7 +148,7 @@ class Devices:
         for request in waiting:
             if not device.port.active:
                 # All rights given so far died on their way, and the device was closed with the last of them.
-                self.io.refuse(request, IoReturn.D_NO_SUCH_DEVICE)
+                self.io.refuse(request, D_NO_SUCH_DEVICE)
                 continue
             device.opens += 1
             self.io.opened(request, ports.make_send(self.io.ipc, device.port))
@@ -177,7 +176,7 @@ class Devices:
     def map(self, device: Device, protection: int, offset: int, size: int) -> Port:
         """device_map: a send right to the memory object of that offset, which all who map it share."""
         if protection & ~VM_PROT_ALL and device.driver.checks_protection:
-            raise KernError(INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         provider = device.driver.map(device.minor)
         pager = self.pagers.get((device.minor, offset))
         if pager is None:

@@ -10,6 +10,9 @@ from enum import Enum, auto
 from typing import Final
 
 from machemu.abi.device import (
+    D_INVALID_OPERATION,
+    D_INVALID_SIZE,
+    D_NO_MEMORY,
     HDR_ETHERNET,
     IFF_ALLMULTI,
     IFF_BROADCAST,
@@ -24,14 +27,13 @@ from machemu.abi.device import (
     NET_RCV_MSG_ID,
     NET_STATUS,
     NET_STATUS_COUNT,
-    IoReturn,
 )
 from machemu.abi.errors import KernError
-from machemu.abi.message import PORT_SEND, TypeDescriptor, TypeName
+from machemu.abi.message import MSG_TYPE_BYTE, PORT_SEND, TypeDescriptor
 from machemu.abi.types import ByteOrder
 from machemu.device import bpf, net_filter
 from machemu.device.bpf import Instruction
-from machemu.device.driver import INVALID_OPERATION, Driver, Minor
+from machemu.device.driver import Driver, Minor
 from machemu.device.io import DeviceIo, IoOp, IoRequest
 from machemu.ipc import kmsg as messages
 from machemu.ipc import mqueue
@@ -162,19 +164,19 @@ class EthernetDriver(Driver):
     def get_status(self, minor: Minor, flavor: int, room: int) -> tuple[int, ...]:
         if flavor == NET_FLAGS:
             if room != 1:
-                raise KernError(IoReturn.D_INVALID_SIZE)
+                raise KernError(D_INVALID_SIZE)
             return (self.flags,)
         if flavor == NET_STATUS and room >= NET_STATUS_COUNT:
             return (HEADER_SIZE, FRAME_MAX, HDR_ETHERNET, HEADER_SIZE, 6, self.if_flags, 0)
         if flavor == NET_ADDRESS and room >= 2:
             return struct.unpack(">2i", self.nic.address + b"\0\0")
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
 
     def set_status(self, minor: Minor, flavor: int, words: tuple[int, ...]) -> None:
         if flavor != NET_FLAGS:
-            raise KernError(INVALID_OPERATION)
+            raise KernError(D_INVALID_OPERATION)
         if len(words) != 1:
-            raise KernError(IoReturn.D_INVALID_SIZE)
+            raise KernError(D_INVALID_SIZE)
         self.flags = self.if_flags = words[0] & SETTABLE_FLAGS | self.flags & IFF_UP
 
     # Frames out
@@ -182,11 +184,11 @@ class EthernetDriver(Driver):
     def write(self, minor: Minor, request: IoRequest) -> int | None:
         """Queues a frame; the answer comes when it is out. Filters for what is sent see it at once."""
         if request.op is IoOp.WRITE_INBAND:
-            raise KernError(INVALID_OPERATION)
+            raise KernError(D_INVALID_OPERATION)
         if not HEADER_SIZE <= request.count <= FRAME_MAX:
-            raise KernError(IoReturn.D_INVALID_SIZE)
+            raise KernError(D_INVALID_SIZE)
         if len(self.requests) >= TRANSMIT_MAX:
-            raise KernError(IoReturn.D_NO_MEMORY)
+            raise KernError(D_NO_MEMORY)
         self.requests.append(request)
         if len(self.requests) == 1:
             self._start()
@@ -258,7 +260,7 @@ class EthernetDriver(Driver):
     def _deliver(self, port: Port, header: bytes, packet: bytes) -> None:
         """Sends net_rcv_msg; it is dropped where the receiver's queue is full."""
         ipc = self.io.ipc
-        words = [TypeDescriptor(int(TypeName.BYTE), 8, size).word(ipc.order) for size in (NET_HDW_HDR_MAX, len(packet))]
+        words = [TypeDescriptor(MSG_TYPE_BYTE, 8, size).word(ipc.order) for size in (NET_HDW_HDR_MAX, len(packet))]
         body = ipc.word.pack(words[0]) + header + ipc.word.pack(words[1]) + packet
         body += bytes(-len(body) % 4)
         right = ports.copy_send(ipc, port)
@@ -271,14 +273,14 @@ class EthernetDriver(Driver):
     def set_filter(self, minor: Minor, port: Port, priority: int, program: tuple[int, ...]) -> None:
         """net_set_filter: a port has one filter at a time; its old one and those of dead ports go."""
         if not program or not program[0] & (net_filter.NETF_IN | net_filter.NETF_OUT):
-            raise KernError(INVALID_OPERATION)
+            raise KernError(D_INVALID_OPERATION)
         code = _code(program, self.io)
         if not _is_valid(program, code):
-            raise KernError(INVALID_OPERATION)
+            raise KernError(D_INVALID_OPERATION)
         entry = NetFilter(program, priority, code)
         same = self._find_shared(entry) if entry.shared else None
         if entry.shared and same is None and sum(known.shared for known in self.filters) >= SHARED_FILTERS_MAX:
-            raise KernError(IoReturn.D_NO_MEMORY)
+            raise KernError(D_NO_MEMORY)
         keys = bpf.keys_of(code) or ()
         if same is None:
             place = next((n for n, known in enumerate(self.filters) if priority > known.priority), len(self.filters))

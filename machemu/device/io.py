@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
-from machemu.abi.device import IoReturn
+from machemu.abi.device import D_NO_MEMORY
 from machemu.ipc import kmsg as messages
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
@@ -113,7 +113,7 @@ class DeviceIo:
                 if copy is not None:
                     copy.into_entries()
             except PageShortage:
-                self.refuse(request, IoReturn.D_NO_MEMORY)
+                self.refuse(request, D_NO_MEMORY)
                 return
             finally:
                 self.vm.privileged = privileged

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_PROTECTION_FAILURE
 from machemu.ipc import port
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
 from machemu.sim.state import U16, state
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-PROTECTION_FAILURE: Final = int(KernReturn.KERN_PROTECTION_FAILURE)
 PCI_CONFIGURATION: Final = range(0xCF8, 0xD00)
 """The ports by which the PCI bus is configured: one holder at a time."""
 
@@ -49,12 +47,12 @@ class IoPerms:
     def create(self, ipc: Ipc, first: int, last: int) -> Port:
         """i386_io_perm_create: a send right to a new permission's port."""
         if first > last:
-            raise KernError(INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         kernel_port = ipc.make_kernel_port(None)
         perm = IoPerm(first, last, kernel_port)
         if perm.configures and self.configuration_taken:
             port.dealloc_kernel(ipc, kernel_port)
-            raise KernError(PROTECTION_FAILURE)
+            raise KernError(KERN_PROTECTION_FAILURE)
         self.configuration_taken = self.configuration_taken or perm.configures
         kernel_port.kobject = perm
         right = port.make_send(ipc, kernel_port)

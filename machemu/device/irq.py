@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from machemu.abi.device import IoReturn
+from machemu.abi.device import D_ALREADY_OPEN, D_INVALID_OPERATION, D_NO_MEMORY
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.message import PORT_SEND
-from machemu.device.driver import INVALID_OPERATION, Minor
+from machemu.device.driver import Minor
 from machemu.device.null import NullDriver
 from machemu.ipc.port import Port
 from machemu.sim.state import state
@@ -33,15 +33,15 @@ class IrqDriver(NullDriver):
     def intr_register(self, minor: Minor, irq: int, port: Port) -> None:
         self.ports = [entry for entry in self.ports if entry[1].active]
         if any(entry[1] is port for entry in self.ports):
-            raise KernError(IoReturn.D_NO_MEMORY)
+            raise KernError(D_NO_MEMORY)
         if not 0 <= irq < IRQS:
-            raise KernError(IoReturn.D_ALREADY_OPEN)
+            raise KernError(D_ALREADY_OPEN)
         self.ports.append((irq, port))
 
     def intr_ack(self, minor: Minor, port: object) -> None:
         if not any(entry[1] is port for entry in self.ports):
-            raise KernError(KernReturn.KERN_INVALID_ARGUMENT)
-        raise KernError(INVALID_OPERATION)
+            raise KernError(KERN_INVALID_ARGUMENT)
+        raise KernError(D_INVALID_OPERATION)
 
     def held(self) -> Iterable[tuple[object, int]]:
         return [(port, PORT_SEND) for _, port in self.ports]

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from machemu.abi.device import D_NOWAIT, DEV_GET_SIZE, IoReturn
+from machemu.abi.device import D_ALREADY_OPEN, D_INVALID_OPERATION, D_NOWAIT, D_WOULD_BLOCK, DEV_GET_SIZE
 from machemu.abi.errors import KernError
-from machemu.device.driver import INVALID_OPERATION, Driver, Minor, unit_of
+from machemu.device.driver import Driver, Minor, unit_of
 from machemu.device.io import DeviceIo, IoRequest
 from machemu.device.limits import reading_count, wait
 from machemu.sim.state import state
@@ -55,7 +55,7 @@ class KmsgDriver(Driver):
 
     def open(self, minor: Minor) -> int:
         if self.in_use:
-            raise KernError(IoReturn.D_ALREADY_OPEN)
+            raise KernError(D_ALREADY_OPEN)
         self.in_use = True
         return 0
 
@@ -67,7 +67,7 @@ class KmsgDriver(Driver):
         if self.text:
             return self._take(request.count)
         if request.mode & D_NOWAIT:
-            self.io.read_done(request, IoReturn.D_WOULD_BLOCK, b"")
+            self.io.read_done(request, D_WOULD_BLOCK, b"")
         else:
             wait(self.pending, request)
         return None
@@ -80,7 +80,7 @@ class KmsgDriver(Driver):
 
     def get_status(self, minor: Minor, flavor: int, room: int) -> tuple[int, ...]:
         if flavor != DEV_GET_SIZE:
-            raise KernError(INVALID_OPERATION)
+            raise KernError(D_INVALID_OPERATION)
         return (0, 1)
 
     def set_status(self, minor: Minor, flavor: int, words: tuple[int, ...]) -> None:

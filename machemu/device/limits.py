@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from machemu.abi.device import IO_INBAND_MAX, IoReturn
+from machemu.abi.device import D_INVALID_SIZE, D_NO_MEMORY, IO_INBAND_MAX
 from machemu.abi.errors import KernError
 from machemu.device.io import IoOp, IoRequest
 
@@ -20,7 +20,7 @@ WAITING_MAX: Final = 4096
 def wait(queue: deque[IoRequest], request: IoRequest, limit: int = WAITING_MAX) -> None:
     """Puts a request into a queue. Raises D_NO_MEMORY where that is full."""
     if len(queue) >= limit:
-        raise KernError(IoReturn.D_NO_MEMORY)
+        raise KernError(D_NO_MEMORY)
     queue.append(request)
 
 
@@ -29,5 +29,5 @@ def reading_count(request: IoRequest) -> int:
     if request.op is IoOp.READ_INBAND:
         return request.count if 0 <= request.count < IO_INBAND_MAX else IO_INBAND_MAX
     if not 0 <= request.count <= CHARACTERS_MAX:
-        raise KernError(IoReturn.D_INVALID_SIZE)
+        raise KernError(D_INVALID_SIZE)
     return request.count

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from machemu.abi.device import D_INVALID_OPERATION
 from machemu.abi.errors import KernError
-from machemu.device.driver import INVALID_OPERATION, Driver, Minor, unit_of
+from machemu.device.driver import Driver, Minor, unit_of
 from machemu.device.io import IoRequest
 from machemu.sim.state import state
 
@@ -28,7 +29,7 @@ class NullDriver(Driver):
 
     def read(self, minor: Minor, request: IoRequest) -> bytes | None:
         if request.count:
-            raise KernError(INVALID_OPERATION)
+            raise KernError(D_INVALID_OPERATION)
         return b""
 
     def write(self, minor: Minor, request: IoRequest) -> int | None:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from machemu.abi.port import PortType
+from machemu.abi.port import TYPE_DEAD_NAME, TYPE_NONE, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
 from machemu.sim.state import U32, Natural, state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.ipc.pset import PortSet
 
-TYPE_NONE: Final = 0
-TYPE_SEND: Final = int(PortType.SEND)
-TYPE_RECEIVE: Final = int(PortType.RECEIVE)
-TYPE_SEND_ONCE: Final = int(PortType.SEND_ONCE)
-TYPE_PORT_SET: Final = int(PortType.PORT_SET)
-TYPE_DEAD_NAME: Final = int(PortType.DEAD_NAME)
 TYPE_SEND_RECEIVE: Final = TYPE_SEND | TYPE_RECEIVE
 TYPE_SEND_RIGHTS: Final = TYPE_SEND | TYPE_SEND_ONCE
 TYPE_PORT_RIGHTS: Final = TYPE_SEND_RIGHTS | TYPE_RECEIVE

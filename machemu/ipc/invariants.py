@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from machemu.abi.errors import InvariantError
 from machemu.abi.message import (
     LONGFORM_SIZE,
+    MACH_MSG_SUCCESS,
+    MAKE_SEND_ONCE,
     PORT_RECEIVE,
     PORT_SEND,
     PORT_SEND_ONCE,
@@ -17,13 +19,10 @@ from machemu.abi.message import (
     CarriedMemory,
     CarriedPort,
     CarriedPorts,
-    MsgReturn,
     TypeDescriptor,
-    TypeName,
     decode_type_word,
 )
-from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
-from machemu.ipc.entry import TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
+from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
 from machemu.ipc.port import Port
 from machemu.ipc.pset import PortSet
 from machemu.ipc.thread import MsgContinuation
@@ -81,7 +80,7 @@ def _check_wait(thread: IpcThread) -> None:
     """A thread has what its wait goes on with."""
     wait, kmsg = thread.ith_wait, thread.ith_kmsg
     if wait is MsgContinuation.RECEIVE:
-        right = (kmsg is not None) == (thread.ith_queue is None and thread.ith_state == MsgReturn.MACH_MSG_SUCCESS)
+        right = (kmsg is not None) == (thread.ith_queue is None and thread.ith_state == MACH_MSG_SUCCESS)
     elif wait is MsgContinuation.COPYOUT:
         right = thread.ith_put is not None
     else:
@@ -153,7 +152,7 @@ def _is_described(ipc: Ipc, kmsg: Kmsg) -> bool:
 
 def _is_filled(ipc: Ipc, body: bytes | bytearray, carried: dict[int, Carried], kind: TypeDescriptor, place: int) -> bool:
     """Takes out of `carried` what a descriptor's data at `place` stand for; False where that is something else."""
-    is_port = PORT_RECEIVE <= kind.name <= TypeName.MAKE_SEND_ONCE
+    is_port = PORT_RECEIVE <= kind.name <= MAKE_SEND_ONCE
     length = (kind.number * kind.size + 7 >> 3) & SIZE_MAX
     if not kind.inline:
         item = carried.pop(place, None)

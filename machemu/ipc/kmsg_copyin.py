@@ -8,8 +8,24 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError, MustWait
 from machemu.abi.message import (
+    COPY_SEND,
     HEADER_SIZE,
     LONGFORM_SIZE,
+    MACH_SEND_INVALID_DATA,
+    MACH_SEND_INVALID_DEST,
+    MACH_SEND_INVALID_HEADER,
+    MACH_SEND_INVALID_MEMORY,
+    MACH_SEND_INVALID_NOTIFY,
+    MACH_SEND_INVALID_REPLY,
+    MACH_SEND_INVALID_RIGHT,
+    MACH_SEND_INVALID_TYPE,
+    MACH_SEND_MSG_TOO_SMALL,
+    MACH_SEND_NO_BUFFER,
+    MAKE_SEND,
+    MAKE_SEND_ONCE,
+    MOVE_RECEIVE,
+    MOVE_SEND,
+    MOVE_SEND_ONCE,
     MSGH_BITS_COMPLEX,
     PORT_DEAD,
     SIZE_MAX,
@@ -17,18 +33,17 @@ from machemu.abi.message import (
     CarriedMemory,
     CarriedPort,
     CarriedPorts,
-    MsgReturn,
 )
-from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
+from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL, TYPE_RECEIVE
 from machemu.abi.types import VirtAddr
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import notify as notifications
 from machemu.ipc import port as ports
 from machemu.ipc import right
-from machemu.ipc.entry import TYPE_RECEIVE, Entry
+from machemu.ipc.entry import Entry
 from machemu.ipc.kmsg import OVERHEAD, Kmsg
 from machemu.ipc.port import Port
-from machemu.ipc.right import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, TRANSIT
+from machemu.ipc.right import TRANSIT
 from machemu.ipc.subsystem import MESSAGE_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -37,16 +52,6 @@ if TYPE_CHECKING:
     from machemu.ipc.space import Space
     from machemu.ipc.subsystem import Ipc
 
-SEND_INVALID_DATA: Final = int(MsgReturn.MACH_SEND_INVALID_DATA)
-SEND_INVALID_DEST: Final = int(MsgReturn.MACH_SEND_INVALID_DEST)
-SEND_INVALID_HEADER: Final = int(MsgReturn.MACH_SEND_INVALID_HEADER)
-SEND_INVALID_MEMORY: Final = int(MsgReturn.MACH_SEND_INVALID_MEMORY)
-SEND_INVALID_NOTIFY: Final = int(MsgReturn.MACH_SEND_INVALID_NOTIFY)
-SEND_INVALID_REPLY: Final = int(MsgReturn.MACH_SEND_INVALID_REPLY)
-SEND_INVALID_RIGHT: Final = int(MsgReturn.MACH_SEND_INVALID_RIGHT)
-SEND_INVALID_TYPE: Final = int(MsgReturn.MACH_SEND_INVALID_TYPE)
-SEND_MSG_TOO_SMALL: Final = int(MsgReturn.MACH_SEND_MSG_TOO_SMALL)
-SEND_NO_BUFFER: Final = int(MsgReturn.MACH_SEND_NO_BUFFER)
 
 BITS_CIRCULAR: Final = 0x40000000
 """A bit that the real kernel uses itself and clears in what users send."""
@@ -61,13 +66,13 @@ Header = tuple[object | None, object | None]
 def get(ipc: Ipc, memory: TaskMemory, address: int, size: int) -> bytes:
     """ipc_kmsg_get: reads a user's message, all at once."""
     if size < HEADER_SIZE or size & 3:
-        raise KernError(SEND_MSG_TOO_SMALL)
+        raise KernError(MACH_SEND_MSG_TOO_SMALL)
     if ipc.message_bytes + size > MESSAGE_BYTES_MAX:
-        raise KernError(SEND_NO_BUFFER)
+        raise KernError(MACH_SEND_NO_BUFFER)
     try:
         return memory.read(VirtAddr(address), size)
     except KernError:
-        raise KernError(SEND_INVALID_DATA) from None
+        raise KernError(MACH_SEND_INVALID_DATA) from None
 
 
 def copyin(ipc: Ipc, space: Space, data: bytes, cancel_notify: int) -> Kmsg:
@@ -119,18 +124,18 @@ def _copyin_header(ipc: Ipc, space: Space, types: tuple[int, int], names: tuple[
     dest_type, reply_type = types
     dest_name, reply_name = names
     if not _any_send(dest_type) or (not _any_send(reply_type) if reply_type else reply_name != PORT_NULL):
-        raise KernError(SEND_INVALID_HEADER)
+        raise KernError(MACH_SEND_INVALID_HEADER)
     if not space.active:
-        raise KernError(SEND_INVALID_DEST)
+        raise KernError(MACH_SEND_INVALID_DEST)
     notify_port = None
     if cancel_notify:
         entry = space.table.get(cancel_notify)
         if entry is None or not entry.type & TYPE_RECEIVE:
-            raise KernError(SEND_INVALID_NOTIFY)
+            raise KernError(MACH_SEND_INVALID_NOTIFY)
         notify_port = entry.port()
     dest_entry = space.table.get(dest_name)
     if dest_entry is None:
-        raise KernError(SEND_INVALID_DEST)
+        raise KernError(MACH_SEND_INVALID_DEST)
     dest: object | None
     reply: object | None
     if reply_name in (PORT_NULL, PORT_NAME_DEAD):
@@ -140,7 +145,7 @@ def _copyin_header(ipc: Ipc, space: Space, types: tuple[int, int], names: tuple[
     else:
         maybe = space.table.get(reply_name)
         if maybe is None or not right.copyin_check(maybe, reply_type):
-            raise KernError(SEND_INVALID_REPLY)
+            raise KernError(MACH_SEND_INVALID_REPLY)
         reply_entry = maybe
         if reply_entry is dest_entry:
             dest, dest_request, reply, reply_request = _copyin_same(ipc, space, dest_entry, dest_type, reply_type)
@@ -165,7 +170,7 @@ def _copyin_dest(ipc: Ipc, space: Space, entry: Entry, disposition: int) -> tupl
     try:
         return right.copyin_entry(ipc, space, entry, disposition, False)
     except KernError:
-        raise KernError(SEND_INVALID_DEST) from None
+        raise KernError(MACH_SEND_INVALID_DEST) from None
 
 
 def _copyin_same(
@@ -173,7 +178,7 @@ def _copyin_same(
 ) -> tuple[object | None, Port | None, object | None, Port | None]:
     """The destination and the reply right have one name: two rights out of one entry, each with its dead-name request's right."""
     if MOVE_SEND_ONCE in (dest_type, reply_type):
-        raise KernError(SEND_INVALID_DEST)
+        raise KernError(MACH_SEND_INVALID_DEST)
     made = (MAKE_SEND, MAKE_SEND_ONCE)
     if dest_type in made or reply_type in made:
         dest, dest_request = _copyin_dest(ipc, space, entry, dest_type)
@@ -183,7 +188,7 @@ def _copyin_same(
         try:
             port, request = right.copyin_two(space, entry)
         except KernError:
-            raise KernError(SEND_INVALID_DEST) from None
+            raise KernError(MACH_SEND_INVALID_DEST) from None
         return port, request, port, None
     moved = MOVE_SEND in (dest_type, reply_type)
     dest, request = _copyin_dest(ipc, space, entry, MOVE_SEND if moved else COPY_SEND)
@@ -222,20 +227,20 @@ def _copyin_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, carried
         if longform:
             offset = start + LONGFORM_SIZE
             if offset > end:
-                raise KernError(SEND_MSG_TOO_SMALL)
+                raise KernError(MACH_SEND_MSG_TOO_SMALL)
             bad = bad or name or size or number
             _, name, size, number = ipc.long_item.unpack_from(body, start)
         is_port = MOVE_RECEIVE <= name <= MAKE_SEND_ONCE
         if bad or (is_port and size != PORT_SIZE):
-            raise KernError(SEND_INVALID_TYPE)
+            raise KernError(MACH_SEND_INVALID_TYPE)
         length = number * size + 7 >> 3
         data = offset
         offset += (length + 3 & ~3) & SIZE_MAX if inline else 4
         if offset > end:
-            raise KernError(SEND_MSG_TOO_SMALL)
+            raise KernError(MACH_SEND_MSG_TOO_SMALL)
         if is_port or not inline:
             if is_port and length > SIZE_MAX:
-                raise KernError(SEND_INVALID_RIGHT)
+                raise KernError(MACH_SEND_INVALID_RIGHT)
             length &= SIZE_MAX
             if is_port and inline:
                 _copyin_ports(ipc, space, kmsg, carried, (data, number, name))
@@ -285,7 +290,7 @@ def _copyin_port(ipc: Ipc, space: Space, kmsg: Kmsg, name: int, disposition: int
     try:
         taken = right.copyin(ipc, space, name, disposition)[0]
     except KernError:
-        raise KernError(SEND_INVALID_RIGHT) from None
+        raise KernError(MACH_SEND_INVALID_RIGHT) from None
     dest = kmsg.remote
     if (
         disposition == MOVE_RECEIVE
@@ -307,16 +312,16 @@ def _copyin_memory(
         try:
             carried.append(CarriedMemory(offset, length, memory.copyin(address, length, deallocate)))
         except KernError:
-            raise KernError(SEND_INVALID_MEMORY) from None
+            raise KernError(MACH_SEND_INVALID_MEMORY) from None
         return
     if ipc.message_bytes + length > MESSAGE_BYTES_MAX:
-        raise KernError(SEND_INVALID_MEMORY)
+        raise KernError(MACH_SEND_INVALID_MEMORY)
     try:
         data = memory.read(address, length)
         if deallocate:
             memory.deallocate(address, length)
     except KernError:
-        raise KernError(SEND_INVALID_MEMORY) from None
+        raise KernError(MACH_SEND_INVALID_MEMORY) from None
     ipc.message_bytes += length
     kmsg.charge += length
     taken: list[object | None] = []

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_CAPABILITY, KERN_RESOURCE_SHORTAGE
 from machemu.abi.message import (
     MACH_MSG_IPC_KERNEL,
     MACH_MSG_IPC_SPACE,
     MACH_MSG_VM_KERNEL,
     MACH_MSG_VM_SPACE,
+    MACH_RCV_BODY_ERROR,
+    MACH_RCV_HEADER_ERROR,
+    MACH_RCV_INVALID_NOTIFY,
+    MSG_TYPE_PROTECTED_PAYLOAD,
     PORT_DEAD,
     PORT_SEND_ONCE,
     SIZE_MAX,
     CarriedMemory,
     CarriedPort,
     CarriedPorts,
-    MsgReturn,
-    TypeName,
     decode_type_word,
 )
-from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
+from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL, TYPE_RECEIVE
 from machemu.abi.types import VirtAddr
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc import right
-from machemu.ipc.entry import TYPE_RECEIVE, Entry
+from machemu.ipc.entry import Entry
 from machemu.ipc.port import Port
 
 if TYPE_CHECKING:
@@ -35,13 +37,6 @@ if TYPE_CHECKING:
     from machemu.ipc.seams import MapCopy, TaskMemory
     from machemu.ipc.space import Space
     from machemu.ipc.subsystem import Ipc
-
-INVALID_CAPABILITY: Final = int(KernReturn.KERN_INVALID_CAPABILITY)
-RESOURCE_SHORTAGE: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
-RCV_BODY_ERROR: Final = int(MsgReturn.MACH_RCV_BODY_ERROR)
-RCV_HEADER_ERROR: Final = int(MsgReturn.MACH_RCV_HEADER_ERROR)
-RCV_INVALID_NOTIFY: Final = int(MsgReturn.MACH_RCV_INVALID_NOTIFY)
-PROTECTED_PAYLOAD: Final = int(TypeName.PROTECTED_PAYLOAD)
 
 
 def copyout(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, notify: int) -> tuple[bytes, int]:
@@ -54,13 +49,13 @@ def copyout(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, notify: int)
     payload = cast("Port", kmsg.remote).payload
     reply_name, dest_name = _copyout_header(ipc, space, kmsg, notify)
     if payload is not None:
-        local_type, dest_name = PROTECTED_PAYLOAD, payload
+        local_type, dest_name = MSG_TYPE_PROTECTED_PAYLOAD, payload
     kmsg.remote = kmsg.local = None
     code = 0
     if kmsg.carried:
         code = _copyout_body(ipc, space, memory, kmsg)
         if code:
-            code |= RCV_BODY_ERROR
+            code |= MACH_RCV_BODY_ERROR
     return _finish(ipc, kmsg, kmsg.flags | remote_type | local_type << 8, reply_name, dest_name), code
 
 
@@ -102,7 +97,7 @@ def _finish(ipc: Ipc, kmsg: Kmsg, bits: int, remote: int, local: int) -> bytes:
 def _copyout_header(ipc: Ipc, space: Space, kmsg: Kmsg, notify: int) -> tuple[int, int]:
     """ipc_kmsg_copyout_header: names for the reply right and the destination; consumes both rights."""
     if not space.active:
-        raise KernError(RCV_HEADER_ERROR | MACH_MSG_IPC_SPACE)
+        raise KernError(MACH_RCV_HEADER_ERROR | MACH_MSG_IPC_SPACE)
     reply = kmsg.local
     if isinstance(reply, Port):
         reply_name = _copyout_reply(ipc, space, reply, kmsg.local_type, notify)
@@ -110,7 +105,7 @@ def _copyout_header(ipc: Ipc, space: Space, kmsg: Kmsg, notify: int) -> tuple[in
         if notify:
             entry = space.table.get(notify)
             if entry is None or not entry.type & TYPE_RECEIVE:
-                raise KernError(RCV_INVALID_NOTIFY)
+                raise KernError(MACH_RCV_INVALID_NOTIFY)
         reply_name = PORT_NAME_DEAD if reply is PORT_DEAD else PORT_NULL
     dest = cast("Port", kmsg.remote)
     return reply_name, right.copyout_dest(ipc, space, dest, kmsg.remote_type) if dest.active else PORT_NAME_DEAD
@@ -119,7 +114,7 @@ def _copyout_header(ipc: Ipc, space: Space, kmsg: Kmsg, notify: int) -> tuple[in
 def _copyout_reply(ipc: Ipc, space: Space, reply: Port, disposition: int, notify: int) -> int:
     notify_port = right.lookup_notify(space, notify) if notify else None
     if notify and notify_port is None:
-        raise KernError(RCV_INVALID_NOTIFY)
+        raise KernError(MACH_RCV_INVALID_NOTIFY)
     entry: Entry | None = right.reverse(space, reply) if disposition != PORT_SEND_ONCE else None
     try:
         if entry is None:
@@ -135,7 +130,7 @@ def _copyout_reply(ipc: Ipc, space: Space, reply: Port, disposition: int, notify
         if entry is not None:
             space.dealloc(entry)
         raise KernError(
-            RCV_HEADER_ERROR | (MACH_MSG_IPC_KERNEL if error.code == RESOURCE_SHORTAGE else MACH_MSG_IPC_SPACE)
+            MACH_RCV_HEADER_ERROR | (MACH_MSG_IPC_KERNEL if error.code == KERN_RESOURCE_SHORTAGE else MACH_MSG_IPC_SPACE)
         ) from None
     finally:
         ports.release_sonce(ipc, notify_port)
@@ -150,9 +145,9 @@ def _copyout_object(ipc: Ipc, space: Space, obj: object | None, disposition: int
         return right.copyout(space, obj, disposition), 0
     except KernError as error:
         kmsgs.destroy_right(ipc, obj, disposition)
-        if error.code == INVALID_CAPABILITY:
+        if error.code == KERN_INVALID_CAPABILITY:
             return PORT_NAME_DEAD, 0
-        return PORT_NULL, MACH_MSG_IPC_KERNEL if error.code == RESOURCE_SHORTAGE else MACH_MSG_IPC_SPACE
+        return PORT_NULL, MACH_MSG_IPC_KERNEL if error.code == KERN_RESOURCE_SHORTAGE else MACH_MSG_IPC_SPACE
 
 
 def _copyout_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg) -> int:
@@ -175,7 +170,7 @@ def _copyout_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg) -> int
                 address, more = _copyout_array(ipc, space, memory, item)
                 code |= more
         except KernError as error:
-            code |= MACH_MSG_VM_KERNEL if error.code == RESOURCE_SHORTAGE else MACH_MSG_VM_SPACE
+            code |= MACH_MSG_VM_KERNEL if error.code == KERN_RESOURCE_SHORTAGE else MACH_MSG_VM_SPACE
             address = 0
             lost.append(item.offset)
         pack(body, item.offset, address)

@@ -5,12 +5,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from machemu.abi.errors import InvariantError, KernError, MustWait
-from machemu.abi.message import HEADER_SIZE_FIELD, MSGH_BITS_COMPLEX, SIZE_MAX, MsgReturn, Option
+from machemu.abi.message import (
+    COPY_SEND,
+    HEADER_SIZE_FIELD,
+    MACH_MSG_SUCCESS,
+    MACH_RCV_IN_PROGRESS,
+    MACH_RCV_IN_SET,
+    MACH_RCV_INTERRUPTED,
+    MACH_RCV_INVALID_DATA,
+    MACH_RCV_INVALID_NAME,
+    MACH_RCV_INVALID_NOTIFY,
+    MACH_RCV_LARGE,
+    MACH_RCV_MSG,
+    MACH_RCV_NOTIFY,
+    MACH_RCV_TIMED_OUT,
+    MACH_RCV_TIMEOUT,
+    MACH_RCV_TOO_LARGE,
+    MACH_SEND_CANCEL,
+    MACH_SEND_IN_PROGRESS,
+    MACH_SEND_INTERRUPTED,
+    MACH_SEND_INVALID_NOTIFY,
+    MACH_SEND_MSG,
+    MACH_SEND_NOTIFY,
+    MACH_SEND_TIMED_OUT,
+    MACH_SEND_TIMEOUT,
+    MACH_SEND_WILL_NOTIFY,
+    MAKE_SEND_ONCE,
+    MOVE_SEND_ONCE,
+    MSGH_BITS_COMPLEX,
+    SIZE_MAX,
+)
+from machemu.abi.port import TYPE_PORT_SET, TYPE_RECEIVE
 from machemu.abi.types import Nanoseconds, VirtAddr
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import kmsg_copyin, kmsg_copyout, marequest, mqueue
-from machemu.ipc.entry import TYPE_PORT_SET, TYPE_RECEIVE
-from machemu.ipc.right import COPY_SEND, MAKE_SEND_ONCE, MOVE_SEND_ONCE
 from machemu.ipc.thread import MsgContinuation
 
 if TYPE_CHECKING:
@@ -20,29 +48,6 @@ if TYPE_CHECKING:
     from machemu.ipc.subsystem import Ipc
     from machemu.ipc.thread import IpcThread
 
-SEND_MSG: Final = int(Option.MACH_SEND_MSG)
-RCV_MSG: Final = int(Option.MACH_RCV_MSG)
-SEND_TIMEOUT: Final = int(Option.MACH_SEND_TIMEOUT)
-SEND_NOTIFY: Final = int(Option.MACH_SEND_NOTIFY)
-SEND_CANCEL: Final = int(Option.MACH_SEND_CANCEL)
-RCV_TIMEOUT: Final = int(Option.MACH_RCV_TIMEOUT)
-RCV_NOTIFY: Final = int(Option.MACH_RCV_NOTIFY)
-RCV_LARGE: Final = int(Option.MACH_RCV_LARGE)
-
-SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
-SEND_IN_PROGRESS: Final = int(MsgReturn.MACH_SEND_IN_PROGRESS)
-SEND_INTERRUPTED: Final = int(MsgReturn.MACH_SEND_INTERRUPTED)
-SEND_INVALID_NOTIFY: Final = int(MsgReturn.MACH_SEND_INVALID_NOTIFY)
-SEND_TIMED_OUT: Final = int(MsgReturn.MACH_SEND_TIMED_OUT)
-SEND_WILL_NOTIFY: Final = int(MsgReturn.MACH_SEND_WILL_NOTIFY)
-RCV_IN_PROGRESS: Final = int(MsgReturn.MACH_RCV_IN_PROGRESS)
-RCV_IN_SET: Final = int(MsgReturn.MACH_RCV_IN_SET)
-RCV_INTERRUPTED: Final = int(MsgReturn.MACH_RCV_INTERRUPTED)
-RCV_INVALID_DATA: Final = int(MsgReturn.MACH_RCV_INVALID_DATA)
-RCV_INVALID_NAME: Final = int(MsgReturn.MACH_RCV_INVALID_NAME)
-RCV_INVALID_NOTIFY: Final = int(MsgReturn.MACH_RCV_INVALID_NOTIFY)
-RCV_TIMED_OUT: Final = int(MsgReturn.MACH_RCV_TIMED_OUT)
-RCV_TOO_LARGE: Final = int(MsgReturn.MACH_RCV_TOO_LARGE)
 
 NS_PER_MS: Final = 1_000_000
 REQUEST_BITS: Final = COPY_SEND | MAKE_SEND_ONCE << 8
@@ -56,11 +61,11 @@ def mach_msg_trap(
 ) -> int | None:
     """Mach's mach_msg_trap: a mach_msg_return_t, or None where the thread blocks. `timeout` is in milliseconds."""
     args = (msg, option, send_size, rcv_size, rcv_name, timeout, notify)
-    if option & SEND_MSG:
+    if option & MACH_SEND_MSG:
         return _sent(ipc, thread, args, _send(ipc, thread, args))
-    if option & RCV_MSG:
+    if option & MACH_RCV_MSG:
         return _receive(ipc, thread, args)
-    return SUCCESS
+    return MACH_MSG_SUCCESS
 
 
 def continue_wait(ipc: Ipc, thread: IpcThread) -> int | None:
@@ -73,42 +78,42 @@ def continue_wait(ipc: Ipc, thread: IpcThread) -> int | None:
         reply = ipc.kernel.finish(thread)
         if reply is not None:
             mqueue.send(ipc, None, reply, True)
-        return _receive(ipc, thread, args) if args[1] & RCV_MSG else SUCCESS
+        return _receive(ipc, thread, args) if args[1] & MACH_RCV_MSG else MACH_MSG_SUCCESS
     if wait is MsgContinuation.COPYOUT:
         put, thread.ith_put = cast("tuple[int, bytes, int, int]", thread.ith_put), None
-        return put[3] if thread.ith_state == RCV_INTERRUPTED else _put(ipc, thread, *put)
+        return put[3] if thread.ith_state == MACH_RCV_INTERRUPTED else _put(ipc, thread, *put)
     kmsg, thread.ith_kmsg = cast("Kmsg", thread.ith_kmsg), None
     if wait is MsgContinuation.RETRY or wait is MsgContinuation.COPYIN:
-        if thread.ith_state == SEND_INTERRUPTED:
+        if thread.ith_state == MACH_SEND_INTERRUPTED:
             kmsgs.destroy(ipc, kmsg)
-            return SEND_INTERRUPTED
+            return MACH_SEND_INTERRUPTED
         code = _send_body(ipc, thread, args, kmsg, False) if wait is MsgContinuation.COPYIN else _serve(ipc, thread, args, kmsg)
         return _sent(ipc, thread, args, code)
     if wait is not MsgContinuation.SEND:
         raise InvariantError("a thread goes on with mach_msg that was not in it")
-    if thread.ith_state == SEND_INTERRUPTED:
-        return _give_back(ipc, thread, args, kmsg, SEND_INTERRUPTED)
-    return _sent(ipc, thread, args, _try_send(ipc, thread, args, kmsg, thread.ith_state == SEND_TIMED_OUT, False))
+    if thread.ith_state == MACH_SEND_INTERRUPTED:
+        return _give_back(ipc, thread, args, kmsg, MACH_SEND_INTERRUPTED)
+    return _sent(ipc, thread, args, _try_send(ipc, thread, args, kmsg, thread.ith_state == MACH_SEND_TIMED_OUT, False))
 
 
 def _sent(ipc: Ipc, thread: IpcThread, args: Args, code: int | None) -> int | None:
     """What follows a send that ended with `code`, or None where the thread waits."""
-    if code != SUCCESS:
+    if code != MACH_MSG_SUCCESS:
         return code
     if thread.ith_wait is not None:
         thread.ith_args = args
         return None
-    return _receive(ipc, thread, args) if args[1] & RCV_MSG else SUCCESS
+    return _receive(ipc, thread, args) if args[1] & MACH_RCV_MSG else MACH_MSG_SUCCESS
 
 
 def timed_out(ipc: Ipc, thread: IpcThread) -> None:
     """The time-out of a thread blocked in mach_msg has passed: it is woken, and tries once more or fails."""
-    _end_wait(ipc, thread, SEND_TIMED_OUT, RCV_TIMED_OUT)
+    _end_wait(ipc, thread, MACH_SEND_TIMED_OUT, MACH_RCV_TIMED_OUT)
 
 
 def interrupted(ipc: Ipc, thread: IpcThread) -> None:
     """The wait of a thread blocked in mach_msg is broken off: it is woken, and `continue_wait` gives back what it was sending."""
-    _end_wait(ipc, thread, SEND_INTERRUPTED, RCV_INTERRUPTED)
+    _end_wait(ipc, thread, MACH_SEND_INTERRUPTED, MACH_RCV_INTERRUPTED)
 
 
 def _end_wait(ipc: Ipc, thread: IpcThread, send_code: int, rcv_code: int) -> None:
@@ -134,7 +139,7 @@ def _wait(ipc: Ipc, thread: IpcThread, continuation: MsgContinuation, args: Args
     """The thread waits for memory and then tries again, however often."""
     thread.ith_wait = continuation
     thread.ith_args = args
-    thread.ith_state = SUCCESS
+    thread.ith_state = MACH_MSG_SUCCESS
     ipc.scheduler.wait(thread, continuation, wait)
 
 
@@ -146,15 +151,15 @@ def _send(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
     space = thread.space
     try:
         data = kmsg_copyin.get(ipc, thread.memory, msg, send_size)
-        if not option & SEND_CANCEL:
+        if not option & MACH_SEND_CANCEL:
             notify = 0
         elif not notify:
-            return SEND_INVALID_NOTIFY
+            return MACH_SEND_INVALID_NOTIFY
         kmsg = kmsg_copyin.copyin(ipc, space, data, notify)
     except KernError as error:
         return error.code
     hand_off = False
-    if option == SEND_MSG | RCV_MSG and send_size <= HAND_OFF_SIZE_MAX:
+    if option == MACH_SEND_MSG | MACH_RCV_MSG and send_size <= HAND_OFF_SIZE_MAX:
         bits, _, _, reply_name, _, _ = ipc.header.unpack_from(data)
         hand_off = reply_name == rcv_name if bits & ~MSGH_BITS_COMPLEX == REQUEST_BITS else bits == REPLY_BITS and not reply_name
     return _send_body(ipc, thread, args, kmsg, hand_off)
@@ -182,37 +187,37 @@ def _serve(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg) -> int | None:
         thread.ith_kmsg = kmsg
         _wait(ipc, thread, MsgContinuation.RETRY, args, wait)
         return None
-    return SUCCESS
+    return MACH_MSG_SUCCESS
 
 
 def _try_send(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg, late: bool, hand_off: bool) -> int | None:
     """Sends a message or waits for room; consumes it. `late`: there is no time left to wait."""
     try:
         if mqueue.send(ipc, thread, kmsg, False, hand_off):
-            return SUCCESS
+            return MACH_MSG_SUCCESS
     except MustWait as wait:
         thread.ith_kmsg = kmsg
         _wait(ipc, thread, MsgContinuation.RETRY, args, wait)
         return None
     _, option, _, _, _, timeout, notify = args
-    limited = option & (SEND_TIMEOUT | SEND_NOTIFY)
-    if not late and (not limited or (option & SEND_TIMEOUT and timeout)):
+    limited = option & (MACH_SEND_TIMEOUT | MACH_SEND_NOTIFY)
+    if not late and (not limited or (option & MACH_SEND_TIMEOUT and timeout)):
         port = cast("Port", kmsg.remote)
-        thread.ith_state = SEND_IN_PROGRESS
+        thread.ith_state = MACH_SEND_IN_PROGRESS
         thread.ith_kmsg = kmsg
         port.senders.enqueue(thread)
         _block(ipc, thread, MsgContinuation.SEND, args, limited)
         return None
-    if not option & SEND_NOTIFY:
-        return _give_back(ipc, thread, args, kmsg, SEND_TIMED_OUT)
+    if not option & MACH_SEND_NOTIFY:
+        return _give_back(ipc, thread, args, kmsg, MACH_SEND_TIMED_OUT)
     if not notify:
-        return _give_back(ipc, thread, args, kmsg, SEND_INVALID_NOTIFY)
+        return _give_back(ipc, thread, args, kmsg, MACH_SEND_INVALID_NOTIFY)
     try:
         kmsg.marequest = marequest.create(thread.space, cast("Port", kmsg.remote), notify)
     except KernError as error:
         return _give_back(ipc, thread, args, kmsg, error.code)
     mqueue.send(ipc, thread, kmsg, True)
-    return SEND_WILL_NOTIFY
+    return MACH_SEND_WILL_NOTIFY
 
 
 def _give_back(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg, code: int) -> int | None:
@@ -242,14 +247,14 @@ def _receive(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
     _, option, _, rcv_size, rcv_name, timeout, _ = args
     entry = thread.space.table.get(rcv_name)
     if entry is None:
-        return RCV_INVALID_NAME
+        return MACH_RCV_INVALID_NAME
     if entry.type & TYPE_RECEIVE:
         if entry.port().pset is not None:
-            return RCV_IN_SET
+            return MACH_RCV_IN_SET
     elif not entry.type & TYPE_PORT_SET:
-        return RCV_INVALID_NAME
+        return MACH_RCV_INVALID_NAME
     queue = cast("Port | PortSet", entry.object)
-    max_size = rcv_size if option & RCV_LARGE else SIZE_MAX
+    max_size = rcv_size if option & MACH_RCV_LARGE else SIZE_MAX
     if queue.messages:
         kmsg = queue.messages[0]
         if kmsg.size > max_size:
@@ -257,10 +262,10 @@ def _receive(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
         queue.messages.popleft()
         kmsg.seqno = cast("Port", kmsg.remote).next_seqno()
         return _take(ipc, thread, args, kmsg)
-    limited = option & RCV_TIMEOUT
+    limited = option & MACH_RCV_TIMEOUT
     if limited and not timeout:
-        return RCV_TIMED_OUT
-    thread.ith_state = RCV_IN_PROGRESS
+        return MACH_RCV_TIMED_OUT
+    thread.ith_state = MACH_RCV_IN_PROGRESS
     thread.ith_msize = max_size
     queue.receivers.enqueue(thread)
     _block(ipc, thread, MsgContinuation.RECEIVE, args, limited)
@@ -269,9 +274,9 @@ def _receive(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
 
 def _received(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
     """The wait for a message is over."""
-    if thread.ith_state == RCV_TOO_LARGE and args[1] & RCV_LARGE:
+    if thread.ith_state == MACH_RCV_TOO_LARGE and args[1] & MACH_RCV_LARGE:
         return _too_large(ipc, thread, args, thread.ith_msize)
-    if thread.ith_state != SUCCESS:
+    if thread.ith_state != MACH_MSG_SUCCESS:
         return thread.ith_state
     kmsg, thread.ith_kmsg = cast("Kmsg", thread.ith_kmsg), None
     kmsg.seqno = thread.ith_seqno
@@ -280,7 +285,7 @@ def _received(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
 
 def _too_large(ipc: Ipc, thread: IpcThread, args: Args, size: int) -> int | None:
     """With MACH_RCV_LARGE the message stays where it is, and the receiver is told its size."""
-    return _put(ipc, thread, args[0] + HEADER_SIZE_FIELD & SIZE_MAX, ipc.word.pack(size), RCV_TOO_LARGE, RCV_TOO_LARGE)
+    return _put(ipc, thread, args[0] + HEADER_SIZE_FIELD & SIZE_MAX, ipc.word.pack(size), MACH_RCV_TOO_LARGE, MACH_RCV_TOO_LARGE)
 
 
 def _take(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg) -> int | None:
@@ -292,11 +297,11 @@ def _take(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg) -> int | None:
     space = thread.space
     code = 0
     if kmsg.size > rcv_size:
-        code = RCV_TOO_LARGE
-    elif not option & RCV_NOTIFY:
+        code = MACH_RCV_TOO_LARGE
+    elif not option & MACH_RCV_NOTIFY:
         notify = 0
     elif not notify:
-        code = RCV_INVALID_NOTIFY
+        code = MACH_RCV_INVALID_NOTIFY
     if not code:
         if ipc.observer is not None:
             ipc.observer.received(thread, kmsg)
@@ -305,5 +310,5 @@ def _take(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg) -> int | None:
         except KernError as error:
             code = error.code
         else:
-            return _put(ipc, thread, msg, data, code, code or RCV_INVALID_DATA)
+            return _put(ipc, thread, msg, data, code, code or MACH_RCV_INVALID_DATA)
     return _put(ipc, thread, msg, kmsg_copyout.copyout_dest(ipc, space, kmsg), code, code)

@@ -5,46 +5,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import PORT_DEAD, PORT_SEND
-from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL, QLIMIT_MAX, Notify, Right
+from machemu.abi.kern_return import (
+    KERN_INVALID_CAPABILITY,
+    KERN_INVALID_NAME,
+    KERN_INVALID_RIGHT,
+    KERN_INVALID_TASK,
+    KERN_INVALID_VALUE,
+    KERN_NAME_EXISTS,
+)
+from machemu.abi.message import MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND_ONCE, PORT_DEAD, PORT_SEND
+from machemu.abi.port import (
+    NOTIFY_DEAD_NAME,
+    NOTIFY_NO_SENDERS,
+    NOTIFY_PORT_DESTROYED,
+    PORT_NAME_DEAD,
+    PORT_NULL,
+    QLIMIT_MAX,
+    RIGHT_DEAD_NAME,
+    RIGHT_PORT_SET,
+    RIGHT_RECEIVE,
+    TYPE_DEAD_NAME,
+    TYPE_PORT_SET,
+    TYPE_RECEIVE,
+)
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc import pset as psets
 from machemu.ipc import right, right_refs
-from machemu.ipc.entry import (
-    TYPE_DEAD_NAME,
-    TYPE_PORT_SET,
-    TYPE_RECEIVE,
-    TYPE_SEND_RIGHTS,
-    Entry,
-)
+from machemu.ipc.entry import TYPE_SEND_RIGHTS, Entry
 from machemu.ipc.port import Port
 from machemu.ipc.pset import PortSet
-from machemu.ipc.right import MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND_ONCE
 
 if TYPE_CHECKING:
     from machemu.abi.message import PortDead
     from machemu.ipc.space import Space
     from machemu.ipc.subsystem import Ipc
 
-INVALID_CAPABILITY: Final = int(KernReturn.KERN_INVALID_CAPABILITY)
-INVALID_NAME: Final = int(KernReturn.KERN_INVALID_NAME)
-INVALID_RIGHT: Final = int(KernReturn.KERN_INVALID_RIGHT)
-INVALID_TASK: Final = int(KernReturn.KERN_INVALID_TASK)
-INVALID_VALUE: Final = int(KernReturn.KERN_INVALID_VALUE)
-NAME_EXISTS: Final = int(KernReturn.KERN_NAME_EXISTS)
 
-RIGHT_RECEIVE: Final = int(Right.RECEIVE)
-RIGHT_PORT_SET: Final = int(Right.PORT_SET)
-RIGHT_DEAD_NAME: Final = int(Right.DEAD_NAME)
-RIGHT_COUNT: Final = len(Right)
+RIGHT_COUNT: Final = RIGHT_DEAD_NAME + 1
 TYPE_SHIFT: Final = 16
 """mach_port_type_t has bit 16 + right."""
-
-NOTIFY_PORT_DESTROYED: Final = int(Notify.PORT_DESTROYED)
-NOTIFY_NO_SENDERS: Final = int(Notify.NO_SENDERS)
-NOTIFY_DEAD_NAME: Final = int(Notify.DEAD_NAME)
 
 
 class PortStatus(NamedTuple):
@@ -85,7 +85,7 @@ def _fill(ipc: Ipc, space: Space, entry: Entry, kind: int) -> None:
 def mach_port_allocate(ipc: Ipc, space: Space, kind: int) -> int:
     """A new receive right, port set or dead name; its name."""
     if kind not in (RIGHT_RECEIVE, RIGHT_PORT_SET, RIGHT_DEAD_NAME):
-        raise KernError(INVALID_VALUE)
+        raise KernError(KERN_INVALID_VALUE)
     entry = space.alloc()
     _fill(ipc, space, entry, kind)
     return entry.name
@@ -94,10 +94,10 @@ def mach_port_allocate(ipc: Ipc, space: Space, kind: int) -> int:
 def mach_port_allocate_name(ipc: Ipc, space: Space, kind: int, name: int) -> None:
     """As mach_port_allocate, under a name that the caller chose."""
     if not _valid(name) or kind not in (RIGHT_RECEIVE, RIGHT_PORT_SET, RIGHT_DEAD_NAME):
-        raise KernError(INVALID_VALUE)
+        raise KernError(KERN_INVALID_VALUE)
     entry = space.alloc_name(name)
     if entry.type:
-        raise KernError(NAME_EXISTS)
+        raise KernError(KERN_NAME_EXISTS)
     _fill(ipc, space, entry, kind)
 
 
@@ -112,7 +112,7 @@ def mach_reply_port(ipc: Ipc, space: Space) -> int:
 def mach_port_names(space: Space) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """All names in ascending order, and their types."""
     if not space.active:
-        raise KernError(INVALID_TASK)
+        raise KernError(KERN_INVALID_TASK)
     names: list[int] = []
     types: list[int] = []
     for name, entry in space.entries():
@@ -131,7 +131,7 @@ def mach_port_type(space: Space, name: int) -> int:
 
 def mach_port_rename(space: Space, old_name: int, new_name: int) -> None:
     if not _valid(new_name):
-        raise KernError(INVALID_VALUE)
+        raise KernError(KERN_INVALID_VALUE)
     right_refs.rename(space, old_name, new_name)
 
 
@@ -149,7 +149,7 @@ def mach_port_deallocate(ipc: Ipc, space: Space, name: int) -> None:
 def mach_port_get_refs(space: Space, name: int, kind: int) -> int:
     """User references of one right under a name, 0 where it is not there."""
     if not 0 <= kind < RIGHT_COUNT:
-        raise KernError(INVALID_VALUE)
+        raise KernError(KERN_INVALID_VALUE)
     types, urefs = right_refs.info(space, right.lookup(space, name))
     if not types & 1 << TYPE_SHIFT + kind:
         return 0
@@ -158,7 +158,7 @@ def mach_port_get_refs(space: Space, name: int, kind: int) -> int:
 
 def mach_port_mod_refs(ipc: Ipc, space: Space, name: int, kind: int, delta: int) -> None:
     if not 0 <= kind < RIGHT_COUNT:
-        raise KernError(INVALID_VALUE)
+        raise KernError(KERN_INVALID_VALUE)
     right_refs.delta(ipc, space, right.lookup(space, name), kind, delta)
 
 
@@ -167,7 +167,7 @@ def mach_port_mod_refs(ipc: Ipc, space: Space, name: int, kind: int, delta: int)
 
 def mach_port_set_qlimit(ipc: Ipc, space: Space, name: int, qlimit: int) -> None:
     if qlimit > QLIMIT_MAX:
-        raise KernError(INVALID_VALUE)
+        raise KernError(KERN_INVALID_VALUE)
     ports.set_qlimit(ipc, right.lookup_receive(space, name), qlimit)
 
 
@@ -206,7 +206,7 @@ def mach_port_get_set_status(space: Space, name: int) -> tuple[int, ...]:
     """The names of a set's members, in ascending order."""
     pset = right.lookup(space, name).object
     if not isinstance(pset, PortSet):
-        raise KernError(INVALID_RIGHT)
+        raise KernError(KERN_INVALID_RIGHT)
     return tuple(sorted(port.receiver_name for port in pset.members.values()))
 
 
@@ -217,9 +217,9 @@ def mach_port_move_member(ipc: Ipc, space: Space, member: int, after: int) -> No
     if after != PORT_NULL:
         entry = space.lookup(after)
         if entry is None:
-            raise KernError(INVALID_NAME)
+            raise KernError(KERN_INVALID_NAME)
         if not isinstance(entry.object, PortSet):
-            raise KernError(INVALID_RIGHT)
+            raise KernError(KERN_INVALID_RIGHT)
         pset = entry.object
     psets.move(ipc, port, pset)
 
@@ -235,11 +235,11 @@ def mach_port_request_notification(
     Consumes the send-once right `request` on success.
     """
     if request is PORT_DEAD:
-        raise KernError(INVALID_CAPABILITY)
+        raise KernError(KERN_INVALID_CAPABILITY)
     soright = request if isinstance(request, Port) else None
     if msgh_id == NOTIFY_PORT_DESTROYED:
         if sync:
-            raise KernError(INVALID_VALUE)
+            raise KernError(KERN_INVALID_VALUE)
         port = right.lookup_receive(space, name)
         previous, port.pdrequest = port.pdrequest, soright
         return previous
@@ -247,29 +247,29 @@ def mach_port_request_notification(
         return ports.nsrequest(ipc, right.lookup_receive(space, name), sync, soright)
     if msgh_id == NOTIFY_DEAD_NAME:
         return right.dnrequest(ipc, space, name, sync != 0, soright)
-    raise KernError(INVALID_VALUE)
+    raise KernError(KERN_INVALID_VALUE)
 
 
 def mach_port_insert_right(space: Space, name: int, poly: object | None, disposition: int) -> None:
     """Puts a right under a name. Consumes it on success."""
     if not _valid(name) or not MOVE_RECEIVE <= disposition <= MOVE_SEND_ONCE:
-        raise KernError(INVALID_VALUE)
+        raise KernError(KERN_INVALID_VALUE)
     if not isinstance(poly, Port):
-        raise KernError(INVALID_CAPABILITY)
+        raise KernError(KERN_INVALID_CAPABILITY)
     right.copyout_name(space, poly, disposition, name)
 
 
 def mach_port_extract_right(ipc: Ipc, space: Space, name: int, disposition: int) -> tuple[Port | PortDead, int]:
     """Takes or copies a right out of a space: the right, now the caller's, and its disposition under way."""
     if not MOVE_RECEIVE <= disposition <= MAKE_SEND_ONCE:
-        raise KernError(INVALID_VALUE)
+        raise KernError(KERN_INVALID_VALUE)
     return right.copyin(ipc, space, name, disposition)
 
 
 def insert_right_by_name(ipc: Ipc, current: Space, target: Space, name: int, source: int, disposition: int) -> None:
     """The trap mach_port_insert_right: takes a right from the caller's space and puts it into the target's; lost on failure."""
     if not MOVE_RECEIVE <= disposition <= MAKE_SEND_ONCE:
-        raise KernError(INVALID_VALUE)
+        raise KernError(KERN_INVALID_VALUE)
     poly: object | None
     if _valid(source):
         poly, transit = right.copyin(ipc, current, source, disposition)
@@ -290,4 +290,4 @@ def copyout_send(ipc: Ipc, space: Space, sright: object | None) -> int:
         return right.copyout(space, sright, PORT_SEND)
     except KernError as error:
         ports.release_send(ipc, sright)
-        return PORT_NAME_DEAD if error.code == INVALID_CAPABILITY else PORT_NULL
+        return PORT_NAME_DEAD if error.code == KERN_INVALID_CAPABILITY else PORT_NULL

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from machemu.abi.errors import KernError
-from machemu.abi.message import MsgReturn
+from machemu.abi.message import MACH_SEND_INVALID_NOTIFY, MACH_SEND_NOTIFY_IN_PROGRESS
 from machemu.ipc import notify as notifications
 from machemu.ipc import right
 from machemu.sim.state import U32, state
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.ipc.space import Space
     from machemu.ipc.subsystem import Ipc
-
-SEND_INVALID_NOTIFY: Final = int(MsgReturn.MACH_SEND_INVALID_NOTIFY)
-SEND_NOTIFY_IN_PROGRESS: Final = int(MsgReturn.MACH_SEND_NOTIFY_IN_PROGRESS)
 
 
 @state
@@ -39,10 +36,10 @@ def create(space: Space, port: Port, notify: int) -> Marequest:
     """Asks for a notification to the receive right `notify` when a message to `port` is received. One a name can be pending."""
     entry = right.reverse(space, port) if space.active else None
     if entry is not None and entry.marequest:
-        raise KernError(SEND_NOTIFY_IN_PROGRESS)
+        raise KernError(MACH_SEND_NOTIFY_IN_PROGRESS)
     soright = right.lookup_notify(space, notify) if space.active else None
     if soright is None:
-        raise KernError(SEND_INVALID_NOTIFY)
+        raise KernError(MACH_SEND_INVALID_NOTIFY)
     request = Marequest(space, 0, soright)
     if entry is not None:
         request.name = entry.name

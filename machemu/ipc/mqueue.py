@@ -6,10 +6,18 @@ A queue is the `messages` and `receivers` of a port, or of a set for its members
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError
-from machemu.abi.message import HEADER_SIZE, PORT_SEND_ONCE, SIZE_MAX, MsgReturn, Option
+from machemu.abi.message import (
+    HEADER_SIZE,
+    MACH_MSG_SUCCESS,
+    MACH_RCV_IN_PROGRESS,
+    MACH_RCV_NOTIFY,
+    MACH_RCV_TOO_LARGE,
+    PORT_SEND_ONCE,
+    SIZE_MAX,
+)
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import marequest
 from machemu.ipc import port as ports
@@ -21,11 +29,6 @@ if TYPE_CHECKING:
     from machemu.ipc.pset import PortSet
     from machemu.ipc.subsystem import Ipc
     from machemu.ipc.thread import IpcThread
-
-SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
-RCV_IN_PROGRESS: Final = int(MsgReturn.MACH_RCV_IN_PROGRESS)
-RCV_NOTIFY: Final = int(Option.MACH_RCV_NOTIFY)
-RCV_TOO_LARGE: Final = int(MsgReturn.MACH_RCV_TOO_LARGE)
 
 
 def send(ipc: Ipc, sender: IpcThread | None, kmsg: Kmsg, always: bool, hand_off: bool = False) -> bool:
@@ -74,16 +77,16 @@ def hand_exception(ipc: Ipc, kmsg: Kmsg) -> bool:
     if receiver is None or receiver.ith_wait is not MsgContinuation.RECEIVE:
         return False
     _, option, _, rcv_size, _, _, _ = receiver.ith_args
-    if option & RCV_NOTIFY or kmsg.size > receiver.ith_msize or not ipc.scheduler.hand_off(receiver):
+    if option & MACH_RCV_NOTIFY or kmsg.size > receiver.ith_msize or not ipc.scheduler.hand_off(receiver):
         return False
     queue.receivers.dequeue()
     if ipc.observer is not None:
         ipc.observer.sent(None, kmsg)
     if kmsg.size > rcv_size:
-        receiver.ith_state = RCV_TOO_LARGE
+        receiver.ith_state = MACH_RCV_TOO_LARGE
         kmsgs.destroy(ipc, kmsg)
         return True
-    receiver.ith_state = SUCCESS
+    receiver.ith_state = MACH_MSG_SUCCESS
     receiver.ith_kmsg = kmsg
     receiver.ith_seqno = 0
     port.msgcount += 1
@@ -117,7 +120,7 @@ def _deliver(ipc: Ipc, queue: Port | PortSet, port: Port, kmsg: Kmsg, hand_off: 
         receiver = receivers.threads.popleft()
         receiver.ith_queue = None
         if size <= receiver.ith_msize:
-            receiver.ith_state = SUCCESS
+            receiver.ith_state = MACH_MSG_SUCCESS
             receiver.ith_kmsg = kmsg
             receiver.ith_seqno = port.next_seqno()
             if hand_off and ipc.scheduler.hand_off(receiver):
@@ -125,7 +128,7 @@ def _deliver(ipc: Ipc, queue: Port | PortSet, port: Port, kmsg: Kmsg, hand_off: 
             else:
                 ipc.scheduler.wake(receiver)
             return
-        receiver.ith_state = RCV_TOO_LARGE
+        receiver.ith_state = MACH_RCV_TOO_LARGE
         receiver.ith_msize = size
         ipc.scheduler.wake(receiver)
     queue.messages.append(kmsg)
@@ -141,7 +144,7 @@ def taken(ipc: Ipc, kmsg: Kmsg) -> None:
         if port.senders.threads and port.msgcount < port.qlimit:
             sender = port.senders.threads.popleft()
             sender.ith_queue = None
-            sender.ith_state = SUCCESS
+            sender.ith_state = MACH_MSG_SUCCESS
             ipc.scheduler.wake(sender)
 
 
@@ -168,7 +171,7 @@ def wait_for_kernel_reply(ipc: Ipc, thread: IpcThread, port: Port) -> None:
     """Puts a thread that the kernel blocks into the queue of a reply port of the kernel's own. The caller blocks it."""
     if port.messages:
         raise InvariantError("a reply nobody waited for lies at a reply port of the kernel")
-    thread.ith_state = RCV_IN_PROGRESS
+    thread.ith_state = MACH_RCV_IN_PROGRESS
     thread.ith_msize = SIZE_MAX
     port.receivers.enqueue(thread)
 
@@ -176,7 +179,7 @@ def wait_for_kernel_reply(ipc: Ipc, thread: IpcThread, port: Port) -> None:
 def kernel_reply(ipc: Ipc, thread: IpcThread) -> Kmsg | None:
     """What came for a thread that waited in `wait_for_kernel_reply`; the caller owns it. None where the wait ended otherwise."""
     kmsg, thread.ith_kmsg = thread.ith_kmsg, None
-    if thread.ith_state != SUCCESS or kmsg is None:
+    if thread.ith_state != MACH_MSG_SUCCESS or kmsg is None:
         return None
     taken(ipc, kmsg)
     return kmsg

@@ -8,8 +8,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import PORT_DEAD, MsgReturn, PortDead
+from machemu.abi.kern_return import KERN_RESOURCE_SHORTAGE
+from machemu.abi.message import MACH_MSG_SUCCESS, MACH_RCV_PORT_DIED, PORT_DEAD, PortDead
 from machemu.abi.port import QLIMIT_DEFAULT, QLIMIT_MAX
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mqueue, notify, pset
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from machemu.ipc.space import Space
     from machemu.ipc.subsystem import Ipc
 
-SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
-RCV_PORT_DIED: Final = int(MsgReturn.MACH_RCV_PORT_DIED)
-RESOURCE_SHORTAGE: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 COUNT_MASK: Final = 0xFFFFFFFF
 
 
@@ -233,7 +230,7 @@ def clear_receiver(ipc: Ipc, port: Port) -> None:
     if port.pset is not None:
         pset.remove(ipc, port.pset, port)
     else:
-        mqueue.changed(ipc, port, RCV_PORT_DIED)
+        mqueue.changed(ipc, port, MACH_RCV_PORT_DIED)
     port.mscount = 0
     port.seqno = 0
 
@@ -264,7 +261,7 @@ def destroy(ipc: Ipc, port: Port) -> None:
             return
         release_sonce(ipc, request)
     while (sender := port.senders.dequeue()) is not None:
-        sender.ith_state = SUCCESS
+        sender.ith_state = MACH_MSG_SUCCESS
         ipc.scheduler.wake(sender)
     port.active = False
     del ipc.ports[port.number]
@@ -291,7 +288,7 @@ def set_qlimit(ipc: Ipc, port: Port, qlimit: int) -> None:
         sender = port.senders.dequeue()
         if sender is None:
             break
-        sender.ith_state = SUCCESS
+        sender.ith_state = MACH_MSG_SUCCESS
         ipc.scheduler.wake(sender)
     port.qlimit = qlimit
 
@@ -306,7 +303,7 @@ def dnrequest(ipc: Ipc, port: Port, name: int, soright: Port) -> int:
         old = max(len(table), 1)
         new = next((size for size in request_table_sizes(ipc.page_size) if size > old), None)
         if new is None:
-            raise KernError(RESOURCE_SHORTAGE)
+            raise KernError(KERN_RESOURCE_SHORTAGE)
         table.extend([None] * (new - len(table)))
         port.dnfree.extend(range(old, new))
     index = port.dnfree.pop()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import MsgReturn
+from machemu.abi.kern_return import KERN_NOT_IN_SET
+from machemu.abi.message import MACH_RCV_PORT_CHANGED, MACH_RCV_PORT_DIED
 from machemu.ipc import mqueue
 from machemu.ipc.waitq import WaitQueue
 from machemu.sim.state import U32, state
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
     from machemu.ipc.port import Port
     from machemu.ipc.subsystem import Ipc
-
-NOT_IN_SET: Final = int(KernReturn.KERN_NOT_IN_SET)
-RCV_PORT_CHANGED: Final = int(MsgReturn.MACH_RCV_PORT_CHANGED)
-RCV_PORT_DIED: Final = int(MsgReturn.MACH_RCV_PORT_DIED)
 
 
 @state
@@ -62,7 +58,7 @@ def add(ipc: Ipc, pset: PortSet, port: Port) -> None:
     port.pset = pset
     pset.members[port.number] = port
     mqueue.move(ipc, pset, port, port)
-    mqueue.changed(ipc, port, RCV_PORT_CHANGED)
+    mqueue.changed(ipc, port, MACH_RCV_PORT_CHANGED)
 
 
 def remove(ipc: Ipc, pset: PortSet, port: Port) -> None:
@@ -76,7 +72,7 @@ def move(ipc: Ipc, port: Port, pset: PortSet | None) -> None:
     """ipc_pset_move: into a set, out of one, or both. KERN_NOT_IN_SET where the port is in none and shall be."""
     old = port.pset
     if pset is None and old is None:
-        raise KernError(NOT_IN_SET)
+        raise KernError(KERN_NOT_IN_SET)
     if old is pset:
         return
     if old is not None:
@@ -91,4 +87,4 @@ def destroy(ipc: Ipc, pset: PortSet) -> None:
     ipc.set_count -= 1
     for port in list(pset.members.values()):
         remove(ipc, pset, port)
-    mqueue.changed(ipc, pset, RCV_PORT_DIED)
+    mqueue.changed(ipc, pset, MACH_RCV_PORT_DIED)

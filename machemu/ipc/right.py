@@ -8,43 +8,48 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import PORT_DEAD, PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE, PortDead, TypeName
-from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL, UREFS_MAX
-from machemu.ipc import marequest, notify
-from machemu.ipc import port as ports
-from machemu.ipc.entry import (
+from machemu.abi.kern_return import (
+    KERN_INVALID_ARGUMENT,
+    KERN_INVALID_CAPABILITY,
+    KERN_INVALID_NAME,
+    KERN_INVALID_RIGHT,
+    KERN_INVALID_TASK,
+    KERN_NAME_EXISTS,
+    KERN_RIGHT_EXISTS,
+    KERN_UREFS_OVERFLOW,
+)
+from machemu.abi.message import (
+    COPY_SEND,
+    MAKE_SEND,
+    MAKE_SEND_ONCE,
+    MOVE_RECEIVE,
+    MOVE_SEND,
+    MOVE_SEND_ONCE,
+    PORT_DEAD,
+    PORT_RECEIVE,
+    PORT_SEND,
+    PORT_SEND_ONCE,
+    PortDead,
+)
+from machemu.abi.port import (
+    PORT_NAME_DEAD,
+    PORT_NULL,
     TYPE_DEAD_NAME,
     TYPE_NONE,
-    TYPE_PORT_OR_DEAD,
-    TYPE_PORT_RIGHTS,
     TYPE_RECEIVE,
     TYPE_SEND,
     TYPE_SEND_ONCE,
-    TYPE_SEND_RIGHTS,
-    Entry,
+    UREFS_MAX,
 )
+from machemu.ipc import marequest, notify
+from machemu.ipc import port as ports
+from machemu.ipc.entry import TYPE_PORT_OR_DEAD, TYPE_PORT_RIGHTS, TYPE_SEND_RIGHTS, Entry
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.ipc.space import Space
     from machemu.ipc.subsystem import Ipc
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-INVALID_CAPABILITY: Final = int(KernReturn.KERN_INVALID_CAPABILITY)
-INVALID_NAME: Final = int(KernReturn.KERN_INVALID_NAME)
-INVALID_RIGHT: Final = int(KernReturn.KERN_INVALID_RIGHT)
-INVALID_TASK: Final = int(KernReturn.KERN_INVALID_TASK)
-NAME_EXISTS: Final = int(KernReturn.KERN_NAME_EXISTS)
-RIGHT_EXISTS: Final = int(KernReturn.KERN_RIGHT_EXISTS)
-UREFS_OVERFLOW: Final = int(KernReturn.KERN_UREFS_OVERFLOW)
-
-MOVE_RECEIVE: Final = int(TypeName.MOVE_RECEIVE)
-MOVE_SEND: Final = int(TypeName.MOVE_SEND)
-MOVE_SEND_ONCE: Final = int(TypeName.MOVE_SEND_ONCE)
-COPY_SEND: Final = int(TypeName.COPY_SEND)
-MAKE_SEND: Final = int(TypeName.MAKE_SEND)
-MAKE_SEND_ONCE: Final = int(TypeName.MAKE_SEND_ONCE)
 
 TRANSIT: Final = {
     0: 0,
@@ -65,7 +70,7 @@ def lookup(space: Space, name: int) -> Entry:
     """ipc_right_lookup: the entry of a name in use."""
     entry = space.table.get(name)
     if entry is None:
-        raise KernError(INVALID_NAME if space.active else INVALID_TASK)
+        raise KernError(KERN_INVALID_NAME if space.active else KERN_INVALID_TASK)
     return entry
 
 
@@ -73,7 +78,7 @@ def lookup_receive(space: Space, name: int) -> Port:
     """The port to which `name` is the receive right (ipc_port_translate_receive)."""
     entry = lookup(space, name)
     if not entry.type & TYPE_RECEIVE:
-        raise KernError(INVALID_RIGHT)
+        raise KernError(KERN_INVALID_RIGHT)
     return entry.port()
 
 
@@ -154,7 +159,7 @@ def copyin_entry(ipc: Ipc, space: Space, entry: Entry, disposition: int, dead_ok
     kind = entry.type
     if disposition in (MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE):
         if not kind & TYPE_RECEIVE:
-            raise KernError(INVALID_RIGHT)
+            raise KernError(KERN_INVALID_RIGHT)
         port = entry.port()
         if disposition == MOVE_RECEIVE:
             return port, _copyin_receive(ipc, space, entry, port)
@@ -164,11 +169,11 @@ def copyin_entry(ipc: Ipc, space: Space, entry: Entry, disposition: int, dead_ok
         return port, None
     if not kind & TYPE_DEAD_NAME:
         if not kind & TYPE_SEND_RIGHTS:
-            raise KernError(INVALID_RIGHT)
+            raise KernError(KERN_INVALID_RIGHT)
         if not check(space, entry):
             return _copyin_send(space, entry, disposition)
     if not dead_ok:
-        raise KernError(INVALID_RIGHT)
+        raise KernError(KERN_INVALID_RIGHT)
     if disposition != COPY_SEND:
         entry.urefs -= 1
         if not entry.urefs:
@@ -195,12 +200,12 @@ def _copyin_send(space: Space, entry: Entry, disposition: int) -> tuple[Port, Po
     port = entry.port()
     if disposition == MOVE_SEND_ONCE:
         if not entry.type & TYPE_SEND_ONCE:
-            raise KernError(INVALID_RIGHT)
+            raise KernError(KERN_INVALID_RIGHT)
         entry.type = TYPE_NONE
         entry.urefs = 0
         return port, _forget(space, entry, port)
     if not entry.type & TYPE_SEND:
-        raise KernError(INVALID_RIGHT)
+        raise KernError(KERN_INVALID_RIGHT)
     if disposition == COPY_SEND:
         port.srights += 1
         return port, None
@@ -241,7 +246,7 @@ def cancel_request(entry: Entry, port: Port) -> Port | None:
 def copyin_two(space: Space, entry: Entry) -> tuple[Port, Port | None]:
     """ipc_right_copyin_two: moves two send rights out of one entry."""
     if not entry.type & TYPE_SEND or entry.urefs < 2 or check(space, entry):
-        raise KernError(INVALID_RIGHT)
+        raise KernError(KERN_INVALID_RIGHT)
     port = entry.port()
     if entry.urefs > 2:
         entry.urefs -= 2
@@ -276,7 +281,7 @@ def copyout_entry(entry: Entry, space: Space, disposition: int, overflow: bool, 
             if entry.urefs + 1 < UREFS_MAX:
                 entry.urefs += 1
             elif not overflow:
-                raise KernError(UREFS_OVERFLOW)
+                raise KernError(KERN_UREFS_OVERFLOW)
             port.srights -= 1
             return
         if not entry.type:
@@ -303,13 +308,13 @@ def copyout(space: Space, port: Port, disposition: int) -> int:
     A failure leaves the right to the caller: KERN_INVALID_CAPABILITY for a dead port, KERN_INVALID_TASK for a dead space.
     """
     if not space.active:
-        raise KernError(INVALID_TASK)
+        raise KernError(KERN_INVALID_TASK)
     entry = reverse(space, port) if disposition != PORT_SEND_ONCE else None
     if entry is None:
         entry = space.alloc()
         if not port.active:
             space.dealloc(entry)
-            raise KernError(INVALID_CAPABILITY)
+            raise KernError(KERN_INVALID_CAPABILITY)
         entry.object = port
     copyout_entry(entry, space, disposition, True, port)
     return entry.name
@@ -326,13 +331,13 @@ def copyout_name(space: Space, port: Port, disposition: int, name: int) -> None:
         if known is not entry:
             if not entry.type:
                 space.dealloc(entry)
-            raise KernError(RIGHT_EXISTS)
+            raise KernError(KERN_RIGHT_EXISTS)
     else:
         if entry.type:
-            raise KernError(NAME_EXISTS)
+            raise KernError(KERN_NAME_EXISTS)
         if not port.active:
             space.dealloc(entry)
-            raise KernError(INVALID_CAPABILITY)
+            raise KernError(KERN_INVALID_CAPABILITY)
         entry.object = port
     copyout_entry(entry, space, disposition, False, port)
 
@@ -366,8 +371,8 @@ def dnrequest(ipc: Ipc, space: Space, name: int, immediate: bool, request: Port 
         return previous
     if entry.type & TYPE_DEAD_NAME and immediate and request is not None:
         if entry.urefs + 1 > UREFS_MAX:
-            raise KernError(UREFS_OVERFLOW)
+            raise KernError(KERN_UREFS_OVERFLOW)
         entry.urefs += 1
         notify.dead_name(ipc, request, name)
         return None
-    raise KernError(INVALID_ARGUMENT if entry.type & TYPE_PORT_OR_DEAD else INVALID_RIGHT)
+    raise KernError(KERN_INVALID_ARGUMENT if entry.type & TYPE_PORT_OR_DEAD else KERN_INVALID_RIGHT)

@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
-from machemu.abi.port import UREFS_MAX, PortType, Right
-from machemu.ipc import marequest, notify, pset, right
-from machemu.ipc import port as ports
-from machemu.ipc.entry import (
+from machemu.abi.kern_return import (
+    KERN_INVALID_NAME,
+    KERN_INVALID_RIGHT,
+    KERN_INVALID_VALUE,
+    KERN_NAME_EXISTS,
+    KERN_UREFS_OVERFLOW,
+)
+from machemu.abi.port import (
+    RIGHT_DEAD_NAME,
+    RIGHT_PORT_SET,
+    RIGHT_RECEIVE,
+    RIGHT_SEND,
+    RIGHT_SEND_ONCE,
     TYPE_DEAD_NAME,
+    TYPE_DNREQUEST,
+    TYPE_MAREQUEST,
     TYPE_PORT_SET,
     TYPE_RECEIVE,
     TYPE_SEND,
     TYPE_SEND_ONCE,
-    TYPE_SEND_RECEIVE,
-    TYPE_SEND_RIGHTS,
-    Entry,
+    UREFS_MAX,
 )
+from machemu.ipc import marequest, notify, pset, right
+from machemu.ipc import port as ports
+from machemu.ipc.entry import TYPE_SEND_RECEIVE, TYPE_SEND_RIGHTS, Entry
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.ipc.pset import PortSet
     from machemu.ipc.space import Space
     from machemu.ipc.subsystem import Ipc
-
-INVALID_NAME: Final = int(KernReturn.KERN_INVALID_NAME)
-INVALID_RIGHT: Final = int(KernReturn.KERN_INVALID_RIGHT)
-INVALID_VALUE: Final = int(KernReturn.KERN_INVALID_VALUE)
-NAME_EXISTS: Final = int(KernReturn.KERN_NAME_EXISTS)
-UREFS_OVERFLOW: Final = int(KernReturn.KERN_UREFS_OVERFLOW)
-
-RIGHT_SEND: Final = int(Right.SEND)
-RIGHT_RECEIVE: Final = int(Right.RECEIVE)
-RIGHT_SEND_ONCE: Final = int(Right.SEND_ONCE)
-RIGHT_PORT_SET: Final = int(Right.PORT_SET)
-RIGHT_DEAD_NAME: Final = int(Right.DEAD_NAME)
-MAREQUEST: Final = int(PortType.MAREQUEST)
-DNREQUEST: Final = int(PortType.DNREQUEST)
 
 
 def _set_of(entry: Entry) -> PortSet:
@@ -114,7 +111,7 @@ def dealloc(ipc: Ipc, space: Space, entry: Entry) -> None:
     elif kind == TYPE_DEAD_NAME:
         _add_dead(space, entry, -1)
     else:
-        raise KernError(INVALID_RIGHT)
+        raise KernError(KERN_INVALID_RIGHT)
 
 
 def _add_dead(space: Space, entry: Entry, delta: int) -> None:
@@ -150,19 +147,19 @@ def delta(ipc: Ipc, space: Space, entry: Entry, kind: int, amount: int) -> None:
         _delta_dead(space, entry, amount)
     elif kind == RIGHT_SEND_ONCE:
         if not entry.type & TYPE_SEND_ONCE:
-            raise KernError(INVALID_RIGHT)
+            raise KernError(KERN_INVALID_RIGHT)
         if amount not in (0, -1):
-            raise KernError(INVALID_VALUE)
+            raise KernError(KERN_INVALID_VALUE)
         if right.check(space, entry):
-            raise KernError(INVALID_RIGHT)
+            raise KernError(KERN_INVALID_RIGHT)
         if amount:
             _drop_send_once(ipc, space, entry)
     else:
         wanted = TYPE_RECEIVE if kind == RIGHT_RECEIVE else TYPE_PORT_SET
         if not entry.type & wanted:
-            raise KernError(INVALID_RIGHT)
+            raise KernError(KERN_INVALID_RIGHT)
         if amount not in (0, -1):
-            raise KernError(INVALID_VALUE)
+            raise KernError(KERN_INVALID_VALUE)
         if amount and kind == RIGHT_PORT_SET:
             destroy(ipc, space, entry)
         elif amount:
@@ -187,27 +184,27 @@ def _drop_receive(ipc: Ipc, space: Space, entry: Entry) -> None:
 def _delta_dead(space: Space, entry: Entry, amount: int) -> None:
     if entry.type & TYPE_SEND_RIGHTS:
         if not right.check(space, entry):
-            raise KernError(INVALID_RIGHT)
+            raise KernError(KERN_INVALID_RIGHT)
     elif not entry.type & TYPE_DEAD_NAME:
-        raise KernError(INVALID_RIGHT)
+        raise KernError(KERN_INVALID_RIGHT)
     _check_sum(entry.urefs, entry.urefs, amount)
     _add_dead(space, entry, amount)
 
 
 def _delta_send(ipc: Ipc, space: Space, entry: Entry, amount: int) -> None:
     if not entry.type & TYPE_SEND:
-        raise KernError(INVALID_RIGHT)
+        raise KernError(KERN_INVALID_RIGHT)
     _check_sum(entry.urefs, entry.urefs + 1, amount)
     if right.check(space, entry):
-        raise KernError(INVALID_RIGHT)
+        raise KernError(KERN_INVALID_RIGHT)
     _add_send(ipc, space, entry, amount)
 
 
 def _check_sum(urefs: int, above: int, amount: int) -> None:
     if amount < 0 and -amount > urefs:
-        raise KernError(INVALID_VALUE)
+        raise KernError(KERN_INVALID_VALUE)
     if amount > 0 and above + amount > UREFS_MAX:
-        raise KernError(UREFS_OVERFLOW)
+        raise KernError(KERN_UREFS_OVERFLOW)
 
 
 def info(space: Space, entry: Entry) -> tuple[int, int]:
@@ -219,18 +216,18 @@ def info(space: Space, entry: Entry) -> tuple[int, int]:
 
 def kind_of(kind: int, entry: Entry) -> int:
     """A mach_port_type_t with the bits of the requests that are pending on an entry."""
-    return kind | (DNREQUEST if entry.request else 0) | (MAREQUEST if entry.marequest else 0)
+    return kind | (TYPE_DNREQUEST if entry.request else 0) | (TYPE_MAREQUEST if entry.marequest else 0)
 
 
 def rename(space: Space, old_name: int, new_name: int) -> None:
     """ipc_object_rename: gives all rights under one name another, unused one."""
     new = space.alloc_name(new_name)
     if new.type:
-        raise KernError(NAME_EXISTS)
+        raise KernError(KERN_NAME_EXISTS)
     old = space.lookup(old_name)
     if old_name == new_name or old is None:
         space.dealloc(new)
-        raise KernError(INVALID_NAME)
+        raise KernError(KERN_INVALID_NAME)
     if old.request and not right.check(space, old):
         ports.dnrename(old.port(), old.request, new_name)
     if old.marequest:

@@ -11,20 +11,19 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Annotated, Final
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import KernReturn
-from machemu.abi.port import PORT_NAME_DEAD, UREFS_MAX
-from machemu.ipc import right_refs
-from machemu.ipc.entry import (
+from machemu.abi.kern_return import KERN_INVALID_TASK, KERN_RESOURCE_SHORTAGE
+from machemu.abi.port import (
+    PORT_NAME_DEAD,
     TYPE_DEAD_NAME,
     TYPE_NONE,
-    TYPE_PORT_RIGHTS,
     TYPE_PORT_SET,
     TYPE_RECEIVE,
     TYPE_SEND,
     TYPE_SEND_ONCE,
-    TYPE_SEND_RECEIVE,
-    Entry,
+    UREFS_MAX,
 )
+from machemu.ipc import right_refs
+from machemu.ipc.entry import TYPE_PORT_RIGHTS, TYPE_SEND_RECEIVE, Entry
 from machemu.ipc.port import Port
 from machemu.ipc.pset import PortSet
 from machemu.sim.state import U32, Natural, Range, state
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
 FREE_LIST_MAX: Final = 64
 NAMES_MAX: Final = 1 << 18
 """Names in one space: the kernel's memory is not endless (the real kernel's ends somewhere near)."""
-
-INVALID_TASK: Final = int(KernReturn.KERN_INVALID_TASK)
-RESOURCE_SHORTAGE: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 
 
 @state
@@ -109,9 +105,9 @@ class Space:
 
     def _check_room(self) -> None:
         if not self.active:
-            raise KernError(INVALID_TASK)
+            raise KernError(KERN_INVALID_TASK)
         if len(self.table) >= NAMES_MAX:
-            raise KernError(RESOURCE_SHORTAGE)
+            raise KernError(KERN_RESOURCE_SHORTAGE)
 
     def _lowest(self) -> int:
         """The lowest name neither in use nor in the free list, which is empty."""

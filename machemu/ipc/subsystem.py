@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from machemu.abi.message import PORT_RECEIVE, TypeDescriptor, TypeName
+from machemu.abi.message import MSG_TYPE_INTEGER_32, MSG_TYPE_PORT_NAME, PORT_RECEIVE, TypeDescriptor
 from machemu.abi.types import ByteOrder
 from machemu.ipc import invariants
 from machemu.ipc.port import Port
@@ -96,8 +96,8 @@ class Ipc:
         self.word = struct.Struct(self.prefix + "I")
         self.pair = struct.Struct(self.prefix + "2I")
         self.long_item = struct.Struct(self.prefix + "IHHI")
-        self.name_item = TypeDescriptor(int(TypeName.PORT_NAME), 32, 1).word(order)
-        self.integer_item = TypeDescriptor(int(TypeName.INTEGER_32), 32, 1).word(order)
+        self.name_item = TypeDescriptor(MSG_TYPE_PORT_NAME, 32, 1).word(order)
+        self.integer_item = TypeDescriptor(MSG_TYPE_INTEGER_32, 32, 1).word(order)
         self.receive_item = TypeDescriptor(PORT_RECEIVE, 32, 1).word(order)
 
     def attach(self, scheduler: Scheduler, kernel: KernelObjects) -> None:

@@ -37,7 +37,7 @@ class IpcThread:
     space, memory: its task's port name space and address space; fixed for the thread's life.
     ith_queue: the queue of blocked senders or receivers it stands in, or None. A thread stands in one at most.
     ith_wait: which wait of mach_msg it is in, or has been woken from without having run yet; None otherwise.
-    ith_state: MsgReturn of the wait, set by whoever wakes it; in GSYNC what the routine answers.
+    ith_state: mach_msg_return_t of the wait, set by whoever wakes it; in GSYNC what the routine answers.
     ith_kmsg: the message it sends (blocked in SEND, COPYIN, RETRY) or was given (woken in RECEIVE), or in GSYNC the routine's
     reply, if one is wanted; the thread owns it.
     ith_seqno: the sequence number of the message that it was given.

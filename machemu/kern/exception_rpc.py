@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from machemu.abi.kern_return import MigReturn
+from machemu.abi.kern_return import MIG_REPLY_MISMATCH
 from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE, PortDead
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import mqueue, port
@@ -19,7 +19,6 @@ from machemu.mig.runtime import RETCODE
 
 EXCEPTION_ID: Final = 2400
 REPLY_ID: Final = EXCEPTION_ID + 100
-REPLY_MISMATCH: Final = int(MigReturn.MIG_REPLY_MISMATCH)
 
 
 def ask(kern: Kern, thread: Thread, server: Port | PortDead | None, what: tuple[int, int, int], last_chance: bool) -> bool:
@@ -54,13 +53,13 @@ def take(kern: Kern, thread: Thread) -> int | None:
     reply = mqueue.kernel_reply(ipc, thread)
     if reply is None:
         return None
-    code = REPLY_MISMATCH
+    code = MIG_REPLY_MISMATCH
     if reply.id == REPLY_ID and reply.remote_type == PORT_SEND_ONCE and reply.local_type == 0 and not reply.flags:
         values = RETCODE.matches(ipc.order, reply.body, reply.carried, reply.complex)
-        code = REPLY_MISMATCH if values is None else values[0]
+        code = MIG_REPLY_MISMATCH if values is None else values[0]
     port.release_sonce(ipc, reply.remote)
     reply.remote = None
-    if code == REPLY_MISMATCH:
+    if code == MIG_REPLY_MISMATCH:
         kernel_message.destroy(ipc, reply)
     else:
         kernel_message.consume(ipc, reply)

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ADDRESS, KERN_INVALID_ARGUMENT, KERN_SUCCESS
 from machemu.abi.types import Nanoseconds, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.ipc.thread import MsgContinuation
@@ -19,9 +19,6 @@ from machemu.vm.object import VmObject
 if TYPE_CHECKING:
     from machemu.kern.subsystem import Kern
 
-INVALID_ADDRESS: Final = int(KernReturn.KERN_INVALID_ADDRESS)
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-SUCCESS: Final = int(KernReturn.KERN_SUCCESS)
 
 GSYNC_SHARED, GSYNC_QUAD, GSYNC_TIMED, GSYNC_BROADCAST, GSYNC_MUTATE = 1, 2, 4, 8, 16
 WORD: Final = 4
@@ -56,7 +53,7 @@ def _key(task: Task, address: int, flags: int) -> Key:
     access = VM_PROT_READ | (VM_PROT_WRITE if flags & GSYNC_MUTATE else 0)
     entry = vm_map.lookup(address) if vm_map is not None and address % WORD == 0 else None
     if vm_map is None or entry is None or access & ~entry.protection:
-        raise KernError(INVALID_ADDRESS)
+        raise KernError(KERN_INVALID_ADDRESS)
     if not flags & GSYNC_SHARED:
         return vm_map, address
     obj = entry.object
@@ -71,7 +68,7 @@ def wait(kern: Kern, task: Task, address: int, low: int, high: int, milliseconds
     word = kern.ipc.word
     expected = word.pack(low) + (word.pack(high) if flags & GSYNC_QUAD else b"")
     if task.memory.read(VirtAddr(address), len(expected)) != expected:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     thread = kern.current
     thread.gsync_key = key
     thread.ith_wait = MsgContinuation.GSYNC
@@ -86,9 +83,9 @@ def wake(kern: Kern, task: Task, address: int, value: int, flags: int) -> None:
         task.memory.write(VirtAddr(address), kern.ipc.word.pack(value))
     queue = kern.gsync.waiters.get(key)
     if queue is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     for _ in range(len(queue) if flags & GSYNC_BROADCAST else 1):
-        end_wait(kern, queue[0], SUCCESS)
+        end_wait(kern, queue[0], KERN_SUCCESS)
 
 
 def requeue(kern: Kern, task: Task, source: int, target: int, wake_one: bool, flags: int) -> None:
@@ -98,7 +95,7 @@ def requeue(kern: Kern, task: Task, source: int, target: int, wake_one: bool, fl
     waiters = kern.gsync.waiters
     queue = waiters.get(old)
     if queue is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     count = len(queue) if flags & GSYNC_BROADCAST else min(len(queue), 1 + wake_one)
     moved = [queue.popleft() for _ in range(count)]
     if not queue:
@@ -109,7 +106,7 @@ def requeue(kern: Kern, task: Task, source: int, target: int, wake_one: bool, fl
     for thread in moved:
         thread.gsync_key = new
     if wake_one:
-        end_wait(kern, moved[0], SUCCESS)
+        end_wait(kern, moved[0], KERN_SUCCESS)
 
 
 def end_wait(kern: Kern, thread: Thread, code: int) -> None:

@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT
 from machemu.abi.types import signed
 from machemu.kern.clock import HZ
 from machemu.kern.sched import MIN_QUANTUM
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.kern.subsystem import Kern
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-FAILURE: Final = int(KernReturn.KERN_FAILURE)
 
 HOST_BASIC_INFO, HOST_PROCESSOR_SLOTS, HOST_SCHED_INFO, HOST_LOAD_INFO = range(1, 5)
 COUNTS: Final = {HOST_BASIC_INFO: 5, HOST_SCHED_INFO: 2, HOST_LOAD_INFO: 6}
@@ -67,12 +65,12 @@ def info(kern: Kern, flavor: int, room: int) -> tuple[int, ...]:
     """host_info: the flavor's words."""
     if flavor == HOST_PROCESSOR_SLOTS:
         if room < len(kern.processors):
-            raise KernError(INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         return tuple([processor.slot_num for processor in kern.processors])
     if flavor not in COUNTS:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     if room < COUNTS[flavor]:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     if flavor == HOST_SCHED_INFO:
         return TICK_MS, MIN_QUANTUM * TICK_MS
     if flavor == HOST_LOAD_INFO:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT
 from machemu.abi.message import PortDead
 from machemu.ipc import port
 from machemu.ipc.port import Port
 from machemu.kern.subsystem import Kern
 from machemu.kern.task import TASK_PORT_REGISTER_MAX, Task
 from machemu.kern.thread import Thread
-
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-FAILURE: Final = int(KernReturn.KERN_FAILURE)
 
 Right = Port | PortDead | None
 """A naked send right; a dead or null one stands for itself."""
@@ -26,9 +21,9 @@ THREAD_KERNEL_PORT, THREAD_EXCEPTION_PORT = 1, 3
 def get_task_special_port(kern: Kern, task: Task, which: int) -> Right:
     """task_get_special_port: a new send right."""
     if which not in (TASK_KERNEL_PORT, TASK_EXCEPTION_PORT, TASK_BOOTSTRAP_PORT):
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     if task.itk_self is None:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     right = {TASK_KERNEL_PORT: task.itk_sself, TASK_EXCEPTION_PORT: task.itk_exception}.get(which, task.itk_bootstrap)
     return port.copy_send(kern.ipc, right)
 
@@ -36,9 +31,9 @@ def get_task_special_port(kern: Kern, task: Task, which: int) -> Right:
 def set_task_special_port(kern: Kern, task: Task, which: int, right: Right) -> None:
     """task_set_special_port: consumes `right` on success only."""
     if which not in (TASK_KERNEL_PORT, TASK_EXCEPTION_PORT, TASK_BOOTSTRAP_PORT):
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     if task.itk_self is None:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     if which == TASK_KERNEL_PORT:
         task.itk_sself, old = right, task.itk_sself
     elif which == TASK_EXCEPTION_PORT:
@@ -51,18 +46,18 @@ def set_task_special_port(kern: Kern, task: Task, which: int, right: Right) -> N
 def get_thread_special_port(kern: Kern, thread: Thread, which: int) -> Right:
     """thread_get_special_port: a new send right."""
     if which not in (THREAD_KERNEL_PORT, THREAD_EXCEPTION_PORT):
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     if thread.ith_self is None:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     return port.copy_send(kern.ipc, thread.ith_sself if which == THREAD_KERNEL_PORT else thread.ith_exception)
 
 
 def set_thread_special_port(kern: Kern, thread: Thread, which: int, right: Right) -> None:
     """thread_set_special_port: consumes `right` on success only."""
     if which not in (THREAD_KERNEL_PORT, THREAD_EXCEPTION_PORT):
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     if thread.ith_self is None:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     if which == THREAD_KERNEL_PORT:
         thread.ith_sself, old = right, thread.ith_sself
     else:
@@ -73,9 +68,9 @@ def set_thread_special_port(kern: Kern, thread: Thread, which: int, right: Right
 def ports_register(kern: Kern, task: Task, rights: list[Right]) -> None:
     """mach_ports_register: consumes the send rights on success."""
     if len(rights) > TASK_PORT_REGISTER_MAX:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     if task.itk_self is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     old = task.itk_registered
     task.itk_registered = rights + [None] * (TASK_PORT_REGISTER_MAX - len(rights))
     for right in old:
@@ -85,7 +80,7 @@ def ports_register(kern: Kern, task: Task, rights: list[Right]) -> None:
 def ports_lookup(kern: Kern, task: Task) -> list[Right]:
     """mach_ports_lookup: a new send right to each registered port."""
     if task.itk_self is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return [port.copy_send(kern.ipc, right) for right in task.itk_registered]
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_FAILURE
 from machemu.kern.clock import TICK_NS
 from machemu.sim.state import Natural, Word, state
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from machemu.kern.task import Task
     from machemu.kern.thread import Thread
 
-FAILURE: Final = int(KernReturn.KERN_FAILURE)
 SAMPLED_PC_PERIODIC: Final = 0x1
 SAMPLED_PC_VM_ZFILL_FAULTS: Final = 0x10
 SAMPLED_PC_VM_COW_FAULTS: Final = 0x80
@@ -60,7 +59,7 @@ def get(target: Task | Thread, seqno: int) -> tuple[int, tuple[Sample, ...]]:
     """task_get_sampled_pcs, thread_get_sampled_pcs: the newest sequence number, and the samples since `seqno` as far as kept."""
     sample = target.pc_sample
     if sample is None:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     count = (sample.seqno - seqno) % WORD
     if count >= WORD // 2:
         count = 0

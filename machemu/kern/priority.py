@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT
 from machemu.abi.types import signed
 from machemu.kern.clock import TICK_NS
 from machemu.kern.thread import NRQS, POLICY_FIXEDPRI, POLICY_TIMESHARE
@@ -15,19 +15,17 @@ if TYPE_CHECKING:
     from machemu.kern.task import Task
     from machemu.kern.thread import Thread
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-FAILURE: Final = int(KernReturn.KERN_FAILURE)
 TICK_US: Final = TICK_NS // 1000
 
 
 def check(priority: int) -> None:
     if not 0 <= priority < NRQS:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
 
 
 def check_policy(policy: int) -> None:
     if policy not in (POLICY_TIMESHARE, POLICY_FIXEDPRI):
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
 
 
 def quantum_ticks(milliseconds: int) -> int:
@@ -43,7 +41,7 @@ def thread_priority(kern: Kern, thread: Thread, priority: int, set_max: bool) ->
     """Sets the base priority; that of a depressed thread takes effect when the depression ends."""
     check(priority)
     if priority < thread.max_priority:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     if thread.depress_priority >= 0:
         thread.depress_priority = priority
     else:
@@ -68,7 +66,7 @@ def thread_policy(kern: Kern, thread: Thread, policy: int, data: int) -> None:
     """Sets the policy, where the thread's set allows it, and with POLICY_FIXEDPRI its quantum of `data` milliseconds."""
     check_policy(policy)
     if policy != thread.policy and not thread.processor_set.policies & policy:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     if policy == POLICY_FIXEDPRI:
         thread.sched_data = quantum_ticks(data)
     if policy != thread.policy:
@@ -88,4 +86,4 @@ def task_priority(kern: Kern, task: Task, priority: int, change_threads: bool) -
             except KernError:
                 failed = True
     if failed:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)

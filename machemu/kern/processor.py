@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_FAILURE
 from machemu.sim.state import Natural, Word, state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.kern.sched import Sched
 
-FAILURE: Final = int(KernReturn.KERN_FAILURE)
 PROCESSOR_BASIC_INFO: Final = 1
 PROCESSOR_BASIC_INFO_COUNT: Final = 5
 
@@ -44,5 +43,5 @@ class Processor:
 def info(processor: Processor, flavor: int, room: int) -> tuple[int, ...]:
     """processor_info: type, subtype, whether it runs, slot number, whether it is the master. Every processor here runs."""
     if flavor != PROCESSOR_BASIC_INFO or room < PROCESSOR_BASIC_INFO_COUNT:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     return processor.cpu_type, processor.cpu_subtype, 1, processor.slot_num, int(processor.slot_num == 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Final
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT
 from machemu.kern import priority
 from machemu.kern.run_queue import RunQueue
 from machemu.kern.thread import BASEPRI_USER, POLICY_FIXEDPRI, POLICY_TIMESHARE, Priority
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from machemu.kern.task import Task
     from machemu.kern.thread import Thread
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-FAILURE: Final = int(KernReturn.KERN_FAILURE)
 
 PROCESSOR_SET_BASIC_INFO: Final = 1
 PROCESSOR_SET_BASIC_INFO_COUNT: Final = 5
@@ -132,13 +130,13 @@ def info(pset: ProcessorSet, flavor: int, room: int) -> tuple[int, ...]:
     """processor_set_info: the flavor's words."""
     if flavor == PROCESSOR_SET_BASIC_INFO:
         if room < PROCESSOR_SET_BASIC_INFO_COUNT:
-            raise KernError(FAILURE)
+            raise KernError(KERN_FAILURE)
         return len(pset.processors), len(pset.tasks), len(pset.threads), pset.load_average, pset.mach_factor
     if flavor == PROCESSOR_SET_SCHED_INFO:
         if room < PROCESSOR_SET_SCHED_INFO_COUNT:
-            raise KernError(FAILURE)
+            raise KernError(KERN_FAILURE)
         return pset.policies, pset.max_priority
-    raise KernError(INVALID_ARGUMENT)
+    raise KernError(KERN_INVALID_ARGUMENT)
 
 
 def max_priority(kern: Kern, pset: ProcessorSet, best: int, change_threads: bool) -> None:
@@ -160,7 +158,7 @@ def policy_enable(pset: ProcessorSet, policy: int) -> None:
 def policy_disable(kern: Kern, pset: ProcessorSet, policy: int, change_threads: bool) -> None:
     """processor_set_policy_disable; with `change_threads` the policy's threads share time from now on, otherwise they keep it."""
     if policy != POLICY_FIXEDPRI:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     if pset.policies & policy:
         pset.policies &= ~policy
         if change_threads:

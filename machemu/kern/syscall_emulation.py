@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_RESOURCE_SHORTAGE
 from machemu.abi.types import VirtAddr
 from machemu.sim.state import Signed, state
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 EML_BAD_TASK: Final = 0x8001
 """<mach/error.h>: of the kernel, subsystem 2."""
-RESOURCE_SHORTAGE: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 ENTRIES_MAX: Final = 1 << 16
 """A longer vector is refused. The real kernel has no such limit, and panics where its memory does not suffice."""
 
@@ -41,7 +40,7 @@ def set_vector(kern: Kern, task: Task, start: int, handlers: Sequence[int]) -> N
     first = min(old.minimum, start)
     end = max(old.minimum + len(old.handlers), start + len(handlers))
     if end - first > ENTRIES_MAX:
-        raise KernError(RESOURCE_SHORTAGE)
+        raise KernError(KERN_RESOURCE_SHORTAGE)
     merged = [0] * (end - first)
     merged[old.minimum - first : old.minimum - first + len(old.handlers)] = old.handlers
     merged[start - first : start - first + len(handlers)] = handlers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_NO_ACCESS
 from machemu.abi.message import PORT_SEND
 from machemu.abi.types import signed
 from machemu.ipc import kmsg as kernel_message
@@ -18,10 +18,6 @@ from machemu.kern.thread import Thread
 from machemu.kern.thread_control import cpu_time
 from machemu.mig.interfaces import task_notify
 from machemu.vm.user import UserMemory
-
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-FAILURE: Final = int(KernReturn.KERN_FAILURE)
-NO_ACCESS: Final = int(KernReturn.KERN_NO_ACCESS)
 
 TASK_BASIC_INFO: Final = 1
 TASK_BASIC_INFO_COUNT: Final = 10
@@ -59,7 +55,7 @@ def create(kern: Kern, parent: Task | None, inherit_memory: bool, name: str | No
 def register_notification(kern: Kern, right: ipc_tt.Right) -> None:
     """register_new_task_notification: consumes the send right; KERN_NO_ACCESS where somebody was registered before."""
     if kern.new_task_notification is not None:
-        raise KernError(NO_ACCESS)
+        raise KernError(KERN_NO_ACCESS)
     kern.new_task_notification = right
 
 
@@ -79,10 +75,10 @@ def terminate(kern: Kern, task: Task) -> None:
     """task_terminate. Where it is the current thread's own task, that thread ends when it leaves the kernel."""
     current = kern.sched.current
     if not task.active:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     if current is not None and (not current.active or not current.task.active):
         thread_control.terminate(kern, current)
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     task.active = False
     if task.itk_self is not None:
         task.itk_self.kobject = None
@@ -143,7 +139,7 @@ def suspend(kern: Kern, task: Task) -> None:
 
 def resume(kern: Kern, task: Task) -> None:
     if task.user_stop_count == 0:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     task.user_stop_count -= 1
     if task.user_stop_count == 0:
         release(kern, task)
@@ -151,7 +147,7 @@ def resume(kern: Kern, task: Task) -> None:
 
 def threads(task: Task) -> list[Thread]:
     if not task.active:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     return list(task.threads.values())
 
 
@@ -159,7 +155,7 @@ def info(kern: Kern, task: Task, flavor: int, room: int) -> tuple[int, ...]:
     """task_info: the flavor's words, cut to `room` where Mach lets older callers ask for fewer."""
     if flavor == TASK_BASIC_INFO:
         if room < TASK_BASIC_INFO_COUNT - 2:
-            raise KernError(INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         size, resident = (task.map.size, task.map.pmap.resident_count()) if task.map is not None else (0, 0)
         words = (
             task.user_stop_count,
@@ -173,12 +169,12 @@ def info(kern: Kern, task: Task, flavor: int, room: int) -> tuple[int, ...]:
         return words[:room]
     if flavor == TASK_EVENTS_INFO:
         if room < TASK_EVENTS_INFO_COUNT:
-            raise KernError(INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         kern.charge_events()
         return tuple([signed(count) for count in task.events])
     if flavor == TASK_THREAD_TIMES_INFO:
         if room < TASK_THREAD_TIMES_INFO_COUNT:
-            raise KernError(INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         live = task.threads.values()
         return (*cpu_time(sum(thread.user_time for thread in live)), *cpu_time(sum(thread.system_time for thread in live)))
-    raise KernError(INVALID_ARGUMENT)
+    raise KernError(KERN_INVALID_ARGUMENT)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INTERRUPTED, KERN_INVALID_ARGUMENT
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port
 from machemu.kern import exception_rpc, gsync
@@ -19,9 +19,6 @@ from machemu.kern.thread import POLICY_FIXEDPRI, TH_HALTED, TH_RUN, TH_SUSP, TH_
 if TYPE_CHECKING:
     from machemu.kern.task import Task
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-FAILURE: Final = int(KernReturn.KERN_FAILURE)
-INTERRUPTED: Final = int(KernReturn.KERN_INTERRUPTED)
 
 THREAD_BASIC_INFO: Final = 1
 THREAD_BASIC_INFO_COUNT: Final = 13
@@ -42,7 +39,7 @@ def cpu_time(nanoseconds: int) -> tuple[int, int]:
 def create(kern: Kern, task: Task) -> Thread:
     """thread_create: a suspended thread; the caller makes what rights it needs to its port."""
     if not task.active:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     kern.thread_serial += 1
     self_port = kern.ipc.make_kernel_port(None)
     maker = kern.sched.current
@@ -95,9 +92,9 @@ def terminate(kern: Kern, thread: Thread) -> None:
         return
     if not kern.current.active or not kern.current.task.active:
         terminate(kern, kern.current)
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     if not thread.active:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     force_terminate(kern, thread)
 
 
@@ -131,7 +128,7 @@ def shut_ipc(kern: Kern, thread: Thread) -> None:
 def reap(kern: Kern, thread: Thread) -> None:
     """The last of a thread that will not run again: its rights, its place in its task, its times."""
     if thread.gsync_key is not None:
-        gsync.end_wait(kern, thread, INTERRUPTED)
+        gsync.end_wait(kern, thread, KERN_INTERRUPTED)
         reply, thread.ith_kmsg = thread.ith_kmsg, None
         if reply is not None:
             kernel_message.destroy(kern.ipc, reply)
@@ -156,7 +153,7 @@ def suspend(kern: Kern, thread: Thread) -> None:
 
 def resume(kern: Kern, thread: Thread) -> None:
     if thread.user_stop_count == 0:
-        raise KernError(FAILURE)
+        raise KernError(KERN_FAILURE)
     thread.user_stop_count -= 1
     if thread.user_stop_count == 0:
         kern.sched.release(thread)
@@ -165,7 +162,7 @@ def resume(kern: Kern, thread: Thread) -> None:
 def abort(kern: Kern, thread: Thread) -> None:
     """thread_abort: a wait ends as interrupted, an exception as handled, a depression at once."""
     if thread is kern.sched.current:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     halt(kern, thread)
     exception_rpc.abort(kern, thread)
     kern.sched.release(thread)
@@ -177,7 +174,7 @@ def get_state(kern: Kern, thread: Thread, flavor: int, room: int) -> Sequence[in
     settle(kern, thread)
     words = thread.pcb.get_state(flavor)
     if len(words) > room:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return words
 
 
@@ -189,7 +186,7 @@ def set_state(kern: Kern, thread: Thread, flavor: int, words: Sequence[int]) -> 
 def settle(kern: Kern, thread: Thread) -> None:
     """Makes `pcb` the truth about a thread that is not the current one; the current one is refused as Mach refuses it."""
     if thread is kern.sched.current:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     if thread.retval is not None:
         thread.pcb.set_result(thread.retval)
         thread.retval = None
@@ -216,7 +213,7 @@ def info(kern: Kern, thread: Thread, flavor: int, room: int) -> tuple[int, ...]:
     sched = kern.sched
     if flavor == THREAD_BASIC_INFO:
         if room < THREAD_BASIC_INFO_COUNT - 1:
-            raise KernError(INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         if not thread.state & TH_RUN and thread.sched_stamp != sched.sched_tick:
             sched.update_priority(thread)
         kind = run_state(thread)
@@ -235,11 +232,11 @@ def info(kern: Kern, thread: Thread, flavor: int, room: int) -> tuple[int, ...]:
         return words[:room]
     if flavor == THREAD_SCHED_INFO:
         if room < THREAD_SCHED_INFO_COUNT - 1:
-            raise KernError(INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         depressed = thread.depress_priority >= 0
         quantum = thread.sched_data * (TICK_NS // 1_000_000) if thread.policy == POLICY_FIXEDPRI else 0
         return (
             *(thread.policy, quantum, thread.priority, thread.max_priority, thread.sched_pri),
             *(int(depressed), thread.depress_priority, LAST_PROCESSOR),
         )
-    raise KernError(INVALID_ARGUMENT)
+    raise KernError(KERN_INVALID_ARGUMENT)

@@ -9,18 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_ABORTED, KERN_INTERRUPTED, KERN_SUCCESS, KERN_TIMEDOUT
 from machemu.ipc import mach_msg, port
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern import exception, exception_rpc, gsync
 from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_WAIT, Continuation, Thread
 from machemu.vm.object import deallocate
-
-SUCCESS: Final = int(KernReturn.KERN_SUCCESS)
-ABORTED: Final = int(KernReturn.KERN_ABORTED)
-INTERRUPTED: Final = int(KernReturn.KERN_INTERRUPTED)
-TIMEDOUT: Final = int(KernReturn.KERN_TIMEDOUT)
 
 
 class Wait(NamedTuple):
@@ -47,7 +42,7 @@ def abort_message(kern: Kern, thread: Thread) -> int:
     result = None
     while result is None:
         if thread.gsync_key is not None:
-            gsync.end_wait(kern, thread, INTERRUPTED)
+            gsync.end_wait(kern, thread, KERN_INTERRUPTED)
         elif thread.state & TH_WAIT:
             mach_msg.interrupted(kern.ipc, thread)
         thread.continuation = None
@@ -62,7 +57,7 @@ def message_timed_out(kern: Kern, thread: Thread) -> None:
 
 
 def gsync_timed_out(kern: Kern, thread: Thread) -> None:
-    gsync.end_wait(kern, thread, TIMEDOUT)
+    gsync.end_wait(kern, thread, KERN_TIMEDOUT)
 
 
 def resume_swtch(kern: Kern, thread: Thread) -> int:
@@ -76,13 +71,13 @@ def resume_swtch_pri(kern: Kern, thread: Thread) -> int:
 
 def resume_thread_switch(kern: Kern, thread: Thread) -> int:
     kern.depress_abort(thread)
-    return SUCCESS
+    return KERN_SUCCESS
 
 
 def abort_switch(kern: Kern, thread: Thread) -> int:
     kern.wake(thread)
     kern.depress_abort(thread)
-    return SUCCESS
+    return KERN_SUCCESS
 
 
 def switch_timed_out(kern: Kern, thread: Thread) -> None:
@@ -118,7 +113,7 @@ def abort_trap(kern: Kern, thread: Thread) -> int:
     thread.trap_retry = None
     right, thread.trap_right = thread.trap_right, None
     port.release_send(kern.ipc, right)
-    return ABORTED
+    return KERN_ABORTED
 
 
 def _message(doing: str) -> Wait:

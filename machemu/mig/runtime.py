@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import MigReturn
+from machemu.abi.kern_return import MIG_BAD_ARGUMENTS, MIG_TYPE_ERROR
 from machemu.abi.message import Carried
 from machemu.abi.types import ByteOrder
 from machemu.mig.codec import (
@@ -41,9 +41,6 @@ __all__ = [
     "table",
 ]
 
-_BAD_ARGUMENTS: Final = int(MigReturn.MIG_BAD_ARGUMENTS)
-_TYPE_ERROR: Final = int(MigReturn.MIG_TYPE_ERROR)
-
 
 class Message:
     """A message's id, its arguments' names, and its codec in either byte order."""
@@ -63,7 +60,7 @@ class Message:
         """
         values = self._codec(order).unpack(body, carried, complex_bit)
         if values is None:
-            raise KernError(_BAD_ARGUMENTS)
+            raise KernError(MIG_BAD_ARGUMENTS)
         return values
 
     def pack(self, order: ByteOrder, values: Sequence[Any]) -> Packed:
@@ -102,7 +99,7 @@ class Routine:
         if values is None:
             values = None if complex_bit else RETCODE.matches(order, body, (), False)
             if values is None or values[0] == 0:
-                raise KernError(_TYPE_ERROR)
+                raise KernError(MIG_TYPE_ERROR)
         if values[0] != 0:
             raise KernError(values[0])
         return values[1:]

@@ -51,7 +51,7 @@ class PortRef:
 
 @dataclass(frozen=True, slots=True)
 class RightRef:
-    """A right in a message. disposition: of abi.message.TypeName; 0 where the routine's definition says it."""
+    """A right in a message. disposition: a mach_msg_type_name_t; 0 where the routine's definition says it."""
 
     disposition: int
     port: PortRef

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from machemu.abi.exception import Exc
-from machemu.abi.kern_return import KernReturn, MigReturn
-from machemu.abi.message import MsgReturn, Option, TypeName
-from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL, Right
+from machemu.abi import names
+from machemu.abi.exception import EXC_BAD_ACCESS
+from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.trace.events import (
     Ended,
     Faulted,
@@ -22,10 +21,7 @@ from machemu.trace.events import (
     Value,
 )
 
-CODES: dict[int, str] = {int(code): code.name for family in (KernReturn, MigReturn, MsgReturn) for code in family}
-MSG_MASK = 0x3C00
-RIGHTS = {int(right): right.name for right in Right}
-DISPOSITIONS = {int(kind): kind.name.lower().replace("move_", "").replace("_", "-") for kind in TypeName}
+DISPOSITIONS = {kind: name.lower().replace("move_", "").replace("_", "-") for kind, name in names.TYPES.items()}
 TEXT_MAX = 48
 VALUES_MAX = 8
 KINDS = {
@@ -39,29 +35,18 @@ KINDS = {
 }
 """How a kind is said, where it is not its own name."""
 NUMBERED = (PortKind.PORT, PortKind.TASK, PortKind.THREAD, PortKind.PROCESSOR)
-EXCEPTIONS = {int(exception): exception.name for exception in Exc}
-
-
-def code_name(code: int) -> str:
-    """A kern_return_t or mach_msg_return_t by name; MACH_MSG's sub-codes are appended in hexadecimal."""
-    if code == 0:
-        return "KERN_SUCCESS"
-    name = CODES.get(code)
-    if name is None and code & 0xFFFFC3FF in CODES:
-        return f"{CODES[code & 0xFFFFC3FF]}|{code & MSG_MASK:#x}"
-    return name or f"{code:#x}"
 
 
 def exception_text(exception: int, code: int, subcode: int) -> str:
     """What an exception says, by name."""
-    name = EXCEPTIONS.get(exception, str(exception))
-    return f"{name} code {code_name(code) if exception == Exc.EXC_BAD_ACCESS else code} subcode {subcode:#x}"
+    name = names.EXCEPTIONS.get(exception, str(exception))
+    return f"{name} code {names.return_name(code) if exception == EXC_BAD_ACCESS else code} subcode {subcode:#x}"
 
 
 def option_text(value: int) -> str:
-    names = [member.name.removeprefix("MACH_") for member in Option if member and value & member and member.name]
-    rest = value & ~sum(Option)
-    return "|".join(names + ([f"{rest:#x}"] if rest else [])) or "0"
+    said = [name.removeprefix("MACH_") for bit, name in names.OPTIONS.items() if value & bit]
+    rest = value & ~sum(names.OPTIONS)
+    return "|".join(said + ([f"{rest:#x}"] if rest else [])) or "0"
 
 
 def kind_text(port: PortRef) -> str:
@@ -125,7 +110,7 @@ def argument_text(name: str, value: int | PortRef) -> str:
     if name == "option":
         return f"{name}={option_text(value)}"
     if name == "right":
-        return f"{name}={RIGHTS.get(value, value)}"
+        return f"{name}={names.RIGHTS.get(value, value)}"
     if name in ("msg", "address", "namep", "child_task"):
         return f"{name}={value:#010x}"
     return f"{name}={value}"
@@ -133,7 +118,7 @@ def argument_text(name: str, value: int | PortRef) -> str:
 
 def result_text(event: TrapLeft) -> str:
     if event.kind == "code":
-        return "MACH_MSG_SUCCESS" if event.trap == "mach_msg" and event.result == 0 else code_name(event.result)
+        return "MACH_MSG_SUCCESS" if event.trap == "mach_msg" and event.result == 0 else names.return_name(event.result)
     return port_text(event.port) if event.port is not None else str(event.result)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import MigReturn
+from machemu.abi.kern_return import MIG_BAD_ID
 from machemu.mig.runtime import Routine
 from machemu.user.mach import Mach, rights
 from machemu.user.message import Message
@@ -27,7 +27,7 @@ def perform(mach: Mach, message: Message, routine: Routine | None, handler: Hand
     """As `dispatch`, with the routine found."""
     try:
         if routine is None or handler is None:
-            raise KernError(int(MigReturn.MIG_BAD_ID))
+            raise KernError(MIG_BAD_ID)
         values = routine.request.unpack(mach.order, message.body, message.carried, message.complex)
         results = handler(mach, message, *values)
     except KernError as error:

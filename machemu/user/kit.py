@@ -10,19 +10,18 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn, MigReturn
+from machemu.abi.kern_return import KERN_FAILURE, MIG_REPLY_MISMATCH, MIG_SERVER_DIED
+from machemu.abi.message import COPY_SEND
 from machemu.mig.interfaces.notify import MACH_NOTIFY_SEND_ONCE
 from machemu.mig.runtime import Routine
 from machemu.sim.state import PortSet, Receive, state
 from machemu.user.dispatch import perform
-from machemu.user.mach import COPY_SEND, REPLY_ID, Mach
+from machemu.user.mach import REPLY_ID, Mach
 from machemu.user.message import Message
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 SERVES, NOTIFIED, ANSWERED = "_serves", "_notified", "_answered"
-UNSENT: Final = int(KernReturn.KERN_FAILURE)
-SERVER_DIED: Final = int(MigReturn.MIG_SERVER_DIED)
-MISMATCH: Final = int(MigReturn.MIG_REPLY_MISMATCH)
+UNSENT: Final = KERN_FAILURE
 
 
 def serves(routine: Routine) -> Callable[[Method], Method]:
@@ -149,7 +148,7 @@ class HostServer:
         routine: Routine = getattr(then, ANSWERED)
         try:
             if message.header.id != routine.request.id + REPLY_ID:
-                raise KernError(SERVER_DIED if message.header.id == MACH_NOTIFY_SEND_ONCE.request.id else MISMATCH)
+                raise KernError(MIG_SERVER_DIED if message.header.id == MACH_NOTIFY_SEND_ONCE.request.id else MIG_REPLY_MISMATCH)
             answer = Answer(0, routine.unpack_reply(mach.order, message.body, message.carried, message.complex))
         except KernError as error:
             mach.destroy(message)

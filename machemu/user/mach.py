@@ -8,7 +8,22 @@ from operator import index
 from typing import Any, Final
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.message import PORT_DEAD, Carried, CarriedPort, CarriedPorts, MsgReturn, Option, TypeDescriptor, TypeName
+from machemu.abi.message import (
+    COPY_SEND,
+    MACH_MSG_SUCCESS,
+    MACH_RCV_MSG,
+    MACH_SEND_MSG,
+    MAKE_SEND,
+    MAKE_SEND_ONCE,
+    MOVE_RECEIVE,
+    MOVE_SEND_ONCE,
+    PORT_DEAD,
+    Carried,
+    CarriedPort,
+    CarriedPorts,
+    TypeDescriptor,
+)
+from machemu.abi.port import RIGHT_PORT_SET, RIGHT_RECEIVE, RIGHT_SEND
 from machemu.abi.types import VirtAddr
 from machemu.mig.interfaces.mach_port import MACH_PORT_MOD_REFS, MACH_PORT_MOVE_MEMBER, MACH_PORT_REQUEST_NOTIFICATION
 from machemu.mig.runtime import FIXED, POLYMORPHIC, RETCODE, PolyPort, Routine, Type
@@ -20,12 +35,8 @@ from machemu.user.own import Kernel, Memory, Outgoing, Own
 MACH_MSG, MACH_REPLY_PORT, TASK_SELF, HOST_SELF = 25, 26, 28, 29
 VM_ALLOCATE, VM_DEALLOCATE, PORT_ALLOCATE, PORT_DEALLOCATE, INSERT_RIGHT = 65, 66, 72, 73, 74
 """Numbers of traps."""
-COPY_SEND, MAKE_SEND = int(TypeName.COPY_SEND), int(TypeName.MAKE_SEND)
-MAKE_SEND_ONCE, MOVE_SEND_ONCE = int(TypeName.MAKE_SEND_ONCE), int(TypeName.MOVE_SEND_ONCE)
-MOVE_SEND = int(TypeName.MOVE_SEND)
-RIGHT_SEND, RIGHT_RECEIVE, RIGHT_PORT_SET = 0, 1, 3
 DESCRIPTOR_SIZE: Final = 4
-CALL: Final = int(Option.MACH_SEND_MSG | Option.MACH_RCV_MSG)
+CALL: Final = MACH_SEND_MSG | MACH_RCV_MSG
 REPLY_ID: Final = 100
 ROOM: Final = 8 << 10
 """Bytes that the kernel's answer to a call may have."""
@@ -148,7 +159,7 @@ class Mach:
     def give_up(self, rights: Iterable[tuple[int, int]]) -> None:
         """Gives up rights: names, each with its disposition."""
         for name, disposition in rights:
-            if disposition == int(TypeName.MOVE_RECEIVE):
+            if disposition == MOVE_RECEIVE:
                 self.destroy_receive(name)
             else:
                 self.deallocate(name)
@@ -172,7 +183,7 @@ class Mach:
         data, _ = messages.encode(self.order, Message(header, body, carried, bool(carried)), ())
         self.write(thread.buffer, data)
         code = self.trap(MACH_MSG, thread.buffer, CALL, len(data), ROOM, reply, 0, 0)
-        if code != int(MsgReturn.MACH_MSG_SUCCESS):
+        if code != MACH_MSG_SUCCESS:
             raise KernError(code)
         answer, regions = messages.decode(self.order, self.read(thread.buffer, ROOM), self.read)
         self.free(regions)

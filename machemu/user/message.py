@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 from machemu.abi.message import (
     HEADER_SIZE,
     LONGFORM_SIZE,
+    MAKE_SEND_ONCE,
+    MOVE_RECEIVE,
     MSGH_BITS_COMPLEX,
     MSGH_BITS_OTHER,
     PORT_DEAD,
@@ -21,7 +23,6 @@ from machemu.abi.message import (
     CarriedPort,
     CarriedPorts,
     TypeDescriptor,
-    TypeName,
     decode_type_word,
     msgh_bits,
 )
@@ -29,7 +30,7 @@ from machemu.abi.types import ByteOrder
 from machemu.sim.state import U8, U32, Reply, Word, state
 
 WORD_SIZE: Final = 4
-FIRST_RIGHT, LAST_RIGHT = int(TypeName.MOVE_RECEIVE), int(TypeName.MAKE_SEND_ONCE)
+FIRST_RIGHT, LAST_RIGHT = MOVE_RECEIVE, MAKE_SEND_ONCE
 NULL_NAME, DEAD_NAME = 0, 0xFFFFFFFF
 
 

@@ -6,7 +6,29 @@ from enum import Enum, auto
 from typing import Final
 
 from machemu.abi.errors import InvariantError
-from machemu.abi.message import HEADER_SIZE, HEADER_SIZE_FIELD, MsgReturn, Option
+from machemu.abi.message import (
+    HEADER_SIZE,
+    HEADER_SIZE_FIELD,
+    MACH_MSG_MASK,
+    MACH_MSG_SUCCESS,
+    MACH_RCV_BODY_ERROR,
+    MACH_RCV_INTERRUPTED,
+    MACH_RCV_LARGE,
+    MACH_RCV_MSG,
+    MACH_RCV_TIMED_OUT,
+    MACH_RCV_TIMEOUT,
+    MACH_RCV_TOO_LARGE,
+    MACH_SEND_INTERRUPTED,
+    MACH_SEND_INVALID_NOTIFY,
+    MACH_SEND_MSG,
+    MACH_SEND_NO_NOTIFY,
+    MACH_SEND_NOTIFY,
+    MACH_SEND_NOTIFY_IN_PROGRESS,
+    MACH_SEND_TIMED_OUT,
+    MACH_SEND_TIMEOUT,
+    MACH_SEND_WILL_NOTIFY,
+)
+from machemu.abi.names import MSG_RETURNS
 from machemu.sim.state import U32, state
 from machemu.user import message as messages
 from machemu.user.mach import MACH_MSG, VM_ALLOCATE, Mach
@@ -14,28 +36,16 @@ from machemu.user.message import Message
 from machemu.user.own import AREA_SIZE, WORD_AREA, Kernel, Memory, Own
 from machemu.user.server import Server
 
-SEND_MSG: Final = int(Option.MACH_SEND_MSG)
-SEND_TIMEOUT: Final = int(Option.MACH_SEND_TIMEOUT)
-SEND_NOTIFY: Final = int(Option.MACH_SEND_NOTIFY)
-RECEIVE: Final = int(Option.MACH_RCV_MSG | Option.MACH_RCV_LARGE)
-RCV_TIMEOUT: Final = int(Option.MACH_RCV_TIMEOUT)
-SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
-WILL_NOTIFY: Final = int(MsgReturn.MACH_SEND_WILL_NOTIFY)
-TOO_LARGE: Final = int(MsgReturn.MACH_RCV_TOO_LARGE)
-TIMED_OUT: Final = int(MsgReturn.MACH_RCV_TIMED_OUT)
-INTERRUPTED: Final = int(MsgReturn.MACH_RCV_INTERRUPTED)
-BODY_ERROR: Final = int(MsgReturn.MACH_RCV_BODY_ERROR)
-LOST_MASK: Final = 0x3C00
-"""Bits that say what of a message could not be taken."""
-SEND_CODES: Final = tuple(int(code) for code in MsgReturn if code.name.startswith("MACH_SEND_"))
+RECEIVE: Final = MACH_RCV_MSG | MACH_RCV_LARGE
+SEND_CODES: Final = tuple(code for code, name in MSG_RETURNS.items() if name.startswith("MACH_SEND_"))
 KERN_MAX: Final = 127
 """No kern_return_t of vm_allocate is more."""
 GIVEN_BACK: Final = (
-    int(MsgReturn.MACH_SEND_TIMED_OUT),
-    int(MsgReturn.MACH_SEND_INTERRUPTED),
-    int(MsgReturn.MACH_SEND_NOTIFY_IN_PROGRESS),
-    int(MsgReturn.MACH_SEND_INVALID_NOTIFY),
-    int(MsgReturn.MACH_SEND_NO_NOTIFY),
+    MACH_SEND_TIMED_OUT,
+    MACH_SEND_INTERRUPTED,
+    MACH_SEND_NOTIFY_IN_PROGRESS,
+    MACH_SEND_INVALID_NOTIFY,
+    MACH_SEND_NO_NOTIFY,
 )
 """After these the kernel has written the message back."""
 NS_PER_MS: Final = 1_000_000
@@ -83,14 +93,19 @@ class ServerThread(Own):
     def may_get(self, code: int) -> bool:
         """Whether its last trap can have had this result."""
         if self.phase is Phase.RECEIVED:
-            return code in (SUCCESS, TOO_LARGE, TIMED_OUT, INTERRUPTED) or code & ~LOST_MASK == BODY_ERROR
+            return (
+                code in (MACH_MSG_SUCCESS, MACH_RCV_TOO_LARGE, MACH_RCV_TIMED_OUT, MACH_RCV_INTERRUPTED)
+                or code & ~MACH_MSG_MASK == MACH_RCV_BODY_ERROR
+            )
         if self.phase is Phase.SENT:
-            return code == SUCCESS or code & ~LOST_MASK in SEND_CODES
-        return code == SUCCESS or (self.phase is Phase.PLACED and 0 < code <= KERN_MAX)
+            return code == MACH_MSG_SUCCESS or code & ~MACH_MSG_MASK in SEND_CODES
+        return code == MACH_MSG_SUCCESS or (self.phase is Phase.PLACED and 0 < code <= KERN_MAX)
 
     def has_sent(self, code: int) -> bool:
         """Whether the first message of the outbox has left it, where its last trap had this result."""
-        return self.phase is Phase.SENT and (code in (SUCCESS, WILL_NOTIFY) or code & ~LOST_MASK in GIVEN_BACK)
+        return self.phase is Phase.SENT and (
+            code in (MACH_MSG_SUCCESS, MACH_SEND_WILL_NOTIFY) or code & ~MACH_MSG_MASK in GIVEN_BACK
+        )
 
     def attach(self) -> None:
         """After a load: the program makes again what is not saved."""
@@ -108,7 +123,7 @@ class ServerThread(Own):
         if self.phase is Phase.START:
             self.server.start(mach)
         elif self.phase is Phase.RECEIVED:
-            if code == TOO_LARGE:
+            if code == MACH_RCV_TOO_LARGE:
                 return self._grow(mach)
             self._received(mach, code)
         elif self.phase is Phase.GROWN:
@@ -145,20 +160,24 @@ class ServerThread(Own):
             if written:
                 mach.write(address, written)
         mach.write(self.buffer, data)
-        option = SEND_MSG | (SEND_TIMEOUT if outgoing.timeout is not None else 0) | (SEND_NOTIFY if outgoing.notify else 0)
+        option = (
+            MACH_SEND_MSG
+            | (MACH_SEND_TIMEOUT if outgoing.timeout is not None else 0)
+            | (MACH_SEND_NOTIFY if outgoing.notify else 0)
+        )
         self.phase = Phase.SENT
         self.arguments = (self.buffer, option, len(data), 0, 0, outgoing.timeout or 0, outgoing.notify)
         return MACH_MSG
 
     def _sent(self, mach: Mach, code: int) -> None:
-        if code in (SUCCESS, WILL_NOTIFY):
+        if code in (MACH_MSG_SUCCESS, MACH_SEND_WILL_NOTIFY):
             outgoing = self.outbox.popleft()
             mach.free(zip(outgoing.addresses, messages.memory_wanted(outgoing.message), strict=True))
             if outgoing.notify:
                 self.server.sent(mach, outgoing.message, code)
             return
         outgoing = self.outbox[0]
-        if code & ~LOST_MASK in GIVEN_BACK:
+        if code & ~MACH_MSG_MASK in GIVEN_BACK:
             message, regions = self._taken(mach)
         else:
             message = outgoing.message
@@ -172,23 +191,23 @@ class ServerThread(Own):
     def _receive(self, kernel: Kernel) -> int:
         option, timeout = RECEIVE, 0
         if self.deadline is not None:
-            option |= RCV_TIMEOUT
+            option |= MACH_RCV_TIMEOUT
             timeout = min(max(0, -(-(self.deadline - kernel.now()) // NS_PER_MS)), TIMEOUT_MAX)
         self.phase = Phase.RECEIVED
         self.arguments = (self.buffer, option, 0, self.size - WORD_AREA, self.port, timeout, 0)
         return MACH_MSG
 
     def _received(self, mach: Mach, code: int) -> None:
-        if code == SUCCESS or code & ~LOST_MASK == BODY_ERROR:
+        if code == MACH_MSG_SUCCESS or code & ~MACH_MSG_MASK == MACH_RCV_BODY_ERROR:
             message, regions = self._taken(mach)
             mach.free(regions)
             self.server.receive(mach, message)
-        elif code == TIMED_OUT:
+        elif code == MACH_RCV_TIMED_OUT:
             # The kernel's time-outs are of ticks, and may end within the last one.
             if self.deadline is not None and mach.now() >= self.deadline:
                 self.deadline = None
                 self.server.expired(mach)
-        elif code != INTERRUPTED:
+        elif code != MACH_RCV_INTERRUPTED:
             raise InvariantError(f"a host-side server cannot receive from {self.port}: {code:#x}")
 
     def _taken(self, mach: Mach) -> tuple[Message, list[tuple[int, int]]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_RESOURCE_SHORTAGE
 from machemu.abi.types import Frame
 from machemu.abi.vm import VM_INHERIT_COPY, VM_PROT_DEFAULT
 from machemu.machine.memory import OutOfFrames
@@ -17,9 +17,6 @@ from machemu.vm.page import PageShortage, VmPage
 if TYPE_CHECKING:
     from machemu.vm.map import VmMap
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-RESOURCE_SHORTAGE: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
-
 
 def allocate_contiguous(map_: VmMap, size: int, lowest: int, limit: int, alignment: int) -> tuple[int, int]:
     """Zero-filled wired memory below physical address `limit`: its user address and its physical one.
@@ -30,12 +27,12 @@ def allocate_contiguous(map_: VmMap, size: int, lowest: int, limit: int, alignme
     vm = map_.vm
     size = size + vm.page_mask & ~vm.page_mask & 0xFFFFFFFF
     if lowest or (alignment and vm.page_size % alignment) or not size:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     count = size // vm.page_size
     try:
         first = vm.memory.allocate_contiguous(count, limit // vm.page_size)
     except OutOfFrames:
-        raise KernError(RESOURCE_SHORTAGE) from None
+        raise KernError(KERN_RESOURCE_SHORTAGE) from None
     obj = VmObject(vm, size)
     for index in range(count):
         frame = Frame(first + index)
@@ -49,10 +46,10 @@ def allocate_contiguous(map_: VmMap, size: int, lowest: int, limit: int, alignme
         raise
     except PageShortage:
         objects.deallocate(obj)
-        raise KernError(RESOURCE_SHORTAGE) from None
+        raise KernError(KERN_RESOURCE_SHORTAGE) from None
     try:
         wire.pageable(map_, address, address + size, VM_PROT_DEFAULT)
     except PageShortage:
         map_.delete(address, address + size)
-        raise KernError(RESOURCE_SHORTAGE) from None
+        raise KernError(KERN_RESOURCE_SHORTAGE) from None
     return address, first * vm.page_size

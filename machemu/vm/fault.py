@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from machemu.abi.errors import KernError, MustWait
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ADDRESS, KERN_PROTECTION_FAILURE, KERN_WRITE_PROTECTION_FAILURE
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_NONE, VM_PROT_NOTIFY, VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.memory import OutOfFrames
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PageShortage", "fault_page", "vm_fault"]
 
-INVALID_ADDRESS = int(KernReturn.KERN_INVALID_ADDRESS)
-PROTECTION_FAILURE = int(KernReturn.KERN_PROTECTION_FAILURE)
-WRITE_PROTECTION_FAILURE = int(KernReturn.KERN_WRITE_PROTECTION_FAILURE)
-
 
 def vm_fault(map_: VmMap, address: int, access: int) -> None:
     """Makes the page that holds `address` accessible for `access` (of VM_PROT_*), or raises KERN_INVALID_ADDRESS,
@@ -28,12 +24,12 @@ def vm_fault(map_: VmMap, address: int, access: int) -> None:
     manager or a free frame."""
     entry = map_.lookup(address)
     if entry is None:
-        raise KernError(INVALID_ADDRESS)
+        raise KernError(KERN_INVALID_ADDRESS)
     protection = entry.protection
     if access & ~protection:
         if protection & VM_PROT_NOTIFY and access & VM_PROT_WRITE:
-            raise KernError(WRITE_PROTECTION_FAILURE)
-        raise KernError(PROTECTION_FAILURE)
+            raise KernError(KERN_WRITE_PROTECTION_FAILURE)
+        raise KernError(KERN_PROTECTION_FAILURE)
     protection &= ~VM_PROT_NOTIFY
     if entry.wired_access:
         access = protection

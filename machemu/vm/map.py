@@ -6,7 +6,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError, KernError, MustWait
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ADDRESS, KERN_INVALID_ARGUMENT, KERN_NO_SPACE, KERN_PROTECTION_FAILURE
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_INHERIT_COPY, VM_INHERIT_NONE, VM_INHERIT_SHARE, VM_PROT_NOTIFY, VM_PROT_WRITE
 from machemu.machine.protocols import Pmap
@@ -28,10 +28,6 @@ from machemu.vm.object import (
 if TYPE_CHECKING:
     from machemu.vm.subsystem import Vm
 
-INVALID_ADDRESS = int(KernReturn.KERN_INVALID_ADDRESS)
-INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
-NO_SPACE = int(KernReturn.KERN_NO_SPACE)
-PROTECTION_FAILURE = int(KernReturn.KERN_PROTECTION_FAILURE)
 
 WORD = 0xFFFFFFFF
 """vm_offset_t and vm_size_t are 32 bits wide, and wrap."""
@@ -105,12 +101,12 @@ class VmMap:
             high = mask - low
             limit = high & -high
             if (high + limit) & WORD:
-                raise KernError(NO_SPACE)
+                raise KernError(KERN_NO_SPACE)
             mask = low
         if not self.entries:
             start = (self.min_offset + mask) & ~mask & WORD
             if start < self.min_offset or start + size > min(limit, WORD):
-                raise KernError(NO_SPACE)
+                raise KernError(KERN_NO_SPACE)
             return start, 0
         if self.first_free is not None:
             after = self.first_free.end
@@ -119,10 +115,10 @@ class VmMap:
                 return start, bisect_right(self.starts, start)
         gap = self.gaps.best(size + mask)
         if gap is None:
-            raise KernError(NO_SPACE)
+            raise KernError(KERN_NO_SPACE)
         start = (gap + mask) & ~mask
         if start + size > limit:
-            raise KernError(NO_SPACE)
+            raise KernError(KERN_NO_SPACE)
         return start, bisect_right(self.starts, start)
 
     def clamp(self, start: int, end: int) -> tuple[int, int]:
@@ -207,20 +203,20 @@ class VmMap:
         their own, however alike, as GNU Mach 1.8 leaves them.
         """
         if size == 0:
-            raise KernError(INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         self.timestamp += 1
         if anywhere:
             start, index = self.find_space(size, mask)
         else:
             start = address
             if start & mask:
-                raise KernError(NO_SPACE)
+                raise KernError(KERN_NO_SPACE)
             end = (start + size) & WORD
             if start < self.min_offset or end > self.max_offset or start >= end:
-                raise KernError(INVALID_ADDRESS)
+                raise KernError(KERN_INVALID_ADDRESS)
             index = self.index_from(start)
             if index < len(self.entries) and self.starts[index] < end:
-                raise KernError(NO_SPACE)
+                raise KernError(KERN_NO_SPACE)
         self.size += size
         below = self.entries[index - 1] if index else None
         entry = VmMapEntry(start, start + size, obj, offset, needs_copy, protection, max_protection, inheritance)
@@ -268,7 +264,7 @@ class VmMap:
         beyond = index
         while beyond < len(self.entries) and self.starts[beyond] < end:
             if protection & ~(VM_PROT_NOTIFY | self.entries[beyond].max_protection):
-                raise KernError(PROTECTION_FAILURE)
+                raise KernError(KERN_PROTECTION_FAILURE)
             beyond += 1
         if index == beyond:
             return

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError, KernError, MustWait
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ADDRESS, KERN_INVALID_ARGUMENT, KERN_PROTECTION_FAILURE
 from machemu.abi.types import PhysAddr, VirtAddr
 from machemu.abi.vm import VM_INHERIT_COPY, VM_PROT_ALL, VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
 from machemu.sim.state import Natural, state
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from machemu.vm.map import VmMap
     from machemu.vm.subsystem import Vm
 
-INVALID_ADDRESS = int(KernReturn.KERN_INVALID_ADDRESS)
-INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
-PROTECTION_FAILURE = int(KernReturn.KERN_PROTECTION_FAILURE)
 WORD = 0xFFFFFFFF
 
 
@@ -130,7 +127,7 @@ def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | N
     mask = map_.vm.page_mask
     end = (address + size + mask) & ~mask & WORD
     if (address + size) & WORD <= address or end == 0:
-        raise KernError(INVALID_ADDRESS)
+        raise KernError(KERN_INVALID_ADDRESS)
     map_.timestamp += 1
     at = address & ~mask
     index = map_.index_from(at)
@@ -143,11 +140,11 @@ def copyin(map_: VmMap, address: int, size: int, destroy: bool) -> VmMapCopy | N
     try:
         while at < end:
             if index == len(map_.entries) or map_.entries[index].start > at:
-                raise KernError(INVALID_ADDRESS)
+                raise KernError(KERN_INVALID_ADDRESS)
             index = map_.clip_start(index, at)
             entry = map_.entries[index]
             if not entry.protection & VM_PROT_READ:
-                raise KernError(PROTECTION_FAILURE)
+                raise KernError(KERN_PROTECTION_FAILURE)
             map_.clip_end(index, end)
             obj = entry.object
             if destroy and (obj is None or not (obj.use_shared_copy or obj.permanent)):
@@ -207,12 +204,12 @@ def overwrite(map_: VmMap, address: int, copy: VmMapCopy) -> None:
     KERN_INVALID_ARGUMENT for parts of pages, KERN_INVALID_ADDRESS for a hole, KERN_PROTECTION_FAILURE, KERN_MEMORY_ERROR.
     """
     if (copy.offset | copy.size | address) & map_.vm.page_mask:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     if copy.size == 0:
         return
     index = map_.index_from(address)
     if index == len(map_.entries) or map_.entries[index].start > address:
-        raise KernError(INVALID_ADDRESS)
+        raise KernError(KERN_INVALID_ADDRESS)
     if copy.stamp != map_.timestamp:
         index = map_.clip_start(index, address)
         map_.timestamp += 1
@@ -240,10 +237,10 @@ def _check_writable(map_: VmMap, index: int, at: int, end: int) -> None:
     """Raises KernError unless [at, end) is mapped without a hole, from the entry at `index` on, and may be written."""
     while at < end:
         if index == len(map_.entries) or map_.entries[index].start > at:
-            raise KernError(INVALID_ADDRESS)
+            raise KernError(KERN_INVALID_ADDRESS)
         entry = map_.entries[index]
         if not entry.protection & VM_PROT_WRITE:
-            raise KernError(PROTECTION_FAILURE)
+            raise KernError(KERN_PROTECTION_FAILURE)
         at = entry.end
         index += 1
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_MEMORY_PRESENT
 from machemu.abi.vm import VM_PROT_ALL, VM_PROT_NONE
 from machemu.vm import pageout
 from machemu.vm.entry import VmMapEntry
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from machemu.vm.subsystem import Vm
 
 SUCCESS: Final = 0
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-MEMORY_PRESENT: Final = int(KernReturn.KERN_MEMORY_PRESENT)
 RETURN_NONE, RETURN_DIRTY, RETURN_ALL = range(3)
 PROT_NO_CHANGE: Final = 0x8
 """VM_PROT_NO_CHANGE: the lock stays as it is."""
@@ -38,7 +36,7 @@ def data_supply(pager: Pager, offset: int, copy: VmMapCopy, lock_value: int, pre
     obj = pager.object
     vm = obj.vm
     if lock_value & ~VM_PROT_ALL or copy.size & vm.page_mask:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     privileged, vm.privileged = vm.privileged, vm.privileged or pager.internal
     try:
         copy.into_entries()
@@ -50,7 +48,7 @@ def data_supply(pager: Pager, offset: int, copy: VmMapCopy, lock_value: int, pre
     at = (offset - pager.paging_offset) & WORD
     for source, owned in sources:
         if at in obj.pages or not (at not in pager.requests or pager.requests[at].answer is Answer.WAITED_FOR):
-            return MEMORY_PRESENT, (at + pager.paging_offset) & WORD
+            return KERN_MEMORY_PRESENT, (at + pager.paging_offset) & WORD
         _put(obj, at, source, owned, lock_value, precious)
         if pager.answer(at, None):
             vm.queues.activate(obj.pages[at])
@@ -114,7 +112,7 @@ def data_error(pager: Pager, offset: int, size: int) -> None:
 def _answer(pager: Pager, offset: int, size: int, answer: Answer) -> None:
     mask = pager.object.vm.page_mask
     if size & mask:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     start = (offset - pager.paging_offset) & WORD
     for at in list(pager.requests):
         if (at - start) & WORD < size and not (at - start) & mask:
@@ -130,7 +128,7 @@ def lock_request(pager: Pager, offset: int, size: int, should_return: int, shoul
     obj = pager.object
     vm = obj.vm
     if lock_value & ~VM_PROT_ALL and lock_value != PROT_NO_CHANGE:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     start = (offset - pager.paging_offset) & WORD
     size = (size + vm.page_mask) & ~vm.page_mask & WORD
     cluster = _Cluster(pager, should_flush)
@@ -207,7 +205,7 @@ class _Cluster:
 def set_attributes(pager: Pager, may_cache: bool, copy_strategy: int) -> None:
     """memory_object_ready and the common part of memory_object_change_attributes."""
     if copy_strategy not in (COPY_NONE, COPY_CALL, COPY_DELAY, COPY_TEMPORARY):
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     pager.may_cache = may_cache
     if copy_strategy == COPY_TEMPORARY:
         pager.temporary = True

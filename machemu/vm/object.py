@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.kern_return import KERN_MEMORY_ERROR
 from machemu.abi.vm import VM_PROT_ALL, VM_PROT_READ, VM_PROT_WRITE
 from machemu.sim.state import Natural, state
 from machemu.vm.page import PageShortage, VmPage
-from machemu.vm.pager import COPY_CALL, COPY_DELAY, COPY_NONE, MEMORY_ERROR, Answer
+from machemu.vm.pager import COPY_CALL, COPY_DELAY, COPY_NONE, Answer
 
 if TYPE_CHECKING:
     from machemu.vm.pager import Pager
@@ -118,7 +119,7 @@ class VmObject:
         if pager is not None and access & ~page.unlock_request:
             pager.check_ready()
             if pager.memory_object is None:
-                raise KernError(MEMORY_ERROR)
+                raise KernError(KERN_MEMORY_ERROR)
             page.unlock_request |= access
             self.vm.managers.data_unlock(pager, page.offset + pager.paging_offset, self.vm.page_size, page.unlock_request)
         raise page.wait()

@@ -6,14 +6,13 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from machemu.abi.errors import KernError, MustWait
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_MEMORY_ERROR
 from machemu.sim.state import Natural, Range, state
 from machemu.vm.event import Event
 
 if TYPE_CHECKING:
     from machemu.vm.object import VmObject
 
-MEMORY_ERROR: Final = int(KernReturn.KERN_MEMORY_ERROR)
 ABSENT_MAX: Final = 50
 """vm_object_absent_max: requests of one object that may be under way."""
 SMALL_MAP, LARGE_MAP = 128, 8192
@@ -140,7 +139,7 @@ class Pager:
                 raise MustWait(self.event)
             self.check_ready()
             if self.memory_object is None:
-                raise KernError(MEMORY_ERROR)
+                raise KernError(KERN_MEMORY_ERROR)
             request = self.requests[offset] = Request()
             self.object.last_alloc = offset
             vm = self.object.vm
@@ -150,7 +149,7 @@ class Pager:
                 return True
         if request.answer is Answer.ERROR:
             del self.requests[offset]
-            raise KernError(MEMORY_ERROR)
+            raise KernError(KERN_MEMORY_ERROR)
         if request.answer is Answer.WAITED_FOR:
             raise MustWait(request.event)
         return True

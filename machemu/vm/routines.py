@@ -6,7 +6,7 @@ Numbers are 32-bit and unsigned as they come from a guest. What fails raises Ker
 from __future__ import annotations
 
 from machemu.abi.errors import KernError, MustWait
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ADDRESS, KERN_INVALID_ARGUMENT, KERN_NO_ACCESS, KERN_NO_SPACE
 from machemu.abi.message import PORT_DEAD
 from machemu.abi.vm import (
     VM_INHERIT_COPY,
@@ -18,14 +18,10 @@ from machemu.abi.vm import (
     VM_PROT_NOTIFY,
 )
 from machemu.vm import map_copy, wire
-from machemu.vm.map import NO_SPACE, WORD, VmMap
+from machemu.vm.map import WORD, VmMap
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.object import VmObject, copy_strategically, deallocate, prepare_copy
 from machemu.vm.page import ACTIVE, INACTIVE
-
-INVALID_ADDRESS = int(KernReturn.KERN_INVALID_ADDRESS)
-INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
-NO_ACCESS = int(KernReturn.KERN_NO_ACCESS)
 
 INHERITANCES = (VM_INHERIT_SHARE, VM_INHERIT_COPY, VM_INHERIT_NONE)
 WIRE_LIMIT = 8 << 20
@@ -57,14 +53,14 @@ def vm_deallocate(map_: VmMap, start: int, size: int) -> None:
 def vm_protect(map_: VmMap, start: int, size: int, set_maximum: bool, protection: int) -> None:
     """Sets the current protection, or with `set_maximum` the highest that is allowed from now on."""
     if protection & ~(VM_PROT_ALL | VM_PROT_NOTIFY):
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     map_.protect(*_pages(map_, start, size), protection, set_maximum)
 
 
 def vm_inherit(map_: VmMap, start: int, size: int, inheritance: int) -> None:
     """Sets what a child task gets of the pages."""
     if inheritance not in INHERITANCES:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     map_.inherit(*_pages(map_, start, size), inheritance)
 
 
@@ -101,7 +97,7 @@ def vm_map(
     that is mapped; MustWait where that takes the manager. `offset` and `copy` say nothing about zero-filled memory.
     """
     if (cur_protection | max_protection) & ~VM_PROT_ALL or inheritance not in INHERITANCES or size == 0:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     page_mask = map_.vm.page_mask
     size = (size + page_mask) & ~page_mask & WORD
     obj: VmObject | None = None
@@ -139,7 +135,7 @@ def vm_region(map_: VmMap, address: int) -> tuple[int, int, int, int, int, bool,
     object."""
     index = map_.index_from(address)
     if index == len(map_.entries):
-        raise KernError(NO_SPACE)
+        raise KernError(KERN_NO_SPACE)
     entry = map_.entries[index]
     return (
         entry.start, entry.end - entry.start, entry.protection, entry.max_protection, entry.inheritance,
@@ -161,14 +157,14 @@ def vm_wire(map_: VmMap, start: int, size: int, access: int, privileged: bool) -
     """Holds the pages in memory for `access`, or with VM_PROT_NONE no longer. `privileged`: asked for by the privileged host
     port. Raises MustWait where frames or memory managers are wanted; nothing is wired then."""
     if access & ~VM_PROT_ALL:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     if not privileged and access != VM_PROT_NONE and (map_.size_wired + size) & WORD > WIRE_LIMIT:
-        raise KernError(NO_ACCESS)
+        raise KernError(KERN_NO_ACCESS)
     wire.pageable(map_, *_pages(map_, start, size), access)
 
 
 def vm_machine_attribute(map_: VmMap, address: int, size: int, attribute: int, value: int) -> int:
     """No machine here has attributes: KERN_INVALID_ADDRESS, after KERN_INVALID_ARGUMENT for what is outside the map."""
     if address < map_.min_offset or (address + size) & WORD > map_.max_offset:
-        raise KernError(INVALID_ARGUMENT)
-    raise KernError(INVALID_ADDRESS)
+        raise KernError(KERN_INVALID_ARGUMENT)
+    raise KernError(KERN_INVALID_ADDRESS)

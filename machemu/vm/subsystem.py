@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_RESOURCE_SHORTAGE
 from machemu.abi.types import Frame, VirtAddr
 from machemu.machine.memory import OutOfFrames, PhysicalMemory
 from machemu.machine.protocols import Mmu
@@ -19,8 +19,6 @@ from machemu.vm.object import VmObject
 from machemu.vm.page import NO_QUEUE, PageQueues, PageShortage, VmPage
 from machemu.vm.pager import Pager
 from machemu.vm.seams import MemoryManagers
-
-RESOURCE_SHORTAGE = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 
 
 @state
@@ -123,7 +121,7 @@ class Vm:
         try:
             pmap = self.mmu.create()
         except OutOfFrames:
-            raise KernError(RESOURCE_SHORTAGE) from None
+            raise KernError(KERN_RESOURCE_SHORTAGE) from None
         return VmMap(self, pmap, self.min_offset, self.max_offset)
 
     # Pages

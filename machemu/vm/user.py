@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ADDRESS, KERN_RESOURCE_SHORTAGE
 from machemu.abi.types import PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.sim.state import state
@@ -15,9 +15,6 @@ from machemu.vm.fault import vm_fault
 from machemu.vm.map import VmMap
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.page import PageShortage
-
-INVALID_ADDRESS = int(KernReturn.KERN_INVALID_ADDRESS)
-RESOURCE_SHORTAGE = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 
 
 @state
@@ -65,7 +62,7 @@ class UserMemory:
         map_ = self.map
         end = address + size
         if address < map_.min_offset or end > map_.max_offset:
-            raise KernError(INVALID_ADDRESS)
+            raise KernError(KERN_INVALID_ADDRESS)
         while address < end:
             following = min((address | map_.vm.page_mask) + 1, end)
             yield address, following - address
@@ -79,7 +76,7 @@ class UserMemory:
             try:
                 vm_fault(self.map, address, access)
             except KernError:
-                raise KernError(INVALID_ADDRESS) from None
+                raise KernError(KERN_INVALID_ADDRESS) from None
             at = pmap.translate(VirtAddr(address), access)
             if at is None:
                 raise InvariantError(f"a page at {address:#x} is not there after its fault")
@@ -123,7 +120,7 @@ class UserMemory:
         try:
             yield
         except PageShortage:
-            raise KernError(RESOURCE_SHORTAGE) from None
+            raise KernError(KERN_RESOURCE_SHORTAGE) from None
         finally:
             vm.privileged = before
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from machemu.abi.errors import KernError, MustWait
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_NO_SPACE
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_NONE, VM_PROT_NOTIFY, VM_PROT_WRITE
 from machemu.vm.fault import enter, fault_page
@@ -14,10 +14,6 @@ from machemu.vm.page import PageShortage
 if TYPE_CHECKING:
     from machemu.vm.entry import VmMapEntry
     from machemu.vm.map import VmMap
-
-INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
-NO_SPACE = int(KernReturn.KERN_NO_SPACE)
-RESOURCE_SHORTAGE = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 
 
 def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
@@ -30,16 +26,16 @@ def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
     map_.timestamp += 1
     start, end = map_.clamp(start, end)
     if map_.lookup(start) is None:
-        raise KernError(NO_SPACE)
+        raise KernError(KERN_NO_SPACE)
     first, last = map_.clip_range(start, end)
     entries = map_.entries[first:last]
     at = start
     for entry in entries:
         if entry.start != at or access & ~entry.protection:
-            raise KernError(NO_SPACE)
+            raise KernError(KERN_NO_SPACE)
         at = entry.end
     if at < end:
-        raise KernError(NO_SPACE)
+        raise KernError(KERN_NO_SPACE)
     before = [(entry, entry.wired_access) for entry in entries]
     for entry in entries:
         entry.wired_access = access
@@ -65,12 +61,12 @@ def pageable_all(map_: VmMap, flags: int) -> None:
     is KERN_NO_SPACE where nothing lies at the map's first address, but what will be is none of that.
     """
     if flags & ~(VM_WIRE_CURRENT | VM_WIRE_FUTURE):
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     if not flags:
         map_.wiring_required = False
     if flags != VM_WIRE_FUTURE:
         if map_.lookup(map_.min_offset) is None:
-            raise KernError(NO_SPACE)
+            raise KernError(KERN_NO_SPACE)
         _set_all(map_, VM_PROT_DEFAULT if flags else VM_PROT_NONE)
     if flags & VM_WIRE_FUTURE:
         map_.wiring_required = True

@@ -7,11 +7,20 @@ import struct
 from typing import Final, NamedTuple
 
 from machemu.abi.errors import KernError
-from machemu.abi.message import CarriedMemory, CarriedPort, TypeDescriptor, TypeName
+from machemu.abi.message import (
+    COPY_SEND,
+    MAKE_SEND_ONCE,
+    MOVE_RECEIVE,
+    MOVE_SEND_ONCE,
+    MSG_TYPE_BYTE,
+    CarriedMemory,
+    CarriedPort,
+    TypeDescriptor,
+)
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
-from machemu.user.mach import COPY_SEND, MAKE_SEND_ONCE, MOVE_SEND_ONCE, Mach
+from machemu.user.mach import Mach
 from machemu.user.message import Header, Message, living
 from masix.interfaces import acs, netname
 from tests.servers.net import serve_two
@@ -22,7 +31,6 @@ CALL: Final = 500
 GIVE: Final = 600
 REPLY_ID: Final = 100
 SEND_ONCE_DIED: Final = 71
-MOVE_RECEIVE: Final = int(TypeName.MOVE_RECEIVE)
 NETNAME_SIZE: Final = 80
 WORD: Final = struct.Struct("i")
 
@@ -289,7 +297,7 @@ class Source(Client):
             mach.alarm(mach.now() + RETRY)
             return
         word = TypeDescriptor(0, 0, 0, False, True).word(mach.order)
-        body = struct.pack(f"{mach.order.value}IHHII", word, int(TypeName.BYTE), 8, self.size, 0)
+        body = struct.pack(f"{mach.order.value}IHHII", word, MSG_TYPE_BYTE, 8, self.size, 0)
         memory = CarriedMemory(12, self.size, pattern(self.size))
         mach.send(Message(Header(self.right, COPY_SEND, self.reply, MAKE_SEND_ONCE, CALL), body, (memory,), True))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from machemu.abi.message import CarriedPort
+from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE, CarriedPort
 from machemu.sim.state import state
-from machemu.user.mach import COPY_SEND, MAKE_SEND_ONCE, Mach
+from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
 from masix.gns.directory import Directory
 from masix.gns.server import Gns

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 
 from machemu.abi.errors import UserError
-from machemu.abi.message import CarriedPort
+from machemu.abi.message import MAKE_SEND, MOVE_SEND_ONCE, CarriedPort
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
 from machemu.cluster.lan import Properties, Segment
 from machemu.ipc.kmsg import Kmsg
 from machemu.kern.thread import Thread
 from machemu.user.kit import Question
-from machemu.user.mach import MAKE_SEND, MOVE_SEND_ONCE
 from machemu.user.message import Caller, Header, Message
 from machemu.user.own import Outgoing
 from machemu.user.thread import ServerThread

@@ -6,8 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from machemu.abi.device import D_NOWAIT, TTY_FLUSH, TTY_START, TTY_STOP, IoReturn
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.device import (
+    D_ALREADY_OPEN,
+    D_DEVICE_DOWN,
+    D_INVALID_OPERATION,
+    D_INVALID_SIZE,
+    D_NO_MEMORY,
+    D_NOWAIT,
+    D_WOULD_BLOCK,
+    TTY_FLUSH,
+    TTY_START,
+    TTY_STOP,
+)
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_VALUE
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.device import ds_routines, limits
@@ -45,7 +56,7 @@ def test_closing_the_console_answers_those_who_wait(arch: Arch) -> None:
         console = user.open("console")
         user.ask(console, device.DEVICE_READ, 0, 0, 100)
         user.ask(console, device.DEVICE_CLOSE)
-        assert user.answer(device.DEVICE_READ) == (IoReturn.D_DEVICE_DOWN, b"")
+        assert user.answer(device.DEVICE_READ) == (D_DEVICE_DOWN, b"")
         assert user.answer(device.DEVICE_CLOSE) == (0,)
 
 
@@ -58,7 +69,7 @@ def test_a_stopped_line_holds_output_back_and_then_its_writers(arch: Arch) -> No
         user.ask(console, device.DEVICE_WRITE, 0, 0, user.memory(b"x" * 3000))
         assert user.answer(device.DEVICE_WRITE) is None and machine.console == b""
         machine.check()
-        assert user.call(console, device.DEVICE_GET_STATUS, TTY_STOP, 4) == (IoReturn.D_INVALID_OPERATION,)
+        assert user.call(console, device.DEVICE_GET_STATUS, TTY_STOP, 4) == (D_INVALID_OPERATION,)
         user.ask(console, device.DEVICE_SET_STATUS, TTY_START, ())
         assert user.answer(device.DEVICE_WRITE) == (0, 3000)
         assert user.answer(device.DEVICE_SET_STATUS) == (0,)
@@ -81,7 +92,7 @@ def test_kmsg_has_what_the_kernel_printed_and_loses_what_does_not_fit(arch: Arch
     with empty(arch) as machine:
         user = User(machine)
         kmsg = user.open("kmsg")
-        assert user.call(kmsg, device.DEVICE_READ, D_NOWAIT, 0, 10) == (IoReturn.D_WOULD_BLOCK, b"")
+        assert user.call(kmsg, device.DEVICE_READ, D_NOWAIT, 0, 10) == (D_WOULD_BLOCK, b"")
         machine.kernel.print(bytes(range(256)) * 20)
         assert user.call(kmsg, device.DEVICE_READ, 0, 0, 9000) == (0, (bytes(range(256)) * 20)[:4095])
         user.ask(kmsg, device.DEVICE_READ, 0, 0, 2)
@@ -125,15 +136,13 @@ def test_a_port_takes_interrupts_once_and_its_right_is_kept(arch: Arch) -> None:
     with empty(arch) as machine:
         user = User(machine)
         irq, port = user.open("irq"), user.make_port()
-        for expected in ((0,), (IoReturn.D_NO_MEMORY,)):
+        for expected in ((0,), (D_NO_MEMORY,)):
             assert user.call(irq, device.DEVICE_INTR_REGISTER, 5, 0, ports.make_send(user.ipc, port)) == expected
             machine.check()
-        assert user.call(irq, device.DEVICE_INTR_REGISTER, 5, 0, None) == (IoReturn.D_INVALID_OPERATION,)
-        assert user.call(irq, device.DEVICE_INTR_REGISTER, 16, 0, ports.make_send(user.ipc, user.reply_port)) == (
-            IoReturn.D_ALREADY_OPEN,
-        )
+        assert user.call(irq, device.DEVICE_INTR_REGISTER, 5, 0, None) == (D_INVALID_OPERATION,)
+        assert user.call(irq, device.DEVICE_INTR_REGISTER, 16, 0, ports.make_send(user.ipc, user.reply_port)) == (D_ALREADY_OPEN,)
         user.destroy_port(port)
-        assert user.call(irq, device.DEVICE_INTR_ACK, None) == (KernReturn.KERN_INVALID_ARGUMENT,)
+        assert user.call(irq, device.DEVICE_INTR_ACK, None) == (KERN_INVALID_ARGUMENT,)
 
 
 def test_what_the_real_kernel_dies_of_is_refused(arch: Arch) -> None:
@@ -141,7 +150,7 @@ def test_what_the_real_kernel_dies_of_is_refused(arch: Arch) -> None:
         user = User(machine)
         for name in ("cn", "time", "mem", "irq"):
             target = user.open(name)
-            assert user.call(target, device.DEVICE_READ_INBAND, 0, 0, 1) == (IoReturn.D_INVALID_OPERATION,)
+            assert user.call(target, device.DEVICE_READ_INBAND, 0, 0, 1) == (D_INVALID_OPERATION,)
             assert user.call(target, device.DEVICE_READ, 0, 0, 0) == (0, b"")
 
 
@@ -149,7 +158,7 @@ def test_what_the_real_kernel_dies_of_is_refused(arch: Arch) -> None:
 def test_a_read_of_the_console_of_any_size_is_answered(arch: Arch, count: int) -> None:
     with empty(arch) as machine:
         user = User(machine)
-        assert user.call(user.open("console"), device.DEVICE_READ, 0, 0, count) == (IoReturn.D_INVALID_SIZE,)
+        assert user.call(user.open("console"), device.DEVICE_READ, 0, 0, count) == (D_INVALID_SIZE,)
 
 
 def test_waiting_requests_and_open_devices_have_a_limit(arch: Arch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,10 +168,10 @@ def test_waiting_requests_and_open_devices_have_a_limit(arch: Arch, monkeypatch:
         console = user.open("console")
         for _ in range(limits.WAITING_MAX):
             user.ask(console, device.DEVICE_READ_INBAND, 0, 0, 1)
-        assert user.call(console, device.DEVICE_READ_INBAND, 0, 0, 1) == (IoReturn.D_NO_MEMORY,)
+        assert user.call(console, device.DEVICE_READ_INBAND, 0, 0, 1) == (D_NO_MEMORY,)
         user.open("cn1")
         user.open("cn2")
-        assert user.call(user.devices.master_port, device.DEVICE_OPEN, 0, b"cn3") == (IoReturn.D_NO_MEMORY,)
+        assert user.call(user.devices.master_port, device.DEVICE_OPEN, 0, b"cn3") == (D_NO_MEMORY,)
         user.open("cn2")
 
 
@@ -211,6 +220,6 @@ def test_write_traps_write_to_character_devices_and_to_no_others(arch: Arch) -> 
                 machine.run(SECOND_NS // 100)
                 results.append(machine.word(task, RESULT))
             written[name] = results
-        taken = [0, 0, KernReturn.KERN_INVALID_VALUE]
-        assert written == dict.fromkeys(("console", "cn", "kmsg"), taken) | {"hd0": [IoReturn.D_INVALID_OPERATION] * 3}
+        taken = [0, 0, KERN_INVALID_VALUE]
+        assert written == dict.fromkeys(("console", "cn", "kmsg"), taken) | {"hd0": [D_INVALID_OPERATION] * 3}
         assert machine.console == b"abcabef"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from machemu.abi.device import D_READ, D_WRITE, DEV_GET_RECORDS, DEV_GET_SIZE, IoReturn
+from machemu.abi.device import D_IO_ERROR, D_NO_MEMORY, D_NO_SUCH_DEVICE, D_READ, D_WRITE, DEV_GET_RECORDS, DEV_GET_SIZE
 from machemu.abi.errors import UserError
 from machemu.boot.node import Node
 from machemu.device import block
@@ -166,8 +166,8 @@ def test_an_image_that_shrinks_under_the_machine_is_an_error_of_the_medium(arch:
         disk = user.open("hd0")
         path.write_bytes(IMAGE[: 100 * SECTOR])
         assert user.read(disk, 99, 512) == (0, testdisk.sector(99))
-        assert user.read(disk, 99, 1024) == (IoReturn.D_IO_ERROR,)
-        assert user.write(disk, 300, b"z") == (IoReturn.D_IO_ERROR, 0)
+        assert user.read(disk, 99, 1024) == (D_IO_ERROR,)
+        assert user.write(disk, 300, b"z") == (D_IO_ERROR, 0)
         path.write_bytes(IMAGE + IMAGE)
         assert user.call(disk, device.DEVICE_GET_STATUS, DEV_GET_RECORDS, 2) == (0, (testdisk.SECTORS, SECTOR))
 
@@ -224,14 +224,14 @@ def test_a_flood_of_requests_is_refused_and_nothing_is_lost(machine: Machine, mo
             answers.append(answer)
         taken = [answer for answer in answers if answer[0] == 0]
         assert len(answers) == 100 and len(taken) == -(-100_000 // (512 + block.REQUEST_BYTES))
-        assert all(answer == (IoReturn.D_NO_MEMORY,) for answer in answers if answer[0])
+        assert all(answer == (D_NO_MEMORY,) for answer in answers if answer[0])
 
 
 def test_a_read_that_finds_no_memory_is_answered(arch: Arch, machine: Machine) -> None:
     with machine_with(arch, ImageDisk.of_bytes(IMAGE), ram=4 << 20) as small:
         user = User(small)
         disk = user.open("hd0")
-        assert user.read(disk, 0, 7 << 20) == (IoReturn.D_NO_MEMORY,)
+        assert user.read(disk, 0, 7 << 20) == (D_NO_MEMORY,)
         assert user.read(disk, 5, 512) == (0, testdisk.sector(5))
     machine.node.close()
 
@@ -256,7 +256,7 @@ def test_what_the_overlay_has_no_room_for_is_an_error_of_the_medium(arch: Arch, 
         user = User(machine)
         port = user.open("hd0")
         assert user.write(port, 0, b"a" * 8192) == (0, 8192)
-        assert user.write(port, 100, b"b") == (IoReturn.D_IO_ERROR, 0)
+        assert user.write(port, 100, b"b") == (D_IO_ERROR, 0)
         assert user.write(port, 8, b"c" * 512) == (0, 512)
         assert user.read(port, 8, 513) == (0, b"c" * 512 + b"a")
 
@@ -304,13 +304,13 @@ def test_partitions_with_impossible_numbers_are_none_and_those_beyond_the_disk_a
     with machine_with(arch, ImageDisk.of_bytes(testdisk.table(*rows) + IMAGE[SECTOR:])) as machine:
         user = User(machine)
         for name in (b"hd0s1", b"hd0s2"):
-            assert user.call(user.devices.master_port, device.DEVICE_OPEN, 3, name) == (IoReturn.D_NO_SUCH_DEVICE,)
+            assert user.call(user.devices.master_port, device.DEVICE_OPEN, 3, name) == (D_NO_SUCH_DEVICE,)
         port = user.open("hd0s3")
         assert user.call(port, device.DEVICE_GET_STATUS, DEV_GET_RECORDS, 2) == (0, (0x7FFFFFFF, 512))
         assert user.call(port, device.DEVICE_GET_STATUS, DEV_GET_SIZE, 2) == (0, (-512, 512))
         assert user.read(port, 3, 512) == (0, testdisk.sector(16383))
-        assert user.read(port, 3, 1024) == user.read(port, 0x7FFFFFFE, 512) == (IoReturn.D_IO_ERROR,)
-        assert user.write(port, 4, b"x") == (IoReturn.D_IO_ERROR, 0)
+        assert user.read(port, 3, 1024) == user.read(port, 0x7FFFFFFE, 512) == (D_IO_ERROR,)
+        assert user.write(port, 4, b"x") == (D_IO_ERROR, 0)
 
 
 def test_input_is_not_waited_for_while_a_disk_works(machine: Machine) -> None:

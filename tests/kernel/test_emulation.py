@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KERN_RESOURCE_SHORTAGE
 from machemu.abi.types import VirtAddr
 from machemu.core.kernel import Stop
 from machemu.core.observe import watch
@@ -144,7 +145,7 @@ def test_a_vector_longer_than_the_limit_is_refused_and_changes_nothing(arch: Arc
         for number in (ENTRIES_MAX, -0x80000000, 0x7FFFFFFF):
             with pytest.raises(KernError) as refused:
                 syscall_emulation.set_vector(machine.kernel.kern, task, number, [1])
-            assert refused.value.code == syscall_emulation.RESOURCE_SHORTAGE
+            assert refused.value.code == KERN_RESOURCE_SHORTAGE
         assert task.eml_dispatch == EmlDispatch(-5, (HANDLER,))
 
 

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from machemu.abi.device import NET_ADDRESS, NET_FLAGS, NET_STATUS, IoReturn
+from machemu.abi.device import (
+    D_INVALID_OPERATION,
+    D_INVALID_SIZE,
+    D_NO_MEMORY,
+    D_NO_SUCH_DEVICE,
+    NET_ADDRESS,
+    NET_FLAGS,
+    NET_STATUS,
+)
 from machemu.abi.errors import UserError
 from machemu.abi.message import decode_type_word
 from machemu.device import bpf
@@ -97,13 +105,13 @@ def test_status_address_and_flags(arch: Arch) -> None:
     eth = net(arch)
     with eth.machine:
         status = eth.status
-        refused = (IoReturn.D_INVALID_OPERATION,)
+        refused = (D_INVALID_OPERATION,)
         assert status(NET_STATUS, 7) == status(NET_STATUS, 9) == (0, (14, 1514, 1, 14, 6, 0x41, 0))
         assert status(NET_STATUS, 6) == status(NET_ADDRESS, 1) == status(99, 9) == refused
         assert status(NET_ADDRESS, 2) == (0, (0x08002B01, 0x02030000))
         assert status(NET_FLAGS, 1) == (0, (BROADCASTS | UP,))
-        assert status(NET_FLAGS, 2) == (IoReturn.D_INVALID_SIZE,)
-        assert eth.user.call(eth.port, device.DEVICE_SET_STATUS, NET_FLAGS, (0x100, 0)) == (IoReturn.D_INVALID_SIZE,)
+        assert status(NET_FLAGS, 2) == (D_INVALID_SIZE,)
+        assert eth.user.call(eth.port, device.DEVICE_SET_STATUS, NET_FLAGS, (0x100, 0)) == (D_INVALID_SIZE,)
         assert eth.user.call(eth.port, device.DEVICE_SET_STATUS, NET_STATUS, (0,) * 7) == refused
         assert eth.user.call(eth.port, device.DEVICE_SET_STATUS, NET_FLAGS, (0x100,)) == (0,)
         assert status(NET_FLAGS, 1) == (0, (0x101,))
@@ -113,13 +121,13 @@ def test_status_address_and_flags(arch: Arch) -> None:
 def test_what_an_interface_does_not_do(arch: Arch) -> None:
     eth = net(arch)
     with eth.machine:
-        call, refused = eth.user.call, (IoReturn.D_INVALID_OPERATION,)
+        call, refused = eth.user.call, (D_INVALID_OPERATION,)
         assert call(eth.port, device.DEVICE_READ, 0, 0, 100) == call(eth.port, device.DEVICE_READ_INBAND, 0, 0, 100) == refused
         assert call(eth.port, device.DEVICE_WRITE_INBAND, 0, 0, bytes(60)) == refused
         assert call(eth.port, device.DEVICE_MAP, 8, 0, 0, 0) == refused
         assert eth.user.call(eth.port, device.DEVICE_CLOSE) == (0,)
         assert eth.port.active and eth.user.open("eth0") is eth.port, "it stays open for ever"
-        assert call(eth.user.devices.master_port, device.DEVICE_OPEN, 3, b"eth1") == (IoReturn.D_NO_SUCH_DEVICE,)
+        assert call(eth.user.devices.master_port, device.DEVICE_OPEN, 3, b"eth1") == (D_NO_SUCH_DEVICE,)
 
 
 def test_frames_go_out_in_turn_and_are_filled_up(arch: Arch) -> None:
@@ -135,7 +143,7 @@ def test_frames_go_out_in_turn_and_are_filled_up(arch: Arch) -> None:
         assert eth.user.answer(device.DEVICE_WRITE) == (0, 19)
         assert eth.sent == [large, small.ljust(60, b"\0")] and eth.nic.sent == 2
         for size in (0, 13, 1515, 1 << 20):
-            assert eth.user.write(eth.port, 0, bytes(size)) == (IoReturn.D_INVALID_SIZE,)
+            assert eth.user.write(eth.port, 0, bytes(size)) == (D_INVALID_SIZE,)
 
 
 def test_a_flood_of_frames_out_is_refused(arch: Arch) -> None:
@@ -143,7 +151,7 @@ def test_a_flood_of_frames_out_is_refused(arch: Arch) -> None:
     with eth.machine:
         for _ in range(TRANSMIT_MAX + 1):
             eth.user.ask(eth.port, device.DEVICE_WRITE, 0, 0, eth.user.memory(bytes(100)))
-        assert eth.user.answer(device.DEVICE_WRITE) == (IoReturn.D_NO_MEMORY,)
+        assert eth.user.answer(device.DEVICE_WRITE) == (D_NO_MEMORY,)
         eth.machine.settle()
         assert len(eth.sent) == TRANSMIT_MAX
 
@@ -257,7 +265,7 @@ def test_receivers_with_different_keys_share_a_filter(arch: Arch) -> None:
         assert len(eth.driver.filters[0].receivers) == 1
         for priority in range(2, 5):
             assert eth.filter(shared(arch, 1), priority)[1] == 0
-        assert eth.filter(shared(arch, 1), 9)[1] == IoReturn.D_NO_MEMORY, "four filters with a match are all there are"
+        assert eth.filter(shared(arch, 1), 9)[1] == D_NO_MEMORY, "four filters with a match are all there are"
         eth.user.destroy_port(first)
         assert eth.filter(shared(arch, 8))[1] == 0
 
@@ -271,13 +279,13 @@ def test_bad_filters_are_refused_and_keep_no_right(arch: Arch, program: tuple[in
     eth = net(arch)
     with eth.machine:
         port, code = eth.filter(program)
-        assert code == IoReturn.D_INVALID_OPERATION and not eth.driver.filters and not port.srights
+        assert code == D_INVALID_OPERATION and not eth.driver.filters and not port.srights
 
 
 def test_a_filter_for_no_port_is_refused(arch: Arch) -> None:
     eth = net(arch)
     with eth.machine:
-        assert eth.user.call(eth.port, device.DEVICE_SET_FILTER, None, 1, TAKE_ALL) == (IoReturn.D_INVALID_OPERATION,)
+        assert eth.user.call(eth.port, device.DEVICE_SET_FILTER, None, 1, TAKE_ALL) == (D_INVALID_OPERATION,)
 
 
 def test_a_filter_may_name_a_port_of_the_kernel(arch: Arch) -> None:

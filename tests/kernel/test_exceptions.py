@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from machemu.abi.exception import Exc
+from machemu.abi.exception import EXC_BAD_INSTRUCTION
+from machemu.abi.kern_return import KERN_FAILURE
 from machemu.abi.message import PORT_SEND_ONCE
+from machemu.abi.port import RIGHT_RECEIVE
 from machemu.abi.types import VirtAddr
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mach_port
@@ -23,8 +25,7 @@ from tests.guests import I386, Arch
 from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
 
 MESSAGE = CODE + 0x1000
-RIGHT_RECEIVE, RECEIVE = 1, 2
-KERN_FAILURE = 5
+RECEIVE = 2
 
 
 def handler(machine: Machine, task: Task) -> tuple[int, Port]:
@@ -103,7 +104,7 @@ def test_an_exception_that_ends_a_task_is_told_with_what_it_was_and_where(arch: 
         machine.run(TICK_NS)
         assert not task.active
         [(whose, what, pc)] = told
-        assert (whose, what[0], pc) == (thread, int(Exc.EXC_BAD_INSTRUCTION), CODE + len(arch.load(1)))
+        assert (whose, what[0], pc) == (thread, EXC_BAD_INSTRUCTION, CODE + len(arch.load(1)))
 
 
 def test_a_reply_port_outlives_its_thread_while_somebody_may_answer(arch: Arch) -> None:

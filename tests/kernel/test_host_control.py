@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_SUCCESS
+from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE
 from machemu.abi.types import VirtAddr
 from machemu.core.kernel import Stop
 from machemu.ipc import mach_port
@@ -28,9 +29,6 @@ from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty,
 
 SECOND = 1_000_000_000
 MESSAGE = CODE + 0x1000
-SUCCESS, FAILURE = int(KernReturn.KERN_SUCCESS), int(KernReturn.KERN_FAILURE)
-INVALID_ARGUMENT = int(KernReturn.KERN_INVALID_ARGUMENT)
-COPY_SEND, MAKE_SEND_ONCE = 19, 21
 SEND, RECEIVE = 1, 2
 RB_HALT, RB_DEBUGGER = 0x8, 0x1000
 
@@ -101,15 +99,15 @@ def test_the_time_of_day_can_be_set_to_any_second(arch: Arch) -> None:
         user, kern = User(machine), machine.kernel.kern
         add_task(machine, arch.stay)
         for seconds in (0, (1 << 31) - 1, -(1 << 31), -1, 1_000_000_000):
-            assert user.call(kern.host.host_priv_self, mach_host.HOST_SET_TIME, (seconds, 999_999)) == (SUCCESS,)
+            assert user.call(kern.host.host_priv_self, mach_host.HOST_SET_TIME, (seconds, 999_999)) == (KERN_SUCCESS,)
             machine.run(2 * SECOND)
             code, (now, _) = user.call(kern.host.host_self, mach_host.HOST_GET_TIME)
-            assert code == SUCCESS
+            assert code == KERN_SUCCESS
             assert (now - seconds) % (1 << 32) in (2, 3)
             child = task_control.create(kern, user.task, False)
             assert child.itk_self is not None
             code, words = user.call(child.itk_self, mach.TASK_INFO, 1, 10)
-            assert code == SUCCESS
+            assert code == KERN_SUCCESS
             assert (words[8] - seconds) % (1 << 32) in (2, 3)
 
 
@@ -118,11 +116,11 @@ def test_the_time_goes_on_in_ticks(arch: Arch) -> None:
         user, kern = User(machine), machine.kernel.kern
         add_task(machine, arch.stay)
         machine.run(5 * TICK_NS + TICK_NS // 2)
-        assert user.call(kern.host.host_self, mach_host.HOST_GET_TIME) == (SUCCESS, (0, 5 * TICK_NS // 1000))
-        assert user.call(kern.host.host_priv_self, mach_host.HOST_ADJUST_TIME, (0, 100)) == (SUCCESS, (0, 0))
+        assert user.call(kern.host.host_self, mach_host.HOST_GET_TIME) == (KERN_SUCCESS, (0, 5 * TICK_NS // 1000))
+        assert user.call(kern.host.host_priv_self, mach_host.HOST_ADJUST_TIME, (0, 100)) == (KERN_SUCCESS, (0, 0))
         machine.run(10 * TICK_NS)
-        assert user.call(kern.host.host_self, mach_host.HOST_GET_TIME) == (SUCCESS, (0, 15 * TICK_NS // 1000 + 50))
-        assert user.call(kern.host.host_priv_self, mach_host.HOST_ADJUST_TIME, (0, 0)) == (SUCCESS, (0, 50))
+        assert user.call(kern.host.host_self, mach_host.HOST_GET_TIME) == (KERN_SUCCESS, (0, 15 * TICK_NS // 1000 + 50))
+        assert user.call(kern.host.host_priv_self, mach_host.HOST_ADJUST_TIME, (0, 0)) == (KERN_SUCCESS, (0, 50))
 
 
 def test_a_thread_sees_its_own_times_up_to_now(arch: Arch) -> None:
@@ -132,7 +130,7 @@ def test_a_thread_sees_its_own_times_up_to_now(arch: Arch) -> None:
         assert thread.ith_self is not None
         task.memory.write(VirtAddr(CODE), arch.spend(100_000) + ask(machine, task, thread.ith_self, 2019, 1, 13) + arch.stay)
         machine.run(TICK_NS * 9 // 10)
-        assert arch.unpack("i", task.memory.read(VirtAddr(MESSAGE + 28), 4)) == (SUCCESS,)
+        assert arch.unpack("i", task.memory.read(VirtAddr(MESSAGE + 28), 4)) == (KERN_SUCCESS,)
         seconds, micros = arch.unpack("2i", task.memory.read(VirtAddr(MESSAGE + 36), 8))
         assert seconds == 0
         assert 100_000 * machine.kernel.kern.clock.instruction_ns // 1000 <= micros < TICK_NS // 1000
@@ -162,11 +160,11 @@ def test_a_thread_that_is_to_stay_gets_the_frames_that_are_kept(arch: Arch) -> N
         user = User(machine)
         for port in (self_port, other.ith_self, user.reply_port, None):
             right = ports.make_send(machine.kernel.ipc, port) if port is not None else None
-            assert user.call(host, mach_host.THREAD_WIRE, right, 1) == (INVALID_ARGUMENT,)
+            assert user.call(host, mach_host.THREAD_WIRE, right, 1) == (KERN_INVALID_ARGUMENT,)
         kern.sched.current, running = thread, kern.sched.current
         kern.sched.rem_runq(thread)
         user.ask(host, mach_host.THREAD_WIRE, ports.make_send(machine.kernel.ipc, self_port), 1)
-        assert user.answer(mach_host.THREAD_WIRE) == (SUCCESS,)
+        assert user.answer(mach_host.THREAD_WIRE) == (KERN_SUCCESS,)
         assert (thread.vm_privilege, vm.privileged, other.vm_privilege) == (True, True, False)
         keep = vm.free_min
         spare = len(machine.kernel.memory.free) - keep
@@ -193,7 +191,7 @@ def test_sets_list_what_lives(arch: Arch) -> None:
             task_control.terminate(kern, task)
         thread_control.force_terminate(kern, threads[3])
         code, _, words = user.call(pset.pset_name_self, mach_host.PROCESSOR_SET_INFO, 1, 5)
-        assert (code, words[:3]) == (SUCCESS, (1, 4, 5))
+        assert (code, words[:3]) == (KERN_SUCCESS, (1, 4, 5))
         assert list(pset.tasks.values()) == [kern.kernel_task, user.task, tasks[1], tasks[3]]
         machine.check()
 
@@ -258,14 +256,14 @@ def test_sets_policies_and_times_are_saved(arch: Arch, tmp_path: Path) -> None:
             pset, host = kern.psets[0], kern.host.host_priv_self
             task, first = add_task(machine, arch.stay)
             second = spin(machine, task)
-            assert user.call(pset.pset_self, mach_host.PROCESSOR_SET_POLICY_ENABLE, POLICY_FIXEDPRI) == (SUCCESS,)
+            assert user.call(pset.pset_self, mach_host.PROCESSOR_SET_POLICY_ENABLE, POLICY_FIXEDPRI) == (KERN_SUCCESS,)
             for thread, priority in ((first, 30), (second, 30)):
                 assert thread.ith_self is not None
-                assert user.call(thread.ith_self, mach_host.THREAD_POLICY, POLICY_FIXEDPRI, 70) == (SUCCESS,)
-                assert user.call(thread.ith_self, mach_host.THREAD_PRIORITY, priority, 1) == (SUCCESS,)
-            assert user.call(pset.pset_self, mach_host.PROCESSOR_SET_MAX_PRIORITY, 28, 0) == (SUCCESS,)
-            assert user.call(host, mach_host.HOST_SET_TIME, (1_000_000_000, 5)) == (SUCCESS,)
-            assert user.call(host, mach_host.HOST_ADJUST_TIME, (-1, 0)) == (SUCCESS, (0, 0))
+                assert user.call(thread.ith_self, mach_host.THREAD_POLICY, POLICY_FIXEDPRI, 70) == (KERN_SUCCESS,)
+                assert user.call(thread.ith_self, mach_host.THREAD_PRIORITY, priority, 1) == (KERN_SUCCESS,)
+            assert user.call(pset.pset_self, mach_host.PROCESSOR_SET_MAX_PRIORITY, 28, 0) == (KERN_SUCCESS,)
+            assert user.call(host, mach_host.HOST_SET_TIME, (1_000_000_000, 5)) == (KERN_SUCCESS,)
+            assert user.call(host, mach_host.HOST_ADJUST_TIME, (-1, 0)) == (KERN_SUCCESS, (0, 0))
             machine.run(SECOND // 7)
             if saved:
                 machine.node.save(tmp_path / "machine")

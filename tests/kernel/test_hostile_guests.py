@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machemu.abi.message import HEADER_SIZE
+from machemu.abi.message import COPY_SEND, HEADER_SIZE, MAKE_SEND
 from machemu.abi.types import VirtAddr
 from machemu.core.kernel import Stop
 from machemu.ipc import mach_port
@@ -21,7 +21,6 @@ SECOND = 1_000_000_000
 MESSAGE = CODE + 0x1000
 RESULT = CODE + 0x800
 SEND, RECEIVE, SEND_TIMEOUT = 1, 2, 0x10
-COPY_SEND, MAKE_SEND, MOVE_SEND = 19, 20, 17
 
 
 def other_task(machine: Machine) -> None:

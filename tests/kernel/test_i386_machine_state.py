@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.kern import thread_control
 from machemu.kern.thread import Thread
 from machemu.machine.i386.debug import COUNT
@@ -62,7 +63,7 @@ def test_no_register_state_lets_a_guest_out_of_its_ring(words: list[int], in_v86
         try:
             pcb(thread).set_state(flavor, words)
         except KernError as error:
-            assert error.code == thread_control.INVALID_ARGUMENT
+            assert error.code == KERN_INVALID_ARGUMENT
         machine.run(40 * MILLISECOND)
         machine.check()
         assert machine.word(neighbour, RESULT) > 0
@@ -90,7 +91,7 @@ def test_states_of_any_length_and_content_are_taken_or_refused() -> None:
             pcb(thread).set_state(flavor, words)
             assert accepted
         except KernError as error:
-            assert error.code == thread_control.INVALID_ARGUMENT
+            assert error.code == KERN_INVALID_ARGUMENT
         machine.run(MILLISECOND)
         if thread is not machine.kernel.kern.sched.current and thread.active:
             thread_control.force_terminate(machine.kernel.kern, thread)

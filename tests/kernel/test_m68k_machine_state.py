@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.kern import thread_control
 from machemu.kern.thread import Thread
 from machemu.machine.m68k.pcb import COUNTS, EXCEPTION_FRAME, FLOAT_STATE, SR_T1, SR_USER, THREAD_STATE, M68kPcb
@@ -62,7 +63,7 @@ def test_states_of_any_length_and_content_are_taken_or_refused() -> None:
             pcb(thread).set_state(flavor, words)
             assert accepted
         except KernError as error:
-            assert error.code == thread_control.INVALID_ARGUMENT
+            assert error.code == KERN_INVALID_ARGUMENT
             assert not accepted
         machine.run(MILLISECOND)
         if thread is not machine.kernel.kern.sched.current and thread.active:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_MEMORY_ERROR, KERN_SUCCESS
+from machemu.abi.message import COPY_SEND, MOVE_RECEIVE
 from machemu.abi.types import VirtAddr
 from machemu.core.kernel import Stop
 from machemu.ipc import mach_port, right
@@ -19,7 +20,6 @@ from machemu.kern.thread import TH_WAIT, Thread
 from machemu.mig.interfaces import gnumach, mach, mach4, mach_debug, mach_host
 from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.ui.report import describe_threads
-from machemu.user.mach import COPY_SEND
 from machemu.user.message import Header, Message, encode
 from machemu.vm import routines as vm
 from machemu.vm.map_copy import VmMapCopy
@@ -28,13 +28,11 @@ from tests.guests import Arch
 from tests.machine import CODE, SECOND_NS, Machine, add_task, empty, load
 from tests.managers import Manager, send_message
 
-SUCCESS = KernReturn.KERN_SUCCESS
 WIRE_FUTURE = 2
 RAM = 4 << 20
 MESSAGE = CODE + 0x1000
 RESULT = CODE + 0x800
 SEND = 1
-MOVE_RECEIVE = 16
 WINDOW = 0x20000000
 
 
@@ -45,15 +43,15 @@ def test_contiguous_memory_is_itself_where_all_that_comes_is_wired(arch: Arch) -
         assert task is not None and user.task.map is not None
         for wired in (False, True):
             if wired:
-                assert user.call(host, gnumach.VM_WIRE_ALL, ports.make_send(user.ipc, task), WIRE_FUTURE) == (SUCCESS,)
+                assert user.call(host, gnumach.VM_WIRE_ALL, ports.make_send(user.ipc, task), WIRE_FUTURE) == (KERN_SUCCESS,)
             free = len(memory.free)
             right = ports.make_send(user.ipc, task)
             code, address, place = user.call(host, gnumach.VM_ALLOCATE_CONTIGUOUS, right, 2 * arch.page, 0, 0x800000, 0)
-            assert code == SUCCESS
+            assert code == KERN_SUCCESS
             user.task.memory.write(VirtAddr(address + arch.page), b"here")
             assert bytes(memory.view[place + arch.page :][:4]) == b"here"
             machine.check()
-            assert user.call(task, mach.VM_DEALLOCATE, address, 2 * arch.page) == (SUCCESS,)
+            assert user.call(task, mach.VM_DEALLOCATE, address, 2 * arch.page) == (KERN_SUCCESS,)
             assert free - len(memory.free) <= 2  # page tables may stay
 
 
@@ -63,7 +61,7 @@ def test_the_name_of_memory_stands_for_it_when_its_shadow_chain_gets_shorter(arc
         task = user.task
         assert task.itk_self is not None and task.map is not None
         code, address = user.call(task.itk_self, mach.VM_ALLOCATE, 0, 2 * arch.page, 1)
-        assert code == SUCCESS
+        assert code == KERN_SUCCESS
         task.memory.write(VirtAddr(address), bytes(2 * arch.page))
         *_, name, _ = user.call(task.itk_self, mach.VM_REGION, address)
         assert isinstance(name, Port)
@@ -76,7 +74,7 @@ def test_the_name_of_memory_stands_for_it_when_its_shadow_chain_gets_shorter(arc
         entry.object.collapse()
         assert entry.object.shadow is None
         code, info, *_ = user.call(name, mach_debug.MACH_VM_OBJECT_INFO)
-        assert (code, info[4]) == (SUCCESS, 2), "two pages are resident"
+        assert (code, info[4]) == (KERN_SUCCESS, 2), "two pages are resident"
         machine.check()
 
 
@@ -93,9 +91,9 @@ def test_what_goes_back_to_a_manager_that_has_died_is_lost(arch: Arch) -> None:
         machine.end(manager.task)
         for flush, returned in ((0, 1), (0, 0), (1, 1)):
             code, _, name = user.call(task.itk_self, mach_debug.MACH_VM_REGION_INFO, address)
-            assert code == SUCCESS and isinstance(name, Port)
+            assert code == KERN_SUCCESS and isinstance(name, Port)
             assert task.memory.read(VirtAddr(address), 7) == b"changed"
-            assert user.call(name, gnumach.VM_OBJECT_SYNC, 0, arch.page, flush, returned, 0) == (SUCCESS,)
+            assert user.call(name, gnumach.VM_OBJECT_SYNC, 0, arch.page, flush, returned, 0) == (KERN_SUCCESS,)
             machine.check()
         with pytest.raises(KernError):
             task.memory.read(VirtAddr(address), 7)
@@ -123,11 +121,11 @@ def test_a_proxy_of_a_memory_object_that_has_died_cannot_be_mapped(arch: Arch) -
         for _ in range(2):
             values = (7, (ports.make_send(user.ipc, port),), (0,), (0,), (2 * arch.page,))
             code, port = user.call(task, mach4.MEMORY_OBJECT_CREATE_PROXY, *values)
-            assert code == SUCCESS
+            assert code == KERN_SUCCESS
         machine.end(manager.task)
         for copy in (0, 1):
             given = ports.copy_send(user.ipc, port)
-            assert user.call(task, mach.VM_MAP, 0, arch.page, 0, 1, given, 0, copy, 3, 3, 1) == (KernReturn.KERN_MEMORY_ERROR,)
+            assert user.call(task, mach.VM_MAP, 0, arch.page, 0, 1, given, 0, copy, 3, 3, 1) == (KERN_MEMORY_ERROR,)
             machine.check()
 
 
@@ -138,7 +136,7 @@ def test_a_default_manager_that_has_died_is_none(arch: Arch) -> None:
         host = machine.kernel.kern.host.host_priv_self
         routine = mach.VM_SET_DEFAULT_MEMORY_MANAGER
         code, _ = user.call(host, routine, ports.make_send(user.ipc, first.port))
-        assert code == SUCCESS
+        assert code == KERN_SUCCESS
         machine.end(first.task)
         owner = task_control.create(machine.kernel.kern, None, False)
         assert owner.map is not None and owner.itk_self is not None
@@ -148,9 +146,9 @@ def test_a_default_manager_that_has_died_is_none(arch: Arch) -> None:
         assert thread.state & TH_WAIT
         machine.check()
         code, _ = user.call(host, routine, ports.make_send(user.ipc, second.port))
-        assert code == SUCCESS
+        assert code == KERN_SUCCESS
         machine.run(SECOND_NS // 10)
-        assert machine.word(task, RESULT) == SUCCESS
+        assert machine.word(task, RESULT) == KERN_SUCCESS
         assert second.names() == ["create"]
         machine.check()
         machine.kernel.vm.default_manager, right = None, machine.kernel.vm.default_manager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from machemu.abi.device import IoReturn
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.device import D_IO_ERROR
+from machemu.abi.kern_return import KERN_SUCCESS
 from machemu.core.kernel import Stop
 from machemu.ipc import port as ports
 from machemu.kern import thread_control
@@ -15,8 +15,6 @@ from tests.devices import User
 from tests.guests import Arch
 from tests.machine import Machine, load, new_node
 
-SUCCESS = KernReturn.KERN_SUCCESS
-
 
 def test_a_machine_that_keeps_negative_numbers_is_saved_and_loaded(arch: Arch, tmp_path: Path) -> None:
     disk = ImageDisk.of_bytes(bytes(8 << 12))
@@ -25,14 +23,14 @@ def test_a_machine_that_keeps_negative_numbers_is_saved_and_loaded(arch: Arch, t
         host, task = kern.host.host_priv_self, user.task.itk_self
         thread = thread_control.create(kern, user.task)
         assert task is not None and thread.ith_self is not None
-        assert user.call(host, mach_host.HOST_SET_TIME, (-5, 0)) == (SUCCESS,)
-        assert user.call(host, mach_host.HOST_ADJUST_TIME, (-1, 0))[0] == SUCCESS
+        assert user.call(host, mach_host.HOST_SET_TIME, (-5, 0)) == (KERN_SUCCESS,)
+        assert user.call(host, mach_host.HOST_ADJUST_TIME, (-1, 0))[0] == KERN_SUCCESS
         memory = ports.make_send(user.ipc, user.make_port())
-        assert user.call(task, mach4.MEMORY_OBJECT_CREATE_PROXY, -1, (memory,), (0,), (0,), (arch.page,))[0] == SUCCESS
+        assert user.call(task, mach4.MEMORY_OBJECT_CREATE_PROXY, -1, (memory,), (0,), (0,), (arch.page,))[0] == KERN_SUCCESS
         control = kern.psets[0].pset_self
-        assert user.call(control, mach_host.PROCESSOR_SET_POLICY_ENABLE, 2) == (SUCCESS,)
+        assert user.call(control, mach_host.PROCESSOR_SET_POLICY_ENABLE, 2) == (KERN_SUCCESS,)
         user.call(thread.ith_self, mach_host.THREAD_POLICY, 2, -50)
-        assert user.write(user.open("hd0"), -2, b"x")[0] == IoReturn.D_IO_ERROR
+        assert user.write(user.open("hd0"), -2, b"x")[0] == D_IO_ERROR
         user.ask(host, mach_host.HOST_REBOOT, -1)
         assert machine.run(1) is Stop.HALTED
         machine.node.save(tmp_path / "saved")

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.abi.errors import MustWait
-from machemu.abi.exception import Exc
+from machemu.abi.exception import EXC_BAD_ACCESS
+from machemu.abi.message import COPY_SEND
 from machemu.abi.types import VirtAddr
 from machemu.core.kernel import Stop
 from machemu.ipc import mach_port
@@ -35,7 +36,6 @@ RESULT = CODE + 0x800
 WINDOW = 0x20000000
 """Where tests map a manager's memory."""
 SEND, RECEIVE = 1, 2
-COPY_SEND = 19
 
 
 def waits(machine: Machine, thread: Thread) -> bool:
@@ -126,7 +126,7 @@ def test_a_manager_that_fails_is_a_memory_error_for_those_who_need_it(arch: Arch
         manager.take()
         fail(manager)
         machine.run(STEP)
-        assert handled(machine, task) == (int(Exc.EXC_BAD_ACCESS), 10, WINDOW)
+        assert handled(machine, task) == (EXC_BAD_ACCESS, 10, WINDOW)
 
 
 def test_a_destroyed_object_has_what_is_in_memory_and_nothing_more(arch: Arch) -> None:
@@ -139,7 +139,7 @@ def test_a_destroyed_object_has_what_is_in_memory_and_nothing_more(arch: Arch) -
         assert manager.names() == ["terminate"]
         machine.run(STEP)
         assert machine.word(task, RESULT) == 3
-        assert handled(machine, task) == (int(Exc.EXC_BAD_ACCESS), 10, WINDOW + arch.page)
+        assert handled(machine, task) == (EXC_BAD_ACCESS, 10, WINDOW + arch.page)
 
 
 def test_pages_that_are_there_outlive_their_manager(arch: Arch) -> None:

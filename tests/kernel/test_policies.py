@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT
 from machemu.abi.types import VirtAddr
 from machemu.kern import priority, processor_set, task_control, thread_control
 from machemu.kern.clock import TICK_NS
@@ -19,7 +19,6 @@ from tests.guests import Arch
 from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
 
 SECOND = 1_000_000_000
-FAILURE, INVALID_ARGUMENT = int(KernReturn.KERN_FAILURE), int(KernReturn.KERN_INVALID_ARGUMENT)
 
 
 def spinners(machine: Machine, *settings: tuple[int, int]) -> list[Thread]:
@@ -129,7 +128,7 @@ def test_threads_share_time_again_when_the_policy_is_disabled(arch: Arch) -> Non
         assert worse.user_time > used
         with pytest.raises(KernError) as refused:
             priority.thread_policy(kern, worse, POLICY_FIXEDPRI, 10)
-        assert refused.value.code == FAILURE
+        assert refused.value.code == KERN_FAILURE
 
 
 def test_a_worse_priority_that_shares_time_gets_less(arch: Arch) -> None:
@@ -167,7 +166,7 @@ def test_priorities_that_are_none_are_refused_and_change_nothing(arch: Arch, val
         for call in calls:
             with pytest.raises(KernError) as refused:
                 call()
-            assert refused.value.code == INVALID_ARGUMENT
+            assert refused.value.code == KERN_INVALID_ARGUMENT
         assert (thread.priority, thread.max_priority, task.priority, pset.max_priority) == (BASEPRI_USER,) * 4
 
 
@@ -195,7 +194,7 @@ def test_a_task_s_priority_is_taken_by_the_threads_that_may_have_it(arch: Arch) 
         priority.thread_priority(kern, second, 40, True)
         with pytest.raises(KernError) as refused:
             priority.task_priority(kern, task, 30, True)
-        assert refused.value.code == FAILURE
+        assert refused.value.code == KERN_FAILURE
         assert (task.priority, first.priority, second.priority) == (30, 30, 40)
         assert inherited(machine, task).priority == 30
 

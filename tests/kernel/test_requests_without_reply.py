@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from machemu.abi.message import PORT_SEND_ONCE, TypeName
-from machemu.abi.port import Notify, Right
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND_ONCE, PORT_SEND_ONCE
+from machemu.abi.port import NOTIFY_NO_SENDERS, NOTIFY_SEND_ONCE, RIGHT_RECEIVE
 from machemu.abi.types import VirtAddr
 from machemu.core.host_side import launch
 from machemu.ipc import mach_port, right
@@ -20,7 +20,7 @@ from machemu.mig.interfaces import device, mach, mach_debug, mach_host
 from machemu.mig.interfaces import mach_port as port_interface
 from machemu.mig.runtime import Routine
 from machemu.sim.state import state
-from machemu.user.mach import COPY_SEND, Mach
+from machemu.user.mach import Mach
 from machemu.user.message import Header, Message, encode
 from tests.guests import Arch
 from tests.machine import CODE, SECOND_NS, Machine, add_task, empty, load
@@ -28,8 +28,6 @@ from tests.machine import CODE, SECOND_NS, Machine, add_task, empty, load
 MESSAGE = CODE + 0x2000
 RESULT = CODE + 0x1000
 SEND = 1
-MAKE_SEND, MAKE_SEND_ONCE = int(TypeName.MAKE_SEND), int(TypeName.MAKE_SEND_ONCE)
-MOVE_RECEIVE, MOVE_SEND_ONCE = int(TypeName.MOVE_RECEIVE), int(TypeName.MOVE_SEND_ONCE)
 HEADER = 24
 REPLIES = ("none", "dead name", "dead port")
 SENDERS = ("guest", "host-side")
@@ -81,7 +79,7 @@ class Caller:
 
     def receive_right(self) -> tuple[int, Port]:
         """A port of the task's with no send right, and its name."""
-        name = mach_port.mach_port_allocate(self.ipc, self.task.space, Right.RECEIVE)
+        name = mach_port.mach_port_allocate(self.ipc, self.task.space, RIGHT_RECEIVE)
         return name, right.lookup_receive(self.task.space, name)
 
     def _reply_right(self) -> tuple[int, int]:
@@ -189,8 +187,8 @@ def test_an_extracted_right_that_nobody_gets_ends_as_such_rights_do(arch: Arch, 
             ]
         )
         assert not dying.active
-        assert [kmsg.id for kmsg in asked.messages] == [Notify.SEND_ONCE]
-        assert [kmsg.id for kmsg in watcher.messages] == [Notify.NO_SENDERS]
+        assert [kmsg.id for kmsg in asked.messages] == [NOTIFY_SEND_ONCE]
+        assert [kmsg.id for kmsg in watcher.messages] == [NOTIFY_NO_SENDERS]
         assert (asked.sorights, watcher.srights) == (1, 0)
         machine.check()
 
@@ -205,7 +203,7 @@ def test_the_request_before_that_nobody_gets_back_is_told_that_it_is_gone(arch: 
         port.nsrequest = ports.make_sonce(ipc, before)
         self = caller.name(caller.task.itk_self)
         request = port_interface.MACH_PORT_REQUEST_NOTIFICATION
-        caller.send([(request, self, (watched, int(Notify.NO_SENDERS), 1, None))])
+        caller.send([(request, self, (watched, NOTIFY_NO_SENDERS, 1, None))])
         assert port.nsrequest is None
-        assert [kmsg.id for kmsg in before.messages] == [Notify.SEND_ONCE]
+        assert [kmsg.id for kmsg in before.messages] == [NOTIFY_SEND_ONCE]
         machine.check()

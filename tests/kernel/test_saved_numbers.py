@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from machemu.abi.errors import InvariantError, UserError
-from machemu.abi.message import PORT_SEND, Carried, CarriedPort, CarriedPorts, TypeDescriptor, TypeName
+from machemu.abi.message import MSG_TYPE_INTEGER_32, PORT_SEND, Carried, CarriedPort, CarriedPorts, TypeDescriptor
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
@@ -94,7 +94,7 @@ def test_a_message_carries_what_its_body_describes(carried: Callable[[Port], tup
         user = User(machine)
         target, ipc = user.make_port(), user.ipc
         body = ipc.word.pack(TypeDescriptor(PORT_SEND, 32, 1).word(ipc.order)) + bytes(4)
-        body += ipc.word.pack(TypeDescriptor(int(TypeName.INTEGER_32), 32, 1).word(ipc.order)) + ipc.word.pack(5)
+        body += ipc.word.pack(TypeDescriptor(MSG_TYPE_INTEGER_32, 32, 1).word(ipc.order)) + ipc.word.pack(5)
         right = ports.make_send(ipc, target)
         kmsg = kmsgs.make(ipc, ports.make_send(ipc, target), PORT_SEND, None, 0, 7, body, (CarriedPort(4, PORT_SEND, right),))
         kmsgs.kernel_send(ipc, kmsg)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from machemu.abi.kern_return import MigReturn
+from machemu.abi.kern_return import MIG_BAD_ID
+from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE
 from machemu.abi.types import VirtAddr
 from machemu.core.coverage import Known, State, routines
 from machemu.ipc import mach_port
@@ -15,7 +16,6 @@ from tests.machine import CODE, add_task, empty
 
 MESSAGE = CODE + 0x1000
 SEND, RECEIVE = 1, 2
-COPY_SEND, MAKE_SEND_ONCE = 19, 21
 SECOND = 1_000_000_000
 
 
@@ -38,14 +38,14 @@ def answer_to(arch: Arch, msgh_id: int) -> tuple[int, int]:
     "known", [known for known in routines() if known.state in (State.UNKNOWN, State.MISSING)], ids=lambda known: known.name
 )
 def test_a_routine_that_the_kernel_does_not_have_answers_mig_bad_id(arch: Arch, known: Known) -> None:
-    assert answer_to(arch, known.number) == (known.number + 100, MigReturn.MIG_BAD_ID)
+    assert answer_to(arch, known.number) == (known.number + 100, MIG_BAD_ID)
 
 
 @pytest.mark.parametrize(("msgh_id", "reply_id"), [(0xFFFFFFFF, 99), (0xFFFFFF9C, 0), (0x7FFFFFFF, 0x80000063)])
 def test_a_reply_s_id_is_a_hundred_more_within_32_bits(arch: Arch, msgh_id: int, reply_id: int) -> None:
-    assert answer_to(arch, msgh_id) == (reply_id, MigReturn.MIG_BAD_ID)
+    assert answer_to(arch, msgh_id) == (reply_id, MIG_BAD_ID)
 
 
 @pytest.mark.parametrize("msgh_id", mach_i386.ROUTINES)
 def test_an_m68k_does_not_know_the_i386_s_routines(msgh_id: int) -> None:
-    assert answer_to(M68K, msgh_id) == (msgh_id + 100, MigReturn.MIG_BAD_ID)
+    assert answer_to(M68K, msgh_id) == (msgh_id + 100, MIG_BAD_ID)

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from itertools import product
 from typing import Any
 
+from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE, MOVE_SEND
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.sim.state import state
-from machemu.user.mach import COPY_SEND, MAKE_SEND_ONCE, Mach
+from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
 from masix.gns.server import Gns
 from masix.gns.wire import GROUPS, Payload, decode
@@ -26,7 +27,6 @@ from tests.servers.name_servers import HOST, launch_servers
 SECOND_NS = 1_000_000_000
 SLICE_NS = 2_000_000
 PAIRS = list(product(ARCHS.values(), repeat=2))
-MOVE_SEND, MOVE_SEND_ONCE, MOVE_RECEIVE = 17, 18, 16
 
 
 @state

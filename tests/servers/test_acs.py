@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_VALUE
 from machemu.core.host_side import launch
 from machemu.core.kernel import FOREVER
 from machemu.kern import task_control
@@ -174,7 +174,7 @@ def test_dead_rights_and_services_that_cannot_be_change_nothing(arch: Arch, plac
         ]
     )
     with ran(arch, place, program) as machine:
-        refused = int(KernReturn.KERN_INVALID_VALUE)
+        refused = KERN_INVALID_VALUE
         codes = [code for code, _ in program.answers]
         assert codes == [refused, 15, 0, 1000, 0, 0, refused, 0, 0]
         machine.end(machine.tasks[1])
@@ -234,7 +234,7 @@ def test_a_network_server_that_dies_while_a_name_is_asked_for_takes_nobody_with_
         task.ask(on.name_server, acs.ACS_LOOK_UP, b"far away")
         task_control.terminate(on.machine.kernel.kern, gns)
         on.run()
-        assert task.answer(acs.ACS_LOOK_UP) == (int(KernReturn.KERN_FAILURE),)
+        assert task.answer(acs.ACS_LOOK_UP) == (KERN_FAILURE,)
         assert task.call(on.name_server, acs.ACS_LOOK_UP, b"gns") == (NOT_THERE,)
 
 

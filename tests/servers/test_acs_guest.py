@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machemu.abi.message import TypeName
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_SEND
 from machemu.kern.task import Task
 from machemu.mig.interfaces.mach import VM_ALLOCATE
 from machemu.sim.state import state
-from machemu.user.mach import MAKE_SEND_ONCE, Mach
+from machemu.user.mach import Mach
 from machemu.user.mach import rights as rights_of
 from machemu.user.message import Header, Message
 from masix.interfaces import acs, netname
@@ -24,9 +24,7 @@ from tests.servers.test_acs import NOT_THERE, SECOND_NS, SUCCESS, Scripted, Serv
 NAMES_MAX, LOOK_UPS_MAX = 2048, 64
 """What the guest keeps."""
 NO_ROOM, SERVER_DIED = 6, -308
-COPY, MAKE, ONCE, MOVE = (
-    int(name) for name in (TypeName.COPY_SEND, TypeName.MAKE_SEND, TypeName.MAKE_SEND_ONCE, TypeName.MOVE_SEND)
-)
+COPY, MAKE, ONCE, MOVE = (int(name) for name in (COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_SEND))
 CHAR, STRING, INT, BOOLEAN, NAME = 8, 12, 2, 0, 15
 
 

@@ -6,32 +6,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machemu.abi.message import CarriedMemory, CarriedPort, CarriedPorts
+from machemu.abi.message import (
+    COPY_SEND,
+    MAKE_SEND,
+    MAKE_SEND_ONCE,
+    MOVE_RECEIVE,
+    MOVE_SEND_ONCE,
+    CarriedMemory,
+    CarriedPort,
+    CarriedPorts,
+)
 from machemu.abi.port import QLIMIT_MAX
 from machemu.ipc.port import Port
 from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.sim.state import state
-from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach
+from machemu.user.mach import Mach
 from machemu.user.message import DEAD_NAME, Header, Message
 from masix.acs.server import NOT_CHECKED_IN
 from masix.gns.wire import NULL, Deliver, Kind, Known, NetRight, Resolve, encode
 from masix.interfaces import acs, netname
 from tests.guests import ARCHS, Arch
 from tests.servers.name_servers import both_places
-from tests.servers.net import (
-    MOVE_RECEIVE,
-    MOVE_SEND_ONCE,
-    PAIRS,
-    SECOND_NS,
-    Net,
-    Program,
-    answer,
-    item,
-    look_up,
-    net,
-    register,
-    send,
-)
+from tests.servers.net import PAIRS, SECOND_NS, Net, Program, answer, item, look_up, net, register, send
 
 
 @pytest.mark.parametrize(("mine", "other"), PAIRS, ids=lambda arch: arch.name)

@@ -9,15 +9,14 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from machemu.abi.message import CarriedPort
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, CarriedPort
 from machemu.sim.state import state
-from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach, rights
+from machemu.user.mach import Mach, rights
 from machemu.user.message import Header, Message
 from masix.interfaces import acs
 from tests.guests import I386, M68K
-from tests.servers.net import MOVE_RECEIVE, Program, item, net
+from tests.servers.net import Program, item, net
 
-MOVE_SEND, MOVE_SEND_ONCE = 17, 18
 NODES = (I386, M68K, I386)
 STEP_ID = 4000
 TOLD = 1 << 12

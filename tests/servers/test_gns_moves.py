@@ -7,9 +7,9 @@ from itertools import product
 
 import pytest
 
-from machemu.abi.message import CarriedPort
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MOVE_RECEIVE, MOVE_SEND, CarriedPort
 from machemu.sim.state import state
-from machemu.user.mach import COPY_SEND, MAKE_SEND, Mach
+from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
 from masix.gns.wire import (
     Claim,
@@ -28,7 +28,7 @@ from masix.gns.wire import (
 )
 from masix.interfaces import acs
 from tests.guests import Arch
-from tests.servers.net import MOVE_RECEIVE, MOVE_SEND, Net, Program, item, net
+from tests.servers.net import Net, Program, item, net
 
 REGISTER, LOOK_UP = acs.ACS_REGISTER, acs.ACS_LOOK_UP
 GIVEN = 4000

@@ -7,9 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE
 from machemu.mig.runtime import FIXED, PolyPort, Routine
 from machemu.sim.state import state
-from machemu.user.mach import COPY_SEND, MAKE_SEND_ONCE, Mach
+from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
 from masix.interfaces import acs, acs_client, gns, gns_protocol, netname
 from tests.guests import I386, M68K

@@ -8,12 +8,22 @@ from typing import Any
 import pytest
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import CarriedMemory, CarriedPort, CarriedPorts, TypeDescriptor, TypeName
+from machemu.abi.kern_return import KERN_INVALID_NAME
+from machemu.abi.message import (
+    COPY_SEND,
+    MAKE_SEND,
+    MAKE_SEND_ONCE,
+    MSG_TYPE_BYTE,
+    MSG_TYPE_INTEGER_32,
+    CarriedMemory,
+    CarriedPort,
+    CarriedPorts,
+    TypeDescriptor,
+)
 from machemu.core.host_side import launch
 from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS, MACH_PORT_NAMES
 from machemu.sim.state import state
-from machemu.user.mach import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, Mach
+from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
 from tests.guests import Arch
 from tests.machine import Machine, empty, load
@@ -113,7 +123,7 @@ def item(arch: Arch, name: int, number: int, inline: bool = True, size: int = 32
 
 def test_a_message_goes_there_and_back(arch: Arch) -> None:
     with empty(arch) as machine:
-        words = item(arch, int(TypeName.INTEGER_32), 2) + arch.pack("2I", 17, 0xCAFE)
+        words = item(arch, MSG_TYPE_INTEGER_32, 2) + arch.pack("2I", 17, 0xCAFE)
         client = Client([request(words), request(b"", (), 800)])
         join(machine, Echo(), client)
         machine.run(SECOND_NS // 2)
@@ -124,8 +134,8 @@ def test_a_message_goes_there_and_back(arch: Arch) -> None:
 def test_rights_and_memory_travel(arch: Arch) -> None:
     with empty(arch) as machine:
         memory = bytes(range(256)) * 100
-        body = item(arch, MAKE_SEND, 2) + bytes(8) + item(arch, int(TypeName.BYTE), 0, False)
-        body = body[:-4] + arch.long_item(int(TypeName.BYTE), 8, len(memory), False) + bytes(4)
+        body = item(arch, MAKE_SEND, 2) + bytes(8) + item(arch, MSG_TYPE_BYTE, 0, False)
+        body = body[:-4] + arch.long_item(MSG_TYPE_BYTE, 8, len(memory), False) + bytes(4)
         body += item(arch, COPY_SEND, 2, False) + bytes(4)
 
         class Sender(Client):
@@ -155,7 +165,7 @@ def test_rights_and_memory_travel(arch: Arch) -> None:
 
 def test_a_message_larger_than_the_room_makes_more(arch: Arch) -> None:
     with empty(arch) as machine:
-        big = item(arch, int(TypeName.INTEGER_32), 0)[:-4] + arch.long_item(int(TypeName.BYTE), 8, 60_000) + bytes(60_000)
+        big = item(arch, MSG_TYPE_INTEGER_32, 0)[:-4] + arch.long_item(MSG_TYPE_BYTE, 8, 60_000) + bytes(60_000)
         client = Client([request(big), request(big)])
         echo = Echo()
         join(machine, echo, client)
@@ -204,13 +214,13 @@ def test_the_kernel_is_called_and_refuses(arch: Arch) -> None:
     with empty(arch) as machine:
         launch(machine.kernel, Caller(), "caller")
         machine.run(SECOND_NS)
-        assert found == [1, int(KernReturn.KERN_INVALID_NAME), int(KernReturn.KERN_INVALID_NAME), (12, 12)]
+        assert found == [1, KERN_INVALID_NAME, KERN_INVALID_NAME, (12, 12)]
 
 
 def test_a_conversation_goes_on_after_save_and_load_at_every_trap(arch: Arch, tmp_path: Path) -> None:
     def begin() -> Machine:
         machine = empty(arch)
-        words = item(arch, int(TypeName.INTEGER_32), 1) + arch.pack("I", 5)
+        words = item(arch, MSG_TYPE_INTEGER_32, 1) + arch.pack("I", 5)
         join(machine, Echo(), Client([request(words, (), 700 + n) for n in range(4)]))
         return machine
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
+from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE
 from machemu.cluster.node import ClusterNode
 from machemu.sim.state import state
-from machemu.user.mach import COPY_SEND, MAKE_SEND_ONCE, Mach
+from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
 from machemu.user.thread import ServerThread
 from masix.interfaces import acs

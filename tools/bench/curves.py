@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from machemu.abi.port import RIGHT_RECEIVE
 from machemu.abi.types import VirtAddr
 from machemu.boot.node import Node
 from machemu.core.kernel import Kernel
@@ -58,7 +59,7 @@ def sparse_pages(count: int) -> None:
 
 def ports(count: int) -> None:
     with task_of_its_own() as (kernel, task, _):
-        names = [mach_port.mach_port_allocate(kernel.ipc, task.space, mach_port.RIGHT_RECEIVE) for _ in range(count)]
+        names = [mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE) for _ in range(count)]
         for name in names:
             mach_port.mach_port_destroy(kernel.ipc, task.space, name)
 

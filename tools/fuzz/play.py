@@ -9,9 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple, Protocol
 
+from machemu.abi import names
 from machemu.abi.errors import KernError
-from machemu.abi.exception import Exc
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_FAILURE
 from machemu.core.kernel import Stop
 from tools.fuzz.program import Program
 from tools.fuzz.world import Stopped, World
@@ -91,7 +91,7 @@ def play(world: World, program: Program, run: Run, name: str, progress: Progress
         progress.at(name, number, world.kern.clock.now())
         try:
             if not world.is_alive:
-                raise KernError(KernReturn.KERN_FAILURE)
+                raise KernError(KERN_FAILURE)
             world.begin(step)
         except KernError:  # the guest has ended, or has given its memory away
             if step.listed is None:
@@ -148,5 +148,5 @@ def _shown(value: object) -> str:
 def exceptions(played: Played) -> Counter[str]:
     """How often each exception was taken, by name and code."""
     return Counter(
-        f"{Exc(stopped.raised[0]).name} {stopped.raised[1]}" for _, stopped in played.stops if stopped.raised is not None
+        f"{names.EXCEPTIONS[stopped.raised[0]]} {stopped.raised[1]}" for _, stopped in played.stops if stopped.raised is not None
     )

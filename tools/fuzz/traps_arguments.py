@@ -6,7 +6,8 @@ from random import Random
 from typing import Any, Final
 
 from machemu.abi import device
-from machemu.ipc.entry import TYPE_DEAD_NAME, TYPE_PORT_SET, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE
+from machemu.abi.port import TYPE_DEAD_NAME, TYPE_PORT_SET, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
 from machemu.ipc.space import Space
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
@@ -17,7 +18,7 @@ from machemu.mig.runtime import Routine
 from machemu.vm.map import VmMap
 from tools.fuzz import traps_values as values
 from tools.fuzz.traps_message import Rights
-from tools.fuzz.traps_pool import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, Pool
+from tools.fuzz.traps_pool import Pool
 from tools.fuzz.traps_world import AREA, DEVICES, PLAY, WORDS
 
 FLAVORS: Final = {"i386": i386.COUNTS, "m68k": m68k.COUNTS}

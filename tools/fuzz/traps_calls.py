@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from machemu.abi.device import IoReturn
-from machemu.abi.kern_return import KernReturn, MigReturn
-from machemu.abi.message import MsgReturn
+from machemu.abi import names
+from machemu.abi.message import MACH_MSG_MASK
 from machemu.kern.thread import Thread
 from tools.fuzz.traps_callers import NOTHING, Call
 from tools.fuzz.traps_pool import Pool
@@ -24,9 +23,7 @@ NAMES_MAX, TASKS_MAX, ENTRIES_MAX = 70, 14, 40
 """Beyond these a machine is kept small."""
 KINDS: Final = 8
 SUCCESS: Final = "success"
-CODES: Final = {int(code): code.name for kind in (KernReturn, MsgReturn, MigReturn, IoReturn) for code in kind}
-LOST: Final = 0x3C00
-"""Bits that mach_msg adds to a code."""
+CODES: Final = names.RETURNS | names.IO_RETURNS
 
 
 @dataclass(frozen=True)
@@ -114,4 +111,4 @@ def outcome_of(operation: Operation, result: int | None, code: int | None) -> st
         number = number if code is None else code
         is_well = number == 0
     number -= 1 << 32 if number >> 31 == 1 else 0
-    return SUCCESS if is_well else CODES.get(number) or CODES.get(number & ~LOST) or f"{number:#x}"
+    return SUCCESS if is_well else CODES.get(number) or CODES.get(number & ~MACH_MSG_MASK) or f"{number:#x}"

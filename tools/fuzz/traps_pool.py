@@ -6,8 +6,17 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
-from machemu.abi.message import TypeName
-from machemu.abi.port import Right
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE
+from machemu.abi.port import (
+    RIGHT_DEAD_NAME,
+    RIGHT_PORT_SET,
+    RIGHT_RECEIVE,
+    TYPE_DEAD_NAME,
+    TYPE_PORT_SET,
+    TYPE_RECEIVE,
+    TYPE_SEND,
+    TYPE_SEND_ONCE,
+)
 from machemu.core.managers import PagingName, PagingRequest
 from machemu.core.proxies import Proxy
 from machemu.device.ds_routines import Device, MasterDevice
@@ -15,7 +24,7 @@ from machemu.device.io import IoOp, IoRequest
 from machemu.device.io_perm import IoPerm
 from machemu.ipc import mach_port, right
 from machemu.ipc import port as ports
-from machemu.ipc.entry import TYPE_DEAD_NAME, TYPE_PORT_SET, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE, Entry
+from machemu.ipc.entry import Entry
 from machemu.ipc.port import Port
 from machemu.ipc.space import Space
 from machemu.kern import task_control, thread_control
@@ -55,9 +64,6 @@ TYPES: Final = {
 }
 """Kinds of names by their rights."""
 VICTIMS: Final = 5
-MAKE_SEND, MAKE_SEND_ONCE = int(TypeName.MAKE_SEND), int(TypeName.MAKE_SEND_ONCE)
-COPY_SEND, MOVE_SEND = int(TypeName.COPY_SEND), int(TypeName.MOVE_SEND)
-MOVE_SEND_ONCE, MOVE_RECEIVE = int(TypeName.MOVE_SEND_ONCE), int(TypeName.MOVE_RECEIVE)
 COPY_DELAY: Final = 2
 
 
@@ -139,16 +145,16 @@ class Pool:
                 self.ipc, space, self.kernel.io_perms.create(self.ipc, first, first + self.random.randrange(64))
             )
         if kind in ("receive", "any"):
-            return mach_port.mach_port_allocate(self.ipc, space, Right.RECEIVE)
+            return mach_port.mach_port_allocate(self.ipc, space, RIGHT_RECEIVE)
         if kind == "set":
-            return mach_port.mach_port_allocate(self.ipc, space, Right.PORT_SET)
+            return mach_port.mach_port_allocate(self.ipc, space, RIGHT_PORT_SET)
         if kind == "dead":
-            return mach_port.mach_port_allocate(self.ipc, space, Right.DEAD_NAME)
-        name = mach_port.mach_port_allocate(self.ipc, space, Right.RECEIVE)
+            return mach_port.mach_port_allocate(self.ipc, space, RIGHT_DEAD_NAME)
+        name = mach_port.mach_port_allocate(self.ipc, space, RIGHT_RECEIVE)
         port = right.lookup_receive(space, name)
         if kind == "send":
             return mach_port.copyout_send(self.ipc, space, ports.make_send(self.ipc, port))
-        return right.copyout(space, ports.make_sonce(self.ipc, port), int(TypeName.MOVE_SEND_ONCE))
+        return right.copyout(space, ports.make_sonce(self.ipc, port), MOVE_SEND_ONCE)
 
     def victims(self) -> list[Task]:
         """The tasks that make no calls."""
@@ -178,7 +184,7 @@ class Pool:
     def _control(self) -> Port | None:
         """The control port of a memory object that a victim has mapped, and that is ready."""
         task = self.victim()
-        name = mach_port.mach_port_allocate(self.ipc, task.space, Right.RECEIVE)
+        name = mach_port.mach_port_allocate(self.ipc, task.space, RIGHT_RECEIVE)
         port = right.lookup_receive(task.space, name)
         assert task.map is not None
         vm.vm_map(task.map, 0, 4 * task.map.vm.page_size, 0, True, port, 0, False, 7, 7, 1)

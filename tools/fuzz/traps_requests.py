@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from machemu.abi.message import Option, TypeName
+from machemu.abi.message import (
+    COPY_SEND,
+    MACH_RCV_LARGE,
+    MACH_RCV_MSG,
+    MACH_RCV_NOTIFY,
+    MACH_RCV_TIMEOUT,
+    MACH_SEND_CANCEL,
+    MACH_SEND_MSG,
+    MACH_SEND_NOTIFY,
+    MACH_SEND_TIMEOUT,
+    MAKE_SEND_ONCE,
+    MSG_TYPE_BYTE,
+    MSG_TYPE_INTEGER_32,
+)
+from machemu.abi.port import TYPE_RECEIVE
 from machemu.ipc import mach_port
-from machemu.ipc.entry import TYPE_RECEIVE
 from machemu.ipc.port import Port
 from machemu.ipc.pset import PortSet
 from machemu.kern import ipc_tt
@@ -18,20 +31,19 @@ from tools.fuzz import traps_values as values
 from tools.fuzz.traps_arguments import Arguments, describe
 from tools.fuzz.traps_callers import Call
 from tools.fuzz.traps_message import Body, Rights
-from tools.fuzz.traps_pool import COPY_SEND, MAKE_SEND_ONCE, Pool
+from tools.fuzz.traps_pool import Pool
 from tools.fuzz.traps_world import DATA, DEVICES
 
 SANE: Final = 0.88
 """So many calls are meant to succeed."""
 MACH_MSG: Final = 25
-SEND, RECEIVE = int(Option.MACH_SEND_MSG), int(Option.MACH_RCV_MSG)
-SEND_TIMEOUT, RECEIVE_TIMEOUT = int(Option.MACH_SEND_TIMEOUT), int(Option.MACH_RCV_TIMEOUT)
-SEND_NOTIFY: Final = int(Option.MACH_SEND_NOTIFY)
-OPTIONS: Final = (0, SEND_NOTIFY, int(Option.MACH_SEND_CANCEL), int(Option.MACH_RCV_LARGE), int(Option.MACH_RCV_NOTIFY))
+SEND, RECEIVE = MACH_SEND_MSG, MACH_RCV_MSG
+SEND_TIMEOUT, RECEIVE_TIMEOUT = MACH_SEND_TIMEOUT, MACH_RCV_TIMEOUT
+OPTIONS: Final = (0, MACH_SEND_NOTIFY, MACH_SEND_CANCEL, MACH_RCV_LARGE, MACH_RCV_NOTIFY)
 REPLY_MAX: Final = 0x1000
 REPLY_ID: Final = 100
-WORD: Final = Type(int(TypeName.INTEGER_32), int(TypeName.INTEGER_32), 32, 1, "I", COUNTED)
-BYTES: Final = Type(int(TypeName.BYTE), int(TypeName.BYTE), 8, 1, "s", OUT_OF_LINE, True)
+WORD: Final = Type(MSG_TYPE_INTEGER_32, MSG_TYPE_INTEGER_32, 32, 1, "I", COUNTED)
+BYTES: Final = Type(MSG_TYPE_BYTE, MSG_TYPE_BYTE, 8, 1, "s", OUT_OF_LINE, True)
 RIGHT: Final = Type(COPY_SEND, COPY_SEND, 32, 1, "")
 RIGHTS: Final = Type(COPY_SEND, COPY_SEND, 32, 1, "", OUT_OF_LINE, True)
 
@@ -189,7 +201,7 @@ class Requests:
         data = bytearray(body.message((name, how if how != 16 else 20), (reply[0], local), self.random.randrange(1, 5000)))
         damage = "" if self.is_sane() else self._damage(data)
         option = SEND | SEND_TIMEOUT | (0 if self.is_sane() else self.random.choice(OPTIONS))
-        notify = self.pool.name(space, "receive") if option & SEND_NOTIFY else 0
+        notify = self.pool.name(space, "receive") if option & MACH_SEND_NOTIFY else 0
         arguments = (area, option, len(data), 0, 0, self.random.choice((0, 1, 3)), notify)
         text = f"send {len(data)} bytes to {name:#x}, {arguments}{damage}"
         return Call(operation, MACH_MSG, arguments, ((area, bytes(data)), *body.writes), (0, 0), text)

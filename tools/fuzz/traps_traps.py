@@ -6,12 +6,13 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from machemu.abi.message import COPY_SEND, MAKE_SEND
 from machemu.core.traps import Trap
 from machemu.kern.thread import Thread
 from tools.fuzz import traps_values as values
 from tools.fuzz.traps_arguments import Arguments
 from tools.fuzz.traps_callers import Call
-from tools.fuzz.traps_pool import COPY_SEND, MAKE_SEND, Pool
+from tools.fuzz.traps_pool import Pool
 from tools.fuzz.traps_requests import Requests
 from tools.fuzz.traps_world import DATA, WORDS
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from machemu.abi.device import IoReturn
+from machemu.abi.device import D_INVALID_OPERATION, D_INVALID_SIZE, D_NO_MEMORY
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import MigReturn
+from machemu.abi.kern_return import MIG_ARRAY_TOO_LARGE, MIG_NO_REPLY
 from machemu.core.routines.targets import device_target
 from machemu.device.io import IoOp, IoRequest
 from machemu.ipc.kmsg import Kmsg
@@ -21,8 +21,6 @@ WRITE_MAX: Final = 16 << 20
 """Bytes of out-of-line data that one device_write looks at; the rest is not written, and the reply says so."""
 COPY_MAX: Final = 64 << 20
 """Bytes out of line beyond which a device_write is refused with D_NO_MEMORY."""
-INVALID_OPERATION: Final = int(IoReturn.D_INVALID_OPERATION)
-NO_REPLY: Final = int(MigReturn.MIG_NO_REPLY)
 
 
 def _asked(request: Kmsg, op: IoOp, mode: int, recnum: int = 0, count: int = 0, data: bytes = b"") -> IoRequest:
@@ -34,15 +32,15 @@ def _asked(request: Kmsg, op: IoOp, mode: int, recnum: int = 0, count: int = 0, 
 def _later(request: Kmsg) -> KernError:
     """No reply is sent now: the reply right has gone to the device."""
     request.local = None
-    return KernError(NO_REPLY)
+    return KernError(MIG_NO_REPLY)
 
 
 def device_open(kernel: Kernel, request: Kmsg, mode: int, name: bytes) -> tuple[Port]:
     devices = kernel.devices
     if request.remote is not devices.master_port:
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
     if not isinstance(request.local, Port):
-        raise KernError(NO_REPLY)
+        raise KernError(MIG_NO_REPLY)
     right = devices.open(name.split(b"\0", 1)[0].decode("latin-1"), _asked(request, IoOp.OPEN, mode))
     if right is None:
         raise _later(request)
@@ -62,14 +60,14 @@ def device_write(kernel: Kernel, request: Kmsg, mode: int, recnum: int, data: Ou
     device_target(request)
     copy = data.copy
     if not isinstance(copy, VmMapCopy):
-        raise KernError(IoReturn.D_INVALID_SIZE)
+        raise KernError(D_INVALID_SIZE)
     if data.size > COPY_MAX:
-        raise KernError(IoReturn.D_NO_MEMORY)
+        raise KernError(D_NO_MEMORY)
     asked = _asked(request, IoOp.WRITE, mode, recnum, data.size, copy.to_bytes()[:WRITE_MAX])
     try:
         written = _write(request, asked)
     except KernError as error:
-        if error.code == NO_REPLY:
+        if error.code == MIG_NO_REPLY:
             copy.discard()
         raise
     copy.discard()
@@ -96,7 +94,7 @@ def device_read(kernel: Kernel, request: Kmsg, mode: int, recnum: int, count: in
 def _read(request: Kmsg, asked: IoRequest) -> bytes:
     device = device_target(request)
     if asked.reply_port is None:
-        raise KernError(NO_REPLY)
+        raise KernError(MIG_NO_REPLY)
     data = device.driver.read(device.minor, asked)
     if data is None:
         raise _later(request)
@@ -113,7 +111,7 @@ def device_get_status(kernel: Kernel, request: Kmsg, flavor: int, room: int) -> 
     device = device_target(request)
     words = device.driver.get_status(device.minor, flavor, room)
     if len(words) > room:
-        raise KernError(MigReturn.MIG_ARRAY_TOO_LARGE)
+        raise KernError(MIG_ARRAY_TOO_LARGE)
     return (words,)
 
 
@@ -131,7 +129,7 @@ def device_map(kernel: Kernel, request: Kmsg, protection: int, offset: int, size
 def device_intr_register(kernel: Kernel, request: Kmsg, irq: int, flags: int, receive_port: object) -> tuple[()]:
     device = device_target(request)
     if flags:
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
     device.driver.intr_register(device.minor, irq, _port(receive_port))
     return ()
 
@@ -146,5 +144,5 @@ def device_intr_ack(kernel: Kernel, request: Kmsg, receive_port: object) -> tupl
 def _port(receive_port: object) -> Port:
     """A send right to a live port, as far as the kernel can tell. The real kernel dies of a null one."""
     if not isinstance(receive_port, Port):
-        raise KernError(INVALID_OPERATION)
+        raise KernError(D_INVALID_OPERATION)
     return receive_port

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_TASK
 from machemu.core.routines.targets import map_of, privileged_host, task_target
 from machemu.ipc import mach_port, port
 from machemu.ipc.kmsg import Kmsg
@@ -19,8 +19,6 @@ from machemu.vm.contiguous import allocate_contiguous
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-INVALID_TASK: Final = int(KernReturn.KERN_INVALID_TASK)
 NAME_MAX: Final = 31
 """Bytes of a task's name that the kernel keeps."""
 
@@ -28,7 +26,7 @@ NAME_MAX: Final = 31
 def _task(request: Kmsg) -> Task:
     task = ipc_tt.task_of(request.remote)
     if task is None:
-        raise KernError(INVALID_TASK)
+        raise KernError(KERN_INVALID_TASK)
     return task
 
 
@@ -39,7 +37,7 @@ def thread_terminate_release(
     task = ipc_tt.task_of(task_port)
     thread = ipc_tt.thread_of(request.remote)
     if task is None or thread is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     steps: list[Callable[[], None]] = [lambda: mach_port.mach_port_deallocate(kernel.ipc, task.space, thread_name)]
     if reply_port:
         steps.append(lambda: mach_port.mach_port_destroy(kernel.ipc, task.space, reply_port))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT
 from machemu.abi.types import VirtAddr
 from machemu.core.routines.targets import map_target, task_target, thread_target, words_out_of_line
 from machemu.ipc import port
@@ -21,9 +21,6 @@ from machemu.vm.map_copy import VmMapCopy
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
-
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-FAILURE: Final = int(KernReturn.KERN_FAILURE)
 
 
 def task_create(kernel: Kernel, request: Kmsg, inherit_memory: int) -> tuple[object | None]:
@@ -67,7 +64,7 @@ def _emulating_task(request: Kmsg) -> Task:
 
 def task_ras_control(kernel: Kernel, request: Kmsg, basepc: int, boundspc: int, flavor: int) -> tuple[()]:
     """Restartable atomic sequences: the real kernel has none on this machine and says so to everybody."""
-    raise KernError(FAILURE)
+    raise KernError(KERN_FAILURE)
 
 
 def task_threads(kernel: Kernel, request: Kmsg) -> tuple[tuple[object | None, ...]]:
@@ -182,7 +179,7 @@ def vm_read(kernel: Kernel, request: Kmsg, address: int, size: int) -> tuple[Out
 def vm_write(kernel: Kernel, request: Kmsg, address: int, data: OutOfLine) -> tuple[()]:
     copy = data.copy
     if not isinstance(copy, VmMapCopy):
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     vm.vm_write(map_target(request), address, copy, data.size)
     return ()
 

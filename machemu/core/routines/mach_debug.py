@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_RIGHT
+from machemu.abi.port import TYPE_RECEIVE, TYPE_SEND
 from machemu.core.routines.targets import host_target, pset_name_target, space_target, words_out_of_line
 from machemu.device.ds_routines import Device
 from machemu.device.io_perm import IoPerm
 from machemu.ipc import right
-from machemu.ipc.entry import TYPE_RECEIVE, TYPE_SEND
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.kern.host import HostPort, HostPrivPort
@@ -24,7 +24,6 @@ from machemu.vm.map_copy import VmMapCopy
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
-INVALID_RIGHT: Final = int(KernReturn.KERN_INVALID_RIGHT)
 
 IKOT_NONE, IKOT_THREAD, IKOT_TASK, IKOT_HOST, IKOT_HOST_PRIV, IKOT_PROCESSOR, IKOT_PSET, IKOT_PSET_NAME = range(8)
 IKOT_DEVICE: Final = 10
@@ -66,7 +65,7 @@ def mach_port_kernel_object(kernel: Kernel, request: Kmsg, name: int) -> tuple[i
     entry = right.lookup(space_target(request), name)
     port = entry.object
     if not entry.type & (TYPE_SEND | TYPE_RECEIVE) or not isinstance(port, Port) or not port.active:
-        raise KernError(INVALID_RIGHT)
+        raise KernError(KERN_INVALID_RIGHT)
     kind = OBJECT_TYPES.get(type(port.kobject), IKOT_NONE)
     return kind, KERNEL_ADDRESS + OBJECT_SIZE * port.number if kind != IKOT_NONE else 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT
 from machemu.core.routines.targets import (
     host_target,
     map_of,
@@ -30,8 +30,6 @@ from machemu.vm import routines as vm
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
-FAILURE: Final = int(KernReturn.KERN_FAILURE)
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 
 KERNEL_VERSION: Final = b"GNU Mach 1.8 (machemu)"
 """Programs look at how it begins."""
@@ -45,12 +43,12 @@ TimeValue = tuple[int, int]
 
 
 def host_info(kernel: Kernel, request: Kmsg, flavor: int, room: int) -> tuple[tuple[int, ...]]:
-    host_target(kernel, request, INVALID_ARGUMENT)
+    host_target(kernel, request, KERN_INVALID_ARGUMENT)
     return (host.info(kernel.kern, flavor, room),)
 
 
 def host_kernel_version(kernel: Kernel, request: Kmsg) -> tuple[bytes]:
-    host_target(kernel, request, INVALID_ARGUMENT)
+    host_target(kernel, request, KERN_INVALID_ARGUMENT)
     return (KERNEL_VERSION,)
 
 
@@ -99,7 +97,7 @@ def host_adjust_time(kernel: Kernel, request: Kmsg, new_adjustment: TimeValue) -
 
 
 def host_processors(kernel: Kernel, request: Kmsg) -> tuple[tuple[Port, ...]]:
-    privileged_host(kernel, request, INVALID_ARGUMENT)
+    privileged_host(kernel, request, KERN_INVALID_ARGUMENT)
     return (tuple([port.make_send(kernel.ipc, each.processor_self) for each in kernel.kern.processors]),)
 
 
@@ -115,17 +113,17 @@ def _host_port(kernel: Kernel) -> Port:
 def processor_start(kernel: Kernel, request: Kmsg) -> tuple[()]:
     """The master alone is there, and always runs."""
     processor_target(request)
-    raise KernError(FAILURE)
+    raise KernError(KERN_FAILURE)
 
 
 def processor_exit(kernel: Kernel, request: Kmsg) -> tuple[()]:
     processor_target(request)
-    raise KernError(FAILURE)
+    raise KernError(KERN_FAILURE)
 
 
 def processor_control(kernel: Kernel, request: Kmsg, command: tuple[int, ...]) -> tuple[()]:
     processor_target(request)
-    raise KernError(FAILURE)
+    raise KernError(KERN_FAILURE)
 
 
 def processor_get_assignment(kernel: Kernel, request: Kmsg) -> tuple[Port]:
@@ -136,20 +134,20 @@ def processor_get_assignment(kernel: Kernel, request: Kmsg) -> tuple[Port]:
 
 
 def processor_set_default(kernel: Kernel, request: Kmsg) -> tuple[Port]:
-    host_target(kernel, request, INVALID_ARGUMENT)
+    host_target(kernel, request, KERN_INVALID_ARGUMENT)
     return (port.make_send(kernel.ipc, kernel.kern.psets[0].pset_name_self),)
 
 
 def host_processor_sets(kernel: Kernel, request: Kmsg) -> tuple[tuple[Port, ...]]:
-    host_target(kernel, request, INVALID_ARGUMENT)
+    host_target(kernel, request, KERN_INVALID_ARGUMENT)
     return (tuple([port.make_send(kernel.ipc, pset.pset_name_self) for pset in kernel.kern.psets]),)
 
 
 def host_processor_set_priv(kernel: Kernel, request: Kmsg, set_name: object | None) -> tuple[Port]:
-    privileged_host(kernel, request, INVALID_ARGUMENT)
+    privileged_host(kernel, request, KERN_INVALID_ARGUMENT)
     pset = ipc_host.pset_name_of(set_name)
     if pset is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     port.release_send(kernel.ipc, set_name)
     return (port.make_send(kernel.ipc, pset.pset_self),)
 
@@ -191,7 +189,7 @@ def processor_set_policy_disable(kernel: Kernel, request: Kmsg, policy: int, cha
 
 def _no_sets(kernel: Kernel, request: Kmsg, *arguments: object) -> tuple[()]:
     """The real kernel says so to everybody, whatever was asked for by whatever port."""
-    raise KernError(FAILURE)
+    raise KernError(KERN_FAILURE)
 
 
 processor_set_create = processor_set_destroy = processor_assign = _no_sets
@@ -223,7 +221,7 @@ def thread_max_priority(kernel: Kernel, request: Kmsg, set_port: object | None, 
     """Any set's control port will do, as in the real kernel."""
     thread = thread_target(request)
     if ipc_host.pset_of(set_port) is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     priority.thread_max_priority(kernel.kern, thread, max_priority)
     port.release_send(kernel.ipc, set_port)
     return ()
@@ -241,10 +239,10 @@ def thread_depress_abort(kernel: Kernel, request: Kmsg) -> tuple[()]:
 
 def thread_wire(kernel: Kernel, request: Kmsg, thread_port: object | None, wired: int) -> tuple[()]:
     """Lets the current thread, and no other, have the frames that are kept."""
-    privileged_host(kernel, request, INVALID_ARGUMENT)
+    privileged_host(kernel, request, KERN_INVALID_ARGUMENT)
     thread = ipc_tt.thread_of(thread_port)
     if thread is None or thread is not kernel.kern.sched.current:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     kernel.vm.privileged = thread.vm_privilege = bool(wired)
     port.release_send(kernel.ipc, thread_port)
     return ()

@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.core.routines.targets import task_target, thread_target
 from machemu.device.io_perm import IoPerm
 from machemu.ipc import port
@@ -21,7 +21,6 @@ from machemu.vm.map_copy import VmMapCopy
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 INLINE_MAX: Final = 256
 """Descriptors that a reply holds; more travel out of line."""
 
@@ -70,7 +69,7 @@ def i386_get_gdt(kernel: Kernel, request: Kmsg, selector: int) -> tuple[Descript
 
 def i386_io_perm_create(kernel: Kernel, request: Kmsg, first: int, last: int) -> tuple[Port]:
     if request.remote is not kernel.devices.master_port:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return (kernel.io_perms.create(kernel.ipc, first & 0xFFFF, last & 0xFFFF),)
 
 
@@ -79,7 +78,7 @@ def i386_io_perm_modify(kernel: Kernel, request: Kmsg, right: object | None, ena
     task = task_target(request)
     perm = right.kobject if isinstance(right, Port) and right.active else None
     if not isinstance(perm, IoPerm):
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     assert isinstance(task.machine, IoPorts)
     task.machine.io_perm_modify(perm.first, perm.last, bool(enable))
     kernel.io_perms.used(perm)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.message import PORT_RECEIVE
 from machemu.core.managers import control_pager
 from machemu.core.routines.targets import privileged_host
@@ -25,7 +25,6 @@ from machemu.vm.pager import Pager
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 WORD: Final = 0xFFFFFFFF
 
 
@@ -35,7 +34,7 @@ def _object_of(kernel: Kernel, request: Kmsg) -> Iterator[Pager]:
     its manager is answered; then one that is not used and has no pages any more goes."""
     pager = control_pager(request.remote)
     if pager is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     obj = pager.object
     kernel.vm.reference(obj)
     try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import MigReturn
+from machemu.abi.kern_return import MIG_BAD_ID
 from machemu.abi.message import PORT_SEND_ONCE
 from machemu.core import proxies
 from machemu.core.proxies import Proxy
@@ -17,14 +17,12 @@ from machemu.ipc.port import Port
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
-BAD_ID: Final = int(MigReturn.MIG_BAD_ID)
-
 
 def mach_notify_no_senders(kernel: Kernel, request: Kmsg, count: int) -> tuple[()]:
     """Only the kernel has send-once rights to its ports: what comes by a send right is a task's invention."""
     target = request.remote
     if request.remote_type != PORT_SEND_ONCE or not isinstance(target, Port):
-        raise KernError(BAD_ID)
+        raise KernError(MIG_BAD_ID)
     match target.kobject:
         case IoPerm() as perm:
             io_perm.no_senders(kernel.ipc, perm)

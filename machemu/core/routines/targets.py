@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from machemu.abi.device import IoReturn
+from machemu.abi.device import D_NO_SUCH_DEVICE
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_HOST, KERN_INVALID_TASK
 from machemu.device.ds_routines import Device
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
@@ -25,29 +25,25 @@ from machemu.vm.map_copy import VmMapCopy
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-INVALID_TASK: Final = int(KernReturn.KERN_INVALID_TASK)
-INVALID_HOST: Final = int(KernReturn.KERN_INVALID_HOST)
-
 
 def task_target(request: Kmsg) -> Task:
     task = ipc_tt.task_of(request.remote)
     if task is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return task
 
 
 def space_target(request: Kmsg) -> Space:
     task = ipc_tt.task_of(request.remote)
     if task is None:
-        raise KernError(INVALID_TASK)
+        raise KernError(KERN_INVALID_TASK)
     return task.space
 
 
 def map_target(request: Kmsg) -> VmMap:
     vm_map = task_target(request).map
     if vm_map is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return vm_map
 
 
@@ -55,17 +51,17 @@ def map_of(right: object | None) -> VmMap:
     """The address space of a task that comes as an argument; KERN_INVALID_TASK for none."""
     task = ipc_tt.task_of(right)
     if task is None or task.map is None:
-        raise KernError(INVALID_TASK)
+        raise KernError(KERN_INVALID_TASK)
     return task.map
 
 
-def privileged_host(kernel: Kernel, request: Kmsg, code: int = INVALID_HOST) -> None:
+def privileged_host(kernel: Kernel, request: Kmsg, code: int = KERN_INVALID_HOST) -> None:
     """The request came by the privileged host port, or `code` is raised."""
     if request.remote is not kernel.kern.host.host_priv_self:
         raise KernError(code)
 
 
-def host_target(kernel: Kernel, request: Kmsg, code: int = INVALID_HOST) -> None:
+def host_target(kernel: Kernel, request: Kmsg, code: int = KERN_INVALID_HOST) -> None:
     """The request came by one of the host's ports, or `code` is raised."""
     if request.remote not in (kernel.kern.host.host_self, kernel.kern.host.host_priv_self):
         raise KernError(code)
@@ -74,7 +70,7 @@ def host_target(kernel: Kernel, request: Kmsg, code: int = INVALID_HOST) -> None
 def processor_target(request: Kmsg) -> Processor:
     processor = ipc_host.processor_of(request.remote)
     if processor is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return processor
 
 
@@ -82,7 +78,7 @@ def pset_target(request: Kmsg) -> ProcessorSet:
     """The processor set whose control port the request came by."""
     pset = ipc_host.pset_of(request.remote)
     if pset is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return pset
 
 
@@ -90,14 +86,14 @@ def pset_name_target(request: Kmsg) -> ProcessorSet:
     """The processor set whose name or control port the request came by."""
     pset = ipc_host.pset_name_of(request.remote)
     if pset is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return pset
 
 
 def thread_target(request: Kmsg) -> Thread:
     thread = ipc_tt.thread_of(request.remote)
     if thread is None:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return thread
 
 
@@ -105,7 +101,7 @@ def device_target(request: Kmsg) -> Device:
     target = request.remote
     if isinstance(target, Port) and target.active and isinstance(target.kobject, Device):
         return target.kobject
-    raise KernError(IoReturn.D_NO_SUCH_DEVICE)
+    raise KernError(D_NO_SUCH_DEVICE)
 
 
 def words_out_of_line(kernel: Kernel, values: Sequence[int]) -> OutOfLine:

@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError, MustWait
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_NO_SPACE
 from machemu.abi.message import PORT_SEND, CarriedPort, CarriedPorts
 from machemu.core import proxies
 from machemu.core.managers import PagingName
@@ -24,8 +24,6 @@ from machemu.vm.pager import Answer, Request
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-NO_SPACE: Final = int(KernReturn.KERN_NO_SPACE)
 KERNEL_ADDRESS: Final = 0xC2000000
 """Above it lie, for whoever looks, the objects: by the numbers of their name ports."""
 SYNC_ASYNCHRONOUS, SYNC_SYNCHRONOUS = 1, 2
@@ -47,7 +45,7 @@ def _object(request: Kmsg) -> VmObject:
     target = request.remote
     if isinstance(target, Port) and target.active and isinstance(target.kobject, PagingName):
         return target.kobject.object
-    raise KernError(INVALID_ARGUMENT)
+    raise KernError(KERN_INVALID_ARGUMENT)
 
 
 # gnumach
@@ -80,7 +78,7 @@ def vm_msync(kernel: Kernel, request: Kmsg, address: int, size: int, sync_flags:
     mask = kernel.vm.page_mask
     both = SYNC_ASYNCHRONOUS | SYNC_SYNCHRONOUS
     if sync_flags & both == both or ((address + size + mask) & ~mask) - (address & ~mask) & WORD:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return ()
 
 
@@ -99,9 +97,9 @@ def memory_object_create_proxy(
     """Of one memory object, from offset 0 on, as far as the real kernel goes."""
     space_target(request)
     if not len(objects) == len(offsets) == len(starts) == len(lengths) == 1 or offsets[0]:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     if any(isinstance(item, CarriedPort | CarriedPorts) and item.disposition != PORT_SEND for item in request.carried):
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return (proxies.create(kernel.ipc, objects[0], max_protection, starts[0], lengths[0]),)
 
 
@@ -110,10 +108,10 @@ def vm_region_create_proxy(kernel: Kernel, request: Kmsg, address: int, max_prot
     map_ = map_target(request)
     index = map_.index_from(address)
     if index == len(map_.entries):
-        raise KernError(NO_SPACE)
+        raise KernError(KERN_NO_SPACE)
     entry = map_.entries[index]
     if length > entry.end - entry.start:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     obj = entry.object if entry.object is not None else map_.shadow_entry(entry)
     if obj.pager is None:
         if not kernel.vm.has_default_manager:
@@ -156,7 +154,7 @@ def mach_vm_region_info(kernel: Kernel, request: Kmsg, address: int) -> tuple[tu
     map_ = map_target(request)
     index = map_.index_from(address)
     if index == len(map_.entries):
-        raise KernError(NO_SPACE)
+        raise KernError(KERN_NO_SPACE)
     entry = map_.entries[index]
     words = (
         entry.start, entry.end, entry.protection, entry.max_protection, entry.inheritance, int(entry.wired), int(entry.wired),

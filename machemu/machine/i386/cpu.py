@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.exception import EXC_BAD_ACCESS
+from machemu.abi.kern_return import KERN_INVALID_ADDRESS
 from machemu.abi.types import ByteOrder, Frame, Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine import code_stores
@@ -18,7 +19,6 @@ from machemu.machine.i386.calibrate import FLAGS_AS_THEY_ARE, INTERRUPT_SHADOW, 
 from machemu.machine.i386.debug import CONTROL, STATUS, DebugRegisters
 from machemu.machine.i386.engine import REGISTER, I386Engine
 from machemu.machine.i386.faults import (
-    BAD_ACCESS,
     BREAKPOINTS,
     DEBUG,
     FAULTS,
@@ -57,7 +57,6 @@ EMPTY_PAGE: Final = bytes(PAGE_SIZE)
 EMULATED_INTERRUPT: Final = 0x80
 """What a redirected trap finds on its stack: the flags, and where it was made."""
 READ_WRITE: Final = VM_PROT_READ | VM_PROT_WRITE
-INVALID_ADDRESS: Final = int(KernReturn.KERN_INVALID_ADDRESS)
 V86_FRAME: Final = 9
 """Words that entry to V86 mode pops: eip, cs, eflags, esp, ss, es, ds, fs, gs."""
 RPL: Final = 3
@@ -306,7 +305,7 @@ class I386Cpu:
         try:
             write(VirtAddr(esp), REDIRECT_FRAME.pack(self.engine.read(REGISTER["EFLAGS"]), eip))
         except KernError as error:
-            if error.code != INVALID_ADDRESS:
+            if error.code != KERN_INVALID_ADDRESS:
                 raise
             raise UserFault(VirtAddr(esp), VM_PROT_READ) from None
         if self._by_interrupt:
@@ -334,7 +333,7 @@ class I386Cpu:
         return *INVALID_OPCODE, 0
 
     def bad_arguments(self, number: int, code: int, address: VirtAddr) -> tuple[int, int, int]:
-        return BAD_ACCESS, code, address
+        return EXC_BAD_ACCESS, code, address
 
     def _user_byte(self, address: int) -> int:
         assert self._pmap is not None

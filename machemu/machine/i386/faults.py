@@ -4,37 +4,31 @@ from __future__ import annotations
 
 from typing import Final
 
-from machemu.abi.exception import Exc
-
-ARITHMETIC: Final = int(Exc.EXC_ARITHMETIC)
-BAD_ACCESS: Final = int(Exc.EXC_BAD_ACCESS)
-BAD_INSTRUCTION: Final = int(Exc.EXC_BAD_INSTRUCTION)
-BREAKPOINT: Final = int(Exc.EXC_BREAKPOINT)
-SOFTWARE: Final = int(Exc.EXC_SOFTWARE)
+from machemu.abi.exception import EXC_ARITHMETIC, EXC_BAD_ACCESS, EXC_BAD_INSTRUCTION, EXC_BREAKPOINT, EXC_SOFTWARE
 
 DEBUG, NO_FPU, PROTECTION_FAULT, PAGE_FAULT, FPU_ERROR = 1, 7, 13, 14, 16
 """The processor's vectors that need more than a line of FAULTS."""
-SINGLE_STEP: Final = (BREAKPOINT, 1)
-FPU_FAULT: Final = (ARITHMETIC, 5)
+SINGLE_STEP: Final = (EXC_BREAKPOINT, 1)
+FPU_FAULT: Final = (EXC_ARITHMETIC, 5)
 """An unmasked exception of the FPU; the subcode is its status word."""
-GENERAL_PROTECTION: Final = (BAD_INSTRUCTION, 13)
-INVALID_OPCODE: Final = (BAD_INSTRUCTION, 1)
-KERNEL_ADDRESS: Final = (BAD_ACCESS, 14)
+GENERAL_PROTECTION: Final = (EXC_BAD_INSTRUCTION, 13)
+INVALID_OPCODE: Final = (EXC_BAD_INSTRUCTION, 1)
+KERNEL_ADDRESS: Final = (EXC_BAD_ACCESS, 14)
 """A user access at or above the kernel's addresses; the subcode is the address."""
 
 BREAKPOINTS: Final = (3, 4, 5)
 """The interrupts that user mode may raise by an instruction: int3, into, bound."""
 
 FAULTS: Final = {
-    0: (ARITHMETIC, 1, False),
-    3: (BREAKPOINT, 2, False),
-    4: (ARITHMETIC, 2, False),
-    5: (SOFTWARE, 7, False),
+    0: (EXC_ARITHMETIC, 1, False),
+    3: (EXC_BREAKPOINT, 2, False),
+    4: (EXC_ARITHMETIC, 2, False),
+    5: (EXC_SOFTWARE, 7, False),
     6: (*INVALID_OPCODE, False),
-    9: (ARITHMETIC, 4, False),
-    10: (BAD_INSTRUCTION, 10, True),
-    11: (BAD_INSTRUCTION, 11, True),
-    12: (BAD_INSTRUCTION, 12, True),
+    9: (EXC_ARITHMETIC, 4, False),
+    10: (EXC_BAD_INSTRUCTION, 10, True),
+    11: (EXC_BAD_INSTRUCTION, 11, True),
+    12: (EXC_BAD_INSTRUCTION, 12, True),
     13: (*GENERAL_PROTECTION, True),
     17: (*GENERAL_PROTECTION, False),
 }

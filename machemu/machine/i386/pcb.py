@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.types import VirtAddr
 from machemu.machine.i386 import debug, segments
 from machemu.machine.i386.layout import USER_GDT_SLOTS
@@ -15,8 +15,6 @@ from machemu.machine.i386.pmap import KERNEL_BASE
 from machemu.machine.i386.segments import Descriptor
 from machemu.machine.i386.task import SHOWN, I386Task
 from machemu.sim.state import U16, U32, state
-
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 
 USER_CS: Final = 0x17
 USER_DS: Final = 0x1F
@@ -191,22 +189,22 @@ class I386Pcb:
             return self.debug
         if flavor == THREAD_STATE_FLAVOR_LIST:
             return FLAVORS
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
 
     def set_state(self, flavor: int, words: Sequence[int]) -> None:
         if len(words) < COUNTS.get(flavor, STATE_MAX + 1):
-            raise KernError(INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         masked = [word & 0xFFFFFFFF for word in words[: COUNTS[flavor]]]
         if flavor == FLOAT_STATE:
             self.fpu = fpu_state(masked)
         elif flavor == V86_ASSIST_STATE:
             table, count = masked
             if table >= KERNEL_BASE or table + count * V86_ENTRY & 0xFFFFFFFF > KERNEL_BASE:
-                raise KernError(INVALID_ARGUMENT)
+                raise KernError(KERN_INVALID_ARGUMENT)
             self.v86 = (table, count & 0xFFFF, self.registers[EFLAGS] & (EFL_TF | EFL_IF))
         elif flavor == DEBUG_STATE:
             if any(address >= KERNEL_BASE for address in masked[: debug.BREAKPOINTS]):
-                raise KernError(INVALID_ARGUMENT)
+                raise KernError(KERN_INVALID_ARGUMENT)
             self.debug = tuple(masked)
         elif flavor != ISA_PORT_MAP_STATE:
             self._set_registers(masked, flavor == REGS_SEGS_STATE)
@@ -215,7 +213,7 @@ class I386Pcb:
         gs, fs, es, ds, edi, esi, ebp, _, ebx, edx, ecx, eax, eip, cs, eflags, esp, ss = words
         selectors = [selector & 0xFFFF for selector in (cs, ss, ds, es, fs, gs)]
         if with_segments and any(selector & 3 != 3 for selector in selectors[:2]):
-            raise KernError(INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         self.registers = [eax, ecx, edx, ebx, esp, ebp, esi, edi, eip, eflags & ~EFL_USER_CLEAR | EFL_USER_SET]
         if eflags & EFL_VM:
             if self.v86[0]:

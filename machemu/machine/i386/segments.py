@@ -10,12 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_NO_SPACE, KERN_RESOURCE_SHORTAGE
 from machemu.machine.i386 import layout
-
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
-NO_SPACE: Final = int(KernReturn.KERN_NO_SPACE)
-RESOURCE_SHORTAGE: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
 
 SIZE: Final = 8
 ACCESS, FLAGS = 5, 6
@@ -56,7 +52,7 @@ def checked(descriptor: bytes) -> bytes:
         return layout.SYSTEM_CALL
     if access in (PRESENT | USER_PRIVILEGE | CALL_GATE_16, PRESENT | USER_PRIVILEGE | CALL_GATE):
         return descriptor
-    raise KernError(INVALID_ARGUMENT)
+    raise KernError(KERN_INVALID_ARGUMENT)
 
 
 def as_loaded(table: bytes) -> bytes:
@@ -78,7 +74,7 @@ def set_ldt(old: bytes | None, first: int, descriptors: Sequence[Descriptor], is
     """i386_set_ldt: the thread's new table. KERN_INVALID_ARGUMENT for what does not fit or may not be."""
     index = first >> 3
     if not (layout.LDT_ENTRIES if is_current else 0) <= index < LDT_MAX or index + len(descriptors) >= LDT_MAX:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     data = pack(descriptors)
     new = b"".join(checked(data[at : at + SIZE]) for at in range(0, len(data), SIZE))
     start, end = index * SIZE, index * SIZE + len(new)
@@ -94,20 +90,20 @@ def get_ldt(table: bytes | None, first: int, count: int) -> tuple[Descriptor, ..
     """
     index = first >> 3
     if not 0 <= index < LDT_MAX or index + count >= LDT_MAX:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     if table is None:
         return ()
     room = len(table) // SIZE - index & 0xFFFFFFFF
     wanted = min(room, count & 0xFFFFFFFF)
     if wanted > LDT_MAX:
-        raise KernError(RESOURCE_SHORTAGE)
+        raise KernError(KERN_RESOURCE_SHORTAGE)
     return unpack(table[index * SIZE : (index + wanted) * SIZE].ljust(wanted * SIZE, b"\0"))
 
 
 def _slot(selector: int) -> int:
     slot = (selector >> 3) - layout.USER_GDT_INDEX
     if selector & (SELECTOR_LOCAL | SELECTOR_PRIVILEGE) != SELECTOR_PRIVILEGE or not 0 <= slot < layout.USER_GDT_SLOTS:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return slot
 
 
@@ -116,7 +112,7 @@ def set_gdt(slots: bytes, selector: int, descriptor: Descriptor) -> tuple[bytes,
     if selector == NEW_SELECTOR:
         free = [n for n in range(layout.USER_GDT_SLOTS) if not slots[n * SIZE + ACCESS] & PRESENT]
         if not free:
-            raise KernError(NO_SPACE)
+            raise KernError(KERN_NO_SPACE)
         slot = free[0]
         selector = slot + layout.USER_GDT_INDEX << 3 | SELECTOR_PRIVILEGE
     else:
@@ -126,7 +122,7 @@ def set_gdt(slots: bytes, selector: int, descriptor: Descriptor) -> tuple[bytes,
     if not access & PRESENT:
         new = EMPTY
     elif access & (USER_SEGMENT | USER_PRIVILEGE) != USER_SEGMENT | USER_PRIVILEGE or new[FLAGS] & SZ_64:
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return slots[: slot * SIZE] + new + slots[(slot + 1) * SIZE :], selector
 
 

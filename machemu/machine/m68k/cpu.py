@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.exception import EXC_BAD_INSTRUCTION
+from machemu.abi.kern_return import KERN_INVALID_ADDRESS
 from machemu.abi.types import ByteOrder, Instructions, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine import engine as uc
@@ -27,7 +28,6 @@ from machemu.machine.m68k.engine import (
 from machemu.machine.m68k.faults import (
     ACCESS_FAULT,
     ADDRESS_ERROR,
-    BAD_INSTRUCTION,
     CHK,
     DONE,
     EXCEPTIONS,
@@ -51,7 +51,6 @@ from machemu.machine.protocols import MachineTask, Mmu, Pcb, Pmap, Supervisor, U
 PAGES_OF_8K: Final = 0xC000
 """Translation control: enabled, pages of 8 KiB."""
 MASK: Final = 0xFFFFFFFF
-INVALID_ADDRESS: Final = int(KernReturn.KERN_INVALID_ADDRESS)
 REGISTER_FILE: Final = struct.Struct(f"{REGISTERS + 1}I")
 """d0 to a7 and the program counter, in the host's byte order."""
 NUMBER: Final = struct.Struct(">i")
@@ -185,7 +184,7 @@ class M68kCpu:
         return ARGUMENTS[count].unpack(self.read(first, 4 * count))
 
     def bad_trap(self, number: int) -> tuple[int, int, int]:
-        return BAD_INSTRUCTION, 4 * TRAP, -number
+        return EXC_BAD_INSTRUCTION, 4 * TRAP, -number
 
     def bad_arguments(self, number: int, code: int, address: VirtAddr) -> tuple[int, int, int]:
         return self.bad_trap(number)
@@ -196,7 +195,7 @@ class M68kCpu:
         try:
             write(VirtAddr(sp), REDIRECT_FRAME.pack(self._number, self._tracing | flags.read(words), words[PC]))
         except KernError as error:
-            if error.code != INVALID_ADDRESS:
+            if error.code != KERN_INVALID_ADDRESS:
                 raise
             raise UserFault(VirtAddr(sp), VM_PROT_WRITE) from None
         words[SP] = sp

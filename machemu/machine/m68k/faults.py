@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from machemu.abi.exception import Exc
-
-ARITHMETIC: Final = int(Exc.EXC_ARITHMETIC)
-BAD_INSTRUCTION: Final = int(Exc.EXC_BAD_INSTRUCTION)
-BREAKPOINT: Final = int(Exc.EXC_BREAKPOINT)
-EMULATION: Final = int(Exc.EXC_EMULATION)
-SOFTWARE: Final = int(Exc.EXC_SOFTWARE)
+from machemu.abi.exception import EXC_ARITHMETIC, EXC_BAD_INSTRUCTION, EXC_BREAKPOINT, EXC_EMULATION, EXC_SOFTWARE
 
 DONE: Final = 0
 """No exception: the instruction is done."""
@@ -22,18 +16,18 @@ UNIMPLEMENTED_DATA: Final = 55
 addressing mode that the instruction has not."""
 
 EXCEPTIONS: Final = {
-    ADDRESS_ERROR: BAD_INSTRUCTION,
-    ILLEGAL: BAD_INSTRUCTION,
-    ZERO_DIVIDE: ARITHMETIC,
-    CHK: SOFTWARE,
-    TRAPCC: SOFTWARE,
-    PRIVILEGE: BAD_INSTRUCTION,
-    TRACE: BREAKPOINT,
-    LINE_A: EMULATION,
-    LINE_F: EMULATION,
-    **dict.fromkeys(range(TRAP, TRAP_15), BAD_INSTRUCTION),
-    TRAP_15: BREAKPOINT,
-    UNIMPLEMENTED_DATA: ARITHMETIC,
+    ADDRESS_ERROR: EXC_BAD_INSTRUCTION,
+    ILLEGAL: EXC_BAD_INSTRUCTION,
+    ZERO_DIVIDE: EXC_ARITHMETIC,
+    CHK: EXC_SOFTWARE,
+    TRAPCC: EXC_SOFTWARE,
+    PRIVILEGE: EXC_BAD_INSTRUCTION,
+    TRACE: EXC_BREAKPOINT,
+    LINE_A: EXC_EMULATION,
+    LINE_F: EXC_EMULATION,
+    **dict.fromkeys(range(TRAP, TRAP_15), EXC_BAD_INSTRUCTION),
+    TRAP_15: EXC_BREAKPOINT,
+    UNIMPLEMENTED_DATA: EXC_ARITHMETIC,
 }
 """Mach's exception by vector."""
 

@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Final, NamedTuple
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.types import VirtAddr
 from machemu.sim.state import U16, U32, Range, state
-
-INVALID_ARGUMENT: Final = int(KernReturn.KERN_INVALID_ARGUMENT)
 
 THREAD_STATE_FLAVOR_LIST: Final = 0
 THREAD_STATE: Final = 1
@@ -122,11 +120,11 @@ class M68kPcb:
             return struct.unpack(">II", struct.pack(">HIH", self.sr, self.pc_, self.frame))
         if flavor == THREAD_STATE_FLAVOR_LIST:
             return tuple(COUNTS)
-        raise KernError(INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
 
     def set_state(self, flavor: int, words: Sequence[int]) -> None:
         if flavor not in COUNTS or len(words) < COUNTS[flavor]:
-            raise KernError(INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         masked = [word & 0xFFFFFFFF for word in words[: COUNTS[flavor]]]
         if flavor == THREAD_STATE:
             self.registers = masked

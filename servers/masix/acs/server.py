@@ -9,14 +9,20 @@ from __future__ import annotations
 from typing import Any, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import MsgReturn
+from machemu.abi.kern_return import (
+    KERN_INVALID_NAME,
+    KERN_INVALID_RIGHT,
+    KERN_INVALID_VALUE,
+    KERN_NAME_EXISTS,
+    KERN_RESOURCE_SHORTAGE,
+)
+from machemu.abi.message import COPY_SEND, MACH_MSG_SUCCESS
 from machemu.mig.interfaces.mach_host import HOST_REBOOT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_MSG_ACCEPTED
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U32, Right, state
 from machemu.user.kit import Answer, HostServer, answered, notified, serves
-from machemu.user.mach import COPY_SEND, REPLY_ID, Mach
+from machemu.user.mach import REPLY_ID, Mach
 from machemu.user.message import Caller, Message, living
 from masix.interfaces import acs, acs_client, gns, netname
 
@@ -25,13 +31,13 @@ VERSION: Final = b"Masix network name server 1"
 NAME_NOT_YOURS: Final = 1000
 NOT_CHECKED_IN: Final = 1001
 """NETNAME_NOT_YOURS and NETNAME_NOT_CHECKED_IN of CMU's <servers/netname_defs.h>."""
-NAME_TAKEN: Final = int(KernReturn.KERN_NAME_EXISTS)
-NO_SUCH_NAME: Final = int(KernReturn.KERN_INVALID_NAME)
-NOT_THE_SAME: Final = int(KernReturn.KERN_INVALID_RIGHT)
-BAD_VALUE: Final = int(KernReturn.KERN_INVALID_VALUE)
+NAME_TAKEN: Final = KERN_NAME_EXISTS
+NO_SUCH_NAME: Final = KERN_INVALID_NAME
+NOT_THE_SAME: Final = KERN_INVALID_RIGHT
+BAD_VALUE: Final = KERN_INVALID_VALUE
 SAVE_NS: Final = 2_000_000_000
 """How long the other servers have to save when an essential one has died."""
-NO_ROOM: Final = int(KernReturn.KERN_RESOURCE_SHORTAGE)
+NO_ROOM: Final = KERN_RESOURCE_SHORTAGE
 NAME_MAX: Final = 79
 """Bytes of an acs_name_t; netname's names may have one more, and no other node hears of such."""
 WATCHERS_MAX: Final = 8
@@ -100,7 +106,7 @@ class Acs(HostServer):
             self._reboot(mach)
 
     def sent(self, mach: Mach, message: Message, code: int) -> None:
-        if code == int(MsgReturn.MACH_MSG_SUCCESS):
+        if code == MACH_MSG_SUCCESS:
             self._accepted(mach, message.header.remote)
 
     # Requests

@@ -5,14 +5,21 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from machemu.abi.message import CarriedMemory, TypeDescriptor, TypeName
+from machemu.abi.message import (
+    MOVE_RECEIVE,
+    MSG_TYPE_INTEGER_16,
+    MSG_TYPE_INTEGER_32,
+    MSG_TYPE_INTEGER_64,
+    MSG_TYPE_PORT_NAME,
+    MSG_TYPE_REAL,
+    CarriedMemory,
+    TypeDescriptor,
+)
 from machemu.abi.types import ByteOrder
 from machemu.user.message import Item, Message, items
 
-NUMBERS: Final = frozenset(
-    int(name) for name in (TypeName.INTEGER_16, TypeName.INTEGER_32, TypeName.INTEGER_64, TypeName.REAL, TypeName.PORT_NAME)
-)
-"""Types whose items are numbers of their size; a boolean is TypeName.UNSTRUCTURED of 32 bits."""
+NUMBERS: Final = frozenset((MSG_TYPE_INTEGER_16, MSG_TYPE_INTEGER_32, MSG_TYPE_INTEGER_64, MSG_TYPE_REAL, MSG_TYPE_PORT_NAME))
+"""Types whose items are numbers of their size; a boolean is MSG_TYPE_UNSTRUCTURED of 32 bits."""
 WORD: Final = 32
 ADDRESS: Final = 4
 
@@ -55,7 +62,7 @@ def _unit(kind: TypeDescriptor) -> int:
     """The bytes that are turned round together; 1 for what has no byte order, and for items that do not begin at bytes."""
     if kind.size % 8:
         return 1
-    if kind.name in NUMBERS or kind.name >= int(TypeName.MOVE_RECEIVE) or (kind.name == 0 and kind.size == WORD):
+    if kind.name in NUMBERS or kind.name >= MOVE_RECEIVE or (kind.name == 0 and kind.size == WORD):
         return max(1, kind.size // 8)
     return 1
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from machemu.abi.message import MAKE_SEND
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U16, U31, Receive, state
 from machemu.user.dispatch import dispatch
-from machemu.user.mach import MAKE_SEND, Mach
+from machemu.user.mach import Mach
 from machemu.user.message import Message, living
 from masix.gns import rights
 from masix.gns.context import NAME, Context

@@ -6,10 +6,11 @@ from collections import deque
 from typing import Final
 
 from machemu.abi.errors import KernError
+from machemu.abi.message import MAKE_SEND
 from machemu.mig.interfaces import device
 from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import Receive, Right, state
-from machemu.user.mach import MAKE_SEND, REPLY_ID, Mach, rights
+from machemu.user.mach import REPLY_ID, Mach, rights
 from machemu.user.message import Message, name_of
 from masix.net import filters
 from masix.net.ethernet import INTERFACE, NET_RCV_MSG, READ_WRITE, frame_of

@@ -7,10 +7,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_NAME
+from machemu.abi.message import MOVE_SEND
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U31, Receive, state
-from machemu.user.mach import MOVE_SEND
 from machemu.user.message import Caller, Message, living
 from masix.gns.context import Context
 from masix.gns.directory import Directory
@@ -21,7 +21,7 @@ from masix.interfaces import acs, gns
 from masix.net.ip import NodeNumber
 from masix.transport.events import Unverified
 
-NOBODY: Final = int(KernReturn.KERN_INVALID_NAME)
+NOBODY: Final = KERN_INVALID_NAME
 RESOLVE_NS: Final = 200_000_000
 """How long an answer to a multicast is waited for."""
 TRIES: Final = 3

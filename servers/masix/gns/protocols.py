@@ -13,15 +13,22 @@ from contextlib import suppress
 from typing import Any, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import PORT_SEND_ONCE
+from machemu.abi.kern_return import (
+    KERN_INVALID_ARGUMENT,
+    KERN_INVALID_CAPABILITY,
+    KERN_NAME_EXISTS,
+    KERN_NO_ACCESS,
+    KERN_RESOURCE_SHORTAGE,
+    KERN_RIGHT_EXISTS,
+)
+from machemu.abi.message import COPY_SEND, PORT_SEND_ONCE
 from machemu.mig.interfaces import device
 from machemu.mig.interfaces.mach_port import MACH_PORT_TYPE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.sim.state import PortSet, Receive, Right, state
 from machemu.user.dispatch import Handler, dispatch
-from machemu.user.mach import COPY_SEND, Mach, rights
+from machemu.user.mach import Mach, rights
 from machemu.user.message import Caller, Message, living, name_of
 from masix.interfaces import gns_protocol
 from masix.net import filters
@@ -137,7 +144,7 @@ class Protocols:
         for request in [request for request in self.waiting if request[3] == name]:
             self.waiting.remove(request)
             mach.deallocate(name)
-            mach.answer(request[0], None, KernReturn.KERN_INVALID_CAPABILITY)
+            mach.answer(request[0], None, KERN_INVALID_CAPABILITY)
 
     # Protocols
 
@@ -163,18 +170,18 @@ class Protocols:
         self, mach: Mach, request: Message, name: bytes, ether_type: int, ip_protocol: int, environment: Any, privilege: Any
     ) -> None:
         if privilege != mach.given("device-port"):
-            raise KernError(KernReturn.KERN_NO_ACCESS)
+            raise KernError(KERN_NO_ACCESS)
         is_ip = ether_type == ETHERTYPE_IPV4
         if not name or ether_type not in ETHER_TYPES or ip_protocol not in (range(1, 256) if is_ip else (0,)):
-            raise KernError(KernReturn.KERN_INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         _check_foreign(mach, environment)
         filter_ = filters.protocol_filter(ether_type, ip_protocol)
         known = [(each.name, each.filter, each.environment) for each in self.protocols.values()]
         known += [each[1:] for each in self.waiting]
         if any(name == other or filter_ == taken for other, taken, _ in known):
-            raise KernError(KernReturn.KERN_NAME_EXISTS)
+            raise KernError(KERN_NAME_EXISTS)
         if len(known) >= PROTOCOLS_MAX or sum(owner == environment for *_, owner in known) >= PROTOCOLS_OF_ONE_MAX:
-            raise KernError(KernReturn.KERN_RESOURCE_SHORTAGE)
+            raise KernError(KERN_RESOURCE_SHORTAGE)
         mach.notify(environment, MACH_NOTIFY_DEAD_NAME.request.id, self.notices)
         mach.deallocate(privilege)
         self.waiting.append((request.caller, name, filter_, environment))
@@ -241,22 +248,22 @@ class Protocols:
         self, mach: Mach, request: Message, receives: tuple[int, ...], sends: tuple[int, ...], receiver: Any, privilege: Any
     ) -> tuple[Any, ...]:
         if privilege is not None and privilege != mach.given("device-port"):
-            raise KernError(KernReturn.KERN_NO_ACCESS)
+            raise KernError(KERN_NO_ACCESS)
         port = request.header.local
         base = self.protocols[port].filter
         inwards = filters.join((base, filters.parse(receives)))
         outwards = filters.join((base, filters.sent_by(mac_of(self.node)), filters.parse(sends)))
         taken = [filters.own_filter(filters.UDP_TARGET), *(each.receives for each in self.connections.values())]
         if any(filters.overlap(inwards, other) for other in taken):
-            raise KernError(KernReturn.KERN_NAME_EXISTS)
+            raise KernError(KERN_NAME_EXISTS)
         if filters.overlap(outwards, filters.own_filter(filters.UDP_SOURCE)):
-            raise KernError(KernReturn.KERN_NO_ACCESS)
+            raise KernError(KERN_NO_ACCESS)
         _check_foreign(mach, receiver)
         if any(each.receiver == receiver for each in self.connections.values()):
-            raise KernError(KernReturn.KERN_RIGHT_EXISTS)
+            raise KernError(KERN_RIGHT_EXISTS)
         had = [each.protocol for each in self.connections.values()] + list(self.retired.values())
         if receiver not in self.retired and had.count(port) >= CONNECTIONS_MAX:
-            raise KernError(KernReturn.KERN_RESOURCE_SHORTAGE)
+            raise KernError(KERN_RESOURCE_SHORTAGE)
         self._set_filter(mach, receiver, filters.program(inwards, mach.order))
         mach.notify(receiver, MACH_NOTIFY_DEAD_NAME.request.id, self.notices)
         if self.retired.pop(receiver, None) is not None:
@@ -281,7 +288,7 @@ class Protocols:
 def _check_foreign(mach: Mach, right: Any) -> None:
     """Raises KERN_INVALID_CAPABILITY unless it is a send right to a living port of somebody else's."""
     if not living(right):
-        raise KernError(KernReturn.KERN_INVALID_CAPABILITY)
+        raise KernError(KERN_INVALID_CAPABILITY)
     (kinds,) = mach.call(MACH_PORT_TYPE, mach.task_self(), right)
     if kinds & HAS_RECEIVE:
-        raise KernError(KernReturn.KERN_INVALID_CAPABILITY)
+        raise KernError(KERN_INVALID_CAPABILITY)

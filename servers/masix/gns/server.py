@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final
 
-from machemu.abi.message import MsgReturn
+from machemu.abi.message import COPY_SEND, MACH_MSG_SUCCESS, MOVE_SEND, MOVE_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_MSG_ACCEPTED, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import PortSet, Receive, state
 from machemu.user.dispatch import dispatch
-from machemu.user.mach import COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE, Mach
+from machemu.user.mach import Mach
 from machemu.user.message import Message
 from masix.gns import rights, traffic
 from masix.gns.context import NAME, Context, Link
@@ -55,7 +55,6 @@ from masix.transport.transport import Transport
 
 STOCK: Final = 16
 """Proxy ports that a server which prepares has ready."""
-SUCCESS: Final = int(MsgReturn.MACH_MSG_SUCCESS)
 
 
 @state
@@ -255,7 +254,7 @@ class Gns:
 
     def sent(self, mach: Mach, message: Message, code: int) -> None:
         """A message has gone into its port's queue; with MACH_SEND_WILL_NOTIFY the next one waits for the notification."""
-        if code == SUCCESS:
+        if code == MACH_MSG_SUCCESS:
             traffic.accepted(self._context(mach), message.header.remote)
 
     def unsent(self, mach: Mach, message: Message, code: int) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from machemu.abi.message import PORT_DEAD, PORT_SEND_ONCE
+from machemu.abi.message import MOVE_SEND, MOVE_SEND_ONCE, PORT_DEAD, PORT_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_SEND_ONCE
-from machemu.user.mach import MOVE_SEND, MOVE_SEND_ONCE
 from machemu.user.message import Header, Message, right_of
 from masix.gns import rights
 from masix.gns.context import Context

@@ -8,6 +8,7 @@ from typing import Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.message import (
+    MAKE_SEND_ONCE,
     PORT_DEAD,
     PORT_RECEIVE,
     PORT_SEND,
@@ -20,7 +21,7 @@ from machemu.abi.port import QLIMIT_MAX
 from machemu.abi.types import ByteOrder
 from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS, MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
-from machemu.user.mach import MAKE_SEND_ONCE, rights
+from machemu.user.mach import rights
 from machemu.user.message import DEAD_NAME, Header, Item, Message, items
 from masix.gns.context import Context
 from masix.gns.convert import convert

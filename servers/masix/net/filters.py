@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.types import ByteOrder
 from masix.net.ip import ETHERTYPE_IPV4, UDP_PORT, UDP_PROTOCOL
 
@@ -59,7 +59,7 @@ def sent_by(station: bytes) -> Filter:
 def parse(numbers: Sequence[int]) -> Filter:
     """The filter that a request brings: word, mask and value of each match. Raises KERN_INVALID_ARGUMENT for what is none."""
     if len(numbers) % 3:
-        raise KernError(KernReturn.KERN_INVALID_ARGUMENT)
+        raise KernError(KERN_INVALID_ARGUMENT)
     return join({word: (mask & WORD, value & WORD)} for word, mask, value in zip(*[iter(numbers)] * 3, strict=True))
 
 
@@ -70,7 +70,7 @@ def join(filters: Iterable[Filter]) -> Filter:
         for word, (mask, value) in filter_.items():
             other_mask, other_value = joined.get(word, (0, 0))
             if not 0 <= word <= WORD_MAX or not mask or value & ~mask or (value ^ other_value) & mask & other_mask:
-                raise KernError(KernReturn.KERN_INVALID_ARGUMENT)
+                raise KernError(KERN_INVALID_ARGUMENT)
             joined[word] = mask | other_mask, value | other_value
     return joined
 

@@ -11,15 +11,21 @@ from collections import deque
 from typing import Any, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import PORT_SEND_ONCE
+from machemu.abi.kern_return import (
+    KERN_FAILURE,
+    KERN_INVALID_ARGUMENT,
+    KERN_INVALID_CAPABILITY,
+    KERN_NO_ACCESS,
+    KERN_RESOURCE_SHORTAGE,
+)
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MOVE_SEND, PORT_SEND_ONCE
 from machemu.mig.interfaces import device
 from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.sim.state import U16, PortSet, Receive, Right, state
 from machemu.user.dispatch import dispatch
-from machemu.user.mach import COPY_SEND, MAKE_SEND, MOVE_SEND, REPLY_ID, Mach
+from machemu.user.mach import REPLY_ID, Mach
 from machemu.user.message import Caller, Header, Message, living, name_of
 from masix.interfaces import acs, acs_client, gns_protocol, udp, udp_client
 from masix.net import frames
@@ -182,7 +188,7 @@ class Udp:
         opening = self.openings.pop(message.header.local, None)
         if opening is not None:
             mach.destroy_receive(message.header.local)
-            self._refuse(mach, opening, KernReturn.KERN_FAILURE)
+            self._refuse(mach, opening, KERN_FAILURE)
 
     def _settle(self, mach: Mach) -> None:
         """What the address resolution says goes out, and who waited for it goes on."""
@@ -204,7 +210,7 @@ class Udp:
         routine = next((step for step in steps if step.request.id + REPLY_ID == message.header.id), None)
         try:
             if routine is None:
-                raise KernError(KernReturn.KERN_FAILURE)
+                raise KernError(KERN_FAILURE)
             results = routine.unpack_reply(mach.order, message.body, message.carried, message.complex)
         except KernError as error:
             mach.destroy(message)
@@ -255,16 +261,16 @@ class Udp:
         self, mach: Mach, request: Message, library: int, port: int, remote: int, remote_port: int, receiver: Any, privilege: Any
     ) -> None:
         if not 0 <= port <= WORD or not 0 <= remote_port <= WORD or bool(remote) != bool(remote_port):
-            raise KernError(KernReturn.KERN_INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         peer = struct.pack(">I", remote)
         if remote and (not frames.is_station(peer) or peer == self.arp.ip):
-            raise KernError(KernReturn.KERN_INVALID_ARGUMENT)
+            raise KernError(KERN_INVALID_ARGUMENT)
         if not living(receiver) or receiver in self.sockets or receiver == self.service:
-            raise KernError(KernReturn.KERN_INVALID_CAPABILITY)
+            raise KernError(KERN_INVALID_CAPABILITY)
         if privilege is not None and privilege != mach.given("device-port"):
-            raise KernError(KernReturn.KERN_NO_ACCESS)
+            raise KernError(KERN_NO_ACCESS)
         if len(self.sockets) + len(self.openings) >= SOCKETS_MAX:
-            raise KernError(KernReturn.KERN_RESOURCE_SHORTAGE)
+            raise KernError(KERN_RESOURCE_SHORTAGE)
         opening = Opening(request.caller, port or self._free_port(), peer if remote else b"", remote_port)
         if privilege is not None:
             mach.deallocate(privilege)
@@ -397,7 +403,7 @@ class Udp:
 
     def _give_up(self, mach: Mach, what: Caller | tuple[int, int, bytes]) -> None:
         if isinstance(what, Caller):
-            mach.answer(what, None, KernReturn.KERN_FAILURE)
+            mach.answer(what, None, KERN_FAILURE)
         else:
             self.counts[Lost.UNREACHABLE] += 1
 

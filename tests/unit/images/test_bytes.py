@@ -12,32 +12,42 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from machemu.abi.errors import UserError
-from machemu.abi.message import MSGH_BITS_COMPLEX, TypeDescriptor, TypeName, decode_type_word, msgh_bits
+from machemu.abi.message import (
+    COPY_SEND,
+    MAKE_SEND_ONCE,
+    MOVE_SEND,
+    MSG_TYPE_CHAR,
+    MSG_TYPE_INTEGER_32,
+    MSGH_BITS_COMPLEX,
+    TypeDescriptor,
+    decode_type_word,
+    msgh_bits,
+)
 from machemu.abi.types import ByteOrder
 from machemu.mig.interfaces import exc, mach, mach_host, mach_port
 from machemu.mig.runtime import Message, PolyPort
 from tools import images
 
 ORDERS = {"i386": ByteOrder.LITTLE, "m68k": ByteOrder.BIG}
-INT = TypeDescriptor(TypeName.INTEGER_32, 32, 1)
-SEND = TypeDescriptor(TypeName.MOVE_SEND, 32, 1)
+INT = TypeDescriptor(MSG_TYPE_INTEGER_32, 32, 1)
+SEND = TypeDescriptor(MOVE_SEND, 32, 1)
 DESCRIPTORS = {
     "int": INT,
     "send": SEND,
     "most": TypeDescriptor(0xFF, 0xFE, 0xABC, inline=False, deallocate=True),
-    "chars": TypeDescriptor(TypeName.CHAR, 8, 100, inline=False),
+    "chars": TypeDescriptor(MSG_TYPE_CHAR, 8, 100, inline=False),
     "nothing": TypeDescriptor(0, 0, 0, inline=False),
-    "long_chars": TypeDescriptor(TypeName.CHAR, 8, 0x12345678, inline=False, longform=True, deallocate=True),
-    "long_rights": TypeDescriptor(TypeName.COPY_SEND, 32, 3, longform=True),
+    "long_chars": TypeDescriptor(MSG_TYPE_CHAR, 8, 0x12345678, inline=False, longform=True, deallocate=True),
+    "long_rights": TypeDescriptor(COPY_SEND, 32, 3, longform=True),
 }
-HEADER = (msgh_bits(TypeName.COPY_SEND, TypeName.MAKE_SEND_ONCE, MSGH_BITS_COMPLEX), 64, 0x01020304, 0x05060708, 9, -7)
+HEADER = (msgh_bits(COPY_SEND, MAKE_SEND_ONCE, MSGH_BITS_COMPLEX), 64, 0x01020304, 0x05060708, 9, -7)
 MESSAGES: dict[str, tuple[Message, tuple[object, ...], tuple[int, ...]]] = {
     "exception_raise": (exc.EXCEPTION_RAISE.request, (None, None, 6, 0xBC, 0x11223344), (0, 0, 6, 0xBC, 0x11223344)),
     "vm_allocate": (mach.VM_ALLOCATE.request, (0xFFFFE000, 0x2000, 1), (0xFFFFE000, 0x2000, 1)),
     "mod_refs": (mach_port.MACH_PORT_MOD_REFS.request, (0x102, 1, -1), (0x102, 1, -1)),
     "insert_right": (
         mach_port.MACH_PORT_INSERT_RIGHT.request,
-        (7, PolyPort(None, TypeName.MOVE_SEND)),
+        (7, PolyPort(None, MOVE_SEND)),
         (7, 0),
     ),
     "set_time": (mach_host.HOST_SET_TIME.request, ((0x01020304, 999_999),), (0x01020304, 999_999)),

@@ -7,14 +7,15 @@ import struct
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from machemu.abi.message import HEADER_SIZE, MsgReturn
+from machemu.abi.message import HEADER_SIZE, MACH_MSG_MASK, MACH_MSG_SUCCESS, MAKE_SEND
+from machemu.abi.names import MSG_RETURNS
 from machemu.abi.types import ByteOrder, VirtAddr
 from machemu.ipc import mach_msg
 from machemu.ipc import mach_port as mp
 from machemu.ipc.thread import IpcThread
-from tests.unit.ipc.world import BUFFER, MAKE_SEND, Task, World, code
+from tests.unit.ipc.world import BUFFER, Task, World, code
 
-CODES = {int(member) for member in MsgReturn}
+CODES = {MACH_MSG_SUCCESS, *MSG_RETURNS}
 WORDS = st.integers(0, 0xFFFFFFFF)
 NAMES = st.sampled_from([1, 2, 3, 4, 0, 0xFFFFFFFF, 99])
 ADDRESSES = st.sampled_from([BUFFER, BUFFER + 3, BUFFER + 0xFF0, 0, 0xFFFFFFF0, 0x9000])
@@ -53,7 +54,7 @@ def world_of(order: ByteOrder) -> tuple[World, Task, Task]:
 
 
 def known(result: int | None) -> bool:
-    return result is None or result & ~0x3C00 in CODES
+    return result is None or result & ~MACH_MSG_MASK in CODES
 
 
 def take_everything(task: Task) -> None:

@@ -7,7 +7,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE, SIZE_MAX, CarriedMemory, CarriedPort
+from machemu.abi.message import (
+    COPY_SEND,
+    MAKE_SEND,
+    MAKE_SEND_ONCE,
+    MOVE_RECEIVE,
+    MOVE_SEND,
+    MOVE_SEND_ONCE,
+    PORT_SEND,
+    PORT_SEND_ONCE,
+    SIZE_MAX,
+    CarriedMemory,
+    CarriedPort,
+)
 from machemu.abi.types import ByteOrder, VirtAddr
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mach_msg, mqueue, port, right
@@ -16,19 +28,7 @@ from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import MESSAGE_BYTES_MAX
 from machemu.ipc.thread import IpcThread
-from tests.unit.ipc.world import (
-    BUFFER,
-    COPY_SEND,
-    MAKE_SEND,
-    MAKE_SEND_ONCE,
-    MOVE_RECEIVE,
-    MOVE_SEND,
-    MOVE_SEND_ONCE,
-    Copy,
-    Task,
-    World,
-    code,
-)
+from tests.unit.ipc.world import BUFFER, Copy, Task, World, code
 
 COMPLEX = 0x80000000
 SEND, RCV, SEND_TIMEOUT, SEND_NOTIFY, SEND_CANCEL = 0x1, 0x2, 0x10, 0x20, 0x80

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND
 from machemu.abi.types import ByteOrder
 from machemu.ipc import mach_port as mp
 from machemu.ipc import space as spaces
 from machemu.ipc.port import request_table_sizes
 from machemu.ipc.space import FREE_LIST_MAX, Space
-from tests.unit.ipc.world import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, World, code
+from tests.unit.ipc.world import World, code
 
 DEAD_TYPE, SEND_TYPE, RECEIVE_TYPE = 0x100000, 0x10000, 0x20000
 

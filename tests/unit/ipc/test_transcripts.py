@@ -5,21 +5,11 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE
 from machemu.abi.types import VirtAddr
 from machemu.ipc import mach_msg, port
 from machemu.ipc import mach_port as mp
-from tests.unit.ipc.world import (
-    BUFFER,
-    COPY_SEND,
-    MAKE_SEND,
-    MAKE_SEND_ONCE,
-    MOVE_RECEIVE,
-    MOVE_SEND,
-    MOVE_SEND_ONCE,
-    Task,
-    World,
-    code,
-)
+from tests.unit.ipc.world import BUFFER, Task, World, code
 
 EXPECTED = Path(__file__).parents[2] / "conformance"
 COMPLEX = 0x80000000

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from machemu.abi.errors import KernError, MustWait
-from machemu.abi.kern_return import KernReturn
-from machemu.abi.message import HEADER_SIZE, PORT_SEND, TypeDescriptor
+from machemu.abi.kern_return import KERN_INVALID_ADDRESS, KERN_NO_SPACE
+from machemu.abi.message import HEADER_SIZE, MAKE_SEND_ONCE, PORT_SEND, TypeDescriptor
 from machemu.abi.types import ByteOrder, Nanoseconds, VirtAddr
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mach_msg, mach_port, port, right
@@ -22,9 +22,6 @@ from machemu.ipc.thread import IpcThread, MsgContinuation
 PAGE = 4096
 BUFFER = 0x2000
 BUFFER_SIZE = 0x1000
-INVALID_ADDRESS = int(KernReturn.KERN_INVALID_ADDRESS)
-NO_SPACE = int(KernReturn.KERN_NO_SPACE)
-MAKE_SEND, MAKE_SEND_ONCE, COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE, MOVE_RECEIVE = 20, 21, 19, 17, 18, 16
 
 
 @dataclass(slots=True)
@@ -60,7 +57,7 @@ class Memory:
         while size > 0:
             page = self.pages.get(address // PAGE)
             if page is None:
-                raise KernError(INVALID_ADDRESS)
+                raise KernError(KERN_INVALID_ADDRESS)
             count = min(size, PAGE - address % PAGE)
             yield page, address % PAGE, count
             address += count
@@ -91,7 +88,7 @@ class Memory:
 
     def allocate(self, size: int) -> VirtAddr:
         if self.full:
-            raise KernError(NO_SPACE)
+            raise KernError(KERN_NO_SPACE)
         address = self.next
         self.map(address, size)
         self.next += (size + PAGE - 1) // PAGE * PAGE

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.exception import Exc
+from machemu.abi.exception import EXC_ARITHMETIC, EXC_BAD_ACCESS, EXC_BAD_INSTRUCTION, EXC_BREAKPOINT
 from machemu.abi.types import Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386.cpu import I386Cpu
@@ -81,28 +81,28 @@ def test_a_fault_that_is_mended_is_tried_again(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("code", "expected", "pc"),
     [
-        (b"\x31\xd2\xf7\xf2", (Exc.EXC_ARITHMETIC, 1, 0), 2),
-        (b"\xcc", (Exc.EXC_BREAKPOINT, 2, 0), 1),
-        (b"\xcd\x03", (Exc.EXC_BREAKPOINT, 2, 0), 2),
-        (b"\xb0\x7f\x04\x7f\xce", (Exc.EXC_ARITHMETIC, 2, 0), 5),
-        (b"\x0f\x0b", (Exc.EXC_BAD_INSTRUCTION, 1, 0), 0),
-        (b"\xfa", (Exc.EXC_BAD_INSTRUCTION, 13, 0), 0),
-        (b"\xf4", (Exc.EXC_BAD_INSTRUCTION, 13, 0), 0),
-        (b"\xcd\x77", (Exc.EXC_BAD_INSTRUCTION, 13, 0x3BA), 0),
-        (b"\xcd\x0e", (Exc.EXC_BAD_INSTRUCTION, 13, 0x72), 0),
-        (b"\xcd\x30", (Exc.EXC_BAD_INSTRUCTION, 13, 0x182), 0),
-        (b"\x0f\x34", (Exc.EXC_BAD_INSTRUCTION, 13, 0), 0),
-        (b"\x0f\x05", (Exc.EXC_BAD_INSTRUCTION, 1, 0), 0),
-        (b"\xe4\x10", (Exc.EXC_BAD_INSTRUCTION, 13, 0), 0),
-        (b"\x66\xef", (Exc.EXC_BAD_INSTRUCTION, 13, 0), 0),
-        (b"\xbe\x00\x90\0\0\x6e", (Exc.EXC_BAD_INSTRUCTION, 13, 0), 5),
-        (b"\xea\0\0\0\0\x33\0", (Exc.EXC_BAD_INSTRUCTION, 13, 0x30), 0),
-        (b"\xa1" + struct.pack("<I", 0xD0000000), (Exc.EXC_BAD_ACCESS, 14, 0xD0000000), 0),
-        (b"\x9c\x81\x0c\x24\x00\x01\x00\x00\x9d\x90", (Exc.EXC_BREAKPOINT, 1, 0), 10),
-        (b"\x0f\x31", (Exc.EXC_BAD_INSTRUCTION, 13, 0), 0),
-        (b"\x0f\xc7\xf0", (Exc.EXC_BAD_INSTRUCTION, 1, 0), 0),
-        (b"\x66\x0f\x6e\xc0", (Exc.EXC_BAD_INSTRUCTION, 1, 0), 0),
-        (b"\x68\x7b\x03\0\0\xd9\x2c\x24\xd9\xe8\xd9\xee\xde\xf9\x9b", (Exc.EXC_ARITHMETIC, 5, 0xB884), 14),
+        (b"\x31\xd2\xf7\xf2", (EXC_ARITHMETIC, 1, 0), 2),
+        (b"\xcc", (EXC_BREAKPOINT, 2, 0), 1),
+        (b"\xcd\x03", (EXC_BREAKPOINT, 2, 0), 2),
+        (b"\xb0\x7f\x04\x7f\xce", (EXC_ARITHMETIC, 2, 0), 5),
+        (b"\x0f\x0b", (EXC_BAD_INSTRUCTION, 1, 0), 0),
+        (b"\xfa", (EXC_BAD_INSTRUCTION, 13, 0), 0),
+        (b"\xf4", (EXC_BAD_INSTRUCTION, 13, 0), 0),
+        (b"\xcd\x77", (EXC_BAD_INSTRUCTION, 13, 0x3BA), 0),
+        (b"\xcd\x0e", (EXC_BAD_INSTRUCTION, 13, 0x72), 0),
+        (b"\xcd\x30", (EXC_BAD_INSTRUCTION, 13, 0x182), 0),
+        (b"\x0f\x34", (EXC_BAD_INSTRUCTION, 13, 0), 0),
+        (b"\x0f\x05", (EXC_BAD_INSTRUCTION, 1, 0), 0),
+        (b"\xe4\x10", (EXC_BAD_INSTRUCTION, 13, 0), 0),
+        (b"\x66\xef", (EXC_BAD_INSTRUCTION, 13, 0), 0),
+        (b"\xbe\x00\x90\0\0\x6e", (EXC_BAD_INSTRUCTION, 13, 0), 5),
+        (b"\xea\0\0\0\0\x33\0", (EXC_BAD_INSTRUCTION, 13, 0x30), 0),
+        (b"\xa1" + struct.pack("<I", 0xD0000000), (EXC_BAD_ACCESS, 14, 0xD0000000), 0),
+        (b"\x9c\x81\x0c\x24\x00\x01\x00\x00\x9d\x90", (EXC_BREAKPOINT, 1, 0), 10),
+        (b"\x0f\x31", (EXC_BAD_INSTRUCTION, 13, 0), 0),
+        (b"\x0f\xc7\xf0", (EXC_BAD_INSTRUCTION, 1, 0), 0),
+        (b"\x66\x0f\x6e\xc0", (EXC_BAD_INSTRUCTION, 1, 0), 0),
+        (b"\x68\x7b\x03\0\0\xd9\x2c\x24\xd9\xe8\xd9\xee\xde\xf9\x9b", (EXC_ARITHMETIC, 5, 0xB884), 14),
     ],
 )
 def test_an_exception_has_mach_s_code_and_the_right_place(
@@ -132,7 +132,7 @@ def test_selectors_that_the_processor_refuses_are_an_exception(bench: Bench, cs:
     pcb.set_state(REGS_SEGS_STATE, words)
     before = list(pcb.registers)
     assert bench.go(pcb) == 0
-    assert bench.log == [("exception", Exc.EXC_BAD_INSTRUCTION, 13, selector)]
+    assert bench.log == [("exception", EXC_BAD_INSTRUCTION, 13, selector)]
     assert (pcb.registers, pcb.segments[:2]) == (before, [cs, ss])
 
 
@@ -164,7 +164,7 @@ def test_a_step_into_a_trap_makes_the_trap_and_stops_behind_the_next_instruction
     pcb = bench.start(trap(CONSTANT) + b"\x41\x41")
     pcb.registers[EFLAGS] |= 0x100
     assert [bench.go(pcb) for _ in range(3)] == [1, 2, 1]
-    assert bench.log == [("exception", Exc.EXC_BREAKPOINT, 1, 0)] * 3
+    assert bench.log == [("exception", EXC_BREAKPOINT, 1, 0)] * 3
     assert (pcb.registers[EAX], pcb.pc) == (7, CODE + 14)
 
 

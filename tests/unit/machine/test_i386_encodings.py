@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from machemu.abi.exception import Exc
+from machemu.abi.exception import EXC_BAD_INSTRUCTION, EXC_BREAKPOINT
 from machemu.abi.types import PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386.pcb import EAX, EBP, EBX, ECX, EDI, EDX, EFLAGS, ESI, ESP, I386Pcb
@@ -15,9 +15,9 @@ from machemu.machine.i386.pmap import PAGE_SIZE
 from tests.unit.machine.cpu_bench import LAZY, LEAVE
 from tests.unit.machine.test_i386_cpu import CODE, DATA, STACK, Bench, trap
 
-UNDEFINED = ("exception", int(Exc.EXC_BAD_INSTRUCTION), 1, 0)
-PROTECTED = ("exception", int(Exc.EXC_BAD_INSTRUCTION), 13, 0)
-STEP = ("exception", int(Exc.EXC_BREAKPOINT), 1, 0)
+UNDEFINED = ("exception", EXC_BAD_INSTRUCTION, 1, 0)
+PROTECTED = ("exception", EXC_BAD_INSTRUCTION, 13, 0)
+STEP = ("exception", EXC_BREAKPOINT, 1, 0)
 NOWHERE = 0x70000000
 READ_WRITE = VM_PROT_READ | VM_PROT_WRITE
 TRACE = 0x100
@@ -236,13 +236,13 @@ def test_other_uses_of_the_code_segment_s_prefix_do_no_harm(bench: Bench, code: 
 @pytest.mark.parametrize("number", [0x77, 0x0E, 0x80])
 def test_an_interrupt_that_is_refused_is_left_at_its_first_prefix(bench: Bench, prefixes: bytes, number: int) -> None:
     pcb = run(bench, prefixes + bytes((0xCD, number)))
-    assert bench.log == [("exception", int(Exc.EXC_BAD_INSTRUCTION), 13, 8 * number + 2)]
+    assert bench.log == [("exception", EXC_BAD_INSTRUCTION, 13, 8 * number + 2)]
     assert pcb.pc == CODE
 
 
 def test_a_breakpoint_behind_a_prefix_is_one(bench: Bench) -> None:
     pcb = run(bench, b"\x66\xcd\x03")
-    assert bench.log == [("exception", int(Exc.EXC_BREAKPOINT), 2, 0)]
+    assert bench.log == [("exception", EXC_BREAKPOINT, 2, 0)]
     assert pcb.pc == CODE + 3
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from machemu.abi.exception import Exc
+from machemu.abi.exception import EXC_ARITHMETIC, EXC_BAD_INSTRUCTION, EXC_BREAKPOINT
 from machemu.abi.types import Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ
 from machemu.machine.i386.debug import STATUS
@@ -23,10 +23,10 @@ from tests.unit.machine.cpu_bench import LAZY, LEAVE
 from tests.unit.machine.test_i386_cpu import CODE, DATA, STACK, Bench, trap
 
 ROOT = Path(__file__).parents[3]
-DIVIDES = (int(Exc.EXC_ARITHMETIC), 1)
-UNDEFINED = (int(Exc.EXC_BAD_INSTRUCTION), 1)
-PROTECTED = (int(Exc.EXC_BAD_INSTRUCTION), 13)
-SINGLE_STEP = (int(Exc.EXC_BREAKPOINT), 1)
+DIVIDES = (EXC_ARITHMETIC, 1)
+UNDEFINED = (EXC_BAD_INSTRUCTION, 1)
+PROTECTED = (EXC_BAD_INSTRUCTION, 13)
+SINGLE_STEP = (EXC_BREAKPOINT, 1)
 LEAST, MINUS_ONE = 0x80000000, 0xFFFFFFFF
 POP_TRACE = b"\x9c\x81\x0c\x24\0\1\0\0\x9d"
 """pushf; or $0x100,(%esp); popf: the trace flag holds from the instruction after the next one on."""

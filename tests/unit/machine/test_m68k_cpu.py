@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.kern_return import KernReturn
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.types import PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.m68k.pcb import EXCEPTION_FRAME, SP, SR_T0, SR_T1, THREAD_STATE, M68kPcb
@@ -206,7 +206,7 @@ def test_a_state_that_is_none_is_refused(flavor: int, count: int) -> None:
     pcb = M68kPcb()
     with pytest.raises(KernError) as caught:
         pcb.set_state(flavor, [0] * count)
-    assert caught.value.code == KernReturn.KERN_INVALID_ARGUMENT
+    assert caught.value.code == KERN_INVALID_ARGUMENT
     if flavor not in range(4):
         with pytest.raises(KernError):
             pcb.get_state(flavor)

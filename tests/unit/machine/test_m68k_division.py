@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from machemu.abi.exception import Exc
+from machemu.abi.exception import EXC_ARITHMETIC
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT
 from machemu.machine.m68k.pcb import EXCEPTION_FRAME
@@ -86,7 +86,7 @@ def test_a_division_does_what_the_manual_says_for_extreme_operands(bench: Bench,
         bench.go(pcb, 1)
         expected = divided(form, low, high, divisor)
         if expected is None:
-            assert [entry[1:3] for entry in bench.log] == [(int(Exc.EXC_ARITHMETIC), 0x14)]
+            assert [entry[1:3] for entry in bench.log] == [(EXC_ARITHMETIC, 0x14)]
             assert (pcb.registers[2:4], pcb.sr & (X | C)) == ([low, high], X)
             continue
         defined = X | V | C if expected[2] & V else 0x1F
@@ -171,7 +171,7 @@ def test_a_division_of_the_least_number_whose_divisor_is_not_there_is_done_once_
     bench.log.clear()
     bench.go(pcb, 1)
     assert bench.log[0][:2] == ("fault", LAZY)
-    assert bench.log[1][1] == int(Exc.EXC_ARITHMETIC)
+    assert bench.log[1][1] == EXC_ARITHMETIC
     assert pcb.registers[A0] == LAZY + 2
 
 

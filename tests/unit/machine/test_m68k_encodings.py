@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from machemu.abi.exception import Exc
+from machemu.abi.exception import EXC_SOFTWARE
 from machemu.abi.types import Instructions
 from machemu.machine.m68k.engine import ILLEGAL, LINE_A, LINE_F
 from tests.unit.machine.m68k_bench import CODE, DATA, STACK, Bench, C, N, V, X, Z
@@ -101,7 +101,7 @@ def test_chk2_and_cmp2_compare_with_bounds_anywhere(
     shared.cpu.run(Instructions(1))
     shared.cpu.deactivate()
     traps = bool(codes & C) and checks
-    assert [what[:3] for what in shared.log] == ([("exception", Exc.EXC_SOFTWARE, CHK_TRAP)] if traps else [])
+    assert [what[:3] for what in shared.log] == ([("exception", EXC_SOFTWARE, CHK_TRAP)] if traps else [])
     assert (pcb.pc, pcb.sr & 0x1F) == (CODE + len(code), X | N | V | codes)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from machemu.abi.exception import Exc
+from machemu.abi.exception import EXC_ARITHMETIC, EXC_BAD_INSTRUCTION, EXC_BREAKPOINT, EXC_EMULATION, EXC_SOFTWARE
 from machemu.abi.types import VirtAddr
 from machemu.machine.engine import EDGE, EDGE_HOOK
 from machemu.machine.m68k.pcb import EXCEPTION_FRAME, SR_T0, SR_T1
@@ -27,47 +27,47 @@ def bench() -> Iterator[Bench]:
 # Exceptions
 
 EXCEPTIONS = [
-    ("4afc", Exc.EXC_BAD_INSTRUCTION, 0x10, 0),
-    ("484b", Exc.EXC_BAD_INSTRUCTION, 0x10, 0),
-    ("4e7a 0801", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("40c0", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("4e72 0000", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("4e70", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("4e73", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("0e90 0000", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("f518", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("f320", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("4e68", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("46fc 2000", Exc.EXC_BAD_INSTRUCTION, 0x20, 0),
-    ("a123", Exc.EXC_EMULATION, 0x28, 0),
-    ("f800", Exc.EXC_EMULATION, 0x2C, 0),
-    ("f240 0020", Exc.EXC_EMULATION, 0x2C, 0),
-    ("f2a0 0004", Exc.EXC_EMULATION, 0x2C, 0),
-    ("f200 4c00", Exc.EXC_EMULATION, 0x2C, 0),
-    ("82fc 0000", Exc.EXC_ARITHMETIC, 0x14, 4),
-    ("81c3", Exc.EXC_ARITHMETIC, 0x14, 2),
-    ("4c43 5004", Exc.EXC_ARITHMETIC, 0x14, 4),
-    ("4c79 1801 0000 c000", Exc.EXC_ARITHMETIC, 0x14, 8),
-    ("4c70 1801 3120 0010", Exc.EXC_ARITHMETIC, 0x14, 8),
-    ("43bc 0005", Exc.EXC_SOFTWARE, 0x18, 4),
-    ("4310", Exc.EXC_SOFTWARE, 0x18, 2),
-    ("4339 0000 c000", Exc.EXC_SOFTWARE, 0x18, 6),
-    ("02f9 1800 0000 c000", Exc.EXC_SOFTWARE, 0x18, 8),
-    ("02d0 1800", Exc.EXC_SOFTWARE, 0x18, 4),
-    ("4e76", Exc.EXC_SOFTWARE, 0x1C, 2),
-    ("50fc", Exc.EXC_SOFTWARE, 0x1C, 2),
-    ("59fa 0005", Exc.EXC_SOFTWARE, 0x1C, 4),
-    ("59fb 0000 0005", Exc.EXC_SOFTWARE, 0x1C, 6),
-    ("f27a 000f 0002", Exc.EXC_SOFTWARE, 0x1C, 6),
-    *((f"4e4{number:x}", Exc.EXC_BAD_INSTRUCTION, 0x80 + 4 * number, 2) for number in range(1, 15)),
-    ("4e4f", Exc.EXC_BREAKPOINT, 0xBC, 2),
+    ("4afc", EXC_BAD_INSTRUCTION, 0x10, 0),
+    ("484b", EXC_BAD_INSTRUCTION, 0x10, 0),
+    ("4e7a 0801", EXC_BAD_INSTRUCTION, 0x20, 0),
+    ("40c0", EXC_BAD_INSTRUCTION, 0x20, 0),
+    ("4e72 0000", EXC_BAD_INSTRUCTION, 0x20, 0),
+    ("4e70", EXC_BAD_INSTRUCTION, 0x20, 0),
+    ("4e73", EXC_BAD_INSTRUCTION, 0x20, 0),
+    ("0e90 0000", EXC_BAD_INSTRUCTION, 0x20, 0),
+    ("f518", EXC_BAD_INSTRUCTION, 0x20, 0),
+    ("f320", EXC_BAD_INSTRUCTION, 0x20, 0),
+    ("4e68", EXC_BAD_INSTRUCTION, 0x20, 0),
+    ("46fc 2000", EXC_BAD_INSTRUCTION, 0x20, 0),
+    ("a123", EXC_EMULATION, 0x28, 0),
+    ("f800", EXC_EMULATION, 0x2C, 0),
+    ("f240 0020", EXC_EMULATION, 0x2C, 0),
+    ("f2a0 0004", EXC_EMULATION, 0x2C, 0),
+    ("f200 4c00", EXC_EMULATION, 0x2C, 0),
+    ("82fc 0000", EXC_ARITHMETIC, 0x14, 4),
+    ("81c3", EXC_ARITHMETIC, 0x14, 2),
+    ("4c43 5004", EXC_ARITHMETIC, 0x14, 4),
+    ("4c79 1801 0000 c000", EXC_ARITHMETIC, 0x14, 8),
+    ("4c70 1801 3120 0010", EXC_ARITHMETIC, 0x14, 8),
+    ("43bc 0005", EXC_SOFTWARE, 0x18, 4),
+    ("4310", EXC_SOFTWARE, 0x18, 2),
+    ("4339 0000 c000", EXC_SOFTWARE, 0x18, 6),
+    ("02f9 1800 0000 c000", EXC_SOFTWARE, 0x18, 8),
+    ("02d0 1800", EXC_SOFTWARE, 0x18, 4),
+    ("4e76", EXC_SOFTWARE, 0x1C, 2),
+    ("50fc", EXC_SOFTWARE, 0x1C, 2),
+    ("59fa 0005", EXC_SOFTWARE, 0x1C, 4),
+    ("59fb 0000 0005", EXC_SOFTWARE, 0x1C, 6),
+    ("f27a 000f 0002", EXC_SOFTWARE, 0x1C, 6),
+    *((f"4e4{number:x}", EXC_BAD_INSTRUCTION, 0x80 + 4 * number, 2) for number in range(1, 15)),
+    ("4e4f", EXC_BREAKPOINT, 0xBC, 2),
 ]
 """Code, what it raises, and how far the program counter is past its begin. d1 is 9, V is set, memory is zero."""
 
 
 @pytest.mark.parametrize(("text", "exception", "mach_code", "past"), EXCEPTIONS, ids=[case[0] for case in EXCEPTIONS])
 def test_an_exception_has_mk64_s_code_and_the_right_place(
-    bench: Bench, text: str, exception: Exc, mach_code: int, past: int
+    bench: Bench, text: str, exception: int, mach_code: int, past: int
 ) -> None:
     pcb = bench.start(code(text))
     pcb.registers[1], pcb.registers[A0] = 9, DATA
@@ -123,17 +123,17 @@ def test_a_jump_to_an_odd_address_is_an_address_error_every_time(bench: Bench, t
         pcb = bench.start(code(text))
         pcb.registers[A0] = 0x8101
         assert bench.go(pcb) == 1
-        assert bench.log == [("exception", int(Exc.EXC_BAD_INSTRUCTION), 0x0C, 0, 0x8101)]
+        assert bench.log == [("exception", EXC_BAD_INSTRUCTION, 0x0C, 0, 0x8101)]
 
 
 def test_an_odd_address_is_an_address_error_where_no_page_is_too(bench: Bench) -> None:
     pcb = bench.start(code("4ef9 7000 0001"))
     bench.go(pcb)
-    assert bench.log == [("exception", int(Exc.EXC_BAD_INSTRUCTION), 0x0C, 0, 0x70000001)]
+    assert bench.log == [("exception", EXC_BAD_INSTRUCTION, 0x0C, 0, 0x70000001)]
     pcb = bench.start(b"")
     pcb.set_entry(VirtAddr(CODE + 1), VirtAddr(STACK))
     assert bench.go(pcb) == 0
-    assert bench.log == [("exception", int(Exc.EXC_BAD_INSTRUCTION), 0x0C, 0, CODE + 1)]
+    assert bench.log == [("exception", EXC_BAD_INSTRUCTION, 0x0C, 0, CODE + 1)]
 
 
 @pytest.mark.parametrize("words", ["d5b900", "f22300", "4c7900"], ids=["add.l", "fmove", "divs.l"])
@@ -221,7 +221,7 @@ def test_each_instruction_of_a_traced_thread_raises_trace(bench: Bench) -> None:
     pcb.sr = SR_T1
     for past in (2, 4, 6, 12):
         bench.go(pcb)
-        assert bench.log.pop() == ("exception", int(Exc.EXC_BREAKPOINT), 0x24, 0, CODE + past)
+        assert bench.log.pop() == ("exception", EXC_BREAKPOINT, 0x24, 0, CODE + past)
     bench.go(pcb)
     assert bench.log == [("trap", LEAVE)]
     assert pcb.get_state(EXCEPTION_FRAME)[0] >> 16 & 0xC000 == SR_T1
@@ -271,7 +271,7 @@ def test_a_traced_instruction_may_lie_across_two_pages_of_code(bench: Bench) -> 
         pcb.set_entry(VirtAddr(start), VirtAddr(STACK))
         pcb.sr = SR_T1
         assert bench.go(pcb) == 1
-        assert bench.log == [("exception", int(Exc.EXC_BREAKPOINT), 0x24, 0, start + len(text))]
+        assert bench.log == [("exception", EXC_BREAKPOINT, 0x24, 0, start + len(text))]
 
 
 @pytest.mark.parametrize("text", ["33fc 1234 0000 c000", "1680"], ids=["move.w #1234,c000", "move.b d0,(a3)"])
@@ -284,7 +284,7 @@ def test_a_traced_instruction_at_a_page_s_end_is_told_before_the_next_page_is_fe
     pcb.set_entry(VirtAddr(start), VirtAddr(STACK))
     pcb.sr = SR_T1
     assert bench.go(pcb) == 1
-    assert bench.log == [("exception", int(Exc.EXC_BREAKPOINT), 0x24, 0, NEXT)]
+    assert bench.log == [("exception", EXC_BREAKPOINT, 0x24, 0, NEXT)]
 
 
 def test_what_a_traced_instruction_raises_comes_alone(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from machemu.abi.exception import Exc
+from machemu.abi.exception import EXC_EMULATION
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ
 from machemu.machine.m68k import manual, undo
@@ -78,7 +78,7 @@ def test_a_floating_point_function_that_there_is_none_of_is_refused_with_nothing
     pcb = bench.start(code(text))
     pcb.registers[A0 + 3] = DATA + 0x100
     bench.go(pcb)
-    assert [what[:3] for what in bench.log] == [("exception", int(Exc.EXC_EMULATION), 44)]
+    assert [what[:3] for what in bench.log] == [("exception", EXC_EMULATION, 44)]
     assert (pcb.registers[A0 + 3], pcb.pc) == (DATA + 0x100, CODE)
 
 
