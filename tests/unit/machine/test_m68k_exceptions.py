@@ -143,7 +143,7 @@ def test_a_jump_to_an_odd_address_before_a_page_that_is_not_there_is_an_address_
     bench.write(end - 3, code(words))
     pcb = bench.start(code("6007"), end - 12)
     assert bench.go(pcb) == 1
-    assert bench.log == [("exception", int(Exc.EXC_BAD_INSTRUCTION), 0x0C, 0, end - 3)]
+    assert bench.log == [("exception", EXC_BAD_INSTRUCTION, 0x0C, 0, end - 3)]
 
 
 def test_data_may_lie_at_odd_addresses(bench: Bench) -> None:
