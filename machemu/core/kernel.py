@@ -51,7 +51,7 @@ class Stop(Enum):
     """Why `Kernel.run` came back."""
 
     ASKED = auto()
-    """Somebody called `stop`, such as whoever watches the console."""
+    """Somebody called `stop`, such as whoever watches the console, or as many turns as were asked for have come."""
     TIME = auto()
     """The deadline was reached."""
     TRAPS = auto()
@@ -90,22 +90,24 @@ class Kernel:
 
     memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping. console, kmsg: two of `devices`.
     trap_ns, fault_ns, switch_ns: what the kernel's work costs in virtual time, of the machine's profile.
-    trap_count: traps since power-on. halted: how the machine ended, or None; halt_reason: why, for people.
+    trap_count: traps since power-on. turns: how often a thread got or left the CPU, or went on from a wait.
+    halted: how the machine ended, or None; halt_reason: why, for people.
     reboot_options: the options of the host_reboot that ended it.
 
     Transient: cpu; entry: who takes traps, the kernel or who watches it; observer, None where nobody does; crash: a thread with
     an exception that nobody handled, until `crashed` is told, once it is off the CPU; interrupt: the user's wish to end, looked
-    at between traps; board: where its thread last went to user mode; limit and trap_limit, where `run` comes back; stopping,
-    set by `stop`; charged: the time and the instructions up to which the active thread has been charged, None where none is;
-    left: the active thread does not return to user mode now; routines: what it does for messages, by id; word: the machine's
-    32-bit word; input_sources: give console input when a read waits and nothing can run, one after the other, b"" for no more.
+    at between traps; board: where its thread last went to user mode; limit, trap_limit, turn_limit: where `run` comes back;
+    stopping, set by `stop`; charged: the time and the instructions up to which the active thread has been charged, None where
+    none is; left: the active thread does not return to user mode now; routines: what it does for messages, by id; word: the
+    machine's 32-bit word; input_sources: give console input when a read waits and nothing can run, one after the other, b"" for
+    no more.
     """
 
     __slots__ = (
         "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
-        "trap_ns", "fault_ns", "switch_ns", "trap_count", "halted", "halt_reason", "reboot_options",
-        "cpu", "entry", "observer", "limit", "trap_limit", "stopping", "left", "routines", "word", "input_sources", "charged",
-        "crash", "crashed", "interrupt", "board",
+        "trap_ns", "fault_ns", "switch_ns", "trap_count", "turns", "halted", "halt_reason", "reboot_options",
+        "cpu", "entry", "observer", "limit", "trap_limit", "turn_limit", "stopping", "left", "routines", "word", "input_sources",
+        "charged", "crash", "crashed", "interrupt", "board",
     )  # fmt: skip
     TRANSIENT = (
         "cpu",
@@ -113,6 +115,7 @@ class Kernel:
         "observer",
         "limit",
         "trap_limit",
+        "turn_limit",
         "stopping",
         "left",
         "routines",
@@ -137,6 +140,7 @@ class Kernel:
     fault_ns: Cost
     switch_ns: Cost
     trap_count: Natural
+    turns: Natural
     halted: Halt | None
     halt_reason: str
     reboot_options: Signed
@@ -158,6 +162,7 @@ class Kernel:
         self.fault_ns = profile.page_fault_ns
         self.switch_ns = profile.context_switch_ns
         self.trap_count = 0
+        self.turns = 0
         self.halted = None
         self.halt_reason = ""
         self.reboot_options = 0
@@ -192,6 +197,7 @@ class Kernel:
         self.crashed: Callable[[Thread, tuple[int, int, int]], None] | None = None
         self.limit = FOREVER
         self.trap_limit = FOREVER
+        self.turn_limit = FOREVER
         self.stopping: Stop | None = None
         self.left = False
         self.charged: tuple[int, int] | None = None
@@ -410,14 +416,16 @@ class Kernel:
 
     # The loop
 
-    def run(self, deadline: int = FOREVER, traps: int | None = None, wait: bool = True) -> Stop:
+    def run(self, deadline: int = FOREVER, traps: int | None = None, turns: int | None = None, wait: bool = True) -> Stop:
         """Runs the node until virtual time `deadline`, or for `traps` more traps, or until `stop`, or until nothing can happen.
 
-        wait: whether time passes to the next event where no thread can run; without, that is WEDGED, too.
+        turns: after so many more turns it comes back before the thread runs in user mode. wait: whether time passes to the next
+        event where no thread can run; without, that is WEDGED, too.
         Coming back and running on changes nothing in what the guest sees.
         """
         self.stopping = None
         self.trap_limit = FOREVER if traps is None else self.trap_count + traps
+        self.turn_limit = FOREVER if turns is None else self.turns + turns
         kern = self.kern
         sched = kern.sched
         vm = self.vm
@@ -476,9 +484,16 @@ class Kernel:
         self.kern.charge_events()
         new = self.kern.sched.select()
         self.vm.privileged = new is not None and new.vm_privilege
-        if new is not old and new is not None:
-            self.kern.clock.base += self.switch_ns
+        if new is not old:
+            if new is not None:
+                self.kern.clock.base += self.switch_ns
+            self._turn()
         return new
+
+    def _turn(self) -> None:
+        self.turns += 1
+        if self.turns >= self.turn_limit:
+            self.stop()
 
     def _idle(self, deadline: int, wait: bool) -> bool:
         """Lets time pass to the next event; False where there is none or it is not to be waited for, and no input comes."""
@@ -502,6 +517,7 @@ class Kernel:
         continuation, thread.continuation = thread.continuation, None
         held, thread.held = thread.held, None
         assert continuation is not None
+        self._turn()
         result = WAITS[continuation].resume(self.kern, thread)
         deallocate(held)
         if result is not None:
@@ -541,7 +557,10 @@ class Kernel:
             thread.retval = None
 
     def set_limit(self, deadline: int) -> None:
-        """The current thread may run until something else is due."""
+        """The current thread may run until something else is due, and no more where `stop` was called."""
+        if self.stopping is not None:
+            self.limit = 0
+            return
         next_event = self.kern.events.next_time()
         self.limit = min(deadline, (self.kern.ticks + 1) * TICK_NS, FOREVER if next_event is None else next_event)
 
@@ -567,6 +586,7 @@ class Kernel:
         if self.observer is not None:
             self.observer.ended(thread)
         thread_control.reap(self.kern, thread)
+        self._turn()
         if not task.active and not task.threads and task.map is not None:
             task_control.destroy_map(self.kern, task)
 

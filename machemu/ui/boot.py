@@ -14,12 +14,12 @@ from machemu.boot.script import task_paths
 from machemu.core.kernel import FOREVER, Stop
 from machemu.core.observe import watch
 from machemu.kern.host import Halt
+from machemu.lab import report
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
 from machemu.sim import files
 from machemu.sim.output import TextOutput
 from machemu.sim.units import counted, parse_size, parse_time, time_text
-from machemu.ui import report
 from machemu.ui.console import ConsoleOutput
 from machemu.ui.crashes import Crashes, last_words
 from machemu.ui.status import Status

@@ -16,9 +16,9 @@ from machemu.cluster.pcap import Capture
 from machemu.core.kernel import FOREVER
 from machemu.core.observe import watch
 from machemu.kern.host import Halt
+from machemu.lab import report
 from machemu.sim import files
 from machemu.sim.units import counted, parse_time, time_text
-from machemu.ui import report
 from machemu.ui.crashes import Crashes, last_words
 from machemu.ui.options import PathOption
 from machemu.ui.status import Status

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.errors import UserError
-from machemu.ui import report
+from machemu.lab import report
 from machemu.ui.commands import parser
 from tests.cli.world import ROOT, run
 from tests.cluster.world import PORTS, START, node

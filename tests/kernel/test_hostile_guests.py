@@ -12,7 +12,7 @@ from machemu.core.kernel import Stop
 from machemu.ipc import mach_port
 from machemu.kern.task import Task
 from machemu.kern.thread import TH_WAIT
-from machemu.ui.report import describe_threads
+from machemu.lab.report import describe_threads
 from machemu.vm.routines import vm_allocate
 from tests.guests import I386, M68K, Arch
 from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty

@@ -17,9 +17,9 @@ from machemu.ipc.port import Port
 from machemu.kern import task_control
 from machemu.kern.task import Task
 from machemu.kern.thread import TH_WAIT, Thread
+from machemu.lab.report import describe_threads
 from machemu.mig.interfaces import gnumach, mach, mach4, mach_debug, mach_host
 from machemu.mig.runtime import OutOfLine, PolyPort, Routine
-from machemu.ui.report import describe_threads
 from machemu.user.message import Header, Message, encode
 from machemu.vm import routines as vm
 from machemu.vm.map_copy import VmMapCopy

@@ -22,8 +22,8 @@ from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import TH_WAIT, Thread
+from machemu.lab.report import describe_threads
 from machemu.mig.interfaces import mach
-from machemu.ui.report import describe_threads
 from machemu.user.message import Header, Message, encode
 from machemu.vm import routines as vm
 from tests.guests import Arch

@@ -1,0 +1,1 @@
+"""The Python API: machines to boot, step forwards and back, look into, and save."""

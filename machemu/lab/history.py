@@ -1,0 +1,165 @@
+"""How a run can go back: snapshots of it, as many as memory allows, and what was done to it from outside.
+
+To go to an earlier point, the last snapshot before it is restored, and the run goes forwards from there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+P = TypeVar("P", bound=tuple[int, ...])
+MARKS_MAX: Final = 400
+"""Snapshots that are kept at most: the way from one to the next is a two hundredth of the run, or less."""
+BUDGET: Final = 512 << 20
+"""Bytes that snapshots may take."""
+SPACING: Final = 4096
+"""Work between two snapshots, to begin with: it takes ten times as long as a snapshot."""
+PLACE: Final = 120
+"""Bytes that a snapshot takes for each of its parts beside the part itself."""
+
+
+class Snapshot(Protocol):
+    def parts(self) -> Iterable[bytes]:
+        """All that it holds. Snapshots may share parts."""
+
+
+class Subject(Protocol[P]):
+    """What goes back and forth. work: how much it has done in its run so far, 1 for a trap."""
+
+    work: int
+
+    def here(self) -> P: ...
+
+    def reach(self, point: P) -> None:
+        """Goes forwards to a point."""
+
+    def take(self) -> Snapshot: ...
+
+    def restore(self, snapshot: Any) -> None: ...
+
+
+class Mark(Generic[P]):
+    """A snapshot with its point. work: the subject's, there. Of what was done from outside at its point it holds nothing."""
+
+    __slots__ = ("point", "snapshot", "work")
+
+    def __init__(self, point: P, work: int, snapshot: Snapshot) -> None:
+        self.point = point
+        self.work = work
+        self.snapshot = snapshot
+
+
+class Held:
+    """The parts of all snapshots, each counted once. size: their bytes."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._counts: dict[int, int] = {}
+
+    def add(self, snapshot: Snapshot) -> None:
+        counts = self._counts
+        for part in snapshot.parts():
+            known = counts.get(id(part), 0)
+            counts[id(part)] = known + 1
+            self.size += PLACE if known else PLACE + len(part)
+
+    def remove(self, snapshot: Snapshot) -> None:
+        counts = self._counts
+        for part in snapshot.parts():
+            left = counts.pop(id(part)) - 1
+            if left:
+                counts[id(part)] = left
+            self.size -= PLACE if left else PLACE + len(part)
+
+
+class History(Generic[P]):
+    """The way back of a subject, from where it is at first. budget: bytes of snapshots."""
+
+    def __init__(self, subject: Subject[P], budget: int = BUDGET) -> None:
+        self.subject = subject
+        self.budget = budget
+        self.spacing = SPACING
+        self.held = Held()
+        self.marks: list[Mark[P]] = []
+        self.acts: list[tuple[P, Callable[[], None]]] = []
+        """What was done to the subject from outside, where it was then. On the way it is done again."""
+        self.mark()
+
+    @property
+    def first(self) -> P:
+        """The earliest point that can be gone back to."""
+        return self.marks[0].point
+
+    @property
+    def due(self) -> int:
+        """How much work may be done until a snapshot is to be taken."""
+        return self.mark_before(self.subject.here()).work + self.spacing - self.subject.work
+
+    def mark_before(self, point: P) -> Mark[P]:
+        """The last mark that is not behind a point."""
+        return self.marks[max(0, bisect_right(self.marks, point, key=_point_of) - 1)]
+
+    def mark(self) -> None:
+        """Takes a snapshot here, unless there is one."""
+        point = self.subject.here()
+        place = bisect_right(self.marks, point, key=_point_of)
+        if place and self.marks[place - 1].point == point:
+            return
+        made = Mark(point, self.subject.work, self.subject.take())
+        self.marks.insert(place, made)
+        self.held.add(made.snapshot)
+        while len(self.marks) > MARKS_MAX or (self.held.size > self.budget and len(self.marks) > 2):
+            self.spacing *= 2
+            self._thin()
+
+    def _thin(self) -> None:
+        """Keeps marks that are `spacing` away from each other, the first and the last one among them."""
+        kept = self.marks[:1]
+        for mark in self.marks[1:]:
+            if mark.work - kept[-1].work >= self.spacing or mark is self.marks[-1]:
+                kept.append(mark)
+            else:
+                self.held.remove(mark.snapshot)
+        self.marks = kept
+
+    def act(self, action: Callable[[], None]) -> None:
+        """Something is done to the subject from outside, here. The future that this point had is forgotten."""
+        point = self.subject.here()
+        self.forget_after(point)
+        self.mark()
+        self.acts.append((point, action))
+        action()
+
+    def forget_after(self, point: P) -> None:
+        """What comes after a point will not be."""
+        for mark in self.marks:
+            if mark.point > point:
+                self.held.remove(mark.snapshot)
+        self.marks = [mark for mark in self.marks if mark.point <= point]
+        self.acts = [act for act in self.acts if act[0] <= point]
+
+    def go(self, point: P) -> None:
+        """To a point of the run that is not before `first`."""
+        subject = self.subject
+        mark = self.mark_before(point)
+        start = subject.here()
+        if mark.point <= start <= point:
+            due = [act for act in self.acts if start < act[0] <= point]
+        else:
+            subject.restore(mark.snapshot)
+            subject.work = mark.work
+            due = [act for act in self.acts if mark.point <= act[0] <= point]
+        for at, action in due:
+            subject.reach(at)
+            action()
+        subject.reach(point)
+
+    def segment(self, point: P) -> P:
+        """Where the last thing was done from outside before a point, or `first`: from there the run goes by itself."""
+        return max((at for at, _ in self.acts if at < point), default=self.first)
+
+
+def _point_of(mark: Mark[Any]) -> Any:
+    return mark.point

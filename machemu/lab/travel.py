@@ -1,0 +1,98 @@
+"""Where a machine is in its run, and the ways from there.
+
+A run is a function of what was booted and typed, and coming back from it changes nothing. So a point is three counts, and is
+reached again from any earlier state of the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, NamedTuple
+
+from machemu.abi.errors import InvariantError
+from machemu.core.kernel import FOREVER, Kernel, Stop
+
+ENDS: Final = (Stop.WEDGED, Stop.HALTED, Stop.INTERRUPTED)
+"""After these a machine goes no further."""
+
+
+class Point(NamedTuple):
+    """A point of a machine's run, between two instructions. Points are ordered. traps: made since power-on. time: virtual
+    nanoseconds. turns: how often a thread got or left the CPU, or went on from a wait."""
+
+    traps: int
+    time: int
+    turns: int
+
+
+class Kind(Enum):
+    """What one step is."""
+
+    TRAP = "trap"
+    INSTRUCTION = "instruction"
+    """Of a thread of a guest's. Threads that run on the host have none: there it is a trap."""
+    MESSAGE = "message"
+    """A message is sent or received."""
+    SWITCH = "switch"
+    """The CPU goes to another thread."""
+
+
+def here(kernel: Kernel) -> Point:
+    return Point(kernel.trap_count, kernel.kern.clock.now(), kernel.turns)
+
+
+def advance(kernel: Kernel, deadline: int = FOREVER, traps: int | None = None, turns: int | None = None) -> Stop:
+    """As Kernel.run; what is due at the moment where it ends has happened then."""
+    stop = kernel.run(deadline, traps, turns)
+    if stop in (Stop.ASKED, Stop.TRAPS):
+        kernel.run(kernel.kern.clock.now())
+    return stop
+
+
+def reach(kernel: Kernel, point: Point) -> None:
+    """Goes forwards to a point of the machine's run. InvariantError where it is not one."""
+    if kernel.trap_count < point.traps:
+        advance(kernel, traps=point.traps - kernel.trap_count)
+    if kernel.kern.clock.now() < point.time:
+        advance(kernel, point.time)
+    while here(kernel) < point and advance(kernel, turns=1) not in ENDS:
+        pass
+    if here(kernel) != point:
+        raise InvariantError(f"a run does not come to {point} but to {here(kernel)}")
+
+
+def step(kernel: Kernel, kind: Kind, moved: Callable[[], int]) -> Stop:
+    """Goes on by one step. moved: how many messages have been sent and received. What it gives is one of ENDS where the machine
+    came to its end before."""
+    if kind is Kind.TRAP:
+        return advance(kernel, traps=1)
+    before = _state(kernel, kind, moved)
+    while _state(kernel, kind, moved) == before:
+        if kind is Kind.INSTRUCTION and _runs_instructions(kernel):
+            stop = advance(kernel, kernel.kern.clock.now() + 1)
+        else:
+            stop = advance(kernel, traps=1, turns=1)
+        if stop in ENDS:
+            return stop
+    return Stop.ASKED
+
+
+def _state(kernel: Kernel, kind: Kind, moved: Callable[[], int]) -> tuple[int, ...]:
+    """What is other after a step."""
+    if kind is Kind.MESSAGE:
+        return (moved(),)
+    if kind is Kind.SWITCH:
+        return (current_thread(kernel),)
+    return kernel.cpu.executed, kernel.trap_count
+
+
+def current_thread(kernel: Kernel) -> int:
+    """The number of the thread that has the CPU, 0 for none."""
+    thread = kernel.kern.sched.current
+    return 0 if thread is None else thread.number
+
+
+def _runs_instructions(kernel: Kernel) -> bool:
+    thread = kernel.kern.sched.current
+    return thread is not None and thread.program is None and thread.continuation is None
