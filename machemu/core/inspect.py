@@ -19,10 +19,10 @@ from machemu.trace.events import PortKind, PortRef
 
 def refer(port: Port, space: Space | None, name: int = PORT_NULL, is_receive: bool = False) -> PortRef:
     """What a port stands for, as the task with `space` sees it."""
-    kind, number, device = PortKind.PORT if port.active else PortKind.DEAD_PORT, port.number, ""
+    kind, number, label = PortKind.PORT if port.active else PortKind.DEAD_PORT, port.number, ""
     match port.kobject:
         case Task() as task:
-            kind, number = (PortKind.TASK_SELF if task.space is space else PortKind.TASK), task.number
+            kind, number, label = (PortKind.TASK_SELF if task.space is space else PortKind.TASK), task.number, task.name
         case Thread() as thread:
             kind, number = PortKind.THREAD, thread.number
         case HostPort():
@@ -38,8 +38,8 @@ def refer(port: Port, space: Space | None, name: int = PORT_NULL, is_receive: bo
         case MasterDevice():
             kind = PortKind.DEVICE_MASTER
         case Device() as opened:
-            kind, device = PortKind.DEVICE, opened.name
-    return PortRef(name, kind, number, device, is_receive)
+            kind, label = PortKind.DEVICE, opened.name
+    return PortRef(name, kind, number, label, is_receive)
 
 
 def refer_name(space: Space, name: int) -> PortRef:

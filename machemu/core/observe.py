@@ -57,10 +57,11 @@ def unwatch(kernel: Kernel, tracer: Tracer) -> None:
 
 
 class Observer:
-    """Stands between the CPU and the kernel, and tells tracers what passes. A kernel has one at most."""
+    """Stands between the CPU and the kernel, and tells tracers what passes. A kernel has one at most. messages: sent so far."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
+        self.messages = 0
         self.tracers: tuple[Tracer, ...] = ()
 
     def install(self) -> None:
@@ -104,7 +105,7 @@ class Observer:
         handler = vector.handler(-number) if vector is not None else 0
         if not handler:
             return self.system_call(number)
-        self._emit(Redirected(self._now(), thread.task.number, thread.number, inspect.trap_name(number), handler))
+        self._emit(Redirected(*self._at(thread), inspect.trap_name(number), handler))
         return kernel.emulated_call(number)
 
     def fault(self, address: VirtAddr, access: int) -> bool:
@@ -122,27 +123,31 @@ class Observer:
         kind = TRAPS[number].result if 0 <= number < TRAP_COUNT else "code"
         port = inspect.refer_name(thread.space, result) if kind == "name" and thread.space.active else None
         name = inspect.trap_name(number)
-        self._emit(TrapLeft(self._now(), thread.task.number, thread.number, name, result, kind, port))
+        self._emit(TrapLeft(*self._at(thread), name, result, kind, port))
 
     def raised(self, thread: Thread, what: tuple[int, int, int]) -> None:
-        self._emit(Faulted(self._now(), thread.task.number, thread.number, *what))
+        self._emit(Faulted(*self._at(thread), *what))
 
     def noted(self, thread: Thread, what: str) -> None:
-        self._emit(Noted(self._now(), thread.task.number, thread.number, what))
+        self._emit(Noted(*self._at(thread), what))
 
     def ended(self, thread: Thread) -> None:
-        self._emit(Ended(self._now(), thread.task.number, thread.number))
+        self._emit(Ended(*self._at(thread)))
 
     # ipc.subsystem.MessageObserver
 
     def sent(self, thread: IpcThread | None, kmsg: Kmsg) -> None:
-        self._message(thread, kmsg, True)
+        self.messages += 1
+        kmsg.watched = self, self.messages
+        self._message(thread, kmsg, True, self.messages)
 
     def received(self, thread: IpcThread, kmsg: Kmsg) -> None:
-        self._message(thread, kmsg, False)
+        watcher, number = getattr(kmsg, "watched", (None, 0))
+        self._message(thread, kmsg, False, number if watcher is self else 0)
 
-    def _now(self) -> int:
-        return self.kernel.kern.clock.now()
+    def _at(self, thread: Thread) -> tuple[int, int, str, int]:
+        """An event's first values: now, and whose it is."""
+        return self.kernel.kern.clock.now(), thread.task.number, thread.task.name, thread.number
 
     def _entered(self, thread: Thread, number: int) -> None:
         names = TRAPS[number].arguments if 0 <= number < TRAP_COUNT else ()
@@ -154,15 +159,15 @@ class Observer:
             (label, inspect.refer_name(thread.space, word) if label in PORT_ARGUMENTS else word)
             for label, word in zip(names, words, strict=False)
         )
-        self._emit(TrapEntered(self._now(), thread.task.number, thread.number, inspect.trap_name(number), arguments))
+        self._emit(TrapEntered(*self._at(thread), inspect.trap_name(number), arguments))
 
-    def _message(self, thread: IpcThread | None, kmsg: Kmsg, sent: bool) -> None:
-        task_number, thread_number = (thread.task.number, thread.number) if isinstance(thread, Thread) else (0, 0)
+    def _message(self, thread: IpcThread | None, kmsg: Kmsg, sent: bool, number: int) -> None:
+        at = self._at(thread) if isinstance(thread, Thread) else (self.kernel.kern.clock.now(), 0, "", 0)
         space = thread.space if thread is not None else None
         routine, arguments = self._contents(kmsg, space)
         remote, local = inspect.refer_right(kmsg.remote, space), inspect.refer_right(kmsg.local, space)
-        who = self._now(), task_number, thread_number, sent
-        self._emit(MessageMoved(*who, kmsg.id, routine, kmsg.size, len(kmsg.body), remote, local, arguments))
+        size, body_size = kmsg.size, len(kmsg.body)
+        self._emit(MessageMoved(*at, sent, kmsg.id, routine, size, body_size, remote, local, arguments, number))
 
     def _contents(self, kmsg: Kmsg, space: Space | None) -> tuple[str, tuple[tuple[str, Value], ...]]:
         """The routine, "" where the message is of none that is known; and what it holds."""

@@ -49,12 +49,14 @@ class Kmsg:
     more than data; None otherwise.
     direct: it goes from hand to hand without being queued, and so without being counted.
     kept: memory that the kernel has taken in order to do what the message asks for, while it waits for more; or None.
+    Transient: watched, set by who watches alone: itself, and its number for the message.
     """
 
     __slots__ = (
         "body", "carried", "charge", "circular", "direct", "flags", "id", "kept", "local", "local_type", "marequest", "remote",
-        "remote_type", "resume", "seqno",
+        "remote_type", "resume", "seqno", "watched",
     )  # fmt: skip
+    TRANSIENT = ("watched",)
     body: bytes | bytearray
     carried: list[Carried] | tuple[Carried, ...]
     charge: Natural
@@ -70,6 +72,7 @@ class Kmsg:
     remote_type: U8
     resume: tuple[Natural, bool] | None
     seqno: U32
+    watched: tuple[object, int]
 
     def __init__(self, body: bytes | bytearray) -> None:
         self.remote = None

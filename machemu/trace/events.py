@@ -1,8 +1,12 @@
-"""The events of one node, in the order in which they happen: numbers, names and references. Times are virtual nanoseconds."""
+"""The events of one node, in the order in which they happen: numbers, names and references. Times are virtual nanoseconds.
+
+Each says whose it is: task and thread by their numbers in the node, 0 for the kernel's own; task_name is for people, "" for the
+kernel.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol, TypeAlias
 
@@ -43,8 +47,8 @@ class PortRef:
     """The task's name for it, MACH_PORT_NULL where it has none."""
     kind: PortKind
     number: int = 0
-    device: str = ""
-    """A device's name."""
+    label: str = ""
+    """A device's name; a task's, for people."""
     is_receive: bool = False
     """Whether the task has its receive right."""
 
@@ -82,6 +86,7 @@ class TrapEntered:
 
     time: int
     task: int
+    task_name: str
     thread: int
     trap: str
     arguments: tuple[tuple[str, int | PortRef], ...]
@@ -93,6 +98,7 @@ class TrapLeft:
 
     time: int
     task: int
+    task_name: str
     thread: int
     trap: str
     result: int
@@ -106,6 +112,7 @@ class MessageMoved:
 
     time: int
     task: int
+    task_name: str
     thread: int
     is_sent: bool
     message_id: int
@@ -118,6 +125,8 @@ class MessageMoved:
     local: PortRef
     arguments: tuple[tuple[str, Value], ...]
     """The routine's, by name. Without a known routine, what rights and memory it carries, without names."""
+    number: int = field(default=0, compare=False)
+    """The same when a message is sent and when it is received, and no other message's; 0 where nobody watched it being sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,7 @@ class Faulted:
 
     time: int
     task: int
+    task_name: str
     thread: int
     exception: int
     code: int
@@ -138,6 +148,7 @@ class Ended:
 
     time: int
     task: int
+    task_name: str
     thread: int
 
 
@@ -147,6 +158,7 @@ class Redirected:
 
     time: int
     task: int
+    task_name: str
     thread: int
     trap: str
     handler: int
@@ -158,6 +170,7 @@ class Noted:
 
     time: int
     task: int
+    task_name: str
     thread: int
     text: str
 

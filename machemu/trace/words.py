@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from machemu.abi import names
 from machemu.abi.exception import EXC_BAD_ACCESS
+from machemu.abi.names import EXCEPTIONS
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
+from machemu.trace.arguments import DISPOSITIONS, Namer, code_name, namer
 from machemu.trace.events import (
     Ended,
     Faulted,
@@ -21,7 +22,8 @@ from machemu.trace.events import (
     Value,
 )
 
-DISPOSITIONS = {kind: name.lower().replace("move_", "").replace("_", "-") for kind, name in names.TYPES.items()}
+REPLY = " reply"
+"""How the name of a routine's reply ends."""
 TEXT_MAX = 48
 VALUES_MAX = 8
 KINDS = {
@@ -39,14 +41,19 @@ NUMBERED = (PortKind.PORT, PortKind.TASK, PortKind.THREAD, PortKind.PROCESSOR)
 
 def exception_text(exception: int, code: int, subcode: int) -> str:
     """What an exception says, by name."""
-    name = names.EXCEPTIONS.get(exception, str(exception))
-    return f"{name} code {names.return_name(code) if exception == EXC_BAD_ACCESS else code} subcode {subcode:#x}"
+    name = EXCEPTIONS.get(exception, str(exception))
+    return f"{name} code {code_name(code) if exception == EXC_BAD_ACCESS else code} subcode {subcode:#x}"
 
 
-def option_text(value: int) -> str:
-    said = [name.removeprefix("MACH_") for bit, name in names.OPTIONS.items() if value & bit]
-    rest = value & ~sum(names.OPTIONS)
-    return "|".join(said + ([f"{rest:#x}"] if rest else [])) or "0"
+def task_text(number: int, name: str) -> str:
+    """A task, such as `task 2 (pingpong.elf)`: a boot module's file, which its children are called after."""
+    short = short_name(name)
+    return f"task {number} ({short})" if short else f"task {number}"
+
+
+def short_name(name: str) -> str:
+    """A task's name without its folders, and without the parentheses that mark a child."""
+    return name.strip("()").rpartition("/")[2]
 
 
 def kind_text(port: PortRef) -> str:
@@ -54,8 +61,10 @@ def kind_text(port: PortRef) -> str:
     text = KINDS.get(port.kind, port.kind.name.lower().replace("_", " "))
     if port.kind in NUMBERED:
         text += f" {port.number}"
+        if port.kind is PortKind.TASK and port.label:
+            text += f" {short_name(port.label)}"
     elif port.kind is PortKind.DEVICE:
-        text += f" {port.device}"
+        text += f" {port.label}"
     return f"{text} receive" if port.is_receive else text
 
 
@@ -73,10 +82,12 @@ def right_text(port: PortRef) -> str:
     return kind_text(port) if port.name in (PORT_NULL, PORT_NAME_DEAD) else port_text(port)
 
 
-def value_text(value: Value) -> str:
-    """An argument of a message, shortened."""
+def value_text(value: Value, say: Namer | None = None) -> str:
+    """An argument of a message, shortened. say: gives numbers in words."""
     match value:
         case int():
+            if say is not None:
+                return say(value)
             return str(value) if abs(value) < 1 << 16 else f"{value:#x}"
         case bytes():
             shown = value[:TEXT_MAX].decode("latin-1").encode("unicode_escape").decode()
@@ -88,7 +99,7 @@ def value_text(value: Value) -> str:
             return f"{text} {DISPOSITIONS.get(value.disposition, value.disposition)}" if value.disposition else text
         case RightsRef():
             return carried_text(value)
-    shown = ", ".join(map(value_text, value[:VALUES_MAX]))
+    shown = ", ".join(value_text(item, say) for item in value[:VALUES_MAX])
     return f"({shown}{', ...' if len(value) > VALUES_MAX else ''})"
 
 
@@ -104,13 +115,11 @@ def carried_text(value: Value) -> str:
     return value_text(value)
 
 
-def argument_text(name: str, value: int | PortRef) -> str:
+def argument_text(trap: str, name: str, value: int | PortRef) -> str:
     if isinstance(value, PortRef):
         return f"{name}={port_text(value)}"
-    if name == "option":
-        return f"{name}={option_text(value)}"
-    if name == "right":
-        return f"{name}={names.RIGHTS.get(value, value)}"
+    if (say := namer(trap, name)) is not None:
+        return f"{name}={say(value)}"
     if name in ("msg", "address", "namep", "child_task"):
         return f"{name}={value:#010x}"
     return f"{name}={value}"
@@ -118,18 +127,21 @@ def argument_text(name: str, value: int | PortRef) -> str:
 
 def result_text(event: TrapLeft) -> str:
     if event.kind == "code":
-        return "MACH_MSG_SUCCESS" if event.trap == "mach_msg" and event.result == 0 else names.return_name(event.result)
+        return "MACH_MSG_SUCCESS" if event.trap == "mach_msg" and event.result == 0 else code_name(event.result)
+    if event.kind == "boolean":
+        return "TRUE" if event.result else "FALSE"
     return port_text(event.port) if event.port is not None else str(event.result)
 
 
 def call_text(event: TrapEntered) -> str:
-    return f"{event.trap}({', '.join(argument_text(name, value) for name, value in event.arguments)})"
+    return f"{event.trap}({', '.join(argument_text(event.trap, name, value) for name, value in event.arguments)})"
 
 
 def contents(event: MessageMoved) -> list[str]:
     """What a message holds: arguments by name where its routine is known, else how much, and what it carries."""
     if event.routine:
-        return [f"{name}={value_text(value)}" for name, value in event.arguments]
+        routine = event.routine.removesuffix(REPLY)
+        return [f"{name}={value_text(value, namer(routine, name))}" for name, value in event.arguments]
     size = [f"{event.body_size} bytes"] if event.body_size else []
     carried = [carried_text(value) for _, value in event.arguments[:VALUES_MAX]]
     return size + carried + (["..."] if len(event.arguments) > VALUES_MAX else [])

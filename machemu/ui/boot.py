@@ -18,13 +18,13 @@ from machemu.lab import report
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
 from machemu.sim import files
-from machemu.sim.output import TextOutput
 from machemu.sim.units import counted, parse_size, parse_time, time_text
 from machemu.ui.console import ConsoleOutput
 from machemu.ui.crashes import Crashes, last_words
 from machemu.ui.status import Status
-from machemu.ui.strace import Strace
 from machemu.ui.streams import Streams
+from machemu.ui.trace_options import is_wanted
+from machemu.ui.tracing import Trace, begin
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,11 +70,11 @@ class View:
         kernel.input_sources.append(self.streams.open_input(options.input))
         self.crashes = Crashes(self.streams.errors.line)
         self.crashes.watch(kernel, "machemu: ", Path())
-        self.strace: Strace | None = None
-        if options.trace or options.trace_file:
-            trace = self.streams.errors if options.trace_file is None else self.streams.create(options.trace_file)
-            self.strace = Strace(TextOutput(trace))
-            watch(kernel, self.strace)
+        self.trace: Trace | None = None
+        if is_wanted(options):
+            out = self.streams.errors if options.trace_file is None else self.streams.create(options.trace_file)
+            self.trace = begin(options, out)
+            watch(kernel, self.trace.start(1, kernel.kern.clock.now))
 
     def failed(self, error: Exception) -> None:
         """The run is over before its time: where it was, unless the user's own mistake says it."""
@@ -83,8 +83,8 @@ class View:
 
     def finish(self) -> None:
         """The run is over: what is still held goes out, a trap that is under way included."""
-        if self.strace is not None:
-            self.strace.finish()
+        if self.trace is not None:
+            self.trace.finish()
         self.streams.flush()
 
 

@@ -22,9 +22,10 @@ from machemu.sim.units import counted, parse_time, time_text
 from machemu.ui.crashes import Crashes, last_words
 from machemu.ui.options import PathOption
 from machemu.ui.status import Status
-from machemu.ui.strace import Strace
 from machemu.ui.streams import Streams
-from machemu.ui.timeline import Lines, TextLines, Timeline
+from machemu.ui.timeline import Lines, Timeline
+from machemu.ui.trace_options import add_options, is_wanted
+from machemu.ui.tracing import Trace, begin
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,8 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--until", metavar="TEXT", help="stop when a console has printed a line with TEXT; exit status 1 if none ever does"
     )
     parser.add_argument("--for", dest="duration", metavar="TIME", help="stop after so much virtual time, such as 500ms")
-    parser.add_argument("--trace", action="store_true", help="show each trap and message of the nodes on standard error")
-    parser.add_argument("--trace-file", action=PathOption, metavar="FILE", help="write the trace to FILE")
+    add_options(parser)
     parser.add_argument(
         "--trace-node", dest="traced", metavar="NAME", action="append", help="trace this node and not all; repeatable"
     )
@@ -119,19 +119,18 @@ class View:
         self.seen = False
         self.names = [node.name for node in cluster.nodes]
         self.console = Timeline(self.streams.out, self.names, self.streams.out.isatty())
-        self.trace = self._trace(options) if options.trace or options.trace_file or options.traced else None
+        self.trace = self._trace(options) if is_wanted(options) or options.traced else None
         self.traced = self.names if options.traced is None else options.traced
         self.lines: dict[int, Lines] = {}
-        self.straces: dict[int, Strace] = {}
         self.ended_at: int | None = None
         cluster.reached = self.reached
         if options.pcap is not None:
             file = self.streams.create(options.pcap)
             cluster.captured = Capture(file, [segment.name for segment in cluster.segments]).frame
 
-    def _trace(self, options: argparse.Namespace) -> Timeline:
+    def _trace(self, options: argparse.Namespace) -> Trace:
         out = self.streams.errors if options.trace_file is None else self.streams.create(options.trace_file)
-        return Timeline(out, self.names, out.isatty())
+        return begin(options, out, self.names)
 
     def watch(self, node: ClusterNode) -> None:
         """Shows what a node prints from now on, where it has power."""
@@ -147,8 +146,7 @@ class View:
             kernel.input_sources.append(self.streams.open_input(node.spec.input))
         self.crashes.watch(kernel, f"machemu: node {node.name}: ", node.spec.folder)
         if self.trace is not None and node.name in self.traced:
-            strace = self.straces[node.number] = Strace(TextLines(Lines(self.trace, node.number, clock.now)))
-            watch(kernel, strace)
+            watch(kernel, self.trace.start(node.number, clock.now))
 
     def _line(self, line: bytes) -> None:
         if self.until is not None and self.until in line:
@@ -164,8 +162,6 @@ class View:
         """What a node had begun to print, as far as it has come."""
         if number in self.lines:
             self.lines.pop(number).finish()
-        if number in self.straces:
-            self.straces.pop(number).finish()
 
     def _last_words(self) -> dict[str, str]:
         node = self.cluster.running
@@ -190,7 +186,7 @@ class View:
 
     def finish(self) -> None:
         """The run is over."""
-        for number in list({**self.lines, **self.straces}):
+        for number in list(self.lines):
             self._end(number)
         self.console.finish()
         if self.trace is not None:

@@ -18,6 +18,7 @@ from machemu.ui import boot, cluster
 from machemu.ui.interrupt import CtrlC
 from machemu.ui.options import CountOption, PathOption
 from machemu.ui.status import Status
+from machemu.ui.trace_options import add_options
 from machemu.ui.watch import Board, watched
 
 
@@ -64,8 +65,7 @@ def add_boot_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
     )
     parser.add_argument("--for", dest="duration", metavar="TIME", help="stop after so much virtual time, such as 500ms")
     parser.add_argument("--traps", action=CountOption, metavar="N", help="stop after N traps")
-    parser.add_argument("--trace", action="store_true", help="show each trap and message on standard error")
-    parser.add_argument("--trace-file", action=PathOption, metavar="FILE", help="write the trace to FILE")
+    add_options(parser)
     parser.add_argument("--digest", action="store_true", help="print the machine's digest on standard error at the end")
     parser.add_argument("--save", action=PathOption, metavar="FILE", help="save the machine to FILE at the end")
     parser.add_argument("--load", action=PathOption, metavar="FILE", help="go on with a saved machine instead of booting one")

@@ -1,4 +1,4 @@
-"""A trace as text: one line a trap and a message, in the manner of strace."""
+"""A trace as text, the full form: one line a trap and a message, in the manner of strace."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from io import TextIOBase
 from typing import TextIO
 
 from machemu.trace.events import Event, TrapEntered, TrapLeft
-from machemu.trace.words import call_text, other_text, result_text
+from machemu.trace.words import call_text, other_text, result_text, task_text
+
+WHO_WIDTH = 30
 
 
 class Strace:
@@ -54,5 +56,7 @@ class Strace:
 def line(event: Event, text: str) -> str:
     """A line of the trace: virtual time, who, what."""
     seconds, rest = divmod(event.time, 1_000_000_000)
-    who = f"task {event.task} thread {event.thread}" if event.thread else f"task {event.task}" if event.task else "kernel"
-    return f"{seconds:4}.{rest:09} {who:<18} {text}\n"
+    who = task_text(event.task, event.task_name) if event.task else "kernel"
+    if event.thread:
+        who += f" thread {event.thread}"
+    return f"{seconds:4}.{rest:09} {who:<{WHO_WIDTH}} {text}\n"

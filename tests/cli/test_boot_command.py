@@ -72,12 +72,14 @@ def test_a_script_names_the_modules(arch: Arch, tmp_path: Path) -> None:
     assert boot("--script", script).stdout == b"Hello from a Mach task.\n"
 
 
-def test_the_trace_has_a_line_for_each_trap_and_message(arch: Arch, tmp_path: Path) -> None:
-    done = boot(image(arch, "pingpong"), "--trace-file", tmp_path / "trace")
+def test_the_full_trace_has_a_line_for_each_trap_and_message(arch: Arch, tmp_path: Path) -> None:
+    done = boot(image(arch, "pingpong"), "--trace-full", "--trace-file", tmp_path / "trace")
     assert done.returncode == 0
     text = (tmp_path / "trace").read_text()
-    assert re.search(r"task 1 thread 1 +mach_task_self\(\) = \d+ \(task-self\)\n", text)
-    assert re.search(r"  -> mach_port_allocate_name 40 bytes to \d+ \(task 2\) reply to .*\[right=1, name=4097\]\n", text)
+    assert re.search(r"task 1 \(pingpong.elf\) thread 1 +mach_task_self\(\) = \d+ \(task-self\)\n", text)
+    assert re.search(
+        r"  -> mach_port_allocate_name 40 bytes to \d+ \(task 2 pingpong.elf\) reply to .*\[right=RECEIVE, name=4097\]\n", text
+    )
     assert re.search(r"mach_msg\(msg=0x[0-9a-f]{8}, option=SEND_MSG\|RCV_MSG, .*\) = MACH_MSG_SUCCESS\n", text)
     assert re.search(r'device_write_inband .*data="ping 1\\n"', text)
     assert "<unfinished ...>" in text
@@ -87,7 +89,7 @@ def test_the_trace_has_a_line_for_each_trap_and_message(arch: Arch, tmp_path: Pa
 def test_trace_goes_to_standard_error(arch: Arch) -> None:
     done = boot(image(arch, "hello"), "--trace")
     assert done.stdout == b"Hello from a Mach task.\n"
-    assert b"mach_host_self" in done.stderr or b"mach_msg(" in done.stderr
+    assert b"device_write_inband(" in done.stderr
 
 
 def test_the_digest_is_the_same_every_time(arch: Arch) -> None:

@@ -118,6 +118,22 @@ def test_the_cluster_page_names_every_option_key_and_fault() -> None:
         assert f"`{key}`" in CLUSTER, key
 
 
+def test_the_traces_page_s_commands_print_its_transcripts() -> None:
+    page = (ROOT / "docs" / "traces.md").read_text()
+    shown = re.findall(r"```sh\n(machemu [^\n]*)\n```\n\n```text\n(.*?)```", page, re.DOTALL)
+    assert len(shown) == page.count("```text")
+    for command, transcript in shown:
+        done = run("-m", *command.split())
+        assert done.returncode == 0
+        assert transcript in done.stderr, command
+
+
+def test_the_traces_page_names_every_option() -> None:
+    page = (ROOT / "docs" / "traces.md").read_text()
+    both = boot_options() | set(re.findall(r"--trace[a-z-]*", run("-m", "machemu", "cluster", "--help").stdout))
+    assert [option for option in both if option.startswith("--trace") and f"`{option}" not in page] == []
+
+
 def test_every_exit_status_is_described() -> None:
     page = (ROOT / "docs" / "exit-status.md").read_text()
     assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == [str(int(status)) for status in Status]
@@ -141,7 +157,7 @@ def test_the_demo_shows_the_console_and_a_trace() -> None:
     done = run("tools/dev.py", "demo")
     assert done.returncode == 0, done.stderr
     assert "ping 1\n" in done.stdout
-    assert "mach_msg(" in done.stderr
+    assert "device_write_inband(" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,8 @@ def trap_lines(text: str) -> list[str]:
 
 def test_a_fault_of_our_own_is_exit_status_70_and_the_trace_ends_with_the_trap_that_failed(arch: Arch, tmp_path: Path) -> None:
     traces = [tmp_path / "sound", tmp_path / "failed"]
-    run("boot", image(arch, "pingpong"), "--trace-file", traces[0])
-    done = run("boot", image(arch, "pingpong"), "--trace-file", traces[1], plant=FAULT)
+    run("boot", image(arch, "pingpong"), "--trace-full", "--trace-file", traces[0])
+    done = run("boot", image(arch, "pingpong"), "--trace-full", "--trace-file", traces[1], plant=FAULT)
     assert done.returncode == 70
     assert re.search(r"machemu: ended by a fault at 0\.00\d+ s, after 7 traps, in task 1 \(.*\) thread 1\n", done.stderr)
     assert done.stderr.endswith("machemu: a fault of machemu's own, please report it: planted\n")
