@@ -87,7 +87,7 @@ class Node:
         """Writes the whole machine to a file."""
         self.kernel.kern.clock.fold()
         with self._authors_told():
-            saved.save(path, saved.Kind.MACHINE, self.kernel, [self.kernel.memory.view])
+            saved.save(path, saved.Kind.MACHINE, [saved.part(self.kernel, self.kernel.memory.view)])
 
     @contextmanager
     def _authors_told(self) -> Iterator[None]:
@@ -139,8 +139,9 @@ class Node:
         with saved.SavedFile(path, saved.Kind.MACHINE) as file:
             if len(file.head.memories) != 1 or not RAM_MIN <= file.head.memories[0] <= RAM_MAX:
                 raise UserError(f"{path}: is damaged: its memory is not that of a machine")
-            root, [ram] = file.root(), file.memories()
+            [(root, ram)] = file.parts()
         try:
+            assert ram is not None
             return cls.resume(root, ram, disks or {})
         except UserError:
             raise

@@ -5,36 +5,37 @@ before: so a node may run until the earliest time at which a frame that is not k
 sends. What has been sent takes its turn on its segment once no node can send anything earlier; faults come between. So nothing
 depends on the order in which the nodes happen to run, nor on where a run is cut: what is sent goes by time, node, the node's own
 order.
+
+A cluster knows its nodes by their answers to its messages (`cluster.link`), so that each may run in any process. What it saves is
+a part for itself and one for each node; its digest is one over itself and the nodes' digests.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from heapq import heapify, heappop, heappush
 from mmap import mmap
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from machemu.abi.errors import InvariantError, UserError
-from machemu.boot.node import Node
 from machemu.cluster import changes
 from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
 from machemu.cluster.file import ClusterSpec, ServerSpec
 from machemu.cluster.lan import Segment, Station
-from machemu.cluster.node import NIC_NAMES, Arrival, ClusterNode
+from machemu.cluster.link import Arrival, NodeLink, Sent, Status
+from machemu.cluster.node import NIC_NAMES, ClusterNode, slack_of
 from machemu.cluster.servers import load_server
 from machemu.core import board
-from machemu.core.host_side import unsaved
 from machemu.core.interrupt import Interrupt
 from machemu.core.kernel import FOREVER
-from machemu.kern.host import Halt
 from machemu.sim import saved
-from machemu.sim.graph import StateError
 from machemu.sim.state import Time, state
 from machemu.sim.streams import Stream
+
+T = TypeVar("T")
 
 
 class ClusterStop(Enum):
@@ -63,37 +64,41 @@ class Offer(NamedTuple):
 
 @state
 class Cluster:
-    """nodes, segments: as in the cluster file, in its order. time: as far as it was run. arrivals: frames heard so far.
+    """segments: as in the cluster file, in its order. time: as far as it was run. arrivals: frames heard so far.
 
     offers: frames that have not had their turn, the next one first. faults: those to come. Use as a context manager, or call
     `close`.
 
-    Transient: spec, the cluster file; stopping; order, a heap of nodes by when they may send next, which may hold entries that
-    are out of date, and times, which of them are not; slack, by how much that may be later than what they do next; board, where
-    its node and thread are told; running, the node that runs now, or that failed; and who watches: `powered` is called with a
-    node that was switched on, before it runs; `captured` with a segment's number, the time at which a frame's last bit is on
-    the wire, and the frame; `reached` with a time before which nothing more will happen.
+    Transient: spec, the cluster file; links, the nodes in its order, and standing, how each stands; nodes, those that run in this
+    process, for who watches them; stopping; order, a heap of nodes by when they may send next, which may hold entries that are
+    out of date, and times, which of them are not; slack, by how much that may be later than what they do next; board, where its
+    node and thread are told; running, the number of the node that runs now, or that failed, or 0; and who watches: `captured` is
+    called with a segment's number, the time at which a frame's last bit is on the wire, and the frame; `reached` with a time
+    before which nothing more will happen.
     """
 
     __slots__ = (
-        "seed", "time", "nodes", "segments", "offers", "faults", "arrivals",
-        "spec", "stopping", "order", "times", "slack", "running", "interrupt", "board", "powered",
+        "seed", "time", "segments", "offers", "faults", "arrivals",
+        "spec", "links", "standing", "nodes", "stopping", "order", "times", "slack", "running", "interrupt", "board",
         "captured", "reached",
     )  # fmt: skip
-    TRANSIENT = ("spec", "stopping", "order", "times", "slack", "running", "interrupt", "board", "powered", "captured", "reached")
+    TRANSIENT = (
+        "spec", "links", "standing", "nodes", "stopping", "order", "times", "slack", "running", "interrupt", "board",
+        "captured", "reached",
+    )  # fmt: skip
     seed: int
     time: Time
-    nodes: list[ClusterNode]
     segments: list[Segment]
     offers: list[Offer]
     faults: list[Fault]
     arrivals: int
 
-    def __init__(self, spec: ClusterSpec, seed: int | None = None) -> None:
-        """Everything as the file says, the nodes without power. seed: instead of the file's."""
+    def __init__(self, spec: ClusterSpec, seed: int | None = None, links: Sequence[NodeLink] | None = None) -> None:
+        """Everything as the file says, the nodes without power. seed: instead of the file's. links: its nodes in its order, where
+        they run elsewhere."""
         self.seed = spec.seed if seed is None else seed
         self.time = 0
-        self.nodes = [ClusterNode(node) for node in spec.nodes]
+        nodes = [ClusterNode(node) for node in spec.nodes] if links is None else []
         self.segments = [
             Segment(segment.name, segment.properties, stations_of(spec, number), self.seed)
             for number, segment in enumerate(spec.segments)
@@ -101,22 +106,23 @@ class Cluster:
         self.offers = []
         self.faults = list(spec.faults)
         self.arrivals = 0
-        self._join(spec)
+        self._join(spec, nodes, links or nodes)
 
-    def _join(self, spec: ClusterSpec) -> None:
+    def _join(self, spec: ClusterSpec, nodes: list[ClusterNode], links: Sequence[NodeLink]) -> None:
         self.spec = spec
+        self.nodes = nodes
+        self.links = tuple(links)
+        self.standing: list[Status] = []
         self.stopping = False
-        self.running: ClusterNode | None = None
+        self.running = 0
         self.interrupt = Interrupt()
         self.board = board.new()
         self.order: list[tuple[int, int]] = []
         self.times: dict[int, int] = {}
-        self.powered: Callable[[ClusterNode], None] | None = None
         self.captured: Callable[[int, int, bytes], None] | None = None
         self.reached: Callable[[int], None] | None = None
-        self.slack = max(node.slack for node in self.nodes)
-        for node in self.nodes:
-            node.transmit = self._transmit(node)
+        self.slack = max(slack_of(node) for node in spec.nodes)
+        self._ask_all()
 
     def __enter__(self) -> Cluster:
         return self
@@ -126,30 +132,31 @@ class Cluster:
 
     def close(self) -> None:
         """Gives the host's resources back."""
-        for node in self.nodes:
-            node.power_off()
+        for link in self.links:
+            link.close()
 
     def boot(self) -> None:
         """Switches every node on, at time 0. UserError where one cannot be booted."""
-        for node in self.nodes:
-            self._power_on(node, 0)
+        for number in range(1, len(self.links) + 1):
+            self._power_on(number, 0)
 
-    def _power_on(self, node: ClusterNode, time: int) -> None:
+    def _power_on(self, number: int, time: int) -> None:
+        name = self._name(number)
         try:
-            node.power_on(time, Stream(self.seed, f"node {node.name} at {time}").word())
+            status = self.links[number - 1].power_on(time, Stream(self.seed, f"node {name} at {time}").word())
         except UserError as error:
-            raise UserError(f"node {node.name}: {error}") from None
-        if self.powered is not None:
-            self.powered(node)
+            raise UserError(f"node {name}: {error}") from None
+        self._note(number, status)
+
+    def _name(self, number: int) -> str:
+        return self.spec.nodes[number - 1].name
 
     # Running
 
     def run(self, deadline: int = FOREVER) -> ClusterStop:
         """Runs until virtual time `deadline`, or until `stop`, or until nothing can happen. Where it is cut changes nothing."""
         self.stopping = False
-        self.times = {node.number: node.send_time() for node in self.nodes}
-        self.order = [(time, number) for number, time in self.times.items()]
-        heapify(self.order)
+        self._ask_all()
         lookahead = self._lookahead()
         while not self.stopping:
             if self.interrupt.asked:
@@ -160,15 +167,15 @@ class Cluster:
                 self._carry(self.offers.pop(0))
             elif time < limit:
                 self._reached(time - self.slack)
-                self._run_node(self.nodes[number - 1], limit, lookahead)
-            elif late := [node for node in self.nodes if node.next_time() < limit]:
-                for node in late:
-                    self._run_node(node, limit, lookahead)
+                self._run_node(number, limit, lookahead)
+            elif late := [number for number, status in enumerate(self.standing, 1) if status.next < limit]:
+                for number in late:
+                    self._run_node(number, limit, lookahead)
             else:
-                for node in self.nodes:
-                    node.forget(limit)
+                for link in self.links:
+                    link.forget(limit)
                 if limit >= FOREVER:
-                    self._reached(max((n.kernel.kern.clock.now() for n in self.nodes if n.kernel is not None), default=0))
+                    self._reached(max(status.now for status in self.standing))
                     return ClusterStop.WEDGED
                 self._reached(limit)
                 if limit == deadline:
@@ -180,9 +187,8 @@ class Cluster:
     def stop(self) -> None:
         """Makes `run` come back after what is under way in the node that runs."""
         self.stopping = True
-        for node in self.nodes:
-            if node.kernel is not None:
-                node.kernel.stop()
+        for link in self.links:
+            link.stop()
 
     def _reached(self, time: int) -> None:
         """Every node has come to `time`."""
@@ -203,53 +209,59 @@ class Cluster:
             heappop(self.order)
         return self.order[0] if self.order else (FOREVER, 0)
 
-    def _set_time(self, node: ClusterNode) -> None:
-        """When a node may send next may have changed."""
-        time = node.send_time()
-        if time != self.times[node.number]:
-            self.times[node.number] = time
-            heappush(self.order, (time, node.number))
+    def _ask_all(self) -> None:
+        """Asks each node how it stands."""
+        self.standing = [link.status() for link in self.links]
+        self.times = {number: status.send for number, status in enumerate(self.standing, 1)}
+        self.order = [(time, number) for number, time in self.times.items()]
+        heapify(self.order)
+        for number, status in enumerate(self.standing, 1):
+            self._offer(number, status.sent)
 
-    def _run_node(self, node: ClusterNode, limit: int, lookahead: int) -> None:
+    def _note(self, number: int, status: Status) -> None:
+        """What a node has answered."""
+        self.standing[number - 1] = status
+        if status.send != self.times[number]:
+            self.times[number] = status.send
+            heappush(self.order, (status.send, number))
+        self._offer(number, status.sent)
+
+    def _run_node(self, number: int, limit: int, lookahead: int) -> None:
         """Runs a node up to the first time at which a frame that is not known yet could reach it, or to `limit`."""
-        self.times[node.number] = -1
+        self.times[number] = -1
         others, _ = self._first()
         if self.offers:
             others = min(others, self.offers[0].time)
-        self.running = node
-        self.board[board.NODE] = node.number
+        self.running = number
+        self.board[board.NODE] = number
         try:
-            node.run(min(limit, others + lookahead))
+            status = self.links[number - 1].run(min(limit, others + lookahead))
         except UserError as error:
-            raise UserError(f"node {node.name} {error}") from error
-        self.running = None
-        kernel = node.kernel
-        if kernel is not None and kernel.halted is Halt.REBOOT:
-            time = kernel.kern.clock.now()
-            node.power_off()
-            self._power_on(node, time)
-        self._set_time(node)
+            raise UserError(f"node {self._name(number)} {error}") from error
+        self.running = 0
+        self._note(number, status)
+        if status.reboots:
+            self._power_on(number, status.now)
 
     # Frames
 
-    def _transmit(self, node: ClusterNode) -> Callable[[int, int, bytes], None]:
-        def transmit(time: int, interface: int, frame: bytes) -> None:
-            node.frames += 1
-            insort(self.offers, Offer(time, node.number, node.frames, interface, frame))
-
-        return transmit
+    def _offer(self, number: int, frames: Sequence[Sent]) -> None:
+        """A node wants to send frames."""
+        for time, serial, interface, frame in frames:
+            insort(self.offers, Offer(time, number, serial, interface, frame))
 
     def _carry(self, offer: Offer) -> None:
         """A frame has its turn on its segment."""
-        number = self.nodes[offer.node - 1].spec.nics[NIC_NAMES[offer.interface]]
+        number = self.spec.nodes[offer.node - 1].nics[NIC_NAMES[offer.interface]]
         end, heard = self.segments[number].carry(Station(offer.node, offer.interface), offer.time, len(offer.frame))
         if self.captured is not None:
             self.captured(number, end, offer.frame)
         for time, station in heard:
             self.arrivals += 1
-            node = self.nodes[station.node - 1]
-            if node.hear(Arrival(time, self.arrivals, station.interface, offer.frame), offer.time):
-                self._set_time(node)
+            arrival = Arrival(time, self.arrivals, station.interface, offer.frame)
+            status = self.links[station.node - 1].hear(arrival, offer.time)
+            if status is not None:
+                self._note(station.node, status)
 
     # Faults
 
@@ -262,53 +274,39 @@ class Cluster:
             segment = self.segments[fault.segment]
             segment.properties = segment.properties._replace(**dict(fault.changes))  # type: ignore[arg-type]
         else:
-            self._befall_node(fault, self.nodes[fault.node - 1])
+            self._befall_node(fault, self.links[fault.node - 1])
 
-    def _befall_node(self, fault: Crash | Restart | Pause | Resume, node: ClusterNode) -> None:
+    def _befall_node(self, fault: Crash | Restart | Pause | Resume, link: NodeLink) -> None:
         if isinstance(fault, Crash | Restart):
-            node.power_off()
-            node.inbox.clear()
-            self.offers = [offer for offer in self.offers if offer.node != node.number]
+            self._note(fault.node, link.crash())
+            self.offers = [offer for offer in self.offers if offer.node != fault.node]
             if isinstance(fault, Restart):
-                self._power_on(node, fault.time)
-        elif node.kernel is not None:
-            node.paused = isinstance(fault, Pause)
-            if not node.paused:
-                node.pass_time(fault.time)
-        self._set_time(node)
+                self._power_on(fault.node, fault.time)
+        else:
+            self._note(fault.node, link.pause() if isinstance(fault, Pause) else link.resume(fault.time))
 
     # Saving
 
     def digest(self) -> str:
-        """SHA-256 over everything that is in the cluster: equal digests, equal clusters."""
-        with self._authors_told():
-            return saved.digest_all(self, [machine.kernel.memory.view[machine.cpu.own_memory :] for machine in self._machines()])
+        """SHA-256 over everything that is in the cluster, by its nodes' digests: equal digests, equal clusters."""
+        self._ask_all()
+        digests = tuple(self._of_node(number, link.digest) for number, link in enumerate(self.links, 1))
+        return saved.digest((self, digests), saved.NO_RAM)
 
     def save(self, path: Path) -> None:
         """Writes the whole cluster to a file."""
-        with self._authors_told():
-            rams = [machine.kernel.memory.view for machine in self._machines()]
-            powered = tuple(node.number for node in self.nodes if node.machine is not None)
-            origin = changes.Origin(powered, changes.settings(self.spec), self.spec.faults)
-            saved.save(path, saved.Kind.CLUSTER, self, rams, origin)
+        self._ask_all()
+        parts = [saved.part(self), *(self._of_node(number, link.save) for number, link in enumerate(self.links, 1))]
+        powered = tuple(number for number, status in enumerate(self.standing, 1) if status.powered)
+        origin = changes.Origin(powered, changes.settings(self.spec), self.spec.faults)
+        saved.save(path, saved.Kind.CLUSTER, parts, origin)
 
-    @contextmanager
-    def _authors_told(self) -> Iterator[None]:
-        """What cannot be saved of a host-side server is its author's mistake, a UserError that names the node."""
+    def _of_node(self, number: int, ask: Callable[[], T]) -> T:
+        """A node's answer; what is wrong with it names the node."""
         try:
-            yield
-        except StateError as error:
-            for node in self.nodes:
-                if node.kernel is not None and (told := unsaved(node.kernel, error)) is not None:
-                    raise UserError(f"node {node.name} {told}") from None
-            raise
-
-    def _machines(self) -> list[Node]:
-        """Those that have power, ready to be looked at."""
-        machines = [node.machine for node in self.nodes if node.machine is not None]
-        for machine in machines:
-            machine.kernel.kern.clock.fold()
-        return machines
+            return ask()
+        except UserError as error:
+            raise UserError(f"node {self._name(number)} {error}") from None
 
     @classmethod
     def load(cls, path: Path, spec: ClusterSpec) -> Cluster:
@@ -325,10 +323,11 @@ class Cluster:
                 servers = (server for node in spec.nodes if node.number in powered for server in node.servers)
                 for name in dict.fromkeys(server.name for server in servers if isinstance(server, ServerSpec)):
                     load_server(name)
-                root = file.root()
+                parts = list(file.parts())
+                root = parts[0][0] if parts else None
                 if not isinstance(root, cls):
                     raise ValueError("its root is no cluster")
-                root._resume(file.memories(), spec, resumed)
+                root._resume(parts[1:], spec, resumed)
                 root._change(origin)
                 root.check_invariants()
             except Exception as error:
@@ -342,43 +341,41 @@ class Cluster:
                 raise UserError(f"{path}: is damaged: it holds no cluster that could be: {why}") from None
         return root
 
-    def _resume(self, rams: list[mmap], spec: ClusterSpec, resumed: list[ClusterNode]) -> None:
+    def _resume(self, parts: Sequence[tuple[object, mmap | None]], spec: ClusterSpec, resumed: list[ClusterNode]) -> None:
         """Puts what was loaded onto new machines, those of `resumed`; believes nothing of it unseen."""
-        for node, given in zip(self.nodes, spec.nodes, strict=True):
-            if (node.number, node.name, tuple(node.disks)) != (given.number, given.name, tuple(given.disks)):
-                raise ValueError("its nodes are not those of its cluster file")
-            node.attach(given)
         for number, (segment, named) in enumerate(zip(self.segments, spec.segments, strict=True)):
             if segment.name != named.name or segment.stations != stations_of(spec, number):
                 raise ValueError("its segments are not those of its cluster file")
-        self._join(spec)
-        left = iter(rams)
-        for node in self.nodes:
-            if node.kernel is not None:
+        nodes = []
+        for (node, ram), given in zip(parts, spec.nodes, strict=True):
+            if not isinstance(node, ClusterNode):
+                raise ValueError("one of its nodes is none")
+            if (node.number, node.name, tuple(node.disks)) != (given.number, given.name, tuple(given.disks)):
+                raise ValueError("its nodes are not those of its cluster file")
+            node.attach(given)
+            if (node.kernel is None) is not (ram is None):
+                raise ValueError("a node has power and no memory, or memory and no power")
+            if ram is not None:
                 resumed.append(node)
-                node.resume(next(left))
-        if next(left, None) is not None:
-            raise ValueError("it has a memory too many")
+                node.rebuild(ram)
+            nodes.append(node)
+        self._join(spec, nodes, nodes)
 
     def _change(self, origin: changes.Origin) -> None:
         """What is other in the cluster file than it was holds from the time on to which every node has come."""
-        clocks = [node.kernel.kern.clock.now() for node in self.nodes if node.kernel is not None]
-        self.faults = changes.faults(origin, self.faults, self.spec, max((self.time, *clocks)))
+        self.faults = changes.faults(origin, self.faults, self.spec, max(self.time, *(status.now for status in self.standing)))
 
     def check_invariants(self) -> None:
         """InvariantError where what is under way is not as it must be."""
         if self.offers != sorted(self.offers) or self.faults != sorted(self.faults, key=lambda fault: fault.time):
             raise InvariantError("frames or faults are out of order")
-        if any(node.next_time() < self.time for node in self.nodes):
+        if any(status.next < self.time for status in self.standing):
             raise InvariantError("a node has not come to the time to which all have come")
         for offer in self.offers:
-            if self.nodes[offer.node - 1].spec.nics.get(NIC_NAMES[offer.interface]) is None:
+            if self.spec.nodes[offer.node - 1].nics.get(NIC_NAMES[offer.interface]) is None:
                 raise InvariantError("a frame is sent by an interface that is not there")
         for node in self.nodes:
-            if node.inbox != sorted(node.inbox) or (node.inbox and not node.kernel):
-                raise InvariantError(f"frames for node {node.name} are not as they must be")
-            if any(arrival.interface not in node.nics for arrival in node.inbox):
-                raise InvariantError(f"a frame is for an interface that node {node.name} does not have")
+            node.check_invariants()
 
 
 def stations_of(spec: ClusterSpec, segment: int) -> list[Station]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from mmap import mmap
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final
 
-from machemu.abi.errors import UserError
+from machemu.abi.errors import InvariantError, UserError
 from machemu.boot.bootstrap import boot_modules
 from machemu.boot.node import Node
 from machemu.cluster.file import NodeSpec
+from machemu.cluster.link import Arrival, Sent, Status
 from machemu.cluster.servers import start_servers
+from machemu.core.host_side import unsaved
 from machemu.core.kernel import FOREVER, Kernel, Stop
 from machemu.device.ethernet import ARRIVED_MAX, HEADER_SIZE, EthernetDriver
 from machemu.kern.clock import TICK_NS
@@ -20,9 +23,17 @@ from machemu.kern.host import Halt
 from machemu.machine.disk import ImageDisk
 from machemu.machine.nic import EthernetNic
 from machemu.machine.protocols import Nic
+from machemu.sim import saved
+from machemu.sim.graph import StateError
+from machemu.sim.saved import Part
 from machemu.sim.state import Time, state
 
 NIC_NAMES: Final = ("eth0", "eth1", "eth2", "eth3")
+
+
+def slack_of(spec: NodeSpec) -> int:
+    """How many nanoseconds a frame takes into an interface of a node at least, so that it sends nothing within them."""
+    return HEADER_SIZE * spec.profile.ethernet_byte_ns if spec.nics else TICK_NS
 
 
 def mac_address(node: int, interface: int) -> bytes:
@@ -30,34 +41,26 @@ def mac_address(node: int, interface: int) -> bytes:
     return b"\x02\0\0" + node.to_bytes(2, "big") + bytes((interface,))
 
 
-@state
-class Arrival(NamedTuple):
-    """A frame that the node's interface hears at `time`. serial: its order among all."""
-
-    time: Time
-    serial: int
-    interface: int
-    frame: bytes
-
-
 ARRIVAL_TIME: Final = attrgetter("time")
 
 
 @state
 class ClusterNode:
-    """number: from 1. kernel: None while the node has no power. powered: when it was last switched on.
+    """A node that runs in this process: its cluster's NodeLink.
+
+    number: from 1. kernel: None while the node has no power. powered: when it was last switched on.
 
     paused: it stands still. idle: no thread of it can run before its next event, or a frame, comes; then its clock stays where it
     was. inbox: frames to come, the next one first. frames: how many it has sent, since the cluster began.
-    Transient: spec; machine, the kernel's, None without one; drivers of its interfaces, and nics, these by number; slack, how
-    many nanoseconds a frame takes into an interface at least; transmit, which takes what it sends: time, interface, frame.
+    Transient: spec; machine, the kernel's, None without one; drivers of its interfaces, and nics, these by number; slack; sent,
+    which no status has told of; and who watches: `switched_on` is called with the node when it has power, before it runs.
     """
 
     __slots__ = (
         "number", "name", "kernel", "disks", "powered", "paused", "idle", "inbox", "frames",
-        "spec", "machine", "drivers", "nics", "slack", "transmit",
+        "spec", "machine", "drivers", "nics", "slack", "sent", "switched_on",
     )  # fmt: skip
-    TRANSIENT = ("spec", "machine", "drivers", "nics", "slack", "transmit")
+    TRANSIENT = ("spec", "machine", "drivers", "nics", "slack", "sent", "switched_on")
     number: int
     name: str
     kernel: Kernel | None
@@ -86,16 +89,23 @@ class ClusterNode:
         self.machine: Node | None = None
         self.drivers: list[EthernetDriver] = []
         self.nics: dict[int, EthernetNic] = {}
-        self.slack = HEADER_SIZE * spec.profile.ethernet_byte_ns if spec.nics else TICK_NS
-        self.transmit: Callable[[int, int, bytes], None] | None = None
+        self.slack = slack_of(spec)
+        self.sent: list[Sent] = []
+        self.switched_on: Callable[[ClusterNode], None] | None = None
+
+    def status(self) -> Status:
+        sent, self.sent = self.sent, []
+        kernel = self.kernel
+        if kernel is None:
+            return Status(False, False, 0, FOREVER, FOREVER, sent)
+        time = self.next_time()
+        return Status(True, kernel.halted is Halt.REBOOT, kernel.kern.clock.now(), time, self._send_time(time), sent)
 
     # Power
 
-    def power_on(self, time: int, seed: int) -> None:
-        """Boots it from its servers and modules at a time of the cluster's, with disks as they were left. seed: for its servers.
-
-        UserError where it cannot be booted.
-        """
+    def power_on(self, time: int, seed: int) -> Status:
+        """Boots it from its servers and modules. UserError where it cannot be booted."""
+        self.power_off()
         spec = self.spec
         self._insert_disks()
         try:
@@ -118,6 +128,9 @@ class ClusterNode:
             for disk in self.disks.values():
                 disk.close()
             raise
+        if self.switched_on is not None:
+            self.switched_on(self)
+        return self.status()
 
     def _insert_disks(self) -> None:
         """Opens the images; the disks of a node that was on before keep what was written."""
@@ -144,7 +157,24 @@ class ClusterNode:
         self.nics = {}
         self.paused = self.idle = False
 
-    def resume(self, ram: mmap) -> None:
+    close = power_off
+
+    def crash(self) -> Status:
+        self.power_off()
+        self.inbox.clear()
+        return self.status()
+
+    def pause(self) -> Status:
+        self.paused = self.kernel is not None
+        return self.status()
+
+    def resume(self, time: int) -> Status:
+        if self.kernel is not None:
+            self.paused = False
+            self.pass_time(time)
+        return self.status()
+
+    def rebuild(self, ram: mmap) -> None:
         """After a load, of a node with power: puts its kernel onto a new machine. Raises what Node.resume does."""
         disks: dict[str, ImageDisk] = {}
         try:
@@ -160,7 +190,7 @@ class ClusterNode:
             raise ValueError("its interfaces are not those of its cluster file")
 
     def join(self) -> None:
-        """Has its interfaces' frames taken by `transmit`."""
+        """Listens to what its interfaces send."""
         assert self.kernel is not None
         self.drivers = [driver for driver in self.kernel.devices.drivers if isinstance(driver, EthernetDriver)]
         for driver in self.drivers:
@@ -172,8 +202,8 @@ class ClusterNode:
     def _sink(self, interface: int) -> Callable[[bytes], None]:
         def sink(frame: bytes) -> None:
             assert self.kernel is not None
-            if self.transmit is not None:
-                self.transmit(self.kernel.kern.clock.now(), interface, frame)
+            self.frames += 1
+            self.sent.append(Sent(self.kernel.kern.clock.now(), self.frames, interface, frame))
             self.kernel.stop()  # what the frame brings about must be known before time goes on
 
         return sink
@@ -202,9 +232,8 @@ class ClusterNode:
         """Whether an idle node does anything about a frame. While it is idle that does not change."""
         return self.nics[arrival.interface].accepts(arrival.frame)
 
-    def send_time(self) -> int:
-        """Before when it sends nothing, FOREVER if it does nothing ever; never more than `slack` after its next time."""
-        time = self.next_time()
+    def _send_time(self, time: int) -> int:
+        """Before when it sends nothing, if `time` is its next time."""
         if time == FOREVER or self.kernel is None:
             return FOREVER
         if any(driver.requests for driver in self.drivers):
@@ -212,26 +241,23 @@ class ClusterNode:
             return min(time + self.slack, time if sent is None else max(time, sent))
         return time + self.slack
 
-    def hear(self, arrival: Arrival, sent: int) -> bool:
-        """A frame, sent at `sent`, is on its way to it. Whether that may change its next time."""
+    def hear(self, arrival: Arrival, sent: int) -> Status | None:
         if self.kernel is None or self.kernel.halted is not None:
-            return False
+            return None
         if len(self.inbox) >= ARRIVED_MAX:
             self.forget(sent)
         if not (self.paused and len(self.inbox) >= ARRIVED_MAX):
             insort(self.inbox, arrival)
-        return self.idle and self._wakes(arrival)
+        return self.status() if self.idle and self._wakes(arrival) else None
 
     def forget(self, time: int) -> None:
-        """Nothing will reach it before `time`: frames that do not wake it, and come before, are gone."""
+        """Frames that do not wake it, and come before `time`, are gone."""
         if self.idle and not self.paused:
             past = bisect_left(self.inbox, time, key=ARRIVAL_TIME)
             self.inbox[:past] = [arrival for arrival in self.inbox[:past] if self._wakes(arrival)]
 
-    def run(self, horizon: int) -> Stop:
-        """Runs from its next time until `horizon`, or until it is idle or has sent a frame.
-
-        A frame is given to its interface at the first end of an instruction, or of the kernel's work, that is not before its
+    def run(self, horizon: int) -> Status:
+        """A frame is given to its interface at the first end of an instruction, or of the kernel's work, that is not before its
         time, and after the node's own events of that moment.
         """
         assert self.kernel is not None
@@ -247,10 +273,47 @@ class ClusterNode:
         if stop is Stop.HALTED:
             again = self.kernel.halted is Halt.REBOOT
             self.inbox = [arrival for arrival in self.inbox if again and arrival.time > clock.now()]
-        return stop
+        return self.status()
+
+    def stop(self) -> None:
+        if self.kernel is not None:
+            self.kernel.stop()
 
     def pass_time(self, time: int) -> None:
         """Its clock goes on to `time` where it has not come so far."""
         assert self.kernel is not None
         clock = self.kernel.kern.clock
         clock.base += max(0, time - clock.now())
+
+    # Saving
+
+    def digest(self) -> str:
+        with self._authors_told():
+            return saved.digest_pages(self, self._memory(with_own=False))
+
+    def save(self) -> Part:
+        with self._authors_told():
+            return saved.part(self, self._memory(with_own=True))
+
+    def _memory(self, with_own: bool) -> memoryview:
+        """Its RAM, ready to be looked at; nothing without power. with_own: with the CPU's own frames, which come first."""
+        machine = self.machine
+        if machine is None:
+            return memoryview(b"")
+        machine.kernel.kern.clock.fold()
+        return machine.kernel.memory.view[0 if with_own else machine.cpu.own_memory :]
+
+    @contextmanager
+    def _authors_told(self) -> Iterator[None]:
+        """What cannot be saved of a host-side server is its author's mistake, a UserError."""
+        try:
+            yield
+        except StateError as error:
+            raise (None if self.kernel is None else unsaved(self.kernel, error)) or error from None
+
+    def check_invariants(self) -> None:
+        """InvariantError where the frames on their way to it are not as they must be."""
+        if self.inbox != sorted(self.inbox) or (self.inbox and not self.kernel):
+            raise InvariantError(f"frames for node {self.name} are not as they must be")
+        if any(arrival.interface not in self.nics for arrival in self.inbox):
+            raise InvariantError(f"a frame is for an interface that node {self.name} does not have")

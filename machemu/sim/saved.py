@@ -1,8 +1,9 @@
-"""Saved machines and clusters: files with a state's graph and the memory of its machines.
+"""Saved machines and clusters: files of one part or more, each a state's graph and the memory of its machine.
 
-A file is a header line (magic, what it is, format version), then a zstandard frame with a head, the state's object graph, and the
-pages that are not zero of each memory. The head says which memories come, of which classes the graph is and how each of them
-looks, and where the state is from: who reads a file checks that before the rest is unpacked.
+A file is a header line (magic, what it is, format version), then a zstandard frame with a head and the parts. A part is a graph
+of objects, which shares none with other parts, and, where it has a memory, the pages of that that are not zero. The head says how
+large each part's memory is, of which classes the graphs are and how each of them looks, and where the state is from: who reads a
+file checks that before the rest is unpacked.
 
 What is read takes no more of the host's memory than the described machines have, ALLOWANCE, and RATIO times the file's own size.
 Nothing that can be saved is refused for that: a file that packs too well is made as large as it has to be, by a frame of zeros
@@ -17,7 +18,7 @@ import mmap
 import os
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from itertools import chain
@@ -32,7 +33,7 @@ from machemu.sim.graph import Reader, SavedError, Writer, encode_number, parts_o
 from machemu.sim.state import REGISTRY, state
 
 MAGIC: Final = b"machemu saved "
-FORMAT: Final = 3
+FORMAT: Final = 4
 FORMAT_NUMBER: Final = re.compile(rb"[1-9][0-9]{0,8}")
 HEADER_MAX: Final = 256
 ALLOWANCE: Final = 16 << 20
@@ -46,8 +47,9 @@ MEMORY_MAX: Final = 1 << 40
 """Bytes of a memory at most."""
 ZEROS_STEP: Final = 1 << 18
 """Bytes that are looked at once for being zero."""
-PACK_STEP: Final = 1 << 12
-"""Pieces of a graph that are packed at once."""
+PACK_STEP: Final = 1 << 16
+"""Bytes of a graph that are packed at once."""
+NO_RAM: Final = memoryview(b"")
 SKIPPED: Final = struct.Struct("<II")
 SKIPPED_MAGIC: Final = 0x184D2A50
 """The head of a frame that readers skip (RFC 8878): magic, size."""
@@ -68,12 +70,26 @@ TAKEN_BY: Final = {
 
 @state
 class Head(NamedTuple):
-    """memories: bytes of each that comes. classes: names and digests of those in the graph. origin: what the state is from, plain
-    data, of the caller's making."""
+    """memories: bytes of each part's, 0 where it has none. classes: names and digests of those in the graphs. origin: what the
+    state is from, plain data, of the caller's making."""
 
     memories: tuple[int, ...]
     classes: tuple[tuple[str, str], ...]
     origin: object
+
+
+class Part(NamedTuple):
+    """A part to be saved, as plain data but for `pages`, which are as the memory is when they are asked for.
+
+    graph: the encoded state. weight: bytes of the host's memory that its reader may need. classes: as in Head, of this graph.
+    size: bytes of its memory, 0 for none.
+    """
+
+    graph: bytes
+    weight: int
+    classes: tuple[tuple[str, str], ...]
+    size: int
+    pages: Iterable[tuple[int, bytes]]
 
 
 def class_digest(cls: type) -> str:
@@ -107,59 +123,64 @@ def digest(root: object, ram: memoryview) -> str:
     return hasher.hexdigest()
 
 
-def digest_all(root: object, rams: Sequence[memoryview]) -> str:
-    """SHA-256 over the state and what is not zero in the memories of any number of machines."""
+def digest_pages(root: object, ram: memoryview) -> str:
+    """SHA-256 over the state and what is not zero in RAM, in hexadecimal."""
     hasher = hashlib.sha256(Writer().encode(root))
-    for ram in rams:
-        hasher.update(encode_number(len(ram)))
-        for number, page in pages_of(ram):
-            hasher.update(encode_number(number + 1) + page)
-        hasher.update(encode_number(0))
+    hasher.update(encode_number(len(ram)))
+    for number, page in pages_of(ram):
+        hasher.update(encode_number(number + 1) + page)
     return hasher.hexdigest()
 
 
 # Saving
 
 
-def save(path: Path, kind: Kind, root: object, rams: Sequence[memoryview] = (), origin: object = None) -> None:
-    """Writes a file, whole or not at all. rams: whole pages. UserError where it cannot be written."""
+def part(root: object, ram: memoryview = NO_RAM) -> Part:
+    """A state with its RAM, which is whole pages, as a part of a file."""
     writer = Writer()
     writer.write(root)
     classes = tuple((writer.names[cls], class_digest(cls)) for cls in writer.classes)
+    return Part(b"".join(writer.out), writer.weight(), classes, len(ram), pages_of(ram))
+
+
+def save(path: Path, kind: Kind, parts: Sequence[Part], origin: object = None) -> None:
+    """Writes a file, whole or not at all. UserError where it cannot be written."""
+    classes = tuple(dict.fromkeys(pair for each in parts for pair in each.classes))
     head = Writer()
-    head.write(Head(tuple(len(ram) for ram in rams), classes, origin))
-    files.write(path, _file(kind, head, writer, rams))
+    head.write(Head(tuple(each.size for each in parts), classes, origin))
+    files.write(path, _file(kind, head, parts))
 
 
-def _file(kind: Kind, head: Writer, graph: Writer, rams: Sequence[memoryview]) -> Iterator[bytes]:
+def _file(kind: Kind, head: Writer, parts: Sequence[Part]) -> Iterator[bytes]:
     packer = zstandard.ZstdCompressor(write_checksum=True).compressobj()
     size = 0
-    for plain in chain(_plain(head, graph, rams), (None,)):
+    for plain in chain(_plain(head, parts), (None,)):
         packed = packer.flush() if plain is None else packer.compress(plain)
         if not size:
             packed = MAGIC + f"{kind.value} {FORMAT}\n".encode() + packed
         size += len(packed)
         yield packed
-    missing = -(-(head.weight() + graph.weight() - ALLOWANCE) // RATIO) - size
+    missing = -(-(head.weight() + sum(each.weight for each in parts) - ALLOWANCE) // RATIO) - size
     if missing > 0:
         yield SKIPPED.pack(SKIPPED_MAGIC, missing) + bytes(missing)
 
 
-def _plain(head: Writer, graph: Writer, rams: Sequence[memoryview]) -> Iterator[bytes]:
-    for pieces in (head.out, graph.out):
-        for start in range(0, len(pieces), PACK_STEP):
-            yield b"".join(pieces[start : start + PACK_STEP])
-    for ram in rams:
-        for number, page in pages_of(ram):
-            yield encode_number(number + 1) + page
-        yield encode_number(0)
+def _plain(head: Writer, parts: Sequence[Part]) -> Iterator[bytes]:
+    yield b"".join(head.out)
+    for each in parts:
+        for start in range(0, len(each.graph), PACK_STEP):
+            yield each.graph[start : start + PACK_STEP]
+        if each.size:
+            for number, page in each.pages:
+                yield encode_number(number + 1) + page
+            yield encode_number(0)
 
 
 # Loading
 
 
 class SavedFile:
-    """A file that is being read: first `head`, then `root` and `memories`. Use as a context manager.
+    """A file that is being read: first `head`, then `parts`. Use as a context manager.
 
     UserError where it is no such file; in its context SavedError becomes one, too, which says that the file is damaged.
     """
@@ -210,10 +231,11 @@ class SavedFile:
             raise SavedError("it has no head")
         return head
 
-    def root(self) -> object:
-        """The state. Slots named TRANSIENT are unset until their owners attach them.
+    def parts(self) -> Iterator[tuple[object, mmap.mmap | None]]:
+        """Each part's state and its memory, as large as the head says and the caller's; None for none. To be read to the end.
 
-        UserError where the graph is of classes that are not the same here.
+        Slots named TRANSIENT are unset until their owners attach them. UserError where a graph is of classes that are not the
+        same here.
         """
         for name, digest_then in self.head.classes:
             cls = REGISTRY.get(name)
@@ -223,18 +245,13 @@ class SavedFile:
                     "boot anew, or load it with that version"
                 )
         with self._refusing():
-            root = self.reader.graph()
-            slots.check([*self.reader.objects, *self.reader.records])
-            self.reader.objects, self.reader.records = [], []
-            return root
-
-    def memories(self) -> list[mmap.mmap]:
-        """The memories, each as large as the head says; to be asked for after `root`. They are the caller's."""
-        with self._refusing():
-            rams = [self._ram(size) for size in self.head.memories]
+            for size in self.head.memories:
+                root = self.reader.graph()
+                slots.check([*self.reader.objects, *self.reader.records])
+                self.reader.objects, self.reader.records = [], []
+                yield root, self._ram(size) if size else None
             if not self.reader.at_end() or not self._skips(self.unpacker.unused_data):
                 raise SavedError("something follows its end")
-            return rams
 
     def _ram(self, size: int) -> mmap.mmap:
         # Private, so that looking at memory that nobody has written takes none of the host's.
@@ -292,7 +309,7 @@ def is_head(head: Head) -> bool:
     """Whether a head has what it must."""
     return (
         type(head.memories) is tuple
-        and all(type(size) is int and 0 < size <= MEMORY_MAX and size % PAGE == 0 for size in head.memories)
+        and all(type(size) is int and 0 <= size <= MEMORY_MAX and size % PAGE == 0 for size in head.memories)
         and type(head.classes) is tuple
         and all(type(pair) is tuple and list(map(type, pair)) == [str, str] for pair in head.classes)
     )

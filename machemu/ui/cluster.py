@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         view = View(options, cluster, stack)
         for node in cluster.nodes:
             view.watch(node)
-        cluster.powered = view.watch
+            node.switched_on = view.watch
         if options.load is None:
             cluster.boot()
         options.interrupt.begin()
@@ -163,8 +163,14 @@ class View:
         if number in self.lines:
             self.lines.pop(number).finish()
 
+    @property
+    def running(self) -> ClusterNode | None:
+        """The node that runs now, or that failed."""
+        number = self.cluster.running
+        return self.cluster.nodes[number - 1] if number else None
+
     def _last_words(self) -> dict[str, str]:
-        node = self.cluster.running
+        node = self.running
         return {} if node is None or node.kernel is None else last_words(node.kernel, node.name, node.spec.folder)
 
     def failed(self, error: Exception) -> None:
@@ -172,14 +178,14 @@ class View:
 
         Its trace ends there, too. What other nodes had done later has no place in it.
         """
-        node = self.cluster.running
+        node = self.running
         if node is not None and node.kernel is not None and not isinstance(error, UserError):
             self.streams.errors.line(f"machemu: node {node.name}: {report.place(node.kernel)}")
             self.ended_at = node.kernel.kern.clock.now()
 
     def _end_early(self) -> None:
         """As `failed` and `finish`, where the process dies."""
-        node = self.cluster.running
+        node = self.running
         if node is not None and node.kernel is not None:
             self.ended_at = node.kernel.kern.clock.now()
         self.finish()

@@ -242,7 +242,7 @@ def test_a_cluster_is_not_loaded_with_another_profile_or_from_something_else(tmp
     with pytest.raises(UserError, match=r"nodes.asker.profile: is ethernet_byte_ns 900, and was ethernet_byte_ns 800"):
         World(pair().replace("[nodes.asker]\n", f"[nodes.asker]\nprofile = '{slower}'\n"), load=path)
     for origin, why in ((None, "does not say of which cluster file"), (origin_of(pair()), "its root is no cluster")):
-        saved.save(path, saved.Kind.CLUSTER, [1], (), origin)
+        saved.save(path, saved.Kind.CLUSTER, [saved.part([1])], origin)
         with pytest.raises(UserError, match=why):
             World(pair(), load=path)
 
@@ -255,29 +255,44 @@ def origin_of(text: str) -> changes.Origin:
 
 @pytest.mark.parametrize(
     ("what", "value"),
-    [("nodes", [1, 2]), ("nodes", 7), ("segments", [None]), ("offers", [3]), ("faults", None)],
+    [("segments", [None]), ("segments", []), ("offers", [3]), ("faults", None)],
 )
 def test_a_damaged_cluster_is_refused(what: str, value: object, tmp_path: Path) -> None:
     path = tmp_path / "cluster"
     with World(pair()) as world:
         world.run(3 * MS)
+        nodes = [each.save() for each in world.cluster.nodes]
         kept = getattr(world.cluster, what)
-        memories = [each.kernel.memory.view for each in world.cluster.nodes if each.kernel is not None]
         setattr(world.cluster, what, value)
-        saved.save(path, saved.Kind.CLUSTER, world.cluster, memories, origin_of(pair()))
+        saved.save(path, saved.Kind.CLUSTER, [saved.part(world.cluster), *nodes], origin_of(pair()))
         setattr(world.cluster, what, kept)
     with pytest.raises(UserError, match="damaged"):
         World(pair(), load=path)
 
 
-def test_a_missing_or_extra_memory_is_refused(tmp_path: Path) -> None:
+def kept(part: saved.Part) -> saved.Part:
+    """A part that can be written more than once."""
+    return part._replace(pages=tuple(part.pages))
+
+
+def test_a_part_that_is_missing_extra_or_another_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "cluster"
     with World(pair()) as world:
-        memory = bytes(4 << 20)
-        for count in (0, 1, 3):
-            saved.save(path, saved.Kind.CLUSTER, world.cluster, [memoryview(memory)] * count, origin_of(pair()))
+        one, two = (kept(each.save()) for each in world.cluster.nodes)
+        memory = memoryview(bytes(4 << 20))
+        bare = [saved.part(each) for each in world.cluster.nodes]
+        world.cluster.nodes[0].crash()
+        off = world.cluster.nodes[0].save()
+        none = kept(saved.part(None, memory))
+        parts = [(), (one,), (two, one), (one, one), (one, two, one), (one, two, none), bare, (one, bare[1])]
+        parts += [(one, none), (one, saved.part(None)), (off._replace(size=4096), two)]
+        for each in parts:
+            saved.save(path, saved.Kind.CLUSTER, [saved.part(world.cluster), *each], origin_of(pair()))
             with pytest.raises(UserError, match="damaged"):
                 World(pair(), load=path)
+        for each in ((one, two), (off, two)):
+            saved.save(path, saved.Kind.CLUSTER, [saved.part(world.cluster), *each], origin_of(pair()))
+            World(pair(), load=path).cluster.close()
 
 
 def test_idle_nodes_cost_nothing() -> None:

@@ -66,7 +66,8 @@ class World:
         self.cluster = Cluster(spec, seed) if load is None else Cluster.load(load, spec)
         self.printed: list[tuple[int, str, str]] = []
         self.frames: list[tuple[int, int, bytes]] = []
-        self.cluster.powered = self._watch
+        for each in self.cluster.nodes:
+            each.switched_on = self._watch
         self.cluster.captured = lambda *frame: self.frames.append(frame)
         if load is None:
             self.cluster.boot()

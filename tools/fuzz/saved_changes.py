@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from machemu.sim import graph
 from machemu.sim.graph import Frame, Reader, encode_number
+from machemu.sim.saved import PAGE
 
 SERVERS: Final = 0.85
 """The share of changes that are made in what a server holds."""
@@ -51,12 +52,21 @@ class Token:
 
 
 class Indexer(Reader):
-    """Reads a graph and notes its values."""
+    """Reads what stands behind a file's header and notes the values of its graphs."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data, room=1 << 40)
         self.tokens: list[Token] = []
         self.open: list[Token] = []
+
+    def file(self) -> None:
+        """The head, whose values are not noted, and each part: a graph, and the pages of its memory."""
+        head = self.graph()
+        self.tokens.clear()
+        for size in head.memories:
+            self.graph()
+            while size and self.number():
+                self.take(PAGE)
 
     def _value(self, frames: list[Frame]) -> Any:
         token = Token(self.place, self.data[self.place], *self._owner(frames))
@@ -88,12 +98,8 @@ class Changer:
 
     def __init__(self, plain: bytes) -> None:
         self.plain = plain
-        head = Reader(plain, room=1 << 40)
-        head.graph()
         indexer = Indexer(plain)
-        indexer.place = head.place
-        indexer.graph()
-        self.start, self.end = head.place, indexer.place
+        indexer.file()
         self.all = indexer.tokens
         self.servers = [token for token in self.all if token.owner.startswith(OWNERS)]
 

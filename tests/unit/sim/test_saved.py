@@ -28,11 +28,12 @@ NO_RAM = memoryview(b"")
 
 def load(path: Path, kind: Kind = Kind.MACHINE) -> tuple[Any, list[bytes]]:
     with SavedFile(path, kind) as file:
-        return file.root(), [bytes(memory) for memory in file.memories()]
+        [(root, memory)] = file.parts()
+        return root, [] if memory is None else [bytes(memory)]
 
 
-def save(path: Path, root: object, *rams: bytes | bytearray) -> None:
-    saved.save(path, Kind.MACHINE, root, [memoryview(ram) for ram in rams])
+def save(path: Path, root: object, ram: bytes | bytearray = b"", kind: Kind = Kind.MACHINE) -> None:
+    saved.save(path, kind, [saved.part(root, memoryview(ram))])
 
 
 def saved_file(tmp_path: Path) -> Path:
@@ -52,19 +53,26 @@ def test_a_file_gives_state_and_memory_back(tmp_path: Path) -> None:
     assert [place for place, byte in enumerate(memory) if byte] == [5 * saved.PAGE + 7]
 
 
-def test_a_file_may_hold_several_memories_or_none(tmp_path: Path) -> None:
+def test_a_file_may_hold_any_number_of_parts_each_with_a_memory_or_none(tmp_path: Path) -> None:
     path = tmp_path / "machines"
-    save(path, None)
-    assert load(path) == (None, [])
-    memories = [bytes(saved.PAGE), b"\1" * 2 * saved.PAGE, bytes(3 * saved.PAGE) + b"\2" * saved.PAGE]
-    save(path, None, *memories)
-    assert load(path) == (None, memories)
+    shared = [1, 2]
+    page = b"\1" * saved.PAGE
+    memories = [b"", bytes(saved.PAGE), 2 * page, b"", bytes(3 * saved.PAGE) + page]
+    for count in range(len(memories) + 1):
+        parts = [saved.part(Cell(shared, number), memoryview(memory)) for number, memory in enumerate(memories[:count])]
+        saved.save(path, Kind.MACHINE, parts)
+        with SavedFile(path, Kind.MACHINE) as file:
+            found = [(root, b"" if memory is None else bytes(memory)) for root, memory in file.parts()]
+        assert [memory for _, memory in found] == memories[:count]
+        roots = [root for root, _ in found if isinstance(root, Cell)]
+        assert [(root.first, root.second) for root in roots] == [(shared, number) for number in range(count)]
+        assert len({id(root.first) for root in roots}) == count, "parts share nothing"
 
 
-def test_a_digest_of_several_memories_tells_where_each_byte_lies() -> None:
+def test_a_digest_of_a_memory_tells_where_each_byte_lies() -> None:
     page, zero = b"\1" * saved.PAGE, bytes(saved.PAGE)
-    memories = [(page + zero,), (zero + page,), (page, zero), (zero, page), (page,), (zero,), ()]
-    assert len({saved.digest_all(None, [memoryview(memory) for memory in each]) for each in memories}) == len(memories)
+    memories = [page + zero, zero + page, zero + zero, page, zero, b""]
+    assert len({saved.digest_pages(None, memoryview(memory)) for memory in memories}) == len(memories)
 
 
 def test_pages_of_zeros_take_no_room(tmp_path: Path) -> None:
@@ -130,7 +138,7 @@ def test_something_behind_the_end_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", list(Kind))
 def test_foreign_files_and_other_versions_are_told_apart(kind: Kind, tmp_path: Path) -> None:
     path = tmp_path / "saved"
-    saved.save(path, kind, None)
+    save(path, None, kind=kind)
     header, _, packed = path.read_bytes().partition(b"\n")
     start = b"machemu saved %s" % kind.value.encode()
     assert header == b"%s %d" % (start, saved.FORMAT)
@@ -170,7 +178,7 @@ def test_a_file_of_another_kind_says_what_it_is_and_who_takes_it(tmp_path: Path)
     path = saved_file(tmp_path)
     with pytest.raises(UserError, match=r"is a saved machine, which `machemu boot --load FILE` takes"):
         load(path, Kind.CLUSTER)
-    saved.save(path, Kind.CLUSTER, None)
+    save(path, None, kind=Kind.CLUSTER)
     with pytest.raises(UserError, match=r"is a saved cluster, which `machemu cluster CLUSTERFILE --load FILE` takes"):
         load(path, Kind.MACHINE)
 

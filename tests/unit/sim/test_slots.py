@@ -119,9 +119,9 @@ def test_a_file_with_a_slot_that_cannot_be_is_refused_and_the_slot_named(
     with pytest.raises(SlotError, match=message):
         check([square])
     path = tmp_path / "saved"
-    saved.save(path, Kind.MACHINE, [square])
+    saved.save(path, Kind.MACHINE, [saved.part([square])])
     with SavedFile(path, Kind.MACHINE) as file, pytest.raises(UserError, match=f"{path}: is damaged: .*{message}"):
-        file.root()
+        list(file.parts())
 
 
 def test_every_slot_that_is_saved_says_what_it_holds() -> None:
