@@ -12,6 +12,7 @@ from tests.machine import add_task, boot, empty, image
 
 MACHINES = 200
 TRAPS = 1_000_000
+SNAPSHOTS = 600
 MARGIN_KB = 8 << 10
 
 
@@ -51,6 +52,25 @@ def traps(arch: Arch) -> None:
         assert grown < MARGIN_KB, f"{grown} KiB more after {TRAPS} traps"
 
 
+def snapshots(arch: Arch) -> None:
+    """Goes back to SNAPSHOTS snapshots of one machine, each after a trap; run in a process of its own."""
+    with boot(image(arch, "pingpong")) as machine:
+        machine.run(traps=40)
+        node, digest, before = machine.node, machine.node.digest(), 0
+        for index in range(SNAPSHOTS):
+            if index == SNAPSHOTS // 3:
+                gc.collect()
+                before = resident_kb()
+            earlier = node.snapshot()
+            node.kernel.run(traps=1)
+            node.restore(earlier)
+        machine.kernel = node.kernel
+        gc.collect()
+        grown = resident_kb() - before
+        assert node.digest() == digest
+        assert grown < MARGIN_KB, f"{grown} KiB more after {SNAPSHOTS} snapshots"
+
+
 def run_alone(arch: Arch, name: str) -> None:
     code = f"from tests import guests; from tests.kernel import test_growth; test_growth.{name}(guests.ARCHS[{arch.name!r}])"
     command = [sys.executable, "-c", code]
@@ -64,3 +84,7 @@ def test_two_hundred_machines_one_after_another_leave_nothing_behind(arch: Arch)
 
 def test_a_million_traps_leave_nothing_behind(arch: Arch) -> None:
     run_alone(arch, "traps")
+
+
+def test_six_hundred_snapshots_and_restores_leave_nothing_behind(arch: Arch) -> None:
+    run_alone(arch, "snapshots")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any, Final
 
@@ -73,7 +74,13 @@ WITHOUT_PORTS: Final = {msgh_id: row for msgh_id, row in ROUTINES.items() if msg
 
 def routines_on(machine: MachineTask) -> dict[int, Row]:
     """The routines of a machine that gives each task `machine`: without I/O ports there is no subsystem mach_i386."""
-    return ROUTINES if isinstance(machine, IoPorts) else WITHOUT_PORTS
+    return _routines_of(type(machine))
+
+
+@cache
+def _routines_of(cls: type) -> dict[int, Row]:
+    """Kept, since each restored snapshot asks, and a protocol is slow to be asked."""
+    return ROUTINES if issubclass(cls, IoPorts) else WITHOUT_PORTS
 
 
 MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
