@@ -14,7 +14,7 @@ from machemu import __version__
 from machemu.abi.errors import UserError
 from machemu.machine.profile import DEFAULT_PROFILES
 from machemu.sim.output import ClosedPipe, Output
-from machemu.ui import boot, cluster
+from machemu.ui import boot, cluster, extensions
 from machemu.ui.interrupt import CtrlC
 from machemu.ui.options import CountOption, PathOption
 from machemu.ui.status import Status
@@ -31,12 +31,14 @@ class Parser(argparse.ArgumentParser):
             stream.write(message)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """What reads a command line of these words. UserError where they name a command of another package that is broken."""
     main_parser: argparse.ArgumentParser = Parser(prog="machemu", description="Mach 3.0 machines, emulated down to the hardware.")
     main_parser.add_argument("--version", action="version", version=f"machemu {__version__}")
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_boot_parser(commands)
     cluster.add_parser(commands)
+    extensions.add_parsers(commands, words)
     return main_parser
 
 
@@ -140,7 +142,8 @@ def parse(arguments: Sequence[str] | None, out: Output) -> argparse.Namespace:
     """The options; SystemExit where help was asked for, or where they are wrong."""
     try:
         try:
-            return parser().parse_args(arguments)
+            words = sys.argv[1:] if arguments is None else arguments
+            return parser(words).parse_args(words)
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
