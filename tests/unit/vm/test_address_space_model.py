@@ -20,7 +20,6 @@ from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.page import PageShortage
 from machemu.vm.subsystem import Vm
 from machemu.vm.user import UserMemory
-from tests.unit.vm.conftest import vm_copy
 
 BASE = 0x10000000
 SLOTS = 6
@@ -246,23 +245,26 @@ class AddressSpaces(RuleBasedStateMachine):
         copy, content = self.copies.pop(which % len(self.copies))
         start = BASE + slot * self.page
         pages = self.pages_of(start, len(content))
-        allowed = copy.offset % self.page == 0 and space.writable(pages)
-        if self.attempt(lambda: routines.vm_write(map_, start, copy, copy.size), allowed):
-            for page in pages:
-                space.cells[page].content = content[page - start : page - start + self.page]
-        else:
-            copy.discard()
+        self.put(map_, space, start, copy, content, copy.offset % self.page == 0 and space.writable(pages))
 
     @rule(choice=choices, from_slot=slots, to_slot=slots, count=counts)
     def vm_copy(self, choice: int, from_slot: int, to_slot: int, count: int) -> None:
         map_, space = self.task(choice)
         from_, to = BASE + from_slot * self.page, BASE + to_slot * self.page
         size = count * self.page
-        allowed = space.readable(self.pages_of(from_, size)) and space.writable(self.pages_of(to, size))
-        if self.attempt(lambda: vm_copy(map_, from_, size, to), allowed):
-            contents = [space.cells[page].content for page in self.pages_of(from_, size)]
-            for page, content in zip(self.pages_of(to, size), contents, strict=True):
-                space.cells[page].content = content
+        source, target = self.pages_of(from_, size), self.pages_of(to, size)
+        read: list[VmMapCopy | None] = []
+        if self.attempt(lambda: read.append(routines.vm_read(map_, from_, size)), space.readable(source)):
+            assert read[0] is not None
+            self.put(map_, space, to, read[0], b"".join(space.cells[page].content for page in source), space.writable(target))
+
+    def put(self, map_: VmMap, space: Space, start: int, copy: VmMapCopy, content: bytes, allowed: bool) -> None:
+        """Writes a copy over memory. Where frames are short the first pages are written, and the copy is what is left."""
+        size = copy.size
+        self.attempt(lambda: routines.vm_write(map_, start, copy, size), allowed)
+        for page in self.pages_of(start, size - copy.size):
+            space.cells[page].content = content[page - start : page - start + self.page]
+        copy.discard()
 
     @rule(choice=choices, slot=slots, count=counts, access=st.sampled_from([0, 1, 3]))
     def wire(self, choice: int, slot: int, count: int, access: int) -> None:
