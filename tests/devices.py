@@ -104,7 +104,7 @@ class User:
         results = tuple(self._keep(value) for value in values)
         for item in kmsg.carried:
             if isinstance(item, CarriedMemory) and item.copy is not None:
-                item.copy.discard()  # type: ignore[attr-defined]
+                item.copy.discard()
         kmsg.remote, target = None, kmsg.remote
         ports.release_sonce(self.ipc, target)
         messages.consume(self.ipc, kmsg)

@@ -6,7 +6,7 @@ and from the most significant on a big-endian one; the long form adds u16 name, 
 """
 
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from machemu.abi.types import ByteOrder
 
@@ -138,39 +138,42 @@ def decode_type_word(word: int, order: ByteOrder) -> TypeDescriptor:
     )
 
 
-class CarriedPort(NamedTuple):
-    """A port right inside a kernel message's body: the word `offset` bytes after the header stands for `port`.
+R_co = TypeVar("R_co", covariant=True)
+"""A right: in the kernel ipc.port.Right, in a task's message its name; in both None for MACH_PORT_NULL, and `PORT_DEAD`."""
+M_co = TypeVar("M_co", covariant=True)
+"""Memory: in the kernel a vm map copy, in a task's message its bytes."""
 
-    `port` is the kernel's port object, None for MACH_PORT_NULL, or `PORT_DEAD`; `disposition` is PORT_RECEIVE, PORT_SEND or
-    PORT_SEND_ONCE in a message under way (a sender inside the kernel has made or copied the right before).
+
+class CarriedPort(NamedTuple, Generic[R_co]):
+    """A port right inside a message's body: the word `offset` bytes after the header stands for `port`.
+
+    `disposition` is PORT_RECEIVE, PORT_SEND or PORT_SEND_ONCE in a message under way (a sender inside the kernel has made or
+    copied the right before).
     """
 
     offset: int
     disposition: int
-    port: object | None
+    port: R_co
 
 
-class CarriedMemory(NamedTuple):
-    """Out-of-line data: the address word at `offset` of the body stands for `copy`, of `size` bytes.
-
-    `copy` is a vm map copy, None for no bytes.
-    """
+class CarriedMemory(NamedTuple, Generic[M_co]):
+    """Out-of-line data: the address word at `offset` of the body stands for `copy`, of `size` bytes; None for no bytes."""
 
     offset: int
     size: int
-    copy: object | None
+    copy: M_co | None
 
 
-class CarriedPorts(NamedTuple):
+class CarriedPorts(NamedTuple, Generic[R_co]):
     """An out-of-line array of port rights, all of one disposition; the address word is at `offset` of the body."""
 
     offset: int
     disposition: int
-    ports: tuple[object | None, ...]
+    ports: tuple[R_co, ...]
 
 
-Carried = CarriedPort | CarriedMemory | CarriedPorts
-"""What a kernel message carries besides bytes, in the order of the body."""
+Carried = CarriedPort[Any] | CarriedMemory[Any] | CarriedPorts[Any]
+"""What a message carries besides bytes, in the order of the body."""
 
 
 class PortDead(IntEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.core.traps import TRAP_COUNT, TRAPS
 from machemu.device.ds_routines import Device, MasterDevice
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.ipc.pset import PortSet
 from machemu.ipc.right import reverse
 from machemu.ipc.space import Space
@@ -59,7 +59,7 @@ def refer_name(space: Space, name: int) -> PortRef:
     return refer(target, space, name, target.receiver is space)
 
 
-def refer_right(right: object | None, space: Space | None) -> PortRef:
+def refer_right(right: Right, space: Space | None) -> PortRef:
     """A right under way, by the name that a task has for its port where it has one."""
     if right is None:
         return PortRef(PORT_NULL, PortKind.NULL)

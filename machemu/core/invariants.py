@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from machemu.abi.errors import InvariantError
 from machemu.abi.message import PORT_SEND, CarriedMemory
 from machemu.core.kernel import Kernel, runnable
 from machemu.core.proxies import Proxy
 from machemu.ipc.kmsg import Kmsg
+from machemu.ipc.port import Right
 from machemu.kern.thread import Thread
 from machemu.vm.map_copy import VmMapCopy
 
@@ -82,7 +83,7 @@ def _check_sizes(kernel: Kernel) -> None:
         raise InvariantError("the kernel's pages, addresses or words are another machine's")
 
 
-def _held(kernel: Kernel, threads: list[Thread]) -> Iterator[tuple[object | None, int]]:
+def _held(kernel: Kernel, threads: list[Thread]) -> Iterator[tuple[Right, int]]:
     """The rights that the kernel's own objects hold."""
     for task in kernel.kern.tasks.values():
         for right in (task.itk_sself, task.itk_exception, task.itk_bootstrap, *task.itk_registered):
@@ -93,11 +94,11 @@ def _held(kernel: Kernel, threads: list[Thread]) -> Iterator[tuple[object | None
         yield thread.ith_exception, PORT_SEND
         yield thread.trap_right, PORT_SEND
     for pager in kernel.vm.pagers.values():
-        yield pager.memory_object, PORT_SEND
-    yield kernel.vm.default_manager, PORT_SEND
+        yield cast("Right", pager.memory_object), PORT_SEND
+    yield cast("Right", kernel.vm.default_manager), PORT_SEND
     for port in kernel.ipc.ports.values():
         if isinstance(port.kobject, Proxy):
-            yield port.kobject.object, PORT_SEND
+            yield cast("Right", port.kobject.object), PORT_SEND
     yield from kernel.devices.held()
 
 

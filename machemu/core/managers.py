@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_MEMORY_ERROR, KERN_PROTECTION_FAILURE
@@ -12,7 +12,7 @@ from machemu.core import proxies
 from machemu.device.dev_pager import DevicePager
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port as ports
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.kern.thread import Thread
 from machemu.mig.interfaces import memory_object, memory_object_default
 from machemu.mig.runtime import OutOfLine, Routine
@@ -76,7 +76,7 @@ class Managers:
         return ports.make_send(self.ipc, self.ipc.make_kernel_port(None))
 
     def release_send(self, right: object) -> None:
-        ports.release_send(self.ipc, right)
+        ports.release_send(self.ipc, _right(right))
 
     def is_alive(self, right: object) -> bool:
         return isinstance(right, Port) and right.active
@@ -130,7 +130,7 @@ class Managers:
     def create(self, pager: Pager) -> None:
         obj = pager.object
         values = (pager.memory_object, obj.size, self._control(pager), self._name(pager), obj.vm.page_size)
-        manager = ports.copy_send(self.ipc, obj.vm.default_manager)
+        manager = ports.copy_send(self.ipc, _right(obj.vm.default_manager))
         self._send_to(manager, memory_object_default.MEMORY_OBJECT_CREATE, values)
 
     def terminate(self, pager: Pager) -> None:
@@ -196,9 +196,9 @@ class Managers:
 
     def _send(self, pager: Pager, routine: Routine, *values: object) -> None:
         """To the pager's manager, where its port is alive."""
-        self._send_to(ports.copy_send(self.ipc, pager.memory_object), routine, values)
+        self._send_to(ports.copy_send(self.ipc, _right(pager.memory_object)), routine, values)
 
-    def _send_to(self, right: object, routine: Routine, values: tuple[object, ...]) -> None:
+    def _send_to(self, right: Right, routine: Routine, values: tuple[object, ...]) -> None:
         """Consumes the send right and what the message carries."""
         body, carried = routine.request.pack(self.ipc.order, values)
         kernel_message.kernel_send(
@@ -210,6 +210,11 @@ def _device(pager: Pager) -> DevicePager | None:
     """The device whose memory the kernel itself shows, without messages."""
     port = pager.memory_object
     return port.kobject if isinstance(port, Port) and isinstance(port.kobject, DevicePager) else None
+
+
+def _right(right: object | None) -> Right:
+    """What memory holds of a memory object, or of a manager: a right, of which it knows nothing."""
+    return cast("Right", right)
 
 
 def _port(port: object) -> Port:

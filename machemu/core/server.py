@@ -11,7 +11,7 @@ from machemu.core.routines.table import Row
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.ipc.thread import IpcThread
 from machemu.mig.runtime import RETCODE, Routine
 
@@ -73,14 +73,14 @@ def _perform(kernel: Kernel, row: Row, request: Kmsg) -> tuple[int, tuple[object
 
 
 def _reply(
-    kernel: Kernel, request_id: int, port: object | None, disposition: int, routine: Routine | None, values: tuple[object, ...]
+    kernel: Kernel, request_id: int, port: Right, disposition: int, routine: Routine | None, values: tuple[object, ...]
 ) -> Kmsg:
     message = RETCODE if routine is None or routine.reply is None else routine.reply
     body, carried = message.pack(kernel.ipc.order, values)
     return kernel_message.make(kernel.ipc, port, disposition, None, 0, request_id + REPLY_ID & WORD, body, carried)
 
 
-def _release(kernel: Kernel, right: object | None, disposition: int) -> None:
+def _release(kernel: Kernel, right: Right, disposition: int) -> None:
     """Gives up a right that was used: of a send-once right nobody is told."""
     if disposition == PORT_SEND:
         ports.release_send(kernel.ipc, right)

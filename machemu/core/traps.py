@@ -27,6 +27,7 @@ from machemu.vm.map import VmMap
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
+    from machemu.ipc.port import Right
 
 TRAP_COUNT: Final = 130
 SUCCESS: Final = 0
@@ -189,7 +190,7 @@ def _write_word(kernel: Kernel, thread: Thread, address: int, value: int) -> Non
         return
 
 
-def _copy_send(kernel: Kernel, thread: Thread, name: int) -> object | None:
+def _copy_send(kernel: Kernel, thread: Thread, name: int) -> Right:
     """A send right copied from a name of the caller's; null and dead names stand for themselves."""
     if name in (PORT_NULL, PORT_NAME_DEAD):
         return right.from_name(name)
@@ -266,7 +267,7 @@ def task_set_special_port(kernel: Kernel, thread: Thread, name: int, which: int,
     task = _task(thread, name)
     new = _copy_send(kernel, thread, port_name)
     try:
-        ipc_tt.set_task_special_port(kernel.kern, task, which, ipc_tt.as_right(new))
+        ipc_tt.set_task_special_port(kernel.kern, task, which, new)
     except KernError:
         port.release_send(kernel.ipc, new)
         raise

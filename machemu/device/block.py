@@ -27,6 +27,7 @@ from machemu.abi.errors import InvariantError, KernError
 from machemu.device.driver import Driver, Minor
 from machemu.device.io import DeviceIo, IoOp, IoRequest
 from machemu.device.partitions import Slice, read_table
+from machemu.ipc.port import Right
 from machemu.machine.protocols import Disk, DiskError
 from machemu.sim.state import Cost, Natural, Signed, state
 
@@ -206,7 +207,7 @@ class DiskDriver(Driver):
     def busy(self) -> bool:
         return bool(self.requests)
 
-    def held(self) -> Iterable[tuple[object, int]]:
+    def held(self) -> Iterable[tuple[Right, int]]:
         return [(request.reply_port, request.reply_type) for _, request in self.requests]
 
     def check_invariants(self) -> None:

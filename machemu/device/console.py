@@ -28,6 +28,7 @@ from machemu.abi.errors import KernError
 from machemu.device.driver import Driver, Minor, unit_of
 from machemu.device.io import DeviceIo, IoRequest
 from machemu.device.limits import CHARACTERS_MAX, reading_count, wait
+from machemu.ipc.port import Right
 from machemu.machine.protocols import Disk
 from machemu.sim.state import Cost, Natural, Signed, state
 
@@ -164,7 +165,7 @@ class Console(Driver):
             self._output(request.data)
             self.io.write_done(request, 0, len(request.data))
 
-    def held(self) -> Iterable[tuple[object, int]]:
+    def held(self) -> Iterable[tuple[Right, int]]:
         return [(request.reply_port, request.reply_type) for request in (*self.pending, *self.writers)]
 
     def attach(self, disks: Mapping[str, Disk]) -> None:

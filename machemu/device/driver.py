@@ -12,7 +12,7 @@ from machemu.sim.state import state
 
 if TYPE_CHECKING:
     from machemu.device.io import IoRequest
-    from machemu.ipc.port import Port
+    from machemu.ipc.port import Port, Right
     from machemu.machine.protocols import Disk
 
 
@@ -100,7 +100,7 @@ class Driver:
         """Whether it waits for an event."""
         return False
 
-    def held(self) -> Iterable[tuple[object, int]]:
+    def held(self) -> Iterable[tuple[Right, int]]:
         """The rights that it holds, with their dispositions."""
         return ()
 

@@ -15,7 +15,7 @@ from machemu.device.dev_pager import DevicePager
 from machemu.device.driver import Driver, Minor
 from machemu.device.io import DeviceIo, IoRequest
 from machemu.ipc import port as ports
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.machine.protocols import Disk
 from machemu.sim.state import Signed, state
 
@@ -204,7 +204,7 @@ class Devices:
         """Whether a device will do something by itself."""
         return any(device.waiting is not None for device in self.opened.values()) or any(driver.busy for driver in self.drivers)
 
-    def held(self) -> Iterator[tuple[object, int]]:
+    def held(self) -> Iterator[tuple[Right, int]]:
         """The rights that devices hold, with their dispositions."""
         for driver in self.drivers:
             yield from driver.held()

@@ -38,7 +38,7 @@ from machemu.device.io import DeviceIo, IoOp, IoRequest
 from machemu.ipc import kmsg as messages
 from machemu.ipc import mqueue
 from machemu.ipc import port as ports
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.machine.protocols import Disk, Nic
 from machemu.sim.state import U16, Cost, Signed, Word, state
 
@@ -153,7 +153,7 @@ class EthernetDriver(Driver):
     def busy(self) -> bool:
         return bool(self.requests or self.arrived)
 
-    def held(self) -> Iterable[tuple[object, int]]:
+    def held(self) -> Iterable[tuple[Right, int]]:
         for request in self.requests:
             yield request.reply_port, request.reply_type
         for entry in self.filters:

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from machemu.abi.device import D_NO_MEMORY
 from machemu.ipc import kmsg as messages
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.ipc.subsystem import Ipc
 from machemu.kern.clock import Clock
 from machemu.mig.interfaces import device_reply
@@ -59,7 +59,7 @@ class IoRequest:
     reply_port: Port | None
     reply_type: U8
 
-    def __init__(self, op: IoOp, mode: int, recnum: int, count: int, data: bytes, reply_port: object, reply_type: int) -> None:
+    def __init__(self, op: IoOp, mode: int, recnum: int, count: int, data: bytes, reply_port: Right, reply_type: int) -> None:
         self.op = op
         self.mode = mode
         self.recnum = recnum

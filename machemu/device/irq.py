@@ -10,7 +10,7 @@ from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.message import PORT_SEND
 from machemu.device.driver import Minor
 from machemu.device.null import NullDriver
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.sim.state import state
 
 IRQS = 16
@@ -43,5 +43,5 @@ class IrqDriver(NullDriver):
             raise KernError(KERN_INVALID_ARGUMENT)
         raise KernError(D_INVALID_OPERATION)
 
-    def held(self) -> Iterable[tuple[object, int]]:
+    def held(self) -> Iterable[tuple[Right, int]]:
         return [(port, PORT_SEND) for _, port in self.ports]

@@ -11,6 +11,7 @@ from machemu.abi.errors import KernError
 from machemu.device.driver import Driver, Minor, unit_of
 from machemu.device.io import DeviceIo, IoRequest
 from machemu.device.limits import reading_count, wait
+from machemu.ipc.port import Right
 from machemu.sim.state import state
 
 BUFFER_SIZE: Final = 4095
@@ -86,5 +87,5 @@ class KmsgDriver(Driver):
     def set_status(self, minor: Minor, flavor: int, words: tuple[int, ...]) -> None:
         pass
 
-    def held(self) -> Iterable[tuple[object, int]]:
+    def held(self) -> Iterable[tuple[Right, int]]:
         return [(request.reply_port, request.reply_type) for request in self.pending]

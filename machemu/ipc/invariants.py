@@ -15,7 +15,6 @@ from machemu.abi.message import (
     PORT_SEND,
     PORT_SEND_ONCE,
     SIZE_MAX,
-    Carried,
     CarriedMemory,
     CarriedPort,
     CarriedPorts,
@@ -23,11 +22,12 @@ from machemu.abi.message import (
     decode_type_word,
 )
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.ipc.pset import PortSet
 from machemu.ipc.thread import MsgContinuation
 
 if TYPE_CHECKING:
+    from machemu.ipc.carried import Carried
     from machemu.ipc.kmsg import Kmsg
     from machemu.ipc.space import Space
     from machemu.ipc.subsystem import Ipc
@@ -37,7 +37,7 @@ Counts = Counter[tuple[int, int]]
 """How many rights were found, by port number and disposition."""
 
 
-def check(ipc: Ipc, spaces: list[Space], threads: list[IpcThread], held: Iterable[tuple[object | None, int]]) -> None:
+def check(ipc: Ipc, spaces: list[Space], threads: list[IpcThread], held: Iterable[tuple[Right, int]]) -> None:
     counts: Counts = Counter()
     messages: dict[int, Kmsg] = {}
     sets: dict[int, PortSet] = {}
@@ -89,7 +89,7 @@ def _check_wait(thread: IpcThread) -> None:
         raise InvariantError(f"a thread waits in {wait} without what it goes on with, or has it too early")
 
 
-def _count(counts: Counts, right: object | None, disposition: int) -> None:
+def _count(counts: Counts, right: Right, disposition: int) -> None:
     if isinstance(right, Port):
         counts[right.number, disposition] += 1
 

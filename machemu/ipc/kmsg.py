@@ -11,7 +11,6 @@ from machemu.abi.message import (
     PORT_RECEIVE,
     PORT_SEND,
     PORT_SEND_ONCE,
-    Carried,
     CarriedMemory,
     CarriedPort,
     CarriedPorts,
@@ -22,7 +21,9 @@ from machemu.ipc import port as ports
 from machemu.sim.state import U8, U32, Natural, state
 
 if TYPE_CHECKING:
+    from machemu.ipc.carried import Carried
     from machemu.ipc.marequest import Marequest
+    from machemu.ipc.port import Right
     from machemu.ipc.seams import MapCopy
     from machemu.ipc.subsystem import Ipc
 
@@ -65,10 +66,10 @@ class Kmsg:
     flags: U32
     id: U32
     kept: MapCopy | None
-    local: object | None
+    local: Right
     local_type: U8
     marequest: Marequest | None
-    remote: object | None
+    remote: Right
     remote_type: U8
     resume: tuple[Natural, bool] | None
     seqno: U32
@@ -120,9 +121,9 @@ class Kmsg:
 
 def make(
     ipc: Ipc,
-    remote: object | None,
+    remote: Right,
     remote_type: int,
-    local: object | None,
+    local: Right,
     local_type: int,
     msgh_id: int,
     body: bytes = b"",
@@ -202,13 +203,13 @@ def destroy_carried(ipc: Ipc, carried: list[Carried] | tuple[Carried, ...]) -> N
             destroy_right(ipc, item.port, item.disposition)
         elif isinstance(item, CarriedMemory):
             if item.copy is not None:
-                item.copy.discard()  # type: ignore[attr-defined]
+                item.copy.discard()
         elif isinstance(item, CarriedPorts):
             for right in item.ports:
                 destroy_right(ipc, right, item.disposition)
 
 
-def destroy_right(ipc: Ipc, right: object | None, disposition: int) -> None:
+def destroy_right(ipc: Ipc, right: Right, disposition: int) -> None:
     """ipc_object_destroy: a right under way is not wanted. A send-once right's port is told, a receive right's port dies."""
     if not isinstance(right, ports.Port):
         return

@@ -29,7 +29,6 @@ from machemu.abi.message import (
     MSGH_BITS_COMPLEX,
     PORT_DEAD,
     SIZE_MAX,
-    Carried,
     CarriedMemory,
     CarriedPort,
     CarriedPorts,
@@ -42,12 +41,13 @@ from machemu.ipc import port as ports
 from machemu.ipc import right
 from machemu.ipc.entry import Entry
 from machemu.ipc.kmsg import OVERHEAD, Kmsg
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.ipc.right import TRANSIT
 from machemu.ipc.subsystem import MESSAGE_BYTES_MAX
 
 if TYPE_CHECKING:
     from machemu.abi.message import PortDead
+    from machemu.ipc.carried import Carried
     from machemu.ipc.seams import TaskMemory
     from machemu.ipc.space import Space
     from machemu.ipc.subsystem import Ipc
@@ -60,7 +60,7 @@ PORT_SIZE: Final = 32
 """A port name's size in bits."""
 
 Types = tuple[int, int, int, int, int, int, int]
-Header = tuple[object | None, object | None]
+Header = tuple[Right, Right]
 
 
 def get(ipc: Ipc, memory: TaskMemory, address: int, size: int) -> bytes:
@@ -136,8 +136,8 @@ def _copyin_header(ipc: Ipc, space: Space, types: tuple[int, int], names: tuple[
     dest_entry = space.table.get(dest_name)
     if dest_entry is None:
         raise KernError(MACH_SEND_INVALID_DEST)
-    dest: object | None
-    reply: object | None
+    dest: Right
+    reply: Right
     if reply_name in (PORT_NULL, PORT_NAME_DEAD):
         dest, dest_request = _copyin_dest(ipc, space, dest_entry, dest_type)
         reply, reply_request = right.from_name(reply_name), None
@@ -175,7 +175,7 @@ def _copyin_dest(ipc: Ipc, space: Space, entry: Entry, disposition: int) -> tupl
 
 def _copyin_same(
     ipc: Ipc, space: Space, entry: Entry, dest_type: int, reply_type: int
-) -> tuple[object | None, Port | None, object | None, Port | None]:
+) -> tuple[Right, Port | None, Right, Port | None]:
     """The destination and the reply right have one name: two rights out of one entry, each with its dead-name request's right."""
     if MOVE_SEND_ONCE in (dest_type, reply_type):
         raise KernError(MACH_SEND_INVALID_DEST)
@@ -286,7 +286,7 @@ def _copyin_ports(ipc: Ipc, space: Space, kmsg: Kmsg, carried: list[Carried], it
         offset += 4
 
 
-def _copyin_port(ipc: Ipc, space: Space, kmsg: Kmsg, name: int, disposition: int) -> object:
+def _copyin_port(ipc: Ipc, space: Space, kmsg: Kmsg, name: int, disposition: int) -> Right:
     try:
         taken = right.copyin(ipc, space, name, disposition)[0]
     except KernError:
@@ -324,7 +324,7 @@ def _copyin_memory(
         raise KernError(MACH_SEND_INVALID_MEMORY) from None
     ipc.message_bytes += length
     kmsg.charge += length
-    taken: list[object | None] = []
+    taken: list[Right] = []
     transit = TRANSIT[disposition]
     try:
         for name in struct.unpack(f"{ipc.prefix}{length // 4}I", data):

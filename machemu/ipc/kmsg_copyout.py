@@ -30,11 +30,11 @@ from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc import right
 from machemu.ipc.entry import Entry
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
-    from machemu.ipc.seams import MapCopy, TaskMemory
+    from machemu.ipc.seams import TaskMemory
     from machemu.ipc.space import Space
     from machemu.ipc.subsystem import Ipc
 
@@ -137,7 +137,7 @@ def _copyout_reply(ipc: Ipc, space: Space, reply: Port, disposition: int, notify
     return entry.name
 
 
-def _copyout_object(ipc: Ipc, space: Space, obj: object | None, disposition: int) -> tuple[int, int]:
+def _copyout_object(ipc: Ipc, space: Space, obj: Right, disposition: int) -> tuple[int, int]:
     """ipc_kmsg_copyout_object: a right's name, and 0 or the sub-code of why it has none. Consumes the right in any case."""
     if not isinstance(obj, Port):
         return (PORT_NAME_DEAD if obj is PORT_DEAD else PORT_NULL), 0
@@ -165,7 +165,7 @@ def _copyout_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg) -> int
             continue
         try:
             if isinstance(item, CarriedMemory):
-                address = memory.copyout(cast("MapCopy", item.copy)) if item.copy is not None else 0
+                address = memory.copyout(item.copy) if item.copy is not None else 0
             else:
                 address, more = _copyout_array(ipc, space, memory, item)
                 code |= more
@@ -179,7 +179,7 @@ def _copyout_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg) -> int
     return code
 
 
-def _copyout_array(ipc: Ipc, space: Space, memory: TaskMemory, item: CarriedPorts) -> tuple[int, int]:
+def _copyout_array(ipc: Ipc, space: Space, memory: TaskMemory, item: CarriedPorts[Right]) -> tuple[int, int]:
     """Puts an out-of-line array of names into new memory; where there is none the rights are destroyed."""
     if not item.ports:
         return 0, 0

@@ -33,7 +33,7 @@ from machemu.ipc import port as ports
 from machemu.ipc import pset as psets
 from machemu.ipc import right, right_refs
 from machemu.ipc.entry import TYPE_SEND_RIGHTS, Entry
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.ipc.pset import PortSet
 
 if TYPE_CHECKING:
@@ -227,9 +227,7 @@ def mach_port_move_member(ipc: Ipc, space: Space, member: int, after: int) -> No
 # Notifications and rights by name
 
 
-def mach_port_request_notification(
-    ipc: Ipc, space: Space, name: int, msgh_id: int, sync: int, request: object | None
-) -> Port | None:
+def mach_port_request_notification(ipc: Ipc, space: Space, name: int, msgh_id: int, sync: int, request: Right) -> Port | None:
     """Asks for a notification, or with None takes the request back; the previous request's send-once right, now the caller's.
 
     Consumes the send-once right `request` on success.
@@ -282,7 +280,7 @@ def insert_right_by_name(ipc: Ipc, current: Space, target: Space, name: int, sou
         raise
 
 
-def copyout_send(ipc: Ipc, space: Space, sright: object | None) -> int:
+def copyout_send(ipc: Ipc, space: Space, sright: Right) -> int:
     """ipc_port_copyout_send: a name for a send right, which is consumed; MACH_PORT_DEAD or MACH_PORT_NULL where there is none."""
     if not isinstance(sright, Port):
         return PORT_NAME_DEAD if sright is PORT_DEAD else PORT_NULL

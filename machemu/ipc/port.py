@@ -155,6 +155,10 @@ class Port:
 # Rights in the kernel's own hands
 
 
+Right = Port | PortDead | None
+"""A right under way, or what a name stood for: None is MACH_PORT_NULL. Its disposition says which right it is."""
+
+
 def make_send(ipc: Ipc, port: Port) -> Port:
     """A new send right, made as a receiver makes it."""
     port.mscount = port.mscount + 1 & COUNT_MASK
@@ -162,7 +166,7 @@ def make_send(ipc: Ipc, port: Port) -> Port:
     return port
 
 
-def copy_send(ipc: Ipc, right: object | None) -> Port | PortDead | None:
+def copy_send(ipc: Ipc, right: Right) -> Right:
     """A copy of a send right: PORT_DEAD where the port is dead. Consumes nothing."""
     if not isinstance(right, Port):
         return PORT_DEAD if right is PORT_DEAD else None
@@ -178,7 +182,7 @@ def make_sonce(ipc: Ipc, port: Port) -> Port:
     return port
 
 
-def release_send(ipc: Ipc, right: object | None) -> None:
+def release_send(ipc: Ipc, right: Right) -> None:
     """Gives a send right up; None and PORT_DEAD are nothing to give up."""
     if not isinstance(right, Port) or not right.active:
         return
@@ -195,7 +199,7 @@ def senders_gone(ipc: Ipc, port: Port) -> None:
         notify.no_senders(ipc, request, port.mscount)
 
 
-def release_sonce(ipc: Ipc, right: object | None) -> None:
+def release_sonce(ipc: Ipc, right: Right) -> None:
     """Gives a send-once right up without telling its port: it was used, or nobody shall know."""
     if isinstance(right, Port):
         right.sorights -= 1

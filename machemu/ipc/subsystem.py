@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from machemu.abi.message import MSG_TYPE_INTEGER_32, MSG_TYPE_PORT_NAME, PORT_RECEIVE, TypeDescriptor
 from machemu.abi.types import ByteOrder
 from machemu.ipc import invariants
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.ipc.space import Space
 from machemu.sim.state import Natural, state
 
@@ -119,7 +119,7 @@ class Ipc:
         return port
 
     def check_invariants(
-        self, spaces: Iterable[Space], threads: Iterable[IpcThread] = (), held: Iterable[tuple[object | None, int]] = ()
+        self, spaces: Iterable[Space], threads: Iterable[IpcThread] = (), held: Iterable[tuple[Right, int]] = ()
     ) -> None:
         """Checks every object and recounts all rights and messages; InvariantError where anything is wrong.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT
-from machemu.abi.message import PortDead
 from machemu.ipc import port
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.kern.subsystem import Kern
 from machemu.kern.task import TASK_PORT_REGISTER_MAX, Task
 from machemu.kern.thread import Thread
 
-Right = Port | PortDead | None
 """A naked send right; a dead or null one stands for itself."""
 
 TASK_KERNEL_PORT, TASK_EXCEPTION_PORT, TASK_BOOTSTRAP_PORT = 1, 3, 4
@@ -84,18 +82,11 @@ def ports_lookup(kern: Kern, task: Task) -> list[Right]:
     return [port.copy_send(kern.ipc, right) for right in task.itk_registered]
 
 
-def as_right(right: object | None) -> Right:
-    """A right out of a message, as what it can only be."""
-    if right is None or isinstance(right, Port | PortDead):
-        return right
-    raise InvariantError(f"{right!r} is no port right")
-
-
-def task_of(right: object | None) -> Task | None:
+def task_of(right: Right) -> Task | None:
     """The task that a port stands for, or None (convert_port_to_task)."""
     return right.kobject if isinstance(right, Port) and right.active and isinstance(right.kobject, Task) else None
 
 
-def thread_of(right: object | None) -> Thread | None:
+def thread_of(right: Right) -> Thread | None:
     """The thread that a port stands for, or None (convert_port_to_thread)."""
     return right.kobject if isinstance(right, Port) and right.active and isinstance(right.kobject, Thread) else None

@@ -26,8 +26,7 @@ from machemu.vm.object import VmObject, deallocate
 from machemu.vm.subsystem import Vm
 
 if TYPE_CHECKING:
-    from machemu.abi.message import PortDead
-    from machemu.ipc.port import Port
+    from machemu.ipc.port import Right
     from machemu.kern.task import Task
 
 SECOND_TICKS = 1_000_000_000 // TICK_NS
@@ -98,7 +97,7 @@ class Kern:
     host: Host
     counted: tuple[int, ...]
     gsync: Gsync
-    new_task_notification: Port | PortDead | None
+    new_task_notification: Right
     tasks: dict[int, Task]
     thread_count: Natural
     task_serial: Natural

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError
-from machemu.abi.message import PortDead
 from machemu.kern.thread import BASEPRI_USER, Priority, Thread
 from machemu.machine.protocols import MachineTask
 from machemu.sim.state import Natural, Time, state
@@ -13,7 +12,7 @@ from machemu.vm.map import VmMap
 from machemu.vm.user import UserMemory
 
 if TYPE_CHECKING:
-    from machemu.ipc.port import Port
+    from machemu.ipc.port import Port, Right
     from machemu.ipc.space import Space
     from machemu.kern.pc_sample import PcSample
     from machemu.kern.processor_set import ProcessorSet
@@ -59,10 +58,10 @@ class Task:
     processor_set: ProcessorSet
     events: tuple[int, ...]
     itk_self: Port | None
-    itk_sself: Port | PortDead | None
-    itk_exception: Port | PortDead | None
-    itk_bootstrap: Port | PortDead | None
-    itk_registered: list[Port | PortDead | None]
+    itk_sself: Right
+    itk_exception: Right
+    itk_bootstrap: Right
+    itk_registered: list[Right]
     machine: MachineTask
     eml_dispatch: EmlDispatch | None
     essential: bool

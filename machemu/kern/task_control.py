@@ -10,8 +10,8 @@ from machemu.abi.message import PORT_SEND
 from machemu.abi.types import signed
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port, space
-from machemu.ipc.port import Port
-from machemu.kern import ipc_tt, thread_control
+from machemu.ipc.port import Port, Right
+from machemu.kern import thread_control
 from machemu.kern.subsystem import Kern
 from machemu.kern.task import TASK_EVENTS_INFO_COUNT, Task
 from machemu.kern.thread import Thread
@@ -52,7 +52,7 @@ def create(kern: Kern, parent: Task | None, inherit_memory: bool, name: str | No
     return task
 
 
-def register_notification(kern: Kern, right: ipc_tt.Right) -> None:
+def register_notification(kern: Kern, right: Right) -> None:
     """register_new_task_notification: consumes the send right; KERN_NO_ACCESS where somebody was registered before."""
     if kern.new_task_notification is not None:
         raise KernError(KERN_NO_ACCESS)

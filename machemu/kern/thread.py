@@ -6,13 +6,12 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 from machemu.abi.errors import InvariantError
-from machemu.abi.message import PortDead
 from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.machine.protocols import Pcb
 from machemu.sim.state import U8, Natural, Range, Signed, Time, Word, state
 
 if TYPE_CHECKING:
-    from machemu.ipc.port import Port
+    from machemu.ipc.port import Port, Right
     from machemu.kern.gsync import Key
     from machemu.kern.pc_sample import PcSample
     from machemu.kern.processor_set import ProcessorSet
@@ -114,7 +113,7 @@ class Thread(IpcThread):
     wait_event: VmEvent | None
     held: VmObject | None
     trap_retry: tuple[Word, tuple[Word, ...] | None] | None
-    trap_right: object | None
+    trap_right: Right
     wait_timer: Event | None
     depress_timer: Event | None
     queued: bool
@@ -136,8 +135,8 @@ class Thread(IpcThread):
     time_saved: Time
     creation_time: Time
     ith_self: Port | None
-    ith_sself: Port | PortDead | None
-    ith_exception: Port | PortDead | None
+    ith_sself: Right
+    ith_exception: Right
     ith_rpc_reply: Port | None
     ith_exc: tuple[Signed, Signed, Signed] | None
     ith_last: bool

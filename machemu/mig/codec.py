@@ -80,7 +80,7 @@ class Type(NamedTuple):
 class PolyPort(NamedTuple):
     """A right whose disposition the sender chose. With a disposition that names no right, `port` is the bare word."""
 
-    port: object | None
+    port: Any
     disposition: int
 
 
@@ -183,7 +183,7 @@ class _Taker:
             return self.carried[self.index - 1]
         return None
 
-    def port(self, offset: int, word: int) -> object | None:
+    def port(self, offset: int, word: int) -> Any:
         item = self.take(offset)
         if isinstance(item, CarriedPort):
             return item.port

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import cache
 from itertools import chain
-from typing import Annotated, Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 from machemu.sim.state import NATURAL, REGISTRY, PortName, Range, Signed, fields
 
@@ -120,7 +120,7 @@ def _is_kernels(cls: type) -> bool:
 
 def compile_check(annotation: Any) -> Check:
     """Whether a value is what an annotation says. TypeError for an annotation that says nothing that could be checked."""
-    if annotation is Any or annotation is object:
+    if annotation is Any or annotation is object or isinstance(annotation, TypeVar):
         return lambda value: True
     if annotation is None:
         return lambda value: value is None
@@ -129,6 +129,8 @@ def compile_check(annotation: Any) -> Check:
         return _range([each for each in arguments if isinstance(each, Range)][-1])  # the outermost: `int` may have one itself
     if origin in (Union, types.UnionType):
         return _any_of([compile_check(each) for each in arguments])
+    if isinstance(origin, type) and is_state(origin):
+        return _generic(origin, arguments)
     if origin is not None:
         return _container(origin, arguments)
     if annotation is int:
@@ -162,6 +164,21 @@ def _instance(cls: type) -> Check:
         return type(value) is cls and all(holds(getattr(value, name)) for name, holds in checks_of(cls))
 
     return is_record
+
+
+def _generic(cls: Any, arguments: tuple[Any, ...]) -> Check:
+    """Of a generic named tuple, whose parameters stand for `arguments`."""
+    given = dict(zip(cls.__parameters__, arguments, strict=True))
+    parts = [compile_check(_filled_in(annotation, given)) for _, annotation in _annotations(cls)]
+    return lambda value: type(value) is cls and all(holds(part) for holds, part in zip(parts, value, strict=True))
+
+
+def _filled_in(annotation: Any, given: dict[Any, Any]) -> Any:
+    """An annotation with arguments in the place of parameters."""
+    if isinstance(annotation, TypeVar):
+        return given[annotation]
+    wanted = getattr(annotation, "__parameters__", ())
+    return annotation[tuple(given[each] for each in wanted)] if wanted else annotation
 
 
 def _members(protocol: type) -> Iterable[str]:

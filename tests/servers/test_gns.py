@@ -130,7 +130,7 @@ def test_a_send_right_can_be_used_where_it_went(arch: Arch) -> None:
     def use(program: Program, mach: Mach) -> None:
         right = program.received[0].carried[0].port  # type: ignore[union-attr]
         for msgh_id in range(801, 804):
-            mach.send(Message(Header(right, COPY_SEND, 0, 0, msgh_id), b"", (), False))  # type: ignore[arg-type]
+            mach.send(Message(Header(right, COPY_SEND, 0, 0, msgh_id), b"", (), False))
 
     service = Program(register, lambda p, m: None, use)
     client = Program(look_up, ask)
@@ -161,7 +161,7 @@ def test_a_receive_right_moves_with_what_waits_in_its_queue(arch: Arch) -> None:
         mach.send(Message(Header(moved, COPY_SEND, 0, 0, 903), b"", (), False))
 
     def listen(program: Program, mach: Mach) -> None:
-        mach.move_member(program.received[0].carried[0].port, program.other)  # type: ignore[union-attr,arg-type]
+        mach.move_member(program.received[0].carried[0].port, program.other)  # type: ignore[union-attr]
 
     service = Program(register, lambda p, m: None, listen)
     client = Program(look_up, move)

@@ -59,7 +59,7 @@ class Juggler(Program):
                 self.heard.setdefault(message.header.id // TOLD, []).append(message.header.id % TOLD)
             return
         if message.carried:
-            self.others.append(message.carried[0].port)  # type: ignore[union-attr,arg-type]
+            self.others.append(message.carried[0].port)  # type: ignore[union-attr]
             self.wanted.pop(0)
         if self.wanted:
             mach.request(acs.ACS_LOOK_UP, mach.given("name-server"), (b"node %d" % self.wanted[0],), self.reply)

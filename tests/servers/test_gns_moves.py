@@ -55,7 +55,7 @@ class Actor(Program):
         if message.header.local == self.reply:
             self.found = message.carried[0].port if message.carried else self.found  # type: ignore[union-attr]
         elif message.header.id == GIVEN:
-            self.rights += [each.port for each in message.carried]  # type: ignore[union-attr,misc]
+            self.rights += [each.port for each in message.carried]  # type: ignore[union-attr]
         else:
             self.received.append(message)
 

@@ -51,7 +51,7 @@ class Hostile(Program):
             right = message.carried[0].port  # type: ignore[union-attr]
             if self.gns:
                 self.found = right
-            self.gns = self.gns or right  # type: ignore[assignment]
+            self.gns = self.gns or right
         mach.alarm(mach.now())
 
     def expired(self, mach: Mach) -> None:

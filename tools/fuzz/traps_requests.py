@@ -114,7 +114,7 @@ class Requests:
         else:
             name = pool.name(space, kind)
         entry = space.table.get(name)
-        port = entry.object if entry is not None else None
+        port = entry.object if entry is not None and isinstance(entry.object, Port) else None
         return name, ipc_tt.task_of(port) or ipc_tt.thread_of(port)
 
     def _gsync_task(self, routine: str, thread: Thread) -> Task:

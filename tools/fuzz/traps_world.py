@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.types import VirtAddr
@@ -17,6 +17,7 @@ from machemu.device.ethernet import EthernetDriver
 from machemu.device.irq import IrqDriver
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
+from machemu.ipc.port import Right
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
@@ -394,7 +395,7 @@ class World:
         kernel = self.kernel
         kernel.halted = None
         self._end_all()
-        rights = [self.kern.new_task_notification, kernel.vm.default_manager]
+        rights = [self.kern.new_task_notification, cast("Right", kernel.vm.default_manager)]
         self.kern.new_task_notification = kernel.vm.default_manager = None
         for driver in kernel.devices.drivers:  # what was registered there stays for ever
             if isinstance(driver, IrqDriver):

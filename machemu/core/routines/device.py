@@ -10,7 +10,7 @@ from machemu.abi.kern_return import MIG_ARRAY_TOO_LARGE, MIG_NO_REPLY
 from machemu.core.routines.targets import device_target
 from machemu.device.io import IoOp, IoRequest
 from machemu.ipc.kmsg import Kmsg
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.mig.runtime import OutOfLine
 from machemu.vm.map_copy import VmMapCopy
 
@@ -115,7 +115,7 @@ def device_get_status(kernel: Kernel, request: Kmsg, flavor: int, room: int) -> 
     return (words,)
 
 
-def device_set_filter(kernel: Kernel, request: Kmsg, receive_port: object, priority: int, words: tuple[int, ...]) -> tuple[()]:
+def device_set_filter(kernel: Kernel, request: Kmsg, receive_port: Right, priority: int, words: tuple[int, ...]) -> tuple[()]:
     device = device_target(request)
     port = _port(receive_port)
     device.driver.set_filter(device.minor, port, priority, tuple(word & 0xFFFF for word in words))
@@ -126,7 +126,7 @@ def device_map(kernel: Kernel, request: Kmsg, protection: int, offset: int, size
     return (kernel.devices.map(device_target(request), protection, offset, size),)
 
 
-def device_intr_register(kernel: Kernel, request: Kmsg, irq: int, flags: int, receive_port: object) -> tuple[()]:
+def device_intr_register(kernel: Kernel, request: Kmsg, irq: int, flags: int, receive_port: Right) -> tuple[()]:
     device = device_target(request)
     if flags:
         raise KernError(D_INVALID_OPERATION)
@@ -134,14 +134,14 @@ def device_intr_register(kernel: Kernel, request: Kmsg, irq: int, flags: int, re
     return ()
 
 
-def device_intr_ack(kernel: Kernel, request: Kmsg, receive_port: object) -> tuple[()]:
+def device_intr_ack(kernel: Kernel, request: Kmsg, receive_port: Right) -> tuple[()]:
     """No interrupt of this machine is ever left to acknowledge, so that this always fails."""
     device = device_target(request)
     device.driver.intr_ack(device.minor, receive_port)
     return ()
 
 
-def _port(receive_port: object) -> Port:
+def _port(receive_port: Right) -> Port:
     """A send right to a live port, as far as the kernel can tell. The real kernel dies of a null one."""
     if not isinstance(receive_port, Port):
         raise KernError(D_INVALID_OPERATION)

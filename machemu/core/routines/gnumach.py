@@ -18,6 +18,7 @@ from machemu.vm.contiguous import allocate_contiguous
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
+    from machemu.ipc.port import Right
 
 NAME_MAX: Final = 31
 """Bytes of a task's name that the kernel keeps."""
@@ -31,7 +32,7 @@ def _task(request: Kmsg) -> Task:
 
 
 def thread_terminate_release(
-    kernel: Kernel, request: Kmsg, task_port: object | None, thread_name: int, reply_port: int, address: int, size: int
+    kernel: Kernel, request: Kmsg, task_port: Right, thread_name: int, reply_port: int, address: int, size: int
 ) -> tuple[()]:
     """Consumes the task's right on success. What the thread leaves behind goes first, never mind if it is not there."""
     task = ipc_tt.task_of(task_port)
@@ -65,10 +66,10 @@ def task_set_essential(kernel: Kernel, request: Kmsg, essential: int) -> tuple[(
     return ()
 
 
-def register_new_task_notification(kernel: Kernel, request: Kmsg, notification: object | None) -> tuple[()]:
+def register_new_task_notification(kernel: Kernel, request: Kmsg, notification: Right) -> tuple[()]:
     """Consumes the right on success."""
     privileged_host(kernel, request)
-    task_control.register_notification(kernel.kern, ipc_tt.as_right(notification))
+    task_control.register_notification(kernel.kern, notification)
     return ()
 
 
@@ -86,7 +87,7 @@ def gsync_requeue(kernel: Kernel, request: Kmsg, src_addr: int, dst_addr: int, w
     return ()
 
 
-def vm_wire_all(kernel: Kernel, request: Kmsg, task_port: object | None, flags: int) -> tuple[()]:
+def vm_wire_all(kernel: Kernel, request: Kmsg, task_port: Right, flags: int) -> tuple[()]:
     """Consumes the task's right on success."""
     privileged_host(kernel, request)
     wire.pageable_all(map_of(task_port), flags)
@@ -95,7 +96,7 @@ def vm_wire_all(kernel: Kernel, request: Kmsg, task_port: object | None, flags: 
 
 
 def vm_allocate_contiguous(
-    kernel: Kernel, request: Kmsg, task_port: object | None, size: int, pmin: int, pmax: int, palign: int
+    kernel: Kernel, request: Kmsg, task_port: Right, size: int, pmin: int, pmax: int, palign: int
 ) -> tuple[int, int]:
     """The virtual and the physical address. Consumes the task's right on success."""
     privileged_host(kernel, request)

@@ -11,7 +11,7 @@ from machemu.abi.types import VirtAddr
 from machemu.core.routines.targets import map_target, task_target, thread_target, words_out_of_line
 from machemu.ipc import port
 from machemu.ipc.kmsg import Kmsg
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.kern import ipc_tt, syscall_emulation, task_control, thread_control
 from machemu.kern.syscall_emulation import EmlDispatch
 from machemu.kern.task import Task
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
 
 
-def task_create(kernel: Kernel, request: Kmsg, inherit_memory: int) -> tuple[object | None]:
+def task_create(kernel: Kernel, request: Kmsg, inherit_memory: int) -> tuple[Right]:
     task = task_control.create(kernel.kern, task_target(request), bool(inherit_memory))
     return (port.copy_send(kernel.ipc, task.itk_sself),)
 
@@ -67,7 +67,7 @@ def task_ras_control(kernel: Kernel, request: Kmsg, basepc: int, boundspc: int, 
     raise KernError(KERN_FAILURE)
 
 
-def task_threads(kernel: Kernel, request: Kmsg) -> tuple[tuple[object | None, ...]]:
+def task_threads(kernel: Kernel, request: Kmsg) -> tuple[tuple[Right, ...]]:
     threads = task_control.threads(task_target(request))
     return (tuple([port.make_send(kernel.ipc, thread.ith_self) for thread in threads if thread.ith_self is not None]),)
 
@@ -87,25 +87,25 @@ def task_resume(kernel: Kernel, request: Kmsg) -> tuple[()]:
     return ()
 
 
-def task_get_special_port(kernel: Kernel, request: Kmsg, which: int) -> tuple[object | None]:
+def task_get_special_port(kernel: Kernel, request: Kmsg, which: int) -> tuple[Right]:
     return (ipc_tt.get_task_special_port(kernel.kern, task_target(request), which),)
 
 
-def task_set_special_port(kernel: Kernel, request: Kmsg, which: int, right: object | None) -> tuple[()]:
-    ipc_tt.set_task_special_port(kernel.kern, task_target(request), which, ipc_tt.as_right(right))
+def task_set_special_port(kernel: Kernel, request: Kmsg, which: int, right: Right) -> tuple[()]:
+    ipc_tt.set_task_special_port(kernel.kern, task_target(request), which, right)
     return ()
 
 
-def mach_ports_register(kernel: Kernel, request: Kmsg, rights: tuple[object | None, ...]) -> tuple[()]:
-    ipc_tt.ports_register(kernel.kern, task_target(request), [ipc_tt.as_right(right) for right in rights])
+def mach_ports_register(kernel: Kernel, request: Kmsg, rights: tuple[Right, ...]) -> tuple[()]:
+    ipc_tt.ports_register(kernel.kern, task_target(request), list(rights))
     return ()
 
 
-def mach_ports_lookup(kernel: Kernel, request: Kmsg) -> tuple[tuple[object | None, ...]]:
+def mach_ports_lookup(kernel: Kernel, request: Kmsg) -> tuple[tuple[Right, ...]]:
     return (tuple(ipc_tt.ports_lookup(kernel.kern, task_target(request))),)
 
 
-def thread_create(kernel: Kernel, request: Kmsg) -> tuple[object | None]:
+def thread_create(kernel: Kernel, request: Kmsg) -> tuple[Right]:
     thread = thread_control.create(kernel.kern, task_target(request))
     return (port.copy_send(kernel.ipc, thread.ith_sself),)
 
@@ -144,12 +144,12 @@ def thread_abort(kernel: Kernel, request: Kmsg) -> tuple[()]:
     return ()
 
 
-def thread_get_special_port(kernel: Kernel, request: Kmsg, which: int) -> tuple[object | None]:
+def thread_get_special_port(kernel: Kernel, request: Kmsg, which: int) -> tuple[Right]:
     return (ipc_tt.get_thread_special_port(kernel.kern, thread_target(request), which),)
 
 
-def thread_set_special_port(kernel: Kernel, request: Kmsg, which: int, right: object | None) -> tuple[()]:
-    ipc_tt.set_thread_special_port(kernel.kern, thread_target(request), which, ipc_tt.as_right(right))
+def thread_set_special_port(kernel: Kernel, request: Kmsg, which: int, right: Right) -> tuple[()]:
+    ipc_tt.set_thread_special_port(kernel.kern, thread_target(request), which, right)
     return ()
 
 
@@ -212,7 +212,7 @@ def vm_map(
     size: int,
     mask: int,
     anywhere: int,
-    memory_object: object | None,
+    memory_object: Right,
     offset: int,
     copy: int,
     cur_protection: int,

@@ -21,7 +21,7 @@ from machemu.core.routines.targets import (
 )
 from machemu.ipc import port
 from machemu.ipc.kmsg import Kmsg
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.kern import host, ipc_host, ipc_tt, priority, processor, processor_set
 from machemu.kern.clock import SECOND_US
 from machemu.kern.host import Halt
@@ -143,7 +143,7 @@ def host_processor_sets(kernel: Kernel, request: Kmsg) -> tuple[tuple[Port, ...]
     return (tuple([port.make_send(kernel.ipc, pset.pset_name_self) for pset in kernel.kern.psets]),)
 
 
-def host_processor_set_priv(kernel: Kernel, request: Kmsg, set_name: object | None) -> tuple[Port]:
+def host_processor_set_priv(kernel: Kernel, request: Kmsg, set_name: Right) -> tuple[Port]:
     privileged_host(kernel, request, KERN_INVALID_ARGUMENT)
     pset = ipc_host.pset_name_of(set_name)
     if pset is None:
@@ -217,7 +217,7 @@ def thread_priority(kernel: Kernel, request: Kmsg, new: int, set_max: int) -> tu
     return ()
 
 
-def thread_max_priority(kernel: Kernel, request: Kmsg, set_port: object | None, max_priority: int) -> tuple[()]:
+def thread_max_priority(kernel: Kernel, request: Kmsg, set_port: Right, max_priority: int) -> tuple[()]:
     """Any set's control port will do, as in the real kernel."""
     thread = thread_target(request)
     if ipc_host.pset_of(set_port) is None:
@@ -237,7 +237,7 @@ def thread_depress_abort(kernel: Kernel, request: Kmsg) -> tuple[()]:
     return ()
 
 
-def thread_wire(kernel: Kernel, request: Kmsg, thread_port: object | None, wired: int) -> tuple[()]:
+def thread_wire(kernel: Kernel, request: Kmsg, thread_port: Right, wired: int) -> tuple[()]:
     """Lets the current thread, and no other, have the frames that are kept."""
     privileged_host(kernel, request, KERN_INVALID_ARGUMENT)
     thread = ipc_tt.thread_of(thread_port)
@@ -248,7 +248,7 @@ def thread_wire(kernel: Kernel, request: Kmsg, thread_port: object | None, wired
     return ()
 
 
-def vm_wire(kernel: Kernel, request: Kmsg, task_port: object | None, address: int, size: int, access: int) -> tuple[()]:
+def vm_wire(kernel: Kernel, request: Kmsg, task_port: Right, address: int, size: int, access: int) -> tuple[()]:
     host_target(kernel, request)
     privileged = request.remote is kernel.kern.host.host_priv_self
     vm.vm_wire(map_of(task_port), address, size, access, privileged)

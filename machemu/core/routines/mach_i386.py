@@ -11,7 +11,7 @@ from machemu.core.routines.targets import task_target, thread_target
 from machemu.device.io_perm import IoPerm
 from machemu.ipc import port
 from machemu.ipc.kmsg import Kmsg
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.kern import thread_control
 from machemu.kern.thread import Thread
 from machemu.machine.protocols import DescriptorTables, IoPorts
@@ -73,7 +73,7 @@ def i386_io_perm_create(kernel: Kernel, request: Kmsg, first: int, last: int) ->
     return (kernel.io_perms.create(kernel.ipc, first & 0xFFFF, last & 0xFFFF),)
 
 
-def i386_io_perm_modify(kernel: Kernel, request: Kmsg, right: object | None, enable: int) -> tuple[()]:
+def i386_io_perm_modify(kernel: Kernel, request: Kmsg, right: Right, enable: int) -> tuple[()]:
     """Consumes the permission's send right on success."""
     task = task_target(request)
     perm = right.kobject if isinstance(right, Port) and right.active else None

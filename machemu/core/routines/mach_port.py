@@ -11,6 +11,7 @@ from machemu.mig.runtime import OutOfLine, PolyPort
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
+    from machemu.ipc.port import Right
 
 
 def mach_port_names(kernel: Kernel, request: Kmsg) -> tuple[OutOfLine, OutOfLine]:
@@ -80,8 +81,8 @@ def mach_port_move_member(kernel: Kernel, request: Kmsg, member: int, after: int
 
 
 def mach_port_request_notification(
-    kernel: Kernel, request: Kmsg, name: int, msgh_id: int, sync: int, notify: object | None
-) -> tuple[object | None]:
+    kernel: Kernel, request: Kmsg, name: int, msgh_id: int, sync: int, notify: Right
+) -> tuple[Right]:
     return (ports.mach_port_request_notification(kernel.ipc, space_target(request), name, msgh_id, sync, notify),)
 
 

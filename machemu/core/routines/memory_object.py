@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
@@ -14,7 +14,7 @@ from machemu.core.routines.targets import privileged_host
 from machemu.ipc import kmsg as kernel_message
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.mig.interfaces import memory_object as user
 from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.vm import memory_object
@@ -135,13 +135,13 @@ def memory_object_destroy(kernel: Kernel, request: Kmsg, reason: int) -> tuple[(
     return ()
 
 
-def vm_set_default_memory_manager(kernel: Kernel, request: Kmsg, manager: object) -> tuple[object]:
+def vm_set_default_memory_manager(kernel: Kernel, request: Kmsg, manager: Right) -> tuple[Right]:
     """The manager before; with a null port nothing changes."""
     privileged_host(kernel, request)
     vm = kernel.vm
     if manager is None:
-        return (ports.copy_send(kernel.ipc, vm.default_manager),)
-    old, vm.default_manager = vm.default_manager, manager
+        return (ports.copy_send(kernel.ipc, cast("Right", vm.default_manager)),)
+    old, vm.default_manager = cast("Right", vm.default_manager), manager
     vm.manager_wanted.wake(vm.managers.wake)
     vm.pageout_wanted = True
     vm.managers.pageout()

@@ -11,7 +11,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_HOST, KERN_INVALID_TASK
 from machemu.device.ds_routines import Device
 from machemu.ipc.kmsg import Kmsg
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.ipc.space import Space
 from machemu.kern import ipc_host, ipc_tt
 from machemu.kern.processor import Processor
@@ -47,7 +47,7 @@ def map_target(request: Kmsg) -> VmMap:
     return vm_map
 
 
-def map_of(right: object | None) -> VmMap:
+def map_of(right: Right) -> VmMap:
     """The address space of a task that comes as an argument; KERN_INVALID_TASK for none."""
     task = ipc_tt.task_of(right)
     if task is None or task.map is None:

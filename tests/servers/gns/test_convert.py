@@ -18,7 +18,7 @@ BOTH = pytest.mark.parametrize(("mine", "other"), [(I386, M68K), (M68K, I386)])
 INTEGER_16, INTEGER_32, CHAR, INTEGER_64 = 1, 2, 8, 11
 
 
-def turn(mine: Arch, other: Arch, body: bytes, *carried: CarriedMemory) -> Message:
+def turn(mine: Arch, other: Arch, body: bytes, *carried: CarriedMemory[bytes]) -> Message:
     return convert(Message(Header(0, 0, 0, 0, 1), body, carried, bool(carried)), mine.order, other.order)
 
 

@@ -14,7 +14,7 @@ from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mach_msg, mach_port, port, right
 from machemu.ipc import space as spaces
 from machemu.ipc.kmsg import Kmsg
-from machemu.ipc.port import Port
+from machemu.ipc.port import Port, Right
 from machemu.ipc.seams import MapCopy
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
@@ -173,7 +173,7 @@ class World:
     def threads(self) -> list[IpcThread]:
         return [thread for task in self.tasks for thread in task.threads]
 
-    def check(self, held: Iterable[tuple[object | None, int]] = ()) -> None:
+    def check(self, held: Iterable[tuple[Right, int]] = ()) -> None:
         self.ipc.check_invariants([task.space for task in self.tasks], self.threads(), held)
 
     def end(self) -> None:

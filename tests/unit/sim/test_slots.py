@@ -8,7 +8,7 @@ import pkgutil
 from collections import deque
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import pytest
 
@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 class Point(NamedTuple):
     x: int
     name: str | None
+
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@state
+class Held(NamedTuple, Generic[T_co]):
+    place: int
+    one: T_co
+    more: tuple[T_co, ...] = ()
 
 
 class Shape(Protocol):
@@ -80,6 +90,8 @@ RIGHT_AND_WRONG: list[tuple[Any, list[Any], list[Any]]] = [
     (Colour, [Colour.RED], [Level.LOW, "r"]),
     (Enum, [Colour.RED, Level.LOW], ["r"]),
     (Point, [Point(1, "a"), Point(1, None)], [(1, "a"), Point("a", None), Point(1, 2)]),  # type: ignore[arg-type]
+    (Held[int | None], [Held(1, None), Held(1, 2, (3, None))], [Held(1, "a"), Held(1, 2, ("a",)), Held(None, 1), (1, 2, ())]),  # type: ignore[arg-type]
+    (Held[Any], [Held(1, "a", (None,))], [Held("a", 1)]),  # type: ignore[arg-type]
     (Cell, [Cell()], [Square(1), None]),
     (Shape, [Square(1)], [Cell(), 1, Square]),
     (Any, [1, None, "a"], []),
