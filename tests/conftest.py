@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from machemu.boot.machines import MACHINES
-from tests.guests import ARCHS, Arch
+from tests.support.guests import ARCHS, Arch
 
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("explore", deadline=None, max_examples=2000, print_blob=True)

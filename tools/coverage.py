@@ -1,7 +1,7 @@
 """The coverage page: every routine and trap of the kernel, its state, and the test that shows it.
 
-`python -m tools.coverage` writes docs/coverage.md; with `--check` it compares. Tests are found: a conformance module shows a
-routine that its source calls, or a message that it names by id; what no module can show is declared in DECLARED.
+`python3 tools/dev.py tables coverage` writes docs/coverage.md; with `--check` it compares. Tests are found: a conformance module
+shows a routine that its source calls, or a message that it names by id; what no module can show is declared in DECLARED.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ def page() -> str:
     lines = [
         "# Coverage",
         "",
-        "Every trap and every routine of every interface of the kernel. `python -m tools.coverage` makes this page out of the",
-        "tables in the code. *Shown by*: modules of tests/conformance, which print here what they print on the real kernel, or",
-        "a test's name.",
+        "Every trap and every routine of every interface of the kernel. `python3 tools/dev.py tables coverage` makes this page",
+        "out of the tables in the code. *Shown by*: modules of tests/conformance, which print here what they print on the real",
+        "kernel, or a test's name.",
         "",
         *[f"- {state.value}: {count}" for state, count in counts.items() if count],
     ]
@@ -110,11 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     if arguments:
         current = PAGE.is_file() and PAGE.read_text() == text
         if not current:
-            print("docs/coverage.md is not what the tables say: run python -m tools.coverage", file=sys.stderr)
+            print("docs/coverage.md is not what the tables say: run python3 tools/dev.py tables coverage", file=sys.stderr)
         return int(not current)
     PAGE.write_text(text)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

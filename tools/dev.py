@@ -11,6 +11,7 @@ fuzz [ARGS]     looks for guests that hurt their host: --cpu runs random, mutate
                 --saved loads and runs saved clusters in which something is changed
 oracle [MODULE] boots the conformance modules on the real GNU Mach in QEMU and here, and shows where they differ
 images [ARGS]   builds the guest programs in images/ and the conformance modules, for both machines
+tables NAME     makes a table or a page of docs/ anew; without a name it says which there are
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ CHECKS = (
     ("format", (PYTHON, "-m", "ruff", "format", "--check", ".")),
     ("types", (PYTHON, "-m", "mypy")),
     ("layers", (str(BIN / "lint-imports"), "--no-logo")),
+    ("imports of tests", (PYTHON, "-m", "tools.imports")),
     ("lengths", (PYTHON, "-m", "tools.lengths")),
     ("generated modules", (PYTHON, "-m", "pytest", "-q", "tests/unit/mig/test_generated.py")),
     ("guest programs", (PYTHON, "-m", "tools.images", "--check")),
@@ -60,6 +62,7 @@ def main(arguments: list[str]) -> int:
         "fuzz": fuzz,
         "oracle": oracle,
         "images": images,
+        "tables": tables,
     }
     if arguments[:1] in (["-h"], ["--help"]):
         print(__doc__)
@@ -131,6 +134,10 @@ def oracle(rest: list[str]) -> int:
 
 def images(rest: list[str]) -> int:
     return run([PYTHON, "-m", "tools.images", *rest])
+
+
+def tables(rest: list[str]) -> int:
+    return run([PYTHON, "-m", "tools.tables", *rest])
 
 
 def check(rest: list[str]) -> int:

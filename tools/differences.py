@@ -1,8 +1,8 @@
 """The m68k's transcripts beside the i386's: where they differ, each line with its reason.
 
 The i386's transcripts are the real kernel's. The m68k has no real kernel to ask, so what a module prints on it must follow from
-them: `tests/conformance/m68k/reasons.toml` says how, and where from that is known. `python -m tools.differences` writes
-docs/m68k-differences.md; with `--check` it compares. Exit status 1 where the page is old or a line has no reason.
+them: `tests/conformance/m68k/reasons.toml` says how, and where from that is known. `python3 tools/dev.py tables differences`
+writes docs/m68k-differences.md; with `--check` it compares. Exit status 1 where the page is old or a line has no reason.
 """
 
 from __future__ import annotations
@@ -226,8 +226,8 @@ def page() -> str:
         "",
         "The conformance modules are the same sources on both machines, but for four that are about the processor. On the",
         "i386 they print what the real kernel printed; on the m68k the same, but for the lines below. The page is made by",
-        "`python -m tools.differences` out of the transcripts and tests/conformance/m68k/reasons.toml; a test fails where a",
-        "line has no reason.",
+        "`python3 tools/dev.py tables differences` out of the transcripts and tests/conformance/m68k/reasons.toml; a test",
+        "fails where a line has no reason.",
     ]
     same = sorted({path.stem for path in MODULES.glob("*.expected")} - set(transcripts()))
     lines += ["", f"The same on both, line by line: {', '.join(same)}.", ""]
@@ -271,12 +271,8 @@ def main(arguments: Sequence[str]) -> int:
                 print(f"{module}: no reason why\n  {difference.i386}\nis on an m68k\n  {difference.m68k}", file=sys.stderr)
     text = page()
     if arguments and not (PAGE.is_file() and PAGE.read_text() == text):
-        print("docs/m68k-differences.md is not what the transcripts say: run python -m tools.differences", file=sys.stderr)
+        print("docs/m68k-differences.md is old: run python3 tools/dev.py tables differences", file=sys.stderr)
         return 1
     if not arguments:
         PAGE.write_text(text)
     return int(unexplained > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

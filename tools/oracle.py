@@ -16,23 +16,19 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
-from machemu.boot.machines import MACHINES
 from machemu.boot.node import Node
 from machemu.formats.elf import architecture_of
-from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import load_profile
-from machemu.machine.protocols import Disk
-from tools import testdisk
+from tests.support.modules import DISKS, MODULES, PROFILES, binary, disks, ram, transcript_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-MODULES: Final = ROOT / "tests" / "conformance"
 KERNEL: Final = Path("/boot/gnumach-1.8-486.gz")
 QEMU: Final = "qemu-system-i386"
 REAL_SECONDS: Final = 60.0
@@ -44,36 +40,10 @@ KERNEL_LINES: Final = re.compile(
 )
 """What the real kernel prints of its own among a module's lines."""
 CONTEXT: Final = 3
-PROFILES: Final = {"i386": "pc486dx2-66", "m68k": "mc68040-25"}
-"""What modules run on here."""
-DISKS: Final[dict[str, Callable[[], bytes]]] = {"disk": testdisk.image}
-"""The modules that need a disk, hd0, and what is on it at first, on both kernels."""
-
-
-RAM: Final[dict[str, int]] = {"pressure": 65536}
-"""The modules that need as much memory here as the real kernel has, in pages."""
-
-
-def ram(module: Path) -> int | None:
-    """The bytes of memory that a module needs, None where it does not matter."""
-    pages = RAM.get(module.stem)
-    return None if pages is None else pages * MACHINES[architecture_of(str(module))].cpu.page_size
 
 
 class NoRealKernel(Exception):
     """GNU Mach or QEMU is not installed; the message says what to install."""
-
-
-def binary(name: str, architecture: str = "i386") -> Path:
-    """A conformance module's binary."""
-    return MODULES / architecture / f"{name}.elf"
-
-
-def transcript_of(module: Path) -> Path:
-    """What a module must print, where that is written down: on an m68k the real kernel's unless it has its own."""
-    name = f"{module.stem}.expected"
-    beside = module.with_name(name)
-    return beside if beside.exists() or module.parent.parent != MODULES else MODULES / name
 
 
 @contextmanager
@@ -143,11 +113,6 @@ def on_machemu(module: Path) -> bytes:
         boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}"], {})
         node.kernel.run(OUR_TIME_NS)
     return bytes(output)
-
-
-def disks(name: str) -> dict[str, Disk]:
-    """The disks that a module of the name needs here."""
-    return {"hd0": ImageDisk.of_bytes(DISKS[name]())} if name in DISKS else {}
 
 
 def difference(real: bytes, ours: bytes) -> str | None:

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from machemu.machine.profile import DEFAULT_PROFILES
-from tests.guests import I386, M68K, Arch
-from tests.machine import CONFORMANCE, IMAGES, image, module
-from tests.unit.formats.elves import Part, elf_for
-from tools import oracle, testdisk
+from tests.support import testdisk
+from tests.support.elves import Part, elf_for
+from tests.support.guests import I386, M68K, Arch
+from tests.support.machine import CONFORMANCE, IMAGES, image, module
+from tests.support.modules import transcript_of
 
 ROOT = Path(__file__).parent.parent.parent
 HELLO = image(I386, "hello")
@@ -41,7 +42,7 @@ def test_a_module_alone_is_booted_with_its_ports(arch: Arch) -> None:
 def test_until_stops_at_a_line_and_says_nothing_else(arch: Arch) -> None:
     done = boot(module(arch, "ports"), "--until", "END")
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == oracle.transcript_of(module(arch, "ports")).read_bytes()
+    assert done.stdout == transcript_of(module(arch, "ports")).read_bytes()
 
 
 def test_until_a_text_that_never_comes_is_exit_status_1(arch: Arch) -> None:
@@ -222,7 +223,7 @@ def test_a_disk_s_image_is_changed_only_where_it_is_writable(arch: Arch, tmp_pat
     disk_image = tmp_path / "image"
     disk_image.write_bytes(testdisk.image())
     kept = boot(module(arch, "disk"), "--disk", f"hd0={disk_image}", "--until", "END")
-    assert (kept.returncode, kept.stdout) == (0, oracle.transcript_of(module(arch, "disk")).read_bytes())
+    assert (kept.returncode, kept.stdout) == (0, transcript_of(module(arch, "disk")).read_bytes())
     assert disk_image.read_bytes() == testdisk.image()
     done = boot(module(arch, "disk"), "--disk", f"hd0={disk_image},writable", "--until", "END")
     assert done.stdout == kept.stdout
@@ -236,7 +237,7 @@ def test_a_saved_machine_s_disk_is_named_again(arch: Arch, tmp_path: Path) -> No
     without = boot("--load", saved, "--until", "END")
     assert (without.returncode, b"name it with --disk hd0=FILE" in without.stderr) == (2, True)
     second = boot("--load", saved, "--disk", f"hd0={disk_image}", "--until", "END")
-    assert first.stdout + second.stdout == oracle.transcript_of(module(arch, "disk")).read_bytes()
+    assert first.stdout + second.stdout == transcript_of(module(arch, "disk")).read_bytes()
 
 
 def test_disks_have_different_names_of_the_right_form(arch: Arch, tmp_path: Path) -> None:

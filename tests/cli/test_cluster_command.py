@@ -13,10 +13,10 @@ import pytest
 from machemu.abi.errors import UserError
 from machemu.sim.saved import FORMAT
 from machemu.ui.timeline import LINE_MAX, Lines, TextLines, Timeline
-from tests.cluster.test_pcap import read_pcapng
-from tests.cluster.world import PORTS, ROOT, START, fault, node
-from tests.guests import I386
-from tests.unit.formats.elves import Part, elf_for
+from tests.support.clusters import PORTS, ROOT, START, fault, node
+from tests.support.elves import Part, elf_for
+from tests.support.guests import I386
+from tests.support.pcapng import read_pcapng
 
 SEGMENT = "[segments.lan]\n"
 TWO = SEGMENT + node("asker", "ask", 3, 2) + node("answerer", "answer", machine="m68k")
@@ -252,7 +252,7 @@ def test_more_tasks_than_the_memory_has_room_for_are_a_mistake_of_the_user_s(tmp
     line = "images/i386/hello.elf $(task-create) $(task-resume)"
     many = {
         f"modules = {[line] * 300}": f"node one: {ROOT}/images/i386/hello.elf",
-        f"servers = {['tests.cluster.faulty:Quiet'] * 300}": "node one: server tests.cluster.faulty:Quiet",
+        f"servers = {['tests.support.faulty:Quiet'] * 300}": "node one: server tests.support.faulty:Quiet",
     }
     for tasks, what in many.items():
         done = cluster(write(tmp_path, f'[nodes.one]\nprofile = "pc486-33"\nmemory = "1M"\n{tasks}\n'))

@@ -12,8 +12,8 @@ import pytest
 
 from machemu.abi.errors import UserError
 from machemu.ui.commands import parser
-from tests.guests import I386
-from tests.machine import IMAGES, image
+from tests.support.guests import I386
+from tests.support.machine import IMAGES, image
 
 ROOT = IMAGES.parent
 PAGE = (ROOT / "docs" / "commands.md").read_text()

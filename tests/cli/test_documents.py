@@ -15,7 +15,7 @@ from machemu.machine import profile
 from machemu.trace.words import exception_text
 from machemu.ui.commands import parser
 from machemu.ui.status import Status
-from tests.servers.name_servers import both_places, skip_guest
+from tests.support.name_servers import both_places, skip_guest
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()

@@ -12,10 +12,10 @@ import pytest
 from machemu.core import board
 from machemu.sim.units import time_text
 from machemu.ui.watch import Board, again, obituary
-from tests.cli.world import run
-from tests.guests import I386, Arch
-from tests.machine import SECOND_NS, boot, image, load
-from tests.unit.formats.elves import Part, elf_with_symbols
+from tests.support.commands import run
+from tests.support.elves import Part, elf_with_symbols
+from tests.support.guests import I386, Arch
+from tests.support.machine import SECOND_NS, boot, image, load
 
 IN_A_START = """
 import ctypes, os, signal

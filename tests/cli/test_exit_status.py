@@ -10,11 +10,11 @@ import pytest
 from machemu.abi.errors import UserError
 from machemu.lab import report
 from machemu.ui.commands import parser
-from tests.cli.world import ROOT, run
-from tests.cluster.world import PORTS, START, node
-from tests.guests import Arch
-from tests.machine import boot, image
-from tests.unit.formats.elves import Part, elf_for, elf_with_symbols
+from tests.support.clusters import PORTS, START, node
+from tests.support.commands import ROOT, run
+from tests.support.elves import Part, elf_for, elf_with_symbols
+from tests.support.guests import Arch
+from tests.support.machine import boot, image
 
 LINE = f"{PORTS} {START}"
 UNDEFINED = {"i386": "EXC_BAD_INSTRUCTION code 1 subcode 0x0", "m68k": "EXC_BAD_INSTRUCTION code 16 subcode 0x0"}
@@ -148,7 +148,7 @@ def test_a_number_of_traps_that_cannot_be_is_refused() -> None:
 )
 def test_a_fault_of_a_server_is_one_line_and_exit_status_2(server: str, option: str, tmp_path: Path) -> None:
     path = tmp_path / "cluster.toml"
-    path.write_text(f'[nodes.one]\nprofile = "sun3-60"\nservers = ["tests.cluster.faulty:{server}"]\n')
+    path.write_text(f'[nodes.one]\nprofile = "sun3-60"\nservers = ["tests.support.faulty:{server}"]\n')
     given = () if option == "--digest" else (tmp_path / "file",)
     done = run("cluster", path, "--for", "50ms", option, *given, plant=f"sys.path.insert(0, {str(ROOT)!r})")
     assert done.returncode == 2

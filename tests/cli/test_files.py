@@ -9,9 +9,9 @@ import pytest
 
 from machemu.abi.errors import UserError
 from machemu.sim import files
-from tests.cli.world import run
-from tests.guests import I386, Arch
-from tests.machine import image
+from tests.support.commands import run
+from tests.support.guests import I386, Arch
+from tests.support.machine import image
 
 LOST = "cannot be written: this run reads it, and it would be lost"
 

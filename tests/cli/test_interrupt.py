@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.world import ROOT, run
-from tests.guests import I386, Arch
-from tests.machine import IMAGES, image
+from tests.support.commands import ROOT, run
+from tests.support.guests import I386, Arch
+from tests.support.machine import IMAGES, image
 
 IN_A_TRAP = """
 import signal

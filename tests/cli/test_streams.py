@@ -12,9 +12,9 @@ import pytest
 
 from machemu.abi.errors import UserError
 from machemu.ui.commands import parser
-from tests.cli.world import ROOT, run
-from tests.guests import Arch
-from tests.machine import image
+from tests.support.commands import ROOT, run
+from tests.support.guests import Arch
+from tests.support.machine import image
 
 FULL = Path("/dev/full")
 NO_SPACE, CLOSED, BROKEN = "No space left on device", "Bad file descriptor", "Broken pipe"

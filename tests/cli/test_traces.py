@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from tests.cli.world import run
-from tests.guests import Arch
-from tests.machine import image, module
+from tests.support.commands import run
+from tests.support.guests import Arch
+from tests.support.machine import image, module
 
 LINE = re.compile(r"^ +\d+\.\d{9} (task \d+ \([\w.]+\) thread \d+|kernel) +(.*)$")
 

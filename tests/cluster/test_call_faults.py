@@ -6,14 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.sim.units import parse_time
-from tests.cluster.test_calls import CALLS, answers, pair
-from tests.cluster.world import SECOND, World, fault
-
-LANS = st.builds(
-    "loss = {:.2f}\nduplication = {:.2f}\nreordering = {:.2f}\nlatency = \"{}us\"\n".format,
-    st.floats(0, 0.3), st.floats(0, 0.3), st.floats(0, 0.5), st.integers(0, 5000),
-)  # fmt: skip
-MOMENTS = st.integers(1, 60).map("{}ms".format)
+from tests.support.calls import CALLS, answers, pair
+from tests.support.clusters import SECOND, World, fault
+from tests.support.faults import LANS, MOMENTS
 
 
 @settings(deadline=None, max_examples=60)

@@ -11,24 +11,11 @@ import pytest
 
 from machemu.cluster.pcap import Capture
 from machemu.sim.output import Output
-from tests.cluster.world import SECOND, World, fault, node, saved_in_between
-from tools.bench.callers import Caller
-from tools.bench.clusters import calls_text
+from tests.support.callers import Caller, calls_text
+from tests.support.calls import CALLS, SERVERS, answers, pair
+from tests.support.clusters import SECOND, World, fault, node, saved_in_between
 
-SERVERS = 'servers = ["masix.acs.server:Acs", "masix.gns.server:Gns"]\n'
-CALLS = 12
 LOSSY = "loss = 0.2\nduplication = 0.1\nreordering = 0.2\n"
-
-
-def pair(server: str = "i386", client: str = "m68k", lan: str = "", faults: str = "", calls: int = CALLS) -> str:
-    """A service on `alpha` and its client on `beta`."""
-    alpha = node("alpha", "serve", "greeter", machine=server, program="greet") + SERVERS
-    beta = node("beta", "call", "greeter", calls, machine=client, program="greet") + SERVERS
-    return f"seed = 5\n[segments.lan]\n{lan}{alpha}{beta}{faults}"
-
-
-def answers(count: int = CALLS) -> list[str]:
-    return [f"answer {n}: {-200 * n} GOOD MORNING" for n in range(1, count + 1)]
 
 
 @pytest.mark.parametrize(("server", "client"), list(product(("i386", "m68k"), repeat=2)))

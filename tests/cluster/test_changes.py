@@ -13,7 +13,7 @@ from machemu.cluster.cluster import Cluster
 from machemu.cluster.faults import Crash, Fault, SetSegment
 from machemu.cluster.file import Table, parse_file
 from machemu.cluster.lan import Properties
-from tests.cluster.world import MS, ROOT, US, World, fault, node
+from tests.support.clusters import MS, ROOT, US, World, fault, node
 
 SEGMENT = "[segments.lan]\n"
 SAVED = 20 * MS

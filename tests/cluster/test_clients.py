@@ -12,9 +12,9 @@ import pytest
 
 from machemu.abi.errors import UserError
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED
-from tests.cluster.clients import SEND_ONCE_DIED, Caller, Giver, Said, Sink, Source, Steps, pattern
-from tests.cluster.world import PORTS, SECOND, START, World, fault, with_guests
-from tests.servers.name_servers import GUEST, both_places
+from tests.support.clients import SEND_ONCE_DIED, Caller, Giver, Said, Sink, Source, Steps, pattern
+from tests.support.clusters import PORTS, SECOND, START, World, fault, with_guests
+from tests.support.name_servers import GUEST, both_places
 
 RUDE = Path("tests") / "cluster" / "guests"
 PROFILES = {"i386": "pc486dx2-66", "m68k": "sun3-60"}
@@ -32,7 +32,7 @@ request_lost = pytest.mark.xfail(
 def program(kind: str, /, **options: object) -> str:
     """A server's entry in a cluster file."""
     values = "".join(f", {key} = {value!r}".replace("'", '"') for key, value in options.items())
-    return f'{{ class = "tests.cluster.clients:{kind}"{values} }}'
+    return f'{{ class = "tests.support.clients:{kind}"{values} }}'
 
 
 def steps(script: str) -> str:

@@ -21,8 +21,8 @@ from masix.net.filters import takes
 from masix.net.frames import DATA_MAX, LostError
 from masix.net.ip import checksum, ip_of, mac_of
 from masix.protocols.udp import Udp
-from tests.cluster.world import MS, SECOND, World, fault, node, saved_in_between
-from tests.servers.protocols.measure import SERVERS, WAYS, cluster
+from tests.support.clusters import MS, SECOND, World, fault, node, saved_in_between
+from tests.support.datagrams import SERVERS, WAYS, cluster
 
 LOSSY = "loss = 0.2\nduplication = 0.1\nreordering = 0.2\n"
 NOTHING_LOST = "0 0 0 0 0 0 0"

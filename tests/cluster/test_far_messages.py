@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from machemu.core import invariants
-from tests.cluster.world import PORTS, SECOND, START, World
-from tools import far_messages
-from tools.far_messages import NAMES, TASKS, at_home, far_away, lines_of
+from tests.support import far_messages
+from tests.support.clusters import PORTS, SECOND, START, World
+from tests.support.far_messages import NAMES, TASKS, at_home, far_away, lines_of
 
 MACHINES = ("i386", "m68k")
 PAIRS = list(product(MACHINES, repeat=2))
@@ -125,11 +125,3 @@ def test_a_reason_without_lines_or_lines_without_a_reason_are_refused(broken: st
     path.write_text(broken)
     with pytest.raises((ValueError, KeyError)):
         far_messages.load(path)
-
-
-def test_the_page_is_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert far_messages.main(["--check"]) == 0
-    monkeypatch.setattr(far_messages, "PAGE", tmp_path / "page.md")
-    assert far_messages.main(["--check"]) == 1
-    assert "run python -m tools.far_messages" in capsys.readouterr().err
-    assert far_messages.main([]) == 0 and far_messages.main(["--check"]) == 0

@@ -9,8 +9,8 @@ import pytest
 
 from machemu.abi.errors import UserError
 from machemu.core.kernel import Kernel
-from tests.cluster import faulty
-from tests.cluster.world import MS, World
+from tests.support import faulty
+from tests.support.clusters import MS, World
 
 SOURCE = Path(faulty.__file__)
 LATE = r"node two at 0\.0[34]\d* s: server {} \(task 1\): {}\.{}: {} at {}"
@@ -19,7 +19,7 @@ LATE = r"node two at 0\.0[34]\d* s: server {} \(task 1\): {}\.{}: {} at {}"
 def text(name: str, machine: str) -> str:
     profile = {"i386": "pc486dx2-66", "m68k": "sun3-60"}[machine]
     return "".join(
-        f'[nodes.{node}]\nprofile = "{profile}"\nmemory = "4M"\nservers = ["tests.cluster.faulty:{which}"]\n'
+        f'[nodes.{node}]\nprofile = "{profile}"\nmemory = "4M"\nservers = ["tests.support.faulty:{which}"]\n'
         for node, which in (("one", "Quiet"), ("two", name))
     )
 
@@ -76,9 +76,9 @@ def test_what_cannot_be_saved_is_told_with_its_line(name: str, what: str, tmp_pa
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("NoState", "server tests.cluster.faulty:NoState: is not marked @state, and could not be saved"),
-        ("CannotBeMade", "server tests.cluster.faulty:CannotBeMade: cannot be made: OSError: no such thing"),
-        ("TakesTooLittle", r"server tests.cluster.faulty:TakesTooLittle: has no receive\(self, mach, message\)"),
+        ("NoState", "server tests.support.faulty:NoState: is not marked @state, and could not be saved"),
+        ("CannotBeMade", "server tests.support.faulty:CannotBeMade: cannot be made: OSError: no such thing"),
+        ("TakesTooLittle", r"server tests.support.faulty:TakesTooLittle: has no receive\(self, mach, message\)"),
     ],
 )
 def test_a_server_that_cannot_run_is_refused_before_the_run(name: str, what: str) -> None:

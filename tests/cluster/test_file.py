@@ -13,7 +13,7 @@ from machemu.abi.errors import UserError
 from machemu.cluster.faults import Crash, Heal, Partition, SetSegment
 from machemu.cluster.file import ServerSpec, load_file, parse_file
 from machemu.cluster.lan import Properties
-from tests.cluster.world import MS, ROOT, SECOND, US, fault, node
+from tests.support.clusters import MS, ROOT, SECOND, US, fault, node
 
 SEGMENT = "[segments.lan]\n"
 GOOD = SEGMENT + node("one")

@@ -9,9 +9,8 @@ import pytest
 
 from machemu.abi.errors import UserError
 from machemu.cluster.file import GuestSpec, parse_file
-from tests.cluster.test_calls import CALLS, answers, pair
-from tests.cluster.test_servers import ticks
-from tests.cluster.world import ACS, MS, ROOT, SECOND, World, fault, node, saved_in_between, with_guests
+from tests.support.calls import CALLS, answers, pair
+from tests.support.clusters import ACS, MS, ROOT, SECOND, World, fault, node, saved_in_between, ticks, with_guests
 
 
 def test_greet_differs_from_its_form_with_guests_in_the_name_servers_alone() -> None:
@@ -58,7 +57,7 @@ def test_a_guest_that_is_not_the_first_server_finds_the_name_server_as_any_modul
 
 
 def test_host_side_servers_find_the_guest_that_is_the_name_server() -> None:
-    servers = f'servers = [{ACS}, "tests.cluster.programs:Ticker"]\n'
+    servers = f'servers = [{ACS}, "tests.support.programs:Ticker"]\n'
     with World("[segments.lan]\n" + with_guests(node("one", "answer", machine="m68k") + servers)) as world:
         world.run(SECOND)
         assert len(ticks(world, "one")) > 40

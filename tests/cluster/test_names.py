@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masix.gns.server import Gns
-from tests.cluster.names import DEAD, NOBODY, answers, check_agreed, cluster, directories, programs
-from tests.cluster.world import MS, SECOND, World, fault
-from tests.servers.name_servers import GUEST, HOST, both_places
+from tests.support.clusters import MS, SECOND, World, fault
+from tests.support.name_servers import GUEST, HOST, both_places
+from tests.support.namers import DEAD, NOBODY, answers, check_agreed, cluster, directories, programs
 
 LOSSY = "loss = 0.2\nduplication = 0.1\nreordering = 0.2\n"
 

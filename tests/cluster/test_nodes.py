@@ -15,7 +15,7 @@ from machemu.cluster import changes
 from machemu.cluster.cluster import ClusterStop
 from machemu.cluster.file import parse_file
 from machemu.sim import saved
-from tests.cluster.world import MS, PORTS, ROOT, SECOND, START, World, fault, node
+from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, fault, node
 
 LAN = '[segments.lan]\nlatency = "10us"\n'
 NOISY = '[segments.lan]\nloss = 0.2\nduplication = 0.1\nreordering = 0.3\ndelay = "3ms"\n'

@@ -10,8 +10,8 @@ from machemu.abi.errors import UserError
 from machemu.cluster.cluster import Cluster, ClusterStop
 from machemu.cluster.file import parse_file
 from machemu.sim.saved import Part
-from tests.cluster.workers import in_processes
-from tests.cluster.world import MS, PORTS, ROOT, START, World, fault, node
+from tests.support.clusters import MS, PORTS, ROOT, START, World, fault, node
+from tests.support.workers import in_processes
 
 NIC = 'nics = { eth0 = "lan" }'
 SERVERS = (

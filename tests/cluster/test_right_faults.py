@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from machemu.sim.units import parse_time
 from masix.gns.server import Gns
-from tests.cluster.programs import END_MS, NodesJuggler, Watcher
-from tests.cluster.test_call_faults import LANS, MOMENTS
-from tests.cluster.world import MS, SECOND, World, fault
-from tests.servers.test_gns_leaks import STEPS
+from tests.support.clusters import MS, SECOND, World, fault
+from tests.support.faults import LANS, MOMENTS
+from tests.support.jugglers import STEPS
+from tests.support.programs import END_MS, NodesJuggler, Watcher
 
 NAMES = ("alpha", "beta", "gamma")
 PROFILES = ("pc486dx2-66", "mc68040-25", "pc486dx2-66")
@@ -36,8 +36,8 @@ def at_rest(world: World, name: str) -> bool:
 @pytest.mark.parametrize("at", ["1s", "150ms"])
 def test_who_only_watches_is_told_of_a_crash(at: str) -> None:
     """Nobody sends anything, and the crash makes no noise."""
-    text = "[segments.lan]\n" + node("alpha", PROFILES[0], '"tools.bench.callers:Answerer"')
-    text += node("beta", PROFILES[1], '"tests.cluster.programs:Watcher"') + fault(at, "crash", node="alpha")
+    text = "[segments.lan]\n" + node("alpha", PROFILES[0], '"tests.support.callers:Answerer"')
+    text += node("beta", PROFILES[1], '"tests.support.programs:Watcher"') + fault(at, "crash", node="alpha")
     with World(text) as world:
         world.run(LOST_WITHIN)
         (watcher,) = world.programs("beta", Watcher)
@@ -46,8 +46,8 @@ def test_who_only_watches_is_told_of_a_crash(at: str) -> None:
 
 
 def test_who_gave_a_right_to_a_node_that_crashed_learns_that_nobody_has_it() -> None:
-    text = "[segments.lan]\n" + node("alpha", PROFILES[0], '"tools.bench.callers:Answerer"')
-    text += node("beta", PROFILES[1], '"tests.cluster.programs:Watcher"') + fault("1s", "crash", node="beta")
+    text = "[segments.lan]\n" + node("alpha", PROFILES[0], '"tests.support.callers:Answerer"')
+    text += node("beta", PROFILES[1], '"tests.support.programs:Watcher"') + fault("1s", "crash", node="beta")
     with World(text) as world:
         world.run(SECOND // 2)
         assert not at_rest(world, "alpha")
@@ -57,7 +57,7 @@ def test_who_gave_a_right_to_a_node_that_crashed_learns_that_nobody_has_it() -> 
 
 def test_nodes_that_depend_on_nobody_are_silent() -> None:
     with World(
-        "[segments.lan]\n" + "".join(node(name, PROFILES[0], '"tools.bench.callers:Answerer"') for name in NAMES)
+        "[segments.lan]\n" + "".join(node(name, PROFILES[0], '"tests.support.callers:Answerer"') for name in NAMES)
     ) as world:
         world.run(SECOND)
         world.frames.clear()
@@ -80,7 +80,7 @@ def test_rights_that_wander_under_faults_leave_nothing_behind(
     text = f"[segments.lan]\n{lan}"
     for name, profile, script in zip(NAMES, PROFILES, scripts, strict=True):
         words = " ".join(f"{target}{what}" for target, what in script)
-        text += node(name, profile, f'{{ class = "tests.cluster.programs:NodesJuggler", script = "{words}" }}')
+        text += node(name, profile, f'{{ class = "tests.support.programs:NodesJuggler", script = "{words}" }}')
     for at, length, alone in partitions:
         heals = f"{parse_time(at) // MS + length}ms"
         text += fault(at, "partition", segment="lan", groups=[[NAMES[alone]]]) + fault(heals, "heal", segment="lan")

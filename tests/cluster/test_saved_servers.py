@@ -26,9 +26,9 @@ from masix.gns.server import Gns
 from masix.protocols.udp import Udp
 from masix.transport.membership import Membership
 from masix.transport.sender import Sender
-from tests.cluster.world import MS
-from tools.bench.callers import programs
-from tools.fuzz.saved import IMAGES, TEXT
+from tests.support.busy_cluster import IMAGES, TEXT
+from tests.support.callers import programs
+from tests.support.clusters import MS
 
 SPEC = parse_file(TEXT, IMAGES)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cluster.world import MS, SECOND, US, Ear, World, fault, node
+from tests.support.clusters import MS, SECOND, US, Ear, World, fault, node
 
 BROADCAST = b"\xff" * 6
 KIND = b"\x88\xb6"

@@ -8,15 +8,11 @@ import pytest
 
 from machemu.abi.errors import UserError
 from machemu.cluster.file import ServerSpec, parse_file
-from tests.cluster.world import MS, ROOT, SECOND, World, fault, node
+from tests.support.clusters import MS, ROOT, SECOND, World, fault, node, ticks
 
-TICKER = 'servers = ["tests.cluster.programs:Ticker"]\n'
+TICKER = 'servers = ["tests.support.programs:Ticker"]\n'
 TEXT = "[segments.lan]\n" + node("one", "ask", 2, 2) + TICKER + '[nodes.two]\nprofile = "sun3-60"\nmemory = "4M"\n' + TICKER
 END = 95 * MS
-
-
-def ticks(world: World, name: str) -> list[list[str]]:
-    return [line.split() for line in world.lines(name) if "tick" in line]
 
 
 def test_a_server_runs_beside_modules_and_alone_on_any_machine() -> None:
@@ -56,7 +52,7 @@ def test_servers_are_saved_with_their_nodes(cut: int, tmp_path: Path) -> None:
 
 
 def test_the_name_server_of_masix_serves_a_node() -> None:
-    text = "[segments.lan]\n" + node("one", "answer") + 'servers = ["masix.acs.server:Acs", "tests.cluster.programs:Ticker"]\n'
+    text = "[segments.lan]\n" + node("one", "answer") + 'servers = ["masix.acs.server:Acs", "tests.support.programs:Ticker"]\n'
     with World(text) as world:
         world.run(SECOND)
         assert len(ticks(world, "one")) > 40
@@ -70,8 +66,8 @@ def test_the_name_server_of_masix_serves_a_node() -> None:
     ("name", "message"),
     [
         ("no.such.module:Server", "cannot be imported"),
-        ("tests.cluster.programs:Nobody", "has no server Nobody"),
-        ("tests.cluster.programs:PERIOD_MS", "has no server PERIOD_MS"),
+        ("tests.support.programs:Nobody", "has no server Nobody"),
+        ("tests.support.programs:PERIOD_MS", "has no server PERIOD_MS"),
         ("machemu.abi.errors:UserError", "has no server UserError"),
     ],
 )
@@ -82,13 +78,13 @@ def test_what_is_no_server_is_refused(name: str, message: str) -> None:
 
 def test_machemu_knows_no_server_by_itself() -> None:
     spec = parse_file(TEXT, ROOT)
-    assert spec.nodes[0].servers == (ServerSpec("tests.cluster.programs:Ticker"),)
+    assert spec.nodes[0].servers == (ServerSpec("tests.support.programs:Ticker"),)
     sources = [path.read_text() for path in (ROOT / "machemu").rglob("*.py")]
     assert not any("import masix" in source or "from masix" in source for source in sources)
 
 
 def test_a_server_has_the_options_that_its_class_knows() -> None:
-    text = '[nodes.one]\nservers = [{ class = "tests.cluster.programs:Ticker", period_ms = 40 }]\n'
+    text = '[nodes.one]\nservers = [{ class = "tests.support.programs:Ticker", period_ms = 40 }]\n'
     with World(text) as world:
         world.run(95 * MS)
         assert 1 < len(ticks(world, "one")) < 4
@@ -96,5 +92,5 @@ def test_a_server_has_the_options_that_its_class_knows() -> None:
 
 @pytest.mark.parametrize("option", ["wrong = 1", "seed = 5", "node = true"])
 def test_options_that_a_class_does_not_know_are_refused(option: str) -> None:
-    with pytest.raises(UserError, match=r"node one: server tests\.cluster\.programs:Ticker: has not these options"):
-        World(f'[nodes.one]\nservers = [{{ class = "tests.cluster.programs:Ticker", {option} }}]\n')
+    with pytest.raises(UserError, match=r"node one: server tests\.support\.programs:Ticker: has not these options"):
+        World(f'[nodes.one]\nservers = [{{ class = "tests.support.programs:Ticker", {option} }}]\n')

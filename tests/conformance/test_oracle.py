@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.modules import binary
 from tools import oracle
 
 HERE = Path(__file__).parent
@@ -25,7 +26,7 @@ def kernel() -> Iterator[Path]:
 @pytest.mark.real_kernel
 @pytest.mark.parametrize("name", NAMES)
 def test_a_transcript_is_what_the_real_kernel_prints(name: str, kernel: Path) -> None:
-    assert oracle.on_gnu_mach(kernel, oracle.binary(name)) == (HERE / f"{name}.expected").read_bytes()
+    assert oracle.on_gnu_mach(kernel, binary(name)) == (HERE / f"{name}.expected").read_bytes()
 
 
 def test_the_first_difference_is_shown_side_by_side() -> None:
@@ -43,7 +44,7 @@ def test_equal_outputs_do_not_differ() -> None:
 
 
 def test_machemu_s_side_is_what_the_transcript_says() -> None:
-    assert oracle.on_machemu(oracle.binary("ports")) == (HERE / "ports.expected").read_bytes()
+    assert oracle.on_machemu(binary("ports")) == (HERE / "ports.expected").read_bytes()
 
 
 def test_a_module_that_is_not_there_is_exit_status_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.guests import Arch
-from tests.machine import RAM, boot, image, module
-from tools import oracle
+from tests.support import modules
+from tests.support.guests import Arch
+from tests.support.machine import RAM, boot, image, module
 
 HERE = Path(__file__).parent
 SHARED = HERE.parent.parent.parent / "shared" / "conformance"
@@ -22,9 +22,9 @@ TIME_NS = 60_000_000_000
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_prints_what_it_must(arch: Arch, name: str) -> None:
     path = module(arch, name)
-    with boot(path, ram=oracle.ram(path) or RAM, disks=oracle.disks(name)) as machine:
+    with boot(path, ram=modules.ram(path) or RAM, disks=modules.disks(name)) as machine:
         machine.run_until("END", TIME_NS)
-        assert machine.console == oracle.transcript_of(path).read_bytes()
+        assert machine.console == modules.transcript_of(path).read_bytes()
         machine.check()
 
 

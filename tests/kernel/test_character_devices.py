@@ -27,9 +27,9 @@ from machemu.ipc import mach_port
 from machemu.ipc import port as ports
 from machemu.machine.disk import ImageDisk
 from machemu.mig.interfaces import device, notify
-from tests.devices import User
-from tests.guests import Arch
-from tests.machine import CODE, SECOND_NS, STACK_END, Machine, add_task, empty, load, new_node
+from tests.support.devices import User
+from tests.support.guests import Arch
+from tests.support.machine import CODE, SECOND_NS, STACK_END, Machine, add_task, empty, load, new_node
 
 RESULT = CODE + 0x800
 

@@ -9,8 +9,8 @@ from machemu.core.kernel import Stop
 from machemu.kern.task import Task
 from machemu.machine.disk import ImageDisk
 from machemu.vm import routines as vm
-from tests.guests import Arch
-from tests.machine import CODE, IMAGES, Machine, add_task, image, load, new_node
+from tests.support.guests import Arch
+from tests.support.machine import CODE, IMAGES, Machine, add_task, image, load, new_node
 
 PAGER_SAYS = IMAGES / "src" / "default_pager.expected"
 SECOND = 1_000_000_000

@@ -8,8 +8,8 @@ from machemu.abi.types import VirtAddr
 from machemu.ipc import port as ports
 from machemu.kern.task import Task
 from machemu.vm import routines as vm
-from tests.guests import Arch
-from tests.machine import CODE, Machine, add_task, empty, load
+from tests.support.guests import Arch
+from tests.support.machine import CODE, Machine, add_task, empty, load
 
 WINDOW = 0x20000000
 RESULT = CODE + 0x800

@@ -13,10 +13,10 @@ from machemu.device import block
 from machemu.device.block import DiskDriver
 from machemu.machine.disk import SECTOR, ImageDisk
 from machemu.mig.interfaces import device
-from tests.devices import User
-from tests.guests import I386, Arch
-from tests.machine import RAM, SECOND_NS, Machine, load, new_node
-from tools import testdisk
+from tests.support import testdisk
+from tests.support.devices import User
+from tests.support.guests import I386, Arch
+from tests.support.machine import RAM, SECOND_NS, Machine, load, new_node
 
 IMAGE = testdisk.image()
 

@@ -17,8 +17,8 @@ from machemu.kern import syscall_emulation, task_control
 from machemu.kern.syscall_emulation import ENTRIES_MAX, EmlDispatch
 from machemu.kern.task import Task
 from machemu.ui.strace import Strace
-from tests.guests import I386, M68K, Arch
-from tests.machine import CODE, STACK_END, STACK_SIZE, Machine, add_task, empty, load
+from tests.support.guests import I386, M68K, Arch
+from tests.support.machine import CODE, STACK_END, STACK_SIZE, Machine, add_task, empty, load
 
 SECOND = 1_000_000_000
 RESULT = CODE + 0x800

@@ -28,9 +28,9 @@ from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.machine.nic import EthernetNic
 from machemu.mig.interfaces import device
-from tests.devices import User
-from tests.guests import I386, Arch
-from tests.machine import Machine, load, new_node
+from tests.support.devices import User
+from tests.support.guests import I386, Arch
+from tests.support.machine import Machine, load, new_node
 
 OWN, OTHER, ALL = bytes.fromhex("0800 2b01 0203"), bytes.fromhex("0800 2b99 9999"), b"\xff" * 6
 TAKE_ALL = (NETF_IN, PUSHLIT, 1)

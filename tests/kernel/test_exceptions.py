@@ -21,8 +21,8 @@ from machemu.kern.clock import TICK_NS
 from machemu.kern.subsystem import Kern
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
-from tests.guests import I386, Arch
-from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
+from tests.support.guests import I386, Arch
+from tests.support.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
 
 MESSAGE = CODE + 0x1000
 RECEIVE = 2

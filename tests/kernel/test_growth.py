@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.guests import Arch
-from tests.machine import add_task, boot, empty, image
+from tests.support.guests import Arch
+from tests.support.machine import add_task, boot, empty, image
 
 MACHINES = 200
 TRAPS = 1_000_000

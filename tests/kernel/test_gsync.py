@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from machemu.kern import gsync
-from tests.guests import Arch
-from tests.machine import CODE, STACK_END, add_task, add_thread, empty, load
+from tests.support.guests import Arch
+from tests.support.machine import CODE, STACK_END, add_task, add_thread, empty, load
 
 MILLISECOND = 1_000_000
 RESULT = CODE + 0x800

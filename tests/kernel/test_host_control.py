@@ -23,9 +23,9 @@ from machemu.kern.task import Task
 from machemu.kern.thread import POLICY_FIXEDPRI, TH_RUN, Thread
 from machemu.mig.interfaces import mach, mach_host
 from machemu.vm.page import PageShortage
-from tests.devices import User
-from tests.guests import Arch
-from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty, load
+from tests.support.devices import User
+from tests.support.guests import Arch
+from tests.support.machine import CODE, STACK_END, Machine, add_task, add_thread, empty, load
 
 SECOND = 1_000_000_000
 MESSAGE = CODE + 0x1000

@@ -14,8 +14,8 @@ from machemu.kern.task import Task
 from machemu.kern.thread import TH_WAIT
 from machemu.lab.report import describe_threads
 from machemu.vm.routines import vm_allocate
-from tests.guests import I386, M68K, Arch
-from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
+from tests.support.guests import I386, M68K, Arch
+from tests.support.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
 
 SECOND = 1_000_000_000
 MESSAGE = CODE + 0x1000

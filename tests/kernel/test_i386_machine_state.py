@@ -14,8 +14,8 @@ from machemu.kern import thread_control
 from machemu.kern.thread import Thread
 from machemu.machine.i386.debug import COUNT
 from machemu.machine.i386.pcb import COUNTS, DEBUG_STATE, EFL_VM, FLOAT_STATE, REGS_SEGS_STATE, THREAD_STATE, I386Pcb
-from tests.guests import I386
-from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
+from tests.support.guests import I386
+from tests.support.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
 
 MILLISECOND = 1_000_000
 RESULT = CODE + 0x800

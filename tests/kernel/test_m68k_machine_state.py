@@ -12,8 +12,8 @@ from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.kern import thread_control
 from machemu.kern.thread import Thread
 from machemu.machine.m68k.pcb import COUNTS, EXCEPTION_FRAME, FLOAT_STATE, SR_T1, SR_USER, THREAD_STATE, M68kPcb
-from tests.guests import M68K
-from tests.machine import CODE, STACK_END, add_task, add_thread, empty
+from tests.support.guests import M68K
+from tests.support.machine import CODE, STACK_END, add_task, add_thread, empty
 
 MILLISECOND = 1_000_000
 RESULT = CODE + 0x800

@@ -23,10 +23,10 @@ from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.user.message import Header, Message, encode
 from machemu.vm import routines as vm
 from machemu.vm.map_copy import VmMapCopy
-from tests.devices import User
-from tests.guests import Arch
-from tests.machine import CODE, SECOND_NS, Machine, add_task, empty, load
-from tests.managers import Manager, send_message
+from tests.support.devices import User
+from tests.support.guests import Arch
+from tests.support.machine import CODE, SECOND_NS, Machine, add_task, empty, load
+from tests.support.managers import Manager, send_message
 
 WIRE_FUTURE = 2
 RAM = 4 << 20

@@ -11,9 +11,9 @@ from machemu.ipc import port as ports
 from machemu.kern import thread_control
 from machemu.machine.disk import ImageDisk
 from machemu.mig.interfaces import mach4, mach_host
-from tests.devices import User
-from tests.guests import Arch
-from tests.machine import Machine, load, new_node
+from tests.support.devices import User
+from tests.support.guests import Arch
+from tests.support.machine import Machine, load, new_node
 
 
 def test_a_machine_that_keeps_negative_numbers_is_saved_and_loaded(arch: Arch, tmp_path: Path) -> None:

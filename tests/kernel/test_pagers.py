@@ -26,9 +26,9 @@ from machemu.lab.report import describe_threads
 from machemu.mig.interfaces import mach
 from machemu.user.message import Header, Message, encode
 from machemu.vm import routines as vm
-from tests.guests import Arch
-from tests.machine import CODE, Machine, add_task, empty, load
-from tests.managers import NOBODY, Manager, send_message
+from tests.support.guests import Arch
+from tests.support.machine import CODE, Machine, add_task, empty, load
+from tests.support.managers import NOBODY, Manager, send_message
 
 SECOND = 1_000_000_000
 STEP = SECOND // 100

@@ -15,8 +15,8 @@ from machemu.kern.clock import TICK_NS
 from machemu.kern.priority import quantum_ticks
 from machemu.kern.task import Task
 from machemu.kern.thread import BASEPRI_USER, NRQS, POLICY_FIXEDPRI, POLICY_TIMESHARE, Thread
-from tests.guests import Arch
-from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
+from tests.support.guests import Arch
+from tests.support.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
 
 SECOND = 1_000_000_000
 

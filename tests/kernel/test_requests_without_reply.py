@@ -22,8 +22,8 @@ from machemu.mig.runtime import Routine
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message, encode
-from tests.guests import Arch
-from tests.machine import CODE, SECOND_NS, Machine, add_task, empty, load
+from tests.support.guests import Arch
+from tests.support.machine import CODE, SECOND_NS, Machine, add_task, empty, load
 
 MESSAGE = CODE + 0x2000
 RESULT = CODE + 0x1000

@@ -17,9 +17,9 @@ from machemu.kern import thread_control
 from machemu.kern.thread import Thread
 from machemu.sim import slots
 from machemu.user.message import Header
-from tests.devices import User
-from tests.guests import ARCHS, Arch
-from tests.machine import Machine, load, new_node
+from tests.support.devices import User
+from tests.support.guests import ARCHS, Arch
+from tests.support.machine import Machine, load, new_node
 
 BEYOND = 1 << 32
 

@@ -10,8 +10,8 @@ from machemu.kern.clock import TICK_NS
 from machemu.kern.sched import MIN_QUANTUM
 from machemu.kern.task import Task
 from machemu.kern.thread import NRQS, Thread
-from tests.guests import Arch
-from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
+from tests.support.guests import Arch
+from tests.support.machine import CODE, STACK_END, Machine, add_task, add_thread, empty
 
 SECOND = 1_000_000_000
 FIRST, SECOND_COUNT = CODE + 0x800, CODE + 0x804

@@ -11,8 +11,8 @@ from machemu.core.coverage import Known, State, routines
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
 from machemu.mig.interfaces import mach_i386
-from tests.guests import M68K, Arch
-from tests.machine import CODE, add_task, empty
+from tests.support.guests import M68K, Arch
+from tests.support.machine import CODE, add_task, empty
 
 MESSAGE = CODE + 0x1000
 SEND, RECEIVE = 1, 2

@@ -11,8 +11,8 @@ from machemu.abi.errors import InvariantError
 from machemu.core.observe import unwatch, watch
 from machemu.trace.events import Event, MessageMoved, PortRef, RightRef, TrapEntered
 from machemu.ui.strace import Strace
-from tests.guests import Arch
-from tests.machine import Machine, boot, image, module
+from tests.support.guests import Arch
+from tests.support.machine import Machine, boot, image, module
 
 
 class Listener:

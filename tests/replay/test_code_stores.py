@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.types import VirtAddr
-from tests.guests import I386, M68K, Arch
-from tests.machine import CODE, STACK_END, Machine, add_task, add_thread, empty, load
+from tests.support.guests import I386, M68K, Arch
+from tests.support.machine import CODE, STACK_END, Machine, add_task, add_thread, empty, load
 
 PRINT, YIELD = 30, 59
 TEXT, RESULT, OTHER = CODE + 0xF00, CODE + 0xF10, CODE + 0x800

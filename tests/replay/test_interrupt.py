@@ -13,9 +13,9 @@ from machemu.cluster.file import parse_file
 from machemu.core.kernel import Kernel, Stop
 from machemu.machine.engine import Engine
 from machemu.ui.interrupt import SAME_S, CtrlC
-from tests.cluster.world import ROOT, node
-from tests.guests import Arch
-from tests.machine import boot, image, load
+from tests.support.clusters import ROOT, node
+from tests.support.guests import Arch
+from tests.support.machine import boot, image, load
 
 MOMENTS = (1, 2, 5, 9, 14, 23, 40)
 """The call, of each kind, in which the signal comes."""

@@ -11,8 +11,8 @@ from machemu.core.observe import watch
 from machemu.lab.travel import ENDS, Kind, Point, advance, here, reach, step
 from machemu.sim.snapshot import Snapshot
 from machemu.trace.events import Event, MessageMoved
-from tests.guests import ARCHS, Arch
-from tests.machine import Machine, boot, module
+from tests.support.guests import ARCHS, Arch
+from tests.support.machine import Machine, boot, module
 
 MODULES = ("messages", "threads", "pagercopy", "gsync")
 POINTS = 40

@@ -18,9 +18,10 @@ from machemu.core.observe import watch
 from machemu.machine.disk import ImageDisk
 from machemu.machine.protocols import Disk
 from machemu.ui.strace import Strace
-from tests.guests import ARCHS, I386, Arch
-from tests.machine import Machine, boot, image, load, module
-from tools import oracle, testdisk
+from tests.support import modules, testdisk
+from tests.support.guests import ARCHS, I386, Arch
+from tests.support.machine import Machine, boot, image, load, module
+from tests.support.modules import DISKS
 
 MODULE = "messages"
 POINTS = 12
@@ -43,7 +44,7 @@ def whole_run(arch: Arch) -> tuple[bytes, str, int]:
 def test_two_runs_give_the_same_console_trace_and_digest(arch: Arch, name: str) -> None:
     results = []
     for _ in range(2):
-        with boot(module(arch, name), disks=oracle.disks(name)) as machine:
+        with boot(module(arch, name), disks=modules.disks(name)) as machine:
             text = io.StringIO()
             watch(machine.kernel, Strace(text))
             results.append((*finish(machine), text.getvalue()))
@@ -77,7 +78,7 @@ SAVED_I386 = ("segments", "debugging", "v86")
 )
 def test_a_run_saved_at_a_random_trap_ends_the_same(arch: Arch, name: str, tmp_path: Path) -> None:
     def disks() -> dict[str, Disk]:
-        return {"hd0": ImageDisk.of_file(disk_image)} if name in oracle.DISKS else {}
+        return {"hd0": ImageDisk.of_file(disk_image)} if name in DISKS else {}
 
     disk_image = tmp_path / "image"
     disk_image.write_bytes(testdisk.image())

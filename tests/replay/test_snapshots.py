@@ -15,9 +15,10 @@ from machemu.machine.disk import ImageDisk
 from machemu.machine.nic import EthernetNic
 from machemu.machine.protocols import Disk
 from machemu.sim import snapshot
-from tests.guests import ARCHS, I386, Arch
-from tests.machine import CODE, Machine, add_task, boot, empty, image, module, new_node
-from tools import oracle, testdisk
+from tests.support import testdisk
+from tests.support.guests import ARCHS, I386, Arch
+from tests.support.machine import CODE, Machine, add_task, boot, empty, image, module, new_node
+from tests.support.modules import DISKS
 
 POINTS = 4
 MODULES = ("messages", "threads", "emulation", "gsync", "devices", "disk", "pagercopy")
@@ -37,7 +38,7 @@ def restore(machine: Machine, earlier: snapshot.Snapshot, printed: bytes) -> Non
 )
 def test_a_run_goes_on_from_each_of_its_snapshots_in_any_order_as_it_did(arch: Arch, name: str, tmp_path: Path) -> None:
     def disks() -> dict[str, Disk]:
-        return {"hd0": ImageDisk.of_file(disk_image)} if name in oracle.DISKS else {}
+        return {"hd0": ImageDisk.of_file(disk_image)} if name in DISKS else {}
 
     disk_image = tmp_path / "image"
     disk_image.write_bytes(testdisk.image())

@@ -15,11 +15,11 @@ from machemu.user.mach import Mach
 from machemu.user.mach import rights as rights_of
 from machemu.user.message import Header, Message
 from masix.interfaces import acs, netname
-from tests.guests import ARCHS, Arch
-from tests.machine import IMAGES
-from tests.servers.name_servers import GUEST, HOST, PLACES, both_places
-from tests.servers.net import serve_two
-from tests.servers.test_acs import NOT_THERE, SECOND_NS, SUCCESS, Scripted, Served, own, ran
+from tests.support.guests import ARCHS, Arch
+from tests.support.machine import IMAGES
+from tests.support.name_servers import GUEST, HOST, PLACES, both_places
+from tests.support.net import serve_two
+from tests.support.scripted import NOT_THERE, SECOND_NS, SUCCESS, Scripted, Served, own, ran
 
 NAMES_MAX, LOOK_UPS_MAX = 2048, 64
 """What the guest keeps."""

@@ -25,9 +25,9 @@ from machemu.user.message import DEAD_NAME, Header, Message
 from masix.acs.server import NOT_CHECKED_IN
 from masix.gns.wire import NULL, Deliver, Kind, Known, NetRight, Resolve, encode
 from masix.interfaces import acs, netname
-from tests.guests import ARCHS, Arch
-from tests.servers.name_servers import both_places
-from tests.servers.net import PAIRS, SECOND_NS, Net, Program, answer, item, look_up, net, register, send
+from tests.support.guests import ARCHS, Arch
+from tests.support.name_servers import both_places
+from tests.support.net import PAIRS, SECOND_NS, Net, Program, answer, item, look_up, net, register, send
 
 
 @pytest.mark.parametrize(("mine", "other"), PAIRS, ids=lambda arch: arch.name)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import product
 
 import pytest
 
-from machemu.abi.message import COPY_SEND, MAKE_SEND, MOVE_RECEIVE, MOVE_SEND, CarriedPort
-from machemu.sim.state import state
+from machemu.abi.message import MAKE_SEND, MOVE_RECEIVE
 from machemu.user.mach import Mach
-from machemu.user.message import Header, Message
 from masix.gns.wire import (
     Claim,
     Flush,
@@ -26,80 +23,12 @@ from masix.gns.wire import (
     Unused,
     encode,
 )
-from masix.interfaces import acs
-from tests.guests import Arch
-from tests.servers.net import Net, Program, item, net
+from tests.support.actors import Actor, do, found, give, look_up, register, say
+from tests.support.guests import Arch
+from tests.support.net import Net, net
 
-REGISTER, LOOK_UP = acs.ACS_REGISTER, acs.ACS_LOOK_UP
-GIVEN = 4000
 PLACE = 0x7654
 """Stands for the number of a node, or of none."""
-
-
-@state
-class Actor(Program):
-    """A program that does what the test tells it to, when the test says so. rights: those that came, in order."""
-
-    __slots__ = ("rights", "todo")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.todo: list[Callable[[Actor, Mach], None]] = []
-        self.rights: list[int] = []
-
-    def start(self, mach: Mach) -> None:
-        super().start(mach)
-        mach.alarm(mach.now())
-
-    def receive(self, mach: Mach, message: Message) -> None:
-        if message.header.local == self.reply:
-            self.found = message.carried[0].port if message.carried else self.found  # type: ignore[union-attr]
-        elif message.header.id == GIVEN:
-            self.rights += [each.port for each in message.carried]  # type: ignore[union-attr]
-        else:
-            self.received.append(message)
-
-    def expired(self, mach: Mach) -> None:
-        for each in self.todo:
-            each(self, mach)
-        self.todo = []
-        mach.alarm(mach.now() + 1_000_000)
-
-    def ids(self) -> list[int]:
-        return [message.header.id for message in self.received]
-
-
-def register(name: bytes) -> Callable[[Actor, Mach], None]:
-    return lambda actor, mach: mach.request(
-        REGISTER, mach.given("name-server"), (name, 0, mach.copy_send(actor.port)), actor.reply
-    )
-
-
-def look_up(name: bytes) -> Callable[[Actor, Mach], None]:
-    return lambda actor, mach: mach.request(LOOK_UP, mach.given("name-server"), (name,), actor.reply)
-
-
-def give(arch: Arch, right: Callable[[Actor], int], kind: int = MOVE_SEND) -> Callable[[Actor, Mach], None]:
-    """Sends a right to whom was found last."""
-
-    def do(actor: Actor, mach: Mach) -> None:
-        body = item(arch, kind, 1) + bytes(4)
-        mach.send(Message(Header(actor.found, COPY_SEND, 0, 0, GIVEN), body, (CarriedPort(4, kind, right(actor)),), True))
-
-    return do
-
-
-def say(right: Callable[[Actor], int], *ids: int) -> Callable[[Actor, Mach], None]:
-    def do(actor: Actor, mach: Mach) -> None:
-        for msgh_id in ids:
-            mach.send(Message(Header(right(actor), COPY_SEND, 0, 0, msgh_id), b"", (), False))
-
-    return do
-
-
-def found(actor: Actor) -> int:
-    assert isinstance(actor.found, int)
-    return actor.found
 
 
 def first(actor: Actor) -> int:
@@ -108,11 +37,6 @@ def first(actor: Actor) -> int:
 
 def listen(actor: Actor, mach: Mach) -> None:
     mach.move_member(actor.rights[-1], actor.other)
-
-
-def do(made: Net, actor: Actor, *steps: Callable[[Actor, Mach], None], slices: int = 30) -> None:
-    actor.todo += steps
-    made.run(slices)
 
 
 def lose(made: Net, number: int) -> None:

@@ -16,10 +16,10 @@ from masix.groups import Member, View
 from masix.groups.dictionary import Dictionary
 from masix.groups.wire import HEAD, VERSION, Kind, PacketError, packet
 from masix.interfaces import acs, netname
-from tests.guests import I386, M68K, Arch
-from tests.servers.name_servers import HOST, both_places
-from tests.servers.net import Net
-from tests.servers.test_gns_moves import Actor, do, found, look_up, register, say
+from tests.support.actors import Actor, do, found, look_up, register, say
+from tests.support.guests import I386, M68K, Arch
+from tests.support.name_servers import HOST, both_places
+from tests.support.net import Net
 
 SECOND_SLICES = 500
 """Slices of a second."""

@@ -6,8 +6,8 @@ from machemu.abi.message import MOVE_SEND
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
 from masix.gns.wire import Deliver, Kind, NetRight, Unused, encode
-from tests.guests import Arch
-from tests.servers.net import Program, look_up, net, register, send
+from tests.support.guests import Arch
+from tests.support.net import Program, look_up, net, register, send
 
 
 def test_a_message_comes_though_its_right_was_the_last(arch: Arch) -> None:

@@ -13,9 +13,9 @@ from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
 from masix.interfaces import acs, acs_client, gns, gns_protocol, netname
-from tests.guests import I386, M68K
-from tests.servers.name_servers import GUEST, HOST
-from tests.servers.net import Program, item, net
+from tests.support.guests import I386, M68K
+from tests.support.name_servers import GUEST, HOST
+from tests.support.net import Program, item, net
 
 INTERFACES = (acs, acs_client, gns, gns_protocol, netname)
 ROUTINES = {routine.name: routine for interface in INTERFACES for routine in interface.ROUTINES.values()}

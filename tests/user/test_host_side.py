@@ -25,8 +25,8 @@ from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS, MACH_
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
-from tests.guests import Arch
-from tests.machine import Machine, empty, load
+from tests.support.guests import Arch
+from tests.support.machine import Machine, empty, load
 
 ECHO, ASK, SECOND_NS = 700, 701, 1_000_000_000
 

@@ -13,8 +13,7 @@ from typing import Final
 
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
-from machemu.machine.profile import DEFAULT_PROFILES
-from tools.bench.callers import MS, Caller, programs
+from tests.support.callers import CALLS_MS, MACHINES, MS, Caller, calls_text, programs
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 SIZES: Final = (2, 4, 8, 16, 32, 64, 128)
@@ -26,10 +25,6 @@ RSS_NODES: Final = 64
 """So many nodes stay within so many bytes."""
 TOLERANCE: Final = 2.5
 """How much worse than n log n the whole may grow: caches of the host count too."""
-MACHINES: Final = ("i386", "m68k")
-PROFILES: Final = tuple(DEFAULT_PROFILES[machine] for machine in MACHINES)
-CALLS_MS: Final = 3000
-"""When calls begin; look-ups have ended by then."""
 CALLS_SLICE: Final = MS
 """Nanoseconds after which it is looked whether calls have ended."""
 
@@ -42,23 +37,6 @@ def cluster_text(count: int, questions: int) -> str:
         machine = MACHINES[n // 2 % 2]
         line = f"images/{machine}/ether.elf ${{host-port}} ${{device-port}} {role} $(task-create) $(task-resume)"
         nodes.append(f"[nodes.n{n}]\nmodules = ['{line}']\nnics = {{ eth0 = 'lan' }}\n")
-    return "".join(nodes)
-
-
-def calls_text(count: int, calls: int) -> str:
-    """So many nodes of both machines in turn with the Masix servers: each even one calls a service of the one before it. One
-    alone calls its own.
-    """
-    nodes = ["[segments.lan]\n"]
-    for n in range(1, count + 1):
-        answerer = f'{{ class = "tools.bench.callers:Answerer", name = "of {n}" }}'
-        caller = (
-            f'{{ class = "tools.bench.callers:Caller", calls = {calls}, calls_ms = {CALLS_MS}, name = "of {max(n - 1, 1)}" }}'
-        )
-        own = (answerer, caller) if count == 1 else ((caller,), (answerer,))[n % 2]
-        profile = PROFILES[n // 2 % 2]
-        servers = ", ".join(('"masix.acs.server:Acs"', '"masix.gns.server:Gns"', *own))
-        nodes.append(f'[nodes.n{n}]\nprofile = "{profile}"\nservers = [{servers}]\nnics = {{ eth0 = "lan" }}\n')
     return "".join(nodes)
 
 

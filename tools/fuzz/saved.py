@@ -21,6 +21,7 @@ import zstandard
 from machemu.abi.errors import UserError
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import ClusterSpec, parse_file
+from tests.support.busy_cluster import IMAGES, TEXT
 from tools.fuzz.children import PATIENCE_S, TEXT_MAX, Children, Find, at_once, shortened, signature
 from tools.fuzz.saved_changes import Changer
 
@@ -30,25 +31,6 @@ MOMENTS: Final = (4 * MS, 33 * MS, 137 * MS, 213 * MS, 300 * MS, 361 * MS)
 """When the cluster is saved: its servers start, meet and work. At each something is under way that goes on within RUN_NS."""
 BATCH: Final = 32
 """Trials that one process makes."""
-IMAGES: Final = Path(__file__).parent.parent.parent / "images"
-SERVERS: Final = (
-    'servers = ["masix.acs.server:Acs", "masix.protocols.udp:Udp", '
-    '{ class = "masix.gns.server:Gns", announces = true, prepares = true, replicates = true }]\n'
-    'memory = "2M"\nnics = { eth0 = "lan" }\n'
-)
-START: Final = "$(task-create) $(task-resume)"
-TEXT: Final = f"""
-[segments.lan]
-loss = 0.05
-[nodes.alpha]
-modules = ["m68k/datagram.elf ${{host-port}} ${{device-port}} direct echo 7 {START}",
-           "m68k/greet.elf ${{host-port}} ${{device-port}} call greeter 50 {START}"]
-{SERVERS}
-[nodes.beta]
-modules = ["i386/datagram.elf ${{host-port}} ${{device-port}} direct ask 1 7 50 1400 {START}",
-           "i386/greet.elf ${{host-port}} ${{device-port}} serve greeter {START}"]
-{SERVERS}
-"""
 
 
 class Base(NamedTuple):

@@ -12,7 +12,7 @@ from machemu.abi.message import CarriedMemory, TypeDescriptor
 from machemu.abi.types import ByteOrder
 from machemu.user.message import Header, Message
 from masix.gns.convert import convert
-from tests.guests import I386, M68K, Arch
+from tests.support.guests import I386, M68K, Arch
 
 BOTH = pytest.mark.parametrize(("mine", "other"), [(I386, M68K), (M68K, I386)])
 INTEGER_16, INTEGER_32, CHAR, INTEGER_64 = 1, 2, 8, 11

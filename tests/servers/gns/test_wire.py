@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from machemu.abi.message import PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE, Carried, CarriedMemory, CarriedPort, CarriedPorts
 from machemu.user.message import Header, Message
 from masix.gns.wire import DEAD, NULL, Deliver, Kind, NetRight, WireError, decode, encode
-from tests.guests import I386, M68K, Arch
+from tests.support.guests import I386, M68K, Arch
 
 TO = NetRight(Kind.SEND, 2, 10)
 SEND, ONCE, RECEIVE = NetRight(Kind.SEND, 1, 7), NetRight(Kind.SEND_ONCE, 1, 8), NetRight(Kind.RECEIVE, 1, 9, limit=5)

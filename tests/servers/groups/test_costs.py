@@ -6,15 +6,10 @@ from pathlib import Path
 
 from masix.groups import Order
 from masix.groups.wire import Kind
-from tests.servers.groups.measure import table
-from tests.servers.groups.simulation import MS, World
+from tests.support.groups import MS, World
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "groups.md").read_text()
-
-
-def test_the_page_s_table_is_what_is_measured() -> None:
-    assert table() in PAGE
 
 
 def test_the_page_names_every_file() -> None:

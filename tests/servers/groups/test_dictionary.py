@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from masix.groups import Dictionary, Member, Order
 from masix.groups.dictionary import CHANGES_MAX, KEY_MAX, VALUE_MAX
 from masix.groups.wire import PacketError
-from tests.servers.groups.schedules import Schedule, run, schedules
-from tests.servers.groups.simulation import MS, Life, World
+from tests.support.group_schedules import Schedule, run, schedules
+from tests.support.groups import MS, Life, World
 
 ME = Member(0, 1)
 

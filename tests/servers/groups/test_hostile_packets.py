@@ -10,7 +10,7 @@ from machemu.sim.graph import Reader
 from masix.groups import Member, Order
 from masix.groups import wire as wire_module
 from masix.groups.wire import HEAD, Kind, PacketError, Promise, State, Status, Value, packet
-from tests.servers.groups.simulation import GROUP, MS, World
+from tests.support.groups import GROUP, MS, World
 
 MEMBERS = (Member(0, 1), Member(1, 1), Member(2, 1))
 VALUE = Value(2, MEMBERS[:2], (1, 0, 0), ((0, 1, b"abc"),))

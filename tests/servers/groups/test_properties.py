@@ -7,9 +7,9 @@ from hypothesis import given, settings
 
 from masix.groups import Member, Order, Phase
 from masix.groups.wire import Kind
-from tests.servers.groups import schedules
-from tests.servers.groups.schedules import Schedule, run
-from tests.servers.groups.simulation import MARK, MS, Recorder, World
+from tests.support import group_schedules as schedules
+from tests.support.group_schedules import Schedule, run
+from tests.support.groups import MARK, MS, Recorder, World
 
 each = settings(max_examples=100)
 

@@ -7,14 +7,10 @@ import sys
 from pathlib import Path
 
 from masix.gns import protocols
-from tests.servers.protocols.measure import MACHINES, SIZES, WAYS, table
+from tests.support.datagrams import MACHINES, SIZES, WAYS
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "protocols.md").read_text()
-
-
-def test_the_page_s_table_is_what_is_measured() -> None:
-    assert table() in PAGE
 
 
 def test_the_library_saves_traps_and_switches_and_gains_at_equal_work() -> None:

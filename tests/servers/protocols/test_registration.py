@@ -21,8 +21,8 @@ from masix.gns.link import EthernetLink
 from masix.interfaces import gns_protocol as interface
 from masix.net import filters
 from masix.transport.packets import encode
-from tests.guests import ARCHS, I386, Arch
-from tests.servers.protocols.bench import NEXT, NEXT_OTHER, NODE, OTHER, OWN, Task, bench, frame
+from tests.support.guests import ARCHS, I386, Arch
+from tests.support.protocols import NEXT, NEXT_OTHER, NODE, OTHER, OWN, Task, bench, frame
 
 NAME_EXISTS, INVALID_ARGUMENT, NO_ACCESS, SHORTAGE = 13, 4, 8, 6
 RIGHT_EXISTS, INVALID_CAPABILITY = 21, 20

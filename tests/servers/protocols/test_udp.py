@@ -20,9 +20,9 @@ from masix.net.frames import DATA_MAX, Lost
 from masix.net.ip import checksum, ip_of, mac_of
 from masix.protocols.arp import ALL, ETHERTYPE_ARP, KIND, NOBODY, PACKET, REPLY, REQUEST
 from masix.protocols.udp import EPHEMERAL, QUEUE_MAX, SOCKETS_MAX, WAITING_MAX, Udp
-from tests.guests import ARCHS, I386, Arch
-from tests.servers.protocols.bench import NODE, OTHER, OWN, Bench, Task, frame
-from tests.servers.protocols.bench import bench as node_bench
+from tests.support.guests import ARCHS, I386, Arch
+from tests.support.protocols import NODE, OTHER, OWN, Bench, Task, frame
+from tests.support.protocols import bench as node_bench
 
 NAME_EXISTS, INVALID_ARGUMENT, NO_ACCESS, SHORTAGE, INVALID_CAPABILITY, FAILURE = 13, 4, 8, 6, 20, 5
 PEER = 2

@@ -13,8 +13,8 @@ from masix.net.ip import GROUP, mac_of
 from masix.transport import packets
 from masix.transport.events import Drop, Unverified
 from masix.transport.packets import HEADER, TAG, Kind, encode
-from tests.servers.transport.network import KEY, SECOND, Network
-from tests.servers.transport.schedules import ATTACKS, BAD, CRASHES_AND_ATTACKS, NODES, Action, do, end, payload_of
+from tests.support.network import KEY, SECOND, Network
+from tests.support.network_schedules import ATTACKS, BAD, CRASHES_AND_ATTACKS, NODES, Action, do, end, payload_of
 
 SCHEDULES = 200
 

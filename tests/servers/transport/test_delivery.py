@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.servers.transport.network import Network
-from tests.servers.transport.schedules import BAD, HARMFUL, HARMLESS, NODES, Action, do, end
+from tests.support.network import Network
+from tests.support.network_schedules import BAD, HARMFUL, HARMLESS, NODES, Action, do, end
 
 SCHEDULES = 350
 

@@ -23,7 +23,7 @@ from masix.transport.chunks import (
 )
 from masix.transport.packets import PLAIN_MAX, TAG, Kind, PacketError, decode, encode, header_bytes
 from masix.transport.sender import Fragment, Message
-from tests.servers.transport.network import Network
+from tests.support.network import Network
 
 node_numbers = st.integers(1, NODE_MAX)
 sequences = st.integers(0, (1 << 64) - 1)

@@ -19,8 +19,8 @@ from masix.transport.events import Drop, PeerUp
 from masix.transport.formats import FINISH, HELLO, WELCOME
 from masix.transport.packets import KINDS, Kind, Packet, PacketError, decode, encode
 from masix.transport.session import SIDE, SPLIT, derive, exchange, nonce_of, public_of
-from tests.servers.transport.network import KEY, SECOND, Network
-from tests.servers.transport.schedules import payload_of
+from tests.support.network import KEY, SECOND, Network
+from tests.support.network_schedules import payload_of
 
 P: Final = (1 << 255) - 19
 SMALL_ORDER: Final = [

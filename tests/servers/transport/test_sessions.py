@@ -12,8 +12,8 @@ from masix.transport.events import Delivered, Loss, Lost, PeerLost, PeerUp, Sett
 from masix.transport.packets import Kind
 from masix.transport.session import WINDOW, ReplayWindow
 from masix.transport.transport import MULTICAST_MAX, Transport
-from tests.servers.transport.network import KEY, MILLISECOND, SECOND, Faults, Network
-from tests.servers.transport.schedules import BAD, HARMFUL, NODES, Action, do, end, payload_of
+from tests.support.network import KEY, MILLISECOND, SECOND, Faults, Network
+from tests.support.network_schedules import BAD, HARMFUL, NODES, Action, do, end, payload_of
 
 
 def kinds(network: Network) -> list[Kind]:

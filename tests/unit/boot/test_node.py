@@ -15,9 +15,9 @@ from machemu.core.kernel import FOREVER
 from machemu.device.block import DiskDriver
 from machemu.machine.disk import BLOCK, ImageDisk
 from machemu.sim import saved
-from tests.guests import I386, M68K, Arch
-from tests.machine import IMAGES, image, module, new_node
-from tests.unit.formats.elves import Part, elf_for
+from tests.support.elves import Part, elf_for
+from tests.support.guests import I386, M68K, Arch
+from tests.support.machine import IMAGES, image, module, new_node
 
 RAM = 8 << 20
 PAGE = 4096

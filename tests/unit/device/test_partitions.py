@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from machemu.device.partitions import SLICES_MAX, read_table
 from machemu.machine.protocols import DiskError
-from tools.testdisk import EXTENDED, FAT, LINUX, SECTORS, sector, table
+from tests.support.testdisk import EXTENDED, FAT, LINUX, SECTORS, sector, table
 
 
 def read_from(tables: dict[int, bytes]) -> dict[int, tuple[int, int]]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from machemu.abi.errors import UserError
 from machemu.formats.elf import Image, Segment, architecture_of, load_image, parse_image
-from tests.unit.formats.elves import EM_68K, ET_DYN, PT_INTERP, PT_NOTE, Part, R, W, X, make_elf
+from tests.support.elves import EM_68K, ET_DYN, PT_INTERP, PT_NOTE, Part, R, W, X, make_elf
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT = 0xC0000000

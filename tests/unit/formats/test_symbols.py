@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from machemu.formats.symbols import symbol_at
-from tests.guests import Arch
-from tests.unit.formats.elves import Part, elf_with_symbols
+from tests.support.elves import Part, elf_with_symbols
+from tests.support.guests import Arch
 
 CODE = bytes(range(1, 65))
 SYMBOLS = {"start": 0x1000, "middle": 0x1010, "end": 0x1040}

@@ -13,7 +13,7 @@ from machemu.abi.types import ByteOrder, VirtAddr
 from machemu.ipc import mach_msg
 from machemu.ipc import mach_port as mp
 from machemu.ipc.thread import IpcThread
-from tests.unit.ipc.world import BUFFER, Task, World, code
+from tests.support.spaces import BUFFER, Task, World, code
 
 CODES = {MACH_MSG_SUCCESS, *MSG_RETURNS}
 WORDS = st.integers(0, 0xFFFFFFFF)

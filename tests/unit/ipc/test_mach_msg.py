@@ -28,7 +28,7 @@ from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import MESSAGE_BYTES_MAX
 from machemu.ipc.thread import IpcThread
-from tests.unit.ipc.world import BUFFER, Copy, Task, World, code
+from tests.support.spaces import BUFFER, Copy, Task, World, code
 
 COMPLEX = 0x80000000
 SEND, RCV, SEND_TIMEOUT, SEND_NOTIFY, SEND_CANCEL = 0x1, 0x2, 0x10, 0x20, 0x80

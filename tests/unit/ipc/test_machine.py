@@ -11,7 +11,7 @@ from machemu.abi.types import ByteOrder, VirtAddr
 from machemu.ipc import mach_msg, port
 from machemu.ipc import mach_port as mp
 from machemu.ipc.thread import IpcThread
-from tests.unit.ipc.world import BUFFER, Task, World
+from tests.support.spaces import BUFFER, Task, World
 
 COMPLEX = 0x80000000
 BOGUS = 12

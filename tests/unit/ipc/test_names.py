@@ -15,7 +15,7 @@ from machemu.ipc import mach_port as mp
 from machemu.ipc import space as spaces
 from machemu.ipc.port import request_table_sizes
 from machemu.ipc.space import FREE_LIST_MAX, Space
-from tests.unit.ipc.world import World, code
+from tests.support.spaces import World, code
 
 DEAD_TYPE, SEND_TYPE, RECEIVE_TYPE = 0x100000, 0x10000, 0x20000
 

@@ -15,7 +15,7 @@ from machemu.machine.i386.cpu import I386Cpu
 from machemu.machine.m68k import pmap as m68k
 from machemu.machine.m68k.cpu import M68kCpu
 from machemu.machine.memory import CODE_REGIONS, PhysicalMemory
-from tests.unit.machine.cpu_bench import CpuBench
+from tests.support.cpu_bench import CpuBench
 
 FIRST = 0x100000
 FRAMES = 200

@@ -19,7 +19,7 @@ from machemu.machine import code_stores, interpose
 from machemu.machine.i386.cpu import I386Cpu
 from machemu.machine.m68k.cpu import M68kCpu
 from machemu.machine.m68k.pcb import SR_T1
-from tests.unit.machine.cpu_bench import LAZY, CpuBench
+from tests.support.cpu_bench import LAZY, CpuBench
 
 CODE, STACK, SIZE = 0x10000, 0x15F00, 0x6000
 """Code and data lie in SIZE bytes from CODE on."""

@@ -15,30 +15,11 @@ from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.exception import EXC_ARITHMETIC, EXC_BAD_ACCESS, EXC_BAD_INSTRUCTION, EXC_BREAKPOINT
 from machemu.abi.types import Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
-from machemu.machine.i386.cpu import I386Cpu
-from machemu.machine.i386.pcb import DS, EAX, ECX, EDI, EDX, EFLAGS, ES, ESI, FLOAT_STATE, REGS_SEGS_STATE, I386Pcb
+from machemu.machine.i386.pcb import DS, EAX, ECX, EDI, EDX, EFLAGS, ES, ESI, FLOAT_STATE, REGS_SEGS_STATE
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE
 from machemu.machine.protocols import UserFault
-from tests.unit.machine.cpu_bench import ARGUMENTS, CONSTANT, LAZY, LEAVE, CpuBench
-
-CODE, DATA, STACK = 0x8000, 0x9000, 0x9F00
-
-
-def trap(number: int) -> bytes:
-    return b"\xb8" + struct.pack("<i", -number) + b"\x9a\0\0\0\0\x07\0"
-
-
-class Bench(CpuBench[I386Cpu]):
-    def __init__(self) -> None:
-        super().__init__(I386Cpu, PAGE_SIZE, (CODE, DATA))
-
-    def start(self, code: bytes) -> I386Pcb:
-        """Code at CODE, and a fresh thread there."""
-        self.log.clear()
-        self.write(CODE, code + b"\xeb\xfe")
-        pcb = self.cpu.new_pcb(self.cpu.new_task())
-        pcb.set_entry(VirtAddr(CODE), VirtAddr(STACK))
-        return pcb
+from tests.support.cpu_bench import ARGUMENTS, CONSTANT, LAZY, LEAVE
+from tests.support.i386_bench import CODE, DATA, STACK, Bench, trap
 
 
 @pytest.fixture

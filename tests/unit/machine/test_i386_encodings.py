@@ -12,8 +12,8 @@ from machemu.abi.types import PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386.pcb import EAX, EBP, EBX, ECX, EDI, EDX, EFLAGS, ESI, ESP, I386Pcb
 from machemu.machine.i386.pmap import PAGE_SIZE
-from tests.unit.machine.cpu_bench import LAZY, LEAVE
-from tests.unit.machine.test_i386_cpu import CODE, DATA, STACK, Bench, trap
+from tests.support.cpu_bench import LAZY, LEAVE
+from tests.support.i386_bench import CODE, DATA, STACK, Bench, trap
 
 UNDEFINED = ("exception", EXC_BAD_INSTRUCTION, 1, 0)
 PROTECTED = ("exception", EXC_BAD_INSTRUCTION, 13, 0)

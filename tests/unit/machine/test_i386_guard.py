@@ -12,22 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from machemu.abi.exception import EXC_ARITHMETIC, EXC_BAD_INSTRUCTION, EXC_BREAKPOINT
+from machemu.abi.exception import EXC_BAD_INSTRUCTION, EXC_BREAKPOINT
 from machemu.abi.types import Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ
 from machemu.machine.i386.debug import STATUS
 from machemu.machine.i386.pcb import CS, DEBUG_STATE, EAX, ECX, EDX, EFL_VM, EFLAGS, EIP, ESP, I386Pcb
 from machemu.machine.i386.pmap import PAGE_SIZE
 from machemu.machine.i386.screen import LOCKABLE
-from tests.unit.machine.cpu_bench import LAZY, LEAVE
-from tests.unit.machine.test_i386_cpu import CODE, DATA, STACK, Bench, trap
+from tests.support.cpu_bench import LAZY, LEAVE
+from tests.support.i386_bench import CODE, DATA, DIVIDES, LEAST, MINUS_ONE, STACK, Bench, exceptions, trap
 
 ROOT = Path(__file__).parents[3]
-DIVIDES = (EXC_ARITHMETIC, 1)
 UNDEFINED = (EXC_BAD_INSTRUCTION, 1)
 PROTECTED = (EXC_BAD_INSTRUCTION, 13)
 SINGLE_STEP = (EXC_BREAKPOINT, 1)
-LEAST, MINUS_ONE = 0x80000000, 0xFFFFFFFF
 POP_TRACE = b"\x9c\x81\x0c\x24\0\1\0\0\x9d"
 """pushf; or $0x100,(%esp); popf: the trace flag holds from the instruction after the next one on."""
 
@@ -37,19 +35,6 @@ def bench() -> Iterator[Bench]:
     made = Bench()
     yield made
     made.close()
-
-
-def exceptions(bench: Bench) -> list[tuple[object, object]]:
-    """Exception and code of each that was raised."""
-    return [(what[1], what[2]) for what in bench.log if what[0] == "exception"]
-
-
-def divides(bench: Bench) -> bool:
-    """Whether the least number divided by -1 is the guest's exception."""
-    pcb = bench.start(b"\xf7\xf9" + trap(LEAVE))
-    pcb.registers[EAX], pcb.registers[EDX], pcb.registers[ECX] = 0, LEAST, MINUS_ONE
-    bench.go(pcb)
-    return exceptions(bench) == [DIVIDES]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +70,7 @@ def test_a_machine_made_after_another_handler_of_the_signal_divides_all_the_same
     """Python's faulthandler takes the signal for itself. In a process of its own, since it keeps it."""
     code = """
         import faulthandler
-        from tests.unit.machine.test_i386_guard import Bench, divides
+        from tests.support.i386_bench import Bench, divides
         assert divides(Bench())
         faulthandler.enable()
         assert divides(Bench())
@@ -98,7 +83,7 @@ def test_a_division_by_nobody_we_know_still_ends_the_process() -> None:
     """Whether by the default, or by a handler that has come before or between ours, and tells so."""
     code = """
         import ctypes, faulthandler, mmap
-        from tests.unit.machine.test_i386_guard import Bench, divides
+        from tests.support.i386_bench import Bench, divides
         assert divides(Bench())
         faulthandler.enable()
         assert divides(Bench())

@@ -16,8 +16,8 @@ from machemu.abi.types import PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.m68k.pcb import EXCEPTION_FRAME, SP, SR_T0, SR_T1, THREAD_STATE, M68kPcb
 from machemu.machine.m68k.pmap import PAGE_SIZE
-from tests.unit.machine.cpu_bench import ARGUMENTS, CONSTANT, LAZY, LEAVE
-from tests.unit.machine.m68k_bench import A0, CODE, DATA, NEXT, READ_WRITE, STACK, Bench, C, N, V, X, Z, code, trap
+from tests.support.cpu_bench import ARGUMENTS, CONSTANT, LAZY, LEAVE
+from tests.support.m68k_bench import A0, CODE, DATA, NEXT, READ_WRITE, STACK, Bench, C, N, V, X, Z, code, trap
 
 
 @pytest.fixture

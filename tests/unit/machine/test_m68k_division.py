@@ -12,8 +12,8 @@ from machemu.abi.exception import EXC_ARITHMETIC
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT
 from machemu.machine.m68k.pcb import EXCEPTION_FRAME
-from tests.unit.machine.cpu_bench import LAZY, LEAVE
-from tests.unit.machine.m68k_bench import A0, CODE, DATA, STACK, Bench, C, N, V, X, Z, code, trap
+from tests.support.cpu_bench import LAZY, LEAVE
+from tests.support.m68k_bench import A0, CODE, DATA, STACK, Bench, C, N, V, X, Z, code, trap
 
 LOW = 0x6000
 EXTREMES = (

@@ -11,8 +11,8 @@ import pytest
 from machemu.abi.exception import EXC_SOFTWARE
 from machemu.abi.types import Instructions
 from machemu.machine.m68k.engine import ILLEGAL, LINE_A, LINE_F
-from tests.unit.machine.m68k_bench import CODE, DATA, STACK, Bench, C, N, V, X, Z
-from tests.unit.machine.m68k_manual import PRIVILEGED, REFUSED_INSTRUCTIONS, ROWS, instruction, reason
+from tests.support.m68k_bench import CODE, DATA, STACK, Bench, C, N, V, X, Z
+from tests.support.m68k_manual import PRIVILEGED, REFUSED_INSTRUCTIONS, ROWS, instruction, reason
 
 VECTORS = {0xA: 0x28, 0xF: 0x2C}
 """By the line of a first word that is no instruction; 0x10 for all others."""

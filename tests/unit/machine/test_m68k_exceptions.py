@@ -13,8 +13,8 @@ from machemu.abi.types import VirtAddr
 from machemu.machine.engine import EDGE, EDGE_HOOK
 from machemu.machine.m68k.pcb import EXCEPTION_FRAME, SR_T0, SR_T1
 from machemu.machine.m68k.pmap import PAGE_SIZE
-from tests.unit.machine.cpu_bench import LAZY, LEAVE
-from tests.unit.machine.m68k_bench import A0, CODE, DATA, NEXT, READ_WRITE, STACK, Bench, V, code, trap
+from tests.support.cpu_bench import LAZY, LEAVE
+from tests.support.m68k_bench import A0, CODE, DATA, NEXT, READ_WRITE, STACK, Bench, V, code, trap
 
 
 @pytest.fixture

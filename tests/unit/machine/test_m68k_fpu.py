@@ -11,8 +11,8 @@ from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ
 from machemu.machine.m68k.pcb import FLOAT_STATE
 from machemu.machine.m68k.pmap import PAGE_SIZE
-from tests.unit.machine.cpu_bench import LAZY, LEAVE
-from tests.unit.machine.m68k_bench import CODE, DATA, NEXT, STACK, Bench, code, trap
+from tests.support.cpu_bench import LAZY, LEAVE
+from tests.support.m68k_bench import CODE, DATA, NEXT, STACK, Bench, code, trap
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from machemu.abi.vm import VM_PROT_READ
 from machemu.machine.m68k.pcb import FpuState, M68kPcb
 from machemu.machine.m68k.trigonometry import normalized
-from tests.unit.machine.cpu_bench import LAZY, LEAVE
-from tests.unit.machine.m68k_bench import A0, CODE, DATA, Bench, code, trap
+from tests.support.cpu_bench import LAZY, LEAVE
+from tests.support.m68k_bench import A0, CODE, DATA, Bench, code, trap
 
 FUNCTIONS = {"fsin": 0x0E, "ftan": 0x0F, "fcos": 0x1D, "fsincos": 0x31, "fsincos into one": 0x32}
 """By name: the last seven bits of the second word; the cosine goes to fp1 or, like the sine, to fp2."""

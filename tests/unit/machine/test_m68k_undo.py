@@ -13,7 +13,7 @@ from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ
 from machemu.machine.m68k import manual, undo
 from machemu.machine.m68k.pcb import M68kPcb
 from machemu.machine.m68k.pmap import PAGE_SIZE
-from tests.unit.machine.m68k_bench import A0, CODE, DATA, Bench, X, Z, code
+from tests.support.m68k_bench import A0, CODE, DATA, Bench, X, Z, code
 
 CONSTANT_PAGE, NOWHERE = 0x30000, 0x70000000
 FLAG_MAKERS = {"add": ("d081", 0x7FFFFFFF, 1), "subtract": ("9081", 0, 1), "and": ("c081", 0xF0, 0x0F)}

@@ -15,7 +15,7 @@ from machemu.abi.errors import InvariantError
 from machemu.sim import graph, saved
 from machemu.sim.graph import Reader, SavedError, Writer
 from machemu.sim.state import state
-from tests.unit.sim.states import Cell, Colour, Level, Pair, Special, Stranger, Unregistered
+from tests.support.states import Cell, Colour, Level, Pair, Special, Stranger, Unregistered
 
 NO_RAM = memoryview(b"")
 

@@ -19,7 +19,7 @@ from machemu.abi.errors import InvariantError, UserError
 from machemu.sim import graph, saved
 from machemu.sim.graph import Writer
 from machemu.sim.saved import Kind, SavedFile
-from tests.unit.sim.states import Cell, Colour, Pair, Special
+from tests.support.states import Cell, Colour, Pair, Special
 
 MEMORY = 64 << 20
 """Bytes that the machine has which the large files claim to be."""

@@ -19,10 +19,10 @@ from machemu.sim import saved
 from machemu.sim.saved import Kind, SavedFile
 from machemu.sim.slots import SlotError, check, checks_of, compile_check
 from machemu.sim.state import NATURAL, REGISTRY, U16, U32, U64, Range, Signed, fields, state
-from tests.unit.sim.states import Cell, Colour, Level
+from tests.support.states import Cell, Colour, Level
 
 if TYPE_CHECKING:
-    from tests.unit.sim.states import Special as Other
+    from tests.support.states import Special as Other
 
 
 @state

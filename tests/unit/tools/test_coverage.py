@@ -61,6 +61,6 @@ def test_each_is_shown_by_a_test_that_is_there(known: Known) -> None:
 def test_an_old_page_is_found_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(coverage, "PAGE", tmp_path / "coverage.md")
     assert coverage.main(["--check"]) == 1
-    assert "run python -m tools.coverage" in capsys.readouterr().err
+    assert "run python3 tools/dev.py tables coverage" in capsys.readouterr().err
     assert coverage.main([]) == 0
     assert coverage.main(["--check"]) == 0

@@ -82,6 +82,6 @@ def test_an_entry_without_a_source_is_refused(tmp_path: Path) -> None:
 def test_an_old_page_is_found_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(differences, "PAGE", tmp_path / "page.md")
     assert differences.main(["--check"]) == 1
-    assert "run python -m tools.differences" in capsys.readouterr().err
+    assert "run python3 tools/dev.py tables differences" in capsys.readouterr().err
     assert differences.main([]) == 0
     assert differences.main(["--check"]) == 0

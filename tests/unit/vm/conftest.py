@@ -11,8 +11,6 @@ from machemu.abi.types import Frame, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_NONE, VM_PROT_WRITE
 from machemu.boot.machines import MACHINES
 from machemu.machine.memory import PhysicalMemory
-from machemu.vm import routines
-from machemu.vm.map import VmMap
 from machemu.vm.object import VmObject
 from machemu.vm.seams import MemoryManagers
 from machemu.vm.subsystem import Vm
@@ -182,13 +180,3 @@ def vm(boot: Boot) -> Vm:
 @pytest.fixture
 def page_size(vm: Vm) -> int:
     return vm.page_size
-
-
-def vm_copy(map_: VmMap, source: int, size: int, target: int) -> None:
-    """vm_copy of memory that is all there: a read and a write."""
-    copy = routines.vm_read(map_, source, size)
-    try:
-        routines.vm_write(map_, target, copy, size)
-    finally:
-        if copy is not None:
-            copy.discard()

@@ -18,7 +18,7 @@ from machemu.vm import routines
 from machemu.vm.map import VmMap
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.user import UserMemory
-from tests.unit.vm.conftest import vm_copy
+from tests.support.vm import vm_copy
 
 PAGE = 4096
 pytestmark = pytest.mark.parametrize("boot", ["fake", "i386"], indirect=True)

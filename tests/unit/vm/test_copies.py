@@ -14,7 +14,7 @@ from machemu.vm.map import VmMap
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.object import VmObject
 from machemu.vm.user import UserMemory
-from tests.unit.vm.conftest import vm_copy
+from tests.support.vm import vm_copy
 
 A = 0x10000000
 

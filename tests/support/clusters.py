@@ -1,0 +1,150 @@
+"""Clusters for tests: made from the text of a cluster file, with what their nodes print and hear."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from machemu.cluster.cluster import Cluster, ClusterStop
+from machemu.cluster.file import parse_file
+from machemu.cluster.node import ClusterNode
+from machemu.core import invariants
+from machemu.core.kernel import FOREVER
+from tests.support.callers import programs
+
+T = TypeVar("T")
+ROOT = Path(__file__).parent.parent.parent
+US, MS, SECOND = 1_000, 1_000_000, 1_000_000_000
+PORTS = "${host-port} ${device-port}"
+START = "$(task-create) $(task-resume)"
+ACS = '"masix.acs.server:Acs"'
+"""The name server in Python, as cluster files name it."""
+
+
+def node(name: str, *arguments: object, machine: str = "i386", program: str = "ether", nics: str = 'eth0 = "lan"') -> str:
+    """A node's table: one program with its arguments, on a segment."""
+    line = f"images/{machine}/{program}.elf {PORTS} {' '.join(map(str, arguments))} {START}"
+    return f"[nodes.{name}]\nmemory = \"4M\"\nmodules = ['{line}']\nnics = {{ {nics} }}\n"
+
+
+def with_guests(text: str, folder: str = "images/") -> str:
+    """A cluster file's text with a guest for each node's name server, of the machine that its profile or modules are of."""
+    head, *nodes = text.split("[nodes.")
+    for number, table in enumerate(nodes):
+        machine = "m68k" if "m68k/" in table or "sun3-60" in table else "i386"
+        nodes[number] = table.replace(ACS, f'{{ guest = "{folder}{machine}/acs.elf" }}')
+    return "[nodes.".join([head, *nodes])
+
+
+def fault(at: str, kind: str, **keys: object) -> str:
+    values = "".join(f"{key} = {value!r}\n".replace("'", '"') for key, value in keys.items())
+    return f'[[faults]]\nat = "{at}"\nkind = "{kind}"\n{values}'
+
+
+class Ear:
+    """Stands for a driver: keeps what an interface hears, with the times of its node."""
+
+    def __init__(self, owner: ClusterNode, interface: int = 0) -> None:
+        self.owner = owner
+        self.heard: list[tuple[int, bytes]] = []
+        owner.nics[interface].receiver = self
+
+    def accepts(self, frame: bytes) -> bool:
+        return True
+
+    def frame_arrived(self, frame: bytes) -> None:
+        assert self.owner.kernel is not None
+        self.heard.append((self.owner.kernel.kern.clock.now(), frame))
+
+
+class World:
+    """A cluster that has been switched on. printed: time, node, line."""
+
+    def __init__(self, text: str, seed: int | None = None, load: Path | None = None) -> None:
+        spec = parse_file(text, ROOT)
+        self.cluster = Cluster(spec, seed) if load is None else Cluster.load(load, spec)
+        self.printed: list[tuple[int, str, str]] = []
+        self.frames: list[tuple[int, int, bytes]] = []
+        for each in self.cluster.nodes:
+            each.switched_on = self._watch
+        self.cluster.captured = lambda *frame: self.frames.append(frame)
+        if load is None:
+            self.cluster.boot()
+        else:
+            for each in self.cluster.nodes:
+                self._watch(each)
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.check()
+        finally:
+            self.cluster.close()
+
+    def check(self) -> None:
+        """Recounts everything in every kernel."""
+        self.cluster.check_invariants()
+        for each in self.cluster.nodes:
+            if each.kernel is not None:
+                invariants.check(each.kernel)
+
+    def _watch(self, each: ClusterNode) -> None:
+        kernel = each.kernel
+        if kernel is None:
+            return
+        rest = b""
+
+        def sink(data: bytes) -> None:
+            nonlocal rest
+            *lines, rest = (rest + data).split(b"\n")
+            self.printed += [(kernel.kern.clock.now(), each.name, line.decode()) for line in lines]
+
+        kernel.console.sinks.append(sink)
+
+    def run(self, until: int = FOREVER) -> ClusterStop:
+        return self.cluster.run(until)
+
+    def lines(self, name: str) -> list[str]:
+        return [line for _, who, line in self.printed if who == name]
+
+    def node(self, name: str) -> ClusterNode:
+        return next(each for each in self.cluster.nodes if each.name == name)
+
+    def programs(self, name: str, kind: type[T]) -> list[T]:
+        """The host-side programs of a class that run on a node."""
+        return programs(self.node(name), kind)
+
+    def send(self, name: str, time: int, frame: bytes, interface: int = 0) -> None:
+        """A node, which is idle, sends a frame at a time."""
+        each = self.node(name)
+        each.pass_time(time)
+        each.nics[interface].transmit(frame)
+
+    def result(self) -> tuple[list[tuple[int, str, str]], str]:
+        """What the nodes printed, by time, and the digest."""
+        return sorted(self.printed), self.cluster.digest()
+
+
+def saved_in_between(text: str, time: int, name: str, path: Path) -> tuple[list[str], list[str]]:
+    """What a node prints in a minute, when the cluster runs through, and when it is saved and loaded at a time; both runs end
+    with the same digest.
+    """
+    with World(text) as whole:
+        whole.run(60 * SECOND)
+        digest, lines = whole.cluster.digest(), whole.lines(name)
+    with World(text) as first:
+        first.run(time)
+        first.cluster.save(path)
+        printed = first.lines(name)
+    with World(text, load=path) as second:
+        second.run(60 * SECOND)
+        assert second.cluster.digest() == digest
+        return lines, printed + second.lines(name)
+
+
+def ticks(world: World, name: str) -> list[list[str]]:
+    return [line.split() for line in world.lines(name) if "tick" in line]

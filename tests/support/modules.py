@@ -1,0 +1,44 @@
+"""The conformance modules: where they and their transcripts are, and what hardware they need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from machemu.boot.machines import MACHINES
+from machemu.formats.elf import architecture_of
+from machemu.machine.disk import ImageDisk
+from machemu.machine.protocols import Disk
+from tests.support import testdisk
+
+MODULES: Final = Path(__file__).parents[1] / "conformance"
+PROFILES: Final = {"i386": "pc486dx2-66", "m68k": "mc68040-25"}
+"""What modules run on here."""
+DISKS: Final[dict[str, Callable[[], bytes]]] = {"disk": testdisk.image}
+"""The modules that need a disk, hd0, and what is on it at first, on both kernels."""
+RAM: Final[dict[str, int]] = {"pressure": 65536}
+"""The modules that need as much memory here as the real kernel has, in pages."""
+
+
+def ram(module: Path) -> int | None:
+    """The bytes of memory that a module needs, None where it does not matter."""
+    pages = RAM.get(module.stem)
+    return None if pages is None else pages * MACHINES[architecture_of(str(module))].cpu.page_size
+
+
+def binary(name: str, architecture: str = "i386") -> Path:
+    """A conformance module's binary."""
+    return MODULES / architecture / f"{name}.elf"
+
+
+def transcript_of(module: Path) -> Path:
+    """What a module must print, where that is written down: on an m68k the real kernel's unless it has its own."""
+    name = f"{module.stem}.expected"
+    beside = module.with_name(name)
+    return beside if beside.exists() or module.parent.parent != MODULES else MODULES / name
+
+
+def disks(name: str) -> dict[str, Disk]:
+    """The disks that a module of the name needs here."""
+    return {"hd0": ImageDisk.of_bytes(DISKS[name]())} if name in DISKS else {}

@@ -1,0 +1,1 @@
+"""What calls, names, groups and datagrams cost: the tables of the docs."""
