@@ -27,12 +27,12 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 def _check_numbers(table: dict[str, Any]) -> None:
     """Numbers in other bases are read at any length."""
-    left: list[object] = [table]
+    left: list[tuple[str, object]] = [(key, value) for key, value in table.items()]
     while left:
-        value = left.pop()
+        place, value = left.pop()
         if isinstance(value, dict):
-            left += value.values()
+            left += [(f"{place}.{key}", each) for key, each in value.items()]
         elif isinstance(value, list):
-            left += value
+            left += [(f"{place}[{n}]", each) for n, each in enumerate(value, 1)]
         elif isinstance(value, int) and value.bit_length() > 64:
-            raise UserError(f"has a number of more than 64 bits, {value:#x}"[:80])
+            raise UserError(f"{place}: has a number of more than 64 bits, " + f"{value:#x}"[:40])

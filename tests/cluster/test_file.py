@@ -99,7 +99,7 @@ def test_everything_that_a_file_can_say(tmp_path: Path) -> None:
     [
         ("a = ", "is not TOML"),
         (f"seed = {'9' * 5000}", "has a number of more than 20 digits"),
-        (f"seed = 0x{'f' * 5000}", "has a number of more than 64 bits, 0xfff"),
+        (f"seed = 0x{'f' * 5000}", "seed: has a number of more than 64 bits, 0xfff"),
         ("", "nodes: there are 0"),
         ("colour = 1\n" + GOOD, "colour: there is no such key; there are seed, key, segments, nodes, faults"),
         ('seed = "x"\n' + GOOD, "seed: must be a whole number"),

@@ -53,7 +53,7 @@ def test_a_file_of_one_s_own_is_a_profile(tmp_path: Path) -> None:
         ("trap_ns = 20", "trap_ns =", "is not TOML"),
         ("trap_ns = 20", f"trap_ns = {10**12 + 1}", "trap_ns must be 1000000000000 at most"),
         ("trap_ns = 20", f"trap_ns = {'9' * 5000}", "has a number of more than 20 digits"),
-        ("trap_ns = 20", f"trap_ns = 0x{'f' * 5000}", "has a number of more than 64 bits, 0xfff"),
+        ("trap_ns = 20", f"trap_ns = 0x{'f' * 5000}", "trap_ns: has a number of more than 64 bits, 0xfff"),
         ("cpu_type = 17", f"cpu_type = {1 << 31}", "cpu_type must be 2147483647 at most"),
         ("ram_mib = 4", f"ram_mib = {1 << 60}", "ram_mib must be 1048576 at most"),
     ],
