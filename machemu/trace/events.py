@@ -178,6 +178,65 @@ class Noted:
 Event = TrapEntered | TrapLeft | Redirected | MessageMoved | Faulted | Ended | Noted
 
 
+@dataclass(frozen=True, slots=True)
+class FrameSent:
+    """A node's interface, such as `eth0`, has a frame for its segment."""
+
+    time: int
+    segment: str
+    number: int
+    """Of the frames of this segment, from 1."""
+    node: str
+    interface: str
+    begin: int
+    """When its first bit is on the wire; it waits until the medium is free."""
+    end: int
+    """When its last one is."""
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FrameHeard:
+    """A node's interface hears a frame."""
+
+    time: int
+    segment: str
+    number: int
+    node: str
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameLost:
+    """A node's interface does not hear a frame that it would have heard at a time, or does not take it."""
+
+    time: int
+    segment: str
+    number: int
+    node: str
+    interface: str
+    reason: str
+    """`loss`, `partition`, `no power`, `halted`, `full` (as much as it takes waits for it), or `crash` (it was on its way)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Befell:
+    """A fault of the cluster file's. kind: as there. node, segment: whom it befell, "" where it is the other.
+
+    detail: of a partition the groups; of a change of a segment each property and its value.
+    """
+
+    time: int
+    kind: str
+    node: str
+    segment: str
+    detail: tuple[tuple[str, ...], ...] | tuple[tuple[str, int | float], ...]
+
+
+ClusterEvent = FrameSent | FrameHeard | FrameLost | Befell
+"""What happens between the nodes of a cluster; nodes and segments by their names."""
+
+
 class Tracer(Protocol):
     """Who listens."""
 

@@ -7,8 +7,13 @@ from machemu.abi.names import EXCEPTIONS
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.trace.arguments import DISPOSITIONS, Namer, code_name, namer
 from machemu.trace.events import (
+    Befell,
+    ClusterEvent,
     Ended,
     Faulted,
+    FrameHeard,
+    FrameLost,
+    FrameSent,
     MemoryRef,
     MessageMoved,
     Noted,
@@ -147,9 +152,33 @@ def contents(event: MessageMoved) -> list[str]:
     return size + carried + (["..."] if len(event.arguments) > VALUES_MAX else [])
 
 
+def what_text(event: MessageMoved) -> str:
+    return event.routine or f"message {event.message_id}"
+
+
+def detail_text(event: Befell) -> str:
+    """What a fault changes: a partition's groups, a segment's properties; "" where there is nothing more to say."""
+    if event.kind == "partition":
+        return " | ".join(" ".join(map(str, group)) for group in event.detail)
+    return ", ".join(f"{name}={value}" for name, value in event.detail)
+
+
+def cluster_text(event: ClusterEvent) -> str:
+    """What happened to a node or on a segment, which is named before it."""
+    match event:
+        case Befell():
+            return f"{event.kind} {detail_text(event)}".rstrip()
+        case FrameSent():
+            return f"frame {event.number} of {len(event.frame)} bytes from {event.node} {event.interface}"
+        case FrameHeard():
+            return f"frame {event.number} is heard by {event.node} {event.interface}"
+        case FrameLost():
+            return f"frame {event.number} is lost to {event.node} {event.interface}: {event.reason}"
+
+
 def other_text(event: MessageMoved | Faulted | Ended | Redirected | Noted) -> str:
     if isinstance(event, MessageMoved):
-        what = event.routine or f"message {event.message_id}"
+        what = what_text(event)
         arrow, to = ("->", "to") if event.is_sent else ("<-", "on")
         reply = "" if event.local.kind is PortKind.NULL else f" reply to {port_text(event.local)}"
         items = f" [{', '.join(held)}]" if (held := contents(event)) else ""

@@ -19,16 +19,17 @@ from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
 from machemu.sim import files
 from machemu.sim.units import counted, parse_size, parse_time, time_text
+from machemu.ui import trace_options
 from machemu.ui.console import ConsoleOutput
 from machemu.ui.crashes import Crashes, last_words
 from machemu.ui.status import Status
 from machemu.ui.streams import Streams
-from machemu.ui.trace_options import is_wanted
 from machemu.ui.tracing import Trace, begin
 
 
 def run(options: argparse.Namespace) -> int:
     """The boot command; its exit status."""
+    trace_options.check(options)
     deadline = FOREVER if options.duration is None else parse_time(options.duration)
     lines = module_lines(options) if options.load is None else []
     check_files(options, lines)
@@ -71,7 +72,7 @@ class View:
         self.crashes = Crashes(self.streams.errors.line)
         self.crashes.watch(kernel, "machemu: ", Path())
         self.trace: Trace | None = None
-        if is_wanted(options):
+        if trace_options.is_wanted(options):
             out = self.streams.errors if options.trace_file is None else self.streams.create(options.trace_file)
             self.trace = begin(options, out)
             watch(kernel, self.trace.start(1, kernel.kern.clock.now))

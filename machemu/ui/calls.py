@@ -8,7 +8,7 @@ from typing import TextIO
 
 from machemu.abi.message import MACH_RCV_MSG, MACH_RCV_TIMEOUT, MACH_SEND_MSG
 from machemu.trace.events import Ended, Event, MessageMoved, PortKind, PortRef, TrapEntered, TrapLeft
-from machemu.trace.words import REPLY, call_text, contents, other_text, port_text, result_text
+from machemu.trace.words import REPLY, call_text, contents, other_text, port_text, result_text, what_text
 from machemu.ui.strace import line
 
 USERS = (PortKind.NULL, PortKind.DEAD, PortKind.PORT, PortKind.DEAD_PORT, PortKind.PORT_SET)
@@ -145,10 +145,6 @@ def is_request(sent: MessageMoved) -> bool:
 def name(call: Call) -> str:
     """What a call is named by when it is resumed."""
     return call.sent.routine if call.sent is not None and is_request(call.sent) else call.entered.trap
-
-
-def what_text(event: MessageMoved) -> str:
-    return event.routine or f"message {event.message_id}"
 
 
 def contents_text(event: MessageMoved) -> str:

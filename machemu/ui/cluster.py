@@ -19,12 +19,12 @@ from machemu.kern.host import Halt
 from machemu.lab import report
 from machemu.sim import files
 from machemu.sim.units import counted, parse_time, time_text
+from machemu.ui import trace_options
 from machemu.ui.crashes import Crashes, last_words
 from machemu.ui.options import PathOption
 from machemu.ui.status import Status
 from machemu.ui.streams import Streams
 from machemu.ui.timeline import Lines, Timeline
-from machemu.ui.trace_options import add_options, is_wanted
 from machemu.ui.tracing import Trace, begin
 
 
@@ -39,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--until", metavar="TEXT", help="stop when a console has printed a line with TEXT; exit status 1 if none ever does"
     )
     parser.add_argument("--for", dest="duration", metavar="TIME", help="stop after so much virtual time, such as 500ms")
-    add_options(parser)
+    trace_options.add_options(parser)
     parser.add_argument(
         "--trace-node", dest="traced", metavar="NAME", action="append", help="trace this node and not all; repeatable"
     )
@@ -51,6 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """The cluster command; its exit status."""
+    trace_options.check(options)
     duration = FOREVER if options.duration is None else parse_time(options.duration)
     if options.save is not None:
         files.target_of(options.save)
@@ -119,7 +120,7 @@ class View:
         self.seen = False
         self.names = [node.name for node in cluster.nodes]
         self.console = Timeline(self.streams.out, self.names, self.streams.out.isatty())
-        self.trace = self._trace(options) if is_wanted(options) or options.traced else None
+        self.trace = self._trace(options) if trace_options.is_wanted(options) or options.traced else None
         self.traced = self.names if options.traced is None else options.traced
         self.lines: dict[int, Lines] = {}
         self.ended_at: int | None = None

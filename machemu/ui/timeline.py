@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from bisect import bisect_left, insort
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 COLOURS = (36, 33, 35, 32, 34, 31)
 """ANSI's colours, by node in turn."""
@@ -21,36 +21,50 @@ class Sink(Protocol):
     def flush(self) -> object: ...
 
 
-class Timeline:
-    """Lines wait until nothing earlier can come. names: of the nodes, by number from 1."""
+T = TypeVar("T")
+
+
+class Ordered(Generic[T]):
+    """What several nodes do waits until nothing earlier can come, and is then delivered, each thing with its node's number."""
+
+    def __init__(self, deliver: Callable[[Iterable[tuple[int, T]]], None]) -> None:
+        self.deliver = deliver
+        self.waiting: list[tuple[int, int, int, T]] = []
+        self.count = 0
+
+    def add(self, time: int, node: int, thing: T) -> None:
+        """What a node does at a time."""
+        self.count += 1
+        insort(self.waiting, (time, node, self.count, thing))
+
+    def reached(self, time: int) -> None:
+        """Nothing earlier than `time` will come."""
+        if self.waiting and self.waiting[0][0] < time:
+            ready = bisect_left(self.waiting, (time,))
+            things, self.waiting = self.waiting[:ready], self.waiting[ready:]
+            self.deliver((node, thing) for _, node, _, thing in things)
+
+    def finish(self, last: int | None = None) -> None:
+        """The run is over. What is later than `last` is dropped."""
+        if self.waiting:
+            self.reached((self.waiting[-1][0] if last is None else last) + 1)
+
+
+class Timeline(Ordered[bytes]):
+    """Lines, each without its end. names: of the nodes, by number from 1."""
 
     def __init__(self, out: Sink, names: Sequence[str], colour: bool) -> None:
+        super().__init__(self._write)
         self.out = out
         width = max(map(len, names))
         self.prefixes = [f"{name:<{width}} | ".encode() for name in names]
         if colour:
             codes = [COLOURS[n % len(COLOURS)] for n in range(len(names))]
             self.prefixes = [b"\x1b[%dm%s\x1b[0m" % pair for pair in zip(codes, self.prefixes, strict=True)]
-        self.waiting: list[tuple[int, int, int, bytes]] = []
-        self.count = 0
 
-    def add(self, time: int, node: int, line: bytes) -> None:
-        """A line, without its end, that a node prints at a time."""
-        self.count += 1
-        insort(self.waiting, (time, node, self.count, line))
-
-    def reached(self, time: int) -> None:
-        """Nothing earlier than `time` will come."""
-        if self.waiting and self.waiting[0][0] < time:
-            ready = bisect_left(self.waiting, (time,))
-            lines, self.waiting = self.waiting[:ready], self.waiting[ready:]
-            self.out.write(b"".join(self.prefixes[node - 1] + line + b"\n" for _, node, _, line in lines))
-            self.out.flush()
-
-    def finish(self, last: int | None = None) -> None:
-        """The run is over. Lines later than `last` are dropped."""
-        if self.waiting:
-            self.reached((self.waiting[-1][0] if last is None else last) + 1)
+    def _write(self, lines: Iterable[tuple[int, bytes]]) -> None:
+        self.out.write(b"".join(self.prefixes[node - 1] + line + b"\n" for node, line in lines))
+        self.out.flush()
 
 
 class Lines:
@@ -87,5 +101,5 @@ class TextLines(io.TextIOBase):
         self.lines = lines
 
     def write(self, text: str) -> int:
-        self.lines.write(text.encode())
+        self.lines.write(text.encode(errors="backslashreplace"))
         return len(text)

@@ -11,11 +11,13 @@ from functools import partial
 from machemu.abi.errors import UserError
 from machemu.core.routines.table import MESSAGES
 from machemu.core.traps import TRAPS
+from machemu.export import perfetto
 from machemu.trace.events import PortKind
 from machemu.trace.filters import Wanted
 from machemu.trace.words import KINDS, NUMBERED
 from machemu.ui.options import PathOption
 
+TEXT, JSON, PERFETTO = FORMATS = "text", "json", "perfetto"
 ID_MAX = 0xFFFFFFFF
 DEVICE = "device "
 PORT_KINDS = {KINDS.get(kind, kind.name.lower().replace("_", " ")): kind for kind in PortKind}
@@ -26,6 +28,13 @@ UNNAMED = (PortKind.NULL, PortKind.NO_SUCH_NAME, PortKind.DEVICE)
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trace", action="store_true", help="show each call and message on standard error")
     parser.add_argument("--trace-file", action=PathOption, metavar="FILE", help="write the trace to FILE")
+    parser.add_argument(
+        "--trace-format",
+        action=FormatOption,
+        default=TEXT,
+        metavar="FORMAT",
+        help="what the trace's file is: text (default), json or perfetto",
+    )
     parser.add_argument("--trace-full", action="store_true", help="a line each trap and each message, not one a call")
     values: tuple[tuple[str, str, str, Callable[[str, str], object]], ...] = (
         ("task", "TASK", "trace this task alone, a number or a program's name", task),
@@ -37,6 +46,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         option = f"--trace-{name}"
         keywords = {"dest": f"trace_{name}s", "default": [], "metavar": metavar, "help": f"{text}; repeatable"}
         parser.add_argument(option, action="append", type=partial(read, option), **keywords)  # type: ignore[arg-type]
+
+
+class FormatOption(argparse.Action):
+    """The name of a format."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, values: object, option: str | None = None) -> None:
+        if values not in FORMATS:
+            raise UserError(f"{option} {values}: write {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+        setattr(namespace, self.dest, values)
+
+
+def check(options: argparse.Namespace) -> None:
+    """UserError where options do not go together, or ask for what is not installed."""
+    if options.trace_format == PERFETTO:
+        perfetto.require()
+    if options.trace_format != TEXT:
+        if options.trace_file is None:
+            raise UserError(f"--trace-format {options.trace_format}: such a trace goes to a file: name it by --trace-file FILE")
+        if options.trace_full:
+            raise UserError(f"--trace-full: a trace in format {options.trace_format} has all events anyway: leave one option out")
 
 
 def is_wanted(options: argparse.Namespace) -> bool:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
 
+from machemu.export.json_lines import JsonLines
+from machemu.export.perfetto import Perfetto
 from machemu.sim.output import Output, TextOutput
-from machemu.trace.events import Tracer
+from machemu.trace.events import Event, Tracer
 from machemu.trace.filters import Filter, Wanted
 from machemu.ui.calls import Calls
 from machemu.ui.strace import Strace
-from machemu.ui.timeline import Lines, TextLines, Timeline
-from machemu.ui.trace_options import wanted
+from machemu.ui.timeline import Lines, Ordered, TextLines, Timeline
+from machemu.ui.trace_options import JSON, PERFETTO, TEXT, wanted
+
+FORMATS: Final[dict[str, Callable[[Output], Format]]] = {JSON: JsonLines, PERFETTO: Perfetto}
 
 
 class Trace(Protocol):
@@ -62,6 +66,60 @@ class TextTrace:
             self.timeline.finish(last)
 
 
+class Format(Protocol):
+    """Events in a format of others' tools; see `export`."""
+
+    def write(self, node: str, boot: int, event: Event) -> None: ...
+
+
+class EventTrace:
+    """Events in a format, each whole. names: as in `TextTrace`."""
+
+    def __init__(self, format: Format, out: Output, names: Sequence[str], which: Wanted) -> None:
+        self.format = format
+        self.out = out
+        self.names = names
+        self.which = which
+        self.boots: dict[int, int] = {}
+        self.order: Ordered[tuple[int, Event]] = Ordered(self._write)
+
+    def start(self, node: int, now: Callable[[], int]) -> Tracer:
+        boot = self.boots[node] = self.boots.get(node, 0) + 1
+        tracer = NodeTracer(self._write_now if not self.names else self.order.add, node, boot)
+        return tracer if self.which.all else Filter(tracer, self.which)
+
+    def end(self, node: int) -> None: ...
+
+    def reached(self, time: int) -> None:
+        self.order.reached(time)
+
+    def finish(self, last: int | None = None) -> None:
+        self.order.finish(last)
+        self.out.flush()
+
+    def _write_now(self, time: int, node: int, thing: tuple[int, Event]) -> None:
+        self.format.write("", *thing)
+
+    def _write(self, things: Iterable[tuple[int, tuple[int, Event]]]) -> None:
+        for node, (boot, event) in things:
+            self.format.write(self.names[node - 1], boot, event)
+
+
+class NodeTracer:
+    """Passes on what a node does, with its number and which of its boots it is."""
+
+    def __init__(self, add: Callable[[int, int, tuple[int, Event]], None], node: int, boot: int) -> None:
+        self.add = add
+        self.node = node
+        self.boot = boot
+
+    def emit(self, event: Event) -> None:
+        self.add(event.time, self.node, (self.boot, event))
+
+
 def begin(options: argparse.Namespace, out: Output, names: Sequence[str] = ()) -> Trace:
-    """The trace that the options ask for. names: as in `TextTrace`."""
-    return TextTrace(out, names, wanted(options), options.trace_full)
+    """The trace that the options ask for. names: as in `TextTrace`. UserError where the format needs what is not installed."""
+    which = wanted(options)
+    if options.trace_format == TEXT:
+        return TextTrace(out, names, which, options.trace_full)
+    return EventTrace(FORMATS[options.trace_format](out), out, names, which)

@@ -13,6 +13,7 @@ from machemu.core import board
 from machemu.sim.units import time_text
 from machemu.ui.watch import Board, again, obituary
 from tests.support.commands import run
+from tests.support.deaths import DEATHS, IN_A_TRAP
 from tests.support.elves import Part, elf_with_symbols
 from tests.support.guests import I386, Arch
 from tests.support.machine import SECOND_NS, boot, image, load
@@ -34,24 +35,6 @@ def running(kernel, thread, deadline):
 Engine.start, Kernel._run_user = dying, running
 """
 """The engine dies when a thread goes to user mode for the n-th time."""
-IN_A_TRAP = """
-import ctypes, os, signal
-from machemu.core.kernel import Kernel
-call = Kernel.system_call
-def dying(kernel, number):
-    if kernel.trap_count == {round}:
-        {death}
-    return call(kernel, number)
-Kernel.system_call = dying
-"""
-"""It dies in the middle of its run."""
-DEATHS = {
-    "SIGABRT": "os.abort()",
-    "SIGSEGV": "ctypes.string_at(8)",
-    "SIGFPE": "signal.raise_signal(signal.SIGFPE)",
-    "SIGILL": "os.kill(os.getpid(), signal.SIGILL)",
-    "SIGBUS": "signal.raise_signal(signal.SIGBUS)",
-}
 LOCK_BTC = b"\xf0\x0f\xbb\xf7"
 """lock btc %esi,%edi, on which Unicorn's translator aborts."""
 AFTER_TRAP = I386.trap(28)[I386.trap(28).index(b"\x9a") + 7 :]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
+from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 
 from tests.support.commands import run
+from tests.support.deaths import DEATHS, IN_A_TRAP
 from tests.support.guests import Arch
 from tests.support.machine import image, module
 
@@ -98,3 +102,67 @@ def test_a_filter_that_cannot_be_is_refused(command: tuple[str, str], option: st
     assert done.returncode == 2
     assert done.stderr.startswith(f"machemu: {option} {value}: {said}") and done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+FORMATS = ("text", "json", "perfetto")
+RUNS = (("boot", "images/i386/pingpong.elf"), ("cluster", "images/greet.toml"))
+
+
+@pytest.mark.parametrize("command", RUNS, ids=("boot", "cluster"))
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_trace_that_cannot_be_written_is_one_line(command: tuple[str, str], form: str) -> None:
+    for path, why in (("/dev/full", "No space left on device"), ("/no/such/place/trace", "No such file or directory")):
+        done = run(*command, "--trace-format", form, "--trace-file", path)
+        assert (done.returncode, done.stderr) == (2, f"machemu: {path}: cannot be written: {why}\n")
+
+
+def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_bytes(b"kept")
+    for arguments, said in (
+        (("--trace-format", "json"), "--trace-format json: such a trace goes to a file: name it by --trace-file FILE"),
+        (("--trace-format", "xml", "--trace-file", kept), "--trace-format xml: write text, json or perfetto"),
+        (("--trace-format", "json", "--trace-full", "--trace-file", kept), "--trace-full: a trace in format json has all events"),
+    ):
+        for command in RUNS:
+            done = run(*command, *arguments)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert done.stderr.startswith(f"machemu: {said}")
+    assert kept.read_bytes() == b"kept"
+
+
+def slices(path: Path) -> tuple[int, int]:
+    """How many slices of a Perfetto file begin, and how many end."""
+    found = [packet.track_event.type for packet in Trace.FromString(path.read_bytes()).packet if packet.HasField("track_event")]
+    return found.count(TrackEvent.TYPE_SLICE_BEGIN), found.count(TrackEvent.TYPE_SLICE_END)
+
+
+def test_a_trap_that_is_under_way_at_the_end_is_begun_and_never_ends(arch: Arch, tmp_path: Path) -> None:
+    text, lines, packets = (tmp_path / form for form in FORMATS)
+    for form, path in zip(FORMATS, (text, lines, packets), strict=True):
+        assert run("boot", image(arch, "pingpong"), "--trace-format", form, "--trace-file", path).returncode == 0
+    kinds = [json.loads(line)["event"] for line in lines.read_text().splitlines()]
+    assert kinds.count("TrapEntered") == kinds.count("TrapLeft") + 1
+    assert slices(packets) == (kinds.count("TrapEntered"), kinds.count("TrapLeft"))
+    assert text.read_text().count("<unfinished ...>") == text.read_text().count(" resumed") + 1
+
+
+@pytest.mark.parametrize("command", RUNS, ids=("boot", "cluster"))
+def test_an_engine_s_death_keeps_what_was_traced(command: tuple[str, str], tmp_path: Path) -> None:
+    plant = IN_A_TRAP.format(round=7, death=DEATHS["SIGSEGV"])
+    for form in ("json", "perfetto"):
+        done = run(*command, "--trace-format", form, "--trace-file", tmp_path / form, plant=plant)
+        assert done.returncode == 70
+    kinds = [json.loads(line)["event"] for line in (tmp_path / "json").read_text().splitlines()]
+    assert kinds[-1] == "TrapEntered"
+    assert kinds.count("TrapEntered") == kinds.count("TrapLeft") + (1 if command[0] == "boot" else 2)
+    assert slices(tmp_path / "perfetto") == (kinds.count("TrapEntered"), kinds.count("TrapLeft"))
+
+
+def test_filters_hold_for_every_format(tmp_path: Path) -> None:
+    for form in ("json", "perfetto"):
+        run("boot", "images/i386/pingpong.elf", "--trace-format", form, "--trace-file", tmp_path / form, "--trace-id", "1000")
+    lines = [json.loads(line) for line in (tmp_path / "json").read_text().splitlines()]
+    moved = [line["message_id"] for line in lines if line["event"] == "MessageMoved"]
+    assert moved and set(moved) == {1000}
+    assert slices(tmp_path / "perfetto") == (len(moved), len(moved))

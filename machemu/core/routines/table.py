@@ -8,6 +8,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any, Final
 
+from machemu.abi.device import NET_RCV_MSG_ID
 from machemu.core.routines import device as device_routines
 from machemu.core.routines import gnumach as gnumach_routines
 from machemu.core.routines import mach as mach_routines
@@ -35,7 +36,7 @@ from machemu.mig.interfaces import (
     memory_object_default,
     notify,
 )
-from machemu.mig.runtime import Message, Routine
+from machemu.mig.runtime import COUNTED, Message, Routine, Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +94,7 @@ for _interface in (
         MESSAGES.setdefault(_id, (_routine.name, _routine.request))
         if _routine.reply is not None:
             MESSAGES.setdefault(_routine.reply.id, (f"{_routine.name} reply", _routine.reply))
+
+NET_RCV_MSG: Final = Message(NET_RCV_MSG_ID, (("header", Type(9, 9, 8, 64, "64s")), ("packet", Type(9, 9, 8, 1, "s", COUNTED))))
+"""What an Ethernet interface sends to whoever's filter takes a frame (<device/net_status.h>): no interface defines it."""
+MESSAGES[NET_RCV_MSG_ID] = ("net_rcv_msg", NET_RCV_MSG)
