@@ -24,6 +24,10 @@ TYPES: Final = {
 }
 RIGHTS: Final = {value: name.removeprefix("RIGHT_") for value, name in _names(port, "RIGHT_").items()}
 
+PORT_TYPES: Final = {value: name.removeprefix("TYPE_") for value, name in _names(port, "TYPE_").items() if value}
+"""One bit each."""
+NOTIFICATIONS: Final = {value: f"MACH_{name}" for value, name in _names(port, "NOTIFY_").items()}
+
 
 def return_name(code: int) -> str:
     """A kern_return_t or mach_msg_return_t by name; mach_msg's added bits, and a code without a name, in hexadecimal."""

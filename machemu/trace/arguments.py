@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from machemu.abi import names, port
+from machemu.abi import names
 
 Namer = Callable[[int], str]
 """Gives a value in words."""
 
 DISPOSITIONS: Final = {kind: name.lower().replace("move_", "").replace("_", "-") for kind, name in names.TYPES.items()}
 OPTIONS: Final = {bit: name.removeprefix("MACH_") for bit, name in names.OPTIONS.items()}
-PORT_TYPES: Final = {
-    value: name.removeprefix("TYPE_") for name, value in vars(port).items() if name.startswith("TYPE_") and value
-}
-NOTIFICATIONS: Final = {
-    value: f"MACH_{name}" for name, value in vars(port).items() if name.startswith("NOTIFY_") and isinstance(value, int)
-}
 PROTECTIONS: Final = {1: "READ", 2: "WRITE", 4: "EXECUTE", 0x10: "NOTIFY"}
 INHERITANCES: Final = {0: "SHARE", 1: "COPY", 2: "NONE"}
 MODES: Final = {1: "D_READ", 2: "D_WRITE", 4: "D_NODELAY", 8: "D_NOWAIT"}
@@ -45,7 +39,7 @@ def _flags(bits: Mapping[int, str], none: str = "0") -> Namer:
 
 _right = _one(names.RIGHTS)
 _type = _one(DISPOSITIONS)
-_port_type = _flags(PORT_TYPES)
+_port_type = _flags(names.PORT_TYPES)
 _protection = _flags(PROTECTIONS, "NONE")
 _inheritance = _one(INHERITANCES)
 _boolean = _one({0: "FALSE", 1: "TRUE"})
@@ -78,7 +72,7 @@ ROUTINE_NAMERS: Final[dict[tuple[str, str], Namer | None]] = {
     ("mach_msg", "option"): _flags(OPTIONS),
     ("mach_port_allocate_name", "right"): _right,
     ("mach_port_insert_right", "right"): None,
-    ("mach_port_request_notification", "id"): _one(NOTIFICATIONS),
+    ("mach_port_request_notification", "id"): _one(names.NOTIFICATIONS),
     ("task_get_special_port", "which_port"): _one({1: "TASK_KERNEL_PORT", 3: "TASK_EXCEPTION_PORT", 4: "TASK_BOOTSTRAP_PORT"}),
     ("task_info", "flavor"): _one({1: "TASK_BASIC_INFO", 2: "TASK_EVENTS_INFO", 3: "TASK_THREAD_TIMES_INFO"}),
     ("thread_get_special_port", "which_port"): _one({1: "THREAD_KERNEL_PORT", 3: "THREAD_EXCEPTION_PORT"}),

@@ -8,6 +8,7 @@ from machemu.abi.kern_return import MIG_BAD_ID
 from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE
 from machemu.abi.types import VirtAddr
 from machemu.core.coverage import Known, State, routines
+from machemu.core.routines.table import HANDLERS, ROUTINES
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
 from machemu.mig.interfaces import mach_i386
@@ -49,3 +50,11 @@ def test_a_reply_s_id_is_a_hundred_more_within_32_bits(arch: Arch, msgh_id: int,
 @pytest.mark.parametrize("msgh_id", mach_i386.ROUTINES)
 def test_an_m68k_does_not_know_the_i386_s_routines(msgh_id: int) -> None:
     assert answer_to(M68K, msgh_id) == (msgh_id + 100, MIG_BAD_ID)
+
+
+def test_every_routine_has_one_row_and_its_own_handler_but_those_of_processor_sets() -> None:
+    others = {routine.name: handler.__name__ for routine, handler in HANDLERS if routine.name != handler.__name__}
+    refused = ("processor_set_create", "processor_set_destroy", "processor_assign")
+    assigned = ("thread_assign", "thread_assign_default", "task_assign", "task_assign_default")
+    assert others == dict.fromkeys((*refused, *assigned), "no_sets")
+    assert len(ROUTINES) == len(HANDLERS)

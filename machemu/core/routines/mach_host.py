@@ -187,13 +187,9 @@ def processor_set_policy_disable(kernel: Kernel, request: Kmsg, policy: int, cha
     return ()
 
 
-def _no_sets(kernel: Kernel, request: Kmsg, *arguments: object) -> tuple[()]:
+def no_sets(kernel: Kernel, request: Kmsg, *arguments: object) -> tuple[()]:
     """The real kernel says so to everybody, whatever was asked for by whatever port."""
     raise KernError(KERN_FAILURE)
-
-
-processor_set_create = processor_set_destroy = processor_assign = _no_sets
-thread_assign = thread_assign_default = task_assign = task_assign_default = _no_sets
 
 
 # Tasks and threads

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from types import ModuleType
 from typing import Any, Final
 
 from machemu.abi.device import NET_RCV_MSG_ID
@@ -38,38 +37,174 @@ from machemu.mig.interfaces import (
 )
 from machemu.mig.runtime import COUNTED, Message, Routine, Type
 
+Handler = Callable[..., tuple[Any, ...] | None]
+"""Takes the kernel, the request and its arguments, and gives the reply's values, or None where the thread waits in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """A routine of an interface, and what performs it."""
 
     routine: Routine
-    handler: Callable[..., tuple[Any, ...] | None]
+    handler: Handler
 
 
-def _rows(interface: dict[int, Routine], handlers: ModuleType) -> dict[int, Row]:
-    """A subsystem's routines that a module has a handler of the same name for."""
-    named = vars(handlers)
-    return {msgh_id: Row(routine, named[routine.name]) for msgh_id, routine in interface.items() if routine.name in named}
+HANDLERS: Final[tuple[tuple[Routine, Handler], ...]] = (
+    (mach.TASK_CREATE, mach_routines.task_create),
+    (mach.TASK_TERMINATE, mach_routines.task_terminate),
+    (mach.TASK_GET_EMULATION_VECTOR, mach_routines.task_get_emulation_vector),
+    (mach.TASK_SET_EMULATION_VECTOR, mach_routines.task_set_emulation_vector),
+    (mach.TASK_THREADS, mach_routines.task_threads),
+    (mach.TASK_INFO, mach_routines.task_info),
+    (mach.THREAD_TERMINATE, mach_routines.thread_terminate),
+    (mach.THREAD_GET_STATE, mach_routines.thread_get_state),
+    (mach.THREAD_SET_STATE, mach_routines.thread_set_state),
+    (mach.THREAD_INFO, mach_routines.thread_info),
+    (mach.VM_ALLOCATE, mach_routines.vm_allocate),
+    (mach.VM_DEALLOCATE, mach_routines.vm_deallocate),
+    (mach.VM_PROTECT, mach_routines.vm_protect),
+    (mach.VM_INHERIT, mach_routines.vm_inherit),
+    (mach.VM_READ, mach_routines.vm_read),
+    (mach.VM_WRITE, mach_routines.vm_write),
+    (mach.VM_COPY, mach_routines.vm_copy),
+    (mach.VM_REGION, mach_routines.vm_region),
+    (mach.VM_STATISTICS, mach_routines.vm_statistics),
+    (mach.MACH_PORTS_REGISTER, mach_routines.mach_ports_register),
+    (mach.MACH_PORTS_LOOKUP, mach_routines.mach_ports_lookup),
+    (mach.TASK_SUSPEND, mach_routines.task_suspend),
+    (mach.TASK_RESUME, mach_routines.task_resume),
+    (mach.TASK_GET_SPECIAL_PORT, mach_routines.task_get_special_port),
+    (mach.TASK_SET_SPECIAL_PORT, mach_routines.task_set_special_port),
+    (mach.THREAD_CREATE, mach_routines.thread_create),
+    (mach.THREAD_SUSPEND, mach_routines.thread_suspend),
+    (mach.THREAD_RESUME, mach_routines.thread_resume),
+    (mach.THREAD_ABORT, mach_routines.thread_abort),
+    (mach.THREAD_GET_SPECIAL_PORT, mach_routines.thread_get_special_port),
+    (mach.THREAD_SET_SPECIAL_PORT, mach_routines.thread_set_special_port),
+    (mach.TASK_SET_EMULATION, mach_routines.task_set_emulation),
+    (mach.TASK_RAS_CONTROL, mach_routines.task_ras_control),
+    (mach.VM_MAP, mach_routines.vm_map),
+    (mach.VM_MACHINE_ATTRIBUTE, mach_routines.vm_machine_attribute),
+    (mach.MEMORY_OBJECT_DATA_UNAVAILABLE, memory_object_routines.memory_object_data_unavailable),
+    (mach.MEMORY_OBJECT_GET_ATTRIBUTES, memory_object_routines.memory_object_get_attributes),
+    (mach.VM_SET_DEFAULT_MEMORY_MANAGER, memory_object_routines.vm_set_default_memory_manager),
+    (mach.MEMORY_OBJECT_LOCK_REQUEST, memory_object_routines.memory_object_lock_request),
+    (mach.MEMORY_OBJECT_DATA_ERROR, memory_object_routines.memory_object_data_error),
+    (mach.MEMORY_OBJECT_DESTROY, memory_object_routines.memory_object_destroy),
+    (mach.MEMORY_OBJECT_DATA_SUPPLY, memory_object_routines.memory_object_data_supply),
+    (mach.MEMORY_OBJECT_READY, memory_object_routines.memory_object_ready),
+    (mach.MEMORY_OBJECT_CHANGE_ATTRIBUTES, memory_object_routines.memory_object_change_attributes),
+    (mach_port.MACH_PORT_NAMES, mach_port_routines.mach_port_names),
+    (mach_port.MACH_PORT_TYPE, mach_port_routines.mach_port_type),
+    (mach_port.MACH_PORT_RENAME, mach_port_routines.mach_port_rename),
+    (mach_port.MACH_PORT_ALLOCATE_NAME, mach_port_routines.mach_port_allocate_name),
+    (mach_port.MACH_PORT_ALLOCATE, mach_port_routines.mach_port_allocate),
+    (mach_port.MACH_PORT_DESTROY, mach_port_routines.mach_port_destroy),
+    (mach_port.MACH_PORT_DEALLOCATE, mach_port_routines.mach_port_deallocate),
+    (mach_port.MACH_PORT_GET_REFS, mach_port_routines.mach_port_get_refs),
+    (mach_port.MACH_PORT_MOD_REFS, mach_port_routines.mach_port_mod_refs),
+    (mach_port.MACH_PORT_SET_QLIMIT, mach_port_routines.mach_port_set_qlimit),
+    (mach_port.MACH_PORT_SET_MSCOUNT, mach_port_routines.mach_port_set_mscount),
+    (mach_port.MACH_PORT_GET_SET_STATUS, mach_port_routines.mach_port_get_set_status),
+    (mach_port.MACH_PORT_MOVE_MEMBER, mach_port_routines.mach_port_move_member),
+    (mach_port.MACH_PORT_REQUEST_NOTIFICATION, mach_port_routines.mach_port_request_notification),
+    (mach_port.MACH_PORT_INSERT_RIGHT, mach_port_routines.mach_port_insert_right),
+    (mach_port.MACH_PORT_EXTRACT_RIGHT, mach_port_routines.mach_port_extract_right),
+    (mach_port.MACH_PORT_GET_RECEIVE_STATUS, mach_port_routines.mach_port_get_receive_status),
+    (mach_port.MACH_PORT_SET_SEQNO, mach_port_routines.mach_port_set_seqno),
+    (mach_port.MACH_PORT_SET_PROTECTED_PAYLOAD, mach_port_routines.mach_port_set_protected_payload),
+    (mach_port.MACH_PORT_CLEAR_PROTECTED_PAYLOAD, mach_port_routines.mach_port_clear_protected_payload),
+    (mach_host.HOST_PROCESSORS, mach_host_routines.host_processors),
+    (mach_host.PROCESSOR_START, mach_host_routines.processor_start),
+    (mach_host.PROCESSOR_EXIT, mach_host_routines.processor_exit),
+    (mach_host.PROCESSOR_SET_DEFAULT, mach_host_routines.processor_set_default),
+    (mach_host.PROCESSOR_SET_CREATE, mach_host_routines.no_sets),
+    (mach_host.PROCESSOR_SET_DESTROY, mach_host_routines.no_sets),
+    (mach_host.PROCESSOR_ASSIGN, mach_host_routines.no_sets),
+    (mach_host.PROCESSOR_GET_ASSIGNMENT, mach_host_routines.processor_get_assignment),
+    (mach_host.THREAD_ASSIGN, mach_host_routines.no_sets),
+    (mach_host.THREAD_ASSIGN_DEFAULT, mach_host_routines.no_sets),
+    (mach_host.THREAD_GET_ASSIGNMENT, mach_host_routines.thread_get_assignment),
+    (mach_host.TASK_ASSIGN, mach_host_routines.no_sets),
+    (mach_host.TASK_ASSIGN_DEFAULT, mach_host_routines.no_sets),
+    (mach_host.TASK_GET_ASSIGNMENT, mach_host_routines.task_get_assignment),
+    (mach_host.HOST_KERNEL_VERSION, mach_host_routines.host_kernel_version),
+    (mach_host.THREAD_PRIORITY, mach_host_routines.thread_priority),
+    (mach_host.THREAD_MAX_PRIORITY, mach_host_routines.thread_max_priority),
+    (mach_host.TASK_PRIORITY, mach_host_routines.task_priority),
+    (mach_host.PROCESSOR_SET_MAX_PRIORITY, mach_host_routines.processor_set_max_priority),
+    (mach_host.THREAD_POLICY, mach_host_routines.thread_policy),
+    (mach_host.PROCESSOR_SET_POLICY_ENABLE, mach_host_routines.processor_set_policy_enable),
+    (mach_host.PROCESSOR_SET_POLICY_DISABLE, mach_host_routines.processor_set_policy_disable),
+    (mach_host.PROCESSOR_SET_TASKS, mach_host_routines.processor_set_tasks),
+    (mach_host.PROCESSOR_SET_THREADS, mach_host_routines.processor_set_threads),
+    (mach_host.HOST_PROCESSOR_SETS, mach_host_routines.host_processor_sets),
+    (mach_host.HOST_PROCESSOR_SET_PRIV, mach_host_routines.host_processor_set_priv),
+    (mach_host.THREAD_DEPRESS_ABORT, mach_host_routines.thread_depress_abort),
+    (mach_host.HOST_SET_TIME, mach_host_routines.host_set_time),
+    (mach_host.HOST_ADJUST_TIME, mach_host_routines.host_adjust_time),
+    (mach_host.HOST_GET_TIME, mach_host_routines.host_get_time),
+    (mach_host.HOST_REBOOT, mach_host_routines.host_reboot),
+    (mach_host.VM_WIRE, mach_host_routines.vm_wire),
+    (mach_host.THREAD_WIRE, mach_host_routines.thread_wire),
+    (mach_host.HOST_INFO, mach_host_routines.host_info),
+    (mach_host.PROCESSOR_INFO, mach_host_routines.processor_info),
+    (mach_host.PROCESSOR_SET_INFO, mach_host_routines.processor_set_info),
+    (mach_host.PROCESSOR_CONTROL, mach_host_routines.processor_control),
+    (mach_host.HOST_GET_BOOT_INFO, mach_host_routines.host_get_boot_info),
+    (device.DEVICE_OPEN, device_routines.device_open),
+    (device.DEVICE_CLOSE, device_routines.device_close),
+    (device.DEVICE_WRITE, device_routines.device_write),
+    (device.DEVICE_WRITE_INBAND, device_routines.device_write_inband),
+    (device.DEVICE_READ, device_routines.device_read),
+    (device.DEVICE_READ_INBAND, device_routines.device_read_inband),
+    (device.DEVICE_MAP, device_routines.device_map),
+    (device.DEVICE_SET_STATUS, device_routines.device_set_status),
+    (device.DEVICE_GET_STATUS, device_routines.device_get_status),
+    (device.DEVICE_SET_FILTER, device_routines.device_set_filter),
+    (device.DEVICE_INTR_REGISTER, device_routines.device_intr_register),
+    (device.DEVICE_INTR_ACK, device_routines.device_intr_ack),
+    (mach_i386.I386_SET_LDT, mach_i386_routines.i386_set_ldt),
+    (mach_i386.I386_GET_LDT, mach_i386_routines.i386_get_ldt),
+    (mach_i386.I386_IO_PERM_CREATE, mach_i386_routines.i386_io_perm_create),
+    (mach_i386.I386_IO_PERM_MODIFY, mach_i386_routines.i386_io_perm_modify),
+    (mach_i386.I386_SET_GDT, mach_i386_routines.i386_set_gdt),
+    (mach_i386.I386_GET_GDT, mach_i386_routines.i386_get_gdt),
+    (mach4.TASK_ENABLE_PC_SAMPLING, mach4_routines.task_enable_pc_sampling),
+    (mach4.TASK_DISABLE_PC_SAMPLING, mach4_routines.task_disable_pc_sampling),
+    (mach4.TASK_GET_SAMPLED_PCS, mach4_routines.task_get_sampled_pcs),
+    (mach4.THREAD_ENABLE_PC_SAMPLING, mach4_routines.thread_enable_pc_sampling),
+    (mach4.THREAD_DISABLE_PC_SAMPLING, mach4_routines.thread_disable_pc_sampling),
+    (mach4.THREAD_GET_SAMPLED_PCS, mach4_routines.thread_get_sampled_pcs),
+    (mach_debug.MACH_PORT_GET_SRIGHTS, mach_debug_routines.mach_port_get_srights),
+    (mach_debug.HOST_IPC_MAREQUEST_INFO, mach_debug_routines.host_ipc_marequest_info),
+    (mach_debug.MACH_PORT_DNREQUEST_INFO, mach_debug_routines.mach_port_dnrequest_info),
+    (mach_debug.HOST_STACK_USAGE, mach_debug_routines.host_stack_usage),
+    (mach_debug.PROCESSOR_SET_STACK_USAGE, mach_debug_routines.processor_set_stack_usage),
+    (mach_debug.HOST_VIRTUAL_PHYSICAL_TABLE_INFO, mach_debug_routines.host_virtual_physical_table_info),
+    (mach_debug.MACH_PORT_KERNEL_OBJECT, mach_debug_routines.mach_port_kernel_object),
+    (mach_debug.HOST_SLAB_INFO, mach_debug_routines.host_slab_info),
+    (gnumach.THREAD_TERMINATE_RELEASE, gnumach_routines.thread_terminate_release),
+    (gnumach.TASK_SET_NAME, gnumach_routines.task_set_name),
+    (gnumach.REGISTER_NEW_TASK_NOTIFICATION, gnumach_routines.register_new_task_notification),
+    (gnumach.GSYNC_WAIT, gnumach_routines.gsync_wait),
+    (gnumach.GSYNC_WAKE, gnumach_routines.gsync_wake),
+    (gnumach.GSYNC_REQUEUE, gnumach_routines.gsync_requeue),
+    (gnumach.VM_WIRE_ALL, gnumach_routines.vm_wire_all),
+    (gnumach.VM_ALLOCATE_CONTIGUOUS, gnumach_routines.vm_allocate_contiguous),
+    (gnumach.TASK_SET_ESSENTIAL, gnumach_routines.task_set_essential),
+    (gnumach.VM_CACHE_STATISTICS, vm_routines.vm_cache_statistics),
+    (gnumach.VM_OBJECT_SYNC, vm_routines.vm_object_sync),
+    (gnumach.VM_MSYNC, vm_routines.vm_msync),
+    (mach4.MEMORY_OBJECT_CREATE_PROXY, vm_routines.memory_object_create_proxy),
+    (mach4.VM_REGION_CREATE_PROXY, vm_routines.vm_region_create_proxy),
+    (mach_debug.MACH_VM_REGION_INFO, vm_routines.mach_vm_region_info),
+    (mach_debug.MACH_VM_OBJECT_INFO, vm_routines.mach_vm_object_info),
+    (mach_debug.MACH_VM_OBJECT_PAGES, vm_routines.mach_vm_object_pages),
+    (notify.MACH_NOTIFY_NO_SENDERS, notify_routines.mach_notify_no_senders),
+)
 
-
-ROUTINES: Final[dict[int, Row]] = {
-    **_rows(mach.ROUTINES, mach_routines),
-    **_rows(mach.ROUTINES, memory_object_routines),
-    **_rows(mach_port.ROUTINES, mach_port_routines),
-    **_rows(mach_host.ROUTINES, mach_host_routines),
-    **_rows(device.ROUTINES, device_routines),
-    **_rows(mach_i386.ROUTINES, mach_i386_routines),
-    **_rows(mach4.ROUTINES, mach4_routines),
-    **_rows(mach_debug.ROUTINES, mach_debug_routines),
-    **_rows(gnumach.ROUTINES, gnumach_routines),
-    **_rows(gnumach.ROUTINES, vm_routines),
-    **_rows(mach4.ROUTINES, vm_routines),
-    **_rows(mach_debug.ROUTINES, vm_routines),
-    **_rows(notify.ROUTINES, notify_routines),
-}
-
-
+ROUTINES: Final = {routine.request.id: Row(routine, handler) for routine, handler in HANDLERS}
 WITHOUT_PORTS: Final = {msgh_id: row for msgh_id, row in ROUTINES.items() if msgh_id not in mach_i386.ROUTINES}
 
 
