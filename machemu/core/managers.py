@@ -10,7 +10,7 @@ from machemu.abi.message import PORT_SEND
 from machemu.abi.vm import VM_PROT_ALL, VM_PROT_READ
 from machemu.core import proxies
 from machemu.device.dev_pager import DevicePager
-from machemu.ipc import kmsg as kernel_message
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port, Right
 from machemu.kern.thread import Thread
@@ -201,9 +201,7 @@ class Managers:
     def _send_to(self, right: Right, routine: Routine, values: tuple[object, ...]) -> None:
         """Consumes the send right and what the message carries."""
         body, carried = routine.request.pack(self.ipc.order, values)
-        kernel_message.kernel_send(
-            self.ipc, kernel_message.make(self.ipc, right, PORT_SEND, None, 0, routine.request.id, body, carried)
-        )
+        kmsgs.kernel_send(self.ipc, kmsgs.make(self.ipc, right, PORT_SEND, None, 0, routine.request.id, body, carried))
 
 
 def _device(pager: Pager) -> DevicePager | None:

@@ -8,7 +8,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import MIG_BAD_ID, MIG_NO_REPLY
 from machemu.abi.message import PORT_SEND
 from machemu.core.routines.table import Row
-from machemu.ipc import kmsg as kernel_message
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port, Right
@@ -38,9 +38,9 @@ def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
     reply_port, reply_type = request.local, request.local_type
     request.local = None
     if code not in (0, MIG_NO_REPLY):
-        kernel_message.destroy(kernel.ipc, request)
+        kmsgs.destroy(kernel.ipc, request)
     else:
-        kernel_message.consume(kernel.ipc, request)
+        kmsgs.consume(kernel.ipc, request)
     if code == MIG_NO_REPLY:
         return None
     if results is None:
@@ -51,7 +51,7 @@ def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
     reply = _reply(kernel, request.id, reply_port, reply_type, routine, (code, *results))
     if isinstance(reply_port, Port):
         return reply
-    kernel_message.destroy(kernel.ipc, reply)
+    kmsgs.destroy(kernel.ipc, reply)
     return None
 
 
@@ -77,7 +77,7 @@ def _reply(
 ) -> Kmsg:
     message = RETCODE if routine is None or routine.reply is None else routine.reply
     body, carried = message.pack(kernel.ipc.order, values)
-    return kernel_message.make(kernel.ipc, port, disposition, None, 0, request_id + REPLY_ID & WORD, body, carried)
+    return kmsgs.make(kernel.ipc, port, disposition, None, 0, request_id + REPLY_ID & WORD, body, carried)
 
 
 def _release(kernel: Kernel, right: Right, disposition: int) -> None:

@@ -35,7 +35,7 @@ from machemu.device import bpf, net_filter
 from machemu.device.bpf import Instruction
 from machemu.device.driver import Driver, Minor
 from machemu.device.io import DeviceIo, IoOp, IoRequest
-from machemu.ipc import kmsg as messages
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mqueue
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port, Right
@@ -264,9 +264,9 @@ class EthernetDriver(Driver):
         body = ipc.word.pack(words[0]) + header + ipc.word.pack(words[1]) + packet
         body += bytes(-len(body) % 4)
         right = ports.copy_send(ipc, port)
-        kmsg = messages.make(ipc, right, PORT_SEND, None, 0, NET_RCV_MSG_ID, body)
+        kmsg = kmsgs.make(ipc, right, PORT_SEND, None, 0, NET_RCV_MSG_ID, body)
         if not mqueue.send(ipc, None, kmsg, False):
-            messages.destroy(ipc, kmsg)
+            kmsgs.destroy(ipc, kmsg)
 
     # Filters
 

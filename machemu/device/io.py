@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import Any, Final, Protocol
 
 from machemu.abi.device import D_NO_MEMORY
-from machemu.ipc import kmsg as messages
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc.port import Port, Right
 from machemu.ipc.subsystem import Ipc
 from machemu.kern.clock import Clock
@@ -139,4 +139,4 @@ class DeviceIo:
             return
         body, carried = message.pack(self.ipc.order, values)
         msgh_id = REPLIES[request.op].request.id
-        messages.kernel_send(self.ipc, messages.make(self.ipc, port, request.reply_type, None, 0, msgh_id, body, carried))
+        kmsgs.kernel_send(self.ipc, kmsgs.make(self.ipc, port, request.reply_type, None, 0, msgh_id, body, carried))

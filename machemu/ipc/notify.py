@@ -13,7 +13,7 @@ from machemu.abi.port import (
     NOTIFY_PORT_DESTROYED,
     NOTIFY_SEND_ONCE,
 )
-from machemu.ipc import kmsg
+from machemu.ipc import kmsg as kmsgs
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
@@ -33,8 +33,8 @@ def msg_accepted(ipc: Ipc, port: Port, name: int) -> None:
 def port_destroyed(ipc: Ipc, port: Port, right: Port) -> None:
     """A receive right was to be destroyed: the message carries it instead."""
     carried = (CarriedPort(4, PORT_RECEIVE, right),)
-    kmsg.kernel_send(
-        ipc, kmsg.make(ipc, port, PORT_SEND_ONCE, None, 0, NOTIFY_PORT_DESTROYED, ipc.pair.pack(ipc.receive_item, 0), carried)
+    kmsgs.kernel_send(
+        ipc, kmsgs.make(ipc, port, PORT_SEND_ONCE, None, 0, NOTIFY_PORT_DESTROYED, ipc.pair.pack(ipc.receive_item, 0), carried)
     )
 
 
@@ -54,4 +54,4 @@ def dead_name(ipc: Ipc, port: Port, name: int) -> None:
 
 
 def _send(ipc: Ipc, port: Port, msgh_id: int, body: bytes) -> None:
-    kmsg.kernel_send(ipc, kmsg.make(ipc, port, PORT_SEND_ONCE, None, 0, msgh_id, body))
+    kmsgs.kernel_send(ipc, kmsgs.make(ipc, port, PORT_SEND_ONCE, None, 0, msgh_id, body))

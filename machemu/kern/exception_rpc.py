@@ -9,7 +9,7 @@ from typing import Final
 
 from machemu.abi.kern_return import MIG_REPLY_MISMATCH
 from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE
-from machemu.ipc import kmsg as kernel_message
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mqueue, port
 from machemu.ipc.port import Port, Right
 from machemu.kern.subsystem import Kern
@@ -38,9 +38,9 @@ def ask(kern: Kern, thread: Thread, server: Right, what: tuple[int, int, int], l
     body, carried = exc.EXCEPTION_RAISE.request.pack(ipc.order, (thread_port, task_port, *what))
     mqueue.wait_for_kernel_reply(ipc, thread, reply_port)
     kern.block(thread, Continuation.EXCEPTION_REPLY, None)
-    kmsg = kernel_message.make(ipc, right, PORT_SEND, sonce, PORT_SEND_ONCE, EXCEPTION_ID, body, carried)
+    kmsg = kmsgs.make(ipc, right, PORT_SEND, sonce, PORT_SEND_ONCE, EXCEPTION_ID, body, carried)
     if not mqueue.hand_exception(ipc, kmsg):
-        kernel_message.kernel_send(ipc, kmsg)
+        kmsgs.kernel_send(ipc, kmsg)
     return True
 
 
@@ -60,9 +60,9 @@ def take(kern: Kern, thread: Thread) -> int | None:
     port.release_sonce(ipc, reply.remote)
     reply.remote = None
     if code == MIG_REPLY_MISMATCH:
-        kernel_message.destroy(ipc, reply)
+        kmsgs.destroy(ipc, reply)
     else:
-        kernel_message.consume(ipc, reply)
+        kmsgs.consume(ipc, reply)
     return code
 
 

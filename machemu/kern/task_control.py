@@ -8,7 +8,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_NO_ACCESS
 from machemu.abi.message import PORT_SEND
 from machemu.abi.types import signed
-from machemu.ipc import kmsg as kernel_message
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port, space
 from machemu.ipc.port import Port, Right
 from machemu.kern import thread_control
@@ -68,7 +68,7 @@ def _notify_new_task(kern: Kern, target: Port, task: Task, parent: Task | None) 
     ports = [port.copy_send(ipc, each.itk_sself) if each is not None else None for each in (task, parent)]
     message = task_notify.MACH_NOTIFY_NEW_TASK.request
     body, carried = message.pack(ipc.order, ports)
-    kernel_message.kernel_send(ipc, kernel_message.make(ipc, right, PORT_SEND, None, 0, message.id, body, carried))
+    kmsgs.kernel_send(ipc, kmsgs.make(ipc, right, PORT_SEND, None, 0, message.id, body, carried))
 
 
 def terminate(kern: Kern, task: Task) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INTERRUPTED, KERN_INVALID_ARGUMENT
-from machemu.ipc import kmsg as kernel_message
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port
 from machemu.kern import exception_rpc, gsync
 from machemu.kern.clock import TICK_NS, time_value
@@ -131,7 +131,7 @@ def reap(kern: Kern, thread: Thread) -> None:
         gsync.end_wait(kern, thread, KERN_INTERRUPTED)
         reply, thread.ith_kmsg = thread.ith_kmsg, None
         if reply is not None:
-            kernel_message.destroy(kern.ipc, reply)
+            kmsgs.destroy(kern.ipc, reply)
     shut_ipc(kern, thread)
     kern.cancel_depress_timer(thread)
     kern.sched.rem_runq(thread)

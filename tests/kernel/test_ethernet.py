@@ -23,7 +23,7 @@ from machemu.device import bpf
 from machemu.device.bpf import Instruction
 from machemu.device.ethernet import ARRIVED_MAX, TRANSMIT_MAX, EthernetDriver
 from machemu.device.net_filter import NETF_BPF, NETF_IN, NETF_OUT, PUSHLIT, PUSHWORD, Op
-from machemu.ipc import kmsg as messages
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.machine.nic import EthernetNic
@@ -168,7 +168,7 @@ def test_a_packet_is_a_message_as_net_rcv_msg_has_it(arch: Arch) -> None:
         assert kmsg.size == 24 + 4 + 64 + 4 + 12
         packet = arch.pack("H", 9) + b"\x08\x06" + b"abcde"
         assert bytes(kmsg.body) == descriptor(arch, 64) + data[:14].ljust(64, b"\0") + descriptor(arch, 9) + packet + bytes(3)
-        messages.destroy(eth.user.ipc, kmsg)
+        kmsgs.destroy(eth.user.ipc, kmsg)
 
 
 def test_only_frames_for_this_station_come_in_unless_it_is_promiscuous(arch: Arch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from machemu.abi.kern_return import KERN_SUCCESS
 from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE, CarriedMemory
 from machemu.abi.port import RIGHT_RECEIVE
-from machemu.ipc import kmsg as messages
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mach_port, mqueue, right
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
@@ -70,7 +70,7 @@ class User:
         reply = ports.make_sonce(self.ipc, self.reply_port) if answer else None
         reply_type = PORT_SEND_ONCE if answer else 0
         msgh_id = routine.request.id
-        messages.kernel_send(self.ipc, messages.make(self.ipc, sent_by, PORT_SEND, reply, reply_type, msgh_id, body, carried))
+        kmsgs.kernel_send(self.ipc, kmsgs.make(self.ipc, sent_by, PORT_SEND, reply, reply_type, msgh_id, body, carried))
 
     def take(self, port: Port | None = None) -> Kmsg | None:
         """The next message of a port, the reply port without one; None where there is none. The caller consumes it."""
@@ -87,7 +87,7 @@ class User:
         if kmsg is None:
             return None
         body = bytes(kmsg.body)
-        messages.destroy(self.ipc, kmsg)
+        kmsgs.destroy(self.ipc, kmsg)
         return body
 
     def answer(self, routine: Routine) -> tuple[Any, ...] | None:
@@ -107,7 +107,7 @@ class User:
                 item.copy.discard()
         kmsg.remote, target = None, kmsg.remote
         ports.release_sonce(self.ipc, target)
-        messages.consume(self.ipc, kmsg)
+        kmsgs.consume(self.ipc, kmsg)
         return results
 
     def _keep(self, value: Any) -> Any:

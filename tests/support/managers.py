@@ -6,7 +6,7 @@ from typing import Any
 
 from machemu.abi.message import PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE, CarriedPort
 from machemu.core.managers import PagingRequest
-from machemu.ipc import kmsg as kernel_message
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mach_port, mqueue, right
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
@@ -73,7 +73,7 @@ class Manager:
                 assert isinstance(item.port, Port)
                 right.copyout(self.task.space, item.port, PORT_RECEIVE)
             kmsg.carried = [item for item in kmsg.carried if item not in kept]
-        kernel_message.destroy(ipc, kmsg)
+        kmsgs.destroy(ipc, kmsg)
         return routine.name.removeprefix("memory_object_"), tuple(values)
 
     def names(self, port: Port | None = None) -> list[str]:
@@ -92,8 +92,8 @@ class Manager:
             return
         routine = ANSWERS[name]
         body, carried = routine.request.pack(ipc.order, values)
-        kernel_message.kernel_send(
-            ipc, kernel_message.make(ipc, ports.make_send(ipc, target), PORT_SEND, None, 0, routine.request.id, body, carried)
+        kmsgs.kernel_send(
+            ipc, kmsgs.make(ipc, ports.make_send(ipc, target), PORT_SEND, None, 0, routine.request.id, body, carried)
         )
 
     def supply(self, offset: int, data: bytes, lock: int = 0, precious: bool = False, control: Port | None = None) -> None:
@@ -111,4 +111,4 @@ def send_message(machine: Machine, port: object, msgh_id: int) -> None:
     """An empty message from the kernel itself."""
     assert isinstance(port, Port)
     ipc = machine.kernel.ipc
-    kernel_message.kernel_send(ipc, kernel_message.make(ipc, ports.make_send(ipc, port), PORT_SEND, None, 0, msgh_id))
+    kmsgs.kernel_send(ipc, kmsgs.make(ipc, ports.make_send(ipc, port), PORT_SEND, None, 0, msgh_id))

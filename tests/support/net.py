@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE, MOVE_SEND
-from machemu.ipc import kmsg as kernel_message
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.sim.state import state
@@ -175,7 +175,7 @@ class Net:
         assert entry is not None and isinstance(entry.object, Port)
         ipc = machine.kernel.ipc
         right = ports.make_send(ipc, entry.object)
-        kernel_message.kernel_send(ipc, kernel_message.make(ipc, right, MOVE_SEND, None, 0, 1, b"", ()))
+        kmsgs.kernel_send(ipc, kmsgs.make(ipc, right, MOVE_SEND, None, 0, 1, b"", ()))
 
     def end(self, number: int, name: str) -> None:
         machine = self.machines[number]

@@ -10,7 +10,7 @@ from typing import Any
 from machemu.abi.message import PORT_SEND, CarriedPort
 from machemu.cluster.node import mac_address
 from machemu.device.ethernet import EthernetDriver
-from machemu.ipc import kmsg as messages
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc import right
 from machemu.ipc.port import Port
@@ -196,5 +196,5 @@ class Task(User):
         """Any message."""
         target = ports.copy_send(self.ipc, port)
         remote_type = PORT_SEND if remote is not None else 0
-        messages.kernel_send(self.ipc, messages.make(self.ipc, target, PORT_SEND, remote, remote_type, msgh_id, body, carried))
+        kmsgs.kernel_send(self.ipc, kmsgs.make(self.ipc, target, PORT_SEND, remote, remote_type, msgh_id, body, carried))
         self.on.run()

@@ -11,7 +11,7 @@ from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.message import PORT_RECEIVE
 from machemu.core.managers import control_pager
 from machemu.core.routines.targets import privileged_host
-from machemu.ipc import kmsg as kernel_message
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port, Right
@@ -51,15 +51,15 @@ def _tell(kernel: Kernel, reply_to: PolyPort, routine: Routine, pager: Pager | N
     if not isinstance(reply_to.port, Port):
         return
     if reply_to.disposition == PORT_RECEIVE:
-        kernel_message.destroy_right(kernel.ipc, reply_to.port, PORT_RECEIVE)
+        kmsgs.destroy_right(kernel.ipc, reply_to.port, PORT_RECEIVE)
         return
     if pager is not None:
         control = ports.make_send(kernel.ipc, pager.control) if isinstance(pager.control, Port) else None
         values = (control, *values)
     body, carried = routine.request.pack(kernel.ipc.order, values)
-    kernel_message.kernel_send(
+    kmsgs.kernel_send(
         kernel.ipc,
-        kernel_message.make(kernel.ipc, reply_to.port, reply_to.disposition, None, 0, routine.request.id, body, carried),
+        kmsgs.make(kernel.ipc, reply_to.port, reply_to.disposition, None, 0, routine.request.id, body, carried),
     )
 
 

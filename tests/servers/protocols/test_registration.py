@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from machemu.boot.node import Node
 from machemu.device import net_filter
-from machemu.ipc import kmsg
+from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.mig.interfaces.device import DEVICE_WRITE
 from masix.gns import protocols
@@ -261,7 +261,7 @@ def test_a_caller_that_waits_for_the_answer_of_what_ends_is_told(arch: Arch) -> 
             came.append(message.id)
             message.remote, right = None, message.remote
             ports.release_sonce(task.ipc, right)
-            kmsg.destroy(task.ipc, message)
+            kmsgs.destroy(task.ipc, message)
         assert sorted(came) == [SEND_ONCE_NOTIFICATION, interface.GNS_PROTOCOL_UNREGISTER.request.id + 100]
 
 
