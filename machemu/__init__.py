@@ -1,3 +1,36 @@
-"""machemu: Mach 3.0 machines, emulated down to the hardware."""
+"""machemu: Mach 3.0 machines, emulated down to the hardware.
+
+`Machine` is a machine to work with from Python, `Reason` why its runs end, `Kind` what one step of it is, `Point` where it is.
+`UsageError`, `EndError` and `HookError` are raised where the API is used in a way that cannot be.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from machemu.lab.errors import EndError, HookError, UsageError
+    from machemu.lab.machine import Machine, Reason
+    from machemu.lab.travel import Kind, Point
 
 __version__ = "0.1.0"
+__all__ = ["EndError", "HookError", "Kind", "Machine", "Point", "Reason", "UsageError", "__version__"]
+
+_PLACES = {
+    "machemu.lab.machine": ("Machine", "Reason"),
+    "machemu.lab.travel": ("Kind", "Point"),
+    "machemu.lab.errors": ("EndError", "HookError", "UsageError"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Names are imported when they are first asked for, so that `import machemu` costs nothing."""
+    for place, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(place), name)
+    raise AttributeError(f"module 'machemu' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

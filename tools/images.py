@@ -52,7 +52,6 @@ FLAGS = (
     "-ffunction-sections",
     "-Wl,--gc-sections",
     "-w",
-    "-s",
     "-Wl,-z,noexecstack",
     "-Wl,--build-id=none",
 )

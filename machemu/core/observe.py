@@ -68,11 +68,15 @@ class Observer:
         self.kernel.observer = self
         self.kernel.ipc.observer = self
         self._enter_by(self)
+        self._forget_traps()
 
     def remove(self) -> None:
         self.kernel.observer = None
         self.kernel.ipc.observer = None
         self._enter_by(self.kernel)
+
+    def _forget_traps(self) -> None:
+        """Of the traps that threads are in nothing is known: they were made when nobody watched."""
         for task in self.kernel.kern.tasks.values():
             for thread in task.threads.values():
                 thread.trap = None

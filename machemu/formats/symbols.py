@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import struct
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from elftools.common.exceptions import ELFError
 from elftools.construct.core import ConstructError
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from machemu.abi.errors import UserError
 from machemu.formats.elf import FILE_MAX, PF_X
@@ -17,6 +18,17 @@ from machemu.sim import files
 
 SYMBOLS_MAX: Final = 16 << 20
 """Bytes of a symbol table that are looked at."""
+UNREADABLE: Final = (
+    ELFError,
+    ConstructError,
+    ValueError,
+    KeyError,
+    OverflowError,
+    AssertionError,
+    AttributeError,
+    TypeError,
+)
+"""What pyelftools raises for files that are damaged."""
 KINDS: Final = (0, 2)
 """STT_NOTYPE, as assemblers make labels, and STT_FUNC."""
 
@@ -36,9 +48,34 @@ def symbol_at(path: Path, address: int, code: bytes) -> str:
                 if not known or not code.startswith(known):
                     return ""
                 return _nearest(elf, segment["p_vaddr"], address)
-    except (UserError, ELFError, ConstructError, ValueError, KeyError, OverflowError, AssertionError, AttributeError, TypeError):
+    except (UserError, *UNREADABLE):
         pass
     return ""
+
+
+class Symbol(NamedTuple):
+    """A name for an address. size: in bytes, 0 where the file does not say."""
+
+    name: str
+    address: int
+    size: int
+
+
+def symbols_of(path: Path) -> list[Symbol]:
+    """The functions, labels and objects of an executable, by address; none where there is no such file, or no table in it."""
+    try:
+        elf = ELFFile(io.BytesIO(files.read(path, FILE_MAX, "an executable")))
+        table = elf.get_section_by_name(".symtab")
+        if not isinstance(table, SymbolTableSection) or table["sh_size"] > SYMBOLS_MAX:
+            return []
+        found = [
+            Symbol(symbol.name, symbol["st_value"], symbol["st_size"])
+            for symbol in table.iter_symbols()
+            if symbol["st_info"]["type"] in ("STT_NOTYPE", "STT_FUNC", "STT_OBJECT") and symbol["st_shndx"] != "SHN_UNDEF"
+        ]
+    except (UserError, *UNREADABLE):
+        return []
+    return sorted((each for each in found if each.name and each.name.isprintable()), key=lambda symbol: symbol.address)
 
 
 def _nearest(elf: ELFFile, first: int, address: int) -> str:

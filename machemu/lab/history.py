@@ -26,9 +26,11 @@ class Snapshot(Protocol):
 
 
 class Subject(Protocol[P]):
-    """What goes back and forth. work: how much it has done in its run so far, 1 for a trap."""
+    """What goes back and forth. work: how much it has done in its run so far, 1 for a trap. acts: how often something was done to
+    it from outside; a part of its points."""
 
     work: int
+    acts: int
 
     def here(self) -> P: ...
 
@@ -39,9 +41,12 @@ class Subject(Protocol[P]):
 
     def restore(self, snapshot: Any) -> None: ...
 
+    def after_act(self, point: P) -> P:
+        """Where it is when something was done to it at a point."""
+
 
 class Mark(Generic[P]):
-    """A snapshot with its point. work: the subject's, there. Of what was done from outside at its point it holds nothing."""
+    """A snapshot with its point. work: the subject's, there."""
 
     __slots__ = ("point", "snapshot", "work")
 
@@ -84,7 +89,7 @@ class History(Generic[P]):
         self.held = Held()
         self.marks: list[Mark[P]] = []
         self.acts: list[tuple[P, Callable[[], None]]] = []
-        """What was done to the subject from outside, where it was then. On the way it is done again."""
+        """What was done to the subject from outside, and where it was before. On the way it is done again."""
         self.mark()
 
     @property
@@ -130,7 +135,11 @@ class History(Generic[P]):
         self.forget_after(point)
         self.mark()
         self.acts.append((point, action))
+        self._do(action)
+
+    def _do(self, action: Callable[[], None]) -> None:
         action()
+        self.subject.acts += 1
 
     def forget_after(self, point: P) -> None:
         """What comes after a point will not be."""
@@ -138,27 +147,28 @@ class History(Generic[P]):
             if mark.point > point:
                 self.held.remove(mark.snapshot)
         self.marks = [mark for mark in self.marks if mark.point <= point]
-        self.acts = [act for act in self.acts if act[0] <= point]
+        self.acts = [act for act in self.acts if act[0] < point]
 
     def go(self, point: P) -> None:
         """To a point of the run that is not before `first`."""
         subject = self.subject
         mark = self.mark_before(point)
-        start = subject.here()
-        if mark.point <= start <= point:
-            due = [act for act in self.acts if start < act[0] <= point]
-        else:
+        if not mark.point <= subject.here() <= point:
             subject.restore(mark.snapshot)
             subject.work = mark.work
-            due = [act for act in self.acts if mark.point <= act[0] <= point]
-        for at, action in due:
-            subject.reach(at)
-            action()
+        start = subject.here()
+        for at, action in self.acts:
+            if start <= at < point:
+                subject.reach(at)
+                self._do(action)
         subject.reach(point)
 
     def segment(self, point: P) -> P:
-        """Where the last thing was done from outside before a point, or `first`: from there the run goes by itself."""
-        return max((at for at, _ in self.acts if at < point), default=self.first)
+        """The first mark, or where the last thing was done from outside: from there up to a point the run goes by itself."""
+        before = max((at for at, _ in self.acts if at < point), default=None)
+        if before is None:
+            return self.first
+        return self.subject.after_act(before)
 
 
 def _point_of(mark: Mark[Any]) -> Any:

@@ -9,6 +9,15 @@ from typing import Any, Generic, NamedTuple, TypeVar
 Row = TypeVar("Row", bound=NamedTuple)
 
 
+class Address(int):
+    """A number that is shown in hexadecimal."""
+
+    def __repr__(self) -> str:
+        return f"{int(self):#x}"
+
+    __str__ = __repr__
+
+
 class Table(list[Row], Generic[Row]):
     """A list of named tuples. Its `repr` is a table of text; a notebook shows a table."""
 

@@ -6,12 +6,13 @@ reached again from any earlier state of the same run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 from typing import Final, NamedTuple
 
 from machemu.abi.errors import InvariantError
 from machemu.core.kernel import FOREVER, Kernel, Stop
+from machemu.core.observe import unwatch, watch
+from machemu.trace.events import Event, MessageMoved
 
 ENDS: Final = (Stop.WEDGED, Stop.HALTED, Stop.INTERRUPTED)
 """After these a machine goes no further."""
@@ -19,11 +20,13 @@ ENDS: Final = (Stop.WEDGED, Stop.HALTED, Stop.INTERRUPTED)
 
 class Point(NamedTuple):
     """A point of a machine's run, between two instructions. Points are ordered. traps: made since power-on. time: virtual
-    nanoseconds. turns: how often a thread got or left the CPU, or went on from a wait."""
+    nanoseconds. turns: how often a thread got or left the CPU, or went on from a wait. acts: how often something was done to the
+    machine from outside, such as typing."""
 
     traps: int
     time: int
     turns: int
+    acts: int = 0
 
 
 class Kind(Enum):
@@ -56,35 +59,52 @@ def reach(kernel: Kernel, point: Point) -> None:
         advance(kernel, traps=point.traps - kernel.trap_count)
     if kernel.kern.clock.now() < point.time:
         advance(kernel, point.time)
-    while here(kernel) < point and advance(kernel, turns=1) not in ENDS:
+    while kernel.turns < point.turns and advance(kernel, turns=1) not in ENDS:
         pass
-    if here(kernel) != point:
+    if here(kernel) != point._replace(acts=0):
         raise InvariantError(f"a run does not come to {point} but to {here(kernel)}")
 
 
-def step(kernel: Kernel, kind: Kind, moved: Callable[[], int]) -> Stop:
-    """Goes on by one step. moved: how many messages have been sent and received. What it gives is one of ENDS where the machine
-    came to its end before."""
+def step(kernel: Kernel, kind: Kind) -> Stop:
+    """Goes on by one step. What it gives is one of ENDS where the machine came to its end before."""
     if kind is Kind.TRAP:
         return advance(kernel, traps=1)
-    before = _state(kernel, kind, moved)
-    while _state(kernel, kind, moved) == before:
+    if kind is Kind.MESSAGE:
+        return _step_message(kernel)
+    before = _state(kernel, kind)
+    while _state(kernel, kind) == before:
         if kind is Kind.INSTRUCTION and _runs_instructions(kernel):
             stop = advance(kernel, kernel.kern.clock.now() + 1)
         else:
-            stop = advance(kernel, traps=1, turns=1)
+            stop = advance(kernel, traps=None if kind is Kind.SWITCH else 1, turns=1)
         if stop in ENDS:
             return stop
     return Stop.ASKED
 
 
-def _state(kernel: Kernel, kind: Kind, moved: Callable[[], int]) -> tuple[int, ...]:
+def _state(kernel: Kernel, kind: Kind) -> tuple[int, ...]:
     """What is other after a step."""
-    if kind is Kind.MESSAGE:
-        return (moved(),)
-    if kind is Kind.SWITCH:
-        return (current_thread(kernel),)
-    return kernel.cpu.executed, kernel.trap_count
+    return (current_thread(kernel),) if kind is Kind.SWITCH else (kernel.cpu.executed, kernel.trap_count)
+
+
+class _MessageStop:
+    """A Tracer that ends a run when a message moves."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, MessageMoved):
+            self.kernel.stop()
+
+
+def _step_message(kernel: Kernel) -> Stop:
+    stopper = _MessageStop(kernel)
+    watch(kernel, stopper)
+    try:
+        return advance(kernel)
+    finally:
+        unwatch(kernel, stopper)
 
 
 def current_thread(kernel: Kernel) -> int:

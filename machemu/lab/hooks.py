@@ -1,0 +1,96 @@
+"""Hooks: functions of the user's that hear of a machine's events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from machemu.lab.errors import HookError, UsageError
+from machemu.trace.events import Ended, Event, Faulted, MessageMoved, Noted, Redirected, TrapEntered, TrapLeft
+
+KINDS: Final[dict[str, tuple[type, ...]]] = {
+    "trap": (TrapEntered, Redirected),
+    "result": (TrapLeft,),
+    "message": (MessageMoved,),
+    "exception": (Faulted,),
+    "end": (Ended,),
+    "note": (Noted,),
+    "event": (object,),
+}
+
+
+class Hook:
+    """A hook that was set."""
+
+    def __init__(self, hooks: Hooks, kind: str, call: Callable[[Any], None]) -> None:
+        self.kind = kind
+        self.call = call
+        self._hooks = hooks
+
+    def remove(self) -> None:
+        """It hears of nothing more. Once is enough."""
+        self._hooks.remove(self)
+
+    def __repr__(self) -> str:
+        return f"<hook on {self.kind}: {getattr(self.call, '__qualname__', self.call)}>"
+
+
+class Hooks:
+    """A trace.events.Tracer that tells hooks. stop_run: ends the run that is under way."""
+
+    def __init__(self, stop_run: Callable[[], None]) -> None:
+        self._stop_run = stop_run
+        self._hooks: tuple[Hook, ...] = ()
+        self._error: tuple[Hook, BaseException] | None = None
+        self._quiet = False
+        self.stopped = False
+
+    @property
+    def wanted(self) -> bool:
+        return bool(self._hooks)
+
+    def add(self, kind: str, call: Callable[[Any], None]) -> Hook:
+        if kind not in KINDS:
+            raise UsageError(f"there is no kind of event {kind!r}: there are {', '.join(KINDS)}")
+        made = Hook(self, kind, call)
+        self._hooks += (made,)
+        return made
+
+    def remove(self, hook: Hook) -> None:
+        self._hooks = tuple(each for each in self._hooks if each is not hook)
+
+    def emit(self, event: Event) -> None:
+        if self._quiet or self._error is not None:
+            return
+        for hook in self._hooks:
+            if isinstance(event, KINDS[hook.kind]):
+                try:
+                    hook.call(event)
+                except BaseException as error:  # it must not leave the kernel in the middle of a trap
+                    self._error = hook, error
+                    self._stop_run()
+                    return
+
+    def begin(self) -> None:
+        self.stopped = False
+        self._error = None
+
+    def stop(self) -> None:
+        self.stopped = True
+        self._stop_run()
+
+    def check(self) -> None:
+        """HookError where a hook has raised."""
+        if self._error is not None:
+            (hook, error), self._error = self._error, None
+            raise HookError(f"{hook!r} raised {type(error).__name__}: {error}; remove it or mend it, and run on") from error
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Nothing is told meanwhile."""
+        self._quiet = True
+        try:
+            yield
+        finally:
+            self._quiet = False

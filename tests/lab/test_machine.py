@@ -1,0 +1,268 @@
+"""The Python API: a machine is booted, run, looked into, stepped forwards and back, from Python."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import machemu
+from machemu.lab.errors import EndError, HookError, UsageError
+from machemu.lab.machine import Machine, Reason
+from machemu.lab.travel import Kind
+from machemu.trace.events import Event, MessageMoved, TrapEntered
+from tests.support.guests import ARCHS, Arch
+from tests.support.machine import IMAGES, module
+
+KINDS = [kind.value for kind in Kind]
+
+
+@pytest.fixture(params=list(ARCHS.values()), ids=list(ARCHS))
+def arch(request: pytest.FixtureRequest) -> Arch:
+    made: Arch = request.param
+    return made
+
+
+@pytest.fixture
+def machine(arch: Arch) -> Iterator[Machine]:
+    with Machine.boot(module(arch, "messages")) as made:
+        yield made
+        made.check()
+
+
+def image(arch: Arch, name: str) -> Path:
+    return IMAGES / arch.name / f"{name}.elf"
+
+
+def test_ten_lines_boot_a_program_and_go_one_trap_back(arch: Arch) -> None:
+    with Machine.boot(image(arch, "hello")) as machine:
+        assert machine.run() is Reason.WEDGED
+        assert "hello" in machine.console.text.lower()
+        end = machine.digest()
+        machine.back()
+        assert machine.digest() != end
+        machine.run()
+        assert machine.digest() == end
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["threads", "pagercopy"])
+def test_steps_back_are_the_steps_forwards_in_the_other_order(arch: Arch, name: str, kind: str) -> None:
+    with Machine.boot(module(arch, name)) as machine:
+        machine.run(traps=30)
+        seen = [(machine.point, machine.digest())]
+        for _ in range(8):
+            machine.step(kind)
+            seen.append((machine.point, machine.digest()))
+        for expected in reversed(seen[1:-1]):
+            machine.back(kind)
+            assert (machine.point, machine.digest()) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_back_from_the_middle_of_a_piece_of_code_is_the_last_step_before(arch: Arch, kind: str) -> None:
+    with Machine.boot(module(arch, "threads")) as machine:
+        machine.run(traps=40)
+        machine.step("instruction", 7)
+        here = machine.point
+        machine.back(kind)
+        earlier = machine.point
+        assert earlier < here
+        machine.step(kind)
+        assert machine.point >= here
+
+
+def test_random_points_are_gone_to_and_left_again_with_equal_digests(machine: Machine) -> None:
+    chooser = random.Random(5)
+    points = []
+    for _ in range(30):
+        machine.run(traps=chooser.randrange(1, 6))
+        machine.step("instruction", chooser.randrange(1, 4))
+        points.append((machine.point, machine.digest()))
+    end = machine.digest()
+    for point, digest in chooser.sample(points, 10):
+        machine.go(point)
+        assert machine.digest() == digest
+    machine.go(points[-1][0])
+    assert machine.digest() == end
+
+
+def test_going_back_takes_back_what_was_printed_and_shows_nothing_twice(machine: Machine) -> None:
+    shown: list[bytes] = []
+    machine.console.echo = shown.append
+    machine.run(traps=100)
+    printed, point = machine.console.text, machine.point
+    machine.run()
+    whole = machine.console.text
+    machine.go(point)
+    assert machine.console.text == printed
+    machine.run()
+    assert machine.console.text == whole == b"".join(shown).decode()
+
+
+def test_what_is_typed_is_typed_again_on_the_way_and_another_future_replaces_the_first(arch: Arch) -> None:
+    with Machine.boot(image(arch, "echo")) as machine:
+        machine.run()
+        asked = machine.point
+        machine.console.type("one\n")
+        machine.run()
+        first, end = machine.console.text, machine.digest()
+        middle = machine.point
+        machine.back("trap")
+        machine.go(middle)
+        assert (machine.console.text, machine.digest()) == (first, end)
+        machine.go(asked)
+        machine.console.type("two\n")
+        machine.run()
+        assert "TWO" in machine.console.text
+        machine.back("trap", 3)
+        machine.run()
+        assert "TWO" in machine.console.text
+        assert "ONE" not in machine.console.text
+
+
+def test_runs_end_for_the_reason_that_they_give(machine: Machine) -> None:
+    assert machine.run(traps=5) is Reason.TRAPS
+    assert machine.traps == 5
+    assert machine.run(duration="1us") is Reason.DURATION
+    assert machine.run(until=lambda m: m.traps == 17) is Reason.UNTIL
+    assert machine.traps == 17
+    assert machine.run("END") is Reason.UNTIL
+    assert machine.console.lines[-1] == "END"
+    assert machine.run() is Reason.WEDGED
+
+
+def test_hooks_hear_of_events_and_stop_the_run(machine: Machine) -> None:
+    traps: list[Event] = []
+    hook = machine.on("trap", traps.append)
+    machine.run(traps=10)
+    assert len(traps) == 10
+    assert all(isinstance(event, TrapEntered) for event in traps)
+    machine.back("trap", 3)
+    assert len(traps) == 10
+    hook.remove()
+    hook.remove()
+    sent = machine.on("message", lambda event: machine.stop())
+    assert machine.run() is Reason.STOPPED
+    sent.remove()
+    messages: list[Event] = []
+    machine.on("message", messages.append)
+    machine.run()
+    assert messages
+    assert all(isinstance(event, MessageMoved) for event in messages)
+
+
+def test_a_hook_that_raises_stops_the_run_and_the_machine_goes_on_afterwards(machine: Machine, arch: Arch) -> None:
+    with Machine.boot(module(arch, "messages")) as other:
+        other.run()
+        end = other.digest()
+
+    def hook(event: TrapEntered) -> None:
+        raise ZeroDivisionError("so")
+
+    made = machine.on("trap", hook)
+    with pytest.raises(HookError, match=r"ZeroDivisionError: so; remove it or mend it") as raised:
+        machine.run()
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    machine.check()
+    made.remove()
+    machine.run()
+    assert machine.digest() == end
+
+
+def test_wrong_uses_say_what_to_do(machine: Machine, arch: Arch) -> None:
+    with pytest.raises(EndError, match="there are not so many steps back"):
+        machine.back()
+    with pytest.raises(UsageError, match="no kind of step 'leap': there are trap, instruction, message, switch"):
+        machine.step("leap")
+    with pytest.raises(UsageError, match="at least one"):
+        machine.step("trap", 0)
+    with pytest.raises(UsageError, match="no task nobody: there are 0 "):
+        machine.task("nobody")
+    with pytest.raises(UsageError, match="no thread 99"):
+        machine.registers(99)
+    with pytest.raises(UsageError, match="has no memory at 0x10"):
+        machine.read(1, 0x10, 4)
+    with pytest.raises(UsageError, match="there is no kind of event"):
+        machine.on("blink", print)
+
+    def runs(event: Event) -> None:
+        machine.run()
+
+    running = machine.on("trap", runs)
+    with pytest.raises(HookError, match="the machine is running"):
+        machine.run()
+    running.remove()
+    machine.run()
+    with pytest.raises(EndError, match="there is no further trap: no thread can run"):
+        machine.step()
+    with pytest.raises(UsageError, match="no point of this run"):
+        machine.go(machine.point._replace(time=machine.time - 1, traps=machine.traps - 1, turns=10**6))
+    with Machine.boot(module(arch, "messages"), record=False) as forgetful:
+        forgetful.run(traps=3)
+        with pytest.raises(UsageError, match="record=False"):
+            forgetful.back()
+    forgetful.close()
+    with pytest.raises(UsageError, match="the machine is closed: boot or load another"):
+        forgetful.run()
+    assert repr(forgetful) == "<machine, closed>"
+
+
+def test_a_saved_machine_goes_on_and_a_snapshot_is_gone_back_to(machine: Machine, tmp_path: Path) -> None:
+    machine.run(traps=60)
+    kept = machine.snapshot()
+    machine.save(tmp_path / "saved")
+    machine.run()
+    end = machine.digest()
+    machine.restore(kept)
+    machine.run()
+    assert machine.digest() == end
+    with Machine.load(tmp_path / "saved") as loaded:
+        loaded.run()
+        assert loaded.digest() == end
+
+
+def test_tables_show_what_is_in_the_machine(machine: Machine) -> None:
+    machine.run(traps=60)
+    [task] = machine.tasks.where(number=1)
+    assert task.name.endswith("messages.elf")
+    assert task.threads == (1,)
+    assert {row.task for row in machine.rights} <= {0, 1}
+    [receive] = [row for row in machine.rights.where(task=1) if "receive" in row.types][:1]
+    [port] = machine.ports.where(number=receive.port)
+    assert (port.receiver, port.name) == (1, receive.name)
+    text = next(row for row in machine.maps.where(task=1) if row.protection == "r-x")
+    [thread] = machine.threads
+    assert text.start <= thread.pc < text.end
+    assert machine.symbols.at(1, thread.pc)
+    assert machine.symbols.address("_start", task=1) in range(text.start, text.end)
+    assert machine.read(1, text.start, 5000) == machine.read("messages", text.start, 5000)
+    assert repr(machine.threads).splitlines()[0].split()[:3] == ["number", "task", "task_name"]
+    assert machine.threads._repr_html_().startswith("<table><tr><th>number</th>")
+    first, *_ = machine.disassemble(1, 4)
+    assert first[0] == thread.pc
+    assert machine.registers(1)["eip" if machine.kernel.cpu.architecture == "i386" else "pc"] == thread.pc
+
+
+def test_looking_changes_nothing(machine: Machine) -> None:
+    machine.run(traps=60)
+    digest = machine.digest()
+    for table in (machine.tasks, machine.threads, machine.ports, machine.rights, machine.messages, machine.maps, machine.symbols):
+        repr(table)
+    machine.disassemble(1)
+    machine.check()
+    assert machine.digest() == digest
+
+
+def test_the_package_gives_the_api_and_costs_nothing_before_it_is_asked() -> None:
+    code = (
+        "import sys, machemu; print('unicorn' in sys.modules, machemu.Machine.__name__, 'unicorn' in sys.modules, dir(machemu))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False Machine True ['EndError', ")
+    with pytest.raises(AttributeError, match="has no attribute 'Clock'"):
+        machemu.Clock  # noqa: B018
