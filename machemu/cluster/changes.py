@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import UserError
-from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
+from machemu.cluster.faults import NAMES, Fault, Heal, Partition, SetSegment
 from machemu.cluster.file import ClusterSpec, GuestSpec, NodeSpec, ServerSpec
 from machemu.cluster.lan import Properties
 from machemu.machine.profile import Profile
@@ -187,10 +187,8 @@ def _segment_changes(origin: Origin, spec: ClusterSpec, time: int) -> Iterator[S
 
 
 def _described(fault: Fault, spec: ClusterSpec) -> str:
-    kinds = {Crash: "crash", Restart: "restart", Pause: "pause", Resume: "resume", Partition: "partition", Heal: "heal"}
-    kind = kinds.get(type(fault), "segment")
     if isinstance(fault, Partition | Heal | SetSegment):
         name = spec.segments[fault.segment].name
     else:
         name = spec.nodes[fault.node - 1].name
-    return f"'{kind}' of {name} at {time_text(fault.time)}"
+    return f"'{NAMES[type(fault)]}' of {name} at {time_text(fault.time)}"

@@ -24,16 +24,18 @@ from machemu.abi.errors import InvariantError, UserError
 from machemu.cluster import changes
 from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
 from machemu.cluster.file import ClusterSpec, ServerSpec
-from machemu.cluster.lan import Segment, Station
+from machemu.cluster.lan import Missed, Segment, Station
 from machemu.cluster.link import Arrival, NodeLink, Sent, Status
 from machemu.cluster.node import NIC_NAMES, ClusterNode, slack_of
 from machemu.cluster.servers import load_server
+from machemu.cluster.witness import Witness
 from machemu.core import board
 from machemu.core.interrupt import Interrupt
 from machemu.core.kernel import FOREVER
 from machemu.sim import saved
 from machemu.sim.state import Time, state
 from machemu.sim.streams import Stream
+from machemu.trace.events import ClusterEvent
 
 T = TypeVar("T")
 
@@ -72,19 +74,18 @@ class Cluster:
     Transient: spec, the cluster file; links, the nodes in its order, and standing, how each stands; nodes, those that run in this
     process, for who watches them; stopping; order, a heap of nodes by when they may send next, which may hold entries that are
     out of date, and times, which of them are not; slack, by how much that may be later than what they do next; board, where its
-    node and thread are told; running, the number of the node that runs now, or that failed, or 0; and who watches: `captured` is
-    called with a segment's number, the time at which a frame's last bit is on the wire, and the frame; `reached` with a time
-    before which nothing more will happen.
+    node and thread are told; running, the number of the node that runs now, or that failed, or 0; and who watches: `witness`,
+    None where nobody does, of what happens between nodes; `reached`, called with a time before which nothing more will happen.
     """
 
     __slots__ = (
         "seed", "time", "segments", "offers", "faults", "arrivals",
         "spec", "links", "standing", "nodes", "stopping", "order", "times", "slack", "running", "interrupt", "board",
-        "captured", "reached",
+        "witness", "reached",
     )  # fmt: skip
     TRANSIENT = (
         "spec", "links", "standing", "nodes", "stopping", "order", "times", "slack", "running", "interrupt", "board",
-        "captured", "reached",
+        "witness", "reached",
     )  # fmt: skip
     seed: int
     time: Time
@@ -119,7 +120,7 @@ class Cluster:
         self.board = board.new()
         self.order: list[tuple[int, int]] = []
         self.times: dict[int, int] = {}
-        self.captured: Callable[[int, int, bytes], None] | None = None
+        self.witness: Witness | None = None
         self.reached: Callable[[int], None] | None = None
         self.slack = max(slack_of(node) for node in spec.nodes)
         self._ask_all()
@@ -134,6 +135,10 @@ class Cluster:
         """Gives the host's resources back."""
         for link in self.links:
             link.close()
+
+    def watch(self, tell: Callable[[ClusterEvent], None]) -> None:
+        """From now on `tell` hears of what happens between the nodes, in place of who did; see `witness`."""
+        self.witness = Witness(self.spec, tell)
 
     def boot(self) -> None:
         """Switches every node on, at time 0. UserError where one cannot be booted."""
@@ -194,6 +199,8 @@ class Cluster:
         """Every node has come to `time`."""
         if time > self.time:
             self.time = time
+            if self.witness is not None:
+                self.witness.reached(time)
             if self.reached is not None:
                 self.reached(time)
 
@@ -253,19 +260,25 @@ class Cluster:
     def _carry(self, offer: Offer) -> None:
         """A frame has its turn on its segment."""
         number = self.spec.nodes[offer.node - 1].nics[NIC_NAMES[offer.interface]]
-        end, heard = self.segments[number].carry(Station(offer.node, offer.interface), offer.time, len(offer.frame))
-        if self.captured is not None:
-            self.captured(number, end, offer.frame)
-        for time, station in heard:
+        segment = self.segments[number]
+        carried = segment.carry(Station(offer.node, offer.interface), offer.time, len(offer.frame))
+        missed = carried.missed
+        for time, station in carried.heard:
             self.arrivals += 1
             arrival = Arrival(time, self.arrivals, station.interface, offer.frame)
             status = self.links[station.node - 1].hear(arrival, offer.time)
-            if status is not None:
+            if isinstance(status, str):
+                missed.append(Missed(time, station, status))
+            elif status is not None:
                 self._note(station.node, status)
+        if self.witness is not None:
+            self.witness.carried(offer.time, segment, Station(offer.node, offer.interface), offer.frame, carried)
 
     # Faults
 
     def _befall(self, fault: Fault) -> None:
+        if self.witness is not None:
+            self.witness.befell(fault)
         if isinstance(fault, Partition):
             self.segments[fault.segment].islands = fault.groups
         elif isinstance(fault, Heal):

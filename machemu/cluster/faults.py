@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from machemu.sim.state import state
 
@@ -66,3 +66,13 @@ class SetSegment(NamedTuple):
 
 
 Fault = Crash | Restart | Pause | Resume | Partition | Heal | SetSegment
+NAMES: Final[dict[type[Fault], str]] = {
+    Crash: "crash",
+    Restart: "restart",
+    Pause: "pause",
+    Resume: "resume",
+    Partition: "partition",
+    Heal: "heal",
+    SetSegment: "segment",
+}
+"""By their names in a cluster file."""

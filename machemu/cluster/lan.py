@@ -58,6 +58,23 @@ class Heard(NamedTuple):
     station: Station
 
 
+class Missed(NamedTuple):
+    """A station does not hear a frame at the time at which it would have. why: as in trace.events.FrameLost."""
+
+    time: Time
+    station: Station
+    why: str
+
+
+class Carried(NamedTuple):
+    """A frame's way. begin, end: when its first and its last bit are on the wire."""
+
+    begin: Time
+    end: Time
+    heard: list[Heard]
+    missed: list[Missed]
+
+
 @state
 class Segment:
     """stations: those joined to it, in order. islands: nodes' numbers in sets that do not hear each other; nodes in none of them
@@ -88,10 +105,10 @@ class Segment:
         self.copies = Stream(seed, f"segment {name} duplication")
         self.delays = Stream(seed, f"segment {name} reordering")
 
-    def carry(self, sender: Station, time: int, size: int) -> tuple[int, list[Heard]]:
+    def carry(self, sender: Station, time: int, size: int) -> Carried:
         """A station has a frame of `size` bytes to send at `time`; to be called in the order of time.
 
-        It waits until the medium is free. Gives when its last bit is on the wire, and who hears it when.
+        It waits until the medium is free.
         """
         properties = self.properties
         start = max(time, self.free)
@@ -99,19 +116,24 @@ class Segment:
         self.free = start + properties.wire_time(PREAMBLE + size + CHECKSUM + GAP)
         self.frames += 1
         self.bytes += size
+        soonest = end + properties.latency
         stations = [station for station in self.stations if station != sender]
+        missed: list[Missed] = []
         if self.islands:
-            stations = [station for station in stations if self._island(station.node) == self._island(sender.node)]
+            home = self._island(sender.node)
+            missed = [Missed(soonest, station, "partition") for station in stations if self._island(station.node) != home]
+            stations = [station for station in stations if self._island(station.node) == home]
         if not (properties.loss or properties.duplication or properties.reordering):
-            return end, [Heard(end + properties.latency, station) for station in stations]
+            return Carried(start, end, [Heard(soonest, station) for station in stations], missed)
         heard = []
         for station in stations:
             if self.losses.chance(properties.loss):
+                missed.append(Missed(soonest, station, "loss"))
                 continue
             for copy in range(2 if self.copies.chance(properties.duplication) else 1):
                 late = self.delays.below(properties.delay) + 1 if self.delays.chance(properties.reordering) else 0
-                heard.append(Heard(end + properties.latency + late + copy * (self.free - start), station))
-        return end, heard
+                heard.append(Heard(soonest + late + copy * (self.free - start), station))
+        return Carried(start, end, heard, missed)
 
     def _island(self, node: int) -> int:
         return next((number for number, nodes in enumerate(self.islands) if node in nodes), -1)

@@ -79,8 +79,11 @@ class NodeLink(Protocol):
         """Makes a run that is under way come back."""
         ...
 
-    def hear(self, arrival: Arrival, sent: int) -> Status | None:
-        """A frame, sent at `sent`, is on its way to it. None where that leaves its times as they were."""
+    def hear(self, arrival: Arrival, sent: int) -> Status | str | None:
+        """A frame, sent at `sent`, is on its way to it. None where that leaves its times as they were.
+
+        Where it does not take the frame: why, as in trace.events.FrameLost; its times are as they were.
+        """
         ...
 
     def forget(self, time: int) -> None:

@@ -241,13 +241,16 @@ class ClusterNode:
             return min(time + self.slack, time if sent is None else max(time, sent))
         return time + self.slack
 
-    def hear(self, arrival: Arrival, sent: int) -> Status | None:
-        if self.kernel is None or self.kernel.halted is not None:
-            return None
+    def hear(self, arrival: Arrival, sent: int) -> Status | str | None:
+        if self.kernel is None:
+            return "no power"
+        if self.kernel.halted is not None:
+            return "halted"
         if len(self.inbox) >= ARRIVED_MAX:
             self.forget(sent)
-        if not (self.paused and len(self.inbox) >= ARRIVED_MAX):
-            insort(self.inbox, arrival)
+        if self.paused and len(self.inbox) >= ARRIVED_MAX:
+            return "full"
+        insort(self.inbox, arrival)
         return self.status() if self.idle and self._wakes(arrival) else None
 
     def forget(self, time: int) -> None:

@@ -163,11 +163,23 @@ def detail_text(event: Befell) -> str:
     return ", ".join(f"{name}={value}" for name, value in event.detail)
 
 
+def fault_text(event: Befell, whom: str = "") -> str:
+    """A fault, such as `crash`, `partition: pc | sun`, `change: loss=0.5`, and with whom `partition of lan: pc | sun`."""
+    kind = "change" if event.kind == "segment" else event.kind
+    detail = detail_text(event)
+    return kind + (f" of {whom}" if whom else "") + (f": {detail}" if detail else "")
+
+
+def owner(event: ClusterEvent) -> str:
+    """The node or segment to which it happened."""
+    return event.node if isinstance(event, Befell) and event.node else event.segment
+
+
 def cluster_text(event: ClusterEvent) -> str:
     """What happened to a node or on a segment, which is named before it."""
     match event:
         case Befell():
-            return f"{event.kind} {detail_text(event)}".rstrip()
+            return fault_text(event)
         case FrameSent():
             return f"frame {event.number} of {len(event.frame)} bytes from {event.node} {event.interface}"
         case FrameHeard():

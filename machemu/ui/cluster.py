@@ -19,6 +19,8 @@ from machemu.kern.host import Halt
 from machemu.lab import report
 from machemu.sim import files
 from machemu.sim.units import counted, parse_time, time_text
+from machemu.trace.events import Befell, ClusterEvent, FrameLost
+from machemu.trace.words import cluster_text, owner
 from machemu.ui import trace_options
 from machemu.ui.crashes import Crashes, last_words
 from machemu.ui.options import PathOption
@@ -43,6 +45,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--trace-node", dest="traced", metavar="NAME", action="append", help="trace this node and not all; repeatable"
     )
+    parser.add_argument("--times", action="store_true", help="show the virtual time of each line of the consoles")
+    parser.add_argument("--events", action="store_true", help="show faults and lost frames among the consoles' lines")
     parser.add_argument("--pcap", action=PathOption, metavar="FILE", help="write all frames of all segments to FILE, as pcapng")
     parser.add_argument("--digest", action="store_true", help="print the cluster's digest on standard error at the end")
     parser.add_argument("--save", action=PathOption, metavar="FILE", help="save the whole cluster to FILE at the end")
@@ -119,19 +123,23 @@ class View:
         self.until = None if options.until is None else options.until.encode(errors="surrogateescape")
         self.seen = False
         self.names = [node.name for node in cluster.nodes]
-        self.console = Timeline(self.streams.out, self.names, self.streams.out.isatty())
-        self.trace = self._trace(options) if trace_options.is_wanted(options) or options.traced else None
-        self.traced = self.names if options.traced is None else options.traced
+        segments = [segment.name for segment in cluster.segments]
+        self.owners = {name: number for number, name in reversed(list(enumerate((*self.names, *segments), 1)))}
+        self.events = options.events
+        shown = [*self.names, *segments] if self.events else self.names
+        self.console = Timeline(self.streams.out, shown, self.streams.out.isatty(), options.times)
+        self.trace = self._trace(options, segments) if trace_options.is_wanted(options) or options.traced else None
+        self.traced = options.traced
         self.lines: dict[int, Lines] = {}
         self.ended_at: int | None = None
         cluster.reached = self.reached
-        if options.pcap is not None:
-            file = self.streams.create(options.pcap)
-            cluster.captured = Capture(file, [segment.name for segment in cluster.segments]).frame
+        self.capture = None if options.pcap is None else Capture(self.streams.create(options.pcap), segments)
+        if self.events or self.trace is not None or self.capture is not None:
+            cluster.watch(self._happened)
 
-    def _trace(self, options: argparse.Namespace) -> Trace:
+    def _trace(self, options: argparse.Namespace, segments: list[str]) -> Trace:
         out = self.streams.errors if options.trace_file is None else self.streams.create(options.trace_file)
-        return begin(options, out, self.names)
+        return begin(options, out, [*self.names, *segments])
 
     def watch(self, node: ClusterNode) -> None:
         """Shows what a node prints from now on, where it has power."""
@@ -146,8 +154,19 @@ class View:
         if node.spec.input is not None:
             kernel.input_sources.append(self.streams.open_input(node.spec.input))
         self.crashes.watch(kernel, f"machemu: node {node.name}: ", node.spec.folder)
-        if self.trace is not None and node.name in self.traced:
+        if self.trace is not None and (self.traced is None or node.name in self.traced):
             watch(kernel, self.trace.start(node.number, clock.now))
+
+    def _happened(self, event: ClusterEvent) -> None:
+        """Something happened between nodes."""
+        if self.events and isinstance(event, Befell | FrameLost):
+            text = f"-- {cluster_text(event)}" + ("" if self.console.times else f", at {time_text(event.time)}")
+            number = self.owners[owner(event)]
+            self.console.add(event.time, number, text.encode(errors="backslashreplace"))
+        if self.trace is not None and (self.traced is None or event.node in self.traced):
+            self.trace.happened(event)
+        if self.capture is not None:
+            self.capture.happened(event)
 
     def _line(self, line: bytes) -> None:
         if self.until is not None and self.until in line:
@@ -198,6 +217,8 @@ class View:
         self.console.finish()
         if self.trace is not None:
             self.trace.finish(self.ended_at)
+        if self.capture is not None:
+            self.capture.finish()
         self.streams.flush()
 
 

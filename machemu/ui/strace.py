@@ -7,6 +7,7 @@ from typing import TextIO
 
 from machemu.trace.events import Event, TrapEntered, TrapLeft
 from machemu.trace.words import call_text, other_text, result_text, task_text
+from machemu.ui.timeline import stamp
 
 WHO_WIDTH = 30
 
@@ -55,8 +56,7 @@ class Strace:
 
 def line(event: Event, text: str) -> str:
     """A line of the trace: virtual time, who, what."""
-    seconds, rest = divmod(event.time, 1_000_000_000)
     who = task_text(event.task, event.task_name) if event.task else "kernel"
     if event.thread:
         who += f" thread {event.thread}"
-    return f"{seconds:4}.{rest:09} {who:<{WHO_WIDTH}} {text}\n"
+    return f"{stamp(event.time)} {who:<{WHO_WIDTH}} {text}\n"

@@ -24,6 +24,12 @@ class Sink(Protocol):
 T = TypeVar("T")
 
 
+def stamp(time: int) -> str:
+    """A virtual time in seconds, as lines begin with it."""
+    seconds, rest = divmod(time, 1_000_000_000)
+    return f"{seconds:4}.{rest:09}"
+
+
 class Ordered(Generic[T]):
     """What several nodes do waits until nothing earlier can come, and is then delivered, each thing with its node's number."""
 
@@ -51,16 +57,20 @@ class Ordered(Generic[T]):
 
 
 class Timeline(Ordered[bytes]):
-    """Lines, each without its end. names: of the nodes, by number from 1."""
+    """Lines, each without its end. names: of who has lines, by number from 1, the nodes first. times: show each line's time."""
 
-    def __init__(self, out: Sink, names: Sequence[str], colour: bool) -> None:
+    def __init__(self, out: Sink, names: Sequence[str], colour: bool, times: bool = False) -> None:
         super().__init__(self._write)
         self.out = out
+        self.times = times
         width = max(map(len, names))
         self.prefixes = [f"{name:<{width}} | ".encode() for name in names]
         if colour:
             codes = [COLOURS[n % len(COLOURS)] for n in range(len(names))]
             self.prefixes = [b"\x1b[%dm%s\x1b[0m" % pair for pair in zip(codes, self.prefixes, strict=True)]
+
+    def add(self, time: int, node: int, thing: bytes) -> None:
+        super().add(time, node, f"{stamp(time)} ".encode() + thing if self.times else thing)
 
     def _write(self, lines: Iterable[tuple[int, bytes]]) -> None:
         self.out.write(b"".join(self.prefixes[node - 1] + line + b"\n" for node, line in lines))

@@ -81,6 +81,35 @@ def test_a_trace_is_of_all_nodes_or_of_those_named(tmp_path: Path) -> None:
     assert "device_open(" in cluster(path, "--trace", "--for", "1ms").stderr
 
 
+def test_times_and_events_are_shown_on_demand(tmp_path: Path) -> None:
+    path = write(tmp_path, TWO.replace(SEGMENT, SEGMENT + "loss = 0.2\n") + fault("102ms", "crash", node="answerer"))
+    plain, timed, told = (cluster(path, "--for", "150ms", *options) for options in ((), ("--times",), ("--events",)))
+    both = cluster(path, "--for", "150ms", "--times", "--events")
+    lines = timed.stdout.splitlines()
+    assert all(re.match(r"(asker|answerer) +\|    0\.\d{9} ", line) for line in lines)
+    assert [re.sub(r"(\|)    0\.\d{9}", r"\1", line) for line in lines] == plain.stdout.splitlines()
+    assert [line[12:] for line in lines] == sorted(line[12:] for line in lines)
+    more = [line for line in told.stdout.splitlines() if line not in plain.stdout.splitlines()]
+    assert "answerer | -- crash, at 0.102 s" in more
+    assert all(
+        re.match(r"lan      \| -- frame \d+ is lost to \w+ eth0: loss, at 0\.1\d* s$", line)
+        for line in more
+        if "crash" not in line
+    )
+    assert [line for line in told.stdout.splitlines() if line not in more] == plain.stdout.splitlines()
+    assert "answerer |    0.102000000 -- crash" in both.stdout.splitlines()
+
+
+def test_a_trace_says_what_befell_nodes_and_frames_unless_it_is_about_something_else(tmp_path: Path) -> None:
+    path = write(tmp_path, TWO.replace(SEGMENT, SEGMENT + "loss = 1.0\n") + fault("50ms", "heal", segment="lan"))
+    every = cluster(path, "--trace", "--for", "200ms").stderr.splitlines()
+    assert f"lan      |    0.050000000 cluster{' ' * 24}heal" in every
+    assert any("frame 1 is lost to answerer eth0: loss" in line for line in every)
+    one = cluster(path, "--trace-node", "answerer", "--for", "200ms").stderr
+    assert "heal" not in one and "frame 1 is lost to answerer" in one
+    assert "cluster " not in cluster(path, "--trace-trap", "mach_msg", "--for", "200ms").stderr
+
+
 def test_digests_are_equal_however_a_run_is_saved_and_loaded(tmp_path: Path) -> None:
     path = write(tmp_path, TWO.replace(SEGMENT, SEGMENT + "loss = 0.1\n"))
     whole = cluster(path, "--for", "300ms", "--digest", "--pcap", tmp_path / "whole")

@@ -11,6 +11,7 @@ import pytest
 
 from machemu.cluster.file import KINDS
 from machemu.cluster.lan import Properties
+from machemu.export.json_lines import FIELDS
 from machemu.machine import profile
 from machemu.trace.words import exception_text
 from machemu.ui.commands import parser
@@ -69,6 +70,8 @@ def test_the_cluster_page_s_file_and_transcript_are_real() -> None:
     done = run("-m", "machemu", "cluster", "images/two.toml")
     assert done.returncode == 0
     assert CLUSTER.split("```text\n")[1].split("```")[0] == done.stdout + done.stderr
+    told = run("-m", "machemu", "cluster", "images/two.toml", "--times", "--events")
+    assert CLUSTER.split("```text\n")[2].split("```")[0] in told.stdout
 
 
 @both_places
@@ -126,6 +129,23 @@ def test_the_traces_page_s_commands_print_its_transcripts() -> None:
         done = run("-m", *command.split())
         assert done.returncode == 0
         assert transcript in done.stderr, command
+
+
+def test_the_traces_page_s_other_commands_write_what_it_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "traces.md").read_text()
+    commands = re.findall(r"^(machemu cluster .*--trace-file) (\S+)$", page, re.MULTILINE)
+    assert [name for _, name in commands] == ["greet.jsonl", "greet.pftrace"]
+    for command, name in commands:
+        assert run("-m", *command.split(), str(tmp_path / name)).returncode == 0
+        assert (tmp_path / name).stat().st_size > 10_000
+
+
+def test_the_traces_page_names_every_event_s_fields() -> None:
+    page = (ROOT / "docs" / "traces.md").read_text()
+    rows = dict(re.findall(r"^\| `([A-Z]\w+)` \| (.*) \|$", page, re.MULTILINE))
+    assert rows.keys() == {kind.__name__ for kind in FIELDS}
+    for kind, names in FIELDS.items():
+        assert [name for name in names if f"`{name}`" not in rows[kind.__name__]] == []
 
 
 def test_the_traces_page_names_every_option() -> None:

@@ -88,8 +88,10 @@ def test_a_cluster_saved_in_the_middle_of_conversations_goes_on_the_same(time: i
 def test_tshark_reads_every_frame_of_a_conversation(tmp_path: Path) -> None:
     capture = tmp_path / "calls.pcapng"
     with World(pair(lan=LOSSY)) as world, Output.create(capture) as file:
-        world.cluster.captured = Capture(file, ["lan"]).frame
+        frames = Capture(file, ["lan"])
+        world.cluster.watch(frames.happened)
         world.run(60 * SECOND)
+        frames.finish()
     fields = ["-T", "fields", "-e", "udp.length", "-e", "_ws.malformed", "-e", "ip.checksum.status", "-e", "udp.checksum.status"]
     checks = ["-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"]
     done = subprocess.run(["tshark", "-r", capture, *checks, *fields], capture_output=True, text=True, check=True)

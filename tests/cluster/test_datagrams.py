@@ -261,8 +261,10 @@ def test_a_cluster_saved_in_the_middle_goes_on_the_same(way: str, time: int, tmp
 def test_tshark_reads_every_frame(way: str, tmp_path: Path) -> None:
     capture = tmp_path / "datagrams.pcapng"
     with World(cluster("m68k", way, 777, 5)) as world, Output.create(capture) as file:
-        world.cluster.captured = Capture(file, ["lan"]).frame
+        frames = Capture(file, ["lan"])
+        world.cluster.watch(frames.happened)
         world.run(SECOND)
+        frames.finish()
     names = ("eth.type", "arp.opcode", "udp.length", "_ws.malformed", "ip.checksum.status", "udp.checksum.status", "_ws.expert")
     fields = [part for name in names for part in ("-e", name)]
     checks = ["-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"]

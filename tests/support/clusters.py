@@ -11,6 +11,7 @@ from machemu.cluster.file import parse_file
 from machemu.cluster.node import ClusterNode
 from machemu.core import invariants
 from machemu.core.kernel import FOREVER
+from machemu.trace.events import ClusterEvent, FrameSent
 from tests.support.callers import programs
 
 T = TypeVar("T")
@@ -68,12 +69,17 @@ class World:
         self.frames: list[tuple[int, int, bytes]] = []
         for each in self.cluster.nodes:
             each.switched_on = self._watch
-        self.cluster.captured = lambda *frame: self.frames.append(frame)
+        self.cluster.watch(self._happened)
         if load is None:
             self.cluster.boot()
         else:
             for each in self.cluster.nodes:
                 self._watch(each)
+
+    def _happened(self, event: ClusterEvent) -> None:
+        if isinstance(event, FrameSent):
+            segment = [segment.name for segment in self.cluster.segments].index(event.segment)
+            self.frames.append((segment, event.end, event.frame))
 
     def __enter__(self) -> World:
         return self

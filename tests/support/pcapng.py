@@ -26,6 +26,8 @@ def read_pcapng(data: bytes) -> tuple[list[str], list[Frame]]:
             options = read_options(body[8:])
             assert options[9] == b"\x09", "times of a nanosecond"
             names.append(options[2].decode())
+        elif kind == 5:
+            assert read_options(body[12:]).keys() == {1}
         else:
             assert kind == 6
             interface, high, low, captured, original = struct.unpack_from("<IIIII", body)

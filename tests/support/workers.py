@@ -60,7 +60,7 @@ class Worker:
     def stop(self) -> None:
         """Nothing: a run ends where it would anyway."""
 
-    def hear(self, arrival: Arrival, sent: int) -> Status | None:
+    def hear(self, arrival: Arrival, sent: int) -> Status | str | None:
         return self.ask("hear", arrival, sent)  # type: ignore[no-any-return]
 
     def forget(self, time: int) -> None:

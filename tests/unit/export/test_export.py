@@ -83,10 +83,13 @@ def track_of(line: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def greeted(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], Read]:
+    return traced("images/greet.toml", tmp_path_factory.mktemp("greet"))
+
+
+def traced(file: str, folder: Path) -> tuple[list[dict[str, Any]], Read]:
     """A run of a cluster, as JSON and as Perfetto has it."""
-    folder = tmp_path_factory.mktemp("traces")
     for name in ("json", "perfetto"):
-        done = run("cluster", "images/greet.toml", "--trace-format", name, "--trace-file", folder / name)
+        done = run("cluster", file, "--trace-format", name, "--trace-file", folder / name)
         assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in (folder / "json").read_text().splitlines()], Read((folder / "perfetto").read_bytes())
 
@@ -134,6 +137,44 @@ def test_every_message_that_is_sent_and_received_is_a_flow(greeted: tuple[list[d
     )
     assert sum(pairs.values()) > 50
     assert pairs <= arrows
+
+
+def test_every_frame_is_a_slice_and_leads_from_what_asked_for_it_to_what_it_became(
+    greeted: tuple[list[dict[str, Any]], Read],
+) -> None:
+    lines, read = greeted
+    sent = Counter((line["begin"], line["frame"]["hex"]) for line in of_kind(lines, "FrameSent"))
+    slices = [(time, event) for track, time, event in read.events if track == "segments lan" and event.type == BEGIN]
+    assert sent == Counter((time, said(event)["frame"]) for time, event in slices)
+    ends = sorted(time for track, time, event in read.events if track == "segments lan" and event.type == END)
+    assert ends == sorted(line["end"] for line in of_kind(lines, "FrameSent"))
+    heard = Counter((f"{line['node']}: kernel {line['interface']}", line["time"]) for line in of_kind(lines, "FrameHeard"))
+    assert heard == Counter((track, time) for track, time, event in read.events if track.endswith("kernel eth0"))
+    assert sum(heard.values()) == sum(sent.values()) > 10
+    flows = read.flows()
+    for _, event in slices:
+        number = event.name
+        asked, way = sorted((flows[flow] for flow in event.flow_ids), key=lambda places: places[0][2] == number)
+        assert [name for _, _, name in asked][:1] == ["send device_write"]
+        names = [name for _, _, name in way]
+        assert names in ([number, number, "send net_rcv_msg"], [number, number]), "a frame that no filter takes becomes nothing"
+        assert len({track.partition(":")[0] for track, _, _ in (asked[0], *way[1:])}) == 2, "from one node to another"
+    became = [places for places in flows.values() if places[-1][2] == "send net_rcv_msg"]
+    assert len(became) == sum(line["routine"] == "net_rcv_msg" and line["is_sent"] for line in of_kind(lines, "MessageMoved")) > 5
+
+
+def test_faults_and_lost_frames_are_in_both(tmp_path: Path) -> None:
+    lines, read = traced("images/two.toml", tmp_path)
+    faults = [(line["kind"], line["node"], line["time"]) for line in of_kind(lines, "Befell")]
+    assert faults == [("crash", "sun", 102_000_000), ("restart", "sun", 250_000_000)]
+    lost = [(line["number"], line["node"], line["reason"], line["time"]) for line in of_kind(lines, "FrameLost")]
+    assert {reason for _, _, reason, _ in lost} == {"loss", "no power"}
+    assert faults == [(event.name, "sun", time) for track, time, event in read.events if event.name in ("crash", "restart")]
+    for number, node, reason, time in lost:
+        [event] = [event for _, when, event in read.events if when == time and event.name == f"frame {number} lost"]
+        assert said(event) == {"number": number, "node": node, "interface": "eth0", "reason": reason}
+    assert {line["boot"] for line in lines if line.get("node") == "sun" and "boot" in line} == {1, 2}
+    assert sum(name == "sun: task 1 (ether.elf)" for name in read.tracks.values()) == 2, "each boot has its own tasks"
 
 
 HARD: list[Event] = [
