@@ -131,12 +131,13 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--cluster", action="store_true", help="measures what the nodes, frames and messages of a cluster cost")
     options.add_argument("--network", action="store_true", help="measures the network servers' transport beside its cryptography")
     options.add_argument("--against", metavar="COMMIT", help="measures beside another commit, both in turn")
+    options.add_argument("--only", metavar="TEXT", default="", help="with --against: only rows whose names have TEXT in them")
     given = options.parse_args(arguments)
     runs, divisor = (1, SMOKE_DIVISOR) if given.smoke else (RUNS, 1)
     try:
         if given.against:
             runs = min(runs, 1) if given.smoke else against.RUNS
-            rows, kept = against.table(given.against, runs, divisor)
+            rows, kept = against.table(given.against, runs, divisor, given.only)
         elif given.cluster:
             rows, kept = clusters.table(divisor)
         elif given.network:

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tools.bench.against import ROOT, NoCommit, Worker, checkout_of
+from tools.bench import __main__ as bench
+from tools.bench import against
+from tools.bench.against import ROOT, NoCommit, Worker, checkout_of, compared
 
 
 def test_a_worker_measures_the_checkout_that_it_is_given() -> None:
     worker = Worker(ROOT, 1000)
     try:
         assert "m68k: null trap" in worker.names
-        assert worker.measure("network: 64-byte messages, one way") > 0
+        cost, paced = worker.measure("network: 64-byte messages, one way")
+        assert cost > 0 and paced > 0
     finally:
         worker.close()
 
@@ -31,3 +34,52 @@ def test_another_commit_is_checked_out_apart_and_goes_again() -> None:
 def test_what_is_no_commit_is_refused() -> None:
     with pytest.raises(NoCommit, match="nonsense: is no commit"), checkout_of("nonsense"):
         pass
+
+
+def test_a_row_is_compared_by_the_medians_of_what_it_cost_in_the_time_of_fixed_work() -> None:
+    """A host that was twice as slow for a while changes nothing; more than 5 % are marked."""
+    before = [(2.0, 1.0), (4.0, 1.0), (2.0, 1.0)]
+    (_, figure, mark), kept = compared("a row", before, [(4.2, 1.05), (2.1, 1.05), (9.0, 4.0)])
+    assert (figure, mark, kept) == ("1.050 of what it was (2 -> 4.2)", "", True)
+    (_, figure, mark), kept = compared("a row", before, [(2.2, 1.06)])
+    assert (figure, mark, kept) == ("1.060 of what it was (2 -> 2.2)", "SLOWER: at most 1.05", False)
+
+
+class Stand:
+    """Stands for a worker. costs: by a row's name."""
+
+    def __init__(self, costs: dict[str, float]) -> None:
+        self.costs = costs
+        self.names = list(costs)
+        self.closed = False
+
+    def measure(self, name: str) -> tuple[float, float]:
+        return self.costs[name], self.costs[name]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_rows_of_one_checkout_alone_are_listed_and_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    stands = iter([Stand({"a trap": 1, "gone": 1}), Stand({"a trap": 2, "new": 1})])
+    monkeypatch.setattr(against, "Worker", lambda checkout, divisor: next(stands))
+    rows, kept = against.table("HEAD", 9, 1)
+    assert rows == [
+        ("a trap", "2.000 of what it was (1 -> 2)", "SLOWER: at most 1.05"),
+        ("new", "not there", "not compared: HEAD has it not"),
+        ("gone", "not there", "not compared: this checkout has it not"),
+    ]
+    assert not kept
+
+
+@pytest.mark.parametrize(("cost", "status"), [(1, 0), (2, 1)])
+def test_the_exit_status_tells_whether_a_row_is_slower(cost: int, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    stands = iter([Stand({"a trap": 1, "a frame": 1}), Stand({"a trap": cost, "a frame": 5})])
+    monkeypatch.setattr(against, "Worker", lambda checkout, divisor: next(stands))
+    assert bench.main(["--against", "HEAD", "--only", "trap"]) == status
+
+
+@pytest.mark.parametrize("name", ["nonsense", "HEAD:README.md", "--force"])
+def test_what_is_no_commit_is_exit_status_2(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main([f"--against={name}"]) == 2
+    assert capsys.readouterr().err.startswith(f"bench: {name}: is no commit of this repository: ")
