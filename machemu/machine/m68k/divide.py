@@ -69,8 +69,8 @@ def execute(user: ea.Operands) -> int:
 
 
 def _divide_least(words: memoryview, found: Division, divisor: int, kept: int) -> None:
-    """kept: the condition codes before. A quotient that is too large sets V and keeps the operands: that of the least number is,
-    but for a dividend as long as the divisor."""
+    """kept: the condition codes before. A quotient that is too large sets V, clears N and Z, which the manual calls undefined,
+    and keeps the operands: that of the least number is, but for a dividend as long as the divisor."""
     bits = 8 * found.size
     divisor -= divisor >> bits - 1 << bits
     magnitude = LEAST << 32 if found.wide else LEAST
@@ -78,7 +78,7 @@ def _divide_least(words: memoryview, found: Division, divisor: int, kept: int) -
     if divisor > 0:
         quotient = -quotient
     if not -1 << bits - 1 <= quotient < 1 << bits - 1:
-        flags.write(words, kept & (flags.X | flags.N) | flags.V)
+        flags.write(words, kept & flags.X | flags.V)
         return
     flags.write(words, kept & flags.X | flags.N * (quotient < 0) | flags.Z * (quotient == 0))
     words[found.high] = -remainder & MASK

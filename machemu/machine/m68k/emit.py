@@ -52,6 +52,7 @@ class Emitter:
         self._operation = exported("tcg_gen_op1_m68k", None, _POINTER, ctypes.c_int, _U64)
         self._call = exported("tcg_gen_callN_m68k", None, _POINTER, _POINTER, _POINTER, ctypes.c_int, _POINTER)
         self._constant = exported("tcg_const_i32_m68k", _U64, _POINTER, ctypes.c_int32)
+        self._and_not = exported("tcg_gen_andc_i32_m68k", None, _POINTER, _U64, _U64, _U64)
         self._free = exported("tcg_temp_free_internal_m68k", None, _POINTER, _U64)
         self._variables = self._named()
         self._codes = [self._variables.get(name, 0) for name in CODES]
@@ -109,6 +110,11 @@ class Emitter:
         for register, value in wanted:
             self._branch_if(context, NOT_EQUAL, self._registers[register], ctypes.c_int32(value).value, otherwise)
         self._zero_divide(otherwise)
+
+    def clear_negative_where_overflow(self) -> None:
+        """Clears N where V is set. Only behind an instruction that has worked out each condition code."""
+        _, _, n, v, *_ = self._codes
+        self._and_not(self._context, n - self._context, n - self._context, v - self._context)
 
     def _zero_divide(self, otherwise: int) -> None:
         """The helper divides nothing, and finds the instruction by its own caller."""

@@ -38,16 +38,16 @@ MOVES_FROM_STATUS: Final = range(0x40C0, 0x4100)
 """Privileged since the 68010, but not with Unicorn."""
 FLOAT_SET: Final = range(0xF240, 0xF280)
 FLOAT_BRANCHES: Final = range(0xF280, 0xF300)
-DIVIDE_WORD: Final = 0x81C0
+DIVIDE_WORDS: Final = (0x80C0, 0x81C0)
 OPERANDS: Final = [mode for mode in range(0o75) if mode >> 3 != 1]
 """The modes of operands that can be divided by."""
 DIVISIONS: Final = frozenset(
     (
-        *(DIVIDE_WORD | register << 9 | mode for register in range(8) for mode in OPERANDS),
+        *(first | register << 9 | mode for first in DIVIDE_WORDS for register in range(8) for mode in OPERANDS),
         *(DIVIDE_LONG | mode for mode in OPERANDS),
     )
 )
-"""divs of words; and all divisions of long words, signed by their second word."""
+"""divu and divs of words; and those of long words, signed or not by their second word."""
 PREDICATES: Final = 0x20
 LONG, SINGLE, EXTENDED, PACKED, WORD, DOUBLE, BYTE, DYNAMIC = range(8)
 """Operand formats; the last one is that of packed decimals with a register's k-factor, or of `fmovecr`."""
@@ -153,7 +153,7 @@ class Guard:
         self._no_float = engine.translator(LINE_F)
         self._float = engine.translator(FLOAT.start)
         self._float_set = engine.translator(FLOAT_SET.start)
-        self._divide_word = engine.translator(DIVIDE_WORD)
+        self._divide_word = engine.translator(DIVIDE_WORDS[0])
         self._divide_long = engine.translator(DIVIDE_LONG)
         self._kept = TRANSLATOR(self._translate)
         if not _own:
@@ -193,3 +193,6 @@ class Guard:
             else:
                 self._emit.zero_divide_unless_normalized(taken)
         (own if sound else refuse)(state, context, opcode)
+        if sound and opcode in DIVISIONS:
+            # What the manual calls undefined must not depend on how Unicorn keeps the codes: it leaves an operand for the result.
+            self._emit.clear_negative_where_overflow()

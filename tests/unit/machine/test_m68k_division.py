@@ -95,6 +95,32 @@ def test_a_division_does_what_the_manual_says_for_extreme_operands(bench: Bench,
         assert not bench.log
 
 
+BEFORE = {
+    "cmp.b": "be01",
+    "cmp.l": "be81",
+    "sub.b": "9e01",
+    "add.b": "de01",
+    "tst.b": "4a07",
+    "clr.l": "4285",
+    "move to ccr": "44fc 001f",
+}
+"""Instructions after which Unicorn keeps the condition codes in different ways."""
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("form", ["divu.w", "divs.w", "divsl.l", "divu.l 64", "divs.l 64"])
+def test_a_quotient_that_is_too_large_sets_v_and_clears_n_and_z_whatever_was_before(bench: Bench, form: str, before: str) -> None:
+    """Also where the run is cut between the two. A quotient of divul.l always fits."""
+    for cuts in ((3,), (1, 2), (1, 1, 1)):
+        pcb = bench.start(code(BEFORE[before]) + encode(form, 1, 2, 3) + code("42c4"))
+        pcb.registers[1:8] = [1, 0x7FFFFFFF, 5, 0, 0, 0, 0x80]
+        if form == "divsl.l":
+            pcb.registers[1:3] = [0xFFFFFFFF, 0x80000000]
+        for cut in cuts:
+            bench.go(pcb, cut)
+        assert pcb.registers[4] & (N | Z | V | C) == V
+
+
 @pytest.mark.parametrize("form", ["divs.w", "divsl.l", "divs.l 64"])
 def test_a_division_s_registers_may_be_one(bench: Bench, form: str) -> None:
     """The least number by itself; and a quotient and a remainder in one register: the quotient stays."""
