@@ -1,6 +1,6 @@
 """machemu: Mach 3.0 machines, emulated down to the hardware.
 
-`Machine` is a machine to work with from Python, `Reason` why its runs end, `Kind` what one step of it is, `Point` where it is.
+`Machine` is a machine to work with from Python, `Reason` why its runs end, `StepKind` what one step is, `Point` where it is.
 `UsageError`, `EndError` and `HookError` are raised where the API is used in a way that cannot be.
 """
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from machemu.lab.errors import EndError, HookError, UsageError
     from machemu.lab.machine import Machine, Reason
-    from machemu.lab.travel import Kind, Point
+    from machemu.lab.travel import Point, StepKind
 
 __version__ = "0.1.0"
-__all__ = ["EndError", "HookError", "Kind", "Machine", "Point", "Reason", "UsageError", "__version__"]
+__all__ = ["EndError", "HookError", "Machine", "Point", "Reason", "StepKind", "UsageError", "__version__"]
 
 _PLACES = {
     "machemu.lab.machine": ("Machine", "Reason"),
-    "machemu.lab.travel": ("Kind", "Point"),
+    "machemu.lab.travel": ("StepKind", "Point"),
     "machemu.lab.errors": ("EndError", "HookError", "UsageError"),
 }
 

@@ -10,7 +10,7 @@ from machemu.machine.i386.pmap import I386Mmu
 from machemu.machine.m68k.cpu import M68kCpu
 from machemu.machine.m68k.pmap import M68kMmu
 from machemu.machine.memory import PhysicalMemory
-from machemu.machine.protocols import Cpu
+from machemu.machine.seams import Cpu
 
 
 class CpuClass(Protocol):

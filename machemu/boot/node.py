@@ -17,7 +17,7 @@ from machemu.device.block import DiskDriver
 from machemu.device.ethernet import EthernetDriver
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
-from machemu.machine.protocols import Disk, Nic
+from machemu.machine.seams import Disk, Nic
 from machemu.sim import saved, snapshot
 from machemu.sim.graph import StateError
 from machemu.sim.snapshot import Snapshot
@@ -87,7 +87,7 @@ class Node:
         """Writes the whole machine to a file."""
         self.kernel.kern.clock.fold()
         with self._authors_told():
-            saved.save(path, saved.Kind.MACHINE, [saved.part(self.kernel, self.kernel.memory.view)])
+            saved.save(path, saved.FileKind.MACHINE, [saved.part(self.kernel, self.kernel.memory.view)])
 
     @contextmanager
     def _authors_told(self) -> Iterator[None]:
@@ -136,7 +136,7 @@ class Node:
     @classmethod
     def load(cls, path: Path, disks: Mapping[str, Disk] | None = None) -> Node:
         """The machine that a file holds, ready to run on. disks: the images of its disks; they stay the caller's."""
-        with saved.SavedFile(path, saved.Kind.MACHINE) as file:
+        with saved.SavedFile(path, saved.FileKind.MACHINE) as file:
             if len(file.head.memories) != 1 or not RAM_MIN <= file.head.memories[0] <= RAM_MAX:
                 raise UserError(f"{path}: is damaged: its memory is not that of a machine")
             [(root, ram)] = file.parts()

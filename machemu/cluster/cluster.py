@@ -312,7 +312,7 @@ class Cluster:
         parts = [saved.part(self), *(self._of_node(number, link.save) for number, link in enumerate(self.links, 1))]
         powered = tuple(number for number, status in enumerate(self.standing, 1) if status.powered)
         origin = changes.Origin(powered, changes.settings(self.spec), self.spec.faults)
-        saved.save(path, saved.Kind.CLUSTER, parts, origin)
+        saved.save(path, saved.FileKind.CLUSTER, parts, origin)
 
     def _of_node(self, number: int, ask: Callable[[], T]) -> T:
         """A node's answer; what is wrong with it names the node."""
@@ -329,7 +329,7 @@ class Cluster:
         key, where it cannot.
         """
         resumed: list[ClusterNode] = []
-        with saved.SavedFile(path, saved.Kind.CLUSTER) as file:
+        with saved.SavedFile(path, saved.FileKind.CLUSTER) as file:
             try:
                 origin = changes.origin_of(file.head)
                 powered = changes.check(origin, spec)

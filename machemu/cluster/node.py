@@ -22,7 +22,7 @@ from machemu.kern.clock import TICK_NS
 from machemu.kern.host import Halt
 from machemu.machine.disk import ImageDisk
 from machemu.machine.nic import EthernetNic
-from machemu.machine.protocols import Nic
+from machemu.machine.seams import Nic
 from machemu.sim import saved
 from machemu.sim.graph import StateError
 from machemu.sim.saved import Part

@@ -35,7 +35,7 @@ from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
 from machemu.kern.waits import WAITS
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
-from machemu.machine.protocols import Cpu, Disk, Mmu, Supervisor, UserFault
+from machemu.machine.seams import Cpu, Disk, Mmu, Supervisor, UserFault
 from machemu.sim.state import Cost, Natural, Signed, state
 from machemu.vm.fault import vm_fault
 from machemu.vm.map import VmMap
@@ -211,7 +211,7 @@ class Kernel:
         self.vm.privileged = self.kern.sched.current is not None and self.kern.sched.current.vm_privilege
         cpu.attach(self)
 
-    # machine.protocols.Supervisor
+    # machine.seams.Supervisor
 
     def system_call(self, number: int) -> int | None:
         kern = self.kern

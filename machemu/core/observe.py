@@ -15,11 +15,10 @@ from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.space import Space
 from machemu.ipc.thread import IpcThread
 from machemu.kern.thread import Thread
-from machemu.machine.protocols import Supervisor, UserFault
+from machemu.machine.seams import Supervisor, UserFault
 from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.trace.events import (
     Ended,
-    Event,
     Faulted,
     MemoryRef,
     MessageMoved,
@@ -28,6 +27,7 @@ from machemu.trace.events import (
     Redirected,
     RightRef,
     RightsRef,
+    TraceEvent,
     Tracer,
     TrapEntered,
     TrapLeft,
@@ -85,11 +85,11 @@ class Observer:
         self.kernel.entry = entry
         self.kernel.cpu.attach(entry)
 
-    def _emit(self, event: Event) -> None:
+    def _emit(self, event: TraceEvent) -> None:
         for tracer in self.tracers:
             tracer.emit(event)
 
-    # machine.protocols.Supervisor
+    # machine.seams.Supervisor
 
     def system_call(self, number: int) -> int | None:
         kernel = self.kernel

@@ -28,7 +28,7 @@ from machemu.device.driver import Driver, Minor
 from machemu.device.io import DeviceIo, IoOp, IoRequest
 from machemu.device.partitions import Slice, read_table
 from machemu.ipc.port import Right
-from machemu.machine.protocols import Disk, DiskError
+from machemu.machine.seams import Disk, DiskError
 from machemu.sim.state import Cost, Natural, Signed, state
 
 RECORD: Final = 512

@@ -29,7 +29,7 @@ from machemu.device.driver import Driver, Minor, unit_of
 from machemu.device.io import DeviceIo, IoRequest
 from machemu.device.limits import CHARACTERS_MAX, reading_count, wait
 from machemu.ipc.port import Right
-from machemu.machine.protocols import Disk
+from machemu.machine.seams import Disk
 from machemu.sim.state import Cost, Natural, Signed, state
 
 MINOR: Final[Minor] = ("com", 0)

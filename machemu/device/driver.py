@@ -13,7 +13,7 @@ from machemu.sim.state import state
 if TYPE_CHECKING:
     from machemu.device.io import IoRequest
     from machemu.ipc.port import Port, Right
-    from machemu.machine.protocols import Disk
+    from machemu.machine.seams import Disk
 
 
 Minor = tuple[int | str, ...]

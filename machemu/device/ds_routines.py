@@ -16,7 +16,7 @@ from machemu.device.driver import Driver, Minor
 from machemu.device.io import DeviceIo, IoRequest
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port, Right
-from machemu.machine.protocols import Disk
+from machemu.machine.seams import Disk
 from machemu.sim.state import Signed, state
 
 OPENED_MAX = 4096

@@ -39,7 +39,7 @@ from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mqueue
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port, Right
-from machemu.machine.protocols import Disk, Nic
+from machemu.machine.seams import Disk, Nic
 from machemu.sim.state import U16, Cost, Signed, Word, state
 
 HEADER_SIZE: Final = 14

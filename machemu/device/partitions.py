@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from machemu.machine.protocols import DiskError
+from machemu.machine.seams import DiskError
 
 Slice = tuple[int, int]
 """First sector and number of sectors, both as the table says, whether or not the disk is so large."""

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any, Final, Protocol
 
 from machemu.trace import events
-from machemu.trace.events import ClusterEvent, Event, MemoryRef, PortRef, RightRef, RightsRef
+from machemu.trace.events import ClusterEvent, MemoryRef, PortRef, RightRef, RightsRef, TraceEvent
 
 
 class Sink(Protocol):
@@ -32,7 +32,7 @@ class JsonLines:
     def __init__(self, out: Sink) -> None:
         self.out = out
 
-    def write(self, node: str, boot: int, event: Event | ClusterEvent) -> None:
+    def write(self, node: str, boot: int, event: TraceEvent | ClusterEvent) -> None:
         """node: the name of the event's node, "" for a machine alone and what happens between nodes. boot: which of its boots."""
         kind = type(event)
         made: dict[str, Any] = {"event": kind.__name__}

@@ -19,7 +19,6 @@ from machemu.trace.events import (
     Befell,
     ClusterEvent,
     Ended,
-    Event,
     Faulted,
     FrameHeard,
     FrameLost,
@@ -30,6 +29,7 @@ from machemu.trace.events import (
     PortKind,
     PortRef,
     Redirected,
+    TraceEvent,
     TrapEntered,
     TrapLeft,
 )
@@ -97,7 +97,7 @@ class Perfetto:
         self.cluster = 0
         self.frames: OrderedDict[int, bytes] = OrderedDict()
 
-    def write(self, node: str, boot: int, event: Event | ClusterEvent) -> None:
+    def write(self, node: str, boot: int, event: TraceEvent | ClusterEvent) -> None:
         """node, boot: as in `JsonLines.write`."""
         if isinstance(event, FrameSent | FrameHeard | FrameLost | Befell):
             self._between(event)
@@ -212,7 +212,7 @@ class Perfetto:
             world.tracks[name] = self._track(name, world.processes[0])
         return world.tracks[name]
 
-    def _thread(self, world: World, event: Event) -> int:
+    def _thread(self, world: World, event: TraceEvent) -> int:
         return world.tracks.get(event.thread) or self._thread_of(world, event.task, event.task_name, event.thread)
 
     def _thread_of(self, world: World, task: int, name: str, thread: int) -> int:

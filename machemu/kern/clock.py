@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from machemu.abi.types import Nanoseconds, signed
-from machemu.machine.protocols import Cpu
+from machemu.machine.seams import Cpu
 from machemu.sim.state import COST_MAX, Range, Signed, Time, state
 
 HZ = 100

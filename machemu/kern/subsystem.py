@@ -18,10 +18,10 @@ from machemu.kern.processor_set import ProcessorSet, ProcessorSetName
 from machemu.kern.sched import Sched
 from machemu.kern.thread import TH_WAIT, Continuation, Thread
 from machemu.machine.profile import Profile
-from machemu.machine.protocols import Cpu
+from machemu.machine.seams import Cpu
 from machemu.sim.events import EventQueue
 from machemu.sim.state import Natural, Time, state
-from machemu.vm.event import Event
+from machemu.vm.event import WaitEvent
 from machemu.vm.object import VmObject, deallocate
 from machemu.vm.subsystem import Vm
 
@@ -156,7 +156,7 @@ class Kern:
 
     def wait(self, thread: IpcThread, continuation: MsgContinuation | Continuation, wait: MustWait) -> None:
         """The current thread waits for something in virtual memory, and then tries again."""
-        assert isinstance(thread, Thread) and isinstance(wait.event, Event)
+        assert isinstance(thread, Thread) and isinstance(wait.event, WaitEvent)
         assert wait.held is None or isinstance(wait.held, VmObject)
         if thread.held is not None:
             raise InvariantError("a thread holds a memory object already")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError
 from machemu.kern.thread import BASEPRI_USER, Priority, Thread
-from machemu.machine.protocols import MachineTask
+from machemu.machine.seams import MachineTask
 from machemu.sim.state import Natural, Time, state
 from machemu.vm.map import VmMap
 from machemu.vm.user import UserMemory

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 from machemu.abi.errors import InvariantError
 from machemu.ipc.thread import IpcThread, MsgContinuation
-from machemu.machine.protocols import Pcb
+from machemu.machine.seams import Pcb
 from machemu.sim.state import U8, Natural, Range, Signed, Time, Word, state
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from machemu.kern.processor_set import ProcessorSet
     from machemu.kern.task import Task
     from machemu.sim.events import Event
-    from machemu.user.own import Kernel, Memory
-    from machemu.vm.event import Event as VmEvent
+    from machemu.user.own import KernelView, Memory
+    from machemu.vm.event import WaitEvent
     from machemu.vm.object import VmObject
 
 TH_WAIT: Final = 1
@@ -42,7 +42,7 @@ class Program(Protocol):
     def attach(self) -> None:
         """Makes again what is not saved."""
 
-    def next(self, kernel: Kernel, memory: Memory, result: int | None) -> int:
+    def next(self, kernel: KernelView, memory: Memory, result: int | None) -> int:
         """Goes on with the last trap's result, None at first; the number of the next trap.
 
         MustWait where memory must be waited for; then it is called again with the same result.
@@ -110,7 +110,7 @@ class Thread(IpcThread):
     active: bool
     continuation: Continuation | MsgContinuation | None
     retval: Word | None
-    wait_event: VmEvent | None
+    wait_event: WaitEvent | None
     held: VmObject | None
     trap_retry: tuple[Word, tuple[Word, ...] | None] | None
     trap_right: Right

@@ -11,7 +11,7 @@ from typing import Final
 from machemu.core.kernel import Stop
 from machemu.lab.history import History
 from machemu.lab.subject import Machines
-from machemu.lab.travel import ENDS, Kind, Point
+from machemu.lab.travel import ENDS, Point, StepKind
 
 NEAR: Final = 512
 """On a long way a snapshot is kept so many traps before its end: the next step back is from there."""
@@ -20,7 +20,7 @@ GROWTH: Final = 16
 """Instructions that are looked through for the last one; and how many times more, as long as there is none."""
 
 
-def last_before(subject: Machines, history: History[Point], kind: Kind, step: Callable[[Kind], Stop]) -> Point | None:
+def last_before(subject: Machines, history: History[Point], kind: StepKind, step: Callable[[StepKind], Stop]) -> Point | None:
     """Goes to that point, and gives it. A way back also ends before and after something that was done from outside, and where
     the history begins.
 
@@ -36,7 +36,7 @@ def last_before(subject: Machines, history: History[Point], kind: Kind, step: Ca
         return before
     for _ in _starts(subject, history, kind, target, limit):
         found = subject.here()
-        best = found if kind is Kind.TRAP or found == limit else None
+        best = found if kind is StepKind.TRAP or found == limit else None
         while step(kind) not in ENDS and subject.here() < target:
             best = subject.here()
         if best is not None:
@@ -45,14 +45,14 @@ def last_before(subject: Machines, history: History[Point], kind: Kind, step: Ca
     raise AssertionError("the limit is a point before the target")
 
 
-def _starts(subject: Machines, history: History[Point], kind: Kind, target: Point, limit: Point) -> Iterator[None]:
+def _starts(subject: Machines, history: History[Point], kind: StepKind, target: Point, limit: Point) -> Iterator[None]:
     """Brings the subject to points before `target`, each earlier than the one before, to `limit` at last."""
     back = 0
     while True:
         traps = target.traps - back
         base = _after_trap(subject, history, traps, limit)
         if base < target:
-            if kind is Kind.INSTRUCTION:
+            if kind is StepKind.INSTRUCTION:
                 yield from _windows(subject, history, target, base)
             history.go(base)
             yield

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from machemu.lab.errors import HookError, UsageError
-from machemu.trace.events import Ended, Event, Faulted, MessageMoved, Noted, Redirected, TrapEntered, TrapLeft
+from machemu.trace.events import Ended, Faulted, MessageMoved, Noted, Redirected, TraceEvent, TrapEntered, TrapLeft
 
 KINDS: Final[dict[str, tuple[type, ...]]] = {
     "trap": (TrapEntered, Redirected),
@@ -60,7 +60,7 @@ class Hooks:
     def remove(self, hook: Hook) -> None:
         self._hooks = tuple(each for each in self._hooks if each is not hook)
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: TraceEvent) -> None:
         if self._quiet or self._error is not None:
             return
         for hook in self._hooks:

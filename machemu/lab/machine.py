@@ -27,7 +27,7 @@ from machemu.lab.hooks import Hook, Hooks
 from machemu.lab.subject import Machines, State
 from machemu.lab.symbols import Symbols
 from machemu.lab.tables import Table
-from machemu.lab.travel import ENDS, Kind, Point, step
+from machemu.lab.travel import ENDS, Point, StepKind, step
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
 from machemu.sim.units import counted, parse_size, parse_time, time_text
@@ -270,7 +270,7 @@ class Machine:
         """Called by a hook: the run ends right after the trap under way."""
         self._hooks.stop()
 
-    def step(self, kind: Kind | str = Kind.TRAP, count: int = 1) -> Point:
+    def step(self, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> Point:
         """Goes on by so many traps, instructions, messages or switches of threads; where it is then.
 
         EndError where the run ends before.
@@ -286,12 +286,12 @@ class Machine:
                     raise EndError(f"there is no further {what.value}: {why}; `back` goes back")
         return self.point
 
-    def _step(self, kind: Kind) -> Stop:
+    def _step(self, kind: StepKind) -> Stop:
         stop = step(self.kernel, kind)
         self._subject.account()
         return stop
 
-    def back(self, kind: Kind | str = Kind.TRAP, count: int = 1) -> Point:
+    def back(self, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> Point:
         """Goes back by so many; where it is then. EndError where there are not so many since `earliest`."""
         what = _kind(kind)
         history = self._recorded()
@@ -487,11 +487,11 @@ def _open(disks: Mapping[str, str | Path] | None) -> dict[str, ImageDisk]:
     return opened
 
 
-def _kind(kind: Kind | str) -> Kind:
+def _kind(kind: StepKind | str) -> StepKind:
     try:
-        return Kind(kind)
+        return StepKind(kind)
     except ValueError:
-        raise UsageError(f"no kind of step {kind!r}: there are {', '.join(each.value for each in Kind)}") from None
+        raise UsageError(f"no kind of step {kind!r}: there are {', '.join(each.value for each in StepKind)}") from None
 
 
 def _count(count: int) -> int:

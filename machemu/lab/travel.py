@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from machemu.abi.errors import InvariantError
 from machemu.core.kernel import FOREVER, Kernel, Stop
 from machemu.core.observe import unwatch, watch
-from machemu.trace.events import Event, MessageMoved
+from machemu.trace.events import MessageMoved, TraceEvent
 
 ENDS: Final = (Stop.WEDGED, Stop.HALTED, Stop.INTERRUPTED)
 """After these a machine goes no further."""
@@ -29,7 +29,7 @@ class Point(NamedTuple):
     acts: int = 0
 
 
-class Kind(Enum):
+class StepKind(Enum):
     """What one step is."""
 
     TRAP = "trap"
@@ -65,26 +65,26 @@ def reach(kernel: Kernel, point: Point) -> None:
         raise InvariantError(f"a run does not come to {point} but to {here(kernel)}")
 
 
-def step(kernel: Kernel, kind: Kind) -> Stop:
+def step(kernel: Kernel, kind: StepKind) -> Stop:
     """Goes on by one step. What it gives is one of ENDS where the machine came to its end before."""
-    if kind is Kind.TRAP:
+    if kind is StepKind.TRAP:
         return advance(kernel, traps=1)
-    if kind is Kind.MESSAGE:
+    if kind is StepKind.MESSAGE:
         return _step_message(kernel)
     before = _state(kernel, kind)
     while _state(kernel, kind) == before:
-        if kind is Kind.INSTRUCTION and _runs_instructions(kernel):
+        if kind is StepKind.INSTRUCTION and _runs_instructions(kernel):
             stop = advance(kernel, kernel.kern.clock.now() + 1)
         else:
-            stop = advance(kernel, traps=None if kind is Kind.SWITCH else 1, turns=1)
+            stop = advance(kernel, traps=None if kind is StepKind.SWITCH else 1, turns=1)
         if stop in ENDS:
             return stop
     return Stop.ASKED
 
 
-def _state(kernel: Kernel, kind: Kind) -> tuple[int, ...]:
+def _state(kernel: Kernel, kind: StepKind) -> tuple[int, ...]:
     """What is other after a step."""
-    return (current_thread(kernel),) if kind is Kind.SWITCH else (kernel.cpu.executed, kernel.trap_count)
+    return (current_thread(kernel),) if kind is StepKind.SWITCH else (kernel.cpu.executed, kernel.trap_count)
 
 
 class _MessageStop:
@@ -93,7 +93,7 @@ class _MessageStop:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: TraceEvent) -> None:
         if isinstance(event, MessageMoved):
             self.kernel.stop()
 

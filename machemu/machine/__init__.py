@@ -1,1 +1,1 @@
-"""The hardware: RAM, and the seam between the machine-independent kernel and one architecture (protocols.py)."""
+"""The hardware: RAM, and the seam between the machine-independent kernel and one architecture (seams.py)."""

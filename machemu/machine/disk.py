@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from machemu.abi.errors import UserError
-from machemu.machine.protocols import Disk, DiskError
+from machemu.machine.seams import Disk, DiskError
 from machemu.sim.state import Natural, state
 
 SECTOR: Final = 512

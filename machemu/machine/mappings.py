@@ -23,7 +23,7 @@ class Pmap(Protocol):
 
 @state
 class Mappings(ABC):
-    """The part of machine.protocols.Mmu that is the same on every machine.
+    """The part of machine.seams.Mmu that is the same on every machine.
 
     MODIFIED, REFERENCED: bits of an entry; CLEAN: what it gets when it is made not modified.
     mappers: for each mapped frame, the (pmap, page address) pairs that map it, as dict keys.

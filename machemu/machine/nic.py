@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Final
 
-from machemu.machine.protocols import FrameReceiver, Nic
+from machemu.machine.seams import FrameReceiver, Nic
 from machemu.sim.state import Natural, state
 
 ADDRESS_SIZE: Final = 6

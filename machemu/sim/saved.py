@@ -55,7 +55,7 @@ SKIPPED_MAGIC: Final = 0x184D2A50
 """The head of a frame that readers skip (RFC 8878): magic, size."""
 
 
-class Kind(Enum):
+class FileKind(Enum):
     """What a file holds; the value is the word for it."""
 
     MACHINE = "machine"
@@ -63,8 +63,8 @@ class Kind(Enum):
 
 
 TAKEN_BY: Final = {
-    Kind.MACHINE: "`machemu boot --load FILE`",
-    Kind.CLUSTER: "`machemu cluster CLUSTERFILE --load FILE`",
+    FileKind.MACHINE: "`machemu boot --load FILE`",
+    FileKind.CLUSTER: "`machemu cluster CLUSTERFILE --load FILE`",
 }
 
 
@@ -143,7 +143,7 @@ def part(root: object, ram: memoryview = NO_RAM) -> Part:
     return Part(b"".join(writer.out), writer.weight(), classes, len(ram), pages_of(ram))
 
 
-def save(path: Path, kind: Kind, parts: Sequence[Part], origin: object = None) -> None:
+def save(path: Path, kind: FileKind, parts: Sequence[Part], origin: object = None) -> None:
     """Writes a file, whole or not at all. UserError where it cannot be written."""
     classes = tuple(dict.fromkeys(pair for each in parts for pair in each.classes))
     head = Writer()
@@ -151,7 +151,7 @@ def save(path: Path, kind: Kind, parts: Sequence[Part], origin: object = None) -
     files.write(path, _file(kind, head, parts))
 
 
-def _file(kind: Kind, head: Writer, parts: Sequence[Part]) -> Iterator[bytes]:
+def _file(kind: FileKind, head: Writer, parts: Sequence[Part]) -> Iterator[bytes]:
     packer = zstandard.ZstdCompressor(write_checksum=True).compressobj()
     size = 0
     for plain in chain(_plain(head, parts), (None,)):
@@ -185,7 +185,7 @@ class SavedFile:
     UserError where it is no such file; in its context SavedError becomes one, too, which says that the file is damaged.
     """
 
-    def __init__(self, path: Path, kind: Kind) -> None:
+    def __init__(self, path: Path, kind: FileKind) -> None:
         self.path = path
         self.file, self.size = _open(path)
         try:
@@ -287,10 +287,10 @@ def _open(path: Path) -> tuple[BinaryIO, int]:
     return file, os.fstat(file.fileno()).st_size
 
 
-def _check_header(path: Path, line: bytes, kind: Kind) -> None:
+def _check_header(path: Path, line: bytes, kind: FileKind) -> None:
     """UserError, which says what the file is, where it is not one of this kind and version."""
     words = line.removesuffix(b"\n").split(b" ")
-    kinds = {each.value.encode(): each for each in Kind}
+    kinds = {each.value.encode(): each for each in FileKind}
     found = kinds.get(words[2]) if is_saved(line) and line.endswith(b"\n") and len(words) in (4, 5) else None
     if found is None:
         raise UserError(f"{path}: is no saved {kind.value}")

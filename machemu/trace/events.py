@@ -175,7 +175,7 @@ class Noted:
     text: str
 
 
-Event = TrapEntered | TrapLeft | Redirected | MessageMoved | Faulted | Ended | Noted
+TraceEvent = TrapEntered | TrapLeft | Redirected | MessageMoved | Faulted | Ended | Noted
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,4 +240,4 @@ ClusterEvent = FrameSent | FrameHeard | FrameLost | Befell
 class Tracer(Protocol):
     """Who listens."""
 
-    def emit(self, event: Event) -> None: ...
+    def emit(self, event: TraceEvent) -> None: ...

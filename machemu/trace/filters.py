@@ -8,12 +8,12 @@ from enum import Enum, auto
 
 from machemu.trace.events import (
     Ended,
-    Event,
     MessageMoved,
     PortKind,
     PortRef,
     Redirected,
     RightRef,
+    TraceEvent,
     Tracer,
     TrapEntered,
     TrapLeft,
@@ -53,7 +53,7 @@ class Pending:
     """A call under way: what it has not shown yet, and its events so far, () once it is wanted."""
 
     needs: set[Need]
-    events: list[Event] = field(default_factory=list)
+    events: list[TraceEvent] = field(default_factory=list)
 
 
 class Filter:
@@ -70,7 +70,7 @@ class Filter:
         self.needs = {need for given, need in pairs if given}
         self.calls: dict[int, Pending] = {}
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: TraceEvent) -> None:
         if self.wanted.tasks and not self._is_of_task(event):
             return
         if not self.needs:
@@ -92,11 +92,11 @@ class Filter:
         if isinstance(event, TrapLeft | Ended):
             del self.calls[event.thread]
 
-    def _is_of_task(self, event: Event) -> bool:
+    def _is_of_task(self, event: TraceEvent) -> bool:
         wanted, name = self.wanted.tasks, event.task_name
         return event.task in wanted or (bool(name) and (name.strip("()") in wanted or short_name(name) in wanted))
 
-    def _shown(self, event: Event) -> set[Need]:
+    def _shown(self, event: TraceEvent) -> set[Need]:
         """What an event meets."""
         shown = set()
         if isinstance(event, TrapEntered | TrapLeft | Redirected) and event.trap in self.wanted.traps:
@@ -115,7 +115,7 @@ class Filter:
         return text in wanted or (port.kind is PortKind.TASK and f"task {port.number}" in wanted)
 
 
-def ports_of(event: Event) -> Iterator[PortRef]:
+def ports_of(event: TraceEvent) -> Iterator[PortRef]:
     """All ports that an event names."""
     match event:
         case TrapEntered():

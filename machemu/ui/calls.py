@@ -7,7 +7,7 @@ from io import TextIOBase
 from typing import TextIO
 
 from machemu.abi.message import MACH_RCV_MSG, MACH_RCV_TIMEOUT, MACH_SEND_MSG
-from machemu.trace.events import Ended, Event, MessageMoved, PortKind, PortRef, TrapEntered, TrapLeft
+from machemu.trace.events import Ended, MessageMoved, PortKind, PortRef, TraceEvent, TrapEntered, TrapLeft
 from machemu.trace.words import REPLY, call_text, contents, other_text, port_text, result_text, what_text
 from machemu.ui.strace import line
 
@@ -39,7 +39,7 @@ class Calls:
         self.held: list[str] = []
         self.blocked: dict[int, Call] = {}
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: TraceEvent) -> None:
         if isinstance(event, TrapEntered):
             self._close_open()
             self.open = Call(event)

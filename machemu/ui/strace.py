@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import TextIOBase
 from typing import TextIO
 
-from machemu.trace.events import Event, TrapEntered, TrapLeft
+from machemu.trace.events import TraceEvent, TrapEntered, TrapLeft
 from machemu.trace.words import call_text, other_text, result_text, task_text
 from machemu.ui.timeline import stamp
 
@@ -24,7 +24,7 @@ class Strace:
         self.open: TrapEntered | None = None
         self.held: list[str] = []
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: TraceEvent) -> None:
         if isinstance(event, TrapEntered):
             self._close_open()
             self.open = event
@@ -54,7 +54,7 @@ class Strace:
             self.held.clear()
 
 
-def line(event: Event, text: str) -> str:
+def line(event: TraceEvent, text: str) -> str:
     """A line of the trace: virtual time, who, what."""
     who = task_text(event.task, event.task_name) if event.task else "kernel"
     if event.thread:

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from machemu.export.json_lines import JsonLines
 from machemu.export.perfetto import Perfetto
 from machemu.sim.output import Output, TextOutput
-from machemu.trace.events import Befell, ClusterEvent, Event, FrameLost, Tracer
+from machemu.trace.events import Befell, ClusterEvent, FrameLost, TraceEvent, Tracer
 from machemu.trace.filters import Filter, Wanted
 from machemu.trace.words import cluster_text, owner
 from machemu.ui.calls import Calls
@@ -80,14 +80,14 @@ class TextTrace:
             self.timeline.finish(last)
 
 
-Thing = tuple[int, Event | ClusterEvent]
+Thing = tuple[int, TraceEvent | ClusterEvent]
 """An event, and which boot of its node it is in; 0 for what happens between nodes."""
 
 
 class Format(Protocol):
     """Events in a format of others' tools; see `export`."""
 
-    def write(self, node: str, boot: int, event: Event | ClusterEvent) -> None: ...
+    def write(self, node: str, boot: int, event: TraceEvent | ClusterEvent) -> None: ...
 
 
 class EventTrace:
@@ -135,7 +135,7 @@ class NodeTracer:
         self.node = node
         self.boot = boot
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: TraceEvent) -> None:
         self.add(event.time, self.node, (self.boot, event))
 
 

@@ -30,7 +30,7 @@ from machemu.mig.runtime import FIXED, POLYMORPHIC, RETCODE, PolyPort, Routine, 
 from machemu.mig.runtime import Message as MessageType
 from machemu.user import message as messages
 from machemu.user.message import Caller, Header, Message
-from machemu.user.own import Kernel, Memory, Outgoing, Own
+from machemu.user.own import KernelView, Memory, Outgoing, Own
 
 MACH_MSG, MACH_REPLY_PORT, TASK_SELF, HOST_SELF = 25, 26, 28, 29
 VM_ALLOCATE, VM_DEALLOCATE, PORT_ALLOCATE, PORT_DEALLOCATE, INSERT_RIGHT = 65, 66, 72, 73, 74
@@ -45,7 +45,7 @@ ROOM: Final = 8 << 10
 class Mach:
     """order: the machine's byte order."""
 
-    def __init__(self, thread: Own, kernel: Kernel, memory: Memory) -> None:
+    def __init__(self, thread: Own, kernel: KernelView, memory: Memory) -> None:
         self._thread = thread
         self._kernel = kernel
         self._memory = memory

@@ -22,7 +22,7 @@ class Memory(Protocol):
     def write(self, address: VirtAddr, data: bytes | bytearray | memoryview) -> None: ...
 
 
-class Kernel(Protocol):
+class KernelView(Protocol):
     """What a host-side thread has of the machine that it runs on."""
 
     order: ByteOrder

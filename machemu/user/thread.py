@@ -33,7 +33,7 @@ from machemu.sim.state import U32, state
 from machemu.user import message as messages
 from machemu.user.mach import MACH_MSG, VM_ALLOCATE, Mach
 from machemu.user.message import Message
-from machemu.user.own import AREA_SIZE, WORD_AREA, Kernel, Memory, Own
+from machemu.user.own import AREA_SIZE, WORD_AREA, KernelView, Memory, Own
 from machemu.user.server import Server
 
 RECEIVE: Final = MACH_RCV_MSG | MACH_RCV_LARGE
@@ -113,7 +113,7 @@ class ServerThread(Own):
         if attach is not None:
             attach()
 
-    def next(self, kernel: Kernel, memory: Memory, result: int | None) -> int:
+    def next(self, kernel: KernelView, memory: Memory, result: int | None) -> int:
         """Goes on with the last trap's result; the number of the next trap, whose arguments are in `arguments`.
 
         MustWait where memory must be waited for; then it is called again with the same result.
@@ -188,7 +188,7 @@ class ServerThread(Own):
 
     # Receiving
 
-    def _receive(self, kernel: Kernel) -> int:
+    def _receive(self, kernel: KernelView) -> int:
         option, timeout = RECEIVE, 0
         if self.deadline is not None:
             option |= MACH_RCV_TIMEOUT

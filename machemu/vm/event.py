@@ -8,7 +8,7 @@ from machemu.sim.state import state
 
 
 @state
-class Event:
+class WaitEvent:
     """threads: those that wait, the first that came first. They are kern's threads; here they are only names."""
 
     __slots__ = ("threads",)

@@ -9,7 +9,7 @@ from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.kern_return import KERN_INVALID_ADDRESS, KERN_INVALID_ARGUMENT, KERN_NO_SPACE, KERN_PROTECTION_FAILURE
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_INHERIT_COPY, VM_INHERIT_NONE, VM_INHERIT_SHARE, VM_PROT_NOTIFY, VM_PROT_WRITE
-from machemu.machine.protocols import Pmap
+from machemu.machine.seams import Pmap
 from machemu.sim.state import Natural, state
 from machemu.vm import wire
 from machemu.vm.entry import VmMapEntry

@@ -8,7 +8,7 @@ from machemu.abi.errors import InvariantError, MustWait
 from machemu.abi.types import Frame
 from machemu.abi.vm import VM_PROT_NONE
 from machemu.sim.state import U3, Natural, Range, state
-from machemu.vm.event import Event
+from machemu.vm.event import WaitEvent
 
 if TYPE_CHECKING:
     from machemu.vm.object import VmObject
@@ -49,7 +49,7 @@ class VmPage:
     lock: U3
     unlock_request: U3
     laundry: bool
-    event: Event | None
+    event: WaitEvent | None
 
     def __init__(self, obj: VmObject, offset: int, frame: Frame) -> None:
         self.object = obj
@@ -67,7 +67,7 @@ class VmPage:
     def wait(self) -> MustWait:
         """What to raise in order to wait for this page."""
         if self.event is None:
-            self.event = Event()
+            self.event = WaitEvent()
         return MustWait(self.event)
 
 

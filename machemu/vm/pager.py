@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from machemu.abi.errors import KernError, MustWait
 from machemu.abi.kern_return import KERN_MEMORY_ERROR
 from machemu.sim.state import Natural, Range, state
-from machemu.vm.event import Event
+from machemu.vm.event import WaitEvent
 
 if TYPE_CHECKING:
     from machemu.vm.object import VmObject
@@ -36,11 +36,11 @@ class Request:
 
     __slots__ = ("answer", "event")
     answer: Answer
-    event: Event
+    event: WaitEvent
 
     def __init__(self) -> None:
         self.answer = Answer.WAITED_FOR
-        self.event = Event()
+        self.event = WaitEvent()
 
 
 @state
@@ -75,7 +75,7 @@ class Pager:
     copy_strategy: Annotated[int, Range(0, 3)]
     temporary: bool
     requests: dict[int, Request]
-    event: Event
+    event: WaitEvent
     known_size: Natural
     paged_out: dict[int, None]
 
@@ -91,7 +91,7 @@ class Pager:
         self.copy_strategy = COPY_NONE
         self.temporary = internal
         self.requests = {}
-        self.event = Event()
+        self.event = WaitEvent()
         self.known_size = 0
         if internal:
             step = obj.vm.page_size
@@ -184,6 +184,6 @@ class Pager:
         self.ready = True
         self._wake(self.event)
 
-    def _wake(self, event: Event) -> None:
+    def _wake(self, event: WaitEvent) -> None:
         if event.threads:
             event.wake(self.object.vm.managers.wake)

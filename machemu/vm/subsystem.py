@@ -8,11 +8,11 @@ from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KERN_RESOURCE_SHORTAGE
 from machemu.abi.types import Frame, VirtAddr
 from machemu.machine.memory import OutOfFrames, PhysicalMemory
-from machemu.machine.protocols import Mmu
+from machemu.machine.seams import Mmu
 from machemu.sim.state import Natural, state
 from machemu.vm import pageout
 from machemu.vm.entry import VmMapEntry
-from machemu.vm.event import Event
+from machemu.vm.event import WaitEvent
 from machemu.vm.map import VmMap
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.object import VmObject
@@ -58,9 +58,9 @@ class Vm:
     free_min: Natural
     free_low: Natural
     free_high: Natural
-    free_wanted: Event
+    free_wanted: WaitEvent
     frames_wanted: Natural
-    manager_wanted: Event
+    manager_wanted: WaitEvent
     pageout_wanted: bool
     laundry_count: Natural
     default_manager: object | None
@@ -92,9 +92,9 @@ class Vm:
         self.free_min = memory.frame_count * 5 // 100
         self.free_low = memory.frame_count * 6 // 100
         self.free_high = memory.frame_count * 10 // 100
-        self.free_wanted = Event()
+        self.free_wanted = WaitEvent()
         self.frames_wanted = 0
-        self.manager_wanted = Event()
+        self.manager_wanted = WaitEvent()
         self.pageout_wanted = False
         self.laundry_count = 0
         self.default_manager = None

@@ -242,7 +242,7 @@ def test_a_cluster_is_not_loaded_with_another_profile_or_from_something_else(tmp
     with pytest.raises(UserError, match=r"nodes.asker.profile: is ethernet_byte_ns 900, and was ethernet_byte_ns 800"):
         World(pair().replace("[nodes.asker]\n", f"[nodes.asker]\nprofile = '{slower}'\n"), load=path)
     for origin, why in ((None, "does not say of which cluster file"), (origin_of(pair()), "its root is no cluster")):
-        saved.save(path, saved.Kind.CLUSTER, [saved.part([1])], origin)
+        saved.save(path, saved.FileKind.CLUSTER, [saved.part([1])], origin)
         with pytest.raises(UserError, match=why):
             World(pair(), load=path)
 
@@ -264,7 +264,7 @@ def test_a_damaged_cluster_is_refused(what: str, value: object, tmp_path: Path) 
         nodes = [each.save() for each in world.cluster.nodes]
         kept = getattr(world.cluster, what)
         setattr(world.cluster, what, value)
-        saved.save(path, saved.Kind.CLUSTER, [saved.part(world.cluster), *nodes], origin_of(pair()))
+        saved.save(path, saved.FileKind.CLUSTER, [saved.part(world.cluster), *nodes], origin_of(pair()))
         setattr(world.cluster, what, kept)
     with pytest.raises(UserError, match="damaged"):
         World(pair(), load=path)
@@ -287,11 +287,11 @@ def test_a_part_that_is_missing_extra_or_another_is_refused(tmp_path: Path) -> N
         parts = [(), (one,), (two, one), (one, one), (one, two, one), (one, two, none), bare, (one, bare[1])]
         parts += [(one, none), (one, saved.part(None)), (off._replace(size=4096), two)]
         for each in parts:
-            saved.save(path, saved.Kind.CLUSTER, [saved.part(world.cluster), *each], origin_of(pair()))
+            saved.save(path, saved.FileKind.CLUSTER, [saved.part(world.cluster), *each], origin_of(pair()))
             with pytest.raises(UserError, match="damaged"):
                 World(pair(), load=path)
         for each in ((one, two), (off, two)):
-            saved.save(path, saved.Kind.CLUSTER, [saved.part(world.cluster), *each], origin_of(pair()))
+            saved.save(path, saved.FileKind.CLUSTER, [saved.part(world.cluster), *each], origin_of(pair()))
             World(pair(), load=path).cluster.close()
 
 

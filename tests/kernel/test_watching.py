@@ -9,7 +9,7 @@ import pytest
 
 from machemu.abi.errors import InvariantError
 from machemu.core.observe import unwatch, watch
-from machemu.trace.events import Event, MessageMoved, PortRef, RightRef, TrapEntered
+from machemu.trace.events import MessageMoved, PortRef, RightRef, TraceEvent, TrapEntered
 from machemu.ui.strace import Strace
 from tests.support.guests import Arch
 from tests.support.machine import Machine, boot, image, module
@@ -19,9 +19,9 @@ class Listener:
     """Keeps what it hears."""
 
     def __init__(self) -> None:
-        self.events: list[Event] = []
+        self.events: list[TraceEvent] = []
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: TraceEvent) -> None:
         self.events.append(event)
 
 
@@ -33,7 +33,7 @@ class Guest(Listener):
         self.machine = machine
         self.stay = stay
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: TraceEvent) -> None:
         super().emit(event)
         if len(self.events) == self.stay:
             unwatch(self.machine.kernel, self)

@@ -13,12 +13,12 @@ import pytest
 import machemu
 from machemu.lab.errors import EndError, HookError, UsageError
 from machemu.lab.machine import Machine, Reason
-from machemu.lab.travel import Kind
-from machemu.trace.events import Event, MessageMoved, TrapEntered
+from machemu.lab.travel import StepKind
+from machemu.trace.events import MessageMoved, TraceEvent, TrapEntered
 from tests.support.guests import ARCHS, Arch
 from tests.support.machine import IMAGES, module
 
-KINDS = [kind.value for kind in Kind]
+KINDS = [kind.value for kind in StepKind]
 
 
 @pytest.fixture(params=list(ARCHS.values()), ids=list(ARCHS))
@@ -137,7 +137,7 @@ def test_runs_end_for_the_reason_that_they_give(machine: Machine) -> None:
 
 
 def test_hooks_hear_of_events_and_stop_the_run(machine: Machine) -> None:
-    traps: list[Event] = []
+    traps: list[TraceEvent] = []
     hook = machine.on("trap", traps.append)
     machine.run(traps=10)
     assert len(traps) == 10
@@ -149,7 +149,7 @@ def test_hooks_hear_of_events_and_stop_the_run(machine: Machine) -> None:
     sent = machine.on("message", lambda event: machine.stop())
     assert machine.run() is Reason.STOPPED
     sent.remove()
-    messages: list[Event] = []
+    messages: list[TraceEvent] = []
     machine.on("message", messages.append)
     machine.run()
     assert messages
@@ -190,7 +190,7 @@ def test_wrong_uses_say_what_to_do(machine: Machine, arch: Arch) -> None:
     with pytest.raises(UsageError, match="there is no kind of event"):
         machine.on("blink", print)
 
-    def runs(event: Event) -> None:
+    def runs(event: TraceEvent) -> None:
         machine.run()
 
     running = machine.on("trap", runs)

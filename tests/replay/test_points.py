@@ -7,7 +7,7 @@ import random
 import pytest
 
 from machemu.core.kernel import FOREVER
-from machemu.lab.travel import ENDS, Kind, Point, advance, here, reach, step
+from machemu.lab.travel import ENDS, Point, StepKind, advance, here, reach, step
 from machemu.sim.snapshot import Snapshot
 from tests.support.guests import ARCHS, Arch
 from tests.support.machine import Machine, boot, module
@@ -20,8 +20,8 @@ def wander(machine: Machine, chooser: random.Random) -> list[tuple[Point, str]]:
     """Points of a run at which it was stopped in all ways, each with its digest."""
     points = []
     for _ in range(POINTS):
-        way = chooser.choice((*Kind, "time", "traps"))
-        if isinstance(way, Kind):
+        way = chooser.choice((*StepKind, "time", "traps"))
+        if isinstance(way, StepKind):
             stop = step(machine.kernel, way)
         elif way == "time":
             stop = advance(machine.kernel, machine.kernel.kern.clock.now() + chooser.randrange(1, 1_000_000))

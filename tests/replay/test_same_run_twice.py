@@ -16,7 +16,7 @@ from machemu.boot.node import Node
 from machemu.core import invariants
 from machemu.core.observe import watch
 from machemu.machine.disk import ImageDisk
-from machemu.machine.protocols import Disk
+from machemu.machine.seams import Disk
 from machemu.ui.strace import Strace
 from tests.support import modules, testdisk
 from tests.support.guests import ARCHS, I386, Arch

@@ -13,7 +13,7 @@ from machemu.core.kernel import Stop
 from machemu.device.ethernet import EthernetDriver
 from machemu.machine.disk import ImageDisk
 from machemu.machine.nic import EthernetNic
-from machemu.machine.protocols import Disk
+from machemu.machine.seams import Disk
 from machemu.sim import snapshot
 from tests.support import testdisk
 from tests.support.guests import ARCHS, I386, Arch

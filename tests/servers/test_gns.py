@@ -23,7 +23,7 @@ from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import DEAD_NAME, Header, Message
 from masix.acs.server import NOT_CHECKED_IN
-from masix.gns.wire import NULL, Deliver, Kind, Known, NetRight, Resolve, encode
+from masix.gns.wire import NULL, Deliver, Known, NetRight, Resolve, RightKind, encode
 from masix.interfaces import acs, netname
 from tests.support.guests import ARCHS, Arch
 from tests.support.name_servers import both_places
@@ -175,9 +175,9 @@ def test_the_queue_of_a_receive_right_keeps_its_limit(arch: Arch, limit: int, th
     service = Program(register)
     with net((arch, arch), [Program(look_up)], [service]) as made:
         (number,) = made.servers[1].tables.exports
-        moved = CarriedPort(4, MOVE_RECEIVE, NetRight(Kind.RECEIVE, 1, 77, limit=limit))
+        moved = CarriedPort(4, MOVE_RECEIVE, NetRight(RightKind.RECEIVE, 1, 77, limit=limit))
         message = Message(Header(0, 0, 0, 0, 652), item(arch, MOVE_RECEIVE, 1) + bytes(4), (moved,), True)
-        made.links[1].inbox.append((1, encode(Deliver(NetRight(Kind.SEND, 2, number), NULL, arch.order, message))))
+        made.links[1].inbox.append((1, encode(Deliver(NetRight(RightKind.SEND, 2, number), NULL, arch.order, message))))
         made.wake(1)
         made.run()
         (right,) = service.received[0].carried

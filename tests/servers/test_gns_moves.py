@@ -14,11 +14,11 @@ from masix.gns.wire import (
     Flushed,
     Found,
     Homed,
-    Kind,
     Moved,
     NetRight,
     Passed,
     Payload,
+    RightKind,
     Taken,
     Unused,
     encode,
@@ -174,8 +174,10 @@ def test_falsehoods_about_moves_and_pledges_do_no_harm(arch: Arch, actors: list[
         lies: list[Payload] = [Flushed(n, m) for n in (1, 2, 3, 9) for m in numbers]
         lies += [Passed(n) for n in numbers]
         lies += [Claim(n, via, 5) for n in (99, 1 << 31) for via in (1, 3, PLACE)]
-        lies += [Moved(n, NetRight(kind, home, 77, 9)) for n in (99, 98) for kind in Kind for home in (0, 1, 2, 3, 9, 0xFFFF)]
-        lies += [Found(1, NetRight(kind, 2, 77)) for kind in Kind]
+        lies += [
+            Moved(n, NetRight(kind, home, 77, 9)) for n in (99, 98) for kind in RightKind for home in (0, 1, 2, 3, 9, 0xFFFF)
+        ]
+        lies += [Found(1, NetRight(kind, 2, 77)) for kind in RightKind]
         lies += [Flush(n, origin, home, 1) for n in (99, 98) for origin in (1, 2, PLACE) for home in (1, PLACE)]
         for n in (98, 99):
             lies += [Homed(n, 3), Taken(n, 1 << 31), Unused(n, 1 << 31)]

@@ -14,7 +14,7 @@ from masix.gns.directory import KEY, PUBLISHED_MAX, VALUE, Directory, Replica
 from masix.gns.wire import GROUPS, Gathering, Resolve, encode
 from masix.groups import Member, View
 from masix.groups.dictionary import Dictionary
-from masix.groups.wire import HEAD, VERSION, Kind, PacketError, packet
+from masix.groups.wire import HEAD, VERSION, GroupPacketKind, PacketError, packet
 from masix.interfaces import acs, netname
 from tests.support.actors import Actor, do, found, look_up, register, say
 from tests.support.guests import I386, M68K, Arch
@@ -183,7 +183,7 @@ def test_a_group_that_is_told_of_and_does_not_exist_is_given_up(arch: Arch, plac
 HEADS = st.builds(
     HEAD.pack,
     st.sampled_from([VERSION, 2]),
-    st.sampled_from([int(kind) for kind in Kind] + [0, 99]),
+    st.sampled_from([int(kind) for kind in GroupPacketKind] + [0, 99]),
     st.sampled_from([1 << 16, 0]),
     st.sampled_from([0, 1, 2_500_000_000, (1 << 64) - 1]),
     st.sampled_from([0, 1, 2, 3, 4, 9]),
@@ -228,7 +228,7 @@ def test_a_state_that_is_none_of_names_is_refused() -> None:
 
 def test_a_server_without_the_switch_takes_no_notice_of_groups(arch: Arch) -> None:
     made = Net((arch, arch), ([], []))
-    for data in (GROUPS + packet(Kind.HEARTBEAT, 0, 1, 0), encode(Gathering(7))):
+    for data in (GROUPS + packet(GroupPacketKind.HEARTBEAT, 0, 1, 0), encode(Gathering(7))):
         made.links[0].inbox.append((2, data))
     made.wake(0)
     made.run(10)

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from machemu.abi.types import Instructions, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.memory import PhysicalMemory
-from machemu.machine.protocols import Cpu, Pcb
+from machemu.machine.seams import Cpu, Pcb
 
 LAZY = 0x20000
 CONSTANT, ARGUMENTS, LEAVE = 1, 2, 3

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from masix.groups import Order
-from masix.groups.wire import Kind
-from tests.support.groups import MARK, MS, Life, Recorder, World, apply
+from masix.groups.wire import GroupPacketKind
+from tests.support.groups import MARK, MS, GroupWorld, Life, Recorder, apply
 
 Step = tuple[int, str, tuple[Any, ...]]
 
@@ -23,7 +23,17 @@ class Schedule(NamedTuple):
     steps: list[Step]
 
 
-DEADLY = [Kind.DATA, Kind.STATUS, Kind.PREPARE, Kind.PROMISE, Kind.ACCEPT, Kind.ACCEPTED, Kind.DECIDE, Kind.STATE, Kind.JOIN]
+DEADLY = [
+    GroupPacketKind.DATA,
+    GroupPacketKind.STATUS,
+    GroupPacketKind.PREPARE,
+    GroupPacketKind.PROMISE,
+    GroupPacketKind.ACCEPT,
+    GroupPacketKind.ACCEPTED,
+    GroupPacketKind.DECIDE,
+    GroupPacketKind.STATE,
+    GroupPacketKind.JOIN,
+]
 """Packets that a node may die of, each before it is sent: most of them are a view change's."""
 
 
@@ -56,7 +66,7 @@ def schedules(draw: st.DrawFn, orders: tuple[Order, ...] = tuple(Order), least: 
     return Schedule(draw(st.integers(0, 1 << 32)), size, founders, draw(st.sampled_from(orders)), draw(steps(size)))
 
 
-def run(schedule: Schedule, make: Any = Recorder, reload: float = 0.0, world: type[World] = World) -> World:
+def run(schedule: Schedule, make: Any = Recorder, reload: float = 0.0, world: type[GroupWorld] = GroupWorld) -> GroupWorld:
     """The whole run: the schedule, then calm until all agree again."""
     made = world(schedule.seed, schedule.size, schedule.order, schedule.founders, make)
     made.reload = reload
@@ -75,12 +85,12 @@ def delivered_in(life: Life, view: int) -> list[bytes]:
     return [mark for number, mark in life.application.log if number == view]
 
 
-def check_liveness(world: World) -> None:
+def check_liveness(world: GroupWorld) -> None:
     """Each message is delivered or a new view comes: when all is calm nobody is blocked and nothing waits."""
     assert world.converged
 
 
-def check_views(world: World) -> None:
+def check_views(world: GroupWorld) -> None:
     """Installed in increasing order, each the same at all, with its installer inside; few enough join at once."""
     views: dict[int, Any] = {}
     for life in world.everyone():
@@ -92,7 +102,7 @@ def check_views(world: World) -> None:
             assert len(view.members) - view.elders <= max(1, view.elders - 1)
 
 
-def check_virtual_synchrony(world: World) -> None:
+def check_virtual_synchrony(world: GroupWorld) -> None:
     """Who goes from a view to the same next one has delivered the same in it; each message is delivered in one view."""
     sets: dict[tuple[int, int], tuple[Life, set[bytes]]] = {}
     where: dict[bytes, int] = {}
@@ -107,27 +117,27 @@ def check_virtual_synchrony(world: World) -> None:
             assert where.setdefault(mark, number) == number
 
 
-def check_integrity(world: World) -> None:
+def check_integrity(world: GroupWorld) -> None:
     """Only what was broadcast, and once: `Recorder` refuses a second time itself."""
     for life in world.everyone():
         assert all(mark in world.pasts for mark in life.application.sequence)
         assert len(life.application.seen) == len(life.application.sequence)
 
 
-def check_validity(world: World) -> None:
+def check_validity(world: GroupWorld) -> None:
     """What a member that stays broadcast, it delivers."""
     for life in world.staying():
         assert all(MARK.pack(*life.member, count) in life.application.seen for count in range(1, life.count + 1))
 
 
-def check_uniform_agreement(world: World) -> None:
+def check_uniform_agreement(world: GroupWorld) -> None:
     """What anybody has delivered, though it crashed right after, all that stay have delivered."""
     anybody = {mark for life in world.everyone() for _, mark in life.application.log}
     for life in world.staying():
         assert anybody <= set(life.application.seen)
 
 
-def check_fifo(world: World) -> None:
+def check_fifo(world: GroupWorld) -> None:
     """Nobody delivers a sender's message before the one that it sent before."""
     for life in world.everyone():
         counts: dict[tuple[int, int], int] = {}
@@ -137,7 +147,7 @@ def check_fifo(world: World) -> None:
             counts[node, incarnation] = count
 
 
-def check_causal(world: World) -> None:
+def check_causal(world: GroupWorld) -> None:
     """Nobody delivers a message before one that its sender had delivered when it sent it."""
     for life in world.everyone():
         place = {mark: index for index, mark in enumerate(life.application.sequence)}
@@ -145,14 +155,14 @@ def check_causal(world: World) -> None:
             assert all(place.get(before, len(place)) < place[mark] for before in world.pasts[mark])
 
 
-def check_total(world: World) -> None:
+def check_total(world: GroupWorld) -> None:
     """What each one, alive or not, has delivered is the beginning of what another one has, up to the longest."""
     longest = max((life.application.sequence for life in world.everyone()), key=len)
     for life in world.everyone():
         assert life.application.sequence == longest[: len(life.application.sequence)]
 
 
-def check_all(world: World) -> None:
+def check_all(world: GroupWorld) -> None:
     for check in (check_liveness, check_views, check_virtual_synchrony, check_integrity, check_validity, check_uniform_agreement):
         check(world)
     check_fifo(world)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from machemu.sim.graph import Reader, Writer
 from machemu.sim.saved import digest
 from machemu.sim.state import state
-from masix.groups import Change, Detector, Dictionary, Endpoint, Group, Member, Order, Phase, View
-from masix.groups.wire import Kind, read_value
+from masix.groups import Change, Detector, Dictionary, Endpoint, Group, Member, Order, Standing, View
+from masix.groups.wire import GroupPacketKind, read_value
 
 GROUP = 7
 MS = 1_000_000
@@ -84,7 +84,7 @@ class Suspicions:
 class Life:
     """One node from a start to a crash, as a Network. What it does after it crashed is not seen by anybody."""
 
-    def __init__(self, world: World, member: Member) -> None:
+    def __init__(self, world: GroupWorld, member: Member) -> None:
         self.world = world
         self.member = member
         self.crashed = False
@@ -147,7 +147,7 @@ class Channel:
         self.session = 0
 
 
-class World:
+class GroupWorld:
     """All nodes under one clock.
 
     delay: least and most nanoseconds of a packet. loss, copies: the parts of multicasts that are lost, or come twice. reload: how
@@ -172,7 +172,7 @@ class World:
         self.dead: list[Life] = []
         self.starts = [0] * size
         self.trap: list[int] | None = None
-        self.frames: dict[Kind, int] = dict.fromkeys(Kind, 0)
+        self.frames: dict[GroupPacketKind, int] = dict.fromkeys(GroupPacketKind, 0)
         self.bytes = 0
         self.reload = 0.0
         self.reloads = random.Random(seed + 1)
@@ -264,7 +264,7 @@ class World:
         return least if least == most else least + int(self.random.random() * (most - least))
 
     def count(self, data: bytes) -> None:
-        self.frames[Kind(data[1])] += 1
+        self.frames[GroupPacketKind(data[1])] += 1
         self.bytes += len(data)
 
     def trapped(self, life: Life, data: bytes) -> bool:
@@ -308,7 +308,7 @@ class World:
         views: list[tuple[Member, ...]] = []
         for life in self.lives.values():
             group = life.group
-            if group.phase is Phase.MEMBER:
+            if group.standing is Standing.MEMBER:
                 views.append(group.view.members)
                 views += [read_value(group.agreement.accepted).members] if group.agreement.accepted_ballot else []
                 if group.agreement.proposal is not None:
@@ -404,7 +404,7 @@ class World:
             and all(set(view.members) == members for view in views)
             and all(not life.group.blocked and life.group.settled == life.group.issued for life in lives)
             and len({progress(life.application) for life in lives}) <= 1
-            and all(life.group.phase is Phase.LEFT for life in self.lives.values() if life.group.leaving)
+            and all(life.group.standing is Standing.LEFT for life in self.lives.values() if life.group.leaving)
         )
 
     def everyone(self) -> list[Life]:
@@ -417,7 +417,7 @@ def progress(application: Any) -> object:
     return application.digest() if isinstance(application, Dictionary) else len(application.seen)
 
 
-def apply(world: World, steps: list[tuple[int, str, tuple[Any, ...]]]) -> None:
+def apply(world: GroupWorld, steps: list[tuple[int, str, tuple[Any, ...]]]) -> None:
     """Runs a schedule: each step some nanoseconds after the one before it."""
     for wait, what, arguments in steps:
         world.run(wait)

@@ -16,7 +16,7 @@ from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.machine.profile import load_profile
-from machemu.machine.protocols import Disk, Nic
+from machemu.machine.seams import Disk, Nic
 from machemu.vm import routines as vm
 from tests.support.guests import ARCHS, Arch
 

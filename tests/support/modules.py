@@ -9,7 +9,7 @@ from typing import Final
 from machemu.boot.machines import MACHINES
 from machemu.formats.elf import architecture_of
 from machemu.machine.disk import ImageDisk
-from machemu.machine.protocols import Disk
+from machemu.machine.seams import Disk
 from tests.support import testdisk
 
 MODULES: Final = Path(__file__).parents[1] / "conformance"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from masix.net.ip import GROUP, IP_START
 from masix.transport import packets
-from masix.transport.packets import HEADER_START, Kind, encode
+from masix.transport.packets import HEADER_START, PacketKind, encode
 from tests.support.network import MILLISECOND, Faults, Network
 
 BAD = Faults(loss=0.2, duplication=0.2, shortest=50_000, longest=5 * MILLISECOND)
@@ -121,7 +121,7 @@ def hostile(network: Network, target: int) -> bytes:
     else:
         struct.pack_into(">Q", payload, 12, dice.getrandbits(dice.choice((4, 63))))
         payload[packets.HEADER.size :] = dice.randbytes(dice.randint(16, 100))
-    return encode(source, GROUP if payload[3] == Kind.GROUP else target, dice.getrandbits(16), bytes(payload))
+    return encode(source, GROUP if payload[3] == PacketKind.GROUP else target, dice.getrandbits(16), bytes(payload))
 
 
 __all__ = ["ATTACKS", "BAD", "CRASHES_AND_ATTACKS", "HARMFUL", "HARMLESS", "NODES", "Action", "do", "end"]

@@ -28,7 +28,7 @@ BUFFER_SIZE = 0x1000
 class Copy:
     """Memory under way. `live` is the memory it counts in."""
 
-    world: World
+    world: IpcWorld
     data: bytes
     offset: int
 
@@ -43,7 +43,7 @@ class Copy:
 class Memory:
     """One task's pages. `full`: nothing more can be mapped."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: IpcWorld) -> None:
         self.world = world
         self.pages: dict[int, bytearray] = {}
         self.next = 0x100000
@@ -129,7 +129,7 @@ class Scheduler:
 class EchoKernel:
     """Serves each request with `serve_with`; by default it keeps nothing and answers with an empty message, id + 100."""
 
-    world: World
+    world: IpcWorld
     requests: list[tuple[int, bytes]] = field(default_factory=list)
 
     def died(self, port: Port) -> None:
@@ -153,7 +153,7 @@ class EchoKernel:
         return kmsgs.make(ipc, reply, reply_type, None, 0, msgh_id + 100)
 
 
-class World:
+class IpcWorld:
     """A node. tasks: each with a space, memory and threads."""
 
     def __init__(self, order: ByteOrder = ByteOrder.LITTLE) -> None:
@@ -195,7 +195,7 @@ class World:
 class Task:
     """A task whose first thread makes the calls. `buffer` is where its messages lie."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: IpcWorld) -> None:
         self.world = world
         self.ipc = world.ipc
         self.space = spaces.create(world.ipc)

@@ -25,7 +25,7 @@ PAGE: Final = 4096
 STEPS: Final = 4
 TOLERANCE: Final = 2.5
 """How much worse than n log n the last of STEPS doublings may be than the first: caches of the host count too."""
-Phase = tuple[str, Callable[[Kernel, Task, int], None]]
+Stage = tuple[str, Callable[[Kernel, Task, int], None]]
 
 
 @contextmanager

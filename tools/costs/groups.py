@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from masix.groups import Member, Order
-from masix.groups.wire import Kind
-from tests.support.groups import MS, Recorder, World
+from masix.groups.wire import GroupPacketKind
+from tests.support.groups import MS, GroupWorld, Recorder
 
 SIZES = (3, 8, 32)
 HOP = MS // 2
@@ -19,7 +19,7 @@ class Timed(Recorder):
     """times: when each message was delivered, by any member."""
 
     __slots__ = ()
-    world: World
+    world: GroupWorld
     times: list[int]
 
     def deliver(self, origin: Member, payload: bytes) -> None:
@@ -27,17 +27,17 @@ class Timed(Recorder):
         self.times.append(self.world.now)
 
 
-def world(size: int) -> World:
+def world(size: int) -> GroupWorld:
     """A group that is at rest."""
-    made = World(1, size, Order.TOTAL, make=Timed)
+    made = GroupWorld(1, size, Order.TOTAL, make=Timed)
     Timed.world, Timed.times = made, []
     made.delay = (HOP, HOP)
     made.run(1_050 * MS)
     return made
 
 
-def counted(made: World) -> int:
-    return sum(count for kind, count in made.frames.items() if kind is not Kind.HEARTBEAT)
+def counted(made: GroupWorld) -> int:
+    return sum(count for kind, count in made.frames.items() if kind is not GroupPacketKind.HEARTBEAT)
 
 
 def broadcast(size: int, count: int) -> tuple[float, float]:
@@ -56,12 +56,18 @@ def change(size: int) -> tuple[int, float]:
     """Frames of a view change after the sequencer's crash, without its STATUS, and milliseconds from the first PREPARE on."""
     made = world(size)
     made.crash(0)
-    while not made.frames[Kind.PREPARE]:
+    while not made.frames[GroupPacketKind.PREPARE]:
         made.run(HOP // 10)
     start = made.now
     while any(life.group.view.number == 1 for life in made.lives.values()):
         made.run(HOP // 10)
-    kinds = (Kind.PREPARE, Kind.PROMISE, Kind.ACCEPT, Kind.ACCEPTED, Kind.DECIDE)
+    kinds = (
+        GroupPacketKind.PREPARE,
+        GroupPacketKind.PROMISE,
+        GroupPacketKind.ACCEPT,
+        GroupPacketKind.ACCEPTED,
+        GroupPacketKind.DECIDE,
+    )
     return sum(made.frames[kind] for kind in kinds), (made.now - start) / MS
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from machemu.cluster.lan import CHECKSUM, FRAME_MIN, PREAMBLE, Properties
 from machemu.core.observe import watch
-from machemu.trace.events import Event, MessageMoved, TrapEntered, TrapLeft
+from machemu.trace.events import MessageMoved, TraceEvent, TrapEntered, TrapLeft
 from masix.net.frames import DATA_START
 from tests.support.clusters import SECOND, US, World
 from tests.support.datagrams import MACHINES, SIZES, WAYS, cluster
@@ -36,7 +36,7 @@ class Counter:
     def __init__(self) -> None:
         self.traps = self.messages = self.switches = self.thread = 0
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: TraceEvent) -> None:
         if isinstance(event, TrapEntered | TrapLeft):
             self.switches += event.thread != self.thread
             self.thread = event.thread

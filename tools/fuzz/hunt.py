@@ -12,7 +12,7 @@ from tools.fuzz.children import PATIENCE_S, TEXT_MAX, Children, Find, signature
 from tools.fuzz.compare import first_difference
 from tools.fuzz.play import Cut, Played, Run, Standstill, difference, exceptions, play, whole
 from tools.fuzz.program import Program
-from tools.fuzz.world import Hurt, World
+from tools.fuzz.world import CpuWorld, Hurt
 
 WHOLE, CUT = "whole", "cut"
 
@@ -34,7 +34,7 @@ class Hunter(Children[Program, Result]):
 
     def __init__(self, architecture: str, folder: Path, patience: float = PATIENCE_S) -> None:
         super().__init__(folder, patience)
-        self.worlds = World(architecture), World(architecture)
+        self.worlds = CpuWorld(architecture), CpuWorld(architecture)
         digests = [world.node.digest() for world in self.worlds]
         if digests[0] != digests[1]:
             raise RuntimeError("two machines made alike are not equal")

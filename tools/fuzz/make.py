@@ -11,13 +11,13 @@ from typing import Final
 from elftools.elf.elffile import ELFFile
 
 from tools.fuzz import encodings, values
-from tools.fuzz.program import CODE, CODE_SIZE, DATA, Kind, Program, Step
+from tools.fuzz.program import CODE, CODE_SIZE, DATA, Origin, Program, Step
 
 ROOT: Final = Path(__file__).parent.parent.parent
 CORPUS: Final = ("images", "tests/conformance")
 """Where the guest programs lie that pieces are taken from, by architecture."""
 EXECUTABLE: Final = 1
-KINDS: Final = (Kind.LISTED, Kind.LISTED, Kind.RANDOM, Kind.MUTATED)
+KINDS: Final = (Origin.LISTED, Origin.LISTED, Origin.RANDOM, Origin.MUTATED)
 """By number: half of the programs go through the list."""
 THROUGH: Final = 50_000
 """So many programs go through the whole list."""
@@ -70,17 +70,17 @@ class Maker:
         length = list_length(architecture)
         self._first = random.randrange(length)
         self._stride = _coprime(random, length)
-        self._steps = -(-length * len(KINDS) // (THROUGH * KINDS.count(Kind.LISTED)))
+        self._steps = -(-length * len(KINDS) // (THROUGH * KINDS.count(Origin.LISTED)))
         self._unit = 1 if architecture == "i386" else 2
 
     def program(self, number: int) -> Program:
         kind = KINDS[number % len(KINDS)]
         random = Random(f"{self.seed} {self.architecture} {number}")
-        if kind is Kind.LISTED:
+        if kind is Origin.LISTED:
             rank = number // len(KINDS) * KINDS.count(kind) + number % len(KINDS)
             steps = tuple(self._listed(random, rank * self._steps + place, place) for place in range(self._steps))
         else:
-            make = self._random_code if kind is Kind.RANDOM else self._mutated_code
+            make = self._random_code if kind is Origin.RANDOM else self._mutated_code
             steps = tuple(self._step(random, place, make(random)) for place in range(random.randrange(1, 4)))
         return Program(
             self.architecture,

@@ -14,7 +14,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE
 from machemu.core.kernel import Stop
 from tools.fuzz.program import Program
-from tools.fuzz.world import Stopped, World
+from tools.fuzz.world import CpuWorld, Stopped
 
 SHORT_CUTS: Final = 12
 """So many cuts of each step come after one instruction or a few each; the later ones are ever further apart."""
@@ -42,11 +42,11 @@ class Standstill(Exception):
     """The kernel comes back again and again, and virtual time does not go on."""
 
 
-Run = Callable[[World, int], None]
+Run = Callable[[CpuWorld, int], None]
 """Runs a machine until a virtual time, or its guest's first exception."""
 
 
-def whole(world: World, deadline: int) -> None:
+def whole(world: CpuWorld, deadline: int) -> None:
     """Without coming back in between."""
     world.kernel.run(deadline)
 
@@ -60,7 +60,7 @@ class Cut:
         self.save_at = self.random.randrange(60) if path is not None else -1
         self.cuts = 0
 
-    def __call__(self, world: World, deadline: int) -> None:
+    def __call__(self, world: CpuWorld, deadline: int) -> None:
         length, standing = 1.0, 0
         for cut in range(1 << 40):
             clock = world.kern.clock
@@ -79,7 +79,7 @@ class Cut:
                 world.reload(self.path)
 
 
-def play(world: World, program: Program, run: Run, name: str, progress: Progress) -> Played:
+def play(world: CpuWorld, program: Program, run: Run, name: str, progress: Progress) -> Played:
     """Runs all steps; where one of the list would find no guest there is a new one. Raises Hurt, and the machine's errors."""
     played = Played()
     began = world.kernel.cpu.executed

@@ -16,7 +16,7 @@ NOWHERE: Final = 0x70000000
 """An address with nothing around it."""
 
 
-class Kind(Enum):
+class Origin(Enum):
     """Where a program comes from."""
 
     LISTED = "listed"
@@ -73,7 +73,7 @@ class Program:
     architecture: str
     seed: int
     number: int
-    kind: Kind
+    kind: Origin
     steps: tuple[Step, ...]
     handled: bool = True
     cuts: int = 0

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 from machemu.abi.types import Frame, Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_WRITE
 from machemu.machine.memory import PhysicalMemory
-from machemu.machine.protocols import Cpu, Pcb, Pmap
+from machemu.machine.seams import Cpu, Pcb, Pmap
 from tools.fuzz.lists import Facts
 from tools.fuzz.values import NUMBERS, PATTERN_WORDS
 
@@ -174,7 +174,7 @@ class Alone:
         self.cpu.close()
         self.memory.close()
 
-    # machine.protocols.Supervisor
+    # machine.seams.Supervisor
 
     def system_call(self, number: int) -> int | None:
         self._event("trap", number)

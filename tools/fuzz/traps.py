@@ -18,7 +18,7 @@ from tools.fuzz import traps_report
 from tools.fuzz.children import PATIENCE_S, TEXT_MAX, Children, Find, at_once, signature
 from tools.fuzz.traps_calls import CALLS, Calls, Job
 from tools.fuzz.traps_report import Tally
-from tools.fuzz.traps_world import World
+from tools.fuzz.traps_world import TrapWorld
 
 SHRINK_S: Final = 30.0
 TOLD_MAX: Final = 30
@@ -55,7 +55,7 @@ class Hunter(Children[Job, Result]):
 
     def __init__(self, architecture: str, folder: Path, patience: float = PATIENCE_S) -> None:
         super().__init__(folder, patience)
-        self.world = World(architecture, self.board)
+        self.world = TrapWorld(architecture, self.board)
 
     def __enter__(self) -> Hunter:
         super().__enter__()

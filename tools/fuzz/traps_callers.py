@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, ParamSpec, Protocol, TypeVar
 from machemu.abi.errors import KernError, MustWait
 from machemu.kern.thread import Thread
 from machemu.sim.state import state
-from machemu.user.own import Kernel, Memory
+from machemu.user.own import KernelView, Memory
 from machemu.vm.object import VmObject, deallocate
 
 PULL: Final = 129
@@ -56,7 +56,7 @@ class Source(Protocol):
         """A call of a thread's has ended: with the trap's result, None where it was broken off; and the routine's code."""
 
 
-Program = Callable[[Kernel, Memory], Call | None]
+Program = Callable[[KernelView, Memory], Call | None]
 
 
 @state
@@ -73,7 +73,7 @@ class Caller:
     def attach(self) -> None:
         self.give = None
 
-    def next(self, kernel: Kernel, memory: Memory, result: int | None) -> int:
+    def next(self, kernel: KernelView, memory: Memory, result: int | None) -> int:
         call = self.give(kernel, memory) if self.give is not None else None
         self.arguments = call.arguments if call is not None else (0, WAIT_OPTION, WAIT_MS)
         return call.number if call is not None else SWITCH

@@ -15,7 +15,7 @@ from tools.fuzz.traps_pool import Pool
 from tools.fuzz.traps_requests import Requests
 from tools.fuzz.traps_table import ALWAYS, Operation, operations
 from tools.fuzz.traps_traps import Traps
-from tools.fuzz.traps_world import World
+from tools.fuzz.traps_world import TrapWorld
 
 CALLS: Final = 500
 """In one machine."""
@@ -43,7 +43,7 @@ class Calls:
     outcomes: by operation how many calls ended how. told: what the calls were, where somebody wants to know.
     """
 
-    def __init__(self, world: World, job: Job) -> None:
+    def __init__(self, world: TrapWorld, job: Job) -> None:
         self.world = world
         self.job = job
         self.key = f"{job.seed} {job.number}"

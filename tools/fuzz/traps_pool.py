@@ -37,7 +37,7 @@ from machemu.vm import memory_object
 from machemu.vm import routines as vm
 from machemu.vm.pager import Pager
 from tools.fuzz.traps_callers import tried
-from tools.fuzz.traps_world import PLAY, PLAY_SIZE, World
+from tools.fuzz.traps_world import PLAY, PLAY_SIZE, TrapWorld
 
 OBJECTS: Final[dict[str, tuple[type, ...]]] = {
     "task": (Task,),
@@ -70,7 +70,7 @@ COPY_DELAY: Final = 2
 class Pool:
     """Finds and gives names. random: what chooses."""
 
-    def __init__(self, world: World, random: Random) -> None:
+    def __init__(self, world: TrapWorld, random: Random) -> None:
         self.world = world
         self.random = random
         self.kernel = world.kernel

@@ -24,7 +24,7 @@ from machemu.kern.thread import Thread
 from machemu.machine.disk import ImageDisk
 from machemu.machine.nic import EthernetNic
 from machemu.machine.profile import load_profile
-from machemu.user.own import Kernel, Memory
+from machemu.user.own import KernelView, Memory
 from machemu.vm import routines as vm
 from tools.fuzz.children import Board
 from tools.fuzz.traps_callers import NOTHING, PULL, Call, Caller, Place, Source, stub, tried
@@ -61,7 +61,7 @@ SETTLE_NS: Final = 1_000_000_000
 AFTER_NS: Final = 3_000_000
 
 
-class World:
+class TrapWorld:
     """The machine. callers: the threads that make calls, by number. checked: the call up to which it was recounted.
 
     before: what is there of a machine whose every task has ended.
@@ -256,7 +256,7 @@ class World:
         self.pending[thread.number] = call, self.kern.clock.now()
         return call
 
-    def _give(self, kernel: Kernel, memory: Memory) -> Call | None:
+    def _give(self, kernel: KernelView, memory: Memory) -> Call | None:
         thread = self.kern.current
         call = self._next(thread)
         return NOTHING if call is None and not self.is_through else call
@@ -323,7 +323,7 @@ class World:
 
         return Row(row.routine, handler)
 
-    # machine.protocols.Supervisor
+    # machine.seams.Supervisor
 
     def system_call(self, number: int) -> int | None:
         thread = self.kern.current

@@ -68,7 +68,7 @@ class Watch:
     raised: that exception, or None. hurt: an exception of any other thread, or None.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: CpuWorld) -> None:
         self.world = world
         self.first: Raised | None = None
         self.hurt: Raised | None = None
@@ -87,7 +87,7 @@ class Watch:
     def ended(self, thread: Thread) -> None: ...
 
 
-class World:
+class CpuWorld:
     """A machine with a guest, whose thread is suspended, and its neighbour."""
 
     def __init__(self, architecture: str) -> None:

@@ -14,7 +14,7 @@ from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port, Right
 from machemu.kern import thread_control
 from machemu.kern.thread import Thread
-from machemu.machine.protocols import DescriptorTables, IoPorts
+from machemu.machine.seams import DescriptorTables, IoPorts
 from machemu.mig.runtime import OutOfLine
 from machemu.vm.map_copy import VmMapCopy
 

@@ -19,7 +19,7 @@ from machemu.core.routines import mach_port as mach_port_routines
 from machemu.core.routines import memory_object as memory_object_routines
 from machemu.core.routines import notify as notify_routines
 from machemu.core.routines import vm as vm_routines
-from machemu.machine.protocols import IoPorts, MachineTask
+from machemu.machine.seams import IoPorts, MachineTask
 from machemu.mig.interfaces import (
     device,
     device_reply,

@@ -40,7 +40,7 @@ from machemu.machine.i386.screen import LONGEST
 from machemu.machine.i386.tables import DescriptorTables
 from machemu.machine.i386.task import I386Task
 from machemu.machine.memory import PhysicalMemory
-from machemu.machine.protocols import MachineTask, Mmu, Pcb, Pmap, Supervisor, UserFault
+from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, Supervisor, UserFault
 
 CR0_PAGING: Final = 0x80000033
 """PG, NE, ET, MP, PE."""
@@ -67,7 +67,7 @@ USER_SEGMENTS: Final = [USER_CS, USER_DS, USER_DS, USER_DS, USER_DS, USER_DS]
 
 
 class I386Cpu:
-    """machine.protocols.Cpu for one i386.
+    """machine.seams.Cpu for one i386.
 
     Instructions: Unicorn counts all that begin; `_overhead` is how many of those since the last start were not the user's: the
     stub's, and attempts that faulted. `_counted` is the exact number before that start.

@@ -222,7 +222,7 @@ class I386Pcb:
             selectors = [USER_CS] + [USER_DS] * 5
         self.segments = selectors
 
-    # machine.protocols.DescriptorTables
+    # machine.seams.DescriptorTables
 
     def set_ldt(self, first: int, descriptors: Sequence[Descriptor], is_current: bool) -> None:
         self.ldt = segments.set_ldt(self.ldt, first, descriptors, is_current)

@@ -46,7 +46,7 @@ from machemu.machine.m68k.pmap import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, M68kMm
 from machemu.machine.m68k.steps import Steps
 from machemu.machine.m68k.task import M68kTask
 from machemu.machine.memory import PhysicalMemory
-from machemu.machine.protocols import MachineTask, Mmu, Pcb, Pmap, Supervisor, UserFault
+from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, Supervisor, UserFault
 
 PAGES_OF_8K: Final = 0xC000
 """Translation control: enabled, pages of 8 KiB."""
@@ -58,7 +58,7 @@ ARGUMENTS: Final = tuple(struct.Struct(f">{count}I") for count in range(12))
 
 
 class M68kCpu:
-    """machine.protocols.Cpu for one 68040.
+    """machine.seams.Cpu for one 68040.
 
     Instructions: Unicorn counts all that begin; `_overhead` is how many of those since the last start were not done: attempts
     that faulted, and instructions that were refused. `_counted` is the exact number before that start.

@@ -23,7 +23,7 @@ from masix.gns.context import NAME, Context
 from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
 from masix.gns.wire import GROUPS, Alive, Gathering, Unused
-from masix.groups import Change, Dictionary, Endpoint, Group, Member, Order, Phase, View
+from masix.groups import Change, Dictionary, Endpoint, Group, Member, Order, Standing, View
 from masix.interfaces import acs, acs_client
 from masix.net.ip import NODE_MAX, NODE_MIN
 from masix.transport.events import Settings
@@ -215,7 +215,7 @@ class Directory:
 
     def _publish(self) -> None:
         """Tells the group what it has not been told, as far as it takes it."""
-        if self.group is None or self.group.phase is not Phase.MEMBER:
+        if self.group is None or self.group.standing is not Standing.MEMBER:
             return
         if self.replica.joined:
             self.replica.joined = False

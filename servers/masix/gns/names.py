@@ -16,7 +16,7 @@ from masix.gns.context import Context
 from masix.gns.directory import Directory
 from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
-from masix.gns.wire import Claim, Found, Kind, Known, NetRight, Resolve, question
+from masix.gns.wire import Claim, Found, Known, NetRight, Resolve, RightKind, question
 from masix.interfaces import acs, gns
 from masix.net.ip import NodeNumber
 from masix.transport.events import Unverified
@@ -100,7 +100,7 @@ class Names:
         """The proxy for a service that was made known: its node is told, and nobody asked."""
         context.mach.note(f"gns: {name.decode('latin-1')} is known to be node {node} port {number}: nobody is asked")
         context.say(node, Claim(number))
-        proxy = Translator(context).take(NetRight(Kind.SEND, node, number), node)
+        proxy = Translator(context).take(NetRight(RightKind.SEND, node, number), node)
         assert isinstance(proxy, int)
         self.cache[name] = node, number
         return (PolyPort(proxy, MOVE_SEND),)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from machemu.sim.state import U8, U16, U31, U32, Receive, Right, state
 from machemu.user.message import Message
-from masix.gns.wire import Deliver, Flush, Kind
+from masix.gns.wire import Deliver, Flush, RightKind
 from masix.net.ip import NodeNumber
 
 
@@ -26,12 +26,12 @@ class Export:
 
     __slots__ = ("given", "kind", "name", "taken", "waiting")
     given: dict[U16, U31]
-    kind: Kind
+    kind: RightKind
     name: Right
     taken: dict[U16, U31]
     waiting: deque[tuple[NodeNumber, Deliver | Message | Flush]] | None
 
-    def __init__(self, kind: Kind, name: int) -> None:
+    def __init__(self, kind: RightKind, name: int) -> None:
         self.kind = kind
         self.name = name
         self.given = {}
@@ -62,14 +62,14 @@ class Proxy:
     is_held: bool
     is_unused: bool
     is_watched: bool
-    kind: Kind
+    kind: RightKind
     node: NodeNumber
     number: U31
     target: tuple[NodeNumber, U31, U31] | None
     under_way: int
     watcher: Receive
 
-    def __init__(self, kind: Kind, node: int, number: int) -> None:
+    def __init__(self, kind: RightKind, node: int, number: int) -> None:
         self.kind = kind
         self.node = node
         self.number = number
@@ -125,7 +125,7 @@ class PortTables:
 
     def check_saved(self) -> None:
         """ValueError where its tables do not agree."""
-        if self.numbers != {export.name: number for number, export in self.exports.items() if export.kind is Kind.SEND}:
+        if self.numbers != {export.name: number for number, export in self.exports.items() if export.kind is RightKind.SEND}:
             raise ValueError("its exports have other names")
         if any(name not in self.proxies for names in self.by_number.values() for name in names):
             raise ValueError("a proxy that is found by its number is not there")
@@ -152,10 +152,10 @@ class PortTables:
         self.last += 1
         return self.last
 
-    def add_export(self, kind: Kind, name: int) -> int:
+    def add_export(self, kind: RightKind, name: int) -> int:
         number = self.next()
         self.exports[number] = Export(kind, name)
-        if kind is Kind.SEND:
+        if kind is RightKind.SEND:
             self.numbers[name] = number
         return number
 
@@ -170,7 +170,7 @@ class PortTables:
 
     def enter(self, name: int, proxy: Proxy) -> None:
         """Enters a proxy under the ports that it stands for."""
-        for place in proxy.stands_for() if proxy.kind is Kind.SEND else ():
+        for place in proxy.stands_for() if proxy.kind is RightKind.SEND else ():
             names = self.by_number.setdefault(place, [])
             if name not in names:
                 names.append(name)

@@ -9,7 +9,7 @@ from machemu.user.message import Message
 from masix.gns.context import Context
 from masix.gns.ports import Export, Proxy
 from masix.gns.translate import MSCOUNT, MSGCOUNT, Translator, destroy
-from masix.gns.wire import Claim, Died, Flush, Flushed, Homed, Kind, Moved, NetRight, OnceUnused, Passed, Unused
+from masix.gns.wire import Claim, Died, Flush, Flushed, Homed, Moved, NetRight, OnceUnused, Passed, RightKind, Unused
 
 WINDOW: Final = 32
 """Messages of one node for one port that may be under way at most: so many wait at the other side when its queue is full."""
@@ -22,7 +22,7 @@ EVERYBODY: Final = 0
 def claimed(context: Context, node: int, payload: Claim) -> None:
     """Another node has a right more to a port of ours: from a third one, or as the port was made known."""
     export = context.tables.exports.get(payload.number)
-    if export is None or export.kind is not Kind.SEND:
+    if export is None or export.kind is not RightKind.SEND:
         context.say(node, Died(payload.number))
     else:
         export.give(node)
@@ -42,7 +42,7 @@ def passed(context: Context, node: int, payload: Passed) -> None:
 def unused(context: Context, node: int, payload: Unused) -> None:
     """A node has given back rights that it had to a port of ours."""
     export = context.tables.exports.get(payload.number)
-    if export is None or export.kind is not Kind.SEND or node not in export.given:
+    if export is None or export.kind is not RightKind.SEND or node not in export.given:
         return
     export.given[node] -= payload.times
     if export.given[node] <= 0:
@@ -51,7 +51,7 @@ def unused(context: Context, node: int, payload: Unused) -> None:
 
 def once_unused(context: Context, node: int, payload: OnceUnused) -> None:
     export = context.tables.exports.get(payload.number)
-    if export is not None and export.kind is Kind.SEND_ONCE and node in export.given:
+    if export is not None and export.kind is RightKind.SEND_ONCE and node in export.given:
         context.tables.drop_export(payload.number)
         context.mach.deallocate(export.name)
 
@@ -155,7 +155,7 @@ def homed(context: Context, node: int, payload: Homed) -> None:
         return
     del context.tables.leaving[payload.token]
     name = leaving.name
-    proxy = Proxy(Kind.SEND, node, payload.number)
+    proxy = Proxy(RightKind.SEND, node, payload.number)
     proxy.count = 1
     proxy.watcher = context.mach.allocate_port()
     context.tables.watchers[proxy.watcher] = name
@@ -177,7 +177,7 @@ def _tell_moved(context: Context, number: int, export: Export, node: int) -> Non
     pledge = 0
     if home != node:
         pledge = Translator(context).pledge(context.mach.copy_send(export.name), node, home)
-    context.say(node, Moved(number, NetRight(Kind.SEND, home, there, pledge)))
+    context.say(node, Moved(number, NetRight(RightKind.SEND, home, there, pledge)))
 
 
 def moved(context: Context, node: int, payload: Moved) -> None:

@@ -12,7 +12,7 @@ from masix.gns import rights
 from masix.gns.context import Context
 from masix.gns.ports import Export, Proxy
 from masix.gns.translate import MSGCOUNT, SEQNO, Translator, destroy, give_all, taken
-from masix.gns.wire import Deliver, Flush, Flushed, Kind, NetRight, OnceUnused, Taken
+from masix.gns.wire import Deliver, Flush, Flushed, NetRight, OnceUnused, RightKind, Taken
 
 TOLD_EVERY: Final = 8
 """After so many messages a sender is told that they have gone into the queue."""
@@ -22,7 +22,7 @@ def proxied(context: Context, name: int, message: Message) -> None:
     """A message has come to a proxy port."""
     proxy = context.tables.proxies[name]
     header = message.header
-    if proxy.kind is Kind.SEND_ONCE:
+    if proxy.kind is RightKind.SEND_ONCE:
         context.tables.drop_proxy(name)
         context.retire(name)
         if header.id == MACH_NOTIFY_SEND_ONCE.request.id and not message.body and not header.remote:
@@ -47,13 +47,13 @@ def _forward(context: Context, proxy: Proxy, message: Message) -> None:
     else:
         translator = Translator(context)
         answer = translator.give(right_of(header.remote), header.remote_type, proxy.node)
-        if answer.kind is Kind.DEAD:
+        if answer.kind is RightKind.DEAD:
             answer = answer._replace(number=header.remote_type)
         given = give_all(message, lambda right, disposition: translator.give(right, disposition, proxy.node))
         context.mach.note(f"gns: step 8: sends it to the network server of node {proxy.node}")
         to = NetRight(proxy.kind, proxy.node, proxy.number)
         context.say(proxy.node, Deliver(to, answer, context.mach.order, given))
-    if proxy.kind is Kind.SEND:
+    if proxy.kind is RightKind.SEND:
         proxy.under_way += 1
         rights.regulate(context, header.local, proxy)
 
@@ -68,7 +68,7 @@ def have_gone(context: Context, node: int, payload: Taken) -> None:
         rights.regulate(context, name, proxy)
 
 
-def deliver(context: Context, node: int, number: int, kind: Kind, what: Deliver | Message) -> None:
+def deliver(context: Context, node: int, number: int, kind: RightKind, what: Deliver | Message) -> None:
     """A message for a port of this node, as the network server of another has sent it, or as a task here has."""
     export = context.tables.exports.get(number)
     if export is None or node not in export.given or kind is not export.kind:
@@ -106,7 +106,7 @@ def _flush_queue(context: Context, name: int, payload: Flush) -> None:
 def _hand_over(context: Context, node: int, number: int, export: Export, what: Deliver | Message) -> None:
     header = what.header if isinstance(what, Message) else what.message.header
     context.mach.note(f"gns: step 9: hands message {header.id} of node {node} to its port")
-    if export.kind is Kind.SEND_ONCE and isinstance(what, Deliver):
+    if export.kind is RightKind.SEND_ONCE and isinstance(what, Deliver):
         context.tables.drop_export(number)
         context.mach.send(taken(context, node, what, export.name, MOVE_SEND_ONCE))
         return

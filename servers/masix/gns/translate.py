@@ -26,7 +26,7 @@ from machemu.user.message import DEAD_NAME, Header, Item, Message, items
 from masix.gns.context import Context
 from masix.gns.convert import convert
 from masix.gns.ports import Leaving, Pledge, Proxy
-from masix.gns.wire import DEAD, NULL, Claim, Deliver, Homed, Kind, NetRight, OnceUnused
+from masix.gns.wire import DEAD, NULL, Claim, Deliver, Homed, NetRight, OnceUnused, RightKind
 
 SEQNO, MSCOUNT, QLIMIT, MSGCOUNT = 1, 2, 3, 4
 """Places in mach_port_status_t: the next message's sequence number, the send rights made, the queue's limit, the messages in
@@ -56,14 +56,14 @@ class Translator:
         if disposition == PORT_RECEIVE:
             token = self._tables.next()
             self._tables.leaving[token] = Leaving(right, node)
-            return NetRight(Kind.RECEIVE, self._node, token, limit=self.status(right)[QLIMIT])
+            return NetRight(RightKind.RECEIVE, self._node, token, limit=self.status(right)[QLIMIT])
         if disposition == PORT_SEND_ONCE:
-            number = self._tables.add_export(Kind.SEND_ONCE, right)
+            number = self._tables.add_export(RightKind.SEND_ONCE, right)
             self._tables.exports[number].give(node)
-            return NetRight(Kind.SEND_ONCE, self._node, number)
+            return NetRight(RightKind.SEND_ONCE, self._node, number)
         proxy = self._tables.proxies.get(right)
         if proxy is None:
-            return NetRight(Kind.SEND, self._node, self.export(right, node))
+            return NetRight(RightKind.SEND, self._node, self.export(right, node))
         home, number = proxy.stands_for()[-1]
         if home == self._node:
             self._mach.deallocate(right)
@@ -71,14 +71,14 @@ class Translator:
         elif home == node:
             self._mach.deallocate(right)
         else:
-            return NetRight(Kind.SEND, home, number, self.pledge(right, node, home))
-        return NetRight(Kind.SEND, home, number)
+            return NetRight(RightKind.SEND, home, number, self.pledge(right, node, home))
+        return NetRight(RightKind.SEND, home, number)
 
     def export(self, name: int, node: int) -> int:
         """Gives a node a right to the port of a send right, which is kept, or given up where there is one already: the number."""
         number = self._tables.numbers.get(name)
         if number is None:
-            number = self._tables.add_export(Kind.SEND, name)
+            number = self._tables.add_export(RightKind.SEND, name)
             self._watch_death(name)
         else:
             self._mach.deallocate(name)
@@ -102,23 +102,23 @@ class Translator:
 
         Of a send right the server has a user reference more, which it moves away.
         """
-        if right.kind is Kind.NULL:
+        if right.kind is RightKind.NULL:
             return None
-        if right.kind is Kind.SEND and right.node == self._node:
+        if right.kind is RightKind.SEND and right.node == self._node:
             export = self._tables.exports.get(right.number)
-            known = export is not None and export.kind is Kind.SEND and node in export.given
+            known = export is not None and export.kind is RightKind.SEND and node in export.given
             return self.own(export.name) if export is not None and known else PORT_DEAD
-        if right.kind is Kind.SEND:
+        if right.kind is RightKind.SEND:
             return self._take_send(right, node)
-        if right.node != node or right.kind is Kind.DEAD:
+        if right.node != node or right.kind is RightKind.DEAD:
             return PORT_DEAD
-        if right.kind is Kind.SEND_ONCE:
-            return self._new_proxy(Proxy(Kind.SEND_ONCE, node, right.number))
+        if right.kind is RightKind.SEND_ONCE:
+            return self._new_proxy(Proxy(RightKind.SEND_ONCE, node, right.number))
         return self._new_home(node, right)
 
     def _take_send(self, right: NetRight, node: int) -> int:
         names = self._tables.by_number.get((right.node, right.number))
-        name = names[0] if names else self._new_proxy(Proxy(Kind.SEND, right.node, right.number))
+        name = names[0] if names else self._new_proxy(Proxy(RightKind.SEND, right.node, right.number))
         proxy = self._tables.proxies[name]
         if (proxy.node, proxy.number) == (right.node, right.number):
             proxy.count += 1
@@ -152,7 +152,7 @@ class Translator:
         """The port whose receive right a task here gets; the server it came from sends to it from now on."""
         name = self._mach.make_send(self._mach.allocate_port())
         self._mach.call(MACH_PORT_SET_QLIMIT, self._mach.task_self(), name, min(right.limit, QLIMIT_MAX))
-        number = self._tables.add_export(Kind.SEND, name)
+        number = self._tables.add_export(RightKind.SEND, name)
         self._tables.exports[number].give(node)
         self._watch_death(name)
         self._context.say(node, Homed(right.number, number))
@@ -219,10 +219,10 @@ def taken(context: Context, node: int, what: Deliver, to: int, disposition: int)
     header = Header(to, disposition, 0, 0, message.header.id, flags=message.header.flags)
     if answer is PORT_DEAD:
         # One that died under way was a send right: a send-once right is one to its proxy port.
-        died_before = what.answer.kind is Kind.DEAD and what.answer.number == PORT_SEND_ONCE
+        died_before = what.answer.kind is RightKind.DEAD and what.answer.number == PORT_SEND_ONCE
         header = header._replace(local=DEAD_NAME, local_type=PORT_SEND_ONCE if died_before else PORT_SEND)
     elif isinstance(answer, int):
-        local_type = MAKE_SEND_ONCE if what.answer.kind is Kind.SEND_ONCE else PORT_SEND
+        local_type = MAKE_SEND_ONCE if what.answer.kind is RightKind.SEND_ONCE else PORT_SEND
         header = header._replace(local=answer, local_type=local_type)
     return take_all(message, context.mach.order, lambda right: translator.take(right, node))._replace(header=header)
 

@@ -42,7 +42,7 @@ class WireError(Exception):
 
 
 @state
-class Kind(IntEnum):
+class RightKind(IntEnum):
     """What a right is. RECEIVE: its port is to be made by whoever gets it, which then tells the number (`Homed`)."""
 
     NULL = 0
@@ -52,7 +52,7 @@ class Kind(IntEnum):
     RECEIVE = 4
 
 
-KINDS: Final = {PORT_RECEIVE: Kind.RECEIVE, PORT_SEND: Kind.SEND, PORT_SEND_ONCE: Kind.SEND_ONCE}
+KINDS: Final = {PORT_RECEIVE: RightKind.RECEIVE, PORT_SEND: RightKind.SEND, PORT_SEND_ONCE: RightKind.SEND_ONCE}
 """What a right is by the type name that its descriptor has in a received message."""
 MEMORY: Final = -1
 INLINE: Final = -1
@@ -66,15 +66,15 @@ class NetRight(NamedTuple):
     limit: of a receive right, how many messages its queue takes.
     """
 
-    kind: Kind
+    kind: RightKind
     node: NodeNumber
     number: U31
     pledge: U31 = 0
     limit: U31 = 0
 
 
-NULL: Final = NetRight(Kind.NULL, 0, 0)
-DEAD: Final = NetRight(Kind.DEAD, 0, 0)
+NULL: Final = NetRight(RightKind.NULL, 0, 0)
+DEAD: Final = NetRight(RightKind.DEAD, 0, 0)
 
 
 @state
@@ -290,7 +290,7 @@ def decode(data: bytes) -> Payload:
         values = {name: fields[name] for name in kind._fields}
         if "right" in values:
             right = values["right"] = _right(values["right"])
-            if right.kind is not Kind.SEND and (kind is Moved or right.kind not in (Kind.NULL, Kind.DEAD)):
+            if right.kind is not RightKind.SEND and (kind is Moved or right.kind not in (RightKind.NULL, RightKind.DEAD)):
                 raise ValueError("not a send right")
         return kind(**values)  # type: ignore[no-any-return]
     except (c.ConstructError, ValueError, LookupError, TypeError, struct.error) as error:
@@ -309,15 +309,15 @@ def question(data: bytes) -> Resolve | None:
 
 
 def _right(fields: Any) -> NetRight:
-    kind = Kind(fields.kind)
-    if kind not in (Kind.NULL, Kind.DEAD) and not NODE_MIN <= fields.node <= NODE_MAX:
+    kind = RightKind(fields.kind)
+    if kind not in (RightKind.NULL, RightKind.DEAD) and not NODE_MIN <= fields.node <= NODE_MAX:
         raise ValueError(f"{fields.node} is no node")
-    pledge, limit = (0, fields.more) if kind is Kind.RECEIVE else (fields.more, 0)
+    pledge, limit = (0, fields.more) if kind is RightKind.RECEIVE else (fields.more, 0)
     return NetRight(kind, fields.node, fields.number, pledge, limit)
 
 
 def _right_fields(right: NetRight) -> dict[str, int]:
-    more = right.limit if right.kind is Kind.RECEIVE else right.pledge
+    more = right.limit if right.kind is RightKind.RECEIVE else right.pledge
     return {"kind": right.kind, "node": right.node, "number": right.number, "more": more}
 
 
@@ -361,7 +361,7 @@ def _delivered(fields: Any) -> Deliver:
             raise ValueError("a word stands for one right")
     carried.sort(key=lambda item: item.offset)
     to, answer, order = _right(fields.to), _right(fields.answer), ORDERS[fields.order]
-    if to.kind not in (Kind.SEND, Kind.SEND_ONCE) or answer.kind is Kind.RECEIVE or len(fields.body) % WORD_SIZE:
+    if to.kind not in (RightKind.SEND, RightKind.SEND_ONCE) or answer.kind is RightKind.RECEIVE or len(fields.body) % WORD_SIZE:
         raise ValueError("no message")
     if [_shape(item) for item in carried] != (list(_wanted(fields.body, order)) if fields.complex else []):
         raise ValueError("what it carries is not what its descriptors say")
@@ -374,7 +374,7 @@ def _shape(item: Carried) -> tuple[int, int, int]:
     if isinstance(item, CarriedMemory):
         return item.offset, MEMORY, item.size
     for right in item.ports if isinstance(item, CarriedPorts) else (item.port,):
-        if not isinstance(right, NetRight) or right.kind not in (Kind.NULL, Kind.DEAD, KINDS.get(item.disposition)):
+        if not isinstance(right, NetRight) or right.kind not in (RightKind.NULL, RightKind.DEAD, KINDS.get(item.disposition)):
             raise ValueError("a right of another kind")
     return item.offset, item.disposition, len(item.ports) if isinstance(item, CarriedPorts) else INLINE
 

@@ -5,7 +5,7 @@ out.
 holds.
 """
 
-from .broadcast import Application, Network, Phase
+from .broadcast import Application, Network, Standing
 from .detector import Change, Detector
 from .dictionary import Dictionary
 from .endpoint import Endpoint, Watcher
@@ -22,7 +22,7 @@ __all__ = [
     "Member",
     "Network",
     "Order",
-    "Phase",
+    "Standing",
     "View",
     "Watcher",
 ]

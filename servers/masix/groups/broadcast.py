@@ -17,7 +17,7 @@ from .agreement import Agreement
 from .detector import Detector
 from .reliable import Reliable
 from .view import Member, Order, View
-from .wire import MULTICAST_MAX, Head, Kind, PacketError, packet
+from .wire import MULTICAST_MAX, GroupPacketKind, Head, PacketError, packet
 
 ACK_DELAY: Final = 1_000_000
 """Nanoseconds for which an acknowledgement waits for others to go with it."""
@@ -65,7 +65,7 @@ class Application(Protocol):
 
 
 @state
-class Phase(Enum):
+class Standing(Enum):
     """JOINING: outside, and asking to be let in. MEMBER: in a view. LEFT: outside, and content."""
 
     JOINING = auto()
@@ -124,7 +124,7 @@ class Broadcast:
         "number",
         "order",
         "pending",
-        "phase",
+        "standing",
         "reason_since",
         "reliable",
         "retry_at",
@@ -155,7 +155,7 @@ class Broadcast:
     number: int
     order: Order
     pending: deque[bytes]
-    phase: Phase
+    standing: Standing
     reason_since: int | None
     reliable: Reliable
     retry_at: int
@@ -171,7 +171,7 @@ class Broadcast:
         self.application = application
         self.detector = detector
         self.network: Network
-        self.phase = Phase.JOINING
+        self.standing = Standing.JOINING
         self.leaving = False
         self.busy = False
         self.highest = 0
@@ -234,22 +234,22 @@ class Broadcast:
     @property
     def blocked(self) -> bool:
         """Nothing is delivered here for now: outside, or in a view that has not ended yet (for long only without a quorum)."""
-        return self.phase is not Phase.MEMBER or self.frozen
+        return self.standing is not Standing.MEMBER or self.frozen
 
     # Sending
 
-    def to(self, node: int, kind: Kind, body: bytes, view: int | None = None) -> None:
+    def to(self, node: int, kind: GroupPacketKind, body: bytes, view: int | None = None) -> None:
         view = self.view.number if view is None else view
         self.network.send(node, packet(kind, self.number, self.me.incarnation, view, body))
 
-    def to_members(self, kind: Kind, body: bytes) -> None:
+    def to_members(self, kind: GroupPacketKind, body: bytes) -> None:
         """To each other member through its channel."""
         for member in self.view.members:
             if member != self.me:
                 self.to(member.node, kind, body)
 
-    def multicast(self, kind: Kind, body: bytes = b"") -> None:
-        view = self.view.number if self.phase is Phase.MEMBER else 0
+    def multicast(self, kind: GroupPacketKind, body: bytes = b"") -> None:
+        view = self.view.number if self.standing is Standing.MEMBER else 0
         self.network.multicast(packet(kind, self.number, self.me.incarnation, view, body))
 
     def _send_own(self, body: bytes) -> int:
@@ -257,9 +257,9 @@ class Broadcast:
         self.layer.arrived(self.index, body)
         data = wire.number(number) + body
         if wire.HEAD.size + len(data) <= MULTICAST_MAX:
-            self.multicast(Kind.DATA, data)
+            self.multicast(GroupPacketKind.DATA, data)
         else:
-            self.to_members(Kind.DATA, data)
+            self.to_members(GroupPacketKind.DATA, data)
         self.acknowledge()
         return number
 
@@ -274,7 +274,7 @@ class Broadcast:
             self._lacking(member)
         status = wire.Status(leaving, tuple(self.reliable.received), self.suspected())
         self.leavers[self.index] = leaving
-        self.multicast(Kind.STATUS, wire.write_status(status))
+        self.multicast(GroupPacketKind.STATUS, wire.write_status(status))
         busy = self.frozen or self.leaving or self.newcomers or not self.reliable.settled()
         self.status_at = self.network.now + (BUSY if busy else IDLE) * max(CROWD, len(self.view.members)) ** 2 // CROWD**2
 
@@ -294,7 +294,7 @@ class Broadcast:
         if self.busy:
             return
         self.busy = True
-        while self.phase is Phase.MEMBER and not self.frozen and self._step():
+        while self.standing is Standing.MEMBER and not self.frozen and self._step():
             pass
         self.busy = False
 
@@ -360,11 +360,11 @@ class Broadcast:
         if lacking and now - lag.resent >= RESEND:
             lag.resent = now
             for number, message in lacking:
-                self.to(self.view.members[member].node, Kind.DATA, wire.number(number) + message)
+                self.to(self.view.members[member].node, GroupPacketKind.DATA, wire.number(number) + message)
 
     def sender(self, node: int, head: Head) -> int | None:
         """The index of who sent a packet of this view, if it is one and its sender is a member."""
         member = Member(node, head.incarnation)
-        if self.phase is Phase.MEMBER and head.view == self.view.number and member in self.view.members:
+        if self.standing is Standing.MEMBER and head.view == self.view.number and member in self.view.members:
             return self.view.members.index(member)
         return None

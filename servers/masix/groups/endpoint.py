@@ -11,7 +11,7 @@ from .broadcast import Application, Network
 from .detector import PERIOD, Change, Detector
 from .group import Group
 from .view import Member, Order
-from .wire import Kind, PacketError, packet
+from .wire import GroupPacketKind, PacketError, packet
 
 
 class Watcher(Protocol):
@@ -72,7 +72,7 @@ class Endpoint:
                 return
             self._tell(self.detector.heard(member, self.network.now))
             group = self.groups.get(head.group)
-            if head.kind is not Kind.HEARTBEAT and group is not None:
+            if head.kind is not GroupPacketKind.HEARTBEAT and group is not None:
                 group.receive(node, head, data[wire.HEAD.size :])
         except PacketError:
             self.refused += 1
@@ -91,7 +91,7 @@ class Endpoint:
         now = self.network.now
         if now >= self.heartbeat_at:
             self.heartbeat_at = now + PERIOD
-            self.network.multicast(packet(Kind.HEARTBEAT, 0, self.me.incarnation, 0))
+            self.network.multicast(packet(GroupPacketKind.HEARTBEAT, 0, self.me.incarnation, 0))
             self._tell(self.detector.tick(now))
         for group in self.groups.values():
             group.tick()

@@ -19,9 +19,9 @@ from typing import Final
 from machemu.sim.state import state
 
 from . import wire
-from .broadcast import Broadcast, Phase
+from .broadcast import Broadcast, Standing
 from .view import Member, View
-from .wire import Head, Kind, PacketError, Promise, State, Value
+from .wire import GroupPacketKind, Head, PacketError, Promise, State, Value
 
 RETRY: Final = 150_000_000
 """Nanoseconds after which a coordinator asks those again that have not answered."""
@@ -42,20 +42,20 @@ class Group(Broadcast):
 
     def found(self, members: tuple[Member, ...]) -> None:
         """Begins as one of a new group's members; each of them has to be given the same."""
-        self.phase = Phase.MEMBER
+        self.standing = Standing.MEMBER
         self._enter(View(1, members, len(members)))
 
     def deadline(self) -> int | None:
         """When `tick` is due, in nanoseconds; None: not at all."""
-        return None if self.phase is Phase.LEFT else self.status_at
+        return None if self.standing is Standing.LEFT else self.status_at
 
     def tick(self) -> None:
         """What has to be done by now is done."""
         now = self.network.now
-        if self.phase is Phase.JOINING and now >= self.status_at:
-            self.multicast(Kind.JOIN)
+        if self.standing is Standing.JOINING and now >= self.status_at:
+            self.multicast(GroupPacketKind.JOIN)
             self.status_at = now + JOIN_RETRY
-        elif self.phase is Phase.MEMBER:
+        elif self.standing is Standing.MEMBER:
             if now >= self.status_at:
                 self.tell()
             if self.agreement.ballot and now >= self.retry_at:
@@ -64,7 +64,7 @@ class Group(Broadcast):
 
     def changed(self) -> None:
         """The detector's mind, or the time: ends the view if it has a reason to end and it is this member's turn."""
-        if self.phase is not Phase.MEMBER:
+        if self.standing is not Standing.MEMBER:
             return
         living = tuple(index for index, member in enumerate(self.view.members) if not self.detector.dead(member))
         self.reliable.half = living if 2 * len(living) == len(self.view.members) else ()
@@ -83,52 +83,52 @@ class Group(Broadcast):
 
     def receive(self, node: int, head: Head, body: bytes) -> None:
         """A packet of this group's. PacketError: it was none, and nothing has changed."""
-        if head.kind is Kind.JOIN:
+        if head.kind is GroupPacketKind.JOIN:
             self._receive_join(Member(node, head.incarnation))
-        elif head.kind is Kind.STATE:
+        elif head.kind is GroupPacketKind.STATE:
             self._receive_state(Member(node, head.incarnation), head.view, body)
-        elif head.kind is Kind.GONE:
+        elif head.kind is GroupPacketKind.GONE:
             about = wire.one_number(body)
-            if self.phase is Phase.MEMBER and about == self.view.number < head.view:
+            if self.standing is Standing.MEMBER and about == self.view.number < head.view:
                 self._outside()
         elif (sender := self.sender(node, head)) is not None:
             self._receive_member(head.kind, sender, body)
-        elif head.kind in (Kind.STATUS, Kind.PREPARE, Kind.ACCEPT):
+        elif head.kind in (GroupPacketKind.STATUS, GroupPacketKind.PREPARE, GroupPacketKind.ACCEPT):
             self._receive_past(node, head)
 
-    def _receive_member(self, kind: Kind, sender: int, body: bytes) -> None:
+    def _receive_member(self, kind: GroupPacketKind, sender: int, body: bytes) -> None:
         """A packet of this view's from another member of it."""
         match kind:
-            case Kind.DATA:
+            case GroupPacketKind.DATA:
                 self.receive_data(sender, body)
-            case Kind.STATUS:
+            case GroupPacketKind.STATUS:
                 self.receive_status(sender, body)
                 self.changed()
-            case Kind.PREPARE:
+            case GroupPacketKind.PREPARE:
                 self._receive_prepare(sender, wire.ballot(body))
-            case Kind.PROMISE:
+            case GroupPacketKind.PROMISE:
                 self._receive_promise(sender, wire.read_promise(body))
-            case Kind.REFUSE:
+            case GroupPacketKind.REFUSE:
                 if self.agreement.refused(wire.ballot(body)):
                     self.reason_since = self.network.now
-            case Kind.ACCEPT:
+            case GroupPacketKind.ACCEPT:
                 self._receive_accept(sender, *wire.read_accept(body))
-            case Kind.ACCEPTED:
+            case GroupPacketKind.ACCEPTED:
                 if wire.ballot(body) == self.agreement.ballot and self.agreement.proposal is not None:
                     self.agreement.accepts[sender] = None
                     self._accepted()
-            case Kind.DECIDE:
+            case GroupPacketKind.DECIDE:
                 self._install(body)
 
     def _receive_past(self, node: int, head: Head) -> None:
         """Somebody is in a view that is over: one of those who know tells how it ended, or that it ended long ago."""
         ended, value = self.decision
-        if head.kind is Kind.STATUS and self.phase is Phase.MEMBER and self._before():
+        if head.kind is GroupPacketKind.STATUS and self.standing is Standing.MEMBER and self._before():
             return
         if 0 < head.view == ended:
-            self.to(node, Kind.DECIDE, value, ended)
-        elif self.phase is Phase.MEMBER and head.view < self.view.number:
-            self.to(node, Kind.GONE, wire.number(head.view))
+            self.to(node, GroupPacketKind.DECIDE, value, ended)
+        elif self.standing is Standing.MEMBER and head.view < self.view.number:
+            self.to(node, GroupPacketKind.GONE, wire.number(head.view))
 
     # Why and by whom a view is ended
 
@@ -169,7 +169,7 @@ class Group(Broadcast):
         agreement.prepare(ballot)
         agreement.promises[self.index] = self._promise()
         self.retry_at = self.network.now + RETRY
-        self.to_members(Kind.PREPARE, wire.number(ballot))
+        self.to_members(GroupPacketKind.PREPARE, wire.number(ballot))
         self._prepared()
 
     def _again(self) -> None:
@@ -177,9 +177,9 @@ class Group(Broadcast):
         agreement = self.agreement
         agreement.attempts += 1
         self.retry_at = self.network.now + RETRY
-        asked, body, answers = Kind.PREPARE, wire.number(agreement.ballot), set(agreement.promises)
+        asked, body, answers = GroupPacketKind.PREPARE, wire.number(agreement.ballot), set(agreement.promises)
         if agreement.proposal is not None:
-            asked, body, answers = Kind.ACCEPT, body + agreement.proposal, set(agreement.accepts)
+            asked, body, answers = GroupPacketKind.ACCEPT, body + agreement.proposal, set(agreement.accepts)
         for index, member in enumerate(self.view.members):
             if index not in answers:
                 self.to(member.node, asked, body)
@@ -196,7 +196,7 @@ class Group(Broadcast):
         proposal = bound if bound is not None else wire.write_value(self._value())
         agreement.propose(proposal)
         self.retry_at = self.network.now + RETRY
-        self.to_members(Kind.ACCEPT, wire.number(agreement.ballot) + proposal)
+        self.to_members(GroupPacketKind.ACCEPT, wire.number(agreement.ballot) + proposal)
         self._accepted()
 
     def _value(self) -> Value:
@@ -230,7 +230,7 @@ class Group(Broadcast):
     def _accepted(self) -> None:
         if self._quorum(self.agreement.accepts):
             value = self.agreement.accepted
-            self.to_members(Kind.DECIDE, value)
+            self.to_members(GroupPacketKind.DECIDE, value)
             self._install(value)
 
     def _receive_promise(self, sender: int, promise: Promise) -> None:
@@ -256,18 +256,18 @@ class Group(Broadcast):
     def _receive_prepare(self, sender: int, ballot: int) -> None:
         self._owned(sender, ballot)
         if self._answers(sender, self.agreement.prepare(ballot)):
-            self.to(self.view.members[sender].node, Kind.PROMISE, wire.write_promise(self._promise()))
+            self.to(self.view.members[sender].node, GroupPacketKind.PROMISE, wire.write_promise(self._promise()))
 
     def _receive_accept(self, sender: int, ballot: int, value: bytes) -> None:
         self._owned(sender, ballot)
         self._read(value)
         if self._answers(sender, self.agreement.accept(ballot, value)):
-            self.to(self.view.members[sender].node, Kind.ACCEPTED, wire.number(ballot))
+            self.to(self.view.members[sender].node, GroupPacketKind.ACCEPTED, wire.number(ballot))
 
     def _answers(self, sender: int, willing: bool) -> bool:
         """Refuses a coordinator where a higher ballot was promised; else gives it time."""
         if not willing:
-            self.to(self.view.members[sender].node, Kind.REFUSE, wire.number(self.agreement.promised))
+            self.to(self.view.members[sender].node, GroupPacketKind.REFUSE, wire.number(self.agreement.promised))
             return False
         self.reason_since = self.network.now
         self.acknowledge()
@@ -321,22 +321,22 @@ class Group(Broadcast):
             self.newcomers = dict.fromkeys(view.members[view.elders :])
             if self.index == 0:
                 for member in self.newcomers:
-                    self.to(member.node, Kind.STATE, self.handover)
+                    self.to(member.node, GroupPacketKind.STATE, self.handover)
         self.application.installed(view)
         self.acknowledge(0)
         self.advance()
 
     def _outside(self) -> None:
         """The group went on without this member, which asks to be let in after a while: what put it out may do so again."""
-        self.phase = Phase.LEFT if self.leaving else Phase.JOINING
+        self.standing = Standing.LEFT if self.leaving else Standing.JOINING
         self.begin(View(0, (self.me,), 1))
         self.status_at = self.network.now + JOIN_RETRY
 
     def _receive_join(self, member: Member) -> None:
-        if self.phase is not Phase.MEMBER or self.detector.suspects(member):
+        if self.standing is not Standing.MEMBER or self.detector.suspects(member):
             return
         if member in self.newcomers and not self._before():
-            self.to(member.node, Kind.STATE, self.handover)
+            self.to(member.node, GroupPacketKind.STATE, self.handover)
         elif member not in self.view.members and self.detector.knows(member):
             self.joiners[member.node] = member.incarnation
             self.changed()
@@ -344,12 +344,12 @@ class Group(Broadcast):
     def _receive_state(self, donor: Member, number: int, body: bytes) -> None:
         """Joins; a member that has left meanwhile does so too, only to leave in order."""
         given = wire.read_state(body)
-        if self.phase is Phase.MEMBER or number <= self.highest:
+        if self.standing is Standing.MEMBER or number <= self.highest:
             return
         if self.me not in given.members or donor not in given.members[: given.elders]:
             raise PacketError("it is not for this member")
         self.application.restore(given.state)
-        self.phase = Phase.MEMBER
+        self.standing = Standing.MEMBER
         self.lasts = given.lasts
         covered = given.lasts.get(self.me, 0)
         while self.flight and self.flight[0][0] <= covered:

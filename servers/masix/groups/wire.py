@@ -48,7 +48,7 @@ class PacketError(ValueError):
     """The bytes are no packet of this protocol; the message says why."""
 
 
-class Kind(IntEnum):
+class GroupPacketKind(IntEnum):
     """What a packet is."""
 
     HEARTBEAT = 1
@@ -68,7 +68,7 @@ class Kind(IntEnum):
 class Head(NamedTuple):
     """A packet's head without its version."""
 
-    kind: Kind
+    kind: GroupPacketKind
     group: int
     incarnation: int
     view: int
@@ -175,7 +175,7 @@ class Reader:
         return tuple(found)
 
 
-def packet(kind: Kind, group: int, incarnation: int, view: int, body: bytes = b"") -> bytes:
+def packet(kind: GroupPacketKind, group: int, incarnation: int, view: int, body: bytes = b"") -> bytes:
     return HEAD.pack(VERSION, kind, group, incarnation, view) + body
 
 
@@ -187,7 +187,7 @@ def head(data: bytes) -> Head:
     if version != VERSION:
         raise PacketError(f"its version is {version}, not {VERSION}")
     try:
-        return Head(Kind(kind), group, incarnation, view)
+        return Head(GroupPacketKind(kind), group, incarnation, view)
     except ValueError:
         raise PacketError(f"its kind is {kind}") from None
 

@@ -110,7 +110,7 @@ class StreamWritable(NamedTuple):
     stream: U32
 
 
-Event = Delivered | MulticastReceived | Unverified | PeerUp | PeerLost | StreamWritable
+TransportEvent = Delivered | MulticastReceived | Unverified | PeerUp | PeerLost | StreamWritable
 
 
 @state

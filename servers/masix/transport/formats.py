@@ -27,7 +27,7 @@ from construct import (
 )
 
 from masix.net.ip import UDP_PORT, UDP_PROTOCOL
-from masix.transport.packets import MAGIC, Kind, PacketError
+from masix.transport.packets import MAGIC, PacketError, PacketKind
 
 ETHERNET: Final = Struct("target" / Bytes(6), "source" / Bytes(6), "type" / Const(0x0800, Int16ub))
 IPV4: Final = Struct(
@@ -48,7 +48,7 @@ UDP: Final = Struct(
 HEADER: Final = Struct(
     "magic" / Const(MAGIC),
     "version" / Byte,
-    "kind" / Enum(Byte, Kind),
+    "kind" / Enum(Byte, PacketKind),
     "session" / Int64ub,
     "sequence" / Int64ub,
 )

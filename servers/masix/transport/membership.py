@@ -23,9 +23,9 @@ from machemu.sim.state import U8, U16, state
 from masix.net.ip import GROUP, NODE_MAX, NODE_MIN, NodeNumber
 from masix.transport.chunks import ChunkKind
 from masix.transport.conversation import Conversation
-from masix.transport.events import Drop, Event, Loss, MulticastReceived, PeerLost, PeerUp, Settings, Unverified
+from masix.transport.events import Drop, Loss, MulticastReceived, PeerLost, PeerUp, Settings, TransportEvent, Unverified
 from masix.transport.formats import FINISH, HELLO, REFUSED, UNKNOWN, WELCOME, parse
-from masix.transport.packets import Kind, Packet, encode
+from masix.transport.packets import Packet, PacketKind, encode
 from masix.transport.peers import Handshake, Peer
 from masix.transport.session import (
     KEY_SIZE,
@@ -67,7 +67,7 @@ class Membership:
     keyring: Keyring
     peers: dict[int, Peer]
     outbox: deque[bytes]
-    inbox: deque[Event]
+    inbox: deque[TransportEvent]
     identification: U16
     dropped: dict[Drop, int]
     born: int | None
@@ -130,7 +130,7 @@ class Membership:
         self.identification = (self.identification + 1) & 0xFFFF
         self.outbox.append(encode(self.node, target, self.identification, payload))
 
-    def tell(self, target: int, kind: Kind, text: bytes, version: int | None = None) -> None:
+    def tell(self, target: int, kind: PacketKind, text: bytes, version: int | None = None) -> None:
         """Sends a packet outside sessions."""
         self.transmit(target, self.keyring.seal(target, self.versions[1] if version is None else version, kind, text))
 
@@ -167,12 +167,12 @@ class Membership:
         handshake.due = now + min(settings.timeout_initial << min(handshake.tries, 16), settings.timeout_most)
         handshake.tries += 1
         if handshake.pending is not None:
-            self.tell(peer.node, Kind.FINISH, handshake.finish, handshake.pending.version)
+            self.tell(peer.node, PacketKind.FINISH, handshake.finish, handshake.pending.version)
             return
         lowest, highest = self.versions
         self.tell(
             peer.node,
-            Kind.HELLO,
+            PacketKind.HELLO,
             HELLO.build({"nonce": handshake.nonce, "lowest": lowest, "highest": highest, "age": self.age(now)}),
         )
 
@@ -197,7 +197,7 @@ class Membership:
         version = min(highest, hello.highest)
         if version < max(lowest, hello.lowest):
             text = REFUSED.build({"nonce": hello.nonce, "lowest": lowest, "highest": highest})
-            self.tell(packet.source, Kind.REFUSED, text)
+            self.tell(packet.source, PacketKind.REFUSED, text)
             return
         peer = self.peers.get(packet.source)
         session = peer.session() if peer else None
@@ -213,7 +213,7 @@ class Membership:
                 "floor": self.floor(hello.age, now),
             }
         )
-        self.tell(packet.source, Kind.WELCOME, text)
+        self.tell(packet.source, PacketKind.WELCOME, text)
 
     def _asked(self, packet: Packet, nonce: bytes) -> Peer:
         """The peer whose answer to our hello a packet is. Refused if there is none."""
@@ -300,7 +300,7 @@ class Membership:
 
     def unknown_session(self, node: int, identifier: int) -> None:
         """Answers a packet of a session that is not open here."""
-        self.tell(node, Kind.UNKNOWN, UNKNOWN.build({"session": identifier}))
+        self.tell(node, PacketKind.UNKNOWN, UNKNOWN.build({"session": identifier}))
 
     def unknown(self, packet: Packet, now: int) -> Peer:
         """A peer says that it has no such session: perhaps it is another incarnation, perhaps it is an old packet."""

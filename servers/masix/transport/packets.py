@@ -46,7 +46,7 @@ PLAIN_MAX: Final = MTU - (SEALED_START - IP_START) - TAG
 
 
 @state
-class Kind(IntEnum):
+class PacketKind(IntEnum):
     """What a packet is for. HELLO, WELCOME, REFUSED and UNKNOWN have the same form in all versions."""
 
     HELLO = 1
@@ -58,7 +58,7 @@ class Kind(IntEnum):
     GROUP = 7
 
 
-KINDS: Final = {int(kind): kind for kind in Kind}
+KINDS: Final = {int(kind): kind for kind in PacketKind}
 
 
 class PacketError(ValueError):
@@ -74,7 +74,7 @@ class Packet(NamedTuple):
     source: int
     target: int
     version: int
-    kind: Kind
+    kind: PacketKind
     session: int
     sequence: int
     bound: bytes
@@ -91,7 +91,7 @@ def node_of(ip: bytes) -> int:
     return node
 
 
-def header_bytes(version: int, kind: Kind, session: int, sequence: int) -> bytes:
+def header_bytes(version: int, kind: PacketKind, session: int, sequence: int) -> bytes:
     """The protocol's header."""
     return HEADER.pack(MAGIC, version, kind, session, sequence)
 
@@ -149,7 +149,7 @@ def decode(frame: bytes, own: int) -> Packet:
     if not given or checksum(frame[UDP_START:end], UDP_PROTOCOL + length + int.from_bytes(source_ip + target_ip, "big")):
         raise PacketError("its UDP checksum is wrong")
     magic, version, kind, session, sequence = HEADER.unpack_from(frame, HEADER_START)
-    if magic != MAGIC or kind not in KINDS or (kind == Kind.GROUP) != (target == GROUP):
+    if magic != MAGIC or kind not in KINDS or (kind == PacketKind.GROUP) != (target == GROUP):
         raise PacketError("it is not of this protocol")
     bound = frame[ADDRESSES_START:UDP_START] + frame[HEADER_START:SEALED_START]
     return Packet(source, target, version, KINDS[kind], session, sequence, bound, frame[SEALED_START:end])

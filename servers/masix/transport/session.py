@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from machemu.sim.state import U8, U64, Range, state
 from masix.net.ip import NodeNumber
-from masix.transport.packets import Kind, Packet, bound_bytes, header_bytes
+from masix.transport.packets import Packet, PacketKind, bound_bytes, header_bytes
 
 KEY_SIZE: Final = 32
 NONCE_SIZE: Final = 16
@@ -167,7 +167,7 @@ class Session:
     def seal(self, text: bytes) -> bytes:
         """The header and the sealed text of the next packet."""
         self.sequence += 1
-        header = header_bytes(self.version, Kind.DATA, self.identifier, self.sequence)
+        header = header_bytes(self.version, PacketKind.DATA, self.identifier, self.sequence)
         return header + self.sealer.encrypt(nonce_of(self.sequence), text, bound_bytes(self.own, self.node, header))
 
     def open(self, packet: Packet) -> bytes:
@@ -215,7 +215,7 @@ class Keyring:
     def _cipher(self, node: int, incarnation: int) -> AESGCM:
         return AESGCM(derive(self.key, KEY_SIZE, "incarnation", struct.pack(">IQ", node, incarnation)))
 
-    def seal(self, target: int, version: int, kind: Kind, text: bytes) -> bytes:
+    def seal(self, target: int, version: int, kind: PacketKind, text: bytes) -> bytes:
         """The header and the sealed text of a packet to a node or GROUP."""
         self.sequence += 1
         header = header_bytes(version, kind, self.incarnation, self.sequence)

@@ -17,9 +17,9 @@ from machemu.sim.state import state
 from masix.net.ip import GROUP, NODE_MAX, NODE_MIN
 from masix.transport.chunks import ChunkKind
 from masix.transport.conversation import Conversation
-from masix.transport.events import Delivered, Drop, Event, Loss, Settings, StreamWritable, Unverified
+from masix.transport.events import Delivered, Drop, Loss, Settings, StreamWritable, TransportEvent, Unverified
 from masix.transport.membership import TOLD_MAX, Membership
-from masix.transport.packets import PLAIN_MAX, Kind, Packet, PacketError, decode
+from masix.transport.packets import PLAIN_MAX, Packet, PacketError, PacketKind, decode
 from masix.transport.peers import UNVERIFIED_MAX, Peer
 from masix.transport.session import KEY_SIZE, Randomness, Refused
 
@@ -78,7 +78,7 @@ class Transport(Membership):
         self.told.append((now, self.keyring.sequence + 1))
         if len(self.told) > TOLD_MAX:
             self.told.popleft()
-        self.tell(GROUP, Kind.GROUP, payload, self.versions[0])
+        self.tell(GROUP, PacketKind.GROUP, payload, self.versions[0])
 
     def hold(self, node: int, stream: int, now: int) -> None:
         """The owner takes no more messages of a stream from a node, in this session and later ones: none comes until `release`,
@@ -114,7 +114,7 @@ class Transport(Membership):
             self.lose(peer, Loss.GIVEN_UP)
             self._settle(peer, now)
 
-    def next_event(self) -> Event | None:
+    def next_event(self) -> TransportEvent | None:
         """Takes the next event out of the inbox."""
         return self.inbox.popleft() if self.inbox else None
 
@@ -156,19 +156,19 @@ class Transport(Membership):
     def _packet_arrived(self, packet: Packet, now: int) -> Peer | None:
         """Takes a packet; the peer for which there may be something to do now."""
         kind = packet.kind
-        if kind is Kind.DATA:
+        if kind is PacketKind.DATA:
             return self._data(packet, now)
-        if kind is Kind.GROUP:
+        if kind is PacketKind.GROUP:
             self._group(packet)
             return None
-        if kind is Kind.HELLO:
+        if kind is PacketKind.HELLO:
             self.hello(packet, now)
             return None
-        if kind is Kind.WELCOME:
+        if kind is PacketKind.WELCOME:
             return self.welcome(packet, now)
-        if kind is Kind.FINISH:
+        if kind is PacketKind.FINISH:
             return self.finish(packet, now)
-        if kind is Kind.UNKNOWN:
+        if kind is PacketKind.UNKNOWN:
             return self.unknown(packet, now)
         return self.refused(packet)
 

@@ -8,11 +8,15 @@ from hypothesis import strategies as st
 
 from machemu.abi.message import PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE, Carried, CarriedMemory, CarriedPort, CarriedPorts
 from machemu.user.message import Header, Message
-from masix.gns.wire import DEAD, NULL, Deliver, Kind, NetRight, WireError, decode, encode
+from masix.gns.wire import DEAD, NULL, Deliver, NetRight, RightKind, WireError, decode, encode
 from tests.support.guests import I386, M68K, Arch
 
-TO = NetRight(Kind.SEND, 2, 10)
-SEND, ONCE, RECEIVE = NetRight(Kind.SEND, 1, 7), NetRight(Kind.SEND_ONCE, 1, 8), NetRight(Kind.RECEIVE, 1, 9, limit=5)
+TO = NetRight(RightKind.SEND, 2, 10)
+SEND, ONCE, RECEIVE = (
+    NetRight(RightKind.SEND, 1, 7),
+    NetRight(RightKind.SEND_ONCE, 1, 8),
+    NetRight(RightKind.RECEIVE, 1, 9, limit=5),
+)
 WORD = bytes(4)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from masix.groups import Order
-from masix.groups.wire import Kind
-from tests.support.groups import MS, World
+from masix.groups.wire import GroupPacketKind
+from tests.support.groups import MS, GroupWorld
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "groups.md").read_text()
@@ -22,9 +22,9 @@ def test_a_view_of_many_does_not_fill_the_network_with_its_status() -> None:
     """One of 64 has four times the bytes of one of 32 to tell in all, and tells it four times less often."""
     counts = []
     for size in (32, 64):
-        world = World(1, size, Order.TOTAL)
+        world = GroupWorld(1, size, Order.TOTAL)
         world.run(2_000 * MS)
-        before = world.frames[Kind.STATUS]
+        before = world.frames[GroupPacketKind.STATUS]
         world.run(4_000 * MS)
-        counts.append((world.frames[Kind.STATUS] - before) / size)
+        counts.append((world.frames[GroupPacketKind.STATUS] - before) / size)
     assert counts == [20, 5]

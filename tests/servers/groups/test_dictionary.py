@@ -13,16 +13,16 @@ from masix.groups import Dictionary, Member, Order
 from masix.groups.dictionary import CHANGES_MAX, KEY_MAX, VALUE_MAX
 from masix.groups.wire import PacketError
 from tests.support.group_schedules import Schedule, run, schedules
-from tests.support.groups import MS, Life, World
+from tests.support.groups import MS, GroupWorld, Life
 
 ME = Member(0, 1)
 
 
-def replicas(world: World) -> list[Dictionary]:
+def replicas(world: GroupWorld) -> list[Dictionary]:
     return [life.application for life in world.staying()]
 
 
-class Writing(World):
+class Writing(GroupWorld):
     """Broadcasts are puts and deletes of a few keys; what each life asked for is known."""
 
     def broadcast(self, node: int, size: int = 0) -> None:
@@ -47,13 +47,13 @@ def test_replicas_agree_and_what_is_asked_for_is_done(schedule: Schedule) -> Non
     assert all(life.application.completed == life.group.issued for life in world.staying())
 
 
-def three() -> World:
-    world = World(1, 3, Order.TOTAL, make=Dictionary)
+def three() -> GroupWorld:
+    world = GroupWorld(1, 3, Order.TOTAL, make=Dictionary)
     world.run(300 * MS)
     return world
 
 
-def do(world: World, node: int, what: str, *arguments: Any) -> Life:
+def do(world: GroupWorld, node: int, what: str, *arguments: Any) -> Life:
     life = world.lives[node]
     ticket = getattr(life.application, what)(*arguments)
     world.plan(life)

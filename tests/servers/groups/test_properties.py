@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from masix.groups import Member, Order, Phase
-from masix.groups.wire import Kind
+from masix.groups import Member, Order, Standing
+from masix.groups.wire import GroupPacketKind
 from tests.support import group_schedules as schedules
 from tests.support.group_schedules import Schedule, run
-from tests.support.groups import MARK, MS, Recorder, World
+from tests.support.groups import MARK, MS, GroupWorld, Recorder
 
 each = settings(max_examples=100)
 
@@ -108,12 +108,12 @@ def test_a_schedule_is_the_same_run_again(order: Order) -> None:
     assert [life.digest() for life in runs[0].everyone()] == [life.digest() for life in runs[1].everyone()]
 
 
-def settled(world: World) -> None:
+def settled(world: GroupWorld) -> None:
     assert world.settle()
 
 
 def test_only_a_majority_of_the_last_view_goes_on_and_the_others_come_back() -> None:
-    world = World(1, 5, Order.TOTAL)
+    world = GroupWorld(1, 5, Order.TOTAL)
     world.run(500 * MS)
     world.partition([0, 0, 0, 1, 1])
     for node in range(5):
@@ -127,7 +127,7 @@ def test_only_a_majority_of_the_last_view_goes_on_and_the_others_come_back() -> 
 
 
 def test_without_a_majority_anywhere_all_wait_and_then_go_on_together() -> None:
-    world = World(2, 4, Order.TOTAL)
+    world = GroupWorld(2, 4, Order.TOTAL)
     world.run(500 * MS)
     world.partition([0, 0, 1, 1])
     world.broadcast(0)
@@ -139,7 +139,7 @@ def test_without_a_majority_anywhere_all_wait_and_then_go_on_together() -> None:
 
 
 def test_of_two_members_one_goes_on_when_the_other_is_known_to_have_died() -> None:
-    world = World(3, 2, Order.TOTAL)
+    world = GroupWorld(3, 2, Order.TOTAL)
     world.run(500 * MS)
     world.lives[1].crashed = True
     world.bury(world.lives[1])
@@ -153,12 +153,12 @@ def test_of_two_members_one_goes_on_when_the_other_is_known_to_have_died() -> No
 
 def test_a_view_that_is_about_to_end_takes_no_message_that_its_end_leaves_out() -> None:
     """The coordinator dies with its value accepted by one; the sequencer, which heard nothing of all that, goes on sending."""
-    world = World(9, 5, Order.TOTAL)
+    world = GroupWorld(9, 5, Order.TOTAL)
     world.run(500 * MS)
     world.cut.add((0, 1))
     world.run(300 * MS)
     world.cut.add((1, 0))
-    world.trap = [Kind.ACCEPT, 2]
+    world.trap = [GroupPacketKind.ACCEPT, 2]
     while 1 in world.lives:
         world.run(MS // 10)
     world.run(MS)
@@ -173,12 +173,12 @@ def test_a_view_that_is_about_to_end_takes_no_message_that_its_end_leaves_out() 
 
 
 def test_who_leaves_has_delivered_what_it_broadcast_and_nobody_waits_for_it() -> None:
-    world = World(4, 4, Order.CAUSAL)
+    world = GroupWorld(4, 4, Order.CAUSAL)
     world.run(500 * MS)
     world.broadcast(0)
     world.leave(0)
     world.run(300 * MS)
-    assert world.lives[0].group.phase.name == "LEFT"
+    assert world.lives[0].group.standing.name == "LEFT"
     assert all(len(life.application.seen) == 1 for life in world.lives.values())
     assert world.lives[1].group.view.members == tuple(world.lives[node].member for node in (1, 2, 3))
     assert world.lives[0].group.broadcast(b"") is None
@@ -186,23 +186,23 @@ def test_who_leaves_has_delivered_what_it_broadcast_and_nobody_waits_for_it() ->
 
 def test_who_wants_to_leave_before_it_knows_that_it_was_let_in_does_so_in_order() -> None:
     """Its state is on its way when it decides, and gets lost; and then the one that could give it again dies."""
-    world = World(1, 4, Order.TOTAL, founders=3)
-    world.trap = [Kind.STATE, 0]
+    world = GroupWorld(1, 4, Order.TOTAL, founders=3)
+    world.trap = [GroupPacketKind.STATE, 0]
     world.run(20 * MS)
     assert world.trap is None and 0 not in world.lives and world.lives[1].group.newcomers
     world.lives[3].group.leave()
     world.plan(world.lives[3])
     world.run(4_000 * MS)
-    assert world.lives[3].group.phase is Phase.LEFT
+    assert world.lives[3].group.standing is Standing.LEFT
     world.restart(0)
     settled(world)
 
 
 def test_a_decision_of_which_few_heard_reaches_all() -> None:
     """The coordinator dies as it tells the others; most of them cannot decide anything else by themselves."""
-    world = World(0, 5, Order.TOTAL)
+    world = GroupWorld(0, 5, Order.TOTAL)
     world.run(500 * MS)
-    world.trap = [Kind.DECIDE, 2]
+    world.trap = [GroupPacketKind.DECIDE, 2]
     world.crash(0)
     world.run(500 * MS)
     assert world.trap is None and [world.lives[node].group.view.number for node in (2, 3, 4)] != [1, 1, 1]
@@ -213,7 +213,7 @@ def test_a_decision_of_which_few_heard_reaches_all() -> None:
 @pytest.mark.parametrize("deaf_node", [0, 2])
 def test_what_a_member_keeps_for_one_that_never_answers_is_bounded(deaf_node: int) -> None:
     """One is deaf to the groups though its node lives: the others stop taking messages, and in the end go on without it."""
-    world = World(5, 3, Order.TOTAL)
+    world = GroupWorld(5, 3, Order.TOTAL)
     world.run(500 * MS)
     deaf, hearing = world.lives[deaf_node].endpoint, [node for node in range(3) if node != deaf_node]
     group = deaf.groups.pop(7)
@@ -240,7 +240,7 @@ def test_what_a_member_keeps_for_one_that_never_answers_is_bounded(deaf_node: in
 
 def test_a_link_of_its_own_that_is_down_does_not_stop_the_group() -> None:
     """Members 1 and 2 do not hear each other, though all others hear both: one of them is left out until it is mended."""
-    world = World(6, 4, Order.TOTAL)
+    world = GroupWorld(6, 4, Order.TOTAL)
     world.run(500 * MS)
     world.unplug(1, 2)
     world.broadcast(1)
@@ -251,7 +251,7 @@ def test_a_link_of_its_own_that_is_down_does_not_stop_the_group() -> None:
 
 
 def test_a_large_group_assembles_around_one_founder() -> None:
-    world = World(7, 24, Order.TOTAL, founders=1)
+    world = GroupWorld(7, 24, Order.TOTAL, founders=1)
     settled(world)
     world.broadcast(5)
     settled(world)
@@ -259,7 +259,7 @@ def test_a_large_group_assembles_around_one_founder() -> None:
 
 
 def test_a_node_is_in_several_groups_that_know_nothing_of_each_other() -> None:
-    world = World(8, 3, Order.TOTAL)
+    world = GroupWorld(8, 3, Order.TOTAL)
     both = [world.lives[node] for node in (0, 2)]
     others = [life.endpoint.open(8, Order.FIFO, Recorder(), tuple(one.member for one in both)) for life in both]
     world.run(500 * MS)

@@ -12,7 +12,7 @@ from machemu.sim.graph import Writer
 from masix.net.ip import GROUP, mac_of
 from masix.transport import packets
 from masix.transport.events import Drop, Unverified
-from masix.transport.packets import HEADER, TAG, Kind, encode
+from masix.transport.packets import HEADER, TAG, PacketKind, encode
 from tests.support.network import KEY, SECOND, Network
 from tests.support.network_schedules import ATTACKS, BAD, CRASHES_AND_ATTACKS, NODES, Action, do, end, payload_of
 
@@ -92,27 +92,27 @@ def test_a_replayed_conversation_leaves_no_trace() -> None:
             transport = network.node(node)
             before, dropped = state_of(network, node), sum(transport.dropped.values())
             transport.frame_arrived(frame, network.now)
-            answers = [Kind(payload_of(answer)[3]) for answer in transport.outbox]
+            answers = [PacketKind(payload_of(answer)[3]) for answer in transport.outbox]
             transport.outbox.clear()
             assert state_of(network, node) == before and not transport.inbox
-            match Kind(payload_of(frame)[3]), frame[:6] in (mac_of(node), mac_of(GROUP)) and frame[6:12] != mac_of(node):
-                case Kind.HELLO, True:
-                    assert answers == [Kind.WELCOME]
-                case Kind.FINISH, True:
-                    assert answers in ([Kind.DATA], [Kind.UNKNOWN]), "it opened the session, or another one did"
+            match PacketKind(payload_of(frame)[3]), frame[:6] in (mac_of(node), mac_of(GROUP)) and frame[6:12] != mac_of(node):
+                case PacketKind.HELLO, True:
+                    assert answers == [PacketKind.WELCOME]
+                case PacketKind.FINISH, True:
+                    assert answers in ([PacketKind.DATA], [PacketKind.UNKNOWN]), "it opened the session, or another one did"
                 case _:
                     assert not answers and sum(transport.dropped.values()) == dropped + 1
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_nothing_is_accepted_without_the_key(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(PacketKind))
+def test_nothing_is_accepted_without_the_key(kind: PacketKind) -> None:
     network = talked()
     before = state_of(network, 2)
     dice = random.Random(int(kind))
     session = network.node(1).peers[2].session()
     assert session is not None
     names = (session.identifier, network.node(1).incarnation, network.node(2).incarnation, 0, 1 << 63)
-    target = GROUP if kind is Kind.GROUP else 2
+    target = GROUP if kind is PacketKind.GROUP else 2
     transport = network.node(2)
     for name in names:
         for sequence in (0, 1, session.sequence, session.sequence + 1, (1 << 64) - 1):
@@ -132,7 +132,11 @@ def test_floods_of_hellos_fill_no_memory() -> None:
         network.multicast(1)
         network.send(1, 2, seed)
         network.run()
-    hellos = [frame for frame in network.frames if payload_of(frame)[3] in (Kind.HELLO, Kind.FINISH, Kind.GROUP, Kind.UNKNOWN)]
+    hellos = [
+        frame
+        for frame in network.frames
+        if payload_of(frame)[3] in (PacketKind.HELLO, PacketKind.FINISH, PacketKind.GROUP, PacketKind.UNKNOWN)
+    ]
     size = len(Writer().encode(network.node(2)))
     dice = random.Random(2)
     peers = network.node(2).peers.keys() | set()

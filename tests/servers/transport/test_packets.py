@@ -21,19 +21,19 @@ from masix.transport.chunks import (
     acknowledgement_bytes,
     chunks_of,
 )
-from masix.transport.packets import PLAIN_MAX, TAG, Kind, PacketError, decode, encode, header_bytes
+from masix.transport.packets import PLAIN_MAX, TAG, PacketError, PacketKind, decode, encode, header_bytes
 from masix.transport.sender import Fragment, Message
 from tests.support.network import Network
 
 node_numbers = st.integers(1, NODE_MAX)
 sequences = st.integers(0, (1 << 64) - 1)
 texts = st.binary(min_size=TAG, max_size=PLAIN_MAX + TAG)
-unicast = st.sampled_from([kind for kind in Kind if kind is not Kind.GROUP])
+unicast = st.sampled_from([kind for kind in PacketKind if kind is not PacketKind.GROUP])
 
 
 @given(node_numbers, node_numbers, st.integers(0, 0xFFFF), st.integers(0, 255), unicast, sequences, sequences, texts)
 def test_frames_are_as_described(
-    source: int, target: int, identification: int, version: int, kind: Kind, session: int, sequence: int, text: bytes
+    source: int, target: int, identification: int, version: int, kind: PacketKind, session: int, sequence: int, text: bytes
 ) -> None:
     header = header_bytes(version, kind, session, sequence)
     frame = encode(source, target, identification, header + text)
@@ -67,7 +67,7 @@ def test_a_node_has_a_number_that_fits(node: int) -> None:
 
 def frame_with(place: int, data: bytes) -> bytes:
     """A good frame from node 1 to node 2 with other bytes in one place."""
-    frame = encode(1, 2, 1, header_bytes(1, Kind.DATA, 5, 6) + bytes(40))
+    frame = encode(1, 2, 1, header_bytes(1, PacketKind.DATA, 5, 6) + bytes(40))
     return frame[:place] + data + frame[place + len(data) :]
 
 
@@ -99,10 +99,10 @@ def with_ip_checksum(frame: bytes) -> bytes:
         (frame_with(38, b"\x00\x09"), "UDP header"),
         (frame_with(40, b"\x00\x00"), "UDP checksum"),
         (frame_with(80, b"\x01"), "UDP checksum"),
-        (encode(1, 2, 1, b"XX" + header_bytes(1, Kind.DATA, 5, 6)[2:] + bytes(40)), "protocol"),
+        (encode(1, 2, 1, b"XX" + header_bytes(1, PacketKind.DATA, 5, 6)[2:] + bytes(40)), "protocol"),
         (encode(1, 2, 1, b"MX\x01\x09" + bytes(60)), "protocol"),
-        (encode(1, 2, 1, header_bytes(1, Kind.GROUP, 5, 6) + bytes(40)), "protocol"),
-        (encode(1, GROUP, 1, header_bytes(1, Kind.DATA, 5, 6) + bytes(40)), "protocol"),
+        (encode(1, 2, 1, header_bytes(1, PacketKind.GROUP, 5, 6) + bytes(40)), "protocol"),
+        (encode(1, GROUP, 1, header_bytes(1, PacketKind.DATA, 5, 6) + bytes(40)), "protocol"),
     ],
 )
 def test_what_is_no_packet_for_us_says_why(frame: bytes, reason: str) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from machemu.sim.graph import Writer
 from masix.transport.events import Drop, PeerUp
 from masix.transport.formats import FINISH, HELLO, WELCOME
-from masix.transport.packets import KINDS, Kind, Packet, PacketError, decode, encode
+from masix.transport.packets import KINDS, Packet, PacketError, PacketKind, decode, encode
 from masix.transport.session import SIDE, SPLIT, derive, exchange, nonce_of, public_of
 from tests.support.network import KEY, SECOND, Network
 from tests.support.network_schedules import payload_of
@@ -47,10 +47,10 @@ class Thief:
     def __init__(self, frames: list[bytes], key: bytes = KEY) -> None:
         self.key = key
         self.data: list[Packet] = []
-        self.told: dict[Kind, list[tuple[Packet, bytes]]] = {kind: [] for kind in KINDS.values()}
+        self.told: dict[PacketKind, list[tuple[Packet, bytes]]] = {kind: [] for kind in KINDS.values()}
         for frame in frames:
             packet = self.packet(frame)
-            if packet.kind is Kind.DATA:
+            if packet.kind is PacketKind.DATA:
                 self.data.append(packet)
             else:
                 of_life = derive(key, 32, "incarnation", struct.pack(">IQ", packet.source, packet.session))
@@ -69,9 +69,9 @@ class Thief:
         """What was said in sessions, with a node's memory as it is saved: any 32 bytes of it may be a key, of whatever kind."""
         guesses = [memory[place : place + 32] for place in range(len(memory) - 31)]
         keys = list(guesses)
-        for packet, text in self.told[Kind.FINISH]:
+        for packet, text in self.told[PacketKind.FINISH]:
             finish = FINISH.parse(text)
-            welcomes = [WELCOME.parse(text) for _, text in self.told[Kind.WELCOME]]
+            welcomes = [WELCOME.parse(text) for _, text in self.told[PacketKind.WELCOME]]
             (answer,) = {welcome.public for welcome in welcomes if welcome.nonce == finish.nonce}
             sides = SIDE.pack(packet.source, packet.session, finish.public) + SIDE.pack(packet.target, finish.incarnation, answer)
             for guess in (bytes(32), self.key, finish.public, answer, *guesses):
@@ -138,8 +138,8 @@ def test_the_clusters_key_opens_what_was_told_all_and_nothing_that_was_said_in_s
     network, payload, _ = memories()
     thief = Thief(network.frames)
     assert network.life(2).got[0].payload == payload
-    assert [text for _, text in thief.told[Kind.GROUP]] == network.life(2).told
-    assert len(thief.told[Kind.FINISH]) == 1 and len(thief.data) >= 3
+    assert [text for _, text in thief.told[PacketKind.GROUP]] == network.life(2).told
+    assert len(thief.told[PacketKind.FINISH]) == 1 and len(thief.data) >= 3
     assert thief.read() == b""
 
 
@@ -169,7 +169,7 @@ def answer_to(network: Network, hello: bytes) -> bytes:
     transport.keyring.sequence, transport.identification = counts
     assert memory(network, 2) == before
     transport.keyring.sequence = sent
-    public: bytes = WELCOME.parse(Thief([frame]).told[Kind.WELCOME][0][1]).public
+    public: bytes = WELCOME.parse(Thief([frame]).told[PacketKind.WELCOME][0][1]).public
     return public
 
 
@@ -210,13 +210,21 @@ def test_a_handshake_during_which_the_secret_is_forgotten_begins_anew() -> None:
     frames = len(network.frames)
     network.send(1, 2, 1)
     network.run()
-    kinds = [Kind(payload_of(frame)[3]) for frame in network.frames[frames:]]
-    assert kinds[:7] == [Kind.HELLO, Kind.WELCOME, Kind.FINISH, Kind.UNKNOWN, Kind.HELLO, Kind.WELCOME, Kind.FINISH]
+    kinds = [PacketKind(payload_of(frame)[3]) for frame in network.frames[frames:]]
+    assert kinds[:7] == [
+        PacketKind.HELLO,
+        PacketKind.WELCOME,
+        PacketKind.FINISH,
+        PacketKind.UNKNOWN,
+        PacketKind.HELLO,
+        PacketKind.WELCOME,
+        PacketKind.FINISH,
+    ]
     assert len(network.life(2).got) == 2
     network.check(faithful=True)
 
 
-def told_by(network: Network, source: int, target: int, kind: Kind, text: bytes) -> None:
+def told_by(network: Network, source: int, target: int, kind: PacketKind, text: bytes) -> None:
     """A member says what it likes."""
     payload = network.node(source).keyring.seal(target, 1, kind, text)
     network.node(target).frame_arrived(encode(source, target, 0, payload), network.now)
@@ -226,12 +234,12 @@ def hostile_finish(network: Network, public: bytes, shared: bytes) -> None:
     """Node 1 asks node 2 and finishes with any public key, and the proof that another exchange would give."""
     life = network.node(1).incarnation
     hello = HELLO.build({"nonce": bytes(16), "lowest": 1, "highest": 1, "age": 0})
-    told_by(network, 1, 2, Kind.HELLO, hello)
-    welcome = WELCOME.parse(Thief([network.node(2).outbox.pop()]).told[Kind.WELCOME][0][1])
+    told_by(network, 1, 2, PacketKind.HELLO, hello)
+    welcome = WELCOME.parse(Thief([network.node(2).outbox.pop()]).told[PacketKind.WELCOME][0][1])
     sides = SIDE.pack(1, life, public) + SIDE.pack(2, network.node(2).incarnation, welcome.public)
     _, _, identifier, proof = SPLIT.unpack(derive(KEY + shared, SPLIT.size, "session", sides, b"\1"))
     finish = {"nonce": bytes(16), "public": public, "version": 1, "incarnation": network.node(2).incarnation}
-    told_by(network, 1, 2, Kind.FINISH, FINISH.build(finish | {"session": identifier, "proof": proof, "floor": 1}))
+    told_by(network, 1, 2, PacketKind.FINISH, FINISH.build(finish | {"session": identifier, "proof": proof, "floor": 1}))
 
 
 def still_talk(network: Network) -> None:
@@ -268,7 +276,7 @@ def test_a_welcome_with_a_public_key_of_small_order_is_refused(public: bytes) ->
     peer = network.node(1).peers[2]
     assert peer.handshake is not None
     welcome = {"nonce": peer.handshake.nonce, "public": public, "version": 1, "held": 0, "age": 0, "floor": 1}
-    told_by(network, 2, 1, Kind.WELCOME, WELCOME.build(welcome))
+    told_by(network, 2, 1, PacketKind.WELCOME, WELCOME.build(welcome))
     assert network.node(1).dropped[Drop.REFUSED] == 1
     assert peer.handshake is not None and peer.handshake.pending is None and peer.incarnation == 0
     assert not network.node(1).outbox

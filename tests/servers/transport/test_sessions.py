@@ -9,27 +9,34 @@ from hypothesis import strategies as st
 from machemu.sim.graph import Writer
 from masix.transport.entropy import Entropy
 from masix.transport.events import Delivered, Loss, Lost, PeerLost, PeerUp, Settings, StreamWritable
-from masix.transport.packets import Kind
+from masix.transport.packets import PacketKind
 from masix.transport.session import WINDOW, ReplayWindow
 from masix.transport.transport import MULTICAST_MAX, Transport
 from tests.support.network import KEY, MILLISECOND, SECOND, Faults, Network
 from tests.support.network_schedules import BAD, HARMFUL, NODES, Action, do, end, payload_of
 
 
-def kinds(network: Network) -> list[Kind]:
-    return [Kind(payload_of(frame)[3]) for frame in network.frames]
+def kinds(network: Network) -> list[PacketKind]:
+    return [PacketKind(payload_of(frame)[3]) for frame in network.frames]
 
 
 def test_the_first_message_takes_a_handshake_and_the_second_none() -> None:
     network = Network(2, 0)
     network.send(1, 2, 1)
     network.run()
-    assert kinds(network) == [Kind.HELLO, Kind.WELCOME, Kind.FINISH, Kind.DATA, Kind.DATA, Kind.DATA]
+    assert kinds(network) == [
+        PacketKind.HELLO,
+        PacketKind.WELCOME,
+        PacketKind.FINISH,
+        PacketKind.DATA,
+        PacketKind.DATA,
+        PacketKind.DATA,
+    ]
     network.frames.clear()
     network.send(1, 2, 1)
     network.send(2, 1, 1)
     network.run()
-    assert kinds(network) == [Kind.DATA] * 4
+    assert kinds(network) == [PacketKind.DATA] * 4
     assert network.life(1).ups == [PeerUp(2, network.node(2).incarnation)]
     assert network.life(2).ups == [PeerUp(1, network.node(1).incarnation)]
 
@@ -114,7 +121,7 @@ def test_the_highest_common_version_is_spoken(first: tuple[int, int], second: tu
     network.send(2, 1, 1)
     network.run()
     network.check(faithful=True)
-    assert {payload_of(frame)[2] for frame in network.frames if payload_of(frame)[3] == Kind.DATA} == {chosen}
+    assert {payload_of(frame)[2] for frame in network.frames if payload_of(frame)[3] == PacketKind.DATA} == {chosen}
 
 
 def test_a_multicast_is_heard_by_all_and_its_sender_asked_once() -> None:
@@ -125,11 +132,11 @@ def test_a_multicast_is_heard_by_all_and_its_sender_asked_once() -> None:
     for node in (2, 3, 4):
         assert [event.payload for event in network.life(node).heard] == network.life(1).told
         assert network.life(node).heard[0].payload == payload
-    assert kinds(network).count(Kind.HELLO) == kinds(network).count(Kind.WELCOME) == 3
+    assert kinds(network).count(PacketKind.HELLO) == kinds(network).count(PacketKind.WELCOME) == 3
     network.frames.clear()
     network.multicast(1)
     network.run()
-    assert kinds(network) == [Kind.GROUP]
+    assert kinds(network) == [PacketKind.GROUP]
     network.check(faithful=True)
 
 
@@ -254,7 +261,7 @@ def test_a_slow_network_is_waited_for() -> None:
     network.frames.clear()
     network.send(1, 2, 1)
     network.run()
-    assert kinds(network) == [Kind.DATA] * 2
+    assert kinds(network) == [PacketKind.DATA] * 2
 
 
 @settings(max_examples=50)

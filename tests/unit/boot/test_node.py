@@ -121,14 +121,14 @@ def test_where_a_run_paused_does_not_show(arch: Arch) -> None:
 
 
 def test_a_file_that_holds_something_else_is_no_machine(tmp_path: Path) -> None:
-    saved.save(tmp_path / "list", saved.Kind.MACHINE, [saved.part([1, 2], memoryview(bytes(RAM)))])
+    saved.save(tmp_path / "list", saved.FileKind.MACHINE, [saved.part([1, 2], memoryview(bytes(RAM)))])
     with pytest.raises(UserError, match="holds no machine"):
         Node.load(tmp_path / "list")
 
 
 def test_memory_of_another_size_is_refused(arch: Arch, tmp_path: Path) -> None:
     with booted(arch, lone(image(arch, "hello"))) as (node, _output):
-        saved.save(tmp_path / "machine", saved.Kind.MACHINE, [saved.part(node.kernel, node.kernel.memory.view[: RAM // 2])])
+        saved.save(tmp_path / "machine", saved.FileKind.MACHINE, [saved.part(node.kernel, node.kernel.memory.view[: RAM // 2])])
     with pytest.raises(UserError, match=r"is damaged: .*its memory"):
         Node.load(tmp_path / "machine")
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machemu.device.partitions import SLICES_MAX, read_table
-from machemu.machine.protocols import DiskError
+from machemu.machine.seams import DiskError
 from tests.support.testdisk import EXTENDED, FAT, LINUX, SECTORS, sector, table
 
 

@@ -18,7 +18,6 @@ from machemu.export.json_lines import JsonLines
 from machemu.export.perfetto import Perfetto
 from machemu.trace.events import (
     Ended,
-    Event,
     Faulted,
     MemoryRef,
     MessageMoved,
@@ -28,6 +27,7 @@ from machemu.trace.events import (
     Redirected,
     RightRef,
     RightsRef,
+    TraceEvent,
     TrapEntered,
     TrapLeft,
 )
@@ -177,7 +177,7 @@ def test_faults_and_lost_frames_are_in_both(tmp_path: Path) -> None:
     assert sum(name == "sun: task 1 (ether.elf)" for name in read.tracks.values()) == 2, "each boot has its own tasks"
 
 
-HARD: list[Event] = [
+HARD: list[TraceEvent] = [
     TrapLeft(1, 1, "late", 1, "mach_msg", 0x10004003, "code", None),
     TrapEntered(2, 1, "x", 1, "mach_msg", (("option", 3), ("rcv_name", PortRef(1, PortKind.PORT, 2, "", True)))),
     MessageMoved(
@@ -229,7 +229,7 @@ def test_events_that_are_hard_to_say_are_said() -> None:
     assert read.events[-1][1] == (1 << 63) - 1
 
 
-def many(count: int) -> Iterator[Event]:
+def many(count: int) -> Iterator[TraceEvent]:
     port = PortRef(7, PortKind.PORT, 13)
     for n in range(count // 4):
         yield TrapEntered(8 * n, 1, "images/i386/pingpong.elf", 1, "mach_msg", (("option", 3), ("rcv_name", port)))

@@ -13,7 +13,7 @@ from machemu.abi.types import ByteOrder, VirtAddr
 from machemu.ipc import mach_msg
 from machemu.ipc import mach_port as mp
 from machemu.ipc.thread import IpcThread
-from tests.support.spaces import BUFFER, Task, World, code
+from tests.support.spaces import BUFFER, IpcWorld, Task, code
 
 CODES = {MACH_MSG_SUCCESS, *MSG_RETURNS}
 WORDS = st.integers(0, 0xFFFFFFFF)
@@ -41,8 +41,8 @@ def descriptors(draw: st.DrawFn, order: ByteOrder) -> bytes:
     return head + struct.pack(f"{prefix}{count}I", *[draw(NAMES) for _ in range(count)])
 
 
-def world_of(order: ByteOrder) -> tuple[World, Task, Task]:
-    world = World(order)
+def world_of(order: ByteOrder) -> tuple[IpcWorld, Task, Task]:
+    world = IpcWorld(order)
     victim, attacker = world.task(), world.task()
     theirs, mine = victim.port(), attacker.port()
     victim.give(attacker, theirs, MAKE_SEND)

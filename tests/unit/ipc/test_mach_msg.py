@@ -28,7 +28,7 @@ from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import MESSAGE_BYTES_MAX
 from machemu.ipc.thread import IpcThread
-from tests.support.spaces import BUFFER, Copy, Task, World, code
+from tests.support.spaces import BUFFER, Copy, IpcWorld, Task, code
 
 COMPLEX = 0x80000000
 SEND, RCV, SEND_TIMEOUT, SEND_NOTIFY, SEND_CANCEL = 0x1, 0x2, 0x10, 0x20, 0x80
@@ -37,14 +37,14 @@ SEND_ONCE_TYPE, DEAD_TYPE, SEND_TYPE, RECEIVE_TYPE = 0x40000, 0x100000, 0x10000,
 
 
 @pytest.fixture(params=[ByteOrder.LITTLE, ByteOrder.BIG], ids=["little", "big"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    world = World(request.param)
+def world(request: pytest.FixtureRequest) -> Iterator[IpcWorld]:
+    world = IpcWorld(request.param)
     yield world
     world.check()
     world.end()
 
 
-def pair(world: World) -> tuple[Task, int, Task, int]:
+def pair(world: IpcWorld) -> tuple[Task, int, Task, int]:
     """A client with a send right to a server's port."""
     server, client = world.task(), world.task()
     name = server.port()
@@ -52,12 +52,12 @@ def pair(world: World) -> tuple[Task, int, Task, int]:
 
 
 def trap(
-    thread: IpcThread, world: World, option: int, send: int = 0, size: int = 256, name: int = 0, timeout: int = 0
+    thread: IpcThread, world: IpcWorld, option: int, send: int = 0, size: int = 256, name: int = 0, timeout: int = 0
 ) -> int | None:
     return mach_msg.mach_msg_trap(world.ipc, thread, BUFFER, option, send, size, name, timeout, 0)
 
 
-def test_a_call_and_its_reply(world: World) -> None:
+def test_a_call_and_its_reply(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     reply = mp.mach_reply_port(world.ipc, client.space)
     assert client.send(COPY_SEND | MAKE_SEND_ONCE << 8, to, reply, 77, 5, 6) == 0
@@ -71,7 +71,7 @@ def test_a_call_and_its_reply(world: World) -> None:
     assert client.words(6) == (PORT_SEND_ONCE << 8, 24, 0, reply, 0, 177)
 
 
-def test_a_kernel_port_answers_inside_the_send(world: World) -> None:
+def test_a_kernel_port_answers_inside_the_send(world: IpcWorld) -> None:
     task = world.task()
     kernel_port = world.ipc.make_kernel_port(None)
     name = mp.copyout_send(world.ipc, task.space, port.make_send(world.ipc, kernel_port))
@@ -85,7 +85,7 @@ def test_a_kernel_port_answers_inside_the_send(world: World) -> None:
     assert mp.mach_port_get_receive_status(task.space, reply).msgcount == 1
 
 
-def test_a_waiting_receiver_is_handed_the_message_and_the_cpu(world: World) -> None:
+def test_a_waiting_receiver_is_handed_the_message_and_the_cpu(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     reply = client.port()
     assert trap(server.thread, world, RCV, name=name) is None
@@ -99,7 +99,7 @@ def test_a_waiting_receiver_is_handed_the_message_and_the_cpu(world: World) -> N
 
 
 @pytest.mark.parametrize("option", [SEND, SEND | RCV | SEND_TIMEOUT])
-def test_other_sends_only_wake_the_receiver(world: World, option: int) -> None:
+def test_other_sends_only_wake_the_receiver(world: IpcWorld, option: int) -> None:
     client, to, server, name = pair(world)
     assert trap(server.thread, world, RCV, name=name) is None
     size = client.put(COPY_SEND, to, 0, 1)
@@ -108,7 +108,7 @@ def test_other_sends_only_wake_the_receiver(world: World, option: int) -> None:
     assert not world.scheduler.handed
 
 
-def test_the_receiver_that_came_last_is_served_first(world: World) -> None:
+def test_the_receiver_that_came_last_is_served_first(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     threads = [server.thread, server.new_thread(), server.new_thread()]
     for thread in threads:
@@ -121,7 +121,7 @@ def test_the_receiver_that_came_last_is_served_first(world: World) -> None:
         assert server.words(6)[4:] == (number, number)
 
 
-def test_a_full_queue_blocks_senders_until_a_message_is_taken(world: World) -> None:
+def test_a_full_queue_blocks_senders_until_a_message_is_taken(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     for number in range(5):
         assert client.send(COPY_SEND, to, 0, number) == 0
@@ -133,7 +133,7 @@ def test_a_full_queue_blocks_senders_until_a_message_is_taken(world: World) -> N
     assert [server.receive(name) or server.words(6)[5] for _ in range(5)] == [1, 2, 3, 4, 5]
 
 
-def test_a_woken_sender_waits_again_where_another_was_faster(world: World) -> None:
+def test_a_woken_sender_waits_again_where_another_was_faster(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     for number in range(5):
         client.send(COPY_SEND, to, 0, number)
@@ -145,7 +145,7 @@ def test_a_woken_sender_waits_again_where_another_was_faster(world: World) -> No
     assert late.ith_queue is not None
 
 
-def test_a_send_that_times_out_gives_the_message_back(world: World) -> None:
+def test_a_send_that_times_out_gives_the_message_back(world: IpcWorld) -> None:
     client, to, server, _ = pair(world)
     mine = client.port()
     for number in range(5):
@@ -166,7 +166,7 @@ def test_a_send_that_times_out_gives_the_message_back(world: World) -> None:
     assert client.refs(mine) == 1
 
 
-def test_an_interrupted_sender_gets_its_message_back(world: World) -> None:
+def test_an_interrupted_sender_gets_its_message_back(world: IpcWorld) -> None:
     client, to, _, _ = pair(world)
     for number in range(5):
         client.send(COPY_SEND, to, 0, number)
@@ -177,7 +177,7 @@ def test_an_interrupted_sender_gets_its_message_back(world: World) -> None:
     assert client.words(1)[0] == PORT_SEND
 
 
-def test_receives_time_out_and_are_interrupted(world: World) -> None:
+def test_receives_time_out_and_are_interrupted(world: IpcWorld) -> None:
     task = world.task()
     name = task.port()
     assert trap(task.thread, world, RCV | RCV_TIMEOUT, name=name, timeout=1) is None
@@ -189,7 +189,7 @@ def test_receives_time_out_and_are_interrupted(world: World) -> None:
     assert mach_msg.continue_wait(world.ipc, task.thread) == 0x10004005
 
 
-def test_a_dying_port_ends_every_wait(world: World) -> None:
+def test_a_dying_port_ends_every_wait(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     assert trap(server.thread, world, RCV, name=name) is None
     mp.mach_port_mod_refs(world.ipc, server.space, name, 1, -1)
@@ -202,7 +202,7 @@ def test_a_dying_port_ends_every_wait(world: World) -> None:
     assert mach_msg.continue_wait(world.ipc, client.thread) == 0
 
 
-def test_a_message_in_a_receivers_hands_survives_its_port(world: World) -> None:
+def test_a_message_in_a_receivers_hands_survives_its_port(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     assert trap(server.thread, world, RCV, name=name) is None
     assert client.send(COPY_SEND | MAKE_SEND_ONCE << 8, to, client.port(), 3) == 0
@@ -213,7 +213,7 @@ def test_a_message_in_a_receivers_hands_survives_its_port(world: World) -> None:
     assert server.type(words[2]) == SEND_ONCE_TYPE
 
 
-def test_msg_accepted_tells_when_there_was_room(world: World) -> None:
+def test_msg_accepted_tells_when_there_was_room(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     notify = client.port()
     for number in range(5):
@@ -230,7 +230,7 @@ def test_msg_accepted_tells_when_there_was_room(world: World) -> None:
     assert not client.type(to) & 0x40000000
 
 
-def test_a_renamed_or_dropped_name_changes_msg_accepted(world: World) -> None:
+def test_a_renamed_or_dropped_name_changes_msg_accepted(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     notify = client.port()
     for number in range(5):
@@ -243,7 +243,7 @@ def test_a_renamed_or_dropped_name_changes_msg_accepted(world: World) -> None:
     assert client.words(8)[5:] == (66, client.item(15, 32, 1), 0)
 
 
-def test_send_cancel_drops_a_dead_name_request_in_silence(world: World) -> None:
+def test_send_cancel_drops_a_dead_name_request_in_silence(world: IpcWorld) -> None:
     client, to, _, _ = pair(world)
     notify = client.port()
     client.notify(to, 72, 0, notify)
@@ -257,7 +257,7 @@ def test_send_cancel_drops_a_dead_name_request_in_silence(world: World) -> None:
     assert client.words(8)[5:] == (65, client.item(15, 32, 1), to)
 
 
-def test_receive_notify_watches_the_reply_right(world: World) -> None:
+def test_receive_notify_watches_the_reply_right(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     reply, notify = client.port(), server.port()
     client.send(COPY_SEND | MAKE_SEND_ONCE << 8, to, reply, 1)
@@ -271,7 +271,7 @@ def test_receive_notify_watches_the_reply_right(world: World) -> None:
     assert server.refs(taken, 4) == 2
 
 
-def test_receive_notify_without_a_port_loses_the_message(world: World) -> None:
+def test_receive_notify_without_a_port_loses_the_message(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     reply = client.port()
     client.send(COPY_SEND | MAKE_SEND_ONCE << 8, to, reply, 1)
@@ -280,7 +280,7 @@ def test_receive_notify_without_a_port_loses_the_message(world: World) -> None:
     assert client.words(6)[5] == 71
 
 
-def test_sizes_are_told_to_a_waiting_receiver(world: World) -> None:
+def test_sizes_are_told_to_a_waiting_receiver(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     small, large = server.thread, server.new_thread()
     assert trap(large, world, RCV | RCV_LARGE, size=64, name=name) is None
@@ -291,7 +291,7 @@ def test_sizes_are_told_to_a_waiting_receiver(world: World) -> None:
     assert mach_msg.continue_wait(world.ipc, large) == 0
 
 
-def test_out_of_line_rights_and_long_descriptors(world: World) -> None:
+def test_out_of_line_rights_and_long_descriptors(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     task = client
     mine = task.port()
@@ -311,7 +311,7 @@ def test_out_of_line_rights_and_long_descriptors(world: World) -> None:
 
 
 @pytest.mark.parametrize(("number", "rest"), [(0x40000000, 0), (0x40000001, 4)])
-def test_of_an_item_of_4_gib_and_more_only_the_rest_counts(world: World, number: int, rest: int) -> None:
+def test_of_an_item_of_4_gib_and_more_only_the_rest_counts(world: IpcWorld, number: int, rest: int) -> None:
     """As on the real kernel, whose lengths in bytes are words; names of which there are so many are no rights."""
     client, to, server, name = pair(world)
     little = world.order is ByteOrder.LITTLE
@@ -332,7 +332,7 @@ def test_of_an_item_of_4_gib_and_more_only_the_rest_counts(world: World, number:
     assert server.memory.read(VirtAddr(address), rest) == b"rest"[:rest] if rest else address == 0
 
 
-def test_memory_that_finds_no_place_is_told_item_by_item(world: World) -> None:
+def test_memory_that_finds_no_place_is_told_item_by_item(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     client.memory.map(0x8000, 4096)
     mine = client.port()
@@ -346,7 +346,7 @@ def test_memory_that_finds_no_place_is_told_item_by_item(world: World) -> None:
     assert mp.mach_port_get_receive_status(client.space, mine).srights == 0
 
 
-def test_a_dead_name_travels_as_dead(world: World) -> None:
+def test_a_dead_name_travels_as_dead(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     dead = mp.mach_port_allocate(world.ipc, client.space, 4)
     assert client.send(COMPLEX | COPY_SEND, to, 0, 1, client.item(MOVE_SEND, 32, 1), dead) == 0
@@ -355,7 +355,7 @@ def test_a_dead_name_travels_as_dead(world: World) -> None:
     assert server.words(8)[7] == 0xFFFFFFFF
 
 
-def test_a_body_failure_destroys_what_was_taken(world: World) -> None:
+def test_a_body_failure_destroys_what_was_taken(world: IpcWorld) -> None:
     client, _, server, name = pair(world)
     mine, reply = client.port(), client.port()
     once = server.give(client, name, MAKE_SEND_ONCE)
@@ -370,7 +370,7 @@ def test_a_body_failure_destroys_what_was_taken(world: World) -> None:
     assert server.words(6)[5] == 71
 
 
-def test_a_port_sent_to_itself_is_destroyed(world: World) -> None:
+def test_a_port_sent_to_itself_is_destroyed(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     inner = server.port()
     server.insert(inner, inner, MAKE_SEND)
@@ -380,7 +380,7 @@ def test_a_port_sent_to_itself_is_destroyed(world: World) -> None:
     assert server.type(inner) == DEAD_TYPE
 
 
-def test_a_deep_chain_of_ports_in_messages_dies_without_recursion(world: World) -> None:
+def test_a_deep_chain_of_ports_in_messages_dies_without_recursion(world: IpcWorld) -> None:
     task = world.task()
     outer = task.port()
     task.insert(outer, outer, MAKE_SEND)
@@ -394,7 +394,7 @@ def test_a_deep_chain_of_ports_in_messages_dies_without_recursion(world: World) 
     assert not world.ipc.ports
 
 
-def test_ten_thousand_rights_in_one_message(world: World) -> None:
+def test_ten_thousand_rights_in_one_message(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     ports = [client.port() for _ in range(2500)]
     descriptors = [word for first in ports for word in (client.item(MAKE_SEND, 32, 4), *[first] * 4)]
@@ -409,7 +409,7 @@ def test_ten_thousand_rights_in_one_message(world: World) -> None:
     assert server.refs(received[1]) == 4
 
 
-def test_messages_cannot_take_all_memory(world: World) -> None:
+def test_messages_cannot_take_all_memory(world: IpcWorld) -> None:
     task = world.task()
     assert task.msg(SEND, 1 << 30) == 0x1000000D
     assert task.msg(SEND, 0xFFFFFFFC) == 0x1000000D
@@ -420,7 +420,7 @@ def test_messages_cannot_take_all_memory(world: World) -> None:
     world.ipc.message_bytes -= MESSAGE_BYTES_MAX - 24
 
 
-def test_the_kernels_own_message_carries_memory_and_rights(world: World) -> None:
+def test_the_kernels_own_message_carries_memory_and_rights(world: IpcWorld) -> None:
     task = world.task()
     name = task.port()
     target = task.space.table[name].port()
@@ -447,7 +447,7 @@ def test_the_kernels_own_message_carries_memory_and_rights(world: World) -> None
     assert task.memory.read(VirtAddr(words[10]), 5) == b"hello"
 
 
-def test_the_kernel_waits_for_a_reply(world: World) -> None:
+def test_the_kernel_waits_for_a_reply(world: IpcWorld) -> None:
     task = world.task()
     reply_port = world.ipc.make_kernel_port(None, reply=True)
     once = right.copyout(task.space, port.make_sonce(world.ipc, reply_port), PORT_SEND_ONCE)
@@ -465,7 +465,7 @@ def test_the_kernel_waits_for_a_reply(world: World) -> None:
     port.dealloc_kernel(world.ipc, reply_port)
 
 
-def test_protected_payloads_come_instead_of_the_name(world: World) -> None:
+def test_protected_payloads_come_instead_of_the_name(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     mp.mach_port_set_protected_payload(server.space, name, 0xABCD)
     client.send(COPY_SEND, to, 0, 1)
@@ -477,7 +477,7 @@ def test_protected_payloads_come_instead_of_the_name(world: World) -> None:
     assert server.words(4) == (PORT_SEND << 8, 24, 0, name)
 
 
-def test_one_name_as_destination_and_reply(world: World) -> None:
+def test_one_name_as_destination_and_reply(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     again = server.give(client, name, MAKE_SEND)
     assert again == to
@@ -494,7 +494,7 @@ def test_one_name_as_destination_and_reply(world: World) -> None:
     assert client.type(once) == SEND_ONCE_TYPE
 
 
-def test_sets_take_messages_over_and_give_them_back(world: World) -> None:
+def test_sets_take_messages_over_and_give_them_back(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     pset = mp.mach_port_allocate(world.ipc, server.space, 3)
     for number in range(3):
@@ -531,7 +531,7 @@ class Watcher:
         self.seen.append(("received", thread, kmsg.id))
 
 
-def test_an_observer_sees_each_message_once(world: World) -> None:
+def test_an_observer_sees_each_message_once(world: IpcWorld) -> None:
     watcher = world.ipc.observer = Watcher()
     client, to, server, name = pair(world)
     once = server.give(client, name, MAKE_SEND_ONCE)
@@ -548,7 +548,7 @@ def test_an_observer_sees_each_message_once(world: World) -> None:
     world.ipc.observer = None
 
 
-def test_seqno_and_mscount_count_round(world: World) -> None:
+def test_seqno_and_mscount_count_round(world: IpcWorld) -> None:
     task = world.task()
     name = task.port()
     mp.mach_port_set_seqno(task.space, name, SIZE_MAX)
@@ -559,7 +559,7 @@ def test_seqno_and_mscount_count_round(world: World) -> None:
     assert mp.mach_port_get_receive_status(task.space, name)[1:3] == (0, 0)
 
 
-def test_a_receiver_whose_buffer_is_gone_loses_the_message_but_no_count(world: World) -> None:
+def test_a_receiver_whose_buffer_is_gone_loses_the_message_but_no_count(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     client.send(COPY_SEND | MAKE_SEND_ONCE << 8, to, client.port(), 1)
     server.memory.deallocate(VirtAddr(BUFFER), 4096)
@@ -567,7 +567,7 @@ def test_a_receiver_whose_buffer_is_gone_loses_the_message_but_no_count(world: W
     assert code(mp.mach_port_type, server.space, 2) == 0
 
 
-def test_a_sender_is_woken_only_below_the_limit(world: World) -> None:
+def test_a_sender_is_woken_only_below_the_limit(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     for number in range(5):
         client.send(COPY_SEND, to, 0, number)
@@ -579,7 +579,7 @@ def test_a_sender_is_woken_only_below_the_limit(world: World) -> None:
     assert world.scheduler.ready == [client.thread]
 
 
-def test_a_moved_receive_right_counts_from_zero(world: World) -> None:
+def test_a_moved_receive_right_counts_from_zero(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     for number in range(3):
         client.send(COPY_SEND, to, 0, number)
@@ -592,7 +592,7 @@ def test_a_moved_receive_right_counts_from_zero(world: World) -> None:
 
 
 @pytest.mark.parametrize("flaw", ["deallocate inline", "unused bit", "short fields in the long form"])
-def test_descriptors_that_make_no_sense(world: World, flaw: str) -> None:
+def test_descriptors_that_make_no_sense(world: IpcWorld, flaw: str) -> None:
     client, to, _, _ = pair(world)
     little = world.order is ByteOrder.LITTLE
     word = client.item(2, 32, 1, True, flaw == "deallocate inline")
@@ -603,7 +603,7 @@ def test_descriptors_that_make_no_sense(world: World, flaw: str) -> None:
     assert client.send(COMPLEX | COPY_SEND, to, 0, 1, word, 0, 0, 0) == 0x1000000F
 
 
-def test_receive_notify_asks_nothing_for_a_right_that_is_known(world: World) -> None:
+def test_receive_notify_asks_nothing_for_a_right_that_is_known(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     reply, notify = client.port(), server.port()
     known = client.give(server, reply, MAKE_SEND)
@@ -614,13 +614,13 @@ def test_receive_notify_asks_nothing_for_a_right_that_is_known(world: World) -> 
     assert mp.mach_port_get_receive_status(server.space, notify).sorights == 0
 
 
-def test_send_cancel_wants_a_port(world: World) -> None:
+def test_send_cancel_wants_a_port(world: IpcWorld) -> None:
     client, to, _, _ = pair(world)
     assert client.send(COPY_SEND, to, 0, 1, option=SEND_CANCEL) == 0x1000000B
     assert client.send(COPY_SEND, to, 0, 1, option=SEND_CANCEL, notify=to) == 0x1000000B
 
 
-def test_a_reply_that_waits_for_the_next_request_hands_off(world: World) -> None:
+def test_a_reply_that_waits_for_the_next_request_hands_off(world: IpcWorld) -> None:
     client, to, server, name = pair(world)
     reply = client.port()
     size = client.put(COPY_SEND | MAKE_SEND_ONCE << 8, to, reply, 1)

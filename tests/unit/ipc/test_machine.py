@@ -11,7 +11,7 @@ from machemu.abi.types import ByteOrder, VirtAddr
 from machemu.ipc import mach_msg, port
 from machemu.ipc import mach_port as mp
 from machemu.ipc.thread import IpcThread
-from tests.support.spaces import BUFFER, Task, World
+from tests.support.spaces import BUFFER, IpcWorld, Task
 
 COMPLEX = 0x80000000
 BOGUS = 12
@@ -28,7 +28,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(self.order)
+        self.world = IpcWorld(self.order)
         self.ipc = self.world.ipc
         for _ in range(2):
             task = self.world.task()

@@ -15,7 +15,7 @@ from machemu.ipc import mach_port as mp
 from machemu.ipc import space as spaces
 from machemu.ipc.port import request_table_sizes
 from machemu.ipc.space import FREE_LIST_MAX, Space
-from tests.support.spaces import World, code
+from tests.support.spaces import IpcWorld, code
 
 DEAD_TYPE, SEND_TYPE, RECEIVE_TYPE = 0x100000, 0x10000, 0x20000
 
@@ -65,7 +65,7 @@ def test_names_come_in_gnu_machs_order(steps: list[tuple[str, int]]) -> None:
 
 
 def test_a_failed_rename_leaves_the_new_name_next_in_line() -> None:
-    world = World()
+    world = IpcWorld()
     task = world.task()
     assert code(mp.mach_port_rename, task.space, 3, 5000) == 15
     assert task.port() == 5000
@@ -74,7 +74,7 @@ def test_a_failed_rename_leaves_the_new_name_next_in_line() -> None:
 
 def test_a_space_has_room_for_so_many_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spaces, "NAMES_MAX", 3)
-    world = World()
+    world = IpcWorld()
     task = world.task()
     for _ in range(3):
         task.port()
@@ -84,7 +84,7 @@ def test_a_space_has_room_for_so_many_names(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_user_references_stop_at_65534() -> None:
-    world = World()
+    world = IpcWorld()
     task, other = world.task(), world.task()
     name = task.port()
     there = task.give(other, name, MAKE_SEND)
@@ -100,7 +100,7 @@ def test_user_references_stop_at_65534() -> None:
 
 
 def test_rights_merge_but_send_once_rights_do_not() -> None:
-    world = World()
+    world = IpcWorld()
     task, other = world.task(), world.task()
     name = task.port()
     first = task.give(other, name, MAKE_SEND)
@@ -117,7 +117,7 @@ def test_rights_merge_but_send_once_rights_do_not() -> None:
 
 
 def test_a_second_name_for_a_port_is_refused() -> None:
-    world = World()
+    world = IpcWorld()
     task, other = world.task(), world.task()
     name = task.port()
     task.give(other, name, MAKE_SEND)
@@ -131,7 +131,7 @@ def test_a_second_name_for_a_port_is_refused() -> None:
 
 
 def test_dead_names_are_found_out_when_used() -> None:
-    world = World()
+    world = IpcWorld()
     task, other = world.task(), world.task()
     ways: tuple[Callable[[int], object], ...] = (
         lambda name: mp.mach_port_type(other.space, name),
@@ -153,7 +153,7 @@ def test_dead_names_are_found_out_when_used() -> None:
 def test_dead_name_requests_are_answered_in_the_order_of_their_slots() -> None:
     assert request_table_sizes(4096)[:10] == (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
     assert request_table_sizes(8192)[8:11] == (512, 1024, 2048)
-    world = World(ByteOrder.BIG)
+    world = IpcWorld(ByteOrder.BIG)
     task, other = world.task(), world.task()
     name, notify = task.port(), other.port()
     onces = [task.give(other, name, MAKE_SEND_ONCE) for _ in range(7)]
@@ -177,7 +177,7 @@ def test_dead_name_requests_are_answered_in_the_order_of_their_slots() -> None:
 
 
 def test_port_destroyed_saves_the_port() -> None:
-    world = World()
+    world = IpcWorld()
     task, other = world.task(), world.task()
     name, notify = task.port(), task.port()
     there = task.give(other, name, MAKE_SEND)
@@ -199,7 +199,7 @@ def test_port_destroyed_saves_the_port() -> None:
 
 
 def test_port_destroyed_to_itself_lets_it_die() -> None:
-    world = World()
+    world = IpcWorld()
     task = world.task()
     name = task.port()
     task.notify(name, 69, 0, name)
@@ -209,7 +209,7 @@ def test_port_destroyed_to_itself_lets_it_die() -> None:
 
 
 def test_checking_finds_a_lost_right() -> None:
-    world = World()
+    world = IpcWorld()
     task = world.task()
     name = task.port()
     task.insert(name, name, MAKE_SEND)
@@ -223,7 +223,7 @@ def test_checking_finds_a_lost_right() -> None:
 
 
 def test_a_dead_space_takes_nothing() -> None:
-    world = World()
+    world = IpcWorld()
     task, other = world.task(), world.task()
     name = task.port()
     spaces.destroy(world.ipc, other.space)

@@ -9,7 +9,7 @@ from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEI
 from machemu.abi.types import VirtAddr
 from machemu.ipc import mach_msg, port
 from machemu.ipc import mach_port as mp
-from tests.support.spaces import BUFFER, Task, World, code
+from tests.support.spaces import BUFFER, IpcWorld, Task, code
 
 EXPECTED = Path(__file__).parents[2] / "conformance"
 COMPLEX = 0x80000000
@@ -23,7 +23,7 @@ class Guest:
     """What guest.c offers: numbered names and lines."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.world = IpcWorld()
         self.task: Task = self.world.task()
         self.text = ""
         self.seen: list[int] = []

@@ -17,7 +17,7 @@ from machemu.abi.types import Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386.pcb import DS, EAX, ECX, EDI, EDX, EFLAGS, ES, ESI, FLOAT_STATE, REGS_SEGS_STATE
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE
-from machemu.machine.protocols import UserFault
+from machemu.machine.seams import UserFault
 from tests.support.cpu_bench import ARGUMENTS, CONSTANT, LAZY, LEAVE
 from tests.support.i386_bench import CODE, DATA, STACK, Bench, trap
 

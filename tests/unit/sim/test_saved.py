@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from machemu.abi.errors import InvariantError, UserError
 from machemu.sim import graph, saved
 from machemu.sim.graph import Writer
-from machemu.sim.saved import Kind, SavedFile
+from machemu.sim.saved import FileKind, SavedFile
 from tests.support.states import Cell, Colour, Pair, Special
 
 MEMORY = 64 << 20
@@ -26,13 +26,13 @@ MEMORY = 64 << 20
 NO_RAM = memoryview(b"")
 
 
-def load(path: Path, kind: Kind = Kind.MACHINE) -> tuple[Any, list[bytes]]:
+def load(path: Path, kind: FileKind = FileKind.MACHINE) -> tuple[Any, list[bytes]]:
     with SavedFile(path, kind) as file:
         [(root, memory)] = file.parts()
         return root, [] if memory is None else [bytes(memory)]
 
 
-def save(path: Path, root: object, ram: bytes | bytearray = b"", kind: Kind = Kind.MACHINE) -> None:
+def save(path: Path, root: object, ram: bytes | bytearray = b"", kind: FileKind = FileKind.MACHINE) -> None:
     saved.save(path, kind, [saved.part(root, memoryview(ram))])
 
 
@@ -60,8 +60,8 @@ def test_a_file_may_hold_any_number_of_parts_each_with_a_memory_or_none(tmp_path
     memories = [b"", bytes(saved.PAGE), 2 * page, b"", bytes(3 * saved.PAGE) + page]
     for count in range(len(memories) + 1):
         parts = [saved.part(Cell(shared, number), memoryview(memory)) for number, memory in enumerate(memories[:count])]
-        saved.save(path, Kind.MACHINE, parts)
-        with SavedFile(path, Kind.MACHINE) as file:
+        saved.save(path, FileKind.MACHINE, parts)
+        with SavedFile(path, FileKind.MACHINE) as file:
             found = [(root, b"" if memory is None else bytes(memory)) for root, memory in file.parts()]
         assert [memory for _, memory in found] == memories[:count]
         roots = [root for root, _ in found if isinstance(root, Cell)]
@@ -135,8 +135,8 @@ def test_something_behind_the_end_is_refused(tmp_path: Path) -> None:
         load(path)
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_foreign_files_and_other_versions_are_told_apart(kind: Kind, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", list(FileKind))
+def test_foreign_files_and_other_versions_are_told_apart(kind: FileKind, tmp_path: Path) -> None:
     path = tmp_path / "saved"
     save(path, None, kind=kind)
     header, _, packed = path.read_bytes().partition(b"\n")
@@ -171,16 +171,16 @@ def test_another_version_is_told_before_another_kind(tmp_path: Path) -> None:
     path = tmp_path / "saved"
     path.write_bytes(b"machemu saved cluster 999\n")
     with pytest.raises(UserError, match="in format 999"):
-        load(path, Kind.MACHINE)
+        load(path, FileKind.MACHINE)
 
 
 def test_a_file_of_another_kind_says_what_it_is_and_who_takes_it(tmp_path: Path) -> None:
     path = saved_file(tmp_path)
     with pytest.raises(UserError, match=r"is a saved machine, which `machemu boot --load FILE` takes"):
-        load(path, Kind.CLUSTER)
-    save(path, None, kind=Kind.CLUSTER)
+        load(path, FileKind.CLUSTER)
+    save(path, None, kind=FileKind.CLUSTER)
     with pytest.raises(UserError, match=r"is a saved cluster, which `machemu cluster CLUSTERFILE --load FILE` takes"):
-        load(path, Kind.MACHINE)
+        load(path, FileKind.MACHINE)
 
 
 def test_a_class_that_has_other_slots_than_when_it_was_saved_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

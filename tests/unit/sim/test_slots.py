@@ -16,7 +16,7 @@ import machemu
 import masix
 from machemu.abi.errors import UserError
 from machemu.sim import saved
-from machemu.sim.saved import Kind, SavedFile
+from machemu.sim.saved import FileKind, SavedFile
 from machemu.sim.slots import SlotError, check, checks_of, compile_check
 from machemu.sim.state import NATURAL, REGISTRY, U16, U32, U64, Range, Signed, fields, state
 from tests.support.states import Cell, Colour, Level
@@ -131,8 +131,8 @@ def test_a_file_with_a_slot_that_cannot_be_is_refused_and_the_slot_named(
     with pytest.raises(SlotError, match=message):
         check([square])
     path = tmp_path / "saved"
-    saved.save(path, Kind.MACHINE, [saved.part([square])])
-    with SavedFile(path, Kind.MACHINE) as file, pytest.raises(UserError, match=f"{path}: is damaged: .*{message}"):
+    saved.save(path, FileKind.MACHINE, [saved.part([square])])
+    with SavedFile(path, FileKind.MACHINE) as file, pytest.raises(UserError, match=f"{path}: is damaged: .*{message}"):
         list(file.parts())
 
 

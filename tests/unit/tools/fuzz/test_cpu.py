@@ -17,13 +17,13 @@ from machemu.abi.errors import InvariantError
 from machemu.abi.types import VirtAddr
 from machemu.core.kernel import Kernel
 from machemu.ipc import mach_port
-from machemu.machine.protocols import Pcb
+from machemu.machine.seams import Pcb
 from tests.support.guests import Arch
 from tools.fuzz import __main__ as command
 from tools.fuzz import cpu
 from tools.fuzz.hunt import Hunter
 from tools.fuzz.make import END, Maker
-from tools.fuzz.program import CODE, STACK_TOP, Kind, Program, Step
+from tools.fuzz.program import CODE, STACK_TOP, Origin, Program, Step
 from tools.fuzz.report import described, found
 from tools.fuzz.shrink import smallest
 from tools.fuzz.world import RECEIVE
@@ -47,7 +47,7 @@ def program(arch: Arch, code: bytes, steps: int = 1) -> Program:
     registers = [0] * count
     registers[4 if arch.name == "i386" else 15] = STACK_TOP
     step = Step(PLACE, code + END[arch.name], tuple(registers))
-    return Program(arch.name, 5, 7, Kind.RANDOM, (step,) * steps)
+    return Program(arch.name, 5, 7, Origin.RANDOM, (step,) * steps)
 
 
 def fails(_kernel: Kernel) -> None:

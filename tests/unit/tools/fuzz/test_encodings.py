@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.support.guests import Arch
 from tools.fuzz import encodings
 from tools.fuzz.make import END, THROUGH, Maker, list_length
-from tools.fuzz.program import Kind
+from tools.fuzz.program import Origin
 
 
 def test_every_opcode_of_one_and_two_bytes_comes_with_every_prefix() -> None:
@@ -41,7 +41,7 @@ def test_programs_go_through_the_whole_list_before_they_begin_anew(arch: Arch) -
     """As far as a test can look: among a thousand programs none comes twice."""
     maker = Maker(arch.name, 3)
     programs = [maker.program(number) for number in range(1000)]
-    listed = [step.listed for program in programs if program.kind is Kind.LISTED for step in program.steps]
+    listed = [step.listed for program in programs if program.kind is Origin.LISTED for step in program.steps]
     assert len(listed) == len(dict.fromkeys(listed)) == 500 * len(programs[0].steps)
     assert all(index is not None and 0 <= index < list_length(arch.name) for index in listed)
 
