@@ -6,7 +6,7 @@ import importlib
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from machemu.abi.errors import KernError, UserError
 from machemu.boot.bootstrap import boot_server
@@ -19,6 +19,7 @@ from machemu.user import faults
 from machemu.user.server import Server
 
 HANDLERS: Final = {
+    "attach": (),
     "start": ("mach",),
     "receive": ("mach", "message"),
     "expired": ("mach",),
@@ -28,7 +29,7 @@ HANDLERS: Final = {
 """user.server.Server's."""
 
 
-def load_server(name: str) -> type:
+def load_server(name: str) -> type[Server]:
     """The class `module:class`. UserError where there is none."""
     module_name, _, class_name = name.partition(":")
     try:
@@ -42,29 +43,35 @@ def load_server(name: str) -> type:
         raise UserError(f"server {name}: {module_name} has no server {class_name}")
     for handler, arguments in HANDLERS.items():
         try:
-            inspect.signature(getattr(found, handler)).bind(None, *arguments)
+            method = getattr(found, handler)
+            inspect.signature(method).bind(None, *arguments)
+            missing = getattr(method, "__isabstractmethod__", False)
         except (AttributeError, TypeError, ValueError):
+            missing = True
+        if missing:
             wanted = f"{handler}({', '.join(('self', *arguments))})"
             raise UserError(f"server {name}: has no {wanted} {faults.class_line(found)}") from None
+    if not issubclass(found, Server):
+        raise UserError(f"server {name}: is not derived from machemu.user.server.Server {faults.class_line(found)}")
     if found not in REGISTRY.values():
         raise UserError(f"server {name}: is not marked @state, and could not be saved {faults.class_line(found)}")
     return found
 
 
 def make_server(spec: ServerSpec, node: int, seed: int, key: bytes) -> Server:
-    """A program of the class. One that has to know where it runs has a class method `on_node`, which makes it for the node of a
-    number, with a seed of its own for what is to be random and the cluster's key; any other is made without them. Either has its
-    options as keywords. UserError for options that it has not.
-    """
+    """A program of the class, by its `on_node`. UserError for options that it has not."""
     found = load_server(spec.name)
-    on_node = getattr(found, "on_node", None)
-    make, arguments = (found, ()) if on_node is None else (on_node, (node, seed, key))
+    place = node, seed, key
+    options: dict[str, Any] = dict(spec.options)
     try:
-        inspect.signature(make).bind(*arguments, **dict(spec.options))
+        if found.on_node.__func__ is Server.on_node.__func__:  # type: ignore[attr-defined]
+            inspect.signature(found).bind(**options)
+        else:
+            inspect.signature(found.on_node).bind(*place, **options)
     except TypeError as error:
         raise UserError(f"server {spec.name}: has not these options: {error}") from None
     try:
-        server: Server = make(*arguments, **dict(spec.options))
+        server = found.on_node(*place, **options)
     except (Exception, SystemExit) as error:
         raise UserError(f"server {spec.name}: cannot be made: {faults.raised(error, found)}") from error
     return server

@@ -1,4 +1,4 @@
-"""What most host-side servers are made of: tables of requests and notifications per class, and questions that are answered later.
+"""What most host-side servers are made of: handlers for each kind of port, and questions that are answered later.
 
 docs/host-side-servers.md shows a server that is written with it.
 """
@@ -7,44 +7,36 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_FAILURE, MIG_REPLY_MISMATCH, MIG_SERVER_DIED
-from machemu.abi.message import COPY_SEND
+from machemu.abi.kern_return import KERN_FAILURE, MIG_BAD_ID, MIG_REPLY_MISMATCH, MIG_SERVER_DIED
+from machemu.abi.message import COPY_SEND, PORT_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_SEND_ONCE
 from machemu.mig.runtime import Routine
 from machemu.sim.state import PortSet, Receive, state
-from machemu.user.dispatch import perform
-from machemu.user.mach import REPLY_ID, Mach
+from machemu.user.mach import REPLY_ID, Mach, rights
 from machemu.user.message import Message
+from machemu.user.notifications import ROUTINES, Notification
+from machemu.user.server import Server
 
 Method = TypeVar("Method", bound=Callable[..., Any])
-SERVES, NOTIFIED, ANSWERED = "_serves", "_notified", "_answered"
+Notice = TypeVar("Notice", bound=Notification)
+HANDLES: Final = "_handles"
 UNSENT: Final = KERN_FAILURE
 
 
-def serves(routine: Routine) -> Callable[[Method], Method]:
-    """Marks the method that answers a routine's requests at the service port. It is a `dispatch.Handler`."""
-    return _mark(SERVES, routine)
+class Handled(NamedTuple):
+    """What a method takes. at: the slot that holds the port where it comes, or a dict with such ports as keys. number: the
+    msgh_id. is_once: it comes by a send-once right, which no client has. take: unpacks it as `what` says, and calls the method.
+    """
 
-
-def notified(notification: Routine) -> Callable[[Method], Method]:
-    """Marks the method that takes a notification (mach.notify.*) that comes to the port `notices`: method(mach, *arguments)."""
-    return _mark(NOTIFIED, notification)
-
-
-def answered(routine: Routine) -> Callable[[Method], Method]:
-    """Marks a method that goes on when another server has answered a routine's request: method(mach, answer, *about)."""
-    return _mark(ANSWERED, routine)
-
-
-def _mark(what: str, routine: Routine) -> Callable[[Method], Method]:
-    def mark(method: Method) -> Method:
-        setattr(method, what, routine)
-        return method
-
-    return mark
+    at: str
+    number: int
+    is_once: bool
+    take: Callable[[Mach, Message, Any, Callable[..., Any]], None]
+    what: Any
 
 
 class Answer(NamedTuple):
@@ -54,29 +46,131 @@ class Answer(NamedTuple):
     results: tuple[Any, ...]
 
 
+def serves(routine: Routine, at: str = "service") -> Callable[[Method], Method]:
+    """Marks the method that answers a routine's requests: method(mach, request, *arguments).
+
+    It returns the results, or None where it answers later, by `mach.answer` to `request.caller`. It owns the rights among its
+    arguments once it returns; where it raises KernError they are given up for it, and the client gets the code.
+    """
+    return _mark(Handled(at, routine.request.id, False, _serve, routine))
+
+
+def notified(notice: type[Notice], at: str = "notices") -> Callable[[Callable[[Any, Any, Notice], None]], Any]:
+    """Marks the method that takes a kind of notification (user.notifications): method(mach, notice)."""
+    return _mark(Handled(at, ROUTINES[notice].request.id, True, _notice, notice))
+
+
+def answered(routine: Routine, at: str = "") -> Callable[[Method], Method]:
+    """Marks the method that goes on when a routine's request is answered: method(mach, answer, *about), of which `ask` says more.
+
+    at: where the answers come to requests that are not asked by `ask`, but name a port of the server's for them: a port for
+    each question costs five traps.
+    """
+    return _mark(Handled(at, routine.request.id + REPLY_ID, True, _reply, routine))
+
+
+def takes(number: int, at: str) -> Callable[[Method], Method]:
+    """Marks the method that takes the messages of an id as they are: method(mach, message)."""
+    return _mark(Handled(at, number, False, lambda mach, message, what, method: method(message), None))
+
+
+def _mark(handled: Handled) -> Callable[[Any], Any]:
+    def mark(method: Any) -> Any:
+        setattr(method, HANDLES, handled)
+        return method
+
+    return mark
+
+
+def _serve(mach: Mach, message: Message, routine: Routine | None, method: Callable[..., Any]) -> None:
+    """As MIG's server skeletons do in C."""
+    try:
+        if routine is None:
+            raise KernError(MIG_BAD_ID)
+        results = method(message, *routine.request.unpack(mach.order, message.body, message.carried, message.complex))
+    except KernError as error:
+        mach.give_up(rights(message._replace(header=message.header._replace(remote_type=0))))
+        mach.reply(message, None, error.code)
+        return
+    if results is not None:
+        mach.reply(message, routine, 0, results)
+
+
+def _notice(mach: Mach, message: Message, notice: type[Any], method: Callable[..., Any]) -> None:
+    try:
+        values = ROUTINES[notice].request.unpack(mach.order, message.body, message.carried, message.complex)
+    except KernError:
+        mach.destroy(message)
+        return
+    method(notice(message.header.local, *values))
+
+
+def _reply(mach: Mach, message: Message, routine: Routine, method: Callable[..., Any], *about: Any) -> None:
+    try:
+        if message.header.id != routine.request.id + REPLY_ID:
+            raise KernError(MIG_SERVER_DIED if message.header.id == MACH_NOTIFY_SEND_ONCE.request.id else MIG_REPLY_MISMATCH)
+        answer = Answer(0, routine.unpack_reply(mach.order, message.body, message.carried, message.complex))
+    except KernError as error:
+        mach.destroy(message)
+        answer = Answer(error.code, ())
+    method(answer, *about)
+
+
+NOTHING: Final = Handled("", 0, False, _serve, None)
+
+
+class Part:
+    """Handlers, and what they work on: a server, or a part of one that has ports of its own. A subclass is marked @state."""
+
+    __slots__ = ()
+    _tables: ClassVar[dict[int, dict[str, tuple[Handled, str]]]] = {}
+    """By msgh_id and slot: what is handled so, and the method's name."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._tables = {number: dict(slots) for number, slots in cls._tables.items()}
+        for name, method in vars(cls).items():
+            handled = getattr(method, HANDLES, None)
+            if not isinstance(handled, Handled) or not handled.at:
+                continue
+            if not hasattr(cls, handled.at):
+                raise TypeError(f"{name} is at {handled.at}, which {cls.__name__} has not")
+            slots = cls._tables.setdefault(handled.number, {})
+            _, other = slots.get(handled.at, (None, name))
+            if other in vars(cls) and other != name:
+                raise TypeError(f"{handled.number} at {handled.at} has two handlers: {other} and {name}")
+            slots[handled.at] = handled, name
+
+    def handler(self, message: Message) -> tuple[Handled, Callable[..., Any]] | None:
+        """What is to be done with a message; None where it is not for this part."""
+        port = message.header.local
+        for slot, (handled, name) in self._tables.get(message.header.id, {}).items():
+            held = getattr(self, slot)
+            if (port in held if isinstance(held, dict) else port == held) and (
+                not handled.is_once or message.header.local_type == PORT_SEND_ONCE
+            ):
+                return handled, getattr(self, name)
+        return None
+
+
 @state
 class Question(NamedTuple):
-    """What is asked of another server. then: the name of the method that goes on. about: what it is given beside the answer."""
+    """What is asked of another server. part, then: whose method goes on, and its name. about: what that is given beside the
+    answer."""
 
+    part: Part
     then: str
     about: tuple[Any, ...]
 
 
-class HostServer:
-    """A user.server.Server. A subclass is marked @state, and its __slots__ are what it has beside these."""
+class HostServer(Part, Server):
+    """A subclass is marked @state, and its __slots__ are what it has beside these."""
 
     __slots__ = ("notices", "ports", "questions", "service")
     notices: Receive
     ports: PortSet
     questions: dict[Receive, Question]
     service: Receive
-    _requests: ClassVar[dict[int, tuple[Routine, str]]] = {}
-    _notifications: ClassVar[dict[int, tuple[Routine, str]]] = {}
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        cls._requests = cls._requests | dict(_marked(cls, SERVES))
-        cls._notifications = cls._notifications | dict(_marked(cls, NOTIFIED))
 
     def __init__(self) -> None:
         self.service = 0
@@ -88,11 +182,19 @@ class HostServer:
         self.questions = {}
         """What has been asked and not been answered, by the port where the answer comes."""
 
+    def parts(self) -> tuple[Part, ...]:
+        """Whose handlers take messages: its own, and those of its parts."""
+        return (self,)
+
+    def context(self, mach: Mach) -> Any:
+        """What handlers are given first; mach, unless a server makes more of it."""
+        return mach
+
     def check_saved(self) -> None:
         """ValueError where an answer could not be gone on with."""
         for question in self.questions.values():
-            then = getattr(type(self), question.then, None)
-            if then is None or not hasattr(then, ANSWERED):
+            then: Any = getattr(type(question.part), question.then, None)
+            if question.part not in self.parts() or getattr(then, HANDLES, NOTHING).take is not _reply:
                 raise ValueError(f"{question.then!r} takes no answers")
             inspect.signature(then).bind(self, None, None, *question.about)
 
@@ -114,50 +216,31 @@ class HostServer:
     def ask(self, mach: Mach, then: Callable[..., None], port: int, values: Iterable[Any], *about: Any) -> None:
         """Sends a request to another server, after this handler. port: a send right to it, which is kept.
 
-        then: a method of this server that is marked as `answered` by the routine. It goes on when the answer comes, or with a
-        code where none will: KERN_FAILURE for a dead port, MIG_SERVER_DIED for an answerer that is gone. about: what it is given
-        beside the answer: plain data, which is saved meanwhile.
+        then: a method of this server or a part of it that is marked as `answered` by the routine. It goes on when the answer
+        comes, or with a code where none will: KERN_FAILURE for a dead port, MIG_SERVER_DIED for an answerer that is gone.
+        about: what it is given beside the answer: plain data, which is saved meanwhile.
         """
         answer = self.new_port(mach)
-        self.questions[answer] = Question(then.__name__, about)
-        mach.request(getattr(then, ANSWERED), port, values, answer, COPY_SEND)
+        self.questions[answer] = Question(then.__self__, then.__name__, about)  # type: ignore[attr-defined]
+        mach.request(getattr(then, HANDLES).what, port, values, answer, COPY_SEND)
 
     def receive(self, mach: Mach, message: Message) -> None:
-        port, number = message.header.local, message.header.id
-        if port == self.service:
-            routine, name = self._requests.get(number, (None, ""))
-            perform(mach, message, routine, getattr(self, name) if name else None)
-        elif port in self.questions:
-            self._go_on(mach, port, message)
-        elif port == self.notices and number in self._notifications:
-            routine, name = self._notifications[number]
-            try:
-                arguments = routine.request.unpack(mach.order, message.body, message.carried, message.complex)
-            except KernError:
-                mach.destroy(message)
-            else:
-                getattr(self, name)(mach, *arguments)
-        else:
+        question = self.questions.pop(message.header.local, None)
+        if question is not None:
+            mach.destroy_receive(message.header.local)
+            then = getattr(question.part, question.then)
+            _reply(mach, message, getattr(then, HANDLES).what, partial(then, self.context(mach)), *question.about)
+            return
+        found = next((found for part in self.parts() if (found := part.handler(message))), None)
+        if found is None:
             self.other(mach, message)
-
-    def _go_on(self, mach: Mach, port: int, message: Message) -> None:
-        """An answer has come, or the notification that the right to answer is lost."""
-        question = self.questions.pop(port)
-        then = getattr(self, question.then)
-        mach.destroy_receive(port)
-        routine: Routine = getattr(then, ANSWERED)
-        try:
-            if message.header.id != routine.request.id + REPLY_ID:
-                raise KernError(MIG_SERVER_DIED if message.header.id == MACH_NOTIFY_SEND_ONCE.request.id else MIG_REPLY_MISMATCH)
-            answer = Answer(0, routine.unpack_reply(mach.order, message.body, message.carried, message.complex))
-        except KernError as error:
-            mach.destroy(message)
-            answer = Answer(error.code, ())
-        then(mach, answer, *question.about)
+            return
+        handled, method = found
+        handled.take(mach, message, handled.what, partial(method, self.context(mach)))
 
     def other(self, mach: Mach, message: Message) -> None:
-        """A message that is no request, answer or known notification."""
-        mach.destroy(message)
+        """A message that no handler takes is answered with MIG_BAD_ID, and what it brought is given up."""
+        _serve(mach, message, None, self.other)
 
     def expired(self, mach: Mach) -> None:
         """The time set by `mach.alarm` has come."""
@@ -170,12 +253,5 @@ class HostServer:
         question = self.questions.pop(message.header.local, None)
         if question is not None:
             mach.destroy_receive(message.header.local)
-            getattr(self, question.then)(mach, Answer(UNSENT, ()), *question.about)
+            getattr(question.part, question.then)(self.context(mach), Answer(UNSENT, ()), *question.about)
         mach.give_back(message)
-
-
-def _marked(cls: type, what: str) -> Iterable[tuple[int, tuple[Routine, str]]]:
-    for name, method in vars(cls).items():
-        routine = getattr(method, what, None)
-        if isinstance(routine, Routine):
-            yield routine.request.id, (routine, name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Self
 
 from machemu.user.message import Message
 
@@ -10,25 +11,41 @@ if TYPE_CHECKING:
     from machemu.user.mach import Mach
 
 
-class Server(Protocol):
-    """What a thread of a host-side task does. A class with it is @state, with __slots__: it is saved with its thread.
+class Server(ABC):
+    """What a thread of a host-side task does. A class of it is @state, with __slots__: it is saved with its thread.
 
     A handler makes traps and calls the kernel through `mach`, and sends messages, which go out after it, in order. It owns the
     rights that a message brings.
     """
 
+    __slots__ = ()
+
+    @classmethod
+    def on_node(cls, node: int, seed: int, key: bytes, *others: Any, **options: Any) -> Self:
+        """The server of a node of a cluster. node: its number. seed: another one at each start, for what is to be random. key:
+        the cluster's. options: the cluster file's. Who has no use for the place is made of the options alone."""
+        return cls(**options)
+
+    def attach(self) -> None:  # noqa: B027 -- most have nothing to make
+        """After a load: makes again what is not saved."""
+
+    @abstractmethod
     def start(self, mach: Mach) -> None:
         """The thread begins: names the port or port set that it receives from (`mach.serve`)."""
 
+    @abstractmethod
     def receive(self, mach: Mach, message: Message) -> None:
         """A message has come."""
 
+    @abstractmethod
     def expired(self, mach: Mach) -> None:
         """The time set by `mach.alarm` has come."""
 
+    @abstractmethod
     def sent(self, mach: Mach, message: Message, code: int) -> None:
         """A message sent with `notify` is sent: MACH_MSG_SUCCESS, or MACH_SEND_WILL_NOTIFY where it went into a queue that was
         full, and no other can until the notification."""
 
+    @abstractmethod
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         """A message could not be sent (a mach_msg_return_t); what it held is the server's again."""

@@ -109,9 +109,7 @@ class ServerThread(Own):
 
     def attach(self) -> None:
         """After a load: the program makes again what is not saved."""
-        attach = getattr(self.server, "attach", None)
-        if attach is not None:
-            attach()
+        self.server.attach()
 
     def next(self, kernel: KernelView, memory: Memory, result: int | None) -> int:
         """Goes on with the last trap's result; the number of the next trap, whose arguments are in `arguments`.

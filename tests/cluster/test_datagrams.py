@@ -190,7 +190,7 @@ def test_a_socket_that_is_closed_leaves_nothing(way: str) -> None:
         world.run(2 * SECOND)
         (udp,), (gns,) = world.programs("beta", Udp), world.programs("beta", Gns)
         assert isinstance(udp, Udp) and isinstance(gns, Gns)
-        assert (udp.sockets, udp.openings, udp.waiting) == ({}, {}, {})
+        assert (udp.sockets, udp.questions, udp.waiting) == ({}, {}, {})
         # What is left is ARP's.
         assert len(gns.protocols.connections) == 1
         kernel = world.node("beta").kernel

@@ -22,6 +22,7 @@ from machemu.mig.runtime import Routine
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message, encode
+from machemu.user.server import Server
 from tests.support.guests import Arch
 from tests.support.machine import CODE, SECOND_NS, Machine, add_task, empty, load
 
@@ -34,7 +35,7 @@ SENDERS = ("guest", "host-side")
 
 
 @state
-class Sender:
+class Sender(Server):
     """Sends messages, one after the other. codes: of those that could not be sent."""
 
     __slots__ = ("codes", "messages")

@@ -14,6 +14,7 @@ from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.mach import rights as rights_of
 from machemu.user.message import Header, Message
+from machemu.user.server import Server
 from masix.interfaces import acs, netname
 from tests.support.guests import ARCHS, Arch
 from tests.support.machine import IMAGES
@@ -86,7 +87,7 @@ def requests(draw: st.DrawFn) -> tuple[int, list[Part]]:
 
 
 @state
-class Talker:
+class Talker(Server):
     """Sends requests one after the other. answers: for each its reply's id, bytes and rights, or why it could not be sent.
     heard: what came to the ports that it gives away.
     """

@@ -10,6 +10,7 @@ from machemu.machine.profile import DEFAULT_PROFILES
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
+from machemu.user.server import Server
 from machemu.user.thread import ServerThread
 from masix.interfaces import acs
 
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 
 @state
-class Answerer:
+class Answerer(Server):
     """Is a service, and answers calls with what they bring."""
 
     __slots__ = ("name", "port")
@@ -45,7 +46,7 @@ class Answerer:
 
 
 @state
-class Caller:
+class Caller(Server):
     """Looks a service up at a time, and calls it, not before another one, so many times, one call after the other, and keeps
     the virtual times in ns at which it began, knew the service, and had each answer.
     """

@@ -22,6 +22,7 @@ from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message, living
+from machemu.user.server import Server
 from masix.interfaces import acs, netname
 from tests.support.net import serve_two
 
@@ -71,7 +72,7 @@ def _answer(mach: Mach, header: Header, node: int) -> None:
 
 
 @state
-class Client:
+class Client(Server):
     """What they all have: ports, and nothing done yet."""
 
     __slots__ = ("node", "port", "reply")

@@ -7,10 +7,11 @@ import sys
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
+from machemu.user.server import Server
 
 
 @state
-class Quiet:
+class Quiet(Server):
     """Does nothing; what is wrong with the others is theirs alone."""
 
     __slots__ = ("seen",)

@@ -8,6 +8,7 @@ from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE, CarriedPort
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
+from machemu.user.server import Server
 from masix.gns.directory import Directory
 from masix.gns.server import Gns
 from masix.interfaces import acs
@@ -24,7 +25,7 @@ SERVERS = (
 
 
 @state
-class Namer:
+class Namer(Server):
     """Does the steps of a script, each at its time of the cluster's; a life that begins later leaves those before out.
 
     A script is such as `100+a 250-a 300?a`: at so many milliseconds it has a service of that name, has it no more, looks for one

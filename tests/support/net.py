@@ -13,8 +13,11 @@ from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.sim.state import state
+from machemu.user.kit import takes
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
+from machemu.user.server import Server
+from masix.gns.context import Context, Link
 from masix.gns.server import Gns
 from masix.gns.wire import GROUPS, Payload, decode
 from masix.interfaces import acs
@@ -27,10 +30,11 @@ from tests.support.name_servers import HOST, launch_servers
 SECOND_NS = 1_000_000_000
 SLICE_NS = 2_000_000
 PAIRS = list(product(ARCHS.values(), repeat=2))
+WAKE = 1
 
 
 @state
-class StringLink:
+class StringLink(Link):
     """Gives the test what is said, and the server what the test brings."""
 
     __slots__ = ("inbox", "out", "wake")
@@ -42,14 +46,11 @@ class StringLink:
 
     def attach(self) -> None: ...
 
-    def start(self, mach: Mach, ports: int) -> None:
-        self.wake = mach.make_send(mach.allocate_port())
-        mach.move_member(self.wake, ports)
+    def start(self, context: Context) -> None:
+        self.wake = context.mach.make_send(context.new_port())
 
-    def owns(self, message: Message) -> bool:
-        return message.header.local == self.wake
-
-    def receive(self, mach: Mach, message: Message) -> None: ...
+    @takes(WAKE, at="wake")
+    def _woken(self, context: Context, message: Message) -> None: ...
 
     def send(self, mach: Mach, node: int, stream: int, data: bytes) -> None:
         if not NODE_MIN <= node <= NODE_MAX:
@@ -84,7 +85,7 @@ def serve_two(mach: Mach) -> tuple[int, int, int]:
 
 
 @state
-class Program:
+class Program(Server):
     """A task that does what `steps` say: each is called with the program and `mach` when a message has come, the first at the
     start, the second once the name server has answered. Its own port is `port`; what came there is in `received`."""
 
@@ -175,7 +176,7 @@ class Net:
         assert entry is not None and isinstance(entry.object, Port)
         ipc = machine.kernel.ipc
         right = ports.make_send(ipc, entry.object)
-        kmsgs.kernel_send(ipc, kmsgs.make(ipc, right, MOVE_SEND, None, 0, 1, b"", ()))
+        kmsgs.kernel_send(ipc, kmsgs.make(ipc, right, MOVE_SEND, None, 0, WAKE, b"", ()))
 
     def end(self, number: int, name: str) -> None:
         machine = self.machines[number]
@@ -192,10 +193,10 @@ class Net:
         for server in self.servers:
             if server.node - 1 in self.gone:
                 continue
-            tables, names = server.tables, server.names
+            tables = server.tables
             assert (tables.exports, tables.proxies, tables.leaving, tables.pledges) == ({}, {}, {}, {}), server.node
             assert (tables.numbers, tables.by_number, tables.watchers) == ({}, {}, {}), server.node
-            assert names.queries == {} and names.asked == {}
+            assert server.names.queries == {} and server.questions == {}
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Message
+from machemu.user.server import Server
 from masix.interfaces import acs
 from tests.support.jugglers import LIVES, NODES, Juggler
 
@@ -17,7 +18,7 @@ MS = 1_000_000
 
 
 @state
-class Ticker:
+class Ticker(Server):
     """Tells the time and its node on the console, for ever."""
 
     __slots__ = ("console", "count", "node", "period", "seed")
@@ -51,7 +52,7 @@ class Ticker:
 
 
 @state
-class Watcher:
+class Watcher(Server):
     """Has a right to a service, and is told of its end: `ended` is the virtual time in ns, 0 before."""
 
     __slots__ = ("ended", "name", "port", "right")

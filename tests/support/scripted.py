@@ -22,7 +22,7 @@ SUCCESS, NOT_THERE, TAKEN, NOT_THE_SAME = 0, 15, 13, 17
 
 
 @state
-class Scripted:
+class Scripted(Server):
     """Calls the name server with what `script` says: (routine, arguments), each a function of the program, which keeps in
     `answers` the code and what came. It has a service of its own, `port`, and keeps what is sent to that in `received`."""
 

@@ -25,6 +25,7 @@ from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS, MACH_
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
+from machemu.user.server import Server
 from tests.support.guests import Arch
 from tests.support.machine import Machine, empty, load
 
@@ -32,7 +33,7 @@ ECHO, ASK, SECOND_NS = 700, 701, 1_000_000_000
 
 
 @state
-class Echo:
+class Echo(Server):
     """Sends every message back to where its answer goes, rights, memory and all; keeps its port's name in `port`."""
 
     __slots__ = ("count", "port")
@@ -60,7 +61,7 @@ class Echo:
 
 
 @state
-class Client:
+class Client(Server):
     """Sends what it is given to a port, one after the other, each when the last one's answer is there, and keeps the answers."""
 
     __slots__ = ("answers", "codes", "expiries", "port", "reply", "requests")

@@ -18,12 +18,13 @@ from machemu.abi.kern_return import (
 )
 from machemu.abi.message import COPY_SEND, MACH_MSG_SUCCESS
 from machemu.mig.interfaces.mach_host import HOST_REBOOT
-from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_MSG_ACCEPTED
+from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U32, Right, state
 from machemu.user.kit import Answer, HostServer, answered, notified, serves
-from machemu.user.mach import REPLY_ID, Mach
+from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living
+from machemu.user.notifications import DeadName, MsgAccepted
 from masix.interfaces import acs, acs_client, gns, netname
 
 GNS: Final = b"gns"
@@ -92,14 +93,6 @@ class Acs(HostServer):
         """By their ports."""
         self.saving = None
         """How many servers have still to answer that they have saved; None while no essential one has died."""
-
-    def other(self, mach: Mach, message: Message) -> None:
-        if message.header.id == acs_client.ACS_SAVE_AND_END.request.id + REPLY_ID and self.saving is not None:
-            self.saving -= 1
-            if self.saving <= 0:
-                self._reboot(mach)
-        else:
-            mach.destroy(message)
 
     def expired(self, mach: Mach) -> None:
         if self.saving is not None:
@@ -254,7 +247,10 @@ class Acs(HostServer):
             service = PolyPort(entry.port, COPY_SEND)
             mach.request(acs_client.ACS_NAME_ENTERED, port, (name, service), notify=self.notices)
 
-    @notified(MACH_NOTIFY_MSG_ACCEPTED)
+    @notified(MsgAccepted)
+    def _taken(self, mach: Mach, notice: MsgAccepted) -> None:
+        self._accepted(mach, notice.name)
+
     def _accepted(self, mach: Mach, port: int) -> None:
         """A watcher's queue has taken the message."""
         if port in self.watchers:
@@ -263,9 +259,10 @@ class Acs(HostServer):
 
     # The end of servers
 
-    @notified(MACH_NOTIFY_DEAD_NAME)
-    def _died(self, mach: Mach, name: int) -> None:
+    @notified(DeadName)
+    def _died(self, mach: Mach, notice: DeadName) -> None:
         """A port is dead; so is what it was registered under, or it watches no longer."""
+        name = notice.name
         if self.watchers.pop(name, None) is not None:
             mach.deallocate(name)
         dead = [key for key, entry in self.entries.items() if entry.port == name]
@@ -283,6 +280,13 @@ class Acs(HostServer):
         for port in ports:
             mach.request(acs_client.ACS_SAVE_AND_END, port, (), self.notices, notify=self.notices)
         mach.alarm(mach.now() + (SAVE_NS if ports else 0))
+
+    @answered(acs_client.ACS_SAVE_AND_END, at="notices")
+    def _has_saved(self, mach: Mach, answer: Answer) -> None:
+        if self.saving is not None:
+            self.saving -= 1
+            if self.saving <= 0:
+                self._reboot(mach)
 
     def _reboot(self, mach: Mach) -> None:
         self.saving = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
+from machemu.user.kit import HostServer, Part
 from machemu.user.mach import Mach
-from machemu.user.message import Message
 from masix.gns.ports import PortTables
 from masix.gns.wire import GROUPS, Payload, encode
 from masix.transport.events import Unverified
@@ -18,55 +20,66 @@ GROUP_STREAM: Final = 1
 """What goes between two nodes in order: what the servers say, and what groups do. Neither waits for the other."""
 
 
-class Link(Protocol):
-    """What carries the server's messages: reliably and in order between two nodes; data, saved with the server."""
+class Link(Part, ABC):
+    """What carries the server's messages: reliably and in order between two nodes; saved with the server, whose part it is."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def attach(self) -> None:
         """Makes again what is not saved."""
 
-    def start(self, mach: Mach, ports: int) -> None:
-        """Opens the network; what it receives from goes into the port set."""
+    @abstractmethod
+    def start(self, context: Context) -> None:
+        """Opens the network."""
 
-    def owns(self, message: Message) -> bool:
-        """Whether a message that came to one of the server's ports is the link's."""
-
-    def receive(self, mach: Mach, message: Message) -> None: ...
-
+    @abstractmethod
     def send(self, mach: Mach, node: int, stream: int, data: bytes) -> None: ...
 
+    @abstractmethod
     def multicast(self, mach: Mach, data: bytes) -> None: ...
 
+    @abstractmethod
     def tick(self, mach: Mach) -> None: ...
 
+    @abstractmethod
     def next_timer(self) -> int | None: ...
 
+    @abstractmethod
     def next_event(self) -> tuple[int, bytes | None] | None:
         """What came next from another node, in order: a message; or None, where the node is gone or begun anew: what it knew it
         knows no more."""
 
+    @abstractmethod
     def next_unverified(self) -> Unverified | None:
         """A multicast whose sender's incarnation is not verified."""
 
+    @abstractmethod
     def verify(self, mach: Mach, unverified: Unverified) -> None:
         """Begins a handshake with its sender; after it the multicast is an event."""
 
 
 class Context:
-    """node: this node's number. ports: the set of all that the server receives from. notices: where the kernel tells of ports.
+    """What the server's handlers are given. node: this node's number. notices: where the kernel tells of ports.
 
     loop: what the server says to itself, as if it were another node's: of ports that moved here.
     """
 
     def __init__(
-        self, mach: Mach, node: int, tables: PortTables, ports: int, notices: int, link: Link, loop: deque[tuple[int, bytes]]
+        self, mach: Mach, server: HostServer, node: int, tables: PortTables, link: Link, loop: deque[tuple[int, bytes]]
     ) -> None:
         self.mach = mach
         self.node = node
         self.tables = tables
-        self.ports = ports
-        self.notices = notices
+        self.ports = server.ports
+        self.notices = server.notices
+        self._server = server
         self._link = link
         self._loop = loop
+
+    def ask(self, then: Callable[..., None], port: int, values: Iterable[Any], *about: Any) -> None:
+        """As HostServer.ask."""
+        self._server.ask(self.mach, then, port, values, *about)
 
     def say(self, node: int, payload: Payload) -> None:
         """Says something to the network server of a node."""
@@ -80,9 +93,7 @@ class Context:
 
     def new_port(self) -> int:
         """A receive right more, in the set."""
-        name = self.mach.allocate_port()
-        self.mach.move_member(name, self.ports)
-        return name
+        return self._server.new_port(self.mach)
 
     def retire(self, name: int) -> None:
         """A proxy port to which nobody has a right any more, and which nobody waits for: another may need one."""

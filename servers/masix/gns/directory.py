@@ -10,13 +10,12 @@ another incarnation, as a node does that starts: it says its names anew, and tho
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 from machemu.abi.message import MAKE_SEND
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U16, U31, Receive, state
-from machemu.user.dispatch import dispatch
-from machemu.user.mach import Mach
+from machemu.user.kit import Part, serves
 from machemu.user.message import Message, living
 from masix.gns import rights
 from masix.gns.context import NAME, Context
@@ -121,7 +120,7 @@ class Returns:
 
 
 @state
-class Directory:
+class Directory(Part):
     """endpoint, replica, group: this incarnation's; group None while it is in none. since: when it was last
     at one with its group, or began to wait for one. quiet: until when it says nothing. gather_at: when the others are told of
     the group next. port: where the name server tells of services. returns: of other nodes.
@@ -160,8 +159,7 @@ class Directory:
         mach = context.mach
         # Numbers of another incarnation are not given again: who has not heard of its end may still ask for them.
         context.tables.last = mach.now() // INCARNATION_NS % INCARNATIONS
-        self.port = mach.allocate_port()
-        mach.move_member(self.port, context.ports)
+        self.port = context.new_port()
         mach.request(acs.ACS_WATCH, mach.given("name-server"), (PolyPort(self.port, MAKE_SEND),))
         self._begin(context)
         self.since = self.quiet = mach.now() + QUIET_NS * context.node
@@ -181,26 +179,24 @@ class Directory:
 
     # This node's services
 
-    def told(self, context: Context, message: Message) -> None:
-        """The name server says that a name is there, or is there no more."""
-
-        def entered(mach: Mach, request: Message, name: bytes, service: object) -> tuple[()]:
-            self._forget(context, name)
-            right = living(service)
-            if right and name != NAME and len(self.own) < PUBLISHED_MAX:
-                self.own[name] = Translator(context).export(right, EVERYBODY)
-                self._compare(name)
-            elif right:
-                mach.deallocate(right)
-            return ()
-
-        def left(mach: Mach, request: Message, name: bytes) -> tuple[()]:
-            self._forget(context, name)
-            return ()
-
-        told = ((acs_client.ACS_NAME_ENTERED, entered), (acs_client.ACS_NAME_LEFT, left))
-        dispatch(context.mach, message, {routine.request.id: (routine, handler) for routine, handler in told})
+    @serves(acs_client.ACS_NAME_ENTERED, at="port")
+    def _entered(self, context: Context, request: Message, name: bytes, service: object) -> tuple[Any, ...]:
+        """The name server says that a name is there."""
+        self._forget(context, name)
+        right = living(service)
+        if right and name != NAME and len(self.own) < PUBLISHED_MAX:
+            self.own[name] = Translator(context).export(right, EVERYBODY)
+            self._compare(name)
+        elif right:
+            context.mach.deallocate(right)
         self._go_on(context)
+        return ()
+
+    @serves(acs_client.ACS_NAME_LEFT, at="port")
+    def _left(self, context: Context, request: Message, name: bytes) -> tuple[Any, ...]:
+        self._forget(context, name)
+        self._go_on(context)
+        return ()
 
     def _forget(self, context: Context, name: bytes) -> None:
         if name in self.own:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from machemu.abi.errors import KernError
 from machemu.abi.message import MAKE_SEND
-from machemu.mig.interfaces import device
+from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_SET_FILTER, DEVICE_WRITE
 from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import Receive, Right, state
-from machemu.user.mach import REPLY_ID, Mach, rights
+from machemu.user.kit import Answer, answered, takes
+from machemu.user.mach import Mach
 from machemu.user.message import Message, name_of
+from masix.gns.context import Context, Link
 from masix.net import filters
 from masix.net.ethernet import INTERFACE, NET_RCV_MSG, READ_WRITE, frame_of
 from masix.net.ip import NodeNumber
@@ -23,10 +24,9 @@ BACKLOG_MAX: Final = 256
 
 
 @state
-class EthernetLink:
-    """masix.gns.context.Link. device: the interface's port, 0 until it is open. frames, replies: where frames come, and the
-    device's answers. writing: a frame is on its way to the interface, and the others wait. inbox, unverified: what has come for
-    the server.
+class EthernetLink(Link):
+    """device: the interface's port, 0 until it is open. frames, replies: where frames come, and the answers to those sent.
+    writing: a frame is on its way to the interface, and the others wait. inbox, unverified: what has come for the server.
     """
 
     __slots__ = ("device", "frames", "inbox", "replies", "unverified", "transport", "writing")
@@ -51,44 +51,33 @@ class EthernetLink:
         """Makes again what is not saved."""
         self.transport.attach()
 
-    def start(self, mach: Mach, ports: int) -> None:
-        self.transport.tick(mach.now())
-        self.frames = mach.allocate_port()
-        self.replies = mach.allocate_port()
-        for port in (self.frames, self.replies):
-            mach.move_member(port, ports)
-        mach.request(device.DEVICE_OPEN, mach.given("device-port"), (READ_WRITE, INTERFACE), self.replies)
+    def start(self, context: Context) -> None:
+        self.transport.tick(context.mach.now())
+        self.frames = context.new_port()
+        self.replies = context.new_port()
+        context.ask(self._opened, context.mach.given("device-port"), (READ_WRITE, INTERFACE))
 
-    def owns(self, message: Message) -> bool:
-        return message.header.local in (self.frames, self.replies)
-
-    def receive(self, mach: Mach, message: Message) -> None:
-        if message.header.local == self.frames:
-            self._frame(mach, message)
-        elif message.header.id == device.DEVICE_OPEN.request.id + REPLY_ID:
-            self._opened(mach, message)
-        elif message.header.id == device.DEVICE_WRITE.request.id + REPLY_ID:
-            self.writing = False
+    @answered(DEVICE_OPEN)
+    def _opened(self, context: Context, answer: Answer) -> None:
+        mach = context.mach
+        if answer.code:
+            mach.note(f"gns: {INTERFACE.decode()} cannot be opened: {answer.code:#x}")
+            return
+        self.device = name_of(answer.results[0])
+        program = filters.program(filters.own_filter(filters.UDP_TARGET), mach.order)
+        mach.request(DEVICE_SET_FILTER, self.device, (PolyPort(self.frames, MAKE_SEND), filters.PRIORITY, program))
         self._flush(mach)
 
-    def _opened(self, mach: Mach, message: Message) -> None:
-        try:
-            (right,) = device.DEVICE_OPEN.unpack_reply(mach.order, message.body, message.carried, message.complex)
-        except KernError as error:
-            mach.note(f"gns: {INTERFACE.decode()} cannot be opened: {error.code:#x}")
-            mach.give_up(rights(message))
-            return
-        self.device = name_of(right)
-        program = filters.program(filters.own_filter(filters.UDP_TARGET), mach.order)
-        arguments = (PolyPort(self.frames, MAKE_SEND), filters.PRIORITY, program)
-        mach.request(device.DEVICE_SET_FILTER, self.device, arguments, self.replies)
+    @answered(DEVICE_WRITE, at="replies")
+    def _written(self, context: Context, answer: Answer) -> None:
+        self.writing = False
+        self._flush(context.mach)
 
-    def _frame(self, mach: Mach, message: Message) -> None:
-        if message.header.id != NET_RCV_MSG:
-            mach.destroy(message)
-            return
-        self.transport.frame_arrived(frame_of(message.body, mach.order), mach.now())
+    @takes(NET_RCV_MSG, at="frames")
+    def _frame(self, context: Context, message: Message) -> None:
+        self.transport.frame_arrived(frame_of(message.body, context.mach.order), context.mach.now())
         self._take_events()
+        self._flush(context.mach)
 
     def send(self, mach: Mach, node: int, stream: int, data: bytes) -> None:
         self.transport.send(node, stream, data, mach.now())
@@ -135,4 +124,4 @@ class EthernetLink:
             self.writing = True
             frame = outbox.popleft()
             arguments = (0, 0, OutOfLine(frame, len(frame)))
-            mach.request(device.DEVICE_WRITE, self.device, arguments, self.replies)
+            mach.request(DEVICE_WRITE, self.device, arguments, self.replies)

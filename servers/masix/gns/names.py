@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_NAME
-from machemu.abi.message import MOVE_SEND
+from machemu.abi.message import MOVE_SEND, PORT_SEND
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import U31, Receive, state
+from machemu.sim.state import U31, state
+from machemu.user.kit import Answer, Part, answered
 from machemu.user.message import Caller, Message, living
 from masix.gns.context import Context
 from masix.gns.directory import Directory
@@ -47,18 +47,16 @@ class Query:
 
 
 @state
-class Names:
+class Names(Part):
     """announces: whether what one node asked for is made known to all (the paper's improvement of step 4). directory: what is
     asked first, in the place of `cache` and `known`, which do not hear that a name has left; or None.
 
     cache: places (node, number) of ports that have a proxy here, by the names they were found under. known: those of services
-    that were made known. queries: names that are looked for, by tag. asked: what other nodes want to know, or one of which it
-    is not verified, by the port of our name server's answer: the node and its question.
+    that were made known. queries: names that are looked for, by tag.
     """
 
-    __slots__ = ("announces", "asked", "cache", "directory", "known", "queries", "tags")
+    __slots__ = ("announces", "cache", "directory", "known", "queries", "tags")
     announces: bool
-    asked: dict[Receive, tuple[NodeNumber, Resolve] | Unverified]
     cache: dict[bytes, tuple[NodeNumber, U31]]
     directory: Directory | None
     known: dict[bytes, tuple[NodeNumber, U31]]
@@ -71,7 +69,6 @@ class Names:
         self.cache = {}
         self.known = {}
         self.queries = {}
-        self.asked = {}
         self.tags = 0
 
     # For the tasks of this node
@@ -173,25 +170,21 @@ class Names:
 
     def _ask_here(self, context: Context, name: bytes, why: tuple[int, Resolve] | Unverified) -> None:
         """Our name server may know a name."""
-        answer = context.new_port()
-        self.asked[answer] = why
-        context.mach.request(acs.ACS_LOOK_UP_HERE, context.mach.given("name-server"), (name[:NAME_MAX],), answer)
+        context.ask(self._answered, context.mach.given("name-server"), (name[:NAME_MAX],), why)
 
-    def answered(self, context: Context, port: int, message: Message) -> None:
-        """Our name server's answer."""
-        why = self.asked.pop(port)
-        context.mach.destroy_receive(port)
-        try:
-            (right,) = acs.ACS_LOOK_UP_HERE.unpack_reply(context.mach.order, message.body, message.carried, message.complex)
-        except KernError:
-            context.mach.destroy(message)
+    @answered(acs.ACS_LOOK_UP_HERE)
+    def _answered(self, context: Context, answer: Answer, why: tuple[int, Resolve] | Unverified) -> None:
+        """Our name server's answer. why: the node that wants to know it, and its question, or one that is not verified."""
+        if answer.code:
             return
+        (right,) = answer.results
         if isinstance(why, Unverified):
-            context.mach.destroy(message)
+            if living(right):
+                context.mach.deallocate(right)
             context.verify(why)
             return
         node, asked = why
-        given = Translator(context).give(right, message.carried[0].disposition, node)  # type: ignore[union-attr]
+        given = Translator(context).give(right, PORT_SEND, node)
         context.mach.note(f"gns: step 4: answers node {node} with node {given.node} port {given.number}")
         context.say(node, Found(asked.tag, given))
         if self.announces and given.node == context.node and EVERYBODY not in context.tables.exports[given.number].given:

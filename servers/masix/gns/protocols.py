@@ -8,7 +8,6 @@ and with its environment. Whoever has a right to a connection's port then has a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -21,15 +20,17 @@ from machemu.abi.kern_return import (
     KERN_RESOURCE_SHORTAGE,
     KERN_RIGHT_EXISTS,
 )
-from machemu.abi.message import COPY_SEND, PORT_SEND_ONCE
-from machemu.mig.interfaces import device
+from machemu.abi.message import COPY_SEND
+from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_SET_FILTER, DEVICE_WRITE
 from machemu.mig.interfaces.mach_port import MACH_PORT_TYPE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
-from machemu.mig.runtime import OutOfLine, PolyPort, Routine
-from machemu.sim.state import PortSet, Receive, Right, state
-from machemu.user.dispatch import Handler, dispatch
-from machemu.user.mach import Mach, rights
+from machemu.mig.runtime import OutOfLine, PolyPort
+from machemu.sim.state import Receive, Right, state
+from machemu.user.kit import Answer, Part, answered, notified, serves
+from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living, name_of
+from machemu.user.notifications import NoSenders
+from masix.gns.context import Context
 from masix.interfaces import gns_protocol
 from masix.net import filters
 from masix.net.ethernet import INTERFACE, READ_WRITE
@@ -81,24 +82,21 @@ class Connection:
 
 
 @state
-class Protocols:
+class Protocols(Part):
     """A network server's protocols and connections, by the names of their ports, whose receive rights it has.
 
-    node: whose station address frames are sent from. ports: the server's port set; notices: its port for dead-name notifications.
-    device: the interface's port, 0 until it is open. replies: where the answer to its opening comes, 0 before. waiting: the
-    registrations that wait for it: who asked, the name, what the frames are, the environment.
+    node: whose station address frames are sent from. device: the interface's port, 0 until it is open. opening: that is asked.
+    waiting: the registrations that wait for it: who asked, the name, what the frames are, the environment.
     retired: receivers of connections that are closed, with these' protocols: for each the kernel keeps a filter until it is dead,
     one that takes nothing.
     """
 
-    __slots__ = ("connections", "device", "node", "notices", "ports", "protocols", "replies", "retired", "waiting")
+    __slots__ = ("connections", "device", "node", "opening", "protocols", "retired", "waiting")
     connections: dict[Receive, Connection]
     device: Right
     node: NodeNumber
-    notices: Receive
-    ports: PortSet
+    opening: bool
     protocols: dict[Receive, Protocol]
-    replies: Receive
     retired: dict[int, int]
     waiting: list[tuple[Caller, bytes, Filter, Right]]
 
@@ -109,27 +107,7 @@ class Protocols:
         self.waiting = []
         self.retired = {}
         self.device = 0
-        self.replies = 0
-        self.ports = 0
-        self.notices = 0
-
-    def start(self, ports: int, notices: int) -> None:
-        self.ports = ports
-        self.notices = notices
-
-    def owns(self, port: int) -> bool:
-        return port in self.protocols or port in self.connections or port == self.replies
-
-    def receive(self, mach: Mach, message: Message) -> None:
-        """A message has come to a port that is owned."""
-        port = message.header.local
-        if port == self.replies:
-            self._opened(mach, message)
-        elif message.header.local_type == PORT_SEND_ONCE:
-            # Of these ports send-once rights are made for the notification that there are no senders.
-            self.close(mach, port)
-        else:
-            dispatch(mach, message, self._routines(port in self.protocols))
+        self.opening = False
 
     def died(self, mach: Mach, name: int) -> None:
         """A port that the server had a right to is dead: an environment, a receiver, or none of them."""
@@ -148,27 +126,11 @@ class Protocols:
 
     # Protocols
 
-    @property
-    def service_routines(self) -> dict[int, tuple[Routine, Handler]]:
-        """What the network server's own port understands of this."""
-        return {gns_protocol.GNS_PROTOCOL_REGISTER.request.id: (gns_protocol.GNS_PROTOCOL_REGISTER, self._register)}
-
-    def _routines(self, is_protocol: bool) -> Mapping[int, tuple[Routine, Handler]]:
-        if is_protocol:
-            handlers: tuple[tuple[Routine, Handler], ...] = (
-                (gns_protocol.GNS_PROTOCOL_UNREGISTER, self._close_asked),
-                (gns_protocol.GNS_CONNECTION_OPEN, self._open),
-            )
-        else:
-            handlers = (
-                (gns_protocol.GNS_CONNECTION_CLOSE, self._close_asked),
-                (gns_protocol.GNS_CONNECTION_WRITE, self._write),
-            )
-        return {routine.request.id: (routine, handler) for routine, handler in handlers}
-
-    def _register(
-        self, mach: Mach, request: Message, name: bytes, ether_type: int, ip_protocol: int, environment: Any, privilege: Any
+    def register(
+        self, context: Context, request: Message, name: bytes, ether_type: int, ip_protocol: int, environment: Any, privilege: Any
     ) -> None:
+        """gns_protocol_register."""
+        mach = context.mach
         if privilege != mach.given("device-port"):
             raise KernError(KERN_NO_ACCESS)
         is_ip = ether_type == ETHERTYPE_IPV4
@@ -182,50 +144,51 @@ class Protocols:
             raise KernError(KERN_NAME_EXISTS)
         if len(known) >= PROTOCOLS_MAX or sum(owner == environment for *_, owner in known) >= PROTOCOLS_OF_ONE_MAX:
             raise KernError(KERN_RESOURCE_SHORTAGE)
-        mach.notify(environment, MACH_NOTIFY_DEAD_NAME.request.id, self.notices)
+        mach.notify(environment, MACH_NOTIFY_DEAD_NAME.request.id, context.notices)
         mach.deallocate(privilege)
         self.waiting.append((request.caller, name, filter_, environment))
         if self.device:
-            self._enter_waiting(mach)
-        elif not self.replies:
-            self.replies = mach.allocate_port()
-            mach.move_member(self.replies, self.ports)
-            mach.request(device.DEVICE_OPEN, mach.given("device-port"), (READ_WRITE, INTERFACE), self.replies)
+            self._enter_waiting(context)
+        elif not self.opening:
+            self.opening = True
+            context.ask(self._opened, mach.given("device-port"), (READ_WRITE, INTERFACE))
 
-    def _opened(self, mach: Mach, message: Message) -> None:
+    @answered(DEVICE_OPEN)
+    def _opened(self, context: Context, answer: Answer) -> None:
         """The interface is open, or cannot be: then the next registration tries anew."""
-        mach.destroy_receive(self.replies)
-        self.replies = 0
-        try:
-            (right,) = device.DEVICE_OPEN.unpack_reply(mach.order, message.body, message.carried, message.complex)
-        except KernError as error:
-            mach.give_up(rights(message))
-            waiting, self.waiting = self.waiting, []
-            for caller, _, _, environment in waiting:
-                mach.deallocate(environment)
-                mach.answer(caller, None, error.code)
+        self.opening = False
+        if not answer.code:
+            self.device = name_of(answer.results[0])
+            self._enter_waiting(context)
             return
-        self.device = name_of(right)
-        self._enter_waiting(mach)
+        waiting, self.waiting = self.waiting, []
+        for caller, _, _, environment in waiting:
+            context.mach.deallocate(environment)
+            context.mach.answer(caller, None, answer.code)
 
-    def _enter_waiting(self, mach: Mach) -> None:
+    def _enter_waiting(self, context: Context) -> None:
+        mach = context.mach
         waiting, self.waiting = self.waiting, []
         for caller, name, filter_, environment in waiting:
-            port = self._new_port(mach)
+            port = self._new_port(context)
             self.protocols[port] = Protocol(name, filter_, environment)
             mach.note(f"gns: protocol {name.decode('latin-1')} is registered")
             mach.answer(caller, gns_protocol.GNS_PROTOCOL_REGISTER, 0, (port,))
 
-    def _new_port(self, mach: Mach) -> int:
+    def _new_port(self, context: Context) -> int:
         """A port with a send right that goes to a task; when it is lost the kernel tells."""
-        port = mach.make_send(mach.allocate_port())
-        mach.move_member(port, self.ports)
-        mach.notify(port, MACH_NOTIFY_NO_SENDERS.request.id, port, 1)
+        port = context.mach.make_send(context.new_port())
+        context.mach.notify(port, MACH_NOTIFY_NO_SENDERS.request.id, port, 1)
         return port
 
-    def _close_asked(self, mach: Mach, request: Message) -> tuple[Any, ...]:
-        self.close(mach, request.header.local)
+    @serves(gns_protocol.GNS_PROTOCOL_UNREGISTER, at="protocols")
+    def _unregister(self, context: Context, request: Message) -> tuple[Any, ...]:
+        self.close(context.mach, request.header.local)
         return ()
+
+    @notified(NoSenders, at="protocols")
+    def _unused(self, context: Context, notice: NoSenders) -> None:
+        self.close(context.mach, notice.port)
 
     def close(self, mach: Mach, port: int) -> None:
         """Ends a connection, or a protocol with all its connections."""
@@ -244,9 +207,20 @@ class Protocols:
 
     # Connections
 
+    @serves(gns_protocol.GNS_CONNECTION_CLOSE, at="connections")
+    def _disconnect(self, context: Context, request: Message) -> tuple[Any, ...]:
+        self.close(context.mach, request.header.local)
+        return ()
+
+    @notified(NoSenders, at="connections")
+    def _left(self, context: Context, notice: NoSenders) -> None:
+        self.close(context.mach, notice.port)
+
+    @serves(gns_protocol.GNS_CONNECTION_OPEN, at="protocols")
     def _open(
-        self, mach: Mach, request: Message, receives: tuple[int, ...], sends: tuple[int, ...], receiver: Any, privilege: Any
+        self, context: Context, request: Message, receives: tuple[int, ...], sends: tuple[int, ...], receiver: Any, privilege: Any
     ) -> tuple[Any, ...]:
+        mach = context.mach
         if privilege is not None and privilege != mach.given("device-port"):
             raise KernError(KERN_NO_ACCESS)
         port = request.header.local
@@ -265,10 +239,10 @@ class Protocols:
         if receiver not in self.retired and had.count(port) >= CONNECTIONS_MAX:
             raise KernError(KERN_RESOURCE_SHORTAGE)
         self._set_filter(mach, receiver, filters.program(inwards, mach.order))
-        mach.notify(receiver, MACH_NOTIFY_DEAD_NAME.request.id, self.notices)
+        mach.notify(receiver, MACH_NOTIFY_DEAD_NAME.request.id, context.notices)
         if self.retired.pop(receiver, None) is not None:
             mach.deallocate(receiver)
-        connection = self._new_port(mach)
+        connection = self._new_port(context)
         self.connections[connection] = Connection(port, inwards, outwards, receiver)
         if privilege is None:
             return connection, None
@@ -276,12 +250,13 @@ class Protocols:
         return connection, mach.copy_send(self.device)
 
     def _set_filter(self, mach: Mach, receiver: int, program: tuple[int, ...]) -> None:
-        mach.call(device.DEVICE_SET_FILTER, self.device, PolyPort(receiver, COPY_SEND), filters.PRIORITY, program)
+        mach.call(DEVICE_SET_FILTER, self.device, PolyPort(receiver, COPY_SEND), filters.PRIORITY, program)
 
-    def _write(self, mach: Mach, request: Message, frame: bytes) -> tuple[Any, ...]:
+    @serves(gns_protocol.GNS_CONNECTION_WRITE, at="connections")
+    def _write(self, context: Context, request: Message, frame: bytes) -> tuple[Any, ...]:
         """A frame that the connection may not send is lost, as one that the interface has no room for."""
         if len(frame) >= FRAME_MIN and filters.takes(self.connections[request.header.local].sends, frame):
-            mach.request(device.DEVICE_WRITE, self.device, (0, 0, OutOfLine(frame, len(frame))))
+            context.mach.request(DEVICE_WRITE, self.device, (0, 0, OutOfLine(frame, len(frame))))
         return ()
 
 

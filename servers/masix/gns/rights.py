@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from machemu.mig.runtime import Routine
-from machemu.user.message import Message
 from masix.gns.context import Context
 from masix.gns.ports import Export, Proxy
 from masix.gns.translate import MSCOUNT, MSGCOUNT, Translator, destroy
@@ -89,9 +87,8 @@ def port_died(context: Context, name: int) -> None:
 # Rights of this node to ports of others
 
 
-def no_senders(context: Context, name: int, routine: Routine, notification: Message) -> None:
+def no_senders(context: Context, name: int, count: int) -> None:
     """Nobody here can send to the proxy any more, unless a right was made after the count."""
-    (count,) = routine.request.unpack(context.mach.order, notification.body, notification.carried, notification.complex)
     proxy = context.tables.proxies[name]
     proxy.is_watched = False
     translator = Translator(context)

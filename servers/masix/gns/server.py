@@ -13,12 +13,12 @@ from collections import deque
 from typing import Any, Final
 
 from machemu.abi.message import COPY_SEND, MACH_MSG_SUCCESS, MOVE_SEND, MOVE_SEND_ONCE
-from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_MSG_ACCEPTED, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import PortSet, Receive, state
-from machemu.user.dispatch import dispatch
+from machemu.sim.state import state
+from machemu.user.kit import HostServer, Part, notified, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Message
+from machemu.user.notifications import DeadName, MsgAccepted, NoSenders
 from masix.gns import rights, traffic
 from masix.gns.context import NAME, Context, Link
 from masix.gns.directory import Directory
@@ -48,7 +48,7 @@ from masix.gns.wire import (
     WireError,
     decode,
 )
-from masix.interfaces import acs, gns
+from masix.interfaces import acs, gns, gns_protocol
 from masix.net.ip import NodeNumber
 from masix.transport.entropy import Entropy
 from masix.transport.transport import Transport
@@ -58,28 +58,23 @@ STOCK: Final = 16
 
 
 @state
-class Gns:
+class Gns(HostServer):
     """node: this node's number. tables: the ports that it stands for. names: how services are found. liveness: probes of others.
-    directory: the replicated one, or None.
-
-    protocols: what others send and receive beside. service, notices, ports: its own ports, and the set of all that it receives
-    from. loop: what it says to itself.
+    directory: the replicated one, or None. protocols: what others send and receive beside. loop: what it says to itself.
     """
 
-    __slots__ = ("directory", "link", "loop", "names", "node", "notices", "ports", "protocols", "service", "tables", "liveness")
+    __slots__ = ("directory", "link", "liveness", "loop", "names", "node", "protocols", "tables")
     directory: Directory | None
     link: Link
+    liveness: Liveness
     loop: deque[tuple[NodeNumber, bytes]]
     names: Names
     node: NodeNumber
-    notices: Receive
-    ports: PortSet
     protocols: Protocols
-    service: Receive
     tables: PortTables
-    liveness: Liveness
 
     def __init__(self, node: int, link: Link, announces: bool = False, prepares: bool = False, replicates: bool = False) -> None:
+        super().__init__()
         self.node = node
         self.link = link
         self.tables = PortTables(STOCK if prepares else 0)
@@ -87,13 +82,11 @@ class Gns:
         self.names = Names(announces, self.directory)
         self.protocols = Protocols(node)
         self.liveness = Liveness()
-        self.service = 0
-        self.notices = 0
-        self.ports = 0
         self.loop = deque()
 
     def check_saved(self) -> None:
         """ValueError where its parts are not of one node."""
+        super().check_saved()
         nodes = [self.node, self.protocols.node] + ([] if self.directory is None else [self.directory.endpoint.me.node])
         if len({*nodes}) != 1:
             raise ValueError("its parts are of different nodes")
@@ -115,46 +108,34 @@ class Gns:
         self.link.attach()
 
     def start(self, mach: Mach) -> None:
-        self.ports = mach.allocate_port_set()
-        self.service = mach.make_send(mach.allocate_port())
-        self.notices = mach.allocate_port()
-        for port in (self.service, self.notices):
-            mach.move_member(port, self.ports)
-        mach.serve(self.ports)
-        mach.request(acs.ACS_REGISTER, mach.given("name-server"), (NAME, 0, PolyPort(self.service, COPY_SEND)), self.notices)
-        self.link.start(mach, self.ports)
-        self.protocols.start(self.ports, self.notices)
-        context = self._context(mach)
+        super().start(mach)
+        mach.request(acs.ACS_REGISTER, mach.given("name-server"), (NAME, 0, PolyPort(self.service, COPY_SEND)))
+        context = self.context(mach)
+        self.link.start(context)
         if self.directory is not None:
             self.directory.start(context)
         self._settle(context)
 
-    def _context(self, mach: Mach) -> Context:
-        return Context(mach, self.node, self.tables, self.ports, self.notices, self.link, self.loop)
+    def parts(self) -> tuple[Part, ...]:
+        parts = (self.link, self, self.protocols, self.names)
+        return parts if self.directory is None else (*parts, self.directory)
+
+    def context(self, mach: Mach) -> Context:
+        return Context(mach, self, self.node, self.tables, self.link, self.loop)
 
     def receive(self, mach: Mach, message: Message) -> None:
-        context = self._context(mach)
-        port = message.header.local
-        if self.link.owns(message):
-            self.link.receive(mach, message)
-        elif port == self.service:
-            own = {gns.GNS_RESOLVE.request.id: (gns.GNS_RESOLVE, self._resolve)}
-            dispatch(mach, message, own | self.protocols.service_routines)
-        elif self.protocols.owns(port):
-            self.protocols.receive(mach, message)
-        elif port in self.tables.proxies:
+        super().receive(mach, message)
+        self._settle(self.context(mach))
+
+    def other(self, mach: Mach, message: Message) -> None:
+        if message.header.local in self.tables.proxies:
             self.liveness.stirred(mach.now())
-            traffic.proxied(context, port, message)
-        elif self.directory is not None and port == self.directory.port:
-            self.directory.told(context, message)
-        elif port in self.names.asked:
-            self.names.answered(context, port, message)
+            traffic.proxied(self.context(mach), message.header.local, message)
         else:
-            self._notified(context, message)
-        self._settle(context)
+            super().other(mach, message)
 
     def expired(self, mach: Mach) -> None:
-        context = self._context(mach)
+        context = self.context(mach)
         self.link.tick(mach)
         self.names.expired(context)
         self.liveness.expired(context)
@@ -164,8 +145,31 @@ class Gns:
             self.tables.spares.append(context.new_port())
         self._settle(context)
 
-    def _resolve(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...] | None:
-        return self.names.resolve(self._context(mach), request, name)
+    @serves(gns.GNS_RESOLVE)
+    def _resolve(self, context: Context, request: Message, name: bytes) -> tuple[Any, ...] | None:
+        return self.names.resolve(context, request, name)
+
+    @serves(gns_protocol.GNS_PROTOCOL_REGISTER)
+    def _register(self, context: Context, request: Message, *values: Any) -> None:
+        self.protocols.register(context, request, *values)
+
+    @property
+    def watchers(self) -> dict[int, int]:
+        """Where the kernel tells of proxies that were ports of this node, and which."""
+        return self.tables.watchers
+
+    @notified(NoSenders, at="watchers")
+    def _unused(self, context: Context, notice: NoSenders) -> None:
+        rights.no_senders(context, self.watchers[notice.port], notice.mscount)
+
+    @notified(DeadName)
+    def _died(self, context: Context, notice: DeadName) -> None:
+        self.protocols.died(context.mach, notice.name)
+        rights.port_died(context, notice.name)
+
+    @notified(MsgAccepted)
+    def _accepted(self, context: Context, notice: MsgAccepted) -> None:
+        traffic.accepted(context, notice.name)
 
     def _settle(self, context: Context) -> None:
         """What has come is dealt with, and the alarm is set to whatever comes first."""
@@ -236,29 +240,16 @@ class Gns:
                 if self.directory is not None:
                     self.directory.gathered(context, payload.group)
 
-    def _notified(self, context: Context, message: Message) -> None:
-        mach = context.mach
-        notification = message.header.id
-        watched = self.tables.watchers.get(message.header.local)
-        if watched is not None and notification == MACH_NOTIFY_NO_SENDERS.request.id:
-            rights.no_senders(context, watched, MACH_NOTIFY_NO_SENDERS, message)
-        elif notification == MACH_NOTIFY_DEAD_NAME.request.id:
-            (name,) = MACH_NOTIFY_DEAD_NAME.request.unpack(mach.order, message.body, message.carried, message.complex)
-            self.protocols.died(mach, name)
-            rights.port_died(context, name)
-        elif notification == MACH_NOTIFY_MSG_ACCEPTED.request.id:
-            (name,) = MACH_NOTIFY_MSG_ACCEPTED.request.unpack(mach.order, message.body, message.carried, message.complex)
-            traffic.accepted(context, name)
-        else:
-            mach.destroy(message)
-
     def sent(self, mach: Mach, message: Message, code: int) -> None:
         """A message has gone into its port's queue; with MACH_SEND_WILL_NOTIFY the next one waits for the notification."""
         if code == MACH_MSG_SUCCESS:
-            traffic.accepted(self._context(mach), message.header.remote)
+            traffic.accepted(self.context(mach), message.header.remote)
 
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         """A message whose destination is dead goes."""
+        if message.header.local in self.questions:
+            super().unsent(mach, message, code)
+            return
         if message.header.remote_type in (MOVE_SEND, MOVE_SEND_ONCE):
             mach.deallocate(message.header.remote)
-        give_up(self._context(mach), message)
+        give_up(self.context(mach), message)

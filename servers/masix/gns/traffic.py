@@ -30,7 +30,8 @@ def proxied(context: Context, name: int, message: Message) -> None:
             return
     elif header.local_type == PORT_SEND_ONCE and not proxy.watcher:
         # Only notifications use the send-once rights that we make of a port which was always ours.
-        rights.no_senders(context, name, MACH_NOTIFY_NO_SENDERS, message)
+        kind = MACH_NOTIFY_NO_SENDERS.request
+        rights.no_senders(context, name, *kind.unpack(context.mach.order, message.body, message.carried, message.complex))
         return
     _forward(context, proxy, message)
     while proxy.flushes and proxy.flushes[0][0] <= header.seqno + 1:

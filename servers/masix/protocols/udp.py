@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 from machemu.abi.errors import KernError
@@ -18,15 +19,16 @@ from machemu.abi.kern_return import (
     KERN_NO_ACCESS,
     KERN_RESOURCE_SHORTAGE,
 )
-from machemu.abi.message import COPY_SEND, MAKE_SEND, MOVE_SEND, PORT_SEND_ONCE
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MOVE_SEND
 from machemu.mig.interfaces import device
 from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
-from machemu.mig.runtime import OutOfLine, PolyPort, Routine
-from machemu.sim.state import U16, PortSet, Receive, Right, state
-from machemu.user.dispatch import dispatch
-from machemu.user.mach import REPLY_ID, Mach
+from machemu.mig.runtime import OutOfLine, PolyPort
+from machemu.sim.state import U16, Receive, Right, state
+from machemu.user.kit import Answer, HostServer, answered, notified, serves, takes
+from machemu.user.mach import Mach
 from machemu.user.message import Caller, Header, Message, living, name_of
+from machemu.user.notifications import DeadName, NoSenders
 from masix.interfaces import acs, acs_client, gns_protocol, udp, udp_client
 from masix.net import frames
 from masix.net.ethernet import NET_RCV_MSG, frame_of
@@ -50,30 +52,9 @@ FIND_NS: Final = 10_000_000
 
 
 @state
-class Opening:
-    """A socket that the network server was asked for. caller: its opener. frames: the port of the server's own that its
-    frames will come to, 0 with the library; receiver: the opener's send right where datagrams go, 0 with it."""
-
-    __slots__ = ("caller", "frames", "port", "receiver", "remote", "remote_port")
-    caller: Caller
-    frames: Receive
-    port: U16
-    receiver: Right
-    remote: bytes
-    remote_port: U16
-
-    def __init__(self, caller: Caller, port: int, remote: bytes, remote_port: int) -> None:
-        self.caller = caller
-        self.port = port
-        self.remote = remote
-        self.remote_port = remote_port
-        self.frames = 0
-        self.receiver = 0
-
-
-@state
 class Socket:
-    """connection: a send right to the network server's port for it. The rest as in Opening."""
+    """connection: a send right to the network server's port for it, 0 until it is open. frames: the port of the server's own
+    that its frames come to, 0 with the library; receiver: the opener's send right where datagrams go, 0 with it."""
 
     __slots__ = ("connection", "frames", "port", "receiver", "remote", "remote_port")
     connection: Right
@@ -83,53 +64,46 @@ class Socket:
     remote: bytes
     remote_port: U16
 
-    def __init__(self, opening: Opening, connection: int) -> None:
-        self.connection = connection
-        self.frames = opening.frames
-        self.receiver = opening.receiver
-        self.port = opening.port
-        self.remote = opening.remote
-        self.remote_port = opening.remote_port
+    def __init__(self, port: int, remote: bytes, remote_port: int) -> None:
+        self.connection = 0
+        self.frames = 0
+        self.receiver = 0
+        self.port = port
+        self.remote = remote
+        self.remote_port = remote_port
 
 
 @state
-class Udp:
+class Udp(HostServer):
     """counts: of datagrams, as udp_counts gives them. next_port: of those that nobody asks for by number.
 
-    service, notices, replies, arp_frames, ports: its own ports, and the set of all that it receives from. gns, device: the
-    network server's and the interface's port. registered: its protocols' ports, as in PROTOCOLS. sockets: by their ports'
-    names; openings: those under way, by the ports that the network server's answers come to. waiting: by address, who waits for
-    its station: the caller of a request, or source port, target port and data of a datagram.
+    arp_frames: where ARP's frames come. gns, device: the network server's and the interface's port. registered: its protocols'
+    ports, as in PROTOCOLS. sockets: by their ports' names; receivers: those without the library, by where their frames come.
+    waiting: by address, who waits for its station: the caller of a request, or source port, target port and data of a datagram.
     """
 
-    __slots__ = (
-        "arp", "arp_frames", "counts", "device", "gns", "next_port", "notices", "openings", "ports", "registered", "replies",
-        "service", "sockets", "waiting",
-    )  # fmt: skip
+    __slots__ = ("arp", "arp_frames", "counts", "device", "gns", "next_port", "receivers", "registered", "sockets", "waiting")
     arp: Arp
     arp_frames: Receive
     counts: list[int]
     device: Right
     gns: Right
     next_port: U16
-    notices: Receive
-    openings: dict[Receive, Opening]
-    ports: PortSet
+    receivers: dict[Receive, Socket]
     registered: list[Right]
-    replies: Receive
-    service: Receive
     sockets: dict[Receive, Socket]
     waiting: dict[bytes, deque[Caller | tuple[int, int, bytes]]]
 
     def __init__(self, node: int) -> None:
+        super().__init__()
         self.arp = Arp(ip_of(node), mac_of(node))
         self.counts = [0] * (max(Lost) + 1)
         self.next_port = EPHEMERAL.start
         self.registered = []
         self.sockets = {}
-        self.openings = {}
+        self.receivers = {}
         self.waiting = {}
-        self.service = self.notices = self.replies = self.arp_frames = self.ports = self.gns = self.device = 0
+        self.arp_frames = self.gns = self.device = 0
 
     @classmethod
     def on_node(cls, node: int, seed: int, key: bytes) -> Udp:
@@ -137,39 +111,17 @@ class Udp:
         return cls(node)
 
     def start(self, mach: Mach) -> None:
-        self.ports = mach.allocate_port_set()
-        self.service = self._new_port(mach)
-        self.notices = self._new_port(mach)
-        self.replies = self._new_port(mach)
-        mach.serve(self.ports)
+        super().start(mach)
         self._find(mach)
-
-    def _new_port(self, mach: Mach) -> int:
-        port = mach.allocate_port()
-        mach.move_member(port, self.ports)
-        return port
 
     def _new_receiver(self, mach: Mach) -> int:
         """A port for frames."""
-        port = self._new_port(mach)
+        port = self.new_port(mach)
         mach.call(MACH_PORT_SET_QLIMIT, mach.task_self(), port, QUEUE_MAX)
         return port
 
     def receive(self, mach: Mach, message: Message) -> None:
-        port = message.header.local
-        if port == self.service:
-            save = acs_client.ACS_SAVE_AND_END
-            self._serve(mach, message, (udp.UDP_OPEN, self._open), (udp.UDP_COUNTS, self._count), (save, self._saved))
-        elif port == self.replies:
-            self._started(mach, message)
-        elif port in self.openings:
-            self._opened(mach, port, message)
-        elif port in self.sockets:
-            self._asked(mach, port, message)
-        elif port == self.arp_frames or message.header.id == NET_RCV_MSG:
-            self._frame(mach, port, message)
-        else:
-            self._notified(mach, message)
+        super().receive(mach, message)
         self._settle(mach)
 
     def expired(self, mach: Mach) -> None:
@@ -178,17 +130,11 @@ class Udp:
         self.arp.tick(mach.now())
         self._settle(mach)
 
-    def sent(self, mach: Mach, message: Message, code: int) -> None: ...
-
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         """A receiver's queue is full, or whom a message was for is gone."""
         if message.header.id == udp_client.UDP_DATAGRAM.request.id:
             self.counts[Lost.FULL] += 1
-        mach.give_back(message)
-        opening = self.openings.pop(message.header.local, None)
-        if opening is not None:
-            mach.destroy_receive(message.header.local)
-            self._refuse(mach, opening, KERN_FAILURE)
+        super().unsent(mach, message, code)
 
     def _settle(self, mach: Mach) -> None:
         """What the address resolution says goes out, and who waited for it goes on."""
@@ -199,64 +145,53 @@ class Udp:
         if self.gns:
             mach.alarm(self.arp.next_timer())
 
-    # The start
+    # The start: the network server is found, both protocols are registered, ARP's connection is opened
 
     def _find(self, mach: Mach) -> None:
-        mach.request(acs.ACS_LOOK_UP_HERE, mach.given("name-server"), (GNS,), self.replies)
+        self.ask(mach, self._met, mach.given("name-server"), (GNS,))
 
-    def _started(self, mach: Mach, message: Message) -> None:
-        """An answer to what was asked at the start: the network server found, a protocol registered, ARP's connection open."""
-        steps = (acs.ACS_LOOK_UP_HERE, gns_protocol.GNS_PROTOCOL_REGISTER, gns_protocol.GNS_CONNECTION_OPEN, acs.ACS_REGISTER)
-        routine = next((step for step in steps if step.request.id + REPLY_ID == message.header.id), None)
-        try:
-            if routine is None:
-                raise KernError(KERN_FAILURE)
-            results = routine.unpack_reply(mach.order, message.body, message.carried, message.complex)
-        except KernError as error:
-            mach.destroy(message)
-            if routine is acs.ACS_LOOK_UP_HERE:
-                mach.alarm(mach.now() + FIND_NS)
-            else:
-                mach.note(f"udp: cannot start: {error.code:#x}")
-            return
-        if routine is acs.ACS_LOOK_UP_HERE:
-            self.gns = name_of(results[0])
-        elif routine is gns_protocol.GNS_PROTOCOL_REGISTER:
-            self.registered.append(name_of(results[0]))
-        elif routine is gns_protocol.GNS_CONNECTION_OPEN:
-            # The connection's right is kept for as long as the server is there.
-            self.device = name_of(results[1])
-            mach.request(acs.ACS_REGISTER, mach.given("name-server"), (NAME, 0, PolyPort(self.service, MAKE_SEND)), self.replies)
-            return
+    @answered(acs.ACS_LOOK_UP_HERE)
+    def _met(self, mach: Mach, answer: Answer) -> None:
+        if answer.code:
+            mach.alarm(mach.now() + FIND_NS)
         else:
-            return
+            self.gns = name_of(answer.results[0])
+            self._go_on(mach)
+
+    def _go_on(self, mach: Mach) -> None:
         if len(self.registered) < len(PROTOCOLS):
             environment, privilege = PolyPort(self.service, MAKE_SEND), PolyPort(mach.given("device-port"), COPY_SEND)
-            values = (*PROTOCOLS[len(self.registered)], environment, privilege)
-            mach.request(gns_protocol.GNS_PROTOCOL_REGISTER, self.gns, values, self.replies)
+            self.ask(mach, self._registered, self.gns, (*PROTOCOLS[len(self.registered)], environment, privilege))
         else:
             self.arp_frames = self._new_receiver(mach)
-            self._connect(mach, 1, (), (), PolyPort(self.arp_frames, MAKE_SEND), True, self.replies)
+            values = ((), (), PolyPort(self.arp_frames, MAKE_SEND), PolyPort(mach.given("device-port"), COPY_SEND))
+            self.ask(mach, self._connected, self.registered[1], values)
 
-    def _connect(
-        self,
-        mach: Mach,
-        protocol: int,
-        receives: tuple[int, ...],
-        sends: tuple[int, ...],
-        receiver: PolyPort,
-        privileged: bool,
-        reply: int,
-    ) -> None:
-        privilege = PolyPort(mach.given("device-port") if privileged else None, COPY_SEND)
-        values = (_shorts(receives), _shorts(sends), receiver, privilege)
-        mach.request(gns_protocol.GNS_CONNECTION_OPEN, self.registered[protocol], values, reply)
+    @answered(gns_protocol.GNS_PROTOCOL_REGISTER)
+    def _registered(self, mach: Mach, answer: Answer) -> None:
+        if self._may_start(mach, answer):
+            self.registered.append(name_of(answer.results[0]))
+            self._go_on(mach)
+
+    @answered(gns_protocol.GNS_CONNECTION_OPEN)
+    def _connected(self, mach: Mach, answer: Answer) -> None:
+        """The connection's right is kept for as long as the server is there."""
+        if self._may_start(mach, answer):
+            self.device = name_of(answer.results[1])
+            self.ask(mach, self._named, mach.given("name-server"), (NAME, 0, PolyPort(self.service, MAKE_SEND)))
+
+    @answered(acs.ACS_REGISTER)
+    def _named(self, mach: Mach, answer: Answer) -> None:
+        self._may_start(mach, answer)
+
+    def _may_start(self, mach: Mach, answer: Answer) -> bool:
+        if answer.code:
+            mach.note(f"udp: cannot start: {answer.code:#x}")
+        return not answer.code
 
     # Sockets
 
-    def _serve(self, mach: Mach, message: Message, *handlers: tuple[Routine, Any]) -> None:
-        dispatch(mach, message, {routine.request.id: (routine, handler) for routine, handler in handlers})
-
+    @serves(udp.UDP_OPEN)
     def _open(
         self, mach: Mach, request: Message, library: int, port: int, remote: int, remote_port: int, receiver: Any, privilege: Any
     ) -> None:
@@ -269,102 +204,104 @@ class Udp:
             raise KernError(KERN_INVALID_CAPABILITY)
         if privilege is not None and privilege != mach.given("device-port"):
             raise KernError(KERN_NO_ACCESS)
-        if len(self.sockets) + len(self.openings) >= SOCKETS_MAX:
+        if len(self.sockets) >= SOCKETS_MAX:
             raise KernError(KERN_RESOURCE_SHORTAGE)
-        opening = Opening(request.caller, port or self._free_port(), peer if remote else b"", remote_port)
-        if privilege is not None:
-            mach.deallocate(privilege)
+        socket = Socket(port or self._free_port(), peer if remote else b"", remote_port)
         to = PolyPort(receiver, MOVE_SEND)
         if not library:
-            opening.receiver = receiver
-            opening.frames = self._new_receiver(mach)
-            to = PolyPort(opening.frames, MAKE_SEND)
-        answer = self._new_port(mach)
-        self.openings[answer] = opening
-        own, peer_words = _words(self.arp.ip), _words(opening.remote)
-        receives = [*_are(IP_TARGET, own), *_are(UDP_TARGET, (opening.port,))]
-        sends = [*_are(IP_SOURCE, own), *_are(UDP_SOURCE, (opening.port,)), IP_PIECE, PIECE, 0]
-        if remote:
-            receives += [*_are(IP_SOURCE, peer_words), *_are(UDP_SOURCE, (remote_port,))]
-            sends += [*_are(IP_TARGET, peer_words), *_are(UDP_TARGET, (remote_port,))]
-        self._connect(mach, 0, tuple(receives), tuple(sends), to, privilege is not None, answer)
+            socket.receiver = receiver
+            socket.frames = self._new_receiver(mach)
+            self.receivers[socket.frames] = socket
+            to = PolyPort(socket.frames, MAKE_SEND)
+        name = self.new_port(mach)
+        self.sockets[name] = socket
+        if privilege is not None:
+            mach.deallocate(privilege)
+        receives, sends = self._filters(socket)
+        privilege = PolyPort(mach.given("device-port") if privilege is not None else None, COPY_SEND)
+        self.ask(mach, self._opened, self.registered[0], (receives, sends, to, privilege), name, request.caller)
+
+    def _filters(self, socket: Socket) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The frames that a socket receives, and those that it sends."""
+        own, peer = _words(self.arp.ip), _words(socket.remote)
+        receives = [*_are(IP_TARGET, own), *_are(UDP_TARGET, (socket.port,))]
+        sends = [*_are(IP_SOURCE, own), *_are(UDP_SOURCE, (socket.port,)), IP_PIECE, PIECE, 0]
+        if socket.remote:
+            receives += [*_are(IP_SOURCE, peer), *_are(UDP_SOURCE, (socket.remote_port,))]
+            sends += [*_are(IP_TARGET, peer), *_are(UDP_TARGET, (socket.remote_port,))]
+        return _shorts(receives), _shorts(sends)
 
     def _free_port(self) -> int:
-        taken = {UDP_PORT, *(each.port for each in self.sockets.values()), *(each.port for each in self.openings.values())}
+        taken = {UDP_PORT, *(each.port for each in self.sockets.values())}
         while self.next_port in taken:
             self.next_port = _after(self.next_port)
         port, self.next_port = self.next_port, _after(self.next_port)
         return port
 
-    def _opened(self, mach: Mach, answer: int, message: Message) -> None:
+    @answered(gns_protocol.GNS_CONNECTION_OPEN)
+    def _opened(self, mach: Mach, answer: Answer, name: int, caller: Caller) -> None:
         """The network server has opened a socket's connection, or refuses, as where the port is taken; or it is closed again."""
-        opening = self.openings.pop(answer)
-        mach.destroy_receive(answer)
-        routine = gns_protocol.GNS_CONNECTION_OPEN
+        socket = self.sockets[name]
         try:
-            connection, link = routine.unpack_reply(mach.order, message.body, message.carried, message.complex)
+            if answer.code:
+                raise KernError(answer.code)
+            connection, link = answer.results
             mach.notify(connection, MACH_NOTIFY_DEAD_NAME.request.id, self.notices)
+            mach.notify(mach.make_send(name), MACH_NOTIFY_NO_SENDERS.request.id, name, 1)
         except KernError as error:
-            mach.destroy(message)
-            self._refuse(mach, opening, error.code)
+            mach.give_up((living(right), MOVE_SEND) for right in answer.results if living(right))
+            self._forget(mach, name)
+            mach.answer(caller, None, error.code)
             return
-        socket = self._new_port(mach)
-        mach.make_send(socket)
-        mach.notify(socket, MACH_NOTIFY_NO_SENDERS.request.id, socket, 1)
-        self.sockets[socket] = Socket(opening, connection)
+        socket.connection = connection
         direct = link is not None
-        if not direct and not opening.frames:
+        if not direct and not socket.frames:
             link = mach.copy_send(connection)
-        values = (socket, link, int(direct), int.from_bytes(self.arp.ip, "big"), self.arp.station, opening.port)
-        mach.answer(opening.caller, udp.UDP_OPEN, 0, values)
+        values = (name, link, int(direct), int.from_bytes(self.arp.ip, "big"), self.arp.station, socket.port)
+        mach.answer(caller, udp.UDP_OPEN, 0, values)
 
-    def _refuse(self, mach: Mach, opening: Opening, code: int) -> None:
-        self._forget(mach, opening)
-        mach.answer(opening.caller, None, code)
-
-    def _forget(self, mach: Mach, socket: Opening | Socket) -> None:
+    def _forget(self, mach: Mach, name: int) -> None:
+        """Whoever has a right to its port has a dead name from now on."""
+        socket = self.sockets.pop(name)
         if socket.frames:
+            del self.receivers[socket.frames]
             mach.destroy_receive(socket.frames)
             mach.deallocate(socket.receiver)
-
-    def _close(self, mach: Mach, name: int) -> None:
-        """Ends a socket: whoever has a right to its port has a dead name from now on."""
-        socket = self.sockets.pop(name)
-        mach.request(gns_protocol.GNS_CONNECTION_CLOSE, socket.connection, (), 0, MOVE_SEND)
-        self._forget(mach, socket)
         mach.destroy_receive(name)
 
-    def _asked(self, mach: Mach, name: int, message: Message) -> None:
-        if message.header.local_type == PORT_SEND_ONCE:
-            # Of sockets' ports send-once rights are made for the notification that there are no senders.
-            self._close(mach, name)
-        else:
-            self._serve(mach, message, (udp.UDP_SEND, self._send), (udp.UDP_RESOLVE, self._resolve), (udp.UDP_CLOSE, self._end))
+    def _close(self, mach: Mach, name: int) -> None:
+        mach.request(gns_protocol.GNS_CONNECTION_CLOSE, self.sockets[name].connection, (), 0, MOVE_SEND)
+        self._forget(mach, name)
 
+    @notified(NoSenders, at="sockets")
+    def _unused(self, mach: Mach, notice: NoSenders) -> None:
+        self._close(mach, notice.port)
+
+    @serves(udp.UDP_CLOSE, at="sockets")
     def _end(self, mach: Mach, request: Message) -> tuple[Any, ...]:
         self._close(mach, request.header.local)
         return ()
 
+    @notified(DeadName)
+    def _disconnected(self, mach: Mach, notice: DeadName) -> None:
+        """A connection is closed, with its protocol or because its receiver is gone."""
+        for port, socket in list(self.sockets.items()):
+            if socket.connection == notice.name:
+                self._close(mach, port)
+        mach.deallocate(notice.name)
+
+    @serves(acs_client.ACS_SAVE_AND_END)
     def _saved(self, mach: Mach, request: Message) -> tuple[Any, ...]:
         """The node is about to start anew, says anybody who has the service: there is nothing to save, and nothing ends by it."""
         return ()
 
-    def _notified(self, mach: Mach, message: Message) -> None:
-        """A connection is closed, with its protocol or because its receiver is gone."""
-        if message.header.id == MACH_NOTIFY_DEAD_NAME.request.id:
-            (name,) = MACH_NOTIFY_DEAD_NAME.request.unpack(mach.order, message.body, message.carried, message.complex)
-            for port, socket in list(self.sockets.items()):
-                if socket.connection == name:
-                    self._close(mach, port)
-            mach.deallocate(name)
-        else:
-            mach.destroy(message)
-
+    @serves(udp.UDP_COUNTS)
     def _count(self, mach: Mach, request: Message) -> tuple[Any, ...]:
         return (tuple(self.counts),)
 
     # Datagrams
 
+    @serves(udp.UDP_SEND, at="sockets")
     def _send(self, mach: Mach, request: Message, address: int, port: int, data: bytes) -> tuple[Any, ...]:
         socket = self.sockets[request.header.local]
         target = struct.pack(">I", address)
@@ -386,6 +323,7 @@ class Udp:
     def _transmit(self, mach: Mach, frame: bytes) -> None:
         mach.request(device.DEVICE_WRITE, self.device, (0, 0, OutOfLine(frame, len(frame))))
 
+    @serves(udp.UDP_RESOLVE, at="sockets")
     def _resolve(self, mach: Mach, request: Message, address: int) -> tuple[Any, ...] | None:
         target = struct.pack(">I", address)
         station = self.arp.look_up(target, mach.now())
@@ -417,21 +355,19 @@ class Udp:
                 source_port, port, data = what
                 self._transmit_datagram(mach, station, source_port, target, port, data)
 
-    def _frame(self, mach: Mach, port: int, message: Message) -> None:
-        if message.header.id != NET_RCV_MSG:
-            mach.destroy(message)
-            return
-        frame = frame_of(message.body, mach.order)
-        if port == self.arp_frames:
-            self.arp.frame_arrived(frame, mach.now())
-            return
-        socket = next((socket for socket in self.sockets.values() if socket.frames == port), None)
+    @takes(NET_RCV_MSG, at="arp_frames")
+    def _arp_frame(self, mach: Mach, message: Message) -> None:
+        self.arp.frame_arrived(frame_of(message.body, mach.order), mach.now())
+
+    @takes(NET_RCV_MSG, at="receivers")
+    def _frame(self, mach: Mach, message: Message) -> None:
+        frame, socket = frame_of(message.body, mach.order), self.receivers[message.header.local]
         try:
             datagram = frames.read(frame, self.arp.ip)
         except LostError as error:
             self.counts[error.why] += 1
             return
-        if socket is None or datagram.target_port != socket.port:
+        if not socket.connection or datagram.target_port != socket.port:
             self.counts[Lost.FOREIGN] += 1
             return
         self.counts[1] += 1
@@ -454,6 +390,6 @@ def _are(first: int, words: tuple[int, ...]) -> list[int]:
     return [number for place, word in enumerate(words, first) for number in (place, WORD, word)]
 
 
-def _shorts(words: tuple[int, ...]) -> tuple[int, ...]:
+def _shorts(words: Sequence[int]) -> tuple[int, ...]:
     """As the interface has them, with a sign."""
     return tuple(word - 0x10000 if word & 0x8000 else word for word in words)

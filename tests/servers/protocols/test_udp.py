@@ -97,7 +97,7 @@ def bench(arch: Arch) -> Iterator[tuple[Bench, Client]]:
             if task.name == "user":
                 on.machine.end(task)
         on.run()
-        assert (server.sockets, server.openings, len(on.gns.protocols.connections)) == ({}, {}, 1)
+        assert (server.sockets, server.receivers, server.questions, len(on.gns.protocols.connections)) == ({}, {}, {}, 1)
         (space,) = (task.space for task in on.machine.tasks if task.name == "udp")
         # Its task, the host, devices and name server, the network server, its device, four ports of its own with their set, two
         # protocols, ARP's connection and frames, a reply port.
