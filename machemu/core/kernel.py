@@ -86,22 +86,7 @@ def runnable(thread: Thread) -> bool:
 
 @state
 class Kernel:
-    """All of one node above its machine.
-
-    memory: the RAM, whose bytes are saved beside the state. mmu: the page tables' bookkeeping. console, kmsg: two of `devices`.
-    trap_ns, fault_ns, switch_ns: what the kernel's work costs in virtual time, of the machine's profile.
-    trap_count: traps since power-on. turns: how often a thread got or left the CPU, or went on from a wait.
-    halted: how the machine ended, or None; halt_reason: why, for people.
-    reboot_options: the options of the host_reboot that ended it.
-
-    Transient: cpu; entry: who takes traps, the kernel or who watches it; observer, None where nobody does; crash: a thread with
-    an exception that nobody handled, until `crashed` is told, once it is off the CPU; interrupt: the user's wish to end, looked
-    at between traps; board: where its thread last went to user mode; limit, trap_limit, turn_limit: where `run` comes back;
-    stopping, set by `stop`; charged: the time and the instructions up to which the active thread has been charged, None where
-    none is; left: the active thread does not return to user mode now; routines: what it does for messages, by id; word: the
-    machine's 32-bit word; input_sources: give console input when a read waits and nothing can run, one after the other, b"" for
-    no more.
-    """
+    """All of one node above its machine."""
 
     __slots__ = (
         "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
@@ -127,23 +112,42 @@ class Kernel:
         "interrupt",
         "board",
     )
-    memory: PhysicalMemory
-    mmu: Mmu
+    # The machine's:
+    memory: PhysicalMemory  # the RAM, whose bytes are saved beside the state
+    mmu: Mmu  # the page tables' bookkeeping
+
+    # The layers:
     ipc: Ipc
     vm: Vm
     kern: Kern
-    console: Console
-    kmsg: KmsgDriver
     devices: Devices
+    console: Console  # one of `devices`, as is the next
+    kmsg: KmsgDriver
     io_perms: IoPerms
+
+    # What its work costs in virtual time, of the machine's profile:
     trap_ns: Cost
     fault_ns: Cost
     switch_ns: Cost
-    trap_count: Natural
-    turns: Natural
-    halted: Halt | None
-    halt_reason: str
-    reboot_options: Signed
+
+    # How far it has come:
+    trap_count: Natural  # traps since power-on
+    turns: Natural  # how often a thread got or left the CPU, or went on from a wait
+    halted: Halt | None  # how the machine ended
+    halt_reason: str  # why, for people
+    reboot_options: Signed  # the options of the host_reboot that ended it
+
+    # Transient, made anew by `attach`:
+    # cpu, word: the machine's, and its 32-bit word. entry: who takes traps, the kernel or who watches it.
+    # observer: None where nobody watches. board: where its thread last went to user mode.
+    # routines: what it does for messages, by id.
+    # input_sources: give console input when a read waits and nothing can run, one after the other, b"" for no more.
+
+    # Transient, of a run:
+    # limit, trap_limit, turn_limit: where `run` comes back. stopping: set by `stop`. left: the active thread does not return to
+    # user mode now. interrupt: the user's wish to end, looked at between traps.
+    # charged: the time and the instructions up to which the active thread has been charged, None where none is.
+    # crash: a thread with an exception that nobody handled, until `crashed` is told, once it is off the CPU.
 
     def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
         self.memory = memory

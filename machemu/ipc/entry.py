@@ -19,21 +19,15 @@ TYPE_PORT_OR_DEAD: Final = TYPE_PORT_RIGHTS | TYPE_DEAD_NAME
 
 @state
 class Entry:
-    """A name in use.
-
-    type: TYPE_ bits; a name with both a send and a receive right has both. TYPE_NONE: a right is on its way in or out.
-    urefs: user references of the send right or dead name, 1 for a send-once right; receive rights and sets count none.
-    object: the port or set. None for a dead name. A right to a dead port becomes a dead name when it is next used.
-    request: the slot of its dead-name request in the port's table, 0 for none. marequest: a msg-accepted notification is due.
-    """
+    """A name in use."""
 
     __slots__ = ("marequest", "name", "object", "request", "type", "urefs")
-    marequest: bool
     name: U32
-    object: Port | PortSet | None
-    request: Natural
-    type: U32
-    urefs: Natural
+    type: U32  # TYPE_ bits; of a send and a receive right both. TYPE_NONE: a right is on its way in or out
+    urefs: Natural  # references of the send right or dead name, 1 for a send-once right; receive rights and sets count none
+    object: Port | PortSet | None  # None for a dead name. A right to a dead port becomes a dead name when it is next used
+    request: Natural  # the slot of its dead-name request in the port's table, 0 for none
+    marequest: bool  # a msg-accepted notification is due
 
     def __init__(self, name: int) -> None:
         self.name = name

@@ -36,44 +36,39 @@ OVERHEAD: Final = 64
 
 @state
 class Kmsg:
-    """A message and all that it owns.
-
-    remote, local: destination and reply right: a port, None, or PORT_DEAD; their types are PORT_SEND, PORT_SEND_ONCE or 0.
-    flags: the header's bits above the types, MSGH_BITS_COMPLEX among them.
-    seqno: what the header says; a receiver gets the port's number instead.
-    body: the bytes after the header, in the machine's byte order, each descriptor as a receiver sees it. The words at the
-    places of `carried` are to be filled in.
-    circular: it carries a receive right that leads to its destination: a message that nobody could receive.
-    marequest: what the sender is told when the message is received, or None.
-    charge: bytes it counts for in the node's message memory.
-    resume: while it is being copied in and waits for memory: the place of the item that is next, and whether one before it was
-    more than data; None otherwise.
-    direct: it goes from hand to hand without being queued, and so without being counted.
-    kept: memory that the kernel has taken in order to do what the message asks for, while it waits for more; or None.
-    Transient: watched, set by who watches alone: itself, and its number for the message.
-    """
+    """A message and all that it owns."""
 
     __slots__ = (
         "body", "carried", "charge", "circular", "direct", "flags", "id", "kept", "local", "local_type", "marequest", "remote",
         "remote_type", "resume", "seqno", "watched",
     )  # fmt: skip
     TRANSIENT = ("watched",)
+    # Its header. The rights are of types PORT_SEND, PORT_SEND_ONCE or 0:
+    remote: Right  # the destination
+    remote_type: U8
+    local: Right  # the reply right
+    local_type: U8
+    flags: U32  # the header's bits above the types, MSGH_BITS_COMPLEX among them
+    seqno: U32  # what the header says; a receiver gets the port's number instead
+    id: U32
+
+    # Its body: the bytes after the header, in the machine's byte order, each descriptor as a receiver sees it. The words at the
+    # places of `carried` are to be filled in:
     body: bytes | bytearray
     carried: list[Carried] | tuple[Carried, ...]
-    charge: Natural
-    circular: bool
-    direct: bool
-    flags: U32
-    id: U32
-    kept: MapCopy | None
-    local: Right
-    local_type: U8
-    marequest: Marequest | None
-    remote: Right
-    remote_type: U8
+    circular: bool  # it carries a receive right that leads to its destination: a message that nobody could receive
+
+    # What the kernel has to do with it:
+    charge: Natural  # bytes it counts for in the node's message memory
+    direct: bool  # it goes from hand to hand without being queued, and so without being counted
+    marequest: Marequest | None  # what the sender is told when the message is received
+    # While it is being copied in and waits for memory: the place of the item that is next, and whether one before it was more
+    # than data; None otherwise.
     resume: tuple[Natural, bool] | None
-    seqno: U32
-    watched: tuple[object, int]
+    kept: MapCopy | None  # memory taken in order to do what the message asks for, while it waits for more
+
+    # Transient, set by who watches alone:
+    watched: tuple[object, int]  # who that is, and its number for the message
 
     def __init__(self, body: bytes | bytearray) -> None:
         self.remote = None

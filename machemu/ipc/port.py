@@ -55,50 +55,45 @@ ABANDONED: Final = ReplyPort.ABANDONED
 
 @state
 class Port:
-    """A protected message queue.
-
-    number: unique on the node. active: False once it is dead; then only `number`, `active` and sorights mean anything.
-    receiver, receiver_name: the space that holds the receive right (the kernel's own two among them) and its name there.
-    destination: while the receive right is in a message (receiver is None): the port that the message goes to, if known.
-    mscount, srights, sorights: make-send count, send rights and send-once rights in existence.
-    nsrequest, pdrequest: send-once rights to whom no-senders and port-destroyed notifications go.
-    dnrequests: the table of dead-name requests, slot 0 unused, each a name and a send-once right.
-    dnfree: its empty slots, the next one to be used last.
-    pset: the set it is in. messages, receivers: its queue, empty while it is in a set. senders: threads that find the queue full.
-    seqno: the next message's number. msgcount: messages queued or handed to receivers that have not run yet. qlimit: its limit.
-    lost_srights: of srights, those that nobody holds: as in the real kernel, a task that drops its receive right by
-    mach_port_mod_refs loses its own send right with it; a port that lives on by a port-destroyed request still counts it.
-    payload: what receivers get instead of their name for the port, or None (GNU Mach's protected payload).
-    kobject: what the port stands for inside the kernel, or None.
-    """
+    """A protected message queue."""
 
     __slots__ = (
         "active", "destination", "dnfree", "dnrequests", "kobject", "lost_srights", "messages", "mscount", "msgcount",
         "nsrequest", "number", "payload", "pdrequest", "pset", "qlimit", "receiver", "receiver_name", "receivers", "senders",
         "seqno", "sorights", "srights",
     )  # fmt: skip
-    active: bool
-    destination: Port | None
-    dnfree: list[Natural]
-    dnrequests: list[tuple[U32, Port] | None]
-    kobject: object | None
+    number: Natural  # unique on the node
+    active: bool  # False once it is dead; then only `number`, `active` and `sorights` mean anything
+    kobject: object | None  # what the port stands for inside the kernel
+    payload: U32 | None  # what receivers get instead of their name for the port (GNU Mach's protected payload)
+
+    # Who receives:
+    receiver: Space | None  # the space that holds the receive right, the kernel's own two among them; None while it is under way
+    receiver_name: U32  # its name there
+    destination: Port | None  # while the receive right is in a message: the port that the message goes to, if known
+    pset: PortSet | None  # the set it is in
+
+    # The rights in existence:
+    mscount: U32  # the make-send count
+    srights: Natural  # send rights
+    sorights: Natural  # send-once rights
+    # Of srights those that nobody holds. As in the real kernel, a task that drops its receive right by mach_port_mod_refs loses
+    # its own send right with it; a port that lives on by a port-destroyed request still counts it.
     lost_srights: Natural
+
+    # Who is told of its end; send-once rights that the port owns:
+    nsrequest: Port | None  # of no-senders
+    pdrequest: Port | None  # of port-destroyed
+    dnrequests: list[tuple[U32, Port] | None]  # the table of dead-name requests, slot 0 unused: a name and a right each
+    dnfree: list[Natural]  # its empty slots, the next one to be used last
+
+    # Its queue, empty while it is in a set:
     messages: deque[Kmsg]
-    mscount: U32
-    msgcount: Natural
-    nsrequest: Port | None
-    number: Natural
-    payload: U32 | None
-    pdrequest: Port | None
-    pset: PortSet | None
-    qlimit: Natural
-    receiver: Space | None
-    receiver_name: U32
     receivers: WaitQueue
-    senders: WaitQueue
-    seqno: U32
-    sorights: Natural
-    srights: Natural
+    senders: WaitQueue  # threads that find the queue full
+    seqno: U32  # the next message's number
+    msgcount: Natural  # messages queued, or handed to receivers that have not run yet
+    qlimit: Natural  # its limit
 
     def __init__(self, number: int, receiver: Space, name: int) -> None:
         self.number = number

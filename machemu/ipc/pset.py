@@ -20,17 +20,13 @@ if TYPE_CHECKING:
 
 @state
 class PortSet:
-    """A set and the one queue of its members' messages.
-
-    local_name: its name in the space that owns it. members: by port number. messages, receivers: as a port's;
-    while any thread waits there is no message.
-    """
+    """A set and the one queue of its members' messages."""
 
     __slots__ = ("active", "local_name", "members", "messages", "receivers")
     active: bool
-    local_name: U32
-    members: dict[int, Port]
-    messages: deque[Kmsg]
+    local_name: U32  # its name in the space that owns it
+    members: dict[int, Port]  # by port number
+    messages: deque[Kmsg]  # as a port's; none while any thread waits
     receivers: WaitQueue
 
     def __init__(self, name: int) -> None:

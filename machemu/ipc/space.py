@@ -39,22 +39,20 @@ NAMES_MAX: Final = 1 << 18
 
 @state
 class Space:
-    """Port rights under names.
-
-    table: the entries in use by name. free: names freed last, the last one first to be used again.
-    top, holes: every unused name below `top` that is not in `free` is in the heap `holes` (which may hold used names too).
-    reverse: the entry of each port to which the space holds a send right but not the receive right, by the port's number.
-    marequests: pending msg-accepted notifications by name.
-    """
+    """Port rights under names."""
 
     __slots__ = ("active", "free", "holes", "marequests", "reverse", "table", "top")
     active: bool
-    free: list[U32]
-    holes: list[U32]
-    marequests: dict[U32, Marequest]
-    reverse: dict[Natural, Entry]
+
+    # The names in use:
     table: dict[U32, Entry]
+    reverse: dict[Natural, Entry]  # those of send rights alone, by the port's number: not where it holds the receive right, too
+    marequests: dict[U32, Marequest]  # pending msg-accepted notifications by name
+
+    # The unused ones:
+    free: list[U32]  # names freed last, the last one first to be used again
     top: Annotated[int, Range(1, NAMES_MAX + 1)]
+    holes: list[U32]  # a heap with every unused name below `top` that is not in `free`; it may hold used names too
 
     def __init__(self) -> None:
         self.active = True

@@ -35,16 +35,7 @@ class MessageObserver(Protocol):
 
 @state
 class Ipc:
-    """A node's IPC.
-
-    prefix, page_size: the machine's byte order, as `struct` writes it, and its pages' bytes. kernel_space, reply_space: receivers
-    of the kernel's ports, those that stand for objects and those where a kernel's wait is answered. ports: all live ports by
-    number. serial: the last number.
-    messages_sent, messages_received: through queues, since power-on.
-    set_count, message_count: live port sets and messages. message_bytes: what the messages hold.
-    dying: messages that are being destroyed; empty between traps.
-    Transient: scheduler, kernel: the seams; observer: who watches, or None; order and the precompiled layouts.
-    """
+    """A node's IPC."""
 
     __slots__ = (
         "prefix", "page_size", "kernel_space", "reply_space", "ports", "serial",
@@ -56,21 +47,29 @@ class Ipc:
         "scheduler", "kernel", "observer", "order", "little", "header", "word", "long_item", "pair",
         "name_item", "integer_item", "receive_item",
     )  # fmt: skip
-    prefix: str
+    # The machine's; fixed:
+    prefix: str  # its byte order, as `struct` writes it
     page_size: int
-    kernel_space: Space
-    reply_space: Space
-    ports: dict[int, Port]
-    serial: Natural
-    set_count: Natural
-    message_count: Natural
-    message_bytes: Natural
-    dying: deque[Kmsg]
-    messages_sent: Natural
+
+    # Ports:
+    kernel_space: Space  # the receiver of ports that stand for the kernel's objects
+    reply_space: Space  # the receiver of those where a kernel's wait is answered
+    ports: dict[int, Port]  # all live ports by number
+    serial: Natural  # the last number
+
+    # What there is, and what there was since power-on:
+    set_count: Natural  # live port sets
+    message_count: Natural  # live messages
+    message_bytes: Natural  # what the messages hold
+    messages_sent: Natural  # through queues, as is the next
     messages_received: Natural
 
-    scheduler: Scheduler
+    dying: deque[Kmsg]  # messages that are being destroyed; empty between traps
+
+    # Transient, besides `order` and the precompiled layouts:
+    scheduler: Scheduler  # a seam, as is the next
     kernel: KernelObjects
+    # observer: who watches, or None
 
     def __init__(self, order: ByteOrder, page_size: int) -> None:
         self.prefix = order.value

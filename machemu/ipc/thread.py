@@ -32,32 +32,28 @@ class MsgContinuation(Enum):
 
 @state
 class IpcThread:
-    """A thread as IPC sees it.
-
-    space, memory: its task's port name space and address space; fixed for the thread's life.
-    ith_queue: the queue of blocked senders or receivers it stands in, or None. A thread stands in one at most.
-    ith_wait: which wait of mach_msg it is in, or has been woken from without having run yet; None otherwise.
-    ith_state: mach_msg_return_t of the wait, set by whoever wakes it; in GSYNC what the routine answers.
-    ith_kmsg: the message it sends (blocked in SEND, COPYIN, RETRY) or was given (woken in RECEIVE), or in GSYNC the routine's
-    reply, if one is wanted; the thread owns it.
-    ith_seqno: the sequence number of the message that it was given.
-    ith_msize: the largest message that it takes, in bytes; where ith_state is MACH_RCV_TOO_LARGE the size of the one that came.
-    ith_args: the trap's arguments, which the continuation needs.
-    ith_put: what is still to be written, None for nothing: where to, what, and the trap's result then and where it cannot be.
-    """
+    """A thread as IPC sees it."""
 
     __slots__ = (
         "space", "memory", "ith_queue", "ith_wait", "ith_state", "ith_kmsg", "ith_seqno", "ith_msize", "ith_args", "ith_put",
     )  # fmt: skip
+    # Its task's; fixed for the thread's life:
     space: Space
     memory: TaskMemory
-    ith_queue: WaitQueue | None
-    ith_wait: MsgContinuation | None
-    ith_state: Word
+
+    # How it waits, set by whoever blocks or wakes it:
+    ith_queue: WaitQueue | None  # the queue of blocked senders or receivers that it stands in; it stands in one at most
+    ith_wait: MsgContinuation | None  # which wait of mach_msg it is in, or has been woken from without having run yet
+    ith_state: Word  # mach_msg_return_t of the wait; in GSYNC what the routine answers
+
+    # What mach_msg goes on with; the thread owns it:
+    # The message that it sends (blocked in SEND, COPYIN, RETRY) or was given (woken in RECEIVE), or in GSYNC the routine's reply,
+    # if one is wanted.
     ith_kmsg: Kmsg | None
-    ith_seqno: U32
-    ith_msize: U32
-    ith_args: tuple[Word, Word, Word, Word, Word, Word, Word]
+    ith_seqno: U32  # the sequence number of the message that it was given
+    ith_msize: U32  # bytes of the largest message that it takes; after MACH_RCV_TOO_LARGE the size of the one that came
+    ith_args: tuple[Word, Word, Word, Word, Word, Word, Word]  # the trap's arguments
+    # What is still to be written, None for nothing: where to, what, and the trap's result then and where it cannot be.
     ith_put: tuple[U32, bytes, Word, Word] | None
 
     def __init__(self, space: Space, memory: TaskMemory) -> None:

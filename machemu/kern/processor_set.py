@@ -36,33 +36,32 @@ AVERAGE_FRACTIONS: Final = (800, 966, 983)
 
 @state
 class ProcessorSet:
-    """Mach's struct processor_set.
-
-    pset_self, pset_name_self: its control port and its name port, the kernel's own. processors: by slot number.
-    tasks, threads: those assigned to it, by number, in the order in which they came. runq: its threads that are ready.
-    max_priority: no new thread's is better. policies: allowed ones, POLICY_TIMESHARE among them.
-    mach_factor, load_average: scaled by LOAD_SCALE; sched_load by SCHED_SCALE: how many threads each processor is for.
-    avenrun, mach_factors: the same as the first two over three times.
-    """
+    """Mach's struct processor_set."""
 
     __slots__ = (
         "pset_self", "pset_name_self", "processors", "tasks", "threads", "runq", "max_priority", "policies",
         "mach_factor", "load_average", "sched_load", "avenrun", "mach_factors",
     )  # fmt: skip
-    processors: dict[int, Processor]
-    tasks: dict[int, Task]
-    threads: dict[int, Thread]
-    runq: RunQueue
-    max_priority: Priority
-    policies: Annotated[int, Range(0, POLICY_TIMESHARE | POLICY_FIXEDPRI)]
-    mach_factor: Natural
-    load_average: Natural
-    sched_load: U32
-    avenrun: list[Natural]
-    mach_factors: list[Natural]
+    # Its ports, the kernel's own:
+    pset_self: Port  # control
+    pset_name_self: Port  # name
 
-    pset_self: Port
-    pset_name_self: Port
+    # What belongs to it:
+    processors: dict[int, Processor]  # by slot number
+    tasks: dict[int, Task]  # by number, in the order in which they came, as are the threads
+    threads: dict[int, Thread]
+
+    # Scheduling:
+    runq: RunQueue  # its threads that are ready
+    max_priority: Priority  # no new thread's is better
+    policies: Annotated[int, Range(0, POLICY_TIMESHARE | POLICY_FIXEDPRI)]  # allowed ones, POLICY_TIMESHARE among them
+
+    # Load:
+    mach_factor: Natural  # scaled by LOAD_SCALE, as is the next
+    load_average: Natural
+    sched_load: U32  # how many threads each processor is for, scaled by SCHED_SCALE
+    avenrun: list[Natural]  # load_average over three times
+    mach_factors: list[Natural]  # mach_factor over three times
 
     def check_saved(self) -> None:
         """ValueError where its averages are over other times."""

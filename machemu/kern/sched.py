@@ -35,26 +35,21 @@ def aged(usage: int, seconds: int) -> int:
 
 @state
 class Sched:
-    """What runs on a processor.
-
-    pset: the processor's set, whose ready threads it runs. quantum: clock ticks, negative where a fixed priority's is.
-    current: the thread that has the CPU, also while the kernel works for it; None while idle.
-    first_quantum is False once the current thread may lose the CPU to one of equal priority; `ast` asks for a look at that (or at
-    the current thread's own end or suspension) before user mode goes on.
-    yielding: the current thread gives way, even to a worse one.
-    handoff: a thread taken out of every queue to run next where the current one blocks in this trap.
-    sched_tick: seconds since power-on, which ageing counts in.
-    """
+    """What runs on a processor."""
 
     __slots__ = ("pset", "current", "quantum", "first_quantum", "ast", "yielding", "handoff", "sched_tick")
-    pset: ProcessorSet
-    current: Thread | None
-    quantum: Word
-    first_quantum: bool
-    ast: bool
-    yielding: bool
-    handoff: Thread | None
-    sched_tick: Time
+    pset: ProcessorSet  # the processor's set, whose ready threads it runs
+    sched_tick: Time  # seconds since power-on, which ageing counts in
+
+    # Who has the CPU:
+    current: Thread | None  # also while the kernel works for it; None while idle
+    quantum: Word  # clock ticks, negative where a fixed priority's is
+    first_quantum: bool  # False once it may lose the CPU to one of equal priority
+
+    # What happens next:
+    ast: bool  # look at that, or at its own end or suspension, before user mode goes on
+    yielding: bool  # it gives way, even to a worse one
+    handoff: Thread | None  # a thread taken out of every queue to run next where the current one blocks in this trap
 
     def __init__(self, pset: ProcessorSet) -> None:
         self.pset = pset

@@ -55,15 +55,7 @@ class Timer(Enum):
 
 @state
 class Kern:
-    """The node's globals.
-
-    psets: the processor sets, the default one first. processors: by slot number, the master first; sched: what runs on the one
-    that the kernel works for. kernel_task: the kernel's own, number 0, without threads.
-    counted: the counts of `task_events_info` up to which tasks have been charged with them.
-    tasks: those not yet ended, by number. thread_count: threads not yet ended, in all tasks.
-    new_task_notification: a send right to whoever is told of new tasks.
-    ticks: clock interrupts taken or slept through since power-on.
-    """
+    """The node's globals."""
 
     __slots__ = (
         "cpu",
@@ -87,25 +79,34 @@ class Kern:
         "ticks",
     )
     TRANSIENT = ("cpu", "traps")
+    # The layers below, and the machine's time:
     ipc: Ipc
     vm: Vm
     clock: Clock
     events: EventQueue
-    psets: list[ProcessorSet]
-    processors: list[Processor]
-    sched: Sched
-    host: Host
-    counted: tuple[int, ...]
-    gsync: Gsync
-    new_task_notification: Right
-    tasks: dict[int, Task]
-    thread_count: Natural
-    task_serial: Natural
-    thread_serial: Natural
-    ticks: Time
+    ticks: Time  # clock interrupts taken or slept through since power-on
 
-    kernel_task: Task
+    # Tasks and threads:
+    tasks: dict[int, Task]  # those not yet ended, by number
+    thread_count: Natural  # threads not yet ended, in all tasks
+    task_serial: Natural  # the last number, as is the next
+    thread_serial: Natural
+    kernel_task: Task  # the kernel's own, number 0, without threads
+    new_task_notification: Right  # a send right to whoever is told of new tasks
+    counted: tuple[int, ...]  # the counts of `task_events_info` up to which tasks have been charged with them
+
+    # Scheduling:
+    psets: list[ProcessorSet]  # the default one first
+    processors: list[Processor]  # by slot number, the master first
+    sched: Sched  # what runs on the one that the kernel works for
+
+    # Subsystems of their own:
+    host: Host
+    gsync: Gsync
+
+    # Transient:
     traps: TrapHandler
+    # cpu: the machine's
 
     def __init__(self, cpu: Cpu, ipc: Ipc, vm: Vm, profile: Profile) -> None:
         self.ipc = ipc

@@ -24,19 +24,7 @@ TASK_EVENTS_INFO_COUNT: Final = 7
 
 @state
 class Task:
-    """Mach's struct task.
-
-    number: a serial number of the node's own; name: for people, the boot module's path or the parent's name in parentheses.
-    space, map: its own; memory is IPC's view of the map. The map is gone (None) once the task has ended.
-    threads: by number, oldest first.
-    processor_set: where its new threads run. events: what task_events_info counts.
-    suspend_count counts all holds, user_stop_count those of task_suspend.
-    itk_self: its kernel port, None once the task has ended; itk_sself, itk_exception, itk_bootstrap, itk_registered: naked send
-    rights it owns.
-    machine: what it has of the machine. eml_dispatch: the traps that it redirects, or None.
-    essential: what task_set_essential said. pc_sample: samples of its threads, where somebody wants them.
-    user_time, system_time: nanoseconds of threads that have ended.
-    """
+    """Mach's struct task."""
 
     __slots__ = (
         "number", "name", "space", "map", "memory", "threads", "active", "suspend_count", "user_stop_count", "priority",
@@ -45,30 +33,38 @@ class Task:
         "machine", "eml_dispatch", "essential", "pc_sample",
         "user_time", "system_time", "creation_time",
     )  # fmt: skip
-    number: Natural
-    name: str
-    space: Space
-    map: VmMap | None
-    memory: UserMemory
-    threads: dict[int, Thread]
+    number: Natural  # a serial number of the node's own
+    name: str  # for people: the boot module's path, or the parent's name in parentheses
     active: bool
-    suspend_count: Natural
-    user_stop_count: Natural
-    priority: Priority
-    processor_set: ProcessorSet
-    events: tuple[int, ...]
-    itk_self: Port | None
-    itk_sself: Right
+    machine: MachineTask  # what it has of the machine
+    eml_dispatch: EmlDispatch | None  # the traps that it redirects
+    essential: bool  # what task_set_essential said
+
+    # Its memory and names; they are its own:
+    space: Space
+    map: VmMap | None  # None once the task has ended
+    memory: UserMemory  # the map as IPC sees it
+
+    # Its threads:
+    threads: dict[int, Thread]  # by number, oldest first
+    suspend_count: Natural  # all holds
+    user_stop_count: Natural  # those of task_suspend
+    priority: Priority  # that of new threads
+    processor_set: ProcessorSet  # where new threads run
+
+    # Its ports (kern/ipc_tt.py):
+    itk_self: Port | None  # its kernel port, None once the task has ended
+    itk_sself: Right  # a naked send right that it owns, as are the next three
     itk_exception: Right
     itk_bootstrap: Right
     itk_registered: list[Right]
-    machine: MachineTask
-    eml_dispatch: EmlDispatch | None
-    essential: bool
-    pc_sample: PcSample | None
-    user_time: Time
+
+    # Its accounts; times in nanoseconds:
+    user_time: Time  # of threads that have ended, as is the next
     system_time: Time
     creation_time: Time
+    events: tuple[int, ...]  # what task_events_info counts
+    pc_sample: PcSample | None  # samples of its threads, where somebody wants them
 
     def check_saved(self) -> None:
         """ValueError where it counts other events than there are."""

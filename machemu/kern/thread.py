@@ -67,28 +67,7 @@ class Continuation(Enum):
 
 @state
 class Thread(IpcThread):
-    """Mach's struct thread.
-
-    state: TH_ flags. TH_RUN: it runs or is in a run queue (`queued`) or handed off; TH_WAIT: it waits for `wake`; TH_SUSP: held.
-    suspend_count counts all holds, user_stop_count those of thread_suspend.
-    continuation: what is done before it returns to user mode; None returns as `pcb` says.
-    retval: a trap's result not yet written to the pcb, since the thread's registers were in the CPU.
-    wait_event: what it waits for in virtual memory; held: a reference to a memory object that it keeps until then.
-    trap_retry: of a trap to be started again its number and arguments, None where those could not be read yet; trap_right: a send
-    right that it keeps until then.
-    wait_timer, depress_timer: its pending time-outs.
-    processor_set: where it runs. policy: POLICY_TIMESHARE, or POLICY_FIXEDPRI with sched_data its quantum in clock ticks.
-    vm_privilege: it may take the frames that are kept (thread_wire).
-    priority is the base, max_priority the best that it may have, sched_pri what the run queues use (0 is best).
-    depress_priority is -1 or the priority to return to.
-    cpu_usage, sched_usage: aged microseconds of CPU, and the same scaled by load; *_delta since the last ageing at sched_stamp.
-    gsync_key: the word that it waits for, or None (kern/gsync.py). pc_sample: samples of it, where somebody wants them.
-    trap: the number of the trap that it is in, kept while somebody watches.
-    program: of a thread of a host-side task, what it does instead of running instructions; None for a guest's.
-    user_time, system_time: nanoseconds; time_saved is their sum when the deltas were last taken.
-    ith_self: its kernel port; ith_sself, ith_exception: naked send rights it owns; ith_rpc_reply: exceptions' reply port.
-    ith_exc: the exception, code and subcode that a handler was asked for last; ith_last: that was the last handler to ask.
-    """
+    """Mach's struct thread. What IPC has of it is IpcThread's."""
 
     __slots__ = (
         "number", "task", "pcb", "state", "suspend_count", "user_stop_count", "active", "continuation", "retval",
@@ -101,48 +80,61 @@ class Thread(IpcThread):
         "gsync_key", "pc_sample", "trap", "program",
     )  # fmt: skip
     TRANSIENT = ("trap",)
-    number: Natural
+    number: Natural  # a serial number of the node's own
     task: Task
-    pcb: Pcb
-    state: U8
-    suspend_count: Natural
-    user_stop_count: Natural
-    active: bool
-    continuation: Continuation | MsgContinuation | None
-    retval: Word | None
-    wait_event: WaitEvent | None
-    held: VmObject | None
+    pcb: Pcb  # its registers while it is off the CPU
+    active: bool  # False once it was told to end
+    program: Program | None  # of a thread of a host-side task, what it does instead of running instructions; None for a guest's
+
+    # How it waits and goes on (kern/waits.py):
+    state: U8  # TH_ flags. TH_RUN: runs, or is in a run queue or handed off; TH_WAIT: waits for `wake`; TH_SUSP: held
+    suspend_count: Natural  # all holds
+    user_stop_count: Natural  # those of thread_suspend
+    continuation: Continuation | MsgContinuation | None  # what is done before user mode; None: returns as `pcb` says
+    wait_timer: Event | None  # its pending time-out
+    retval: Word | None  # a trap's result not yet written to the pcb, since the thread's registers were in the CPU
+    wait_event: WaitEvent | None  # what it waits for in virtual memory
+    held: VmObject | None  # a reference to a memory object that it keeps until then
+    # Of a trap to be started again its number and arguments, None where those could not be read yet, and a send right that it
+    # keeps until then:
     trap_retry: tuple[Word, tuple[Word, ...] | None] | None
     trap_right: Right
-    wait_timer: Event | None
-    depress_timer: Event | None
-    queued: bool
-    processor_set: ProcessorSet
+    gsync_key: Key | None  # the word that it waits for (kern/gsync.py)
+
+    # The scheduler's (kern/sched.py, kern/priority.py):
+    processor_set: ProcessorSet  # where it runs
+    queued: bool  # in a run queue
     policy: Annotated[int, Range(POLICY_TIMESHARE, POLICY_FIXEDPRI)]
-    sched_data: Word
-    vm_privilege: bool
-    priority: Priority
-    max_priority: Priority
-    sched_pri: Priority
-    depress_priority: Annotated[int, Range(-1, NRQS - 1)]
-    cpu_usage: Natural
-    sched_usage: Natural
-    cpu_delta: Natural
+    sched_data: Word  # the quantum of POLICY_FIXEDPRI, in clock ticks
+    vm_privilege: bool  # it may take the frames that are kept (thread_wire)
+    priority: Priority  # the base; 0 is best
+    max_priority: Priority  # the best that it may have
+    sched_pri: Priority  # what the run queues use
+    depress_priority: Annotated[int, Range(-1, NRQS - 1)]  # the priority to return to, -1 where it is not depressed
+    depress_timer: Event | None
+    cpu_usage: Natural  # aged microseconds of CPU
+    sched_usage: Natural  # the same, scaled by load
+    cpu_delta: Natural  # of both, what came since the last ageing
     sched_delta: Natural
-    sched_stamp: Time
+    sched_stamp: Time  # the second of the last ageing
+
+    # Its times, in nanoseconds:
     user_time: Time
     system_time: Time
-    time_saved: Time
+    time_saved: Time  # the sum of both when the deltas were last taken
     creation_time: Time
-    ith_self: Port | None
-    ith_sself: Right
+
+    # Its ports and exceptions (kern/ipc_tt.py, kern/exception.py):
+    ith_self: Port | None  # its kernel port, None once it has ended
+    ith_sself: Right  # a naked send right that it owns, as is the next
     ith_exception: Right
-    ith_rpc_reply: Port | None
-    ith_exc: tuple[Signed, Signed, Signed] | None
-    ith_last: bool
-    gsync_key: Key | None
-    pc_sample: PcSample | None
-    program: Program | None
+    ith_rpc_reply: Port | None  # where exceptions are answered
+    ith_exc: tuple[Signed, Signed, Signed] | None  # the exception, code and subcode that a handler was asked for last
+    ith_last: bool  # that was the last handler to ask
+
+    # Whoever watches:
+    pc_sample: PcSample | None  # samples of it, where somebody wants them
+    # trap, transient: the number of the trap that it is in, kept while somebody watches
 
     def __init__(self, number: int, task: Task, pcb: Pcb, self_port: Port) -> None:
         super().__init__(task.space, task.memory)

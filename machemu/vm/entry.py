@@ -11,13 +11,7 @@ from machemu.vm.object import VmObject
 
 @state
 class VmMapEntry:
-    """Addresses [start, end) of a map, or of a copy, and what is there: `object` from `offset` on.
-
-    object: a reference to it is owned; None where nothing was touched yet. needs_copy: to be shadowed before the first write.
-    is_shared: another map shows the same object for writing.
-    wired: its pages are held in memory. They then all are in `object` itself, each with one wire count of this entry.
-    wired_access: the access that vm_wire asked for, VM_PROT_NONE for none; kept while `protection` forbids every access.
-    """
+    """Addresses [start, end) of a map, or of a copy, and what is there: `object` from `offset` on."""
 
     __slots__ = (
         "start", "end", "object", "offset", "needs_copy", "is_shared", "protection", "max_protection", "inheritance",
@@ -25,15 +19,21 @@ class VmMapEntry:
     )  # fmt: skip
     start: Natural
     end: Natural
-    object: VmObject | None
+
+    # What is there:
+    object: VmObject | None  # a reference to it is owned; None where nothing was touched yet
     offset: Natural
-    needs_copy: bool
-    is_shared: bool
+    needs_copy: bool  # to be shadowed before the first write
+    is_shared: bool  # another map shows the same object for writing
+
+    # What the task may do with it:
     protection: U3
     max_protection: U3
     inheritance: Annotated[int, Range(0, 3)]
-    wired: bool
-    wired_access: U3
+
+    # What vm_wire asked for:
+    wired: bool  # its pages are held in memory: they then all are in `object` itself, each with one wire count of this entry
+    wired_access: U3  # the access, VM_PROT_NONE for none; kept while `protection` forbids every access
 
     def __init__(
         self,

@@ -35,31 +35,29 @@ WORD = 0xFFFFFFFF
 
 @state
 class VmMap:
-    """One address space, [min_offset, max_offset).
-
-    entries: by address, disjoint; starts: their starts, for bisection. size: bytes in all entries; size_wired: in wired ones.
-    timestamp: counts what was done to the map, so that whoever waits knows whether it is still the same.
-    first_free: the entry whose end is tried first when space is wanted anywhere, None before the first one.
-    wiring_required: entries that come are wired.
-    pmap: the page tables; owned. Every frame mapped there is a page that the entry shows, with no more than its protection.
-    """
+    """One address space, [min_offset, max_offset)."""
 
     __slots__ = (
         "vm", "pmap", "min_offset", "max_offset", "entries", "starts", "gaps", "first_free", "size", "size_wired", "timestamp",
         "wiring_required",
     )  # fmt: skip
     vm: Vm
+    # The page tables; owned. Every frame mapped there is a page that the entry shows, with no more than its protection.
     pmap: Pmap
     min_offset: Natural
     max_offset: Natural
-    entries: list[VmMapEntry]
-    starts: list[Natural]
+    wiring_required: bool  # entries that come are wired
+    timestamp: Natural  # counts what was done to the map, so that whoever waits knows whether it is still the same
+
+    # Its entries:
+    entries: list[VmMapEntry]  # by address, disjoint
+    starts: list[Natural]  # their starts, for bisection
+    size: Natural  # bytes in all entries
+    size_wired: Natural  # bytes in wired ones
+
+    # Where there is room:
     gaps: VmGaps
-    first_free: VmMapEntry | None
-    size: Natural
-    size_wired: Natural
-    timestamp: Natural
-    wiring_required: bool
+    first_free: VmMapEntry | None  # the entry whose end is tried first when space is wanted anywhere, None before the first one
 
     def __init__(self, vm: Vm, pmap: Pmap, min_offset: int, max_offset: int) -> None:
         self.vm = vm

@@ -28,17 +28,7 @@ COLLAPSE_REACH = 8
 
 @state
 class VmObject:
-    """Memory of `size` bytes; pages that neither it nor its shadows hold are zero.
-
-    given_size: what was asked for first: a manager's object grows with what is mapped of it, which Mach's own size does not show.
-    pages: the resident ones, by byte offset. ref_count: map entries, map copies and shadowing objects that refer to it.
-    shadow: the object seen through where this one has no page, at this one's offset + shadow_offset; owns a reference to it.
-    The window [shadow_offset, shadow_offset + size) lies inside the shadow.
-    copy: the copy object that this object's old pages are pushed to (it refers to this one by its shadow), or None.
-    shadowed: was copied symmetrically. use_shared_copy: maps share it for writing, so it is copied asymmetrically.
-    last_alloc: where a page came, or was asked for, last. pager: its memory manager, None for anonymous memory that was never
-    paged out. name: the port that vm_region gives for it, None until somebody asked.
-    """
+    """Memory of `size` bytes; pages that neither it nor its shadows hold are zero."""
 
     __slots__ = (
         "vm", "size", "pages", "ref_count", "shadow", "shadow_offset", "copy", "shadowed", "use_shared_copy",
@@ -46,17 +36,24 @@ class VmObject:
     )  # fmt: skip
     vm: Vm
     size: Natural
-    pages: dict[int, VmPage]
-    ref_count: Natural
+    # What was asked for first: a manager's object grows with what is mapped of it, which Mach's own size does not show.
+    given_size: Natural
+    ref_count: Natural  # map entries, map copies and shadowing objects that refer to it
+    name: object | None  # the port that vm_region gives for it, None until somebody asked
+    pager: Pager | None  # its memory manager, None for anonymous memory that was never paged out
+
+    # Its pages:
+    pages: dict[int, VmPage]  # the resident ones, by byte offset
+    last_alloc: Natural  # where a page came, or was asked for, last
+
+    # What it is a copy of, and what is a copy of it:
+    # The object seen through where this one has no page, at this one's offset + shadow_offset; a reference to it is owned. The
+    # window [shadow_offset, shadow_offset + size) lies inside it.
     shadow: VmObject | None
     shadow_offset: Natural
-    copy: VmObject | None
-    shadowed: bool
-    use_shared_copy: bool
-    given_size: Natural
-    last_alloc: Natural
-    pager: Pager | None
-    name: object | None
+    copy: VmObject | None  # the copy object that this object's old pages are pushed to (it refers to this one by its shadow)
+    shadowed: bool  # it was copied symmetrically
+    use_shared_copy: bool  # maps share it for writing, so it is copied asymmetrically
 
     def __init__(self, vm: Vm, size: int) -> None:
         self.vm = vm

@@ -26,30 +26,27 @@ class PageShortage(MustWait):
 
 @state
 class VmPage:
-    """A frame that holds one page of an object.
-
-    object, offset: which page; `object.pages[offset]` is this page. frame: owned by this page alone.
-    wire_count: how many wired map entries hold it in memory. queue: which of PageQueues it is in, NO_QUEUE for none.
-    dirty: it differs from what its memory manager has; so it does where the page tables say modified.
-    precious: its memory manager has no copy of its own. lock: accesses (VM_PROT_*) that its manager forbids;
-    unlock_request: those that it was asked to allow. laundry: on its way to the default memory manager.
-    event: for those who wait for its lock or its wiring to change, None where nobody ever did.
-    """
+    """A frame that holds one page of an object."""
 
     __slots__ = (
         "object", "offset", "frame", "wire_count", "queue", "dirty", "precious", "lock", "unlock_request", "laundry", "event",
     )  # fmt: skip
+    # `object.pages[offset]` is this page:
     object: VmObject
     offset: int
-    frame: Frame
-    wire_count: Natural
-    queue: Annotated[int, Range(-1, 3)]
-    dirty: bool
-    precious: bool
-    lock: U3
-    unlock_request: U3
-    laundry: bool
-    event: WaitEvent | None
+    frame: Frame  # owned by this page alone
+    event: WaitEvent | None  # for those who wait for its lock or its wiring to change, None where nobody ever did
+
+    # Replacement's:
+    wire_count: Natural  # how many wired map entries hold it in memory
+    queue: Annotated[int, Range(-1, 3)]  # which of PageQueues it is in, NO_QUEUE for none
+    laundry: bool  # on its way to the default memory manager
+
+    # Its memory manager's:
+    dirty: bool  # it differs from what the manager has; so it does where the page tables say modified
+    precious: bool  # the manager has no copy of its own
+    lock: U3  # accesses (VM_PROT_*) that the manager forbids
+    unlock_request: U3  # those that it was asked to allow
 
     def __init__(self, obj: VmObject, offset: int, frame: Frame) -> None:
         self.object = obj

@@ -45,39 +45,38 @@ class Request:
 
 @state
 class Pager:
-    """What ties an object to its memory manager.
-
-    number: the node's own count. object: the object that it serves; its offset 0 is the memory object's `paging_offset`.
-    memory_object: a send right to the manager's port, None once the object was destroyed or the manager died; every fault that
-    needs the manager then is KERN_MEMORY_ERROR. control: the kernel's port for the manager's answers, None likewise.
-    ready: memory_object_ready came. internal: anonymous memory, paged out to the default memory manager.
-    may_cache: the object outlives its last mapping. copy_strategy: how it is copied (COPY_NONE, CALL, DELAY).
-    temporary: the manager does not want changes back.
-    requests: by offset in the object. event: for those who wait until it is ready, or has fewer requests.
-    known_size: in the first so many bytes of the memory object the manager has just the pages in `paged_out`, and is not asked
-    for others (Mach's existence map): so it is with an internal one, and with an external one whose manager has said that
-    nothing exists. 0 where nothing is known.
-    paged_out: the offsets in the memory object of pages that were returned, where known_size is not 0.
-    """
+    """What ties an object to its memory manager."""
 
     __slots__ = (
         "number", "object", "paging_offset", "memory_object", "control", "ready", "internal", "may_cache",
         "copy_strategy", "temporary", "requests", "event", "known_size", "paged_out",
     )  # fmt: skip
-    number: Natural
-    object: VmObject
-    paging_offset: Natural
+    number: Natural  # the node's own count
+    object: VmObject  # the object that it serves
+    paging_offset: Natural  # the offset in the memory object of that object's offset 0
+
+    # Its ports:
+    # A send right to the manager's port, None once the object was destroyed or the manager died; every fault that needs the
+    # manager then is KERN_MEMORY_ERROR.
     memory_object: Any
-    control: Any
-    ready: bool
-    internal: bool
-    may_cache: bool
-    copy_strategy: Annotated[int, Range(0, 3)]
-    temporary: bool
-    requests: dict[int, Request]
-    event: WaitEvent
+    control: Any  # the kernel's port for the manager's answers, None likewise
+
+    # What its manager said of it:
+    ready: bool  # memory_object_ready came
+    internal: bool  # anonymous memory, paged out to the default memory manager
+    may_cache: bool  # the object outlives its last mapping
+    copy_strategy: Annotated[int, Range(0, 3)]  # how it is copied (COPY_NONE, CALL, DELAY)
+    temporary: bool  # the manager does not want changes back
+
+    # What is under way:
+    requests: dict[int, Request]  # by offset in the object
+    event: WaitEvent  # for those who wait until it is ready, or has fewer requests
+
+    # What its manager has (Mach's existence map):
+    # In the first so many bytes of the memory object the manager has just the pages in `paged_out`, and is not asked for others.
+    # So it is with an internal one, and with an external one whose manager has said that nothing exists. 0: nothing is known.
     known_size: Natural
-    paged_out: dict[int, None]
+    paged_out: dict[int, None]  # the offsets in the memory object of pages that were returned
 
     def __init__(self, number: int, obj: VmObject, internal: bool) -> None:
         self.number = number

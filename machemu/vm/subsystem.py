@@ -23,21 +23,7 @@ from machemu.vm.seams import MemoryManagers
 
 @state
 class Vm:
-    """The node's VM.
-
-    memory: RAM and its free frames. page_mask: page_size - 1. min_offset, max_offset: the user addresses of every new map.
-    resident: every resident page by its frame. wire_count: how many of them are wired. queues: those that may be replaced.
-    free_min, free_low, free_high: how many frames are kept for those who help to free others, at how few replacement begins,
-    and at how many it ends. free_wanted: who waits for frames; frames_wanted: the fewest that one of them waits for.
-    manager_wanted: who waits for a default memory manager.
-    pageout_wanted: replacement is to begin.
-    laundry_count: pages that the default memory manager has in hand. default_manager: a send right to it, or None;
-    it may have died.
-    pagers: those of all objects that have one, by number. cached: objects without references that their managers let stay.
-    zero_fill_count, faults, cow_faults, pageins, pageouts, reactivations, lookups, hits: vm_statistics' counters since power-on.
-    Transient: mmu, the machine's memory management unit; managers, the layers above; privileged: the frames that are kept may
-    be taken now.
-    """
+    """The node's virtual memory."""
 
     __slots__ = (
         "memory", "page_size", "page_mask", "min_offset", "max_offset", "resident", "wire_count", "queues",
@@ -47,26 +33,35 @@ class Vm:
         "mmu", "managers", "privileged",
     )  # fmt: skip
     TRANSIENT = ("mmu", "managers", "privileged")
-    memory: PhysicalMemory
+    # The machine's; fixed:
     page_size: Natural
-    page_mask: Natural
-    min_offset: Natural
+    page_mask: Natural  # page_size - 1
+    min_offset: Natural  # the user addresses of every new map, as is the next
     max_offset: Natural
-    resident: dict[Frame, VmPage]
-    wire_count: Natural
-    queues: PageQueues
-    free_min: Natural
-    free_low: Natural
-    free_high: Natural
-    free_wanted: WaitEvent
-    frames_wanted: Natural
-    manager_wanted: WaitEvent
-    pageout_wanted: bool
-    laundry_count: Natural
-    default_manager: object | None
-    pagers: dict[int, Pager]
-    pager_serial: Natural
-    cached: dict[int, VmObject]
+
+    # Its frames and pages:
+    memory: PhysicalMemory  # RAM and its free frames
+    resident: dict[Frame, VmPage]  # every resident page
+    wire_count: Natural  # how many of them are wired
+    queues: PageQueues  # those that may be replaced
+
+    # Replacement (vm/pageout.py):
+    free_min: Natural  # how many frames are kept for those who help to free others
+    free_low: Natural  # at how few replacement begins
+    free_high: Natural  # at how many it ends
+    free_wanted: WaitEvent  # who waits for frames
+    frames_wanted: Natural  # the fewest that one of them waits for
+    pageout_wanted: bool  # replacement is to begin
+    laundry_count: Natural  # pages that the default memory manager has in hand
+
+    # Memory managers:
+    default_manager: object | None  # a send right to it; it may have died
+    manager_wanted: WaitEvent  # who waits for a default memory manager
+    pagers: dict[int, Pager]  # those of all objects that have one, by number
+    pager_serial: Natural  # the last number
+    cached: dict[int, VmObject]  # objects without references that their managers let stay
+
+    # vm_statistics' counters since power-on:
     zero_fill_count: Natural
     faults: Natural
     cow_faults: Natural
@@ -76,7 +71,10 @@ class Vm:
     lookups: Natural
     hits: Natural
 
-    managers: MemoryManagers
+    # Transient:
+    managers: MemoryManagers  # the layers above
+    # mmu: the machine's memory management unit
+    # privileged: the frames that are kept may be taken now
 
     def __init__(self, memory: PhysicalMemory, mmu: Mmu, page_size: int, user_range: tuple[VirtAddr, VirtAddr]) -> None:
         if page_size != memory.frame_size or page_size & (page_size - 1):
