@@ -1,6 +1,7 @@
 """machemu: Mach 3.0 machines, emulated down to the hardware.
 
-`Machine` is a machine to work with from Python, `Reason` why its runs end, `StepKind` what one step is, `Point` where it is.
+`Machine` is a machine to work with from Python, `Reason` why its runs end, `StepKind` what one step of it is, `Point` where it
+is. `example` is the path of a program that comes with machemu, `examples` lists them.
 `UsageError`, `EndError` and `HookError` are raised where the API is used in a way that cannot be.
 """
 
@@ -11,16 +12,29 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from machemu.lab.errors import EndError, HookError, UsageError
+    from machemu.lab.examples import example, examples
     from machemu.lab.machine import Machine, Reason
     from machemu.lab.travel import Point, StepKind
 
 __version__ = "0.1.0"
-__all__ = ["EndError", "HookError", "Machine", "Point", "Reason", "StepKind", "UsageError", "__version__"]
+__all__ = [
+    "EndError",
+    "HookError",
+    "Machine",
+    "Point",
+    "Reason",
+    "StepKind",
+    "UsageError",
+    "__version__",
+    "example",
+    "examples",
+]
 
 _PLACES = {
     "machemu.lab.machine": ("Machine", "Reason"),
     "machemu.lab.travel": ("StepKind", "Point"),
     "machemu.lab.errors": ("EndError", "HookError", "UsageError"),
+    "machemu.lab.examples": ("example", "examples"),
 }
 
 

@@ -14,7 +14,7 @@ from machemu import __version__
 from machemu.abi.errors import UserError
 from machemu.machine.profile import DEFAULT_PROFILES
 from machemu.sim.output import ClosedPipe, Output
-from machemu.ui import boot, cluster, extensions
+from machemu.ui import boot, cluster, examples, extensions
 from machemu.ui.interrupt import CtrlC
 from machemu.ui.options import CountOption, PathOption
 from machemu.ui.status import Status
@@ -38,6 +38,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_boot_parser(commands)
     cluster.add_parser(commands)
+    examples.add_parser(commands)
     extensions.add_parsers(commands, words)
     return main_parser
 

@@ -1,0 +1,49 @@
+"""The guest programs and cluster files that come with machemu, in a checkout and in an installed package alike."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from machemu.lab.errors import UsageError
+from machemu.lab.tables import Table
+from machemu.machine.profile import DEFAULT_PROFILES
+
+CPUS: Final = tuple(DEFAULT_PROFILES)
+
+
+class ExampleRow(NamedTuple):
+    """A program or a cluster file that comes with machemu. cpu: what a program is for, "" for a cluster file."""
+
+    name: str
+    cpu: str
+    path: Path
+
+
+def folder() -> Path:
+    """Where programs (`i386/`, `m68k/`), their sources (`src/`), the guest library (`lib/`) and cluster files are."""
+    package = Path(str(resources.files("machemu")))
+    installed = package / "images"
+    return installed if installed.is_dir() else package.parent / "images"
+
+
+def examples() -> Table[ExampleRow]:
+    """All programs, by CPU and name, and all cluster files. images/README.md says what each shows."""
+    place = folder()
+    programs = (ExampleRow(path.name, cpu, path) for cpu in CPUS for path in sorted((place / cpu).glob("*.elf")))
+    return Table([*programs, *(ExampleRow(path.name, "", path) for path in sorted(place.glob("*.toml")))])
+
+
+def example(name: str, cpu: str = "i386") -> Path:
+    """The path of a program such as "hello.elf", for a CPU, "i386" or "m68k"; or of a cluster file such as "greet.toml".
+
+    UsageError where there is none; it lists those that there are.
+    """
+    if cpu not in CPUS:
+        raise UsageError(f"no examples for a CPU {cpu}: there are {' and '.join(CPUS)}")
+    found = [row for row in examples() if row.cpu in ("", cpu)]
+    for row in found:
+        if row.name == name:
+            return row.path
+    raise UsageError(f"no example {name}: there are {', '.join(row.name for row in found)}")
