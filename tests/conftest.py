@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from machemu.boot.machines import MACHINES
+from tests.support import quick
 from tests.support.guests import ARCHS, Arch
 
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
@@ -24,3 +25,20 @@ def arch(request: pytest.FixtureRequest) -> Arch:
     found = request.param
     assert isinstance(found, Arch)
     return found
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for mark in quick.MARKS:
+        config.addinivalue_line("markers", mark)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="run the part of the tests that takes less than two minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--quick"):
+        kept = quick.chosen(items)
+        chosen = set(kept)
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = kept

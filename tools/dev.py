@@ -3,7 +3,8 @@
 
 setup           .venv with machemu and all that it is developed with; quick where nothing changed
 demo [ARGS]     boots two Mach tasks that send each other messages, and shows every trap; ARGS go to `machemu boot`
-test [ARGS]     every check, then all tests in as many processes as there are cores; with ARGS pytest with those
+test [ARGS]     every check, then all tests in as many processes as there are cores; with ARGS pytest with those;
+                --quick takes less than two minutes: the checks that build nothing, and a part of the tests
 check           every check without pytest
 bench [ARGS]    measures machemu against bare Unicorn in one run; --peer, --curves, --cluster and --network
                 measure other things, --against COMMIT measures beside an earlier commit
@@ -43,8 +44,12 @@ CHECKS = (
     ("guest programs", (PYTHON, "-m", "tools.images", "--check")),
 )
 
+BUILD = ("generated modules", "guest programs")
+"""The checks that build something, and compare: --quick leaves them out."""
+
 PARALLEL = ("--numprocesses", str(os.cpu_count() or 1), "--dist", "worksteal")
 """A test that waits for another process, or runs the real kernel, leaves its core to others."""
+QUICK = "--quick"
 
 
 class SetupError(Exception):
@@ -140,11 +145,13 @@ def tables(rest: list[str]) -> int:
     return run([PYTHON, "-m", "tools.tables", *rest])
 
 
-def check(rest: list[str]) -> int:
-    """Every check, a failed one too; 1 where one failed. Says at the end how each went."""
+def check(rest: list[str], left_out: tuple[str, ...] = ()) -> int:
+    """Every check but some, a failed one too; 1 where one failed. Says at the end how each went."""
     results: list[str] = []
     failed = False
     for name, command in CHECKS:
+        if name in left_out:
+            continue
         if name == "guest programs" and shutil.which("gcc") is None:
             results.append(f"{name}: not compared, gcc is not installed")
             continue
@@ -159,9 +166,9 @@ def check(rest: list[str]) -> int:
 
 def test(rest: list[str]) -> int:
     """The checks, then pytest, whose closing line comes last; 1 where anything failed."""
-    failed = check([])
+    failed = check([], BUILD if QUICK in rest else ())
     print("--- tests" + (" (a check above failed)" if failed else ""), flush=True)
-    status = run([PYTHON, "-m", "pytest", *(rest or PARALLEL)])
+    status = run([PYTHON, "-m", "pytest", *(PARALLEL if rest in ([], [QUICK]) else ()), *rest])
     return status or failed
 
 

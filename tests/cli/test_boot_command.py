@@ -219,6 +219,7 @@ def test_a_machine_that_waits_for_input_can_be_saved(arch: Arch, tmp_path: Path)
     assert done.stdout == (IMAGES / "src" / "echo.expected").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_disk_s_image_is_changed_only_where_it_is_writable(arch: Arch, tmp_path: Path) -> None:
     disk_image = tmp_path / "image"
     disk_image.write_bytes(testdisk.image())

@@ -110,6 +110,7 @@ def test_a_trace_says_what_befell_nodes_and_frames_unless_it_is_about_something_
     assert "cluster " not in cluster(path, "--trace-trap", "mach_msg", "--for", "200ms").stderr
 
 
+@pytest.mark.slow
 def test_digests_are_equal_however_a_run_is_saved_and_loaded(tmp_path: Path) -> None:
     path = write(tmp_path, TWO.replace(SEGMENT, SEGMENT + "loss = 0.1\n"))
     whole = cluster(path, "--for", "300ms", "--digest", "--pcap", tmp_path / "whole")
@@ -125,6 +126,7 @@ def test_digests_are_equal_however_a_run_is_saved_and_loaded(tmp_path: Path) -> 
     assert frames[0] == frames[1] + frames[2]
 
 
+@pytest.mark.slow
 def test_the_seed_may_be_given(tmp_path: Path) -> None:
     path = write(tmp_path, "seed = 3\n" + TWO)
     digests = [

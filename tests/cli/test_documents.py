@@ -180,6 +180,7 @@ def test_the_demo_shows_the_console_and_a_trace() -> None:
     assert "device_write_inband(" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "chapter", "count"),
     [
@@ -200,6 +201,7 @@ def test_the_benchmark_measures_what_its_page_says(option: tuple[str, ...], chap
         assert (what.split(":")[0].split(",")[0] if option else what) in done.stdout, row
 
 
+@pytest.mark.slow
 @pytest.mark.real_kernel
 def test_the_benchmark_beside_the_real_kernel_measures_what_its_page_says() -> None:
     done = run("-m", "tools.bench", "--smoke", "--peer")

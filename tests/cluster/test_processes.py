@@ -53,6 +53,7 @@ modules = [{module("i386/datagram", "direct ask 1 7 50 1400")}, {module("i386/gr
 TIMES = [time * MS for time in (0, 1, 40, 100, 150, 200, 270, 300, 360, 430, 600)]
 
 
+@pytest.mark.slow
 def test_digests_files_and_consoles_are_those_of_one_process(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     with World(TEXT) as world, in_processes(TEXT) as (cluster, workers):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
 from machemu.core.kernel import Stop
 from machemu.kern.task import Task
@@ -43,6 +45,7 @@ def counters(machine: Machine, task: Task) -> tuple[int, int]:
     return machine.word(task, ROUNDS), machine.word(task, WRONG)
 
 
+@pytest.mark.slow
 def test_a_task_larger_than_memory_is_paged_to_disk_and_back_also_across_a_load(arch: Arch, tmp_path: Path) -> None:
     with paged_machine(arch) as machine:
         task, _ = add_task(machine, filling(arch))

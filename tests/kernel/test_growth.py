@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.guests import Arch
 from tests.support.machine import add_task, boot, empty, image
 
@@ -82,6 +84,7 @@ def test_two_hundred_machines_one_after_another_leave_nothing_behind(arch: Arch)
     run_alone(arch, "machines")
 
 
+@pytest.mark.slow
 def test_a_million_traps_leave_nothing_behind(arch: Arch) -> None:
     run_alone(arch, "traps")
 

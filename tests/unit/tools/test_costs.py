@@ -12,11 +12,13 @@ from tools.costs import calls, groups, names, protocols
 DOCS = Path(__file__).parents[3] / "docs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "table"), [("masix", calls.table), ("groups", groups.table), ("protocols", protocols.table)])
 def test_the_page_s_table_is_what_is_measured(page: str, table: Callable[[], str]) -> None:
     assert table() in (DOCS / f"{page}.md").read_text()
 
 
+@pytest.mark.slow
 def test_what_idle_replicas_cost_is_what_the_page_says() -> None:
     row, _ = names.row(names.SIZES[0])
     assert row in (DOCS / "masix.md").read_text()

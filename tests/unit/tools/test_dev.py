@@ -130,6 +130,25 @@ def test_without_arguments_the_tests_run_on_every_core(ready: None, commands: Co
     assert commands.names()[-1] == f"-m pytest --numprocesses {os.cpu_count()} --dist worksteal"
 
 
+def test_quick_builds_nothing_and_runs_the_quick_part_on_every_core(ready: None, commands: Commands) -> None:
+    assert dev.main(["test", "--quick"]) == 0
+    names = commands.names()
+    for wanted in ("ruff check", "ruff format --check", "mypy"):
+        assert any(wanted in name for name in names)
+    assert not any(("--check" in name and "images" in name) or "test_generated" in name for name in names)
+    assert names[-1] == f"-m pytest --numprocesses {os.cpu_count()} --dist worksteal --quick"
+
+
+def test_quick_takes_arguments_of_pytest_too(ready: None, commands: Commands) -> None:
+    assert dev.main(["test", "--quick", "tests/kernel"]) == 0
+    assert commands.names()[-1] == "-m pytest --quick tests/kernel"
+
+
+def test_quick_fails_where_a_check_fails(ready: None, commands: Commands) -> None:
+    commands.failing = ("mypy",)
+    assert dev.main(["test", "--quick"]) == 1
+
+
 @pytest.mark.parametrize("failing", ["mypy", "check", "--no-logo"])
 def test_a_check_that_fails_stops_nothing_and_fails_the_whole(
     failing: str, ready: None, commands: Commands, capsys: pytest.CaptureFixture[str]

@@ -323,6 +323,7 @@ class AddressSpaces(RuleBasedStateMachine):
         assert len(self.vm.memory.free) == self.free
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [200, 24], ids=["plenty", "short"])
 def test_address_spaces_follow_the_model(boot: Any, frames: int) -> None:
     machine = type("Machine", (AddressSpaces,), {"make_vm": staticmethod(lambda: boot(frames))})

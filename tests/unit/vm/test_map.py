@@ -240,6 +240,7 @@ def test_machine_attributes_are_not_there(task: VmMap) -> None:
     assert code_of(routines.vm_machine_attribute, task, 0xF0000000, PAGE, 1, 0) == INVALID_ARGUMENT
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_entries_and_a_hole_in_each(vm: Any) -> None:
     map_ = vm.new_map()
     count = 100_000

@@ -202,6 +202,7 @@ def test_options_that_cannot_be_end_with_status_2(arguments: list[str], capsys: 
     assert "fuzz: error: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_page_s_commands_run_and_its_finds_are_all_there_are(capfd: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs" / "fuzz.md").read_text()
     commands = re.findall(r"^python3 tools/dev.py fuzz (--cpu.*)", page, re.MULTILINE)
@@ -213,6 +214,7 @@ def test_the_page_s_commands_run_and_its_finds_are_all_there_are(capfd: pytest.C
     assert set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE)) == kinds | {"difference", "neighbour"}
 
 
+@pytest.mark.slow
 def test_half_a_minute_of_fresh_programs_hurts_no_host(arch: Arch, capsys: pytest.CaptureFixture[str]) -> None:
     """With another seed each time, which is printed."""
     command = [sys.executable, "-m", "tools.fuzz", "--cpu", "--arch", arch.name, "--time", str(SECONDS_EACH)]

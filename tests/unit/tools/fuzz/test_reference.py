@@ -38,6 +38,7 @@ def folder(arch: Arch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.slow
 def test_a_sample_is_done_as_by_the_reference(arch: Arch, folder: Path) -> None:
     seed = secrets.randbelow(1 << 32)
     done = native.compare(arch.name, seed, None, SECONDS_EACH, folder, lists.load(arch.name))
@@ -78,6 +79,7 @@ def test_an_instruction_that_is_refused_without_a_reason_is_found(
     assert len(done.unexplained) > PLANTED // 6
 
 
+@pytest.mark.slow
 def test_each_row_of_the_list_explains_something(arch: Arch, folder: Path) -> None:
     module = native.of(arch.name)
     built = native.program(arch.name, folder)

@@ -138,6 +138,7 @@ def is_refused(here: reference_i386.Here, random: Random, index: int) -> bool:
     return fault is not None and fault.number == reference_i386.UNDEFINED_OPCODE
 
 
+@pytest.mark.slow
 def test_an_encoding_is_undefined_where_the_manual_says_so_and_nowhere_else(here: reference_i386.Here) -> None:
     seed = secrets.randbelow(1 << 32)
     print(f"seed {seed}")
@@ -150,6 +151,7 @@ def test_an_encoding_is_undefined_where_the_manual_says_so_and_nowhere_else(here
     assert wrong == [], f"seed {seed}"
 
 
+@pytest.mark.slow
 def test_each_row_of_the_refused_is_met() -> None:
     every = [facts(index) for index in range(len(encodings.i386()))]
     assert [row.reason for row in (*ROWS, *LOCKABLE) if not any(row.is_of(one) for one in every)] == []

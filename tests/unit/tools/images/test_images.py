@@ -43,6 +43,7 @@ def test_binaries_need_nothing_but_a_loader_and_name_no_host(program: images.Pro
     assert str(images.ROOT).encode() not in program.output.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", images.ARCHITECTURES, ids=lambda machine: machine.name)
 def test_binaries_are_what_their_sources_give(machine: images.Architecture, capsys: pytest.CaptureFixture[str]) -> None:
     code = images.main(["--check", "--machine", machine.name])

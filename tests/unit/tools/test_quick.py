@@ -1,0 +1,65 @@
+"""The quick part of the tests covers every layer on both processors, and leaves out what takes long."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+CASE = """
+import pytest
+from hypothesis import given, strategies as st
+
+@pytest.mark.parametrize("arch", ["i386", "m68k"])
+@pytest.mark.parametrize("n", range(3))
+def test_both(n, arch): ...
+
+@pytest.mark.whole
+@pytest.mark.parametrize("n", range(3))
+def test_whole(n): ...
+
+@pytest.mark.slow
+def test_slow(): ...
+
+@pytest.mark.real_kernel
+def test_real_kernel(): ...
+
+@given(st.integers())
+def test_property(n): ...
+
+def test_alone(): ...
+"""
+
+
+def collected(*arguments: str) -> list[str]:
+    command = [sys.executable, "-m", "pytest", "--quick", "--collect-only", "-q", "-p", "no:cacheprovider", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if "::" in line]
+
+
+def test_a_test_s_first_parameters_for_each_processor_are_taken_and_what_takes_long_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "test_case.py").write_text(CASE)
+    names = [name.partition("::")[2] for name in collected("-p", "tests.conftest", str(tmp_path))]
+    assert names == [
+        "test_both[0-i386]",
+        "test_both[0-m68k]",
+        "test_whole[0]",
+        "test_whole[1]",
+        "test_whole[2]",
+        "test_alone",
+    ]
+
+
+@pytest.mark.slow
+def test_every_folder_and_both_processors_are_in_it() -> None:
+    names = collected()
+    folders = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
+    assert folders - {name.partition("::")[0].rpartition("/")[0] for name in names} == set()
+    for folder in ("tests/kernel", "tests/conformance", "tests/replay", "tests/servers", "tests/unit/machine", "tests/user"):
+        both = {found for name in names if name.startswith(folder) for found in re.findall("i386|m68k", name)}
+        assert both == {"i386", "m68k"}, folder
