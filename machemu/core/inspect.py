@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
+from machemu.core.managers import PagingName, PagingRequest
+from machemu.core.proxies import Proxy
 from machemu.core.traps import TRAP_COUNT, TRAPS
 from machemu.device.ds_routines import Device, MasterDevice
+from machemu.device.io_perm import IoPerm
 from machemu.ipc.port import Port, Right
 from machemu.ipc.pset import PortSet
 from machemu.ipc.right import reverse
@@ -39,6 +42,14 @@ def refer(port: Port, space: Space | None, name: int = PORT_NULL, is_receive: bo
             kind = PortKind.DEVICE_MASTER
         case Device() as opened:
             kind, label = PortKind.DEVICE, opened.name
+        case PagingRequest():
+            kind = PortKind.MEMORY_CONTROL
+        case PagingName():
+            kind = PortKind.MEMORY_NAME
+        case Proxy():
+            kind = PortKind.MEMORY_PROXY
+        case IoPerm():
+            kind = PortKind.IO_PERM
     return PortRef(name, kind, number, label, is_receive)
 
 

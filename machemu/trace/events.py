@@ -37,6 +37,13 @@ class PortKind(Enum):
     PROCESSOR_SET_NAME = auto()
     DEVICE_MASTER = auto()
     DEVICE = auto()
+    MEMORY_CONTROL = auto()
+    """By which a memory manager commands the kernel; its number as a port's, which those below have, too."""
+    MEMORY_NAME = auto()
+    """A memory object's name port."""
+    MEMORY_PROXY = auto()
+    IO_PERM = auto()
+    """The right to use I/O ports."""
 
 
 @dataclass(frozen=True, slots=True)

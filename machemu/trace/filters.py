@@ -19,7 +19,7 @@ from machemu.trace.events import (
     TrapLeft,
     Value,
 )
-from machemu.trace.words import kind_text, short_name
+from machemu.trace.words import PORTS, kind_text, short_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,8 @@ class Filter:
 
     def _is_port(self, port: PortRef) -> bool:
         wanted = self.wanted.ports
-        if port.kind in (PortKind.PORT, PortKind.DEAD_PORT):
-            return str(port.number) in wanted
+        if port.kind in (*PORTS, PortKind.DEAD_PORT) and str(port.number) in wanted:
+            return True
         text = kind_text(port).removesuffix(" receive")
         return text in wanted or (port.kind is PortKind.TASK and f"task {port.number}" in wanted)
 

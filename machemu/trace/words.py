@@ -39,9 +39,15 @@ KINDS = {
     PortKind.PROCESSOR_SET_NAME: "processor-set name",
     PortKind.TASK_SELF: "task-self",
     PortKind.DEVICE_MASTER: "device-master",
+    PortKind.MEMORY_CONTROL: "memory-control",
+    PortKind.MEMORY_NAME: "memory-name",
+    PortKind.MEMORY_PROXY: "memory-proxy",
+    PortKind.IO_PERM: "io-perm",
 }
 """How a kind is said, where it is not its own name."""
-NUMBERED = (PortKind.PORT, PortKind.TASK, PortKind.THREAD, PortKind.PROCESSOR)
+PORTS = (PortKind.PORT, PortKind.MEMORY_CONTROL, PortKind.MEMORY_NAME, PortKind.MEMORY_PROXY, PortKind.IO_PERM)
+"""Kinds that are told apart by the port's number in the machine."""
+NUMBERED = (*PORTS, PortKind.TASK, PortKind.THREAD, PortKind.PROCESSOR)
 
 
 def exception_text(exception: int, code: int, subcode: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from machemu.abi.errors import InvariantError
 from machemu.core.observe import unwatch, watch
-from machemu.trace.events import MessageMoved, PortRef, RightRef, TraceEvent, TrapEntered
+from machemu.trace.events import MessageMoved, PortKind, PortRef, RightRef, TraceEvent, TrapEntered
 from machemu.ui.strace import Strace
 from tests.support.guests import Arch
 from tests.support.machine import Machine, boot, image, module
@@ -157,3 +157,13 @@ def test_input_comes_from_one_source_after_the_other(arch: Arch) -> None:
         machine.run()
         assert not machine.kernel.input_sources
         assert all(word in machine.console for word in (b"ONE", b"TWO", b"THREE"))
+
+
+def test_ports_of_memory_objects_are_told_apart_from_tasks_own(arch: Arch) -> None:
+    listener = Listener()
+    with boot(module(arch, "pagerattrs")) as machine:
+        watch(machine.kernel, listener)
+        end(machine)
+    sent = {(event.routine, event.remote.kind) for event in listener.events if isinstance(event, MessageMoved) and event.is_sent}
+    assert ("memory_object_get_attributes", PortKind.MEMORY_CONTROL) in sent
+    assert ("memory_object_init", PortKind.PORT) in sent and ("memory_object_init", PortKind.MEMORY_CONTROL) not in sent
