@@ -20,6 +20,7 @@ from machemu.machine.profile import Profile
 from machemu.machine.seams import Disk, Nic
 from machemu.sim import saved, snapshot
 from machemu.sim.graph import StateError
+from machemu.sim.pages import PAGE
 from machemu.sim.snapshot import Snapshot
 
 RAM_MIN = 1 << 20
@@ -120,7 +121,7 @@ class Node:
         memory = old.memory
         memory.used = max(memory.used, (self.cpu.own_memory + earlier.size) // memory.frame_size)
         for number, page in snapshot.changes(earlier, self._used_memory()):
-            memory.write(PhysAddr(self.cpu.own_memory + number * saved.PAGE), page)
+            memory.write(PhysAddr(self.cpu.own_memory + number * PAGE), page)
         self._known = earlier.pages
         new.memory.take_over(memory)
         self.cpu.resume(new.memory, new.mmu)

@@ -30,6 +30,7 @@ import zstandard
 from machemu.abi.errors import UserError
 from machemu.sim import files, slots
 from machemu.sim.graph import Reader, SavedError, Writer, encode_number, parts_of
+from machemu.sim.pages import PAGE, pages_of
 from machemu.sim.state import REGISTRY, state
 
 MAGIC: Final = b"machemu saved "
@@ -42,11 +43,10 @@ UNPACK_STEP: Final = 1 << 10
 """Bytes that are unpacked at once: what comes out can be 30,000 times as many before it is measured."""
 WINDOW_MAX: Final = 8 << 20
 """Bytes that the unpacker may look back."""
-PAGE: Final = 4096
 MEMORY_MAX: Final = 1 << 40
 """Bytes of a memory at most."""
-ZEROS_STEP: Final = 1 << 18
-"""Bytes that are looked at once for being zero."""
+SKIP_STEP: Final = 1 << 18
+"""Bytes of a frame that is skipped that are read at once."""
 PACK_STEP: Final = 1 << 16
 """Bytes of a graph that are packed at once."""
 NO_RAM: Final = memoryview(b"")
@@ -101,19 +101,6 @@ def class_digest(cls: type) -> str:
 def is_saved(data: bytes) -> bool:
     """Whether a file that begins so is a saved machine or cluster, of any version."""
     return data.startswith(MAGIC)
-
-
-def pages_of(ram: memoryview) -> Iterator[tuple[int, bytes]]:
-    """The pages that are not zero, with their numbers."""
-    zero = bytes(ZEROS_STEP)
-    for start in range(0, len(ram), ZEROS_STEP):
-        step = bytes(ram[start : start + ZEROS_STEP])
-        if step == zero[: len(step)]:
-            continue
-        for at in range(0, len(step), PAGE):
-            page = step[at : at + PAGE]
-            if page != zero[: len(page)]:
-                yield (start + at) // PAGE, page
 
 
 def digest(root: object, ram: memoryview) -> str:
@@ -273,7 +260,7 @@ class SavedFile:
             return False
         magic, size = SKIPPED.unpack_from(data)
         left = size + SKIPPED.size - len(data)
-        while left > 0 and (more := self.file.read(min(left, ZEROS_STEP))):
+        while left > 0 and (more := self.file.read(min(left, SKIP_STEP))):
             left -= len(more)
         return magic == SKIPPED_MAGIC and left == 0 and not self.file.read(1)
 

@@ -6,7 +6,6 @@ They are pickles, made and read in this process alone: ten times as fast as what
 from __future__ import annotations
 
 import copyreg
-import ctypes
 import gc
 import io
 import pickle
@@ -17,20 +16,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from machemu.sim.graph import Reader, Writer
-from machemu.sim.saved import PAGE
+from machemu.sim.pages import ZEROS, pages_of
 
-STEP: Final = 1 << 18
-"""Bytes that are looked at once for being zero."""
-ZEROS: Final = bytes(PAGE)
 DEPTH: Final = 5000
 """Calls inside calls that pickling may take: some 1.5 MiB of the stack. State that is nested deeper goes the slower way."""
 
 EMPTY_DEQUE: Final = (deque, ())
 REDUCERS: Final = {**copyreg.dispatch_table, deque: lambda value: (deque, (list(value),)) if value else EMPTY_DEQUE}
 """What is pickled in another way than its own: every port has three deques, most of them empty."""
-
-_memcmp = ctypes.CDLL(None).memcmp
-_memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +52,7 @@ class Snapshot:
 
 def take(root: object, ram: memoryview, known: Mapping[int, bytes]) -> Snapshot:
     """A snapshot of a state and its RAM, which is whole pages. known: pages of an earlier one."""
-    pages = dict(_pages(ram, known))
+    pages = dict(pages_of(ram, known))
     out = io.BytesIO()
     pickler = pickle.Pickler(out, pickle.HIGHEST_PROTOCOL)
     pickler.dispatch_table = REDUCERS
@@ -80,29 +73,8 @@ def changes(snapshot: Snapshot, ram: memoryview) -> Iterator[tuple[int, bytes]]:
     A page may be written as soon as it is given.
     """
     left = dict(snapshot.pages)
-    for number, page in _pages(ram, snapshot.pages):
+    for number, page in pages_of(ram, snapshot.pages):
         then = left.pop(number, ZEROS)
         if page is not then:
             yield number, then
     yield from left.items()
-
-
-def _pages(ram: memoryview, known: Mapping[int, bytes]) -> Iterator[tuple[int, bytes]]:
-    """The pages that are not zero. Where one is equal to the `known` one of that number, it is that object."""
-    if not ram:
-        return
-    held = ctypes.c_char.from_buffer(ram)
-    base = ctypes.addressof(held)
-    for start in range(0, len(ram), STEP):
-        size = min(STEP, len(ram) - start)
-        # Memory is zero where its first page is and it equals itself a page on. That is quick: the host keeps one page of
-        # zeros for all that nobody has written.
-        if not _memcmp(base + start, ZEROS, PAGE) and not _memcmp(base + start, base + start + PAGE, size - PAGE):
-            continue
-        for at in range(start, start + size, PAGE):
-            page = known.get(at // PAGE)
-            if page is not None and not _memcmp(base + at, page, PAGE):
-                yield at // PAGE, page
-            elif _memcmp(base + at, ZEROS, PAGE):
-                yield at // PAGE, bytes(ram[at : at + PAGE])
-    del held

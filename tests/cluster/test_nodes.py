@@ -279,7 +279,7 @@ def test_a_part_that_is_missing_extra_or_another_is_refused(tmp_path: Path) -> N
     path = tmp_path / "cluster"
     with World(pair()) as world:
         one, two = (kept(each.save()) for each in world.cluster.nodes)
-        memory = memoryview(bytes(4 << 20))
+        memory = memoryview(bytearray(4 << 20))
         bare = [saved.part(each) for each in world.cluster.nodes]
         world.cluster.nodes[0].crash()
         off = world.cluster.nodes[0].save()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from machemu.sim import graph
 from machemu.sim.graph import Frame, Reader, encode_number
-from machemu.sim.saved import PAGE
+from machemu.sim.pages import PAGE
 
 SERVERS: Final = 0.85
 """The share of changes that are made in what a server holds."""

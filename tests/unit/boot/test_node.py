@@ -121,7 +121,7 @@ def test_where_a_run_paused_does_not_show(arch: Arch) -> None:
 
 
 def test_a_file_that_holds_something_else_is_no_machine(tmp_path: Path) -> None:
-    saved.save(tmp_path / "list", saved.FileKind.MACHINE, [saved.part([1, 2], memoryview(bytes(RAM)))])
+    saved.save(tmp_path / "list", saved.FileKind.MACHINE, [saved.part([1, 2], memoryview(bytearray(RAM)))])
     with pytest.raises(UserError, match="holds no machine"):
         Node.load(tmp_path / "list")
 

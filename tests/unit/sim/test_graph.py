@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from machemu.abi.errors import InvariantError
 from machemu.sim import graph, saved
 from machemu.sim.graph import Reader, SavedError, Writer
+from machemu.sim.pages import PAGE
 from machemu.sim.state import state
 from tests.support.states import Cell, Colour, Level, Pair, Special, Stranger, Unregistered
 
@@ -175,7 +176,7 @@ def test_a_class_without_slots_cannot_be_state() -> None:
 
 
 def test_equal_states_have_equal_digests_and_others_not() -> None:
-    ram = memoryview(bytes(2 * saved.PAGE))
+    ram = memoryview(bytes(2 * PAGE))
     assert saved.digest(Cell([1], 2), ram) == saved.digest(Cell([1], 2), ram)
     others = [Cell([1], 3), Cell((1,), 2), Special([1], 2), [[1], 2]]
     assert len({saved.digest(root, ram) for root in [Cell([1], 2), *others]}) == 5

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from machemu.abi.errors import InvariantError, UserError
 from machemu.sim import graph, saved
 from machemu.sim.graph import Writer
+from machemu.sim.pages import PAGE
 from machemu.sim.saved import FileKind, SavedFile
 from tests.support.states import Cell, Colour, Pair, Special
 
@@ -33,13 +34,13 @@ def load(path: Path, kind: FileKind = FileKind.MACHINE) -> tuple[Any, list[bytes
 
 
 def save(path: Path, root: object, ram: bytes | bytearray = b"", kind: FileKind = FileKind.MACHINE) -> None:
-    saved.save(path, kind, [saved.part(root, memoryview(ram))])
+    saved.save(path, kind, [saved.part(root, memoryview(bytearray(ram)))])
 
 
 def saved_file(tmp_path: Path) -> Path:
     path = tmp_path / "machine"
-    ram = bytearray(8 * saved.PAGE)
-    ram[5 * saved.PAGE + 7] = 9
+    ram = bytearray(8 * PAGE)
+    ram[5 * PAGE + 7] = 9
     save(path, Cell({"key": Colour.RED}, Pair(b"bytes", -5)), ram)
     return path
 
@@ -49,15 +50,15 @@ def test_a_file_gives_state_and_memory_back(tmp_path: Path) -> None:
     assert isinstance(root, Cell)
     assert root.first == {"key": Colour.RED}
     assert root.second == Pair(b"bytes", -5)
-    assert len(memory) == 8 * saved.PAGE
-    assert [place for place, byte in enumerate(memory) if byte] == [5 * saved.PAGE + 7]
+    assert len(memory) == 8 * PAGE
+    assert [place for place, byte in enumerate(memory) if byte] == [5 * PAGE + 7]
 
 
 def test_a_file_may_hold_any_number_of_parts_each_with_a_memory_or_none(tmp_path: Path) -> None:
     path = tmp_path / "machines"
     shared = [1, 2]
-    page = b"\1" * saved.PAGE
-    memories = [b"", bytes(saved.PAGE), 2 * page, b"", bytes(3 * saved.PAGE) + page]
+    page = b"\1" * PAGE
+    memories = [bytearray(memory) for memory in (b"", bytes(PAGE), 2 * page, b"", bytes(3 * PAGE) + page)]
     for count in range(len(memories) + 1):
         parts = [saved.part(Cell(shared, number), memoryview(memory)) for number, memory in enumerate(memories[:count])]
         saved.save(path, FileKind.MACHINE, parts)
@@ -70,9 +71,9 @@ def test_a_file_may_hold_any_number_of_parts_each_with_a_memory_or_none(tmp_path
 
 
 def test_a_digest_of_a_memory_tells_where_each_byte_lies() -> None:
-    page, zero = b"\1" * saved.PAGE, bytes(saved.PAGE)
+    page, zero = b"\1" * PAGE, bytes(PAGE)
     memories = [page + zero, zero + page, zero + zero, page, zero, b""]
-    assert len({saved.digest_pages(None, memoryview(memory)) for memory in memories}) == len(memories)
+    assert len({saved.digest_pages(None, memoryview(bytearray(memory))) for memory in memories}) == len(memories)
 
 
 def test_pages_of_zeros_take_no_room(tmp_path: Path) -> None:
@@ -287,8 +288,8 @@ def test_memory_that_is_larger_than_any_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("numbers", [(3,), (1, 1), (2, 1)])
 def test_pages_outside_the_memory_or_out_of_order_are_refused(numbers: tuple[int, ...], tmp_path: Path) -> None:
-    pages = b"".join(bytes((number,)) + bytes(saved.PAGE) for number in numbers)
-    plain = head_of(2 * saved.PAGE) + bytes((graph.NONE,)) + pages + b"\0"
+    pages = b"".join(bytes((number,)) + bytes(PAGE) for number in numbers)
+    plain = head_of(2 * PAGE) + bytes((graph.NONE,)) + pages + b"\0"
     with pytest.raises(UserError, match="outside its memory"):
         load(packed_file(tmp_path / "machine", plain))
 
