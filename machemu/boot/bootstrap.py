@@ -61,18 +61,20 @@ def boot_modules(
     script.run()
 
 
-def boot_server(kernel: Kernel, command: str, name_server: Port | None, folder: Path = HERE) -> Port:
+def boot_server(
+    kernel: Kernel, command: str, name_server: Port | None, folder: Path = HERE, is_name_server: bool = False
+) -> Port | None:
     """Starts a guest program as a server of the node, before its modules. command: its path, and its own arguments.
 
     It is given what a module named alone is: the names of its rights to the host's and the device master's port as its first
-    arguments, and the name server as its bootstrap port and the first of its registered ones. Without a name server it is that
-    itself, and its third argument is the name of the receive right of its service. The port of the node's name server.
+    arguments, and the name server, where there is one, as its bootstrap port and the first of its registered ones. If it is that
+    itself, its third argument is the name of the receive right of its service. The port of the node's name server.
     """
     path, *words = command.split()
     boot = Bootstrap(kernel, name_server, folder)
     task = boot.create_task(path)
     rights = [boot.insert_right(task, target) for target in (kernel.kern.host.host_priv_self, kernel.devices.master_port)]
-    if name_server is None:
+    if is_name_server:
         rights.append(mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE))
         entry = task.space.lookup(rights[-1])
         assert entry is not None

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import UserError
 from machemu.cluster.faults import NAMES, Fault, Heal, Partition, SetSegment
-from machemu.cluster.file import ClusterSpec, GuestSpec, NodeSpec, ServerSpec
+from machemu.cluster.file import NAME_SERVER, ClusterSpec, GuestSpec, NodeSpec, ServerSpec
 from machemu.cluster.lan import Properties
 from machemu.machine.profile import Profile
 from machemu.sim.saved import Head
@@ -99,7 +99,9 @@ def _node_settings(node: NodeSpec, spec: ClusterSpec) -> Iterator[tuple[str, Any
 
 
 def _server(server: ServerSpec | GuestSpec) -> tuple[Any, ...]:
-    return ("guest", server.command) if isinstance(server, GuestSpec) else (server.name, *server.options)
+    if isinstance(server, ServerSpec):
+        return (server.name, *server.options)
+    return ("guest", server.command, *((NAME_SERVER,) if server.name_server else ()))
 
 
 def origin_of(head: Head) -> Origin:

@@ -30,6 +30,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 SERVER: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 SEED_MAX: Final = 1 << 64
 KEY_SIZE: Final = 32
+NAME_SERVER: Final = "name-server"
 BANDWIDTH: Final = re.compile(r"(\d{1,12})([kMG]?)")
 MULTIPLES: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
@@ -50,9 +51,10 @@ class ServerSpec:
 
 @dataclass(frozen=True, slots=True)
 class GuestSpec:
-    """A guest program as a server: its path and arguments."""
+    """A guest program as a server: its path and arguments. name_server: it is the node's."""
 
     command: str
+    name_server: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,9 +394,12 @@ def a_guest(options: dict[str, Any]) -> GuestSpec:
     command = a_text(options["guest"])
     if not command.split():
         raise ValueError("guest: names no program")
-    if others := [key for key in options if key != "guest"]:
+    if others := [key for key in options if key not in ("guest", NAME_SERVER)]:
         raise ValueError(f"guest: has no {others[0]}; its arguments stand behind its path")
-    return GuestSpec(command)
+    is_name_server = options.get(NAME_SERVER, False)
+    if not isinstance(is_name_server, bool):
+        raise ValueError(f"{NAME_SERVER}: must be true or false, and is {is_name_server!r}")
+    return GuestSpec(command, is_name_server)
 
 
 def variables(value: object) -> dict[str, str]:

@@ -81,15 +81,26 @@ def start_servers(
     kernel: Kernel, specs: Sequence[ServerSpec | GuestSpec], node: int, seed: int, key: bytes, folder: Path
 ) -> Port | None:
     """Makes the servers tasks of a node that boots: those on the host called as their classes in small letters, the guests as
-    their paths, which begin in `folder`. The first is the name server, whose port is returned; None where there are none."""
+    their paths, which begin in `folder`. The port of the node's name server, which what is started after it knows; None without.
+
+    UserError where there are two name servers.
+    """
     port: Port | None = None
+    first = ""
     for spec in specs:
+        before = port
         if isinstance(spec, GuestSpec):
-            port = boot_server(kernel, spec.command, port, folder)
+            name = spec.command.split()[0]
+            port = boot_server(kernel, spec.command, port, folder, spec.name_server)
         else:
+            name = spec.name
             server = make_server(spec, node, seed, key)
             try:
-                port = launch_server(kernel, server, spec.name.partition(":")[2].lower(), port)
+                port = launch_server(kernel, server, name.partition(":")[2].lower(), port)
             except KernError as error:
-                raise UserError(f"server {spec.name}: does not fit into the machine's memory (code {error.code})") from None
+                raise UserError(f"server {name}: does not fit into the machine's memory (code {error.code})") from None
+        if port is not before:
+            if before is not None:
+                raise UserError(f"server {name}: is a second name server of the node: {first} is one already")
+            first = name
     return port

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -60,14 +60,18 @@ def launch(kernel: Kernel, server: Server, name: str, rights: Mapping[str, Port]
     return task
 
 
-def launch_server(kernel: Kernel, server: Server, name: str, name_server: Port | None) -> Port:
-    """A server of a node: it has a send right to the port of the node's name server, as `name-server`. Without a name server it
-    is that itself, and has the receive right, as `service`. The port of the node's name server."""
+def launch_server(kernel: Kernel, server: Server, name: str, name_server: Port | None) -> Port | None:
+    """A server of a node, which knows the port of the node's name server as `name-server`, where there is one. The port of the
+    node's name server.
+
+    The name server is the server that says so (Server.name_server). It has the receive right, as `service`.
+    """
     rights = {"host-port": kernel.kern.host.host_priv_self, "device-port": kernel.devices.master_port}
     if name_server is not None:
-        launch(kernel, server, name, {**rights, "name-server": name_server})
-        return name_server
+        rights["name-server"] = name_server
     task = launch(kernel, server, name, rights)
+    if not server.name_server:
+        return name_server
     service = mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE)
     for thread in task.threads.values():
         assert isinstance(thread.program, ServerThread)
@@ -75,14 +79,6 @@ def launch_server(kernel: Kernel, server: Server, name: str, name_server: Port |
     entry = task.space.lookup(service)
     assert entry is not None
     return entry.port()
-
-
-def launch_all(kernel: Kernel, servers: Sequence[tuple[str, Server]], name_server: Port | None = None) -> Port:
-    """The servers of a node, each with its task's name; without a name server the first one is that. The name server's port."""
-    for name, server in servers:
-        name_server = launch_server(kernel, server, name, name_server)
-    assert name_server is not None
-    return name_server
 
 
 def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from machemu.user.message import Message
 
@@ -19,6 +19,8 @@ class Server(ABC):
     """
 
     __slots__ = ()
+    name_server: ClassVar[bool] = False
+    """Whether it is the name server of its node: what is started later has a send right to its service."""
 
     @classmethod
     def on_node(cls, node: int, seed: int, key: bytes, *others: Any, **options: Any) -> Self:

@@ -11,6 +11,9 @@ from machemu.abi.errors import UserError
 from machemu.cluster.file import GuestSpec, parse_file
 from tests.support.calls import CALLS, answers, pair
 from tests.support.clusters import ACS, MS, ROOT, SECOND, World, fault, node, saved_in_between, ticks, with_guests
+from tests.support.programs import Knower
+
+GUEST = '{ guest = "images/i386/acs.elf", name-server = true }'
 
 
 def test_greet_differs_from_its_form_with_guests_in_the_name_servers_alone() -> None:
@@ -63,6 +66,23 @@ def test_host_side_servers_find_the_guest_that_is_the_name_server() -> None:
         assert len(ticks(world, "one")) > 40
 
 
+def test_what_is_started_before_the_name_server_does_not_know_it() -> None:
+    text = f'[nodes.one]\nmemory = "4M"\nservers = ["tests.support.programs:Knower", {ACS}, "tests.support.programs:Knower"]\n'
+    for each in (text, with_guests(text)):
+        with World(each) as world:
+            world.run(10 * MS)
+            assert [knower.knows for knower in world.programs("one", Knower)] == [False, True]
+
+
+@pytest.mark.parametrize("first", [ACS, GUEST])
+@pytest.mark.parametrize("second", [ACS, GUEST])
+def test_a_node_has_no_second_name_server(first: str, second: str) -> None:
+    names = ["images/i386/acs.elf" if each is GUEST else each.strip('"') for each in (first, second)]
+    text = f'[nodes.one]\nmemory = "4M"\nservers = [{first}, "tests.support.programs:Ticker", {second}]\n'
+    with pytest.raises(UserError, match=f"^node one: server {names[1]}: is a second name server of the node: {names[0]} is one"):
+        World(text)
+
+
 def test_a_node_of_a_guest_is_a_machine_of_its_architecture() -> None:
     spec = parse_file('[nodes.one]\nservers = [{ guest = "images/m68k/acs.elf a b" }]\n', ROOT)
     assert spec.nodes[0].profile.architecture == "m68k"
@@ -76,6 +96,7 @@ def test_a_node_of_a_guest_is_a_machine_of_its_architecture() -> None:
         ('{ guest = "images/greet.toml" }', r"images/greet\.toml"),
         ("{ guest = 1 }", "must be a text, and is 1"),
         ('{ guest = " " }', "guest: names no program"),
+        ('{ guest = "images/i386/acs.elf", name-server = 1 }', "name-server: must be true or false, and is 1"),
         ('{ guest = "images/i386/acs.elf", class = "a:B" }', "guest: has no class; its arguments stand behind its path"),
         (
             '{ guest = "images/i386/acs.elf" }, { guest = "images/m68k/acs.elf" }',

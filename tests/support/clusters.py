@@ -34,7 +34,7 @@ def with_guests(text: str, folder: str = "images/") -> str:
     head, *nodes = text.split("[nodes.")
     for number, table in enumerate(nodes):
         machine = "m68k" if "m68k/" in table or "sun3-60" in table else "i386"
-        nodes[number] = table.replace(ACS, f'{{ guest = "{folder}{machine}/acs.elf" }}')
+        nodes[number] = table.replace(ACS, f'{{ guest = "{folder}{machine}/acs.elf", name-server = true }}')
     return "[nodes.".join([head, *nodes])
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from machemu.boot.bootstrap import boot_server
-from machemu.core.host_side import launch_all
+from machemu.core.host_side import launch_server
 from machemu.ipc.port import Port
 from machemu.user.server import Server
 from masix.acs.server import Acs
@@ -23,9 +23,13 @@ both_places = pytest.mark.parametrize("place", PLACES)
 def launch_servers(machine: Machine, place: str, servers: Sequence[tuple[str, Server]]) -> Port:
     """The name server and others, each with its task's name; the name server's port."""
     if place == HOST:
-        return launch_all(machine.kernel, [("acs", Acs()), *servers])
-    port = boot_server(machine.kernel, str(image(machine.arch, "acs")), None)
-    return launch_all(machine.kernel, servers, port)
+        port = launch_server(machine.kernel, Acs(), "acs", None)
+    else:
+        port = boot_server(machine.kernel, str(image(machine.arch, "acs")), None, is_name_server=True)
+    assert port is not None
+    for name, server in servers:
+        assert launch_server(machine.kernel, server, name, port) is port
+    return port
 
 
 def left_out() -> list[str]:

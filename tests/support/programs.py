@@ -5,6 +5,7 @@ from __future__ import annotations
 from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_WRITE_INBAND
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.sim.state import state
+from machemu.user.kit import HostServer
 from machemu.user.mach import Mach
 from machemu.user.message import Message
 from machemu.user.server import Server
@@ -113,3 +114,19 @@ class NodesJuggler(Juggler):
         juggler = cls(node - 1, [(int(step[0]), step[1:]) for step in script.split()])
         juggler.life = seed % LIVES
         return juggler
+
+
+@state
+class Knower(HostServer):
+    """Keeps whether it knew the node's name server when it began."""
+
+    __slots__ = ("knows",)
+    knows: bool
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.knows = False
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        self.knows = mach.given("name-server") != 0

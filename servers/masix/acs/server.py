@@ -81,6 +81,7 @@ class Acs(HostServer):
     """The name server."""
 
     __slots__ = ("entries", "saving", "watchers")
+    name_server = True
     entries: dict[bytes, Entry]
     saving: int | None
     watchers: dict[Right, Watcher]
