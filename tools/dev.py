@@ -40,6 +40,7 @@ CHECKS = (
     ("layers", (str(BIN / "lint-imports"), "--no-logo")),
     ("imports of tests", (PYTHON, "-m", "tools.imports")),
     ("lengths", (PYTHON, "-m", "tools.lengths")),
+    ("page of the API", (PYTHON, "-m", "tools.tables", "api", "--check")),
     ("generated modules", (PYTHON, "-m", "pytest", "-q", "tests/unit/mig/test_generated.py")),
     ("guest programs", (PYTHON, "-m", "tools.images", "--check")),
 )

@@ -1,6 +1,6 @@
 """Makes the tables of the docs: `python3 tools/dev.py tables NAME [ARGUMENTS]`.
 
-calls, names, groups and protocols print what servers cost. coverage, differences and far-messages write their pages; with
+calls, names, groups and protocols print what servers cost. api, coverage, differences and far-messages write their pages; with
 --check they compare, and a page that is old is exit status 1.
 """
 
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tools import coverage, differences, far_messages
+from tools import api, coverage, differences, far_messages
 from tools.costs import calls, groups, names, protocols
 
 
@@ -32,6 +32,7 @@ TABLES: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "names": printed(names.table),
     "groups": printed(groups.table),
     "protocols": printed(protocols.table),
+    "api": api.main,
     "coverage": coverage.main,
     "differences": differences.main,
     "far-messages": far_messages.main,

@@ -1,0 +1,40 @@
+"""The examples of docs/python.md run in their order and print what the page shows; the API's page has every name."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import machemu
+from machemu.lab import views
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "python.md"
+EXAMPLE = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
+
+
+def test_the_page_s_examples_print_what_it_shows() -> None:
+    session: dict[str, Any] = {}
+    examples = EXAMPLE.findall(PAGE.read_text())
+    assert len(examples) > 10
+    try:
+        for code, shown in examples:
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(compile(code, str(PAGE), "exec"), session)
+            assert printed.getvalue() == shown, code
+    finally:
+        if "machine" in session:
+            session["machine"].close()
+
+
+def test_the_api_s_page_has_every_name_that_is_exported_and_every_row() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    rows = [name for name in vars(views) if name.endswith("Row")]
+    for name in (*machemu.__all__, *rows):
+        assert name.startswith("_") or f"### {name}\n" in page, name
+    for name in vars(machemu.Machine):
+        assert name.startswith("_") or f"#### Machine.{name}\n" in page, name
