@@ -1,7 +1,7 @@
 """machemu: Mach 3.0 machines, emulated down to the hardware.
 
-`Machine` is a machine to work with from Python, `Reason` why its runs end, `StepKind` what one step of it is, `Point` where it
-is. `example` is the path of a program that comes with machemu, `examples` lists them.
+`Machine` is a machine to work with from Python, `Cluster` several on a network. `Reason` is why a run ends, `StepKind` what one
+step is, `Point` where a machine is. `example` is the path of a program that comes with machemu, `examples` lists them.
 `UsageError`, `EndError` and `HookError` are raised where the API is used in a way that cannot be.
 """
 
@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from machemu.lab.cluster import Cluster
     from machemu.lab.errors import EndError, HookError, UsageError
     from machemu.lab.examples import example, examples
     from machemu.lab.machine import Machine, Reason
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Cluster",
     "EndError",
     "HookError",
     "Machine",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 _PLACES = {
+    "machemu.lab.cluster": ("Cluster",),
     "machemu.lab.machine": ("Machine", "Reason"),
     "machemu.lab.travel": ("StepKind", "Point"),
     "machemu.lab.errors": ("EndError", "HookError", "UsageError"),

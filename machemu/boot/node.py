@@ -98,17 +98,18 @@ class Node:
         except StateError as error:
             raise host_side.unsaved(self.kernel, error) or error from None
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, root: object | None = None) -> Snapshot:
         """The machine as it is, to go back to with `restore`, here or in another node that is a copy of it.
 
-        UserError for a machine that writes a disk image: the file cannot go back.
+        root: state that the kernel is a part of; then `become` goes back. UserError for a machine that writes a disk image: the
+        file cannot go back.
         """
         for driver in self.kernel.devices.drivers:
             if isinstance(driver, DiskDriver) and driver.disk.writable:
                 raise UserError(f"{driver.name}: its image is written, and cannot go back: give the disk without 'writable'")
         self.kernel.kern.clock.fold()
         with self._authors_told():
-            taken = snapshot.take(self.kernel, self._used_memory(), self._known)
+            taken = snapshot.take(root or self.kernel, self._used_memory(), self._known)
         self._known = taken.pages
         return taken
 
@@ -117,7 +118,11 @@ class Node:
 
         The console's sinks, the sources of its input and the segments of its network interfaces stay joined.
         """
-        old, new = self.kernel, earlier.state()
+        self.become(earlier.state(), earlier)
+
+    def become(self, new: Kernel, earlier: Snapshot) -> None:
+        """As `restore`, with the kernel out of the snapshot's state."""
+        old = self.kernel
         memory = old.memory
         memory.used = max(memory.used, (self.cpu.own_memory + earlier.size) // memory.frame_size)
         for number, page in snapshot.changes(earlier, self._used_memory()):

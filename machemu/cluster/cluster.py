@@ -13,7 +13,7 @@ a part for itself and one for each node; its digest is one over itself and the n
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
 from heapq import heapify, heappop, heappush
 from mmap import mmap
@@ -32,8 +32,9 @@ from machemu.cluster.witness import Witness
 from machemu.core import board
 from machemu.core.interrupt import Interrupt
 from machemu.core.kernel import FOREVER
-from machemu.sim import saved
-from machemu.sim.state import Time, state
+from machemu.sim import saved, snapshot
+from machemu.sim.snapshot import Snapshot
+from machemu.sim.state import Time, fields, state
 from machemu.sim.streams import Stream
 from machemu.trace.events import ClusterEvent
 
@@ -62,6 +63,17 @@ class Offer(NamedTuple):
     serial: int
     interface: int
     frame: bytes
+
+
+class ClusterSnapshot(NamedTuple):
+    cluster: Snapshot
+    nodes: tuple[Snapshot, ...]
+
+    def parts(self) -> Iterator[bytes]:
+        """The graphs and pages that it holds; snapshots of one cluster share those pages that are equal."""
+        for each in (self.cluster, *self.nodes):
+            yield each.graph
+            yield from each.pages.values()
 
 
 @state
@@ -313,6 +325,26 @@ class Cluster:
         powered = tuple(number for number, status in enumerate(self.standing, 1) if status.powered)
         origin = changes.Origin(powered, changes.settings(self.spec), self.spec.faults)
         saved.save(path, saved.FileKind.CLUSTER, parts, origin)
+
+    def snapshot(self) -> ClusterSnapshot:
+        """The cluster as it is, to go back to with `restore`. All its nodes must run in this process.
+
+        UserError where a node writes a disk image: the file cannot go back.
+        """
+        self._ask_all()
+        nodes = [self._of_node(number, node.snapshot) for number, node in enumerate(self.nodes, 1)]
+        return ClusterSnapshot(snapshot.take(self, memoryview(b""), {}), tuple(nodes))
+
+    def restore(self, earlier: ClusterSnapshot) -> None:
+        """Makes the cluster what it was. Nobody watches its nodes' kernels, which are other objects."""
+        then = earlier.cluster.state()
+        for name in fields(Cluster):
+            setattr(self, name, getattr(then, name))
+        for node, taken in zip(self.nodes, earlier.nodes, strict=True):
+            node.restore(taken)
+        if self.witness is not None:
+            self.witness.flying.clear()
+        self._ask_all()
 
     def _of_node(self, number: int, ask: Callable[[], T]) -> T:
         """A node's answer; what is wrong with it names the node."""

@@ -23,10 +23,11 @@ from machemu.kern.host import Halt
 from machemu.machine.disk import ImageDisk
 from machemu.machine.nic import EthernetNic
 from machemu.machine.seams import Nic
-from machemu.sim import saved
+from machemu.sim import saved, snapshot
 from machemu.sim.graph import StateError
 from machemu.sim.saved import Part
-from machemu.sim.state import Time, state
+from machemu.sim.snapshot import Snapshot
+from machemu.sim.state import Time, fields, state
 
 NIC_NAMES: Final = ("eth0", "eth1", "eth2", "eth3")
 
@@ -109,11 +110,7 @@ class ClusterNode:
         spec = self.spec
         self._insert_disks()
         try:
-            nics: dict[str, Nic] = {
-                name: EthernetNic(mac_address(self.number, NIC_NAMES.index(name))) for name in NIC_NAMES if name in spec.nics
-            }
-            self.machine = Node(spec.profile, spec.ram, self.disks, nics)
-            kernel = self.kernel = self.machine.kernel
+            kernel = self._make_machine().kernel
             # The time of day goes on while a machine is off; the cluster's clock and the nodes' are one.
             kernel.kern.clock.base = time
             kernel.kern.ticks = time // TICK_NS
@@ -131,6 +128,15 @@ class ClusterNode:
         if self.switched_on is not None:
             self.switched_on(self)
         return self.status()
+
+    def _make_machine(self) -> Node:
+        """A new machine, with nothing in it."""
+        nics: dict[str, Nic] = {
+            name: EthernetNic(mac_address(self.number, NIC_NAMES.index(name))) for name in NIC_NAMES if name in self.spec.nics
+        }
+        self.machine = Node(self.spec.profile, self.spec.ram, self.disks, nics)
+        self.kernel = self.machine.kernel
+        return self.machine
 
     def _insert_disks(self) -> None:
         """Opens the images; the disks of a node that was on before keep what was written."""
@@ -305,6 +311,28 @@ class ClusterNode:
             return memoryview(b"")
         machine.kernel.kern.clock.fold()
         return machine.kernel.memory.view[0 if with_own else machine.cpu.own_memory :]
+
+    def snapshot(self) -> Snapshot:
+        """The node as it is, with or without power, to go back to with `restore`. UserError for one that writes a disk image."""
+        for name, disk in self.spec.disks.items():
+            if disk.writable:
+                raise UserError(f"{name}: its image is written, and cannot go back: give the disk without 'writable'")
+        return snapshot.take(self, memoryview(b""), {}) if self.machine is None else self.machine.snapshot(self)
+
+    def restore(self, earlier: Snapshot) -> None:
+        """Makes the node what it was. Nobody watches its kernel, which is another object."""
+        then = earlier.state()
+        if then.kernel is None:
+            self.power_off()
+        else:
+            if self.machine is None:
+                self._insert_disks()
+            (self.machine or self._make_machine()).become(then.kernel, earlier)
+        for name in fields(ClusterNode):
+            setattr(self, name, getattr(then, name))
+        self.sent = []
+        if self.kernel is not None:
+            self.join()
 
     @contextmanager
     def _authors_told(self) -> Iterator[None]:

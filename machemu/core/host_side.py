@@ -89,6 +89,7 @@ def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None
     view = HostSide(kernel, thread, program)
     while not kernel.left:
         result, thread.retval = thread.retval, None
+        kernel.in_handler = True
         try:
             number = program.next(view, thread.memory, result)
         except MustWait as wait:
@@ -101,6 +102,8 @@ def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None
             if view.fault is not None:
                 raise view.fault from None
             raise _fault(kernel, thread, program, error) from error
+        finally:
+            kernel.in_handler = False
         try:
             result = kernel.entry.system_call(number)
         except Exception as error:

@@ -92,7 +92,7 @@ class Kernel:
         "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
         "trap_ns", "fault_ns", "switch_ns", "trap_count", "turns", "halted", "halt_reason", "reboot_options",
         "cpu", "entry", "observer", "limit", "trap_limit", "turn_limit", "stopping", "left", "routines", "word", "input_sources",
-        "charged", "crash", "crashed", "interrupt", "board",
+        "charged", "crash", "crashed", "interrupt", "board", "in_handler",
     )  # fmt: skip
     TRANSIENT = (
         "cpu",
@@ -111,6 +111,7 @@ class Kernel:
         "crashed",
         "interrupt",
         "board",
+        "in_handler",
     )
     # The machine's:
     memory: PhysicalMemory  # the RAM, whose bytes are saved beside the state
@@ -147,6 +148,7 @@ class Kernel:
     # limit, trap_limit, turn_limit: where `run` comes back. stopping: set by `stop`. left: the active thread does not return to
     # user mode now. interrupt: the user's wish to end, looked at between traps.
     # charged: the time and the instructions up to which the active thread has been charged, None where none is.
+    # in_handler: a host-side thread's Python runs, and makes its traps without a stop in between.
     # crash: a thread with an exception that nobody handled, until `crashed` is told, once it is off the CPU.
 
     def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
@@ -204,6 +206,7 @@ class Kernel:
         self.turn_limit = FOREVER
         self.stopping: Stop | None = None
         self.left = False
+        self.in_handler = False
         self.charged: tuple[int, int] | None = None
         self.routines = routines_on(self.kern.kernel_task.machine)
         self.word = struct.Struct(cpu.order.value + "I")

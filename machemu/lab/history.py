@@ -9,6 +9,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from machemu.lab.errors import EndError, UsageError
+
 P = TypeVar("P", bound=tuple[int, ...])
 MARKS_MAX: Final = 400
 """Snapshots that are kept at most: the way from one to the next is a two hundredth of the run, or less."""
@@ -150,7 +152,9 @@ class History(Generic[P]):
         self.acts = [act for act in self.acts if act[0] < point]
 
     def go(self, point: P) -> None:
-        """To a point of the run that is not before `first`."""
+        """To a point of the run. EndError where it is before `first`, UsageError where the run does not come there."""
+        if point < self.first:
+            raise EndError(f"{point} is before the earliest point, {self.first}")
         subject = self.subject
         mark = self.mark_before(point)
         if not mark.point <= subject.here() <= point:
@@ -162,6 +166,8 @@ class History(Generic[P]):
                 subject.reach(at)
                 self._do(action)
         subject.reach(point)
+        if subject.here() != point:
+            raise UsageError(f"{point} is no point of this run: it comes to {subject.here()}")
 
     def segment(self, point: P) -> P:
         """The first mark, or where the last thing was done from outside: from there up to a point the run goes by itself."""

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules, find_architecture
 from machemu.boot.node import Node
 from machemu.core import invariants
+from machemu.core.interrupt import Interrupt
 from machemu.core.kernel import FOREVER, Kernel, Stop
 from machemu.core.observe import watch
-from machemu.kern.task import Task
-from machemu.kern.thread import Thread
-from machemu.lab import back, look, views
+from machemu.lab import back
 from machemu.lab.console import Console
 from machemu.lab.errors import EndError, UsageError
 from machemu.lab.history import BUDGET, History
 from machemu.lab.hooks import Hook, Hooks
+from machemu.lab.looks import Looks
+from machemu.lab.running import interruptible
 from machemu.lab.subject import Machines, State
-from machemu.lab.symbols import Symbols
-from machemu.lab.tables import Table
 from machemu.lab.travel import ENDS, Point, StepKind, step
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
@@ -62,7 +58,7 @@ REASONS: Final = {
 }
 
 
-class Machine:
+class Machine(Looks):
     """A machine, made by `Machine.boot` or `Machine.load`. Use it as a context manager, or call `close`.
 
     Where the same is booted and typed, the same happens: `digest` tells whether two machines are equal.
@@ -72,6 +68,7 @@ class Machine:
         self._node: Node | None = node
         self._folder = folder
         self._running = False
+        self._interrupt = Interrupt()
         self._hooks = Hooks(self._stop)
         self.console = Console(self._type, given)
         """What the machine prints, and where it can be typed to."""
@@ -182,6 +179,7 @@ class Machine:
     def _joined(self, kernel: Kernel) -> None:
         """The kernel is another object: who listens joins it."""
         kernel.input_sources = [self.console.source]
+        kernel.interrupt = self._interrupt
         if self._hooks.wanted:
             watch(kernel, self._hooks)
 
@@ -275,9 +273,9 @@ class Machine:
 
         EndError where the run ends before.
         """
-        what = _kind(kind)
+        what = kind_of(kind)
         with self._goes():
-            for _ in range(_count(count)):
+            for _ in range(count_of(count)):
                 stop = self._step(what)
                 if self._history is not None and self._history.due <= 0:
                     self._history.mark()
@@ -293,11 +291,11 @@ class Machine:
 
     def back(self, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> Point:
         """Goes back by so many; where it is then. EndError where there are not so many since `earliest`."""
-        what = _kind(kind)
+        what = kind_of(kind)
         history = self._recorded()
         with self._goes(), self._hooks.quiet():
             start = self.point
-            for _ in range(_count(count)):
+            for _ in range(count_of(count)):
                 if back.last_before(self._subject, history, what, self._step) is None:
                     history.go(start)
                     raise EndError(f"there are not so many steps back: one {what.value} back from here is before {history.first}")
@@ -306,15 +304,8 @@ class Machine:
     def go(self, point: Point) -> None:
         """To a point of this run, earlier or later."""
         history = self._recorded()
-        if point < history.first:
-            raise EndError(f"{point} is before the earliest point, {history.first}")
         with self._goes(), self._hooks.quiet():
-            try:
-                history.go(Point(*point))
-            except UserError:
-                raise
-            except Exception as error:
-                raise UsageError(f"{point} is no point of this run: {error}") from None
+            history.go(point)
 
     @contextmanager
     def _goes(self) -> Iterator[None]:
@@ -323,26 +314,13 @@ class Machine:
             raise UsageError("the machine is running: a hook may look into it and call `stop`, and run it afterwards")
         if self.kernel.halted is not None and not self._history:
             raise EndError("the machine has ended: boot it again")
-        interrupt = self.kernel.interrupt
-        before: Any = None
-
-        def asked(_number: int, _frame: FrameType | None) -> None:
-            interrupt.asked = True
-
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            before = signal.signal(signal.SIGINT, asked)
         self._running = True
         self._hooks.begin()
         try:
-            yield
+            with interruptible(self._interrupt):
+                yield
         finally:
             self._running = False
-            if before is not None:
-                signal.signal(signal.SIGINT, before)
-        if interrupt.asked:
-            interrupt.asked = False
-            raise KeyboardInterrupt
         self._hooks.check()
 
     def _recorded(self) -> History[Point]:
@@ -378,73 +356,6 @@ class Machine:
         if first:
             watch(self.kernel, self._hooks)
         return made
-
-    # What is in it
-
-    @property
-    def tasks(self) -> Table[views.TaskRow]:
-        return Table(views.tasks(self.kernel))
-
-    @property
-    def threads(self) -> Table[views.ThreadRow]:
-        return Table(views.threads(self.kernel))
-
-    @property
-    def ports(self) -> Table[views.PortRow]:
-        """All ports of the machine."""
-        return Table(views.ports(self.kernel))
-
-    @property
-    def rights(self) -> Table[views.RightRow]:
-        """The port name spaces of all tasks."""
-        return Table(views.rights(self.kernel))
-
-    @property
-    def messages(self) -> Table[views.MessageRow]:
-        """What is in the queues of ports."""
-        return Table(views.messages(self.kernel))
-
-    @property
-    def maps(self) -> Table[views.RegionRow]:
-        """The address maps of all tasks."""
-        return Table(views.regions(self.kernel))
-
-    @property
-    def symbols(self) -> Symbols:
-        """Of the executables that the tasks were booted from."""
-        return Symbols(self._folder, {task.number: task.name for task in self.kernel.kern.tasks.values()})
-
-    def task(self, which: int | str) -> Task:
-        """A task by its number or name, which may be the end of its path. UsageError where there is none, or several."""
-        tasks = list(self.kernel.kern.tasks.values())
-        if isinstance(which, int):
-            found = [task for task in tasks if task.number == which]
-        else:
-            found = [task for task in tasks if task.name == which or Path(task.name).stem == which]
-        if len(found) != 1:
-            known = ", ".join(f"{task.number} ({task.name})" for task in tasks)
-            raise UsageError(f"{'no' if not found else 'more than one'} task {which}: there are {known}")
-        return found[0]
-
-    def thread(self, number: int) -> Thread:
-        """A thread by its number. UsageError where there is none."""
-        for task in self.kernel.kern.tasks.values():
-            if number in task.threads:
-                return task.threads[number]
-        raise UsageError(f"no thread {number}: see `threads`")
-
-    def read(self, task: int | str, address: int, size: int) -> bytes:
-        """Memory of a task. UsageError where nothing is mapped, or the page is with its memory manager."""
-        return look.read(self.kernel, self.task(task), address, size)
-
-    def registers(self, thread: int) -> dict[str, int]:
-        """Of a thread, by their names."""
-        return look.registers(self.kernel, self.thread(thread))
-
-    def disassemble(self, thread: int, count: int = 8, address: int | None = None) -> list[tuple[int, bytes, str]]:
-        """Instructions from an address, or from where a thread is: address, bytes, text."""
-        found = self.thread(thread)
-        return look.disassemble(self.kernel, found.task, found.pcb.pc if address is None else address, count)
 
     # Keeping it
 
@@ -487,14 +398,14 @@ def _open(disks: Mapping[str, str | Path] | None) -> dict[str, ImageDisk]:
     return opened
 
 
-def _kind(kind: StepKind | str) -> StepKind:
+def kind_of(kind: StepKind | str) -> StepKind:
     try:
         return StepKind(kind)
     except ValueError:
         raise UsageError(f"no kind of step {kind!r}: there are {', '.join(each.value for each in StepKind)}") from None
 
 
-def _count(count: int) -> int:
+def count_of(count: int) -> int:
     if count < 1:
         raise UsageError(f"{count} steps: at least one")
     return count

@@ -263,6 +263,6 @@ def test_the_package_gives_the_api_and_costs_nothing_before_it_is_asked() -> Non
         "import sys, machemu; print('unicorn' in sys.modules, machemu.Machine.__name__, 'unicorn' in sys.modules, dir(machemu))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("False Machine True ['EndError', ")
+    assert done.stdout.startswith("False Machine True ['Cluster', 'EndError', ")
     with pytest.raises(AttributeError, match="has no attribute 'Clock'"):
         machemu.Clock  # noqa: B018

@@ -1,0 +1,474 @@
+"""A cluster to work with from Python: run it, step one of its nodes, go back with all of them, let faults befall it."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from machemu.cluster.cluster import Cluster as Inner
+from machemu.cluster.cluster import ClusterSnapshot, ClusterStop
+from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
+from machemu.cluster.file import load_file
+from machemu.cluster.lan import Properties
+from machemu.cluster.node import ClusterNode
+from machemu.cluster.pcap import Capture
+from machemu.core.kernel import FOREVER, Kernel
+from machemu.core.observe import watch
+from machemu.lab.console import Console
+from machemu.lab.errors import EndError, UsageError
+from machemu.lab.history import BUDGET, History
+from machemu.lab.hooks import Hook, Hooks
+from machemu.lab.looks import Looks
+from machemu.lab.machine import CHUNK_NS, Reason, count_of, kind_of
+from machemu.lab.moments import Moments
+from machemu.lab.running import interruptible
+from machemu.lab.travel import StepKind
+from machemu.sim import files
+from machemu.sim.output import Output
+from machemu.sim.units import parse_time, time_text
+from machemu.trace.events import ClusterEvent, Tracer
+
+INPUT_MAX: Final = 256 << 20
+PATIENCE_NS: Final = 60_000_000_000
+"""Virtual time in which a node must make its next step."""
+REASONS: Final = {
+    ClusterStop.TIME: Reason.DURATION,
+    ClusterStop.ASKED: Reason.STOPPED,
+    ClusterStop.INTERRUPTED: Reason.STOPPED,
+    ClusterStop.WEDGED: Reason.WEDGED,
+}
+
+
+class ClusterPoint(NamedTuple):
+    """Where a cluster is in its run: all nodes have come to `time`, virtual nanoseconds. acts: how often something was done to it
+    from outside."""
+
+    time: int
+    acts: int
+
+
+class ClusterState(NamedTuple):
+    """A snapshot, with how much each console had printed and taken."""
+
+    snapshot: ClusterSnapshot
+    consoles: tuple[tuple[bytes, int], ...]
+    acts: int
+
+    def parts(self) -> Iterator[bytes]:
+        return self.snapshot.parts()
+
+
+class Member(Looks):
+    """A node of a cluster: what is in it, its console, and hooks on its events."""
+
+    def __init__(self, cluster: Cluster, node: ClusterNode) -> None:
+        self._cluster = cluster
+        self._node = node
+        self._folder = node.spec.folder
+        given = b"" if node.spec.input is None else files.read(node.spec.input, INPUT_MAX, "what the console reads")
+        self.console = Console(self._type, given)
+        self.hooks = Hooks(cluster.stop)
+        self.tracers: list[Tracer] = []
+        """Who hears of its events beside its hooks, through restarts too."""
+        self.join(node)
+        node.switched_on = self.join
+
+    @property
+    def name(self) -> str:
+        return self._node.name
+
+    @property
+    def kernel(self) -> Kernel:
+        """As Looks.kernel. UsageError where the node has no power."""
+        self._cluster.inner  # noqa: B018  closed clusters say so
+        if self._node.kernel is None:
+            raise UsageError(f"node {self.name} has no power: `restart` it")
+        return self._node.kernel
+
+    @property
+    def powered(self) -> bool:
+        return self._node.kernel is not None
+
+    def __repr__(self) -> str:
+        if self._node.kernel is None:
+            return f"<node {self.name}, no power>"
+        kernel = self._node.kernel
+        state = "paused" if self._node.paused else "idle" if self._node.idle else "running"
+        return f"<node {self.name}, {kernel.cpu.architecture}, {state}, {kernel.trap_count} traps>"
+
+    def join(self, node: ClusterNode) -> None:
+        """Its kernel is another one."""
+        if node.kernel is not None:
+            if self.console.write not in node.kernel.console.sinks:
+                node.kernel.console.sinks.append(self.console.write)
+            node.kernel.input_sources = [self.console.source]
+            for tracer in (*([self.hooks] if self.hooks.wanted else []), *self.tracers):
+                watch(node.kernel, tracer)
+
+    def on(self, kind: str, hook: Callable[[Any], None]) -> Hook:
+        """As Machine.on, for the events of this node."""
+        first = not self.hooks.wanted
+        made = self.hooks.add(kind, hook)
+        if first and self._node.kernel is not None:
+            watch(self._node.kernel, self.hooks)
+        return made
+
+    def _type(self, data: bytes) -> None:
+        self._cluster.act(lambda: self.kernel.console.receive(data))
+
+
+class Clusters:
+    """history.Subject."""
+
+    def __init__(self, inner: Inner, members: Sequence[Member]) -> None:
+        self.inner = inner
+        self.members = members
+        self.work = 0
+        self.acts = 0
+        self._counted = self._traps()
+
+    def _traps(self) -> int:
+        return sum(node.kernel.trap_count for node in self.inner.nodes if node.kernel is not None)
+
+    def here(self) -> ClusterPoint:
+        return ClusterPoint(self.inner.time, self.acts)
+
+    def run(self, time: int) -> ClusterStop:
+        """Until all nodes have come to a time, or it is asked to stop; then all come to where the first of them is."""
+        stop = self.inner.run(time)
+        if stop in (ClusterStop.ASKED, ClusterStop.INTERRUPTED):
+            self.inner.interrupt.asked, asked = False, self.inner.interrupt.asked
+            self.inner.run(max(self.inner.time, *(status.now for status in self.inner.standing)))
+            self.inner.interrupt.asked = asked
+        now = self._traps()
+        self.work += max(1, now - self._counted)
+        self._counted = now
+        return stop
+
+    def reach(self, point: ClusterPoint) -> None:
+        if self.inner.time < point.time:
+            self.run(point.time)
+
+    def take(self) -> ClusterState:
+        consoles = tuple((bytes(member.console.data), member.console.taken) for member in self.members)
+        return ClusterState(self.inner.snapshot(), consoles, self.acts)
+
+    def restore(self, state: ClusterState) -> None:
+        self.inner.restore(state.snapshot)
+        for member, node, (printed, taken) in zip(self.members, self.inner.nodes, state.consoles, strict=True):
+            member.console.data[:] = printed
+            member.console.taken = taken
+            member.join(node)
+        self.acts = state.acts
+        self._counted = self._traps()
+
+    def after_act(self, point: ClusterPoint) -> ClusterPoint:
+        return point._replace(acts=point.acts + 1)
+
+
+class Cluster:
+    """A cluster, made by `Cluster.boot` or `Cluster.load`. Use it as a context manager, or call `close`.
+
+    nodes: by their names in the cluster file.
+    """
+
+    def __init__(self, inner: Inner, record: bool = True, budget: int = BUDGET) -> None:
+        self._inner: Inner | None = inner
+        self._running = False
+        self._quiet = False
+        self._files = ExitStack()
+        self.nodes: Mapping[str, Member] = {node.name: Member(self, node) for node in inner.nodes}
+        self._subject = Clusters(inner, list(self.nodes.values()))
+        self._history = History(self._subject, budget) if record else None
+
+    @classmethod
+    def boot(cls, file: str | Path, *, seed: int | None = None, record: bool = True, budget: int = BUDGET) -> Cluster:
+        """The machines that a cluster file describes, switched on. seed: of all that is random, instead of the file's.
+
+        record, budget: as Machine.boot. UserError where the file is wrong or a node cannot be booted.
+        """
+        inner = Inner(load_file(Path(file)), seed)
+        try:
+            inner.boot()
+            return cls(inner, record, budget)
+        except BaseException:
+            inner.close()
+            raise
+
+    @classmethod
+    def load(cls, path: str | Path, file: str | Path, *, record: bool = True, budget: int = BUDGET) -> Cluster:
+        """A cluster that was saved, of the cluster file `file`. UserError where they do not fit."""
+        return cls(Inner.load(Path(path), load_file(Path(file))), record, budget)
+
+    def close(self) -> None:
+        """Gives the host's resources back, and ends captures."""
+        if self._inner is not None:
+            self._files.close()
+            self._inner.close()
+            self._inner = None
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self._inner is None:
+            return "<cluster, closed>"
+        return f"<cluster of {', '.join(self.nodes)}, {time_text(self.time)}>"
+
+    @property
+    def inner(self) -> Inner:
+        """The cluster's inside, for what this API has no name for: nothing in it is promised to stay."""
+        if self._inner is None:
+            raise UsageError("the cluster is closed: boot or load another")
+        return self._inner
+
+    @property
+    def time(self) -> int:
+        """Nanoseconds of virtual time to which all nodes have come."""
+        return self.inner.time
+
+    @property
+    def point(self) -> ClusterPoint:
+        self.inner  # noqa: B018  closed clusters say so
+        return self._subject.here()
+
+    @property
+    def earliest(self) -> ClusterPoint:
+        """How far back it can go."""
+        return self._recorded().first
+
+    def digest(self) -> str:
+        """SHA-256 over everything in the cluster, in hexadecimal: equal digests, equal clusters."""
+        return self.inner.digest()
+
+    def save(self, path: str | Path) -> None:
+        """Writes the whole cluster to a file, whole or not at all."""
+        self.inner.save(Path(path))
+
+    # Going on
+
+    def run(self, until: str | None = None, *, duration: str | int | None = None) -> Reason:
+        """Goes on, and says why it ended. until: a text that a node prints in a line. duration: at most so much virtual time,
+        nanoseconds or as "20ms"."""
+        deadline = FOREVER if duration is None else self.time + (parse_time(duration) if isinstance(duration, str) else duration)
+        text = until.encode() if isinstance(until, str) else None
+        with self._goes(), ExitStack() as looking:
+            consoles = [member.console for member in self.nodes.values()]
+            for console in consoles:
+                looking.enter_context(console.looking_for(text, self.stop))
+            stop = self._run(deadline)
+            return Reason.UNTIL if any(console.found for console in consoles) else REASONS[stop]
+
+    def _run(self, deadline: int) -> ClusterStop:
+        """Runs in pieces, and takes snapshots between them."""
+        chunk, history = CHUNK_NS, self._history
+        while True:
+            before = self._subject.work
+            stop = self._subject.run(deadline if history is None else min(deadline, self.time + chunk))
+            chunk = CHUNK_NS if self._subject.work > before + 1 else chunk * 2
+            if history is not None and history.due <= 0:
+                history.mark()
+            if stop is not ClusterStop.TIME or self.time >= deadline:
+                return stop
+
+    def stop(self) -> None:
+        """Called by a hook: the run ends after what is under way."""
+        self.inner.stop()
+
+    def step(self, node: str, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> ClusterPoint:
+        """All nodes go on until one has made so many steps (trap, message, instruction); where the cluster is then.
+
+        EndError where the node makes none any more.
+        """
+        member, what = self._member(node), self._kind(kind)
+        for _ in range(count_of(count)):
+            with self._goes():
+                self._step(member, what)
+        return self.point
+
+    def _step(self, member: Member, kind: StepKind) -> None:
+        if kind is StepKind.INSTRUCTION:
+            kernel = member.kernel
+            self._subject.run(max(self.time, kernel.kern.clock.now()) + kernel.kern.clock.instruction_ns)
+            return
+        start, begin = self._subject.take(), self.time
+        seen = Moments(member, kind, begin, self.stop)
+        with self._looking(), seen.watching():
+            self._subject.run(begin + PATIENCE_NS)
+        self._subject.restore(start)
+        if not seen.times:
+            raise EndError(f"node {member.name} makes no further {kind.value} within {time_text(PATIENCE_NS)}; `back` goes back")
+        self._subject.run(seen.times[0])
+        if self._history is not None and self._history.due <= 0:
+            self._history.mark()
+
+    def back(self, node: str, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> ClusterPoint:
+        """All nodes go back to the last step of one of them, so many times; where the cluster is then.
+
+        EndError where there are not so many since `earliest`.
+        """
+        member, what, history = self._member(node), self._kind(kind), self._recorded()
+        if what is StepKind.INSTRUCTION:
+            raise UsageError("a cluster goes back by traps and messages of a node, or to any point")
+        start = self.point
+        for _ in range(count_of(count)):
+            with self._goes(), self._looking():
+                if not self._back(member, what, history):
+                    history.go(start)
+                    raise EndError(f"there are not so many steps back: the earliest point is {history.first}")
+        return self.point
+
+    def _back(self, member: Member, kind: StepKind, history: History[ClusterPoint]) -> bool:
+        target = self.point
+        limit = history.segment(target)
+        if limit == target:
+            if limit == history.first:
+                return False
+            history.go(target._replace(acts=target.acts - 1))
+            return True
+        end = target
+        while end > limit:
+            begin = max(history.mark_before(end._replace(time=end.time - 1)).point, limit)
+            history.go(begin)
+            seen = Moments(member, kind, begin.time, lambda: None)
+            with seen.watching():
+                history.go(end)
+            before = [time for time in seen.times if time < target.time]
+            if before:
+                history.go(target._replace(time=max(before), acts=begin.acts))
+                return True
+            end = begin
+        history.go(limit)
+        return True
+
+    def go(self, point: ClusterPoint) -> None:
+        """To a point of this run, earlier or later."""
+        history = self._recorded()
+        with self._goes(), self._looking():
+            history.go(point)
+
+    def _member(self, node: str) -> Member:
+        if node not in self.nodes:
+            raise UsageError(f"no node {node}: there are {', '.join(self.nodes)}")
+        return self.nodes[node]
+
+    @staticmethod
+    def _kind(kind: StepKind | str) -> StepKind:
+        what = kind_of(kind)
+        if what is StepKind.SWITCH:
+            raise UsageError("a cluster steps by trap, message or instruction of a node")
+        return what
+
+    @contextmanager
+    def _goes(self) -> Iterator[None]:
+        if self._running:
+            raise UsageError("the cluster is running: a hook may look into it and call `stop`, and run it afterwards")
+        self._running = True
+        for member in self.nodes.values():
+            member.hooks.begin()
+        try:
+            with interruptible(self.inner.interrupt):
+                yield
+        finally:
+            self._running = False
+        for member in self.nodes.values():
+            member.hooks.check()
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """What runs meanwhile runs again, or has run: nobody is told."""
+        with ExitStack() as quiet:
+            for member in self.nodes.values():
+                quiet.enter_context(member.hooks.quiet())
+            self._quiet = True
+            try:
+                yield
+            finally:
+                self._quiet = False
+
+    def _recorded(self) -> History[ClusterPoint]:
+        self.inner  # noqa: B018  closed clusters say so
+        if self._history is None:
+            raise UsageError("the cluster was made with record=False: it cannot go back")
+        return self._history
+
+    # What is done to it
+
+    def act(self, action: Callable[[], None]) -> None:
+        """Something is done to it from outside, here, and again when it comes here again. Another future is forgotten."""
+        if self._running:
+            raise UsageError("the cluster is running: do it before or after")
+        if self._history is None:
+            action()
+            self._subject.acts += 1
+        else:
+            self._history.act(action)
+
+    def crash(self, node: str) -> None:
+        """A node loses its power, and all but its disks. As every fault, when the run goes on."""
+        self._befall(Crash(self.time, self._number(node)))
+
+    def restart(self, node: str) -> None:
+        """A node loses its power, where it has it, and boots anew."""
+        self._befall(Restart(self.time, self._number(node)))
+
+    def pause(self, node: str) -> None:
+        """A node stands still."""
+        self._befall(Pause(self.time, self._number(node)))
+
+    def resume(self, node: str) -> None:
+        """A node goes on, and finds that time has passed."""
+        self._befall(Resume(self.time, self._number(node)))
+
+    def partition(self, segment: str, *groups: Sequence[str]) -> None:
+        """Nodes of different groups do not hear each other; those in no group are one more."""
+        self._befall(Partition(self.time, self._segment(segment), tuple(tuple(map(self._number, group)) for group in groups)))
+
+    def heal(self, segment: str) -> None:
+        """All hear each other again."""
+        self._befall(Heal(self.time, self._segment(segment)))
+
+    def set_segment(self, segment: str, **properties: int | float) -> None:
+        """Changes a segment's bandwidth (bits a second), latency and delay (nanoseconds), loss, duplication, reordering
+        (probabilities)."""
+        unknown = [name for name in properties if name not in Properties._fields]
+        if unknown:
+            raise UsageError(f"a segment has no {unknown[0]}: it has {', '.join(Properties._fields)}")
+        self._befall(SetSegment(self.time, self._segment(segment), tuple(properties.items())))
+
+    def _befall(self, fault: Fault) -> None:
+        self.act(lambda: insort(self.inner.faults, fault, key=lambda each: each.time))
+
+    def _number(self, node: str) -> int:
+        return list(self.nodes).index(self._member(node).name) + 1
+
+    def _segment(self, name: str) -> int:
+        names = [segment.name for segment in self.inner.segments]
+        if name not in names:
+            raise UsageError(f"no segment {name}: there are {', '.join(names)}")
+        return names.index(name)
+
+    def capture(self, path: str | Path) -> None:
+        """Writes all frames of all segments to a file from now on, as pcapng, until the cluster is closed. What runs again after
+        going back is written once more."""
+        file = Output.create(Path(path))
+        capture = Capture(file, [segment.name for segment in self.inner.segments])
+
+        def finish() -> None:
+            capture.finish()
+            file.close()
+            file.check()
+
+        self._files.callback(finish)
+
+        def happened(event: ClusterEvent) -> None:
+            if not self._quiet:
+                capture.happened(event)
+
+        self.inner.watch(happened)

@@ -1,0 +1,146 @@
+"""The Python API: a cluster is run, stepped node by node, goes back with all its nodes, and has faults set while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from machemu import Cluster, EndError, HookError, Reason, UsageError
+from machemu.trace.events import MessageMoved, TraceEvent
+from tests.support.machine import IMAGES
+
+GREET = IMAGES / "greet.toml"
+BEGINNING = "3ms"
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with Cluster.boot(GREET) as made:
+        yield made
+
+
+def test_it_runs_shows_its_nodes_and_goes_back_to_any_point_and_on_again(cluster: Cluster) -> None:
+    assert cluster.run(duration=BEGINNING) is Reason.DURATION
+    begun, digest = cluster.point, cluster.digest()
+    assert cluster.run("END") is Reason.UNTIL
+    end = cluster.point, cluster.digest()
+    printed = {name: node.console.text for name, node in cluster.nodes.items()}
+    assert "answer 2: -400 GOOD MORNING" in printed["beta"]
+    cluster.go(begun)
+    assert cluster.digest() == digest
+    assert not cluster.nodes["beta"].console.text
+    cluster.go(end[0])
+    assert cluster.digest() == end[1]
+    assert {name: node.console.text for name, node in cluster.nodes.items()} == printed
+    assert cluster.nodes["alpha"].tasks.where(name="gns")
+    assert repr(cluster).startswith("<cluster of alpha, beta, ")
+
+
+@pytest.mark.parametrize("node", ["alpha", "beta"])
+@pytest.mark.parametrize("kind", ["trap", "message"])
+def test_steps_of_a_node_back_are_its_steps_forwards_in_the_other_order(cluster: Cluster, node: str, kind: str) -> None:
+    cluster.run(duration=BEGINNING)
+    seen = []
+    for _ in range(8):
+        traps = cluster.nodes[node].kernel.trap_count
+        cluster.step(node, kind)
+        assert cluster.nodes[node].kernel.trap_count >= traps
+        seen.append((cluster.point, cluster.digest()))
+    for expected in reversed(seen[:-1]):
+        cluster.back(node, kind)
+        assert (cluster.point, cluster.digest()) == expected
+
+
+def test_a_step_is_where_an_uncut_run_comes_to(cluster: Cluster) -> None:
+    cluster.run(duration=BEGINNING)
+    cluster.step("beta", "trap", 3)
+    cluster.step("alpha", "instruction", 2)
+    with Cluster.boot(GREET, record=False) as uncut:
+        uncut.run(duration=cluster.time)
+        assert uncut.digest() == cluster.digest()
+        with pytest.raises(UsageError, match="record=False"):
+            uncut.back("alpha")
+
+
+def test_faults_befall_it_while_it_runs_and_are_undone_by_going_back(cluster: Cluster) -> None:
+    cluster.run(duration=BEGINNING)
+    begun, digest = cluster.point, cluster.digest()
+    cluster.crash("alpha")
+    cluster.run(duration="5ms")
+    assert not cluster.nodes["alpha"].powered
+    with pytest.raises(UsageError, match="node alpha has no power: `restart` it"):
+        cluster.nodes["alpha"].tasks  # noqa: B018
+    crashed = cluster.point, cluster.digest()
+    cluster.restart("alpha")
+    cluster.pause("beta")
+    cluster.set_segment("lan", loss=1.0)
+    cluster.run(duration="5ms")
+    assert cluster.nodes["alpha"].powered
+    assert "paused" in repr(cluster.nodes["beta"])
+    cluster.go(crashed[0])
+    assert cluster.digest() == crashed[1]
+    cluster.go(begun)
+    assert cluster.digest() == digest
+    assert cluster.nodes["alpha"].powered
+
+
+def test_a_partition_keeps_nodes_apart_until_it_is_healed(cluster: Cluster) -> None:
+    cluster.partition("lan", ["alpha"], ["beta"])
+    assert cluster.run("END", duration="1s") is Reason.DURATION
+    cluster.heal("lan")
+    assert cluster.run("END", duration="30s") is Reason.UNTIL
+
+
+def test_hooks_hear_of_a_node_s_events_once_and_stop_the_run(cluster: Cluster) -> None:
+    messages: list[TraceEvent] = []
+    cluster.nodes["beta"].on("message", messages.append)
+    cluster.run(duration="6ms")
+    heard = len(messages)
+    assert heard
+    assert all(isinstance(event, MessageMoved) for event in messages)
+    cluster.back("beta")
+    assert len(messages) == heard
+    stop = cluster.nodes["alpha"].on("trap", lambda event: cluster.stop())
+    assert cluster.run() is Reason.STOPPED
+    stop.remove()
+
+    def fails(event: TraceEvent) -> None:
+        raise ZeroDivisionError
+
+    cluster.nodes["alpha"].on("trap", fails)
+    with pytest.raises(HookError, match="ZeroDivisionError"):
+        cluster.run()
+
+
+def test_a_saved_cluster_goes_on_and_frames_are_captured(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.capture(tmp_path / "frames.pcapng")
+    cluster.run(duration="6ms")
+    cluster.save(tmp_path / "saved")
+    cluster.run("END")
+    with Cluster.load(tmp_path / "saved", GREET) as loaded:
+        loaded.run(duration=cluster.time - loaded.time)
+        assert loaded.digest() == cluster.digest()
+    cluster.close()
+    assert (tmp_path / "frames.pcapng").stat().st_size > 500
+
+
+def test_wrong_uses_say_what_to_do(cluster: Cluster) -> None:
+    with pytest.raises(UsageError, match="no node gamma: there are alpha, beta"):
+        cluster.step("gamma")
+    with pytest.raises(UsageError, match="no segment wan: there are lan"):
+        cluster.heal("wan")
+    with pytest.raises(UsageError, match="a segment has no colour: it has bandwidth"):
+        cluster.set_segment("lan", colour=1)
+    with pytest.raises(UsageError, match="a cluster steps by trap, message or instruction"):
+        cluster.step("alpha", "switch")
+    with pytest.raises(EndError, match="there are not so many steps back"):
+        cluster.back("alpha")
+    cluster.run()
+    with pytest.raises(EndError, match="node alpha makes no further trap within 60 s"):
+        cluster.step("alpha")
+    cluster.close()
+    with pytest.raises(UsageError, match="the cluster is closed"):
+        cluster.run()
+    assert repr(cluster) == "<cluster, closed>"
