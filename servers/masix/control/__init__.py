@@ -1,0 +1,1 @@
+"""What knows both machemu and Masix: commands that machemu finds by entry points, as docs/commands.md says."""
