@@ -106,6 +106,7 @@ def test_a_quantum_of_nothing_lasts_a_tick(arch: Arch, quantum: int) -> None:
         assert set(lengths(turns(machine, threads, 30))) == {1}
 
 
+@pytest.mark.slow
 def test_sharing_time_beside_a_fixed_priority_ages(arch: Arch) -> None:
     """A thread that shares time gets worse than the fixed priority with use, and gets the CPU when it has aged."""
     with empty(arch) as machine:

@@ -63,6 +63,7 @@ def test_what_a_load_or_a_run_raises_is_found(hunter: Hunter, monkeypatch: pytes
     assert Counter(each[1] for each in hunter.run(range(8)).finds) == {"load": 8}
 
 
+@pytest.mark.slow
 def test_a_short_hunt_with_a_fresh_seed_finds_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     status = main(["--saved", "--count", str(TRIALS)])
     out = capfd.readouterr().out
