@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Callable, Sequence
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import UserError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP: Final = "machemu.commands"
 
@@ -24,6 +26,10 @@ def add_parsers(commands: Subparsers[argparse.ArgumentParser], words: Sequence[s
     """
     wanted = next((word for word in words if not word.startswith("-")), None)
     shows_all = wanted is None and any(word in ("-h", "--help") for word in words)
+    if wanted in commands.choices:
+        return
+    from importlib.metadata import entry_points  # what is installed is read slowly: only for who asks for it
+
     found: dict[str, list[EntryPoint]] = {}
     for entry in entry_points(group=GROUP):
         if entry.name not in commands.choices:
