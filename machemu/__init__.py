@@ -2,7 +2,8 @@
 
 `Machine` is a machine to work with from Python, `Cluster` several on a network. `Reason` is why a run ends, `StepKind` what one
 step is, `Point` where a machine is. `example` is the path of a program that comes with machemu, `examples` lists them.
-`UsageError`, `EndError` and `HookError` are raised where the API is used in a way that cannot be.
+`UsageError`, `EndError` and `HookError` are raised where the API is used in a way that cannot be, `EngineDied` where the process
+of an isolated machine is gone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from machemu.lab.cluster import Cluster
-    from machemu.lab.errors import EndError, HookError, UsageError
+    from machemu.lab.errors import EndError, EngineDied, HookError, UsageError
     from machemu.lab.examples import example, examples
     from machemu.lab.machine import Machine, Reason
     from machemu.lab.travel import Point, StepKind
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Cluster",
     "EndError",
+    "EngineDied",
     "HookError",
     "Machine",
     "Point",
@@ -36,7 +38,7 @@ _PLACES = {
     "machemu.lab.cluster": ("Cluster",),
     "machemu.lab.machine": ("Machine", "Reason"),
     "machemu.lab.travel": ("StepKind", "Point"),
-    "machemu.lab.errors": ("EndError", "HookError", "UsageError"),
+    "machemu.lab.errors": ("EndError", "EngineDied", "HookError", "UsageError"),
     "machemu.lab.examples": ("example", "examples"),
 }
 

@@ -20,6 +20,6 @@ class HookError(UsageError):
 class EngineDied(UserError):
     """The process of an isolated machine is gone. place: where the machine was, as far as that is known."""
 
-    def __init__(self, text: str, place: dict[str, object]) -> None:
+    def __init__(self, text: str, place: dict[str, int]) -> None:
         super().__init__(text)
         self.place = place

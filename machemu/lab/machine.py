@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules, find_architecture
@@ -53,6 +53,7 @@ REASONS: Final = {
     Stop.TIME: Reason.DURATION,
     Stop.TRAPS: Reason.TRAPS,
     Stop.ASKED: Reason.STOPPED,
+    Stop.INTERRUPTED: Reason.STOPPED,
     Stop.WEDGED: Reason.WEDGED,
     Stop.HALTED: Reason.HALTED,
 }
@@ -69,6 +70,7 @@ class Machine(Looks):
         self._folder = folder
         self._running = False
         self._interrupt = Interrupt()
+        self._place: memoryview | None = None
         self._hooks = Hooks(self._stop)
         self.console = Console(self._type, given)
         """What the machine prints, and where it can be typed to."""
@@ -89,6 +91,7 @@ class Machine(Looks):
         folder: str | Path = "",
         record: bool = True,
         budget: int = BUDGET,
+        isolated: bool = False,
     ) -> Machine:
         """A machine with boot modules, switched on.
 
@@ -97,9 +100,15 @@ class Machine(Looks):
         "64M". disks: image files by name, hd0 to hd7 and sd0 to sd7, which the machine does not write. variables: of the boot
         script. input: what its console reads. folder: where the modules' paths begin.
 
-        record: whether it can go back. budget: bytes that it may keep for that; beyond, going back takes longer. UserError where
-        something cannot be booted.
+        record: whether it can go back. budget: bytes that it may keep for that; beyond, going back takes longer.
+        isolated: gives a `machemu.lab.isolated.IsolatedMachine`, which is used alike, and raises EngineDied where the CPU emulator
+        dies. UserError where something cannot be booted.
         """
+        if isolated:
+            from machemu.lab.isolated import boot_isolated
+
+            given: dict[str, Any] = {"profile": profile, "memory": memory, "disks": disks, "variables": variables, "input": input}
+            return cast(Machine, boot_isolated(modules, **given, folder=folder, record=record, budget=budget))
         lines = [_line(each) for each in ((modules,) if isinstance(modules, str | Path) else modules)]
         if not lines:
             raise UsageError("nothing to boot: name a module")
@@ -180,8 +189,14 @@ class Machine(Looks):
         """The kernel is another object: who listens joins it."""
         kernel.input_sources = [self.console.source]
         kernel.interrupt = self._interrupt
+        if self._place is not None:
+            kernel.board = self._place
         if self._hooks.wanted:
             watch(kernel, self._hooks)
+
+    def watch_place(self, place: memoryview) -> None:
+        """Keeps where it is in memory that another process may read: see core.board."""
+        self._place = self.kernel.board = place
 
     # Where it is
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -266,3 +267,13 @@ def test_the_package_gives_the_api_and_costs_nothing_before_it_is_asked() -> Non
     assert done.stdout.startswith("False Machine True ['Cluster', 'EndError', ")
     with pytest.raises(AttributeError, match="has no attribute 'Clock'"):
         machemu.Clock  # noqa: B018
+
+
+def test_ctrl_c_leaves_a_machine_between_two_traps(machine: Machine) -> None:
+    hook = machine.on("trap", lambda event: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        machine.run()
+    hook.remove()
+    assert machine.console.lines[-1:] != ["END"]
+    machine.check()
+    assert machine.run("END") is Reason.UNTIL
