@@ -2,7 +2,7 @@
 
 Needs Debian's qemu-system-x86 and gnumach-image-1.8-486 (whose kernel lies in /boot; GNUMACH names another).
 `python -m tools.oracle [MODULE...]`: exit status 0 where all agree with one another and their transcripts, 1 where one differs,
-2 where the real kernel cannot be had.
+2 where the real kernel cannot be had. With `--write` what the real kernel prints becomes the transcript of each module named.
 """
 
 from __future__ import annotations
@@ -138,11 +138,26 @@ def difference(real: bytes, ours: bytes) -> str | None:
     return f"line {place + 1} differs\n" + "\n".join(rows)
 
 
+def _write(transcript: Path, real: bytes) -> bool:
+    """Makes a transcript of what the real kernel printed, if the module came to its end."""
+    ended = real.rpartition(b"\n" + LAST)[1] != b""
+    if ended:
+        transcript.write_bytes(real)
+    else:
+        print(f"{transcript.stem}: not written, since the real kernel printed no line {LAST.decode()}", flush=True)
+    return ended
+
+
 def main(arguments: Sequence[str]) -> int:
     """Compares the modules named, or all."""
     options = argparse.ArgumentParser(prog="oracle", description=__doc__.split("\n")[0])
     options.add_argument("modules", nargs="*", help="names in tests/conformance, or paths of modules; all without any")
-    names = options.parse_args(arguments).modules or sorted(path.stem for path in MODULES.glob("*.expected"))
+    options.add_argument("--write", action="store_true", help="make what the real kernel prints the transcripts of these modules")
+    given = options.parse_args(arguments)
+    if given.write and not given.modules:
+        print("oracle: --write writes the transcripts of the modules that you name", file=sys.stderr)
+        return 2
+    names = given.modules or sorted(path.stem for path in MODULES.glob("*.expected"))
     modules = [Path(name) if "/" in name else binary(name) for name in names]
     missing = [str(module) for module in modules if not module.is_file()]
     if missing:
@@ -154,6 +169,9 @@ def main(arguments: Sequence[str]) -> int:
             for module in modules:
                 real = on_gnu_mach(kernel, module)
                 transcript = transcript_of(module)
+                if given.write and not _write(transcript, real):
+                    wrong += 1
+                    continue
                 stale = transcript.exists() and transcript.read_bytes() != real
                 found = difference(real, on_machemu(module))
                 wrong += stale or found is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,24 @@ def test_where_the_real_kernel_is_missing_it_says_what_to_install(
     monkeypatch.setenv("GNUMACH", "/no/such/kernel")
     assert oracle.main(["ports"]) == 2
     assert "gnumach-image-1.8-486:i386" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("printed", "status", "kept"), [(b"BEGIN\nnew\nEND\n", 1, b"BEGIN\nnew\nEND\n"), (b"BEGIN\nnew\n", 1, b"old")]
+)
+def test_a_transcript_is_written_only_where_the_real_kernel_came_to_the_end(
+    printed: bytes, status: int, kept: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    transcript = tmp_path / "ports.expected"
+    transcript.write_bytes(b"old")
+    monkeypatch.setattr(oracle, "unpacked_kernel", lambda: nullcontext(tmp_path))
+    monkeypatch.setattr(oracle, "on_gnu_mach", lambda kernel, module: printed)
+    monkeypatch.setattr(oracle, "on_machemu", lambda module: b"BEGIN\nold\nEND\n")
+    monkeypatch.setattr(oracle, "transcript_of", lambda module: transcript)
+    assert oracle.main(["--write", "ports"]) == status
+    assert transcript.read_bytes() == kept
+
+
+def test_transcripts_of_no_module_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert oracle.main(["--write"]) == 2
+    assert "name" in capsys.readouterr().err
