@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import machemu
-from machemu.lab import console, examples, hooks, symbols, tables, views
+from machemu.lab import cluster, console, examples, hooks, looks, symbols, tables, views
 from machemu.trace import events
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 WIDTH: Final = 110
-INTERNAL: Final = {"Console": {"shown", "given", "source", "write", "back_to", "looking_for"}}
+INTERNAL: Final = {
+    "Console": {"shown", "given", "source", "write", "back_to", "looking_for"},
+    "Member": {"hooks", "tracers", "join"},
+}
 """By class, what other rooms of machemu use of it alone."""
 INTRODUCTION: Final = """# The Python API
 
@@ -49,7 +52,11 @@ def sections() -> list[tuple[str, str, Sequence[Any]]]:
     rows = [thing for thing in vars(views).values() if _is_row(thing) and thing.__module__ == views.__name__]
     return [
         ("machemu", "", exported()),
-        ("Consoles and hooks", "", [console.Console, hooks.Hook]),
+        (
+            "What machines and nodes have",
+            "`Looks` is what a `Machine` and a node of a `Cluster` show of themselves. `Member` is such a node.",
+            [looks.Looks, cluster.Member, cluster.ClusterPoint, console.Console, hooks.Hook],
+        ),
         (
             "Tables",
             "`Machine.tasks`, `threads`, `ports` and the like are lists of named tuples, made anew each time.",
@@ -81,6 +88,8 @@ def page() -> str:
 def _class(cls: type) -> list[str]:
     lines = [f"### {cls.__name__}", ""]
     own, members = _own_doc(cls), list(_members(cls))
+    if issubclass(cls, looks.Looks) and cls is not looks.Looks:
+        own += "\n\nIt has all that [Looks](#looks) has, too."
     if _is_row(cls) or hasattr(cls, "__dataclass_fields__"):
         fields = [(name, note) for name, note in _notes(cls).items() if note]
         lines += [*_code(_signature(cls.__name__, cls, False)), *_text(own), *_list(fields)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import machemu
-from machemu.lab import views
+from machemu.lab import looks, views
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "python.md"
@@ -36,5 +36,6 @@ def test_the_api_s_page_has_every_name_that_is_exported_and_every_row() -> None:
     rows = [name for name in vars(views) if name.endswith("Row")]
     for name in (*machemu.__all__, *rows):
         assert name.startswith("_") or f"### {name}\n" in page, name
-    for name in vars(machemu.Machine):
-        assert name.startswith("_") or f"#### Machine.{name}\n" in page, name
+    for cls in (machemu.Machine, machemu.Cluster, looks.Looks):
+        for name in vars(cls):
+            assert name.startswith("_") or f"#### {cls.__name__}.{name}\n" in page, name

@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 PARTS = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "machemu", "servers", "images")
@@ -164,3 +166,19 @@ def test_the_wheel_s_programs_and_clusters_run_on_both_cpus(place: Path, tmp_pat
     cluster = run(place, tmp_path, "machemu", "cluster", path)
     assert cluster.returncode == 0, cluster.stderr
     assert "beta  | answer 2: -400 GOOD MORNING\n" in cluster.stdout
+
+
+def test_the_readme_s_first_boot_works_from_the_wheel(place: Path, tmp_path: Path) -> None:
+    command = README.split("## Booting a program\n\n```sh\n")[1].split("\n```")[0]
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=tmp_path,
+        env={"PATH": f"{place}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "pong 9\n" in done.stdout
+    assert "mach_msg send message 1000" in done.stderr

@@ -1,0 +1,25 @@
+"""The README's picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tools import picture
+
+
+def test_the_picture_is_that_of_the_run() -> None:
+    assert picture.main(["--check"]) == 0
+    text = picture.PICTURE.read_text()
+    ElementTree.fromstring(text)
+    assert text.count("message 1000 to port") >= 4
+    assert text.index("ping 1") < text.index("pong 1") < text.index("back 2")
+
+
+def test_an_old_picture_is_found_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(picture, "PICTURE", tmp_path / "picture.svg")
+    assert picture.main(["--check"]) == 1
+    assert "run python3 tools/dev.py tables picture" in capsys.readouterr().err
+    assert picture.main(["--loud"]) == 2
