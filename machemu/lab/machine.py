@@ -101,8 +101,8 @@ class Machine(Looks):
         script. input: what its console reads. folder: where the modules' paths begin.
 
         record: whether it can go back. budget: bytes that it may keep for that; beyond, going back takes longer.
-        isolated: gives a `machemu.lab.isolated.IsolatedMachine`, which is used alike, and raises EngineDied where the CPU emulator
-        dies. UserError where something cannot be booted.
+        isolated: gives a `machemu.lab.isolated.IsolatedMachine`, which is used alike, and raises EngineDied where the CPU
+        emulator dies. UserError where something cannot be booted.
         """
         if isolated:
             from machemu.lab.isolated import boot_isolated
@@ -361,7 +361,7 @@ class Machine(Looks):
     # Hooks
 
     def on(self, kind: str, hook: Callable[[Any], None]) -> Hook:
-        """Calls `hook` with each event of a kind from now on (`machemu.trace.events`): "trap", "result", "message", "fault",
+        """Calls `hook` with each event of a kind from now on (`machemu.trace.events`): "trap", "result", "message",
         "exception", "end", "note", or "event" for all. Call `remove` of what it gives to end that.
 
         Going back calls no hooks. A hook that raises stops the run, which then raises HookError.
