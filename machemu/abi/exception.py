@@ -1,6 +1,8 @@
 """Exceptions and their machine-independent codes (<mach/exception.h>)."""
 
-from typing import Final
+from __future__ import annotations
+
+from typing import Final, NamedTuple
 
 # exception_raise's exception number.
 
@@ -10,3 +12,11 @@ EXC_ARITHMETIC: Final = 3
 EXC_EMULATION: Final = 4
 EXC_SOFTWARE: Final = 5
 EXC_BREAKPOINT: Final = 6
+
+
+class Raised(NamedTuple):
+    """An exception as a handler is told of it; each a signed word. What code and subcode mean is the machine's."""
+
+    exception: int
+    code: int
+    subcode: int

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Final, Protocol, cast
 
 from machemu.abi.errors import InvariantError, KernError, MustWait
-from machemu.abi.exception import EXC_BAD_ACCESS
+from machemu.abi.exception import EXC_BAD_ACCESS, Raised
 from machemu.abi.types import Instructions, VirtAddr
 from machemu.core import board, host_side, server
 from machemu.core.interrupt import Interrupt
@@ -70,7 +70,7 @@ class KernelObserver(Protocol):
     def resumed(self, thread: Thread, result: int) -> None:
         """A thread that had blocked in a trap goes back to user mode with its result."""
 
-    def raised(self, thread: Thread, what: tuple[int, int, int]) -> None:
+    def raised(self, thread: Thread, what: Raised) -> None:
         """The current thread takes an exception."""
 
     def noted(self, thread: Thread, what: str) -> None:
@@ -199,8 +199,8 @@ class Kernel:
         self.observer: KernelObserver | None = None
         self.interrupt = Interrupt()
         self.board = board.new()
-        self.crash: tuple[Thread, tuple[int, int, int]] | None = None
-        self.crashed: Callable[[Thread, tuple[int, int, int]], None] | None = None
+        self.crash: tuple[Thread, Raised] | None = None
+        self.crashed: Callable[[Thread, Raised], None] | None = None
         self.limit = FOREVER
         self.trap_limit = FOREVER
         self.turn_limit = FOREVER
@@ -356,7 +356,7 @@ class Kernel:
             self.kern.wait(thread, Continuation.REDIRECT, wait)
         return None
 
-    def unhandled(self, thread: Thread, what: tuple[int, int, int]) -> None:
+    def unhandled(self, thread: Thread, what: Raised) -> None:
         self.crash = thread, what
 
     def fault(self, address: VirtAddr, access: int) -> bool:
@@ -405,10 +405,10 @@ class Kernel:
         self.cpu.stop()
 
     def _raise(self, thread: Thread, *what: int) -> None:
-        triple = (what[0], what[1], what[2])
+        raised = Raised(*what)
         if self.observer is not None:
-            self.observer.raised(thread, triple)
-        exception.raise_exception(self.kern, thread, triple)
+            self.observer.raised(thread, raised)
+        exception.raise_exception(self.kern, thread, raised)
 
     # ipc.seams.KernelObjects
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from machemu.abi.errors import InvariantError
+from machemu.abi.exception import Raised
 from machemu.abi.message import PORT_DEAD, Carried, CarriedMemory, CarriedPort
 from machemu.abi.types import VirtAddr
 from machemu.core import inspect
@@ -129,7 +130,7 @@ class Observer:
         name = inspect.trap_name(number)
         self._emit(TrapLeft(*self._at(thread), name, result, kind, port))
 
-    def raised(self, thread: Thread, what: tuple[int, int, int]) -> None:
+    def raised(self, thread: Thread, what: Raised) -> None:
         self._emit(Faulted(*self._at(thread), *what))
 
     def noted(self, thread: Thread, what: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from machemu.sim.state import U32, Word, state
 
@@ -31,6 +31,32 @@ class MsgContinuation(Enum):
 
 
 @state
+class MsgArgs(NamedTuple):
+    """mach_msg's arguments. msg: where the message is, or is wanted. timeout: milliseconds. rcv_name, notify: port names."""
+
+    msg: Word
+    option: Word
+    send_size: Word
+    rcv_size: Word
+    rcv_name: Word
+    timeout: Word
+    notify: Word
+
+
+NO_ARGS: Final = MsgArgs(0, 0, 0, 0, 0, 0, 0)
+
+
+@state
+class Put(NamedTuple):
+    """Bytes to be written to a thread's memory. result: the trap's then; otherwise: the trap's where that cannot be."""
+
+    address: U32
+    data: bytes
+    result: Word
+    otherwise: Word
+
+
+@state
 class IpcThread:
     """A thread as IPC sees it."""
 
@@ -52,9 +78,8 @@ class IpcThread:
     ith_kmsg: Kmsg | None
     ith_seqno: U32  # the sequence number of the message that it was given
     ith_msize: U32  # bytes of the largest message that it takes; after MACH_RCV_TOO_LARGE the size of the one that came
-    ith_args: tuple[Word, Word, Word, Word, Word, Word, Word]  # the trap's arguments
-    # What is still to be written, None for nothing: where to, what, and the trap's result then and where it cannot be.
-    ith_put: tuple[U32, bytes, Word, Word] | None
+    ith_args: MsgArgs  # the trap's arguments, zeros before the first
+    ith_put: Put | None  # what is still to be written
 
     def __init__(self, space: Space, memory: TaskMemory) -> None:
         self.space = space
@@ -65,5 +90,5 @@ class IpcThread:
         self.ith_kmsg = None
         self.ith_seqno = 0
         self.ith_msize = 0
-        self.ith_args = (0, 0, 0, 0, 0, 0, 0)
+        self.ith_args = NO_ARGS
         self.ith_put = None

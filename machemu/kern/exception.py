@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from machemu.abi.exception import Raised
 from machemu.kern import exception_rpc, task_control
 from machemu.kern.subsystem import Kern
 from machemu.kern.thread import Thread
 
 
-def raise_exception(kern: Kern, thread: Thread, what: tuple[int, int, int]) -> None:
+def raise_exception(kern: Kern, thread: Thread, what: Raised) -> None:
     """The current thread took exception, code and subcode `what`; afterwards it waits for a reply or its task has ended."""
     if not exception_rpc.ask(kern, thread, thread.ith_exception, what, last_chance=False):
         _try_task(kern, thread, what)
 
 
-def _try_task(kern: Kern, thread: Thread, what: tuple[int, int, int]) -> None:
+def _try_task(kern: Kern, thread: Thread, what: Raised) -> None:
     if not exception_rpc.ask(kern, thread, thread.task.itk_exception, what, last_chance=True):
         _end(kern, thread, what)
 
@@ -29,7 +30,7 @@ def continue_reply(kern: Kern, thread: Thread) -> None:
         _try_task(kern, thread, thread.ith_exc)
 
 
-def _end(kern: Kern, thread: Thread, what: tuple[int, int, int]) -> None:
+def _end(kern: Kern, thread: Thread, what: Raised) -> None:
     """Nobody handles it: that is told, and the task ends."""
     kern.traps.unhandled(thread, what)
     task_control.terminate(kern, thread.task)

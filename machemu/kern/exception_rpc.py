@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from machemu.abi.exception import Raised
 from machemu.abi.kern_return import MIG_REPLY_MISMATCH
 from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE
 from machemu.ipc import kmsg as kmsgs
@@ -21,7 +22,7 @@ EXCEPTION_ID: Final = 2400
 REPLY_ID: Final = EXCEPTION_ID + 100
 
 
-def ask(kern: Kern, thread: Thread, server: Right, what: tuple[int, int, int], last_chance: bool) -> bool:
+def ask(kern: Kern, thread: Thread, server: Right, what: Raised, last_chance: bool) -> bool:
     """Sends the exception to `server` and waits there; False where that port is null or dead."""
     ipc = kern.ipc
     if not isinstance(server, Port) or not server.active:

@@ -6,6 +6,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 from machemu.abi.errors import InvariantError, MustWait
+from machemu.abi.exception import Raised
 from machemu.abi.types import Nanoseconds
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
@@ -41,7 +42,7 @@ class TrapHandler(Protocol):
     def retry_redirect(self, thread: Thread) -> int | None:
         """As `retry_trap`, of a trap that is to be redirected."""
 
-    def unhandled(self, thread: Thread, what: tuple[int, int, int]) -> None:
+    def unhandled(self, thread: Thread, what: Raised) -> None:
         """Exception, code and subcode `what` is about to end the current thread's task, since nobody handles it."""
 
 

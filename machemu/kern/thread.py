@@ -6,9 +6,10 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 from machemu.abi.errors import InvariantError
+from machemu.abi.exception import Raised
 from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.machine.seams import Pcb
-from machemu.sim.state import U8, Natural, Range, Signed, Time, Word, state
+from machemu.sim.state import U8, Natural, Range, Time, Word, state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port, Right
@@ -63,6 +64,9 @@ class Continuation(Enum):
     """Waited for a page: the trap's handler starts again."""
     REDIRECT = auto()
     """Waited for its stack's page: the trap is redirected then."""
+
+
+state(Raised)
 
 
 @state
@@ -129,7 +133,7 @@ class Thread(IpcThread):
     ith_sself: Right  # a naked send right that it owns, as is the next
     ith_exception: Right
     ith_rpc_reply: Port | None  # where exceptions are answered
-    ith_exc: tuple[Signed, Signed, Signed] | None  # the exception, code and subcode that a handler was asked for last
+    ith_exc: Raised | None  # the exception, code and subcode that a handler was asked for last
     ith_last: bool  # that was the last handler to ask
 
     # Whoever watches:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+from machemu.abi.exception import Raised
 from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
 from machemu.machine.memory import PhysicalMemory
 
@@ -213,10 +214,10 @@ class Cpu(Protocol):
     def result(self) -> int:
         """What the result's register holds. Only inside emulated_call."""
 
-    def bad_trap(self, number: int) -> tuple[int, int, int]:
+    def bad_trap(self, number: int) -> Raised:
         """The exception, code and subcode that a trap of a number out of range raises."""
 
-    def bad_arguments(self, number: int, code: int, address: VirtAddr) -> tuple[int, int, int]:
+    def bad_arguments(self, number: int, code: int, address: VirtAddr) -> Raised:
         """The exception that a trap raises whose arguments cannot be read: an access at `address` failed with `code`."""
 
     def close(self) -> None:

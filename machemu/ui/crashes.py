@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from machemu.abi.exception import Raised
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_READ
 from machemu.core.kernel import Kernel
@@ -29,7 +30,7 @@ class Crashes:
     def watch(self, kernel: Kernel, who: str, folder: Path) -> None:
         """Tells of a machine's guests from now on. who: what the lines begin with. folder: where its programs' paths begin."""
 
-        def crashed(thread: Thread, what: tuple[int, int, int]) -> None:
+        def crashed(thread: Thread, what: Raised) -> None:
             task = thread.task
             if thread.program is None:
                 pc = thread.pcb.pc

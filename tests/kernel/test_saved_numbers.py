@@ -13,6 +13,7 @@ from machemu.abi.message import MSG_TYPE_INTEGER_32, PORT_SEND, Carried, Carried
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
+from machemu.ipc.thread import NO_ARGS
 from machemu.kern import thread_control
 from machemu.kern.thread import Thread
 from machemu.sim import slots
@@ -32,7 +33,7 @@ CHANGES: dict[str, Change] = {
     "a port number to be given twice": lambda user, thread: (user.ipc, "serial", 1),
     "pages of another size": lambda user, thread: (user.ipc, "page_size", 1),
     "words of another order": lambda user, thread: (user.ipc, "prefix", "!"),
-    "a trap's argument beyond a word": lambda user, thread: (thread, "ith_args", (0, 0, 0, BEYOND, 0, 0, 0)),
+    "a trap's argument beyond a word": lambda user, thread: (thread, "ith_args", NO_ARGS._replace(rcv_size=BEYOND)),
     "a priority that has no queue": lambda user, thread: (thread, "sched_pri", 64),
     "a priority below the best": lambda user, thread: (thread, "priority", -1),
     "a policy that is none": lambda user, thread: (thread, "policy", 0),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.exception import EXC_BAD_ACCESS
+from machemu.abi.exception import EXC_BAD_ACCESS, Raised
 from machemu.abi.kern_return import KERN_INVALID_ADDRESS
 from machemu.abi.types import ByteOrder, Frame, Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
@@ -329,11 +329,11 @@ class I386Cpu:
     def result(self) -> int:
         return self.engine.read(REGISTER["EAX"])
 
-    def bad_trap(self, number: int) -> tuple[int, int, int]:
-        return *INVALID_OPCODE, 0
+    def bad_trap(self, number: int) -> Raised:
+        return Raised(*INVALID_OPCODE, 0)
 
-    def bad_arguments(self, number: int, code: int, address: VirtAddr) -> tuple[int, int, int]:
-        return EXC_BAD_ACCESS, code, address
+    def bad_arguments(self, number: int, code: int, address: VirtAddr) -> Raised:
+        return Raised(EXC_BAD_ACCESS, code, address)
 
     def _user_byte(self, address: int) -> int:
         assert self._pmap is not None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from machemu.abi.errors import InvariantError, KernError
-from machemu.abi.exception import EXC_BAD_INSTRUCTION
+from machemu.abi.exception import EXC_BAD_INSTRUCTION, Raised
 from machemu.abi.kern_return import KERN_INVALID_ADDRESS
 from machemu.abi.types import ByteOrder, Instructions, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
@@ -183,10 +183,10 @@ class M68kCpu:
                 return ARGUMENTS[count].unpack_from(self.memory.view, place)
         return ARGUMENTS[count].unpack(self.read(first, 4 * count))
 
-    def bad_trap(self, number: int) -> tuple[int, int, int]:
-        return EXC_BAD_INSTRUCTION, 4 * TRAP, -number
+    def bad_trap(self, number: int) -> Raised:
+        return Raised(EXC_BAD_INSTRUCTION, 4 * TRAP, -number)
 
-    def bad_arguments(self, number: int, code: int, address: VirtAddr) -> tuple[int, int, int]:
+    def bad_arguments(self, number: int, code: int, address: VirtAddr) -> Raised:
         return self.bad_trap(number)
 
     def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
