@@ -258,7 +258,7 @@ class Cluster:
         nanoseconds or as "20ms"."""
         deadline = FOREVER if duration is None else self.time + (parse_time(duration) if isinstance(duration, str) else duration)
         text = until.encode() if isinstance(until, str) else None
-        with self._goes(), ExitStack() as looking:
+        with self._goes(forwards=True), ExitStack() as looking:
             consoles = [member.console for member in self.nodes.values()]
             for console in consoles:
                 looking.enter_context(console.looking_for(text, self.stop))
@@ -288,7 +288,7 @@ class Cluster:
         """
         member, what = self._member(node), self._kind(kind)
         for _ in range(count_of(count)):
-            with self._goes():
+            with self._goes(forwards=True):
                 self._step(member, what)
         return self.point
 
@@ -366,9 +366,11 @@ class Cluster:
         return what
 
     @contextmanager
-    def _goes(self) -> Iterator[None]:
+    def _goes(self, forwards: bool = False) -> Iterator[None]:
         if self._running:
             raise UsageError("the cluster is running: a hook may look into it and call `stop`, and run it afterwards")
+        if forwards and self._history is not None:
+            self._history.go_on()
         self._running = True
         for member in self.nodes.values():
             member.hooks.begin()

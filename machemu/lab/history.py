@@ -143,6 +143,12 @@ class History(Generic[P]):
         action()
         self.subject.acts += 1
 
+    def go_on(self) -> None:
+        """The subject goes on from here by itself: a future in which something was done to it from outside will not be."""
+        point = self.subject.here()
+        if any(at >= point for at, _ in self.acts):
+            self.forget_after(point)
+
     def forget_after(self, point: P) -> None:
         """What comes after a point will not be."""
         for mark in self.marks:

@@ -237,7 +237,7 @@ class Machine(Looks):
         deadline = FOREVER if duration is None else self.time + (parse_time(duration) if isinstance(duration, str) else duration)
         limit = FOREVER if traps is None else self.traps + traps
         text = until.encode() if isinstance(until, str) else None
-        with self._goes():
+        with self._goes(forwards=True):
             if callable(until):
                 return self._run_slowly(until, deadline, limit)
             with self.console.looking_for(text, self._stop):
@@ -289,7 +289,7 @@ class Machine(Looks):
         EndError where the run ends before.
         """
         what = kind_of(kind)
-        with self._goes():
+        with self._goes(forwards=True):
             for _ in range(count_of(count)):
                 stop = self._step(what)
                 if self._history is not None and self._history.due <= 0:
@@ -323,12 +323,14 @@ class Machine(Looks):
             history.go(point)
 
     @contextmanager
-    def _goes(self) -> Iterator[None]:
+    def _goes(self, forwards: bool = False) -> Iterator[None]:
         """While the machine runs: Ctrl-C waits for the end of a trap, and hooks may not run it."""
         if self._running:
             raise UsageError("the machine is running: a hook may look into it and call `stop`, and run it afterwards")
         if self.kernel.halted is not None and not self._history:
             raise EndError("the machine has ended: boot it again")
+        if forwards and self._history is not None:
+            self._history.go_on()
         self._running = True
         self._hooks.begin()
         try:
