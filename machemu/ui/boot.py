@@ -19,7 +19,7 @@ from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
 from machemu.sim import files
 from machemu.sim.units import counted, parse_size, parse_time, time_text
-from machemu.ui import trace_options
+from machemu.ui import running, trace_options
 from machemu.ui.console import ConsoleOutput
 from machemu.ui.crashes import Crashes, last_words
 from machemu.ui.status import Status
@@ -39,21 +39,14 @@ def run(options: argparse.Namespace) -> int:
         kernel = node.kernel
         if options.load is None:
             boot_modules(kernel, lines, dict(variable(text) for text in options.variable))
-        options.interrupt.begin()
-        try:
-            stop = kernel.run(deadline if options.load is None else kernel.kern.clock.now() + deadline, options.traps)
-        except Exception as error:
-            view.failed(error)
-            raise
-        finally:
-            view.finish()
-        status = explain(node, stop, options, view)
-        if options.save is not None:
-            node.save(options.save)
-        view.streams.check()
-        if options.digest:
-            options.errors.line(f"digest {node.digest()}")
-        return status
+        end = deadline if options.load is None else kernel.kern.clock.now() + deadline
+        return running.run(
+            options,
+            node,
+            view,
+            lambda: kernel.run(end, options.traps),
+            lambda stop: explain(node, stop, options, view),
+        )
 
 
 class View:

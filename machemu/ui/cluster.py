@@ -21,7 +21,7 @@ from machemu.sim import files
 from machemu.sim.units import counted, parse_time, time_text
 from machemu.trace.events import Befell, ClusterEvent, FrameLost
 from machemu.trace.words import cluster_text, owner
-from machemu.ui import trace_options
+from machemu.ui import running, trace_options
 from machemu.ui.crashes import Crashes, last_words
 from machemu.ui.options import PathOption
 from machemu.ui.status import Status
@@ -74,21 +74,13 @@ def run(options: argparse.Namespace) -> int:
             node.switched_on = view.watch
         if options.load is None:
             cluster.boot()
-        options.interrupt.begin()
-        try:
-            stop = cluster.run(cluster.time + duration)
-        except Exception as error:
-            view.failed(error)
-            raise
-        finally:
-            view.finish()
-        status = explain(cluster, stop, options, view)
-        if options.save is not None:
-            cluster.save(options.save)
-        view.streams.check()
-        if options.digest:
-            options.errors.line(f"digest {cluster.digest()}")
-        return status
+        return running.run(
+            options,
+            cluster,
+            view,
+            lambda: cluster.run(cluster.time + duration),
+            lambda stop: explain(cluster, stop, options, view),
+        )
 
 
 def files_of(spec: ClusterSpec) -> Iterator[Path | None]:
