@@ -74,7 +74,8 @@ def fault_page(first: VmObject, offset: int, access: int) -> tuple[VmPage, bool]
         page = vm.allocate_page(first, offset)
         vm.memory.zero(page.frame)
         vm.zero_fill_count += 1
-        first.collapse()
+        if first.shadow is not None:
+            first.collapse()
     elif page.object is not first:
         if write:
             page = _copy_up(first, offset, page)

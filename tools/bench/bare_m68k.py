@@ -9,7 +9,7 @@ from typing import Final
 from unicorn import m68k_const as m68k
 
 from machemu.abi.types import VirtAddr
-from machemu.abi.vm import VM_PROT_DEFAULT
+from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_WRITE
 from machemu.machine.engine import ERR_FETCH_PROT, Registers
 from machemu.machine.m68k.cpu import M68kCpu
 from machemu.machine.m68k.pcb import SR_T1
@@ -58,7 +58,7 @@ class BareCpu(M68kCpu):
             pmap.enter(VirtAddr(address), self.memory.allocate(), VM_PROT_DEFAULT)
         place = pmap.translate(VirtAddr(CODE), 1) or 0
         self.memory.view[place : place + len(code)] = code
-        pmap.made_writable(VirtAddr(DATA))
+        pmap.translate(VirtAddr(DATA), VM_PROT_WRITE)
         pcb = self.new_pcb(self.new_task())
         for flavor, words in states():
             pcb.set_state(flavor, words)

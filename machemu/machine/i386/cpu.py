@@ -520,7 +520,8 @@ class I386Cpu:
         if self._supervisor is None:
             self.engine.stop()
             return
-        self.guard.put_back()
+        if self.guard.replaced:
+            self.guard.put_back()
         software = self._is_software.value
         code = self._error_code.value
         self._pending.value = -1

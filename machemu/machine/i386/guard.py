@@ -76,13 +76,13 @@ class Guard:
 
     memory: the engine's RAM. fetch: where in it the byte of a virtual address is that a translation may read now, -1 for others.
     lets: what is shown as privileged is translated as itself. is_v86: the thread is in V86 mode. stops: the linear addresses of
-    breakpoints.
+    breakpoints. replaced: what memory does not show while an instruction is translated, places and bytes.
     """
 
     def __init__(self, engine: I386Engine, memory: memoryview, fetch: Callable[[int], int]) -> None:
         self._memory = memory
         self._fetch = fetch
-        self._replaced: list[tuple[int, int]] = []
+        self.replaced: list[tuple[int, int]] = []
         self._end = 0
         self._page = self._frame = -1
         self._resumes = False
@@ -100,7 +100,7 @@ class Guard:
 
     def begin(self, block: int) -> None:
         """The next instruction of a block (DisasContextBase) is about to be translated."""
-        if self._replaced:
+        if self.replaced:
             self.put_back()
         address = _U64.from_address(block + NEXT).value
         done = _U32.from_address(block + DONE).value
@@ -131,16 +131,16 @@ class Guard:
 
     def end(self, block: int) -> None:
         """A block is translated. Of what ends one, the bytes that decided so are the block's, too."""
-        if self._replaced:
+        if self.replaced:
             self.put_back()
             if self._end:
                 _U64.from_address(block + NEXT).value = self._end
 
     def put_back(self) -> None:
         """Memory is as it was. A translation that was broken off, for code that is not in memory, leaves it to others to ask."""
-        for place, byte in self._replaced:
+        for place, byte in self.replaced:
             self._memory[place] = byte
-        self._replaced.clear()
+        self.replaced.clear()
 
     def _byte(self, address: int) -> int:
         return self._memory[self._place(address)]
@@ -153,7 +153,7 @@ class Guard:
 
     def _replace(self, places: list[int], replaced: bytes) -> None:
         for place, byte in zip(places, replaced, strict=True):
-            self._replaced.append((place, self._memory[place]))
+            self.replaced.append((place, self._memory[place]))
             self._memory[place] = byte
 
 

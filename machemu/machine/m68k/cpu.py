@@ -220,7 +220,10 @@ class M68kCpu:
         address = self.words[PC] + offset
         if address & 1:
             return int.from_bytes(self.read(address, 2), "big")
-        place = self._place(address, VM_PROT_READ)
+        assert self._pmap is not None
+        place = self._pmap.translate(VirtAddr(address & MASK), VM_PROT_READ)
+        if place is None:
+            raise UserFault(VirtAddr(address & MASK), VM_PROT_READ)
         view = self.memory.view
         return view[place] << 8 | view[place + 1]
 
@@ -396,8 +399,9 @@ class M68kCpu:
 
     def _access_fault(self) -> None:
         words = self.words
+        pmap = self._pmap
         assert self._supervisor is not None
-        assert self._pmap is not None
+        assert pmap is not None
         address = VirtAddr(words[self._fault_address])
         status = words[self._fault_status]
         if status & ACCESS_CODE:
@@ -406,18 +410,21 @@ class M68kCpu:
                 return
         else:
             self._overhead += 1
-            opcode = self.instruction_word(0)
+            place = pmap.translate(VirtAddr(words[PC]), VM_PROT_READ)
+            assert place is not None, "an instruction that is executed is in memory"
+            view = self.memory.view
+            opcode = view[place] << 8 | view[place + 1]
             if opcode in self._undone:
                 undo.put_back(words, self._emitter.kept, opcode)
         self._raised = True
         writes = not status & ACCESS_READ
-        if writes and self._pmap.made_writable(address):
+        if writes and pmap.translate(address, VM_PROT_WRITE) is not None:  # the first write to a page that may be written
             return
         self._frame = frame_word(ACCESS_FAULT)
         if self._supervisor.fault(address, VM_PROT_READ | VM_PROT_WRITE if writes else VM_PROT_READ):
             self._keep_to_target()
             if writes:
-                self._pmap.made_writable(address)
+                pmap.translate(address, VM_PROT_WRITE)
             if self.memory.stale or self.mmu.changed:
                 self.engine.stop()
 

@@ -177,9 +177,11 @@ class M68kEngine(Engine):
         if len(distinct) != 3 or 0 in distinct or not alike or table[PFLUSHA] == table[LINE_F] or table[MOVEP] == table[BTST]:
             raise InvariantError("this build of Unicorn keeps its m68k's translators elsewhere: install unicorn 2.1.4")
 
-    def translate_as(self, opcode: int, other: int) -> None:
-        """Makes one first word be translated as another one is."""
-        self.translators[opcode] = self.translators[other]
+    def translate_as(self, opcodes: Iterable[int], other: int) -> None:
+        """Makes first words be translated as another one is."""
+        table, address = self.translators, self.translators[other]
+        for opcode in opcodes:
+            table[opcode] = address
 
     def translator(self, opcode: int) -> Callable[[int, int, int], None]:
         """What translates instructions with a first word."""

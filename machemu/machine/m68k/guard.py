@@ -91,17 +91,23 @@ class Unreadable(Exception):
         self.address = address
 
 
-_accepted_words: list[int] = []
+_accepted_words: list[list[int]] = []
 _own: dict[int, Callable[[int, int, int], None]] = {}
 """What `_accepted` gives, and Unicorn's translators of undo.py's instructions: the same in every engine."""
 
 
-def _accepted(engine: M68kEngine) -> list[int]:
-    """First words that Unicorn translates though the processor has no such instruction: most have an addressing mode too many."""
+def _accepted(engine: M68kEngine) -> tuple[list[int], list[int]]:
+    """First words that Unicorn translates though the processor has no such instruction: most have an addressing mode too many.
+
+    Those that are illegal, and those of the floating-point unit.
+    """
     if not _accepted_words:
         refused = {engine.translators[opcode] for opcode in (ILLEGAL, LINE_A, LINE_F)}
-        _accepted_words.extend(opcode for opcode in manual.undefined() if engine.translators[opcode] not in refused)
-    return _accepted_words
+        words = [opcode for opcode in manual.undefined() if engine.translators[opcode] not in refused]
+        _accepted_words.append([opcode for opcode in words if opcode < LINE_F & 0xF000])
+        _accepted_words.append([opcode for opcode in words if opcode >= LINE_F & 0xF000])
+    illegal, no_float = _accepted_words
+    return illegal, no_float
 
 
 def is_guarded(opcode: int) -> bool:
@@ -141,13 +147,9 @@ class Guard:
 
     def __init__(self, engine: M68kEngine, emitter: Emitter, fetch: Callable[[int], int]) -> None:
         self._fetch = fetch
-        for opcode in (*BREAKPOINTS, *TAKEN_FOR_OTHERS):
-            engine.translate_as(opcode, ILLEGAL)
-        for opcode in MOVES_FROM_STATUS:
-            engine.translate_as(opcode, STOP)
-        for opcode in FLOAT_BRANCHES:
-            if opcode & 0x3F >= PREDICATES:
-                engine.translate_as(opcode, LINE_F)
+        engine.translate_as((*BREAKPOINTS, *TAKEN_FOR_OTHERS), ILLEGAL)
+        engine.translate_as(MOVES_FROM_STATUS, STOP)
+        engine.translate_as((opcode for opcode in FLOAT_BRANCHES if opcode & 0x3F >= PREDICATES), LINE_F)
         self._emit = emitter
         self._illegal = engine.translator(ILLEGAL)
         self._no_float = engine.translator(LINE_F)
@@ -160,8 +162,9 @@ class Guard:
             made = {address: CALL_TRANSLATOR(address) for address in {engine.translators[opcode] for opcode in undo.opcodes()}}
             _own.update((opcode, made[engine.translators[opcode]]) for opcode in undo.opcodes())
         engine.set_translator((*FLOAT, *FLOAT_SET, *DIVISIONS, *undo.opcodes()), self._kept)
-        for opcode in _accepted(engine):
-            engine.translate_as(opcode, LINE_F if opcode >= LINE_F & 0xF000 else ILLEGAL)
+        illegal, no_float = _accepted(engine)
+        engine.translate_as(illegal, ILLEGAL)
+        engine.translate_as(no_float, LINE_F)
 
     def _translate(self, state: int, context: int, opcode: int) -> None:
         """Called by Unicorn. Its own translator must not fail to read the instruction: it would jump over our frames."""

@@ -1,8 +1,8 @@
 """The 68040's memory management unit: three-level page tables in RAM for pages of 8 KiB, and who maps which frame.
 
 Descriptors are big-endian words (MC68040 User's Manual, 3.2). Unicorn marks a page as modified only if its first access that
-misses the translation cache is a write. So a page that may be written is protected until it is: `made_writable` is what the
-first write's fault calls.
+misses the translation cache is a write. So a page that may be written is protected until it is: the first write's fault has
+`translate` mark it as modified and not protected.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class M68kPmap:
         slot = address >> TABLE_SHIFT
         if slot not in self.tables:
             self._add_table(slot)
-        place = self.entry(address)
+        place = self.tables[slot] + (address >> PAGE_SHIFT - 2 & PAGE_TABLE - 4)
         old = _get(mmu.view, place)[0]
         bits = PAGE_RESIDENT | (WRITABLE | WRITE_PROTECTED if protection & VM_PROT_WRITE else WRITE_PROTECTED)
         if old & PAGE_RESIDENT:
@@ -194,10 +194,6 @@ class M68kPmap:
         elif not entry & USED:
             _put(view, place, entry | USED)
         return PhysAddr(entry & FRAME_MASK | address & OFFSET_MASK)
-
-    def made_writable(self, address: VirtAddr) -> bool:
-        """Whether a write to a page was refused only because it was the first; then it is not from now on."""
-        return self.translate(address, VM_PROT_WRITE) is not None
 
     def resident_count(self) -> int:
         return self.count
