@@ -51,21 +51,21 @@ class DiskEvent(Enum):
 
 @state
 class DiskDriver(Driver):
-    """One disk. name: such as `hd0`. slices: its partitions, or None as long as nobody has opened it.
-
-    requests: (minor, request) under way, the first one at work. queued: bytes that they count for. head: the record after the
-    last one moved. seek_ns: what it costs to go anywhere else; byte_ns: what a byte costs.
-    """
+    """One disk."""
 
     __slots__ = ("io", "name", "disk", "slices", "requests", "queued", "head", "seek_ns", "byte_ns")
     io: DeviceIo
-    name: str
+    name: str  # such as `hd0`
     disk: Disk
-    slices: dict[int, Slice] | None
-    requests: deque[tuple[Minor, IoRequest]]
-    queued: Natural
-    head: Signed
-    seek_ns: Cost
+    slices: dict[int, Slice] | None  # its partitions, None as long as nobody has opened it
+
+    # Its work:
+    requests: deque[tuple[Minor, IoRequest]]  # under way, the first one at work
+    queued: Natural  # bytes that they count for
+
+    # What it costs:
+    head: Signed  # the record after the last one moved
+    seek_ns: Cost  # to go anywhere else
     byte_ns: Cost
     closed_without_senders = True
     checks_protection = False

@@ -40,26 +40,26 @@ WRITERS_MAX: Final = 64
 
 @state
 class Console(Driver):
-    """written, chain: how many bytes went out, and a SHA-256 chained over the writes, so that a digest covers what was printed.
-
-    input: bytes that came in and were not read yet. pending: reads that wait, oldest first; while there are any, input is empty.
-    status: the line's speeds, break character and flags, which change nothing. stopped: output stays in `held`; those whose
-    output did not fit any more wait in `writers`. byte_ns: what a byte costs whoever writes it.
-    Transient: sinks, where output goes on the host.
-    """
+    """Mach's console: what tasks write goes out on the host, and what the host's user types comes in."""
 
     __slots__ = ("io", "written", "chain", "input", "pending", "status", "stopped", "held_output", "writers", "byte_ns", "sinks")
     TRANSIENT = ("sinks",)
     io: DeviceIo
-    written: Natural
-    chain: bytes
-    input: bytearray
-    pending: deque[IoRequest]
-    status: tuple[int, int, Signed, Signed]
-    stopped: bool
+    status: tuple[int, int, Signed, Signed]  # the line's speeds, break character and flags, which change nothing
+
+    # Output:
+    written: Natural  # how many bytes went out
+    chain: bytes  # a SHA-256 chained over the writes, so that a digest covers what was printed
+    byte_ns: Cost  # what a byte costs whoever writes it
+    stopped: bool  # output stays in `held_output`
     held_output: bytearray
-    writers: deque[IoRequest]
-    byte_ns: Cost
+    writers: deque[IoRequest]  # those whose output did not fit in there any more
+
+    # Input:
+    input: bytearray  # bytes that came in and were not read yet
+    pending: deque[IoRequest]  # reads that wait, oldest first; while there are any, input is empty
+
+    # Transient: sinks, where output goes on the host.
     takes_traps = True
 
     def __init__(self, io: DeviceIo, byte_ns: int) -> None:

@@ -95,23 +95,22 @@ class NetFilter:
 
 @state
 class EthernetDriver(Driver):
-    """One interface; once opened it stays open. name: such as `eth0`. flags: IFF_*, as the driver has them; if_flags: as Mach was
-    last told.
-
-    filters: by priority, the highest first; of equal ones the oldest first. requests: frames on their way out, the first one at
-    work. arrived: frames that came in and that the kernel has not looked at. byte_ns: what a byte takes on the wire.
-    """
+    """One interface; once opened it stays open."""
 
     __slots__ = ("io", "name", "nic", "flags", "if_flags", "filters", "requests", "arrived", "byte_ns")
     io: DeviceIo
-    name: str
+    name: str  # such as `eth0`
     nic: Nic
-    flags: Word
-    if_flags: Word
-    filters: list[NetFilter]
-    requests: deque[IoRequest]
-    arrived: deque[bytes]
-    byte_ns: Cost
+    flags: Word  # IFF_*, as the driver has them
+    if_flags: Word  # as Mach was last told
+
+    # What comes in:
+    filters: list[NetFilter]  # by priority, the highest first; of equal ones the oldest first
+    arrived: deque[bytes]  # frames that the kernel has not looked at
+
+    # What goes out:
+    requests: deque[IoRequest]  # frames on their way, the first one at work
+    byte_ns: Cost  # what a byte takes on the wire
     closable = False
     checks_protection = False
 

@@ -25,20 +25,15 @@ WORD = 0xFFFFFFFF
 
 @state
 class VmMapCopy:
-    """`size` bytes of memory, owned by whoever holds the copy until it is copied out, written over something or discarded.
-
-    offset: where the bytes begin in the first page; as the entries' addresses it is the source's address.
-    entries: the memory, without a hole; none once it was given away. data: the bytes instead, of a copy that the kernel made.
-    stamp: the timestamp of the map that it is written to page by page, at the last wait; None before.
-    """
+    """`size` bytes of memory, owned by whoever holds the copy until it is copied out, written over something or discarded."""
 
     __slots__ = ("vm", "offset", "size", "entries", "data", "stamp")
     vm: Vm
-    offset: Natural
+    offset: Natural  # where the bytes begin in the first page; as the entries' addresses it is the source's address
     size: Natural
-    entries: list[VmMapEntry]
-    data: bytes | None
-    stamp: Natural | None
+    entries: list[VmMapEntry]  # the memory, without a hole; none once it was given away
+    data: bytes | None  # the bytes instead, of a copy that the kernel made
+    stamp: Natural | None  # the timestamp of the map that it is written to page by page, at the last wait; None before
 
     def __init__(self, vm: Vm, offset: int, size: int) -> None:
         self.vm = vm
