@@ -6,7 +6,7 @@ To go to an earlier point, the last snapshot before it is restored, and the run 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from machemu.lab.errors import EndError, UsageError
@@ -166,14 +166,25 @@ class History(Generic[P]):
         if not mark.point <= subject.here() <= point:
             subject.restore(mark.snapshot)
             subject.work = mark.work
-        start = subject.here()
-        for at, action in self.acts:
-            if start <= at < point:
-                subject.reach(at)
-                self._do(action)
-        subject.reach(point)
+        self.follow(point)
         if subject.here() != point:
             raise UsageError(f"{point} is no point of this run: it comes to {subject.here()}")
+
+    def follow(self, point: P) -> None:
+        """Forwards to a point of the run, from where the subject is: no snapshot is restored on the way."""
+        for _ in self.legs(point):
+            pass
+
+    def legs(self, point: P) -> Iterator[P]:
+        """Forwards to a point, as `follow`. Gives the ends of the pieces that the run goes by itself, before it goes there."""
+        start = self.subject.here()
+        for at, action in self.acts:
+            if start <= at < point:
+                yield at
+                self.subject.reach(at)
+                self._do(action)
+        yield point
+        self.subject.reach(point)
 
     def segment(self, point: P) -> P:
         """The first mark, or where the last thing was done from outside: from there up to a point the run goes by itself."""

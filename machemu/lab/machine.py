@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules, find_architecture
@@ -28,6 +28,7 @@ from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
 from machemu.sim.units import counted, parse_size, parse_time, time_text
 
+T = TypeVar("T")
 Condition = Callable[["Machine"], bool]
 """What a run can go on until: it is asked at each trap, and whenever another thread gets the CPU."""
 CHUNK_NS: Final = 1_000_000
@@ -321,6 +322,12 @@ class Machine(Looks):
         history = self._recorded()
         with self._goes(), self._hooks.quiet():
             history.go(point)
+
+    def travel(self, way: Callable[[Machines, History[Point]], T]) -> T:
+        """Goes a way of its own, for tools: `way` moves the subject and its history, and gives the result. Hooks hear nothing."""
+        history = self._recorded()
+        with self._goes(), self._hooks.quiet():
+            return way(self._subject, history)
 
     @contextmanager
     def _goes(self, forwards: bool = False) -> Iterator[None]:

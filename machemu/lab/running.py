@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from machemu.core.interrupt import Interrupt
+from machemu.lab.errors import UsageError
 
 
 @contextmanager
@@ -26,6 +27,9 @@ def interruptible(interrupt: Interrupt) -> Iterator[None]:
         before = signal.signal(signal.SIGINT, asked)
     try:
         yield
+    except UsageError:  # a way to a point, broken off
+        if not interrupt.asked:
+            raise
     finally:
         if before is not None:
             signal.signal(signal.SIGINT, before)

@@ -24,6 +24,7 @@ MEMORY_WRITE: Final = uc.UC_HOOK_MEM_WRITE
 WRITTEN: Final = uc.UC_MEM_WRITE
 INSTRUCTION: Final = uc.UC_HOOK_INSN
 EDGE: Final = uc.UC_HOOK_EDGE_GENERATED
+CODE: Final = uc.UC_HOOK_CODE
 """Kinds of hooks."""
 
 OK: Final = 0
@@ -81,6 +82,7 @@ class Block(ctypes.Structure):
 BlockPointer = ctypes.POINTER(Block)
 EDGE_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, BlockPointer, BlockPointer, _VOID)
 INSTRUCTION_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, _VOID)
+CODE_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, _U64, ctypes.c_uint32, _VOID)
 
 
 _libc = ctypes.CDLL(None)
@@ -177,6 +179,7 @@ class Engine:
         check(_map_ptr(self.handle, 0, len(ram), READ_WRITE, ctypes.addressof(self._ram)), "mem_map_ptr")
         check(_ctl(self.handle, _control(uc.UC_CTL_UC_USE_EXITS, 1), ctypes.c_int(1)), "use exits")
         self.kept: list[Any] = []
+        self._watched: dict[int, Any] = {}
         self.counter = _U64(0)
         self.limit = _U64(0)
 
@@ -231,12 +234,29 @@ class Engine:
 
     def hook(self, kind: int, callback: Any, instruction: int | None = None) -> int:
         """Calls a ctypes function from now on, which the engine keeps alive; the hook's handle."""
-        handle = _VOID()
         extra = () if instruction is None else (ctypes.c_int(instruction),)
-        arguments = (self.handle, ctypes.byref(handle), kind, callback, None, _U64(1), _U64(0), *extra)
-        check(_hook_add(*arguments), "hook_add")
         self.kept.append(callback)
+        return self._hook(kind, callback, 1, 0, *extra)
+
+    def _hook(self, kind: int, callback: Any, first: int, last: int, *extra: Any) -> int:
+        """For addresses from `first` to `last`; for all where `first` is the greater one."""
+        handle = _VOID()
+        check(_hook_add(self.handle, ctypes.byref(handle), kind, callback, None, _U64(first), _U64(last), *extra), "hook_add")
         return handle.value or 0
+
+    def watch_code(self, address: int, call: Callable[[], None]) -> int:
+        """Calls a function before each instruction at a virtual address, which is counted as begun then. Not inside a hook."""
+        callback = CODE_HOOK(lambda *_: call())
+        handle = self._hook(CODE, callback, address, address)
+        self._watched[handle] = callback
+        self.flush_translations()
+        return handle
+
+    def unwatch_code(self, handle: int) -> None:
+        """Not inside a hook."""
+        self.unhook(handle)
+        self.flush_translations()
+        del self._watched[handle]
 
     def unhook(self, handle: int) -> None:
         check(_hook_del(self.handle, handle), "hook_del")

@@ -214,6 +214,15 @@ class Cpu(Protocol):
     def result(self) -> int:
         """What the result's register holds. Only inside emulated_call."""
 
+    def watch_code(self, address: VirtAddr, call: Callable[[], None]) -> int:
+        """Calls a function whenever an instruction at a user address begins, in any address space; what `unwatch_code` takes.
+
+        `executed` counts the instruction then. One that faults begins again. Not inside `run`; no guest can tell.
+        """
+
+    def unwatch_code(self, watch: int) -> None:
+        """Not inside `run`."""
+
     def bad_trap(self, number: int) -> Raised:
         """The exception, code and subcode that a trap of a number out of range raises."""
 

@@ -329,6 +329,12 @@ class I386Cpu:
     def result(self) -> int:
         return self.engine.read(REGISTER["EAX"])
 
+    def watch_code(self, address: VirtAddr, call: Callable[[], None]) -> int:
+        return self.engine.watch_code(address, call)
+
+    def unwatch_code(self, watch: int) -> None:
+        self.engine.unwatch_code(watch)
+
     def bad_trap(self, number: int) -> Raised:
         return Raised(*INVALID_OPCODE, 0)
 

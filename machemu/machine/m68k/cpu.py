@@ -183,6 +183,12 @@ class M68kCpu:
                 return ARGUMENTS[count].unpack_from(self.memory.view, place)
         return ARGUMENTS[count].unpack(self.read(first, 4 * count))
 
+    def watch_code(self, address: VirtAddr, call: Callable[[], None]) -> int:
+        return self.engine.watch_code(address, call)
+
+    def unwatch_code(self, watch: int) -> None:
+        self.engine.unwatch_code(watch)
+
     def bad_trap(self, number: int) -> Raised:
         return Raised(EXC_BAD_INSTRUCTION, 4 * TRAP, -number)
 
