@@ -231,7 +231,7 @@ class Machine(Looks):
     def run(self, until: str | Condition | None = None, *, duration: str | int | None = None, traps: int | None = None) -> Reason:
         """Goes on, and says why it ended.
 
-        until: a text that the console prints in a line, or a condition (see `machemu.lab.conditions`): what is asked at each
+        until: a text that the console prints in a line, or a condition (a function of the machine): what is asked at each
         trap makes a run several times slower. duration: at most so much virtual time, nanoseconds or as "20ms". traps: at most
         so many. KeyboardInterrupt leaves it between two traps.
         """
@@ -279,6 +279,10 @@ class Machine(Looks):
 
     def _stop(self) -> None:
         self.kernel.stop()
+
+    def break_off(self) -> None:
+        """What is under way ends between two traps, with KeyboardInterrupt. A signal's handler may call it."""
+        self._interrupt.asked = True
 
     def stop(self) -> None:
         """Called by a hook: the run ends right after the trap under way."""

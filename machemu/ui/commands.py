@@ -12,10 +12,10 @@ from typing import Any
 
 from machemu import __version__
 from machemu.abi.errors import UserError
-from machemu.machine.profile import DEFAULT_PROFILES
 from machemu.sim.output import ClosedPipe, Output
-from machemu.ui import boot, cluster, examples, extensions
+from machemu.ui import boot, cluster, examples, extensions, step
 from machemu.ui.interrupt import CtrlC
+from machemu.ui.machine_options import add_input_options, add_machine_options
 from machemu.ui.options import CountOption, PathOption
 from machemu.ui.status import Status
 from machemu.ui.trace_options import add_options
@@ -38,6 +38,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_boot_parser(commands)
     cluster.add_parser(commands)
+    step.add_parser(commands)
     examples.add_parser(commands)
     extensions.add_parsers(commands, words)
     return main_parser
@@ -49,20 +50,7 @@ def add_boot_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
     )
     parser.set_defaults(run=boot.run)
     parser.add_argument("module", nargs="?", help="a boot module, started with the host and device ports as its arguments")
-    parser.add_argument(
-        "--module", dest="lines", metavar="LINE", action="append", default=[], help="a boot script line; repeatable"
-    )
-    parser.add_argument("--script", action=PathOption, metavar="FILE", help="a boot script: one module's line a line")
-    parser.add_argument(
-        "--variable", metavar="NAME=VALUE", action="append", default=[], help="a boot script variable; repeatable"
-    )
-    parser.add_argument(
-        "--profile",
-        default=None,
-        metavar="NAME",
-        help=f"the hardware, a name or a TOML file (default, by the programs: {' or '.join(DEFAULT_PROFILES.values())})",
-    )
-    parser.add_argument("--memory", metavar="SIZE", help="RAM, such as 64M (default: the profile's)")
+    add_machine_options(parser)
     parser.add_argument(
         "--until", metavar="TEXT", help="stop when the console has printed a line with TEXT; exit status 1 if it never does"
     )
@@ -71,16 +59,7 @@ def add_boot_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
     add_options(parser)
     parser.add_argument("--digest", action="store_true", help="print the machine's digest on standard error at the end")
     parser.add_argument("--save", action=PathOption, metavar="FILE", help="save the machine to FILE at the end")
-    parser.add_argument("--load", action=PathOption, metavar="FILE", help="go on with a saved machine instead of booting one")
-    parser.add_argument(
-        "--disk",
-        dest="disks",
-        metavar="NAME=FILE[,writable]",
-        action="append",
-        default=[],
-        help="a disk such as hd0 from an image, which what the guest writes changes only where it is writable; repeatable",
-    )
-    parser.add_argument("--input", action=PathOption, metavar="FILE", help="what the console reads (default: standard input)")
+    add_input_options(parser, "standard input")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

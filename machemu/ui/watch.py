@@ -184,6 +184,8 @@ def again(shared: Board, arguments: Sequence[str]) -> list[str]:
         if SAVE not in (before, word) and not word.startswith(f"{SAVE}="):
             options.append(word)
     traps = numbers[TRAPS] - numbers[START_TRAPS]
+    if options[:1] == ["step"]:
+        return ["machemu", *options]
     if options[:1] == ["cluster"] or not traps:
         options += ["--for", f"{board.time_of(numbers) - board.time_of(numbers, START_TIME)}ns"]
     else:

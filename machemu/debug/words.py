@@ -1,0 +1,138 @@
+"""The words of commands: numbers, tasks, threads, ports, addresses and conditions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from machemu.core.routines.table import MESSAGES
+from machemu.core.traps import TRAPS
+from machemu.debug.conditions import (
+    SEND_OR_RECEIVE,
+    Condition,
+    Message,
+    Printed,
+    QueueFull,
+    Raised,
+    Reached,
+    Trap,
+    Woken,
+    Written,
+)
+from machemu.debug.errors import CommandError
+from machemu.ipc.port import Port
+from machemu.kern.task import Task
+from machemu.kern.thread import Thread
+from machemu.lab.machine import Machine
+from machemu.trace.words import task_text
+
+NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19}")
+UNTIL: Final = (
+    "trap [NAME] | message [ID|ROUTINE] [sent|received] | queue PORT | page TASK ADDRESS | woken THREAD | "
+    "at SYMBOL|ADDRESS [TASK] | exception | console TEXT"
+)
+WAYS: Final = {"sent": (True,), "received": (False,)}
+
+
+def number(text: str) -> int:
+    """A whole number, decimal or hexadecimal."""
+    if not NUMBER.fullmatch(text):
+        raise CommandError(f"'{text}' is no number: write it in decimal digits, or in hexadecimal ones as 0x1f")
+    return int(text, 0) if text[:2].lower() == "0x" else int(text)
+
+
+def count(text: str) -> int:
+    found = number(text)
+    if not found:
+        raise CommandError("0 is too few: write 1 or more")
+    return found
+
+
+def task(machine: Machine, text: str) -> Task:
+    """By its number, or its program's name."""
+    if NUMBER.fullmatch(text):
+        return machine.task(number(text))
+    named = [each for each in machine.kernel.kern.tasks.values() if each.name.strip("()").rpartition("/")[2] == text]
+    return named[0] if len(named) == 1 else machine.task(text)
+
+
+def thread(machine: Machine, text: str | None) -> Thread:
+    """By its number; without one that which has the CPU, or the only one."""
+    if text is not None:
+        return machine.thread(number(text))
+    current = machine.kernel.kern.sched.current
+    threads = [each for task in machine.kernel.kern.tasks.values() for each in task.threads.values()]
+    found = current if current is not None else threads[0] if len(threads) == 1 else None
+    if found is None:
+        raise CommandError("no thread has the CPU: name one by its number, see `threads`")
+    return found
+
+
+def port(machine: Machine, text: str) -> Port:
+    """By its number in the machine, or as TASK:NAME by a task's name for it."""
+    whose, colon, name = text.rpartition(":")
+    if not colon:
+        found = machine.kernel.ipc.ports.get(number(text))
+        if found is None:
+            raise CommandError(f"no port {text}: see `ports`, or write TASK:NAME for a task's own name")
+        return found
+    owner = task(machine, whose)
+    entry = owner.space.lookup(number(name))
+    if entry is None or not isinstance(entry.object, Port):
+        raise CommandError(f"{task_text(owner.number, owner.name)} has no port named {name}: see `ports {owner.number}`")
+    return entry.object
+
+
+def address(machine: Machine, text: str, whose: int | None = None) -> int:
+    """A number, or a symbol with or without an offset, such as main+0x10."""
+    if NUMBER.fullmatch(text):
+        return number(text)
+    name, plus, offset = text.partition("+")
+    return (machine.symbols.address(name, whose) + (number(offset) if plus else 0)) & 0xFFFFFFFF
+
+
+def message_ids(text: str) -> frozenset[int]:
+    """Of a routine the request's and the reply's."""
+    if NUMBER.fullmatch(text):
+        return frozenset((number(text),))
+    found = frozenset(each for each, (name, _) in MESSAGES.items() if name.removesuffix(" reply") == text)
+    if not found:
+        raise CommandError(f"no routine {text}: write its name, or a message id")
+    return found
+
+
+def condition(machine: Machine, words: Sequence[str]) -> Condition:
+    """What a run is to go on to, as UNTIL says. CommandError for anything else."""
+    kind, rest = words[0], list(words[1:])
+    text = " ".join(words)
+    match kind, rest:
+        case "trap", [] | [_]:
+            return Trap(text, _trap(rest[0]) if rest else "")
+        case "message", _ if len(rest) <= 2:
+            ways = WAYS[rest.pop()] if rest and rest[-1] in WAYS else SEND_OR_RECEIVE
+            if len(rest) <= 1:
+                return Message(text, message_ids(rest[0]) if rest else None, ways)
+        case "queue", [which]:
+            return QueueFull(text, port(machine, which).number)
+        case "page", [whose, place]:
+            owner = task(machine, whose)
+            return Written(text, owner.number, address(machine, place, owner.number))
+        case "woken", [which]:
+            return Woken(text, machine.thread(number(which)).number)
+        case "at", [place]:
+            return Reached(text, address(machine, place), None)
+        case "at", [place, whose]:
+            owner = task(machine, whose)
+            return Reached(text, address(machine, place, owner.number), owner.number)
+        case "exception", []:
+            return Raised(text)
+        case "console", [_, *_]:
+            return Printed(text, " ".join(rest).encode())
+    raise CommandError(f"no condition '{text}': write {UNTIL}")
+
+
+def _trap(name: str) -> str:
+    if name not in {each.name for each in TRAPS}:
+        raise CommandError(f"no trap {name}: see docs/coverage.md for their names")
+    return name

@@ -1,0 +1,40 @@
+"""The options of commands that boot a machine or go on with a saved one."""
+
+from __future__ import annotations
+
+import argparse
+
+from machemu.machine.profile import DEFAULT_PROFILES
+from machemu.ui.options import PathOption
+
+
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """What is booted, on what."""
+    parser.add_argument(
+        "--module", dest="lines", metavar="LINE", action="append", default=[], help="a boot script line; repeatable"
+    )
+    parser.add_argument("--script", action=PathOption, metavar="FILE", help="a boot script: one module's line a line")
+    parser.add_argument(
+        "--variable", metavar="NAME=VALUE", action="append", default=[], help="a boot script variable; repeatable"
+    )
+    parser.add_argument(
+        "--profile",
+        default=None,
+        metavar="NAME",
+        help=f"the hardware, a name or a TOML file (default, by the programs: {' or '.join(DEFAULT_PROFILES.values())})",
+    )
+    parser.add_argument("--memory", metavar="SIZE", help="RAM, such as 64M (default: the profile's)")
+
+
+def add_input_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """What a machine reads. default: what its console does without a file."""
+    parser.add_argument("--load", action=PathOption, metavar="FILE", help="go on with a saved machine instead of booting one")
+    parser.add_argument(
+        "--disk",
+        dest="disks",
+        metavar="NAME=FILE[,writable]",
+        action="append",
+        default=[],
+        help="a disk such as hd0 from an image, which what the guest writes changes only where it is writable; repeatable",
+    )
+    parser.add_argument("--input", action=PathOption, metavar="FILE", help=f"what the console reads (default: {default})")

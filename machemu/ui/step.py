@@ -1,0 +1,179 @@
+"""The command line: `machemu step`, the prompt over a machine."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from machemu.abi.errors import UserError
+from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
+from machemu.debug.stepper import LINE_MAX, AssertError, Quit, Stepper, is_nothing
+from machemu.lab.errors import EndError
+from machemu.lab.machine import Machine
+from machemu.sim import files
+from machemu.ui import boot
+from machemu.ui.calls import Calls
+from machemu.ui.console import INPUT, INPUT_MAX
+from machemu.ui.crashes import last_words
+from machemu.ui.machine_options import add_input_options, add_machine_options
+from machemu.ui.prompt import read_lines
+from machemu.ui.status import Status
+from machemu.ui.streams import Streams
+
+PROMPT: Final = "machemu> "
+COMMANDS: Final = "a command file"
+
+
+class Line(NamedTuple):
+    """A command. place: where it stands, for messages; "" where somebody types it."""
+
+    place: str
+    text: str
+
+
+class Given(argparse.Action):
+    """-x FILE and -c COMMAND, in their order."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, values: object, option: str | None = None) -> None:
+        if not values:
+            raise UserError(f"{option} '': it cannot be empty")
+        given = [*namespace.given, (option, str(values))]
+        namespace.given = given
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "step",
+        help="step through a machine, forwards and back",
+        description="Boots modules on one machine and gives a prompt: steps forwards and back, conditions, looks inside.",
+    )
+    parser.set_defaults(run=run, module=None, save=None, trace_file=None, given=[])
+    parser.add_argument("files", nargs="*", metavar="FILE", help="boot modules, each started with the host and device ports")
+    parser.add_argument("-x", action=Given, metavar="FILE", help="run the commands of FILE, and end; repeatable")
+    parser.add_argument("-c", action=Given, metavar="COMMAND", help="run COMMAND, and end; repeatable")
+    add_machine_options(parser)
+    add_input_options(parser, "what `type` types")
+
+
+def run(options: argparse.Namespace) -> int:
+    """The step command; its exit status."""
+    given = read_given(options.given)
+    with ExitStack() as stack:
+        machine = stack.enter_context(make_machine(options))
+        stepper = Session(options, machine, stack)
+        stack.enter_context(interruptible())
+        if options.given:
+            return stepper.script(given)
+        return stepper.talk()
+
+
+def read_given(given: list[tuple[str, str]]) -> list[Line]:
+    """All commands of the command line, in order, read before anything runs. UserError for a file that is none."""
+    lines: list[Line] = []
+    for option, value in given:
+        if option == "-c":
+            lines.append(Line("-c", value))
+        else:
+            text = files.read_text(Path(value), COMMANDS)
+            lines += [Line(f"{value}:{number}", line) for number, line in enumerate(text.splitlines(), 1)]
+    for line in lines:
+        if len(line.text) > LINE_MAX:
+            raise UserError(f"{line.place}: a line of {len(line.text)} characters: a command has at most {LINE_MAX}")
+    return lines
+
+
+def make_machine(options: argparse.Namespace) -> Machine:
+    """The machine of the options, as `boot` makes it."""
+    options.lines = [*options.lines, *(f"{file} {DEFAULT_LINE}" for file in options.files)]
+    lines = boot.module_lines(options) if options.load is None else []
+    boot.check_files(options, lines)
+    given = b"" if options.input is None else files.read(options.input, INPUT_MAX, INPUT)
+    node = boot.make_node(options, lines)
+    try:
+        if options.load is None:
+            boot_modules(node.kernel, lines, dict(boot.variable(text) for text in options.variable))
+        machine = Machine(node, given=given)
+    except BaseException:
+        node.close()
+        raise
+    machine.watch_place(options.board.numbers)
+    return machine
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends what a command does, and not the session."""
+    before: Any = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Session:
+    """What is typed or read, done one after the other, with what it says on standard output."""
+
+    def __init__(self, options: argparse.Namespace, machine: Machine, stack: ExitStack) -> None:
+        self.machine = machine
+        self.streams = Streams(options, machine.break_off, stack)
+        self.out, self.errors = self.streams.out, self.streams.errors
+        self.at_begin = True
+        machine.console.echo = self._printed
+        options.board.begin(machine.time, machine.traps)
+        options.board.describe = lambda: last_words(machine.kernel, "", Path())
+        self.stepper = Stepper(machine, self.say, Calls)
+        self.failed = False
+
+    def _printed(self, data: bytes) -> None:
+        self.out.write(data)
+        self.at_begin = data.endswith(b"\n")
+
+    def say(self, text: str) -> None:
+        """A line, below what the console has printed."""
+        self.begin_line()
+        self.out.line(text)
+
+    def begin_line(self) -> None:
+        if not self.at_begin:
+            self.out.write(b"\n")
+            self.at_begin = True
+
+    def script(self, lines: list[Line]) -> int:
+        """Does commands, and tells on standard error where one failed; where one is faulty, those behind it are left out."""
+        for line in lines:
+            if is_nothing(line.text):
+                continue
+            self.say(f"{PROMPT}{line.text.strip()}")
+            try:
+                self.stepper.do(line.text)
+            except (AssertError, EndError) as error:
+                self.say(str(error))
+                self.errors.line(f"machemu: {line.place}: {error}")
+                self.failed = True
+            except Quit:
+                break
+            except UserError as error:
+                raise UserError(f"{line.place}: {error}") from None
+            self.streams.check()
+        self.begin_line()
+        return Status.UNMET if self.failed else Status.OK
+
+    def talk(self) -> int:
+        """Does what is typed until the end of it. Errors are told, and it goes on."""
+        for text in read_lines(PROMPT, self.out, self.begin_line, self.stepper.complete):
+            try:
+                self.stepper.do(text)
+            except Quit:
+                break
+            except KeyboardInterrupt:
+                self.say("interrupted")
+            except UserError as error:
+                self.say(str(error))
+            self.streams.check()
+        return Status.OK

@@ -1,0 +1,212 @@
+"""`machemu step`: the prompt at a terminal, command files, and what is said of faulty ones."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from machemu.debug.stepper import LINE_MAX
+from tests.support.commands import ROOT, run
+
+PAGE = (ROOT / "docs" / "step.md").read_text()
+COMMAND = PAGE.split("```sh\n")[1].split("\n```")[0].split()
+TRANSCRIPT = PAGE.split("```text\n")[1].split("```")[0]
+PROMPT = "machemu> "
+CHILD = """import fcntl, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from machemu.ui.cli import main
+sys.exit(main())"""
+"""machemu with the pseudo-terminal as its own, so that Ctrl-C reaches it."""
+HELLO = "images/i386/hello.elf"
+
+
+def step(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return run("step", HELLO, *arguments)
+
+
+class Terminal:
+    """A session at a pseudo-terminal. text: what it has shown."""
+
+    def __init__(self, *command: str) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 250, 0, 0))
+        environment = {**os.environ, "TERM": "dumb", "INPUTRC": os.devnull}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CHILD, *command[1:]],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            cwd=ROOT,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.text = ""
+
+    def until_prompt(self) -> None:
+        """Reads until it asks for a command, or has ended."""
+        limit = time.monotonic() + 90
+        while True:
+            assert time.monotonic() < limit, self.text
+            if not select.select([self.master], [], [], 1)[0]:
+                continue
+            try:
+                data = os.read(self.master, 4096)
+            except OSError:
+                return
+            self.text += data.decode().replace("\r\n", "\n")
+            if not data or self.text.endswith(PROMPT):
+                return
+
+    def send(self, data: str) -> None:
+        os.write(self.master, data.encode())
+        self.until_prompt()
+
+    def close(self) -> int:
+        os.close(self.master)
+        return self.process.wait(60)
+
+
+def test_the_page_s_transcript_is_what_the_terminal_shows() -> None:
+    terminal = Terminal(*COMMAND)
+    terminal.until_prompt()
+    for command in re.findall(f"^{PROMPT}(.*)$", TRANSCRIPT, re.MULTILINE):
+        terminal.send(f"{command}\n")
+    assert terminal.close() == 0
+    assert terminal.text == TRANSCRIPT
+
+
+def test_the_page_s_transcript_is_what_a_command_file_shows(tmp_path: Path) -> None:
+    commands = re.findall(f"^{PROMPT}(.*)$", TRANSCRIPT, re.MULTILINE)
+    (tmp_path / "commands").write_text("# a comment\n\n" + "".join(f"  {command}\n" for command in commands))
+    done = run(*COMMAND[1:], "-x", tmp_path / "commands")
+    assert (done.returncode, done.stdout, done.stderr) == (0, TRANSCRIPT, "")
+    piped = run(*COMMAND[1:], stdin=None, input="".join(f"{command}\n" for command in commands))
+    assert (piped.returncode, piped.stdout) == (0, TRANSCRIPT)
+
+
+def test_the_terminal_completes_words_and_goes_on_after_errors_and_ctrl_c() -> None:
+    terminal = Terminal("machemu", "step", "images/i386/echo.elf")
+    terminal.until_prompt()
+    terminal.send("leap\n")
+    assert "no command 'leap': `help` lists the commands\n" in terminal.text
+    terminal.send("st\tinst\t3\n")
+    assert "step instruction 3\n" in terminal.text
+    terminal.send("nonsense\x03")
+    terminal.send("run\n")
+    terminal.send("type hello\n")
+    terminal.send("run\n")
+    assert "HELLO" in terminal.text
+    terminal.send("\x04")
+    assert terminal.close() == 0
+
+
+def test_every_command_condition_and_name_is_on_the_page_and_in_the_help() -> None:
+    done = step("-c", "help", "-c", "help run", "-c", "help print")
+    names = [line.split()[0] for line in done.stdout.splitlines()[1:] if not line.startswith(PROMPT)]
+    for name in names[: names.index("quit") + 1]:
+        assert re.search(f"`{name}[ `]", PAGE), name
+    for kind in re.findall(r"(?:UNTIL: |\| )([a-z]+)", done.stdout.split("UNTIL: ")[1].split("\n")[0]):
+        assert re.search(f"^\\| `{kind}[ `]", PAGE, re.MULTILINE), kind
+    for name in done.stdout.split("names: ")[1].split(";")[0].split(", "):
+        assert re.search(f"`{name}[(`]", PAGE.split("## Expressions")[1]), name
+
+
+def test_the_options_of_the_page_are_the_command_s() -> None:
+    options = set(re.findall(r"--[a-z][a-z-]+", run("step", "--help").stdout)) - {"--help"}
+    assert set(re.findall(r"`(--[a-z][a-z-]+)`", PAGE)) == options
+
+
+def test_an_assert_that_is_not_so_gives_status_1_and_the_rest_is_done(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text('run\nassert traps == 1\nassert console contains "hello" or true\nstep\nassert time > 1us\n')
+    done = step("-x", tmp_path / "a")
+    assert done.returncode == 1
+    assert f"machemu: {tmp_path}/a:2: not so: traps == 1\n" in done.stderr
+    assert f"machemu: {tmp_path}/a:4: there is no further trap" in done.stderr
+    assert done.stderr.count("\n") == 2
+    assert done.stdout.endswith("machemu> assert time > 1us\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"\x7fELF\x02\x01\x00\xff\xfe\x80", "it is no UTF-8 text"),
+        (b"run\nwh\0ere\n", ":2: character 0x0 has no place in a command"),
+        (b"run\n\n" + b"x" * 1_000_000 + b"\n", f":3: a line of 1000000 characters: a command has at most {LINE_MAX}"),
+        (b"where\nleap 3\n", ":2: no command 'leap': `help` lists the commands"),
+    ],
+)
+def test_a_faulty_file_is_told_with_its_line_and_status_2(data: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / "faulty").write_bytes(data)
+    done = step("-x", tmp_path / "faulty")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"machemu: {tmp_path}/faulty:")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((HELLO, "-x", "/nowhere"), "/nowhere: cannot be read as a command file: No such file"),
+        ((HELLO, "-x", "/tmp"), "/tmp: cannot be read as a command file: it is a directory"),
+        ((HELLO, "-x", "/dev/zero"), "/dev/zero: cannot be read as a command file"),
+        ((HELLO, "-x", ""), "-x '': it cannot be empty"),
+        ((), "nothing to boot: name a module"),
+        (("/nowhere.elf",), "/nowhere.elf"),
+    ],
+)
+def test_what_cannot_be_begun_is_told_with_status_2(arguments: tuple[str, ...], says: str) -> None:
+    done = run("step", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+
+
+def test_a_saved_machine_is_stepped_on_with(tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    done = step("-c", "run traps 3", "-c", f"save {saved}", "-c", "run", "-c", "digest")
+    again = run("step", "--load", saved, "-c", "assert traps == 3", "-c", "run", "-c", "digest")
+    assert (done.returncode, again.returncode) == (0, 0), done.stderr + again.stderr
+    assert again.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
+
+
+def test_looking_and_going_back_leave_the_end_as_it_is() -> None:
+    plain = step("-c", "run", "-c", "digest").stdout.splitlines()[-1]
+    looks = (
+        "tasks",
+        "threads",
+        "ports all",
+        "ports 1",
+        "map 1",
+        "regs",
+        "dis",
+        "mem 1 _start",
+        "symbols main",
+        "why",
+        "trace last 9",
+    )
+    given = (
+        "run traps 4",
+        *looks,
+        "back instruction 3",
+        "run-back trap",
+        "trace on",
+        "break at guest_main",
+        "run",
+        "delete all",
+        "run",
+    )
+    done = step(*(part for text in (*given, "digest") for part in ("-c", text)))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == plain

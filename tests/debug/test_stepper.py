@@ -1,0 +1,133 @@
+"""The prompt's commands: what they say, and what is said of wrong ones. Each error is one line, and nothing has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from machemu.abi.errors import UserError
+from machemu.debug.stepper import AssertError, Stepper
+from machemu.lab.machine import Machine
+from machemu.ui.calls import Calls
+from tests.support.machine import IMAGES
+
+FAULTY = [
+    ("leap 3", "no command 'leap': `help` lists the commands"),
+    ("wh", "'wh' may be where, why"),
+    ("d", "delete N | all: one word is wanted"),
+    ("step leap", "no kind of step 'leap': there are trap, instruction, message, switch"),
+    ("step 99999999999999999999999", "'99999999999999999999999' is no number"),
+    ("step 200000", "200000 steps are too many"),
+    ("step -1", "no kind of step '-1'"),
+    ("step 0", "0 is too few"),
+    ("step trap 1 1", "'1' is too much"),
+    ("back 100", "there are not so many steps back"),
+    ("run at nowhere", "no symbol nowhere"),
+    ("run queue 99", "no port 99"),
+    ("run queue 1:99", "has no port named 99"),
+    ("run queue x:1", "no task x"),
+    ("run trap leap", "no trap leap"),
+    ("run message leap", "no routine leap"),
+    ("run gone", "no condition 'gone'"),
+    ("run for ever", "'ever' is no time"),
+    ("run traps 0x", "'0x' is no number"),
+    ("run-back trap", "did not come before here"),
+    ("mem 1 0 99999999", "99999999 bytes are too many"),
+    ("mem 1 0x10", "has no memory at 0x10"),
+    ("dis 0 0", "0 is too few"),
+    ("why 77", "no thread 77"),
+    ("regs 77", "no thread 77"),
+    ("delete 4", "no breakpoint 4"),
+    ("trace", "one of these is wanted"),
+    ("save", "save FILE: name a file"),
+    ("save /", "/"),
+    ("assert traps", "'traps' is 0 (0x0), neither true nor false"),
+    ("assert " + "(" * 2000, "an expression goes no deeper than 50"),
+    ("assert " + "not " * 900 + "1", "not: 1 (0x1) is neither true nor false"),
+    ("assert " + "9999999999999999999*" * 190 + "1 == 1", "a number is too large"),
+    ('assert __import__("os")', "'__import__' is no name"),
+    ('assert "a', "'\"a' is no part of an expression"),
+    ("assert", "an expression ends too early"),
+    ("assert 1 == true", "are not of one kind"),
+    ("assert queue() == 1", "queue takes 1 arguments, not 0"),
+    ('assert byte(1, "a") == 1', 'byte: "a" is no number'),
+    ("assert 1 1", "'1' is too much"),
+    ("print traps(", "an expression ends too early"),
+    ("where\x00", "character 0x0 has no place in a command"),
+    ("\x1b[31m", "character 0x1b has no place"),
+    ("x" * 5000, "a line of 5000 characters"),
+]
+
+
+@pytest.fixture(scope="module")
+def stepper() -> Iterator[Stepper]:
+    with Machine.boot(IMAGES / "i386" / "pingpong.elf") as machine:
+        yield Stepper(machine, lambda line: None, Calls)
+
+
+def said(stepper: Stepper, *commands: str) -> list[str]:
+    lines: list[str] = []
+    stepper.say = lines.append
+    for command in commands:
+        stepper.do(command)
+    return lines
+
+
+@pytest.mark.parametrize(("command", "says"), FAULTY, ids=[command[:20] for command, _ in FAULTY])
+def test_a_wrong_command_is_told_in_one_line_and_changes_nothing(stepper: Stepper, command: str, says: str) -> None:
+    before = stepper.machine.point, stepper.machine.digest()
+    with pytest.raises(UserError) as raised:
+        said(stepper, command)
+    stepper.machine.go(before[0])
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert stepper.machine.digest() == before[1]
+
+
+def test_expressions_have_the_values_that_they_should(stepper: Stepper) -> None:
+    for text, value in (
+        ("1 + 2 * 3 - -4", "11 (0xb)"),
+        ("(1 + 2) * 0x10", "48 (0x30)"),
+        ("2ms + 5us", "2005000 (0x1e9808)"),
+        ("not 1 == 2 and 3 > 2 or false", "true"),
+        ('"ping" contains "in"', "true"),
+        ("1 != 1", "false"),
+        ("tasks", "2 (0x2)"),
+        ('symbol("guest_main", 1) == symbol("guest_main")', "true"),
+    ):
+        assert said(stepper, f"print {text}") == [value]
+    with pytest.raises(AssertError, match="not so: 1 > 2"):
+        stepper.do("assert 1 > 2")
+
+
+def test_why_tells_who_could_wake_a_thread_and_who_has_a_full_queue_s_receive_right() -> None:
+    with Machine.boot(IMAGES / "i386" / "pingpong.elf") as machine:
+        stepper = Stepper(machine, lambda line: None, Calls)
+        stepper.do("run traps 25")
+        assert said(stepper, "why 1") == [
+            "task 1 (pingpong.elf) thread 1 receives on port 8 (port 14 receive)",
+            "to port 14 can send: task 2 (pingpong.elf) by its send right 4098",
+        ]
+        assert said(stepper, "why 2") == ["task 2 (pingpong.elf) thread 2 runs"]
+
+
+def test_a_trace_shows_calls_that_began_before_the_piece_that_is_told() -> None:
+    with Machine.boot(IMAGES / "i386" / "pingpong.elf") as machine:
+        stepper = Stepper(machine, lambda line: None, Calls)
+        stepper.do("run message 1000 sent")
+        stepper.do("run woken 1")
+        lines = said(stepper, "step switch 2")
+        assert any("<... mach_msg resumed> = message 1000 on 8 (port 14)" in line for line in lines), lines
+        end = machine.digest()
+        assert len(said(stepper, "trace last 5")) >= 5
+        assert machine.digest() == end
+
+
+def test_completion_gives_commands_kinds_traps_and_symbols(stepper: Stepper) -> None:
+    assert stepper.complete("", "run") == ["run", "run-back"]
+    assert stepper.complete("step ", "in") == ["instruction"]
+    assert "mach_msg" in stepper.complete("run trap ", "mach_")
+    assert stepper.complete("break at ", "guest_m") == ["guest_main"]
+    assert stepper.complete("print ", "tra") == ["traps"]
+    assert stepper.complete("nonsense ", "") == []
