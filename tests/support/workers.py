@@ -16,7 +16,7 @@ from machemu.cluster.node import ClusterNode
 from machemu.sim.saved import Part
 from tests.support.clusters import ROOT
 
-PATIENCE_S = 60
+PATIENCE_S = 300
 PROCESSES = multiprocessing.get_context("spawn")
 
 
