@@ -148,10 +148,12 @@ class Worker:
 
     def __init__(self, checkout: Path, divisor: int) -> None:
         path = os.pathsep.join((str(checkout), str(checkout / "servers")))
+        environment = os.environ | {"PYTHONPATH": path}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else a start is the compilation of all sources
         command = [sys.executable, str(Path(__file__).resolve()), str(divisor)]
         self.checkout = checkout
         self.process = subprocess.Popen(
-            command, cwd=checkout, env=os.environ | {"PYTHONPATH": path}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, cwd=checkout, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.names = self._line().split("\t")
 
