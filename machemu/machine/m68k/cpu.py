@@ -226,10 +226,7 @@ class M68kCpu:
         address = self.words[PC] + offset
         if address & 1:
             return int.from_bytes(self.read(address, 2), "big")
-        assert self._pmap is not None
-        place = self._pmap.translate(VirtAddr(address & MASK), VM_PROT_READ)
-        if place is None:
-            raise UserFault(VirtAddr(address & MASK), VM_PROT_READ)
+        place = self._place(address, VM_PROT_READ)
         view = self.memory.view
         return view[place] << 8 | view[place + 1]
 
