@@ -66,12 +66,19 @@ class Command(NamedTuple):
 
 
 class Stepper:
-    """say: takes a line. view: makes a trace on a stream of text."""
+    """say: takes a line. view: makes a trace on a stream of text. may_save: UserError for a file that is not to be written."""
 
-    def __init__(self, machine: Machine, say: Callable[[str], None], view: Callable[[TextIO], View]) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        say: Callable[[str], None],
+        view: Callable[[TextIO], View],
+        may_save: Callable[[Path], None] = lambda _: None,
+    ) -> None:
         self.machine = machine
         self.say = say
         self.view = view
+        self.may_save = may_save
         self.breakpoints: dict[int, Condition] = {}
         self.tracing = False
         self.reason = "the beginning"
@@ -325,6 +332,7 @@ class Stepper:
     def save(self, given: list[str], text: str) -> None:
         if not text:
             raise CommandError("save FILE: name a file")
+        self.may_save(Path(text))
         self.machine.save(Path(text))
 
     def help(self, given: list[str], _: str) -> None:

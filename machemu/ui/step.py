@@ -86,9 +86,19 @@ def read_given(given: list[tuple[str, str]]) -> list[Line]:
     return lines
 
 
+def may_save(options: argparse.Namespace, path: Path) -> None:
+    """UserError where a machine is not to be saved to a file: what the run reads is not written over."""
+    lines = boot.module_lines(options) if options.load is None else []
+    boot.check_files(argparse.Namespace(**{**vars(options), "save": path}), lines)
+    files.keep_apart([path], [Path(value) for option, value in options.given if option == "-x"])
+
+
 def make_machine(options: argparse.Namespace) -> Machine:
     """The machine of the options, as `boot` makes it."""
     options.lines = [*options.lines, *(f"{file} {DEFAULT_LINE}" for file in options.files)]
+    for text in options.disks:
+        if text.endswith(",writable"):
+            raise UserError(f"--disk {text}: what is written to an image cannot be taken back: leave out ,writable")
     lines = boot.module_lines(options) if options.load is None else []
     boot.check_files(options, lines)
     given = b"" if options.input is None else files.read(options.input, INPUT_MAX, INPUT)
@@ -127,7 +137,7 @@ class Session:
         machine.console.echo = self._printed
         options.board.begin(machine.time, machine.traps)
         options.board.describe = lambda: last_words(machine.kernel, "", Path())
-        self.stepper = Stepper(machine, self.say, Calls)
+        self.stepper = Stepper(machine, self.say, Calls, lambda path: may_save(options, path))
         self.failed = False
 
     def _printed(self, data: bytes) -> None:
