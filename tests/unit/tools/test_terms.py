@@ -14,7 +14,7 @@ REFUSED = {
     "handshake": r"\bgreet(s|ed|ing|ings)?\b",
 }
 """By the glossary's term, what stood for it."""
-PROGRAM = re.compile(r"images/\w+/greet|greet(-guest)?\.(toml|c|elf|jsonl|pftrace)|greet (serve|call)")
+PROGRAM = re.compile(r"images/\w+/greet|greet(-guest)?\.(toml|c|elf|jsonl|pftrace|saved)|greet (serve|call)")
 """A guest program's name, which is no term."""
 
 
