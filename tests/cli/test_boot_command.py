@@ -99,6 +99,7 @@ def test_the_digest_is_the_same_every_time(arch: Arch) -> None:
     assert re.fullmatch(rb"digest [0-9a-f]{64}", first)
 
 
+@pytest.mark.slow
 def test_the_machine_is_one_that_the_program_is_for(arch: Arch) -> None:
     told, other = (
         boot(image(arch, "hello"), "--profile", profiles[arch.name], "--digest").stderr.splitlines()[-1]
@@ -231,6 +232,7 @@ def test_a_disk_s_image_is_changed_only_where_it_is_writable(arch: Arch, tmp_pat
     assert disk_image.read_bytes() != testdisk.image()
 
 
+@pytest.mark.slow
 def test_a_saved_machine_s_disk_is_named_again(arch: Arch, tmp_path: Path) -> None:
     disk_image, saved = tmp_path / "image", tmp_path / "saved"
     disk_image.write_bytes(testdisk.image())

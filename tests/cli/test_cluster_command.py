@@ -54,6 +54,7 @@ def test_the_consoles_are_shown_in_the_order_of_time_with_the_nodes_names(tmp_pa
     assert re.search(r"  task 1 \(.*ether.elf\) thread 1: receives on port", lines[2])
 
 
+@pytest.mark.slow
 def test_until_and_for_stop_a_run(tmp_path: Path) -> None:
     path = write(tmp_path)
     done = cluster(path, "--until", "answer 2")
@@ -67,6 +68,7 @@ def test_until_and_for_stop_a_run(tmp_path: Path) -> None:
     assert short.stderr.startswith("machemu: stopped at 0.05 s, after 1 frame")
 
 
+@pytest.mark.slow
 def test_a_trace_is_of_all_nodes_or_of_those_named(tmp_path: Path) -> None:
     path = write(tmp_path)
     every = cluster(path, "--trace-file", tmp_path / "trace", "--for", "102ms")
@@ -81,6 +83,7 @@ def test_a_trace_is_of_all_nodes_or_of_those_named(tmp_path: Path) -> None:
     assert "device_open(" in cluster(path, "--trace", "--for", "1ms").stderr
 
 
+@pytest.mark.slow
 def test_times_and_events_are_shown_on_demand(tmp_path: Path) -> None:
     path = write(tmp_path, TWO.replace(SEGMENT, SEGMENT + "loss = 0.2\n") + fault("102ms", "crash", node="answerer"))
     plain, timed, told = (cluster(path, "--for", "150ms", *options) for options in ((), ("--times",), ("--events",)))
@@ -100,6 +103,7 @@ def test_times_and_events_are_shown_on_demand(tmp_path: Path) -> None:
     assert "answerer |    0.102000000 -- crash" in both.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_a_trace_says_what_befell_nodes_and_frames_unless_it_is_about_something_else(tmp_path: Path) -> None:
     path = write(tmp_path, TWO.replace(SEGMENT, SEGMENT + "loss = 1.0\n") + fault("50ms", "heal", segment="lan"))
     every = cluster(path, "--trace", "--for", "200ms").stderr.splitlines()
@@ -206,6 +210,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
     assert (done.returncode, done.stderr) == (2, "machemu: /no/such.toml: cannot be read: No such file or directory\n")
 
 
+@pytest.mark.slow
 def test_a_saved_machine_is_no_cluster_and_a_cluster_no_machine(tmp_path: Path) -> None:
     path, saved = write(tmp_path), tmp_path / "saved"
     command = [sys.executable, "-m", "machemu", "boot"]

@@ -179,6 +179,7 @@ def test_links_lead_somewhere(page: str) -> None:
         assert target.startswith("http") or (place / target).exists(), target
 
 
+@pytest.mark.slow
 def test_the_demo_shows_the_console_and_a_trace() -> None:
     done = run("tools/dev.py", "demo")
     assert done.returncode == 0, done.stderr
@@ -220,6 +221,7 @@ def test_the_benchmark_beside_the_real_kernel_measures_what_its_page_says() -> N
         assert row.replace("`", "") in done.stdout, row
 
 
+@pytest.mark.slow
 def test_the_fuzzing_page_names_every_option_and_its_command_finds_nothing() -> None:
     page = (ROOT / "docs" / "fuzz.md").read_text()
     options = set(re.findall(r"--[a-z]+", run("-m", "tools.fuzz", "--help").stdout)) - {

@@ -23,6 +23,7 @@ def refused(path: Path, *arguments: object) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_what_a_machine_reads_is_not_written_over(tmp_path: Path) -> None:
     program = tmp_path / "hello.elf"
     program.write_bytes(image(I386, "hello").read_bytes())
@@ -44,6 +45,7 @@ def test_what_a_cluster_reads_is_not_written_over(tmp_path: Path) -> None:
         refused(path, "cluster", cluster, option)
 
 
+@pytest.mark.slow
 def test_a_machine_is_saved_over_what_it_was_loaded_from(arch: Arch, tmp_path: Path) -> None:
     path = tmp_path / "saved"
     assert run("boot", image(arch, "hello"), "--for", "10us", "--save", path).returncode == 0

@@ -78,6 +78,7 @@ def test_standard_input_that_is_closed_is_told_where_it_is_read(arch: Arch) -> N
     assert (done.returncode, done.stdout) == (0, "Hello from a Mach task.\n")
 
 
+@pytest.mark.slow
 def test_a_machine_whose_output_broke_is_saved_all_the_same(arch: Arch, tmp_path: Path) -> None:
     with full() as file:
         done = run("boot", image(arch, "pingpong"), "--save", tmp_path / "saved", stdout=file)

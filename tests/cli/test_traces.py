@@ -50,6 +50,7 @@ def test_a_failed_call_says_its_error_by_name(arch: Arch) -> None:
     assert {"KERN_INVALID_NAME", "KERN_RIGHT_EXISTS", "KERN_UREFS_OVERFLOW", "MACH_SEND_INVALID_DEST"} <= codes
 
 
+@pytest.mark.slow
 def test_filters_show_a_task_a_port_a_trap_or_a_message(arch: Arch) -> None:
     program = image(arch, "pingpong")
     every = calls(program, "--trace")
@@ -123,6 +124,7 @@ def test_a_trace_that_cannot_be_written_is_one_line(command: tuple[str, str], fo
         assert (done.returncode, done.stderr) == (2, f"machemu: {path}: cannot be written: {why}\n")
 
 
+@pytest.mark.slow
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.write_bytes(b"kept")
@@ -144,6 +146,7 @@ def slices(path: Path) -> tuple[int, int]:
     return found.count(TrackEvent.TYPE_SLICE_BEGIN), found.count(TrackEvent.TYPE_SLICE_END)
 
 
+@pytest.mark.slow
 def test_a_trap_that_is_under_way_at_the_end_is_begun_and_never_ends(arch: Arch, tmp_path: Path) -> None:
     text, lines, packets = (tmp_path / form for form in FORMATS)
     for form, path in zip(FORMATS, (text, lines, packets), strict=True):

@@ -129,6 +129,7 @@ def test_many_clients_of_one_service() -> None:
         world.check()
 
 
+@pytest.mark.slow
 def test_sixty_four_nodes_that_look_for_each_other_at_once_find_each_other() -> None:
     """Who does not have what is asked for does not ask who asks: else each node would greet each."""
     with World(calls_text(64, 1)) as world:

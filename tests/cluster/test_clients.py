@@ -95,6 +95,7 @@ def test_a_guest_that_sends_17_mb_ends_nothing_and_they_arrive() -> None:
         assert "END" in world.lines("b")
 
 
+@pytest.mark.slow
 @client_rules
 def test_a_message_that_a_node_cannot_hold_is_destroyed_and_its_other_services_answer() -> None:
     text = lan(

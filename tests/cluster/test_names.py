@@ -97,6 +97,7 @@ def test_names_of_a_node_that_crashed_are_gone_and_come_again_with_it(place: str
         assert directories(world)[1].own[b"a"] > before + 1000, "a number of its last life could be meant"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_replicas_agree_through_loss_duplication_and_reordering(seed: int) -> None:
     scripts = [
@@ -108,6 +109,7 @@ def test_replicas_agree_through_loss_duplication_and_reordering(seed: int) -> No
         assert answers(world) == {number: [(b"x1", 2), (b"x3", 4)] for number in range(1, 5)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [3000, 15000])
 def test_a_partition_s_sides_find_their_own_names_and_all_again_when_it_heals(length: int) -> None:
     """Longer than 5 s, the smaller side founds a group of its own, which ends when they meet."""

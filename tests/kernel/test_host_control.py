@@ -93,6 +93,7 @@ def test_microseconds_that_are_none_bring_the_kernel_down(arch: Arch, microsecon
         assert machine.kernel.halted is Halt.PANIC
 
 
+@pytest.mark.slow
 def test_the_time_of_day_can_be_set_to_any_second(arch: Arch) -> None:
     """Seconds wrap; what tells the time answers all the same."""
     with empty(arch) as machine:

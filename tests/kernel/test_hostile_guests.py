@@ -218,6 +218,7 @@ def test_a_message_buffer_in_nowhere_is_an_error_code(arch: Arch) -> None:
         assert machine.word(task, RESULT) == 0x10000002
 
 
+@pytest.mark.slow
 def test_random_message_buffers_leak_nothing(arch: Arch) -> None:
     @settings(max_examples=150, deadline=None)
     @given(st.binary(min_size=24, max_size=120), st.integers(0, 0xFFF), st.integers(0, 200))

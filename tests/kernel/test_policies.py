@@ -132,6 +132,7 @@ def test_threads_share_time_again_when_the_policy_is_disabled(arch: Arch) -> Non
         assert refused.value.code == KERN_FAILURE
 
 
+@pytest.mark.slow
 def test_a_worse_priority_that_shares_time_gets_less(arch: Arch) -> None:
     with empty(arch) as machine:
         kern = machine.kernel.kern

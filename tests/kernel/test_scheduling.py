@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from machemu.abi.types import VirtAddr
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
@@ -32,6 +34,7 @@ def name_of(machine: Machine, task: Task, thread: Thread) -> int:
     return mach_port.copyout_send(machine.kernel.ipc, task.space, ports.copy_send(machine.kernel.ipc, thread.ith_sself))
 
 
+@pytest.mark.slow
 def test_equal_threads_share_the_cpu(arch: Arch) -> None:
     with empty(arch) as machine:
         task, first, second = two_counters(machine)

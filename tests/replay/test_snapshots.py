@@ -131,6 +131,7 @@ def test_a_machine_that_writes_a_disk_image_cannot_go_back(arch: Arch, tmp_path:
         node.snapshot()
 
 
+@pytest.mark.slow
 def test_a_thousand_snapshots_and_restores_leave_nothing_behind(arch: Arch) -> None:
     with boot(image(arch, "pingpong")) as machine:
         machine.run(traps=40)

@@ -61,6 +61,7 @@ def test_the_commands_print_what_the_page_says(folder: Path) -> None:
     assert notes(run(folder, RUN)) == SAID
 
 
+@pytest.mark.slow
 def test_the_servers_may_be_saved_at_every_trap(folder: Path, imported: None, tmp_path: Path) -> None:
     spec = parse_file(BLOCKS["visits.toml"], folder)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from masix.groups import Order
 from masix.groups.wire import GroupPacketKind
 from tests.support.groups import MS, GroupWorld
@@ -18,6 +20,7 @@ def test_the_page_names_every_file() -> None:
     assert named == files - {"view.py"}
 
 
+@pytest.mark.slow
 def test_a_view_of_many_does_not_fill_the_network_with_its_status() -> None:
     """One of 64 has four times the bytes of one of 32 to tell in all, and tells it four times less often."""
     counts = []

@@ -80,6 +80,7 @@ def test_a_loaded_machine_is_the_saved_one_and_goes_on_like_it(arch: Arch, progr
         assert again.digest() == end
 
 
+@pytest.mark.slow
 def test_a_large_machine_with_much_written_over_its_disks_is_saved_and_loads_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

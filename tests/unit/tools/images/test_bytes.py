@@ -182,6 +182,7 @@ def _members(structure: DIE) -> tuple[tuple[str, int], ...]:
     )
 
 
+@pytest.mark.slow
 def test_structures_that_stubs_pass_are_alike_on_both_machines(tmp_path: Path) -> None:
     """The m68k aligns words to two bytes only: no structure may depend on that."""
     headers = "".join(f'#include "{name}_user.h"\n' for name in images.SUBSYSTEMS)
