@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, TextIO
@@ -122,10 +121,7 @@ class Stepper:
 
     def do(self, line: str) -> None:
         """A line: a command, a comment behind #, or nothing. CommandError and other UserErrors for what cannot be."""
-        if len(line) > LINE_MAX:
-            raise CommandError(f"a line of {len(line)} characters: a command has at most {LINE_MAX}")
-        if bad := re.search(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]", line):
-            raise CommandError(f"character {ord(bad[0]):#x} has no place in a command")
+        check_line(line)
         line = line.strip()
         if is_nothing(line):
             return
@@ -415,6 +411,15 @@ class Stepper:
     def _none(self, given: Sequence[str], name: str) -> None:
         if given:
             raise CommandError(f"{name} takes no words: '{given[0]}' is too much")
+
+
+def check_line(line: str) -> None:
+    """CommandError for what is no text of a line, and for one that is too long."""
+    if len(line) > LINE_MAX:
+        raise CommandError(f"a line of {len(line)} characters: a command has at most {LINE_MAX}")
+    bad = next((character for character in line if not character.isprintable() and character != "\t"), None)
+    if bad is not None:
+        raise CommandError(f"character {ord(bad):#x} has no place in a command")
 
 
 def is_nothing(line: str) -> bool:

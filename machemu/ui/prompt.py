@@ -13,6 +13,8 @@ from machemu.sim.output import Output
 STDIN: Final = 0
 PIECE: Final = 1 << 16
 HISTORY_MAX: Final = 1000
+LINE_MAX: Final = 1 << 12
+"""Characters of a line that are shown again."""
 Complete = Callable[[str, str], list[str]]
 """The words that may stand where one is begun: of the line before it, and its begin."""
 
@@ -80,8 +82,9 @@ def _stream(prompt: str, out: Output) -> Callable[[], str | None]:
         if not data:
             return None
         text = data.decode(errors="surrogateescape").rstrip("\r\n")
-        if text.strip()[:1] not in ("", "#"):
-            out.line(f"{prompt}{text.strip()[:200]}")
+        shown = text.strip()
+        if shown[:1] not in ("", "#"):
+            out.line(f"{prompt}{shown if shown.isprintable() else ascii(shown)}"[:LINE_MAX])
         return text
 
     return read

@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
-from machemu.debug.stepper import LINE_MAX, AssertError, Quit, Stepper, is_nothing
+from machemu.debug.errors import CommandError
+from machemu.debug.stepper import AssertError, Quit, Stepper, check_line, is_nothing
 from machemu.lab.errors import EndError
 from machemu.lab.machine import Machine
 from machemu.sim import files
@@ -72,17 +73,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def read_given(given: list[tuple[str, str]]) -> list[Line]:
-    """All commands of the command line, in order, read before anything runs. UserError for a file that is none."""
+    """All commands of the command line, in order, read before anything runs. UserError for a file that is none,
+    or has a line that is no text."""
     lines: list[Line] = []
     for option, value in given:
         if option == "-c":
             lines.append(Line("-c", value))
         else:
             text = files.read_text(Path(value), COMMANDS)
-            lines += [Line(f"{value}:{number}", line) for number, line in enumerate(text.splitlines(), 1)]
+            lines += [Line(f"{value}:{number}", line.removesuffix("\r")) for number, line in enumerate(text.split("\n"), 1)]
     for line in lines:
-        if len(line.text) > LINE_MAX:
-            raise UserError(f"{line.place}: a line of {len(line.text)} characters: a command has at most {LINE_MAX}")
+        try:
+            check_line(line.text)
+        except CommandError as error:
+            raise UserError(f"{line.place}: {error}") from None
     return lines
 
 

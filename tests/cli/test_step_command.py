@@ -162,6 +162,8 @@ def test_an_assert_that_is_not_so_gives_status_1_and_the_rest_is_done(tmp_path: 
         (b"\x7fELF\x02\x01\x00\xff\xfe\x80", "it is no UTF-8 text"),
         (b"run\nwh\0ere\n", ":2: character 0x0 has no place in a command"),
         (b"run\n\n" + b"x" * 1_000_000 + b"\n", f":3: a line of 1000000 characters: a command has at most {LINE_MAX}"),
+        ("run\nconsole \u202e".encode(), ":2: character 0x202e has no place in a command"),
+        (b"run\r\n\x1b[2J\n", ":2: character 0x1b has no place in a command"),
         (b"where\nleap 3\n", ":2: no command 'leap': `help` lists the commands"),
     ],
 )

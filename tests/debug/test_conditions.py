@@ -86,6 +86,25 @@ def test_a_breakpoint_stands_right_before_its_instruction_each_time(pingpong: Ma
     assert all_points_back(pingpong, "at catch") == points[::-1]
 
 
+def test_breakpoints_are_met_where_single_steps_find_them_instructions_that_fault_among_them(pingpong: Machine) -> None:
+    """The first instructions of a program touch pages that are not there yet."""
+    seen: dict[int, list[Point]] = {}
+    while len(seen) < 60:
+        pingpong.step("instruction")
+        thread = pingpong.kernel.kern.sched.current
+        assert thread is not None
+        seen.setdefault(int(thread.pcb.pc), []).append(pingpong.point)
+    end = pingpong.point
+    for address in [*seen][:20:4] + [*seen][20::8]:
+        pingpong.go(pingpong.earliest)
+        found = []
+        while forwards(pingpong, f"at {address:#x}") is not None and pingpong.point <= end:
+            found.append(pingpong.point)
+        assert [point for point in found if point > Point(0, 0, 1)][: len(seen[address])] == seen[address]
+        pingpong.go(end)
+        assert backwards(pingpong, f"at {address:#x}") == 0
+
+
 def test_a_breakpoint_of_one_task_is_none_of_another_s(pingpong: Machine) -> None:
     both = all_points(pingpong, "at catch")
     pingpong.go(pingpong.earliest)
