@@ -22,6 +22,7 @@ from machemu.sim.units import counted, parse_size, parse_time, time_text
 from machemu.ui import running, trace_options
 from machemu.ui.console import ConsoleOutput
 from machemu.ui.crashes import Crashes, last_words
+from machemu.ui.examples import refuse_missing_example
 from machemu.ui.status import Status
 from machemu.ui.streams import Streams
 from machemu.ui.tracing import Trace, begin
@@ -153,6 +154,7 @@ def module_lines(options: argparse.Namespace) -> list[str]:
         lines += files.read_text(options.script, "a boot script").splitlines()
     lines += options.lines
     if options.module:
+        refuse_missing_example(options.module)
         lines.append(f"{options.module} {DEFAULT_LINE}")
     return lines
 

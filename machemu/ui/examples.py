@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from machemu.abi.errors import UserError
 from machemu.lab.examples import CPUS, example, examples, folder
 
 
@@ -18,6 +20,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--cpu", default=CPUS[0], metavar="CPU", help=f"a program for this CPU: {' or '.join(CPUS)} (default: {CPUS[0]})"
     )
+
+
+def refuse_missing_example(name: str) -> None:
+    """UserError where a file is not here, and a program that comes with machemu has its name."""
+    if not Path(name).exists() and any(row.name == name for row in examples()):
+        where = f"`machemu examples {name}` prints the path of the one that comes with machemu"
+        raise UserError(f"{name}: there is no such file here; {where}")
 
 
 def run(options: argparse.Namespace) -> int:

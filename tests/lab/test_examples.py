@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +59,22 @@ def test_the_command_refuses_what_there_is_not() -> None:
     done = command("nothing.elf")
     assert done.returncode == 2
     assert done.stderr.startswith("machemu: no example nothing.elf: there are acs.elf")
+
+
+def test_boot_says_where_a_program_is_whose_name_is_given_without_its_path(tmp_path: Path) -> None:
+    def boot() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "machemu", "boot", "hello.elf"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(IMAGES.parent)},
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    done = boot()
+    assert done.returncode == 2
+    assert done.stderr.startswith("machemu: hello.elf: there is no such file here; `machemu examples hello.elf` prints the path")
+    (tmp_path / "hello.elf").write_bytes((IMAGES / "i386" / "hello.elf").read_bytes())
+    assert boot().stdout == "Hello from a Mach task.\n"
