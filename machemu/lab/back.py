@@ -45,6 +45,11 @@ def last_before(subject: Machines, history: History[Point], kind: StepKind, step
     raise AssertionError("the limit is a point before the target")
 
 
+def to_trap(subject: Machines, history: History[Point], traps: int) -> None:
+    """Goes to where so many traps had been made, which is before here."""
+    _after_trap(subject, history, traps, history.segment(Point(traps, 0, 0)))
+
+
 def _starts(subject: Machines, history: History[Point], kind: StepKind, target: Point, limit: Point) -> Iterator[None]:
     """Brings the subject to points before `target`, each earlier than the one before, to `limit` at last."""
     back = 0

@@ -333,6 +333,21 @@ class Machine(Looks):
         with self._goes(), self._hooks.quiet():
             return way(self._subject, history)
 
+    def seek(self, traps: int) -> Point:
+        """To where so many traps since power-on have been made, earlier or later; where it is then.
+
+        That may be a few traps further, since a host-side server makes some without a stop in between.
+        """
+        history = self._recorded()
+        if traps < history.first.traps:
+            raise EndError(f"{traps} traps are before the earliest point, {history.first}")
+        if traps > self.traps:
+            self.run(traps=traps - self.traps)
+        else:
+            with self._goes(), self._hooks.quiet():
+                back.to_trap(self._subject, history, traps)
+        return self.point
+
     @contextmanager
     def _goes(self, forwards: bool = False) -> Iterator[None]:
         """While the machine runs: Ctrl-C waits for the end of a trap, and hooks may not run it."""

@@ -195,6 +195,7 @@ def test_the_demo_shows_the_console_and_a_trace() -> None:
         (("--curves",), "## How it grows", 5),
         (("--cluster",), "## Clusters", 7),
         (("--network",), "## The network servers' transport", 4),
+        (("--travel",), "## Going back", 3),
     ],
 )
 def test_the_benchmark_measures_what_its_page_says(option: tuple[str, ...], chapter: str, count: int) -> None:

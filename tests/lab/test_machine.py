@@ -92,6 +92,17 @@ def test_fifty_random_points_are_gone_to_and_left_again_with_equal_digests(machi
     assert machine.digest() == end
 
 
+def test_it_goes_to_a_count_of_traps_earlier_and_later(machine: Machine) -> None:
+    machine.run(traps=100)
+    digest = machine.digest()
+    for traps in (40, 60, 10, 99):
+        assert machine.seek(traps).traps == traps
+    machine.seek(100)
+    assert machine.digest() == digest
+    with pytest.raises(EndError, match="-1 traps are before the earliest point"):
+        machine.seek(-1)
+
+
 def test_going_back_takes_back_what_was_printed_and_shows_nothing_twice(machine: Machine) -> None:
     shown: list[bytes] = []
     machine.console.echo = shown.append

@@ -17,7 +17,7 @@ from machemu.core.kernel import Kernel
 from machemu.kern import task_control, thread_control
 from machemu.machine.profile import DEFAULT_PROFILES, load_profile
 from machemu.vm import routines as vm
-from tools.bench import against, bare, bare_i386, bare_m68k, clusters, curves, peer, snapshots, transport
+from tools.bench import against, bare, bare_i386, bare_m68k, clusters, curves, peer, snapshots, transport, travel
 from tools.bench import traced as traced_instruction
 from tools.bench.loops import loop_us, start_s
 
@@ -130,6 +130,7 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--curves", action="store_true", help="measures how time and memory grow with what a machine holds")
     options.add_argument("--cluster", action="store_true", help="measures what the nodes, frames and messages of a cluster cost")
     options.add_argument("--network", action="store_true", help="measures the network servers' transport beside its cryptography")
+    options.add_argument("--travel", action="store_true", help="measures what a step back costs at the end of a long run")
     options.add_argument("--against", metavar="COMMIT", help="measures beside another commit, both in turn")
     options.add_argument("--only", metavar="TEXT", default="", help="with --against: only rows whose names have TEXT in them")
     given = options.parse_args(arguments)
@@ -142,6 +143,8 @@ def main(arguments: Sequence[str]) -> int:
             rows, kept = clusters.table(divisor)
         elif given.network:
             rows, kept = transport.table(runs, divisor)
+        elif given.travel:
+            rows, kept = travel.table(divisor)
         elif given.curves:
             rows, kept = curves.table(divisor)
         else:
@@ -156,6 +159,8 @@ def main(arguments: Sequence[str]) -> int:
         heads = ("boot, memory a node; a frame; an idle hour; a message", "limit")
     elif given.network:
         heads = (f"median of {runs}", "ratio")
+    elif given.travel:
+        heads = ("a step back: from the end; from ten points at most; of the run; memory", "limit")
     elif given.curves:
         heads = ("time at an eighth, a quarter, half and all; memory", "growth")
     lines = [("what", *heads), *rows]
