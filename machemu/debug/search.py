@@ -26,6 +26,7 @@ class Found(NamedTuple):
 
 def forwards(subject: Machines, way: Way, conditions: Sequence[Condition], deadline: int, traps: int) -> Found:
     """Goes on to where the first of them comes, or to a virtual time, or until so many traps have been made since power-on."""
+    way.go_on()
     with _looking(subject, conditions):
         _begin(subject, conditions, fresh=True)
         stop, span, came = _until_one_comes(subject, way, conditions, deadline, traps)

@@ -237,3 +237,18 @@ def test_what_was_typed_is_typed_again_on_the_way_back(arch: Arch) -> None:
             assert machine.point == expected
         machine.run()
         assert machine.digest() == end
+
+
+def test_a_run_from_before_something_was_typed_goes_on_without_it(arch: Arch) -> None:
+    with Machine.boot(image(arch, "echo")) as machine:
+        machine.run()
+        end = machine.digest()
+        machine.console.type("one\n")
+        machine.run()
+        assert backwards(machine, "trap") == 0
+        machine.go(machine.earliest)
+        assert forwards(machine, "exception") is None
+        assert machine.digest() == end
+        assert backwards(machine, "trap") == 0
+        machine.run()
+        assert machine.digest() == end
