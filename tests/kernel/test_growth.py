@@ -74,7 +74,9 @@ def snapshots(arch: Arch) -> None:
 
 
 def run_alone(arch: Arch, name: str) -> None:
-    code = f"from tests import guests; from tests.kernel import test_growth; test_growth.{name}(guests.ARCHS[{arch.name!r}])"
+    code = (
+        f"from tests.support import guests; from tests.kernel import test_growth; test_growth.{name}(guests.ARCHS[{arch.name!r}])"
+    )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent.parent, check=False)
     assert done.returncode == 0, done.stderr
