@@ -20,6 +20,7 @@ from machemu.ui import boot
 from machemu.ui.calls import Calls
 from machemu.ui.console import INPUT, INPUT_MAX
 from machemu.ui.crashes import last_words
+from machemu.ui.examples import refuse_missing_example
 from machemu.ui.machine_options import add_input_options, add_machine_options
 from machemu.ui.prompt import read_lines
 from machemu.ui.status import Status
@@ -99,6 +100,8 @@ def may_save(options: argparse.Namespace, path: Path) -> None:
 
 def make_machine(options: argparse.Namespace) -> Machine:
     """The machine of the options, as `boot` makes it."""
+    for file in options.files:
+        refuse_missing_example(file)
     options.lines = [*options.lines, *(f"{file} {DEFAULT_LINE}" for file in options.files)]
     for text in options.disks:
         if text.endswith(",writable"):

@@ -61,10 +61,11 @@ def test_the_command_refuses_what_there_is_not() -> None:
     assert done.stderr.startswith("machemu: no example nothing.elf: there are acs.elf")
 
 
-def test_boot_says_where_a_program_is_whose_name_is_given_without_its_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["boot", "step"])
+def test_it_is_said_where_a_program_is_whose_name_is_given_without_its_path(command: str, tmp_path: Path) -> None:
     def boot() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "machemu", "boot", "hello.elf"],
+            [sys.executable, "-m", "machemu", command, "hello.elf", *(["-c", "run"] if command == "step" else [])],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(IMAGES.parent)},
             capture_output=True,
@@ -77,4 +78,4 @@ def test_boot_says_where_a_program_is_whose_name_is_given_without_its_path(tmp_p
     assert done.returncode == 2
     assert done.stderr.startswith("machemu: hello.elf: there is no such file here; `machemu examples hello.elf` prints the path")
     (tmp_path / "hello.elf").write_bytes((IMAGES / "i386" / "hello.elf").read_bytes())
-    assert boot().stdout == "Hello from a Mach task.\n"
+    assert "Hello from a Mach task.\n" in boot().stdout
