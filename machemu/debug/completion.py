@@ -7,7 +7,7 @@ from typing import Final
 
 from machemu.core.routines.table import MESSAGES
 from machemu.core.traps import TRAPS
-from machemu.lab.machine import Machine
+from machemu.lab.looks import Looks
 from machemu.lab.travel import StepKind
 
 CONDITIONS: Final = ("trap", "message", "queue", "page", "woken", "at", "exception", "console")
@@ -24,7 +24,7 @@ FIRST: Final[dict[str, Sequence[str]]] = {
 """Behind a command's name."""
 
 
-def completions(machine: Machine, given: Sequence[str]) -> Iterable[str]:
+def completions(machine: Looks, given: Sequence[str]) -> Iterable[str]:
     """given: the words in front, the command's name first."""
     if len(given) == 1 and given[0] in FIRST:
         return FIRST[given[0]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from machemu.kern.thread import TH_WAIT, Thread
-from machemu.lab.machine import Machine
+from machemu.lab.looks import Looks
 from machemu.lab.report import describe_thread
 from machemu.sim.units import counted, time_text
 from machemu.trace.words import task_text
@@ -13,10 +13,10 @@ from machemu.trace.words import task_text
 ROW = 16
 
 
-def location(machine: Machine) -> Iterator[str]:
+def location(machine: Looks) -> Iterator[str]:
     """When and where the machine is; the next instruction where a thread is about to do one."""
     kernel = machine.kernel
-    when = f"{time_text(machine.time)}, {counted(machine.traps, 'trap')}"
+    when = f"{time_text(machine.kernel.kern.clock.now())}, {counted(machine.kernel.trap_count, 'trap')}"
     thread = kernel.kern.sched.current
     if thread is None:
         yield f"{when}: no thread has the CPU"
@@ -29,7 +29,7 @@ def location(machine: Machine) -> Iterator[str]:
     yield from instruction_lines(machine, thread, 1, None)
 
 
-def instruction_lines(machine: Machine, thread: Thread, count: int, address: int | None) -> Iterator[str]:
+def instruction_lines(machine: Looks, thread: Thread, count: int, address: int | None) -> Iterator[str]:
     symbols = machine.symbols.where(task=thread.task.number)
     for place, code, text in machine.disassemble(thread.number, count, address):
         before = max((row for row in symbols if row.address <= place), key=lambda row: row.address, default=None)

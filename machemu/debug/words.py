@@ -24,7 +24,7 @@ from machemu.debug.errors import CommandError
 from machemu.ipc.port import Port
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
-from machemu.lab.machine import Machine
+from machemu.lab.looks import Looks
 from machemu.trace.words import task_text
 
 NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19}")
@@ -49,7 +49,7 @@ def count(text: str) -> int:
     return found
 
 
-def task(machine: Machine, text: str) -> Task:
+def task(machine: Looks, text: str) -> Task:
     """By its number, or its program's name."""
     if NUMBER.fullmatch(text):
         return machine.task(number(text))
@@ -57,7 +57,7 @@ def task(machine: Machine, text: str) -> Task:
     return named[0] if len(named) == 1 else machine.task(text)
 
 
-def thread(machine: Machine, text: str | None) -> Thread:
+def thread(machine: Looks, text: str | None) -> Thread:
     """By its number; without one that which has the CPU, or the only one."""
     if text is not None:
         return machine.thread(number(text))
@@ -69,7 +69,7 @@ def thread(machine: Machine, text: str | None) -> Thread:
     return found
 
 
-def port(machine: Machine, text: str) -> Port:
+def port(machine: Looks, text: str) -> Port:
     """By its number in the machine, or as TASK:NAME by a task's name for it."""
     whose, colon, name = text.rpartition(":")
     if not colon:
@@ -84,7 +84,7 @@ def port(machine: Machine, text: str) -> Port:
     return entry.object
 
 
-def address(machine: Machine, text: str, whose: int | None = None) -> int:
+def address(machine: Looks, text: str, whose: int | None = None) -> int:
     """A number, or a symbol with or without an offset, such as main+0x10."""
     if NUMBER.fullmatch(text):
         return number(text)
@@ -102,7 +102,7 @@ def message_ids(text: str) -> frozenset[int]:
     return found
 
 
-def condition(machine: Machine, words: Sequence[str]) -> Condition:
+def condition(machine: Looks, words: Sequence[str]) -> Condition:
     """What a run is to go on to, as UNTIL says. CommandError for anything else."""
     kind, rest = words[0], list(words[1:])
     text = " ".join(words)

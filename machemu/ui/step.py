@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
+from machemu.debug.clusters import ClusterStepper
 from machemu.debug.errors import CommandError
-from machemu.debug.stepper import AssertError, Quit, Stepper, check_line, is_nothing
+from machemu.debug.looker import AssertError, Looker, Quit, check_line, is_nothing
+from machemu.debug.stepper import Stepper
+from machemu.lab.cluster import Cluster
 from machemu.lab.errors import EndError
 from machemu.lab.machine import Machine
 from machemu.sim import files
@@ -28,6 +32,8 @@ from machemu.ui.streams import Streams
 
 PROMPT: Final = "machemu> "
 COMMANDS: Final = "a command file"
+CLUSTER: Final = ".toml"
+"""How the name of a cluster file ends."""
 
 
 class Line(NamedTuple):
@@ -54,7 +60,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Boots modules on one machine and gives a prompt: steps forwards and back, conditions, looks inside.",
     )
     parser.set_defaults(run=run, module=None, save=None, trace_file=None, given=[])
-    parser.add_argument("files", nargs="*", metavar="FILE", help="boot modules, each started with the host and device ports")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="boot modules, each started with the host's and device's ports; or a cluster file",
+    )
     parser.add_argument("-x", action=Given, metavar="FILE", help="run the commands of FILE, and end; repeatable")
     parser.add_argument("-c", action=Given, metavar="COMMAND", help="run COMMAND, and end; repeatable")
     add_machine_options(parser)
@@ -65,12 +76,13 @@ def run(options: argparse.Namespace) -> int:
     """The step command; its exit status."""
     given = read_given(options.given)
     with ExitStack() as stack:
-        machine = stack.enter_context(make_machine(options))
-        stepper = Session(options, machine, stack)
+        session = Session(options, stack)
+        if any(file.endswith(CLUSTER) for file in options.files):
+            stepper = session.over_nodes(stack.enter_context(make_cluster(options)))
+        else:
+            stepper = session.over(stack.enter_context(make_machine(options)))
         stack.enter_context(interruptible())
-        if options.given:
-            return stepper.script(given)
-        return stepper.talk()
+        return session.script(stepper, given) if options.given else session.talk(stepper)
 
 
 def read_given(given: list[tuple[str, str]]) -> list[Line]:
@@ -96,6 +108,16 @@ def may_save(options: argparse.Namespace, path: Path) -> None:
     lines = boot.module_lines(options) if options.load is None else []
     boot.check_files(argparse.Namespace(**{**vars(options), "save": path}), lines)
     files.keep_apart([path], [Path(value) for option, value in options.given if option == "-x"])
+
+
+def make_cluster(options: argparse.Namespace) -> Cluster:
+    """The cluster of a cluster file, which takes no options of machines; or goes on with a saved one."""
+    if len(options.files) > 1 or options.lines or options.script or options.variable or options.profile or options.memory:
+        raise UserError(f"{options.files[0]}: a cluster file says all of its machines: leave modules and their options out")
+    if options.disks or options.input:
+        raise UserError(f"{options.files[0]}: a cluster file names disks and inputs itself: leave --disk and --input out")
+    (file,) = options.files
+    return Cluster.boot(file) if options.load is None else Cluster.load(options.load, file)
 
 
 def make_machine(options: argparse.Namespace) -> Machine:
@@ -136,39 +158,65 @@ def interruptible() -> Iterator[None]:
 class Session:
     """What is typed or read, done one after the other, with what it says on standard output."""
 
-    def __init__(self, options: argparse.Namespace, machine: Machine, stack: ExitStack) -> None:
-        self.machine = machine
-        self.streams = Streams(options, machine.break_off, stack)
+    def __init__(self, options: argparse.Namespace, stack: ExitStack) -> None:
+        self.options = options
+        self.streams = Streams(options, self._broken, stack)
         self.out, self.errors = self.streams.out, self.streams.errors
-        self.at_begin = True
-        machine.console.echo = self._printed
-        options.board.begin(machine.time, machine.traps)
-        options.board.describe = lambda: last_words(machine.kernel, "", Path())
-        self.stepper = Stepper(machine, self.say, Calls, lambda path: may_save(options, path))
+        self.break_off: Callable[[], None] = lambda: None
+        """Ends the run under way: nobody reads any more what is written."""
+        self.begins = {"": True}
+        self.shown = ""
         self.failed = False
 
-    def _printed(self, data: bytes) -> None:
-        self.out.write(data)
-        self.at_begin = data.endswith(b"\n")
+    def _broken(self) -> None:
+        self.break_off()
+
+    def over(self, machine: Machine) -> Looker:
+        """The commands of one machine."""
+        options = self.options
+        self.break_off = machine.break_off
+        machine.console.echo = lambda data: self._printed("", data)
+        options.board.begin(machine.time, machine.traps)
+        options.board.describe = lambda: last_words(machine.kernel, "", Path())
+        return Stepper(machine, self.say, Calls, lambda path: may_save(options, path))
+
+    def over_nodes(self, cluster: Cluster) -> Looker:
+        """The commands of a cluster, whose consoles' lines begin with the nodes' names."""
+        self.break_off = cluster.stop
+        for member in cluster.nodes.values():
+            member.console.echo = partial(self._printed, f"{member.name}: ")
+        read = [*self.options.files, *(value for option, value in self.options.given if option == "-x")]
+        return ClusterStepper(cluster, self.say, lambda path: files.keep_apart([path], [Path(name) for name in read]))
+
+    def _printed(self, who: str, data: bytes) -> None:
+        """A console prints. who: what its lines begin with."""
+        for line in data.splitlines(keepends=True):
+            if self.shown != who:
+                self.begin_line()
+                self.shown = who
+            if self.begins.get(who, True):
+                self.out.write(who.encode())
+            self.out.write(line)
+            self.begins[who] = line.endswith(b"\n")
 
     def say(self, text: str) -> None:
-        """A line, below what the console has printed."""
+        """A line, below what the consoles have printed."""
         self.begin_line()
         self.out.line(text)
 
     def begin_line(self) -> None:
-        if not self.at_begin:
+        if not self.begins.get(self.shown, True):
             self.out.write(b"\n")
-            self.at_begin = True
+            self.begins[self.shown] = True
 
-    def script(self, lines: list[Line]) -> int:
+    def script(self, stepper: Looker, lines: list[Line]) -> int:
         """Does commands, and tells on standard error where one failed; where one is faulty, those behind it are left out."""
         for line in lines:
             if is_nothing(line.text):
                 continue
             self.say(f"{PROMPT}{line.text.strip()}")
             try:
-                self.stepper.do(line.text)
+                stepper.do(line.text)
             except (AssertError, EndError) as error:
                 self.say(str(error))
                 self.errors.line(f"machemu: {line.place}: {error}")
@@ -181,11 +229,11 @@ class Session:
         self.begin_line()
         return Status.UNMET if self.failed else Status.OK
 
-    def talk(self) -> int:
+    def talk(self, stepper: Looker) -> int:
         """Does what is typed until the end of it. Errors are told, and it goes on."""
-        for text in read_lines(PROMPT, self.out, self.begin_line, self.stepper.complete):
+        for text in read_lines(PROMPT, self.out, self.begin_line, stepper.complete):
             try:
-                self.stepper.do(text)
+                stepper.do(text)
             except Quit:
                 break
             except KeyboardInterrupt:

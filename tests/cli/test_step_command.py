@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from machemu.debug.stepper import LINE_MAX
+from machemu.debug.looker import LINE_MAX
 from tests.support.commands import ROOT, run
 
 PAGE = (ROOT / "docs" / "step.md").read_text()
@@ -201,6 +201,28 @@ def test_a_saved_machine_is_stepped_on_with(tmp_path: Path) -> None:
     again = run("step", "--load", saved, "-c", "assert traps == 3", "-c", "run", "-c", "digest")
     assert (done.returncode, again.returncode) == (0, 0), done.stderr + again.stderr
     assert again.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
+
+
+def test_a_cluster_is_stepped_by_its_nodes_and_is_saved(tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    given = (
+        "run for 2ms",
+        "node sun",
+        "step message",
+        "back message",
+        f"save {saved}",
+        "run for 1ms",
+        "digest",
+        "run console END",
+    )
+    commands = (*given, "node pc", 'assert console contains "END"')
+    done = run("step", "images/two.toml", *(part for text in commands for part in ("-c", text)))
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^sun: \S", done.stdout, re.MULTILINE)
+    again = run("step", "images/two.toml", "--load", saved, "-c", "run for 1ms", "-c", "digest")
+    assert again.stdout.splitlines()[-1] in done.stdout.splitlines()
+    mixed = run("step", "images/two.toml", HELLO)
+    assert (mixed.returncode, "a cluster file says all of its machines" in mixed.stderr) == (2, True)
 
 
 def test_looking_and_going_back_leave_the_end_as_it_is() -> None:

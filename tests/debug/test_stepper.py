@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from machemu.abi.errors import UserError
-from machemu.debug.stepper import AssertError, Stepper
+from machemu.debug.looker import AssertError
+from machemu.debug.stepper import Stepper
 from machemu.lab.machine import Machine
 from machemu.ui.calls import Calls
 from tests.support.machine import IMAGES
