@@ -23,34 +23,10 @@ from machemu.trace.events import Befell, ClusterEvent, FrameLost
 from machemu.trace.words import cluster_text, owner
 from machemu.ui import running, trace_options
 from machemu.ui.crashes import Crashes, last_words
-from machemu.ui.options import PathOption
 from machemu.ui.status import Status
 from machemu.ui.streams import Streams
 from machemu.ui.timeline import Lines, Timeline
 from machemu.ui.tracing import Trace, begin
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "cluster", help="run several machines on a network", description="Runs the machines that a cluster file describes."
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument("file", action=PathOption, help="the cluster file, TOML")
-    parser.add_argument("--seed", type=int, metavar="N", help="the seed of all that is random, instead of the file's")
-    parser.add_argument(
-        "--until", metavar="TEXT", help="stop when a console has printed a line with TEXT; exit status 1 if none ever does"
-    )
-    parser.add_argument("--for", dest="duration", metavar="TIME", help="stop after so much virtual time, such as 500ms")
-    trace_options.add_options(parser)
-    parser.add_argument(
-        "--trace-node", dest="traced", metavar="NAME", action="append", help="trace this node and not all; repeatable"
-    )
-    parser.add_argument("--times", action="store_true", help="show the virtual time of each line of the consoles")
-    parser.add_argument("--events", action="store_true", help="show faults and lost frames among the consoles' lines")
-    parser.add_argument("--pcap", action=PathOption, metavar="FILE", help="write all frames of all segments to FILE, as pcapng")
-    parser.add_argument("--digest", action="store_true", help="print the cluster's digest on standard error at the end")
-    parser.add_argument("--save", action=PathOption, metavar="FILE", help="save the whole cluster to FILE at the end")
-    parser.add_argument("--load", action=PathOption, metavar="FILE", help="go on with a saved cluster of the same cluster file")
 
 
 def run(options: argparse.Namespace) -> int:

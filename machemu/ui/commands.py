@@ -13,12 +13,9 @@ from typing import Any
 from machemu import __version__
 from machemu.abi.errors import UserError
 from machemu.sim.output import ClosedPipe, Output
-from machemu.ui import boot, cluster, examples, extensions, step
+from machemu.ui import extensions, parsers
 from machemu.ui.interrupt import CtrlC
-from machemu.ui.machine_options import add_input_options, add_machine_options
-from machemu.ui.options import CountOption, PathOption
 from machemu.ui.status import Status
-from machemu.ui.trace_options import add_options
 from machemu.ui.watch import Board, watched
 
 
@@ -36,30 +33,12 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     main_parser: argparse.ArgumentParser = Parser(prog="machemu", description="Mach 3.0 machines, emulated down to the hardware.")
     main_parser.add_argument("--version", action="version", version=f"machemu {__version__}")
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add_boot_parser(commands)
-    cluster.add_parser(commands)
-    step.add_parser(commands)
-    examples.add_parser(commands)
+    parsers.add_boot(commands)
+    parsers.add_cluster(commands)
+    parsers.add_step(commands)
+    parsers.add_examples(commands)
     extensions.add_parsers(commands, words)
     return main_parser
-
-
-def add_boot_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "boot", help="boot Mach programs on one machine", description="Boots boot modules on one machine."
-    )
-    parser.set_defaults(run=boot.run)
-    parser.add_argument("module", nargs="?", help="a boot module, started with the host and device ports as its arguments")
-    add_machine_options(parser)
-    parser.add_argument(
-        "--until", metavar="TEXT", help="stop when the console has printed a line with TEXT; exit status 1 if it never does"
-    )
-    parser.add_argument("--for", dest="duration", metavar="TIME", help="stop after so much virtual time, such as 500ms")
-    parser.add_argument("--traps", action=CountOption, metavar="N", help="stop after N traps")
-    add_options(parser)
-    parser.add_argument("--digest", action="store_true", help="print the machine's digest on standard error at the end")
-    parser.add_argument("--save", action=PathOption, metavar="FILE", help="save the machine to FILE at the end")
-    add_input_options(parser, "standard input")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,20 +6,7 @@ import argparse
 from pathlib import Path
 
 from machemu.abi.errors import UserError
-from machemu.lab.examples import CPUS, example, examples, folder
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "examples",
-        help="say where the programs and cluster files that come with machemu are",
-        description="Lists the programs and cluster files that come with machemu, or prints the path of one.",
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument("name", nargs="?", help="print the path of this one alone, such as hello.elf")
-    parser.add_argument(
-        "--cpu", default=CPUS[0], metavar="CPU", help=f"a program for this CPU: {' or '.join(CPUS)} (default: {CPUS[0]})"
-    )
+from machemu.lab.examples import example, examples, folder
 
 
 def refuse_missing_example(name: str) -> None:

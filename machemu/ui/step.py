@@ -25,7 +25,6 @@ from machemu.ui.calls import Calls
 from machemu.ui.console import INPUT, INPUT_MAX
 from machemu.ui.crashes import last_words
 from machemu.ui.examples import refuse_missing_example
-from machemu.ui.machine_options import add_input_options, add_machine_options
 from machemu.ui.prompt import read_lines
 from machemu.ui.status import Status
 from machemu.ui.streams import Streams
@@ -41,35 +40,6 @@ class Line(NamedTuple):
 
     place: str
     text: str
-
-
-class Given(argparse.Action):
-    """-x FILE and -c COMMAND, in their order."""
-
-    def __call__(self, parser: object, namespace: argparse.Namespace, values: object, option: str | None = None) -> None:
-        if not values:
-            raise UserError(f"{option} '': it cannot be empty")
-        given = [*namespace.given, (option, str(values))]
-        namespace.given = given
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "step",
-        help="step through a machine, forwards and back",
-        description="Boots modules on one machine and gives a prompt: steps forwards and back, conditions, looks inside.",
-    )
-    parser.set_defaults(run=run, module=None, save=None, trace_file=None, given=[])
-    parser.add_argument(
-        "files",
-        nargs="*",
-        metavar="FILE",
-        help="boot modules, each started with the host's and device's ports; or a cluster file",
-    )
-    parser.add_argument("-x", action=Given, metavar="FILE", help="run the commands of FILE, and end; repeatable")
-    parser.add_argument("-c", action=Given, metavar="COMMAND", help="run COMMAND, and end; repeatable")
-    add_machine_options(parser)
-    add_input_options(parser, "what `type` types")
 
 
 def run(options: argparse.Namespace) -> int:
