@@ -246,6 +246,15 @@ class HostSide:
     def now(self) -> int:
         return self._kernel.kern.clock.now()
 
+    def work(self, handlers: int, messages: int, size: int) -> None:
+        kernel = self._kernel
+        ns = handlers * kernel.handler_ns + messages * kernel.message_ns + size * kernel.byte_ns
+        assert kernel.charged is not None
+        began, executed = kernel.charged
+        kernel.charged = began + ns, executed  # the thread's own time, not the kernel's
+        self._thread.user_time += ns
+        kernel.kern.clock.base += ns
+
     def note(self, what: str) -> None:
         if self._kernel.observer is not None:
             self._kernel.observer.noted(self._thread, what)

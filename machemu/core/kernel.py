@@ -90,7 +90,8 @@ class Kernel:
 
     __slots__ = (
         "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
-        "trap_ns", "fault_ns", "switch_ns", "trap_count", "turns", "halted", "halt_reason", "reboot_options",
+        "trap_ns", "fault_ns", "switch_ns", "handler_ns", "message_ns", "byte_ns",
+        "trap_count", "turns", "halted", "halt_reason", "reboot_options",
         "cpu", "entry", "observer", "limit", "trap_limit", "turn_limit", "stopping", "left", "routines", "word", "input_sources",
         "charged", "crash", "crashed", "interrupt", "board", "in_handler",
     )  # fmt: skip
@@ -130,6 +131,9 @@ class Kernel:
     trap_ns: Cost
     fault_ns: Cost
     switch_ns: Cost
+    handler_ns: Cost  # of a host-side server's handler, and of each message and byte that it takes or sends
+    message_ns: Cost
+    byte_ns: Cost
 
     # How far it has come:
     trap_count: Natural  # traps since power-on
@@ -167,6 +171,9 @@ class Kernel:
         self.trap_ns = profile.trap_ns
         self.fault_ns = profile.page_fault_ns
         self.switch_ns = profile.context_switch_ns
+        self.handler_ns = profile.server_handler_ns
+        self.message_ns = profile.server_message_ns
+        self.byte_ns = profile.server_byte_ns
         self.trap_count = 0
         self.turns = 0
         self.halted = None

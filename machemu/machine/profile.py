@@ -25,7 +25,8 @@ class Profile:
 
     They are the times of one instruction; of entering and leaving the kernel by a trap; of switching threads; of a page fault; of
     one byte on the console; of moving a disk's arm to another place, with half a turn; of one byte from or to a disk; of one byte
-    into an Ethernet interface.
+    into an Ethernet interface; and what a server whose program runs on the host would execute: for a handler, for a message that
+    it takes or sends, and for each byte of that.
     """
 
     name: str
@@ -42,6 +43,9 @@ class Profile:
     disk_seek_ns: int
     disk_byte_ns: int
     ethernet_byte_ns: int
+    server_handler_ns: int
+    server_message_ns: int
+    server_byte_ns: int
 
 
 def names() -> list[str]:

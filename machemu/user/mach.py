@@ -61,6 +61,13 @@ class Mach:
         """Nanoseconds of virtual time, as a mapped clock would tell."""
         return self._kernel.now()
 
+    def work(self, handlers: int, messages: int, size: int) -> None:
+        """Lets the time pass that the machine's profile has for the work of handlers, and of messages of so many bytes in sum.
+
+        The thread does it for each handler and message; a handler that does the work of several may do it, too.
+        """
+        self._kernel.work(handlers, messages, size)
+
     def note(self, what: str) -> None:
         """A line for whoever watches the machine."""
         self._kernel.note(what)
@@ -187,6 +194,7 @@ class Mach:
             raise KernError(code)
         answer, regions = messages.decode(self.order, self.read(thread.buffer, ROOM), self.read)
         self.free(regions)
+        self.work(0, 2, len(data) + messages.size_of(answer))
         return routine.unpack_reply(self.order, answer.body, answer.carried, answer.complex)
 
     def _pack(self, kind: MessageType, values: tuple[Any, ...]) -> tuple[bytes, tuple[Carried, ...]]:

@@ -161,6 +161,11 @@ def memory_wanted(message: Message) -> list[int]:
     return [len(_out_of_line(item, ByteOrder.LITTLE)) for item in message.carried if not isinstance(item, CarriedPort)]
 
 
+def size_of(message: Message) -> int:
+    """The bytes of a message, with header and memory."""
+    return HEADER_SIZE + len(message.body) + sum(memory_wanted(message))
+
+
 def encode(order: ByteOrder, message: Message, addresses: Sequence[int]) -> tuple[bytes, list[tuple[int, bytes]]]:
     """The bytes of a message to be sent, and what is to be written where before. addresses: one for each of `memory_wanted`."""
     body = bytearray(message.body)

@@ -33,6 +33,9 @@ class KernelView(Protocol):
     def now(self) -> int:
         """Nanoseconds of virtual time."""
 
+    def work(self, handlers: int, messages: int, size: int) -> None:
+        """The thread has done the work of handlers, and of messages of so many bytes in sum, by the machine's profile."""
+
     def note(self, what: str) -> None:
         """Tells whoever watches."""
 

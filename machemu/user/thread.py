@@ -120,6 +120,7 @@ class ServerThread(Own):
         code = result or 0
         if self.phase is Phase.START:
             self.server.start(mach)
+            mach.work(1, 0, 0)
         elif self.phase is Phase.RECEIVED:
             if code == MACH_RCV_TOO_LARGE:
                 return self._grow(mach)
@@ -129,6 +130,7 @@ class ServerThread(Own):
         elif self.phase is Phase.PLACED:
             if code:
                 self.server.unsent(mach, self.outbox.popleft().message, code)
+                mach.work(1, 0, 0)
             else:
                 self.outbox[0].addresses.append(mach.word())
         elif self.phase is Phase.SENT:
@@ -158,6 +160,7 @@ class ServerThread(Own):
             if written:
                 mach.write(address, written)
         mach.write(self.buffer, data)
+        mach.work(0, 1, messages.size_of(outgoing.message))
         option = (
             MACH_SEND_MSG
             | (MACH_SEND_TIMEOUT if outgoing.timeout is not None else 0)
@@ -173,6 +176,7 @@ class ServerThread(Own):
             mach.free(zip(outgoing.addresses, messages.memory_wanted(outgoing.message), strict=True))
             if outgoing.notify:
                 self.server.sent(mach, outgoing.message, code)
+                mach.work(1, 0, 0)
             return
         outgoing = self.outbox[0]
         if code & ~MACH_MSG_MASK in GIVEN_BACK:
@@ -183,6 +187,7 @@ class ServerThread(Own):
         self.outbox.popleft()
         mach.free(regions)
         self.server.unsent(mach, message, code)
+        mach.work(1, 0, 0)
 
     # Receiving
 
@@ -200,11 +205,13 @@ class ServerThread(Own):
             message, regions = self._taken(mach)
             mach.free(regions)
             self.server.receive(mach, message)
+            mach.work(1, 1, messages.size_of(message))
         elif code == MACH_RCV_TIMED_OUT:
             # The kernel's time-outs are of ticks, and may end within the last one.
             if self.deadline is not None and mach.now() >= self.deadline:
                 self.deadline = None
                 self.server.expired(mach)
+                mach.work(1, 0, 0)
         elif code != MACH_RCV_INTERRUPTED:
             raise InvariantError(f"a host-side server cannot receive from {self.port}: {code:#x}")
 

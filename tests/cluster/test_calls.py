@@ -108,7 +108,7 @@ def test_a_service_whose_node_boots_anew_is_found_again() -> None:
 
 
 def test_a_node_that_crashes_in_the_middle_of_a_call_and_comes_back_knows_nothing_of_it() -> None:
-    faults = fault("9ms", "crash", node="alpha") + fault("30ms", "restart", node="alpha")
+    faults = fault("11400us", "crash", node="alpha") + fault("30ms", "restart", node="alpha")
     with World(pair(faults=faults)) as world:
         world.run(60 * SECOND)
         lines = world.lines("beta")

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from itertools import product
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
@@ -38,6 +39,10 @@ def pair(
     return f"seed = 4\n[segments.lan]\n{lan}{alpha}{beta}{rest}{faults}"
 
 
+LATER: Final = fault("1us", "pause", node="beta") + fault("60ms", "resume", node="beta")
+"""`beta` asks once `alpha` echoes, however slow that is: no first question is lost."""
+
+
 def end(world: World, name: str, task_name: str) -> None:
     """A task ends, as if it had been terminated."""
     kernel = world.node(name).kernel
@@ -61,7 +66,7 @@ def came_back(world: World, count: int, size: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize(("echo", "ask"), list(product(product(MACHINES, WAYS), repeat=2)))
 def test_datagrams_come_back_from_every_machine_whichever_way(echo: tuple[str, str], ask: tuple[str, str]) -> None:
-    with World(pair(echo, ask, 3, 33)) as world:
+    with World(pair(echo, ask, 3, 33, faults=LATER)) as world:
         world.run(SECOND)
         assert came_back(world, 3, 33)[1] == 0
         assert world.lines("alpha") == ["echoes at port 7"]
@@ -70,7 +75,7 @@ def test_datagrams_come_back_from_every_machine_whichever_way(echo: tuple[str, s
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 15, 16, 17, 1471, DATA_MAX])
 def test_datagrams_of_every_size(way: str, size: int) -> None:
-    with World(pair(("m68k", way), ("i386", way), 3, size)) as world:
+    with World(pair(("m68k", way), ("i386", way), 3, size, faults=LATER)) as world:
         world.run(SECOND)
         assert came_back(world, 3, size)[1] == 0
 

@@ -13,6 +13,7 @@ from machemu.core.host_side import launch
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
+from machemu.machine.profile import load_profile
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS
 from machemu.sim.state import Receive, state
 from machemu.user.kit import HostServer, Part, notified, serves, takes
@@ -163,3 +164,19 @@ def test_a_slot_that_a_class_has_not_is_refused() -> None:
         class Nowhere(HostServer):
             @serves(OPEN, at="desk")
             def _one(self, mach: Mach, request: Message, name: bytes) -> None: ...
+
+
+def test_a_server_s_work_takes_the_time_of_the_machine_s_profile(arch: Arch) -> None:
+    """It is the thread's own, and the clock's: for a handler, for a message, and for each byte of that."""
+    world = World(arch)
+    kernel, profile = world.machine.kernel, load_profile(arch.profile)
+    (thread,) = world.task.threads.values()
+    for size in (4, 1004):
+        before = thread.user_time, kernel.kern.clock.now()
+        right = ports.copy_send(kernel.ipc, world.port(world.server.bell.port))
+        kmsgs.kernel_send(kernel.ipc, kmsgs.make(kernel.ipc, right, PORT_SEND, None, 0, TICK, bytes(size), ()))
+        world.machine.run(50_000_000)
+        work = profile.server_handler_ns + profile.server_message_ns + (24 + size) * profile.server_byte_ns
+        assert thread.user_time == before[0] + work
+        assert kernel.kern.clock.now() >= before[1] + work
+    world.close()

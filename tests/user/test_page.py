@@ -13,6 +13,7 @@ import pytest
 
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
+from machemu.machine.profile import load_profile, names
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "host-side-servers.md").read_text()
@@ -55,6 +56,14 @@ def notes(text: str) -> list[str]:
 def test_the_page_has_a_server_of_some_thirty_lines_and_its_files() -> None:
     assert sorted(BLOCKS) == ["caller.py", "visits.defs", "visits.py", "visits.toml"]
     assert len([line for line in BLOCKS["visits.py"].splitlines() if line]) <= 32
+
+
+def test_the_page_s_times_are_those_of_the_profiles() -> None:
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in PAGE.splitlines() if line.startswith("| `")]
+    assert [name for name, *_ in rows] == names()
+    for name, *times in rows:
+        profile = load_profile(name)
+        assert [*map(int, times)] == [profile.server_handler_ns, profile.server_message_ns, profile.server_byte_ns]
 
 
 def test_the_commands_print_what_the_page_says(folder: Path) -> None:

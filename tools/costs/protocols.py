@@ -78,8 +78,8 @@ def round_trip(machine: str, way: str, size: int) -> Cost:
 
 def table() -> str:
     lines = [
-        "| machine | bytes | way | µs | off the wire | in applications | traps | messages | switches | gain | at equal work |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| machine | bytes | way | µs | off the wire | in applications | traps | messages | switches | gain |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for machine in MACHINES:
         for size in SIZES:
@@ -88,9 +88,8 @@ def table() -> str:
             for way, cost in costs.items():
                 own = cost.time - cost.wired
                 given = server.time - server.wired
-                equal = given + cost.working - server.working
                 numbers = [f"{ns / US:.0f}" for ns in (cost.time, own, cost.working)]
                 numbers += [f"{count:.0f}" for count in (cost.traps, cost.messages, cost.switches)]
-                gains = [f"{given / own:.2f}", f"{equal / own:.2f}"]
-                lines.append(f"| {machine} | {size} | {way} | {' | '.join(numbers + gains)} |")
+                numbers.append(f"{given / own:.2f}")
+                lines.append(f"| {machine} | {size} | {way} | {' | '.join(numbers)} |")
     return "\n".join(lines) + "\n"

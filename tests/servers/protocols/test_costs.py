@@ -24,7 +24,7 @@ def test_the_library_saves_traps_and_switches_and_gains_at_equal_work() -> None:
         traps = [int(row[6]) for row in (direct, checked, server)]
         assert traps == sorted(traps) and traps[0] * 4 == traps[2]
         assert int(direct[8]) == 0 < int(server[8])
-        assert 1 < float(checked[10]) < float(direct[10])
+        assert 1 < float(checked[9]) < float(direct[9])
 
 
 def test_the_page_s_transcript_is_real() -> None:

@@ -23,6 +23,9 @@ console_byte_ns = 50
 disk_seek_ns = 60
 disk_byte_ns = 70
 ethernet_byte_ns = 80
+server_handler_ns = 90
+server_message_ns = 100
+server_byte_ns = 110
 """
 
 
