@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import mmap
 import os
 import pickle
@@ -221,6 +222,7 @@ def boot_isolated(*arguments: Any, **options: Any) -> IsolatedMachine:
 def _serve(pipe: Connection, make: Callable[[], Machine], numbers: Any) -> None:
     """In the child: does what it is asked, until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.disable()  # the other end tells of its death
     try:
         machine = make()
         machine.watch_place(numbers)
