@@ -16,15 +16,18 @@ from machemu.cluster.file import parse_file
 from machemu.cluster.lan import Properties, Segment
 from machemu.ipc.kmsg import Kmsg
 from machemu.kern.thread import Thread
+from machemu.sim import slots
 from machemu.user.kit import Question
 from machemu.user.message import Caller, Header, Message
 from machemu.user.own import Outgoing
 from machemu.user.thread import ServerThread
 from masix.acs.server import Acs
 from masix.gns.link import EthernetLink
+from masix.gns.protocols import Protocol
 from masix.gns.server import Gns
 from masix.protocols.udp import Udp
 from masix.transport.membership import Membership
+from masix.transport.peers import Handshake
 from masix.transport.sender import Sender
 from tests.support.busy_cluster import IMAGES, TEXT
 from tests.support.callers import programs
@@ -143,3 +146,10 @@ def test_what_they_do_hold_is_taken(cluster: Cluster, tmp_path: Path) -> None:
     cluster.save(tmp_path / "saved")
     with Cluster.load(tmp_path / "saved", SPEC) as loaded:
         assert loaded.digest() == cluster.digest()
+
+
+def test_parts_of_a_server_that_could_not_be_sent_are_refused() -> None:
+    with pytest.raises(slots.SlotError, match="Handshake cannot be so: its nonce is too short or too long"):
+        slots.check([Handshake(bytes(15), 0)])
+    with pytest.raises(slots.SlotError, match=r"Protocol\.filter cannot be such a dict"):
+        slots.check([Protocol(b"x", {6: (65535, 65536)}, 0)])

@@ -15,9 +15,10 @@ from typing import Final
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.types import ByteOrder
+from machemu.sim.state import U16
 from masix.net.ip import ETHERTYPE_IPV4, UDP_PORT, UDP_PROTOCOL
 
-Filter = dict[int, tuple[int, int]]
+Filter = dict[U16, tuple[U16, U16]]
 """Mask and value of each word that is looked at, in the order in which the kernel looks; a value has no bits outside its mask."""
 
 WORD_MAX: Final = 63
