@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from machemu.core.observe import unwatch, watch
 from machemu.debug.conditions import Way
+from machemu.lab import back
 from machemu.lab.subject import Machines
 from machemu.lab.travel import Point
 from machemu.trace.events import TraceEvent
@@ -39,15 +40,15 @@ def between(subject: Machines, way: Way, begin: Point, end: Point, made: Made, m
 
 
 def _told(subject: Machines, way: Way, traps: int, begin: Point | None, end: Point, made: Made) -> list[str]:
-    go_to_traps(subject, way, max(traps - LEAD, 0))
+    back.to_trap(subject, way, max(traps - LEAD, 0))
     view, out = made()
     kernel = subject.node.kernel
     watch(kernel, view)
     try:
         if begin is not None:
             way.follow(begin)
-        elif traps > subject.here().traps:
-            subject.advance(traps=traps - subject.here().traps)
+        else:
+            back.follow_to_trap(subject, way, traps)
         view.finish()
         out.seek(0)
         out.truncate()
@@ -56,14 +57,3 @@ def _told(subject: Machines, way: Way, traps: int, begin: Point | None, end: Poi
     finally:
         unwatch(kernel, view)
     return out.getvalue().splitlines()
-
-
-def go_to_traps(subject: Machines, way: Way, traps: int) -> None:
-    """To where so many traps have been made, or to the earliest point there is; not behind something that was done to the
-    machine from outside later."""
-    way.go(max(way.mark_before(Point(traps, 0, 0)).point, way.first))
-    acts = [at for at, _ in way.acts]
-    limit = min((at.traps for at in acts if at >= subject.here()), default=traps)
-    left = min(traps, limit) - subject.here().traps
-    if left > 0:
-        subject.advance(traps=left)

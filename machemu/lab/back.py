@@ -50,6 +50,15 @@ def to_trap(subject: Machines, history: History[Point], traps: int) -> None:
     _after_trap(subject, history, traps, history.segment(Point(traps, 0, 0)))
 
 
+def follow_to_trap(subject: Machines, history: History[Point], traps: int) -> None:
+    """Forwards to where so many traps have been made, as History.follow: what was done from outside on the way is done again."""
+    limit = history.segment(Point(traps, 0, 0))
+    if subject.here() < limit:
+        history.follow(limit)
+    if traps > subject.here().traps:
+        subject.advance(traps=traps - subject.here().traps)
+
+
 def _starts(subject: Machines, history: History[Point], kind: StepKind, target: Point, limit: Point) -> Iterator[None]:
     """Brings the subject to points before `target`, each earlier than the one before, to `limit` at last."""
     back = 0
@@ -75,8 +84,7 @@ def _after_trap(subject: Machines, history: History[Point], traps: int, limit: P
     if traps - subject.here().traps > 2 * NEAR:
         subject.advance(traps=traps - NEAR - subject.here().traps)
         history.mark()
-    if traps > subject.here().traps:
-        subject.advance(traps=traps - subject.here().traps)
+    follow_to_trap(subject, history, traps)
     return subject.here()
 
 

@@ -11,7 +11,8 @@ from machemu.debug.looker import AssertError
 from machemu.debug.stepper import Stepper
 from machemu.lab.machine import Machine
 from machemu.ui.calls import Calls
-from tests.support.machine import IMAGES
+from tests.support.guests import I386
+from tests.support.machine import IMAGES, module
 
 FAULTY = [
     ("leap 3", "no command 'leap': `help` lists the commands"),
@@ -123,6 +124,17 @@ def test_a_trace_shows_calls_that_began_before_the_piece_that_is_told() -> None:
         end = machine.digest()
         assert len(said(stepper, "trace last 5")) >= 5
         assert machine.digest() == end
+
+
+@pytest.mark.parametrize("traps", [1, 40, 64, 80, 99, 100, 101, 120])
+def test_a_trace_of_the_last_traps_does_again_what_was_typed_among_them(traps: int) -> None:
+    with Machine.boot(module(I386, "messages")) as machine:
+        machine.run(traps=60)
+        machine.console.type("x")
+        machine.run(traps=60)
+        end = machine.point, machine.digest()
+        assert said(Stepper(machine, lambda line: None, Calls), f"trace last {traps}")
+        assert (machine.point, machine.digest()) == end
 
 
 def test_completion_gives_commands_kinds_traps_and_symbols(stepper: Stepper) -> None:
