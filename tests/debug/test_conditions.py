@@ -14,14 +14,8 @@ from machemu.kern.thread import TH_WAIT
 from machemu.lab.machine import Machine
 from machemu.lab.travel import Point
 from machemu.trace.events import MessageMoved, TraceEvent, TrapEntered
-from tests.support.guests import ARCHS, Arch
-from tests.support.machine import IMAGES, module
-
-
-@pytest.fixture(params=list(ARCHS.values()), ids=list(ARCHS))
-def arch(request: pytest.FixtureRequest) -> Arch:
-    made: Arch = request.param
-    return made
+from tests.support.guests import Arch
+from tests.support.machine import image, module
 
 
 @pytest.fixture
@@ -29,10 +23,6 @@ def pingpong(arch: Arch) -> Iterator[Machine]:
     with Machine.boot(image(arch, "pingpong")) as made:
         yield made
         made.check()
-
-
-def image(arch: Arch, name: str) -> Path:
-    return IMAGES / arch.name / f"{name}.elf"
 
 
 def forwards(machine: Machine, *texts: str) -> int | None:

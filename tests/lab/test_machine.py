@@ -16,16 +16,10 @@ from machemu.lab.errors import EndError, HookError, UsageError
 from machemu.lab.machine import Machine, Reason
 from machemu.lab.travel import StepKind
 from machemu.trace.events import MessageMoved, TraceEvent, TrapEntered
-from tests.support.guests import ARCHS, Arch
-from tests.support.machine import IMAGES, module
+from tests.support.guests import Arch
+from tests.support.machine import image, module
 
 KINDS = [kind.value for kind in StepKind]
-
-
-@pytest.fixture(params=list(ARCHS.values()), ids=list(ARCHS))
-def arch(request: pytest.FixtureRequest) -> Arch:
-    made: Arch = request.param
-    return made
 
 
 @pytest.fixture
@@ -33,10 +27,6 @@ def machine(arch: Arch) -> Iterator[Machine]:
     with Machine.boot(module(arch, "messages")) as made:
         yield made
         made.check()
-
-
-def image(arch: Arch, name: str) -> Path:
-    return IMAGES / arch.name / f"{name}.elf"
 
 
 def test_ten_lines_boot_a_program_and_go_one_trap_back(arch: Arch) -> None:

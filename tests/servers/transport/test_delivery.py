@@ -11,23 +11,25 @@ from tests.support.network_schedules import BAD, HARMFUL, HARMLESS, NODES, Actio
 SCHEDULES = 350
 
 
-@settings(max_examples=SCHEDULES)
-@given(HARMLESS, st.integers(0, 1 << 32))
-def test_between_living_nodes_every_message_arrives_once_and_in_order(actions: list[Action], seed: int) -> None:
+def after(actions: list[Action], seed: int) -> Network:
+    """A network to which all this has happened, and that is quiet again."""
     network = Network(NODES, seed, BAD)
     for action in actions:
         do(network, action)
     end(network)
-    network.check(faithful=True)
+    return network
+
+
+@settings(max_examples=SCHEDULES)
+@given(HARMLESS, st.integers(0, 1 << 32))
+def test_between_living_nodes_every_message_arrives_once_and_in_order(actions: list[Action], seed: int) -> None:
+    after(actions, seed).check(faithful=True)
 
 
 @settings(max_examples=SCHEDULES)
 @given(HARMFUL, st.integers(0, 1 << 32))
 def test_what_a_crash_or_a_long_partition_takes_is_given_back(actions: list[Action], seed: int) -> None:
-    network = Network(NODES, seed, BAD)
-    for action in actions:
-        do(network, action)
-    end(network)
+    network = after(actions, seed)
     network.check(faithful=False)
     for source in network.lives:
         for target in network.lives:
