@@ -17,7 +17,7 @@ from machemu.cluster.node import ClusterNode
 from machemu.cluster.pcap import Capture
 from machemu.core.kernel import FOREVER, Kernel
 from machemu.core.observe import watch
-from machemu.lab.console import Console
+from machemu.lab.console import Console, Place
 from machemu.lab.errors import EndError, UsageError
 from machemu.lab.history import BUDGET, History
 from machemu.lab.hooks import Hook, Hooks
@@ -51,10 +51,10 @@ class ClusterPoint(NamedTuple):
 
 
 class ClusterState(NamedTuple):
-    """A snapshot, with how much each console had printed and taken."""
+    """A snapshot, and where each console was."""
 
     snapshot: ClusterSnapshot
-    consoles: tuple[tuple[bytes, int], ...]
+    consoles: tuple[Place, ...]
     acts: int
 
     def parts(self) -> Iterator[bytes]:
@@ -153,14 +153,13 @@ class Clusters:
             self.run(point.time)
 
     def take(self) -> ClusterState:
-        consoles = tuple((bytes(member.console.data), member.console.taken) for member in self.members)
+        consoles = tuple(member.console.place for member in self.members)
         return ClusterState(self.inner.snapshot(), consoles, self.acts)
 
     def restore(self, state: ClusterState) -> None:
         self.inner.restore(state.snapshot)
-        for member, node, (printed, taken) in zip(self.members, self.inner.nodes, state.consoles, strict=True):
-            member.console.data[:] = printed
-            member.console.taken = taken
+        for member, node, place in zip(self.members, self.inner.nodes, state.consoles, strict=True):
+            member.console.go(place)
             member.join(node)
         self.acts = state.acts
         self._counted = self._traps()

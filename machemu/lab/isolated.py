@@ -47,7 +47,7 @@ class IsolatedHook:
 class IsolatedConsole:
     """As lab.console.Console, but for `echo`."""
 
-    data: bytearray
+    data: bytes
     text: str
     lines: list[str]
 

@@ -22,7 +22,7 @@ from machemu.lab.history import BUDGET, History
 from machemu.lab.hooks import Hook, Hooks
 from machemu.lab.looks import Looks
 from machemu.lab.running import interruptible
-from machemu.lab.subject import Machines, State
+from machemu.lab.subject import Kept, Machines
 from machemu.lab.travel import ENDS, Point, StepKind, step
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
@@ -406,15 +406,16 @@ class Machine(Looks):
         """Writes the whole machine to a file, whole or not at all."""
         self.node.save(Path(path))
 
-    def snapshot(self) -> State:
+    def snapshot(self) -> Kept:
         """The machine as it is, with what its console has printed. `restore` takes it."""
-        return self._subject.take()
+        return Kept(self._subject.take(), self.console.data)
 
-    def restore(self, state: State) -> None:
+    def restore(self, kept: Kept) -> None:
         """Makes the machine what it was, and begins a new history there."""
         if self._running:
             raise UsageError("the machine is running: restore it afterwards")
-        self._subject.restore(state)
+        self._subject.restore(kept.state)
+        self.console.begin(kept.printed, kept.state.console.taken)
         if self._history is not None:
             self._history = History(self._subject, self._history.budget)
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from machemu.boot.node import Node
 from machemu.core.kernel import FOREVER, Kernel, Stop
-from machemu.lab.console import Console
+from machemu.lab.console import Console, Place
 from machemu.lab.travel import Point, advance, here, reach
 from machemu.sim.snapshot import Snapshot
 
@@ -16,18 +16,25 @@ INSTRUCTIONS: Final = 256
 
 
 class State(NamedTuple):
-    """A snapshot of the machine, and what its console had printed, and taken of its input. acts: as of its point."""
+    """A snapshot of the machine, and where its console was. acts: as of its point."""
 
     snapshot: Snapshot
-    printed: bytes
-    taken: int
+    console: Place
     acts: int
 
     def parts(self) -> Iterable[bytes]:
         return (self.snapshot.graph, *self.snapshot.pages.values())
 
+
+class Kept(NamedTuple):
+    """A state, with what the console had printed: it may be gone back to from another run."""
+
+    state: State
+    printed: bytes
+
     def __repr__(self) -> str:
-        return f"<snapshot, {len(self.snapshot.graph) >> 10} KiB and {len(self.snapshot.pages)} pages>"
+        snapshot = self.state.snapshot
+        return f"<snapshot, {len(snapshot.graph) >> 10} KiB and {len(snapshot.pages)} pages>"
 
 
 class Machines:
@@ -81,12 +88,11 @@ class Machines:
         return point._replace(acts=point.acts + 1)
 
     def take(self) -> State:
-        return State(self.node.snapshot(), bytes(self.console.data), self.console.taken, self.acts)
+        return State(self.node.snapshot(), self.console.place, self.acts)
 
     def restore(self, state: State) -> None:
         self.node.restore(state.snapshot)
-        self.console.data[:] = state.printed
-        self.console.taken = state.taken
+        self.console.go(state.console)
         self.acts = state.acts
         self._follow()
         self.joined(self.node.kernel)

@@ -127,6 +127,21 @@ def test_what_is_typed_is_typed_again_on_the_way_and_another_future_replaces_the
         assert "ONE" not in machine.console.text
 
 
+def test_what_another_future_prints_is_shown_too(arch: Arch) -> None:
+    shown: list[bytes] = []
+    with Machine.boot(image(arch, "echo")) as machine:
+        machine.console.echo = shown.append
+        machine.run()
+        asked = machine.point
+        machine.console.type("one\n")
+        machine.run()
+        machine.go(asked)
+        machine.console.type("two\n")
+        machine.run()
+        assert machine.console.text == "you said TWO\n"
+    assert b"".join(shown) == b"you said ONE\nyou said TWO\n"
+
+
 def test_runs_end_for_the_reason_that_they_give(machine: Machine) -> None:
     assert machine.run(traps=5) is Reason.TRAPS
     assert machine.traps == 5
