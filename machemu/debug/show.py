@@ -30,11 +30,9 @@ def location(machine: Looks) -> Iterator[str]:
 
 
 def instruction_lines(machine: Looks, thread: Thread, count: int, address: int | None) -> Iterator[str]:
-    symbols = machine.symbols.where(task=thread.task.number)
+    symbols = machine.symbols
     for place, code, text in machine.disassemble(thread.number, count, address):
-        before = max((row for row in symbols if row.address <= place), key=lambda row: row.address, default=None)
-        symbol = "" if before is None else f"{before.name}+{place - before.address:#x}"
-        yield f"  {place:#010x} {symbol:<24} {code.hex(' '):<24} {text}".rstrip()
+        yield f"  {place:#010x} {symbols.at(thread.task.number, place):<24} {code.hex(' '):<24} {text}".rstrip()
 
 
 def dump(address: int, data: bytes) -> Iterator[str]:

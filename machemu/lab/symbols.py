@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class Symbols(Table[SymbolRow]):
     def __init__(self, folder: Path, tasks: Mapping[int, str]) -> None:
         known: dict[str, list[Symbol]] = {}
         for name in tasks.values():
-            known.setdefault(name, symbols_of(folder / name.strip("()")))
+            known.setdefault(name, _symbols(folder / name.strip("()")))
         super().__init__(
             SymbolRow(task, symbol.name, Address(symbol.address), symbol.size)
             for task, name in tasks.items()
@@ -48,3 +49,17 @@ class Symbols(Table[SymbolRow]):
         before = (row for row in self if row.task == task and row.address <= address)
         found = max(before, key=lambda row: row.address, default=None)
         return "" if found is None else f"{found.name}+{address - found.address:#x}"
+
+
+def _symbols(path: Path) -> list[Symbol]:
+    """As symbols_of: a file is read again where it has changed."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return []
+    return _read(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _changed: int, _size: int) -> list[Symbol]:
+    return symbols_of(path)
