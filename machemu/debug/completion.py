@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from machemu.core.routines.table import MESSAGES
+from machemu.core.routines.table import routine_names
 from machemu.core.traps import TRAPS
 from machemu.lab.looks import Looks
 from machemu.lab.travel import StepKind
@@ -32,7 +32,7 @@ def completions(machine: Looks, given: Sequence[str]) -> Iterable[str]:
         case "trap":
             return sorted({trap.name for trap in TRAPS})
         case "message":
-            return sorted({name.removesuffix(" reply") for name, _ in MESSAGES.values()})
+            return sorted(routine_names())
         case "at" | "dis":
             return sorted({row.name for row in machine.symbols})
     return ()

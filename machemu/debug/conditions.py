@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from machemu.abi.types import VirtAddr
 from machemu.core.kernel import Kernel
 from machemu.core.observe import unwatch, watch
-from machemu.kern.thread import TH_WAIT, Thread
+from machemu.kern.thread import TH_WAIT
 from machemu.lab import look
 from machemu.lab.errors import UsageError
 from machemu.lab.history import History
@@ -182,7 +182,7 @@ class Woken(Condition):
         return HIT if waited and not self._waited else None
 
     def _waits(self, subject: Machines) -> bool:
-        thread = thread_of(subject.node.kernel, self.thread)
+        thread = look.thread_of(subject.node.kernel, self.thread)
         return thread is not None and bool(thread.state & TH_WAIT)
 
 
@@ -344,11 +344,3 @@ class Reached(Condition):
     def _is_next(self, kernel: Kernel) -> bool:
         thread = kernel.kern.sched.current
         return thread is not None and thread.continuation is None and thread.pcb.pc == self.address
-
-
-def thread_of(kernel: Kernel, number: int) -> Thread | None:
-    """A thread by its number."""
-    for task in kernel.kern.tasks.values():
-        if number in task.threads:
-            return task.threads[number]
-    return None

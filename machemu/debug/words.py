@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from machemu.core.routines.table import MESSAGES
+from machemu.core.routines import table
 from machemu.core.traps import TRAPS
 from machemu.debug.conditions import (
     SEND_OR_RECEIVE,
@@ -96,7 +96,7 @@ def message_ids(text: str) -> frozenset[int]:
     """Of a routine the request's and the reply's."""
     if NUMBER.fullmatch(text):
         return frozenset((number(text),))
-    found = frozenset(each for each, (name, _) in MESSAGES.items() if name.removesuffix(" reply") == text)
+    found = frozenset(table.message_ids(text))
     if not found:
         raise CommandError(f"no routine {text}: write its name, or a message id")
     return found

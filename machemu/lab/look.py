@@ -40,6 +40,11 @@ LONGEST: Final = 22
 """Bytes of the longest instruction of either CPU."""
 
 
+def thread_of(kernel: Kernel, number: int) -> Thread | None:
+    """A thread by its number."""
+    return next((task.threads[number] for task in kernel.kern.tasks.values() if number in task.threads), None)
+
+
 def read(kernel: Kernel, task: Task, address: int, size: int) -> bytes:
     """Memory as the task would find it. UsageError where nothing is mapped, or a memory manager has the page."""
     parts = []

@@ -72,10 +72,10 @@ class Looks(ABC):
 
     def thread(self, number: int) -> Thread:
         """A thread by its number. UsageError where there is none."""
-        for task in self.kernel.kern.tasks.values():
-            if number in task.threads:
-                return task.threads[number]
-        raise UsageError(f"no thread {number}: see `threads`")
+        found = look.thread_of(self.kernel, number)
+        if found is None:
+            raise UsageError(f"no thread {number}: see `threads`")
+        return found
 
     def read(self, task: int | str, address: int, size: int) -> bytes:
         """Memory of a task. UsageError where nothing is mapped, or the page is with its memory manager."""

@@ -7,6 +7,7 @@ from machemu.abi.names import EXCEPTIONS
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.trace.arguments import DISPOSITIONS, Namer, code_name, namer
 from machemu.trace.events import (
+    REPLY,
     Befell,
     ClusterEvent,
     Ended,
@@ -27,8 +28,6 @@ from machemu.trace.events import (
     Value,
 )
 
-REPLY = " reply"
-"""How the name of a routine's reply ends."""
 TEXT_MAX = 48
 VALUES_MAX = 8
 KINDS = {

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import partial
 
 from machemu.abi.errors import UserError
-from machemu.core.routines.table import MESSAGES
+from machemu.core.routines import table
 from machemu.core.traps import TRAPS
 from machemu.export import perfetto
 from machemu.trace.events import PortKind
@@ -110,10 +110,11 @@ def message_ids(option: str, text: str) -> tuple[int, ...]:
     number = whole(text)
     if number is not None and number <= ID_MAX:
         return (number,)
-    names = {name.removesuffix(" reply") for name, _ in MESSAGES.values()}
-    if text not in names:
-        raise UserError(f"{option} {text}: write a message id, from 0 to 2^32 - 1, or a routine's name{close(text, names)}")
-    return tuple(each for each, (name, _) in MESSAGES.items() if name.removesuffix(" reply") == text)
+    found = table.message_ids(text)
+    if not found:
+        hint = close(text, table.routine_names())
+        raise UserError(f"{option} {text}: write a message id, from 0 to 2^32 - 1, or a routine's name{hint}")
+    return found
 
 
 def whole(text: str) -> int | None:

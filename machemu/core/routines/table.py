@@ -36,6 +36,7 @@ from machemu.mig.interfaces import (
     notify,
 )
 from machemu.mig.runtime import COUNTED, Message, Routine, Type
+from machemu.trace.events import REPLY
 
 Handler = Callable[..., tuple[Any, ...] | None]
 """Takes the kernel, the request and its arguments, and gives the reply's values, or None where the thread waits in it."""
@@ -228,8 +229,18 @@ for _interface in (
     for _id, _routine in _interface.ROUTINES.items():
         MESSAGES.setdefault(_id, (_routine.name, _routine.request))
         if _routine.reply is not None:
-            MESSAGES.setdefault(_routine.reply.id, (f"{_routine.name} reply", _routine.reply))
+            MESSAGES.setdefault(_routine.reply.id, (_routine.name + REPLY, _routine.reply))
 
 NET_RCV_MSG: Final = Message(NET_RCV_MSG_ID, (("header", Type(9, 9, 8, 64, "64s")), ("packet", Type(9, 9, 8, 1, "s", COUNTED))))
 """What an Ethernet interface sends to whoever's filter takes a frame (<device/net_status.h>): no interface defines it."""
 MESSAGES[NET_RCV_MSG_ID] = ("net_rcv_msg", NET_RCV_MSG)
+
+
+def routine_names() -> set[str]:
+    """Those whose messages are known."""
+    return {name.removesuffix(REPLY) for name, _ in MESSAGES.values()}
+
+
+def message_ids(routine: str) -> tuple[int, ...]:
+    """The ids of a routine's request and reply; () for one that is not known."""
+    return tuple(each for each, (name, _) in MESSAGES.items() if name.removesuffix(REPLY) == routine)
