@@ -105,16 +105,13 @@ class Member(Looks):
             if self.console.write not in node.kernel.console.sinks:
                 node.kernel.console.sinks.append(self.console.write)
             node.kernel.input_sources = [self.console.source]
-            for tracer in (*([self.hooks] if self.hooks.wanted else []), *self.tracers):
+            for tracer in self.tracers:
                 watch(node.kernel, tracer)
+        self.hooks.join(node.kernel)
 
     def on(self, kind: str, hook: Callable[[Any], None]) -> Hook:
         """As Machine.on, for the events of this node."""
-        first = not self.hooks.wanted
-        made = self.hooks.add(kind, hook)
-        if first and self._node.kernel is not None:
-            watch(self._node.kernel, self.hooks)
-        return made
+        return self.hooks.add(kind, hook)
 
     def _type(self, data: bytes) -> None:
         self._cluster.act(lambda: self.kernel.console.receive(data))

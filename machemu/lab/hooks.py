@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from machemu.core.kernel import Kernel
+from machemu.core.observe import unwatch, watch
 from machemu.lab.errors import HookError, UsageError
 from machemu.trace.events import Ended, Faulted, MessageMoved, Noted, Redirected, TraceEvent, TrapEntered, TrapLeft
 
@@ -42,23 +44,34 @@ class Hooks:
     def __init__(self, stop_run: Callable[[], None]) -> None:
         self._stop_run = stop_run
         self._hooks: tuple[Hook, ...] = ()
+        self._kernel: Kernel | None = None
+        self._listens = False
         self._error: tuple[Hook, BaseException] | None = None
         self._quiet = False
         self.stopped = False
 
-    @property
-    def wanted(self) -> bool:
-        return bool(self._hooks)
+    def join(self, kernel: Kernel | None) -> None:
+        """From now on it is this kernel's events, which nobody watches yet."""
+        self._kernel, self._listens = kernel, False
+        self._listen()
+
+    def _listen(self) -> None:
+        """A kernel is watched as long as there are hooks."""
+        if self._kernel is not None and self._listens != bool(self._hooks):
+            self._listens = not self._listens
+            (watch if self._listens else unwatch)(self._kernel, self)
 
     def add(self, kind: str, call: Callable[[Any], None]) -> Hook:
         if kind not in KINDS:
             raise UsageError(f"there is no kind of event {kind!r}: there are {', '.join(KINDS)}")
         made = Hook(self, kind, call)
         self._hooks += (made,)
+        self._listen()
         return made
 
     def remove(self, hook: Hook) -> None:
         self._hooks = tuple(each for each in self._hooks if each is not hook)
+        self._listen()
 
     def emit(self, event: TraceEvent) -> None:
         if self._quiet or self._error is not None:

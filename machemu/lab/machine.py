@@ -14,7 +14,6 @@ from machemu.boot.node import Node
 from machemu.core import invariants
 from machemu.core.interrupt import Interrupt
 from machemu.core.kernel import FOREVER, Kernel, Stop
-from machemu.core.observe import watch
 from machemu.lab import back
 from machemu.lab.console import Console
 from machemu.lab.errors import EndError, UsageError
@@ -192,8 +191,7 @@ class Machine(Looks):
         kernel.interrupt = self._interrupt
         if self._place is not None:
             kernel.board = self._place
-        if self._hooks.wanted:
-            watch(kernel, self._hooks)
+        self._hooks.join(kernel)
 
     def watch_place(self, place: memoryview) -> None:
         """Keeps where it is in memory that another process may read: see core.board."""
@@ -394,11 +392,8 @@ class Machine(Looks):
 
         Going back calls no hooks. A hook that raises stops the run, which then raises HookError.
         """
-        first = not self._hooks.wanted
-        made = self._hooks.add(kind, hook)
-        if first:
-            watch(self.kernel, self._hooks)
-        return made
+        self.node  # noqa: B018  closed machines say so
+        return self._hooks.add(kind, hook)
 
     # Keeping it
 

@@ -173,6 +173,17 @@ def test_hooks_hear_of_events_and_stop_the_run(machine: Machine) -> None:
     assert all(isinstance(event, MessageMoved) for event in messages)
 
 
+def test_a_hook_hears_of_each_event_once_whatever_hooks_there_were_before(machine: Machine) -> None:
+    machine.on("trap", print).remove()
+    traps: list[TraceEvent] = []
+    machine.on("trap", traps.append)
+    machine.run(traps=10)
+    assert len(traps) == 10
+    machine.seek(5)
+    machine.run(traps=5)
+    assert len(traps) == 15
+
+
 def test_a_hook_that_raises_stops_the_run_and_the_machine_goes_on_afterwards(machine: Machine, arch: Arch) -> None:
     with Machine.boot(module(arch, "messages")) as other:
         other.run()
