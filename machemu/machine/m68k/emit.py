@@ -75,17 +75,17 @@ class Emitter:
             found[name.decode("latin-1")] = variable
         return found
 
-    def keep(self, translation: int, address_registers: Sequence[int]) -> None:
-        """Stores how condition codes are kept, they themselves, and some address registers into the state's words from `kept` on.
+    def keep(self, translation: int, registers: Sequence[int]) -> None:
+        """Stores how condition codes are kept, they themselves, and some registers into the state's words from `kept` on.
 
-        translation: the DisasContext. Only before anything else of an instruction.
+        translation: the DisasContext. registers: as in `undo.registers`. Only before anything else of an instruction.
         """
         context = self._context
         size = (self._registers[1] - self._registers[0]) // 2
         how = ctypes.c_int.from_address(translation + HOW_CODES).value
         constant = context + self._constant(context, how)
         kept = [self._codes[0] if how == 0 else constant, *self._codes[1:]]
-        kept += [context + self._registers[register] + size for register in address_registers]
+        kept += [context + self._registers[number % DATA_REGISTERS] + size * (number // DATA_REGISTERS) for number in registers]
         for place, variable in enumerate(kept, self.kept):
             self._access(context, STORE, variable, self._state, 4 * place)
         self._free(context, constant)

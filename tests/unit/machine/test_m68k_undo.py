@@ -73,6 +73,28 @@ def test_an_extended_sum_in_a_page_that_was_not_written_yet_is_made_once(bench: 
     bench.pmap.remove(VirtAddr(page), VirtAddr(page + PAGE_SIZE))
 
 
+@pytest.mark.parametrize(
+    ("text", "present", "loaded"), [("0508", 1, 0x22221234), ("0548", 1, 0x12345678), ("0548", 3, 0x12345678)]
+)
+def test_a_movep_that_faults_within_its_bytes_has_loaded_none_and_all_when_it_is_made_again(
+    bench: Bench, text: str, present: int, loaded: int
+) -> None:
+    """movep of a word and of long words to d2; so many bytes of it are in the page that is there."""
+    page = DATA + PAGE_SIZE
+    address = page + 1 - 2 * present
+    pcb = bench.start(code(text) + bytes(2))
+    pcb.registers[2], pcb.registers[A0] = 0x22222222, address
+    before = list(pcb.registers)
+    bench.write(address, b"\x12\0\x34\0\x56\0\x78"[: page - address])
+    assert bench.go(pcb, 1) == 0
+    assert (pcb.registers, pcb.pc, bench.log[0][0]) == (before, CODE, "fault")
+    bench.pmap.enter(VirtAddr(page), bench.memory.allocate(), VM_PROT_DEFAULT)
+    bench.write(page, b"\x12\0\x34\0\x56\0\x78"[page - address :])
+    bench.go(pcb, 1)
+    assert pcb.registers[2] == loaded
+    bench.pmap.remove(VirtAddr(page), VirtAddr(page + PAGE_SIZE))
+
+
 @pytest.mark.parametrize("text", ["f223 4b59", "f21b 4805", "f21b 446f", "f200 0059"])
 def test_a_floating_point_function_that_there_is_none_of_is_refused_with_nothing_done(bench: Bench, text: str) -> None:
     pcb = bench.start(code(text))
@@ -86,7 +108,8 @@ def test_lengths_are_those_of_the_manual() -> None:
     def word(opcode: int) -> int:
         return undo.length(lambda offset: opcode if offset == 0 else 0)
 
-    # addi.b #n,(a0); addi.l #n,(a0); bset #n,(a0); bset d0,(8,a0); addq.l #1,abs; scc (a0,d0); addx.l -(a0),-(a1)
-    opcodes = (0x0610, 0x0690, 0x08D0, 0x01E8, 0x52B9, 0x54F0, 0xD388)
-    assert [word(opcode) for opcode in opcodes] == [4, 6, 4, 4, 6, 4, 2]
+    # addi.b #n,(a0); addi.l #n,(a0); bset #n,(a0); bset d0,(8,a0); addq.l #1,abs; scc (a0,d0); addx.l -(a0),-(a1);
+    # movep.l (0,a1),d2
+    opcodes = (0x0610, 0x0690, 0x08D0, 0x01E8, 0x52B9, 0x54F0, 0xD388, 0x0549)
+    assert [word(opcode) for opcode in opcodes] == [4, 6, 4, 4, 6, 4, 2, 4]
     assert all(opcode in undo.opcodes() for opcode in opcodes)
