@@ -3,8 +3,9 @@
 An annotation in the class's body stands for what the slot holds in every state that can be saved: int (NATURAL, of the kernel's
 classes Signed, or as `Annotated[int, Range]` says), bool, float, str, bytes, bytearray, None, enums, named tuples with their
 fields, state classes, protocols, Any, unions, and tuples, lists, deques and dicts of them. Classes without annotations are
-checked by who uses them. What types cannot say a class checks in its `check_saved`, which raises ValueError; it is called once
-all slots are right.
+checked by who uses them. What a slot holds may depend on another one: a class says so in `annotated`, which gives annotations
+and the values that they stand for. What types cannot say a class checks in its `check_saved`, which raises ValueError; it is
+called once all slots are right.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
@@ -43,12 +44,13 @@ def check(objects: Iterable[object]) -> None:
             if not holds(value):
                 raise SlotError(f"{_name(type(each))}.{name} cannot be {_shown(value)}")
     for each in kept:
-        further = getattr(each, "check_saved", None)
-        if further is not None:
-            try:
-                further()
-            except Exception as error:
-                raise SlotError(f"{_name(type(each))} cannot be so: {error or type(error).__name__}") from None
+        try:
+            for annotation, value in getattr(each, "annotated", tuple)():
+                if not compile_check(annotation)(value):
+                    raise ValueError(f"{_shown(value)} is in it")
+            getattr(each, "check_saved", tuple)()
+        except Exception as error:
+            raise SlotError(f"{_name(type(each))} cannot be so: {error or type(error).__name__}") from None
 
 
 def _name(cls: type) -> str:
@@ -106,16 +108,26 @@ def _names(module: str) -> dict[str, Any]:
     return names
 
 
-def _evaluated(text: Any, cls: type) -> Any:
+def annotated(function: partial[Any], *arguments: Any) -> Iterator[tuple[Any, Any]]:
+    """The annotations of the parameters left open, each with its argument. TypeError where it cannot be called so."""
+    signature = inspect.signature(function)
+    for name, value in signature.bind(*arguments).arguments.items():
+        parameter = signature.parameters[name]
+        if parameter.annotation is not parameter.empty:
+            each: Any = _evaluated(parameter.annotation, function.func)
+            yield tuple[each, ...] if parameter.kind is parameter.VAR_POSITIONAL else each, value
+
+
+def _evaluated(text: Any, owner: type | Callable[..., Any]) -> Any:
     text = getattr(text, "__forward_arg__", text)
     if not isinstance(text, str):
         return text
-    return eval(text, _names(cls.__module__) | ({"int": Signed} if _is_kernels(cls) else {}))
+    return eval(text, _names(owner.__module__) | ({"int": Signed} if _is_kernels(owner.__module__) else {}))
 
 
-def _is_kernels(cls: type) -> bool:
+def _is_kernels(module: str) -> bool:
     """Whether a class is of the machine or its kernel, whose numbers may be negative, and are looked at by their invariants."""
-    return cls.__module__.startswith("machemu.") and not cls.__module__.startswith("machemu.user.")
+    return module.startswith("machemu.") and not module.startswith("machemu.user.")
 
 
 def compile_check(annotation: Any) -> Check:
@@ -234,6 +246,9 @@ def names_in(each: Any) -> Iterator[tuple[str, PortName, int]]:
     for slot, find in _finders(type(each)):  # type: ignore[arg-type]
         for name, value in find(getattr(each, slot)):
             yield f"{_name(type(each))}.{slot}", name, value
+    for annotation, value in getattr(each, "annotated", tuple)():
+        for name, right in _all(_finder(annotation), (value,)):
+            yield _name(type(each)), name, right
 
 
 @cache

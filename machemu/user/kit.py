@@ -5,8 +5,7 @@ docs/host-side-servers.md shows a server that is written with it.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
@@ -15,6 +14,7 @@ from machemu.abi.kern_return import KERN_FAILURE, MIG_BAD_ID, MIG_REPLY_MISMATCH
 from machemu.abi.message import COPY_SEND, PORT_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_SEND_ONCE
 from machemu.mig.runtime import Routine
+from machemu.sim import slots
 from machemu.sim.state import PortSet, Receive, state
 from machemu.user.mach import REPLY_ID, Mach, rights
 from machemu.user.message import Message
@@ -156,11 +156,18 @@ class Part:
 @state
 class Question(NamedTuple):
     """What is asked of another server. part, then: whose method goes on, and its name. about: what that is given beside the
-    answer."""
+    answer, as it is annotated there."""
 
     part: Part
     then: str
     about: tuple[Any, ...]
+
+    def annotated(self) -> Iterator[tuple[Any, Any]]:
+        """ValueError where nothing goes on."""
+        then: Any = getattr(type(self.part), self.then, None)
+        if getattr(then, HANDLES, NOTHING).take is not _reply:
+            raise ValueError(f"{self.then!r} takes no answers")
+        return slots.annotated(partial(then, self.part, None, None), *self.about)
 
 
 class HostServer(Part, Server):
@@ -192,11 +199,8 @@ class HostServer(Part, Server):
 
     def check_saved(self) -> None:
         """ValueError where an answer could not be gone on with."""
-        for question in self.questions.values():
-            then: Any = getattr(type(question.part), question.then, None)
-            if question.part not in self.parts() or getattr(then, HANDLES, NOTHING).take is not _reply:
-                raise ValueError(f"{question.then!r} takes no answers")
-            inspect.signature(then).bind(self, None, None, *question.about)
+        if any(question.part not in self.parts() for question in self.questions.values()):
+            raise ValueError("somebody else waits for its answers")
 
     def start(self, mach: Mach) -> None:
         """Makes the ports. A subclass calls this first."""
@@ -218,7 +222,7 @@ class HostServer(Part, Server):
 
         then: a method of this server or a part of it that is marked as `answered` by the routine. It goes on when the answer
         comes, or with a code where none will: KERN_FAILURE for a dead port, MIG_SERVER_DIED for an answerer that is gone.
-        about: what it is given beside the answer: plain data, which is saved meanwhile.
+        about: what it is given beside the answer: data, which is saved meanwhile, and must be what its annotations say.
         """
         answer = self.new_port(mach)
         self.questions[answer] = Question(then.__self__, then.__name__, about)  # type: ignore[attr-defined]

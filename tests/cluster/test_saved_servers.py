@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ import pytest
 
 from machemu.abi.errors import UserError
 from machemu.abi.message import MAKE_SEND, MOVE_SEND_ONCE, CarriedPort
+from machemu.abi.port import TYPE_RECEIVE
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
 from machemu.cluster.lan import Properties, Segment
 from machemu.ipc.kmsg import Kmsg
 from machemu.kern.thread import Thread
 from machemu.sim import slots
-from machemu.user.kit import Question
+from machemu.user.kit import HostServer, Question
 from machemu.user.message import Caller, Header, Message
 from machemu.user.own import Outgoing
 from machemu.user.thread import ServerThread
@@ -25,7 +26,7 @@ from masix.acs.server import Acs
 from masix.gns.link import EthernetLink
 from masix.gns.protocols import Protocol
 from masix.gns.server import Gns
-from masix.protocols.udp import Udp
+from masix.protocols.udp import Socket, Udp
 from masix.transport.membership import Membership
 from masix.transport.peers import Handshake
 from masix.transport.sender import Sender
@@ -85,6 +86,14 @@ def waiting(*replies: int) -> dict[bytes, deque[Any]]:
     return {bytes(4): deque(Caller(reply, MOVE_SEND_ONCE, 5) for reply in replies)}
 
 
+NOBODY = Caller(0, 0, 5)
+
+
+def asked(then: str, *about: Any) -> Callable[[HostServer], dict[int, Question]]:
+    """A server's question."""
+    return lambda server: {RECEIVE_RIGHT: Question(server, then, about)}
+
+
 def sends(disposition: int, name: int) -> deque[Outgoing]:
     """A message to nobody with a right."""
     return deque([Outgoing(Message(Header(0, 0, 0, 0, 5), bytes(8), (CarriedPort(4, disposition, name),), True), 0, None)])
@@ -103,7 +112,18 @@ CASES: list[tuple[type, str, Any, str]] = [
     (Udp, "waiting", waiting(RECEIVE_RIGHT), r"machemu.user.message.Caller.reply is 6, which names no such right of task 2"),
     (Udp, "waiting", waiting(SEND_RIGHT, SEND_RIGHT), r"a host-side program of task 2 gives the right 3 away 2 times"),
     (ServerThread, "outbox", sends(MAKE_SEND, 999), r"a host-side program of task 3 sends with a right that it has not"),
-    (Acs, "questions", {0: Question(Acs(), "start", ())}, r"masix.acs.server.Acs cannot be so: 'start' takes no answers"),
+    (
+        Acs,
+        "questions",
+        {0: Question(Acs(), "start", ())},
+        r"masix.acs.server.Acs cannot be so: somebody else waits for its answers",
+    ),
+    (Acs, "questions", asked("start"), r"machemu.user.kit.Question cannot be so: 'start' takes no answers"),
+    (Acs, "questions", asked("_resolved", NOBODY, 1), r"machemu.user.kit.Question cannot be so: 1 is in it"),
+    (Acs, "questions", asked("_resolved", NOBODY), r"machemu.user.kit.Question cannot be so: missing a required argument"),
+    (Udp, "questions", asked("_opened", RECEIVE_RIGHT, NOBODY), r"masix.protocols.udp.Udp cannot be so: other sockets are being"),
+    (Udp, "receivers", {RECEIVE_RIGHT: Socket(5, b"", 0)}, r"masix.protocols.udp.Udp cannot be so: its receivers are not"),
+    (Udp, "registered", [SEND_RIGHT] * 3, r"masix.protocols.udp.Udp cannot be so: it has registered too many protocols"),
     (Membership, "timers", {77: 5}, r"masix.transport.transport.Transport cannot be so: something is due for nobody"),
     (Membership, "versions", (2, 1), r"masix.transport.transport.Transport cannot be so: it speaks no version"),
     (Sender, "in_flight", 12345, r"masix.transport.sender.Sender cannot be so: what is under way is counted wrongly"),
@@ -133,7 +153,7 @@ def test_what_a_server_cannot_hold_is_refused_and_named(
     path = tmp_path / "saved"
     changed = part(cluster, kind)
     kept = getattr(changed, slot)
-    setattr(changed, slot, value)
+    setattr(changed, slot, value(changed) if callable(value) else value)
     try:
         cluster.save(path)
     finally:
@@ -153,3 +173,10 @@ def test_parts_of_a_server_that_could_not_be_sent_are_refused() -> None:
         slots.check([Handshake(bytes(15), 0)])
     with pytest.raises(slots.SlotError, match=r"Protocol\.filter cannot be such a dict"):
         slots.check([Protocol(b"x", {6: (65535, 65536)}, 0)])
+
+
+def test_what_a_question_is_about_names_rights_as_its_method_says() -> None:
+    (question,) = asked("_opened", 999, NOBODY)(Udp(1)).values()
+    assert [(place, name.types, value) for place, name, value in slots.names_in(question)] == [
+        ("machemu.user.kit.Question", TYPE_RECEIVE, 999)
+    ]

@@ -178,6 +178,11 @@ def only(seed: int, number: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         hunter = Hunter(seed, Path(folder))
         print(hunter.prepare(number), flush=True)
-        with Cluster.load(hunter.saved, hunter.spec) as cluster:
+        try:
+            cluster = Cluster.load(hunter.saved, hunter.spec)
+        except UserError as error:
+            print(f"refused: {error}")
+            return 0
+        with cluster:
             cluster.run(cluster.time + RUN_NS)
     return 0

@@ -105,6 +105,16 @@ class Udp(HostServer):
         self.waiting = {}
         self.arp_frames = self.gns = self.device = 0
 
+    def check_saved(self) -> None:
+        super().check_saved()
+        opening = [each.about[0] for each in self.questions.values() if each.then == "_opened"]
+        if sorted(opening) != sorted(name for name, each in self.sockets.items() if not each.connection):
+            raise ValueError("other sockets are being opened than have no connection")
+        if self.receivers != {each.frames: each for each in self.sockets.values() if each.frames}:
+            raise ValueError("its receivers are not those of its sockets")
+        if len(self.registered) > len(PROTOCOLS):
+            raise ValueError("it has registered too many protocols")
+
     @classmethod
     def on_node(cls, node: int, seed: int, key: bytes) -> Udp:
         """The server of a node of a cluster."""
@@ -239,7 +249,7 @@ class Udp(HostServer):
         return port
 
     @answered(gns_protocol.GNS_CONNECTION_OPEN)
-    def _opened(self, mach: Mach, answer: Answer, name: int, caller: Caller) -> None:
+    def _opened(self, mach: Mach, answer: Answer, name: Receive, caller: Caller) -> None:
         """The network server has opened a socket's connection, or refuses, as where the port is taken; or it is closed again."""
         socket = self.sockets[name]
         try:
