@@ -25,14 +25,14 @@ KINDS: Final[dict[str, tuple[type, ...]]] = {
 class Hook:
     """A hook that was set."""
 
-    def __init__(self, hooks: Hooks, kind: str, call: Callable[[Any], None]) -> None:
+    def __init__(self, kind: str, call: Callable[[Any], None], remove: Callable[[Hook], None]) -> None:
         self.kind = kind
         self.call = call
-        self._hooks = hooks
+        self._remove = remove
 
     def remove(self) -> None:
         """It hears of nothing more. Once is enough."""
-        self._hooks.remove(self)
+        self._remove(self)
 
     def __repr__(self) -> str:
         return f"<hook on {self.kind}: {getattr(self.call, '__qualname__', self.call)}>"
@@ -64,7 +64,7 @@ class Hooks:
     def add(self, kind: str, call: Callable[[Any], None]) -> Hook:
         if kind not in KINDS:
             raise UsageError(f"there is no kind of event {kind!r}: there are {', '.join(KINDS)}")
-        made = Hook(self, kind, call)
+        made = Hook(kind, call, self.remove)
         self._hooks += (made,)
         self._listen()
         return made

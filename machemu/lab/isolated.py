@@ -7,41 +7,24 @@ import mmap
 import os
 import pickle
 import signal
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from types import FrameType
 from typing import Any, Final
 
 from machemu.core import board
 from machemu.lab.errors import EngineDied, HookError, UsageError
+from machemu.lab.hooks import Hook
 from machemu.lab.machine import Machine
+from machemu.lab.running import on_ctrl_c
 from machemu.sim.units import counted, time_text
 
 INSIDE: Final = ("kernel", "node", "task", "thread")
 """What of a machine cannot leave its process."""
 CONSOLE: Final = ("data", "text", "lines")
 DONE, RAISED, EVENT = "done", "raised", "event"
-
-
-class IsolatedHook:
-    """A hook that was set."""
-
-    def __init__(self, machine: IsolatedMachine, number: int, kind: str, call: Callable[[Any], None]) -> None:
-        self.kind = kind
-        self.call = call
-        self._machine = machine
-        self._number = number
-
-    def remove(self) -> None:
-        """It hears of nothing more. Once is enough."""
-        self._machine._ask("remove hook", self._number)
-
-    def __repr__(self) -> str:
-        return f"<hook on {self.kind}: {getattr(self.call, '__qualname__', self.call)}>"
 
 
 class IsolatedConsole:
@@ -77,7 +60,7 @@ class IsolatedMachine:
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
         self._numbers = memoryview(self._shared)[: 8 * board.SIZE].cast("Q")
         self._pipe, theirs = Pipe()
-        self._hooks: dict[int, IsolatedHook] = {}
+        self._hooks: dict[int, Hook] = {}
         self._closed = self._asking = False
         self.console = IsolatedConsole(self)
         self.pid = os.fork()
@@ -127,10 +110,10 @@ class IsolatedMachine:
             return lambda *arguments, **options: self._ask("call", name, arguments, options)
         return self._ask("get", name)
 
-    def on(self, kind: str, hook: Callable[[Any], None]) -> IsolatedHook:
+    def on(self, kind: str, hook: Callable[[Any], None]) -> Hook:
         """As Machine.on. Each event crosses between the processes, which takes some 50 microseconds."""
         number = self._ask("hook", kind)
-        made = self._hooks[number] = IsolatedHook(self, number, kind, hook)
+        made = self._hooks[number] = Hook(kind, hook, lambda _: self._ask("remove hook", number))
         return made
 
     def stop(self) -> None:
@@ -146,28 +129,17 @@ class IsolatedMachine:
             data = pickle.dumps(request)
         except Exception as error:
             raise UsageError(f"{error}: what goes to an isolated machine must be data that pickle takes") from None
-        before: Any = None
-
-        def asked(_number: int, _frame: FrameType | None) -> None:
-            os.kill(self.pid, signal.SIGINT)
-
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):
-            before = signal.signal(signal.SIGINT, asked)
         self._asking, self._stopping = True, False
         try:
-            with suppress(OSError):
-                self._pipe.send_bytes(data)
-            return self._receive()
+            with on_ctrl_c(lambda: os.kill(self.pid, signal.SIGINT)):
+                with suppress(OSError):
+                    self._pipe.send_bytes(data)
+                return self._receive()
         finally:
             self._asking = False
-            if before is not None:
-                signal.signal(signal.SIGINT, before)
 
     def _receive(self) -> Any:
-        failed: tuple[IsolatedHook, BaseException] | None = None
+        failed: tuple[Hook, BaseException] | None = None
         while True:
             try:
                 kind, value = self._pipe.recv()
