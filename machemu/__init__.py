@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from machemu.lab.cluster import Cluster
     from machemu.lab.errors import EndError, EngineDied, HookError, UsageError
     from machemu.lab.examples import example, examples
-    from machemu.lab.machine import Machine, Reason
+    from machemu.lab.machine import Machine
+    from machemu.lab.recorded import Reason
     from machemu.lab.travel import Point, StepKind
 
 __version__ = "0.1.0"
@@ -36,7 +37,8 @@ __all__ = [
 
 _PLACES = {
     "machemu.lab.cluster": ("Cluster",),
-    "machemu.lab.machine": ("Machine", "Reason"),
+    "machemu.lab.machine": ("Machine",),
+    "machemu.lab.recorded": ("Reason",),
     "machemu.lab.travel": ("StepKind", "Point"),
     "machemu.lab.errors": ("EndError", "EngineDied", "HookError", "UsageError"),
     "machemu.lab.examples": ("example", "examples"),

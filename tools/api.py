@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import machemu
-from machemu.lab import cluster, console, examples, hooks, looks, symbols, tables, views
+from machemu.lab import cluster, console, examples, hooks, looks, recorded, symbols, tables, views
 from machemu.trace import events
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 WIDTH: Final = 110
 INTERNAL: Final = {
     "Console": {"shown", "given", "source", "write", "back_to", "looking_for"},
+    "Machine": {"hooks"},
+    "Recorded": {"time"},
     "Member": {"hooks", "tracers", "join"},
 }
 """By class, what other rooms of machemu use of it alone."""
@@ -53,9 +55,10 @@ def sections() -> list[tuple[str, str, Sequence[Any]]]:
     return [
         ("machemu", "", exported()),
         (
-            "What machines and nodes have",
-            "`Looks` is what a `Machine` and a node of a `Cluster` show of themselves. `Member` is such a node.",
-            [looks.Looks, cluster.Member, cluster.ClusterPoint, console.Console, hooks.Hook],
+            "What machines, clusters and nodes have",
+            "`Recorded` is how a `Machine` or a `Cluster` goes on and back. `Looks` is what a `Machine` and a node of a "
+            "`Cluster` show of themselves; `Member` is such a node.",
+            [recorded.Recorded, looks.Looks, cluster.Member, cluster.ClusterPoint, console.Console, hooks.Hook],
         ),
         (
             "Tables",
@@ -88,8 +91,10 @@ def page() -> str:
 def _class(cls: type) -> list[str]:
     lines = [f"### {cls.__name__}", ""]
     own, members = _own_doc(cls), list(_members(cls))
-    if issubclass(cls, looks.Looks) and cls is not looks.Looks:
-        own += "\n\nIt has all that [Looks](#looks) has, too."
+    shared = [each for each in (recorded.Recorded, looks.Looks) if issubclass(cls, each) and cls is not each]
+    if shared:
+        names = " and ".join(f"[{each.__name__}](#{each.__name__.lower()})" for each in shared)
+        own += f"\n\nIt has all that {names} {'have' if len(shared) > 1 else 'has'}, too."
     if _is_row(cls) or hasattr(cls, "__dataclass_fields__"):
         fields = [(name, note) for name, note in _notes(cls).items() if note]
         lines += [*_code(_signature(cls.__name__, cls, False)), *_text(own), *_list(fields)]

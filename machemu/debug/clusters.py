@@ -12,7 +12,7 @@ from machemu.lab.cluster import Cluster, Member
 from machemu.lab.console import Console
 from machemu.lab.errors import EndError
 from machemu.lab.looks import Looks
-from machemu.lab.machine import Reason
+from machemu.lab.recorded import Reason
 from machemu.sim.units import time_text
 
 ENDED = {

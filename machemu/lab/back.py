@@ -5,10 +5,9 @@ What lies before is found by going forwards again from somewhere earlier: first 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
-from machemu.core.kernel import Stop
 from machemu.lab.history import History
 from machemu.lab.subject import Machines
 from machemu.lab.travel import ENDS, Point, StepKind
@@ -20,7 +19,7 @@ GROWTH: Final = 16
 """Instructions that are looked through for the last one; and how many times more, as long as there is none."""
 
 
-def last_before(subject: Machines, history: History[Point], kind: StepKind, step: Callable[[StepKind], Stop]) -> Point | None:
+def last_before(subject: Machines, history: History[Point], kind: StepKind) -> Point | None:
     """Goes to that point, and gives it. A way back also ends before and after something that was done from outside, and where
     the history begins.
 
@@ -37,7 +36,7 @@ def last_before(subject: Machines, history: History[Point], kind: StepKind, step
     for _ in _starts(subject, history, kind, target, limit):
         found = subject.here()
         best = found if kind is StepKind.TRAP or found == limit else None
-        while step(kind) not in ENDS and subject.here() < target:
+        while subject.step(kind) not in ENDS and subject.here() < target:
             best = subject.here()
         if best is not None:
             history.go(best)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,20 +15,20 @@ from machemu.cluster.file import load_file
 from machemu.cluster.lan import Properties
 from machemu.cluster.node import ClusterNode
 from machemu.cluster.pcap import Capture
-from machemu.core.kernel import FOREVER, Kernel
+from machemu.core.kernel import Kernel
 from machemu.core.observe import watch
 from machemu.lab.console import Console, Place
 from machemu.lab.errors import EndError, UsageError
 from machemu.lab.history import BUDGET, History
 from machemu.lab.hooks import Hook, Hooks
 from machemu.lab.looks import Looks
-from machemu.lab.machine import CHUNK_NS, Reason, count_of, kind_of
 from machemu.lab.moments import Moments
-from machemu.lab.running import interruptible
+from machemu.lab.recorded import Reason, Recorded, kind_of
+from machemu.lab.subject import Worker
 from machemu.lab.travel import StepKind
 from machemu.sim import files
 from machemu.sim.output import Output
-from machemu.sim.units import parse_time, time_text
+from machemu.sim.units import time_text
 from machemu.trace.events import ClusterEvent, Tracer
 
 INPUT_MAX: Final = 256 << 20
@@ -117,18 +117,19 @@ class Member(Looks):
         self._cluster.act(lambda: self.kernel.console.receive(data))
 
 
-class Clusters:
+class Clusters(Worker):
     """history.Subject."""
 
     def __init__(self, inner: Inner, members: Sequence[Member]) -> None:
         self.inner = inner
         self.members = members
-        self.work = 0
-        self.acts = 0
-        self._counted = self._traps()
+        super().__init__()
 
-    def _traps(self) -> int:
-        return sum(node.kernel.trap_count for node in self.inner.nodes if node.kernel is not None)
+    def kernels(self) -> Iterator[Kernel]:
+        return (node.kernel for node in self.inner.nodes if node.kernel is not None)
+
+    def stop(self) -> None:
+        self.inner.stop()
 
     def here(self) -> ClusterPoint:
         return ClusterPoint(self.inner.time, self.acts)
@@ -140,9 +141,7 @@ class Clusters:
             self.inner.interrupt.asked, asked = False, self.inner.interrupt.asked
             self.inner.run(max(self.inner.time, *(status.now for status in self.inner.standing)))
             self.inner.interrupt.asked = asked
-        now = self._traps()
-        self.work += max(1, now - self._counted)
-        self._counted = now
+        self.account()
         return stop
 
     def reach(self, point: ClusterPoint) -> None:
@@ -159,26 +158,25 @@ class Clusters:
             member.console.go(place)
             member.join(node)
         self.acts = state.acts
-        self._counted = self._traps()
+        self.begin()
 
     def after_act(self, point: ClusterPoint) -> ClusterPoint:
         return point._replace(acts=point.acts + 1)
 
 
-class Cluster:
-    """A cluster, made by `Cluster.boot` or `Cluster.load`. Use it as a context manager, or call `close`.
+class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
+    """A cluster, made by `Cluster.boot` or `Cluster.load`.
 
     nodes: by their names in the cluster file.
     """
 
+    _what = "cluster"
+
     def __init__(self, inner: Inner, record: bool = True, budget: int = BUDGET) -> None:
-        self._inner: Inner | None = inner
-        self._running = False
-        self._quiet = False
         self._files = ExitStack()
         self.nodes: Mapping[str, Member] = {node.name: Member(self, node) for node in inner.nodes}
-        self._subject = Clusters(inner, list(self.nodes.values()))
-        self._history = History(self._subject, budget) if record else None
+        members = list(self.nodes.values())
+        super().__init__(inner, Clusters(inner, members), members, inner.interrupt, budget if record else None)
 
     @classmethod
     def boot(cls, file: str | Path, *, seed: int | None = None, record: bool = True, budget: int = BUDGET) -> Cluster:
@@ -200,82 +198,34 @@ class Cluster:
         return cls(Inner.load(Path(path), load_file(Path(file))), record, budget)
 
     def close(self) -> None:
-        """Gives the host's resources back, and ends captures."""
-        if self._inner is not None:
-            self._files.close()
-            self._inner.close()
-            self._inner = None
+        """As Machine.close; and captures end."""
+        self._files.close()
+        super().close()
 
     def __enter__(self) -> Cluster:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
     def __repr__(self) -> str:
-        if self._inner is None:
+        if self._inside is None:
             return "<cluster, closed>"
         return f"<cluster of {', '.join(self.nodes)}, {time_text(self.time)}>"
 
     @property
     def inner(self) -> Inner:
         """The cluster's inside, for what this API has no name for: nothing in it is promised to stay."""
-        if self._inner is None:
-            raise UsageError("the cluster is closed: boot or load another")
-        return self._inner
+        return self._open()
 
     @property
     def time(self) -> int:
         """Nanoseconds of virtual time to which all nodes have come."""
         return self.inner.time
 
-    @property
-    def point(self) -> ClusterPoint:
-        self.inner  # noqa: B018  closed clusters say so
-        return self._subject.here()
-
-    @property
-    def earliest(self) -> ClusterPoint:
-        """How far back it can go."""
-        return self._recorded().first
-
-    def digest(self) -> str:
-        """SHA-256 over everything in the cluster, in hexadecimal: equal digests, equal clusters."""
-        return self.inner.digest()
-
-    def save(self, path: str | Path) -> None:
-        """Writes the whole cluster to a file, whole or not at all."""
-        self.inner.save(Path(path))
-
     # Going on
 
     def run(self, until: str | None = None, *, duration: str | int | None = None) -> Reason:
         """Goes on, and says why it ended. until: a text that a node prints in a line. duration: at most so much virtual time,
         nanoseconds or as "20ms"."""
-        deadline = FOREVER if duration is None else self.time + (parse_time(duration) if isinstance(duration, str) else duration)
-        text = until.encode() if isinstance(until, str) else None
-        with self._goes(forwards=True), ExitStack() as looking:
-            consoles = [member.console for member in self.nodes.values()]
-            for console in consoles:
-                looking.enter_context(console.looking_for(text, self.stop))
-            stop = self._run(deadline)
-            return Reason.UNTIL if any(console.found for console in consoles) else REASONS[stop]
-
-    def _run(self, deadline: int) -> ClusterStop:
-        """Runs in pieces, and takes snapshots between them."""
-        chunk, history = CHUNK_NS, self._history
-        while True:
-            before = self._subject.work
-            stop = self._subject.run(deadline if history is None else min(deadline, self.time + chunk))
-            chunk = CHUNK_NS if self._subject.work > before + 1 else chunk * 2
-            if history is not None and history.due <= 0:
-                history.mark()
-            if stop is not ClusterStop.TIME or self.time >= deadline:
-                return stop
-
-    def stop(self) -> None:
-        """Called by a hook: the run ends after what is under way."""
-        self.inner.stop()
+        return self._run(until, duration, lambda time: REASONS[self._subject.run(time)])
 
     def step(self, node: str, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> ClusterPoint:
         """All nodes go on until one has made so many steps (trap, message, instruction); where the cluster is then.
@@ -283,44 +233,33 @@ class Cluster:
         EndError where the node makes none any more.
         """
         member, what = self._member(node), self._kind(kind)
-        for _ in range(count_of(count)):
-            with self._goes(forwards=True):
-                self._step(member, what)
-        return self.point
+        return self._step(count, lambda: self._step_node(member, what))
 
-    def _step(self, member: Member, kind: StepKind) -> None:
+    def _step_node(self, member: Member, kind: StepKind) -> None:
         if kind is StepKind.INSTRUCTION:
             kernel = member.kernel
             self._subject.run(max(self.time, kernel.kern.clock.now()) + kernel.kern.clock.instruction_ns)
             return
         start, begin = self._subject.take(), self.time
-        seen = Moments(member, kind, begin, self.stop)
-        with self._looking(), seen.watching():
+        seen = Moments(member, kind, begin, self._subject.stop)
+        with self._unheard(), seen.watching():
             self._subject.run(begin + PATIENCE_NS)
         self._subject.restore(start)
         if not seen.times:
             raise EndError(f"node {member.name} makes no further {kind.value} within {time_text(PATIENCE_NS)}; `back` goes back")
         self._subject.run(seen.times[0])
-        if self._history is not None and self._history.due <= 0:
-            self._history.mark()
 
     def back(self, node: str, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> ClusterPoint:
         """All nodes go back to the last step of one of them, so many times; where the cluster is then.
 
         EndError where there are not so many since `earliest`.
         """
-        member, what, history = self._member(node), self._kind(kind), self._recorded()
+        member, what = self._member(node), self._kind(kind)
         if what is StepKind.INSTRUCTION:
             raise UsageError("a cluster goes back by traps and messages of a node, or to any point")
-        start = self.point
-        for _ in range(count_of(count)):
-            with self._goes(), self._looking():
-                if not self._back(member, what, history):
-                    history.go(start)
-                    raise EndError(f"there are not so many steps back: the earliest point is {history.first}")
-        return self.point
+        return self._back(count, lambda history: self._back_node(member, what, history))
 
-    def _back(self, member: Member, kind: StepKind, history: History[ClusterPoint]) -> bool:
+    def _back_node(self, member: Member, kind: StepKind, history: History[ClusterPoint]) -> bool:
         target = self.point
         limit = history.segment(target)
         if limit == target:
@@ -343,12 +282,6 @@ class Cluster:
         history.go(limit)
         return True
 
-    def go(self, point: ClusterPoint) -> None:
-        """To a point of this run, earlier or later."""
-        history = self._recorded()
-        with self._goes(), self._looking():
-            history.go(point)
-
     def _member(self, node: str) -> Member:
         if node not in self.nodes:
             raise UsageError(f"no node {node}: there are {', '.join(self.nodes)}")
@@ -361,52 +294,7 @@ class Cluster:
             raise UsageError("a cluster steps by trap, message or instruction of a node")
         return what
 
-    @contextmanager
-    def _goes(self, forwards: bool = False) -> Iterator[None]:
-        if self._running:
-            raise UsageError("the cluster is running: a hook may look into it and call `stop`, and run it afterwards")
-        if forwards and self._history is not None:
-            self._history.go_on()
-        self._running = True
-        for member in self.nodes.values():
-            member.hooks.begin()
-        try:
-            with interruptible(self.inner.interrupt):
-                yield
-        finally:
-            self._running = False
-        for member in self.nodes.values():
-            member.hooks.check()
-
-    @contextmanager
-    def _looking(self) -> Iterator[None]:
-        """What runs meanwhile runs again, or has run: nobody is told."""
-        with ExitStack() as quiet:
-            for member in self.nodes.values():
-                quiet.enter_context(member.hooks.quiet())
-            self._quiet = True
-            try:
-                yield
-            finally:
-                self._quiet = False
-
-    def _recorded(self) -> History[ClusterPoint]:
-        self.inner  # noqa: B018  closed clusters say so
-        if self._history is None:
-            raise UsageError("the cluster was made with record=False: it cannot go back")
-        return self._history
-
     # What is done to it
-
-    def act(self, action: Callable[[], None]) -> None:
-        """Something is done to it from outside, here, and again when it comes here again. Another future is forgotten."""
-        if self._running:
-            raise UsageError("the cluster is running: do it before or after")
-        if self._history is None:
-            action()
-            self._subject.acts += 1
-        else:
-            self._history.act(action)
 
     def crash(self, node: str) -> None:
         """A node loses its power, and all but its disks. As every fault, when the run goes on."""

@@ -39,6 +39,9 @@ class Subject(Protocol[P]):
     def reach(self, point: P) -> None:
         """Goes forwards to a point."""
 
+    def stop(self) -> None:
+        """What is under way ends."""
+
     def take(self) -> Snapshot: ...
 
     def restore(self, snapshot: Any) -> None: ...

@@ -48,7 +48,6 @@ class Hooks:
         self._listens = False
         self._error: tuple[Hook, BaseException] | None = None
         self._quiet = False
-        self.stopped = False
 
     def join(self, kernel: Kernel | None) -> None:
         """From now on it is this kernel's events, which nobody watches yet."""
@@ -86,12 +85,7 @@ class Hooks:
                     return
 
     def begin(self) -> None:
-        self.stopped = False
         self._error = None
-
-    def stop(self) -> None:
-        self.stopped = True
-        self._stop_run()
 
     def check(self) -> None:
         """HookError where a hook has raised."""

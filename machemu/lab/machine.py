@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from enum import Enum
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules, find_architecture
@@ -20,35 +18,15 @@ from machemu.lab.errors import EndError, UsageError
 from machemu.lab.history import BUDGET, History
 from machemu.lab.hooks import Hook, Hooks
 from machemu.lab.looks import Looks
-from machemu.lab.running import interruptible
+from machemu.lab.recorded import Reason, Recorded, kind_of
 from machemu.lab.subject import Kept, Machines
-from machemu.lab.travel import ENDS, Point, StepKind, step
+from machemu.lab.travel import ENDS, Point, StepKind
 from machemu.machine.disk import ImageDisk
 from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
-from machemu.sim.units import counted, parse_size, parse_time, time_text
+from machemu.sim.units import counted, parse_size, time_text
 
-T = TypeVar("T")
 Condition = Callable[["Machine"], bool]
 """What a run can go on until: it is asked at each trap, and whenever another thread gets the CPU."""
-CHUNK_NS: Final = 1_000_000
-"""Virtual time of the first piece of a run: a piece without work is followed by one of twice the time."""
-
-
-class Reason(Enum):
-    """Why a run ended."""
-
-    UNTIL = "until"
-    """What it was to go on until has come."""
-    DURATION = "duration"
-    TRAPS = "traps"
-    STOPPED = "stopped"
-    """A hook called `stop`."""
-    WEDGED = "wedged"
-    """No thread can run and nothing is under way that could wake one."""
-    HALTED = "halted"
-    """The machine has ended."""
-
-
 REASONS: Final = {
     Stop.TIME: Reason.DURATION,
     Stop.TRAPS: Reason.TRAPS,
@@ -59,24 +37,20 @@ REASONS: Final = {
 }
 
 
-class Machine(Looks):
-    """A machine, made by `Machine.boot` or `Machine.load`. Use it as a context manager, or call `close`.
+class Machine(Recorded[Point, Machines, Node], Looks):
+    """A machine, made by `Machine.boot` or `Machine.load`."""
 
-    Where the same is booted and typed, the same happens: `digest` tells whether two machines are equal.
-    """
+    _what = "machine"
 
     def __init__(self, node: Node, folder: Path = Path(), record: bool = True, budget: int = BUDGET, given: bytes = b"") -> None:
-        self._node: Node | None = node
         self._folder = folder
-        self._running = False
-        self._interrupt = Interrupt()
         self._place: memoryview | None = None
-        self._hooks = Hooks(self._stop)
+        self.hooks = Hooks(self.stop)
         self.console = Console(self._type, given)
         """What the machine prints, and where it can be typed to."""
-        self._subject = Machines(node, self.console, self._joined)
+        subject = Machines(node, self.console, self._joined)
+        super().__init__(node, subject, [self], Interrupt(), budget if record else None)
         self._joined(node.kernel)
-        self._history = History(self._subject, budget if record else 0) if record else None
 
     @classmethod
     def boot(
@@ -151,20 +125,11 @@ class Machine(Looks):
                 disk.close()
         return cls(node, Path(folder), record, budget, input.encode() if isinstance(input, str) else input)
 
-    def close(self) -> None:
-        """Gives the host's resources back. What was read before is still there; nothing else works any more."""
-        if self._node is not None:
-            self._node.close()
-            self._node = None
-
     def __enter__(self) -> Machine:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
     def __repr__(self) -> str:
-        if self._node is None:
+        if self._inside is None:
             return "<machine, closed>"
         kernel = self.kernel
         state = f"{kernel.halted.name.lower()}, " if kernel.halted is not None else ""
@@ -176,9 +141,7 @@ class Machine(Looks):
     @property
     def node(self) -> Node:
         """The machine's inside, for what this API has no name for: nothing in it is promised to stay."""
-        if self._node is None:
-            raise UsageError("the machine is closed: boot or load another")
-        return self._node
+        return self._open()
 
     @property
     def kernel(self) -> Kernel:
@@ -191,7 +154,7 @@ class Machine(Looks):
         kernel.interrupt = self._interrupt
         if self._place is not None:
             kernel.board = self._place
-        self._hooks.join(kernel)
+        self.hooks.join(kernel)
 
     def watch_place(self, place: memoryview) -> None:
         """Keeps where it is in memory that another process may read: see core.board."""
@@ -209,21 +172,6 @@ class Machine(Looks):
         """Made since power-on."""
         return self.kernel.trap_count
 
-    @property
-    def point(self) -> Point:
-        """Where it is in its run: `go` comes back here."""
-        self.node  # noqa: B018  closed machines say so
-        return self._subject.here()
-
-    @property
-    def earliest(self) -> Point:
-        """How far back it can go."""
-        return self._recorded().first
-
-    def digest(self) -> str:
-        """SHA-256 over everything that a guest could ever see, in hexadecimal: equal digests, equal machines."""
-        return self.node.digest()
-
     # Going on
 
     def run(self, until: str | Condition | None = None, *, duration: str | int | None = None, traps: int | None = None) -> Reason:
@@ -233,58 +181,33 @@ class Machine(Looks):
         trap makes a run several times slower. duration: at most so much virtual time, nanoseconds or as "20ms". traps: at most
         so many. KeyboardInterrupt leaves it between two traps.
         """
-        deadline = FOREVER if duration is None else self.time + (parse_time(duration) if isinstance(duration, str) else duration)
         limit = FOREVER if traps is None else self.traps + traps
-        text = until.encode() if isinstance(until, str) else None
-        with self._goes(forwards=True):
-            if callable(until):
-                return self._run_slowly(until, deadline, limit)
-            with self.console.looking_for(text, self._stop):
-                stop = self._run(deadline, limit)
-                return Reason.UNTIL if self.console.found else REASONS[stop]
+        if callable(until):
+            return self._run_slowly(until, self._deadline(duration), limit)
+        return self._run(until, duration, lambda time: self._go_on(time, limit))
 
-    def _run(self, deadline: int, limit: int) -> Stop:
-        """Runs in pieces, and takes snapshots between them."""
-        chunk = CHUNK_NS
-        while True:
-            kernel, history = self.kernel, self._history
-            if self.traps >= limit:
-                return Stop.TRAPS
-            due = FOREVER if history is None else max(1, history.due)
-            until = deadline if history is None else min(deadline, kernel.kern.clock.now() + chunk)
-            before = self._subject.work
-            stop = self._subject.advance(until, min(limit - kernel.trap_count, due) if due < FOREVER or limit < FOREVER else None)
-            chunk = CHUNK_NS if self._subject.work > before else chunk * 2
-            if history is not None and history.due <= 0:
-                history.mark()
-            if stop in (Stop.TIME, Stop.TRAPS) and self.time < deadline and self.traps < limit:
-                continue
-            return stop
+    def _go_on(self, deadline: int, limit: int) -> Reason:
+        """To a time, a count of traps, or where a snapshot is due."""
+        if self.traps >= limit:
+            return Reason.TRAPS
+        due = FOREVER if self._history is None else max(1, self._history.due)
+        traps = min(limit - self.traps, due) if due < FOREVER or limit < FOREVER else None
+        stop = self._subject.advance(deadline, traps)
+        return Reason.DURATION if stop is Stop.TRAPS and self.traps < limit else REASONS[stop]
 
     def _run_slowly(self, until: Condition, deadline: int, limit: int) -> Reason:
-        while self.time < deadline and self.traps < limit:
-            stop = self._subject.advance(deadline, 1, 1)
-            if self._history is not None and self._history.due <= 0:
-                self._history.mark()
-            if until(self):
-                return Reason.UNTIL
-            if stop in ENDS:
-                return REASONS[stop]
-            self._hooks.check()
-            if self._hooks.stopped:
-                return Reason.STOPPED
+        with self._goes(forwards=True):
+            while self.time < deadline and self.traps < limit:
+                stop = self._subject.advance(deadline, 1, 1)
+                self._mark()
+                if until(self):
+                    return Reason.UNTIL
+                if stop in ENDS:
+                    return REASONS[stop]
+                self._check()
+                if self._stopped:
+                    return Reason.STOPPED
         return Reason.DURATION if self.time >= deadline else Reason.TRAPS
-
-    def _stop(self) -> None:
-        self.kernel.stop()
-
-    def break_off(self) -> None:
-        """What is under way ends between two traps, with KeyboardInterrupt. A signal's handler may call it."""
-        self._interrupt.asked = True
-
-    def stop(self) -> None:
-        """Called by a hook: the run ends right after the trap under way."""
-        self._hooks.stop()
 
     def step(self, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> Point:
         """Goes on by so many traps, instructions, messages or switches of threads; where it is then.
@@ -292,44 +215,19 @@ class Machine(Looks):
         EndError where the run ends before.
         """
         what = kind_of(kind)
-        with self._goes(forwards=True):
-            for _ in range(count_of(count)):
-                stop = self._step(what)
-                if self._history is not None and self._history.due <= 0:
-                    self._history.mark()
-                if stop in ENDS:
-                    why = "it is halted" if stop is Stop.HALTED else "no thread can run and nothing will wake one"
-                    raise EndError(f"there is no further {what.value}: {why}; `back` goes back")
-        return self.point
 
-    def _step(self, kind: StepKind) -> Stop:
-        stop = step(self.kernel, kind)
-        self._subject.account()
-        return stop
+        def one() -> None:
+            stop = self._subject.step(what)
+            if stop in ENDS:
+                why = "it is halted" if stop is Stop.HALTED else "no thread can run and nothing will wake one"
+                raise EndError(f"there is no further {what.value}: {why}; `back` goes back")
+
+        return self._step(count, one)
 
     def back(self, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> Point:
         """Goes back by so many; where it is then. EndError where there are not so many since `earliest`."""
         what = kind_of(kind)
-        history = self._recorded()
-        with self._goes(), self._hooks.quiet():
-            start = self.point
-            for _ in range(count_of(count)):
-                if back.last_before(self._subject, history, what, self._step) is None:
-                    history.go(start)
-                    raise EndError(f"there are not so many steps back: one {what.value} back from here is before {history.first}")
-        return self.point
-
-    def go(self, point: Point) -> None:
-        """To a point of this run, earlier or later."""
-        history = self._recorded()
-        with self._goes(), self._hooks.quiet():
-            history.go(point)
-
-    def travel(self, way: Callable[[Machines, History[Point]], T]) -> T:
-        """Goes a way of its own, for tools: `way` moves the subject and its history, and gives the result. Hooks hear nothing."""
-        history = self._recorded()
-        with self._goes(), self._hooks.quiet():
-            return way(self._subject, history)
+        return self._back(count, lambda history: back.last_before(self._subject, history, what) is not None)
 
     def seek(self, traps: int) -> Point:
         """To where so many traps since power-on have been made, earlier or later; where it is then.
@@ -342,47 +240,12 @@ class Machine(Looks):
         if traps > self.traps:
             self.run(traps=traps - self.traps)
         else:
-            with self._goes(), self._hooks.quiet():
-                back.to_trap(self._subject, history, traps)
+            self.travel(lambda subject, way: back.to_trap(subject, way, traps))
         return self.point
-
-    @contextmanager
-    def _goes(self, forwards: bool = False) -> Iterator[None]:
-        """While the machine runs: Ctrl-C waits for the end of a trap, and hooks may not run it."""
-        if self._running:
-            raise UsageError("the machine is running: a hook may look into it and call `stop`, and run it afterwards")
-        if self.kernel.halted is not None and not self._history:
-            raise EndError("the machine has ended: boot it again")
-        if forwards and self._history is not None:
-            self._history.go_on()
-        self._running = True
-        self._hooks.begin()
-        try:
-            with interruptible(self._interrupt):
-                yield
-        finally:
-            self._running = False
-        self._hooks.check()
-
-    def _recorded(self) -> History[Point]:
-        if self._history is None:
-            raise UsageError("the machine was made with record=False: it cannot go back")
-        self.node  # noqa: B018  closed machines say so
-        return self._history
 
     def _type(self, data: bytes) -> None:
         """Bytes are typed at the console, here."""
-        if self._running:
-            raise UsageError("the machine is running: type before or after")
-
-        def action() -> None:
-            self.kernel.console.receive(data)
-
-        if self._history is None:
-            action()
-            self._subject.acts += 1
-        else:
-            self._history.act(action)
+        self.act(lambda: self.kernel.console.receive(data))
 
     # Hooks
 
@@ -392,14 +255,10 @@ class Machine(Looks):
 
         Going back calls no hooks. A hook that raises stops the run, which then raises HookError.
         """
-        self.node  # noqa: B018  closed machines say so
-        return self._hooks.add(kind, hook)
+        self._open()
+        return self.hooks.add(kind, hook)
 
     # Keeping it
-
-    def save(self, path: str | Path) -> None:
-        """Writes the whole machine to a file, whole or not at all."""
-        self.node.save(Path(path))
 
     def snapshot(self) -> Kept:
         """The machine as it is, with what its console has printed. `restore` takes it."""
@@ -407,8 +266,7 @@ class Machine(Looks):
 
     def restore(self, kept: Kept) -> None:
         """Makes the machine what it was, and begins a new history there."""
-        if self._running:
-            raise UsageError("the machine is running: restore it afterwards")
+        self._refuse_running("restore it afterwards")
         self._subject.restore(kept.state)
         self.console.begin(kept.printed, kept.state.console.taken)
         if self._history is not None:
@@ -435,16 +293,3 @@ def _open(disks: Mapping[str, str | Path] | None) -> dict[str, ImageDisk]:
             disk.close()
         raise
     return opened
-
-
-def kind_of(kind: StepKind | str) -> StepKind:
-    try:
-        return StepKind(kind)
-    except ValueError:
-        raise UsageError(f"no kind of step {kind!r}: there are {', '.join(each.value for each in StepKind)}") from None
-
-
-def count_of(count: int) -> int:
-    if count < 1:
-        raise UsageError(f"{count} steps: at least one")
-    return count

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from machemu.boot.node import Node
 from machemu.core.kernel import FOREVER, Kernel, Stop
 from machemu.lab.console import Console, Place
-from machemu.lab.travel import Point, advance, here, reach
+from machemu.lab.travel import Point, StepKind, advance, here, reach, step
 from machemu.sim.snapshot import Snapshot
 
 INSTRUCTIONS: Final = 256
@@ -37,34 +38,51 @@ class Kept(NamedTuple):
         return f"<snapshot, {len(snapshot.graph) >> 10} KiB and {len(snapshot.pages)} pages>"
 
 
-class Machines:
+class Worker(ABC):
+    """How much a history.Subject has done, and how often something was done to it."""
+
+    def __init__(self) -> None:
+        self.work = 0
+        self.acts = 0
+        self.begin()
+
+    @abstractmethod
+    def kernels(self) -> Iterable[Kernel]:
+        """Of those machines that have power."""
+
+    def begin(self) -> None:
+        """What comes from here on is what counts."""
+        self._traps = sum(kernel.trap_count for kernel in self.kernels())
+        self._executed = sum(kernel.cpu.executed for kernel in self.kernels())
+
+    def account(self) -> None:
+        """Adds what was done since. Where a machine has lost its power meanwhile, what it had done before may be missing."""
+        traps, executed = self._traps, self._executed
+        self.begin()
+        self.work += max(0, self._traps - traps) + max(0, self._executed - executed) // INSTRUCTIONS
+
+
+class Machines(Worker):
     """history.Subject. joined: is called with each kernel that the node gets."""
 
     def __init__(self, node: Node, console: Console, joined: Callable[[Kernel], None]) -> None:
         self.node = node
         self.console = console
         self.joined = joined
-        self.work = 0
-        self.acts = 0
-        self._counted = self._executed = 0
-        self._follow()
+        super().__init__()
+        self._listen()
 
-    def _follow(self) -> None:
+    def kernels(self) -> Iterable[Kernel]:
+        return (self.node.kernel,)
+
+    def stop(self) -> None:
+        self.node.kernel.stop()
+
+    def _listen(self) -> None:
         """The sinks of the console stay joined when a node is restored."""
         sinks = self.node.kernel.console.sinks
         if self.console.write not in sinks:
             sinks.append(self.console.write)
-        self._begin()
-
-    def _begin(self) -> None:
-        kernel = self.node.kernel
-        self._counted, self._executed = kernel.trap_count, kernel.cpu.executed
-
-    def account(self) -> None:
-        """Adds what was done since."""
-        kernel = self.node.kernel
-        self.work += kernel.trap_count - self._counted + (kernel.cpu.executed - self._executed) // INSTRUCTIONS
-        self._begin()
 
     @property
     def instruction_ns(self) -> int:
@@ -77,6 +95,12 @@ class Machines:
     def advance(self, deadline: int = FOREVER, traps: int | None = None, turns: int | None = None) -> Stop:
         """As travel.advance."""
         stop = advance(self.node.kernel, deadline, traps, turns)
+        self.account()
+        return stop
+
+    def step(self, kind: StepKind) -> Stop:
+        """As travel.step."""
+        stop = step(self.node.kernel, kind)
         self.account()
         return stop
 
@@ -94,5 +118,6 @@ class Machines:
         self.node.restore(state.snapshot)
         self.console.go(state.console)
         self.acts = state.acts
-        self._follow()
+        self.begin()
+        self._listen()
         self.joined(self.node.kernel)

@@ -114,6 +114,19 @@ def test_hooks_hear_of_a_node_s_events_once_and_stop_the_run(cluster: Cluster) -
         cluster.run()
 
 
+def test_steps_of_a_node_end_where_a_hook_raises(cluster: Cluster) -> None:
+    cluster.run(duration=BEGINNING)
+
+    def fails(event: TraceEvent) -> None:
+        raise ZeroDivisionError
+
+    cluster.nodes["beta"].on("trap", fails)
+    traps = cluster.nodes["beta"].kernel.trap_count
+    with pytest.raises(HookError, match="ZeroDivisionError"):
+        cluster.step("beta", "trap", 5)
+    assert cluster.nodes["beta"].kernel.trap_count == traps + 1
+
+
 def test_a_saved_cluster_goes_on_and_frames_are_captured(cluster: Cluster, tmp_path: Path) -> None:
     cluster.capture(tmp_path / "frames.pcapng")
     cluster.run(duration="6ms")

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 import machemu
+from machemu.kern.host import Halt
 from machemu.lab.errors import EndError, HookError, UsageError
-from machemu.lab.machine import Machine, Reason
+from machemu.lab.machine import Machine
+from machemu.lab.recorded import Reason
 from machemu.lab.travel import StepKind
 from machemu.trace.events import MessageMoved, TraceEvent, TrapEntered
 from tests.support.guests import Arch
@@ -200,6 +202,30 @@ def test_a_hook_that_raises_stops_the_run_and_the_machine_goes_on_afterwards(mac
     made.remove()
     machine.run()
     assert machine.digest() == end
+
+
+def test_steps_end_where_a_hook_stops_them_or_raises(machine: Machine) -> None:
+    stop = machine.on("trap", lambda event: machine.stop())
+    machine.step("trap", 5)
+    assert machine.traps == 1
+    stop.remove()
+
+    def hook(event: TraceEvent) -> None:
+        raise ZeroDivisionError
+
+    machine.on("trap", hook)
+    with pytest.raises(HookError, match="ZeroDivisionError"):
+        machine.step("trap", 5)
+    assert machine.traps == 2
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_a_machine_that_has_ended_runs_no_further(arch: Arch, record: bool) -> None:
+    with Machine.boot(image(arch, "hello"), record=record) as machine:
+        machine.act(lambda: machine.kernel.halt(Halt.HALT, "it was told to"))
+        assert [machine.run(), machine.run()] == [Reason.HALTED, Reason.HALTED]
+        with pytest.raises(EndError, match="it is halted"):
+            machine.step()
 
 
 def test_wrong_uses_say_what_to_do(machine: Machine, arch: Arch) -> None:
