@@ -10,7 +10,7 @@ from machemu.abi.errors import KernError, MustWait, UserError
 from machemu.abi.message import PORT_SEND
 from machemu.abi.port import RIGHT_RECEIVE
 from machemu.abi.types import VirtAddr
-from machemu.boot.script import BootScript, PortValue, task_paths
+from machemu.boot.script import BLANKS, BootScript, PortValue, task_paths
 from machemu.core.kernel import Kernel
 from machemu.formats.elf import Image, architecture_of, load_image
 from machemu.formats.stack import build_stack
@@ -21,8 +21,23 @@ from machemu.kern.task import Task
 from machemu.vm import routines as vm
 
 HERE: Final = Path()
-DEFAULT_LINE = "${host-port} ${device-port} $(task-create) $(task-resume)"
+PORTS: Final = "${host-port} ${device-port}"
+START: Final = "$(task-create) $(task-resume)"
+DEFAULT_LINE: Final = f"{PORTS} {START}"
 """What a module named alone is started with."""
+
+
+def lone_line(path: str, arguments: Sequence[str] = ()) -> str:
+    """The boot script line of a module named alone: its ports, and then its own arguments, in which symbols have their values.
+
+    UserError for words that no line can hold: boot scripts have no quotes.
+    """
+    for word in (path, *arguments):
+        if not word or any(blank in word for blank in BLANKS):
+            raise UserError(f"'{word}': is no word of a boot script: it is empty or has blanks, and there are no quotes")
+        if "$(" in word:
+            raise UserError(f"'{word}': a module named alone runs no functions: write the whole line with --module")
+    return " ".join((path, PORTS, *arguments, START))
 
 
 def find_architecture(lines: Sequence[str], folder: Path = HERE) -> str | None:

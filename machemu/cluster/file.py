@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from machemu.abi.errors import UserError
-from machemu.boot.bootstrap import DEFAULT_LINE, find_architecture
+from machemu.boot.bootstrap import find_architecture, lone_line
 from machemu.boot.node import DISK_NAME, NIC_NAME, RAM_MAX, RAM_MIN
 from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
 from machemu.cluster.lan import BANDWIDTH_MAX, TIME_MAX, Properties
@@ -87,7 +87,7 @@ class NodeSpec:
 
 
 def boot_lines(script: tuple[str, ...], modules: tuple[str, ...], module: str) -> tuple[str, ...]:
-    return script + modules + ((f"{module} {DEFAULT_LINE}",) if module else ())
+    return script + modules + ((lone_line(module),) if module else ())
 
 
 @dataclass(frozen=True, slots=True)

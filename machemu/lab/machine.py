@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from machemu.abi.errors import UserError
-from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules, find_architecture
+from machemu.boot.bootstrap import boot_modules, find_architecture, lone_line
 from machemu.boot.node import Node
 from machemu.core import invariants
 from machemu.core.interrupt import Interrupt
@@ -280,7 +280,7 @@ class Machine(Recorded[Point, Machines, Node], Looks):
 def _line(module: str | Path) -> str:
     """A line of a boot script."""
     text = str(module)
-    return text if isinstance(module, str) and " " in text.strip() else f"{text} {DEFAULT_LINE}"
+    return text if isinstance(module, str) and " " in text.strip() else lone_line(text)
 
 
 def _open(disks: Mapping[str, str | Path] | None) -> dict[str, ImageDisk]:

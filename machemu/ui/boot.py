@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from machemu.abi.errors import UserError
-from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules, find_architecture
+from machemu.boot.bootstrap import boot_modules, find_architecture, lone_line
 from machemu.boot.node import Node
 from machemu.boot.script import task_paths
 from machemu.core.kernel import FOREVER, Stop
@@ -155,7 +155,7 @@ def module_lines(options: argparse.Namespace) -> list[str]:
     lines += options.lines
     if options.module:
         refuse_missing_example(options.module)
-        lines.append(f"{options.module} {DEFAULT_LINE}")
+        lines.append(lone_line(options.module, options.arguments))
     return lines
 
 

@@ -31,7 +31,10 @@ def add_boot(commands: Commands) -> None:
         "boot", help="boot Mach programs on one machine", description="Boots boot modules on one machine."
     )
     parser.set_defaults(run=later("boot"))
-    parser.add_argument("module", nargs="?", help="a boot module, started with the host and device ports as its arguments")
+    parser.add_argument("module", nargs="?", help="a boot module, started with the host and device ports as its first arguments")
+    parser.add_argument(
+        "arguments", nargs="*", metavar="ARGUMENT", help="its other arguments; behind -- where one begins with a dash"
+    )
     add_machine_options(parser)
     parser.add_argument(
         "--until", metavar="TEXT", help="stop when the console has printed a line with TEXT; exit status 1 if it never does"

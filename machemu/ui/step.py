@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import UserError
-from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
+from machemu.boot.bootstrap import boot_modules, lone_line
 from machemu.debug.clusters import ClusterStepper
 from machemu.debug.errors import CommandError
 from machemu.debug.looker import AssertError, Looker, Quit, check_line, is_nothing
@@ -94,7 +94,7 @@ def make_machine(options: argparse.Namespace) -> Machine:
     """The machine of the options, as `boot` makes it."""
     for file in options.files:
         refuse_missing_example(file)
-    options.lines = [*options.lines, *(f"{file} {DEFAULT_LINE}" for file in options.files)]
+    options.lines = [*options.lines, *map(lone_line, options.files)]
     for text in options.disks:
         if text.endswith(",writable"):
             raise UserError(f"--disk {text}: what is written to an image cannot be taken back: leave out ,writable")

@@ -39,6 +39,20 @@ def test_a_module_alone_is_booted_with_its_ports(arch: Arch) -> None:
     assert b"nothing can run any more" in done.stderr
 
 
+def test_a_module_alone_is_given_its_own_arguments_after_its_ports(arch: Arch) -> None:
+    bench = image(arch, "bench")
+    assert boot(bench, "nulltraps", "3").stdout == b"GO\nDONE\n"
+    assert boot("--variable", "loop=nulltraps", bench, "${loop}", "--", "3").stdout == b"GO\nDONE\n"
+    assert b"give a loop and a number of rounds" in boot(bench, "nulltraps").stdout
+
+
+@pytest.mark.parametrize("word", ["", "a b", "a\tb", "$(task-create)"])
+def test_an_argument_that_no_boot_script_can_hold_is_exit_status_2(word: str) -> None:
+    done = boot(HELLO, word)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert f"'{word}'".encode() in done.stderr
+
+
 def test_until_stops_at_a_line_and_says_nothing_else(arch: Arch) -> None:
     done = boot(module(arch, "ports"), "--until", "END")
     assert (done.returncode, done.stderr) == (0, b"")
