@@ -27,6 +27,7 @@ HANDLERS: Final = {
     "unsent": ("mach", "message", "code"),
 }
 """user.server.Server's."""
+THREADS_MAX: Final = 64
 
 
 def load_server(name: str) -> type[Server]:
@@ -74,6 +75,9 @@ def make_server(spec: ServerSpec, node: int, seed: int, key: bytes) -> Server:
         server = found.on_node(*place, **options)
     except (Exception, SystemExit) as error:
         raise UserError(f"server {spec.name}: cannot be made: {faults.raised(error, found)}") from error
+    if type(server.threads) is not int or not 1 <= server.threads <= THREADS_MAX:
+        what = f"has {server.threads!r} threads, and may have 1 to {THREADS_MAX}"
+        raise UserError(f"server {spec.name}: {what} {faults.class_line(found)}")
     return server
 
 

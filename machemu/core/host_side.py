@@ -26,6 +26,7 @@ from machemu.user import faults
 from machemu.user.mach import rights
 from machemu.user.own import AREA_SIZE
 from machemu.user.server import Server
+from machemu.user.task import ServerTask
 from machemu.user.thread import Phase, ServerThread
 from machemu.vm import routines as vm
 
@@ -47,17 +48,25 @@ MOVES: Final = (MOVE_SEND, MOVE_SEND_ONCE)
 
 
 def launch(kernel: Kernel, server: Server, name: str, rights: Mapping[str, Port] | None = None) -> Task:
-    """A task with one thread that runs a server, from now on. rights: the ports to which it is given send rights, by what it
-    knows them as (`mach.given`)."""
+    """A task whose threads, as many as the server wants, run it from now on. rights: the ports to which it is given send rights,
+    by what it knows them as (`mach.given`)."""
     task = task_control.create(kernel.kern, None, False, name)
     assert task.map is not None
-    thread = thread_control.create(kernel.kern, task)
-    program = ServerThread(server, vm.vm_allocate(task.map, 0, AREA_SIZE, True))
+    shared = ServerTask(server)
     for what, target in (rights or {}).items():
-        program.names[what] = mach_port.copyout_send(kernel.ipc, task.space, ports.make_send(kernel.ipc, target))
-    thread.program = program
-    thread_control.resume(kernel.kern, thread)
+        shared.names[what] = _give(kernel, task, target)
+    for _ in range(server.threads):
+        thread = thread_control.create(kernel.kern, task)
+        assert thread.ith_self is not None
+        own = _give(kernel, task, thread.ith_self) if server.threads > 1 else 0
+        thread.program = ServerThread(shared, vm.vm_allocate(task.map, 0, AREA_SIZE, True), own)
+    thread_control.resume(kernel.kern, next(iter(task.threads.values())))
     return task
+
+
+def _give(kernel: Kernel, task: Task, target: Port) -> int:
+    """A send right for a task."""
+    return mach_port.copyout_send(kernel.ipc, task.space, ports.make_send(kernel.ipc, target))
 
 
 def launch_server(kernel: Kernel, server: Server, name: str, name_server: Port | None) -> Port | None:
@@ -75,7 +84,7 @@ def launch_server(kernel: Kernel, server: Server, name: str, name_server: Port |
     service = mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE)
     for thread in task.threads.values():
         assert isinstance(thread.program, ServerThread)
-        thread.program.names["service"] = service
+        thread.program.task.names["service"] = service
     entry = task.space.lookup(service)
     assert entry is not None
     return entry.port()
@@ -146,18 +155,19 @@ def unsaved(kernel: Kernel, error: StateError) -> UserError | None:
 def check(kernel: Kernel) -> None:
     """InvariantError where what a host-side program holds cannot be in this machine: its memory, and the names of its rights."""
     for task in kernel.kern.tasks.values():
-        for thread in task.threads.values():
-            program = thread.program
-            if not isinstance(program, ServerThread):
-                continue
+        threads = [(thread, program) for thread in task.threads.values() if isinstance(program := thread.program, ServerThread)]
+        for thread, program in threads:
             _check_area(task, program)
-            result = _result(thread)
-            if not program.may_get(result):
-                raise InvariantError(f"a host-side program of task {task.number} cannot have got {result:#x}")
-            _check_own_names(kernel, task, program, result)
+            if not program.may_get(_result(thread)):
+                raise InvariantError(f"a host-side program of task {task.number} cannot have got {_result(thread):#x}")
             if thread.ith_wait is not None and thread.ith_args != program.arguments:
                 raise InvariantError(f"a host-side program of task {task.number} waits in another trap than it made")
-            _check_rights(task, program, result)
+            if program.task is not threads[0][1].task:
+                raise InvariantError(f"host-side programs of task {task.number} share nothing")
+        if threads:
+            is_starting = any(program.phase is Phase.START for _, program in threads)
+            _check_own_names(kernel, task, threads[0][1].task, is_starting)
+            _check_rights(task, threads, is_starting)
 
 
 def _result(thread: Thread) -> int:
@@ -166,11 +176,11 @@ def _result(thread: Thread) -> int:
     return thread.ith_state if woken else thread.retval or 0
 
 
-def _check_own_names(kernel: Kernel, task: Task, program: ServerThread, result: int) -> None:
+def _check_own_names(kernel: Kernel, task: Task, shared: ServerTask, is_starting: bool) -> None:
     """What it receives from is there and in no set, and the names that a task begins with stand for what they say."""
-    sources = [program.names["reply"]] if "reply" in program.names else []
-    if program.phase is not Phase.START:
-        sources.append(program.port)
+    sources = [shared.names["reply"]] if "reply" in shared.names else []
+    if not is_starting:
+        sources.append(shared.port)
     for name in sources:
         entry = task.space.lookup(name)
         if entry is None or not entry.type & (TYPE_RECEIVE | TYPE_PORT_SET):
@@ -180,23 +190,28 @@ def _check_own_names(kernel: Kernel, task: Task, program: ServerThread, result: 
     host = kernel.kern.host
     known = {"task": task.itk_self, "host": host.host_self, "host-port": host.host_priv_self}
     known["device-port"] = kernel.devices.master_port
-    for what, name in program.names.items():
+    for what, name in shared.names.items():
         entry = task.space.lookup(name)
         if what in known and (entry is None or entry.object is not known[what]):
             raise InvariantError(f"a host-side program of task {task.number} knows another port as {what}")
 
 
-def _check_rights(task: Task, program: ServerThread, result: int) -> None:
-    """What its slots and the messages that it sends name is there. What it gives away it has as often as it gives it away."""
+def _check_rights(task: Task, threads: list[tuple[Thread, ServerThread]], is_starting: bool) -> None:
+    """What its slots and the messages that it sends name is there. What it gives away it has as often as it gives it away.
+
+    What one of several threads is still to send another's handler may have given up: that send will fail.
+    """
     given: Counter[int] = Counter()
-    for part in slots.parts(program):
+    thread, program = threads[0]
+    outbox = list(program.outbox) if len(program.task.threads) == 1 else []
+    for part in (program.task, *(each for _, each in threads), *slots.parts([program.server, outbox])):
         for place, name, value in slots.names_in(part):
             entry = task.space.lookup(value)
-            unset = value in UNNAMED and (name.types != TYPE_PORT_SET or program.phase is Phase.START)
+            unset = value in UNNAMED and (name.types != TYPE_PORT_SET or is_starting)
             if not unset and (entry is None or not entry.type & name.types):
                 raise InvariantError(f"{place} is {value}, which names no such right of task {task.number}")
             given[value] += name.owns
-    for outgoing in list(program.outbox)[program.has_sent(result) :]:
+    for outgoing in outbox[program.has_sent(_result(thread)) :]:
         for value, disposition in rights(outgoing.message):
             entry = task.space.lookup(value)
             if entry is None or not entry.type & DISPOSITIONS.get(disposition, 0):

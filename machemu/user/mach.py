@@ -74,7 +74,7 @@ class Mach:
 
     def given(self, what: str) -> int:
         """A right that the task was started with: host-port, device-port, name-server; 0 where it was not."""
-        return self._thread.names.get(what, 0)
+        return self._thread.task.names.get(what, 0)
 
     def task_self(self) -> int:
         """The task's own port; one user reference, whoever asks."""
@@ -84,7 +84,7 @@ class Mach:
         return self._kept("host", HOST_SELF)
 
     def _kept(self, what: str, number: int) -> int:
-        names = self._thread.names
+        names = self._thread.task.names
         if what not in names:
             names[what] = self.trap(number)
         return names[what]
@@ -117,12 +117,12 @@ class Mach:
     # Messages
 
     def serve(self, port: int) -> None:
-        """From now on messages are received from a port or port set."""
-        self._thread.port = port
+        """From now on the task's threads receive from a port or port set."""
+        self._thread.task.port = port
 
     def alarm(self, time: int | None) -> None:
-        """When `expired` is called at the latest, unless it is set anew; None for never. TypeError for no whole number."""
-        self._thread.deadline = None if time is None else max(0, int(index(time)))
+        """When a thread calls `expired` at the latest, unless it is set anew; None for never. TypeError for no whole number."""
+        self._thread.task.deadline = None if time is None else max(0, int(index(time)))
 
     def send(self, message: Message, notify: int = 0, timeout: int | None = None) -> None:
         """Sends a message after this handler. notify, timeout: for a queue that is full: the port that is told when there is
@@ -180,7 +180,7 @@ class Mach:
         For routines that never wait: those of ports, tasks and hosts. A right among the results is a name of the task's.
         """
         thread = self._thread
-        names = thread.names
+        names = thread.task.names
         reply = names.get("reply") or self.trap(MACH_REPLY_PORT)
         names["reply"] = reply
         body, carried = self._pack(routine.request, values)

@@ -1,4 +1,4 @@
-"""What a host-side thread has, and what it needs of the kernel under it."""
+"""What a host-side thread has of its own, and what it needs of the kernel under it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections import deque
 from typing import Final, Protocol
 
 from machemu.abi.types import ByteOrder, VirtAddr
-from machemu.sim.state import U32, AnyName, Receive, Receives, Time, state
+from machemu.sim.state import U32, Receive, state
 from machemu.user.message import Message
+from machemu.user.task import ServerTask
 
 AREA_SIZE: Final = 64 << 10
 """Bytes of the memory that a thread begins with."""
@@ -59,28 +60,19 @@ class Outgoing:
 
 @state
 class Own:
-    """What a host-side thread has of its own beside its program.
+    """What a host-side thread has of its own."""
 
-    area, size: its memory, an address and bytes: a word for traps' results, and from `buffer` on messages.
-    port: what it receives from. deadline: when `expired` is called, None for never. outbox: what is still to be sent.
-    names: its task's, host's and reply port's names, once it knows them.
-    """
+    __slots__ = ("area", "outbox", "size", "task")
+    task: ServerTask  # what it shares with the other threads of its task
+    area: U32  # the address of its memory: a word for traps' results, and from `buffer` on messages
+    size: U32  # that memory's bytes
+    outbox: deque[Outgoing]  # what is still to be sent
 
-    __slots__ = ("area", "deadline", "names", "outbox", "port", "size")
-    area: U32
-    deadline: Time | None
-    names: dict[str, AnyName]
-    outbox: deque[Outgoing]
-    port: Receives
-    size: U32
-
-    def __init__(self, area: int) -> None:
+    def __init__(self, task: ServerTask, area: int) -> None:
+        self.task = task
         self.area = area
         self.size = AREA_SIZE
-        self.port = 0
-        self.deadline = None
         self.outbox = deque()
-        self.names = {}
 
     @property
     def buffer(self) -> int:

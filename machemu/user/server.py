@@ -12,15 +12,17 @@ if TYPE_CHECKING:
 
 
 class Server(ABC):
-    """What a thread of a host-side task does. A class of it is @state, with __slots__: it is saved with its thread.
+    """What the threads of a host-side task do. A class of it is @state, with __slots__: it is saved with its task.
 
-    A handler makes traps and calls the kernel through `mach`, and sends messages, which go out after it, in order. It owns the
-    rights that a message brings.
+    A handler ends before another begins, whichever threads they run on. It makes traps and calls the kernel through `mach`, and
+    sends messages, which go out after it, in order. It owns the rights that a message brings.
     """
 
     __slots__ = ()
     name_server: ClassVar[bool] = False
     """Whether it is the name server of its node: what is started later has a send right to its service."""
+    threads: ClassVar[int] = 1
+    """How many threads receive what comes to its port. One that waits, as to send to a queue that is full, stops no other."""
 
     @classmethod
     def on_node(cls, node: int, seed: int, key: bytes, *others: Any, **options: Any) -> Self:
@@ -33,7 +35,7 @@ class Server(ABC):
 
     @abstractmethod
     def start(self, mach: Mach) -> None:
-        """The thread begins: names the port or port set that it receives from (`mach.serve`)."""
+        """The first thread begins, before the others: names the port or port set that they receive from (`mach.serve`)."""
 
     @abstractmethod
     def receive(self, mach: Mach, message: Message) -> None:

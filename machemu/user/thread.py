@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-from machemu.abi.errors import InvariantError
+from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.message import (
     HEADER_SIZE,
     HEADER_SIZE_FIELD,
@@ -27,14 +27,18 @@ from machemu.abi.message import (
     MACH_SEND_TIMED_OUT,
     MACH_SEND_TIMEOUT,
     MACH_SEND_WILL_NOTIFY,
+    MOVE_SEND_ONCE,
 )
 from machemu.abi.names import MSG_RETURNS
-from machemu.sim.state import U32, state
+from machemu.mig.interfaces.mach import THREAD_ABORT, THREAD_RESUME
+from machemu.mig.runtime import Routine
+from machemu.sim.state import U32, Right, Time, state
 from machemu.user import message as messages
 from machemu.user.mach import MACH_MSG, VM_ALLOCATE, Mach
 from machemu.user.message import Message
 from machemu.user.own import AREA_SIZE, WORD_AREA, KernelView, Memory, Own
 from machemu.user.server import Server
+from machemu.user.task import ServerTask
 
 RECEIVE: Final = MACH_RCV_MSG | MACH_RCV_LARGE
 SEND_CODES: Final = tuple(code for code, name in MSG_RETURNS.items() if name.startswith("MACH_SEND_"))
@@ -58,6 +62,8 @@ class Phase(Enum):
     """What the last trap was for."""
 
     START = auto()
+    HELD = auto()
+    """For nothing: the first thread resumes it once the server has started."""
     READY = auto()
     """For nothing: its result has been dealt with."""
     RECEIVED = auto()
@@ -68,20 +74,27 @@ class Phase(Enum):
 
 @state
 class ServerThread(Own):
-    """server: its program. arguments: those of the trap that it makes. wanted: the size of the memory that it asks for."""
+    """What it does is its task's server."""
 
-    __slots__ = ("arguments", "phase", "server", "wanted")
-    arguments: tuple[U32, ...]
+    __slots__ = ("alarm", "arguments", "name", "phase", "wanted")
+    name: Right  # its kernel port, of a task with several threads; else 0
+    arguments: tuple[U32, ...]  # those of the trap that it makes
     phase: Phase
-    server: Server
-    wanted: U32
+    alarm: Time | None  # while it waits for messages, the server's alarm as it knows it
+    wanted: U32  # the size of the memory that it asks for
 
-    def __init__(self, server: Server, area: int) -> None:
-        super().__init__(area)
-        self.server = server
+    def __init__(self, task: ServerTask, area: int, name: int = 0) -> None:
+        super().__init__(task, area)
+        self.name = name
         self.arguments = ()
-        self.phase = Phase.START
+        self.phase = Phase.HELD if task.threads else Phase.START
+        self.alarm = None
         self.wanted = 0
+        task.threads.append(self)
+
+    @property
+    def server(self) -> Server:
+        return self.task.server
 
     def check_saved(self) -> None:
         """ValueError where it could not go on."""
@@ -108,8 +121,8 @@ class ServerThread(Own):
         )
 
     def attach(self) -> None:
-        """After a load: the program makes again what is not saved."""
-        self.server.attach()
+        """After a load: the server makes again what is not saved."""
+        self.task.attach()
 
     def next(self, kernel: KernelView, memory: Memory, result: int | None) -> int:
         """Goes on with the last trap's result; the number of the next trap, whose arguments are in `arguments`.
@@ -121,6 +134,8 @@ class ServerThread(Own):
         if self.phase is Phase.START:
             self.server.start(mach)
             mach.work(1, 0, 0)
+            for other in self.task.threads[1:]:
+                other.told(mach, THREAD_RESUME)
         elif self.phase is Phase.RECEIVED:
             if code == MACH_RCV_TOO_LARGE:
                 return self._grow(mach)
@@ -153,6 +168,8 @@ class ServerThread(Own):
             self.arguments = (mach.task_self(), self.area, size, 1)
             mach.set_word(0)
             return VM_ALLOCATE
+        if len(self.task.threads) > 1 and outgoing.timeout is None and outgoing.message.header.remote_type != MOVE_SEND_ONCE:
+            self._hand_over(mach)
         data, writes = messages.encode(mach.order, outgoing.message, outgoing.addresses)
         if len(data) > self.size - WORD_AREA:
             raise InvariantError(f"a host-side server sends {len(data)} bytes in line, and has room for {self.size - WORD_AREA}")
@@ -189,15 +206,34 @@ class ServerThread(Own):
         self.server.unsent(mach, message, code)
         mach.work(1, 0, 0)
 
+    # Several threads of a task
+
+    def told(self, mach: Mach, routine: Routine) -> bool:
+        """Another thread of the task resumes or aborts this one; False where it has ended."""
+        try:
+            mach.call(routine, self.name)
+        except KernError:
+            return False
+        return True
+
+    def _hand_over(self, mach: Mach) -> None:
+        """Before a send that may wait: a thread that waits for messages gets to know the server's alarm, if none does yet."""
+        now, deadline = mach.now(), self.task.deadline
+        waiting = [other for other in self.task.threads if other is not self and other.phase is Phase.RECEIVED]
+        known = [other.alarm for other in waiting if other.alarm is not None and other.alarm > now]
+        if deadline is not None and min(known, default=deadline + 1) > deadline:
+            any(other.told(mach, THREAD_ABORT) for other in waiting)
+
     # Receiving
 
     def _receive(self, kernel: KernelView) -> int:
         option, timeout = RECEIVE, 0
-        if self.deadline is not None:
+        self.alarm = deadline = self.task.deadline
+        if deadline is not None:
             option |= MACH_RCV_TIMEOUT
-            timeout = min(max(0, -(-(self.deadline - kernel.now()) // NS_PER_MS)), TIMEOUT_MAX)
+            timeout = min(max(0, -(-(deadline - kernel.now()) // NS_PER_MS)), TIMEOUT_MAX)
         self.phase = Phase.RECEIVED
-        self.arguments = (self.buffer, option, 0, self.size - WORD_AREA, self.port, timeout, 0)
+        self.arguments = (self.buffer, option, 0, self.size - WORD_AREA, self.task.port, timeout, 0)
         return MACH_MSG
 
     def _received(self, mach: Mach, code: int) -> None:
@@ -208,12 +244,13 @@ class ServerThread(Own):
             mach.work(1, 1, messages.size_of(message))
         elif code == MACH_RCV_TIMED_OUT:
             # The kernel's time-outs are of ticks, and may end within the last one.
-            if self.deadline is not None and mach.now() >= self.deadline:
-                self.deadline = None
+            task = self.task
+            if task.deadline is not None and mach.now() >= task.deadline:
+                task.deadline = None
                 self.server.expired(mach)
                 mach.work(1, 0, 0)
         elif code != MACH_RCV_INTERRUPTED:
-            raise InvariantError(f"a host-side server cannot receive from {self.port}: {code:#x}")
+            raise InvariantError(f"a host-side server cannot receive from {self.task.port}: {code:#x}")
 
     def _taken(self, mach: Mach) -> tuple[Message, list[tuple[int, int]]]:
         """The message in the buffer."""

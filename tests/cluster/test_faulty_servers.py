@@ -78,6 +78,7 @@ def test_what_cannot_be_saved_is_told_with_its_line(name: str, what: str, tmp_pa
     [
         ("NoState", "server tests.support.faulty:NoState: is not marked @state, and could not be saved"),
         ("CannotBeMade", "server tests.support.faulty:CannotBeMade: cannot be made: OSError: no such thing"),
+        ("NoThreads", "server tests.support.faulty:NoThreads: has 0 threads, and may have 1 to 64"),
         ("TakesTooLittle", r"server tests.support.faulty:TakesTooLittle: has no receive\(self, mach, message\)"),
     ],
 )

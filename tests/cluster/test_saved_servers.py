@@ -21,6 +21,7 @@ from machemu.sim import slots
 from machemu.user.kit import HostServer, Question
 from machemu.user.message import Caller, Header, Message
 from machemu.user.own import Outgoing
+from machemu.user.task import ServerTask
 from machemu.user.thread import ServerThread
 from masix.acs.server import Acs
 from masix.gns.link import EthernetLink
@@ -74,7 +75,9 @@ def part(cluster: Cluster, kind: type) -> Any:
         return transport
     if kind is Sender:
         return next(peer.conversation.sender for peer in transport.peers.values() if peer.conversation is not None)
-    return thread_of(cluster, Gns) if kind is ServerThread else programs(cluster.nodes[0], kind)[0]
+    if kind in (ServerThread, ServerTask):
+        return thread_of(cluster, Gns) if kind is ServerThread else thread_of(cluster, Gns).task
+    return programs(cluster.nodes[0], kind)[0]
 
 
 RECEIVE_RIGHT, SEND_RIGHT = 6, 3
@@ -130,8 +133,8 @@ CASES: list[tuple[type, str, Any, str]] = [
     (Sender, "window", 0, r"masix.transport.sender.Sender cannot be so: its window cannot be"),
     (ServerThread, "area", 64, r"a host-side program of task 3 does not have the memory that it says"),
     (ServerThread, "size", 1, r"machemu.user.thread.ServerThread cannot be so: it has too little memory"),
-    (ServerThread, "port", 0, r"a host-side program of task 3 receives from nothing"),
-    (ServerThread, "names", {"task": 999}, r"a host-side program of task 3 knows another port as task"),
+    (ServerTask, "port", 0, r"a host-side program of task 3 receives from nothing"),
+    (ServerTask, "names", {"task": 999}, r"a host-side program of task 3 knows another port as task"),
     (ServerThread, "arguments", (), r"a host-side program of task 3 waits in another trap than it made"),
     (Thread, "retval", 99, r"a host-side program of task 3 cannot have got 0x63"),
     (
@@ -142,7 +145,7 @@ CASES: list[tuple[type, str, Any, str]] = [
     ),
     (Cluster, "time", 1 << 61, r"a node has not come to the time to which all have come"),
     (Segment, "properties", Properties(bandwidth=0), r"machemu.cluster.lan.Segment.properties cannot be such a Properties"),
-    (ServerThread, "server", 5, r"machemu.user.thread.ServerThread.server cannot be 5"),
+    (ServerTask, "server", 5, r"machemu.user.task.ServerTask.server cannot be 5"),
 ]
 
 

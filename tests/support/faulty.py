@@ -94,6 +94,12 @@ class CannotBeMade(Quiet):
 
 
 @state
+class NoThreads(Quiet):  # here
+    __slots__ = ()
+    threads = 0
+
+
+@state
 class TakesTooLittle(Quiet):  # here
     __slots__ = ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,21 +15,24 @@ import pytest
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
 from machemu.machine.profile import load_profile, names
+from tests.support.guests import Arch
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "host-side-servers.md").read_text()
-BLOCKS = dict(re.findall(r"`(visits\.\w+|caller\.py)`[^`]*\n\n```\w+\n(.*?)```", PAGE, re.DOTALL))
-SAID = PAGE.split("```text\n")[1].split("```")[0].splitlines()
-MIG, RUN = re.findall(r"```sh\n(.*)\n```", PAGE)
+BLOCKS = dict(re.findall(r"`((?:visits|post)\.\w+|(?:caller|reader)\.py)`[^`]*\n\n```\w+\n(.*?)```", PAGE, re.DOTALL))
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+SAID = dict(zip(("visits", "post"), map(str.splitlines, re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)), strict=True))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page's files, and what its first command makes of them."""
+    """The page's files, and what its commands make of them."""
     made = tmp_path_factory.mktemp("visits")
     for name, text in BLOCKS.items():
         (made / name).write_text(text)
-    run(made, MIG)
+    for command in COMMANDS:
+        if ".mig " in command:
+            run(made, command)
     return made
 
 
@@ -50,11 +54,14 @@ def imported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def notes(text: str) -> list[str]:
-    return [line[match.start() :] for line in text.splitlines() if (match := re.search("(visits|caller): ", line))]
+    return [line[match.start() :] for line in text.splitlines() if (match := re.search("(visits|caller|reader): ", line))]
 
 
 def test_the_page_has_a_server_of_some_thirty_lines_and_its_files() -> None:
-    assert sorted(BLOCKS) == ["caller.py", "visits.defs", "visits.py", "visits.toml"]
+    assert sorted(BLOCKS) == [
+        *("caller.py", "post.defs", "post.py", "post.toml"),
+        *("reader.py", "visits.defs", "visits.py", "visits.toml"),
+    ]
     assert len([line for line in BLOCKS["visits.py"].splitlines() if line]) <= 32
 
 
@@ -66,13 +73,23 @@ def test_the_page_s_times_are_those_of_the_profiles() -> None:
         assert [*map(int, times)] == [profile.server_handler_ns, profile.server_message_ns, profile.server_byte_ns]
 
 
-def test_the_commands_print_what_the_page_says(folder: Path) -> None:
-    assert notes(run(folder, RUN)) == SAID
+@pytest.mark.parametrize("name", SAID)
+def test_the_commands_print_what_the_page_says(folder: Path, name: str) -> None:
+    (command,) = (each for each in COMMANDS if f"{name}.toml" in each)
+    assert notes(run(folder, command)) == SAID[name]
+
+
+def test_with_one_thread_the_post_serves_nobody_behind_a_full_queue(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "post.py").write_text(BLOCKS["post.py"].replace("threads = 2", "threads = 1"))
+    (command,) = (each for each in COMMANDS if "post.toml" in each)
+    assert notes(run(tmp_path, command)) == [f"reader: letter {number} is in the queue" for number in range(5)]
 
 
 @pytest.mark.slow
-def test_the_servers_may_be_saved_at_every_trap(folder: Path, imported: None, tmp_path: Path) -> None:
-    spec = parse_file(BLOCKS["visits.toml"], folder)
+@pytest.mark.parametrize("name", SAID)
+def test_the_servers_may_be_saved_at_every_trap(folder: Path, imported: None, tmp_path: Path, name: str, arch: Arch) -> None:
+    spec = parse_file(BLOCKS[f"{name}.toml"] + f'profile = "{arch.profile}"\n', folder)
 
     def end(cluster: Cluster) -> tuple[str, int]:
         cluster.run()
