@@ -398,6 +398,10 @@ class Kernel:
         self.leave()
         return False
 
+    def cycles(self) -> int:
+        clock = self.kern.clock
+        return clock.now() // clock.instruction_ns
+
     @staticmethod
     def _map(thread: Thread) -> VmMap:
         """The address space of a thread that runs."""

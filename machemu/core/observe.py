@@ -119,6 +119,9 @@ class Observer:
     def exception(self, exception: int, code: int, subcode: int) -> bool:
         return self.kernel.exception(exception, code, subcode)
 
+    def cycles(self) -> int:
+        return self.kernel.cycles()
+
     # core.kernel.KernelObserver
 
     def resumed(self, thread: Thread, result: int) -> None:

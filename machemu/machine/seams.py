@@ -141,6 +141,9 @@ class Supervisor(Protocol):
     def exception(self, exception: int, code: int, subcode: int) -> bool:
         """A CPU exception in Mach's terms; True when the thread goes on where its (possibly changed) state says."""
 
+    def cycles(self) -> int:
+        """What a time-stamp counter shows: virtual time since power-on, counted in times of one instruction."""
+
 
 class Cpu(Protocol):
     """One processor. One thread at a time is active on it; its registers live in the CPU until `deactivate`."""

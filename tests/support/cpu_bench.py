@@ -13,6 +13,8 @@ from machemu.machine.seams import Cpu, Pcb
 LAZY = 0x20000
 CONSTANT, ARGUMENTS, LEAVE = 1, 2, 3
 FREE_RUN = 10_000
+CYCLES_BEFORE = 0xFFFF_FFF0
+"""What the time-stamp counter begins with."""
 
 C = TypeVar("C", bound=Cpu)
 
@@ -60,6 +62,9 @@ class CpuBench(Generic[C]):
         self.log.append(("exception", exception, code, subcode))
         self.cpu.stop()
         return False
+
+    def cycles(self) -> int:
+        return CYCLES_BEFORE + self.cpu.executed
 
     def write(self, address: int, data: bytes) -> None:
         place = self.pmap.translate(VirtAddr(address), VM_PROT_WRITE)

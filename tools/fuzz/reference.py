@@ -191,6 +191,9 @@ class Alone:
         self._event("exception", exception, code, subcode)
         return False
 
+    def cycles(self) -> int:
+        return self.cpu.executed
+
     def _event(self, kind: str, *numbers: int) -> None:
         self.events.append((kind, numbers))
         self.cpu.stop()

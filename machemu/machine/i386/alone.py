@@ -23,8 +23,10 @@ from machemu.machine.i386.screen import (
     ENTER,
     ESCAPE,
     INTERRUPT,
+    INTERRUPT_RETURN,
     LONGEST,
     LOOPS,
+    READ_TIME,
     RETURNS,
     STATUS_WORD,
     STORE_STATUS,
@@ -71,6 +73,20 @@ def stores_status(code: bytes) -> bool:
     opcode, place = _opcode(code)
     escaped = opcode == ESCAPE and code[place + 1 : place + 2] == bytes((STATUS_WORD,))
     return escaped and len(code) > place + 2 and code[place + 2] >> 3 & 7 == STORE_STATUS
+
+
+def reads_time(code: bytes) -> bool:
+    """Whether the instruction is `rdtsc`."""
+    opcode, place = _opcode(code)
+    return opcode == ESCAPE and code[place + 1 : place + 2] == bytes((READ_TIME,))
+
+
+def interrupt_return(code: bytes, wide: bool) -> int:
+    """The bytes of each of the three numbers that `iret` takes off the stack; 0 for other instructions."""
+    opcode, place = _opcode(code)
+    if opcode != INTERRUPT_RETURN:
+        return 0
+    return 4 if wide != (WIDTH_PREFIX in code[:place]) else 2
 
 
 def is_loop(code: bytes) -> bool:

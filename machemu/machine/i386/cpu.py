@@ -34,7 +34,20 @@ from machemu.machine.i386.faults import (
 )
 from machemu.machine.i386.fpu import Fpu
 from machemu.machine.i386.guard import RESUME, Guard
-from machemu.machine.i386.pcb import CS, DS, EBP, EIP, ES, ESP, REDIRECT_FRAME, SS, USER_CS, USER_DS, I386Pcb
+from machemu.machine.i386.pcb import (
+    CS,
+    DS,
+    EBP,
+    EFL_VM,
+    EIP,
+    ES,
+    ESP,
+    REDIRECT_FRAME,
+    SS,
+    USER_CS,
+    USER_DS,
+    I386Pcb,
+)
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, PAGE_SIZE, I386Mmu, I386Pmap
 from machemu.machine.i386.screen import LONGEST
 from machemu.machine.i386.tables import DescriptorTables
@@ -45,7 +58,8 @@ from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, Supervisor, UserF
 CR0_PAGING: Final = 0x80000033
 """PG, NE, ET, MP, PE."""
 CR4_USED: Final = 0x100004
-"""TSD, so that user mode has no rdtsc, which would show the host's clock; and SMEP, with which error codes tell fetches."""
+"""TSD, so that rdtsc comes to us, and does not show the host's clock; and SMEP, with which error codes tell fetches."""
+CR4_TIME_ALLOWED: Final = CR4_USED & ~4
 CR0_TASK_SWITCHED: Final = 0x8
 ERROR_WRITE: Final = 2
 ERROR_FETCH: Final = 0x10
@@ -57,6 +71,8 @@ EMPTY_PAGE: Final = bytes(PAGE_SIZE)
 EMULATED_INTERRUPT: Final = 0x80
 """What a redirected trap finds on its stack: the flags, and where it was made."""
 READ_WRITE: Final = VM_PROT_READ | VM_PROT_WRITE
+FLAGS_VM_BYTE: Final = 10
+"""Where in what `iret` takes off the stack the byte with VM is."""
 V86_FRAME: Final = 9
 """Words that entry to V86 mode pops: eip, cs, eflags, esp, ss, es, ds, fs, gs."""
 RPL: Final = 3
@@ -107,6 +123,7 @@ class I386Cpu:
         self._refused: tuple[int, int] | None = None
         self._refused_at = 0
         self._goes_alone = False
+        self._hidden: tuple[int, int] | None = None
         self._fetched = 0
         self.target = 0
         self._counted = 0
@@ -447,18 +464,52 @@ class I386Cpu:
         if alone.stores_status(code):
             # Whether the thread's FPU state is loaded must not show: it depends on where the run was cut.
             engine.write(REGISTER["CR0"], CR0_PAGING)
+        cycles = self._allow_time() if alone.reads_time(code) else None
+        if alone.interrupt_return(code, wide) == 4:
+            self._hide_v86()
         error = engine.start(address, 1)
+        self._show_v86()
+        if cycles is not None:
+            engine.write(REGISTER["CR4"], CR4_USED)
         if alone.stores_status(code):
             engine.write(REGISTER["CR0"], status)
         engine.drop_translation(place)
         self.target = target
         self.guard.lets = False
         if min(engine.counter.value, engine.limit.value) > self._overhead:
+            if cycles is not None:
+                self._show_time(cycles)
             stack = engine.read(REGISTER["ESP"]), engine.read(REGISTER["EBP"])
             esp, ebp = alone.mended(code, wide, self._segment(REGISTER["SS"])[1], before, *stack)
             engine.write(REGISTER["ESP"], esp)
             engine.write(REGISTER["EBP"], ebp)
         return error
+
+    def _allow_time(self) -> int:
+        """Lets the next instruction be `rdtsc`; what that is to show."""
+        assert self._supervisor is not None
+        self.engine.write(REGISTER["CR4"], CR4_TIME_ALLOWED)
+        return self._supervisor.cycles()
+
+    def _show_time(self, cycles: int) -> None:
+        self.engine.write(REGISTER["EAX"], cycles & 0xFFFFFFFF)
+        self.engine.write(REGISTER["EDX"], cycles >> 32 & 0xFFFFFFFF)
+
+    def _hide_v86(self) -> None:
+        """Takes VM out of the flags that `iret` finds on the stack: in user mode it is ignored, and Unicorn would go by it."""
+        assert self._pmap is not None
+        base, wide = self._segment(REGISTER["SS"])
+        offset = self.engine.read(REGISTER["ESP"]) + FLAGS_VM_BYTE & (0xFFFFFFFF if wide else 0xFFFF)
+        place = self._pmap.translate(VirtAddr(base + offset & 0xFFFFFFFF), VM_PROT_READ)
+        if place is not None:
+            self._hidden = place, self.memory.view[place]
+            self.memory.view[place] &= ~(EFL_VM >> 16)
+
+    def _show_v86(self) -> None:
+        if self._hidden is not None:
+            place, byte = self._hidden
+            self.memory.view[place] = byte
+            self._hidden = None
 
     def _watched(self) -> None:
         """An instruction that is done has met watched data. Where it was a trap, the kernel begins, which is not watched."""
@@ -528,6 +579,7 @@ class I386Cpu:
             return
         if self.guard.replaced:
             self.guard.put_back()
+        self._show_v86()
         software = self._is_software.value
         code = self._error_code.value
         self._pending.value = -1
@@ -692,7 +744,8 @@ class I386Cpu:
         else:
             width = alone.string_port_width(code, wide)
             may_use = width > 0 and self._may_use(self.engine.read(REGISTER["EDX"]) & 0xFFFF, width)
-            self._goes_alone = may_use or alone.is_far_return(code) or alone.stores_status(code)
+            self._goes_alone = may_use or any(goes(code) for goes in (alone.is_far_return, alone.stores_status, alone.reads_time))
+            self._goes_alone = self._goes_alone or alone.interrupt_return(code, wide) > 0
             if not self._goes_alone and not alone.is_loop(code):
                 return False
         self.engine.stop()

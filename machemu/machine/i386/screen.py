@@ -67,6 +67,8 @@ IN_REGISTERS: Final = frozenset((0x71, 0x72, 0x73))
 """Second bytes of MMX's shifts by immediate operands: there are none of memory."""
 NO_CONTROL: Final = frozenset((1, 5, 6, 7))
 """Control registers that there are none of."""
+READ_TIME: Final = 0x31
+"""The second byte of RDTSC, which Unicorn refuses where CR4.TSD is set."""
 READ_COUNTER: Final = 0x33
 """The second byte of RDPMC, which user mode may not have."""
 STATUS_WORD, STORE_STATUS = 0x01, 4
@@ -79,7 +81,7 @@ NEG: Final = 3
 """Opcodes of a group with TEST and NEG, and the latter's reg field."""
 REPNE: Final = 0xF2
 RETURNS: Final = (0xC2, 0xCA)
-INTERRUPT, ENTER = 0xCD, 0xC8
+INTERRUPT, INTERRUPT_RETURN, ENTER = 0xCD, 0xCF, 0xC8
 LOOPS: Final = (0xE0, 0xE1)
 """LOOPNE and LOOPE."""
 
@@ -103,7 +105,8 @@ def screened(code: Code, is_v86: bool, is_first: bool) -> Shown | None:
     """What is to be translated instead of an instruction, or None. is_first: of its block.
 
     As `hlt`, which raises #GP: stores into the code segment, which only V86 mode may write; and what the CPU looks at itself:
-    string input and output, `int n` behind prefixes, `enter`, `smsw`, and `ret n` whose n would be negative as a signed number.
+    string input and output, `int n` behind prefixes, `enter`, `smsw`, `ret n` whose n would be negative as a signed number, and
+    `iret`, but for V86 mode's.
     So are LOOPNE and LOOPE behind others in a block: where they end the loop, Unicorn forgets how the instruction before left the
     flags.
     """
@@ -137,7 +140,7 @@ def screened(code: Code, is_v86: bool, is_first: bool) -> Shown | None:
     if locked:
         return _without_lock(code, place) if opcode[0] in TEST and code(behind) >> 3 & 7 == NEG else None
     if second < 0:
-        return Shown(PRIVILEGED, 0, place + 1) if byte in LOOPS and not is_first else _taken_over(byte, code, place)
+        return Shown(PRIVILEGED, 0, place + 1) if byte in LOOPS and not is_first else _taken_over(byte, code, place, is_v86)
     if second == READ_COUNTER or (second == STATUS_WORD and code(behind) >> 3 & 7 == STORE_STATUS):
         return Shown(PRIVILEGED, 0, behind)
     return Shown(NO_OPERATION, place + 1, 0) if second in HINTS else None
@@ -176,9 +179,9 @@ GROUPS: Final[dict[bytes, Callable[[int], bool]]] = {
 INC and others; SSE3's FISTTP; bits; moves of control registers; MMX's shifts."""
 
 
-def _taken_over(opcode: int, code: Code, place: int) -> Shown | None:
+def _taken_over(opcode: int, code: Code, place: int, is_v86: bool) -> Shown | None:
     """Of one byte, behind `place` prefixes."""
-    if is_string_port(opcode) or opcode == ENTER:
+    if is_string_port(opcode) or opcode == ENTER or (opcode == INTERRUPT_RETURN and not is_v86):
         return Shown(PRIVILEGED, 0, place + 1)
     if opcode == INTERRUPT and place and code(place + 1) not in BREAKPOINTS:
         return Shown(PRIVILEGED, 0, place + 2)
@@ -190,7 +193,7 @@ def _taken_over(opcode: int, code: Code, place: int) -> Shown | None:
 
 
 SUSPECT: Final = bytes(
-    byte in (*PREFIXES, *RETURNS, *TEST, *LOOPS, ENTER) or is_string_port(byte) or bytes((byte,)) in GROUPS
+    byte in (*PREFIXES, *RETURNS, *TEST, *LOOPS, ENTER, INTERRUPT_RETURN) or is_string_port(byte) or bytes((byte,)) in GROUPS
     for byte in range(0x100)
 )
 """By an instruction's first byte: whether `screened` need be asked."""

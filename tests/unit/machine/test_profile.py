@@ -65,3 +65,15 @@ def test_a_wrong_profile_says_what_is_wrong(old: str, new: str, message: str) ->
     with pytest.raises(UserError, match=r"mine\.toml: ") as caught:
         parse_profile(GOOD.replace(old, new), "mine.toml", "mine")
     assert message in str(caught.value)
+
+
+def test_the_page_of_profiles_says_what_they_are() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "profiles.md").read_text(encoding="utf-8")
+    rows = dict(row.split(" | ", 1) for row in page.replace("\n| `", "\n`").splitlines() if row.startswith("`") and " | " in row)
+    underneath = {"i386": "Pentium II", "m68k": "68040"}
+    for name in names():
+        profile = load_profile(name)
+        assert rows[f"`{name}`"] == (
+            f"{profile.processor} | {profile.cpu_type}, {profile.cpu_subtype} | "
+            f"{profile.instruction_ns} ns | {profile.ram >> 20} MiB | {underneath[profile.architecture]} |"
+        )
