@@ -9,8 +9,6 @@ PhysAddr = NewType("PhysAddr", int)
 """A byte address in a node's RAM."""
 Frame = NewType("Frame", int)
 """A physical page's number: physical address divided by the machine's page size."""
-PortName = NewType("PortName", int)
-"""A port name: an index into one task's port name space."""
 Nanoseconds = NewType("Nanoseconds", int)
 """Virtual time, or a span of it."""
 Instructions = NewType("Instructions", int)

@@ -21,6 +21,7 @@ from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Program, Thread
 from machemu.sim import slots
 from machemu.sim.graph import StateError
+from machemu.sim.state import PortName
 from machemu.sim.units import time_text
 from machemu.user import faults
 from machemu.user.mach import rights
@@ -64,7 +65,7 @@ def launch(kernel: Kernel, server: Server, name: str, rights: Mapping[str, Port]
     return task
 
 
-def _give(kernel: Kernel, task: Task, target: Port) -> int:
+def _give(kernel: Kernel, task: Task, target: Port) -> PortName:
     """A send right for a task."""
     return mach_port.copyout_send(kernel.ipc, task.space, ports.make_send(kernel.ipc, target))
 

@@ -17,10 +17,11 @@ from machemu.kern.processor import Processor
 from machemu.kern.processor_set import ProcessorSet, ProcessorSetName
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
+from machemu.sim.state import PortName
 from machemu.trace.events import PortKind, PortRef
 
 
-def refer(port: Port, space: Space | None, name: int = PORT_NULL, is_receive: bool = False) -> PortRef:
+def refer(port: Port, space: Space | None, name: PortName = PORT_NULL, is_receive: bool = False) -> PortRef:
     """What a port stands for, as the task with `space` sees it."""
     kind, number, label = PortKind.PORT if port.active else PortKind.DEAD_PORT, port.number, ""
     match port.kobject:
@@ -53,7 +54,7 @@ def refer(port: Port, space: Space | None, name: int = PORT_NULL, is_receive: bo
     return PortRef(name, kind, number, label, is_receive)
 
 
-def refer_name(space: Space, name: int) -> PortRef:
+def refer_name(space: Space, name: PortName) -> PortRef:
     """A name with what it stands for in `space`."""
     if name == PORT_NULL:
         return PortRef(name, PortKind.NULL)

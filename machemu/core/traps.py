@@ -22,6 +22,7 @@ from machemu.ipc import mach_msg, mach_port, port, right
 from machemu.kern import ipc_tt, task_control
 from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Thread
+from machemu.sim.state import PortName
 from machemu.vm import routines as vm_routines
 from machemu.vm.map import VmMap
 
@@ -89,7 +90,7 @@ def mach_print(kernel: Kernel, thread: Thread, string: int) -> int:
 # Devices
 
 
-def _device(thread: Thread, name: int, reply_name: int) -> Device:
+def _device(thread: Thread, name: PortName, reply_name: PortName) -> Device:
     target = right.lookup_send(thread.space, name)
     if target is None or not isinstance(target.kobject, Device):
         raise KernError(KERN_INVALID_CAPABILITY)
@@ -101,7 +102,7 @@ def _device(thread: Thread, name: int, reply_name: int) -> Device:
 
 
 def device_write_request(
-    kernel: Kernel, thread: Thread, device: int, reply_port: int, mode: int, recnum: int, data: int, data_count: int
+    kernel: Kernel, thread: Thread, device: PortName, reply_port: PortName, mode: int, recnum: int, data: int, data_count: int
 ) -> int:
     target = _device(thread, device, reply_port)
     if data_count > WRITE_MAX:
@@ -111,7 +112,7 @@ def device_write_request(
 
 
 def device_writev_request(
-    kernel: Kernel, thread: Thread, device: int, reply_port: int, mode: int, recnum: int, iovec: int, iocount: int
+    kernel: Kernel, thread: Thread, device: PortName, reply_port: PortName, mode: int, recnum: int, iovec: int, iocount: int
 ) -> int:
     target = _device(thread, device, reply_port)
     if iocount > IOVEC_MAX:
@@ -137,7 +138,7 @@ def swtch_pri(kernel: Kernel, thread: Thread, priority: int) -> None:
     kernel.yield_cpu(thread, Continuation.SWTCH_PRI)
 
 
-def thread_switch(kernel: Kernel, thread: Thread, name: int, option: int, milliseconds: int) -> int | None:
+def thread_switch(kernel: Kernel, thread: Thread, name: PortName, option: int, milliseconds: int) -> int | None:
     kern = kernel.kern
     if option == SWITCH_OPTION_DEPRESS:
         kern.depress(thread, milliseconds)
@@ -157,14 +158,14 @@ def thread_switch(kernel: Kernel, thread: Thread, name: int, option: int, millis
 # Routines that are also traps
 
 
-def _task(thread: Thread, name: int) -> Task:
+def _task(thread: Thread, name: PortName) -> Task:
     task = ipc_tt.task_of(right.lookup_send(thread.space, name))
     if task is None:
         raise KernError(MACH_SEND_INTERRUPTED)
     return task
 
 
-def _map(thread: Thread, name: int) -> VmMap:
+def _map(thread: Thread, name: PortName) -> VmMap:
     vm_map = _task(thread, name).map
     if vm_map is None:
         raise KernError(MACH_SEND_INTERRUPTED)
@@ -190,7 +191,7 @@ def _write_word(kernel: Kernel, thread: Thread, address: int, value: int) -> Non
         return
 
 
-def _copy_send(kernel: Kernel, thread: Thread, name: int) -> Right:
+def _copy_send(kernel: Kernel, thread: Thread, name: PortName) -> Right:
     """A send right copied from a name of the caller's; null and dead names stand for themselves."""
     if name in (PORT_NULL, PORT_NAME_DEAD):
         return right.from_name(name)
@@ -200,12 +201,12 @@ def _copy_send(kernel: Kernel, thread: Thread, name: int) -> Right:
 def vm_map(
     kernel: Kernel,
     thread: Thread,
-    target: int,
+    target: PortName,
     address: int,
     size: int,
     mask: int,
     anywhere: int,
-    memory_object: int,
+    memory_object: PortName,
     offset: int,
     copy: int,
     cur_protection: int,
@@ -232,19 +233,19 @@ def vm_map(
     return SUCCESS
 
 
-def vm_allocate(kernel: Kernel, thread: Thread, target: int, address: int, size: int, anywhere: int) -> int:
+def vm_allocate(kernel: Kernel, thread: Thread, target: PortName, address: int, size: int, anywhere: int) -> int:
     map_ = _map(thread, target)
     got = vm_routines.vm_allocate(map_, _read_word(kernel, thread, address), size, bool(anywhere))
     _write_word(kernel, thread, address, got)
     return SUCCESS
 
 
-def vm_deallocate(kernel: Kernel, thread: Thread, target: int, start: int, size: int) -> int:
+def vm_deallocate(kernel: Kernel, thread: Thread, target: PortName, start: int, size: int) -> int:
     vm_routines.vm_deallocate(_map(thread, target), start, size)
     return SUCCESS
 
 
-def task_create(kernel: Kernel, thread: Thread, parent: int, inherit_memory: int, child: int) -> int:
+def task_create(kernel: Kernel, thread: Thread, parent: PortName, inherit_memory: int, child: int) -> int:
     parent_task = _task(thread, parent)
     _read_word(kernel, thread, child)
     task = task_control.create(kernel.kern, parent_task, bool(inherit_memory))
@@ -253,17 +254,17 @@ def task_create(kernel: Kernel, thread: Thread, parent: int, inherit_memory: int
     return SUCCESS
 
 
-def task_terminate(kernel: Kernel, thread: Thread, name: int) -> int:
+def task_terminate(kernel: Kernel, thread: Thread, name: PortName) -> int:
     task_control.terminate(kernel.kern, _task(thread, name))
     return SUCCESS
 
 
-def task_suspend(kernel: Kernel, thread: Thread, name: int) -> int:
+def task_suspend(kernel: Kernel, thread: Thread, name: PortName) -> int:
     task_control.suspend(kernel.kern, _task(thread, name))
     return SUCCESS
 
 
-def task_set_special_port(kernel: Kernel, thread: Thread, name: int, which: int, port_name: int) -> int:
+def task_set_special_port(kernel: Kernel, thread: Thread, name: PortName, which: int, port_name: PortName) -> int:
     task = _task(thread, name)
     new = _copy_send(kernel, thread, port_name)
     try:
@@ -274,7 +275,7 @@ def task_set_special_port(kernel: Kernel, thread: Thread, name: int, which: int,
     return SUCCESS
 
 
-def mach_port_allocate(kernel: Kernel, thread: Thread, target: int, kind: int, name_address: int) -> int:
+def mach_port_allocate(kernel: Kernel, thread: Thread, target: PortName, kind: int, name_address: int) -> int:
     space = _task(thread, target).space
     _read_word(kernel, thread, name_address)
     name = mach_port.mach_port_allocate(kernel.ipc, space, kind)
@@ -282,22 +283,24 @@ def mach_port_allocate(kernel: Kernel, thread: Thread, target: int, kind: int, n
     return SUCCESS
 
 
-def mach_port_deallocate(kernel: Kernel, thread: Thread, target: int, name: int) -> int:
+def mach_port_deallocate(kernel: Kernel, thread: Thread, target: PortName, name: PortName) -> int:
     mach_port.mach_port_deallocate(kernel.ipc, _task(thread, target).space, name)
     return SUCCESS
 
 
-def mach_port_insert_right(kernel: Kernel, thread: Thread, target: int, name: int, source: int, disposition: int) -> int:
+def mach_port_insert_right(
+    kernel: Kernel, thread: Thread, target: PortName, name: PortName, source: PortName, disposition: int
+) -> int:
     mach_port.insert_right_by_name(kernel.ipc, thread.space, _task(thread, target).space, name, source, disposition)
     return SUCCESS
 
 
-def mach_port_allocate_name(kernel: Kernel, thread: Thread, target: int, kind: int, name: int) -> int:
+def mach_port_allocate_name(kernel: Kernel, thread: Thread, target: PortName, kind: int, name: PortName) -> int:
     mach_port.mach_port_allocate_name(kernel.ipc, _task(thread, target).space, kind, name)
     return SUCCESS
 
 
-def thread_depress_abort(kernel: Kernel, thread: Thread, name: int) -> int:
+def thread_depress_abort(kernel: Kernel, thread: Thread, name: PortName) -> int:
     target = ipc_tt.thread_of(right.lookup_send(thread.space, name))
     if target is None:
         return MACH_SEND_INTERRUPTED

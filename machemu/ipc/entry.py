@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.port import TYPE_DEAD_NAME, TYPE_NONE, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
-from machemu.sim.state import U32, Natural, state
+from machemu.sim.state import U32, Natural, PortName, state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
@@ -22,14 +22,14 @@ class Entry:
     """A name in use."""
 
     __slots__ = ("marequest", "name", "object", "request", "type", "urefs")
-    name: U32
+    name: PortName
     type: U32  # TYPE_ bits; of a send and a receive right both. TYPE_NONE: a right is on its way in or out
     urefs: Natural  # references of the send right or dead name, 1 for a send-once right; receive rights and sets count none
     object: Port | PortSet | None  # None for a dead name. A right to a dead port becomes a dead name when it is next used
     request: Natural  # the slot of its dead-name request in the port's table, 0 for none
     marequest: bool  # a msg-accepted notification is due
 
-    def __init__(self, name: int) -> None:
+    def __init__(self, name: PortName) -> None:
         self.name = name
         self.type = TYPE_NONE
         self.urefs = 0

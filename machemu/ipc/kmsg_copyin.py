@@ -44,6 +44,7 @@ from machemu.ipc.kmsg import OVERHEAD, Kmsg
 from machemu.ipc.port import Port, Right
 from machemu.ipc.right import TRANSIT
 from machemu.ipc.subsystem import MESSAGE_BYTES_MAX
+from machemu.sim.state import PortName
 
 if TYPE_CHECKING:
     from machemu.abi.message import PortDead
@@ -75,7 +76,7 @@ def get(ipc: Ipc, memory: TaskMemory, address: int, size: int) -> bytes:
         raise KernError(MACH_SEND_INVALID_DATA) from None
 
 
-def copyin(ipc: Ipc, space: Space, data: bytes, cancel_notify: int) -> Kmsg:
+def copyin(ipc: Ipc, space: Space, data: bytes, cancel_notify: PortName) -> Kmsg:
     """ipc_kmsg_copyin without the body, which `copyin_body` takes: makes a kernel message of a user's bytes; the caller owns it.
 
     `cancel_notify` is a port name or 0: with MACH_SEND_CANCEL, a dead-name request to this port of a moved destination right is
@@ -119,7 +120,9 @@ def _any_send(disposition: int) -> bool:
     return MOVE_SEND <= disposition <= MAKE_SEND_ONCE
 
 
-def _copyin_header(ipc: Ipc, space: Space, types: tuple[int, int], names: tuple[int, int], cancel_notify: int) -> Header:
+def _copyin_header(
+    ipc: Ipc, space: Space, types: tuple[int, int], names: tuple[PortName, PortName], cancel_notify: PortName
+) -> Header:
     """ipc_kmsg_copyin_header: takes the destination's and the reply right, both or neither."""
     dest_type, reply_type = types
     dest_name, reply_name = names
@@ -286,7 +289,7 @@ def _copyin_ports(ipc: Ipc, space: Space, kmsg: Kmsg, carried: list[Carried], it
         offset += 4
 
 
-def _copyin_port(ipc: Ipc, space: Space, kmsg: Kmsg, name: int, disposition: int) -> Right:
+def _copyin_port(ipc: Ipc, space: Space, kmsg: Kmsg, name: PortName, disposition: int) -> Right:
     try:
         taken = right.copyin(ipc, space, name, disposition)[0]
     except KernError:

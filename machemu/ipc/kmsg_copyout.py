@@ -31,6 +31,7 @@ from machemu.ipc import port as ports
 from machemu.ipc import right
 from machemu.ipc.entry import Entry
 from machemu.ipc.port import Port, Right
+from machemu.sim.state import PortName
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from machemu.ipc.subsystem import Ipc
 
 
-def copyout(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, notify: int) -> tuple[bytes, int]:
+def copyout(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, notify: PortName) -> tuple[bytes, int]:
     """ipc_kmsg_copyout: the message as the receiver's bytes, and 0 or MACH_RCV_BODY_ERROR with sub-codes.
 
     Consumes the message. `notify` is a port name or 0: where a dead-name notification for the reply right shall go.
@@ -88,13 +89,13 @@ def copyout_dest(ipc: Ipc, space: Space, kmsg: Kmsg) -> bytes:
     return header
 
 
-def _finish(ipc: Ipc, kmsg: Kmsg, bits: int, remote: int, local: int) -> bytes:
+def _finish(ipc: Ipc, kmsg: Kmsg, bits: int, remote: PortName, local: PortName) -> bytes:
     data: bytes = ipc.header.pack(bits, kmsg.size, remote, local, kmsg.seqno, kmsg.id) + kmsg.body
     kmsgs.consume(ipc, kmsg)
     return data
 
 
-def _copyout_header(ipc: Ipc, space: Space, kmsg: Kmsg, notify: int) -> tuple[int, int]:
+def _copyout_header(ipc: Ipc, space: Space, kmsg: Kmsg, notify: PortName) -> tuple[PortName, PortName]:
     """ipc_kmsg_copyout_header: names for the reply right and the destination; consumes both rights."""
     if not space.active:
         raise KernError(MACH_RCV_HEADER_ERROR | MACH_MSG_IPC_SPACE)
@@ -111,7 +112,7 @@ def _copyout_header(ipc: Ipc, space: Space, kmsg: Kmsg, notify: int) -> tuple[in
     return reply_name, right.copyout_dest(ipc, space, dest, kmsg.remote_type) if dest.active else PORT_NAME_DEAD
 
 
-def _copyout_reply(ipc: Ipc, space: Space, reply: Port, disposition: int, notify: int) -> int:
+def _copyout_reply(ipc: Ipc, space: Space, reply: Port, disposition: int, notify: PortName) -> PortName:
     notify_port = right.lookup_notify(space, notify) if notify else None
     if notify and notify_port is None:
         raise KernError(MACH_RCV_INVALID_NOTIFY)
@@ -137,7 +138,7 @@ def _copyout_reply(ipc: Ipc, space: Space, reply: Port, disposition: int, notify
     return entry.name
 
 
-def _copyout_object(ipc: Ipc, space: Space, obj: Right, disposition: int) -> tuple[int, int]:
+def _copyout_object(ipc: Ipc, space: Space, obj: Right, disposition: int) -> tuple[PortName, int]:
     """ipc_kmsg_copyout_object: a right's name, and 0 or the sub-code of why it has none. Consumes the right in any case."""
     if not isinstance(obj, Port):
         return (PORT_NAME_DEAD if obj is PORT_DEAD else PORT_NULL), 0

@@ -40,6 +40,7 @@ from machemu.abi.types import Nanoseconds, VirtAddr
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import kmsg_copyin, kmsg_copyout, marequest, mqueue
 from machemu.ipc.thread import MsgArgs, MsgContinuation, Put
+from machemu.sim.state import PortName
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -57,7 +58,15 @@ HAND_OFF_SIZE_MAX: Final = 4080
 
 
 def mach_msg_trap(
-    ipc: Ipc, thread: IpcThread, msg: int, option: int, send_size: int, rcv_size: int, rcv_name: int, timeout: int, notify: int
+    ipc: Ipc,
+    thread: IpcThread,
+    msg: int,
+    option: int,
+    send_size: int,
+    rcv_size: int,
+    rcv_name: PortName,
+    timeout: int,
+    notify: PortName,
 ) -> int | None:
     """Mach's mach_msg_trap: a mach_msg_return_t, or None where the thread blocks. `timeout` is in milliseconds."""
     args = (msg, option, send_size, rcv_size, rcv_name, timeout, notify)

@@ -35,6 +35,7 @@ from machemu.ipc import right, right_refs
 from machemu.ipc.entry import TYPE_SEND_RIGHTS, Entry
 from machemu.ipc.port import Port, Right
 from machemu.ipc.pset import PortSet
+from machemu.sim.state import PortName
 
 if TYPE_CHECKING:
     from machemu.abi.message import PortDead
@@ -61,7 +62,7 @@ class PortStatus(NamedTuple):
     nsrequest: int
 
 
-def _valid(name: int) -> bool:
+def _valid(name: PortName) -> bool:
     return name not in (PORT_NULL, PORT_NAME_DEAD)
 
 
@@ -82,7 +83,7 @@ def _fill(ipc: Ipc, space: Space, entry: Entry, kind: int) -> None:
         entry.urefs = 1
 
 
-def mach_port_allocate(ipc: Ipc, space: Space, kind: int) -> int:
+def mach_port_allocate(ipc: Ipc, space: Space, kind: int) -> PortName:
     """A new receive right, port set or dead name; its name."""
     if kind not in (RIGHT_RECEIVE, RIGHT_PORT_SET, RIGHT_DEAD_NAME):
         raise KernError(KERN_INVALID_VALUE)
@@ -91,7 +92,7 @@ def mach_port_allocate(ipc: Ipc, space: Space, kind: int) -> int:
     return entry.name
 
 
-def mach_port_allocate_name(ipc: Ipc, space: Space, kind: int, name: int) -> None:
+def mach_port_allocate_name(ipc: Ipc, space: Space, kind: int, name: PortName) -> None:
     """As mach_port_allocate, under a name that the caller chose."""
     if not _valid(name) or kind not in (RIGHT_RECEIVE, RIGHT_PORT_SET, RIGHT_DEAD_NAME):
         raise KernError(KERN_INVALID_VALUE)
@@ -101,7 +102,7 @@ def mach_port_allocate_name(ipc: Ipc, space: Space, kind: int, name: int) -> Non
     _fill(ipc, space, entry, kind)
 
 
-def mach_reply_port(ipc: Ipc, space: Space) -> int:
+def mach_reply_port(ipc: Ipc, space: Space) -> PortName:
     """The trap: a new receive right, or MACH_PORT_NULL where there can be none."""
     try:
         return mach_port_allocate(ipc, space, RIGHT_RECEIVE)
@@ -113,7 +114,7 @@ def mach_port_names(space: Space) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """All names in ascending order, and their types."""
     if not space.active:
         raise KernError(KERN_INVALID_TASK)
-    names: list[int] = []
+    names: list[PortName] = []
     types: list[int] = []
     for name, entry in space.entries():
         kind = entry.type
@@ -125,11 +126,11 @@ def mach_port_names(space: Space) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(names), tuple(types)
 
 
-def mach_port_type(space: Space, name: int) -> int:
+def mach_port_type(space: Space, name: PortName) -> int:
     return right_refs.info(space, right.lookup(space, name))[0]
 
 
-def mach_port_rename(space: Space, old_name: int, new_name: int) -> None:
+def mach_port_rename(space: Space, old_name: PortName, new_name: PortName) -> None:
     if not _valid(new_name):
         raise KernError(KERN_INVALID_VALUE)
     right_refs.rename(space, old_name, new_name)
@@ -138,15 +139,15 @@ def mach_port_rename(space: Space, old_name: int, new_name: int) -> None:
 # References
 
 
-def mach_port_destroy(ipc: Ipc, space: Space, name: int) -> None:
+def mach_port_destroy(ipc: Ipc, space: Space, name: PortName) -> None:
     right_refs.destroy(ipc, space, right.lookup(space, name))
 
 
-def mach_port_deallocate(ipc: Ipc, space: Space, name: int) -> None:
+def mach_port_deallocate(ipc: Ipc, space: Space, name: PortName) -> None:
     right_refs.dealloc(ipc, space, right.lookup(space, name))
 
 
-def mach_port_get_refs(space: Space, name: int, kind: int) -> int:
+def mach_port_get_refs(space: Space, name: PortName, kind: int) -> int:
     """User references of one right under a name, 0 where it is not there."""
     if not 0 <= kind < RIGHT_COUNT:
         raise KernError(KERN_INVALID_VALUE)
@@ -156,7 +157,7 @@ def mach_port_get_refs(space: Space, name: int, kind: int) -> int:
     return 1 if kind in (RIGHT_RECEIVE, RIGHT_PORT_SET) else urefs
 
 
-def mach_port_mod_refs(ipc: Ipc, space: Space, name: int, kind: int, delta: int) -> None:
+def mach_port_mod_refs(ipc: Ipc, space: Space, name: PortName, kind: int, delta: int) -> None:
     if not 0 <= kind < RIGHT_COUNT:
         raise KernError(KERN_INVALID_VALUE)
     right_refs.delta(ipc, space, right.lookup(space, name), kind, delta)
@@ -165,29 +166,29 @@ def mach_port_mod_refs(ipc: Ipc, space: Space, name: int, kind: int, delta: int)
 # Receive rights and sets
 
 
-def mach_port_set_qlimit(ipc: Ipc, space: Space, name: int, qlimit: int) -> None:
+def mach_port_set_qlimit(ipc: Ipc, space: Space, name: PortName, qlimit: int) -> None:
     if qlimit > QLIMIT_MAX:
         raise KernError(KERN_INVALID_VALUE)
     ports.set_qlimit(ipc, right.lookup_receive(space, name), qlimit)
 
 
-def mach_port_set_mscount(space: Space, name: int, mscount: int) -> None:
+def mach_port_set_mscount(space: Space, name: PortName, mscount: int) -> None:
     right.lookup_receive(space, name).mscount = mscount
 
 
-def mach_port_set_seqno(space: Space, name: int, seqno: int) -> None:
+def mach_port_set_seqno(space: Space, name: PortName, seqno: int) -> None:
     right.lookup_receive(space, name).seqno = seqno
 
 
-def mach_port_set_protected_payload(space: Space, name: int, payload: int) -> None:
+def mach_port_set_protected_payload(space: Space, name: PortName, payload: int) -> None:
     right.lookup_receive(space, name).payload = payload
 
 
-def mach_port_clear_protected_payload(space: Space, name: int) -> None:
+def mach_port_clear_protected_payload(space: Space, name: PortName) -> None:
     right.lookup_receive(space, name).payload = None
 
 
-def mach_port_get_receive_status(space: Space, name: int) -> PortStatus:
+def mach_port_get_receive_status(space: Space, name: PortName) -> PortStatus:
     port = right.lookup_receive(space, name)
     return PortStatus(
         port.pset.local_name if port.pset is not None else PORT_NULL,
@@ -202,7 +203,7 @@ def mach_port_get_receive_status(space: Space, name: int) -> PortStatus:
     )
 
 
-def mach_port_get_set_status(space: Space, name: int) -> tuple[int, ...]:
+def mach_port_get_set_status(space: Space, name: PortName) -> tuple[int, ...]:
     """The names of a set's members, in ascending order."""
     pset = right.lookup(space, name).object
     if not isinstance(pset, PortSet):
@@ -210,7 +211,7 @@ def mach_port_get_set_status(space: Space, name: int) -> tuple[int, ...]:
     return tuple(sorted(port.receiver_name for port in pset.members.values()))
 
 
-def mach_port_move_member(ipc: Ipc, space: Space, member: int, after: int) -> None:
+def mach_port_move_member(ipc: Ipc, space: Space, member: PortName, after: PortName) -> None:
     """Moves a port into the set `after`, or with MACH_PORT_NULL out of its set."""
     port = right.lookup_receive(space, member)
     pset = None
@@ -227,7 +228,9 @@ def mach_port_move_member(ipc: Ipc, space: Space, member: int, after: int) -> No
 # Notifications and rights by name
 
 
-def mach_port_request_notification(ipc: Ipc, space: Space, name: int, msgh_id: int, sync: int, request: Right) -> Port | None:
+def mach_port_request_notification(
+    ipc: Ipc, space: Space, name: PortName, msgh_id: int, sync: int, request: Right
+) -> Port | None:
     """Asks for a notification, or with None takes the request back; the previous request's send-once right, now the caller's.
 
     Consumes the send-once right `request` on success.
@@ -248,7 +251,7 @@ def mach_port_request_notification(ipc: Ipc, space: Space, name: int, msgh_id: i
     raise KernError(KERN_INVALID_VALUE)
 
 
-def mach_port_insert_right(space: Space, name: int, poly: object | None, disposition: int) -> None:
+def mach_port_insert_right(space: Space, name: PortName, poly: object | None, disposition: int) -> None:
     """Puts a right under a name. Consumes it on success."""
     if not _valid(name) or not MOVE_RECEIVE <= disposition <= MOVE_SEND_ONCE:
         raise KernError(KERN_INVALID_VALUE)
@@ -257,14 +260,14 @@ def mach_port_insert_right(space: Space, name: int, poly: object | None, disposi
     right.copyout_name(space, poly, disposition, name)
 
 
-def mach_port_extract_right(ipc: Ipc, space: Space, name: int, disposition: int) -> tuple[Port | PortDead, int]:
+def mach_port_extract_right(ipc: Ipc, space: Space, name: PortName, disposition: int) -> tuple[Port | PortDead, int]:
     """Takes or copies a right out of a space: the right, now the caller's, and its disposition under way."""
     if not MOVE_RECEIVE <= disposition <= MAKE_SEND_ONCE:
         raise KernError(KERN_INVALID_VALUE)
     return right.copyin(ipc, space, name, disposition)
 
 
-def insert_right_by_name(ipc: Ipc, current: Space, target: Space, name: int, source: int, disposition: int) -> None:
+def insert_right_by_name(ipc: Ipc, current: Space, target: Space, name: PortName, source: PortName, disposition: int) -> None:
     """The trap mach_port_insert_right: takes a right from the caller's space and puts it into the target's; lost on failure."""
     if not MOVE_RECEIVE <= disposition <= MAKE_SEND_ONCE:
         raise KernError(KERN_INVALID_VALUE)
@@ -280,7 +283,7 @@ def insert_right_by_name(ipc: Ipc, current: Space, target: Space, name: int, sou
         raise
 
 
-def copyout_send(ipc: Ipc, space: Space, sright: Right) -> int:
+def copyout_send(ipc: Ipc, space: Space, sright: Right) -> PortName:
     """ipc_port_copyout_send: a name for a send right, which is consumed; MACH_PORT_DEAD or MACH_PORT_NULL where there is none."""
     if not isinstance(sright, Port):
         return PORT_NAME_DEAD if sright is PORT_DEAD else PORT_NULL

@@ -8,7 +8,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.message import MACH_SEND_INVALID_NOTIFY, MACH_SEND_NOTIFY_IN_PROGRESS
 from machemu.ipc import notify as notifications
 from machemu.ipc import right
-from machemu.sim.state import U32, state
+from machemu.sim.state import PortName, state
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -22,17 +22,17 @@ class Marequest:
     """space, name: the sender's name for the destination, 0 where it has none any more. soright: whom to tell."""
 
     __slots__ = ("name", "soright", "space")
-    name: U32
+    name: PortName
     soright: Port
     space: Space
 
-    def __init__(self, space: Space, name: int, soright: Port) -> None:
+    def __init__(self, space: Space, name: PortName, soright: Port) -> None:
         self.space = space
         self.name = name
         self.soright = soright
 
 
-def create(space: Space, port: Port, notify: int) -> Marequest:
+def create(space: Space, port: Port, notify: PortName) -> Marequest:
     """Asks for a notification to the receive right `notify` when a message to `port` is received. One a name can be pending."""
     entry = right.reverse(space, port) if space.active else None
     if entry is not None and entry.marequest:
@@ -48,7 +48,7 @@ def create(space: Space, port: Port, notify: int) -> Marequest:
     return request
 
 
-def cancel(space: Space, name: int) -> None:
+def cancel(space: Space, name: PortName) -> None:
     """The name goes: the notification will not tell it."""
     space.marequests.pop(name).name = 0
 

@@ -14,18 +14,19 @@ from machemu.abi.port import (
     NOTIFY_SEND_ONCE,
 )
 from machemu.ipc import kmsg as kmsgs
+from machemu.sim.state import PortName
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.ipc.subsystem import Ipc
 
 
-def port_deleted(ipc: Ipc, port: Port, name: int) -> None:
+def port_deleted(ipc: Ipc, port: Port, name: PortName) -> None:
     """A name with a dead-name request stopped being one before its port died."""
     _send(ipc, port, NOTIFY_PORT_DELETED, ipc.pair.pack(ipc.name_item, name))
 
 
-def msg_accepted(ipc: Ipc, port: Port, name: int) -> None:
+def msg_accepted(ipc: Ipc, port: Port, name: PortName) -> None:
     """A message sent with MACH_SEND_NOTIFY was received; 0 for a name that is no more."""
     _send(ipc, port, NOTIFY_MSG_ACCEPTED, ipc.pair.pack(ipc.name_item, name))
 
@@ -48,7 +49,7 @@ def send_once(ipc: Ipc, port: Port) -> None:
     _send(ipc, port, NOTIFY_SEND_ONCE, b"")
 
 
-def dead_name(ipc: Ipc, port: Port, name: int) -> None:
+def dead_name(ipc: Ipc, port: Port, name: PortName) -> None:
     """A name's port died."""
     _send(ipc, port, NOTIFY_DEAD_NAME, ipc.pair.pack(ipc.name_item, name))
 

@@ -14,7 +14,7 @@ from machemu.abi.port import QLIMIT_DEFAULT, QLIMIT_MAX
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mqueue, notify, pset
 from machemu.ipc.waitq import WaitQueue
-from machemu.sim.state import U32, Natural, state
+from machemu.sim.state import U32, Natural, PortName, state
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -69,7 +69,7 @@ class Port:
 
     # Who receives:
     receiver: Space | None  # the space that holds the receive right, the kernel's own two among them; None while it is under way
-    receiver_name: U32  # its name there
+    receiver_name: PortName  # its name there
     destination: Port | None  # while the receive right is in a message: the port that the message goes to, if known
     pset: PortSet | None  # the set it is in
 
@@ -84,7 +84,7 @@ class Port:
     # Who is told of its end; send-once rights that the port owns:
     nsrequest: Port | None  # of no-senders
     pdrequest: Port | None  # of port-destroyed
-    dnrequests: list[tuple[U32, Port] | None]  # the table of dead-name requests, slot 0 unused: a name and a right each
+    dnrequests: list[tuple[PortName, Port] | None]  # the table of dead-name requests, slot 0 unused: a name and a right each
     dnfree: list[Natural]  # its empty slots, the next one to be used last
 
     # Its queue, empty while it is in a set:
@@ -95,7 +95,7 @@ class Port:
     msgcount: Natural  # messages queued, or handed to receivers that have not run yet
     qlimit: Natural  # its limit
 
-    def __init__(self, number: int, receiver: Space, name: int) -> None:
+    def __init__(self, number: int, receiver: Space, name: PortName) -> None:
         self.number = number
         self.active = True
         self.receiver = receiver
@@ -295,7 +295,7 @@ def set_qlimit(ipc: Ipc, port: Port, qlimit: int) -> None:
 # Requests
 
 
-def dnrequest(ipc: Ipc, port: Port, name: int, soright: Port) -> int:
+def dnrequest(ipc: Ipc, port: Port, name: PortName, soright: Port) -> int:
     """Notes a dead-name request of an active port and returns its slot. Consumes `soright`, but not where it fails."""
     if not port.dnfree:
         table = port.dnrequests
@@ -320,7 +320,7 @@ def dncancel(port: Port, index: int) -> Port:
     return slot[1]
 
 
-def dnrename(port: Port, index: int, name: int) -> None:
+def dnrename(port: Port, index: int, name: PortName) -> None:
     slot = port.dnrequests[index]
     assert slot is not None
     port.dnrequests[index] = (name, slot[1])

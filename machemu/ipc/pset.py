@@ -10,7 +10,7 @@ from machemu.abi.kern_return import KERN_NOT_IN_SET
 from machemu.abi.message import MACH_RCV_PORT_CHANGED, MACH_RCV_PORT_DIED
 from machemu.ipc import mqueue
 from machemu.ipc.waitq import WaitQueue
-from machemu.sim.state import U32, state
+from machemu.sim.state import PortName, state
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -24,12 +24,12 @@ class PortSet:
 
     __slots__ = ("active", "local_name", "members", "messages", "receivers")
     active: bool
-    local_name: U32  # its name in the space that owns it
+    local_name: PortName  # its name in the space that owns it
     members: dict[int, Port]  # by port number
     messages: deque[Kmsg]  # as a port's; none while any thread waits
     receivers: WaitQueue
 
-    def __init__(self, name: int) -> None:
+    def __init__(self, name: PortName) -> None:
         self.active = True
         self.local_name = name
         self.members = {}

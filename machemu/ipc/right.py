@@ -44,6 +44,7 @@ from machemu.abi.port import (
 from machemu.ipc import marequest, notify
 from machemu.ipc import port as ports
 from machemu.ipc.entry import TYPE_PORT_OR_DEAD, TYPE_PORT_RIGHTS, TYPE_SEND_RIGHTS, Entry
+from machemu.sim.state import PortName
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
@@ -66,7 +67,7 @@ TRANSIT: Final = {
 # Finding
 
 
-def lookup(space: Space, name: int) -> Entry:
+def lookup(space: Space, name: PortName) -> Entry:
     """ipc_right_lookup: the entry of a name in use."""
     entry = space.table.get(name)
     if entry is None:
@@ -74,7 +75,7 @@ def lookup(space: Space, name: int) -> Entry:
     return entry
 
 
-def lookup_receive(space: Space, name: int) -> Port:
+def lookup_receive(space: Space, name: PortName) -> Port:
     """The port to which `name` is the receive right (ipc_port_translate_receive)."""
     entry = lookup(space, name)
     if not entry.type & TYPE_RECEIVE:
@@ -82,7 +83,7 @@ def lookup_receive(space: Space, name: int) -> Port:
     return entry.port()
 
 
-def lookup_send(space: Space, name: int) -> Port | None:
+def lookup_send(space: Space, name: PortName) -> Port | None:
     """The live port to which `name` is a send right, or None: how a trap finds what a name stands for."""
     entry = space.table.get(name)
     if entry is None or not entry.type & TYPE_SEND:
@@ -91,7 +92,7 @@ def lookup_send(space: Space, name: int) -> Port | None:
     return port if port.active else None
 
 
-def lookup_notify(space: Space, name: int) -> Port | None:
+def lookup_notify(space: Space, name: PortName) -> Port | None:
     """A new send-once right to the port to which `name` is the receive right, or None."""
     entry = space.table.get(name)
     if entry is None or not entry.type & TYPE_RECEIVE:
@@ -110,7 +111,7 @@ def reverse(space: Space, port: Port) -> Entry | None:
     return space.reverse.get(port.number)
 
 
-def from_name(name: int) -> PortDead | None:
+def from_name(name: PortName) -> PortDead | None:
     """The right that MACH_PORT_NULL or MACH_PORT_DEAD stands for."""
     if name == PORT_NULL:
         return None
@@ -256,7 +257,7 @@ def copyin_two(space: Space, entry: Entry) -> tuple[Port, Port | None]:
     return port, drop_send(space, entry, port)
 
 
-def copyin(ipc: Ipc, space: Space, name: int, disposition: int) -> tuple[Port | PortDead, int]:
+def copyin(ipc: Ipc, space: Space, name: PortName, disposition: int) -> tuple[Port | PortDead, int]:
     """ipc_object_copyin: takes or copies a right by its name; gives it with its disposition under way. The caller owns it."""
     entry = lookup(space, name)
     right, request = copyin_entry(ipc, space, entry, disposition, True)
@@ -302,7 +303,7 @@ def copyout_entry(entry: Entry, space: Space, disposition: int, overflow: bool, 
         raise InvariantError(f"a right with disposition {disposition}")
 
 
-def copyout(space: Space, port: Port, disposition: int) -> int:
+def copyout(space: Space, port: Port, disposition: int) -> PortName:
     """ipc_object_copyout: puts a right under the name that the space has for the port, or a new one, and consumes it.
 
     A failure leaves the right to the caller: KERN_INVALID_CAPABILITY for a dead port, KERN_INVALID_TASK for a dead space.
@@ -320,7 +321,7 @@ def copyout(space: Space, port: Port, disposition: int) -> int:
     return entry.name
 
 
-def copyout_name(space: Space, port: Port, disposition: int, name: int) -> None:
+def copyout_name(space: Space, port: Port, disposition: int, name: PortName) -> None:
     """ipc_object_copyout_name: as `copyout`, under a name that the caller chose.
 
     KERN_RIGHT_EXISTS where the space has another name for the port, KERN_NAME_EXISTS where the name is in use.
@@ -342,7 +343,7 @@ def copyout_name(space: Space, port: Port, disposition: int, name: int) -> None:
     copyout_entry(entry, space, disposition, False, port)
 
 
-def copyout_dest(ipc: Ipc, space: Space, port: Port, disposition: int) -> int:
+def copyout_dest(ipc: Ipc, space: Space, port: Port, disposition: int) -> PortName:
     """ipc_object_copyout_dest: consumes the right that a message came by; the receiver's name for the live port, 0 for none."""
     name = port.receiver_name if port.receiver is space else PORT_NULL
     if disposition == PORT_SEND:
@@ -357,7 +358,7 @@ def copyout_dest(ipc: Ipc, space: Space, port: Port, disposition: int) -> int:
 # Dead-name requests
 
 
-def dnrequest(ipc: Ipc, space: Space, name: int, immediate: bool, request: Port | None) -> Port | None:
+def dnrequest(ipc: Ipc, space: Space, name: PortName, immediate: bool, request: Port | None) -> Port | None:
     """ipc_right_dnrequest: asks for a dead-name notification, or with None takes it back; gives the previous request's right.
 
     Consumes `request` on success. With `immediate` a dead name is notified at once.

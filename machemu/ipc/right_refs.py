@@ -30,6 +30,7 @@ from machemu.abi.port import (
 from machemu.ipc import marequest, notify, pset, right
 from machemu.ipc import port as ports
 from machemu.ipc.entry import TYPE_SEND_RECEIVE, TYPE_SEND_RIGHTS, Entry
+from machemu.sim.state import PortName
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port
@@ -42,7 +43,7 @@ def _set_of(entry: Entry) -> PortSet:
     return entry.object  # type: ignore[return-value]
 
 
-def _give_up(ipc: Ipc, port: Port, kind: int, request: Port | None, name: int) -> None:
+def _give_up(ipc: Ipc, port: Port, kind: int, request: Port | None, name: PortName) -> None:
     """The rights of type `kind` have left a space; their live port gets to know, and so does the dead-name requester."""
     last_sender = None
     if kind & TYPE_SEND:
@@ -219,7 +220,7 @@ def kind_of(kind: int, entry: Entry) -> int:
     return kind | (TYPE_DNREQUEST if entry.request else 0) | (TYPE_MAREQUEST if entry.marequest else 0)
 
 
-def rename(space: Space, old_name: int, new_name: int) -> None:
+def rename(space: Space, old_name: PortName, new_name: PortName) -> None:
     """ipc_object_rename: gives all rights under one name another, unused one."""
     new = space.alloc_name(new_name)
     if new.type:

@@ -26,7 +26,7 @@ from machemu.ipc import right_refs
 from machemu.ipc.entry import TYPE_PORT_RIGHTS, TYPE_SEND_RECEIVE, Entry
 from machemu.ipc.port import Port
 from machemu.ipc.pset import PortSet
-from machemu.sim.state import U32, Natural, Range, state
+from machemu.sim.state import Natural, PortName, Range, state
 
 if TYPE_CHECKING:
     from machemu.ipc.marequest import Marequest
@@ -45,14 +45,14 @@ class Space:
     active: bool
 
     # The names in use:
-    table: dict[U32, Entry]
+    table: dict[PortName, Entry]
     reverse: dict[Natural, Entry]  # those of send rights alone, by the port's number: not where it holds the receive right, too
-    marequests: dict[U32, Marequest]  # pending msg-accepted notifications by name
+    marequests: dict[PortName, Marequest]  # pending msg-accepted notifications by name
 
     # The unused ones:
-    free: list[U32]  # names freed last, the last one first to be used again
+    free: list[PortName]  # names freed last, the last one first to be used again
     top: Annotated[int, Range(1, NAMES_MAX + 1)]
-    holes: list[U32]  # a heap with every unused name below `top` that is not in `free`; it may hold used names too
+    holes: list[PortName]  # a heap with every unused name below `top` that is not in `free`; it may hold used names too
 
     def __init__(self) -> None:
         self.active = True
@@ -63,11 +63,11 @@ class Space:
         self.reverse = {}
         self.marequests = {}
 
-    def lookup(self, name: int) -> Entry | None:
+    def lookup(self, name: PortName) -> Entry | None:
         """The entry of a name in use."""
         return self.table.get(name)
 
-    def entries(self) -> Iterator[tuple[int, Entry]]:
+    def entries(self) -> Iterator[tuple[PortName, Entry]]:
         """Every name in use, in ascending order."""
         for name in sorted(self.table):
             yield name, self.table[name]
@@ -80,7 +80,7 @@ class Space:
         entry = self.table[name] = Entry(name)
         return entry
 
-    def alloc_name(self, name: int) -> Entry:
+    def alloc_name(self, name: PortName) -> Entry:
         """The entry of `name`, in use (its type says so) or new."""
         self._check_room()
         entry = self.table.get(name)
@@ -107,7 +107,7 @@ class Space:
         if len(self.table) >= NAMES_MAX:
             raise KernError(KERN_RESOURCE_SHORTAGE)
 
-    def _lowest(self) -> int:
+    def _lowest(self) -> PortName:
         """The lowest name neither in use nor in the free list, which is empty."""
         while self.holes:
             name = heappop(self.holes)
@@ -135,7 +135,7 @@ class Space:
         if marked != set(self.marequests):
             raise InvariantError("pending msg-accepted notifications and marked names differ")
 
-    def _check_entry(self, name: int, entry: Entry) -> None:
+    def _check_entry(self, name: PortName, entry: Entry) -> None:
         kind, target = entry.type, entry.object
         counted = {TYPE_SEND: 1, TYPE_SEND_RECEIVE: 1, TYPE_DEAD_NAME: 1, TYPE_SEND_ONCE: 1, TYPE_RECEIVE: 0, TYPE_PORT_SET: 0}
         if name != entry.name or not 0 < name < 0xFFFFFFFF or kind not in counted:

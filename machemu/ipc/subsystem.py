@@ -12,7 +12,7 @@ from machemu.abi.types import ByteOrder
 from machemu.ipc import invariants
 from machemu.ipc.port import Port, Right
 from machemu.ipc.space import Space
-from machemu.sim.state import Natural, state
+from machemu.sim.state import Natural, PortName, state
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -105,7 +105,7 @@ class Ipc:
         self.scheduler = scheduler
         self.kernel = kernel
 
-    def make_port(self, receiver: Space, name: int) -> Port:
+    def make_port(self, receiver: Space, name: PortName) -> Port:
         """A new port, its receive right in `receiver`."""
         self.serial += 1
         port = self.ports[self.serial] = Port(self.serial, receiver, name)

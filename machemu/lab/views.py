@@ -14,6 +14,7 @@ from machemu.ipc.port import Port
 from machemu.kern.task import Task
 from machemu.lab.report import describe_thread
 from machemu.lab.tables import Address
+from machemu.sim.state import PortName
 from machemu.trace.words import kind_text
 
 TYPES: Final = {
@@ -133,7 +134,7 @@ def rights(kernel: Kernel) -> Iterator[RightRow]:
             yield right_row(task, name, entry)
 
 
-def right_row(task: Task, name: int, entry: Entry) -> RightRow:
+def right_row(task: Task, name: PortName, entry: Entry) -> RightRow:
     types = tuple(text for bit, text in TYPES.items() if entry.type & bit)
     port = entry.object.number if isinstance(entry.object, Port) else 0
     return RightRow(task.number, name, types, entry.urefs, port, kind_text(inspect.refer_name(task.space, name)))

@@ -22,7 +22,7 @@ from functools import cache, partial
 from itertools import chain
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
-from machemu.sim.state import NATURAL, REGISTRY, PortName, Range, Signed, fields
+from machemu.sim.state import NATURAL, REGISTRY, NamesRight, Range, Signed, fields
 
 Check = Callable[[Any], bool]
 PLAIN: Final = (bool, float, str, bytes, bytearray, type(None))
@@ -215,7 +215,7 @@ def _container(origin: Any, arguments: tuple[Any, ...]) -> Check:
 
 # Names of rights
 
-Finder = Callable[[Any], Iterator[tuple[PortName, int]]]
+Finder = Callable[[Any], Iterator[tuple[NamesRight, int]]]
 
 
 def parts(root: object) -> list[Any]:
@@ -241,7 +241,7 @@ def parts(root: object) -> list[Any]:
     return list(found.values())
 
 
-def names_in(each: Any) -> Iterator[tuple[str, PortName, int]]:
+def names_in(each: Any) -> Iterator[tuple[str, NamesRight, int]]:
     """The names of rights that a state object has in its slots: where, what they must be, and which."""
     for slot, find in _finders(type(each)):  # type: ignore[arg-type]
         for name, value in find(getattr(each, slot)):
@@ -261,7 +261,7 @@ def _finder(annotation: Any) -> Finder | None:
     """What finds the names in what an annotation describes; None where there are none."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        name = next((each for each in arguments if isinstance(each, PortName)), None)
+        name = next((each for each in arguments if isinstance(each, NamesRight)), None)
         return None if name is None else lambda value: iter(((name, value),))
     if origin is dict:
         key, item = map(_finder, arguments)
@@ -278,5 +278,5 @@ def _finder(annotation: Any) -> Finder | None:
     return None
 
 
-def _all(find: Finder | None, values: Iterable[Any]) -> Iterator[tuple[PortName, int]]:
+def _all(find: Finder | None, values: Iterable[Any]) -> Iterator[tuple[NamesRight, int]]:
     return iter(()) if find is None else chain.from_iterable(map(find, values))

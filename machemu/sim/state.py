@@ -78,22 +78,24 @@ U16 = Annotated[int, Range(0, (1 << 16) - 1)]
 U31 = Annotated[int, Range(0, (1 << 31) - 1)]
 U32 = Annotated[int, Range(0, (1 << 32) - 1)]
 U64 = Annotated[int, Range(0, (1 << 64) - 1)]
+PortName = U32
+"""A name in a task's port name space; 0 and 0xFFFFFFFF stand for none and for a dead one."""
 
 
-class PortName(NamedTuple):
-    """What an `Annotated[int, Range, PortName]` names in its task's space: rights of one of these types (MACH_PORT_TYPE bits), or
-    nothing with 0. owns: whether each place that names one has a user reference of its own."""
+class NamesRight(NamedTuple):
+    """What an `Annotated[PortName, NamesRight]` names in its task's space: rights of one of these types (MACH_PORT_TYPE bits),
+    or nothing with 0. owns: whether each place that names one has a user reference of its own."""
 
     types: int
     owns: bool = False
 
 
 _SEND, _RECEIVE, _SEND_ONCE, _PORT_SET, _DEAD_NAME = (1 << bit for bit in range(16, 21))
-Receive = Annotated[int, Range(0, (1 << 32) - 1), PortName(_RECEIVE)]
-PortSet = Annotated[int, Range(0, (1 << 32) - 1), PortName(_PORT_SET)]
-Receives = Annotated[int, Range(0, (1 << 32) - 1), PortName(_RECEIVE | _PORT_SET)]
-Right = Annotated[int, Range(0, (1 << 32) - 1), PortName(_SEND | _RECEIVE | _SEND_ONCE | _DEAD_NAME)]
+Receive = Annotated[PortName, NamesRight(_RECEIVE)]
+PortSet = Annotated[PortName, NamesRight(_PORT_SET)]
+Receives = Annotated[PortName, NamesRight(_RECEIVE | _PORT_SET)]
+Right = Annotated[PortName, NamesRight(_SEND | _RECEIVE | _SEND_ONCE | _DEAD_NAME)]
 """Names of rights of a host-side server's task."""
-Reply = Annotated[int, Range(0, (1 << 32) - 1), PortName(_SEND | _SEND_ONCE | _DEAD_NAME, owns=True)]
+Reply = Annotated[PortName, NamesRight(_SEND | _SEND_ONCE | _DEAD_NAME, owns=True)]
 """The right of somebody who waits for an answer."""
-AnyName = Annotated[int, Range(0, (1 << 32) - 1), PortName(_SEND | _RECEIVE | _SEND_ONCE | _PORT_SET | _DEAD_NAME)]
+AnyName = Annotated[PortName, NamesRight(_SEND | _RECEIVE | _SEND_ONCE | _PORT_SET | _DEAD_NAME)]

@@ -19,6 +19,7 @@ from machemu.kern.processor_set import ProcessorSet, ProcessorSetName
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.mig.runtime import OutOfLine
+from machemu.sim.state import PortName
 from machemu.vm.map_copy import VmMapCopy
 
 if TYPE_CHECKING:
@@ -51,17 +52,17 @@ Bucket = tuple[int, ...]
 CacheInfo = tuple[int | bytes, ...]
 
 
-def mach_port_get_srights(kernel: Kernel, request: Kmsg, name: int) -> tuple[int]:
+def mach_port_get_srights(kernel: Kernel, request: Kmsg, name: PortName) -> tuple[int]:
     return (right.lookup_receive(space_target(request), name).srights,)
 
 
-def mach_port_dnrequest_info(kernel: Kernel, request: Kmsg, name: int) -> tuple[int, int]:
+def mach_port_dnrequest_info(kernel: Kernel, request: Kmsg, name: PortName) -> tuple[int, int]:
     """The size of the port's table of dead-name requests, and how many there are."""
     table = right.lookup_receive(space_target(request), name).dnrequests
     return len(table), sum(slot is not None for slot in table)
 
 
-def mach_port_kernel_object(kernel: Kernel, request: Kmsg, name: int) -> tuple[int, int]:
+def mach_port_kernel_object(kernel: Kernel, request: Kmsg, name: PortName) -> tuple[int, int]:
     entry = right.lookup(space_target(request), name)
     port = entry.object
     if not entry.type & (TYPE_SEND | TYPE_RECEIVE) or not isinstance(port, Port) or not port.active:
