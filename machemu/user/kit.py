@@ -15,7 +15,7 @@ from machemu.abi.message import COPY_SEND, PORT_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_SEND_ONCE
 from machemu.mig.runtime import Routine
 from machemu.sim import slots
-from machemu.sim.state import PortSet, Receive, state
+from machemu.sim.state import PortName, PortSet, Receive, state
 from machemu.user.mach import REPLY_ID, Mach, rights
 from machemu.user.message import Message
 from machemu.user.notifications import ROUTINES, Notification
@@ -211,13 +211,13 @@ class HostServer(Part, Server):
             mach.move_member(port, self.ports)
         mach.serve(self.ports)
 
-    def new_port(self, mach: Mach) -> int:
+    def new_port(self, mach: Mach) -> PortName:
         """A receive right whose messages come to `receive`."""
         port = mach.allocate_port()
         mach.move_member(port, self.ports)
         return port
 
-    def ask(self, mach: Mach, then: Callable[..., None], port: int, values: Iterable[Any], *about: Any) -> None:
+    def ask(self, mach: Mach, then: Callable[..., None], port: PortName, values: Iterable[Any], *about: Any) -> None:
         """Sends a request to another server, after this handler. port: a send right to it, which is kept.
 
         then: a method of this server or a part of it that is marked as `answered` by the routine. It goes on when the answer

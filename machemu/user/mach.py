@@ -28,6 +28,7 @@ from machemu.abi.types import VirtAddr
 from machemu.mig.interfaces.mach_port import MACH_PORT_MOD_REFS, MACH_PORT_MOVE_MEMBER, MACH_PORT_REQUEST_NOTIFICATION
 from machemu.mig.runtime import FIXED, POLYMORPHIC, RETCODE, PolyPort, Routine, Type
 from machemu.mig.runtime import Message as MessageType
+from machemu.sim.state import PortName
 from machemu.user import message as messages
 from machemu.user.message import Caller, Header, Message
 from machemu.user.own import KernelView, Memory, Outgoing, Own
@@ -72,39 +73,39 @@ class Mach:
         """A line for whoever watches the machine."""
         self._kernel.note(what)
 
-    def given(self, what: str) -> int:
+    def given(self, what: str) -> PortName:
         """A right that the task was started with: host-port, device-port, name-server; 0 where it was not."""
         return self._thread.task.names.get(what, 0)
 
-    def task_self(self) -> int:
+    def task_self(self) -> PortName:
         """The task's own port; one user reference, whoever asks."""
         return self._kept("task", TASK_SELF)
 
-    def host_self(self) -> int:
+    def host_self(self) -> PortName:
         return self._kept("host", HOST_SELF)
 
-    def _kept(self, what: str, number: int) -> int:
+    def _kept(self, what: str, number: int) -> PortName:
         names = self._thread.task.names
         if what not in names:
             names[what] = self.trap(number)
         return names[what]
 
-    def allocate_port(self) -> int:
+    def allocate_port(self) -> PortName:
         """A new receive right's name."""
         return self._allocate(RIGHT_RECEIVE)
 
-    def allocate_port_set(self) -> int:
+    def allocate_port_set(self) -> PortName:
         return self._allocate(RIGHT_PORT_SET)
 
-    def _allocate(self, right: int) -> int:
+    def _allocate(self, right: int) -> PortName:
         self._check(self.trap(PORT_ALLOCATE, self.task_self(), right, self._thread.area))
         return self.word()
 
-    def deallocate(self, name: int) -> None:
+    def deallocate(self, name: PortName) -> None:
         """Gives up a user reference of a send, send-once right or dead name."""
         self._check(self.trap(PORT_DEALLOCATE, self.task_self(), name))
 
-    def make_send(self, name: int) -> int:
+    def make_send(self, name: PortName) -> PortName:
         """A send right of a port whose receive right the task has, under the same name."""
         self._check(self.trap(INSERT_RIGHT, self.task_self(), name, name, MAKE_SEND))
         return name
@@ -116,7 +117,7 @@ class Mach:
 
     # Messages
 
-    def serve(self, port: int) -> None:
+    def serve(self, port: PortName) -> None:
         """From now on the task's threads receive from a port or port set."""
         self._thread.task.port = port
 
@@ -124,13 +125,19 @@ class Mach:
         """When a thread calls `expired` at the latest, unless it is set anew; None for never. TypeError for no whole number."""
         self._thread.task.deadline = None if time is None else max(0, int(index(time)))
 
-    def send(self, message: Message, notify: int = 0, timeout: int | None = None) -> None:
+    def send(self, message: Message, notify: PortName = 0, timeout: int | None = None) -> None:
         """Sends a message after this handler. notify, timeout: for a queue that is full: the port that is told when there is
         room, or milliseconds to wait; without either the thread waits."""
         self._thread.outbox.append(Outgoing(message, notify, 0 if notify and timeout is None else timeout))
 
     def request(
-        self, routine: Routine, port: int, values: Iterable[Any], reply: int = 0, disposition: int = COPY_SEND, notify: int = 0
+        self,
+        routine: Routine,
+        port: PortName,
+        values: Iterable[Any],
+        reply: PortName = 0,
+        disposition: int = COPY_SEND,
+        notify: PortName = 0,
     ) -> None:
         """Sends a routine's request; reply: the port for the answer, of which a send-once right is made. notify: as in `send`."""
         body, carried = self._pack(routine.request, tuple(values))
@@ -163,7 +170,7 @@ class Mach:
         """Gives up what a message that was not sent would have taken away; what it only made or copied is still there."""
         self.give_up((name, disposition) for name, disposition in rights(message) if disposition <= MOVE_SEND_ONCE)
 
-    def give_up(self, rights: Iterable[tuple[int, int]]) -> None:
+    def give_up(self, rights: Iterable[tuple[PortName, int]]) -> None:
         """Gives up rights: names, each with its disposition."""
         for name, disposition in rights:
             if disposition == MOVE_RECEIVE:
@@ -171,10 +178,10 @@ class Mach:
             else:
                 self.deallocate(name)
 
-    def destroy_receive(self, name: int) -> None:
+    def destroy_receive(self, name: PortName) -> None:
         self.call(MACH_PORT_MOD_REFS, self.task_self(), name, RIGHT_RECEIVE, -1)
 
-    def call(self, routine: Routine, port: int, *values: Any) -> tuple[Any, ...]:
+    def call(self, routine: Routine, port: PortName, *values: Any) -> tuple[Any, ...]:
         """Calls the kernel, which answers at once: the results without RetCode. Raises KernError.
 
         For routines that never wait: those of ports, tasks and hosts. A right among the results is a name of the task's.
@@ -217,16 +224,16 @@ class Mach:
 
     # Rights
 
-    def copy_send(self, name: int) -> int:
+    def copy_send(self, name: PortName) -> PortName:
         """One more user reference of a send right, to be moved away."""
         self.call(MACH_PORT_MOD_REFS, self.task_self(), name, RIGHT_SEND, 1)
         return name
 
-    def move_member(self, port: int, port_set: int) -> None:
+    def move_member(self, port: PortName, port_set: PortName) -> None:
         """Puts a receive right into a port set; 0 takes it out of the one that it is in."""
         self.call(MACH_PORT_MOVE_MEMBER, self.task_self(), port, port_set)
 
-    def notify(self, name: int, notification: int, port: int, sync: int = 0) -> None:
+    def notify(self, name: PortName, notification: int, port: PortName, sync: int = 0) -> None:
         """Asks for a notification about `name`, by its message id, at a port of the task's own."""
         once = PolyPort(port, MAKE_SEND_ONCE)
         (previous,) = self.call(MACH_PORT_REQUEST_NOTIFICATION, self.task_self(), name, notification, sync, once)
@@ -263,7 +270,7 @@ def _is_plain(argument: Type) -> bool:
     return argument.is_port and argument.form == FIXED and argument.receive != POLYMORPHIC
 
 
-def rights(message: Message) -> list[tuple[int, int]]:
+def rights(message: Message) -> list[tuple[PortName, int]]:
     """(name, disposition) of each right that a message holds, the header's first; null and dead names are left out."""
     header = message.header
     found = [(header.remote, header.remote_type)] if header.remote_type else []
@@ -272,7 +279,7 @@ def rights(message: Message) -> list[tuple[int, int]]:
     return [(name, disposition) for name, disposition in found if name not in (messages.NULL_NAME, messages.DEAD_NAME)]
 
 
-def _names(item: Carried) -> list[tuple[int, int]]:
+def _names(item: Carried) -> list[tuple[PortName, int]]:
     if isinstance(item, CarriedPort):
         return [(messages.name_of(item.port), item.disposition)]
     if isinstance(item, CarriedPorts):

@@ -27,7 +27,7 @@ from machemu.abi.message import (
     msgh_bits,
 )
 from machemu.abi.types import ByteOrder
-from machemu.sim.state import U8, U32, Reply, Word, state
+from machemu.sim.state import U8, U32, PortName, Reply, Word, state
 
 WORD_SIZE: Final = 4
 FIRST_RIGHT, LAST_RIGHT = MOVE_RECEIVE, MAKE_SEND_ONCE
@@ -39,9 +39,9 @@ class Header(NamedTuple):
     """remote, local: names, or 0; remote_type, local_type: their dispositions, or 0. In a received message `remote` is where an
     answer goes, and `local` the port that it came to. flags: MSGH_BITS_OTHER of msgh_bits."""
 
-    remote: U32
+    remote: PortName
     remote_type: U8
-    local: U32
+    local: PortName
     local_type: U8
     id: Word
     seqno: U32 = 0
@@ -107,15 +107,15 @@ def items(body: bytes | bytearray, order: ByteOrder) -> Iterator[Item]:
         yield item
 
 
-def right_of(name: int) -> object | None:
+def right_of(name: PortName) -> object | None:
     return None if name == NULL_NAME else PORT_DEAD if name == DEAD_NAME else name
 
 
-def name_of(right: object | None) -> int:
+def name_of(right: object | None) -> PortName:
     return NULL_NAME if right is None else DEAD_NAME if right is PORT_DEAD else int(right)  # type: ignore[call-overload]
 
 
-def living(right: object | None) -> int:
+def living(right: object | None) -> PortName:
     """The name of a right that a message brought; 0 for none and for a dead one (PORT_DEAD is a number, too)."""
     return 0 if right is None or right is PORT_DEAD else name_of(right)
 

@@ -5,33 +5,34 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from machemu.mig.interfaces import notify
+from machemu.sim.state import PortName
 
 
 class DeadName(NamedTuple):
     """A right is a dead name: its port is gone. The news brings a user reference of the dead name more."""
 
-    port: int
-    name: int
+    port: PortName
+    name: PortName
 
 
 class NoSenders(NamedTuple):
     """Nobody has a send right. mscount: how many had been made."""
 
-    port: int
+    port: PortName
     mscount: int
 
 
 class MsgAccepted(NamedTuple):
     """A queue that was full has taken the message that was sent to it with `notify`. name: its port's right."""
 
-    port: int
-    name: int
+    port: PortName
+    name: PortName
 
 
 class PortDestroyed(NamedTuple):
     """A receive right whose holder is gone. right: it is the server's."""
 
-    port: int
+    port: PortName
     right: Any
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from machemu.abi.types import ByteOrder, VirtAddr
-from machemu.sim.state import U32, Receive, state
+from machemu.sim.state import U32, PortName, Receive, state
 from machemu.user.message import Message
 from machemu.user.task import ServerTask
 
@@ -51,7 +51,7 @@ class Outgoing:
     notify: Receive
     timeout: int | None
 
-    def __init__(self, message: Message, notify: int, timeout: int | None) -> None:
+    def __init__(self, message: Message, notify: PortName, timeout: int | None) -> None:
         self.message = message
         self.notify = notify
         self.timeout = timeout

@@ -32,7 +32,7 @@ from machemu.abi.message import (
 from machemu.abi.names import MSG_RETURNS
 from machemu.mig.interfaces.mach import THREAD_ABORT, THREAD_RESUME
 from machemu.mig.runtime import Routine
-from machemu.sim.state import U32, Right, Time, state
+from machemu.sim.state import U32, PortName, Right, Time, state
 from machemu.user import message as messages
 from machemu.user.mach import MACH_MSG, VM_ALLOCATE, Mach
 from machemu.user.message import Message
@@ -83,7 +83,7 @@ class ServerThread(Own):
     alarm: Time | None  # while it waits for messages, the server's alarm as it knows it
     wanted: U32  # the size of the memory that it asks for
 
-    def __init__(self, task: ServerTask, area: int, name: int = 0) -> None:
+    def __init__(self, task: ServerTask, area: int, name: PortName = 0) -> None:
         super().__init__(task, area)
         self.name = name
         self.arguments = ()
