@@ -20,7 +20,7 @@ from machemu.abi.message import COPY_SEND, MACH_MSG_SUCCESS
 from machemu.mig.interfaces.mach_host import HOST_REBOOT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import U32, Right, state
+from machemu.sim.state import U32, PortName, Right, state
 from machemu.user.kit import Answer, HostServer, answered, notified, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living
@@ -53,7 +53,7 @@ class Entry:
     port: Right
     signature: U32
 
-    def __init__(self, port: int, essential: bool, signature: int = 0) -> None:
+    def __init__(self, port: PortName, essential: bool, signature: int = 0) -> None:
         self.port = port
         self.essential = essential
         self.signature = signature
@@ -112,7 +112,7 @@ class Acs(HostServer):
         self.entries[name] = entry
         self._tell(mach, name)
 
-    def _see_end_of(self, mach: Mach, port: int) -> None:
+    def _see_end_of(self, mach: Mach, port: PortName) -> None:
         """Asks to be told when a port is dead, of which nothing was kept before."""
         if port not in self.watchers and all(other.port != port for other in self.entries.values()):
             mach.notify(port, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
@@ -232,7 +232,7 @@ class Acs(HostServer):
                 watcher.waiting[name] = None
             self._speak(mach, port)
 
-    def _speak(self, mach: Mach, port: int) -> None:
+    def _speak(self, mach: Mach, port: PortName) -> None:
         watcher = self.watchers[port]
         if watcher.busy or not watcher.waiting:
             return
@@ -252,7 +252,7 @@ class Acs(HostServer):
     def _taken(self, mach: Mach, notice: MsgAccepted) -> None:
         self._accepted(mach, notice.name)
 
-    def _accepted(self, mach: Mach, port: int) -> None:
+    def _accepted(self, mach: Mach, port: PortName) -> None:
         """A watcher's queue has taken the message."""
         if port in self.watchers:
             self.watchers[port].busy = False

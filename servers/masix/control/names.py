@@ -9,6 +9,7 @@ from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import load_file
 from machemu.cluster.node import ClusterNode
 from machemu.kern.task import Task
+from machemu.sim.state import PortName
 from machemu.ui.options import PathOption
 from machemu.user.thread import ServerThread
 from masix.acs.server import Acs
@@ -51,7 +52,7 @@ def _name_server(task: Task) -> Acs | None:
     return next((server for server in servers if isinstance(server, Acs)), None)
 
 
-def _owner(node: ClusterNode, task: Task, right: int) -> str:
+def _owner(node: ClusterNode, task: Task, right: PortName) -> str:
     """Who receives from the port that a right of a task's is for."""
     assert node.kernel is not None
     entry = task.space.lookup(right)

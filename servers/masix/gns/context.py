@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from machemu.sim.state import PortName
 from machemu.user.kit import HostServer, Part
 from machemu.user.mach import Mach
 from masix.gns.ports import PortTables
@@ -77,7 +78,7 @@ class Context:
         self._link = link
         self._loop = loop
 
-    def ask(self, then: Callable[..., None], port: int, values: Iterable[Any], *about: Any) -> None:
+    def ask(self, then: Callable[..., None], port: PortName, values: Iterable[Any], *about: Any) -> None:
         """As HostServer.ask."""
         self._server.ask(self.mach, then, port, values, *about)
 
@@ -91,11 +92,11 @@ class Context:
     def verify(self, unverified: Unverified) -> None:
         self._link.verify(self.mach, unverified)
 
-    def new_port(self) -> int:
+    def new_port(self) -> PortName:
         """A receive right more, in the set."""
         return self._server.new_port(self.mach)
 
-    def retire(self, name: int) -> None:
+    def retire(self, name: PortName) -> None:
         """A proxy port to which nobody has a right any more, and which nobody waits for: another may need one."""
         if len(self.tables.spares) < self.tables.stock:
             self.tables.spares.append(name)

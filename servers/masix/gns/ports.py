@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from machemu.sim.state import U8, U16, U31, U32, Receive, Right, state
+from machemu.sim.state import U8, U16, U31, U32, PortName, Receive, Right, state
 from machemu.user.message import Message
 from masix.gns.wire import Deliver, Flush, RightKind
 from masix.net.ip import NodeNumber
@@ -31,7 +31,7 @@ class Export:
     taken: dict[U16, U31]
     waiting: deque[tuple[NodeNumber, Deliver | Message | Flush]] | None
 
-    def __init__(self, kind: RightKind, name: int) -> None:
+    def __init__(self, kind: RightKind, name: PortName) -> None:
         self.kind = kind
         self.name = name
         self.given = {}
@@ -152,7 +152,7 @@ class PortTables:
         self.last += 1
         return self.last
 
-    def add_export(self, kind: RightKind, name: int) -> int:
+    def add_export(self, kind: RightKind, name: PortName) -> int:
         number = self.next()
         self.exports[number] = Export(kind, name)
         if kind is RightKind.SEND:
@@ -164,18 +164,18 @@ class PortTables:
         self.numbers.pop(export.name, None)
         return export
 
-    def add_proxy(self, name: int, proxy: Proxy) -> None:
+    def add_proxy(self, name: PortName, proxy: Proxy) -> None:
         self.proxies[name] = proxy
         self.enter(name, proxy)
 
-    def enter(self, name: int, proxy: Proxy) -> None:
+    def enter(self, name: PortName, proxy: Proxy) -> None:
         """Enters a proxy under the ports that it stands for."""
         for place in proxy.stands_for() if proxy.kind is RightKind.SEND else ():
             names = self.by_number.setdefault(place, [])
             if name not in names:
                 names.append(name)
 
-    def leave(self, name: int, proxy: Proxy) -> None:
+    def leave(self, name: PortName, proxy: Proxy) -> None:
         """The opposite of `enter`."""
         for place in proxy.stands_for():
             names = self.by_number.get(place, [])
@@ -184,7 +184,7 @@ class PortTables:
             if not names:
                 self.by_number.pop(place, None)
 
-    def drop_proxy(self, name: int) -> Proxy:
+    def drop_proxy(self, name: PortName) -> Proxy:
         proxy = self.proxies.pop(name)
         self.leave(name, proxy)
         return proxy

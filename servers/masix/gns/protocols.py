@@ -25,7 +25,7 @@ from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_SET_FILTER, DEVICE
 from machemu.mig.interfaces.mach_port import MACH_PORT_TYPE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.sim.state import Receive, Right, state
+from machemu.sim.state import PortName, Receive, Right, state
 from machemu.user.kit import Answer, Part, answered, notified, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living, name_of
@@ -109,7 +109,7 @@ class Protocols(Part):
         self.device = 0
         self.opening = False
 
-    def died(self, mach: Mach, name: int) -> None:
+    def died(self, mach: Mach, name: PortName) -> None:
         """A port that the server had a right to is dead: an environment, a receiver, or none of them."""
         for port, protocol in list(self.protocols.items()):
             if protocol.environment == name:
@@ -175,7 +175,7 @@ class Protocols(Part):
             mach.note(f"gns: protocol {name.decode('latin-1')} is registered")
             mach.answer(caller, gns_protocol.GNS_PROTOCOL_REGISTER, 0, (port,))
 
-    def _new_port(self, context: Context) -> int:
+    def _new_port(self, context: Context) -> PortName:
         """A port with a send right that goes to a task; when it is lost the kernel tells."""
         port = context.mach.make_send(context.new_port())
         context.mach.notify(port, MACH_NOTIFY_NO_SENDERS.request.id, port, 1)
@@ -190,7 +190,7 @@ class Protocols(Part):
     def _unused(self, context: Context, notice: NoSenders) -> None:
         self.close(context.mach, notice.port)
 
-    def close(self, mach: Mach, port: int) -> None:
+    def close(self, mach: Mach, port: PortName) -> None:
         """Ends a connection, or a protocol with all its connections."""
         connection = self.connections.pop(port, None)
         if connection is None:

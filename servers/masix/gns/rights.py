@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from machemu.sim.state import PortName
 from masix.gns.context import Context
 from masix.gns.ports import Export, Proxy
 from masix.gns.translate import MSCOUNT, MSGCOUNT, Translator, destroy
@@ -67,7 +68,7 @@ def forget_unused(context: Context, number: int, export: Export) -> None:
         context.mach.deallocate(export.name)
 
 
-def port_died(context: Context, name: int) -> None:
+def port_died(context: Context, name: PortName) -> None:
     """A port of this node that others know is dead; the kernel has given a user reference for the news."""
     number = context.tables.numbers.get(name)
     if number is not None:
@@ -87,7 +88,7 @@ def port_died(context: Context, name: int) -> None:
 # Rights of this node to ports of others
 
 
-def no_senders(context: Context, name: int, count: int) -> None:
+def no_senders(context: Context, name: PortName, count: int) -> None:
     """Nobody here can send to the proxy any more, unless a right was made after the count."""
     proxy = context.tables.proxies[name]
     proxy.is_watched = False
@@ -98,7 +99,7 @@ def no_senders(context: Context, name: int, count: int) -> None:
         unused_here(context, name)
 
 
-def unused_here(context: Context, name: int) -> None:
+def unused_here(context: Context, name: PortName) -> None:
     """A proxy that nobody can send to goes, once its queue is empty."""
     proxy = context.tables.proxies[name]
     proxy.is_unused = bool(Translator(context).status(name)[MSGCOUNT])
@@ -107,7 +108,7 @@ def unused_here(context: Context, name: int) -> None:
         _give_back(context, proxy)
 
 
-def drop(context: Context, name: int) -> None:
+def drop(context: Context, name: PortName) -> None:
     """A proxy goes, with what waits in its queue: whoever still has a right to it has a dead name."""
     proxy = context.tables.drop_proxy(name)
     if proxy.watcher:
@@ -123,7 +124,7 @@ def _give_back(context: Context, proxy: Proxy) -> None:
         context.say(proxy.target[0], Unused(*proxy.target[1:]))
 
 
-def regulate(context: Context, name: int, proxy: Proxy) -> None:
+def regulate(context: Context, name: PortName, proxy: Proxy) -> None:
     """Takes messages from a proxy's queue, or lets them wait there."""
     is_held = proxy.target is not None or proxy.under_way >= WINDOW
     if is_held != proxy.is_held:
@@ -206,7 +207,7 @@ def flushed(context: Context, payload: Flushed) -> None:
             _arrive(context, name, proxy)
 
 
-def _arrive(context: Context, name: int, proxy: Proxy) -> None:
+def _arrive(context: Context, name: PortName, proxy: Proxy) -> None:
     """A proxy stands for where its port has moved from now on."""
     assert proxy.target is not None
     context.tables.leave(name, proxy)

@@ -7,6 +7,7 @@ from typing import Final
 
 from machemu.abi.message import MOVE_SEND, MOVE_SEND_ONCE, PORT_DEAD, PORT_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_SEND_ONCE
+from machemu.sim.state import PortName
 from machemu.user.message import Header, Message, right_of
 from masix.gns import rights
 from masix.gns.context import Context
@@ -18,7 +19,7 @@ TOLD_EVERY: Final = 8
 """After so many messages a sender is told that they have gone into the queue."""
 
 
-def proxied(context: Context, name: int, message: Message) -> None:
+def proxied(context: Context, name: PortName, message: Message) -> None:
     """A message has come to a proxy port."""
     proxy = context.tables.proxies[name]
     header = message.header
@@ -94,7 +95,7 @@ def flush(context: Context, node: int, payload: Flush) -> None:
         export.waiting.append((node, payload))
 
 
-def _flush_queue(context: Context, name: int, payload: Flush) -> None:
+def _flush_queue(context: Context, name: PortName, payload: Flush) -> None:
     """As `flush`, of a port that has moved on and whose queue holds all that was sent before."""
     proxy = context.tables.proxies[name]
     status = Translator(context).status(name)
@@ -126,7 +127,7 @@ def _hand_over(context: Context, node: int, number: int, export: Export, what: D
         context.say(node, Taken(number, TOLD_EVERY))
 
 
-def accepted(context: Context, name: int) -> None:
+def accepted(context: Context, name: PortName) -> None:
     """The queue of a port has taken the message handed over last."""
     number = context.tables.numbers.get(name)
     if number is None:

@@ -21,6 +21,7 @@ from machemu.abi.port import QLIMIT_MAX
 from machemu.abi.types import ByteOrder
 from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS, MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
+from machemu.sim.state import PortName
 from machemu.user.mach import rights
 from machemu.user.message import DEAD_NAME, Header, Item, Message, items
 from masix.gns.context import Context
@@ -74,7 +75,7 @@ class Translator:
             return NetRight(RightKind.SEND, home, number, self.pledge(right, node, home))
         return NetRight(RightKind.SEND, home, number)
 
-    def export(self, name: int, node: int) -> int:
+    def export(self, name: PortName, node: int) -> int:
         """Gives a node a right to the port of a send right, which is kept, or given up where there is one already: the number."""
         number = self._tables.numbers.get(name)
         if number is None:
@@ -85,11 +86,11 @@ class Translator:
         self._tables.exports[number].give(node)
         return number
 
-    def _watch_death(self, name: int) -> None:
+    def _watch_death(self, name: PortName) -> None:
         """Asks to be told when a port is dead; at once, if it is dead already."""
         self._mach.notify(name, MACH_NOTIFY_DEAD_NAME.request.id, self._context.notices, 1)
 
-    def pledge(self, name: int, to: int, home: int) -> int:
+    def pledge(self, name: PortName, to: int, home: int) -> int:
         """Keeps a send right to a proxy until `home` knows that node `to` has one to its port."""
         pledge = self._tables.next()
         self._tables.pledges[pledge] = Pledge(name, to, home)
@@ -116,7 +117,7 @@ class Translator:
             return self._new_proxy(Proxy(RightKind.SEND_ONCE, node, right.number))
         return self._new_home(node, right)
 
-    def _take_send(self, right: NetRight, node: int) -> int:
+    def _take_send(self, right: NetRight, node: int) -> PortName:
         names = self._tables.by_number.get((right.node, right.number))
         name = names[0] if names else self._new_proxy(Proxy(RightKind.SEND, right.node, right.number))
         proxy = self._tables.proxies[name]
@@ -129,26 +130,26 @@ class Translator:
             self._context.say(right.node, Claim(right.number, node, right.pledge))
         return self.renew(name)
 
-    def renew(self, name: int) -> int:
+    def renew(self, name: PortName) -> PortName:
         """One more send right to a proxy, to be moved away."""
         self._tables.proxies[name].is_unused = False
         self._mach.make_send(name)
         self.watch(name)
         return name
 
-    def own(self, name: int) -> object:
+    def own(self, name: PortName) -> object:
         """One more user reference of a port of this node, to be moved away; PORT_DEAD where its death has not been told yet."""
         try:
             return self._mach.copy_send(name)
         except KernError:
             return PORT_DEAD
 
-    def _new_proxy(self, proxy: Proxy) -> int:
+    def _new_proxy(self, proxy: Proxy) -> PortName:
         name = self._tables.spares.pop() if self._tables.spares else self._context.new_port()
         self._tables.add_proxy(name, proxy)
         return name
 
-    def _new_home(self, node: int, right: NetRight) -> int:
+    def _new_home(self, node: int, right: NetRight) -> PortName:
         """The port whose receive right a task here gets; the server it came from sends to it from now on."""
         name = self._mach.make_send(self._mach.allocate_port())
         self._mach.call(MACH_PORT_SET_QLIMIT, self._mach.task_self(), name, min(right.limit, QLIMIT_MAX))
@@ -158,7 +159,7 @@ class Translator:
         self._context.say(node, Homed(right.number, number))
         return name
 
-    def watch(self, name: int) -> None:
+    def watch(self, name: PortName) -> None:
         """Asks to be told when nobody here has a send right to a proxy port any more."""
         proxy = self._tables.proxies[name]
         if proxy.is_watched:
@@ -166,7 +167,7 @@ class Translator:
         proxy.is_watched = True
         self._mach.notify(name, MACH_NOTIFY_NO_SENDERS.request.id, proxy.watcher or name, self.status(name)[MSCOUNT])
 
-    def status(self, name: int) -> tuple[int, ...]:
+    def status(self, name: PortName) -> tuple[int, ...]:
         """mach_port_status_t of a receive right."""
         (status,) = self._mach.call(MACH_PORT_GET_RECEIVE_STATUS, self._mach.task_self(), name)
         return tuple(map(int, status))

@@ -24,7 +24,7 @@ from machemu.mig.interfaces import device
 from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.sim.state import U16, Receive, Right, state
+from machemu.sim.state import U16, PortName, Receive, Right, state
 from machemu.user.kit import Answer, HostServer, answered, notified, serves, takes
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Header, Message, living, name_of
@@ -270,7 +270,7 @@ class Udp(HostServer):
         values = (name, link, int(direct), int.from_bytes(self.arp.ip, "big"), self.arp.station, socket.port)
         mach.answer(caller, udp.UDP_OPEN, 0, values)
 
-    def _forget(self, mach: Mach, name: int) -> None:
+    def _forget(self, mach: Mach, name: PortName) -> None:
         """Whoever has a right to its port has a dead name from now on."""
         socket = self.sockets.pop(name)
         if socket.frames:
@@ -279,7 +279,7 @@ class Udp(HostServer):
             mach.deallocate(socket.receiver)
         mach.destroy_receive(name)
 
-    def _close(self, mach: Mach, name: int) -> None:
+    def _close(self, mach: Mach, name: PortName) -> None:
         mach.request(gns_protocol.GNS_CONNECTION_CLOSE, self.sockets[name].connection, (), 0, MOVE_SEND)
         self._forget(mach, name)
 
