@@ -30,6 +30,7 @@ from machemu.cluster.node import NIC_NAMES, ClusterNode, slack_of
 from machemu.cluster.servers import load_server
 from machemu.cluster.witness import Witness
 from machemu.core import board
+from machemu.core.board import Board
 from machemu.core.interrupt import Interrupt
 from machemu.core.kernel import FOREVER
 from machemu.sim import saved, snapshot
@@ -78,17 +79,7 @@ class ClusterSnapshot(NamedTuple):
 
 @state
 class Cluster:
-    """segments: as in the cluster file, in its order. time: as far as it was run. arrivals: frames heard so far.
-
-    offers: frames that have not had their turn, the next one first. faults: those to come. Use as a context manager, or call
-    `close`.
-
-    Transient: spec, the cluster file; links, the nodes in its order, and standing, how each stands; nodes, those that run in this
-    process, for who watches them; stopping; order, a heap of nodes by when they may send next, which may hold entries that are
-    out of date, and times, which of them are not; slack, by how much that may be later than what they do next; board, where its
-    node and thread are told; running, the number of the node that runs now, or that failed, or 0; and who watches: `witness`,
-    None where nobody does, of what happens between nodes; `reached`, called with a time before which nothing more will happen.
-    """
+    """Nodes and segments under one virtual time. Use it as a context manager, or call `close`."""
 
     __slots__ = (
         "seed", "time", "segments", "offers", "faults", "arrivals",
@@ -99,12 +90,33 @@ class Cluster:
         "spec", "links", "standing", "nodes", "stopping", "order", "times", "slack", "running", "interrupt", "board",
         "witness", "reached",
     )  # fmt: skip
-    seed: int
-    time: Time
-    segments: list[Segment]
-    offers: list[Offer]
-    faults: list[Fault]
-    arrivals: int
+    seed: int  # of all chance in it
+    time: Time  # as far as it was run
+    arrivals: int  # frames heard so far
+
+    # What is to come:
+    offers: list[Offer]  # frames that have not had their turn, the next one first
+    faults: list[Fault]  # those not yet done, by time
+    segments: list[Segment]  # as in the cluster file, in its order
+
+    # Transient, what it is made of:
+    spec: ClusterSpec  # the cluster file
+    links: tuple[NodeLink, ...]  # the nodes, in the file's order
+    nodes: list[ClusterNode]  # those that run in this process, for who watches them
+
+    # Transient, whose turn it is:
+    standing: list[Status]  # how each node stands
+    times: dict[int, int]  # when each node may send next
+    order: list[tuple[int, int]]  # a heap of the same, which may hold entries that are out of date
+    slack: int  # by how much `times` may be later than what a node does next, in nanoseconds
+    running: int  # the number of the node that runs now, or that failed, or 0
+    board: Board  # where its node and thread are told
+    stopping: bool  # set by `stop`
+    interrupt: Interrupt  # the user's wish to end
+
+    # Transient, who watches:
+    witness: Witness | None  # of what happens between nodes; None where nobody does
+    reached: Callable[[int], None] | None  # called with a time before which nothing more will happen
 
     def __init__(self, spec: ClusterSpec, seed: int | None = None, links: Sequence[NodeLink] | None = None) -> None:
         """Everything as the file says, the nodes without power. seed: instead of the file's. links: its nodes in its order, where
@@ -125,15 +137,15 @@ class Cluster:
         self.spec = spec
         self.nodes = nodes
         self.links = tuple(links)
-        self.standing: list[Status] = []
+        self.standing = []
         self.stopping = False
         self.running = 0
         self.interrupt = Interrupt()
         self.board = board.new()
-        self.order: list[tuple[int, int]] = []
-        self.times: dict[int, int] = {}
-        self.witness: Witness | None = None
-        self.reached: Callable[[int], None] | None = None
+        self.order = []
+        self.times = {}
+        self.witness = None
+        self.reached = None
         self.slack = max(slack_of(node) for node in spec.nodes)
         self._ask_all()
 

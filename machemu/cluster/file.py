@@ -59,26 +59,27 @@ class GuestSpec:
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """number: from 1, in the file's order. nics: segments' numbers by interface, eth0 to eth3. servers: in order.
+    """A node, as the cluster file describes it."""
 
-    script, modules, module: what it boots, by key; the first two are lines. folder: where its paths begin. input: what the
-    console reads, or None. key: the cluster's, 32 bytes.
-    """
-
-    number: int
+    number: int  # from 1, in the file's order
     name: str
     profile: Profile
-    ram: int
-    script: tuple[str, ...]
+    ram: int  # bytes
+
+    # What it boots:
+    script: tuple[str, ...]  # lines, as the next
     modules: tuple[str, ...]
-    module: str
-    folder: Path
-    variables: Mapping[str, str]
-    disks: Mapping[str, DiskSpec]
-    nics: Mapping[str, int]
-    servers: tuple[ServerSpec | GuestSpec, ...]
-    input: Path | None
-    key: bytes
+    module: str  # a path, or empty
+    folder: Path  # where its paths begin
+    variables: Mapping[str, str]  # of the boot script
+
+    # Its devices:
+    disks: Mapping[str, DiskSpec]  # by name
+    nics: Mapping[str, int]  # segments' numbers by interface, eth0 to eth3
+
+    servers: tuple[ServerSpec | GuestSpec, ...]  # in order
+    input: Path | None  # what the console reads, or None
+    key: bytes  # the cluster's, 32 bytes
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -77,18 +77,22 @@ class Carried(NamedTuple):
 
 @state
 class Segment:
-    """stations: those joined to it, in order. islands: nodes' numbers in sets that do not hear each other; nodes in none of them
-    are one more such set. free: when the medium is silent again. frames, bytes: what it carried.
-    """
+    """An Ethernet that stations share: one frame at a time is on it."""
 
     __slots__ = ("name", "properties", "stations", "islands", "free", "frames", "bytes", "losses", "copies", "delays")
     name: str
     properties: Properties
-    stations: list[Station]
+    stations: list[Station]  # those joined to it, in order
+
+    # Nodes' numbers in groups that do not hear each other; nodes in none of them are one more such group:
     islands: tuple[tuple[int, ...], ...]
-    free: Time
+    free: Time  # when the medium is silent again
+
+    # What it has carried:
     frames: int
     bytes: int
+
+    # Chance:
     losses: Stream
     copies: Stream
     delays: Stream

@@ -47,30 +47,37 @@ ARRIVAL_TIME: Final = attrgetter("time")
 
 @state
 class ClusterNode:
-    """A node that runs in this process: its cluster's NodeLink.
-
-    number: from 1. kernel: None while the node has no power. powered: when it was last switched on.
-
-    paused: it stands still. idle: no thread of it can run before its next event, or a frame, comes; then its clock stays where it
-    was. inbox: frames to come, the next one first. frames: how many it has sent, since the cluster began.
-    Transient: spec; machine, the kernel's, None without one; drivers of its interfaces, and nics, these by number; slack; sent,
-    which no status has told of; and who watches: `switched_on` is called with the node when it has power, before it runs.
-    """
+    """A node that runs in this process: its cluster's NodeLink."""
 
     __slots__ = (
         "number", "name", "kernel", "disks", "powered", "paused", "idle", "inbox", "frames",
         "spec", "machine", "drivers", "nics", "slack", "sent", "switched_on",
     )  # fmt: skip
     TRANSIENT = ("spec", "machine", "drivers", "nics", "slack", "sent", "switched_on")
-    number: int
+    number: int  # from 1
     name: str
-    kernel: Kernel | None
-    disks: dict[str, ImageDisk]
-    powered: Time
-    paused: bool
-    idle: bool
-    inbox: list[Arrival]
-    frames: int
+
+    # Its power:
+    kernel: Kernel | None  # None while it has none
+    powered: Time  # when it was last switched on
+    disks: dict[str, ImageDisk]  # by name
+
+    # How it stands:
+    paused: bool  # it stands still
+    idle: bool  # no thread of it can run before its next event, or a frame, comes; then its clock stays where it was
+
+    # Frames:
+    inbox: list[Arrival]  # those to come, the next one first
+    frames: int  # how many it has sent since the cluster began
+
+    # Transient:
+    spec: NodeSpec  # what it is made of
+    slack: int  # nanoseconds that a frame takes into an interface at least
+    machine: Node | None  # the kernel's, None without power
+    drivers: list[EthernetDriver]  # of its interfaces
+    nics: dict[int, EthernetNic]  # its interfaces by number
+    sent: list[Sent]  # frames which no status has told of
+    switched_on: Callable[[ClusterNode], None] | None  # called when it has power, before it runs
 
     def __init__(self, spec: NodeSpec) -> None:
         self.number = spec.number
@@ -87,12 +94,12 @@ class ClusterNode:
     def attach(self, spec: NodeSpec) -> None:
         """Names what it is made of; after a load, too."""
         self.spec = spec
-        self.machine: Node | None = None
-        self.drivers: list[EthernetDriver] = []
-        self.nics: dict[int, EthernetNic] = {}
+        self.machine = None
+        self.drivers = []
+        self.nics = {}
         self.slack = slack_of(spec)
-        self.sent: list[Sent] = []
-        self.switched_on: Callable[[ClusterNode], None] | None = None
+        self.sent = []
+        self.switched_on = None
 
     def status(self) -> Status:
         sent, self.sent = self.sent, []
