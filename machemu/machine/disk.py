@@ -24,20 +24,19 @@ HASH_STEP: Final = 1 << 20
 
 @state
 class ImageDisk:
-    """image: the contents at power-on, or None for those of a file. contents: their SHA-256.
-
-    overlay: blocks of BLOCK bytes that were written since, by number; unused where `writable`: then the file itself is written,
-    a saved machine goes on with the file as it finds it, and `contents` is chained over the writes.
-    Transient: path and descriptor, the file and the open one. A saved machine does not name it: the user does, who so grants it.
-    """
+    """A disk with an image. A saved machine does not name the image's file: the user does, who so grants it."""
 
     __slots__ = ("sectors", "image", "path", "contents", "writable", "overlay", "descriptor")
     TRANSIENT = ("path", "descriptor")
     sectors: Natural
-    image: bytes | None
-    contents: bytes
-    writable: bool
-    overlay: dict[int, bytes]
+    image: bytes | None  # the contents at power-on, None for those of a file
+    contents: bytes  # their SHA-256; where `writable`, chained over the writes
+    writable: bool  # the file itself is written, and a saved machine goes on with it as it finds it
+    overlay: dict[int, bytes]  # blocks of BLOCK bytes that were written since, by number; unused where `writable`
+
+    # Transient:
+    path: str  # the file
+    descriptor: int  # the open one, -1 for none
 
     def __init__(self, sectors: int, image: bytes | None, path: str, writable: bool) -> None:
         self.sectors = sectors

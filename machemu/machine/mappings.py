@@ -23,25 +23,26 @@ class Pmap(Protocol):
 
 @state
 class Mappings(ABC):
-    """The part of machine.seams.Mmu that is the same on every machine.
-
-    MODIFIED, REFERENCED: bits of an entry; CLEAN: what it gets when it is made not modified.
-    mappers: for each mapped frame, the (pmap, page address) pairs that map it, as dict keys.
-    modified, referenced: frames whose last mapping went while its entry said so, until cleared.
-    Transient: current, the pmap that the CPU runs on; changed: its tables took something away since the CPU last loaded it.
-    """
+    """The part of machine.seams.Mmu that is the same on every machine."""
 
     __slots__ = ("changed", "current", "mappers", "memory", "modified", "referenced")
-    mappers: dict[Frame, dict[tuple[Pmap, int], None]]
-    memory: PhysicalMemory
-    modified: dict[Frame, None]
-    referenced: dict[Frame, None]
     TRANSIENT: ClassVar[tuple[str, ...]] = ("changed", "current")
-    current: object | None
-    changed: bool
+
+    # Bits of an entry:
     MODIFIED: ClassVar[int]
     REFERENCED: ClassVar[int]
-    CLEAN: ClassVar[int] = 0
+    CLEAN: ClassVar[int] = 0  # what it gets when it is made not modified
+
+    # Frames:
+    memory: PhysicalMemory
+    # For each mapped frame, the (pmap, page address) pairs that map it, as dict keys:
+    mappers: dict[Frame, dict[tuple[Pmap, int], None]]
+    modified: dict[Frame, None]  # those whose last mapping went while its entry said so, until cleared; as is the next
+    referenced: dict[Frame, None]
+
+    # Transient, the CPU's:
+    current: object | None  # the pmap that it runs on
+    changed: bool  # that pmap's tables took something away since the CPU last loaded them
 
     def __init__(self, memory: PhysicalMemory) -> None:
         self.memory = memory

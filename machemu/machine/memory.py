@@ -20,21 +20,24 @@ class OutOfFrames(Exception):
 
 @state
 class PhysicalMemory:
-    """RAM of `frame_count` frames of `frame_size` bytes, physical addresses from 0.
-
-    free: the free frames; the last one is allocated next. A frame is either here or has one owner (a vm page or a page table).
-    view: the bytes. Writers other than the CPU go through `write`, `zero` and `copy`, so that no CPU runs stale translations of
-    code; page tables, which no CPU executes, may be written through `view` directly.
-    code_frames: frames that a CPU may fetch instructions from. code_regions: how many pieces of RAM became such ones.
-    stale: set where such a frame was written; the CPU drops its translations before it runs on and clears it.
-    used: so many of the lowest frames may have been used; all others are zeros.
-    """
+    """RAM, physical addresses from 0."""
 
     __slots__ = ("frame_size", "frame_count", "free", "ram", "view", "code_frames", "code_regions", "stale", "used")
     TRANSIENT = ("ram", "view", "code_frames", "code_regions", "stale", "used")
-    frame_size: int
+    frame_size: int  # bytes
     frame_count: int
-    free: list[Frame]
+    free: list[Frame]  # the free frames; the last one is allocated next. Any other has one owner: a vm page or a page table
+
+    # Transient, the bytes. Writers other than the CPU go through `write`, `zero` and `copy`, so that no CPU runs stale
+    # translations of code; page tables, which no CPU executes, may be written through `view` directly.
+    ram: mmap.mmap
+    view: memoryview
+    used: int  # so many of the lowest frames may have been used; all others are zeros
+
+    # Transient, the CPU's translations:
+    code_frames: dict[int, None]  # frames that it may fetch instructions from
+    code_regions: int  # how many pieces of RAM became such ones
+    stale: bool  # set where such a frame was written; the CPU drops its translations before it runs on and clears it
 
     def __init__(self, size: int, frame_size: int) -> None:
         self.frame_size = frame_size
@@ -52,7 +55,7 @@ class PhysicalMemory:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         self.ram = mmap.mmap(-1, self.frame_count * self.frame_size, flags=flags) if ram is None else ram
         self.view = memoryview(self.ram)
-        self.code_frames: dict[int, None] = {}
+        self.code_frames = {}
         self.code_regions = 0
         self.stale = False
         self.used = self.frame_count

@@ -21,31 +21,31 @@ LIMITS: Final = {"ns": 10**12, "type": (1 << 31) - 1, "subtype": (1 << 31) - 1, 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """ram: bytes. cpu_type, cpu_subtype: Mach's numbers (mach/machine.h). All `_ns` are virtual nanoseconds.
-
-    They are the times of one instruction; of entering and leaving the kernel by a trap; of switching threads; of a page fault; of
-    one byte on the console; of moving a disk's arm to another place, with half a turn; of one byte from or to a disk; of one byte
-    into an Ethernet interface; and what a server whose program runs on the host would execute: for a handler, for a message that
-    it takes or sends, and for each byte of that.
-    """
+    """What a machine is, and how long its parts take, in virtual nanoseconds."""
 
     name: str
     architecture: str
     processor: str
-    cpu_type: int
+    cpu_type: int  # Mach's numbers (mach/machine.h), as the next
     cpu_subtype: int
-    ram: int
+    ram: int  # bytes
+
+    # The processor's and the kernel's times:
     instruction_ns: int
-    trap_ns: int
+    trap_ns: int  # entering and leaving the kernel by a trap
     context_switch_ns: int
     page_fault_ns: int
+
+    # The devices':
     console_byte_ns: int
-    disk_seek_ns: int
+    disk_seek_ns: int  # moving the arm to another place, with half a turn
     disk_byte_ns: int
-    ethernet_byte_ns: int
+    ethernet_byte_ns: int  # a byte into an interface
+
+    # What a server whose program runs on the host would execute:
     server_handler_ns: int
-    server_message_ns: int
-    server_byte_ns: int
+    server_message_ns: int  # for each that it takes or sends
+    server_byte_ns: int  # for each byte of those
 
 
 def names() -> list[str]:

@@ -72,22 +72,29 @@ class Unreadable(Exception):
 
 
 class Guard:
-    """On one engine. works: whether this host and this build of Unicorn let it; otherwise nothing is guarded.
+    """On one engine."""
 
-    memory: the engine's RAM. fetch: where in it the byte of a virtual address is that a translation may read now, -1 for others.
-    lets: what is shown as privileged is translated as itself. is_v86: the thread is in V86 mode. stops: the linear addresses of
-    breakpoints. replaced: what memory does not show while an instruction is translated, places and bytes.
-    """
+    works: bool  # whether this host and this build of Unicorn let it; otherwise nothing is guarded
+    _memory: memoryview  # the engine's RAM
+    _fetch: Callable[[int], int]  # where in it the byte of a virtual address is that a translation may read now, -1 for others
+
+    # What the thread is and wants:
+    lets: bool  # what is shown as privileged is translated as itself
+    is_v86: bool  # it is in V86 mode
+    stops: frozenset[int]  # the linear addresses of breakpoints
+
+    # While an instruction is translated:
+    replaced: list[tuple[int, int]]  # what memory does not show, places and bytes
 
     def __init__(self, engine: I386Engine, memory: memoryview, fetch: Callable[[int], int]) -> None:
         self._memory = memory
         self._fetch = fetch
-        self.replaced: list[tuple[int, int]] = []
+        self.replaced = []
         self._end = 0
         self._page = self._frame = -1
         self._resumes = False
         self.lets = self.is_v86 = False
-        self.stops: frozenset[int] = frozenset()
+        self.stops = frozenset()
         self.works = bool(_kept) or _install(engine)
         if self.works:
             _new.append(self)

@@ -65,17 +65,20 @@ _FP_SAVE: Final = struct.Struct("<HxxHxxHxxIHHIHxx")
 
 @state
 class FpuState(NamedTuple):
-    """The FPU's registers. `tags` and `data` are by physical register, ten bytes each; ip, cs, opcode, dp, ds: FNSAVE's."""
+    """The FPU's registers."""
 
     control: U16
     status: U16
-    tags: U16
+    tags: U16  # by physical register
+
+    # Where the last instruction was, and what it was about, as FNSAVE has it:
     ip: U32
     cs: U16
     opcode: U16
     dp: U32
     ds: U16
-    data: bytes
+
+    data: bytes  # by physical register, ten bytes each
 
 
 def _rotated(data: bytes, registers: int) -> bytes:
@@ -105,24 +108,25 @@ def fpu_state(words: Sequence[int]) -> FpuState | None:
 
 @state
 class I386Pcb:
-    """registers: eax ecx edx ebx esp ebp esi edi eip eflags, in the order of the processor's own numbering.
-
-    segments: cs ss ds es fs gs; segment numbers where the flags say V86 mode, selectors otherwise.
-    fpu: None until the thread first uses the FPU. init_control: the control word with which it then begins, 0 for the usual one.
-    ldt: the local table of its own, or None; gdt: its slots of the global one. debug: dr0 to dr7.
-    v86: of V86 assist the table's address, its count, and the thread's own TF and IF when that or its flags were last set.
-    task: its task's part of the machine.
-    """
+    """A thread's registers while it is off the CPU."""
 
     __slots__ = ("debug", "fpu", "gdt", "init_control", "ldt", "registers", "segments", "task", "v86")
-    debug: tuple[U32, ...]
-    fpu: FpuState | None
-    gdt: bytes
-    init_control: U16
-    ldt: bytes | None
-    registers: list[U32]
-    segments: list[U16]
-    task: I386Task
+    task: I386Task  # its task's part of the machine
+
+    # The processor's:
+    registers: list[U32]  # eax ecx edx ebx esp ebp esi edi eip eflags, in the order of its own numbering
+    segments: list[U16]  # cs ss ds es fs gs: segment numbers where the flags say V86 mode, else selectors
+    debug: tuple[U32, ...]  # dr0 to dr7
+
+    # The FPU's:
+    fpu: FpuState | None  # None until the thread first uses it
+    init_control: U16  # the control word with which it then begins, 0 for the usual one
+
+    # Descriptors of its own:
+    ldt: bytes | None  # a local table, or None
+    gdt: bytes  # its slots of the global one
+
+    # Of V86 assist the table's address, its count, and the thread's own TF and IF when that or its flags were last set:
     v86: tuple[U32, U16, U32]
 
     def check_saved(self) -> None:

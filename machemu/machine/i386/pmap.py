@@ -63,17 +63,14 @@ class I386Mmu(Mappings):
 
 @state
 class I386Pmap:
-    """One address space: a page directory and its tables, which it owns. count: mapped pages.
-
-    tables: page-table frames by directory index; used: how many entries of each are present, so that empty ones go back.
-    """
+    """One address space: a page directory and its tables, which it owns."""
 
     __slots__ = ("count", "directory", "mmu", "tables", "used")
-    count: Natural
-    directory: Frame
     mmu: I386Mmu
-    tables: dict[int, Frame]
-    used: dict[int, Natural]
+    directory: Frame
+    tables: dict[int, Frame]  # page tables by index in the directory
+    used: dict[int, Natural]  # how many entries of each are present, so that empty ones go back
+    count: Natural  # mapped pages
 
     def __init__(self, mmu: I386Mmu, directory: Frame) -> None:
         self.mmu = mmu

@@ -65,17 +65,14 @@ def rounding_of(control: int) -> int:
 
 @state
 class M68kPcb:
-    """registers: d0 to d7, a0 to a7. sr: the status register, of which the user's bits may be set. fpu: INITIAL until it is used.
-
-    frame: format and vector offset of the frame that the processor pushed at the thread's last trap or exception.
-    """
+    """A thread's registers while it is off the CPU."""
 
     __slots__ = ("fpu", "frame", "pc_", "registers", "sr")
-    fpu: FpuState
-    frame: U16
+    registers: list[U32]  # d0 to d7, a0 to a7
     pc_: U32
-    registers: list[U32]
-    sr: U16
+    sr: U16  # the status register, of which the user's bits may be set
+    fpu: FpuState  # INITIAL until it is used
+    frame: U16  # format and vector offset of the frame that the processor pushed at the last trap or exception
 
     def check_saved(self) -> None:
         """ValueError where it has not the registers that there are."""

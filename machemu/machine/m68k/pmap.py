@@ -82,19 +82,15 @@ class M68kMmu(Mappings):
 
 @state
 class M68kPmap:
-    """One address space: a root table, pointer tables and page tables, which it owns. count: mapped pages.
-
-    pointers: pointer tables by the root's index; tables: page tables by address >> TABLE_SHIFT; used: how many descriptors of
-    each page table are resident, so that empty ones go back.
-    """
+    """One address space: a root table, pointer tables and page tables, which it owns."""
 
     __slots__ = ("count", "mmu", "pointers", "root", "tables", "used")
-    count: Natural
     mmu: M68kMmu
-    pointers: dict[int, PhysAddr]
     root: PhysAddr
-    tables: dict[int, PhysAddr]
-    used: dict[int, Natural]
+    pointers: dict[int, PhysAddr]  # pointer tables by index in the root
+    tables: dict[int, PhysAddr]  # page tables by address >> TABLE_SHIFT
+    used: dict[int, Natural]  # how many descriptors of each page table are resident, so that empty ones go back
+    count: Natural  # mapped pages
 
     def __init__(self, mmu: M68kMmu, root: PhysAddr) -> None:
         self.mmu = mmu
