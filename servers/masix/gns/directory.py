@@ -121,26 +121,26 @@ class Returns:
 
 @state
 class Directory(Part):
-    """endpoint, replica, group: this incarnation's; group None while it is in none. since: when it was last
-    at one with its group, or began to wait for one. quiet: until when it says nothing. gather_at: when the others are told of
-    the group next. port: where the name server tells of services. returns: of other nodes.
-
-    own: the numbers of this node's services, by name. said: those that the group was told, in this incarnation. dirty:
-    the names of which it is still to be told.
-    """
+    """The replicated directory of services: a group of the network servers."""
 
     __slots__ = ("dirty", "endpoint", "gather_at", "group", "own", "port", "quiet", "replica", "returns", "said", "since")
-    dirty: dict[bytes, None]
+
+    # This incarnation's:
     endpoint: Endpoint
-    gather_at: int
-    group: Group | None
-    own: dict[bytes, U31]
-    port: Receive
-    quiet: int
     replica: Replica
-    returns: Returns
-    said: dict[bytes, U31]
-    since: int
+    group: Group | None  # None while it is in none
+    since: int  # when it was last at one with its group, or began to wait for one
+    returns: Returns  # of other nodes
+
+    # When:
+    quiet: int  # until when it says nothing
+    gather_at: int  # when the others are told of the group next
+
+    # This node's services:
+    port: Receive  # where the name server tells of them
+    own: dict[bytes, U31]  # their numbers by name
+    said: dict[bytes, U31]  # those that the group was told, in this incarnation
+    dirty: dict[bytes, None]  # the names of which it is still to be told
 
     def __init__(self, node: int) -> None:
         self.returns = Returns()

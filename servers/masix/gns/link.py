@@ -25,18 +25,18 @@ BACKLOG_MAX: Final = 256
 
 @state
 class EthernetLink(Link):
-    """device: the interface's port, 0 until it is open. frames, replies: where frames come, and the answers to those sent.
-    writing: a frame is on its way to the interface, and the others wait. inbox, unverified: what has come for the server.
-    """
+    """The other nodes, on an Ethernet."""
 
     __slots__ = ("device", "frames", "inbox", "replies", "unverified", "transport", "writing")
-    device: Right
-    frames: Receive
-    inbox: deque[tuple[NodeNumber, bytes | None]]
-    replies: Receive
-    unverified: deque[Unverified]
     transport: Transport
-    writing: bool
+    inbox: deque[tuple[NodeNumber, bytes | None]]  # what has come for the server, as the next
+    unverified: deque[Unverified]
+
+    # The interface:
+    device: Right  # its port, 0 until it is open
+    frames: Receive  # where frames come
+    replies: Receive  # where the answers to those sent come
+    writing: bool  # a frame is on its way to it, and the others wait
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport

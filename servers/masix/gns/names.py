@@ -48,20 +48,20 @@ class Query:
 
 @state
 class Names(Part):
-    """announces: whether what one node asked for is made known to all (the paper's improvement of step 4). directory: what is
-    asked first, in the place of `cache` and `known`, which do not hear that a name has left; or None.
-
-    cache: places (node, number) of ports that have a proxy here, by the names they were found under. known: those of services
-    that were made known. queries: names that are looked for, by tag.
-    """
+    """How services of other nodes are found."""
 
     __slots__ = ("announces", "cache", "directory", "known", "queries", "tags")
-    announces: bool
-    cache: dict[bytes, tuple[NodeNumber, U31]]
+    announces: bool  # what one node asked for is made known to all (the paper's improvement of step 4)
+    # Asked first, in the place of `cache` and `known`, which do not hear that a name has left; or None:
     directory: Directory | None
-    known: dict[bytes, tuple[NodeNumber, U31]]
-    queries: dict[U31, Query]
-    tags: U31
+
+    # Places (node, number) by name:
+    cache: dict[bytes, tuple[NodeNumber, U31]]  # of ports that have a proxy here
+    known: dict[bytes, tuple[NodeNumber, U31]]  # of services that were made known
+
+    # Names that are looked for:
+    queries: dict[U31, Query]  # by tag
+    tags: U31  # the last one
 
     def __init__(self, announces: bool, directory: Directory | None) -> None:
         self.announces = announces

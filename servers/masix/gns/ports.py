@@ -17,19 +17,15 @@ from masix.net.ip import NodeNumber
 
 @state
 class Export:
-    """A port of this node that other nodes know by a number. name: of the server's right to it.
-
-    kind: SEND or SEND_ONCE. given: how many rights to it each node was given. waiting: what came while its queue was full, and
-    the node that it came from; None while it has room. taken: of each node's messages those that have gone into the queue since
-    it was last told.
-    """
+    """A port of this node that other nodes know by a number."""
 
     __slots__ = ("given", "kind", "name", "taken", "waiting")
-    given: dict[U16, U31]
-    kind: RightKind
-    name: Right
-    taken: dict[U16, U31]
+    name: Right  # of the server's right to it
+    kind: RightKind  # SEND or SEND_ONCE
+    given: dict[U16, U31]  # how many rights to it each node was given
+    # What came while its queue was full, and from which node; None while it has room:
     waiting: deque[tuple[NodeNumber, Deliver | Message | Flush]] | None
+    taken: dict[U16, U31]  # of each node's messages those that have gone into the queue since it was last told
 
     def __init__(self, kind: RightKind, name: PortName) -> None:
         self.kind = kind
@@ -44,30 +40,31 @@ class Export:
 
 @state
 class Proxy:
-    """A port that stands for one of another node: the network server has its receive right.
-
-    node, number: what it stands for. count: how often it was given here. kind: SEND, or SEND_ONCE for one message. target:
-    where the port has moved to, if it has: node, number, count. Messages wait until those before have arrived there. watcher:
-    the port that is told when nobody can send to it any more; 0: itself. is_watched: the kernel has been asked to tell.
-    is_unused: it has told, and what waits in its queue is still to be sent. under_way: messages that went to the port and have
-    not gone into its queue, as far as is known. is_held: none is taken from its queue now. flushes: what others want to know of
-    (`Flush`): each when the message before this sequence number has been sent on.
-    """
+    """A port that stands for one of another node: the network server has its receive right."""
 
     __slots__ = (
         "count", "flushes", "is_held", "is_unused", "is_watched", "kind", "node", "number", "target", "under_way", "watcher",
     )  # fmt: skip
-    count: U31
-    flushes: list[tuple[U32, Flush]]
-    is_held: bool
-    is_unused: bool
-    is_watched: bool
-    kind: RightKind
+
+    # What it stands for:
+    kind: RightKind  # SEND, or SEND_ONCE for one message
     node: NodeNumber
     number: U31
+    count: U31  # how often it was given here
+
+    # Where the port has moved to, if it has: node, number, count. Messages wait until those before have arrived there:
     target: tuple[NodeNumber, U31, U31] | None
-    under_way: int
-    watcher: Receive
+
+    # Who can send to it:
+    watcher: Receive  # the port that is told when nobody can any more; 0: itself
+    is_watched: bool  # the kernel has been asked to tell
+    is_unused: bool  # it has told, and what waits in its queue is still to be sent
+
+    # Messages:
+    under_way: int  # those that went to the port and have not gone into its queue, as far as is known
+    is_held: bool  # none is taken from its queue now
+    # What others want to know of, each when the message before this sequence number has been sent on:
+    flushes: list[tuple[U32, Flush]]
 
     def __init__(self, kind: RightKind, node: int, number: int) -> None:
         self.kind = kind
@@ -106,22 +103,24 @@ class Pledge(NamedTuple):
 
 @state
 class PortTables:
-    """exports, leaving, pledges: by number. numbers: those of exports of kind SEND, by name. proxies: by name; by_number: names
-    of the proxies of kind SEND that stand for a port, by node and number. watchers: the proxies that ports are told of. spares:
-    ports that can be proxies at once, at most `stock` of them. last: number.
-    """
+    """The ports that a network server stands for."""
 
     __slots__ = ("by_number", "exports", "last", "leaving", "numbers", "pledges", "proxies", "spares", "stock", "watchers")
-    by_number: dict[tuple[NodeNumber, U31], list[Receive]]
+
+    # Of this node, by number:
     exports: dict[U31, Export]
-    last: U31
+    numbers: dict[Right, U31]  # those of exports of kind SEND, by name
     leaving: dict[U31, Leaving]
-    numbers: dict[Right, U31]
     pledges: dict[U31, Pledge]
-    proxies: dict[Receive, Proxy]
-    spares: list[Receive]
-    stock: U8
-    watchers: dict[Receive, Receive]
+    last: U31  # the last number
+
+    # Of others:
+    proxies: dict[Receive, Proxy]  # by name
+    # Names of the proxies of kind SEND that stand for a port, by node and number:
+    by_number: dict[tuple[NodeNumber, U31], list[Receive]]
+    watchers: dict[Receive, Receive]  # the proxies that ports are told of
+    spares: list[Receive]  # ports that can be proxies at once
+    stock: U8  # how many of those there are at most
 
     def check_saved(self) -> None:
         """ValueError where its tables do not agree."""

@@ -83,21 +83,20 @@ class Connection:
 
 @state
 class Protocols(Part):
-    """A network server's protocols and connections, by the names of their ports, whose receive rights it has.
-
-    node: whose station address frames are sent from. device: the interface's port, 0 until it is open. opening: that is asked.
-    waiting: the registrations that wait for it: who asked, the name, what the frames are, the environment.
-    retired: receivers of connections that are closed, with these' protocols: for each the kernel keeps a filter until it is dead,
-    one that takes nothing.
-    """
+    """A network server's protocols and connections, by the names of their ports, whose receive rights it has."""
 
     __slots__ = ("connections", "device", "node", "opening", "protocols", "retired", "waiting")
-    connections: dict[Receive, Connection]
-    device: Right
-    node: NodeNumber
-    opening: bool
+    node: NodeNumber  # whose station address frames are sent from
     protocols: dict[Receive, Protocol]
+    connections: dict[Receive, Connection]
+    # Receivers of closed connections, with these' protocols: for each the kernel keeps a filter that takes nothing until it is
+    # dead:
     retired: dict[int, int]
+
+    # The interface:
+    device: Right  # its port, 0 until it is open
+    opening: bool  # that is asked
+    # The registrations that wait for it: who asked, the name, what the frames are, the environment:
     waiting: list[tuple[Caller, bytes, Filter, Right]]
 
     def __init__(self, node: int) -> None:

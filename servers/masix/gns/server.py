@@ -59,19 +59,17 @@ STOCK: Final = 16
 
 @state
 class Gns(HostServer):
-    """node: this node's number. tables: the ports that it stands for. names: how services are found. liveness: probes of others.
-    directory: the replicated one, or None. protocols: what others send and receive beside. loop: what it says to itself.
-    """
+    """The network server of a node."""
 
     __slots__ = ("directory", "link", "liveness", "loop", "names", "node", "protocols", "tables")
-    directory: Directory | None
+    node: NodeNumber  # its number
     link: Link
-    liveness: Liveness
-    loop: deque[tuple[NodeNumber, bytes]]
-    names: Names
-    node: NodeNumber
-    protocols: Protocols
-    tables: PortTables
+    loop: deque[tuple[NodeNumber, bytes]]  # what it says to itself
+    tables: PortTables  # the ports that it stands for
+    names: Names  # how services are found
+    directory: Directory | None  # the replicated one, or None
+    liveness: Liveness  # probes of others
+    protocols: Protocols  # what others send and receive beside
 
     def __init__(self, node: int, link: Link, announces: bool = False, prepares: bool = False, replicates: bool = False) -> None:
         super().__init__()

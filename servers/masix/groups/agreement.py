@@ -14,13 +14,7 @@ from .wire import Promise
 
 @state
 class Agreement:
-    """One member's part.
-
-    promised: the highest ballot answered; 0 while the view is whole. accepted_ballot, accepted: the value accepted last, ballot
-    0: none. seen: the highest ballot heard of. ballot: that which this member coordinates, or 0; promises and accepts: who
-    answered it; proposal: its value in the second phase. rounds: ballots begun here; attempts: times that the present phase was
-    sent.
-    """
+    """One member's part."""
 
     __slots__ = (
         "accepted",
@@ -36,18 +30,22 @@ class Agreement:
         "seen",
         "size",
     )
-    accepted: bytes
-    accepted_ballot: int
+    size: int  # members
+    me: int  # this one's index
+
+    # As one who is asked:
+    promised: int  # the highest ballot answered; 0 while the view is whole
+    accepted_ballot: int  # that of the value accepted last, 0 for none
+    accepted: bytes  # that value
+    seen: int  # the highest ballot heard of
+
+    # As the coordinator:
+    ballot: int  # that which it coordinates, or 0
+    promises: dict[int, Promise]  # who answered it, as the next
     accepts: dict[int, None]
-    attempts: int
-    ballot: int
-    me: int
-    promised: int
-    promises: dict[int, Promise]
-    proposal: bytes | None
-    rounds: int
-    seen: int
-    size: int
+    proposal: bytes | None  # its value in the second phase
+    rounds: int  # ballots begun here
+    attempts: int  # times that the present phase was sent
 
     def __init__(self, size: int, me: int) -> None:
         self.size = size

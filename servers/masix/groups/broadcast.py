@@ -91,15 +91,7 @@ class Lag:
 
 @state
 class Broadcast:
-    """number: the group's. me: this member. highest: the last view installed. lasts: of each origin its last message delivered.
-
-    index: where in the view this member is. reliable, layer, agreement: the view's. pending: payloads that wait for the window
-    or a view. flight: those sent in a view and not delivered, with their numbers. issued, settled: how many payloads were
-    broadcast here, and how many of those are delivered. joiners: who asks to be let in, by node. suspects, leavers: what the
-    members tell, by index. lags: by index. reason_since: since when the view has had a reason to end, or None. decision: the
-    number and end of the view before. handover: the state for `newcomers`, members of this view that have not yet said that
-    they got it.
-    """
+    """A member's part in a group: messages to all members, in an order that all agree on."""
 
     __slots__ = (
         "agreement",
@@ -134,35 +126,46 @@ class Broadcast:
         "view",
     )
     TRANSIENT = ("network",)
-    agreement: Agreement
-    application: Application
-    busy: bool
-    decision: tuple[int, bytes]
-    detector: Detector
-    flight: deque[tuple[int, bytes]]
-    handover: bytes
-    highest: int
-    index: int
-    issued: int
-    joiners: dict[int, int]
-    lags: list[Lag]
-    lasts: dict[Member, int]
-    layer: orders.Layer
-    leavers: list[bool]
-    leaving: bool
-    me: Member
-    newcomers: dict[Member, None]
-    number: int
+    number: int  # the group's
+    me: Member  # this member
     order: Order
-    pending: deque[bytes]
     standing: Standing
-    reason_since: int | None
-    reliable: Reliable
-    retry_at: int
-    settled: int
-    status_at: int
-    suspects: list[int]
+    busy: bool
+    application: Application
+    detector: Detector  # tells who is suspected
+    network: Network
+
+    # The view:
     view: View
+    highest: int  # the last one installed
+    index: int  # where in it this member is
+    reliable: Reliable
+    layer: orders.Layer
+    agreement: Agreement  # on its end
+    decision: tuple[int, bytes]  # the number and end of the view before
+
+    # What is broadcast:
+    pending: deque[bytes]  # payloads that wait for the window or a view
+    flight: deque[tuple[int, bytes]]  # those sent in a view and not delivered, with their numbers
+    issued: int  # how many were broadcast here
+    settled: int  # how many of those are delivered
+    lasts: dict[Member, int]  # of each origin its last message delivered
+
+    # What the members tell, by index:
+    suspects: list[int]
+    leavers: list[bool]
+    lags: list[Lag]
+
+    # Who comes and goes:
+    joiners: dict[int, int]  # who asks to be let in, by node
+    newcomers: dict[Member, None]  # members of this view that have not yet said that they got `handover`
+    handover: bytes  # the state for them
+    leaving: bool  # this member is to leave
+    reason_since: int | None  # since when the view has had a reason to end
+
+    # When something is due:
+    retry_at: int
+    status_at: int
 
     def __init__(self, number: int, me: Member, order: Order, application: Application, detector: Detector) -> None:
         self.number = number
@@ -170,7 +173,6 @@ class Broadcast:
         self.order = order
         self.application = application
         self.detector = detector
-        self.network: Network
         self.standing = Standing.JOINING
         self.leaving = False
         self.busy = False

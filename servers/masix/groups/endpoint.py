@@ -22,21 +22,19 @@ class Watcher(Protocol):
 
 @state
 class Endpoint:
-    """me: this node in this incarnation. groups: by number. refused: packets that were none. watcher: told of suspicions,
-    or None.
-
-    The owner calls `attach` first, and again after a load; `receive` with all that comes, `lost` when the channel gives a node
-    up, and `tick` when `deadline` has come, which each of these calls may change.
+    """A node's groups. The owner calls `attach` first, and again after a load; `receive` with all that comes, `lost` when the
+    channel gives a node up, and `tick` when `deadline` has come, which each of these calls may change.
     """
 
     __slots__ = ("detector", "groups", "heartbeat_at", "me", "network", "refused", "watcher")
     TRANSIENT = ("network",)
+    me: Member  # this node in this incarnation
+    groups: dict[int, Group]  # by number
     detector: Detector
-    groups: dict[int, Group]
+    watcher: Watcher | None  # told of suspicions
     heartbeat_at: int
-    me: Member
-    refused: int
-    watcher: Watcher | None
+    refused: int  # packets that were none
+    network: Network  # transient
 
     def __init__(self, me: Member, watcher: Watcher | None = None) -> None:
         self.me = me
@@ -45,7 +43,6 @@ class Endpoint:
         self.heartbeat_at = 0
         self.refused = 0
         self.watcher = watcher
-        self.network: Network
 
     def attach(self, network: Network) -> None:
         self.network = network

@@ -25,22 +25,20 @@ AHEAD: Final = 4 * WINDOW
 
 @state
 class Reliable:
-    """size: members of the view. me: this one's index. half: exactly half of the members, when all others are known to be dead.
-
-    bodies: by sender, by number: what has not been received by all. received: by sender, the last number without a gap before it.
-    rows: by member, its `received` as far as it is known here. floor: by sender, the last number that all members have.
-    handed: by sender, the last number that was handed up.
-    """
+    """Messages of a view's members, each delivered to all or sent again."""
 
     __slots__ = ("bodies", "floor", "half", "handed", "me", "rows", "size", "waiting")
-    bodies: list[dict[int, bytes]]
-    floor: list[int]
-    half: tuple[int, ...]
-    handed: list[int]
-    me: int
-    rows: list[list[int]]
-    size: int
-    waiting: int
+    size: int  # members of the view
+    me: int  # this one's index
+    half: tuple[int, ...]  # exactly half of the members, when all others are known to be dead
+
+    # By sender:
+    bodies: list[dict[int, bytes]]  # by number: what has not been received by all
+    floor: list[int]  # the last number that all members have
+    handed: list[int]  # the last number that was handed up
+
+    rows: list[list[int]]  # by member, of each sender the last number without a gap before it, as far as it is known here
+    waiting: int  # bytes of this member's own messages that not all have
 
     def __init__(self, size: int, me: int, base: Vector) -> None:
         self.size = size
@@ -51,7 +49,6 @@ class Reliable:
         self.floor = list(base)
         self.handed = list(base)
         self.waiting = 0
-        """Bytes of this member's own messages that not all have."""
 
     @property
     def received(self) -> list[int]:

@@ -51,17 +51,17 @@ class Question:
 
 @state
 class Arp:
-    """ip, station: this node's own. outbox: frames to be sent. answers: addresses that were asked for, each with its station, or
-    with None where nobody has it. dropped: frames that made no sense."""
+    """Which station has which address."""
 
     __slots__ = ("answers", "asked", "dropped", "ip", "known", "outbox", "station")
-    answers: deque[tuple[bytes, bytes | None]]
-    asked: dict[bytes, Question]
-    dropped: int
-    ip: bytes
-    known: dict[bytes, Known]
-    outbox: deque[bytes]
+    ip: bytes  # this node's own, as is the next
     station: bytes
+    known: dict[bytes, Known]
+    asked: dict[bytes, Question]
+    # Addresses that were asked for, each with its station, or None where nobody has it:
+    answers: deque[tuple[bytes, bytes | None]]
+    outbox: deque[bytes]  # frames to be sent
+    dropped: int  # frames that made no sense
 
     def __init__(self, ip: bytes, station: bytes) -> None:
         self.ip = ip

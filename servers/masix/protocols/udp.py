@@ -53,14 +53,13 @@ FIND_NS: Final = 10_000_000
 
 @state
 class Socket:
-    """connection: a send right to the network server's port for it, 0 until it is open. frames: the port of the server's own
-    that its frames come to, 0 with the library; receiver: the opener's send right where datagrams go, 0 with it."""
+    """Where a task sends datagrams from and receives them."""
 
     __slots__ = ("connection", "frames", "port", "receiver", "remote", "remote_port")
-    connection: Right
-    frames: Receive
+    connection: Right  # the network server's port for it, 0 until it is open
+    frames: Receive  # the port of the server's own that its frames come to, 0 with the library
+    receiver: Right  # where the opener's datagrams go, 0 with the library
     port: U16
-    receiver: Right
     remote: bytes
     remote_port: U16
 
@@ -75,24 +74,25 @@ class Socket:
 
 @state
 class Udp(HostServer):
-    """counts: of datagrams, as udp_counts gives them. next_port: of those that nobody asks for by number.
-
-    arp_frames: where ARP's frames come. gns, device: the network server's and the interface's port. registered: its protocols'
-    ports, as in PROTOCOLS. sockets: by their ports' names; receivers: those without the library, by where their frames come.
-    waiting: by address, who waits for its station: the caller of a request, or source port, target port and data of a datagram.
-    """
+    """The user datagram server."""
 
     __slots__ = ("arp", "arp_frames", "counts", "device", "gns", "next_port", "receivers", "registered", "sockets", "waiting")
+
+    # Its rights:
+    gns: Right  # the network server's port
+    device: Right  # the interface's
+    registered: list[Right]  # its protocols' ports, as in PROTOCOLS
+    arp_frames: Receive  # where ARP's frames come
+
+    # Sockets:
+    sockets: dict[Receive, Socket]  # by their ports' names
+    receivers: dict[Receive, Socket]  # those without the library, by where their frames come
+    next_port: U16  # of those that nobody asks for by number
+
     arp: Arp
-    arp_frames: Receive
-    counts: list[int]
-    device: Right
-    gns: Right
-    next_port: U16
-    receivers: dict[Receive, Socket]
-    registered: list[Right]
-    sockets: dict[Receive, Socket]
+    # By address, who waits for its station: the caller of a request, or source port, target port and data of a datagram:
     waiting: dict[bytes, deque[Caller | tuple[int, int, bytes]]]
+    counts: list[int]  # of datagrams, as udp_counts gives them
 
     def __init__(self, node: int) -> None:
         super().__init__()

@@ -15,23 +15,20 @@ SECOND: Final = 1_000_000_000
 
 @state
 class Settings(NamedTuple):
-    """Times in nanoseconds, sizes in bytes.
+    """Times in nanoseconds, sizes in bytes."""
 
-    timeout_*: after which something unanswered is sent again; it adapts between least and most. acknowledge_after: how long an
-    acknowledgement may wait for company. dead_after: without an answer for so long, a peer is lost. probe_after: how often a peer
-    with a full stream is probed. forget_after: so long after a session begins, what its keys could be made of
-    again is forgotten; a handshake on which that falls begins anew. backlog_max: what a stream may have unacknowledged before it
-    is not writable.
-    """
-
+    # After this something unanswered is sent again; it adapts between least and most:
     timeout_initial: int = 200 * MILLISECOND
     timeout_least: int = 10 * MILLISECOND
     timeout_most: int = 2 * SECOND
-    acknowledge_after: int = 2 * MILLISECOND
-    dead_after: int = 15 * SECOND
-    probe_after: int = SECOND
+
+    acknowledge_after: int = 2 * MILLISECOND  # how long an acknowledgement may wait for company
+    dead_after: int = 15 * SECOND  # without an answer for so long, a peer is lost
+    probe_after: int = SECOND  # how often a peer with a full stream is probed
+    # So long after a session begins, what its keys could be made of again is forgotten; a handshake on which that falls begins
+    # anew:
     forget_after: int = SECOND
-    backlog_max: int = 256 << 10
+    backlog_max: int = 256 << 10  # what a stream may have unacknowledged before it is not writable
     message_max: Annotated[int, Range(64 << 10, 1 << 30)] = 16 << 20
 
 

@@ -48,31 +48,29 @@ TOLD_MAX: Final = 64
 
 @state
 class Membership:
-    """node: this one. versions: the lowest and highest that it speaks. outbox: frames to send. inbox: events for the owner.
-
-    peers: the nodes that this one has to do with, by number: members alone, since a seal comes before a record.
-    identification: of the last IPv4 packet. dropped: frames thrown away. born: the first time that it was told, None before.
-    told: when the latest multicasts were sent, and their sequence numbers. timers: when each node has something due; GROUP:
-    when the keyring's secret is to be forgotten.
-    """
+    """The nodes that a node has to do with, and what all have in common."""
 
     __slots__ = (
         "node", "versions", "settings", "randomness", "keyring", "peers", "outbox", "inbox", "identification", "dropped",
         "born", "told", "timers",
     )  # fmt: skip
-    node: NodeNumber
-    versions: tuple[U8, U8]
+    node: NodeNumber  # this one
+    versions: tuple[U8, U8]  # the lowest and highest that it speaks
     settings: Settings
     randomness: Randomness
     keyring: Keyring
-    peers: dict[int, Peer]
-    outbox: deque[bytes]
-    inbox: deque[TransportEvent]
-    identification: U16
-    dropped: dict[Drop, int]
-    born: int | None
-    told: deque[tuple[int, int]]
-    timers: dict[int, int]
+    born: int | None  # the first time that it was told, None before
+
+    # The others:
+    peers: dict[int, Peer]  # by number: members alone, since a seal comes before a record
+    timers: dict[int, int]  # when each has something due; GROUP: when the keyring's secret is to be forgotten
+    told: deque[tuple[int, int]]  # when the latest multicasts were sent, and their sequence numbers
+
+    # Frames:
+    outbox: deque[bytes]  # those to send
+    inbox: deque[TransportEvent]  # events for the owner
+    identification: U16  # of the last IPv4 packet
+    dropped: dict[Drop, int]  # frames thrown away
 
     def __init__(self, node: int, key: bytes, randomness: Randomness, settings: Settings, versions: tuple[int, int]) -> None:
         self.node = node

@@ -66,18 +66,15 @@ class PacketError(ValueError):
 
 
 class Packet(NamedTuple):
-    """source: a node. target: a node or GROUP. session: the session's identifier; outside sessions the sender's incarnation.
+    """A packet as it came."""
 
-    sequence: never twice under one key. bound: what the seal covers beside the text, i.e. both addresses and the header.
-    """
-
-    source: int
-    target: int
+    source: int  # a node
+    target: int  # a node or GROUP
     version: int
     kind: PacketKind
-    session: int
-    sequence: int
-    bound: bytes
+    session: int  # the session's identifier; outside sessions the sender's incarnation
+    sequence: int  # never twice under one key
+    bound: bytes  # what the seal covers beside the text, i.e. both addresses and the header
     sealed: bytes
 
 

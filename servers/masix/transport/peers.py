@@ -46,24 +46,22 @@ class Handshake:
 
 @state
 class Peer:
-    """incarnation: the last that proved to be alive, 0 for none. generation: counts sessions and new incarnations; answers
-    to hellos from before are worth nothing.
-
-    window: of this incarnation's multicasts. unverified: multicasts of incarnations whose handshake is under way. asked_at: when
-    it was last asked only to see who it is, None if never. held: the streams of which the owner takes no messages now, and
-    those that came.
-    """
+    """Another node, as far as it is known."""
 
     __slots__ = ("node", "incarnation", "generation", "window", "unverified", "asked_at", "handshake", "conversation", "held")
     node: NodeNumber
-    incarnation: U64
-    generation: int
-    window: ReplayWindow
-    unverified: list[Unverified]
-    asked_at: int | None
+    incarnation: U64  # the last that proved to be alive, 0 for none
+    generation: int  # counts sessions and new incarnations; answers to hellos from before are worth nothing
+
+    # Multicasts:
+    window: ReplayWindow  # of this incarnation's
+    unverified: list[Unverified]  # of incarnations whose handshake is under way
+
+    # Its session:
+    asked_at: int | None  # when it was last asked only to see who it is, None if never
     handshake: Handshake | None
     conversation: Conversation | None
-    held: dict[int, deque[bytes]]
+    held: dict[int, deque[bytes]]  # the streams of which the owner takes no messages now, and those that came
 
     def __init__(self, node: int) -> None:
         self.node = node

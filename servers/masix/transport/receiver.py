@@ -19,23 +19,22 @@ PACKETS_UNACKNOWLEDGED: Final = 2
 
 @state
 class Receiver:
-    """all_up_to: these fragments have come. above: further ones that came, and whether all before them in their streams did too.
-    early: those whose predecessor did not come, by the predecessor's number. partial: the messages under way, by stream.
-
-    latest, latest_at: the highest sequence number of a packet and when it came. owed: packets not yet acknowledged.
-    acknowledge_at: when to acknowledge at the latest, None if there is nothing to.
-    """
+    """What one side of a conversation has received."""
 
     __slots__ = ("settings", "all_up_to", "above", "early", "partial", "latest", "latest_at", "owed", "acknowledge_at")
     settings: Settings
-    all_up_to: int
-    above: dict[int, bool]
-    early: dict[int, tuple[int, int, int, bytes]]
-    partial: dict[int, bytearray]
-    latest: int
-    latest_at: int
-    owed: int
-    acknowledge_at: int | None
+
+    # Fragments:
+    all_up_to: int  # these have come
+    above: dict[int, bool]  # further ones that came, and whether all before them in their streams did too
+    early: dict[int, tuple[int, int, int, bytes]]  # those whose predecessor did not come, by the predecessor's number
+    partial: dict[int, bytearray]  # the messages under way, by stream
+
+    # Packets:
+    latest: int  # the highest sequence number
+    latest_at: int  # when it came
+    owed: int  # how many are not yet acknowledged
+    acknowledge_at: int | None  # when to acknowledge at the latest, None if there is nothing to
 
     def check_saved(self) -> None:
         """ValueError where it has fragments that could not have come yet."""

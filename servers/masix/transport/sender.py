@@ -46,19 +46,16 @@ class Message:
 
 @state
 class OutStream:
-    """messages: not known to be delivered, the oldest first. uncut: those of which a part waits to be sent. backlog: their cost.
-
-    full: the receiver can take no more. owed: the owner waits until the stream is writable. last: its last fragment's number.
-    """
+    """A stream's messages."""
 
     __slots__ = ("stream", "messages", "uncut", "backlog", "full", "owed", "last")
-    stream: U32
-    messages: deque[Message]
-    uncut: deque[Message]
-    backlog: int
-    full: bool
-    owed: bool
-    last: int
+    stream: U32  # its number
+    messages: deque[Message]  # not known to be delivered, the oldest first
+    uncut: deque[Message]  # those of which a part waits to be sent
+    backlog: int  # the messages' cost
+    full: bool  # the receiver can take no more
+    owed: bool  # the owner waits until the stream is writable
+    last: int  # its last fragment's number
 
     def check_messages(self, cut: Iterable[Message]) -> None:
         """ValueError where its messages are not as they must be. cut: those of its unacknowledged fragments."""
@@ -83,16 +80,18 @@ class OutStream:
 
 @state
 class Fragment:
-    """start, end: the message's bytes; message None for what is no part of one. packet, sent: its last transmission's."""
+    """A part of a message, or a word about a stream."""
 
     __slots__ = ("number", "kind", "back", "stream", "message", "start", "end", "packet", "sent")
     number: int
     kind: ChunkKind
-    back: U32
+    back: U32  # the number of the one before in its stream
     stream: U32
-    message: Message | None
-    start: int
-    end: int
+    message: Message | None  # None for what is no part of one
+    start: int  # the message's bytes begin here
+    end: int  # and end here
+
+    # Its last transmission:
     packet: int
     sent: int
 
@@ -119,42 +118,40 @@ class Fragment:
 
 @state
 class Sender:
-    """streams: those that have something unacknowledged or are full. ready: those with something to cut, in turn. blocked: those
-    that only the receiver's lack of room holds up. controls: what else is to be said, as (kind, stream); control_last: the last
-    one's number.
-
-    next_number: the next fragment's. unacked: by number. flight: those of them that may still arrive, by last transmission; lost:
-    the others, to be sent again. in_flight: bytes. latest: the latest packet that the peer named.
-
-    window, threshold: congestion window and slow start threshold in bytes; recovery: up to this packet, losses are
-    answered. srtt, variance: of the round trip, smoothed, 0 before the first; backoff: how often the time-out is doubled.
-    progress: when something was last acknowledged or began to wait. probe_at: when to ask a peer that has only full streams.
-    """
+    """What one side of a conversation sends: streams cut into fragments, sent again until acknowledged, within a window."""
 
     __slots__ = (
         "settings", "streams", "ready", "blocked", "controls", "control_last", "next_number", "unacked", "flight", "lost",
         "in_flight", "latest", "window", "threshold", "recovery", "srtt", "variance", "backoff", "progress", "probe_at",
     )  # fmt: skip
     settings: Settings
-    streams: dict[U32, OutStream]
-    ready: dict[int, OutStream]
-    blocked: dict[int, OutStream]
-    controls: deque[tuple[ChunkKind, U32]]
-    control_last: int
-    next_number: int
+
+    # Streams:
+    streams: dict[U32, OutStream]  # those that have something unacknowledged or are full
+    ready: dict[int, OutStream]  # those with something to cut, in turn
+    blocked: dict[int, OutStream]  # those that only the receiver's lack of room holds up
+    controls: deque[tuple[ChunkKind, U32]]  # what else is to be said, as (kind, stream)
+    control_last: int  # the last one's number
+
+    # Fragments, by number:
+    next_number: int  # the next one's
     unacked: dict[int, Fragment]
-    flight: dict[int, Fragment]
-    lost: dict[int, Fragment]
-    in_flight: int
-    latest: int
-    window: int
-    threshold: int
-    recovery: int
-    srtt: int
-    variance: int
-    backoff: int
-    progress: int
-    probe_at: int | None
+    flight: dict[int, Fragment]  # those of them that may still arrive, by last transmission
+    lost: dict[int, Fragment]  # the others, to be sent again
+    in_flight: int  # bytes of `flight`
+    latest: int  # the latest packet that the peer named
+
+    # The window:
+    window: int  # the congestion window, bytes
+    threshold: int  # the slow start threshold, bytes
+    recovery: int  # losses up to this packet are answered
+
+    # Time, in nanoseconds:
+    srtt: int  # the round trip, smoothed; 0 before the first
+    variance: int  # the round trip's
+    backoff: int  # how often the time-out is doubled
+    progress: int  # when something was last acknowledged or began to wait
+    probe_at: int | None  # when to ask a peer that has only full streams
 
     def check_saved(self) -> None:
         """ValueError where its books do not agree."""

@@ -130,24 +130,25 @@ class SessionKeys(NamedTuple):
 
 @state
 class Session:
-    """Two incarnations talk. node, incarnation: the other one's. version: the protocol's.
-
-    sequence: that of the packet sent last. sealer, opener: made from the keys.
-    """
+    """Two incarnations talk."""
 
     __slots__ = (
         "own", "node", "incarnation", "version", "identifier", "seal_key", "open_key", "sequence", "window", "sealer", "opener",
     )  # fmt: skip
     TRANSIENT = ("sealer", "opener")
-    own: NodeNumber
-    node: NodeNumber
+    own: NodeNumber  # this node
+    node: NodeNumber  # the other one, as is the next
     incarnation: U64
-    version: U8
+    version: U8  # the protocol's
     identifier: U64
+    sequence: int  # that of the packet sent last
+    window: ReplayWindow  # of those that came
+
+    # Keys:
     seal_key: bytes
     open_key: bytes
-    sequence: int
-    window: ReplayWindow
+    sealer: AESGCM  # made from them, as is the next; transient
+    opener: AESGCM
 
     def __init__(self, own: int, node: int, incarnation: int, version: int, keys: SessionKeys, initiator: bool) -> None:
         self.own = own
@@ -184,19 +185,19 @@ class Session:
 
 @state
 class Keyring:
-    """What a node can seal and open outside sessions. secret: of which the private keys are made with which hellos are answered;
-    known to this incarnation alone. sequence: of the last packet.
-
-    others: ciphers of (node, incarnation), those used last at the end.
-    """
+    """What a node can seal and open outside sessions."""
 
     __slots__ = ("key", "node", "incarnation", "secret", "sequence", "sealer", "others")
     TRANSIENT = ("sealer", "others")
-    key: bytes
-    node: NodeNumber
+    key: bytes  # the cluster's
+    node: NodeNumber  # this one, as is the next
     incarnation: U64
-    secret: bytes
-    sequence: int
+    secret: bytes  # what the private keys are made of with which hellos are answered; known to this incarnation alone
+    sequence: int  # of the last packet
+
+    # Transient:
+    sealer: AESGCM
+    others: dict[tuple[int, int], AESGCM]  # ciphers of (node, incarnation), those used last at the end
 
     def __init__(self, key: bytes, node: int, randomness: Randomness) -> None:
         if len(key) != KEY_SIZE:
@@ -210,7 +211,7 @@ class Keyring:
 
     def attach(self) -> None:
         self.sealer = self._cipher(self.node, self.incarnation)
-        self.others: dict[tuple[int, int], AESGCM] = {}
+        self.others = {}
 
     def _cipher(self, node: int, incarnation: int) -> AESGCM:
         return AESGCM(derive(self.key, KEY_SIZE, "incarnation", struct.pack(">IQ", node, incarnation)))
