@@ -13,19 +13,20 @@ from machemu.vm.pager import Pager
 
 @state
 class DevicePager:
-    """One offset of a mappable device. port: the memory object, whose receive right is the kernel's.
-
-    protection, size: what the first caller asked for, size in whole pages. pager: what maps it, None while nobody does.
-    """
+    """One offset of a mappable device."""
 
     __slots__ = ("minor", "offset", "protection", "size", "provider", "port", "pager")
     minor: Minor
     offset: Natural
-    protection: Signed
-    size: Natural
     provider: PageProvider
-    port: Port
-    pager: Pager | None
+
+    # What the first caller asked for:
+    protection: Signed
+    size: Natural  # in whole pages
+
+    # The memory object:
+    port: Port  # its receive right is the kernel's
+    pager: Pager | None  # what maps it, None while nobody does
 
     def __init__(self, minor: Minor, offset: int, protection: int, size: int, provider: PageProvider, port: Port) -> None:
         self.minor = minor

@@ -44,19 +44,19 @@ REPLIES: Final = {
 
 @state
 class IoRequest:
-    """mode, recnum (signed), count: the caller's. data: what is written, b"" of other requests.
-
-    reply_port, reply_type: the right that the answer goes to, the request's own until it is answered; None for a write that
-    nobody waits for.
-    """
+    """A request to a device."""
 
     __slots__ = ("op", "mode", "recnum", "count", "data", "reply_port", "reply_type")
     op: IoOp
+
+    # The caller's arguments:
     mode: Word
-    recnum: Word
+    recnum: Word  # signed
     count: Word
-    data: bytes
-    reply_port: Port | None
+    data: bytes  # what is written, b"" of other requests
+
+    # The right that the answer goes to, the request's own until it is answered:
+    reply_port: Port | None  # None for a write that nobody waits for
     reply_type: U8
 
     def __init__(self, op: IoOp, mode: int, recnum: int, count: int, data: bytes, reply_port: Right, reply_type: int) -> None:

@@ -32,14 +32,14 @@ class MsgContinuation(Enum):
 
 @state
 class MsgArgs(NamedTuple):
-    """mach_msg's arguments. msg: where the message is, or is wanted. timeout: milliseconds. rcv_name, notify: port names."""
+    """mach_msg's arguments."""
 
-    msg: Word
+    msg: Word  # where the message is, or is wanted
     option: Word
     send_size: Word
     rcv_size: Word
-    rcv_name: Word
-    timeout: Word
+    rcv_name: Word  # a port name, as `notify`
+    timeout: Word  # milliseconds
     notify: Word
 
 

@@ -18,19 +18,14 @@ PROCESSOR_BASIC_INFO_COUNT: Final = 5
 
 @state
 class Processor:
-    """One CPU of the node.
-
-    slot_num: its number; the master's is 0. cpu_type, cpu_subtype: Mach's cpu_type_t and cpu_subtype_t.
-    sched: what runs on it and when. processor_self: its control port, the kernel's own.
-    """
+    """One CPU of the node."""
 
     __slots__ = ("slot_num", "cpu_type", "cpu_subtype", "sched", "processor_self")
-    slot_num: Natural
-    cpu_type: Word
-    cpu_subtype: Word
-    sched: Sched
-
-    processor_self: Port
+    slot_num: Natural  # its number; the master's is 0
+    cpu_type: Word  # Mach's cpu_type_t
+    cpu_subtype: Word  # Mach's cpu_subtype_t
+    sched: Sched  # what runs on it and when
+    processor_self: Port  # its control port, the kernel's own
 
     def __init__(self, slot_num: int, cpu_type: int, cpu_subtype: int, sched: Sched) -> None:
         self.slot_num = slot_num

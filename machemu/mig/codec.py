@@ -54,21 +54,20 @@ _TRANSIT: Final = {16: PORT_RECEIVE, 17: PORT_SEND, 18: PORT_SEND_ONCE, 19: PORT
 
 
 class Type(NamedTuple):
-    """How one argument travels.
+    """How one argument travels."""
 
-    send, receive: the type name that senders write and that receivers check (MIG's `sent|received`).
-    size, number: of the descriptor: bits in an item, and items in a value (FIXED) or in one element of an array.
-    format: `struct` codes of a value (FIXED) or of an element; empty for rights, `s` for an array of characters.
-    limit: the most elements that the definition allows inline; for a CountInOut's count what it is clamped to. 0: no limit.
-    """
+    # The type name (MIG's `sent|received`):
+    send: int  # what senders write
+    receive: int  # what receivers check
 
-    send: int
-    receive: int
-    size: int
-    number: int
-    format: str
+    # The descriptor's:
+    size: int  # bits in an item
+    number: int  # items in a value (FIXED) or in one element of an array
+
+    format: str  # `struct` codes of a value (FIXED) or of an element; empty for rights, `s` for an array of characters
     form: int = FIXED
     longform: bool = False
+    # The most elements that the definition allows inline; for a CountInOut's count what it is clamped to. 0: no limit:
     limit: int = 0
     string: bool = False
 

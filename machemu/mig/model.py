@@ -39,29 +39,28 @@ class Translation:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A type declaration.
-
-    send, receive: the message type names that a sender writes and that a receiver checks.
-    size, number: an item's bits, and the items in a value (FIXED) or in one element of a counted array.
-    fields: what an element or a value consists of, in order; empty for rights.
-    limit: elements in a counted array at most; for EITHER, those that travel inline. 0 where OUT_OF_LINE sets none.
-    """
+    """A type declaration."""
 
     name: str
-    send: int
-    receive: int
-    size: int
-    number: int
-    fields: tuple[Field, ...]
+
+    # Message type names:
+    send: int  # what a sender writes
+    receive: int  # what a receiver checks
+
+    # Its items:
+    size: int  # bits
+    number: int  # items in a value (FIXED) or in one element of a counted array
+    fields: tuple[Field, ...]  # what an element or a value consists of, in order; empty for rights
     form: Form = Form.FIXED
-    limit: int = 0
+    limit: int = 0  # elements in a counted array at most; for EITHER, those that travel inline. 0 where OUT_OF_LINE sets none
     string: bool = False
     is_struct: bool = False
     is_array: bool = False
     long_asked: bool = False
     out_of_line_fixed: bool = False
-    element: str = ""
-    """What user code in C calls what an array is made of."""
+
+    # For user code in C:
+    element: str = ""  # what it calls what an array is made of
     ctype: str = ""
     cusertype: str = ""
     cservertype: str = ""

@@ -36,16 +36,15 @@ NULL_NAME, DEAD_NAME = 0, 0xFFFFFFFF
 
 @state
 class Header(NamedTuple):
-    """remote, local: names, or 0; remote_type, local_type: their dispositions, or 0. In a received message `remote` is where an
-    answer goes, and `local` the port that it came to. flags: MSGH_BITS_OTHER of msgh_bits."""
+    """A message's header. Rights are names, or 0."""
 
-    remote: PortName
-    remote_type: U8
-    local: PortName
-    local_type: U8
+    remote: PortName  # in a received message where an answer goes
+    remote_type: U8  # its disposition, or 0
+    local: PortName  # in a received message the port that it came to
+    local_type: U8  # its disposition, or 0
     id: Word
     seqno: U32 = 0
-    flags: U32 = 0
+    flags: U32 = 0  # MSGH_BITS_OTHER of msgh_bits
 
 
 @state

@@ -73,8 +73,8 @@ class Vm:
 
     # Transient:
     managers: MemoryManagers  # the layers above
-    # mmu: the machine's memory management unit
-    # privileged: the frames that are kept may be taken now
+    mmu: Mmu  # the machine's
+    privileged: bool  # the frames that are kept may be taken now
 
     def __init__(self, memory: PhysicalMemory, mmu: Mmu, page_size: int, user_range: tuple[VirtAddr, VirtAddr]) -> None:
         if page_size != memory.frame_size or page_size & (page_size - 1):
