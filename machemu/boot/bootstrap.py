@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from machemu.abi.errors import KernError, MustWait, UserError
 from machemu.abi.message import PORT_SEND
 from machemu.abi.port import RIGHT_RECEIVE
 from machemu.abi.types import VirtAddr
+from machemu.boot.modules import Modules
 from machemu.boot.script import BLANKS, BootScript, PortValue, task_paths
 from machemu.core.kernel import Kernel
-from machemu.formats.elf import Image, architecture_of, load_image
+from machemu.formats.elf import Image, architecture_in, parse_image
 from machemu.formats.stack import build_stack
 from machemu.ipc import mach_port, port
 from machemu.ipc.port import Port
@@ -20,7 +20,7 @@ from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.vm import routines as vm
 
-HERE: Final = Path()
+HERE: Final = Modules()
 PORTS: Final = "${host-port} ${device-port}"
 START: Final = "$(task-create) $(task-resume)"
 DEFAULT_LINE: Final = f"{PORTS} {START}"
@@ -40,14 +40,11 @@ def lone_line(path: str, arguments: Sequence[str] = ()) -> str:
     return " ".join((path, PORTS, *arguments, START))
 
 
-def find_architecture(lines: Sequence[str], folder: Path = HERE) -> str | None:
-    """The architecture of the programs that a boot script starts, None where it starts none. UserError where they differ.
-
-    folder: where the paths that the script names begin.
-    """
+def find_architecture(lines: Sequence[str], modules: Modules = HERE) -> str | None:
+    """The architecture of the programs that a boot script starts, None where it starts none. UserError where they differ."""
     first: dict[str, str] = {}
     for path in task_paths(lines):
-        first.setdefault(architecture_of(str(folder / path)), path)
+        first.setdefault(architecture_in(path, modules.read(path)), path)
     if len(first) > 1:
         programs = ", ".join(f"{path} for {architecture}" for architecture, path in first.items())
         raise UserError(f"the boot script has programs for different machines: {programs}")
@@ -55,14 +52,13 @@ def find_architecture(lines: Sequence[str], folder: Path = HERE) -> str | None:
 
 
 def boot_modules(
-    kernel: Kernel, lines: Sequence[str], variables: Mapping[str, str], name_server: Port | None = None, folder: Path = HERE
+    kernel: Kernel, lines: Sequence[str], variables: Mapping[str, str], name_server: Port | None = None, modules: Modules = HERE
 ) -> None:
     """Runs a boot script on a kernel that has booted nothing yet but host-side servers.
 
     name_server: the port that every task is to have a send right to, as its bootstrap port and the first of its registered ones.
-    folder: where the paths that the script names begin.
     """
-    boot = Bootstrap(kernel, name_server, folder)
+    boot = Bootstrap(kernel, name_server, modules)
     ports = {
         "host-port": PortValue(kernel.kern.host.host_priv_self),
         "device-port": PortValue(kernel.devices.master_port),
@@ -71,13 +67,13 @@ def boot_modules(
     script = BootScript(boot, {**command_line_symbols(variables), **ports})
     for number, line in enumerate(lines, 1):
         script.read(line, number)
+    script.run()
     if not any(command.task for command in script.commands):
         raise UserError("the boot script starts no task: a module's line needs $(task-create) and $(task-resume)")
-    script.run()
 
 
 def boot_server(
-    kernel: Kernel, command: str, name_server: Port | None, folder: Path = HERE, is_name_server: bool = False
+    kernel: Kernel, command: str, name_server: Port | None, modules: Modules = HERE, is_name_server: bool = False
 ) -> Port | None:
     """Starts a guest program as a server of the node, before its modules. command: its path, and its own arguments.
 
@@ -86,7 +82,7 @@ def boot_server(
     itself, its third argument is the name of the receive right of its service. The port of the node's name server.
     """
     path, *words = command.split()
-    boot = Bootstrap(kernel, name_server, folder)
+    boot = Bootstrap(kernel, name_server, modules)
     task = boot.create_task(path)
     rights = [boot.insert_right(task, target) for target in (kernel.kern.host.host_priv_self, kernel.devices.master_port)]
     if is_name_server:
@@ -115,10 +111,10 @@ def command_line_symbols(variables: Mapping[str, str]) -> dict[str, str]:
 class Bootstrap:
     """boot.script.BootActions on a kernel."""
 
-    def __init__(self, kernel: Kernel, name_server: Port | None, folder: Path) -> None:
+    def __init__(self, kernel: Kernel, name_server: Port | None, modules: Modules) -> None:
         self.kernel = kernel
         self.name_server = name_server
-        self.folder = folder
+        self.modules = modules
 
     def create_task(self, path: str) -> Task:
         kern = self.kernel.kern
@@ -149,7 +145,8 @@ class Bootstrap:
     def execute(self, task: object, path: str, arguments: list[str]) -> None:
         assert isinstance(task, Task)
         kernel = self.kernel
-        image = load_image(str(self.folder / path), kernel.cpu.user_range[1], kernel.cpu.page_size, kernel.cpu.architecture)
+        data = self.modules.read(path)
+        image = parse_image(path, data, kernel.cpu.user_range[1], kernel.cpu.page_size, kernel.cpu.architecture)
         try:
             _load(task, image, kernel.cpu.page_size)
             pointer = _make_stack(kernel, task, arguments)

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import find_architecture, lone_line
+from machemu.boot.modules import Modules
 from machemu.boot.node import DISK_NAME, NIC_NAME, RAM_MAX, RAM_MIN
 from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
 from machemu.cluster.lan import BANDWIDTH_MAX, TIME_MAX, Properties
@@ -205,8 +206,8 @@ def node_of(table: Table, number: int, name: str, segments: Sequence[str], folde
     lines = boot_lines(script, modules, module)
     started = table.take("servers", servers, nothing)
     guests = tuple(f"{server.command.split()[0]} $(task-create)" for server in started if isinstance(server, GuestSpec))
-    table.convert("servers", guests, lambda lines: find_architecture(lines, folder))
-    architecture = table.convert("modules", (*guests, *lines), lambda lines: find_architecture(lines, folder))
+    table.convert("servers", guests, lambda lines: find_architecture(lines, Modules(folder)))
+    architecture = table.convert("modules", (*guests, *lines), lambda lines: find_architecture(lines, Modules(folder)))
     default = DEFAULT_PROFILE if architecture is None else DEFAULT_PROFILES[architecture]
     profile = table.convert("profile", table.take("profile", a_text, default), lambda name: a_profile(name, folder))
     if architecture not in (None, profile.architecture):

@@ -11,6 +11,7 @@ from typing import Final
 
 from machemu.abi.errors import InvariantError, UserError
 from machemu.boot.bootstrap import boot_modules
+from machemu.boot.modules import Modules
 from machemu.boot.node import Node
 from machemu.cluster.file import NodeSpec
 from machemu.cluster.link import Arrival, Sent, Status
@@ -126,7 +127,7 @@ class ClusterNode:
             self.join()
             name_server = start_servers(kernel, spec.servers, self.number, seed, spec.key, spec.folder)
             if spec.lines:
-                boot_modules(kernel, spec.lines, spec.variables, name_server, spec.folder)
+                boot_modules(kernel, spec.lines, spec.variables, name_server, Modules(spec.folder))
         except BaseException:
             self.power_off()
             for disk in self.disks.values():

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from machemu.abi.errors import KernError, UserError
 from machemu.boot.bootstrap import boot_server
+from machemu.boot.modules import Modules
 from machemu.cluster.file import GuestSpec, ServerSpec
 from machemu.core.host_side import launch_server
 from machemu.core.kernel import Kernel
@@ -95,7 +96,7 @@ def start_servers(
         before = port
         if isinstance(spec, GuestSpec):
             name = spec.command.split()[0]
-            port = boot_server(kernel, spec.command, port, folder, spec.name_server)
+            port = boot_server(kernel, spec.command, port, Modules(folder), spec.name_server)
         else:
             name = spec.name
             server = make_server(spec, node, seed, key)

@@ -1,8 +1,9 @@
-"""Static ELF executables: read, checked, and given back as what is to lie in memory."""
+"""Static ELF executables: checked, and given back as what is to lie in memory."""
 
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,14 +15,16 @@ from elftools.elf.elffile import ELFFile
 
 from machemu.abi.errors import UserError
 from machemu.abi.vm import VM_PROT_EXECUTE, VM_PROT_READ, VM_PROT_WRITE
-from machemu.sim import files
+from machemu.formats import packed
 from machemu.sim.saved import is_saved
 
 ARCHITECTURES: Final = {("EM_386", True): "i386", ("EM_68K", False): "m68k"}
 """By e_machine and whether the file is little-endian."""
 PF_X, PF_W, PF_R = 1, 2, 4
-FILE_MAX: Final = 1 << 30
 SEGMENTS_MAX: Final = 256
+MULTIBOOT: Final = struct.pack("<I", 0x1BADB002)
+MULTIBOOT_PLACE: Final = 8192
+"""Within how many bytes of a kernel its Multiboot header lies: the magic number, flags, and what makes the sum of all three 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +45,17 @@ class Image:
 
 
 def architecture_of(path: str) -> str:
-    """The architecture that an executable is for. UserError for whatever is not one."""
-    return _headers(path, _read(path))[0]
+    """The architecture that the executable in a file is for. UserError for whatever is not one."""
+    return architecture_in(path, packed.read(Path(path), "an executable"))
 
 
-def load_image(path: str, limit: int, page_size: int, architecture: str) -> Image:
-    """Reads an executable for a machine, whose addresses must lie below `limit`. UserError for whatever is not one."""
-    return parse_image(path, _read(path), limit, page_size, architecture)
-
-
-def _read(path: str) -> bytes:
-    return files.read(Path(path), FILE_MAX, "an executable")
+def architecture_in(path: str, data: bytes) -> str:
+    """As architecture_of, from bytes."""
+    return _headers(path, data)[0]
 
 
 def parse_image(path: str, data: bytes, limit: int, page_size: int, architecture: str) -> Image:
-    """As load_image, from bytes."""
+    """An executable for a machine, whose addresses must lie below `limit`. UserError for whatever is not one."""
     its_own, entry, headers = _headers(path, data)
     if its_own != architecture:
         raise UserError(f"{path}: is a program for {its_own}, and the machine is an {architecture}")
@@ -75,6 +74,11 @@ def _headers(path: str, data: bytes) -> tuple[str, int, list[Container]]:
     """An executable's architecture, entry point and program headers."""
     if is_saved(data):
         raise UserError(f"{path}: is no program but a saved machine or cluster: --load goes on with it")
+    if is_kernel(data):
+        raise UserError(
+            f"{path}: is a kernel (it has a Multiboot header), and machemu has its own: give it the modules that a boot loader "
+            "gives this one"
+        )
     try:
         elf = ELFFile(io.BytesIO(data))
         header = elf.header
@@ -91,6 +95,17 @@ def _headers(path: str, data: bytes) -> tuple[str, int, list[Container]]:
     if any(entry.p_type == "PT_INTERP" for entry in headers):
         raise UserError(f"{path}: needs a dynamic linker: link it with -static")
     return architecture, header.e_entry, headers
+
+
+def is_kernel(data: bytes) -> bool:
+    """Whether a boot loader would take the bytes for a kernel: by the Multiboot header among the first of them."""
+    head = data[:MULTIBOOT_PLACE]
+    place = head.find(MULTIBOOT)
+    while place >= 0:
+        if place % 4 == 0 and sum(struct.unpack("<3I", head[place : place + 12].ljust(12, b"\0"))) & 0xFFFFFFFF == 0:
+            return True
+        place = head.find(MULTIBOOT, place + 1)
+    return False
 
 
 def _describe(elf: ELFFile) -> str:

@@ -13,8 +13,8 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from machemu.abi.errors import UserError
-from machemu.formats.elf import FILE_MAX, PF_X
-from machemu.sim import files
+from machemu.formats import packed
+from machemu.formats.elf import PF_X
 
 SYMBOLS_MAX: Final = 16 << 20
 """Bytes of a symbol table that are looked at."""
@@ -40,7 +40,7 @@ def symbol_at(path: Path, address: int, code: bytes) -> str:
     runs.
     """
     try:
-        elf = ELFFile(io.BytesIO(files.read(path, FILE_MAX, "an executable")))
+        elf = ELFFile(io.BytesIO(packed.read(path, "an executable")))
         for segment in elf.iter_segments("PT_LOAD"):
             offset = address - segment["p_vaddr"]
             if 0 <= offset < segment["p_filesz"] and segment["p_flags"] & PF_X:
@@ -64,7 +64,7 @@ class Symbol(NamedTuple):
 def symbols_of(path: Path) -> list[Symbol]:
     """The functions, labels and objects of an executable, by address; none where there is no such file, or no table in it."""
     try:
-        elf = ELFFile(io.BytesIO(files.read(path, FILE_MAX, "an executable")))
+        elf = ELFFile(io.BytesIO(packed.read(path, "an executable")))
         table = elf.get_section_by_name(".symtab")
         if not isinstance(table, SymbolTableSection) or table["sh_size"] > SYMBOLS_MAX:
             return []

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import boot_modules, find_architecture, lone_line
+from machemu.boot.modules import Modules
 from machemu.boot.node import Node
 from machemu.core import invariants
 from machemu.core.interrupt import Interrupt
@@ -88,7 +89,7 @@ class Machine(Recorded[Point, Machines, Node], Looks):
             raise UsageError("nothing to boot: name a module")
         place = Path(folder)
         if profile is None:
-            architecture = find_architecture(lines, place)
+            architecture = find_architecture(lines, Modules(place))
             profile = DEFAULT_PROFILE if architecture is None else DEFAULT_PROFILES[architecture]
         ram = parse_size(memory) if isinstance(memory, str) else memory
         opened = _open(disks)
@@ -99,7 +100,7 @@ class Machine(Recorded[Point, Machines, Node], Looks):
                 disk.close()
             raise
         try:
-            boot_modules(node.kernel, lines, dict(variables or {}), None, place)
+            boot_modules(node.kernel, lines, dict(variables or {}), None, Modules(place))
             return cls(node, place, record, budget, input.encode() if isinstance(input, str) else input)
         except BaseException:
             node.close()

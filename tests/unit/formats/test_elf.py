@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machemu.abi.errors import UserError
-from machemu.formats.elf import Image, Segment, architecture_of, load_image, parse_image
+from machemu.formats.elf import Image, Segment, architecture_of, parse_image
+from machemu.formats.packed import read
 from tests.support.elves import EM_68K, ET_DYN, PT_INTERP, PT_NOTE, Part, R, W, X, make_elf
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,7 +54,7 @@ def test_a_program_for_another_machine_is_refused() -> None:
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
 def test_our_programs_load(path: Path) -> None:
-    image = load_image(str(path), LIMIT, PAGE, "i386")
+    image = parse_image(str(path), read(path, "an executable"), LIMIT, PAGE, "i386")
     assert architecture_of(str(path)) == "i386"
     assert any(segment.protection == READ | EXECUTE and segment.address <= image.entry for segment in image.segments)
 
@@ -112,6 +113,20 @@ def test_what_is_no_static_executable_is_refused_with_the_reason(name: str) -> N
         parse(data)
 
 
+MULTIBOOT = struct.pack("<3I", 0x1BADB002, 3, -(0x1BADB002 + 3) & 0xFFFFFFFF)
+
+
+@pytest.mark.parametrize("place", [0, 4, 8192 - 12])
+def test_a_kernel_is_refused_as_one(place: int) -> None:
+    with pytest.raises(UserError, match=r"^a\.elf: is a kernel \(it has a Multiboot header\)"):
+        parse(bytes(place) + MULTIBOOT)
+
+
+@pytest.mark.parametrize("data", [MULTIBOOT[:8], b"x" + MULTIBOOT, bytes(8192 - 8) + MULTIBOOT, MULTIBOOT[:4] + bytes(8)])
+def test_what_only_looks_like_a_multiboot_header_is_none(data: bytes) -> None:
+    assert parse(make_elf(Part(0x1000, b"code" + data))).segments[0].data == b"code" + data
+
+
 def test_the_last_user_byte_can_be_used() -> None:
     assert parse(make_elf(Part(LIMIT - 4, b"code"), entry=LIMIT - 1)).segments[0].address == LIMIT - 4
 
@@ -134,7 +149,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         tmp_path / ("x" * 300),
     ):
         with pytest.raises(UserError, match=str(path.name).partition("\0")[0]):
-            load_image(str(path), LIMIT, PAGE, "i386")
+            parse_image(str(path), read(path, "an executable"), LIMIT, PAGE, "i386")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -143,7 +158,7 @@ def test_a_file_without_read_permission_is_named(tmp_path: Path) -> None:
     path.write_bytes(make_elf(GOOD))
     path.chmod(0)
     with pytest.raises(UserError, match="secret: cannot be read"):
-        load_image(str(path), LIMIT, PAGE, "i386")
+        parse_image(str(path), read(path, "an executable"), LIMIT, PAGE, "i386")
 
 
 VALID = [
