@@ -26,7 +26,7 @@ from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
 from machemu.boot.node import Node
 from machemu.formats.elf import architecture_of
 from machemu.machine.profile import load_profile
-from tests.support.modules import DISKS, MODULES, PROFILES, binary, disks, ram, transcript_of
+from tests.support.modules import DISKS, MODULES, PROFILES, binary, disks, more_lines, ram, transcript_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 KERNEL: Final = Path("/boot/gnumach-1.8-486.gz")
@@ -64,13 +64,13 @@ def unpacked_kernel() -> Iterator[Path]:
         yield kernel
 
 
-def start_gnu_mach(kernel: Path, module: str, *hardware: str) -> subprocess.Popen[bytes]:
-    """QEMU with the real kernel and one boot module, given with its arguments; what the console prints is its stdout.
+def start_gnu_mach(kernel: Path, modules: str, *hardware: str) -> subprocess.Popen[bytes]:
+    """QEMU with the real kernel and boot modules, each with its arguments, commas between; what the console prints is its stdout.
 
     hardware: more of QEMU's options.
     """
     command = [QEMU, "-kernel", str(kernel), "-append", "console=com0", "-nographic", "-m", "256", "-no-reboot"]
-    command += ["-initrd", module, *hardware]
+    command += ["-initrd", modules, *hardware]
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
@@ -85,7 +85,8 @@ def on_gnu_mach(kernel: Path, module: Path) -> bytes:
             image = Path(folder) / "disk"
             image.write_bytes(DISKS[module.stem]())
             hardware = ["-drive", f"file={image},format=raw,if=ide,index=0"]
-        with start_gnu_mach(kernel, f"{module} {DEFAULT_LINE}", *SAME_RUN, *hardware) as process:
+        modules = ",".join([f"{module} {DEFAULT_LINE}", *more_lines(module.stem, Path(folder))])
+        with start_gnu_mach(kernel, modules, *SAME_RUN, *hardware) as process:
             return _collect(process)
 
 
@@ -119,9 +120,9 @@ def on_machemu(module: Path) -> bytes:
             node.kernel.stop()
 
     profile = load_profile(PROFILES[architecture_of(str(module))])
-    with Node(profile, ram(module), disks(module.stem)) as node:
+    with Node(profile, ram(module), disks(module.stem)) as node, tempfile.TemporaryDirectory() as folder:
         node.kernel.console.sinks.append(sink)
-        boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}"], {})
+        boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}", *more_lines(module.stem, Path(folder))], {})
         node.kernel.run(OUR_TIME_NS)
     return bytes(output)
 

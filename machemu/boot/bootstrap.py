@@ -12,6 +12,7 @@ from machemu.abi.types import VirtAddr
 from machemu.boot.modules import Modules
 from machemu.boot.script import BLANKS, BootScript, PortValue, task_paths
 from machemu.core.kernel import Kernel
+from machemu.device.ramdisk import UNITS_MAX, RamdiskDriver
 from machemu.formats.elf import Image, architecture_in, parse_image
 from machemu.formats.stack import build_stack
 from machemu.ipc import mach_port, port
@@ -19,6 +20,7 @@ from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.vm import routines as vm
+from machemu.vm.page import PageShortage
 
 HERE: Final = Modules()
 PORTS: Final = "${host-port} ${device-port}"
@@ -127,6 +129,21 @@ class Bootstrap:
             task.itk_registered[0] = port.make_send(self.kernel.ipc, self.name_server)
         task_control.suspend(kern, task)
         return task
+
+    def create_ramdisk(self, path: str) -> str:
+        contents = self.modules.read(path, "a disk's image")
+        devices = self.kernel.devices
+        driver = next((driver for driver in devices.drivers if isinstance(driver, RamdiskDriver)), None)
+        if driver is None:
+            driver = RamdiskDriver(devices.io)
+            devices.drivers.append(driver)
+        if not contents or len(driver.disks) == UNITS_MAX:
+            why = f"there are {UNITS_MAX} already, which are the most" if contents else "the file is empty"
+            raise UserError(f"{path}: cannot become a disk in memory: {why}")
+        try:
+            return driver.create(contents)
+        except PageShortage as error:
+            raise _too_large(path, error) from None
 
     def insert_right(self, task: object, port_or_task: object) -> int:
         assert isinstance(task, Task)

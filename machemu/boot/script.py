@@ -1,9 +1,11 @@
 """GNU Mach's boot script language: one module a line, symbols in ${...} and $(...).
 
 A line is a path and arguments. `${name}` stands for a symbol's value, behind text or alone; `$(name)` runs a function or looks at
-a symbol; `$(a=b)` gives the symbol a the value of b, a function's result included. task-create runs while its line is read;
-task-resume and prompt-task-resume run, in the order of the lines, after all modules are loaded. A symbol without a value yet is
-resolved then. Lines without a task are not run. `#` starts a comment line.
+a symbol; `$(a=b)` gives the symbol a the value of b, a function's result included. task-create and ramdisk-create run while their
+line is read; task-resume and prompt-task-resume run, in the order of the lines, after all modules are loaded. A symbol without a
+value yet is resolved then. Lines without a task are not run. `#` starts a comment line.
+
+GNU Mach takes a function that it does not know for a symbol that nobody asks for, and goes on. Here it is an error.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ class BootActions(Protocol):
 
     def create_task(self, path: str) -> object:
         """A suspended task for the module at `path`."""
+
+    def create_ramdisk(self, path: str) -> str:
+        """Makes a disk in memory of the module at `path`; the disk's name."""
 
     def insert_right(self, task: object, port: object) -> int:
         """Gives the task a send right to a port (or to a task's port); the name that it has there."""
@@ -56,16 +61,18 @@ class Argument:
 
 @dataclass(slots=True)
 class Command:
-    """One module's line."""
+    """One module's line. is_read: whether its module is, as a task's program or a disk's contents."""
 
     path: str
     line: int
     task: object | None = None
+    is_read: bool = False
     arguments: list[Argument] = field(default_factory=list)
     at_exec: list[str] = field(default_factory=list)
 
 
 CREATE: Final = "task-create"
+RAMDISK: Final = "ramdisk-create"
 AT_EXEC: Final = ("task-resume", "prompt-task-resume")
 
 
@@ -76,6 +83,8 @@ class BootScript:
         self.actions = actions
         self.symbols = {name: Symbol(name, value) for name, value in variables.items()}
         self.commands: list[Command] = []
+        self.sources: list[tuple[int, Symbol]] = []
+        """What stands last in `$(...)` and is no function, with its line."""
 
     def read(self, text: str, number: int = 1) -> None:
         """Reads one line; `number` is its own, for messages."""
@@ -83,6 +92,12 @@ class BootScript:
 
     def run(self) -> None:
         """Loads every module that has a task, then runs what was to wait for that."""
+        for line, symbol in self.sources:
+            if symbol.value is None:
+                raise UserError(
+                    f"boot script line {line}: there is no function or symbol '{symbol.name}'; the functions are "
+                    f"{', '.join((CREATE, *AT_EXEC, RAMDISK))}"
+                )
         ready = [command for command in self.commands if command.task is not None]
         for command in ready:
             arguments = [command.path]
@@ -110,16 +125,28 @@ class BootScript:
 
 def task_paths(lines: Sequence[str]) -> list[str]:
     """The modules that get a task, in order."""
+    return [command.path for command in _commands(lines) if command.task is not None]
+
+
+def module_paths(lines: Sequence[str]) -> list[str]:
+    """The modules that are read, in order: those that get a task, and those that become disks."""
+    return [command.path for command in _commands(lines) if command.is_read]
+
+
+def _commands(lines: Sequence[str]) -> list[Command]:
     script = BootScript(_NoMachine(), {})
     for number, line in enumerate(lines, 1):
         script.read(line, number)
-    return [command.path for command in script.commands if command.task is not None]
+    return script.commands
 
 
 class _NoMachine:
     """BootActions for a script that is read and not run."""
 
     def create_task(self, path: str) -> object:
+        return path
+
+    def create_ramdisk(self, path: str) -> str:
         return path
 
     def _never(self, *_: object) -> NoReturn:
@@ -195,7 +222,7 @@ class LineReader:
 
     def _look(self, command: Command, name: str, end: str, last: bool, start: int) -> str | PortValue | Symbol | None:
         """A symbol's value now; a function's result."""
-        if name == CREATE or name in AT_EXEC:
+        if name in (CREATE, RAMDISK, *AT_EXEC):
             if end == "}":
                 raise self._error(start, f"invalid variable in expression: '{name}' is a function")
             if not last:
@@ -203,10 +230,15 @@ class LineReader:
             if name in AT_EXEC:
                 command.at_exec.append(name)
                 return None
+            command.is_read = True
+            if name == RAMDISK:
+                return self.script.actions.create_ramdisk(command.path)
             if command.task is None:
                 command.task = self.script.actions.create_task(command.path)
             return PortValue(command.task)
         symbol = self.script.symbols.setdefault(name, Symbol(name))
+        if last and end == ")":
+            self.script.sources.append((self.number, symbol))
         return symbol if symbol.value is None else symbol.value
 
     def _use(self, command: Command, argument: Argument | None, value: str | PortValue | Symbol | None, end: str) -> None:

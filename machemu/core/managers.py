@@ -20,7 +20,7 @@ from machemu.sim.state import state
 from machemu.vm import memory_object as memory_objects
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.object import VmObject, deallocate
-from machemu.vm.pager import COPY_DELAY, Answer, Pager
+from machemu.vm.pager import Answer, Pager
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
@@ -85,6 +85,9 @@ class Managers:
         if not _port(memory_object).active:
             # It was alive when the caller named it, and died while the caller waited for its manager.
             raise KernError(KERN_MEMORY_ERROR)
+        window = _port(memory_object).kobject
+        if isinstance(window, DevicePager) and window.whole is not None:
+            return window.whole.port, offset + window.offset & ~self.kernel.vm.page_mask & WORD, VM_PROT_ALL
         proxied = proxies.resolve(memory_object)
         if proxied is None:
             return memory_object, offset, VM_PROT_ALL
@@ -121,7 +124,6 @@ class Managers:
 
     def init(self, pager: Pager) -> None:
         if _device(pager) is not None:
-            pager.copy_strategy = COPY_DELAY
             pager.become_ready()
             return
         page_size = pager.object.vm.page_size

@@ -15,7 +15,7 @@ from machemu.vm.pager import Pager
 class DevicePager:
     """One offset of a mappable device."""
 
-    __slots__ = ("minor", "offset", "protection", "size", "provider", "port", "pager")
+    __slots__ = ("minor", "offset", "protection", "size", "provider", "port", "pager", "whole")
     minor: Minor
     offset: Natural
     provider: PageProvider
@@ -27,8 +27,19 @@ class DevicePager:
     # The memory object:
     port: Port  # its receive right is the kernel's
     pager: Pager | None  # what maps it, None while nobody does
+    # The memory object that it is a window of, where its device shares its memory: then nothing maps this one itself.
+    whole: DevicePager | None
 
-    def __init__(self, minor: Minor, offset: int, protection: int, size: int, provider: PageProvider, port: Port) -> None:
+    def __init__(
+        self,
+        minor: Minor,
+        offset: int,
+        protection: int,
+        size: int,
+        provider: PageProvider,
+        port: Port,
+        whole: DevicePager | None = None,
+    ) -> None:
         self.minor = minor
         self.offset = offset
         self.protection = protection
@@ -36,6 +47,7 @@ class DevicePager:
         self.provider = provider
         self.port = port
         self.pager = None
+        self.whole = whole
 
     def page(self, offset: int, protection: int) -> bytes | None:
         """The page at `offset` in the memory object, for an access that needs `protection`; None is a memory error."""

@@ -12,6 +12,7 @@ from machemu.sim.state import state
 
 if TYPE_CHECKING:
     from machemu.device.io import IoRequest
+    from machemu.device.memory import DeviceMemory
     from machemu.ipc.port import Port, Right
     from machemu.machine.seams import Disk
 
@@ -102,6 +103,10 @@ class Driver:
 
     def held(self) -> Iterable[tuple[Right, int]]:
         """The rights that it holds, with their dispositions."""
+        return ()
+
+    def memories(self) -> Iterable[DeviceMemory]:
+        """The memory that it shares with tasks."""
         return ()
 
     def check_invariants(self) -> None:

@@ -14,6 +14,7 @@ from machemu.abi.vm import VM_PROT_ALL, VM_PROT_READ
 from machemu.device.dev_pager import DevicePager
 from machemu.device.driver import Driver, Minor
 from machemu.device.io import DeviceIo, IoRequest
+from machemu.device.memory import DeviceMemory
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port, Right
 from machemu.machine.seams import Disk
@@ -183,7 +184,8 @@ class Devices:
             ipc = self.io.ipc
             port = ipc.make_kernel_port(None)
             mask = self.io.vm.page_mask
-            pager = DevicePager(device.minor, offset, protection, (size + mask) & ~mask & 0xFFFFFFFF, provider, port)
+            whole = provider.pager if isinstance(provider, DeviceMemory) else None
+            pager = DevicePager(device.minor, offset, protection, (size + mask) & ~mask & 0xFFFFFFFF, provider, port, whole)
             port.kobject = self.pagers[device.minor, offset] = pager
             ports.nsrequest(ipc, port, 1, ports.make_sonce(ipc, port))
         return ports.make_send(self.io.ipc, pager.port)
@@ -210,6 +212,11 @@ class Devices:
             yield from driver.held()
         for device in self.opened.values():
             yield from ((request.reply_port, request.reply_type) for request in device.waiting or ())
+
+    def memories(self) -> Iterator[DeviceMemory]:
+        """The memory that devices share with tasks."""
+        for driver in self.drivers:
+            yield from driver.memories()
 
     def check_invariants(self) -> None:
         for driver in self.drivers:

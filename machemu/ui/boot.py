@@ -10,7 +10,7 @@ from pathlib import Path
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import boot_modules, find_architecture, lone_line
 from machemu.boot.node import Node
-from machemu.boot.script import task_paths
+from machemu.boot.script import module_paths
 from machemu.core.kernel import FOREVER, Stop
 from machemu.core.observe import watch
 from machemu.kern.host import Halt
@@ -87,7 +87,7 @@ def check_files(options: argparse.Namespace, lines: Sequence[str]) -> None:
     """UserError where something cannot be saved, or would be written over something that is read."""
     if options.save is not None:
         files.target_of(options.save)
-    named = [*task_paths(lines), *(image_path(text) for text in options.disks), options.profile]
+    named = [*module_paths(lines), *(image_path(text) for text in options.disks), options.profile]
     read = [options.script, options.input, *(Path(name) for name in named if name)]
     files.keep_apart([options.trace_file, options.save], read)
     files.keep_apart([options.trace_file], [options.load])

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from machemu.abi.errors import UserError
-from machemu.boot.script import task_paths
+from machemu.boot.script import module_paths
 from machemu.cluster.cluster import Cluster, ClusterStop
 from machemu.cluster.file import SEED_MAX, ClusterSpec, load_file
 from machemu.cluster.node import ClusterNode
@@ -64,7 +64,7 @@ def files_of(spec: ClusterSpec) -> Iterator[Path | None]:
     for node in spec.nodes:
         yield node.input
         yield from (disk.path for disk in node.disks.values())
-        yield from (node.folder / path for path in task_paths(node.lines))
+        yield from (node.folder / path for path in module_paths(node.lines))
 
 
 def make_cluster(options: argparse.Namespace, spec: ClusterSpec) -> Cluster:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KERN_RESOURCE_SHORTAGE
@@ -234,7 +234,7 @@ class Vm:
         self.lookups += 1
         if pager is None:
             obj = VmObject(self, size)
-            self.managers.init(self._new_pager(obj, memory_object, False))
+            self.make_pager(obj, memory_object)
         else:
             self.hits += 1
             obj = pager.object
@@ -258,6 +258,10 @@ class Vm:
         memory_object = self.managers.memory_object_port()
         self.managers.create(self._new_pager(obj, memory_object, True))
         self.managers.release_send(memory_object)
+
+    def make_pager(self, obj: VmObject, memory_object: object) -> None:
+        """Gives an object, which is there already, to the memory object of a port."""
+        self.managers.init(self._new_pager(obj, memory_object, False))
 
     def _new_pager(self, obj: VmObject, memory_object: object, internal: bool) -> Pager:
         self.pager_serial += 1
@@ -293,9 +297,15 @@ class Vm:
             if obj.ref_count or obj.pager is not self.pagers.get(number):
                 raise InvariantError(f"the cached object of pager {number} is in use, or another's")
 
-    def check_references(self, maps: Iterable[VmMap], copies: Iterable[VmMapCopy], held: Iterable[VmObject] = ()) -> None:
-        """Everything holds, given all maps and copies that there are and the objects that threads hold: references and wirings
-        are as many as are counted, and no page is lost."""
+    def check_references(
+        self,
+        maps: Iterable[VmMap],
+        copies: Iterable[VmMapCopy],
+        held: Iterable[VmObject] = (),
+        devices: Sequence[VmObject] = (),
+    ) -> None:
+        """Everything holds, given all maps and copies that there are and the objects that threads hold, and devices, whose pages
+        are wired: references and wirings are as many as are counted, and no page is lost."""
         self.check_invariants()
         entries: list[VmMapEntry] = []
         for map_ in maps:
@@ -306,7 +316,7 @@ class Vm:
             entries += copy.entries
         references: dict[int, int] = {}
         objects: dict[int, VmObject] = {}
-        found = [*(entry.object for entry in entries if entry.object is not None), *held]
+        found = [*(entry.object for entry in entries if entry.object is not None), *held, *devices]
         for cached in self.cached.values():
             objects[id(cached)] = cached
             references[id(cached)] = 0
@@ -329,6 +339,8 @@ class Vm:
         if sum(len(obj.pages) for obj in objects.values()) != len(self.resident):
             raise InvariantError("a resident page is of no object that is in use")
         wirings = dict.fromkeys(self.resident, 0)
+        for page in (page for obj in devices for page in obj.pages.values()):
+            wirings[page.frame] += 1
         for entry in entries:
             if entry.wired and entry.object is not None:
                 for offset in range(entry.offset, entry.offset + entry.end - entry.start, self.page_size):

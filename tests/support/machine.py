@@ -58,7 +58,8 @@ class Machine:
     def leave_nothing(self) -> None:
         """The leak check: ends every task, and finds all ports, sets, messages, events and frames of the empty machine again.
 
-        An open device keeps its port, as on the real kernel. A thread that is just ending itself goes first.
+        An open device keeps its port, as on the real kernel, and memory that devices share with tasks stays. A thread that is
+        just ending itself goes first.
         """
         self.kernel.halted = None
         current = self.kernel.kern.sched.current
@@ -69,7 +70,10 @@ class Machine:
         self.settle()
         self.check()
         after = self.usage()
-        assert after._replace(ports=after.ports - len(self.kernel.devices.opened)) == self.before
+        shared = [memory.object for memory in self.kernel.devices.memories()]
+        ports = len(self.kernel.devices.opened) + sum(2 + (obj.name is not None) for obj in shared)
+        frames = sum(len(obj.pages) for obj in shared)
+        assert after._replace(ports=after.ports - ports, free_frames=after.free_frames + frames) == self.before
 
     def settle(self) -> None:
         """Lets devices end what they were asked for."""
@@ -140,11 +144,13 @@ def load(path: Path, disks: Mapping[str, Disk] | None = None) -> Machine:
         return Machine(node, invariants.usage(fresh.kernel))
 
 
-def boot(path: Path, *arguments: str, ram: int = RAM, disks: Mapping[str, Disk] | None = None) -> Machine:
-    """A machine with one module that runs on it, not yet run."""
+def boot(
+    path: Path, *arguments: str, ram: int = RAM, disks: Mapping[str, Disk] | None = None, lines: Sequence[str] = ()
+) -> Machine:
+    """A machine with one module that runs on it, not yet run. lines: more of the boot script."""
     machine = Machine(new_node(ARCHS[architecture_of(str(path))], ram, disks))
     extra = "".join(f" {argument}" for argument in arguments)
-    boot_modules(machine.kernel, [f"{path} {DEFAULT_LINE}{extra}"], {})
+    boot_modules(machine.kernel, [f"{path} {DEFAULT_LINE}{extra}", *lines], {})
     return machine
 
 

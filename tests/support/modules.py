@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,10 @@ PROFILES: Final = {"i386": "pc486dx2-66", "m68k": "mc68040-25"}
 """What modules run on here."""
 DISKS: Final[dict[str, Callable[[], bytes]]] = {"disk": testdisk.image}
 """The modules that need a disk, hd0, and what is on it at first, on both kernels."""
+RAMDISKS: Final[dict[str, Sequence[bytes]]] = {
+    "ramdisk": tuple(bytes(at * step + (at >> 8) & 0xFF for at in range(size)) for size, step in ((32768, 5), (16284, 11)))
+}
+"""The modules that need disks in memory, and what is on them at first, on both kernels."""
 RAM: Final[dict[str, int]] = {"pressure": 65536}
 """The modules that need as much memory here as the real kernel has, in pages."""
 
@@ -37,6 +41,16 @@ def transcript_of(module: Path) -> Path:
     name = f"{module.stem}.expected"
     beside = module.with_name(name)
     return beside if beside.exists() or module.parent.parent != MODULES else MODULES / name
+
+
+def more_lines(name: str, folder: Path) -> list[str]:
+    """What a module of the name needs in the boot script besides its own line; the files of that come into a folder."""
+    lines = []
+    for unit, contents in enumerate(RAMDISKS.get(name, ())):
+        path = folder / f"{name}.rd{unit}"
+        path.write_bytes(contents)
+        lines.append(f"{path} $(ramdisk-create)")
+    return lines
 
 
 def disks(name: str) -> dict[str, Disk]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from machemu.abi.errors import UserError
-from machemu.boot.script import BootScript, PortValue, task_paths
+from machemu.boot.script import BootScript, PortValue, module_paths, task_paths
 
 
 class Recorder:
@@ -20,6 +20,10 @@ class Recorder:
     def create_task(self, path: str) -> object:
         self.log.append(("create", path))
         return path
+
+    def create_ramdisk(self, path: str) -> str:
+        self.log.append(("ramdisk", path))
+        return "rd0"
 
     def insert_right(self, task: object, port: object) -> int:
         self.names[task] = self.names.get(task, 0) + 1
@@ -64,6 +68,11 @@ def test_only_modules_with_a_task_are_programs_to_run() -> None:
         task_paths(["", "a ${"])
 
 
+def test_modules_that_become_disks_are_read_too() -> None:
+    assert module_paths(["a $(task-create)", "b", "c $(ramdisk-create)", "d $(x=ramdisk-create)"]) == ["a", "c", "d"]
+    assert task_paths(["c $(ramdisk-create)"]) == []
+
+
 def test_the_line_of_a_lone_module() -> None:
     assert run(f"hello.elf ${{host-port}} ${{device-port}} {GO}") == [
         ("create", "hello.elf"),
@@ -99,7 +108,7 @@ def test_all_tasks_are_made_then_all_loaded_then_all_started() -> None:
         (f"p a$(b) {GO}", ["a$(b)"]),
         (f"p #a {GO}", ["#a"]),
         (f"p $(task-create)after {GO}", ["after"]),
-        (f"p $(host-port) $(unknown) {GO}", []),
+        (f"p $(host-port) {GO}", []),
         (f"p {GO}\n", []),
     ],
 )
@@ -158,6 +167,7 @@ def test_prompt_task_resume_starts_a_task_too() -> None:
         ("p x${a\n}", 4, "syntax error"),
         ("p ${task-create}", 3, "invalid variable in expression"),
         ("p a ${task-resume}", 5, "invalid variable in expression"),
+        ("p ${ramdisk-create}", 3, "invalid variable in expression"),
         ("p $(task-create=a)", 3, "invalid variable in assignment"),
         ("p $(task-resume=task-create)", 3, "invalid variable in assignment"),
     ],
@@ -173,6 +183,21 @@ def test_wrong_lines_are_refused_with_their_place(line: str, column: int, kind: 
 def test_a_value_that_nobody_gave_is_an_undefined_symbol(line: str) -> None:
     with pytest.raises(UserError, match=r"line 1.*undefined symbol 'nothing'"):
         run(f"{line} {GO}")
+
+
+def test_a_disk_in_memory_is_made_while_its_line_is_read_and_has_a_name() -> None:
+    assert run("i $(disk=ramdisk-create)", f"p ${{disk}} {GO}") == [
+        ("ramdisk", "i"),
+        ("create", "p"),
+        ("execute", "p", ["p", "rd0"]),
+        ("resume", "p"),
+    ]
+
+
+@pytest.mark.parametrize("word", ["$(task-craete)", "$(a=ramdisk)", "$(a=b=frob)"])
+def test_an_unknown_function_is_an_error_that_names_those_there_are(word: str) -> None:
+    with pytest.raises(UserError, match=r"line 2: there is no function or symbol '(task-craete|ramdisk|frob)'.*ramdisk-create"):
+        run("#", f"p {word} {GO}")
 
 
 def test_aliases_in_a_circle_are_undefined() -> None:
