@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from enum import Enum
 from typing import NamedTuple, cast
 
 from machemu.abi.errors import InvariantError
@@ -11,6 +13,7 @@ from machemu.core.kernel import Kernel, runnable
 from machemu.core.proxies import Proxy
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Right
+from machemu.kern.subsystem import Timer
 from machemu.kern.thread import Thread
 from machemu.vm.map_copy import VmMapCopy
 
@@ -53,6 +56,7 @@ def check(kernel: Kernel) -> None:
         raise InvariantError("a task or thread is another machine's")
     _check_sizes(kernel)
     kern.events.check_invariants()
+    _check_awaited(kernel, threads)
     kernel.devices.check_invariants()
     kernel.memory.check_invariants()
     kernel.mmu.check_invariants()
@@ -74,6 +78,24 @@ def check(kernel: Kernel) -> None:
     current = kern.sched.current
     if kern.sched.handoff is not None and current is not None and runnable(current) and not kern.sched.yielding:
         raise InvariantError("a thread was handed the CPU and never got it")
+
+
+def _check_awaited(kernel: Kernel, threads: list[Thread]) -> None:
+    """Each event that is to come has somebody who waits for it, and the other way round."""
+    awaited = [*kernel.devices.awaited()]
+    for thread in threads:
+        for kind, timer in ((Timer.WAIT, thread.wait_timer), (Timer.DEPRESS, thread.depress_timer)):
+            if timer is not None:
+                awaited.append((kind, (thread,)))
+                if timer not in kernel.kern.events.events:
+                    raise InvariantError(f"thread {thread.number} has a timer that is not to come")
+    coming = [(event.kind, event.args) for event in kernel.kern.events.events]
+    if Counter(map(_identity, awaited)) != Counter(map(_identity, coming)):
+        raise InvariantError("other events are to come than somebody waits for")
+
+
+def _identity(event: tuple[Enum, tuple[object, ...]]) -> tuple[object, ...]:
+    return event[0], *map(id, event[1])
 
 
 def _check_sizes(kernel: Kernel) -> None:

@@ -203,9 +203,8 @@ class DiskDriver(Driver):
         self.disk.write(first, request.data + tail)
         return b""
 
-    @property
-    def busy(self) -> bool:
-        return bool(self.requests)
+    def awaits(self) -> Iterable[Enum]:
+        return (DiskEvent.DONE,) if self.requests else ()
 
     def held(self) -> Iterable[tuple[Right, int]]:
         return [(request.reply_port, request.reply_type) for _, request in self.requests]

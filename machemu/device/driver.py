@@ -96,10 +96,9 @@ class Driver:
         """What it asked for by DeviceIo.after has come."""
         raise InvariantError(f"{type(self).__name__} waits for no {kind}")
 
-    @property
-    def busy(self) -> bool:
-        """Whether it waits for an event."""
-        return False
+    def awaits(self) -> Iterable[Enum]:
+        """The kinds of the events that it waits for, one of each."""
+        return ()
 
     def held(self) -> Iterable[tuple[Right, int]]:
         """The rights that it holds, with their dispositions."""

@@ -204,7 +204,15 @@ class Devices:
     @property
     def busy(self) -> bool:
         """Whether a device will do something by itself."""
-        return any(device.waiting is not None for device in self.opened.values()) or any(driver.busy for driver in self.drivers)
+        return any(True for _ in self.awaited())
+
+    def awaited(self) -> Iterator[tuple[Enum, tuple[object, ...]]]:
+        """The events that devices wait for: kind and arguments."""
+        for driver in self.drivers:
+            yield from ((kind, (driver,)) for kind in driver.awaits())
+        for device in self.opened.values():
+            if device.waiting is not None:
+                yield DeviceEvent.OPENED, (self, device)
 
     def held(self) -> Iterator[tuple[Right, int]]:
         """The rights that devices hold, with their dispositions."""

@@ -148,9 +148,11 @@ class EthernetDriver(Driver):
             if not _is_valid(entry.words, entry.code):
                 raise ValueError("a filter is no program")
 
-    @property
-    def busy(self) -> bool:
-        return bool(self.requests or self.arrived)
+    def awaits(self) -> Iterable[Enum]:
+        if self.requests:
+            yield NetEvent.SENT
+        if self.arrived:
+            yield NetEvent.ARRIVED
 
     def held(self) -> Iterable[tuple[Right, int]]:
         for request in self.requests:

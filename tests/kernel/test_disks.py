@@ -322,7 +322,7 @@ def test_input_is_not_waited_for_while_a_disk_works(machine: Machine) -> None:
         seen: list[bool] = []
 
         def source() -> bytes:
-            seen.append(driver_of(machine).busy)
+            seen.append(machine.kernel.devices.busy)
             return b"" if len(seen) > 1 else b"typed"
 
         machine.kernel.input_sources.append(source)
