@@ -17,6 +17,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
+from functools import cache
 from typing import Any, Final
 
 from machemu.machine.engine import library
@@ -69,10 +70,17 @@ def _address(symbol: str) -> int:
 
 def _slots(symbol: str) -> list[int]:
     """The addresses of the pointers to a function that the linker filled in."""
+    slots, base = _all_slots()
+    return [base + place for place in slots.get(symbol, ())]
+
+
+@cache
+def _all_slots() -> tuple[dict[str, list[int]], int]:
+    """Of each function that is called through pointers, their addresses in the library, and where that begins."""
     with open(library._name, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         machine, segments, count = HEADER.unpack_from(data)
         if data[: len(X86_64_ELF)] != X86_64_ELF or machine != MACHINE_X86_64:
-            return []
+            return {}, 0
         headers = [SEGMENT.unpack_from(data, segments + n * SEGMENT.size) for n in range(count)]
         tags = dict(
             struct.unpack_from("<QQ", data, offset + n)
@@ -87,15 +95,18 @@ def _slots(symbol: str) -> list[int]:
             if kind == LOADED and begin <= address < begin + size
         }
         if MOVED_CALLS not in place:
-            return []
+            return {}, 0
         # How many symbols there are is written nowhere; linkers put the names behind them.
         symbols = memoryview(data[place[SYMBOLS] : place[NAMES]])
         moved = memoryview(data[place[MOVED_CALLS] : place[MOVED_CALLS] + tags[MOVED_CALLS_SIZE]]).cast("Q")
-        name = data.find(b"\0" + symbol.encode() + b"\0", place[NAMES]) + 1 - place[NAMES]
-    begins = symbols.cast("I")[:: ENTRY // 4].tolist()
-    if name <= 0 or name not in begins:
-        return []
-    number = begins.index(name)
-    base = _address(symbol) - symbols.cast("Q")[number * ENTRY // 8 + 1]
-    kinds = moved[1 :: ENTRY // 8].tolist()
-    return [base + moved[n * ENTRY // 8] for n, kind in enumerate(kinds) if kind == number << 32 | JUMP_SLOT]
+        begins, values = symbols.cast("I")[:: ENTRY // 4].tolist(), symbols.cast("Q")
+        found: dict[str, list[int]] = {}
+        base = 0
+        for address, kind in zip(moved[:: ENTRY // 8].tolist(), moved[1 :: ENTRY // 8].tolist(), strict=True):
+            if kind & 0xFFFFFFFF == JUMP_SLOT:
+                first = place[NAMES] + begins[kind >> 32]
+                name = data[first : data.find(b"\0", first)].decode("ascii")
+                value = values[(kind >> 32) * ENTRY // 8 + 1]
+                base = base or (_address(name) - value if value else 0)
+                found.setdefault(name, []).append(address)
+    return found, base

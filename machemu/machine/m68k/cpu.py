@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.exception import EXC_BAD_INSTRUCTION, Raised
 from machemu.abi.kern_return import KERN_INVALID_ADDRESS
-from machemu.abi.types import ByteOrder, Instructions, PhysAddr, VirtAddr
+from machemu.abi.types import ByteOrder, Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine import engine as uc
-from machemu.machine.m68k import decode, divide, ea, flags, missing, trigonometry, undo
+from machemu.machine.m68k import decode, divide, flags, floats, missing, undo
 from machemu.machine.m68k.emit import Emitter
 from machemu.machine.m68k.engine import (
     ACCESS_BACK,
@@ -31,6 +31,7 @@ from machemu.machine.m68k.faults import (
     CHK,
     DONE,
     EXCEPTIONS,
+    FLOAT_EXCEPTIONS,
     ILLEGAL,
     LINE_F,
     TRACE,
@@ -40,11 +41,12 @@ from machemu.machine.m68k.faults import (
     frame_word,
 )
 from machemu.machine.m68k.fpu import Fpu
-from machemu.machine.m68k.guard import Guard, Unreadable, is_guarded, is_sound
-from machemu.machine.m68k.pcb import REDIRECT_FRAME, REGISTERS, SR_T1, SR_TRACE, M68kPcb
+from machemu.machine.m68k.guard import Guard, Unreadable, is_guarded, is_signaling, is_sound
+from machemu.machine.m68k.pcb import REDIRECT_FRAME, REGISTERS, SR_T1, SR_TRACE, FpuState, M68kPcb
 from machemu.machine.m68k.pmap import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, M68kMmu, M68kPmap
 from machemu.machine.m68k.steps import Steps
 from machemu.machine.m68k.task import M68kTask
+from machemu.machine.m68k.user_memory import UserMemory
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, Supervisor, UserFault
 
@@ -54,10 +56,12 @@ MASK: Final = 0xFFFFFFFF
 REGISTER_FILE: Final = struct.Struct(f"{REGISTERS + 1}I")
 """d0 to a7 and the program counter, in the host's byte order."""
 NUMBER: Final = struct.Struct(">i")
+FLOAT_LINE: Final = 0xF2
+"""The upper byte of floating-point instructions' first words."""
 ARGUMENTS: Final = tuple(struct.Struct(f">{count}I") for count in range(12))
 
 
-class M68kCpu:
+class M68kCpu(UserMemory):
     """machine.seams.Cpu for one 68040.
 
     Instructions: Unicorn counts all that begin; `_overhead` is how many of those since the last start were not done: attempts
@@ -86,11 +90,13 @@ class M68kCpu:
         self._stopped = False
         self._redirects = False
         self._tracing = 0
+        self._one = False
         self._frame = 0
         self._number = 0
         self._raised = False
         self._odd = False
         self._fetched: int | None = None
+        self._alone: FpuState | None = None
         self._translated_again: tuple[int, int] | None = None
         self.target = 0
         self._counted = 0
@@ -102,11 +108,12 @@ class M68kCpu:
         engine.hook(uc.INTERRUPT, uc.INTERRUPT_HOOK(self._interrupt))
         engine.hook(uc.FETCH_REFUSED, uc.MEMORY_HOOK(self._fetch_refused))
         engine.hook(uc.EDGE, uc.EDGE_HOOK(self._translated))
-        self.fpu = Fpu(engine)
         self._emitter = Emitter(engine)
+        mode = self._emitter.state_word("MACSR")
+        self.fpu = Fpu(engine, mode, self._emitter.state_word("MAC_MASK"))
         self._undone = undo.opcodes()
-        self._guard = Guard(engine, self._emitter, self._code_word)
-        self._steps = Steps(engine, self._emitter.state_word("MACSR"))
+        self._guard = Guard(engine, self._emitter, self._code_word, self.fpu.watches)
+        self._steps = Steps(engine, mode)
 
     # What the kernel does with a CPU
 
@@ -142,6 +149,7 @@ class M68kCpu:
         self._tracing = pcb.sr & SR_TRACE
         self._steps.allow(bool(self._tracing))
         self._frame = pcb.frame
+        self._alone = None
         if redirects != self._redirects:
             self._redirects = redirects
             self._system_call = self._emulated_call if redirects else self._native_call
@@ -220,43 +228,6 @@ class M68kCpu:
     def close(self) -> None:
         self.engine.close()
 
-    # missing.User
-
-    def instruction_word(self, offset: int) -> int:
-        address = self.words[PC] + offset
-        if address & 1:
-            return int.from_bytes(self.read(address, 2), "big")
-        place = self._place(address, VM_PROT_READ)
-        view = self.memory.view
-        return view[place] << 8 | view[place + 1]
-
-    def read(self, address: int, size: int) -> bytes:
-        """The active thread's memory; raises UserFault."""
-        return b"".join(self.memory.read(self._place(address + n, VM_PROT_READ), 1) for n in range(size))
-
-    def write(self, address: int, data: bytes) -> None:
-        """Writes the active thread's memory, at most two pages of it, or nothing where it raises UserFault."""
-        places = [self._place(address + n, VM_PROT_READ | VM_PROT_WRITE) for n in range(len(data))]
-        for place, byte in zip(places, data, strict=True):
-            self.memory.write(place, bytes((byte,)))
-
-    def set_float_control(self, value: int) -> None:
-        self.fpu.set_control(value)
-
-    def float_register(self, number: int) -> tuple[int, int]:
-        return self.fpu.register(number)
-
-    def compute(self, function: str, results: Sequence[int], exponent: int, mantissa: int) -> None:
-        self.fpu.compute(function, results, exponent, mantissa)
-
-    def _place(self, address: int, access: int) -> PhysAddr:
-        assert self._pmap is not None
-        address &= MASK
-        place = self._pmap.translate(VirtAddr(address), access)
-        if place is None:
-            raise UserFault(VirtAddr(address), access)
-        return place
-
     # Running
 
     def _start(self, count: int) -> None:
@@ -278,7 +249,14 @@ class M68kCpu:
                 falls_through = decode.falls_through(opcode)
                 if began & OFFSET_MASK <= PAGE_SIZE - decode.LONGEST:
                     self._steps.begin(opcode)
+        alone, self._alone = self._alone, None
+        if alone is not None:
+            count = 1
+            self.fpu.let_alone(True)
+        self._one = bool(self._tracing) or alone is not None
         error = engine.start(began, count)
+        if alone is not None:
+            self.fpu.let_alone(False)
         if self._tracing:
             self._steps.end()
         begun = min(engine.counter.value, engine.limit.value) - self._overhead
@@ -293,6 +271,8 @@ class M68kCpu:
             self._allow_fetch()
         elif error != uc.OK:
             raise InvariantError(f"unicorn stopped with error {error} at {words[PC]:#x}")
+        if alone is not None and begun and not self._raised and self.fpu.has_worked() and (vector := self.fpu.take_back(alone)):
+            self._raise(vector)
         if self._tracing and begun and not self._raised:
             changed = falls_through is not None and words[PC] != began + falls_through & MASK
             if self._tracing & SR_T1 or changed:
@@ -376,19 +356,23 @@ class M68kCpu:
         if vector == ADDRESS_ERROR:
             vector = LINE_F if self.instruction_word(0) >> 12 == 0xF else ILLEGAL
         if vector == ZERO_DIVIDE:
-            done = divide.execute(self) if self.instruction_word(0) not in trigonometry.FLOAT else trigonometry.execute(self)
+            done = divide.execute(self) if self.instruction_word(0) not in floats.FLOAT else self._execute()
             if done == DONE:
                 return
         elif vector == CHK:
-            self._pass_chk()
+            missing.pass_chk(self)
         elif TRAP < vector <= TRAP_15:
             words[PC] = words[PC] + 2 & MASK
         else:
             if vector in (ILLEGAL, LINE_F):
-                done = missing.execute(self)
+                done = self._execute()
                 if done == DONE:
                     if self.memory.stale:
                         self.engine.stop()
+                    return
+                if self._alone is not None:
+                    self._overhead += 1
+                    self.engine.stop()
                     return
                 if done is not None:
                     self._raise(done)
@@ -399,6 +383,25 @@ class M68kCpu:
         if vector not in EXCEPTIONS:
             raise InvariantError(f"unicorn raised {vector:#x} at {words[PC]:#x}")
         self._raise(vector)
+
+    def _execute(self) -> int | None:
+        """What Unicorn leaves to us. Where it is to be done alone, and looked at behind it, the state before is in `_alone`."""
+        fpu = self.fpu
+        watches = fpu.watches()
+        before = fpu.save() if watches else None
+        opcode = self.instruction_word(0)
+        if is_signaling(self.instruction_word) and (raised := fpu.compare_unordered(self.words[PC])):
+            return raised
+        is_float = opcode >> 8 == FLOAT_LINE
+        sound = not is_float or is_sound(self.instruction_word)
+        done = missing.execute(self) if sound or opcode not in floats.FLOAT else None
+        if before is not None and done is None and is_float and sound:
+            self._alone = before
+        elif before is not None and done in FLOAT_EXCEPTIONS:
+            fpu.take_back(before)
+        if fpu.watches() != watches:
+            self.engine.stop()
+        return done
 
     def _access_fault(self) -> None:
         words = self.words
@@ -431,16 +434,6 @@ class M68kCpu:
             if self.memory.stale or self.mmu.changed:
                 self.engine.stop()
 
-    def _pass_chk(self) -> None:
-        """Unicorn puts the program counter two bytes behind chk's begin, and moves no address register."""
-        words = self.words
-        words[PC] = words[PC] - 2 & MASK
-        opcode = self.instruction_word(0)
-        register, becomes = ea.stepped_register(words, opcode & 0o77, 2 if opcode & 0x80 else 4)
-        if register is not None:
-            words[register] = becomes
-        words[PC] = words[PC] + decode.chk_length(self.instruction_word) & MASK
-
     def _was_unreadable(self) -> bool:
         """Whether a guarded instruction may have been refused only because not all of it could be translated.
 
@@ -464,8 +457,8 @@ class M68kCpu:
         return True
 
     def _keep_to_target(self) -> None:
-        """A traced thread is stopped after each instruction anyway."""
-        if not self._tracing:
+        """A start of one instruction ends with it anyway."""
+        if not self._one:
             self.engine.limit.value = self.target - self._counted + self._overhead
 
     def _raise(self, vector: int) -> None:
@@ -474,14 +467,6 @@ class M68kCpu:
         self._raised = True
         if not self._supervisor.exception(EXCEPTIONS[vector], 4 * vector, 0):
             self.stop()
-
-    def _code_word(self, address: int) -> int:
-        """A word that may be translated. Raises Unreadable."""
-        pmap = self._pmap
-        place = None if pmap is None else pmap.translate(VirtAddr(address & MASK), VM_PROT_READ)
-        if place is None or place >> PAGE_SHIFT not in self.memory.code_frames:
-            raise Unreadable(address)
-        return int.from_bytes(self.memory.view[place : place + 2], "big")
 
     def _fetch_refused(self, _engine: object, _kind: int, address: int, _size: int, _value: int, _data: object) -> bool:
         self._fetched = address

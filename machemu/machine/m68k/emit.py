@@ -14,7 +14,8 @@ from typing import Final
 
 from machemu.abi.errors import InvariantError
 from machemu.machine.engine import exported, peek
-from machemu.machine.m68k.engine import FPU, POINTER, STRUCT_SCAN, M68kEngine, search
+from machemu.machine.m68k.engine import FPSR, FPU, GATHERED, INSTRUCTION, POINTER, STICKY, STRUCT_SCAN, M68kEngine, search
+from machemu.machine.m68k.exceptions import INVALID
 
 DATA_REGISTERS: Final = 8
 NAMES: Final = b"".join(b"D%d\0A%d\0" % (n, n) for n in range(DATA_REGISTERS))
@@ -23,9 +24,11 @@ ACCUMULATORS: Final = b"ACC0\0ACC1\0ACC2\0ACC3\0"
 VARIABLE_BASE, VARIABLE_OFFSET, VARIABLE_NAME = 16, 24, 32
 """Where a variable has the address of the variable that it lies relative to (the CPU's state), how far it lies from that, and the
 address of its name."""
-LESS, NOT_EQUAL = 2, 9
-SET_LABEL, LOAD, STORE = 1, 13, 16
-"""Conditions; operations: a label, a load and a store of 32 bits."""
+LESS, NOT_EQUAL, AT_MOST = 2, 9, 12
+SET_LABEL, LOAD_BYTE, LOAD, STORE_BYTE, STORE_HALF, STORE, AND, OR, SHIFT_RIGHT = 1, 9, 13, 14, 15, 16, 26, 27, 30
+"""Conditions (the last one of unsigned numbers); operations: a label; loads and stores of 8, 16 and 32 bits; and, or, a shift."""
+NAN_BIT: Final = 24
+"""Where in the status register the condition of a NaN is."""
 NAME_MAX: Final = 8
 CODES: Final = ("CC_OP", "CC_X", "CC_N", "CC_V", "CC_C", "CC_Z")
 HOW_CODES: Final = 44
@@ -101,6 +104,43 @@ class Emitter:
         self._branch_if(context, LESS, digits, 0, normalized)
         self._free(context, context + digits)
         self._zero_divide(normalized)
+
+    def note_float(self, extension: int, address: int) -> None:
+        """Before a floating-point instruction: gathers the flags of those before it, and keeps which one it is (see fpu.py)."""
+        context, state = self._context, self._state
+        gathered = 4 * self.state_word("MACSR") + GATHERED
+        sticky, flags, constant = (self._constant(context, value) for value in (0, 0, extension))
+        self._access(context, LOAD_BYTE, context + sticky, state, STICKY)
+        self._access(context, LOAD_BYTE, context + flags, state, gathered)
+        self._access(context, OR, context + flags, context + flags, context + sticky)
+        self._access(context, STORE_BYTE, context + flags, state, gathered)
+        self._access(context, STORE_HALF, context + constant, state, gathered - GATHERED + INSTRUCTION)
+        zero, place = self._constant(context, 0), self._constant(context, ctypes.c_int32(address).value)
+        self._access(context, STORE_BYTE, context + zero, state, STICKY)
+        self._access(context, STORE, context + place, state, 4 * self.state_word("MAC_MASK"))
+        for variable in (sticky, flags, constant, zero, place):
+            self._free(context, context + variable)
+
+    def note_unordered(self) -> None:
+        """Before a condition that is not for NaNs: where the status register has met one, it is invalid."""
+        context, state = self._context, self._state
+        gathered = 4 * self.state_word("MACSR") + GATHERED
+        status, flags, shift, one = (self._constant(context, value) for value in (0, 0, NAN_BIT, INVALID))
+        self._access(context, LOAD, context + status, state, 4 * FPSR)
+        self._access(context, SHIFT_RIGHT, context + status, context + status, context + shift)
+        self._access(context, AND, context + status, context + status, context + one)
+        self._access(context, LOAD_BYTE, context + flags, state, gathered)
+        self._access(context, OR, context + flags, context + flags, context + status)
+        self._access(context, STORE_BYTE, context + flags, state, gathered)
+        for variable in (status, flags, shift, one):
+            self._free(context, context + variable)
+
+    def zero_divide_unless_small(self, register: int, most: int) -> None:
+        """Raises a zero divide of the instruction that is being translated, with nothing done, where a data register holds more,
+        as an unsigned number. Only before anything else of the instruction."""
+        otherwise = self._new_label(self._context)
+        self._branch_if(self._context, AT_MOST, self._registers[register], most, otherwise)
+        self._zero_divide(otherwise)
 
     def zero_divide_where(self, wanted: list[tuple[int, int]]) -> None:
         """Raises a zero divide of the instruction that is being translated, with nothing done, where each of some data registers

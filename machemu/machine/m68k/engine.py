@@ -11,6 +11,7 @@ import ctypes
 import mmap
 import re
 import struct
+import sys
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -20,6 +21,7 @@ from unicorn import unicorn_const as uc
 from machemu.abi.errors import InvariantError
 from machemu.machine import code_stores
 from machemu.machine.engine import ALL, READ_WRITE, Context, Engine, check, peek
+from machemu.machine.m68k import infinities
 
 PROCESSOR: Final = m68k.UC_CPU_M68K_M68030
 """What gives a 68040: Unicorn's numbers of models are not those of its table. `_check_translators` sees to it."""
@@ -33,7 +35,12 @@ FPU, FPCR, FPSR = 28, 64, 65
 """Indices of 32-bit words in the state: d0 to a7, the program counter, how condition codes are kept, the floating-point unit."""
 FPU_WORDS: Final = 32
 ROUNDING: Final = slice(4 * 66 + 1, 4 * 66 + 4, 2)
-"""The bytes of rounding mode and rounding precision; between them are sticky flags that nothing in Unicorn looks at."""
+"""The bytes of rounding mode and rounding precision."""
+STICKY: Final = 4 * 66 + 2
+"""The byte between them: flags of exceptions, which Unicorn only adds to."""
+GATHERED, INSTRUCTION = (1, 2) if sys.byteorder == "little" else (2, 0)
+"""Where in MACSR, of which a 68040 has nothing, the sticky flags of the instructions before the last one are, a byte, and the
+last one's second word."""
 WORDS: Final = 128
 ADDRESS_BACK, ACCESS_BACK = 3, 2
 """How many words before the root pointer the fault's address and its special status word lie."""
@@ -77,6 +84,7 @@ class M68kEngine(Engine):
     """
 
     def __init__(self, ram: mmap.mmap) -> None:
+        infinities.mend()
         super().__init__(ram, uc.UC_ARCH_M68K, uc.UC_MODE_BIG_ENDIAN, PROCESSOR)
         address = self._find()
         context = Context(self)

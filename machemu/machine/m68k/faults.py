@@ -11,6 +11,7 @@ DONE: Final = 0
 ACCESS_FAULT, ADDRESS_ERROR, ILLEGAL, ZERO_DIVIDE, CHK, TRAPCC, PRIVILEGE, TRACE, LINE_A, LINE_F = range(2, 12)
 TRAP: Final = 32
 TRAP_15: Final = 47
+FLOAT_EXCEPTIONS: Final = range(48, 55)
 UNIMPLEMENTED_DATA: Final = 55
 """The processor's vectors (MC68040 User's Manual, table 8-1). Unicorn's are the same, but for ADDRESS_ERROR, which is an
 addressing mode that the instruction has not."""
@@ -27,7 +28,7 @@ EXCEPTIONS: Final = {
     LINE_F: EXC_EMULATION,
     **dict.fromkeys(range(TRAP, TRAP_15), EXC_BAD_INSTRUCTION),
     TRAP_15: EXC_BREAKPOINT,
-    UNIMPLEMENTED_DATA: EXC_ARITHMETIC,
+    **dict.fromkeys((*FLOAT_EXCEPTIONS, UNIMPLEMENTED_DATA), EXC_ARITHMETIC),
 }
 """Mach's exception by vector."""
 

@@ -16,7 +16,7 @@ import ctypes
 from collections.abc import Callable
 from typing import Final
 
-from machemu.machine.m68k import manual, trigonometry, undo
+from machemu.machine.m68k import floats, manual, trigonometry, undo
 from machemu.machine.m68k.decode import Word, divide_length, operand
 from machemu.machine.m68k.divide import DIVIDE_LONG, division
 from machemu.machine.m68k.emit import Emitter
@@ -30,8 +30,21 @@ from machemu.machine.m68k.engine import (
     TRANSLATOR,
     M68kEngine,
 )
-from machemu.machine.m68k.missing import FMOVE_IMMEDIATE, TAKEN_FOR_OTHERS, TO_CONTROL
-from machemu.machine.m68k.trigonometry import FLOAT
+from machemu.machine.m68k.floats import (
+    BYTE,
+    DYNAMIC,
+    FLOAT,
+    FORMAT_SIZE,
+    FROM_CONTROL,
+    FROM_OPERAND,
+    FROM_REGISTER,
+    LONG,
+    SINGLE,
+    TO_CONTROL,
+    TO_OPERAND,
+    WORD,
+)
+from machemu.machine.m68k.missing import TAKEN_FOR_OTHERS
 
 BREAKPOINTS: Final = range(0x4848, 0x4850)
 MOVES_FROM_STATUS: Final = range(0x40C0, 0x4100)
@@ -49,11 +62,12 @@ DIVISIONS: Final = frozenset(
 )
 """divu and divs of words; and those of long words, signed or not by their second word."""
 PREDICATES: Final = 0x20
-LONG, SINGLE, EXTENDED, PACKED, WORD, DOUBLE, BYTE, DYNAMIC = range(8)
-"""Operand formats; the last one is that of packed decimals with a register's k-factor, or of `fmovecr`."""
+SIGNALING: Final = 0x10
+"""The bit of a predicate that is not for NaNs."""
+SIGNALING_BRANCHES: Final = frozenset(opcode for opcode in FLOAT_BRANCHES if opcode & 0x30 == SIGNALING)
+ENABLES_NONE: Final = 0xFF
+"""The greatest control register with which no exception is enabled."""
 IN_DATA_REGISTER: Final = (LONG, SINGLE, WORD, BYTE)
-FORMAT_SIZE: Final = (4, 4, 12, 12, 2, 8, 2, 12)
-FROM_REGISTER, FROM_OPERAND, TO_OPERAND, FROM_CONTROL = 0, 2, 3, 5
 FUNCTIONS: Final = frozenset(
     (
         *(0x00, 0x40, 0x44, 0x01, 0x02, 0x03, 0x04, 0x41, 0x45, 0x06, 0x09, 0x0A, 0x0C, 0x0D, 0x0E, 0x0F, 0x10, 0x11, 0x12, 0x14),
@@ -111,7 +125,15 @@ def _accepted(engine: M68kEngine) -> tuple[list[int], list[int]]:
 
 
 def is_guarded(opcode: int) -> bool:
-    return opcode in FLOAT or opcode in FLOAT_SET or opcode in DIVISIONS or opcode in undo.opcodes()
+    return (
+        opcode in FLOAT or opcode in FLOAT_SET or opcode in DIVISIONS or opcode in undo.opcodes() or opcode in SIGNALING_BRANCHES
+    )
+
+
+def is_signaling(word: Word) -> bool:
+    """Whether an instruction has a condition that is not for NaNs."""
+    opcode = word(0)
+    return opcode in SIGNALING_BRANCHES or (opcode in FLOAT_SET and word(2) & ~0xF == SIGNALING)
 
 
 def is_sound(word: Word) -> bool:
@@ -122,6 +144,9 @@ def is_sound(word: Word) -> bool:
             word(offset)
         return True
     extension = word(2)
+    if opcode in FLOAT_BRANCHES:
+        word(4 if opcode & 0x40 else 2)
+        return True
     if opcode in FLOAT_SET:
         sound = extension < PREDICATES and opcode & 0o70 != 0o10 and opcode & 0o77 not in (0o72, 0o73, 0o74)
         immediate = 0
@@ -130,12 +155,10 @@ def is_sound(word: Word) -> bool:
         sound = True
         if kind in (FROM_OPERAND, TO_OPERAND):
             constant = kind == FROM_OPERAND and opcode == FLOAT.start and form == DYNAMIC
-            sound = constant or form in IN_DATA_REGISTER or (opcode & 0o70 != 0 and form not in (PACKED, DYNAMIC))
+            sound = constant or form in IN_DATA_REGISTER or (opcode & 0o70 != 0 and (kind == TO_OPERAND or form != DYNAMIC))
         if kind in (FROM_REGISTER, FROM_OPERAND) and not (kind == FROM_OPERAND and form == DYNAMIC):
             sound = sound and extension & 0x7F in FUNCTIONS
-        if opcode == FMOVE_IMMEDIATE and kind == TO_CONTROL:
-            sound = False
-        immediate = 4 * (form & 7).bit_count() if kind in (TO_CONTROL, FROM_CONTROL) else FORMAT_SIZE[form]
+        immediate = 4 * (form & 7).bit_count() if kind in (TO_CONTROL, FROM_CONTROL) else max(FORMAT_SIZE[form], 2)
     length = 4 + operand(opcode & 0o77, 4, immediate, word)
     for offset in range(4, length, 2):
         word(offset)
@@ -143,10 +166,12 @@ def is_sound(word: Word) -> bool:
 
 
 class Guard:
-    """On one engine. fetch: the code word at a virtual address, as a translation may read it now; raises Unreadable."""
+    """On one engine. fetch: the code word at a virtual address, as a translation may read it now; raises Unreadable. is_watched:
+    whether what is translated now is for threads that have enabled floating-point exceptions."""
 
-    def __init__(self, engine: M68kEngine, emitter: Emitter, fetch: Callable[[int], int]) -> None:
+    def __init__(self, engine: M68kEngine, emitter: Emitter, fetch: Callable[[int], int], is_watched: Callable[[], bool]) -> None:
         self._fetch = fetch
+        self._is_watched = is_watched
         engine.translate_as((*BREAKPOINTS, *TAKEN_FOR_OTHERS), ILLEGAL)
         engine.translate_as(MOVES_FROM_STATUS, STOP)
         engine.translate_as((opcode for opcode in FLOAT_BRANCHES if opcode & 0x3F >= PREDICATES), LINE_F)
@@ -155,13 +180,14 @@ class Guard:
         self._no_float = engine.translator(LINE_F)
         self._float = engine.translator(FLOAT.start)
         self._float_set = engine.translator(FLOAT_SET.start)
+        self._float_branch = engine.translator(FLOAT_BRANCHES.start)
         self._divide_word = engine.translator(DIVIDE_WORDS[0])
         self._divide_long = engine.translator(DIVIDE_LONG)
         self._kept = TRANSLATOR(self._translate)
         if not _own:
             made = {address: CALL_TRANSLATOR(address) for address in {engine.translators[opcode] for opcode in undo.opcodes()}}
             _own.update((opcode, made[engine.translators[opcode]]) for opcode in undo.opcodes())
-        engine.set_translator((*FLOAT, *FLOAT_SET, *DIVISIONS, *undo.opcodes()), self._kept)
+        engine.set_translator((*FLOAT, *FLOAT_SET, *SIGNALING_BRANCHES, *DIVISIONS, *undo.opcodes()), self._kept)
         illegal, no_float = _accepted(engine)
         engine.translate_as(illegal, ILLEGAL)
         engine.translate_as(no_float, LINE_F)
@@ -179,7 +205,8 @@ class Guard:
         elif opcode in DIVISIONS:
             own, refuse = self._divide_long if opcode & 0xFFC0 == DIVIDE_LONG else self._divide_word, self._illegal
         else:
-            own, refuse = self._float if opcode in FLOAT else self._float_set, self._no_float
+            own, refuse = self._float_set if opcode in FLOAT_SET else self._float_branch, self._no_float
+            own = self._float if opcode in FLOAT else own
         try:
             sound = not address & 1 and is_sound(word)  # nothing at an odd address runs, and its words may lie in two pages
         except Unreadable:
@@ -190,12 +217,33 @@ class Guard:
             least = division(word).least()
             if least:
                 self._emit.zero_divide_where(least)
-        elif sound and (taken := trigonometry.source(opcode, word(2))) is not None:
-            if taken == trigonometry.EXTENDED:
+        elif sound and opcode in FLOAT:
+            if self._is_watched() or not self._prepare_float(word, address):
+                own = refuse
+        elif sound and is_signaling(word):
+            if self._is_watched():
                 own = refuse
             else:
-                self._emit.zero_divide_unless_normalized(taken)
+                self._emit.note_unordered()
         (own if sound else refuse)(state, context, opcode)
         if sound and opcode in DIVISIONS:
             # What the manual calls undefined must not depend on how Unicorn keeps the codes: it leaves an operand for the result.
             self._emit.clear_negative_where_overflow()
+
+    def _prepare_float(self, word: Word, address: int) -> bool:
+        """Code before Unicorn's translation of a floating-point instruction; False where Unicorn must not do it."""
+        extension = word(2)
+        kind = extension >> 13
+        if floats.is_done_here(word):
+            return False
+        if kind == TO_CONTROL:
+            self._emit.zero_divide_unless_small(word(0) & 7, ENABLES_NONE)
+        if kind not in (FROM_REGISTER, FROM_OPERAND, TO_OPERAND):
+            return True
+        taken = trigonometry.source(word(0), extension)
+        if taken == trigonometry.EXTENDED:
+            return False
+        if taken is not None:
+            self._emit.zero_divide_unless_normalized(taken)
+        self._emit.note_float(extension, address)
+        return True

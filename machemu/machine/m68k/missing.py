@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
-from machemu.machine.m68k import decode, ea, flags, manual, trigonometry
+from machemu.machine.m68k import decode, ea, flags, floats, manual, trigonometry
 from machemu.machine.m68k.engine import A0, D0, FPSR, PC, SP
 from machemu.machine.m68k.faults import CHK, DONE, TRAPCC
 
@@ -22,22 +22,9 @@ TAKEN_FOR_OTHERS: Final = [
 ]
 """The first words that Unicorn takes for another instruction's, or does wrongly."""
 FDBCC, FTRAPCC = 0xF248, 0xF278
-FMOVE_IMMEDIATE: Final = 0xF23C
-TO_CONTROL: Final = 4
-"""In the second word of fmove: from an operand to control registers."""
-FPCR_BIT, FPSR_BIT, FPIAR_BIT = 0x1000, 0x0800, 0x0400
-"""In the second word of fmove to control registers; nothing keeps the instruction address."""
 
 
-class User(trigonometry.FloatUser, Protocol):
-    """The active thread's registers and memory; reads and writes raise UserFault."""
-
-    def write(self, address: int, data: bytes) -> None: ...
-
-    def set_float_control(self, value: int) -> None: ...
-
-
-def execute(user: User) -> int | None:
+def execute(user: floats.FloatUser) -> int | None:
     """Does the instruction under the program counter: DONE; TRAPCC or CHK where that is to be raised, the program counter behind
     it; or None where it is none of these. Raises UserFault, and has done nothing then."""
     words = user.words
@@ -56,8 +43,6 @@ def execute(user: User) -> int | None:
         return _pack(user, opcode)
     if opcode in BOUNDS:
         return _compare_bounds(user, opcode)
-    if opcode == FMOVE_IMMEDIATE and user.instruction_word(2) >> 13 == TO_CONTROL:
-        return _load_controls(user)
     if opcode & 0xFFF8 in (FDBCC, FTRAPCC) and (opcode & 0xFFF8 == FDBCC or opcode & 7 in TRAP_WIDTHS):
         predicate = user.instruction_word(2)
         if predicate >= 0x20:
@@ -66,25 +51,8 @@ def execute(user: User) -> int | None:
         if opcode & 0xFFF8 == FTRAPCC:
             return _trap(words, 4 + TRAP_WIDTHS[opcode & 7], met)
         return _decrement(user, D0 + (opcode & 7), met)
-    return trigonometry.execute(user)
-
-
-def _load_controls(user: User) -> int | None:
-    """fmove and fmovem of immediate operands to the floating-point control registers."""
-    selected = user.instruction_word(2)
-    if selected & 0xE3FF != 0x8000 or selected == 0x8000:
-        return None
-    offset = 4
-    values = {}
-    for bit in (FPCR_BIT, FPSR_BIT, FPIAR_BIT):
-        if selected & bit:
-            values[bit] = user.instruction_word(offset) << 16 | user.instruction_word(offset + 2)
-            offset += 4
-    if FPCR_BIT in values:
-        user.set_float_control(values[FPCR_BIT])
-    user.words[FPSR] = values.get(FPSR_BIT, user.words[FPSR])
-    user.words[PC] = user.words[PC] + offset & MASK
-    return DONE
+    done = floats.execute(user)
+    return trigonometry.execute(user) if done is None else done
 
 
 def _trap(words: memoryview, length: int, met: bool) -> int:
@@ -92,7 +60,7 @@ def _trap(words: memoryview, length: int, met: bool) -> int:
     return TRAPCC if met else DONE
 
 
-def _decrement(user: User, register: int, met: bool) -> int:
+def _decrement(user: floats.FloatUser, register: int, met: bool) -> int:
     """fdbcc: falls through where the predicate is met or the counter, 16 bits, runs out."""
     words = user.words
     displacement = user.instruction_word(4)
@@ -105,7 +73,7 @@ def _decrement(user: User, register: int, met: bool) -> int:
     return DONE
 
 
-def _pack(user: User, opcode: int) -> int:
+def _pack(user: floats.FloatUser, opcode: int) -> int:
     """pack and unpk: between two digits in two bytes and in one, with an adjustment added to the two bytes."""
     words = user.words
     adjustment = user.instruction_word(2)
@@ -134,7 +102,7 @@ def _pack(user: User, opcode: int) -> int:
     return DONE
 
 
-def _compare_bounds(user: User, opcode: int) -> int:
+def _compare_bounds(user: floats.FloatUser, opcode: int) -> int:
     """chk2 and cmp2: Z where a register is one of two bounds, C where it is outside of them; chk2 raises CHK then.
 
     The bounds are signed, or unsigned where the lower one is the greater signed number. An address register is compared as a
@@ -158,3 +126,14 @@ def _compare_bounds(user: User, opcode: int) -> int:
 def _step(register: int, size: int) -> int:
     """How far an address register moves over an operand: the stack pointer stays even."""
     return 2 if register == 7 else size
+
+
+def pass_chk(user: ea.Operands) -> None:
+    """Unicorn puts the program counter two bytes behind chk's begin, and moves no address register."""
+    words = user.words
+    words[PC] = words[PC] - 2 & MASK
+    opcode = user.instruction_word(0)
+    register, becomes = ea.stepped_register(words, opcode & 0o77, 2 if opcode & 0x80 else 4)
+    if register is not None:
+        words[register] = becomes
+    words[PC] = words[PC] + decode.chk_length(user.instruction_word) & MASK

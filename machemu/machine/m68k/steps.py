@@ -30,7 +30,7 @@ class Steps:
 
     def allow(self, traced: bool) -> None:
         """Whether the thread that runs from now on is traced."""
-        self._words[self._mode] = APART if traced else 0
+        self._words[self._mode] = self._words[self._mode] & ~APART | (APART if traced else 0)
 
     def begin(self, opcode: int) -> None:
         """A start of one instruction follows, whose first word is given, and all of which can be fetched."""

@@ -7,15 +7,13 @@ Unicorn's function then called.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from machemu.machine.m68k import ea
 from machemu.machine.m68k.decode import operand
 from machemu.machine.m68k.engine import PC
-from machemu.machine.m68k.faults import DONE
+from machemu.machine.m68k.floats import FLOAT, FloatUser
 
-FLOAT: Final = range(0xF200, 0xF240)
 SINE, TANGENT, COSINE, BOTH = 0x0E, 0x0F, 0x1D, range(0x30, 0x38)
 FUNCTIONS: Final = {SINE: "fsin", TANGENT: "ftan", COSINE: "fcos", **dict.fromkeys(BOTH, "fsincos")}
 """By the last seven bits of the second word."""
@@ -24,14 +22,6 @@ REGISTER, EXTENDED = 0, 0x12
 EXTENDED_SIZE: Final = 12
 INTEGER_BIT: Final = 1 << 63
 EXPONENT: Final = 0x7FFF
-
-
-class FloatUser(ea.Operands, Protocol):
-    """float_register: sign and exponent, and mantissa. compute: makes registers the results of one of Unicorn's functions."""
-
-    def float_register(self, number: int) -> tuple[int, int]: ...
-
-    def compute(self, function: str, results: Sequence[int], exponent: int, mantissa: int) -> None: ...
 
 
 def source(opcode: int, extension: int) -> int | None:
@@ -45,8 +35,8 @@ def source(opcode: int, extension: int) -> int | None:
 
 
 def execute(user: FloatUser) -> int | None:
-    """Does the instruction under the program counter: DONE, or None where it is none of these. Raises UserFault, and has done
-    nothing then."""
+    """Does the instruction under the program counter: DONE, a vector, or None where it is none of these. Raises UserFault, and
+    has done nothing then."""
     words = user.words
     opcode = user.instruction_word(0)
     if opcode not in FLOAT:
@@ -66,12 +56,12 @@ def execute(user: FloatUser) -> int | None:
         exponent, mantissa = loaded.value >> 80, loaded.value & (1 << 64) - 1
         length += operand(mode, 4, EXTENDED_SIZE, user.instruction_word)
     else:
-        exponent, mantissa = user.float_register(taken)
+        exponent, mantissa = user.fpu.register(taken)
     function = FUNCTIONS[extension & 0x7F]
     results = (extension >> 7 & 7, extension & 7) if function == "fsincos" else (extension >> 7 & 7,)
-    user.compute(function, results, *normalized(exponent, mantissa))
-    words[PC] = words[PC] + length & ea.MASK
-    return DONE
+    at = words[PC]
+    words[PC] = at + length & ea.MASK
+    return user.fpu.compute(function, results, *normalized(exponent, mantissa), at)
 
 
 def normalized(exponent: int, mantissa: int) -> tuple[int, int]:
