@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from machemu.debug import why, words
+from machemu.debug import behind, why, words
 from machemu.debug.completion import completions
 from machemu.debug.errors import CommandError
 from machemu.debug.expressions import Function, evaluate, is_true, shown
@@ -93,6 +93,7 @@ class Looker(ABC):
             "regs": Command(self.regs, "[THREAD]", "a thread's registers"),
             "dis": Command(self.dis, "[ADDRESS|SYMBOL] [N] [TASK]", "instructions, from where the thread is without an address"),
             "mem": Command(self.mem, "TASK ADDRESS|SYMBOL [SIZE]", "memory of a task", ("x",)),
+            "page": Command(self.page, "TASK ADDRESS|SYMBOL", "what is behind an address: region, objects, frame"),
             "symbols": Command(self.symbols, "[PART]", "symbols whose name holds a part"),
             "why": Command(self.why, "[THREAD]", "what a thread waits for, and who could wake it"),
             "type": Command(self.type, "TEXT", "type a line at the console"),
@@ -181,7 +182,7 @@ class Looker(ABC):
                 raise CommandError(f"task {task.number} has no threads")
         else:
             thread = words.thread(machine, None)
-        place = words.address(machine, given[0], thread.task.number) if given else None
+        place = self._place(given[0], thread.task.number) if given else None
         self._lines(instruction_lines(machine, thread, count, place))
 
     def mem(self, given: list[str], _: str) -> None:
@@ -189,11 +190,17 @@ class Looker(ABC):
         if not 2 <= len(given) <= 3:
             raise CommandError(f"mem {self.commands['mem'].usage}: two or three words are wanted")
         task = words.task(machine, given[0])
-        place = words.address(machine, given[1], task.number)
+        place = self._place(given[1], task.number)
         size = words.count(given[2]) if len(given) > 2 else 64
         if size > MEMORY_MAX:
             raise CommandError(f"{size} bytes are too many: at most {MEMORY_MAX}")
         self._lines(dump(place, machine.read(task.number, place, size)))
+
+    def page(self, given: list[str], _: str) -> None:
+        if len(given) != 2:
+            raise CommandError(f"page {self.commands['page'].usage}: two words are wanted")
+        task = words.task(self.looks, given[0])
+        self._lines(behind.explain(self.looks, task, self._place(given[1], task.number)))
 
     def symbols(self, given: list[str], _: str) -> None:
         part = self._one(given, "symbols") if given else ""
@@ -250,6 +257,15 @@ class Looker(ABC):
         raise Quit
 
     # What they share
+
+    def _place(self, text: str, task: int) -> int:
+        """An address: a number, a symbol, or an expression with a bracket and without blanks, such as argument(1)+4."""
+        if "(" not in text:
+            return words.address(self.looks, text, task)
+        found = evaluate(text, self.facts)
+        if isinstance(found, bool) or not isinstance(found, int):
+            raise CommandError(f"{text} is {shown(found)}, and no address")
+        return found & 0xFFFFFFFF
 
     def _kind(self, given: Sequence[str], name: str) -> tuple[StepKind, int]:
         kind, count, left = StepKind.TRAP, 1, list(given)

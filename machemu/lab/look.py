@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import capstone
@@ -11,6 +12,8 @@ from machemu.core.kernel import Kernel
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.lab.errors import UsageError
+from machemu.vm.object import VmObject
+from machemu.vm.page import VmPage
 
 I386_STATE: Final = [
     "gs",
@@ -56,22 +59,35 @@ def read(kernel: Kernel, task: Task, address: int, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _page_part(kernel: Kernel, task: Task, address: int, length: int) -> bytes:
+def chain(kernel: Kernel, task: Task, address: int) -> Iterator[tuple[VmObject, VmPage | None]]:
+    """The objects that an address is seen through, from the map entry's own to the last shadow, with their pages for it.
+    UsageError where nothing is mapped."""
     entry = None if task.map is None else task.map.lookup(address)
     if entry is None:
         raise UsageError(f"task {task.number} ({task.name}) has no memory at {address:#x}: see `maps`")
-    page = kernel.cpu.page_size
-    start = address - address % page
+    start = address - address % kernel.cpu.page_size
     offset, obj = entry.offset + start - entry.start, entry.object
     while obj is not None:
-        found = obj.pages.get(offset)
-        if found is not None:
-            at = found.frame * page + address % page
-            return kernel.memory.read(PhysAddr(at), length)
-        if obj.pager is not None:
-            raise UsageError(f"the page at {start:#x} of task {task.number} is with its memory manager, not in memory")
+        yield obj, obj.pages.get(offset)
         offset, obj = offset + obj.shadow_offset, obj.shadow
-    return bytes(length)
+
+
+def page_at(kernel: Kernel, task: Task, address: int) -> VmPage | None:
+    """The page that is seen at an address, None for zeros that nobody touched. UsageError where nothing is mapped, or a memory
+    manager has the page."""
+    for obj, page in chain(kernel, task, address):
+        if page is not None:
+            return page
+        if obj.pager is not None:
+            start = address - address % kernel.cpu.page_size
+            raise UsageError(f"the page at {start:#x} of task {task.number} is with its memory manager, not in memory")
+    return None
+
+
+def _page_part(kernel: Kernel, task: Task, address: int, length: int) -> bytes:
+    page = page_at(kernel, task, address)
+    size = kernel.cpu.page_size
+    return bytes(length) if page is None else kernel.memory.read(PhysAddr(page.frame * size + address % size), length)
 
 
 def registers(kernel: Kernel, thread: Thread) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from machemu.debug.looker import AssertError
 from machemu.debug.stepper import Stepper
 from machemu.lab.machine import Machine
 from machemu.ui.calls import Calls
-from tests.support.guests import I386
+from tests.support.guests import I386, M68K, Arch
 from tests.support.machine import IMAGES, module
 
 FAULTY = [
@@ -37,6 +38,9 @@ FAULTY = [
     ("run-back trap", "did not come before here"),
     ("mem 1 0 99999999", "99999999 bytes are too many"),
     ("mem 1 0x10", "has no memory at 0x10"),
+    ("mem 1 waits(1)", "waits(1) is false, and no address"),
+    ("page 1", "page TASK ADDRESS|SYMBOL: two words are wanted"),
+    ("page 1 0x10", "has no memory at 0x10"),
     ("dis 0 0", "0 is too few"),
     ("why 77", "no thread 77"),
     ("regs 77", "no thread 77"),
@@ -52,6 +56,9 @@ FAULTY = [
     ('assert "a', "'\"a' is no part of an expression"),
     ("assert", "an expression ends too early"),
     ("assert 1 == true", "are not of one kind"),
+    ("assert argument(-99999999999999999) == 1", "has no memory at"),
+    ("assert frame(1, 0xffffffffffffffff) == 1", "has no memory at 0xffffffffffffffff"),
+    ("assert name(1, 99) == 1", "no port 99"),
     ("assert queue() == 1", "queue takes 1 arguments, not 0"),
     ('assert byte(1, "a") == 1', 'byte: "a" is no number'),
     ("assert 1 1", "'1' is too much"),
@@ -112,6 +119,41 @@ def test_why_tells_who_could_wake_a_thread_and_who_has_a_full_queue_s_receive_ri
             "to port 14 can send: task 2 (pingpong.elf) by its send right 4098",
         ]
         assert said(stepper, "why 2") == ["task 2 (pingpong.elf) thread 2 runs"]
+
+
+@pytest.mark.parametrize("cpu", [I386, M68K])
+def test_expressions_know_names_rights_arguments_and_frames(cpu: Arch) -> None:
+    with Machine.boot(IMAGES / cpu.name / "pingpong.elf") as machine:
+        stepper = Stepper(machine, lambda line: None, Calls)
+        stepper.do("run at throw")
+        stepper.do("run at mach_msg_trap")
+        for text in (
+            "word(1, argument(1) + 20) == 1000 and argument(2) == 1 and argument(3) == 32",
+            'name(2, "1:7") == 4097 and name(2, "1:9") == 0 and name(1, 13) == 7',
+            'types(2, 4097) == "receive" and types(1, 7) == "send" and types(1, 4097) == ""',
+            'frame(1, symbol("throw")) == frame(2, symbol("throw")) and frame(1, symbol("throw")) != 0',
+            'frame(1, symbol("console")) != frame(2, symbol("console"))',
+            'access(1, symbol("throw")) == "r" and access(1, symbol("console")) == "rw"',
+            'access(2, symbol("throw")) == "" and access(1, 0xffffffffffffffff) == ""',
+        ):
+            stepper.do(f"assert {text}")
+
+
+@pytest.mark.parametrize("cpu", [I386, M68K])
+def test_a_page_is_told_with_the_objects_behind_it_and_what_the_page_tables_have(cpu: Arch) -> None:
+    with Machine.boot(module(cpu, "pager")) as machine:
+        stepper = Stepper(machine, lambda line: None, Calls)
+        stepper.do("run message memory_object_data_request sent")
+        region = machine.maps.where(inheritance="share")[0]
+        lines = said(stepper, f"page 1 {region.start}")
+        assert lines[0].startswith(f"region {region.start!r}-{region.end!r}: rw-, inherited by share")
+        assert re.fullmatch(r"its object \(2 users, its memory manager at port \d+\): no page here", lines[1])
+        assert lines[2:] == ["the page tables: nothing here, so that the next access is a fault"]
+        stepper.do("run console read: done 1")
+        frame = re.search("frame (0x[0-9a-f]+)", said(stepper, f"page 1 {region.start + machine.kernel.cpu.page_size}")[1])
+        assert frame and said(stepper, f"page 1 {region.start + machine.kernel.cpu.page_size}")[2:] == [
+            f"the page tables: frame {frame[1]}, to read and write"
+        ]
 
 
 def test_a_trace_shows_calls_that_began_before_the_piece_that_is_told() -> None:
