@@ -43,7 +43,7 @@ def expected(path: Path) -> str:
     return (IMAGES / "src" / f"{path.stem}.expected").read_text()
 
 
-@pytest.mark.parametrize("name", ["hello", "pingpong", "portpass"])
+@pytest.mark.parametrize("name", ["hello", "pingpong", "portpass", "inherit", "mapper", "handler"])
 def test_a_program_prints_what_it_printed_on_the_real_kernel(arch: Arch, name: str) -> None:
     path = image(arch, name)
     with booted(arch, lone(path)) as (node, output):
