@@ -2,4 +2,4 @@
 
 from setuptools import find_packages, setup
 
-setup(packages=[*find_packages(include=["machemu", "machemu.*"]), *find_packages("servers"), "machemu.images"])
+setup(packages=[*find_packages(include=["machemu", "machemu.*"]), *find_packages("servers"), "machemu.images", "machemu.lessons"])

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from machemu.debug import behind, why, words
 from machemu.debug.completion import completions
 from machemu.debug.errors import CommandError
-from machemu.debug.expressions import Function, evaluate, is_true, shown
+from machemu.debug.expressions import Function, Value, evaluate, is_true, shown
 from machemu.debug.facts import facts
 from machemu.debug.show import dump, instruction_lines
 from machemu.lab.console import Console
@@ -47,6 +47,7 @@ class Command(NamedTuple):
 
 class Looker(ABC):
     """say: takes a line. may_save: UserError for a file that is not to be written. reason: why it stands where it does.
+    asked: takes a question of a lesson, and what are right answers to it.
 
     Each command is a function of the words behind its name, and of the rest of the line.
     """
@@ -55,6 +56,9 @@ class Looker(ABC):
         self.say = say
         self.may_save = may_save
         self.reason = "the beginning"
+        self.asked: Callable[[str, list[Value]], None] = lambda name, values: self.say(
+            f"question {name}: {' | '.join(map(shown, values))}"
+        )
         self.facts: Mapping[str, Function] = facts(self)
         self.commands: dict[str, Command] = {**self.goings(), **self._lookings()}
         self.names = {name: name for name in self.commands} | {
@@ -100,6 +104,7 @@ class Looker(ABC):
             "console": Command(self.console, "", "all that the console has printed"),
             "print": Command(self.print, "EXPRESSION", "what an expression is, such as traps or queue(7)", ("p",)),
             "assert": Command(self.assert_, "EXPRESSION", "an error where it is not true"),
+            "question": Command(self.question, "NAME EXPRESSION [| EXPRESSION]", "what answers a question of a lesson"),
             "digest": Command(self.digest, "", "SHA-256 over the machine: equal digests, equal machines"),
             "save": Command(self.save, "FILE", "write the whole machine to a file"),
             "help": Command(self.help, "[COMMAND]", "the commands, or what one does", ("h", "?")),
@@ -224,6 +229,11 @@ class Looker(ABC):
     def assert_(self, _: list[str], text: str) -> None:
         if not is_true(text, self.facts):
             raise AssertError(f"not so: {text}")
+
+    def question(self, given: list[str], text: str) -> None:
+        if len(given) < 2:
+            raise CommandError(f"question {self.commands['question'].usage}: two words or more are wanted")
+        self.asked(given[0], [evaluate(each, self.facts) for each in text.partition(given[0])[2].split("|")])
 
     def digest(self, given: list[str], _: str) -> None:
         self._none(given, "digest")

@@ -21,11 +21,11 @@ class ExampleRow(NamedTuple):
     path: Path
 
 
-def folder() -> Path:
+def folder(name: str = "images") -> Path:
     """Where programs (`i386/`, `m68k/`), their sources (`src/`), the guest library (`lib/`) and cluster files are."""
     package = Path(str(resources.files("machemu")))
-    installed = package / "images"
-    return installed if installed.is_dir() else package.parent / "images"
+    installed = package / name
+    return installed if installed.is_dir() else package.parent / name
 
 
 def examples() -> Table[ExampleRow]:

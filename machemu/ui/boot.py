@@ -9,6 +9,7 @@ from pathlib import Path
 
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import boot_modules, find_architecture, lone_line
+from machemu.boot.modules import Modules
 from machemu.boot.node import Node
 from machemu.boot.script import module_paths
 from machemu.core.kernel import FOREVER, Stop
@@ -87,7 +88,8 @@ def check_files(options: argparse.Namespace, lines: Sequence[str]) -> None:
     """UserError where something cannot be saved, or would be written over something that is read."""
     if options.save is not None:
         files.target_of(options.save)
-    named = [*module_paths(lines), *(image_path(text) for text in options.disks), options.profile]
+    programs = [options.folder / path for path in module_paths(lines)]
+    named = [*programs, *(image_path(text) for text in options.disks), options.profile]
     read = [options.script, options.input, *(Path(name) for name in named if name)]
     files.keep_apart([options.trace_file, options.save], read)
     files.keep_apart([options.trace_file], [options.load])
@@ -106,7 +108,7 @@ def make_node(options: argparse.Namespace, lines: Sequence[str]) -> Node:
                 disk.close()
     if not (options.module or options.lines or options.script):
         raise UserError("nothing to boot: name a module, or give --module, --script or --load")
-    profile = load_profile(default_profile(lines) if options.profile is None else options.profile)
+    profile = load_profile(default_profile(lines, options.folder) if options.profile is None else options.profile)
     ram = None if options.memory is None else parse_size(options.memory)
     disks = make_disks(options.disks)
     try:
@@ -117,9 +119,9 @@ def make_node(options: argparse.Namespace, lines: Sequence[str]) -> Node:
         raise
 
 
-def default_profile(lines: Sequence[str]) -> str:
+def default_profile(lines: Sequence[str], folder: Path) -> str:
     """The machine that a boot script's programs are for."""
-    architecture = find_architecture(lines)
+    architecture = find_architecture(lines, Modules(folder))
     return DEFAULT_PROFILE if architecture is None else DEFAULT_PROFILES[architecture]
 
 

@@ -37,6 +37,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     parsers.add_cluster(commands)
     parsers.add_step(commands)
     parsers.add_examples(commands)
+    parsers.add_lessons(commands)
     extensions.add_parsers(commands, words)
     return main_parser
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from machemu.machine.profile import DEFAULT_PROFILES
 from machemu.ui.options import PathOption
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
-    """What is booted, on what."""
+    """What is booted, on what. The option `folder`, which nobody gives, is where the paths of modules begin."""
+    parser.set_defaults(folder=Path())
     parser.add_argument(
         "--module", dest="lines", metavar="LINE", action="append", default=[], help="a boot script line; repeatable"
     )

@@ -95,6 +95,14 @@ def add_step(commands: Commands) -> None:
     )
     parser.add_argument("-x", action=Given, metavar="FILE", help="run the commands of FILE, and end; repeatable")
     parser.add_argument("-c", action=Given, metavar="COMMAND", help="run COMMAND, and end; repeatable")
+    parser.add_argument("--lesson", metavar="NAME", help="boot what a lesson is about: see `machemu lessons`")
+    parser.add_argument(
+        "--answers",
+        action=PathOption,
+        metavar="FILE",
+        help="grade answers to a lesson's questions: exit status 1 where one is wrong",
+    )
+    parser.add_argument("--cpu", metavar="CPU", help=f"a lesson's program for this CPU: {' or '.join(CPUS)} (default: {CPUS[0]})")
     add_machine_options(parser)
     add_input_options(parser, "what `type` types")
 
@@ -110,3 +118,13 @@ def add_examples(commands: Commands) -> None:
     parser.add_argument(
         "--cpu", default=CPUS[0], metavar="CPU", help=f"a program for this CPU: {' or '.join(CPUS)} (default: {CPUS[0]})"
     )
+
+
+def add_lessons(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "lessons",
+        help="list the lessons, or print the page of one",
+        description="Lists the lessons that come with machemu, or prints the page of one.",
+    )
+    parser.set_defaults(run=later("lessons"))
+    parser.add_argument("name", nargs="?", help="print the page of this one, such as message; of message.step the questions")

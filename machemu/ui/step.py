@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import boot_modules, lone_line
+from machemu.boot.modules import Modules
 from machemu.debug.clusters import ClusterStepper
 from machemu.debug.errors import CommandError
 from machemu.debug.looker import AssertError, Looker, Quit, check_line, is_nothing
@@ -20,11 +21,12 @@ from machemu.lab.cluster import Cluster
 from machemu.lab.errors import EndError
 from machemu.lab.machine import Machine
 from machemu.sim import files
-from machemu.ui import boot
+from machemu.ui import boot, lessons
 from machemu.ui.calls import Calls
 from machemu.ui.console import INPUT, INPUT_MAX
 from machemu.ui.crashes import last_words
 from machemu.ui.examples import refuse_missing_example
+from machemu.ui.grading import Grading
 from machemu.ui.prompt import read_lines
 from machemu.ui.status import Status
 from machemu.ui.streams import Streams
@@ -44,9 +46,10 @@ class Line(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     """The step command; its exit status."""
+    lessons.take(options)
     given = read_given(options.given)
     with ExitStack() as stack:
-        session = Session(options, stack)
+        session = Session(options, stack, question_names(given))
         if any(file.endswith(CLUSTER) for file in options.files):
             stepper = session.over_nodes(stack.enter_context(make_cluster(options)))
         else:
@@ -73,6 +76,12 @@ def read_given(given: list[tuple[str, str]]) -> list[Line]:
     return lines
 
 
+def question_names(lines: Iterable[Line]) -> list[str]:
+    """The questions that commands ask, in order."""
+    words = (line.text.split() for line in lines)
+    return list(dict.fromkeys(given[1] for given in words if given[:1] == ["question"] and len(given) > 1))
+
+
 def may_save(options: argparse.Namespace, path: Path) -> None:
     """UserError where a machine is not to be saved to a file: what the run reads is not written over."""
     lines = boot.module_lines(options) if options.load is None else []
@@ -92,7 +101,7 @@ def make_cluster(options: argparse.Namespace) -> Cluster:
 
 def make_machine(options: argparse.Namespace) -> Machine:
     """The machine of the options, as `boot` makes it."""
-    for file in options.files:
+    for file in options.files if options.lesson is None else ():
         refuse_missing_example(file)
     options.lines = [*options.lines, *map(lone_line, options.files)]
     for text in options.disks:
@@ -104,8 +113,9 @@ def make_machine(options: argparse.Namespace) -> Machine:
     node = boot.make_node(options, lines)
     try:
         if options.load is None:
-            boot_modules(node.kernel, lines, dict(boot.variable(text) for text in options.variable))
-        machine = Machine(node, given=given)
+            variables = dict(boot.variable(text) for text in options.variable)
+            boot_modules(node.kernel, lines, variables, modules=Modules(options.folder))
+        machine = Machine(node, options.folder, given=given)
     except BaseException:
         node.close()
         raise
@@ -126,9 +136,12 @@ def interruptible() -> Iterator[None]:
 
 
 class Session:
-    """What is typed or read, done one after the other, with what it says on standard output."""
+    """What is typed or read, done one after the other, with what it says on standard output.
 
-    def __init__(self, options: argparse.Namespace, stack: ExitStack) -> None:
+    grading: holds answers against the questions. Then what the commands and the consoles say is not shown: it has the right ones.
+    """
+
+    def __init__(self, options: argparse.Namespace, stack: ExitStack, questions: list[str]) -> None:
         self.options = options
         self.streams = Streams(options, self._broken, stack)
         self.out, self.errors = self.streams.out, self.streams.errors
@@ -137,6 +150,9 @@ class Session:
         self.begins = {"": True}
         self.shown = ""
         self.failed = False
+        self.grading: Grading | None = None
+        if options.answers is not None:
+            self.grading = Grading(options.answers, questions, self.out.line, self.errors.line)
 
     def _broken(self) -> None:
         self.break_off()
@@ -160,6 +176,8 @@ class Session:
 
     def _printed(self, who: str, data: bytes) -> None:
         """A console prints. who: what its lines begin with."""
+        if self.grading is not None:
+            return
         for line in data.splitlines(keepends=True):
             if self.shown != who:
                 self.begin_line()
@@ -171,6 +189,8 @@ class Session:
 
     def say(self, text: str) -> None:
         """A line, below what the consoles have printed."""
+        if self.grading is not None:
+            return
         self.begin_line()
         self.out.line(text)
 
@@ -181,6 +201,8 @@ class Session:
 
     def script(self, stepper: Looker, lines: list[Line]) -> int:
         """Does commands, and tells on standard error where one failed; where one is faulty, those behind it are left out."""
+        if self.grading is not None:
+            stepper.asked = self.grading.hold
         for line in lines:
             if is_nothing(line.text):
                 continue
@@ -188,6 +210,8 @@ class Session:
             try:
                 stepper.do(line.text)
             except (AssertError, EndError) as error:
+                if self.grading is not None and isinstance(error, EndError):
+                    raise UserError(f"{line.place}: {error}") from None
                 self.say(str(error))
                 self.errors.line(f"machemu: {line.place}: {error}")
                 self.failed = True
@@ -197,6 +221,8 @@ class Session:
                 raise UserError(f"{line.place}: {error}") from None
             self.streams.check()
         self.begin_line()
+        if self.grading is not None:
+            self.failed |= not self.grading.finish()
         return Status.UNMET if self.failed else Status.OK
 
     def talk(self, stepper: Looker) -> int:

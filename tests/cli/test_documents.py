@@ -25,6 +25,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "images/README.md",
+    *sorted(f"lessons/{page.name}" for page in (ROOT / "lessons").glob("*.md")),
     *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
 )
 CLUSTER = (ROOT / "docs" / "cluster.md").read_text()

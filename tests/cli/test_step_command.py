@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
-import select
-import struct
 import subprocess
-import sys
-import termios
 import time
 from pathlib import Path
 
@@ -18,64 +12,16 @@ import pytest
 
 from machemu.debug.looker import LINE_MAX
 from tests.support.commands import ROOT, run
+from tests.support.terminal import PROMPT, Terminal
 
 PAGE = (ROOT / "docs" / "step.md").read_text()
 COMMAND = PAGE.split("```sh\n")[1].split("\n```")[0].split()
 TRANSCRIPT = PAGE.split("```text\n")[1].split("```")[0]
-PROMPT = "machemu> "
-CHILD = """import fcntl, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from machemu.ui.cli import main
-sys.exit(main())"""
-"""machemu with the pseudo-terminal as its own, so that Ctrl-C reaches it."""
 HELLO = "images/i386/hello.elf"
 
 
 def step(*arguments: object) -> subprocess.CompletedProcess[str]:
     return run("step", HELLO, *arguments)
-
-
-class Terminal:
-    """A session at a pseudo-terminal. text: what it has shown."""
-
-    def __init__(self, *command: str) -> None:
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 250, 0, 0))
-        environment = {**os.environ, "TERM": "dumb", "INPUTRC": os.devnull}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", CHILD, *command[1:]],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            cwd=ROOT,
-            env=environment,
-            start_new_session=True,
-        )
-        os.close(slave)
-        self.text = ""
-
-    def until_prompt(self) -> None:
-        """Reads until it asks for a command, or has ended."""
-        limit = time.monotonic() + 90
-        while True:
-            assert time.monotonic() < limit, self.text
-            if not select.select([self.master], [], [], 1)[0]:
-                continue
-            try:
-                data = os.read(self.master, 4096)
-            except OSError:
-                return
-            self.text += data.decode().replace("\r\n", "\n")
-            if not data or self.text.endswith(PROMPT):
-                return
-
-    def send(self, data: str) -> None:
-        os.write(self.master, data.encode())
-        self.until_prompt()
-
-    def close(self) -> int:
-        os.close(self.master)
-        return self.process.wait(60)
 
 
 def test_the_page_s_transcript_is_what_the_terminal_shows() -> None:

@@ -27,7 +27,7 @@ def test_every_page_is_found_from_the_readme() -> None:
         if page not in seen:
             seen.add(page)
             left += [(page.parent / target).resolve() for target in LINK.findall(page.read_text()) if "://" not in target]
-    pages = {*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md"), ROOT / "images" / "README.md"}
+    pages = {*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md"), ROOT / "images" / "README.md", *(ROOT / "lessons").glob("*.md")}
     assert sorted(str(page.relative_to(ROOT)) for page in pages - seen) == []
 
 

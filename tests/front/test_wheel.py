@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-PARTS = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "machemu", "servers", "images")
+PARTS = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "machemu", "servers", "images", "lessons")
 
 
 def needed(name: str) -> Iterator[metadata.Distribution]:
@@ -110,6 +110,7 @@ def test_the_wheel_holds_what_comes_with_machemu(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     kept = [
         *(f"machemu/images/{path.relative_to(ROOT / 'images')}" for path in (ROOT / "images").rglob("*") if path.is_file()),
+        *(f"machemu/lessons/{path.name}" for path in (ROOT / "lessons").iterdir()),
         *(f"machemu/mig/defs/{path.name}" for path in (ROOT / "machemu" / "mig" / "defs").glob("*.defs")),
         *(f"machemu/machine/profiles/{path.name}" for path in (ROOT / "machemu" / "machine" / "profiles").glob("*.toml")),
         *(f"masix/defs/{path.name}" for path in (ROOT / "servers" / "masix" / "defs").glob("*.defs")),
