@@ -11,6 +11,10 @@ from machemu.lab.examples import CPUS, example, folder
 
 BOOTS: Final = {
     "message": "pingpong.elf",
+    "right": "portpass.elf",
+    "copy-on-write": "inherit.elf",
+    "pager": "mapper.elf",
+    "exception": "handler.elf",
 }
 """The lessons in their order, and the program or cluster that each is about."""
 

@@ -36,6 +36,40 @@ CASES = {
             {5: "7", 6: "yes", 7: "9"},  # the kernel hands the header on as it is, and a name is a right
         ),
     ),
+    "right": Case(
+        ("1", "receive", "7", "8", "1", "send", "dead-name"),
+        (
+            {1: "0", 5: "0"},  # what is in a message is nowhere
+            {2: "send receive", 6: "receive"},  # who sends a right keeps it
+            {3: "8", 4: "7"},  # each send right has its own name, and a send-once right is one of them
+        ),
+    ),
+    "copy-on-write": Case(
+        ("yes", "r", "left", "yes", "2", "no", "3", "yes"),
+        (
+            {1: "no", 2: "rw", 4: "no"},  # the child gets copies when it is made
+            {3: "shared", 5: "1", 8: "no"},  # the parent gets the copy, and what is shared is copied, too
+            {6: "yes", 7: "2"},  # the last user writes to the old page
+        ),
+    ),
+    "pager": Case(
+        ("send", "0", "12", "4096", "12288", "rw", "2", "1"),
+        (
+            {2: "1", 3: "14"},  # the child asks, and at the control port
+            {5: "4096", 7: "3"},  # each access asks
+            {1: "send receive", 6: "r", 8: "3"},  # what was asked for to be read can only be read, and all comes back
+        ),
+        {4: "8192", 5: "24576"},
+    ),
+    "exception": Case(
+        ("13", "10", "memory", "send-once", "0x804903c", "yes", "6", "dead port"),
+        (
+            {1: "12", 7: "7"},  # the task is asked first
+            {3: "instruction", 5: "0x804903e", 6: "no"},  # the thread goes on behind what failed
+            {2: "2", 4: "send", 8: "task 2"},  # names are numbers of the machine, and a task is there as long as a right to it
+        ),
+        {5: "65752"},
+    ),
 }
 LESSONS = list(CASES)
 
