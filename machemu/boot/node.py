@@ -15,6 +15,7 @@ from machemu.core import host_side, invariants
 from machemu.core.kernel import Kernel
 from machemu.device.block import DiskDriver
 from machemu.device.ethernet import EthernetDriver
+from machemu.kern.clock import DEFAULT_DATE, SECOND_US
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
 from machemu.machine.seams import Disk, Nic
@@ -33,6 +34,7 @@ class Node:
     """A machine of a profile with `ram` bytes, its CPU and its kernel. Use as a context manager, or call `close`.
 
     disks: by name, hd0 to hd7 and sd0 to sd7; the machine's own from then on. nics: by name, eth0 to eth3.
+    date: the time of day at power-on, in seconds since 1970.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Node:
         ram: int | None = None,
         disks: Mapping[str, Disk] | None = None,
         nics: Mapping[str, Nic] | None = None,
+        date: int = DEFAULT_DATE,
     ) -> None:
         for pattern, names in ((DISK_NAME, disks), (NIC_NAME, nics)):
             for name in names or ():
@@ -53,6 +56,7 @@ class Node:
         memory = PhysicalMemory(size, make_cpu.page_size)
         self.cpu = make_cpu(memory)
         self.kernel = Kernel(profile, memory, self.cpu)
+        self.kernel.kern.clock.time.value = date * SECOND_US
         self._known: Mapping[int, bytes] = {}
         devices = self.kernel.devices
         devices.drivers[:0] = [

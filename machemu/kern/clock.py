@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from machemu.abi.types import Nanoseconds, signed
 from machemu.machine.seams import Cpu
@@ -17,6 +17,11 @@ TICK_ADJUST_US = 500 // HZ
 """By how much a tick is longer or shorter while the time of day is being adjusted."""
 BIG_ADJUST_US = 1_000_000
 """More than that is adjusted ten times as fast."""
+DEFAULT_DATE: Final = 946_684_800
+"""2000-01-01, in seconds since 1970: what a machine's clock is set to at power-on unless it is told otherwise.
+
+A fixed date, so that a run is the same each time; and not 0, which file systems take for no time at all.
+"""
 
 
 def time_value(microseconds: int) -> tuple[int, int]:
@@ -30,7 +35,7 @@ class TimeOfDay:
     """The time that tasks are told: it goes on at each clock tick, and can be set and adjusted.
 
     All in microseconds: at tick `since` it was `value`, with `timedelta` still to adjust by `tickdelta` a tick.
-    boottime_offset: by how much settings have moved it back. It begins with 0 at power-on.
+    boottime_offset: by how much settings have moved it back.
     """
 
     __slots__ = ("since", "value", "timedelta", "tickdelta", "boottime_offset")
@@ -40,9 +45,9 @@ class TimeOfDay:
     tickdelta: Annotated[int, Range(1, TICK_US)]
     boottime_offset: Signed
 
-    def __init__(self) -> None:
+    def __init__(self, value: int = 0) -> None:
         self.since = 0
-        self.value = 0
+        self.value = value
         self.timedelta = 0
         self.tickdelta = TICK_ADJUST_US
         self.boottime_offset = 0
@@ -101,7 +106,7 @@ class Clock:
     def __init__(self, instruction_ns: int, cpu: Cpu) -> None:
         self.instruction_ns = instruction_ns
         self.base = 0
-        self.time = TimeOfDay()
+        self.time = TimeOfDay(DEFAULT_DATE * SECOND_US)
         self.attach(cpu)
 
     def attach(self, cpu: Cpu) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from machemu.abi.errors import UserError
 
@@ -26,6 +27,21 @@ def parse_time(text: str) -> int:
     whole, _, fraction = match[1].partition(".")
     unit = TIMES[match[2]]
     return int(whole) * unit + int(fraction or "0") * unit // int(10 ** len(fraction))
+
+
+def parse_date(text: str) -> int:
+    """`1994-07-01`, `1994-07-01T12:30:00` (UTC) or `1994-07-01T12:30:00+02:00` in seconds since 1970.
+
+    UserError, too, for a date that Mach's 32 bits do not hold.
+    """
+    try:
+        date = datetime.fromisoformat(text.strip())
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise UserError(f"'{text}' is no date: write one such as 1994-07-01 or 1994-07-01T12:30:00, in UTC") from None
+    if not 0 <= seconds < 1 << 31:
+        raise UserError(f"'{text}' is no date of Mach's, which begin with 1970 and end in January 2038")
+    return int(seconds)
 
 
 def time_text(nanoseconds: int) -> str:

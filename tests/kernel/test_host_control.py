@@ -12,20 +12,22 @@ from hypothesis import strategies as st
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_SUCCESS
 from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE
 from machemu.abi.types import VirtAddr
+from machemu.boot.node import Node
 from machemu.core.kernel import Stop
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
-from machemu.kern.clock import TICK_NS
+from machemu.kern.clock import DEFAULT_DATE, TICK_NS
 from machemu.kern.host import Halt
 from machemu.kern.task import Task
 from machemu.kern.thread import POLICY_FIXEDPRI, TH_RUN, Thread
+from machemu.machine.profile import load_profile
 from machemu.mig.interfaces import mach, mach_host
 from machemu.vm.page import PageShortage
 from tests.support.devices import User
 from tests.support.guests import Arch
-from tests.support.machine import CODE, STACK_END, Machine, add_task, add_thread, empty, load
+from tests.support.machine import CODE, STACK_END, Machine, add_task, add_thread, empty, load, new_node
 
 SECOND = 1_000_000_000
 MESSAGE = CODE + 0x1000
@@ -117,11 +119,21 @@ def test_the_time_goes_on_in_ticks(arch: Arch) -> None:
         user, kern = User(machine), machine.kernel.kern
         add_task(machine, arch.stay)
         machine.run(5 * TICK_NS + TICK_NS // 2)
-        assert user.call(kern.host.host_self, mach_host.HOST_GET_TIME) == (KERN_SUCCESS, (0, 5 * TICK_NS // 1000))
+        assert user.call(kern.host.host_self, mach_host.HOST_GET_TIME) == (KERN_SUCCESS, (DEFAULT_DATE, 5 * TICK_NS // 1000))
         assert user.call(kern.host.host_priv_self, mach_host.HOST_ADJUST_TIME, (0, 100)) == (KERN_SUCCESS, (0, 0))
         machine.run(10 * TICK_NS)
-        assert user.call(kern.host.host_self, mach_host.HOST_GET_TIME) == (KERN_SUCCESS, (0, 15 * TICK_NS // 1000 + 50))
+        assert user.call(kern.host.host_self, mach_host.HOST_GET_TIME) == (
+            KERN_SUCCESS,
+            (DEFAULT_DATE, 15 * TICK_NS // 1000 + 50),
+        )
         assert user.call(kern.host.host_priv_self, mach_host.HOST_ADJUST_TIME, (0, 0)) == (KERN_SUCCESS, (0, 50))
+
+
+def test_a_machine_is_switched_on_at_the_date_that_it_is_given(arch: Arch) -> None:
+    with Node(load_profile(arch.profile), date=773_065_800) as node:
+        assert node.kernel.kern.clock.time_of_day() == (773_065_800, 0)
+    with new_node(arch) as node:
+        assert node.kernel.kern.clock.time_of_day() == (DEFAULT_DATE, 0)
 
 
 def test_a_thread_sees_its_own_times_up_to_now(arch: Arch) -> None:
