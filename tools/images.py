@@ -42,11 +42,8 @@ FLAGS = (
     "-ffreestanding",
     "-fno-builtin",
     "-fno-tree-loop-distribute-patterns",
-    "-fno-pic",
-    "-no-pie",
     "-nostdlib",
     "-nostdinc",
-    "-static",
     "-fno-stack-protector",
     "-fno-asynchronous-unwind-tables",
     "-ffunction-sections",
@@ -56,8 +53,14 @@ FLAGS = (
     "-Wl,--build-id=none",
 )
 
+STATIC_FLAGS = ("-fno-pic", "-no-pie", "-static")
+
 SERVED = re.compile(r'^#include "(\w+)_server\.h"$', re.MULTILINE)
 """What a program says that it serves."""
+
+PIE_FLAGS = ("-fpie", "-fvisibility=hidden", "-pie", "-Wl,-z,noseparate-code")
+PIES: Final = {"pie": "--dynamic-linker=/lib/ld.so.1", "loader": "--no-dynamic-linker"}
+"""The conformance modules that can lie anywhere, and what the linker is told of the interpreter that they name."""
 
 MODULE_FLAGS = ("-Dguest_main=module_main", "-Dmach_msg=mach_msg_trap")
 """A conformance module runs inside frame.c and looks at the trap itself, which does not go on after an interruption."""
@@ -65,13 +68,16 @@ MODULE_FLAGS = ("-Dguest_main=module_main", "-Dmach_msg=mach_msg_trap")
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A machine that programs are built for. `package`: Debian's, that has the compiler."""
+    """A machine that programs are built for. package: Debian's, that has the compiler. base: where programs that have their
+    place lie, as the linker is told.
+    """
 
     name: str
     compiler: str
     linker: str
     package: str
     flags: tuple[str, ...]
+    base: str
 
     @property
     def record(self) -> Path:
@@ -84,27 +90,33 @@ I386: Final = Architecture(
     "gcc",
     "ld",
     "gcc",
-    ("-m32", "-fcf-protection=none", "-Wl,-Ttext-segment=0x8048000", "-Wl,-z,max-page-size=4096"),
+    ("-m32", "-fcf-protection=none", "-Wl,-z,max-page-size=4096"),
+    "-Wl,-Ttext-segment=0x8048000",
 )
 M68K: Final = Architecture(
     "m68k",
     "m68k-linux-gnu-gcc-12",
     "m68k-linux-gnu-ld",
     "gcc-12-m68k-linux-gnu",
-    ("-m68040", "-Wl,-Ttext-segment=0x10000", "-Wl,-z,max-page-size=8192"),
+    ("-m68040", "-Wl,-z,max-page-size=8192"),
+    "-Wl,-Ttext-segment=0x10000",
 )
 ARCHITECTURES: Final = (I386, M68K)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One binary: for which machine, where it goes, its own source and the flags for that, and the frame it runs in."""
+    """One binary: for which machine, where it goes, its own source and the flags for that, and the frame it runs in.
+
+    interpreter: of one that can lie anywhere, what the linker is told of its interpreter; None where it has its place.
+    """
 
     architecture: Architecture
     output: Path
     source: Path
     frame: tuple[Path, ...] = ()
     flags: tuple[str, ...] = ()
+    interpreter: str | None = None
 
     @property
     def name(self) -> str:
@@ -123,7 +135,14 @@ def programs() -> list[Program]:
         found += [Program(machine, CLUSTER_GUESTS / machine.name / f"{source.stem}.elf", source) for source in clients]
         folder = CONFORMANCE / machine.name
         found += [
-            Program(machine, folder / f"{source.stem}.elf", _for_machine(source, machine), (frame,), MODULE_FLAGS)
+            Program(
+                machine,
+                folder / f"{source.stem}.elf",
+                _for_machine(source, machine),
+                (frame,),
+                MODULE_FLAGS,
+                PIES.get(source.stem),
+            )
             for source in modules
         ]
     return found
@@ -136,12 +155,16 @@ def _for_machine(source: Path, machine: Architecture) -> Path:
 
 
 class Builder:
-    """Builds programs for one machine in a directory of its own; the run time and the stubs once for all of them."""
+    """Builds programs for one machine in a directory of its own; the run time and the stubs once for all of them.
 
-    def __init__(self, architecture: Architecture, directory: Path) -> None:
+    is_pie: whether they are programs that can lie anywhere.
+    """
+
+    def __init__(self, architecture: Architecture, directory: Path, is_pie: bool = False) -> None:
         """UserError where there is no compiler."""
         self.architecture = architecture
         self.directory = directory
+        self.place = PIE_FLAGS if is_pie else (*STATIC_FLAGS, architecture.base)
         headers = run(architecture, [architecture.compiler, "-print-file-name=include"]).strip()
         machine = LIBRARY / architecture.name
         self.include = [
@@ -153,9 +176,10 @@ class Builder:
         ]
         stubs = make_stubs(directory)
         self.server_stubs: dict[str, Path] = {}
+        run_time = (*RUN_TIME, "relocate") if is_pie else RUN_TIME
         self.library = [
             self.compile(source)
-            for source in [machine / "start.S", machine / "thread.c", *(LIBRARY / f"{name}.c" for name in RUN_TIME), *stubs]
+            for source in [machine / "start.S", machine / "thread.c", *(LIBRARY / f"{name}.c" for name in run_time), *stubs]
         ]
 
     def compile(self, source: Path, flags: Sequence[str] = ()) -> Path:
@@ -169,7 +193,8 @@ class Builder:
         output = self.directory / "program.elf"
         served = [self._server(name) for name in SERVED.findall(program.source.read_text())]
         objects = [self.compile(program.source, program.flags), *map(self.compile, program.frame), *served, *self.library]
-        self._gcc(["-o", str(output), *map(str, objects)])
+        interpreter = [] if program.interpreter is None else [f"-Wl,{program.interpreter}"]
+        self._gcc(["-o", str(output), *interpreter, *map(str, objects)])
         return output.read_bytes()
 
     def _server(self, name: str) -> Path:
@@ -179,14 +204,14 @@ class Builder:
         return self.server_stubs[name]
 
     def _gcc(self, arguments: Sequence[str]) -> None:
-        run(self.architecture, [self.architecture.compiler, *FLAGS, *self.architecture.flags, *arguments])
+        run(self.architecture, [self.architecture.compiler, *FLAGS, *self.place, *self.architecture.flags, *arguments])
 
 
 @contextmanager
-def builder(architecture: Architecture) -> Iterator[Builder]:
+def builder(architecture: Architecture, is_pie: bool = False) -> Iterator[Builder]:
     """A builder, as long as its directory lasts."""
     with tempfile.TemporaryDirectory() as work:
-        yield Builder(architecture, Path(work))
+        yield Builder(architecture, Path(work), is_pie)
 
 
 def make_stubs(directory: Path) -> list[Path]:
@@ -242,8 +267,10 @@ def main(arguments: list[str] | None = None) -> int:
         for machine in ARCHITECTURES:
             mine = [program for program in wanted if program.architecture is machine]
             if mine and (not chosen.check or _comparable(machine)):
-                with builder(machine) as work:
-                    stale += [program for program in mine if not _update(work, program, chosen.check)]
+                for is_pie in (False, True):
+                    kind = [program for program in mine if (program.interpreter is not None) == is_pie]
+                    with builder(machine, is_pie) as work:
+                        stale += [program for program in kind if not _update(work, program, chosen.check)]
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -85,7 +85,7 @@ def on_gnu_mach(kernel: Path, module: Path) -> bytes:
             image = Path(folder) / "disk"
             image.write_bytes(DISKS[module.stem]())
             hardware = ["-drive", f"file={image},format=raw,if=ide,index=0"]
-        modules = ",".join([f"{module} {DEFAULT_LINE}", *more_lines(module.stem, Path(folder))])
+        modules = ",".join([f"{module} {DEFAULT_LINE}", *more_lines(module, Path(folder))])
         with start_gnu_mach(kernel, modules, *SAME_RUN, *hardware) as process:
             return _collect(process)
 
@@ -122,7 +122,7 @@ def on_machemu(module: Path) -> bytes:
     profile = load_profile(PROFILES[architecture_of(str(module))])
     with Node(profile, ram(module), disks(module.stem)) as node, tempfile.TemporaryDirectory() as folder:
         node.kernel.console.sinks.append(sink)
-        boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}", *more_lines(module.stem, Path(folder))], {})
+        boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}", *more_lines(module, Path(folder))], {})
         node.kernel.run(OUR_TIME_NS)
     return bytes(output)
 

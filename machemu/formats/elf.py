@@ -1,4 +1,8 @@
-"""Static ELF executables: checked, and given back as what is to lie in memory."""
+"""ELF executables: checked, and given back as what is to lie in memory.
+
+As a kernel loads its boot modules: there is no interpreter, and nothing is relocated. A program that names an interpreter is
+started itself, and an interpreter that is a module is a program like others.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from elftools.common.exceptions import ELFError
 from elftools.construct.core import ConstructError
@@ -20,6 +24,8 @@ from machemu.sim.saved import is_saved
 
 ARCHITECTURES: Final = {("EM_386", True): "i386", ("EM_68K", False): "m68k"}
 """By e_machine and whether the file is little-endian."""
+BASES: Final = {"ET_EXEC": 0, "ET_DYN": 128 << 20}
+"""What is added to a file's addresses, by its type: where one that can lie anywhere is put (GNU Mach's elf-load.c)."""
 PF_X, PF_W, PF_R = 1, 2, 4
 SEGMENTS_MAX: Final = 256
 MULTIBOOT: Final = struct.pack("<I", 0x1BADB002)
@@ -51,27 +57,35 @@ def architecture_of(path: str) -> str:
 
 def architecture_in(path: str, data: bytes) -> str:
     """As architecture_of, from bytes."""
-    return _headers(path, data)[0]
+    return _header(path, data).architecture
 
 
 def parse_image(path: str, data: bytes, limit: int, page_size: int, architecture: str) -> Image:
     """An executable for a machine, whose addresses must lie below `limit`. UserError for whatever is not one."""
-    its_own, entry, headers = _headers(path, data)
-    if its_own != architecture:
-        raise UserError(f"{path}: is a program for {its_own}, and the machine is an {architecture}")
+    header = _header(path, data)
+    if header.architecture != architecture:
+        raise UserError(f"{path}: is a program for {header.architecture}, and the machine is an {architecture}")
     segments = tuple(
-        _segment(path, number, data, header, limit)
-        for number, header in enumerate(headers)
-        if header.p_type == "PT_LOAD" and header.p_memsz
+        _segment(path, number, data, entry, header.base, limit)
+        for number, entry in enumerate(header.segments)
+        if entry.p_type == "PT_LOAD" and entry.p_memsz
     )
     _check_layout(path, segments, page_size)
-    if not any(s.address <= entry < s.address + s.size for s in segments):
-        raise UserError(f"{path}: its entry point {entry:#x} lies in none of its segments")
-    return Image(path, entry, segments)
+    if not any(s.address <= header.entry < s.address + s.size for s in segments):
+        raise UserError(f"{path}: its entry point {header.entry:#x} lies in none of its segments")
+    return Image(path, header.entry, segments)
 
 
-def _headers(path: str, data: bytes) -> tuple[str, int, list[Container]]:
-    """An executable's architecture, entry point and program headers."""
+class _Header(NamedTuple):
+    """base: what its segments' addresses count from; the entry point is the sum already."""
+
+    architecture: str
+    base: int
+    entry: int
+    segments: list[Container]
+
+
+def _header(path: str, data: bytes) -> _Header:
     if is_saved(data):
         raise UserError(f"{path}: is no program but a saved machine or cluster: --load goes on with it")
     if is_kernel(data):
@@ -85,16 +99,15 @@ def _headers(path: str, data: bytes) -> tuple[str, int, list[Container]]:
         architecture = ARCHITECTURES.get((header.e_machine, elf.little_endian))
         if elf.elfclass != 32 or architecture is None:
             raise UserError(f"{path}: is for {_describe(elf)}; machemu runs 32-bit i386 and m68k programs")
-        if header.e_type != "ET_EXEC":
-            raise UserError(f"{path}: is no static executable (type {header.e_type}): link it with -static -no-pie")
+        if header.e_type not in BASES:
+            raise UserError(f"{path}: is no executable (type {header.e_type}): link it with -static")
         if header.e_phnum > SEGMENTS_MAX:
             raise UserError(f"{path}: has {header.e_phnum} program headers; {SEGMENTS_MAX} are the most")
         headers = [elf.get_segment(n).header for n in range(header.e_phnum)]
     except (ELFError, ConstructError, ValueError, KeyError, OverflowError, AssertionError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: is no ELF executable, or is damaged: {error or type(error).__name__}") from None
-    if any(entry.p_type == "PT_INTERP" for entry in headers):
-        raise UserError(f"{path}: needs a dynamic linker: link it with -static")
-    return architecture, header.e_entry, headers
+    base = BASES[header.e_type]
+    return _Header(architecture, base, base + header.e_entry, headers)
 
 
 def is_kernel(data: bytes) -> bool:
@@ -112,8 +125,8 @@ def _describe(elf: ELFFile) -> str:
     return f"{elf.elfclass}-bit {elf.header.e_machine} {'little' if elf.little_endian else 'big'}-endian"
 
 
-def _segment(path: str, number: int, data: bytes, entry: Container, limit: int) -> Segment:
-    offset, filesz, memsz, address = entry.p_offset, entry.p_filesz, entry.p_memsz, entry.p_vaddr
+def _segment(path: str, number: int, data: bytes, entry: Container, base: int, limit: int) -> Segment:
+    offset, filesz, memsz, address = entry.p_offset, entry.p_filesz, entry.p_memsz, base + entry.p_vaddr
     where = f"{path}: segment {number}"
     if offset + filesz > len(data):
         raise UserError(f"{where} wants {filesz} bytes at {offset}, but the file ends at {len(data)}: it is cut short")

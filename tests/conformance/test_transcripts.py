@@ -22,7 +22,7 @@ TIME_NS = 60_000_000_000
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_prints_what_it_must(arch: Arch, name: str, tmp_path: Path) -> None:
     path = module(arch, name)
-    lines = modules.more_lines(name, tmp_path)
+    lines = modules.more_lines(path, tmp_path)
     with boot(path, ram=modules.ram(path) or RAM, disks=modules.disks(name), lines=lines) as machine:
         machine.run_until("END", TIME_NS)
         assert machine.console == modules.transcript_of(path).read_bytes()

@@ -17,10 +17,11 @@ PROFILES: Final = {"i386": "pc486dx2-66", "m68k": "mc68040-25"}
 """What modules run on here."""
 DISKS: Final[dict[str, Callable[[], bytes]]] = {"disk": testdisk.image}
 """The modules that need a disk, hd0, and what is on it at first, on both kernels."""
-RAMDISKS: Final[dict[str, Sequence[bytes]]] = {
-    "ramdisk": tuple(bytes(at * step + (at >> 8) & 0xFF for at in range(size)) for size, step in ((32768, 5), (16284, 11)))
+RAMDISKS: Final[dict[str, Callable[[str], Sequence[bytes]]]] = {
+    "ramdisk": lambda _: [bytes(at * step + (at >> 8) & 0xFF for at in range(size)) for size, step in ((32768, 5), (16284, 11))],
+    "loader": lambda architecture: [binary("policies", architecture).read_bytes()],
 }
-"""The modules that need disks in memory, and what is on them at first, on both kernels."""
+"""The modules that need disks in memory, and what is on them at first, on both kernels, by the module's architecture."""
 RAM: Final[dict[str, int]] = {"pressure": 65536}
 """The modules that need as much memory here as the real kernel has, in pages."""
 
@@ -43,11 +44,12 @@ def transcript_of(module: Path) -> Path:
     return beside if beside.exists() or module.parent.parent != MODULES else MODULES / name
 
 
-def more_lines(name: str, folder: Path) -> list[str]:
-    """What a module of the name needs in the boot script besides its own line; the files of that come into a folder."""
+def more_lines(module: Path, folder: Path) -> list[str]:
+    """What a module needs in the boot script besides its own line; the files of that come into a folder."""
     lines = []
-    for unit, contents in enumerate(RAMDISKS.get(name, ())):
-        path = folder / f"{name}.rd{unit}"
+    contents_of = RAMDISKS.get(module.stem)
+    for unit, contents in enumerate(contents_of(architecture_of(str(module))) if contents_of else ()):
+        path = folder / f"{module.stem}.rd{unit}"
         path.write_bytes(contents)
         lines.append(f"{path} $(ramdisk-create)")
     return lines

@@ -4,6 +4,17 @@
 	.globl	_start
 _start:
 	xorl	%ebp, %ebp
+#ifdef __PIE__
+	call	1f
+1:	popl	%ebx
+	addl	$_GLOBAL_OFFSET_TABLE_ + (. - 1b), %ebx
+	leal	_DYNAMIC@GOTOFF(%ebx), %eax
+	pushl	%eax
+	leal	__ehdr_start@GOTOFF(%ebx), %eax
+	pushl	%eax
+	call	relocate
+	addl	$8, %esp
+#endif
 	movl	%esp, %eax
 	andl	$-16, %esp
 	subl	$12, %esp

@@ -4,8 +4,18 @@
 	.globl	_start
 _start:
 	sub.l	%fp, %fp
+#ifdef __PIE__
+	pea	(_DYNAMIC.l, %pc)
+	pea	(__ehdr_start.l, %pc)
+	bsr.l	relocate
+	addq.l	#8, %sp
+#endif
 	move.l	%sp, -(%sp)
+#ifdef __PIE__
+	bsr.l	guest_start
+#else
 	jsr	guest_start
+#endif
 	illegal
 
 #define TRAP(name, number) \

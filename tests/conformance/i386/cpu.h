@@ -58,6 +58,9 @@ static void say_selectors(registers_t *s)
 	say(" cs %x ss %x", s->cs & 0xffff, s->ss & 0xffff);
 }
 
+/* Goes on at an address with another stack pointer. */
+#define ENTER(stack, pc) asm volatile("movl %0,%%esp; jmp *%1" :: "r"(stack), "r"(pc))
+
 /* RESULT becomes what a trap gives whose eight arguments are 0. */
 #define CALL_TRAP(number, result) \
 	asm volatile("pushl $0; pushl $0; pushl $0; pushl $0; pushl $0; pushl $0; pushl $0; pushl $0; pushl $0; movl %1,%%eax; lcall $7,$0; addl $36,%%esp; movl %%eax,%0" \

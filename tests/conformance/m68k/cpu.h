@@ -65,6 +65,9 @@ static void say_selectors(registers_t *s)
 {
 }
 
+/* Goes on at an address with another stack pointer. */
+#define ENTER(stack, pc) asm volatile("movel %0,%%sp; jmp (%1)" :: "a"(stack), "a"(pc))
+
 /* RESULT becomes what a trap gives whose eight arguments are 0. */
 #define CALL_TRAP(number, result) \
 	asm volatile("clr.l -(%%sp); clr.l -(%%sp); clr.l -(%%sp); clr.l -(%%sp); clr.l -(%%sp); clr.l -(%%sp); clr.l -(%%sp); clr.l -(%%sp); clr.l -(%%sp); pea %c1; trap #0; lea 36(%%sp),%%sp; move.l %%d0,%0" \

@@ -86,7 +86,7 @@ def test_a_misspelt_function_is_named_even_where_it_would_have_made_the_only_tas
 def test_a_machine_with_disks_in_memory_goes_on_after_a_load_and_back(arch: Arch, traps: int, tmp_path: Path) -> None:
     """At 420 traps its memory is mapped, and written by the task and by requests."""
     path = module(arch, "ramdisk")
-    with boot(path, lines=modules.more_lines("ramdisk", tmp_path)) as machine:
+    with boot(path, lines=modules.more_lines(path, tmp_path)) as machine:
         node = machine.node
         node.kernel.run(FOREVER, traps)
         node.save(tmp_path / "machine")

@@ -1,4 +1,4 @@
-"""A static executable's segments come out as they are to lie in memory; anything else is refused with file, place and reason."""
+"""An executable's segments come out as they are to lie in memory; anything else is refused with file, place and reason."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ LIMIT = 0xC0000000
 PAGE = 4096
 PROGRAMS = sorted((ROOT / "images" / "i386").glob("*.elf"))
 READ, WRITE, EXECUTE = 1, 2, 4
+DYN = 128 << 20
 X86_64 = 62
 
 
@@ -45,6 +46,19 @@ def test_segments_have_their_bytes_sizes_and_protections(machine: int, order: st
             Segment(0x8000, b"", 5, READ | WRITE | EXECUTE),
         ),
     )
+
+
+@pytest.mark.parametrize(("machine", "order", "name"), [(3, "<", "i386"), (EM_68K, ">", "m68k")])
+def test_a_program_that_can_lie_anywhere_lies_at_128_mib(machine: int, order: str, name: str) -> None:
+    parts = [Part(0, b"/lib/ld.so", kind=PT_INTERP), Part(0, b"code"), Part(0x3FF0, b"data", 0x2000, R | W)]
+    image = parse(make_elf(*parts, machine=machine, order=order, file_type=ET_DYN, entry=2), name)
+    assert image.entry == 0x8000002
+    assert [(s.address, s.data, s.size) for s in image.segments] == [(0x8000000, b"code", 4), (0x8003FF0, b"data", 0x2000)]
+
+
+def test_a_program_that_names_an_interpreter_is_loaded_itself() -> None:
+    image = parse(make_elf(Part(0, b"/lib/ld.so", kind=PT_INTERP), GOOD))
+    assert (image.entry, [s.address for s in image.segments]) == (0x1000, [0x1000])
 
 
 def test_a_program_for_another_machine_is_refused() -> None:
@@ -80,8 +94,12 @@ CASES = {
     "machine without a name": (make_elf(GOOD, machine=0xFEED), "65261"),
     "i386 big-endian": (make_elf(GOOD, order=">"), "EM_386 big-endian"),
     "m68k little-endian": (make_elf(GOOD, machine=EM_68K), "EM_68K little-endian"),
-    "position-independent": (make_elf(GOOD, file_type=ET_DYN), "link it with -static -no-pie"),
-    "interpreter": (make_elf(Part(0, b"/lib/ld.so", kind=PT_INTERP), GOOD), "dynamic linker"),
+    "object file": (make_elf(GOOD, file_type=1), "is no executable .type ET_REL.: link it with -static"),
+    "core": (make_elf(GOOD, file_type=4), "is no executable .type ET_CORE."),
+    "anywhere, beyond the user's addresses": (make_elf(Part(LIMIT - DYN - 3, b"code"), file_type=ET_DYN), "reaches 0xc0000001"),
+    "anywhere, beyond 32 bits": (make_elf(Part(0xFFFFF000, b"code"), file_type=ET_DYN), "reaches 0x107fff004"),
+    "anywhere, entry outside": (make_elf(GOOD, file_type=ET_DYN, entry=DYN + 0x1000), "entry point 0x10001000"),
+    "anywhere, nothing to load": (make_elf(Part(0, b"/lib/ld.so", kind=PT_INTERP), file_type=ET_DYN), "nothing to load"),
     "nothing to load": (make_elf(Part(0, b"note", kind=PT_NOTE)), "nothing to load"),
     "no program headers": (make_elf(), "nothing to load"),
     "more file than memory": (
@@ -107,7 +125,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_no_static_executable_is_refused_with_the_reason(name: str) -> None:
+def test_what_is_no_executable_is_refused_with_the_reason(name: str) -> None:
     data, reason = CASES[name]
     with pytest.raises(UserError, match=f"^a.elf: .*{reason}"):
         parse(data)
