@@ -52,7 +52,9 @@ def read_answers(path: Path, questions: Sequence[str]) -> dict[str, Answer]:
             found[name] = Answer(f"{path}:{number}", said)
     missing = [name for name in questions if name not in found]
     if missing:
-        raise UserError(f"{path}:{len(lines)}: ends without an answer to question {', '.join(missing)}; ? is one, and not right")
+        raise UserError(
+            f"{path}:{len(lines)}: ends without an answer to question {', '.join(missing)}: write ? where you have none"
+        )
     return found
 
 

@@ -97,10 +97,14 @@ def _ports(asked: Asked) -> dict[str, Function]:
         rows = asked.looks.rights.where(task=_owner(asked, task).number, name=wanted)
         return " ".join(rows[0].types) if rows else ""
 
+    def receiver(which: int | str) -> int:
+        return next(row.receiver for row in asked.looks.ports.where(number=port(which).number))
+
     which = int | str
     return {
         "queue": Function(lambda which: port(which).msgcount, (which,)),
         "limit": Function(lambda which: port(which).qlimit, (which,)),
+        "receiver": Function(receiver, (which,)),
         "sends": Function(lambda which: port(which).srights, (which,)),
         "port": Function(lambda which: port(which).number, (which,)),
         "names": Function(lambda task: len(_owner(asked, task).space.table), (which,)),

@@ -130,6 +130,7 @@ def test_expressions_know_names_rights_arguments_and_frames(cpu: Arch) -> None:
         for text in (
             "word(1, argument(1) + 20) == 1000 and argument(2) == 1 and argument(3) == 32",
             'name(2, "1:7") == 4097 and name(2, "1:9") == 0 and name(1, 13) == 7',
+            'receiver("1:7") == 2 and receiver(2) == 0 and sends("1:7") == 1',
             'types(2, 4097) == "receive" and types(1, 7) == "send" and types(1, 4097) == ""',
             'frame(1, symbol("throw")) == frame(2, symbol("throw")) and frame(1, symbol("throw")) != 0',
             'frame(1, symbol("console")) != frame(2, symbol("console"))',

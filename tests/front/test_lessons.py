@@ -169,7 +169,7 @@ def test_the_first_lesson_is_at_a_terminal_what_its_page_shows() -> None:
 
 
 FAULTY = [
-    (b"1 = 7\n2 = 5\n", "3: ends without an answer to question 3, 4, 5, 6, 7"),
+    (b"1 = 7\n2 = 5\n", "3: ends without an answer to question 3, 4, 5, 6, 7: write ? where you have none\n"),
     (b"", "1: ends without an answer to question 1, 2, 3, 4, 5, 6, 7"),
     (b"1 = 7\n\n8 = 1\n", "3: there is no question 8: there are 1, 2, 3, 4, 5, 6, 7"),
     (b"# Anna\n1 = 7\n2 = 3\n1 = 8\n", "4: question 1 has an answer already, at ANSWERS:2"),
@@ -243,12 +243,21 @@ def test_what_cannot_be_asked_is_told_with_status_2(arguments: Sequence[str], sa
     assert done.stderr.startswith(f"machemu: {says}")
 
 
-def test_a_way_that_ends_too_early_is_the_teacher_s_fault_and_no_grade(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("way", "says"),
+    [
+        (("run message 1000 sent", "question 1 1"), "the run ended before 'message 1000 sent' came"),
+        (("question 1 1", "question 1 1"), "question 1: it is asked twice"),
+        (("question 1 1", "quest 2 1"), "question 2: it is asked twice, or by a short name"),
+        (("quit", "question 1 1"), "question 1: the commands end before it is asked"),
+    ],
+)
+def test_a_faulty_way_is_the_teacher_s_fault_and_no_grade(way: Sequence[str], says: str, tmp_path: Path) -> None:
     path = write(tmp_path / "answers", ["1"])
-    given = ("-c", "run message 1000 sent", "-c", "question 1 1")
-    done = run("step", "images/i386/hello.elf", *given, "--answers", path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "machemu: -c: the run ended before 'message 1000 sent' came\n"
+    done = run("step", "images/i386/hello.elf", *(part for line in way for part in ("-c", line)), "--answers", path)
+    assert done.returncode == 2
+    assert done.stderr.removeprefix("machemu: ").removeprefix("-c: ").startswith(says)
+    assert "are right" not in done.stdout
 
 
 @pytest.fixture

@@ -169,6 +169,15 @@ def test_the_wheel_s_programs_and_clusters_run_on_both_cpus(place: Path, tmp_pat
     assert "beta  | answer 2: -400 GOOD MORNING\n" in cluster.stdout
 
 
+def test_the_wheel_s_lessons_are_read_and_graded(place: Path, tmp_path: Path) -> None:
+    assert run(place, tmp_path, "machemu", "lessons", "message").stdout == (ROOT / "lessons" / "message.md").read_text()
+    answers = tmp_path / "answers"
+    for last, status in (("10", 0), ("9", 1), ("", 2)):
+        answers.write_text(f"1 = 7\n2 = 4097\n3 = 4\n4 = 2\n5 = 0\n6 = no\n7 = {last}\n")
+        done = run(place, tmp_path, "machemu", "step", "--lesson", "message", "--answers", "answers")
+        assert done.returncode == status, done.stderr
+
+
 @pytest.mark.parametrize("chapter", ["Booting a program", "Stepping"])
 def test_the_readme_s_first_commands_work_from_the_wheel(chapter: str, place: Path, tmp_path: Path) -> None:
     command = README.split(f"## {chapter}\n\n```sh\n")[1].split("\n```")[0]
