@@ -17,7 +17,6 @@ WRITTEN_BY_MIG: Final = "interfaces"
 FILE_MAX, FUNCTION_MAX = 500, 60
 """In lines."""
 EXCEPTIONS: Final = {
-    "machemu/core/kernel.py": "the kernel put together: what a saved machine holds, in one class",
     "machemu/machine/i386/cpu.py": "one engine's state and its ways out, which share all fields",
     "machemu/machine/i386/cpu.py:_exception": "the manual's table of exceptions, a case each",
     "tests/cluster/test_file.py:test_everything_that_a_file_can_say": "one file with every key, and what is read from it",

@@ -1,20 +1,18 @@
-"""A node's kernel: the CPU enters it here, and its loop decides which thread runs until when."""
+"""A node's kernel: put together, and its loop, which decides which thread runs until when."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Final, Protocol, cast
+from typing import Final
 
-from machemu.abi.errors import InvariantError, KernError, MustWait
-from machemu.abi.exception import EXC_BAD_ACCESS, Raised
-from machemu.abi.types import Instructions, VirtAddr
+from machemu.abi.types import Instructions
 from machemu.core import board, host_side, server
 from machemu.core.interrupt import Interrupt
 from machemu.core.managers import Managers, port_died
 from machemu.core.routines.table import routines_on
-from machemu.core.traps import TRAP_COUNT, TRAPS
+from machemu.core.supervisor import KernelSupervisor
 from machemu.device.console import Console
 from machemu.device.ds_routines import Devices
 from machemu.device.io import DeviceIo
@@ -27,7 +25,7 @@ from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread
-from machemu.kern import exception, pc_sample, task_control, thread_control
+from machemu.kern import task_control, thread_control
 from machemu.kern.clock import TICK_NS
 from machemu.kern.host import Halt
 from machemu.kern.subsystem import Kern
@@ -35,14 +33,11 @@ from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
 from machemu.kern.waits import WAITS
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
-from machemu.machine.seams import Cpu, Disk, Mmu, Supervisor, UserFault
-from machemu.sim.state import Cost, Natural, Signed, state
-from machemu.vm.fault import vm_fault
-from machemu.vm.map import VmMap
+from machemu.machine.seams import Cpu, Disk
+from machemu.sim.state import state
 from machemu.vm.object import deallocate
 from machemu.vm.subsystem import Vm
 
-WORD_SIZE: Final = 4
 FOREVER: Final = 1 << 200
 """A virtual time that never comes."""
 
@@ -64,96 +59,15 @@ class Stop(Enum):
     """The machine has ended and runs no more; `Kernel.halted` says how."""
 
 
-class KernelObserver(Protocol):
-    """Who watches a kernel."""
-
-    def resumed(self, thread: Thread, result: int) -> None:
-        """A thread that had blocked in a trap goes back to user mode with its result."""
-
-    def raised(self, thread: Thread, what: Raised) -> None:
-        """The current thread takes an exception."""
-
-    def noted(self, thread: Thread, what: str) -> None:
-        """A host-side thread says what it does."""
-
-    def ended(self, thread: Thread) -> None:
-        """A thread that had ended in a trap of its own is gone."""
-
-
 def runnable(thread: Thread) -> bool:
     return thread.state & (TH_RUN | TH_WAIT | TH_SUSP) == TH_RUN
 
 
 @state
-class Kernel:
+class Kernel(KernelSupervisor):
     """All of one node above its machine."""
 
-    __slots__ = (
-        "memory", "mmu", "ipc", "vm", "kern", "console", "kmsg", "devices", "io_perms",
-        "trap_ns", "fault_ns", "switch_ns", "handler_ns", "message_ns", "byte_ns",
-        "trap_count", "turns", "halted", "halt_reason", "reboot_options",
-        "cpu", "entry", "observer", "limit", "trap_limit", "turn_limit", "stopping", "left", "routines", "word", "input_sources",
-        "charged", "crash", "crashed", "interrupt", "board", "in_handler",
-    )  # fmt: skip
-    TRANSIENT = (
-        "cpu",
-        "entry",
-        "observer",
-        "limit",
-        "trap_limit",
-        "turn_limit",
-        "stopping",
-        "left",
-        "routines",
-        "word",
-        "input_sources",
-        "charged",
-        "crash",
-        "crashed",
-        "interrupt",
-        "board",
-        "in_handler",
-    )
-    # The machine's:
-    memory: PhysicalMemory  # the RAM, whose bytes are saved beside the state
-    mmu: Mmu  # the page tables' bookkeeping
-
-    # The layers:
-    ipc: Ipc
-    vm: Vm
-    kern: Kern
-    devices: Devices
-    console: Console  # one of `devices`, as is the next
-    kmsg: KmsgDriver
-    io_perms: IoPerms
-
-    # What its work costs in virtual time, of the machine's profile:
-    trap_ns: Cost
-    fault_ns: Cost
-    switch_ns: Cost
-    handler_ns: Cost  # of a host-side server's handler, and of each message and byte that it takes or sends
-    message_ns: Cost
-    byte_ns: Cost
-
-    # How far it has come:
-    trap_count: Natural  # traps since power-on
-    turns: Natural  # how often a thread got or left the CPU, or went on from a wait
-    halted: Halt | None  # how the machine ended
-    halt_reason: str  # why, for people
-    reboot_options: Signed  # the options of the host_reboot that ended it
-
-    # Transient, made anew by `attach`:
-    # cpu, word: the machine's, and its 32-bit word. entry: who takes traps, the kernel or who watches it.
-    # observer: None where nobody watches. board: where its thread last went to user mode.
-    # routines: what it does for messages, by id.
-    # input_sources: give console input when a read waits and nothing can run, one after the other, b"" for no more.
-
-    # Transient, of a run:
-    # limit, trap_limit, turn_limit: where `run` comes back. stopping: set by `stop`. left: the active thread does not return to
-    # user mode now. interrupt: the user's wish to end, looked at between traps.
-    # charged: the time and the instructions up to which the active thread has been charged, None where none is.
-    # in_handler: a host-side thread's Python runs, and makes its traps without a stop in between.
-    # crash: a thread with an exception that nobody handled, until `crashed` is told, once it is off the CPU.
+    __slots__ = ()
 
     def __init__(self, profile: Profile, memory: PhysicalMemory, cpu: Cpu) -> None:
         self.memory = memory
@@ -202,224 +116,28 @@ class Kernel:
 
     def _join(self, cpu: Cpu) -> None:
         self.cpu = cpu
-        self.entry: Supervisor = self
-        self.observer: KernelObserver | None = None
+        self.entry = self
+        self.observer = None
         self.interrupt = Interrupt()
         self.board = board.new()
-        self.crash: tuple[Thread, Raised] | None = None
-        self.crashed: Callable[[Thread, Raised], None] | None = None
+        self.crash = None
+        self.crashed = None
         self.limit = FOREVER
         self.trap_limit = FOREVER
         self.turn_limit = FOREVER
-        self.stopping: Stop | None = None
+        self.stopping = None
         self.left = False
         self.in_handler = False
-        self.charged: tuple[int, int] | None = None
+        self.charged = None
         self.routines = routines_on(self.kern.kernel_task.machine)
         self.word = struct.Struct(cpu.order.value + "I")
-        self.input_sources: list[Callable[[], bytes]] = []
+        self.input_sources = []
         self.kern.events.sooner = self.sooner
         self.kern.traps = self
         self.ipc.attach(self.kern, self)
         self.vm.managers = Managers(self)
         self.vm.privileged = self.kern.sched.current is not None and self.kern.sched.current.vm_privilege
         cpu.attach(self)
-
-    # machine.seams.Supervisor
-
-    def system_call(self, number: int) -> int | None:
-        kern = self.kern
-        sched = kern.sched
-        clock = kern.clock
-        thread = sched.current
-        if thread is None:
-            raise InvariantError("a trap without a thread")
-        self.trap_count += 1
-        clock.base += self.trap_ns
-        if not 0 <= number < TRAP_COUNT:
-            self._raise(thread, *self.cpu.bad_trap(number))
-            self.leave()
-            return None
-        trap = TRAPS[number]
-        arguments: tuple[int, ...] | None = None
-        result: int | None
-        try:
-            if trap.arguments:
-                arguments = self._arguments(thread, number, len(trap.arguments))
-                if arguments is None:
-                    self.leave()
-                    return None
-                result = trap.handler(self, thread, *arguments)
-            else:
-                result = trap.handler(self, thread)
-        except KernError as error:
-            result = error.code
-        except MustWait as wait:
-            thread.trap_retry = (number, arguments)
-            kern.wait(thread, Continuation.TRAP, wait)
-            result = None
-        self.cpu.target = target = clock.executed_at(self.limit)
-        if (
-            result is None
-            or sched.ast
-            or sched.handoff is not None
-            or self.trap_count >= self.trap_limit
-            or self.cpu.executed >= target
-        ):
-            if result is not None:
-                kern.settle_handoff()
-            thread.retval = result
-            self.leave()
-            return None
-        return result
-
-    def emulated_call(self, number: int) -> int | None:
-        thread = self.kern.current
-        vector = thread.task.eml_dispatch
-        handler = vector.handler(-number) if vector is not None else 0
-        if not handler:
-            return self.system_call(number)
-        self.trap_count += 1
-        self.kern.clock.base += self.trap_ns
-        try:
-            result = self.cpu.redirect(VirtAddr(handler), thread.memory.write)
-        except KernError as error:
-            result = error.code
-        except UserFault as fault:
-            try:
-                # The real kernel takes its own failing push for a read by the user: the trap is lost where the stack can be read.
-                vm_fault(self._map(thread), fault.address, fault.access)
-                result = self.cpu.result()
-            except KernError as error:
-                self._raise(thread, *self.cpu.bad_arguments(number, error.code, fault.address))
-                self.leave()
-                return None
-        except MustWait as wait:
-            self.kern.wait(thread, Continuation.REDIRECT, wait)
-            thread.trap_retry = (number, None)
-            self.leave()
-            return None
-        self.cpu.target = target = self.kern.clock.executed_at(self.limit)
-        if self.trap_count >= self.trap_limit or self.cpu.executed >= target:
-            thread.retval = result
-            self.leave()
-            return None
-        return result
-
-    def _arguments(self, thread: Thread, number: int, count: int) -> tuple[int, ...] | None:
-        """A trap's arguments; None where they cannot be read, and the thread has taken an exception."""
-        while True:
-            try:
-                return self.trap_arguments(thread, count)
-            except UserFault as fault:
-                try:
-                    vm_fault(self._map(thread), fault.address, fault.access)
-                except KernError as error:
-                    self._raise(thread, *self.cpu.bad_arguments(number, error.code, fault.address))
-                    return None
-
-    def trap_arguments(self, thread: Thread, count: int) -> tuple[int, ...]:
-        """The words of the trap that the current thread makes. Raises UserFault."""
-        return self.cpu.arguments(count) if thread.program is None else thread.program.arguments[:count]
-
-    # kern.subsystem.TrapHandler
-
-    def retry_trap(self, thread: Thread) -> int | None:
-        """Starts the handler of a trap again that had to wait for memory."""
-        number, arguments = cast("tuple[int, tuple[int, ...] | None]", thread.trap_retry)
-        thread.trap_retry = None
-        trap = TRAPS[number]
-        try:
-            if arguments is None:
-                address = VirtAddr(thread.pcb.sp + WORD_SIZE)
-                try:
-                    words = thread.memory.read(address, WORD_SIZE * len(trap.arguments))
-                except KernError as error:
-                    self._raise(thread, *self.cpu.bad_arguments(number, error.code, address))
-                    return None
-                arguments = struct.unpack(f"{self.ipc.prefix}{len(trap.arguments)}I", words)
-            return trap.handler(self, thread, *arguments)
-        except KernError as error:
-            return error.code
-        except MustWait as wait:
-            thread.trap_retry = (number, arguments)
-            self.kern.wait(thread, Continuation.TRAP, wait)
-            return None
-
-    def retry_redirect(self, thread: Thread) -> int | None:
-        """Redirects a trap whose thread's stack had to be waited for; where there is no handler any more it is made."""
-        number, _ = cast("tuple[int, None]", thread.trap_retry)
-        vector = thread.task.eml_dispatch
-        handler = vector.handler(-number) if vector is not None else 0
-        if not handler:
-            return self.retry_trap(thread)
-        thread.trap_retry = None
-        try:
-            thread.pcb.redirect(number, VirtAddr(handler), thread.memory.write)
-        except KernError as error:
-            return error.code
-        except MustWait as wait:
-            thread.trap_retry = (number, None)
-            self.kern.wait(thread, Continuation.REDIRECT, wait)
-        return None
-
-    def unhandled(self, thread: Thread, what: Raised) -> None:
-        self.crash = thread, what
-
-    def fault(self, address: VirtAddr, access: int) -> bool:
-        thread = self.kern.current
-        self.kern.clock.base += self.fault_ns
-        before = (self.vm.zero_fill_count, self.vm.cow_faults)
-        try:
-            vm_fault(self._map(thread), address, access)
-        except KernError as error:
-            self._raise(thread, EXC_BAD_ACCESS, error.code, address)
-        except MustWait as wait:
-            self.kern.wait(thread, Continuation.FAULT, wait)
-        else:
-            if pc_sample.wanted(thread):
-                self._sample_fault(thread, *before)
-            self.cpu.target = target = self.kern.clock.executed_at(self.limit)
-            if self.cpu.executed < target and not self.vm.pageout_wanted:
-                return True
-        self.leave()
-        return False
-
-    def _sample_fault(self, thread: Thread, zero_fills: int, copies: int) -> None:
-        pc_sample.take(thread, pc_sample.SAMPLED_PC_VM_FAULTS_ANY, self.cpu.pc())
-        if self.vm.zero_fill_count != zero_fills:
-            pc_sample.take(thread, pc_sample.SAMPLED_PC_VM_ZFILL_FAULTS, self.cpu.pc())
-        if self.vm.cow_faults != copies:
-            pc_sample.take(thread, pc_sample.SAMPLED_PC_VM_COW_FAULTS, self.cpu.pc())
-
-    def exception(self, exception: int, code: int, subcode: int) -> bool:
-        self.kern.clock.base += self.trap_ns
-        self._raise(self.kern.current, exception, code, subcode)
-        self.leave()
-        return False
-
-    def cycles(self) -> int:
-        clock = self.kern.clock
-        return clock.now() // clock.instruction_ns
-
-    @staticmethod
-    def _map(thread: Thread) -> VmMap:
-        """The address space of a thread that runs."""
-        vm_map = thread.task.map
-        if vm_map is None:
-            raise InvariantError(f"thread {thread.number} runs without an address space")
-        return vm_map
-
-    def leave(self) -> None:
-        """The active thread goes out of the CPU before its next user instruction."""
-        self.left = True
-        self.cpu.stop()
-
-    def _raise(self, thread: Thread, *what: int) -> None:
-        raised = Raised(*what)
-        if self.observer is not None:
-            self.observer.raised(thread, raised)
-        exception.raise_exception(self.kern, thread, raised)
 
     # ipc.seams.KernelObjects
 
