@@ -41,7 +41,7 @@ def run(bench: Bench, text: str, *numbers: tuple[int, int], control: int = 0, pi
     pcb = bench.start(code(text) + trap(LEAVE))
     pcb.registers[A0] = DATA
     for name, value in registers.items():
-        pcb.registers["d0 d1 d2 d3 d4 d5 d6 d7 a0 a1".split().index(name)] = value
+        pcb.registers[["d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "a0", "a1"].index(name)] = value
     state = list(pcb.get_state(FLOAT_STATE))
     pcb.set_state(FLOAT_STATE, (*state[:24], control, 0, 0))
     while not bench.log:
