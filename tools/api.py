@@ -21,10 +21,10 @@ from machemu.trace import events
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 WIDTH: Final = 110
 INTERNAL: Final = {
-    "Console": {"shown", "given", "source", "write", "back_to", "looking_for"},
+    "Console": {"given", "source", "write", "looking_for", "screen", "now", "show"},
     "Machine": {"hooks"},
     "Recorded": {"time"},
-    "Member": {"hooks", "tracers", "join"},
+    "Member": {"hooks", "tracers", "join", "node", "traced"},
 }
 """By class, what other rooms of machemu use of it alone."""
 INTRODUCTION: Final = """# The Python API

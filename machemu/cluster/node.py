@@ -52,9 +52,9 @@ class ClusterNode:
 
     __slots__ = (
         "number", "name", "kernel", "disks", "powered", "paused", "idle", "inbox", "frames",
-        "spec", "machine", "drivers", "nics", "slack", "sent", "switched_on",
+        "spec", "machine", "drivers", "nics", "slack", "sent", "switched_on", "pace",
     )  # fmt: skip
-    TRANSIENT = ("spec", "machine", "drivers", "nics", "slack", "sent", "switched_on")
+    TRANSIENT = ("spec", "machine", "drivers", "nics", "slack", "sent", "switched_on", "pace")
     number: int  # from 1
     name: str
 
@@ -79,6 +79,7 @@ class ClusterNode:
     nics: dict[int, EthernetNic]  # its interfaces by number
     sent: list[Sent]  # frames which no status has told of
     switched_on: Callable[[ClusterNode], None] | None  # called when it has power, before it runs
+    pace: Callable[[int], Stop] | None  # runs its kernel up to a time at most, where what comes in it is looked for
 
     def __init__(self, spec: NodeSpec) -> None:
         self.number = spec.number
@@ -101,6 +102,7 @@ class ClusterNode:
         self.slack = slack_of(spec)
         self.sent = []
         self.switched_on = None
+        self.pace = None
 
     def status(self) -> Status:
         sent, self.sent = self.sent, []
@@ -285,7 +287,7 @@ class ClusterNode:
             self.nics[arrival.interface].receive(arrival.frame)
         if self.inbox:
             horizon = min(horizon, self.inbox[0].time)
-        stop = self.kernel.run(horizon, wait=False)
+        stop = self.kernel.run(horizon, wait=False) if self.pace is None else self.pace(horizon)
         self.idle = stop is Stop.WEDGED
         if stop is Stop.HALTED:
             again = self.kernel.halted is Halt.REBOOT

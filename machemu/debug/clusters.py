@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Final, TextIO
 
+from machemu.core.kernel import FOREVER
+from machemu.debug import search, story, words
+from machemu.debug.conditions import Made
 from machemu.debug.errors import CommandError
-from machemu.debug.looker import Command, Looker
+from machemu.debug.fields import Field, InCluster
+from machemu.debug.looker import Command
 from machemu.debug.show import location
+from machemu.debug.traveller import LAST_MAX, Aim, Traveller, View
 from machemu.lab.cluster import Cluster, Member
 from machemu.lab.console import Console
-from machemu.lab.errors import EndError
+from machemu.lab.errors import UsageError
 from machemu.lab.looks import Looks
-from machemu.lab.recorded import Reason
+from machemu.lab.travel import StepKind
 from machemu.sim.units import time_text
 
-ENDED = {
-    Reason.DURATION: "the time is over",
-    Reason.WEDGED: "no node can run, and nothing will wake one",
-    Reason.STOPPED: "stopped",
-}
+ANY: Final = "any"
+"""Before UNTIL: in whichever node it comes."""
 
 
-class ClusterStepper(Looker):
-    """As Looker. chosen: the node whose steps are made, and that is looked into."""
+class ClusterStepper(Traveller):
+    """As Traveller. chosen: the node whose steps are made, and that is looked into."""
 
-    def __init__(self, cluster: Cluster, say: Callable[[str], None], may_save: Callable[[Path], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        say: Callable[[str], None],
+        view: Callable[[TextIO], View],
+        may_save: Callable[[Path], None] = lambda _: None,
+    ) -> None:
         self.cluster = cluster
         self.chosen: Member = next(iter(cluster.nodes.values()))
-        super().__init__(say, may_save)
+        super().__init__(say, view, may_save)
+
+    @property
+    def whole(self) -> Cluster:
+        return self.cluster
 
     @property
     def looks(self) -> Looks:
@@ -47,10 +60,7 @@ class ClusterStepper(Looker):
     def goings(self) -> dict[str, Command]:
         return {
             "node": Command(self.node, "[NAME]", "choose a node by its name, or list them", ("n",)),
-            "step": Command(self.step, "[KIND] [N]", "all go on by traps, instructions or messages of the node", ("s",)),
-            "back": Command(self.back, "[KIND] [N]", "all go back by so many traps or messages of the node", ("bk",)),
-            "run": Command(self.run, "[for TIME | console TEXT]", "go on to a time, a line of any node, or the end", ("r", "c")),
-            "where": Command(self.where, "", "where the cluster and the node are, and how far back it can go", ("w",)),
+            **super().goings(),
         }
 
     def node(self, given: list[str], _: str) -> None:
@@ -63,45 +73,57 @@ class ClusterStepper(Looker):
             raise CommandError(f"no node {name}: there are {', '.join(nodes)}")
         self.chosen = nodes[name]
 
-    def step(self, given: list[str], _: str) -> None:
-        kind, count = self._kind(given, "step")
+    def aims(self, given: list[str]) -> list[Aim]:
+        """In the node that is chosen; in any, and then in those alone that have what is named."""
+        if given[0] not in (ANY, "console"):
+            return [self._aim(self.chosen, given)]
+        until = given[1:] if given[0] == ANY else given
+        aims, error = list[Aim](), None
+        for member in self.cluster.nodes.values():
+            try:
+                aims.append(self._aim(member, until))
+            except UsageError as wrong:
+                error = error or wrong
+        if not aims and error is not None:
+            raise error
+        return aims
+
+    @staticmethod
+    def _aim(member: Member, given: list[str]) -> Aim:
+        return Aim(f"{' '.join(given)}, node {member.name}", words.condition(member, given), member)
+
+    def came(self, aim: Aim) -> None:
+        """Its node is chosen."""
+        if aim.member is not None:
+            self.chosen = aim.member
+
+    def until_traps(self, count: int) -> tuple[int, list[Aim]]:
+        text = "so many traps are made"
+        return FOREVER, [Aim(text, Made(text, self.chosen.kernel.trap_count + count), self.chosen)]
+
+    def find(self, aims: list[Aim], way: Callable[[Field], search.Found]) -> search.Found:
+        conditions = [(aim.member, aim.condition) for aim in aims if aim.member is not None]
+        return self.cluster.travel(lambda subject, history: way(InCluster(subject, history, conditions)))
+
+    def stepped(self, kind: StepKind, count: int) -> None:
         self.cluster.step(self.chosen.name, kind, count)
-        self.reason = f"step {kind.value}"
-        self._here()
 
-    def back(self, given: list[str], _: str) -> None:
-        kind, count = self._kind(given, "back")
-        start = self.cluster.point
-        try:
-            self.cluster.back(self.chosen.name, kind, count)
-        except KeyboardInterrupt:
-            self.cluster.go(start)
-            raise
-        self.reason = f"back {kind.value}"
-        self._here()
+    def stepped_back(self, kind: StepKind, count: int) -> None:
+        self.cluster.back(self.chosen.name, kind, count)
 
-    def run(self, given: list[str], text: str) -> None:
-        match given:
-            case []:
-                reason = self.cluster.run()
-            case ["for", time]:
-                reason = self.cluster.run(duration=time)
-            case ["console", _, *_]:
-                reason = self.cluster.run(text.partition(" ")[2].strip())
-            case _:
-                raise CommandError(f"run {self.commands['run'].usage}: one of these is wanted")
-        self.reason = ENDED.get(reason, text)
-        self.say(self.reason)
-        if given[:1] == ["console"] and reason is not Reason.UNTIL:
-            raise EndError(f"the run ended before '{text}' came")
-        self._here()
+    def told(self, begin: Any) -> list[str]:
+        end, node = self.cluster.point, self.chosen
+        return self.cluster.travel(lambda _, way: story.of_node_between(node, way, begin, end, self._viewed, LAST_MAX))
 
-    def where(self, given: list[str], _: str) -> None:
-        self._none(given, "where")
-        self._here()
-        self.say(f"back to {time_text(self.cluster.earliest.time)}")
+    def last_told(self, count: int) -> list[str]:
+        end, node = self.cluster.point, self.chosen
+        traps = max(node.kernel.trap_count - count, 0)
+        return self.cluster.travel(lambda _, way: story.of_node(node, way, traps, end, self._viewed))
 
-    def _here(self) -> None:
-        self.say(f"{time_text(self.cluster.time)}: node {self.chosen.name}")
+    def places(self) -> Iterator[str]:
+        yield f"{time_text(self.cluster.time)}: node {self.chosen.name}"
         if self.chosen.powered:
-            self._lines(location(self.chosen))
+            yield from location(self.chosen)
+
+    def begin(self) -> str:
+        return time_text(self.cluster.earliest.time)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from machemu.core.kernel import Kernel
 from machemu.core.routines import table
 from machemu.core.traps import TRAPS
 from machemu.debug.conditions import (
@@ -24,6 +25,7 @@ from machemu.debug.errors import CommandError
 from machemu.ipc.port import Port
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
+from machemu.lab.errors import UsageError
 from machemu.lab.looks import Looks
 from machemu.trace.words import task_text
 
@@ -84,6 +86,32 @@ def port(machine: Looks, text: str) -> Port:
     return entry.object
 
 
+def port_to_come(machine: Looks, text: str) -> tuple[Callable[[Kernel], Port | None], str]:
+    """Finds a port, which may not be there yet, by its number or as TASK:NAME; and its name in words."""
+    whose, colon, name = text.rpartition(":")
+    wanted = number(name)
+    if not colon:
+        return lambda kernel: kernel.ipc.ports.get(wanted), f"port {wanted}"
+
+    def named(kernel: Kernel) -> Port | None:
+        try:
+            entry = task(machine, whose).space.lookup(wanted)
+        except UsageError:
+            return None
+        return entry.object if entry is not None and isinstance(entry.object, Port) else None
+
+    there = named(machine.kernel)
+    if there is not None:
+        wanted = there.number
+        return lambda kernel: kernel.ipc.ports.get(wanted), f"port {text}"
+    return named, f"port {text}"
+
+
+def task_to_come(machine: Looks, text: str) -> int:
+    """A task's number. By number it may not be there yet."""
+    return number(text) if NUMBER.fullmatch(text) else task(machine, text).number
+
+
 def address(machine: Looks, text: str, whose: int | None = None) -> int:
     """A number, or a symbol with or without an offset, such as main+0x10."""
     if NUMBER.fullmatch(text):
@@ -114,17 +142,17 @@ def condition(machine: Looks, words: Sequence[str]) -> Condition:
             if len(rest) <= 1:
                 return Message(text, message_ids(rest[0]) if rest else None, ways)
         case "queue", [which]:
-            return QueueFull(text, port(machine, which).number)
+            return QueueFull(text, *port_to_come(machine, which))
         case "page", [whose, place]:
-            owner = task(machine, whose)
-            return Written(text, owner.number, address(machine, place, owner.number))
+            owner = task_to_come(machine, whose)
+            return Written(text, owner, address(machine, place, owner))
         case "woken", [which]:
-            return Woken(text, machine.thread(number(which)).number)
+            return Woken(text, number(which))
         case "at", [place]:
             return Reached(text, address(machine, place), None)
         case "at", [place, whose]:
-            owner = task(machine, whose)
-            return Reached(text, address(machine, place, owner.number), owner.number)
+            owner = task_to_come(machine, whose)
+            return Reached(text, address(machine, place, owner), owner)
         case "exception", []:
             return Raised(text)
         case "console", [_, *_]:

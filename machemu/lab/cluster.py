@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,15 +15,16 @@ from machemu.cluster.file import load_file
 from machemu.cluster.lan import Properties
 from machemu.cluster.node import ClusterNode
 from machemu.cluster.pcap import Capture
-from machemu.core.kernel import Kernel
-from machemu.core.observe import watch
-from machemu.lab.console import Console, Place
+from machemu.core.kernel import FOREVER, Kernel
+from machemu.core.observe import unwatch, watch
+from machemu.lab.console import Console, Place, Screen
 from machemu.lab.errors import EndError, UsageError
 from machemu.lab.history import BUDGET, History
 from machemu.lab.hooks import Hook, Hooks
 from machemu.lab.looks import Looks
-from machemu.lab.moments import Moments
+from machemu.lab.moments import Moments, settle
 from machemu.lab.recorded import Reason, Recorded, kind_of
+from machemu.lab.sought import Stepped
 from machemu.lab.subject import Worker
 from machemu.lab.travel import StepKind
 from machemu.sim import files
@@ -66,10 +67,11 @@ class Member(Looks):
 
     def __init__(self, cluster: Cluster, node: ClusterNode) -> None:
         self._cluster = cluster
-        self._node = node
+        self.node = node
+        """Its inside, of which nothing is promised to stay."""
         self._folder = node.spec.folder
         given = b"" if node.spec.input is None else files.read(node.spec.input, INPUT_MAX, "what the console reads")
-        self.console = Console(self._type, given)
+        self.console = Console(self._type, given, cluster.screen, self._now)
         self.hooks = Hooks(cluster.stop)
         self.tracers: list[Tracer] = []
         """Who hears of its events beside its hooks, through restarts too."""
@@ -78,25 +80,25 @@ class Member(Looks):
 
     @property
     def name(self) -> str:
-        return self._node.name
+        return self.node.name
 
     @property
     def kernel(self) -> Kernel:
         """As Looks.kernel. UsageError where the node has no power."""
         self._cluster.inner  # noqa: B018  closed clusters say so
-        if self._node.kernel is None:
+        if self.node.kernel is None:
             raise UsageError(f"node {self.name} has no power: `restart` it")
-        return self._node.kernel
+        return self.node.kernel
 
     @property
     def powered(self) -> bool:
-        return self._node.kernel is not None
+        return self.node.kernel is not None
 
     def __repr__(self) -> str:
-        if self._node.kernel is None:
+        if self.node.kernel is None:
             return f"<node {self.name}, no power>"
-        kernel = self._node.kernel
-        state = "paused" if self._node.paused else "idle" if self._node.idle else "running"
+        kernel = self.node.kernel
+        state = "paused" if self.node.paused else "idle" if self.node.idle else "running"
         return f"<node {self.name}, {kernel.cpu.architecture}, {state}, {kernel.trap_count} traps>"
 
     def join(self, node: ClusterNode) -> None:
@@ -109,9 +111,25 @@ class Member(Looks):
                 watch(node.kernel, tracer)
         self.hooks.join(node.kernel)
 
+    @contextmanager
+    def traced(self, tracer: Tracer) -> Iterator[None]:
+        """A tracer hears of its events meanwhile, also when it boots anew."""
+        self.tracers.append(tracer)
+        if self.powered:
+            watch(self.kernel, tracer)
+        try:
+            yield
+        finally:
+            self.tracers.remove(tracer)
+            if self.powered:
+                unwatch(self.kernel, tracer)
+
     def on(self, kind: str, hook: Callable[[Any], None]) -> Hook:
         """As Machine.on, for the events of this node."""
         return self.hooks.add(kind, hook)
+
+    def _now(self) -> int:
+        return self.kernel.kern.clock.now()
 
     def _type(self, data: bytes) -> None:
         self._cluster.act(lambda: self.kernel.console.receive(data))
@@ -139,10 +157,17 @@ class Clusters(Worker):
         stop = self.inner.run(time)
         if stop in (ClusterStop.ASKED, ClusterStop.INTERRUPTED):
             self.inner.interrupt.asked, asked = False, self.inner.interrupt.asked
-            self.inner.run(max(self.inner.time, *(status.now for status in self.inner.standing)))
+            ahead = max(self.inner.time, *(status.now for status in self.inner.standing))
+            while self.inner.run(ahead) is ClusterStop.ASKED:
+                pass
             self.inner.interrupt.asked = asked
         self.account()
         return stop
+
+    def catch_up(self, member: Member, limit: int = FOREVER) -> None:
+        """All come to where one node is, which may be ahead of the others, or to a time before."""
+        if member.powered:
+            self.run(min(limit, max(self.inner.time, member.kernel.kern.clock.now())))
 
     def reach(self, point: ClusterPoint) -> None:
         if self.inner.time < point.time:
@@ -174,6 +199,7 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
 
     def __init__(self, inner: Inner, record: bool = True, budget: int = BUDGET) -> None:
         self._files = ExitStack()
+        self.screen = Screen()
         self.nodes: Mapping[str, Member] = {node.name: Member(self, node) for node in inner.nodes}
         members = list(self.nodes.values())
         super().__init__(inner, Clusters(inner, members), members, inner.interrupt, budget if record else None)
@@ -240,14 +266,18 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
             kernel = member.kernel
             self._subject.run(max(self.time, kernel.kern.clock.now()) + kernel.kern.clock.instruction_ns)
             return
-        start, begin = self._subject.take(), self.time
-        seen = Moments(member, kind, begin, self._subject.stop)
-        with self._unheard(), seen.watching():
-            self._subject.run(begin + PATIENCE_NS)
-        self._subject.restore(start)
-        if not seen.times:
+        start = self._subject.take()
+        seen = Moments([(member, Stepped(kind))], self._subject.stop)
+        self.screen.hold()
+        try:
+            with self._unheard(), seen.watching():
+                self._subject.run(self.time + PATIENCE_NS)
+        finally:
+            self._subject.restore(start)
+            self.screen.show()
+        if not seen.all:
             raise EndError(f"node {member.name} makes no further {kind.value} within {time_text(PATIENCE_NS)}; `back` goes back")
-        self._subject.run(seen.times[0])
+        settle(self._subject, member, Stepped(kind), seen.all[0])
 
     def back(self, node: str, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> ClusterPoint:
         """All nodes go back to the last step of one of them, so many times; where the cluster is then.
@@ -271,13 +301,14 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
         while end > limit:
             begin = max(history.mark_before(end._replace(time=end.time - 1)).point, limit)
             history.go(begin)
-            seen = Moments(member, kind, begin.time, lambda: None)
+            seen = Moments([(member, Stepped(kind))])
             with seen.watching():
                 history.go(end)
-            before = [time for time in seen.times if time < target.time]
-            if before:
-                history.go(target._replace(time=max(before), acts=begin.acts))
-                return True
+            for moment in reversed([each for each in seen.all if each.end < target.time]):
+                history.go(begin)
+                settle(self._subject, member, Stepped(kind), moment, target.time)
+                if self.point < target:
+                    return True
             end = begin
         history.go(limit)
         return True

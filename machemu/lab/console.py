@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 LINE_MAX: Final = 1 << 16
@@ -17,23 +18,68 @@ class Place(NamedTuple):
     taken: int
 
 
+class Screen:
+    """Shows what consoles print: at once; or held while what is ahead is looked at, and then in the order of virtual time."""
+
+    def __init__(self) -> None:
+        self._holds = False
+        self._waiting: list[tuple[int, Console, int]] = []
+        """When something was printed, where, and up to where."""
+
+    def printed(self, console: Console) -> None:
+        if self._holds:
+            self._waiting.append((console.now(), console, console.place.printed))
+        else:
+            console.show(console.place.printed)
+
+    def hold(self) -> None:
+        """What is printed from now on waits for `show`."""
+        self._holds = True
+
+    def show(self) -> None:
+        """Shows what waits, as far as the consoles have printed it where they are now, and holds nothing more."""
+        waiting, self._waiting, self._holds = self._waiting, [], False
+        for _, console, end in sorted(waiting, key=itemgetter(0)):
+            console.show(end)
+
+
+class Lookout:
+    """Who looks for a line with a text. found: it has been printed. stop: is called then."""
+
+    def __init__(self, text: bytes, stop: Callable[[], None]) -> None:
+        self.text = text
+        self.stop = stop
+        self.found = False
+        self.line = b""
+        """What has been printed of one."""
+
+    def write(self, data: bytes) -> None:
+        *lines, self.line = (self.line + data).split(b"\n")
+        self.line = self.line[-LINE_MAX:]
+        if any(self.text in line for line in lines):
+            self.found = True
+            self.stop()
+
+
 class Console:
     """What is printed is kept once, whatever goes back and forth in it."""
 
-    def __init__(self, type_: Callable[[bytes], None], given: bytes) -> None:
+    def __init__(
+        self, type_: Callable[[bytes], None], given: bytes, screen: Screen | None = None, now: Callable[[], int] = lambda: 0
+    ) -> None:
         self._run = bytearray()
-        """What was printed in the run, also beyond where the machine is now. All of it has been given to `echo`."""
-        self._printed = 0
+        """What was printed in the run, also beyond where the machine is now."""
+        self._printed = self._shown = 0
+        self.screen = screen or Screen()
+        self.now = now
+        """The machine's virtual time."""
         self.echo: Callable[[bytes], None] | None = None
         """Is called with what is printed, each byte once."""
         self.given = given
         """What the console reads, by and by, when a read waits and nothing else can happen."""
         self._taken = 0
-        self.found = False
         self._type = type_
-        self._text: bytes | None = None
-        self._line = b""
-        self._stop: Callable[[], None] = lambda: None
+        self._lookouts: list[Lookout] = []
 
     @property
     def data(self) -> bytes:
@@ -66,18 +112,21 @@ class Console:
         known = self._run[self._printed : self._printed + len(data)]
         if not data.startswith(known):  # what was printed from here on was in another future
             del self._run[self._printed :]
+            self._shown = min(self._shown, self._printed)
             known.clear()
         self._printed += len(data)
-        if new := data[len(known) :]:
-            self._run += new
+        self._run += data[len(known) :]
+        self.screen.printed(self)
+        for lookout in self._lookouts:
+            lookout.write(data)
+
+    def show(self, end: int) -> None:
+        """Gives `echo` what was printed up to there, and it has not had."""
+        end = min(end, self._printed)
+        if end > self._shown:
+            new, self._shown = bytes(self._run[self._shown : end]), end
             if self.echo is not None:
                 self.echo(new)
-        if self._text is not None:
-            *lines, self._line = (self._line + data).split(b"\n")
-            self._line = self._line[-LINE_MAX:]
-            if any(self._text in line for line in lines):
-                self.found = True
-                self._stop()
 
     @property
     def place(self) -> Place:
@@ -86,17 +135,26 @@ class Console:
     def go(self, place: Place) -> None:
         """To a place of the run, earlier or later."""
         self._printed, self._taken = place
+        for lookout in self._lookouts:
+            lookout.line = self._begun()
+
+    def _begun(self) -> bytes:
+        """What has been printed of a line."""
+        return bytes(self._run[max(0, self._printed - LINE_MAX) : self._printed].rpartition(b"\n")[2])
 
     def begin(self, printed: bytes, taken: int) -> None:
         """To a place of another run, and this one begins there."""
         self._run[:] = printed
-        self._printed, self._taken = len(printed), taken
+        self._printed = self._shown = len(printed)
+        self._taken = taken
 
     @contextmanager
-    def looking_for(self, text: bytes | None, stop: Callable[[], None]) -> Iterator[None]:
-        """Calls `stop` once a whole line with the text has been printed, and sets `found`."""
-        self._text, self._stop, self.found, self._line = text, stop, False, b""
+    def looking_for(self, text: bytes, stop: Callable[[], None]) -> Iterator[Lookout]:
+        """Calls `stop` whenever a whole line with the text has been printed."""
+        lookout = Lookout(text, stop)
+        lookout.line = self._begun()
+        self._lookouts.append(lookout)
         try:
-            yield
+            yield lookout
         finally:
-            self._text = None
+            self._lookouts.remove(lookout)

@@ -131,13 +131,11 @@ class Recorded(ABC, Generic[P, S, N]):
         advance: goes on to a time, and gives why it came back. DURATION is where it may go on.
         """
         deadline = self._deadline(duration)
-        text = until.encode() if isinstance(until, str) else None
-        consoles = [each.console for each in self._heard]
+        consoles = [] if until is None else [each.console for each in self._heard]
         with self._goes(forwards=True), ExitStack() as looking:
-            for console in consoles:
-                looking.enter_context(console.looking_for(text, self.stop))
+            lookouts = [looking.enter_context(each.looking_for((until or "").encode(), self.stop)) for each in consoles]
             reason = self._advance(deadline, advance)
-        return Reason.UNTIL if any(console.found for console in consoles) else reason
+        return Reason.UNTIL if any(lookout.found for lookout in lookouts) else reason
 
     def _advance(self, deadline: int, advance: Callable[[int], Reason]) -> Reason:
         piece, subject = PIECE_NS, self._subject
@@ -145,7 +143,8 @@ class Recorded(ABC, Generic[P, S, N]):
             work = subject.work
             reason = advance(deadline if self._history is None else min(deadline, self.time + piece))
             piece = PIECE_NS if subject.work > work else piece * 2
-            self._mark()
+            if reason in (Reason.DURATION, Reason.TRAPS):
+                self._mark()
             if reason is not Reason.DURATION or self.time >= deadline:
                 return reason
 

@@ -85,6 +85,10 @@ class Machines(Worker):
             sinks.append(self.console.write)
 
     @property
+    def kernel(self) -> Kernel:
+        return self.node.kernel
+
+    @property
     def instruction_ns(self) -> int:
         """Nanoseconds of an instruction."""
         return self.node.kernel.kern.clock.instruction_ns

@@ -172,7 +172,7 @@ class Session:
         for member in cluster.nodes.values():
             member.console.echo = partial(self._printed, f"{member.name}: ")
         read = [*self.options.files, *(value for option, value in self.options.given if option == "-x")]
-        return ClusterStepper(cluster, self.say, lambda path: files.keep_apart([path], [Path(name) for name in read]))
+        return ClusterStepper(cluster, self.say, Calls, lambda path: files.keep_apart([path], [Path(name) for name in read]))
 
     def _printed(self, who: str, data: bytes) -> None:
         """A console prints. who: what its lines begin with."""

@@ -16,7 +16,7 @@ from tests.support.terminal import PROMPT, Terminal
 
 PAGE = (ROOT / "docs" / "step.md").read_text()
 COMMAND = PAGE.split("```sh\n")[1].split("\n```")[0].split()
-TRANSCRIPT = PAGE.split("```text\n")[1].split("```")[0]
+TRANSCRIPT, OVER_CLUSTER = (part.split("```")[0] for part in PAGE.split("```text\n")[1:])
 HELLO = "images/i386/hello.elf"
 
 
@@ -40,6 +40,12 @@ def test_the_page_s_transcript_is_what_a_command_file_shows(tmp_path: Path) -> N
     assert (done.returncode, done.stdout, done.stderr) == (0, TRANSCRIPT, "")
     piped = run(*COMMAND[1:], stdin=None, input="".join(f"{command}\n" for command in commands))
     assert (piped.returncode, piped.stdout) == (0, TRANSCRIPT)
+
+
+def test_the_page_s_transcript_of_a_cluster_is_what_a_command_file_shows(tmp_path: Path) -> None:
+    (tmp_path / "commands").write_text("\n".join(re.findall(f"^{PROMPT}(.*)$", OVER_CLUSTER, re.MULTILINE)))
+    done = run("step", "images/greet.toml", "-x", tmp_path / "commands")
+    assert (done.returncode, done.stdout, done.stderr) == (0, OVER_CLUSTER, "")
 
 
 def test_the_terminal_completes_words_and_goes_on_after_errors() -> None:

@@ -7,6 +7,7 @@ import pytest
 from machemu.abi.errors import UserError
 from machemu.debug.clusters import ClusterStepper
 from machemu.lab.cluster import Cluster
+from machemu.ui.calls import Calls
 from tests.support.commands import ROOT
 
 LOOKS = (
@@ -28,7 +29,7 @@ LOOKS = (
 def test_steps_and_looks_leave_a_cluster_as_it_is() -> None:
     lines: list[str] = []
     with Cluster.boot(ROOT / "images" / "two.toml") as cluster:
-        stepper = ClusterStepper(cluster, lines.append)
+        stepper = ClusterStepper(cluster, lines.append, Calls)
         stepper.do("run for 120ms")
         end, digest = cluster.point, cluster.digest()
         for command in (
@@ -51,9 +52,56 @@ def test_steps_and_looks_leave_a_cluster_as_it_is() -> None:
             ("node zz", "no node zz: there are pc, sun"),
             ("back instruction", "a cluster goes back by traps and messages"),
             ("step switch", "a cluster steps by trap, message or instruction"),
-            ("run at main", "one of these is wanted"),
-            ("break", "no command 'break'"),
+            ("run at main", "no symbol main"),
             ("run console never printed", "the run ended before 'console never printed' came"),
         ):
             with pytest.raises(UserError, match=says.replace("[", ".")):
                 stepper.do(command)
+
+
+def test_breakpoints_in_any_node_choose_the_node_in_which_they_come_and_traces_are_of_that_node() -> None:
+    lines: list[str] = []
+    with Cluster.boot(ROOT / "images" / "two.toml") as cluster:
+        stepper = ClusterStepper(cluster, lines.append, Calls)
+        for command in ("run for 90ms", "break any message sent", "break exception", "break", "trace on", "run"):
+            stepper.do(command)
+        assert [line for line in lines if line.startswith(("1:", "2:"))] == ["1: any message sent", "2: exception"]
+        chosen = stepper.chosen.name
+        assert f"breakpoint 1: message sent, node {chosen}" in lines
+        found, digest = cluster.point, cluster.digest()
+        stepper.do("delete all")
+        traps = stepper.chosen.kernel.trap_count
+        lines.clear()
+        stepper.do("run traps 3")
+        assert stepper.chosen.kernel.trap_count == traps + 3
+        assert stepper.reason == "so many traps are made"
+        assert len([line for line in lines if " mach_msg " in line or "device" in line]) >= 2
+        while cluster.point > found:
+            stepper.do("run-back any message sent")
+        assert (cluster.point, cluster.digest()) == (found, digest)
+        stepper.do("trace off")
+        told, lines[:] = list(lines), []
+        stepper.do("trace last 2")
+        assert lines and lines != told
+        assert (cluster.point, cluster.digest()) == (found, digest)
+
+
+def test_what_a_node_prints_is_shown_where_the_cluster_has_come_to_it() -> None:
+    shown: list[bytes] = []
+    lines: list[str] = []
+    with Cluster.boot(ROOT / "images" / "greet.toml") as cluster:
+        stepper = ClusterStepper(cluster, lines.append, Calls)
+        beta = cluster.nodes["beta"].console
+        beta.echo = shown.append
+        stepper.do("node beta")
+        stepper.do("run any console asked")
+        assert b"".join(shown) == beta.data
+        while not beta.data:
+            stepper.do("step message")
+            assert b"".join(shown) == beta.data
+        for command in ("break any message", "run", "run", "run-back", "back", "run any console asked", "run"):
+            stepper.do(command)
+            assert b"".join(shown).startswith(beta.data)
+        stepper.do("delete all")
+        stepper.do("run console END")
+        assert b"".join(shown) == beta.data

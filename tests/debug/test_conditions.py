@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.types import VirtAddr
-from machemu.core.kernel import FOREVER
 from machemu.debug import search, words
+from machemu.debug.fields import InMachine
 from machemu.kern.thread import TH_WAIT
 from machemu.lab.machine import Machine
 from machemu.lab.travel import Point
@@ -28,12 +28,12 @@ def pingpong(arch: Arch) -> Iterator[Machine]:
 def forwards(machine: Machine, *texts: str) -> int | None:
     """Goes on to one of several conditions: which came."""
     conditions = [words.condition(machine, text.split()) for text in texts]
-    return machine.travel(lambda subject, way: search.forwards(subject, way, conditions, FOREVER, FOREVER)).condition
+    return machine.travel(lambda subject, way: search.forwards(InMachine(subject, way, conditions))).condition
 
 
 def backwards(machine: Machine, *texts: str) -> int | None:
     conditions = [words.condition(machine, text.split()) for text in texts]
-    return machine.travel(lambda subject, way: search.backwards(subject, way, conditions)).condition
+    return machine.travel(lambda subject, way: search.backwards(InMachine(subject, way, conditions))).condition
 
 
 def all_points(machine: Machine, text: str) -> list[Point]:

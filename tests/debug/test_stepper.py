@@ -27,9 +27,16 @@ FAULTY = [
     ("step trap 1 1", "'1' is too much"),
     ("back 100", "there are not so many steps back"),
     ("run at nowhere", "no symbol nowhere"),
-    ("run queue 99", "no port 99"),
-    ("run queue 1:99", "has no port named 99"),
-    ("run queue x:1", "no task x"),
+    ("run queue 99", "the run ended before 'queue 99' came: there was no port 99 where it began"),
+    ("run queue 1:99", "there was no port 1:99 where it began"),
+    ("run queue x:1", "there was no port x:1 where it began"),
+    ("run woken 77", "there was no thread 77 where it began"),
+    ("run page 9 0x1000", "there was no task 9 where it began"),
+    ("run page 9 main", "no symbol main"),
+    ("run at 0x1000 9", "there was no task 9 where it began"),
+    ("run at 0x1000 x", "no task x"),
+    ("queue 1:99", "has no port named 99"),
+    ("queue x:1", "no task x"),
     ("run trap leap", "no trap leap"),
     ("run message leap", "no routine leap"),
     ("run gone", "no condition 'gone'"),
@@ -187,3 +194,42 @@ def test_completion_gives_commands_kinds_traps_and_symbols(stepper: Stepper) -> 
     assert stepper.complete("break at ", "guest_m") == ["guest_main"]
     assert stepper.complete("print ", "tra") == ["traps"]
     assert stepper.complete("nonsense ", "") == []
+
+
+@pytest.mark.parametrize(("until", "times"), [("at mach_msg_trap", 12), ("woken 1", 4)])
+def test_what_is_printed_behind_the_point_that_a_run_goes_to_is_not_shown_yet(until: str, times: int, arch: Arch) -> None:
+    shown: list[bytes] = []
+    with Machine.boot(IMAGES / arch.name / "pingpong.elf") as machine:
+        machine.console.echo = shown.append
+        stepper = Stepper(machine, lambda line: None, Calls)
+        for _ in range(times):
+            stepper.do(f"run {until}")
+            assert b"".join(shown) == machine.console.data
+        assert shown
+
+
+def test_a_thread_that_comes_later_can_be_waited_for_and_broken_at() -> None:
+    with Machine.boot(IMAGES / "i386" / "pingpong.elf") as machine:
+        stepper = Stepper(machine, lambda line: None, Calls)
+        assert said(stepper, "break woken 2") == ["breakpoint 1: woken 2: there is no thread 2 yet"]
+        stepper.do("run")
+        assert stepper.reason == "breakpoint 1: woken 2"
+        assert machine.threads.where(number=2)
+        expected = machine.point
+        stepper.do("delete all")
+        machine.go(machine.earliest)
+        stepper.do("run woken 2")
+        assert machine.point == expected
+
+
+def test_the_queue_of_a_port_that_comes_later_becomes_full_by_number_and_by_name(arch: Arch) -> None:
+    with Machine.boot(module(arch, "sendtimeouts")) as machine:
+        machine.run(lambda m: any(row.messages >= row.limit > 0 for row in m.ports))
+        expected = machine.point
+        row = next(row for row in machine.ports if row.messages >= row.limit > 0)
+        name = machine.rights.where(task=1, port=row.number)[0].name
+        stepper = Stepper(machine, lambda line: None, Calls)
+        for port in (str(row.number), f"1:{name}"):
+            machine.go(machine.earliest)
+            stepper.do(f"run queue {port}")
+            assert machine.point == expected
