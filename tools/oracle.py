@@ -1,8 +1,9 @@
-"""The real kernel as judge: boots conformance modules on GNU Mach in QEMU and on machemu, and shows where they first differ.
+"""The real kernel as judge: boots programs on GNU Mach in QEMU and on machemu, and shows where they first differ.
 
 Needs Debian's qemu-system-x86 and gnumach-image-1.8-486 (whose kernel lies in /boot; GNUMACH names another).
-`python -m tools.oracle [MODULE...]`: exit status 0 where all agree with one another and their transcripts, 1 where one differs,
-2 where the real kernel cannot be had. With `--write` what the real kernel prints becomes the transcript of each module named.
+`python -m tools.oracle [MODULE|FILE.elf ...]`: exit status 0 where all agree with one another and their transcripts, 1 where one
+differs, 2 where the real kernel cannot be had, or nothing came from it in time. With `--write` what it prints becomes the
+transcript of each module named.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
 from machemu.boot.node import Node
 from machemu.formats.elf import architecture_of
 from machemu.machine.profile import load_profile
 from tests.support.modules import DISKS, MODULES, PROFILES, binary, disks, more_lines, ram, transcript_of
+from tools import programs
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 KERNEL: Final = Path("/boot/gnumach-1.8-486.gz")
@@ -44,7 +47,6 @@ KERNEL_LINES: Final = re.compile(
     rb"|linux_to_mach_error: |vm_fault: memory_object_)"
 )
 """What the real kernel prints of its own among a module's lines."""
-CONTEXT: Final = 3
 
 
 class NoRealKernel(Exception):
@@ -74,8 +76,8 @@ def start_gnu_mach(kernel: Path, modules: str, *hardware: str) -> subprocess.Pop
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
-def on_gnu_mach(kernel: Path, module: Path) -> bytes:
-    """What a module prints on the real kernel, from its BEGIN to its END; as far as it comes within REAL_SECONDS.
+def on_gnu_mach(kernel: Path, module: Path, seconds: float = REAL_SECONDS) -> bytes:
+    """What a module prints on the real kernel, from its BEGIN to its END; as far as it comes in so many seconds of the host's.
 
     The same bytes in every run, however busy the host is.
     """
@@ -87,13 +89,13 @@ def on_gnu_mach(kernel: Path, module: Path) -> bytes:
             hardware = ["-drive", f"file={image},format=raw,if=ide,index=0"]
         modules = ",".join([f"{module} {DEFAULT_LINE}", *more_lines(module, Path(folder))])
         with start_gnu_mach(kernel, modules, *SAME_RUN, *hardware) as process:
-            return _collect(process)
+            return _collect(process, seconds)
 
 
-def _collect(process: subprocess.Popen[bytes]) -> bytes:
+def _collect(process: subprocess.Popen[bytes], seconds: float) -> bytes:
     """What the module prints, up to its END; ends the process."""
     lines: list[bytes] = []
-    timer = threading.Timer(REAL_SECONDS, process.kill)
+    timer = threading.Timer(seconds, process.kill)
     timer.start()
     assert process.stdout is not None
     for raw in process.stdout:
@@ -133,10 +135,7 @@ def difference(real: bytes, ours: bytes) -> str | None:
     place = next((n for n, (left, right) in enumerate(pairs) if left != right), None)
     if place is None:
         return None
-    shown = pairs[max(0, place - CONTEXT) : place + 1]
-    width = max(len(left) for left, _ in shown)
-    rows = [f"  {'GNU Mach':<{width}} | machemu", *(f"  {left:<{width}} | {right}" for left, right in shown)]
-    return f"line {place + 1} differs\n" + "\n".join(rows)
+    return f"line {place + 1} differs\n{programs.side_by_side(pairs, place)}"
 
 
 def _write(transcript: Path, real: bytes) -> bool:
@@ -152,24 +151,36 @@ def _write(transcript: Path, real: bytes) -> bool:
 def main(arguments: Sequence[str]) -> int:
     """Compares the modules named, or all."""
     options = argparse.ArgumentParser(prog="oracle", description=__doc__.split("\n")[0])
-    options.add_argument("modules", nargs="*", help="names in tests/conformance, or paths of modules; all without any")
+    options.add_argument("modules", nargs="*", help="names in tests/conformance, or any program's files; all modules without any")
+    options.add_argument("--seconds", type=float, default=REAL_SECONDS, help="how long a program may take (default: %(default)g)")
     options.add_argument("--write", action="store_true", help="make what the real kernel prints the transcripts of these modules")
     given = options.parse_args(arguments)
     if given.write and not given.modules:
         print("oracle: --write writes the transcripts of the modules that you name", file=sys.stderr)
         return 2
     names = given.modules or sorted(path.stem for path in MODULES.glob("*.expected"))
-    modules = [Path(name) if "/" in name else binary(name) for name in names]
+    modules = [Path(name) if "/" in name or name.endswith(".elf") else binary(name) for name in names]
     missing = [str(module) for module in modules if not module.is_file()]
     if missing:
         print(f"oracle: there is no module {missing[0]}", file=sys.stderr)
         return 2
-    wrong = 0
+    strangers = [module for module in modules if module.resolve().parent.parent != MODULES.resolve()]
+    if given.write and strangers:
+        print(f"oracle: {strangers[0]}: is no module of tests/conformance, which alone have transcripts", file=sys.stderr)
+        return 2
+    wrong = status = 0
     try:
         with unpacked_kernel() as kernel:
             for module in modules:
-                real = on_gnu_mach(kernel, module)
+                if module in strangers:
+                    status = max(status, compare(kernel, module, given.seconds))
+                    continue
+                real = on_gnu_mach(kernel, module, given.seconds)
                 transcript = transcript_of(module)
+                if not real:
+                    print(f"{module.stem}: nothing came from the real kernel in {given.seconds:g} s", flush=True)
+                    status = 2
+                    continue
                 if given.write and not _write(transcript, real):
                     wrong += 1
                     continue
@@ -179,10 +190,21 @@ def main(arguments: Sequence[str]) -> int:
                 print(f"{module.stem}: {found or 'the same on both kernels'}", flush=True)
                 if stale:
                     print(f"{module.stem}: {transcript.name} is not what the real kernel prints", flush=True)
-    except NoRealKernel as error:
+    except (NoRealKernel, UserError) as error:
         print(f"oracle: {error}", file=sys.stderr)
         return 2
-    return int(wrong > 0)
+    return max(status, int(wrong > 0))
+
+
+def compare(kernel: Path, module: Path, seconds: float) -> int:
+    """Compares any program, and says what comes of it; the exit status. UserError for what is none that the real kernel runs."""
+    if architecture_of(str(module)) != "i386":
+        raise UserError(f"{module}: is no i386 program, and the real kernel runs no other")
+    with start_gnu_mach(kernel, f"{module} {DEFAULT_LINE}", *SAME_RUN) as process:
+        real = programs.on_real(process, module.name, seconds, KERNEL_LINES)
+    text, status = programs.verdict(real, programs.on_machemu(module), seconds)
+    print(f"{module}: {text}", flush=True)
+    return status
 
 
 if __name__ == "__main__":

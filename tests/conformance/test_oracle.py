@@ -70,7 +70,7 @@ def test_a_transcript_is_written_only_where_the_real_kernel_came_to_the_end(
     transcript = tmp_path / "ports.expected"
     transcript.write_bytes(b"old")
     monkeypatch.setattr(oracle, "unpacked_kernel", lambda: nullcontext(tmp_path))
-    monkeypatch.setattr(oracle, "on_gnu_mach", lambda kernel, module: printed)
+    monkeypatch.setattr(oracle, "on_gnu_mach", lambda *_: printed)
     monkeypatch.setattr(oracle, "on_machemu", lambda module: b"BEGIN\nold\nEND\n")
     monkeypatch.setattr(oracle, "transcript_of", lambda module: transcript)
     assert oracle.main(["--write", "ports"]) == status
