@@ -25,6 +25,7 @@ from machemu.device import ds_routines, limits
 from machemu.device.dev_pager import DevicePager
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
+from machemu.kern.clock import DEFAULT_DATE
 from machemu.machine.disk import ImageDisk
 from machemu.mig.interfaces import device, notify
 from tests.support.devices import User
@@ -113,7 +114,7 @@ def test_the_time_page_shows_virtual_time_at_the_last_tick_and_cannot_be_written
         machine.kernel.kern.clock.base = 3 * SECOND_NS + 123_456_789
         page = pager.page(arch.page, VM_PROT_READ)
         assert page is not None and len(page) == arch.page
-        assert arch.unpack("3I", page) == (3, 120_000, 3)
+        assert arch.unpack("3I", page) == (DEFAULT_DATE + 3, 120_000, DEFAULT_DATE + 3)
         assert pager.page(0, VM_PROT_WRITE) is None
 
 
