@@ -15,6 +15,7 @@ BOOTS: Final = {
     "copy-on-write": "inherit.elf",
     "pager": "mapper.elf",
     "exception": "handler.elf",
+    "call": "greet.toml",
 }
 """The lessons in their order, and the program or cluster that each is about."""
 
