@@ -35,6 +35,9 @@ class TaskMemory(Protocol):
     def write(self, address: VirtAddr, data: bytes | bytearray | memoryview) -> None:
         """Copies out; KERN_INVALID_ADDRESS where any byte cannot be written (bytes before it may have been)."""
 
+    def ready(self, address: VirtAddr, size: int, writes: bool) -> bool:
+        """Whether `read` or `write` would not wait; what is missing has been asked for."""
+
     def copyin(self, address: VirtAddr, size: int, deallocate: bool) -> MapCopy:
         """Takes `size` > 0 bytes as out-of-line data (copy-on-write); with `deallocate` the sender loses the pages."""
 

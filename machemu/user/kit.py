@@ -16,7 +16,7 @@ from machemu.mig.interfaces.notify import MACH_NOTIFY_SEND_ONCE
 from machemu.mig.runtime import Routine
 from machemu.sim import slots
 from machemu.sim.state import PortName, PortSet, Receive, state
-from machemu.user.mach import REPLY_ID, Mach, rights
+from machemu.user.mach import REPLY_ID, Mach
 from machemu.user.message import Message
 from machemu.user.notifications import ROUTINES, Notification
 from machemu.user.server import Server
@@ -89,7 +89,7 @@ def _serve(mach: Mach, message: Message, routine: Routine | None, method: Callab
             raise KernError(MIG_BAD_ID)
         results = method(message, *routine.request.unpack(mach.order, message.body, message.carried, message.complex))
     except KernError as error:
-        mach.give_up(rights(message._replace(header=message.header._replace(remote_type=0))))
+        mach.destroy(message._replace(header=message.header._replace(remote_type=0)))
         mach.reply(message, None, error.code)
         return
     if results is not None:

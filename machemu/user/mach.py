@@ -25,6 +25,8 @@ from machemu.abi.message import (
 )
 from machemu.abi.port import RIGHT_PORT_SET, RIGHT_RECEIVE, RIGHT_SEND
 from machemu.abi.types import VirtAddr
+from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
+from machemu.mig.interfaces.mach_host import THREAD_WIRE, VM_WIRE
 from machemu.mig.interfaces.mach_port import MACH_PORT_MOD_REFS, MACH_PORT_MOVE_MEMBER, MACH_PORT_REQUEST_NOTIFICATION
 from machemu.mig.runtime import FIXED, POLYMORPHIC, RETCODE, PolyPort, Routine, Type
 from machemu.mig.runtime import Message as MessageType
@@ -33,7 +35,7 @@ from machemu.user import message as messages
 from machemu.user.message import Caller, Header, Message
 from machemu.user.own import KernelView, Memory, Outgoing, Own
 
-MACH_MSG, MACH_REPLY_PORT, TASK_SELF, HOST_SELF = 25, 26, 28, 29
+MACH_MSG, MACH_REPLY_PORT, THREAD_SELF, TASK_SELF, HOST_SELF = 25, 26, 27, 28, 29
 VM_ALLOCATE, VM_DEALLOCATE, PORT_ALLOCATE, PORT_DEALLOCATE, INSERT_RIGHT = 65, 66, 72, 73, 74
 """Numbers of traps."""
 DESCRIPTOR_SIZE: Final = 4
@@ -41,6 +43,7 @@ CALL: Final = MACH_SEND_MSG | MACH_RCV_MSG
 REPLY_ID: Final = 100
 ROOM: Final = 8 << 10
 """Bytes that the kernel's answer to a call may have."""
+UNNAMED: Final = (messages.NULL_NAME, messages.DEAD_NAME)
 
 
 class Mach:
@@ -163,12 +166,19 @@ class Mach:
             self.send(message, timeout=None if to.disposition == MOVE_SEND_ONCE else 0)
 
     def destroy(self, message: Message) -> None:
-        """Gives up whatever rights a message holds, as mach_msg_destroy does."""
+        """Gives up whatever rights and memory a message holds, as mach_msg_destroy does."""
         self.give_up(rights(message))
+        self.free(messages.regions(message))
 
     def give_back(self, message: Message) -> None:
-        """Gives up what a message that was not sent would have taken away; what it only made or copied is still there."""
-        self.give_up((name, disposition) for name, disposition in rights(message) if disposition <= MOVE_SEND_ONCE)
+        """Gives up the rights that a message would have taken away if it had been sent, its reply right among them; those that it
+        only made or copied are still there."""
+        header = message.header
+        self.give_up(
+            (name, disposition)
+            for name, disposition in [*_named((header.local, header.local_type)), *rights(message)]
+            if disposition <= MOVE_SEND_ONCE
+        )
 
     def give_up(self, rights: Iterable[tuple[PortName, int]]) -> None:
         """Gives up rights: names, each with its disposition."""
@@ -242,6 +252,27 @@ class Mach:
 
     # Memory
 
+    def keep_memory(self) -> None:
+        """The thread waits for no frame while the kernel keeps some (thread_wire, vm_wire); what it has to say never waits."""
+        thread = self._thread
+        host = self.given("host-port")
+        self.call(THREAD_WIRE, host, PolyPort(self._kept("thread", THREAD_SELF), COPY_SEND), True)
+        if self.ready(thread.area, thread.size, True):
+            self.call(
+                VM_WIRE, host, PolyPort(self.task_self(), COPY_SEND), thread.area, thread.size, VM_PROT_READ | VM_PROT_WRITE
+            )
+
+    def allocate(self, size: int) -> int:
+        """The address of so much new memory. Raises KernError."""
+        self.set_word(0)
+        self._check(self.trap(VM_ALLOCATE, self.task_self(), self._thread.area, size, 1))
+        return self.word()
+
+    def ready(self, address: int, size: int, writes: bool) -> bool:
+        """Whether memory of the task's can be read or written without waiting. What is missing has been asked for, as if another
+        thread of the task had touched it; ask again a while later. Raises KernError for what never can be."""
+        return self._memory.ready(VirtAddr(address), size, writes)
+
     def read(self, address: int, size: int) -> bytes:
         return self._memory.read(VirtAddr(address), size)
 
@@ -273,10 +304,12 @@ def _is_plain(argument: Type) -> bool:
 def rights(message: Message) -> list[tuple[PortName, int]]:
     """(name, disposition) of each right that a message holds, the header's first; null and dead names are left out."""
     header = message.header
-    found = [(header.remote, header.remote_type)] if header.remote_type else []
-    for item in message.carried:
-        found += _names(item)
-    return [(name, disposition) for name, disposition in found if name not in (messages.NULL_NAME, messages.DEAD_NAME)]
+    return _named((header.remote, header.remote_type), *(right for item in message.carried for right in _names(item)))
+
+
+def _named(*held: tuple[int, int]) -> list[tuple[int, int]]:
+    """Those that are rights."""
+    return [(name, disposition) for name, disposition in held if disposition and name not in UNNAMED]
 
 
 def _names(item: Carried) -> list[tuple[PortName, int]]:

@@ -72,6 +72,15 @@ class Message(NamedTuple):
         return Caller(self.header.remote, self.header.remote_type, self.header.id)
 
 
+@state
+class Region(NamedTuple):
+    """Memory of the task's own: what a CarriedMemory has as `copy` where its bytes were not read, or are in place already. One
+    that is sent leaves the task, whatever becomes of the message."""
+
+    address: U32
+    size: U32
+
+
 class Item(NamedTuple):
     """An item of a body. start: where its descriptor is; data: where its bytes are, or the address of those out of line."""
 
@@ -119,10 +128,13 @@ def living(right: object | None) -> PortName:
     return 0 if right is None or right is PORT_DEAD else name_of(right)
 
 
-def decode(order: ByteOrder, data: bytes, read: Callable[[int, int], bytes]) -> tuple[Message, list[tuple[int, int]]]:
+def decode(
+    order: ByteOrder, data: bytes, read: Callable[[int, int], bytes], unread: bool = False
+) -> tuple[Message, list[tuple[int, int]]]:
     """A message as mach_msg wrote it, and the (address, size) of the memory that came with it, which is the task's now.
 
-    read: the task's memory; what it raises comes out, and nothing is lost.
+    read: the task's memory; what it raises comes out, and nothing is lost. unread: memory is left where it is, as Regions, and
+    not among what is returned.
     """
     words = struct.unpack_from(order.value + "6I", data)
     bits, size, remote, local, seqno, msgh_id = words
@@ -140,6 +152,9 @@ def decode(order: ByteOrder, data: bytes, read: Callable[[int, int], bytes]) -> 
                 carried += [CarriedPort(item.data + 4 * n, kind.name, right_of(name)) for n, name in enumerate(names)]
             continue
         address = struct.unpack_from(order.value + "I", body, item.data)[0]
+        if unread and item.length and not item.is_right:
+            carried.append(CarriedMemory(item.data, item.length, Region(address, item.length)))
+            continue
         if item.length:
             regions.append((address, item.length))
         memory = read(address, item.length) if item.length else b""
@@ -156,12 +171,21 @@ def _signed(word: int) -> int:
 
 
 def memory_wanted(message: Message) -> list[int]:
-    """The sizes in bytes of the memory that a message is to be sent with, in order."""
-    return [len(_out_of_line(item, ByteOrder.LITTLE)) for item in message.carried if not isinstance(item, CarriedPort)]
+    """The sizes in bytes of the memory that a message is to be sent with and that is still to be written, in order."""
+    return [len(_out_of_line(item, ByteOrder.LITTLE)) for item in message.carried if _is_written(item)]
+
+
+def _is_written(item: Carried) -> bool:
+    return not isinstance(item, CarriedPort) and not (isinstance(item, CarriedMemory) and isinstance(item.copy, Region))
+
+
+def regions(message: Message) -> list[Region]:
+    """The Regions that a message carries."""
+    return [item.copy for item in message.carried if isinstance(item, CarriedMemory) and isinstance(item.copy, Region)]
 
 
 def size_of(message: Message) -> int:
-    """The bytes of a message, with header and memory."""
+    """The bytes of a message, with header and with the memory that is read or written for it."""
     return HEADER_SIZE + len(message.body) + sum(memory_wanted(message))
 
 
@@ -173,6 +197,8 @@ def encode(order: ByteOrder, message: Message, addresses: Sequence[int]) -> tupl
     for item in message.carried:
         if isinstance(item, CarriedPort):
             word = name_of(item.port)
+        elif isinstance(item, CarriedMemory) and isinstance(item.copy, Region):
+            word = item.copy.address
         else:
             word = next(places)
             writes.append((word, _out_of_line(item, order)))

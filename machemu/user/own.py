@@ -22,6 +22,9 @@ class Memory(Protocol):
 
     def write(self, address: VirtAddr, data: bytes | bytearray | memoryview) -> None: ...
 
+    def ready(self, address: VirtAddr, size: int, writes: bool) -> bool:
+        """Whether `read` or `write` would not wait; what is missing has been asked for."""
+
 
 class KernelView(Protocol):
     """What a host-side thread has of the machine that it runs on."""

@@ -19,6 +19,10 @@ class Server(ABC):
     """
 
     __slots__ = ()
+    message_max: ClassVar[int] = 1 << 20
+    """Bytes in line of a message that is received, with its header; a longer one is destroyed."""
+    reads_memory: ClassVar[bool] = True
+    """Whether the memory of a message is read when it comes; else it comes as Regions, which are the server's."""
     name_server: ClassVar[bool] = False
     """Whether it is the name server of its node: what is started later has a send right to its service."""
     threads: ClassVar[int] = 1

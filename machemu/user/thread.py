@@ -36,11 +36,10 @@ from machemu.sim.state import U32, PortName, Right, Time, state
 from machemu.user import message as messages
 from machemu.user.mach import MACH_MSG, VM_ALLOCATE, Mach
 from machemu.user.message import Message
-from machemu.user.own import AREA_SIZE, WORD_AREA, KernelView, Memory, Own
+from machemu.user.own import AREA_SIZE, WORD_AREA, KernelView, Memory, Outgoing, Own
 from machemu.user.server import Server
 from machemu.user.task import ServerTask
 
-RECEIVE: Final = MACH_RCV_MSG | MACH_RCV_LARGE
 SEND_CODES: Final = tuple(code for code, name in MSG_RETURNS.items() if name.startswith("MACH_SEND_"))
 KERN_MAX: Final = 127
 """No kern_return_t of vm_allocate is more."""
@@ -76,11 +75,12 @@ class Phase(Enum):
 class ServerThread(Own):
     """What it does is its task's server."""
 
-    __slots__ = ("alarm", "arguments", "name", "phase", "wanted")
+    __slots__ = ("alarm", "arguments", "name", "phase", "refuses", "wanted")
     name: Right  # its kernel port, of a task with several threads; else 0
     arguments: tuple[U32, ...]  # those of the trap that it makes
     phase: Phase
     alarm: Time | None  # while it waits for messages, the server's alarm as it knows it
+    refuses: bool  # a message that it has no room for is destroyed
     wanted: U32  # the size of the memory that it asks for
 
     def __init__(self, task: ServerTask, area: int, name: PortName = 0) -> None:
@@ -89,6 +89,7 @@ class ServerThread(Own):
         self.arguments = ()
         self.phase = Phase.HELD if task.threads else Phase.START
         self.alarm = None
+        self.refuses = False
         self.wanted = 0
         task.threads.append(self)
 
@@ -112,7 +113,7 @@ class ServerThread(Own):
             )
         if self.phase is Phase.SENT:
             return code == MACH_MSG_SUCCESS or code & ~MACH_MSG_MASK in SEND_CODES
-        return code == MACH_MSG_SUCCESS or (self.phase is Phase.PLACED and 0 < code <= KERN_MAX)
+        return code == MACH_MSG_SUCCESS or (self.phase in (Phase.PLACED, Phase.GROWN) and 0 < code <= KERN_MAX)
 
     def has_sent(self, code: int) -> bool:
         """Whether the first message of the outbox has left it, where its last trap had this result."""
@@ -138,14 +139,17 @@ class ServerThread(Own):
                 other.told(mach, THREAD_RESUME)
         elif self.phase is Phase.RECEIVED:
             if code == MACH_RCV_TOO_LARGE:
-                return self._grow(mach)
-            self._received(mach, code)
+                size = mach.number_at(self.buffer + HEADER_SIZE_FIELD)
+                if not self.refuses and size <= self.server.message_max:
+                    return self._grow(mach, size)
+                self.refuses = not self.refuses
+            else:
+                self._received(mach, code)
         elif self.phase is Phase.GROWN:
             self._grown(mach, code)
         elif self.phase is Phase.PLACED:
             if code:
-                self.server.unsent(mach, self.outbox.popleft().message, code)
-                mach.work(1, 0, 0)
+                self._unsent(mach, self.outbox[0].message, code)
             else:
                 self.outbox[0].addresses.append(mach.word())
         elif self.phase is Phase.SENT:
@@ -172,7 +176,7 @@ class ServerThread(Own):
             self._hand_over(mach)
         data, writes = messages.encode(mach.order, outgoing.message, outgoing.addresses)
         if len(data) > self.size - WORD_AREA:
-            raise InvariantError(f"a host-side server sends {len(data)} bytes in line, and has room for {self.size - WORD_AREA}")
+            return self._grow(mach, len(data))
         for address, written in writes:
             if written:
                 mach.write(address, written)
@@ -190,21 +194,27 @@ class ServerThread(Own):
     def _sent(self, mach: Mach, code: int) -> None:
         if code in (MACH_MSG_SUCCESS, MACH_SEND_WILL_NOTIFY):
             outgoing = self.outbox.popleft()
-            mach.free(zip(outgoing.addresses, messages.memory_wanted(outgoing.message), strict=True))
+            self._free_sent(mach, outgoing)
             if outgoing.notify:
                 self.server.sent(mach, outgoing.message, code)
                 mach.work(1, 0, 0)
             return
-        outgoing = self.outbox[0]
+        message = self.outbox[0].message
         if code & ~MACH_MSG_MASK in GIVEN_BACK:
             message, regions = self._taken(mach)
-        else:
-            message = outgoing.message
-            regions = list(zip(outgoing.addresses, messages.memory_wanted(message), strict=True))
-        self.outbox.popleft()
-        mach.free(regions)
+            mach.free([*regions, *messages.regions(message)])
+        self._unsent(mach, message, code)
+
+    def _unsent(self, mach: Mach, message: Message, code: int) -> None:
+        self._free_sent(mach, self.outbox.popleft())
         self.server.unsent(mach, message, code)
         mach.work(1, 0, 0)
+
+    @staticmethod
+    def _free_sent(mach: Mach, outgoing: Outgoing) -> None:
+        """Gives back the memory of which the message was made."""
+        written = zip(outgoing.addresses, messages.memory_wanted(outgoing.message), strict=False)
+        mach.free([*written, *messages.regions(outgoing.message)])
 
     # Several threads of a task
 
@@ -227,7 +237,7 @@ class ServerThread(Own):
     # Receiving
 
     def _receive(self, kernel: KernelView) -> int:
-        option, timeout = RECEIVE, 0
+        option, timeout = MACH_RCV_MSG | (0 if self.refuses else MACH_RCV_LARGE), 0
         self.alarm = deadline = self.task.deadline
         if deadline is not None:
             option |= MACH_RCV_TIMEOUT
@@ -237,6 +247,7 @@ class ServerThread(Own):
         return MACH_MSG
 
     def _received(self, mach: Mach, code: int) -> None:
+        self.refuses = False
         if code == MACH_MSG_SUCCESS or code & ~MACH_MSG_MASK == MACH_RCV_BODY_ERROR:
             message, regions = self._taken(mach)
             mach.free(regions)
@@ -255,20 +266,24 @@ class ServerThread(Own):
     def _taken(self, mach: Mach) -> tuple[Message, list[tuple[int, int]]]:
         """The message in the buffer."""
         size = mach.number_at(self.buffer + HEADER_SIZE_FIELD)
-        return messages.decode(mach.order, mach.read(self.buffer, max(size, HEADER_SIZE)), mach.read)
+        data = mach.read(self.buffer, max(size, HEADER_SIZE))
+        return messages.decode(mach.order, data, mach.read, not self.server.reads_memory)
 
-    def _grow(self, mach: Mach) -> int:
-        """A message needs more room."""
-        size = mach.number_at(self.buffer + HEADER_SIZE_FIELD) + WORD_AREA
+    def _grow(self, mach: Mach, size: int) -> int:
+        """A message of so many bytes needs more room."""
         self.phase = Phase.GROWN
-        self.arguments = (mach.task_self(), self.area, size, 1)
+        self.wanted = size + WORD_AREA
+        self.arguments = (mach.task_self(), self.area, self.wanted, 1)
         mach.set_word(0)
-        self.wanted = size
         return VM_ALLOCATE
 
     def _grown(self, mach: Mach, code: int) -> None:
         if code:
-            raise InvariantError(f"a host-side server has no room for a message of {self.wanted} bytes")
+            if self.outbox:
+                self._unsent(mach, self.outbox[0].message, code)
+            else:
+                self.refuses = True
+            return
         old = self.area, self.size
         self.area, self.size = mach.word(), self.wanted
         mach.free([old])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.kern_return import KERN_INVALID_ADDRESS, KERN_RESOURCE_SHORTAGE
 from machemu.abi.types import PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
@@ -14,6 +14,7 @@ from machemu.vm import map_copy, routines
 from machemu.vm.fault import vm_fault
 from machemu.vm.map import VmMap
 from machemu.vm.map_copy import VmMapCopy
+from machemu.vm.object import VmObject, deallocate
 from machemu.vm.page import PageShortage
 
 
@@ -56,6 +57,24 @@ class UserMemory:
         for start, length in self._pieces(address, size):
             vm.memory.write(self._physical(start, VM_PROT_WRITE), view[done : done + length])
             done += length
+
+    def ready(self, address: VirtAddr, size: int, writes: bool) -> bool:
+        """Whether all the bytes can be read, or written, without waiting. What is missing has been asked for, as an access by
+        another thread without privileges would. Raises KERN_INVALID_ADDRESS where any never can be."""
+        vm = self.map.vm
+        before, vm.privileged = vm.privileged, False
+        is_ready = True
+        try:
+            for start, _ in self._pieces(address, size):
+                try:
+                    self._physical(start, VM_PROT_WRITE if writes else VM_PROT_READ)
+                except MustWait as wait:
+                    is_ready = False
+                    if isinstance(wait.held, VmObject):
+                        deallocate(wait.held)
+        finally:
+            vm.privileged = before
+        return is_ready
 
     def _pieces(self, address: int, size: int) -> Iterator[tuple[int, int]]:
         """[address, address + size) page by page. Raises KERN_INVALID_ADDRESS where it leaves the address space."""

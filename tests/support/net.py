@@ -197,6 +197,7 @@ class Net:
             assert (tables.exports, tables.proxies, tables.leaving, tables.pledges) == ({}, {}, {}, {}), server.node
             assert (tables.numbers, tables.by_number, tables.watchers) == ({}, {}, {}), server.node
             assert server.names.queries == {} and server.questions == {}
+            assert (server.streams.by_token, server.arrivals.streams, server.arrivals.short) == ({}, {}, {}), server.node
 
 
 @contextmanager

@@ -66,6 +66,9 @@ class Memory:
     def read(self, address: VirtAddr, size: int) -> bytes:
         return b"".join(bytes(page[start : start + count]) for page, start, count in self._pieces(address, size))
 
+    def ready(self, address: VirtAddr, size: int, writes: bool) -> bool:
+        return sum(count for _, _, count in self._pieces(address, size)) == size
+
     def write(self, address: VirtAddr, data: bytes | bytearray | memoryview) -> None:
         done = 0
         for page, start, count in self._pieces(address, len(data)):

@@ -22,6 +22,7 @@ from machemu.abi.message import (
 )
 from machemu.core.host_side import launch
 from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS, MACH_PORT_NAMES
+from machemu.mig.interfaces.notify import MACH_NOTIFY_SEND_ONCE
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
@@ -172,6 +173,18 @@ def test_a_message_larger_than_the_room_makes_more(arch: Arch) -> None:
         join(machine, echo, client)
         machine.run(SECOND_NS // 2)
         assert [len(answer.body) for answer in client.answers] == [len(big)] * 2
+
+
+def test_a_message_that_is_longer_than_the_server_takes_is_destroyed_and_the_next_one_answered(arch: Arch) -> None:
+    with empty(arch) as machine:
+        word = item(arch, MSG_TYPE_INTEGER_32, 0)[:-4]
+        bodies = [word + arch.long_item(MSG_TYPE_BYTE, 8, size) + bytes(size) for size in (200_000, Echo.message_max, 100)]
+        client = Client([request(body) for body in bodies])
+        join(machine, Echo(), client)
+        machine.run(SECOND_NS // 2)
+        first, second, third = ((answer.header.id, len(answer.body)) for answer in client.answers)
+        assert first == (third[0], len(bodies[0])) and third[1] == len(bodies[2])
+        assert second == (MACH_NOTIFY_SEND_ONCE.request.id, 0)
 
 
 def test_an_alarm_comes_at_its_time_and_once(arch: Arch) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from machemu.sim.state import PortName
 from machemu.user.kit import HostServer, Part
 from machemu.user.mach import Mach
+from masix.gns.large import Arrivals, Streams
 from masix.gns.ports import PortTables
 from masix.gns.wire import GROUPS, Payload, encode
 from masix.transport.events import Unverified
@@ -61,15 +62,26 @@ class Link(Part, ABC):
 
 
 class Context:
-    """What the server's handlers are given. node: this node's number. notices: where the kernel tells of ports.
+    """What the server's handlers are given. node: this node's number. notices: where the kernel tells of ports. streams,
+    arrivals: large messages that go and come.
 
     loop: what the server says to itself, as if it were another node's: of ports that moved here.
     """
 
     def __init__(
-        self, mach: Mach, server: HostServer, node: int, tables: PortTables, link: Link, loop: deque[tuple[int, bytes]]
+        self,
+        mach: Mach,
+        server: HostServer,
+        node: int,
+        tables: PortTables,
+        link: Link,
+        loop: deque[tuple[int, bytes]],
+        streams: Streams,
+        arrivals: Arrivals,
     ) -> None:
         self.mach = mach
+        self.streams = streams
+        self.arrivals = arrivals
         self.node = node
         self.tables = tables
         self.ports = server.ports

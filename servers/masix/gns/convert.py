@@ -32,16 +32,14 @@ def convert(message: Message, source: ByteOrder, target: ByteOrder) -> Message:
     if source is target:
         return message
     body = bytearray(message.body)
-    memory = {}
     for item in items(message.body, source):
         _convert_descriptor(body, item, target)
-        unit = _unit(item.descriptor)
         if item.descriptor.inline:
             end = item.data + item.length
-            body[item.data : end] = turned(body[item.data : end], unit)
+            body[item.data : end] = turned(body[item.data : end], _unit(item.descriptor))
         else:
             body[item.data : item.data + ADDRESS] = turned(body[item.data : item.data + ADDRESS], ADDRESS)
-            memory[item.data] = unit
+    memory = units(message, source)
     carried = tuple(
         each._replace(copy=turned(each.copy, memory.get(each.offset, 1)))
         if isinstance(each, CarriedMemory) and isinstance(each.copy, bytes)
@@ -49,6 +47,11 @@ def convert(message: Message, source: ByteOrder, target: ByteOrder) -> Message:
         for each in message.carried
     )
     return message._replace(body=bytes(body), carried=carried)
+
+
+def units(message: Message, order: ByteOrder) -> dict[int, int]:
+    """By the offset of its address, of all memory out of line the bytes that are turned round together."""
+    return {item.data: _unit(item.descriptor) for item in items(message.body, order) if not item.descriptor.inline}
 
 
 def _convert_descriptor(body: bytearray, item: Item, order: ByteOrder) -> None:

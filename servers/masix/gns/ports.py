@@ -43,7 +43,8 @@ class Proxy:
     """A port that stands for one of another node: the network server has its receive right."""
 
     __slots__ = (
-        "count", "flushes", "is_held", "is_unused", "is_watched", "kind", "node", "number", "target", "under_way", "watcher",
+        "count", "flushes", "is_held", "is_streaming", "is_unused", "is_watched", "kind", "node", "number", "target", "under_way",
+        "watcher",
     )  # fmt: skip
 
     # What it stands for:
@@ -63,6 +64,7 @@ class Proxy:
     # Messages:
     under_way: int  # those that went to the port and have not gone into its queue, as far as is known
     is_held: bool  # none is taken from its queue now
+    is_streaming: bool  # one of its queue goes, its memory before it
     # What others want to know of, each when the message before this sequence number has been sent on:
     flushes: list[tuple[U32, Flush]]
 
@@ -74,6 +76,7 @@ class Proxy:
         self.target = None
         self.watcher = 0
         self.is_held = False
+        self.is_streaming = False
         self.is_watched = False
         self.is_unused = False
         self.under_way = 0

@@ -102,7 +102,7 @@ def no_senders(context: Context, name: PortName, count: int) -> None:
 def unused_here(context: Context, name: PortName) -> None:
     """A proxy that nobody can send to goes, once its queue is empty."""
     proxy = context.tables.proxies[name]
-    proxy.is_unused = bool(Translator(context).status(name)[MSGCOUNT])
+    proxy.is_unused = proxy.is_streaming or bool(Translator(context).status(name)[MSGCOUNT])
     if not proxy.is_unused:
         drop(context, name)
         _give_back(context, proxy)
@@ -126,7 +126,7 @@ def _give_back(context: Context, proxy: Proxy) -> None:
 
 def regulate(context: Context, name: PortName, proxy: Proxy) -> None:
     """Takes messages from a proxy's queue, or lets them wait there."""
-    is_held = proxy.target is not None or proxy.under_way >= WINDOW
+    is_held = proxy.is_streaming or proxy.target is not None or proxy.under_way >= WINDOW
     if is_held != proxy.is_held:
         proxy.is_held = is_held
         context.mach.move_member(name, 0 if is_held else context.ports)
@@ -192,7 +192,7 @@ def moved(context: Context, node: int, payload: Moved) -> None:
         context.tables.leave(name, proxy)
         if proxy.target:
             context.say(proxy.target[0], Unused(*proxy.target[1:]))
-        else:
+        elif not proxy.is_streaming:
             context.say(node, Flush(payload.number, context.node, node, payload.number))
         proxy.target = right.node, right.number, 1
         context.tables.enter(name, proxy)
@@ -227,7 +227,7 @@ def lost(context: Context, node: int) -> None:
                 context.say(proxy.node, Unused(proxy.number, proxy.count))
         elif proxy.node == node:
             _arrive(context, name, proxy)
-        elif proxy.target:
+        elif proxy.target and not proxy.is_streaming:
             # What was to come back may have been lost with it.
             context.say(proxy.node, Flush(proxy.number, context.node, proxy.node, proxy.number))
     for number, export in list(tables.exports.items()):

@@ -19,9 +19,11 @@ from machemu.user.kit import HostServer, Part, notified, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Message
 from machemu.user.notifications import DeadName, MsgAccepted, NoSenders
-from masix.gns import rights, traffic
+from machemu.user.own import AREA_SIZE, WORD_AREA
+from masix.gns import memory, rights, streams, traffic
 from masix.gns.context import NAME, Context, Link
 from masix.gns.directory import Directory
+from masix.gns.large import Arrivals, Streams
 from masix.gns.link import EthernetLink
 from masix.gns.liveness import Liveness
 from masix.gns.names import Names
@@ -33,16 +35,20 @@ from masix.gns.wire import (
     Claim,
     Deliver,
     Died,
+    Dropped,
     Flush,
     Flushed,
     Found,
     Gathering,
     Homed,
     Known,
+    Lay,
     Moved,
     OnceUnused,
     Passed,
+    Refused,
     Resolve,
+    Stored,
     Taken,
     Unused,
     WireError,
@@ -61,11 +67,15 @@ STOCK: Final = 16
 class Gns(HostServer):
     """The network server of a node."""
 
-    __slots__ = ("directory", "link", "liveness", "loop", "names", "node", "protocols", "tables")
+    __slots__ = ("arrivals", "directory", "link", "liveness", "loop", "names", "node", "protocols", "streams", "tables")
+    message_max = AREA_SIZE - WORD_AREA
+    reads_memory = False
     node: NodeNumber  # its number
     link: Link
     loop: deque[tuple[NodeNumber, bytes]]  # what it says to itself
     tables: PortTables  # the ports that it stands for
+    streams: Streams  # large messages that go
+    arrivals: Arrivals  # and those that come
     names: Names  # how services are found
     directory: Directory | None  # the replicated one, or None
     liveness: Liveness  # probes of others
@@ -81,6 +91,8 @@ class Gns(HostServer):
         self.protocols = Protocols(node)
         self.liveness = Liveness()
         self.loop = deque()
+        self.streams = Streams()
+        self.arrivals = Arrivals()
 
     def check_saved(self) -> None:
         """ValueError where its parts are not of one node."""
@@ -107,6 +119,7 @@ class Gns(HostServer):
 
     def start(self, mach: Mach) -> None:
         super().start(mach)
+        mach.keep_memory()
         mach.request(acs.ACS_REGISTER, mach.given("name-server"), (NAME, 0, PolyPort(self.service, COPY_SEND)))
         context = self.context(mach)
         self.link.start(context)
@@ -119,7 +132,7 @@ class Gns(HostServer):
         return parts if self.directory is None else (*parts, self.directory)
 
     def context(self, mach: Mach) -> Context:
-        return Context(mach, self, self.node, self.tables, self.link, self.loop)
+        return Context(mach, self, self.node, self.tables, self.link, self.loop, self.streams, self.arrivals)
 
     def receive(self, mach: Mach, message: Message) -> None:
         super().receive(mach, message)
@@ -137,6 +150,9 @@ class Gns(HostServer):
         self.link.tick(mach)
         self.names.expired(context)
         self.liveness.expired(context)
+        streams.expired(context)
+        memory.expired(context)
+        traffic.expired(context)
         if self.directory is not None:
             self.directory.expired(context)
         while self.tables.is_short():
@@ -179,6 +195,8 @@ class Gns(HostServer):
                 self.liveness.lost(node)
                 context.mach.note(f"gns: node {node} is lost")
                 self.names.lost(node)
+                streams.lost(context, node)
+                memory.lost(context, node)
                 rights.lost(context, node)
                 if self.directory is not None:
                     self.directory.lost(context, node)
@@ -189,7 +207,9 @@ class Gns(HostServer):
                 self._arrived(context, node, data)
         rooms = [room for room in (self.names, self.link, self.directory) if room is not None]
         times = [room.next_timer() for room in rooms]
-        times += [self.liveness.at, context.mach.now() if self.tables.is_short() else None]
+        now = context.mach.now()
+        times += [self.liveness.at, now if self.tables.is_short() else None]
+        times += [self.streams.next_timer(now), self.arrivals.next_timer(now)]
         context.mach.alarm(min((time for time in times if time is not None), default=None))
 
     def _next_event(self, context: Context) -> tuple[int, bytes | None] | None:
@@ -208,6 +228,14 @@ class Gns(HostServer):
                 traffic.deliver(context, node, payload.to.number, payload.to.kind, payload)
             case Taken():
                 traffic.have_gone(context, node, payload)
+            case Lay():
+                memory.part(context, node, payload)
+            case Stored():
+                streams.stored(context, node, payload)
+            case Refused():
+                streams.refused(context, node, payload)
+            case Dropped():
+                memory.forget(context, node, payload.token)
             case Flush():
                 traffic.flush(context, node, payload)
             case Flushed():

@@ -8,19 +8,19 @@ from typing import Final
 from machemu.abi.message import MOVE_SEND, MOVE_SEND_ONCE, PORT_DEAD, PORT_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_SEND_ONCE
 from machemu.sim.state import PortName
-from machemu.user.message import Header, Message, right_of
-from masix.gns import rights
+from machemu.user.message import Header, Message
+from masix.gns import forward, memory, rights, streams
 from masix.gns.context import Context
-from masix.gns.ports import Export, Proxy
-from masix.gns.translate import MSGCOUNT, SEQNO, Translator, destroy, give_all, taken
-from masix.gns.wire import Deliver, Flush, Flushed, NetRight, OnceUnused, RightKind, Taken
+from masix.gns.ports import Export
+from masix.gns.translate import MSGCOUNT, SEQNO, Translator, destroy, taken
+from masix.gns.wire import Deliver, Flush, Flushed, OnceUnused, RightKind, Taken
 
 TOLD_EVERY: Final = 8
 """After so many messages a sender is told that they have gone into the queue."""
 
 
 def proxied(context: Context, name: PortName, message: Message) -> None:
-    """A message has come to a proxy port."""
+    """A message has come to a proxy port: it is sent on now, or once its memory has gone."""
     proxy = context.tables.proxies[name]
     header = message.header
     if proxy.kind is RightKind.SEND_ONCE:
@@ -34,30 +34,16 @@ def proxied(context: Context, name: PortName, message: Message) -> None:
         kind = MACH_NOTIFY_NO_SENDERS.request
         rights.no_senders(context, name, *kind.unpack(context.mach.order, message.body, message.carried, message.complex))
         return
-    _forward(context, proxy, message)
-    while proxy.flushes and proxy.flushes[0][0] <= header.seqno + 1:
-        context.say(proxy.node, proxy.flushes.pop(0)[1]._replace(number=proxy.number))
-    if proxy.is_unused:
-        rights.unused_here(context, name)
-
-
-def _forward(context: Context, proxy: Proxy, message: Message) -> None:
-    header = message.header
     context.mach.note(f"gns: step 7: message {header.id} is for node {proxy.node} port {proxy.number}")
     if proxy.node == context.node:
         deliver(context, context.node, proxy.number, proxy.kind, message)
+        forward.went(context, name, proxy, header)
+    elif not forward.can_go(message):
+        forward.refuse(context, proxy, message, "it has too many rights")
+    elif (read := streams.read(context.mach, message)) is not None:
+        forward.forward(context, name, proxy, read)
     else:
-        translator = Translator(context)
-        answer = translator.give(right_of(header.remote), header.remote_type, proxy.node)
-        if answer.kind is RightKind.DEAD:
-            answer = answer._replace(number=header.remote_type)
-        given = give_all(message, lambda right, disposition: translator.give(right, disposition, proxy.node))
-        context.mach.note(f"gns: step 8: sends it to the network server of node {proxy.node}")
-        to = NetRight(proxy.kind, proxy.node, proxy.number)
-        context.say(proxy.node, Deliver(to, answer, context.mach.order, given))
-    if proxy.kind is RightKind.SEND:
-        proxy.under_way += 1
-        rights.regulate(context, header.local, proxy)
+        streams.begin(context, name, proxy, message)
 
 
 def have_gone(context: Context, node: int, payload: Taken) -> None:
@@ -73,9 +59,16 @@ def have_gone(context: Context, node: int, payload: Taken) -> None:
 def deliver(context: Context, node: int, number: int, kind: RightKind, what: Deliver | Message) -> None:
     """A message for a port of this node, as the network server of another has sent it, or as a task here has."""
     export = context.tables.exports.get(number)
+    if isinstance(what, Deliver) and not memory.is_complete(context, node, what):
+        context.mach.note(f"gns: node {node} sends nonsense: a message without its memory")
+        destroy(context, node, what)
+        return
     if export is None or node not in export.given or kind is not export.kind:
         destroy(context, node, what)
-    elif export.waiting is None:
+        return
+    if isinstance(what, Deliver):
+        what = memory.placed(context, node, what) or what
+    if export.waiting is None:
         export.waiting = deque()
         _hand_over(context, node, number, export, what)
     elif sum(sender == node for sender, _ in export.waiting) < rights.WINDOW:
@@ -99,7 +92,7 @@ def _flush_queue(context: Context, name: PortName, payload: Flush) -> None:
     """As `flush`, of a port that has moved on and whose queue holds all that was sent before."""
     proxy = context.tables.proxies[name]
     status = Translator(context).status(name)
-    if status[MSGCOUNT] or proxy.flushes:
+    if status[MSGCOUNT] or proxy.flushes or proxy.is_streaming:
         proxy.flushes.append((status[SEQNO] + status[MSGCOUNT], payload))
     else:
         context.say(proxy.node, payload._replace(number=proxy.number))
@@ -107,6 +100,15 @@ def _flush_queue(context: Context, name: PortName, payload: Flush) -> None:
 
 def _hand_over(context: Context, node: int, number: int, export: Export, what: Deliver | Message) -> None:
     header = what.header if isinstance(what, Message) else what.message.header
+    if isinstance(what, Deliver):
+        placed = memory.placed(context, node, what)
+        if placed is None:
+            assert export.waiting is not None
+            export.waiting.appendleft((node, what))
+            context.arrivals.short.setdefault(number, context.mach.now())
+            return
+        what = placed
+    context.arrivals.short.pop(number, None)
     context.mach.note(f"gns: step 9: hands message {header.id} of node {node} to its port")
     if export.kind is RightKind.SEND_ONCE and isinstance(what, Deliver):
         context.tables.drop_export(number)
@@ -130,11 +132,34 @@ def _hand_over(context: Context, node: int, number: int, export: Export, what: D
 def accepted(context: Context, name: PortName) -> None:
     """The queue of a port has taken the message handed over last."""
     number = context.tables.numbers.get(name)
-    if number is None:
-        return
-    export = context.tables.exports[number]
-    if export.waiting is None:
-        return
+    if number is not None and context.tables.exports[number].waiting is not None:
+        _next(context, name, number, context.tables.exports[number])
+
+
+def expired(context: Context) -> None:
+    """Hands over what waited for frames; what has waited for too long is destroyed."""
+    for number, since in list(context.arrivals.short.items()):
+        del context.arrivals.short[number]
+        export = context.tables.exports.get(number)
+        if export is None or not export.waiting:
+            continue
+        node, what = export.waiting.popleft()
+        assert isinstance(what, Deliver)
+        if context.mach.now() < since + memory.PATIENCE_NS:
+            context.arrivals.short[number] = since
+            _hand_over(context, node, number, export, what)
+            continue
+        context.mach.note(f"gns: message {what.message.header.id} of node {node} is destroyed: there is no room for it")
+        destroy(context, node, what)
+        if export.kind is RightKind.SEND_ONCE:
+            context.tables.drop_export(number)
+            context.mach.deallocate(export.name)
+        else:
+            _next(context, export.name, number, export)
+
+
+def _next(context: Context, name: PortName, number: int, export: Export) -> None:
+    """The next message that waits for a port is handed over."""
     while export.waiting:
         node, what = export.waiting.popleft()
         if not isinstance(what, Flush):

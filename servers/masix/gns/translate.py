@@ -24,6 +24,7 @@ from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_
 from machemu.sim.state import PortName
 from machemu.user.mach import rights
 from machemu.user.message import DEAD_NAME, Header, Item, Message, items
+from masix.gns import memory
 from masix.gns.context import Context
 from masix.gns.convert import convert
 from masix.gns.ports import Leaving, Pledge, Proxy
@@ -231,6 +232,7 @@ def taken(context: Context, node: int, what: Deliver, to: int, disposition: int)
 def destroy(context: Context, node: int, what: Deliver | Message) -> None:
     """The port died while the message was under way: its rights come, and go at once."""
     if isinstance(what, Deliver):
+        memory.destroyed(context, node, what)
         give_up(context, taken(context, node, what, 0, 0))
     else:
         context.mach.destroy(what)

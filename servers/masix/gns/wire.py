@@ -6,6 +6,9 @@ where rights and memory stand mean nothing; what they stand for follows behind, 
 Who gives a right to a port of a third node keeps one of its own until that node knows of it (`pledge`, `Claim`, `Passed`). When
 a receive right has moved, its old home tells those that know the port (`Moved`); their next messages go straight to the new
 home, after those before: a word sent behind these (`Flush`) comes back from there (`Flushed`).
+
+The memory of a large message goes before it, in parts (`Lay`); the receiver says how much of it is in place (`Stored`), or that
+it cannot hold it (`Refused`), after which the sender forgets it (`Dropped`). The message itself comes when all of it is in place.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from machemu.abi.message import (
     CarriedPorts,
 )
 from machemu.abi.types import ByteOrder
-from machemu.sim.state import U16, U31, U32, state
+from machemu.sim.state import U8, U16, U31, U32, state
 from machemu.user.message import WORD_SIZE, Header, Message, items
 from masix.net.ip import NODE_MAX, NODE_MIN, NodeNumber
 
@@ -75,6 +78,14 @@ class NetRight(NamedTuple):
 
 NULL: Final = NetRight(RightKind.NULL, 0, 0)
 DEAD: Final = NetRight(RightKind.DEAD, 0, 0)
+
+
+@state
+class Laid(NamedTuple):
+    """What CarriedMemory has as `copy` where the memory went before: the parts' token and place."""
+
+    token: U32
+    place: U32
 
 
 @state
@@ -194,6 +205,43 @@ class Taken(NamedTuple):
 
 
 @state
+class Lay(NamedTuple):
+    """A part of a message's memory, behind those before it. token: the sender's number for the message. total: bytes of all its
+    memory. place, size: which memory of the message this is of, and its bytes. unit: the bytes that change places where the byte
+    order, ORDERS[order], is not the receiver's."""
+
+    token: U31
+    total: U32
+    place: U32
+    size: U32
+    unit: U8
+    order: U8
+    data: bytes
+
+
+@state
+class Stored(NamedTuple):
+    """So many bytes more of a message's memory are in place at the sender."""
+
+    token: U31
+    size: U32
+
+
+@state
+class Refused(NamedTuple):
+    """The sender cannot hold the memory of a message."""
+
+    token: U31
+
+
+@state
+class Dropped(NamedTuple):
+    """The message of this token does not come."""
+
+    token: U31
+
+
+@state
 class Alive(NamedTuple):
     """Nothing: that it is acknowledged tells that the receiver is up."""
 
@@ -220,6 +268,10 @@ Payload = (
     | OnceUnused
     | Homed
     | Taken
+    | Lay
+    | Stored
+    | Refused
+    | Dropped
     | Alive
     | Gathering
 )
@@ -230,6 +282,8 @@ _BYTES: Final = c.Prefixed(c.Int32ub, c.GreedyBytes)
 _RIGHTS: Final = c.Struct(
     "offset" / c.Int32ub, "is_array" / c.Flag, "disposition" / c.Int8ub, "rights" / c.PrefixedArray(c.Int32ub, _RIGHT)
 )
+_MEMORY: Final = c.Struct("offset" / c.Int32ub, "size" / c.Int32ub, "token" / c.Int32ub, "place" / c.Int32ub, "data" / _BYTES)
+"""token: 0 where the bytes are here."""
 _DELIVER: Final = c.Struct(
     "to" / _RIGHT,
     "answer" / _RIGHT,
@@ -239,7 +293,7 @@ _DELIVER: Final = c.Struct(
     "complex" / c.Flag,
     "body" / _BYTES,
     "rights" / c.PrefixedArray(c.Int32ub, _RIGHTS),
-    "memory" / c.PrefixedArray(c.Int32ub, c.Struct("offset" / c.Int32ub, "data" / _BYTES)),
+    "memory" / c.PrefixedArray(c.Int32ub, _MEMORY),
 ).compile()
 """Made for each message; what is compiled does not see everything that is missing, `decode` looks."""
 _NUMBER: Final = c.Struct("number" / c.Int32ub)
@@ -260,6 +314,21 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (OnceUnused, _NUMBER),
     (Homed, c.Struct("token" / c.Int32ub, "number" / c.Int32ub)),
     (Taken, c.Struct("number" / c.Int32ub, "times" / c.Int32ub)),
+    (
+        Lay,
+        c.Struct(
+            "token" / c.Int32ub,
+            "total" / c.Int32ub,
+            "place" / c.Int32ub,
+            "size" / c.Int32ub,
+            "unit" / c.ExprValidator(c.Int8ub, lambda unit, _: unit > 0),
+            "order" / c.ExprValidator(c.Int8ub, lambda order, _: order < len(ORDERS)),
+            "data" / _BYTES,
+        ),
+    ),
+    (Stored, c.Struct("token" / c.Int32ub, "size" / c.Int32ub)),
+    (Refused, c.Struct("token" / c.Int32ub)),
+    (Dropped, c.Struct("token" / c.Int32ub)),
     (Alive, c.Struct()),
     (Gathering, c.Struct("group" / c.Int32ub)),
 )
@@ -325,7 +394,9 @@ def _deliver_fields(payload: Deliver) -> dict[str, Any]:
     rights, memory = [], []
     for item in payload.message.carried:
         if isinstance(item, CarriedMemory):
-            memory.append({"offset": item.offset, "data": item.copy})
+            laid = item.copy if isinstance(item.copy, Laid) else Laid(0, 0)
+            data = b"" if isinstance(item.copy, Laid) else item.copy
+            memory.append({"offset": item.offset, "size": item.size, **laid._asdict(), "data": data})
         else:
             several = item.ports if isinstance(item, CarriedPorts) else (item.port,)
             rights.append(
@@ -350,7 +421,11 @@ def _deliver_fields(payload: Deliver) -> dict[str, Any]:
 
 
 def _delivered(fields: Any) -> Deliver:
-    carried: list[Carried] = [CarriedMemory(item.offset, len(item.data), item.data) for item in fields.memory]
+    carried: list[Carried] = []
+    for item in fields.memory:
+        if len(item.data) != (0 if item.token else item.size):
+            raise ValueError("memory of another size")
+        carried.append(CarriedMemory(item.offset, item.size, Laid(item.token, item.place) if item.token else item.data))
     for item in fields.rights:
         several = tuple(map(_right, item.rights))
         if item.is_array:

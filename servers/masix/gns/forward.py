@@ -1,0 +1,60 @@
+"""How a message leaves for the node of its port, and what becomes of its proxy port then."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from machemu.abi.message import CarriedPorts
+from machemu.sim.state import PortName
+from machemu.user.message import Header, Message, right_of
+from masix.gns import rights
+from masix.gns.context import Context
+from masix.gns.ports import Proxy
+from masix.gns.translate import Translator, give_all
+from masix.gns.wire import Deliver, NetRight, OnceUnused, RightKind
+
+RIGHTS_MAX: Final = 4096
+"""Rights out of line of a message that goes to another node."""
+
+
+def can_go(message: Message) -> bool:
+    """Whether a message is none that makes the servers keep too much."""
+    return sum(len(item.ports) for item in message.carried if isinstance(item, CarriedPorts)) <= RIGHTS_MAX
+
+
+def refuse(context: Context, proxy: Proxy, message: Message, why: str) -> None:
+    """A message that cannot get to its port goes as one to a dead port."""
+    context.mach.note(f"gns: message {message.header.id} for node {proxy.node} port {proxy.number} is destroyed: {why}")
+    context.mach.destroy(message)
+    if proxy.kind is RightKind.SEND_ONCE:
+        context.say(proxy.node, OnceUnused(proxy.number))
+
+
+def forward(context: Context, name: PortName, proxy: Proxy, message: Message) -> None:
+    """Sends a message on; its memory is in it, or has gone before."""
+    header = message.header
+    translator = Translator(context)
+    answer = translator.give(right_of(header.remote), header.remote_type, proxy.node)
+    if answer.kind is RightKind.DEAD:
+        answer = answer._replace(number=header.remote_type)
+    given = give_all(message, lambda right, disposition: translator.give(right, disposition, proxy.node))
+    context.mach.note(f"gns: step 8: sends it to the network server of node {proxy.node}")
+    to = NetRight(proxy.kind, proxy.node, proxy.number)
+    context.say(proxy.node, Deliver(to, answer, context.mach.order, given))
+    went(context, name, proxy, header)
+
+
+def went(context: Context, name: PortName, proxy: Proxy, header: Header) -> None:
+    """A message of a proxy's queue has been sent on."""
+    if proxy.kind is RightKind.SEND:
+        proxy.under_way += 1
+        done(context, name, proxy, header)
+
+
+def done(context: Context, name: PortName, proxy: Proxy, header: Header) -> None:
+    """No message of a proxy's queue is in hand any more: the next may come."""
+    rights.regulate(context, name, proxy)
+    while proxy.flushes and proxy.flushes[0][0] <= header.seqno + 1:
+        context.say(proxy.node, proxy.flushes.pop(0)[1]._replace(number=proxy.number))
+    if proxy.is_unused:
+        rights.unused_here(context, name)

@@ -1,0 +1,108 @@
+"""Large messages under way: what a network server keeps of those that go, and of those that come."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from machemu.sim.state import U8, U31, U32, PortName, state
+from machemu.user.message import Message, Region
+from masix.gns.ports import Proxy
+from masix.gns.wire import Lay
+from masix.net.ip import NodeNumber
+
+RETRY_NS: Final = 10_000_000
+"""After so long frames, or memory that was not there, are looked for again."""
+
+
+@state
+class Piece:
+    """Memory of a message."""
+
+    __slots__ = ("at", "end", "size", "start", "unit")
+    start: U32  # what is before it has been freed
+    at: U32  # what is before it has been sent
+    end: int
+    size: U32  # at first
+    unit: U8  # bytes that change places between byte orders
+
+    def __init__(self, region: Region, unit: int) -> None:
+        self.start = self.at = region.address
+        self.end = region.address + region.size
+        self.size = region.size
+        self.unit = unit
+
+
+@state
+class Stream:
+    """A message whose memory goes before it."""
+
+    __slots__ = ("message", "name", "node", "pieces", "proxy", "since", "total", "under_way", "waits")
+    name: PortName  # the proxy port that it came to, which may be gone
+    proxy: Proxy
+    node: NodeNumber  # where it goes
+    message: Message
+    pieces: list[Piece]  # its memory
+    total: U32  # bytes of that
+    under_way: U32  # bytes sent and not in place yet
+    waits: bool  # its next part is not in memory
+    since: int  # when it last went on
+
+    def __init__(self, name: PortName, proxy: Proxy, message: Message, pieces: list[Piece], now: int) -> None:
+        self.name = name
+        self.proxy = proxy
+        self.node = proxy.node
+        self.message = message
+        self.pieces = pieces
+        self.total = sum(piece.size for piece in pieces)
+        self.under_way = 0
+        self.waits = False
+        self.since = now
+
+
+@state
+class Streams:
+    """Large messages that go."""
+
+    __slots__ = ("by_token",)
+    by_token: dict[U31, Stream]  # those that are not finished, in the order of their turns
+
+    def __init__(self) -> None:
+        self.by_token = {}
+
+    def next_timer(self, now: int) -> int | None:
+        """When memory that was not there is to be looked for again."""
+        return now + RETRY_NS if any(stream.waits for stream in self.by_token.values()) else None
+
+
+@state
+class Arriving:
+    """The memory of a message that is still to come."""
+
+    __slots__ = ("regions", "since", "waiting")
+    regions: dict[U32, tuple[Region, U32]]  # by the item's place in the message, with how much of it is filled
+    waiting: deque[Lay]  # parts for which there is no room yet
+    since: int  # when the first of them came
+
+    def __init__(self) -> None:
+        self.regions = {}
+        self.waiting = deque()
+        self.since = 0
+
+
+@state
+class Arrivals:
+    """Large messages that come."""
+
+    __slots__ = ("short", "streams")
+    streams: dict[tuple[NodeNumber, U32], Arriving | None]  # by node and its token; None for a refused one, until the node knows
+    short: dict[U32, int]  # the numbers of the ports whose first waiting message waits for frames, and since when
+
+    def __init__(self) -> None:
+        self.short = {}
+        self.streams = {}
+
+    def next_timer(self, now: int) -> int | None:
+        """When what waits is to be tried again."""
+        waits = self.short or any(arriving is not None and arriving.waiting for arriving in self.streams.values())
+        return now + RETRY_NS if waits else None

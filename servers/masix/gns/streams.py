@@ -1,0 +1,189 @@
+"""Memory of messages that go: that of a large message is sent before it, in parts, as fast as the other node finds room for it.
+
+Streams to a node take turns, and no more than a window of all of them is under way, so that other messages do not wait. What is
+not in memory is waited for by nobody: its stream goes on when the page has come.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from machemu.abi.errors import KernError
+from machemu.abi.message import Carried, CarriedMemory
+from machemu.sim.state import PortName
+from machemu.user.mach import Mach
+from machemu.user.message import Message, Region, regions
+from masix.gns import forward, rights
+from masix.gns.context import Context
+from masix.gns.convert import units
+from masix.gns.large import Piece, Stream
+from masix.gns.ports import Proxy
+from masix.gns.wire import ORDERS, Dropped, Flush, Laid, Lay, Refused, RightKind, Stored
+
+SMALL: Final = 64 << 10
+"""Bytes of memory with which a message goes as a whole."""
+PART: Final = 16 << 10
+WINDOW: Final = 128 << 10
+"""Bytes of all streams to a node that may be on their way into place there."""
+PATIENCE_NS: Final = 15_000_000_000
+"""How long a message's memory may stay away."""
+GONE: Final = "its port is dead"
+ALIGNED: Final = 8 << 10
+"""A multiple of every machine's page."""
+
+
+def read(mach: Mach, message: Message) -> Message | None:
+    """A message with the bytes of its memory; None where it is large, or its memory would have to be waited for."""
+    memory = regions(message)
+    if not memory:
+        return message
+    try:
+        if sum(size for _, size in memory) > SMALL or not all([mach.ready(*region, False) for region in memory]):
+            return None
+    except KernError:
+        return None
+    carried: list[Carried] = []
+    for item in message.carried:
+        if isinstance(item, CarriedMemory) and isinstance(item.copy, Region):
+            carried.append(item._replace(copy=mach.read(*item.copy)))
+            mach.work(0, 0, item.size)
+        else:
+            carried.append(item)
+    mach.free(memory)
+    return message._replace(carried=tuple(carried))
+
+
+def begin(context: Context, name: PortName, proxy: Proxy, message: Message) -> None:
+    """A message's memory goes first. Meanwhile no other message is taken from the proxy's queue."""
+    token = context.tables.next()
+    turned = units(message, context.mach.order)
+    pieces: list[Piece] = []
+    carried: list[Carried] = []
+    for item in message.carried:
+        if isinstance(item, CarriedMemory) and isinstance(item.copy, Region):
+            carried.append(item._replace(copy=Laid(token, len(pieces))))
+            pieces.append(Piece(item.copy, turned[item.offset]))
+        else:
+            carried.append(item)
+    stream = Stream(name, proxy, message._replace(carried=tuple(carried)), pieces, context.mach.now())
+    context.streams.by_token[token] = stream
+    if proxy.kind is RightKind.SEND:
+        proxy.is_streaming = True
+        rights.regulate(context, name, proxy)
+    context.mach.note(f"gns: step 8: {stream.total} bytes of memory go to node {proxy.node} first, as {token}")
+    _go_on(context, proxy.node)
+
+
+def _go_on(context: Context, node: int) -> None:
+    """Sends parts to a node, as many as there is a window for; the streams take turns."""
+    by_token = context.streams.by_token
+    ours = {token: stream for token, stream in by_token.items() if stream.node == node}
+    free = WINDOW - sum(stream.under_way for stream in ours.values())
+    while ours and free >= PART:
+        token, stream = next(iter(ours.items()))
+        del ours[token]
+        sent = _send_part(context, token, stream)
+        if sent:
+            free -= sent
+            ours[token] = stream
+            by_token[token] = by_token.pop(token)
+
+
+def _send_part(context: Context, token: int, stream: Stream) -> int:
+    """Sends the next part of a stream: how many bytes; 0 where there is none, or it is not in memory."""
+    mach = context.mach
+    if not _has_port(context, stream):
+        abort(context, token, GONE)
+        return 0
+    found = next(((n, piece) for n, piece in enumerate(stream.pieces) if piece.at < piece.end), None)
+    if found is None:
+        return 0
+    index, piece = found
+    size = min(PART // piece.unit * piece.unit, piece.end - piece.at)
+    try:
+        stream.waits = not mach.ready(piece.at, size, False)
+    except KernError:
+        abort(context, token, "its memory cannot be read")
+        return 0
+    if stream.waits:
+        return 0
+    data = mach.read(piece.at, size)
+    mach.work(0, 0, size)
+    order = ORDERS.index(mach.order)
+    context.say(stream.node, Lay(token, stream.total, index, piece.size, piece.unit, order, data))
+    piece.at += size
+    freed = piece.end if piece.at == piece.end else piece.at & -ALIGNED
+    if freed > piece.start:
+        mach.free([(piece.start, freed - piece.start)])
+        piece.start = freed
+    stream.under_way += size
+    stream.since = mach.now()
+    return size
+
+
+def stored(context: Context, node: int, payload: Stored) -> None:
+    """A part of ours is in place: the next may go, or the message itself."""
+    stream = context.streams.by_token.get(payload.token)
+    if stream is None or stream.node != node:
+        return
+    stream.under_way -= min(payload.size, stream.under_way)
+    if not stream.under_way and all(piece.at == piece.end for piece in stream.pieces):
+        if not _has_port(context, stream):
+            abort(context, payload.token, GONE)
+            return
+        del context.streams.by_token[payload.token]
+        stream.proxy.is_streaming = False
+        forward.forward(context, stream.name, stream.proxy, stream.message)
+        _follow(context, stream.proxy)
+    _go_on(context, node)
+
+
+def refused(context: Context, node: int, payload: Refused) -> None:
+    """The other node cannot hold a message of ours."""
+    stream = context.streams.by_token.get(payload.token)
+    if stream is not None and stream.node == node:
+        abort(context, payload.token, f"node {node} cannot hold its {stream.total} bytes of memory")
+    else:
+        context.say(node, Dropped(payload.token))
+
+
+def abort(context: Context, token: int, why: str) -> None:
+    """A message whose memory goes is destroyed."""
+    stream = context.streams.by_token.pop(token)
+    context.mach.free([(piece.start, piece.end - piece.start) for piece in stream.pieces if piece.start < piece.end])
+    stream.proxy.is_streaming = False
+    context.say(stream.node, Dropped(token))
+    forward.refuse(context, stream.proxy, stream.message, why)
+    if context.tables.proxies.get(stream.name) is stream.proxy:
+        forward.done(context, stream.name, stream.proxy, stream.message.header)
+        _follow(context, stream.proxy)
+    _go_on(context, stream.node)
+
+
+def _has_port(context: Context, stream: Stream) -> bool:
+    """Whether the port that a message is for is still where its memory goes. A send-once right's proxy is used up already."""
+    proxy = stream.proxy
+    return proxy.kind is RightKind.SEND_ONCE or (context.tables.proxies.get(stream.name) is proxy and proxy.node == stream.node)
+
+
+def _follow(context: Context, proxy: Proxy) -> None:
+    """Now a proxy whose port has moved may ask when all that it sent has arrived."""
+    if proxy.target:
+        context.say(proxy.node, Flush(proxy.number, context.node, proxy.node, proxy.number))
+
+
+def lost(context: Context, node: int) -> None:
+    """A node is gone, and the messages whose memory was going there."""
+    for token, stream in list(context.streams.by_token.items()):
+        if stream.node == node:
+            abort(context, token, f"node {node} is lost")
+
+
+def expired(context: Context) -> None:
+    """Looks again for memory that was not there."""
+    now = context.mach.now()
+    for token, stream in list(context.streams.by_token.items()):
+        if stream.waits and now >= stream.since + PATIENCE_NS:
+            abort(context, token, "its memory does not come")
+    for node in sorted({stream.node for stream in context.streams.by_token.values() if stream.waits}):
+        _go_on(context, node)
