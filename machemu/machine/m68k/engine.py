@@ -21,7 +21,7 @@ from unicorn import unicorn_const as uc
 from machemu.abi.errors import InvariantError
 from machemu.machine import code_stores
 from machemu.machine.engine import ALL, READ_WRITE, Context, Engine, check, peek
-from machemu.machine.m68k import infinities
+from machemu.machine.m68k import first_digits
 
 PROCESSOR: Final = m68k.UC_CPU_M68K_M68030
 """What gives a 68040: Unicorn's numbers of models are not those of its table. `_check_translators` sees to it."""
@@ -84,7 +84,7 @@ class M68kEngine(Engine):
     """
 
     def __init__(self, ram: mmap.mmap) -> None:
-        infinities.mend()
+        first_digits.mend()
         super().__init__(ram, uc.UC_ARCH_M68K, uc.UC_MODE_BIG_ENDIAN, PROCESSOR)
         address = self._find()
         context = Context(self)

@@ -349,3 +349,47 @@ def test_infinities_are_numbers(bench: Bench, text: str, result: tuple[int, int]
 def test_infinities_are_compared(bench: Bench, text: str, conditions: int) -> None:
     pcb = run(bench, LOAD_BOTH + text + READ_STATUS, INFINITY, ONE)
     assert pcb.registers[7] >> 24 == conditions
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "result"),
+    [
+        ((0x4000, 1 << 62), "f200 0022", (0x4000, 1 << 63)),  # fadd.x fp0,fp0 of 1, not normalized
+        ((0x4001, 3), "f200 0018", (0x3FC3, 3 << 62)),  # fabs.x
+        ((0x4001, 0), "f200 0018", ZERO),
+        ((0x403E, 4), "f200 0040", (0x4001, 1 << 63)),  # fsmove.x of 4
+        ((0xC010, 1 << 60), "f210 5400", None),
+    ],
+)
+def test_numbers_that_are_not_normalized_are_numbers(
+    bench: Bench, given: tuple[int, int], text: str, result: tuple[int, int] | None
+) -> None:
+    pcb = run(bench, LOAD + (text if result is not None else "f210 7400 f210 5400"), given)
+    assert number(pcb) == (result or (0xC00D, 1 << 63))
+
+
+@pytest.mark.parametrize("function", ["40", "44", "58", "5a", "5c", "5e"])
+@pytest.mark.parametrize("given", [NAN, INFINITY, (0xFFFF, 0xC000000000001234)])
+def test_what_is_no_number_is_rounded_to_itself(bench: Bench, function: str, given: tuple[int, int]) -> None:
+    pcb = run(bench, LOAD + f"f200 00{function}" + READ_STATUS, given)
+    exponent, mantissa = number(pcb)
+    assert (exponent & 0x7FFF, mantissa) == (0x7FFF, given[1])
+    assert pcb.registers[7] & 0xFFFF == 0
+
+
+@pytest.mark.parametrize(
+    ("store", "quiet"),
+    [("f210 6400", "7fc00000"), ("f210 7400", "7ff8000000000000"), ("f210 4400 f210 7400", "7ff8000020000000")],
+    ids=["fmove.s to memory", "fmove.d to memory", "fmove.s from memory"],
+)
+def test_a_signaling_nan_becomes_a_quiet_one_on_its_way(bench: Bench, store: str, quiet: str) -> None:
+    if store.startswith("f210 44"):
+        bench.write(DATA, bytes.fromhex("7f800001"))
+        pcb = bench.start(code(store + READ_STATUS) + trap(LEAVE))
+        pcb.registers[A0] = DATA
+        bench.go(pcb)
+    else:
+        pcb = run(bench, LOAD.replace("f218", "f210") + store + READ_STATUS, SIGNALING)
+        assert pcb.registers[7] & 0xFF00 == SNAN
+    assert bench.read(DATA, len(quiet) // 2).hex() == quiet
+    assert pcb.registers[7] & IOP
