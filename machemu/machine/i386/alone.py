@@ -75,6 +75,12 @@ def stores_status(code: bytes) -> bool:
     return escaped and len(code) > place + 2 and code[place + 2] >> 3 & 7 == STORE_STATUS
 
 
+def float_length(code: bytes, wide: bool) -> int:
+    """The bytes of an instruction of the FPU."""
+    place = unprefixed(code)
+    return place + 1 + ea.length(code, place + 1, wide != (ADDRESS_PREFIX in code[:place]))
+
+
 def reads_time(code: bytes) -> bool:
     """Whether the instruction is `rdtsc`."""
     opcode, place = _opcode(code)

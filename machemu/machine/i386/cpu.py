@@ -13,10 +13,10 @@ from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine import code_stores
 from machemu.machine import engine as uc
 from machemu.machine.engine import Context, Registers
-from machemu.machine.i386 import alone, division, layout
+from machemu.machine.i386 import alone, division, layout, x87
 from machemu.machine.i386 import engine as x86
 from machemu.machine.i386.calibrate import FLAGS_AS_THEY_ARE, INTERRUPT_SHADOW, Calibration
-from machemu.machine.i386.debug import CONTROL, STATUS, DebugRegisters
+from machemu.machine.i386.debug import CONTROL, STATUS, STATUS_STEP, DebugRegisters
 from machemu.machine.i386.engine import REGISTER, I386Engine
 from machemu.machine.i386.faults import (
     BREAKPOINTS,
@@ -38,6 +38,7 @@ from machemu.machine.i386.pcb import (
     CS,
     DS,
     EBP,
+    EFL_TF,
     EFL_VM,
     EIP,
     ES,
@@ -133,6 +134,7 @@ class I386Cpu:
     def _make_engine(self) -> None:
         """A CPU in ring 0 with paging on, calibrated, its state kept in `_ring0` to enter threads from."""
         division.guard()
+        x87.mend()
         memory = self.memory
         engine = self.engine = I386Engine(memory.ram)
         self.words = memory.view.cast("I")
@@ -404,6 +406,7 @@ class I386Cpu:
             elif address == layout.TRAP_RETURN:
                 self._overhead += 1
                 count += 1
+        x87.forget_flags()
         error = self._start_alone(address) if self._goes_alone else engine.start(address, count)
         self.guard.put_back()
         begun = engine.counter.value
@@ -615,6 +618,8 @@ class I386Cpu:
             assert self._pcb is not None
             self.engine.write(REGISTER["CR0"], CR0_PAGING)
             self.fpu.load(self._pcb)
+        elif number == x87.NOT_STORED and not software:
+            self._pass()
         elif number == FPU_ERROR and not software:
             self._raise(*FPU_FAULT, self.engine.read(REGISTER["FPSW"]) & 0xFFFF)
         elif number == PROTECTION_FAULT and not software and self._is_breakpoint():
@@ -692,6 +697,16 @@ class I386Cpu:
         self.debug.hits = 0
         if not self._supervisor.exception(exception, code, subcode):
             self.stop()
+
+    def _pass(self) -> None:
+        """Goes on behind an instruction of the FPU that is done."""
+        code, wide = self._code(), self._segment(REGISTER["CS"])[1]
+        self._overhead -= 1
+        self._step_back(-alone.float_length(code, wide))
+        if self.engine.read(REGISTER["EFLAGS"]) & EFL_TF:
+            self.engine.write(REGISTER["DR6"], STATUS_STEP)
+            self._debug_exception()
+        self.engine.stop()
 
     def _step_back(self, size: int) -> None:
         """Puts the program counter back onto an instruction that was refused."""

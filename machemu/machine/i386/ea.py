@@ -43,3 +43,15 @@ def immediate(code: bytes, at: int, wide: bool) -> int:
 
 def _displacement(code: bytes, at: int, size: int) -> int:
     return int.from_bytes(code[at : at + size], "little", signed=True)
+
+
+def length(code: bytes, at: int, wide: bool) -> int:
+    """The bytes of a modrm byte and what belongs to it."""
+    mode, rm = code[at] >> 6, code[at] & 7
+    if mode == 3:
+        return 1
+    if not wide:
+        return 1 + (2 if mode == 0 and rm == NO_BASE_16 else mode)
+    scaled = rm == BY_SCALE
+    base = code[at + 1] & 7 if scaled else rm
+    return 1 + scaled + (4 if mode == 2 or (mode == 0 and base == NO_BASE) else mode)

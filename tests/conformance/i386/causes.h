@@ -80,8 +80,7 @@ CAUSE(pop_kernel, "movl $0xc0001000,%esp; popl %eax")
 CAUSE(call_nowhere, "movl $0x60000100,%esp; call 2f; 2:")
 CAUSE(write_text, "movb $0x90,write_text")
 CAUSE(string, "movl $0x60000ffe,%edi; movl $8,%ecx; cld; rep stosb")
-CAUSE(x87_zero, "pushl $0x37b; fldcw (%esp); fldz; fld1; fdivp; fwait")
-CAUSE(x87_stack, "fninit; pushl $0x37e; fldcw (%esp); fld1; faddp; fwait")
+CAUSE(x87_zero, "pushl $0x37b; fldcw (%esp); fldz; fld1; fdiv %st(1),%st; fwait")
 
 #define ENTRY(name) { #name, name }
 static const struct { const char *name; char *code; } causes[] = {
@@ -91,7 +90,7 @@ static const struct { const char *name; char *code; } causes[] = {
 	ENTRY(int_0), ENTRY(int_1), ENTRY(int_2), ENTRY(int_4), ENTRY(int_5), ENTRY(int_8), ENTRY(int_14), ENTRY(int_32), ENTRY(int_127), ENTRY(int_128), ENTRY(int_255),
 	ENTRY(kernel_selector), ENTRY(far_selector), ENTRY(ldt_selector), ENTRY(null_stack), ENTRY(code_as_stack), ENTRY(null_selector), ENTRY(write_code), ENTRY(far_call), ENTRY(far_call_data), ENTRY(far_return), ENTRY(interrupt_return), ENTRY(nested_task),
 	ENTRY(read_nowhere), ENTRY(write_nowhere), ENTRY(run_nowhere), ENTRY(read_zero), ENTRY(read_kernel), ENTRY(write_kernel), ENTRY(run_kernel), ENTRY(read_top), ENTRY(read_below_kernel),
-	ENTRY(push_nowhere), ENTRY(push_zero), ENTRY(push_kernel), ENTRY(pop_kernel), ENTRY(call_nowhere), ENTRY(write_text), ENTRY(string), ENTRY(x87_zero), ENTRY(x87_stack),
+	ENTRY(push_nowhere), ENTRY(push_zero), ENTRY(push_kernel), ENTRY(pop_kernel), ENTRY(call_nowhere), ENTRY(write_text), ENTRY(string), ENTRY(x87_zero),
 };
 
 /* Where a thread stands whose code began at CODE with its stack at TOP; CODE_GIVEN is the exception's. */

@@ -82,7 +82,7 @@ def test_a_fault_that_is_mended_is_tried_again(bench: Bench) -> None:
         (b"\x9c\x81\x0c\x24\x00\x01\x00\x00\x9d\x90", (EXC_BREAKPOINT, 1, 0), 10),
         (b"\x0f\xc7\xf0", (EXC_BAD_INSTRUCTION, 1, 0), 0),
         (b"\x66\x0f\x6e\xc0", (EXC_BAD_INSTRUCTION, 1, 0), 0),
-        (b"\x68\x7b\x03\0\0\xd9\x2c\x24\xd9\xe8\xd9\xee\xde\xf9\x9b", (EXC_ARITHMETIC, 5, 0xB884), 14),
+        (b"\x68\x7b\x03\0\0\xd9\x2c\x24\xd9\xe8\xd9\xee\xde\xf9\x9b", (EXC_ARITHMETIC, 5, 0xB084), 14),
     ],
 )
 def test_an_exception_has_mach_s_code_and_the_right_place(
