@@ -231,6 +231,7 @@ def test_the_fuzzing_page_names_every_option_and_its_command_finds_nothing() -> 
         "--cpu",
         "--traps",
         "--reference",
+        "--floats",
         "--saved",
     }
     assert set(re.findall(r"^\| `(--[a-z]+)", page, re.MULTILINE)) == options
@@ -248,3 +249,13 @@ def test_the_fuzzing_page_s_comparison_with_the_host_finds_nothing() -> None:
         pytest.skip(done.stderr)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "i386: 2000 cases of 2000 encodings" in done.stdout
+
+
+def test_the_fuzzing_page_s_comparison_of_floating_point_finds_nothing() -> None:
+    page = (ROOT / "docs" / "fuzz.md").read_text()
+    [command] = re.findall(r"^    python3 (tools/dev.py fuzz --floats.*)$", page, re.MULTILINE)
+    done = run(*command.split())
+    if done.returncode == 2:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "m68k: 2000 floating-point instructions" in done.stdout

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from tools.fuzz import cpu, native, saved, traps
+from tools.fuzz import cpu, floats, native, saved, traps
 from tools.fuzz.world import PROFILES
 
 COUNT: Final = 1000
@@ -40,6 +40,9 @@ def main(arguments: Sequence[str]) -> int:
     what.add_argument("--cpu", action="store_true", help="programs of listed, random and mutated code, whole and cut")
     what.add_argument("--traps", action="store_true", help="every trap and every routine, in machines of 500 calls each")
     what.add_argument("--reference", action="store_true", help="single instructions, here and on the host's CPU or QEMU's m68k")
+    what.add_argument(
+        "--floats", action="store_true", help="floating-point instructions, here and on the host's CPU or QEMU's m68k"
+    )
     what.add_argument("--saved", action="store_true", help="saved clusters with something changed, loaded and run")
     options.add_argument("--arch", choices=tuple(PROFILES), help="one architecture instead of both")
     options.add_argument("--seed", type=number, metavar="S", help="what everything is chosen from; without, a fresh one")
@@ -56,8 +59,8 @@ def main(arguments: Sequence[str]) -> int:
         options.error("--only needs --arch and --seed, which chose the program or machine")
     seed = secrets.randbelow(SEEDS) if given.seed is None else given.seed
     architectures = (given.arch,) if given.arch else tuple(PROFILES)
-    if given.reference and (given.only is not None or given.jobs != 1):
-        options.error("--only and --jobs are for --cpu and --traps; --reference shows what it finds, and runs alone")
+    if (given.reference or given.floats) and (given.only is not None or given.jobs != 1):
+        options.error("--only and --jobs are for --cpu and --traps; --reference and --floats show what they find, and run alone")
     if given.only is not None:
         only = traps.only if given.traps else cpu.only
         return only(architectures[0], seed, given.only)
@@ -66,6 +69,8 @@ def main(arguments: Sequence[str]) -> int:
     print(f"fuzz: seed {seed}", flush=True)
     if given.reference:
         return native.run(architectures, seed, given.count, seconds)
+    if given.floats:
+        return floats.run(architectures, seed, given.count or floats.COUNT, seconds)
     if given.saved:
         return saved.hunt(saved.Options(seed, count, seconds, given.jobs))
     if given.traps:

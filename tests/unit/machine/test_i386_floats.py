@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import struct
-import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -15,7 +14,6 @@ from machemu.abi.vm import VM_PROT_READ
 from machemu.machine.i386.pcb import EBX, EFLAGS, FpuState, I386Pcb
 from tests.support.cpu_bench import LAZY, LEAVE
 from tests.support.i386_bench import CODE, DATA, Bench, trap
-from tools import x87 as maker
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64", reason="the FPU is the host's own on Linux with x86-64 alone"
@@ -217,16 +215,3 @@ def test_an_operand_in_a_page_that_comes_late_is_loaded_once(bench: Bench, opcod
     assert bench.log == [("fault", LAZY + 8, VM_PROT_READ), ("trap", LEAVE)]
     assert pcb.fpu is not None
     assert pcb.fpu.status >> 11 & 7 == 6
-
-
-def test_the_machine_code_is_what_the_source_makes() -> None:
-    """With the compiler that made it; else the same functions."""
-    try:
-        made = maker.made()
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"no compiler: {error}")
-    there = maker.TARGET.read_bytes()
-    names = [{line.split()[0] for line in blob.partition(b"\n\n")[0].splitlines()[1:]} for blob in (made, there)]
-    assert names[0] == names[1]
-    if made.splitlines()[0] == there.splitlines()[0]:
-        assert made == there
