@@ -1,7 +1,7 @@
 """Makes the tables of the docs: `python3 tools/dev.py tables NAME [ARGUMENTS]`.
 
-calls, names, groups and protocols print what servers cost. api, coverage, differences and far-messages write their pages, picture
-draws the README's; with --check they compare, and what is old is exit status 1.
+calls, names, groups and protocols print what servers cost. api, coverage, differences and far-messages write their pages, lessons
+the transcripts of the lessons', picture draws the README's; with --check they compare, and what is old is exit status 1.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tools import api, coverage, differences, far_messages, picture
+from tools import api, coverage, differences, far_messages, lessons, picture
 from tools.costs import calls, groups, names, protocols
 
 
@@ -36,6 +36,7 @@ TABLES: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "coverage": coverage.main,
     "differences": differences.main,
     "far-messages": far_messages.main,
+    "lessons": lessons.main,
     "picture": picture.main,
 }
 

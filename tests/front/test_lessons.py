@@ -71,11 +71,11 @@ CASES = {
         {5: "65752"},
     ),
     "call": Case(
-        ("gns", "4", "13", "2", "0x9c", "gns", "0", "no"),
+        ("gns", "4", "no", "2", "0x9c", "gns", "0", "no"),
         (
             {1: "greet", 4: "greet", 6: "greet"},  # the kernels carry the message from task to task
             {2: "2", 7: "5"},  # the client's node knows where the service is, and each call looks it up
-            {3: "8", 5: "0xff", 8: "yes"},  # names and bytes go over the network as they are
+            {3: "yes", 5: "0xff", 8: "yes"},  # names and bytes go over the network as they are
         ),
     ),
 }

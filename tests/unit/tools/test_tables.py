@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tools import tables
+from machemu.ui.lessons import find
+from tools import lessons, tables
 
 
 @pytest.mark.parametrize(
@@ -14,6 +17,7 @@ from tools import tables
         (["nonesuch"], "tables: there is no table nonesuch: name one of calls, names"),
         (["calls", "now"], "tables: this one takes no arguments: now"),
         (["coverage", "now"], "usage: coverage [--check]"),
+        (["lessons", "now"], "usage: lessons [--check]"),
     ],
 )
 def test_a_wrong_name_or_argument_is_exit_status_2(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,6 +27,15 @@ def test_a_wrong_name_or_argument_is_exit_status_2(arguments: list[str], said: s
 
 def test_a_page_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert tables.main(["far-messages", "--check"]) == 0
+
+
+def test_a_lesson_s_transcripts_are_made_anew_and_nothing_else(tmp_path: Path) -> None:
+    lesson = find("pager")
+    page = lesson.page.read_text()
+    old = tmp_path / "pager.md"
+    old.write_text(page.replace(" s, 22 traps", " s, 23 traps"))
+    assert old.read_text() != page
+    assert lessons.made(lesson._replace(page=old)) == page
 
 
 def test_a_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
