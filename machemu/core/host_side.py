@@ -45,6 +45,8 @@ DISPOSITIONS: Final = {
     MAKE_SEND_ONCE: TYPE_RECEIVE,
 }
 """What a name must stand for that a message is sent with, by its disposition."""
+OWN_PORTS: Final = ("service", "reply")
+"""What a program knows its receive rights as; all else that it knows it can send to."""
 MOVES: Final = (MOVE_SEND, MOVE_SEND_ONCE)
 
 
@@ -195,6 +197,9 @@ def _check_own_names(kernel: Kernel, task: Task, shared: ServerTask, is_starting
         entry = task.space.lookup(name)
         if what in known and (entry is None or entry.object is not known[what]):
             raise InvariantError(f"a host-side program of task {task.number} knows another port as {what}")
+        wanted = TYPE_RECEIVE if what in OWN_PORTS else TYPE_SEND | TYPE_DEAD_NAME
+        if entry is None or not entry.type & wanted:
+            raise InvariantError(f"a host-side program of task {task.number} has no such right as {what}")
 
 
 def _check_rights(task: Task, threads: list[tuple[Thread, ServerThread]], is_starting: bool) -> None:

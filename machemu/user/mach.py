@@ -77,7 +77,8 @@ class Mach:
         self._kernel.note(what)
 
     def given(self, what: str) -> PortName:
-        """A right that the task was started with: host-port, device-port, name-server; 0 where it was not."""
+        """A right that the task was started with: host-port, device-port, name-server; 0 where it was not.
+        The task keeps it for as long as it lives."""
         return self._thread.task.names.get(what, 0)
 
     def task_self(self) -> PortName:

@@ -145,6 +145,13 @@ CASES: list[tuple[type, str, Any, str]] = [
     ),
     (Cluster, "time", 1 << 61, r"a node has not come to the time to which all have come"),
     (Segment, "properties", Properties(bandwidth=0), r"machemu.cluster.lan.Segment.properties cannot be such a Properties"),
+    (
+        ServerTask,
+        "names",
+        lambda task: {"name-server": task.port},
+        r"a host-side program of task 3 has no such right as name-server",
+    ),
+    (ServerTask, "names", {"name-server": 999}, r"a host-side program of task 3 has no such right as name-server"),
     (ServerTask, "server", 5, r"machemu.user.task.ServerTask.server cannot be 5"),
 ]
 
