@@ -69,7 +69,7 @@ def of_node(member: Member, way: Way, traps: int, end: ClusterPoint, viewed: Vie
             break
     told = _Told(viewed)
     with member.traced(told.view), Moments([(member, _Begin(traps, told.begin))]).watching():
-        way.go(end)
+        way.follow(end)
     return told.lines()
 
 

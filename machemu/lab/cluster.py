@@ -17,6 +17,7 @@ from machemu.cluster.node import ClusterNode
 from machemu.cluster.pcap import Capture
 from machemu.core.kernel import FOREVER, Kernel
 from machemu.core.observe import unwatch, watch
+from machemu.lab.back import NEAR
 from machemu.lab.console import Console, Place, Screen
 from machemu.lab.errors import EndError, UsageError
 from machemu.lab.history import BUDGET, History
@@ -35,6 +36,9 @@ from machemu.trace.events import ClusterEvent, Tracer
 INPUT_MAX: Final = 256 << 20
 PATIENCE_NS: Final = 60_000_000_000
 """Virtual time in which a node must make its next step."""
+NEAR_NS: Final = 200_000
+GROWTH: Final = 8
+"""Virtual time before a point in which a node's last step is looked for; and how many times more, as long as there is none."""
 REASONS: Final = {
     ClusterStop.TIME: Reason.DURATION,
     ClusterStop.ASKED: Reason.STOPPED,
@@ -297,19 +301,21 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
                 return False
             history.go(target._replace(acts=target.acts - 1))
             return True
-        end = target
+        end, near = target, NEAR_NS
         while end > limit:
-            begin = max(history.mark_before(end._replace(time=end.time - 1)).point, limit)
+            begin = max(target._replace(time=target.time - near, acts=limit.acts), limit)
             history.go(begin)
+            if self._subject.work - history.mark_before(begin).work > NEAR:
+                history.mark()
             seen = Moments([(member, Stepped(kind))])
             with seen.watching():
-                history.go(end)
+                history.follow(end)
             for moment in reversed([each for each in seen.all if each.end < target.time]):
                 history.go(begin)
                 settle(self._subject, member, Stepped(kind), moment, target.time)
                 if self.point < target:
                     return True
-            end = begin
+            end, near = begin, near * GROWTH
         history.go(limit)
         return True
 

@@ -121,18 +121,19 @@ class History(Generic[P]):
         self.marks.insert(place, made)
         self.held.add(made.snapshot)
         while len(self.marks) > MARKS_MAX or (self.held.size > self.budget and len(self.marks) > 2):
-            self.spacing *= 2
-            self._thin()
+            if not self._thin():
+                self.spacing *= 2
 
-    def _thin(self) -> None:
-        """Keeps marks that are `spacing` away from each other, the first and the last one among them."""
+    def _thin(self) -> bool:
+        """Keeps marks that are `spacing` away from each other, the first and the last one among them: whether any others were."""
         kept = self.marks[:1]
         for mark in self.marks[1:]:
             if mark.work - kept[-1].work >= self.spacing or mark is self.marks[-1]:
                 kept.append(mark)
             else:
                 self.held.remove(mark.snapshot)
-        self.marks = kept
+        before, self.marks = self.marks, kept
+        return len(kept) < len(before)
 
     def act(self, action: Callable[[], None]) -> None:
         """Something is done to the subject from outside, here. The future that this point had is forgotten."""

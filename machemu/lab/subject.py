@@ -12,7 +12,7 @@ from machemu.lab.console import Console, Place
 from machemu.lab.travel import Point, StepKind, advance, here, reach, step
 from machemu.sim.snapshot import Snapshot
 
-INSTRUCTIONS: Final = 256
+INSTRUCTIONS: Final = 2000
 """So many instructions are as much work as a trap."""
 
 

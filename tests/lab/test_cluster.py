@@ -53,6 +53,16 @@ def test_steps_of_a_node_back_are_its_steps_forwards_in_the_other_order(cluster:
         assert (cluster.point, cluster.digest()) == expected
 
 
+def test_a_step_back_from_any_time_is_the_last_one_before_it(cluster: Cluster) -> None:
+    """Also where it is looked for further and further away."""
+    cluster.run(duration=BEGINNING)
+    ends = [cluster.step("beta", "message").time for _ in range(6)]
+    end = cluster.point
+    for time in (ends[-1] - 1, ends[-2] + 1, ends[2] + 1000, ends[2]):
+        cluster.go(end._replace(time=time))
+        assert cluster.back("beta", "message").time == max(each for each in ends if each < time)
+
+
 def test_a_step_is_where_an_uncut_run_comes_to(cluster: Cluster) -> None:
     cluster.run(duration=BEGINNING)
     cluster.step("beta", "trap", 3)
