@@ -68,7 +68,16 @@ def sections() -> list[tuple[str, str, Sequence[Any]]]:
         (
             "Events",
             "What hooks are called with (`Machine.on`). " + " ".join((events.__doc__ or "").split("\n\n", 1)[1].split()),
-            [*events.TraceEvent.__args__, events.PortRef, events.PortKind, events.RightRef, events.RightsRef, events.MemoryRef],
+            [
+                *events.TraceEvent.__args__,
+                events.PageFault,
+                events.Satisfied,
+                events.PortRef,
+                events.PortKind,
+                events.RightRef,
+                events.RightsRef,
+                events.MemoryRef,
+            ],
         ),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from machemu.abi.errors import InvariantError
@@ -15,7 +16,7 @@ from machemu.core.traps import PORT_ARGUMENTS, TRAP_COUNT, TRAPS
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.space import Space
 from machemu.ipc.thread import IpcThread
-from machemu.kern.thread import Thread
+from machemu.kern.thread import Continuation, Thread
 from machemu.machine.seams import Supervisor, UserFault
 from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.trace.events import (
@@ -24,10 +25,12 @@ from machemu.trace.events import (
     MemoryRef,
     MessageMoved,
     Noted,
+    PageFault,
     PortRef,
     Redirected,
     RightRef,
     RightsRef,
+    Satisfied,
     TraceEvent,
     Tracer,
     TrapEntered,
@@ -36,8 +39,11 @@ from machemu.trace.events import (
 )
 
 
-def watch(kernel: Kernel, tracer: Tracer) -> None:
-    """From now on a tracer hears of what happens, beside those that do already. May be called at any time, also by a tracer."""
+def watch(kernel: Kernel, tracer: Tracer, faults: Callable[[PageFault], None] | None = None) -> None:
+    """From now on a tracer hears of what happens, beside those that do already. May be called at any time, also by a tracer.
+
+    faults: is told of page faults, which no tracer hears of otherwise.
+    """
     observer = kernel.observer
     if not isinstance(observer, Observer):
         if observer is not None:
@@ -45,6 +51,8 @@ def watch(kernel: Kernel, tracer: Tracer) -> None:
         observer = Observer(kernel)
         observer.install()
     observer.tracers += (tracer,)
+    if faults is not None:
+        observer.faults += ((tracer, faults),)
 
 
 def unwatch(kernel: Kernel, tracer: Tracer) -> None:
@@ -53,6 +61,7 @@ def unwatch(kernel: Kernel, tracer: Tracer) -> None:
     if not isinstance(observer, Observer) or not any(each is tracer for each in observer.tracers):
         raise InvariantError("this tracer does not watch")
     observer.tracers = tuple(each for each in observer.tracers if each is not tracer)
+    observer.faults = tuple(each for each in observer.faults if each[0] is not tracer)
     if not observer.tracers:
         observer.remove()
 
@@ -64,6 +73,9 @@ class Observer:
         self.kernel = kernel
         self.messages = 0
         self.tracers: tuple[Tracer, ...] = ()
+        self.faults: tuple[tuple[Tracer, Callable[[PageFault], None]], ...] = ()
+        """Who of them is told of page faults, and how."""
+        self._raised = False
 
     def install(self) -> None:
         self.kernel.observer = self
@@ -114,7 +126,29 @@ class Observer:
         return kernel.emulated_call(number)
 
     def fault(self, address: VirtAddr, access: int) -> bool:
-        return self.kernel.fault(address, access)
+        return self.kernel.fault(address, access) if not self.faults else self._fault(address, access)
+
+    def _fault(self, address: VirtAddr, access: int) -> bool:
+        kernel, vm = self.kernel, self.kernel.vm
+        thread = kernel.kern.current
+        zeros, copies, self._raised = vm.zero_fill_count, vm.cow_faults, False
+        goes_on = kernel.fault(address, access)
+        if self._raised:
+            return goes_on
+        how = Satisfied.MAPPED
+        if thread.continuation is Continuation.FAULT:
+            how = Satisfied.WAITS
+        elif vm.cow_faults != copies:
+            how = Satisfied.COPY
+        elif vm.zero_fill_count != zeros:
+            how = Satisfied.ZEROS
+        event = PageFault(*self._at(thread), address, access, how)
+        for _, tell in self.faults:
+            tell(event)
+        if goes_on and kernel.stopping is not None:
+            kernel.leave()
+            return False
+        return goes_on
 
     def exception(self, exception: int, code: int, subcode: int) -> bool:
         return self.kernel.exception(exception, code, subcode)
@@ -134,6 +168,7 @@ class Observer:
         self._emit(TrapLeft(*self._at(thread), name, result, kind, port))
 
     def raised(self, thread: Thread, what: Raised) -> None:
+        self._raised = True
         self._emit(Faulted(*self._at(thread), *what))
 
     def noted(self, thread: Thread, what: str) -> None:

@@ -10,7 +10,7 @@ from machemu.core.traps import TRAPS
 from machemu.lab.looks import Looks
 from machemu.lab.travel import StepKind
 
-CONDITIONS: Final = ("trap", "message", "queue", "page", "woken", "at", "exception", "console")
+CONDITIONS: Final = ("trap", "message", "queue", "page", "woken", "at", "fault", "exception", "console")
 FIRST: Final[dict[str, Sequence[str]]] = {
     "step": [kind.value for kind in StepKind],
     "back": [kind.value for kind in StepKind],

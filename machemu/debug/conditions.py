@@ -25,7 +25,7 @@ from machemu.lab.moments import Moment
 from machemu.lab.sought import Hit, OfEvent, Place, Sought
 from machemu.lab.travel import Point
 from machemu.machine.seams import Cpu
-from machemu.trace.events import Faulted, MessageMoved, Redirected, TraceEvent, TrapEntered
+from machemu.trace.events import Faulted, MessageMoved, PageFault, Redirected, TraceEvent, TrapEntered
 
 Way = History[Any]
 AnyPoint = Point | ClusterPoint
@@ -140,6 +140,28 @@ class Raised(_Heard):
 
     def matches(self, event: TraceEvent) -> bool:
         return isinstance(event, Faulted)
+
+
+class Touched(_Heard):
+    """A page fault is satisfied, or its thread waits. task: whose; None for any. address: in the page; None for any."""
+
+    hears_faults = True
+
+    def __init__(self, text: str, task: int | None, address: int | None) -> None:
+        super().__init__(text)
+        self.task = task
+        self.address = address
+
+    def missing(self, kernel: Kernel) -> str:
+        return "" if self.task is None or self.task in kernel.kern.tasks else f"task {self.task}"
+
+    def matches(self, event: TraceEvent) -> bool:
+        return False
+
+    def matches_fault(self, event: PageFault) -> bool:
+        assert self._kernel is not None
+        size = self._kernel.cpu.page_size
+        return self.task in (None, event.task) and (self.address is None or self.address // size == event.address // size)
 
 
 class QueueFull(_Heard):

@@ -17,6 +17,7 @@ from machemu.debug.conditions import (
     QueueFull,
     Raised,
     Reached,
+    Touched,
     Trap,
     Woken,
     Written,
@@ -32,7 +33,7 @@ from machemu.trace.words import task_text
 NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19}")
 UNTIL: Final = (
     "trap [NAME] | message [ID|ROUTINE] [sent|received] | queue PORT | page TASK ADDRESS | woken THREAD | "
-    "at SYMBOL|ADDRESS [TASK] | exception | console TEXT"
+    "at SYMBOL|ADDRESS [TASK] | fault [TASK [ADDRESS]] | exception | console TEXT"
 )
 WAYS: Final = {"sent": (True,), "received": (False,)}
 
@@ -153,6 +154,13 @@ def condition(machine: Looks, words: Sequence[str]) -> Condition:
         case "at", [place, whose]:
             owner = task_to_come(machine, whose)
             return Reached(text, address(machine, place, owner), owner)
+        case "fault", []:
+            return Touched(text, None, None)
+        case "fault", [whose]:
+            return Touched(text, task_to_come(machine, whose), None)
+        case "fault", [whose, place]:
+            owner = task_to_come(machine, whose)
+            return Touched(text, owner, address(machine, place, owner))
         case "exception", []:
             return Raised(text)
         case "console", [_, *_]:

@@ -9,13 +9,14 @@ from typing import Any, Final
 from machemu.core.kernel import Kernel
 from machemu.core.observe import unwatch, watch
 from machemu.lab.errors import HookError, UsageError
-from machemu.trace.events import Ended, Faulted, MessageMoved, Noted, Redirected, TraceEvent, TrapEntered, TrapLeft
+from machemu.trace.events import Ended, Faulted, MessageMoved, Noted, PageFault, Redirected, TraceEvent, TrapEntered, TrapLeft
 
 KINDS: Final[dict[str, tuple[type, ...]]] = {
     "trap": (TrapEntered, Redirected),
     "result": (TrapLeft,),
     "message": (MessageMoved,),
     "exception": (Faulted,),
+    "fault": (PageFault,),
     "end": (Ended,),
     "note": (Noted,),
     "event": (object,),
@@ -58,7 +59,10 @@ class Hooks:
         """A kernel is watched as long as there are hooks."""
         if self._kernel is not None and self._listens != bool(self._hooks):
             self._listens = not self._listens
-            (watch if self._listens else unwatch)(self._kernel, self)
+            if self._listens:
+                watch(self._kernel, self, self.emit)
+            else:
+                unwatch(self._kernel, self)
 
     def add(self, kind: str, call: Callable[[Any], None]) -> Hook:
         if kind not in KINDS:
@@ -72,7 +76,7 @@ class Hooks:
         self._hooks = tuple(each for each in self._hooks if each is not hook)
         self._listen()
 
-    def emit(self, event: TraceEvent) -> None:
+    def emit(self, event: TraceEvent | PageFault) -> None:
         if self._quiet or self._error is not None:
             return
         for hook in self._hooks:

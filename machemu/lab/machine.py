@@ -252,7 +252,8 @@ class Machine(Recorded[Point, Machines, Node], Looks):
 
     def on(self, kind: str, hook: Callable[[Any], None]) -> Hook:
         """Calls `hook` with each event of a kind from now on (`machemu.trace.events`): "trap", "result", "message",
-        "exception", "end", "note", or "event" for all. Call `remove` of what it gives to end that.
+        "exception", "fault" (a page fault of user mode that is satisfied, or waits for its page), "end", "note", or "event" for
+        all. Call `remove` of what it gives to end that.
 
         Going back calls no hooks. A hook that raises stops the run, which then raises HookError.
         """

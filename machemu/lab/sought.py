@@ -8,7 +8,7 @@ from machemu.core.kernel import Kernel
 from machemu.core.observe import unwatch, watch
 from machemu.lab.console import Console
 from machemu.lab.travel import StepKind
-from machemu.trace.events import MessageMoved, Redirected, TraceEvent, TrapEntered
+from machemu.trace.events import MessageMoved, PageFault, Redirected, TraceEvent, TrapEntered
 
 
 class Place(Protocol):
@@ -46,6 +46,7 @@ class OfEvent:
     """It comes with an event. As a Tracer it ends the piece of the run with the trap under way."""
 
     slow = False
+    hears_faults = False
 
     def __init__(self) -> None:
         self._kernel: Kernel | None = None
@@ -54,8 +55,20 @@ class OfEvent:
     def matches(self, event: TraceEvent) -> bool:
         raise NotImplementedError
 
+    def matches_fault(self, event: PageFault) -> bool:
+        """With `hears_faults`."""
+        return False
+
     def emit(self, event: TraceEvent) -> None:
-        if self._kernel is not None and self.matches(event):
+        if self.matches(event):
+            self._came()
+
+    def faulted(self, event: PageFault) -> None:
+        if self.matches_fault(event):
+            self._came()
+
+    def _came(self) -> None:
+        if self._kernel is not None:
             self._heard = True
             self._kernel.stop()
 
@@ -63,7 +76,7 @@ class OfEvent:
         self._heard = False
         if place.kernel is not self._kernel:
             self._kernel = place.kernel
-            watch(self._kernel, self)
+            watch(self._kernel, self, self.faulted if self.hears_faults else None)
 
     def came(self, place: Place) -> Hit | None:
         heard, self._heard = self._heard, False

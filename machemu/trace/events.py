@@ -152,6 +152,36 @@ class Faulted:
     subcode: int
 
 
+class Satisfied(Enum):
+    """How a page fault was satisfied."""
+
+    ZEROS = "zeros"
+    """A page of zeros was made."""
+    COPY = "copy"
+    """A page that was shared for copy-on-write was copied."""
+    MAPPED = "mapped"
+    """The page was in memory: its memory manager had given it, or somebody else had touched it."""
+    WAITS = "waits"
+    """The thread waits, for a memory manager or for a free frame; when it goes on it may fault again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageFault:
+    """A thread in user mode touched a page that was not in its page tables, and no exception came of it.
+
+    It is told to those alone who ask for page faults: no trace has it."""
+
+    time: int
+    """Right after it."""
+    task: int
+    task_name: str
+    thread: int
+    address: int
+    access: int
+    """VM_PROT_READ, VM_PROT_WRITE or VM_PROT_EXECUTE."""
+    how: Satisfied
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """A thread ended."""
