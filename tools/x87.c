@@ -40,6 +40,7 @@ __attribute__((section(".table"), used)) static struct {
 } unicorn;
 
 enum { INVALID = 1, DENORMAL = 2, ZERO_DIVIDE = 4, INEXACT = 0x20, STACK = 0x40, SUMMARY = 0x80, C0 = 0x100, C1 = 0x200, C2 = 0x400, C3 = 0x4000, BUSY = 0x8000 };
+#define QUIET (1UL << 62)
 enum { CONDITIONS = C0 | C1 | C2 | C3, EXCEPTIONS = 0x3f };
 /* Those that leave memory as it was. */
 enum { REFUSED = 1 | 8 | 16 };
@@ -141,11 +142,13 @@ static inline void arithmetic(state *e, int op, int n, const number *operand, in
         return;
     }
     if (loaded & DENORMAL && comes_first(ST(n), op)) loaded &= ~DENORMAL;
-    if (is_unmasked(e, loaded)) {
+    if (is_unmasked(e, loaded & ~INVALID)) {
         note(e, loaded);
         return;
     }
-    u16 sw = binary(e, op, ST(n), operand, &result);
+    number other = *operand;
+    if (loaded & INVALID) other.low &= ~QUIET;  /* Of a signaling and a quiet NaN the quiet one is the result. */
+    u16 sw = binary(e, op, ST(n), &other, &result);
     note(e, sw | loaded);
     put(e, n, &result);
     if (op == PREM || op == PREM1) {

@@ -1,5 +1,5 @@
 """Floating-point instructions that Unicorn does otherwise than the processor, done here: moves of control registers, moves of
-bytes and words to data registers, packed decimals, remainders (M68000 Family Programmer's Reference Manual, chapter 5).
+bytes and words to data registers, packed decimals, remainders, fetoxm1 (M68000 Family Programmer's Reference Manual, chapter 5).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ FPCR_BIT, FPSR_BIT, FPIAR_BIT = 0x1000, 0x0800, 0x0400
 SELECTED: Final = FPCR_BIT | FPSR_BIT | FPIAR_BIT
 REMAINDER: Final = {0x21: extended.TO_ZERO, 0x25: extended.NEAREST}
 """fmod and frem: how their quotients are rounded."""
+POWER_LESS_ONE: Final = 0x08
+"""fetoxm1."""
 TEST, COMPARE = 0x3A, 0x38
 QUOTIENT: Final = 0xFF0000
 MASK: Final = 0xFFFFFFFF
@@ -68,7 +70,9 @@ def is_done_here(word: Word) -> bool:
         return form in (PACKED, DYNAMIC) or (form in (WORD, BYTE) and opcode & 0o70 == 0)
     if kind == FROM_OPERAND and form == DYNAMIC:
         return False
-    return kind in (FROM_REGISTER, FROM_OPERAND) and (extension & 0x7F in REMAINDER or (kind == FROM_OPERAND and form == PACKED))
+    if kind not in (FROM_REGISTER, FROM_OPERAND):
+        return False
+    return extension & 0x7F in (*REMAINDER, POWER_LESS_ONE) or (kind == FROM_OPERAND and form == PACKED)
 
 
 def execute(user: FloatUser) -> int | None:
@@ -202,7 +206,7 @@ def _loaded(user: FloatUser, opcode: int, form: int) -> tuple[Extended, int | No
 
 
 def _operate(user: FloatUser, opcode: int, extension: int) -> int:
-    """A remainder, or any function of a packed decimal."""
+    """A remainder, fetoxm1, or any function of a packed decimal."""
     function, target, form = extension & 0x7F, extension >> 7 & 7, extension >> 10 & 7
     register, becomes = None, 0
     if extension >> 13 == FROM_REGISTER:

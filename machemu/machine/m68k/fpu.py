@@ -41,6 +41,12 @@ MOVES: Final = (0x00, 0x18, 0x1A, 0x40, 0x44, 0x58, 0x5A, 0x5C, 0x5E, floats.COM
 """What only a signaling NaN makes invalid."""
 
 
+class _Number(ctypes.Structure):
+    """floatx80."""
+
+    _fields_ = (("mantissa", ctypes.c_uint64), ("exponent", ctypes.c_uint16))
+
+
 class Fpu:
     """loaded: what the engine was given last; while it has not changed it is the active thread's still.
 
@@ -203,7 +209,9 @@ class Fpu:
         if function in (floats.COMPARE, floats.TEST):
             self._call("fcmp" if function == floats.COMPARE else "ftst", source, *[place] * (function == floats.COMPARE))
             return self._found(function | number << 7)
-        if function in FUNCTIONS_OF_TWO:
+        if function == floats.POWER_LESS_ONE:
+            self.set_register(number, self._power_less_one(value))
+        elif function in FUNCTIONS_OF_TWO:
             self._call(FUNCTIONS_OF_TWO[function], place, source, place)
         elif function in BOTH or function in FUNCTIONS:
             operand.raw = _REGISTER.pack(*reversed(trigonometry.normalized(value.exponent, value.mantissa)))
@@ -213,6 +221,16 @@ class Fpu:
             self.set_register(number, value)
         self.test(number)
         return self._found(function | number << 7)
+
+    def _power_less_one(self, value: Extended) -> Extended:
+        """fetoxm1, for which Unicorn has a function, and no instruction."""
+        exponent, mantissa = trigonometry.normalized(value.exponent, value.mantissa)
+        if exponent & extended.LARGEST == extended.LARGEST:
+            mantissa |= extended.INTEGER_BIT
+        function = exported("floatx80_etoxm1_m68k", _Number, _Number, ctypes.c_void_p)
+        result = function(_Number(mantissa, exponent), self._place + ROUNDING.start - 1)
+        found = Extended(result.exponent, result.mantissa)
+        return Extended(found.exponent, 0) if extended.is_infinite(found) else found
 
     def _found(self, extension: int) -> int:
         """The exceptions of a function that Unicorn has done for an instruction with a second word."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from machemu.abi.exception import EXC_ARITHMETIC, EXC_BREAKPOINT
+from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_READ
 from machemu.machine.i386.pcb import EBX, EFLAGS, FpuState, I386Pcb
 from tests.support.cpu_bench import LAZY, LEAVE
@@ -215,3 +216,22 @@ def test_an_operand_in_a_page_that_comes_late_is_loaded_once(bench: Bench, opcod
     assert bench.log == [("fault", LAZY + 8, VM_PROT_READ), ("trap", LEAVE)]
     assert pcb.fpu is not None
     assert pcb.fpu.status >> 11 & 7 == 6
+
+
+@pytest.mark.parametrize("piece", [1, 100])
+@pytest.mark.parametrize(
+    ("text", "at"), [("dbe3d9eed97308", 2), ("dbe390d9e8d9e890d97308", 5), ("dbe3d9e8d93bdbe2d97308", 2), ("dbe3dd4310d97308", 2)]
+)
+def test_an_environment_tells_which_instruction_was_the_last_one(bench: Bench, text: str, at: int, piece: int) -> None:
+    """Control instructions are none (FNSTCW, FNCLEX)."""
+    run(bench, text, 1.5, piece=piece)
+    place = bench.pmap.translate(VirtAddr(DATA + 8), VM_PROT_READ) or 0
+    assert struct.unpack_from("<I", bench.memory.view, place + 12) == (CODE + at,)
+
+
+def test_of_a_signaling_and_a_quiet_nan_the_quiet_one_is_the_result(bench: Bench) -> None:
+    """fldz; fdiv %st(0),%st, whose NaN is the indefinite one; fadds of a signaling one with more digits."""
+    pcb = run(bench, "dbe3d9eed8f0dbe2c703ffffbf7fd803")
+    assert pcb.fpu is not None
+    assert pcb.fpu.data[70:80] == bytes(7) + b"\xc0\xff\xff"
+    assert pcb.fpu.status & 0x7F == INVALID

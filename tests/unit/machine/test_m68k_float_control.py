@@ -393,3 +393,25 @@ def test_a_signaling_nan_becomes_a_quiet_one_on_its_way(bench: Bench, store: str
         assert pcb.registers[7] & 0xFF00 == SNAN
     assert bench.read(DATA, len(quiet) // 2).hex() == quiet
     assert pcb.registers[7] & IOP
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        (1.0, math.expm1(1)),
+        (1e-10, math.expm1(1e-10)),
+        (-3.5, math.expm1(-3.5)),
+        (-math.inf, -1.0),
+        (math.inf, math.inf),
+        (0.0, 0.0),
+    ],
+)
+@pytest.mark.parametrize("form", ["f200 0008", "f228 5408 0000"], ids=["register", "memory"])
+def test_fetoxm1_is_there(bench: Bench, given: float, result: float, form: str) -> None:
+    bench.write(DATA, struct.pack(">d", given))
+    pcb = bench.start(code("f210 5400" + form + "f228 7400 0008" + READ_STATUS) + trap(LEAVE))
+    pcb.registers[A0] = DATA
+    bench.go(pcb)
+    found = struct.unpack(">d", bench.read(DATA + 8, 8))[0]
+    assert found == result or abs(found - result) <= math.ulp(result)
+    assert bool(pcb.registers[7] & INEX2) == (math.isfinite(given) and given != 0.0)
