@@ -24,9 +24,9 @@ def read_lines(prompt: str, out: Output, begin_line: Callable[[], None], complet
     terminal = os.isatty(STDIN) and out.isatty()
     read = _terminal(prompt, complete) if terminal else _stream(prompt, out)
     while True:
-        begin_line()
-        out.flush()
         try:
+            begin_line()
+            out.flush()
             line = read()
         except KeyboardInterrupt:
             out.line("")

@@ -226,15 +226,22 @@ class Session:
         return Status.UNMET if self.failed else Status.OK
 
     def talk(self, stepper: Looker) -> int:
-        """Does what is typed until the end of it. Errors are told, and it goes on."""
-        for text in read_lines(PROMPT, self.out, self.begin_line, stepper.complete):
+        """Does what is typed until the end of it. Errors are told, and it goes on; after Ctrl-C, too, whenever it comes."""
+        lines = read_lines(PROMPT, self.out, self.begin_line, stepper.complete)
+        while True:
             try:
-                stepper.do(text)
+                for text in lines:
+                    self._done(stepper, text)
             except Quit:
-                break
+                return Status.OK
             except KeyboardInterrupt:
                 self.say("interrupted")
-            except UserError as error:
-                self.say(str(error))
-            self.streams.check()
-        return Status.OK
+            else:
+                return Status.OK
+
+    def _done(self, stepper: Looker, text: str) -> None:
+        try:
+            stepper.do(text)
+        except UserError as error:
+            self.say(str(error))
+        self.streams.check()

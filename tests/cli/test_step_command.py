@@ -81,6 +81,22 @@ def test_ctrl_c_ends_what_a_command_does_and_the_machine_stands_between_two_trap
     assert "not so" not in terminal.text and "there are not so many" not in terminal.text
 
 
+@pytest.mark.parametrize("file", [HELLO, "images/two.toml"])
+def test_ctrl_c_at_the_prompt_drops_the_line_and_nothing_else(file: str) -> None:
+    terminal = Terminal("machemu", "step", file)
+    terminal.until_prompt()
+    terminal.send("\x03")
+    os.write(terminal.master, b"assert traps > 100")
+    terminal.until("traps > 100")
+    terminal.send("\x03")
+    terminal.send("print traps\n")
+    assert terminal.text.endswith(f"{PROMPT}print traps\n0 (0x0)\n{PROMPT}")
+    terminal.send("\x03")
+    terminal.send("\x04")
+    assert terminal.close() == 0
+    assert "Traceback" not in terminal.text and "interrupted" not in terminal.text
+
+
 def test_every_command_condition_and_name_is_on_the_page_and_in_the_help() -> None:
     done = step("-c", "help", "-c", "help run", "-c", "help print")
     names = [line.split()[0] for line in done.stdout.splitlines()[1:] if not line.startswith(PROMPT)]

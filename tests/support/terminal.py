@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 
 from tests.support.commands import ROOT
 
@@ -43,6 +44,15 @@ class Terminal:
 
     def until_prompt(self) -> None:
         """Reads until it asks for a command, or has ended."""
+        self._until(lambda shown: shown.endswith(PROMPT))
+
+    def until(self, text: str) -> None:
+        """Reads until it shows a text, or has ended."""
+        self._until(lambda shown: text in shown)
+
+    def _until(self, enough: Callable[[str], bool]) -> None:
+        """enough: whether what it has shown from here on is."""
+        start = len(self.text)
         limit = time.monotonic() + 90
         while True:
             assert time.monotonic() < limit, self.text
@@ -53,7 +63,7 @@ class Terminal:
             except OSError:
                 return
             self.text += data.decode().replace("\r\n", "\n")
-            if not data or self.text.endswith(PROMPT):
+            if not data or enough(self.text[start:]):
                 return
 
     def send(self, data: str) -> None:
