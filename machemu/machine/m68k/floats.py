@@ -1,5 +1,5 @@
-"""Floating-point instructions that Unicorn does otherwise than the processor, done here: moves of control registers, moves of
-bytes and words to data registers, packed decimals, remainders, fetoxm1 (M68000 Family Programmer's Reference Manual, chapter 5).
+"""Floating-point instructions that Unicorn does otherwise than the processor, done here: moves of control registers, stores of
+bytes and words, packed decimals, remainders, fetoxm1 (M68000 Family Programmer's Reference Manual, chapter 5).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def is_done_here(word: Word) -> bool:
     if kind in (TO_CONTROL, FROM_CONTROL):
         return extension & SELECTED != FPCR_BIT or opcode & 0o70 != 0
     if kind == TO_OPERAND:
-        return form in (PACKED, DYNAMIC) or (form in (WORD, BYTE) and opcode & 0o70 == 0)
+        return form in (PACKED, DYNAMIC, WORD, BYTE)
     if kind == FROM_OPERAND and form == DYNAMIC:
         return False
     if kind not in (FROM_REGISTER, FROM_OPERAND):
@@ -91,7 +91,7 @@ def execute(user: FloatUser) -> int | None:
     if kind != FROM_REGISTER and (mode >> 3 == 1 or mode > (ea.ABSOLUTE_LONG if kind == TO_OPERAND else ea.IMMEDIATE)):
         return None
     if kind == TO_OPERAND:
-        if opcode & 0o70 == 0:
+        if extension >> 10 & 7 in (WORD, BYTE):
             return _store_integer(user, opcode, extension)
         return _store_packed(user, opcode, extension)
     return _operate(user, opcode, extension)
@@ -149,7 +149,7 @@ def _mode(user: FloatUser) -> int:
 
 
 def _store_integer(user: FloatUser, opcode: int, extension: int) -> int:
-    """fmove.b and .w to a data register: the rest of it stays, and what does not fit becomes the nearest that does."""
+    """fmove.b and .w: what does not fit becomes the nearest that does, and the rest of a data register stays."""
     size = FORMAT_SIZE[extension >> 10 & 7]
     number = Extended(*user.fpu.register(extension >> 7 & 7))
     limit = 1 << 8 * size - 1
@@ -169,12 +169,16 @@ def _store_integer(user: FloatUser, opcode: int, extension: int) -> int:
             result, found = (-limit if negative else limit - 1), OPERR
         elif magnitude != exact:
             found = extended.INEX2
-    at = _pass(user, opcode, 0)
-    done = user.fpu.end(found, at)
     mask = (1 << 8 * size) - 1
     if not found & user.words[FPCR] & exceptions.KEEP_OPERANDS:
-        user.words[opcode & 7] = user.words[opcode & 7] & ~mask & MASK | result & mask
-    return done
+        if opcode & 0o70 == 0:
+            user.words[opcode & 7] = user.words[opcode & 7] & ~mask & MASK | result & mask
+        else:
+            user.write(_place(user, opcode & 0o77, size)[0], (result & mask).to_bytes(size, "big"))
+    register, becomes = ea.stepped_register(user.words, opcode & 0o77, size)
+    if register is not None:
+        user.words[register] = becomes
+    return user.fpu.end(found, _pass(user, opcode, 0))
 
 
 def _store_packed(user: FloatUser, opcode: int, extension: int) -> int:

@@ -13,7 +13,7 @@ from machemu.abi.exception import EXC_ARITHMETIC, EXC_EMULATION
 from machemu.machine.m68k import extended, packed
 from machemu.machine.m68k.extended import Extended
 from machemu.machine.m68k.pcb import FLOAT_STATE, M68kPcb
-from tests.support.cpu_bench import LEAVE
+from tests.support.cpu_bench import LAZY, LEAVE
 from tests.support.m68k_bench import CODE, DATA, Bench, code, trap
 
 A0, A1 = 8, 9
@@ -107,35 +107,52 @@ def test_the_instruction_address_is_the_last_one_s_that_computes(bench: Bench, p
     assert pcb.get_state(FLOAT_STATE)[26] == CODE + 16  # fmove.l (a0),fp2
 
 
-@pytest.mark.parametrize(
-    ("size", "value", "low", "exceptions"),
-    [
-        ("b", 5, 0x05, 0),
-        ("b", 300, 0x7F, OPERR),
-        ("b", -300, 0x80, OPERR),
-        ("b", -5, 0xFB, 0),
-        ("b", 2.5, 0x02, INEX2),
-        ("w", 70000, 0x7FFF, OPERR),
-        ("w", -70000, 0x8000, OPERR),
-        ("w", 32767.5, 0x7FFF, OPERR),
-        ("w", math.inf, 0x7FFF, OPERR),
-        ("w", -math.inf, 0x8000, OPERR),
-        ("b", math.nan, 0xFF, OPERR),
-    ],
-)
+INTEGERS = [
+    ("b", 5, 0x05, 0),
+    ("b", 300, 0x7F, OPERR),
+    ("b", -300, 0x80, OPERR),
+    ("b", -5, 0xFB, 0),
+    ("b", 2.5, 0x02, INEX2),
+    ("w", 70000, 0x7FFF, OPERR),
+    ("w", -70000, 0x8000, OPERR),
+    ("w", 32767.5, 0x7FFF, OPERR),
+    ("w", math.inf, 0x7FFF, OPERR),
+    ("w", -math.inf, 0x8000, OPERR),
+    ("b", math.nan, 0xC0, OPERR),
+]
+LOAD_SINGLE = "f200 4400"  # fmove.s d0,fp0
+
+
+@pytest.mark.parametrize(("size", "value", "low", "exceptions"), INTEGERS)
 def test_bytes_and_words_to_a_data_register_are_the_nearest_that_fit_and_leave_the_rest(
     bench: Bench, size: str, value: float, low: int, exceptions: int
 ) -> None:
-    bits = 8 if size == "b" else 16
-    store = "f201 7800" if size == "b" else "f201 7000"
-    load = "f200 5500".replace("5500", "4400")  # fmove.s d0,fp0
-    pcb = run(bench, load + store + READ_STATUS, d0=int.from_bytes(struct.pack(">f", value), "big"), d1=0xAAAAAAAA)
-    if math.isnan(value):
-        low = 0xC0
-    if math.isnan(value) and bits == 8:
-        assert pcb.registers[1] >> 8 == 0xAAAAAA
+    bits, store = (8, "f201 7800") if size == "b" else (16, "f201 7000")
+    single = int.from_bytes(struct.pack(">f", value), "big")
+    pcb = run(bench, LOAD_SINGLE + store + READ_STATUS, d0=single, d1=0xAAAAAAAA)
     assert pcb.registers[1] == 0xAAAAAAAA >> bits << bits | low
     assert pcb.registers[7] & 0xFF00 == exceptions
+
+
+@pytest.mark.parametrize(("mode", "moved"), [(0x10, 0), (0x18, 1), (0x20, -1)], ids=["(a0)", "(a0)+", "-(a0)"])
+@pytest.mark.parametrize(("size", "value", "low", "exceptions"), INTEGERS)
+def test_bytes_and_words_to_memory_are_the_nearest_that_fit(
+    bench: Bench, size: str, value: float, low: int, exceptions: int, mode: int, moved: int
+) -> None:
+    form, width = (0x7800, 1) if size == "b" else (0x7000, 2)
+    single = int.from_bytes(struct.pack(">f", value), "big")
+    pcb = run(bench, LOAD_SINGLE + f"f2{mode:02x} {form:04x}" + READ_STATUS, d0=single, a0=DATA + 8)
+    at = DATA + 8 + min(moved, 0) * width
+    assert bench.read(at - 1, width + 2) == b"\x55" + low.to_bytes(width, "big") + b"\x55"
+    assert (pcb.registers[A0], pcb.registers[7] & 0xFF00) == (DATA + 8 + moved * width, exceptions)
+
+
+def test_a_byte_to_a_page_that_comes_late_is_stored_once(bench: Bench) -> None:
+    pcb = bench.start(code(LOAD_SINGLE + "f218 7800") + trap(LEAVE))  # fmove.b fp0,(a0)+
+    pcb.registers[A0], pcb.registers[0] = LAZY, 0x40A00000
+    while ("trap", LEAVE) not in bench.log:
+        bench.go(pcb)
+    assert (bench.read(LAZY, 2), pcb.registers[A0]) == (b"\x05\0", LAZY + 1)
 
 
 EXCEPTIONS = [
