@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from mmap import mmap
 from pathlib import Path
@@ -13,8 +13,10 @@ from machemu.abi.types import PhysAddr
 from machemu.boot.machines import MACHINES
 from machemu.core import host_side, invariants
 from machemu.core.kernel import Kernel
-from machemu.device.block import DiskDriver
+from machemu.device.block import FLOPPIES, RECORD, DiskDriver, FloppyDriver
 from machemu.device.ethernet import EthernetDriver
+from machemu.device.kd_event import EventDriver
+from machemu.device.mem import MemDriver
 from machemu.kern.clock import DEFAULT_DATE, SECOND_US
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
@@ -26,14 +28,15 @@ from machemu.sim.snapshot import Snapshot
 
 RAM_MIN = 1 << 20
 RAM_MAX = 2 << 30
-DISK_NAME = re.compile("(hd|sd)[0-7]")
+DISK_NAME = re.compile("(hd|sd)[0-7]|fd[01]")
 NIC_NAME = re.compile("eth[0-3]")
 
 
 class Node:
     """A machine of a profile with `ram` bytes, its CPU and its kernel. Use as a context manager, or call `close`.
 
-    disks: by name, hd0 to hd7 and sd0 to sd7; the machine's own from then on. nics: by name, eth0 to eth3.
+    disks: by name, hd0 to hd7, sd0 to sd7, and of a PC the floppies fd0 and fd1; the machine's own from then on.
+    nics: by name, eth0 to eth3.
     date: the time of day at power-on, in seconds since 1970.
     """
 
@@ -49,6 +52,8 @@ class Node:
             for name in names or ():
                 if not pattern.fullmatch(name):
                     raise UserError(f"there can be no device '{name}': its name is of the form {pattern.pattern}")
+        for name, disk in (disks or {}).items():
+            _check_floppy(name, disk, profile)
         size = profile.ram if ram is None else ram
         if not RAM_MIN <= size <= RAM_MAX:
             raise UserError(f"{size} bytes of memory: a machine has between 1M and 2G")
@@ -61,11 +66,27 @@ class Node:
         devices = self.kernel.devices
         devices.drivers[:0] = [
             *(
-                DiskDriver(devices.io, name, disk, profile.disk_seek_ns, profile.disk_byte_ns)
+                (FloppyDriver if name.startswith("fd") else DiskDriver)(
+                    devices.io, name, disk, profile.disk_seek_ns, profile.disk_byte_ns
+                )
                 for name, disk in (disks or {}).items()
             ),
             *(EthernetDriver(devices.io, name, nic, profile.ethernet_byte_ns) for name, nic in (nics or {}).items()),
         ]
+
+    @property
+    def screen(self) -> str | None:
+        """The lines of a PC's text screen; None where the machine has none."""
+        mem = next(driver for driver in self.kernel.devices.drivers if isinstance(driver, MemDriver))
+        return None if mem.io is None else mem.text()
+
+    def give(self, device: str, events: Iterable[tuple[int, int]]) -> None:
+        """Lets events wait at the keyboard, kbd, or the mouse, mouse. UserError where the machine has none."""
+        for driver in self.kernel.devices.drivers:
+            if isinstance(driver, EventDriver) and driver.name == device:
+                driver.events.extend(events)
+                return
+        raise UserError(f"a machine of {self.cpu.architecture} has no device {device}: it is no PC")
 
     def __enter__(self) -> Node:
         return self
@@ -203,3 +224,14 @@ class Node:
         except BaseException:
             root.devices.detach()
             raise
+
+
+def _check_floppy(name: str, disk: Disk, profile: Profile) -> None:
+    """UserError where a disk is to be a floppy, and cannot."""
+    if not name.startswith("fd"):
+        return
+    if profile.architecture != "i386":
+        raise UserError(f"there can be no device '{name}': a machine of {profile.architecture} has no floppy drive")
+    if disk.sectors not in FLOPPIES:
+        sizes = ", ".join(str(sectors * RECORD) for sectors in FLOPPIES)
+        raise UserError(f"{name}: has {disk.sectors * RECORD} bytes, and a floppy one of {sizes}")

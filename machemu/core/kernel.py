@@ -18,8 +18,10 @@ from machemu.device.ds_routines import Devices
 from machemu.device.io import DeviceIo
 from machemu.device.io_perm import IoPerms
 from machemu.device.irq import IrqDriver
+from machemu.device.kd_event import EventDriver
 from machemu.device.kmsg import KmsgDriver
-from machemu.device.null import MemDriver, NullDriver
+from machemu.device.mem import MemDriver
+from machemu.device.null import NullDriver
 from machemu.device.time import TimeDriver
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
@@ -33,7 +35,7 @@ from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Continuation, Thread
 from machemu.kern.waits import WAITS
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
-from machemu.machine.seams import Cpu, Disk
+from machemu.machine.seams import Cpu, Disk, IoPorts
 from machemu.sim.state import state
 from machemu.vm.object import deallocate
 from machemu.vm.subsystem import Vm
@@ -80,7 +82,11 @@ class Kernel(KernelSupervisor):
         self.console = Console(io, profile.console_byte_ns)
         self.kmsg = KmsgDriver(io)
         self.devices = Devices(io)
-        self.devices.drivers += [NullDriver("cn"), TimeDriver(io), self.console, MemDriver("mem"), self.kmsg, IrqDriver()]
+        is_pc = isinstance(self.kern.kernel_task.machine, IoPorts)
+        mem = MemDriver(io if is_pc else None)
+        self.devices.drivers += [NullDriver("cn"), TimeDriver(io), self.console, mem, self.kmsg, IrqDriver()]
+        if is_pc:
+            self.devices.drivers += [EventDriver(io, "kbd"), EventDriver(io, "mouse")]
         self.io_perms = IoPerms()
         self.trap_ns = profile.trap_ns
         self.fault_ns = profile.page_fault_ns

@@ -26,7 +26,7 @@ from machemu.abi.device import (
 from machemu.abi.errors import InvariantError, KernError
 from machemu.device.driver import Driver, Minor
 from machemu.device.io import DeviceIo, IoOp, IoRequest
-from machemu.device.partitions import Slice, read_table
+from machemu.device.partitions import SLICES_MAX, Slice, read_table
 from machemu.ipc.port import Right
 from machemu.machine.seams import Disk, DiskError
 from machemu.sim.state import Cost, Natural, Signed, state
@@ -36,6 +36,8 @@ NAME: Final = re.compile(r"([a-z]+[0-9]+)(?:s([0-9]+))?")
 RECNUM_SIGN: Final = 1 << 31
 TRANSFER_MAX: Final = 16 << 20
 """Bytes that one request moves at most; one that asks for more gets less, as at the end of a disk."""
+FLOPPIES: Final = (720, 1440, 2400, 2880, 5760)
+"""The records that a floppy can have: 360 KiB to 2.88 MB."""
 QUEUE_MAX: Final = 64 << 20
 """Bytes that requests under way may move together; more of them are refused with D_NO_MEMORY."""
 REQUEST_BYTES: Final = 4096
@@ -224,3 +226,13 @@ class DiskDriver(Driver):
 
     def detach(self) -> None:
         self.disk.close()
+
+
+@state
+class FloppyDriver(DiskDriver):
+    """A floppy drive with a disk in it. It has no partitions: each is the whole disk, as on the real kernel."""
+
+    __slots__ = ()
+
+    def _slices(self) -> dict[int, Slice]:
+        return dict.fromkeys(range(SLICES_MAX), (0, self.disk.sectors))

@@ -6,7 +6,7 @@ from machemu.abi.types import PhysAddr
 from machemu.device.dev_pager import DevicePager
 from machemu.device.driver import Minor
 from machemu.device.io import DeviceIo
-from machemu.sim.state import state
+from machemu.sim.state import Natural, state
 from machemu.vm.object import VmObject
 from machemu.vm.subsystem import Vm
 
@@ -15,23 +15,25 @@ from machemu.vm.subsystem import Vm
 class DeviceMemory:
     """Whole pages of RAM, wired for good. Whoever maps them has these frames and no copy."""
 
-    __slots__ = ("vm", "object", "pager")
+    __slots__ = ("vm", "first", "object", "pager")
     vm: Vm
+    first: Natural  # where it begins in its memory object, whose other pages it has not
     object: VmObject  # holds the pages; its reference is the device's
     pager: DevicePager  # the memory object of all of it, of which device_map's ports are windows
 
-    def __init__(self, io: DeviceIo, minor: Minor, data: bytes) -> None:
+    def __init__(self, io: DeviceIo, minor: Minor, data: bytes, first: int = 0) -> None:
         """Begins with the bytes, and zeros up to the end of their last page. Raises PageShortage, and has taken nothing."""
         vm = self.vm = io.vm
+        self.first = first
         size = len(data) + vm.page_mask & ~vm.page_mask
         vm.check_frames(size // vm.page_size)
-        self.object = VmObject(vm, size)
-        for offset in range(0, size, vm.page_size):
-            page = vm.allocate_page(self.object, offset)
-            vm.memory.write(self._place(offset), data[offset : offset + vm.page_size].ljust(vm.page_size, b"\0"))
+        self.object = VmObject(vm, first + size)
+        for start in range(0, size, vm.page_size):
+            page = vm.allocate_page(self.object, first + start)
+            vm.memory.write(self._place(start), data[start : start + vm.page_size].ljust(vm.page_size, b"\0"))
             vm.wire_page(page)
         port = io.ipc.make_kernel_port(None)
-        port.kobject = self.pager = DevicePager(minor, 0, 0, size, self, port)
+        port.kobject = self.pager = DevicePager(minor, 0, 0, first + size, self, port)
         vm.make_pager(self.object, port)
 
     @property
@@ -40,7 +42,7 @@ class DeviceMemory:
 
     def _place(self, start: int) -> PhysAddr:
         offset = start & ~self.vm.page_mask
-        return PhysAddr(self.object.pages[offset].frame * self.vm.page_size + start - offset)
+        return PhysAddr(self.object.pages[self.first + offset].frame * self.vm.page_size + start - offset)
 
     def read(self, start: int, size: int) -> bytes:
         """Bytes of it, all inside."""

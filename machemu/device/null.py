@@ -1,4 +1,4 @@
-"""Devices that only have a name, such as `cn`, which stands for the console before there is one, and `mem` (Mach's nulldev)."""
+"""Devices that only have a name, such as `cn`, which stands for the console before there is one (Mach's nulldev)."""
 
 from __future__ import annotations
 
@@ -43,16 +43,3 @@ class NullDriver(Driver):
 
     def set_status(self, minor: Minor, flavor: int, words: tuple[int, ...]) -> None:
         pass
-
-
-@state
-class MemDriver(NullDriver):
-    """`mem`: the physical addresses that are not RAM. This machine has nothing there."""
-
-    __slots__ = ()
-
-    def map(self, minor: Minor) -> MemDriver:
-        return self
-
-    def page(self, offset: int, protection: int) -> bytes | None:
-        return None
