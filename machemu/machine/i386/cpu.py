@@ -727,13 +727,14 @@ class I386Cpu:
         self._refuse(GENERAL_PROTECTION)
 
     def _port_in(self, _engine: object, port: int, size: int, _data: object) -> int:
-        """Nothing is at any I/O port: reads give ones."""
         if not self._may_use(port, size):
             self._refuse(GENERAL_PROTECTION)
-        return (1 << 8 * size) - 1
+        return self.mmu.pci.read(port, size)
 
-    def _port_out(self, _engine: object, port: int, size: int, _value: int, _data: object) -> None:
-        if not self._may_use(port, size):
+    def _port_out(self, _engine: object, port: int, size: int, value: int, _data: object) -> None:
+        if self._may_use(port, size):
+            self.mmu.pci.write(port, size, value)
+        else:
             self._refuse(GENERAL_PROTECTION)
 
     def _is_breakpoint(self) -> bool:

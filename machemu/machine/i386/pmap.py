@@ -7,7 +7,9 @@ from typing import Final
 from machemu.abi.errors import InvariantError
 from machemu.abi.types import Frame, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_NONE, VM_PROT_WRITE
+from machemu.machine.i386.pci import PciBus
 from machemu.machine.mappings import Mappings
+from machemu.machine.memory import PhysicalMemory
 from machemu.sim.state import Natural, state
 
 PAGE_SIZE: Final = 4096
@@ -27,15 +29,20 @@ TABLE_BITS: Final = PRESENT | WRITABLE | USER
 
 @state
 class I386Mmu(Mappings):
-    """Makes pmaps.
+    """Makes pmaps. Beside them it keeps what else of the machine is saved.
 
     Transient: kernel_table, the page-table frame that every directory maps at KERNEL_BASE; reserved, how many of the lowest
     frames are the CPU's own; words: RAM.
     """
 
-    __slots__ = ("kernel_table", "reserved", "words")
+    __slots__ = ("kernel_table", "pci", "reserved", "words")
     TRANSIENT = ("kernel_table", "reserved", "words")
     MODIFIED, REFERENCED = DIRTY, ACCESSED
+    pci: PciBus
+
+    def __init__(self, memory: PhysicalMemory) -> None:
+        super().__init__(memory)
+        self.pci = PciBus()
 
     def attach(self, kernel_table: Frame, reserved: int) -> None:
         """Takes hold of RAM's bytes, at power-on and after a load."""

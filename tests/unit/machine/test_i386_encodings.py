@@ -297,6 +297,22 @@ def test_string_input_and_output_of_nothing_touches_no_memory(bench: Bench, code
     assert bench.log == [STEP if flags else ("trap", LEAVE)]
 
 
+def test_the_pci_bus_can_be_found_and_is_empty(bench: Bench) -> None:
+    code = (
+        "baf80c0000"  # mov $0xcf8,%edx
+        "b800100080"  # mov $0x80001000,%eax
+        "efed89c6"  # out %eax,(%dx); in (%dx),%eax; mov %eax,%esi
+        "eeec89c3"  # out %al,(%dx); in (%dx),%al; mov %eax,%ebx
+        "83c204ed89c7"  # add $4,%edx; in (%dx),%eax; mov %eax,%edi
+    )
+    pcb = bench.start(bytes.fromhex(code) + trap(LEAVE))
+    pcb.task.io_perm_modify(0xCF8, 0xCFF, True)
+    bench.go(pcb)
+    assert bench.log == [("trap", LEAVE)]
+    assert (pcb.registers[ESI], pcb.registers[EBX], pcb.registers[EDI]) == (0x80001000, 0x800010FF, 0xFFFFFFFF)
+    assert bench.cpu.mmu.pci.address == 0x80001000
+
+
 TOGETHER = (
     "b903000000"  # mov $3,%ecx
     "c8100000"  # again: enter $16,$0
