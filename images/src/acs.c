@@ -1,6 +1,6 @@
 /*
  * The name server of a node: what masix.acs.server does in Python, as a guest. Its arguments are the host's and the device master's
- * port, and the name of the receive right of the port by which all tasks reach it. Memory and time for each request are bounded:
+ * port, and the names of the receive rights of the port by which all tasks reach it and of the one for privileged servers. Memory and time for each request are bounded:
  * it has room for so many names, look-ups that wait for the network server, and watchers, and no more.
  */
 #include "guest.h"
@@ -9,7 +9,9 @@
 #include "acs_server.h"
 #include "netname_server.h"
 
+/* Places for names; the last ones are for generic servers. */
 #define NAMES_MAX 2048
+#define RESERVED 5
 #define BUCKETS 256
 #define LOOK_UPS_MAX 64
 #define WATCHERS_MAX 8
@@ -31,13 +33,13 @@
 
 /*
  * A name. PORT: a send right to its service; null where it is there no more, and some watcher has still to hear of that.
- * SIGNATURE: the right with which netname's clients take it away, or null. NEXT: in its bucket, or among the free places.
+ * REGISTRATION: the port that shows who may take it away; SIGNATURE: the right with which netname's clients do; or null. NEXT: in its bucket, or among the free places.
  * For each watcher: whether it was told that the name is there, and whether it is to hear of it, with its neighbours in that queue.
  */
 typedef struct name {
 	char text[sizeof(netname_name_t) + 1];
 	boolean_t essential;
-	mach_port_t port, signature;
+	mach_port_t port, registration, signature;
 	struct name *next;
 	boolean_t told[WATCHERS_MAX], waits[WATCHERS_MAX];
 	struct name *before[WATCHERS_MAX], *after[WATCHERS_MAX];
@@ -80,7 +82,7 @@ static u32 names_used;
 static name_t *buckets[BUCKETS], *free_names;
 static look_up_t look_ups[LOOK_UPS_MAX];
 static watcher_t watchers[WATCHERS_MAX];
-static mach_port_t self, host, service, notices, ports;
+static mach_port_t self, host, service, privilege, notices, ports;
 
 /* Whether an essential server has died, how many others have still to answer that they have saved, and until when they may. */
 static boolean_t saving;
@@ -248,14 +250,24 @@ static void changed(name_t *name)
 	release(name);
 }
 
-static kern_return_t enter(const char *text, mach_port_t port, boolean_t essential, mach_port_t signature)
+static boolean_t is_generic(const char *text)
+{
+	static const char *const generic[] = { "acs", "gns", "gps", "gfs", "gms", 0 };
+	int n = 0;
+
+	while (generic[n] && strcmp(text, generic[n]))
+		n++;
+	return generic[n] != 0;
+}
+
+static kern_return_t enter(const char *text, mach_port_t port, boolean_t essential, mach_port_t registration, mach_port_t signature)
 {
 	name_t *name = known(text);
 	kern_return_t result;
 
 	if (name && name->port)
 		return KERN_NAME_EXISTS;
-	if (!name && !free_names && names_used == NAMES_MAX)
+	if (!name && !free_names && names_used == (is_generic(text) ? NAMES_MAX : NAMES_MAX - RESERVED))
 		return KERN_RESOURCE_SHORTAGE;
 	if ((result = see_end_of(port)))
 		return result;
@@ -263,6 +275,7 @@ static kern_return_t enter(const char *text, mach_port_t port, boolean_t essenti
 		name = new_name(text);
 	name->port = port;
 	name->essential = essential;
+	name->registration = registration;
 	name->signature = signature;
 	changed(name);
 	return KERN_SUCCESS;
@@ -273,7 +286,9 @@ static void forget(name_t *name)
 	syscall_mach_port_deallocate(self, name->port);
 	if (name->signature)
 		syscall_mach_port_deallocate(self, name->signature);
-	name->port = name->signature = MACH_PORT_NULL;
+	if (name->registration)
+		mach_port_mod_refs(self, name->registration, MACH_PORT_RIGHT_RECEIVE, -1);
+	name->port = name->registration = name->signature = MACH_PORT_NULL;
 	changed(name);
 }
 
@@ -351,23 +366,56 @@ static kern_return_t resolved(look_up_t *look_up, const mach_msg_header_t *messa
 
 /* The requests of acs.defs */
 
-kern_return_t do_acs_register(mach_port_t acs, const char *name, boolean_t essential, mach_port_t port)
+kern_return_t do_acs_register(mach_port_t acs, const char *name, boolean_t essential, mach_port_t port, mach_port_t *registration)
 {
+	kern_return_t result;
+
+	if (acs != privilege && (essential || is_generic(name)))
+		return KERN_NO_ACCESS;
 	if (!*name || !IS_LIVING(port))
 		return KERN_INVALID_VALUE;
-	return enter(name, port, essential != 0, MACH_PORT_NULL);
+	if ((result = mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, registration)))
+		return result;
+	mach_port_insert_right(self, *registration, *registration, MACH_MSG_TYPE_MAKE_SEND);
+	if ((result = enter(name, port, essential != 0, *registration, MACH_PORT_NULL)))
+		mach_port_destroy(self, *registration);
+	return result;
 }
 
-kern_return_t do_acs_unregister(mach_port_t acs, const char *text, mach_port_t port)
+/* For whoever has the registration of a name. */
+static kern_return_t registered(const char *text, mach_port_t registration, name_t **name)
 {
-	name_t *name = find(text);
-
-	if (!name)
+	*name = find(text);
+	if (!*name)
 		return KERN_INVALID_NAME;
-	if (name->port != port)
-		return KERN_INVALID_RIGHT;
+	return IS_LIVING(registration) && (*name)->registration == registration ? KERN_SUCCESS : KERN_INVALID_RIGHT;
+}
+
+kern_return_t do_acs_unregister(mach_port_t acs, const char *text, mach_port_t registration)
+{
+	name_t *name;
+	kern_return_t result = registered(text, registration, &name);
+
+	if (result)
+		return result;
+	syscall_mach_port_deallocate(self, registration);
 	forget(name);
-	syscall_mach_port_deallocate(self, port);
+	return KERN_SUCCESS;
+}
+
+kern_return_t do_acs_replace(mach_port_t acs, const char *text, mach_port_t registration, mach_port_t port)
+{
+	name_t *name;
+	kern_return_t result = registered(text, registration, &name);
+
+	if (!result && !IS_LIVING(port))
+		result = KERN_INVALID_VALUE;
+	if (result || (result = see_end_of(port)))
+		return result;
+	syscall_mach_port_deallocate(self, name->port);
+	syscall_mach_port_deallocate(self, registration);
+	name->port = port;
+	changed(name);
 	return KERN_SUCCESS;
 }
 
@@ -425,7 +473,13 @@ static const char *text_of(const char *from)
 	return texts[last];
 }
 
-/* A name checked in anew by whoever has its signature stands for the new port. */
+/* Whether netname's clients may take a name away: with its signature, or without where it has none. */
+static boolean_t is_signed(const name_t *name, mach_port_t signature)
+{
+	return !name->registration && name->signature == (IS_LIVING(signature) ? signature : MACH_PORT_NULL);
+}
+
+/* A name checked in anew by whoever may take it away stands for the new port. */
 kern_return_t do_netname_check_in(mach_port_t acs, const char *given, mach_port_t signature, mach_port_t port)
 {
 	const char *text = text_of(given);
@@ -433,11 +487,11 @@ kern_return_t do_netname_check_in(mach_port_t acs, const char *given, mach_port_
 
 	if (!*text || !IS_LIVING(port))
 		return KERN_INVALID_VALUE;
-	if (old && (!IS_LIVING(signature) || old->signature != signature))
+	if (is_generic(text) || (old && !is_signed(old, signature)))
 		return NETNAME_NOT_YOURS;
 	if (old)
 		forget(old);
-	return enter(text, port, FALSE, IS_LIVING(signature) ? signature : MACH_PORT_NULL);
+	return enter(text, port, FALSE, MACH_PORT_NULL, IS_LIVING(signature) ? signature : MACH_PORT_NULL);
 }
 
 /* The host's name: empty for this node, otherwise any node of the network. */
@@ -458,7 +512,7 @@ kern_return_t do_netname_check_out(mach_port_t acs, const char *given, mach_port
 
 	if (!name)
 		return NETNAME_NOT_CHECKED_IN;
-	if (name->signature != (IS_LIVING(signature) ? signature : MACH_PORT_NULL))
+	if (!is_signed(name, signature))
 		return NETNAME_NOT_YOURS;
 	forget(name);
 	if (IS_LIVING(signature))
@@ -578,7 +632,7 @@ static kern_return_t noticed(const mach_msg_header_t *message)
 
 static boolean_t demux(mach_msg_header_t *request, mach_msg_header_t *reply)
 {
-	if (request->msgh_local_port == service)
+	if (request->msgh_local_port == service || request->msgh_local_port == privilege)
 		return acs_server(request, reply) || netname_server(request, reply);
 	mig_begin_reply(request, reply);
 	mig_end_reply(reply, noticed(request));
@@ -599,16 +653,18 @@ int guest_main(void)
 	mach_msg_return_t result = MACH_MSG_SUCCESS;
 	int time = 0;
 
-	if (arg_count < 4) {
+	if (arg_count < 5) {
 		say("acs: no port to serve: start it as the first of a node's servers\n");
 		return 1;
 	}
 	self = mach_task_self();
 	host = mach_host_self();
 	service = number(arg_value[3]);
+	privilege = number(arg_value[4]);
 	mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &notices);
 	mach_port_allocate(self, MACH_PORT_RIGHT_PORT_SET, &ports);
 	mach_port_move_member(self, service, ports);
+	mach_port_move_member(self, privilege, ports);
 	mach_port_move_member(self, notices, ports);
 	while (result == MACH_MSG_SUCCESS || result == MACH_RCV_TIMED_OUT) {
 		result = server_once(ports, demux, saving ? time : 0);

@@ -11,6 +11,7 @@ from machemu.abi.port import RIGHT_RECEIVE
 from machemu.abi.types import VirtAddr
 from machemu.boot.modules import Modules
 from machemu.boot.script import BLANKS, BootScript, PortValue, task_paths
+from machemu.core.host_side import NameServer, name_server_of
 from machemu.core.kernel import Kernel
 from machemu.device.ramdisk import UNITS_MAX, RamdiskDriver
 from machemu.formats.elf import Image, architecture_in, parse_image
@@ -75,23 +76,30 @@ def boot_modules(
 
 
 def boot_server(
-    kernel: Kernel, command: str, name_server: Port | None, modules: Modules = HERE, is_name_server: bool = False
-) -> Port | None:
+    kernel: Kernel,
+    command: str,
+    name_server: NameServer | None,
+    modules: Modules = HERE,
+    is_name_server: bool = False,
+    privileged: bool = False,
+) -> NameServer | None:
     """Starts a guest program as a server of the node, before its modules. command: its path, and its own arguments.
 
     It is given what a module named alone is: the names of its rights to the host's and the device master's port as its first
     arguments, and the name server, where there is one, as its bootstrap port and the first of its registered ones. If it is that
-    itself, its third argument is the name of the receive right of its service. The port of the node's name server.
+    itself, its next two arguments are the names of the receive rights of its service and of the port for privileged servers; a
+    privileged one has a right to the latter as its third argument. The node's name server.
     """
     path, *words = command.split()
-    boot = Bootstrap(kernel, name_server, modules)
+    boot = Bootstrap(kernel, None if name_server is None else name_server.service, modules)
     task = boot.create_task(path)
     rights = [boot.insert_right(task, target) for target in (kernel.kern.host.host_priv_self, kernel.devices.master_port)]
     if is_name_server:
-        rights.append(mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE))
-        entry = task.space.lookup(rights[-1])
-        assert entry is not None
-        name_server = entry.port()
+        made = [mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE) for _ in NameServer._fields]
+        rights += made
+        name_server = name_server_of(task, *made)
+    elif privileged and name_server is not None:
+        rights.append(boot.insert_right(task, name_server.privileged))
     boot.execute(task, path, [path, *map(str, rights), *words])
     boot.resume(task)
     return name_server

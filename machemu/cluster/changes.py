@@ -49,6 +49,7 @@ RULES: Final = {
     "nodes.*.module": Rule.UNPOWERED,
     "nodes.*.variables": Rule.UNPOWERED,
     "nodes.*.servers": Rule.UNPOWERED,
+    "nodes.*.privileged": Rule.UNPOWERED,
     "nodes.*.disks": Rule.NEVER,
     "nodes.*.nics": Rule.NEVER,
     "nodes.*.input": Rule.ALWAYS,
@@ -94,6 +95,7 @@ def _node_settings(node: NodeSpec, spec: ClusterSpec) -> Iterator[tuple[str, Any
     yield "module", node.module
     yield "variables", tuple(sorted(node.variables.items()))
     yield "servers", tuple(_server(server) for server in node.servers)
+    yield "privileged", node.privileged
     yield "disks", tuple((name, "writable" if disk.writable else "not writable") for name, disk in node.disks.items())
     yield "nics", tuple((name, spec.segments[number].name) for name, number in sorted(node.nics.items()))
 

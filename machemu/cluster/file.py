@@ -31,6 +31,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 SERVER: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 SEED_MAX: Final = 1 << 64
 KEY_SIZE: Final = 32
+DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 NAME_SERVER: Final = "name-server"
 BANDWIDTH: Final = re.compile(r"(\d{1,12})([kMG]?)")
 MULTIPLES: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
@@ -81,6 +82,7 @@ class NodeSpec:
     servers: tuple[ServerSpec | GuestSpec, ...]  # in order
     input: Path | None  # what the console reads, or None
     key: bytes  # the cluster's, 32 bytes
+    privileged: tuple[str, ...] | None  # digests of the programs of privileged servers; None where the file does not say
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -221,6 +223,7 @@ def node_of(table: Table, number: int, name: str, segments: Sequence[str], folde
         "nics", lambda value: named(value, NIC_NAME, lambda segment: index_in(segment, segments, "segment")), no_nics
     )
     console = table.take("input", a_text, "")
+    allowed = table.take("privileged", digests, nothing)
     spec = NodeSpec(
         number,
         name,
@@ -236,6 +239,7 @@ def node_of(table: Table, number: int, name: str, segments: Sequence[str], folde
         started,
         table.convert("input", folder / console, an_input) if console else None,
         key,
+        allowed if "privileged" in table.values else None,
     )
     table.end()
     if not lines and not spec.servers:
@@ -317,6 +321,14 @@ def a_key(value: object) -> bytes:
     if len(key) != KEY_SIZE:
         raise ValueError(f"has {len(key)} bytes; {KEY_SIZE} are wanted, as {2 * KEY_SIZE} hexadecimal digits")
     return key
+
+
+def digests(value: object) -> tuple[str, ...]:
+    """SHA-256 of programs."""
+    for text in texts(value):
+        if not DIGEST.fullmatch(text):
+            raise ValueError(f"{text!r} is no digest: 64 hexadecimal digits, which machemu.cluster.privileges prints")
+    return texts(value)
 
 
 def a_time(value: object) -> int:

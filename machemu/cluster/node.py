@@ -127,9 +127,10 @@ class ClusterNode:
             self.powered = time
             self.paused = self.idle = False
             self.join()
-            name_server = start_servers(kernel, spec.servers, self.number, seed, spec.key, spec.folder)
+            name_server = start_servers(kernel, spec, seed)
             if spec.lines:
-                boot_modules(kernel, spec.lines, spec.variables, name_server, Modules(spec.folder))
+                service = None if name_server is None else name_server.service
+                boot_modules(kernel, spec.lines, spec.variables, service, Modules(spec.folder))
         except BaseException:
             self.power_off()
             for disk in self.disks.values():

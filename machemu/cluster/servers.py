@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from machemu.abi.errors import KernError, UserError
 from machemu.boot.bootstrap import boot_server
 from machemu.boot.modules import Modules
-from machemu.cluster.file import GuestSpec, ServerSpec
-from machemu.core.host_side import launch_server
+from machemu.cluster.file import GuestSpec, NodeSpec, ServerSpec
+from machemu.cluster.privileges import is_privileged
+from machemu.core.host_side import NameServer, launch_server
 from machemu.core.kernel import Kernel
-from machemu.ipc.port import Port
 from machemu.sim.state import REGISTRY
 from machemu.user import faults
 from machemu.user.server import Server
@@ -60,16 +58,19 @@ def load_server(name: str) -> type[Server]:
     return found
 
 
-def make_server(spec: ServerSpec, node: int, seed: int, key: bytes) -> Server:
+def make_server(spec: ServerSpec, node: NodeSpec, seed: int) -> Server:
     """A program of the class, by its `on_node`. UserError for options that it has not."""
     found = load_server(spec.name)
-    place = node, seed, key
+    place: tuple[Any, ...] = (node.number, seed, node.key)
     options: dict[str, Any] = dict(spec.options)
     try:
         if found.on_node.__func__ is Server.on_node.__func__:  # type: ignore[attr-defined]
             inspect.signature(found).bind(**options)
         else:
-            inspect.signature(found.on_node).bind(*place, **options)
+            signature = inspect.signature(found.on_node)
+            if "host" in signature.parameters:
+                place = (*place, node.name)
+            signature.bind(*place, **options)
     except TypeError as error:
         raise UserError(f"server {spec.name}: has not these options: {error}") from None
     try:
@@ -82,30 +83,29 @@ def make_server(spec: ServerSpec, node: int, seed: int, key: bytes) -> Server:
     return server
 
 
-def start_servers(
-    kernel: Kernel, specs: Sequence[ServerSpec | GuestSpec], node: int, seed: int, key: bytes, folder: Path
-) -> Port | None:
+def start_servers(kernel: Kernel, node: NodeSpec, seed: int) -> NameServer | None:
     """Makes the servers tasks of a node that boots: those on the host called as their classes in small letters, the guests as
-    their paths, which begin in `folder`. The port of the node's name server, which what is started after it knows; None without.
+    their paths. The node's name server, which what is started after it knows; None without.
 
     UserError where there are two name servers.
     """
-    port: Port | None = None
+    made: NameServer | None = None
     first = ""
-    for spec in specs:
-        before = port
+    for spec in node.servers:
+        before = made
+        privileged = is_privileged(spec, node.folder, node.privileged)
         if isinstance(spec, GuestSpec):
             name = spec.command.split()[0]
-            port = boot_server(kernel, spec.command, port, Modules(folder), spec.name_server)
+            made = boot_server(kernel, spec.command, made, Modules(node.folder), spec.name_server, privileged)
         else:
             name = spec.name
-            server = make_server(spec, node, seed, key)
+            server = make_server(spec, node, seed)
             try:
-                port = launch_server(kernel, server, name.partition(":")[2].lower(), port)
+                made = launch_server(kernel, server, name.partition(":")[2].lower(), made, privileged)
             except KernError as error:
                 raise UserError(f"server {name}: does not fit into the machine's memory (code {error.code})") from None
-        if port is not before:
+        if made is not before:
             if before is not None:
                 raise UserError(f"server {name}: is a second name server of the node: {first} is one already")
             first = name
-    return port
+    return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from machemu.abi.errors import InvariantError, MustWait, UserError
 from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE
@@ -45,7 +45,7 @@ DISPOSITIONS: Final = {
     MAKE_SEND_ONCE: TYPE_RECEIVE,
 }
 """What a name must stand for that a message is sent with, by its disposition."""
-OWN_PORTS: Final = ("service", "reply")
+OWN_PORTS: Final = ("service", "privileged", "reply")
 """What a program knows its receive rights as; all else that it knows it can send to."""
 MOVES: Final = (MOVE_SEND, MOVE_SEND_ONCE)
 
@@ -72,25 +72,40 @@ def _give(kernel: Kernel, task: Task, target: Port) -> PortName:
     return mach_port.copyout_send(kernel.ipc, task.space, ports.make_send(kernel.ipc, target))
 
 
-def launch_server(kernel: Kernel, server: Server, name: str, name_server: Port | None) -> Port | None:
-    """A server of a node, which knows the port of the node's name server as `name-server`, where there is one. The port of the
-    node's name server.
+class NameServer(NamedTuple):
+    """A node's name server."""
 
-    The name server is the server that says so (Server.name_server). It has the receive right, as `service`.
+    service: Port  # every later task has a right to it
+    privileged: Port  # at this one it does more, for those to whom the loader gives a right
+
+
+def launch_server(
+    kernel: Kernel, server: Server, name: str, name_server: NameServer | None, privileged: bool = False
+) -> NameServer | None:
+    """A server of a node, which knows the port of the node's name server as `name-server`, where there is one, and if it is
+    privileged that port's other one as `privilege`. The node's name server.
+
+    The name server is the server that says so (Server.name_server). It has the receive rights, as `service` and `privileged`.
     """
     rights = {"host-port": kernel.kern.host.host_priv_self, "device-port": kernel.devices.master_port}
     if name_server is not None:
-        rights["name-server"] = name_server
+        rights["name-server"] = name_server.service
+        if privileged:
+            rights["privilege"] = name_server.privileged
     task = launch(kernel, server, name, rights)
     if not server.name_server:
         return name_server
-    service = mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE)
+    made = {what: mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE) for what in NameServer._fields}
     for thread in task.threads.values():
         assert isinstance(thread.program, ServerThread)
-        thread.program.task.names["service"] = service
-    entry = task.space.lookup(service)
-    assert entry is not None
-    return entry.port()
+        thread.program.task.names |= made
+    return name_server_of(task, *made.values())
+
+
+def name_server_of(task: Task, service: int, privileged: int) -> NameServer:
+    """The name server that is a task. service, privileged: its names of their receive rights."""
+    found = [task.space.lookup(name) for name in (service, privileged)]
+    return NameServer(*(entry.port() for entry in found if entry is not None))
 
 
 def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None:

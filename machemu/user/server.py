@@ -31,7 +31,8 @@ class Server(ABC):
     @classmethod
     def on_node(cls, node: int, seed: int, key: bytes, *others: Any, **options: Any) -> Self:
         """The server of a node of a cluster. node: its number. seed: another one at each start, for what is to be random. key:
-        the cluster's. options: the cluster file's. Who has no use for the place is made of the options alone."""
+        the cluster's. A class whose method has a parameter `host` behind these gets the node's name, too. options: the cluster
+        file's. Who has no use for the place is made of the options alone."""
         return cls(**options)
 
     def attach(self) -> None:  # noqa: B027 -- most have nothing to make

@@ -121,6 +121,7 @@ def test_the_cluster_page_names_every_option_key_and_fault() -> None:
         "disks",
         "nics",
         "servers",
+        "privileged",
         "input",
         "seed",
         "key",

@@ -108,7 +108,6 @@ def test_a_message_that_a_node_cannot_hold_is_destroyed_and_its_other_services_a
         assert (caller.answers, caller.lost) == (10, 0)
 
 
-@client_rules
 @both_places
 def test_a_client_cannot_unregister_a_service_that_it_looked_up(place: str) -> None:
     with World(placed(nodes("10 reg svc|100 look svc; 200 unreg svc; 300 look svc"), place)) as world:
@@ -118,7 +117,6 @@ def test_a_client_cannot_unregister_a_service_that_it_looked_up(place: str) -> N
         assert found[300].value != 0
 
 
-@client_rules
 @both_places
 def test_a_client_cannot_take_the_network_servers_name(place: str) -> None:
     with World(placed(nodes("100 look gns; 200 unreg gns; 300 reg gns|600 look far", "10 reg far"), place)) as world:
@@ -129,7 +127,6 @@ def test_a_client_cannot_take_the_network_servers_name(place: str) -> None:
         assert said(world, "n1", 1)[600].value != 0
 
 
-@client_rules
 @both_places
 def test_a_guest_cannot_cut_its_node_off_by_unregistering_the_network_server(place: str) -> None:
     text = lan(machine("a", "i386", steps("10 reg far")), machine("b", "m68k", module="unreg gns"))
@@ -140,7 +137,6 @@ def test_a_guest_cannot_cut_its_node_off_by_unregistering_the_network_server(pla
         assert "look up far: 0, a right 1" in lines
 
 
-@client_rules
 @both_places
 def test_a_check_out_without_a_signature_leaves_what_was_registered(place: str) -> None:
     script = "100 checkout svc; 200 look svc; 300 checkout gns; 400 look gns"
@@ -151,7 +147,6 @@ def test_a_check_out_without_a_signature_leaves_what_was_registered(place: str) 
         assert found[200].value != 0 and found[400].value != 0
 
 
-@client_rules
 @both_places
 def test_a_guest_cannot_reboot_its_node_by_registering_as_essential_and_ending(place: str) -> None:
     text = lan(machine("a", "i386"), machine("b", "m68k", module="bomb"))

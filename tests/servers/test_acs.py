@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_VALUE
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_VALUE, KERN_NO_ACCESS, MIG_BAD_ID
 from machemu.core.kernel import FOREVER
 from machemu.kern import task_control
 from machemu.mig.runtime import Routine
@@ -17,7 +17,7 @@ from masix.interfaces import acs, acs_client, netname
 from tests.support.guests import Arch
 from tests.support.name_servers import both_places
 from tests.support.protocols import Task, bench
-from tests.support.scripted import NOT_THE_SAME, NOT_THERE, SECOND_NS, SUCCESS, TAKEN, Scripted, own, ran
+from tests.support.scripted import NOT_THE_SAME, NOT_THERE, SECOND_NS, SUCCESS, TAKEN, Scripted, own, ran, registration
 
 
 @both_places
@@ -31,14 +31,14 @@ def test_a_service_is_found_by_its_name(arch: Arch, place: str) -> None:
         ]
     )
     with ran(arch, place, server, client):
-        assert server.answers == [(SUCCESS, ())]
+        assert [code for code, _ in server.answers] == [SUCCESS]
         (first, (one,)), (second, (other,)), (third, _) = client.answers
         assert (first, second, third) == (SUCCESS, SUCCESS, NOT_THERE)
         assert one == other and isinstance(one, int)
 
 
 @both_places
-def test_a_name_is_taken_once_and_given_back_only_by_who_has_the_service(arch: Arch, place: str) -> None:
+def test_a_name_is_taken_once_and_given_back_only_by_who_registered_it(arch: Arch, place: str) -> None:
     first = Scripted(
         [
             (acs.ACS_REGISTER, lambda p, m: (b"x", 0, own(p, m))),
@@ -47,12 +47,89 @@ def test_a_name_is_taken_once_and_given_back_only_by_who_has_the_service(arch: A
             (acs.ACS_REGISTER, lambda p, m: (b"y", 0, None)),
             (acs.ACS_UNREGISTER, lambda p, m: (b"x", m.copy_send(m.given("name-server")))),
             (acs.ACS_UNREGISTER, lambda p, m: (b"x", own(p, m))),
-            (acs.ACS_UNREGISTER, lambda p, m: (b"x", own(p, m))),
+            (acs.ACS_UNREGISTER, registration(b"x")),
+            (acs.ACS_UNREGISTER, registration(b"x")),
             (acs.ACS_REGISTER, lambda p, m: (b"x", 0, own(p, m))),
         ]
     )
     with ran(arch, place, first):
-        assert [code for code, _ in first.answers] == [SUCCESS, TAKEN, 18, 18, NOT_THE_SAME, SUCCESS, NOT_THERE, SUCCESS]
+        refused = [NOT_THE_SAME, NOT_THE_SAME]
+        assert [code for code, _ in first.answers] == [SUCCESS, TAKEN, 18, 18, *refused, SUCCESS, NOT_THERE, SUCCESS]
+
+
+@both_places
+def test_a_service_is_replaced_only_by_who_registered_it(arch: Arch, place: str) -> None:
+    def other(program: Scripted, mach: Mach) -> int:
+        return mach.copy_send(mach.given("name-server"))
+
+    first = Scripted(
+        [
+            (acs.ACS_REGISTER, lambda p, m: (b"x", 0, own(p, m))),
+            (acs.ACS_REPLACE, lambda p, m: (b"x", own(p, m), other(p, m))),
+            (acs.ACS_REPLACE, lambda p, m: (*registration(b"x")(p, m), None)),
+            (acs.ACS_LOOK_UP_HERE, lambda p, m: (b"x",)),
+            (acs.ACS_REPLACE, lambda p, m: (*registration(b"x")(p, m), other(p, m))),
+            (acs.ACS_LOOK_UP_HERE, lambda p, m: (b"x",)),
+            (acs.ACS_REPLACE, lambda p, m: (b"y", own(p, m), own(p, m))),
+            (acs.ACS_UNREGISTER, registration(b"x")),
+        ]
+    )
+    with ran(arch, place, first):
+        codes = [code for code, _ in first.answers]
+        assert codes == [SUCCESS, NOT_THE_SAME, KERN_INVALID_VALUE, SUCCESS, SUCCESS, SUCCESS, NOT_THERE, SUCCESS]
+        (mine,), (replaced,) = first.answers[3][1], first.answers[5][1]
+        assert mine == first.port != replaced
+
+
+@both_places
+def test_what_was_registered_is_no_business_of_netname_s(arch: Arch, place: str) -> None:
+    name = b"svc".ljust(80, b"\0")
+    owner = Scripted(
+        [
+            (acs.ACS_REGISTER, lambda p, m: (b"svc", 0, own(p, m))),
+            (netname.NETNAME_CHECK_OUT, lambda p, m: (name, registration(b"svc")(p, m)[1])),
+            (netname.NETNAME_CHECK_OUT, lambda p, m: (name, None)),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (name, registration(b"svc")(p, m)[1], own(p, m))),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (name, None, own(p, m))),
+            (acs.ACS_LOOK_UP_HERE, lambda p, m: (b"svc",)),
+        ]
+    )
+    with ran(arch, place, owner):
+        assert [code for code, _ in owner.answers] == [SUCCESS, 1000, 1000, 1000, 1000, SUCCESS]
+
+
+@both_places
+def test_essential_services_and_generic_servers_names_need_the_privilege(arch: Arch, place: str) -> None:
+    names = [b"acs", b"gns", b"gps", b"gfs", b"gms"]
+    rude = Scripted(
+        [
+            (acs.ACS_REGISTER, lambda p, m: (b"vital", 1, own(p, m))),
+            *((acs.ACS_REGISTER, lambda p, m, name=name: (name, 0, own(p, m))) for name in names),
+            *((netname.NETNAME_CHECK_IN, lambda p, m, name=name: (name.ljust(80, b"\0"), None, own(p, m))) for name in names),
+        ]
+    )
+    rude.is_rude = True
+    with ran(arch, place, rude) as machine:
+        assert [code for code, _ in rude.answers] == [KERN_NO_ACCESS] * 6 + [1000] * 5
+        machine.end(machine.tasks[1])
+        machine.run(5 * SECOND_NS)
+        assert machine.kernel.halted is None
+
+
+@both_places
+def test_the_port_of_privileged_servers_does_nothing_but_register(arch: Arch, place: str) -> None:
+    @state
+    class Asking(Scripted):
+        __slots__ = ()
+
+        def _ask(self, mach: Mach) -> None:
+            self.routine = acs.ACS_LOOK_UP_HERE
+            if not self.answers:
+                mach.request(self.routine, mach.given("privilege"), (b"x",), self.reply)
+
+    program = Asking([])
+    with ran(arch, place, program):
+        assert [code for code, _ in program.answers] == [MIG_BAD_ID]
 
 
 @both_places
@@ -106,7 +183,7 @@ def test_dead_rights_and_services_that_cannot_be_change_nothing(arch: Arch, plac
     with ran(arch, place, program) as machine:
         refused = KERN_INVALID_VALUE
         codes = [code for code, _ in program.answers]
-        assert codes == [refused, 15, 0, 1000, 0, 0, refused, 0, 0]
+        assert codes == [refused, 15, 0, 0, 0, 0, refused, 0, 0]
         machine.end(machine.tasks[1])
         machine.run(SECOND_NS)
         machine.leave_nothing()
@@ -204,7 +281,7 @@ def burst(count: int) -> list[tuple[Routine, Callable[[Scripted, Mach], tuple[An
         for n in range(count)
         for step in (
             (acs.ACS_REGISTER, lambda p, m, n=n: (b"n%d" % n, 0, own(p, m))),
-            (acs.ACS_UNREGISTER, lambda p, m, n=n: (b"n%d" % n, own(p, m))),
+            (acs.ACS_UNREGISTER, registration(b"n%d" % n)),
         )
     ]
 
@@ -218,7 +295,7 @@ def test_a_watcher_hears_of_names_that_are_there_come_and_go(arch: Arch, place: 
     second = Scripted(
         [
             (acs.ACS_REGISTER, lambda p, m: (b"new", 0, own(p, m))),
-            (acs.ACS_UNREGISTER, lambda p, m: (b"new", own(p, m))),
+            (acs.ACS_UNREGISTER, registration(b"new")),
             (netname.NETNAME_CHECK_IN, lambda p, m: (name(b"svc"), own(p, m), own(p, m))),
             (netname.NETNAME_CHECK_IN, lambda p, m: (name(b"svc"), own(p, m), m.copy_send(m.given("name-server")))),
             (netname.NETNAME_CHECK_IN, lambda p, m: (b"x" * 80, None, own(p, m))),
@@ -275,14 +352,14 @@ def test_watchers_are_few_and_the_place_of_a_dead_one_is_free(arch: Arch, place:
 @both_places
 def test_what_cannot_watch_and_who_watches_twice_changes_nothing(arch: Arch, place: str) -> None:
     """Whose requests carry no right, and the name server itself."""
-    watch = Routine("acs_watch", acs.ACS_WATCH.request, acs.ACS_REGISTER.reply)
+    watch = Routine("acs_watch", acs.ACS_WATCH.request, acs.ACS_UNREGISTER.reply)
     program = Scripted(
         [
             (watch, lambda p, m: (None,)),
             (watch, lambda p, m: (m.copy_send(m.given("name-server")),)),
             (watch, lambda p, m: (m.copy_send(m.given("name-server")),)),
             (acs.ACS_REGISTER, lambda p, m: (b"x", 0, own(p, m))),
-            (acs.ACS_UNREGISTER, lambda p, m: (b"x", own(p, m))),
+            (acs.ACS_UNREGISTER, registration(b"x")),
         ]
     )
     with ran(arch, place, program):

@@ -64,7 +64,7 @@ def agreed(made: Net) -> bool:
 
 def unregister(name: bytes) -> Callable[[Actor, Mach], None]:
     return lambda actor, mach: mach.request(
-        acs.ACS_UNREGISTER, mach.given("name-server"), (name, mach.copy_send(actor.port)), actor.reply
+        acs.ACS_UNREGISTER, mach.given("name-server"), (name, mach.copy_send(actor.registrations.pop(0))), actor.reply
     )
 
 

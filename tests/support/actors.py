@@ -18,21 +18,25 @@ GIVEN = 4000
 
 @state
 class Actor(Program):
-    """A program that does what the test tells it to, when the test says so. rights: those that came, in order."""
+    """A program that does what the test tells it to, when the test says so. rights: those that came, in order. registrations: of
+    its names, in order."""
 
-    __slots__ = ("rights", "todo")
+    __slots__ = ("registrations", "rights", "todo")
 
     def __init__(self) -> None:
         super().__init__()
         self.todo: list[Callable[[Actor, Mach], None]] = []
         self.rights: list[int] = []
+        self.registrations: list[int] = []
 
     def start(self, mach: Mach) -> None:
         super().start(mach)
         mach.alarm(mach.now())
 
     def receive(self, mach: Mach, message: Message) -> None:
-        if message.header.local == self.reply:
+        if message.header.id == REGISTER.request.id + 100:
+            self.registrations += [each.port for each in message.carried]  # type: ignore[union-attr]
+        elif message.header.local == self.reply:
             self.found = message.carried[0].port if message.carried else self.found  # type: ignore[union-attr]
         elif message.header.id == GIVEN:
             self.rights += [each.port for each in message.carried]  # type: ignore[union-attr]

@@ -105,15 +105,16 @@ class Client(Server):
 @state
 class Steps(Client):
     """Does the steps of a script, such as `10 reg svc; 100 look svc`: the milliseconds, the step and the name; `netlook` has the
-    host's name behind. Each step's answer is in `said`."""
+    host's name behind; `reg` and `essential` ask as a privileged server where it is one. Each step's answer is in `said`."""
 
-    __slots__ = ("asked", "found", "said", "steps")
+    __slots__ = ("asked", "found", "registrations", "said", "steps")
 
     def __init__(self, node: int, script: str) -> None:
         super().__init__(node)
         self.steps = [step.split() for step in script.split(";")]
         self.asked: list[tuple[int, str, str]] = []
         self.found: dict[str, int] = {}
+        self.registrations: dict[str, int] = {}
         self.said: list[Said] = []
 
     def begin(self, mach: Mach) -> None:
@@ -124,11 +125,13 @@ class Steps(Client):
         names = mach.given("name-server")
         self.asked.append((mach.now() // MS, step, name))
         padded = name.encode().ljust(NETNAME_SIZE, b"\0")
-        if step == "reg":
-            mach.request(acs.ACS_REGISTER, names, (name.encode(), 0, mach.copy_send(self.port)), self.reply)
+        if step in ("reg", "essential"):
+            essential = step == "essential"
+            where = mach.given("privilege") or names
+            mach.request(acs.ACS_REGISTER, where, (name.encode(), essential, mach.copy_send(self.port)), self.reply)
         elif step == "unreg":
-            right = mach.copy_send(self.found.get(name, self.port))
-            mach.request(acs.ACS_UNREGISTER, names, (name.encode(), right), self.reply)
+            right = self.registrations.get(name) or self.found.get(name, self.port)
+            mach.request(acs.ACS_UNREGISTER, names, (name.encode(), mach.copy_send(right)), self.reply)
         elif step == "look":
             _ask(mach, name.encode(), self.reply)
         elif step == "netlook":
@@ -165,6 +168,8 @@ class Steps(Client):
             self.found[name] = living(item.port) if isinstance(item, CarriedPort) else 0
             self._note(self.found[name])
         else:
+            if step == "reg" and message.carried and isinstance(item := message.carried[0], CarriedPort):
+                self.registrations[name] = living(item.port)
             self._note(struct.unpack_from(f"{mach.order.value}i", message.body, 4)[0])
 
 

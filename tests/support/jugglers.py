@@ -53,7 +53,9 @@ class Juggler(Program):
             if message.header.id >= TOLD:
                 self.heard.setdefault(message.header.id // TOLD, []).append(message.header.id % TOLD)
             return
-        if message.carried:
+        if message.header.id == acs.ACS_REGISTER.request.id + 100:
+            mach.destroy(message)
+        elif message.carried:
             self.others.append(message.carried[0].port)  # type: ignore[union-attr]
             self.wanted.pop(0)
         if self.wanted:

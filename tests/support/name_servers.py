@@ -21,15 +21,15 @@ both_places = pytest.mark.parametrize("place", PLACES)
 
 
 def launch_servers(machine: Machine, place: str, servers: Sequence[tuple[str, Server]]) -> Port:
-    """The name server and others, each with its task's name; the name server's port."""
+    """The name server and others, each with its task's name and privileged; the name server's port."""
     if place == HOST:
-        port = launch_server(machine.kernel, Acs(), "acs", None)
+        made = launch_server(machine.kernel, Acs(), "acs", None)
     else:
-        port = boot_server(machine.kernel, str(image(machine.arch, "acs")), None, is_name_server=True)
-    assert port is not None
+        made = boot_server(machine.kernel, str(image(machine.arch, "acs")), None, is_name_server=True)
+    assert made is not None
     for name, server in servers:
-        assert launch_server(machine.kernel, server, name, port) is port
-    return port
+        assert launch_server(machine.kernel, server, name, made, privileged=True) is made
+    return made.service
 
 
 def left_out() -> list[str]:

@@ -30,10 +30,10 @@ class Namer(Server):
 
     A script is such as `100+a 250-a 300?a`: at so many milliseconds it has a service of that name, has it no more, looks for one
     and asks it on which node it is. answers: the name and the node of each look-up; NOBODY: there is none, DEAD: its port is.
-    has: the names of its services.
+    has: the names of its services. registered: those whose registration is to come, in order; registrations: by name.
     """
 
-    __slots__ = ("answers", "asked", "found", "has", "node", "port", "queue", "reply", "script")
+    __slots__ = ("answers", "asked", "found", "has", "node", "port", "queue", "registered", "registrations", "reply", "script")
 
     def __init__(self, node: int, script: str) -> None:
         self.node = node
@@ -43,6 +43,8 @@ class Namer(Server):
             time, _, name = step.partition(sign)
             self.script.append((int(time) * MS, sign, name.encode()))
         self.has: dict[bytes, None] = {}
+        self.registered: list[bytes] = []
+        self.registrations: dict[bytes, int] = {}
         self.queue: list[bytes] = []
         self.asked: bytes | None = None
         self.found: Any = None
@@ -63,10 +65,11 @@ class Namer(Server):
             _, sign, name = self.script.pop(0)
             if sign == "+":
                 self.has[name] = None
-                mach.request(acs.ACS_REGISTER, mach.given("name-server"), (name, 0, mach.copy_send(self.port)))
+                mach.request(acs.ACS_REGISTER, mach.given("name-server"), (name, 0, mach.copy_send(self.port)), self.reply)
+                self.registered.append(name)
             elif sign == "-":
                 self.has.pop(name, None)
-                mach.request(acs.ACS_UNREGISTER, mach.given("name-server"), (name, mach.copy_send(self.port)))
+                mach.request(acs.ACS_UNREGISTER, mach.given("name-server"), (name, self.registrations.pop(name)))
             else:
                 self.queue.append(name)
         self._ask(mach)
@@ -89,6 +92,11 @@ class Namer(Server):
         header = message.header
         if header.id == WHO:
             mach.send(Message(Header(header.remote, header.remote_type, 0, 0, ANSWER + self.node), b"", (), False))
+        elif header.id == acs.ACS_REGISTER.request.id + 100:
+            name = self.registered.pop(0)
+            for each in message.carried:
+                assert isinstance(each, CarriedPort) and isinstance(each.port, int)
+                self.registrations[name] = each.port
         elif header.id == acs.ACS_LOOK_UP.request.id + 100:
             right = message.carried[0] if message.carried else None
             self.found = right.port if isinstance(right, CarriedPort) else None

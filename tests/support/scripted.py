@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from machemu.abi.message import COPY_SEND
 from machemu.core.host_side import launch
-from machemu.mig.runtime import Routine
+from machemu.mig.runtime import RETCODE, PolyPort, Routine
 from machemu.sim.state import state
 from machemu.user.mach import Mach
-from machemu.user.message import Message
+from machemu.user.message import Message, living
 from machemu.user.server import Server
+from masix.acs.server import GENERIC
 from masix.interfaces import acs, acs_client
 from tests.support.guests import Arch
 from tests.support.machine import Machine, new_node
@@ -24,14 +26,20 @@ SUCCESS, NOT_THERE, TAKEN, NOT_THE_SAME = 0, 15, 13, 17
 @state
 class Scripted(Server):
     """Calls the name server with what `script` says: (routine, arguments), each a function of the program, which keeps in
-    `answers` the code and what came. It has a service of its own, `port`, and keeps what is sent to that in `received`."""
+    `answers` the code and what came. It has a service of its own, `port`, and keeps what is sent to that in `received`.
 
-    __slots__ = ("answers", "port", "received", "reply", "routine", "script")
+    registrations: by name. is_rude: it asks for privileged things where everybody asks.
+    """
+
+    __slots__ = ("answers", "asked", "is_rude", "port", "received", "registrations", "reply", "routine", "script")
 
     def __init__(self, script: list[tuple[Routine, Callable[[Scripted, Mach], tuple[Any, ...]]]]) -> None:
         self.script = script
         self.answers: list[tuple[int, tuple[Any, ...]]] = []
         self.received: list[int] = []
+        self.registrations: dict[bytes, int] = {}
+        self.asked: tuple[Any, ...] = ()
+        self.is_rude = False
 
     def start(self, mach: Mach) -> None:
         self.port, self.reply, _ = serve_two(mach)
@@ -40,7 +48,9 @@ class Scripted(Server):
     def _ask(self, mach: Mach) -> None:
         if self.script:
             self.routine, arguments = self.script.pop(0)
-            mach.request(self.routine, mach.given("name-server"), arguments(self, mach), self.reply)
+            self.asked = arguments(self, mach)
+            wants_more = self.routine is acs.ACS_REGISTER and (self.asked[1] or self.asked[0] in GENERIC) and not self.is_rude
+            mach.request(self.routine, mach.given("privilege" if wants_more else "name-server"), self.asked, self.reply)
 
     def receive(self, mach: Mach, message: Message) -> None:
         if message.header.local == self.port:
@@ -50,8 +60,10 @@ class Scripted(Server):
         assert self.routine.reply is not None
         values = self.routine.reply.matches(mach.order, message.body, message.carried, message.complex)
         if values is None:
-            values = acs.ACS_REGISTER.reply.matches(mach.order, message.body, message.carried, message.complex)  # type: ignore[union-attr]
+            values = RETCODE.matches(mach.order, message.body, message.carried, message.complex)
         assert values is not None
+        if self.routine is acs.ACS_REGISTER and len(values) > 1:
+            self.registrations[self.asked[0]] = living(values[1])
         self.answers.append((values[0], tuple(values[1:])))
         self._ask(mach)
 
@@ -79,6 +91,11 @@ class Served(Machine):
     def add(self, client: Server) -> None:
         """One more client, from now on."""
         launch(self.kernel, client, "late client", {"name-server": self.name_server})
+
+
+def registration(name: bytes) -> Callable[[Scripted, Mach], tuple[Any, ...]]:
+    """The arguments with which a name that the program has registered is taken away."""
+    return lambda program, mach: (name, PolyPort(program.registrations[name], COPY_SEND))
 
 
 def own(program: Scripted, mach: Mach) -> int:

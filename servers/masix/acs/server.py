@@ -2,6 +2,10 @@
 
 As the Masix paper has it: started first, reached by a port that every task has. Where a name is not this node's own it asks the
 generic network server, which is registered under the name GNS. Programs written for CMU's net name server find its interface too.
+
+A right to a service gives its use. Its name is taken away by whoever has the registration, a right that the name server made; of
+a netname by whoever has the signature. Essential services and generic servers' names are for those to whom the loader gave a
+right to the port for privileged servers.
 """
 
 from __future__ import annotations
@@ -14,13 +18,14 @@ from machemu.abi.kern_return import (
     KERN_INVALID_RIGHT,
     KERN_INVALID_VALUE,
     KERN_NAME_EXISTS,
+    KERN_NO_ACCESS,
     KERN_RESOURCE_SHORTAGE,
 )
 from machemu.abi.message import COPY_SEND, MACH_MSG_SUCCESS
 from machemu.mig.interfaces.mach_host import HOST_REBOOT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import U32, PortName, Right, state
+from machemu.sim.state import U32, PortName, Receive, Right, state
 from machemu.user.kit import Answer, HostServer, answered, notified, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living
@@ -28,6 +33,12 @@ from machemu.user.notifications import DeadName, MsgAccepted
 from masix.interfaces import acs, acs_client, gns, netname
 
 GNS: Final = b"gns"
+GENERIC: Final = (b"acs", GNS, b"gps", b"gfs", b"gms")
+"""Names of generic servers: administration, network, processes, files, memory."""
+NAMES_MAX: Final = 2048
+"""Names that are there at once; the last places are for generic servers."""
+LOOK_UPS_MAX: Final = 64
+"""Look-ups that wait for the network server."""
 VERSION: Final = b"Masix network name server 1"
 NAME_NOT_YOURS: Final = 1000
 NOT_CHECKED_IN: Final = 1001
@@ -35,6 +46,7 @@ NOT_CHECKED_IN: Final = 1001
 NAME_TAKEN: Final = KERN_NAME_EXISTS
 NO_SUCH_NAME: Final = KERN_INVALID_NAME
 NOT_THE_SAME: Final = KERN_INVALID_RIGHT
+NOT_ALLOWED: Final = KERN_NO_ACCESS
 BAD_VALUE: Final = KERN_INVALID_VALUE
 SAVE_NS: Final = 2_000_000_000
 """How long the other servers have to save when an essential one has died."""
@@ -46,16 +58,19 @@ WATCHERS_MAX: Final = 8
 
 @state
 class Entry:
-    """A registered service. port: its send right's name. signature: the right with which netname's clients take it away, or 0."""
+    """A registered service. port: its send right's name. Who may take its name away shows the registration, a port that was made
+    for it, or of a netname the signature; without either everybody may."""
 
-    __slots__ = ("essential", "port", "signature")
+    __slots__ = ("essential", "port", "registration", "signature")
     essential: bool
     port: Right
+    registration: Receive
     signature: U32
 
-    def __init__(self, port: PortName, essential: bool, signature: int = 0) -> None:
+    def __init__(self, port: PortName, essential: bool = False, registration: PortName = 0, signature: PortName = 0) -> None:
         self.port = port
         self.essential = essential
+        self.registration = registration
         self.signature = signature
 
 
@@ -80,9 +95,10 @@ class Watcher:
 class Acs(HostServer):
     """The name server."""
 
-    __slots__ = ("entries", "saving", "watchers")
+    __slots__ = ("entries", "privilege", "saving", "watchers")
     name_server = True
     entries: dict[bytes, Entry]
+    privilege: Receive
     saving: int | None
     watchers: dict[Right, Watcher]
 
@@ -90,10 +106,17 @@ class Acs(HostServer):
         super().__init__()
         self.entries = {}
         """By name."""
+        self.privilege = 0
+        """The port for privileged servers."""
         self.watchers = {}
         """By their ports."""
         self.saving = None
         """How many servers have still to answer that they have saved; None while no essential one has died."""
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        self.privilege = mach.given("privileged")
+        mach.move_member(self.privilege, self.ports)
 
     def expired(self, mach: Mach) -> None:
         if self.saving is not None:
@@ -108,6 +131,8 @@ class Acs(HostServer):
     def _enter(self, mach: Mach, name: bytes, entry: Entry) -> None:
         if name in self.entries:
             raise KernError(NAME_TAKEN)
+        if len(self.entries) >= (NAMES_MAX if name in GENERIC else NAMES_MAX - len(GENERIC)):
+            raise KernError(NO_ROOM)
         self._see_end_of(mach, entry.port)
         self.entries[name] = entry
         self._tell(mach, name)
@@ -119,33 +144,56 @@ class Acs(HostServer):
 
     @serves(acs.ACS_REGISTER)
     def _register(self, mach: Mach, request: Message, name: bytes, essential: int, service: Any) -> tuple[Any, ...]:
+        if essential or name in GENERIC:
+            raise KernError(NOT_ALLOWED)
+        return self._register_any(mach, request, name, essential, service)
+
+    @serves(acs.ACS_REGISTER, at="privilege")
+    def _register_any(self, mach: Mach, request: Message, name: bytes, essential: int, service: Any) -> tuple[Any, ...]:
         _check(name, service)
-        self._enter(mach, name, Entry(service, bool(essential)))
-        return ()
+        entry = Entry(service, bool(essential))
+        self._enter(mach, name, entry)
+        entry.registration = mach.allocate_port()
+        return (mach.make_send(entry.registration),)
 
     @serves(netname.NETNAME_CHECK_IN)
     def _check_in(self, mach: Mach, request: Message, name: bytes, signature: Any, port: Any) -> tuple[Any, ...]:
         """A name checked in anew by whoever has its signature stands for the new port."""
         name = _text(name)
         _check(name, port)
-        old = self.entries.get(name)
-        if old is not None:
-            if not living(signature) or old.signature != signature:
-                raise KernError(NAME_NOT_YOURS)
+        if name in GENERIC or (name in self.entries and not _is_signed(self.entries[name], signature)):
+            raise KernError(NAME_NOT_YOURS)
+        if name in self.entries:
             self._forget(mach, name)
-        self._enter(mach, name, Entry(port, False, living(signature)))
+        self._enter(mach, name, Entry(port, signature=living(signature)))
         return ()
 
     @serves(acs.ACS_UNREGISTER)
-    def _unregister(self, mach: Mach, request: Message, name: bytes, service: Any) -> tuple[Any, ...]:
+    def _unregister(self, mach: Mach, request: Message, name: bytes, registration: Any) -> tuple[Any, ...]:
+        self._registered(name, registration)
+        mach.deallocate(registration)
+        self._forget(mach, name)
+        return ()
+
+    @serves(acs.ACS_REPLACE)
+    def _replace(self, mach: Mach, request: Message, name: bytes, registration: Any, service: Any) -> tuple[Any, ...]:
+        entry = self._registered(name, registration)
+        _check(name, service)
+        self._see_end_of(mach, service)
+        mach.deallocate(entry.port)
+        entry.port = service
+        mach.deallocate(registration)
+        self._tell(mach, name)
+        return ()
+
+    def _registered(self, name: bytes, registration: Any) -> Entry:
+        """The service of a name, for whoever has its registration."""
         entry = self.entries.get(name)
         if entry is None:
             raise KernError(NO_SUCH_NAME)
-        if entry.port != service:
+        if not living(registration) or entry.registration != registration:
             raise KernError(NOT_THE_SAME)
-        self._forget(mach, name)
-        mach.deallocate(service)
-        return ()
+        return entry
 
     @serves(netname.NETNAME_CHECK_OUT)
     def _check_out(self, mach: Mach, request: Message, name: bytes, signature: Any) -> tuple[Any, ...]:
@@ -153,11 +201,11 @@ class Acs(HostServer):
         entry = self.entries.get(name)
         if entry is None:
             raise KernError(NOT_CHECKED_IN)
-        if entry.signature != living(signature):
+        if not _is_signed(entry, signature):
             raise KernError(NAME_NOT_YOURS)
         self._forget(mach, name)
-        if entry.signature:
-            mach.deallocate(entry.signature)
+        if living(signature):
+            mach.deallocate(signature)
         return ()
 
     def _forget(self, mach: Mach, name: bytes) -> None:
@@ -165,6 +213,8 @@ class Acs(HostServer):
         mach.deallocate(entry.port)
         if entry.signature:
             mach.deallocate(entry.signature)
+        if entry.registration:
+            mach.destroy_receive(entry.registration)
         self._tell(mach, name)
 
     @serves(netname.NETNAME_VERSION)
@@ -200,6 +250,8 @@ class Acs(HostServer):
         network = self.entries.get(GNS)
         if network is None or len(name) > NAME_MAX:
             raise KernError(NOT_CHECKED_IN if is_netname else NO_SUCH_NAME)
+        if len(self.questions) >= LOOK_UPS_MAX:
+            raise KernError(NO_ROOM)
         mach.note(f"acs: step 2: {name.decode('latin-1')} is not of this node: asks the network server")
         self.ask(mach, self._resolved, network.port, (name,), request.caller, is_netname)
 
@@ -298,6 +350,11 @@ def _check(name: bytes, service: Any) -> None:
     """Raises KERN_INVALID_VALUE for what cannot be registered."""
     if not name or not living(service):
         raise KernError(BAD_VALUE)
+
+
+def _is_signed(entry: Entry, signature: Any) -> bool:
+    """Whether netname's clients may take a name away: with its signature, or without where it has none."""
+    return not entry.registration and entry.signature == living(signature)
 
 
 def _text(name: bytes) -> bytes:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from machemu.abi.kern_return import KERN_INVALID_NAME
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KERN_INVALID_NAME, KERN_RESOURCE_SHORTAGE
 from machemu.abi.message import MOVE_SEND, PORT_SEND
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U31, state
@@ -25,6 +26,9 @@ NOBODY: Final = KERN_INVALID_NAME
 RESOLVE_NS: Final = 200_000_000
 """How long an answer to a multicast is waited for."""
 TRIES: Final = 3
+QUERIES_MAX: Final = 256
+CLIENTS_MAX: Final = 64
+"""Names that are looked for at once, and who waits for one of them."""
 KNOWN_MAX: Final = 1024
 NAME_MAX: Final = 79
 
@@ -86,6 +90,8 @@ class Names(Part):
         if place is not None:
             return self._claim(context, name, *place)
         query = next((query for query in self.queries.values() if query.name == name), None)
+        if len(self.queries) >= QUERIES_MAX if query is None else len(query.clients) >= CLIENTS_MAX:
+            raise KernError(KERN_RESOURCE_SHORTAGE)
         if query is None:
             self.tags += 1
             query = self.queries[self.tags] = Query(name, context.mach.now())

@@ -120,7 +120,9 @@ class Gns(HostServer):
     def start(self, mach: Mach) -> None:
         super().start(mach)
         mach.keep_memory()
-        mach.request(acs.ACS_REGISTER, mach.given("name-server"), (NAME, 0, PolyPort(self.service, COPY_SEND)))
+        mach.request(
+            acs.ACS_REGISTER, mach.given("privilege") or mach.given("name-server"), (NAME, 0, PolyPort(self.service, COPY_SEND))
+        )
         context = self.context(mach)
         self.link.start(context)
         if self.directory is not None:

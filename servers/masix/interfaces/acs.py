@@ -23,7 +23,13 @@ ACS_REGISTER = Routine(
             ("service", _COPY_SEND),
         ),
     ),
-    Message(5100, (("RetCode", _INT32),)),
+    Message(
+        5100,
+        (
+            ("RetCode", _INT32),
+            ("registration", _MOVE_SEND),
+        ),
+    ),
 )
 
 ACS_LOOK_UP = Routine(
@@ -44,7 +50,7 @@ ACS_UNREGISTER = Routine(
         5002,
         (
             ("name", _ACS_NAME),
-            ("service", _COPY_SEND),
+            ("registration", _COPY_SEND),
         ),
     ),
     Message(5102, (("RetCode", _INT32),)),
@@ -68,11 +74,25 @@ ACS_WATCH = Routine(
     None,
 )
 
+ACS_REPLACE = Routine(
+    "acs_replace",
+    Message(
+        5005,
+        (
+            ("name", _ACS_NAME),
+            ("registration", _COPY_SEND),
+            ("service", _COPY_SEND),
+        ),
+    ),
+    Message(5105, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     ACS_REGISTER,
     ACS_LOOK_UP,
     ACS_UNREGISTER,
     ACS_LOOK_UP_HERE,
     ACS_WATCH,
+    ACS_REPLACE,
 )
 """The routines by request id."""

@@ -86,11 +86,11 @@ int guest_main(void)
 		show("acs_unregister", acs_unregister(names, name, right));
 		look("far");
 	} else {
-		mach_port_t own = mach_reply_port();
+		mach_port_t own = mach_reply_port(), registration;
 
 		mach_port_insert_right(mach_task_self(), own, own, MACH_MSG_TYPE_MAKE_SEND);
 		fill(name, "bomb", sizeof name);
-		show("acs_register", acs_register(names, name, 1, own));
+		show("acs_register", acs_register(names, name, 1, own, &registration));
 	}
 	say("END\n");
 	flush();
