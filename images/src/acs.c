@@ -22,6 +22,7 @@
 #define SAVE_MS 2000
 
 #define GNS_RESOLVE 5200
+#define GNS_RESOLVE_AT 5201
 #define ACS_SAVE_AND_END 5050
 #define ACS_NAME_ENTERED 5051
 #define ACS_NAME_LEFT 5052
@@ -45,9 +46,19 @@ typedef struct name {
 	struct name *before[WATCHERS_MAX], *after[WATCHERS_MAX];
 } name_t;
 
-/* A look-up that waits for the network server: the port that the answer comes to, null for none, and who asked. */
+/* A question for the network server: of a name alone, or of a host's. */
+typedef struct {
+	mach_msg_header_t head;
+	struct {
+		u32 type;
+		acs_name_t text;
+	} names[2];
+} question_t;
+
+/* A look-up that waits for the network server: the port that the answer comes to, null for none, the question, and who asked. */
 typedef struct {
 	mach_port_t answer;
+	mach_msg_id_t id;
 	server_client_t client;
 	boolean_t is_netname;
 } look_up_t;
@@ -298,15 +309,18 @@ static kern_return_t give(name_t *name, mach_port_t *right)
 	return mach_port_mod_refs(self, name->port, MACH_PORT_RIGHT_SEND, 1);
 }
 
-/* A name that is not this node's is asked of the network server; the answer goes to who asked when it has come. */
-static kern_return_t ask_network(const char *text, boolean_t is_netname)
+/* A name that is not this node's is asked of the network server: any node's, or that of a host. The answer goes to who asked when it
+ * has come. */
+static kern_return_t ask_network(const char *text, boolean_t is_netname, const char *host)
 {
+	const char *words[] = { host ? host : text, text };
 	name_t *network = find("gns");
 	look_up_t *look_up = look_ups;
-	about_t message;
+	question_t message;
 	kern_return_t result;
+	int n;
 
-	if (!network || strlen(text) > NAME_MAX)
+	if (!network || strlen(words[0]) > NAME_MAX || strlen(text) > NAME_MAX)
 		return is_netname ? NETNAME_NOT_CHECKED_IN : KERN_INVALID_NAME;
 	while (look_up < look_ups + LOOK_UPS_MAX && look_up->answer)
 		look_up++;
@@ -317,12 +331,14 @@ static kern_return_t ask_network(const char *text, boolean_t is_netname)
 	mach_port_move_member(self, look_up->answer, ports);
 	memset(&message, 0, sizeof message);
 	message.head.msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE);
-	message.head.msgh_size = offsetof(about_t, right_type);
+	message.head.msgh_size = host ? sizeof message : offsetof(question_t, names[1]);
 	message.head.msgh_remote_port = network->port;
 	message.head.msgh_local_port = look_up->answer;
-	message.head.msgh_id = GNS_RESOLVE;
-	message.name_type = NAME_TYPE;
-	mig_strncpy(message.name, text, sizeof message.name);
+	message.head.msgh_id = look_up->id = host ? GNS_RESOLVE_AT : GNS_RESOLVE;
+	for (n = 0; n < 2; n++) {
+		message.names[n].type = NAME_TYPE;
+		mig_strncpy(message.names[n].text, words[n], sizeof message.names[n].text);
+	}
 	if (mig_send(&message.head, 0, MACH_MSG_TIMEOUT_NONE)) {
 		mach_port_mod_refs(self, look_up->answer, MACH_PORT_RIGHT_RECEIVE, -1);
 		look_up->answer = MACH_PORT_NULL;
@@ -342,7 +358,7 @@ static kern_return_t resolved(look_up_t *look_up, const mach_msg_header_t *messa
 	kern_return_t code = MIG_TYPE_ERROR;
 	found_t reply;
 
-	if (message->msgh_id != GNS_RESOLVE + REPLY)
+	if (message->msgh_id != look_up->id + REPLY)
 		code = message->msgh_id == MACH_NOTIFY_SEND_ONCE ? MIG_SERVER_DIED : MIG_REPLY_MISMATCH;
 	else if (message->msgh_size == size && found->code_type == INT_TYPE) {
 		if (found->code)
@@ -430,7 +446,7 @@ kern_return_t do_acs_look_up(mach_port_t acs, const char *text, mach_port_t *rig
 {
 	name_t *name = find(text);
 
-	return name ? give(name, right) : ask_network(text, FALSE);
+	return name ? give(name, right) : ask_network(text, FALSE, 0);
 }
 
 kern_return_t do_acs_watch(mach_port_t acs, mach_port_t port)
@@ -494,16 +510,18 @@ kern_return_t do_netname_check_in(mach_port_t acs, const char *given, mach_port_
 	return enter(text, port, FALSE, MACH_PORT_NULL, IS_LIVING(signature) ? signature : MACH_PORT_NULL);
 }
 
-/* The host's name: empty for this node, otherwise any node of the network. */
+/* The host's name: empty for this node, `*` for any node of the network, this one first; else the node of that name. */
 kern_return_t do_netname_look_up(mach_port_t acs, const char *host, const char *given, mach_port_t *right)
 {
 	const char *text = text_of(given);
 	name_t *name = find(text);
+	boolean_t any;
 
 	host = text_of(host);
-	if (name && (!*host || !strcmp(host, "*")))
+	any = !strcmp(host, "*");
+	if (name && (!*host || any))
 		return give(name, right);
-	return *host ? ask_network(text, TRUE) : NETNAME_NOT_CHECKED_IN;
+	return *host ? ask_network(text, TRUE, any ? 0 : host) : NETNAME_NOT_CHECKED_IN;
 }
 
 kern_return_t do_netname_check_out(mach_port_t acs, const char *given, mach_port_t signature)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from machemu.core.observe import watch
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED
+from machemu.trace.events import Noted, TraceEvent
 from tests.support.clients import SEND_ONCE_DIED, Caller, Giver, Said, Sink, Source, Steps, pattern
 from tests.support.clusters import PORTS, SECOND, START, World, fault, with_guests
 from tests.support.name_servers import GUEST, both_places
@@ -21,7 +23,6 @@ HERE, FAR = ("i386",), ("i386", "m68k", "i386", "m68k")
 NO_SENDERS, PORT_DESTROYED = MACH_NOTIFY_NO_SENDERS.request.id, MACH_NOTIFY_PORT_DESTROYED.request.id
 LARGE = 17 << 20
 
-client_rules = pytest.mark.xfail(strict=True, raises=AssertionError, reason="clients rule the servers")
 request_lost = pytest.mark.xfail(
     strict=True, raises=AssertionError, reason="notification requests stay when a receive right moves"
 )
@@ -37,8 +38,9 @@ def steps(script: str) -> str:
     return program("Steps", script=script)
 
 
-def machine(name: str, architecture: str, *programs: str, memory: str = "4M", module: str = "") -> str:
-    servers = ", ".join(('"masix.acs.server:Acs"', '"masix.gns.server:Gns"', *programs))
+def machine(name: str, architecture: str, *programs: str, memory: str = "4M", module: str = "", switch: str = "") -> str:
+    network = f'{{ class = "masix.gns.server:Gns", {switch} = true }}' if switch else '"masix.gns.server:Gns"'
+    servers = ", ".join(('"masix.acs.server:Acs"', network, *programs))
     modules = f"modules = ['{RUDE}/{architecture}/rude.elf {PORTS} {module} {START}']\n" if module else ""
     head = f'[nodes.{name}]\nprofile = "{PROFILES[architecture]}"\nmemory = "{memory}"\n{modules}'
     return f'{head}servers = [{servers}]\nnics = {{ eth0 = "lan" }}\n'
@@ -48,9 +50,10 @@ def lan(*machines: str, bandwidth: str = "10M") -> str:
     return f'seed = 5\n[segments.lan]\nbandwidth = "{bandwidth}"\n' + "".join(machines)
 
 
-def nodes(*scripts: str) -> str:
+def nodes(*scripts: str, switch: str = "") -> str:
     """Nodes n1, n2, ... of both machines in turn, each with the scripts of one text, parted by `|`."""
-    return lan(*(machine(f"n{n}", FAR[n - 1], *map(steps, text.split("|"))) for n, text in enumerate(scripts, 1)))
+    every = enumerate(scripts, 1)
+    return lan(*(machine(f"n{n}", FAR[n - 1], *map(steps, text.split("|")), switch=switch) for n, text in every))
 
 
 def placed(text: str, place: str) -> str:
@@ -156,21 +159,28 @@ def test_a_guest_cannot_reboot_its_node_by_registering_as_essential_and_ending(p
         assert world.lines("b").count("END") == 1
 
 
-@client_rules
-def test_a_service_that_was_unregistered_is_found_on_no_node() -> None:
-    with World(nodes("10 reg svc; 500 unreg svc", "100 look svc; 1600 look svc", "1600 look svc")) as world:
-        world.run(4 * SECOND)
-        assert said(world, "n2")[100].value != 0
-        assert [said(world, name)[1600].value for name in ("n2", "n3")] == [0, 0]
+switches = pytest.mark.parametrize("switch", ["", "announces", "prepares", "replicates"])
 
 
-@client_rules
-def test_a_service_that_registers_elsewhere_is_found_there_by_who_knew_the_old_one() -> None:
-    late = "2000 look svc; 2200 who svc"
-    with World(nodes("10 reg svc; 500 unreg svc", f"100 look svc; 200 who svc; {late}", "700 reg svc", late)) as world:
-        world.run(4 * SECOND)
-        assert said(world, "n2")[200].value == 1
-        assert [said(world, name)[2200].value for name in ("n2", "n4")] == [3, 3]
+@both_places
+@switches
+def test_a_service_that_was_unregistered_is_found_on_no_node(switch: str, place: str) -> None:
+    scripts = ("10 reg svc; 3500 unreg svc", "3100 look svc; 4600 look svc", "4600 look svc")
+    with World(placed(nodes(*scripts, switch=switch), place)) as world:
+        world.run(7 * SECOND)
+        assert said(world, "n2")[3100].value != 0
+        assert [said(world, name)[4600].value for name in ("n2", "n3")] == [0, 0]
+
+
+@both_places
+@switches
+def test_a_service_that_registers_elsewhere_is_found_there_by_who_knew_the_old_one(switch: str, place: str) -> None:
+    late = "5000 look svc; 5200 who svc"
+    scripts = ("10 reg svc; 3500 unreg svc", f"3100 look svc; 3200 who svc; {late}", "3700 reg svc", late)
+    with World(placed(nodes(*scripts, switch=switch), place)) as world:
+        world.run(7 * SECOND)
+        assert said(world, "n2")[3200].value == 1
+        assert [said(world, name)[5200].value for name in ("n2", "n4")] == [3, 3]
 
 
 def test_every_call_ends_when_a_node_crashes_that_forwards_it() -> None:
@@ -187,13 +197,36 @@ def test_every_call_ends_when_a_node_crashes_that_forwards_it() -> None:
         assert caller.answers + caller.lost == 4
 
 
-@client_rules
-def test_a_look_up_honours_the_hosts_name() -> None:
-    script = "700 netlook svc n2; 800 who svc; 900 netlook svc n1; 1000 who svc"
-    with World(nodes("10 reg svc", "10 reg svc", script)) as world:
-        world.run(2 * SECOND)
+@both_places
+def test_a_look_up_honours_the_hosts_name(place: str) -> None:
+    steps = ("n2", "n1", "n4", "n3", "*", "nobody")
+    script = "; ".join(f"{700 + 1000 * n} netlook svc {host}; {1600 + 1000 * n} who svc" for n, host in enumerate(steps))
+    with World(placed(nodes("10 reg svc", "10 reg svc", script, "10 reg other; 20 reg svc"), place)) as world:
+        world.run(8 * SECOND)
         found = said(world, "n3")
-        assert (found[800].value, found[1000].value) == (2, 1)
+        assert [found[1600 + 1000 * n].value for n in range(4)] == [2, 1, 4, 0]
+        assert found[5600].value in (1, 2, 4)
+        assert found[6600].value == 0
+
+
+def test_a_name_on_two_nodes_is_reported_to_both() -> None:
+    notes: list[tuple[str, str]] = []
+
+    class Hearer:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def emit(self, event: TraceEvent) -> None:
+            if isinstance(event, Noted):
+                notes.append((self.name, event.text))
+
+    with World(nodes("10 reg svc", "10 reg svc", "700 look svc; 900 look other", "10 reg other")) as world:
+        for each in world.cluster.nodes:
+            assert each.kernel is not None
+            watch(each.kernel, Hearer(each.name))
+        world.run(2 * SECOND)
+    clashes = sorted(each for each in notes if "also at" in each[1])
+    assert clashes == [("n1", "gns: the name svc is also at node 2"), ("n2", "gns: the name svc is also at node 1")]
 
 
 def notified(text: str) -> list[tuple[int, int]]:

@@ -145,7 +145,7 @@ class Net:
         for number, (arch, own) in enumerate(zip(archs, programs, strict=True), 1):
             machine = empty(arch)
             link = StringLink()
-            server = Gns(number, link, **options)
+            server = Gns(number, link, host=b"n%d" % number, **options)
             launch_servers(machine, place, [("gns", server), *((f"program {n}", program) for n, program in enumerate(own))])
             self.machines.append(machine)
             self.links.append(link)

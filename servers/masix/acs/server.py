@@ -33,6 +33,8 @@ from machemu.user.notifications import DeadName, MsgAccepted
 from masix.interfaces import acs, acs_client, gns, netname
 
 GNS: Final = b"gns"
+ANY: Final = b"*"
+"""netname's name for all hosts."""
 GENERIC: Final = (b"acs", GNS, b"gps", b"gfs", b"gms")
 """Names of generic servers: administration, network, processes, files, memory."""
 NAMES_MAX: Final = 2048
@@ -237,23 +239,30 @@ class Acs(HostServer):
 
     @serves(netname.NETNAME_LOOK_UP)
     def _netname_look_up(self, mach: Mach, request: Message, host: bytes, name: bytes) -> tuple[Any, ...] | None:
-        """host: empty for this node, otherwise any node of the network."""
-        name = _text(name)
-        if name in self.entries and _text(host) in (b"", b"*"):
+        """host: empty for this node, `*` for any node of the network, this one first; else the node of that name."""
+        name, host = _text(name), _text(host)
+        if name in self.entries and host in (b"", ANY):
             return self._look_up_here(mach, request, name)
-        if not _text(host):
+        if not host:
             raise KernError(NOT_CHECKED_IN)
-        self._ask_network(mach, request, name, True)
+        self._ask_network(mach, request, name, True, b"" if host == ANY else host)
         return None
 
-    def _ask_network(self, mach: Mach, request: Message, name: bytes, is_netname: bool) -> None:
+    def _ask_network(self, mach: Mach, request: Message, name: bytes, is_netname: bool, host: bytes = b"") -> None:
         network = self.entries.get(GNS)
-        if network is None or len(name) > NAME_MAX:
+        if network is None or len(name) > NAME_MAX or len(host) > NAME_MAX:
             raise KernError(NOT_CHECKED_IN if is_netname else NO_SUCH_NAME)
         if len(self.questions) >= LOOK_UPS_MAX:
             raise KernError(NO_ROOM)
         mach.note(f"acs: step 2: {name.decode('latin-1')} is not of this node: asks the network server")
-        self.ask(mach, self._resolved, network.port, (name,), request.caller, is_netname)
+        if host:
+            self.ask(mach, self._resolved_at, network.port, (host, name), request.caller)
+        else:
+            self.ask(mach, self._resolved, network.port, (name,), request.caller, is_netname)
+
+    @answered(gns.GNS_RESOLVE_AT)
+    def _resolved_at(self, mach: Mach, answer: Answer, caller: Caller) -> None:
+        self._resolved(mach, answer, caller, True)
 
     @answered(gns.GNS_RESOLVE)
     def _resolved(self, mach: Mach, answer: Answer, caller: Caller, is_netname: bool) -> None:

@@ -10,20 +10,16 @@ another incarnation, as a node does that starts: it says its names anew, and tho
 from __future__ import annotations
 
 import struct
-from typing import Any, Final
+from typing import Final
 
-from machemu.abi.message import MAKE_SEND
-from machemu.mig.runtime import PolyPort
-from machemu.sim.state import U16, U31, Receive, state
-from machemu.user.kit import Part, serves
-from machemu.user.message import Message, living
+from machemu.sim.state import U16, U31, state
+from machemu.user.kit import Part
 from masix.gns import rights
 from masix.gns.context import NAME, Context
 from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
 from masix.gns.wire import GROUPS, Alive, Gathering, Unused
 from masix.groups import Change, Dictionary, Endpoint, Group, Member, Order, Standing, View
-from masix.interfaces import acs, acs_client
 from masix.net.ip import NODE_MAX, NODE_MIN
 from masix.transport.events import Settings
 
@@ -123,7 +119,7 @@ class Returns:
 class Directory(Part):
     """The replicated directory of services: a group of the network servers."""
 
-    __slots__ = ("dirty", "endpoint", "gather_at", "group", "own", "port", "quiet", "replica", "returns", "said", "since")
+    __slots__ = ("dirty", "endpoint", "gather_at", "group", "own", "quiet", "replica", "returns", "said", "since")
 
     # This incarnation's:
     endpoint: Endpoint
@@ -137,7 +133,6 @@ class Directory(Part):
     gather_at: int  # when the others are told of the group next
 
     # This node's services:
-    port: Receive  # where the name server tells of them
     own: dict[bytes, U31]  # their numbers by name
     said: dict[bytes, U31]  # those that the group was told, in this incarnation
     dirty: dict[bytes, None]  # the names of which it is still to be told
@@ -150,7 +145,6 @@ class Directory(Part):
         self.since = 0
         self.quiet = 0
         self.gather_at = 0
-        self.port = 0
         self.own = {}
         self.said = {}
         self.dirty = {}
@@ -159,8 +153,6 @@ class Directory(Part):
         mach = context.mach
         # Numbers of another incarnation are not given again: who has not heard of its end may still ask for them.
         context.tables.last = mach.now() // INCARNATION_NS % INCARNATIONS
-        self.port = context.new_port()
-        mach.request(acs.ACS_WATCH, mach.given("name-server"), (PolyPort(self.port, MAKE_SEND),))
         self._begin(context)
         self.since = self.quiet = mach.now() + QUIET_NS * context.node
 
@@ -179,24 +171,19 @@ class Directory(Part):
 
     # This node's services
 
-    @serves(acs_client.ACS_NAME_ENTERED, at="port")
-    def _entered(self, context: Context, request: Message, name: bytes, service: object) -> tuple[Any, ...]:
-        """The name server says that a name is there."""
+    def entered(self, context: Context, name: bytes, right: int) -> None:
+        """A name is there, for which the name server has given a right."""
         self._forget(context, name)
-        right = living(service)
-        if right and name != NAME and len(self.own) < PUBLISHED_MAX:
+        if name != NAME and len(self.own) < PUBLISHED_MAX:
             self.own[name] = Translator(context).export(right, EVERYBODY)
             self._compare(name)
-        elif right:
+        else:
             context.mach.deallocate(right)
         self._go_on(context)
-        return ()
 
-    @serves(acs_client.ACS_NAME_LEFT, at="port")
-    def _left(self, context: Context, request: Message, name: bytes) -> tuple[Any, ...]:
+    def left(self, context: Context, name: bytes) -> None:
         self._forget(context, name)
         self._go_on(context)
-        return ()
 
     def _forget(self, context: Context, name: bytes) -> None:
         if name in self.own:

@@ -1,24 +1,27 @@
 """How names of other nodes' services are found: by a multicast, in the steps of the Masix paper, or because a node
-announced it before.
+announced it before; and how a name that has left is forgotten everywhere.
+
+The name server tells of the names that come and go. A node that answered who has a name tells those whom it answered when the
+name leaves; of one that it made known to all it tells all, several times, since nobody acknowledges a multicast.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_NAME, KERN_RESOURCE_SHORTAGE
-from machemu.abi.message import MOVE_SEND, PORT_SEND
+from machemu.abi.message import MAKE_SEND, MOVE_SEND, PORT_SEND
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import U31, state
-from machemu.user.kit import Answer, Part, answered
+from machemu.sim.state import U8, U16, U31, Receive, state
+from machemu.user.kit import Answer, Part, answered, serves
 from machemu.user.message import Caller, Message, living
 from masix.gns.context import Context
 from masix.gns.directory import Directory
 from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
-from masix.gns.wire import Claim, Found, Known, NetRight, Resolve, RightKind, question
-from masix.interfaces import acs, gns
+from masix.gns.wire import Claim, Clash, Found, Known, Left, NetRight, Resolve, RightKind, question
+from masix.interfaces import acs, acs_client, gns
 from masix.net.ip import NodeNumber
 from masix.transport.events import Unverified
 
@@ -26,78 +29,176 @@ NOBODY: Final = KERN_INVALID_NAME
 RESOLVE_NS: Final = 200_000_000
 """How long an answer to a multicast is waited for."""
 TRIES: Final = 3
+CLASH_NS: Final = 50_000_000
+"""How long after the first answer another one is a clash that is told of."""
 QUERIES_MAX: Final = 256
 CLIENTS_MAX: Final = 64
 """Names that are looked for at once, and who waits for one of them."""
+KNOWN_NS: Final = 10_000_000_000
+"""How long what was made known is believed without asking: a node that was cut off meanwhile has not heard that it left."""
+LEAVES: Final = 10
+LEAVE_NS: Final = 80_000_000
+"""How often, and after what time each, all are told that a name has left that was made known."""
 KNOWN_MAX: Final = 1024
 NAME_MAX: Final = 79
 
 
 @state
 class Query:
-    """A name that is being looked for. clients: who asked; time: when it is asked again; tries: how often yet."""
+    """A name that is being looked for."""
 
-    __slots__ = ("clients", "name", "time", "tries")
-    clients: list[Caller]
+    __slots__ = ("clients", "found", "host", "name", "time", "tries")
     name: bytes
-    time: int
-    tries: int
+    host: bytes  # the only node that is asked, or empty
+    clients: list[Caller]  # who asked
+    time: int  # when it is asked again, or forgotten
+    tries: int  # how often yet
+    found: U16  # the node that had it, once one has: others that have it, too, are told of the clash
 
-    def __init__(self, name: bytes, time: int) -> None:
+    def __init__(self, name: bytes, host: bytes, time: int) -> None:
         self.name = name
+        self.host = host
+        self.found = 0
         self.clients = []
         self.time = time
         self.tries = TRIES
 
 
 @state
+class Place(NamedTuple):
+    """Where a service is."""
+
+    node: NodeNumber
+    number: U31  # its port's
+    source: NodeNumber  # who said so
+    time: int  # when
+
+
+@state
 class Names(Part):
-    """How services of other nodes are found."""
+    """How services of other nodes are found, and how this node's are forgotten by the others."""
 
-    __slots__ = ("announces", "cache", "directory", "known", "queries", "tags")
+    __slots__ = (
+        "announced", "announces", "cache", "directory", "host", "known", "leaving", "port", "queries", "tags", "told",
+    )  # fmt: skip
+    host: bytes  # this node's name
     announces: bool  # what one node asked for is made known to all (the paper's improvement of step 4)
-    # Asked first, in the place of `cache` and `known`, which do not hear that a name has left; or None:
-    directory: Directory | None
+    directory: Directory | None  # asked first for any host's names, in the place of `cache` and `known`; or None
 
-    # Places (node, number) by name:
-    cache: dict[bytes, tuple[NodeNumber, U31]]  # of ports that have a proxy here
-    known: dict[bytes, tuple[NodeNumber, U31]]  # of services that were made known
+    # Of other nodes' services, by name:
+    cache: dict[bytes, Place]  # ports that have a proxy here, by `_key`
+    known: dict[bytes, Place]  # services that were made known
 
     # Names that are looked for:
     queries: dict[U31, Query]  # by tag
     tags: U31  # the last one
 
-    def __init__(self, announces: bool, directory: Directory | None) -> None:
+    # This node's services, by name:
+    port: Receive  # where the name server tells of them
+    told: dict[bytes, dict[NodeNumber, None]]  # who was answered that a name is here
+    announced: dict[bytes, U31]  # the numbers of those that were made known to all
+    leaving: dict[bytes, tuple[U8, int]]  # how often all are still to be told that a name has left, and when next
+
+    def __init__(self, announces: bool, directory: Directory | None, host: bytes) -> None:
+        self.host = host
         self.announces = announces
         self.directory = directory
+        self.port = 0
+        self.announced = {}
         self.cache = {}
         self.known = {}
+        self.leaving = {}
         self.queries = {}
         self.tags = 0
+        self.told = {}
+
+    def start(self, context: Context) -> None:
+        self.port = context.new_port()
+        context.mach.request(acs.ACS_WATCH, context.mach.given("name-server"), (PolyPort(self.port, MAKE_SEND),))
+
+    # This node's services
+
+    @serves(acs_client.ACS_NAME_ENTERED, at="port")
+    def _entered(self, context: Context, request: Message, name: bytes, service: object) -> tuple[Any, ...]:
+        """The name server says that a name is there, in the place of any other of that name."""
+        self._withdraw(context, name)
+        right = living(service)
+        if right and self.directory is not None:
+            self.directory.entered(context, name, right)
+        elif right:
+            context.mach.deallocate(right)
+        return ()
+
+    @serves(acs_client.ACS_NAME_LEFT, at="port")
+    def _left(self, context: Context, request: Message, name: bytes) -> tuple[Any, ...]:
+        self._withdraw(context, name)
+        if self.directory is not None:
+            self.directory.left(context, name)
+        return ()
+
+    def _withdraw(self, context: Context, name: bytes) -> None:
+        """Tells those who may still know a name what has become of it: nothing, or that they have to ask again."""
+        nodes = self.told.pop(name, {})
+        number = self.announced.pop(name, None)
+        if number is not None:
+            export = context.tables.exports.get(number)
+            nodes |= dict.fromkeys(node for node in (export.given if export else ()) if node != EVERYBODY)
+            self.leaving[name] = LEAVES, context.mach.now()
+            self._tell_all(context)
+        for node in nodes:
+            context.say(node, Left(name))
+
+    def _tell_all(self, context: Context) -> None:
+        """Tells all of names that have left which were made known to all."""
+        now = context.mach.now()
+        for name, (times, at) in list(self.leaving.items()):
+            if at <= now:
+                context.multicast(Left(name))
+                if times > 1:
+                    self.leaving[name] = times - 1, now + LEAVE_NS
+                else:
+                    del self.leaving[name]
 
     # For the tasks of this node
 
-    def resolve(self, context: Context, request: Message, name: bytes) -> tuple[Any, ...] | None:
-        """gns_resolve: a right to the service of this name, at once or later."""
-        if self.directory is None:
-            cached, place = self.cache.get(name), self.known.get(name)
-        else:
-            cached = place = self.directory.place(name)
+    def resolve(self, context: Context, request: Message, name: bytes, host: bytes = b"") -> tuple[Any, ...] | None:
+        """gns_resolve, gns_resolve_at: a right to the service of this name, at once or later."""
+        if host and host == self.host:
+            context.ask(self._own_found, context.mach.given("name-server"), (name,), request.caller)
+            return None
+        cached, known = self._places(context, name, host)
         proxies = context.tables.by_number.get(cached or (EVERYBODY, 0))
         if proxies:
             context.mach.note(f"gns: {name.decode('latin-1')} is cached: its proxy port is given at once")
             return (PolyPort(Translator(context).renew(proxies[0]), MOVE_SEND),)
-        if place is not None:
-            return self._claim(context, name, *place)
-        query = next((query for query in self.queries.values() if query.name == name), None)
+        if known is not None:
+            return self._claim(context, name, *known)
+        wanted = (query for query in self.queries.values() if (query.name, query.host) == (name, host) and not query.found)
+        query = next(wanted, None)
         if len(self.queries) >= QUERIES_MAX if query is None else len(query.clients) >= CLIENTS_MAX:
             raise KernError(KERN_RESOURCE_SHORTAGE)
         if query is None:
             self.tags += 1
-            query = self.queries[self.tags] = Query(name, context.mach.now())
+            query = self.queries[self.tags] = Query(name, host, context.mach.now())
             self._ask_again(context, self.tags, query)
         query.clients.append(request.caller)
         return None
+
+    def _places(self, context: Context, name: bytes, host: bytes) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """Node and number of a service that may have a proxy here, and of one that was made known."""
+        if self.directory is not None and not host:
+            place = self.directory.place(name)
+            return place, place
+        cached, known = self.cache.get(_key(name, host)), None if host else self.known.get(name)
+        if known is not None and context.mach.now() >= known.time + KNOWN_NS:
+            del self.known[name]
+            known = None
+        return cached and cached[:2], known and known[:2]
+
+    @answered(acs.ACS_LOOK_UP_HERE)
+    def _own_found(self, context: Context, answer: Answer, caller: Caller) -> None:
+        """Our name server's answer, for a task that asked for a name of this very node."""
+        context.mach.answer(caller, gns.GNS_RESOLVE_AT, answer.code, answer.results)
 
     def _claim(self, context: Context, name: bytes, node: int, number: int) -> tuple[Any, ...]:
         """The proxy for a service that was made known: its node is told, and nobody asked."""
@@ -105,11 +206,11 @@ class Names(Part):
         context.say(node, Claim(number))
         proxy = Translator(context).take(NetRight(RightKind.SEND, node, number), node)
         assert isinstance(proxy, int)
-        self.cache[name] = node, number
+        self.cache[_key(name)] = Place(node, number, node, context.mach.now())
         return (PolyPort(proxy, MOVE_SEND),)
 
     def _ask_again(self, context: Context, tag: int, query: Query) -> None:
-        if not query.tries:
+        if not query.tries or query.found:
             del self.queries[tag]
             for client in query.clients:
                 context.mach.answer(client, None, NOBODY)
@@ -117,48 +218,78 @@ class Names(Part):
         query.tries -= 1
         query.time = context.mach.now() + RESOLVE_NS
         context.mach.note(f"gns: step 3: multicasts who has {query.name.decode('latin-1')}")
-        context.multicast(Resolve(tag, query.name))
+        context.multicast(Resolve(tag, query.name, query.host))
 
     def expired(self, context: Context) -> None:
         """Asks again for what has not been answered for too long."""
         now = context.mach.now()
+        self._tell_all(context)
         for tag, query in list(self.queries.items()):
             if query.time <= now:
                 self._ask_again(context, tag, query)
 
     def next_timer(self) -> int | None:
         """When `expired` is wanted."""
-        return min((query.time for query in self.queries.values()), default=None)
+        times = [query.time for query in self.queries.values()] + [at for _, at in self.leaving.values()]
+        return min(times, default=None)
 
     def found(self, context: Context, node: int, answer: Found) -> None:
         """Another node has what was looked for."""
         name = living(Translator(context).take(answer.right, node))
         if not name:
             return
-        query = self.queries.pop(answer.tag, None)
-        if query is not None:
+        query = self.queries.get(answer.tag)
+        if query is not None and query.found:
+            self._clash(context, query, node)
+        elif query is not None:
+            query.found, query.time = node, context.mach.now() + CLASH_NS
             context.mach.note(f"gns: step 5: keeps that, and makes proxy port {name} for it")
             if name in context.tables.proxies:
-                self.cache[query.name] = answer.right.node, answer.right.number
+                place = Place(answer.right.node, answer.right.number, node, context.mach.now())
+                self.cache[_key(query.name, query.host)] = place
+            routine = gns.GNS_RESOLVE_AT if query.host else gns.GNS_RESOLVE
             for client in query.clients:
-                context.mach.answer(client, gns.GNS_RESOLVE, 0, (context.mach.copy_send(name),))
+                context.mach.answer(client, routine, 0, (context.mach.copy_send(name),))
+            query.clients = []
         context.mach.deallocate(name)
 
-    def made_known(self, node: int, payload: Known) -> None:
+    def _clash(self, context: Context, query: Query, node: int) -> None:
+        """Two nodes have answered to one question: both are told."""
+        if node == query.found:
+            return
+        text = query.name.decode("latin-1")
+        context.mach.note(f"gns: {text} is a name at node {query.found} and at node {node}: the first is taken")
+        context.say(query.found, Clash(query.name, node))
+        context.say(node, Clash(query.name, query.found))
+
+    def clashes(self, context: Context, payload: Clash) -> None:
+        """A name of ours is another node's, too."""
+        context.mach.note(f"gns: the name {payload.name.decode('latin-1')} is also at node {payload.other}")
+
+    def made_known(self, context: Context, node: int, payload: Known) -> None:
         if len(self.known) < KNOWN_MAX:
-            self.known[payload.name] = node, payload.number
+            self.known[payload.name] = Place(node, payload.number, node, context.mach.now())
+
+    def has_left(self, node: int, payload: Left) -> None:
+        """A node has a service no more that it said it had."""
+        for places in (self.cache, self.known):
+            for key, place in list(places.items()):
+                if place.source == node and key.partition(b"\0")[0] == payload.name:
+                    del places[key]
 
     def died(self, node: int, number: int) -> None:
         """A port is dead: it is no name's."""
         for places in (self.cache, self.known):
-            for name in [name for name, place in places.items() if place == (node, number)]:
+            for name in [name for name, place in places.items() if place[:2] == (node, number)]:
                 del places[name]
 
     def lost(self, node: int) -> None:
         """A node is gone, with its services."""
         for places in (self.cache, self.known):
-            for name in [name for name, place in places.items() if place[0] == node]:
+            for name in [name for name, place in places.items() if node in (place.node, place.source)]:
                 del places[name]
+        for nodes in self.told.values():
+            nodes.pop(node, None)
 
     # For other nodes
 
@@ -168,15 +299,16 @@ class Names(Part):
         if asked is None:
             context.verify(unverified)
         else:
-            self._ask_here(context, asked.name, unverified)
+            self._ask_here(context, asked, unverified)
 
     def asked_by(self, context: Context, node: int, asked: Resolve) -> None:
         """Another node looks for a name."""
-        self._ask_here(context, asked.name, (node, asked))
+        self._ask_here(context, asked, (node, asked))
 
-    def _ask_here(self, context: Context, name: bytes, why: tuple[int, Resolve] | Unverified) -> None:
+    def _ask_here(self, context: Context, asked: Resolve, why: tuple[int, Resolve] | Unverified) -> None:
         """Our name server may know a name."""
-        context.ask(self._answered, context.mach.given("name-server"), (name[:NAME_MAX],), why)
+        if asked.host in (b"", self.host):
+            context.ask(self._answered, context.mach.given("name-server"), (asked.name[:NAME_MAX],), why)
 
     @answered(acs.ACS_LOOK_UP_HERE)
     def _answered(self, context: Context, answer: Answer, why: tuple[int, Resolve] | Unverified) -> None:
@@ -193,7 +325,14 @@ class Names(Part):
         given = Translator(context).give(right, PORT_SEND, node)
         context.mach.note(f"gns: step 4: answers node {node} with node {given.node} port {given.number}")
         context.say(node, Found(asked.tag, given))
+        self.told.setdefault(asked.name, {})[node] = None
         if self.announces and given.node == context.node and EVERYBODY not in context.tables.exports[given.number].given:
             # Named services are known for as long as they live: the name server has a right to them, too.
             context.tables.exports[given.number].give(EVERYBODY)
             context.multicast(Known(given.number, asked.name))
+            self.announced[asked.name] = given.number
+
+
+def _key(name: bytes, host: bytes = b"") -> bytes:
+    """What the cache has a name under: one of any host, or of one alone."""
+    return name + b"\0" + host if host else name

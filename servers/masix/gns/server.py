@@ -33,6 +33,7 @@ from masix.gns.translate import give_up
 from masix.gns.wire import (
     GROUPS,
     Claim,
+    Clash,
     Deliver,
     Died,
     Dropped,
@@ -43,6 +44,7 @@ from masix.gns.wire import (
     Homed,
     Known,
     Lay,
+    Left,
     Moved,
     OnceUnused,
     Passed,
@@ -81,13 +83,21 @@ class Gns(HostServer):
     liveness: Liveness  # probes of others
     protocols: Protocols  # what others send and receive beside
 
-    def __init__(self, node: int, link: Link, announces: bool = False, prepares: bool = False, replicates: bool = False) -> None:
+    def __init__(
+        self,
+        node: int,
+        link: Link,
+        announces: bool = False,
+        prepares: bool = False,
+        replicates: bool = False,
+        host: bytes = b"",
+    ) -> None:
         super().__init__()
         self.node = node
         self.link = link
         self.tables = PortTables(STOCK if prepares else 0)
         self.directory = Directory(node) if replicates else None
-        self.names = Names(announces, self.directory)
+        self.names = Names(announces, self.directory, host)
         self.protocols = Protocols(node)
         self.liveness = Liveness()
         self.loop = deque()
@@ -103,15 +113,23 @@ class Gns(HostServer):
 
     @classmethod
     def on_node(
-        cls, node: int, seed: int, key: bytes, *, announces: bool = False, prepares: bool = False, replicates: bool = False
+        cls,
+        node: int,
+        seed: int,
+        key: bytes,
+        host: str = "",
+        *,
+        announces: bool = False,
+        prepares: bool = False,
+        replicates: bool = False,
     ) -> Gns:
-        """The network server of a node of a cluster. seed: another one at each start; key: the cluster's.
+        """The network server of a node of a cluster. seed: another one at each start; key: the cluster's. host: the node's name.
 
         announces: a node that answers who has a name multicasts it, too. prepares: proxy ports are made when there is nothing
         else to do, and used again. replicates: all servers that do hold the names of all of them.
         """
         link = EthernetLink(Transport(node, key, Entropy(seed.to_bytes(32, "big"))))
-        return cls(node, link, announces, prepares, replicates)
+        return cls(node, link, announces, prepares, replicates, host.encode())
 
     def attach(self) -> None:
         """Makes again what is not saved."""
@@ -125,6 +143,7 @@ class Gns(HostServer):
         )
         context = self.context(mach)
         self.link.start(context)
+        self.names.start(context)
         if self.directory is not None:
             self.directory.start(context)
         self._settle(context)
@@ -164,6 +183,10 @@ class Gns(HostServer):
     @serves(gns.GNS_RESOLVE)
     def _resolve(self, context: Context, request: Message, name: bytes) -> tuple[Any, ...] | None:
         return self.names.resolve(context, request, name)
+
+    @serves(gns.GNS_RESOLVE_AT)
+    def _resolve_at(self, context: Context, request: Message, host: bytes, name: bytes) -> tuple[Any, ...] | None:
+        return self.names.resolve(context, request, name, host)
 
     @serves(gns_protocol.GNS_PROTOCOL_REGISTER)
     def _register(self, context: Context, request: Message, *values: Any) -> None:
@@ -247,7 +270,11 @@ class Gns(HostServer):
             case Found():
                 self.names.found(context, node, payload)
             case Known():
-                self.names.made_known(node, payload)
+                self.names.made_known(context, node, payload)
+            case Left():
+                self.names.has_left(node, payload)
+            case Clash():
+                self.names.clashes(context, payload)
             case Claim():
                 rights.claimed(context, node, payload)
             case Passed():

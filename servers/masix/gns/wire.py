@@ -101,10 +101,11 @@ class Deliver(NamedTuple):
 
 @state
 class Resolve(NamedTuple):
-    """Who has a service of this name? tag: what the answer is to say."""
+    """Who has a service of this name? tag: what the answer is to say. host: the name of the only node that is asked, or empty."""
 
     tag: U32
     name: bytes
+    host: bytes = b""
 
 
 @state
@@ -119,6 +120,21 @@ class Known(NamedTuple):
 
     number: U31
     name: bytes
+
+
+@state
+class Left(NamedTuple):
+    """The sender has the service no more that it said it had under this name."""
+
+    name: bytes
+
+
+@state
+class Clash(NamedTuple):
+    """Node `other` has a service of this name, too."""
+
+    name: bytes
+    other: NodeNumber
 
 
 @state
@@ -258,6 +274,8 @@ Payload = (
     | Resolve
     | Found
     | Known
+    | Left
+    | Clash
     | Claim
     | Passed
     | Moved
@@ -301,7 +319,7 @@ _NODE: Final = c.ExprValidator(c.Int16ub, lambda node, _: NODE_MIN <= node <= NO
 _NODE_OR_0: Final = c.ExprValidator(c.Int16ub, lambda node, _: node <= NODE_MAX)
 _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Deliver, _DELIVER),
-    (Resolve, c.Struct("tag" / c.Int32ub, "name" / _BYTES)),
+    (Resolve, c.Struct("tag" / c.Int32ub, "name" / _BYTES, "host" / _BYTES)),
     (Found, c.Struct("tag" / c.Int32ub, "right" / _RIGHT)),
     (Known, c.Struct("number" / c.Int32ub, "name" / _BYTES)),
     (Claim, c.Struct("number" / c.Int32ub, "via" / _NODE_OR_0, "pledge" / c.Int32ub)),
@@ -329,6 +347,8 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Stored, c.Struct("token" / c.Int32ub, "size" / c.Int32ub)),
     (Refused, c.Struct("token" / c.Int32ub)),
     (Dropped, c.Struct("token" / c.Int32ub)),
+    (Left, c.Struct("name" / _BYTES)),
+    (Clash, c.Struct("name" / _BYTES, "other" / _NODE)),
     (Alive, c.Struct()),
     (Gathering, c.Struct("group" / c.Int32ub)),
 )

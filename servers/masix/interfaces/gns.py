@@ -23,7 +23,26 @@ GNS_RESOLVE = Routine(
     ),
 )
 
+GNS_RESOLVE_AT = Routine(
+    "gns_resolve_at",
+    Message(
+        5201,
+        (
+            ("host", _GNS_NAME),
+            ("name", _GNS_NAME),
+        ),
+    ),
+    Message(
+        5301,
+        (
+            ("RetCode", _INT32),
+            ("service", _MOVE_SEND),
+        ),
+    ),
+)
+
 ROUTINES: Final = table(
     GNS_RESOLVE,
+    GNS_RESOLVE_AT,
 )
 """The routines by request id."""
