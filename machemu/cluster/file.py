@@ -15,11 +15,12 @@ from typing import Any, Final, TypeVar
 
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import find_architecture, lone_line
+from machemu.boot.disks import DiskSpec
 from machemu.boot.modules import Modules
 from machemu.boot.node import DISK_NAME, NIC_NAME, RAM_MAX, RAM_MIN
 from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
 from machemu.cluster.lan import BANDWIDTH_MAX, TIME_MAX, Properties
-from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, Profile, load_profile
+from machemu.machine.profile import Profile, default_profile, load_profile
 from machemu.sim import files
 from machemu.sim.saved import is_saved
 from machemu.sim.toml import parse_toml
@@ -35,12 +36,6 @@ DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 NAME_SERVER: Final = "name-server"
 BANDWIDTH: Final = re.compile(r"(\d{1,12})([kMG]?)")
 MULTIPLES: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
-
-
-@dataclass(frozen=True, slots=True)
-class DiskSpec:
-    path: Path
-    writable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +205,8 @@ def node_of(table: Table, number: int, name: str, segments: Sequence[str], folde
     guests = tuple(f"{server.command.split()[0]} $(task-create)" for server in started if isinstance(server, GuestSpec))
     table.convert("servers", guests, lambda lines: find_architecture(lines, Modules(folder)))
     architecture = table.convert("modules", (*guests, *lines), lambda lines: find_architecture(lines, Modules(folder)))
-    default = DEFAULT_PROFILE if architecture is None else DEFAULT_PROFILES[architecture]
-    profile = table.convert("profile", table.take("profile", a_text, default), lambda name: a_profile(name, folder))
+    given = table.take("profile", a_text, default_profile(architecture))
+    profile = table.convert("profile", given, lambda name: a_profile(name, folder))
     if architecture not in (None, profile.architecture):
         raise UserError(
             f"{table.place}profile: {profile.name} is a machine of {profile.architecture}, its programs of {architecture}"

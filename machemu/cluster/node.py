@@ -11,6 +11,7 @@ from typing import Final
 
 from machemu.abi.errors import InvariantError, UserError
 from machemu.boot.bootstrap import boot_modules
+from machemu.boot.disks import opened
 from machemu.boot.modules import Modules
 from machemu.boot.node import Node
 from machemu.cluster.file import NodeSpec
@@ -118,8 +119,8 @@ class ClusterNode:
         """Boots it from its servers and modules. UserError where it cannot be booted."""
         self.power_off()
         spec = self.spec
-        self._insert_disks()
         try:
+            self._insert_disks()
             kernel = self._make_machine().kernel
             # The time of day goes on while a machine is off; the cluster's clock and the nodes' are one.
             kernel.kern.clock.base = time
@@ -151,19 +152,12 @@ class ClusterNode:
 
     def _insert_disks(self) -> None:
         """Opens the images; the disks of a node that was on before keep what was written."""
-        given: dict[str, ImageDisk] = {}
-        try:
-            for name, spec in self.spec.disks.items():
-                given[name] = ImageDisk.of_file(spec.path, spec.writable)
+        with opened(self.spec.disks) as given:
+            for name in self.spec.disks:
                 if name in self.disks:
                     self.disks[name].attach(name, given[name])
-        except UserError:
-            for disk in (*given.values(), *self.disks.values()):
-                disk.close()
-            raise
-        for name, disk in given.items():
-            if self.disks.setdefault(name, disk) is not disk:
-                disk.close()
+                else:
+                    self.disks[name] = given.pop(name)
 
     def power_off(self) -> None:
         """All that it held is lost, but its disks."""
@@ -193,14 +187,8 @@ class ClusterNode:
 
     def rebuild(self, ram: mmap) -> None:
         """After a load, of a node with power: puts its kernel onto a new machine. Raises what Node.resume does."""
-        disks: dict[str, ImageDisk] = {}
-        try:
-            for name, spec in self.spec.disks.items():
-                disks[name] = ImageDisk.of_file(spec.path, spec.writable)
+        with opened(self.spec.disks) as disks:
             self.machine = Node.resume(self.kernel, ram, disks)
-        finally:
-            for disk in disks.values():
-                disk.close()
         self.join()
         made = {driver.name: driver.byte_ns for driver in self.drivers}
         if made != dict.fromkeys(self.spec.nics, self.spec.profile.ethernet_byte_ns):

@@ -54,6 +54,11 @@ def names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
+def default_profile(architecture: str | None) -> str:
+    """The profile for programs of an architecture, or for none."""
+    return DEFAULT_PROFILE if architecture is None else DEFAULT_PROFILES[architecture]
+
+
 def load_profile(name: str) -> Profile:
     """A profile that comes with machemu, or one from a TOML file: whatever contains a slash or ends in .toml is a path."""
     if "/" in name or name.endswith(".toml"):
