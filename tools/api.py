@@ -21,7 +21,7 @@ from machemu.trace import events
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 WIDTH: Final = 110
 INTERNAL: Final = {
-    "Console": {"given", "source", "write", "looking_for", "screen", "now", "show"},
+    "Console": {"given", "source", "write", "looking_for", "screen", "now", "show", "rewind"},
     "Machine": {"hooks"},
     "Recorded": {"time"},
     "Member": {"hooks", "tracers", "join", "node", "traced"},

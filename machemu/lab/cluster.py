@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from machemu.cluster.cluster import Cluster as Inner
 from machemu.cluster.cluster import ClusterSnapshot, ClusterStop
 from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
-from machemu.cluster.file import load_file
+from machemu.cluster.file import ClusterSpec, load_file
 from machemu.cluster.lan import Properties
 from machemu.cluster.node import ClusterNode
 from machemu.cluster.pcap import Capture
@@ -42,7 +42,7 @@ GROWTH: Final = 8
 REASONS: Final = {
     ClusterStop.TIME: Reason.DURATION,
     ClusterStop.ASKED: Reason.STOPPED,
-    ClusterStop.INTERRUPTED: Reason.STOPPED,
+    ClusterStop.INTERRUPTED: Reason.INTERRUPTED,
     ClusterStop.WEDGED: Reason.WEDGED,
 }
 
@@ -69,18 +69,18 @@ class ClusterState(NamedTuple):
 class Member(Looks):
     """A node of a cluster: what is in it, its console, and hooks on its events."""
 
-    def __init__(self, cluster: Cluster, node: ClusterNode) -> None:
+    def __init__(self, cluster: Cluster, node: ClusterNode, reads: bool) -> None:
         self._cluster = cluster
         self.node = node
         """Its inside, of which nothing is promised to stay."""
         self._folder = node.spec.folder
-        given = b"" if node.spec.input is None else files.read(node.spec.input, INPUT_MAX, "what the console reads")
+        given = b"" if node.spec.input is None or not reads else files.read(node.spec.input, INPUT_MAX, "what the console reads")
         self.console = Console(self._type, given, cluster.screen, self._now)
         self.hooks = Hooks(cluster.stop)
         self.tracers: list[Tracer] = []
         """Who hears of its events beside its hooks, through restarts too."""
         self.join(node)
-        node.switched_on = self.join
+        node.switched_on = self._switched_on
 
     @property
     def name(self) -> str:
@@ -105,11 +105,16 @@ class Member(Looks):
         state = "paused" if self.node.paused else "idle" if self.node.idle else "running"
         return f"<node {self.name}, {kernel.cpu.architecture}, {state}, {kernel.trap_count} traps>"
 
+    def _switched_on(self, node: ClusterNode) -> None:
+        self.console.rewind()
+        self.join(node)
+
     def join(self, node: ClusterNode) -> None:
         """Its kernel is another one."""
         if node.kernel is not None:
             if self.console.write not in node.kernel.console.sinks:
                 node.kernel.console.sinks.append(self.console.write)
+            self._cluster._join(node.kernel)
             node.kernel.input_sources = [self.console.source]
             for tracer in self.tracers:
                 watch(node.kernel, tracer)
@@ -140,11 +145,12 @@ class Member(Looks):
 
 
 class Clusters(Worker):
-    """history.Subject."""
+    """history.Subject. levels: a run that is stopped ends at a time to which all nodes have come."""
 
-    def __init__(self, inner: Inner, members: Sequence[Member]) -> None:
+    def __init__(self, inner: Inner, members: Sequence[Member], levels: bool) -> None:
         self.inner = inner
         self.members = members
+        self.levels = levels
         super().__init__()
 
     def kernels(self) -> Iterator[Kernel]:
@@ -159,7 +165,7 @@ class Clusters(Worker):
     def run(self, time: int) -> ClusterStop:
         """Until all nodes have come to a time, or it is asked to stop; then all come to where the first of them is."""
         stop = self.inner.run(time)
-        if stop in (ClusterStop.ASKED, ClusterStop.INTERRUPTED):
+        if self.levels and stop in (ClusterStop.ASKED, ClusterStop.INTERRUPTED):
             self.inner.interrupt.asked, asked = False, self.inner.interrupt.asked
             ahead = max(self.inner.time, *(status.now for status in self.inner.standing))
             while self.inner.run(ahead) is ClusterStop.ASKED:
@@ -201,31 +207,50 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
 
     _what = "cluster"
 
-    def __init__(self, inner: Inner, record: bool = True, budget: int = BUDGET) -> None:
+    def __init__(self, inner: Inner, record: bool = True, budget: int = BUDGET, inputs: bool = True) -> None:
+        super().__init__(inner.interrupt)
         self._files = ExitStack()
         self.screen = Screen()
-        self.nodes: Mapping[str, Member] = {node.name: Member(self, node) for node in inner.nodes}
+        self.nodes: Mapping[str, Member] = {node.name: Member(self, node, inputs) for node in inner.nodes}
         members = list(self.nodes.values())
-        super().__init__(inner, Clusters(inner, members), members, inner.interrupt, budget if record else None)
+        self._begin(inner, Clusters(inner, members, record), members, budget if record else None)
 
     @classmethod
-    def boot(cls, file: str | Path, *, seed: int | None = None, record: bool = True, budget: int = BUDGET) -> Cluster:
+    def boot(
+        cls,
+        file: str | Path | ClusterSpec,
+        *,
+        seed: int | None = None,
+        record: bool = True,
+        budget: int = BUDGET,
+        inputs: bool = True,
+    ) -> Cluster:
         """The machines that a cluster file describes, switched on. seed: of all that is random, instead of the file's.
 
-        record, budget: as Machine.boot. UserError where the file is wrong or a node cannot be booted.
+        record: whether it can go back; without, a run that is stopped leaves each node where it has come to, and does not bring
+        the others there. budget: as Machine.boot. inputs: whether the nodes' consoles read the files that the cluster file names.
+        UserError where the file is wrong or a node cannot be booted.
         """
-        inner = Inner(load_file(Path(file)), seed)
+        inner = Inner(_spec(file), seed)
         try:
             inner.boot()
-            return cls(inner, record, budget)
+            return cls(inner, record, budget, inputs)
         except BaseException:
             inner.close()
             raise
 
     @classmethod
-    def load(cls, path: str | Path, file: str | Path, *, record: bool = True, budget: int = BUDGET) -> Cluster:
-        """A cluster that was saved, of the cluster file `file`. UserError where they do not fit."""
-        return cls(Inner.load(Path(path), load_file(Path(file))), record, budget)
+    def load(
+        cls,
+        path: str | Path,
+        file: str | Path | ClusterSpec,
+        *,
+        record: bool = True,
+        budget: int = BUDGET,
+        inputs: bool = True,
+    ) -> Cluster:
+        """A cluster that was saved, of the cluster file `file`. UserError where they do not fit. The rest is as in `boot`."""
+        return cls(Inner.load(Path(path), _spec(file)), record, budget, inputs)
 
     def close(self) -> None:
         """As Machine.close; and captures end."""
@@ -244,6 +269,13 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
     def inner(self) -> Inner:
         """The cluster's inside, for what this API has no name for: nothing in it is promised to stay."""
         return self._open()
+
+    def _rejoin(self) -> None:
+        self.inner.interrupt = self._interrupt
+        if self._place is not None:
+            self.inner.board = self._place
+        for kernel in self._subject.kernels():
+            self._join(kernel)
 
     @property
     def time(self) -> int:
@@ -395,3 +427,7 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
                 capture.happened(event)
 
         self.inner.watch(happened)
+
+
+def _spec(file: str | Path | ClusterSpec) -> ClusterSpec:
+    return file if isinstance(file, ClusterSpec) else load_file(Path(file))

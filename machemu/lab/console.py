@@ -75,6 +75,8 @@ class Console:
         """The machine's virtual time."""
         self.echo: Callable[[bytes], None] | None = None
         """Is called with what is printed, each byte once."""
+        self.taker: Callable[[bytes], None] | None = None
+        """Takes what is printed from now on in place of the console, which keeps nothing of it."""
         self.given = given
         """What the console reads, by and by, when a read waits and nothing else can happen."""
         self._taken = 0
@@ -109,6 +111,14 @@ class Console:
 
     def write(self, data: bytes) -> None:
         """The machine prints."""
+        if self.taker is None:
+            self._keep(data)
+        else:
+            self.taker(data)
+        for lookout in self._lookouts:
+            lookout.write(data)
+
+    def _keep(self, data: bytes) -> None:
         known = self._run[self._printed : self._printed + len(data)]
         if not data.startswith(known):  # what was printed from here on was in another future
             del self._run[self._printed :]
@@ -117,8 +127,6 @@ class Console:
         self._printed += len(data)
         self._run += data[len(known) :]
         self.screen.printed(self)
-        for lookout in self._lookouts:
-            lookout.write(data)
 
     def show(self, end: int) -> None:
         """Gives `echo` what was printed up to there, and it has not had."""
@@ -141,6 +149,10 @@ class Console:
     def _begun(self) -> bytes:
         """What has been printed of a line."""
         return bytes(self._run[max(0, self._printed - LINE_MAX) : self._printed].rpartition(b"\n")[2])
+
+    def rewind(self) -> None:
+        """What is given to it is there again, from the beginning."""
+        self._taken = 0
 
     def begin(self, printed: bytes, taken: int) -> None:
         """To a place of another run, and this one begins there."""

@@ -45,14 +45,24 @@ class Hooks:
     def __init__(self, stop_run: Callable[[], None]) -> None:
         self._stop_run = stop_run
         self._hooks: tuple[Hook, ...] = ()
+        self._followers: tuple[Callable[[Kernel], None], ...] = ()
         self._kernel: Kernel | None = None
         self._listens = False
         self._error: tuple[Hook, BaseException] | None = None
         self._quiet = False
 
+    def follow(self, told: Callable[[Kernel], None]) -> None:
+        """Tells of the kernel, now and whenever it is another one, which nobody watches yet: after going back, or at a boot."""
+        self._followers += (told,)
+        if self._kernel is not None:
+            told(self._kernel)
+
     def join(self, kernel: Kernel | None) -> None:
         """From now on it is this kernel's events, which nobody watches yet."""
         self._kernel, self._listens = kernel, False
+        if kernel is not None:
+            for told in self._followers:
+                told(kernel)
         self._listen()
 
     def _listen(self) -> None:

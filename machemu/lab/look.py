@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-import capstone
-
 from machemu.abi.types import PhysAddr
 from machemu.core.kernel import Kernel
 from machemu.kern.task import Task
@@ -101,6 +99,8 @@ def registers(kernel: Kernel, thread: Thread) -> dict[str, int]:
 
 def disassemble(kernel: Kernel, task: Task, address: int, count: int) -> list[tuple[int, bytes, str]]:
     """`count` instructions: address, bytes and text of each; fewer where memory ends."""
+    import capstone  # not before it is needed: loading it takes a sixth of a machine's start
+
     if kernel.cpu.architecture == "i386":
         decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)
     else:

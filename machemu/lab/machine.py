@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
-from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import boot_modules, find_architecture, lone_line
+from machemu.boot.disks import DiskSpec, opened
 from machemu.boot.modules import Modules
 from machemu.boot.node import Node
 from machemu.core import invariants
@@ -22,8 +23,7 @@ from machemu.lab.looks import Looks
 from machemu.lab.recorded import Reason, Recorded, kind_of
 from machemu.lab.subject import Kept, Machines
 from machemu.lab.travel import ENDS, Point, StepKind
-from machemu.machine.disk import ImageDisk
-from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
+from machemu.machine.profile import default_profile, load_profile
 from machemu.sim.units import counted, parse_size, time_text
 
 Condition = Callable[["Machine"], bool]
@@ -32,7 +32,7 @@ REASONS: Final = {
     Stop.TIME: Reason.DURATION,
     Stop.TRAPS: Reason.TRAPS,
     Stop.ASKED: Reason.STOPPED,
-    Stop.INTERRUPTED: Reason.STOPPED,
+    Stop.INTERRUPTED: Reason.INTERRUPTED,
     Stop.WEDGED: Reason.WEDGED,
     Stop.HALTED: Reason.HALTED,
 }
@@ -44,23 +44,24 @@ class Machine(Recorded[Point, Machines, Node], Looks):
     _what = "machine"
 
     def __init__(self, node: Node, folder: Path = Path(), record: bool = True, budget: int = BUDGET, given: bytes = b"") -> None:
+        super().__init__(Interrupt())
         self._folder = folder
-        self._place: memoryview | None = None
         self.hooks = Hooks(self.stop)
         self.console = Console(self._type, given)
         """What the machine prints, and where it can be typed to."""
-        subject = Machines(node, self.console, self._joined)
-        super().__init__(node, subject, [self], Interrupt(), budget if record else None)
         self._joined(node.kernel)
+        self._begin(node, Machines(node, self.console, self._joined), [self], budget if record else None)
 
     @classmethod
     def boot(
         cls,
-        modules: str | Path | Sequence[str | Path],
+        modules: str | Path | Sequence[str | Path] = (),
         *,
+        lines: Sequence[str] | None = None,
         profile: str | None = None,
         memory: str | int | None = None,
         disks: Mapping[str, str | Path] | None = None,
+        writable: Collection[str] = (),
         variables: Mapping[str, str] | None = None,
         input: bytes | str = b"",
         folder: str | Path = "",
@@ -71,9 +72,10 @@ class Machine(Recorded[Point, Machines, Node], Looks):
         """A machine with boot modules, switched on.
 
         modules: an executable, which is started with the host's and the device's port; or several, each an executable or a line
-        of a boot script (with blanks in it). profile: a name or a file, by the executables' CPU without. memory: bytes, or as
-        "64M". disks: image files by name, hd0 to hd7 and sd0 to sd7, which the machine does not write. variables: of the boot
-        script. input: what its console reads. folder: where the modules' paths begin.
+        of a boot script (with blanks in it). lines: of a boot script, as they are, before the modules. profile: a name or a
+        file, by the executables' CPU without. memory: bytes, or as "64M". disks: image files by name, hd0 to hd7 and sd0 to sd7.
+        writable: names of those whose files the machine writes; such a machine cannot go back. variables: of the boot script.
+        input: what its console reads. folder: where the modules' paths begin.
 
         record: whether it can go back. budget: bytes that it may keep for that; beyond, going back takes longer.
         isolated: gives a `machemu.lab.isolated.IsolatedMachine`, which is used alike, and raises EngineDied where the CPU
@@ -83,28 +85,20 @@ class Machine(Recorded[Point, Machines, Node], Looks):
             from machemu.lab.isolated import boot_isolated
 
             given: dict[str, Any] = {"profile": profile, "memory": memory, "disks": disks, "variables": variables, "input": input}
-            return cast(Machine, boot_isolated(modules, **given, folder=folder, record=record, budget=budget))
-        lines = [_line(each) for each in ((modules,) if isinstance(modules, str | Path) else modules)]
-        if not lines:
+            given |= {"lines": lines, "writable": writable, "folder": folder, "record": record, "budget": budget}
+            return cast(Machine, boot_isolated(modules, **given))
+        named = [_line(each) for each in ((modules,) if isinstance(modules, str | Path) else modules)]
+        if lines is None and not named:
             raise UsageError("nothing to boot: name a module")
-        place = Path(folder)
-        if profile is None:
-            architecture = find_architecture(lines, Modules(place))
-            profile = DEFAULT_PROFILE if architecture is None else DEFAULT_PROFILES[architecture]
+        script, place = [*(lines or ()), *named], Path(folder)
+        hardware = load_profile(default_profile(find_architecture(script, Modules(place))) if profile is None else profile)
         ram = parse_size(memory) if isinstance(memory, str) else memory
-        opened = _open(disks)
-        try:
-            node = Node(load_profile(profile), ram, opened)
-        except BaseException:
-            for disk in opened.values():
-                disk.close()
-            raise
-        try:
-            boot_modules(node.kernel, lines, dict(variables or {}), None, Modules(place))
+        with opened(_specs(disks, writable)) as images:
+            node = Node(hardware, ram, images)
+            images.clear()
+        with _closed_if_it_fails(node):
+            boot_modules(node.kernel, script, dict(variables or {}), None, Modules(place))
             return cls(node, place, record, budget, input.encode() if isinstance(input, str) else input)
-        except BaseException:
-            node.close()
-            raise
 
     @classmethod
     def load(
@@ -112,19 +106,17 @@ class Machine(Recorded[Point, Machines, Node], Looks):
         path: str | Path,
         *,
         disks: Mapping[str, str | Path] | None = None,
+        writable: Collection[str] = (),
         input: bytes | str = b"",
         folder: str | Path = "",
         record: bool = True,
         budget: int = BUDGET,
     ) -> Machine:
-        """A machine that was saved; it goes on. UserError for a file that holds none."""
-        opened = _open(disks)
-        try:
-            node = Node.load(Path(path), opened)
-        finally:
-            for disk in opened.values():
-                disk.close()
-        return cls(node, Path(folder), record, budget, input.encode() if isinstance(input, str) else input)
+        """A machine that was saved; it goes on. UserError for a file that holds none. The rest is as in `boot`."""
+        with opened(_specs(disks, writable)) as images:
+            node = Node.load(Path(path), images)
+        with _closed_if_it_fails(node):
+            return cls(node, Path(folder), record, budget, input.encode() if isinstance(input, str) else input)
 
     def __enter__(self) -> Machine:
         return self
@@ -151,15 +143,12 @@ class Machine(Recorded[Point, Machines, Node], Looks):
 
     def _joined(self, kernel: Kernel) -> None:
         """The kernel is another object: who listens joins it."""
+        self._join(kernel)
         kernel.input_sources = [self.console.source]
-        kernel.interrupt = self._interrupt
-        if self._place is not None:
-            kernel.board = self._place
         self.hooks.join(kernel)
 
-    def watch_place(self, place: memoryview) -> None:
-        """Keeps where it is in memory that another process may read: see core.board."""
-        self._place = self.kernel.board = place
+    def _rejoin(self) -> None:
+        self._join(self.kernel)
 
     # Where it is
 
@@ -285,13 +274,17 @@ def _line(module: str | Path) -> str:
     return text if isinstance(module, str) and " " in text.strip() else lone_line(text)
 
 
-def _open(disks: Mapping[str, str | Path] | None) -> dict[str, ImageDisk]:
-    opened: dict[str, ImageDisk] = {}
+@contextmanager
+def _closed_if_it_fails(node: Node) -> Iterator[None]:
     try:
-        for name, path in (disks or {}).items():
-            opened[name] = ImageDisk.of_file(Path(path), False)
-    except UserError:
-        for disk in opened.values():
-            disk.close()
+        yield
+    except BaseException:
+        node.close()
         raise
-    return opened
+
+
+def _specs(disks: Mapping[str, str | Path] | None, writable: Collection[str]) -> dict[str, DiskSpec]:
+    for name in writable:
+        if name not in (disks or {}):
+            raise UsageError(f"no disk {name} is to be writable: name its image among the disks")
+    return {name: DiskSpec(Path(path), name in writable) for name, path in (disks or {}).items()}

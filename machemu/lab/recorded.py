@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
+from machemu.core.board import Board
 from machemu.core.interrupt import Interrupt
-from machemu.core.kernel import FOREVER
+from machemu.core.kernel import FOREVER, Kernel
 from machemu.lab.console import Console
 from machemu.lab.errors import EndError, UsageError
 from machemu.lab.history import History, Subject
@@ -36,6 +37,8 @@ class Reason(Enum):
     """No thread can run and nothing is under way that could wake one."""
     HALTED = "halted"
     """The machine has ended."""
+    INTERRUPTED = "interrupted"
+    """By Ctrl-C, in a program that takes it itself: see `Recorded.obey`."""
 
 
 class Inside(Protocol):
@@ -66,12 +69,16 @@ class Recorded(ABC, Generic[P, S, N]):
 
     _what: ClassVar[str]
 
-    def __init__(self, inside: N, subject: S, heard: Sequence[Heard], interrupt: Interrupt, budget: int | None) -> None:
+    def __init__(self, interrupt: Interrupt) -> None:
+        self._interrupt = interrupt
+        self._obeys = False
+        self._place: Board | None = None
+
+    def _begin(self, inside: N, subject: S, heard: Sequence[Heard], budget: int | None) -> None:
         """budget: bytes of snapshots; None where it is not to go back."""
         self._inside: N | None = inside
         self._subject = subject
         self._heard = heard
-        self._interrupt = interrupt
         self._running = self._stopped = self._quiet = False
         self._history: History[P] | None = None if budget is None else History(subject, budget)
 
@@ -97,6 +104,28 @@ class Recorded(ABC, Generic[P, S, N]):
     def save(self, path: str | Path) -> None:
         """Writes all of it to a file, whole or not at all."""
         self._open().save(Path(path))
+
+    # Programs around it
+
+    def obey(self, interrupt: Interrupt) -> None:
+        """For a program that takes Ctrl-C itself: a run ends when `interrupt` is asked for, and gives Reason.INTERRUPTED."""
+        self._interrupt, self._obeys = interrupt, True
+        self._rejoin()
+
+    def watch_place(self, place: Board) -> None:
+        """Keeps where it is in memory that another process may read: see core.board."""
+        self._place = place
+        self._rejoin()
+
+    @abstractmethod
+    def _rejoin(self) -> None:
+        """Has each kernel know of what has changed: see `_join`."""
+
+    def _join(self, kernel: Kernel) -> None:
+        """A kernel is to be run."""
+        kernel.interrupt = self._interrupt
+        if self._place is not None:
+            kernel.board = self._place
 
     # Where it is
 
@@ -131,9 +160,10 @@ class Recorded(ABC, Generic[P, S, N]):
         advance: goes on to a time, and gives why it came back. DURATION is where it may go on.
         """
         deadline = self._deadline(duration)
+        text = (until or "").encode(errors="surrogateescape")
         consoles = [] if until is None else [each.console for each in self._heard]
         with self._goes(forwards=True), ExitStack() as looking:
-            lookouts = [looking.enter_context(each.looking_for((until or "").encode(), self.stop)) for each in consoles]
+            lookouts = [looking.enter_context(each.looking_for(text, self.stop)) for each in consoles]
             reason = self._advance(deadline, advance)
         return Reason.UNTIL if any(lookout.found for lookout in lookouts) else reason
 
@@ -232,7 +262,7 @@ class Recorded(ABC, Generic[P, S, N]):
         for each in self._heard:
             each.hooks.begin()
         try:
-            with interruptible(self._interrupt):
+            with nullcontext() if self._obeys else interruptible(self._interrupt):
                 yield
         finally:
             self._running = False

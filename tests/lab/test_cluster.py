@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from machemu import Cluster, EndError, HookError, Reason, UsageError
 from machemu.trace.events import MessageMoved, TraceEvent
-from tests.support.machine import IMAGES
+from tests.support.guests import ARCHS
+from tests.support.machine import IMAGES, image, module
 
 GREET = IMAGES / "greet.toml"
 BEGINNING = "3ms"
@@ -147,6 +149,37 @@ def test_a_saved_cluster_goes_on_and_frames_are_captured(cluster: Cluster, tmp_p
         assert loaded.digest() == cluster.digest()
     cluster.close()
     assert (tmp_path / "frames.pcapng").stat().st_size > 500
+
+
+ALONE = """
+[nodes.one]
+module = "{module}"
+"""
+
+
+def test_ctrl_c_leaves_a_node_that_runs_alone_between_two_traps(tmp_path: Path) -> None:
+    (tmp_path / "alone.toml").write_text(ALONE.format(module=module(ARCHS["i386"], "messages")))
+    with Cluster.boot(tmp_path / "alone.toml", record=False) as alone:
+        node = alone.nodes["one"]
+        hook = node.on("trap", lambda event: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            alone.run()
+        hook.remove()
+        assert "END" not in node.console.lines
+        assert alone.run("END") is Reason.UNTIL
+
+
+def test_a_node_reads_its_input_from_the_beginning_at_each_boot_unless_it_is_to_read_none(tmp_path: Path) -> None:
+    (tmp_path / "typed").write_bytes(b"one\n")
+    (tmp_path / "alone.toml").write_text(ALONE.format(module=image(ARCHS["i386"], "echo")) + 'input = "typed"\n')
+    with Cluster.boot(tmp_path / "alone.toml") as alone:
+        alone.run()
+        alone.restart("one")
+        alone.run(duration="1s")
+        assert alone.nodes["one"].console.text == "you said ONE\n" * 2
+    with Cluster.boot(tmp_path / "alone.toml", inputs=False) as silent:
+        silent.run()
+        assert not silent.nodes["one"].console.text
 
 
 def test_wrong_uses_say_what_to_do(cluster: Cluster) -> None:

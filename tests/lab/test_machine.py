@@ -7,17 +7,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import machemu
+from machemu.abi.errors import UserError
+from machemu.core.interrupt import Interrupt
 from machemu.kern.host import Halt
 from machemu.lab.errors import EndError, HookError, UsageError
 from machemu.lab.machine import Machine
 from machemu.lab.recorded import Reason
 from machemu.lab.travel import StepKind
 from machemu.trace.events import MessageMoved, TraceEvent, TrapEntered
+from tests.support import testdisk
 from tests.support.guests import Arch
 from tests.support.machine import image, module
 
@@ -226,6 +230,47 @@ def test_a_machine_that_has_ended_runs_no_further(arch: Arch, record: bool) -> N
         assert [machine.run(), machine.run()] == [Reason.HALTED, Reason.HALTED]
         with pytest.raises(EndError, match="it is halted"):
             machine.step()
+
+
+def test_a_program_that_takes_ctrl_c_itself_hears_it_as_a_reason(machine: Machine) -> None:
+    interrupt = Interrupt()
+    machine.obey(interrupt)
+    hook = machine.on("trap", lambda event: machine.break_off())
+    assert machine.run() is Reason.INTERRUPTED
+    assert interrupt.asked
+    hook.remove()
+    interrupt.asked = False
+    assert machine.run("END") is Reason.UNTIL
+
+
+def test_who_takes_what_the_console_prints_is_the_only_one_to_keep_it(machine: Machine) -> None:
+    taken: list[bytes] = []
+    machine.console.taker = taken.append
+    assert machine.run("END") is Reason.UNTIL
+    assert b"".join(taken).endswith(b"END\n")
+    assert not machine.console.data
+
+
+def test_lines_of_a_boot_script_are_booted_as_they_are(arch: Arch) -> None:
+    line = f"{image(arch, 'hello')} $(task-create) $(task-resume)"
+    with Machine.boot(lines=[line], record=False) as one, Machine.boot(line, record=False) as other:
+        assert one.digest() == other.digest()
+    with pytest.raises(UserError, match="the boot script starts no task"):
+        Machine.boot(lines=[str(image(arch, "hello"))])
+
+
+def test_a_machine_writes_the_images_that_are_writable_and_then_cannot_go_back(arch: Arch, tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(testdisk.image())
+    boot = partial(Machine.boot, module(arch, "disk"), disks={"hd0": path})
+    with pytest.raises(UserError, match=r"hd0: its image is written, and cannot go back"):
+        boot(writable=["hd0"])
+    for writable in ([], ["hd0"]):
+        with boot(writable=writable, record=False) as machine:
+            machine.run("END")
+        assert (path.read_bytes() == testdisk.image()) is not bool(writable)
+    with pytest.raises(UsageError, match="no disk hd1 is to be writable"):
+        boot(writable=["hd1"])
 
 
 def test_wrong_uses_say_what_to_do(machine: Machine, arch: Arch) -> None:
