@@ -3,85 +3,82 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 from machemu.abi.errors import UserError
-from machemu.boot.bootstrap import boot_modules, find_architecture, lone_line
-from machemu.boot.modules import Modules
-from machemu.boot.node import Node
+from machemu.boot.bootstrap import lone_line
 from machemu.boot.script import module_paths
-from machemu.core.kernel import FOREVER, Stop
+from machemu.core.kernel import Kernel
 from machemu.core.observe import watch
-from machemu.kern.host import Halt
 from machemu.lab import report
-from machemu.machine.disk import ImageDisk
-from machemu.machine.profile import DEFAULT_PROFILE, DEFAULT_PROFILES, load_profile
+from machemu.lab.machine import Machine
+from machemu.lab.recorded import Reason
 from machemu.sim import files
-from machemu.sim.units import counted, parse_size, parse_time, time_text
+from machemu.sim.units import counted, parse_time, time_text
 from machemu.ui import running, trace_options
-from machemu.ui.console import ConsoleOutput
-from machemu.ui.crashes import Crashes, last_words
+from machemu.ui.crashes import last_words
 from machemu.ui.examples import refuse_missing_example
-from machemu.ui.status import Status
-from machemu.ui.streams import Streams
-from machemu.ui.tracing import Trace, begin
+from machemu.ui.running import View
+
+WRITABLE: Final = ",writable"
 
 
 def run(options: argparse.Namespace) -> int:
     """The boot command; its exit status."""
     trace_options.check(options)
-    deadline = FOREVER if options.duration is None else parse_time(options.duration)
+    duration = None if options.duration is None else parse_time(options.duration)
     lines = module_lines(options) if options.load is None else []
     check_files(options, lines)
     with ExitStack() as stack:
-        node = stack.enter_context(make_node(options, lines))
-        view = View(options, node, stack)
-        kernel = node.kernel
-        if options.load is None:
-            boot_modules(kernel, lines, dict(variable(text) for text in options.variable))
-        end = deadline if options.load is None else kernel.kern.clock.now() + deadline
-        return running.run(
-            options,
-            node,
-            view,
-            lambda: kernel.run(end, options.traps),
-            lambda stop: explain(node, stop, options, view),
-        )
+        machine = stack.enter_context(make_machine(options, lines, record=False))
+        view = MachineView(options, machine, stack)
+        return running.run(view, lambda: machine.run(options.until, duration=duration, traps=options.traps))
 
 
-class View:
-    """What is seen of a machine that runs: its console, its trace, what becomes of its guests."""
+class MachineView(View):
+    never = "the console never"
 
-    def __init__(self, options: argparse.Namespace, node: Node, stack: ExitStack) -> None:
-        kernel = self.kernel = node.kernel
-        self.streams = Streams(options, kernel.stop, stack)
-        kernel.interrupt = options.interrupt
-        kernel.board = options.board.numbers
-        options.board.begin(kernel.kern.clock.now(), kernel.trap_count)
-        options.board.describe, options.board.finish = lambda: last_words(kernel, "", Path()), self.finish
-        self.output = ConsoleOutput(kernel, self.streams.out, options.until)
-        kernel.console.sinks.append(self.output.write)
+    def __init__(self, options: argparse.Namespace, machine: Machine, stack: ExitStack) -> None:
+        super().__init__(options, machine, machine.traps, stack)
+        kernel = self.kernel = machine.kernel
+        machine.console.taker = self.streams.out.write
         kernel.input_sources.append(self.streams.open_input(options.input))
-        self.crashes = Crashes(self.streams.errors.line)
         self.crashes.watch(kernel, "machemu: ", Path())
-        self.trace: Trace | None = None
         if trace_options.is_wanted(options):
-            out = self.streams.errors if options.trace_file is None else self.streams.create(options.trace_file)
-            self.trace = begin(options, out)
+            self.trace = self.begin_trace()
             watch(kernel, self.trace.start(1, kernel.kern.clock.now))
 
+    def kernels(self) -> Iterable[Kernel]:
+        return (self.kernel,)
+
+    def last_words(self) -> dict[str, str]:
+        return last_words(self.kernel, "", Path())
+
     def failed(self, error: Exception) -> None:
-        """The run is over before its time: where it was, unless the user's own mistake says it."""
         if not isinstance(error, UserError):
             self.streams.errors.line(f"machemu: {report.place(self.kernel)}")
 
     def finish(self) -> None:
-        """The run is over: what is still held goes out, a trap that is under way included."""
         if self.trace is not None:
             self.trace.finish()
         self.streams.flush()
+
+    end_early = finish
+
+    def now(self) -> str:
+        return f"{time_text(self.what.time)} after {counted(self.kernel.trap_count, 'trap')}"
+
+    def explain(self, reason: Reason) -> None:
+        kernel, say = self.kernel, self.streams.errors.line
+        if reason in (Reason.DURATION, Reason.TRAPS):
+            say(f"machemu: {report.end_of_time(kernel)}")
+        elif reason is Reason.WEDGED and any(task.threads for task in kernel.kern.tasks.values()):
+            say(f"machemu: nothing can run any more\n{report.standstill(kernel)}")
+        elif reason is Reason.HALTED:
+            say(f"machemu: {report.halt(kernel)}")
 
 
 def check_files(options: argparse.Namespace, lines: Sequence[str]) -> None:
@@ -95,58 +92,45 @@ def check_files(options: argparse.Namespace, lines: Sequence[str]) -> None:
     files.keep_apart([options.trace_file], [options.load])
 
 
-def make_node(options: argparse.Namespace, lines: Sequence[str]) -> Node:
-    """A new machine, or the saved one."""
+def make_machine(options: argparse.Namespace, lines: Sequence[str], record: bool, given: bytes = b"") -> Machine:
+    """A new machine, or the saved one. given: what its console reads."""
+    disks, writable = disk_images(options.disks)
     if options.load is not None:
         if options.module or options.lines or options.script or options.profile or options.memory:
             raise UserError("--load goes on with a saved machine: it takes no modules, profile or memory")
-        disks = make_disks(options.disks)
-        try:
-            return Node.load(options.load, disks)
-        finally:
-            for disk in disks.values():
-                disk.close()
+        return Machine.load(options.load, disks=disks, writable=writable, folder=options.folder, input=given, record=record)
     if not (options.module or options.lines or options.script):
         raise UserError("nothing to boot: name a module, or give --module, --script or --load")
-    profile = load_profile(default_profile(lines, options.folder) if options.profile is None else options.profile)
-    ram = None if options.memory is None else parse_size(options.memory)
-    disks = make_disks(options.disks)
-    try:
-        return Node(profile, ram, disks)
-    except UserError:
-        for disk in disks.values():
-            disk.close()
-        raise
+    variables = dict(variable(text) for text in options.variable)
+    return Machine.boot(
+        lines=lines,
+        profile=options.profile,
+        memory=options.memory,
+        disks=disks,
+        writable=writable,
+        variables=variables,
+        input=given,
+        folder=options.folder,
+        record=record,
+    )
 
 
-def default_profile(lines: Sequence[str], folder: Path) -> str:
-    """The machine that a boot script's programs are for."""
-    architecture = find_architecture(lines, Modules(folder))
-    return DEFAULT_PROFILE if architecture is None else DEFAULT_PROFILES[architecture]
-
-
-def make_disks(texts: Sequence[str]) -> dict[str, ImageDisk]:
-    """The disks of the command line by name, opened."""
-    disks: dict[str, ImageDisk] = {}
-    try:
-        for text in texts:
-            name, _, place = text.partition("=")
-            path = image_path(text)
-            if not name or not path:
-                raise UserError(f"--disk {text}: write NAME=FILE or NAME=FILE,writable")
-            if name in disks:
-                raise UserError(f"--disk {text}: there is already a disk {name}")
-            disks[name] = ImageDisk.of_file(Path(path), path != place)
-    except UserError:
-        for disk in disks.values():
-            disk.close()
-        raise
-    return disks
+def disk_images(texts: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The images of the disks of the command line by name, and which are to be written."""
+    images: dict[str, str] = {}
+    for text in texts:
+        name, path = text.partition("=")[0], image_path(text)
+        if not name or not path:
+            raise UserError(f"--disk {text}: write NAME=FILE or NAME=FILE,writable")
+        if name in images:
+            raise UserError(f"--disk {text}: there is already a disk {name}")
+        images[name] = path
+    return images, [text.partition("=")[0] for text in texts if text.endswith(WRITABLE)]
 
 
 def image_path(text: str) -> str:
     """The file that a disk of the command line is of, "" where it names none."""
-    return text.partition("=")[2].removesuffix(",writable")
+    return text.partition("=")[2].removesuffix(WRITABLE)
 
 
 def module_lines(options: argparse.Namespace) -> list[str]:
@@ -166,26 +150,3 @@ def variable(text: str) -> tuple[str, str]:
     if not name or not equals:
         raise UserError(f"--variable {text}: write NAME=VALUE")
     return name, value
-
-
-def explain(node: Node, stop: Stop, options: argparse.Namespace, view: View) -> Status:
-    """Says on standard error why the run ended where that is not plain, and gives the exit status."""
-    kernel = node.kernel
-    say = options.errors.line
-    if view.streams.broken:
-        return Status.USER
-    if stop is Stop.INTERRUPTED:
-        say(f"machemu: interrupted at {time_text(kernel.kern.clock.now())} after {counted(kernel.trap_count, 'trap')}")
-        return Status.INTERRUPTED
-    if stop in (Stop.TIME, Stop.TRAPS):
-        say(f"machemu: {report.end_of_time(kernel)}")
-    elif stop is Stop.WEDGED and any(task.threads for task in kernel.kern.tasks.values()):
-        say(f"machemu: nothing can run any more\n{report.standstill(kernel)}")
-    elif stop is Stop.HALTED:
-        say(f"machemu: {report.halt(kernel)}")
-    unmet = options.until is not None and not view.output.seen
-    if unmet:
-        say(f"machemu: the console never printed a line with '{options.until}'")
-    if view.crashes.last and not view.output.seen:
-        return Status.CRASHED
-    return Status.UNMET if unmet or kernel.halted is Halt.PANIC else Status.OK

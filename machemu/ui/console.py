@@ -1,4 +1,4 @@
-"""The console's host side: output to a stream, input from a file or from standard input."""
+"""What a console reads: from a file or from standard input."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from machemu.abi.errors import UserError
-from machemu.core.kernel import Kernel
 from machemu.sim import files
-from machemu.sim.output import Output
 from machemu.ui.interrupt import CtrlC
 
-LINE_MAX = 1 << 16
-"""A console line is looked at for --until in pieces of at most so many bytes."""
 READ_SIZE = 4096
 STDIN = 0
 INPUT: Final = "what the console reads"
@@ -53,27 +49,6 @@ class ConsoleInput:
             raise self.error
         if self.error is not None:
             raise UserError(f"{self.name}: cannot be read: {getattr(self.error, 'strerror', None) or self.error}")
-
-
-class ConsoleOutput:
-    """Passes what the guest prints to `out`, and stops the kernel once a whole line with `until` has gone out."""
-
-    def __init__(self, kernel: Kernel, out: Output, until: str | None) -> None:
-        self.kernel = kernel
-        self.out = out
-        self.until = None if until is None else until.encode(errors="surrogateescape")
-        self.line = b""
-        self.seen = False
-
-    def write(self, data: bytes) -> None:
-        self.out.write(data)
-        if self.until is None:
-            return
-        *lines, self.line = (self.line + data).split(b"\n")
-        self.line = self.line[-LINE_MAX:]
-        if any(self.until in line for line in lines):
-            self.seen = True
-            self.kernel.stop()
 
 
 def file_input(path: Path, read: Callable[[int, int], bytes] = os.read) -> Callable[[], bytes]:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import UserError
-from machemu.boot.bootstrap import boot_modules, lone_line
-from machemu.boot.modules import Modules
+from machemu.boot.bootstrap import lone_line
 from machemu.debug.clusters import ClusterStepper
 from machemu.debug.errors import CommandError
 from machemu.debug.looker import AssertError, Looker, Quit, check_line, is_nothing
@@ -105,20 +104,12 @@ def make_machine(options: argparse.Namespace) -> Machine:
         refuse_missing_example(file)
     options.lines = [*options.lines, *map(lone_line, options.files)]
     for text in options.disks:
-        if text.endswith(",writable"):
+        if text.endswith(boot.WRITABLE):
             raise UserError(f"--disk {text}: what is written to an image cannot be taken back: leave out ,writable")
     lines = boot.module_lines(options) if options.load is None else []
     boot.check_files(options, lines)
     given = b"" if options.input is None else files.read(options.input, INPUT_MAX, INPUT)
-    node = boot.make_node(options, lines)
-    try:
-        if options.load is None:
-            variables = dict(boot.variable(text) for text in options.variable)
-            boot_modules(node.kernel, lines, variables, modules=Modules(options.folder))
-        machine = Machine(node, options.folder, given=given)
-    except BaseException:
-        node.close()
-        raise
+    machine = boot.make_machine(options, lines, True, given)
     machine.watch_place(options.board.numbers)
     return machine
 

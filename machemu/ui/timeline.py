@@ -78,22 +78,18 @@ class Timeline(Ordered[bytes]):
 
 
 class Lines:
-    """Cuts what a node prints into lines for a timeline, each with the time of its last byte. seen: told of each whole line."""
+    """Cuts what a node prints into lines for a timeline, each with the time of its last byte."""
 
-    def __init__(
-        self, timeline: Timeline, node: int, now: Callable[[], int], seen: Callable[[bytes], None] = lambda line: None
-    ) -> None:
+    def __init__(self, timeline: Timeline, node: int, now: Callable[[], int]) -> None:
         self.timeline = timeline
         self.node = node
         self.now = now
-        self.seen = seen
         self.line = b""
 
     def write(self, data: bytes) -> None:
         *lines, self.line = (self.line + data).split(b"\n")
         for line in lines:
             self.timeline.add(self.now(), self.node, line.removesuffix(b"\r"))
-            self.seen(line)
         if len(self.line) > LINE_MAX:
             self.finish()
 

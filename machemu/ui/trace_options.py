@@ -11,7 +11,6 @@ from functools import partial
 from machemu.abi.errors import UserError
 from machemu.core.routines import table
 from machemu.core.traps import TRAPS
-from machemu.export import perfetto
 from machemu.trace.events import PortKind
 from machemu.trace.filters import Wanted
 from machemu.trace.words import KINDS, NUMBERED
@@ -60,6 +59,8 @@ class FormatOption(argparse.Action):
 def check(options: argparse.Namespace) -> None:
     """UserError where options do not go together, or ask for what is not installed."""
     if options.trace_format == PERFETTO:
+        from machemu.export import perfetto  # not before it is needed: it takes time to load
+
         perfetto.require()
     if options.trace_format != TEXT:
         if options.trace_file is None:

@@ -112,9 +112,9 @@ sys.meta_path.insert(0, Finder())
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "machemu: interrupted\n")
 
 
-@pytest.mark.parametrize("where", ["machemu.boot.node.Node.__enter__", "machemu.ui.watch.signals.become"])
+@pytest.mark.parametrize("where", ["machemu.lab.machine.Machine.__enter__", "machemu.ui.watch.signals.become"])
 def test_before_machines_run_the_command_ends_at_once(where: str, tmp_path: Path) -> None:
-    plant = f"import signal, machemu.boot.node, machemu.ui.commands\n{where} = lambda *_: signal.raise_signal(signal.SIGINT)"
+    plant = f"import signal, machemu.lab.machine, machemu.ui.commands\n{where} = lambda *_: signal.raise_signal(signal.SIGINT)"
     done = run("boot", "images/i386/hello.elf", "--save", tmp_path / "saved", plant=plant)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "machemu: interrupted\n")
     assert not (tmp_path / "saved").exists()
