@@ -31,16 +31,17 @@ class Usage(NamedTuple):
 
 
 def usage(kernel: Kernel) -> Usage:
-    """Counts what is alive."""
+    """Counts what is alive, but for the memory that devices share with tasks: that is the machine's for good, with its ports."""
     kern, ipc = kernel.kern, kernel.ipc
+    shared = [memory.object for memory in kernel.devices.memories()]
     return Usage(
         len(kern.tasks),
         kern.thread_count,
-        len(ipc.ports),
+        len(ipc.ports) - sum(2 + (obj.name is not None) for obj in shared),
         ipc.set_count,
         ipc.message_count,
         len(kern.events),
-        len(kernel.memory.free),
+        len(kernel.memory.free) + sum(len(obj.pages) for obj in shared),
     )
 
 

@@ -58,8 +58,7 @@ class Machine:
     def leave_nothing(self) -> None:
         """The leak check: ends every task, and finds all ports, sets, messages, events and frames of the empty machine again.
 
-        An open device keeps its port, as on the real kernel, and memory that devices share with tasks stays. A thread that is
-        just ending itself goes first.
+        An open device keeps its port, as on the real kernel. A thread that is just ending itself goes first.
         """
         self.kernel.halted = None
         current = self.kernel.kern.sched.current
@@ -70,10 +69,7 @@ class Machine:
         self.settle()
         self.check()
         after = self.usage()
-        shared = [memory.object for memory in self.kernel.devices.memories()]
-        ports = len(self.kernel.devices.opened) + sum(2 + (obj.name is not None) for obj in shared)
-        frames = sum(len(obj.pages) for obj in shared)
-        assert after._replace(ports=after.ports - ports, free_frames=after.free_frames + frames) == self.before
+        assert after._replace(ports=after.ports - len(self.kernel.devices.opened)) == self.before
 
     def settle(self) -> None:
         """Lets devices end what they were asked for."""
