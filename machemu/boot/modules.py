@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,17 +31,17 @@ class Modules:
         return packed.read(self.folder / path, what)
 
 
-def on_disk(name: str, disks: dict[str, Disk]) -> Modules:
-    """Those of the ext2 file system on a disk or partition, such as hd0s1. UserError where there is none."""
+def on_disk(name: str, disks: Mapping[str, Disk]) -> Modules:
+    """Those in the ext2 file system on a disk or partition of a machine's, such as hd0s1. UserError where there is none."""
     match = re.fullmatch(NAME, name)
     disk = disks.get(match[1]) if match else None
     if match is None or disk is None:
         have = f"the machine has {', '.join(disks)}" if disks else "the machine has no disk"
-        raise UserError(f"--from {name}: there is no such disk: {have}")
+        raise UserError(f"{name}: no modules can be read there, since it is none of the machine's disks: {have}")
     slices = read_table(lambda sector: _read(disk, sector, 1), disk.sectors)
     number = int(match[2][:9]) if match[2] else 0
     if number not in slices:
-        raise UserError(f"--from {name}: {match[1]} has no partition {number}: its partitions are {sorted(slices)[1:]}")
+        raise UserError(f"{name}: no modules can be read there: {match[1]} has no such partition; it has {sorted(slices)[1:]}")
     first, sectors = slices[number]
 
     def read(start: int, size: int) -> bytes:

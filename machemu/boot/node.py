@@ -16,7 +16,6 @@ from machemu.core.kernel import Kernel
 from machemu.device.block import FLOPPIES, RECORD, DiskDriver, FloppyDriver
 from machemu.device.ethernet import EthernetDriver
 from machemu.device.kd_event import EventDriver
-from machemu.device.mem import MemDriver
 from machemu.kern.clock import DEFAULT_DATE, SECOND_US
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.profile import Profile
@@ -74,19 +73,14 @@ class Node:
             *(EthernetDriver(devices.io, name, nic, profile.ethernet_byte_ns) for name, nic in (nics or {}).items()),
         ]
 
-    @property
-    def screen(self) -> str | None:
-        """The lines of a PC's text screen; None where the machine has none."""
-        mem = next(driver for driver in self.kernel.devices.drivers if isinstance(driver, MemDriver))
-        return None if mem.io is None else mem.text()
-
-    def give(self, device: str, events: Iterable[tuple[int, int]]) -> None:
-        """Lets events wait at the keyboard, kbd, or the mouse, mouse. UserError where the machine has none."""
-        for driver in self.kernel.devices.drivers:
-            if isinstance(driver, EventDriver) and driver.name == device:
-                driver.events.extend(events)
-                return
-        raise UserError(f"a machine of {self.cpu.architecture} has no device {device}: it is no PC")
+    def give(self, events: Mapping[str, Iterable[tuple[int, int]]]) -> None:
+        """Lets events wait at the keyboard, kbd, and the mouse, mouse. UserError for a device that the machine has not."""
+        drivers = {driver.name: driver for driver in self.kernel.devices.drivers if isinstance(driver, EventDriver)}
+        for name, its in events.items():
+            if name in drivers:
+                drivers[name].events.extend(its)
+            elif its:
+                raise UserError(f"a machine of {self.cpu.architecture} has no device {name}: it is no PC")
 
     def __enter__(self) -> Node:
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from machemu.device.driver import Minor, PageProvider
+from machemu.device.driver import Driver, Minor, PageProvider
 from machemu.device.io import DeviceIo
 from machemu.device.memory import DeviceMemory
 from machemu.device.null import NullDriver
@@ -54,3 +54,9 @@ class MemDriver(NullDriver):
 
 SHOWN: Final = bytes(32 if code < 32 or code == 127 else code for code in range(256))
 """Control characters have pictures on the screen, which a text has not."""
+
+
+def screen(drivers: Iterable[Driver]) -> str | None:
+    """The text screen of the machine of these drivers; None where it has none."""
+    mem = next(driver for driver in drivers if isinstance(driver, MemDriver))
+    return None if mem.io is None else mem.text()

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from machemu.core.kernel import Kernel
+from machemu.device.mem import screen
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.lab import look, views
@@ -24,6 +25,11 @@ class Looks(ABC):
     @abstractmethod
     def kernel(self) -> Kernel:
         """The inside, for what this API has no name for: nothing in it is promised to stay, and going back makes another."""
+
+    @property
+    def screen(self) -> str | None:
+        """The 25 lines of a PC's text screen, without blanks at their ends; None where the machine has none."""
+        return screen(self.kernel.devices.drivers)
 
     @property
     def tasks(self) -> Table[views.TaskRow]:

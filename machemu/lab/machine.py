@@ -9,11 +9,13 @@ from typing import Any, Final, cast
 
 from machemu.boot.bootstrap import boot_modules, find_architecture, lone_line
 from machemu.boot.disks import DiskSpec, opened
-from machemu.boot.modules import Modules
+from machemu.boot.modules import Modules, on_disk
 from machemu.boot.node import Node
 from machemu.core import invariants
 from machemu.core.interrupt import Interrupt
 from machemu.core.kernel import FOREVER, Kernel, Stop
+from machemu.device.kd_event import keys, moves
+from machemu.kern.clock import DEFAULT_DATE
 from machemu.lab import back
 from machemu.lab.console import Console
 from machemu.lab.errors import EndError, UsageError
@@ -24,7 +26,7 @@ from machemu.lab.recorded import Reason, Recorded, kind_of
 from machemu.lab.subject import Kept, Machines
 from machemu.lab.travel import ENDS, Point, StepKind
 from machemu.machine.profile import default_profile, load_profile
-from machemu.sim.units import counted, parse_size, time_text
+from machemu.sim.units import counted, parse_date, parse_size, time_text
 
 Condition = Callable[["Machine"], bool]
 """What a run can go on until: it is asked at each trap, and whenever another thread gets the CPU."""
@@ -63,8 +65,12 @@ class Machine(Recorded[Point, Machines, Node], Looks):
         disks: Mapping[str, str | Path] | None = None,
         writable: Collection[str] = (),
         variables: Mapping[str, str] | None = None,
+        date: str | None = None,
         input: bytes | str = b"",
+        keyboard: str = "",
+        mouse: str = "",
         folder: str | Path = "",
+        source: str = "",
         record: bool = True,
         budget: int = BUDGET,
         isolated: bool = False,
@@ -73,9 +79,12 @@ class Machine(Recorded[Point, Machines, Node], Looks):
 
         modules: an executable, which is started with the host's and the device's port; or several, each an executable or a line
         of a boot script (with blanks in it). lines: of a boot script, as they are, before the modules. profile: a name or a
-        file, by the executables' CPU without. memory: bytes, or as "64M". disks: image files by name, hd0 to hd7 and sd0 to sd7.
+        file, by the executables' CPU without. memory: bytes, or as "64M". disks: image files by name, such as hd0, sd7 or fd0.
         writable: names of those whose files the machine writes; such a machine cannot go back. variables: of the boot script.
-        input: what its console reads. folder: where the modules' paths begin.
+        date: the time of day at power-on, such as "1994-07-01T12:30:00", in UTC; 2000-01-01 without. input: what its console
+        reads. keyboard: the text that is typed at a PC's keyboard; mouse: what is done with its mouse, a line each (move DX DY,
+        or left, middle or right with down or up). folder: where the modules' paths begin; source: or the disk or partition, such
+        as "hd0s1", on whose ext2 file system they are.
 
         record: whether it can go back. budget: bytes that it may keep for that; beyond, going back takes longer.
         isolated: gives a `machemu.lab.isolated.IsolatedMachine`, which is used alike, and raises EngineDied where the CPU
@@ -86,18 +95,23 @@ class Machine(Recorded[Point, Machines, Node], Looks):
 
             given: dict[str, Any] = {"profile": profile, "memory": memory, "disks": disks, "variables": variables, "input": input}
             given |= {"lines": lines, "writable": writable, "folder": folder, "record": record, "budget": budget}
+            given |= {"date": date, "keyboard": keyboard, "mouse": mouse, "source": source}
             return cast(Machine, boot_isolated(modules, **given))
         named = [_line(each) for each in ((modules,) if isinstance(modules, str | Path) else modules)]
         if lines is None and not named:
             raise UsageError("nothing to boot: name a module")
         script, place = [*(lines or ()), *named], Path(folder)
-        hardware = load_profile(default_profile(find_architecture(script, Modules(place))) if profile is None else profile)
         ram = parse_size(memory) if isinstance(memory, str) else memory
+        seconds = DEFAULT_DATE if date is None else parse_date(date)
+        events = {"kbd": keys(keyboard), "mouse": moves(mouse)}
         with opened(_specs(disks, writable)) as images:
-            node = Node(hardware, ram, images)
+            files = on_disk(source, images) if source else Modules(place)
+            hardware = load_profile(default_profile(find_architecture(script, files)) if profile is None else profile)
+            node = Node(hardware, ram, images, date=seconds)
             images.clear()
         with _closed_if_it_fails(node):
-            boot_modules(node.kernel, script, dict(variables or {}), None, Modules(place))
+            node.give(events)
+            boot_modules(node.kernel, script, dict(variables or {}), None, files)
             return cls(node, place, record, budget, input.encode() if isinstance(input, str) else input)
 
     @classmethod

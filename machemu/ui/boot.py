@@ -24,6 +24,8 @@ from machemu.ui.examples import refuse_missing_example
 from machemu.ui.running import View
 
 WRITABLE: Final = ",writable"
+NEW: Final = ("module", "lines", "script", "profile", "memory", "date", "source", "keyboard", "mouse")
+"""The options of a machine that is switched on."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,7 +45,10 @@ class MachineView(View):
 
     def __init__(self, options: argparse.Namespace, machine: Machine, stack: ExitStack) -> None:
         super().__init__(options, machine, machine.traps, stack)
+        self.machine = machine
         kernel = self.kernel = machine.kernel
+        if options.screen and machine.screen is None:
+            raise UserError(f"--screen: a machine of {kernel.cpu.architecture} has no text screen: it is no PC")
         machine.console.taker = self.streams.out.write
         kernel.input_sources.append(self.streams.open_input(options.input))
         self.crashes.watch(kernel, "machemu: ", Path())
@@ -68,6 +73,10 @@ class MachineView(View):
 
     end_early = finish
 
+    def show_screen(self) -> None:
+        if self.options.screen:
+            self.streams.out.write((self.machine.screen or "").encode())
+
     def now(self) -> str:
         return f"{time_text(self.what.time)} after {counted(self.kernel.trap_count, 'trap')}"
 
@@ -85,9 +94,9 @@ def check_files(options: argparse.Namespace, lines: Sequence[str]) -> None:
     """UserError where something cannot be saved, or would be written over something that is read."""
     if options.save is not None:
         files.target_of(options.save)
-    programs = [options.folder / path for path in module_paths(lines)]
+    programs = [options.folder / path for path in module_paths(lines)] if not options.source else []
     named = [*programs, *(image_path(text) for text in options.disks), options.profile]
-    read = [options.script, options.input, *(Path(name) for name in named if name)]
+    read = [options.script, options.input, options.keyboard, options.mouse, *(Path(name) for name in named if name)]
     files.keep_apart([options.trace_file, options.save], read)
     files.keep_apart([options.trace_file], [options.load])
 
@@ -96,8 +105,8 @@ def make_machine(options: argparse.Namespace, lines: Sequence[str], record: bool
     """A new machine, or the saved one. given: what its console reads."""
     disks, writable = disk_images(options.disks)
     if options.load is not None:
-        if options.module or options.lines or options.script or options.profile or options.memory:
-            raise UserError("--load goes on with a saved machine: it takes no modules, profile or memory")
+        if any(getattr(options, name) for name in NEW):
+            raise UserError("--load goes on with a saved machine: it takes no modules, profile, memory, date, keys or mouse")
         return Machine.load(options.load, disks=disks, writable=writable, folder=options.folder, input=given, record=record)
     if not (options.module or options.lines or options.script):
         raise UserError("nothing to boot: name a module, or give --module, --script or --load")
@@ -106,13 +115,22 @@ def make_machine(options: argparse.Namespace, lines: Sequence[str], record: bool
         lines=lines,
         profile=options.profile,
         memory=options.memory,
+        date=options.date,
         disks=disks,
         writable=writable,
         variables=variables,
         input=given,
+        keyboard=text_of(options.keyboard, "what is typed"),
+        mouse=text_of(options.mouse, "what a mouse does"),
         folder=options.folder,
+        source=options.source,
         record=record,
     )
+
+
+def text_of(path: Path | None, what: str) -> str:
+    """A file's text, "" without one."""
+    return "" if path is None else files.read_text(path, what)
 
 
 def disk_images(texts: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -140,7 +158,8 @@ def module_lines(options: argparse.Namespace) -> list[str]:
         lines += files.read_text(options.script, "a boot script").splitlines()
     lines += options.lines
     if options.module:
-        refuse_missing_example(options.module)
+        if not options.source:
+            refuse_missing_example(options.module)
         lines.append(lone_line(options.module, options.arguments))
     return lines
 

@@ -25,6 +25,20 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"the hardware, a name or a TOML file (default, by the programs: {' or '.join(DEFAULT_PROFILES.values())})",
     )
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="DISK",
+        default="",
+        help="take the modules from the ext2 file system on a disk of the machine's, such as hd0s1",
+    )
+    parser.add_argument(
+        "--date", metavar="TIME", help="the time of day at power-on, such as 1994-07-01T12:30:00 (default: 2000-01-01)"
+    )
+    parser.add_argument("--keyboard", action=PathOption, metavar="FILE", help="what is typed at a PC's keyboard, a text")
+    parser.add_argument(
+        "--mouse", action=PathOption, metavar="FILE", help="what a PC's mouse does, lines such as `move 3 -1` and `left down`"
+    )
     parser.add_argument("--memory", metavar="SIZE", help="RAM, such as 64M (default: the profile's)")
 
 

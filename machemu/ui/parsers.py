@@ -42,6 +42,7 @@ def add_boot(commands: Commands) -> None:
     parser.add_argument("--for", dest="duration", metavar="TIME", help="stop after so much virtual time, such as 500ms")
     parser.add_argument("--traps", action=CountOption, metavar="N", help="stop after N traps")
     add_options(parser)
+    parser.add_argument("--screen", action="store_true", help="print a PC's text screen on standard output at the end")
     parser.add_argument("--digest", action="store_true", help="print the machine's digest on standard error at the end")
     parser.add_argument("--save", action=PathOption, metavar="FILE", help="save the machine to FILE at the end")
     add_input_options(parser, "standard input")

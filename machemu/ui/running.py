@@ -64,6 +64,10 @@ class View(ABC):
     def finish(self) -> None:
         """The run is over: what is still held goes out, a trap that is under way included."""
 
+    def show_screen(self) -> None:
+        """Prints what is on the screen, where there is one and the options ask for it."""
+        return
+
     @abstractmethod
     def now(self) -> str:
         """Where the run is, in words."""
@@ -87,6 +91,7 @@ def run(view: View, go: Callable[[], Reason]) -> Status:
     status = status_of(view, reason)
     if options.save is not None:
         what.save(options.save)
+    view.show_screen()
     view.streams.check()
     if options.digest:
         options.errors.line(f"digest {what.digest()}")
