@@ -27,15 +27,7 @@ def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
     start, end = map_.clamp(start, end)
     if map_.lookup(start) is None:
         raise KernError(KERN_NO_SPACE)
-    first, last = map_.clip_range(start, end)
-    entries = map_.entries[first:last]
-    at = start
-    for entry in entries:
-        if entry.start != at or access & ~entry.protection:
-            raise KernError(KERN_NO_SPACE)
-        at = entry.end
-    if at < end:
-        raise KernError(KERN_NO_SPACE)
+    entries = _clip(map_, start, end, access)
     before = [(entry, entry.wired_access) for entry in entries]
     for entry in entries:
         entry.wired_access = access
@@ -49,6 +41,25 @@ def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
         raise
     except KernError:
         return
+
+
+def _clip(map_: VmMap, start: int, end: int, access: int) -> list[VmMapEntry]:
+    """The entries of [start, end), clipped there; an entry holds `start`. As in the real kernel what lies behind a hole or an
+    entry that forbids the access, which is KERN_NO_SPACE, is not clipped."""
+    first = beyond = map_.clip_start(map_.index_from(start), start)
+    at = start
+    while beyond < len(map_.entries) and map_.starts[beyond] < end:
+        entry = map_.entries[beyond]
+        if entry.start != at:
+            break
+        map_.clip_end(beyond, end)
+        if access & ~entry.protection:
+            raise KernError(KERN_NO_SPACE)
+        at = entry.end
+        beyond += 1
+    if at < end:
+        raise KernError(KERN_NO_SPACE)
+    return map_.entries[first:beyond]
 
 
 VM_WIRE_CURRENT, VM_WIRE_FUTURE = 1, 2

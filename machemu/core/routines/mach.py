@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT
+from machemu.abi.kern_return import KERN_FAILURE
 from machemu.abi.types import VirtAddr
 from machemu.core.routines.targets import map_target, task_target, thread_target, words_out_of_line
 from machemu.ipc import port
@@ -177,10 +177,9 @@ def vm_read(kernel: Kernel, request: Kmsg, address: int, size: int) -> tuple[Out
 
 
 def vm_write(kernel: Kernel, request: Kmsg, address: int, data: OutOfLine) -> tuple[()]:
-    copy = data.copy
-    if not isinstance(copy, VmMapCopy):
-        raise KernError(KERN_INVALID_ARGUMENT)
-    vm.vm_write(map_target(request), address, copy, data.size)
+    map_ = map_target(request)
+    if isinstance(data.copy, VmMapCopy):
+        vm.vm_write(map_, address, data.copy, data.size)
     return ()
 
 
