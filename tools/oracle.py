@@ -44,7 +44,7 @@ OUR_TIME_NS: Final = 60_000_000_000
 FIRST, LAST = b"BEGIN", b"END"
 KERNEL_LINES: Final = re.compile(
     rb"^(task .* deallocating a bogus port|no more room in |irq handler |the interrupt entry for irq|didn't find user intr for "
-    rb"|linux_to_mach_error: |vm_fault: memory_object_)"
+    rb"|linux_to_mach_error: |vm_fault: memory_object_|no more room .* \(gnumach\)$)"
 )
 """What the real kernel prints of its own among a module's lines."""
 

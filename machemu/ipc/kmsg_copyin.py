@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -215,7 +217,7 @@ def _copyin_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, carried
     """ipc_kmsg_copyin_body: takes what the items stand for into `carried`, one after the other; whether the body is complex.
 
     The descriptors become those that a receiver sees. As in the real kernel an item's length in bytes is a word: of 4 GiB and
-    more only the rest counts. So many names would reach beyond the message, where it finds no right.
+    more only the rest counts. So many names would reach beyond what was read, where it finds no right.
     """
     body = kmsg.body = bytearray(kmsg.body)
     end = len(body)
@@ -242,17 +244,16 @@ def _copyin_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, carried
         if offset > end:
             raise KernError(MACH_SEND_MSG_TOO_SMALL)
         if is_port or not inline:
-            if is_port and length > SIZE_MAX:
-                raise KernError(MACH_SEND_INVALID_RIGHT)
-            length &= SIZE_MAX
             if is_port and inline:
+                if length > SIZE_MAX:
+                    raise KernError(MACH_SEND_INVALID_RIGHT)
                 _copyin_ports(ipc, space, kmsg, carried, (data, number, name))
-            elif length:
-                try:
-                    _copyin_memory(ipc, space, memory, kmsg, carried, (data, length, bool(deallocate), name if is_port else 0))
-                except MustWait:
-                    kmsg.resume = (start, is_complex)
-                    raise
+            elif is_port and length:
+                with _resumed(kmsg, start, is_complex):
+                    _copyin_port_array(ipc, space, memory, kmsg, carried, (data, length, bool(deallocate), name))
+            elif length & SIZE_MAX:
+                with _resumed(kmsg, start, is_complex):
+                    _copyin_memory(ipc, memory, kmsg, carried, (data, length & SIZE_MAX, bool(deallocate)))
             elif not inline:
                 ipc.word.pack_into(body, data, 0)
             is_complex = True
@@ -305,19 +306,35 @@ def _copyin_port(ipc: Ipc, space: Space, kmsg: Kmsg, name: PortName, disposition
     return taken
 
 
-def _copyin_memory(
+@contextmanager
+def _resumed(kmsg: Kmsg, start: int, is_complex: bool) -> Iterator[None]:
+    """Where an item has to wait for memory, the body goes on with it."""
+    try:
+        yield
+    except MustWait:
+        kmsg.resume = (start, is_complex)
+        raise
+
+
+def _copyin_memory(ipc: Ipc, memory: TaskMemory, kmsg: Kmsg, carried: list[Carried], item: tuple[int, int, bool]) -> None:
+    """Takes `length` bytes out of line."""
+    offset, length, deallocate = item
+    address = VirtAddr(ipc.word.unpack_from(kmsg.body, offset)[0])
+    try:
+        carried.append(CarriedMemory(offset, length, memory.copyin(address, length, deallocate)))
+    except KernError:
+        raise KernError(MACH_SEND_INVALID_MEMORY) from None
+
+
+def _copyin_port_array(
     ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, carried: list[Carried], item: tuple[int, int, bool, int]
 ) -> None:
-    """Takes `length` bytes out of line, or with a port disposition the array of names that they are."""
-    offset, length, deallocate, disposition = item
+    """Takes an array out of line of names, `whole` bytes. Where that is more than a word says, the names of the rest are taken
+    before one that is no right."""
+    offset, whole, deallocate, disposition = item
     address = VirtAddr(ipc.word.unpack_from(kmsg.body, offset)[0])
-    if not disposition:
-        try:
-            carried.append(CarriedMemory(offset, length, memory.copyin(address, length, deallocate)))
-        except KernError:
-            raise KernError(MACH_SEND_INVALID_MEMORY) from None
-        return
-    if ipc.message_bytes + length > MESSAGE_BYTES_MAX:
+    length = whole & SIZE_MAX
+    if not length or ipc.message_bytes + length > MESSAGE_BYTES_MAX:
         raise KernError(MACH_SEND_INVALID_MEMORY)
     try:
         data = memory.read(address, length)
@@ -337,5 +354,7 @@ def _copyin_memory(
                 taken.append(PORT_DEAD)
             else:
                 taken.append(_copyin_port(ipc, space, kmsg, name, disposition))
+        if length < whole:
+            raise KernError(MACH_SEND_INVALID_RIGHT)
     finally:
         carried.append(CarriedPorts(offset, transit, tuple(taken)))
