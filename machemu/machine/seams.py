@@ -86,7 +86,8 @@ class Pmap(Protocol):
         """Unmaps all pages in [start, end)."""
 
     def protect(self, start: VirtAddr, end: VirtAddr, protection: int) -> None:
-        """Lowers the protection of all mapped pages in [start, end); VM_PROT_NONE removes them."""
+        """Lowers the protection of all mapped pages in [start, end). Without VM_PROT_READ, which a mapping always gives, it
+        removes them."""
 
     def translate(self, address: VirtAddr, access: int) -> PhysAddr | None:
         """The physical address of any user byte address, or None where the page tables refuse `access`. Hot."""
@@ -107,7 +108,7 @@ class Mmu(Protocol):
     def create(self) -> Pmap: ...
 
     def page_protect(self, frame: Frame, protection: int) -> None:
-        """Lowers the protection of the frame in every pmap; VM_PROT_NONE removes every mapping."""
+        """Lowers the protection of the frame in every pmap; without VM_PROT_READ it removes every mapping."""
 
     def forget(self, frame: Frame) -> None:
         """Removes every mapping of the frame, and forgets whether it was modified or referenced."""

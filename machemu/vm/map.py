@@ -250,6 +250,7 @@ class VmMap:
             self.gaps.insert(before.end, self._gap_behind(first - 1))
         self.pmap.remove(VirtAddr(start), VirtAddr(end))
         for entry in doomed:
+            _unmap_shared(entry)
             deallocate_window(entry.object, entry.offset, entry.offset + entry.end - entry.start)
 
     def protect(self, start: int, end: int, protection: int, set_maximum: bool) -> None:
@@ -373,13 +374,13 @@ class VmMap:
         if obj is None:
             obj = self.shadow_entry(entry)
         elif entry.needs_copy or obj.shadowed or not (obj.permanent or entry.is_shared or obj.size <= entry.end - entry.start):
-            wired = entry.wired
+            wired, writable = entry.wired, not entry.needs_copy and entry.protection & VM_PROT_WRITE
             wire.unwire_entry(self, entry)
-            if not entry.needs_copy:
-                self.write_protect(entry)
             obj = self.shadow_entry(entry)
             if wired:
                 wire.wire_entry(self, entry)
+            if writable:
+                self.write_protect(entry)
         obj.use_shared_copy = True
         obj.ref_count += 1
         entry.is_shared = True
@@ -398,6 +399,7 @@ class VmMap:
         self.first_free = None
         self.size = 0
         for entry in doomed:
+            _unmap_shared(entry)
             deallocate(entry.object)
 
     def check_invariants(self) -> None:
@@ -440,3 +442,10 @@ class VmMap:
         pages = entry.object.pages if entry.object is not None else {}
         span = range(entry.offset, entry.offset + entry.end - entry.start, self.vm.page_size)
         return all(offset in pages and pages[offset].wire_count > 0 for offset in span)
+
+
+def _unmap_shared(entry: VmMapEntry) -> None:
+    """As a shared entry goes, its object's pages are taken from every map: from those that show them no less than from those that
+    only have them mapped still."""
+    if entry.is_shared and entry.object is not None:
+        entry.object.pmap_remove(entry.offset, entry.offset + entry.end - entry.start)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KERN_MEMORY_ERROR
-from machemu.abi.vm import VM_PROT_ALL, VM_PROT_READ, VM_PROT_WRITE
+from machemu.abi.vm import VM_PROT_ALL, VM_PROT_NONE, VM_PROT_READ, VM_PROT_WRITE
 from machemu.sim.state import Natural, state
 from machemu.vm.page import PageShortage, VmPage
 from machemu.vm.pager import COPY_CALL, COPY_DELAY, COPY_NONE, Answer
@@ -132,16 +132,23 @@ class VmObject:
             offset += obj.shadow_offset
             obj = obj.shadow
 
-    def page_remove(self, start: int, end: int) -> None:
-        """Frees this object's own pages in [start, end). (vm_object_page_remove)"""
+    def pages_in(self, start: int, end: int) -> list[VmPage]:
+        """This object's own pages in [start, end)."""
         pages = self.pages
         step = self.vm.page_size
         if (end - start) // step < len(pages):
-            doomed = [pages[offset] for offset in range(start, end, step) if offset in pages]
-        else:
-            doomed = [page for offset, page in pages.items() if start <= offset < end]
-        for page in doomed:
+            return [pages[offset] for offset in range(start, end, step) if offset in pages]
+        return [page for offset, page in pages.items() if start <= offset < end]
+
+    def page_remove(self, start: int, end: int) -> None:
+        """Frees this object's own pages in [start, end). (vm_object_page_remove)"""
+        for page in self.pages_in(start, end):
             self.vm.free_page(page)
+
+    def pmap_remove(self, start: int, end: int) -> None:
+        """Takes this object's own pages in [start, end) from every map. (vm_object_pmap_remove)"""
+        for page in self.pages_in(start, end):
+            self.vm.mmu.page_protect(page.frame, VM_PROT_NONE)
 
     def collapse(self) -> None:
         """Shortens the shadow chain below this object: a shadow that nothing else refers to is merged into the object above it,

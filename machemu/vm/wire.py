@@ -145,12 +145,11 @@ def wire_entry(map_: VmMap, entry: VmMapEntry) -> None:
 
 
 def unwire_entry(map_: VmMap, entry: VmMapEntry) -> None:
-    """Makes the entry's pages pageable as far as nobody else wired them. They are mapped again when they are next touched."""
+    """Makes the entry's pages pageable as far as nobody else wired them. They stay mapped."""
     obj = entry.object
     if not entry.wired or obj is None:
         return
     entry.wired = False
     map_.size_wired -= entry.end - entry.start
-    map_.pmap.remove(VirtAddr(entry.start), VirtAddr(entry.end))
     for offset in range(entry.offset, entry.offset + entry.end - entry.start, map_.vm.page_size):
         map_.vm.unwire_page(obj.pages[offset])

@@ -6,7 +6,7 @@ from typing import Final
 
 from machemu.abi.errors import InvariantError
 from machemu.abi.types import Frame, PhysAddr, VirtAddr
-from machemu.abi.vm import VM_PROT_NONE, VM_PROT_WRITE
+from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386.pci import PciBus
 from machemu.machine.mappings import Mappings
 from machemu.machine.memory import PhysicalMemory
@@ -122,7 +122,7 @@ class I386Pmap:
             del self.used[slot]
 
     def protect(self, start: VirtAddr, end: VirtAddr, protection: int) -> None:
-        if protection == VM_PROT_NONE:
+        if not protection & VM_PROT_READ:
             self.remove(start, end)
         elif not protection & VM_PROT_WRITE:
             for _, index in self._present(start, end):

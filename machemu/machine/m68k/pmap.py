@@ -12,7 +12,7 @@ from typing import Final
 
 from machemu.abi.errors import InvariantError
 from machemu.abi.types import Frame, PhysAddr, VirtAddr
-from machemu.abi.vm import VM_PROT_NONE, VM_PROT_WRITE
+from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.m68k.tables import PAGE_TABLE, POINTER_TABLE, TablePool
 from machemu.machine.mappings import Mappings
 from machemu.machine.memory import OutOfFrames, PhysicalMemory
@@ -165,7 +165,7 @@ class M68kPmap:
             mmu.roots.release(self.pointers.pop(index))
 
     def protect(self, start: VirtAddr, end: VirtAddr, protection: int) -> None:
-        if protection == VM_PROT_NONE:
+        if not protection & VM_PROT_READ:
             self.remove(start, end)
         elif not protection & VM_PROT_WRITE:
             view = self.mmu.view
