@@ -11,7 +11,7 @@ from machemu.core.coverage import Known, State, routines
 from machemu.core.routines.table import HANDLERS, ROUTINES
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
-from machemu.mig.interfaces import mach_i386
+from machemu.mig.interfaces import mach_i386, memory_object
 from tests.support.guests import M68K, Arch
 from tests.support.machine import CODE, add_task, empty
 
@@ -52,9 +52,10 @@ def test_an_m68k_does_not_know_the_i386_s_routines(msgh_id: int) -> None:
     assert answer_to(M68K, msgh_id) == (msgh_id + 100, MIG_BAD_ID)
 
 
-def test_every_routine_has_one_row_and_its_own_handler_but_those_of_processor_sets() -> None:
+def test_every_routine_has_one_row_and_its_own_handler_but_those_that_are_always_refused() -> None:
     others = {routine.name: handler.__name__ for routine, handler in HANDLERS if routine.name != handler.__name__}
     refused = ("processor_set_create", "processor_set_destroy", "processor_assign")
     assigned = ("thread_assign", "thread_assign_default", "task_assign", "task_assign_default")
-    assert others == dict.fromkeys((*refused, *assigned), "no_sets")
+    managers = {routine.name: "not_a_manager" for routine in memory_object.ROUTINES.values()}
+    assert others == dict.fromkeys((*refused, *assigned), "no_sets") | managers
     assert len(ROUTINES) == len(HANDLERS)

@@ -1,4 +1,5 @@
-"""Subsystem mach (2000): what memory managers tell the kernel, by their objects' control ports."""
+"""Subsystem mach (2000): what memory managers tell the kernel, by their objects' control ports; and what they ask of it as one
+themselves (2200)."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT
 from machemu.abi.message import PORT_RECEIVE
 from machemu.core.managers import control_pager
 from machemu.core.routines.targets import privileged_host
@@ -146,3 +147,11 @@ def vm_set_default_memory_manager(kernel: Kernel, request: Kmsg, manager: Right)
     vm.pageout_wanted = True
     vm.managers.pageout()
     return (old,)
+
+
+def not_a_manager(kernel: Kernel, request: Kmsg, *arguments: object) -> tuple[()]:
+    """Requests to memory managers (2200): the kernel is the manager of devices' memory, and takes them from itself alone.
+
+    The real kernel panics where a user's request has the right shape.
+    """
+    raise KernError(KERN_FAILURE)

@@ -202,6 +202,7 @@ HANDLERS: Final[tuple[tuple[Routine, Handler], ...]] = (
     (mach_debug.MACH_VM_REGION_INFO, vm_routines.mach_vm_region_info),
     (mach_debug.MACH_VM_OBJECT_INFO, vm_routines.mach_vm_object_info),
     (mach_debug.MACH_VM_OBJECT_PAGES, vm_routines.mach_vm_object_pages),
+    *((routine, memory_object_routines.not_a_manager) for routine in memory_object.ROUTINES.values()),
     (notify.MACH_NOTIFY_NO_SENDERS, notify_routines.mach_notify_no_senders),
 )
 
