@@ -156,6 +156,9 @@ class Observer:
     def cycles(self) -> int:
         return self.kernel.cycles()
 
+    def print(self, data: bytes) -> None:
+        self.kernel.print(data)
+
     # core.kernel.KernelObserver
 
     def resumed(self, thread: Thread, result: int) -> None:

@@ -171,7 +171,7 @@ def abort(kern: Kern, thread: Thread) -> None:
 
 def get_state(kern: Kern, thread: Thread, flavor: int, room: int) -> Sequence[int]:
     """thread_get_state into room for `room` words."""
-    settle(kern, thread)
+    _settle_for(kern, thread, flavor)
     words = thread.pcb.get_state(flavor)
     if len(words) > room:
         raise KernError(KERN_INVALID_ARGUMENT)
@@ -179,8 +179,15 @@ def get_state(kern: Kern, thread: Thread, flavor: int, room: int) -> Sequence[in
 
 
 def set_state(kern: Kern, thread: Thread, flavor: int, words: Sequence[int]) -> None:
-    settle(kern, thread)
+    _settle_for(kern, thread, flavor)
     thread.pcb.set_state(flavor, words)
+    reenter(kern, thread)
+
+
+def _settle_for(kern: Kern, thread: Thread, flavor: int) -> None:
+    """`settle`, but a thread may ask for what its machine lets it have of itself."""
+    if thread is not kern.sched.current or flavor not in thread.pcb.own_flavors:
+        settle(kern, thread)
 
 
 def settle(kern: Kern, thread: Thread) -> None:

@@ -49,6 +49,10 @@ class Pcb(Protocol):
         """thread_set_state: as far as user mode may change them; KernError(KERN_INVALID_ARGUMENT) for what is refused."""
 
     @property
+    def own_flavors(self) -> tuple[int, ...]:
+        """What a thread may get and set of itself while it runs."""
+
+    @property
     def pc(self) -> VirtAddr: ...
 
     @property
@@ -144,6 +148,9 @@ class Supervisor(Protocol):
 
     def cycles(self) -> int:
         """What a time-stamp counter shows: virtual time since power-on, counted in times of one instruction."""
+
+    def print(self, data: bytes) -> None:
+        """The machine has something to say on the kernel's console."""
 
 
 class Cpu(Protocol):

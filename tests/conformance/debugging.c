@@ -96,6 +96,49 @@ static void walk(const char *what, u32 dr0, u32 dr1, u32 dr7)
 	thread_terminate(t);
 }
 
+/* A thread's own state, while it runs. */
+static void own(void)
+{
+	u32 state[32] = { 0x1000, 0x2000, 0x3000, 0xbfffffff, 4, 5, 6, 0 };
+	mach_msg_type_number_t n = 7;
+	thread_t me = mach_thread_self();
+	int flavor;
+
+	registers("get", me);
+	show("set", thread_set_state(me, i386_DEBUG_STATE, state, 8)), registers("get", me);
+	show("too few words", thread_set_state(me, i386_DEBUG_STATE, state, 7));
+	show("too little room", thread_get_state(me, i386_DEBUG_STATE, state, &n));
+	state[0] = 0xc0000000, show("in the kernel", thread_set_state(me, i386_DEBUG_STATE, state, 8)), registers("get", me);
+	for (flavor = 0; flavor < 8; flavor++) {
+		say("flavor %d", flavor), n = 32;
+		if (flavor != i386_DEBUG_STATE)
+			say(": get %x set %x", thread_get_state(me, flavor, state, &n), thread_set_state(me, flavor, state, 32));
+		say("\n");
+	}
+	memset(state, 0, sizeof state), show("no addresses", thread_set_state(me, i386_DEBUG_STATE, state, 8)), registers("get", me);
+}
+
+/* Sets a breakpoint for itself, and walks into it. */
+static void breaks_itself(void)
+{
+	u32 state[8] = { (u32) here, 0, 0, 0, 0, 0, 0, 1 };
+
+	thread_set_state(mach_thread_self(), i386_DEBUG_STATE, state, 8);
+	walks();
+}
+
+static void own_breakpoint(void)
+{
+	message_t m;
+	thread_t t;
+
+	steps = 0, t = start_thread(breaks_itself, stack1, sizeof stack1);
+	show("it breaks itself", mach_msg(&m.h, MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, sizeof m, box, 60, 0));
+	say("  exception %d code %x steps %d\n", m.w[5], m.w[7], steps);
+	registers("  registers", t);
+	thread_terminate(t);
+}
+
 static void counts(void) { for (;;) steps++; }
 
 int guest_main(void)
@@ -112,6 +155,8 @@ int guest_main(void)
 	refused("the last", 0xbfffffff, 0xffffffff);
 	refused("in the kernel", 0xc0000000, 0);
 	refused("at the very end", 0xffffffff, 0);
+	say("-- its own\n");
+	own(), own_breakpoint();
 	say("-- stops\n");
 	walk("none", 0, 0, 0);
 	walk("an address, not enabled", (u32) here, 0, 0);

@@ -310,6 +310,62 @@ static void floating(void)
 	thread_terminate(a);
 }
 
+/* Tells what the FPU has at its first use, and stays until it is told again. */
+static volatile u32 control_word, status_word;
+static void shows_again(void)
+{
+	short control, status;
+
+	for (;;) {
+		asm volatile("fnstcw %0; fnstsw %1" : "=m"(control), "=m"(status));
+		control_word = (unsigned short) control, status_word = (unsigned short) status, stage++;
+		thread_suspend(mach_thread_self());
+	}
+}
+
+static void set_and_look(const char *what, thread_t t, u32 *state)
+{
+	say("%s\n", what);
+	show("  set", thread_set_state(t, i386_FLOAT_STATE, state, 30));
+	get(t, i386_FLOAT_STATE, 30, 1);
+}
+
+static void runs_on(thread_t t)
+{
+	mach_msg_type_number_t n = 30;
+	u32 state[30];
+
+	thread_resume(t), wait(20);
+	say("  uses it: stage %d control %x status %x\n", stage, control_word, status_word);
+	thread_get_state(t, i386_FLOAT_STATE, state, &n);
+	say("  initialized %d control %x status %x tags %x\n", state[1], state[2], state[3], state[4]);
+}
+
+static void set_floating(void)
+{
+	u32 state[30] = { 0, 1, 0x27f, 0x1900, 0x1234, 0x11111111, 0x22222222, 0x33333333, 0x44444444 }, i;
+	thread_t t, u;
+
+	for (i = 9; i < 30; i++)
+		state[i] = 0x01010101 * i;
+	stage = 0;
+	t = start_thread(shows_again, stacks[0], sizeof stacks[0]);
+	wait(20), thread_suspend(t), thread_resume(t);
+	get(t, i386_FLOAT_STATE, 30, 0);
+	runs_on(t), set_and_look("set, when it was used", t, state), runs_on(t);
+	state[4] = 0, state[3] = 0x4000, set_and_look("set, with other tags", t, state), set_and_look("and again", t, state), runs_on(t);
+	state[1] = 0, set_and_look("set, not initialized", t, state), runs_on(t);
+	state[1] = 7, state[0] = 9, state[29] = 5, set_and_look("set, by other words", t, state), runs_on(t), thread_terminate(t);
+	thread_create(self, &t), set_entry(t, shows_again, (vm_address_t) stacks[0] + sizeof stacks[0]);
+	state[4] = 0x5555, set_and_look("set, when it was never used", t, state), runs_on(t), thread_terminate(t);
+	thread_create(self, &t), state[4] = 0xaaaa;
+	for (i = 9; i < 29; i++)
+		state[i] = i < 15 ? 0 : i < 20 ? 0xffffffff : 0x80000000;
+	set_and_look("set to nothing, infinities and the least", t, state);
+	show("of the thread itself", thread_set_state(mach_thread_self(), i386_FLOAT_STATE, state, 30));
+	thread_terminate(t);
+}
+
 int guest_main(void)
 {
 	self = mach_task_self();
@@ -345,5 +401,7 @@ int guest_main(void)
 	port_map();
 	say("-- floating point\n");
 	floating();
+	say("-- floating point that is set\n");
+	set_floating();
 	return 0;
 }

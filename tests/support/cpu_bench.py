@@ -66,6 +66,9 @@ class CpuBench(Generic[C]):
     def cycles(self) -> int:
         return CYCLES_BEFORE + self.cpu.executed
 
+    def print(self, data: bytes) -> None:
+        self.log.append(("print", data))
+
     def write(self, address: int, data: bytes) -> None:
         place = self.pmap.translate(VirtAddr(address), VM_PROT_WRITE)
         assert place is not None

@@ -194,6 +194,8 @@ class Alone:
     def cycles(self) -> int:
         return self.cpu.executed
 
+    def print(self, data: bytes) -> None: ...
+
     def _event(self, kind: str, *numbers: int) -> None:
         self.events.append((kind, numbers))
         self.cpu.stop()

@@ -25,6 +25,7 @@ from machemu.machine.i386.faults import (
     FPU_ERROR,
     FPU_FAULT,
     GENERAL_PROTECTION,
+    INVALID_FPU,
     INVALID_OPCODE,
     KERNEL_ADDRESS,
     NO_FPU,
@@ -615,9 +616,10 @@ class I386Cpu:
         if number == PAGE_FAULT and not software:
             self._page_fault(code)
         elif number == NO_FPU and not software:
-            assert self._pcb is not None
+            assert self._pcb is not None and self._supervisor is not None
             self.engine.write(REGISTER["CR0"], CR0_PAGING)
-            self.fpu.load(self._pcb)
+            if not self.fpu.load(self._pcb):
+                self._supervisor.print(INVALID_FPU)
         elif number == x87.NOT_STORED and not software:
             self._pass()
         elif number == FPU_ERROR and not software:

@@ -11,6 +11,8 @@ DEBUG, NO_FPU, PROTECTION_FAULT, PAGE_FAULT, FPU_ERROR = 1, 7, 13, 14, 16
 SINGLE_STEP: Final = (EXC_BREAKPOINT, 1)
 FPU_FAULT: Final = (EXC_ARITHMETIC, 5)
 """An unmasked exception of the FPU; the subcode is its status word."""
+INVALID_FPU: Final = b"fp_load: invalid FPU state!\n"
+"""What the kernel says where a thread uses the FPU with registers that were set."""
 GENERAL_PROTECTION: Final = (EXC_BAD_INSTRUCTION, 13)
 INVALID_OPCODE: Final = (EXC_BAD_INSTRUCTION, 1)
 KERNEL_ADDRESS: Final = (EXC_BAD_ACCESS, 14)

@@ -22,15 +22,20 @@ class Fpu:
         self.engine = engine
         self.owned = False
 
-    def load(self, pcb: I386Pcb) -> None:
-        """The active thread touches the FPU: its registers are put into it."""
-        *words, data = pcb.fpu or INITIAL._replace(control=pcb.init_control or INITIAL.control)
+    def load(self, pcb: I386Pcb) -> bool:
+        """The active thread touches the FPU: its registers are put into it; False where those that it has are not valid, and it
+        gets fresh ones."""
+        if pcb.fpu_set:
+            *words, data = INITIAL
+        else:
+            *words, data = pcb.fpu or INITIAL._replace(control=pcb.init_control or INITIAL.control)
         engine = self.engine
         for number, word in zip(WORDS, words, strict=True):
             engine.write(number, word)
         for index, register in enumerate(REGISTERS):
             engine.write_bytes(register, data[index * FPU_REGISTER_SIZE : (index + 1) * FPU_REGISTER_SIZE])
         self.owned = True
+        return not pcb.fpu_set
 
     def control(self, pcb: I386Pcb, is_active: bool) -> int:
         """The control word of a thread that has used the FPU, otherwise 0."""
@@ -46,3 +51,4 @@ class Fpu:
         engine = self.engine
         data = b"".join(engine.read_bytes(register, FPU_REGISTER_SIZE) for register in REGISTERS)
         pcb.fpu = FpuState._make([*(engine.read(number) for number in WORDS), data])
+        pcb.fpu_set = False

@@ -87,13 +87,13 @@ def _rotated(data: bytes, registers: int) -> bytes:
     return data[place:] + data[:place]
 
 
-def float_state(fpu: FpuState | None) -> tuple[int, ...]:
+def float_state(fpu: FpuState | None, valid: bool) -> tuple[int, ...]:
     """i386_float_state's words, registers from the top of the stack down; all 0 for a thread that never used the FPU."""
     if fpu is None:
         return (0,) * FLOAT_STATE_COUNT
     control, status, tags, ip, cs, opcode, dp, ds, data = fpu
     saved = _FP_SAVE.pack(control, status, tags, ip, cs, opcode, dp, ds) + _rotated(data, status >> 11)
-    return (FP_387FX, 1, *struct.unpack("<27I", saved), 0)
+    return (FP_387FX, int(valid), *struct.unpack("<27I", saved), 0)
 
 
 def fpu_state(words: Sequence[int]) -> FpuState | None:
@@ -103,14 +103,37 @@ def fpu_state(words: Sequence[int]) -> FpuState | None:
     saved = struct.pack("<27I", *[word & 0xFFFFFFFF for word in words[2:29]])
     control, status, tags, ip, cs, opcode, dp, ds = _FP_SAVE.unpack_from(saved)
     data = _rotated(saved[_FP_SAVE.size :], FPU_REGISTERS - (status >> 11 & FPU_REGISTERS - 1))
-    return FpuState(control, status, tags, ip, cs, opcode, dp, ds, data)
+    return FpuState(control, status, _tags(tags, data), ip, cs, opcode, dp, ds, data)
+
+
+EMPTY: Final = 3
+"""The tag of a register that holds nothing."""
+
+
+def _tags(tags: int, data: bytes) -> int:
+    """The tag word as FXSAVE's form keeps it: which registers are empty; for the others it follows from what they hold."""
+    found = 0
+    for register in range(FPU_REGISTERS):
+        tag = tags >> 2 * register & EMPTY
+        if tag != EMPTY:
+            tag = _tag_of(data[register * FPU_REGISTER_SIZE : (register + 1) * FPU_REGISTER_SIZE])
+        found |= tag << 2 * register
+    return found
+
+
+def _tag_of(register: bytes) -> int:
+    """0 for a valid number, 1 for zero, 2 for anything else."""
+    fraction, exponent = int.from_bytes(register[:8], "little"), int.from_bytes(register[8:], "little") & 0x7FFF
+    if exponent in (0, 0x7FFF):
+        return 2 if fraction or exponent else 1
+    return 0 if fraction >> 63 else 2
 
 
 @state
 class I386Pcb:
     """A thread's registers while it is off the CPU."""
 
-    __slots__ = ("debug", "fpu", "gdt", "init_control", "ldt", "registers", "segments", "task", "v86")
+    __slots__ = ("debug", "fpu", "fpu_set", "gdt", "init_control", "ldt", "registers", "segments", "task", "v86")
     task: I386Task  # its task's part of the machine
 
     # The processor's:
@@ -120,6 +143,7 @@ class I386Pcb:
 
     # The FPU's:
     fpu: FpuState | None  # None until the thread first uses it
+    fpu_set: bool  # they were set from outside: they are shown, but the thread's next use begins with fresh ones
     init_control: U16  # the control word with which it then begins, 0 for the usual one
 
     # Descriptors of its own:
@@ -128,6 +152,7 @@ class I386Pcb:
 
     # Of V86 assist the table's address, its count, and the thread's own TF and IF when that or its flags were last set:
     v86: tuple[U32, U16, U32]
+    own_flavors = (DEBUG_STATE,)
 
     def check_saved(self) -> None:
         """ValueError where it has not the registers that there are."""
@@ -143,6 +168,7 @@ class I386Pcb:
         self.registers = [0, 0, 0, 0, 0, 0, 0, 0, 0, EFL_USER_SET]
         self.segments = [USER_CS, USER_DS, USER_DS, USER_DS, USER_DS, USER_DS]
         self.fpu = None
+        self.fpu_set = False
         self.init_control = 0
         self.ldt = None
         self.gdt = bytes(USER_GDT_SLOTS * segments.SIZE)
@@ -184,7 +210,7 @@ class I386Pcb:
                 eflags &= ~EFL_IF
             return (gs, fs, es, ds, edi, esi, ebp, 0, ebx, edx, ecx, eax, eip, cs, eflags, esp, ss)
         if flavor == FLOAT_STATE:
-            return float_state(self.fpu)
+            return float_state(self.fpu, not self.fpu_set)
         if flavor == ISA_PORT_MAP_STATE:
             return struct.unpack(f"<{ISA_PORT_MAP_COUNT}I", self.task.shown())
         if flavor == V86_ASSIST_STATE:
@@ -201,6 +227,7 @@ class I386Pcb:
         masked = [word & 0xFFFFFFFF for word in words[: COUNTS[flavor]]]
         if flavor == FLOAT_STATE:
             self.fpu = fpu_state(masked)
+            self.fpu_set = self.fpu is not None
         elif flavor == V86_ASSIST_STATE:
             table, count = masked
             if table >= KERNEL_BASE or table + count * V86_ENTRY & 0xFFFFFFFF > KERNEL_BASE:

@@ -73,6 +73,7 @@ class M68kPcb:
     sr: U16  # the status register, of which the user's bits may be set
     fpu: FpuState  # INITIAL until it is used
     frame: U16  # format and vector offset of the frame that the processor pushed at the last trap or exception
+    own_flavors = ()
 
     def check_saved(self) -> None:
         """ValueError where it has not the registers that there are."""
