@@ -25,10 +25,11 @@ from typing import Final
 
 from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
+from machemu.boot.modules import Modules
 from machemu.boot.node import Node
 from machemu.formats.elf import architecture_of
 from machemu.machine.profile import load_profile
-from tests.support.modules import DISKS, MODULES, PROFILES, binary, disks, more_lines, ram, transcript_of
+from tests.support.modules import DISKS, MODULES, PROFILES, binary, comparable, disks, more_lines, ram, transcript_of
 from tools import programs
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -42,11 +43,10 @@ REAL_SECONDS: Final = 300.0
 """Of the host: a module that takes so long hangs."""
 OUR_TIME_NS: Final = 60_000_000_000
 FIRST, LAST = b"BEGIN", b"END"
-KERNEL_LINES: Final = re.compile(
-    rb"^(task .* deallocating a bogus port|no more room in |irq handler |the interrupt entry for irq|didn't find user intr for "
-    rb"|linux_to_mach_error: |vm_fault: memory_object_|no more room .* \(gnumach\)$)"
-)
-"""What the real kernel prints of its own among a module's lines."""
+KERNEL_LINES: Final = re.compile(rb"^no more room .* \(gnumach\)$")
+"""What the real kernel says of its own map, among a module's lines: there is no such map here."""
+DIED: Final = re.compile(rb"panic |Kernel .* trap, eip |.*Assertion `")
+"""What the real kernel prints last."""
 
 
 class NoRealKernel(Exception):
@@ -66,14 +66,14 @@ def unpacked_kernel() -> Iterator[Path]:
         yield kernel
 
 
-def start_gnu_mach(kernel: Path, modules: str, *hardware: str) -> subprocess.Popen[bytes]:
+def start_gnu_mach(kernel: Path, modules: str, *hardware: str, folder: Path | None = None) -> subprocess.Popen[bytes]:
     """QEMU with the real kernel and boot modules, each with its arguments, commas between; what the console prints is its stdout.
 
-    hardware: more of QEMU's options.
+    hardware: more of QEMU's options. folder: where the modules' paths begin; the kernel calls their tasks by them.
     """
     command = [QEMU, "-kernel", str(kernel), "-append", "console=com0", "-nographic", "-m", "256", "-no-reboot"]
     command += ["-initrd", modules, *hardware]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder)
 
 
 def on_gnu_mach(kernel: Path, module: Path, seconds: float = REAL_SECONDS) -> bytes:
@@ -87,8 +87,8 @@ def on_gnu_mach(kernel: Path, module: Path, seconds: float = REAL_SECONDS) -> by
             image = Path(folder) / "disk"
             image.write_bytes(DISKS[module.stem]())
             hardware = ["-drive", f"file={image},format=raw,if=ide,index=0"]
-        modules = ",".join([f"{module} {DEFAULT_LINE}", *more_lines(module, Path(folder))])
-        with start_gnu_mach(kernel, modules, *SAME_RUN, *hardware) as process:
+        modules = ",".join([f"{module.name} {DEFAULT_LINE}", *more_lines(module, Path(folder))])
+        with start_gnu_mach(kernel, modules, *SAME_RUN, *hardware, folder=module.parent) as process:
             return _collect(process, seconds)
 
 
@@ -105,11 +105,11 @@ def _collect(process: subprocess.Popen[bytes], seconds: float) -> bytes:
         elif not lines or KERNEL_LINES.match(line):
             continue
         lines.append(line)
-        if line.startswith(LAST):
+        if line.startswith(LAST) or DIED.match(line):
             break
     timer.cancel()
     process.kill()
-    return b"".join(lines)
+    return comparable(b"".join(lines))
 
 
 def on_machemu(module: Path) -> bytes:
@@ -124,9 +124,10 @@ def on_machemu(module: Path) -> bytes:
     profile = load_profile(PROFILES[architecture_of(str(module))])
     with Node(profile, ram(module), disks(module.stem)) as node, tempfile.TemporaryDirectory() as folder:
         node.kernel.console.sinks.append(sink)
-        boot_modules(node.kernel, [f"{module} {DEFAULT_LINE}", *more_lines(module, Path(folder))], {})
+        lines = [f"{module.name} {DEFAULT_LINE}", *more_lines(module, Path(folder))]
+        boot_modules(node.kernel, lines, {}, modules=Modules(module.parent))
         node.kernel.run(OUR_TIME_NS)
-    return bytes(output)
+    return comparable(bytes(output))
 
 
 def difference(real: bytes, ours: bytes) -> str | None:

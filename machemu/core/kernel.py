@@ -84,7 +84,7 @@ class Kernel(KernelSupervisor):
         self.devices = Devices(io)
         is_pc = isinstance(self.kern.kernel_task.machine, IoPorts)
         mem = MemDriver(io if is_pc else None)
-        self.devices.drivers += [NullDriver("cn"), TimeDriver(io), self.console, mem, self.kmsg, IrqDriver()]
+        self.devices.drivers += [NullDriver("cn"), TimeDriver(io), self.console, mem, self.kmsg, IrqDriver(io)]
         if is_pc:
             self.devices.drivers += [EventDriver(io, "kbd"), EventDriver(io, "mouse")]
         self.io_perms = IoPerms()
@@ -139,6 +139,7 @@ class Kernel(KernelSupervisor):
         self.word = struct.Struct(cpu.order.value + "I")
         self.input_sources = []
         self.kern.events.sooner = self.sooner
+        self.devices.io.print = self.print
         self.kern.traps = self
         self.ipc.attach(self.kern, self)
         self.vm.managers = Managers(self)

@@ -12,12 +12,14 @@ from machemu.core import proxies
 from machemu.device.dev_pager import DevicePager
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
-from machemu.ipc.port import Port, Right
+from machemu.ipc.port import Port, Right, kernel_address
+from machemu.kern.task import NAME_MAX
 from machemu.kern.thread import Thread
 from machemu.mig.interfaces import memory_object, memory_object_default
 from machemu.mig.runtime import OutOfLine, Routine
 from machemu.sim.state import state
 from machemu.vm import memory_object as memory_objects
+from machemu.vm.map import VmMap
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.object import VmObject, deallocate
 from machemu.vm.pager import Answer, Pager
@@ -60,6 +62,14 @@ class Managers:
     def wake(self, thread: object) -> None:
         assert isinstance(thread, Thread)
         self.kernel.kern.wake(thread)
+
+    def print(self, line: str) -> None:
+        self.kernel.print(line.encode() + b"\n")
+
+    def no_room(self, map_: VmMap) -> None:
+        task = next((task for task in self.kernel.kern.tasks.values() if task.map is map_), None)
+        if task is not None:
+            self.print(f"no more room in {kernel_address(task.number)} ({task.name[:NAME_MAX]})")
 
     def pageout(self) -> None:
         self.kernel.kern.sched.ast = True

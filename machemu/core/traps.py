@@ -17,6 +17,7 @@ from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_CAPABILI
 from machemu.abi.message import COPY_SEND, MACH_SEND_INTERRUPTED
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.abi.types import Nanoseconds, VirtAddr
+from machemu.core.routines.mach_port import tell_bogus
 from machemu.device.ds_routines import Device
 from machemu.ipc import mach_msg, mach_port, port, right
 from machemu.kern import ipc_tt, task_control
@@ -284,7 +285,9 @@ def mach_port_allocate(kernel: Kernel, thread: Thread, target: PortName, kind: i
 
 
 def mach_port_deallocate(kernel: Kernel, thread: Thread, target: PortName, name: PortName) -> int:
-    mach_port.mach_port_deallocate(kernel.ipc, _task(thread, target).space, name)
+    space = _task(thread, target).space
+    tell_bogus(kernel, space, name, f"deallocating a bogus port {name}")
+    mach_port.mach_port_deallocate(kernel.ipc, space, name)
     return SUCCESS
 
 

@@ -161,10 +161,16 @@ class DiskDriver(Driver):
     def _enqueue(self, minor: Minor, request: IoRequest) -> None:
         if self.queued + request.count > QUEUE_MAX:
             raise KernError(D_NO_MEMORY)
+        if not self._is_on_disk(minor, request):
+            self.io.print(b"linux_to_mach_error: unknown code -75\n")
         self.requests.append((minor, request))
         self.queued += request.count + REQUEST_BYTES
         if len(self.requests) == 1:
             self._start()
+
+    def _is_on_disk(self, minor: Minor, request: IoRequest) -> bool:
+        end = self._slice(minor)[0] + request.recnum - (-request.count // RECORD)
+        return request.recnum >= 0 and end <= self.disk.sectors
 
     def _start(self) -> None:
         """Sets to work on the first request."""
@@ -194,10 +200,10 @@ class DiskDriver(Driver):
 
     def _transfer(self, minor: Minor, request: IoRequest) -> bytes:
         """Moves the bytes; a write into part of a record keeps the rest of it."""
+        if not self._is_on_disk(minor, request):
+            raise DiskError
         first = self._slice(minor)[0] + request.recnum
         count = -(-request.count // RECORD)
-        if request.recnum < 0 or first + count > self.disk.sectors:
-            raise DiskError
         if request.op is IoOp.READ:
             return self.disk.read(first, count)[: request.count]
         rest = request.count % RECORD

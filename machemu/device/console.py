@@ -18,7 +18,18 @@ from machemu.abi.device import (
     TF_ANYP,
     TF_CRMOD,
     TF_ECHO,
+    TM_BRK,
+    TM_CAR,
+    TM_CTS,
+    TM_DSR,
+    TM_DTR,
+    TM_HUP,
+    TM_RNG,
+    TM_RTS,
+    TTY_CLEAR_BREAK,
     TTY_FLUSH,
+    TTY_MODEM,
+    TTY_SET_BREAK,
     TTY_START,
     TTY_STATUS,
     TTY_STATUS_COUNT,
@@ -30,22 +41,27 @@ from machemu.device.io import DeviceIo, IoRequest
 from machemu.device.limits import CHARACTERS_MAX, reading_count, wait
 from machemu.ipc.port import Right
 from machemu.machine.seams import Disk
-from machemu.sim.state import Cost, Natural, Signed, state
+from machemu.sim.state import U32, Cost, Natural, Signed, state
 
 MINOR: Final[Minor] = ("com", 0)
 HELD_MAX: Final = 2048
 """Bytes of output that a stopped line takes before a writer has to wait; what traps write beyond them is lost."""
 WRITERS_MAX: Final = 64
+TM_OTHER_SIDE: Final = TM_CTS | TM_CAR | TM_DSR
+"""The modem's lines that the other side drives: there is always somebody."""
 
 
 @state
 class Console(Driver):
     """Mach's console: what tasks write goes out on the host, and what the host's user types comes in."""
 
-    __slots__ = ("io", "written", "chain", "input", "pending", "status", "stopped", "held_output", "writers", "byte_ns", "sinks")
+    __slots__ = (
+        "io", "written", "chain", "input", "pending", "status", "modem", "stopped", "held_output", "writers", "byte_ns", "sinks",
+    )  # fmt: skip
     TRANSIENT = ("sinks",)
     io: DeviceIo
     status: tuple[int, int, Signed, Signed]  # the line's speeds, break character and flags, which change nothing
+    modem: U32  # the modem's lines that this side drives, or says that it does
 
     # Output:
     written: Natural  # how many bytes went out
@@ -69,6 +85,7 @@ class Console(Driver):
         self.input = bytearray()
         self.pending = deque()
         self.status = (B9600, B9600, 0, TF_ANYP | TF_ECHO | TF_CRMOD)
+        self.modem = TM_DTR | TM_RTS
         self.stopped = False
         self.held_output = bytearray()
         self.writers = deque()
@@ -136,6 +153,8 @@ class Console(Driver):
         self.io.clock.base += len(data) * self.byte_ns
 
     def get_status(self, minor: Minor, flavor: int, room: int) -> tuple[int, ...]:
+        if flavor == TTY_MODEM:
+            return (self.modem & ~TM_RNG | TM_OTHER_SIDE,)
         if flavor != TTY_STATUS or room < TTY_STATUS_COUNT:
             raise KernError(D_INVALID_OPERATION)
         return self.status
@@ -152,6 +171,13 @@ class Console(Driver):
                 self.held_output.clear()
         elif flavor == TTY_STATUS and len(words) >= TTY_STATUS_COUNT and all(0 <= speed < NSPEEDS for speed in words[:2]):
             self.status = (words[0], words[1], words[2], words[3])
+        elif flavor == TTY_MODEM:
+            bits = words[0] & 0xFFFFFFFF if words else TM_HUP
+            self.modem = self.modem & ~(TM_DTR | TM_RTS) if bits == TM_HUP else bits
+        elif flavor == TTY_SET_BREAK:
+            self.modem |= TM_BRK
+        elif flavor == TTY_CLEAR_BREAK:
+            self.modem &= ~TM_BRK
         else:
             raise KernError(D_INVALID_OPERATION)
 

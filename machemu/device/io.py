@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
@@ -77,13 +78,15 @@ class Waiter(Protocol):
 
 @state
 class DeviceIo:
-    """What drivers need of the node: its messages, memory, time."""
+    """What drivers need of the node: its messages, memory, time. Transient: print, by which the kernel says something."""
 
-    __slots__ = ("ipc", "vm", "events", "clock")
+    __slots__ = ("ipc", "vm", "events", "clock", "print")
+    TRANSIENT = ("print",)
     ipc: Ipc
     vm: Vm
     events: EventQueue
     clock: Clock
+    print: Callable[[bytes], None]
 
     def __init__(self, ipc: Ipc, vm: Vm, events: EventQueue, clock: Clock) -> None:
         self.ipc = ipc

@@ -333,3 +333,8 @@ def nsrequest(ipc: Ipc, port: Port, sync: int, request: Port | None) -> Port | N
         port.nsrequest = None
         notify.no_senders(ipc, request, port.mscount)
     return previous
+
+
+def kernel_address(number: int) -> str:
+    """What the kernel prints as the address of one of its objects: eight digits that tell objects of a kind apart."""
+    return f"{0xC1000000 + number & 0xFFFFFFFF:08x}"

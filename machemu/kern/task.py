@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TASK_PORT_REGISTER_MAX: Final = 4
 TASK_EVENTS_INFO_COUNT: Final = 7
+NAME_MAX: Final = 31
+"""Characters of a task's name that Mach keeps."""
 
 
 @state

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.kern_return import KERN_INVALID_ADDRESS, KERN_INVALID_ARGUMENT, KERN_NO_SPACE, KERN_PROTECTION_FAILURE
-from machemu.abi.types import VirtAddr
+from machemu.abi.types import VirtAddr, signed
 from machemu.abi.vm import VM_INHERIT_COPY, VM_INHERIT_NONE, VM_INHERIT_SHARE, VM_PROT_NOTIFY, VM_PROT_WRITE
 from machemu.machine.seams import Pmap
 from machemu.sim.state import Natural, state
@@ -91,7 +91,8 @@ class VmMap:
     def find_space(self, size: int, mask: int) -> tuple[int, int]:
         """Free space of `size` bytes whose address has no bit of `mask`: its address, and the index where an entry for it goes.
 
-        High bits of `mask`, set without a break up to the top, bound the end of the space instead. Raises KERN_NO_SPACE.
+        High bits of `mask`, set without a break up to the top, bound the end of the space instead. Raises KERN_NO_SPACE, of
+        which the console tells.
         """
         limit = self.max_offset
         if (mask + 1) & mask & WORD:
@@ -99,25 +100,34 @@ class VmMap:
             high = mask - low
             limit = high & -high
             if (high + limit) & WORD:
+                self.vm.managers.print(f"invalid mask {_signed(mask)}x")
                 raise KernError(KERN_NO_SPACE)
             mask = low
+        start = self._lowest_space(size, mask, limit)
+        if start is None:
+            self.vm.managers.no_room(self)
+            raise KernError(KERN_NO_SPACE)
+        if start + size > limit:
+            self.vm.managers.print(f"{_signed(start + size)}x does not respect {_signed(limit)}x")
+            raise KernError(KERN_NO_SPACE)
+        return start, bisect_right(self.starts, start)
+
+    def _lowest_space(self, size: int, mask: int, limit: int) -> int | None:
+        """The address for `find_space` with a mask of low bits; the space that best fits may go beyond `limit`."""
         if not self.entries:
             start = (self.min_offset + mask) & ~mask & WORD
-            if start < self.min_offset or start + size > min(limit, WORD):
-                raise KernError(KERN_NO_SPACE)
-            return start, 0
+            return None if start < self.min_offset or start + size > min(limit, WORD) else start
         if self.first_free is not None:
             after = self.first_free.end
             start = (after + mask) & ~mask & WORD
             if start >= after and start + size <= min(limit, after + self.gaps.at.get(after, 0)):
-                return start, bisect_right(self.starts, start)
+                return start
+        if size + mask > WORD:
+            largest = _signed(size + mask)
+            self.vm.managers.print(f"max_size {largest}d got smaller than size {_signed(size)}d with mask {_signed(mask)}d")
+            return None
         gap = self.gaps.best(size + mask)
-        if gap is None:
-            raise KernError(KERN_NO_SPACE)
-        start = (gap + mask) & ~mask
-        if start + size > limit:
-            raise KernError(KERN_NO_SPACE)
-        return start, bisect_right(self.starts, start)
+        return None if gap is None else (gap + mask) & ~mask
 
     def clamp(self, start: int, end: int) -> tuple[int, int]:
         """[start, end) cut to the map; an inverted range becomes an empty one."""
@@ -442,6 +452,11 @@ class VmMap:
         pages = entry.object.pages if entry.object is not None else {}
         span = range(entry.offset, entry.offset + entry.end - entry.start, self.vm.page_size)
         return all(offset in pages and pages[offset].wire_count > 0 for offset in span)
+
+
+def _signed(value: int) -> str:
+    """As the kernel's %z prints it, which knows no length modifiers: hexadecimal with a sign."""
+    return f"{signed(value):x}"
 
 
 def _unmap_shared(entry: VmMapEntry) -> None:

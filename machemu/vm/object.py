@@ -116,6 +116,7 @@ class VmObject:
         if pager is not None and access & ~page.unlock_request:
             pager.check_ready()
             if pager.memory_object is None:
+                self.vm.managers.print("vm_fault: memory_object_data_unlock failed")
                 raise KernError(KERN_MEMORY_ERROR)
             page.unlock_request |= access
             self.vm.managers.data_unlock(pager, page.offset + pager.paging_offset, self.vm.page_size, page.unlock_request)

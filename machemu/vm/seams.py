@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from machemu.vm.map import VmMap
     from machemu.vm.map_copy import VmMapCopy
     from machemu.vm.object import VmObject
     from machemu.vm.pager import Pager
@@ -74,6 +75,12 @@ class MemoryManagers(Protocol):
 
     def data_return(self, pager: Pager, offset: int, copy: VmMapCopy, dirty: bool, kernel_copy: bool) -> None:
         """memory_object_data_return. Consumes the copy, which is lost where the manager is gone."""
+
+    def print(self, line: str) -> None:
+        """The kernel says a line on its console."""
+
+    def no_room(self, map_: VmMap) -> None:
+        """The kernel says that a map has no more room."""
 
     def pageout(self) -> None:
         """The kernel is to leave the current thread, and replace pages before it runs on."""

@@ -54,9 +54,11 @@ def test_an_argument_that_no_boot_script_can_hold_is_exit_status_2(word: str) ->
 
 
 def test_until_stops_at_a_line_and_says_nothing_else(arch: Arch) -> None:
-    done = boot(module(arch, "ports"), "--until", "END")
+    path = module(arch, "ports")
+    done = boot(path, "--until", "END")
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == transcript_of(module(arch, "ports")).read_bytes()
+    # The kernel calls the task by its path, as far as it keeps it.
+    assert done.stdout.replace(f"task {str(path)[:31]} ".encode(), b"task ports.elf ") == transcript_of(path).read_bytes()
 
 
 def test_until_a_text_that_never_comes_is_exit_status_1(arch: Arch) -> None:

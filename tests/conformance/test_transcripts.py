@@ -5,6 +5,7 @@ On the m68k, for which there is no real kernel, what they must print follows fro
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ HERE = Path(__file__).parent
 SHARED = HERE.parent.parent.parent / "shared" / "conformance"
 MODULES = sorted(path.stem for path in HERE.glob("*.expected"))
 TIME_NS = 60_000_000_000
+KERNEL_SAYS = re.compile(rb"^(task .* a bogus port|no more room in ).*\n", re.MULTILINE)
+"""What is not in the transcripts beside the tree."""
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -25,7 +28,7 @@ def test_a_module_prints_what_it_must(arch: Arch, name: str, tmp_path: Path) -> 
     lines = modules.more_lines(path, tmp_path)
     with boot(path, ram=modules.ram(path) or RAM, disks=modules.disks(name), lines=lines) as machine:
         machine.run_until("END", TIME_NS)
-        assert machine.console == modules.transcript_of(path).read_bytes()
+        assert modules.comparable(machine.console) == modules.transcript_of(path).read_bytes()
         machine.check()
 
 
@@ -36,7 +39,7 @@ def test_a_module_built_with_the_real_headers_and_stubs_prints_the_same(name: st
         pytest.skip("the modules built with Debian's MIG are not beside the tree")
     with boot(SHARED / f"{name}.elf") as machine:
         machine.run_until("END", TIME_NS)
-        assert machine.console == (SHARED / f"{name}.expected").read_bytes()
+        assert KERNEL_SAYS.sub(b"", machine.console) == (SHARED / f"{name}.expected").read_bytes()
         machine.check()
 
 

@@ -115,10 +115,13 @@ def test_watched_data_stops_the_thread_behind_the_access_and_counts_exactly() ->
     assert times[0] == times[1]
 
 
-def test_float_state_set_from_outside_is_what_the_thread_goes_on_with() -> None:
+def test_a_thread_whose_float_state_was_set_begins_with_a_fresh_fpu_as_the_kernel_says() -> None:
+    """fnstcw: on the real kernel what was set is shown, and thrown away at the next use."""
     with empty(I386) as machine:
-        task, thread = add_task(machine, b"\xdb\x1d" + struct.pack("<I", RESULT) + I386.stay)
-        state = [4, 1, 0x37F, 0x3800, 0x3FFF, 0, 0, 0, 0, 0, 0xA0000000, 0x4003, *[0] * 18]
+        task, thread = add_task(machine, b"\xd9\x3d" + struct.pack("<I", RESULT) + I386.stay)
+        state = [4, 1, 0x27F, 0x3800, 0x3FFF, 0, 0, 0, 0, 0, 0xA0000000, 0x4003, *[0] * 18]
         pcb(thread).set_state(FLOAT_STATE, state)
+        assert pcb(thread).get_state(FLOAT_STATE)[1:4] == (0, 0x27F, 0x3800)
         machine.run(MILLISECOND)
-        assert machine.word(task, RESULT) == 20
+        assert machine.word(task, RESULT) == 0x37F
+        assert machine.console == b"fp_load: invalid FPU state!\n"

@@ -8,6 +8,7 @@ from typing import Self
 
 from machemu.abi.types import VirtAddr
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
+from machemu.boot.modules import Modules
 from machemu.boot.node import Node
 from machemu.core import invariants
 from machemu.core.kernel import FOREVER, Stop
@@ -146,7 +147,7 @@ def boot(
     """A machine with one module that runs on it, not yet run. lines: more of the boot script."""
     machine = Machine(new_node(ARCHS[architecture_of(str(path))], ram, disks))
     extra = "".join(f" {argument}" for argument in arguments)
-    boot_modules(machine.kernel, [f"{path} {DEFAULT_LINE}{extra}", *lines], {})
+    boot_modules(machine.kernel, [f"{path.name} {DEFAULT_LINE}{extra}", *lines], {}, modules=Modules(path.parent))
     return machine
 
 

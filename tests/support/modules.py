@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -53,6 +54,14 @@ def more_lines(module: Path, folder: Path) -> list[str]:
         path.write_bytes(contents)
         lines.append(f"{path} $(ramdisk-create)")
     return lines
+
+
+KERNEL_ADDRESS: Final = re.compile(rb"\b(port|entry|in) c[0-9a-f]{7}\b")
+
+
+def comparable(printed: bytes) -> bytes:
+    """What a module printed, and the kernel meanwhile, without the addresses of the kernel's objects."""
+    return KERNEL_ADDRESS.sub(rb"\1 (address)", printed)
 
 
 def disks(name: str) -> dict[str, Disk]:

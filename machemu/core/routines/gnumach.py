@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_TASK
@@ -11,7 +11,7 @@ from machemu.core.routines.targets import map_of, privileged_host, task_target
 from machemu.ipc import mach_port, port
 from machemu.ipc.kmsg import Kmsg
 from machemu.kern import gsync, ipc_tt, task_control, thread_control
-from machemu.kern.task import Task
+from machemu.kern.task import NAME_MAX, Task
 from machemu.vm import routines as vm
 from machemu.vm import wire
 from machemu.vm.contiguous import allocate_contiguous
@@ -19,9 +19,6 @@ from machemu.vm.contiguous import allocate_contiguous
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
     from machemu.ipc.port import Right
-
-NAME_MAX: Final = 31
-"""Bytes of a task's name that the kernel keeps."""
 
 
 def _task(request: Kmsg) -> Task:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL, RIGHT_DEAD_NAME
 from machemu.core.routines.targets import space_target, words_out_of_line
 from machemu.ipc import mach_port as ports
 from machemu.ipc.kmsg import Kmsg
+from machemu.ipc.space import Space
+from machemu.kern.task import NAME_MAX
 from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import PortName
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
     from machemu.ipc.port import Right
+
+
+def tell_bogus(kernel: Kernel, space: Space, name: PortName, doing: str) -> None:
+    """The kernel says on its console that the current task gives up a name of its own that it has not."""
+    task = kernel.kern.current.task
+    if space is task.space and name not in space.table and name not in (PORT_NULL, PORT_NAME_DEAD):
+        kernel.print(f"task {task.name[:NAME_MAX]} {doing}, most probably a bug.\n".encode())
 
 
 def mach_port_names(kernel: Kernel, request: Kmsg) -> tuple[OutOfLine, OutOfLine]:
@@ -39,12 +49,16 @@ def mach_port_allocate(kernel: Kernel, request: Kmsg, right: int) -> tuple[PortN
 
 
 def mach_port_destroy(kernel: Kernel, request: Kmsg, name: PortName) -> tuple[()]:
-    ports.mach_port_destroy(kernel.ipc, space_target(request), name)
+    space = space_target(request)
+    tell_bogus(kernel, space, name, f"destroying a bogus port {name}")
+    ports.mach_port_destroy(kernel.ipc, space, name)
     return ()
 
 
 def mach_port_deallocate(kernel: Kernel, request: Kmsg, name: PortName) -> tuple[()]:
-    ports.mach_port_deallocate(kernel.ipc, space_target(request), name)
+    space = space_target(request)
+    tell_bogus(kernel, space, name, f"deallocating a bogus port {name}")
+    ports.mach_port_deallocate(kernel.ipc, space, name)
     return ()
 
 
@@ -53,7 +67,10 @@ def mach_port_get_refs(kernel: Kernel, request: Kmsg, name: PortName, right: int
 
 
 def mach_port_mod_refs(kernel: Kernel, request: Kmsg, name: PortName, right: int, delta: int) -> tuple[()]:
-    ports.mach_port_mod_refs(kernel.ipc, space_target(request), name, right, delta)
+    space = space_target(request)
+    if right <= RIGHT_DEAD_NAME:
+        tell_bogus(kernel, space, name, f"{'de' if delta < 0 else 'in'}creasing a bogus port {name} by {abs(delta)}")
+    ports.mach_port_mod_refs(kernel.ipc, space, name, right, delta)
     return ()
 
 

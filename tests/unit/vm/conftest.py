@@ -11,6 +11,7 @@ from machemu.abi.types import Frame, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_NONE, VM_PROT_WRITE
 from machemu.boot.machines import MACHINES
 from machemu.machine.memory import PhysicalMemory
+from machemu.vm.map import VmMap
 from machemu.vm.object import VmObject
 from machemu.vm.seams import MemoryManagers
 from machemu.vm.subsystem import Vm
@@ -126,6 +127,10 @@ class FakeManagers:
 
     def name_object(self, name: object, obj: VmObject) -> None:
         assert name in self.names
+
+    def print(self, line: str) -> None: ...
+
+    def no_room(self, map_: VmMap) -> None: ...
 
     def pageout(self) -> None:
         self.pageouts += 1
