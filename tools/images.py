@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "images"
 LIBRARY = IMAGES / "lib"
 CONFORMANCE = ROOT / "tests" / "conformance"
+FUZZED = ROOT / "tools" / "fuzz" / "guest"
 CLUSTER_GUESTS = ROOT / "tests" / "cluster" / "guests"
 DEFINITIONS = ROOT / "machemu" / "mig" / "defs"
 MASIX_DEFINITIONS = ROOT / "servers" / "masix" / "defs"
@@ -64,6 +65,8 @@ PIES: Final = {"pie": "--dynamic-linker=/lib/ld.so.1", "loader": "--no-dynamic-l
 
 MODULE_FLAGS = ("-Dguest_main=module_main", "-Dmach_msg=mach_msg_trap")
 """A conformance module runs inside frame.c and looks at the trap itself, which does not go on after an interruption."""
+FUZZED_FLAGS = (*MODULE_FLAGS, f"-I{CONFORMANCE}")
+"""The guest of `fuzz --oracle` is such a module, elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,8 @@ def programs() -> list[Program]:
     for machine in ARCHITECTURES:
         found += [Program(machine, IMAGES / machine.name / f"{source.stem}.elf", source) for source in guests]
         found += [Program(machine, CLUSTER_GUESTS / machine.name / f"{source.stem}.elf", source) for source in clients]
+        if machine is I386:
+            found.append(Program(machine, FUZZED / "oracle.elf", FUZZED / "oracle.c", (frame,), FUZZED_FLAGS))
         folder = CONFORMANCE / machine.name
         found += [
             Program(

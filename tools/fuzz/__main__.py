@@ -1,6 +1,7 @@
 """Looks for guests that hurt their host: `python -m tools.fuzz --cpu`, and for calls that hurt the kernel: `--traps`.
 
-`--reference` runs single instructions on real processors, too, and looks for what they do otherwise.
+`--oracle` compares random operations with the real kernel. `--reference` runs single instructions on real processors, too, and
+looks for what they do otherwise.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from tools.fuzz import cpu, floats, native, saved, traps
+from tools.fuzz import cpu, floats, native, oracle, saved, traps
 from tools.fuzz.world import PROFILES
 
 COUNT: Final = 1000
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     what.add_argument(
         "--floats", action="store_true", help="floating-point instructions, here and on the host's CPU or QEMU's m68k"
     )
+    what.add_argument("--oracle", action="store_true", help="random operations on the kernel, here and on GNU Mach in QEMU")
     what.add_argument("--saved", action="store_true", help="saved clusters with something changed, loaded and run")
     options.add_argument("--arch", choices=tuple(PROFILES), help="one architecture instead of both")
     options.add_argument("--seed", type=number, metavar="S", help="what everything is chosen from; without, a fresh one")
@@ -55,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
     given = options.parse_args(arguments)
     if given.only is not None and given.saved and given.seed is not None:
         return saved.only(given.seed, given.only)
+    if given.oracle:
+        return _oracle(options, given)
     if given.only is not None and (given.arch is None or given.seed is None):
         options.error("--only needs --arch and --seed, which chose the program or machine")
     seed = secrets.randbelow(SEEDS) if given.seed is None else given.seed
@@ -76,6 +80,17 @@ def main(arguments: Sequence[str]) -> int:
     if given.traps:
         return traps.hunt(traps.Options(seed, architectures, count, seconds, given.jobs))
     return cpu.hunt(cpu.Options(seed, architectures, count, seconds, jobs=given.jobs))
+
+
+def _oracle(options: argparse.ArgumentParser, given: argparse.Namespace) -> int:
+    if given.arch == "m68k" or given.jobs != 1:
+        options.error("the real kernel runs on an i386 alone, and --oracle without --jobs")
+    if given.only is not None and given.seed is None:
+        options.error("--only needs --seed, which chose the program")
+    seed = secrets.randbelow(SEEDS) if given.seed is None else given.seed
+    print(f"fuzz: seed {seed}", flush=True)
+    count = given.count or (oracle.COUNT if given.time is None else cpu.ENDLESS)
+    return oracle.run(seed, range(count) if given.only is None else (given.only,), given.time or math.inf)
 
 
 if __name__ == "__main__":
