@@ -11,7 +11,7 @@ from machemu.abi.message import PORT_SEND
 from machemu.device.driver import Minor
 from machemu.device.io import DeviceIo
 from machemu.device.null import NullDriver
-from machemu.ipc.port import Port, Right, kernel_address
+from machemu.ipc.port import Port, Right, copy_send, kernel_address
 from machemu.sim.state import state
 
 FREE = (2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 14)
@@ -44,6 +44,8 @@ class IrqDriver(NullDriver):
         self._say(f"irq handler [{irq}]: new delivery port {address} entry {address}")
         self.ports.append((irq, port))
         if irq not in FREE:
+            # The request keeps its own right.
+            copy_send(self.io.ipc, port)
             raise KernError(D_ALREADY_OPEN)
 
     def intr_ack(self, minor: Minor, port: object) -> None:

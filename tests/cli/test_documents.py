@@ -231,6 +231,7 @@ def test_the_fuzzing_page_names_every_option_and_its_command_finds_nothing() -> 
         "--help",
         "--cpu",
         "--traps",
+        "--oracle",
         "--reference",
         "--floats",
         "--saved",
@@ -240,6 +241,17 @@ def test_the_fuzzing_page_names_every_option_and_its_command_finds_nothing() -> 
     done = run(*command.split())
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^i386: 2 machines .* 0 finds$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_the_fuzzing_page_s_comparison_with_the_real_kernel_finds_nothing() -> None:
+    page = (ROOT / "docs" / "fuzz.md").read_text()
+    [command] = re.findall(r"^    python3 (tools/dev.py fuzz --oracle.*)$", page, re.MULTILINE)
+    done = run(*command.split())
+    if done.returncode == 2:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 programs, 0 differ from the real kernel" in done.stdout
 
 
 def test_the_fuzzing_page_s_comparison_with_the_host_finds_nothing() -> None:

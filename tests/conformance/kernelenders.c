@@ -1,0 +1,97 @@
+/*
+ * The calls of docs/real-kernel.md, which end or hang the real kernel: there is no transcript of it. What they answer here is in
+ * tests/kernel/test_calls_that_end_the_real_kernel.py.
+ */
+#include "ipc.h"
+#include "device_user.h"
+#include "gnumach_user.h"
+#include "mach4_user.h"
+#include "mach_host_user.h"
+
+static mach_port_t reply;
+static vm_address_t page;
+static volatile int is_back;
+static char stack[4096];
+
+static void ask_kernel(const char *what, mach_port_t to, u32 id, u32 bits, u32 words)
+{
+	mach_msg_return_t result;
+
+	fill(&m, RPC | bits, to, reply, id);
+	result = mach_msg(&m.h, MACH_SEND_MSG | MACH_RCV_MSG | MACH_RCV_TIMEOUT, 24 + 4 * words, sizeof m, reply, 50, 0);
+	say("%s: %x", what, result);
+	say(result ? "\n" : " %d\n", m.w[1]);
+}
+
+static void manager_requests(void)
+{
+	u32 right = item(MACH_MSG_TYPE_MAKE_SEND, 32, 1, 1, 0), word = item(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0), flag = item(MACH_MSG_TYPE_BOOLEAN, 32, 1, 1, 0);
+
+	m.w[0] = m.w[2] = right, m.w[1] = m.w[3] = reply, m.w[4] = word, m.w[5] = PAGE_SIZE;
+	ask_kernel("memory_object_init", self, 2200, MACH_MSGH_BITS_COMPLEX, 6);
+	m.w[0] = right, m.w[1] = reply, m.w[2] = m.w[4] = m.w[6] = word, m.w[3] = 0, m.w[5] = PAGE_SIZE, m.w[7] = 1;
+	ask_kernel("memory_object_data_request", self, 2203, MACH_MSGH_BITS_COMPLEX, 8);
+	m.w[0] = flag, m.w[1] = 0, m.w[2] = word, m.w[3] = 0;
+	ask_kernel("memory_object_change_completed", self, 2209, 0, 4);
+}
+
+static void messages(void)
+{
+	mach_port_t dead = send_port();
+
+	drop(dead, MACH_PORT_RIGHT_RECEIVE);
+	fill(&m, RPC, self, dead, 2005);
+	show("a reply right of a dead name", give(24));
+	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 0xffffffff, m.w[3] = page;
+	fill(&m, MACH_MSGH_BITS_COMPLEX | CS, reply, 0, 1), show("4294967295 rights", give(40));
+	m.w[0] = MIG_LONG(0, 0), m.w[1] = MIG_LONG_NAME(MACH_MSG_TYPE_COPY_SEND, 32), m.w[2] = 0x40000001, m.w[3] = page, *(u32 *) page = reply;
+	fill(&m, MACH_MSGH_BITS_COMPLEX | CS, reply, 0, 1), show("1073741825 rights", give(40));
+	m.w[0] = item(MACH_MSG_TYPE_BYTE, 8, 16, 0, 0), m.w[1] = page, ask_kernel("request 3219 with memory", self, 3219, MACH_MSGH_BITS_COMPLEX, 2);
+}
+
+static void memory(void)
+{
+	vm_address_t address = 0;
+	rpc_phys_addr_t place;
+	task_t child;
+
+	task_create(self, FALSE, &child);
+	show("a mask with a gap", vm_map(child, &address, PAGE_SIZE, 2 * PAGE_SIZE, TRUE, 0, 0, 0, 3, 7, 1));
+	show("the map goes on", vm_allocate(child, &address, PAGE_SIZE, TRUE)), task_terminate(child);
+	vm_inherit(self, page, PAGE_SIZE, VM_INHERIT_SHARE), task_create(self, TRUE, &child);
+	show("a shared page onto itself", vm_copy(self, page, PAGE_SIZE, page)), task_terminate(child);
+	address = 0, vm_allocate(self, &address, PAGE_SIZE, TRUE), vm_protect(self, address, PAGE_SIZE, FALSE, VM_PROT_WRITE), vm_wire(host_priv, self, address, PAGE_SIZE, VM_PROT_WRITE);
+	show("a copy of wired memory that may not be read", task_create(self, TRUE, &child)), vm_deallocate(self, address, PAGE_SIZE);
+	show("contiguous memory below 4", vm_allocate_contiguous(host_priv, self, &address, &place, PAGE_SIZE, 0, 4, 0));
+}
+
+static void makes_proxy(void)
+{
+	mach_port_t proxy;
+
+	vm_region_create_proxy(self, page, VM_PROT_READ, 0, &proxy);
+	is_back = 1;
+	stay();
+}
+
+static void devices(void)
+{
+	mach_port_t device = 0;
+
+	device_open(device_master, D_READ | D_WRITE, "irq", &device);
+	show("an interrupt's null port", device_intr_register(device, 5, 0, 0, MACH_MSG_TYPE_COPY_SEND));
+	flush(), show("line -2", device_intr_register(device, -2, 0, reply, MACH_MSG_TYPE_MAKE_SEND));
+}
+
+int guest_main(void)
+{
+	self = mach_task_self(), quiet = port(), reply = send_port();
+	vm_allocate(self, &page, PAGE_SIZE, TRUE);
+	manager_requests();
+	messages();
+	memory();
+	devices();
+	start_thread(makes_proxy, stack, sizeof stack), rest();
+	say("a proxy of no bytes: %s\n", is_back ? "made" : "waits");
+	return 0;
+}
