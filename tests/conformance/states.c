@@ -233,7 +233,7 @@ static void divides(void)
 {
 	static short control = 0x37b;
 
-	asm volatile("fninit; fldcw %0; fldz; fld1; fdivp; fwait" :: "m"(control));
+	asm volatile("fninit; fldcw %0; fldz; fld1; fdiv %%st(1),%%st; fwait" :: "m"(control));
 	stage = 1;
 	rest();
 }
