@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from machemu.debug import search, words
-from machemu.debug.fields import Field, InCluster
+from machemu.debug.fields import Field, InCluster, InMachine
 from machemu.lab.cluster import Cluster, ClusterPoint, Member
 from machemu.lab.machine import Machine
 from tests.support.guests import Arch
-from tests.support.machine import IMAGES, module
+from tests.support.machine import IMAGES, image, module
 
 GREET = IMAGES / "greet.toml"
 NODES = {"i386": "alpha", "m68k": "beta"}
@@ -80,16 +80,20 @@ def test_a_condition_in_a_node_is_found_forwards_and_back_at_a_point_of_an_uncut
     assert are_of_an_uncut_run(found, GREET)
 
 
+def alone(path: Path, folder: Path) -> Path:
+    """A cluster of one node."""
+    file = folder / "one.toml"
+    file.write_text(f'[nodes.one]\nmodules = ["{path} ${{host-port}} ${{device-port}} $(task-create) $(task-resume)"]\n')
+    return file
+
+
 def test_a_full_queue_of_a_node_is_found_where_a_machine_alone_has_it(arch: Arch, tmp_path: Path) -> None:
     path = module(arch, "sendtimeouts")
-    (tmp_path / "one.toml").write_text(
-        f'[nodes.one]\nmodules = ["{path} ${{host-port}} ${{device-port}} $(task-create) $(task-resume)"]\n'
-    )
     with Machine.boot(path) as machine:
         machine.run(lambda m: any(row.messages >= row.limit > 0 for row in m.ports))
         number = next(row.number for row in machine.ports if row.messages >= row.limit > 0)
         expected = machine.time
-    with Cluster.boot(tmp_path / "one.toml") as cluster:
+    with Cluster.boot(alone(path, tmp_path)) as cluster:
         member = cluster.nodes["one"]
         assert find(cluster, member, f"queue {number}", search.forwards)
         assert cluster.time == expected
@@ -97,6 +101,38 @@ def test_a_full_queue_of_a_node_is_found_where_a_machine_alone_has_it(arch: Arch
         cluster.step("one", "trap", 3)
         assert find(cluster, member, f"queue {number}", search.backwards)
         assert (cluster.point, cluster.digest()) == found
+
+
+@pytest.mark.parametrize("text", ["fault", "fault 1", "page 1 NEXT"])
+def test_faults_and_written_pages_of_a_node_are_found_where_a_machine_alone_has_them(
+    arch: Arch, text: str, tmp_path: Path
+) -> None:
+    path = module(arch, "pager") if text.startswith("fault") else image(arch, "pingpong")
+    file = alone(path, tmp_path)
+    with Machine.boot(path) as machine, Cluster.boot(file) as cluster:
+        text = text.replace("NEXT", f"{machine.symbols.address('console', 1):#x}")
+        condition, times = words.condition(machine, text.split()), list[int]()
+        while len(times) < MOST:
+            machine.travel(lambda subject, history: search.forwards(InMachine(subject, history, [condition])))
+            times.append(machine.time)
+        member = cluster.nodes["one"]
+        found = points(cluster, member, text, times[-1] + 1)
+        assert [point.time for point, _ in found] == times
+        assert points_back(cluster, member, text, MOST - 1) == found[-2::-1]
+        assert are_of_an_uncut_run(found, file)
+
+
+def test_a_fault_in_a_node_among_others_is_found_when_a_hook_hears_of_it(cluster: Cluster, arch: Arch) -> None:
+    name, heard = NODES[arch.name], list[int]()
+    with Cluster.boot(GREET, record=False) as uncut:
+        uncut.nodes[name].on("fault", lambda event: heard.append(event.time))
+        uncut.run("END")
+    cluster.go(cluster.earliest)
+    found = points(cluster, cluster.nodes[name], "fault", heard[-1] + 1)
+    assert [point.time for point, _ in found] == heard
+    assert are_of_an_uncut_run(found, GREET)
+    cluster.step(name, "trap")
+    assert points_back(cluster, cluster.nodes[name], "fault", MOST) == found[::-1]
 
 
 def test_the_first_node_in_which_one_of_several_conditions_comes_ends_the_run(cluster: Cluster) -> None:
