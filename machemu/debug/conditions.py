@@ -75,7 +75,7 @@ class Condition(Sought, ABC):
     """text: in words."""
 
     text: str
-    slow = False
+    slow = fine = False
 
     def missing(self, kernel: Kernel) -> str:
         """What it is about, in words, where that is not there yet; "" where it is."""

@@ -23,11 +23,11 @@ from machemu.lab.errors import EndError, UsageError
 from machemu.lab.history import BUDGET, History
 from machemu.lab.hooks import Hook, Hooks
 from machemu.lab.looks import Looks
-from machemu.lab.moments import Moments, settle
+from machemu.lab.moments import Moment, Moments, settle
 from machemu.lab.recorded import Reason, Recorded, kind_of
-from machemu.lab.sought import Stepped
+from machemu.lab.sought import Changed, Sought, step_of
 from machemu.lab.subject import Worker
-from machemu.lab.travel import StepKind
+from machemu.lab.travel import StepKind, runs_instructions
 from machemu.sim import files
 from machemu.sim.output import Output
 from machemu.sim.units import time_text
@@ -39,6 +39,8 @@ PATIENCE_NS: Final = 60_000_000_000
 NEAR_NS: Final = 200_000
 GROWTH: Final = 8
 """Virtual time before a point in which a node's last step is looked for; and how many times more, as long as there is none."""
+FEW_NS: Final = 200
+"""The same, where it is looked for instruction by instruction."""
 REASONS: Final = {
     ClusterStop.TIME: Reason.DURATION,
     ClusterStop.ASKED: Reason.STOPPED,
@@ -290,20 +292,19 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
         return self._run(until, duration, lambda time: REASONS[self._subject.run(time)])
 
     def step(self, node: str, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> ClusterPoint:
-        """All nodes go on until one has made so many steps (trap, message, instruction); where the cluster is then.
+        """All nodes go on until one has made so many steps; where the cluster is then.
 
         EndError where the node makes none any more.
         """
-        member, what = self._member(node), self._kind(kind)
+        member, what = self._member(node), kind_of(kind)
         return self._step(count, lambda: self._step_node(member, what))
 
     def _step_node(self, member: Member, kind: StepKind) -> None:
-        if kind is StepKind.INSTRUCTION:
-            kernel = member.kernel
-            self._subject.run(max(self.time, kernel.kern.clock.now()) + kernel.kern.clock.instruction_ns)
+        sought = step_of(kind)
+        if kind is StepKind.INSTRUCTION and self._execute(member, sought):
             return
         start = self._subject.take()
-        seen = Moments([(member, Stepped(kind))], self._subject.stop)
+        seen = Moments([(member, sought)], self._subject.stop)
         self.screen.hold()
         try:
             with self._unheard(), seen.watching():
@@ -313,16 +314,24 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
             self.screen.show()
         if not seen.all:
             raise EndError(f"node {member.name} makes no further {kind.value} within {time_text(PATIENCE_NS)}; `back` goes back")
-        settle(self._subject, member, Stepped(kind), seen.all[0])
+        settle(self._subject, member, sought, seen.all[0])
+
+    def _execute(self, member: Member, sought: Sought) -> bool:
+        """Goes on by an instruction of a guest's thread that has the CPU: whether it did."""
+        kernel = member.node.kernel
+        if kernel is None or not runs_instructions(kernel):
+            return False
+        sought.begin(member, True)
+        self._subject.run(max(self.time, kernel.kern.clock.now()) + 1)
+        self._subject.catch_up(member)
+        return member.node.kernel is kernel and sought.came(member) is not None
 
     def back(self, node: str, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> ClusterPoint:
         """All nodes go back to the last step of one of them, so many times; where the cluster is then.
 
         EndError where there are not so many since `earliest`.
         """
-        member, what = self._member(node), self._kind(kind)
-        if what is StepKind.INSTRUCTION:
-            raise UsageError("a cluster goes back by traps and messages of a node, or to any point")
+        member, what = self._member(node), kind_of(kind)
         return self._back(count, lambda history: self._back_node(member, what, history))
 
     def _back_node(self, member: Member, kind: StepKind, history: History[ClusterPoint]) -> bool:
@@ -333,35 +342,55 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
                 return False
             history.go(target._replace(acts=target.acts - 1))
             return True
-        end, near = target, NEAR_NS
+        if kind is StepKind.INSTRUCTION:
+            found = self._back_instruction(member, limit, target)
+        else:
+            found = self._back_to(member, step_of(kind), limit, target, NEAR_NS)
+        if not found:
+            history.go(limit)
+        return True
+
+    def _back_instruction(self, member: Member, limit: ClusterPoint, target: ClusterPoint) -> bool:
+        """As _back_to. Single instructions are looked for in the last piece alone in which any were executed."""
+        for begin, pieces in self._windows(member, Changed(StepKind.INSTRUCTION), limit, target, NEAR_NS):
+            for piece in reversed(pieces):
+                first = begin._replace(time=max(begin.time, piece.begin))
+                last = begin._replace(time=min(target.time, piece.end + 1))
+                if self._back_to(member, step_of(StepKind.INSTRUCTION), first, last, FEW_NS):
+                    return True
+        return False
+
+    def _back_to(self, member: Member, sought: Sought, limit: ClusterPoint, target: ClusterPoint, near: int) -> bool:
+        """Goes to where something came in a node last, between two points: whether it did. near: as _windows."""
+        for begin, moments in self._windows(member, sought, limit, target, near):
+            for moment in reversed([each for each in moments if each.end < target.time]):
+                self._recorded().go(begin)
+                settle(self._subject, member, sought, moment, target.time)
+                if self.point < target:
+                    return True
+        return False
+
+    def _windows(
+        self, member: Member, sought: Sought, limit: ClusterPoint, target: ClusterPoint, near: int
+    ) -> Iterator[tuple[ClusterPoint, list[Moment]]]:
+        """What came in pieces of the run between two points, each with where it begins, the last piece first. near: virtual time
+        of that one."""
+        history, end = self._recorded(), target
         while end > limit:
-            begin = max(target._replace(time=target.time - near, acts=limit.acts), limit)
+            begin = max(target._replace(time=target.time - near), limit)
             history.go(begin)
             if self._subject.work - history.mark_before(begin).work > NEAR:
                 history.mark()
-            seen = Moments([(member, Stepped(kind))])
+            seen = Moments([(member, sought)])
             with seen.watching():
                 history.follow(end)
-            for moment in reversed([each for each in seen.all if each.end < target.time]):
-                history.go(begin)
-                settle(self._subject, member, Stepped(kind), moment, target.time)
-                if self.point < target:
-                    return True
+            yield begin, seen.all
             end, near = begin, near * GROWTH
-        history.go(limit)
-        return True
 
     def _member(self, node: str) -> Member:
         if node not in self.nodes:
             raise UsageError(f"no node {node}: there are {', '.join(self.nodes)}")
         return self.nodes[node]
-
-    @staticmethod
-    def _kind(kind: StepKind | str) -> StepKind:
-        what = kind_of(kind)
-        if what is StepKind.SWITCH:
-            raise UsageError("a cluster steps by trap, message or instruction of a node")
-        return what
 
     # What is done to it
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from machemu.cluster.node import ClusterNode
 from machemu.core.kernel import FOREVER, Kernel, Stop
 from machemu.lab.sought import Hit, Place, Sought
+from machemu.lab.travel import runs_instructions
 
 
 class Watched(Place, Protocol):
@@ -92,6 +93,8 @@ class Moments:
         slow = any(each.slow for _, each in self._of[member])
         if slow:
             self._ask(member)  # a frame that was heard since may have brought it
+        if any(each.fine for _, each in self._of[member]) and runs_instructions(kernel):
+            horizon = min(horizon, before + 1)
         stop = kernel.run(horizon, 1 if slow else None, 1 if slow else None, wait=False)
         if stop in (Stop.ASKED, Stop.TRAPS):
             kernel.run(clock.now(), wait=False)  # as travel.advance

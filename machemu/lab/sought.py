@@ -7,7 +7,7 @@ from typing import Protocol
 from machemu.core.kernel import Kernel
 from machemu.core.observe import unwatch, watch
 from machemu.lab.console import Console
-from machemu.lab.travel import StepKind
+from machemu.lab.travel import StepKind, state
 from machemu.trace.events import MessageMoved, PageFault, Redirected, TraceEvent, TrapEntered
 
 
@@ -26,10 +26,14 @@ class Hit:
 
 
 class Sought(Protocol):
-    """slow: it is looked for after each trap and each turn of threads; else it ends pieces of the run itself."""
+    """slow: it is looked for after each trap and each turn of threads; else it ends pieces of the run itself. fine: after each
+    instruction, too."""
 
     @property
     def slow(self) -> bool: ...
+
+    @property
+    def fine(self) -> bool: ...
 
     def begin(self, place: Place, fresh: bool) -> None:
         """It is looked for from where the machine is, whose kernel may be another than before. fresh: what is there does not
@@ -45,7 +49,7 @@ class Sought(Protocol):
 class OfEvent:
     """It comes with an event. As a Tracer it ends the piece of the run with the trap under way."""
 
-    slow = False
+    slow = fine = False
     hears_faults = False
 
     def __init__(self) -> None:
@@ -97,3 +101,31 @@ class Stepped(OfEvent):
 
     def matches(self, event: TraceEvent) -> bool:
         return isinstance(event, self._types)
+
+
+class Changed:
+    """Instructions or traps were executed, or another thread has the CPU. fine: as Sought."""
+
+    slow = True
+
+    def __init__(self, kind: StepKind, fine: bool = False) -> None:
+        self.fine = fine
+        self._kind = kind
+        self._was: tuple[int, ...] = ()
+
+    def begin(self, place: Place, fresh: bool) -> None:
+        self._was = state(place.kernel, self._kind)
+
+    def came(self, place: Place) -> Hit | None:
+        was, self._was = self._was, state(place.kernel, self._kind)
+        return Hit() if was != self._was else None
+
+    def end(self, place: Place) -> None:
+        pass
+
+
+def step_of(kind: StepKind) -> Sought:
+    """The end of a step."""
+    if kind in (StepKind.TRAP, StepKind.MESSAGE):
+        return Stepped(kind)
+    return Changed(kind, fine=kind is StepKind.INSTRUCTION)

@@ -68,9 +68,9 @@ def step(kernel: Kernel, kind: StepKind) -> Stop:
         return advance(kernel, traps=1)
     if kind is StepKind.MESSAGE:
         return _step_message(kernel)
-    before = _state(kernel, kind)
-    while _state(kernel, kind) == before:
-        if kind is StepKind.INSTRUCTION and _runs_instructions(kernel):
+    before = state(kernel, kind)
+    while state(kernel, kind) == before:
+        if kind is StepKind.INSTRUCTION and runs_instructions(kernel):
             stop = advance(kernel, kernel.kern.clock.now() + 1)
         else:
             stop = advance(kernel, traps=None if kind is StepKind.SWITCH else 1, turns=1)
@@ -79,8 +79,8 @@ def step(kernel: Kernel, kind: StepKind) -> Stop:
     return Stop.ASKED
 
 
-def _state(kernel: Kernel, kind: StepKind) -> tuple[int, ...]:
-    """What is other after a step."""
+def state(kernel: Kernel, kind: StepKind) -> tuple[int, ...]:
+    """What is other after a step by an instruction or a switch."""
     return (current_thread(kernel),) if kind is StepKind.SWITCH else (kernel.cpu.executed, kernel.trap_count)
 
 
@@ -110,6 +110,7 @@ def current_thread(kernel: Kernel) -> int:
     return 0 if thread is None else thread.number
 
 
-def _runs_instructions(kernel: Kernel) -> bool:
+def runs_instructions(kernel: Kernel) -> bool:
+    """Whether the thread that has the CPU is a guest's, in user mode."""
     thread = kernel.kern.sched.current
     return thread is not None and thread.program is None and thread.continuation is None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from machemu import Cluster, EndError, HookError, Reason, UsageError
+from machemu import Cluster, EndError, HookError, Machine, Reason, UsageError
+from machemu.lab.looks import Looks
+from machemu.lab.travel import current_thread, runs_instructions
 from machemu.trace.events import MessageMoved, TraceEvent
-from tests.support.guests import ARCHS
+from tests.support.guests import ARCHS, Arch
 from tests.support.machine import IMAGES, image, module
 
 GREET = IMAGES / "greet.toml"
@@ -41,9 +43,10 @@ def test_it_runs_shows_its_nodes_and_goes_back_to_any_point_and_on_again(cluster
 
 
 @pytest.mark.parametrize("node", ["alpha", "beta"])
-@pytest.mark.parametrize("kind", ["trap", "message"])
+@pytest.mark.parametrize("kind", ["trap", "message", "switch", "instruction"])
 def test_steps_of_a_node_back_are_its_steps_forwards_in_the_other_order(cluster: Cluster, node: str, kind: str) -> None:
-    cluster.run(duration=BEGINNING)
+    """By instruction from where a host-side server's traps are followed by a guest's instructions."""
+    cluster.run(duration="11.31ms" if (node, kind) == ("alpha", "instruction") else BEGINNING)
     seen = []
     for _ in range(8):
         traps = cluster.nodes[node].kernel.trap_count
@@ -53,16 +56,61 @@ def test_steps_of_a_node_back_are_its_steps_forwards_in_the_other_order(cluster:
     for expected in reversed(seen[:-1]):
         cluster.back(node, kind)
         assert (cluster.point, cluster.digest()) == expected
+    with Cluster.boot(GREET, record=False) as uncut:
+        for point, digest in seen:
+            uncut.run(duration=point.time - uncut.time)
+            assert uncut.digest() == digest
 
 
-def test_a_step_back_from_any_time_is_the_last_one_before_it(cluster: Cluster) -> None:
+@pytest.mark.parametrize("kind", ["switch", "instruction"])
+def test_a_node_alone_makes_the_steps_of_a_machine(arch: Arch, kind: str, tmp_path: Path) -> None:
+    """But for those that take no time: a thread that ends leaves the CPU, and another has it at once."""
+    path = image(arch, "pingpong")
+    (tmp_path / "one.toml").write_text(
+        f'[nodes.one]\nmodules = ["{path} ${{host-port}} ${{device-port}} $(task-create) $(task-resume)"]\n'
+    )
+
+    def steps(machine: Looks, step: Callable[[], object]) -> list[tuple[int, int, int]]:
+        seen = list[tuple[int, int, int]]()
+        while len(seen) < 10:
+            step()
+            kernel = machine.kernel
+            if thread := current_thread(kernel):
+                seen.append((kernel.kern.clock.now(), kernel.trap_count, thread))
+        return seen
+
+    with Machine.boot(path) as machine, Cluster.boot(tmp_path / "one.toml") as cluster:
+        machine.run(traps=20)
+        cluster.step("one", "trap", 20)
+        expected = steps(machine, lambda: machine.step(kind))
+        assert steps(cluster.nodes["one"], lambda: cluster.step("one", kind)) == expected
+
+
+def test_a_node_that_boots_anew_makes_its_first_step_then(cluster: Cluster) -> None:
+    cluster.run(duration="3.31ms")
+    assert runs_instructions(cluster.nodes["beta"].kernel)
+    cluster.restart("beta")
+    restarted, digest = cluster.point, cluster.digest()
+    first = cluster.step("beta", "trap"), cluster.digest()
+    cluster.go(restarted)
+    cluster.step("beta", "instruction")
+    assert (cluster.point, cluster.digest()) == first
+    cluster.step("beta", "instruction")
+    cluster.back("beta", "instruction")
+    assert (cluster.point, cluster.digest()) == first
+    cluster.back("beta", "instruction")
+    assert (cluster.point, cluster.digest()) == (restarted, digest)
+
+
+@pytest.mark.parametrize("kind", ["message", "switch", "instruction"])
+def test_a_step_back_from_any_time_is_the_last_one_before_it(cluster: Cluster, kind: str) -> None:
     """Also where it is looked for further and further away."""
     cluster.run(duration=BEGINNING)
-    ends = [cluster.step("beta", "message").time for _ in range(6)]
+    ends = [cluster.step("beta", kind).time for _ in range(6)]
     end = cluster.point
     for time in (ends[-1] - 1, ends[-2] + 1, ends[2] + 1000, ends[2]):
         cluster.go(end._replace(time=time))
-        assert cluster.back("beta", "message").time == max(each for each in ends if each < time)
+        assert cluster.back("beta", kind).time == max(each for each in ends if each < time)
 
 
 def test_a_step_is_where_an_uncut_run_comes_to(cluster: Cluster) -> None:
@@ -189,8 +237,8 @@ def test_wrong_uses_say_what_to_do(cluster: Cluster) -> None:
         cluster.heal("wan")
     with pytest.raises(UsageError, match="a segment has no colour: it has bandwidth"):
         cluster.set_segment("lan", colour=1)
-    with pytest.raises(UsageError, match="a cluster steps by trap, message or instruction"):
-        cluster.step("alpha", "switch")
+    with pytest.raises(UsageError, match="no kind of step 'leap': there are trap, instruction, message, switch"):
+        cluster.back("alpha", "leap")
     with pytest.raises(EndError, match="there are not so many steps back"):
         cluster.back("alpha")
     cluster.run()
