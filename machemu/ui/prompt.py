@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
+from machemu.abi.errors import UserError
 from machemu.sim.output import Output
 
 STDIN: Final = 0
@@ -75,6 +77,8 @@ def _set_up(readline: object, complete: Complete) -> None:
 
 def _stream(prompt: str, out: Output) -> Callable[[], str | None]:
     """Lines that come in otherwise are shown, as a terminal would."""
+    if sys.stdin is None:  # it was closed before the start
+        raise UserError(f"standard input: cannot be read: {os.strerror(errno.EBADF)}")
     source = sys.stdin.buffer
 
     def read() -> str | None:

@@ -54,7 +54,11 @@ def run(options: argparse.Namespace) -> int:
         else:
             stepper = session.over(stack.enter_context(make_machine(options)))
         stack.enter_context(interruptible())
-        return session.script(stepper, given) if options.given else session.talk(stepper)
+        try:
+            return session.script(stepper, given) if options.given else session.talk(stepper)
+        except KeyboardInterrupt:
+            session.streams.check()  # what could not be written has broken the run off
+            raise
 
 
 def read_given(given: list[tuple[str, str]]) -> list[Line]:
@@ -226,6 +230,7 @@ class Session:
             except Quit:
                 return Status.OK
             except KeyboardInterrupt:
+                self.streams.check()
                 self.say("interrupted")
             else:
                 return Status.OK

@@ -74,8 +74,18 @@ def test_a_trace_or_a_capture_that_is_full_is_one_line_and_ends_the_run(command:
 def test_standard_input_that_is_closed_is_told_where_it_is_read(arch: Arch) -> None:
     done = run("boot", image(arch, "echo"), plant=closing(0))
     assert (done.returncode, done.stderr) == (2, f"machemu: standard input: cannot be read: {CLOSED}\n")
+    done = run("step", image(arch, "echo"), plant=closing(0))
+    assert (done.returncode, done.stderr) == (2, f"machemu: standard input: cannot be read: {CLOSED}\n")
     done = run("boot", image(arch, "hello"), plant=closing(0))
     assert (done.returncode, done.stdout) == (0, "Hello from a Mach task.\n")
+
+
+def test_a_step_whose_output_breaks_says_so_and_not_that_it_was_interrupted(arch: Arch) -> None:
+    with full() as file:
+        done = run("step", image(arch, "pingpong"), "-c", "run", stdout=file)
+    assert (done.returncode, done.stderr) == (2, f"machemu: standard output: cannot be written: {NO_SPACE}\n")
+    done = run("step", image(arch, "pingpong"), "-c", "run", plant=closing(1))
+    assert (done.returncode, done.stderr) == (2, f"machemu: standard output: cannot be written: {CLOSED}\n")
 
 
 @pytest.mark.slow
