@@ -266,7 +266,8 @@ class Machine(Recorded[Point, Machines, Node], Looks):
     # Keeping it
 
     def snapshot(self) -> Kept:
-        """The machine as it is, with what its console has printed. `restore` takes it."""
+        """The machine as it is, with what its console has printed. `restore` takes it. A hook cannot ask for one."""
+        self._refuse_running("take a snapshot afterwards")
         return Kept(self._subject.take(), self.console.data)
 
     def restore(self, kept: Kept) -> None:

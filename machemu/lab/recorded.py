@@ -84,6 +84,7 @@ class Recorded(ABC, Generic[P, S, N]):
 
     def close(self) -> None:
         """Gives the host's resources back. What was read before is still there; nothing else works any more."""
+        self._refuse_running("close it afterwards")
         if self._inside is not None:
             self._inside.close()
             self._inside = None
@@ -102,7 +103,8 @@ class Recorded(ABC, Generic[P, S, N]):
         return self._open().digest()
 
     def save(self, path: str | Path) -> None:
-        """Writes all of it to a file, whole or not at all."""
+        """Writes all of it to a file, whole or not at all. A hook cannot: its event is in the middle of a trap."""
+        self._refuse_running("save it afterwards")
         self._open().save(Path(path))
 
     # Programs around it

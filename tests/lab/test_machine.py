@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -309,6 +310,22 @@ def test_wrong_uses_say_what_to_do(machine: Machine, arch: Arch) -> None:
     with pytest.raises(UsageError, match="the machine is closed: boot or load another"):
         forgetful.run()
     assert repr(forgetful) == "<machine, closed>"
+
+
+def test_a_hook_neither_closes_nor_keeps_a_machine_in_the_middle_of_a_trap(machine: Machine, tmp_path: Path) -> None:
+    tries: dict[str, Any] = {
+        "close it": lambda _: machine.close(),
+        "save it": lambda _: machine.save(tmp_path / "saved"),
+        "take a snapshot": lambda _: machine.snapshot(),
+    }
+    for what, call in tries.items():
+        hook = machine.on("message", call)
+        with pytest.raises(HookError, match=f"the machine is running: {what} afterwards"):
+            machine.run()
+        hook.remove()
+    assert not (tmp_path / "saved").exists()
+    machine.run()
+    machine.check()
 
 
 def test_a_saved_machine_goes_on_and_a_snapshot_is_gone_back_to(machine: Machine, tmp_path: Path) -> None:
