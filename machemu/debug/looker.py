@@ -188,7 +188,7 @@ class Looker(ABC):
         else:
             thread = words.thread(machine, None)
         place = self._place(given[0], thread.task.number) if given else None
-        self._lines(instruction_lines(machine, thread, count, place))
+        self._lines(list(instruction_lines(machine, thread, count, place)) or ["no instruction is there"])
 
     def mem(self, given: list[str], _: str) -> None:
         machine = self.looks
@@ -210,7 +210,8 @@ class Looker(ABC):
     def symbols(self, given: list[str], _: str) -> None:
         part = self._one(given, "symbols") if given else ""
         found = self.looks.symbols
-        self._lines(f"task {row.task} {row.address!r} {row.name}" for row in found if part in row.name)
+        lines = [f"task {row.task} {row.address!r} {row.name}" for row in found if part in row.name]
+        self._lines(lines or [f"no symbol has '{part}' in its name" if part else "no symbols"])
 
     def why(self, given: list[str], _: str) -> None:
         thread = words.thread(self.looks, self._one(given, "why") if given else None)

@@ -180,7 +180,7 @@ class Traveller(Looker):
 
     def break_(self, given: list[str], _: str) -> None:
         if not given:
-            self._lines(f"{number}: {each.text}" for number, each in self.breakpoints.items())
+            self._lines([f"{number}: {each.text}" for number, each in self.breakpoints.items()] or ["no breakpoints"])
             return
         aims = self.aims(given)
         number = self._last_number = self._last_number + 1

@@ -62,7 +62,7 @@ def chain(kernel: Kernel, task: Task, address: int) -> Iterator[tuple[VmObject, 
     UsageError where nothing is mapped."""
     entry = None if task.map is None else task.map.lookup(address)
     if entry is None:
-        raise UsageError(f"task {task.number} ({task.name}) has no memory at {address:#x}: see `maps`")
+        raise UsageError(f"task {task.number} ({task.name}) has no memory at {address:#x}: its map lists what it has")
     start = address - address % kernel.cpu.page_size
     offset, obj = entry.offset + start - entry.start, entry.object
     while obj is not None:

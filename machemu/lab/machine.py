@@ -22,7 +22,7 @@ from machemu.lab.errors import EndError, UsageError
 from machemu.lab.history import BUDGET, History
 from machemu.lab.hooks import Hook, Hooks
 from machemu.lab.looks import Looks
-from machemu.lab.recorded import Reason, Recorded, kind_of
+from machemu.lab.recorded import Reason, Recorded, amount, kind_of
 from machemu.lab.subject import Kept, Machines
 from machemu.lab.travel import ENDS, Point, StepKind
 from machemu.machine.profile import default_profile, load_profile
@@ -185,7 +185,9 @@ class Machine(Recorded[Point, Machines, Node], Looks):
         trap makes a run several times slower. duration: at most so much virtual time, nanoseconds or as "20ms". traps: at most
         so many. KeyboardInterrupt leaves it between two traps.
         """
-        limit = FOREVER if traps is None else self.traps + traps
+        if not (until is None or isinstance(until, str) or callable(until)):
+            raise UsageError(f"a run until {until!r}: give a text of the console or a function of the machine, or traps= or duration=")
+        limit = FOREVER if traps is None else self.traps + amount("traps", traps)
         if callable(until):
             return self._run_slowly(until, self._deadline(duration), limit)
         return self._run(until, duration, lambda time: self._go_on(time, limit))

@@ -183,7 +183,7 @@ class Recorded(ABC, Generic[P, S, N]):
     def _deadline(self, duration: str | int | None) -> int:
         if duration is None:
             return FOREVER
-        return self.time + (parse_time(duration) if isinstance(duration, str) else duration)
+        return self.time + (parse_time(duration) if isinstance(duration, str) else amount("nanoseconds", duration))
 
     def _mark(self) -> None:
         """Takes a snapshot where one is due."""
@@ -298,7 +298,14 @@ def kind_of(kind: StepKind | str) -> StepKind:
         raise UsageError(f"no kind of step {kind!r}: there are {', '.join(each.value for each in StepKind)}") from None
 
 
+def amount(of: str, number: int, least: int = 0) -> int:
+    """How much of something a caller wants. UsageError for what is no whole number, or too small."""
+    if not isinstance(number, int):
+        raise UsageError(f"{number!r} {of}: a whole number is wanted")
+    if number < least:
+        raise UsageError(f"{number} {of}: {'at least one' if least else 'not less than none'}")
+    return number
+
+
 def count_of(count: int) -> int:
-    if count < 1:
-        raise UsageError(f"{count} steps: at least one")
-    return count
+    return amount("steps", count, 1)

@@ -101,6 +101,12 @@ def test_a_wrong_command_is_told_in_one_line_and_changes_nothing(stepper: Steppe
     assert stepper.machine.digest() == before[1]
 
 
+def test_a_list_that_is_empty_is_told_in_words(stepper: Stepper) -> None:
+    assert said(stepper, "break") == ["no breakpoints"]
+    assert said(stepper, "symbols nowhere") == ["no symbol has 'nowhere' in its name"]
+    assert said(stepper, "dis 0x10") == ["no instruction is there"]
+
+
 def test_expressions_have_the_values_that_they_should(stepper: Stepper) -> None:
     for text, value in (
         ("1 + 2 * 3 - -4", "11 (0xb)"),
