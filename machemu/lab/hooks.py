@@ -77,6 +77,8 @@ class Hooks:
     def add(self, kind: str, call: Callable[[Any], None]) -> Hook:
         if kind not in KINDS:
             raise UsageError(f"there is no kind of event {kind!r}: there are {', '.join(KINDS)}")
+        if not callable(call):
+            raise UsageError(f"{call!r} is no hook: give a function of the event")
         made = Hook(kind, call, self.remove)
         self._hooks += (made,)
         self._listen()

@@ -186,7 +186,7 @@ class Machine(Recorded[Point, Machines, Node], Looks):
         so many. KeyboardInterrupt leaves it between two traps.
         """
         if not (until is None or isinstance(until, str) or callable(until)):
-            raise UsageError(f"a run until {until!r}: give a text of the console or a function of the machine, or traps= or duration=")
+            raise UsageError(f"a run until {until!r}: write a text, a function, traps=N or duration=N")
         limit = FOREVER if traps is None else self.traps + amount("traps", traps)
         if callable(until):
             return self._run_slowly(until, self._deadline(duration), limit)
