@@ -28,10 +28,16 @@ def folder(name: str = "images") -> Path:
     return installed if installed.is_dir() else package.parent / name
 
 
-def examples() -> Table[ExampleRow]:
-    """All programs, by CPU and name, and all cluster files. images/README.md says what each shows."""
+def examples(cpu: str | None = None) -> Table[ExampleRow]:
+    """All programs, or those for a CPU, by CPU and name; and all cluster files. images/README.md says what each shows.
+
+    UsageError for a CPU that there is not.
+    """
+    if cpu not in (None, *CPUS):
+        raise UsageError(f"no examples for a CPU {cpu}: there are {' and '.join(CPUS)}")
     place = folder()
-    programs = (ExampleRow(path.name, cpu, path) for cpu in CPUS for path in sorted((place / cpu).glob("*.elf")))
+    wanted = CPUS if cpu is None else (cpu,)
+    programs = (ExampleRow(path.name, each, path) for each in wanted for path in sorted((place / each).glob("*.elf")))
     return Table([*programs, *(ExampleRow(path.name, "", path) for path in sorted(place.glob("*.toml")))])
 
 
@@ -40,9 +46,7 @@ def example(name: str, cpu: str = "i386") -> Path:
 
     UsageError where there is none; it lists those that there are.
     """
-    if cpu not in CPUS:
-        raise UsageError(f"no examples for a CPU {cpu}: there are {' and '.join(CPUS)}")
-    found = [row for row in examples() if row.cpu in ("", cpu)]
+    found = examples(cpu)
     for row in found:
         if row.name == name:
             return row.path

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from machemu.abi.errors import UserError
-from machemu.lab.examples import example, examples, folder
+from machemu.lab.examples import CPUS, example, examples, folder
 
 
 def refuse_missing_example(name: str) -> None:
@@ -19,10 +19,10 @@ def refuse_missing_example(name: str) -> None:
 def run(options: argparse.Namespace) -> int:
     out = options.out
     if options.name is not None:
-        out.line(str(example(options.name, options.cpu)))
+        out.line(str(example(options.name, options.cpu or CPUS[0])))
         return 0
-    place = folder()
+    place, rows = folder(), examples(options.cpu)
     out.line(f"{place}:")
-    for row in examples():
+    for row in rows:
         out.line(f"  {row.path.relative_to(place)}")
     return 0

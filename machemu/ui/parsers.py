@@ -116,9 +116,7 @@ def add_examples(commands: Commands) -> None:
     )
     parser.set_defaults(run=later("examples"))
     parser.add_argument("name", nargs="?", help="print the path of this one alone, such as hello.elf")
-    parser.add_argument(
-        "--cpu", default=CPUS[0], metavar="CPU", help=f"a program for this CPU: {' or '.join(CPUS)} (default: {CPUS[0]})"
-    )
+    parser.add_argument("--cpu", metavar="CPU", help=f"for this CPU: {' or '.join(CPUS)} (a path without: {CPUS[0]})")
 
 
 def add_lessons(commands: Commands) -> None:

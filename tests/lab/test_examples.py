@@ -52,6 +52,10 @@ def test_the_command_lists_them_and_gives_a_path() -> None:
     listed = command().stdout.splitlines()
     assert listed[0] == f"{IMAGES}:"
     assert {line.strip() for line in listed[1:]} == {str(row.path.relative_to(IMAGES)) for row in machemu.examples()}
+    listed = command("--cpu", "m68k").stdout.split()[1:]
+    assert listed == [str(row.path.relative_to(IMAGES)) for row in machemu.examples("m68k")]
+    assert "m68k/echo.elf" in listed and "greet.toml" in listed and "i386/echo.elf" not in listed
+    assert (command("--cpu", "vax").returncode, command("--cpu", "vax").stdout) == (2, "")
     assert command("echo.elf", "--cpu", "m68k").stdout == f"{IMAGES / 'm68k' / 'echo.elf'}\n"
 
 
