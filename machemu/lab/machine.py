@@ -269,11 +269,13 @@ class Machine(Recorded[Point, Machines, Node], Looks):
 
     def snapshot(self) -> Kept:
         """The machine as it is, with what its console has printed. `restore` takes it. A hook cannot ask for one."""
+        self._open()
         self._refuse_running("take a snapshot afterwards")
         return Kept(self._subject.take(), self.console.data)
 
     def restore(self, kept: Kept) -> None:
         """Makes the machine what it was, and begins a new history there."""
+        self._open()
         self._refuse_running("restore it afterwards")
         self._subject.restore(kept.state)
         self.console.begin(kept.printed, kept.state.console.taken)

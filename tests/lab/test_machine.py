@@ -309,6 +309,10 @@ def test_wrong_uses_say_what_to_do(machine: Machine, arch: Arch) -> None:
     forgetful.close()
     with pytest.raises(UsageError, match="the machine is closed: boot or load another"):
         forgetful.run()
+    with pytest.raises(UsageError, match="the machine is closed"):
+        forgetful.snapshot()
+    with pytest.raises(UsageError, match="the machine is closed"):
+        forgetful.restore(machine.snapshot())
     assert repr(forgetful) == "<machine, closed>"
 
 
