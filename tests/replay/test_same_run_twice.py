@@ -114,9 +114,10 @@ def test_a_run_stopped_at_any_time_ends_the_same(
 def test_another_process_goes_on_with_a_saved_machine(arch: Arch, whole_run: tuple[bytes, str, int], tmp_path: Path) -> None:
     """By the command line, as people do it."""
     machine = [sys.executable, "-m", "machemu", "boot"]
-    saved = tmp_path / "machine"
+    saved, program = tmp_path / "machine", module(arch, MODULE)
     first = subprocess.run(
-        [*machine, module(arch, MODULE), "--profile", arch.profile, "--memory", "8M", "--traps", "100", "--save", saved],
+        [*machine, program.name, "--profile", arch.profile, "--memory", "8M", "--traps", "100", "--save", saved],
+        cwd=program.parent,  # a task's name is the path as it was given
         capture_output=True,
         check=True,
         stdin=subprocess.DEVNULL,
