@@ -261,7 +261,7 @@ def test_what_the_overlay_has_no_room_for_is_an_error_of_the_medium(arch: Arch, 
         assert user.read(port, 8, 513) == (0, b"c" * 512 + b"a")
 
 
-@pytest.mark.parametrize("name", ("hd8", "hd", "fd0", "../x", "hd0s1", "", "eth0"))
+@pytest.mark.parametrize("name", ("hd8", "hd", "fd9", "../x", "hd0s1", "", "eth0"))
 def test_a_disk_cannot_have_any_name(name: str) -> None:
     with pytest.raises(UserError, match="no device"):
         new_node(I386, RAM, {name: ImageDisk.of_bytes(bytes(512))})

@@ -112,7 +112,7 @@ def test_a_machine_that_is_not_what_was_saved_is_found(tmp_path: Path, monkeypat
 def test_a_find_is_shown_by_the_few_calls_that_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "info", divides)
     with Hunter("m68k", tmp_path) as hunter:
-        job = Job(1, 0)
+        job = Job(2, 0)
         find = hunter.run(job).find
         assert find is not None
         small = shrunk(hunter, job, find)
