@@ -2,7 +2,7 @@
 announced it before; and how a name that has left is forgotten everywhere.
 
 The name server tells of the names that come and go. A node that answered who has a name tells those whom it answered when the
-name leaves; of one that it made known to all it tells all, several times, since nobody acknowledges a multicast.
+name leaves; of one that it made known to all it says so by a multicast, several times, since nobody acknowledges a multicast.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Names(Part):
             context.say(node, Left(name))
 
     def _tell_all(self, context: Context) -> None:
-        """Tells all of names that have left which were made known to all."""
+        """Multicasts names that have left which were made known to all."""
         now = context.mach.now()
         for name, (times, at) in list(self.leaving.items()):
             if at <= now:
