@@ -23,6 +23,7 @@
 
 #define GNS_RESOLVE 5200
 #define GNS_RESOLVE_AT 5201
+#define ACS_REGISTER 5000
 #define ACS_SAVE_AND_END 5050
 #define ACS_NAME_ENTERED 5051
 #define ACS_NAME_LEFT 5052
@@ -650,10 +651,13 @@ static kern_return_t noticed(const mach_msg_header_t *message)
 
 static boolean_t demux(mach_msg_header_t *request, mach_msg_header_t *reply)
 {
-	if (request->msgh_local_port == service || request->msgh_local_port == privilege)
+	mach_port_t port = request->msgh_local_port;
+	boolean_t registers = port == privilege && request->msgh_id == ACS_REGISTER;
+
+	if (port == service || registers)
 		return acs_server(request, reply) || netname_server(request, reply);
 	mig_begin_reply(request, reply);
-	mig_end_reply(reply, noticed(request));
+	mig_end_reply(reply, port == privilege ? MIG_BAD_ID : noticed(request));
 	return TRUE;
 }
 
