@@ -69,7 +69,8 @@ class Namer(Server):
                 self.registered.append(name)
             elif sign == "-":
                 self.has.pop(name, None)
-                mach.request(acs.ACS_UNREGISTER, mach.given("name-server"), (name, self.registrations.pop(name)))
+                if name in self.registrations:
+                    mach.request(acs.ACS_UNREGISTER, mach.given("name-server"), (name, self.registrations.pop(name)))
             else:
                 self.queue.append(name)
         self._ask(mach)

@@ -52,7 +52,9 @@ class Guest:
     def finish(self, module: str) -> None:
         self.world.end()
         got = ["BEGIN", *self.text.splitlines(), "END"]
-        assert got == (EXPECTED / module).read_text().splitlines()
+        expected = (EXPECTED / module).read_text().splitlines()
+        # What the kernel prints of its own is said above ipc.
+        assert got == [line for line in expected if not line.endswith("most probably a bug.")]
 
 
 class Ports(Guest):
