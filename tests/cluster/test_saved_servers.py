@@ -80,7 +80,7 @@ def part(cluster: Cluster, kind: type) -> Any:
     return programs(cluster.nodes[0], kind)[0]
 
 
-RECEIVE_RIGHT, SEND_RIGHT = 6, 3
+RECEIVE_RIGHT, SEND_RIGHT = 7, 3
 """Names of the datagram server's task."""
 
 
@@ -112,7 +112,7 @@ CASES: list[tuple[type, str, Any, str]] = [
     (Udp, "registered", [b"x"], r"masix.protocols.udp.Udp.registered cannot be such a list"),
     (Udp, "next_port", 65536, r"masix.protocols.udp.Udp.next_port cannot be 65536"),
     (Udp, "waiting", waiting(999), r"machemu.user.message.Caller.reply is 999, which names no such right of task 2"),
-    (Udp, "waiting", waiting(RECEIVE_RIGHT), r"machemu.user.message.Caller.reply is 6, which names no such right of task 2"),
+    (Udp, "waiting", waiting(RECEIVE_RIGHT), r"machemu.user.message.Caller.reply is 7, which names no such right of task 2"),
     (Udp, "waiting", waiting(SEND_RIGHT, SEND_RIGHT), r"a host-side program of task 2 gives the right 3 away 2 times"),
     (ServerThread, "outbox", sends(MAKE_SEND, 999), r"a host-side program of task 3 sends with a right that it has not"),
     (
