@@ -73,6 +73,23 @@ def untouched(size: int, msgh_id: int = 500) -> Step:
     return lambda actor, mach: with_memory(Region(mach.allocate(size), size), msgh_id=msgh_id)(actor, mach)
 
 
+def mapped(actor: Actor, mach: Mach, size: int) -> Region:
+    """Memory of which the actor is the manager."""
+    pager = mach.make_send(mach.allocate_port())
+    mach.move_member(pager, actor.other)
+    (address,) = mach.call(VM_MAP, mach.task_self(), 0, size, 0, True, PolyPort(pager, COPY_SEND), 0, False, 7, 7, 1)
+    return Region(address, size)
+
+
+def manage(actor: Actor, mach: Mach) -> None:
+    """Says for the memory objects that the kernel has told of that the actor is ready; it has no page of them ever."""
+    for message in actor.received:
+        if message.header.id == MEMORY_OBJECT_INIT.request.id:
+            (control, *_) = MEMORY_OBJECT_INIT.request.unpack(mach.order, message.body, message.carried, True)
+            mach.request(MEMORY_OBJECT_READY, control, (False, COPY_DELAY))
+    actor.received.clear()
+
+
 def plain(msgh_id: int) -> Step:
     return lambda actor, mach: call(actor, mach, b"", (), msgh_id)
 
@@ -82,6 +99,17 @@ def reply(actor: Actor, mach: Mach) -> None:
     message = actor.received[-1]
     header = Header(message.header.remote, message.header.remote_type, 0, 0, message.header.id + 100)
     mach.send(message._replace(header=header))
+
+
+def several(arch: Arch, count: int) -> Step:
+    """Gives away rights to so many ports."""
+
+    def step(actor: Actor, mach: Mach) -> None:
+        for _ in range(count):
+            right = mach.make_send(mach.allocate_port())
+            give(arch, lambda _, right=right: right)(actor, mach)  # type: ignore[misc]
+
+    return step
 
 
 def memories(message: Message) -> list[object]:
@@ -155,15 +183,10 @@ def test_messages_that_fill_a_node_leave_it_room_and_each_is_answered_for(arch: 
             for _ in range(30):
                 with_memory(pattern(65_000))(actor, mach)
 
-    def several(actor: Actor, mach: Mach) -> None:
-        for _ in range(5):
-            right = mach.make_send(mach.allocate_port())
-            give(arch, lambda _, right=right: right)(actor, mach)  # type: ignore[misc]
-
     with two(arch, arch) as (made, client, service):
         do(made, client, register(b"client"))
         do(made, service, look_up(b"client"))
-        do(made, service, several)
+        do(made, service, several(arch, 5))
         do(made, client, flood, slices=900)
         kernel = made.machines[1].kernel
         assert len(kernel.memory.free) >= kernel.vm.free_min
@@ -178,22 +201,14 @@ def test_a_server_waits_for_no_client_s_memory_manager(arch: Arch, size: int) ->
     """The manager says that it is ready, and never has a page. After 15 s the message goes as one to a dead port."""
     regions: list[Region] = []
 
-    def mapped(actor: Actor, mach: Mach) -> None:
-        pager = mach.make_send(mach.allocate_port())
-        mach.move_member(pager, actor.other)
-        (address,) = mach.call(VM_MAP, mach.task_self(), 0, size, 0, True, PolyPort(pager, COPY_SEND), 0, False, 7, 7, 1)
-        regions.append(Region(address, size))
-
     def ready(actor: Actor, mach: Mach) -> None:
-        (control, *_) = MEMORY_OBJECT_INIT.request.unpack(mach.order, actor.received[-1].body, actor.received[-1].carried, True)
-        mach.request(MEMORY_OBJECT_READY, control, (False, COPY_DELAY))
+        manage(actor, mach)
         with_memory(*regions)(actor, mach)
-        actor.received.clear()
 
     with two(arch, arch) as (made, client, service):
         do(made, client, register(b"client"))
         do(made, service, look_up(b"client"))
-        do(made, client, mapped)
+        do(made, client, lambda actor, mach: regions.append(mapped(actor, mach, size)))
         do(made, client, ready)
         do(made, service, plain(503))
         assert (client.ids()[-1], service.ids()) == (503, [])
@@ -235,6 +250,27 @@ def test_a_port_that_dies_while_memory_is_on_its_way_to_it_ends_the_message(arch
         made.end(1, "program 0")
         made.run(40)
         assert (client.ids(), in_hand(made)) == ([DIED], (0, 0))
+
+
+def test_ports_that_die_together_while_memory_for_all_of_them_is_waited_for_end_their_messages(arch: Arch) -> None:
+    regions: list[Region] = []
+
+    def to_all(actor: Actor, mach: Mach) -> None:
+        manage(actor, mach)
+        for actor.found, region in zip(actor.rights, regions, strict=True):
+            with_memory(region)(actor, mach)
+
+    with two(arch, arch) as (made, client, service):
+        do(made, client, register(b"client"))
+        do(made, service, look_up(b"client"))
+        do(made, service, several(arch, 2))
+        client.received.clear()
+        do(made, client, *[lambda actor, mach: regions.append(mapped(actor, mach, SIZE))] * 2)
+        do(made, client, to_all)
+        assert in_hand(made) == (2, 0)
+        made.end(1, "program 0")
+        made.run(20)
+        assert (client.ids().count(DIED), in_hand(made)) == (2, (0, 0))
 
 
 def test_a_large_message_arrives_though_its_right_was_the_last(arch: Arch) -> None:

@@ -6,6 +6,7 @@ not in memory is waited for by nobody: its stream goes on when the page has come
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from machemu.abi.errors import KernError
@@ -77,36 +78,32 @@ def begin(context: Context, name: PortName, proxy: Proxy, message: Message) -> N
 def _go_on(context: Context, node: int) -> None:
     """Sends parts to a node, as many as there is a window for; the streams take turns."""
     by_token = context.streams.by_token
-    ours = {token: stream for token, stream in by_token.items() if stream.node == node}
-    free = WINDOW - sum(stream.under_way for stream in ours.values())
-    while ours and free >= PART:
-        token, stream = next(iter(ours.items()))
-        del ours[token]
-        sent = _send_part(context, token, stream)
-        if sent:
-            free -= sent
-            ours[token] = stream
+    turns = deque(token for token, stream in by_token.items() if stream.node == node)
+    while turns and sum(stream.under_way for stream in by_token.values() if stream.node == node) <= WINDOW - PART:
+        token = turns.popleft()
+        if _send_part(context, token, by_token[token]):
+            turns.append(token)
             by_token[token] = by_token.pop(token)
 
 
-def _send_part(context: Context, token: int, stream: Stream) -> int:
-    """Sends the next part of a stream: how many bytes; 0 where there is none, or it is not in memory."""
+def _send_part(context: Context, token: int, stream: Stream) -> bool:
+    """Sends the next part of a stream; False where there is none, or it is not in memory."""
     mach = context.mach
     if not _has_port(context, stream):
-        abort(context, token, GONE)
-        return 0
+        _abort(context, token, GONE)
+        return False
     found = next(((n, piece) for n, piece in enumerate(stream.pieces) if piece.at < piece.end), None)
     if found is None:
-        return 0
+        return False
     index, piece = found
     size = min(PART // piece.unit * piece.unit, piece.end - piece.at)
     try:
         stream.waits = not mach.ready(piece.at, size, False)
     except KernError:
-        abort(context, token, "its memory cannot be read")
-        return 0
+        _abort(context, token, "its memory cannot be read")
+        return False
     if stream.waits:
-        return 0
+        return False
     data = mach.read(piece.at, size)
     mach.work(0, 0, size)
     order = ORDERS.index(mach.order)
@@ -118,7 +115,7 @@ def _send_part(context: Context, token: int, stream: Stream) -> int:
         piece.start = freed
     stream.under_way += size
     stream.since = mach.now()
-    return size
+    return True
 
 
 def stored(context: Context, node: int, payload: Stored) -> None:
@@ -128,13 +125,13 @@ def stored(context: Context, node: int, payload: Stored) -> None:
         return
     stream.under_way -= min(payload.size, stream.under_way)
     if not stream.under_way and all(piece.at == piece.end for piece in stream.pieces):
-        if not _has_port(context, stream):
-            abort(context, payload.token, GONE)
-            return
-        del context.streams.by_token[payload.token]
-        stream.proxy.is_streaming = False
-        forward.forward(context, stream.name, stream.proxy, stream.message)
-        _follow(context, stream.proxy)
+        if _has_port(context, stream):
+            del context.streams.by_token[payload.token]
+            stream.proxy.is_streaming = False
+            forward.forward(context, stream.name, stream.proxy, stream.message)
+            _follow(context, stream.proxy)
+        else:
+            _abort(context, payload.token, GONE)
     _go_on(context, node)
 
 
@@ -142,13 +139,14 @@ def refused(context: Context, node: int, payload: Refused) -> None:
     """The other node cannot hold a message of ours."""
     stream = context.streams.by_token.get(payload.token)
     if stream is not None and stream.node == node:
-        abort(context, payload.token, f"node {node} cannot hold its {stream.total} bytes of memory")
+        _abort(context, payload.token, f"node {node} cannot hold its {stream.total} bytes of memory")
+        _go_on(context, node)
     else:
         context.say(node, Dropped(payload.token))
 
 
-def abort(context: Context, token: int, why: str) -> None:
-    """A message whose memory goes is destroyed."""
+def _abort(context: Context, token: int, why: str) -> None:
+    """A message whose memory goes is destroyed. Then the node's other streams can go on, for which the caller sees."""
     stream = context.streams.by_token.pop(token)
     context.mach.free([(piece.start, piece.end - piece.start) for piece in stream.pieces if piece.start < piece.end])
     stream.proxy.is_streaming = False
@@ -157,7 +155,6 @@ def abort(context: Context, token: int, why: str) -> None:
     if context.tables.proxies.get(stream.name) is stream.proxy:
         forward.done(context, stream.name, stream.proxy, stream.message.header)
         _follow(context, stream.proxy)
-    _go_on(context, stream.node)
 
 
 def _has_port(context: Context, stream: Stream) -> bool:
@@ -176,14 +173,15 @@ def lost(context: Context, node: int) -> None:
     """A node is gone, and the messages whose memory was going there."""
     for token, stream in list(context.streams.by_token.items()):
         if stream.node == node:
-            abort(context, token, f"node {node} is lost")
+            _abort(context, token, f"node {node} is lost")
 
 
 def expired(context: Context) -> None:
     """Looks again for memory that was not there."""
     now = context.mach.now()
-    for token, stream in list(context.streams.by_token.items()):
-        if stream.waits and now >= stream.since + PATIENCE_NS:
-            abort(context, token, "its memory does not come")
-    for node in sorted({stream.node for stream in context.streams.by_token.values() if stream.waits}):
+    waiting = [(token, stream) for token, stream in context.streams.by_token.items() if stream.waits]
+    for token, stream in waiting:
+        if now >= stream.since + PATIENCE_NS:
+            _abort(context, token, "its memory does not come")
+    for node in sorted({stream.node for _, stream in waiting}):
         _go_on(context, node)
