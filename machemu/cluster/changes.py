@@ -14,9 +14,10 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import UserError
-from machemu.cluster.faults import NAMES, Fault, Heal, Partition, SetSegment
-from machemu.cluster.file import NAME_SERVER, ClusterSpec, GuestSpec, NodeSpec, ServerSpec
+from machemu.cluster.faults import NAMES, Crash, Fault, Pause, Restart, Resume, SetSegment
+from machemu.cluster.file import ClusterSpec, NodeSpec
 from machemu.cluster.lan import Properties
+from machemu.cluster.server_specs import NAME_SERVER, GuestSpec, ServerSpec
 from machemu.machine.profile import Profile
 from machemu.sim.saved import Head
 from machemu.sim.state import state
@@ -191,8 +192,8 @@ def _segment_changes(origin: Origin, spec: ClusterSpec, time: int) -> Iterator[S
 
 
 def _described(fault: Fault, spec: ClusterSpec) -> str:
-    if isinstance(fault, Partition | Heal | SetSegment):
-        name = spec.segments[fault.segment].name
-    else:
+    if isinstance(fault, Crash | Restart | Pause | Resume):
         name = spec.nodes[fault.node - 1].name
+    else:
+        name = spec.segments[fault.segment].name
     return f"'{NAMES[type(fault)]}' of {name} at {time_text(fault.time)}"

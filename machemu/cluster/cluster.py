@@ -22,11 +22,12 @@ from typing import NamedTuple, TypeVar
 
 from machemu.abi.errors import InvariantError, UserError
 from machemu.cluster import changes
-from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
-from machemu.cluster.file import ClusterSpec, ServerSpec
+from machemu.cluster.faults import Crash, Cut, Fault, Heal, Mend, Partition, Pause, Restart, Resume, SetSegment
+from machemu.cluster.file import ClusterSpec
 from machemu.cluster.lan import Missed, Segment, Station
 from machemu.cluster.link import Arrival, NodeLink, Sent, Status
 from machemu.cluster.node import NIC_NAMES, ClusterNode, slack_of
+from machemu.cluster.server_specs import ServerSpec
 from machemu.cluster.servers import load_server
 from machemu.cluster.witness import Witness
 from machemu.core import board
@@ -306,7 +307,12 @@ class Cluster:
         if isinstance(fault, Partition):
             self.segments[fault.segment].islands = fault.groups
         elif isinstance(fault, Heal):
-            self.segments[fault.segment].islands = ()
+            self.segments[fault.segment].heal()
+        elif isinstance(fault, Cut):
+            self.segments[fault.segment].cuts.append(fault)
+        elif isinstance(fault, Mend):
+            if fault.cut in self.segments[fault.segment].cuts:  # nobody has healed the segment meanwhile
+                self.segments[fault.segment].cuts.remove(fault.cut)
         elif isinstance(fault, SetSegment):
             segment = self.segments[fault.segment]
             segment.properties = segment.properties._replace(**dict(fault.changes))  # type: ignore[arg-type]

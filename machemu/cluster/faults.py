@@ -49,8 +49,39 @@ class Partition(NamedTuple):
 
 
 @state
+class Cut(NamedTuple):
+    """What the senders send the hearers hear no more, each frame with the probability `loss`; with `both` the other way, too. It
+    adds to what else is lost on the segment."""
+
+    time: int
+    segment: int
+    senders: tuple[int, ...]
+    hearers: tuple[int, ...]
+    loss: float
+    both: bool
+
+    def parts(self, sender: int, hearer: int) -> bool:
+        """Whether it lies between two nodes."""
+        return (sender in self.senders and hearer in self.hearers) or (
+            self.both and sender in self.hearers and hearer in self.senders
+        )
+
+
+@state
+class Mend(NamedTuple):
+    """A cut ends."""
+
+    time: int
+    cut: Cut
+
+    @property
+    def segment(self) -> int:
+        return self.cut.segment
+
+
+@state
 class Heal(NamedTuple):
-    """All hear each other again."""
+    """All hear each other again: partition and cuts of the segment end."""
 
     time: int
     segment: int
@@ -65,14 +96,16 @@ class SetSegment(NamedTuple):
     changes: tuple[tuple[str, int | float], ...]
 
 
-Fault = Crash | Restart | Pause | Resume | Partition | Heal | SetSegment
+Fault = Crash | Restart | Pause | Resume | Partition | Cut | Mend | Heal | SetSegment
 NAMES: Final[dict[type[Fault], str]] = {
     Crash: "crash",
     Restart: "restart",
     Pause: "pause",
     Resume: "resume",
     Partition: "partition",
+    Cut: "cut",
+    Mend: "mend",
     Heal: "heal",
     SetSegment: "segment",
 }
-"""By their names in a cluster file."""
+"""By their names in a cluster file, where `mend` is the end that a cut says."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, NamedTuple
 
+from machemu.cluster.faults import Cut
 from machemu.sim.state import Range, Time, state
 from machemu.sim.streams import Stream
 
@@ -79,13 +80,16 @@ class Carried(NamedTuple):
 class Segment:
     """An Ethernet that stations share: one frame at a time is on it."""
 
-    __slots__ = ("name", "properties", "stations", "islands", "free", "frames", "bytes", "losses", "copies", "delays")
+    __slots__ = (
+        "name", "properties", "stations", "islands", "cuts", "free", "frames", "bytes", "losses", "copies", "delays", "gaps",
+    )  # fmt: skip
     name: str
     properties: Properties
     stations: list[Station]  # those joined to it, in order
 
     # Nodes' numbers in groups that do not hear each other; nodes in none of them are one more such group:
     islands: tuple[tuple[int, ...], ...]
+    cuts: list[Cut]  # those that hold, beside the islands
     free: Time  # when the medium is silent again
 
     # What it has carried:
@@ -96,18 +100,21 @@ class Segment:
     losses: Stream
     copies: Stream
     delays: Stream
+    gaps: Stream  # of cuts
 
     def __init__(self, name: str, properties: Properties, stations: list[Station], seed: int) -> None:
         self.name = name
         self.properties = properties
         self.stations = stations
         self.islands = ()
+        self.cuts = []
         self.free = 0
         self.frames = 0
         self.bytes = 0
         self.losses = Stream(seed, f"segment {name} loss")
         self.copies = Stream(seed, f"segment {name} duplication")
         self.delays = Stream(seed, f"segment {name} reordering")
+        self.gaps = Stream(seed, f"segment {name} cut")
 
     def carry(self, sender: Station, time: int, size: int) -> Carried:
         """A station has a frame of `size` bytes to send at `time`; to be called in the order of time.
@@ -127,6 +134,10 @@ class Segment:
             home = self._island(sender.node)
             missed = [Missed(soonest, station, "partition") for station in stations if self._island(station.node) != home]
             stations = [station for station in stations if self._island(station.node) == home]
+        if self.cuts:
+            apart = [station for station in stations if self._is_cut(sender.node, station.node)]
+            missed += [Missed(soonest, station, "cut") for station in apart]
+            stations = [station for station in stations if station not in apart]
         if not (properties.loss or properties.duplication or properties.reordering):
             return Carried(start, end, [Heard(soonest, station) for station in stations], missed)
         heard = []
@@ -138,6 +149,16 @@ class Segment:
                 late = self.delays.below(properties.delay) + 1 if self.delays.chance(properties.reordering) else 0
                 heard.append(Heard(soonest + late + copy * (self.free - start), station))
         return Carried(start, end, heard, missed)
+
+    def _is_cut(self, sender: int, hearer: int) -> bool:
+        """Whether a frame is lost between two nodes by any cut."""
+        lost = [self.gaps.chance(cut.loss) for cut in self.cuts if cut.parts(sender, hearer)]
+        return any(lost)
+
+    def heal(self) -> None:
+        """All hear each other again."""
+        self.islands = ()
+        self.cuts.clear()
 
     def _island(self, node: int) -> int:
         return next((number for number, nodes in enumerate(self.islands) if node in nodes), -1)

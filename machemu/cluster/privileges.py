@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from machemu.abi.errors import UserError
-from machemu.cluster.file import GuestSpec, ServerSpec, load_file
+from machemu.cluster.file import load_file
+from machemu.cluster.server_specs import GuestSpec, ServerSpec
 from machemu.sim import files
 
 TRUSTED: Final = "masix"

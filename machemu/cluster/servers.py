@@ -9,8 +9,9 @@ from typing import Any, Final
 from machemu.abi.errors import KernError, UserError
 from machemu.boot.bootstrap import boot_server
 from machemu.boot.modules import Modules
-from machemu.cluster.file import GuestSpec, NodeSpec, ServerSpec
+from machemu.cluster.file import NodeSpec
 from machemu.cluster.privileges import is_privileged
+from machemu.cluster.server_specs import GuestSpec, ServerSpec
 from machemu.core.host_side import NameServer, launch_server
 from machemu.core.kernel import Kernel
 from machemu.sim.state import REGISTRY

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable
 
-from machemu.cluster.faults import NAMES, Crash, Fault, Partition, Pause, Restart, Resume, SetSegment
+from machemu.cluster.faults import NAMES, Crash, Cut, Fault, Mend, Partition, Pause, Restart, Resume, SetSegment
 from machemu.cluster.file import ClusterSpec
 from machemu.cluster.lan import Carried, Segment, Station
 from machemu.cluster.node import NIC_NAMES, mac_address
@@ -57,8 +57,12 @@ class Witness:
             return
         segment = self.spec.segments[fault.segment].name
         if isinstance(fault, Partition):
-            groups = tuple(tuple(self.spec.nodes[number - 1].name for number in group) for group in fault.groups)
-            self.tell(Befell(fault.time, kind, "", segment, groups))
+            self.tell(Befell(fault.time, kind, "", segment, tuple(map(self._nodes, fault.groups))))
+        elif isinstance(fault, Cut | Mend):
+            cut = fault if isinstance(fault, Cut) else fault.cut
+            way = (("both",),) if cut.both else ()
+            sides = (self._nodes(cut.senders), self._nodes(cut.hearers))
+            self.tell(Befell(fault.time, kind, "", segment, (*sides, (str(cut.loss),), *way)))
         else:
             self.tell(Befell(fault.time, kind, "", segment, fault.changes if isinstance(fault, SetSegment) else ()))
 
@@ -67,6 +71,9 @@ class Witness:
         for _, _, _, heard in (flight for flight in self.flying if flight[2] == node):
             self.tell(FrameLost(heard.time, heard.segment, heard.number, heard.node, heard.interface, "crash"))
         self.flying = [flight for flight in self.flying if flight[2] != node]
+
+    def _nodes(self, numbers: tuple[int, ...]) -> tuple[str, ...]:
+        return tuple(self.spec.nodes[number - 1].name for number in numbers)
 
     def _names(self, station: Station) -> tuple[str, str]:
         return self.spec.nodes[station.node - 1].name, NIC_NAMES[station.interface]

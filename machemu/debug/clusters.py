@@ -61,6 +61,7 @@ class ClusterStepper(Traveller):
         return {
             "node": Command(self.node, "[NAME]", "choose a node by its name, or list them", ("n",)),
             **super().goings(),
+            "fault": Command(self.fault, "KEYS", "let a fault befall the cluster: the keys of a cluster file's", ()),
         }
 
     def node(self, given: list[str], _: str) -> None:
@@ -72,6 +73,11 @@ class ClusterStepper(Traveller):
         if name not in nodes:
             raise CommandError(f"no node {name}: there are {', '.join(nodes)}")
         self.chosen = nodes[name]
+
+    def fault(self, _: list[str], text: str) -> None:
+        if not text:
+            raise CommandError('fault: what? write keys as in a cluster file, such as kind = "crash", node = "NAME"')
+        self.cluster.fault(text)
 
     def aims(self, given: list[str]) -> list[Aim]:
         """In the node that is chosen; in any, and then in those alone that have what is named."""

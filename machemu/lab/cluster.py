@@ -10,11 +10,12 @@ from typing import Any, Final, NamedTuple
 
 from machemu.cluster.cluster import Cluster as Inner
 from machemu.cluster.cluster import ClusterSnapshot, ClusterStop
-from machemu.cluster.faults import Crash, Fault, Heal, Partition, Pause, Restart, Resume, SetSegment
+from machemu.cluster.faults import Crash, Cut, Fault, Heal, Mend, Partition, Pause, Restart, Resume, SetSegment
 from machemu.cluster.file import ClusterSpec, load_file
 from machemu.cluster.lan import Properties
 from machemu.cluster.node import ClusterNode
 from machemu.cluster.pcap import Capture
+from machemu.cluster.schedule import Names, check_cut, fault_from
 from machemu.core.kernel import FOREVER, Kernel
 from machemu.core.observe import unwatch, watch
 from machemu.lab.back import NEAR
@@ -411,11 +412,31 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
         self._befall(Resume(self.time, self._number(node)))
 
     def partition(self, segment: str, *groups: Sequence[str]) -> None:
-        """Nodes of different groups do not hear each other; those in no group are one more."""
+        """Nodes of different groups do not hear each other; those in no group are one more. Until `heal`, or another one."""
         self._befall(Partition(self.time, self._segment(segment), tuple(tuple(map(self._number, group)) for group in groups)))
 
+    def cut(
+        self,
+        segment: str,
+        senders: Sequence[str],
+        hearers: Sequence[str],
+        *,
+        loss: float = 1.0,
+        both: bool = False,
+        duration: str | int | None = None,
+    ) -> None:
+        """What `senders` send is lost to `hearers`, each frame with the probability `loss`; with `both` the other way, too. For a
+        virtual time, nanoseconds or as "20ms", or until `heal`. Several cuts may hold at once."""
+        if not senders or not hearers or not 0 <= loss <= 1:
+            raise UsageError("a cut has nodes on both sides, and a loss of more than 0 and at most 1")
+        sides = tuple(map(self._number, senders)), tuple(map(self._number, hearers))
+        cut = Cut(self.time, self._segment(segment), *sides, float(loss), both)
+        check_cut(cut, list(self.nodes))
+        end = self._deadline(duration)
+        self._befall(cut, *([] if duration is None else [Mend(end, cut)]))
+
     def heal(self, segment: str) -> None:
-        """All hear each other again."""
+        """All hear each other again: a partition and cuts end."""
         self._befall(Heal(self.time, self._segment(segment)))
 
     def set_segment(self, segment: str, **properties: int | float) -> None:
@@ -426,8 +447,20 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
             raise UsageError(f"a segment has no {unknown[0]}: it has {', '.join(Properties._fields)}")
         self._befall(SetSegment(self.time, self._segment(segment), tuple(properties.items())))
 
-    def _befall(self, fault: Fault) -> None:
-        self.act(lambda: insort(self.inner.faults, fault, key=lambda each: each.time))
+    def fault(self, text: str) -> None:
+        """A fault as a cluster file has it: its keys, parted by commas, such as 'kind = "crash", node = "sun", at = "2s"'.
+
+        Without `at` it comes when the run goes on. UserError for what is no fault, or is over already.
+        """
+        names = Names([segment.name for segment in self.inner.segments], list(self.nodes))
+        self._befall(*fault_from(text, names, self.time))
+
+    def _befall(self, *faults: Fault) -> None:
+        def add() -> None:
+            for fault in faults:
+                insort(self.inner.faults, fault, key=lambda each: each.time)
+
+        self.act(add)
 
     def _number(self, node: str) -> int:
         return list(self.nodes).index(self._member(node).name) + 1

@@ -256,14 +256,15 @@ class FrameLost:
     node: str
     interface: str
     reason: str
-    """`loss`, `partition`, `no power`, `halted`, `full` (as much as it takes waits for it), or `crash` (it was on its way)."""
+    """`loss`, `partition`, `cut`, `no power`, `halted`, `full` (as much as it takes waits for it), `crash` (it was under way)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Befell:
     """A fault of the cluster file's. kind: as there. node, segment: whom it befell, "" where it is the other.
 
-    detail: of a partition the groups; of a change of a segment each property and its value.
+    detail: of a partition the groups; of a cut and of its end (`mend`) who sends, who does not hear it, the probability, and
+    `both` where it is so the other way, too; of a change of a segment each property and its value.
     """
 
     time: int

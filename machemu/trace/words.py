@@ -162,9 +162,13 @@ def what_text(event: MessageMoved) -> str:
 
 
 def detail_text(event: Befell) -> str:
-    """What a fault changes: a partition's groups, a segment's properties; "" where there is nothing more to say."""
+    """What a fault changes: a partition's groups, a cut's sides, a segment's properties; "" where there is no more to say."""
     if event.kind == "partition":
         return " | ".join(" ".join(map(str, group)) for group in event.detail)
+    if event.kind in ("cut", "mend"):
+        senders, hearers, loss, *both = event.detail
+        part = "" if loss == ("1.0",) else f" loss={loss[0]}"
+        return f"{' '.join(map(str, senders))} {'<->' if both else '->'} {' '.join(map(str, hearers))}{part}"
     return ", ".join(f"{name}={value}" for name, value in event.detail)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from machemu.cluster.file import KINDS
 from machemu.cluster.lan import Properties
+from machemu.cluster.schedule import KINDS
 from machemu.export.json_lines import FIELDS
 from machemu.machine import profile
 from machemu.trace.words import exception_text
@@ -79,6 +79,13 @@ def test_the_cluster_page_s_file_and_transcript_are_real() -> None:
     assert CLUSTER.split("```text\n")[1].split("```")[0] == done.stdout + done.stderr
     told = run("-m", "machemu", "cluster", "images/two.toml", "--times", "--events")
     assert CLUSTER.split("```text\n")[2].split("```")[0] in told.stdout
+
+
+def test_the_cluster_page_s_partial_partition_is_real() -> None:
+    chapter = CLUSTER.split("### Partial partitions\n")[1].split("\n## ")[0]
+    assert chapter.split("```toml\n")[1].split("```")[0] in (ROOT / "images" / "partial.toml").read_text()
+    told = run("-m", "machemu", "cluster", "images/partial.toml", "--times", "--events")
+    assert chapter.split("```text\n")[1].split("```")[0] in told.stdout
 
 
 @both_places

@@ -11,8 +11,9 @@ from machemu.cluster import changes
 from machemu.cluster.changes import RULES, Rule
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.faults import Crash, Fault, SetSegment
-from machemu.cluster.file import Table, parse_file
+from machemu.cluster.file import parse_file
 from machemu.cluster.lan import Properties
+from machemu.cluster.values import Table
 from tests.support.clusters import MS, ROOT, US, World, fault, node
 
 SEGMENT = "[segments.lan]\n"
@@ -204,3 +205,28 @@ def test_faults_are_told_apart_by_what_they_do() -> None:
     assert changes.faults(origin, [*pending, *spec.faults[1:]], spec, SAVED) == [*pending, *spec.faults[1:]]
     with pytest.raises(UserError, match="has befallen"):
         changes.faults(origin._replace(faults=(*spec.faults, Crash(MS, 1))), spec.faults[1:], spec, SAVED)
+
+
+def test_a_cut_that_holds_is_saved_and_its_end_comes_even_if_the_file_has_moved_it(tmp_path: Path) -> None:
+    path = tmp_path / "saved"
+
+    def text(until: str) -> str:
+        sides: dict[str, object] = {"from": ["on"], "to": ["far"]}
+        return SEGMENT + node("on") + node("far") + fault("10ms", "cut", segment="lan", both=True, loss=0.5, until=until, **sides)
+
+    with World(text("50ms")) as world:
+        world.run(SAVED)
+        world.cluster.save(path)
+        world.run(60 * MS)
+        digest = world.cluster.digest()
+    with World(text("50ms"), load=path) as again:
+        assert [each.loss for each in again.cluster.segments[0].cuts] == [0.5]
+        again.run(60 * MS)
+        assert again.cluster.digest() == digest
+    with load(path, text("80ms")) as later:
+        later.run(60 * MS)
+        assert later.segments[0].cuts
+        later.run(90 * MS)
+        assert not later.segments[0].cuts
+    with pytest.raises(UserError, match=r"faults: 'mend' of lan at 0.015 s is new, and the saved cluster is at 0.02 s"):
+        load(path, text("15ms"))

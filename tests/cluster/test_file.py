@@ -11,12 +11,18 @@ from hypothesis import strategies as st
 
 from machemu.abi.errors import UserError
 from machemu.cluster.faults import Crash, Heal, Partition, SetSegment
-from machemu.cluster.file import ServerSpec, load_file, parse_file
+from machemu.cluster.file import load_file, parse_file
 from machemu.cluster.lan import Properties
+from machemu.cluster.server_specs import ServerSpec
 from tests.support.clusters import MS, ROOT, SECOND, US, fault, node
 
 SEGMENT = "[segments.lan]\n"
 GOOD = SEGMENT + node("one")
+PAIR = GOOD + node("two")
+
+
+def cut(**keys: object) -> str:
+    return fault("1s", "cut", segment="lan", **{"from": ["one"], "to": ["two"], **keys})
 
 
 def test_everything_that_a_file_can_say(tmp_path: Path) -> None:
@@ -134,7 +140,7 @@ def test_everything_that_a_file_can_say(tmp_path: Path) -> None:
         (GOOD.replace("${host-port}", "${"), "nodes.one.modules: boot script line 1"),
         ("[nodes.one]\nmodules = 3\n", "nodes.one.modules: must be a list"),
         ('[nodes.one]\nscript = "nothing"\n', "nodes.one.script: "),
-        (GOOD + 'disks = { fd0 = "x" }\n', "nodes.one.disks: there can be no device 'fd0'"),
+        (GOOD + 'disks = { fd2 = "x" }\n', "nodes.one.disks: there can be no device 'fd2'"),
         (GOOD + "disks = { hd0 = 1 }\n", "nodes.one.disks: hd0: must be a text"),
         (GOOD + 'disks = { hd0 = ",writable" }\n', "nodes.one.disks: hd0: must be a text"),
         (GOOD + 'disks = { hd0 = "x", hd1 = "./x,writable" }\n', "nodes.one.disks.hd1: "),
@@ -156,6 +162,18 @@ def test_everything_that_a_file_can_say(tmp_path: Path) -> None:
         (GOOD + fault("1s", "partition", segment="lan"), "faults[1].groups: is missing"),
         (GOOD + fault("1s", "partition", segment="lan", groups=[["one"], ["one"]]), "faults[1].groups: a node is in it twice"),
         (GOOD + fault("1s", "partition", segment="lan", groups=["one"]), "faults[1].groups: must be a list"),
+        (GOOD + fault("1s", "cut", segment="lan"), "faults[1].from: is missing"),
+        (GOOD + cut(to=[]), "faults[1].to: names no node"),
+        (GOOD + cut(to="one"), "faults[1].to: must be a list"),
+        (GOOD + cut(to=["x"]), "faults[1].to: there is no node 'x'"),
+        (PAIR + cut(to=["one"]), "faults[1].to: one is in `from`, too: nobody hears"),
+        (PAIR + cut(loss=0), "faults[1].loss: must be more than 0"),
+        (PAIR + cut(loss=1.5), "faults[1].loss: must be a number from 0 to 1"),
+        (PAIR + cut(both=1), "faults[1].both: must be true or false"),
+        (PAIR + cut(until="1s"), "faults[1].until: is not later than the begin"),
+        (PAIR + cut(until=2), "faults[1].until: must be a text"),
+        (GOOD + fault("1s", "mend", segment="lan"), "faults[1].kind: 'mend' is none of crash,"),
+        (PAIR + cut(groups=[]), "faults[1].groups: there is no such key"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_key(text: str, message: str, tmp_path: Path) -> None:
@@ -182,7 +200,7 @@ VALUES = st.recursive(
         st.booleans(),
         st.floats(),
         st.sampled_from(
-            ["lan", "one", "1s", "4M", "10M", "crash", "partition", "segment", "x:Y", "", "\0", "images/i386/hello.elf"]
+            ["lan", "one", "1s", "4M", "10M", "crash", "partition", "cut", "segment", "x:Y", "", "\0", "images/i386/hello.elf"]
         ),
     ),
     lambda inner: st.one_of(
@@ -193,7 +211,7 @@ VALUES = st.recursive(
 )
 KEYS = ["bandwidth", "latency", "loss", "delay", "profile", "memory", "module", "modules", "script", "variables", "disks", "nics"]
 NODE_KEYS = [*KEYS, "servers", "input"]
-FAULT_KEYS = [*KEYS, "at", "kind", "node", "segment", "groups"]
+FAULT_KEYS = [*KEYS, "at", "kind", "node", "segment", "groups", "from", "to", "both", "until"]
 
 
 def toml(value: object) -> str:

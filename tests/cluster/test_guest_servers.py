@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.errors import UserError
-from machemu.cluster.file import GuestSpec, parse_file
+from machemu.cluster.file import parse_file
+from machemu.cluster.server_specs import GuestSpec
 from tests.support.calls import CALLS, answers, pair
 from tests.support.clusters import ACS, MS, ROOT, SECOND, World, fault, node, saved_in_between, ticks, with_guests
 from tests.support.programs import Knower

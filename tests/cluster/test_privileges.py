@@ -8,8 +8,9 @@ import pytest
 
 from machemu.abi.errors import UserError
 from machemu.abi.kern_return import KERN_NO_ACCESS
-from machemu.cluster.file import GuestSpec, ServerSpec, parse_file
+from machemu.cluster.file import parse_file
 from machemu.cluster.privileges import digest, main
+from machemu.cluster.server_specs import GuestSpec, ServerSpec
 from tests.support.clients import Steps
 from tests.support.clusters import ROOT, SECOND, World, with_guests
 from tests.support.name_servers import GUEST, both_places

@@ -140,6 +140,59 @@ def test_islands_of_more_than_one_hear_one_another() -> None:
         assert [len(ear.heard) for ear in ears] == [0, 1]
 
 
+def cut(at: str, senders: str, hearers: str, **keys: object) -> str:
+    """A fault between nodes that are named in words of a text."""
+    return fault(at, "cut", segment="lan", **{"from": senders.split(), "to": hearers.split(), **keys})
+
+
+def heard_by_all(faults: str, times: range) -> dict[str, list[int]]:
+    """What each node hears of one frame of each that is sent in each second: ten times the second, and the sender's number."""
+    with World(lan(faults=faults)) as world:
+        names = ("one", "two", "three")
+        world.run(SECOND)
+        ears = {name: Ear(world.node(name)) for name in names}
+        for second in times:
+            for number, name in enumerate(names, 1):
+                world.run(second * SECOND + number * MS)
+                world.send(name, second * SECOND + number * MS, frame(10 * second + number))
+        world.run((times.stop + 1) * SECOND)
+        return {name: [int.from_bytes(heard[14:18], "big") for _, heard in ear.heard] for name, ear in ears.items()}
+
+
+def test_two_of_three_nodes_do_not_hear_each_other_until_a_cut_ends() -> None:
+    assert heard_by_all(cut("1500ms", "one", "three", both=True, until="2500ms"), range(1, 4)) == {
+        "one": [12, 13, 22, 32, 33],
+        "two": [11, 13, 21, 23, 31, 33],
+        "three": [11, 12, 22, 31, 32],
+    }
+
+
+def test_a_cut_goes_one_way_and_several_hold_at_once() -> None:
+    cuts = cut("1500ms", "one", "two three", until="3500ms") + cut("1500ms", "three one", "two", until="2500ms")
+    assert heard_by_all(cuts, range(1, 5)) == {
+        "one": [12, 13, 22, 23, 32, 33, 42, 43],
+        "two": [11, 13, 33, 41, 43],
+        "three": [11, 12, 22, 32, 41, 42],
+    }
+
+
+def test_a_segment_that_heals_has_no_cuts_and_their_ends_come_to_nothing() -> None:
+    faults = cut("1500ms", "one", "two", until="3500ms") + fault("2500ms", "heal", segment="lan")
+    assert heard_by_all(faults, range(2, 5))["two"] == [23, 31, 33, 41, 43]
+
+
+def test_a_cut_loses_as_much_as_it_says_one_way() -> None:
+    with World(lan(faults=cut("1s", "one", "two", loss=0.6))) as world:
+        world.run(SECOND)
+        ears = [Ear(world.node(name)) for name in ("two", "three", "one")]
+        for number in range(200):
+            world.send("one", SECOND + number * MS, frame(number))
+            world.send("two", SECOND + number * MS, frame(number))
+        world.run(3 * SECOND)
+        assert len(ears[0].heard) in range(50, 110)
+        assert [len(ear.heard) for ear in ears[1:]] == [400, 200]
+
+
 def test_a_segment_s_properties_change_at_their_time() -> None:
     faults = fault("1s", "segment", segment="lan", latency="3ms", bandwidth="100M") + fault(
         "2s", "segment", segment="lan", loss=1

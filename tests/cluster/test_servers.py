@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.errors import UserError
-from machemu.cluster.file import ServerSpec, parse_file
+from machemu.cluster.file import parse_file
+from machemu.cluster.server_specs import ServerSpec
 from tests.support.clusters import MS, ROOT, SECOND, World, fault, node, ticks
 
 TICKER = 'servers = ["tests.support.programs:Ticker"]\n'

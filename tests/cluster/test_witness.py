@@ -5,6 +5,7 @@ from __future__ import annotations
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
 from machemu.trace.events import Befell, ClusterEvent, FrameHeard, FrameLost, FrameSent
+from machemu.trace.words import fault_text
 from tests.support.clusters import MS, ROOT, SECOND, US, World, fault, node
 
 BROADCAST = b"\xff" * 6
@@ -72,6 +73,27 @@ def test_a_lost_frame_is_told_with_its_reason() -> None:
         Befell(4 * SECOND, "crash", "two", "", ()),
         Befell(5 * SECOND, "segment", "", "lan", (("loss", 1.0),)),
     ]
+
+
+def test_a_cut_its_frames_and_its_end_are_told() -> None:
+    keys: dict[str, object] = {"from": ["one"], "to": ["three"]}
+    faults = fault("2s", "cut", segment="lan", both=True, until="3s", **keys) + fault(
+        "4s", "cut", segment="lan", loss=0.5, **keys
+    )
+    with World(lan(faults=faults)) as world:
+        world.run(SECOND)
+        events = told(world)
+        world.run(2 * SECOND + MS)
+        world.send("three", 2 * SECOND + MS, frame())
+        world.run(5 * SECOND)
+    assert [(event.number, event.node, event.reason) for event in events if isinstance(event, FrameLost)] == [(1, "one", "cut")]
+    befell = [event for event in events if isinstance(event, Befell)]
+    assert befell == [
+        Befell(2 * SECOND, "cut", "", "lan", (("one",), ("three",), ("1.0",), ("both",))),
+        Befell(3 * SECOND, "mend", "", "lan", (("one",), ("three",), ("1.0",), ("both",))),
+        Befell(4 * SECOND, "cut", "", "lan", (("one",), ("three",), ("0.5",))),
+    ]
+    assert list(map(fault_text, befell)) == ["cut: one <-> three", "mend: one <-> three", "cut: one -> three loss=0.5"]
 
 
 def test_a_frame_on_its_way_to_a_node_that_crashes_is_lost() -> None:

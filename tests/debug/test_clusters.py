@@ -7,7 +7,9 @@ import pytest
 from machemu.abi.errors import UserError
 from machemu.debug.clusters import ClusterStepper
 from machemu.lab.cluster import Cluster
+from machemu.sim.units import time_text
 from machemu.ui.calls import Calls
+from tests.support.clusters import MS
 from tests.support.commands import ROOT
 
 LOOKS = (
@@ -106,3 +108,46 @@ def test_what_a_node_prints_is_shown_where_the_cluster_has_come_to_it() -> None:
         stepper.do("delete all")
         stepper.do("run console END")
         assert b"".join(shown) == beta.data
+
+
+def test_faults_are_typed_as_a_cluster_file_has_them() -> None:
+    lines: list[str] = []
+    with Cluster.boot(ROOT / "images" / "two.toml") as cluster:
+        stepper = ClusterStepper(cluster, lines.append, Calls)
+        stepper.do("run for 50ms")
+        start, end = cluster.point, time_text(cluster.time + 40 * MS)
+        stepper.do(f'fault kind = "cut", segment = "lan", from = ["pc"], to = ["sun"], until = "{end}"')
+        stepper.do('fault kind = "crash", node = "pc", at = "70ms"')
+        stepper.do("run for 30ms")
+        assert [cut.hearers for cut in cluster.inner.segments[0].cuts] == [(2,)]
+        assert not cluster.nodes["pc"].powered
+        stepper.do("run for 30ms")
+        assert not cluster.inner.segments[0].cuts
+        cluster.go(start)
+        stepper.do("run for 60ms")
+        assert cluster.nodes["pc"].powered
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ("", r"fault: what\? write keys"),
+        ("crash pc", "is not TOML: .*: write keys as in a cluster file, parted by commas"),
+        ('kind = "crash"', "node: is missing"),
+        ('kind = "crash", node = "zz"', "node: there is no node 'zz'; there are pc, sun"),
+        ('kind = "crash", node = "pc", at = "1ms"', "at: is over already"),
+        ('kind = "crash", node = "pc", to = ["sun"]', "to: there is no such key"),
+        ('kind = "flood", node = "pc"', "kind: 'flood' is none of crash"),
+        ('kind = "cut", segment = "lan", from = ["pc"], to = ["pc"]', "to: pc is in `from`, too"),
+        ('kind = "cut", segment = "lan", from = ["pc"], to = ["sun"], until = "1ms"', "until: is not later"),
+        ('kind = "crash", node = "pc" }, other = { a = 1', "is not TOML"),
+    ],
+)
+def test_a_fault_that_cannot_be_changes_nothing(keys: str, says: str) -> None:
+    with Cluster.boot(ROOT / "images" / "two.toml") as cluster:
+        stepper = ClusterStepper(cluster, lambda _: None, Calls)
+        stepper.do("run for 50ms")
+        digest = cluster.digest()
+        with pytest.raises(UserError, match=says):
+            stepper.do(f"fault {keys}")
+        assert cluster.digest() == digest

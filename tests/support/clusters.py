@@ -39,7 +39,8 @@ def with_guests(text: str, folder: str = "images/") -> str:
 
 
 def fault(at: str, kind: str, **keys: object) -> str:
-    values = "".join(f"{key} = {value!r}\n".replace("'", '"') for key, value in keys.items())
+    plain = {key: str(value).lower() if isinstance(value, bool) else repr(value) for key, value in keys.items()}
+    values = "".join(f"{key} = {value}\n".replace("'", '"') for key, value in plain.items())
     return f'[[faults]]\nat = "{at}"\nkind = "{kind}"\n{values}'
 
 

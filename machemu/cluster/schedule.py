@@ -1,0 +1,123 @@
+"""What is to befall a cluster, each at a time, as tables of its file say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from machemu.abi.errors import UserError
+from machemu.cluster.faults import Crash, Cut, Fault, Heal, Mend, Partition, Pause, Restart, Resume, SetSegment
+from machemu.cluster.lan import Properties
+from machemu.cluster.values import Table, a_list, a_probability, a_table, a_time, a_truth, index_in, properties_of
+from machemu.sim.toml import parse_toml
+
+NODE_FAULTS: Final[dict[str, Callable[[int, int], Fault]]] = {
+    "crash": Crash,
+    "restart": Restart,
+    "pause": Pause,
+    "resume": Resume,
+}
+KINDS: Final = (*NODE_FAULTS, "partition", "cut", "heal", "segment")
+
+
+class Names(NamedTuple):
+    """What a cluster has, by name."""
+
+    segments: Sequence[str]
+    nodes: Sequence[str]
+
+
+def faults_of(top: Table, names: Names) -> list[Fault]:
+    """The faults of a cluster file."""
+    found: list[Fault] = []
+    none: list[Any] = []
+    for n, value in enumerate(top.take("faults", a_list, none), 1):
+        table = Table(f"faults[{n}].", top.convert(f"faults[{n}]", value, a_table))
+        found += _fault_of(table, names, None)
+        table.end()
+    return found
+
+
+def fault_from(text: str, names: Names, now: int) -> list[Fault]:
+    """The fault of a line with the keys of a cluster file's table, parted by commas; without `at` it comes `now`. UserError, also
+    for one that would have come before."""
+    try:
+        table = Table("", a_table(parse_toml(f"keys = {{ {text} }}")["keys"]))
+    except UserError as error:
+        raise UserError(f"{error}: write keys as in a cluster file, parted by commas") from None
+    found = _fault_of(table, names, now)
+    table.end()
+    if found[0].time < now:
+        raise UserError("at: is over already")
+    return found
+
+
+def _fault_of(table: Table, names: Names, now: int | None) -> list[Fault]:
+    """A fault, and where it says when it ends its end. now: when it comes if it does not say."""
+    time = table.take("at", a_time, now)
+    kind = table.take("kind", lambda value: value if isinstance(value, str) and value in KINDS else refuse_kind(value))
+    if kind in NODE_FAULTS:
+        return [NODE_FAULTS[kind](time, table.take("node", lambda value: index_in(value, names.nodes, "node") + 1))]
+    number = table.take("segment", lambda value: index_in(value, names.segments, "segment"))
+    if kind == "partition":
+        return [Partition(time, number, table.take("groups", lambda value: groups(value, names.nodes)))]
+    if kind == "heal":
+        return [Heal(time, number)]
+    return _cut_of(table, time, number, names.nodes) if kind == "cut" else [_change_of(table, time, number)]
+
+
+def _cut_of(table: Table, time: int, segment: int, nodes: Sequence[str]) -> list[Fault]:
+    senders = table.take("from", lambda value: some_nodes(value, nodes))
+    hearers = table.take("to", lambda value: some_nodes(value, nodes))
+    loss = table.take("loss", a_probability, 1.0)
+    cut = Cut(time, segment, senders, hearers, loss, table.take("both", a_truth, False))
+    until = table.take("until", a_time, 0) if "until" in table.values else None
+    check_cut(cut, nodes, table.place)
+    if until is None:
+        table.taken.append("until")
+        return [cut]
+    if until <= time:
+        raise UserError(f"{table.place}until: is not later than the begin")
+    return [cut, Mend(until, cut)]
+
+
+def check_cut(cut: Cut, nodes: Sequence[str], place: str = "") -> None:
+    """UserError, with the key, for a cut that cuts nothing."""
+    for number in cut.senders:
+        if number in cut.hearers:
+            raise UserError(f"{place}to: {nodes[number - 1]} is in `from`, too: nobody hears what he sends himself")
+    if not cut.loss:
+        raise UserError(f"{place}loss: must be more than 0: nothing would be lost")
+
+
+def _change_of(table: Table, time: int, segment: int) -> Fault:
+    given = tuple(key for key in Properties._fields if key in table.values)
+    values = properties_of(table, Properties())
+    if not given:
+        raise UserError(f"{table.place}segment: nothing is set; name one or more of {', '.join(Properties._fields)}")
+    return SetSegment(time, segment, tuple((key, getattr(values, key)) for key in given))
+
+
+def refuse_kind(value: object) -> str:
+    raise ValueError(f"{value!r} is none of {', '.join(KINDS)}")
+
+
+def groups(value: object, nodes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """Sets of nodes, as their numbers."""
+    found = tuple(tuple(index_in(name, nodes, "node") + 1 for name in a_list(group)) for group in a_list(value))
+    _check_once([number for group in found for number in group])
+    return found
+
+
+def some_nodes(value: object, nodes: Sequence[str]) -> tuple[int, ...]:
+    """One node or more, as their numbers."""
+    found = tuple(index_in(name, nodes, "node") + 1 for name in a_list(value))
+    if not found:
+        raise ValueError("names no node")
+    _check_once(found)
+    return found
+
+
+def _check_once(numbers: Sequence[int]) -> None:
+    if len(dict.fromkeys(numbers)) != len(numbers):
+        raise ValueError("a node is in it twice")

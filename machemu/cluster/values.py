@@ -1,0 +1,139 @@
+"""Values of a cluster file: tables whose keys are taken one by one, and what TOML's values stand for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from machemu.abi.errors import UserError
+from machemu.cluster.lan import BANDWIDTH_MAX, TIME_MAX, Properties
+from machemu.sim.units import parse_time
+
+T = TypeVar("T")
+NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
+BANDWIDTH: Final = re.compile(r"(\d{1,12})([kMG]?)")
+MULTIPLES: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+
+
+@dataclass(slots=True)
+class Table:
+    """A table of the file under examination: each key is taken once, and `end` refuses those that nobody took."""
+
+    place: str
+    values: dict[str, Any]
+    taken: list[str] = field(default_factory=list)
+
+    def take(self, key: str, convert: Callable[[Any], T], default: T | None = None) -> T:
+        """A key's value as `convert` makes it, which raises ValueError or UserError; without the key, the default."""
+        self.taken.append(key)
+        if key not in self.values:
+            if default is None:
+                raise UserError(f"{self.place}{key}: is missing")
+            return default
+        return self.convert(key, self.values[key], convert)
+
+    def convert(self, key: str, value: object, convert: Callable[[Any], T]) -> T:
+        try:
+            return convert(value)
+        except (ValueError, UserError) as error:
+            raise UserError(f"{self.place}{key}: {error}") from None
+
+    def tables(self, key: str) -> dict[str, Table]:
+        """The tables in a table, by name."""
+        nothing: dict[str, Any] = {}
+        tables = self.take(key, a_table, nothing)
+        self.convert(key, list(tables), lambda names: [a_name(name) for name in names])
+        return {
+            name: Table(f"{self.place}{key}.{name}.", self.convert(f"{key}.{name}", value, a_table))
+            for name, value in tables.items()
+        }
+
+    def end(self) -> None:
+        for key in self.values:
+            if key not in self.taken:
+                raise UserError(f"{self.place}{key}: there is no such key; there are {', '.join(self.taken)}")
+
+
+def properties_of(table: Table, default: Properties) -> Properties:
+    """A segment's properties; those that are not named stay as in `default`."""
+    return Properties(
+        table.take("bandwidth", a_bandwidth, default.bandwidth),
+        table.take("latency", a_time, default.latency),
+        table.take("loss", a_probability, default.loss),
+        table.take("duplication", a_probability, default.duplication),
+        table.take("reordering", a_probability, default.reordering),
+        table.take("delay", a_delay, default.delay),
+    )
+
+
+# Values: each gives what a TOML value stands for, or raises ValueError.
+
+
+def a_table(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"must be a table, and is {value!r}")
+    return value
+
+
+def a_list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"must be a list, and is {value!r}")
+    return value
+
+
+def a_text(value: object) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"must be a text, and is {value!r}")
+    return value
+
+
+def texts(value: object) -> tuple[str, ...]:
+    return tuple(a_text(item) for item in a_list(value))
+
+
+def a_name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is no name: 1 to 32 letters, digits, '_', '-' and '.'")
+    return value
+
+
+def a_time(value: object) -> int:
+    time = parse_time(a_text(value))
+    if time > TIME_MAX:
+        raise ValueError(f"{value!r} is more than an hour")
+    return time
+
+
+def a_delay(value: object) -> int:
+    time = a_time(value)
+    if not time:
+        raise ValueError(f"must be more than no time, and is {value!r}")
+    return time
+
+
+def a_probability(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError(f"must be a number from 0 to 1, and is {value!r}")
+    return float(value)
+
+
+def a_truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, and is {value!r}")
+    return value
+
+
+def a_bandwidth(value: object) -> int:
+    match = BANDWIDTH.fullmatch(value) if isinstance(value, str) else None
+    bits = int(match[1]) * MULTIPLES[match[2]] if match is not None else 0
+    if not 1000 <= bits <= BANDWIDTH_MAX:
+        raise ValueError(f"must be bits a second from '1k' to '100G', such as '10M', and is {value!r}")
+    return bits
+
+
+def index_in(value: object, names: Sequence[str], what: str) -> int:
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"there is no {what} {value!r}; there are {', '.join(names) or 'none'}")
+    return names.index(value)
