@@ -83,14 +83,16 @@ def check(kernel: Kernel) -> None:
 
 def _check_awaited(kernel: Kernel, threads: list[Thread]) -> None:
     """Each event that is to come has somebody who waits for it, and the other way round."""
+    events = kernel.kern.events.events
+    to_come = set(map(id, events))
     awaited = [*kernel.devices.awaited()]
     for thread in threads:
         for kind, timer in ((Timer.WAIT, thread.wait_timer), (Timer.DEPRESS, thread.depress_timer)):
             if timer is not None:
                 awaited.append((kind, (thread,)))
-                if timer not in kernel.kern.events.events:
+                if id(timer) not in to_come:
                     raise InvariantError(f"thread {thread.number} has a timer that is not to come")
-    coming = [(event.kind, event.args) for event in kernel.kern.events.events]
+    coming = [(event.kind, event.args) for event in events]
     if Counter(map(_identity, awaited)) != Counter(map(_identity, coming)):
         raise InvariantError("other events are to come than somebody waits for")
 
