@@ -286,7 +286,7 @@ def mach_port_allocate(kernel: Kernel, thread: Thread, target: PortName, kind: i
 
 def mach_port_deallocate(kernel: Kernel, thread: Thread, target: PortName, name: PortName) -> int:
     space = _task(thread, target).space
-    tell_bogus(kernel, space, name, f"deallocating a bogus port {name}")
+    tell_bogus(kernel, space, name, "deallocating")
     mach_port.mach_port_deallocate(kernel.ipc, space, name)
     return SUCCESS
 

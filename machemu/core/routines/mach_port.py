@@ -18,11 +18,17 @@ if TYPE_CHECKING:
     from machemu.ipc.port import Right
 
 
-def tell_bogus(kernel: Kernel, space: Space, name: PortName, doing: str) -> None:
-    """The kernel says on its console that the current task gives up a name of its own that it has not."""
+def tell_bogus(kernel: Kernel, space: Space, name: PortName, doing: str, by: int | None = None) -> None:
+    """The kernel says on its console that the current task gives up a name of its own that it has not.
+
+    by: how many references of it, where not one.
+    """
+    if name in space.table or name in (PORT_NULL, PORT_NAME_DEAD):
+        return
     task = kernel.kern.current.task
-    if space is task.space and name not in space.table and name not in (PORT_NULL, PORT_NAME_DEAD):
-        kernel.print(f"task {task.name[:NAME_MAX]} {doing}, most probably a bug.\n".encode())
+    if space is task.space:
+        count = "" if by is None else f" by {by}"
+        kernel.print(f"task {task.name[:NAME_MAX]} {doing} a bogus port {name}{count}, most probably a bug.\n".encode())
 
 
 def mach_port_names(kernel: Kernel, request: Kmsg) -> tuple[OutOfLine, OutOfLine]:
@@ -50,14 +56,14 @@ def mach_port_allocate(kernel: Kernel, request: Kmsg, right: int) -> tuple[PortN
 
 def mach_port_destroy(kernel: Kernel, request: Kmsg, name: PortName) -> tuple[()]:
     space = space_target(request)
-    tell_bogus(kernel, space, name, f"destroying a bogus port {name}")
+    tell_bogus(kernel, space, name, "destroying")
     ports.mach_port_destroy(kernel.ipc, space, name)
     return ()
 
 
 def mach_port_deallocate(kernel: Kernel, request: Kmsg, name: PortName) -> tuple[()]:
     space = space_target(request)
-    tell_bogus(kernel, space, name, f"deallocating a bogus port {name}")
+    tell_bogus(kernel, space, name, "deallocating")
     ports.mach_port_deallocate(kernel.ipc, space, name)
     return ()
 
@@ -69,7 +75,7 @@ def mach_port_get_refs(kernel: Kernel, request: Kmsg, name: PortName, right: int
 def mach_port_mod_refs(kernel: Kernel, request: Kmsg, name: PortName, right: int, delta: int) -> tuple[()]:
     space = space_target(request)
     if right <= RIGHT_DEAD_NAME:
-        tell_bogus(kernel, space, name, f"{'de' if delta < 0 else 'in'}creasing a bogus port {name} by {abs(delta)}")
+        tell_bogus(kernel, space, name, "decreasing" if delta < 0 else "increasing", abs(delta))
     ports.mach_port_mod_refs(kernel.ipc, space, name, right, delta)
     return ()
 
