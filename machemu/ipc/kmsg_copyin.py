@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -244,17 +242,20 @@ def _copyin_body(ipc: Ipc, space: Space, memory: TaskMemory, kmsg: Kmsg, carried
         if offset > end:
             raise KernError(MACH_SEND_MSG_TOO_SMALL)
         if is_port or not inline:
-            if is_port and inline:
+            if inline:
                 if length > SIZE_MAX:
                     raise KernError(MACH_SEND_INVALID_RIGHT)
                 _copyin_ports(ipc, space, kmsg, carried, (data, number, name))
-            elif is_port and length:
-                with _resumed(kmsg, start, is_complex):
-                    _copyin_port_array(ipc, space, memory, kmsg, carried, (data, length, bool(deallocate), name))
-            elif length & SIZE_MAX:
-                with _resumed(kmsg, start, is_complex):
-                    _copyin_memory(ipc, memory, kmsg, carried, (data, length & SIZE_MAX, bool(deallocate)))
-            elif not inline:
+            elif length if is_port else length & SIZE_MAX:
+                try:
+                    if is_port:
+                        _copyin_port_array(ipc, space, memory, kmsg, carried, (data, length, bool(deallocate), name))
+                    else:
+                        _copyin_memory(ipc, memory, kmsg, carried, (data, length & SIZE_MAX, bool(deallocate)))
+                except MustWait:
+                    kmsg.resume = (start, is_complex)
+                    raise
+            else:
                 ipc.word.pack_into(body, data, 0)
             is_complex = True
             _set_descriptor(ipc, body, start, TRANSIT[name] if is_port else name, not inline)
@@ -304,16 +305,6 @@ def _copyin_port(ipc: Ipc, space: Space, kmsg: Kmsg, name: PortName, disposition
     ):
         kmsg.circular = True
     return taken
-
-
-@contextmanager
-def _resumed(kmsg: Kmsg, start: int, is_complex: bool) -> Iterator[None]:
-    """Where an item has to wait for memory, the body goes on with it."""
-    try:
-        yield
-    except MustWait:
-        kmsg.resume = (start, is_complex)
-        raise
 
 
 def _copyin_memory(ipc: Ipc, memory: TaskMemory, kmsg: Kmsg, carried: list[Carried], item: tuple[int, int, bool]) -> None:
