@@ -94,7 +94,8 @@ class Ext2:
                 del trail[max(1, len(trail) - 1) :]
                 continue
             lookups += 1
-            number = next((number for entry, number in self._entries(trail[-1]) if entry == name.encode()), None)
+            wanted = name.encode("utf-8", "surrogateescape")
+            number = next((number for entry, number in self._entries(trail[-1]) if entry == wanted), None)
             if number is None:
                 raise UserError(f"{self.name}: there is no {path}: nothing is named {name}")
             inode = self._inode(number)

@@ -25,6 +25,8 @@ KINDS = (
     "ext4 -b 1024",
     "ext4 -b 4096 -O 64bit",
 )
+ODD = "na\udcefve"
+"""A name that is no UTF-8, as Python has it."""
 BIG = b"".join(struct.pack("<I", n) for n in range(90_000))
 
 
@@ -58,6 +60,9 @@ def fill(folder: Path) -> None:
     (folder / "hurd" / "root").symlink_to("/" + "./" * 60 + "big")
     (folder / "loop").symlink_to("loop")
     (folder / "dangling").symlink_to("nowhere")
+    (folder / ODD).write_bytes(b"odd")
+    (folder / "odd").symlink_to(ODD)
+    (folder / "nothing-odd").symlink_to(ODD + "x")
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -72,6 +77,7 @@ def test_files_folders_links_and_holes_are_read(image: bytes) -> None:
     assert files.read("/hurd/small") == files.read("hurd//./small") == files.read("/hurd/../link") == b"small"
     assert files.read("/hurd/up") == b"small"
     assert files.read("/hurd/empty") == b""
+    assert files.read("/odd") == files.read(f"/{ODD}") == b"odd"
     assert files.read("/big") == files.read("/hurd/root") == BIG
     assert files.read("/holes") == bytes(300_000) + b"end"
     assert [files.read(f"/many/file-with-a-long-name-{number}") for number in (0, 150, 299)] == [b"0", b"150", b"299"]
@@ -86,6 +92,7 @@ def test_files_folders_links_and_holes_are_read(image: bytes) -> None:
         ("/", "is no file"),
         ("/loop", "leads through too many links"),
         ("/dangling", "nothing is named nowhere"),
+        ("/nothing-odd", f"nothing is named {ODD}x"),
         ("/" + "hurd/../" * 300 + "loop", "too many links"),
     ],
 )
