@@ -159,7 +159,7 @@ class Observer:
     def print(self, data: bytes) -> None:
         self.kernel.print(data)
 
-    # core.kernel.KernelObserver
+    # core.parts.KernelObserver
 
     def resumed(self, thread: Thread, result: int) -> None:
         number, thread.trap = thread.trap, None

@@ -355,7 +355,7 @@ class TrapWorld:
     def print(self, data: bytes) -> None:
         self.kernel.print(data)
 
-    # core.kernel.KernelObserver
+    # core.parts.KernelObserver
 
     def resumed(self, thread: Thread, result: int) -> None:
         self._over(thread, result)

@@ -63,7 +63,7 @@ class Stopped(NamedTuple):
 
 
 class Watch:
-    """core.kernel.KernelObserver: ends the run with the first exception of the guest's thread.
+    """core.parts.KernelObserver: ends the run with the first exception of the guest's thread.
 
     raised: that exception, or None. hurt: an exception of any other thread, or None.
     """
