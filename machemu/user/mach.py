@@ -257,7 +257,7 @@ class Mach:
         """The thread waits for no frame while the kernel keeps some (thread_wire, vm_wire); what it has to say never waits."""
         thread = self._thread
         host = self.given("host-port")
-        self.call(THREAD_WIRE, host, PolyPort(self._kept("thread", THREAD_SELF), COPY_SEND), True)
+        self.call(THREAD_WIRE, host, PolyPort(thread.name or self._kept("thread", THREAD_SELF), COPY_SEND), True)
         if self.ready(thread.area, thread.size, True):
             self.call(
                 VM_WIRE, host, PolyPort(self.task_self(), COPY_SEND), thread.area, thread.size, VM_PROT_READ | VM_PROT_WRITE

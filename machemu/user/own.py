@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from machemu.abi.types import ByteOrder, VirtAddr
-from machemu.sim.state import U32, PortName, Receive, state
+from machemu.sim.state import U32, PortName, Receive, Right, state
 from machemu.user.message import Message
 from machemu.user.task import ServerTask
 
@@ -65,14 +65,16 @@ class Outgoing:
 class Own:
     """What a host-side thread has of its own."""
 
-    __slots__ = ("area", "outbox", "size", "task")
+    __slots__ = ("area", "name", "outbox", "size", "task")
     task: ServerTask  # what it shares with the other threads of its task
+    name: Right  # its kernel port, of a task with several threads; else 0
     area: U32  # the address of its memory: a word for traps' results, and from `buffer` on messages
     size: U32  # that memory's bytes
     outbox: deque[Outgoing]  # what is still to be sent
 
-    def __init__(self, task: ServerTask, area: int) -> None:
+    def __init__(self, task: ServerTask, area: int, name: PortName) -> None:
         self.task = task
+        self.name = name
         self.area = area
         self.size = AREA_SIZE
         self.outbox = deque()

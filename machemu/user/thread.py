@@ -32,7 +32,7 @@ from machemu.abi.message import (
 from machemu.abi.names import MSG_RETURNS
 from machemu.mig.interfaces.mach import THREAD_ABORT, THREAD_RESUME
 from machemu.mig.runtime import Routine
-from machemu.sim.state import U32, PortName, Right, Time, state
+from machemu.sim.state import U32, PortName, Time, state
 from machemu.user import message as messages
 from machemu.user.mach import MACH_MSG, VM_ALLOCATE, Mach
 from machemu.user.message import Message
@@ -75,8 +75,7 @@ class Phase(Enum):
 class ServerThread(Own):
     """What it does is its task's server."""
 
-    __slots__ = ("alarm", "arguments", "name", "phase", "refuses", "wanted")
-    name: Right  # its kernel port, of a task with several threads; else 0
+    __slots__ = ("alarm", "arguments", "phase", "refuses", "wanted")
     arguments: tuple[U32, ...]  # those of the trap that it makes
     phase: Phase
     alarm: Time | None  # while it waits for messages, the server's alarm as it knows it
@@ -84,8 +83,7 @@ class ServerThread(Own):
     wanted: U32  # the size of the memory that it asks for
 
     def __init__(self, task: ServerTask, area: int, name: PortName = 0) -> None:
-        super().__init__(task, area)
-        self.name = name
+        super().__init__(task, area, name)
         self.arguments = ()
         self.phase = Phase.HELD if task.threads else Phase.START
         self.alarm = None

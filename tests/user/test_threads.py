@@ -75,10 +75,11 @@ class Worker(HostServer):
 class World:
     """A machine with a worker, all of whose threads wait for messages."""
 
-    def __init__(self, arch: Arch, threads: int) -> None:
+    def __init__(self, arch: Arch, threads: int, server: type[Worker] = Worker) -> None:
         self.machine: Machine = empty(arch)
-        self.server = Worker(threads)
-        self.task = launch(self.machine.kernel, self.server, "worker")
+        self.server = server(threads)
+        kernel = self.machine.kernel
+        self.task = launch(kernel, self.server, "worker", {"host-port": kernel.kern.host.host_priv_self})
         self.machine.run(50 * MS)
 
     @property
@@ -144,6 +145,26 @@ def test_each_thread_makes_room_for_a_large_message_of_its_own(arch: Arch) -> No
     world.send(TICK, TICK, TICK, size=70_000)
     world.machine.run(50 * MS)
     assert world.server.ticks == 3
+    world.machine.check()
+    world.close()
+
+
+@state
+class Keeper(Worker):
+    """A tick makes the thread that hears it keep its memory."""
+
+    __slots__ = ()
+
+    @takes(TICK, at="service")
+    def _tick(self, mach: Mach, message: Message) -> None:
+        mach.keep_memory()
+
+
+def test_each_thread_keeps_memory_for_itself(arch: Arch) -> None:
+    world = World(arch, 3, Keeper)
+    world.send(TICK, TICK)
+    world.machine.run(50 * MS)
+    assert sorted(thread.vm_privilege for thread in world.task.threads.values()) == [False, True, True]
     world.machine.check()
     world.close()
 
