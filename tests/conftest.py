@@ -6,6 +6,7 @@ HYPOTHESIS_PROFILE=explore looks for new ones.
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -28,6 +29,8 @@ def arch(request: pytest.FixtureRequest) -> Arch:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts what runs in the background with Ctrl-C ignored, and programs hand that on to those that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for mark in quick.MARKS:
         config.addinivalue_line("markers", mark)
 
