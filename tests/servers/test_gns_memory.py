@@ -257,7 +257,8 @@ def test_ports_that_die_together_while_memory_for_all_of_them_is_waited_for_end_
 
     def to_all(actor: Actor, mach: Mach) -> None:
         manage(actor, mach)
-        for actor.found, region in zip(actor.rights, regions, strict=True):
+        for right, region in zip(actor.rights, regions, strict=True):
+            actor.found = right
             with_memory(region)(actor, mach)
 
     with two(arch, arch) as (made, client, service):
