@@ -58,7 +58,7 @@ static const number indefinite = { 0xc000000000000000, 0xffff, 0, 0 };
 
 static inline void waits(state *e, u64 caller) { if (e->status & SUMMARY) unicorn.raise(e, PENDING, caller); }
 
-static inline int is_unmasked(state *e, u16 found) { return found & ~e->control & EXCEPTIONS; }
+static inline int is_unmasked(const state *e, u16 found) { return found & ~e->control & EXCEPTIONS; }
 
 /* Adds exceptions to the status word, and takes C1 from it; whether one is unmasked. */
 static inline int note(state *e, u16 found) {
@@ -362,25 +362,28 @@ ENTRY fxtract(state *e) {
     push(e, &n);
 }
 
-/* Of these the last digit depends on the host's maker. C2: the operand is out of range, and stays. */
-#define FUNCTION(name, code, conditions) ENTRY name(state *e) { \
+#include "x87_functions.h"
+
+/* C2: the operand is out of range, and stays. */
+#define FUNCTION(name, conditions) ENTRY name(state *e) { \
     waits(e, CALLER); \
     if (TAG(0)) { \
         e->status &= ~(conditions); \
         if (fault(e, 0)) put(e, 0, &indefinite); \
         return; \
     } \
-    ten a = ten_of(ST(0)), b = a, d; u16 sw; \
-    RUN("fldt %[a]; ", code, d, sw, ""); \
+    ten a = ten_of(ST(0)), b = a, d; \
+    u16 sw = name##_of(e, &a, &d); \
+    if (sw == HOSTS) RUN("fldt %[a]; ", #name, d, sw, ""); \
     note(e, sw); \
     e->status = (e->status & ~(conditions)) | (sw & (conditions)); \
     set(ST(0), d); }
-FUNCTION(f2xm1, "f2xm1", 0)
-FUNCTION(fsin, "fsin", C2)
-FUNCTION(fcos, "fcos", C2)
+FUNCTION(f2xm1, 0)
+FUNCTION(fsin, C2)
+FUNCTION(fcos, C2)
 
 /* Two results: the second one is pushed. */
-#define PUSHING(name, code) ENTRY name(state *e) { \
+#define PUSHING(name) ENTRY name(state *e) { \
     waits(e, CALLER); \
     if (TAG(0) || !TAG(-1)) { \
         e->status &= ~C2; \
@@ -390,22 +393,25 @@ FUNCTION(fcos, "fcos", C2)
         return; \
     } \
     ten a = ten_of(ST(0)), first, second; \
-    u16 sw; \
-    ready(e); \
-    __asm__ volatile("fldcw %[cw]; fldt %[a]; " code "; fnstsw %[sw]; fnclex; fldcw %[usual]; fstpt %[first]" \
-        : [first] "=m"(first), [sw] "=m"(sw) : [a] "m"(a), [cw] "m"(e->control), [usual] "m"(usual)); \
+    u16 sw = name##_of(e, &a, &first, &second); \
+    int is_hosts = sw == HOSTS; \
+    if (is_hosts) { \
+        ready(e); \
+        __asm__ volatile("fldcw %[cw]; fldt %[a]; " #name "; fnstsw %[sw]; fnclex; fldcw %[usual]; fstpt %[first]" \
+            : [first] "=m"(first), [sw] "=m"(sw) : [a] "m"(a), [cw] "m"(e->control), [usual] "m"(usual)); \
+    } \
     note(e, sw); \
     e->status = (e->status & ~C2) | (sw & C2); \
     if (sw & C2 || is_unmasked(e, sw & (INVALID | DENORMAL))) return; \
-    __asm__ volatile("fstpt %[second]" : [second] "=m"(second)); \
+    if (is_hosts) __asm__ volatile("fstpt %[second]" : [second] "=m"(second)); \
     number pushed = { first.low, first.high, 0, 0 }; \
     set(ST(0), second); \
     push(e, &pushed); }
-PUSHING(fptan, "fptan")
-PUSHING(fsincos, "fsincos")
+PUSHING(fptan)
+PUSHING(fsincos)
 
 /* Of two numbers; the first one is popped. */
-#define POPPING(name, code) ENTRY name(state *e) { \
+#define POPPING(name) ENTRY name(state *e) { \
     waits(e, CALLER); \
     if (TAG(0) || TAG(1)) { \
         if (!fault(e, 0)) return; \
@@ -414,20 +420,23 @@ PUSHING(fsincos, "fsincos")
         return; \
     } \
     ten a = ten_of(ST(0)), b = ten_of(ST(1)), d; \
-    u16 sw; \
-    ready(e); \
-    __asm__ volatile("fldcw %[cw]; fldt %[b]; fldt %[a]; " code "; fnstsw %[sw]; fnclex; fldcw %[usual]; fstpt %[d]" \
-        : [d] "=m"(d), [sw] "=m"(sw) : [a] "m"(a), [b] "m"(b), [cw] "m"(e->control), [usual] "m"(usual)); \
+    u16 sw = name##_of(e, &a, &b, &d); \
+    int is_hosts = sw == HOSTS; \
+    if (is_hosts) { \
+        ready(e); \
+        __asm__ volatile("fldcw %[cw]; fldt %[b]; fldt %[a]; " #name "; fnstsw %[sw]; fnclex; fldcw %[usual]; fstpt %[d]" \
+            : [d] "=m"(d), [sw] "=m"(sw) : [a] "m"(a), [b] "m"(b), [cw] "m"(e->control), [usual] "m"(usual)); \
+    } \
     note(e, sw); \
     if (is_unmasked(e, sw & (INVALID | DENORMAL | ZERO_DIVIDE))) { \
-        __asm__ volatile("fstp %st(0)"); \
+        if (is_hosts) __asm__ volatile("fstp %st(0)"); \
         return; \
     } \
     set(ST(1), d); \
     pop(e); }
-POPPING(fpatan, "fpatan")
-POPPING(fyl2x, "fyl2x")
-POPPING(fyl2xp1, "fyl2xp1")
+POPPING(fpatan)
+POPPING(fyl2x)
+POPPING(fyl2xp1)
 
 /* Stores: where an exception is unmasked that keeps Unicorn's translation from storing, Python goes on behind the instruction. */
 #define STORE(name, type, none, code) __attribute__((used, noinline)) type name##_ST0(state *e) { \

@@ -249,8 +249,16 @@ def fields(there: State | None, here: State | None) -> Iterator[str]:
     yield from (
         field for field in ("control", "empty", "memory", "eax", "flags") if getattr(there, field) != getattr(here, field)
     )
-    if any(a != b for n, (a, b) in enumerate(zip(there.registers, here.registers, strict=True)) if not there.empty >> n & 1):
-        yield "registers"
+    pairs = zip(there.registers, here.registers, strict=True)
+    unlike = [(a, b) for n, (a, b) in enumerate(pairs) if a != b and not there.empty >> n & 1]
+    if unlike:
+        yield "last digit" if all(abs(_place(a) - _place(b)) <= 1 for a, b in unlike) else "registers"
+
+
+def _place(register: bytes) -> int:
+    """A number's among the numbers of its sign."""
+    mantissa, exponent = int.from_bytes(register[:8], "little"), int.from_bytes(register[8:], "little")
+    return (exponent << 63) + (mantissa - (1 << 63) if exponent & 0x7FFF else mantissa)
 
 
 def shown(state: State | None) -> str:

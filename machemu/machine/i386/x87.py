@@ -2,8 +2,8 @@
 
 Unicorn's lose what the processor tells of exceptions, know no empty registers, and raise nothing but a division by zero. `mend`
 puts a jump to ours at the begin of each, for all engines of the process and for good. Ours are in x87.bin, made of tools/x87.c
-by tools/x87.py. Only on Linux with x86-64, and with the build of Unicorn whose state is laid out as x87.c has it, which is seen
-by the machine code of a few functions that use it.
+by tools/x87.py; sines and the like are worked out in integers there, the same on every host. Only on Linux with x86-64, and with
+the build of Unicorn whose state is laid out as x87.c has it, which is seen by the machine code of a few functions that use it.
 """
 
 from __future__ import annotations
