@@ -73,9 +73,10 @@ def check(kernel: Kernel) -> None:
     kernel.ipc.check_invariants([task.space for task in tasks], threads, _held(kernel, threads))
     kernel.vm.check_invariants()
     held = [thread.held for thread in threads if thread.held is not None]
-    devices = [memory.object for memory in kernel.devices.memories()]
+    devices = list(kernel.devices.memories())
+    wired = [page for memory in devices for page in memory.own_pages()]
     maps = [task.map for task in tasks if task.map is not None]
-    kernel.vm.check_references(maps, list(_copies(kernel, threads)), held, devices)
+    kernel.vm.check_references(maps, list(_copies(kernel, threads)), [*held, *(memory.object for memory in devices)], wired)
     current = kern.sched.current
     if kern.sched.handoff is not None and current is not None and runnable(current) and not kern.sched.yielding:
         raise InvariantError("a thread was handed the CPU and never got it")

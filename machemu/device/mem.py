@@ -5,17 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from machemu.abi.vm import VM_PROT_WRITE
 from machemu.device.driver import Driver, Minor, PageProvider
 from machemu.device.io import DeviceIo
 from machemu.device.memory import DeviceMemory
 from machemu.device.null import NullDriver
 from machemu.sim.state import state
+from machemu.vm.page import VmPage
 
 SCREEN: Final = 0xB8000
 SCREEN_SIZE: Final = 32 << 10
 ROWS, COLUMNS = 25, 80
 BLANK: Final = b" \x07"
 """A cell: the character, and its colours, light grey on black."""
+KERNELS: Final = range(0x10000, 0x9F000)
+"""Of the first megabyte what the real kernel uses. What is before and behind that is the BIOS's."""
+MEGABYTE, VIDEO = 0x100000, 0xA0000
+
+
+@state
+class PhysicalAddresses(DeviceMemory):
+    """The screen's memory, and what else is at addresses that are no RAM of the kernel's: it may be read."""
+
+    __slots__ = ()
+
+    def own_pages(self) -> list[VmPage]:
+        """The screen's: pages of other addresses come and go."""
+        return [page for offset, page in self.object.pages.items() if SCREEN <= offset < SCREEN + SCREEN_SIZE]
+
+    def page(self, offset: int, protection: int) -> bytes | None:
+        memory = self.vm.memory
+        if protection & VM_PROT_WRITE or offset in KERNELS or MEGABYTE <= offset < memory.frame_count * memory.frame_size:
+            return None
+        return (b"\0" if offset < VIDEO else b"\xff") * self.vm.page_size
 
 
 @state
@@ -35,7 +57,7 @@ class MemDriver(NullDriver):
         if self.io is None:
             return self
         if self.screen is None:
-            self.screen = DeviceMemory(self.io, minor, BLANK * (SCREEN_SIZE // len(BLANK)), SCREEN)
+            self.screen = PhysicalAddresses(self.io, minor, BLANK * (SCREEN_SIZE // len(BLANK)), SCREEN)
         return self.screen
 
     def page(self, offset: int, protection: int) -> bytes | None:

@@ -8,6 +8,7 @@ from machemu.device.driver import Minor
 from machemu.device.io import DeviceIo
 from machemu.sim.state import Natural, state
 from machemu.vm.object import VmObject
+from machemu.vm.page import VmPage
 from machemu.vm.subsystem import Vm
 
 
@@ -39,6 +40,10 @@ class DeviceMemory:
     @property
     def size(self) -> int:
         return len(self.object.pages) * self.vm.page_size
+
+    def own_pages(self) -> list[VmPage]:
+        """Those that are wired for good."""
+        return list(self.object.pages.values())
 
     def _place(self, start: int) -> PhysAddr:
         offset = start & ~self.vm.page_mask

@@ -302,10 +302,10 @@ class Vm:
         maps: Iterable[VmMap],
         copies: Iterable[VmMapCopy],
         held: Iterable[VmObject] = (),
-        devices: Sequence[VmObject] = (),
+        wired: Sequence[VmPage] = (),
     ) -> None:
-        """Everything holds, given all maps and copies that there are and the objects that threads hold, and devices, whose pages
-        are wired: references and wirings are as many as are counted, and no page is lost."""
+        """Everything holds, given all maps and copies that there are, the objects that threads and devices hold, and the pages
+        that devices have wired: references and wirings are as many as are counted, and no page is lost."""
         self.check_invariants()
         entries: list[VmMapEntry] = []
         for map_ in maps:
@@ -316,7 +316,7 @@ class Vm:
             entries += copy.entries
         references: dict[int, int] = {}
         objects: dict[int, VmObject] = {}
-        found = [*(entry.object for entry in entries if entry.object is not None), *held, *devices]
+        found = [*(entry.object for entry in entries if entry.object is not None), *held]
         for cached in self.cached.values():
             objects[id(cached)] = cached
             references[id(cached)] = 0
@@ -339,7 +339,7 @@ class Vm:
         if sum(len(obj.pages) for obj in objects.values()) != len(self.resident):
             raise InvariantError("a resident page is of no object that is in use")
         wirings = dict.fromkeys(self.resident, 0)
-        for page in (page for obj in devices for page in obj.pages.values()):
+        for page in wired:
             wirings[page.frame] += 1
         for entry in entries:
             if entry.wired and entry.object is not None:
