@@ -182,6 +182,7 @@ class Engine:
         self._watched: dict[int, Any] = {}
         self.counter = _U64(0)
         self.limit = _U64(0)
+        self._never = MEMORY_HOOK(lambda *_: False)
 
     def close(self) -> None:
         check(_close(self.handle), "close")
@@ -198,6 +199,16 @@ class Engine:
     def protect(self, address: int, size: int, permissions: int) -> None:
         """Sets what a CPU may do with physical memory. Not inside a hook."""
         check(_mem_protect(self.handle, address, size, permissions), "mem_protect")
+
+    def allow_fetch(self, code: range) -> None:
+        """Lets the CPU execute physical memory. Not inside a hook.
+
+        From then on Unicorn looks for translated code at each store there. Without a hook that covers the memory it would not at
+        the second store to one virtual address, where the CPU has only fetched at another one. The hook is never called.
+        """
+        self.protect(code.start, len(code), ALL)
+        self._hook(FETCH_REFUSED, self._never, code.start, code.stop - 1)
+        self.flush_mappings()
 
     def flush_translations(self) -> None:
         """Forgets all translated code."""

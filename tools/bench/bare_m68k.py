@@ -66,5 +66,5 @@ class BareCpu(M68kCpu):
         self._refresh()
         self.bare = True
         while self.engine.start(self.pc(), WARM_UP) == ERR_FETCH_PROT:
-            self._allow_fetch()
+            self._allow_fetch(self._refused_fetch())
         return self.pc()

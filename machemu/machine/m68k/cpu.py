@@ -106,7 +106,6 @@ class M68kCpu(UserMemory):
         self.words = engine.words
         self._fault_address, self._fault_status = engine.root - ADDRESS_BACK, engine.root - ACCESS_BACK
         engine.hook(uc.INTERRUPT, uc.INTERRUPT_HOOK(self._interrupt))
-        engine.hook(uc.FETCH_REFUSED, uc.MEMORY_HOOK(self._fetch_refused))
         engine.hook(uc.EDGE, uc.EDGE_HOOK(self._translated))
         self._emitter = Emitter(engine)
         mode = self._emitter.state_word("MACSR")
@@ -267,8 +266,11 @@ class M68kCpu(UserMemory):
             engine.flush_translations()
             self._raise(ADDRESS_ERROR)
             return
+        if error == uc.ERR_FETCH_PROT:
+            self._fetched = self._refused_fetch()
         if self._fetched is not None:
-            self._allow_fetch()
+            self._allow_fetch(self._fetched)
+            self._fetched = None
         elif error != uc.OK:
             raise InvariantError(f"unicorn stopped with error {error} at {words[PC]:#x}")
         if alone is not None and begun and not self._raised and self.fpu.has_worked() and (vector := self.fpu.take_back(alone)):
@@ -294,12 +296,23 @@ class M68kCpu(UserMemory):
             self.mmu.changed = False
             self.engine.flush_mappings()
 
-    def _allow_fetch(self) -> None:
+    def _refused_fetch(self) -> int:
+        """The physical address that the CPU may not fetch from yet: of the next instruction, or of its part in the next page.
+
+        A hook would tell it, but where there is one for fetches Unicorn takes the slow path for every store, too.
+        """
+        pc = self.words[PC]
+        assert self._pmap is not None
+        for address in (pc, (pc | OFFSET_MASK) + 1 & MASK):
+            place = self._pmap.translate(VirtAddr(address), VM_PROT_READ)
+            if place is not None and place >> PAGE_SHIFT not in self.memory.code_frames:
+                return place
+        raise InvariantError(f"unicorn refuses to fetch at {pc:#x}, where it may")
+
+    def _allow_fetch(self, place: int) -> None:
         """The CPU fetches from a frame for the first time: from now on it may, and writers of the frame must tell."""
-        assert self._fetched is not None
-        code = self.memory.add_code(self._fetched >> PAGE_SHIFT)
-        self._fetched = None
-        self.engine.protect(code.start, len(code), uc.ALL)
+        code = self.memory.add_code(place >> PAGE_SHIFT)
+        self.engine.allow_fetch(code)
         self.engine.flush_translations()
 
     # Called by Unicorn, inside run
@@ -467,10 +480,6 @@ class M68kCpu(UserMemory):
         self._raised = True
         if not self._supervisor.exception(EXCEPTIONS[vector], 4 * vector, 0):
             self.stop()
-
-    def _fetch_refused(self, _engine: object, _kind: int, address: int, _size: int, _value: int, _data: object) -> bool:
-        self._fetched = address
-        return False
 
     def _translated(self, _engine: object, block: Any, _before: object, _data: object) -> None:
         """A block is new. The processor begins none at an odd address; Unicorn would."""
