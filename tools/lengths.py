@@ -17,8 +17,6 @@ WRITTEN_BY_MIG: Final = "interfaces"
 FILE_MAX, FUNCTION_MAX = 500, 60
 """In lines."""
 EXCEPTIONS: Final = {
-    "machemu/machine/i386/cpu.py": "one engine's state and its ways out, which share all fields",
-    "machemu/machine/i386/cpu.py:_exception": "the manual's table of exceptions, a case each",
     "tests/cluster/test_file.py:test_everything_that_a_file_can_say": "one file with every key, and what is read from it",
     "tests/unit/ipc/test_mach_msg.py": "the options and errors of one trap",
     "tests/unit/ipc/test_transcripts.py:test_ports_as_the_real_kernel": "a boot module's steps beside its transcript",
