@@ -36,7 +36,6 @@ FUNCTIONS_OF_TWO: Final = {
     **{0x20: "fdiv", 0x60: "fsdiv", 0x64: "fddiv", 0x22: "fadd", 0x62: "fsadd", 0x66: "fdadd", 0x23: "fmul", 0x63: "fsmul"},
     **{0x67: "fdmul", 0x24: "fsgldiv", 0x26: "fscale", 0x27: "fsglmul", 0x28: "fsub", 0x68: "fssub", 0x6C: "fdsub"},
 }
-BOTH: Final = range(0x30, 0x38)
 MOVES: Final = (0x00, 0x18, 0x1A, 0x40, 0x44, 0x58, 0x5A, 0x5C, 0x5E, floats.COMPARE, floats.TEST)
 """What only a signaling NaN makes invalid."""
 
@@ -213,10 +212,10 @@ class Fpu:
             self.set_register(number, self._power_less_one(value))
         elif function in FUNCTIONS_OF_TWO:
             self._call(FUNCTIONS_OF_TWO[function], place, source, place)
-        elif function in BOTH or function in FUNCTIONS:
+        elif function in trigonometry.BOTH or function in FUNCTIONS:
             operand.raw = _REGISTER.pack(*reversed(trigonometry.normalized(value.exponent, value.mantissa)))
-            places = (place, self._register_place(function & 7)) if function in BOTH else (place,)
-            self._call("fsincos" if function in BOTH else FUNCTIONS[function], *places, source)
+            places = (place, self._register_place(function & 7)) if function in trigonometry.BOTH else (place,)
+            self._call("fsincos" if function in trigonometry.BOTH else FUNCTIONS[function], *places, source)
         else:
             self.set_register(number, value)
         self.test(number)

@@ -16,7 +16,7 @@ import ctypes
 from collections.abc import Callable
 from typing import Final
 
-from machemu.machine.m68k import floats, manual, trigonometry, undo
+from machemu.machine.m68k import floats, fpu, manual, trigonometry, undo
 from machemu.machine.m68k.decode import Word, divide_length, operand
 from machemu.machine.m68k.divide import DIVIDE_LONG, division
 from machemu.machine.m68k.emit import Emitter
@@ -69,52 +69,7 @@ ENABLES_NONE: Final = 0xFF
 """The greatest control register with which no exception is enabled."""
 IN_DATA_REGISTER: Final = (LONG, SINGLE, WORD, BYTE)
 FUNCTIONS: Final = frozenset(
-    (
-        *(
-            0x00,
-            0x40,
-            0x44,
-            0x01,
-            0x02,
-            0x03,
-            0x04,
-            0x41,
-            0x45,
-            0x06,
-            0x08,
-            0x09,
-            0x0A,
-            0x0C,
-            0x0D,
-            0x0E,
-            0x0F,
-            0x10,
-            0x11,
-            0x12,
-            0x14,
-        ),
-        *(
-            0x15,
-            0x16,
-            0x18,
-            0x58,
-            0x5C,
-            0x19,
-            0x1A,
-            0x5A,
-            0x5E,
-            *range(0x1C, 0x29),
-            0x60,
-            0x64,
-            0x62,
-            0x66,
-            0x63,
-            0x67,
-            0x68,
-            0x6C,
-        ),
-        *(0x68, 0x6C, *range(0x30, 0x39), 0x3A),
-    )
+    (*fpu.FUNCTIONS, *fpu.FUNCTIONS_OF_TWO, *fpu.MOVES, *trigonometry.BOTH, *floats.REMAINDER, floats.POWER_LESS_ONE)
 )
 """What a floating-point unit can do with an operand (the manual's section 5); Unicorn moves the address
 register before it refuses the others."""

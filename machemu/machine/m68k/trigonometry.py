@@ -12,6 +12,7 @@ from typing import Final
 from machemu.machine.m68k import ea
 from machemu.machine.m68k.decode import operand
 from machemu.machine.m68k.engine import PC
+from machemu.machine.m68k.extended import LARGEST, MANTISSA
 from machemu.machine.m68k.floats import FLOAT, FloatUser
 
 SINE, TANGENT, COSINE, BOTH = 0x0E, 0x0F, 0x1D, range(0x30, 0x38)
@@ -20,8 +21,6 @@ FUNCTIONS: Final = {SINE: "fsin", TANGENT: "ftan", COSINE: "fcos", **dict.fromke
 REGISTER, EXTENDED = 0, 0x12
 """Sources, in the second word's first bits: a floating-point register; an operand in extended precision."""
 EXTENDED_SIZE: Final = 12
-INTEGER_BIT: Final = 1 << 63
-EXPONENT: Final = 0x7FFF
 
 
 def source(opcode: int, extension: int) -> int | None:
@@ -53,7 +52,7 @@ def execute(user: FloatUser) -> int | None:
         loaded = ea.load(user, mode, EXTENDED_SIZE, 4)
         if loaded.register is not None:
             words[loaded.register] = loaded.becomes
-        exponent, mantissa = loaded.value >> 80, loaded.value & (1 << 64) - 1
+        exponent, mantissa = loaded.value >> 80, loaded.value & MANTISSA
         length += operand(mode, 4, EXTENDED_SIZE, user.instruction_word)
     else:
         exponent, mantissa = user.fpu.register(taken)
@@ -66,8 +65,8 @@ def execute(user: FloatUser) -> int | None:
 
 def normalized(exponent: int, mantissa: int) -> tuple[int, int]:
     """A number in extended precision, sign and exponent first, with a one as its first digit as far as its exponent allows."""
-    power = exponent & EXPONENT
-    if power in (0, EXPONENT):
+    power = exponent & LARGEST
+    if power in (0, LARGEST):
         return exponent, mantissa
     shift = min(64 - mantissa.bit_length(), power) if mantissa else power
     return exponent - shift, mantissa << shift
