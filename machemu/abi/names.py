@@ -13,6 +13,8 @@ def _names(module: ModuleType, *prefixes: str) -> dict[int, str]:
 
 MSG_RETURNS: Final = {code: name for code, name in _names(message, "MACH_SEND_", "MACH_RCV_").items() if code >= 0x10000000}
 """mach_msg's errors."""
+REPLY: Final = " reply"
+"""How the name of a routine's reply ends: `mach_port_names reply`."""
 RETURNS: Final = _names(kern_return, "KERN_", "MIG_") | MSG_RETURNS
 IO_RETURNS: Final = {code: name for code, name in _names(device, "D_").items() if code >= device.D_IO_ERROR}
 """io_return_t's errors."""

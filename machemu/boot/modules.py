@@ -6,13 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from machemu.abi.errors import UserError
 from machemu.device.block import NAME
 from machemu.device.partitions import read_table
 from machemu.formats import packed
-from machemu.formats.ext2 import Ext2
 from machemu.machine.seams import Disk, DiskError
+
+if TYPE_CHECKING:
+    from machemu.formats.ext2 import Ext2
 
 SECTOR = 512
 
@@ -49,6 +52,8 @@ def on_disk(name: str, disks: Mapping[str, Disk]) -> Modules:
         end = min(-(-(start + size) // SECTOR), sectors)
         data = _read(disk, first + begin, end - begin) if begin < end else b""
         return data[start - begin * SECTOR : start - begin * SECTOR + size]
+
+    from machemu.formats.ext2 import Ext2  # not before it is needed: it takes time to load
 
     return Modules(files=Ext2(read, name))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from machemu.abi.errors import UserError
 from machemu.abi.types import PhysAddr
-from machemu.boot.machines import MACHINES
+from machemu.boot.machines import MACHINES, load_all
 from machemu.core import host_side, invariants
 from machemu.core.kernel import Kernel
 from machemu.device.block import FLOPPIES, RECORD, DiskDriver, FloppyDriver
@@ -161,6 +161,7 @@ class Node:
     @classmethod
     def load(cls, path: Path, disks: Mapping[str, Disk] | None = None) -> Node:
         """The machine that a file holds, ready to run on. disks: the images of its disks; they stay the caller's."""
+        load_all()
         with saved.SavedFile(path, saved.FileKind.MACHINE) as file:
             if len(file.head.memories) != 1 or not RAM_MIN <= file.head.memories[0] <= RAM_MAX:
                 raise UserError(f"{path}: is damaged: its memory is not that of a machine")

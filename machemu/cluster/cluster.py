@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from machemu.abi.errors import InvariantError, UserError
+from machemu.boot.machines import load_all
 from machemu.cluster import changes
 from machemu.cluster.faults import Crash, Cut, Fault, Heal, Mend, Partition, Pause, Restart, Resume, SetSegment
 from machemu.cluster.file import ClusterSpec
@@ -378,6 +379,7 @@ class Cluster:
         What is other in the cluster file than when it was saved holds from now on where that can be. UserError, which names the
         key, where it cannot.
         """
+        load_all()
         resumed: list[ClusterNode] = []
         with saved.SavedFile(path, saved.FileKind.CLUSTER) as file:
             try:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from machemu.lab.errors import UsageError
 from machemu.lab.tables import Table
-from machemu.machine.profile import DEFAULT_PROFILES
-
-CPUS: Final = tuple(DEFAULT_PROFILES)
+from machemu.machine.profile import CPUS
 
 
 class ExampleRow(NamedTuple):

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 from machemu.core.kernel import Kernel
-from machemu.core.observe import unwatch, watch
 from machemu.lab.errors import HookError, UsageError
-from machemu.trace.events import Ended, Faulted, MessageMoved, Noted, PageFault, Redirected, TraceEvent, TrapEntered, TrapLeft
 
-KINDS: Final[dict[str, tuple[type, ...]]] = {
-    "trap": (TrapEntered, Redirected),
-    "result": (TrapLeft,),
-    "message": (MessageMoved,),
-    "exception": (Faulted,),
-    "fault": (PageFault,),
-    "end": (Ended,),
-    "note": (Noted,),
-    "event": (object,),
-}
+if TYPE_CHECKING:
+    from machemu.trace.events import PageFault, TraceEvent
+
+
+def kinds() -> dict[str, tuple[type, ...]]:
+    """By name, what hooks can hear of. Events are loaded when the first hook is set: they take time."""
+    from machemu.trace.events import Ended, Faulted, MessageMoved, Noted, PageFault, Redirected, TrapEntered, TrapLeft
+
+    return {
+        "trap": (TrapEntered, Redirected),
+        "result": (TrapLeft,),
+        "message": (MessageMoved,),
+        "exception": (Faulted,),
+        "fault": (PageFault,),
+        "end": (Ended,),
+        "note": (Noted,),
+        "event": (object,),
+    }
 
 
 class Hook:
@@ -45,6 +51,7 @@ class Hooks:
     def __init__(self, stop_run: Callable[[], None]) -> None:
         self._stop_run = stop_run
         self._hooks: tuple[Hook, ...] = ()
+        self._kinds: dict[str, tuple[type, ...]] = {}
         self._followers: tuple[Callable[[Kernel], None], ...] = ()
         self._kernel: Kernel | None = None
         self._listens = False
@@ -68,6 +75,8 @@ class Hooks:
     def _listen(self) -> None:
         """A kernel is watched as long as there are hooks."""
         if self._kernel is not None and self._listens != bool(self._hooks):
+            from machemu.core.observe import unwatch, watch  # not before it is needed: it takes time to load
+
             self._listens = not self._listens
             if self._listens:
                 watch(self._kernel, self, self.emit)
@@ -75,8 +84,9 @@ class Hooks:
                 unwatch(self._kernel, self)
 
     def add(self, kind: str, call: Callable[[Any], None]) -> Hook:
-        if kind not in KINDS:
-            raise UsageError(f"there is no kind of event {kind!r}: there are {', '.join(KINDS)}")
+        self._kinds = kinds()
+        if kind not in self._kinds:
+            raise UsageError(f"there is no kind of event {kind!r}: there are {', '.join(self._kinds)}")
         if not callable(call):
             raise UsageError(f"{call!r} is no hook: give a function of the event")
         made = Hook(kind, call, self.remove)
@@ -92,7 +102,7 @@ class Hooks:
         if self._quiet or self._error is not None:
             return
         for hook in self._hooks:
-            if isinstance(event, KINDS[hook.kind]):
+            if isinstance(event, self._kinds[hook.kind]):
                 try:
                     hook.call(event)
                 except BaseException as error:  # it must not leave the kernel in the middle of a trap

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from machemu.abi.errors import InvariantError
-from machemu.core.inspect import refer_name
 from machemu.core.kernel import Kernel
 from machemu.ipc.port import Port
 from machemu.ipc.pset import PortSet
+from machemu.ipc.space import Space
 from machemu.kern.host import Halt
 from machemu.kern.thread import TH_RUN, TH_SUSP, TH_WAIT, Thread
 from machemu.kern.waits import WAITS
+from machemu.sim.state import PortName
 from machemu.sim.units import counted, time_text
-from machemu.trace.words import kind_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,5 +98,21 @@ def _queue_owner(kernel: Kernel, thread: Thread) -> str:
     for name, entry in thread.space.entries():
         target = entry.object
         if isinstance(target, Port | PortSet) and thread.ith_queue in (target.receivers, getattr(target, "senders", None)):
-            return f"{'port set' if isinstance(target, PortSet) else 'port'} {name} ({kind_text(refer_name(thread.space, name))})"
+            return f"{'port set' if isinstance(target, PortSet) else 'port'} {name} ({name_text(thread.space, name)})"
     return "a port that it has no name for"
+
+
+def name_text(space: Space, name: PortName) -> str:
+    """What a name in a task's space stands for."""
+    from machemu.core.inspect import refer_name  # not before it is needed: it takes time to load, as the next
+    from machemu.trace.words import kind_text
+
+    return kind_text(refer_name(space, name))
+
+
+def port_text(port: Port) -> str:
+    """What a port stands for."""
+    from machemu.core.inspect import refer  # as above
+    from machemu.trace.words import kind_text
+
+    return kind_text(refer(port, None))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 from typing import Any, Generic, NamedTuple, TypeVar
 
 Row = TypeVar("Row", bound=NamedTuple)
@@ -51,4 +50,6 @@ def cell(value: object) -> str:
 
 
 def _row(tag: str, texts: Iterable[str]) -> str:
+    from html import escape  # not before it is needed: it takes time to load
+
     return f"<tr>{''.join(f'<{tag}>{escape(text)}</{tag}>' for text in texts)}</tr>"

@@ -10,8 +10,6 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from machemu.core.kernel import FOREVER, Kernel, Stop
-from machemu.core.observe import unwatch, watch
-from machemu.trace.events import MessageMoved, TraceEvent
 
 ENDS: Final = (Stop.WEDGED, Stop.HALTED, Stop.INTERRUPTED)
 """After these a machine goes no further."""
@@ -67,7 +65,10 @@ def step(kernel: Kernel, kind: StepKind) -> Stop:
     if kind is StepKind.TRAP:
         return advance(kernel, traps=1)
     if kind is StepKind.MESSAGE:
-        return _step_message(kernel)
+        from machemu.lab.message_stop import MessageStop  # not before it is needed: it takes time to load
+
+        with MessageStop(kernel):
+            return advance(kernel)
     before = state(kernel, kind)
     while state(kernel, kind) == before:
         if kind is StepKind.INSTRUCTION and runs_instructions(kernel):
@@ -82,26 +83,6 @@ def step(kernel: Kernel, kind: StepKind) -> Stop:
 def state(kernel: Kernel, kind: StepKind) -> tuple[int, ...]:
     """What is other after a step by an instruction or a switch."""
     return (current_thread(kernel),) if kind is StepKind.SWITCH else (kernel.cpu.executed, kernel.trap_count)
-
-
-class _MessageStop:
-    """A Tracer that ends a run when a message moves."""
-
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
-
-    def emit(self, event: TraceEvent) -> None:
-        if isinstance(event, MessageMoved):
-            self.kernel.stop()
-
-
-def _step_message(kernel: Kernel) -> Stop:
-    stopper = _MessageStop(kernel)
-    watch(kernel, stopper)
-    try:
-        return advance(kernel)
-    finally:
-        unwatch(kernel, stopper)
 
 
 def current_thread(kernel: Kernel) -> int:

@@ -7,15 +7,13 @@ from typing import Final, NamedTuple
 
 from machemu.abi import vm
 from machemu.abi.port import TYPE_DEAD_NAME, TYPE_PORT_SET, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
-from machemu.core import inspect
 from machemu.core.kernel import Kernel
 from machemu.ipc.entry import Entry
 from machemu.ipc.port import Port
 from machemu.kern.task import Task
-from machemu.lab.report import describe_thread
+from machemu.lab.report import describe_thread, name_text, port_text
 from machemu.lab.tables import Address
 from machemu.sim.state import PortName
-from machemu.trace.words import kind_text
 
 TYPES: Final = {
     TYPE_SEND: "send",
@@ -137,7 +135,7 @@ def rights(kernel: Kernel) -> Iterator[RightRow]:
 def right_row(task: Task, name: PortName, entry: Entry) -> RightRow:
     types = tuple(text for bit, text in TYPES.items() if entry.type & bit)
     port = entry.object.number if isinstance(entry.object, Port) else 0
-    return RightRow(task.number, name, types, entry.urefs, port, kind_text(inspect.refer_name(task.space, name)))
+    return RightRow(task.number, name, types, entry.urefs, port, name_text(task.space, name))
 
 
 def ports(kernel: Kernel) -> Iterator[PortRow]:
@@ -146,7 +144,7 @@ def ports(kernel: Kernel) -> Iterator[PortRow]:
     for port in kernel.ipc.ports.values():
         yield PortRow(
             port.number,
-            kind_text(inspect.refer(port, None)),
+            port_text(port),
             owners.get(id(port.receiver), 0),
             port.receiver_name if id(port.receiver) in owners else 0,
             port.msgcount,

@@ -14,6 +14,7 @@ from machemu.sim.toml import parse_toml
 DEFAULT_PROFILE: Final = "pc486dx2-66"
 DEFAULT_PROFILES: Final = {"i386": DEFAULT_PROFILE, "m68k": "sun3-60"}
 """By architecture; DEFAULT_PROFILE where nothing tells which."""
+CPUS: Final = tuple(DEFAULT_PROFILES)
 RAM_UNIT: Final = 1 << 20
 LIMITS: Final = {"ns": 10**12, "type": (1 << 31) - 1, "subtype": (1 << 31) - 1, "mib": 1 << 20}
 """What numbers can be at most, by the last word of their key: a thousand seconds, Mach's integers."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import select
 import stat
 from collections.abc import Callable, Iterable
@@ -196,7 +195,7 @@ def write(path: Path, parts: Iterable[bytes]) -> None:
             old: os.stat_result | None = target.stat()
         except FileNotFoundError:
             old = None
-        name = target.with_name(f".machemu-{secrets.token_hex(8)}")
+        name = target.with_name(f".machemu-{os.urandom(8).hex()}")
         descriptor = _open_unnamed(target.parent, 0o666 if old is None else 0o600)
         unnamed = descriptor is not None
         if descriptor is None:

@@ -25,8 +25,6 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
-import zstandard
-
 from machemu.abi.errors import UserError
 from machemu.sim import files, slots
 from machemu.sim.graph import Reader, SavedError, Writer, encode_number, parts_of
@@ -139,6 +137,8 @@ def save(path: Path, kind: FileKind, parts: Sequence[Part], origin: object = Non
 
 
 def _file(kind: FileKind, head: Writer, parts: Sequence[Part]) -> Iterator[bytes]:
+    import zstandard  # not before it is needed: it takes time to load
+
     packer = zstandard.ZstdCompressor(write_checksum=True).compressobj()
     size = 0
     for plain in chain(_plain(head, parts), (None,)):
@@ -173,7 +173,10 @@ class SavedFile:
     """
 
     def __init__(self, path: Path, kind: FileKind) -> None:
+        import zstandard  # not before it is needed: it takes time to load
+
         self.path = path
+        self.damages = (SavedError, slots.SlotError, zstandard.ZstdError)
         self.file, self.size = _open(path)
         try:
             with self._refusing():
@@ -197,7 +200,7 @@ class SavedFile:
     def _refusing(self) -> Iterator[None]:
         try:
             yield
-        except (SavedError, slots.SlotError, zstandard.ZstdError) as error:
+        except self.damages as error:
             raise UserError(f"{self.path}: is damaged: {error}") from None
         except OSError as error:
             raise UserError(f"{self.path}: cannot be read: {error.strerror}") from None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copyreg
 import gc
 import io
-import pickle
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -44,6 +43,8 @@ class Snapshot:
         collects = gc.isenabled()
         gc.disable()  # nothing of it is garbage yet
         try:
+            import pickle  # not before it is needed: it takes time to load
+
             return pickle.loads(self.graph) if self.is_pickle else Reader(self.graph, room=sys.maxsize).decode()
         finally:
             if collects:
@@ -53,6 +54,8 @@ class Snapshot:
 def take(root: object, ram: memoryview, known: Mapping[int, bytes]) -> Snapshot:
     """A snapshot of a state and its RAM, which is whole pages. known: pages of an earlier one."""
     pages = dict(pages_of(ram, known))
+    import pickle  # not before it is needed: it takes time to load
+
     out = io.BytesIO()
     pickler = pickle.Pickler(out, pickle.HIGHEST_PROTOCOL)
     pickler.dispatch_table = REDUCERS

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final, Protocol, TypeAlias
-
-REPLY: Final = " reply"
-"""How the name of a routine's reply ends, as `MessageMoved.routine` has it."""
+from typing import Protocol, TypeAlias
 
 
 class PortKind(Enum):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from machemu.abi.exception import EXC_BAD_ACCESS
-from machemu.abi.names import EXCEPTIONS
+from machemu.abi.names import EXCEPTIONS, REPLY
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.trace.arguments import DISPOSITIONS, Namer, code_name, namer
 from machemu.trace.events import (
-    REPLY,
     Befell,
     ClusterEvent,
     Ended,

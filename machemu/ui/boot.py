@@ -12,7 +12,6 @@ from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import lone_line
 from machemu.boot.script import module_paths
 from machemu.core.kernel import Kernel
-from machemu.core.observe import watch
 from machemu.lab import report
 from machemu.lab.machine import Machine
 from machemu.lab.recorded import Reason
@@ -53,6 +52,8 @@ class MachineView(View):
         kernel.input_sources.append(self.streams.open_input(options.input))
         self.crashes.watch(kernel, "machemu: ", Path())
         if trace_options.is_wanted(options):
+            from machemu.core.observe import watch  # not before it is needed: it takes time to load
+
             self.trace = self.begin_trace()
             watch(kernel, self.trace.start(1, kernel.kern.clock.now))
 

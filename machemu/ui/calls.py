@@ -7,7 +7,8 @@ from io import TextIOBase
 from typing import TextIO
 
 from machemu.abi.message import MACH_RCV_MSG, MACH_RCV_TIMEOUT, MACH_SEND_MSG
-from machemu.trace.events import REPLY, Ended, MessageMoved, PortKind, PortRef, TraceEvent, TrapEntered, TrapLeft
+from machemu.abi.names import REPLY
+from machemu.trace.events import Ended, MessageMoved, PortKind, PortRef, TraceEvent, TrapEntered, TrapLeft
 from machemu.trace.words import call_text, contents, other_text, port_text, result_text, what_text
 from machemu.ui.strace import line
 

@@ -10,9 +10,7 @@ from machemu.abi.exception import Raised
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_READ
 from machemu.core.kernel import Kernel
-from machemu.formats.symbols import symbol_at
 from machemu.kern.thread import Thread
-from machemu.trace.words import exception_text
 
 CODE_SIZE: Final = 4
 """Bytes at the program counter by which the program's file is known again."""
@@ -31,6 +29,9 @@ class Crashes:
         """Tells of a machine's guests from now on. who: what the lines begin with. folder: where its programs' paths begin."""
 
         def crashed(thread: Thread, what: Raised) -> None:
+            from machemu.formats.symbols import symbol_at  # not before it is needed: it takes time to load, as the next
+            from machemu.trace.words import exception_text
+
             task = thread.task
             if thread.program is None:
                 pc = thread.pcb.pc

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from machemu.abi.errors import UserError
-from machemu.lab.examples import CPUS, example, examples, folder
+from machemu.lab.examples import example, examples, folder
+from machemu.machine.profile import CPUS
 
 
 def refuse_missing_example(name: str) -> None:

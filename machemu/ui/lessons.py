@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from machemu.abi.errors import UserError
-from machemu.lab.examples import CPUS, example, folder
+from machemu.lab.examples import example, folder
+from machemu.machine.profile import CPUS
 
 BOOTS: Final = {
     "message": "pingpong.elf",

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TypeAlias
 
 from machemu.abi.errors import UserError
-from machemu.lab.examples import CPUS
+from machemu.machine.profile import CPUS
 from machemu.ui.machine_options import add_input_options, add_machine_options
 from machemu.ui.options import CountOption, PathOption
 from machemu.ui.trace_options import add_options

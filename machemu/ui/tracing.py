@@ -15,7 +15,8 @@ from machemu.trace.words import cluster_text, owner
 from machemu.ui.calls import Calls
 from machemu.ui.strace import WHO_WIDTH, Strace
 from machemu.ui.timeline import Lines, Ordered, TextLines, Timeline, stamp
-from machemu.ui.trace_options import JSON, PERFETTO, TEXT, wanted
+from machemu.ui.trace_filters import wanted
+from machemu.ui.trace_options import JSON, PERFETTO, TEXT
 
 FORMATS: Final[dict[str, Callable[[Output], Format]]] = {JSON: JsonLines, PERFETTO: Perfetto}
 

@@ -7,22 +7,19 @@ of the signal. The parent takes the child's exit status for its own.
 from __future__ import annotations
 
 import ctypes
-import json
 import mmap
 import os
-import shlex
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Final
 
 from machemu.core import board
 from machemu.core.board import NODE, PC, TASK, THREAD, TRAPS
-from machemu.formats.symbols import symbol_at
 from machemu.machine import signals
 from machemu.sim.output import Output
 from machemu.sim.units import counted, time_text
@@ -38,11 +35,13 @@ LAST_WORDS_S: Final = 5
 RECORD_MAX: Final = 16 << 20
 """Bytes of what is typed that are kept."""
 SAVE: Final = "--save"
+END: Final = "\0"
+"""Between the names and values that a dying child tells."""
 PR_SET_PDEATHSIG: Final = 1
 
 
 class Board:
-    """What parent and child share. numbers: `core.board`'s, and more. describe: gives what a dying child can say, as JSON.
+    """What parent and child share. numbers: `core.board`'s, and more. describe: gives what a dying child can say.
     finish: has what was traced so far written, a trap under way included.
 
     typed: a file of what the console has read from standard input, None where that is not kept.
@@ -70,18 +69,15 @@ class Board:
         """In the child, which dies of a signal."""
         self.numbers[SIGNAL] = number
         if self.describe is not None:
-            words = json.dumps(self.describe()).encode()[: MEMORY - 8 * SIZE - 1]
+            words = os.fsencode(END.join(chain.from_iterable(self.describe().items())))[: MEMORY - 8 * SIZE]
             self.memory[8 * SIZE : 8 * SIZE + len(words)] = words
         if self.finish is not None:
             self.finish()
 
     def words(self) -> dict[str, str]:
         """In the parent: what the child could still say."""
-        with suppress(ValueError):
-            found = json.loads(self.memory[8 * SIZE :].rstrip(b"\0"))
-            if isinstance(found, dict):
-                return {str(name): str(value) for name, value in found.items()}
-        return {}
+        told = os.fsdecode(self.memory[8 * SIZE :].rstrip(b"\0")).split(END)
+        return dict(zip(told[::2], told[1::2], strict=False))
 
 
 def watched(command: Callable[[Board], int], arguments: Sequence[str], errors: Output) -> int:
@@ -159,6 +155,10 @@ def _wait(child: int) -> int:
 
 def obituary(shared: Board, number: int, arguments: Sequence[str]) -> list[str]:
     """What is to be said of a child that died of a signal."""
+    import shlex  # not before it is needed: it takes time to load, as the next
+
+    from machemu.formats.symbols import symbol_at
+
     numbers, words = shared.numbers, shared.words()
     name = signal.Signals(numbers[SIGNAL] or number).name
     lines = [f"machemu: died of {name}, a fault of machemu's own or of its CPU emulator's: please report it with the program"]

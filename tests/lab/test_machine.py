@@ -397,12 +397,22 @@ def test_looking_changes_nothing(machine: Machine) -> None:
 
 def test_the_package_gives_the_api_and_costs_nothing_before_it_is_asked() -> None:
     code = (
-        "import sys, machemu; print('unicorn' in sys.modules, machemu.Machine.__name__, 'unicorn' in sys.modules, dir(machemu))"
+        "import sys, machemu; kernel = 'machemu.core.kernel'; print('unicorn' in sys.modules, kernel in sys.modules);"
+        "print(machemu.Machine.__name__, kernel in sys.modules, dir(machemu))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("False Machine True ['Cluster', 'EndError', ")
+    assert done.stdout.startswith("False False\nMachine True ['Cluster', 'EndError', ")
     with pytest.raises(AttributeError, match="has no attribute 'Clock'"):
         machemu.Clock  # noqa: B018
+
+
+def test_a_machine_loads_the_modules_of_its_own_processor_alone(arch: Arch) -> None:
+    code = (
+        f"import sys, machemu; machemu.Machine.boot({str(image(arch, 'hello'))!r}).close();"
+        "print(*(cpu for cpu in ('i386', 'm68k') if f'machemu.machine.{cpu}.cpu' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{arch.name}\n"
 
 
 def test_ctrl_c_leaves_a_machine_between_two_traps(machine: Machine) -> None:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, Final
 
 from machemu.abi.device import NET_RCV_MSG_ID
+from machemu.abi.names import REPLY
 from machemu.core.routines import device as device_routines
 from machemu.core.routines import gnumach as gnumach_routines
 from machemu.core.routines import mach as mach_routines
@@ -36,7 +37,6 @@ from machemu.mig.interfaces import (
     notify,
 )
 from machemu.mig.runtime import COUNTED, Message, Routine, Type
-from machemu.trace.events import REPLY
 
 Handler = Callable[..., tuple[Any, ...] | None]
 """Takes the kernel, the request and its arguments, and gives the reply's values, or None where the thread waits in it."""

@@ -14,7 +14,7 @@ Only Linux on x86-64 is guarded. Hosts with other processors need nothing; macOS
 from __future__ import annotations
 
 import ctypes
-import platform
+import os
 import signal
 import sys
 from typing import Final
@@ -40,7 +40,7 @@ _before: list[Action] = []
 
 def guard() -> None:
     """Sees to it that no division ends this process. Again where another handler of the signal has come since."""
-    if sys.platform != "linux" or platform.machine() != "x86_64" or not all(hasattr(uc.library, n) for n in HELPERS):
+    if sys.platform != "linux" or os.uname().machine != "x86_64" or not all(hasattr(uc.library, n) for n in HELPERS):
         return
     if not _ours:
         _ours.append(signals.action(_divided))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import platform
+import os
 import struct
 import sys
 from collections.abc import Callable
@@ -74,7 +74,7 @@ def _behind(symbol: str) -> int:
 
 
 def _is_known() -> bool:
-    if sys.platform != "linux" or platform.machine() != "x86_64":
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
         return False
     return all(
         hasattr(uc.library, FUNCTION.format(name))
