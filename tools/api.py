@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import machemu
-from machemu.lab import cluster, console, examples, hooks, looks, recorded, symbols, tables, views
+from machemu.lab import console, examples, hooks, looks, members, recorded, symbols, tables, views
 from machemu.trace import events
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "api.md"
@@ -58,7 +58,7 @@ def sections() -> list[tuple[str, str, Sequence[Any]]]:
             "What machines, clusters and nodes have",
             "`Recorded` is how a `Machine` or a `Cluster` goes on and back. `Looks` is what a `Machine` and a node of a "
             "`Cluster` show of themselves; `Member` is such a node.",
-            [recorded.Recorded, looks.Looks, cluster.Member, cluster.ClusterPoint, console.Console, hooks.Hook],
+            [recorded.Recorded, looks.Looks, members.Member, members.ClusterPoint, console.Console, hooks.Hook],
         ),
         (
             "Tables",

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import UserError
-from machemu.cluster.faults import NAMES, Crash, Fault, Pause, Restart, Resume, SetSegment
+from machemu.cluster.faults import NAMES, Action, Fault, NodeFault, SetSegment
 from machemu.cluster.file import ClusterSpec, NodeSpec
 from machemu.cluster.lan import Properties
 from machemu.cluster.server_specs import NAME_SERVER, GuestSpec, ServerSpec
@@ -55,14 +55,16 @@ RULES: Final = {
     "nodes.*.nics": Rule.NEVER,
     "nodes.*.input": Rule.ALWAYS,
     "faults": Rule.ALWAYS,
+    "actions": Rule.ALWAYS,
 }
 """By key. Of `segments` and `nodes` it is the names and their order; of `disks` the names, and which are written: where an image
-lies may change, and its contents are compared. Of `faults` those to come."""
+lies may change, and its contents are compared. Of `faults` and `actions` those to come."""
 
 
 @state
 class Origin(NamedTuple):
-    """What a cluster was saved from. powered: numbers of the nodes with power. faults: all.
+    """What a cluster was saved from. powered: numbers of the nodes with power. faults: all. started: classes of
+    servers that actions have named.
 
     settings: of each its node's number, or 0; its key; its value.
     """
@@ -70,6 +72,7 @@ class Origin(NamedTuple):
     powered: tuple[int, ...]
     settings: tuple[tuple[int, str, Any], ...]
     faults: tuple[Fault, ...]
+    started: tuple[str, ...] = ()
 
 
 def settings(spec: ClusterSpec) -> tuple[tuple[int, str, Any], ...]:
@@ -112,8 +115,12 @@ def origin_of(head: Head) -> Origin:
     origin = head.origin
     if not isinstance(origin, Origin):
         raise ValueError("it does not say of which cluster file it is")
-    if not all(isinstance(part, tuple) for part in origin) or not all(
-        isinstance(item, tuple) and list(map(type, item[:2])) == [int, str] and len(item) == 3 for item in origin.settings
+    if (
+        not all(isinstance(part, tuple) for part in origin)
+        or not all(isinstance(name, str) for name in origin.started)
+        or not all(
+            isinstance(item, tuple) and list(map(type, item[:2])) == [int, str] and len(item) == 3 for item in origin.settings
+        )
     ):
         raise ValueError("what it says of its cluster file cannot be")
     return origin
@@ -192,8 +199,5 @@ def _segment_changes(origin: Origin, spec: ClusterSpec, time: int) -> Iterator[S
 
 
 def _described(fault: Fault, spec: ClusterSpec) -> str:
-    if isinstance(fault, Crash | Restart | Pause | Resume):
-        name = spec.nodes[fault.node - 1].name
-    else:
-        name = spec.segments[fault.segment].name
+    name = spec.nodes[fault.node - 1].name if isinstance(fault, NodeFault | Action) else spec.segments[fault.segment].name
     return f"'{NAMES[type(fault)]}' of {name} at {time_text(fault.time)}"

@@ -23,7 +23,22 @@ from typing import NamedTuple, TypeVar
 from machemu.abi.errors import InvariantError, UserError
 from machemu.boot.machines import load_all
 from machemu.cluster import changes
-from machemu.cluster.faults import Crash, Cut, Fault, Heal, Mend, Partition, Pause, Restart, Resume, SetSegment
+from machemu.cluster.faults import (
+    NAMES,
+    Action,
+    Crash,
+    Cut,
+    Fault,
+    Heal,
+    Mend,
+    NodeFault,
+    Partition,
+    Pause,
+    ReplaceServer,
+    Restart,
+    SetSegment,
+    StartServer,
+)
 from machemu.cluster.file import ClusterSpec
 from machemu.cluster.lan import Missed, Segment, Station
 from machemu.cluster.link import Arrival, NodeLink, Sent, Status
@@ -39,6 +54,7 @@ from machemu.sim import saved, snapshot
 from machemu.sim.snapshot import Snapshot
 from machemu.sim.state import Time, fields, state
 from machemu.sim.streams import Stream
+from machemu.sim.units import time_text
 from machemu.trace.events import ClusterEvent
 
 T = TypeVar("T")
@@ -84,17 +100,18 @@ class Cluster:
     """Nodes and segments under one virtual time. Use it as a context manager, or call `close`."""
 
     __slots__ = (
-        "seed", "time", "segments", "offers", "faults", "arrivals",
+        "seed", "time", "segments", "offers", "faults", "arrivals", "started",
         "spec", "links", "standing", "nodes", "stopping", "order", "times", "slack", "running", "interrupt", "board",
-        "witness", "reached",
+        "witness", "reached", "undone",
     )  # fmt: skip
     TRANSIENT = (
         "spec", "links", "standing", "nodes", "stopping", "order", "times", "slack", "running", "interrupt", "board",
-        "witness", "reached",
+        "witness", "reached", "undone",
     )  # fmt: skip
     seed: int  # of all chance in it
     time: Time  # as far as it was run
     arrivals: int  # frames heard so far
+    started: dict[str, None]  # classes of servers that actions have named
 
     # What is to come:
     offers: list[Offer]  # frames that have not had their turn, the next one first
@@ -113,6 +130,7 @@ class Cluster:
     slack: int  # by how much `times` may be later than what a node does next, in nanoseconds
     running: int  # the number of the node that runs now, or that failed, or 0
     board: Board  # where its node and thread are told
+    undone: list[str]  # actions that could not be done, and why
     stopping: bool  # set by `stop`
     interrupt: Interrupt  # the user's wish to end
 
@@ -133,6 +151,7 @@ class Cluster:
         self.offers = []
         self.faults = list(spec.faults)
         self.arrivals = 0
+        self.started = {}
         self._join(spec, nodes, links or nodes)
 
     def _join(self, spec: ClusterSpec, nodes: list[ClusterNode], links: Sequence[NodeLink]) -> None:
@@ -146,6 +165,7 @@ class Cluster:
         self.board = board.new()
         self.order = []
         self.times = {}
+        self.undone = []
         self.witness = None
         self.reached = None
         self.slack = max(slack_of(node) for node in spec.nodes)
@@ -167,7 +187,10 @@ class Cluster:
         self.witness = Witness(self.spec, tell)
 
     def boot(self) -> None:
-        """Switches every node on, at time 0. UserError where one cannot be booted."""
+        """Switches every node on, at time 0. UserError where one cannot be booted, or a server of an action is none."""
+        for fault in self.faults:
+            if isinstance(fault, StartServer | ReplaceServer) and isinstance(fault.server, ServerSpec):
+                load_server(fault.server.name)
         for number in range(1, len(self.links) + 1):
             self._power_on(number, 0)
 
@@ -303,6 +326,9 @@ class Cluster:
     # Faults
 
     def _befall(self, fault: Fault) -> None:
+        if isinstance(fault, Action):
+            self._act(fault)
+            return
         if self.witness is not None:
             self.witness.befell(fault)
         if isinstance(fault, Partition):
@@ -320,7 +346,20 @@ class Cluster:
         else:
             self._befall_node(fault, self.links[fault.node - 1])
 
-    def _befall_node(self, fault: Crash | Restart | Pause | Resume, link: NodeLink) -> None:
+    def _act(self, action: Action) -> None:
+        if isinstance(action, StartServer | ReplaceServer) and isinstance(action.server, ServerSpec):
+            self.started[action.server.name] = None
+        seed = Stream(self.seed, f"action of {self._name(action.node)} at {action.time}").word()
+        status, why = self._of_node(action.node, lambda: self.links[action.node - 1].act(action, seed))
+        self._note(action.node, status)
+        if why:
+            self.undone.append(
+                f"at {time_text(action.time)}: node {self._name(action.node)}: {NAMES[type(action)]} {action.told()}: {why}"
+            )
+        if self.witness is not None:
+            self.witness.befell(action, why)
+
+    def _befall_node(self, fault: NodeFault, link: NodeLink) -> None:
         if isinstance(fault, Crash | Restart):
             self._note(fault.node, link.crash())
             self.offers = [offer for offer in self.offers if offer.node != fault.node]
@@ -342,7 +381,7 @@ class Cluster:
         self._ask_all()
         parts = [saved.part(self), *(self._of_node(number, link.save) for number, link in enumerate(self.links, 1))]
         powered = tuple(number for number, status in enumerate(self.standing, 1) if status.powered)
-        origin = changes.Origin(powered, changes.settings(self.spec), self.spec.faults)
+        origin = changes.Origin(powered, changes.settings(self.spec), self.spec.faults, tuple(self.started))
         saved.save(path, saved.FileKind.CLUSTER, parts, origin)
 
     def snapshot(self) -> ClusterSnapshot:
@@ -386,7 +425,8 @@ class Cluster:
                 origin = changes.origin_of(file.head)
                 powered = changes.check(origin, spec)
                 servers = (server for node in spec.nodes if node.number in powered for server in node.servers)
-                for name in dict.fromkeys(server.name for server in servers if isinstance(server, ServerSpec)):
+                named = (server.name for server in servers if isinstance(server, ServerSpec))
+                for name in dict.fromkeys((*named, *origin.started)):
                     load_server(name)
                 parts = list(file.parts())
                 root = parts[0][0] if parts else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from machemu.cluster.server_specs import GuestSpec, ServerSpec, name_of
 from machemu.sim.state import state
 
 
@@ -96,7 +97,46 @@ class SetSegment(NamedTuple):
     changes: tuple[tuple[str, int | float], ...]
 
 
-Fault = Crash | Restart | Pause | Resume | Partition | Cut | Mend | Heal | SetSegment
+@state
+class StartServer(NamedTuple):
+    """The node starts a server."""
+
+    time: int
+    node: int
+    server: ServerSpec | GuestSpec
+
+    def told(self) -> str:
+        return name_of(self.server)
+
+
+@state
+class StopServer(NamedTuple):
+    """The node ends the task of a server."""
+
+    time: int
+    node: int
+    name: str
+
+    def told(self) -> str:
+        return self.name
+
+
+@state
+class ReplaceServer(NamedTuple):
+    """A server takes over the ports of another one, and its name among the node's servers."""
+
+    time: int
+    node: int
+    name: str
+    server: ServerSpec
+
+    def told(self) -> str:
+        return f"{self.name} by {self.server.name}"
+
+
+Action = StartServer | StopServer | ReplaceServer
+NodeFault = Crash | Restart | Pause | Resume
+Fault = Crash | Restart | Pause | Resume | Partition | Cut | Mend | Heal | SetSegment | Action
 NAMES: Final[dict[type[Fault], str]] = {
     Crash: "crash",
     Restart: "restart",
@@ -107,5 +147,8 @@ NAMES: Final[dict[type[Fault], str]] = {
     Mend: "mend",
     Heal: "heal",
     SetSegment: "segment",
+    StartServer: "start",
+    StopServer: "stop",
+    ReplaceServer: "replace",
 }
-"""By their names in a cluster file, where `mend` is the end that a cut says."""
+"""By their names in a cluster file, in its tables `faults` and `actions`, where `mend` is the end that a cut says."""

@@ -20,9 +20,9 @@ from machemu.boot.modules import Modules
 from machemu.boot.node import DISK_NAME, NIC_NAME, RAM_MAX, RAM_MIN
 from machemu.cluster.faults import Fault
 from machemu.cluster.lan import Properties
-from machemu.cluster.schedule import Names, faults_of
-from machemu.cluster.server_specs import GuestSpec, ServerSpec, servers
-from machemu.cluster.values import Table, a_table, a_text, index_in, properties_of, texts
+from machemu.cluster.schedule import Names, schedule_of
+from machemu.cluster.server_specs import GuestSpec, ServerSpec
+from machemu.cluster.values import Table, a_table, a_text, index_in, properties_of, servers, texts
 from machemu.machine.profile import Profile, default_profile, load_profile
 from machemu.sim import files
 from machemu.sim.saved import is_saved
@@ -79,7 +79,7 @@ class SegmentSpec:
 
 @dataclass(frozen=True, slots=True)
 class ClusterSpec:
-    """faults: by time, the file's order where times are the same."""
+    """faults: actions, too; by time, faults first and the file's order where times are the same."""
 
     seed: int
     segments: tuple[SegmentSpec, ...]
@@ -116,7 +116,7 @@ def parse_file(text: str, folder: Path) -> ClusterSpec:
     if not 1 <= len(nodes) <= NODES_MAX - 1:
         raise UserError(f"nodes: there are {len(nodes)}; a cluster has between 1 and {NODES_MAX - 1}")
     _check_disks(nodes)
-    faults = faults_of(top, Names(names, [node.name for node in nodes]))
+    faults = schedule_of(top, Names(names, [node.name for node in nodes]))
     top.end()
     return ClusterSpec(seed, tuple(segments), tuple(nodes), tuple(sorted(faults, key=lambda fault: fault.time)))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from machemu.cluster.faults import Action
 from machemu.sim.saved import Part
 from machemu.sim.state import Time, state
 
@@ -69,6 +70,10 @@ class NodeLink(Protocol):
 
     def resume(self, time: int) -> Status:
         """It goes on, where it has power, and finds that it is `time`."""
+        ...
+
+    def act(self, action: Action, seed: int) -> tuple[Status, str]:
+        """Something is done to it at the action's time; and why it could not be, "" where it was. seed: for a server."""
         ...
 
     def run(self, horizon: int) -> Status:

@@ -14,9 +14,10 @@ from machemu.boot.bootstrap import boot_modules
 from machemu.boot.disks import opened
 from machemu.boot.modules import Modules
 from machemu.boot.node import Node
+from machemu.cluster.faults import Action, StartServer, StopServer
 from machemu.cluster.file import NodeSpec
 from machemu.cluster.link import Arrival, Sent, Status
-from machemu.cluster.servers import start_servers
+from machemu.cluster.servers import Servers, start_servers
 from machemu.core.host_side import unsaved
 from machemu.core.kernel import FOREVER, Kernel, Stop
 from machemu.device.ethernet import ARRIVED_MAX, HEADER_SIZE, EthernetDriver
@@ -52,7 +53,7 @@ class ClusterNode:
     """A node that runs in this process: its cluster's NodeLink."""
 
     __slots__ = (
-        "number", "name", "kernel", "disks", "powered", "paused", "idle", "inbox", "frames",
+        "number", "name", "kernel", "servers", "disks", "powered", "paused", "idle", "inbox", "frames",
         "spec", "machine", "drivers", "nics", "slack", "sent", "switched_on", "pace",
     )  # fmt: skip
     TRANSIENT = ("spec", "machine", "drivers", "nics", "slack", "sent", "switched_on", "pace")
@@ -61,6 +62,7 @@ class ClusterNode:
 
     # Its power:
     kernel: Kernel | None  # None while it has none
+    servers: Servers | None  # those that it runs, None without power
     powered: Time  # when it was last switched on
     disks: dict[str, ImageDisk]  # by name
 
@@ -86,6 +88,7 @@ class ClusterNode:
         self.number = spec.number
         self.name = spec.name
         self.kernel = None
+        self.servers = None
         self.disks = {}
         self.powered = 0
         self.paused = False
@@ -128,8 +131,9 @@ class ClusterNode:
             self.powered = time
             self.paused = self.idle = False
             self.join()
-            name_server = start_servers(kernel, spec, seed)
+            self.servers = start_servers(kernel, spec, seed)
             if spec.lines:
+                name_server = self.servers.name_server
                 service = None if name_server is None else name_server.service
                 boot_modules(kernel, spec.lines, spec.variables, service, Modules(spec.folder))
         except BaseException:
@@ -163,7 +167,7 @@ class ClusterNode:
         """All that it held is lost, but its disks."""
         if self.machine is not None:
             self.machine.close()
-        self.machine = self.kernel = None
+        self.machine = self.kernel = self.servers = None
         self.drivers = []
         self.nics = {}
         self.paused = self.idle = False
@@ -184,6 +188,24 @@ class ClusterNode:
             self.paused = False
             self.pass_time(time)
         return self.status()
+
+    def act(self, action: Action, seed: int) -> tuple[Status, str]:
+        kernel, servers = self.kernel, self.servers
+        if kernel is None or servers is None:
+            return self.status(), "it has no power"
+        if not self.paused:
+            self.pass_time(action.time)
+        try:
+            if isinstance(action, StartServer):
+                servers.start(kernel, self.spec, action.server, seed)
+            elif isinstance(action, StopServer):
+                servers.stop(kernel, action.name)
+            else:
+                servers.replace(kernel, self.spec, action.name, action.server, seed)
+        except UserError as error:
+            return self.status(), str(error)
+        self.idle = False
+        return self.status(), ""
 
     def rebuild(self, ram: mmap) -> None:
         """After a load, of a node with power: puts its kernel onto a new machine. Raises what Node.resume does."""
@@ -345,5 +367,9 @@ class ClusterNode:
         """InvariantError where the frames on their way to it are not as they must be."""
         if self.inbox != sorted(self.inbox) or (self.inbox and not self.kernel):
             raise InvariantError(f"frames for node {self.name} are not as they must be")
+        made = None if self.servers is None else self.servers.name_server
+        known = () if self.kernel is None else self.kernel.ipc.ports.values()
+        if (self.kernel is None) is not (self.servers is None) or any(port not in known for port in made or ()):
+            raise InvariantError(f"the servers of node {self.name} are not as they must be")
         if any(arrival.interface not in self.nics for arrival in self.inbox):
             raise InvariantError(f"a frame is for an interface that node {self.name} does not have")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from typing import Any, Final
 
 from machemu.abi.errors import KernError, UserError
@@ -11,10 +14,13 @@ from machemu.boot.bootstrap import boot_server
 from machemu.boot.modules import Modules
 from machemu.cluster.file import NodeSpec
 from machemu.cluster.privileges import is_privileged
-from machemu.cluster.server_specs import GuestSpec, ServerSpec
-from machemu.core.host_side import NameServer, launch_server
+from machemu.cluster.server_specs import GuestSpec, ServerSpec, name_of
+from machemu.core.host_side import NameServer, given_rights, launch_server
 from machemu.core.kernel import Kernel
-from machemu.sim.state import REGISTRY
+from machemu.core.succession import replace
+from machemu.kern import task_control
+from machemu.kern.task import Task
+from machemu.sim.state import REGISTRY, state
 from machemu.user import faults
 from machemu.user.server import Server
 
@@ -84,29 +90,90 @@ def make_server(spec: ServerSpec, node: NodeSpec, seed: int) -> Server:
     return server
 
 
-def start_servers(kernel: Kernel, node: NodeSpec, seed: int) -> NameServer | None:
-    """Makes the servers tasks of a node that boots: those on the host called as their classes in small letters, the guests as
-    their paths. The node's name server, which what is started after it knows; None without.
+@state
+class Servers:
+    """The servers of a node that runs."""
 
-    UserError where there are two name servers.
-    """
-    made: NameServer | None = None
-    first = ""
-    for spec in node.servers:
-        before = made
+    __slots__ = ("first", "name_server", "tasks")
+    name_server: NameServer | None  # the node's
+    first: str  # its path or class
+    # The numbers of their tasks by name: the class in small letters, or a guest's path, with -2 and so on behind it where one of
+    # that name is there already; with -before behind it one that has a successor, as long as it is there:
+    tasks: dict[str, int]
+
+    def __init__(self) -> None:
+        self.name_server = None
+        self.first = ""
+        self.tasks = {}
+
+    def start(self, kernel: Kernel, node: NodeSpec, spec: ServerSpec | GuestSpec, seed: int) -> str:
+        """Makes a server a task of the node; its name. UserError for a second name server, or where it cannot be made."""
         privileged = is_privileged(spec, node.folder, node.privileged)
+        before = self.name_server
         if isinstance(spec, GuestSpec):
-            name = spec.command.split()[0]
-            made = boot_server(kernel, spec.command, made, Modules(node.folder), spec.name_server, privileged)
+            self._may_be_first(spec.name_server, name_of(spec))
+            self.name_server = boot_server(kernel, spec.command, before, Modules(node.folder), spec.name_server, privileged)
         else:
-            name = spec.name
             server = make_server(spec, node, seed)
-            try:
-                made = launch_server(kernel, server, name.partition(":")[2].lower(), made, privileged)
-            except KernError as error:
-                raise UserError(f"server {name}: does not fit into the machine's memory (code {error.code})") from None
-        if made is not before:
-            if before is not None:
-                raise UserError(f"server {name}: is a second name server of the node: {first} is one already")
-            first = name
-    return made
+            self._may_be_first(server.name_server, spec.name)
+            with _memory_told(spec):
+                self.name_server = launch_server(kernel, server, name_of(spec), before, privileged)
+        self._forget_ended(kernel)
+        return self._enter(name_of(spec), max(kernel.kern.tasks))
+
+    def _may_be_first(self, is_name_server: bool, name: str) -> None:
+        if is_name_server and self.name_server is not None:
+            raise UserError(f"server {name}: is a second name server of the node: {self.first} is one already")
+        self.first = name if is_name_server else self.first
+
+    def names(self, kernel: Kernel) -> list[str]:
+        """Of those that are there."""
+        tasks = kernel.kern.tasks
+        return [name for name, number in self.tasks.items() if number in tasks and tasks[number].active]
+
+    def _enter(self, first: str, task: int) -> str:
+        """A task is a server's: the name that it gets."""
+        name = next(name for n in count(1) if (name := first if n == 1 else f"{first}-{n}") not in self.tasks)
+        self.tasks[name] = task
+        return name
+
+    def _forget_ended(self, kernel: Kernel) -> None:
+        self.tasks = {name: self.tasks[name] for name in self.names(kernel)}
+
+    def stop(self, kernel: Kernel, name: str) -> None:
+        """Ends a server's task: its ports die. UserError where there is none."""
+        task_control.terminate(kernel.kern, self._task(kernel, name))
+        self._forget_ended(kernel)
+
+    def replace(self, kernel: Kernel, node: NodeSpec, name: str, spec: ServerSpec, seed: int) -> None:
+        """Makes a server that takes over another's ports and its name. UserError where it cannot."""
+        task = self._task(kernel, name)
+        server = make_server(spec, node, seed)
+        name_server = None if server.name_server else self.name_server
+        privileged = is_privileged(spec, node.folder, node.privileged)
+        with _memory_told(spec):
+            heir = replace(kernel, task, server, name_of(spec), given_rights(kernel, name_server, privileged))
+        self.tasks[name] = heir.number
+        self._enter(f"{name}-before", task.number)
+
+    def _task(self, kernel: Kernel, name: str) -> Task:
+        self._forget_ended(kernel)
+        if name not in self.tasks:
+            raise UserError(f"there is no server {name}; there are {', '.join(self.tasks) or 'none'}")
+        return kernel.kern.tasks[self.tasks[name]]
+
+
+@contextmanager
+def _memory_told(spec: ServerSpec) -> Iterator[None]:
+    try:
+        yield
+    except KernError as error:
+        raise UserError(f"server {spec.name}: does not fit into the machine's memory (code {error.code})") from None
+
+
+def start_servers(kernel: Kernel, node: NodeSpec, seed: int) -> Servers:
+    """Makes the servers of a node that boots. UserError where there are two name servers, or one cannot be made."""
+    servers = Servers()
+    for spec in node.servers:
+        servers.start(kernel, node, spec, seed)
+    return servers

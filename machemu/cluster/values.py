@@ -9,11 +9,13 @@ from typing import Any, Final, TypeVar
 
 from machemu.abi.errors import UserError
 from machemu.cluster.lan import BANDWIDTH_MAX, TIME_MAX, Properties
+from machemu.cluster.server_specs import NAME_SERVER, GuestSpec, ServerSpec
 from machemu.sim.units import parse_time
 
 T = TypeVar("T")
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 BANDWIDTH: Final = re.compile(r"(\d{1,12})([kMG]?)")
+SERVER: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 MULTIPLES: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -137,3 +139,41 @@ def index_in(value: object, names: Sequence[str], what: str) -> int:
     if not isinstance(value, str) or value not in names:
         raise ValueError(f"there is no {what} {value!r}; there are {', '.join(names) or 'none'}")
     return names.index(value)
+
+
+def servers(value: object) -> tuple[ServerSpec | GuestSpec, ...]:
+    return tuple(map(a_server, a_list(value)))
+
+
+def a_server(value: object) -> ServerSpec | GuestSpec:
+    """`module:class`, or a table of that as `class` and the options that the class has; or a table with a `guest`."""
+    options: dict[str, Any] = dict(value) if isinstance(value, dict) else {"class": value}
+    if "guest" in options:
+        return a_guest(options)
+    name = a_text(options.pop("class", None))
+    if not SERVER.fullmatch(name):
+        raise ValueError(f"{name!r} is no server: write 'module:class'")
+    for key, option in options.items():
+        if not isinstance(option, bool | int | str):
+            raise ValueError(f"{name}: {key}: must be true, false, a whole number or a text, and is {option!r}")
+    return ServerSpec(name, tuple(options.items()))
+
+
+def a_class(value: object) -> ServerSpec:
+    """As `a_server`, and no guest."""
+    found = a_server(value)
+    if isinstance(found, GuestSpec):
+        raise ValueError(f"{found.command.split()[0]}: no guest can take over what a server leaves: write 'module:class'")
+    return found
+
+
+def a_guest(options: dict[str, Any]) -> GuestSpec:
+    command = a_text(options["guest"])
+    if not command.split():
+        raise ValueError("guest: names no program")
+    if others := [key for key in options if key not in ("guest", NAME_SERVER)]:
+        raise ValueError(f"guest: has no {others[0]}; its arguments stand behind its path")
+    try:
+        return GuestSpec(command, a_truth(options.get(NAME_SERVER, False)))
+    except ValueError as error:
+        raise ValueError(f"{NAME_SERVER}: {error}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable
 
-from machemu.cluster.faults import NAMES, Crash, Cut, Fault, Mend, Partition, Pause, Restart, Resume, SetSegment
+from machemu.cluster.faults import NAMES, Action, Crash, Cut, Fault, Mend, NodeFault, Partition, Restart, SetSegment
 from machemu.cluster.file import ClusterSpec
 from machemu.cluster.lan import Carried, Segment, Station
 from machemu.cluster.node import NIC_NAMES, mac_address
@@ -48,9 +48,14 @@ class Witness:
                 self.tell(event)
             del self.flying[:there]
 
-    def befell(self, fault: Fault) -> None:
+    def befell(self, fault: Fault, why: str = "") -> None:
+        """why: for what reason an action was not done, "" where it was."""
         kind = NAMES[type(fault)]
-        if isinstance(fault, Crash | Restart | Pause | Resume):
+        if isinstance(fault, Action):
+            detail = (("server", fault.told()), *((("undone", why),) if why else ()))
+            self.tell(Befell(fault.time, kind, self.spec.nodes[fault.node - 1].name, "", detail))
+            return
+        if isinstance(fault, NodeFault):
             self.tell(Befell(fault.time, kind, self.spec.nodes[fault.node - 1].name, "", ()))
             if isinstance(fault, Crash | Restart):
                 self._crashed(fault.node)

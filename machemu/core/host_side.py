@@ -21,14 +21,14 @@ from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Program, Thread
 from machemu.sim import slots
 from machemu.sim.graph import StateError
-from machemu.sim.state import PortName
+from machemu.sim.state import PortName, state
 from machemu.sim.units import time_text
 from machemu.user import faults
 from machemu.user.mach import rights
 from machemu.user.own import AREA_SIZE
 from machemu.user.server import Server
 from machemu.user.task import ServerTask
-from machemu.user.thread import Phase, ServerThread
+from machemu.user.thread import STARTING, ServerThread
 from machemu.vm import routines as vm
 
 if TYPE_CHECKING:
@@ -45,19 +45,23 @@ DISPOSITIONS: Final = {
     MAKE_SEND_ONCE: TYPE_RECEIVE,
 }
 """What a name must stand for that a message is sent with, by its disposition."""
-OWN_PORTS: Final = ("service", "privileged", "reply")
+OWN_PORTS: Final = ("service", "privileged", "reply", "control", "legacy")
 """What a program knows its receive rights as; all else that it knows it can send to."""
 MOVES: Final = (MOVE_SEND, MOVE_SEND_ONCE)
 
 
-def launch(kernel: Kernel, server: Server, name: str, rights: Mapping[str, Port] | None = None) -> Task:
+def launch(
+    kernel: Kernel, server: Server, name: str, rights: Mapping[str, Port] | None = None, *, inherits: bool = False
+) -> Task:
     """A task whose threads, as many as the server wants, run it from now on. rights: the ports to which it is given send rights,
-    by what it knows them as (`mach.given`)."""
+    by what it knows them as (`mach.given`). inherits: it begins with what comes to its port `legacy`."""
     task = task_control.create(kernel.kern, None, False, name)
     assert task.map is not None
     shared = ServerTask(server)
     for what, target in (rights or {}).items():
         shared.names[what] = _give(kernel, task, target)
+    if inherits:
+        shared.names["legacy"] = mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE)
     for _ in range(server.threads):
         thread = thread_control.create(kernel.kern, task)
         assert thread.ith_self is not None
@@ -72,6 +76,7 @@ def _give(kernel: Kernel, task: Task, target: Port) -> PortName:
     return mach_port.copyout_send(kernel.ipc, task.space, ports.make_send(kernel.ipc, target))
 
 
+@state
 class NameServer(NamedTuple):
     """A node's name server."""
 
@@ -87,12 +92,7 @@ def launch_server(
 
     The name server is the server that says so (Server.name_server). It has the receive rights, as `service` and `privileged`.
     """
-    rights = {"host-port": kernel.kern.host.host_priv_self, "device-port": kernel.devices.master_port}
-    if name_server is not None:
-        rights["name-server"] = name_server.service
-        if privileged:
-            rights["privilege"] = name_server.privileged
-    task = launch(kernel, server, name, rights)
+    task = launch(kernel, server, name, given_rights(kernel, name_server, privileged))
     if not server.name_server:
         return name_server
     made = {what: mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE) for what in NameServer._fields}
@@ -100,6 +100,16 @@ def launch_server(
         assert isinstance(thread.program, ServerThread)
         thread.program.task.names |= made
     return name_server_of(task, *made.values())
+
+
+def given_rights(kernel: Kernel, name_server: NameServer | None, privileged: bool) -> dict[str, Port]:
+    """The ports to which a server of a node has rights from its start, by what it knows them as."""
+    rights = {"host-port": kernel.kern.host.host_priv_self, "device-port": kernel.devices.master_port}
+    if name_server is not None:
+        rights["name-server"] = name_server.service
+        if privileged:
+            rights["privilege"] = name_server.privileged
+    return rights
 
 
 def name_server_of(task: Task, service: int, privileged: int) -> NameServer:
@@ -172,7 +182,7 @@ def unsaved(kernel: Kernel, error: StateError) -> UserError | None:
 
 def check(kernel: Kernel) -> None:
     """InvariantError where what a host-side program holds cannot be in this machine: its memory, and the names of its rights."""
-    for task in kernel.kern.tasks.values():
+    for task in (task for task in kernel.kern.tasks.values() if task.active):
         threads = [(thread, program) for thread in task.threads.values() if isinstance(program := thread.program, ServerThread)]
         for thread, program in threads:
             _check_area(task, program)
@@ -183,7 +193,7 @@ def check(kernel: Kernel) -> None:
             if program.task is not threads[0][1].task:
                 raise InvariantError(f"host-side programs of task {task.number} share nothing")
         if threads:
-            is_starting = any(program.phase is Phase.START for _, program in threads)
+            is_starting = any(program.phase in STARTING for _, program in threads)
             _check_own_names(kernel, task, threads[0][1].task, is_starting)
             _check_rights(task, threads, is_starting)
 

@@ -14,13 +14,15 @@ from machemu.debug.fields import Field, InCluster
 from machemu.debug.looker import Command
 from machemu.debug.show import location
 from machemu.debug.traveller import LAST_MAX, Aim, Traveller, View
-from machemu.lab.cluster import Cluster, Member
+from machemu.lab.cluster import Cluster
 from machemu.lab.console import Console
 from machemu.lab.errors import UsageError
 from machemu.lab.looks import Looks
+from machemu.lab.members import Member
 from machemu.lab.travel import StepKind
 from machemu.sim.units import time_text
 
+EXAMPLE: Final = 'node = "NAME", name = "SERVER"'
 ANY: Final = "any"
 """Before UNTIL: in whichever node it comes."""
 
@@ -37,6 +39,7 @@ class ClusterStepper(Traveller):
     ) -> None:
         self.cluster = cluster
         self.chosen: Member = next(iter(cluster.nodes.values()))
+        self.told_undone = 0
         super().__init__(say, view, may_save)
 
     @property
@@ -61,7 +64,8 @@ class ClusterStepper(Traveller):
         return {
             "node": Command(self.node, "[NAME]", "choose a node by its name, or list them", ("n",)),
             **super().goings(),
-            "fault": Command(self.fault, "KEYS", "let a fault befall the cluster: the keys of a cluster file's", ()),
+            "fault": Command(self.fault, "KEYS", "let a fault befall the cluster: the keys of a cluster file's"),
+            "action": Command(self.action, "KEYS", "start, stop or replace a server of a node: the keys of a cluster file's"),
         }
 
     def node(self, given: list[str], _: str) -> None:
@@ -78,6 +82,11 @@ class ClusterStepper(Traveller):
         if not text:
             raise CommandError('fault: what? write keys as in a cluster file, such as kind = "crash", node = "NAME"')
         self.cluster.fault(text)
+
+    def action(self, _: list[str], text: str) -> None:
+        if not text:
+            raise CommandError(f'action: what? write keys as in a cluster file, such as kind = "stop", {EXAMPLE}')
+        self.cluster.action(text)
 
     def aims(self, given: list[str]) -> list[Aim]:
         """In the node that is chosen; in any, and then in those alone that have what is named."""
@@ -127,6 +136,8 @@ class ClusterStepper(Traveller):
         return self.cluster.travel(lambda _, way: story.of_node(node, way, traps, end, self._viewed))
 
     def places(self) -> Iterator[str]:
+        yield from self.cluster.undone[self.told_undone :]
+        self.told_undone = len(self.cluster.undone)
         yield f"{time_text(self.cluster.time)}: node {self.chosen.name}"
         if self.chosen.powered:
             yield from location(self.chosen)

@@ -17,10 +17,10 @@ from machemu.core.kernel import Kernel
 from machemu.ipc.port import Port
 from machemu.kern.thread import TH_WAIT
 from machemu.lab import look
-from machemu.lab.cluster import ClusterPoint
 from machemu.lab.console import Lookout
 from machemu.lab.errors import UsageError
 from machemu.lab.history import History
+from machemu.lab.members import ClusterPoint
 from machemu.lab.moments import Moment
 from machemu.lab.sought import Hit, OfEvent, Place, Sought
 from machemu.lab.travel import Point

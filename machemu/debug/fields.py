@@ -11,7 +11,7 @@ from machemu.cluster.cluster import ClusterStop
 from machemu.core.kernel import FOREVER, Stop
 from machemu.debug.conditions import AnyPoint, Condition, Span, Way
 from machemu.debug.subjects import InNode, Whole
-from machemu.lab.cluster import ClusterPoint, Clusters, Member
+from machemu.lab.members import ClusterPoint, Clusters, Member
 from machemu.lab.moments import Moments
 from machemu.lab.sought import Hit
 from machemu.lab.subject import Machines

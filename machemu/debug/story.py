@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from machemu.core.observe import unwatch, watch
 from machemu.debug.conditions import Made, Way
 from machemu.lab import back
-from machemu.lab.cluster import ClusterPoint, Member
+from machemu.lab.members import ClusterPoint, Member
 from machemu.lab.moments import Moments
 from machemu.lab.sought import Hit, Place
 from machemu.lab.subject import Machines

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from machemu.core.kernel import Kernel
 from machemu.debug.conditions import AnyPoint, Changing, Condition, Span, Way
-from machemu.lab.cluster import ClusterPoint, Clusters, Member
 from machemu.lab.console import Console
+from machemu.lab.members import ClusterPoint, Clusters, Member
 from machemu.lab.moments import settle
 from machemu.lab.subject import Machines
 from machemu.lab.travel import ENDS, Point

@@ -14,9 +14,10 @@ from machemu.debug.conditions import AnyPoint, Condition
 from machemu.debug.errors import CommandError
 from machemu.debug.fields import Field
 from machemu.debug.looker import Command, Looker
-from machemu.lab.cluster import Cluster, Member
+from machemu.lab.cluster import Cluster
 from machemu.lab.errors import EndError
 from machemu.lab.machine import Machine
+from machemu.lab.members import Member
 from machemu.lab.travel import StepKind
 from machemu.sim.units import parse_time
 from machemu.trace.events import Tracer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from machemu.abi.exception import EXC_BAD_ACCESS
 from machemu.abi.names import EXCEPTIONS, REPLY
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
@@ -46,6 +48,9 @@ KINDS = {
 PORTS = (PortKind.PORT, PortKind.MEMORY_CONTROL, PortKind.MEMORY_NAME, PortKind.MEMORY_PROXY, PortKind.IO_PERM)
 """Kinds that are told apart by the port's number in the machine."""
 NUMBERED = (*PORTS, PortKind.TASK, PortKind.THREAD, PortKind.PROCESSOR)
+
+ACTIONS: Final = ("start", "stop", "replace")
+"""Kinds of what befalls a node's servers."""
 
 
 def exception_text(exception: int, code: int, subcode: int) -> str:
@@ -161,13 +166,15 @@ def what_text(event: MessageMoved) -> str:
 
 
 def detail_text(event: Befell) -> str:
-    """What a fault changes: a partition's groups, a cut's sides, a segment's properties; "" where there is no more to say."""
+    """What a fault changes: groups, a cut's sides, a server, a segment's properties; "" where there is no more to say."""
     if event.kind == "partition":
         return " | ".join(" ".join(map(str, group)) for group in event.detail)
     if event.kind in ("cut", "mend"):
         senders, hearers, loss, *both = event.detail
         part = "" if loss == ("1.0",) else f" loss={loss[0]}"
         return f"{' '.join(map(str, senders))} {'<->' if both else '->'} {' '.join(map(str, hearers))}{part}"
+    if event.kind in ACTIONS:
+        return ", not done: ".join(str(value) for _, value in event.detail)
     return ", ".join(f"{name}={value}" for name, value in event.detail)
 
 

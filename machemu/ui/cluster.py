@@ -16,7 +16,8 @@ from machemu.cluster.pcap import Capture
 from machemu.core.kernel import Kernel
 from machemu.core.observe import watch
 from machemu.lab import report
-from machemu.lab.cluster import Cluster, Member
+from machemu.lab.cluster import Cluster
+from machemu.lab.members import Member
 from machemu.lab.recorded import Reason
 from machemu.sim import files
 from machemu.sim.units import counted, parse_time, time_text
@@ -165,6 +166,8 @@ class ClusterView(View):
         return time_text(self.what.time)
 
     def explain(self, reason: Reason) -> None:
+        for line in self.inner.undone:
+            self.streams.errors.line(f"machemu: {line}")
         if reason is Reason.UNTIL:
             return
         say = self.streams.errors.line

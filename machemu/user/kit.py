@@ -11,13 +11,14 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, MIG_BAD_ID, MIG_REPLY_MISMATCH, MIG_SERVER_DIED
-from machemu.abi.message import COPY_SEND, PORT_SEND_ONCE
+from machemu.abi.message import COPY_SEND, MOVE_SEND, PORT_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_SEND_ONCE
-from machemu.mig.runtime import Routine
+from machemu.mig.interfaces.succession import SUCCESSION_BEGIN, SUCCESSION_INHERIT
+from machemu.mig.runtime import OutOfLine, Routine
 from machemu.sim import slots
 from machemu.sim.state import PortName, PortSet, Receive, state
 from machemu.user.mach import REPLY_ID, Mach
-from machemu.user.message import Message
+from machemu.user.message import Message, living, name_of
 from machemu.user.notifications import ROUTINES, Notification
 from machemu.user.server import Server
 
@@ -119,6 +120,15 @@ def _reply(mach: Mach, message: Message, routine: Routine, method: Callable[...,
 NOTHING: Final = Handled("", 0, False, _serve, None)
 
 
+class Legacy(NamedTuple):
+    """What a server leaves to its successor beside its service's port: names of receive rights, and of send rights, of each one
+    user reference, which move away; and data, which both understand."""
+
+    receives: tuple[PortName, ...] = ()
+    sends: tuple[PortName, ...] = ()
+    data: bytes = b""
+
+
 class Part:
     """Handlers, and what they work on: a server, or a part of one that has ports of its own. A subclass is marked @state."""
 
@@ -168,6 +178,13 @@ class Question(NamedTuple):
         if getattr(then, HANDLES, NOTHING).take is not _reply:
             raise ValueError(f"{self.then!r} takes no answers")
         return slots.annotated(partial(then, self.part, None, None), *self.about)
+
+
+def _left_in(mach: Mach, message: Message) -> tuple[PortName, Legacy]:
+    """The service's port that a server left to its successor, and what else."""
+    values = SUCCESSION_INHERIT.request.unpack(mach.order, message.body, message.carried, message.complex)
+    service, receives, sends, data = values
+    return name_of(service), Legacy(tuple(map(name_of, receives)), tuple(map(name_of, sends)), bytes(data.copy or b""))
 
 
 class HostServer(Part, Server):
@@ -228,7 +245,63 @@ class HostServer(Part, Server):
         self.questions[answer] = Question(then.__self__, then.__name__, about)  # type: ignore[attr-defined]
         mach.request(getattr(then, HANDLES).what, port, values, answer, COPY_SEND)
 
+    # Succession
+
+    def legacy(self, mach: Mach) -> Legacy:
+        """What it leaves to its successor: names that it forgets, since they move away.
+
+        A class that can be replaced defines this, and `inherit`. Its service's port and what waits there go by themselves;
+        answers that it owes because it has asked others it still gives.
+        """
+        raise NotImplementedError
+
+    def inherit(self, mach: Mach, legacy: Legacy) -> None:
+        """Begins in the place of another, with its service's port and what it left; in the place of `start`."""
+        raise NotImplementedError
+
+    def has_left(self) -> bool:
+        return not self.questions
+
+    def succeed(self, mach: Mach, message: Message) -> None:
+        """What the server before it leaves has come; or that is gone without a word, and this one begins as any other."""
+        mach.destroy_receive(mach.given("legacy"))
+        mach.take("legacy", 0)
+        if message.header.id != SUCCESSION_INHERIT.request.id:
+            self.start(mach)
+            return
+        service, left = _left_in(mach, message)
+        mach.take("service", mach.make_send(service))
+        HostServer.start(self, mach)
+        self.inherit(mach, left)
+
+    def _bequeath(self, mach: Mach, message: Message) -> None:
+        (right,) = SUCCESSION_BEGIN.request.unpack(mach.order, message.body, message.carried, message.complex)
+        mach.destroy_receive(mach.given("control"))
+        mach.take("control", 0)
+        successor = living(right)
+        if not successor:
+            return
+        left = self.legacy(mach)
+        data = OutOfLine(left.data, len(left.data))
+        mach.request(SUCCESSION_INHERIT, successor, (self.service, left.receives, left.sends, data), disposition=MOVE_SEND)
+        self.service = 0
+        mach.take("service", 0)
+        mach.leave(True)
+
+    def _stay(self, mach: Mach, message: Message) -> None:
+        """Its successor is gone: it goes on itself."""
+        service, left = _left_in(mach, message)
+        mach.leave(False)
+        mach.deallocate(message.header.remote)
+        self.service = service
+        mach.take("service", service)
+        mach.move_member(service, self.ports)
+        self.inherit(mach, left)
+
     def receive(self, mach: Mach, message: Message) -> None:
+        if message.header.local == mach.given("control"):
+            self._bequeath(mach, message)
+            return
         question = self.questions.pop(message.header.local, None)
         if question is not None:
             mach.destroy_receive(message.header.local)
@@ -254,6 +327,9 @@ class HostServer(Part, Server):
 
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         """A message could not be sent: a question without an answer, or what it held is given up."""
+        if message.header.id == SUCCESSION_INHERIT.request.id:
+            self._stay(mach, message)
+            return
         question = self.questions.pop(message.header.local, None)
         if question is not None:
             mach.destroy_receive(message.header.local)

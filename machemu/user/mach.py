@@ -81,6 +81,16 @@ class Mach:
         The task keeps it for as long as it lives."""
         return self._thread.task.names.get(what, 0)
 
+    def take(self, what: str, name: PortName) -> None:
+        """From now on the task has this right as if it had been started with it; 0 for none."""
+        self._thread.task.names.pop(what, None)
+        if name:
+            self._thread.task.names[what] = name
+
+    def leave(self, leaves: bool) -> None:
+        """Whether the task ends as soon as its threads have sent what they have to, and `has_left` says so."""
+        self._thread.task.leaves = leaves
+
     def task_self(self) -> PortName:
         """The task's own port; one user reference, whoever asks."""
         return self._kept("task", TASK_SELF)

@@ -42,6 +42,14 @@ class Server(ABC):
     def start(self, mach: Mach) -> None:
         """The first thread begins, before the others: names the port or port set that they receive from (`mach.serve`)."""
 
+    def succeed(self, mach: Mach, message: Message) -> None:
+        """The first thread begins with a message from the server that was there before, or the kernel's where that is gone."""
+        self.start(mach)
+
+    def has_left(self) -> bool:
+        """Whether a server that has a successor owes nobody anything any more."""
+        return True
+
     @abstractmethod
     def receive(self, mach: Mach, message: Message) -> None:
         """A message has come."""

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 class ServerTask:
     """A server and what it has told the kit, whichever of its threads called it."""
 
-    __slots__ = ("attached", "deadline", "names", "port", "server", "threads")
+    __slots__ = ("attached", "deadline", "leaves", "names", "port", "server", "threads")
     TRANSIENT = ("attached",)
     server: Server  # the program
     threads: list[ServerThread]  # the first runs `start`; those that have ended stay
     port: Receives  # what they receive from, 0 until `start` has said
     deadline: Time | None  # when one of them calls `expired`, None for never
+    leaves: bool  # it has a successor, and ends once it owes nobody anything
     names: dict[str, AnyName]  # the rights that the task starts with, and its task's, host's and reply port's, once known
     attached: bool  # whether nothing has to be made again after a load; transient
 
@@ -29,6 +30,7 @@ class ServerTask:
         self.threads = []
         self.port = 0
         self.deadline = None
+        self.leaves = False
         self.names = {}
         self.attached = True
 

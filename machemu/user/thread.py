@@ -30,7 +30,7 @@ from machemu.abi.message import (
     MOVE_SEND_ONCE,
 )
 from machemu.abi.names import MSG_RETURNS
-from machemu.mig.interfaces.mach import THREAD_ABORT, THREAD_RESUME
+from machemu.mig.interfaces.mach import TASK_TERMINATE, THREAD_ABORT, THREAD_RESUME
 from machemu.mig.runtime import Routine
 from machemu.sim.state import U32, PortName, Time, state
 from machemu.user import message as messages
@@ -61,6 +61,9 @@ class Phase(Enum):
     """What the last trap was for."""
 
     START = auto()
+    INHERITS = auto()
+    """For nothing: it begins with what another server leaves it."""
+    INHERITED = auto()
     HELD = auto()
     """For nothing: the first thread resumes it once the server has started."""
     READY = auto()
@@ -69,6 +72,9 @@ class Phase(Enum):
     GROWN = auto()
     PLACED = auto()
     SENT = auto()
+
+
+STARTING: Final = (Phase.START, Phase.INHERITS, Phase.INHERITED)
 
 
 @state
@@ -85,7 +91,7 @@ class ServerThread(Own):
     def __init__(self, task: ServerTask, area: int, name: PortName = 0) -> None:
         super().__init__(task, area, name)
         self.arguments = ()
-        self.phase = Phase.HELD if task.threads else Phase.START
+        self.phase = Phase.HELD if task.threads else Phase.INHERITS if "legacy" in task.names else Phase.START
         self.alarm = None
         self.refuses = False
         self.wanted = 0
@@ -104,7 +110,7 @@ class ServerThread(Own):
 
     def may_get(self, code: int) -> bool:
         """Whether its last trap can have had this result."""
-        if self.phase is Phase.RECEIVED:
+        if self.phase in (Phase.RECEIVED, Phase.INHERITED):
             return (
                 code in (MACH_MSG_SUCCESS, MACH_RCV_TOO_LARGE, MACH_RCV_TIMED_OUT, MACH_RCV_INTERRUPTED)
                 or code & ~MACH_MSG_MASK == MACH_RCV_BODY_ERROR
@@ -130,8 +136,17 @@ class ServerThread(Own):
         """
         mach = Mach(self, kernel, memory)
         code = result or 0
-        if self.phase is Phase.START:
-            self.server.start(mach)
+        if self.phase is Phase.INHERITS or (self.phase is Phase.INHERITED and code == MACH_RCV_INTERRUPTED):
+            self.phase = Phase.INHERITED
+            self.arguments = (self.buffer, MACH_RCV_MSG, 0, self.size - WORD_AREA, self.task.names["legacy"], 0, 0)
+            return MACH_MSG
+        if self.phase in STARTING:
+            if self.phase is Phase.START:
+                self.server.start(mach)
+            else:
+                message, regions = self._taken(mach, True)
+                mach.free(regions)
+                self.server.succeed(mach, message)
             mach.work(1, 0, 0)
             for other in self.task.threads[1:]:
                 other.told(mach, THREAD_RESUME)
@@ -153,6 +168,8 @@ class ServerThread(Own):
         elif self.phase is Phase.SENT:
             self._sent(mach, code)
         self.phase = Phase.READY
+        if not self.outbox and self.task.leaves and self.server.has_left():
+            mach.request(TASK_TERMINATE, mach.task_self(), ())
         return self._send(mach) if self.outbox else self._receive(kernel)
 
     # Sending
@@ -261,11 +278,11 @@ class ServerThread(Own):
         elif code != MACH_RCV_INTERRUPTED:
             raise InvariantError(f"a host-side server cannot receive from {self.task.port}: {code:#x}")
 
-    def _taken(self, mach: Mach) -> tuple[Message, list[tuple[int, int]]]:
-        """The message in the buffer."""
+    def _taken(self, mach: Mach, is_read: bool = False) -> tuple[Message, list[tuple[int, int]]]:
+        """The message in the buffer. is_read: with its memory, whatever the server has said."""
         size = mach.number_at(self.buffer + HEADER_SIZE_FIELD)
         data = mach.read(self.buffer, max(size, HEADER_SIZE))
-        return messages.decode(mach.order, data, mach.read, not self.server.reads_memory)
+        return messages.decode(mach.order, data, mach.read, not (is_read or self.server.reads_memory))
 
     def _grow(self, mach: Mach, size: int) -> int:
         """A message of so many bytes needs more room."""

@@ -9,8 +9,9 @@ import pytest
 
 from machemu.debug import search, words
 from machemu.debug.fields import Field, InCluster, InMachine
-from machemu.lab.cluster import Cluster, ClusterPoint, Member
+from machemu.lab.cluster import Cluster
 from machemu.lab.machine import Machine
+from machemu.lab.members import ClusterPoint, Member
 from tests.support.guests import Arch
 from tests.support.machine import IMAGES, image, module
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from machemu.abi.errors import UserError
 from machemu.cluster.cluster import Cluster
+from machemu.cluster.faults import Action
 from machemu.cluster.file import parse_file
 from machemu.cluster.link import Arrival, Status
 from machemu.cluster.node import ClusterNode
@@ -53,6 +54,9 @@ class Worker:
 
     def resume(self, time: int) -> Status:
         return self.ask("resume", time)  # type: ignore[no-any-return]
+
+    def act(self, action: Action, seed: int) -> tuple[Status, str]:
+        return self.ask("act", action, seed)  # type: ignore[no-any-return]
 
     def run(self, horizon: int) -> Status:
         return self.ask("run", horizon)  # type: ignore[no-any-return]

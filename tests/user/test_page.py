@@ -19,9 +19,15 @@ from tests.support.guests import Arch
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "host-side-servers.md").read_text()
-BLOCKS = dict(re.findall(r"`((?:visits|post)\.\w+|(?:caller|reader)\.py)`[^`]*\n\n```\w+\n(.*?)```", PAGE, re.DOTALL))
+FILE = re.compile(
+    r"`((?:visits2?|post|replace)\.\w+|(?:caller|reader|visitor)\.py)`[^`]*\n\n```\w+\n(.*?)```",
+    re.DOTALL,
+)
+BLOCKS = dict(FILE.findall(PAGE))
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
-SAID = dict(zip(("visits", "post"), map(str.splitlines, re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)), strict=True))
+SAID = dict(
+    zip(("visits", "replace", "post"), map(str.splitlines, re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)), strict=True)
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +60,13 @@ def imported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def notes(text: str) -> list[str]:
-    return [line[match.start() :] for line in text.splitlines() if (match := re.search("(visits|caller|reader): ", line))]
+    return [line[match.start() :] for line in text.splitlines() if (match := re.search("(visits|visitor|caller|reader): ", line))]
 
 
 def test_the_page_has_a_server_of_some_thirty_lines_and_its_files() -> None:
     assert sorted(BLOCKS) == [
         *("caller.py", "post.defs", "post.py", "post.toml"),
-        *("reader.py", "visits.defs", "visits.py", "visits.toml"),
+        *("reader.py", "replace.toml", "visitor.py", "visits.defs", "visits.py", "visits.toml", "visits2.py"),
     ]
     assert len([line for line in BLOCKS["visits.py"].splitlines() if line]) <= 32
 
@@ -87,7 +93,7 @@ def test_with_one_thread_the_post_serves_nobody_behind_a_full_queue(folder: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("name", ["visits", "post"])
 def test_the_servers_may_be_saved_at_every_trap(folder: Path, imported: None, tmp_path: Path, name: str, arch: Arch) -> None:
     spec = parse_file(BLOCKS[f"{name}.toml"] + f'profile = "{arch.profile}"\n', folder)
 

@@ -10,6 +10,7 @@ right to the port for privileged servers.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from machemu.abi.errors import KernError
@@ -26,7 +27,7 @@ from machemu.mig.interfaces.mach_host import HOST_REBOOT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U32, PortName, Receive, Right, state
-from machemu.user.kit import Answer, HostServer, answered, notified, serves
+from machemu.user.kit import Answer, HostServer, Legacy, answered, notified, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living
 from machemu.user.notifications import DeadName, MsgAccepted
@@ -119,6 +120,39 @@ class Acs(HostServer):
         super().start(mach)
         self.privilege = mach.given("privileged")
         mach.move_member(self.privilege, self.ports)
+
+    def legacy(self, mach: Mach) -> Legacy:
+        """The port for privileged servers and the registrations; the services, signatures and watchers; and the names."""
+        entries = list(self.entries.values())
+        receives = [self.privilege, *(entry.registration for entry in entries if entry.registration)]
+        sends = [right for entry in entries for right in (entry.port, entry.signature) if right]
+        names = [
+            (name.hex(), entry.essential, bool(entry.registration), bool(entry.signature)) for name, entry in self.entries.items()
+        ]
+        told = [([name.hex() for name in each.told], [name.hex() for name in each.waiting]) for each in self.watchers.values()]
+        mach.take("privileged", 0)
+        self.privilege = 0
+        left = Legacy(tuple(receives), (*sends, *self.watchers), json.dumps((names, told)).encode())
+        self.entries, self.watchers = {}, {}
+        return left
+
+    def inherit(self, mach: Mach, legacy: Legacy) -> None:
+        receives, sends = iter(legacy.receives), iter(legacy.sends)
+        names, told = json.loads(legacy.data)
+        self.privilege = next(receives)
+        mach.take("privileged", self.privilege)
+        mach.move_member(self.privilege, self.ports)
+        for name, essential, is_registered, is_signed in names:
+            port = next(sends)
+            self._see_end_of(mach, port)
+            signature = next(sends) if is_signed else 0
+            self.entries[bytes.fromhex(name)] = Entry(port, essential, next(receives) if is_registered else 0, signature)
+        for heard, waiting in told:
+            port = next(sends)
+            self._see_end_of(mach, port)
+            self.watchers[port] = watcher = Watcher({bytes.fromhex(name): None for name in waiting})
+            watcher.told = {bytes.fromhex(name): None for name in heard}
+            self._speak(mach, port)
 
     def expired(self, mach: Mach) -> None:
         if self.saving is not None:

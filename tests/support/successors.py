@@ -1,0 +1,131 @@
+"""Servers that follow each other, and clients that count what they are answered."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE, MSG_TYPE_BYTE, TypeDescriptor
+from machemu.mig.runtime import PolyPort
+from machemu.sim.state import PortName, Right, state
+from machemu.user.kit import Answer, HostServer, Legacy, answered, serves
+from machemu.user.mach import Mach
+from machemu.user.message import Caller, Header, Message
+from masix.interfaces import acs, acs_client
+from tests.support.clients import CALL, MS, REPLY_ID
+
+NAME: Final = b"desk"
+COUNT: Final = struct.Struct(">II")
+
+
+@state
+class Desk(HostServer):
+    """Numbers its calls, over all that follow it. slow: calls that it answers only when the name server has answered, too."""
+
+    __slots__ = ("count", "registration", "slow", "version")
+    registration: Right
+
+    def __init__(self, version: int = 1, slow: bool = False) -> None:
+        super().__init__()
+        self.count = self.registration = 0
+        self.version = version
+        self.slow = slow
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        own = NAME, 0, PolyPort(self.service, COPY_SEND)
+        self.ask(mach, self._registered, mach.given("name-server"), own)
+
+    @answered(acs.ACS_REGISTER)
+    def _registered(self, mach: Mach, answer: Answer) -> None:
+        (self.registration,) = answer.results
+
+    def legacy(self, mach: Mach) -> Legacy:
+        right, self.registration = self.registration, 0
+        return Legacy((), (right,) if right else (), COUNT.pack(self.count, self.version))
+
+    def inherit(self, mach: Mach, legacy: Legacy) -> None:
+        self.count, before = COUNT.unpack(legacy.data)
+        self.registration = legacy.sends[0] if legacy.sends else 0
+        mach.note(f"desk: version {self.version} follows {before}")
+
+    @serves(acs_client.ACS_SAVE_AND_END)
+    def _end(self, mach: Mach, request: Message) -> tuple[()]:
+        mach.leave(True)
+        return ()
+
+    def other(self, mach: Mach, message: Message) -> None:
+        if message.header.id != CALL:
+            super().other(mach, message)
+            return
+        self.count += 1
+        if self.slow:
+            self.ask(mach, self._looked, mach.given("name-server"), (b"nobody",), message.caller, self.count)
+        else:
+            _number(mach, message.caller, self.count, self.version)
+
+    @answered(acs.ACS_LOOK_UP_HERE)
+    def _looked(self, mach: Mach, answer: Answer, caller: Caller, number: int) -> None:
+        _number(mach, caller, number, self.version)
+
+
+def _number(mach: Mach, caller: Caller, number: int, version: int) -> None:
+    header = Header(caller.reply, caller.disposition, 0, 0, CALL + REPLY_ID)
+    word = TypeDescriptor(MSG_TYPE_BYTE, 8, COUNT.size).word(mach.order)
+    mach.send(Message(header, struct.pack(f"{mach.order.value}I", word) + COUNT.pack(number, version), (), False))
+
+
+@state
+class Stubborn(Desk):
+    """As Desk, and takes nothing over from others."""
+
+    __slots__ = ()
+    legacy = HostServer.legacy
+
+
+@state
+class Visitor(HostServer):
+    """Calls the desk `calls` times, each `every` microseconds, whether it is answered or not: answers by number and version."""
+
+    __slots__ = ("answers", "calls", "desk", "every", "lost")
+    desk: Right
+
+    def __init__(self, calls: int, every: int = 1000) -> None:
+        super().__init__()
+        self.desk = self.lost = 0
+        self.answers: list[tuple[int, int]] = []
+        self.calls, self.every = calls, every
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        mach.alarm(mach.now() + 20 * MS)
+
+    def expired(self, mach: Mach) -> None:
+        if not self.desk:
+            self.ask(mach, self._found, mach.given("name-server"), (NAME,))
+            return
+        self.calls -= 1
+        header = Header(self.desk, COPY_SEND, self.service, MAKE_SEND_ONCE, CALL)
+        mach.send(Message(header, b"", (), False), timeout=50)
+        if self.calls:
+            mach.alarm(mach.now() + self.every * 1000)
+
+    @answered(acs.ACS_LOOK_UP)
+    def _found(self, mach: Mach, answer: Answer) -> None:
+        self.desk = living_right(answer)
+        mach.alarm(mach.now() + self.every * 1000)
+
+    def unsent(self, mach: Mach, message: Message, code: int) -> None:
+        if message.header.id == CALL:
+            self.lost += 1
+        super().unsent(mach, message, code)
+
+    def other(self, mach: Mach, message: Message) -> None:
+        if message.header.id == CALL + REPLY_ID:
+            self.answers.append(COUNT.unpack_from(message.body, 4))
+        else:
+            self.lost += 1
+
+
+def living_right(answer: Answer) -> PortName:
+    return int(answer.results[0]) if answer.results else 0
