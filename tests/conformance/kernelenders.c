@@ -65,6 +65,41 @@ static void memory(void)
 	show("contiguous memory below 4", vm_allocate_contiguous(host_priv, self, &address, &place, PAGE_SIZE, 0, 4, 0));
 }
 
+static void reads(void)
+{
+	is_back = *(volatile int *) page + 1;
+	stay();
+}
+
+/* Shared memory whose page is a copied object's: once it is given back nobody reads it any more. */
+static void shared_memory(void)
+{
+	mach_port_t exceptions = send_port();
+	task_t child, other;
+	thread_t thread;
+
+	*(int *) page = 7, vm_inherit(self, page, PAGE_SIZE, VM_INHERIT_COPY), task_create(self, TRUE, &child);
+	vm_inherit(self, page, PAGE_SIZE, VM_INHERIT_SHARE), task_create(self, TRUE, &other);
+	is_back = *(volatile int *) page;
+	show("shared memory is given back", vm_deallocate(self, page, PAGE_SIZE)), is_back = 0;
+	thread_create(self, &thread), thread_set_special_port(thread, THREAD_EXCEPTION_PORT, exceptions);
+	set_entry(thread, reads, (vm_address_t) stack + sizeof stack), thread_resume(thread), rest();
+	receive(exceptions), say("it is read: %s, exception %d code %d\n", is_back ? "yes" : "no", m.w[5], m.w[7]);
+	thread_terminate(thread), task_terminate(child), task_terminate(other), vm_allocate(self, &page, PAGE_SIZE, FALSE);
+	show("a message beyond the user's addresses", mach_msg((mach_msg_header_t *) -PAGE_SIZE, MACH_SEND_MSG, 24, 0, 0, 0, 0));
+}
+
+static void managers(void)
+{
+	mach_port_t object = send_port(), control;
+	vm_address_t address = 0, copy = 0;
+
+	vm_allocate(self, &copy, PAGE_SIZE, TRUE);
+	vm_map(self, &address, PAGE_SIZE, 0, TRUE, object, 0, FALSE, 3, 7, VM_INHERIT_COPY), receive(object), control = m.w[1];
+	show("ready with strategy 3", memory_object_ready(control, 0, 3)), show("and 0", memory_object_ready(control, 0, 0));
+	show("a copy of its memory", vm_copy(self, address, PAGE_SIZE, copy));
+}
+
 static void makes_proxy(void)
 {
 	mach_port_t proxy;
@@ -76,10 +111,18 @@ static void makes_proxy(void)
 
 static void devices(void)
 {
+	static const char *const names[] = { "cn", "time", "mem", "irq" };
+	mach_msg_type_number_t size;
 	mach_port_t device = 0;
+	char data[128];
+	u32 i;
 
 	device_open(device_master, D_READ | D_WRITE, "irq", &device);
 	show("an interrupt's null port", device_intr_register(device, 5, 0, 0, MACH_MSG_TYPE_COPY_SEND));
+	m.w[0] = item(MACH_MSG_TYPE_COPY_SEND, 32, 1, 1, 0), m.w[1] = self, m.w[2] = item(MACH_MSG_TYPE_BOOLEAN, 32, 1, 1, 0), m.w[3] = 1;
+	ask_kernel("a task for I/O ports", self, 3806, MACH_MSGH_BITS_COMPLEX, 4);
+	for (i = 0; i < sizeof names / sizeof *names; i++)
+		device_open(device_master, D_READ | D_WRITE, names[i], &device), size = sizeof data, say("%s ", names[i]), show("is read", device_read_inband(device, 0, 0, 16, data, &size));
 	flush(), show("line -2", device_intr_register(device, -2, 0, reply, MACH_MSG_TYPE_MAKE_SEND));
 }
 
@@ -90,6 +133,8 @@ int guest_main(void)
 	manager_requests();
 	messages();
 	memory();
+	shared_memory();
+	managers();
 	devices();
 	start_thread(makes_proxy, stack, sizeof stack), rest();
 	say("a proxy of no bytes: %s\n", is_back ? "made" : "waits");

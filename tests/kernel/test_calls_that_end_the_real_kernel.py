@@ -6,7 +6,7 @@ from tests.support.guests import Arch
 from tests.support.machine import boot, module
 from tests.support.modules import comparable
 
-KERN_FAILURE, MIG_BAD_ID = 5, -303
+KERN_INVALID_ARGUMENT, KERN_FAILURE, MIG_BAD_ID = 4, 5, -303
 
 
 def lines_of(arch: Arch) -> list[str]:
@@ -32,7 +32,15 @@ def test_calls_that_end_the_real_kernel_are_answered_and_end_nothing(arch: Arch)
         "a shared page onto itself -> 00000000",
         "a copy of wired memory that may not be read -> 00000000",
         "contiguous memory below 4 -> 00000006",
+        "shared memory is given back -> 00000000",
+        "it is read: no, exception 1 code 1",
+        "a message beyond the user's addresses -> 10000002",
+        "ready with strategy 3 -> 00000000",
+        "and 0 -> 00000000",
+        "a copy of its memory -> 00000000",
         "an interrupt's null port -> 000009c9",
+        f"a task for I/O ports: 00000000 {KERN_INVALID_ARGUMENT if arch.name == 'i386' else MIG_BAD_ID}",
+        *(f"{device} is read -> 000009c9" for device in ("cn", "time", "mem", "irq")),
         "irq handler [-2]: new delivery port (address) entry (address)",
         "line -2 -> 000009c7",
         "a proxy of no bytes: waits",
