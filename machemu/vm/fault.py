@@ -74,7 +74,8 @@ def fault_page(first: VmObject, offset: int, access: int) -> tuple[VmPage, bool]
         page = vm.allocate_page(first, offset)
         vm.memory.zero(page.frame)
         vm.zero_fill_count += 1
-        if first.shadow is not None:
+        # The real kernel does it for a copied page alone, which whoever has the shadow's name could tell.
+        if first.shadow is not None and first.shadow.name is None:
             first.collapse()
     elif page.object is not first:
         if write:

@@ -305,14 +305,18 @@ class VmMap:
         self.pmap.protect(VirtAddr(entry.start), VirtAddr(entry.end), entry.protection & ~(VM_PROT_WRITE | VM_PROT_NOTIFY))
 
     def shadow_entry(self, entry: VmMapEntry) -> VmObject:
-        """Gives the entry an object of its own over what it shows."""
+        """Gives the entry an object of its own over what it shows; what was wired is so again. Raises PageShortage where that
+        wants frames, and has done nothing."""
+        size, wired = entry.end - entry.start, entry.wired
+        if wired:
+            self.vm.check_frames(size // self.vm.page_size)
         self.timestamp += 1
-        if entry.object is None:
-            entry.object = VmObject(self.vm, entry.end - entry.start)
-        else:
-            entry.object = shadow(entry.object, entry.offset, entry.end - entry.start)
+        wire.unwire_entry(self, entry)
+        entry.object = VmObject(self.vm, size) if entry.object is None else shadow(entry.object, entry.offset, size)
         entry.offset = 0
         entry.needs_copy = False
+        if wired:
+            wire.wire_entry(self, entry)
         return entry.object
 
     def copy_entry(self, entry: VmMapEntry) -> VmMapEntry:
@@ -320,7 +324,9 @@ class VmMap:
         Raises MustWait, KERN_MEMORY_ERROR; what `prepare_copy` has let pass raises PageShortage alone."""
         size = entry.end - entry.start
         if entry.wired:
-            return entry.duplicate(copy_slowly(entry.object, entry.offset, size), 0)
+            new = entry.duplicate(copy_slowly(entry.object, entry.offset, size), 0)
+            new.needs_copy = False
+            return new
         if entry.object is not None and entry.object.permanent:
             obj, offset, needs_copy = copy_strategically(entry.object, entry.offset, size)
             new = entry.duplicate(obj, offset)
@@ -384,11 +390,8 @@ class VmMap:
         if obj is None:
             obj = self.shadow_entry(entry)
         elif entry.needs_copy or obj.shadowed or not (obj.permanent or entry.is_shared or obj.size <= entry.end - entry.start):
-            wired, writable = entry.wired, not entry.needs_copy and entry.protection & VM_PROT_WRITE
-            wire.unwire_entry(self, entry)
+            writable = not entry.needs_copy and entry.protection & VM_PROT_WRITE
             obj = self.shadow_entry(entry)
-            if wired:
-                wire.wire_entry(self, entry)
             if writable:
                 self.write_protect(entry)
         obj.use_shared_copy = True
@@ -437,7 +440,7 @@ class VmMap:
                 entry.is_shared != obj.use_shared_copy and not obj.external
             ):
                 raise InvariantError(f"entry {entry.start:#x} shows more than its object, or shares it wrongly")
-            elif entry.wired and (entry.needs_copy or not self._all_wired(entry)):
+            elif entry.wired and not self._all_wired(entry):
                 raise InvariantError(f"entry {entry.start:#x} is wired, its pages are not")
         if end > self.max_offset or len(self.starts) != len(self.entries):
             raise InvariantError("entries lie outside their map")

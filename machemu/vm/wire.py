@@ -118,14 +118,16 @@ def update(map_: VmMap, entries: list[VmMapEntry]) -> None:
 
 
 def wire_entry(map_: VmMap, entry: VmMapEntry) -> None:
-    """Brings all pages of an unwired entry into its own object, maps and wires them. Raises MustWait or KERN_MEMORY_ERROR and
-    wires none.
+    """Brings all pages of an unwired entry into its object, maps and wires them. Raises MustWait or KERN_MEMORY_ERROR and wires
+    none.
+
+    As in the real kernel an entry that may not be written keeps the object that it is to have a copy of.
 
     Pages that are only to be read are copied up as well, so that no later write moves a wired page elsewhere.
     """
     vm = map_.vm
     obj = entry.object
-    if obj is None or entry.needs_copy:
+    if obj is None or (entry.needs_copy and entry.protection & VM_PROT_WRITE):
         obj = map_.shadow_entry(entry)
     span = range(entry.offset, entry.offset + entry.end - entry.start, vm.page_size)
     vm.check_frames(sum(offset not in obj.pages for offset in span))

@@ -53,6 +53,8 @@ static void memory(void)
 {
 	vm_address_t address = 0;
 	rpc_phys_addr_t place;
+	mach_msg_type_number_t size;
+	vm_address_t data;
 	task_t child;
 
 	task_create(self, FALSE, &child);
@@ -62,6 +64,13 @@ static void memory(void)
 	show("a shared page onto itself", vm_copy(self, page, PAGE_SIZE, page)), task_terminate(child);
 	address = 0, vm_allocate(self, &address, PAGE_SIZE, TRUE), vm_protect(self, address, PAGE_SIZE, FALSE, VM_PROT_WRITE), vm_wire(host_priv, self, address, PAGE_SIZE, VM_PROT_WRITE);
 	show("a copy of wired memory that may not be read", task_create(self, TRUE, &child)), vm_deallocate(self, address, PAGE_SIZE);
+	address = 0, vm_allocate(self, &address, PAGE_SIZE, TRUE), *(int *) address = 7, task_create(self, TRUE, &child);
+	vm_protect(self, address, PAGE_SIZE, FALSE, VM_PROT_READ), vm_wire(host_priv, self, address, PAGE_SIZE, VM_PROT_READ);
+	vm_protect(self, address, PAGE_SIZE, FALSE, VM_PROT_READ | VM_PROT_WRITE), *(volatile int *) address = 8;
+	show("unwiring memory that was written once wired to be read", vm_wire(host_priv, self, address, PAGE_SIZE, VM_PROT_NONE)), vm_deallocate(self, address, PAGE_SIZE), task_terminate(child);
+	address = 0, vm_allocate(self, &address, 2 * PAGE_SIZE, TRUE), *(int *) address = 7, vm_inherit(self, address, PAGE_SIZE, VM_INHERIT_SHARE), task_create(self, TRUE, &child);
+	vm_read(child, address, PAGE_SIZE, &data, &size), vm_deallocate(self, data, size), task_terminate(child), task_create(self, TRUE, &child);
+	show("writing what a task that ended shared", vm_write(self, address, page, PAGE_SIZE)), vm_deallocate(self, address, 2 * PAGE_SIZE), task_terminate(child);
 	show("contiguous memory below 4", vm_allocate_contiguous(host_priv, self, &address, &place, PAGE_SIZE, 0, 4, 0));
 }
 

@@ -154,18 +154,20 @@ def test_wired_pages_are_counted_and_forks_and_copies_of_them_are_made_at_once(v
     assert (vm.wire_count, len(vm.resident)) == (0, 0)
 
 
-def test_memory_wired_for_reading_stays_when_it_may_be_written_later(vm: Any, page_size: int) -> None:
+def test_memory_wired_for_reading_is_copied_when_it_is_written_later_and_stays_wired(vm: Any, page_size: int) -> None:
     map_ = mapped(vm, 1)
     UserMemory(map_).write(VirtAddr(A), b"a")
     child = map_.fork()
     routines.vm_protect(map_, A, page_size, False, 1)
     routines.vm_wire(map_, A, page_size, 1, True)
-    (frame,) = [frame for frame, page in vm.resident.items() if page.wire_count]
     routines.vm_protect(map_, A, page_size, False, 3)
     UserMemory(map_).write(VirtAddr(A), b"b")
+    (frame,) = [frame for frame, page in vm.resident.items() if page.wire_count]
     assert map_.pmap.translate(VirtAddr(A), 1) == frame * page_size
     assert UserMemory(child).read(VirtAddr(A), 1) == b"a"
     vm.check_references([map_, child], [])
+    routines.vm_wire(map_, A, page_size, 0, True)
+    assert not any(page.wire_count for page in vm.resident.values())
 
 
 def test_wired_memory_that_a_child_shares_stays_wired(vm: Any, page_size: int) -> None:
