@@ -166,7 +166,7 @@ static void map_memory(void)
 
 /*
  * Shared memory that goes leaves pages mapped on the real kernel that its object's shadows have: whoever reads there gets what is not
- * his any more. So it is made inaccessible first.
+ * his any more, and once its task has ended, what becomes of such a page ends the kernel. So it is made inaccessible first.
  */
 static void hide_shared(task_t task, vm_address_t start, vm_address_t end)
 {
@@ -183,6 +183,25 @@ static void hide_shared(task_t task, vm_address_t start, vm_address_t end)
 	}
 }
 
+/* Memory that is wired and yet to be copied stays as it is: once it was written, unwiring it would end the real kernel. */
+static void protect(void)
+{
+	vm_region_info_t info;
+	mach_port_t object;
+	vm_address_t from;
+	int access = o.value & 7;
+
+	for (from = AT(o.page); !mach_vm_region_info(TASK, from, &info, &object); from = info.vri_end) {
+		if (object)
+			mach_port_deallocate(self, object);
+		if (info.vri_start >= AT(o.page) + SIZE)
+			break;
+		if (info.vri_wired_count && info.vri_needs_copy)
+			access &= ~VM_PROT_WRITE;
+	}
+	code(vm_protect(TASK, AT(o.page), SIZE, o.value >> 3 & 1, access));
+}
+
 static void deallocate(void)
 {
 	hide_shared(TASK, AT(o.page), AT(o.page) + SIZE);
@@ -196,13 +215,22 @@ static void allocate(void)
 	code(vm_allocate(TASK, &address, SIZE, FALSE));
 }
 
+static kern_return_t end(int t)
+{
+	kern_return_t result;
+
+	hide_shared(tasks[t], BASE, AT(PAGES));
+	result = task_terminate(tasks[t]), mach_port_deallocate(self, tasks[t]), tasks[t] = 0;
+	return result;
+}
+
 /* Task 0 stays; another is made anew, of that which the value says. */
 static void make_task(void)
 {
 	int t = 1 + o.x % (TASKS - 1);
 
 	if (tasks[t])
-		say(" ends %x", task_terminate(tasks[t])), mach_port_deallocate(self, tasks[t]), tasks[t] = 0;
+		say(" ends %x", end(t));
 	code(task_create(live(o.value), o.value >> 2 & 3, &tasks[t]));
 }
 
@@ -210,8 +238,7 @@ static void end_task(void)
 {
 	int t = 1 + o.x % (TASKS - 1);
 
-	code(tasks[t] ? task_terminate(tasks[t]) : 0);
-	mach_port_deallocate(self, tasks[t]), tasks[t] = 0;
+	code(tasks[t] ? end(t) : 0);
 }
 
 /* Names that mean nothing any more leave their slots: they would soon mean something else. */
@@ -322,7 +349,7 @@ static void clear(void)
 
 	for (i = 1; i < TASKS; i++)
 		if (tasks[i])
-			task_terminate(tasks[i]), mach_port_deallocate(self, tasks[i]), tasks[i] = 0;
+			end(i);
 	for (i = 0; i < THREADS; i++)
 		if (threads[i])
 			thread_terminate(threads[i]), mach_port_deallocate(self, threads[i]), threads[i] = 0;
@@ -343,7 +370,7 @@ static void perform(void)
 	switch (o.what) {
 	case 1: CALL("allocate", allocate()); break;
 	case 2: CALL("deallocate", deallocate()); break;
-	case 3: CALL("protect", code(vm_protect(TASK, AT(o.page), SIZE, o.value >> 3 & 1, o.value & 7))); break;
+	case 3: CALL("protect", protect()); break;
 	case 4: CALL("inherit", code(vm_inherit(TASK, AT(o.page), SIZE, o.value & 3))); break;
 	case 5: CALL("wire", code(vm_wire(host_priv, TASK, AT(o.page), SIZE, o.value & 7))); break;
 	case 6: CALL("read", touch(touch_reads)); break;
