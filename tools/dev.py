@@ -10,7 +10,7 @@ bench [ARGS]    measures machemu against bare Unicorn in one run; --peer, --curv
                 and --travel measure other things, --against COMMIT measures beside an earlier commit
 fuzz [ARGS]     looks for guests that hurt their host: --cpu runs random, mutated and listed code, --traps makes every call,
                 --saved loads and runs saved clusters in which something is changed, --oracle makes random
-                operations here and on the real kernel
+                operations here and on the real kernel, --cluster has clients of the Masix servers do at random what they may
 oracle [MODULE] boots the conformance modules on the real GNU Mach in QEMU and here, and shows where they differ
 images [ARGS]   builds the guest programs in images/ and the conformance modules, for both machines
 tables NAME     makes a table or a page of docs/ anew; without a name it says which there are

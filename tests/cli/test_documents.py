@@ -242,12 +242,22 @@ def test_the_fuzzing_page_names_every_option_and_its_command_finds_nothing() -> 
         "--reference",
         "--floats",
         "--saved",
+        "--cluster",
     }
     assert set(re.findall(r"^\| `(--[a-z]+)", page, re.MULTILINE)) == options
     [command] = re.findall(r"^    python3 (tools/dev.py fuzz --traps.*)$", page, re.MULTILINE)
     done = run(*command.split())
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^i386: 2 machines .* 0 finds$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_the_fuzzing_page_s_clusters_have_nothing_wrong() -> None:
+    page = (ROOT / "docs" / "fuzz.md").read_text()
+    [command] = re.findall(r"^    python3 (tools/dev.py fuzz --cluster.*)$", page, re.MULTILINE)
+    done = run(*command.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 clusters, 0 with something wrong" in done.stdout
 
 
 @pytest.mark.slow

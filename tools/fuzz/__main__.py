@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from tools.fuzz import cpu, floats, native, oracle, saved, traps
+from tools.fuzz import cluster, cpu, floats, native, oracle, saved, traps
 from tools.fuzz.world import PROFILES
 
 COUNT: Final = 1000
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     what.add_argument("--oracle", action="store_true", help="random operations on the kernel, here and on GNU Mach in QEMU")
     what.add_argument("--saved", action="store_true", help="saved clusters with something changed, loaded and run")
+    what.add_argument("--cluster", action="store_true", help="clusters of clients that do at random what they may, with faults")
     options.add_argument("--arch", choices=tuple(PROFILES), help="one architecture instead of both")
     options.add_argument("--seed", type=number, metavar="S", help="what everything is chosen from; without, a fresh one")
     options.add_argument(
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     given = options.parse_args(arguments)
     if given.only is not None and given.saved and given.seed is not None:
         return saved.only(given.seed, given.only)
+    if given.only is not None and given.cluster and given.seed is not None:
+        return cluster.only(given.seed, given.only)
     if given.oracle:
         return _oracle(options, given)
     if given.only is not None and (given.arch is None or given.seed is None):
@@ -77,6 +80,8 @@ def main(arguments: Sequence[str]) -> int:
         return floats.run(architectures, seed, given.count or floats.COUNT, seconds)
     if given.saved:
         return saved.hunt(saved.Options(seed, count, seconds, given.jobs))
+    if given.cluster:
+        return cluster.hunt(cluster.Options(seed, count, seconds, given.jobs))
     if given.traps:
         return traps.hunt(traps.Options(seed, architectures, count, seconds, given.jobs))
     return cpu.hunt(cpu.Options(seed, architectures, count, seconds, jobs=given.jobs))
