@@ -53,19 +53,27 @@ static u32 sum(vm_address_t address, u32 size)
 	return total;
 }
 
+/* The next region that begins before an end. Its object's name is given back: objects of one chain become one sooner or later. */
+static int next_region(task_t task, vm_address_t from, vm_address_t end, vm_region_info_t *info)
+{
+	mach_port_t object = 0;
+
+	if (from >= end || mach_vm_region_info(task, from, info, &object))
+		return 0;
+	if (object)
+		mach_port_deallocate(self, object);
+	return info->vri_start < end;
+}
+
 static void regions(int t)
 {
 	vm_region_info_t info;
-	mach_port_t object;
 	vm_address_t address = BASE;
 
-	for (; !mach_vm_region_info(tasks[t], address, &info, &object) && info.vri_start < AT(PAGES); address = info.vri_end) {
+	for (; next_region(tasks[t], address, AT(PAGES), &info); address = info.vri_end)
 		say("  %d: %d+%d prot %d/%d inherit %d wired %d copy %d shared %d offset %x%s\n", t, (int) (info.vri_start - BASE) / PAGE_SIZE,
 			(info.vri_end - info.vri_start) / PAGE_SIZE, info.vri_protection, info.vri_max_protection, info.vri_inheritance,
 			info.vri_wired_count, info.vri_needs_copy, info.vri_sharing, info.vri_offset, info.vri_object ? "" : " none");
-		if (object)
-			mach_port_deallocate(self, object);
-	}
 }
 
 /* What comes on a port; memory is summed up and given back, rights take the slots of ports. */
@@ -171,15 +179,12 @@ static void map_memory(void)
 static void hide_shared(task_t task, vm_address_t start, vm_address_t end)
 {
 	vm_region_info_t info;
-	mach_port_t object;
 	vm_address_t from, to;
 
-	for (from = start; from < end && !mach_vm_region_info(task, from, &info, &object) && info.vri_start < end; from = info.vri_end) {
+	for (from = start; next_region(task, from, end, &info); from = info.vri_end) {
 		from = info.vri_start > from ? info.vri_start : from, to = info.vri_end < end ? info.vri_end : end;
 		if (info.vri_sharing)
 			vm_protect(task, from, to - from, FALSE, VM_PROT_NONE);
-		if (object)
-			mach_port_deallocate(self, object);
 	}
 }
 
@@ -187,18 +192,12 @@ static void hide_shared(task_t task, vm_address_t start, vm_address_t end)
 static void protect(void)
 {
 	vm_region_info_t info;
-	mach_port_t object;
-	vm_address_t from;
+	vm_address_t from, end = AT(o.page) + SIZE;
 	int access = o.value & 7;
 
-	for (from = AT(o.page); !mach_vm_region_info(TASK, from, &info, &object); from = info.vri_end) {
-		if (object)
-			mach_port_deallocate(self, object);
-		if (info.vri_start >= AT(o.page) + SIZE)
-			break;
+	for (from = AT(o.page); next_region(TASK, from, end, &info); from = info.vri_end)
 		if (info.vri_wired_count && info.vri_needs_copy)
 			access &= ~VM_PROT_WRITE;
-	}
 	code(vm_protect(TASK, AT(o.page), SIZE, o.value >> 3 & 1, access));
 }
 
