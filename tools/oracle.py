@@ -29,7 +29,7 @@ from machemu.boot.modules import Modules
 from machemu.boot.node import Node
 from machemu.formats.elf import architecture_of
 from machemu.machine.profile import load_profile
-from tests.support.modules import DISKS, MODULES, PROFILES, binary, comparable, disks, more_lines, ram, transcript_of
+from tests.support.modules import CDS, DISKS, MODULES, PROFILES, binary, comparable, disks, more_lines, ram, transcript_of
 from tools import programs
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -83,10 +83,11 @@ def on_gnu_mach(kernel: Path, module: Path, seconds: float = REAL_SECONDS) -> by
     """
     with tempfile.TemporaryDirectory() as folder:
         hardware = []
-        if module.stem in DISKS:
-            image = Path(folder) / "disk"
-            image.write_bytes(DISKS[module.stem]())
-            hardware = ["-drive", f"file={image},format=raw,if=ide,index=0"]
+        for images, drive in ((DISKS, "index=0"), (CDS, "index=2,media=cdrom")):
+            if module.stem in images:
+                image = Path(folder) / "image"
+                image.write_bytes(images[module.stem]())
+                hardware = ["-drive", f"file={image},format=raw,if=ide,{drive}"]
         modules = ",".join([f"{module.name} {DEFAULT_LINE}", *more_lines(module, Path(folder))])
         with start_gnu_mach(kernel, modules, *SAME_RUN, *hardware, folder=module.parent) as process:
             return _collect(process, seconds)

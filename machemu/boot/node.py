@@ -13,7 +13,7 @@ from machemu.abi.types import PhysAddr
 from machemu.boot.machines import MACHINES, load_all
 from machemu.core import host_side, invariants
 from machemu.core.kernel import Kernel
-from machemu.device.block import FLOPPIES, RECORD, DiskDriver, FloppyDriver
+from machemu.device.block import CD_BLOCK, FLOPPIES, RECORD, CdDriver, DiskDriver, FloppyDriver
 from machemu.device.ethernet import EthernetDriver
 from machemu.device.kd_event import EventDriver
 from machemu.kern.clock import DEFAULT_DATE, SECOND_US
@@ -53,6 +53,7 @@ class Node:
                     raise UserError(f"there can be no device '{name}': its name is of the form {pattern.pattern}")
         for name, disk in (disks or {}).items():
             _check_floppy(name, disk, profile)
+            _check_cd(name, disk)
         size = profile.ram if ram is None else ram
         if not RAM_MIN <= size <= RAM_MAX:
             raise UserError(f"{size} bytes of memory: a machine has between 1M and 2G")
@@ -65,7 +66,7 @@ class Node:
         devices = self.kernel.devices
         devices.drivers[:0] = [
             *(
-                (FloppyDriver if name.startswith("fd") else DiskDriver)(
+                (FloppyDriver if name.startswith("fd") else CdDriver if disk.is_cd else DiskDriver)(
                     devices.io, name, disk, profile.disk_seek_ns, profile.disk_byte_ns
                 )
                 for name, disk in (disks or {}).items()
@@ -230,3 +231,17 @@ def _check_floppy(name: str, disk: Disk, profile: Profile) -> None:
     if disk.sectors not in FLOPPIES:
         sizes = ", ".join(str(sectors * RECORD) for sectors in FLOPPIES)
         raise UserError(f"{name}: has {disk.sectors * RECORD} bytes, and a floppy one of {sizes}")
+
+
+def _check_cd(name: str, disk: Disk) -> None:
+    """UserError where a disk is to be a CD, and cannot."""
+    if not disk.is_cd:
+        return
+    if not name.startswith("hd"):
+        raise UserError(f"{name}: takes no CD: one is in a drive such as hd2")
+    if disk.writable:
+        raise UserError(f"{name}: a CD is not written: give it without 'writable'")
+    if disk.sectors % CD_BLOCK or disk.sectors < 2 * CD_BLOCK:
+        raise UserError(
+            f"{name}: has {disk.sectors * RECORD} bytes: a CD is whole blocks of {CD_BLOCK * RECORD} bytes, two at least"
+        )

@@ -19,6 +19,7 @@ from machemu.abi.device import (
     D_NO_MEMORY,
     D_NODELAY,
     D_READ,
+    D_READ_ONLY,
     D_WRITE,
     DEV_GET_RECORDS,
     DEV_GET_SIZE,
@@ -36,6 +37,11 @@ NAME: Final = re.compile(r"([a-z]+[0-9]+)(?:s([0-9]+))?")
 RECNUM_SIGN: Final = 1 << 31
 TRANSFER_MAX: Final = 16 << 20
 """Bytes that one request moves at most; one that asks for more gets less, as at the end of a disk."""
+CD_BLOCK: Final = 4
+"""The records of a CD's block."""
+IDE_MAJORS: Final = (3, 22, 33, 34)
+IDE_MINORS: Final = 64
+"""How Linux's drivers, which are the real kernel's, number the drives of each pair: a major number, and a drive's minor ones."""
 FLOPPIES: Final = (720, 1440, 2400, 2880, 5760)
 """The records that a floppy can have: 360 KiB to 2.88 MB."""
 QUEUE_MAX: Final = 64 << 20
@@ -242,3 +248,28 @@ class FloppyDriver(DiskDriver):
 
     def _slices(self) -> dict[int, Slice]:
         return dict.fromkeys(range(SLICES_MAX), (0, self.disk.sectors))
+
+
+@state
+class CdDriver(DiskDriver):
+    """A CD drive with a CD in it. As on the real kernel the CD has a block less than its image, no partitions, and may be opened
+    for writing alone."""
+
+    __slots__ = ()
+
+    def identify(self, name: str, mode: int) -> Minor | None:
+        minor = super().identify(name, mode)
+        if minor is not None and minor[2] == D_READ | D_WRITE:
+            raise KernError(D_READ_ONLY)
+        return minor
+
+    def _slices(self) -> dict[int, Slice]:
+        return {0: (0, self.disk.sectors - CD_BLOCK)}
+
+    def _transfer(self, minor: Minor, request: IoRequest) -> bytes:
+        if request.op is IoOp.READ:
+            return super()._transfer(minor, request)
+        unit = int(self.name[-1])
+        device = f"{IDE_MAJORS[unit // 2]:02x}:{unit % 2 * IDE_MINORS:02x}"
+        self.io.print(f"ide-cd: bad cmd 1\nend_request: I/O error, dev {device}, sector {request.recnum}\n".encode("ascii"))
+        raise DiskError

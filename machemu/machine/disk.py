@@ -19,6 +19,8 @@ SECTORS_MAX: Final = (1 << 31) - 1
 """Record numbers are signed 32-bit words."""
 OVERLAY_MAX: Final = (128 << 20) // BLOCK
 """Blocks that the overlay holds at most: it is saved with the machine. What would be more is an error of the medium."""
+CD_SUFFIX: Final = ".iso"
+"""How the names of images end that are CDs."""
 HASH_STEP: Final = 1 << 20
 
 
@@ -47,10 +49,14 @@ class ImageDisk:
         self.overlay = {}
         self.descriptor = -1
 
+    @property
+    def is_cd(self) -> bool:
+        return self.path.endswith(CD_SUFFIX)
+
     @classmethod
-    def of_bytes(cls, image: bytes) -> ImageDisk:
-        """A disk that begins with these bytes, whole sectors of them."""
-        disk = cls(_sectors(len(image), "the image"), bytes(image), "", False)
+    def of_bytes(cls, image: bytes, name: str = "") -> ImageDisk:
+        """A disk that begins with these bytes, whole sectors of them. name: a file's, which says what kind of disk it is."""
+        disk = cls(_sectors(len(image), "the image"), bytes(image), name, False)
         disk.contents = hashlib.sha256(image).digest()
         return disk
 

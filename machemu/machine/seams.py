@@ -255,6 +255,10 @@ class Disk(Protocol):
     writable: bool
     """Whether what is written changes the medium itself, so that it cannot go back."""
 
+    @property
+    def is_cd(self) -> bool:
+        """Whether a new machine has it in a CD drive."""
+
     def read(self, sector: int, count: int) -> bytes:
         """`count` sectors from `sector` on, all of them on the disk. Raises DiskError."""
 

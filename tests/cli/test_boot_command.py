@@ -284,6 +284,21 @@ def test_disks_have_different_names_of_the_right_form(arch: Arch, tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("disk", "size", "said"),
+    [
+        ("hd2={},writable", 4096, b"hd2: a CD is not written: give it without 'writable'"),
+        ("hd2={}", 512, b"hd2: has 512 bytes: a CD is whole blocks of 2048 bytes, two at least"),
+        ("hd2={}", 4608, b"hd2: has 4608 bytes: a CD is whole blocks"),
+        ("sd0={}", 4096, b"sd0: takes no CD: one is in a drive such as hd2"),
+    ],
+)
+def test_what_can_be_no_cd_is_refused(arch: Arch, disk: str, size: int, said: bytes, tmp_path: Path) -> None:
+    (tmp_path / "cd.iso").write_bytes(bytes(size))
+    refused = boot(image(arch, "hello"), "--disk", disk.format(tmp_path / "cd.iso"))
+    assert (refused.returncode, said in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
     ("options", "status", "said"),
     [(0, 0, b"restarts"), (0x8, 0, b"halted: host_reboot with options 0x8"), (0x1000, 1, b"died: host_reboot")],
 )

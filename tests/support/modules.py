@@ -18,6 +18,8 @@ PROFILES: Final = {"i386": "pc486dx2-66", "m68k": "mc68040-25"}
 """What modules run on here."""
 DISKS: Final[dict[str, Callable[[], bytes]]] = {"disk": testdisk.image}
 """The modules that need a disk, hd0, and what is on it at first, on both kernels."""
+CDS: Final[dict[str, Callable[[], bytes]]] = {"cd": testdisk.cd}
+"""The modules that need a CD, hd2, and what is on it."""
 RAMDISKS: Final[dict[str, Callable[[str], Sequence[bytes]]]] = {
     "ramdisk": lambda _: [bytes(at * step + (at >> 8) & 0xFF for at in range(size)) for size, step in ((32768, 5), (16284, 11))],
     "loader": lambda architecture: [binary("policies", architecture).read_bytes()],
@@ -66,4 +68,7 @@ def comparable(printed: bytes) -> bytes:
 
 def disks(name: str) -> dict[str, Disk]:
     """The disks that a module of the name needs here."""
-    return {"hd0": ImageDisk.of_bytes(DISKS[name]())} if name in DISKS else {}
+    found: dict[str, Disk] = {"hd0": ImageDisk.of_bytes(DISKS[name]())} if name in DISKS else {}
+    if name in CDS:
+        found["hd2"] = ImageDisk.of_bytes(CDS[name](), "cd.iso")
+    return found

@@ -37,3 +37,8 @@ def sector(number: int) -> bytes:
 def image() -> bytes:
     """The whole disk, 8 MiB."""
     return b"".join(map(sector, range(SECTORS)))
+
+
+def cd() -> bytes:
+    """The CD for cd.c: 30 blocks of 2048 bytes."""
+    return bytes((at * 7 + (at >> 9)) & 0xFF for at in range(30 * 2048))

@@ -1,0 +1,87 @@
+/* A CD of 2048-byte blocks in a drive: its name, sizes, reads, and that nothing writes it. It needs the oracle's CD as hd2. */
+#include "guest.h"
+
+static const char *const names[] = { "hd2", "hd2s0", "hd2s1", "hd2s2", "hd2a", "hd2s1a", "cd0" };
+static int status[DEV_STATUS_MAX];
+
+static device_t open(const char *name, u32 mode)
+{
+	device_t device = MACH_PORT_NULL;
+	kern_return_t result = device_open(device_master, mode, name, &device);
+
+	say("open %s mode %u -> %x %n\n", name, mode, result, device);
+	return device;
+}
+
+static u32 sum(const char *p, u32 size)
+{
+	u32 total = 0, i;
+
+	for (i = 0; i < size; i++)
+		total = total * 31 + (unsigned char) p[i];
+	return total;
+}
+
+static void get(device_t device, u32 record, int count)
+{
+	char *data = 0;
+	mach_msg_type_number_t size = 0;
+	kern_return_t result = device_read(device, 0, record, count, &data, &size);
+
+	say("  read %x count %d -> %x", record, count, result);
+	if (!result)
+		say(" got %u", size);
+	if (!result && size)
+		say(" sum %x", sum(data, size)), vm_deallocate(mach_task_self(), (vm_address_t) data, size);
+	say("\n");
+}
+
+static void info(device_t device, u32 flavor, u32 room)
+{
+	mach_msg_type_number_t count = room;
+	kern_return_t result = device_get_status(device, flavor, status, &count);
+
+	say("  status %u room %u -> %x", flavor, room, result);
+	if (!result)
+		say(" count %u: %d %d", count, status[0], status[1]);
+	say("\n");
+}
+
+int guest_main(void)
+{
+	static char data[4096];
+	mach_msg_type_number_t size = 128;
+	mach_port_t pager;
+	device_t cd;
+	u32 i, end;
+	int written = 0;
+
+	say("-- names\n");
+	for (i = 0; i < sizeof names / sizeof *names; i++)
+		open(names[i], D_READ);
+	say("-- modes\n");
+	for (i = 0; i < 8; i++)
+		open("hd2", i);
+	cd = open("hd2", D_READ);
+	say("-- sizes\n");
+	for (i = 0; i < 4; i++)
+		info(cd, i, 2);
+	info(cd, 0, 1), info(cd, 1, 3);
+	show("set status", device_set_status(cd, 0, status, 2));
+	device_get_status(cd, 1, status, (size = 2, &size)), end = status[0];
+	say("-- reads\n");
+	get(cd, 0, 512), get(cd, 1, 512), get(cd, 3, 512), get(cd, 4, 2048), get(cd, 5, 2048), get(cd, 6, 100), get(cd, 7, 5000);
+	get(cd, 0, 65536), get(cd, 2, 0), get(cd, 2, -1), get(cd, end - 1, 512), get(cd, end - 1, 513), get(cd, end - 5, 10000);
+	get(cd, end, 512), get(cd, end, 0), get(cd, end + 1, 512), get(cd, 0x7fffffff, 512), get(cd, -1, 512);
+	say("-- what a CD does not do\n");
+	show("write", device_write(cd, 0, 0, data, 512, &written)), show("write of nothing", device_write(cd, 0, 0, data, 0, &written));
+	show("write inband", device_write_inband(cd, 0, 0, data, 128, &written));
+	size = 128, show("read inband", device_read_inband(cd, 0, 0, 128, data, &size));
+	show("map", device_map(cd, 1, 0, PAGE_SIZE, &pager, 0));
+	get(cd, 0, 2048);
+	cd = open("hd2", D_WRITE), get(cd, 0, 512);
+	show("write of nothing, opened for writing", device_write(cd, 0, 0, data, 0, &written));
+	show("write, opened for writing", device_write(cd, 0, 0, data, 512, &written));
+	get(cd, 0, 512), say("written %d\n", written);
+	return 0;
+}
