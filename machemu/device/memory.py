@@ -31,7 +31,7 @@ class DeviceMemory:
         self.object = VmObject(vm, first + size)
         for start in range(0, size, vm.page_size):
             page = vm.allocate_page(self.object, first + start)
-            vm.memory.write(self._place(start), data[start : start + vm.page_size].ljust(vm.page_size, b"\0"))
+            vm.memory.write(self.place(start), data[start : start + vm.page_size].ljust(vm.page_size, b"\0"))
             vm.wire_page(page)
         port = io.ipc.make_kernel_port(None)
         port.kobject = self.pager = DevicePager(minor, 0, 0, first + size, self, port)
@@ -45,7 +45,8 @@ class DeviceMemory:
         """Those that are wired for good."""
         return list(self.object.pages.values())
 
-    def _place(self, start: int) -> PhysAddr:
+    def place(self, start: int) -> PhysAddr:
+        """Where a byte of it is."""
         offset = start & ~self.vm.page_mask
         return PhysAddr(self.object.pages[self.first + offset].frame * self.vm.page_size + start - offset)
 
@@ -54,7 +55,7 @@ class DeviceMemory:
         parts = []
         while size > 0:
             step = min(size, self.vm.page_size - (start & self.vm.page_mask))
-            parts.append(self.vm.memory.read(self._place(start), step))
+            parts.append(self.vm.memory.read(self.place(start), step))
             start += step
             size -= step
         return b"".join(parts)
@@ -64,7 +65,7 @@ class DeviceMemory:
         done = 0
         while done < len(data):
             step = min(len(data) - done, self.vm.page_size - (start + done & self.vm.page_mask))
-            self.vm.memory.write(self._place(start + done), data[done : done + step])
+            self.vm.memory.write(self.place(start + done), data[done : done + step])
             done += step
 
     def page(self, offset: int, protection: int) -> bytes | None:

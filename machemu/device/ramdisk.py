@@ -23,6 +23,8 @@ from machemu.sim.state import state
 
 UNITS_MAX: Final = 4
 NAME: Final = "rd"
+KERNEL_BASE: Final = 0xC0000000
+"""Where the kernel sees memory, for those who read its messages."""
 
 
 @state
@@ -38,9 +40,11 @@ class RamdiskDriver(Driver):
         self.disks = []
 
     def create(self, contents: bytes) -> str:
-        """A further disk; its name. Raises PageShortage."""
+        """A further disk, which the console tells of; its name. Raises PageShortage."""
         name = f"{NAME}{len(self.disks)}"
-        self.disks.append(DeviceMemory(self.io, (NAME, len(self.disks)), contents))
+        disk = DeviceMemory(self.io, (NAME, len(self.disks)), contents)
+        self.disks.append(disk)
+        self.io.print(f"{name}: {disk.size} bytes @{KERNEL_BASE + disk.place(0):x}\n".encode("ascii"))
         return name
 
     def identify(self, name: str, mode: int) -> Minor | None:

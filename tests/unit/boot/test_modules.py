@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,16 @@ def test_what_cannot_be_a_disk_in_memory_is_a_mistake_of_the_users(
     (tmp_path / "rd.img").write_bytes(contents)
     with new_node(arch, 8 << 20) as node, pytest.raises(UserError, match=f"rd.img: {reason}"):
         boot_modules(node.kernel, [f"{tmp_path / 'rd.img'} $(ramdisk-create)"] * count, {})
+
+
+def test_the_console_tells_of_each_disk_in_memory_in_whole_pages(arch: Arch, tmp_path: Path) -> None:
+    (tmp_path / "rd.img").write_bytes(bytes(3 * arch.page - 1))
+    path = module(arch, "ports")
+    with boot(path, lines=[f"{tmp_path / 'rd.img'} $(ramdisk-create)"] * 2) as machine:
+        machine.run(1)
+        assert re.fullmatch(
+            rb"rd0: %d bytes @c[0-9a-f]{7}\nrd1: %d bytes @c[0-9a-f]{7}\n" % (3 * arch.page, 3 * arch.page), machine.console
+        )
 
 
 def test_a_script_with_disks_alone_starts_no_task(arch: Arch, tmp_path: Path) -> None:
