@@ -59,7 +59,7 @@ def test_raw_port_names_are_those_of_gnu_mach(arch: Arch) -> None:
 
 
 def test_each_cause_of_an_exception_leaves_one_name_in_use() -> None:
-    """The m68k's list of causes is one longer than the i386's (causes.h): so is the name that exceptions.c later gives back twice."""
+    """The m68k's list of causes is one longer (causes.h): so is the name that exceptions.c later gives back twice."""
     causes, names = [], []
     for folder in (HERE, HERE / "m68k"):
         text = (folder / "exceptions.expected").read_text()
