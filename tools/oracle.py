@@ -29,7 +29,19 @@ from machemu.boot.modules import Modules
 from machemu.boot.node import Node
 from machemu.formats.elf import architecture_of
 from machemu.machine.profile import load_profile
-from tests.support.modules import CDS, DISKS, MODULES, PROFILES, binary, comparable, disks, more_lines, ram, transcript_of
+from tests.support.modules import (
+    CDS,
+    DISKS,
+    FLOPPIES,
+    MODULES,
+    PROFILES,
+    binary,
+    comparable,
+    disks,
+    more_lines,
+    ram,
+    transcript_of,
+)
 from tools import programs
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -83,11 +95,11 @@ def on_gnu_mach(kernel: Path, module: Path, seconds: float = REAL_SECONDS) -> by
     """
     with tempfile.TemporaryDirectory() as folder:
         hardware = []
-        for images, drive in ((DISKS, "index=0"), (CDS, "index=2,media=cdrom")):
+        for images, drive in ((DISKS, "if=ide,index=0"), (CDS, "if=ide,index=2,media=cdrom"), (FLOPPIES, "if=floppy")):
             if module.stem in images:
                 image = Path(folder) / "image"
                 image.write_bytes(images[module.stem]())
-                hardware = ["-drive", f"file={image},format=raw,if=ide,{drive}"]
+                hardware = ["-drive", f"file={image},format=raw,{drive}"]
         modules = ",".join([f"{module.name} {DEFAULT_LINE}", *more_lines(module, Path(folder))])
         with start_gnu_mach(kernel, modules, *SAME_RUN, *hardware, folder=module.parent) as process:
             return _collect(process, seconds)
@@ -122,8 +134,11 @@ def on_machemu(module: Path) -> bytes:
         if b"\n" + LAST in output:
             node.kernel.stop()
 
-    profile = load_profile(PROFILES[architecture_of(str(module))])
-    with Node(profile, ram(module), disks(module.stem)) as node, tempfile.TemporaryDirectory() as folder:
+    architecture = architecture_of(str(module))
+    with (
+        Node(load_profile(PROFILES[architecture]), ram(module), disks(module.stem, architecture)) as node,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         node.kernel.console.sinks.append(sink)
         lines = [f"{module.name} {DEFAULT_LINE}", *more_lines(module, Path(folder))]
         boot_modules(node.kernel, lines, {}, modules=Modules(module.parent))

@@ -27,13 +27,14 @@ from machemu.abi.device import (
 from machemu.abi.errors import InvariantError, KernError
 from machemu.device.driver import Driver, Minor
 from machemu.device.io import DeviceIo, IoOp, IoRequest
-from machemu.device.partitions import SLICES_MAX, Slice, read_table
+from machemu.device.partitions import Slice, read_table
 from machemu.ipc.port import Right
 from machemu.machine.seams import Disk, DiskError
 from machemu.sim.state import Cost, Natural, Signed, state
 
 RECORD: Final = 512
 NAME: Final = re.compile(r"([a-z]+[0-9]+)(?:s([0-9]+))?")
+FLOPPY_NAME: Final = re.compile(r"(fd[0-9])(?:s[0-9]+)?[a-z]?")
 RECNUM_SIGN: Final = 1 << 31
 TRANSFER_MAX: Final = 16 << 20
 """Bytes that one request moves at most; one that asks for more gets less, as at the end of a disk."""
@@ -242,12 +243,25 @@ class DiskDriver(Driver):
 
 @state
 class FloppyDriver(DiskDriver):
-    """A floppy drive with a disk in it. It has no partitions: each is the whole disk, as on the real kernel."""
+    """A floppy drive with a disk in it. As on the real kernel it has no partitions, each is the whole disk, and each opening is a
+    device of its own."""
 
-    __slots__ = ()
+    __slots__ = ("opened",)
+    opened: Natural  # how often it was
+
+    def __init__(self, io: DeviceIo, name: str, disk: Disk, seek_ns: int, byte_ns: int) -> None:
+        super().__init__(io, name, disk, seek_ns, byte_ns)
+        self.opened = 0
+
+    def identify(self, name: str, mode: int) -> Minor | None:
+        match = FLOPPY_NAME.fullmatch(name)
+        if match is None or match[1] != self.name:
+            return None
+        self.opened += 1
+        return (self.name, 0, mode & (D_READ | D_WRITE) or D_READ, self.opened)
 
     def _slices(self) -> dict[int, Slice]:
-        return dict.fromkeys(range(SLICES_MAX), (0, self.disk.sectors))
+        return {0: (0, self.disk.sectors)}
 
 
 @state

@@ -26,7 +26,7 @@ KERNEL_SAYS = re.compile(rb"^(task .* a bogus port|no more room in ).*\n", re.MU
 def test_a_module_prints_what_it_must(arch: Arch, name: str, tmp_path: Path) -> None:
     path = module(arch, name)
     lines = modules.more_lines(path, tmp_path)
-    with boot(path, ram=modules.ram(path) or RAM, disks=modules.disks(name), lines=lines) as machine:
+    with boot(path, ram=modules.ram(path) or RAM, disks=modules.disks(name, arch.name), lines=lines) as machine:
         machine.run_until("END", TIME_NS)
         assert modules.comparable(machine.console) == modules.transcript_of(path).read_bytes()
         machine.check()

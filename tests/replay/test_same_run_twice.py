@@ -44,7 +44,7 @@ def whole_run(arch: Arch) -> tuple[bytes, str, int]:
 def test_two_runs_give_the_same_console_trace_and_digest(arch: Arch, name: str) -> None:
     results = []
     for _ in range(2):
-        with boot(module(arch, name), disks=modules.disks(name)) as machine:
+        with boot(module(arch, name), disks=modules.disks(name, arch.name)) as machine:
             text = io.StringIO()
             watch(machine.kernel, Strace(text))
             results.append((*finish(machine), text.getvalue()))

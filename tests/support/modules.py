@@ -20,6 +20,8 @@ DISKS: Final[dict[str, Callable[[], bytes]]] = {"disk": testdisk.image}
 """The modules that need a disk, hd0, and what is on it at first, on both kernels."""
 CDS: Final[dict[str, Callable[[], bytes]]] = {"cd": testdisk.cd}
 """The modules that need a CD, hd2, and what is on it."""
+FLOPPIES: Final[dict[str, Callable[[], bytes]]] = {"floppy": testdisk.floppy}
+"""The modules that need a floppy, fd0, and what is on it at first."""
 RAMDISKS: Final[dict[str, Callable[[str], Sequence[bytes]]]] = {
     "ramdisk": lambda _: [bytes(at * step + (at >> 8) & 0xFF for at in range(size)) for size, step in ((32768, 5), (16284, 11))],
     "loader": lambda architecture: [binary("policies", architecture).read_bytes()],
@@ -68,9 +70,10 @@ def comparable(printed: bytes) -> bytes:
     return KERNEL_ADDRESS.sub(rb"\1 (address)", RAMDISK.sub(b"", printed))
 
 
-def disks(name: str) -> dict[str, Disk]:
-    """The disks that a module of the name needs here."""
-    found: dict[str, Disk] = {"hd0": ImageDisk.of_bytes(DISKS[name]())} if name in DISKS else {}
+def disks(name: str, architecture: str) -> dict[str, Disk]:
+    """The disks that a module of the name needs here, as far as its machine has the drives."""
+    drives = (("hd0", DISKS), ("fd0", FLOPPIES if architecture == "i386" else {}))
+    found: dict[str, Disk] = {drive: ImageDisk.of_bytes(images[name]()) for drive, images in drives if name in images}
     if name in CDS:
         found["hd2"] = ImageDisk.of_bytes(CDS[name](), "cd.iso")
     return found

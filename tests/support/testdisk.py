@@ -42,3 +42,8 @@ def image() -> bytes:
 def cd() -> bytes:
     """The CD for cd.c: 30 blocks of 2048 bytes."""
     return bytes((at * 7 + (at >> 9)) & 0xFF for at in range(30 * 2048))
+
+
+def floppy() -> bytes:
+    """The floppy for floppy.c, 1.44 MB."""
+    return b"".join(sector(number + 1) for number in range(2880))
