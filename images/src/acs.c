@@ -15,6 +15,7 @@
 #define BUCKETS 256
 #define LOOK_UPS_MAX 64
 #define WATCHERS_MAX 8
+#define WATCHER_PLACES (WATCHERS_MAX + 1) /* the last one is for privileged servers */
 /* Bytes of an acs_name_t; netname's names may have one more, and no other node hears of such. */
 #define NAME_MAX 79
 #define VERSION "Masix network name server 1"
@@ -24,6 +25,7 @@
 #define GNS_RESOLVE 5200
 #define GNS_RESOLVE_AT 5201
 #define ACS_REGISTER 5000
+#define ACS_WATCH 5004
 #define ACS_SAVE_AND_END 5050
 #define ACS_NAME_ENTERED 5051
 #define ACS_NAME_LEFT 5052
@@ -43,8 +45,8 @@ typedef struct name {
 	boolean_t essential;
 	mach_port_t port, registration, signature;
 	struct name *next;
-	boolean_t told[WATCHERS_MAX], waits[WATCHERS_MAX];
-	struct name *before[WATCHERS_MAX], *after[WATCHERS_MAX];
+	boolean_t told[WATCHER_PLACES], waits[WATCHER_PLACES];
+	struct name *before[WATCHER_PLACES], *after[WATCHER_PLACES];
 } name_t;
 
 /* A question for the network server: of a name alone, or of a host's. */
@@ -93,7 +95,7 @@ static name_t names[NAMES_MAX];
 static u32 names_used;
 static name_t *buckets[BUCKETS], *free_names;
 static look_up_t look_ups[LOOK_UPS_MAX];
-static watcher_t watchers[WATCHERS_MAX];
+static watcher_t watchers[WATCHER_PLACES];
 static mach_port_t self, host, service, privilege, notices, ports;
 
 /* Whether an essential server has died, how many others have still to answer that they have saved, and until when they may. */
@@ -152,7 +154,7 @@ static void release(name_t *name)
 
 	if (name->port || !name->text[0])
 		return;
-	for (w = 0; w < WATCHERS_MAX; w++)
+	for (w = 0; w < WATCHER_PLACES; w++)
 		if (name->told[w] || name->waits[w])
 			return;
 	while (*link != name)
@@ -167,7 +169,7 @@ static boolean_t is_kept(mach_port_t port)
 {
 	u32 n;
 
-	for (n = 0; n < WATCHERS_MAX; n++)
+	for (n = 0; n < WATCHER_PLACES; n++)
 		if (watchers[n].port == port)
 			return TRUE;
 	for (n = 0; n < names_used; n++)
@@ -251,13 +253,13 @@ static void changed(name_t *name)
 {
 	int w;
 
-	for (w = 0; w < WATCHERS_MAX && strlen(name->text) <= NAME_MAX; w++)
+	for (w = 0; w < WATCHER_PLACES && strlen(name->text) <= NAME_MAX; w++)
 		if (watchers[w].port) {
 			leave_queue(name, w);
 			if (name->port || name->told[w])
 				join_queue(name, w);
 		}
-	for (w = 0; w < WATCHERS_MAX; w++)
+	for (w = 0; w < WATCHER_PLACES; w++)
 		speak(w);
 	release(name);
 }
@@ -458,10 +460,10 @@ kern_return_t do_acs_watch(mach_port_t acs, mach_port_t port)
 
 	if (!IS_LIVING(port))
 		return KERN_INVALID_VALUE;
-	for (w = 0; w < WATCHERS_MAX; w++) {
+	for (w = 0; w < WATCHER_PLACES; w++) {
 		if (watchers[w].port == port)
 			return KERN_RESOURCE_SHORTAGE;
-		if (!watchers[w].port && place < 0)
+		if (!watchers[w].port && place < 0 && (w < WATCHERS_MAX || acs == privilege))
 			place = w;
 	}
 	if (place < 0)
@@ -599,7 +601,7 @@ static void died(mach_port_t port)
 	u32 n;
 	int w;
 
-	for (w = 0; w < WATCHERS_MAX; w++)
+	for (w = 0; w < WATCHER_PLACES; w++)
 		if (watchers[w].port == port) {
 			for (n = 0; n < names_used; n++) {
 				leave_queue(&names[n], w);
@@ -623,7 +625,7 @@ static void accepted(mach_port_t port)
 {
 	int w;
 
-	for (w = 0; w < WATCHERS_MAX; w++)
+	for (w = 0; w < WATCHER_PLACES; w++)
 		if (watchers[w].port == port) {
 			watchers[w].busy = FALSE;
 			speak(w);
@@ -652,9 +654,9 @@ static kern_return_t noticed(const mach_msg_header_t *message)
 static boolean_t demux(mach_msg_header_t *request, mach_msg_header_t *reply)
 {
 	mach_port_t port = request->msgh_local_port;
-	boolean_t registers = port == privilege && request->msgh_id == ACS_REGISTER;
+	boolean_t is_privileged = port == privilege && (request->msgh_id == ACS_REGISTER || request->msgh_id == ACS_WATCH);
 
-	if (port == service || registers)
+	if (port == service || is_privileged)
 		return acs_server(request, reply) || netname_server(request, reply);
 	mig_begin_reply(request, reply);
 	mig_end_reply(reply, port == privilege ? MIG_BAD_ID : noticed(request));

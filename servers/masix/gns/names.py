@@ -114,7 +114,8 @@ class Names(Part):
 
     def start(self, context: Context) -> None:
         self.port = context.new_port()
-        context.mach.request(acs.ACS_WATCH, context.mach.given("name-server"), (PolyPort(self.port, MAKE_SEND),))
+        mach = context.mach
+        mach.request(acs.ACS_WATCH, mach.given("privilege") or mach.given("name-server"), (PolyPort(self.port, MAKE_SEND),))
 
     # This node's services
 
