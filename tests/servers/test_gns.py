@@ -25,6 +25,9 @@ from machemu.user.message import DEAD_NAME, Header, Message
 from masix.acs.server import NOT_CHECKED_IN
 from masix.gns.wire import NULL, Deliver, Known, NetRight, Resolve, RightKind, encode
 from masix.interfaces import acs, netname
+from tests.support.actors import Actor, do, found, unregister
+from tests.support.actors import look_up as look_up_name
+from tests.support.actors import register as register_name
 from tests.support.guests import ARCHS, Arch
 from tests.support.name_servers import both_places
 from tests.support.net import PAIRS, SECOND_NS, Net, Program, answer, item, look_up, net, register, send
@@ -304,6 +307,17 @@ def test_a_node_that_is_lost_leaves_dead_names_and_spent_rights(arch: Arch) -> N
             made.wake(number)
         made.run()
         assert sorted(message.header.id for message in client.received) == [71, 72]
+
+
+def test_a_service_that_was_made_known_keeps_no_right_once_it_has_no_name(arch: Arch) -> None:
+    service, client = Actor(), Actor()
+    with net((arch, arch), [service], [client], announces=True) as made:
+        do(made, service, register_name(b"service"))
+        do(made, client, look_up_name(b"service"))
+        assert [export.given for export in made.servers[0].tables.exports.values()] == [{0: 1, 2: 1}]
+        do(made, client, lambda actor, mach: mach.deallocate(found(actor)))
+        do(made, service, unregister(b"service"))
+        assert made.servers[0].tables.exports == {}
 
 
 def test_what_one_node_asked_for_is_known_to_all_where_the_server_announces(arch: Arch) -> None:

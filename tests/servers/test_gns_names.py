@@ -16,7 +16,7 @@ from masix.groups import Member, View
 from masix.groups.dictionary import Dictionary
 from masix.groups.wire import HEAD, VERSION, GroupPacketKind, PacketError, packet
 from masix.interfaces import acs, netname
-from tests.support.actors import Actor, do, found, look_up, register, say
+from tests.support.actors import Actor, do, found, look_up, register, say, unregister
 from tests.support.guests import I386, M68K, Arch
 from tests.support.name_servers import HOST, both_places
 from tests.support.net import Net
@@ -59,12 +59,6 @@ def agreed(made: Net) -> bool:
     return (
         all(group is not None and not group.blocked and len(group.view.members) == len(groups) for group in groups)
         and len({each.replica.digest() for each in all_of}) == 1
-    )
-
-
-def unregister(name: bytes) -> Callable[[Actor, Mach], None]:
-    return lambda actor, mach: mach.request(
-        acs.ACS_UNREGISTER, mach.given("name-server"), (name, mach.copy_send(actor.registrations.pop(0))), actor.reply
     )
 
 

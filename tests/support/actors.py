@@ -59,6 +59,12 @@ def register(name: bytes) -> Callable[[Actor, Mach], None]:
     )
 
 
+def unregister(name: bytes) -> Callable[[Actor, Mach], None]:
+    return lambda actor, mach: mach.request(
+        acs.ACS_UNREGISTER, mach.given("name-server"), (name, mach.copy_send(actor.registrations.pop(0))), actor.reply
+    )
+
+
 def look_up(name: bytes) -> Callable[[Actor, Mach], None]:
     return lambda actor, mach: mach.request(LOOK_UP, mach.given("name-server"), (name,), actor.reply)
 

@@ -24,6 +24,7 @@ from machemu.kern import task_control
 from masix.acs.server import Acs
 from masix.gns.rights import EVERYBODY
 from masix.gns.server import Gns
+from masix.gns.wire import RightKind
 from tests.support.callers import programs
 from tests.support.guests import ARCHS
 from tests.support.machine import Machine, new_node
@@ -144,7 +145,8 @@ def _calls(node: ClusterNode) -> list[str]:
 
 def _not_given_back(nodes: list[ClusterNode]) -> list[str]:
     """What the last node thinks that others have of its ports, though only its program goes on. A name that is still there for a
-    service that has moved keeps its right; so does a proxy for a port that has come home."""
+    service that has moved keeps its right; so does a proxy for a port that has come home, and a send-once right on its
+    way through another node."""
     *others, last = nodes
     if last.kernel is None or any(len(acs.entries) > 1 for node in others for acs in programs(node, Acs)):
         return []
@@ -152,7 +154,7 @@ def _not_given_back(nodes: list[ClusterNode]) -> list[str]:
     given = [
         number
         for number, export in gns.tables.exports.items()
-        if any(node not in (EVERYBODY, last.number) for node in export.given)
+        if export.kind is RightKind.SEND and any(node not in (EVERYBODY, last.number) for node in export.given)
     ]
     return [f"{last.name}: exports {given} are left, and nobody has rights to them"] if given else []
 
@@ -165,7 +167,7 @@ def _left(node: ClusterNode) -> list[str]:
         "exports": tables.exports, "proxies": tables.proxies, "moved ports": tables.leaving, "pledges": tables.pledges,
         "names of proxies": tables.by_number, "watchers": tables.watchers, "queries": gns.names.queries,
         "questions": gns.questions or acs.questions, "streams": gns.streams.by_token, "arrivals": gns.arrivals.streams,
-        "names": [name for name in acs.entries if name != b"gns"], "cached names": gns.names.cache,
+        "names": [name for name in acs.entries if name != b"gns"],
     }  # fmt: skip
     return [f"{len(things)} {what} are left" for what, things in kept.items() if things]
 

@@ -16,11 +16,12 @@ from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U8, U16, U31, Receive, state
 from machemu.user.kit import Answer, Part, answered, serves
 from machemu.user.message import Caller, Message, living
+from masix.gns import rights
 from masix.gns.context import Context
 from masix.gns.directory import Directory
 from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
-from masix.gns.wire import Claim, Clash, Found, Known, Left, NetRight, Resolve, RightKind, question
+from masix.gns.wire import Claim, Clash, Found, Known, Left, NetRight, Resolve, RightKind, Unused, question
 from masix.interfaces import acs, acs_client, gns
 from masix.net.ip import NodeNumber
 from masix.transport.events import Unverified
@@ -146,6 +147,7 @@ class Names(Part):
             nodes |= dict.fromkeys(node for node in (export.given if export else ()) if node != EVERYBODY)
             self.leaving[name] = LEAVES, context.mach.now()
             self._tell_all(context)
+            rights.unused(context, EVERYBODY, Unused(number, 1))
         for node in nodes:
             context.say(node, Left(name))
 
@@ -328,7 +330,7 @@ class Names(Part):
         context.say(node, Found(asked.tag, given))
         self.told.setdefault(asked.name, {})[node] = None
         if self.announces and given.node == context.node and EVERYBODY not in context.tables.exports[given.number].given:
-            # Named services are known for as long as they live: the name server has a right to them, too.
+            # Named services are known for as long as they have the name: the name server has a right to them, too.
             context.tables.exports[given.number].give(EVERYBODY)
             context.multicast(Known(given.number, asked.name))
             self.announced[asked.name] = given.number
