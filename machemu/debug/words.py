@@ -54,10 +54,7 @@ def count(text: str) -> int:
 
 def task(machine: Looks, text: str) -> Task:
     """By its number, or its program's name."""
-    if NUMBER.fullmatch(text):
-        return machine.task(number(text))
-    named = [each for each in machine.kernel.kern.tasks.values() if each.name.strip("()").rpartition("/")[2] == text]
-    return named[0] if len(named) == 1 else machine.task(text)
+    return machine.task(number(text) if NUMBER.fullmatch(text) else text)
 
 
 def thread(machine: Looks, text: str | None) -> Thread:

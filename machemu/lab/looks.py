@@ -13,6 +13,7 @@ from machemu.lab import look, views
 from machemu.lab.errors import UsageError
 from machemu.lab.symbols import Symbols
 from machemu.lab.tables import Table
+from machemu.trace.names import file_name, short_name
 
 
 class Looks(ABC):
@@ -65,14 +66,17 @@ class Looks(ABC):
         return Symbols(self._folder, {task.number: task.name for task in self.kernel.kern.tasks.values()})
 
     def task(self, which: int | str) -> Task:
-        """A task by its number or name, which may be the end of its path. UsageError where there is none, or several."""
+        """A task by its number or name: its path, or the file's name, also without what is behind the dot. UsageError where there
+        is none, or several."""
         tasks = list(self.kernel.kern.tasks.values())
         if isinstance(which, int):
             found = [task for task in tasks if task.number == which]
         else:
-            found = [task for task in tasks if task.name == which or Path(task.name).stem == which]
+            ways = (str, file_name, lambda name: Path(file_name(name)).stem, short_name)
+            called = ([task for task in tasks if way(task.name) == which] for way in ways)
+            found = next(filter(None, called), [])
         if len(found) != 1:
-            known = ", ".join(f"{task.number} ({task.name})" for task in tasks)
+            known = ", ".join(f"{task.number} ({file_name(task.name)})" for task in tasks)
             raise UsageError(f"{'no' if not found else 'more than one'} task {which}: there are {known}")
         return found[0]
 

@@ -14,6 +14,7 @@ from machemu.kern.task import Task
 from machemu.lab.report import describe_thread, name_text, port_text
 from machemu.lab.tables import Address
 from machemu.sim.state import PortName
+from machemu.trace.names import file_name
 
 TYPES: Final = {
     TYPE_SEND: "send",
@@ -27,7 +28,8 @@ PROTECTIONS: Final = ((vm.VM_PROT_READ, "r"), (vm.VM_PROT_WRITE, "w"), (vm.VM_PR
 
 
 class TaskRow(NamedTuple):
-    """number: the machine's own count. size, resident: bytes in its map, and of them in memory. rights: names in its space."""
+    """number: the machine's own count. name: its program's file, without folders. size, resident: bytes in its map, and of them
+    in memory. rights: names in its space."""
 
     number: int
     name: str
@@ -108,7 +110,7 @@ def tasks(kernel: Kernel) -> Iterator[TaskRow]:
         size = 0 if task.map is None else task.map.size
         resident = 0 if task.map is None else task.map.pmap.resident_count() * kernel.cpu.page_size
         state = "ends" if not task.active else "suspended" if task.suspend_count else "runs"
-        yield TaskRow(task.number, task.name, tuple(task.threads), len(task.space.table), size, resident, state)
+        yield TaskRow(task.number, file_name(task.name), tuple(task.threads), len(task.space.table), size, resident, state)
 
 
 def threads(kernel: Kernel) -> Iterator[ThreadRow]:
@@ -117,7 +119,7 @@ def threads(kernel: Kernel) -> Iterator[ThreadRow]:
             yield ThreadRow(
                 thread.number,
                 task.number,
-                task.name,
+                file_name(task.name),
                 describe_thread(kernel, thread),
                 Address(thread.pcb.pc),
                 thread.sched_pri,

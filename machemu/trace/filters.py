@@ -19,7 +19,8 @@ from machemu.trace.events import (
     TrapLeft,
     Value,
 )
-from machemu.trace.words import PORTS, kind_text, short_name
+from machemu.trace.names import short_name
+from machemu.trace.words import PORTS, kind_text
 
 
 @dataclass(frozen=True, slots=True)

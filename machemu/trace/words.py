@@ -28,6 +28,7 @@ from machemu.trace.events import (
     TrapLeft,
     Value,
 )
+from machemu.trace.names import short_name
 
 TEXT_MAX = 48
 VALUES_MAX = 8
@@ -63,11 +64,6 @@ def task_text(number: int, name: str) -> str:
     """A task, such as `task 2 (pingpong.elf)`: a boot module's file, which its children are called after."""
     short = short_name(name)
     return f"task {number} ({short})" if short else f"task {number}"
-
-
-def short_name(name: str) -> str:
-    """A task's name without its folders, and without the parentheses that mark a child."""
-    return name.strip("()").rpartition("/")[2]
 
 
 def kind_text(port: PortRef) -> str:

@@ -423,3 +423,15 @@ def test_ctrl_c_leaves_a_machine_between_two_traps(machine: Machine) -> None:
     assert machine.console.lines[-1:] != ["END"]
     machine.check()
     assert machine.run("END") is Reason.UNTIL
+
+
+def test_tables_name_tasks_by_their_files_wherever_those_lie(arch: Arch) -> None:
+    with Machine.boot(image(arch, "hello").resolve()) as machine:
+        task = machine.task("hello.elf")
+        assert task is machine.task("hello") is machine.task(task.name) is machine.task(task.number)
+        assert machine.tasks.where(number=task.number)[0].name == "hello.elf"
+        assert {row.task_name for row in machine.threads.where(task=task.number)} == {"hello.elf"}
+    with Machine.boot(image(arch, "pingpong").resolve()) as machine:
+        machine.run("pong 1")
+        assert [row.name for row in machine.tasks] == ["gnumach", "pingpong.elf", "(pingpong.elf)"]
+        assert [machine.task(name).number for name in ("pingpong", "pingpong.elf", "(pingpong.elf)")] == [1, 1, 2]
