@@ -3,7 +3,7 @@
 `Machine` is a machine to work with from Python, `Cluster` several on a network. `Reason` is why a run ends, `StepKind` what one
 step is, `Point` where a machine is. `example` is the path of a program that comes with machemu, `examples` lists them.
 `UsageError`, `EndError` and `HookError` are raised where the API is used in a way that cannot be, `EngineDied` where the process
-of an isolated machine is gone.
+of an isolated machine is gone. All of them are `UserError`s, which tell of files and values that cannot be used, too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from machemu.abi.errors import UserError
     from machemu.lab.cluster import Cluster
     from machemu.lab.errors import EndError, EngineDied, HookError, UsageError
     from machemu.lab.examples import example, examples
@@ -30,12 +31,14 @@ __all__ = [
     "Reason",
     "StepKind",
     "UsageError",
+    "UserError",
     "__version__",
     "example",
     "examples",
 ]
 
 _PLACES = {
+    "machemu.abi.errors": ("UserError",),
     "machemu.lab.cluster": ("Cluster",),
     "machemu.lab.machine": ("Machine",),
     "machemu.lab.recorded": ("Reason",),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,6 +18,7 @@ from machemu.boot.bootstrap import find_architecture, lone_line
 from machemu.boot.disks import DiskSpec
 from machemu.boot.modules import Modules
 from machemu.boot.node import DISK_NAME, NIC_NAME, RAM_MAX, RAM_MIN
+from machemu.boot.script import module_paths
 from machemu.cluster.faults import Fault
 from machemu.cluster.lan import Properties
 from machemu.cluster.schedule import Names, schedule_of
@@ -85,6 +86,14 @@ class ClusterSpec:
     segments: tuple[SegmentSpec, ...]
     nodes: tuple[NodeSpec, ...]
     faults: tuple[Fault, ...]
+
+    def files(self) -> Iterator[Path]:
+        """What its nodes read."""
+        for node in self.nodes:
+            if node.input is not None:
+                yield node.input
+            yield from (disk.path for disk in node.disks.values())
+            yield from (node.folder / path for path in module_paths(node.lines))
 
 
 def load_file(path: Path) -> ClusterSpec:
@@ -194,7 +203,9 @@ def digests(value: object) -> tuple[str, ...]:
 
 
 def a_memory(value: object) -> int:
-    size = parse_size(a_text(value))
+    if not isinstance(value, str):
+        raise ValueError(f"must be a size such as '64M', and is {value!r}")
+    size = parse_size(value)
     if not RAM_MIN <= size <= RAM_MAX:
         raise ValueError(f"{value!r}: a machine has between 1M and 2G")
     return size

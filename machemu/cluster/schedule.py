@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import UserError
@@ -172,7 +174,7 @@ def one_of(value: object, kinds: Sequence[str]) -> str:
 def groups(value: object, nodes: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     """Sets of nodes, as their numbers."""
     found = tuple(tuple(index_in(name, nodes, "node") + 1 for name in a_list(group)) for group in a_list(value))
-    _check_once([number for group in found for number in group])
+    check_once(found, nodes)
     return found
 
 
@@ -181,10 +183,12 @@ def some_nodes(value: object, nodes: Sequence[str]) -> tuple[int, ...]:
     found = tuple(index_in(name, nodes, "node") + 1 for name in a_list(value))
     if not found:
         raise ValueError("names no node")
-    _check_once(found)
+    check_once((found,), nodes)
     return found
 
 
-def _check_once(numbers: Sequence[int]) -> None:
-    if len(dict.fromkeys(numbers)) != len(numbers):
-        raise ValueError("a node is in it twice")
+def check_once(sets: Sequence[Sequence[int]], nodes: Sequence[str]) -> None:
+    """UserError for a node that is in sets twice."""
+    for number, times in Counter(chain.from_iterable(sets)).items():
+        if times > 1:
+            raise UserError(f"node {nodes[number - 1]} is in it twice: name each once")

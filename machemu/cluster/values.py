@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,9 @@ T = TypeVar("T")
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 BANDWIDTH: Final = re.compile(r"(\d{1,12})([kMG]?)")
 SERVER: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+BANDWIDTH_MIN: Final = 1000
+LIMITS: Final = {"bandwidth": (BANDWIDTH_MIN, BANDWIDTH_MAX), "latency": (0, TIME_MAX), "delay": (1, TIME_MAX)}
+"""Of a segment's properties that are whole numbers, in bits a second and nanoseconds. The others are from 0 to 1."""
 MULTIPLES: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -70,6 +73,17 @@ def properties_of(table: Table, default: Properties) -> Properties:
     )
 
 
+def check_properties(given: Mapping[str, object]) -> None:
+    """UserError for numbers that a segment's properties cannot be."""
+    if unknown := [name for name in given if name not in Properties._fields]:
+        raise UserError(f"a segment has no {unknown[0]}: it has {', '.join(Properties._fields)}")
+    for name, value in given.items():
+        low, high = LIMITS.get(name, (0, 1))
+        fits = isinstance(value, int if name in LIMITS else int | float) and not isinstance(value, bool)
+        if not fits or not low <= value <= high:  # type: ignore[operator]
+            raise UserError(f"{name}={value!r}: write a {'whole ' if name in LIMITS else ''}number from {low} to {high}")
+
+
 # Values: each gives what a TOML value stands for, or raises ValueError.
 
 
@@ -102,7 +116,9 @@ def a_name(value: str) -> str:
 
 
 def a_time(value: object) -> int:
-    time = parse_time(a_text(value))
+    if not isinstance(value, str):
+        raise ValueError(f"must be a time such as '5ms', and is {value!r}")
+    time = parse_time(value)
     if time > TIME_MAX:
         raise ValueError(f"{value!r} is more than an hour")
     return time
@@ -130,7 +146,7 @@ def a_truth(value: object) -> bool:
 def a_bandwidth(value: object) -> int:
     match = BANDWIDTH.fullmatch(value) if isinstance(value, str) else None
     bits = int(match[1]) * MULTIPLES[match[2]] if match is not None else 0
-    if not 1000 <= bits <= BANDWIDTH_MAX:
+    if not BANDWIDTH_MIN <= bits <= BANDWIDTH_MAX:
         raise ValueError(f"must be bits a second from '1k' to '100G', such as '10M', and is {value!r}")
     return bits
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,21 +26,23 @@ from machemu.cluster.faults import (
     StartServer,
     StopServer,
 )
-from machemu.cluster.file import ClusterSpec, load_file
-from machemu.cluster.lan import Properties
+from machemu.cluster.file import SEED_MAX, ClusterSpec, load_file
 from machemu.cluster.pcap import Capture
-from machemu.cluster.schedule import Names, check_cut, from_line
+from machemu.cluster.schedule import Names, check_cut, check_once, from_line
 from machemu.cluster.server_specs import ServerSpec
-from machemu.cluster.values import a_class
+from machemu.cluster.values import a_class, check_properties
+from machemu.core.kernel import Stop
 from machemu.lab.back import NEAR
+from machemu.lab.checks import checked
 from machemu.lab.console import Screen
 from machemu.lab.errors import EndError, UsageError
 from machemu.lab.history import BUDGET, History
-from machemu.lab.members import ClusterPoint, Clusters, Member
+from machemu.lab.members import ClusterPoint, Clusters, Member, Members
 from machemu.lab.moments import Moment, Moments, settle
-from machemu.lab.recorded import Reason, Recorded, kind_of
+from machemu.lab.recorded import REASONS, Reason, Recorded, kind_of
 from machemu.lab.sought import Changed, Sought, step_of
 from machemu.lab.travel import StepKind, runs_instructions
+from machemu.sim import files
 from machemu.sim.output import Output
 from machemu.sim.units import time_text
 from machemu.trace.events import ClusterEvent
@@ -51,11 +54,11 @@ GROWTH: Final = 8
 """Virtual time before a point in which a node's last step is looked for; and how many times more, as long as there is none."""
 FEW_NS: Final = 200
 """The same, where it is looked for instruction by instruction."""
-REASONS: Final = {
-    ClusterStop.TIME: Reason.DURATION,
-    ClusterStop.ASKED: Reason.STOPPED,
-    ClusterStop.INTERRUPTED: Reason.INTERRUPTED,
-    ClusterStop.WEDGED: Reason.WEDGED,
+STOPS: Final = {
+    ClusterStop.ASKED: Stop.ASKED,
+    ClusterStop.INTERRUPTED: Stop.INTERRUPTED,
+    ClusterStop.TIME: Stop.TIME,
+    ClusterStop.WEDGED: Stop.WEDGED,
 }
 
 
@@ -67,15 +70,19 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
 
     _what = "cluster"
 
-    def __init__(self, inner: Inner, record: bool = True, budget: int = BUDGET, inputs: bool = True) -> None:
-        super().__init__(inner.interrupt)
+    def __init__(
+        self, inner: Inner, record: bool = True, budget: int = BUDGET, inputs: bool = True, read: Sequence[Path] = ()
+    ) -> None:
+        super().__init__(inner.interrupt, read)
+        self._captures: list[Path] = []
         self._files = ExitStack()
         self.screen = Screen()
-        self.nodes: Mapping[str, Member] = {node.name: Member(self, node, inputs) for node in inner.nodes}
+        self.nodes: Mapping[str, Member] = Members({node.name: Member(self, node, inputs) for node in inner.nodes})
         members = list(self.nodes.values())
         self._begin(inner, Clusters(inner, members, record), members, budget if record else None)
 
     @classmethod
+    @checked(budget=0, seed=0)
     def boot(
         cls,
         file: str | Path | ClusterSpec,
@@ -91,15 +98,19 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
         the others there. budget: as Machine.boot. inputs: whether the nodes' consoles read the files that the cluster file names.
         UserError where the file is wrong or a node cannot be booted.
         """
-        inner = Inner(_spec(file), seed)
+        if seed is not None and seed >= SEED_MAX:
+            raise UsageError(f"Cluster.boot: seed={seed}: write a whole number, 0 or more and less than 2^64")
+        spec = _spec(file)
+        inner = Inner(spec, seed)
         try:
             inner.boot()
-            return cls(inner, record, budget, inputs)
+            return cls(inner, record, budget, inputs, _files(file, spec))
         except BaseException:
             inner.close()
             raise
 
     @classmethod
+    @checked(budget=0)
     def load(
         cls,
         path: str | Path,
@@ -110,7 +121,8 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
         inputs: bool = True,
     ) -> Cluster:
         """A cluster that was saved, of the cluster file `file`. UserError where they do not fit. The rest is as in `boot`."""
-        return cls(Inner.load(Path(path), _spec(file)), record, budget, inputs)
+        spec = _spec(file)
+        return cls(Inner.load(Path(path), spec), record, budget, inputs, _files(file, spec))
 
     def close(self) -> None:
         """As Machine.close; and captures end."""
@@ -144,17 +156,19 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
 
     # Going on
 
+    @checked(duration=0)
     def run(self, until: str | None = None, *, duration: str | int | None = None) -> Reason:
         """Goes on, and says why it ended. until: a text that a node prints in a line. duration: at most so much virtual time,
         nanoseconds or as "20ms"."""
-        return self._run(until, duration, lambda time: REASONS[self._subject.run(time)])
+        return self._run(until, duration, lambda time: REASONS[STOPS[self._subject.run(time)]])
 
+    @checked(count=1)
     def step(self, node: str, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> ClusterPoint:
         """All nodes go on until one has made so many steps; where the cluster is then.
 
         EndError where the node makes none any more.
         """
-        member, what = self._member(node), kind_of(kind)
+        member, what = self.nodes[node], kind_of(kind)
         return self._step(count, lambda: self._step_node(member, what))
 
     def _step_node(self, member: Member, kind: StepKind) -> None:
@@ -184,13 +198,15 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
         self._subject.catch_up(member)
         return member.node.kernel is kernel and sought.came(member) is not None
 
+    @checked(count=1)
     def back(self, node: str, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> ClusterPoint:
         """All nodes go back to the last step of one of them, so many times; where the cluster is then.
 
         EndError where there are not so many since `earliest`.
         """
-        member, what = self._member(node), kind_of(kind)
-        return self._back(count, lambda history: self._back_node(member, what, history))
+        member, what = self.nodes[node], kind_of(kind)
+        most = partial(self._subject.steps_since, member=member, kind=what)
+        return self._back(count, most, lambda history: self._back_node(member, what, history))
 
     def _back_node(self, member: Member, kind: StepKind, history: History[ClusterPoint]) -> bool:
         target = self.point
@@ -245,33 +261,36 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
             yield begin, seen.all
             end, near = begin, near * GROWTH
 
-    def _member(self, node: str) -> Member:
-        if node not in self.nodes:
-            raise UsageError(f"no node {node}: there are {', '.join(self.nodes)}")
-        return self.nodes[node]
-
     # What is done to it
 
+    @checked()
     def crash(self, node: str) -> None:
         """A node loses its power, and all but its disks. As every fault, when the run goes on."""
         self._befall(Crash(self.time, self._number(node)))
 
+    @checked()
     def restart(self, node: str) -> None:
         """A node loses its power, where it has it, and boots anew."""
         self._befall(Restart(self.time, self._number(node)))
 
+    @checked()
     def pause(self, node: str) -> None:
         """A node stands still."""
         self._befall(Pause(self.time, self._number(node)))
 
+    @checked()
     def resume(self, node: str) -> None:
         """A node goes on, and finds that time has passed."""
         self._befall(Resume(self.time, self._number(node)))
 
+    @checked()
     def partition(self, segment: str, *groups: Sequence[str]) -> None:
         """Nodes of different groups do not hear each other; those in no group are one more. Until `heal`, or another one."""
-        self._befall(Partition(self.time, self._segment(segment), tuple(tuple(map(self._number, group)) for group in groups)))
+        numbers = tuple(tuple(map(self._number, group)) for group in groups)
+        check_once(numbers, list(self.nodes))
+        self._befall(Partition(self.time, self._segment(segment), numbers))
 
+    @checked(duration=1)
     def cut(
         self,
         segment: str,
@@ -287,23 +306,25 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
         if not senders or not hearers or not 0 <= loss <= 1:
             raise UsageError("a cut has nodes on both sides, and a loss of more than 0 and at most 1")
         sides = tuple(map(self._number, senders)), tuple(map(self._number, hearers))
+        check_once(sides, list(self.nodes))
         cut = Cut(self.time, self._segment(segment), *sides, float(loss), both)
         check_cut(cut, list(self.nodes))
         end = self._deadline(duration)
         self._befall(cut, *([] if duration is None else [Mend(end, cut)]))
 
+    @checked()
     def heal(self, segment: str) -> None:
         """All hear each other again: a partition and cuts end."""
         self._befall(Heal(self.time, self._segment(segment)))
 
+    @checked()
     def set_segment(self, segment: str, **properties: int | float) -> None:
         """Changes a segment's bandwidth (bits a second), latency and delay (nanoseconds), loss, duplication, reordering
         (probabilities)."""
-        unknown = [name for name in properties if name not in Properties._fields]
-        if unknown:
-            raise UsageError(f"a segment has no {unknown[0]}: it has {', '.join(Properties._fields)}")
+        check_properties(properties)
         self._befall(SetSegment(self.time, self._segment(segment), tuple(properties.items())))
 
+    @checked()
     def fault(self, text: str) -> None:
         """A fault as a cluster file has it: its keys, parted by commas, such as 'kind = "crash", node = "sun", at = "2s"'.
 
@@ -311,6 +332,7 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
         """
         self._from_line("faults", text)
 
+    @checked()
     def action(self, text: str) -> None:
         """Something is done to a node's servers, as `actions` of a cluster file say it; the rest is as in `fault`.
 
@@ -318,21 +340,25 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
         """
         self._from_line("actions", text)
 
+    @checked()
     def start_server(self, node: str, server: str, **options: bool | int | str) -> None:
         """A node starts a server of a class `module:class`, with options of the class. When the run goes on."""
         self._befall(StartServer(self.time, self._number(node), _class(server, options)))
 
+    @checked()
     def stop_server(self, node: str, name: str) -> None:
         """A node ends a server's task. name: the class in small letters, or a guest's path; see `servers_of`."""
         self._befall(StopServer(self.time, self._number(node), name))
 
+    @checked()
     def replace_server(self, node: str, name: str, server: str, **options: bool | int | str) -> None:
         """A server takes over another one's ports, with the messages in them, and its name."""
         self._befall(ReplaceServer(self.time, self._number(node), name, _class(server, options)))
 
+    @checked()
     def servers_of(self, node: str) -> list[str]:
         """The names of a node's servers."""
-        member = self._member(node)
+        member = self.nodes[node]
         servers = member.node.servers
         return [] if servers is None else servers.names(member.kernel)
 
@@ -353,7 +379,7 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
         self.act(add)
 
     def _number(self, node: str) -> int:
-        return list(self.nodes).index(self._member(node).name) + 1
+        return self.nodes[node].node.number
 
     def _segment(self, name: str) -> int:
         names = [segment.name for segment in self.inner.segments]
@@ -361,10 +387,13 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
             raise UsageError(f"no segment {name}: there are {', '.join(names)}")
         return names.index(name)
 
+    @checked()
     def capture(self, path: str | Path) -> None:
         """Writes all frames of all segments to a file from now on, as pcapng, until the cluster is closed. What runs again after
         going back is written once more."""
+        files.keep_apart([*self._captures, Path(path)], self._read)
         file = Output.create(Path(path))
+        self._captures.append(Path(path))
         capture = Capture(file, [segment.name for segment in self.inner.segments])
 
         def finish() -> None:
@@ -390,3 +419,8 @@ def _class(name: str, options: Mapping[str, bool | int | str]) -> ServerSpec:
 
 def _spec(file: str | Path | ClusterSpec) -> ClusterSpec:
     return file if isinstance(file, ClusterSpec) else load_file(Path(file))
+
+
+def _files(file: str | Path | ClusterSpec, spec: ClusterSpec) -> list[Path]:
+    """What a cluster is made of."""
+    return [*([] if isinstance(file, ClusterSpec) else [Path(file)]), *spec.files()]

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from operator import itemgetter
 from typing import Final, NamedTuple
 
+from machemu.lab.checks import checked
+from machemu.lab.errors import UsageError
+
 LINE_MAX: Final = 1 << 16
 """Bytes of a line that are looked at."""
 
@@ -97,9 +100,10 @@ class Console:
     def lines(self) -> list[str]:
         return self.text.splitlines()
 
+    @checked()
     def type(self, data: bytes | str) -> None:
         """Types at the console, here. What the run had as its future from here is forgotten."""
-        self._type(data.encode() if isinstance(data, str) else data)
+        self._type(bytes_of(data))
 
     def __repr__(self) -> str:
         return self.text
@@ -170,3 +174,11 @@ class Console:
             yield lookout
         finally:
             self._lookouts.remove(lookout)
+
+
+def bytes_of(data: bytes | str) -> bytes:
+    """What a console reads, given as bytes or as text; characters that stand for single bytes are these."""
+    try:
+        return data.encode(errors="surrogateescape") if isinstance(data, str) else data
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{data[error.start]!r} at {error.start} is no character: give text, or bytes") from None

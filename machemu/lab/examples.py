@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+from machemu.lab.checks import checked
 from machemu.lab.errors import UsageError
 from machemu.lab.tables import Table
 from machemu.machine.profile import CPUS
@@ -26,6 +27,7 @@ def folder(name: str = "images") -> Path:
     return installed if installed.is_dir() else package.parent / name
 
 
+@checked()
 def examples(cpu: str | None = None) -> Table[ExampleRow]:
     """All programs, or those for a CPU, by CPU and name; and all cluster files. images/README.md says what each shows.
 
@@ -39,6 +41,7 @@ def examples(cpu: str | None = None) -> Table[ExampleRow]:
     return Table([*programs, *(ExampleRow(path.name, "", path) for path in sorted(place.glob("*.toml")))])
 
 
+@checked()
 def example(name: str, cpu: str = "i386") -> Path:
     """The path of a program such as "hello.elf", for a CPU, "i386" or "m68k"; or of a cluster file such as "greet.toml".
 

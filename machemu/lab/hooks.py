@@ -87,8 +87,6 @@ class Hooks:
         self._kinds = kinds()
         if kind not in self._kinds:
             raise UsageError(f"there is no kind of event {kind!r}: there are {', '.join(self._kinds)}")
-        if not callable(call):
-            raise UsageError(f"{call!r} is no hook: give a function of the event")
         made = Hook(kind, call, self.remove)
         self._hooks += (made,)
         self._listen()

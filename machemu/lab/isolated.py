@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from machemu.core import board
+from machemu.lab.checks import checked
 from machemu.lab.errors import EngineDied, HookError, UsageError
 from machemu.lab.hooks import Hook
 from machemu.lab.machine import Machine
@@ -110,6 +111,7 @@ class IsolatedMachine:
             return lambda *arguments, **options: self._ask("call", name, arguments, options)
         return self._ask("get", name)
 
+    @checked()
     def on(self, kind: str, hook: Callable[[Any], None]) -> Hook:
         """As Machine.on. Each event crosses between the processes, which takes some 50 microseconds."""
         number = self._ask("hook", kind)

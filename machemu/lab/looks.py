@@ -10,6 +10,7 @@ from machemu.device.mem import screen
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.lab import look, views
+from machemu.lab.checks import checked
 from machemu.lab.errors import UsageError
 from machemu.lab.symbols import Symbols
 from machemu.lab.tables import Table
@@ -65,6 +66,7 @@ class Looks(ABC):
         """Of the executables that the tasks were booted from."""
         return Symbols(self._folder, {task.number: task.name for task in self.kernel.kern.tasks.values()})
 
+    @checked()
     def task(self, which: int | str) -> Task:
         """A task by its number or name: its path, or the file's name, also without what is behind the dot. UsageError where there
         is none, or several."""
@@ -80,6 +82,7 @@ class Looks(ABC):
             raise UsageError(f"{'no' if not found else 'more than one'} task {which}: there are {known}")
         return found[0]
 
+    @checked()
     def thread(self, number: int) -> Thread:
         """A thread by its number. UsageError where there is none."""
         found = look.thread_of(self.kernel, number)
@@ -87,14 +90,17 @@ class Looks(ABC):
             raise UsageError(f"no thread {number}: see `threads`")
         return found
 
+    @checked(size=0)
     def read(self, task: int | str, address: int, size: int) -> bytes:
         """Memory of a task. UsageError where nothing is mapped, or the page is with its memory manager."""
         return look.read(self.kernel, self.task(task), address, size)
 
+    @checked()
     def registers(self, thread: int) -> dict[str, int]:
         """Of a thread, by their names."""
         return look.registers(self.kernel, self.thread(thread))
 
+    @checked(count=0)
     def disassemble(self, thread: int, count: int = 8, address: int | None = None) -> list[tuple[int, bytes, str]]:
         """Instructions from an address, or from where a thread is: address, bytes, text."""
         found = self.thread(thread)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from machemu.boot.bootstrap import boot_modules, find_architecture, lone_line
 from machemu.boot.disks import DiskSpec, opened
 from machemu.boot.modules import Modules, on_disk
 from machemu.boot.node import Node
+from machemu.boot.script import module_paths
 from machemu.core import invariants
 from machemu.core.interrupt import Interrupt
 from machemu.core.kernel import FOREVER, Kernel, Stop
 from machemu.device.kd_event import keys, moves
 from machemu.kern.clock import DEFAULT_DATE
 from machemu.lab import back
-from machemu.lab.console import Console
+from machemu.lab.checks import checked
+from machemu.lab.console import Console, bytes_of
 from machemu.lab.errors import EndError, UsageError
 from machemu.lab.history import BUDGET, History
 from machemu.lab.hooks import Hook, Hooks
 from machemu.lab.looks import Looks
-from machemu.lab.recorded import Reason, Recorded, amount, kind_of
+from machemu.lab.recorded import REASONS, Reason, Recorded, kind_of
 from machemu.lab.subject import Kept, Machines
 from machemu.lab.travel import ENDS, Point, StepKind
 from machemu.machine.profile import default_profile, load_profile
@@ -30,14 +33,6 @@ from machemu.sim.units import counted, parse_date, parse_size, time_text
 
 Condition = Callable[["Machine"], bool]
 """What a run can go on until: it is asked at each trap, and whenever another thread gets the CPU."""
-REASONS: Final = {
-    Stop.TIME: Reason.DURATION,
-    Stop.TRAPS: Reason.TRAPS,
-    Stop.ASKED: Reason.STOPPED,
-    Stop.INTERRUPTED: Reason.INTERRUPTED,
-    Stop.WEDGED: Reason.WEDGED,
-    Stop.HALTED: Reason.HALTED,
-}
 
 
 class Machine(Recorded[Point, Machines, Node], Looks):
@@ -45,8 +40,16 @@ class Machine(Recorded[Point, Machines, Node], Looks):
 
     _what = "machine"
 
-    def __init__(self, node: Node, folder: Path = Path(), record: bool = True, budget: int = BUDGET, given: bytes = b"") -> None:
-        super().__init__(Interrupt())
+    def __init__(
+        self,
+        node: Node,
+        folder: Path = Path(),
+        record: bool = True,
+        budget: int = BUDGET,
+        given: bytes = b"",
+        read: Sequence[Path] = (),
+    ) -> None:
+        super().__init__(Interrupt(), read)
         self._folder = folder
         self.hooks = Hooks(self.stop)
         self.console = Console(self._type, given)
@@ -55,6 +58,7 @@ class Machine(Recorded[Point, Machines, Node], Looks):
         self._begin(node, Machines(node, self.console, self._joined), [self], budget if record else None)
 
     @classmethod
+    @checked(memory=0, budget=0)
     def boot(
         cls,
         modules: str | Path | Sequence[str | Path] = (),
@@ -104,7 +108,9 @@ class Machine(Recorded[Point, Machines, Node], Looks):
         ram = parse_size(memory) if isinstance(memory, str) else memory
         seconds = DEFAULT_DATE if date is None else parse_date(date)
         events = {"kbd": keys(keyboard), "mouse": moves(mouse)}
-        with opened(_specs(disks, writable)) as images:
+        specs = _specs(disks, writable)
+        read = [] if source else [place / path for path in module_paths(script)]
+        with opened(specs) as images:
             files = on_disk(source, images) if source else Modules(place)
             hardware = load_profile(default_profile(find_architecture(script, files)) if profile is None else profile)
             node = Node(hardware, ram, images, date=seconds)
@@ -112,9 +118,10 @@ class Machine(Recorded[Point, Machines, Node], Looks):
         with _closed_if_it_fails(node):
             node.give(events)
             boot_modules(node.kernel, script, dict(variables or {}), None, files)
-            return cls(node, place, record, budget, input.encode() if isinstance(input, str) else input)
+            return cls(node, place, record, budget, bytes_of(input), _made_of(specs, profile, read))
 
     @classmethod
+    @checked(budget=0)
     def load(
         cls,
         path: str | Path,
@@ -127,10 +134,11 @@ class Machine(Recorded[Point, Machines, Node], Looks):
         budget: int = BUDGET,
     ) -> Machine:
         """A machine that was saved; it goes on. UserError for a file that holds none. The rest is as in `boot`."""
-        with opened(_specs(disks, writable)) as images:
+        specs = _specs(disks, writable)
+        with opened(specs) as images:
             node = Node.load(Path(path), images)
         with _closed_if_it_fails(node):
-            return cls(node, Path(folder), record, budget, input.encode() if isinstance(input, str) else input)
+            return cls(node, Path(folder), record, budget, bytes_of(input), _made_of(specs))
 
     def __enter__(self) -> Machine:
         return self
@@ -178,6 +186,7 @@ class Machine(Recorded[Point, Machines, Node], Looks):
 
     # Going on
 
+    @checked(duration=0, traps=0)
     def run(self, until: str | Condition | None = None, *, duration: str | int | None = None, traps: int | None = None) -> Reason:
         """Goes on, and says why it ended.
 
@@ -185,9 +194,7 @@ class Machine(Recorded[Point, Machines, Node], Looks):
         trap makes a run several times slower. duration: at most so much virtual time, nanoseconds or as "20ms". traps: at most
         so many. KeyboardInterrupt leaves it between two traps.
         """
-        if not (until is None or isinstance(until, str) or callable(until)):
-            raise UsageError(f"a run until {until!r}: write a text, a function, traps=N or duration=N")
-        limit = FOREVER if traps is None else self.traps + amount("traps", traps)
+        limit = FOREVER if traps is None else self.traps + traps
         if callable(until):
             return self._run_slowly(until, self._deadline(duration), limit)
         return self._run(until, duration, lambda time: self._go_on(time, limit))
@@ -215,6 +222,7 @@ class Machine(Recorded[Point, Machines, Node], Looks):
                     return Reason.STOPPED
         return Reason.DURATION if self.time >= deadline else Reason.TRAPS
 
+    @checked(count=1)
     def step(self, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> Point:
         """Goes on by so many traps, instructions, messages or switches of threads; where it is then.
 
@@ -230,11 +238,14 @@ class Machine(Recorded[Point, Machines, Node], Looks):
 
         return self._step(count, one)
 
+    @checked(count=1)
     def back(self, kind: StepKind | str = StepKind.TRAP, count: int = 1) -> Point:
         """Goes back by so many; where it is then. EndError where there are not so many since `earliest`."""
         what = kind_of(kind)
-        return self._back(count, lambda history: back.last_before(self._subject, history, what) is not None)
+        most = partial(self._subject.steps_since, kind=what)
+        return self._back(count, most, lambda history: back.last_before(self._subject, history, what) is not None)
 
+    @checked()
     def seek(self, traps: int) -> Point:
         """To where so many traps since power-on have been made, earlier or later; where it is then.
 
@@ -255,6 +266,7 @@ class Machine(Recorded[Point, Machines, Node], Looks):
 
     # Hooks
 
+    @checked()
     def on(self, kind: str, hook: Callable[[Any], None]) -> Hook:
         """Calls `hook` with each event of a kind from now on (`machemu.trace.events`): "trap", "result", "message",
         "exception", "fault" (a page fault of user mode that is satisfied, or waits for its page), "end", "note", or "event" for
@@ -271,12 +283,15 @@ class Machine(Recorded[Point, Machines, Node], Looks):
         """The machine as it is, with what its console has printed. `restore` takes it. A hook cannot ask for one."""
         self._open()
         self._refuse_running("take a snapshot afterwards")
-        return Kept(self._subject.take(), self.console.data)
+        return Kept(self._subject.take(), self.console.data, self._subject.kind)
 
+    @checked()
     def restore(self, kept: Kept) -> None:
-        """Makes the machine what it was, and begins a new history there."""
+        """Makes the machine what it was, and begins a new history there. UsageError for a snapshot of another kind of machine."""
         self._open()
         self._refuse_running("restore it afterwards")
+        if kept.kind != self._subject.kind:
+            raise UsageError(f"the snapshot is of {kept.kind}, and this is {self._subject.kind}: boot one such as that")
         self._subject.restore(kept.state)
         self.console.begin(kept.printed, kept.state.console.taken)
         if self._history is not None:
@@ -307,3 +322,8 @@ def _specs(disks: Mapping[str, str | Path] | None, writable: Collection[str]) ->
         if name not in (disks or {}):
             raise UsageError(f"no disk {name} is to be writable: name its image among the disks")
     return {name: DiskSpec(Path(path), name in writable) for name, path in (disks or {}).items()}
+
+
+def _made_of(specs: Mapping[str, DiskSpec], profile: str | None = None, modules: Iterable[Path] = ()) -> list[Path]:
+    """The files that a machine is made of."""
+    return [*(spec.path for spec in specs.values()), *([Path(profile)] if profile else []), *modules]

@@ -11,11 +11,13 @@ from machemu.cluster.cluster import ClusterSnapshot, ClusterStop
 from machemu.cluster.node import ClusterNode
 from machemu.core.kernel import FOREVER, Kernel
 from machemu.core.observe import unwatch, watch
+from machemu.lab.checks import checked
 from machemu.lab.console import Console, Place
 from machemu.lab.errors import UsageError
 from machemu.lab.hooks import Hook, Hooks
 from machemu.lab.looks import Looks
 from machemu.lab.subject import Worker
+from machemu.lab.travel import StepKind
 from machemu.sim import files
 from machemu.trace.events import Tracer
 
@@ -111,6 +113,7 @@ class Member(Looks):
             if self.powered:
                 unwatch(self.kernel, tracer)
 
+    @checked()
     def on(self, kind: str, hook: Callable[[Any], None]) -> Hook:
         """As Machine.on, for the events of this node."""
         return self.hooks.add(kind, hook)
@@ -120,6 +123,13 @@ class Member(Looks):
 
     def _type(self, data: bytes) -> None:
         self._cluster.act(lambda: self.kernel.console.receive(data))
+
+
+class Members(dict[str, Member]):
+    """The nodes of a cluster by their names. UsageError for a name that none has."""
+
+    def __missing__(self, name: object) -> Member:
+        raise UsageError(f"no node {name}: there are {', '.join(self)}")
 
 
 class Clusters(Worker):
@@ -156,6 +166,15 @@ class Clusters(Worker):
         """All come to where one node is, which may be ahead of the others, or to a time before."""
         if member.powered:
             self.run(min(limit, max(self.inner.time, member.kernel.kern.clock.now())))
+
+    def steps_since(self, first: ClusterPoint, member: Member, kind: StepKind) -> int:
+        """How many steps of a node back there can be at most to an earlier point. Each takes virtual time, or lies before or
+        after what was done from outside."""
+        here = self.here()
+        times = here.time - first.time
+        if kind is StepKind.INSTRUCTION:
+            times //= member.node.spec.profile.instruction_ns
+        return times + 2 * (here.acts - first.acts)
 
     def reach(self, point: ClusterPoint) -> None:
         if self.inner.time < point.time:

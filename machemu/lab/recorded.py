@@ -11,13 +11,15 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from machemu.core.board import Board
 from machemu.core.interrupt import Interrupt
-from machemu.core.kernel import FOREVER, Kernel
+from machemu.core.kernel import FOREVER, Kernel, Stop
+from machemu.lab.checks import checked, refuse
 from machemu.lab.console import Console
 from machemu.lab.errors import EndError, UsageError
 from machemu.lab.history import History, Subject
 from machemu.lab.hooks import Hooks
 from machemu.lab.running import interruptible
 from machemu.lab.travel import StepKind
+from machemu.sim import files
 from machemu.sim.units import parse_time
 
 PIECE_NS: Final = 1_000_000
@@ -39,6 +41,16 @@ class Reason(Enum):
     """The machine has ended."""
     INTERRUPTED = "interrupted"
     """By Ctrl-C, in a program that takes it itself: see `Recorded.obey`."""
+
+
+REASONS: Final = {
+    Stop.TIME: Reason.DURATION,
+    Stop.TRAPS: Reason.TRAPS,
+    Stop.ASKED: Reason.STOPPED,
+    Stop.INTERRUPTED: Reason.INTERRUPTED,
+    Stop.WEDGED: Reason.WEDGED,
+    Stop.HALTED: Reason.HALTED,
+}
 
 
 class Inside(Protocol):
@@ -69,7 +81,9 @@ class Recorded(ABC, Generic[P, S, N]):
 
     _what: ClassVar[str]
 
-    def __init__(self, interrupt: Interrupt) -> None:
+    def __init__(self, interrupt: Interrupt, read: Sequence[Path]) -> None:
+        """read: the files that it was made of, which it never writes over."""
+        self._read = read
         self._interrupt = interrupt
         self._obeys = False
         self._place: Board | None = None
@@ -102,13 +116,18 @@ class Recorded(ABC, Generic[P, S, N]):
         """SHA-256 over everything that a guest could ever see, in hexadecimal: equal digests, equal machines, or clusters."""
         return self._open().digest()
 
+    @checked()
     def save(self, path: str | Path) -> None:
-        """Writes all of it to a file, whole or not at all. A hook cannot: its event is in the middle of a trap."""
+        """Writes all of it to a file, whole or not at all. A hook cannot: its event is in the middle of a trap. UserError for a
+        file that it was booted from."""
         self._refuse_running("save it afterwards")
-        self._open().save(Path(path))
+        inside = self._open()
+        files.keep_apart([Path(path)], self._read)
+        inside.save(Path(path))
 
     # Programs around it
 
+    @checked()
     def obey(self, interrupt: Interrupt) -> None:
         """For a program that takes Ctrl-C itself: a run ends when `interrupt` is asked for, and gives Reason.INTERRUPTED."""
         self._interrupt, self._obeys = interrupt, True
@@ -183,7 +202,7 @@ class Recorded(ABC, Generic[P, S, N]):
     def _deadline(self, duration: str | int | None) -> int:
         if duration is None:
             return FOREVER
-        return self.time + (parse_time(duration) if isinstance(duration, str) else amount("nanoseconds", duration))
+        return self.time + (parse_time(duration) if isinstance(duration, str) else duration)
 
     def _mark(self) -> None:
         """Takes a snapshot where one is due."""
@@ -201,7 +220,6 @@ class Recorded(ABC, Generic[P, S, N]):
 
     def _step(self, count: int, step: Callable[[], None]) -> P:
         """Goes on by so many steps, or until a hook stops it."""
-        count_of(count)
         with self._goes(forwards=True):
             for _ in range(count):
                 step()
@@ -213,22 +231,28 @@ class Recorded(ABC, Generic[P, S, N]):
 
     # Going back
 
-    def _back(self, count: int, back: Callable[[History[P]], bool]) -> P:
-        """Goes back by so many steps. back: by one; False where it cannot, and then it may stand anywhere."""
-        count_of(count)
+    def _back(self, count: int, most: Callable[[P], int], back: Callable[[History[P]], bool]) -> P:
+        """Goes back by so many steps. most: how many there can be since a point at most. back: by one; False where it cannot, and
+        then it may stand anywhere."""
         with self._goes_again() as history:
             start = self.point
-            for _ in range(count):
+            if (limit := most(history.first)) < count:
+                raise EndError(f"there are not so many steps back: {limit} at most to the earliest point, {history.first}")
+            for done in range(count):
                 if not back(history):
                     history.go(start)
-                    raise EndError(f"there are not so many steps back: the earliest point is {history.first}")
+                    raise EndError(f"there are not so many steps back: {done} to the earliest point, {history.first}")
         return self.point
 
     def go(self, point: P) -> None:
         """To a point of this run, earlier or later."""
+        here = self.point
+        if not isinstance(point, type(here)):
+            raise refuse(f"{type(self).__name__}.go", "point", point, f"a {type(here).__name__}, such as `point` is")
         with self._goes_again() as history:
             history.go(point)
 
+    @checked()
     def travel(self, way: Callable[[S, History[P]], T]) -> T:
         """Goes a way of its own, for tools: `way` moves the subject and its history, and gives the result. Hooks hear nothing."""
         with self._goes_again() as history:
@@ -281,8 +305,10 @@ class Recorded(ABC, Generic[P, S, N]):
 
     # What is done to it
 
+    @checked()
     def act(self, action: Callable[[], None]) -> None:
         """Something is done to it from outside, here, and again when it comes here again. Another future is forgotten."""
+        self._open()
         self._refuse_running("do it before or after")
         if self._history is None:
             action()
@@ -296,16 +322,3 @@ def kind_of(kind: StepKind | str) -> StepKind:
         return StepKind(kind)
     except ValueError:
         raise UsageError(f"no kind of step {kind!r}: there are {', '.join(each.value for each in StepKind)}") from None
-
-
-def amount(of: str, number: int, least: int = 0) -> int:
-    """How much of something a caller wants. UsageError for what is no whole number, or too small."""
-    if not isinstance(number, int):
-        raise UsageError(f"{number!r} {of}: a whole number is wanted")
-    if number < least:
-        raise UsageError(f"{number} {of}: {'at least one' if least else 'not less than none'}")
-    return number
-
-
-def count_of(count: int) -> int:
-    return amount("steps", count, 1)

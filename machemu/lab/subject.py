@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from machemu.boot.node import Node
 from machemu.core.kernel import FOREVER, Kernel, Stop
+from machemu.device.block import DiskDriver
 from machemu.lab.console import Console, Place
 from machemu.lab.travel import Point, StepKind, advance, here, reach, step
 from machemu.sim.snapshot import Snapshot
@@ -28,10 +29,12 @@ class State(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A state, with what the console had printed: it may be gone back to from another run."""
+    """A state, with what the console had printed: it may be gone back to from another run, and in another machine of its kind.
+    kind: see `Machines.kind`."""
 
     state: State
     printed: bytes
+    kind: str
 
     def __repr__(self) -> str:
         snapshot = self.state.snapshot
@@ -87,6 +90,21 @@ class Machines(Worker):
     @property
     def kernel(self) -> Kernel:
         return self.node.kernel
+
+    @property
+    def kind(self) -> str:
+        """What must be the same of machines that take over each other's state."""
+        kernel = self.kernel
+        disks = [driver.name for driver in kernel.devices.drivers if isinstance(driver, DiskDriver)]
+        size = kernel.memory.frame_count * kernel.memory.frame_size
+        return f"a machine of {kernel.cpu.architecture} with {size >> 20}M of memory and {', '.join(disks) or 'no'} disks"
+
+    def steps_since(self, first: Point, kind: StepKind) -> int:
+        """How many steps back there can be at most to an earlier point. Each ends after a trap, a turn or an instruction, and
+        before or after what was done from outside."""
+        here = self.here()
+        most = here.traps - first.traps + here.turns - first.turns + 2 * (here.acts - first.acts)
+        return most + (here.time - first.time) // self.instruction_ns if kind is StepKind.INSTRUCTION else most
 
     @property
     def instruction_ns(self) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from machemu.formats.symbols import Symbol, symbols_of
+from machemu.lab.checks import checked
 from machemu.lab.errors import UsageError
 from machemu.lab.tables import Address, Table
 
@@ -37,6 +38,7 @@ class Symbols(Table[SymbolRow]):
             for symbol in known[name]
         )
 
+    @checked()
     def address(self, name: str, task: int | None = None) -> int:
         """Where a symbol is. UsageError where there is none, or several at different addresses."""
         found = {row.address for row in self if row.name == name and task in (None, row.task)}
@@ -44,6 +46,7 @@ class Symbols(Table[SymbolRow]):
             raise UsageError(f"{'no' if not found else 'more than one'} symbol {name}: see `symbols`")
         return found.pop()
 
+    @checked()
     def at(self, task: int, address: int) -> str:
         """`name+0xoffset` of the last symbol that is not behind an address of a task, "" where none is."""
         before = (row for row in self if row.task == task and row.address <= address)

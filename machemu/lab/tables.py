@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from machemu.lab.errors import UsageError
+
 Row = TypeVar("Row", bound=NamedTuple)
 
 
@@ -21,7 +23,10 @@ class Table(list[Row], Generic[Row]):
     """A list of named tuples. Its `repr` is a table of text; a notebook shows a table."""
 
     def where(self, **fields: Any) -> Table[Row]:
-        """The rows whose fields have these values. AttributeError for a field that there is not."""
+        """The rows whose fields have these values. UsageError for a field that there is not."""
+        for name in fields:
+            if self and name not in self.columns():
+                raise UsageError(f"no field {name}: the rows have {', '.join(self.columns())}")
         return Table(row for row in self if all(getattr(row, name) == value for name, value in fields.items()))
 
     def columns(self) -> tuple[str, ...]:

@@ -135,8 +135,10 @@ def _identity(path: Path) -> object:
     """Equal for names of one file, and None for what is no regular file, which nothing can be lost of."""
     try:
         info = path.stat()
-    except (OSError, ValueError):
+    except OSError:
         return os.path.realpath(path)
+    except ValueError:  # it cannot be a name
+        return None
     return (info.st_dev, info.st_ino) if stat.S_ISREG(info.st_mode) else None
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
 from machemu.abi.errors import UserError
-from machemu.boot.script import module_paths
 from machemu.cluster.file import SEED_MAX, ClusterSpec, load_file
 from machemu.cluster.node import ClusterNode
 from machemu.cluster.pcap import Capture
@@ -36,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     if options.save is not None:
         files.target_of(options.save)
     spec = load_file(options.file)
-    files.keep_apart([options.trace_file, options.pcap, options.save], [options.file, *files_of(spec)])
+    files.keep_apart([options.trace_file, options.pcap, options.save], [options.file, *spec.files()])
     files.keep_apart([options.trace_file, options.pcap], [options.load])
     names = [node.name for node in spec.nodes]
     for name in options.traced or ():
@@ -46,14 +44,6 @@ def run(options: argparse.Namespace) -> int:
         cluster = stack.enter_context(make_cluster(options, spec))
         view = ClusterView(options, cluster, stack)
         return running.run(view, lambda: cluster.run(options.until, duration=duration))
-
-
-def files_of(spec: ClusterSpec) -> Iterator[Path | None]:
-    """What the nodes of a cluster read."""
-    for node in spec.nodes:
-        yield node.input
-        yield from (disk.path for disk in node.disks.values())
-        yield from (node.folder / path for path in module_paths(node.lines))
 
 
 def make_cluster(options: argparse.Namespace, spec: ClusterSpec) -> Cluster:
