@@ -54,12 +54,6 @@ class ClusterStepper(Traveller):
     def screen(self) -> Console:
         return self.chosen.console
 
-    def sum(self) -> str:
-        return self.cluster.digest()
-
-    def write(self, path: Path) -> None:
-        self.cluster.save(path)
-
     def goings(self) -> dict[str, Command]:
         return {
             "node": Command(self.node, "[NAME]", "choose a node by its name, or list them", ("n",)),

@@ -11,24 +11,18 @@ from machemu.cluster.cluster import ClusterStop
 from machemu.core.kernel import FOREVER, Stop
 from machemu.debug.conditions import AnyPoint, Condition, Span, Way
 from machemu.debug.subjects import InNode, Whole
+from machemu.lab.cluster import STOPS
 from machemu.lab.members import ClusterPoint, Clusters, Member
 from machemu.lab.moments import Moments
+from machemu.lab.recorded import PIECE_NS
 from machemu.lab.sought import Hit
 from machemu.lab.subject import Machines
 from machemu.lab.travel import ENDS, Point
 
 SLICE_NS: Final = 1_000_000
 """Virtual time of a piece after which slow conditions are looked at, where no trap comes before."""
-PIECE_NS: Final = 1_000_000
-"""Virtual time of the first piece of a run at full speed: one without work is followed by one of twice the time."""
 PIECE_MAX_NS: Final = 128_000_000
 """At most, where what is printed waits for the end of the piece."""
-STOPS: Final = {
-    ClusterStop.ASKED: Stop.ASKED,
-    ClusterStop.INTERRUPTED: Stop.INTERRUPTED,
-    ClusterStop.TIME: Stop.TIME,
-    ClusterStop.WEDGED: Stop.WEDGED,
-}
 
 
 class Came(NamedTuple):

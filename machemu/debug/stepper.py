@@ -40,12 +40,6 @@ class Stepper(Traveller):
     def screen(self) -> Console:
         return self.machine.console
 
-    def sum(self) -> str:
-        return self.machine.digest()
-
-    def write(self, path: Path) -> None:
-        self.machine.save(path)
-
     def aims(self, given: list[str]) -> list[Aim]:
         return [Aim(" ".join(given), words.condition(self.machine, given))]
 

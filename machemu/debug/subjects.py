@@ -9,27 +9,36 @@ from machemu.debug.conditions import AnyPoint, Changing, Condition, Span, Way
 from machemu.lab.console import Console
 from machemu.lab.members import ClusterPoint, Clusters, Member
 from machemu.lab.moments import settle
+from machemu.lab.sought import Place
 from machemu.lab.subject import Machines
 from machemu.lab.travel import ENDS, Point
 
 
-class Whole:
-    """A machine. conditions.Subject."""
+class Standing:
+    """What a machine's place gives."""
 
-    def __init__(self, subject: Machines) -> None:
-        self.subject = subject
+    def __init__(self, place: Place) -> None:
+        self._place = place
 
     @property
     def kernel(self) -> Kernel:
-        return self.subject.kernel
+        return self._place.kernel
 
     @property
     def console(self) -> Console:
-        return self.subject.console
+        return self._place.console
 
     @property
     def instruction_ns(self) -> int:
-        return self.subject.instruction_ns
+        return self.kernel.kern.clock.instruction_ns
+
+
+class Whole(Standing):
+    """A machine. conditions.Subject."""
+
+    def __init__(self, subject: Machines) -> None:
+        super().__init__(subject)
+        self.subject = subject
 
     def here(self) -> Point:
         return self.subject.here()
@@ -54,24 +63,13 @@ class Whole:
         return subject.here()
 
 
-class InNode:
+class InNode(Standing):
     """A node, with its cluster around it. conditions.Subject."""
 
     def __init__(self, clusters: Clusters, member: Member) -> None:
+        super().__init__(member)
         self.clusters = clusters
         self.member = member
-
-    @property
-    def kernel(self) -> Kernel:
-        return self.member.kernel
-
-    @property
-    def console(self) -> Console:
-        return self.member.console
-
-    @property
-    def instruction_ns(self) -> int:
-        return self.kernel.kern.clock.instruction_ns
 
     def here(self) -> ClusterPoint:
         return self.clusters.here()

@@ -78,6 +78,12 @@ class Traveller(Looker):
     def whole(self) -> Machine | Cluster:
         """What goes forwards and back."""
 
+    def sum(self) -> str:
+        return self.whole.digest()
+
+    def write(self, path: Path) -> None:
+        self.whole.save(path)
+
     @abstractmethod
     def aims(self, given: list[str]) -> list[Aim]:
         """What UNTIL says."""
@@ -210,7 +216,7 @@ class Traveller(Looker):
             case ["last", number]:
                 self._lines(self.last_told(min(words.count(number), LAST_MAX)))
             case _:
-                raise CommandError(f"trace {self.commands['trace'].usage}: one of these is wanted")
+                raise CommandError(f"trace {' '.join(given)}: one of these is wanted: {self.commands['trace'].usage}")
 
     # What they share
 
