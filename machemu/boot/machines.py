@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from machemu.machine.memory import PhysicalMemory
@@ -25,8 +24,7 @@ class Classes(NamedTuple):
     mmu: type
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(NamedTuple):
     load: Callable[[], Classes]
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from machemu.abi.errors import InvariantError
 from machemu.core.kernel import Kernel
@@ -16,8 +16,7 @@ from machemu.sim.state import PortName
 from machemu.sim.units import counted, time_text
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadReport:
+class ThreadReport(NamedTuple):
     """One thread: its task's number and name, its own number, what it does in words, its user program counter."""
 
     task: int
