@@ -20,6 +20,7 @@ from machemu.device.io_perm import IoPerms
 from machemu.device.irq import IrqDriver
 from machemu.device.kd_event import EventDriver
 from machemu.device.kmsg import KmsgDriver
+from machemu.device.lpr import PrinterDriver
 from machemu.device.mem import MemDriver
 from machemu.device.null import NullDriver
 from machemu.device.time import TimeDriver
@@ -86,7 +87,7 @@ class Kernel(KernelSupervisor):
         mem = MemDriver(io if is_pc else None)
         self.devices.drivers += [NullDriver("cn"), TimeDriver(io), self.console, mem, self.kmsg, IrqDriver(io)]
         if is_pc:
-            self.devices.drivers += [EventDriver(io, "kbd"), EventDriver(io, "mouse")]
+            self.devices.drivers += [EventDriver(io, "kbd"), EventDriver(io, "mouse"), PrinterDriver()]
         self.io_perms = IoPerms()
         self.trap_ns = profile.trap_ns
         self.fault_ns = profile.page_fault_ns

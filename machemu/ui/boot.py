@@ -12,6 +12,7 @@ from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import lone_line
 from machemu.boot.script import module_paths
 from machemu.core.kernel import Kernel
+from machemu.device.lpr import PrinterDriver
 from machemu.lab import report
 from machemu.lab.machine import Machine
 from machemu.lab.recorded import Reason
@@ -48,6 +49,11 @@ class MachineView(View):
         kernel = self.kernel = machine.kernel
         if options.screen and machine.screen is None:
             raise UserError(f"--screen: a machine of {kernel.cpu.architecture} has no text screen: it is no PC")
+        if options.printer is not None:
+            printer = next((driver for driver in kernel.devices.drivers if isinstance(driver, PrinterDriver)), None)
+            if printer is None:
+                raise UserError(f"--printer: a machine of {kernel.cpu.architecture} has no printer: it is no PC")
+            printer.sinks.append(self.streams.create(options.printer).write)
         machine.console.taker = self.streams.out.write
         kernel.input_sources.append(self.streams.open_input(options.input))
         self.crashes.watch(kernel, "machemu: ", Path())
@@ -98,8 +104,8 @@ def check_files(options: argparse.Namespace, lines: Sequence[str]) -> None:
     programs = [options.folder / path for path in module_paths(lines)] if not options.source else []
     named = [*programs, *(image_path(text) for text in options.disks), options.profile]
     read = [options.script, options.input, options.keyboard, options.mouse, *(Path(name) for name in named if name)]
-    files.keep_apart([options.trace_file, options.save], read)
-    files.keep_apart([options.trace_file], [options.load])
+    files.keep_apart([options.trace_file, options.printer, options.save], read)
+    files.keep_apart([options.trace_file, options.printer], [options.load])
 
 
 def make_machine(options: argparse.Namespace, lines: Sequence[str], record: bool, given: bytes = b"") -> Machine:

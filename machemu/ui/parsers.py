@@ -43,6 +43,7 @@ def add_boot(commands: Commands) -> None:
     parser.add_argument("--traps", action=CountOption, metavar="N", help="stop after N traps")
     add_options(parser)
     parser.add_argument("--screen", action="store_true", help="print a PC's text screen on standard output at the end")
+    parser.add_argument("--printer", action=PathOption, metavar="FILE", help="what a PC prints on its printer goes to FILE")
     parser.add_argument("--digest", action="store_true", help="print the machine's digest on standard error at the end")
     parser.add_argument("--save", action=PathOption, metavar="FILE", help="save the machine to FILE at the end")
     add_input_options(parser, "standard input")
@@ -87,7 +88,7 @@ def add_step(commands: Commands) -> None:
         help="step through a machine, forwards and back",
         description="Boots modules on one machine and gives a prompt: steps forwards and back, conditions, looks inside.",
     )
-    parser.set_defaults(run=later("step"), module=None, save=None, trace_file=None, given=[])
+    parser.set_defaults(run=later("step"), module=None, save=None, trace_file=None, printer=None, given=[])
     parser.add_argument(
         "files",
         nargs="*",

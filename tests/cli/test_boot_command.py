@@ -283,6 +283,20 @@ def test_disks_have_different_names_of_the_right_form(arch: Arch, tmp_path: Path
     assert (odd.returncode, b"no device 'floppy'" in odd.stderr) == (2, True)
 
 
+def test_what_a_pc_prints_is_in_a_file(tmp_path: Path) -> None:
+    paper, disk = tmp_path / "paper", tmp_path / "disk"
+    done = boot(CONFORMANCE / "i386" / "printer.elf", "--printer", paper)
+    assert (done.returncode, paper.read_bytes()) == (0, b"Printed.\n")
+    disk.write_bytes(bytes(512))
+    lost = boot(CONFORMANCE / "i386" / "printer.elf", "--printer", disk, "--disk", f"hd0={disk}")
+    assert (lost.returncode, b"this run reads it" in lost.stderr, disk.read_bytes()) == (2, True, bytes(512))
+    nowhere = boot(CONFORMANCE / "i386" / "printer.elf", "--printer", tmp_path / "none" / "paper")
+    assert (nowhere.returncode, b"none/paper" in nowhere.stderr) == (2, True)
+    none = boot(CONFORMANCE / "m68k" / "printer.elf", "--printer", paper)
+    assert (none.returncode, b"a machine of m68k has no printer" in none.stderr) == (2, True)
+    assert paper.read_bytes() == b"Printed.\n"
+
+
 @pytest.mark.parametrize(
     ("disk", "size", "said"),
     [
