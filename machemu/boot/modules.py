@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from machemu.abi.errors import UserError
 from machemu.device.block import NAME
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 SECTOR = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Modules:
+class Modules(NamedTuple):
     """folder: where the paths begin that a boot script names; files: or the file system whose files they are."""
 
     folder: Path = Path()

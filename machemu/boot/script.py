@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NoReturn, Protocol
+from typing import Final, NamedTuple, NoReturn, Protocol
 
 from machemu.abi.errors import InvariantError, UserError
 
@@ -38,8 +38,7 @@ class BootActions(Protocol):
         """Lets the task run."""
 
 
-@dataclass(frozen=True, slots=True)
-class PortValue:
+class PortValue(NamedTuple):
     """The value of a symbol that stands for a port or a task."""
 
     port: object

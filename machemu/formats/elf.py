@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -33,8 +32,7 @@ MULTIBOOT_PLACE: Final = 8192
 """Within how many bytes of a kernel its Multiboot header lies: the magic number, flags, and what makes the sum of all three 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """`data` at `address`, zeros up to `size` bytes, pages protected by VM_PROT_*."""
 
     address: int
@@ -43,8 +41,7 @@ class Segment:
     protection: int
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     path: str
     entry: int
     segments: tuple[Segment, ...]

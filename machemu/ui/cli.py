@@ -6,12 +6,15 @@ import os
 import signal
 from collections.abc import Sequence
 
+from machemu.ui.loading import loading
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; its exit status. Until all that it takes is loaded, Ctrl-C ends the process: there is nothing to lose."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
-    from machemu.ui.commands import main as run
+    with loading():
+        from machemu.ui.commands import main as run
 
     return run(arguments)
 

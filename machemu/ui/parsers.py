@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from machemu.abi.errors import UserError
 from machemu.machine.profile import CPUS
+from machemu.ui.loading import loading
 from machemu.ui.machine_options import add_input_options, add_machine_options
 from machemu.ui.options import CountOption, PathOption
 from machemu.ui.trace_options import add_options
@@ -20,7 +21,9 @@ def later(module: str) -> Callable[[argparse.Namespace], int]:
     """The function `run` of a module of this package."""
 
     def run(options: argparse.Namespace) -> int:
-        status: int = import_module(f"machemu.ui.{module}").run(options)
+        with loading():
+            loaded = import_module(f"machemu.ui.{module}")
+        status: int = loaded.run(options)
         return status
 
     return run
