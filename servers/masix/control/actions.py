@@ -15,6 +15,7 @@ class SaveAndEnd(HostServer):
     """`save-and-end`: asks the service `name` of the node to save and end, as the name server does before the node reboots."""
 
     __slots__ = ("name",)
+    name: bytes
 
     def __init__(self, name: str) -> None:
         super().__init__()
