@@ -175,10 +175,9 @@ class Engine:
         self.handle = _VOID()
         check(_open(architecture, mode, ctypes.byref(self.handle)), "open")
         check(_ctl(self.handle, _control(uc.UC_CTL_CPU_MODEL, 1), ctypes.c_int(processor)), "processor model")
-        self._ram = (ctypes.c_char * len(ram)).from_buffer(ram)
-        check(_map_ptr(self.handle, 0, len(ram), READ_WRITE, ctypes.addressof(self._ram)), "mem_map_ptr")
         check(_ctl(self.handle, _control(uc.UC_CTL_UC_USE_EXITS, 1), ctypes.c_int(1)), "use exits")
         self.kept: list[Any] = []
+        self.map(0, ram)
         self._watched: dict[int, Any] = {}
         self.counter = _U64(0)
         self.limit = _U64(0)
@@ -187,7 +186,12 @@ class Engine:
     def close(self) -> None:
         check(_close(self.handle), "close")
         self.kept.clear()
-        del self._ram
+
+    def map(self, address: int, memory: mmap.mmap) -> None:
+        """Makes bytes of the host's physical memory. The engine keeps them in place until it is closed."""
+        data = (ctypes.c_char * len(memory)).from_buffer(memory)
+        self.kept.append(data)
+        check(_map_ptr(self.handle, address, len(memory), READ_WRITE, ctypes.addressof(data)), "mem_map_ptr")
 
     def start(self, address: int, count: int) -> int:
         """Runs `count` instructions from a virtual address; Unicorn's error code."""
@@ -239,6 +243,9 @@ class Engine:
 
     def write_bytes(self, register: int, data: bytes) -> None:
         _write(self.handle, register, ctypes.create_string_buffer(data, 16))
+
+    def read_structure(self, register: int, value: ctypes.Structure) -> None:
+        check(_read(self.handle, register, ctypes.byref(value)), "structured register")
 
     def write_structure(self, register: int, value: ctypes.Structure) -> None:
         check(_write(self.handle, register, ctypes.byref(value)), "structured register")

@@ -60,6 +60,9 @@ class Mappings(ABC):
     @abstractmethod
     def frame_of(self, entry: int) -> int: ...
 
+    def entry_changed(self, pmap: Pmap, address: int) -> None:  # noqa: B027 - most CPUs walk the tables themselves
+        """For a CPU that keeps copies of entries."""
+
     def page_protect(self, frame: Frame, protection: int) -> None:
         for pmap, address in list(self.mappers.get(frame, ())):
             pmap.protect(VirtAddr(address), VirtAddr(address + self.memory.frame_size), protection)
@@ -91,6 +94,7 @@ class Mappings(ABC):
         for pmap, address in self.mappers.get(frame, ()):
             place = pmap.entry(address)
             self.write(place, self.read(place) & ~cleared | added)
+            self.entry_changed(pmap, address)
             self.changed = True
 
     def unmapped(self, pmap: Pmap, address: int, frame: Frame, entry: int) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from machemu.abi.types import VirtAddr
-from machemu.abi.vm import VM_PROT_DEFAULT
-from machemu.machine.engine import ERR_FETCH_PROT, Registers
+from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ
+from machemu.machine.engine import Registers, check
 from machemu.machine.i386 import layout
 from machemu.machine.i386.cpu import I386Cpu
 from machemu.machine.i386.engine import REGISTER
@@ -63,9 +63,9 @@ class BareCpu(I386Cpu):
         pcb.set_entry(VirtAddr(CODE), VirtAddr(STACK))
         pcb.registers[1], pcb.registers[6] = 0xFFFFFFFF, DATA
         self.activate(pcb, pmap)
+        self._allow_fetch(place)
+        for address, access in ((CODE, VM_PROT_READ), (DATA, VM_PROT_DEFAULT)):
+            self.shadow.fill(pmap, VirtAddr(address), access)
         self.bare = True
-        address = layout.USER_ENTRY
-        while self.engine.start(address, WARM_UP) == ERR_FETCH_PROT:
-            self._allow_fetch()
-            address = self.engine.read(REGISTER["EIP"])
+        check(self.engine.start(layout.USER_ENTRY, WARM_UP), "warm-up")
         return self.engine.read(REGISTER["EIP"])

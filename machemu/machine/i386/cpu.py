@@ -13,7 +13,7 @@ from machemu.abi.vm import VM_PROT_READ
 from machemu.machine import code_stores
 from machemu.machine import engine as uc
 from machemu.machine.engine import Context, Registers
-from machemu.machine.i386 import division, layout, x87
+from machemu.machine.i386 import division, layout, shadow, x87
 from machemu.machine.i386 import engine as x86
 from machemu.machine.i386.calibrate import Calibration
 from machemu.machine.i386.debug import CONTROL, DebugRegisters
@@ -24,7 +24,8 @@ from machemu.machine.i386.fpu import Fpu
 from machemu.machine.i386.guard import Guard
 from machemu.machine.i386.layout import KERNEL_CS
 from machemu.machine.i386.pcb import CS, DS, EIP, ES, ESP, REDIRECT_FRAME, SS, USER_CS, USER_DS, I386Pcb
-from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, PAGE_SIZE, I386Mmu, I386Pmap
+from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE, I386Mmu, I386Pmap
+from machemu.machine.i386.shadow import ShadowTables
 from machemu.machine.i386.starts import CR4_USED, Starts
 from machemu.machine.i386.tables import DescriptorTables
 from machemu.machine.i386.task import I386Task
@@ -62,7 +63,8 @@ class I386Cpu(Starts):
             if [memory.allocate() for _ in range(layout.FRAMES)] != list(range(layout.FRAMES)):
                 raise InvariantError("a machine powers on before anybody takes frames")
             mmu = I386Mmu(memory)
-        mmu.attach(Frame(layout.PAGE_TABLE), layout.FRAMES)
+        self.shadow = ShadowTables()
+        mmu.attach(Frame(layout.PAGE_TABLE), layout.FRAMES, self.shadow)
         memory.view[: layout.FRAMES * PAGE_SIZE] = layout.frames()
         self.mmu = mmu
         self._pcb = None
@@ -82,7 +84,7 @@ class I386Cpu(Starts):
         self._refused_at = 0
         self._goes_alone = False
         self._hidden = None
-        self._fetched = 0
+        self._fetched = None
         self.target = 0
         self._counted = 0
         self._overhead = 0
@@ -94,11 +96,12 @@ class I386Cpu(Starts):
         x87.mend()
         memory = self.memory
         engine = self.engine = I386Engine(memory.ram)
+        engine.map(shadow.BASE, self.shadow.memory)
         self.words = memory.view.cast("I")
         self._stack = (layout.STACK + 1) * PAGE_SIZE // 4
         engine.protect(layout.TABLES * PAGE_SIZE, PAGE_SIZE, uc.ALL)
         engine.write_table(REGISTER["GDTR"], 0, layout.GDT, layout.GDT_LIMIT, 0)
-        engine.write(REGISTER["CR3"], layout.DIRECTORY << PAGE_SHIFT)
+        engine.write(REGISTER["CR3"], self.shadow.empty_root)
         engine.write(REGISTER["CR4"], CR4_USED)
         engine.write(REGISTER["CR0"], CR0_PAGING)
         engine.write_table(REGISTER["LDTR"], layout.LDT_SELECTOR, layout.LDT, layout.LDT_LIMIT, layout.LDT_FLAGS)
@@ -119,7 +122,6 @@ class I386Cpu(Starts):
         self._state = Registers(engine, *general, *(REGISTER[n] for n in ("CS", "SS", "DS", "ES", "FS", "GS")))
         self._entry = Registers(engine, *(general[n] for n in (0, 1, 2, 3, 5, 6, 7)), REGISTER["CR3"])
         engine.hook(uc.INTERRUPT, uc.INTERRUPT_HOOK(self._interrupt))
-        engine.hook(uc.FETCH_REFUSED, uc.MEMORY_HOOK(self._fetch_refused))
         engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._syscall), x86.SYSCALL)
         engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._sysenter), x86.SYSENTER)
         engine.hook(uc.INSTRUCTION, x86.IN_HOOK(self._port_in), x86.IN)
@@ -129,6 +131,7 @@ class I386Cpu(Starts):
         self._scratch = Context(engine)
         places = Calibration(engine, self._scratch).find()
         engine.stores_into_code = code_stores.mend(engine, "x86_64", layout.SPIN)
+        engine.allow_no_execute(self._scratch, places.error_code)
         self._error_code = self._scratch.word(places.error_code)
         self._is_software = self._scratch.word(places.is_software)
         self._pending = self._scratch.word(places.pending)
@@ -152,7 +155,7 @@ class I386Cpu(Starts):
     def resume(self, memory: PhysicalMemory, mmu: Mmu) -> None:
         assert isinstance(mmu, I386Mmu)
         self.mmu.words.release()
-        mmu.attach(Frame(layout.PAGE_TABLE), layout.FRAMES)
+        mmu.attach(Frame(layout.PAGE_TABLE), layout.FRAMES, self.shadow)
         self.memory, self.mmu = memory, mmu
 
     def new_task(self) -> I386Task:
@@ -180,7 +183,7 @@ class I386Cpu(Starts):
         segments = pcb.segments
         words[stack - 5], words[stack - 4], words[stack - 3] = eip, segments[CS], eflags
         words[stack - 2], words[stack - 1] = esp, segments[SS]
-        self._entry.values[:] = [eax, ecx, edx, ebx, ebp, esi, edi, pmap.directory << PAGE_SHIFT]
+        self._entry.values[:] = [eax, ecx, edx, ebx, ebp, esi, edi, self.shadow.root(pmap)]
         self._entry.write()
         self._v86 = self.guard.is_v86 = pcb.in_v86
         self._refused_entry = None
@@ -295,6 +298,7 @@ class I386Cpu(Starts):
         self._ring0.close()
         self.debug.close()
         self.engine.close()
+        self.shadow.close()
         self.tables.close()
         self.words.release()
         self.mmu.words.release()

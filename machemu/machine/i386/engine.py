@@ -9,7 +9,8 @@ from typing import Final
 from unicorn import unicorn_const as uc
 from unicorn import x86_const as x86
 
-from machemu.machine.engine import Engine
+from machemu.abi.errors import InvariantError
+from machemu.machine.engine import Context, Engine
 
 SYSCALL: Final = x86.UC_X86_INS_SYSCALL
 SYSENTER: Final = x86.UC_X86_INS_SYSENTER
@@ -20,6 +21,13 @@ OUT: Final = x86.UC_X86_INS_OUT
 PROCESSOR: Final = x86.UC_CPU_X86_PENTIUM2
 """The last processor without SSE: it runs what compilers make for an i686, and has no registers but those that Mach saves, no
 source of randomness, and no instruction that a program of Mach 3.0's time could miss."""
+
+EFER: Final = 0xC0000080
+NO_EXECUTE_ENABLE: Final = 1 << 11
+EFER_FIRST: Final = 0x200
+"""Registers that have numbers of their own, and the head of a context, lie before that offset."""
+_efer: list[int] = []
+"""Where it was found; the same in every engine of a process."""
 
 _VOID = ctypes.c_void_p
 IN_HOOK: Final = ctypes.CFUNCTYPE(ctypes.c_uint32, _VOID, ctypes.c_uint32, ctypes.c_int, _VOID)
@@ -32,11 +40,40 @@ class MemoryRegister(ctypes.Structure):
     _fields_ = (("selector", ctypes.c_uint16), ("base", ctypes.c_uint64), ("limit", ctypes.c_uint32), ("flags", ctypes.c_uint32))
 
 
+class ModelRegister(ctypes.Structure):
+    """uc_x86_msr."""
+
+    _fields_ = (("number", ctypes.c_uint32), ("value", ctypes.c_uint64))
+
+
 class I386Engine(Engine):
     """One Unicorn i386 CPU."""
 
     def __init__(self, ram: mmap.mmap) -> None:
         super().__init__(ram, uc.UC_ARCH_X86, uc.UC_MODE_32, PROCESSOR)
+
+    def allow_no_execute(self, scratch: Context, end: int) -> None:
+        """Sets a bit of a register that this processor does not have. It lies before the offset `end` of saved contexts.
+
+        InvariantError where this Unicorn keeps it elsewhere.
+        """
+        scratch.save()
+        for offset in _efer or range(EFER_FIRST, end, 8):
+            word = ctypes.c_uint64.from_address(scratch.address + offset)
+            if word.value:
+                continue
+            word.value = NO_EXECUTE_ENABLE
+            scratch.restore()
+            if self._read_model(EFER) == NO_EXECUTE_ENABLE:
+                _efer[:] = [offset]
+                return
+            word.value = 0
+        raise InvariantError("this build of Unicorn keeps its model-specific registers elsewhere: install unicorn 2.1.4")
+
+    def _read_model(self, number: int) -> int:
+        register = ModelRegister(number)
+        self.read_structure(REGISTER["MSR"], register)
+        return int(register.value)
 
     def write_table(self, register: int, selector: int, base: int, limit: int, flags: int) -> None:
         self.write_structure(register, MemoryRegister(selector, base, limit, flags))

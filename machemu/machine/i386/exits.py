@@ -32,7 +32,8 @@ from machemu.machine.i386.fpu import Fpu
 from machemu.machine.i386.guard import RESUME, Guard
 from machemu.machine.i386.layout import KERNEL_CS, TRAP_INTERRUPT
 from machemu.machine.i386.pcb import EBP, EFL_TF, EIP, ESP
-from machemu.machine.i386.pmap import KERNEL_BASE, I386Mmu
+from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, I386Mmu
+from machemu.machine.i386.shadow import ShadowTables
 from machemu.machine.i386.user_memory import UserMemory
 from machemu.machine.seams import Supervisor
 
@@ -48,6 +49,7 @@ class Exits(UserMemory):
     """Of one CPU."""
 
     mmu: I386Mmu
+    shadow: ShadowTables
     guard: Guard
     debug: DebugRegisters
     fpu: Fpu
@@ -83,10 +85,11 @@ class Exits(UserMemory):
     _hidden: tuple[int, int] | None  # a byte of the thread's that memory does not show meanwhile, and where
 
     # How it is to end:
+    _missed: VirtAddr  # where the last page fault was
     _refused: tuple[int, int] | None  # the exception that follows the stop
     _refused_at: int  # the engine's count then
     _goes_alone: bool  # the next start is of one instruction that the guard does not let pass
-    _fetched: int  # where a fetch was refused
+    _fetched: int | None  # the physical address of a fetch from memory that is no code yet
 
     # Numbers of instructions:
     target: int
@@ -132,11 +135,13 @@ class Exits(UserMemory):
             return
         if self.guard.replaced:
             self.guard.put_back()
-        self._show_v86()
         software, code = self._is_software.value, self._error_code.value
         fetch = number == PAGE_FAULT and not software and code & ERROR_FETCH
         step = number == DEBUG and not software
         shadowed = self._take_back(step, bool(fetch))
+        if number == PAGE_FAULT and not software and self._fill(code):
+            return
+        self._show_v86()
         self._read_trap()
         if self._trap_values[1] == KERNEL_CS and not self._v86:
             self._stub_fault(number, code)
@@ -217,9 +222,28 @@ class Exits(UserMemory):
         elif number != PROTECTION_FAULT or self.guard.lets or not self._is_seen_to():
             self._raise_fault(number, code)
 
+    def _fill(self, code: int) -> bool:
+        """Whether a page is not missing, but an entry of the CPU's tables for it: then it is there now."""
+        assert self._pmap is not None
+        self._missed = VirtAddr(self.engine.read(REGISTER["CR2"]) & 0xFFFFFFFF)
+        place = self.shadow.fill(self._pmap, self._missed, READ_WRITE if code & ERROR_WRITE else VM_PROT_READ)
+        if place is None:
+            return False
+        if not code & ERROR_FETCH:
+            self.debug.hits = 0
+            self._overhead += 1
+        elif place >> PAGE_SHIFT not in self.memory.code_frames:
+            self._fetched = place
+        self._keep_to_target()
+        if self._fetched is not None or self.mmu.changed:
+            self.engine.stop()
+        return True
+
     def _page_fault(self, code: int) -> None:
-        address = VirtAddr(self.engine.read(REGISTER["CR2"]) & 0xFFFFFFFF)
-        if self._touch(address, READ_WRITE if code & ERROR_WRITE else VM_PROT_READ):
+        assert self._pmap is not None
+        access = READ_WRITE if code & ERROR_WRITE else VM_PROT_READ
+        if self._touch(self._missed, access):
+            self.shadow.fill(self._pmap, self._missed, access)
             self._keep_to_target()
             if self.memory.stale or self.mmu.changed:
                 self.engine.stop()
@@ -368,10 +392,6 @@ class Exits(UserMemory):
 
     def _may_use(self, port: int, size: int) -> bool:
         return self._pcb is not None and self._pcb.task.may_use(port, size)
-
-    def _fetch_refused(self, _engine: object, _kind: int, address: int, _size: int, _value: int, _data: object) -> bool:
-        self._fetched = address
-        return False
 
     def _fail(self, error: BaseException) -> None:
         self._error = error

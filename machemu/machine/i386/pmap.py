@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError
 from machemu.abi.types import Frame, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386.pci import PciBus
-from machemu.machine.mappings import Mappings
+from machemu.machine.mappings import Mappings, Pmap
 from machemu.machine.memory import PhysicalMemory
 from machemu.sim.state import Natural, state
+
+if TYPE_CHECKING:
+    from machemu.machine.i386.shadow import ShadowTables
 
 PAGE_SIZE: Final = 4096
 PAGE_SHIFT: Final = 12
@@ -32,11 +35,11 @@ class I386Mmu(Mappings):
     """Makes pmaps. Beside them it keeps what else of the machine is saved.
 
     Transient: kernel_table, the page-table frame that every directory maps at KERNEL_BASE; reserved, how many of the lowest
-    frames are the CPU's own; words: RAM.
+    frames are the CPU's own; shadow: what the CPU walks instead of the tables; words: RAM.
     """
 
-    __slots__ = ("kernel_table", "pci", "reserved", "words")
-    TRANSIENT = ("kernel_table", "reserved", "words")
+    __slots__ = ("kernel_table", "pci", "reserved", "shadow", "words")
+    TRANSIENT = ("kernel_table", "reserved", "shadow", "words")
     MODIFIED, REFERENCED = DIRTY, ACCESSED
     pci: PciBus
 
@@ -44,8 +47,10 @@ class I386Mmu(Mappings):
         super().__init__(memory)
         self.pci = PciBus()
 
-    def attach(self, kernel_table: Frame, reserved: int) -> None:
+    def attach(self, kernel_table: Frame, reserved: int, shadow: ShadowTables) -> None:
         """Takes hold of RAM's bytes, at power-on and after a load."""
+        shadow.clear()
+        self.shadow = shadow
         self.kernel_table = kernel_table
         self.reserved = reserved
         self.words = self.memory.view.cast("I")
@@ -66,6 +71,14 @@ class I386Mmu(Mappings):
 
     def frame_of(self, entry: int) -> int:
         return entry >> PAGE_SHIFT
+
+    def entry_changed(self, pmap: Pmap, address: int) -> None:
+        assert isinstance(pmap, I386Pmap)
+        self.shadow.drop(pmap, address)
+
+    def check_invariants(self) -> None:
+        super().check_invariants()
+        self.shadow.check_invariants()
 
 
 @state
@@ -105,6 +118,7 @@ class I386Pmap:
         if old & PRESENT:
             if old >> PAGE_SHIFT == frame:
                 mmu.words[index] = old & ~WRITABLE | bits
+                mmu.shadow.drop(self, address)
                 mmu.changed = mmu.changed or mmu.current is self
                 return
             self._drop(address, index, old)
@@ -125,8 +139,9 @@ class I386Pmap:
         if not protection & VM_PROT_READ:
             self.remove(start, end)
         elif not protection & VM_PROT_WRITE:
-            for _, index in self._present(start, end):
+            for address, index in self._present(start, end):
                 self.mmu.words[index] &= ~WRITABLE
+                self.mmu.shadow.drop(self, address)
                 self.mmu.changed = self.mmu.changed or self.mmu.current is self
 
     def translate(self, address: VirtAddr, access: int) -> PhysAddr | None:
@@ -148,6 +163,10 @@ class I386Pmap:
             words[index] = entry | ACCESSED
         return PhysAddr(entry & FRAME_MASK | address & PAGE_SIZE - 1)
 
+    def use_table(self, address: int) -> None:
+        """The CPU goes by way of a page table that is there."""
+        self.mmu.words[self.directory * ENTRIES + (address >> PDE_SHIFT)] |= ACCESSED
+
     def resident_count(self) -> int:
         return self.count
 
@@ -156,6 +175,7 @@ class I386Pmap:
         if self.mmu.current is self:
             self.mmu.current = None
         self.mmu.memory.release(self.directory)
+        self.mmu.shadow.forget(self)
 
     def check_invariants(self) -> None:
         """Every entry that the CPU would follow is one that is listed, and no table or kernel frame is in a user's reach."""
@@ -198,6 +218,7 @@ class I386Pmap:
     def _drop(self, address: int, index: int, entry: int) -> None:
         """Takes one mapping away."""
         self.mmu.words[index] = 0
+        self.mmu.shadow.drop(self, address)
         self.used[address >> PDE_SHIFT] -= 1
         self.count -= 1
         self.mmu.unmapped(self, address, Frame(entry >> PAGE_SHIFT), entry)

@@ -18,8 +18,8 @@ from machemu.machine.i386.layout import KERNEL_CS
 from machemu.machine.i386.pcb import EFL_VM, EIP
 from machemu.machine.i386.pmap import PAGE_SHIFT
 
-CR4_USED: Final = 0x100004
-"""TSD, so that rdtsc comes to us, and does not show the host's clock; and SMEP, with which error codes tell fetches."""
+CR4_USED: Final = 0x100024
+"""TSD, so that rdtsc comes to us, and does not show the host's clock; PAE; and SMEP, with which error codes tell fetches."""
 CR4_TIME_ALLOWED: Final = CR4_USED & ~4
 TRAP_OVERHEAD: Final = 2
 """Instructions of the stub in a trap that returns at once: the interrupt and the far return."""
@@ -84,12 +84,13 @@ class Starts(Exits):
             self._flags_kept.value = FLAGS_AS_THEY_ARE
             self._scratch.restore()
             self._raise(*INVALID_OPCODE)
-        elif error not in (uc.OK, uc.ERR_FETCH_PROT):
+        elif error != uc.OK:
             raise InvariantError(f"unicorn stopped with error {error} at {engine.read(REGISTER['EIP']):#x}")
         elif self.debug.hits:
             self._watched()
-        if error == uc.ERR_FETCH_PROT:
-            self._allow_fetch()
+        if self._fetched is not None:
+            self._allow_fetch(self._fetched)
+            self._fetched = None
 
     def _enter_with_nulls(self) -> bool:
         """Enters user mode and stops there; False where the processor refused. The entry makes each null selector of DS and ES 0.
@@ -101,9 +102,7 @@ class Starts(Exits):
         self._only_enters, self._overhead, self.engine.counter.value = False, 0, 0
         if self._entering:
             return False
-        self._scratch.save()
-        self._pending.value = -1
-        self._scratch.restore()
+        self._forget_pending()
         for name, selector in self._nulls:
             self.engine.write(REGISTER[name], selector)
         return True
@@ -180,12 +179,18 @@ class Starts(Exits):
         if self.mmu.changed:
             self.mmu.changed = False
             assert self._pmap is not None
-            self.engine.write(REGISTER["CR3"], self._pmap.directory << PAGE_SHIFT)
+            self._place.read()
+            if self._place.values[1] != KERNEL_CS:
+                self._forget_pending()
+            self.engine.write(REGISTER["CR3"], self.shadow.root(self._pmap))
 
-    def _allow_fetch(self) -> None:
+    def _allow_fetch(self, place: int) -> None:
         """The CPU fetches from a frame for the first time: from now on it may, and writers of the frame must tell."""
-        code = self.memory.add_code(self._fetched >> PAGE_SHIFT)
-        self.engine.protect(code.start, len(code), uc.ALL)
+        self.engine.allow_fetch(self.memory.add_code(place >> PAGE_SHIFT))
+        self._forget_pending()
+
+    def _forget_pending(self) -> None:
+        """Unicorn fetches once more before it stops for a hook. A fault of that fetch comes again, and is no second one then."""
         self._scratch.save()
         self._pending.value = -1
         self._scratch.restore()

@@ -13,6 +13,7 @@ from machemu.abi.types import Frame, PhysAddr, VirtAddr
 from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_NONE, VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386 import layout
 from machemu.machine.i386.pmap import KERNEL_BASE, I386Mmu
+from machemu.machine.i386.shadow import ShadowTables
 from machemu.machine.m68k.pmap import M68kMmu
 from machemu.machine.memory import OutOfFrames, PhysicalMemory
 
@@ -32,7 +33,7 @@ class PageTables(RuleBasedStateMachine):
         for _ in range(layout.FRAMES):
             self.memory.allocate()
         mmu = I386Mmu(self.memory)
-        mmu.attach(Frame(layout.PAGE_TABLE), layout.FRAMES)
+        mmu.attach(Frame(layout.PAGE_TABLE), layout.FRAMES, ShadowTables())
         return mmu
 
     @initialize()
@@ -80,10 +81,17 @@ class PageTables(RuleBasedStateMachine):
                 else:
                     self.mapped[key] = mapped, False
 
-    @rule(space=st.integers(0, 1), page=st.sampled_from(PAGES), writes=st.booleans(), offset=st.integers(0, 4095))
-    def touch(self, space: int, page: int, writes: bool, offset: int) -> None:
+    @rule(
+        space=st.integers(0, 1), page=st.sampled_from(PAGES), writes=st.booleans(), offset=st.integers(0, 4095),
+        by_cpu=st.booleans(),
+    )  # fmt: skip
+    def touch(self, space: int, page: int, writes: bool, offset: int, by_cpu: bool) -> None:
         access = VM_PROT_READ | VM_PROT_WRITE if writes else VM_PROT_READ
-        found = self.pmaps[space].translate(VirtAddr(self.address(page) + offset), access)
+        pmap, address = self.pmaps[space], VirtAddr(self.address(page) + offset)
+        if by_cpu and isinstance(self.mmu, I386Mmu):
+            found = self.mmu.shadow.fill(pmap, address, access)
+        else:
+            found = pmap.translate(address, access)
         frame, writable = self.mapped.get((space, page), (None, False))
         if frame is None or (writes and not writable):
             assert found is None
@@ -92,6 +100,10 @@ class PageTables(RuleBasedStateMachine):
         self.referenced.add(frame)
         if writes:
             self.modified.add(frame)
+
+    @rule(frame=st.integers(0, FRAMES - 1))
+    def become_code(self, frame: int) -> None:
+        self.memory.add_code(self.frames[frame])
 
     @rule(frame=st.integers(0, FRAMES - 1))
     def clear(self, frame: int) -> None:
@@ -166,3 +178,30 @@ def test_a_page_in_the_last_table_goes_and_takes_its_table_with_it(machine: type
     assert len(tables.memory.free) < free
     tables.pmaps[0].remove(VirtAddr(0), VirtAddr(KERNEL_BASE))
     assert len(tables.memory.free) == free
+
+
+def test_a_cpu_s_tables_that_are_used_up_are_made_anew() -> None:
+    """Address spaces share what 16 MiB hold: each has the page that it touched last, and the root that it is told of."""
+    memory = PhysicalMemory(64 << 20, 4096)
+    for _ in range(layout.FRAMES):
+        memory.allocate()
+    mmu, shadow = I386Mmu(memory), ShadowTables()
+    mmu.attach(Frame(layout.PAGE_TABLE), layout.FRAMES, shadow)
+    free, frame = len(memory.free), memory.allocate()
+    spaces = [mmu.create() for _ in range(80)]
+    moved = 0
+    for pmap in spaces:
+        root = shadow.root(pmap)
+        for place in range(0, KERNEL_BASE, 48 << 20):
+            pmap.enter(VirtAddr(place), frame, VM_PROT_DEFAULT)
+            mmu.changed = False
+            assert shadow.fill(pmap, VirtAddr(place), VM_PROT_READ) == frame * 4096
+            assert mmu.changed or shadow.root(pmap) == root
+            moved += mmu.changed
+            root = shadow.root(pmap)
+        shadow.check_invariants()
+    assert moved == 1
+    for pmap in spaces:
+        pmap.destroy()
+    memory.release(frame)
+    assert len(memory.free) == free
