@@ -1,11 +1,11 @@
 """What slots may hold, by the annotations of their classes: checked of each object that comes from a file.
 
 An annotation in the class's body stands for what the slot holds in every state that can be saved: int (NATURAL, of the kernel's
-classes Signed, or as `Annotated[int, Range]` says), bool, float, str, bytes, bytearray, None, enums, named tuples with their
-fields, state classes, protocols, Any, unions, and tuples, lists, deques and dicts of them. Classes without annotations are
-checked by who uses them. What a slot holds may depend on another one: a class says so in `annotated`, which gives annotations
-and the values that they stand for. What types cannot say a class checks in its `check_saved`, which raises ValueError; it is
-called once all slots are right.
+classes Signed, or as `Annotated[int, Range]` says), bool, float, str, bytes (or as `Annotated[bytes, Size]` says), bytearray,
+None, enums, named tuples with their fields, state classes, protocols, Any, unions, and tuples, lists, deques and dicts of them.
+Classes without annotations are checked by who uses them. What a slot holds may depend on another one: a class says so in
+`annotated`, which gives annotations and the values that they stand for. What types cannot say a class checks in its
+`check_saved`, which raises ValueError; it is called once all slots are right.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from functools import cache, partial
 from itertools import chain
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
-from machemu.sim.state import NATURAL, REGISTRY, NamesRight, Range, Signed, fields
+from machemu.sim.state import NATURAL, REGISTRY, NamesRight, Range, Signed, Size, fields
 
 Check = Callable[[Any], bool]
 PLAIN: Final = (bool, float, str, bytes, bytearray, type(None))
@@ -138,6 +138,8 @@ def compile_check(annotation: Any) -> Check:
         return lambda value: value is None
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
+        if isinstance(arguments[-1], Size):
+            return _size(arguments[-1])
         return _range([each for each in arguments if isinstance(each, Range)][-1])  # the outermost: `int` may have one itself
     if origin in (Union, types.UnionType):
         return _any_of([compile_check(each) for each in arguments])
@@ -159,6 +161,11 @@ def compile_check(annotation: Any) -> Check:
 def _range(allowed: Range) -> Check:
     low, high = allowed
     return lambda value: type(value) is int and low <= value <= high
+
+
+def _size(allowed: Size) -> Check:
+    low, high = allowed
+    return lambda value: type(value) is bytes and low <= len(value) <= high
 
 
 def _any_of(checks: list[Check]) -> Check:

@@ -59,6 +59,13 @@ class Range(NamedTuple):
     high: int
 
 
+class Size(NamedTuple):
+    """How many bytes an `Annotated[bytes, Size(...)]` has: from `low` to `high`."""
+
+    low: int
+    high: int
+
+
 NATURAL: Final = Range(0, (1 << 62) - 1)
 """What a slot that is annotated as `int` holds: counts, names."""
 TIME_MAX: Final = (1 << 127) - 1

@@ -27,10 +27,12 @@ from masix.acs.server import Acs
 from masix.gns.link import EthernetLink
 from masix.gns.protocols import Protocol
 from masix.gns.server import Gns
+from masix.protocols.arp import Arp, Known
 from masix.protocols.udp import Socket, Udp
 from masix.transport.membership import Membership
 from masix.transport.peers import Handshake
 from masix.transport.sender import Sender
+from masix.transport.session import Keyring
 from tests.support.busy_cluster import IMAGES, TEXT
 from tests.support.callers import programs
 from tests.support.clusters import MS
@@ -71,8 +73,10 @@ def part(cluster: Cluster, kind: type) -> Any:
         return cluster.segments[0]
     if kind is Thread:
         return next(thread for thread in threads_of(cluster) if thread.program is thread_of(cluster, Gns))
-    if kind is Membership:
-        return transport
+    if kind in (Membership, Keyring):
+        return transport if kind is Membership else transport.keyring
+    if kind is Arp:
+        return programs(cluster.nodes[0], Udp)[0].arp
     if kind is Sender:
         return next(peer.conversation.sender for peer in transport.peers.values() if peer.conversation is not None)
     if kind in (ServerThread, ServerTask):
@@ -126,6 +130,12 @@ CASES: list[tuple[type, str, Any, str]] = [
     (Acs, "questions", asked("_resolved", NOBODY), r"machemu.user.kit.Question cannot be so: missing a required argument"),
     (Udp, "questions", asked("_opened", RECEIVE_RIGHT, NOBODY), r"masix.protocols.udp.Udp cannot be so: other sockets are being"),
     (Udp, "receivers", {RECEIVE_RIGHT: Socket(5, b"", 0)}, r"masix.protocols.udp.Udp cannot be so: its receivers are not"),
+    (Arp, "ip", bytes(5), r"masix\.protocols\.arp\.Arp\.ip cannot be b"),
+    (Arp, "known", {bytes(3): Known(bytes(6), 9)}, r"masix\.protocols\.arp\.Arp\.known cannot be such a dict"),
+    (Arp, "answers", deque([(bytes(4), bytes(7))]), r"masix\.protocols\.arp\.Arp\.answers cannot be such a deque"),
+    (Udp, "sockets", {RECEIVE_RIGHT: Socket(5, bytes(3), 0)}, r"masix\.protocols\.udp\.Socket\.remote cannot be b"),
+    (Udp, "waiting", {bytes(4): deque([(5, 65536, b"x")])}, r"masix\.protocols\.udp\.Udp\.waiting cannot be such a dict"),
+    (Keyring, "secret", bytes(31), r"masix\.transport\.session\.Keyring\.secret cannot be b"),
     (Udp, "registered", [SEND_RIGHT] * 3, r"masix.protocols.udp.Udp cannot be so: it has registered too many protocols"),
     (Membership, "timers", {77: 5}, r"masix.transport.transport.Transport cannot be so: something is due for nobody"),
     (Membership, "versions", (2, 1), r"masix.transport.transport.Transport cannot be so: it speaks no version"),
@@ -179,7 +189,7 @@ def test_what_they_do_hold_is_taken(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_parts_of_a_server_that_could_not_be_sent_are_refused() -> None:
-    with pytest.raises(slots.SlotError, match="Handshake cannot be so: its nonce is too short or too long"):
+    with pytest.raises(slots.SlotError, match=r"Handshake\.nonce cannot be b"):
         slots.check([Handshake(bytes(15), 0)])
     with pytest.raises(slots.SlotError, match=r"Protocol\.filter cannot be such a dict"):
         slots.check([Protocol(b"x", {6: (65535, 65536)}, 0)])

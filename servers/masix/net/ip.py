@@ -11,12 +11,14 @@ from __future__ import annotations
 import struct
 from typing import Annotated, Final
 
-from machemu.sim.state import Range
+from machemu.sim.state import Range, Size
 
 NODE_MIN: Final = 1
 NODE_MAX: Final = 0xFFFE
 """Numbers that nodes can have: the rest would be 10/8 itself and its broadcast address."""
 NodeNumber = Annotated[int, Range(NODE_MIN, NODE_MAX)]
+IpAddress = Annotated[bytes, Size(4, 4)]
+StationAddress = Annotated[bytes, Size(6, 6)]
 GROUP: Final = 0
 """Stands for all network servers where a node's number is expected."""
 GROUP_IP: Final = bytes((239, 77, 83, 88))

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from machemu.sim.state import state
 from masix.net.frames import is_station
-from masix.net.ip import ETHER, ETHERTYPE_IPV4
+from masix.net.ip import ETHER, ETHERTYPE_IPV4, IpAddress, StationAddress
 
 ETHERTYPE_ARP: Final = 0x0806
 PACKET: Final = struct.Struct(">HHBBH6s4s6s4s")
@@ -32,7 +32,7 @@ ASKED_MAX: Final = 64
 class Known(NamedTuple):
     """until: a time in nanoseconds, after which the answer is no longer believed."""
 
-    station: bytes
+    station: StationAddress
     until: int
 
 
@@ -54,12 +54,12 @@ class Arp:
     """Which station has which address."""
 
     __slots__ = ("answers", "asked", "dropped", "ip", "known", "outbox", "station")
-    ip: bytes  # this node's own, as is the next
-    station: bytes
-    known: dict[bytes, Known]
-    asked: dict[bytes, Question]
+    ip: IpAddress  # this node's own, as is the next
+    station: StationAddress
+    known: dict[IpAddress, Known]
+    asked: dict[IpAddress, Question]
     # Addresses that were asked for, each with its station, or None where nobody has it:
-    answers: deque[tuple[bytes, bytes | None]]
+    answers: deque[tuple[IpAddress, StationAddress | None]]
     outbox: deque[bytes]  # frames to be sent
     dropped: int  # frames that made no sense
 

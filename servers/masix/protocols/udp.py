@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import (
@@ -24,7 +24,7 @@ from machemu.mig.interfaces import device
 from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.sim.state import U16, PortName, Receive, Right, state
+from machemu.sim.state import U16, PortName, Receive, Right, Size, state
 from machemu.user.kit import Answer, HostServer, answered, notified, serves, takes
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Header, Message, living, name_of
@@ -33,8 +33,8 @@ from masix.interfaces import acs, acs_client, gns_protocol, udp, udp_client
 from masix.net import frames
 from masix.net.ethernet import NET_RCV_MSG, frame_of
 from masix.net.filters import IP_PIECE, IP_SOURCE, IP_TARGET, UDP_SOURCE, UDP_TARGET, WORD
-from masix.net.frames import PIECE, Lost, LostError
-from masix.net.ip import ETHERTYPE_IPV4, UDP_PORT, UDP_PROTOCOL, ip_of, mac_of
+from masix.net.frames import DATA_MAX, PIECE, Lost, LostError
+from masix.net.ip import ETHERTYPE_IPV4, UDP_PORT, UDP_PROTOCOL, IpAddress, ip_of, mac_of
 from masix.protocols.arp import ETHERTYPE_ARP, Arp
 
 NAME: Final = b"udp"
@@ -60,7 +60,7 @@ class Socket:
     frames: Receive  # the port of the server's own that its frames come to, 0 with the library
     receiver: Right  # where the opener's datagrams go, 0 with the library
     port: U16
-    remote: bytes
+    remote: IpAddress | Annotated[bytes, Size(0, 0)]  # empty where it takes datagrams from all
     remote_port: U16
 
     def __init__(self, port: int, remote: bytes, remote_port: int) -> None:
@@ -91,7 +91,7 @@ class Udp(HostServer):
 
     arp: Arp
     # By address, who waits for its station: the caller of a request, or source port, target port and data of a datagram:
-    waiting: dict[bytes, deque[Caller | tuple[int, int, bytes]]]
+    waiting: dict[IpAddress, deque[Caller | tuple[U16, U16, Annotated[bytes, Size(0, DATA_MAX)]]]]
     counts: list[int]  # of datagrams, as udp_counts gives them
 
     def __init__(self, node: int) -> None:

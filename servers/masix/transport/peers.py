@@ -9,7 +9,7 @@ from machemu.sim.state import U64, state
 from masix.net.ip import NodeNumber
 from masix.transport.conversation import Conversation
 from masix.transport.events import Unverified
-from masix.transport.session import NONCE_SIZE, ReplayWindow, Session
+from masix.transport.session import Nonce, ReplayWindow, Session
 
 UNVERIFIED_MAX: Final = 8
 """Messages to all that wait until their sender has proved to be alive."""
@@ -23,7 +23,7 @@ class Handshake:
     """
 
     __slots__ = ("nonce", "began", "due", "tries", "pending", "finish")
-    nonce: bytes
+    nonce: Nonce
     began: int
     due: int
     tries: int
@@ -37,11 +37,6 @@ class Handshake:
         self.tries = 0
         self.pending = None
         self.finish = b""
-
-    def check_saved(self) -> None:
-        """ValueError where its hello could not be sent again."""
-        if len(self.nonce) != NONCE_SIZE:
-            raise ValueError("its nonce is too short or too long")
 
 
 @state

@@ -29,12 +29,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from machemu.sim.state import U8, U64, Range, state
+from machemu.sim.state import U8, U64, Range, Size, state
 from masix.net.ip import NodeNumber
 from masix.transport.packets import Packet, PacketKind, bound_bytes, header_bytes
 
 KEY_SIZE: Final = 32
+Key = Annotated[bytes, Size(KEY_SIZE, KEY_SIZE)]
 NONCE_SIZE: Final = 16
+Nonce = Annotated[bytes, Size(NONCE_SIZE, NONCE_SIZE)]
 PROOF_SIZE: Final = 16
 WINDOW: Final = 1024
 """Sequence numbers behind the highest one that may still come, once."""
@@ -145,8 +147,8 @@ class Session:
     window: ReplayWindow  # of those that came
 
     # Keys:
-    seal_key: bytes
-    open_key: bytes
+    seal_key: Key
+    open_key: Key
     sealer: AESGCM  # made from them, as is the next; transient
     opener: AESGCM
 
@@ -189,10 +191,10 @@ class Keyring:
 
     __slots__ = ("key", "node", "incarnation", "secret", "sequence", "sealer", "others")
     TRANSIENT = ("sealer", "others")
-    key: bytes  # the cluster's
+    key: Key  # the cluster's
     node: NodeNumber  # this one, as is the next
     incarnation: U64
-    secret: bytes  # what the private keys are made of with which hellos are answered; known to this incarnation alone
+    secret: Key  # what the private keys are made of with which hellos are answered; known to this incarnation alone
     sequence: int  # of the last packet
 
     # Transient:

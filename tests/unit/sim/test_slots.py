@@ -18,7 +18,7 @@ from machemu.abi.errors import UserError
 from machemu.sim import saved
 from machemu.sim.saved import FileKind, SavedFile
 from machemu.sim.slots import SlotError, check, checks_of, compile_check
-from machemu.sim.state import NATURAL, REGISTRY, U16, U32, U64, Range, Signed, fields, state
+from machemu.sim.state import NATURAL, REGISTRY, U16, U32, U64, Range, Signed, Size, fields, state
 from tests.support.states import Cell, Colour, Level
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ RIGHT_AND_WRONG: list[tuple[Any, list[Any], list[Any]]] = [
     (U64, [0, (1 << 64) - 1], [1 << 64]),
     (Annotated[int, Range(3, 5)], [3, 5], [2, 6]),
     (Annotated[Signed, Range(3, 5)], [3, 5], [2, 6]),
+    (Annotated[bytes, Size(2, 3)], [b"ab", b"abc"], [b"a", b"abcd", bytearray(2), "ab", 2]),
     (bool, [True, False], [0, 1, None]),
     (float, [0.5], [1]),
     (str, ["", "a"], [b"", None]),
