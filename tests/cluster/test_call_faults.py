@@ -12,8 +12,9 @@ from tests.support.faults import LANS, MOMENTS
 
 
 @settings(deadline=None, max_examples=60)
-@given(LANS, st.integers(0, 1 << 32), st.lists(st.tuples(MOMENTS, st.integers(1, 3000)), max_size=3))
+@given(LANS, st.integers(0, 1 << 32), st.lists(st.tuples(MOMENTS, st.integers(1, 160)), max_size=3))
 def test_without_crashes_every_call_is_answered_once(lan: str, seed: int, partitions: list[tuple[str, int]]) -> None:
+    """Partitions are short enough to be none of a node's end."""
     faults = "".join(
         fault(at, "partition", segment="lan", groups=[["alpha"], ["beta"]])
         + fault(f"{parse_time(at) // 1_000_000 + length}ms", "heal", segment="lan")

@@ -26,7 +26,7 @@ from masix.transport.events import (
 from masix.transport.transport import VERSIONS, Transport
 
 KEY = bytes(range(32))
-PATIENT = Settings(dead_after=60 * SECOND)
+PATIENT = Settings(timeout_initial=200 * MILLISECOND, timeout_most=2 * SECOND, dead_after=60 * SECOND)
 """So that 20 % loss does not make a living node look dead."""
 FOREVER = 100_000 * SECOND
 

@@ -17,13 +17,15 @@ SECOND: Final = 1_000_000_000
 class Settings(NamedTuple):
     """Times in nanoseconds, sizes in bytes."""
 
-    # After this something unanswered is sent again; it adapts between least and most:
-    timeout_initial: int = 200 * MILLISECOND
-    timeout_least: int = 10 * MILLISECOND
-    timeout_most: int = 2 * SECOND
+    # After this something unanswered is sent again. It follows the round trip, and where that is short doubles up to most, so
+    # that a node is asked about thirty times before it is taken for dead:
+    timeout_initial: int = 50 * MILLISECOND
+    timeout_least: int = 25 * MILLISECOND
+    timeout_most: int = 50 * MILLISECOND
 
+    ask_after: int = 200 * MILLISECOND  # after this, doubled each time, who is only to say who it is is asked again
     acknowledge_after: int = 2 * MILLISECOND  # how long an acknowledgement may wait for company
-    dead_after: int = 15 * SECOND  # without an answer for so long, a peer is lost
+    dead_after: int = 1400 * MILLISECOND  # without an answer for so long, a peer is lost; one that paused for a second is not
     probe_after: int = SECOND  # how often a peer with a full stream is probed
     # So long after a session begins, what its keys could be made of again is forgotten; a handshake on which that falls begins
     # anew:

@@ -151,9 +151,17 @@ class Membership:
             peer.handshake = Handshake(self.randomness.take(NONCE_SIZE), now)
             self.say_hello(peer, now)
 
+    def begin_conversation(self, peer: Peer, now: int) -> Conversation:
+        """Makes what waits for its session: a handshake that only asked who is there goes on in haste."""
+        peer.conversation = Conversation(self.settings)
+        if peer.handshake is not None:
+            peer.handshake.began = now
+            peer.handshake.due = min(peer.handshake.due, now + self.settings.timeout_initial)
+        return peer.conversation
+
     def ask_who(self, peer: Peer, now: int) -> None:
         """Says hello only to see who is there; not more often than an unanswered hello is repeated, whatever makes us ask."""
-        if peer.asked_at is None or now >= peer.asked_at + self.settings.timeout_initial:
+        if peer.asked_at is None or now >= peer.asked_at + self.settings.ask_after:
             peer.asked_at = now
             self.begin_handshake(peer, now)
 
@@ -162,7 +170,7 @@ class Membership:
         handshake = peer.handshake
         assert handshake is not None
         settings = self.settings
-        handshake.due = now + min(settings.timeout_initial << min(handshake.tries, 16), settings.timeout_most)
+        handshake.due = now + (settings.timeout_initial if peer.waits() else settings.ask_after << handshake.tries)
         handshake.tries += 1
         if handshake.pending is not None:
             self.tell(peer.node, PacketKind.FINISH, handshake.finish, handshake.pending.version)
@@ -179,11 +187,10 @@ class Membership:
         handshake = peer.handshake
         if handshake is None or handshake.due > now:
             return
-        wanted = peer.conversation is not None and peer.conversation.session is None
-        if not wanted and handshake.tries >= HELLOS_MAX:
+        if not peer.waits() and handshake.tries >= HELLOS_MAX:
             peer.handshake = None
             peer.unverified.clear()
-        elif wanted and now >= handshake.began + self.settings.dead_after:
+        elif peer.waits() and now >= handshake.began + self.settings.dead_after:
             self.lose(peer, Loss.SILENT)
         else:
             self.say_hello(peer, now)

@@ -73,6 +73,10 @@ class Peer:
         """The session that is open with it."""
         return None if self.conversation is None else self.conversation.session
 
+    def waits(self) -> bool:
+        """Whether there is something to say to it once there is a session."""
+        return self.conversation is not None and self.conversation.session is None
+
     def pending(self) -> Session | None:
         """The session that we finish with it."""
         return None if self.handshake is None else self.handshake.pending

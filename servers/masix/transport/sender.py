@@ -20,6 +20,8 @@ from masix.transport.events import MICROSECOND, Lost, Settings
 from masix.transport.packets import PLAIN_MAX, PacketError
 
 REORDERED: Final = 3
+TRIPS: Final = 8
+"""Round trips that are remembered; the longest one counts for nothing."""
 MESSAGE_COST: Final = 64
 """What a message counts in its stream's backlog beside its bytes."""
 WINDOW_INITIAL: Final = 10 * PLAIN_MAX
@@ -122,7 +124,8 @@ class Sender:
 
     __slots__ = (
         "settings", "streams", "ready", "blocked", "controls", "control_last", "next_number", "unacked", "flight", "lost",
-        "in_flight", "latest", "window", "threshold", "recovery", "srtt", "variance", "backoff", "progress", "probe_at",
+        "in_flight", "latest", "packets", "measured", "window", "threshold", "recovery", "srtt", "variance", "trips", "backoff",
+        "progress", "probe_at",
     )  # fmt: skip
     settings: Settings
 
@@ -140,6 +143,8 @@ class Sender:
     lost: dict[int, Fragment]  # the others, to be sent again
     in_flight: int  # bytes of `flight`
     latest: int  # the latest packet that the peer named
+    packets: dict[int, int]  # when those after it were sent
+    measured: int  # the last packet that was sent when a round trip was last measured
 
     # The window:
     window: int  # the congestion window, bytes
@@ -149,6 +154,7 @@ class Sender:
     # Time, in nanoseconds:
     srtt: int  # the round trip, smoothed; 0 before the first
     variance: int  # the round trip's
+    trips: list[int]  # the last ones
     backoff: int  # how often the time-out is doubled
     progress: int  # when something was last acknowledged or began to wait
     probe_at: int | None  # when to ask a peer that has only full streams
@@ -198,11 +204,14 @@ class Sender:
         self.lost = {}
         self.in_flight = 0
         self.latest = 0
+        self.packets = {}
+        self.measured = 0
         self.window = WINDOW_INITIAL
         self.threshold = WINDOW_MOST
         self.recovery = 0
         self.srtt = 0
         self.variance = 0
+        self.trips = []
         self.backoff = 0
         self.progress = 0
         self.probe_at = None
@@ -257,6 +266,7 @@ class Sender:
             if not self.lost.pop(fragment.number, None):
                 self._commit(fragment)
             fragment.packet, fragment.sent = packet, now
+            self.packets[packet] = now
             self.flight[fragment.number] = fragment
             self.in_flight += size
             room -= size
@@ -313,12 +323,23 @@ class Sender:
             came.append(number)
         for first, last in chunk.ranges:
             came += [number for number in range(first, last + 1) if number in self.unacked]
-        self.latest = max(self.latest, chunk.latest)
-        writable = self._arrived(came, chunk, now) if came else []
+        self._named(chunk, now)
+        writable = self._arrived(came, now) if came else []
         self._find_lost()
         return writable
 
-    def _arrived(self, came: Iterable[int], chunk: AcknowledgementChunk, now: int) -> list[int]:
+    def _named(self, chunk: AcknowledgementChunk, now: int) -> None:
+        """The peer names the latest packet that came: how long that took there and back is known, and measured once a trip."""
+        sent = self.packets.get(chunk.latest)
+        if sent is None:
+            return
+        if chunk.latest > self.measured:
+            self.measured = max(self.packets)
+            self._measured(max(now - sent - chunk.delay * MICROSECOND, 0))
+        self.packets = {packet: time for packet, time in self.packets.items() if packet > chunk.latest}
+        self.latest = chunk.latest
+
+    def _arrived(self, came: Iterable[int], now: int) -> list[int]:
         """Removes what came, and learns from it how the network is."""
         limited = 2 * self.in_flight >= self.window
         writable = []
@@ -330,8 +351,6 @@ class Sender:
             else:
                 del self.lost[number]
             size += fragment.size()
-            if fragment.packet == chunk.latest:
-                self._measured(max(now - fragment.sent - chunk.delay * MICROSECOND, 0))
             if fragment.message is not None and self._delivered(fragment.message, fragment.stream):
                 writable.append(fragment.stream)
         self.progress = now
@@ -355,6 +374,7 @@ class Sender:
     def _measured(self, trip: int) -> None:
         """A round trip took so long: only that ends a back-off, not an acknowledgement of who knows which transmission."""
         self.backoff = 0
+        self.trips = [*self.trips[1 - TRIPS :], trip]
         if not self.srtt:
             self.srtt, self.variance = max(trip, 1), trip // 2
             return
@@ -362,10 +382,11 @@ class Sender:
         self.srtt = max(self.srtt + (trip - self.srtt) // 8, 1)
 
     def timeout(self) -> int:
-        """How long to wait for an answer now."""
+        """How long to wait for an answer now. One trip that took long is no reason to wait longer: the peer had paused."""
         settings = self.settings
         base = self.srtt + 4 * self.variance + settings.acknowledge_after if self.srtt else settings.timeout_initial
-        return min(max(base, settings.timeout_least) << min(self.backoff, 16), settings.timeout_most)
+        most = max(2 * min(sorted(self.trips)[-2:], default=0), settings.timeout_most)
+        return min(max(base, settings.timeout_least) << min(self.backoff, 16), most)
 
     def _find_lost(self) -> None:
         """What later packets have overtaken is lost, and the window is halved once for all losses of a round trip."""

@@ -16,7 +16,6 @@ from typing import Final
 from machemu.sim.state import state
 from masix.net.ip import GROUP, NODE_MAX, NODE_MIN
 from masix.transport.chunks import ChunkKind
-from masix.transport.conversation import Conversation
 from masix.transport.events import Delivered, Drop, Loss, Settings, StreamWritable, TransportEvent, Unverified
 from masix.transport.membership import TOLD_MAX, Membership
 from masix.transport.packets import PLAIN_MAX, Packet, PacketError, PacketKind, decode
@@ -60,10 +59,9 @@ class Transport(Membership):
         if len(payload) > self.settings.message_max:
             raise ValueError(f"a message of {len(payload)} bytes is longer than {self.settings.message_max}")
         peer = self.peer(node)
-        if peer.conversation is None:
-            peer.conversation = Conversation(self.settings)
-        writable = peer.conversation.sender.add(stream, payload)
-        if peer.conversation.session is None:
+        conversation = peer.conversation or self.begin_conversation(peer, now)
+        writable = conversation.sender.add(stream, payload)
+        if conversation.session is None:
             self.begin_handshake(peer, now)
         self._settle(peer, now)
         return writable
