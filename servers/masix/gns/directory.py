@@ -31,8 +31,6 @@ GIVE_UP_NS: Final = 5_000_000_000
 """How long a member can be cut off from its group."""
 GATHER_NS: Final = 500_000_000
 """How often the first member multicasts that there is the group."""
-AWAY_NS: Final = 10_000_000_000
-"""How long a node has to be suspected for a handshake when it comes back: somewhat less than a transport needs to lose it."""
 INCARNATION_NS: Final = 1 << 16
 INCARNATIONS: Final = 1 << 31
 """Ports are numbered from the time of the start on, in the first of these units, modulo the second: who gives fewer than 15,000
@@ -93,25 +91,24 @@ class Replica(Dictionary):
 
 @state
 class Returns:
-    """masix.groups.Watcher. now: the time. away: nodes that are suspected, and since when. back: those that were for so long that
-    they may have taken this one for dead, and are there again.
+    """masix.groups.Watcher. away: nodes that are suspected. back: those that were, so that either may have taken the other for
+    dead, and are there again.
     """
 
-    __slots__ = ("away", "back", "now")
-    away: dict[U16, int]
+    __slots__ = ("away", "back")
+    away: dict[U16, None]
     back: dict[U16, None]
-    now: int
 
     def __init__(self) -> None:
-        self.now = 0
         self.away = {}
         self.back = {}
 
     def changed(self, change: Change) -> None:
         node = change.member.node
         if change.suspected:
-            self.away.setdefault(node, self.now)
-        elif self.now >= self.away.pop(node, self.now) + AWAY_NS:
+            self.away[node] = None
+        elif node in self.away:
+            del self.away[node]
             self.back[node] = None
 
 
@@ -248,7 +245,6 @@ class Directory(Part):
         return max(self.quiet, self.endpoint.deadline())
 
     def _attach(self, context: Context) -> None:
-        self.returns.now = context.mach.now()
         self.endpoint.attach(Carrier(context))
 
     def _begin(self, context: Context) -> None:

@@ -1,7 +1,7 @@
 """One member of one group inside a view: broadcast, delivery and repair. `group` adds how views come and go.
 
 The channel below may lose what is in it when a peer is lost: nothing here relies on any one packet's arrival. What was lost is
-seen from the members' STATUS, which each tells at least every IDLE nanoseconds, and sent again.
+seen from the members' STATUS, and sent again: who waits for others' asks them in its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .wire import MULTICAST_MAX, GroupPacketKind, Head, PacketError, packet
 ACK_DELAY: Final = 1_000_000
 """Nanoseconds for which an acknowledgement waits for others to go with it."""
 BUSY: Final = 40_000_000
-IDLE: Final = 200_000_000
+IDLE: Final = 10_000_000_000
 """Nanoseconds between two STATUS while something is not settled, and otherwise."""
 CROWD: Final = 32
 """Members of a view from which on it is longer: a STATUS has a number for each member, so that their bytes are as its square."""
@@ -124,6 +124,7 @@ class Broadcast:
         "status_at",
         "suspects",
         "view",
+        "waits",
     )
     TRANSIENT = ("network",)
     number: int  # the group's
@@ -166,6 +167,7 @@ class Broadcast:
     # When something is due:
     retry_at: int
     status_at: int
+    waits: bool  # something was not settled when the last STATUS was told
 
     def __init__(self, number: int, me: Member, order: Order, application: Application, detector: Detector) -> None:
         self.number = number
@@ -200,6 +202,7 @@ class Broadcast:
         self.lags = [Lag() for _ in view.members]
         self.reason_since = None
         self.retry_at = 0
+        self.waits = False
         self.handover = b""
         self.newcomers = {}
 
@@ -270,14 +273,16 @@ class Broadcast:
         self.status_at = min(self.status_at, self.network.now + delay)
 
     def tell(self) -> None:
-        """Multicasts this member's STATUS."""
+        """Multicasts this member's STATUS; what is not settled since the last one is a reason to ask for the others'."""
         leaving = self.leaving and not self.pending and not self.flight
         for member in range(len(self.view.members)):
             self._lacking(member)
-        status = wire.Status(leaving, tuple(self.reliable.received), self.suspected())
+        suspects = self.suspected()
+        busy = bool(self.frozen or self.leaving or self.newcomers or suspects or not self.reliable.settled())
+        status = wire.Status(leaving, self.waits and busy, tuple(self.reliable.received), suspects)
         self.leavers[self.index] = leaving
         self.multicast(GroupPacketKind.STATUS, wire.write_status(status))
-        busy = self.frozen or self.leaving or self.newcomers or not self.reliable.settled()
+        self.waits = busy
         self.status_at = self.network.now + (BUSY if busy else IDLE) * max(CROWD, len(self.view.members)) ** 2 // CROWD**2
 
     def suspected(self) -> int:
@@ -338,6 +343,8 @@ class Broadcast:
         status = wire.read_status(body)
         if len(status.received) != len(self.view.members):
             raise PacketError("it is of another view's size")
+        if status.asks:
+            self.acknowledge()
         self.suspects[sender] = status.suspects
         self.leavers[sender] = status.leaving
         self.newcomers.pop(self.view.members[sender], None)

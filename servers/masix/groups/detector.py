@@ -1,5 +1,7 @@
 """An eventually perfect failure detector (Chandra and Toueg's class ◇P) out of heartbeats and a time-out for each peer.
 
+Whose heartbeats a node waits for, the groups say: in a view that is at rest the first member hears all others, and they hear it.
+
 A crashed peer is silent, so that it is suspected for good. Each false suspicion makes that peer's time-out longer, so that from
 some time on, once delays have a bound, whatever the bound, no living peer is suspected. A peer that comes back in a new
 incarnation proves that the old one is dead: that is knowledge, not suspicion.
@@ -7,16 +9,19 @@ incarnation proves that the old one is dead: that is knowledge, not suspicion.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from machemu.sim.state import U64, state
 
 from .view import Member
 
-PERIOD: Final = 100_000_000
-"""Nanoseconds between two heartbeats, and what a false suspicion adds to a time-out."""
-TIMEOUT: Final = 350_000_000
-"""A new peer's time-out in nanoseconds: three heartbeats may be lost."""
+PERIOD: Final = 250_000_000
+"""Nanoseconds between two heartbeats to all, and what a false suspicion adds to a time-out."""
+REPORT: Final = 2 * PERIOD
+"""Nanoseconds between two heartbeats to the first member of a view: the channel loses none."""
+TIMEOUT: Final = 1_600_000_000
+"""A new peer's time-out in nanoseconds: six heartbeats to all may be lost, and a node may pause for a second."""
 PEERS_MAX: Final = 1024
 
 
@@ -91,8 +96,11 @@ class Detector:
         peer.suspected = True
         return (Change(Member(node, peer.incarnation), True),)
 
-    def tick(self, now: int) -> tuple[Change, ...]:
-        """Suspects whoever has been silent for too long."""
+    def tick(self, now: int, excused: Iterable[int] = ()) -> tuple[Change, ...]:
+        """Suspects whoever has been silent for too long. excused: nodes that have nothing to say to this one."""
+        for node in excused:
+            if node in self.peers:
+                self.peers[node].heard = now
         silent = [node for node, peer in self.peers.items() if not peer.suspected and now - peer.heard > peer.timeout]
         return tuple(change for node in silent for change in self.lost(node))
 

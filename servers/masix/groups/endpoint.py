@@ -7,8 +7,8 @@ from typing import Protocol
 from machemu.sim.state import state
 
 from . import wire
-from .broadcast import Application, Network
-from .detector import PERIOD, Change, Detector
+from .broadcast import Application, Network, Standing
+from .detector import PERIOD, REPORT, Change, Detector
 from .group import Group
 from .view import Member, Order
 from .wire import GroupPacketKind, PacketError, packet
@@ -26,13 +26,14 @@ class Endpoint:
     channel gives a node up, and `tick` when `deadline` has come, which each of these calls may change.
     """
 
-    __slots__ = ("detector", "groups", "heartbeat_at", "me", "network", "refused", "watcher")
+    __slots__ = ("detector", "groups", "heartbeat_at", "me", "network", "refused", "report_at", "watcher")
     TRANSIENT = ("network",)
     me: Member  # this node in this incarnation
     groups: dict[int, Group]  # by number
     detector: Detector
     watcher: Watcher | None  # told of suspicions
-    heartbeat_at: int
+    heartbeat_at: int  # when the next heartbeat is due
+    report_at: int  # when the next one to first members of views is
     refused: int  # packets that were none
     network: Network  # transient
 
@@ -41,6 +42,7 @@ class Endpoint:
         self.detector = Detector()
         self.groups = {}
         self.heartbeat_at = 0
+        self.report_at = 0
         self.refused = 0
         self.watcher = watcher
 
@@ -69,7 +71,7 @@ class Endpoint:
                 return
             self._tell(self.detector.heard(member, self.network.now))
             group = self.groups.get(head.group)
-            if head.kind is not GroupPacketKind.HEARTBEAT and group is not None:
+            if group is not None:
                 group.receive(node, head, data[wire.HEAD.size :])
         except PacketError:
             self.refused += 1
@@ -88,10 +90,40 @@ class Endpoint:
         now = self.network.now
         if now >= self.heartbeat_at:
             self.heartbeat_at = now + PERIOD
-            self.network.multicast(packet(GroupPacketKind.HEARTBEAT, 0, self.me.incarnation, 0))
-            self._tell(self.detector.tick(now))
+            self._beat(now)
+            self._tell(self.detector.tick(now, self._excused()))
         for group in self.groups.values():
             group.tick()
+
+    def _beat(self, now: int) -> None:
+        """Tells that this node is alive: the first members of its views, or all, where it is one itself or in no view at rest."""
+        firsts = {group: group.first() for group in self.groups.values() if not group.blocked}
+        if not firsts or self.me in firsts.values():
+            self.network.multicast(packet(GroupPacketKind.HEARTBEAT, 0, self.me.incarnation, 0))
+        if now >= self.report_at:
+            self.report_at = now + REPORT
+            for group, first in firsts.items():
+                if first != self.me:
+                    group.to(first.node, GroupPacketKind.HEARTBEAT, b"")
+
+    def _excused(self) -> set[int]:
+        """Nodes that do not tell this one that they are alive: in a view at rest only the first member hears of them.
+
+        Who is outside its groups hears of nobody; in no group, of all that are in none either.
+        """
+        if self.groups and all(group.standing is not Standing.MEMBER for group in self.groups.values()):
+            return set(self.detector.peers)
+        nodes: set[int] = set()
+        heard: set[int] = set()
+        for group in self.groups.values():
+            members = {member.node for member in group.view.members}
+            first = group.first()
+            if group.blocked or first == self.me:
+                heard |= members if group.standing is Standing.MEMBER else set()
+            else:
+                nodes |= members
+                heard.add(first.node)
+        return nodes - heard
 
     def _tell(self, changes: tuple[Change, ...]) -> None:
         if not changes:

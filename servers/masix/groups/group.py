@@ -34,6 +34,10 @@ LASTS_MAX: Final = 4096
 """Origins, past ones too, whose last message is remembered."""
 
 
+PAST: Final = (GroupPacketKind.HEARTBEAT, GroupPacketKind.STATUS, GroupPacketKind.PREPARE, GroupPacketKind.ACCEPT)
+"""What shows that its sender is in a view that may be over."""
+
+
 @state
 class Group(Broadcast):
     """A member that can come and go."""
@@ -77,6 +81,7 @@ class Group(Broadcast):
         else:
             if self.reason_since is None:
                 self.reason_since = now
+                self.acknowledge()
             turn = self._before() + self._answered_another()
             if now >= self.reason_since + PATIENCE * turn * (1 + self.agreement.rounds):
                 self._start()
@@ -93,7 +98,7 @@ class Group(Broadcast):
                 self._outside()
         elif (sender := self.sender(node, head)) is not None:
             self._receive_member(head.kind, sender, body)
-        elif head.kind in (GroupPacketKind.STATUS, GroupPacketKind.PREPARE, GroupPacketKind.ACCEPT):
+        elif head.kind in PAST:
             self._receive_past(node, head)
 
     def _receive_member(self, kind: GroupPacketKind, sender: int, body: bytes) -> None:
@@ -131,6 +136,10 @@ class Group(Broadcast):
             self.to(node, GroupPacketKind.GONE, wire.number(head.view))
 
     # Why and by whom a view is ended
+
+    def first(self) -> Member:
+        """The first member of the view that is not suspected; this one in the end."""
+        return next(member for member in self.view.members if member == self.me or not self.detector.suspects(member))
 
     def _before(self) -> int:
         """How many members before this one are not suspected."""
@@ -299,6 +308,9 @@ class Group(Broadcast):
         self.deliver(self.layer.finish())
         self.busy = False
         self.lasts |= dict(zip(self.view.members, value.cut, strict=True))
+        for index, member in enumerate(self.view.members):
+            if member not in value.members and not self.leavers[index] and self.detector.knows(member):
+                self.detector.lost(member.node)
         self._enter(View(self.view.number + 1, value.members, value.elders))
 
     def _enter(self, view: View) -> None:

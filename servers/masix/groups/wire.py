@@ -4,9 +4,9 @@ Each packet is a head (version u8, kind u8, group u32, the sender's incarnation 
 
 | kind | goes by | body |
 |---|---|---|
-| HEARTBEAT | multicast | none; group and view are 0 |
+| HEARTBEAT | multicast, or the channel | none; in a multicast group and view are 0 |
 | DATA | multicast, or the channel | number u64, then what the sender broadcast |
-| STATUS | multicast | flags u8 (1: wants to leave), vector, suspects u128 (bit i: the view's member i) |
+| STATUS | multicast | flags u8 (1: wants to leave, 2: asks for others' STATUS), vector, suspects u128 (bit i: the member i) |
 | JOIN | multicast | none; view is 0 |
 | GONE | the channel | about u64: the view, now over, in which the receiver believes itself to be |
 | PREPARE, REFUSE, ACCEPTED | the channel | ballot u64 |
@@ -83,6 +83,7 @@ class Status(NamedTuple):
     """What a member tells the others."""
 
     leaving: bool
+    asks: bool
     received: Vector
     suspects: int
 
@@ -237,15 +238,15 @@ def _messages(messages: tuple[Message, ...]) -> bytes:
 
 
 def write_status(status: Status) -> bytes:
-    return bytes((status.leaving,)) + _vector(status.received) + status.suspects.to_bytes(_SUSPECTS, "big")
+    return bytes((status.leaving | status.asks << 1,)) + _vector(status.received) + status.suspects.to_bytes(_SUSPECTS, "big")
 
 
 def read_status(body: bytes) -> Status:
     reader = Reader(body)
     flags = reader.take(1)[0]
-    if flags > 1:
+    if flags > 3:
         raise PacketError("it has unknown flags")
-    status = Status(bool(flags), reader.vector(), reader.suspects())
+    status = Status(bool(flags & 1), bool(flags & 2), reader.vector(), reader.suspects())
     reader.end()
     return status
 

@@ -28,6 +28,6 @@ def test_a_view_of_many_does_not_fill_the_network_with_its_status() -> None:
         world = GroupWorld(1, size, Order.TOTAL)
         world.run(2_000 * MS)
         before = world.frames[GroupPacketKind.STATUS]
-        world.run(4_000 * MS)
+        world.run(40_000 * MS)
         counts.append((world.frames[GroupPacketKind.STATUS] - before) / size)
-    assert counts == [20, 5]
+    assert counts == [4, 1]

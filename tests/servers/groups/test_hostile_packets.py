@@ -16,7 +16,7 @@ MEMBERS = (Member(0, 1), Member(1, 1), Member(2, 1))
 VALUE = Value(2, MEMBERS[:2], (1, 0, 0), ((0, 1, b"abc"),))
 BODIES = {
     GroupPacketKind.DATA: wire_module.number(1) + b"hello",
-    GroupPacketKind.STATUS: wire_module.write_status(Status(True, (1, 2, 3), 4)),
+    GroupPacketKind.STATUS: wire_module.write_status(Status(True, False, (1, 2, 3), 4)),
     GroupPacketKind.GONE: wire_module.number(1),
     GroupPacketKind.PREPARE: wire_module.number(2),
     GroupPacketKind.PROMISE: wire_module.write_promise(
@@ -40,7 +40,7 @@ def fresh() -> GroupWorld:
 
 def test_every_format_is_read_as_it_was_written() -> None:
     assert wire_module.head(packet(GroupPacketKind.DATA, 5, 6, 7)) == (GroupPacketKind.DATA, 5, 6, 7)
-    assert wire_module.read_status(BODIES[GroupPacketKind.STATUS]) == Status(True, (1, 2, 3), 4)
+    assert wire_module.read_status(BODIES[GroupPacketKind.STATUS]) == Status(True, False, (1, 2, 3), 4)
     assert wire_module.read_value(BODIES[GroupPacketKind.DECIDE]) == VALUE
     assert wire_module.write_promise(wire_module.read_promise(BODIES[GroupPacketKind.PROMISE])) == BODIES[GroupPacketKind.PROMISE]
     assert wire_module.read_state(BODIES[GroupPacketKind.STATE]) == State(1, MEMBERS, {MEMBERS[0]: 9}, b"state")
@@ -48,8 +48,8 @@ def test_every_format_is_read_as_it_was_written() -> None:
 
 def test_a_packet_s_bytes() -> None:
     """As the formats' description has them."""
-    assert packet(GroupPacketKind.STATUS, 7, 2, 3, wire_module.write_status(Status(False, (4,), 1))) == bytes.fromhex(
-        "01 03 00000007 0000000000000002 0000000000000003 00 0001 0000000000000004 00000000000000000000000000000001"
+    assert packet(GroupPacketKind.STATUS, 7, 2, 3, wire_module.write_status(Status(False, True, (4,), 1))) == bytes.fromhex(
+        "01 03 00000007 0000000000000002 0000000000000003 02 0001 0000000000000004 00000000000000000000000000000001"
     )
 
 

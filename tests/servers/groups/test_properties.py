@@ -87,7 +87,8 @@ def test_saving_and_loading_at_any_point_changes_nothing(schedule: Schedule) -> 
 @settings(max_examples=60)
 @given(schedules.schedules())
 def test_strong_completeness_and_eventual_strong_accuracy(schedule: Schedule) -> None:
-    """When all is calm, each detector suspects exactly the nodes that are down, and from then on never changes its mind."""
+    """When all is calm, each detector suspects exactly the nodes that are down, and from then on never changes its mind; who has
+    left suspects nobody that is up."""
     world = run(schedule)
     world.run(5_000 * MS)
     down = [life for life in world.dead if life.member.node not in world.lives]
@@ -95,7 +96,8 @@ def test_strong_completeness_and_eventual_strong_accuracy(schedule: Schedule) ->
     for life in world.lives.values():
         detector = life.endpoint.detector
         assert not any(detector.suspects(other.member) for other in world.lives.values() if other is not life)
-        assert all(detector.suspects(other.member) for other in down if other.member.node in detector.peers)
+        is_member = life.group.standing is Standing.MEMBER
+        assert all(detector.suspects(other.member) for other in down if is_member and other.member.node in detector.peers)
         before[life.member] = len(life.watcher.log)
     world.run(10_000 * MS)
     assert before == {life.member: len(life.watcher.log) for life in world.lives.values()}
@@ -153,10 +155,10 @@ def test_of_two_members_one_goes_on_when_the_other_is_known_to_have_died() -> No
 
 def test_a_view_that_is_about_to_end_takes_no_message_that_its_end_leaves_out() -> None:
     """The coordinator dies with its value accepted by one; the sequencer, which heard nothing of all that, goes on sending."""
-    world = GroupWorld(9, 5, Order.TOTAL)
+    world = GroupWorld(3, 5, Order.TOTAL)
     world.run(500 * MS)
     world.cut.add((0, 1))
-    world.run(300 * MS)
+    world.run(1_300 * MS)
     world.cut.add((1, 0))
     world.trap = [GroupPacketKind.ACCEPT, 2]
     while 1 in world.lives:
@@ -186,13 +188,13 @@ def test_who_leaves_has_delivered_what_it_broadcast_and_nobody_waits_for_it() ->
 
 def test_who_wants_to_leave_before_it_knows_that_it_was_let_in_does_so_in_order() -> None:
     """Its state is on its way when it decides, and gets lost; and then the one that could give it again dies."""
-    world = GroupWorld(1, 4, Order.TOTAL, founders=3)
+    world = GroupWorld(2, 4, Order.TOTAL, founders=3)
     world.trap = [GroupPacketKind.STATE, 0]
     world.run(20 * MS)
     assert world.trap is None and 0 not in world.lives and world.lives[1].group.newcomers
     world.lives[3].group.leave()
     world.plan(world.lives[3])
-    world.run(4_000 * MS)
+    world.run(6_000 * MS)
     assert world.lives[3].group.standing is Standing.LEFT
     world.restart(0)
     settled(world)
@@ -204,9 +206,10 @@ def test_a_decision_of_which_few_heard_reaches_all() -> None:
     world.run(500 * MS)
     world.trap = [GroupPacketKind.DECIDE, 2]
     world.crash(0)
-    world.run(500 * MS)
-    assert world.trap is None and [world.lives[node].group.view.number for node in (2, 3, 4)] != [1, 1, 1]
-    world.run(3_000 * MS)
+    while world.trap is not None:
+        world.run(100 * MS)
+    assert [world.lives[node].group.view.number for node in (2, 3, 4)] != [1, 1, 1]
+    world.run(5_000 * MS)
     assert {life.group.view.number for life in world.lives.values()} == {3}
 
 
