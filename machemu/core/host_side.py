@@ -17,6 +17,7 @@ from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern import task_control, thread_control
+from machemu.kern.clock import TICK_NS
 from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Program, Thread
 from machemu.sim import slots
@@ -125,6 +126,13 @@ def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None
     kernel.left = kernel.stopping is not None or kernel.kern.clock.now() >= deadline
     view = HostSide(kernel, thread, program)
     while not kernel.left:
+        if program.owed:
+            _pass(kernel, thread, program)
+            break
+        if program.number:
+            number, program.number = program.number, 0
+            _trap(kernel, thread, program, number)
+            continue
         result, thread.retval = thread.retval, None
         kernel.in_handler = True
         try:
@@ -141,16 +149,34 @@ def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None
             raise _fault(kernel, thread, program, error) from error
         finally:
             kernel.in_handler = False
-        try:
-            result = kernel.entry.system_call(number)
-        except Exception as error:
-            if _are_words(program.arguments):
-                raise
-            raise _fault(kernel, thread, program, error) from error
-        if result is not None:
-            thread.retval = result
+        if program.owed:
+            program.number = number
+        else:
+            _trap(kernel, thread, program, number)
     kernel.charge_time()
     kernel.charged = None
+
+
+def _trap(kernel: Kernel, thread: Thread, program: Program, number: int) -> None:
+    try:
+        result = kernel.entry.system_call(number)
+    except Exception as error:
+        if _are_words(program.arguments):
+            raise
+        raise _fault(kernel, thread, program, error) from error
+    if result is not None:
+        thread.retval = result
+
+
+def _pass(kernel: Kernel, thread: Thread, program: Program) -> None:
+    """Lets time pass that a program's work takes, a tick at most: then others may have the CPU."""
+    ns = min(program.owed, TICK_NS)
+    program.owed -= ns
+    assert kernel.charged is not None
+    began, executed = kernel.charged
+    kernel.charged = began + ns, executed  # the thread's own time, not the kernel's
+    thread.user_time += ns
+    kernel.kern.clock.base += ns
 
 
 def _are_words(arguments: tuple[int, ...]) -> bool:
@@ -294,12 +320,8 @@ class HostSide:
 
     def work(self, handlers: int, messages: int, size: int) -> None:
         kernel = self._kernel
-        ns = handlers * kernel.handler_ns + messages * kernel.message_ns + size * kernel.byte_ns
-        assert kernel.charged is not None
-        began, executed = kernel.charged
-        kernel.charged = began + ns, executed  # the thread's own time, not the kernel's
-        self._thread.user_time += ns
-        kernel.kern.clock.base += ns
+        self._program.owed += handlers * kernel.handler_ns + messages * kernel.message_ns + size * kernel.byte_ns
+        _pass(kernel, self._thread, self._program)
 
     def note(self, what: str) -> None:
         if self._kernel.observer is not None:

@@ -36,9 +36,14 @@ Priority = Annotated[int, Range(0, NRQS - 1)]
 
 
 class Program(Protocol):
-    """What a host-side thread does: plain data, saved with the thread. arguments: the words of the trap that it makes."""
+    """What a host-side thread does: plain data, saved with the thread. arguments: the words of the trap that it makes.
+
+    owed: nanoseconds of its work that have still to pass, and then it makes the trap `number`.
+    """
 
     arguments: tuple[int, ...]
+    owed: int
+    number: int
 
     def attach(self) -> None:
         """Makes again what is not saved."""

@@ -32,7 +32,7 @@ from machemu.abi.message import (
 from machemu.abi.names import MSG_RETURNS
 from machemu.mig.interfaces.mach import TASK_TERMINATE, THREAD_ABORT, THREAD_RESUME
 from machemu.mig.runtime import Routine
-from machemu.sim.state import U32, PortName, Time, state
+from machemu.sim.state import U31, U32, PortName, Time, state
 from machemu.user import message as messages
 from machemu.user.mach import MACH_MSG, VM_ALLOCATE, Mach
 from machemu.user.message import Message
@@ -81,8 +81,10 @@ STARTING: Final = (Phase.START, Phase.INHERITS, Phase.INHERITED)
 class ServerThread(Own):
     """What it does is its task's server."""
 
-    __slots__ = ("alarm", "arguments", "phase", "refuses", "wanted")
+    __slots__ = ("alarm", "arguments", "number", "owed", "phase", "refuses", "wanted")
     arguments: tuple[U32, ...]  # those of the trap that it makes
+    number: U31  # that trap's, while its work takes time
+    owed: Time  # how long it still does
     phase: Phase
     alarm: Time | None  # while it waits for messages, the server's alarm as it knows it
     refuses: bool  # a message that it has no room for is destroyed
@@ -91,6 +93,8 @@ class ServerThread(Own):
     def __init__(self, task: ServerTask, area: int, name: PortName = 0) -> None:
         super().__init__(task, area, name)
         self.arguments = ()
+        self.number = 0
+        self.owed = 0
         self.phase = Phase.HELD if task.threads else Phase.INHERITS if "legacy" in task.names else Phase.START
         self.alarm = None
         self.refuses = False

@@ -63,11 +63,12 @@ Program = Callable[[KernelView, Memory], Call | None]
 class Caller:
     """machemu.kern.thread.Program: makes the calls that it is given; without anybody who gives any it waits."""
 
-    __slots__ = ("arguments", "give")
+    __slots__ = ("arguments", "give", "number", "owed")
     TRANSIENT = ("give",)
 
     def __init__(self) -> None:
         self.arguments: tuple[int, ...] = ()
+        self.number = self.owed = 0
         self.give: Program | None = None
 
     def attach(self) -> None:
