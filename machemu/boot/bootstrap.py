@@ -7,11 +7,10 @@ from typing import Final
 
 from machemu.abi.errors import KernError, MustWait, UserError
 from machemu.abi.message import PORT_SEND
-from machemu.abi.port import RIGHT_RECEIVE
 from machemu.abi.types import VirtAddr
 from machemu.boot.modules import Modules
 from machemu.boot.script import BLANKS, BootScript, PortValue, task_paths
-from machemu.core.host_side import NameServer, name_server_of
+from machemu.core.host_side import NameServer, name_server_of, name_server_rights
 from machemu.core.kernel import Kernel
 from machemu.device.ramdisk import UNITS_MAX, RamdiskDriver
 from machemu.formats.elf import Image, architecture_in, parse_image
@@ -87,15 +86,17 @@ def boot_server(
 
     It is given what a module named alone is: the names of its rights to the host's and the device master's port as its first
     arguments, and the name server, where there is one, as its bootstrap port and the first of its registered ones. If it is that
-    itself, its next two arguments are the names of the receive rights of its service and of the port for privileged servers; a
-    privileged one has a right to the latter as its third argument. The node's name server.
+    itself, its next two arguments are the names of the receive rights of its service and of the port for privileged servers:
+    those of the name server before it, if there was one. A privileged one has a right to the latter as its third argument. The
+    node's name server.
     """
     path, *words = command.split()
-    boot = Bootstrap(kernel, None if name_server is None else name_server.service, modules)
+    known = None if is_name_server or name_server is None else name_server.service
+    boot = Bootstrap(kernel, known, modules)
     task = boot.create_task(path)
     rights = [boot.insert_right(task, target) for target in (kernel.kern.host.host_priv_self, kernel.devices.master_port)]
     if is_name_server:
-        made = [mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE) for _ in NameServer._fields]
+        made = name_server_rights(kernel, task, name_server)
         rights += made
         name_server = name_server_of(task, *made)
     elif privileged and name_server is not None:

@@ -23,6 +23,7 @@ from machemu.core.kernel import FOREVER, Kernel, Stop
 from machemu.device.ethernet import ARRIVED_MAX, HEADER_SIZE, EthernetDriver
 from machemu.kern.clock import TICK_NS
 from machemu.kern.host import Halt
+from machemu.kern.task import Task
 from machemu.machine.disk import ImageDisk
 from machemu.machine.nic import EthernetNic
 from machemu.machine.seams import Nic
@@ -217,14 +218,19 @@ class ClusterNode:
             raise ValueError("its interfaces are not those of its cluster file")
 
     def join(self) -> None:
-        """Listens to what its interfaces send."""
+        """Listens to what its interfaces send, and for servers that end."""
         assert self.kernel is not None
+        self.kernel.loader = self._ending
         self.drivers = [driver for driver in self.kernel.devices.drivers if isinstance(driver, EthernetDriver)]
         for driver in self.drivers:
             assert isinstance(driver.nic, EthernetNic)
             interface = NIC_NAMES.index(driver.name)
             self.nics[interface] = driver.nic
             driver.nic.sink = self._sink(interface)
+
+    def _ending(self, task: Task) -> None:
+        if self.servers is not None and self.kernel is not None:
+            self.servers.revive(self.kernel, self.spec, task)
 
     def _sink(self, interface: int) -> Callable[[bytes], None]:
         def sink(frame: bytes) -> None:

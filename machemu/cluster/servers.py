@@ -20,7 +20,8 @@ from machemu.core.kernel import Kernel
 from machemu.core.succession import replace
 from machemu.kern import task_control
 from machemu.kern.task import Task
-from machemu.sim.state import REGISTRY, state
+from machemu.sim.state import REGISTRY, U31, U64, state
+from machemu.sim.streams import Stream
 from machemu.user import faults
 from machemu.user.server import Server
 
@@ -94,32 +95,68 @@ def make_server(spec: ServerSpec, node: NodeSpec, seed: int) -> Server:
 class Servers:
     """The servers of a node that runs."""
 
-    __slots__ = ("first", "name_server", "tasks")
+    __slots__ = ("first", "lasting", "name_server", "revived", "seed", "tasks")
     name_server: NameServer | None  # the node's
     first: str  # its path or class
     # The numbers of their tasks by name: the class in small letters, or a guest's path, with -2 and so on behind it where one of
     # that name is there already; with -before behind it one that has a successor, as long as it is there:
     tasks: dict[str, int]
+    lasting: dict[str, ServerSpec | GuestSpec]  # those that are started again where they end, by name
+    revived: U31  # how often one was
+    seed: U64  # of those
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
         self.name_server = None
         self.first = ""
         self.tasks = {}
+        self.lasting = {}
+        self.revived = 0
+        self.seed = seed
 
     def start(self, kernel: Kernel, node: NodeSpec, spec: ServerSpec | GuestSpec, seed: int) -> str:
         """Makes a server a task of the node; its name. UserError for a second name server, or where it cannot be made."""
+        lasts = self._launch(kernel, node, spec, seed, True)
+        self._forget_ended(kernel)
+        name = self._enter(name_of(spec), max(kernel.kern.tasks))
+        if lasts:
+            self.lasting[name] = spec
+        return name
+
+    def _launch(self, kernel: Kernel, node: NodeSpec, spec: ServerSpec | GuestSpec, seed: int, is_new: bool) -> bool:
+        """Makes the task; whether it is to be started again where it ends. is_new: it is not in the place of one that ended."""
         privileged = is_privileged(spec, node.folder, node.privileged)
         before = self.name_server
         if isinstance(spec, GuestSpec):
-            self._may_be_first(spec.name_server, name_of(spec))
+            if is_new:
+                self._may_be_first(spec.name_server, name_of(spec))
             self.name_server = boot_server(kernel, spec.command, before, Modules(node.folder), spec.name_server, privileged)
-        else:
-            server = make_server(spec, node, seed)
+            return spec.name_server
+        server = make_server(spec, node, seed)
+        if is_new:
             self._may_be_first(server.name_server, spec.name)
-            with _memory_told(spec):
-                self.name_server = launch_server(kernel, server, name_of(spec), before, privileged)
-        self._forget_ended(kernel)
-        return self._enter(name_of(spec), max(kernel.kern.tasks))
+        with _memory_told(spec):
+            self.name_server = launch_server(kernel, server, name_of(spec), before, privileged)
+        return server.comes_back
+
+    def revive(self, kernel: Kernel, node: NodeSpec, ending: Task) -> None:
+        """A task ends, with all that it has still in its name space. If it is that of a server that lasts, another one takes its
+        place, and a name server the ports of the one before; where it cannot be made, there is none any more.
+        """
+        name = next((name for name in self.lasting if self.tasks.get(name) == ending.number), None)
+        if name is None:
+            return
+        self.revived += 1
+        last = kernel.kern.task_serial
+        try:
+            self._launch(kernel, node, self.lasting[name], Stream(self.seed, f"{name} again {self.revived}").word(), False)
+        except (UserError, KernError):
+            del self.lasting[name]
+            for task in [task for number, task in kernel.kern.tasks.items() if number > last]:
+                task_control.terminate(kernel.kern, task)
+            if self.name_server is not None and self.name_server.service.receiver in (None, ending.space):
+                self.name_server = None
+        else:
+            self.tasks[name] = max(kernel.kern.tasks)
 
     def _may_be_first(self, is_name_server: bool, name: str) -> None:
         if is_name_server and self.name_server is not None:
@@ -139,9 +176,13 @@ class Servers:
 
     def _forget_ended(self, kernel: Kernel) -> None:
         self.tasks = {name: self.tasks[name] for name in self.names(kernel)}
+        self.lasting = {name: spec for name, spec in self.lasting.items() if name in self.tasks}
+        if self.name_server is not None and not self.name_server.service.active:
+            self.name_server = None
 
     def stop(self, kernel: Kernel, name: str) -> None:
         """Ends a server's task: its ports die. UserError where there is none."""
+        self.lasting.pop(name, None)
         task_control.terminate(kernel.kern, self._task(kernel, name))
         self._forget_ended(kernel)
 
@@ -154,6 +195,8 @@ class Servers:
         with _memory_told(spec):
             heir = replace(kernel, task, server, name_of(spec), given_rights(kernel, name_server, privileged))
         self.tasks[name] = heir.number
+        if server.comes_back:
+            self.lasting[name] = spec
         self._enter(f"{name}-before", task.number)
 
     def _task(self, kernel: Kernel, name: str) -> Task:
@@ -173,7 +216,7 @@ def _memory_told(spec: ServerSpec) -> Iterator[None]:
 
 def start_servers(kernel: Kernel, node: NodeSpec, seed: int) -> Servers:
     """Makes the servers of a node that boots. UserError where there are two name servers, or one cannot be made."""
-    servers = Servers()
+    servers = Servers(seed)
     for spec in node.servers:
         servers.start(kernel, node, spec, seed)
     return servers

@@ -8,11 +8,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from machemu.abi.errors import InvariantError, MustWait, UserError
-from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, PORT_RECEIVE
 from machemu.abi.port import RIGHT_RECEIVE, TYPE_DEAD_NAME, TYPE_PORT_SET, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
 from machemu.abi.types import ByteOrder
 from machemu.abi.vm import VM_PROT_WRITE
-from machemu.ipc import mach_port
+from machemu.ipc import mach_port, right
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.ipc.thread import MsgContinuation
@@ -91,16 +91,30 @@ def launch_server(
     """A server of a node, which knows the port of the node's name server as `name-server`, where there is one, and if it is
     privileged that port's other one as `privilege`. The node's name server.
 
-    The name server is the server that says so (Server.name_server). It has the receive rights, as `service` and `privileged`.
+    The name server is the server that says so (Server.name_server). It has the receive rights, as `service` and `privileged`: new
+    ones, or those that it takes over where there was a name server.
     """
-    task = launch(kernel, server, name, given_rights(kernel, name_server, privileged))
+    known = None if server.name_server else name_server
+    task = launch(kernel, server, name, given_rights(kernel, known, privileged))
     if not server.name_server:
         return name_server
-    made = {what: mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE) for what in NameServer._fields}
+    made = name_server_rights(kernel, task, name_server)
     for thread in task.threads.values():
         assert isinstance(thread.program, ServerThread)
-        thread.program.task.names |= made
-    return name_server_of(task, *made.values())
+        thread.program.task.names |= dict(zip(NameServer._fields, made, strict=True))
+    return name_server_of(task, *made)
+
+
+def name_server_rights(kernel: Kernel, task: Task, before: NameServer | None) -> list[PortName]:
+    """A name server's names of its receive rights: those of the one before it, where there was one, else new ones."""
+    if before is None:
+        return [mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE) for _ in NameServer._fields]
+    names = []
+    for port in before:
+        assert port.receiver is not None
+        mach_port.mach_port_extract_right(kernel.ipc, port.receiver, port.receiver_name, MOVE_RECEIVE)
+        names.append(right.copyout(task.space, port, PORT_RECEIVE))
+    return names
 
 
 def given_rights(kernel: Kernel, name_server: NameServer | None, privileged: bool) -> dict[str, Port]:

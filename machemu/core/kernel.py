@@ -129,6 +129,7 @@ class Kernel(KernelSupervisor):
         self.board = board.new()
         self.crash = None
         self.crashed = None
+        self.loader = None
         self.limit = FOREVER
         self.trap_limit = FOREVER
         self.turn_limit = FOREVER

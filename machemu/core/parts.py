@@ -17,6 +17,7 @@ from machemu.device.kmsg import KmsgDriver
 from machemu.ipc.subsystem import Ipc
 from machemu.kern.host import Halt
 from machemu.kern.subsystem import Kern
+from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.seams import Cpu, Mmu, Supervisor
@@ -51,7 +52,7 @@ class KernelParts:
         "trap_ns", "fault_ns", "switch_ns", "handler_ns", "message_ns", "byte_ns",
         "trap_count", "turns", "halted", "halt_reason", "reboot_options",
         "cpu", "entry", "observer", "limit", "trap_limit", "turn_limit", "stopping", "left", "routines", "word", "input_sources",
-        "charged", "crash", "crashed", "interrupt", "board", "in_handler",
+        "charged", "crash", "crashed", "interrupt", "board", "in_handler", "loader",
     )  # fmt: skip
     TRANSIENT = (
         "cpu",
@@ -71,6 +72,7 @@ class KernelParts:
         "interrupt",
         "board",
         "in_handler",
+        "loader",
     )
     # The machine's:
     memory: PhysicalMemory  # the RAM, whose bytes are saved beside the state
@@ -121,6 +123,7 @@ class KernelParts:
     left: bool  # it does not return to user mode now
     charged: tuple[int, int] | None  # the time and the instructions up to which it has been charged, None where none is
     in_handler: bool  # a host-side thread's Python runs, and makes its traps without a stop in between
+    loader: Callable[[Task], None] | None  # told of each task that ends, while it still has its name space
     # A thread with an exception that nobody handled, until `crashed` is told, once it is off the CPU:
     crash: tuple[Thread, Raised] | None
     crashed: Callable[[Thread, Raised], None] | None

@@ -11,6 +11,7 @@ from machemu.abi.types import VirtAddr
 from machemu.core.parts import KernelParts
 from machemu.core.traps import TRAP_COUNT, TRAPS
 from machemu.kern import exception, pc_sample
+from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Thread
 from machemu.machine.seams import UserFault
 from machemu.vm.fault import vm_fault
@@ -164,6 +165,10 @@ class KernelSupervisor(KernelParts):
 
     def unhandled(self, thread: Thread, what: Raised) -> None:
         self.crash = thread, what
+
+    def ending(self, task: Task) -> None:
+        if self.loader is not None:
+            self.loader(task)
 
     def fault(self, address: VirtAddr, access: int) -> bool:
         thread = self.kern.current

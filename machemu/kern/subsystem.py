@@ -45,6 +45,9 @@ class TrapHandler(Protocol):
     def unhandled(self, thread: Thread, what: Raised) -> None:
         """Exception, code and subcode `what` is about to end the current thread's task, since nobody handles it."""
 
+    def ending(self, task: Task) -> None:
+        """A task ends, and is about to lose its name space."""
+
 
 @state
 class Timer(Enum):

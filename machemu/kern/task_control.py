@@ -88,6 +88,7 @@ def terminate(kern: Kern, task: Task) -> None:
     if current is not None and current.task is task:
         thread_control.disable(current)
         thread_control.shut_ipc(kern, current)
+    kern.traps.ending(task)
     _terminate_ipc(kern, task)
     if current is not None and current.task is task:
         thread_control.terminate(kern, current)

@@ -25,6 +25,8 @@ class Server(ABC):
     """Whether the memory of a message is read when it comes; else it comes as Regions, which are the server's."""
     name_server: ClassVar[bool] = False
     """Whether it is the name server of its node: what is started later has a send right to its service."""
+    comes_back: ClassVar[bool] = False
+    """Whether the loader of a node starts it again where its task ends without having been stopped or replaced."""
     threads: ClassVar[int] = 1
     """How many threads receive what comes to its port. One that waits, as to send to a queue that is full, stops no other."""
 

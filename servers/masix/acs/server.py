@@ -101,6 +101,7 @@ class Acs(HostServer):
 
     __slots__ = ("entries", "privilege", "saving", "watchers")
     name_server = True
+    comes_back = True
     entries: dict[bytes, Entry]
     privilege: Receive
     saving: int | None

@@ -31,10 +31,6 @@ GIVE_UP_NS: Final = 5_000_000_000
 """How long a member can be cut off from its group."""
 GATHER_NS: Final = 500_000_000
 """How often the first member multicasts that there is the group."""
-INCARNATION_NS: Final = 1 << 16
-INCARNATIONS: Final = 1 << 31
-"""Ports are numbered from the time of the start on, in the first of these units, modulo the second: who gives fewer than 15,000
-rights a second to other nodes never meets a number of his last incarnation."""
 PUBLISHED_MAX: Final = 1024
 """Names of one node that are replicated; others are found by a multicast."""
 NAME_MAX: Final = 79
@@ -148,8 +144,6 @@ class Directory(Part):
 
     def start(self, context: Context) -> None:
         mach = context.mach
-        # Numbers of another incarnation are not given again: who has not heard of its end may still ask for them.
-        context.tables.last = mach.now() // INCARNATION_NS % INCARNATIONS
         self._begin(context)
         self.since = self.quiet = mach.now() + QUIET_NS * context.node
 

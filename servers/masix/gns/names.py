@@ -115,8 +115,19 @@ class Names(Part):
 
     def start(self, context: Context) -> None:
         self.port = context.new_port()
+        self._watch(context)
+
+    def _watch(self, context: Context) -> None:
+        """Has the name server tell of the names that are there, and then of those that come and go."""
         mach = context.mach
         mach.request(acs.ACS_WATCH, mach.given("privilege") or mach.given("name-server"), (PolyPort(self.port, MAKE_SEND),))
+
+    def name_server_died(self, context: Context) -> None:
+        """Of the names that it had none is there any more, until it is registered anew."""
+        own = self.directory.own if self.directory is not None else {}
+        for name in [*self.told, *self.announced, *own]:
+            self._left(context, None, name)
+        self._watch(context)
 
     # This node's services
 
@@ -132,7 +143,7 @@ class Names(Part):
         return ()
 
     @serves(acs_client.ACS_NAME_LEFT, at="port")
-    def _left(self, context: Context, request: Message, name: bytes) -> tuple[Any, ...]:
+    def _left(self, context: Context, request: Message | None, name: bytes) -> tuple[Any, ...]:
         self._withdraw(context, name)
         if self.directory is not None:
             self.directory.left(context, name)

@@ -13,11 +13,12 @@ from collections import deque
 from typing import Any, Final
 
 from machemu.abi.message import COPY_SEND, MACH_MSG_SUCCESS, MOVE_SEND, MOVE_SEND_ONCE
+from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import state
-from machemu.user.kit import HostServer, Part, notified, serves
+from machemu.sim.state import Right, state
+from machemu.user.kit import Answer, HostServer, Part, answered, notified, serves
 from machemu.user.mach import Mach
-from machemu.user.message import Message
+from machemu.user.message import Message, living
 from machemu.user.notifications import DeadName, MsgAccepted, NoSenders
 from machemu.user.own import AREA_SIZE, WORD_AREA
 from masix.gns import memory, rights, streams, traffic
@@ -63,15 +64,27 @@ from masix.transport.transport import Transport
 
 STOCK: Final = 16
 """Proxy ports that a server which prepares has ready."""
+REGISTER_NS: Final = 50_000_000
+"""How long it waits before it tries again to register its name."""
+FIRST_NS: Final = 100_000_000
+"""Who starts in the first of these of a cluster's time is the first incarnation."""
+INCARNATION_NS: Final = 1 << 16
+INCARNATIONS: Final = 1 << 31
+"""Ports are numbered from the time of the start on, in the first of these units, modulo the second: who gives fewer than 15,000
+rights a second to other nodes never meets a number of his last incarnation."""
 
 
 @state
 class Gns(HostServer):
     """The network server of a node."""
 
-    __slots__ = ("arrivals", "directory", "link", "liveness", "loop", "names", "node", "protocols", "streams", "tables")
+    __slots__ = (
+        "arrivals", "directory", "link", "liveness", "loop", "names", "node", "protocols", "register_at", "registration",
+        "streams", "tables",
+    )  # fmt: skip
     message_max = AREA_SIZE - WORD_AREA
     reads_memory = False
+    comes_back = True
     node: NodeNumber  # its number
     link: Link
     loop: deque[tuple[NodeNumber, bytes]]  # what it says to itself
@@ -81,6 +94,8 @@ class Gns(HostServer):
     names: Names  # how services are found
     directory: Directory | None  # the replicated one, or None
     liveness: Liveness  # probes of others
+    registration: Right  # of its name, 0 until the name server has answered
+    register_at: int | None  # when it tries again to register
     protocols: Protocols  # what others send and receive beside
 
     def __init__(
@@ -100,6 +115,8 @@ class Gns(HostServer):
         self.names = Names(announces, self.directory, host)
         self.protocols = Protocols(node)
         self.liveness = Liveness()
+        self.registration = 0
+        self.register_at = None
         self.loop = deque()
         self.streams = Streams()
         self.arrivals = Arrivals()
@@ -138,15 +155,37 @@ class Gns(HostServer):
     def start(self, mach: Mach) -> None:
         super().start(mach)
         mach.keep_memory()
-        mach.request(
-            acs.ACS_REGISTER, mach.given("privilege") or mach.given("name-server"), (NAME, 0, PolyPort(self.service, COPY_SEND))
-        )
+        self._register(mach)
         context = self.context(mach)
+        # Numbers of another incarnation are not given again: who has not heard of its end may still ask for them.
+        self.tables.last = mach.now() // INCARNATION_NS % INCARNATIONS if mach.now() >= FIRST_NS else 0
         self.link.start(context)
         self.names.start(context)
         if self.directory is not None:
             self.directory.start(context)
         self._settle(context)
+
+    def _register(self, mach: Mach) -> None:
+        """Gives its service the network server's name. Where that is still the one's that was there before, it tries again."""
+        self.register_at = None
+        port = mach.given("privilege") or mach.given("name-server")
+        mach.request(acs.ACS_REGISTER, port, (NAME, 0, PolyPort(self.service, COPY_SEND)), self.notices)
+
+    @answered(acs.ACS_REGISTER, at="notices")
+    def _registered(self, context: Context, answer: Answer) -> None:
+        mach = context.mach
+        self.registration = 0 if answer.code else living(answer.results[0])
+        if self.registration:
+            mach.notify(self.registration, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
+        else:
+            self.register_at = mach.now() + REGISTER_NS
+
+    def _name_server_died(self, context: Context) -> None:
+        """The name server is another one, which knows no names: neither this server's nor those of the services."""
+        context.mach.deallocate(self.registration)
+        self.registration = 0
+        self._register(context.mach)
+        self.names.name_server_died(context)
 
     def parts(self) -> tuple[Part, ...]:
         parts = (self.link, self, self.protocols, self.names)
@@ -168,6 +207,8 @@ class Gns(HostServer):
 
     def expired(self, mach: Mach) -> None:
         context = self.context(mach)
+        if self.register_at is not None and mach.now() >= self.register_at:
+            self._register(mach)
         self.link.tick(mach)
         self.names.expired(context)
         self.liveness.expired(context)
@@ -189,7 +230,7 @@ class Gns(HostServer):
         return self.names.resolve(context, request, name, host)
 
     @serves(gns_protocol.GNS_PROTOCOL_REGISTER)
-    def _register(self, context: Context, request: Message, *values: Any) -> None:
+    def _register_protocol(self, context: Context, request: Message, *values: Any) -> None:
         self.protocols.register(context, request, *values)
 
     @property
@@ -204,6 +245,8 @@ class Gns(HostServer):
     @notified(DeadName)
     def _died(self, context: Context, notice: DeadName) -> None:
         self.protocols.died(context.mach, notice.name)
+        if notice.name == self.registration:
+            self._name_server_died(context)
         rights.port_died(context, notice.name)
 
     @notified(MsgAccepted)
@@ -233,7 +276,7 @@ class Gns(HostServer):
         rooms = [room for room in (self.names, self.link, self.directory) if room is not None]
         times = [room.next_timer() for room in rooms]
         now = context.mach.now()
-        times += [self.liveness.at, now if self.tables.is_short() else None]
+        times += [self.liveness.at, self.register_at, now if self.tables.is_short() else None]
         times += [self.streams.next_timer(now), self.arrivals.next_timer(now)]
         context.mach.alarm(min((time for time in times if time is not None), default=None))
 
@@ -302,9 +345,8 @@ class Gns(HostServer):
 
     def unsent(self, mach: Mach, message: Message, code: int) -> None:
         """A message whose destination is dead goes."""
-        if message.header.local in self.questions:
-            super().unsent(mach, message, code)
+        if message.header.remote_type not in (MOVE_SEND, MOVE_SEND_ONCE):
+            super().unsent(mach, message, code)  # a request of its own
             return
-        if message.header.remote_type in (MOVE_SEND, MOVE_SEND_ONCE):
-            mach.deallocate(message.header.remote)
+        mach.deallocate(message.header.remote)
         give_up(self.context(mach), message)

@@ -1,0 +1,139 @@
+"""A name or network server that dies is started again by the loader, and its node goes on."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from machemu.kern import task_control
+from machemu.machine.profile import DEFAULT_PROFILES
+from masix.acs.server import Acs
+from masix.gns.server import Gns
+from tests.support.callers import Caller
+from tests.support.clusters import MS, SECOND, World, with_guests
+from tests.support.dependents import Dependent
+from tests.support.name_servers import GUEST, HOST, both_places
+
+PROFILES = list(DEFAULT_PROFILES.values())
+PAIRS = list(product(PROFILES, PROFILES))
+KILL_MS = 4000
+WITHIN = 5 * SECOND
+KILLS = ("acs", "gns")
+
+
+def cluster(profiles: tuple[str, str], place: str = HOST, replicates: bool = False, killer: str = "", late_ms: int = 4500) -> str:
+    """Two nodes that depend on each other. On both, a program that looks the other node's answerer up at 3 s and calls it for
+    long, and one that looks it up at `late_ms`. killer: a program of the first node that ends a task of this name."""
+    text = "[segments.lan]\n"
+    gns = f'{{ class = "masix.gns.server:Gns", replicates = {str(replicates).lower()} }}'
+    for name, other, profile in (("alpha", "beta", profiles[0]), ("beta", "alpha", profiles[1])):
+        programs = [
+            f'class = "tests.support.dependents:Dependent", name = "{name}", other = "{other}", start_ms = 3000',
+            f'class = "tests.support.revived:Lasting", name = "last {name}"',
+            f'class = "tests.support.callers:Caller", name = "last {other}", start_ms = {late_ms}',
+        ]
+        if killer and name == "alpha":
+            programs.append(f'class = "tests.support.revived:Killer", name = "{killer}", at_ms = {KILL_MS}')
+        servers = ", ".join(['"masix.acs.server:Acs"', gns, *(f"{{ {program} }}" for program in programs)])
+        text += f'[nodes.{name}]\nprofile = "{profile}"\nmemory = "4M"\nservers = [{servers}]\nnics = {{ eth0 = "lan" }}\n'
+    return with_guests(text) if place == GUEST else text
+
+
+def kill(world: World, name: str, what: str) -> None:
+    """Ends the task of a server on a node."""
+    node = world.node(name)
+    kernel = node.kernel
+    assert kernel is not None
+    node.pass_time(world.cluster.time)
+    (task,) = (task for task in kernel.kern.tasks.values() if what in task.name)
+    task_control.terminate(kernel.kern, task)
+    node.idle = False
+
+
+def check_calls(world: World) -> None:
+    """Who looked a service up after the death has found and called it."""
+    for name in ("alpha", "beta"):
+        (caller,) = world.programs(name, Caller)
+        assert len(caller.times) == caller.calls + 2 and caller.times[-1] < KILL_MS * MS + WITHIN, (name, caller.times)
+
+
+@both_places
+@pytest.mark.parametrize("profiles", PAIRS)
+@pytest.mark.parametrize("replicates", [False, True])
+@pytest.mark.parametrize("what", KILLS)
+def test_look_ups_and_calls_work_again_after_a_server_was_killed(
+    what: str, replicates: bool, profiles: tuple[str, str], place: str
+) -> None:
+    with World(cluster(profiles, place, replicates)) as world:
+        world.run(KILL_MS * MS)
+        powered = world.node("alpha").powered
+        kill(world, "alpha", what)
+        world.run(KILL_MS * MS + WITHIN)
+        check_calls(world)
+        assert world.node("alpha").powered == powered, "it has rebooted"
+        for name in ("alpha", "beta"):
+            (program,) = world.programs(name, Dependent)
+            ends = [program.died, program.unused, program.spent]
+            if what == "gns":
+                assert all(KILL_MS * MS < time < KILL_MS * MS + 2 * SECOND for time in ends), ends
+            else:
+                assert ends == [0, 0, 0], "rights between nodes do not go through the name server"
+
+
+@both_places
+@pytest.mark.parametrize("what", KILLS)
+def test_a_privileged_client_that_ends_a_server_finds_the_next_one(what: str, place: str) -> None:
+    with World(cluster(PAIRS[1], place, killer=what)) as world:
+        world.run(KILL_MS * MS + WITHIN)
+        check_calls(world)
+
+
+@pytest.mark.parametrize("what", KILLS)
+def test_a_server_may_die_again_and_again_and_leaves_nothing(what: str) -> None:
+    with World(cluster(PAIRS[1], late_ms=14_000)) as world:
+        counts = []
+        for at in range(5, 13):
+            world.run(at * SECOND)
+            kernel = world.node("alpha").kernel
+            assert kernel is not None
+            counts.append((len(kernel.kern.tasks), len(kernel.ipc.ports), kernel.kern.thread_count))
+            kill(world, "alpha", what)
+        assert counts[3:] == counts[2:-1], counts
+        world.run(20 * SECOND)
+        (caller,) = world.programs("beta", Caller)
+        assert len(caller.times) == caller.calls + 2
+        assert [len(world.programs("alpha", kind)) for kind in (Acs, Gns)] == [1, 1]
+
+
+def test_both_servers_may_die_at_once() -> None:
+    with World(cluster(PAIRS[2])) as world:
+        world.run(KILL_MS * MS)
+        for what in KILLS:
+            kill(world, "alpha", what)
+        world.run(KILL_MS * MS + WITHIN)
+        check_calls(world)
+
+
+@pytest.mark.parametrize("what", KILLS)
+def test_a_server_that_was_stopped_stays_away(what: str) -> None:
+    action = f'[[actions]]\nat = "4s"\nkind = "stop"\nnode = "alpha"\nname = "{what}"\n'
+    with World(cluster(PAIRS[0]) + action) as world:
+        world.run(KILL_MS * MS + WITHIN)
+        kernel = world.node("alpha").kernel
+        assert kernel is not None and what not in [task.name for task in kernel.kern.tasks.values()]
+
+
+@pytest.mark.parametrize("what", KILLS)
+def test_a_cluster_saved_after_a_server_came_back_goes_on_the_same(what: str, tmp_path: Path) -> None:
+    text = cluster(PAIRS[1], killer=what)
+    with World(text) as whole:
+        whole.run(9 * SECOND)
+        digest = whole.cluster.digest()
+    with World(text) as first:
+        first.run((KILL_MS + 1) * MS)
+        first.cluster.save(tmp_path / "saved")
+    with World(text, load=tmp_path / "saved") as second:
+        second.run(9 * SECOND)
+        assert second.cluster.digest() == digest
