@@ -24,6 +24,7 @@ QUESTIONS: Final = 100
 TRACED: Final = 10_000
 SNAPSHOTS: Final = 100
 NODES: Final = 4
+NAMERS: Final = 16
 PACE: Final = 100_000
 """Rounds of the fixed work beside each measurement."""
 NOT_THERE: Final = "not there"
@@ -42,7 +43,7 @@ Measure = Callable[[int], float]
 def rows() -> dict[str, Measure]:
     """By their names, what the checkout on the path measures. What an older one has not is not there."""
     found: dict[str, Measure] = {}
-    for group in (kernel_rows, start_rows, snapshot_rows, cluster_rows, network_rows):
+    for group in (kernel_rows, start_rows, snapshot_rows, cluster_rows, network_rows, name_rows):
         with suppress(ImportError, AttributeError):
             found |= group()
     return found
@@ -91,6 +92,13 @@ def network_rows() -> dict[str, Measure]:
     from tools.bench import transport
 
     return {f"network: {what}": partial(_taken, measure) for what, measure, _ in transport.ROWS}
+
+
+def name_rows() -> dict[str, Measure]:
+    from tools.costs import names
+
+    what = f"names: an idle second of {NAMERS} nodes that replicate"
+    return {what: lambda divisor: names.idle(max(NAMERS // divisor, 2), ", replicates = true")[2]}
 
 
 def _instruction(mips: Callable[[str, int], float], machine: str, divisor: int) -> float:
