@@ -4,7 +4,7 @@ They are a cache of the pmaps' tables in RAM: an entry is made when the CPU firs
 So the pmap's bits of use are always true, and nothing of this is saved.
 
 Unicorn takes the slow path for each store to a page that it may execute. So a page may be executed only once the CPU has fetched
-from its frame: decision 0031. The formats are those of the Intel SDM, volume 3, 4.4.2.
+from its frame: decision 0032. The formats are those of the Intel SDM, volume 3, 4.4.2.
 """
 
 from __future__ import annotations
