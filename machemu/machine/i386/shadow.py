@@ -75,7 +75,8 @@ class ShadowTables:
     def clear(self) -> None:
         """Forgets all pmaps. The CPU must be given a root again."""
         self._of.clear()
-        self._free = list(range(len(self._words) - ENTRIES, -1, -ENTRIES))
+        self._free: list[int] = []
+        self._unused = 0  # the first of those that no table has had since then
         self._kernel = self._allocate()
         table = self._allocate()
         self._words[self._kernel] = BASE + 8 * table | ANY
@@ -94,7 +95,7 @@ class ShadowTables:
         """What CR3 is for a pmap."""
         tables = self._of.get(pmap)
         if tables is None:
-            if not self._free:
+            if not self._has_room(1):
                 self.clear()
             tables = self._of[pmap] = Tables(self._new_root())
             pmap.use_table(KERNEL_BASE)
@@ -121,7 +122,7 @@ class ShadowTables:
         return place
 
     def _add_table(self, pmap: I386Pmap, address: VirtAddr) -> int:
-        if len(self._free) < 3:
+        if not self._has_room(3):
             self.clear()
             pmap.mmu.changed = True
         self.root(pmap)
@@ -171,8 +172,14 @@ class ShadowTables:
         self._words[root + (KERNEL_BASE >> DIRECTORY_SHIFT)] = self._address(self._kernel) | PRESENT
         return root
 
+    def _has_room(self, tables: int) -> bool:
+        return len(self._free) + (len(self._words) - self._unused) // ENTRIES >= tables
+
     def _allocate(self) -> int:
-        table = self._free.pop()
+        if self._free:
+            table = self._free.pop()
+        else:
+            table, self._unused = self._unused, self._unused + ENTRIES
         self._words[table : table + ENTRIES] = EMPTY
         return table
 
