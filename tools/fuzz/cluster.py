@@ -177,6 +177,8 @@ def _leaks(node: ClusterNode) -> list[str]:
     if node.kernel is None or node.machine is None:
         return []
     arch = ARCHS[node.kernel.cpu.architecture]
+    assert node.servers is not None
+    node.servers.lasting.clear()  # none is started again
     with new_node(arch, MEMORY) as fresh:
         before = invariants.usage(fresh.kernel)
     machine = Machine(node.machine, before)
