@@ -110,7 +110,7 @@ def test_replicas_agree_through_loss_duplication_and_reordering(seed: int) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("length", [3000, 15000])
+@pytest.mark.parametrize("length", [4500, 15000])
 def test_a_partition_s_sides_find_their_own_names_and_all_again_when_it_heals(length: int) -> None:
     """Longer than 5 s, the smaller side founds a group of its own, which ends when they meet."""
     sides = [["n1", "n2"], ["n3", "n4", "n5"]]
