@@ -11,6 +11,7 @@ import pytest
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 
 from machemu.abi.errors import UserError
+from machemu.ui import trace_options
 from machemu.ui.commands import parser
 from tests.support.commands import run
 from tests.support.deaths import DEATHS, IN_A_TRAP
@@ -104,7 +105,7 @@ def test_a_cluster_is_filtered_alike() -> None:
 def test_a_filter_that_cannot_be_is_refused(option: str, value: str, said: str) -> None:
     for command in RUNS:
         with pytest.raises(UserError, match=f"^{re.escape(f'{option} {value}: {said}')}"):
-            parser().parse_args([*command, f"{option}={value}"])
+            trace_options.check(parser().parse_args([*command, f"{option}={value}"]))
 
 
 def test_a_refused_filter_is_one_line_and_exit_status_2() -> None:
