@@ -111,6 +111,24 @@ class ServerThread(Own):
             raise ValueError("it sends nothing")
         if self.size < AREA_SIZE:
             raise ValueError("it has too little memory")
+        if self.number and not self._is_about_to(self.number):
+            raise ValueError(f"it does not make trap {self.number} so")
+
+    def _is_about_to(self, number: int) -> bool:
+        """Whether it makes such a trap, with its arguments, in its phase."""
+        if self.phase in (Phase.GROWN, Phase.PLACED):
+            return number == VM_ALLOCATE and len(self.arguments) == 4 and self.arguments[1] == self.area
+        if number != MACH_MSG or len(self.arguments) != 7:
+            return False
+        buffer, option, sent, room, source, _, notify = self.arguments
+        if self.phase is Phase.SENT:
+            allowed, ours = MACH_SEND_MSG | MACH_SEND_TIMEOUT | MACH_SEND_NOTIFY, (self.buffer, 0, 0)
+            is_kind = option & MACH_SEND_MSG and HEADER_SIZE <= sent <= self.size - WORD_AREA
+        else:
+            port = self.task.names.get("legacy", 0) if self.phase is Phase.INHERITED else self.task.port
+            allowed, ours = MACH_RCV_MSG | MACH_RCV_LARGE | MACH_RCV_TIMEOUT, (self.buffer, self.size - WORD_AREA, port)
+            is_kind = option & MACH_RCV_MSG and self.phase in (Phase.RECEIVED, Phase.INHERITED) and not sent and not notify
+        return bool(is_kind) and option & ~allowed == 0 and (buffer, room, source) == ours
 
     def may_get(self, code: int) -> bool:
         """Whether its last trap can have had this result."""

@@ -143,6 +143,7 @@ CASES: list[tuple[type, str, Any, str]] = [
     (Sender, "window", 0, r"masix.transport.sender.Sender cannot be so: its window cannot be"),
     (ServerThread, "area", 64, r"a host-side program of task 3 does not have the memory that it says"),
     (ServerThread, "size", 1, r"machemu.user.thread.ServerThread cannot be so: it has too little memory"),
+    (ServerThread, "number", 2, r"machemu.user.thread.ServerThread cannot be so: it does not make trap 2 so"),
     (ServerTask, "port", 0, r"a host-side program of task 3 receives from nothing"),
     (ServerTask, "names", {"task": 999}, r"a host-side program of task 3 knows another port as task"),
     (ServerThread, "arguments", (), r"a host-side program of task 3 waits in another trap than it made"),
