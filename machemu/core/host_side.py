@@ -255,6 +255,9 @@ def _check_own_names(kernel: Kernel, task: Task, shared: ServerTask, is_starting
             raise InvariantError(f"a host-side program of task {task.number} receives from nothing")
         if isinstance(entry.object, Port) and entry.object.pset is not None:
             raise InvariantError(f"a host-side program of task {task.number} receives from a port that is in a set")
+    for _, entry in task.space.entries():
+        if entry.type & TYPE_RECEIVE and isinstance(entry.object, Port) and entry.object.payload is not None:
+            raise InvariantError(f"a host-side program of task {task.number} gets a payload, and not its name, for a port")
     host = kernel.kern.host
     known = {"task": task.itk_self, "host": host.host_self, "host-port": host.host_priv_self}
     known["device-port"] = kernel.devices.master_port

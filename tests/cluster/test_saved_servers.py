@@ -16,6 +16,7 @@ from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
 from machemu.cluster.lan import Properties, Segment
 from machemu.ipc.kmsg import Kmsg
+from machemu.ipc.port import Port
 from machemu.kern.thread import Thread
 from machemu.sim import slots
 from machemu.user.kit import HostServer, Question
@@ -73,6 +74,9 @@ def part(cluster: Cluster, kind: type) -> Any:
         return cluster.segments[0]
     if kind is Thread:
         return next(thread for thread in threads_of(cluster) if thread.program is thread_of(cluster, Gns))
+    if kind is Port:
+        entries = part(cluster, Thread).task.space.entries()
+        return next(entry.object for _, entry in entries if isinstance(entry.object, Port) and entry.type & TYPE_RECEIVE)
     if kind in (Membership, Keyring):
         return transport if kind is Membership else transport.keyring
     if kind is Arp:
@@ -144,6 +148,7 @@ CASES: list[tuple[type, str, Any, str]] = [
     (ServerThread, "area", 64, r"a host-side program of task 3 does not have the memory that it says"),
     (ServerThread, "size", 1, r"machemu.user.thread.ServerThread cannot be so: it has too little memory"),
     (ServerThread, "number", 2, r"machemu.user.thread.ServerThread cannot be so: it does not make trap 2 so"),
+    (Port, "payload", 3, r"a host-side program of task 3 gets a payload, and not its name, for a port"),
     (ServerTask, "port", 0, r"a host-side program of task 3 receives from nothing"),
     (ServerTask, "names", {"task": 999}, r"a host-side program of task 3 knows another port as task"),
     (ServerThread, "arguments", (), r"a host-side program of task 3 waits in another trap than it made"),
