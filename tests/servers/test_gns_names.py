@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from machemu.user.mach import Mach
@@ -186,6 +186,7 @@ NONSENSE = st.one_of(st.binary(max_size=60), st.builds(lambda head, body: head +
 
 
 @settings(deadline=None, max_examples=15)
+@example([(0xFFFF, b"\1\1" + bytes(11) + bytes((n,)) + bytes(8)) for n in (0, 1)])
 @given(st.lists(st.tuples(st.sampled_from([1, 2, 3, 4, 0xFFFF]), NONSENSE), min_size=1, max_size=40))
 def test_no_packet_of_another_node_ends_a_server(packets: list[tuple[int, bytes]]) -> None:
     """Whoever it says to be from; afterwards, among those whose names were not used, all is as before."""

@@ -39,6 +39,11 @@ KEY: Final = struct.Struct(">HQ")
 VALUE: Final = struct.Struct(">I")
 
 
+def _is_other(context: Context, node: int) -> bool:
+    """Whether there can be another node of this number: a broken packet may name any."""
+    return NODE_MIN <= node <= NODE_MAX and node != context.node
+
+
 class Carrier:
     """masix.groups.Network over the server's link, while one of its handlers runs."""
 
@@ -51,7 +56,7 @@ class Carrier:
 
     def send(self, node: int, data: bytes) -> None:
         """What a broken packet made a member send to no node, or too much, is lost."""
-        if node != self._context.node and NODE_MIN <= node <= NODE_MAX and len(data) <= SIZE_MAX:
+        if _is_other(self._context, node) and len(data) <= SIZE_MAX:
             self._context.say_group(node, data)
 
     def multicast(self, data: bytes) -> None:
@@ -282,5 +287,6 @@ class Directory(Part):
         """Says something to nodes that are there again: whether a session with them still holds is to be seen now, and not when
         somebody has the first right to a service there."""
         for node in self.returns.back:
-            context.say(node, Alive())
+            if _is_other(context, node):
+                context.say(node, Alive())
         self.returns.back.clear()
