@@ -12,7 +12,8 @@ from typing import Final
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE, PDE_SHIFT, PRESENT, WRITABLE
 
 TABLES, STACK, PAGE_TABLE, DIRECTORY, USER_LDT_FRAME = range(5)
-"""The frames: the first two and the last ones are mapped, by the page table; the directory is for a CPU without a thread."""
+"""The frames: the first two and the last ones are mapped, as the page table says; the directory is of a CPU without a thread.
+The CPU walks neither, but what `shadow` makes of the page table."""
 USER_LDT_ENTRIES: Final = 8192
 USER_LDT_FRAMES: Final = USER_LDT_ENTRIES * 8 // PAGE_SIZE
 FRAMES: Final = USER_LDT_FRAME + USER_LDT_FRAMES

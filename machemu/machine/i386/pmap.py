@@ -117,8 +117,7 @@ class I386Pmap:
         bits = PRESENT | USER | (WRITABLE if protection & VM_PROT_WRITE else 0)
         if old & PRESENT:
             if old >> PAGE_SHIFT == frame:
-                mmu.words[index] = old & ~WRITABLE | bits
-                mmu.shadow.drop(self, address)
+                self._set(address, index, old & ~WRITABLE | bits)
                 mmu.changed = mmu.changed or mmu.current is self
                 return
             self._drop(address, index, old)
@@ -140,8 +139,7 @@ class I386Pmap:
             self.remove(start, end)
         elif not protection & VM_PROT_WRITE:
             for address, index in self._present(start, end):
-                self.mmu.words[index] &= ~WRITABLE
-                self.mmu.shadow.drop(self, address)
+                self._set(address, index, self.mmu.words[index] & ~WRITABLE)
                 self.mmu.changed = self.mmu.changed or self.mmu.current is self
 
     def translate(self, address: VirtAddr, access: int) -> PhysAddr | None:
@@ -215,10 +213,14 @@ class I386Pmap:
                     found.append((address, index))
         return found
 
+    def _set(self, address: int, index: int, entry: int) -> None:
+        """Changes an entry that the CPU may have used."""
+        self.mmu.words[index] = entry
+        self.mmu.shadow.drop(self, address)
+
     def _drop(self, address: int, index: int, entry: int) -> None:
         """Takes one mapping away."""
-        self.mmu.words[index] = 0
-        self.mmu.shadow.drop(self, address)
+        self._set(address, index, 0)
         self.used[address >> PDE_SHIFT] -= 1
         self.count -= 1
         self.mmu.unmapped(self, address, Frame(entry >> PAGE_SHIFT), entry)
