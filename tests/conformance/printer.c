@@ -3,18 +3,9 @@
  * driver waits for ever once its queue is full: so little is written.
  */
 #include "guest.h"
+#include "drives.h"
 
 static const char *const names[] = { "lpr0", "lpr", "lpr1", "lpr2", "lpr4294967296", "lp0", "lpr0a", "par0" };
-static int status[DEV_STATUS_MAX];
-
-static device_t open(const char *name, u32 mode)
-{
-	device_t device = MACH_PORT_NULL;
-	kern_return_t result = device_open(device_master, mode, name, &device);
-
-	say("open %s mode %u -> %x %n\n", name, mode, result, device);
-	return device;
-}
 
 static void write_inband(device_t device, const char *text, int size)
 {
