@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from machemu.abi.errors import UserError
@@ -17,6 +18,8 @@ PIECE: Final = 1 << 16
 HISTORY_MAX: Final = 1000
 LINE_MAX: Final = 1 << 12
 """Characters of a line that are shown again."""
+LOOK_AGAIN: Final = 0.1
+"""Seconds until a Ctrl-C is seen that came just before the wait for a key began."""
 Complete = Callable[[str, str], list[str]]
 """The words that may stand where one is begun: of the line before it, and its begin."""
 
@@ -29,7 +32,8 @@ def read_lines(prompt: str, out: Output, begin_line: Callable[[], None], complet
         try:
             begin_line()
             out.flush()
-            line = read()
+            with _interruptible():
+                line = read()
         except KeyboardInterrupt:
             out.line("")
             continue
@@ -38,6 +42,18 @@ def read_lines(prompt: str, out: Output, begin_line: Callable[[], None], complet
                 out.line("")
             return
         yield line
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A timer ends each wait for a key soon, since the handler of a signal that comes just before the wait would run after it."""
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, LOOK_AGAIN, LOOK_AGAIN)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _terminal(prompt: str, complete: Complete) -> Callable[[], str | None]:

@@ -94,6 +94,18 @@ def test_ctrl_c_at_the_prompt_drops_the_line_and_nothing_else(file: str) -> None
     assert "Traceback" not in terminal.text and "interrupted" not in terminal.text
 
 
+def test_ctrl_c_just_before_the_wait_for_a_key_is_not_lost() -> None:
+    plant = """
+import ctypes, functools, readline, signal
+twice = map(ctypes.CDLL(None)["raise"], [signal.SIGINT] * 2)
+readline.set_pre_input_hook(functools.partial(next, twice, None))
+"""
+    terminal = Terminal("machemu", "step", HELLO, plant=plant)
+    terminal.until(f"{PROMPT}\n{PROMPT}\n{PROMPT}")
+    terminal.send("\x04")
+    assert terminal.close() == 0
+
+
 def test_every_command_condition_and_name_is_on_the_page_and_in_the_help() -> None:
     done = step("-c", "help", "-c", "help run", "-c", "help print")
     names = [line.split()[0] for line in done.stdout.splitlines()[1:] if not line.startswith(PROMPT)]

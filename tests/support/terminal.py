@@ -24,14 +24,14 @@ sys.exit(main())"""
 
 
 class Terminal:
-    """A session at a pseudo-terminal. text: what it has shown."""
+    """A session at a pseudo-terminal. text: what it has shown. plant: Python that runs before machemu begins."""
 
-    def __init__(self, *command: str) -> None:
+    def __init__(self, *command: str, plant: str = "") -> None:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 250, 0, 0))
         environment = {**os.environ, "TERM": "dumb", "INPUTRC": os.devnull}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", CHILD, *command[1:]],
+            [sys.executable, "-c", f"{plant}\n{CHILD}", *command[1:]],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -55,7 +55,10 @@ class Terminal:
         start = len(self.text)
         limit = time.monotonic() + 90
         while True:
-            assert time.monotonic() < limit, self.text
+            if time.monotonic() > limit:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError(self.text)
             if not select.select([self.master], [], [], 1)[0]:
                 continue
             try:
