@@ -281,9 +281,10 @@ class CdDriver(DiskDriver):
         return {0: (0, self.disk.sectors - CD_BLOCK)}
 
     def _transfer(self, minor: Minor, request: IoRequest) -> bytes:
-        if request.op is IoOp.READ:
+        if request.op is IoOp.READ or not self._is_on_disk(minor, request):
             return super()._transfer(minor, request)
         unit = int(self.name[-1])
         device = f"{IDE_MAJORS[unit // 2]:02x}:{unit % 2 * IDE_MINORS:02x}"
-        self.io.print(f"ide-cd: bad cmd 1\nend_request: I/O error, dev {device}, sector {request.recnum}\n".encode("ascii"))
+        block = request.recnum // CD_BLOCK * CD_BLOCK
+        self.io.print(f"ide-cd: bad cmd 1\nend_request: I/O error, dev {device}, sector {block}\n".encode("ascii"))
         raise DiskError

@@ -2,11 +2,20 @@
 #include "guest.h"
 #include "drives.h"
 
+static char data[65536];
+
 static const char *const names[] = { "hd2", "hd2s0", "hd2s1", "hd2s2", "hd2a", "hd2s1a", "cd0" };
+
+static void put(device_t device, u32 record, int count)
+{
+	int written = -1;
+	kern_return_t result = device_write(device, 0, record, data, count, &written);
+
+	say("  write %x count %d -> %x written %d\n", record, count, result, written);
+}
 
 int guest_main(void)
 {
-	static char data[4096];
 	mach_msg_type_number_t size = 128;
 	mach_port_t pager;
 	device_t cd;
@@ -37,8 +46,10 @@ int guest_main(void)
 	show("map", device_map(cd, 1, 0, PAGE_SIZE, &pager, 0));
 	get(cd, 0, 2048);
 	cd = open("hd2", D_WRITE), get(cd, 0, 512);
-	show("write of nothing, opened for writing", device_write(cd, 0, 0, data, 0, &written));
-	show("write, opened for writing", device_write(cd, 0, 0, data, 512, &written));
-	get(cd, 0, 512), say("written %d\n", written);
+	say("-- writes, opened for writing\n");
+	put(cd, 0, 0), put(cd, 0, 1), put(cd, 0, 512), put(cd, 0, 65536);
+	put(cd, 1, 512), put(cd, 2, 1536), put(cd, 3, 4096), put(cd, 5, 4608), put(cd, 8, 5000), put(cd, 17, 32768);
+	put(cd, end - 1, 512), put(cd, end - 3, 4096), put(cd, end, 512), put(cd, end + 1, 512), put(cd, -1, 512), put(cd, 0, -1);
+	get(cd, 0, 512);
 	return 0;
 }
