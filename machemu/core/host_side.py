@@ -275,13 +275,13 @@ def _check_rights(task: Task, threads: list[tuple[Thread, ServerThread]], is_sta
 
     What one of several threads is still to send another's handler may have given up: that send will fail.
     """
-    given: Counter[int] = Counter()
     thread, program = threads[0]
+    given = Counter(set(program.task.names.values()))
     outbox = list(program.outbox) if len(program.task.threads) == 1 else []
     for part in (program.task, *(each for _, each in threads), *slots.parts([program.server, outbox])):
         for place, name, value in slots.names_in(part):
             entry = task.space.lookup(value)
-            unset = value in UNNAMED and (name.types != TYPE_PORT_SET or is_starting)
+            unset = value in UNNAMED and (is_starting or (name.optional and name.types != TYPE_PORT_SET))
             if not unset and (entry is None or not entry.type & name.types):
                 raise InvariantError(f"{place} is {value}, which names no such right of task {task.number}")
             given[value] += name.owns

@@ -272,10 +272,10 @@ def _finder(annotation: Any) -> Finder | None:
         return None if name is None else lambda value: iter(((name, value),))
     if origin is dict:
         key, item = map(_finder, arguments)
-        return None if key is item is None else lambda value: chain(_all(key, value), _all(item, value.values()))
+        return None if key is item is None else lambda value: _all_set(chain(_all(key, value), _all(item, value.values())))
     if origin in (list, deque) or (origin is tuple and arguments[1:] == (Ellipsis,)):
         inner = _finder(arguments[0])
-        return None if inner is None else lambda value: _all(inner, value)
+        return None if inner is None else lambda value: _all_set(_all(inner, value))
     if origin is tuple:
         each = [(place, find) for place, find in enumerate(map(_finder, arguments)) if find is not None]
         return lambda value: chain.from_iterable(find(value[place]) for place, find in each)
@@ -283,6 +283,10 @@ def _finder(annotation: Any) -> Finder | None:
         kinds = [(compile_check(kind), find) for kind in arguments if (find := _finder(kind)) is not None]
         return None if not kinds else lambda value: chain.from_iterable(find(value) for holds, find in kinds if holds(value))
     return None
+
+
+def _all_set(names: Iterator[tuple[NamesRight, int]]) -> Iterator[tuple[NamesRight, int]]:
+    return ((name._replace(optional=False), value) for name, value in names)
 
 
 def _all(find: Finder | None, values: Iterable[Any]) -> Iterator[tuple[NamesRight, int]]:

@@ -90,11 +90,13 @@ PortName = U32
 
 
 class NamesRight(NamedTuple):
-    """What an `Annotated[PortName, NamesRight]` names in its task's space: rights of one of these types (MACH_PORT_TYPE bits),
-    or nothing with 0. owns: whether each place that names one has a user reference of its own."""
+    """What an `Annotated[PortName, NamesRight]` names in its task's space: a right of one of these types (MACH_PORT_TYPE bits).
+    owns: whether each place that names one has a user reference of its own. optional: whether a slot may be 0 and name none;
+    in a list or dict none ever is."""
 
     types: int
     owns: bool = False
+    optional: bool = True
 
 
 _SEND, _RECEIVE, _SEND_ONCE, _PORT_SET, _DEAD_NAME = (1 << bit for bit in range(16, 21))
@@ -105,4 +107,8 @@ Right = Annotated[PortName, NamesRight(_SEND | _RECEIVE | _SEND_ONCE | _DEAD_NAM
 """Names of rights of a host-side server's task."""
 Reply = Annotated[PortName, NamesRight(_SEND | _SEND_ONCE | _DEAD_NAME, owns=True)]
 """The right of somebody who waits for an answer."""
+SendRight = Annotated[PortName, NamesRight(_SEND | _DEAD_NAME, owns=True, optional=False)]
+SendOnceRight = Annotated[PortName, NamesRight(_SEND_ONCE | _DEAD_NAME, owns=True, optional=False)]
+ReceiveRight = Annotated[PortName, NamesRight(_RECEIVE, optional=False)]
+"""Rights that each place which names one gives back."""
 AnyName = Annotated[PortName, NamesRight(_SEND | _RECEIVE | _SEND_ONCE | _PORT_SET | _DEAD_NAME)]

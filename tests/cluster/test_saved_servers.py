@@ -26,8 +26,10 @@ from machemu.user.task import ServerTask
 from machemu.user.thread import ServerThread
 from masix.acs.server import Acs
 from masix.gns.link import EthernetLink
+from masix.gns.ports import Export, Leaving, Pledge, PortTables
 from masix.gns.protocols import Protocol
 from masix.gns.server import Gns
+from masix.gns.wire import RightKind
 from masix.protocols.arp import Arp, Known
 from masix.protocols.udp import Socket, Udp
 from masix.transport.membership import Membership
@@ -79,6 +81,8 @@ def part(cluster: Cluster, kind: type) -> Any:
         return next(entry.object for _, entry in entries if isinstance(entry.object, Port) and entry.type & TYPE_RECEIVE)
     if kind in (Membership, Keyring):
         return transport if kind is Membership else transport.keyring
+    if kind is PortTables:
+        return gns.tables
     if kind is Arp:
         return programs(cluster.nodes[0], Udp)[0].arp
     if kind is Sender:
@@ -105,6 +109,15 @@ def asked(then: str, *about: Any) -> Callable[[HostServer], dict[int, Question]]
     return lambda server: {RECEIVE_RIGHT: Question(server, then, about)}
 
 
+NAME_SERVER = 3
+"""A name of the network server's task: a send right."""
+
+
+def once(name: int) -> Callable[[PortTables], dict[int, Export]]:
+    """An export more, of a send-once right."""
+    return lambda tables: {**tables.exports, 999: Export(RightKind.SEND_ONCE, name)}
+
+
 def sends(disposition: int, name: int) -> deque[Outgoing]:
     """A message to nobody with a right."""
     return deque([Outgoing(Message(Header(0, 0, 0, 0, 5), bytes(8), (CarriedPort(4, disposition, name),), True), 0, None)])
@@ -117,11 +130,17 @@ CASES: list[tuple[type, str, Any, str]] = [
     (Gns, "notices", 1 << 32, r"masix.gns.server.Gns.notices cannot be 4294967296"),
     (Gns, "notices", 999, r"masix.gns.server.Gns.notices is 999, which names no such right of task 3"),
     (Gns, "ports", 0, r"masix.gns.server.Gns.ports is 0, which names no such right of task 3"),
+    (PortTables, "exports", once(0), r"masix.gns.ports.Export is 0, which names no such right of task 3"),
+    (PortTables, "exports", once(NAME_SERVER), r"masix.gns.ports.Export is 3, which names no such right of task 3"),
+    (PortTables, "pledges", {9: Pledge(0, 2, 2)}, r"masix.gns.ports.Pledge.name is 0, which names no such right of task 3"),
+    (PortTables, "pledges", {9: Pledge(NAME_SERVER, 2, 2)}, r"a host-side program of task 3 gives the right 3 away 2 times"),
+    (PortTables, "leaving", {9: Leaving(0, 2)}, r"masix.gns.ports.Leaving.name is 0, which names no such right of task 3"),
+    (PortTables, "spares", [0], r"masix.gns.ports.PortTables.spares is 0, which names no such right of task 3"),
     (Udp, "registered", [b"x"], r"masix.protocols.udp.Udp.registered cannot be such a list"),
     (Udp, "next_port", 65536, r"masix.protocols.udp.Udp.next_port cannot be 65536"),
     (Udp, "waiting", waiting(999), r"machemu.user.message.Caller.reply is 999, which names no such right of task 2"),
     (Udp, "waiting", waiting(RECEIVE_RIGHT), r"machemu.user.message.Caller.reply is 7, which names no such right of task 2"),
-    (Udp, "waiting", waiting(SEND_RIGHT, SEND_RIGHT), r"a host-side program of task 2 gives the right 3 away 2 times"),
+    (Udp, "waiting", waiting(SEND_RIGHT, SEND_RIGHT), r"a host-side program of task 2 gives the right 3 away 3 times"),
     (ServerThread, "outbox", sends(MAKE_SEND, 999), r"a host-side program of task 3 sends with a right that it has not"),
     (
         Acs,

@@ -26,7 +26,7 @@ from machemu.abi.message import COPY_SEND, MACH_MSG_SUCCESS
 from machemu.mig.interfaces.mach_host import HOST_REBOOT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import U32, PortName, Receive, Right, state
+from machemu.sim.state import U32, PortName, Receive, Right, SendRight, state
 from machemu.user.kit import Answer, HostServer, Legacy, answered, notified, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living
@@ -67,7 +67,7 @@ class Entry:
 
     __slots__ = ("essential", "port", "registration", "signature")
     essential: bool
-    port: Right
+    port: SendRight
     registration: Receive
     signature: U32
 

@@ -7,9 +7,10 @@ of ports come again, and what is said of the last one may still be on its way.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from machemu.sim.state import U8, U16, U31, U32, PortName, Receive, Right, state
+from machemu.sim.state import U8, U16, U31, U32, PortName, Receive, ReceiveRight, Right, SendOnceRight, SendRight, state
 from machemu.user.message import Message
 from masix.gns.wire import Deliver, Flush, RightKind
 from masix.net.ip import NodeNumber
@@ -20,7 +21,7 @@ class Export:
     """A port of this node that other nodes know by a number."""
 
     __slots__ = ("given", "kind", "name", "taken", "waiting")
-    name: Right  # of the server's right to it
+    name: PortName  # of the server's right to it, which is of its kind
     kind: RightKind  # SEND or SEND_ONCE
     given: dict[U16, U31]  # how many rights to it each node was given
     # What came while its queue was full, and from which node; None while it has room:
@@ -33,6 +34,9 @@ class Export:
         self.given = {}
         self.taken = {}
         self.waiting = None
+
+    def annotated(self) -> Iterator[tuple[object, PortName]]:
+        yield SendRight if self.kind is RightKind.SEND else SendOnceRight, self.name
 
     def give(self, node: int) -> None:
         self.given[node] = self.given.get(node, 0) + 1
@@ -91,7 +95,7 @@ class Proxy:
 class Leaving(NamedTuple):
     """A receive right that went to another node, whose new home has not told its number yet."""
 
-    name: Right
+    name: ReceiveRight
     node: NodeNumber
 
 
@@ -99,7 +103,7 @@ class Leaving(NamedTuple):
 class Pledge(NamedTuple):
     """A send right that is kept until the port's home knows that node `to` has one, too."""
 
-    name: Right
+    name: SendRight
     to: NodeNumber
     home: NodeNumber
 

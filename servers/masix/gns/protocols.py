@@ -25,7 +25,7 @@ from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_SET_FILTER, DEVICE
 from machemu.mig.interfaces.mach_port import MACH_PORT_TYPE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.sim.state import PortName, Receive, Right, state
+from machemu.sim.state import PortName, Receive, ReceiveRight, Right, SendRight, state
 from machemu.user.kit import Answer, Part, answered, notified, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living, name_of
@@ -54,7 +54,7 @@ class Protocol:
     """filter: what all its frames are. environment: a send right; the protocol ends when its port is dead."""
 
     __slots__ = ("environment", "filter", "name")
-    environment: Right
+    environment: SendRight
     filter: Filter
     name: bytes
 
@@ -69,8 +69,8 @@ class Connection:
     """protocol: its port. receives, sends: which frames. receiver: a send right to the port that the kernel sends frames to."""
 
     __slots__ = ("protocol", "receiver", "receives", "sends")
-    protocol: Receive
-    receiver: Right
+    protocol: ReceiveRight
+    receiver: SendRight
     receives: Filter
     sends: Filter
 
