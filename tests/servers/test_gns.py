@@ -23,7 +23,8 @@ from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import DEAD_NAME, Header, Message
 from masix.acs.server import NOT_CHECKED_IN
-from masix.gns.wire import NULL, Deliver, Known, NetRight, Resolve, RightKind, encode
+from masix.gns.codec import encode
+from masix.gns.wire import NULL, Deliver, Known, NetRight, Resolve, RightKind
 from masix.interfaces import acs, netname
 from tests.support.actors import Actor, do, found, unregister
 from tests.support.actors import look_up as look_up_name

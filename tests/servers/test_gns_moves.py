@@ -8,21 +8,8 @@ import pytest
 
 from machemu.abi.message import MAKE_SEND, MOVE_RECEIVE
 from machemu.user.mach import Mach
-from masix.gns.wire import (
-    Claim,
-    Flush,
-    Flushed,
-    Found,
-    Homed,
-    Moved,
-    NetRight,
-    Passed,
-    Payload,
-    RightKind,
-    Taken,
-    Unused,
-    encode,
-)
+from masix.gns.codec import encode
+from masix.gns.wire import Claim, Flush, Flushed, Found, Homed, Moved, NetRight, Passed, Payload, RightKind, Taken, Unused
 from tests.support.actors import Actor, do, found, give, look_up, register, say
 from tests.support.guests import Arch
 from tests.support.net import Net, net

@@ -10,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from machemu.user.mach import Mach
+from masix.gns.codec import encode
 from masix.gns.directory import KEY, PUBLISHED_MAX, VALUE, Directory, Replica
-from masix.gns.wire import GROUPS, Gathering, Resolve, encode
+from masix.gns.wire import GROUPS, Gathering, Resolve
 from masix.groups import Member, View
 from masix.groups.dictionary import Dictionary
 from masix.groups.wire import HEAD, VERSION, GroupPacketKind, PacketError, packet

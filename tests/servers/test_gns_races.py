@@ -5,7 +5,8 @@ from __future__ import annotations
 from machemu.abi.message import MOVE_SEND
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
-from masix.gns.wire import Deliver, NetRight, RightKind, Unused, encode
+from masix.gns.codec import encode
+from masix.gns.wire import Deliver, NetRight, RightKind, Unused
 from tests.support.guests import Arch
 from tests.support.net import Program, look_up, net, register, send
 

@@ -17,9 +17,10 @@ from machemu.user.kit import takes
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
 from machemu.user.server import Server
+from masix.gns.codec import decode
 from masix.gns.context import Context, Link
 from masix.gns.server import Gns
-from masix.gns.wire import GROUPS, Payload, decode
+from masix.gns.wire import GROUPS, Payload
 from masix.interfaces import acs
 from masix.net.ip import NODE_MAX, NODE_MIN
 from masix.transport.events import Unverified

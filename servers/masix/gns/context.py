@@ -10,9 +10,10 @@ from typing import Any, Final
 from machemu.sim.state import PortName
 from machemu.user.kit import HostServer, Part
 from machemu.user.mach import Mach
+from masix.gns.codec import encode
 from masix.gns.large import Arrivals, Streams
 from masix.gns.ports import PortTables
-from masix.gns.wire import GROUPS, Payload, encode
+from masix.gns.wire import GROUPS, Payload
 from masix.transport.events import Unverified
 
 NAME: Final = b"gns"

@@ -17,11 +17,12 @@ from machemu.sim.state import U8, U16, U31, Receive, state
 from machemu.user.kit import Answer, Part, answered, serves
 from machemu.user.message import Caller, Message, living
 from masix.gns import rights
+from masix.gns.codec import question
 from masix.gns.context import Context
 from masix.gns.directory import Directory
 from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
-from masix.gns.wire import Claim, Clash, Found, Known, Left, NetRight, Resolve, RightKind, Unused, question
+from masix.gns.wire import Claim, Clash, Found, Known, Left, NetRight, Resolve, RightKind, Unused
 from masix.interfaces import acs, acs_client, gns
 from masix.net.ip import NodeNumber
 from masix.transport.events import Unverified

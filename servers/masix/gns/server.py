@@ -22,6 +22,7 @@ from machemu.user.message import Message, living
 from machemu.user.notifications import DeadName, MsgAccepted, NoSenders
 from machemu.user.own import AREA_SIZE, WORD_AREA
 from masix.gns import memory, rights, streams, traffic
+from masix.gns.codec import WireError, decode
 from masix.gns.context import NAME, Context, Link
 from masix.gns.directory import Directory
 from masix.gns.large import Arrivals, Streams
@@ -54,8 +55,6 @@ from masix.gns.wire import (
     Stored,
     Taken,
     Unused,
-    WireError,
-    decode,
 )
 from masix.interfaces import acs, gns, gns_protocol
 from masix.net.ip import NodeNumber

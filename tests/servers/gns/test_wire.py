@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from machemu.abi.message import PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE, Carried, CarriedMemory, CarriedPort, CarriedPorts
 from machemu.user.message import Header, Message
-from masix.gns.wire import DEAD, NULL, Deliver, NetRight, RightKind, WireError, decode, encode
+from masix.gns.codec import WireError, decode, encode
+from masix.gns.wire import DEAD, NULL, Deliver, NetRight, RightKind
 from tests.support.guests import I386, M68K, Arch
 
 TO = NetRight(RightKind.SEND, 2, 10)
