@@ -159,7 +159,7 @@ def test_a_guest_cannot_reboot_its_node_by_registering_as_essential_and_ending(p
         assert world.lines("b").count("END") == 1
 
 
-switches = pytest.mark.parametrize("switch", ["", "announces", "prepares", "replicates"])
+switches = pytest.mark.parametrize("switch", ["", "announces", "introduces", "prepares", "replicates"])
 
 
 @both_places
@@ -209,7 +209,8 @@ def test_a_look_up_honours_the_hosts_name(place: str) -> None:
         assert found[6600].value == 0
 
 
-def test_a_name_on_two_nodes_is_reported_to_both() -> None:
+@pytest.mark.parametrize("switch", ["", "introduces"])
+def test_a_name_on_two_nodes_is_reported_to_both(switch: str) -> None:
     notes: list[tuple[str, str]] = []
 
     class Hearer:
@@ -220,7 +221,7 @@ def test_a_name_on_two_nodes_is_reported_to_both() -> None:
             if isinstance(event, Noted):
                 notes.append((self.name, event.text))
 
-    with World(nodes("10 reg svc", "10 reg svc", "700 look svc; 900 look other", "10 reg other")) as world:
+    with World(nodes("10 reg svc", "10 reg svc", "700 look svc; 900 look other", "10 reg other", switch=switch)) as world:
         for each in world.cluster.nodes:
             assert each.kernel is not None
             watch(each.kernel, Hearer(each.name))

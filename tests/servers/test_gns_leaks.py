@@ -14,10 +14,13 @@ from tests.support.net import net
 
 
 @settings(deadline=None, max_examples=100)
-@given(st.tuples(STEPS, STEPS, STEPS), st.booleans(), st.booleans())
-def test_rights_that_wander_leave_nothing_behind(scripts: tuple[Any, Any, Any], announces: bool, prepares: bool) -> None:
+@given(st.tuples(STEPS, STEPS, STEPS), st.booleans(), st.booleans(), st.booleans())
+def test_rights_that_wander_leave_nothing_behind(
+    scripts: tuple[Any, Any, Any], announces: bool, introduces: bool, prepares: bool
+) -> None:
     jugglers = [Juggler(number, list(script)) for number, script in enumerate(scripts)]
-    with net(NODES, *([juggler] for juggler in jugglers), announces=announces, prepares=prepares) as made:
+    programs = ([juggler] for juggler in jugglers)
+    with net(NODES, *programs, announces=announces, introduces=introduces, prepares=prepares) as made:
         made.run(60)
         assert [juggler.script for juggler in jugglers] == [[], [], []]
         for juggler in jugglers:

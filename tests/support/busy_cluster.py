@@ -8,7 +8,7 @@ from typing import Final
 IMAGES: Final = Path(__file__).parents[2] / "images"
 SERVERS: Final = (
     'servers = ["masix.acs.server:Acs", "masix.protocols.udp:Udp", '
-    '{ class = "masix.gns.server:Gns", announces = true, prepares = true, replicates = true }]\n'
+    '{ class = "masix.gns.server:Gns", announces = true, introduces = true, prepares = true, replicates = true }]\n'
     'memory = "2M"\nnics = { eth0 = "lan" }\n'
 )
 START: Final = "$(task-create) $(task-resume)"

@@ -10,7 +10,7 @@ from statistics import median
 from tests.support.callers import Caller
 from tests.support.clusters import MS, SECOND, US, World
 
-SWITCHES = ("", "announces", "prepares", "replicates")
+SWITCHES = ("", "announces", "introduces", "prepares", "replicates")
 FIRST_MS, SECOND_MS = 5000, 5300
 NODE = """[nodes.{name}]
 memory = "4M"

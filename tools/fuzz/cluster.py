@@ -67,7 +67,7 @@ def trial(seed: int, number: int) -> Trial:
     chooser = random.Random(f"{seed} {number}")
     names = [f"n{n}" for n in range(1, chooser.randint(2, 3) + 1)]
     text = f"seed = {chooser.randrange(1 << 32)}\n[segments.lan]\n"
-    options = "".join(f", {option} = true" for option in ("announces", "prepares") if chooser.random() < 0.3)
+    options = "".join(f", {option} = true" for option in ("announces", "introduces", "prepares") if chooser.random() < 0.3)
     for name in names:
         steps = " ".join(f"{chooser.choice(WHAT)}{chooser.randrange(100):02}" for _ in range(STEPS))
         every = chooser.randint(20, STEPS_END_MS // STEPS)

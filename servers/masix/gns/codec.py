@@ -33,6 +33,7 @@ from masix.gns.wire import (
     Found,
     Gathering,
     Homed,
+    Introduced,
     Known,
     Laid,
     Lay,
@@ -83,13 +84,14 @@ _DELIVER: Final = c.Struct(
 ).compile()
 """Made for each message; what is compiled does not see everything that is missing, `decode` looks."""
 _NUMBER: Final = c.Struct("number" / c.Int32ub)
+_KNOWN: Final = c.Struct("number" / c.Int32ub, "name" / _BYTES)
 _NODE: Final = c.ExprValidator(c.Int16ub, lambda node, _: NODE_MIN <= node <= NODE_MAX)
 _NODE_OR_0: Final = c.ExprValidator(c.Int16ub, lambda node, _: node <= NODE_MAX)
 _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Deliver, _DELIVER),
     (Resolve, c.Struct("tag" / c.Int32ub, "name" / _BYTES, "host" / _BYTES)),
     (Found, c.Struct("tag" / c.Int32ub, "right" / _RIGHT)),
-    (Known, c.Struct("number" / c.Int32ub, "name" / _BYTES)),
+    (Known, _KNOWN),
     (Claim, c.Struct("number" / c.Int32ub, "via" / _NODE_OR_0, "pledge" / c.Int32ub)),
     (Passed, c.Struct("pledge" / c.Int32ub)),
     (Moved, c.Struct("number" / c.Int32ub, "right" / _RIGHT)),
@@ -119,6 +121,7 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Clash, c.Struct("name" / _BYTES, "other" / _NODE)),
     (Alive, c.Struct()),
     (Gathering, c.Struct("group" / c.Int32ub)),
+    (Introduced, c.Struct("services" / c.PrefixedArray(c.Int8ub, _KNOWN))),
 )
 """By the first byte of a payload: what it becomes, and how it lies in the bytes behind."""
 _NUMBERS: Final = {kind: number for number, (kind, _) in enumerate(_SHAPES)}
@@ -129,6 +132,8 @@ def encode(payload: Payload) -> bytes:
     fields = _deliver_fields(payload) if isinstance(payload, Deliver) else payload._asdict()
     if isinstance(payload, Found | Moved):
         fields["right"] = _right_fields(payload.right)
+    elif isinstance(payload, Introduced):
+        fields["services"] = [service._asdict() for service in payload.services]
     return bytes((number,)) + bytes(_SHAPES[number][1].build(fields))
 
 
@@ -149,6 +154,8 @@ def decode(data: bytes) -> Payload:
             right = values["right"] = _right(values["right"])
             if right.kind is not RightKind.SEND and (kind is Moved or right.kind not in (RightKind.NULL, RightKind.DEAD)):
                 raise ValueError("not a send right")
+        elif kind is Introduced:
+            values["services"] = tuple(Known(service.number, service.name) for service in values["services"])
         return kind(**values)  # type: ignore[no-any-return]
     except (c.ConstructError, ValueError, LookupError, TypeError, struct.error) as error:
         raise WireError(f"a broken message: {error}") from None

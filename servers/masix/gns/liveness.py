@@ -59,5 +59,5 @@ class Liveness:
 def partners(tables: PortTables) -> set[int]:
     """The nodes that have rights to ports here, or the other way round."""
     nodes = {node for export in tables.exports.values() for node in export.given if node != EVERYBODY}
-    nodes |= {node for proxy in tables.proxies.values() for node, _ in proxy.stands_for()}
+    nodes |= {node for proxy in tables.proxies.values() if not proxy.is_idle() for node, _ in proxy.stands_for()}
     return nodes | {leaving.node for leaving in tables.leaving.values()} | {pledge.to for pledge in tables.pledges.values()}

@@ -1,5 +1,5 @@
-"""How names of other nodes' services are found: by a multicast, in the steps of the Masix paper, or because a node
-announced it before; and how a name that has left is forgotten everywhere.
+"""How names of other nodes' services are found: by a multicast, in the steps of the Masix paper, or because their node
+made them known before; and how a name that has left is forgotten everywhere.
 
 The name server tells of the names that come and go. A node that answered who has a name tells those whom it answered when the
 name leaves; of one that it made known to all it says so by a multicast, several times, since nobody acknowledges a multicast.
@@ -7,25 +7,28 @@ name leaves; of one that it made known to all it says so by a multicast, several
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_NAME, KERN_RESOURCE_SHORTAGE
 from machemu.abi.message import MAKE_SEND, MOVE_SEND, PORT_SEND
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import U8, U16, U31, Receive, state
+from machemu.sim.state import U8, U16, U31, PortName, Receive, state
 from machemu.user.kit import Answer, Part, answered, serves
 from machemu.user.message import Caller, Message, living
 from masix.gns import rights
-from masix.gns.codec import question
-from masix.gns.context import Context
+from masix.gns.codec import encode, question
+from masix.gns.context import NAME, Context
 from masix.gns.directory import Directory
+from masix.gns.known import KnownServices, Place
 from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
-from masix.gns.wire import Claim, Clash, Found, Known, Left, NetRight, Resolve, RightKind, Unused
+from masix.gns.wire import Alive, Claim, Clash, Found, Introduced, Known, Left, NetRight, Resolve, RightKind, Unused
 from masix.interfaces import acs, acs_client, gns
 from masix.net.ip import NodeNumber
 from masix.transport.events import Unverified
+from masix.transport.transport import MULTICAST_MAX
 
 NOBODY: Final = KERN_INVALID_NAME
 RESOLVE_NS: Final = 200_000_000
@@ -36,12 +39,14 @@ CLASH_NS: Final = 50_000_000
 QUERIES_MAX: Final = 256
 CLIENTS_MAX: Final = 64
 """Names that are looked for at once, and who waits for one of them."""
-KNOWN_NS: Final = 10_000_000_000
-"""How long what was made known is believed without asking: a node that was cut off meanwhile has not heard that it left."""
 LEAVES: Final = 10
 LEAVE_NS: Final = 80_000_000
 """How often, and after what time each, all are told that a name has left that was made known."""
-KNOWN_MAX: Final = 1024
+INTRODUCED_MAX: Final = 64
+"""Services of one node that are introduced; others are found by asking."""
+INTRODUCE_FIRST_NS: Final = 50_000_000
+INTRODUCE_NS: Final = 2_000_000_000
+"""How long after a new service all are introduced again: twice as long each time, up to the second."""
 NAME_MAX: Final = 79
 
 
@@ -67,29 +72,21 @@ class Query:
 
 
 @state
-class Place(NamedTuple):
-    """Where a service is."""
-
-    node: NodeNumber
-    number: U31  # its port's
-    source: NodeNumber  # who said so
-    time: int  # when
-
-
-@state
 class Names(Part):
     """How services of other nodes are found, and how this node's are forgotten by the others."""
 
     __slots__ = (
-        "announced", "announces", "cache", "directory", "host", "known", "leaving", "port", "queries", "tags", "told",
+        "announced", "announces", "cache", "directory", "host", "introduce_at", "introduce_every", "introduces", "known",
+        "leaving", "port", "queries", "tags", "told",
     )  # fmt: skip
     host: bytes  # this node's name
     announces: bool  # what one node asked for is made known to all (the paper's improvement of step 4)
+    introduces: bool  # what is registered is made known to all, which make proxies at once (its improvement of step 8)
     directory: Directory | None  # asked first for any host's names, in the place of `cache` and `known`; or None
 
     # Of other nodes' services, by name:
     cache: dict[bytes, Place]  # ports that have a proxy here, by `_key`
-    known: dict[bytes, Place]  # services that were made known
+    known: KnownServices  # made known before anybody asked
 
     # Names that are looked for:
     queries: dict[U31, Query]  # by tag
@@ -99,16 +96,21 @@ class Names(Part):
     port: Receive  # where the name server tells of them
     told: dict[bytes, dict[NodeNumber, None]]  # who was answered that a name is here
     announced: dict[bytes, U31]  # the numbers of those that were made known to all
+    introduce_at: int | None  # when those are introduced again, if this server introduces and there are any
+    introduce_every: int  # how long after that once more
     leaving: dict[bytes, tuple[U8, int]]  # how often all are still to be told that a name has left, and when next
 
-    def __init__(self, announces: bool, directory: Directory | None, host: bytes) -> None:
+    def __init__(self, announces: bool, introduces: bool, directory: Directory | None, host: bytes) -> None:
         self.host = host
         self.announces = announces
+        self.introduces = introduces
         self.directory = directory
         self.port = 0
         self.announced = {}
+        self.introduce_at = None
+        self.introduce_every = 0
         self.cache = {}
-        self.known = {}
+        self.known = KnownServices()
         self.leaving = {}
         self.queries = {}
         self.tags = 0
@@ -137,11 +139,33 @@ class Names(Part):
         """The name server says that a name is there, in the place of any other of that name."""
         self._withdraw(context, name)
         right = living(service)
+        is_room = len(self.announced.keys() | self.leaving.keys() | {name}) <= INTRODUCED_MAX
+        if right and self.introduces and name != NAME and is_room:
+            self._introduce(context, name, right)
         if right and self.directory is not None:
             self.directory.entered(context, name, right)
         elif right:
             context.mach.deallocate(right)
         return ()
+
+    def _introduce(self, context: Context, name: bytes, service: PortName) -> None:
+        """A service is made known to all, soon and for as long as it has the name."""
+        right = Translator(context).own(service)
+        if isinstance(right, int):
+            self.announced[name] = Translator(context).export(right, EVERYBODY)
+            self.introduce_at, self.introduce_every = context.mach.now(), INTRODUCE_FIRST_NS
+
+    def _introduce_all(self, context: Context) -> None:
+        """Multicasts this node's services, as many at a time as there is room for."""
+        services = [Known(number, name) for name, number in self.announced.items()][:INTRODUCED_MAX]
+        while services:
+            count = 1
+            while count < len(services) and len(encode(Introduced(tuple(services[: count + 1])))) <= MULTICAST_MAX:
+                count += 1
+            context.multicast(Introduced(tuple(services[:count])))
+            del services[:count]
+        self.introduce_at = context.mach.now() + self.introduce_every if self.announced else None
+        self.introduce_every = min(2 * self.introduce_every, INTRODUCE_NS)
 
     @serves(acs_client.ACS_NAME_LEFT, at="port")
     def _left(self, context: Context, request: Message | None, name: bytes) -> tuple[Any, ...]:
@@ -169,6 +193,8 @@ class Names(Part):
         for name, (times, at) in list(self.leaving.items()):
             if at <= now:
                 context.multicast(Left(name))
+                if self.introduces and name in self.announced:
+                    self.introduce_at = now  # its successor stays known
                 if times > 1:
                     self.leaving[name] = times - 1, now + LEAVE_NS
                 else:
@@ -182,7 +208,7 @@ class Names(Part):
             context.ask(self._own_found, context.mach.given("name-server"), (name,), request.caller)
             return None
         cached, known = self._places(context, name, host)
-        proxies = context.tables.by_number.get(cached or (EVERYBODY, 0))
+        proxies = [port for port, proxy in context.tables.proxies_for(*(cached or (EVERYBODY, 0))) if not proxy.is_idle()]
         if proxies:
             context.mach.note(f"gns: {name.decode('latin-1')} is cached: its proxy port is given at once")
             return (PolyPort(Translator(context).renew(proxies[0]), MOVE_SEND),)
@@ -204,10 +230,7 @@ class Names(Part):
         if self.directory is not None and not host:
             place = self.directory.place(name)
             return place, place
-        cached, known = self.cache.get(_key(name, host)), None if host else self.known.get(name)
-        if known is not None and context.mach.now() >= known.time + KNOWN_NS:
-            del self.known[name]
-            known = None
+        cached, known = self.cache.get(_key(name, host)), None if host else self.known.believed(context, name)
         return cached and cached[:2], known and known[:2]
 
     @answered(acs.ACS_LOOK_UP_HERE)
@@ -239,6 +262,9 @@ class Names(Part):
         """Asks again for what has not been answered for too long."""
         now = context.mach.now()
         self._tell_all(context)
+        self.known.expired(context)
+        if self.introduce_at is not None and self.introduce_at <= now:
+            self._introduce_all(context)
         for tag, query in list(self.queries.items()):
             if query.time <= now:
                 self._ask_again(context, tag, query)
@@ -246,6 +272,7 @@ class Names(Part):
     def next_timer(self) -> int | None:
         """When `expired` is wanted."""
         times = [query.time for query in self.queries.values()] + [at for _, at in self.leaving.values()]
+        times += [at for at in (self.introduce_at, self.known.sweep_at) if at is not None]
         return min(times, default=None)
 
     def found(self, context: Context, node: int, answer: Found) -> None:
@@ -282,27 +309,33 @@ class Names(Part):
         context.mach.note(f"gns: the name {payload.name.decode('latin-1')} is also at node {payload.other}")
 
     def made_known(self, context: Context, node: int, payload: Known) -> None:
-        if len(self.known) < KNOWN_MAX:
-            self.known[payload.name] = Place(node, payload.number, node, context.mach.now())
+        self.known.learn(context, node, payload.number, payload.name)
 
-    def has_left(self, node: int, payload: Left) -> None:
+    def introduced(self, context: Context, node: int, payload: Introduced) -> None:
+        """A node makes its services known before anybody asks: proxies are made for them, and a session with the node begins."""
+        new = [name for number, name in payload.services if self.known.introduced(context, node, number, name)]
+        for name in new:
+            if name in self.announced:
+                self.clashes(context, Clash(name, node))
+        if new:
+            context.say(node, Alive())
+
+    def has_left(self, context: Context, node: int, payload: Left) -> None:
         """A node has a service no more that it said it had."""
-        for places in (self.cache, self.known):
-            for key, place in list(places.items()):
-                if place.source == node and key.partition(b"\0")[0] == payload.name:
-                    del places[key]
+        self._forget(context, lambda key, place: place.source == node and key.partition(b"\0")[0] == payload.name)
 
-    def died(self, node: int, number: int) -> None:
+    def died(self, context: Context, node: int, number: int) -> None:
         """A port is dead: it is no name's."""
-        for places in (self.cache, self.known):
-            for name in [name for name, place in places.items() if place[:2] == (node, number)]:
-                del places[name]
+        self._forget(context, lambda _, place: place[:2] == (node, number))
 
-    def lost(self, node: int) -> None:
+    def _forget(self, context: Context, which: Callable[[bytes, Place], bool]) -> None:
+        for key in [key for key, place in self.cache.items() if which(key, place)]:
+            del self.cache[key]
+        self.known.forget(context, which)
+
+    def lost(self, context: Context, node: int) -> None:
         """A node is gone, with its services."""
-        for places in (self.cache, self.known):
-            for name in [name for name, place in places.items() if node in (place.node, place.source)]:
-                del places[name]
+        self._forget(context, lambda _, place: node in (place.node, place.source))
         for nodes in self.told.values():
             nodes.pop(node, None)
 

@@ -55,7 +55,7 @@ class Proxy:
     kind: RightKind  # SEND, or SEND_ONCE for one message
     node: NodeNumber
     number: U31
-    count: U31  # how often it was given here
+    count: U31  # how often it was given here; 0 where it was made in advance and nobody here has had a right to it
 
     # Where the port has moved to, if it has: node, number, count. Messages wait until those before have arrived there:
     target: tuple[NodeNumber, U31, U31] | None
@@ -85,6 +85,10 @@ class Proxy:
         self.is_unused = False
         self.under_way = 0
         self.flushes = []
+
+    def is_idle(self) -> bool:
+        """Whether it was made in advance, and nobody here has had a right to it: its node knows nothing of it."""
+        return self.kind is RightKind.SEND and not self.count
 
     def stands_for(self) -> list[tuple[int, int]]:
         """The node and number of its port, and of where that has moved to."""

@@ -182,7 +182,8 @@ def moved(context: Context, node: int, payload: Moved) -> None:
     """A port that we know is elsewhere now: messages go there once those on their way have arrived."""
     right = payload.right
     place = node, payload.number
-    proxies = [(name, proxy) for name, proxy in context.tables.proxies_for(*place) if proxy.stands_for()[-1] == place]
+    known = context.tables.proxies_for(*place)
+    proxies = [(name, proxy) for name, proxy in known if proxy.stands_for()[-1] == place and not proxy.is_idle()]
     context.say(right.node, Claim(right.number, node, right.pledge))
     for _ in proxies[1:]:
         context.say(right.node, Claim(right.number))

@@ -44,6 +44,7 @@ from masix.gns.wire import (
     Found,
     Gathering,
     Homed,
+    Introduced,
     Known,
     Lay,
     Left,
@@ -102,6 +103,7 @@ class Gns(HostServer):
         node: int,
         link: Link,
         announces: bool = False,
+        introduces: bool = False,
         prepares: bool = False,
         replicates: bool = False,
         host: bytes = b"",
@@ -111,7 +113,7 @@ class Gns(HostServer):
         self.link = link
         self.tables = PortTables(STOCK if prepares else 0)
         self.directory = Directory(node) if replicates else None
-        self.names = Names(announces, self.directory, host)
+        self.names = Names(announces, introduces, self.directory, host)
         self.protocols = Protocols(node)
         self.liveness = Liveness()
         self.registration = 0
@@ -136,16 +138,18 @@ class Gns(HostServer):
         host: str = "",
         *,
         announces: bool = False,
+        introduces: bool = False,
         prepares: bool = False,
         replicates: bool = False,
     ) -> Gns:
         """The network server of a node of a cluster. seed: another one at each start; key: the cluster's. host: the node's name.
 
-        announces: a node that answers who has a name multicasts it, too. prepares: proxy ports are made when there is nothing
-        else to do, and used again. replicates: all servers that do hold the names of all of them.
+        announces: a node that answers who has a name multicasts it, too. introduces: it multicasts all that it has before anybody
+        asks, and all servers make proxy ports for that. prepares: proxy ports are made when there is nothing else to do, and used
+        again. replicates: all servers that do hold the names of all of them.
         """
         link = EthernetLink(Transport(node, key, Entropy(seed.to_bytes(32, "big"))))
-        return cls(node, link, announces, prepares, replicates, host.encode())
+        return cls(node, link, announces, introduces, prepares, replicates, host.encode())
 
     def attach(self) -> None:
         """Makes again what is not saved."""
@@ -261,7 +265,7 @@ class Gns(HostServer):
             if data is None:
                 self.liveness.lost(node)
                 context.mach.note(f"gns: node {node} is lost")
-                self.names.lost(node)
+                self.names.lost(context, node)
                 streams.lost(context, node)
                 memory.lost(context, node)
                 rights.lost(context, node)
@@ -313,8 +317,10 @@ class Gns(HostServer):
                 self.names.found(context, node, payload)
             case Known():
                 self.names.made_known(context, node, payload)
+            case Introduced():
+                self.names.introduced(context, node, payload)
             case Left():
-                self.names.has_left(node, payload)
+                self.names.has_left(context, node, payload)
             case Clash():
                 self.names.clashes(context, payload)
             case Claim():
@@ -326,12 +332,12 @@ class Gns(HostServer):
             case OnceUnused():
                 rights.once_unused(context, node, payload)
             case Died():
-                self.names.died(node, payload.number)
+                self.names.died(context, node, payload.number)
                 rights.died(context, node, payload.number)
             case Homed():
                 rights.homed(context, node, payload)
             case Moved():
-                self.names.died(node, payload.number)
+                self.names.died(context, node, payload.number)
                 rights.moved(context, node, payload)
             case Gathering():
                 if self.directory is not None:

@@ -131,6 +131,13 @@ class Translator:
             self._context.say(right.node, Claim(right.number, node, right.pledge))
         return self.renew(name)
 
+    def make_idle(self, node: int, number: int) -> bool:
+        """Makes a proxy that nobody has a right to yet; False where there is one."""
+        if (node, number) in self._tables.by_number:
+            return False
+        self._new_proxy(Proxy(RightKind.SEND, node, number))
+        return True
+
     def renew(self, name: PortName) -> PortName:
         """One more send right to a proxy, to be moved away."""
         self._tables.proxies[name].is_unused = False

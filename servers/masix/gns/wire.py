@@ -98,6 +98,13 @@ class Known(NamedTuple):
 
 
 @state
+class Introduced(NamedTuple):
+    """For all, and again and again: the sender has these services; proxy ports can be made for them."""
+
+    services: tuple[Known, ...]
+
+
+@state
 class Left(NamedTuple):
     """The sender has the service no more that it said it had under this name."""
 
@@ -249,6 +256,7 @@ Payload = (
     | Resolve
     | Found
     | Known
+    | Introduced
     | Left
     | Clash
     | Claim
