@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -73,3 +74,25 @@ def test_no_more_is_unpacked_than_may_be_held(monkeypatch: pytest.MonkeyPatch) -
         assert tracemalloc.get_traced_memory()[1] < 8 * limit
     finally:
         tracemalloc.stop()
+
+
+def test_a_file_of_many_pieces_is_unpacked_without_reading_its_rest_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 20_000
+    monkeypatch.setattr(packed, "MEMBERS_MAX", most)
+    piece = gzip.compress(b"x" * 3)
+    copied = Counted(piece * most)
+    assert unpack("a", copied) == b"xxx" * most
+    assert copied.sliced < most * 2 * packed.PIECE
+    with pytest.raises(UserError, match="^a: is packed by gzip in more than 20000 pieces, which is the most$"):
+        unpack("a", piece * (most + 1))
+
+
+class Counted(bytes):
+    """Bytes that count how many of them are copied."""
+
+    sliced = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        part = super().__getitem__(place)
+        self.sliced += len(part) if isinstance(part, bytes) else 1
+        return part
