@@ -38,11 +38,12 @@ def on_disk(name: str, disks: Mapping[str, Disk]) -> Modules:
     disk = disks.get(match[1]) if match else None
     if match is None or disk is None:
         have = f"the machine has {', '.join(disks)}" if disks else "the machine has no disk"
-        raise UserError(f"{name}: no modules can be read there, since it is none of the machine's disks: {have}")
+        raise UserError(f"'{name}': no modules can be read there, since it is none of the machine's disks: {have}")
     slices = read_table(lambda sector: _read(disk, sector, 1), disk.sectors)
     number = int(match[2][:9]) if match[2] else 0
     if number not in slices:
-        raise UserError(f"{name}: no modules can be read there: {match[1]} has no such partition; it has {sorted(slices)[1:]}")
+        have = ", ".join(f"s{number}" for number in sorted(slices)[1:]) or "none"
+        raise UserError(f"'{name}': no modules can be read there: {match[1]} has no such partition; it has {have}")
     first, sectors = slices[number]
 
     def read(start: int, size: int) -> bytes:

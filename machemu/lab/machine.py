@@ -74,7 +74,7 @@ class Machine(Recorded[Point, Machines, Node], Looks):
         keyboard: str = "",
         mouse: str = "",
         folder: str | Path = "",
-        source: str = "",
+        source: str | None = None,
         record: bool = True,
         budget: int = BUDGET,
         isolated: bool = False,
@@ -109,9 +109,9 @@ class Machine(Recorded[Point, Machines, Node], Looks):
         seconds = DEFAULT_DATE if date is None else parse_date(date)
         events = {"kbd": keys(keyboard), "mouse": moves(mouse)}
         specs = _specs(disks, writable)
-        read = [] if source else [place / path for path in module_paths(script)]
+        read = [] if source is not None else [place / path for path in module_paths(script)]
         with opened(specs) as images:
-            files = on_disk(source, images) if source else Modules(place)
+            files = on_disk(source, images) if source is not None else Modules(place)
             hardware = load_profile(default_profile(find_architecture(script, files)) if profile is None else profile)
             node = Node(hardware, ram, images, date=seconds)
             images.clear()

@@ -101,7 +101,7 @@ def check_files(options: argparse.Namespace, lines: Sequence[str]) -> None:
     """UserError where something cannot be saved, or would be written over something that is read."""
     if options.save is not None:
         files.target_of(options.save)
-    programs = [options.folder / path for path in module_paths(lines)] if not options.source else []
+    programs = [options.folder / path for path in module_paths(lines)] if options.source is None else []
     named = [*programs, *(image_path(text) for text in options.disks), options.profile]
     read = [options.script, options.input, options.keyboard, options.mouse, *(Path(name) for name in named if name)]
     files.keep_apart([options.trace_file, options.printer, options.save], read)
@@ -165,7 +165,7 @@ def module_lines(options: argparse.Namespace) -> list[str]:
         lines += files.read_text(options.script, "a boot script").splitlines()
     lines += options.lines
     if options.module:
-        if not options.source:
+        if options.source is None:
             refuse_missing_example(options.module)
         lines.append(lone_line(options.module, options.arguments))
     return lines

@@ -29,7 +29,6 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="source",
         metavar="DISK",
-        default="",
         help="take the modules from the ext2 file system on a disk of the machine's, such as hd0s1",
     )
     parser.add_argument(

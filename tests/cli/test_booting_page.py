@@ -73,12 +73,9 @@ def test_modules_come_from_a_partition_packed_or_not(arch: Arch, tmp_path: Path)
     for where, line, why in (
         ("hd0s1", "/hurd/none", "hd0s1: there is no /hurd/none"),
         ("hd0", "/hurd/hello", "hd0: holds no ext2 file system"),
-        ("hd0s2", "/hurd/hello", "hd0s2: no modules can be read there: hd0 has no such partition; it has [1]"),
-        (
-            "hd1s1",
-            "/hurd/hello",
-            "hd1s1: no modules can be read there, since it is none of the machine's disks",
-        ),
+        ("hd0s2", "/hurd/hello", "'hd0s2': no modules can be read there: hd0 has no such partition; it has s1"),
+        ("hd1s1", "/hurd/hello", "'hd1s1': no modules can be read there, since it is none of the machine's disks"),
+        ("", "/hurd/hello", "'': no modules can be read there, since it is none of the machine's disks"),
     ):
         done = run("boot", "--disk", f"hd0={disk}", "--from", where, line)
         assert (done.returncode, done.stdout) == (2, "")
