@@ -25,8 +25,11 @@ MAGIC: Final = 0xEF53
 BLOCK_SHIFT_MAX: Final = 6
 ROOT: Final = 2
 FILE_TYPES, RECOVER, EXTENTS, WIDE, FLEXIBLE = 0x2, 0x4, 0x40, 0x80, 0x200
-KNOWN: Final = FILE_TYPES | RECOVER | EXTENTS | WIDE | FLEXIBLE
-"""The incompatible features that are understood: of RECOVER's journal nothing is replayed."""
+CSUM_SEED, LARGE_FOLDERS, EA_INODES = 0x2000, 0x4000, 0x400
+KNOWN: Final = FILE_TYPES | RECOVER | EXTENTS | WIDE | FLEXIBLE | CSUM_SEED | LARGE_FOLDERS | EA_INODES
+"""The incompatible features that are understood: of RECOVER's journal nothing is replayed, and the last three change nothing in
+files, or in folders as small as FOLDER_MAX.
+"""
 HAS_EXTENTS: Final = 0x80000
 DIRECT: Final = 12
 EXTENT_MAGIC: Final = 0xF30A

@@ -24,6 +24,7 @@ KINDS = (
     "ext3 -b 2048",
     "ext4 -b 1024",
     "ext4 -b 4096 -O 64bit",
+    "ext4 -O metadata_csum,metadata_csum_seed,large_dir,ea_inode",
 )
 ODD = "na\udcefve"
 """A name that is no UTF-8, as Python has it."""
