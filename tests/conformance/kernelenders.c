@@ -68,6 +68,9 @@ static void memory(void)
 	vm_protect(self, address, PAGE_SIZE, FALSE, VM_PROT_READ), vm_wire(host_priv, self, address, PAGE_SIZE, VM_PROT_READ);
 	vm_protect(self, address, PAGE_SIZE, FALSE, VM_PROT_READ | VM_PROT_WRITE), *(volatile int *) address = 8;
 	show("unwiring memory that was written once wired to be read", vm_wire(host_priv, self, address, PAGE_SIZE, VM_PROT_NONE)), vm_deallocate(self, address, PAGE_SIZE), task_terminate(child);
+	address = 0, vm_allocate(self, &address, 2 * PAGE_SIZE, TRUE), *(int *) address = 7, vm_wire(host_priv, self, address, PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE);
+	vm_inherit(self, address, PAGE_SIZE, VM_INHERIT_SHARE), task_create(self, TRUE, &child), *(volatile int *) address = 8;
+	show("unwiring memory that was written once wired and then shared", vm_wire(host_priv, self, address, PAGE_SIZE, VM_PROT_NONE)), vm_deallocate(self, address, 2 * PAGE_SIZE), task_terminate(child);
 	address = 0, vm_allocate(self, &address, 2 * PAGE_SIZE, TRUE), *(int *) address = 7, vm_inherit(self, address, PAGE_SIZE, VM_INHERIT_SHARE), task_create(self, TRUE, &child);
 	vm_read(child, address, PAGE_SIZE, &data, &size), vm_deallocate(self, data, size), task_terminate(child), task_create(self, TRUE, &child);
 	show("writing what a task that ended shared", vm_write(self, address, page, PAGE_SIZE)), vm_deallocate(self, address, 2 * PAGE_SIZE), task_terminate(child);

@@ -2,7 +2,7 @@
 
 A program is OPERATIONS operations on four tasks, their memory, ports and threads. Some programs run in one boot, one after the
 other; what a program prints is compared line by line. A program that differs is booted alone, and the first line that differs is
-shown. Programs that end the real kernel are counted: there is nothing to compare with behind that.
+shown. Programs that end the real kernel are counted, and compared as far as they came.
 """
 
 from __future__ import annotations
@@ -55,26 +55,42 @@ class Hunt:
         self.compared = self.differing = self.stopped = self.behind = 0
 
     def compare(self, kernel: Path, numbers: Sequence[int]) -> None:
-        """Compares programs in one boot, and those alone that differ there."""
+        """Compares programs in one boot, and those alone that differ there; those behind one that ends it have a boot of their own."""
         self.compared += len(numbers)
-        for number in self._suspects(kernel, numbers) if len(numbers) > 1 else numbers:
-            real, ours = outputs(kernel, self.seed, [number])
-            found = oracle.difference(real, ours)
-            if found is None:
-                self.behind += len(numbers) > 1
-                continue
-            stops = not real.endswith(oracle.LAST + b"\n")
-            self.stopped += stops
-            self.differing += not stops
-            what = "stops the real kernel" if stops else f"FOUND difference: {found}"
-            print(f"seed {self.seed}, program {number}: {what}", flush=True)
-            print(f"    again: python3 tools/dev.py fuzz --oracle --seed {self.seed} --only {number}", flush=True)
+        while numbers:
+            suspects, numbers = self._together(kernel, numbers)
+            for number in suspects:
+                self.behind += not self._alone(kernel, number)
 
-    def _suspects(self, kernel: Path, numbers: Sequence[int]) -> list[int]:
-        """Those that print something else; also those behind one that has stopped a kernel."""
-        real, ours = (output.split(HEADING) for output in outputs(kernel, self.seed, numbers))
-        whole = min(len(real), len(ours)) - 1
-        return [number for at, number in enumerate(numbers, 1) if at > whole or real[at] != ours[at]]
+    def _together(self, kernel: Path, numbers: Sequence[int]) -> tuple[list[int], Sequence[int]]:
+        """Those that print something else, or stop a kernel; and those behind that, which did not come to run."""
+        printed = outputs(kernel, self.seed, numbers)
+        real, ours = (output.split(HEADING)[1:] for output in printed)
+        begun = max(1, min(len(real), len(ours)))
+        suspects = [number for at, number in enumerate(numbers[:begun]) if real[at : at + 1] != ours[at : at + 1]]
+        last = numbers[begun - 1]
+        if last not in suspects and not all(map(_ended, printed)):
+            suspects.append(last)
+        return suspects, numbers[begun:]
+
+    def _alone(self, kernel: Path, number: int) -> bool:
+        """Shows how a program differs, and counts it; False where it does not."""
+        real, ours = outputs(kernel, self.seed, [number])
+        found = oracle.difference(real, ours)
+        if found is None:
+            return False
+        agreed = b"".join(real.splitlines(keepends=True)[:-1])
+        stops = not _ended(real) and ours.startswith(agreed)
+        self.stopped += stops
+        self.differing += not stops
+        what = "stops the real kernel" if stops else f"FOUND difference: {found}"
+        print(f"seed {self.seed}, program {number}: {what}", flush=True)
+        print(f"    again: python3 tools/dev.py fuzz --oracle --seed {self.seed} --only {number}", flush=True)
+        return True
+
+
+def _ended(printed: bytes) -> bool:
+    return printed.endswith(oracle.LAST + b"\n")
 
 
 def outputs(kernel: Path, seed: int, numbers: Sequence[int]) -> tuple[bytes, bytes]:

@@ -223,6 +223,17 @@ static kern_return_t end(int t)
 	return result;
 }
 
+/* Wired memory is not shared anew: once it was written, unwiring it would end the real kernel, which puts an object above its pages. */
+static void copy_wired(task_t task)
+{
+	vm_region_info_t info;
+	vm_address_t from;
+
+	for (from = BASE; next_region(task, from, AT(PAGES), &info); from = info.vri_end)
+		if (info.vri_wired_count && info.vri_inheritance == VM_INHERIT_SHARE && !info.vri_sharing)
+			vm_inherit(task, info.vri_start, info.vri_end - info.vri_start, VM_INHERIT_COPY);
+}
+
 /* Task 0 stays; another is made anew, of that which the value says. */
 static void make_task(void)
 {
@@ -230,7 +241,7 @@ static void make_task(void)
 
 	if (tasks[t])
 		say(" ends %x", end(t));
-	code(task_create(live(o.value), o.value >> 2 & 3, &tasks[t]));
+	copy_wired(live(o.value)), code(task_create(live(o.value), o.value >> 2 & 3, &tasks[t]));
 }
 
 static void end_task(void)
@@ -398,5 +409,6 @@ int guest_main(void)
 	vm_allocate(self, &scratch, 8 * PAGE_SIZE, TRUE);
 	for (i = 1; i < MOST && operations[i].what; i++)
 		o = operations[i], perform();
+	clear();
 	return 0;
 }

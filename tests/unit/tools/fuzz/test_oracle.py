@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -57,6 +58,36 @@ def test_a_difference_is_shown_with_the_command_that_makes_it_again(
     assert "seed 9, program 1: FOUND difference: line 3 differs" in shown
     assert "python3 tools/dev.py fuzz --oracle --seed 9 --only 1" in shown
     assert "3 programs, 1 differ from the real kernel, 0 stop it, 0 differ only behind others" in shown
+
+
+def test_programs_behind_one_that_stops_the_real_kernel_are_compared_in_a_boot_without_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boots = []
+
+    def printed(kernel: Path, seed: int, numbers: Sequence[int]) -> tuple[bytes, bytes]:
+        boots.append(list(numbers))
+        whole = b"BEGIN" + b"".join(b"\nprogram %d\nsame\n" % number for number in numbers) + b"END\n"
+        before, program_1, _ = whole.partition(b"\nprogram 1\nsame\n")
+        return before + program_1 + b"Assertion `x'\n" if program_1 else whole, whole
+
+    monkeypatch.setattr(kernels, "unpacked_kernel", lambda: nullcontext(tmp_path))
+    monkeypatch.setattr(oracle, "outputs", printed)
+    assert oracle.run(9, range(4), 60.0) == 0
+    assert boots == [[0, 1, 2, 3], [1], [2, 3]]
+    shown = capsys.readouterr().out
+    assert "seed 9, program 1: stops the real kernel" in shown
+    assert "4 programs, 0 differ from the real kernel, 1 stop it, 0 differ only behind others" in shown
+
+
+def test_what_differs_before_the_real_kernel_stops_is_a_difference(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = b"BEGIN\nprogram 0\nother\nAssertion `x'\n", b"BEGIN\nprogram 0\nsame\nEND\n"
+    monkeypatch.setattr(kernels, "unpacked_kernel", lambda: nullcontext(tmp_path))
+    monkeypatch.setattr(oracle, "outputs", lambda *_: stopped)
+    assert oracle.run(9, range(1), 60.0) == 1
+    assert "program 0: FOUND difference: line 3 differs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("given", (["--arch", "m68k"], ["--jobs", "2"], ["--only", "1"]))
