@@ -55,7 +55,7 @@ class Hunt:
         self.compared = self.differing = self.stopped = self.behind = 0
 
     def compare(self, kernel: Path, numbers: Sequence[int]) -> None:
-        """Compares programs in one boot, and those alone that differ there; those behind one that ends it have a boot of their own."""
+        """Compares programs in one boot, and those alone that differ there; those behind one that ends it in another boot."""
         self.compared += len(numbers)
         while numbers:
             suspects, numbers = self._together(kernel, numbers)

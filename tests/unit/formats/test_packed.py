@@ -83,7 +83,7 @@ def test_a_file_of_many_pieces_is_unpacked_without_reading_its_rest_for_each(mon
     copied = Counted(piece * most)
     assert unpack("a", copied) == b"xxx" * most
     assert copied.sliced < most * 2 * packed.PIECE
-    with pytest.raises(UserError, match="^a: is packed by gzip in more than 20000 pieces, which is the most$"):
+    with pytest.raises(UserError, match="a: is packed by gzip in more than 20000 pieces, which is the most"):
         unpack("a", piece * (most + 1))
 
 
