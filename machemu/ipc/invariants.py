@@ -33,14 +33,21 @@ if TYPE_CHECKING:
     from machemu.ipc.subsystem import Ipc
     from machemu.ipc.thread import IpcThread
 
-Counts = Counter[tuple[int, int]]
-"""How many rights were found, by port number and disposition."""
+
+class Counts(Counter[tuple[int, int]]):
+    """How many rights were found, by port number and disposition. ports: those that the node knows, by number."""
+
+    def __init__(self, ports: dict[int, Port]) -> None:
+        super().__init__()
+        self.ports = ports
 
 
 def check(ipc: Ipc, spaces: list[Space], threads: list[IpcThread], held: Iterable[tuple[Right, int]]) -> None:
-    counts: Counts = Counter()
+    counts = Counts(ipc.ports)
     messages: dict[int, Kmsg] = {}
     sets: dict[int, PortSet] = {}
+    if any(not port.active or port.number != number for number, port in ipc.ports.items()):
+        raise InvariantError("a port is dead, or has another number")
     if ipc.serial < max(ipc.ports, default=0):
         raise InvariantError("a port has a number that is still to be given")
     for right, disposition in held:
@@ -92,6 +99,8 @@ def _check_wait(thread: IpcThread) -> None:
 def _count(counts: Counts, right: Right, disposition: int) -> None:
     if isinstance(right, Port):
         counts[right.number, disposition] += 1
+        if right.active != (counts.ports.get(right.number) is right):
+            raise InvariantError(f"there is a right to port {right.number}, which is not the node's port of that number")
 
 
 def _count_space(counts: Counts, space: Space, sets: dict[int, PortSet]) -> None:

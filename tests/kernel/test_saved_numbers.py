@@ -31,6 +31,12 @@ CHANGES: dict[str, Change] = {
     "a sequence number beyond a word": lambda user, thread: (user.task.itk_self, "seqno", BEYOND),
     "a make-send count below zero": lambda user, thread: (user.task.itk_self, "mscount", -1),
     "a port number to be given twice": lambda user, thread: (user.ipc, "serial", 1),
+    "a right to a port that the node does not have": lambda user, thread: (
+        user.ipc,
+        "ports",
+        {number: port for number, port in user.ipc.ports.items() if port is not user.reply_port},
+    ),
+    "a port with another's number": lambda user, thread: (user.ipc, "ports", {n + 1: port for n, port in user.ipc.ports.items()}),
     "pages of another size": lambda user, thread: (user.ipc, "page_size", 1),
     "words of another order": lambda user, thread: (user.ipc, "prefix", "!"),
     "a trap's argument beyond a word": lambda user, thread: (thread, "ith_args", NO_ARGS._replace(rcv_size=BEYOND)),
