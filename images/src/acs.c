@@ -1,7 +1,7 @@
 /*
  * The name server of a node: what masix.acs.server does in Python, as a guest. Its arguments are the host's and the device master's
- * port, and the names of the receive rights of the port by which all tasks reach it and of the one for privileged servers. Memory and time for each request are bounded:
- * it has room for so many names, look-ups that wait for the network server, and watchers, and no more.
+ * port, and the names of the receive rights of its service's port and of the one for privileged servers. Each task that the loader starts reaches it by a port of its own, a client's.
+ * Memory and time for each request are bounded: it has room for so many names, look-ups that wait for the network server, and watchers, and no more; and one client may have a part of that.
  */
 #include "guest.h"
 #include <masix.h>
@@ -16,6 +16,11 @@
 #define LOOK_UPS_MAX 64
 #define WATCHERS_MAX 8
 #define WATCHER_PLACES (WATCHERS_MAX + 1) /* the last one is for privileged servers */
+/* What one client may have. */
+#define NAMES_OF_ONE 256
+#define LOOK_UPS_OF_ONE 16
+#define WATCHERS_OF_ONE 2
+#define CLIENTS_MAX 256
 /* Bytes of an acs_name_t; netname's names may have one more, and no other node hears of such. */
 #define NAME_MAX 79
 #define VERSION "Masix network name server 1"
@@ -30,13 +35,27 @@
 #define ACS_NAME_ENTERED 5051
 #define ACS_NAME_LEFT 5052
 #define REPLY 100
+#define NAME_SERVER_CLIENT 4850
 
 #define INT_TYPE MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0)
 #define NAME_TYPE MIG_SHORT(MACH_MSG_TYPE_STRING_C, 8, sizeof(acs_name_t), 1, 0)
 #define RIGHT_TYPE(right) MIG_SHORT(right, 32, 1, 1, 0)
 
 /*
- * A name. PORT: a send right to its service; null where it is there no more, and some watcher has still to hear of that.
+ * Whose something is: a client's number. Those without a port of their own, who come to the service's, are client 0. What came to
+ * the port for privileged servers is nobody's.
+ */
+typedef u32 client_number_t;
+#define NOBODY (~(client_number_t) 0)
+
+/* A client: its port, null for none. */
+typedef struct {
+	mach_port_t port;
+	client_number_t number;
+} client_t;
+
+/*
+ * A name. PORT: a send right to its service; null where it is there no more, and some watcher has still to hear of that. CLIENT: whose it is.
  * REGISTRATION: the port that shows who may take it away; SIGNATURE: the right with which netname's clients do; or null. NEXT: in its bucket, or among the free places.
  * For each watcher: whether it was told that the name is there, and whether it is to hear of it, with its neighbours in that queue.
  */
@@ -44,6 +63,7 @@ typedef struct name {
 	char text[sizeof(netname_name_t) + 1];
 	boolean_t essential;
 	mach_port_t port, registration, signature;
+	client_number_t client;
 	struct name *next;
 	boolean_t told[WATCHER_PLACES], waits[WATCHER_PLACES];
 	struct name *before[WATCHER_PLACES], *after[WATCHER_PLACES];
@@ -58,17 +78,19 @@ typedef struct {
 	} names[2];
 } question_t;
 
-/* A look-up that waits for the network server: the port that the answer comes to, null for none, the question, and who asked. */
+/* A look-up that waits for the network server: the port that the answer comes to, null for none, the question, and who asked: whose it is, and where the answer goes. */
 typedef struct {
 	mach_port_t answer;
 	mach_msg_id_t id;
-	server_client_t client;
+	client_number_t client;
+	server_client_t to;
 	boolean_t is_netname;
 } look_up_t;
 
-/* Who is told of names: a port, null for none; busy while a message is on its way into the port's queue; what it is to hear of. */
+/* Who is told of names: a port, null for none; whose; busy while a message is on its way into the port's queue; what it is to hear of. */
 typedef struct {
 	mach_port_t port;
+	client_number_t client;
 	boolean_t busy;
 	name_t *first, *last;
 } watcher_t;
@@ -97,11 +119,53 @@ static name_t *buckets[BUCKETS], *free_names;
 static look_up_t look_ups[LOOK_UPS_MAX];
 static watcher_t watchers[WATCHER_PLACES];
 static mach_port_t self, host, service, privilege, notices, ports;
+/* The first so many places have been used. The last client's number, and whose request is served. */
+static client_t clients[CLIENTS_MAX];
+static u32 clients_used;
+static client_number_t last_client, asks;
 
 /* Whether an essential server has died, how many others have still to answer that they have saved, and until when they may. */
 static boolean_t saving;
 static int unsaved;
 static time_value_t deadline;
+
+/* Clients */
+
+static client_t *client_of(mach_port_t port)
+{
+	client_t *client = clients;
+
+	while (client < clients + clients_used && client->port != port)
+		client++;
+	return client < clients + clients_used ? client : 0;
+}
+
+/* A task has been started that has this port. */
+static kern_return_t client_begins(mach_port_t port)
+{
+	client_t *client = client_of(MACH_PORT_NULL);
+	mach_port_t previous = MACH_PORT_NULL;
+
+	if (!client && clients_used < CLIENTS_MAX)
+		client = &clients[clients_used++];
+	if (!client)
+		return KERN_RESOURCE_SHORTAGE;
+	client->port = port;
+	client->number = ++last_client;
+	mach_port_move_member(self, port, ports);
+	mach_port_request_notification(self, port, MACH_NOTIFY_NO_SENDERS, 0, port, MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous);
+	if (IS_LIVING(previous))
+		syscall_mach_port_deallocate(self, previous);
+	return KERN_SUCCESS;
+}
+
+/* Nobody has a client's port any more. Its names are there as long as their ports. */
+static kern_return_t client_ends(client_t *client)
+{
+	mach_port_mod_refs(self, client->port, MACH_PORT_RIGHT_RECEIVE, -1);
+	client->port = MACH_PORT_NULL;
+	return KERN_SUCCESS;
+}
 
 /* Names */
 
@@ -264,6 +328,17 @@ static void changed(name_t *name)
 	release(name);
 }
 
+/* Whether a client has as many names as one may have. */
+static boolean_t has_all_names(client_number_t client)
+{
+	int has = 0;
+	u32 n;
+
+	for (n = 0; client != NOBODY && n < names_used; n++)
+		has += names[n].port && names[n].client == client;
+	return has >= NAMES_OF_ONE;
+}
+
 static boolean_t is_generic(const char *text)
 {
 	static const char *const generic[] = { "acs", "gns", "gps", "gfs", "gms", 0 };
@@ -283,11 +358,14 @@ static kern_return_t enter(const char *text, mach_port_t port, boolean_t essenti
 		return KERN_NAME_EXISTS;
 	if (!name && !free_names && names_used == (is_generic(text) ? NAMES_MAX : NAMES_MAX - RESERVED))
 		return KERN_RESOURCE_SHORTAGE;
+	if (has_all_names(asks))
+		return KERN_RESOURCE_SHORTAGE;
 	if ((result = see_end_of(port)))
 		return result;
 	if (!name)
 		name = new_name(text);
 	name->port = port;
+	name->client = asks;
 	name->essential = essential;
 	name->registration = registration;
 	name->signature = signature;
@@ -312,22 +390,27 @@ static kern_return_t give(name_t *name, mach_port_t *right)
 	return mach_port_mod_refs(self, name->port, MACH_PORT_RIGHT_SEND, 1);
 }
 
-/* A name that is not this node's is asked of the network server: any node's, or that of a host. The answer goes to who asked when it
+/* A name that is not this node's is asked of the network server, which watches as a privileged one: any node's, or that of a host. The answer goes to who asked when it
  * has come. */
 static kern_return_t ask_network(const char *text, boolean_t is_netname, const char *host)
 {
 	const char *words[] = { host ? host : text, text };
-	name_t *network = find("gns");
-	look_up_t *look_up = look_ups;
+	watcher_t *network = watchers;
+	look_up_t *look_up = 0;
 	question_t message;
 	kern_return_t result;
-	int n;
+	int n, has = 0;
 
-	if (!network || strlen(words[0]) > NAME_MAX || strlen(text) > NAME_MAX)
+	while (network < watchers + WATCHER_PLACES && !(network->port && network->client == NOBODY))
+		network++;
+	if (network == watchers + WATCHER_PLACES || strlen(words[0]) > NAME_MAX || strlen(text) > NAME_MAX)
 		return is_netname ? NETNAME_NOT_CHECKED_IN : KERN_INVALID_NAME;
-	while (look_up < look_ups + LOOK_UPS_MAX && look_up->answer)
-		look_up++;
-	if (look_up == look_ups + LOOK_UPS_MAX)
+	for (n = 0; n < LOOK_UPS_MAX; n++)
+		if (look_ups[n].answer)
+			has += look_ups[n].client == asks;
+		else if (!look_up)
+			look_up = &look_ups[n];
+	if (!look_up || has >= LOOK_UPS_OF_ONE)
 		return KERN_RESOURCE_SHORTAGE;
 	if ((result = mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &look_up->answer)))
 		return result;
@@ -347,7 +430,8 @@ static kern_return_t ask_network(const char *text, boolean_t is_netname, const c
 		look_up->answer = MACH_PORT_NULL;
 		return KERN_FAILURE;
 	}
-	look_up->client = server_answer_later();
+	look_up->client = asks;
+	look_up->to = server_answer_later();
 	look_up->is_netname = is_netname;
 	return MIG_NO_REPLY;
 }
@@ -371,7 +455,7 @@ static kern_return_t resolved(look_up_t *look_up, const mach_msg_header_t *messa
 	}
 	mach_port_mod_refs(self, look_up->answer, MACH_PORT_RIGHT_RECEIVE, -1);
 	look_up->answer = MACH_PORT_NULL;
-	server_begin_answer(&look_up->client, &reply.head);
+	server_begin_answer(&look_up->to, &reply.head);
 	mig_end_reply(&reply.head, code && look_up->is_netname ? NETNAME_NOT_CHECKED_IN : code);
 	if (!code) {
 		reply.head.msgh_bits |= MACH_MSGH_BITS_COMPLEX;
@@ -454,7 +538,7 @@ kern_return_t do_acs_look_up(mach_port_t acs, const char *text, mach_port_t *rig
 
 kern_return_t do_acs_watch(mach_port_t acs, mach_port_t port)
 {
-	int w, place = -1;
+	int w, place = -1, has = 0;
 	kern_return_t result;
 	u32 n;
 
@@ -463,15 +547,17 @@ kern_return_t do_acs_watch(mach_port_t acs, mach_port_t port)
 	for (w = 0; w < WATCHER_PLACES; w++) {
 		if (watchers[w].port == port)
 			return KERN_RESOURCE_SHORTAGE;
+		has += watchers[w].port && watchers[w].client == asks;
 		if (!watchers[w].port && place < 0 && (w < WATCHERS_MAX || acs == privilege))
 			place = w;
 	}
-	if (place < 0)
+	if (place < 0 || (has >= WATCHERS_OF_ONE && asks != NOBODY))
 		return KERN_RESOURCE_SHORTAGE;
 	if ((result = see_end_of(port)))
 		return result;
 	memset(&watchers[place], 0, sizeof watchers[place]);
 	watchers[place].port = port;
+	watchers[place].client = asks;
 	for (n = 0; n < names_used; n++)
 		if (names[n].port && strlen(names[n].text) <= NAME_MAX)
 			join_queue(&names[n], place);
@@ -508,6 +594,8 @@ kern_return_t do_netname_check_in(mach_port_t acs, const char *given, mach_port_
 		return KERN_INVALID_VALUE;
 	if (is_generic(text) || (old && !is_signed(old, signature)))
 		return NETNAME_NOT_YOURS;
+	if (old && old->client != asks && has_all_names(asks))
+		return KERN_RESOURCE_SHORTAGE;
 	if (old)
 		forget(old);
 	return enter(text, port, FALSE, MACH_PORT_NULL, IS_LIVING(signature) ? signature : MACH_PORT_NULL);
@@ -651,15 +739,30 @@ static kern_return_t noticed(const mach_msg_header_t *message)
 	return KERN_FAILURE;
 }
 
+/* What comes to the port for privileged servers beside the requests that those make there: the loader's ports for clients. */
+static kern_return_t loader_says(const mach_msg_header_t *message)
+{
+	const u32 *body = (const u32 *) (message + 1);
+	boolean_t brings_port = message->msgh_size == 32 && (message->msgh_bits & MACH_MSGH_BITS_COMPLEX) &&
+		body[0] == RIGHT_TYPE(MACH_MSG_TYPE_PORT_RECEIVE) && IS_LIVING(body[1]);
+
+	return message->msgh_id == NAME_SERVER_CLIENT && brings_port ? client_begins(body[1]) : MIG_BAD_ID;
+}
+
 static boolean_t demux(mach_msg_header_t *request, mach_msg_header_t *reply)
 {
 	mach_port_t port = request->msgh_local_port;
+	client_t *client = client_of(port);
 	boolean_t is_privileged = port == privilege && (request->msgh_id == ACS_REGISTER || request->msgh_id == ACS_WATCH);
 
-	if (port == service || is_privileged)
+	boolean_t is_end = client && request->msgh_id == MACH_NOTIFY_NO_SENDERS &&
+		MACH_MSGH_BITS_LOCAL(request->msgh_bits) == MACH_MSG_TYPE_PORT_SEND_ONCE;
+
+	asks = client ? client->number : port == service ? 0 : NOBODY;
+	if (!is_end && (client || port == service || is_privileged))
 		return acs_server(request, reply) || netname_server(request, reply);
 	mig_begin_reply(request, reply);
-	mig_end_reply(reply, port == privilege ? MIG_BAD_ID : noticed(request));
+	mig_end_reply(reply, is_end ? client_ends(client) : port == privilege ? loader_says(request) : noticed(request));
 	return TRUE;
 }
 

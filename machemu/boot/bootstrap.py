@@ -10,13 +10,12 @@ from machemu.abi.message import PORT_SEND
 from machemu.abi.types import VirtAddr
 from machemu.boot.modules import Modules
 from machemu.boot.script import BLANKS, BootScript, PortValue, task_paths
-from machemu.core.host_side import NameServer, name_server_of, name_server_rights
 from machemu.core.kernel import Kernel
+from machemu.core.name_server import NameServer, client_port, make_name_server
 from machemu.device.ramdisk import UNITS_MAX, RamdiskDriver
 from machemu.formats.elf import Image, architecture_in, parse_image
 from machemu.formats.stack import build_stack
 from machemu.ipc import mach_port, port
-from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
 from machemu.vm import routines as vm
@@ -54,11 +53,15 @@ def find_architecture(lines: Sequence[str], modules: Modules = HERE) -> str | No
 
 
 def boot_modules(
-    kernel: Kernel, lines: Sequence[str], variables: Mapping[str, str], name_server: Port | None = None, modules: Modules = HERE
+    kernel: Kernel,
+    lines: Sequence[str],
+    variables: Mapping[str, str],
+    name_server: NameServer | None = None,
+    modules: Modules = HERE,
 ) -> None:
     """Runs a boot script on a kernel that has booted nothing yet but host-side servers.
 
-    name_server: the port that every task is to have a send right to, as its bootstrap port and the first of its registered ones.
+    name_server: every task is to have a port of its, as its bootstrap port and the first of its registered ones.
     """
     boot = Bootstrap(kernel, name_server, modules)
     ports = {
@@ -91,14 +94,12 @@ def boot_server(
     node's name server.
     """
     path, *words = command.split()
-    known = None if is_name_server or name_server is None else name_server.service
-    boot = Bootstrap(kernel, known, modules)
+    boot = Bootstrap(kernel, None if is_name_server else name_server, modules)
     task = boot.create_task(path)
     rights = [boot.insert_right(task, target) for target in (kernel.kern.host.host_priv_self, kernel.devices.master_port)]
     if is_name_server:
-        made = name_server_rights(kernel, task, name_server)
-        rights += made
-        name_server = name_server_of(task, *made)
+        name_server, names = make_name_server(kernel, task, name_server)
+        rights += names
     elif privileged and name_server is not None:
         rights.append(boot.insert_right(task, name_server.privileged))
     boot.execute(task, path, [path, *map(str, rights), *words])
@@ -122,7 +123,7 @@ def command_line_symbols(variables: Mapping[str, str]) -> dict[str, str]:
 class Bootstrap:
     """boot.script.BootActions on a kernel."""
 
-    def __init__(self, kernel: Kernel, name_server: Port | None, modules: Modules) -> None:
+    def __init__(self, kernel: Kernel, name_server: NameServer | None, modules: Modules) -> None:
         self.kernel = kernel
         self.name_server = name_server
         self.modules = modules
@@ -134,8 +135,9 @@ class Bootstrap:
         except KernError as error:
             raise _too_large(path, error) from None
         if self.name_server is not None:
-            task.itk_bootstrap = port.make_send(self.kernel.ipc, self.name_server)
-            task.itk_registered[0] = port.make_send(self.kernel.ipc, self.name_server)
+            own = client_port(self.kernel, self.name_server)
+            task.itk_bootstrap = port.make_send(self.kernel.ipc, own)
+            task.itk_registered[0] = port.make_send(self.kernel.ipc, own)
         task_control.suspend(kern, task)
         return task
 

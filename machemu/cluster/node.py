@@ -134,9 +134,7 @@ class ClusterNode:
             self.join()
             self.servers = start_servers(kernel, spec, seed)
             if spec.lines:
-                name_server = self.servers.name_server
-                service = None if name_server is None else name_server.service
-                boot_modules(kernel, spec.lines, spec.variables, service, Modules(spec.folder))
+                boot_modules(kernel, spec.lines, spec.variables, self.servers.name_server, Modules(spec.folder))
         except BaseException:
             self.power_off()
             for disk in self.disks.values():
@@ -375,7 +373,8 @@ class ClusterNode:
             raise InvariantError(f"frames for node {self.name} are not as they must be")
         made = None if self.servers is None else self.servers.name_server
         known = () if self.kernel is None else self.kernel.ipc.ports.values()
-        if (self.kernel is None) is not (self.servers is None) or any(port not in known for port in made or ()):
+        lost = made is not None and any(port not in known for port in made[:2])
+        if (self.kernel is None) is not (self.servers is None) or lost:
             raise InvariantError(f"the servers of node {self.name} are not as they must be")
         if any(arrival.interface not in self.nics for arrival in self.inbox):
             raise InvariantError(f"a frame is for an interface that node {self.name} does not have")

@@ -15,8 +15,8 @@ from machemu.boot.modules import Modules
 from machemu.cluster.file import NodeSpec
 from machemu.cluster.privileges import is_privileged
 from machemu.cluster.server_specs import GuestSpec, ServerSpec, name_of
-from machemu.core.host_side import NameServer, given_rights, launch_server
 from machemu.core.kernel import Kernel
+from machemu.core.name_server import NameServer, given_rights, launch_server
 from machemu.core.succession import replace
 from machemu.kern import task_control
 from machemu.kern.task import Task

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, MustWait, UserError
-from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, PORT_RECEIVE
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE
 from machemu.abi.port import RIGHT_RECEIVE, TYPE_DEAD_NAME, TYPE_PORT_SET, TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE
 from machemu.abi.types import ByteOrder
 from machemu.abi.vm import VM_PROT_WRITE
-from machemu.ipc import mach_port, right
+from machemu.ipc import mach_port
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.ipc.thread import MsgContinuation
@@ -22,7 +22,7 @@ from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Program, Thread
 from machemu.sim import slots
 from machemu.sim.graph import StateError
-from machemu.sim.state import PortName, state
+from machemu.sim.state import PortName
 from machemu.sim.units import time_text
 from machemu.user import faults
 from machemu.user.mach import rights
@@ -75,62 +75,6 @@ def launch(
 def _give(kernel: Kernel, task: Task, target: Port) -> PortName:
     """A send right for a task."""
     return mach_port.copyout_send(kernel.ipc, task.space, ports.make_send(kernel.ipc, target))
-
-
-@state
-class NameServer(NamedTuple):
-    """A node's name server."""
-
-    service: Port  # every later task has a right to it
-    privileged: Port  # at this one it does more, for those to whom the loader gives a right
-
-
-def launch_server(
-    kernel: Kernel, server: Server, name: str, name_server: NameServer | None, privileged: bool = False
-) -> NameServer | None:
-    """A server of a node, which knows the port of the node's name server as `name-server`, where there is one, and if it is
-    privileged that port's other one as `privilege`. The node's name server.
-
-    The name server is the server that says so (Server.name_server). It has the receive rights, as `service` and `privileged`: new
-    ones, or those that it takes over where there was a name server.
-    """
-    known = None if server.name_server else name_server
-    task = launch(kernel, server, name, given_rights(kernel, known, privileged))
-    if not server.name_server:
-        return name_server
-    made = name_server_rights(kernel, task, name_server)
-    for thread in task.threads.values():
-        assert isinstance(thread.program, ServerThread)
-        thread.program.task.names |= dict(zip(NameServer._fields, made, strict=True))
-    return name_server_of(task, *made)
-
-
-def name_server_rights(kernel: Kernel, task: Task, before: NameServer | None) -> list[PortName]:
-    """A name server's names of its receive rights: those of the one before it, where there was one, else new ones."""
-    if before is None:
-        return [mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE) for _ in NameServer._fields]
-    names = []
-    for port in before:
-        assert port.receiver is not None
-        mach_port.mach_port_extract_right(kernel.ipc, port.receiver, port.receiver_name, MOVE_RECEIVE)
-        names.append(right.copyout(task.space, port, PORT_RECEIVE))
-    return names
-
-
-def given_rights(kernel: Kernel, name_server: NameServer | None, privileged: bool) -> dict[str, Port]:
-    """The ports to which a server of a node has rights from its start, by what it knows them as."""
-    rights = {"host-port": kernel.kern.host.host_priv_self, "device-port": kernel.devices.master_port}
-    if name_server is not None:
-        rights["name-server"] = name_server.service
-        if privileged:
-            rights["privilege"] = name_server.privileged
-    return rights
-
-
-def name_server_of(task: Task, service: int, privileged: int) -> NameServer:
-    """The name server that is a task. service, privileged: its names of their receive rights."""
-    found = [task.space.lookup(name) for name in (service, privileged)]
-    return NameServer(*(entry.port() for entry in found if entry is not None))
 
 
 def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None:

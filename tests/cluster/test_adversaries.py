@@ -11,19 +11,21 @@ import re
 
 import pytest
 
+from machemu.abi.kern_return import KERN_RESOURCE_SHORTAGE
 from machemu.cluster.faults import StartServer, StopServer
 from machemu.cluster.server_specs import ServerSpec
 from machemu.core.observe import watch
 from machemu.trace.events import MessageMoved, TraceEvent
-from masix.acs.server import Acs
+from masix.acs.server import LOOK_UPS_OF_ONE, NAMES_OF_ONE, WATCHERS_OF_ONE, Acs
 from masix.gns.server import Gns
 from masix.interfaces.acs_client import ACS_NAME_ENTERED
 from tests.support.attackers import ATTEMPTS, Attacker
 from tests.support.clients import Caller, Steps
-from tests.support.clusters import ACS, MS, ROOT, SECOND, World, with_guests
+from tests.support.clusters import ACS, MS, PORTS, ROOT, SECOND, START, World, with_guests
 from tests.support.name_servers import GUEST, both_places
 
 PROFILES = {"i386": "pc486dx2-66", "m68k": "sun3-60"}
+GNS = '"masix.gns.server:Gns"'
 CALLS = 40
 LATE = 1_500
 END = 5 * SECOND
@@ -46,7 +48,7 @@ def cluster(attempt: str, architecture: str) -> str:
         ("a", architecture, (program("clients:Link", name="bank"), caller, late, attacker)),
         ("b", there, (caller, late)),
     ):
-        servers = ", ".join((ACS, '"masix.gns.server:Gns"', *own))
+        servers = ", ".join((ACS, GNS, *own))
         text += f'[nodes.{name}]\nprofile = "{PROFILES[machine]}"\nmemory = "8M"\nservers = [{servers}]\n'
         text += 'nics = { eth0 = "lan" }\n'
     return text
@@ -100,6 +102,62 @@ def test_a_network_server_that_is_started_again_hears_of_names_though_others_hav
         watch(node.kernel, Names(heard))
         world.run(2 * SECOND)
         assert ACS_NAME_ENTERED.request.id in heard
+
+
+def greedy_cluster(architecture: str, place: str, attempt: str = "") -> str:
+    """Node a, with a service, a greedy task (a guest where no attempt is named) and another client of its servers; and node b."""
+    there = next(each for each in PROFILES if each != architecture)
+    steps = "1000 reg later; 1100 look bank; 1200 who bank; 1300 look far; 1400 who far; 1500 look later; 4500 look h7"
+    own = [program("clients:Link", name="bank"), program("clients:Steps", script=steps)]
+    own += [program("attackers:Attacker", attempt=attempt)] if attempt else []
+    modules = f"modules = ['tests/cluster/guests/{architecture}/rude.elf {PORTS} hoard {START}']\n"
+    text = "[segments.lan]\n"
+    for name, machine, servers in (("a", architecture, own), ("b", there, [program("clients:Link", name="far")])):
+        text += f'[nodes.{name}]\nprofile = "{PROFILES[machine]}"\nmemory = "8M"\nnics = {{ eth0 = "lan" }}\n'
+        text += f"servers = [{', '.join((ACS, GNS, *servers))}]\n"
+        text += "" if attempt or name == "b" else modules
+    return with_guests(text) if place == GUEST else text
+
+
+def check_others_served(world: World) -> None:
+    """Another client of the node registers, looks up and calls, here and far away; and nothing of the greedy one is left."""
+    (other,) = world.programs("a", Steps)
+    said = {(each.ms, each.step): each.value for each in other.said}
+    assert (said[1000, "reg"], said[1200, "who"], said[1400, "who"]) == (0, 1, 2)
+    assert said[1500, "look"] and not said[4500, "look"]
+    for acs in world.programs("a", Acs):
+        assert sorted(acs.entries) == [b"bank", b"gns", b"later"] and not acs.questions
+        assert len(acs.watchers) == 1 and len(acs.clients) == 4
+
+
+@both_places
+@both_machines
+@pytest.mark.parametrize("attempt", ["registers names until it gets no more", "asks for a thousand names at once"])
+def test_a_task_that_takes_all_the_room_that_one_may_have_is_refused_and_the_others_are_served(
+    attempt: str, architecture: str, place: str
+) -> None:
+    with World(greedy_cluster(architecture, place, attempt)) as world:
+        world.run(4 * SECOND)
+        (attacker,) = world.programs("a", Attacker)
+        assert attacker.codes.count(KERN_RESOURCE_SHORTAGE) >= 50
+        _, why = world.cluster.links[0].act(StopServer(4 * SECOND, 1, "attacker"), 0)
+        assert not why
+        world.run(6 * SECOND)
+        check_others_served(world)
+
+
+@both_places
+@both_machines
+def test_a_guest_that_takes_all_the_room_that_one_may_have_is_refused_and_the_others_are_served(
+    architecture: str, place: str
+) -> None:
+    with World(greedy_cluster(architecture, place)) as world:
+        world.run(6 * SECOND)
+        lines = world.lines("a")
+        assert f"names: {NAMES_OF_ONE}, then {KERN_RESOURCE_SHORTAGE}" in lines
+        assert f"look-ups refused: {20 - LOOK_UPS_OF_ONE}" in lines and f"watchers refused: {5 - WATCHERS_OF_ONE}" in lines
+        assert "END" in lines
+        check_others_served(world)
 
 
 class Names:

@@ -53,10 +53,8 @@ class Actor(Program):
         return [message.header.id for message in self.received]
 
 
-def register(name: bytes) -> Callable[[Actor, Mach], None]:
-    return lambda actor, mach: mach.request(
-        REGISTER, mach.given("name-server"), (name, 0, mach.copy_send(actor.port)), actor.reply
-    )
+def register(name: bytes, where: str = "name-server") -> Callable[[Actor, Mach], None]:
+    return lambda actor, mach: mach.request(REGISTER, mach.given(where), (name, 0, mach.copy_send(actor.port)), actor.reply)
 
 
 def unregister(name: bytes) -> Callable[[Actor, Mach], None]:

@@ -27,6 +27,7 @@ from machemu.mig.runtime import PolyPort, Routine
 from machemu.sim.state import state
 from machemu.user.mach import Mach, rights
 from machemu.user.message import Header, Message
+from masix.acs.server import NAMES_OF_ONE
 from masix.interfaces import acs, acs_client, gns, gns_protocol, netname, udp
 from tests.support.clients import CALL, MS, NETNAME_SIZE, REPLY_ID, Client
 
@@ -357,7 +358,19 @@ def _dies(self: Attacker, mach: Mach) -> None:
 @attempt("asks for a thousand names at once")
 def _thousand(self: Attacker, mach: Mach) -> None:
     for number in range(1000):
+        self.ask(mach, acs.ACS_LOOK_UP, b"n%d" % number)
+
+
+@attempt("asks the network server for a thousand names at once")
+def _thousand_of_it(self: Attacker, mach: Mach) -> None:
+    for number in range(1000):
         self.ask(mach, gns.GNS_RESOLVE, b"n%d" % number, to=self.gns)
+
+
+@attempt("registers names until it gets no more")
+def _hoard(self: Attacker, mach: Mach) -> None:
+    for number in range(NAMES_OF_ONE + 50):
+        self.ask(mach, acs.ACS_REGISTER, b"h%d" % number, 0, copied(self.port))
 
 
 @attempt("registers protocols without the device's port")

@@ -9,8 +9,7 @@ from typing import Final
 import pytest
 
 from machemu.boot.bootstrap import boot_server
-from machemu.core.host_side import launch_server
-from machemu.ipc.port import Port
+from machemu.core.name_server import NameServer, launch_server
 from machemu.user.server import Server
 from masix.acs.server import Acs
 from tests.support.machine import IMAGES, Machine, image
@@ -20,8 +19,8 @@ PLACES: Final = (HOST, GUEST)
 both_places = pytest.mark.parametrize("place", PLACES)
 
 
-def launch_servers(machine: Machine, place: str, servers: Sequence[tuple[str, Server]]) -> Port:
-    """The name server and others, each with its task's name and privileged; the name server's port."""
+def launch_servers(machine: Machine, place: str, servers: Sequence[tuple[str, Server]]) -> NameServer:
+    """The name server and others, each with its task's name and privileged."""
     if place == HOST:
         made = launch_server(machine.kernel, Acs(), "acs", None)
     else:
@@ -29,7 +28,7 @@ def launch_servers(machine: Machine, place: str, servers: Sequence[tuple[str, Se
     assert made is not None
     for name, server in servers:
         assert launch_server(machine.kernel, server, name, made, privileged=True) is made
-    return made.service
+    return made
 
 
 def left_out() -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from machemu.abi.message import COPY_SEND
 from machemu.core.host_side import launch
+from machemu.core.name_server import client_port
 from machemu.mig.runtime import RETCODE, PolyPort, Routine
 from machemu.sim.state import state
 from machemu.user.mach import Mach
@@ -90,7 +91,7 @@ class Served(Machine):
 
     def add(self, client: Server) -> None:
         """One more client, from now on."""
-        launch(self.kernel, client, "late client", {"name-server": self.name_server})
+        launch(self.kernel, client, "late client", {"name-server": client_port(self.kernel, self.name_server)})
 
 
 def registration(name: bytes) -> Callable[[Scripted, Mach], tuple[Any, ...]]:

@@ -1,16 +1,20 @@
 """The administration and configuration server of a node: services by name, and the end of the node when an essential one dies.
 
 As the Masix paper has it: started first, reached by a port that every task has. Where a name is not this node's own it asks the
-generic network server, which is registered under the name GNS. Programs written for CMU's net name server find its interface too.
+generic network server, which watches it as a privileged one. Programs written for CMU's net name server find its interface too.
 
 A right to a service gives its use. Its name is taken away by whoever has the registration, a right that the name server made; of
 a netname by whoever has the signature. Essential services and generic servers' names are for those to whom the loader gave a
 right to the port for privileged servers.
+
+A message does not name its sender. The loader gives each task that it starts a port of this server's of its own, a client's: what
+comes there counts as that client's, and what it makes this server keep has limits.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, Final
 
 from machemu.abi.errors import KernError
@@ -24,24 +28,28 @@ from machemu.abi.kern_return import (
 )
 from machemu.abi.message import COPY_SEND, MACH_MSG_SUCCESS
 from machemu.mig.interfaces.mach_host import HOST_REBOOT
-from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
+from machemu.mig.interfaces.name_server import NAME_SERVER_CLIENT
+from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U32, PortName, Receive, Right, SendRight, state
 from machemu.user.kit import Answer, HostServer, Legacy, answered, notified, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living
-from machemu.user.notifications import DeadName, MsgAccepted
+from machemu.user.notifications import DeadName, MsgAccepted, NoSenders
 from masix.interfaces import acs, acs_client, gns, netname
 
-GNS: Final = b"gns"
 ANY: Final = b"*"
 """netname's name for all hosts."""
-GENERIC: Final = (b"acs", GNS, b"gps", b"gfs", b"gms")
+GENERIC: Final = (b"acs", b"gns", b"gps", b"gfs", b"gms")
 """Names of generic servers: administration, network, processes, files, memory."""
 NAMES_MAX: Final = 2048
 """Names that are there at once; the last places are for generic servers."""
 LOOK_UPS_MAX: Final = 64
 """Look-ups that wait for the network server."""
+NAMES_OF_ONE: Final = 256
+LOOK_UPS_OF_ONE: Final = 16
+WATCHERS_OF_ONE: Final = 2
+"""And those of one client."""
 VERSION: Final = b"Masix network name server 1"
 NAME_NOT_YOURS: Final = 1000
 NOT_CHECKED_IN: Final = 1001
@@ -58,21 +66,27 @@ NAME_MAX: Final = 79
 """Bytes of an acs_name_t; netname's names may have one more, and no other node hears of such."""
 WATCHERS_MAX: Final = 8
 """And one more for privileged servers: clients could watch with each other's ports, which stay when they end."""
+PRIVILEGED: Final = None
+"""In the place of a client's number: it came to the port for privileged servers."""
 
 
 @state
 class Entry:
-    """A registered service. port: its send right's name. Who may take its name away shows the registration, a port that was made
-    for it, or of a netname the signature; without either everybody may."""
+    """A registered service. port: its send right's name. client: whose it is. Who may take its name away shows the registration,
+    a port that was made for it, or of a netname the signature; without either everybody may."""
 
-    __slots__ = ("essential", "port", "registration", "signature")
+    __slots__ = ("client", "essential", "port", "registration", "signature")
+    client: U32 | None
     essential: bool
     port: SendRight
     registration: Receive
     signature: U32
 
-    def __init__(self, port: PortName, essential: bool = False, registration: PortName = 0, signature: PortName = 0) -> None:
+    def __init__(
+        self, port: PortName, client: int | None, essential: bool = False, registration: PortName = 0, signature: PortName = 0
+    ) -> None:
         self.port = port
+        self.client = client
         self.essential = essential
         self.registration = registration
         self.signature = signature
@@ -80,16 +94,18 @@ class Entry:
 
 @state
 class Watcher:
-    """Who is told of names. told: those that are there as far as it was told. waiting: those of which it is to hear. busy: a
-    message is on its way into its port's queue.
+    """Who is told of names. client: whose it is. told: those that are there as far as it was told. waiting: those of which it is
+    to hear. busy: a message is on its way into its port's queue.
     """
 
-    __slots__ = ("busy", "told", "waiting")
+    __slots__ = ("busy", "client", "told", "waiting")
     busy: bool
+    client: U32 | None
     told: dict[bytes, None]
     waiting: dict[bytes, None]
 
-    def __init__(self, names: dict[bytes, None]) -> None:
+    def __init__(self, client: int | None, names: dict[bytes, None]) -> None:
+        self.client = client
         self.told = {}
         self.waiting = names
         self.busy = False
@@ -99,16 +115,22 @@ class Watcher:
 class Acs(HostServer):
     """The name server."""
 
-    __slots__ = ("entries", "privilege", "saving", "watchers")
+    __slots__ = ("clients", "entries", "last", "privilege", "saving", "watchers")
     name_server = True
     comes_back = True
+    clients: dict[Receive, U32]
     entries: dict[bytes, Entry]
+    last: U32
     privilege: Receive
     saving: int | None
     watchers: dict[Right, Watcher]
 
     def __init__(self) -> None:
         super().__init__()
+        self.clients = {}
+        """Their numbers, by their ports. What has no port of its own comes to the service's: client 0."""
+        self.last = 0
+        """The last client's number."""
         self.entries = {}
         """By name."""
         self.privilege = 0
@@ -120,39 +142,50 @@ class Acs(HostServer):
 
     def start(self, mach: Mach) -> None:
         super().start(mach)
+        self.clients = {self.service: 0}
         self.privilege = mach.given("privileged")
         mach.move_member(self.privilege, self.ports)
 
     def legacy(self, mach: Mach) -> Legacy:
-        """The port for privileged servers and the registrations; the services, signatures and watchers; and the names."""
+        """The port for privileged servers, the clients' and the registrations; the services, signatures and watchers; and the
+        names."""
         entries = list(self.entries.values())
-        receives = [self.privilege, *(entry.registration for entry in entries if entry.registration)]
+        del self.clients[self.service]
+        receives = [self.privilege, *self.clients, *(entry.registration for entry in entries if entry.registration)]
         sends = [right for entry in entries for right in (entry.port, entry.signature) if right]
         names = [
-            (name.hex(), entry.essential, bool(entry.registration), bool(entry.signature)) for name, entry in self.entries.items()
+            (name.hex(), entry.client, entry.essential, bool(entry.registration), bool(entry.signature))
+            for name, entry in self.entries.items()
         ]
-        told = [([name.hex() for name in each.told], [name.hex() for name in each.waiting]) for each in self.watchers.values()]
+        told = [
+            (each.client, [name.hex() for name in each.told], [name.hex() for name in each.waiting])
+            for each in self.watchers.values()
+        ]
+        clients = [*self.clients.values()]
         mach.take("privileged", 0)
         self.privilege = 0
-        left = Legacy(tuple(receives), (*sends, *self.watchers), json.dumps((names, told)).encode())
-        self.entries, self.watchers = {}, {}
+        left = Legacy(tuple(receives), (*sends, *self.watchers), json.dumps((self.last, clients, names, told)).encode())
+        self.clients, self.entries, self.watchers = {}, {}, {}
         return left
 
     def inherit(self, mach: Mach, legacy: Legacy) -> None:
         receives, sends = iter(legacy.receives), iter(legacy.sends)
-        names, told = json.loads(legacy.data)
+        self.last, clients, names, told = json.loads(legacy.data)
         self.privilege = next(receives)
         mach.take("privileged", self.privilege)
         mach.move_member(self.privilege, self.ports)
-        for name, essential, is_registered, is_signed in names:
+        self.clients = {self.service: 0} | {next(receives): number for number in clients}
+        for port in self.clients:
+            mach.move_member(port, self.ports)
+        for name, client, essential, is_registered, is_signed in names:
             port = next(sends)
             self._see_end_of(mach, port)
             signature = next(sends) if is_signed else 0
-            self.entries[bytes.fromhex(name)] = Entry(port, essential, next(receives) if is_registered else 0, signature)
-        for heard, waiting in told:
+            self.entries[bytes.fromhex(name)] = Entry(port, client, essential, next(receives) if is_registered else 0, signature)
+        for client, heard, waiting in told:
             port = next(sends)
             self._see_end_of(mach, port)
-            self.watchers[port] = watcher = Watcher({bytes.fromhex(name): None for name in waiting})
+            self.watchers[port] = watcher = Watcher(client, {bytes.fromhex(name): None for name in waiting})
             watcher.told = {bytes.fromhex(name): None for name in heard}
             self._speak(mach, port)
 
@@ -164,6 +197,35 @@ class Acs(HostServer):
         if code == MACH_MSG_SUCCESS:
             self._accepted(mach, message.header.remote)
 
+    # Clients
+
+    @serves(NAME_SERVER_CLIENT, at="privilege")
+    def _begins(self, mach: Mach, request: Message, client: Any) -> tuple[Any, ...]:
+        """A task has been started that has this port."""
+        port = living(client)
+        if port:
+            self.last += 1
+            self.clients[port] = self.last
+            mach.move_member(port, self.ports)
+            mach.notify(port, MACH_NOTIFY_NO_SENDERS.request.id, port)
+        return ()
+
+    @notified(NoSenders, at="clients")
+    def _ends(self, mach: Mach, notice: NoSenders) -> None:
+        """Nobody has a client's port any more. Its names are there as long as their ports."""
+        if self.clients[notice.port]:
+            del self.clients[notice.port]
+            mach.destroy_receive(notice.port)
+
+    def _client(self, request: Message) -> int | None:
+        """Whose request it is."""
+        return self.clients.get(request.header.local, PRIVILEGED)
+
+    def _limit(self, client: int | None, kept: Iterable[int | None], most: int) -> None:
+        """KERN_RESOURCE_SHORTAGE where a client has all that one may have of what is kept. kept: whose each is."""
+        if client is not PRIVILEGED and sum(each == client for each in kept) >= most:
+            raise KernError(NO_ROOM)
+
     # Requests
 
     def _enter(self, mach: Mach, name: bytes, entry: Entry) -> None:
@@ -171,16 +233,20 @@ class Acs(HostServer):
             raise KernError(NAME_TAKEN)
         if len(self.entries) >= (NAMES_MAX if name in GENERIC else NAMES_MAX - len(GENERIC)):
             raise KernError(NO_ROOM)
+        self._limit_names(entry.client)
         self._see_end_of(mach, entry.port)
         self.entries[name] = entry
         self._tell(mach, name)
+
+    def _limit_names(self, client: int | None) -> None:
+        self._limit(client, (entry.client for entry in self.entries.values()), NAMES_OF_ONE)
 
     def _see_end_of(self, mach: Mach, port: PortName) -> None:
         """Asks to be told when a port is dead, of which nothing was kept before."""
         if port not in self.watchers and all(other.port != port for other in self.entries.values()):
             mach.notify(port, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
 
-    @serves(acs.ACS_REGISTER)
+    @serves(acs.ACS_REGISTER, at="clients")
     def _register(self, mach: Mach, request: Message, name: bytes, essential: int, service: Any) -> tuple[Any, ...]:
         if essential or name in GENERIC:
             raise KernError(NOT_ALLOWED)
@@ -189,31 +255,34 @@ class Acs(HostServer):
     @serves(acs.ACS_REGISTER, at="privilege")
     def _register_any(self, mach: Mach, request: Message, name: bytes, essential: int, service: Any) -> tuple[Any, ...]:
         _check(name, service)
-        entry = Entry(service, bool(essential))
+        entry = Entry(service, self._client(request), bool(essential))
         self._enter(mach, name, entry)
         entry.registration = mach.allocate_port()
         return (mach.make_send(entry.registration),)
 
-    @serves(netname.NETNAME_CHECK_IN)
+    @serves(netname.NETNAME_CHECK_IN, at="clients")
     def _check_in(self, mach: Mach, request: Message, name: bytes, signature: Any, port: Any) -> tuple[Any, ...]:
         """A name checked in anew by whoever has its signature stands for the new port."""
-        name = _text(name)
+        name, client = _text(name), self._client(request)
         _check(name, port)
-        if name in GENERIC or (name in self.entries and not _is_signed(self.entries[name], signature)):
+        old = self.entries.get(name)
+        if name in GENERIC or (old is not None and not _is_signed(old, signature)):
             raise KernError(NAME_NOT_YOURS)
-        if name in self.entries:
+        if old is not None:
+            if old.client != client:
+                self._limit_names(client)
             self._forget(mach, name)
-        self._enter(mach, name, Entry(port, signature=living(signature)))
+        self._enter(mach, name, Entry(port, client, signature=living(signature)))
         return ()
 
-    @serves(acs.ACS_UNREGISTER)
+    @serves(acs.ACS_UNREGISTER, at="clients")
     def _unregister(self, mach: Mach, request: Message, name: bytes, registration: Any) -> tuple[Any, ...]:
         self._registered(name, registration)
         mach.deallocate(registration)
         self._forget(mach, name)
         return ()
 
-    @serves(acs.ACS_REPLACE)
+    @serves(acs.ACS_REPLACE, at="clients")
     def _replace(self, mach: Mach, request: Message, name: bytes, registration: Any, service: Any) -> tuple[Any, ...]:
         entry = self._registered(name, registration)
         _check(name, service)
@@ -233,7 +302,7 @@ class Acs(HostServer):
             raise KernError(NOT_THE_SAME)
         return entry
 
-    @serves(netname.NETNAME_CHECK_OUT)
+    @serves(netname.NETNAME_CHECK_OUT, at="clients")
     def _check_out(self, mach: Mach, request: Message, name: bytes, signature: Any) -> tuple[Any, ...]:
         name = _text(name)
         entry = self.entries.get(name)
@@ -255,25 +324,25 @@ class Acs(HostServer):
             mach.destroy_receive(entry.registration)
         self._tell(mach, name)
 
-    @serves(netname.NETNAME_VERSION)
+    @serves(netname.NETNAME_VERSION, at="clients")
     def _version(self, mach: Mach, request: Message) -> tuple[Any, ...]:
         return (VERSION.ljust(80, b"\0"),)
 
-    @serves(acs.ACS_LOOK_UP_HERE)
+    @serves(acs.ACS_LOOK_UP_HERE, at="clients")
     def _look_up_here(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...]:
         entry = self.entries.get(name)
         if entry is None:
             raise KernError(NO_SUCH_NAME)
         return (mach.copy_send(entry.port),)
 
-    @serves(acs.ACS_LOOK_UP)
+    @serves(acs.ACS_LOOK_UP, at="clients")
     def _look_up(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...] | None:
         if name in self.entries:
             return self._look_up_here(mach, request, name)
         self._ask_network(mach, request, name, False)
         return None
 
-    @serves(netname.NETNAME_LOOK_UP)
+    @serves(netname.NETNAME_LOOK_UP, at="clients")
     def _netname_look_up(self, mach: Mach, request: Message, host: bytes, name: bytes) -> tuple[Any, ...] | None:
         """host: empty for this node, `*` for any node of the network, this one first; else the node of that name."""
         name, host = _text(name), _text(host)
@@ -285,23 +354,25 @@ class Acs(HostServer):
         return None
 
     def _ask_network(self, mach: Mach, request: Message, name: bytes, is_netname: bool, host: bytes = b"") -> None:
-        network = self.entries.get(GNS)
-        if network is None or len(name) > NAME_MAX or len(host) > NAME_MAX:
+        network = next((port for port, each in self.watchers.items() if each.client is PRIVILEGED), 0)
+        if not network or len(name) > NAME_MAX or len(host) > NAME_MAX:
             raise KernError(NOT_CHECKED_IN if is_netname else NO_SUCH_NAME)
         if len(self.questions) >= LOOK_UPS_MAX:
             raise KernError(NO_ROOM)
+        client = self._client(request)
+        self._limit(client, (each for question in self.questions.values() for each in question.about[-1:]), LOOK_UPS_OF_ONE)
         mach.note(f"acs: step 2: {name.decode('latin-1')} is not of this node: asks the network server")
         if host:
-            self.ask(mach, self._resolved_at, network.port, (host, name), request.caller)
+            self.ask(mach, self._resolved_at, network, (host, name), request.caller, client)
         else:
-            self.ask(mach, self._resolved, network.port, (name,), request.caller, is_netname)
+            self.ask(mach, self._resolved, network, (name,), request.caller, is_netname, client)
 
     @answered(gns.GNS_RESOLVE_AT)
-    def _resolved_at(self, mach: Mach, answer: Answer, caller: Caller) -> None:
-        self._resolved(mach, answer, caller, True)
+    def _resolved_at(self, mach: Mach, answer: Answer, caller: Caller, client: U32 | None) -> None:
+        self._resolved(mach, answer, caller, True, client)
 
     @answered(gns.GNS_RESOLVE)
-    def _resolved(self, mach: Mach, answer: Answer, caller: Caller, is_netname: bool) -> None:
+    def _resolved(self, mach: Mach, answer: Answer, caller: Caller, is_netname: bool, client: U32 | None) -> None:
         """The network server's answer: the client's."""
         if answer.code:
             mach.answer(caller, None, NOT_CHECKED_IN if is_netname else answer.code)
@@ -311,8 +382,9 @@ class Acs(HostServer):
 
     # Watchers: each is told one thing at a time, what holds by then, and waits while its queue is full
 
-    @serves(acs.ACS_WATCH)
+    @serves(acs.ACS_WATCH, at="clients")
     def _watch(self, mach: Mach, request: Message, watcher: Any) -> tuple[Any, ...]:
+        self._limit(self._client(request), (each.client for each in self.watchers.values()), WATCHERS_OF_ONE)
         return self._watch_any(mach, request, watcher, WATCHERS_MAX)
 
     @serves(acs.ACS_WATCH, at="privilege")
@@ -322,7 +394,8 @@ class Acs(HostServer):
         if watcher in self.watchers or len(self.watchers) >= places:
             raise KernError(NO_ROOM)
         self._see_end_of(mach, watcher)
-        self.watchers[watcher] = Watcher(dict.fromkeys(name for name in self.entries if len(name) <= NAME_MAX))
+        client = self._client(request)
+        self.watchers[watcher] = Watcher(client, dict.fromkeys(name for name in self.entries if len(name) <= NAME_MAX))
         self._speak(mach, watcher)
         return ()
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_INVALID_NAME, KERN_RESOURCE_SHORTAGE
+from machemu.abi.kern_return import KERN_INVALID_NAME
 from machemu.abi.message import MAKE_SEND, MOVE_SEND, PORT_SEND
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U8, U16, U31, PortName, Receive, state
@@ -36,9 +35,6 @@ RESOLVE_NS: Final = 200_000_000
 TRIES: Final = 3
 CLASH_NS: Final = 50_000_000
 """How long after the first answer another one is a clash that is told of."""
-QUERIES_MAX: Final = 256
-CLIENTS_MAX: Final = 64
-"""Names that are looked for at once, and who waits for one of them."""
 LEAVES: Final = 10
 LEAVE_NS: Final = 80_000_000
 """How often, and after what time each, all are told that a name has left that was made known."""
@@ -93,7 +89,7 @@ class Names(Part):
     tags: U31  # the last one
 
     # This node's services, by name:
-    port: Receive  # where the name server tells of them
+    port: Receive  # where the name server tells of them, and asks for others'; nobody else has a right to it
     told: dict[bytes, dict[NodeNumber, None]]  # who was answered that a name is here
     announced: dict[bytes, U31]  # the numbers of those that were made known to all
     introduce_at: int | None  # when those are introduced again, if this server introduces and there are any
@@ -202,11 +198,16 @@ class Names(Part):
 
     # For the tasks of this node
 
-    def resolve(self, context: Context, request: Message, name: bytes, host: bytes = b"") -> tuple[Any, ...] | None:
-        """gns_resolve, gns_resolve_at: a right to the service of this name, at once or later."""
-        if host and host == self.host:
+    @serves(gns.GNS_RESOLVE_AT, at="port")
+    def _resolve_at(self, context: Context, request: Message, host: bytes, name: bytes) -> tuple[Any, ...] | None:
+        if host == self.host:
             context.ask(self._own_found, context.mach.given("name-server"), (name,), request.caller)
             return None
+        return self._resolve(context, request, name, host)
+
+    @serves(gns.GNS_RESOLVE, at="port")
+    def _resolve(self, context: Context, request: Message, name: bytes, host: bytes = b"") -> tuple[Any, ...] | None:
+        """A right to the service of this name, at once or later. The name server lets few wait."""
         cached, known = self._places(context, name, host)
         proxies = [port for port, proxy in context.tables.proxies_for(*(cached or (EVERYBODY, 0))) if not proxy.is_idle()]
         if proxies:
@@ -216,8 +217,6 @@ class Names(Part):
             return self._claim(context, name, *known)
         wanted = (query for query in self.queries.values() if (query.name, query.host) == (name, host) and not query.found)
         query = next(wanted, None)
-        if len(self.queries) >= QUERIES_MAX if query is None else len(query.clients) >= CLIENTS_MAX:
-            raise KernError(KERN_RESOURCE_SHORTAGE)
         if query is None:
             self.tags += 1
             query = self.queries[self.tags] = Query(name, host, context.mach.now())

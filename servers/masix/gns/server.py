@@ -57,7 +57,7 @@ from masix.gns.wire import (
     Taken,
     Unused,
 )
-from masix.interfaces import acs, gns, gns_protocol
+from masix.interfaces import acs, gns_protocol
 from masix.net.ip import NodeNumber
 from masix.transport.entropy import Entropy
 from masix.transport.transport import Transport
@@ -223,14 +223,6 @@ class Gns(HostServer):
         while self.tables.is_short():
             self.tables.spares.append(context.new_port())
         self._settle(context)
-
-    @serves(gns.GNS_RESOLVE)
-    def _resolve(self, context: Context, request: Message, name: bytes) -> tuple[Any, ...] | None:
-        return self.names.resolve(context, request, name)
-
-    @serves(gns.GNS_RESOLVE_AT)
-    def _resolve_at(self, context: Context, request: Message, host: bytes, name: bytes) -> tuple[Any, ...] | None:
-        return self.names.resolve(context, request, name, host)
 
     @serves(gns_protocol.GNS_PROTOCOL_REGISTER)
     def _register_protocol(self, context: Context, request: Message, *values: Any) -> None:

@@ -1,0 +1,21 @@
+"""The messages of the subsystem name_server. Made by `python -m machemu.mig`; do not edit."""
+
+from typing import Final
+
+from machemu.mig.runtime import Message, Routine, Type, table
+
+SUBSYSTEM: Final = "name_server"
+BASE: Final = 4850
+
+_MOVE_RECEIVE = Type(16, 16, 32, 1, "")
+
+NAME_SERVER_CLIENT = Routine(
+    "name_server_client",
+    Message(4850, (("client", _MOVE_RECEIVE),)),
+    None,
+)
+
+ROUTINES: Final = table(
+    NAME_SERVER_CLIENT,
+)
+"""The routines by request id."""
