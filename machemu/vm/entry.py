@@ -15,7 +15,7 @@ class VmMapEntry:
 
     __slots__ = (
         "start", "end", "object", "offset", "needs_copy", "is_shared", "protection", "max_protection", "inheritance",
-        "wired", "wired_access",
+        "wired", "lost", "wired_access",
     )  # fmt: skip
     start: Natural
     end: Natural
@@ -33,6 +33,7 @@ class VmMapEntry:
 
     # What vm_wire asked for:
     wired: bool  # its pages are held in memory: they then all are in `object` itself, each with one wire count of this entry
+    lost: bool  # Mach counts it as wired, but its manager had an error, and its pages are not
     wired_access: U3  # the access, VM_PROT_NONE for none; kept while `protection` forbids every access
 
     def __init__(
@@ -56,7 +57,13 @@ class VmMapEntry:
         self.max_protection = max_protection
         self.inheritance = inheritance
         self.wired = False
+        self.lost = False
         self.wired_access = VM_PROT_NONE
+
+    @property
+    def wired_count(self) -> int:
+        """As Mach counts."""
+        return int(self.wired or self.lost)
 
     def split(self, at: int) -> VmMapEntry:
         """Cuts the entry at `at` and gives the part from there on, alike in all; it takes a reference of its own."""
@@ -66,6 +73,7 @@ class VmMapEntry:
         )  # fmt: skip
         rest.is_shared = self.is_shared
         rest.wired = self.wired
+        rest.lost = self.lost
         rest.wired_access = self.wired_access
         self.end = at
         if self.object is not None:

@@ -20,8 +20,7 @@ def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
     """Wires all of [start, end) for `access`, or with VM_PROT_NONE makes it pageable again.
 
     Raises KERN_NO_SPACE for a hole or an entry that forbids the access, MustWait where frames or a memory manager are wanted;
-    what was wired before then is so still, and nothing else. Where a manager has an error the entry's pages are not wired, but as
-    in the real kernel nobody is told.
+    what was wired before then is so still, and nothing else.
     """
     map_.timestamp += 1
     start, end = map_.clamp(start, end)
@@ -39,8 +38,6 @@ def pageable(map_: VmMap, start: int, end: int, access: int) -> None:
             if not was:
                 unwire_entry(map_, entry)
         raise
-    except KernError:
-        return
 
 
 def _clip(map_: VmMap, start: int, end: int, access: int) -> list[VmMapEntry]:
@@ -89,7 +86,7 @@ def _set_all(map_: VmMap, access: int) -> None:
         entry.wired_access = access
     try:
         update(map_, map_.entries)
-    except (MustWait, KernError):
+    except MustWait:
         for entry, was in before:
             entry.wired_access = was
             if not was:
@@ -98,23 +95,28 @@ def _set_all(map_: VmMap, access: int) -> None:
 
 
 def wire_new(map_: VmMap, entry: VmMapEntry) -> None:
-    """An entry came into a map of which all that comes is to be wired. Raises MustWait or KERN_MEMORY_ERROR, and the entry is
-    gone again."""
+    """An entry came into a map of which all that comes is to be wired. Raises MustWait, and the entry is gone again."""
     entry.wired_access = entry.protection
     try:
         update(map_, [entry])
-    except (MustWait, KernError):
+    except MustWait:
         map_.delete(entry.start, entry.end)
         raise
 
 
 def update(map_: VmMap, entries: list[VmMapEntry]) -> None:
-    """Wires and unwires entries as their wired_access and protection say. Raises MustWait, KERN_MEMORY_ERROR."""
+    """Wires and unwires entries as their wired_access and protection say. Raises MustWait.
+
+    Where a manager has an error its entry's pages are not wired, and as in the real kernel nobody is told.
+    """
     for entry in entries:
         if not entry.wired_access or not entry.protection:
             unwire_entry(map_, entry)
-        elif not entry.wired:
-            wire_entry(map_, entry)
+        elif not entry.wired_count:
+            try:
+                wire_entry(map_, entry)
+            except KernError:
+                entry.lost = True
 
 
 def wire_entry(map_: VmMap, entry: VmMapEntry) -> None:
@@ -149,6 +151,7 @@ def wire_entry(map_: VmMap, entry: VmMapEntry) -> None:
 def unwire_entry(map_: VmMap, entry: VmMapEntry) -> None:
     """Makes the entry's pages pageable as far as nobody else wired them. They stay mapped."""
     obj = entry.object
+    entry.lost = False
     if not entry.wired or obj is None:
         return
     entry.wired = False

@@ -56,6 +56,7 @@ static void memory(void)
 	mach_msg_type_number_t size;
 	vm_address_t data;
 	task_t child;
+	mach_port_t lost = send_port();
 
 	task_create(self, FALSE, &child);
 	show("a mask with a gap", vm_map(child, &address, PAGE_SIZE, 2 * PAGE_SIZE, TRUE, 0, 0, 0, 3, 7, 1));
@@ -74,6 +75,8 @@ static void memory(void)
 	address = 0, vm_allocate(self, &address, 2 * PAGE_SIZE, TRUE), *(int *) address = 7, vm_inherit(self, address, PAGE_SIZE, VM_INHERIT_SHARE), task_create(self, TRUE, &child);
 	vm_read(child, address, PAGE_SIZE, &data, &size), vm_deallocate(self, data, size), task_terminate(child), task_create(self, TRUE, &child);
 	show("writing what a task that ended shared", vm_write(self, address, page, PAGE_SIZE)), vm_deallocate(self, address, 2 * PAGE_SIZE), task_terminate(child);
+	address = 0, vm_map(self, &address, PAGE_SIZE, 0, TRUE, lost, 0, FALSE, 3, 7, 1), mach_port_destroy(self, lost), vm_wire(host_priv, self, address, PAGE_SIZE, VM_PROT_READ);
+	show("unwiring memory that its manager did not give", vm_wire(host_priv, self, address, PAGE_SIZE, VM_PROT_NONE)), vm_deallocate(self, address, PAGE_SIZE);
 	show("contiguous memory below 4", vm_allocate_contiguous(host_priv, self, &address, &place, PAGE_SIZE, 0, 4, 0));
 }
 

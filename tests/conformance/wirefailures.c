@@ -1,17 +1,18 @@
 /* vm_wire and unwiring that fail: how far entries are split, and what is wired all the same. */
 #include "guest.h"
 #include "mach_debug_user.h"
+#include "gnumach_user.h"
 
 #define BASE 0x50000000
 
 static mach_port_t self, task;
 
-/* Every region of the task in pages, and whether it is wired. */
+/* Every region of the task from BASE on in pages, and whether it is wired. */
 static void regions(void)
 {
 	vm_region_info_t info;
 	mach_port_t object;
-	vm_address_t address = 0;
+	vm_address_t address = BASE;
 
 	for (; !mach_vm_region_info(task, address, &info, &object); address = info.vri_end) {
 		say("  %u+%u protection %d/%d wired %d\n", (info.vri_start - BASE) / PAGE_SIZE, (info.vri_end - info.vri_start) / PAGE_SIZE,
@@ -75,9 +76,33 @@ static void again(void)
 	show("allow", vm_protect(task, BASE, 4 * PAGE_SIZE, FALSE, 3)), regions();
 }
 
+/* A page whose memory manager is gone. Whoever unwires it, or unmaps it, ends the real kernel: so it stays, and so does its task. */
+static void put_lost(int first)
+{
+	vm_address_t address = BASE + first * PAGE_SIZE;
+	mach_port_t manager = 0;
+
+	mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &manager);
+	mach_port_insert_right(self, manager, manager, MACH_MSG_TYPE_MAKE_SEND);
+	show("map", vm_map(task, &address, PAGE_SIZE, 0, FALSE, manager, 0, FALSE, 3, 7, VM_INHERIT_COPY));
+	mach_port_destroy(self, manager);
+}
+
+static void lost(void)
+{
+	fresh("a lost page between"), put(0, 1, 3), put_lost(1), put(2, 2, 3), wire(0, 4, 1), wire(0, 4, 3), wire(2, 1, 0), wire(0, 1, 0), task = 0;
+	fresh("a lost page at the end"), put(0, 1, 3), put_lost(1), wire(0, 2, 3), task = 0;
+	fresh("a lost page, and a hole behind"), put(0, 1, 3), put_lost(1), wire(0, 4, 1), wire(1, 2, 1);
+	fresh("a lost page, and all that there is"), put(-BASE / PAGE_SIZE, 1, 3), put(0, 1, 3), put_lost(1), put(2, 1, 3);
+	show("wire all", vm_wire_all(host_priv, task, 1)), regions(), task = 0;
+	fresh("a lost page, protected once wired"), put(0, 1, 3), put_lost(1), put(2, 1, 3), wire(0, 3, 1);
+	show("protect", vm_protect(task, BASE, 3 * PAGE_SIZE, FALSE, 1)), regions(), task = 0;
+}
+
 int guest_main(void)
 {
 	self = mach_task_self();
+	lost();
 	holes();
 	protections();
 	again();

@@ -34,6 +34,7 @@ def test_calls_that_end_the_real_kernel_are_answered_and_end_nothing(arch: Arch)
         "unwiring memory that was written once wired to be read -> 00000000",
         "unwiring memory that was written once wired and then shared -> 00000000",
         "writing what a task that ended shared -> 00000000",
+        "unwiring memory that its manager did not give -> 00000000",
         "contiguous memory below 4 -> 00000006",
         "shared memory is given back -> 00000000",
         "it is read: no, exception 1 code 1",

@@ -157,7 +157,7 @@ def mach_vm_region_info(kernel: Kernel, request: Kmsg, address: int) -> tuple[tu
         raise KernError(KERN_NO_SPACE)
     entry = map_.entries[index]
     words = (
-        entry.start, entry.end, entry.protection, entry.max_protection, entry.inheritance, int(entry.wired), int(entry.wired),
+        entry.start, entry.end, entry.protection, entry.max_protection, entry.inheritance, entry.wired_count, entry.wired_count,
         _address(entry.object), entry.offset, int(entry.needs_copy), int(entry.is_shared),
     )  # fmt: skip
     return words, _right(kernel, entry.object)
