@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import MIG_BAD_ID, MIG_NO_REPLY
 from machemu.abi.message import PORT_SEND
+from machemu.core.routines.notify import told
 from machemu.core.routines.table import Row
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port, Right
 from machemu.ipc.thread import IpcThread
+from machemu.mig.interfaces import notify
 from machemu.mig.runtime import RETCODE, Routine
 
 if TYPE_CHECKING:
@@ -30,18 +32,23 @@ def serve(kernel: Kernel, request: Kmsg) -> Kmsg | None:
     """
     row = kernel.routines.get(request.id)
     code: int = MIG_BAD_ID
+    notified = request.id in notify.ROUTINES
     results: tuple[object, ...] | None = ()
-    if row is not None:
+    if notified:
+        code = told(kernel, request)
+    elif row is not None:
         code, results = _perform(kernel, row, request)
     _release(kernel, request.remote, request.remote_type)
     request.remote = None
     reply_port, reply_type = request.local, request.local_type
     request.local = None
-    if code not in (0, MIG_NO_REPLY):
+    if code not in (0, MIG_NO_REPLY) or notified:
         kmsgs.destroy(kernel.ipc, request)
     else:
         kmsgs.consume(kernel.ipc, request)
     if code == MIG_NO_REPLY:
+        if notified and isinstance(reply_port, Port):
+            _release(kernel, reply_port, reply_type)
         return None
     if results is None:
         if isinstance(reply_port, Port):

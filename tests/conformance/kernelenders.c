@@ -6,6 +6,7 @@
 #include "device_user.h"
 #include "gnumach_user.h"
 #include "mach4_user.h"
+#include "mach_i386_user.h"
 #include "mach_host_user.h"
 
 static mach_port_t reply;
@@ -136,6 +137,8 @@ static void devices(void)
 	show("an interrupt's null port", device_intr_register(device, 5, 0, 0, MACH_MSG_TYPE_COPY_SEND));
 	m.w[0] = item(MACH_MSG_TYPE_COPY_SEND, 32, 1, 1, 0), m.w[1] = self, m.w[2] = item(MACH_MSG_TYPE_BOOLEAN, 32, 1, 1, 0), m.w[3] = 1;
 	ask_kernel("a task for I/O ports", self, 3806, MACH_MSGH_BITS_COMPLEX, 4);
+	device = 0, i386_io_perm_create(device_master, 0x80, 0x8f, &device), m.w[0] = item(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0), m.w[1] = 0;
+	ask_kernel("I/O ports without senders", device, 70, 0, 2), device = 0;
 	for (i = 0; i < sizeof names / sizeof *names; i++)
 		device_open(device_master, D_READ | D_WRITE, names[i], &device), size = sizeof data, say("%s ", names[i]), show("is read", device_read_inband(device, 0, 0, 16, data, &size));
 	flush(), show("line -2", device_intr_register(device, -2, 0, reply, MACH_MSG_TYPE_MAKE_SEND));

@@ -1,10 +1,13 @@
-/* What the kernel says itself on its console: of names that a task gives up and has not, and of maps without room. */
-#include "guest.h"
+/*
+ * What the kernel says itself on its console: of names that a task gives up and has not, of maps without room, and of notifications
+ * that come to its ports and are not the kernel's.
+ */
+#include "ipc.h"
 
 /* A page, or two: the same on every machine. */
 #define SIZE 0x2000
 
-static mach_port_t self, other;
+static mach_port_t other;
 
 static void names(void)
 {
@@ -66,11 +69,56 @@ static void rooms(void)
 	task_create(self, FALSE, &child), map("two bits", child, SIZE, 0x10100000);
 }
 
+static void notify(const char *what, mach_port_t to, mach_port_t reply, u32 id, u32 words, u32 kind)
+{
+	u32 result;
+
+	m.w[0] = item(kind, 32, 1, 1, 0), m.w[1] = 7, m.w[2] = 9;
+	fill(&m, RPC, to, reply, id);
+	result = mach_msg(&m.h, MACH_SEND_MSG | MACH_RCV_MSG | MACH_RCV_TIMEOUT, 24 + 4 * words, sizeof m, reply, 20, 0);
+	say("  %s %u -> %x", what, id, result);
+	if (!result)
+		say(" id %d code %d", m.h.msgh_id, m.w[1]);
+	say("\n");
+}
+
+static void notifications(const char *what, mach_port_t to)
+{
+	mach_port_t reply = port();
+	u32 id;
+
+	say("-- notifications to %s\n", what);
+	for (id = MACH_NOTIFY_PORT_DELETED - 2; id <= MACH_NOTIFY_DEAD_NAME + 2; id++) {
+		notify("nothing", to, reply, id, 0, 0);
+		notify("a word", to, reply, id, 2, MACH_MSG_TYPE_INTEGER_32);
+		notify("a name", to, reply, id, 2, MACH_MSG_TYPE_PORT_NAME);
+	}
+	notify("too much", to, reply, MACH_NOTIFY_NO_SENDERS, 3, MACH_MSG_TYPE_INTEGER_32);
+	fill(&m, CS, to, 0, MACH_NOTIFY_NO_SENDERS), m.w[0] = item(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0), m.w[1] = -5;
+	show("  without a reply", give(32));
+	type("the port", to);
+	mach_port_destroy(self, reply);
+}
+
+static void invented(void)
+{
+	mach_port_t device = 0, pager = 0, set = 0;
+
+	notifications("a task", self), notifications("a thread", mach_thread_self()), notifications("the host", mach_host_self());
+	notifications("the master of devices", device_master);
+	processor_set_default(mach_host_self(), &set), notifications("a processor set", set);
+	device_open(device_master, D_READ, "irq", &device), notifications("irq", device);
+	device_open(device_master, D_READ, "time", &device), notifications("time", device);
+	device_map(device, VM_PROT_READ, 0, PAGE_SIZE, &pager, 0), notifications("a device's memory object", pager);
+	device_map(device, VM_PROT_READ, 0, PAGE_SIZE, &pager, 0), type("its object again", pager);
+}
+
 int guest_main(void)
 {
 	self = mach_task_self();
 	task_create(self, FALSE, &other);
 	names();
 	rooms();
+	invented();
 	return 0;
 }

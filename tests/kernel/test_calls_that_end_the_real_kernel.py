@@ -7,6 +7,7 @@ from tests.support.machine import boot, module
 from tests.support.modules import comparable
 
 KERN_INVALID_ARGUMENT, KERN_FAILURE, MIG_BAD_ID = 4, 5, -303
+MACH_SEND_INVALID_DEST = 0x10000003
 
 
 def lines_of(arch: Arch) -> list[str]:
@@ -44,6 +45,7 @@ def test_calls_that_end_the_real_kernel_are_answered_and_end_nothing(arch: Arch)
         "a copy of its memory -> 00000000",
         "an interrupt's null port -> 000009c9",
         f"a task for I/O ports: 00000000 {KERN_INVALID_ARGUMENT if arch.name == 'i386' else MIG_BAD_ID}",
+        "I/O ports without senders: " + (f"00000000 {MIG_BAD_ID}" if arch.name == "i386" else f"{MACH_SEND_INVALID_DEST:08x}"),
         *(f"{device} is read -> 000009c9" for device in ("cn", "time", "mem", "irq")),
         "irq handler [-2]: new delivery port (address) entry (address)",
         "line -2 -> 000009c7",

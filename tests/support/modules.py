@@ -62,12 +62,12 @@ def more_lines(module: Path, folder: Path) -> list[str]:
 
 RAMDISK: Final = re.compile(rb"^rd\d: \d+ bytes @[0-9a-f]{8}\n", re.MULTILINE)
 """What the kernel says before it starts the module."""
-KERNEL_ADDRESS: Final = re.compile(rb"\b(port|entry|in) c[0-9a-f]{7}\b")
+KERNEL_ADDRESS: Final = re.compile(rb"\b(port|entry|in) c[0-9a-f]{7}\b|(device_port=)0x-[0-9a-f]{8}x")
 
 
 def comparable(printed: bytes) -> bytes:
     """What a module printed, and the kernel meanwhile, without the addresses of the kernel's objects."""
-    return KERNEL_ADDRESS.sub(rb"\1 (address)", RAMDISK.sub(b"", printed))
+    return KERNEL_ADDRESS.sub(rb"\1\2 (address)", RAMDISK.sub(b"", printed))
 
 
 def disks(name: str, architecture: str) -> dict[str, Disk]:

@@ -15,7 +15,6 @@ ALWAYS: Final = ("task_self", "thread_reply", "task_notify", "thread_self", "hos
 """Traps whose right answer is the null port."""
 CANNOT: Final = {
     "device_intr_ack": "no interrupt of these machines is ever left to acknowledge",
-    "mach_notify_no_senders": "the kernel alone has send-once rights to its ports",
 }
 """What no task's call succeeds in, beside what the kernel's coverage page says that it answers to everybody."""
 MACHINES: Final = ("i386", "m68k")

@@ -167,7 +167,6 @@ TARGETS: Final[dict[str, str]] = {
     "vm_object_sync": "object",
     "mach_vm_object_info": "object",
     "mach_vm_object_pages": "object",
-    "mach_notify_no_senders": "device:mem",
 }
 PREFIXES: Final = (
     ("thread_", "thread"),

@@ -18,7 +18,6 @@ from machemu.core.routines import mach_host as mach_host_routines
 from machemu.core.routines import mach_i386 as mach_i386_routines
 from machemu.core.routines import mach_port as mach_port_routines
 from machemu.core.routines import memory_object as memory_object_routines
-from machemu.core.routines import notify as notify_routines
 from machemu.core.routines import vm as vm_routines
 from machemu.machine.seams import IoPorts, MachineTask
 from machemu.mig.interfaces import (
@@ -203,7 +202,6 @@ HANDLERS: Final[tuple[tuple[Routine, Handler], ...]] = (
     (mach_debug.MACH_VM_OBJECT_INFO, vm_routines.mach_vm_object_info),
     (mach_debug.MACH_VM_OBJECT_PAGES, vm_routines.mach_vm_object_pages),
     *((routine, memory_object_routines.not_a_manager) for routine in memory_object.ROUTINES.values()),
-    (notify.MACH_NOTIFY_NO_SENDERS, notify_routines.mach_notify_no_senders),
 )
 
 ROUTINES: Final = {routine.request.id: Row(routine, handler) for routine, handler in HANDLERS}
