@@ -326,7 +326,7 @@ static void thread_call(void)
 		thread_set_special_port(THREAD, THREAD_EXCEPTION_PORT, exceptions);
 		return;
 	case 1: code(thread_suspend(THREAD)); return;
-	case 2: code(thread_abort(THREAD)); return;
+	case 2: code(thread_abort(THREAD)), rest(); return; /* It may be at an exception: it meets that again before anything else is done. */
 	case 3:
 		count = o.value >> 12 & 31, say(" flavor %d room %u", flavor, count);
 		say(" -> %x", thread_get_state(THREAD, flavor, state, &count)), code(count);
