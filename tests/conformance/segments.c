@@ -292,6 +292,39 @@ static void ports(void)
 	port("still open");
 }
 
+/* The port that stands for I/O ports is a device's to the real kernel, and one that can nothing. */
+static void as_device(void)
+{
+	static char data[64];
+	mach_msg_type_number_t size = sizeof data;
+	mach_port_t ports = 0, pager = 0, other = 0, receiver = 0;
+	message_t m = { 0 };
+	char *got = 0;
+	int status[4] = { 0 }, written = -1;
+	u32 id;
+
+	mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &receiver);
+	show("made", i386_io_perm_create(device_master, 0x300, 0x300, &ports));
+	show("opened", device_open(ports, D_READ, "time", &other));
+	show("closed", device_close(ports)), show("again", device_close(ports));
+	show("read", device_read(ports, 0, 0, 4, &got, &size));
+	size = sizeof data, show("read in band", device_read_inband(ports, 0, 0, 4, data, &size));
+	show("written", device_write(ports, 0, 0, data, 4, &written)), show("nothing written", device_write(ports, 0, 0, data, 0, &written));
+	show("written in band", device_write_inband(ports, 0, 0, data, 4, &written));
+	size = 4, show("status", device_get_status(ports, 0, status, &size)), show("set status", device_set_status(ports, 0, status, 1));
+	show("mapped", device_map(ports, 1, 0, PAGE_SIZE, &pager, 0));
+	show("filter", device_set_filter(ports, receiver, MACH_MSG_TYPE_MAKE_SEND, 0, 0, 0));
+	show("interrupt", device_intr_register(ports, 5, 0, receiver, MACH_MSG_TYPE_MAKE_SEND)), show("acknowledged", device_intr_ack(ports, receiver, MACH_MSG_TYPE_MAKE_SEND));
+	for (id = MACH_NOTIFY_PORT_DELETED; id <= MACH_NOTIFY_DEAD_NAME; id++) {
+		/* A no-senders notification would be believed: it ends the port, and the real kernel at its next use. */
+		if (id == MACH_NOTIFY_NO_SENDERS)
+			continue;
+		m.h.msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, 0), m.h.msgh_remote_port = ports, m.h.msgh_id = id;
+		say("notification %u", id), show("", mach_msg(&m.h, MACH_SEND_MSG, 32, 0, 0, 0, 0));
+	}
+	show("used", i386_io_perm_modify(self, ports, TRUE)), show("withdrawn", i386_io_perm_modify(self, ports, FALSE));
+}
+
 int guest_main(void)
 {
 	self = mach_task_self();
@@ -306,5 +339,7 @@ int guest_main(void)
 	own_segments();
 	say("-- ports\n");
 	ports();
+	say("-- ports as a device\n");
+	as_device();
 	return 0;
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from machemu.abi.device import D_INVALID_OPERATION, D_INVALID_SIZE, D_NO_MEMORY
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import MIG_NO_REPLY
-from machemu.core.routines.targets import device_target
+from machemu.core.routines.targets import device_target, stands_for_io_ports
 from machemu.device.io import IoOp, IoRequest
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port, Right
@@ -48,7 +48,8 @@ def device_open(kernel: Kernel, request: Kmsg, mode: int, name: bytes) -> tuple[
 
 
 def device_close(kernel: Kernel, request: Kmsg) -> tuple[()]:
-    kernel.devices.close(device_target(request))
+    if not stands_for_io_ports(request):
+        kernel.devices.close(device_target(request))
     return ()
 
 
@@ -57,7 +58,8 @@ def device_write_inband(kernel: Kernel, request: Kmsg, mode: int, recnum: int, d
 
 
 def device_write(kernel: Kernel, request: Kmsg, mode: int, recnum: int, data: OutOfLine) -> tuple[int]:
-    device_target(request)
+    if not stands_for_io_ports(request):
+        device_target(request)
     copy = data.copy
     if not isinstance(copy, VmMapCopy):
         raise KernError(D_INVALID_SIZE)

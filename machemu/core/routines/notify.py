@@ -36,6 +36,8 @@ def told(kernel: Kernel, request: Kmsg) -> int:
     match target.kobject:
         case Device() if invented:
             return _invented(kernel, request, target)
+        case IoPerm() if invented and request.id != NO_SENDERS:
+            return _invented(kernel, request, target)
         case _ if invented or request.id != NO_SENDERS:
             return MIG_BAD_ID
         case IoPerm() as perm:

@@ -6,10 +6,11 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from machemu.abi.device import D_NO_SUCH_DEVICE
+from machemu.abi.device import D_INVALID_OPERATION, D_NO_SUCH_DEVICE
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_HOST, KERN_INVALID_TASK
 from machemu.device.ds_routines import Device
+from machemu.device.io_perm import IoPerm
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port, Right
 from machemu.ipc.space import Space
@@ -98,10 +99,15 @@ def thread_target(request: Kmsg) -> Thread:
 
 
 def device_target(request: Kmsg) -> Device:
+    """As in the real kernel a port that stands for I/O ports is a device, too, and one that can nothing."""
     target = request.remote
     if isinstance(target, Port) and target.active and isinstance(target.kobject, Device):
         return target.kobject
-    raise KernError(D_NO_SUCH_DEVICE)
+    raise KernError(D_INVALID_OPERATION if stands_for_io_ports(request) else D_NO_SUCH_DEVICE)
+
+
+def stands_for_io_ports(request: Kmsg) -> bool:
+    return isinstance(request.remote, Port) and isinstance(request.remote.kobject, IoPerm)
 
 
 def words_out_of_line(kernel: Kernel, values: Sequence[int]) -> OutOfLine:
