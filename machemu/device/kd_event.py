@@ -6,6 +6,7 @@ machine, saved with it, and every run reads the same.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import deque
 from collections.abc import Iterable
@@ -45,6 +46,7 @@ KEYS: Final = {
 }
 BUTTONS: Final = {"left": MOUSE_LEFT, "middle": MOUSE_MIDDLE, "right": MOUSE_RIGHT}
 UP: Final = {"down": 0, "up": 1}
+NUMBER: Final = re.compile("-?[0-9]{1,5}")
 
 
 def keys(text: str) -> list[tuple[int, int]]:
@@ -61,15 +63,16 @@ def keys(text: str) -> list[tuple[int, int]]:
 
 
 def moves(text: str) -> list[tuple[int, int]]:
-    """The events of lines `move DX DY`, in steps of the mouse, and `left`, `middle` or `right` with `down` or `up`. UserError."""
+    """The events of lines `move DX DY`, in steps of the mouse, and `left`, `middle` or `right` with `down` or `up`; # begins a
+    comment. UserError."""
     events = []
     for number, line in enumerate(text.splitlines(), 1):
-        words = line.split()
+        words = line.partition("#")[0].split()
         try:
-            if not words or words[0].startswith("#"):
+            if not words:
                 continue
             if words[0] == "move":
-                x, y = map(int, words[1:])
+                x, y = map(_steps, words[1:])
                 events.append((MOUSE_MOTION, int.from_bytes(struct.pack("<hh", x, y), "little")))
             else:
                 button, way = words
@@ -77,6 +80,12 @@ def moves(text: str) -> list[tuple[int, int]]:
         except (ValueError, KeyError, struct.error):
             raise UserError(f"line {number}: write move DX DY, or left, middle or right with down or up, not '{line}'") from None
     return events
+
+
+def _steps(word: str) -> int:
+    if not NUMBER.fullmatch(word):
+        raise ValueError
+    return int(word)
 
 
 @state

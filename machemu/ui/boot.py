@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import lone_line
 from machemu.boot.script import module_paths
 from machemu.core.kernel import Kernel
+from machemu.device.kd_event import EventDriver, keys, moves
 from machemu.device.lpr import PrinterDriver
 from machemu.lab import report
 from machemu.lab.machine import Machine
@@ -47,12 +48,18 @@ class MachineView(View):
         super().__init__(options, machine, machine.traps, stack)
         self.machine = machine
         kernel = self.kernel = machine.kernel
-        if options.screen and machine.screen is None:
-            raise UserError(f"--screen: a machine of {kernel.cpu.architecture} has no text screen: it is no PC")
-        if options.printer is not None:
-            printer = next((driver for driver in kernel.devices.drivers if isinstance(driver, PrinterDriver)), None)
-            if printer is None:
-                raise UserError(f"--printer: a machine of {kernel.cpu.architecture} has no printer: it is no PC")
+        drivers = kernel.devices.drivers
+        events = {driver.name for driver in drivers if isinstance(driver, EventDriver)}
+        printer = next((driver for driver in drivers if isinstance(driver, PrinterDriver)), None)
+        for option, given, there, what in (
+            ("screen", options.screen, machine.screen is not None, "text screen"),
+            ("keyboard", options.keyboard is not None, "kbd" in events, "keyboard"),
+            ("mouse", options.mouse is not None, "mouse" in events, "mouse"),
+            ("printer", options.printer is not None, printer is not None, "printer"),
+        ):
+            if given and not there:
+                raise UserError(f"--{option}: a machine of {kernel.cpu.architecture} has no {what}: it is no PC")
+        if printer is not None and options.printer is not None:
             printer.sinks.append(self.streams.create(options.printer).write)
         machine.console.taker = self.streams.out.write
         kernel.input_sources.append(self.streams.open_input(options.input))
@@ -127,17 +134,22 @@ def make_machine(options: argparse.Namespace, lines: Sequence[str], record: bool
         writable=writable,
         variables=variables,
         input=given,
-        keyboard=text_of(options.keyboard, "what is typed"),
-        mouse=text_of(options.mouse, "what a mouse does"),
+        keyboard=text_of(options.keyboard, "what is typed", keys),
+        mouse=text_of(options.mouse, "what a mouse does", moves),
         folder=options.folder,
         source=options.source,
         record=record,
     )
 
 
-def text_of(path: Path | None, what: str) -> str:
-    """A file's text, "" without one."""
-    return "" if path is None else files.read_text(path, what)
+def text_of(path: Path | None, what: str, events: Callable[[str], object]) -> str:
+    """A file's text, of which events can be made; "" without one. UserError, with the file's name."""
+    text = "" if path is None else files.read_text(path, what)
+    try:
+        events(text)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return text
 
 
 def disk_images(texts: Sequence[str]) -> tuple[dict[str, str], list[str]]:

@@ -86,8 +86,8 @@ def test_modules_come_from_a_partition_packed_or_not(arch: Arch, tmp_path: Path)
     ("words", "why"),
     [
         (("--date", "yesterday"), "'yesterday' is no date"),
-        (("--keyboard", "{bad}"), "no key of the keyboard means"),
-        (("--mouse", "{bad}"), "line 1: write move DX DY"),
+        (("--keyboard", "{bad}"), "/bad: line 1: no key of the keyboard means"),
+        (("--mouse", "{bad}"), "/bad: line 1: write move DX DY"),
         (("--disk", "fd0={bad}"), "a floppy one of"),
         (("--keyboard", "{none}"), "cannot be read as what is typed"),
     ],
@@ -100,10 +100,14 @@ def test_what_a_pc_cannot_be_given_is_exit_status_2(words: tuple[str, str], why:
     assert why in done.stderr
 
 
-def test_an_m68k_has_no_screen() -> None:
-    done = run("boot", image(M68K, "hello"), "--screen")
-    assert done.returncode == 2
-    assert "--screen: a machine of m68k has no text screen" in done.stderr
+@pytest.mark.parametrize(
+    ("option", "what"), [("--screen", "text screen"), ("--keyboard", "keyboard"), ("--mouse", "mouse"), ("--printer", "printer")]
+)
+def test_an_m68k_has_not_what_a_pc_has(option: str, what: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    done = run("boot", image(M68K, "hello"), option, *([] if option == "--screen" else [tmp_path / "empty"]))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{option}: a machine of m68k has no {what}" in done.stderr
 
 
 def test_a_date_is_that_of_power_on_and_the_same_in_each_run(arch: Arch) -> None:

@@ -124,6 +124,8 @@ def test_each_key_goes_down_and_up_with_shift_where_it_needs_it() -> None:
 
 def test_the_mouse_s_events_are_written_a_line_each() -> None:
     assert moves("move 1 -1\nright down\nmiddle up\n") == [(4, 0xFFFF0001), (3, 0), (2, 1)]
-    for line in ("move 1", "move 1 2 3", "move x y", "move 40000 0", "left", "left sideways", "top up"):
+    assert moves("  move -5 2  # there\n\n#left up\nleft down#\n") == [(4, 0x0002FFFB), (1, 0)]
+    wrong = ("move 1", "move 1 2 3", "move x y", "move 40000 0", "move 1_0 2", "move \u0661 2", "left", "left sideways", "top up")
+    for line in wrong:
         with pytest.raises(UserError, match=f"line 2: write move DX DY, .* not '{line}'"):
             moves(f"# {line}\n{line}\n")
