@@ -12,6 +12,7 @@ from machemu.abi.message import (
     MACH_MSG_MASK,
     MACH_MSG_SUCCESS,
     MACH_RCV_BODY_ERROR,
+    MACH_RCV_HEADER_ERROR,
     MACH_RCV_INTERRUPTED,
     MACH_RCV_LARGE,
     MACH_RCV_MSG,
@@ -297,6 +298,8 @@ class ServerThread(Own):
                 task.deadline = None
                 self.server.expired(mach)
                 mach.work(1, 0, 0)
+        elif code & ~MACH_MSG_MASK == MACH_RCV_HEADER_ERROR:
+            return  # its port name space is full: the kernel has destroyed a message whose sender it could not name
         elif code != MACH_RCV_INTERRUPTED:
             raise InvariantError(f"a host-side server cannot receive from {self.task.port}: {code:#x}")
 
