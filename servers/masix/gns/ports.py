@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from machemu.abi.message import Carried, CarriedPort, CarriedPorts
 from machemu.sim.state import U8, U16, U31, U32, PortName, Receive, ReceiveRight, Right, SendOnceRight, SendRight, state
 from machemu.user.message import Message
 from masix.gns.wire import Deliver, Flush, RightKind
 from masix.net.ip import NodeNumber
+
+KEPT_MAX: Final = 1 << 16
+"""Ports that a server stands for, beyond which no message with rights in its body goes or comes; messages that bring only the
+right to an answer go on up to twice as many. A task has 1 << 18 names, which a large message may fill while it is received."""
 
 
 @state
@@ -95,6 +100,11 @@ class Proxy:
         return [(self.node, self.number), *([self.target[:2]] if self.target else [])]
 
 
+def rights_in(item: Carried) -> int:
+    """How many rights an item of a message's body brings."""
+    return len(item.ports) if isinstance(item, CarriedPorts) else isinstance(item, CarriedPort)
+
+
 @state
 class Leaving(NamedTuple):
     """A receive right that went to another node, whose new home has not told its number yet."""
@@ -157,6 +167,12 @@ class PortTables:
     def is_short(self) -> bool:
         """Whether spares are to be made. Those that come back make the stock full."""
         return 2 * len(self.spares) < self.stock
+
+    def has_room(self, message: Message) -> bool:
+        """Whether what a message brings can be kept."""
+        kept = len(self.exports) + len(self.proxies) + len(self.leaving) + len(self.pledges)
+        brought = sum(map(rights_in, message.carried))
+        return kept + brought <= KEPT_MAX if brought else kept < 2 * KEPT_MAX
 
     def next(self) -> int:
         self.last += 1

@@ -38,8 +38,10 @@ def proxied(context: Context, name: PortName, message: Message) -> None:
     if proxy.node == context.node:
         deliver(context, context.node, proxy.number, proxy.kind, message)
         forward.went(context, name, proxy, header)
-    elif not forward.can_go(message):
-        forward.refuse(context, proxy, message, "it has too many rights")
+    elif why := forward.why_not(context.tables, message):
+        forward.refuse(context, proxy, message, why)
+        if proxy.kind is RightKind.SEND:
+            forward.done(context, name, proxy, header)
     elif (read := streams.read(context.mach, message)) is not None:
         forward.forward(context, name, proxy, read)
     else:
@@ -67,6 +69,9 @@ def deliver(context: Context, node: int, number: int, kind: RightKind, what: Del
         destroy(context, node, what)
         return
     if isinstance(what, Deliver):
+        if not context.tables.has_room(what.message):
+            _give_up(context, node, number, export, what, forward.FULL)
+            return
         what = memory.placed(context, node, what) or what
     if export.waiting is None:
         export.waiting = deque()
@@ -123,10 +128,26 @@ def _hand_over(context: Context, node: int, number: int, export: Export, what: D
         context.mach.send(what._replace(header=here), context.notices)
     else:
         context.mach.send(taken(context, node, what, export.name, MOVE_SEND), context.notices)
+    _count(context, node, number, export)
+
+
+def _count(context: Context, node: int, number: int, export: Export) -> None:
+    """A node's message for a port is under way no more."""
     export.taken[node] = export.taken.get(node, 0) + 1
     if export.taken[node] == TOLD_EVERY:
         del export.taken[node]
         context.say(node, Taken(number, TOLD_EVERY))
+
+
+def _give_up(context: Context, node: int, number: int, export: Export, what: Deliver, why: str) -> None:
+    """A message that cannot be taken in goes as one to a dead port."""
+    context.mach.note(f"gns: message {what.message.header.id} of node {node} is destroyed: {why}")
+    destroy(context, node, what)
+    if export.kind is RightKind.SEND_ONCE:
+        context.tables.drop_export(number)
+        context.mach.deallocate(export.name)
+    else:
+        _count(context, node, number, export)
 
 
 def accepted(context: Context, name: PortName) -> None:
@@ -149,12 +170,8 @@ def expired(context: Context) -> None:
             context.arrivals.short[number] = since
             _hand_over(context, node, number, export, what)
             continue
-        context.mach.note(f"gns: message {what.message.header.id} of node {node} is destroyed: there is no room for it")
-        destroy(context, node, what)
-        if export.kind is RightKind.SEND_ONCE:
-            context.tables.drop_export(number)
-            context.mach.deallocate(export.name)
-        else:
+        _give_up(context, node, number, export, what, "there is no room for it")
+        if export.kind is RightKind.SEND:
             _next(context, export.name, number, export)
 
 
