@@ -171,6 +171,24 @@ def test_a_name_server_is_replaced_with_its_names_registrations_and_watchers(arc
 
 
 @both_machines
+def test_the_successor_of_a_name_server_knows_its_clients_what_each_has_and_when_one_ends(architecture: str) -> None:
+    mine = script("10 reg svc; 100 unreg svc; 200 reg svc")
+    actions = action("50ms", "replace", name='"acs"', server='"masix.acs.server:Acs"')
+    with World(cluster(desk(), mine, architecture=architecture, actions=actions)) as world:
+        world.run(45 * MS)
+        (names,) = world.programs("a", Acs)
+        before, whose = sorted(names.clients.values()), {name: entry.client for name, entry in names.entries.items()}
+        assert before == [0, 1, 2, 3] and whose == {b"gns": None, b"desk": 2, b"svc": 3}
+        world.run(SECOND)
+        (names,) = world.programs("a", Acs)
+        assert sorted(names.clients.values()) == before
+        assert {name: entry.client for name, entry in names.entries.items()} == whose
+        world.node("a").act(StopServer(SECOND, 1, "desk"), 0)
+        world.run(2 * SECOND)
+        assert sorted(names.clients.values()) == [0, 1, 3] and sorted(names.entries) == [b"gns", b"svc"]
+
+
+@both_machines
 def test_servers_start_and_stop_at_their_times(architecture: str) -> None:
     actions = action("30ms", "start", server=desk(version=7)) + action("70ms", "stop", name='"desk"')
     looks = [script(f"{ms} look desk") for ms in (20, 50, 90)]

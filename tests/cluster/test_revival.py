@@ -107,6 +107,21 @@ def test_a_server_may_die_again_and_again_and_leaves_nothing(what: str) -> None:
         assert [len(world.programs("alpha", kind)) for kind in (Acs, Gns)] == [1, 1]
 
 
+def test_a_name_server_that_is_started_again_knows_its_clients_and_when_one_ends() -> None:
+    with World(cluster(PAIRS[1])) as world:
+        world.run(KILL_MS * MS)
+        kill(world, "alpha", "acs")
+        world.run(6 * SECOND)
+        node = world.node("alpha")
+        (acs,) = world.programs("alpha", Acs)
+        assert node.kernel is not None
+        everybody = [task for task in node.kernel.kern.tasks.values() if task.active and task.number and "acs" not in task.name]
+        assert len(acs.clients) == 1 + len(everybody)
+        kill(world, "alpha", "caller")
+        world.run(7 * SECOND)
+        assert len(acs.clients) == len(everybody)
+
+
 def test_both_servers_may_die_at_once() -> None:
     with World(cluster(PAIRS[2])) as world:
         world.run(KILL_MS * MS)
