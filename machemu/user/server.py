@@ -24,7 +24,8 @@ class Server(ABC):
     reads_memory: ClassVar[bool] = True
     """Whether the memory of a message is read when it comes; else it comes as Regions, which are the server's."""
     name_server: ClassVar[bool] = False
-    """Whether it is the name server of its node: what is started later has a send right to its service."""
+    """Whether it is the name server of its node. It is given `service` and `privileged`; what is started later has a port of its
+    own, whose receive right comes to `privileged` (name_server.defs)."""
     comes_back: ClassVar[bool] = False
     """Whether the loader of a node starts it again where its task ends without having been stopped or replaced."""
     threads: ClassVar[int] = 1
