@@ -27,6 +27,7 @@ from machemu.abi.errors import UserError
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
 from machemu.boot.modules import Modules
 from machemu.boot.node import Node
+from machemu.formats import packed
 from machemu.formats.elf import architecture_of
 from machemu.machine.profile import load_profile
 from tests.support.modules import (
@@ -169,7 +170,9 @@ def main(arguments: Sequence[str]) -> int:
     """Compares the modules named, or all."""
     options = argparse.ArgumentParser(prog="oracle", description=__doc__.split("\n")[0])
     options.add_argument("modules", nargs="*", help="names in tests/conformance, or any program's files; all modules without any")
-    options.add_argument("--seconds", type=float, default=REAL_SECONDS, help="how long a program may take (default: %(default)g)")
+    options.add_argument(
+        "--seconds", type=_seconds, default=REAL_SECONDS, help="how long a program may take (default: %(default)g)"
+    )
     options.add_argument("--write", action="store_true", help="make what the real kernel prints the transcripts of these modules")
     given = options.parse_args(arguments)
     if given.write and not given.modules:
@@ -213,13 +216,28 @@ def main(arguments: Sequence[str]) -> int:
     return max(status, int(wrong > 0))
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text} is no time: write a number above 0")
+    return seconds
+
+
 def compare(kernel: Path, module: Path, seconds: float) -> int:
-    """Compares any program, and says what comes of it; the exit status. UserError for what is none that the real kernel runs."""
+    """Compares any program, packed by gzip or not, and says what comes of it; the exit status. UserError for what is none that
+    the real kernel runs."""
     if architecture_of(str(module)) != "i386":
         raise UserError(f"{module}: is no i386 program, and the real kernel runs no other")
-    with start_gnu_mach(kernel, f"{module} {DEFAULT_LINE}", *SAME_RUN) as process:
-        real = programs.on_real(process, module.name, seconds, KERNEL_LINES)
-    text, status = programs.verdict(real, programs.on_machemu(module), seconds)
+    data = packed.read(module, "an executable")
+    with tempfile.TemporaryDirectory() as folder:
+        program = module
+        if data != module.read_bytes():
+            program = Path(folder) / module.name
+            program.write_bytes(data)
+        with start_gnu_mach(kernel, f"{program} {DEFAULT_LINE}", *SAME_RUN) as process:
+            real = programs.on_real(process, program.name, seconds, KERNEL_LINES)
+        ours = programs.on_machemu(program)
+    text, status = programs.verdict(real, ours, seconds)
     print(f"{module}: {text}", flush=True)
     return status
 

@@ -59,6 +59,7 @@ def test_a_module_alone_is_given_its_own_arguments_after_its_ports(arch: Arch) -
     assert boot(bench, "nulltraps", "3").stdout == b"GO\nDONE\n"
     assert boot("--variable", "loop=nulltraps", bench, "${loop}", "--", "3").stdout == b"GO\nDONE\n"
     assert b"give a loop and a number of rounds" in boot(bench, "nulltraps").stdout
+    assert boot("--for", "1s", bench, "--", "nulltraps", "3", "-x").stdout == b"GO\nDONE\n"
 
 
 @pytest.mark.parametrize("word", ["", "a b", "a\tb", "$(task-create)"])

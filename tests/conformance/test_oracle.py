@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from tests.support.guests import I386
+from tests.support.machine import image
 from tests.support.modules import binary
 from tools import oracle
 
@@ -46,6 +49,21 @@ def test_equal_outputs_do_not_differ() -> None:
 
 def test_machemu_s_side_is_what_the_transcript_says() -> None:
     assert oracle.on_machemu(binary("ports")) == (HERE / "ports.expected").read_bytes()
+
+
+@pytest.mark.real_kernel
+def test_a_packed_program_is_compared_as_what_it_holds(kernel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = tmp_path / "hello.gz"
+    program.write_bytes(gzip.compress(image(I386, "hello").read_bytes()))
+    assert oracle.compare(kernel, program, oracle.REAL_SECONDS) == 0
+    assert capsys.readouterr().out == f"{program}: the same on both kernels\n"
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon"])
+def test_a_time_that_is_none_is_exit_status_2(seconds: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        oracle.main(["--seconds", seconds, "ports"])
+    assert stopped.value.code == 2
 
 
 def test_a_module_that_is_not_there_is_exit_status_2(capsys: pytest.CaptureFixture[str]) -> None:
