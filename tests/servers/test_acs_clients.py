@@ -9,6 +9,7 @@ from typing import Any
 
 from machemu.abi.kern_return import KERN_RESOURCE_SHORTAGE
 from machemu.abi.message import COPY_SEND, MAKE_SEND
+from machemu.abi.port import QLIMIT_DEFAULT
 from machemu.core.host_side import launch
 from machemu.core.name_server import client_port
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS
@@ -18,6 +19,7 @@ from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
 from masix.acs.server import LOOK_UPS_OF_ONE, NAMES_OF_ONE, WATCHERS_OF_ONE
 from masix.interfaces import acs, netname
+from tests.support.clusters import ROOT
 from tests.support.guests import Arch
 from tests.support.name_servers import both_places
 from tests.support.scripted import SECOND_NS, SUCCESS, Scripted, own, ran, registration
@@ -40,6 +42,17 @@ def checks_in(name: bytes) -> tuple[Any, Any]:
 
 def codes(program: Scripted) -> list[int]:
     return [code for code, _ in program.answers]
+
+
+def test_the_page_says_what_one_client_may_have() -> None:
+    page = (ROOT / "docs" / "masix.md").read_text()
+    for kept, most in (
+        ("names", NAMES_OF_ONE),
+        ("look-ups that wait for the network server", LOOK_UPS_OF_ONE),
+        ("watchers", WATCHERS_OF_ONE),
+        ("requests in the queue of its port", QLIMIT_DEFAULT),
+    ):
+        assert f"| {kept} | {most}" in page
 
 
 @both_places

@@ -13,6 +13,7 @@ from machemu.user.mach import Mach
 from masix.gns import ports
 from masix.gns.rights import WINDOW
 from tests.support.actors import Actor, do, look_up, register
+from tests.support.clusters import ROOT
 from tests.support.guests import Arch
 from tests.support.net import Net, answer, net, send
 
@@ -52,6 +53,11 @@ def joined(made: Net, service: Actor, *clients: Actor) -> None:
     do(made, service, register(b"service"), slices=4)
     for client in clients:
         do(made, client, look_up(b"service"))
+
+
+def test_the_page_says_how_many_rights_a_server_keeps() -> None:
+    page = (ROOT / "docs" / "masix.md").read_text()
+    assert f"each stands for {ports.KEPT_MAX:,} ports" in page and f"go on up to {2 * ports.KEPT_MAX:,}" in page
 
 
 def test_rights_beyond_what_a_server_keeps_go_nowhere_and_calls_go_on(arch: Arch, monkeypatch: pytest.MonkeyPatch) -> None:
