@@ -109,11 +109,11 @@ class EventDriver(Driver):
         return None if unit is None else (self.name, unit)
 
     def read(self, minor: Minor, request: IoRequest) -> bytes | None:
-        """Whole events, as many as there are and are asked for; their time is that of the read."""
+        """Whole events, as many as there are and are asked for; their time is that of the read. Who asks for none waits, too."""
         count = request.count = reading_count(request)
         if count % EVENT.size:
             raise KernError(D_INVALID_SIZE)
-        if self.events or not count:
+        if self.events:
             time = self.io.clock.time_of_day()
             found = [self.events.popleft() for _ in range(min(count // EVENT.size, len(self.events)))]
             return b"".join(EVENT.pack(kind, *time, value & 0xFFFFFFFF) for kind, value in found)
@@ -132,7 +132,8 @@ class EventDriver(Driver):
 
     def set_status(self, minor: Minor, flavor: int, words: tuple[int, ...]) -> None:
         """The keyboard's mode and lights: keys are events in either mode, and nobody sees the lights."""
-        if self.name != "kbd" or flavor & 0xFFFFFFFF not in (KDSKBDMODE, KDSETLEDS) or not words:
+        flavor &= 0xFFFFFFFF
+        if self.name != "kbd" or flavor not in (KDSKBDMODE, KDSETLEDS) or (flavor == KDSETLEDS and len(words) != 1):
             raise KernError(D_INVALID_OPERATION)
 
     def held(self) -> Iterable[tuple[Right, int]]:

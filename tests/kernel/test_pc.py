@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from machemu.abi.device import D_INVALID_OPERATION, D_INVALID_SIZE, D_NOWAIT, D_WOULD_BLOCK
 from machemu.abi.errors import UserError
+from machemu.abi.kern_return import KERN_SUCCESS
 from machemu.boot.bootstrap import DEFAULT_LINE, boot_modules
 from machemu.boot.node import Node
 from machemu.core.kernel import FOREVER
 from machemu.device import mem
-from machemu.device.kd_event import KEYS, keys, moves
+from machemu.device.kd_event import KDGKBDTYPE, KDSETLEDS, KDSKBDMODE, KEYS, keys, moves
 from machemu.machine.disk import ImageDisk
+from machemu.mig.interfaces import device
+from tests.support.devices import User
 from tests.support.guests import I386, M68K
-from tests.support.machine import image, new_node
+from tests.support.machine import empty, image, new_node
 
 FLOPPY = 2880 * 512
 TYPED = "Hello, PC {1}!\n"
@@ -129,3 +133,22 @@ def test_the_mouse_s_events_are_written_a_line_each() -> None:
     for line in wrong:
         with pytest.raises(UserError, match=f"line 2: write move DX DY, .* not '{line}'"):
             moves(f"# {line}\n{line}\n")
+
+
+def test_the_keyboard_answers_as_the_real_kernel_s_and_a_second_mouse_as_the_first() -> None:
+    with empty(I386) as machine:
+        user = User(machine)
+        for mouse in (user.open("mouse"), user.open("mouse1")):
+            assert user.call(mouse, device.DEVICE_READ_INBAND, D_NOWAIT, 0, 16)[0] == D_WOULD_BLOCK
+        kbd = user.open("kbd")
+        for flavor, words, code in (
+            (KDSKBDMODE, (), KERN_SUCCESS),
+            (KDSKBDMODE, (1, 2), KERN_SUCCESS),
+            (KDSETLEDS, (), D_INVALID_OPERATION),
+            (KDSETLEDS, (1,), KERN_SUCCESS),
+            (KDSETLEDS, (1, 2), D_INVALID_OPERATION),
+            (KDGKBDTYPE, (1,), D_INVALID_OPERATION),
+        ):
+            assert user.call(kbd, device.DEVICE_SET_STATUS, flavor, words) == (code,)
+        for count, code in ((0, D_WOULD_BLOCK), (16, D_WOULD_BLOCK), (17, D_INVALID_SIZE)):
+            assert user.call(kbd, device.DEVICE_READ_INBAND, D_NOWAIT, 0, count)[0] == code
