@@ -1,7 +1,8 @@
 /*
  * The name server of a node: what masix.acs.server does in Python, as a guest. Its arguments are the host's and the device master's
- * port, and the names of the receive rights of its service's port and of the one for privileged servers. Each task that the loader starts reaches it by a port of its own, a client's.
- * Memory and time for each request are bounded: it has room for so many names, look-ups that wait for the network server, and watchers, and no more; and one client may have a part of that.
+ * port, and the names of the receive rights of its service's port and of the one for privileged servers. Each task that the loader
+ * starts reaches it by a port of its own, a client's. Memory and time for each request are bounded: it has room for so many names,
+ * look-ups that wait for the network server, and watchers, and no more; and one client may have a part of that.
  */
 #include "guest.h"
 #include <masix.h>
@@ -55,7 +56,8 @@ typedef struct {
 } client_t;
 
 /*
- * A name. PORT: a send right to its service; null where it is there no more, and some watcher has still to hear of that. CLIENT: whose it is.
+ * A name. PORT: a send right to its service; null where it is there no more, and some watcher has still to hear of that.
+ * CLIENT: whose it is.
  * REGISTRATION: the port that shows who may take it away; SIGNATURE: the right with which netname's clients do; or null. NEXT: in its bucket, or among the free places.
  * For each watcher: whether it was told that the name is there, and whether it is to hear of it, with its neighbours in that queue.
  */
@@ -78,7 +80,8 @@ typedef struct {
 	} names[2];
 } question_t;
 
-/* A look-up that waits for the network server: the port that the answer comes to, null for none, the question, and who asked: whose it is, and where the answer goes. */
+/* A look-up that waits for the network server: the port that the answer comes to, null for none, the question, whose it is, and where
+ * the answer goes. */
 typedef struct {
 	mach_port_t answer;
 	mach_msg_id_t id;
@@ -390,8 +393,8 @@ static kern_return_t give(name_t *name, mach_port_t *right)
 	return mach_port_mod_refs(self, name->port, MACH_PORT_RIGHT_SEND, 1);
 }
 
-/* A name that is not this node's is asked of the network server, which watches as a privileged one: any node's, or that of a host. The answer goes to who asked when it
- * has come. */
+/* A name that is not this node's is asked of the network server, which watches as a privileged one: any node's, or that of a host.
+ * The answer goes to who asked when it has come. */
 static kern_return_t ask_network(const char *text, boolean_t is_netname, const char *host)
 {
 	const char *words[] = { host ? host : text, text };
