@@ -38,7 +38,8 @@ from masix.transport.sender import Sender
 from masix.transport.session import Keyring
 from tests.support.busy_cluster import IMAGES, TEXT
 from tests.support.callers import programs
-from tests.support.clusters import MS
+from tests.support.clusters import MS, World
+from tests.support.successors import Sleeper, pushed, sleepers
 
 SPEC = parse_file(TEXT, IMAGES)
 
@@ -225,3 +226,19 @@ def test_what_a_question_is_about_names_rights_as_its_method_says() -> None:
     assert [(place, name.types, value) for place, name, value in slots.names_in(question)] == [
         ("machemu.user.kit.Question", TYPE_RECEIVE, 999)
     ]
+
+
+@pytest.mark.parametrize("architecture", ["i386", "m68k"])
+def test_a_cluster_with_messages_that_wait_for_a_full_queue_goes_on_the_same(architecture: str, tmp_path: Path) -> None:
+    text = sleepers(architecture, 100)
+    with World(text) as world:
+        world.run(1200 * MS)
+        (server,) = world.programs("a", Gns)
+        assert any(export.waiting for export in server.tables.exports.values())
+        world.cluster.save(tmp_path / "saved")
+        world.run(3000 * MS)
+        digest = world.cluster.digest()
+    with World(text, load=tmp_path / "saved") as world:
+        world.run(3000 * MS)
+        assert world.cluster.digest() == digest
+        assert world.programs("a", Sleeper)[0].heard == pushed(100)

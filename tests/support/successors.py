@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
-from typing import Final
+from typing import Any, Final
 
-from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE, MSG_TYPE_BYTE, TypeDescriptor
+from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE, MSG_TYPE_BYTE, CarriedMemory, TypeDescriptor
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import PortName, Right, state
 from machemu.user.kit import Answer, HostServer, Legacy, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Header, Message
+from masix.gns.server import Gns
 from masix.interfaces import acs, acs_client
-from tests.support.clients import CALL, MS, REPLY_ID
+from tests.support.clients import CALL, MS, REPLY_ID, pattern
 
 NAME: Final = b"desk"
+PROFILES: Final = {"i386": "pc486dx2-66", "m68k": "sun3-60"}
+PUSHED: Final = 20
 COUNT: Final = struct.Struct(">II")
 
 
@@ -125,6 +129,88 @@ class Visitor(HostServer):
             self.answers.append(COUNT.unpack_from(message.body, 4))
         else:
             self.lost += 1
+
+
+@state
+class Sleeper(HostServer):
+    """A service called `desk` that takes nothing before `wake_ms`. heard: the id and the memory's digest of each message."""
+
+    __slots__ = ("heard", "wake_ms")
+
+    def __init__(self, wake_ms: int) -> None:
+        super().__init__()
+        self.wake_ms = wake_ms
+        self.heard: list[tuple[int, str]] = []
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        mach.move_member(self.service, 0)
+        mach.request(acs.ACS_REGISTER, mach.given("name-server"), (NAME, 0, PolyPort(self.service, COPY_SEND)))
+        mach.alarm(self.wake_ms * MS)
+
+    def expired(self, mach: Mach) -> None:
+        mach.move_member(self.service, self.ports)
+
+    def other(self, mach: Mach, message: Message) -> None:
+        data = b"".join(item.copy for item in message.carried if isinstance(item, CarriedMemory) and isinstance(item.copy, bytes))
+        self.heard.append((message.header.id, hashlib.sha256(data).hexdigest()))
+        mach.destroy(message)
+
+
+@state
+class Pusher(HostServer):
+    """Sends the desk `count` messages, with `size` bytes more of memory each."""
+
+    __slots__ = ("count", "size")
+
+    def __init__(self, count: int, size: int) -> None:
+        super().__init__()
+        self.count, self.size = count, size
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        mach.alarm(20 * MS)
+
+    def expired(self, mach: Mach) -> None:
+        self.ask(mach, self._found, mach.given("name-server"), (NAME,))
+
+    @answered(acs.ACS_LOOK_UP)
+    def _found(self, mach: Mach, answer: Answer) -> None:
+        word = TypeDescriptor(0, 0, 0, False, True).word(mach.order)
+        for number in range(1, self.count + 1):
+            size = number * self.size
+            body = struct.pack(f"{mach.order.value}IHHII", word, MSG_TYPE_BYTE, 8, size, 0)
+            memory = CarriedMemory(len(body) - 4, size, pattern(size))
+            mach.send(Message(Header(living_right(answer), COPY_SEND, 0, 0, CALL + number), body, (memory,), True))
+
+
+def sleepers(architecture: str, size: int) -> str:
+    """Two nodes of both machines: one pushes 20 messages to the other's desk, which sleeps for 1.5 s."""
+    other = next(each for each in PROFILES if each != architecture)
+    text = "[segments.lan]\n"
+    for name, machine, program in (("a", architecture, "Sleeper"), ("b", other, "Pusher")):
+        options = f"count = {PUSHED}, size = {size}" if program == "Pusher" else "wake_ms = 1500"
+        server = f'{{ class = "tests.support.successors:{program}", {options} }}'
+        text += f'[nodes.{name}]\nprofile = "{PROFILES[machine]}"\nmemory = "4M"\nnics = {{ eth0 = "lan" }}\n'
+        text += f'servers = ["masix.acs.server:Acs", "masix.gns.server:Gns", {server}]\n'
+    return text
+
+
+def pushed(size: int) -> list[tuple[int, str]]:
+    """What the sleeper hears in the end."""
+    return [(CALL + number, hashlib.sha256(pattern(number * size)).hexdigest()) for number in range(1, PUSHED + 1)]
+
+
+@state
+class LaterGns(Gns):
+    """A network server with more in its slots."""
+
+    __slots__ = ("more",)
+    more: int
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.more = 7
 
 
 def living_right(answer: Answer) -> PortName:

@@ -23,6 +23,7 @@ from masix.net.ip import NodeNumber
 
 GROUPS: Final = b"\xff"
 """Begins what is none of these messages, but a packet of masix.groups."""
+state(ByteOrder)
 ORDERS: Final = (ByteOrder.BIG, ByteOrder.LITTLE)
 
 
@@ -45,7 +46,7 @@ class NetRight(NamedTuple):
     """
 
     kind: RightKind
-    node: NodeNumber
+    node: U16  # 0 where it is none or dead
     number: U31
     pledge: U31 = 0
     limit: U31 = 0
