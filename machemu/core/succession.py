@@ -43,9 +43,12 @@ def check(task: Task, successor: Server) -> ServerTask:
     for server in (shared.server, successor):
         if not isinstance(server, HostServer) or type(server).legacy is HostServer.legacy:
             raise UserError(f"{type(server).__name__} hands nothing over: it has no legacy(self, mach)")
+    assert isinstance(shared.server, HostServer) and isinstance(successor, HostServer)
     if successor.name_server is not shared.server.name_server:
         raise UserError(f"{type(successor).__name__} is {'a' if successor.name_server else 'no'} name server")
-    if "control" in shared.names or not shared.port:
+    if reason := successor.refuses(shared.server) or shared.server.refuses(successor):
+        raise UserError(reason)
+    if not {"control", "successor"}.isdisjoint(shared.names) or not shared.port:
         raise UserError("is about to be replaced already, or has not begun")
     return shared
 

@@ -121,12 +121,13 @@ NOTHING: Final = Handled("", 0, False, _serve, None)
 
 
 class Legacy(NamedTuple):
-    """What a server leaves to its successor beside its service's port: names of receive rights, and of send rights, of each one
-    user reference, which move away; and data, which both understand."""
+    """What a server leaves to its successor beside its service's port: names of receive rights, of send rights, of each one user
+    reference for each time that it is here, and of send-once rights, which move away; and data, which both understand."""
 
     receives: tuple[PortName, ...] = ()
     sends: tuple[PortName, ...] = ()
     data: bytes = b""
+    onces: tuple[PortName, ...] = ()
 
 
 class Part:
@@ -183,8 +184,9 @@ class Question(NamedTuple):
 def _left_in(mach: Mach, message: Message) -> tuple[PortName, Legacy]:
     """The service's port that a server left to its successor, and what else."""
     values = SUCCESSION_INHERIT.request.unpack(mach.order, message.body, message.carried, message.complex)
-    service, receives, sends, data = values
-    return name_of(service), Legacy(tuple(map(name_of, receives)), tuple(map(name_of, sends)), bytes(data.copy or b""))
+    service, receives, sends, onces, data = values
+    rights = (tuple(map(name_of, each)) for each in (receives, sends, onces))
+    return name_of(service), Legacy(next(rights), next(rights), bytes(data.copy or b""), next(rights))
 
 
 class HostServer(Part, Server):
@@ -259,6 +261,14 @@ class HostServer(Part, Server):
         """Begins in the place of another, with its service's port and what it left; in the place of `start`."""
         raise NotImplementedError
 
+    def refuses(self, other: HostServer) -> str:
+        """Why this server and another one cannot follow each other; empty where they can."""
+        return ""
+
+    def may_leave(self, mach: Mach) -> bool:
+        """Whether this is a moment at which it can hand over; else it is asked again later."""
+        return True
+
     def has_left(self) -> bool:
         return not self.questions
 
@@ -278,12 +288,16 @@ class HostServer(Part, Server):
         (right,) = SUCCESSION_BEGIN.request.unpack(mach.order, message.body, message.carried, message.complex)
         mach.destroy_receive(mach.given("control"))
         mach.take("control", 0)
-        successor = living(right)
-        if not successor:
+        mach.take("successor", living(right))
+
+    def hand_over(self, mach: Mach) -> None:
+        if not self.may_leave(mach):
             return
-        left = self.legacy(mach)
+        left, successor = self.legacy(mach), mach.given("successor")
+        mach.take("successor", 0)
         data = OutOfLine(left.data, len(left.data))
-        mach.request(SUCCESSION_INHERIT, successor, (self.service, left.receives, left.sends, data), disposition=MOVE_SEND)
+        values = (self.service, left.receives, left.sends, left.onces, data)
+        mach.request(SUCCESSION_INHERIT, successor, values, disposition=MOVE_SEND)
         self.service = 0
         mach.take("service", 0)
         mach.leave(True)

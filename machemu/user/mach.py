@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from operator import index
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.message import (
@@ -34,6 +34,9 @@ from machemu.sim.state import PortName
 from machemu.user import message as messages
 from machemu.user.message import Caller, Header, Message
 from machemu.user.own import KernelView, Memory, Outgoing, Own
+
+if TYPE_CHECKING:
+    from machemu.user.server import Server
 
 MACH_MSG, MACH_REPLY_PORT, THREAD_SELF, TASK_SELF, HOST_SELF = 25, 26, 27, 28, 29
 VM_ALLOCATE, VM_DEALLOCATE, PORT_ALLOCATE, PORT_DEALLOCATE, INSERT_RIGHT = 65, 66, 72, 73, 74
@@ -86,6 +89,18 @@ class Mach:
         self._thread.task.names.pop(what, None)
         if name:
             self._thread.task.names[what] = name
+
+    def known(self) -> dict[str, PortName]:
+        """All rights that the task was started with or takes for such, by what it knows them as."""
+        return dict(self._thread.task.names)
+
+    def deadline(self) -> int | None:
+        """What `alarm` was set to, if that time has not come."""
+        return self._thread.task.deadline
+
+    def become(self, server: Server) -> None:
+        """From the end of this handler on the task's server is this one."""
+        self._thread.task.server = server
 
     def leave(self, leaves: bool) -> None:
         """Whether the task ends as soon as its threads have sent what they have to, and `has_left` says so."""

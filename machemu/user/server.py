@@ -49,6 +49,9 @@ class Server(ABC):
         """The first thread begins with a message from the server that was there before, or the kernel's where that is gone."""
         self.start(mach)
 
+    def hand_over(self, mach: Mach) -> None:  # noqa: B027 -- most have no successors
+        """It has a successor, and nothing more to send: called after each handler until it has handed over."""
+
     def has_left(self) -> bool:
         """Whether a server that has a successor owes nobody anything any more."""
         return True

@@ -191,6 +191,8 @@ class ServerThread(Own):
         elif self.phase is Phase.SENT:
             self._sent(mach, code)
         self.phase = Phase.READY
+        if not self.outbox and "successor" in self.task.names:
+            self.server.hand_over(mach)
         if not self.outbox and self.task.leaves and self.server.has_left():
             mach.request(TASK_TERMINATE, mach.task_self(), ())
         return self._send(mach) if self.outbox else self._receive(kernel)

@@ -11,6 +11,7 @@ _MOVE_SEND = Type(17, 17, 32, 1, "")
 _MOVE_RECEIVE = Type(16, 16, 32, 1, "")
 _MOVE_RECEIVE_ARRAY = Type(16, 16, 32, 1, "", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
+_MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
 _POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
 
 SUCCESSION_BEGIN = Routine(
@@ -27,6 +28,7 @@ SUCCESSION_INHERIT = Routine(
             ("service", _MOVE_RECEIVE),
             ("receives", _MOVE_RECEIVE_ARRAY),
             ("sends", _MOVE_SEND_ARRAY),
+            ("onces", _MOVE_SEND_ONCE_ARRAY),
             ("data", _POINTER),
         ),
     ),
