@@ -11,8 +11,12 @@ from machemu.kern import task_control
 from machemu.machine.profile import DEFAULT_PROFILES
 from masix.acs.server import Acs
 from masix.gns.server import Gns
+from masix.protocols.udp import Udp
 from tests.support.callers import Caller
 from tests.support.clusters import MS, SECOND, World, with_guests
+from tests.support.datagrams import SERVERS as DATAGRAM_SERVERS
+from tests.support.datagrams import WAYS
+from tests.support.datagrams import cluster as datagrams
 from tests.support.dependents import Dependent
 from tests.support.name_servers import GUEST, HOST, both_places
 
@@ -21,6 +25,7 @@ PAIRS = list(product(PROFILES, PROFILES))
 KILL_MS = 4000
 WITHIN = 5 * SECOND
 KILLS = ("acs", "gns")
+PROFILES_OF = {"i386": "pc486dx2-66", "m68k": "sun3-60"}
 
 
 def cluster(profiles: tuple[str, str], place: str = HOST, replicates: bool = False, killer: str = "", late_ms: int = 4500) -> str:
@@ -152,3 +157,37 @@ def test_a_cluster_saved_after_a_server_came_back_goes_on_the_same(what: str, tm
     with World(text, load=tmp_path / "saved") as second:
         second.run(9 * SECOND)
         assert second.cluster.digest() == digest
+
+
+@pytest.mark.parametrize("machine", ["i386", "m68k"])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kills", [("gns",), ("acs",), ("gns", "acs"), ("acs", "gns"), ("gns", "gns")], ids="-".join)
+def test_the_datagram_server_comes_back_with_network_and_name_server(machine: str, way: str, kills: tuple[str, ...]) -> None:
+    """Who opens sockets after that uses them, though those that were open are over."""
+    text = "[segments.lan]\n"
+    for name, words, at in (("alpha", "echo 7", 400), ("beta", "ask 1 7 20 100", 500)):
+        profile = PROFILES_OF[machine]
+        text += f'[nodes.{name}]\nmemory = "4M"\nprofile = "{profile}"\nnics = {{ eth0 = "lan" }}\n{DATAGRAM_SERVERS}'
+        text += f'[[actions]]\nat = "{at}ms"\nkind = "start"\nnode = "{name}"\n'
+        text += f'server = {{ guest = "images/{machine}/datagram.elf {way} {words}" }}\n'
+    with World(text) as world:
+        for number, what in enumerate(kills):
+            world.run((100 + 60 * number) * MS)
+            for name in ("alpha", "beta"):
+                kill(world, name, what)
+        world.run(3 * SECOND)
+        assert world.lines("alpha") == ["echoes at port 7"]
+        assert world.lines("beta")[-3].startswith("20 of 100 bytes came back")
+        for name in ("alpha", "beta"):
+            (server,) = world.programs(name, Udp)
+            assert len(server.registered) == 2 and server.registration
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_sockets_end_with_the_network_server_and_their_owner_is_told(way: str) -> None:
+    with World(datagrams("i386", way, 100, 5)) as world:
+        world.run(SECOND)
+        assert "END" in world.lines("beta") and len(world.programs("alpha", Udp)[0].sockets) == 1
+        kill(world, "alpha", "gns")
+        world.run(2 * SECOND)
+        assert world.programs("alpha", Udp)[0].sockets == {}

@@ -18,6 +18,7 @@ from machemu.abi.kern_return import (
     KERN_INVALID_CAPABILITY,
     KERN_NO_ACCESS,
     KERN_RESOURCE_SHORTAGE,
+    MIG_SERVER_DIED,
 )
 from machemu.abi.message import COPY_SEND, MAKE_SEND, MOVE_SEND
 from machemu.mig.interfaces import device
@@ -25,7 +26,8 @@ from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import U16, PortName, Receive, Right, Size, state
-from machemu.user.kit import Answer, HostServer, answered, notified, serves, takes
+from machemu.user.heritage import SuccessiveServer
+from machemu.user.kit import Answer, answered, notified, serves, takes
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Header, Message, living, name_of
 from machemu.user.notifications import DeadName, NoSenders
@@ -47,8 +49,8 @@ QUEUE_MAX: Final = 16
 """Frames that wait for the server at most, a socket: what Mach allows a port."""
 WAITING_MAX: Final = 16
 """Datagrams and questions that wait for one station at most."""
-FIND_NS: Final = 10_000_000
-"""How long until the network server is looked for again."""
+AGAIN_NS: Final = 10_000_000
+"""How long until it asks again for a server that is not there."""
 
 
 @state
@@ -73,16 +75,22 @@ class Socket:
 
 
 @state
-class Udp(HostServer):
+class Udp(SuccessiveServer):
     """The user datagram server."""
 
-    __slots__ = ("arp", "arp_frames", "counts", "device", "gns", "next_port", "receivers", "registered", "sockets", "waiting")
+    __slots__ = (
+        "again_at", "arp", "arp_frames", "connection", "counts", "device", "gns", "next_port", "receivers", "registered",
+        "registration", "sockets", "waiting",
+    )  # fmt: skip
 
     # Its rights:
     gns: Right  # the network server's port
     device: Right  # the interface's
     registered: list[Right]  # its protocols' ports, as in PROTOCOLS
+    connection: Right  # ARP's
     arp_frames: Receive  # where ARP's frames come
+    registration: Right  # of its name
+    again_at: int | None  # when it goes on with its start, where that has to wait
 
     # Sockets:
     sockets: dict[Receive, Socket]  # by their ports' names
@@ -103,7 +111,8 @@ class Udp(HostServer):
         self.sockets = {}
         self.receivers = {}
         self.waiting = {}
-        self.arp_frames = self.gns = self.device = 0
+        self.arp_frames = self.gns = self.connection = self.device = self.registration = 0
+        self.again_at = None
 
     def check_saved(self) -> None:
         super().check_saved()
@@ -122,7 +131,14 @@ class Udp(HostServer):
 
     def start(self, mach: Mach) -> None:
         super().start(mach)
-        self._find(mach)
+        self._go_on(mach)
+
+    def inherited(self, mach: Mach) -> None:
+        for name in (self.gns, self.registration, *(each.connection for each in self.sockets.values())):
+            if name:
+                self._watch(mach, name)
+        mach.note("udp: goes on in the place of another one")
+        self._settle(mach)
 
     def _new_receiver(self, mach: Mach) -> int:
         """A port for frames."""
@@ -135,8 +151,9 @@ class Udp(HostServer):
         self._settle(mach)
 
     def expired(self, mach: Mach) -> None:
-        if not self.gns:
-            self._find(mach)
+        if self.again_at is not None and mach.now() >= self.again_at:
+            self.again_at = None
+            self._go_on(mach)
         self.arp.tick(mach.now())
         self._settle(mach)
 
@@ -152,30 +169,37 @@ class Udp(HostServer):
             self._transmit(mach, self.arp.outbox.popleft())
         while self.arp.answers:
             self._found(mach, *self.arp.answers.popleft())
-        if self.gns:
-            mach.alarm(self.arp.next_timer())
+        mach.alarm(min((at for at in (self.arp.next_timer(), self.again_at) if at is not None), default=None))
 
-    # The start: the network server is found, both protocols are registered, ARP's connection is opened
+    # The start: the network server is found, both protocols are registered, ARP's connection is opened, and the name registered;
+    # and again what has ended with a network or name server
 
-    def _find(self, mach: Mach) -> None:
-        self.ask(mach, self._met, mach.given("name-server"), (GNS,))
+    def _go_on(self, mach: Mach) -> None:
+        """Asks for what is missing next."""
+        privilege = PolyPort(mach.given("device-port"), COPY_SEND)
+        if not self.gns:
+            self.ask(mach, self._met, mach.given("name-server"), (GNS,))
+        elif len(self.registered) < len(PROTOCOLS):
+            environment = PolyPort(self.service, MAKE_SEND)
+            self.ask(mach, self._registered, self.gns, (*PROTOCOLS[len(self.registered)], environment, privilege))
+        elif not self.arp_frames:
+            self.arp_frames = self._new_receiver(mach)
+            self.ask(mach, self._connected, self.registered[1], ((), (), PolyPort(self.arp_frames, MAKE_SEND), privilege))
+        elif not self.registration and all(question.then != "_named" for question in self.questions.values()):
+            self.ask(mach, self._named, mach.given("name-server"), (NAME, 0, PolyPort(self.service, MAKE_SEND)))
 
     @answered(acs.ACS_LOOK_UP_HERE)
     def _met(self, mach: Mach, answer: Answer) -> None:
-        if answer.code:
-            mach.alarm(mach.now() + FIND_NS)
-        else:
-            self.gns = name_of(answer.results[0])
+        self.gns = 0 if answer.code else living(answer.results[0])
+        if self.gns:
+            self._watch(mach, self.gns)
             self._go_on(mach)
-
-    def _go_on(self, mach: Mach) -> None:
-        if len(self.registered) < len(PROTOCOLS):
-            environment, privilege = PolyPort(self.service, MAKE_SEND), PolyPort(mach.given("device-port"), COPY_SEND)
-            self.ask(mach, self._registered, self.gns, (*PROTOCOLS[len(self.registered)], environment, privilege))
         else:
-            self.arp_frames = self._new_receiver(mach)
-            values = ((), (), PolyPort(self.arp_frames, MAKE_SEND), PolyPort(mach.given("device-port"), COPY_SEND))
-            self.ask(mach, self._connected, self.registered[1], values)
+            self.again_at = mach.now() + AGAIN_NS
+
+    def _watch(self, mach: Mach, name: PortName) -> None:
+        """Asks to be told when a port is dead."""
+        mach.notify(name, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
 
     @answered(gns_protocol.GNS_PROTOCOL_REGISTER)
     def _registered(self, mach: Mach, answer: Answer) -> None:
@@ -185,19 +209,39 @@ class Udp(HostServer):
 
     @answered(gns_protocol.GNS_CONNECTION_OPEN)
     def _connected(self, mach: Mach, answer: Answer) -> None:
-        """The connection's right is kept for as long as the server is there."""
         if self._may_start(mach, answer):
-            self.device = name_of(answer.results[1])
-            self.ask(mach, self._named, mach.given("name-server"), (NAME, 0, PolyPort(self.service, MAKE_SEND)))
+            self.connection, self.device = map(name_of, answer.results)
+            self._go_on(mach)
 
     @answered(acs.ACS_REGISTER)
     def _named(self, mach: Mach, answer: Answer) -> None:
-        self._may_start(mach, answer)
+        if answer.code == MIG_SERVER_DIED:
+            self.again_at = mach.now() + AGAIN_NS
+        elif self._may_start(mach, answer):
+            self.registration = name_of(answer.results[0])
+            self._watch(mach, self.registration)
 
     def _may_start(self, mach: Mach, answer: Answer) -> bool:
         if answer.code:
             mach.note(f"udp: cannot start: {answer.code:#x}")
         return not answer.code
+
+    def _name_server_died(self, mach: Mach) -> None:
+        """Its name is gone, and is registered anew."""
+        mach.deallocate(self.registration)
+        self.registration = 0
+        self._go_on(mach)
+
+    def _network_server_died(self, mach: Mach) -> None:
+        """The protocols have ended, and ARP's connection; the sockets' connections say so themselves."""
+        for right in (self.gns, *self.registered, self.connection, self.device):
+            if right:
+                mach.deallocate(right)
+        if self.arp_frames:
+            mach.destroy_receive(self.arp_frames)
+        self.gns = self.connection = self.device = self.arp_frames = 0
+        self.registered = []
+        self._go_on(mach)
 
     # Sockets
 
@@ -214,6 +258,8 @@ class Udp(HostServer):
             raise KernError(KERN_INVALID_CAPABILITY)
         if privilege is not None and privilege != mach.given("device-port"):
             raise KernError(KERN_NO_ACCESS)
+        if not self.registered:
+            raise KernError(KERN_FAILURE)
         if len(self.sockets) >= SOCKETS_MAX:
             raise KernError(KERN_RESOURCE_SHORTAGE)
         socket = Socket(port or self._free_port(), peer if remote else b"", remote_port)
@@ -294,10 +340,14 @@ class Udp(HostServer):
 
     @notified(DeadName)
     def _disconnected(self, mach: Mach, notice: DeadName) -> None:
-        """A connection is closed, with its protocol or because its receiver is gone."""
+        """A connection is closed, with its protocol or because its receiver is gone; or a server has ended."""
         for port, socket in list(self.sockets.items()):
             if socket.connection == notice.name:
                 self._close(mach, port)
+        if notice.name == self.gns:
+            self._network_server_died(mach)
+        if notice.name == self.registration:
+            self._name_server_died(mach)
         mach.deallocate(notice.name)
 
     @serves(acs_client.ACS_SAVE_AND_END)
@@ -331,7 +381,9 @@ class Udp(HostServer):
         self._transmit(mach, frames.make(station + self.arp.station, self.arp.ip, target, source_port, port, data))
 
     def _transmit(self, mach: Mach, frame: bytes) -> None:
-        mach.request(device.DEVICE_WRITE, self.device, (0, 0, OutOfLine(frame, len(frame))))
+        """Without a network server the frame is lost."""
+        if self.device:
+            mach.request(device.DEVICE_WRITE, self.device, (0, 0, OutOfLine(frame, len(frame))))
 
     @serves(udp.UDP_RESOLVE, at="sockets")
     def _resolve(self, mach: Mach, request: Message, address: int) -> tuple[Any, ...] | None:
