@@ -217,7 +217,7 @@ def test_what_cannot_be_done_is_told_and_changes_nothing() -> None:
         undone = world.cluster.undone
     reasons = (
         "stop nobody: there is no server nobody; there are acs, gns, desk, visitor",
-        "replace gns by tests.support.successors:Desk: Gns hands nothing over: it has no legacy(self, mach)",
+        "replace gns by tests.support.successors:Desk: Gns hands over all that it has, which Desk cannot",
         "replace desk by tests.support.successors:Stubborn: Stubborn hands nothing over: it has no legacy(self, mach)",
         "replace desk by masix.acs.server:Acs: Acs is a name server",
         "start acs: server masix.acs.server:Acs: is a second name server of the node: masix.acs.server:Acs is one already",

@@ -73,9 +73,13 @@ def trial(seed: int, number: int) -> Trial:
         every = chooser.randint(20, STEPS_END_MS // STEPS)
         script = f"register{chooser.randrange(100):02} {steps}"
         roamer = f'{{ class = "tests.support.roamers:Roamer", script = "{script}", every = {every} }}'
-        servers = f'"masix.acs.server:Acs", {{ class = "masix.gns.server:Gns"{options} }}, {roamer}'
+        network = f'{{ class = "masix.gns.server:Gns"{options} }}'
+        servers = f'"masix.acs.server:Acs", {network}, {roamer}'
         text += f'[nodes.{name}]\nprofile = "{chooser.choice(PROFILES)}"\nmemory = "{MEMORY >> 20}M"\n'
         text += f'servers = [{servers}]\nnics = {{ eth0 = "lan" }}\n'
+        for _ in range(chooser.choice((0, 0, 1, 3))):
+            at = chooser.randint(1, STEPS_END_MS)
+            text += _table("actions", at, "replace", node=name, name="gns") + f"server = {network}\n"
         text += _table("actions", LAST_MS if name == names[-1] else NOTICED_MS, "stop", node=name, name="roamer")
     crashed: list[int] = []
     for _ in range(chooser.randint(0, 3)):
@@ -163,11 +167,13 @@ def _left(node: ClusterNode) -> list[str]:
     """What a node's servers still keep, though nobody uses them."""
     (gns,), (acs,) = programs(node, Gns), programs(node, Acs)
     tables = gns.tables
+    assert node.servers is not None and node.kernel is not None
     kept: dict[str, Sized] = {
         "exports": tables.exports, "proxies": tables.proxies, "moved ports": tables.leaving, "pledges": tables.pledges,
         "names of proxies": tables.by_number, "watchers": tables.watchers, "queries": gns.names.queries,
         "questions": gns.questions or acs.questions, "streams": gns.streams.by_token, "arrivals": gns.arrivals.streams,
         "names": [name for name in acs.entries if name != b"gns"],
+        "predecessors": [name for name in node.servers.names(node.kernel) if name.endswith("-before")],
     }  # fmt: skip
     return [f"{len(things)} {what} are left" for what, things in kept.items() if things]
 

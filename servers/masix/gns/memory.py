@@ -12,7 +12,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.message import Carried, CarriedMemory
 from machemu.mig.interfaces.mach import VM_SET_DEFAULT_MEMORY_MANAGER, VM_STATISTICS
 from machemu.user.mach import Mach
-from machemu.user.message import Region, living, regions
+from machemu.user.message import Message, Region, living, regions
 from masix.gns.context import Context
 from masix.gns.convert import convert, turned
 from masix.gns.large import Arriving
@@ -171,6 +171,19 @@ def _claimed(context: Context, node: int, what: Deliver, token: int) -> Deliver:
         else:
             carried.append(item)
     return what._replace(order=context.mach.order, message=message._replace(carried=tuple(carried)))
+
+
+def unplaced(mach: Mach, message: Message) -> Message:
+    """A message with the bytes of its memory, which is given back."""
+    carried: list[Carried] = []
+    for item in message.carried:
+        if isinstance(item, CarriedMemory) and isinstance(item.copy, Region):
+            carried.append(item._replace(copy=mach.read(*item.copy)))
+            mach.work(0, 0, item.size)
+        else:
+            carried.append(item)
+    mach.free(regions(message))
+    return message._replace(carried=tuple(carried))
 
 
 def is_complete(context: Context, node: int, what: Deliver) -> bool:

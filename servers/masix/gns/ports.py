@@ -168,10 +168,13 @@ class PortTables:
         """Whether spares are to be made. Those that come back make the stock full."""
         return 2 * len(self.spares) < self.stock
 
+    def kept(self) -> int:
+        """How many ports and rights it stands for."""
+        return len(self.exports) + len(self.proxies) + len(self.leaving) + len(self.pledges)
+
     def has_room(self, message: Message) -> bool:
         """Whether what a message brings can be kept."""
-        kept = len(self.exports) + len(self.proxies) + len(self.leaving) + len(self.pledges)
-        brought = sum(map(rights_in, message.carried))
+        kept, brought = self.kept(), sum(map(rights_in, message.carried))
         return kept + brought <= KEPT_MAX if brought else kept < 2 * KEPT_MAX
 
     def next(self) -> int:

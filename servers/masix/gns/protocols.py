@@ -108,6 +108,11 @@ class Protocols(Part):
         self.device = 0
         self.opening = False
 
+    def watched(self) -> list[PortName]:
+        """The ports that the kernel is to tell the end of."""
+        environments = [each.environment for each in self.protocols.values()] + [each[3] for each in self.waiting]
+        return [*environments, *(each.receiver for each in self.connections.values()), *self.retired]
+
     def died(self, mach: Mach, name: PortName) -> None:
         """A port that the server had a right to is dead: an environment, a receiver, or none of them."""
         for port, protocol in list(self.protocols.items()):

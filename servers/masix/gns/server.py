@@ -16,16 +16,17 @@ from machemu.abi.message import COPY_SEND, MACH_MSG_SUCCESS, MOVE_SEND, MOVE_SEN
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import Right, state
-from machemu.user.kit import Answer, HostServer, Part, answered, notified, serves
+from machemu.user.heritage import SuccessiveServer
+from machemu.user.kit import Answer, HostServer, Legacy, Part, answered, notified, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Message, living
 from machemu.user.notifications import DeadName, MsgAccepted, NoSenders
 from machemu.user.own import AREA_SIZE, WORD_AREA
-from masix.gns import memory, rights, streams, traffic
+from masix.gns import memory, rights, streams, succession, traffic
 from masix.gns.codec import WireError, decode
 from masix.gns.context import NAME, Context, Link
 from masix.gns.directory import Directory
-from masix.gns.large import Arrivals, Streams
+from masix.gns.large import RETRY_NS, Arrivals, Streams
 from masix.gns.link import EthernetLink
 from masix.gns.liveness import Liveness
 from masix.gns.names import Names
@@ -75,7 +76,7 @@ rights a second to other nodes never meets a number of his last incarnation."""
 
 
 @state
-class Gns(HostServer):
+class Gns(SuccessiveServer):
     """The network server of a node."""
 
     __slots__ = (
@@ -166,6 +167,38 @@ class Gns(HostServer):
         self.names.start(context)
         if self.directory is not None:
             self.directory.start(context)
+        self._settle(context)
+
+    # Succession
+
+    def refuses(self, other: HostServer) -> str:
+        if isinstance(other, Gns) and (self.directory is None) is not (other.directory is None):
+            return "whether a network server replicates cannot change while it runs: stop it, and start another"
+        return super().refuses(other)
+
+    def keeps(self, predecessor: HostServer) -> None:
+        assert isinstance(predecessor, Gns)
+        predecessor.names.announces, predecessor.names.introduces = self.names.announces, self.names.introduces
+        predecessor.tables.stock = self.tables.stock
+
+    def may_leave(self, mach: Mach) -> bool:
+        if not succession.is_at_rest(self.context(mach)):
+            mach.alarm(min(at for at in (mach.now() + RETRY_NS, mach.deadline()) if at is not None))
+            return False
+        return (bool(self.registration) or self.register_at is not None) and super().may_leave(mach)
+
+    def legacy(self, mach: Mach) -> Legacy:
+        succession.make_ready(self.context(mach))
+        return super().legacy(mach)
+
+    def inherited(self, mach: Mach) -> None:
+        mach.keep_memory()
+        context = self.context(mach)
+        watched = [*self.tables.numbers, self.registration, *self.protocols.watched()]
+        for name in dict.fromkeys(name for name in watched if name):
+            mach.notify(name, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
+        succession.go_on(context)
+        mach.note("gns: goes on in the place of another one")
         self._settle(context)
 
     def _register(self, mach: Mach) -> None:

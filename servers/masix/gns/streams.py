@@ -18,6 +18,7 @@ from masix.gns import forward, rights
 from masix.gns.context import Context
 from masix.gns.convert import units
 from masix.gns.large import Piece, Stream
+from masix.gns.memory import unplaced
 from masix.gns.ports import Proxy
 from masix.gns.wire import ORDERS, Dropped, Flush, Laid, Lay, Refused, RightKind, Stored
 
@@ -43,15 +44,7 @@ def read(mach: Mach, message: Message) -> Message | None:
             return None
     except KernError:
         return None
-    carried: list[Carried] = []
-    for item in message.carried:
-        if isinstance(item, CarriedMemory) and isinstance(item.copy, Region):
-            carried.append(item._replace(copy=mach.read(*item.copy)))
-            mach.work(0, 0, item.size)
-        else:
-            carried.append(item)
-    mach.free(memory)
-    return message._replace(carried=tuple(carried))
+    return unplaced(mach, message)
 
 
 def begin(context: Context, name: PortName, proxy: Proxy, message: Message) -> None:
