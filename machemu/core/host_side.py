@@ -81,7 +81,7 @@ def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None
     """The user mode of a host-side thread: trap after trap, until it has to leave the CPU."""
     kernel.set_limit(deadline)
     kernel.charged = kernel.kern.clock.now(), kernel.cpu.executed
-    kernel.left = kernel.stopping is not None or kernel.kern.clock.now() >= deadline
+    kernel.left = kernel.kern.clock.now() >= kernel.limit
     view = HostSide(kernel, thread, program)
     while not kernel.left:
         if program.owed:

@@ -87,8 +87,9 @@ def test_a_node_alone_makes_the_steps_of_a_machine(arch: Arch, kind: str, tmp_pa
 
 
 def test_a_node_that_boots_anew_makes_its_first_step_then(cluster: Cluster) -> None:
-    cluster.run(duration="3.31ms")
-    assert runs_instructions(cluster.nodes["beta"].kernel)
+    cluster.run(duration="3.3ms")
+    while not runs_instructions(cluster.nodes["beta"].kernel):
+        cluster.run(duration="10us")
     cluster.restart("beta")
     restarted, digest = cluster.point, cluster.digest()
     first = cluster.step("beta", "trap"), cluster.digest()
