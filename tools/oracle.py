@@ -9,10 +9,12 @@ transcript of each module named.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gzip
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -48,6 +50,8 @@ from tools import programs
 ROOT: Final = Path(__file__).resolve().parent.parent
 KERNEL: Final = Path("/boot/gnumach-1.8-486.gz")
 QEMU: Final = "qemu-system-i386"
+PR_SET_PDEATHSIG: Final = 1
+_libc = ctypes.CDLL(None)
 SAME_RUN: Final = ("-accel", "tcg", "-icount", "shift=4,sleep=off", "-rtc", "base=2000-01-01,clock=vm")
 """The machine's time is that of its instructions, 16 ns each, so that a busy host changes nothing in the order of threads; where
 the machine waits, its time goes on at once.
@@ -79,6 +83,11 @@ def unpacked_kernel() -> Iterator[Path]:
         yield kernel
 
 
+def _die_with_parent() -> None:
+    """A kernel that nobody reads from any more would run for ever."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def start_gnu_mach(kernel: Path, modules: str, *hardware: str, folder: Path | None = None) -> subprocess.Popen[bytes]:
     """QEMU with the real kernel and boot modules, each with its arguments, commas between; what the console prints is its stdout.
 
@@ -86,7 +95,8 @@ def start_gnu_mach(kernel: Path, modules: str, *hardware: str, folder: Path | No
     """
     command = [QEMU, "-kernel", str(kernel), "-append", "console=com0", "-nographic", "-m", "256", "-no-reboot"]
     command += ["-initrd", modules, *hardware]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder)
+    nothing, pipe, own = subprocess.DEVNULL, subprocess.PIPE, _die_with_parent  # which takes no lock
+    return subprocess.Popen(command, stdin=nothing, stdout=pipe, stderr=nothing, cwd=folder, preexec_fn=own)  # noqa: PLW1509
 
 
 def on_gnu_mach(kernel: Path, module: Path, seconds: float = REAL_SECONDS) -> bytes:
