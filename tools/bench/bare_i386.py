@@ -17,6 +17,8 @@ from tools.bench.bare import CODE, DATA, WARM_UP
 
 LOOP: Final = b"\x8b\x06\x89\x06\x49\x75\xf9"
 """mov eax, [esi]; mov [esi], eax; dec ecx; jnz: four instructions, two of them in memory."""
+END: Final = b"\xcc"
+"""int3, at which an engine without a kernel stops."""
 TRAP_LOOP: Final = b"\xb8" + struct.pack("<i", -27) + b"\x9a\0\0\0\0\x07\0" + b"\x49\x75\xf1"
 """mov eax, -27; lcall $7, $0; dec ecx; jnz."""
 WALK: Final = b"\x41" * 1000 + b"\xe9" + struct.pack("<i", -1005)
@@ -47,6 +49,9 @@ class BareCpu(I386Cpu):
             return
         self.read_nine()
         self.write_eax()
+
+    def set_rounds(self, rounds: int) -> None:
+        self.engine.write(REGISTER["ECX"], rounds)
 
     def prepare(self, code: bytes) -> int:
         """Maps and loads a loop, and makes the hook bare; where to go on."""

@@ -18,6 +18,8 @@ from tools.bench.bare import CODE, DATA, WARM_UP
 
 LOOP: Final = bytes.fromhex("2010 2080 5381 66f8")
 """move.l (a0), d0; move.l d0, (a0); subq.l #1, d1; bne: four instructions, two of them in memory."""
+END: Final = bytes.fromhex("4afc")
+"""illegal, at which an engine without a kernel stops."""
 WALK: Final = bytes.fromhex("5281") * 1000 + b"\x60\x00" + struct.pack(">h", -2002)
 """addq.l #1, d1, so many times that no two steps in a row are alike; bra."""
 TRAP_LOOP: Final = b"\x48\x78" + struct.pack(">h", -27) + bytes.fromhex("4e40 588f 5381 66f4")
@@ -46,6 +48,9 @@ class BareCpu(M68kCpu):
         self.read_nine()
         self.pc_values[0] = self.nine_values[8] + 2
         self.write_pc()
+
+    def set_rounds(self, rounds: int) -> None:
+        self.words[1] = rounds
 
     def prepare(self, code: bytes) -> int:
         """Maps and loads a loop, and makes the hook bare; where to go on."""
