@@ -10,7 +10,7 @@ import mmap
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from unicorn import unicorn_const as uc
 from unicorn.unicorn_py3.unicorn import uclib
@@ -35,6 +35,8 @@ ALL: Final = uc.UC_PROT_ALL
 
 _VOID = ctypes.c_void_p
 _U64 = ctypes.c_uint64
+TRANSLATOR: Final = 0x300
+"""Where in uc_struct the address of the translator's state (TCGContext) is."""
 STRUCT_SCAN: Final = 4096
 """How much of uc_struct is searched for the counter; the struct is larger."""
 
@@ -161,15 +163,28 @@ class Context:
         _context_free(self._context)
 
 
+class Blocks(Protocol):
+    """Who counts the instructions, once he does."""
+
+    def run(self, address: int, count: int) -> int:
+        """As `Engine.start`."""
+
+    def close(self) -> None:
+        """Before the engine is closed."""
+
+
 class Engine:
-    """One Unicorn CPU over RAM at physical address 0. `counter` is its count of instructions begun since the last start, and
-    `limit` how many may begin; one more is counted when it stops.
+    """One Unicorn CPU over RAM at physical address 0. `counter.value` is its count of instructions begun since the last
+    start, and `limit.value` how many may begin; one more is counted when it stops.
 
     stores_into_code: whether they count from the next instruction on, as `code_stores.mend` said.
-    kept: what C holds addresses of, alive as long as the engine.
+    kept: what C holds addresses of, alive as long as the engine. blocks: what counts instead of Unicorn's own counter. stopped:
+    whether `stop` was called since the last start.
     """
 
     stores_into_code = False
+    blocks: Blocks | None = None
+    stopped: bool
 
     def __init__(self, ram: mmap.mmap, architecture: int, mode: int, processor: int) -> None:
         self.handle = _VOID()
@@ -179,11 +194,13 @@ class Engine:
         self.kept: list[Any] = []
         self.map(0, ram)
         self._watched: dict[int, Any] = {}
-        self.counter = _U64(0)
+        self.counter: Any = _U64(0)
         self.limit = _U64(0)
         self._never = MEMORY_HOOK(lambda *_: False)
 
     def close(self) -> None:
+        if self.blocks is not None:
+            self.blocks.close()
         check(_close(self.handle), "close")
         self.kept.clear()
 
@@ -195,9 +212,15 @@ class Engine:
 
     def start(self, address: int, count: int) -> int:
         """Runs `count` instructions from a virtual address; Unicorn's error code."""
+        self.stopped = False
+        return self.go(address, count) if self.blocks is None else self.blocks.run(address, count)
+
+    def go(self, address: int, count: int = 0) -> int:
+        """Runs from a virtual address, where Unicorn counts so many instructions as it is told; Unicorn's error code."""
         return int(_start(self.handle, address, 0, 0, count))
 
     def stop(self) -> None:
+        self.stopped = True
         _stop(self.handle)
 
     def protect(self, address: int, size: int, permissions: int) -> None:

@@ -15,6 +15,7 @@ from machemu.machine.i386.faults import (
     CS_PREFIX,
     LOCK,
     WIDTH_PREFIX,
+    is_port,
     is_string_port,
     unprefixed,
 )
@@ -34,6 +35,8 @@ from machemu.machine.i386.screen import (
     stores,
 )
 
+IN_DX: Final = 8
+"""The bit of an opcode of in or out with the port in DX."""
 LEVELS: Final = 32
 NEGATIVE: Final = 0x8000
 TOO_FAR: Final = 0x10000
@@ -46,12 +49,15 @@ def _opcode(code: bytes) -> tuple[int, int]:
     return (-1 if place == len(code) or LOCK in code[:place] else code[place]), place
 
 
-def string_port_width(code: bytes, wide: bool) -> int:
-    """The bytes that ins or outs moves between memory and a port at once; 0 for other instructions."""
+def port(code: bytes, wide: bool, dx: int) -> tuple[int, int] | None:
+    """The port of in, out, ins or outs, and the bytes that it moves at once. dx: what DX holds."""
     opcode, place = _opcode(code)
-    if not is_string_port(opcode):
-        return 0
-    return 1 if not opcode & 1 else 4 if wide != (WIDTH_PREFIX in code[:place]) else 2
+    if not is_string_port(opcode) and not is_port(opcode):
+        return None
+    width = 1 if not opcode & 1 else 4 if wide != (WIDTH_PREFIX in code[:place]) else 2
+    if is_string_port(opcode) or opcode & IN_DX:
+        return dx, width
+    return (code[place + 1], width) if len(code) > place + 1 else None
 
 
 def interrupt(code: bytes) -> tuple[int, int] | None:

@@ -16,7 +16,7 @@ from machemu.machine.engine import Context, Registers
 from machemu.machine.i386 import division, layout, shadow, x87
 from machemu.machine.i386 import engine as x86
 from machemu.machine.i386.calibrate import Calibration
-from machemu.machine.i386.debug import CONTROL, DebugRegisters
+from machemu.machine.i386.debug import CONTROL, NONE, DebugRegisters
 from machemu.machine.i386.engine import REGISTER, I386Engine
 from machemu.machine.i386.exits import CR0_PAGING
 from machemu.machine.i386.faults import INVALID_OPCODE
@@ -131,6 +131,7 @@ class I386Cpu(Starts):
         self._scratch = Context(engine)
         places = Calibration(engine, self._scratch).find()
         engine.stores_into_code = code_stores.mend(engine, "x86_64", layout.SPIN)
+        engine.count_by_blocks(memory.view[layout.SPIN - KERNEL_BASE :], layout.SPIN)
         engine.allow_no_execute(self._scratch, places.error_code)
         self._error_code = self._scratch.word(places.error_code)
         self._is_software = self._scratch.word(places.is_software)
@@ -177,7 +178,7 @@ class I386Cpu(Starts):
         self._ring0.restore()
         if pcb.debug[CONTROL] or self.debug.loaded[CONTROL]:
             self.debug.load(pcb.debug, pmap)
-            self.guard.stops = self.debug.stops
+            self.guard.stops, self.guard.is_alone = self.debug.stops, self.debug.loaded != NONE
         eax, ecx, edx, ebx, esp, ebp, esi, edi, eip, eflags = pcb.registers
         stack, words = self._stack, self.words
         segments = pcb.segments

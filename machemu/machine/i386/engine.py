@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import struct
 from typing import Final
 
 from unicorn import unicorn_const as uc
 from unicorn import x86_const as x86
 
 from machemu.abi.errors import InvariantError
+from machemu.machine import counting
 from machemu.machine.engine import Context, Engine
 
 SYSCALL: Final = x86.UC_X86_INS_SYSCALL
@@ -28,6 +30,12 @@ EFER_FIRST: Final = 0x200
 """Registers that have numbers of their own, and the head of a context, lie before that offset."""
 _efer: list[int] = []
 """Where it was found; the same in every engine of a process."""
+
+GENERAL: Final = ("EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI")
+PC: Final = 128
+"""Where in the CPU's state EIP is: behind 16 registers of 8 bytes."""
+LOOP: Final = b"\x90\xeb\xfd"
+"""nop; jmp to it."""
 
 _VOID = ctypes.c_void_p
 IN_HOOK: Final = ctypes.CFUNCTYPE(ctypes.c_uint32, _VOID, ctypes.c_uint32, ctypes.c_int, _VOID)
@@ -69,6 +77,19 @@ class I386Engine(Engine):
                 return
             word.value = 0
         raise InvariantError("this build of Unicorn keeps its model-specific registers elsewhere: install unicorn 2.1.4")
+
+    def count_by_blocks(self, ram: memoryview, address: int) -> None:
+        """Counts instructions in the translations where that can be. ram: bytes that the CPU has at a virtual address, not to be
+        changed for long. All is flushed."""
+        kept = [self.read(REGISTER[name]) for name in GENERAL]
+        sentinel = [0x5A17C0DE ^ 0x01010101 * number for number in range(len(GENERAL))]
+        code, ram[: len(LOOP)] = bytes(ram[: len(LOOP)]), LOOP
+        for name, value in zip(GENERAL, sentinel, strict=True):
+            self.write(REGISTER[name], value)
+        counting.begin(self, "x86_64", struct.pack("<8Q", *sentinel), PC, address)
+        for name, value in zip(GENERAL, kept, strict=True):
+            self.write(REGISTER[name], value)
+        ram[: len(LOOP)] = code
 
     def _read_model(self, number: int) -> int:
         register = ModelRegister(number)

@@ -169,7 +169,7 @@ class Exits(UserMemory):
         shadowed = step and bool(self._hidden_flags.value & INTERRUPT_SHADOW)
         if shadowed:
             self._hidden_flags.value &= ~INTERRUPT_SHADOW
-        elif not fetch and not step:
+        elif not fetch and not step and self.engine.blocks is None:
             self._flags_kept.value = FLAGS_AS_THEY_ARE
         self._scratch.restore()
         return shadowed
@@ -325,8 +325,8 @@ class Exits(UserMemory):
         if enter is not None:
             self._goes_alone = self._has_room(enter)
         else:
-            width = alone.string_port_width(code, wide)
-            may_use = width > 0 and self._may_use(self.engine.read(REGISTER["EDX"]) & 0xFFFF, width)
+            port = alone.port(code, wide, self.engine.read(REGISTER["EDX"]) & 0xFFFF)
+            may_use = port is not None and self._may_use(*port)
             self._goes_alone = may_use or any(goes(code) for goes in (alone.is_far_return, alone.stores_status, alone.reads_time))
             self._goes_alone = self._goes_alone or alone.interrupt_return(code, wide) > 0
             if not self._goes_alone and not alone.is_loop(code):
@@ -376,7 +376,8 @@ class Exits(UserMemory):
         self._refused = what
         self._refused_at = self.engine.counter.value
         self._scratch.save()
-        self._flags_kept.value = FLAGS_AS_THEY_ARE
+        if self.engine.blocks is None:
+            self._flags_kept.value = FLAGS_AS_THEY_ARE
         self.engine.stop()
 
     def _port_in(self, _engine: object, port: int, size: int, _data: object) -> int:

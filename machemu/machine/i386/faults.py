@@ -49,6 +49,11 @@ def is_string_port(opcode: int) -> bool:
     return opcode & 0xFC == 0x6C
 
 
+def is_port(opcode: int) -> bool:
+    """Whether an opcode byte is that of in or out: with the port in the next byte, or with 8 in DX."""
+    return opcode & 0xF4 == 0xE4
+
+
 def unprefixed(code: bytes) -> int:
     """How many prefixes `code` begins with."""
     return len(code) - len(code.lstrip(bytes(PREFIXES)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from machemu.machine.i386.faults import BREAKPOINTS, CS_PREFIX, LOCK, PREFIXES, SEGMENT_PREFIXES, is_string_port
+from machemu.machine.i386.faults import BREAKPOINTS, CS_PREFIX, LOCK, PREFIXES, SEGMENT_PREFIXES, is_port, is_string_port
 
 Code = Callable[[int], int]
 """The byte at a distance from an instruction's begin, as a translation may read it; may raise."""
@@ -71,6 +71,8 @@ READ_TIME: Final = 0x31
 """The second byte of RDTSC, which Unicorn refuses where CR4.TSD is set."""
 READ_COUNTER: Final = 0x33
 """The second byte of RDPMC, which user mode may not have."""
+ENTER_SYSTEM: Final = 0x34
+"""The second byte of SYSENTER."""
 STATUS_WORD, STORE_STATUS = 0x01, 4
 """The second byte and the reg field of SMSW."""
 HINTS: Final = (0x0D, 0x18)
@@ -104,8 +106,8 @@ class Shown(NamedTuple):
 def screened(code: Code, is_v86: bool, is_first: bool) -> Shown | None:
     """What is to be translated instead of an instruction, or None. is_first: of its block.
 
-    As `hlt`, which raises #GP: stores into the code segment, which only V86 mode may write; and what the CPU looks at itself:
-    string input and output, `int n` behind prefixes, `enter`, `smsw`, `ret n` whose n would be negative as a signed number, and
+    As `hlt`, which raises #GP: `sysenter`; stores into the code segment, which only V86 mode may write; and what the CPU looks at
+    itself: input and output, `int n` behind prefixes, `enter`, `smsw`, `ret n` whose n would be negative as a signed number, and
     `iret`, but for V86 mode's.
     So are LOOPNE and LOOPE behind others in a block: where they end the loop, Unicorn forgets how the instruction before left the
     flags.
@@ -141,7 +143,7 @@ def screened(code: Code, is_v86: bool, is_first: bool) -> Shown | None:
         return _without_lock(code, place) if opcode[0] in TEST and code(behind) >> 3 & 7 == NEG else None
     if second < 0:
         return Shown(PRIVILEGED, 0, place + 1) if byte in LOOPS and not is_first else _taken_over(byte, code, place, is_v86)
-    if second == READ_COUNTER or (second == STATUS_WORD and code(behind) >> 3 & 7 == STORE_STATUS):
+    if second in (READ_COUNTER, ENTER_SYSTEM) or (second == STATUS_WORD and code(behind) >> 3 & 7 == STORE_STATUS):
         return Shown(PRIVILEGED, 0, behind)
     return Shown(NO_OPERATION, place + 1, 0) if second in HINTS else None
 
@@ -181,7 +183,7 @@ INC and others; SSE3's FISTTP; bits; moves of control registers; MMX's shifts.""
 
 def _taken_over(opcode: int, code: Code, place: int, is_v86: bool) -> Shown | None:
     """Of one byte, behind `place` prefixes."""
-    if is_string_port(opcode) or opcode == ENTER or (opcode == INTERRUPT_RETURN and not is_v86):
+    if is_string_port(opcode) or is_port(opcode) or opcode == ENTER or (opcode == INTERRUPT_RETURN and not is_v86):
         return Shown(PRIVILEGED, 0, place + 1)
     if opcode == INTERRUPT and place and code(place + 1) not in BREAKPOINTS:
         return Shown(PRIVILEGED, 0, place + 2)
@@ -193,11 +195,15 @@ def _taken_over(opcode: int, code: Code, place: int, is_v86: bool) -> Shown | No
 
 
 SUSPECT: Final = bytes(
-    byte in (*PREFIXES, *RETURNS, *TEST, *LOOPS, ENTER, INTERRUPT_RETURN) or is_string_port(byte) or bytes((byte,)) in GROUPS
+    byte in (*PREFIXES, *RETURNS, *TEST, *LOOPS, ENTER, INTERRUPT_RETURN)
+    or is_string_port(byte)
+    or is_port(byte)
+    or bytes((byte,)) in GROUPS
     for byte in range(0x100)
 )
 """By an instruction's first byte: whether `screened` need be asked."""
 SUSPECT_SECOND: Final = bytes(
-    byte in NOT_THERE or byte in (READ_COUNTER, STATUS_WORD, *HINTS) or bytes((ESCAPE, byte)) in GROUPS for byte in range(0x100)
+    byte in NOT_THERE or byte in (READ_COUNTER, ENTER_SYSTEM, STATUS_WORD, *HINTS) or bytes((ESCAPE, byte)) in GROUPS
+    for byte in range(0x100)
 )
 """The same by the byte behind 0F."""

@@ -80,9 +80,10 @@ class Starts(Exits):
             self._raise(*refused)
         elif error == uc.ERR_INSN_INVALID:
             self._counted -= 1
-            self._scratch.save()
-            self._flags_kept.value = FLAGS_AS_THEY_ARE
-            self._scratch.restore()
+            if engine.blocks is None:
+                self._scratch.save()
+                self._flags_kept.value = FLAGS_AS_THEY_ARE
+                self._scratch.restore()
             self._raise(*INVALID_OPCODE)
         elif error != uc.OK:
             raise InvariantError(f"unicorn stopped with error {error} at {engine.read(REGISTER['EIP']):#x}")

@@ -19,7 +19,7 @@ from unicorn import m68k_const as m68k
 from unicorn import unicorn_const as uc
 
 from machemu.abi.errors import InvariantError
-from machemu.machine import code_stores
+from machemu.machine import code_stores, counting
 from machemu.machine.engine import ALL, READ_WRITE, Context, Engine, check, peek
 from machemu.machine.m68k import first_digits
 
@@ -52,6 +52,8 @@ SUPERVISOR: Final = 0x2000
 LOAD_FPU: Final = bytes.fromhex("f202 4000 f200 9000 f201 8800 60fe")
 """fmove.l d2,fp0; fmove.l d0,fpcr; fmove.l d1,fpsr; a loop."""
 SPIN: Final = b"\x60\xfe"
+LOOP: Final = bytes.fromhex("4e71 60fc")
+"""A loop of one instruction; nop, and back."""
 LOAD_FPU_COUNT: Final = 3
 
 OPCODES: Final = 1 << 16
@@ -68,8 +70,6 @@ CHUNK: Final = 4096
 TRANSLATOR: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint16)
 CALL_TRANSLATOR: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint16)
 """void translate(CPUM68KState *, DisasContext *, uint16_t first_word), to be called and to call."""
-TRANSLATED_PC, MOST_INSTRUCTIONS = 12, 24
-"""Where in a DisasContext the address of the instruction is that is being translated, and how many a block may have (an int)."""
 
 _places: list[tuple[int, int]] = []
 """Where in uc_struct the CPU's address is, and where in the CPU its state; the same in every engine of a process."""
@@ -157,6 +157,15 @@ class M68kEngine(Engine):
         self.find_counter(lambda count: check(self.start(0, count), "calibration"))
         self.stores_into_code = code_stores.mend(self, "m68k", 0)
         ram[: len(SPIN)] = kept
+        self._count_by_blocks(ram)
+
+    def _count_by_blocks(self, ram: mmap.mmap) -> None:
+        """Counts instructions in the translations where that can be, tried with a loop at physical address 0, whose bytes are put
+        back. All is flushed."""
+        kept, ram[: len(LOOP)] = ram[: len(LOOP)], LOOP
+        self.words[D0:SR] = memoryview(struct.pack(f"{SR}I", *_sentinel())).cast("I")
+        counting.begin(self, "m68k", bytes(self.bytes[: 4 * PC]), 4 * PC, 0)
+        ram[: len(LOOP)] = kept
         self.flush_translations()
 
     def _find_roundings(self, ram: mmap.mmap) -> list[bytes]:

@@ -26,7 +26,6 @@ from machemu.machine.m68k.engine import (
     LINE_A,
     LINE_F,
     STOP,
-    TRANSLATED_PC,
     TRANSLATOR,
     M68kEngine,
 )
@@ -45,6 +44,7 @@ from machemu.machine.m68k.floats import (
     WORD,
 )
 from machemu.machine.m68k.missing import TAKEN_FOR_OTHERS
+from machemu.machine.translator import M68K
 
 BREAKPOINTS: Final = range(0x4848, 0x4850)
 MOVES_FROM_STATUS: Final = range(0x40C0, 0x4100)
@@ -171,7 +171,7 @@ class Guard:
 
     def _translate(self, state: int, context: int, opcode: int) -> None:
         """Called by Unicorn. Its own translator must not fail to read the instruction: it would jump over our frames."""
-        address = ctypes.c_uint32.from_address(context + TRANSLATED_PC).value
+        address = ctypes.c_uint32.from_address(context + M68K.next).value
 
         def word(offset: int) -> int:
             return self._fetch(address + offset)
@@ -190,6 +190,8 @@ class Guard:
             sound = False
         if sound and opcode in _own:
             self._emit.keep(context, undo.registers(opcode))
+            # It cannot be broken off where it stores into code (code_stores.py): it is its block's last one.
+            ctypes.c_uint32.from_address(context + M68K.most).value = ctypes.c_uint32.from_address(context + M68K.done).value
         elif sound and opcode in DIVISIONS:
             least = division(word).least()
             if least:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
-from machemu.machine.m68k.engine import CALL_TRANSLATOR, MOST_INSTRUCTIONS, TRANSLATOR, M68kEngine
+from machemu.machine.m68k.engine import CALL_TRANSLATOR, TRANSLATOR, M68kEngine
+from machemu.machine.translator import M68K
 
 APART: Final = 0x10
 
@@ -47,5 +48,5 @@ class Steps:
 
     def _translate(self, state: int, context: int, opcode: int) -> None:
         """Called by Unicorn."""
-        ctypes.c_int.from_address(context + MOST_INSTRUCTIONS).value = 1
+        ctypes.c_int.from_address(context + M68K.most).value = 1
         CALL_TRANSLATOR(self._originals[opcode])(state, context, opcode)

@@ -257,8 +257,9 @@ def test_a_traced_thread_s_translations_are_of_one_instruction_each_and_its_own(
         pcb.sr, pcb.pc_ = 0, entry
         bench.go(pcb, 200)
     assert pcb.registers[0] == 6 * 200
-    assert sorted(set(translated)) == [1, 201]
-    assert len(translated) <= 200 + 3
+    left = bench.cpu.engine.blocks is not None  # 200, the most that may be left of the budget, is a block of its own
+    assert sorted(set(translated)) == ([1, 200, 201] if left else [1, 201])
+    assert len(translated) <= 200 + 3 + left
 
 
 def test_a_traced_instruction_may_lie_across_two_pages_of_code(bench: Bench) -> None:

@@ -1,0 +1,256 @@
+"""Instructions counted in the translations themselves: decision 0034 says why.
+
+Each block that Unicorn translates gets some code of ours, made with the functions by which its translators make theirs (QEMU's
+TCG). At its begin the block adds what the block before has begun to a sum, and is left where the limit would be passed. Each of
+its instructions stores its number in the block when it begins. So at every moment the sum and that number are how many
+instructions have begun. Where some are left before the limit, Unicorn makes a block of so many next.
+
+The words that it needs lie in the translator's state, in the place of the last two variables of its list: no block has so many.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Final
+
+from machemu.abi.errors import InvariantError
+from machemu.machine import translator
+from machemu.machine.engine import OK, TRANSLATOR, Engine, check, exported, library, peek
+from machemu.machine.translator import U32, U64
+
+VARIABLES: Final = 904
+"""Where in the translator's state (TCGContext) its list of variables is. The first one is the address of the CPU's state."""
+VARIABLE_SIZE, VARIABLES_MAX, VARIABLE_NAME = 56, 512, 32
+COUNTS: Final = VARIABLES + (VARIABLES_MAX - 2) * VARIABLE_SIZE
+"""Where our words are."""
+SUM, BEGUN, LIMIT, SIZE, CPU, NEXT_FLAGS = range(6)
+"""Our words, 8 bytes each: the instructions begun in earlier blocks, and in the one that runs; how many may begin in all; how
+many the block has; the addresses of the CPU (CPUState), and of how its next block is to be made."""
+ROOM: Final = 14
+UNTOLD: Final = 0xFFFFFFFF
+"""How the next block is to be made where nothing has been said."""
+CPU_SIZE: Final = 0x4000
+"""How much of the CPU is searched for its state's address."""
+STATE_MAX: Final = 0x10000
+"""How far behind the begin of the CPU that is at most."""
+FLAGS_BACK: Final = 0x180
+"""How far before that the flags of the next block are at most."""
+
+MOVE_WORD, SET_LABEL, STORE, LOAD_LONG, LOAD_WORD, STORE_LONG, ADD_LONG = 64, 1, 16, 73, 71, 77, 78
+SUBTRACT_LONG, STORE_WORD = 79, 76
+"""Operations: a constant of 64 bits; a label; a store of 32 bits; a load of 64, one of 32 as 64, a store, an addition of 64;
+a subtraction, and a store of their lower 32 bits."""
+OPERANDS: Final = 24
+"""Where in an operation its operands are, 8 bytes each."""
+LONG: Final = 1
+"""The type of variables of 64 bits."""
+LASTING: Final = True
+"""A variable that holds its value behind a branch."""
+AT_MOST, GREATER = 10, 11
+BLOCK_HOOK, BLOCK_HOOKS = 8, 3
+"""A hook on blocks, and the number of their list."""
+FOREVER: Final = 1 << 62
+PIECE: Final = 4096
+NOWHERE: Final = 0x7FFF000000000000
+"""The address of the only block that our hook is for. Our code calls it by that address, and it stops the engine."""
+
+_POINTER = ctypes.c_void_p
+
+
+class Begun:
+    """How many instructions have begun since the last start, as a ctypes integer."""
+
+    def __init__(self, words: memoryview) -> None:
+        self._words = words
+
+    @property
+    def value(self) -> int:
+        return int(self._words[SUM] + self._words[BEGUN])
+
+    @value.setter
+    def value(self, begun: int) -> None:
+        self._words[SUM], self._words[BEGUN] = begun, 0
+
+
+class Counting(translator.Watcher):
+    """On one engine."""
+
+    def __init__(self, engine: Engine, architecture: str, state: int, pc: int) -> None:
+        """architecture: Unicorn's name of it. state: where its CPU's state is; pc: where in that the program counter is."""
+        self._engine = engine
+        self._pc = pc
+        self._places = translator.PLACES[architecture]
+        self._context = _context(engine)
+        self._state = self._context + VARIABLES
+        self._address = state
+        self._distance = self._context + COUNTS - state
+        self.words = memoryview(_words(self._context)).cast("B").cast("Q")
+        self.words[LIMIT] = FOREVER
+        self.begun = Begun(self.words)
+        self.limit = U64.from_address(self._context + COUNTS + 8 * LIMIT)
+        self._next_flags = 0  # where they are, from the CPU's state on
+        self._size: Any = None
+        self._label = 0
+
+        def function(name: str, result: Any, *arguments: Any) -> Any:
+            return exported(f"{name}_{architecture}", result, _POINTER, *arguments)
+
+        self._access = function("tcg_gen_op3", None, ctypes.c_int, U64, U64, U64)
+        self._operation = function("tcg_gen_op1", None, ctypes.c_int, U64)
+        self._emit = function("tcg_emit_op", U64, ctypes.c_int)
+        self._variable = function("tcg_temp_new_internal", U64, ctypes.c_int, ctypes.c_bool)
+        self._free = function("tcg_temp_free_internal", None, U64)
+        self._word = function("tcg_const_i32", U64, ctypes.c_int32)
+        self._long = function("tcg_const_i64", U64, ctypes.c_int64)
+        self._new_label = function("gen_new_label", U64)
+        self._branch_if_constant = function("tcg_gen_brcondi_i64", None, ctypes.c_int, U64, ctypes.c_int64, U64)
+        self._branch_if = function("tcg_gen_brcond_i64", None, ctypes.c_int, U64, U64, U64)
+        self._exit = function("tcg_gen_exit_tb", None, _POINTER, ctypes.c_uint)
+        self._call = function("tcg_gen_callN", None, _POINTER, _POINTER, ctypes.c_int, _POINTER)
+        self._hooks = ctypes.cast(library.helper_uc_tracecode, _POINTER).value
+
+    def close(self) -> None:
+        translator.unwatch(self)
+        self.words[:] = memoryview(bytes(8 * ROOM)).cast("Q")
+        self.words.release()
+
+    def run(self, address: int, count: int) -> int:
+        """Runs `count` instructions from a virtual address; Unicorn's error code.
+
+        Where the limit ends it, one more has begun than the limit says.
+        """
+        engine, words = self._engine, self.words
+        words[SUM] = words[BEGUN] = 0
+        words[LIMIT] = count
+        error = engine.go(address)
+        if error == OK and not engine.stopped:
+            if self.begun.value < self.limit.value:
+                raise InvariantError(f"unicorn stopped {self.limit.value - self.begun.value} instructions before the limit")
+            words[BEGUN] += 1
+        return error
+
+    # While Unicorn translates
+
+    def begin_block(self, block: int) -> None:
+        context = self._context
+        total, begun, size, limit = (self._variable(context, LONG, False) for _ in range(4))
+        self._load(LOAD_LONG, total, SUM)
+        self._load(LOAD_WORD, begun, BEGUN)
+        self._access(context, ADD_LONG, total, total, begun)
+        self._load(STORE_LONG, total, SUM)
+        self._size = (U64 * 2).from_address(self._emit(context, MOVE_WORD) + OPERANDS)
+        self._size[0], self._size[1] = size, 0
+        self._load(STORE_LONG, size, SIZE)
+        self._access(context, ADD_LONG, size, size, total)
+        self._load(LOAD_LONG, limit, LIMIT)
+        self._label = self._new_label(context)
+        self._branch_if(context, GREATER, size - context, limit - context, self._label)
+        for variable in (total, begun, size, limit):
+            self._free(context, variable)
+
+    def begin(self, block: int) -> None:
+        self._store_begun(U32.from_address(block + self._places.done).value)
+
+    def end_block(self, block: int) -> None:
+        """What is done where the limit would be passed: nothing has begun. The next block begins here and has as many
+        instructions as are left; where none are, the engine stops."""
+        context, places = self._context, self._places
+        self._size[1] = U32.from_address(block + places.done).value
+        self._operation(context, SET_LABEL, self._label)
+        self._store_begun(0)
+        start = translator.start(block, places)
+        pc = context + (self._long(context, start) if places.word == 8 else self._word(context, ctypes.c_int32(start).value))
+        self._access(context, STORE_LONG if places.word == 8 else STORE, pc, self._state, self._pc)
+        total, left = self._variable(context, LONG, False), self._variable(context, LONG, LASTING)
+        self._load(LOAD_LONG, total, SUM)
+        self._load(LOAD_LONG, left, LIMIT)
+        self._access(context, SUBTRACT_LONG, left, left, total)
+        stop = self._new_label(context)
+        self._branch_if_constant(context, AT_MOST, left - context, 0, stop)
+        self._access(context, STORE_WORD, left, self._state, self._next_flags)
+        self._exit(context, None, 0)
+        self._operation(context, SET_LABEL, stop)
+        assert self._engine.handle.value is not None
+        arguments = [self._word(context, 1), self._word(context, BLOCK_HOOKS)]
+        arguments += [self._long(context, self._engine.handle.value), self._long(context, NOWHERE)]
+        variables = [context + argument for argument in arguments]
+        self._call(context, self._hooks, None, len(variables), (U64 * len(variables))(*variables))
+        for variable in (pc, total, left, *variables):
+            self._free(context, variable)
+        self._exit(context, None, 0)
+
+    def _store_begun(self, number: int) -> None:
+        variable = self._context + self._word(self._context, number)
+        self._load(STORE, variable, BEGUN)
+        self._free(self._context, variable)
+
+    def _load(self, operation: int, variable: int, word: int) -> None:
+        """Or a store."""
+        self._access(self._context, operation, variable, self._state, self._distance + 8 * word)
+
+    def begin_counting(self, cpu: int, flags: int, loop: int) -> bool:
+        """Whether it works with the flags of the next block at an address: the block can be made of one instruction."""
+        engine = self._engine
+        word = U32.from_address(flags)
+        word.value = 1
+        self._next_flags = flags - self._address
+        engine.flush_translations()
+        check(engine.go(loop, 1), "a loop")
+        if self._size[1] != 1 or word.value != UNTOLD:
+            word.value = UNTOLD
+            return False
+        self.words[CPU], self.words[NEXT_FLAGS] = cpu, flags
+        engine.flush_translations()
+        engine.stopped = False
+        return all(self.run(loop, count) == OK and self.begun.value == count + 1 for count in (1, 7, 3000))
+
+
+def begin(engine: Engine, architecture: str, known: bytes, pc: int, loop: int) -> None:
+    """Counts an engine's instructions from now on, where this host and this build of Unicorn let it.
+
+    architecture: Unicorn's name of it. known: what its CPU's state begins with now. pc: where in that the program counter is, in
+    bytes. loop: the virtual address of an endless loop of two instructions.
+    """
+
+    def translate() -> None:
+        engine.flush_translations()
+        check(engine.go(loop, 1), "a loop")
+
+    context = _context(engine)
+    if peek(int.from_bytes(peek(context + VARIABLES + VARIABLE_NAME, 8), "little"), 4) != b"env\0" or any(_words(context)):
+        return
+    nobody = translator.Watcher()
+    cpu = translator.watch(architecture, nobody, translate)
+    translator.unwatch(nobody)
+    data = b"".join(peek(cpu + offset, PIECE) for offset in range(0, CPU_SIZE, PIECE)) if cpu else b""
+    pointers = memoryview(data).cast("Q").tolist()
+    place, state = next(((8 * n, each) for n, each in enumerate(pointers) if _is_state(each, cpu, known)), (0, 0))
+    if not state or abs(context + COUNTS - state) + 8 * ROOM >= 1 << 31:
+        return
+    counting = Counting(engine, architecture, state, pc)
+    translator.watch(architecture, counting, translate)
+    handle, nowhere = _POINTER(), U64(NOWHERE)
+    stop = ctypes.cast(library.uc_emu_stop, _POINTER)
+    check(library.uc_hook_add(engine.handle, ctypes.byref(handle), BLOCK_HOOK, stop, None, nowhere, nowhere), "hook_add")
+    wanted = UNTOLD.to_bytes(4, "little") + bytes(8)
+    flags = [each for each in range(max(place - FLAGS_BACK, 0), place, 4) if data.startswith(wanted, each)]
+    if any(counting.begin_counting(cpu, cpu + each, loop) for each in flags):
+        engine.blocks, engine.counter, engine.limit = counting, counting.begun, counting.limit
+    else:
+        counting.close()
+    engine.flush_translations()
+
+
+def _context(engine: Engine) -> int:
+    """The address of an engine's TCGContext."""
+    assert engine.handle.value is not None
+    return int.from_bytes(peek(engine.handle.value + TRANSLATOR, 8), "little")
+
+
+def _words(context: int) -> ctypes.Array[ctypes.c_uint64]:
+    return (U64 * ROOM).from_address(context + COUNTS)
+
+
+def _is_state(address: int, cpu: int, known: bytes) -> bool:
+    """Whether the CPU's state is at an address."""
+    return cpu < address < cpu + STATE_MAX and peek(address, len(known)) == known

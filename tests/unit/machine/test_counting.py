@@ -1,0 +1,122 @@
+"""Instructions counted in the translations: as Unicorn counts them one by one, whatever the program and wherever it is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import cycle, repeat
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from machemu.machine import counting, translator
+from machemu.machine.i386.cpu import I386Cpu
+from machemu.machine.m68k.cpu import M68kCpu
+from tests.support.program_bench import CODE, Bench, I386Bench, M68kBench, make_benches
+
+PIECES = {
+    "i386": (
+        *("40", "01c8", "0fafc1", "29c8", "f9", "11c3", "d1e0", "9c58", "60", "61", "8b06", "8907", "ff06", "0107", "87c3"),
+        *("a100000200", "a300000200", "ff0500000200", "e2fe", "49 75fd", "f3a4", "f3ab", "f2ae", "fc", "8b0500000003"),
+        *("f7f1", "f7f9", "d400", "d9eb", "d9fa", "dec9", "df3f", "9b", "e460", "ec", "6c", "0f34", "0f05", "cc", "ce"),
+        *("e0fe", "e1fe", "8ed0", "8ed8", "9dcc", "f00fc10f", "0fa2", "0f01e0", "b8ffffffff 9a000000000700", "f4", "c8000001c9"),
+    ),
+    "m68k": (
+        *("5280", "d081", "9280", "e388", "b081", "4641", "5292", "d352", "4a92", "2212", "2481", "48e7e000", "4cdf0007"),
+        *(
+            "4a3900020000",
+            "23c000020008",
+            "d1b900020010",
+            "82c0",
+            "83c1",
+            "4c410000",
+            "f2000022",
+            "f23c40010000 0001",
+            "f2400001",
+        ),
+        *(
+            "51c9fffe",
+            "5380 66fc",
+            "4e71",
+            "4afc",
+            "4e76",
+            "41bc0001",
+            "46fc0000",
+            "0850 0003",
+            "eac00108",
+            "c141",
+            "8308",
+            "d308",
+        ),
+        *("2f3c00000001 4e40", "0108 0000", "4e41", "a000", "ffff", "44fc001f", "42d7"),
+    ),
+}
+"""Arithmetic, flags, memory, a page that comes late, loops, repeats, faults, floating point, ports, what is privileged, traps."""
+
+
+@pytest.fixture(scope="module")
+def benches() -> Iterator[dict[str, tuple[Bench, Bench]]]:
+    """For each architecture one that counts in its translations, and one for which Unicorn counts."""
+    made = make_benches()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "begin", lambda *_: None)
+        plain = make_benches()
+    pairs = {arch: (made[arch], plain[arch]) for arch in made}
+    yield pairs
+    for pair in pairs.values():
+        for bench in pair:
+            bench.close()
+
+
+@pytest.mark.parametrize("arch", ["i386", "m68k"])
+def test_this_host_counts_in_the_translations(arch: str, benches: dict[str, tuple[Bench, Bench]]) -> None:
+    here, plain = benches[arch]
+    assert here.cpu.engine.blocks is not None
+    assert plain.cpu.engine.blocks is None
+
+
+@pytest.mark.parametrize("arch", ["i386", "m68k"])
+@settings(deadline=None, max_examples=150)
+@given(data=st.data())
+def test_programs_do_and_count_the_same_as_where_unicorn_counts(
+    arch: str, data: st.DataObject, benches: dict[str, tuple[Bench, Bench]]
+) -> None:
+    program = b"".join(
+        bytes.fromhex(text) for text in data.draw(st.lists(st.sampled_from(PIECES[arch]), min_size=1, max_size=20))
+    )
+    cuts = data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=6))
+    here, plain = benches[arch]
+    presets = {"esi": CODE + 0x3000, "edi": CODE + 0x4000, "ecx": 5} if arch == "i386" else {"a2": CODE + 0x3000, "d1": 5}
+    wanted = plain.run(program, 120, repeat(120), presets=presets)
+    assert here.run(program, 120, repeat(120), presets=presets) == wanted
+    assert here.run(program, 120, cycle(cuts), presets=presets) == wanted
+    assert plain.run(program, 120, cycle(cuts), presets=presets) == wanted
+
+
+@pytest.mark.parametrize("arch", ["i386", "m68k"])
+def test_a_block_is_cut_at_any_of_its_instructions_and_whole_again_behind(
+    arch: str, benches: dict[str, tuple[Bench, Bench]]
+) -> None:
+    """A loop of 30 instructions: each budget ends after exactly so many."""
+    step, back = ("40", "ebe1") if arch == "i386" else ("5280", "60c4")
+    loop = bytes.fromhex(step * 29 + back)
+    here, _ = benches[arch]
+    for budget in (1, 2, 29, 30, 31, 59, 100_001):
+        state = here.run(loop, budget, repeat(budget))
+        assert (state.executed, state.registers["eax" if arch == "i386" else "d0"]) == (budget, budget - budget // 30)
+
+
+@pytest.mark.parametrize("arch", ["i386", "m68k"])
+def test_where_translators_cannot_be_watched_unicorn_counts(arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(translator, "_tables", {"x86_64": False, "m68k": False})
+    bench = I386Bench("i386", I386Cpu) if arch == "i386" else M68kBench("m68k", M68kCpu)
+    assert bench.cpu.engine.blocks is None
+    assert bench.run(b"\x40\xeb\xfd" if arch == "i386" else bytes.fromhex("5280 60fc"), 9, repeat(9)).executed == 9
+    bench.close()
+
+
+def test_a_closed_engine_is_watched_by_nobody() -> None:
+    before = dict(translator._watchers)
+    for bench in make_benches().values():
+        bench.close()
+    assert translator._watchers == before
