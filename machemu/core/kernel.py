@@ -28,7 +28,7 @@ from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread
-from machemu.kern import task_control, thread_control
+from machemu.kern import pc_sample, task_control, thread_control
 from machemu.kern.clock import TICK_NS
 from machemu.kern.host import Halt
 from machemu.kern.subsystem import Kern
@@ -291,15 +291,31 @@ class Kernel(KernelSupervisor):
         while not self.left:
             self.set_limit(deadline)
             budget = clock.instructions_until(self.limit)
-            if not budget:
+            if budget:
+                cpu.run(Instructions(budget))
+            elif not self._takes_tick(thread, deadline):
                 break
-            cpu.run(Instructions(budget))
         cpu.deactivate()
         self.charge_time()
         self.charged = None
         if thread.retval is not None and thread.continuation is None:
             thread.pcb.set_result(thread.retval)
             thread.retval = None
+
+    def _takes_tick(self, thread: Thread, deadline: int) -> bool:
+        """Takes a clock tick that is all that is due: whether the thread goes on without leaving the CPU, as it mostly does."""
+        kern, sched, vm = self.kern, self.kern.sched, self.vm
+        now = kern.clock.now()
+        next_event = kern.events.next_time()
+        if now // TICK_NS == kern.ticks or now >= deadline or (next_event is not None and next_event <= now):
+            return False
+        if vm.pageout_wanted or vm.free_wanted.threads or self.devices.pagers or pc_sample.wanted(thread):
+            return False
+        self.charge_time()
+        kern.deliver_events()
+        board.set_time(self.board, now)
+        self.board[board.PC] = self.cpu.where()
+        return not (sched.ast or self.stopping is not None or self.halted is not None or self.interrupt.asked)
 
     def set_limit(self, deadline: int) -> None:
         """The current thread may run until something else is due, and no more where `stop` was called."""
