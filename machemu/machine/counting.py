@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from machemu.abi.errors import InvariantError
 from machemu.machine import translator
-from machemu.machine.engine import OK, TRANSLATOR, Engine, check, exported, library, peek
+from machemu.machine.engine import OK, TRANSLATOR, Engine, Variables, check, exported, library, peek
 from machemu.machine.translator import U32, U64
 
 VARIABLES: Final = 904
@@ -23,9 +23,10 @@ VARIABLES: Final = 904
 VARIABLE_SIZE, VARIABLES_MAX, VARIABLE_NAME = 56, 512, 32
 COUNTS: Final = VARIABLES + (VARIABLES_MAX - 2) * VARIABLE_SIZE
 """Where our words are."""
-SUM, BEGUN, LIMIT, SIZE, CPU, NEXT_FLAGS = range(6)
+SUM, BEGUN, LIMIT, SIZE, CPU, NEXT_FLAGS, KEPT_AT, KEPT = range(8)
 """Our words, 8 bytes each: the instructions begun in earlier blocks, and in the one that runs; how many may begin in all; how
-many the block has; the addresses of the CPU (CPUState), and of how its next block is to be made."""
+many the block has; the addresses of the CPU (CPUState), and of how its next block is to be made; how many had begun with the
+instruction before which variables were last kept, 0 for none in this start, and the variables."""
 ROOM: Final = 14
 UNTOLD: Final = 0xFFFFFFFF
 """How the next block is to be made where nothing has been said."""
@@ -120,7 +121,7 @@ class Counting(translator.Watcher):
         Where the limit ends it, one more has begun than the limit says.
         """
         engine, words = self._engine, self.words
-        words[SUM] = words[BEGUN] = 0
+        words[SUM] = words[BEGUN] = words[KEPT_AT] = 0
         words[LIMIT] = count
         error = engine.go(address)
         if error == OK and not engine.stopped:
@@ -129,7 +130,28 @@ class Counting(translator.Watcher):
             words[BEGUN] += 1
         return error
 
+    def put_back(self, variables: Variables) -> None:
+        """After a fault: where the instruction that began last has its variables kept, they are what they were before it."""
+        words = self.words
+        if words[KEPT_AT] and words[KEPT_AT] == self.begun.value:
+            state = (U64 * variables.size).from_address(self._address + variables.place)
+            for number in range(variables.size):
+                state[number] = words[KEPT + number]
+
     # While Unicorn translates
+
+    def keep(self, variables: Variables) -> None:
+        """Code that keeps variables before the instruction that is about to be translated."""
+        context = self._context
+        begun, total = self._variable(context, LONG, False), self._variable(context, LONG, False)
+        self._load(LOAD_WORD, begun, BEGUN)
+        self._load(LOAD_LONG, total, SUM)
+        self._access(context, ADD_LONG, total, total, begun)
+        self._load(STORE_LONG, total, KEPT_AT)
+        for number in range(variables.size):
+            self._load(STORE_LONG, context + VARIABLES + VARIABLE_SIZE * (variables.first + number), KEPT + number)
+        for variable in (begun, total):
+            self._free(context, variable)
 
     def begin_block(self, block: int) -> None:
         context = self._context

@@ -10,7 +10,7 @@ import mmap
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from unicorn import unicorn_const as uc
 from unicorn.unicorn_py3.unicorn import uclib
@@ -163,6 +163,15 @@ class Context:
         _context_free(self._context)
 
 
+class Variables(NamedTuple):
+    """Some of the translator's variables, of 64 bits, that are words of the CPU's state: the number of the first one in the list;
+    where it is in that state, in bytes; how many there are."""
+
+    first: int
+    place: int
+    size: int
+
+
 class Blocks(Protocol):
     """Who counts the instructions, once he does."""
 
@@ -171,6 +180,12 @@ class Blocks(Protocol):
 
     def close(self) -> None:
         """Before the engine is closed."""
+
+    def keep(self, variables: Variables) -> None:
+        """As `counting.Counting.keep`."""
+
+    def put_back(self, variables: Variables) -> None:
+        """As `counting.Counting.put_back`."""
 
 
 class Engine:

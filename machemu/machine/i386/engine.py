@@ -12,7 +12,7 @@ from unicorn import x86_const as x86
 
 from machemu.abi.errors import InvariantError
 from machemu.machine import counting
-from machemu.machine.engine import Context, Engine
+from machemu.machine.engine import Context, Engine, Variables
 
 SYSCALL: Final = x86.UC_X86_INS_SYSCALL
 SYSENTER: Final = x86.UC_X86_INS_SYSENTER
@@ -34,6 +34,8 @@ _efer: list[int] = []
 GENERAL: Final = ("EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI")
 PC: Final = 128
 """Where in the CPU's state EIP is: behind 16 registers of 8 bytes."""
+FLAG_SOURCES: Final = Variables(3, 144, 3)
+"""What Unicorn works the arithmetic flags out from: cc_dst, cc_src and cc_src2."""
 LOOP: Final = b"\x90\xeb\xfd"
 """nop; jmp to it."""
 

@@ -12,7 +12,7 @@ from machemu.machine.engine import Context, Registers
 from machemu.machine.i386 import alone, x87
 from machemu.machine.i386.calibrate import FLAGS_AS_THEY_ARE, INTERRUPT_SHADOW
 from machemu.machine.i386.debug import CONTROL, STATUS, STATUS_STEP, DebugRegisters
-from machemu.machine.i386.engine import REGISTER
+from machemu.machine.i386.engine import FLAG_SOURCES, REGISTER
 from machemu.machine.i386.faults import (
     BREAKPOINTS,
     DEBUG,
@@ -172,6 +172,8 @@ class Exits(UserMemory):
         elif not fetch and not step and self.engine.blocks is None:
             self._flags_kept.value = FLAGS_AS_THEY_ARE
         self._scratch.restore()
+        if not fetch and not step and self.engine.blocks is not None:
+            self.engine.blocks.put_back(FLAG_SOURCES)
         return shadowed
 
     def _stub_fault(self, number: int, code: int) -> None:

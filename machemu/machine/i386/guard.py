@@ -24,9 +24,9 @@ from typing import Final
 from machemu.machine import engine as uc
 from machemu.machine import translator
 from machemu.machine.i386 import layout
-from machemu.machine.i386.engine import I386Engine
+from machemu.machine.i386.engine import FLAG_SOURCES, I386Engine
 from machemu.machine.i386.pmap import PAGE_SIZE
-from machemu.machine.i386.screen import ESCAPE, LONGEST, PRIVILEGED, SUSPECT, SUSPECT_SECOND, screened
+from machemu.machine.i386.screen import ESCAPE, LONGEST, PRIVILEGED, SUSPECT, SUSPECT_SECOND, is_whole, screened
 from machemu.machine.translator import U32, U64, X86
 
 _, NEXT, DONE, MOST = X86
@@ -58,6 +58,7 @@ class Guard(translator.Watcher):
     replaced: list[tuple[int, int]]  # what memory does not show, places and bytes
 
     def __init__(self, engine: I386Engine, memory: memoryview, fetch: Callable[[int], int]) -> None:
+        self._blocks = engine.blocks
         self._memory = memory
         self._fetch = fetch
         self.replaced = []
@@ -94,7 +95,15 @@ class Guard(translator.Watcher):
         try:
             if not (SUSPECT_SECOND[self._byte(address + 1)] if first == ESCAPE else SUSPECT[first]):
                 return
-            shown = screened(lambda distance: self._byte(address + distance), self.is_v86, done == 1)
+
+            def code(distance: int) -> int:
+                return self._byte(address + distance)
+
+            shown = screened(code, self.is_v86, done == 1)
+            if shown is None and is_whole(code):
+                U32.from_address(block + MOST).value = done
+                if self._blocks is not None:
+                    self._blocks.keep(FLAG_SOURCES)
             if shown is not None and not (shown.data == PRIVILEGED and self.lets):
                 self._replace([self._place(address + shown.at + n) for n in range(len(shown.data))], shown.data)
                 self._end = address + shown.decided if shown.decided else 0

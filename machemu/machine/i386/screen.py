@@ -55,6 +55,15 @@ the like; SLDT, STR, SGDT, SIDT, SMSW; SETcc, SHLD, SHRD, MOVD, MOVQ; FXSAVE."""
 STORES_TO_OFFSET: Final = (b"\xa2", b"\xa3")
 """MOV of an accumulator to an address in the instruction."""
 
+WHOLE: Final = {
+    **{bytes((shift,)): frozenset((2, 3)) for shift in (0xC0, 0xC1, 0xD0, 0xD1, 0xD2, 0xD3)},
+    **{bytes((ESCAPE, second)): ANY for second in range(0x90, 0xA0)},
+    b"\x0f\xc7": frozenset((1,)),
+}
+"""Opcodes that Unicorn cannot make again where a store of theirs was broken off, with their reg fields: RCL, RCR and SETcc work
+out the flags anew in the place of what they are worked out from, before they store; CMPXCHG8B stores byte by byte where it is
+unaligned, and compares again."""
+
 NOT_THERE: Final = frozenset(
     (
         *(0x0F, 0x70, 0xC4, 0xC5, 0xD7, 0xDA, 0xDE, 0xE0, 0xE3, 0xE4, 0xE7, 0xEA, 0xEE, 0xF6, 0xF7),
@@ -148,6 +157,15 @@ def screened(code: Code, is_v86: bool, is_first: bool) -> Shown | None:
     return Shown(NO_OPERATION, place + 1, 0) if second in HINTS else None
 
 
+def is_whole(code: Code) -> bool:
+    """Whether an instruction is one of WHOLE that stores into memory."""
+    place = 0
+    while code(place) in PREFIXES and place < LONGEST:
+        place += 1
+    opcode = bytes((ESCAPE, code(place + 1))) if code(place) == ESCAPE else bytes((code(place),))
+    return opcode in WHOLE and _is_in_memory(code(place + len(opcode)), WHOLE[opcode])
+
+
 def _without_lock(code: Code, place: int) -> Shown:
     """With REPNE in LOCK's place, which is ignored: Unicorn works out the flags of LOCK NEG from the number before."""
     return Shown(bytes(REPNE if code(n) == LOCK else code(n) for n in range(place)), 0, 0)
@@ -199,11 +217,14 @@ SUSPECT: Final = bytes(
     or is_string_port(byte)
     or is_port(byte)
     or bytes((byte,)) in GROUPS
+    or bytes((byte,)) in WHOLE
     for byte in range(0x100)
 )
 """By an instruction's first byte: whether `screened` need be asked."""
 SUSPECT_SECOND: Final = bytes(
-    byte in NOT_THERE or byte in (READ_COUNTER, ENTER_SYSTEM, STATUS_WORD, *HINTS) or bytes((ESCAPE, byte)) in GROUPS
+    byte in NOT_THERE
+    or byte in (READ_COUNTER, ENTER_SYSTEM, STATUS_WORD, *HINTS)
+    or any(bytes((ESCAPE, byte)) in some for some in (GROUPS, WHOLE))
     for byte in range(0x100)
 )
 """The same by the byte behind 0F."""

@@ -120,3 +120,28 @@ def test_a_closed_engine_is_watched_by_nobody() -> None:
     for bench in make_benches().values():
         bench.close()
     assert translator._watchers == before
+
+
+@pytest.mark.parametrize("size", [1, 2, 9])
+@pytest.mark.parametrize(
+    ("before", "at_fault", "flags", "stored"),
+    [
+        # mov eax, -1; add eax, eax: carry and sign.
+        ("b8ffffffff 01c0", "0f9c05 00000200", 0x293, 1),  # setl
+        ("b8ffffffff 01c0", "0f9605 00000200", 0x293, 1),  # setbe
+        ("b8ffffffff 01c0", "0f9a05 00000200", 0x293, 0),  # setp
+        ("b8ffffffff 01c0", "d115 00000200", 0x292, 1),  # rcl by 1: the carry goes in, 0 comes out
+        ("b8ffffffff 01c0", "c01d 00000200 02", 0x292, 0x40),  # rcr by 2 of a byte
+        # mov eax, 0x7fffffff; add eax, eax: overflow and sign.
+        ("b8ffffff7f 01c0", "0f9c05 00000200", 0xA92, 0),
+        ("b8ffffff7f 01c0", "0f9005 00000200", 0xA92, 1),  # seto
+    ],
+)
+def test_flags_are_what_they_were_where_the_page_of_an_operand_comes_late(
+    before: str, at_fault: str, flags: int, stored: int, size: int, benches: dict[str, tuple[Bench, Bench]]
+) -> None:
+    """Whether it is missing, or only read so far. The last instruction takes the result back."""
+    here, _ = benches["i386"]
+    for touched in ("8a1d 00000100", "8a1d 00000200"):
+        state = here.run(bytes.fromhex(touched + before + at_fault + "8b0d 00000200"), 5, repeat(size))
+        assert (state.registers["eflags"], state.registers["ecx"]) == (flags, stored)
