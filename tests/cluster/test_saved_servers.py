@@ -150,7 +150,7 @@ CASES: list[tuple[type, str, Any, str]] = [
         r"masix.acs.server.Acs cannot be so: somebody else waits for its answers",
     ),
     (Acs, "questions", asked("start"), r"machemu.user.kit.Question cannot be so: 'start' takes no answers"),
-    (Acs, "questions", asked("_resolved", NOBODY, 1), r"machemu.user.kit.Question cannot be so: 1 is in it"),
+    (Acs, "questions", asked("_resolved", NOBODY, 1, 0), r"machemu.user.kit.Question cannot be so: 1 is in it"),
     (Acs, "questions", asked("_resolved", NOBODY), r"machemu.user.kit.Question cannot be so: missing a required argument"),
     (Udp, "questions", asked("_opened", RECEIVE_RIGHT, NOBODY), r"masix.protocols.udp.Udp cannot be so: other sockets are being"),
     (Udp, "receivers", {RECEIVE_RIGHT: Socket(5, b"", 0)}, r"masix.protocols.udp.Udp cannot be so: its receivers are not"),
