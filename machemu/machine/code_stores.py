@@ -6,6 +6,10 @@ for no block that runs, and once for each group of 64 bytes, since it may look a
 instruction that stores is the last one of its block, or Unicorn counts, they lower the engine's limit to its counter: that
 instruction is the last one of this start. Otherwise they break it off before the store, uncounted, and it is made once more as a
 block of its own. So the next instruction is translated anew.
+
+An unaligned store is made byte by byte there. So that it is not broken off behind some of its bytes, where an instruction made
+again would read them, all of it is shown to that function (by probe_access) before the first byte: machine code before Unicorn's
+functions for stores does so.
 """
 
 from __future__ import annotations
@@ -23,6 +27,11 @@ FUNCTION: Final = "tb_invalidate_phys_page_fast_{}"
 Unicorn's name of the architecture."""
 RESTART: Final = "cpu_loop_exit_restore_{}"
 """void (CPUState *, uintptr_t return_address): leaves the block that runs, with the CPU as before the instruction."""
+STORES: Final = ((2, "helper_{}_stw_mmu_{}"), (4, "helper_{}_stl_mmu_{}"), (8, "helper_{}_stq_mmu_{}"))
+"""void (CPUArchState *, target_ulong address, value, TCGMemOpIdx, uintptr_t return_address): stores of so many bytes, by byte
+order and architecture."""
+PROBE: Final = "probe_access_{}"
+"""void *(CPUArchState *, target_ulong address, int size, MMUAccessType, int mmu_idx, uintptr_t return_address), within a page."""
 DROPPED: Final = 0xD8
 """Where in the translator's state the count of blocks dropped is, 8 bytes."""
 
@@ -54,6 +63,25 @@ STORE_OWN_LIMIT: Final = bytes.fromhex("49 89 8e")  # mov [r14 + LIMIT], rcx
 LOAD_COUNTER: Final = bytes.fromhex("eb 0e 48 8b 83")  # jmp done; counted: mov rax, [rbx + the counter]
 STORE_LIMIT: Final = bytes.fromhex("48 89 83")  # mov [rbx + the limit], rax
 LEAVE: Final = bytes.fromhex("48 83 c4 08 41 5f 41 5e 41 5d 41 5c 5d 5b c3")  # done: add rsp, 8; pop r15 to rbx; ret
+
+IS_ALIGNED: Final = bytes.fromhex("89 f0 a8")  # mov eax, esi; test al, the size - 1
+FIRST_PART: Final = bytes.fromhex(
+    "74 7d 57 56 52 51 41 50"  # jz original; push rdi, rsi, rdx, rcx, r8
+    "25 ff 0f 00 00 ba 00 10 00 00 29 c2 b8"  # and eax, 0xfff; mov edx, 0x1000; sub edx, eax; mov eax, the size
+)
+PROBE_FIRST: Final = bytes.fromhex(
+    "39 c2 0f 47 d0"  # cmp edx, eax; cmova edx, eax: what of it lies in the first page
+    "4d 89 c1 41 89 c8 41 83 e0 0f b9 01 00 00 00 48 b8"  # mov r9, r8; mov r8d, ecx; and r8d, 15; mov ecx, 1; mov rax, probe
+)
+LOAD_ADDRESS: Final = bytes.fromhex("ff d0 48 8b 74 24 18 8d 56")  # call rax; mov rsi, [rsp + 24]; lea edx, [rsi + the size]
+LOAD_LAST: Final = bytes.fromhex("81 e2 ff 0f 00 00 8d 76")  # and edx, 0xfff; lea esi, [rsi + the size - 1]
+PROBE_SECOND: Final = bytes.fromhex(
+    "81 e6 00 f0 ff ff 3b 74 24 18 76 23"  # and esi, -0x1000; cmp esi, [rsp + 24]; jbe done: all of it is in the first page
+    "48 8b 7c 24 20 44 8b 44 24 08 41 83 e0 0f"  # mov rdi, [rsp + 32]; mov r8d, [rsp + 8]; and r8d, 15
+    "4c 8b 0c 24 b9 01 00 00 00 48 b8"  # mov r9, [rsp]; mov ecx, 1; mov rax, probe
+)
+STORE_ALL: Final = bytes.fromhex("ff d0 41 58 59 5a 5e 5f 48 b8")  # call rax; done: pop r8 to rdi; original: mov rax, it
+GO: Final = bytes.fromhex("ff e0")  # jmp rax
 
 _mended: dict[str, bool] = {}
 _kept: list[mmap.mmap] = []
@@ -88,13 +116,31 @@ def _install(engine: Engine, architecture: str) -> bool:
         code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     except OSError:
         return False
-    original = interpose.replace(FUNCTION.format(architecture), ctypes.addressof(ctypes.c_char.from_buffer(code)))
+    place = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    original = interpose.replace(FUNCTION.format(architecture), place)
     if original is None:
         return False
     counters = (ctypes.addressof(word) - engine.handle.value for word in (engine.counter, engine.limit))
     code.write(machine_code(original, ctypes.cast(restart, ctypes.c_void_p).value or 0, *counters))
     _kept.append(code)
+    probe = ctypes.cast(getattr(library, PROBE.format(architecture)), ctypes.c_void_p).value or 0
+    for size, name in ((size, name.format(order, architecture)) for size, name in STORES for order in ("le", "be")):
+        function = ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
+        interpose.replace(name, place + code.tell(), interpose.IN_TABLE)
+        code.write(store_code(size, probe, function))
     return True
+
+
+def store_code(size: int, probe: int, original: int) -> bytes:
+    """What is put in the place of a function that stores so many bytes, for x86-64; probe: the address of probe_access."""
+    call = struct.pack("<Q", probe)
+    return b"".join(
+        (
+            *(IS_ALIGNED, bytes((size - 1,)), FIRST_PART, struct.pack("<I", size), PROBE_FIRST, call),
+            *(LOAD_ADDRESS, bytes((size,)), LOAD_LAST, bytes((size - 1,)), PROBE_SECOND, call),
+            *(STORE_ALL, struct.pack("<Q", original), GO),
+        )
+    )
 
 
 def machine_code(original: int, restart: int, counter: int, limit: int) -> bytes:

@@ -29,13 +29,13 @@ HEADER: Final = struct.Struct("<16x 2x H 12x Q 16x H 6x")
 SEGMENT: Final = struct.Struct("<I 4x Q Q 8x Q 16x")
 """Elf64_Phdr: type, offset in the file, address, bytes in the file."""
 LOADED, DYNAMIC = 1, 2
-NAMES, SYMBOLS, MOVED_CALLS, MOVED_CALLS_SIZE = 5, 6, 23, 2
-"""Tags of the dynamic section: DT_STRTAB, DT_SYMTAB, DT_JMPREL, DT_PLTRELSZ."""
+NAMES, SYMBOLS, MOVED = 5, 6, ((23, 2), (7, 8))
+"""Tags of the dynamic section: DT_STRTAB, DT_SYMTAB; DT_JMPREL and DT_PLTRELSZ, DT_RELA and DT_RELASZ."""
 ENTRY: Final = 24
 """Bytes of an Elf64_Sym (where its name begins among the names, 4 bytes; its value, 8) and of an Elf64_Rela (the pointer's
 address, 8 bytes; the symbol's number << 32 | kind, 8)."""
-JUMP_SLOT: Final = 7
-"""R_X86_64_JUMP_SLOT: the pointer that calls of a function go through."""
+JUMP_SLOT, IN_TABLE = 7, 1
+"""R_X86_64_JUMP_SLOT: the pointer that calls of a function go through; R_X86_64_64: one in a table of functions."""
 
 _libc = ctypes.CDLL(None)
 _libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -45,13 +45,13 @@ _kept: list[Any] = []
 """All replacements: the library holds their addresses, or a later one does."""
 
 
-def replace(symbol: str, function: Any) -> int | None:
+def replace(symbol: str, function: Any, kind: int = JUMP_SLOT) -> int | None:
     """Calls of the library's function `symbol` go to `function` from now on: a ctypes function, which stays alive, or an address.
 
     Gives the address that was called before: the original's, or an earlier replacement's. None where this library has no such
-    function or pointer, or is no ELF library for x86-64; nothing has changed then.
+    function or pointer, or is no ELF library for x86-64; nothing has changed then. kind: which pointers go to it.
     """
-    slots = _slots(symbol)
+    slots = _slots(symbol, kind)
     # Where the linker filled in everything at once, it may have made the pages read-only behind it.
     if not slots or any(_libc.mprotect(slot & -mmap.PAGESIZE, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE) for slot in slots):
         return None
@@ -68,15 +68,15 @@ def _address(symbol: str) -> int:
     return ctypes.cast(getattr(library, symbol), ctypes.c_void_p).value or 0
 
 
-def _slots(symbol: str) -> list[int]:
-    """The addresses of the pointers to a function that the linker filled in."""
+def _slots(symbol: str, kind: int) -> list[int]:
+    """The addresses of the pointers of a kind to a function that the linker filled in."""
     slots, base = _all_slots()
-    return [base + place for place in slots.get(symbol, ())]
+    return [base + place for place in slots.get((symbol, kind), ())]
 
 
 @cache
-def _all_slots() -> tuple[dict[str, list[int]], int]:
-    """Of each function that is called through pointers, their addresses in the library, and where that begins."""
+def _all_slots() -> tuple[dict[tuple[str, int], list[int]], int]:
+    """By functions and kinds of pointers to them, the pointers' addresses in the library; and where that begins."""
     with open(library._name, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         machine, segments, count = HEADER.unpack_from(data)
         if data[: len(X86_64_ELF)] != X86_64_ELF or machine != MACHINE_X86_64:
@@ -94,19 +94,19 @@ def _all_slots() -> tuple[dict[str, list[int]], int]:
             for kind, offset, begin, size in headers
             if kind == LOADED and begin <= address < begin + size
         }
-        if MOVED_CALLS not in place:
+        if any(tag not in place for tag, _ in MOVED):
             return {}, 0
         # How many symbols there are is written nowhere; linkers put the names behind them.
         symbols = memoryview(data[place[SYMBOLS] : place[NAMES]])
-        moved = memoryview(data[place[MOVED_CALLS] : place[MOVED_CALLS] + tags[MOVED_CALLS_SIZE]]).cast("Q")
+        moved = memoryview(b"".join(data[place[tag] : place[tag] + tags[size]] for tag, size in MOVED)).cast("Q")
         begins, values = symbols.cast("I")[:: ENTRY // 4].tolist(), symbols.cast("Q")
-        found: dict[str, list[int]] = {}
+        found: dict[tuple[str, int], list[int]] = {}
         base = 0
         for address, kind in zip(moved[:: ENTRY // 8].tolist(), moved[1 :: ENTRY // 8].tolist(), strict=True):
-            if kind & 0xFFFFFFFF == JUMP_SLOT:
+            if kind & 0xFFFFFFFF in (JUMP_SLOT, IN_TABLE):
                 first = place[NAMES] + begins[kind >> 32]
                 name = data[first : data.find(b"\0", first)].decode("ascii")
                 value = values[(kind >> 32) * ENTRY // 8 + 1]
                 base = base or (_address(name) - value if value else 0)
-                found.setdefault(name, []).append(address)
+                found.setdefault((name, kind & 0xFFFFFFFF), []).append(address)
     return found, base

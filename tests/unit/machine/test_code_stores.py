@@ -118,6 +118,23 @@ I386_CASES = [
         {"eax": 0xFFFFFFFC, "eip": EDGE + 2},
         at=EDGE - 12,
     ),
+    Case("a number on two pages counted up once", i386("inc dword ptr [0x11ffe]; nop; nop"), 2, {}, {EDGE - 2: "01 00"}, at=EDGE),
+    Case(
+        "a number counted up once whose first byte is no running code",
+        i386(f"mov dword ptr [{ALIAS['i386']:#x}], 0x91f9ff41; inc dword ptr [0x10009]; nop"),
+        3,
+        {},
+        {CODE + 9: "92 ff 05"},
+    ),
+    Case(
+        "eight unaligned bytes compared once",
+        i386("lock cmpxchg8b qword ptr [0x11ffc]; nop; nop"),
+        2,
+        {"eax": 0, "edx": 0x0DC70FF0},
+        {EDGE - 4: "01 00 00 00 40 40 40 40"},
+        at=EDGE,
+        presets={"edx": 0x0DC70FF0, "ebx": 1, "ecx": 0x40404040},
+    ),
     Case(
         "an instruction that lies on two pages",
         i386("mov byte ptr [0x12001], 0x12; mov eax, 0"),
@@ -194,6 +211,7 @@ M68K_CASES = [
     Case(
         "four bytes on two pages", m68k("23fc 53805380 00011ffe 4e71 4e71"), 3, {"d0": 0xFFFFFFFE, "pc": EDGE + 2}, at=EDGE - 12
     ),
+    Case("a number on two pages counted up once", m68k("52b9 00011ffe 4e71 4e71"), 2, {}, {EDGE - 2: "00 00 52 ba"}, at=EDGE),
     Case("an instruction that lies on two pages", m68k("33fc 1234 00012000 203c 00000000"), 2, {"d0": 0x12340000}, at=EDGE - 10),
     Case("a page at another address", m68k(f"33fc 5380 {ALIAS['m68k'] + 8:08x} 5280"), 2, {"d0": 0xFFFFFFFF}),
     Case(
@@ -374,7 +392,24 @@ done:
 """
 
 
+STORE_SOURCE = """
+    mov eax, esi; test al, 3; jz original
+    push rdi; push rsi; push rdx; push rcx; push r8
+    and eax, 0xfff; mov edx, 0x1000; sub edx, eax; mov eax, 4; cmp edx, eax; cmova edx, eax
+    mov r9, r8; mov r8d, ecx; and r8d, 15; mov ecx, 1; mov rax, 0x1122334455667788; call rax
+    mov rsi, [rsp + 24]; lea edx, [rsi + 4]; and edx, 0xfff; lea esi, [rsi + 3]; and esi, 0xfffff000
+    cmp esi, [rsp + 24]; jbe done
+    mov rdi, [rsp + 32]; mov r8d, [rsp + 8]; and r8d, 15; mov r9, [rsp]; mov ecx, 1; mov rax, 0x1122334455667788; call rax
+done:
+    pop r8; pop rcx; pop rdx; pop rsi; pop rdi
+original:
+    mov rax, 0x2233445566778899; jmp rax
+"""
+
+
 def test_the_machine_code_is_what_its_comments_say() -> None:
+    store, _ = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64).asm(STORE_SOURCE.replace("\n", ";").replace(":;", ":"))
+    assert code_stores.store_code(4, 0x1122334455667788, 0x2233445566778899) == bytes(store)
     source = SOURCE.format(translator=TRANSLATOR, dropped=code_stores.DROPPED, own=COUNTS).replace("\n", ";")
     code, _ = keystone.Ks(keystone.KS_ARCH_X86, keystone.KS_MODE_64).asm(source.replace(":;", ":"))
     assert code_stores.machine_code(0x1122334455667788, 0x2233445566778899, 0x12340, 0x12348) == bytes(code)
