@@ -91,7 +91,7 @@ class Counting(translator.Watcher):
         self.limit = U64.from_address(self._context + COUNTS + 8 * LIMIT)
         self._next_flags = 0  # where they are, from the CPU's state on
         self._size: Any = None
-        self._label = 0
+        self._label = self._left_out = 0
 
         def function(name: str, result: Any, *arguments: Any) -> Any:
             return exported(f"{name}_{architecture}", result, _POINTER, *arguments)
@@ -140,6 +140,11 @@ class Counting(translator.Watcher):
 
     # While Unicorn translates
 
+    def leave_out(self, block: int) -> None:
+        """The instruction that is about to be translated is the last one of its block, not the first, and does not count."""
+        self._left_out = 1
+        self._store_begun(U32.from_address(block + self._places.done).value - 1)
+
     def keep(self, variables: Variables) -> None:
         """Code that keeps variables before the instruction that is about to be translated."""
         context = self._context
@@ -155,6 +160,7 @@ class Counting(translator.Watcher):
 
     def begin_block(self, block: int) -> None:
         context = self._context
+        self._left_out = 0
         total, begun, size, limit = (self._variable(context, LONG, False) for _ in range(4))
         self._load(LOAD_LONG, total, SUM)
         self._load(LOAD_WORD, begun, BEGUN)
@@ -177,7 +183,7 @@ class Counting(translator.Watcher):
         """What is done where the limit would be passed: nothing has begun. The next block begins here and has as many
         instructions as are left; where none are, the engine stops."""
         context, places = self._context, self._places
-        self._size[1] = U32.from_address(block + places.done).value
+        self._size[1] = U32.from_address(block + places.done).value - self._left_out
         self._operation(context, SET_LABEL, self._label)
         self._store_begun(0)
         start = translator.start(block, places)

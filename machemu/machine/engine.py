@@ -184,6 +184,9 @@ class Blocks(Protocol):
     def keep(self, variables: Variables) -> None:
         """As `counting.Counting.keep`."""
 
+    def leave_out(self, block: int) -> None:
+        """As `counting.Counting.leave_out`."""
+
     def put_back(self, variables: Variables) -> None:
         """As `counting.Counting.put_back`."""
 
@@ -208,7 +211,7 @@ class Engine:
         check(_ctl(self.handle, _control(uc.UC_CTL_UC_USE_EXITS, 1), ctypes.c_int(1)), "use exits")
         self.kept: list[Any] = []
         self.map(0, ram)
-        self._watched: dict[int, Any] = {}
+        self._watched: dict[int, tuple[int, Any]] = {}
         self.counter: Any = _U64(0)
         self.limit = _U64(0)
         self._never = MEMORY_HOOK(lambda *_: False)
@@ -304,9 +307,12 @@ class Engine:
         """Calls a function before each instruction at a virtual address, which is counted as begun then. Not inside a hook."""
         callback = CODE_HOOK(lambda *_: call())
         handle = self._hook(CODE, callback, address, address)
-        self._watched[handle] = callback
+        self._watched[handle] = address, callback
         self.flush_translations()
         return handle
+
+    def is_watched(self, address: int) -> bool:
+        return any(watched == address for watched, _ in self._watched.values())
 
     def unwatch_code(self, handle: int) -> None:
         """Not inside a hook."""

@@ -26,7 +26,7 @@ from machemu.machine import translator
 from machemu.machine.i386 import layout
 from machemu.machine.i386.engine import FLAG_SOURCES, I386Engine
 from machemu.machine.i386.pmap import PAGE_SIZE
-from machemu.machine.i386.screen import ESCAPE, LONGEST, PRIVILEGED, SUSPECT, SUSPECT_SECOND, is_whole, screened
+from machemu.machine.i386.screen import AGAIN, ESCAPE, LONGEST, PRIVILEGED, SUSPECT, SUSPECT_SECOND, is_whole, screened
 from machemu.machine.translator import U32, U64, X86
 
 _, NEXT, DONE, MOST = X86
@@ -58,6 +58,7 @@ class Guard(translator.Watcher):
     replaced: list[tuple[int, int]]  # what memory does not show, places and bytes
 
     def __init__(self, engine: I386Engine, memory: memoryview, fetch: Callable[[int], int]) -> None:
+        self._engine = engine
         self._blocks = engine.blocks
         self._memory = memory
         self._fetch = fetch
@@ -104,6 +105,10 @@ class Guard(translator.Watcher):
                 U32.from_address(block + MOST).value = done
                 if self._blocks is not None:
                     self._blocks.keep(FLAG_SOURCES)
+            if shown is not None and shown.data == AGAIN:
+                if self._blocks is None or self._engine.is_watched(address):  # no jump is needed where Unicorn calls someone
+                    return
+                self._blocks.leave_out(block)
             if shown is not None and not (shown.data == PRIVILEGED and self.lets):
                 self._replace([self._place(address + shown.at + n) for n in range(len(shown.data))], shown.data)
                 self._end = address + shown.decided if shown.decided else 0

@@ -95,10 +95,13 @@ RETURNS: Final = (0xC2, 0xCA)
 INTERRUPT, INTERRUPT_RETURN, ENTER = 0xCD, 0xCF, 0xC8
 LOOPS: Final = (0xE0, 0xE1)
 """LOOPNE and LOOPE."""
+FIRST: Final = (0xA3, 0xAB, 0xB3, 0xBA, 0xBB, 0xC7)
+"""Second bytes of BT, BTS, BTR, BTC and CMPXCHG8B."""
 
 UNDEFINED: Final = b"\x0f\x0b"
 PRIVILEGED: Final = b"\xf4"
-"""`ud2` and `hlt`."""
+AGAIN: Final = b"\xeb\xfe"
+"""`ud2`, `hlt`, and a `jmp` to itself."""
 
 
 class Shown(NamedTuple):
@@ -120,6 +123,8 @@ def screened(code: Code, is_v86: bool, is_first: bool) -> Shown | None:
     `iret`, but for V86 mode's.
     So are LOOPNE and LOOPE behind others in a block: where they end the loop, Unicorn forgets how the instruction before left the
     flags.
+    FIRST behind others are shown as a jump to themselves, which ends the block. What BT and its like leave open in the flags is
+    else made as suits the instruction before, and not kept, as processors do; CMPXCHG8B takes the flags of its block's begin.
     """
     locked, segment, place = False, 0, 0
     while (byte := code(place)) in PREFIXES:
@@ -148,6 +153,8 @@ def screened(code: Code, is_v86: bool, is_first: bool) -> Shown | None:
         return Shown(UNDEFINED, 0, behind + 1)
     if segment == CS_PREFIX and not is_v86 and stores(opcode, code, behind):
         return Shown(PRIVILEGED, 0, behind + 1)
+    if second in FIRST and not is_first:
+        return Shown(AGAIN, 0, behind)
     if locked:
         return _without_lock(code, place) if opcode[0] in TEST and code(behind) >> 3 & 7 == NEG else None
     if second < 0:
@@ -224,6 +231,7 @@ SUSPECT: Final = bytes(
 SUSPECT_SECOND: Final = bytes(
     byte in NOT_THERE
     or byte in (READ_COUNTER, ENTER_SYSTEM, STATUS_WORD, *HINTS)
+    or byte in FIRST
     or any(bytes((ESCAPE, byte)) in some for some in (GROUPS, WHOLE))
     for byte in range(0x100)
 )

@@ -145,3 +145,41 @@ def test_flags_are_what_they_were_where_the_page_of_an_operand_comes_late(
     for touched in ("8a1d 00000100", "8a1d 00000200"):
         state = here.run(bytes.fromhex(touched + before + at_fault + "8b0d 00000200"), 5, repeat(size))
         assert (state.registers["eflags"], state.registers["ecx"]) == (flags, stored)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("bit", ["0fbae0 01", "0fbae8 01", "0fbaf0 01", "0fbaf8 01", "0fa3c8", "0fabc8", "0fb3c8", "0fbbc8"])
+@pytest.mark.parametrize(
+    ("before", "flags"),
+    [("b8ffffff7f 01c0", 0xA93), ("b8ffffff7f 40", 0xA96), ("b8f0000000 d0e0", 0x282), ("b803000000 83e809", 0x297)],
+)
+def test_bits_that_are_tested_change_the_carry_alone_wherever_the_run_is_cut(
+    before: str, flags: int, bit: str, size: int, benches: dict[str, tuple[Bench, Bench]]
+) -> None:
+    """`bt` and its like of bit 1 of a sum, of a number counted up, of a shifted one, of a difference, as processors do them. 1 is
+    in ECX."""
+    for bench in benches["i386"]:
+        state = bench.run(bytes.fromhex(before + bit + "9090"), 3, repeat(size), presets={"ecx": 1})
+        assert (state.executed, state.registers["eflags"]) == (3, flags)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("lock", ["", "f0"])
+def test_what_compares_eight_bytes_changes_the_zero_flag_alone(
+    lock: str, size: int, benches: dict[str, tuple[Bench, Bench]]
+) -> None:
+    """Behind a sum with a carry, a sign, and an odd half. EDX:EAX is not what is in memory: it becomes that, and ZF is 0."""
+    here, _ = benches["i386"]
+    state = here.run(bytes.fromhex("b8ffffffff 01c0" + lock + "0fc70d 00300100 9090"), 3, repeat(size))
+    assert (state.executed, state.registers["eflags"], state.registers["eax"]) == (3, 0x293, 0)
+
+
+def test_a_watched_bit_test_is_seen_once_and_where_it_begins(benches: dict[str, tuple[Bench, Bench]]) -> None:
+    for bench in benches["i386"]:
+        seen: list[int] = []
+        engine, code = bench.cpu.engine, bytes.fromhex("b8ffffff7f 01c0 0fbae0 01 9090")
+        watch = engine.watch_code(CODE + 7, lambda engine=engine, seen=seen: seen.append(engine.counter.value))
+        whole = bench.run(code, 4, repeat(4))
+        engine.unwatch_code(watch)
+        assert (len(seen), whole.registers["eflags"]) == (1, 0xA93)
+        assert bench.run(code, 4, repeat(4)) == whole
