@@ -61,6 +61,8 @@ DIVISIONS: Final = frozenset(
     )
 )
 """divu and divs of words; and those of long words, signed or not by their second word."""
+COMPARE_TWO: Final = (0x0CFC, 0x0EFC)
+"""cas2 of words and of long words: two stores, of which the first is made when the second is broken off."""
 PREDICATES: Final = 0x20
 SIGNALING: Final = 0x10
 """The bit of a predicate that is not for NaNs."""
@@ -103,7 +105,12 @@ def _accepted(engine: M68kEngine) -> tuple[list[int], list[int]]:
 
 def is_guarded(opcode: int) -> bool:
     return (
-        opcode in FLOAT or opcode in FLOAT_SET or opcode in DIVISIONS or opcode in undo.opcodes() or opcode in SIGNALING_BRANCHES
+        opcode in FLOAT
+        or opcode in FLOAT_SET
+        or opcode in DIVISIONS
+        or opcode in COMPARE_TWO
+        or opcode in undo.opcodes()
+        or opcode in SIGNALING_BRANCHES
     )
 
 
@@ -116,6 +123,10 @@ def is_signaling(word: Word) -> bool:
 def is_sound(word: Word) -> bool:
     """Whether Unicorn may translate a guarded instruction; raises what `word` raises where it cannot be read as a whole."""
     opcode = word(0)
+    if opcode in COMPARE_TWO:
+        word(2)
+        word(4)
+        return True
     if opcode in DIVISIONS or opcode in undo.opcodes():
         for offset in range(2, divide_length(word) if opcode in DIVISIONS else undo.length(word), 2):
             word(offset)
@@ -158,13 +169,14 @@ class Guard:
         self._float = engine.translator(FLOAT.start)
         self._float_set = engine.translator(FLOAT_SET.start)
         self._float_branch = engine.translator(FLOAT_BRANCHES.start)
+        self._compare_two = {opcode: engine.translator(opcode) for opcode in COMPARE_TWO}
         self._divide_word = engine.translator(DIVIDE_WORDS[0])
         self._divide_long = engine.translator(DIVIDE_LONG)
         self._kept = TRANSLATOR(self._translate)
         if not _own:
             made = {address: CALL_TRANSLATOR(address) for address in {engine.translators[opcode] for opcode in undo.opcodes()}}
             _own.update((opcode, made[engine.translators[opcode]]) for opcode in undo.opcodes())
-        engine.set_translator((*FLOAT, *FLOAT_SET, *SIGNALING_BRANCHES, *DIVISIONS, *undo.opcodes()), self._kept)
+        engine.set_translator((*FLOAT, *FLOAT_SET, *SIGNALING_BRANCHES, *DIVISIONS, *COMPARE_TWO, *undo.opcodes()), self._kept)
         illegal, no_float = _accepted(engine)
         engine.translate_as(illegal, ILLEGAL)
         engine.translate_as(no_float, LINE_F)
@@ -179,6 +191,8 @@ class Guard:
         own: Callable[[int, int, int], None]
         if opcode in _own:
             own, refuse = _own[opcode], self._illegal
+        elif opcode in COMPARE_TWO:
+            own, refuse = self._compare_two[opcode], self._illegal
         elif opcode in DIVISIONS:
             own, refuse = self._divide_long if opcode & 0xFFC0 == DIVIDE_LONG else self._divide_word, self._illegal
         else:
@@ -190,9 +204,10 @@ class Guard:
             sound = False
         if sound and opcode in _own:
             self._emit.keep(context, undo.registers(opcode))
+        if sound and (opcode in _own or opcode in COMPARE_TWO):
             # It cannot be broken off where it stores into code (code_stores.py): it is its block's last one.
             ctypes.c_uint32.from_address(context + M68K.most).value = ctypes.c_uint32.from_address(context + M68K.done).value
-        elif sound and opcode in DIVISIONS:
+        if sound and opcode in DIVISIONS:
             least = division(word).least()
             if least:
                 self._emit.zero_divide_where(least)

@@ -170,6 +170,14 @@ M68K_CASES = [
     Case("one that comes again", m68k("223c 00000000 52b9 00010002 60f2"), 9, {"d1": 2}, {CODE: "22 3c 00 00 00 03"}),
     Case("itself", m68k("33fc 4e71 00010000 60f6"), 3, {"pc": CODE + 2}, {CODE: "4e 71"}),
     Case("tas's", m68k("4af9 00010006 5280"), 2, {"d0": 5, "d1": 5}, presets={"d0": 5}),
+    Case(
+        "cas2's second",
+        m68k("0efc 8042 9043 4e71 4e71 4e71 4e71"),
+        4,
+        {"d5": 2, "d2": 0},
+        {CODE + 8: "52 85 52 85", CODE + 0x5000: "52 85 52 85"},
+        presets={"a0": CODE + 0x5000, "a1": CODE + 8, "d3": 0x4E714E71, "d1": 0x52855285},
+    ),
     Case("cas's", m68k("0cf9 0040 00010008 5282"), 2, {"d2": 0xFFFFFFFF}, presets={"d0": 0x5282, "d1": 0x5382}),
     Case("a push's", m68k("2f00 4e71 4e71"), 3, {"d1": 2}, presets={"d0": 0x52815281, "a7": CODE + 6}),
     Case(
