@@ -17,8 +17,9 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
+from collections.abc import Iterator
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from machemu.machine.engine import library
 
@@ -29,8 +30,8 @@ HEADER: Final = struct.Struct("<16x 2x H 12x Q 16x H 6x")
 SEGMENT: Final = struct.Struct("<I 4x Q Q 8x Q 16x")
 """Elf64_Phdr: type, offset in the file, address, bytes in the file."""
 LOADED, DYNAMIC = 1, 2
-NAMES, SYMBOLS, MOVED = 5, 6, ((23, 2), (7, 8))
-"""Tags of the dynamic section: DT_STRTAB, DT_SYMTAB; DT_JMPREL and DT_PLTRELSZ, DT_RELA and DT_RELASZ."""
+NAMES, NAMES_SIZE, SYMBOLS, MOVED = 5, 10, 6, ((23, 2), (7, 8))
+"""Tags of the dynamic section: DT_STRTAB, DT_STRSZ, DT_SYMTAB; DT_JMPREL and DT_PLTRELSZ, DT_RELA and DT_RELASZ."""
 ENTRY: Final = 24
 """Bytes of an Elf64_Sym (where its name begins among the names, 4 bytes; its value, 8) and of an Elf64_Rela (the pointer's
 address, 8 bytes; the symbol's number << 32 | kind, 8)."""
@@ -70,17 +71,52 @@ def _address(symbol: str) -> int:
 
 def _slots(symbol: str, kind: int) -> list[int]:
     """The addresses of the pointers of a kind to a function that the linker filled in."""
-    slots, base = _all_slots()
-    return [base + place for place in slots.get((symbol, kind), ())]
+    tables = _tables()
+    number = None if tables is None else tables.number(symbol)
+    if tables is None or number is None:
+        return []
+    base = _address(symbol) - tables.values[number]
+    wanted = number << 32 | kind
+    if kind == JUMP_SLOT:
+        return [base + tables.called[wanted]] if wanted in tables.called else []
+    return [base + place for place in tables.moved(wanted)]
+
+
+class Tables(NamedTuple):
+    """Of the library's file: names; the symbols' numbers by where their names begin; symbols' values; the places of the pointers
+    that calls go through, by symbol << 32 | kind; and the table (DT_RELA) of all others, of which few are looked for."""
+
+    names: bytes
+    numbers: dict[int, int]
+    values: list[int]
+    called: dict[int, int]
+    others: bytes
+
+    def number(self, symbol: str) -> int | None:
+        """Of a symbol, None where it is not there. A name may be the end of another one."""
+        name = symbol.encode("ascii") + b"\0"
+        place = self.names.find(name)
+        while place >= 0 and place not in self.numbers:
+            place = self.names.find(name, place + 1)
+        return self.numbers.get(place)
+
+    def moved(self, wanted: int) -> Iterator[int]:
+        """The places of other pointers."""
+        word = wanted.to_bytes(8, "little")
+        at = self.others.find(word)
+        while at >= 0:
+            if at % ENTRY == 8:
+                yield int.from_bytes(self.others[at - 8 : at], "little")
+            at = self.others.find(word, at + 1)
 
 
 @cache
-def _all_slots() -> tuple[dict[tuple[str, int], list[int]], int]:
-    """By functions and kinds of pointers to them, the pointers' addresses in the library; and where that begins."""
+def _tables() -> Tables | None:
+    """None where the library is no ELF library for x86-64, or has no such tables."""
     with open(library._name, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         machine, segments, count = HEADER.unpack_from(data)
         if data[: len(X86_64_ELF)] != X86_64_ELF or machine != MACHINE_X86_64:
-            return {}, 0
+            return None
         headers = [SEGMENT.unpack_from(data, segments + n * SEGMENT.size) for n in range(count)]
         tags = dict(
             struct.unpack_from("<QQ", data, offset + n)
@@ -95,18 +131,13 @@ def _all_slots() -> tuple[dict[tuple[str, int], list[int]], int]:
             if kind == LOADED and begin <= address < begin + size
         }
         if any(tag not in place for tag, _ in MOVED):
-            return {}, 0
+            return None
         # How many symbols there are is written nowhere; linkers put the names behind them.
         symbols = memoryview(data[place[SYMBOLS] : place[NAMES]])
-        moved = memoryview(b"".join(data[place[tag] : place[tag] + tags[size]] for tag, size in MOVED)).cast("Q")
-        begins, values = symbols.cast("I")[:: ENTRY // 4].tolist(), symbols.cast("Q")
-        found: dict[tuple[str, int], list[int]] = {}
-        base = 0
-        for address, kind in zip(moved[:: ENTRY // 8].tolist(), moved[1 :: ENTRY // 8].tolist(), strict=True):
-            if kind & 0xFFFFFFFF in (JUMP_SLOT, IN_TABLE):
-                first = place[NAMES] + begins[kind >> 32]
-                name = data[first : data.find(b"\0", first)].decode("ascii")
-                value = values[(kind >> 32) * ENTRY // 8 + 1]
-                base = base or (_address(name) - value if value else 0)
-                found.setdefault((name, kind & 0xFFFFFFFF), []).append(address)
-    return found, base
+        calls, others = (data[place[tag] : place[tag] + tags[size]] for tag, size in MOVED)
+        moved = memoryview(calls).cast("Q")
+        called = dict(zip(moved[1 :: ENTRY // 8].tolist(), moved[:: ENTRY // 8].tolist(), strict=True))
+        begins = symbols.cast("I")[:: ENTRY // 4].tolist()
+        names = data[place[NAMES] : place[NAMES] + tags[NAMES_SIZE]]
+        values = symbols.cast("Q")[1 :: ENTRY // 8].tolist()
+        return Tables(names, {begin: n for n, begin in enumerate(begins)}, values, called, others)
