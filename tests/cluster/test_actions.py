@@ -21,7 +21,7 @@ from machemu.ui.calls import Calls
 from masix.acs.server import Acs
 from masix.control.actions import SaveAndEnd
 from tests.support.clients import Steps
-from tests.support.clusters import MS, ROOT, SECOND, US, World
+from tests.support.clusters import MS, ROOT, SECOND, US, World, check_saved_replacements
 from tests.support.successors import Desk, Visitor
 
 PROFILES = {"i386": "pc486dx2-66", "m68k": "sun3-60"}
@@ -127,30 +127,12 @@ def test_answers_that_a_server_owes_it_still_gives(architecture: str) -> None:
 @pytest.mark.parametrize("what", ["desk", "acs"])
 def test_saved_at_any_moment_of_a_replacement_it_goes_on_the_same(architecture: str, what: str, tmp_path: Path) -> None:
     """Every ten microseconds, from before it begins until the predecessor has ended."""
-    path = tmp_path / "saved"
     successor = desk(version=2) if what == "desk" else '"masix.acs.server:Acs"'
     text = cluster(
         desk(), visitor(40, 900), architecture=architecture, actions=action("60ms", "replace", name=f'"{what}"', server=successor)
     )
     end = 63 * MS
-    with World(text) as whole:
-        whole.run(60 * MS + 1)
-        servers, kernel = whole.node("a").servers, whole.node("a").kernel
-        assert servers is not None and kernel is not None
-        times = [60 * MS - 1, 60 * MS]
-        while f"{what}-before" in servers.names(kernel):
-            times.append(times[-1] + 10 * US)
-            whole.run(times[-1])
-        whole.run(end)
-        digest = whole.cluster.digest()
-    assert len(times) > 5
-    with World(text) as world:
-        for time in times:
-            world.run(time)
-            world.cluster.save(path)
-            with World(text, load=path) as loaded:
-                loaded.run(end)
-                assert loaded.cluster.digest() == digest, f"saved at {time}"
+    check_saved_replacements(text, "a", what, range(60 * MS, end, 10 * US), end, tmp_path / "saved")
 
 
 @both_machines

@@ -10,7 +10,7 @@ import pytest
 from masix.gns.server import Gns
 from masix.protocols.udp import Udp
 from tests.support.clients import Sink, Source, pattern
-from tests.support.clusters import MS, SECOND, US, World, fault
+from tests.support.clusters import MS, SECOND, US, World, check_saved_replacements, fault
 from tests.support.datagrams import WAYS
 from tests.support.datagrams import cluster as datagrams
 from tests.support.dependents import Dependent
@@ -78,26 +78,9 @@ def test_calls_between_nodes_go_on_while_network_servers_are_replaced_again_and_
 @pytest.mark.parametrize("node", ["a", "b"])
 def test_saved_at_any_moment_of_a_replacement_it_goes_on_the_same(architecture: str, node: str, tmp_path: Path) -> None:
     """Every 20 microseconds, from before it begins until the predecessor has ended."""
-    path, end, start = tmp_path / "saved", 68 * MS, 60 * MS
     text = two(architecture, 300, lan="loss = 0.1\n") + replace("60ms", node, gns())
-    with World(text) as whole:
-        whole.run(start + 1)
-        servers, kernel = whole.node(node).servers, whole.node(node).kernel
-        assert servers is not None and kernel is not None
-        times = [start - 1, start]
-        while "gns-before" in servers.names(kernel):
-            times.append(times[-1] + 20 * US)
-            whole.run(times[-1])
-        whole.run(end)
-        digest = whole.cluster.digest()
-    assert len(times) > 5
-    with World(text) as world:
-        for time in times:
-            world.run(time)
-            world.cluster.save(path)
-            with World(text, load=path) as loaded:
-                loaded.run(end)
-                assert loaded.cluster.digest() == digest, f"saved at {time}"
+    end = 68 * MS
+    check_saved_replacements(text, node, "gns", range(60 * MS, end, 20 * US), end, tmp_path / "saved")
 
 
 @both_machines

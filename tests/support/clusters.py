@@ -153,5 +153,29 @@ def saved_in_between(text: str, time: int, name: str, path: Path) -> tuple[list[
         return lines, printed + second.lines(name)
 
 
+def check_saved_replacements(text: str, node: str, server: str, times: range, end: int, path: Path) -> None:
+    """A cluster in which a server of a node is replaced is saved at each of `times`, from before that begins until the
+    predecessor has ended; each time it goes on to `end` as it does when nothing is saved."""
+    with World(text) as whole:
+        servers, kernel = whole.node(node).servers, whole.node(node).kernel
+        assert servers is not None and kernel is not None
+        saved = [times.start - 1]
+        for time in times:
+            whole.run(time)
+            saved.append(time)
+            if time > times.start and f"{server}-before" not in servers.names(kernel):
+                break
+        whole.run(end)
+        digest = whole.cluster.digest()
+    assert len(saved) > 5
+    with World(text) as world:
+        for time in saved:
+            world.run(time)
+            world.cluster.save(path)
+            with World(text, load=path) as loaded:
+                loaded.run(end)
+                assert loaded.cluster.digest() == digest, f"saved at {time}"
+
+
 def ticks(world: World, name: str) -> list[list[str]]:
     return [line.split() for line in world.lines(name) if "tick" in line]
