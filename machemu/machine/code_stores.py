@@ -99,8 +99,7 @@ def mend(engine: Engine, architecture: str, loop: int) -> bool:
 
 def _counts_dropped(engine: Engine, loop: int) -> bool:
     """Whether the count of dropped blocks is where it is taken to be."""
-    assert engine.handle.value is not None
-    translator = int.from_bytes(peek(engine.handle.value + TRANSLATOR, 8), "little")
+    translator = engine.translation_context()
     before = peek(translator + DROPPED, 8)
     engine.drop_translation(loop)
     after = peek(translator + DROPPED, 8)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from machemu.abi.errors import InvariantError
 from machemu.machine import translator
-from machemu.machine.engine import OK, TRANSLATOR, Engine, Variables, check, exported, library, peek
+from machemu.machine.engine import OK, Engine, Variables, check, exported, library, peek
 from machemu.machine.translator import U32, U64
 
 VARIABLES: Final = 904
@@ -81,7 +81,7 @@ class Counting(translator.Watcher):
         self._engine = engine
         self._pc = pc
         self._places = translator.PLACES[architecture]
-        self._context = _context(engine)
+        self._context = engine.translation_context()
         self._state = self._context + VARIABLES
         self._address = state
         self._distance = self._context + COUNTS - state
@@ -244,7 +244,7 @@ def begin(engine: Engine, architecture: str, known: bytes, pc: int, loop: int) -
         engine.flush_translations()
         check(engine.go(loop, 1), "a loop")
 
-    context = _context(engine)
+    context = engine.translation_context()
     if peek(int.from_bytes(peek(context + VARIABLES + VARIABLE_NAME, 8), "little"), 4) != b"env\0" or any(_words(context)):
         return
     nobody = translator.Watcher()
@@ -267,12 +267,6 @@ def begin(engine: Engine, architecture: str, known: bytes, pc: int, loop: int) -
     else:
         counting.close()
     engine.flush_translations()
-
-
-def _context(engine: Engine) -> int:
-    """The address of an engine's TCGContext."""
-    assert engine.handle.value is not None
-    return int.from_bytes(peek(engine.handle.value + TRANSLATOR, 8), "little")
 
 
 def _words(context: int) -> ctypes.Array[ctypes.c_uint64]:

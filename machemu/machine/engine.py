@@ -233,6 +233,11 @@ class Engine:
         self.stopped = False
         return self.go(address, count) if self.blocks is None else self.blocks.run(address, count)
 
+    def translation_context(self) -> int:
+        """The address of the translator's state (TCGContext)."""
+        assert self.handle.value is not None
+        return int.from_bytes(peek(self.handle.value + TRANSLATOR, 8), "little")
+
     def go(self, address: int, count: int = 0) -> int:
         """Runs from a virtual address, where Unicorn counts so many instructions as it is told; Unicorn's error code."""
         return int(_start(self.handle, address, 0, 0, count))

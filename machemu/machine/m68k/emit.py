@@ -1,7 +1,7 @@
 """Code of ours in Unicorn's translations, made with the functions by which its own translators make theirs (QEMU's TCG).
 
 A translation is a list of operations in a TCGContext. Its variables, one a register of the guest, are distances from the context;
-the context and the variables are found by the registers' names, which it keeps.
+the variables are found by the registers' names, which the context keeps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from machemu.abi.errors import InvariantError
 from machemu.machine.engine import exported, peek
-from machemu.machine.m68k.engine import FPSR, FPU, GATHERED, INSTRUCTION, POINTER, STICKY, STRUCT_SCAN, M68kEngine, search
+from machemu.machine.m68k.engine import FPSR, FPU, GATHERED, INSTRUCTION, POINTER, STICKY, M68kEngine, search
 from machemu.machine.m68k.exceptions import INVALID
 
 DATA_REGISTERS: Final = 8
@@ -37,8 +37,8 @@ HOW_CODES: Final = 44
 _POINTER = ctypes.c_void_p
 _U64 = ctypes.c_uint64
 
-_places: list[tuple[int, int]] = []
-"""Which pointer in uc_struct is the context's address, and how far behind it the names are; the same in every engine."""
+_names: list[int] = []
+"""How far behind the context the names are; the same in every engine."""
 
 
 class Emitter:
@@ -167,12 +167,10 @@ class Emitter:
 
 def _find(engine: M68kEngine) -> tuple[int, int]:
     """The context's address, and the names' distance from it."""
-    assert engine.handle.value is not None
-    pointers = (_U64 * (STRUCT_SCAN // POINTER)).from_address(engine.handle.value)
-    for index, offset in _places or search(pointers, NAMES + ACCUMULATORS):
-        address = pointers[index]
+    address = engine.translation_context()
+    for offset in _names or [offset for _, offset in search((_U64 * 1)(address), NAMES + ACCUMULATORS)]:
         if _is_context(address, offset):
-            _places[:] = [(index, offset)]
+            _names[:] = [offset]
             return address, offset
     raise InvariantError("this build of Unicorn keeps its translator's variables elsewhere: install unicorn 2.1.4")
 
