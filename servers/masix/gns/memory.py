@@ -14,7 +14,7 @@ from machemu.mig.interfaces.mach import VM_SET_DEFAULT_MEMORY_MANAGER, VM_STATIS
 from machemu.user.mach import Mach
 from machemu.user.message import Message, Region, living, regions
 from masix.gns.context import Context
-from masix.gns.convert import convert, turned
+from masix.gns.convert import turned
 from masix.gns.large import Arriving
 from masix.gns.wire import ORDERS, Deliver, Laid, Lay, Refused, Stored
 
@@ -121,17 +121,16 @@ def expired(context: Context) -> None:
                 _refuse(context, key)
 
 
-def placed(context: Context, node: int, what: Deliver) -> Deliver | None:
-    """A message with its memory in this task, in this machine's byte order; None where there is no room for it now."""
-    memory = [item for item in what.message.carried if isinstance(item, CarriedMemory) and item.size]
+def placed(context: Context, node: int, message: Message) -> Message | None:
+    """A node's message with its memory in this task; None where there is no room for it now."""
+    memory = [item for item in message.carried if isinstance(item, CarriedMemory) and item.size]
     if all(isinstance(item.copy, Region) for item in memory):
-        return what
+        return message
     laid = next((item.copy for item in memory if isinstance(item.copy, Laid)), None)
     if laid is not None:
-        return _claimed(context, node, what, laid.token)
+        return _claimed(context, node, message, laid.token)
     if sum(item.size for item in memory) > room(context.mach).free:
         return None
-    message = convert(what.message, what.order, context.mach.order)
     carried: list[Carried] = []
     for item in message.carried:
         if isinstance(item, CarriedMemory) and item.size and isinstance(item.copy, bytes):
@@ -142,7 +141,7 @@ def placed(context: Context, node: int, what: Deliver) -> Deliver | None:
             carried.append(item._replace(copy=region))
         else:
             carried.append(item)
-    return what._replace(order=context.mach.order, message=message._replace(carried=tuple(carried)))
+    return message._replace(carried=tuple(carried))
 
 
 def _filled(mach: Mach, data: bytes) -> Region | None:
@@ -159,18 +158,17 @@ def _filled(mach: Mach, data: bytes) -> Region | None:
     return Region(address, len(data))
 
 
-def _claimed(context: Context, node: int, what: Deliver, token: int) -> Deliver:
+def _claimed(context: Context, node: int, message: Message, token: int) -> Message:
     """As `placed`, of memory that has come before and is complete."""
     arriving = context.arrivals.streams.pop((node, token))
     assert arriving is not None
-    message = convert(what.message, what.order, context.mach.order)
     carried: list[Carried] = []
     for item in message.carried:
         if isinstance(item, CarriedMemory) and isinstance(item.copy, Laid):
             carried.append(item._replace(copy=arriving.regions[item.copy.place][0]))
         else:
             carried.append(item)
-    return what._replace(order=context.mach.order, message=message._replace(carried=tuple(carried)))
+    return message._replace(carried=tuple(carried))
 
 
 def unplaced(mach: Mach, message: Message) -> Message:
@@ -198,9 +196,9 @@ def is_complete(context: Context, node: int, what: Deliver) -> bool:
     return len(memory) == len(laid) and filled == laid
 
 
-def destroyed(context: Context, node: int, what: Deliver) -> None:
+def destroyed(context: Context, node: int, message: Message) -> None:
     """The memory of a message that goes to nobody goes."""
-    context.mach.free(regions(what.message))
-    for item in what.message.carried:
+    context.mach.free(regions(message))
+    for item in message.carried:
         if isinstance(item, CarriedMemory) and isinstance(item.copy, Laid):
             forget(context, node, item.copy.token)

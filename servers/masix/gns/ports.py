@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from machemu.abi.message import Carried, CarriedPort, CarriedPorts
 from machemu.sim.state import U8, U16, U31, U32, PortName, Receive, ReceiveRight, Right, SendOnceRight, SendRight, state
 from machemu.user.message import Message
-from masix.gns.wire import Deliver, Flush, RightKind
+from masix.gns.wire import Flush, RightKind
 from masix.net.ip import NodeNumber
 
 KEPT_MAX: Final = 1 << 16
@@ -29,8 +29,8 @@ class Export:
     name: PortName  # of the server's right to it, which is of its kind
     kind: RightKind  # SEND or SEND_ONCE
     given: dict[U16, U31]  # how many rights to it each node was given
-    # What came while its queue was full, and from which node; None while it has room:
-    waiting: deque[tuple[NodeNumber, Deliver | Message | Flush]] | None
+    # What came while its queue was full, with its rights, and from which node; None while it has room:
+    waiting: deque[tuple[NodeNumber, Message | Flush]] | None
     taken: dict[U16, U31]  # of each node's messages those that have gone into the queue since it was last told
 
     def __init__(self, kind: RightKind, name: PortName) -> None:

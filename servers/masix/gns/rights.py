@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from machemu.sim.state import PortName
+from machemu.user.message import Message
 from masix.gns.context import Context
 from masix.gns.ports import Export, Proxy
-from masix.gns.translate import MSCOUNT, MSGCOUNT, Translator, destroy
+from masix.gns.translate import MSCOUNT, MSGCOUNT, Translator, destroy, without
 from masix.gns.wire import Claim, Died, Flush, Flushed, Homed, Moved, NetRight, OnceUnused, Passed, RightKind, Unused
 
 WINDOW: Final = 32
@@ -221,8 +223,10 @@ def _arrive(context: Context, name: PortName, proxy: Proxy) -> None:
 def lost(context: Context, node: int) -> None:
     """A node is gone: its ports are dead, and its rights to ours."""
     tables = context.tables
+    gone: set[PortName] = set()
     for name, proxy in list(tables.proxies.items()):
         if proxy.stands_for()[-1][0] == node:
+            gone.add(name)
             drop(context, name)
             if proxy.node != node:
                 context.say(proxy.node, Unused(proxy.number, proxy.count))
@@ -232,6 +236,10 @@ def lost(context: Context, node: int) -> None:
             # What was to come back may have been lost with it.
             context.say(proxy.node, Flush(proxy.number, context.node, proxy.node, proxy.number))
     for number, export in list(tables.exports.items()):
+        if export.waiting:
+            export.waiting = deque(
+                (of, without(what, gone) if isinstance(what, Message) else what) for of, what in export.waiting
+            )
         if node in export.given:
             _forget(context, number, export, node)
     for token, leaving in list(tables.leaving.items()):

@@ -378,5 +378,6 @@ class Gns(SuccessiveServer):
         if message.header.remote_type not in (MOVE_SEND, MOVE_SEND_ONCE):
             super().unsent(mach, message, code)  # a request of its own
             return
-        mach.deallocate(message.header.remote)
-        give_up(self.context(mach), message)
+        header = message.header
+        mach.deallocate(header.remote)
+        give_up(self.context(mach), message._replace(header=header._replace(remote=header.local, remote_type=header.local_type)))

@@ -9,14 +9,12 @@ from typing import Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.message import CarriedMemory
-from machemu.user.mach import Mach
 from machemu.user.message import Message, regions
 from masix.gns import traffic
 from masix.gns.context import Context
 from masix.gns.memory import unplaced
 from masix.gns.ports import Export
 from masix.gns.translate import SEQNO, Translator
-from masix.gns.wire import Deliver, Flush
 
 MEMORY_MAX: Final = 1 << 20
 PORTS_MAX: Final = 4096
@@ -39,8 +37,7 @@ def is_at_rest(context: Context) -> bool:
 
 def _messages(export: Export) -> list[Message]:
     """Those that wait for room in a port's queue."""
-    waiting = [what for _, what in export.waiting or () if not isinstance(what, Flush)]
-    return [what.message if isinstance(what, Deliver) else what for what in waiting]
+    return [what for _, what in export.waiting or () if isinstance(what, Message)]
 
 
 def make_ready(context: Context) -> None:
@@ -53,13 +50,8 @@ def make_ready(context: Context) -> None:
     for export in tables.exports.values():
         for place, (node, what) in enumerate(export.waiting or ()):
             assert export.waiting is not None
-            export.waiting[place] = node, _without_memory(context.mach, what)
-
-
-def _without_memory(mach: Mach, what: Deliver | Message | Flush) -> Deliver | Message | Flush:
-    if isinstance(what, Deliver):
-        return what._replace(message=unplaced(mach, what.message))
-    return unplaced(mach, what) if isinstance(what, Message) else what
+            if isinstance(what, Message):
+                export.waiting[place] = node, unplaced(context.mach, what)
 
 
 def go_on(context: Context) -> None:

@@ -8,11 +8,11 @@ from typing import Final
 from machemu.abi.message import MOVE_SEND, MOVE_SEND_ONCE, PORT_DEAD, PORT_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_SEND_ONCE
 from machemu.sim.state import PortName
-from machemu.user.message import Header, Message
+from machemu.user.message import Message
 from masix.gns import forward, memory, rights, streams
 from masix.gns.context import Context
 from masix.gns.ports import Export
-from masix.gns.translate import MSGCOUNT, SEQNO, Translator, destroy, taken
+from masix.gns.translate import MSGCOUNT, SEQNO, Translator, destroy, taken, to_port
 from masix.gns.wire import Deliver, Flush, Flushed, OnceUnused, RightKind, Taken
 
 TOLD_EVERY: Final = 8
@@ -69,7 +69,9 @@ def deliver(context: Context, node: int, number: int, kind: RightKind, what: Del
         destroy(context, node, what)
         return
     if isinstance(what, Deliver):
-        if not context.tables.has_room(what.message):
+        is_room = context.tables.has_room(what.message)
+        what = taken(context, node, what)
+        if not is_room:
             _give_up(context, node, number, export, what, forward.FULL)
             return
         what = memory.placed(context, node, what) or what
@@ -103,31 +105,24 @@ def _flush_queue(context: Context, name: PortName, payload: Flush) -> None:
         context.say(proxy.node, payload._replace(number=proxy.number))
 
 
-def _hand_over(context: Context, node: int, number: int, export: Export, what: Deliver | Message) -> None:
-    header = what.header if isinstance(what, Message) else what.message.header
-    if isinstance(what, Deliver):
-        placed = memory.placed(context, node, what)
-        if placed is None:
-            assert export.waiting is not None
-            export.waiting.appendleft((node, what))
-            context.arrivals.short.setdefault(number, context.mach.now())
-            return
-        what = placed
+def _hand_over(context: Context, node: int, number: int, export: Export, message: Message) -> None:
+    placed = memory.placed(context, node, message)
+    if placed is None:
+        assert export.waiting is not None
+        export.waiting.appendleft((node, message))
+        context.arrivals.short.setdefault(number, context.mach.now())
+        return
     context.arrivals.short.pop(number, None)
-    context.mach.note(f"gns: step 9: hands message {header.id} of node {node} to its port")
-    if export.kind is RightKind.SEND_ONCE and isinstance(what, Deliver):
+    context.mach.note(f"gns: step 9: hands message {message.header.id} of node {node} to its port")
+    if export.kind is RightKind.SEND_ONCE:
         context.tables.drop_export(number)
-        context.mach.send(taken(context, node, what, export.name, MOVE_SEND_ONCE))
+        context.mach.send(to_port(placed, export.name, MOVE_SEND_ONCE))
         return
     # A reference of its own: the message goes after the handler, which may yet hear that nobody uses the port any more.
     if Translator(context).own(export.name) is PORT_DEAD:
-        destroy(context, node, what)
+        destroy(context, node, placed)
         return
-    if isinstance(what, Message):
-        here = Header(export.name, MOVE_SEND, header.remote, header.remote_type, header.id, flags=header.flags)
-        context.mach.send(what._replace(header=here), context.notices)
-    else:
-        context.mach.send(taken(context, node, what, export.name, MOVE_SEND), context.notices)
+    context.mach.send(to_port(placed, export.name, MOVE_SEND), context.notices)
     _count(context, node, number, export)
 
 
@@ -139,10 +134,10 @@ def _count(context: Context, node: int, number: int, export: Export) -> None:
         context.say(node, Taken(number, TOLD_EVERY))
 
 
-def _give_up(context: Context, node: int, number: int, export: Export, what: Deliver, why: str) -> None:
+def _give_up(context: Context, node: int, number: int, export: Export, message: Message, why: str) -> None:
     """A message that cannot be taken in goes as one to a dead port."""
-    context.mach.note(f"gns: message {what.message.header.id} of node {node} is destroyed: {why}")
-    destroy(context, node, what)
+    context.mach.note(f"gns: message {message.header.id} of node {node} is destroyed: {why}")
+    destroy(context, node, message)
     if export.kind is RightKind.SEND_ONCE:
         context.tables.drop_export(number)
         context.mach.deallocate(export.name)
@@ -165,7 +160,7 @@ def expired(context: Context) -> None:
         if export is None or not export.waiting:
             continue
         node, what = export.waiting.popleft()
-        assert isinstance(what, Deliver)
+        assert isinstance(what, Message)
         if context.mach.now() < since + memory.PATIENCE_NS:
             context.arrivals.short[number] = since
             _hand_over(context, node, number, export, what)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Final
 
 from machemu.abi.errors import KernError
@@ -181,14 +181,14 @@ class Translator:
         return tuple(map(int, status))
 
 
-def give_all(message: Message, give: Callable[[object | None, int], NetRight]) -> Message:
-    """A message with its rights given away."""
+def replaced(message: Message, change: Callable[[object | None, int], object | None]) -> Message:
+    """A message with each of its body's rights changed; change: what becomes of a right, which has this disposition."""
     carried: list[Carried] = []
     for item in message.carried:
         if isinstance(item, CarriedPort):
-            carried.append(item._replace(port=give(item.port, item.disposition)))
+            carried.append(item._replace(port=change(item.port, item.disposition)))
         elif isinstance(item, CarriedPorts):
-            carried.append(item._replace(ports=tuple(give(port, item.disposition) for port in item.ports)))
+            carried.append(item._replace(ports=tuple(change(port, item.disposition) for port in item.ports)))
         else:
             carried.append(item)
     return message._replace(carried=tuple(carried))
@@ -220,36 +220,51 @@ def set_disposition(body: bytearray, item: Item, disposition: int, order: ByteOr
         struct.pack_into(order.value + "H", body, item.start + 4, disposition)
 
 
-def taken(context: Context, node: int, what: Deliver, to: int, disposition: int) -> Message:
-    """A message of another node's as a task here gets it."""
+def taken(context: Context, node: int, what: Deliver) -> Message:
+    """A message of another node's as if it had come from a task here, with its rights: other messages may be about those."""
     translator = Translator(context)
     message = convert(what.message, what.order, context.mach.order)
     answer = translator.take(what.answer, node)
-    header = Header(to, disposition, 0, 0, message.header.id, flags=message.header.flags)
+    header = Header(0, 0, 0, 0, message.header.id, flags=message.header.flags)
     if answer is PORT_DEAD:
         # One that died under way was a send right: a send-once right is one to its proxy port.
         died_before = what.answer.kind is RightKind.DEAD and what.answer.number == PORT_SEND_ONCE
-        header = header._replace(local=DEAD_NAME, local_type=PORT_SEND_ONCE if died_before else PORT_SEND)
+        header = header._replace(remote=DEAD_NAME, remote_type=PORT_SEND_ONCE if died_before else PORT_SEND)
     elif isinstance(answer, int):
-        local_type = MAKE_SEND_ONCE if what.answer.kind is RightKind.SEND_ONCE else PORT_SEND
-        header = header._replace(local=answer, local_type=local_type)
+        remote_type = MAKE_SEND_ONCE if what.answer.kind is RightKind.SEND_ONCE else PORT_SEND
+        header = header._replace(remote=answer, remote_type=remote_type)
     return take_all(message, context.mach.order, lambda right: translator.take(right, node))._replace(header=header)
+
+
+def to_port(message: Message, name: PortName, disposition: int) -> Message:
+    """A message that has come, to be sent to where this right leads."""
+    header = message.header
+    here = Header(name, disposition, header.remote, header.remote_type, header.id, flags=header.flags)
+    return message._replace(header=here)
+
+
+def without(message: Message, gone: Set[PortName]) -> Message:
+    """A message that waits, after these proxies have gone: send-once rights that were to be made of them are dead."""
+
+    def left(right: object | None, disposition: int) -> object | None:
+        return PORT_DEAD if disposition == MAKE_SEND_ONCE and right in gone else right
+
+    header = message.header
+    if left(header.remote, header.remote_type) is PORT_DEAD:
+        header = header._replace(remote=DEAD_NAME, remote_type=PORT_SEND_ONCE)
+    return replaced(message, left)._replace(header=header)
 
 
 def destroy(context: Context, node: int, what: Deliver | Message) -> None:
     """The port died while the message was under way: its rights come, and go at once."""
-    if isinstance(what, Deliver):
-        memory.destroyed(context, node, what)
-        give_up(context, taken(context, node, what, 0, 0))
-    else:
-        context.mach.destroy(what)
+    message = taken(context, node, what) if isinstance(what, Deliver) else what
+    memory.destroyed(context, node, message)
+    give_up(context, message)
 
 
 def give_up(context: Context, message: Message) -> None:
-    """Destroys what a message was to bring to a task here."""
-    header = message.header
-    held = rights(message._replace(header=header._replace(remote=header.local, remote_type=header.local_type)))
-    for name, disposition in held:
+    """Destroys the rights that a message was to bring to a task here."""
+    for name, disposition in rights(message):
         if disposition == MAKE_SEND_ONCE:
             # A node that was lost in the meantime has taken its proxies with it.
             if name in context.tables.proxies:
