@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from machemu.kern import task_control
 from machemu.machine.profile import DEFAULT_PROFILES
 from masix.acs.server import Acs
 from masix.gns.server import Gns
@@ -19,6 +18,7 @@ from tests.support.datagrams import WAYS
 from tests.support.datagrams import cluster as datagrams
 from tests.support.dependents import Dependent
 from tests.support.name_servers import GUEST, HOST, both_places
+from tests.support.revived import kill
 
 PROFILES = list(DEFAULT_PROFILES.values())
 PAIRS = list(product(PROFILES, PROFILES))
@@ -44,17 +44,6 @@ def cluster(profiles: tuple[str, str], place: str = HOST, replicates: bool = Fal
         servers = ", ".join(['"masix.acs.server:Acs"', gns, *(f"{{ {program} }}" for program in programs)])
         text += f'[nodes.{name}]\nprofile = "{profile}"\nmemory = "4M"\nservers = [{servers}]\nnics = {{ eth0 = "lan" }}\n'
     return with_guests(text) if place == GUEST else text
-
-
-def kill(world: World, name: str, what: str) -> None:
-    """Ends the task of a server on a node."""
-    node = world.node(name)
-    kernel = node.kernel
-    assert kernel is not None
-    node.pass_time(world.cluster.time)
-    (task,) = (task for task in kernel.kern.tasks.values() if what in task.name)
-    task_control.terminate(kernel.kern, task)
-    node.idle = False
 
 
 def check_calls(world: World) -> None:

@@ -1,8 +1,9 @@
-"""Programs that outlive the servers of their node, and one that ends these."""
+"""Programs that outlive the servers of their node, and what ends these."""
 
 from __future__ import annotations
 
 from machemu.abi.message import COPY_SEND
+from machemu.kern import task_control
 from machemu.mig.interfaces.mach import TASK_TERMINATE
 from machemu.mig.interfaces.mach_host import HOST_PROCESSOR_SET_PRIV, PROCESSOR_SET_DEFAULT, PROCESSOR_SET_TASKS
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
@@ -14,7 +15,7 @@ from machemu.user.message import Message, living
 from machemu.user.notifications import DeadName
 from masix.interfaces import acs
 from tests.support.callers import CALL_ID
-from tests.support.clusters import MS
+from tests.support.clusters import MS, World
 
 
 @state
@@ -76,3 +77,14 @@ class Killer(HostServer):
         (control,) = mach.call(HOST_PROCESSOR_SET_PRIV, host, PolyPort(named, COPY_SEND))
         (tasks,) = mach.call(PROCESSOR_SET_TASKS, control)
         mach.call(TASK_TERMINATE, tasks[self.place])
+
+
+def kill(world: World, name: str, what: str) -> None:
+    """Ends the task of a server on a node."""
+    node = world.node(name)
+    kernel = node.kernel
+    assert kernel is not None
+    node.pass_time(world.cluster.time)
+    (task,) = (task for task in kernel.kern.tasks.values() if what in task.name)
+    task_control.terminate(kernel.kern, task)
+    node.idle = False

@@ -23,6 +23,7 @@ from machemu.user.message import WORD_SIZE, Header, Message, items
 from masix.gns.wire import (
     ORDERS,
     Alive,
+    Begun,
     Claim,
     Clash,
     Deliver,
@@ -122,6 +123,7 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Alive, c.Struct()),
     (Gathering, c.Struct("group" / c.Int32ub)),
     (Introduced, c.Struct("services" / c.PrefixedArray(c.Int8ub, _KNOWN))),
+    (Begun, c.Struct("age" / c.Int32ub)),
 )
 """By the first byte of a payload: what it becomes, and how it lies in the bytes behind."""
 _NUMBERS: Final = {kind: number for number, (kind, _) in enumerate(_SHAPES)}
@@ -161,15 +163,13 @@ def decode(data: bytes) -> Payload:
         raise WireError(f"a broken message: {error}") from None
 
 
-def question(data: bytes) -> Resolve | None:
-    """What is asked, if it is a question for a name."""
-    if data[:1] != bytes((_NUMBERS[Resolve],)):
-        return None
+def unverified(data: bytes) -> Resolve | Begun | None:
+    """What a multicast says, if that is worth something before its sender's incarnation is verified."""
     try:
         payload = decode(data)
     except WireError:
         return None
-    return payload if isinstance(payload, Resolve) else None
+    return payload if isinstance(payload, Resolve | Begun) else None
 
 
 def _right(fields: Any) -> NetRight:

@@ -16,14 +16,14 @@ from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U8, U16, U31, PortName, Receive, state
 from machemu.user.kit import Answer, Part, answered, serves
 from machemu.user.message import Caller, Message, living
-from masix.gns import rights
-from masix.gns.codec import encode, question
+from masix.gns import codec, rights
 from masix.gns.context import NAME, Context
 from masix.gns.directory import Directory
 from masix.gns.known import KnownServices, Place
+from masix.gns.liveness import partners
 from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
-from masix.gns.wire import Alive, Claim, Clash, Found, Introduced, Known, Left, NetRight, Resolve, RightKind, Unused
+from masix.gns.wire import Alive, Begun, Claim, Clash, Found, Introduced, Known, Left, NetRight, Resolve, RightKind, Unused
 from masix.interfaces import acs, acs_client, gns
 from masix.net.ip import NodeNumber
 from masix.transport.events import Unverified
@@ -37,7 +37,8 @@ CLASH_NS: Final = 50_000_000
 """How long after the first answer another one is a clash that is told of."""
 LEAVES: Final = 10
 LEAVE_NS: Final = 80_000_000
-"""How often, and after what time each, all are told that a name has left that was made known."""
+"""How often, and after what time each, all are told that a name has left that was made known, or that this one began anew."""
+MS: Final = 1_000_000
 INTRODUCED_MAX: Final = 64
 """Services of one node that are introduced; others are found by asking."""
 INTRODUCE_FIRST_NS: Final = 50_000_000
@@ -72,7 +73,7 @@ class Names(Part):
     """How services of other nodes are found, and how this node's are forgotten by the others."""
 
     __slots__ = (
-        "announced", "announces", "cache", "directory", "host", "introduce_at", "introduce_every", "introduces", "known",
+        "announced", "announces", "began", "cache", "directory", "host", "introduce_at", "introduce_every", "introduces", "known",
         "leaving", "port", "queries", "tags", "told",
     )  # fmt: skip
     host: bytes  # this node's name
@@ -94,7 +95,9 @@ class Names(Part):
     announced: dict[bytes, U31]  # the numbers of those that were made known to all
     introduce_at: int | None  # when those are introduced again, if this server introduces and there are any
     introduce_every: int  # how long after that once more
-    leaving: dict[bytes, tuple[U8, int]]  # how often all are still to be told that a name has left, and when next
+    # How often all are still to be told that a name has left, and when next; under an empty name, that the server has begun anew:
+    leaving: dict[bytes, tuple[U8, int]]
+    began: int  # when it did
 
     def __init__(self, announces: bool, introduces: bool, directory: Directory | None, host: bytes) -> None:
         self.host = host
@@ -102,6 +105,7 @@ class Names(Part):
         self.introduces = introduces
         self.directory = directory
         self.port = 0
+        self.began = 0
         self.announced = {}
         self.introduce_at = None
         self.introduce_every = 0
@@ -112,9 +116,14 @@ class Names(Part):
         self.tags = 0
         self.told = {}
 
-    def start(self, context: Context) -> None:
+    def start(self, context: Context, began_before: bool) -> None:
+        """began_before: others may know an earlier incarnation."""
         self.port = context.new_port()
         self._watch(context)
+        self.began = context.mach.now()
+        if began_before:
+            self.leaving[b""] = LEAVES, self.began
+            self._tell_all(context)
 
     def _watch(self, context: Context) -> None:
         """Has the name server tell of the names that are there, and then of those that come and go."""
@@ -156,7 +165,7 @@ class Names(Part):
         services = [Known(number, name) for name, number in self.announced.items()][:INTRODUCED_MAX]
         while services:
             count = 1
-            while count < len(services) and len(encode(Introduced(tuple(services[: count + 1])))) <= MULTICAST_MAX:
+            while count < len(services) and len(codec.encode(Introduced(tuple(services[: count + 1])))) <= MULTICAST_MAX:
                 count += 1
             context.multicast(Introduced(tuple(services[:count])))
             del services[:count]
@@ -184,11 +193,11 @@ class Names(Part):
             context.say(node, Left(name))
 
     def _tell_all(self, context: Context) -> None:
-        """Multicasts names that have left which were made known to all."""
+        """Multicasts names that have left which were made known to all, and that this server has begun anew."""
         now = context.mach.now()
         for name, (times, at) in list(self.leaving.items()):
             if at <= now:
-                context.multicast(Left(name))
+                context.multicast(Left(name) if name else Begun((now - self.began) // MS))
                 if self.introduces and name in self.announced:
                     self.introduce_at = now  # its successor stays known
                 if times > 1:
@@ -323,6 +332,11 @@ class Names(Part):
         """A node has a service no more that it said it had."""
         self._forget(context, lambda key, place: place.source == node and key.partition(b"\0")[0] == payload.name)
 
+    def has_begun(self, context: Context, node: int, payload: Begun) -> None:
+        """A node has nothing more that it said it had before it began anew."""
+        then = context.mach.now() - payload.age * MS
+        self._forget(context, lambda _, place: place.source == node and place.time < then)
+
     def died(self, context: Context, node: int, number: int) -> None:
         """A port is dead: it is no name's."""
         self._forget(context, lambda _, place: place[:2] == (node, number))
@@ -341,12 +355,18 @@ class Names(Part):
     # For other nodes
 
     def heard_unverified(self, context: Context, unverified: Unverified) -> None:
-        """Who asks for a name that is not here needs no handshake: of many nodes nearly all are spared that."""
-        asked = question(unverified.payload)
-        if asked is None:
+        """Who asks for a name that is not here needs no handshake, nor one that has begun anew and of which nothing is known: of
+        many nodes nearly all are spared that."""
+        said = codec.unverified(unverified.payload)
+        if isinstance(said, Resolve):
+            self._ask_here(context, said, unverified)
+        elif said is None or self._depends_on(context, unverified.node):
             context.verify(unverified)
-        else:
-            self._ask_here(context, asked, unverified)
+
+    def _depends_on(self, context: Context, node: int) -> bool:
+        """Whether something here is of a node, or the other way round."""
+        places = [*self.cache.values(), *self.known.places.values()]
+        return any(node in (place.node, place.source) for place in places) or node in partners(context.tables)
 
     def asked_by(self, context: Context, node: int, asked: Resolve) -> None:
         """Another node looks for a name."""

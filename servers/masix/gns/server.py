@@ -35,6 +35,7 @@ from masix.gns.protocols import Protocols
 from masix.gns.translate import give_up
 from masix.gns.wire import (
     GROUPS,
+    Begun,
     Claim,
     Clash,
     Deliver,
@@ -161,10 +162,11 @@ class Gns(SuccessiveServer):
         mach.keep_memory()
         self._register(mach)
         context = self.context(mach)
+        began_before = mach.now() >= FIRST_NS
         # Numbers of another incarnation are not given again: who has not heard of its end may still ask for them.
-        self.tables.last = mach.now() // INCARNATION_NS % INCARNATIONS if mach.now() >= FIRST_NS else 0
+        self.tables.last = mach.now() // INCARNATION_NS % INCARNATIONS if began_before else 0
         self.link.start(context)
-        self.names.start(context)
+        self.names.start(context, began_before)
         if self.directory is not None:
             self.directory.start(context)
         self._settle(context)
@@ -346,6 +348,8 @@ class Gns(SuccessiveServer):
                 self.names.introduced(context, node, payload)
             case Left():
                 self.names.has_left(context, node, payload)
+            case Begun():
+                self.names.has_begun(context, node, payload)
             case Clash():
                 self.names.clashes(context, payload)
             case Claim():

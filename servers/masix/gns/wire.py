@@ -113,6 +113,13 @@ class Left(NamedTuple):
 
 
 @state
+class Begun(NamedTuple):
+    """For all: the sender began, not for the first time, so many milliseconds ago; it has nothing more that was said before."""
+
+    age: U32
+
+
+@state
 class Clash(NamedTuple):
     """Node `other` has a service of this name, too."""
 
@@ -259,6 +266,7 @@ Payload = (
     | Known
     | Introduced
     | Left
+    | Begun
     | Clash
     | Claim
     | Passed
