@@ -16,10 +16,13 @@ Instructions = NewType("Instructions", int)
 
 
 class ByteOrder(Enum):
-    """A machine's byte order; the value is the prefix that `struct` takes."""
+    """A machine's byte order. prefix: what `struct` takes for it; quicker to ask for than the value, which is the same."""
 
     LITTLE = "<"
     BIG = ">"
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
 
 
 def signed(value: int) -> int:

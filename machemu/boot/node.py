@@ -206,7 +206,7 @@ class Node:
             raise ValueError("its memory is not that of its machine")
         memory.attach(ram)
         self.cpu = make_cpu(memory, root.mmu)
-        if (root.ipc.prefix, root.ipc.page_size) != (self.cpu.order.value, self.cpu.page_size):
+        if (root.ipc.prefix, root.ipc.page_size) != (self.cpu.order.prefix, self.cpu.page_size):
             raise ValueError("its messages are another machine's")
         if (root.vm.page_size, (root.vm.min_offset, root.vm.max_offset)) != (self.cpu.page_size, self.cpu.user_range):
             raise ValueError("its address spaces are another machine's")

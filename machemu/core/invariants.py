@@ -107,7 +107,7 @@ def _check_sizes(kernel: Kernel) -> None:
     cpu, vm, ipc = kernel.cpu, kernel.vm, kernel.ipc
     size = cpu.page_size
     own = (ipc.prefix, ipc.page_size, vm.page_size, vm.page_mask, kernel.memory.frame_size, vm.min_offset, vm.max_offset)
-    if own != (cpu.order.value, size, size, size - 1, size, *cpu.user_range):
+    if own != (cpu.order.prefix, size, size, size - 1, size, *cpu.user_range):
         raise InvariantError("the kernel's pages, addresses or words are another machine's")
 
 

@@ -134,4 +134,4 @@ def _memory(asked: Asked) -> dict[str, Function]:
 def _number(asked: Asked, task: int | str, address: int, size: int) -> int:
     """Of so many bytes, in the machine's order."""
     data = asked.looks.read(_owner(asked, task).number, address, size)
-    return int.from_bytes(data, "little" if asked.looks.kernel.cpu.order.value == "<" else "big")
+    return int.from_bytes(data, "little" if asked.looks.kernel.cpu.order.prefix == "<" else "big")

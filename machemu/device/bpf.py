@@ -37,9 +37,9 @@ class Instruction(NamedTuple):
 
 def decode(program: Sequence[int], order: ByteOrder) -> tuple[Instruction, ...]:
     """The instructions in a filter's 16-bit words; what is left over is no instruction."""
-    data = struct.pack(f"{order.value}{len(program)}H", *program)
+    data = struct.pack(f"{order.prefix}{len(program)}H", *program)
     size = len(data) // 8
-    return tuple(Instruction(*fields) for fields in struct.iter_unpack(order.value + "HBBI", data[: size * 8]))
+    return tuple(Instruction(*fields) for fields in struct.iter_unpack(order.prefix + "HBBI", data[: size * 8]))
 
 
 def is_valid(program: Sequence[Instruction]) -> bool:

@@ -19,5 +19,5 @@ def build_stack(top: int, order: ByteOrder, arguments: Sequence[str]) -> tuple[i
     for string in strings:
         addresses.append(place)
         place += len(string)
-    head = struct.pack(f"{order.value}{words}I", len(strings), *addresses, 0, 0)
+    head = struct.pack(f"{order.prefix}{words}I", len(strings), *addresses, 0, 0)
     return pointer, (head + b"".join(strings)).ljust(size, b"\0")

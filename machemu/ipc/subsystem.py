@@ -72,7 +72,7 @@ class Ipc:
     # observer: who watches, or None
 
     def __init__(self, order: ByteOrder, page_size: int) -> None:
-        self.prefix = order.value
+        self.prefix = order.prefix
         self.page_size = page_size
         self.kernel_space = Space()
         self.reply_space = Space()

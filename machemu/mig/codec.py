@@ -146,8 +146,8 @@ class _Value:
         self.one = len(self.codes) == 1
         self.string = kind.string
         self.limit = kind.limit if kind.form == FIXED else 0
-        self.unpacker = struct.Struct(order.value + "".join(self.codes))
-        self.packer = struct.Struct(order.value + "".join(map(_unsigned, self.codes)))
+        self.unpacker = struct.Struct(order.prefix + "".join(self.codes))
+        self.packer = struct.Struct(order.prefix + "".join(map(_unsigned, self.codes)))
 
     def join(self, slots: tuple[Any, ...]) -> Any:
         if not self.one:
@@ -203,7 +203,7 @@ class _Block:
     __slots__ = ("blank", "descriptors", "masks", "packer", "ports", "simple", "size", "spans", "unpacker", "values")
 
     def __init__(self, types: tuple[Type, ...], order: ByteOrder) -> None:
-        signed = unsigned = order.value
+        signed = unsigned = order.prefix
         offset = slot = 0
         descriptors: list[int] = []
         self.spans: list[tuple[int, int]] = []
@@ -350,8 +350,8 @@ class _GeneralCodec:
         self.block = _Block(types[:plain], order)
         self.items = [_Item(kind, order) for kind in types[plain:]]
         self.order = order
-        self._word = struct.Struct(order.value + "I")
-        self._long = struct.Struct(order.value + "IHHI")
+        self._word = struct.Struct(order.prefix + "I")
+        self._long = struct.Struct(order.prefix + "IHHI")
         always = [t.form == OUT_OF_LINE or (t.is_port and t.receive != POLYMORPHIC and t.form != EITHER) for t in types]
         self.needs_complex = any(always)
         self.never_complex = not any(always) and not any(t.is_port or t.form == EITHER for t in types)
@@ -410,7 +410,7 @@ class _GeneralCodec:
         self, kind: Type, body: bytes | bytearray, offset: int, taker: _Taker, descriptor: tuple[int, int, bool]
     ) -> tuple[Any, bool]:
         name, number, complex_bit = descriptor
-        words = struct.unpack_from(f"{self.order.value}{number}I", body, offset)
+        words = struct.unpack_from(f"{self.order.prefix}{number}I", body, offset)
         if not _FIRST_PORT <= name <= _LAST_PORT:
             return (PolyPort(words[0], name), True) if kind.form == FIXED else ((), False)
         ports = tuple([taker.port(offset + 4 * index, word) for index, word in enumerate(words)])

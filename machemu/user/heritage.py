@@ -195,7 +195,7 @@ def _read(legacy: Legacy) -> Estate:
 def _words(mach: Mach, array: CarriedMemory[bytes]) -> tuple[int, ...]:
     """The numbers of an array out of line."""
     data = array.copy or b""
-    return struct.unpack(f"{mach.order.value}{len(data) // WORD_SIZE}I", data)
+    return struct.unpack(f"{mach.order.prefix}{len(data) // WORD_SIZE}I", data)
 
 
 def _refs(mach: Mach, name: PortName, right: int) -> int:

@@ -254,7 +254,7 @@ class Mach:
             if isinstance(value, PolyPort) and _is_plain(argument):
                 place = items[index].offset - DESCRIPTOR_SIZE
                 word = TypeDescriptor(value.disposition, argument.size, argument.number).word(self.order)
-                struct.pack_into(self.order.value + "I", body, place, word)
+                struct.pack_into(self.order.prefix + "I", body, place, word)
                 items[index] = CarriedPort(items[index].offset, value.disposition, value.port)
         return bytes(body), tuple(items)
 
@@ -306,14 +306,14 @@ class Mach:
         self._memory.write(VirtAddr(address), data)
 
     def number_at(self, address: int) -> int:
-        return struct.unpack(self.order.value + "I", self.read(address, 4))[0]  # type: ignore[no-any-return]
+        return struct.unpack(self.order.prefix + "I", self.read(address, 4))[0]  # type: ignore[no-any-return]
 
     def word(self) -> int:
         """What a trap has written where its results go."""
         return self.number_at(self._thread.area)
 
     def set_word(self, value: int) -> None:
-        self.write(self._thread.area, struct.pack(self.order.value + "I", value))
+        self.write(self._thread.area, struct.pack(self.order.prefix + "I", value))
 
     def free(self, regions: Iterable[tuple[int, int]]) -> None:
         """Gives memory back: (address, size) of each region."""

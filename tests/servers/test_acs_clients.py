@@ -187,7 +187,7 @@ class Forger(Scripted):
         super().start(mach)
 
     def forge(self, mach: Mach) -> None:
-        body = (mach.order.value == "<" and b"\x02\x20\x01\x10") or b"\x02\x20\x00\x18"
+        body = (mach.order.prefix == "<" and b"\x02\x20\x01\x10") or b"\x02\x20\x00\x18"
         server = mach.given("name-server")
         mach.send(Message(Header(server, COPY_SEND, 0, 0, MACH_NOTIFY_NO_SENDERS.request.id), body + bytes(4), (), False))
 

@@ -76,7 +76,7 @@ class Attacker(Client):
             else:
                 self.victim = held[0][0]
         elif header.local == self.reply and len(message.body) >= 8 and not message.carried:
-            self.codes.append(struct.unpack_from(f"{mach.order.value}i", message.body, 4)[0])
+            self.codes.append(struct.unpack_from(f"{mach.order.prefix}i", message.body, 4)[0])
         else:
             self.came.append(header.id)
             mach.destroy(message)
@@ -98,12 +98,12 @@ class Attacker(Client):
     def carry(self, mach: Mach, to: int, right: PolyPort) -> None:
         """A message with a right in it."""
         word = TypeDescriptor(right.disposition, 32, 1).word(mach.order)
-        body = struct.pack(f"{mach.order.value}II", word, 0)
+        body = struct.pack(f"{mach.order.prefix}II", word, 0)
         self.send(mach, to, 5000, body, (CarriedPort(4, right.disposition, right.port),))
 
     def notice(self, mach: Mach, number: int, value: int) -> None:
         """A notification as the kernel would send it, to all servers there are."""
-        body = struct.pack(f"{mach.order.value}II", TypeDescriptor(15, 32, 1).word(mach.order), value)
+        body = struct.pack(f"{mach.order.prefix}II", TypeDescriptor(15, 32, 1).word(mach.order), value)
         for to in self.servers(mach):
             self.send(mach, to, number, body)
 
@@ -248,7 +248,7 @@ def _forged(self: Attacker, mach: Mach) -> None:
 def _forged_by_answer(self: Attacker, mach: Mach) -> None:
     self.send(mach, self.victim, CALL, reply=self.port, reply_type=MAKE_SEND)
     for number in (MACH_NOTIFY_DEAD_NAME.request.id, MACH_NOTIFY_NO_SENDERS.request.id):
-        body = struct.pack(f"{mach.order.value}II", TypeDescriptor(15, 32, 1).word(mach.order), 5)
+        body = struct.pack(f"{mach.order.prefix}II", TypeDescriptor(15, 32, 1).word(mach.order), 5)
         self.send(mach, self.victim, number, body, reply=self.port)
 
 
@@ -263,7 +263,7 @@ def _answers(self: Attacker, mach: Mach) -> None:
     for interface in (acs, gns, netname, gns_protocol, acs_client):
         for routine in interface.ROUTINES.values():
             for to in self.servers(mach):
-                body = struct.pack(f"{mach.order.value}Ii", TypeDescriptor(2, 32, 1).word(mach.order), 0)
+                body = struct.pack(f"{mach.order.prefix}Ii", TypeDescriptor(2, 32, 1).word(mach.order), 0)
                 self.send(mach, to, routine.request.id + REPLY_ID, body)
 
 
@@ -324,7 +324,7 @@ def _inline(self: Attacker, mach: Mach) -> None:
 def _memory(self: Attacker, mach: Mach) -> None:
     size = 1 << 20
     word = TypeDescriptor(0, 0, 0, False, True).word(mach.order)
-    body = struct.pack(f"{mach.order.value}{LONG}", word, MSG_TYPE_BYTE, 8, size, 0)
+    body = struct.pack(f"{mach.order.prefix}{LONG}", word, MSG_TYPE_BYTE, 8, size, 0)
     for to in (*self.servers(mach), self.port):
         self.send(mach, to, 5001, body, (CarriedMemory(len(body) - 4, size, bytes(size)),), reply=self.reply)
 
@@ -333,7 +333,7 @@ def _memory(self: Attacker, mach: Mach) -> None:
 def _many(self: Attacker, mach: Mach) -> None:
     names = (self.port,) * 3000
     word = TypeDescriptor(0, 0, 0, False, True).word(mach.order)
-    body = struct.pack(f"{mach.order.value}{LONG}", word, MAKE_SEND, 32, len(names), 0)
+    body = struct.pack(f"{mach.order.prefix}{LONG}", word, MAKE_SEND, 32, len(names), 0)
     for to in self.servers(mach):
         self.send(mach, to, 5001, body, (CarriedPorts(len(body) - 4, MAKE_SEND, names),), reply=self.reply)
 

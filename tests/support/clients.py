@@ -170,7 +170,7 @@ class Steps(Client):
         else:
             if step == "reg" and message.carried and isinstance(item := message.carried[0], CarriedPort):
                 self.registrations[name] = living(item.port)
-            self._note(struct.unpack_from(f"{mach.order.value}i", message.body, 4)[0])
+            self._note(struct.unpack_from(f"{mach.order.prefix}i", message.body, 4)[0])
 
 
 @state
@@ -303,7 +303,7 @@ class Source(Client):
             mach.alarm(mach.now() + RETRY)
             return
         word = TypeDescriptor(0, 0, 0, False, True).word(mach.order)
-        body = struct.pack(f"{mach.order.value}IHHII", word, MSG_TYPE_BYTE, 8, self.size, 0)
+        body = struct.pack(f"{mach.order.prefix}IHHII", word, MSG_TYPE_BYTE, 8, self.size, 0)
         memory = CarriedMemory(12, self.size, pattern(self.size))
         mach.send(Message(Header(self.right, COPY_SEND, self.reply, MAKE_SEND_ONCE, CALL), body, (memory,), True))
 
@@ -368,7 +368,7 @@ class Giver(Client):
         self.given = mach.make_send(mach.allocate_port())
         asked = MACH_NOTIFY_NO_SENDERS if self.kind == "no-senders" else MACH_NOTIFY_PORT_DESTROYED
         mach.notify(self.given, asked.request.id, self.note)
-        body = struct.pack(f"{mach.order.value}II", TypeDescriptor(MOVE_RECEIVE, 32, 1).word(mach.order), 0)
+        body = struct.pack(f"{mach.order.prefix}II", TypeDescriptor(MOVE_RECEIVE, 32, 1).word(mach.order), 0)
         right = CarriedPort(4, MOVE_RECEIVE, self.given)
         mach.send(Message(Header(self.right, COPY_SEND, 0, 0, GIVE), body, (right,), True))
         if self.drops:

@@ -63,7 +63,7 @@ class Dependent(Server):
         self.found = right
         mach.notify(right, MACH_NOTIFY_DEAD_NAME.request.id, self.answers)
         mach.notify(self.given, MACH_NOTIFY_NO_SENDERS.request.id, self.answers, 1)
-        body = struct.pack(mach.order.value + "II", TypeDescriptor(MAKE_SEND, 32, 1).word(mach.order), 0)
+        body = struct.pack(mach.order.prefix + "II", TypeDescriptor(MAKE_SEND, 32, 1).word(mach.order), 0)
         header = Header(right, COPY_SEND, self.answers, MAKE_SEND_ONCE, HOLD)
         mach.send(Message(header, body, (CarriedPort(4, MAKE_SEND, self.given),), True))
         mach.alarm(mach.now() + BEAT_NS)

@@ -55,12 +55,12 @@ def make_elf(
 
 def elf_for(arch: Arch, *parts: Part) -> bytes:
     """make_elf for an architecture."""
-    return make_elf(*parts, machine=MACHINES[arch.name], order=arch.order.value)
+    return make_elf(*parts, machine=MACHINES[arch.name], order=arch.order.prefix)
 
 
 def elf_with_symbols(arch: Arch, symbols: Mapping[str, int], *parts: Part) -> bytes:
     """elf_for, with functions at addresses in its symbol table."""
-    order = arch.order.value
+    order = arch.order.prefix
     whole = elf_for(arch, *parts)
     names, table = b"\0", bytes(16)
     for name, address in symbols.items():

@@ -32,10 +32,10 @@ class Arch(ABC):
     dereference: bytes
 
     def pack(self, layout: str, *values: object) -> bytes:
-        return struct.pack(self.order.value + layout, *values)
+        return struct.pack(self.order.prefix + layout, *values)
 
     def unpack(self, layout: str, data: bytes | bytearray, offset: int = 0) -> tuple[Any, ...]:
-        return struct.unpack_from(self.order.value + layout, data, offset)
+        return struct.unpack_from(self.order.prefix + layout, data, offset)
 
     def item(self, name: int, size: int, number: int, inline: bool = True) -> int:
         """A mach_msg_type_t."""

@@ -100,12 +100,12 @@ class Roamer(Client):
         """A call with up to 400 KB of memory."""
         size = 1 + number * number * 41
         word = TypeDescriptor(0, 0, 0, False, True).word(mach.order)
-        body = struct.pack(f"{mach.order.value}IHHII", word, MSG_TYPE_BYTE, 8, size, 0)
+        body = struct.pack(f"{mach.order.prefix}IHHII", word, MSG_TYPE_BYTE, 8, size, 0)
         self._call(mach, number, body, (CarriedMemory(len(body) - 4, size, BYTES[:size]),))
 
     def _carry(self, mach: Mach, to: int, name: int, kind: int) -> None:
         """Gives a right to whoever receives."""
-        body = struct.pack(f"{mach.order.value}I", TypeDescriptor(kind, PORT_BITS, 1).word(mach.order)) + bytes(4)
+        body = struct.pack(f"{mach.order.prefix}I", TypeDescriptor(kind, PORT_BITS, 1).word(mach.order)) + bytes(4)
         mach.send(Message(Header(to, COPY_SEND, 0, 0, GIVE), body, (CarriedPort(4, kind, name),), True), timeout=20)
 
     def _give(self, mach: Mach, number: int) -> None:

@@ -206,7 +206,7 @@ class Task:
         self.memory.map(BUFFER, BUFFER_SIZE)
         self.threads: list[IpcThread] = []
         self.thread = self.new_thread()
-        self.prefix = world.order.value
+        self.prefix = world.order.prefix
 
     def new_thread(self) -> IpcThread:
         thread = IpcThread(self.space, self.memory)

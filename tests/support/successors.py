@@ -76,7 +76,7 @@ class Desk(HostServer):
 def _number(mach: Mach, caller: Caller, number: int, version: int) -> None:
     header = Header(caller.reply, caller.disposition, 0, 0, CALL + REPLY_ID)
     word = TypeDescriptor(MSG_TYPE_BYTE, 8, COUNT.size).word(mach.order)
-    mach.send(Message(header, struct.pack(f"{mach.order.value}I", word) + COUNT.pack(number, version), (), False))
+    mach.send(Message(header, struct.pack(f"{mach.order.prefix}I", word) + COUNT.pack(number, version), (), False))
 
 
 @state
@@ -179,7 +179,7 @@ class Pusher(HostServer):
         word = TypeDescriptor(0, 0, 0, False, True).word(mach.order)
         for number in range(1, self.count + 1):
             size = number * self.size
-            body = struct.pack(f"{mach.order.value}IHHII", word, MSG_TYPE_BYTE, 8, size, 0)
+            body = struct.pack(f"{mach.order.prefix}IHHII", word, MSG_TYPE_BYTE, 8, size, 0)
             memory = CarriedMemory(len(body) - 4, size, pattern(size))
             mach.send(Message(Header(living_right(answer), COPY_SEND, 0, 0, CALL + number), body, (memory,), True))
 

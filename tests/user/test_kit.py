@@ -131,7 +131,7 @@ def test_a_client_cannot_feign_a_notification(arch: Arch) -> None:
     world.client.ask(desk, MACH_NOTIFY_NO_SENDERS, 0)
     world.machine.run(50_000_000)
     answer = world.client.discard(world.client.reply_port)
-    assert answer is not None and struct.unpack(arch.order.value + "i", answer[4:8]) == (MIG_BAD_ID,)
+    assert answer is not None and struct.unpack(arch.order.prefix + "i", answer[4:8]) == (MIG_BAD_ID,)
     assert list(world.server.desks.values()) == [0]
     world.close()
 

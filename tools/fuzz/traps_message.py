@@ -38,16 +38,16 @@ class Body:
         if isinstance(value, Rights):
             name = value.disposition
             number = len(value.names)
-            data = struct.pack(f"{self.order.value}{number}I", *value.names)
+            data = struct.pack(f"{self.order.prefix}{number}I", *value.names)
             self.is_complex = True
         else:
             data, number = self._data(kind, value)
         inline = kind.form in (FIXED, COUNTED) or (kind.form == EITHER and number <= kind.limit)
         descriptor = TypeDescriptor(name, kind.size, number, inline, kind.longform)
         if kind.longform:
-            self.data += struct.pack(self.order.value + "IHHI", descriptor.word(self.order), name & 0xFFFF, kind.size, number)
+            self.data += struct.pack(self.order.prefix + "IHHI", descriptor.word(self.order), name & 0xFFFF, kind.size, number)
         else:
-            self.data += struct.pack(self.order.value + "I", descriptor.word(self.order))
+            self.data += struct.pack(self.order.prefix + "I", descriptor.word(self.order))
         if inline:
             self.data += data + bytes(-len(data) % 4)
         else:
@@ -62,12 +62,12 @@ class Body:
         words = [word for each in values for word in (each if isinstance(each, tuple) else (each,))]
         code = kind.format[-1].upper()
         mask = (1 << 8 * struct.calcsize("=" + code)) - 1
-        return struct.pack(f"{self.order.value}{len(words)}{code}", *(word & mask for word in words)), kind.number * len(values)
+        return struct.pack(f"{self.order.prefix}{len(words)}{code}", *(word & mask for word in words)), kind.number * len(values)
 
     def _out_of_line(self, data: bytes) -> None:
         self.is_complex = True
         data = data[:PIECE_MAX]
-        self.data += struct.pack(self.order.value + "I", self.memory if data else 0)
+        self.data += struct.pack(self.order.prefix + "I", self.memory if data else 0)
         if data:
             self.writes.append((self.memory, data))
             self.memory += len(data) + -len(data) % 16
@@ -76,4 +76,4 @@ class Body:
         """The message. remote, local: names and dispositions, 0 and 0 for none."""
         bits = msgh_bits(remote[1], local[1], MSGH_BITS_COMPLEX if self.is_complex else 0)
         words = (bits, 24 + len(self.data), remote[0], local[0], 0, msgh_id & 0xFFFFFFFF)
-        return struct.pack(self.order.value + "6I", *words) + bytes(self.data)
+        return struct.pack(self.order.prefix + "6I", *words) + bytes(self.data)

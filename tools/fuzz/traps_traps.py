@@ -63,7 +63,7 @@ class Traps:
 
     def _put(self, *words: int) -> None:
         """Words for the trap to read, where results go."""
-        order = self.pool.kernel.cpu.order.value
+        order = self.pool.kernel.cpu.order.prefix
         self.writes.append((self.words, struct.pack(f"{order}{len(words)}I", *words)))
 
     def _task(self, thread: Thread) -> int:

@@ -264,7 +264,7 @@ class TrapWorld:
     def _mail(self, thread: Thread) -> None:
         """Puts a guest's next call where its stub finds it."""
         _, number, arguments, *_ = self._next(thread) or NOTHING
-        order = self.kernel.cpu.order.value
+        order = self.kernel.cpu.order.prefix
         stack = self.area(thread) + STACK
         mail = MAIL + self.callers[thread.number].thread * MAIL_SIZE
         words = struct.pack(f"{order}{1 + len(arguments)}I", 0, *arguments)
@@ -297,7 +297,7 @@ class TrapWorld:
         data = tried(thread.memory.read, VirtAddr(address), 32)
         if data is None:
             return None
-        words = struct.unpack(self.kernel.cpu.order.value + "8I", data)
+        words = struct.unpack(self.kernel.cpu.order.prefix + "8I", data)
         return int(words[7]) if words[5] == msgh_id else None
 
     def _watched(self, row: Row) -> Row:

@@ -137,7 +137,7 @@ class CpuWorld:
     def _fill(self) -> None:
         """The guest's data: extreme numbers."""
         count = len(values.PATTERN_WORDS)
-        pattern = struct.pack(f"{self.node.cpu.order.value}{count}I", *values.PATTERN_WORDS)
+        pattern = struct.pack(f"{self.node.cpu.order.prefix}{count}I", *values.PATTERN_WORDS)
         for address, size in ((DATA, DATA_SIZE), (CONSTANT, CONSTANT_SIZE)):
             self.guest.memory.write(VirtAddr(address), (pattern * (size // len(pattern) + 1))[:size])
         assert self.guest.map is not None

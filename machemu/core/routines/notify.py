@@ -53,7 +53,7 @@ def _invented(kernel: Kernel, request: Kmsg, target: Port) -> int:
     if request.id != NO_SENDERS:
         kernel.print(f"ds_notify: strange notification {request.id}\n".encode("ascii"))
         return MIG_BAD_ID
-    count = struct.unpack_from(f"{kernel.ipc.order.value}i", request.body.ljust(COUNT + 4, b"\0"), COUNT)[0]
+    count = struct.unpack_from(f"{kernel.ipc.order.prefix}i", request.body.ljust(COUNT + 4, b"\0"), COUNT)[0]
     address = (1 << 32) - int(kernel_address(target.number), 16)
     kernel.print(f"ds_no_senders called! device_port=0x-{address:x}x count={count}\n".encode("ascii"))
     return MIG_NO_REPLY

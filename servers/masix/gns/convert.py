@@ -56,9 +56,9 @@ def units(message: Message, order: ByteOrder) -> dict[int, int]:
 
 def _convert_descriptor(body: bytearray, item: Item, order: ByteOrder) -> None:
     kind = item.descriptor
-    struct.pack_into(order.value + "I", body, item.start, kind.word(order))
+    struct.pack_into(order.prefix + "I", body, item.start, kind.word(order))
     if kind.longform:
-        struct.pack_into(order.value + "HHI", body, item.start + 4, kind.name, kind.size, kind.number)
+        struct.pack_into(order.prefix + "HHI", body, item.start + 4, kind.name, kind.size, kind.number)
 
 
 def _unit(kind: TypeDescriptor) -> int:

@@ -215,9 +215,9 @@ def take_all(message: Message, order: ByteOrder, take: Callable[[NetRight], obje
 def set_disposition(body: bytearray, item: Item, disposition: int, order: ByteOrder) -> None:
     """Makes a descriptor say how its rights are sent."""
     kind = item.descriptor._replace(name=disposition)
-    struct.pack_into(order.value + "I", body, item.start, kind.word(order))
+    struct.pack_into(order.prefix + "I", body, item.start, kind.word(order))
     if kind.longform:
-        struct.pack_into(order.value + "H", body, item.start + 4, disposition)
+        struct.pack_into(order.prefix + "H", body, item.start + 4, disposition)
 
 
 def taken(context: Context, node: int, what: Deliver) -> Message:

@@ -20,6 +20,6 @@ the data (struct net_rcv_msg)."""
 
 def frame_of(body: bytes, order: ByteOrder) -> bytes:
     """The frame in what an interface sends."""
-    (length,) = struct.unpack_from(order.value + "H", body, RECEIVED_LENGTH)
+    (length,) = struct.unpack_from(order.prefix + "H", body, RECEIVED_LENGTH)
     header = body[RECEIVED_HEADER : RECEIVED_HEADER + ETHER.size]
     return header + body[RECEIVED_DATA : RECEIVED_LENGTH + length]

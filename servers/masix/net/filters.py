@@ -102,4 +102,4 @@ def program(filter_: Filter, order: ByteOrder) -> tuple[int, ...]:
 
 def _seen(value: int, order: ByteOrder) -> int:
     """What a machine reads where a frame has a number."""
-    return int(struct.unpack(order.value + "H", struct.pack(">H", value))[0])
+    return int(struct.unpack(order.prefix + "H", struct.pack(">H", value))[0])

@@ -33,7 +33,7 @@ def test_a_program_finds_its_arguments(arguments: list[str], order: ByteOrder) -
     pointer, data = build_stack(TOP, order, arguments)
     assert pointer % 4 == 0
     assert pointer + len(data) == TOP
-    count, *vector = struct.unpack(f"{order.value}{len(arguments) + 3}I", data[: 4 * (len(arguments) + 3)])
+    count, *vector = struct.unpack(f"{order.prefix}{len(arguments) + 3}I", data[: 4 * (len(arguments) + 3)])
     assert count == len(arguments)
     assert vector[len(arguments) :] == [0, 0]
     found = [data[address - pointer :].partition(b"\0")[0].decode() for address in vector[: len(arguments)]]

@@ -33,7 +33,7 @@ def descriptors(draw: st.DrawFn, order: ByteOrder) -> bytes:
         flags, short = inline << 28 | longform << 29 | deallocate << 30 | unused << 31, name | size << 8 | number << 16
     else:
         flags, short = inline << 3 | longform << 2 | deallocate << 1 | unused, name << 24 | size << 16 | number << 4
-    prefix = order.value
+    prefix = order.prefix
     head = struct.pack(prefix + "IHHI", flags, name, size, number) if longform else struct.pack(prefix + "I", flags | short)
     if not inline:
         return head + struct.pack(prefix + "I", draw(ADDRESSES))
@@ -49,7 +49,7 @@ def world_of(order: ByteOrder) -> tuple[IpcWorld, Task, Task]:
     attacker.insert(mine, mine, MAKE_SEND)
     mp.mach_port_allocate(world.ipc, attacker.space, 3)
     attacker.memory.map(0x9000, 4096)
-    attacker.memory.write(VirtAddr(0x9000), struct.pack(f"{order.value}8I", 1, 2, 3, 0, 0xFFFFFFFF, 4, 1, 2))
+    attacker.memory.write(VirtAddr(0x9000), struct.pack(f"{order.prefix}8I", 1, 2, 3, 0, 0xFFFFFFFF, 4, 1, 2))
     return world, victim, attacker
 
 
@@ -70,7 +70,7 @@ def test_messages_of_random_items(data: st.DataObject, order: ByteOrder) -> None
     for _ in range(3):
         body = b"".join(data.draw(st.lists(descriptors(order), max_size=5)))
         bits = data.draw(st.sampled_from([0x80000013, 0x80000014, 0x80001513, 0xFFFFFF13, 0x80001413, 0xC0001113]))
-        header = struct.pack(f"{order.value}6I", bits, data.draw(WORDS), data.draw(NAMES), data.draw(NAMES), 7, 8)
+        header = struct.pack(f"{order.prefix}6I", bits, data.draw(WORDS), data.draw(NAMES), data.draw(NAMES), 7, 8)
         attacker.memory.map(BUFFER, 4096)
         attacker.memory.write(VirtAddr(BUFFER), header + body)
         size = HEADER_SIZE + len(body) - data.draw(st.sampled_from([0, 0, 0, 4, 8]))

@@ -55,7 +55,7 @@ INT = 0x10012002
 
 
 def _words(*words: int, order: ByteOrder = LITTLE) -> bytes:
-    return struct.pack(f"{order.value}{len(words)}I", *words)
+    return struct.pack(f"{order.prefix}{len(words)}I", *words)
 
 
 def _refuses(

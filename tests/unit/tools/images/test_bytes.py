@@ -118,8 +118,8 @@ def data(elf: ELFFile) -> dict[str, bytes]:
 
 
 def expected_descriptor(item: TypeDescriptor, order: ByteOrder) -> bytes:
-    first = struct.pack(f"{order.value}I", item.word(order))
-    return first + struct.pack(f"{order.value}HHI", item.name, item.size, item.number) if item.longform else first
+    first = struct.pack(f"{order.prefix}I", item.word(order))
+    return first + struct.pack(f"{order.prefix}HHI", item.name, item.size, item.number) if item.longform else first
 
 
 @pytest.mark.parametrize("architecture", images.ARCHITECTURES, ids=lambda machine: machine.name)
@@ -128,10 +128,10 @@ def test_the_compiler_s_bytes_are_those_that_the_kernel_reads(architecture: imag
     elf = compiled(architecture, tmp_path, source())
     assert elf.little_endian == (order is ByteOrder.LITTLE)
     bytes_of = data(elf)
-    assert bytes_of["header"] == struct.pack(f"{order.value}5Ii", *HEADER)
+    assert bytes_of["header"] == struct.pack(f"{order.prefix}5Ii", *HEADER)
     for name, item in DESCRIPTORS.items():
         assert bytes_of[f"{name}_type"] == bytes_of[f"{name}_words"] == expected_descriptor(item, order), name
-        word = struct.unpack(f"{order.value}I", bytes_of[f"{name}_type"][:4])[0]
+        word = struct.unpack(f"{order.prefix}I", bytes_of[f"{name}_type"][:4])[0]
         first = item._replace(name=0, size=0, number=0) if item.longform else item
         assert decode_type_word(word, order) == first
     for name, (message, values, _) in MESSAGES.items():
