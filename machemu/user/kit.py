@@ -313,21 +313,27 @@ class HostServer(Part, Server):
         self.inherit(mach, left)
 
     def receive(self, mach: Mach, message: Message) -> None:
-        if message.header.local == mach.given("control"):
+        self.handle(mach, message, self.context(mach))
+
+    def handle(self, mach: Mach, message: Message, context: Any) -> None:
+        """Calls the handler of a message that has come."""
+        port = message.header.local
+        if port == mach.given("control"):
             self._bequeath(mach, message)
             return
-        question = self.questions.pop(message.header.local, None)
+        question = self.questions.pop(port, None)
         if question is not None:
-            mach.destroy_receive(message.header.local)
+            mach.destroy_receive(port)
             then = getattr(question.part, question.then)
-            _reply(mach, message, getattr(then, HANDLES).what, partial(then, self.context(mach)), *question.about)
+            _reply(mach, message, getattr(then, HANDLES).what, partial(then, context), *question.about)
             return
-        found = next((found for part in self.parts() if (found := part.handler(message))), None)
-        if found is None:
-            self.other(mach, message)
-            return
-        handled, method = found
-        handled.take(mach, message, handled.what, partial(method, self.context(mach)))
+        for part in self.parts():
+            found = part.handler(message)
+            if found is not None:
+                handled, method = found
+                handled.take(mach, message, handled.what, partial(method, context))
+                return
+        self.other(mach, message)
 
     def other(self, mach: Mach, message: Message) -> None:
         """A message that no handler takes is answered with MIG_BAD_ID, and what it brought is given up."""

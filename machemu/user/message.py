@@ -99,12 +99,12 @@ def items(body: bytes | bytearray, order: ByteOrder) -> Iterator[Item]:
     offset = 0
     while offset + WORD_SIZE <= len(body):
         start = offset
-        descriptor = decode_type_word(struct.unpack_from(order.value + "I", body, offset)[0], order)
+        descriptor = decode_type_word(struct.unpack_from(order.prefix + "I", body, offset)[0], order)
         offset += 4
         if descriptor.longform:
             if start + LONGFORM_SIZE > len(body):
                 return
-            name, size, number = struct.unpack_from(order.value + "HHI", body, start + 4)
+            name, size, number = struct.unpack_from(order.prefix + "HHI", body, start + 4)
             descriptor = descriptor._replace(name=name, size=size, number=number)
             offset = start + LONGFORM_SIZE
         length = descriptor.number * descriptor.size + 7 >> 3
@@ -136,7 +136,7 @@ def decode(
     read: the task's memory; what it raises comes out, and nothing is lost. unread: memory is left where it is, as Regions, and
     not among what is returned.
     """
-    words = struct.unpack_from(order.value + "6I", data)
+    words = struct.unpack_from(order.prefix + "6I", data)
     bits, size, remote, local, seqno, msgh_id = words
     header = Header(remote, bits & 0xFF, local, bits >> 8 & 0xFF, _signed(msgh_id), seqno, bits & MSGH_BITS_OTHER)
     body = data[HEADER_SIZE:size]
@@ -148,10 +148,10 @@ def decode(
         kind = item.descriptor
         if kind.inline:
             if item.is_right:
-                names = struct.unpack_from(f"{order.value}{kind.number}I", body, item.data)
+                names = struct.unpack_from(f"{order.prefix}{kind.number}I", body, item.data)
                 carried += [CarriedPort(item.data + 4 * n, kind.name, right_of(name)) for n, name in enumerate(names)]
             continue
-        address = struct.unpack_from(order.value + "I", body, item.data)[0]
+        address = struct.unpack_from(order.prefix + "I", body, item.data)[0]
         if unread and item.length and not item.is_right:
             carried.append(CarriedMemory(item.data, item.length, Region(address, item.length)))
             continue
@@ -159,7 +159,7 @@ def decode(
             regions.append((address, item.length))
         memory = read(address, item.length) if item.length else b""
         if item.is_right:
-            names = struct.unpack(f"{order.value}{kind.number}I", memory)
+            names = struct.unpack(f"{order.prefix}{kind.number}I", memory)
             carried.append(CarriedPorts(item.data, kind.name, tuple(map(right_of, names))))
         else:
             carried.append(CarriedMemory(item.data, item.length, memory))
@@ -172,11 +172,19 @@ def _signed(word: int) -> int:
 
 def memory_wanted(message: Message) -> list[int]:
     """The sizes in bytes of the memory that a message is to be sent with and that is still to be written, in order."""
-    return [len(_out_of_line(item, ByteOrder.LITTLE)) for item in message.carried if _is_written(item)]
+    return [size for item in message.carried if (size := _written_size(item)) is not None]
 
 
-def _is_written(item: Carried) -> bool:
-    return not isinstance(item, CarriedPort) and not (isinstance(item, CarriedMemory) and isinstance(item.copy, Region))
+def _written_size(item: Carried) -> int | None:
+    """The bytes to be written for an item; None where it has none, or has them in place."""
+    if isinstance(item, CarriedPort):
+        return None
+    if isinstance(item, CarriedPorts):
+        return WORD_SIZE * len(item.ports)
+    if isinstance(item.copy, Region):
+        return None
+    assert isinstance(item.copy, bytes)
+    return len(item.copy)
 
 
 def regions(message: Message) -> list[Region]:
@@ -186,7 +194,7 @@ def regions(message: Message) -> list[Region]:
 
 def size_of(message: Message) -> int:
     """The bytes of a message, with header and with the memory that is read or written for it."""
-    return HEADER_SIZE + len(message.body) + sum(memory_wanted(message))
+    return HEADER_SIZE + len(message.body) + (sum(memory_wanted(message)) if message.carried else 0)
 
 
 def encode(order: ByteOrder, message: Message, addresses: Sequence[int]) -> tuple[bytes, list[tuple[int, bytes]]]:
@@ -202,17 +210,17 @@ def encode(order: ByteOrder, message: Message, addresses: Sequence[int]) -> tupl
         else:
             word = next(places)
             writes.append((word, _out_of_line(item, order)))
-        struct.pack_into(order.value + "I", body, item.offset, word)
+        struct.pack_into(order.prefix + "I", body, item.offset, word)
     header = message.header
     bits = msgh_bits(header.remote_type, header.local_type, header.flags | (MSGH_BITS_COMPLEX if message.complex else 0))
     size = HEADER_SIZE + len(body)
     words = (bits, size, header.remote, header.local, 0, header.id & 0xFFFFFFFF)
-    return struct.pack(order.value + "6I", *words) + body, writes
+    return struct.pack(order.prefix + "6I", *words) + body, writes
 
 
 def _out_of_line(item: Carried, order: ByteOrder) -> bytes:
     if isinstance(item, CarriedPorts):
-        return struct.pack(f"{order.value}{len(item.ports)}I", *map(name_of, item.ports))
+        return struct.pack(f"{order.prefix}{len(item.ports)}I", *map(name_of, item.ports))
     assert isinstance(item, CarriedMemory)
     assert isinstance(item.copy, bytes)
     return item.copy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from enum import Enum, auto
 from typing import Final
 
@@ -52,6 +53,8 @@ GIVEN_BACK: Final = (
     MACH_SEND_NO_NOTIFY,
 )
 """After these the kernel has written the message back."""
+FIRST_PAGE: Final = 4096 - WORD_AREA
+"""Bytes of the buffer that lie in one page, with the header of a message that has come: they are read at once."""
 NS_PER_MS: Final = 1_000_000
 TIMEOUT_MAX: Final = (1 << 32) - 1
 """Milliseconds of one time-out: an alarm of more than 49 days waits again."""
@@ -158,22 +161,8 @@ class ServerThread(Own):
         MustWait where memory must be waited for; then it is called again with the same result.
         """
         mach = Mach(self, kernel, memory)
-        code = result or 0
-        if self.phase is Phase.INHERITS or (self.phase is Phase.INHERITED and code == MACH_RCV_INTERRUPTED):
-            self.phase = Phase.INHERITED
-            self.arguments = (self.buffer, MACH_RCV_MSG, 0, self.size - WORD_AREA, self.task.names["legacy"], 0, 0)
-            return MACH_MSG
-        if self.phase in STARTING:
-            if self.phase is Phase.START:
-                self.server.start(mach)
-            else:
-                message, regions = self._taken(mach, True)
-                mach.free(regions)
-                self.server.succeed(mach, message)
-            mach.work(1, 0, 0)
-            for other in self.task.threads[1:]:
-                other.told(mach, THREAD_RESUME)
-        elif self.phase is Phase.RECEIVED:
+        code, phase, task = result or 0, self.phase, self.task
+        if phase is Phase.RECEIVED:
             if code == MACH_RCV_TOO_LARGE:
                 size = mach.number_at(self.buffer + HEADER_SIZE_FIELD)
                 if not self.refuses and size <= self.server.message_max:
@@ -181,21 +170,42 @@ class ServerThread(Own):
                 self.refuses = not self.refuses
             else:
                 self._received(mach, code)
-        elif self.phase is Phase.GROWN:
-            self._grown(mach, code)
-        elif self.phase is Phase.PLACED:
+        elif phase is Phase.SENT:
+            self._sent(mach, code)
+        elif phase is Phase.PLACED:
             if code:
                 self._unsent(mach, self.outbox[0].message, code)
             else:
                 self.outbox[0].addresses.append(mach.word())
-        elif self.phase is Phase.SENT:
-            self._sent(mach, code)
+        elif phase is Phase.GROWN:
+            self._grown(mach, code)
+        elif phase is Phase.INHERITS or (phase is Phase.INHERITED and code == MACH_RCV_INTERRUPTED):
+            return self._inherits()
+        elif phase in STARTING:
+            self._start(mach)
         self.phase = Phase.READY
-        if not self.outbox and "successor" in self.task.names:
+        if not self.outbox and "successor" in task.names:
             self.server.hand_over(mach)
-        if not self.outbox and self.task.leaves and self.server.has_left():
+        if not self.outbox and task.leaves and self.server.has_left():
             mach.request(TASK_TERMINATE, mach.task_self(), ())
         return self._send(mach) if self.outbox else self._receive(kernel)
+
+    def _inherits(self) -> int:
+        """The trap that waits for what the server before it leaves."""
+        self.phase = Phase.INHERITED
+        self.arguments = (self.buffer, MACH_RCV_MSG, 0, self.size - WORD_AREA, self.task.names["legacy"], 0, 0)
+        return MACH_MSG
+
+    def _start(self, mach: Mach) -> None:
+        if self.phase is Phase.START:
+            self.server.start(mach)
+        else:
+            message, regions = self._taken(mach, True)
+            mach.free(regions)
+            self.server.succeed(mach, message)
+        mach.work(1, 0, 0)
+        for other in self.task.threads[1:]:
+            other.told(mach, THREAD_RESUME)
 
     # Sending
 
@@ -221,7 +231,7 @@ class ServerThread(Own):
             if written:
                 mach.write(address, written)
         mach.write(self.buffer, data)
-        mach.work(0, 1, messages.size_of(outgoing.message))
+        mach.work(0, 1, len(data) + sum(wanted))
         option = (
             MACH_SEND_MSG
             | (MACH_SEND_TIMEOUT if outgoing.timeout is not None else 0)
@@ -253,6 +263,8 @@ class ServerThread(Own):
     @staticmethod
     def _free_sent(mach: Mach, outgoing: Outgoing) -> None:
         """Gives back the memory of which the message was made."""
+        if not outgoing.message.carried:
+            return
         written = zip(outgoing.addresses, messages.memory_wanted(outgoing.message), strict=False)
         mach.free([*written, *messages.regions(outgoing.message)])
 
@@ -307,8 +319,10 @@ class ServerThread(Own):
 
     def _taken(self, mach: Mach, is_read: bool = False) -> tuple[Message, list[tuple[int, int]]]:
         """The message in the buffer. is_read: with its memory, whatever the server has said."""
-        size = mach.number_at(self.buffer + HEADER_SIZE_FIELD)
-        data = mach.read(self.buffer, max(size, HEADER_SIZE))
+        data = mach.read(self.buffer, FIRST_PAGE)
+        (size,) = struct.unpack_from(mach.order.prefix + "I", data, HEADER_SIZE_FIELD)
+        if size > FIRST_PAGE:
+            data = mach.read(self.buffer, size)
         return messages.decode(mach.order, data, mach.read, not (is_read or self.server.reads_memory))
 
     def _grow(self, mach: Mach, size: int) -> int:
