@@ -216,8 +216,9 @@ class Cluster:
             if self.interrupt.asked:
                 return ClusterStop.INTERRUPTED
             time, number = self._first()
-            limit = min(deadline, self._next_fault())
-            if self.offers and self.offers[0].time < min(time, self._next_fault()):
+            fault = self._next_fault()
+            limit = min(deadline, fault)
+            if self.offers and self.offers[0].time < min(time, fault):
                 self._carry(self.offers.pop(0))
             elif time < limit:
                 self._reached(time - self.slack)
@@ -280,7 +281,8 @@ class Cluster:
         if status.send != self.times[number]:
             self.times[number] = status.send
             heappush(self.order, (status.send, number))
-        self._offer(number, status.sent)
+        if status.sent:
+            self._offer(number, status.sent)
 
     def _run_node(self, number: int, limit: int, lookahead: int) -> None:
         """Runs a node up to the first time at which a frame that is not known yet could reach it, or to `limit`."""

@@ -114,8 +114,9 @@ class ClusterNode:
         kernel = self.kernel
         if kernel is None:
             return Status(False, False, 0, FOREVER, FOREVER, sent)
-        time = self.next_time()
-        return Status(True, kernel.halted is Halt.REBOOT, kernel.kern.clock.now(), time, self._send_time(time), sent)
+        now = kernel.kern.clock.now()
+        time = self._next_time(kernel, now)
+        return Status(True, kernel.halted is Halt.REBOOT, now, time, self._send_time(kernel, time), sent)
 
     # Power
 
@@ -241,34 +242,28 @@ class ClusterNode:
 
     # Time
 
-    @property
-    def running(self) -> bool:
-        """Whether it has power, has not ended and does not stand still."""
-        return self.kernel is not None and self.kernel.halted is None and not self.paused
-
-    def next_time(self) -> int:
+    def _next_time(self, kernel: Kernel, now: int) -> int:
         """When it does something next, FOREVER if never."""
-        if not self.running or self.kernel is None:
+        if kernel.halted is not None or self.paused:
             return FOREVER
-        kern = self.kernel.kern
         if not self.idle:
-            return kern.clock.now()
-        time = kern.events.next_time()
+            return now
+        time = kernel.kern.events.next_time()
         heard = next((arrival.time for arrival in self.inbox if self._wakes(arrival)), None)
         if heard is not None:
             time = heard if time is None else min(time, heard)
-        return FOREVER if time is None else max(time, kern.clock.now())
+        return FOREVER if time is None else max(time, now)
 
     def _wakes(self, arrival: Arrival) -> bool:
         """Whether an idle node does anything about a frame. While it is idle that does not change."""
         return self.nics[arrival.interface].accepts(arrival.frame)
 
-    def _send_time(self, time: int) -> int:
+    def _send_time(self, kernel: Kernel, time: int) -> int:
         """Before when it sends nothing, if `time` is its next time."""
-        if time == FOREVER or self.kernel is None:
+        if time == FOREVER:
             return FOREVER
         if any(driver.requests for driver in self.drivers):
-            sent = self.kernel.kern.events.next_time()
+            sent = kernel.kern.events.next_time()
             return min(time + self.slack, time if sent is None else max(time, sent))
         return time + self.slack
 
@@ -296,8 +291,10 @@ class ClusterNode:
         """
         assert self.kernel is not None
         clock = self.kernel.kern.clock
-        self.pass_time(self.next_time())
-        while self.inbox and self.inbox[0].time <= clock.now():
+        now = clock.now()
+        time = self._next_time(self.kernel, now)
+        clock.base += time - now
+        while self.inbox and self.inbox[0].time <= time:
             arrival = self.inbox.pop(0)
             self.nics[arrival.interface].receive(arrival.frame)
         if self.inbox:

@@ -80,8 +80,8 @@ def _give(kernel: Kernel, task: Task, target: Port) -> PortName:
 def run(kernel: Kernel, thread: Thread, program: Program, deadline: int) -> None:
     """The user mode of a host-side thread: trap after trap, until it has to leave the CPU."""
     kernel.set_limit(deadline)
-    kernel.charged = kernel.kern.clock.now(), kernel.cpu.executed
-    kernel.left = kernel.kern.clock.now() >= kernel.limit
+    kernel.charged = kernel.kern.clock.reading()
+    kernel.left = kernel.charged[0] >= kernel.limit
     view = HostSide(kernel, thread, program)
     while not kernel.left:
         if program.owed:
@@ -128,7 +128,7 @@ def _trap(kernel: Kernel, thread: Thread, program: Program, number: int) -> None
 
 def _pass(kernel: Kernel, thread: Thread, program: Program) -> None:
     """Lets time pass that a program's work takes, a tick at most: then others may have the CPU."""
-    ns = min(program.owed, TICK_NS)
+    ns = program.owed if program.owed < TICK_NS else TICK_NS
     program.owed -= ns
     assert kernel.charged is not None
     began, executed = kernel.charged

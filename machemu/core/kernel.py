@@ -138,7 +138,7 @@ class Kernel(KernelSupervisor):
         self.in_handler = False
         self.charged = None
         self.routines = routines_on(self.kern.kernel_task.machine)
-        self.word = struct.Struct(cpu.order.value + "I")
+        self.word = struct.Struct(cpu.order.prefix + "I")
         self.input_sources = []
         self.kern.events.sooner = self.sooner
         self.devices.io.print = self.print
@@ -180,12 +180,12 @@ class Kernel(KernelSupervisor):
             if self.interrupt.asked:
                 return Stop.INTERRUPTED
             ticks = kern.ticks
-            kern.deliver_events()
+            now = kern.deliver_events()
             if kern.ticks != ticks and self.devices.pagers:
                 self.devices.show()
             if self.stopping is not None:
                 break
-            if kern.clock.now() >= deadline:
+            if now >= deadline:
                 return Stop.TIME
             if vm.pageout_wanted or vm.free_wanted.threads:
                 vm.pageout()
@@ -281,7 +281,7 @@ class Kernel(KernelSupervisor):
         if thread.retval is not None:
             thread.pcb.set_result(thread.retval)
             thread.retval = None
-        self.charged = clock.now(), cpu.executed
+        self.charged = clock.reading()
         cpu.activate(thread.pcb, self._map(thread).pmap, thread.task.eml_dispatch is not None)
         place = self.board
         place[board.TASK], place[board.THREAD], place[board.PC] = thread.task.number, thread.number, thread.pcb.pc
@@ -334,7 +334,7 @@ class Kernel(KernelSupervisor):
         if self.charged is not None:
             thread, clock = self.kern.current, self.kern.clock
             began, executed = self.charged
-            self.charged = clock.now(), self.cpu.executed
+            self.charged = clock.reading()
             user = (self.charged[1] - executed) * clock.instruction_ns
             thread.user_time += user
             thread.system_time += self.charged[0] - began - user

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from machemu.abi.types import Nanoseconds, signed
+from machemu.abi.types import Instructions, Nanoseconds, signed
 from machemu.machine.seams import Cpu
 from machemu.sim.state import COST_MAX, Range, Signed, Time, state
 
@@ -116,6 +116,11 @@ class Clock:
 
     def now(self) -> Nanoseconds:
         return self.base + (self.cpu.executed - self.mark) * self.instruction_ns  # type: ignore[return-value]
+
+    def reading(self) -> tuple[Nanoseconds, Instructions]:
+        """The time, and how many instructions the CPU has executed in all."""
+        executed = self.cpu.executed
+        return self.base + (executed - self.mark) * self.instruction_ns, executed  # type: ignore[return-value]
 
     def fold(self) -> int:
         """Moves the instructions run so far into `base` (so that time can be saved) and returns the time."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from itertools import compress
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError
 from machemu.kern.thread import NRQS, TH_RUN, TH_SUSP, TH_WAIT
@@ -11,6 +12,8 @@ from machemu.sim.state import Natural, state
 
 if TYPE_CHECKING:
     from machemu.kern.thread import Thread
+
+PRIORITIES: Final = range(NRQS)
 
 
 @state
@@ -30,11 +33,7 @@ class RunQueue:
 
     def best(self) -> int:
         """The priority of the first thread; NRQS where there is none."""
-        if self.count:
-            for priority, queue in enumerate(self.queues):
-                if queue:
-                    return priority
-        return NRQS
+        return next(compress(PRIORITIES, self.queues)) if self.count else NRQS
 
     def enqueue(self, thread: Thread) -> None:
         self.queues[thread.sched_pri].append(thread)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from operator import add, sub
 from typing import TYPE_CHECKING, Protocol
 
 from machemu.abi.errors import InvariantError, MustWait
@@ -208,8 +209,8 @@ class Kern:
 
     # Time
 
-    def deliver_events(self) -> None:
-        """Clock interrupts and time-outs up to now."""
+    def deliver_events(self) -> Nanoseconds:
+        """Clock interrupts and time-outs up to now; the time after them."""
         now = self.clock.now()
         ticks = now // TICK_NS
         if ticks != self.ticks:
@@ -223,12 +224,17 @@ class Kern:
                 if pc_sample.wanted(thread):
                     pc_sample.take(thread, pc_sample.SAMPLED_PC_PERIODIC, thread.pcb.pc)
             self.ticks = ticks
-        while (event := self.events.pop_due(now)) is not None:
+        event = self.events.pop_due(now)
+        if event is None:
+            return now
+        while event is not None:
             if isinstance(event.kind, Timer):
                 self._fire(event.kind, event.args[0])
             else:
                 # Of a layer that kern does not know: its object comes first and knows what to do.
                 event.args[0].event_due(event.kind, *event.args[1:])
+            event = self.events.pop_due(now)
+        return self.clock.now()
 
     def _fire(self, kind: Enum, thread: Thread) -> None:
         from machemu.kern.waits import WAITS
@@ -277,7 +283,7 @@ class Kern:
         if counts != self.counted:
             thread = self.sched.current
             task = self.kernel_task if thread is None else thread.task
-            task.events = tuple([old + new - before for old, new, before in zip(task.events, counts, self.counted, strict=True)])
+            task.events = tuple(map(add, task.events, map(sub, counts, self.counted)))
             self.counted = counts
 
     def _check_clocks(self) -> None:
