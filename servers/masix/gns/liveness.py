@@ -37,6 +37,7 @@ class Liveness:
             self.at = now + ASK_NS
 
     def hear(self, node: int, now: int) -> None:
+        self.stirred(now)
         self.heard[node] = now
 
     def lost(self, node: int) -> None:

@@ -233,8 +233,9 @@ class Gns(SuccessiveServer):
         return Context(mach, self, self.node, self.tables, self.link, self.loop, self.streams, self.arrivals)
 
     def receive(self, mach: Mach, message: Message) -> None:
-        super().receive(mach, message)
-        self._settle(self.context(mach))
+        context = self.context(mach)
+        self.handle(mach, message, context)
+        self._settle(context)
 
     def other(self, mach: Mach, message: Message) -> None:
         if message.header.local in self.tables.proxies:
@@ -287,7 +288,6 @@ class Gns(SuccessiveServer):
         """What has come is dealt with, and the alarm is set to whatever comes first."""
         while (event := self._next_event(context)) is not None:
             node, data = event
-            self.liveness.stirred(context.mach.now())
             self.liveness.hear(node, context.mach.now())
             if data is None:
                 self.liveness.lost(node)
@@ -303,12 +303,18 @@ class Gns(SuccessiveServer):
                     self.directory.receive(context, node, data[len(GROUPS) :])
             else:
                 self._arrived(context, node, data)
-        rooms = [room for room in (self.names, self.link, self.directory) if room is not None]
-        times = [room.next_timer() for room in rooms]
         now = context.mach.now()
-        times += [self.liveness.at, self.register_at, now if self.tables.is_short() else None]
-        times += [self.streams.next_timer(now), self.arrivals.next_timer(now)]
-        context.mach.alarm(min((time for time in times if time is not None), default=None))
+        times = (
+            self.names.next_timer(),
+            self.link.next_timer(),
+            None if self.directory is None else self.directory.next_timer(),
+            self.liveness.at,
+            self.register_at,
+            now if self.tables.is_short() else None,
+            self.streams.next_timer(now),
+            self.arrivals.next_timer(now),
+        )
+        context.mach.alarm(min([time for time in times if time is not None], default=None))
 
     def _next_event(self, context: Context) -> tuple[int, bytes | None] | None:
         while (unverified := self.link.next_unverified()) is not None:

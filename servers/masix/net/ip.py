@@ -9,6 +9,7 @@ Sources: IEEE 802.3, RFC 791 (IPv4), RFC 768 (UDP), RFC 1071 (checksums), RFC 11
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Annotated, Final
 
 from machemu.sim.state import Range, Size
@@ -40,8 +41,11 @@ IP_START: Final = ETHER.size
 UDP_START: Final = IP_START + IPV4.size
 MTU: Final = 1500
 """Bytes of an IPv4 packet at most."""
+REMEMBERED: Final = 1024
+"""Nodes whose addresses are made once: each packet asks for both of both ends several times."""
 
 
+@lru_cache(REMEMBERED)
 def ip_of(node: int) -> bytes:
     """A node's (or the group's) IPv4 address, 4 bytes. ValueError for a number that no node can have."""
     if node == GROUP:
@@ -51,6 +55,7 @@ def ip_of(node: int) -> bytes:
     return struct.pack(">I", 10 << 24 | node)
 
 
+@lru_cache(REMEMBERED)
 def mac_of(node: int) -> bytes:
     """A node's (or the group's) station address, 6 bytes; a node's is locally administered."""
     return GROUP_MAC if node == GROUP else b"\x02\0\0" + ip_of(node)[2:] + b"\0"

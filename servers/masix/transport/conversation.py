@@ -33,6 +33,11 @@ class Conversation:
         self.messages = []
         self.writable = []
 
+    def check_saved(self) -> None:
+        """ValueError where it has sent packets that its session has not."""
+        if max(self.sender.packets, default=0) > (0 if self.session is None else self.session.sequence):
+            raise ValueError("it has sent packets that are still to come")
+
     def arrived(self, packet: Packet, text: bytes, now: int) -> None:
         """Takes a packet's text. PacketError for one that breaks the protocol."""
         heard = False

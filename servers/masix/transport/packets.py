@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from machemu.sim.state import state
@@ -23,6 +24,7 @@ from masix.net.ip import (
     MTU,
     NODE_MAX,
     NODE_MIN,
+    REMEMBERED,
     UDP,
     UDP_PORT,
     UDP_PROTOCOL,
@@ -78,6 +80,7 @@ class Packet(NamedTuple):
     sealed: bytes
 
 
+@lru_cache(REMEMBERED)
 def node_of(ip: bytes) -> int:
     """The inverse of `ip_of`. PacketError for an address that is not ours."""
     if ip == GROUP_IP:

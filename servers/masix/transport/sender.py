@@ -143,7 +143,7 @@ class Sender:
     lost: dict[int, Fragment]  # the others, to be sent again
     in_flight: int  # bytes of `flight`
     latest: int  # the latest packet that the peer named
-    packets: dict[int, int]  # when those after it were sent
+    packets: dict[int, int]  # when those after it were sent, in their order
     measured: int  # the last packet that was sent when a round trip was last measured
 
     # The window:
@@ -171,6 +171,8 @@ class Sender:
             map(Fragment.size, self.flight.values())
         ):
             raise ValueError("what is under way is counted wrongly")
+        if list(self.packets) != sorted(self.packets):
+            raise ValueError("its packets are out of order")
         lasts = [self.control_last, *(out.last for out in self.streams.values())]
         if any(last >= self.next_number for last in lasts) or any(part.back >= part.number for part in self.unacked.values()):
             raise ValueError("a fragment is chained to none")
@@ -334,9 +336,10 @@ class Sender:
         if sent is None:
             return
         if chunk.latest > self.measured:
-            self.measured = max(self.packets)
+            self.measured = next(reversed(self.packets))
             self._measured(max(now - sent - chunk.delay * MICROSECOND, 0))
-        self.packets = {packet: time for packet, time in self.packets.items() if packet > chunk.latest}
+        while self.packets and (first := next(iter(self.packets))) <= chunk.latest:
+            del self.packets[first]
         self.latest = chunk.latest
 
     def _arrived(self, came: Iterable[int], now: int) -> list[int]:

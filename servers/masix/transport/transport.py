@@ -217,7 +217,7 @@ class Transport(Membership):
     def _hand_over(self, peer: Peer) -> None:
         """Gives the owner what a conversation brought."""
         conversation = peer.conversation
-        if conversation is None:
+        if conversation is None or not (conversation.messages or conversation.writable):
             return
         for stream, payload in conversation.messages:
             if stream in peer.held:
