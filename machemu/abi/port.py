@@ -1,6 +1,6 @@
 """Port rights, types and notifications (<mach/port.h>, <mach/notify.h>)."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 PORT_NULL: Final = 0
 PORT_NAME_DEAD: Final = 0xFFFFFFFF
@@ -28,6 +28,21 @@ TYPE_PORT_SET: Final = 0x00080000
 TYPE_DEAD_NAME: Final = 0x00100000
 TYPE_MAREQUEST: Final = 0x40000000
 TYPE_DNREQUEST: Final = 0x80000000
+
+
+class PortStatus(NamedTuple):
+    """mach_port_status_t of a receive right, in its order."""
+
+    pset: int  # the name of the port set that it is in, or 0
+    seqno: int  # the next message's sequence number
+    mscount: int  # send rights made
+    qlimit: int  # messages that the queue takes
+    msgcount: int  # those in it
+    sorights: int  # send-once rights
+    srights: int  # whether there are send rights
+    pdrequest: int  # whether its destruction, and as the next the lack of senders, is to be told
+    nsrequest: int
+
 
 # The notifications' message ids.
 

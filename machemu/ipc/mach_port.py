@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import (
@@ -27,6 +27,7 @@ from machemu.abi.port import (
     TYPE_DEAD_NAME,
     TYPE_PORT_SET,
     TYPE_RECEIVE,
+    PortStatus,
 )
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
@@ -46,20 +47,6 @@ if TYPE_CHECKING:
 RIGHT_COUNT: Final = RIGHT_DEAD_NAME + 1
 TYPE_SHIFT: Final = 16
 """mach_port_type_t has bit 16 + right."""
-
-
-class PortStatus(NamedTuple):
-    """mach_port_status_t, in its order."""
-
-    pset: int
-    seqno: int
-    mscount: int
-    qlimit: int
-    msgcount: int
-    sorights: int
-    srights: int
-    pdrequest: int
-    nsrequest: int
 
 
 def _valid(name: PortName) -> bool:

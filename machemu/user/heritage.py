@@ -22,7 +22,6 @@ from machemu.abi.port import (
     TYPE_SEND_ONCE,
 )
 from machemu.mig.interfaces.mach_port import (
-    MACH_PORT_GET_RECEIVE_STATUS,
     MACH_PORT_GET_REFS,
     MACH_PORT_GET_SET_STATUS,
     MACH_PORT_NAMES,
@@ -34,8 +33,6 @@ from machemu.user.kit import HostServer, Legacy
 from machemu.user.mach import MACH_REPLY_PORT, Mach
 from machemu.user.message import DEAD_NAME, WORD_SIZE
 
-MSGCOUNT: Final = 4
-"""The place in mach_port_status_t of the number of messages in the queue."""
 OWN: Final = ("task", "thread", "host", "reply", "successor")
 """What a task does not leave of what it knows."""
 
@@ -88,8 +85,7 @@ class SuccessiveServer(HostServer):
 
     def may_leave(self, mach: Mach) -> bool:
         """Not before it has heard of all that it was told."""
-        (status,) = mach.call(MACH_PORT_GET_RECEIVE_STATUS, mach.task_self(), self.notices)
-        return not status[MSGCOUNT]
+        return not mach.receive_status(self.notices).msgcount
 
     def legacy(self, mach: Mach) -> Legacy:
         known = mach.known()

@@ -23,11 +23,16 @@ from machemu.abi.message import (
     CarriedPorts,
     TypeDescriptor,
 )
-from machemu.abi.port import RIGHT_PORT_SET, RIGHT_RECEIVE, RIGHT_SEND
+from machemu.abi.port import RIGHT_PORT_SET, RIGHT_RECEIVE, RIGHT_SEND, PortStatus
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.mig.interfaces.mach_host import THREAD_WIRE, VM_WIRE
-from machemu.mig.interfaces.mach_port import MACH_PORT_MOD_REFS, MACH_PORT_MOVE_MEMBER, MACH_PORT_REQUEST_NOTIFICATION
+from machemu.mig.interfaces.mach_port import (
+    MACH_PORT_GET_RECEIVE_STATUS,
+    MACH_PORT_MOD_REFS,
+    MACH_PORT_MOVE_MEMBER,
+    MACH_PORT_REQUEST_NOTIFICATION,
+)
 from machemu.mig.runtime import FIXED, POLYMORPHIC, RETCODE, PolyPort, Routine, Type
 from machemu.mig.runtime import Message as MessageType
 from machemu.sim.state import PortName
@@ -268,6 +273,11 @@ class Mach:
     def move_member(self, port: PortName, port_set: PortName) -> None:
         """Puts a receive right into a port set; 0 takes it out of the one that it is in."""
         self.call(MACH_PORT_MOVE_MEMBER, self.task_self(), port, port_set)
+
+    def receive_status(self, name: PortName) -> PortStatus:
+        """mach_port_status_t of a receive right."""
+        (status,) = self.call(MACH_PORT_GET_RECEIVE_STATUS, self.task_self(), name)
+        return PortStatus(*status)
 
     def notify(self, name: PortName, notification: int, port: PortName, sync: int = 0) -> None:
         """Asks for a notification about `name`, by its message id, at a port of the task's own."""

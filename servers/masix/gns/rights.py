@@ -9,7 +9,7 @@ from machemu.sim.state import PortName
 from machemu.user.message import Message
 from masix.gns.context import Context
 from masix.gns.ports import Export, Proxy
-from masix.gns.translate import MSCOUNT, MSGCOUNT, Translator, destroy, without
+from masix.gns.translate import Translator, destroy, without
 from masix.gns.wire import Claim, Died, Flush, Flushed, Homed, Moved, NetRight, OnceUnused, Passed, RightKind, Unused
 
 WINDOW: Final = 32
@@ -94,9 +94,8 @@ def no_senders(context: Context, name: PortName, count: int) -> None:
     """Nobody here can send to the proxy any more, unless a right was made after the count."""
     proxy = context.tables.proxies[name]
     proxy.is_watched = False
-    translator = Translator(context)
-    if translator.status(name)[MSCOUNT] != count:
-        translator.watch(name)
+    if context.mach.receive_status(name).mscount != count:
+        Translator(context).watch(name)
     else:
         unused_here(context, name)
 
@@ -104,7 +103,7 @@ def no_senders(context: Context, name: PortName, count: int) -> None:
 def unused_here(context: Context, name: PortName) -> None:
     """A proxy that nobody can send to goes, once its queue is empty."""
     proxy = context.tables.proxies[name]
-    proxy.is_unused = proxy.is_streaming or bool(Translator(context).status(name)[MSGCOUNT])
+    proxy.is_unused = proxy.is_streaming or bool(context.mach.receive_status(name).msgcount)
     if not proxy.is_unused:
         drop(context, name)
         _give_back(context, proxy)

@@ -14,7 +14,6 @@ from masix.gns import traffic
 from masix.gns.context import Context
 from masix.gns.memory import unplaced
 from masix.gns.ports import Export
-from masix.gns.translate import SEQNO, Translator
 
 MEMORY_MAX: Final = 1 << 20
 PORTS_MAX: Final = 4096
@@ -45,7 +44,7 @@ def make_ready(context: Context) -> None:
     tables = context.tables
     for name, proxy in tables.proxies.items():
         if proxy.flushes:
-            before = Translator(context).status(name)[SEQNO]
+            before = context.mach.receive_status(name).seqno
             proxy.flushes = [(max(0, at - before), flush) for at, flush in proxy.flushes]
     for export in tables.exports.values():
         for place, (node, what) in enumerate(export.waiting or ()):

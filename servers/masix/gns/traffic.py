@@ -12,7 +12,7 @@ from machemu.user.message import Message
 from masix.gns import forward, memory, rights, streams
 from masix.gns.context import Context
 from masix.gns.ports import Export
-from masix.gns.translate import MSGCOUNT, SEQNO, Translator, destroy, taken, to_port
+from masix.gns.translate import Translator, destroy, taken, to_port
 from masix.gns.wire import Deliver, Flush, Flushed, OnceUnused, RightKind, Taken
 
 TOLD_EVERY: Final = 8
@@ -98,9 +98,9 @@ def flush(context: Context, node: int, payload: Flush) -> None:
 def _flush_queue(context: Context, name: PortName, payload: Flush) -> None:
     """As `flush`, of a port that has moved on and whose queue holds all that was sent before."""
     proxy = context.tables.proxies[name]
-    status = Translator(context).status(name)
-    if status[MSGCOUNT] or proxy.flushes or proxy.is_streaming:
-        proxy.flushes.append((status[SEQNO] + status[MSGCOUNT], payload))
+    status = context.mach.receive_status(name)
+    if status.msgcount or proxy.flushes or proxy.is_streaming:
+        proxy.flushes.append((status.seqno + status.msgcount, payload))
     else:
         context.say(proxy.node, payload._replace(number=proxy.number))
 

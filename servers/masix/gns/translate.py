@@ -19,7 +19,7 @@ from machemu.abi.message import (
 )
 from machemu.abi.port import QLIMIT_MAX
 from machemu.abi.types import ByteOrder
-from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS, MACH_PORT_SET_QLIMIT
+from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.sim.state import PortName
 from machemu.user.mach import rights
@@ -30,10 +30,6 @@ from masix.gns.convert import convert
 from masix.gns.ports import Leaving, Pledge, Proxy
 from masix.gns.wire import DEAD, NULL, Claim, Deliver, Homed, NetRight, OnceUnused, RightKind
 
-SEQNO, MSCOUNT, QLIMIT, MSGCOUNT = 1, 2, 3, 4
-"""Places in mach_port_status_t: the next message's sequence number, the send rights made, the queue's limit, the messages in
-it.
-"""
 SENT: Final = {PORT_RECEIVE: PORT_RECEIVE, PORT_SEND: PORT_SEND, PORT_SEND_ONCE: MAKE_SEND_ONCE}
 """How a right is sent that came to another node so: receive and send rights are moved, send-once rights made of their proxy."""
 
@@ -58,7 +54,7 @@ class Translator:
         if disposition == PORT_RECEIVE:
             token = self._tables.next()
             self._tables.leaving[token] = Leaving(right, node)
-            return NetRight(RightKind.RECEIVE, self._node, token, limit=self.status(right)[QLIMIT])
+            return NetRight(RightKind.RECEIVE, self._node, token, limit=self._mach.receive_status(right).qlimit)
         if disposition == PORT_SEND_ONCE:
             number = self._tables.add_export(RightKind.SEND_ONCE, right)
             self._tables.exports[number].give(node)
@@ -173,12 +169,8 @@ class Translator:
         if proxy.is_watched:
             return
         proxy.is_watched = True
-        self._mach.notify(name, MACH_NOTIFY_NO_SENDERS.request.id, proxy.watcher or name, self.status(name)[MSCOUNT])
-
-    def status(self, name: PortName) -> tuple[int, ...]:
-        """mach_port_status_t of a receive right."""
-        (status,) = self._mach.call(MACH_PORT_GET_RECEIVE_STATUS, self._mach.task_self(), name)
-        return tuple(map(int, status))
+        made = self._mach.receive_status(name).mscount
+        self._mach.notify(name, MACH_NOTIFY_NO_SENDERS.request.id, proxy.watcher or name, made)
 
 
 def replaced(message: Message, change: Callable[[object | None, int], object | None]) -> Message:
