@@ -80,8 +80,8 @@ def test_a_replayed_frame_changes_nothing() -> None:
 
 @pytest.mark.parametrize("time", [2_000_000, 6_500_000, 9_100_000, 20_000_000])
 def test_a_cluster_saved_in_the_middle_of_conversations_goes_on_the_same(time: int, tmp_path: Path) -> None:
-    lines, cut = saved_in_between(pair(lan=LOSSY), time, "beta", tmp_path / "saved")
-    assert lines == cut == [*answers(), "END"]
+    with saved_in_between(pair(lan=LOSSY), time, 60 * SECOND, tmp_path / "saved") as world:
+        assert world.lines("beta") == [*answers(), "END"]
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")

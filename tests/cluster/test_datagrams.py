@@ -257,8 +257,8 @@ def test_a_node_that_crashes_and_comes_back_is_asked_again() -> None:
 @pytest.mark.parametrize("time", [7_000_000, 33_333_333])
 def test_a_cluster_saved_in_the_middle_goes_on_the_same(way: str, time: int, tmp_path: Path) -> None:
     text = pair(("i386", way), ("m68k", way), 20, 300, lan=LOSSY)
-    lines, cut = saved_in_between(text, time, "beta", tmp_path / "saved")
-    assert lines == cut
+    with saved_in_between(text, time, 60 * SECOND, tmp_path / "saved") as world:
+        assert world.lines("beta")[1].startswith("20 of 300 bytes came back, ")
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")

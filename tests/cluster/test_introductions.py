@@ -11,7 +11,7 @@ import pytest
 
 from masix.gns.known import KNOWN_NS
 from masix.gns.server import Gns
-from tests.support.clusters import MS, SECOND, World, fault
+from tests.support.clusters import MS, SECOND, World, fault, saved_in_between
 from tests.support.name_servers import both_places
 from tests.support.namers import NOBODY, answers, cluster, programs
 
@@ -91,13 +91,5 @@ def test_who_has_nothing_to_introduce_sends_nothing() -> None:
 @pytest.mark.parametrize("at", [101, 115, 400, 3003, 3150])
 def test_a_cluster_saved_while_services_are_introduced_or_withdrawn_goes_on_the_same(at: int, tmp_path: Path) -> None:
     text = cluster(["100+a 3000-a 3100+a", "100+b 3300?a", "4500?a 4500?b"], "loss = 0.1\n", SWITCH)
-    with World(text) as whole:
-        whole.run(6 * SECOND)
-        digest = whole.cluster.digest()
-    with World(text) as first:
-        first.run(at * MS)
-        first.cluster.save(tmp_path / "saved")
-    with World(text, load=tmp_path / "saved") as second:
-        second.run(6 * SECOND)
-        assert second.cluster.digest() == digest
-        assert answers(second)[3] == [(b"a", 1), (b"b", 2)]
+    with saved_in_between(text, at * MS, 6 * SECOND, tmp_path / "saved") as world:
+        assert answers(world)[3] == [(b"a", 1), (b"b", 2)]

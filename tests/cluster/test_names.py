@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from masix.gns.server import Gns
-from tests.support.clusters import MS, SECOND, World, fault
+from tests.support.clusters import MS, SECOND, World, fault, saved_in_between
 from tests.support.name_servers import GUEST, HOST, both_places
 from tests.support.namers import DEAD, NOBODY, answers, check_agreed, cluster, directories, programs
 
@@ -176,16 +176,8 @@ def test_a_service_that_died_between_look_up_and_use_is_a_dead_name() -> None:
 def test_a_cluster_saved_in_between_goes_on_the_same(time: int, place: str, tmp_path: Path) -> None:
     faults = fault("4s", "crash", node="n1") + fault("8s", "restart", node="n1")
     text = cluster(["100+a 9000+a", "100+b 2000-b 2010+b", "4200?a 11000?a"], LOSSY, faults=faults, place=place)
-    with World(text) as whole:
-        whole.run(13 * SECOND)
-        check_agreed(whole)
-        digest = whole.cluster.digest()
-    with World(text) as first:
-        first.run(time * MS)
-        first.cluster.save(tmp_path / "saved")
-    with World(text, load=tmp_path / "saved") as second:
-        second.run(13 * SECOND)
-        assert second.cluster.digest() == digest
+    with saved_in_between(text, time * MS, 13 * SECOND, tmp_path / "saved") as world:
+        check_agreed(world)
 
 
 NODES, NAMES, SLOTS, CALM_MS = 4, ("a", "b", "c"), 12, 16_000

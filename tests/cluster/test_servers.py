@@ -9,7 +9,7 @@ import pytest
 from machemu.abi.errors import UserError
 from machemu.cluster.file import parse_file
 from machemu.cluster.server_specs import ServerSpec
-from tests.support.clusters import MS, ROOT, SECOND, World, fault, node, ticks
+from tests.support.clusters import MS, ROOT, SECOND, World, fault, node, saved_in_between, ticks
 
 TICKER = 'servers = ["tests.support.programs:Ticker"]\n'
 TEXT = "[segments.lan]\n" + node("one", "ask", 2, 2) + TICKER + '[nodes.two]\nprofile = "sun3-60"\nmemory = "4M"\n' + TICKER
@@ -40,16 +40,8 @@ def test_each_boot_of_each_node_has_a_seed_of_its_own() -> None:
 
 @pytest.mark.parametrize("cut", [0, 10 * MS, 33_333_333])
 def test_servers_are_saved_with_their_nodes(cut: int, tmp_path: Path) -> None:
-    with World(TEXT) as world:
-        world.run(cut)
-        world.cluster.save(tmp_path / "saved")
-        before = list(world.printed)
-        world.run(END)
-        whole = world.result()
-    with World(TEXT, load=tmp_path / "saved") as again:
-        again.run(END)
-        printed, digest = again.result()
-        assert (sorted(before + printed), digest) == whole
+    with saved_in_between(TEXT, cut, END, tmp_path / "saved") as world:
+        assert ticks(world, "one")
 
 
 def test_the_name_server_of_masix_serves_a_node() -> None:

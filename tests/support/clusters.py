@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -136,21 +138,21 @@ class World:
         return sorted(self.printed), self.cluster.digest()
 
 
-def saved_in_between(text: str, time: int, name: str, path: Path) -> tuple[list[str], list[str]]:
-    """What a node prints in a minute, when the cluster runs through, and when it is saved and loaded at a time; both runs end
-    with the same digest.
-    """
+@contextmanager
+def saved_in_between(text: str, time: int, end: int, path: Path) -> Iterator[World]:
+    """A cluster at `end` that was saved and loaded at `time`, with all that was printed. It is, and has printed, what it would
+    without that."""
     with World(text) as whole:
-        whole.run(60 * SECOND)
-        digest, lines = whole.cluster.digest(), whole.lines(name)
+        whole.run(end)
+        expected = whole.result()
     with World(text) as first:
         first.run(time)
         first.cluster.save(path)
-        printed = first.lines(name)
     with World(text, load=path) as second:
-        second.run(60 * SECOND)
-        assert second.cluster.digest() == digest
-        return lines, printed + second.lines(name)
+        second.run(end)
+        second.printed = first.printed + second.printed
+        assert second.result() == expected
+        yield second
 
 
 def check_saved_replacements(text: str, node: str, server: str, times: range, end: int, path: Path) -> None:
