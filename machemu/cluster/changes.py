@@ -175,17 +175,16 @@ def faults(origin: Origin, to_come: Sequence[Fault], spec: ClusterSpec, time: in
             been.remove(fault)
         else:
             pending.append(fault)  # a change of a segment, of an earlier load
-    left = list(been)
     found = []
     for fault in spec.faults:
-        if fault in left:
-            left.remove(fault)
+        if fault in been:
+            been.remove(fault)
         elif fault.time < time and fault not in to_come:
             raise UserError(f"faults: {_described(fault, spec)} is new, and the saved cluster is at {time_text(time)} already")
         else:
             found.append(fault)
-    if left:
-        raise UserError(f"faults: {_described(left[0], spec)} is not there, and has befallen the saved cluster already")
+    if been:
+        raise UserError(f"faults: {_described(been[0], spec)} is not there, and has befallen the saved cluster already")
     return sorted([*found, *pending, *_segment_changes(origin, spec, time)], key=lambda fault: fault.time)
 
 
