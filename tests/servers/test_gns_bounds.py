@@ -10,15 +10,15 @@ from machemu.abi.message import MAKE_SEND_ONCE, CarriedPorts
 from machemu.ipc import space
 from machemu.mig.interfaces.notify import MACH_NOTIFY_SEND_ONCE
 from machemu.user.mach import Mach
-from masix.gns import ports
+from masix.gns import forward, ports, traffic
 from masix.gns.rights import WINDOW
 from tests.support.actors import Actor, do, look_up, register
 from tests.support.clusters import ROOT
 from tests.support.guests import Arch
-from tests.support.net import Net, answer, net, send
+from tests.support.net import Net, StringLink, answer, net, send
 
 DIED = MACH_NOTIFY_SEND_ONCE.request.id
-KEPT, RIGHTS = 500, 200
+KEPT, RIGHTS, SIZE = 500, 200, 60_000
 Step = Callable[[Actor, Mach], None]
 
 
@@ -31,6 +31,10 @@ def with_rights(arch: Arch, count: int, msgh_id: int) -> Step:
         send(actor, mach, body, (CarriedPorts(12, MAKE_SEND_ONCE, names),), msgh_id)
 
     return step
+
+
+def large(msgh_id: int) -> Step:
+    return lambda actor, mach: send(actor, mach, bytes(SIZE), msgh_id=msgh_id)
 
 
 def plain(msgh_id: int) -> Step:
@@ -55,9 +59,10 @@ def joined(made: Net, service: Actor, *clients: Actor) -> None:
         do(made, client, look_up(b"service"))
 
 
-def test_the_page_says_how_many_rights_a_server_keeps() -> None:
+def test_the_page_says_what_a_server_keeps() -> None:
     page = (ROOT / "docs" / "masix.md").read_text()
     assert f"each stands for {ports.KEPT_MAX:,} ports" in page and f"go on up to {2 * ports.KEPT_MAX:,}" in page
+    assert f"more than {ports.WAITING_MAX >> 20} MB wait" in page and f"more than {forward.BACKLOG_MAX >> 20} MB are" in page
 
 
 def test_rights_beyond_what_a_server_keeps_go_nowhere_and_calls_go_on(arch: Arch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +101,39 @@ def test_rights_beyond_what_the_other_server_keeps_die_there(arch: Arch, monkeyp
         do(made, second, plain(520))
         do(made, service, answer)
         assert second.ids() == [620]
+
+
+def test_messages_beyond_what_waits_for_full_queues_die_and_other_queues_go_on(
+    arch: Arch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traffic, "WAITING_MAX", 10 * SIZE)
+    first, service, second = Actor(), Actor(), Actor()
+    with net((arch, arch, arch), [first], [service], [second]) as made:
+        joined(made, service, first, second)
+        do(made, service, lambda actor, mach: mach.move_member(actor.port, 0))
+        do(made, first, *(large(501 + n) for n in range(20)), slices=120)
+        assert made.servers[1].tables.waiting <= 10 * SIZE and len(first.ids()) > 3 and {*first.ids()} == {DIED}
+        do(made, second, register(b"second"))
+        do(made, first, look_up(b"second"))
+        do(made, first, plain(510))
+        assert second.ids() == [510]
+        lost = len(first.ids())
+        do(made, service, lambda actor, mach: mach.move_member(actor.port, actor.other), slices=120)
+        assert service.ids() == [501 + n for n in range(20 - lost)] and made.servers[1].tables.waiting == 0
+
+
+def test_messages_beyond_what_is_on_its_way_to_a_node_die_and_those_to_others_go_on(
+    arch: Arch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, service, second = Actor(), Actor(), Actor()
+    with net((arch, arch, arch), [first], [service], [second]) as made:
+        joined(made, service, first)
+        do(made, second, register(b"second"))
+        monkeypatch.setattr(StringLink, "backlog", lambda self, node: forward.BACKLOG_MAX + 1 if node == 2 else 0)
+        do(made, first, plain(501))
+        do(made, first, look_up(b"second"))
+        do(made, first, plain(502))
+        assert (first.ids(), service.ids(), second.ids()) == ([DIED], [], [502])
 
 
 def test_a_task_that_ends_behind_a_message_which_goes_nowhere_leaves_nothing(arch: Arch, monkeypatch: pytest.MonkeyPatch) -> None:

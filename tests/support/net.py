@@ -58,6 +58,9 @@ class StringLink(Link):
             raise ValueError(f"{node} is no node")
         self.out.append((node, data))
 
+    def backlog(self, node: int) -> int:
+        return sum(len(data) for to, data in self.out if to == node)
+
     def multicast(self, mach: Mach, data: bytes) -> None:
         self.out.append((None, data))
 

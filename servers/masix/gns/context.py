@@ -40,6 +40,10 @@ class Link(Part, ABC):
     def send(self, mach: Mach, node: int, stream: int, data: bytes) -> None: ...
 
     @abstractmethod
+    def backlog(self, node: int) -> int:
+        """Bytes of the server's messages that a node has not acknowledged."""
+
+    @abstractmethod
     def multicast(self, mach: Mach, data: bytes) -> None: ...
 
     @abstractmethod
@@ -101,6 +105,10 @@ class Context:
             self._loop.append((node, encode(payload)))
         else:
             self._link.send(self.mach, node, SERVER_STREAM, encode(payload))
+
+    def backlog(self, node: int) -> int:
+        """Bytes on their way to the network server of a node."""
+        return self._link.backlog(node)
 
     def verify(self, unverified: Unverified) -> None:
         self._link.verify(self.mach, unverified)

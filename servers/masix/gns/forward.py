@@ -9,20 +9,24 @@ from machemu.sim.state import PortName
 from machemu.user.message import Header, Message, right_of
 from masix.gns import rights
 from masix.gns.context import Context
-from masix.gns.ports import PortTables, Proxy
+from masix.gns.ports import Proxy
 from masix.gns.translate import Translator, replaced
 from masix.gns.wire import Deliver, NetRight, OnceUnused, RightKind
 
 RIGHTS_MAX: Final = 4096
 """Rights out of line of a message that goes to another node."""
 FULL: Final = "there is no room for its rights"
+BACKLOG_MAX: Final = 16 << 20
+"""Bytes that may be on their way to a node."""
 
 
-def why_not(tables: PortTables, message: Message) -> str:
+def why_not(context: Context, proxy: Proxy, message: Message) -> str:
     """Why a message would make the servers keep too much; empty where it does not."""
+    if context.backlog(proxy.node) > BACKLOG_MAX:
+        return "too much is on its way to its node"
     if sum(len(item.ports) for item in message.carried if isinstance(item, CarriedPorts)) > RIGHTS_MAX:
         return "it has too many rights"
-    return "" if tables.has_room(message) else FULL
+    return "" if context.tables.has_room(message) else FULL
 
 
 def refuse(context: Context, proxy: Proxy, message: Message, why: str) -> None:

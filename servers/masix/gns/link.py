@@ -12,7 +12,7 @@ from machemu.sim.state import Receive, Right, state
 from machemu.user.kit import Answer, answered, takes
 from machemu.user.mach import Mach
 from machemu.user.message import Message, name_of
-from masix.gns.context import Context, Link
+from masix.gns.context import SERVER_STREAM, Context, Link
 from masix.net import filters
 from masix.net.ethernet import INTERFACE, NET_RCV_MSG, READ_WRITE, frame_of
 from masix.net.ip import NodeNumber
@@ -82,6 +82,9 @@ class EthernetLink(Link):
     def send(self, mach: Mach, node: int, stream: int, data: bytes) -> None:
         self.transport.send(node, stream, data, mach.now())
         self._flush(mach)
+
+    def backlog(self, node: int) -> int:
+        return self.transport.backlog(node, SERVER_STREAM)
 
     def multicast(self, mach: Mach, data: bytes) -> None:
         self.transport.multicast(data, mach.now())

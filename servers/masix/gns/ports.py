@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from machemu.abi.message import Carried, CarriedPort, CarriedPorts
+from machemu.abi.message import Carried, CarriedMemory, CarriedPort, CarriedPorts
 from machemu.sim.state import U8, U16, U31, U32, PortName, Receive, ReceiveRight, Right, SendOnceRight, SendRight, state
 from machemu.user.message import Message
 from masix.gns.wire import Flush, RightKind
@@ -19,6 +19,14 @@ from masix.net.ip import NodeNumber
 KEPT_MAX: Final = 1 << 16
 """Ports that a server stands for, beyond which no message with rights in its body goes or comes; messages that bring only the
 right to an answer go on up to twice as many. A task has 1 << 18 names, which a large message may fill while it is received."""
+
+
+WAITING_MAX: Final = 64 << 20
+"""Bytes of messages that wait for full queues at a server, as many as the kernel has room for in queues."""
+LARGE: Final = 64 << 10
+"""A message with more bytes of memory comes when these are in place."""
+MESSAGE_COST: Final = 256
+"""What a message counts beside its bytes."""
 
 
 @state
@@ -100,6 +108,12 @@ class Proxy:
         return [(self.node, self.number), *([self.target[:2]] if self.target else [])]
 
 
+def bytes_of(message: Message) -> int:
+    """What a message keeps of its server's memory while it waits; memory that is in place is the node's already."""
+    memory = sum(item.size for item in message.carried if isinstance(item, CarriedMemory))
+    return MESSAGE_COST + len(message.body) + (memory if memory <= LARGE else 0)
+
+
 def rights_in(item: Carried) -> int:
     """How many rights an item of a message's body brings."""
     return len(item.ports) if isinstance(item, CarriedPorts) else isinstance(item, CarriedPort)
@@ -126,7 +140,19 @@ class Pledge(NamedTuple):
 class PortTables:
     """The ports that a network server stands for."""
 
-    __slots__ = ("by_number", "exports", "last", "leaving", "numbers", "pledges", "proxies", "spares", "stock", "watchers")
+    __slots__ = (
+        "by_number",
+        "exports",
+        "last",
+        "leaving",
+        "numbers",
+        "pledges",
+        "proxies",
+        "spares",
+        "stock",
+        "waiting",
+        "watchers",
+    )
 
     # Of this node, by number:
     exports: dict[U31, Export]
@@ -134,6 +160,7 @@ class PortTables:
     leaving: dict[U31, Leaving]
     pledges: dict[U31, Pledge]
     last: U31  # the last number
+    waiting: int  # bytes of the messages that wait for full queues
 
     # Of others:
     proxies: dict[Receive, Proxy]  # by name
@@ -151,6 +178,9 @@ class PortTables:
             raise ValueError("a proxy that is found by its number is not there")
         if any(name not in self.proxies for name in self.watchers.values()):
             raise ValueError("a proxy that is watched is not there")
+        messages = [what for export in self.exports.values() for _, what in export.waiting or () if isinstance(what, Message)]
+        if self.waiting != sum(map(bytes_of, messages)):
+            raise ValueError("messages that wait are counted wrongly")
 
     def __init__(self, stock: int = 0) -> None:
         self.exports = {}
@@ -163,6 +193,7 @@ class PortTables:
         self.spares = []
         self.stock = stock
         self.last = 0
+        self.waiting = 0
 
     def is_short(self) -> bool:
         """Whether spares are to be made. Those that come back make the stock full."""
@@ -187,6 +218,19 @@ class PortTables:
         if kind is RightKind.SEND:
             self.numbers[name] = number
         return number
+
+    def wait(self, export: Export, node: int, what: Message | Flush, first: bool = False) -> None:
+        """A message, or what is to be said when those before have gone, waits for room in a port's queue."""
+        assert export.waiting is not None
+        self.waiting += bytes_of(what) if isinstance(what, Message) else 0
+        (export.waiting.appendleft if first else export.waiting.append)((node, what))
+
+    def next_waiting(self, export: Export) -> tuple[int, Message | Flush]:
+        """Takes what has waited longest for room in a port's queue."""
+        assert export.waiting
+        node, what = export.waiting.popleft()
+        self.waiting -= bytes_of(what) if isinstance(what, Message) else 0
+        return node, what
 
     def drop_export(self, number: int) -> Export:
         export = self.exports.pop(number)

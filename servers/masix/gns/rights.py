@@ -78,7 +78,8 @@ def port_died(context: Context, name: PortName) -> None:
         for node in export.given:
             if node != EVERYBODY:
                 context.say(node, Died(number))
-        for node, what in export.waiting or ():
+        while export.waiting:
+            node, what = context.tables.next_waiting(export)
             if isinstance(what, Flush):
                 context.say(what.origin, Flushed(what.home, what.port))
             else:

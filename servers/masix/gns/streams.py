@@ -19,11 +19,9 @@ from masix.gns.context import Context
 from masix.gns.convert import units
 from masix.gns.large import Piece, Stream
 from masix.gns.memory import unplaced
-from masix.gns.ports import Proxy
+from masix.gns.ports import LARGE, Proxy
 from masix.gns.wire import ORDERS, Dropped, Flush, Laid, Lay, Refused, RightKind, Stored
 
-SMALL: Final = 64 << 10
-"""Bytes of memory with which a message goes as a whole."""
 PART: Final = 16 << 10
 WINDOW: Final = 128 << 10
 """Bytes of all streams to a node that may be on their way into place there."""
@@ -40,7 +38,7 @@ def read(mach: Mach, message: Message) -> Message | None:
     if not memory:
         return message
     try:
-        if sum(size for _, size in memory) > SMALL or not all([mach.ready(*region, False) for region in memory]):
+        if sum(size for _, size in memory) > LARGE or not all([mach.ready(*region, False) for region in memory]):
             return None
     except KernError:
         return None

@@ -11,7 +11,7 @@ from machemu.sim.state import PortName
 from machemu.user.message import Message
 from masix.gns import forward, memory, rights, streams
 from masix.gns.context import Context
-from masix.gns.ports import Export
+from masix.gns.ports import WAITING_MAX, Export, bytes_of
 from masix.gns.translate import Translator, destroy, taken, to_port
 from masix.gns.wire import Deliver, Flush, Flushed, OnceUnused, RightKind, Taken
 
@@ -38,7 +38,7 @@ def proxied(context: Context, name: PortName, message: Message) -> None:
     if proxy.node == context.node:
         deliver(context, context.node, proxy.number, proxy.kind, message)
         forward.went(context, name, proxy, header)
-    elif why := forward.why_not(context.tables, message):
+    elif why := forward.why_not(context, proxy, message):
         forward.refuse(context, proxy, message, why)
         if proxy.kind is RightKind.SEND:
             forward.done(context, name, proxy, header)
@@ -78,10 +78,12 @@ def deliver(context: Context, node: int, number: int, kind: RightKind, what: Del
     if export.waiting is None:
         export.waiting = deque()
         _hand_over(context, node, number, export, what)
-    elif sum(sender == node for sender, _ in export.waiting) < rights.WINDOW:
-        export.waiting.append((node, what))
-    else:
+    elif sum(sender == node for sender, _ in export.waiting) >= rights.WINDOW:
         destroy(context, node, what)
+    elif context.tables.waiting + bytes_of(what) > WAITING_MAX:
+        _give_up(context, node, number, export, what, "too much waits for full queues")
+    else:
+        context.tables.wait(export, node, what)
 
 
 def flush(context: Context, node: int, payload: Flush) -> None:
@@ -92,7 +94,7 @@ def flush(context: Context, node: int, payload: Flush) -> None:
     elif export.waiting is None:
         _flush_queue(context, export.name, payload)
     else:
-        export.waiting.append((node, payload))
+        context.tables.wait(export, node, payload)
 
 
 def _flush_queue(context: Context, name: PortName, payload: Flush) -> None:
@@ -108,8 +110,7 @@ def _flush_queue(context: Context, name: PortName, payload: Flush) -> None:
 def _hand_over(context: Context, node: int, number: int, export: Export, message: Message) -> None:
     placed = memory.placed(context, node, message)
     if placed is None:
-        assert export.waiting is not None
-        export.waiting.appendleft((node, message))
+        context.tables.wait(export, node, message, first=True)
         context.arrivals.short.setdefault(number, context.mach.now())
         return
     context.arrivals.short.pop(number, None)
@@ -159,7 +160,7 @@ def expired(context: Context) -> None:
         export = context.tables.exports.get(number)
         if export is None or not export.waiting:
             continue
-        node, what = export.waiting.popleft()
+        node, what = context.tables.next_waiting(export)
         assert isinstance(what, Message)
         if context.mach.now() < since + memory.PATIENCE_NS:
             context.arrivals.short[number] = since
@@ -173,7 +174,7 @@ def expired(context: Context) -> None:
 def _next(context: Context, name: PortName, number: int, export: Export) -> None:
     """The next message that waits for a port is handed over."""
     while export.waiting:
-        node, what = export.waiting.popleft()
+        node, what = context.tables.next_waiting(export)
         if not isinstance(what, Flush):
             _hand_over(context, node, number, export, what)
             return

@@ -66,6 +66,12 @@ class Transport(Membership):
         self._settle(peer, now)
         return writable
 
+    def backlog(self, node: int, stream: int) -> int:
+        """Bytes of a stream's messages that are not known to be delivered, and MESSAGE_COST for each of them."""
+        peer = self.peers.get(node)
+        sent = None if peer is None or peer.conversation is None else peer.conversation.sender.streams.get(stream)
+        return 0 if sent is None else sent.backlog
+
     def multicast(self, payload: bytes, now: int) -> None:
         """Sends to all other nodes, MULTICAST_MAX bytes at most: each hears it once or not at all, in any order.
 

@@ -10,6 +10,7 @@ from machemu.sim.graph import Writer
 from masix.transport.entropy import Entropy
 from masix.transport.events import Delivered, Loss, Lost, PeerLost, PeerUp, Settings, StreamWritable
 from masix.transport.packets import PacketKind
+from masix.transport.sender import MESSAGE_COST
 from masix.transport.session import WINDOW, ReplayWindow
 from masix.transport.transport import MULTICAST_MAX, Transport
 from tests.support.network import KEY, MILLISECOND, SECOND, Faults, Network
@@ -228,6 +229,15 @@ def test_a_stream_with_too_much_under_way_is_not_writable_until_it_went() -> Non
     network.run()
     assert network.life(1).writable == [StreamWritable(2, 1)]
     assert [len(event.payload) for event in network.life(2).got if event.stream == 1] == [5000, 5000]
+
+
+def test_what_is_on_its_way_to_a_node_is_counted_until_it_has_come() -> None:
+    network = Network(2, 0)
+    assert network.node(1).backlog(2, 1) == 0
+    sizes = [len(network.send(1, 2, stream, size)) for stream, size in ((1, 5_000), (3, 700))]
+    assert [network.node(1).backlog(2, stream) for stream in (1, 3)] == [size + MESSAGE_COST for size in sizes]
+    network.run()
+    assert network.node(1).backlog(2, 1) == 0
 
 
 def test_a_lost_fragment_holds_up_its_own_stream_only() -> None:
