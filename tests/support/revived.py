@@ -64,7 +64,7 @@ class Killer(HostServer):
 
     def __init__(self, name: str, at_ms: int) -> None:
         super().__init__()
-        self.place = ("acs", "gns").index(name)
+        self.place = ("kernel", "acs", "gns").index(name)
         self.at_ms = at_ms
 
     def start(self, mach: Mach) -> None:

@@ -1,7 +1,8 @@
 """The hunt for what the Masix servers lose or leave behind: `fuzz --cluster`.
 
-In each trial programs on two or three nodes, of both processors, do at random what clients may, while nodes crash and stand still
-and the segment is bad. Then the faults end, and the programs; and when what is lost has been noticed, nothing may be left.
+In each trial programs on two or three nodes, of both processors, do at random what clients may, while nodes crash and stand
+still, network servers are replaced or end, and the segment is bad. Then the faults end, and the programs; and when what is lost
+has been noticed, nothing may be left.
 """
 
 from __future__ import annotations
@@ -74,10 +75,14 @@ def trial(seed: int, number: int) -> Trial:
         script = f"register{chooser.randrange(100):02} {steps}"
         roamer = f'{{ class = "tests.support.roamers:Roamer", script = "{script}", every = {every} }}'
         network = f'{{ class = "masix.gns.server:Gns"{options} }}'
-        servers = f'"masix.acs.server:Acs", {network}, {roamer}'
+        replaced = chooser.choice((0, 0, 1, 3))
+        ends = not replaced and chooser.random() < 0.4
+        at = chooser.randint(1, STEPS_END_MS)
+        killer = f', {{ class = "tests.support.revived:Killer", name = "gns", at_ms = {at} }}' if ends else ""
+        servers = f'"masix.acs.server:Acs", {network}, {roamer}{killer}'
         text += f'[nodes.{name}]\nprofile = "{chooser.choice(PROFILES)}"\nmemory = "{MEMORY >> 20}M"\n'
         text += f'servers = [{servers}]\nnics = {{ eth0 = "lan" }}\n'
-        for _ in range(chooser.choice((0, 0, 1, 3))):
+        for _ in range(replaced):
             at = chooser.randint(1, STEPS_END_MS)
             text += _table("actions", at, "replace", node=name, name="gns") + f"server = {network}\n"
         text += _table("actions", LAST_MS if name == names[-1] else NOTICED_MS, "stop", node=name, name="roamer")
