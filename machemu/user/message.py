@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from machemu.abi.message import (
     HEADER_SIZE,
@@ -29,6 +29,7 @@ from machemu.abi.message import (
 from machemu.abi.types import ByteOrder
 from machemu.sim.state import U8, U32, PortName, Reply, Word, state
 
+T = TypeVar("T")
 WORD_SIZE: Final = 4
 FIRST_RIGHT, LAST_RIGHT = MOVE_RECEIVE, MAKE_SEND_ONCE
 NULL_NAME, DEAD_NAME = 0, 0xFFFFFFFF
@@ -190,6 +191,15 @@ def _written_size(item: Carried) -> int | None:
 def regions(message: Message) -> list[Region]:
     """The Regions that a message carries."""
     return [item.copy for item in message.carried if isinstance(item, CarriedMemory) and isinstance(item.copy, Region)]
+
+
+def with_copies(message: Message, kind: type[T], copy: Callable[[CarriedMemory[Any], T], object]) -> Message:
+    """A message with another copy of each memory whose copy is of this kind."""
+    carried = [
+        item._replace(copy=copy(item, item.copy)) if isinstance(item, CarriedMemory) and isinstance(item.copy, kind) else item
+        for item in message.carried
+    ]
+    return message._replace(carried=tuple(carried))
 
 
 def size_of(message: Message) -> int:

@@ -12,11 +12,10 @@ from machemu.abi.message import (
     MSG_TYPE_INTEGER_64,
     MSG_TYPE_PORT_NAME,
     MSG_TYPE_REAL,
-    CarriedMemory,
     TypeDescriptor,
 )
 from machemu.abi.types import ByteOrder
-from machemu.user.message import Item, Message, items
+from machemu.user.message import Item, Message, items, with_copies
 
 NUMBERS: Final = frozenset((MSG_TYPE_INTEGER_16, MSG_TYPE_INTEGER_32, MSG_TYPE_INTEGER_64, MSG_TYPE_REAL, MSG_TYPE_PORT_NAME))
 """Types whose items are numbers of their size; a boolean is MSG_TYPE_UNSTRUCTURED of 32 bits."""
@@ -40,13 +39,8 @@ def convert(message: Message, source: ByteOrder, target: ByteOrder) -> Message:
         else:
             body[item.data : item.data + ADDRESS] = turned(body[item.data : item.data + ADDRESS], ADDRESS)
     memory = units(message, source)
-    carried = tuple(
-        each._replace(copy=turned(each.copy, memory.get(each.offset, 1)))
-        if isinstance(each, CarriedMemory) and isinstance(each.copy, bytes)
-        else each
-        for each in message.carried
-    )
-    return message._replace(body=bytes(body), carried=carried)
+    converted = with_copies(message, bytes, lambda item, copy: turned(copy, memory.get(item.offset, 1)))
+    return converted._replace(body=bytes(body))
 
 
 def units(message: Message, order: ByteOrder) -> dict[int, int]:

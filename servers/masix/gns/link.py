@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from machemu.abi.device import NET_RCV_MSG_ID
 from machemu.abi.message import MAKE_SEND
 from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_SET_FILTER, DEVICE_WRITE
 from machemu.mig.runtime import OutOfLine, PolyPort
@@ -14,7 +15,7 @@ from machemu.user.mach import Mach
 from machemu.user.message import Message, name_of
 from masix.gns.context import SERVER_STREAM, Context, Link
 from masix.net import filters
-from masix.net.ethernet import INTERFACE, NET_RCV_MSG, READ_WRITE, frame_of
+from masix.net.ethernet import INTERFACE, READ_WRITE, frame_of
 from masix.net.ip import NodeNumber
 from masix.transport.events import Delivered, MulticastReceived, PeerLost, Unverified
 from masix.transport.transport import Transport
@@ -73,7 +74,7 @@ class EthernetLink(Link):
         self.writing = False
         self._flush(context.mach)
 
-    @takes(NET_RCV_MSG, at="frames")
+    @takes(NET_RCV_MSG_ID, at="frames")
     def _frame(self, context: Context, message: Message) -> None:
         self.transport.frame_arrived(frame_of(message.body, context.mach.order), context.mach.now())
         self._take_events()

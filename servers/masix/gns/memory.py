@@ -12,7 +12,7 @@ from machemu.abi.errors import KernError
 from machemu.abi.message import Carried, CarriedMemory
 from machemu.mig.interfaces.mach import VM_SET_DEFAULT_MEMORY_MANAGER, VM_STATISTICS
 from machemu.user.mach import Mach
-from machemu.user.message import Message, Region, living, regions
+from machemu.user.message import Message, Region, living, regions, with_copies
 from masix.gns.context import Context
 from masix.gns.convert import turned
 from masix.gns.large import Arriving
@@ -162,26 +162,20 @@ def _claimed(context: Context, node: int, message: Message, token: int) -> Messa
     """As `placed`, of memory that has come before and is complete."""
     arriving = context.arrivals.streams.pop((node, token))
     assert arriving is not None
-    carried: list[Carried] = []
-    for item in message.carried:
-        if isinstance(item, CarriedMemory) and isinstance(item.copy, Laid):
-            carried.append(item._replace(copy=arriving.regions[item.copy.place][0]))
-        else:
-            carried.append(item)
-    return message._replace(carried=tuple(carried))
+    return with_copies(message, Laid, lambda _, laid: arriving.regions[laid.place][0])
 
 
 def unplaced(mach: Mach, message: Message) -> Message:
     """A message with the bytes of its memory, which is given back."""
-    carried: list[Carried] = []
-    for item in message.carried:
-        if isinstance(item, CarriedMemory) and isinstance(item.copy, Region):
-            carried.append(item._replace(copy=mach.read(*item.copy)))
-            mach.work(0, 0, item.size)
-        else:
-            carried.append(item)
+
+    def read(_: object, region: Region) -> bytes:
+        data = mach.read(*region)
+        mach.work(0, 0, region.size)
+        return data
+
+    found = with_copies(message, Region, read)
     mach.free(regions(message))
-    return message._replace(carried=tuple(carried))
+    return found
 
 
 def is_complete(context: Context, node: int, what: Deliver) -> bool:

@@ -21,6 +21,7 @@ from machemu.abi.kern_return import (
     KERN_RIGHT_EXISTS,
 )
 from machemu.abi.message import COPY_SEND
+from machemu.abi.port import TYPE_RECEIVE
 from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_SET_FILTER, DEVICE_WRITE
 from machemu.mig.interfaces.mach_port import MACH_PORT_TYPE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
@@ -44,8 +45,6 @@ CONNECTIONS_MAX: Final = 64
 """Of one protocol, with the receivers of closed ones."""
 ETHER_TYPES: Final = range(0x600, 0x10000)
 """Ethernet II's; smaller numbers are lengths."""
-HAS_RECEIVE: Final = 1 << 17
-"""MACH_PORT_TYPE_RECEIVE."""
 FRAME_MIN: Final = 14
 
 
@@ -269,5 +268,5 @@ def _check_foreign(mach: Mach, right: Any) -> None:
     if not living(right):
         raise KernError(KERN_INVALID_CAPABILITY)
     (kinds,) = mach.call(MACH_PORT_TYPE, mach.task_self(), right)
-    if kinds & HAS_RECEIVE:
+    if kinds & TYPE_RECEIVE:
         raise KernError(KERN_INVALID_CAPABILITY)

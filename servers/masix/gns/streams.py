@@ -7,13 +7,13 @@ not in memory is waited for by nobody: its stream goes on when the page has come
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.message import Carried, CarriedMemory
+from machemu.abi.message import CarriedMemory
 from machemu.sim.state import PortName
 from machemu.user.mach import Mach
-from machemu.user.message import Message, Region, regions
+from machemu.user.message import Message, Region, regions, with_copies
 from masix.gns import forward, rights
 from masix.gns.context import Context
 from masix.gns.convert import units
@@ -50,14 +50,12 @@ def begin(context: Context, name: PortName, proxy: Proxy, message: Message) -> N
     token = context.tables.next()
     turned = units(message, context.mach.order)
     pieces: list[Piece] = []
-    carried: list[Carried] = []
-    for item in message.carried:
-        if isinstance(item, CarriedMemory) and isinstance(item.copy, Region):
-            carried.append(item._replace(copy=Laid(token, len(pieces))))
-            pieces.append(Piece(item.copy, turned[item.offset]))
-        else:
-            carried.append(item)
-    stream = Stream(name, proxy, message._replace(carried=tuple(carried)), pieces, context.mach.now())
+
+    def piece(item: CarriedMemory[Any], region: Region) -> Laid:
+        pieces.append(Piece(region, turned[item.offset]))
+        return Laid(token, len(pieces) - 1)
+
+    stream = Stream(name, proxy, with_copies(message, Region, piece), pieces, context.mach.now())
     context.streams.by_token[token] = stream
     if proxy.kind is RightKind.SEND:
         proxy.is_streaming = True

@@ -5,12 +5,12 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from machemu.abi.device import D_READ, D_WRITE
 from machemu.abi.types import ByteOrder
 from masix.net.ip import ETHER
 
 INTERFACE: Final = b"eth0"
-READ_WRITE: Final = 3
-NET_RCV_MSG: Final = 2999
+READ_WRITE: Final = D_READ | D_WRITE
 RECEIVED_HEADER: Final = 4
 RECEIVED_LENGTH: Final = 72
 RECEIVED_DATA: Final = 76

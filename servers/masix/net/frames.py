@@ -61,12 +61,22 @@ class Datagram(NamedTuple):
     data: bytes
 
 
-def make(stations: bytes, source: bytes, target: bytes, source_port: int, target_port: int, data: bytes) -> bytes:
-    """A frame. stations: the target's and the source's address, 12 bytes; data: DATA_MAX bytes at most."""
+def make(
+    stations: bytes,
+    source: bytes,
+    target: bytes,
+    source_port: int,
+    target_port: int,
+    data: bytes,
+    identification: int = 0,
+    hops: int = HOPS,
+) -> bytes:
+    """A frame. stations: the target's and the source's address, 12 bytes; data: DATA_MAX bytes at most. identification: the IPv4
+    packet's, 16 bits."""
     length = UDP.size + len(data)
     start = UDP_PROTOCOL + length + int.from_bytes(source + target, "big")
     total = checksum(UDP.pack(source_port, target_port, length, 0) + data, start) or 0xFFFF
-    plain = (IPV4_VERSION, 0, IPV4.size + length, 0, DONT_FRAGMENT, HOPS, UDP_PROTOCOL)
+    plain = (IPV4_VERSION, 0, IPV4.size + length, identification, DONT_FRAGMENT, hops, UDP_PROTOCOL)
     header = IPV4.pack(*plain, checksum(IPV4.pack(*plain, 0, source, target)), source, target)
     kind = ETHERTYPE_IPV4.to_bytes(2, "big")
     return b"".join((stations, kind, header, UDP.pack(source_port, target_port, length, total), data))

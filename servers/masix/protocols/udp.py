@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
+from machemu.abi.device import NET_RCV_MSG_ID
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import (
     KERN_FAILURE,
@@ -33,7 +34,7 @@ from machemu.user.message import Caller, Header, Message, living, name_of
 from machemu.user.notifications import DeadName, NoSenders
 from masix.interfaces import acs, acs_client, gns_protocol, udp, udp_client
 from masix.net import frames
-from masix.net.ethernet import NET_RCV_MSG, frame_of
+from masix.net.ethernet import frame_of
 from masix.net.filters import IP_PIECE, IP_SOURCE, IP_TARGET, UDP_SOURCE, UDP_TARGET, WORD
 from masix.net.frames import DATA_MAX, PIECE, Lost, LostError
 from masix.net.ip import ETHERTYPE_IPV4, UDP_PORT, UDP_PROTOCOL, IpAddress, ip_of, mac_of
@@ -417,11 +418,11 @@ class Udp(SuccessiveServer):
                 source_port, port, data = what
                 self._transmit_datagram(mach, station, source_port, target, port, data)
 
-    @takes(NET_RCV_MSG, at="arp_frames")
+    @takes(NET_RCV_MSG_ID, at="arp_frames")
     def _arp_frame(self, mach: Mach, message: Message) -> None:
         self.arp.frame_arrived(frame_of(message.body, mach.order), mach.now())
 
-    @takes(NET_RCV_MSG, at="receivers")
+    @takes(NET_RCV_MSG_ID, at="receivers")
     def _frame(self, mach: Mach, message: Message) -> None:
         frame, socket = frame_of(message.body, mach.order), self.receivers[message.header.local]
         try:

@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from machemu.sim.state import state
+from masix.net.frames import DATA_MAX, make
 from masix.net.ip import (
-    DONT_FRAGMENT,
     ETHER,
     ETHERTYPE_IPV4,
     GROUP,
@@ -103,23 +103,10 @@ def bound_bytes(source: int, target: int, header: bytes) -> bytes:
 
 def encode(source: int, target: int, identification: int, payload: bytes) -> bytes:
     """A frame with header and sealed text as UDP payload. identification: the IPv4 packet's, 16 bits."""
-    addresses = ip_of(source) + ip_of(target)
-    length = UDP.size + len(payload)
-    if IPV4.size + length > MTU:
+    if len(payload) > DATA_MAX:
         raise ValueError(f"{len(payload)} bytes do not fit into a packet")
-    start = UDP_PROTOCOL + length + int.from_bytes(addresses, "big")
-    total = checksum(UDP.pack(UDP_PORT, UDP_PORT, length, 0) + payload, start) or 0xFFFF
-    hops = HOPS if target else GROUP_HOPS
-    plain = (IPV4_VERSION, 0, IPV4.size + length, identification, DONT_FRAGMENT, hops, UDP_PROTOCOL)
-    head = IPV4.pack(*plain, 0, addresses[:4], addresses[4:])
-    return b"".join(
-        (
-            ETHER.pack(mac_of(target), mac_of(source), ETHERTYPE_IPV4),
-            IPV4.pack(*plain, checksum(head), addresses[:4], addresses[4:]),
-            UDP.pack(UDP_PORT, UDP_PORT, length, total),
-            payload,
-        )
-    )
+    stations, hops = mac_of(target) + mac_of(source), HOPS if target else GROUP_HOPS
+    return make(stations, ip_of(source), ip_of(target), UDP_PORT, UDP_PORT, payload, identification, hops)
 
 
 def decode(frame: bytes, own: int) -> Packet:
