@@ -174,17 +174,13 @@ class Kernel(KernelSupervisor):
         kern = self.kern
         sched = kern.sched
         vm = self.vm
-        while self.stopping is None:
-            if self.halted is not None:
-                return Stop.HALTED
-            if self.interrupt.asked:
-                return Stop.INTERRUPTED
+        while (why := self._ended()) is None:
             ticks = kern.ticks
             now = kern.deliver_events()
             if kern.ticks != ticks and self.devices.pagers:
                 self.devices.show()
             if self.stopping is not None:
-                break
+                return self.stopping
             if now >= deadline:
                 return Stop.TIME
             if vm.pageout_wanted or vm.free_wanted.threads:
@@ -211,7 +207,15 @@ class Kernel(KernelSupervisor):
                     self.crashed(*crash)
             if self.trap_count >= self.trap_limit:
                 return Stop.TRAPS
-        return self.stopping
+        return why
+
+    def _ended(self) -> Stop | None:
+        """Why the run comes back, whatever else is to be done; None where it goes on."""
+        if self.stopping is not None:
+            return self.stopping
+        if self.halted is not None:
+            return Stop.HALTED
+        return Stop.INTERRUPTED if self.interrupt.asked else None
 
     def halt(self, how: Halt, reason: str) -> None:
         """The machine ends with the trap under way."""
@@ -315,7 +319,7 @@ class Kernel(KernelSupervisor):
         kern.deliver_events()
         board.set_time(self.board, now)
         self.board[board.PC] = self.cpu.where()
-        return not (sched.ast or self.stopping is not None or self.halted is not None or self.interrupt.asked)
+        return not sched.ast and self._ended() is None
 
     def set_limit(self, deadline: int) -> None:
         """The current thread may run until something else is due, and no more where `stop` was called."""
