@@ -296,6 +296,7 @@ def test_a_part_that_is_missing_extra_or_another_is_refused(tmp_path: Path) -> N
             World(pair(), load=path).cluster.close()
 
 
+@pytest.mark.slow
 def test_idle_nodes_cost_nothing() -> None:
     """An hour of 64 nodes that wait is over at once."""
     text = LAN + "".join(node(f"n{n}", "answer", machine=("i386", "m68k")[n % 2]) for n in range(64))

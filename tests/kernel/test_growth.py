@@ -82,6 +82,7 @@ def run_alone(arch: Arch, name: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_two_hundred_machines_one_after_another_leave_nothing_behind(arch: Arch) -> None:
     run_alone(arch, "machines")
 
@@ -91,5 +92,6 @@ def test_a_million_traps_leave_nothing_behind(arch: Arch) -> None:
     run_alone(arch, "traps")
 
 
+@pytest.mark.slow
 def test_six_hundred_snapshots_and_restores_leave_nothing_behind(arch: Arch) -> None:
     run_alone(arch, "snapshots")

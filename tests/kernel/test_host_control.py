@@ -242,6 +242,7 @@ def arguments(machine: Machine, names: tuple[str, ...], targets: list[Port], num
     return values
 
 
+@pytest.mark.slow
 def test_no_arguments_by_any_port_harm_the_kernel(arch: Arch) -> None:
     @settings(max_examples=150, deadline=None)
     @given(st.sampled_from(PLAIN), st.integers(0, 8), st.integers(0, 9), st.lists(NUMBER, min_size=1, max_size=5))

@@ -359,6 +359,7 @@ def answers_of(page: int) -> st.SearchStrategy[tuple[object, ...]]:
     )
 
 
+@pytest.mark.slow
 def test_no_conversation_of_a_manager_harms_the_kernel(arch: Arch) -> None:
     """Random answers, asked for or not, to a task that reads and writes all pages, and is copied meanwhile."""
     code = (

@@ -74,6 +74,7 @@ def test_back_from_the_middle_of_a_piece_of_code_is_the_last_step_before(arch: A
         assert machine.point >= here
 
 
+@pytest.mark.slow
 def test_fifty_random_points_are_gone_to_and_left_again_with_equal_digests(machine: Machine) -> None:
     chooser = random.Random(5)
     points = []

@@ -58,6 +58,7 @@ def outcome(machine: Machine) -> tuple[bytes, str, bytes]:
     return machine.console, machine.node.digest(), task.memory.read(VirtAddr(CODE), 0x2000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "duration"), PROGRAMS, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_machine_whose_code_changes_goes_on_exactly_wherever_it_was_cut_or_saved(
     arch: Arch, program: Callable[[Machine], None], duration: int, tmp_path: Path

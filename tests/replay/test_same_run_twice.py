@@ -71,6 +71,7 @@ SAVED = (
 SAVED_I386 = ("segments", "debugging", "v86")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arch", "name"),
     [(arch, name) for arch in ARCHS.values() for name in (*SAVED, *(SAVED_I386 if arch is I386 else ()))],

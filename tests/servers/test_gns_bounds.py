@@ -85,6 +85,7 @@ def test_rights_beyond_what_a_server_keeps_go_nowhere_and_calls_go_on(arch: Arch
         assert service.ids() == [520] and client.ids().count(DIED) == 2 * RIGHTS + 2
 
 
+@pytest.mark.slow
 def test_rights_beyond_what_the_other_server_keeps_die_there(arch: Arch, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the queue goes on however many messages of it are destroyed."""
     monkeypatch.setattr(ports, "KEPT_MAX", KEPT)

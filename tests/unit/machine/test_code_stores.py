@@ -349,6 +349,7 @@ LENGTH, RANDOM_RUN = 120, 80
 """Bytes that programs store into, about as many as they are long; instructions that are run of them."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["i386", "m68k"])
 def test_programs_that_store_into_themselves_do_the_same_wherever_they_are_cut(benches: dict[str, Bench], arch: str) -> None:
     """And what they do one instruction at a time, each translated anew. They begin again at their end."""

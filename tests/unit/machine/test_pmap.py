@@ -180,6 +180,7 @@ def test_a_page_in_the_last_table_goes_and_takes_its_table_with_it(machine: type
     assert len(tables.memory.free) == free
 
 
+@pytest.mark.slow
 def test_a_cpu_s_tables_that_are_used_up_are_made_anew() -> None:
     """Address spaces share what 16 MiB hold: each has the page that it touched last, and the root that it is told of."""
     memory = PhysicalMemory(64 << 20, 4096)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -35,9 +36,10 @@ def test_alone(): ...
 """
 
 
-def collected(*arguments: str) -> list[str]:
+def collected(*arguments: str, folder: Path = ROOT) -> list[str]:
     command = [sys.executable, "-m", "pytest", "--quick", "--collect-only", "-q", "-p", "no:cacheprovider", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return [line for line in done.stdout.splitlines() if "::" in line]
 
@@ -53,6 +55,16 @@ def test_a_test_s_first_parameters_for_each_processor_are_taken_and_what_takes_l
         "test_whole[2]",
         "test_alone",
     ]
+
+
+def test_where_tests_start_commands_each_takes_one_processor_in_turn(tmp_path: Path) -> None:
+    alone = '@pytest.mark.parametrize("arch", ["i386"])\ndef test_{}(arch): ...\n'
+    both = alone.replace('"i386"', '"i386", "m68k"')
+    (tmp_path / "tests" / "cli").mkdir(parents=True)
+    case = "import pytest\n" + both.format("a") + both.format("b") + alone.format("c") + alone.format("d")
+    (tmp_path / "tests" / "cli" / "test_case.py").write_text(case)
+    names = [name.partition("::")[2] for name in collected("-p", "tests.conftest", "--rootdir", str(tmp_path), folder=tmp_path)]
+    assert names == ["test_a[i386]", "test_b[m68k]", "test_c[i386]", "test_d[i386]"]
 
 
 @pytest.mark.slow

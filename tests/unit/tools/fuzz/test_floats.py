@@ -26,6 +26,7 @@ def compared(arch: Arch, seed: int, count: int, folder: Path) -> Compared:
         pytest.skip(str(error))
 
 
+@pytest.mark.slow
 def test_a_sample_is_done_as_by_the_reference(arch: Arch, tmp_path: Path) -> None:
     seed = secrets.randbelow(1 << 32)
     print(f"seed {seed}")
