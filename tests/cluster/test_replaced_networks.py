@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from masix.gns.rights import WINDOW
 from masix.gns.server import Gns
 from masix.protocols.udp import Udp
 from tests.support.clients import Sink, Source, pattern
@@ -121,6 +122,25 @@ def test_messages_that_wait_for_a_full_queue_are_handed_over(architecture: str, 
         world.run(3 * SECOND)
         assert world.programs("a", Sleeper)[0].heard == pushed(size)
         assert world.cluster.undone == []
+
+
+@both_machines
+def test_a_server_with_more_than_a_megabyte_in_line_that_waits_stays_until_there_is_less(architecture: str) -> None:
+    """Two megabytes wait for one queue."""
+    sleeper, flood = (
+        f'{{ class = "{SUCCESSORS}:Sleeper", wake_ms = 5000 }}',
+        '{ class = "tests.support.clients:Flood", names = "desk" }',
+    )
+    text = cluster(("a", architecture, sleeper), ("b", architecture, flood), lan='bandwidth = "100M"\n')
+    heard = []
+    for action in ("", replace("4500ms", "a", gns())):
+        with World(text + action) as world:
+            world.run(4900 * MS)
+            assert len(world.programs("a", Gns)) == (2 if action else 1)
+            world.run(9 * SECOND)
+            assert len(world.programs("a", Gns)) == 1
+            heard.append([number for number, _ in world.programs("a", Sleeper)[0].heard])
+    assert len(heard[0]) > WINDOW and heard[0] == heard[1]
 
 
 @both_machines

@@ -62,7 +62,7 @@ def joined(made: Net, service: Actor, *clients: Actor) -> None:
 def test_the_page_says_what_a_server_keeps() -> None:
     page = (ROOT / "docs" / "masix.md").read_text()
     assert f"each stands for {ports.KEPT_MAX:,} ports" in page and f"go on up to {2 * ports.KEPT_MAX:,}" in page
-    assert f"more than {ports.WAITING_MAX >> 20} MB wait" in page and f"more than {forward.BACKLOG_MAX >> 20} MB are" in page
+    assert f"more than {ports.WAITING_MAX >> 20} MB wait" in page and f"more than {forward.BACKLOG_MAX >> 20} MB are on" in page
 
 
 def test_rights_beyond_what_a_server_keeps_go_nowhere_and_calls_go_on(arch: Arch, monkeypatch: pytest.MonkeyPatch) -> None:

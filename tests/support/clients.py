@@ -261,13 +261,17 @@ def pattern(size: int) -> bytes:
 
 @state
 class Sink(Client):
-    """A service called `sink`: of each message the size and the digest of its memory."""
+    """A service: of each message the size and the digest of its memory."""
 
-    __slots__ = ("received",)
+    __slots__ = ("name", "received")
+
+    def __init__(self, node: int, name: str = "sink") -> None:
+        super().__init__(node)
+        self.name = name.encode()
+        self.received: list[tuple[int, str]] = []
 
     def begin(self, mach: Mach) -> None:
-        self.received: list[tuple[int, str]] = []
-        mach.request(acs.ACS_REGISTER, mach.given("name-server"), (b"sink", 0, mach.copy_send(self.port)))
+        mach.request(acs.ACS_REGISTER, mach.given("name-server"), (self.name, 0, mach.copy_send(self.port)))
 
     def receive(self, mach: Mach, message: Message) -> None:
         for item in message.carried:
@@ -275,6 +279,29 @@ class Sink(Client):
                 self.received.append((item.size, hashlib.sha256(item.copy).hexdigest()))
         if message.header.remote:
             _answer(mach, message.header, self.node)
+
+
+@state
+class Flood(Client):
+    """Sends each of these services 40 messages of 60,000 bytes; one that no queue takes for half a second is left out."""
+
+    __slots__ = ("names",)
+
+    def __init__(self, node: int, names: str) -> None:
+        super().__init__(node)
+        self.names = names.split()
+
+    def begin(self, mach: Mach) -> None:
+        mach.alarm(RETRY)
+
+    def expired(self, mach: Mach) -> None:
+        for name in self.names:
+            _ask(mach, name.encode(), self.reply)
+
+    def receive(self, mach: Mach, message: Message) -> None:
+        right = _found(mach, message)
+        for _ in range(40 if right else 0):
+            mach.send(Message(Header(right, COPY_SEND, 0, 0, GIVE), bytes(60_000), (), False), timeout=500)
 
 
 @state

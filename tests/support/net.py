@@ -61,6 +61,12 @@ class StringLink(Link):
     def backlog(self, node: int) -> int:
         return sum(len(data) for to, data in self.out if to == node)
 
+    def is_full(self, node: int) -> bool:
+        return False
+
+    def next_with_room(self) -> int | None:
+        return None
+
     def multicast(self, mach: Mach, data: bytes) -> None:
         self.out.append((None, data))
 

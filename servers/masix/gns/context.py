@@ -44,6 +44,14 @@ class Link(Part, ABC):
         """Bytes of the server's messages that a node has not acknowledged."""
 
     @abstractmethod
+    def is_full(self, node: int) -> bool:
+        """Whether so many of the server's messages are on their way to a node that others should wait."""
+
+    @abstractmethod
+    def next_with_room(self) -> int | None:
+        """A node that was full and is so no more, once."""
+
+    @abstractmethod
     def multicast(self, mach: Mach, data: bytes) -> None: ...
 
     @abstractmethod
@@ -109,6 +117,10 @@ class Context:
     def backlog(self, node: int) -> int:
         """Bytes on their way to the network server of a node."""
         return self._link.backlog(node)
+
+    def is_full(self, node: int) -> bool:
+        """Whether messages to a node should wait in their ports' queues."""
+        return self._link.is_full(node)
 
     def verify(self, unverified: Unverified) -> None:
         self._link.verify(self.mach, unverified)

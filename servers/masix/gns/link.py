@@ -17,7 +17,7 @@ from masix.gns.context import SERVER_STREAM, Context, Link
 from masix.net import filters
 from masix.net.ethernet import INTERFACE, READ_WRITE, frame_of
 from masix.net.ip import NodeNumber
-from masix.transport.events import Delivered, MulticastReceived, PeerLost, Unverified
+from masix.transport.events import Delivered, MulticastReceived, PeerLost, StreamWritable, Unverified
 from masix.transport.transport import Transport
 
 BACKLOG_MAX: Final = 256
@@ -28,10 +28,11 @@ BACKLOG_MAX: Final = 256
 class EthernetLink(Link):
     """The other nodes, on an Ethernet."""
 
-    __slots__ = ("device", "frames", "inbox", "replies", "unverified", "transport", "writing")
+    __slots__ = ("device", "frames", "inbox", "replies", "unverified", "transport", "with_room", "writing")
     transport: Transport
     inbox: deque[tuple[NodeNumber, bytes | None]]  # what has come for the server, as the next
     unverified: deque[Unverified]
+    with_room: deque[NodeNumber]  # nodes that were full
 
     # The interface:
     device: Right  # its port, 0 until it is open
@@ -47,6 +48,7 @@ class EthernetLink(Link):
         self.writing = False
         self.inbox = deque()
         self.unverified = deque()
+        self.with_room = deque()
 
     def attach(self) -> None:
         """Makes again what is not saved."""
@@ -87,6 +89,12 @@ class EthernetLink(Link):
     def backlog(self, node: int) -> int:
         return self.transport.backlog(node, SERVER_STREAM)
 
+    def is_full(self, node: int) -> bool:
+        return not self.transport.is_writable(node, SERVER_STREAM)
+
+    def next_with_room(self) -> int | None:
+        return self.with_room.popleft() if self.with_room else None
+
     def multicast(self, mach: Mach, data: bytes) -> None:
         self.transport.multicast(data, mach.now())
         self._flush(mach)
@@ -116,6 +124,8 @@ class EthernetLink(Link):
                 self.inbox.append((event.node, event.payload))
             elif isinstance(event, Unverified):
                 self.unverified.append(event)
+            elif isinstance(event, StreamWritable):
+                self.with_room.append(event.node)
             elif isinstance(event, PeerLost):
                 self.inbox.append((event.node, None))
 

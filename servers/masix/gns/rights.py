@@ -128,10 +128,18 @@ def _give_back(context: Context, proxy: Proxy) -> None:
 
 def regulate(context: Context, name: PortName, proxy: Proxy) -> None:
     """Takes messages from a proxy's queue, or lets them wait there."""
-    is_held = proxy.is_streaming or proxy.target is not None or proxy.under_way >= WINDOW
+    is_full = proxy.under_way >= WINDOW or context.is_full(proxy.node)
+    is_held = proxy.is_streaming or proxy.target is not None or is_full
     if is_held != proxy.is_held:
         proxy.is_held = is_held
         context.mach.move_member(name, 0 if is_held else context.ports)
+
+
+def has_room(context: Context, node: int) -> None:
+    """Messages to a node that waited since it was full may go."""
+    for name, proxy in list(context.tables.proxies.items()):
+        if proxy.is_held and proxy.node == node:
+            regulate(context, name, proxy)
 
 
 def died(context: Context, node: int, number: int) -> None:

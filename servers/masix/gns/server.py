@@ -303,6 +303,8 @@ class Gns(SuccessiveServer):
                     self.directory.receive(context, node, data[len(GROUPS) :])
             else:
                 self._arrived(context, node, data)
+        while (emptied := self.link.next_with_room()) is not None:
+            rights.has_room(context, emptied)
         now = context.mach.now()
         times = (
             self.names.next_timer(),

@@ -12,21 +12,25 @@ from machemu.abi.message import CarriedMemory
 from machemu.user.message import Message, regions
 from masix.gns import traffic
 from masix.gns.context import Context
+from masix.gns.liveness import partners
 from masix.gns.memory import unplaced
 from masix.gns.ports import Export
 
 MEMORY_MAX: Final = 1 << 20
 PORTS_MAX: Final = 4096
-"""Bytes that can wait for full queues, and the ports and rights that there can be: to hand over more would take so long, 0.1 ms a
-right on a Sun-3, that other nodes missed this one."""
+"""Bytes of messages that can wait for full queues, and the ports and rights that there can be: to hand over more would take so
+long, 0.1 ms a right on a Sun-3, that other nodes missed this one."""
 
 
 def is_at_rest(context: Context) -> bool:
     """Whether no large message is under way, there is not too much, and memory that waits can be read."""
     if context.streams.by_token or any(context.arrivals.streams.values()) or context.tables.kept() > PORTS_MAX:
         return False
+    if any(context.is_full(node) for node in partners(context.tables)):
+        return False
     waiting = [what for export in context.tables.exports.values() for what in _messages(export)]
-    if sum(item.size for what in waiting for item in what.carried if isinstance(item, CarriedMemory)) > MEMORY_MAX:
+    memory = sum(item.size for what in waiting for item in what.carried if isinstance(item, CarriedMemory))
+    if memory + sum(len(what.body) for what in waiting) > MEMORY_MAX:
         return False
     try:
         return all([context.mach.ready(*region, False) for what in waiting for region in regions(what)])

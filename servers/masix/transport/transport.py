@@ -20,6 +20,7 @@ from masix.transport.events import Delivered, Drop, Loss, Settings, StreamWritab
 from masix.transport.membership import TOLD_MAX, Membership
 from masix.transport.packets import PLAIN_MAX, Packet, PacketError, PacketKind, decode
 from masix.transport.peers import UNVERIFIED_MAX, Peer
+from masix.transport.sender import OutStream
 from masix.transport.session import KEY_SIZE, Randomness, Refused
 
 DEFAULT: Final = Settings()
@@ -68,9 +69,17 @@ class Transport(Membership):
 
     def backlog(self, node: int, stream: int) -> int:
         """Bytes of a stream's messages that are not known to be delivered, and MESSAGE_COST for each of them."""
-        peer = self.peers.get(node)
-        sent = None if peer is None or peer.conversation is None else peer.conversation.sender.streams.get(stream)
+        sent = self._sent(node, stream)
         return 0 if sent is None else sent.backlog
+
+    def is_writable(self, node: int, stream: int) -> bool:
+        """False where `send` has said so, and StreamWritable is still to come."""
+        sent = self._sent(node, stream)
+        return sent is None or not sent.owed
+
+    def _sent(self, node: int, stream: int) -> OutStream | None:
+        peer = self.peers.get(node)
+        return None if peer is None or peer.conversation is None else peer.conversation.sender.streams.get(stream)
 
     def multicast(self, payload: bytes, now: int) -> None:
         """Sends to all other nodes, MULTICAST_MAX bytes at most: each hears it once or not at all, in any order.
