@@ -9,10 +9,24 @@ import pytest
 from machemu.abi.message import MAKE_SEND, MOVE_RECEIVE
 from machemu.user.mach import Mach
 from masix.gns.codec import encode
-from masix.gns.wire import Claim, Flush, Flushed, Found, Homed, Moved, NetRight, Passed, Payload, RightKind, Taken, Unused
+from masix.gns.wire import (
+    Claim,
+    Flush,
+    Flushed,
+    Found,
+    Homed,
+    Moved,
+    NetRight,
+    Passed,
+    Payload,
+    RightKind,
+    Taken,
+    Unclaimed,
+    Unused,
+)
 from tests.support.actors import Actor, do, found, give, look_up, register, say
 from tests.support.guests import Arch
-from tests.support.net import Net, net
+from tests.support.net import Net, StringLink, net
 
 PLACE = 0x7654
 """Stands for the number of a node, or of none."""
@@ -78,6 +92,29 @@ def test_a_right_passed_on_to_a_port_that_has_died_is_dead(arch: Arch, actors: l
         made.end(0, "program 0")
         made.run()
         assert actors[2].ids() == [72]
+
+
+def test_a_right_passed_on_to_a_node_that_loses_its_home_is_kept_by_nobody(
+    arch: Arch, actors: list[Actor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two do not hear each other, and the node that passes it on hears both."""
+    sends = StringLink.send
+    with net((arch,) * 3, *([actor] for actor in actors[:3])) as made:
+        here, there = made.links[0], made.links[2]
+
+        def send(self: StringLink, mach: Mach, node: int, stream: int, data: bytes) -> None:
+            if (self, node) not in ((here, 3), (there, 1)):
+                sends(self, mach, node, stream, data)
+
+        monkeypatch.setattr(StringLink, "send", send)
+        meet(made, actors[:3], arch)
+        assert len(made.servers[1].tables.pledges) == 1
+        for number, other in ((0, 3), (2, 1)):
+            made.links[number].inbox.append((other, None))
+            made.wake(number)
+        made.run()
+        assert made.servers[1].tables.pledges == {}
+        monkeypatch.undo()
 
 
 def moving(made: Net, actors: list[Actor], arch: Arch) -> None:
@@ -160,6 +197,7 @@ def test_falsehoods_about_moves_and_pledges_do_no_harm(arch: Arch, actors: list[
         numbers: list[int] = [0, 1, 2, 3, 99, 1 << 31]
         lies: list[Payload] = [Flushed(n, m) for n in (1, 2, 3, 9) for m in numbers]
         lies += [Passed(n) for n in numbers]
+        lies += [Unclaimed(n, m) for n in (1, 2, 3, 9) for m in numbers]
         lies += [Claim(n, via, 5) for n in (99, 1 << 31) for via in (1, 3, PLACE)]
         lies += [
             Moved(n, NetRight(kind, home, 77, 9)) for n in (99, 98) for kind in RightKind for home in (0, 1, 2, 3, 9, 0xFFFF)

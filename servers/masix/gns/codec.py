@@ -49,6 +49,7 @@ from masix.gns.wire import (
     RightKind,
     Stored,
     Taken,
+    Unclaimed,
     Unused,
 )
 from masix.net.ip import NODE_MAX, NODE_MIN
@@ -124,6 +125,7 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Gathering, c.Struct("group" / c.Int32ub)),
     (Introduced, c.Struct("services" / c.PrefixedArray(c.Int8ub, _KNOWN))),
     (Begun, c.Struct("age" / c.Int32ub)),
+    (Unclaimed, c.Struct("home" / _NODE, "pledge" / c.Int32ub)),
 )
 """By the first byte of a payload: what it becomes, and how it lies in the bytes behind."""
 _NUMBERS: Final = {kind: number for number, (kind, _) in enumerate(_SHAPES)}

@@ -13,7 +13,7 @@ from machemu.user.mach import Mach
 from masix.gns.codec import encode
 from masix.gns.large import Arrivals, Streams
 from masix.gns.ports import PortTables
-from masix.gns.wire import GROUPS, Payload
+from masix.gns.wire import GROUPS, Claim, Payload
 from masix.transport.events import Unverified
 
 NAME: Final = b"gns"
@@ -113,6 +113,12 @@ class Context:
             self._loop.append((node, encode(payload)))
         else:
             self._link.send(self.mach, node, SERVER_STREAM, encode(payload))
+
+    def claim(self, home: int, number: int, via: int, pledge: int) -> None:
+        """Tells a port's home of a right to it that node `via` has passed on."""
+        if pledge:
+            self.tables.claims[via, home] = pledge
+        self.say(home, Claim(number, via, pledge))
 
     def backlog(self, node: int) -> int:
         """Bytes on their way to the network server of a node."""

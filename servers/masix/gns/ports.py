@@ -142,6 +142,7 @@ class PortTables:
 
     __slots__ = (
         "by_number",
+        "claims",
         "exports",
         "last",
         "leaving",
@@ -163,6 +164,7 @@ class PortTables:
     waiting: int  # bytes of the messages that wait for full queues
 
     # Of others:
+    claims: dict[tuple[NodeNumber, NodeNumber], U31]  # by its giver and its home, the last pledged right that was claimed
     proxies: dict[Receive, Proxy]  # by name
     # Names of the proxies of kind SEND that stand for a port, by node and number:
     by_number: dict[tuple[NodeNumber, U31], list[Receive]]
@@ -189,6 +191,7 @@ class PortTables:
         self.by_number = {}
         self.leaving = {}
         self.pledges = {}
+        self.claims = {}
         self.watchers = {}
         self.spares = []
         self.stock = stock

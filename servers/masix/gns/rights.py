@@ -10,7 +10,7 @@ from machemu.user.message import Message
 from masix.gns.context import Context
 from masix.gns.ports import Export, Proxy
 from masix.gns.translate import Translator, destroy, without
-from masix.gns.wire import Claim, Died, Flush, Flushed, Homed, Moved, NetRight, OnceUnused, Passed, RightKind, Unused
+from masix.gns.wire import Claim, Died, Flush, Flushed, Homed, Moved, NetRight, OnceUnused, Passed, RightKind, Unclaimed, Unused
 
 WINDOW: Final = 32
 """Messages of one node for one port that may be under way at most: so many wait at the other side when its queue is full."""
@@ -38,6 +38,14 @@ def passed(context: Context, node: int, payload: Passed) -> None:
     if pledge is not None and pledge.home == node:
         del context.tables.pledges[payload.pledge]
         context.mach.deallocate(pledge.name)
+
+
+def unclaimed(context: Context, node: int, payload: Unclaimed) -> None:
+    """A node has lost the home of rights that it was given here, and nobody will tell that they are known there."""
+    for number, pledge in list(context.tables.pledges.items()):
+        if number <= payload.pledge and (pledge.to, pledge.home) == (node, payload.home):
+            del context.tables.pledges[number]
+            context.mach.deallocate(pledge.name)
 
 
 def unused(context: Context, node: int, payload: Unused) -> None:
@@ -194,7 +202,7 @@ def moved(context: Context, node: int, payload: Moved) -> None:
     place = node, payload.number
     known = context.tables.proxies_for(*place)
     proxies = [(name, proxy) for name, proxy in known if proxy.stands_for()[-1] == place and not proxy.is_idle()]
-    context.say(right.node, Claim(right.number, node, right.pledge))
+    context.claim(right.node, right.number, node, right.pledge)
     for _ in proxies[1:]:
         context.say(right.node, Claim(right.number))
     if not proxies:
@@ -254,6 +262,11 @@ def lost(context: Context, node: int) -> None:
         if leaving.node == node:
             del tables.leaving[token]
             context.mach.destroy_receive(leaving.name)
+    for via, home in list(tables.claims):
+        if node in (via, home):
+            last = tables.claims.pop((via, home))
+            if via != node:
+                context.say(via, Unclaimed(node, last))
     for number, pledge in list(tables.pledges.items()):
         if node in (pledge.to, pledge.home):
             del tables.pledges[number]

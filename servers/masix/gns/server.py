@@ -57,6 +57,7 @@ from masix.gns.wire import (
     Resolve,
     Stored,
     Taken,
+    Unclaimed,
     Unused,
 )
 from masix.interfaces import acs, gns_protocol
@@ -364,6 +365,8 @@ class Gns(SuccessiveServer):
                 rights.claimed(context, node, payload)
             case Passed():
                 rights.passed(context, node, payload)
+            case Unclaimed():
+                rights.unclaimed(context, node, payload)
             case Unused():
                 rights.unused(context, node, payload)
             case OnceUnused():

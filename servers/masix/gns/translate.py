@@ -28,7 +28,7 @@ from masix.gns import memory
 from masix.gns.context import Context
 from masix.gns.convert import convert
 from masix.gns.ports import Leaving, Pledge, Proxy
-from masix.gns.wire import DEAD, NULL, Claim, Deliver, Homed, NetRight, OnceUnused, RightKind
+from masix.gns.wire import DEAD, NULL, Deliver, Homed, NetRight, OnceUnused, RightKind
 
 SENT: Final = {PORT_RECEIVE: PORT_RECEIVE, PORT_SEND: PORT_SEND, PORT_SEND_ONCE: MAKE_SEND_ONCE}
 """How a right is sent that came to another node so: receive and send rights are moved, send-once rights made of their proxy."""
@@ -124,7 +124,7 @@ class Translator:
             assert proxy.target is not None
             proxy.target = (right.node, right.number, proxy.target[2] + 1)
         if right.node != node:
-            self._context.say(right.node, Claim(right.number, node, right.pledge))
+            self._context.claim(right.node, right.number, node, right.pledge)
         return self.renew(name)
 
     def make_idle(self, node: int, number: int) -> bool:

@@ -146,6 +146,14 @@ class Passed(NamedTuple):
 
 
 @state
+class Unclaimed(NamedTuple):
+    """The sender has lost node `home`: it has no right there any more that the receiver pledged, up to this pledge."""
+
+    home: NodeNumber
+    pledge: U31
+
+
+@state
 class Moved(NamedTuple):
     """The sender's port `number` has moved: `right` is one to it where it is now."""
 
@@ -270,6 +278,7 @@ Payload = (
     | Clash
     | Claim
     | Passed
+    | Unclaimed
     | Moved
     | Flush
     | Flushed
