@@ -5,12 +5,12 @@ out.
 holds.
 """
 
-from .broadcast import Application, Network, Standing
-from .detector import Change, Detector
-from .dictionary import Dictionary
-from .endpoint import Endpoint, Watcher
-from .group import Group
-from .view import Member, Order, View
+from masix.groups.broadcast import Application, Network, Standing
+from masix.groups.detector import Change, Detector
+from masix.groups.dictionary import Dictionary
+from masix.groups.endpoint import Endpoint, Watcher
+from masix.groups.group import Group
+from masix.groups.view import Member, Order, View
 
 __all__ = [
     "Application",

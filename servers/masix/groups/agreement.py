@@ -8,8 +8,7 @@ promise carries what its member has received, so that the first phase is the vie
 from __future__ import annotations
 
 from machemu.sim.state import state
-
-from .wire import Promise
+from masix.groups.wire import Promise
 
 
 @state

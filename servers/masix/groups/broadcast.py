@@ -11,13 +11,12 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from machemu.sim.state import state
-
-from . import orders, wire
-from .agreement import Agreement
-from .detector import Detector
-from .reliable import Reliable
-from .view import Member, Order, View
-from .wire import MULTICAST_MAX, GroupPacketKind, Head, PacketError, packet
+from masix.groups import orders, wire
+from masix.groups.agreement import Agreement
+from masix.groups.detector import Detector
+from masix.groups.reliable import Reliable
+from masix.groups.view import Member, Order, View
+from masix.groups.wire import MULTICAST_MAX, GroupPacketKind, Head, PacketError, packet
 
 ACK_DELAY: Final = 1_000_000
 """Nanoseconds for which an acknowledgement waits for others to go with it."""

@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from machemu.sim.state import U64, state
-
-from .view import Member
+from masix.groups.view import Member
 
 PERIOD: Final = 250_000_000
 """Nanoseconds between two heartbeats to all, and what a false suspicion adds to a time-out."""

@@ -12,11 +12,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from machemu.sim.state import state
-
-from .broadcast import PAYLOAD_MAX
-from .group import Group
-from .view import Member, View
-from .wire import PacketError
+from masix.groups.broadcast import PAYLOAD_MAX
+from masix.groups.group import Group
+from masix.groups.view import Member, View
+from masix.groups.wire import PacketError
 
 KEY_MAX: Final = 1 << 10
 VALUE_MAX: Final = PAYLOAD_MAX - KEY_MAX - 16

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from machemu.sim.state import state
-
-from . import wire
-from .broadcast import Application, Network, Standing
-from .detector import PERIOD, REPORT, Change, Detector
-from .group import Group
-from .view import Member, Order
-from .wire import GroupPacketKind, PacketError, packet
+from masix.groups import wire
+from masix.groups.broadcast import Application, Network, Standing
+from masix.groups.detector import PERIOD, REPORT, Change, Detector
+from masix.groups.group import Group
+from masix.groups.view import Member, Order
+from masix.groups.wire import GroupPacketKind, PacketError, packet
 
 
 class Watcher(Protocol):

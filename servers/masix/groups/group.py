@@ -17,11 +17,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from machemu.sim.state import state
-
-from . import wire
-from .broadcast import Broadcast, Standing
-from .view import Member, View
-from .wire import GroupPacketKind, Head, PacketError, Promise, State, Value
+from masix.groups import wire
+from masix.groups.broadcast import Broadcast, Standing
+from masix.groups.view import Member, View
+from masix.groups.wire import GroupPacketKind, Head, PacketError, Promise, State, Value
 
 RETRY: Final = 150_000_000
 """Nanoseconds after which a coordinator asks those again that have not answered."""

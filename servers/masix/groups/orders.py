@@ -12,8 +12,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from machemu.sim.state import state
-
-from .view import Order
+from masix.groups.view import Order
 
 Delivery = tuple[int, bytes]
 """The sender's index in the view and the payload."""

@@ -11,8 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from machemu.sim.state import state
-
-from .wire import Message, Vector
+from masix.groups.wire import Message, Vector
 
 WINDOW: Final = 32
 WINDOW_BYTES: Final = 128 << 10

@@ -27,8 +27,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from machemu.sim.state import state
-
-from .view import Member
+from masix.groups.view import Member
 
 VERSION: Final = 1
 HEAD: Final = struct.Struct(">BBIQQ")
