@@ -53,8 +53,8 @@ GIVEN_BACK: Final = (
     MACH_SEND_NO_NOTIFY,
 )
 """After these the kernel has written the message back."""
-FIRST_PAGE: Final = 4096 - WORD_AREA
-"""Bytes of the buffer that lie in one page, with the header of a message that has come: they are read at once."""
+AT_ONCE: Final = 448
+"""Bytes of a message that are read with its header: in the page that has that, and few enough for Python's small objects."""
 NS_PER_MS: Final = 1_000_000
 TIMEOUT_MAX: Final = (1 << 32) - 1
 """Milliseconds of one time-out: an alarm of more than 49 days waits again."""
@@ -319,9 +319,9 @@ class ServerThread(Own):
 
     def _taken(self, mach: Mach, is_read: bool = False) -> tuple[Message, list[tuple[int, int]]]:
         """The message in the buffer. is_read: with its memory, whatever the server has said."""
-        data = mach.read(self.buffer, FIRST_PAGE)
+        data = mach.read(self.buffer, AT_ONCE)
         (size,) = struct.unpack_from(mach.order.prefix + "I", data, HEADER_SIZE_FIELD)
-        if size > FIRST_PAGE:
+        if size > AT_ONCE:
             data = mach.read(self.buffer, size)
         return messages.decode(mach.order, data, mach.read, not (is_read or self.server.reads_memory))
 
