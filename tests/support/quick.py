@@ -16,8 +16,8 @@ MARKS: Final = (
 )
 LEFT_OUT: Final = ("slow", "real_kernel")
 """Marks of tests that it leaves out."""
-IN_TURN: Final = ("tests/cli/", "tests/debug/", "tests/lab/", "tests/replay/")
-"""Where tests start commands, or run machines again and again: each takes one processor, and the next one the other."""
+IN_TURN: Final = tuple(f"tests/{name}/" for name in ("cli", "cluster", "debug", "front", "kernel", "lab", "replay", "servers"))
+"""Where tests start commands, or run whole machines: each takes one processor, and the next one the other."""
 
 
 def chosen(items: Sequence[pytest.Item]) -> list[pytest.Item]:
