@@ -72,6 +72,16 @@ class Message(NamedTuple):
         """Of a received request: for a server that answers later."""
         return Caller(self.header.remote, self.header.remote_type, self.header.id)
 
+    def check_saved(self) -> None:
+        """ValueError where it could not be encoded: each right and piece of memory has its word in the body."""
+        last = -WORD_SIZE
+        for item in self.carried:
+            if not last < item.offset <= len(self.body) - WORD_SIZE:
+                raise ValueError(f"it carries something at {item.offset} of {len(self.body)} bytes")
+            if isinstance(item, CarriedMemory) and not isinstance(item.copy, bytes | Region):
+                raise ValueError("it carries memory that is nowhere")
+            last = item.offset
+
 
 @state
 class Region(NamedTuple):

@@ -15,10 +15,13 @@ import pytest
 import machemu
 import masix
 from machemu.abi.errors import UserError
+from machemu.abi.message import Carried, CarriedMemory, CarriedPort
+from machemu.abi.types import ByteOrder
 from machemu.sim import saved
 from machemu.sim.saved import FileKind, SavedFile
 from machemu.sim.slots import SlotError, check, checks_of, compile_check
 from machemu.sim.state import NATURAL, REGISTRY, U16, U32, U64, Range, Signed, Size, fields, state
+from machemu.user.message import Header, Message, Region, encode, memory_wanted
 from tests.support.states import Cell, Colour, Level
 
 if TYPE_CHECKING:
@@ -148,3 +151,25 @@ def test_every_slot_that_is_saved_says_what_it_holds() -> None:
             slots = cls._fields if issubclass(cls, tuple) else fields(cls)  # type: ignore[attr-defined]
             unsaid += [f"{name}.{slot}" for slot in slots if slot not in dict(checks_of(cls))]
     assert unsaid == []
+
+
+@pytest.mark.parametrize(
+    ("size", "carried", "wrong"),
+    [
+        (8, (CarriedPort(4, 19, 3),), None),
+        (16, (CarriedMemory(4, 2, b"ab"), CarriedMemory(12, 8, Region(0x10000, 8))), None),
+        (2, (CarriedPort(4, 19, 3),), "at 4 of 2 bytes"),
+        (6, (CarriedPort(4, 19, 3),), "at 4 of 6 bytes"),
+        (8, (CarriedPort(-4, 19, 3),), "carried cannot be"),
+        (12, (CarriedPort(8, 19, 3), CarriedPort(4, 19, 3)), "at 4 of 12 bytes"),
+        (8, (CarriedMemory(4, 2, None),), "memory that is nowhere"),
+    ],
+)
+def test_a_message_that_is_kept_can_be_encoded(size: int, carried: tuple[Carried, ...], wrong: str | None) -> None:
+    message = Message(Header(3, 19, 0, 0, 100), bytes(size), carried, True)
+    if wrong is None:
+        check([message])
+        assert encode(ByteOrder.BIG, message, [0x20000] * len(memory_wanted(message)))
+    else:
+        with pytest.raises(SlotError, match=wrong):
+            check([message])
