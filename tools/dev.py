@@ -23,6 +23,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from pathlib import Path
 
@@ -30,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = str(BIN / "python")
+ACCEL = ROOT / "machemu" / "machine" / "accel"
 STAMP = VENV / "machemu-setup"
 """Holds the digest of what the environment was made of."""
 PYTHON_MIN = (3, 11)
@@ -52,6 +54,8 @@ BUILD = ("generated modules", "guest programs")
 PARALLEL = ("--numprocesses", str(os.cpu_count() or 1), "--dist", "worksteal")
 """A test that waits for another process, or runs the real kernel, leaves its core to others."""
 QUICK = "--quick"
+WITHOUT = ("tests/kernel", "tests/conformance", "tests/replay", "tests/unit/machine")
+"""What is tested with Python's engine, too."""
 
 
 class SetupError(Exception):
@@ -104,6 +108,7 @@ def setup() -> None:
         raise SetupError(f"machemu needs Python {need} or later, and this is {have}: run this file with a newer python3")
     stamp = wanted_stamp()
     if STAMP.is_file() and STAMP.read_text() == stamp and Path(PYTHON).exists():
+        build()
         return
     print(f"making {VENV}", flush=True)
     try:
@@ -117,10 +122,18 @@ def setup() -> None:
     STAMP.write_text(stamp)
 
 
-def run(command: list[str]) -> int:
-    """Runs a command in the repository's root; its exit status."""
+def build() -> None:
+    """The extension in C anew, where its sources have changed and there is a compiler. Without one all runs in Python."""
+    sources = [ROOT / "setup.py", *ACCEL.glob("*.[ch]")]
+    built = [path.stat().st_mtime for path in ACCEL.glob(f"native{sysconfig.get_config_var('EXT_SUFFIX')}")]
+    if max(path.stat().st_mtime for path in sources) > max(built, default=0) and shutil.which("cc") is not None:
+        run([PYTHON, "setup.py", "--quiet", "build_ext", "--inplace"])
+
+
+def run(command: list[str], **environment: str) -> int:
+    """Runs a command in the repository's root, with more variables in its environment; its exit status."""
     sys.stdout.flush()
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    return subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False).returncode
 
 
 def demo(rest: list[str]) -> int:
@@ -167,11 +180,17 @@ def check(rest: list[str], left_out: tuple[str, ...] = ()) -> int:
 
 
 def test(rest: list[str]) -> int:
-    """The checks, then pytest, whose closing line comes last; 1 where anything failed."""
+    """The checks, then pytest, whose closing line comes last; 1 where anything failed.
+
+    All tests go with the extension in C, where it could be built, and those in WITHOUT first without it.
+    """
     failed = check([], BUILD if QUICK in rest else ())
-    print("--- tests" + (" (a check above failed)" if failed else ""), flush=True)
-    status = run([PYTHON, "-m", "pytest", *(PARALLEL if rest in ([], [QUICK]) else ()), *rest])
-    return status or failed
+    pytest = [PYTHON, "-m", "pytest", *(PARALLEL if rest in ([], [QUICK]) else ())]
+    if not rest and list(ACCEL.glob("native.*.so")):
+        print("--- tests without the extension in C", flush=True)
+        failed = run([*pytest, "-q", *WITHOUT], MACHEMU_ENGINE="python") or failed
+    print("--- tests" + (" (something above failed)" if failed else ""), flush=True)
+    return run([*pytest, *rest]) or failed
 
 
 if __name__ == "__main__":

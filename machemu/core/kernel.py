@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Final
 
 from machemu.abi.types import Instructions
-from machemu.core import board, host_side, server
+from machemu.core import board, fast_traps, host_side, server
 from machemu.core.interrupt import Interrupt
 from machemu.core.managers import Managers, port_died
 from machemu.core.routines.table import routines_on
@@ -146,7 +146,8 @@ class Kernel(KernelSupervisor):
         self.ipc.attach(self.kern, self)
         self.vm.managers = Managers(self)
         self.vm.privileged = self.kern.sched.current is not None and self.kern.sched.current.vm_privilege
-        cpu.attach(self)
+        self.fast_traps = fast_traps.of(self)
+        cpu.attach(self, self.fast_traps)
 
     # ipc.seams.KernelObjects
 

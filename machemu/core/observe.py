@@ -96,7 +96,7 @@ class Observer:
 
     def _enter_by(self, entry: Supervisor) -> None:
         self.kernel.entry = entry
-        self.kernel.cpu.attach(entry)
+        self.kernel.cpu.attach(entry, self.kernel.fast_traps if entry is self.kernel else None)
 
     def _emit(self, event: TraceEvent) -> None:
         for tracer in self.tracers:

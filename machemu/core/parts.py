@@ -26,6 +26,7 @@ from machemu.vm.subsystem import Vm
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Stop
+    from machemu.machine.accel.interface import NativeTraps
 
 
 class KernelObserver(Protocol):
@@ -52,7 +53,7 @@ class KernelParts:
         "trap_ns", "fault_ns", "switch_ns", "handler_ns", "message_ns", "byte_ns",
         "trap_count", "turns", "halted", "halt_reason", "reboot_options",
         "cpu", "entry", "observer", "limit", "trap_limit", "turn_limit", "stopping", "left", "routines", "word", "input_sources",
-        "charged", "crash", "crashed", "interrupt", "board", "in_handler", "loader",
+        "charged", "crash", "crashed", "interrupt", "board", "in_handler", "loader", "fast_traps",
     )  # fmt: skip
     TRANSIENT = (
         "cpu",
@@ -73,6 +74,7 @@ class KernelParts:
         "board",
         "in_handler",
         "loader",
+        "fast_traps",
     )
     # The machine's:
     memory: PhysicalMemory  # the RAM, whose bytes are saved beside the state
@@ -106,6 +108,7 @@ class KernelParts:
     cpu: Cpu  # the machine's
     word: struct.Struct  # its 32-bit word
     entry: Supervisor  # who takes traps, the kernel or who watches it
+    fast_traps: NativeTraps | None  # what the extension does of its traps; None without it
     observer: KernelObserver | None  # None where nobody watches
     routines: Mapping[int, Row]  # what it does for messages, by id
     board: Board  # where its thread last went to user mode

@@ -84,11 +84,13 @@ class Counting(translator.Watcher):
         self._context = engine.translation_context()
         self._state = self._context + VARIABLES
         self._address = state
-        self._distance = self._context + COUNTS - state
+        self.address = self._context + COUNTS
+        self._distance = self.address - state
+        self._near = abs(self._distance) + 8 * ROOM < 1 << 31
         self.words = memoryview(_words(self._context)).cast("B").cast("Q")
         self.words[LIMIT] = FOREVER
         self.begun = Begun(self.words)
-        self.limit = U64.from_address(self._context + COUNTS + 8 * LIMIT)
+        self.limit = U64.from_address(self.address + 8 * LIMIT)
         self._next_flags = 0  # where they are, from the CPU's state on
         self._size: Any = None
         self._label = self._left_out = 0
@@ -109,6 +111,9 @@ class Counting(translator.Watcher):
         self._exit = function("tcg_gen_exit_tb", None, _POINTER, ctypes.c_uint)
         self._call = function("tcg_gen_callN", None, _POINTER, _POINTER, ctypes.c_int, _POINTER)
         self._hooks = ctypes.cast(library.helper_uc_tracecode, _POINTER).value
+
+    def counts(self) -> tuple[int, int, int]:
+        return self.address + 8 * SUM, self.address + 8 * BEGUN, self.address + 8 * LIMIT
 
     def close(self) -> None:
         translator.unwatch(self)
@@ -198,9 +203,8 @@ class Counting(translator.Watcher):
         self._access(context, STORE_WORD, left, self._state, self._next_flags)
         self._exit(context, None, 0)
         self._operation(context, SET_LABEL, stop)
-        assert self._engine.handle.value is not None
         arguments = [self._word(context, 1), self._word(context, BLOCK_HOOKS)]
-        arguments += [self._long(context, self._engine.handle.value), self._long(context, NOWHERE)]
+        arguments += [self._long(context, self._engine.address), self._long(context, NOWHERE)]
         variables = [context + argument for argument in arguments]
         self._call(context, self._hooks, None, len(variables), (U64 * len(variables))(*variables))
         for variable in (pc, total, left, *variables):
@@ -213,8 +217,13 @@ class Counting(translator.Watcher):
         self._free(self._context, variable)
 
     def _load(self, operation: int, variable: int, word: int) -> None:
-        """Or a store."""
-        self._access(self._context, operation, variable, self._state, self._distance + 8 * word)
+        """Or a store. Where the words are too far from the CPU's state, by their own address."""
+        if self._near:
+            self._access(self._context, operation, variable, self._state, self._distance + 8 * word)
+        else:
+            place = self._context + self._long(self._context, self.address)
+            self._access(self._context, operation, variable, place, 8 * word)
+            self._free(self._context, place)
 
     def begin_counting(self, cpu: int, flags: int, loop: int) -> bool:
         """Whether it works with the flags of the next block at an address: the block can be made of one instruction."""
@@ -253,7 +262,7 @@ def begin(engine: Engine, architecture: str, known: bytes, pc: int, loop: int) -
     data = b"".join(peek(cpu + offset, PIECE) for offset in range(0, CPU_SIZE, PIECE)) if cpu else b""
     pointers = memoryview(data).cast("Q").tolist()
     place, state = next(((8 * n, each) for n, each in enumerate(pointers) if _is_state(each, cpu, known)), (0, 0))
-    if not state or abs(context + COUNTS - state) + 8 * ROOM >= 1 << 31:
+    if not state:
         return
     counting = Counting(engine, architecture, state, pc)
     translator.watch(architecture, counting, translate)
@@ -263,7 +272,7 @@ def begin(engine: Engine, architecture: str, known: bytes, pc: int, loop: int) -
     wanted = UNTOLD.to_bytes(4, "little") + bytes(8)
     flags = [each for each in range(max(place - FLAGS_BACK, 0), place, 4) if data.startswith(wanted, each)]
     if any(counting.begin_counting(cpu, cpu + each, loop) for each in flags):
-        engine.blocks, engine.counter, engine.limit = counting, counting.begun, counting.limit
+        engine.blocks, engine.counter, engine.limit, engine.state = counting, counting.begun, counting.limit, state
     else:
         counting.close()
     engine.flush_translations()

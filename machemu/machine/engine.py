@@ -10,12 +10,16 @@ import mmap
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from unicorn import unicorn_const as uc
 from unicorn.unicorn_py3.unicorn import uclib
 
 from machemu.abi.errors import InvariantError
+from machemu.machine.accel import native
+
+if TYPE_CHECKING:
+    from machemu.machine.accel.interface import NativeExits
 
 INTERRUPT: Final = uc.UC_HOOK_INTR
 FETCH_REFUSED: Final = uc.UC_HOOK_MEM_FETCH_PROT
@@ -92,6 +96,20 @@ _libc.write.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t)
 _libc.write.restype = ctypes.c_ssize_t
 
 
+def address_of(function: Any) -> int:
+    """Of a function that ctypes knows."""
+    return ctypes.cast(function, _VOID).value or 0
+
+
+def bound(function: Any, *arguments: int) -> Callable[..., int]:
+    """A function of the library with its first arguments, called without ctypes where the extension is there."""
+    return partial(function, *arguments) if native is None else native.Call(address_of(function), *arguments)
+
+
+if native is not None:
+    native.bind(InvariantError, *map(address_of, (_read, _write, _start, _stop)))
+
+
 def peek(address: int, size: int) -> bytes:
     """What lies in this process at an address, at most a pipe's room of it; b"" where nothing is: the system looks, safely."""
     out, into = os.pipe()
@@ -134,26 +152,21 @@ class Registers:
         base = ctypes.addressof(self.values)
         pointers = (_VOID * count)(*[base + 8 * index for index in range(count)])
         engine.kept += [numbers, pointers, self.values]
-        arguments = (engine.handle.value, ctypes.addressof(numbers), ctypes.addressof(pointers), count)
-        self.read: Callable[[], int] = partial(_read_batch, *arguments)
-        self.write: Callable[[], int] = partial(_write_batch, *arguments)
+        arguments = (engine.address, ctypes.addressof(numbers), ctypes.addressof(pointers), count)
+        self.read: Callable[[], int] = bound(_read_batch, *arguments)
+        self.write: Callable[[], int] = bound(_write_batch, *arguments)
 
 
 class Context:
     """A saved CPU state."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine.handle
         self._context = _VOID()
         check(_context_alloc(engine.handle, ctypes.byref(self._context)), "context_alloc")
         self.address: int = self._context.value or 0
         self.size = int(_context_size(engine.handle))
-
-    def save(self) -> None:
-        _context_save(self._engine, self._context)
-
-    def restore(self) -> None:
-        _context_restore(self._engine, self._context)
+        self.save = bound(_context_save, engine.address, self.address)
+        self.restore = bound(_context_restore, engine.address, self.address)
 
     def word(self, offset: int) -> ctypes.c_int32:
         """The 32-bit word at an offset, which follows later saves."""
@@ -178,6 +191,12 @@ class Blocks(Protocol):
     def run(self, address: int, count: int) -> int:
         """As `Engine.start`."""
 
+    address: int
+    """Of the words of `counting`."""
+
+    def counts(self) -> tuple[int, int, int]:
+        """As `Engine.counts`."""
+
     def close(self) -> None:
         """Before the engine is closed."""
 
@@ -195,11 +214,13 @@ class Engine:
     """One Unicorn CPU over RAM at physical address 0. `counter.value` is its count of instructions begun since the last
     start, and `limit.value` how many may begin; one more is counted when it stops.
 
-    stores_into_code: whether they count from the next instruction on, as `code_stores.mend` said.
+    address: of its uc_struct. stores_into_code: whether they count from the next instruction on, as `code_stores.mend` said.
     kept: what C holds addresses of, alive as long as the engine. blocks: what counts instead of Unicorn's own counter. stopped:
     whether `stop` was called since the last start.
     """
 
+    state = 0
+    """The address of its CPU's state, once it is known."""
     stores_into_code = False
     blocks: Blocks | None = None
     stopped: bool
@@ -207,6 +228,12 @@ class Engine:
     def __init__(self, ram: mmap.mmap, architecture: int, mode: int, processor: int) -> None:
         self.handle = _VOID()
         check(_open(architecture, mode, ctypes.byref(self.handle)), "open")
+        self.address = self.handle.value or 0
+        self._start: Callable[..., int] = bound(_start, self.address)
+        self._stop = bound(_stop, self.address)
+        if native is not None:
+            registers = native.Registers(self.address)
+            self.read, self.write = registers.read, registers.write  # type: ignore[method-assign]
         check(_ctl(self.handle, _control(uc.UC_CTL_CPU_MODEL, 1), ctypes.c_int(processor)), "processor model")
         check(_ctl(self.handle, _control(uc.UC_CTL_UC_USE_EXITS, 1), ctypes.c_int(1)), "use exits")
         self.kept: list[Any] = []
@@ -233,18 +260,23 @@ class Engine:
         self.stopped = False
         return self.go(address, count) if self.blocks is None else self.blocks.run(address, count)
 
+    def counts(self) -> tuple[int, int, int]:
+        """The addresses of what `Tally` counts in."""
+        if self.blocks is not None:
+            return self.blocks.counts()
+        return 0, ctypes.addressof(self.counter), ctypes.addressof(self.limit)
+
     def translation_context(self) -> int:
         """The address of the translator's state (TCGContext)."""
-        assert self.handle.value is not None
-        return int.from_bytes(peek(self.handle.value + TRANSLATOR, 8), "little")
+        return int.from_bytes(peek(self.address + TRANSLATOR, 8), "little")
 
     def go(self, address: int, count: int = 0) -> int:
         """Runs from a virtual address, where Unicorn counts so many instructions as it is told; Unicorn's error code."""
-        return int(_start(self.handle, address, 0, 0, count))
+        return self._start(address, 0, 0, count)
 
     def stop(self) -> None:
         self.stopped = True
-        _stop(self.handle)
+        self._stop()
 
     def protect(self, address: int, size: int, permissions: int) -> None:
         """Sets what a CPU may do with physical memory. Not inside a hook."""
@@ -302,10 +334,17 @@ class Engine:
         self.kept.append(callback)
         return self._hook(kind, callback, 1, 0, *extra)
 
-    def _hook(self, kind: int, callback: Any, first: int, last: int, *extra: Any) -> int:
+    def hook_exits(self, exits: NativeExits) -> None:
+        """Has the extension start the engine and see to interrupts from now on. The engine keeps `exits` alive."""
+        self.kept.append(exits)
+        self.start, self.stop = exits.start, exits.stop  # type: ignore[method-assign]
+        self._hook(INTERRUPT, _VOID(exits.hook), 1, 0, data=exits.place)
+
+    def _hook(self, kind: int, callback: Any, first: int, last: int, *extra: Any, data: int | None = None) -> int:
         """For addresses from `first` to `last`; for all where `first` is the greater one."""
         handle = _VOID()
-        check(_hook_add(self.handle, ctypes.byref(handle), kind, callback, None, _U64(first), _U64(last), *extra), "hook_add")
+        where = _VOID(data), _U64(first), _U64(last)
+        check(_hook_add(self.handle, ctypes.byref(handle), kind, callback, *where, *extra), "hook_add")
         return handle.value or 0
 
     def watch_code(self, address: int, call: Callable[[], None]) -> int:
@@ -330,13 +369,12 @@ class Engine:
 
     def find_counter(self, run: Callable[[int], None]) -> None:
         """Finds the instruction counter: `run(n)` must run n instructions and be stopped by the count."""
-        assert self.handle.value is not None
-        words = (_U64 * (STRUCT_SCAN // 8)).from_address(self.handle.value)
+        words = (_U64 * (STRUCT_SCAN // 8)).from_address(self.address)
         places = range(len(words))
         for count in (1237, 2311, 777):
             run(count)
             places = [n for n in places if words[n] == count + 1 and words[n + 1] == count]  # type: ignore[assignment]
         if len(places) != 1:
             raise InvariantError("this build of Unicorn keeps its instruction counter elsewhere: install unicorn 2.1.4")
-        self.counter = _U64.from_address(self.handle.value + 8 * places[0])
-        self.limit = _U64.from_address(self.handle.value + 8 * places[0] + 8)
+        self.counter = _U64.from_address(self.address + 8 * places[0])
+        self.limit = _U64.from_address(self.address + 8 * places[0] + 8)

@@ -7,11 +7,14 @@ thread runs; the kernel answers at once or takes the CPU away. Nothing here wait
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from machemu.abi.exception import Raised
 from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
 from machemu.machine.memory import PhysicalMemory
+
+if TYPE_CHECKING:
+    from machemu.machine.accel.interface import NativeTraps
 
 
 class UserFault(Exception):
@@ -153,6 +156,17 @@ class Supervisor(Protocol):
         """The machine has something to say on the kernel's console."""
 
 
+class Shares(NamedTuple):
+    """Of what ran: traps that the extension in C did whole, those that it entered and Python did, and all others; instructions of
+    threads for which it works, and of all."""
+
+    whole: int
+    entered: int
+    left: int
+    instructions: int
+    executed: int
+
+
 class Cpu(Protocol):
     """One processor. One thread at a time is active on it; its registers live in the CPU until `deactivate`."""
 
@@ -171,8 +185,11 @@ class Cpu(Protocol):
     @property
     def mmu(self) -> Mmu: ...
 
-    def attach(self, supervisor: Supervisor) -> None:
-        """Names the kernel that traps and faults enter."""
+    def attach(self, supervisor: Supervisor, traps: NativeTraps | None = None) -> None:
+        """Names the kernel that traps and faults enter. traps: what the extension does of its traps, of which it is not told."""
+
+    def shares(self) -> Shares | None:
+        """What the extension has done since the CPU was made; None where it is not there."""
 
     def resume(self, memory: PhysicalMemory, mmu: Mmu) -> None:
         """Goes on, no thread being active, with a restored state of its memory and mmu. `memory` has the same bytes as before."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from machemu import __version__
 from machemu.abi.errors import UserError
+from machemu.machine import accel
 from machemu.sim.output import ClosedPipe, Output
 from machemu.ui import extensions, parsers
 from machemu.ui.interrupt import CtrlC
@@ -31,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """What reads a command line of these words. UserError where they name a command of another package that is broken."""
     main_parser: argparse.ArgumentParser = Parser(prog="machemu", description="Mach 3.0 machines, emulated down to the hardware.")
-    main_parser.add_argument("--version", action="version", version=f"machemu {__version__}")
+    main_parser.add_argument("--version", action="version", version=f"machemu {__version__} (engine: {accel.engine()})")
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parsers.add_boot(commands)
     parsers.add_cluster(commands)
@@ -73,6 +74,8 @@ def run(options: argparse.Namespace, board: Board) -> int:
     options.board = board
     with CtrlC() as options.interrupt:
         try:
+            if wrong := accel.refused():
+                raise UserError(wrong)
             options.interrupt.listen()
             status: int = options.run(options)
             return ended(Status.INTERRUPTED if options.interrupt.asked else status, out, errors)

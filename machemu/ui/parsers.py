@@ -49,6 +49,7 @@ def add_boot(commands: Commands) -> None:
     parser.add_argument("--printer", action=PathOption, metavar="FILE", help="what a PC prints on its printer goes to FILE")
     parser.add_argument("--digest", action="store_true", help="print the machine's digest on standard error at the end")
     parser.add_argument("--save", action=PathOption, metavar="FILE", help="save the machine to FILE at the end")
+    add_verbose(parser)
     add_input_options(parser, "standard input")
 
 
@@ -73,6 +74,11 @@ def add_cluster(commands: Commands) -> None:
     parser.add_argument("--digest", action="store_true", help="print the cluster's digest on standard error at the end")
     parser.add_argument("--save", action=PathOption, metavar="FILE", help="save the whole cluster to FILE at the end")
     parser.add_argument("--load", action=PathOption, metavar="FILE", help="go on with a saved cluster of the same cluster file")
+    add_verbose(parser)
+
+
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-v", "--verbose", action="store_true", help="say at the end which engine ran, and how much it did")
 
 
 class Given(argparse.Action):

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from machemu.core.kernel import Kernel
 from machemu.kern.host import Halt
 from machemu.lab.recorded import Reason, Recorded
+from machemu.machine import accel
+from machemu.machine.seams import Shares
+from machemu.sim.units import counted
 from machemu.ui.crashes import Crashes
 from machemu.ui.status import Status
 from machemu.ui.streams import Streams
@@ -93,9 +96,29 @@ def run(view: View, go: Callable[[], Reason]) -> Status:
         what.save(options.save)
     view.show_screen()
     view.streams.check()
+    if options.verbose:
+        say_engine([kernel.cpu.shares() for kernel in view.kernels()], options.errors.line)
     if options.digest:
         options.errors.line(f"digest {what.digest()}")
     return status
+
+
+def say_engine(shares: Sequence[Shares | None], say: Callable[[str], None]) -> None:
+    """Which engine ran the machines, and how much of their work the extension in C did."""
+    done = [each for each in shares if each is not None]
+    if accel.native is None or len(done) < len(shares):
+        say(f"machemu: engine {accel.engine() if accel.native is None else 'python: Unicorn counts instructions here'}")
+        return
+    whole, entered, left, instructions, executed = (sum(numbers) for numbers in zip(*done, strict=True))
+    traps = whole + entered + left
+    say(
+        f"machemu: engine native: {percent(whole + entered, traps)} of {counted(traps, 'trap')} entered in C, "
+        f"{percent(whole, traps)} done there; {percent(instructions, executed)} of {counted(executed, 'instruction')}"
+    )
+
+
+def percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole if whole else 100:.1f} %"
 
 
 def status_of(view: View, reason: Reason) -> Status:

@@ -21,18 +21,20 @@ from tests.support.machine import SECOND_NS, boot, image, load
 IN_A_START = """
 import ctypes, os, signal
 from machemu.core.kernel import Kernel
-from machemu.machine.engine import Engine
-start, go_on = Engine.start, Kernel._run_user
+from machemu.machine.i386.cpu import I386Cpu
+from machemu.machine.m68k.cpu import M68kCpu
+starts, go_on = {{each: each._start for each in (I386Cpu, M68kCpu)}}, Kernel._run_user
 rounds = 0
-def dying(engine, address, count):
+def dying(cpu, count):
     if rounds == {round}:
         {death}
-    return start(engine, address, count)
+    return starts[type(cpu)](cpu, count)
 def running(kernel, thread, deadline):
     global rounds
     rounds += 1
     go_on(kernel, thread, deadline)
-Engine.start, Kernel._run_user = dying, running
+I386Cpu._start = M68kCpu._start = dying
+Kernel._run_user = running
 """
 """The engine dies when a thread goes to user mode for the n-th time."""
 LOCK_BTC = b"\xf0\x0f\xbb\xf7"
@@ -44,7 +46,7 @@ FIRST = r"machemu: died of {}, a fault of machemu's own or of its CPU emulator's
 
 def program(arch: Arch, tmp_path: Path) -> tuple[Path, bytes]:
     """Makes three traps, of which each is a function of its own; its code."""
-    parts = [arch.trap(28) for _ in range(3)]
+    parts = [arch.trap(26) for _ in range(3)]
     code = b"".join(parts) + arch.stay
     path = tmp_path / "three.elf"
     places = {f"trap{n}": 0x1000 + n * len(parts[0]) for n in range(3)}

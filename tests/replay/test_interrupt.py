@@ -11,7 +11,8 @@ import pytest
 from machemu.cluster.cluster import Cluster, ClusterStop
 from machemu.cluster.file import parse_file
 from machemu.core.kernel import Kernel, Stop
-from machemu.machine.engine import Engine
+from machemu.machine.i386.cpu import I386Cpu
+from machemu.machine.m68k.cpu import M68kCpu
 from machemu.ui.interrupt import SAME_S, CtrlC
 from tests.support.clusters import ROOT, node
 from tests.support.guests import Arch
@@ -19,13 +20,14 @@ from tests.support.machine import boot, image, load
 
 MOMENTS = (1, 2, 5, 9, 14, 23, 40)
 """The call, of each kind, in which the signal comes."""
-KINDS = {
-    "a trap": (Kernel, "system_call"),
-    "a page fault": (Kernel, "fault"),
-    "the start of the CPU": (Engine, "start"),
-    "a switch of threads": (Kernel, "_switch"),
-    "an idle moment": (Kernel, "_idle"),
+KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "a trap": ("system_call", (Kernel,)),
+    "a page fault": ("fault", (Kernel,)),
+    "the start of the CPU": ("_start", (I386Cpu, M68kCpu)),
+    "a switch of threads": ("_switch", (Kernel,)),
+    "an idle moment": ("_idle", (Kernel,)),
 }
+"""The name of a method, and whose it is."""
 
 
 class Plant:
@@ -34,7 +36,11 @@ class Plant:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, kind: str, moment: int) -> None:
         self.calls = 0
         self.armed = False
-        cls, name = KINDS[kind]
+        name, classes = KINDS[kind]
+        for cls in classes:
+            self._plant(monkeypatch, cls, name, moment)
+
+    def _plant(self, monkeypatch: pytest.MonkeyPatch, cls: type, name: str, moment: int) -> None:
         call = getattr(cls, name)
 
         def interrupted(of: Any, *arguments: Any) -> Any:

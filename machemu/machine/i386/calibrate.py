@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import struct
 from typing import Final, NamedTuple
 
 from machemu.abi.errors import InvariantError
@@ -56,37 +55,35 @@ class Calibration:
         added = self._step(layout.ADD)
         engine.write(REGISTER["EAX"], layout.KERNEL_SS)
         shadowed = self._step(layout.LOAD_STACK_SEGMENT)
-        offsets = range(0, len(fresh) - 3, 4)
-
-        def word(blob: bytes, offset: int) -> int:
-            return int(struct.unpack_from("<i", blob, offset)[0])
-
-        codes = [o for o in offsets if (word(protection, o), word(written, o)) == (BAD_SELECTOR, layout.WRITE_ERROR)]
-        pending = [o for o in offsets if (word(fresh, o), word(protection, o), word(written, o)) == (NONE, PROTECTION, FAULT)]
-        sums = (FLAGS_OF_SUBTRACTION, FLAGS_OF_ADDITION)
-        kept = [o for o in offsets if (word(compared, o), word(added, o)) == sums]
-        hidden = [o for o in offsets if word(compared, o) == word(added, o) == word(shadowed, o) ^ INTERRUPT_SHADOW]
-        if len(codes) != 1 or len(pending) != 1 or len(kept) != 1 or len(hidden) != 1:
+        places = range(len(fresh))
+        bad = [n for n in places if (protection[n], written[n]) == (BAD_SELECTOR, layout.WRITE_ERROR)]
+        pending = [n for n in places if (fresh[n], protection[n], written[n]) == (NONE, PROTECTION, FAULT)]
+        kept = [n for n in places if (compared[n], added[n]) == (FLAGS_OF_SUBTRACTION, FLAGS_OF_ADDITION)]
+        hidden = [n for n in places if compared[n] == added[n] == shadowed[n] ^ INTERRUPT_SHADOW]
+        if len(bad) != 1 or len(pending) != 1 or len(kept) != 1 or len(hidden) != 1:
             raise InvariantError("this build of Unicorn keeps its exception state elsewhere: install unicorn 2.1.4")
-        flag = codes[0] + 4
-        if (word(protection, flag), word(written, flag), word(software, flag)) != (0, 0, 1):
+        flag = bad[0] + 1
+        if (protection[flag], written[flag], software[flag]) != (0, 0, 1):
             raise InvariantError("this build of Unicorn does not tell interrupt instructions: install unicorn 2.1.4")
-        return Places(codes[0], flag, pending[0], kept[0], hidden[0])
+        return Places(4 * bad[0], 4 * flag, 4 * pending[0], 4 * kept[0], 4 * hidden[0])
 
-    def _step(self, address: int) -> bytes:
-        """The context after the one instruction at `address`."""
+    def _step(self, address: int) -> list[int]:
+        """The context after the one instruction at `address`, in signed words of 32 bits."""
         self.engine.start(address, 1)
         self.scratch.save()
-        return ctypes.string_at(self.scratch.address, self.scratch.size)
+        return self._words()
 
-    def _fault(self, address: int | None) -> bytes:
+    def _words(self) -> list[int]:
+        return memoryview(ctypes.string_at(self.scratch.address, self.scratch.size & -4)).cast("i").tolist()
+
+    def _fault(self, address: int | None) -> list[int]:
         """The context that the hook kept when the instruction at `address` faulted; without one, as it is now."""
         if address is None:
             self.scratch.save()
             self.fresh = ctypes.string_at(self.scratch.address, self.scratch.size)
-            return self.fresh
+            return self._words()
         self.engine.start(address, 2)
-        found = ctypes.string_at(self.scratch.address, self.scratch.size)
+        found = self._words()
         ctypes.memmove(self.scratch.address, self.fresh, self.scratch.size)
         eax = self.engine.read(REGISTER["EAX"])
         self.scratch.restore()

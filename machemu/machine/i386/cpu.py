@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.exception import EXC_BAD_ACCESS, Raised
 from machemu.abi.kern_return import KERN_INVALID_ADDRESS
 from machemu.abi.types import ByteOrder, Frame, Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_READ
-from machemu.machine import code_stores
+from machemu.machine import accel, code_stores
 from machemu.machine import engine as uc
 from machemu.machine.engine import Context, Registers
 from machemu.machine.i386 import division, layout, shadow, x87
 from machemu.machine.i386 import engine as x86
-from machemu.machine.i386.calibrate import Calibration
+from machemu.machine.i386.calibrate import Calibration, Places
 from machemu.machine.i386.debug import CONTROL, NONE, DebugRegisters
 from machemu.machine.i386.engine import REGISTER, I386Engine
 from machemu.machine.i386.exits import CR0_PAGING
@@ -25,12 +26,16 @@ from machemu.machine.i386.guard import Guard
 from machemu.machine.i386.layout import KERNEL_CS
 from machemu.machine.i386.pcb import CS, DS, EIP, ES, ESP, REDIRECT_FRAME, SS, USER_CS, USER_DS, I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SIZE, I386Mmu, I386Pmap
-from machemu.machine.i386.shadow import ShadowTables
+from machemu.machine.i386.shadow import ShadowTables, Tables
 from machemu.machine.i386.starts import CR4_USED, Starts
 from machemu.machine.i386.tables import DescriptorTables
 from machemu.machine.i386.task import I386Task
+from machemu.machine.mappings import Mappings
 from machemu.machine.memory import PhysicalMemory
-from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, Supervisor, UserFault
+from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, Shares, Supervisor, UserFault
+
+if TYPE_CHECKING:
+    from machemu.machine.accel.interface import NativeExits, NativeTraps
 
 CR0_TASK_SWITCHED: Final = 0x8
 EMPTY_PAGE: Final = bytes(PAGE_SIZE)
@@ -58,6 +63,7 @@ class I386Cpu(Starts):
 
     def __init__(self, memory: PhysicalMemory, mmu: I386Mmu | None = None) -> None:
         """Powers on over fresh memory; with `mmu` goes on over the loaded memory that it belongs to."""
+        super().__init__()
         self.memory = memory
         if mmu is None:
             if [memory.allocate() for _ in range(layout.FRAMES)] != list(range(layout.FRAMES)):
@@ -71,7 +77,6 @@ class I386Cpu(Starts):
         self._pmap = None
         self._supervisor = None
         self._error = None
-        self._stopped = False
         self._entering = False
         self._nulls = ()
         self._only_enters = False
@@ -85,9 +90,6 @@ class I386Cpu(Starts):
         self._goes_alone = False
         self._hidden = None
         self._fetched = None
-        self.target = 0
-        self._counted = 0
-        self._overhead = 0
         self._make_engine()
 
     def _make_engine(self) -> None:
@@ -121,7 +123,7 @@ class I386Cpu(Starts):
         general = [REGISTER[n] for n in ("EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI", "EIP", "EFLAGS")]
         self._state = Registers(engine, *general, *(REGISTER[n] for n in ("CS", "SS", "DS", "ES", "FS", "GS")))
         self._entry = Registers(engine, *(general[n] for n in (0, 1, 2, 3, 5, 6, 7)), REGISTER["CR3"])
-        engine.hook(uc.INTERRUPT, uc.INTERRUPT_HOOK(self._interrupt))
+        interrupts = engine.hook(uc.INTERRUPT, uc.INTERRUPT_HOOK(self._interrupt))
         engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._syscall), x86.SYSCALL)
         engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._sysenter), x86.SYSENTER)
         engine.hook(uc.INSTRUCTION, x86.IN_HOOK(self._port_in), x86.IN)
@@ -139,25 +141,72 @@ class I386Cpu(Starts):
         self._flags_kept = self._scratch.word(places.flags_kept)
         self._hidden_flags = self._scratch.word(places.hidden_flags)
         engine.counter.value = 0
+        self._count_in(*engine.counts())
         self.guard = Guard(engine, memory.view, self._code_place)
+        self._exits = self._find_exits(places)
+        if self._exits is not None:
+            engine.unhook(interrupts)
+            engine.hook_exits(self._exits)
         engine.write(REGISTER["CR0"], CR0_PAGING | CR0_TASK_SWITCHED)
         self._ring0 = Context(engine)
         self._ring0.save()
         self.debug = DebugRegisters(engine, self._ring0)
 
+    def _find_exits(self, places: Places) -> NativeExits | None:
+        """What the extension needs to know; None where it is not there, or something is not where it is taken to be."""
+        engine, memory = self.engine, self.memory
+        native = accel.for_a_cpu()
+        if native is None or engine.blocks is None:
+            return None
+        self._scratch.save()
+        saved = ctypes.string_at(self._scratch.address, self._scratch.size)
+        live = uc.peek(engine.state, x86.STATE_SIZE)
+        at = saved.find(live[: x86.SEGMENTS])
+        if at < 0 or x86.selectors(live) != [USER_DS, KERNEL_CS, layout.KERNEL_SS, USER_DS, USER_DS, USER_DS]:
+            return None
+        native.bind_slots({"I386Pmap": I386Pmap, "PhysicalMemory": PhysicalMemory, "Mappings": Mappings, "ShadowTables": Tables})
+        ram = ctypes.addressof(ctypes.c_char.from_buffer(memory.ram))
+        exits: NativeExits = native.I386Exits(
+            self,
+            engine=engine.address,
+            ram=ram,
+            state=engine.state,
+            error_code=engine.state + places.error_code - at,
+            is_software=engine.state + places.is_software - at,
+            pending=engine.state + places.pending - at,
+            counts=engine.blocks.address,
+            shadow=ctypes.addressof(ctypes.c_char.from_buffer(self.shadow.memory)),
+            shadow_of=self.shadow.of,
+            stack=self._stack,
+            gate=ram + layout.LDT - KERNEL_BASE + layout.GATE_ACCESS,
+            forget_flags=x87.forget_address(),
+            replaced=self.guard.replaced,
+            cr2=REGISTER["CR2"],
+            flags=REGISTER["EFLAGS"],
+        )
+        exits.set_machine(memory, self.mmu)
+        return exits
+
     # What the kernel does with a CPU
 
-    def attach(self, supervisor: Supervisor) -> None:
+    def attach(self, supervisor: Supervisor, traps: NativeTraps | None = None) -> None:
+        if self._exits is not None:
+            self._exits.join(traps)
         self._supervisor = supervisor
         self._native_call = supervisor.system_call
         self._emulated_call = supervisor.emulated_call
         self._system_call = self._emulated_call if self._redirects else self._native_call
+
+    def shares(self) -> Shares | None:
+        return None if self._exits is None else Shares(*self._exits.shares(), executed=self.executed)
 
     def resume(self, memory: PhysicalMemory, mmu: Mmu) -> None:
         assert isinstance(mmu, I386Mmu)
         self.mmu.words.release()
         mmu.attach(Frame(layout.PAGE_TABLE), layout.FRAMES, self.shadow)
         self.memory, self.mmu = memory, mmu
+        if self._exits is not None:
+            self._exits.set_machine(memory, mmu)
 
     def new_task(self) -> I386Task:
         return I386Task()
@@ -202,6 +251,9 @@ class I386Cpu(Starts):
         if redirects != self._redirects:
             self._redirects = redirects
             self._system_call = self._emulated_call if redirects else self._native_call
+        if self._exits is not None:
+            plain = not self._v86 and pcb.ldt is None and not self._nulls and self.debug.loaded == NONE
+            self._exits.enter(pmap, plain, redirects)
 
     def _enter_v86(self, pcb: I386Pcb) -> None:
         """Entry to V86 mode pops the data segments too."""
@@ -248,10 +300,6 @@ class I386Cpu(Starts):
         """The count ended between a trap and its interrupt: the trap is made before anything else."""
         self._place.read()
         return not self._entering and self._place.values[:] == STUB_PLACE
-
-    @property
-    def executed(self) -> Instructions:
-        return Instructions(self._counted + self.engine.counter.value - self._overhead)
 
     def redirect(self, handler: VirtAddr, write: Callable[[VirtAddr, bytes], None]) -> int:
         words, stack = self.words, self._stack

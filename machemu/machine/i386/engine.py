@@ -36,12 +36,19 @@ PC: Final = 128
 """Where in the CPU's state EIP is: behind 16 registers of 8 bytes."""
 FLAG_SOURCES: Final = Variables(3, 144, 3)
 """What Unicorn works the arithmetic flags out from: cc_dst, cc_src and cc_src2."""
+SEGMENTS, SEGMENT_SIZE, STATE_SIZE = 184, 24, 184 + 6 * 24
+"""Where behind the flags the segment registers are, each with its selector first, in the order ES, CS, SS, DS, FS, GS."""
 LOOP: Final = b"\x90\xeb\xfd"
 """nop; jmp to it."""
 
 _VOID = ctypes.c_void_p
 IN_HOOK: Final = ctypes.CFUNCTYPE(ctypes.c_uint32, _VOID, ctypes.c_uint32, ctypes.c_int, _VOID)
 OUT_HOOK: Final = ctypes.CFUNCTYPE(None, _VOID, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint32, _VOID)
+
+
+def selectors(state: bytes) -> list[int]:
+    """Of the segment registers in the CPU's state."""
+    return [int.from_bytes(state[at : at + 4], "little") for at in range(SEGMENTS, STATE_SIZE, SEGMENT_SIZE)]
 
 
 class MemoryRegister(ctypes.Structure):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
@@ -37,6 +37,9 @@ from machemu.machine.i386.shadow import ShadowTables
 from machemu.machine.i386.user_memory import UserMemory
 from machemu.machine.seams import Supervisor
 
+if TYPE_CHECKING:
+    from machemu.machine.accel.interface import NativeExits
+
 CR0_PAGING: Final = 0x80000033
 """PG, NE, ET, MP, PE."""
 ERROR_WRITE: Final = 2
@@ -59,9 +62,9 @@ class Exits(UserMemory):
     _system_call: Callable[[int], int | None]  # what a trap of the active thread enters
     _redirects: bool  # that is its emulated_call
     _by_interrupt: bool  # it was entered by EMULATED_INTERRUPT
-    _stopped: bool  # it has asked for the end of the run
     _error: BaseException | None  # what was raised inside Unicorn, for whoever called `run`
 
+    _exits: NativeExits | None  # what the extension does of all this
     # Sets of registers:
     _read_trap: Callable[[], int]
     _trap_values: ctypes.Array[ctypes.c_uint64]  # EAX and CS
@@ -90,11 +93,6 @@ class Exits(UserMemory):
     _refused_at: int  # the engine's count then
     _goes_alone: bool  # the next start is of one instruction that the guard does not let pass
     _fetched: int | None  # the physical address of a fetch from memory that is no code yet
-
-    # Numbers of instructions:
-    target: int
-    _counted: int  # done before the last start
-    _overhead: int  # begun since then, but not the user's: the stub's, and attempts that faulted
 
     def stop(self) -> None:
         self._stopped = True
@@ -199,15 +197,24 @@ class Exits(UserMemory):
             self._raise_fault(number, code)
 
     def _emulated_interrupt(self) -> None:
-        """`int $0x80` of a task with an emulation vector: a trap without a frame, whose stack pointer `arguments` needs."""
+        """`int $0x80` of a task with an emulation vector."""
         self.words[self._stack - 2] = self.engine.read(REGISTER["ESP"])
-        number = -self._trap_values[0] if self._trap_values[0] < 0x80000000 else 0x100000000 - self._trap_values[0]
-        self._by_interrupt = True
-        result = self._system_call(number)
-        self._by_interrupt = False
-        if result is not None:
-            self.engine.write(REGISTER["EAX"], result & 0xFFFFFFFF)
-            self.engine.stop()
+        self._direct_trap(-self._trap_values[0] if self._trap_values[0] < 0x80000000 else 0x100000000 - self._trap_values[0])
+
+    def _direct_trap(self, number: int) -> None:
+        """A trap without a frame on the CPU's stack, where alone the stack pointer is, for `arguments`."""
+        try:
+            self._by_interrupt = True
+            result = self._system_call(number)
+            self._by_interrupt = False
+            if result is not None:
+                self.engine.write(REGISTER["EAX"], result & 0xFFFFFFFF)
+                if self._redirects or self._stopped or self.memory.stale or self.mmu.changed:
+                    self.engine.stop()
+                else:
+                    self._keep_to_target()
+        except BaseException as error:
+            self._fail(error)
 
     def _fault(self, number: int, code: int) -> None:
         """The processor's own exceptions, by the manual's numbers."""
@@ -240,6 +247,14 @@ class Exits(UserMemory):
         if self._fetched is not None or self.mmu.changed:
             self.engine.stop()
         return True
+
+    def _page_missing(self, address: int, write: bool) -> None:
+        """A page fault that the extension has met."""
+        try:
+            self._missed = VirtAddr(address)
+            self._page_fault(ERROR_WRITE if write else 0)
+        except BaseException as error:
+            self._fail(error)
 
     def _page_fault(self, code: int) -> None:
         assert self._pmap is not None
@@ -298,9 +313,6 @@ class Exits(UserMemory):
         self.debug.hits = 0
         if not self._supervisor.exception(exception, code, subcode):
             self.stop()
-
-    def _keep_to_target(self) -> None:
-        self.engine.limit.value = self.target - self._counted + self._overhead
 
     def _step_back(self, size: int) -> None:
         """Puts the program counter back onto an instruction that was refused."""

@@ -24,6 +24,8 @@ USER_GDT_INDEX: Final = 9
 USER_GDT_SLOTS: Final = 2
 """The entries of the global table that are each thread's own."""
 LDT: Final = KERNEL_BASE + 0x100
+GATE_ACCESS: Final = 5
+"""Where in the local table the byte with the present bit of the gate for traps is."""
 LDT_ENTRIES: Final = 4
 LDT_LIMIT: Final = 8 * LDT_ENTRIES - 1
 USER_LDT: Final = KERNEL_BASE + 0x10000

@@ -64,17 +64,17 @@ class Tables:
 
 
 class ShadowTables:
-    """Of one CPU. memory: where they lie, at BASE."""
+    """Of one CPU. memory: where they lie, at BASE. of: those of each pmap."""
 
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._words = memoryview(self.memory).cast("Q")
-        self._of: dict[I386Pmap, Tables] = {}
+        self.of: dict[I386Pmap, Tables] = {}
         self.clear()
 
     def clear(self) -> None:
         """Forgets all pmaps. The CPU must be given a root again."""
-        self._of.clear()
+        self.of.clear()
         self._free: list[int] = []
         self._unused = 0  # the first of those that no table has had since then
         self._kernel = self._allocate()
@@ -93,11 +93,11 @@ class ShadowTables:
 
     def root(self, pmap: I386Pmap) -> PhysAddr:
         """What CR3 is for a pmap."""
-        tables = self._of.get(pmap)
+        tables = self.of.get(pmap)
         if tables is None:
             if not self._has_room(1):
                 self.clear()
-            tables = self._of[pmap] = Tables(self._new_root())
+            tables = self.of[pmap] = Tables(self._new_root())
             pmap.use_table(KERNEL_BASE)
         return self._address(tables.root)
 
@@ -114,7 +114,7 @@ class ShadowTables:
         shadow = entry & (FRAME_MASK | WRITABLE) if entry & DIRTY else entry & FRAME_MASK
         if entry >> PAGE_SHIFT not in pmap.mmu.memory.code_frames:
             shadow |= NO_EXECUTE
-        tables = self._of.get(pmap)
+        tables = self.of.get(pmap)
         table = None if tables is None else tables.pages.get(address >> TABLE_SHIFT)
         if table is None:
             table = self._add_table(pmap, address)
@@ -126,7 +126,7 @@ class ShadowTables:
             self.clear()
             pmap.mmu.changed = True
         self.root(pmap)
-        tables = self._of[pmap]
+        tables = self.of[pmap]
         slot = address >> DIRECTORY_SHIFT
         directory = tables.directories.get(slot)
         if directory is None:
@@ -138,20 +138,20 @@ class ShadowTables:
 
     def drop(self, pmap: I386Pmap, address: int) -> None:
         """The pmap's entry of a page has changed."""
-        tables = self._of.get(pmap)
+        tables = self.of.get(pmap)
         table = None if tables is None else tables.pages.get(address >> TABLE_SHIFT)
         if table is not None:
             self._words[table + (address >> PAGE_SHIFT & ENTRIES - 1)] = 0
 
     def forget(self, pmap: I386Pmap) -> None:
         """The pmap goes."""
-        tables = self._of.pop(pmap, None)
+        tables = self.of.pop(pmap, None)
         if tables is not None:
             self._free += [tables.root, *tables.directories.values(), *tables.pages.values()]
 
     def check_invariants(self) -> None:
         """An entry lets the CPU do what the pmap's does, without telling."""
-        for pmap, tables in self._of.items():
+        for pmap, tables in self.of.items():
             for slot, table in tables.pages.items():
                 for index, entry in enumerate(self._words[table : table + ENTRIES]):
                     if entry and not self._agrees(pmap, slot << TABLE_SHIFT | index << PAGE_SHIFT, entry):

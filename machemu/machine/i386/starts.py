@@ -61,7 +61,8 @@ class Starts(Exits):
             elif address == layout.TRAP_RETURN:
                 self._overhead += 1
                 count += 1
-        x87.forget_flags()
+        if self._exits is None:
+            x87.forget_flags()
         error = self._start_alone(address) if self._goes_alone else engine.start(address, count)
         self.guard.put_back()
         begun = engine.counter.value
@@ -115,6 +116,9 @@ class Starts(Exits):
         self._state.read()
         before = self._state.values[:EIP]
         self._goes_alone = False
+        exits = self._exits
+        if exits is not None:
+            plain, exits.plain = exits.plain, False
         self.guard.lets = True
         target, self.target = self.target, self._counted + 1
         engine.drop_translation(place)
@@ -133,6 +137,8 @@ class Starts(Exits):
             engine.write(REGISTER["CR0"], status)
         engine.drop_translation(place)
         self.target = target
+        if exits is not None:
+            exits.plain = plain
         self.guard.lets = False
         if min(engine.counter.value, engine.limit.value) > self._overhead:
             if cycles is not None:

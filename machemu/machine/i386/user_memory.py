@@ -11,9 +11,10 @@ from machemu.machine.i386.screen import LONGEST
 from machemu.machine.i386.tables import DescriptorTables
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.seams import UserFault
+from machemu.machine.tally import Tally
 
 
-class UserMemory:
+class UserMemory(Tally):
     """Of one CPU."""
 
     engine: I386Engine

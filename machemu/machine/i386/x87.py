@@ -63,6 +63,11 @@ def forget_flags() -> None:
         forget()
 
 
+def forget_address() -> int:
+    """Where the function is that does so; 0 where there is none."""
+    return uc.address_of(_forget[0]) if _forget else 0
+
+
 def _address(symbol: str) -> int:
     return ctypes.cast(getattr(uc.library, symbol), ctypes.c_void_p).value or 0
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.exception import EXC_BAD_INSTRUCTION, Raised
 from machemu.abi.kern_return import KERN_INVALID_ADDRESS
 from machemu.abi.types import ByteOrder, Instructions, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
+from machemu.machine import accel
 from machemu.machine import engine as uc
-from machemu.machine.m68k import decode, divide, flags, floats, missing, undo
+from machemu.machine.m68k import decode, flags, undo
 from machemu.machine.m68k.emit import Emitter
 from machemu.machine.m68k.engine import (
     ACCESS_BACK,
-    ACCESS_CODE,
-    ACCESS_READ,
     ADDRESS_BACK,
     CONTROL,
     D0,
@@ -25,30 +25,24 @@ from machemu.machine.m68k.engine import (
     SP,
     M68kEngine,
 )
+from machemu.machine.m68k.exits import Exits
 from machemu.machine.m68k.faults import (
-    ACCESS_FAULT,
     ADDRESS_ERROR,
-    CHK,
-    DONE,
-    EXCEPTIONS,
-    FLOAT_EXCEPTIONS,
-    ILLEGAL,
-    LINE_F,
     TRACE,
     TRAP,
-    TRAP_15,
-    ZERO_DIVIDE,
-    frame_word,
 )
 from machemu.machine.m68k.fpu import Fpu
-from machemu.machine.m68k.guard import Guard, Unreadable, is_guarded, is_signaling, is_sound
-from machemu.machine.m68k.pcb import REDIRECT_FRAME, REGISTERS, SR_T1, SR_TRACE, FpuState, M68kPcb
+from machemu.machine.m68k.guard import Guard
+from machemu.machine.m68k.pcb import REDIRECT_FRAME, REGISTERS, SR_T1, SR_TRACE, M68kPcb
 from machemu.machine.m68k.pmap import OFFSET_MASK, PAGE_SHIFT, PAGE_SIZE, M68kMmu, M68kPmap
 from machemu.machine.m68k.steps import Steps
 from machemu.machine.m68k.task import M68kTask
-from machemu.machine.m68k.user_memory import UserMemory
+from machemu.machine.mappings import Mappings
 from machemu.machine.memory import PhysicalMemory
-from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, Supervisor, UserFault
+from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, Shares, Supervisor, UserFault
+
+if TYPE_CHECKING:
+    from machemu.machine.accel.interface import NativeExits, NativeTraps
 
 PAGES_OF_8K: Final = 0xC000
 """Translation control: enabled, pages of 8 KiB."""
@@ -61,7 +55,7 @@ FLOAT_LINE: Final = 0xF2
 ARGUMENTS: Final = tuple(struct.Struct(f">{count}I") for count in range(12))
 
 
-class M68kCpu(UserMemory):
+class M68kCpu(Exits):
     """machine.seams.Cpu for one 68040.
 
     Instructions: Unicorn counts all that begin; `_overhead` is how many of those since the last start were not done: attempts
@@ -79,33 +73,29 @@ class M68kCpu(UserMemory):
 
     def __init__(self, memory: PhysicalMemory, mmu: M68kMmu | None = None) -> None:
         """Powers on over fresh memory; with `mmu` goes on over the loaded memory that it belongs to."""
+        super().__init__()
         self.memory = memory
         self.mmu = M68kMmu(memory) if mmu is None else mmu
         self.mmu.attach()
         self._pcb: M68kPcb | None = None
         self._pmap: M68kPmap | None = None
         self._loaded: M68kPmap | None = None
-        self._supervisor: Supervisor | None = None
-        self._error: BaseException | None = None
-        self._stopped = False
+        self._supervisor = None
+        self._error = None
         self._redirects = False
         self._tracing = 0
         self._one = False
-        self._frame = 0
         self._number = 0
         self._raised = False
         self._odd = False
-        self._fetched: int | None = None
-        self._alone: FpuState | None = None
-        self._translated_again: tuple[int, int] | None = None
-        self.target = 0
-        self._counted = 0
-        self._overhead = 0
+        self._fetched = None
+        self._alone = None
+        self._translated_again = None
         engine = self.engine = M68kEngine(memory.ram)
         engine.write(CONTROL, PAGES_OF_8K)
         self.words = engine.words
         self._fault_address, self._fault_status = engine.root - ADDRESS_BACK, engine.root - ACCESS_BACK
-        engine.hook(uc.INTERRUPT, uc.INTERRUPT_HOOK(self._interrupt))
+        self._count_in(*engine.counts())
         engine.hook(uc.EDGE, uc.EDGE_HOOK(self._translated))
         self._emitter = Emitter(engine)
         mode = self._emitter.state_word("MACSR")
@@ -113,19 +103,51 @@ class M68kCpu(UserMemory):
         self._undone = undo.opcodes()
         self._guard = Guard(engine, self._emitter, self._code_word, self.fpu.watches)
         self._steps = Steps(engine, mode)
+        self._exits = self._find_exits()
+        if self._exits is not None:
+            engine.hook_exits(self._exits)
+        else:
+            engine.hook(uc.INTERRUPT, uc.INTERRUPT_HOOK(self._interrupt))
+
+    def _find_exits(self) -> NativeExits | None:
+        """What the extension needs to know; None where it is not there."""
+        engine, memory = self.engine, self.memory
+        native = accel.for_a_cpu()
+        if native is None or engine.blocks is None:
+            return None
+        native.bind_slots({"M68kPmap": M68kPmap, "PhysicalMemory": PhysicalMemory, "Mappings": Mappings})
+        exits: NativeExits = native.M68kExits(
+            self,
+            engine=engine.address,
+            counts=engine.blocks.address,
+            ram=ctypes.addressof(ctypes.c_char.from_buffer(memory.ram)),
+            words=ctypes.addressof(ctypes.c_uint32.from_buffer(self.words)),
+            fault_address=self._fault_address,
+            fault_status=self._fault_status,
+            undone=undo.table(),
+        )
+        exits.set_machine(memory, self.mmu)
+        return exits
 
     # What the kernel does with a CPU
 
-    def attach(self, supervisor: Supervisor) -> None:
+    def attach(self, supervisor: Supervisor, traps: NativeTraps | None = None) -> None:
+        if self._exits is not None:
+            self._exits.join(traps)
         self._supervisor = supervisor
         self._native_call = supervisor.system_call
         self._emulated_call = supervisor.emulated_call
         self._system_call = self._emulated_call if self._redirects else self._native_call
 
+    def shares(self) -> Shares | None:
+        return None if self._exits is None else Shares(*self._exits.shares(), executed=self.executed)
+
     def resume(self, memory: PhysicalMemory, mmu: Mmu) -> None:
         assert isinstance(mmu, M68kMmu)
         mmu.attach()
         self.memory, self.mmu, self._loaded = memory, mmu, None
+        if self._exits is not None:
+            self._exits.set_machine(memory, mmu)
 
     def new_task(self) -> M68kTask:
         return M68kTask()
@@ -152,6 +174,8 @@ class M68kCpu(UserMemory):
         if redirects != self._redirects:
             self._redirects = redirects
             self._system_call = self._emulated_call if redirects else self._native_call
+        if self._exits is not None:
+            self._exits.enter(pmap, not self._tracing, redirects)
 
     def deactivate(self) -> None:
         pcb = self._pcb
@@ -171,14 +195,6 @@ class M68kCpu(UserMemory):
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error
-
-    def stop(self) -> None:
-        self._stopped = True
-        self.engine.stop()
-
-    @property
-    def executed(self) -> Instructions:
-        return Instructions(self._counted + self.engine.counter.value - self._overhead)
 
     def arguments(self, count: int) -> tuple[int, ...]:
         first = self.words[SP] + 4 & MASK
@@ -253,6 +269,8 @@ class M68kCpu(UserMemory):
             count = 1
             self.fpu.let_alone(True)
         self._one = bool(self._tracing) or alone is not None
+        if self._exits is not None:
+            self._exits.plain = not self._one
         error = engine.start(began, count)
         if alone is not None:
             self.fpu.let_alone(False)
@@ -314,179 +332,3 @@ class M68kCpu(UserMemory):
         code = self.memory.add_code(place >> PAGE_SHIFT)
         self.engine.allow_fetch(code)
         self.engine.flush_translations()
-
-    # Called by Unicorn, inside run
-
-    def _interrupt(self, _engine: object, vector: int, _data: object) -> None:
-        try:
-            if vector == TRAP:
-                self._trap()
-            else:
-                self._exception(vector)
-        except UserFault as fault:
-            self._retry(fault)
-        except BaseException as error:
-            self._fail(error)
-
-    def _trap(self) -> None:
-        """trap #0: the number is on the stack, and taken off it."""
-        words = self.words
-        sp = words[SP]
-        assert self._pmap is not None
-        place = self._pmap.translate(VirtAddr(sp), VM_PROT_READ)
-        if place is None or sp & OFFSET_MASK > PAGE_SIZE - NUMBER.size:
-            number = NUMBER.unpack(self.read(sp, NUMBER.size))[0]
-        else:
-            number = NUMBER.unpack_from(self.memory.view, place)[0]
-        words[PC] = words[PC] + 2 & MASK
-        words[SP] = sp + NUMBER.size & MASK
-        self._frame = 4 * TRAP
-        self._number = number
-        self._raised = True
-        result = self._system_call(-number)
-        if result is not None:
-            words[D0] = result & MASK
-            self._keep_to_target()
-            if self._stopped or self.memory.stale or self.mmu.changed:
-                self.engine.stop()
-
-    def _retry(self, fault: UserFault) -> None:
-        """An instruction that we looked at or did ourselves met a page that is not there: it is made once more."""
-        self._overhead += 1
-        assert self._supervisor is not None
-        if self._supervisor.fault(fault.address, fault.access):
-            self.engine.stop()
-        self._raised = True
-
-    def _exception(self, vector: int) -> None:
-        if self._supervisor is None:
-            self.engine.stop()
-            return
-        if vector == ACCESS_FAULT:
-            self._access_fault()
-            return
-        words = self.words
-        if vector == ADDRESS_ERROR:
-            vector = LINE_F if self.instruction_word(0) >> 12 == 0xF else ILLEGAL
-        if vector == ZERO_DIVIDE:
-            done = divide.execute(self) if self.instruction_word(0) not in floats.FLOAT else self._execute()
-            if done == DONE:
-                return
-        elif vector == CHK:
-            missing.pass_chk(self)
-        elif TRAP < vector <= TRAP_15:
-            words[PC] = words[PC] + 2 & MASK
-        else:
-            if vector in (ILLEGAL, LINE_F):
-                done = self._execute()
-                if done == DONE:
-                    if self.memory.stale:
-                        self.engine.stop()
-                    return
-                if self._alone is not None:
-                    self._overhead += 1
-                    self.engine.stop()
-                    return
-                if done is not None:
-                    self._raise(done)
-                    return
-                if self._was_unreadable():
-                    return
-            self._overhead += 1
-        if vector not in EXCEPTIONS:
-            raise InvariantError(f"unicorn raised {vector:#x} at {words[PC]:#x}")
-        self._raise(vector)
-
-    def _execute(self) -> int | None:
-        """What Unicorn leaves to us. Where it is to be done alone, and looked at behind it, the state before is in `_alone`."""
-        fpu = self.fpu
-        watches = fpu.watches()
-        before = fpu.save() if watches else None
-        opcode = self.instruction_word(0)
-        if is_signaling(self.instruction_word) and (raised := fpu.compare_unordered(self.words[PC])):
-            return raised
-        is_float = opcode >> 8 == FLOAT_LINE
-        sound = not is_float or is_sound(self.instruction_word)
-        done = missing.execute(self) if sound or opcode not in floats.FLOAT else None
-        if before is not None and done is None and is_float and sound:
-            self._alone = before
-        elif before is not None and done in FLOAT_EXCEPTIONS:
-            fpu.take_back(before)
-        if fpu.watches() != watches:
-            self.engine.stop()
-        return done
-
-    def _access_fault(self) -> None:
-        words = self.words
-        pmap = self._pmap
-        assert self._supervisor is not None
-        assert pmap is not None
-        address = VirtAddr(words[self._fault_address])
-        status = words[self._fault_status]
-        if status & ACCESS_CODE:
-            if words[PC] & 1:
-                self._raise(ADDRESS_ERROR)
-                return
-        else:
-            self._overhead += 1
-            place = pmap.translate(VirtAddr(words[PC]), VM_PROT_READ)
-            assert place is not None, "an instruction that is executed is in memory"
-            view = self.memory.view
-            opcode = view[place] << 8 | view[place + 1]
-            if opcode in self._undone:
-                undo.put_back(words, self._emitter.kept, opcode)
-        self._raised = True
-        writes = not status & ACCESS_READ
-        if writes and pmap.translate(address, VM_PROT_WRITE) is not None:  # the first write to a page that may be written
-            return
-        self._frame = frame_word(ACCESS_FAULT)
-        if self._supervisor.fault(address, VM_PROT_READ | VM_PROT_WRITE if writes else VM_PROT_READ):
-            self._keep_to_target()
-            if writes:
-                pmap.translate(address, VM_PROT_WRITE)
-            if self.memory.stale or self.mmu.changed:
-                self.engine.stop()
-
-    def _was_unreadable(self) -> bool:
-        """Whether a guarded instruction may have been refused only because not all of it could be translated.
-
-        Then it is translated anew; what raises the exception again after that is no instruction.
-        """
-        pc = self.words[PC]
-        if not is_guarded(self.instruction_word(0)) or not is_sound(self.instruction_word):
-            return False
-        try:
-            is_sound(lambda offset: self._code_word(pc + offset))
-        except Unreadable as unreadable:
-            self._fetched = self._place(unreadable.address, VM_PROT_READ)
-        else:
-            attempt = (pc, self.executed)
-            if self._translated_again == attempt:
-                return False
-            self._translated_again = attempt
-            self.memory.stale = True
-        self._overhead += 1
-        self.engine.stop()
-        return True
-
-    def _keep_to_target(self) -> None:
-        """A start of one instruction ends with it anyway."""
-        if not self._one:
-            self.engine.limit.value = self.target - self._counted + self._overhead
-
-    def _raise(self, vector: int) -> None:
-        assert self._supervisor is not None
-        self._frame = frame_word(vector)
-        self._raised = True
-        if not self._supervisor.exception(EXCEPTIONS[vector], 4 * vector, 0):
-            self.stop()
-
-    def _translated(self, _engine: object, block: Any, _before: object, _data: object) -> None:
-        """A block is new. The processor begins none at an odd address; Unicorn would."""
-        if block.contents.pc & 1:
-            self._odd = True
-            self.engine.stop()
-
-    def _fail(self, error: BaseException) -> None:
-        self._error = error
-        self.stop()

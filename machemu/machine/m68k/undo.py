@@ -15,7 +15,7 @@ from typing import Final
 
 from machemu.machine.m68k import manual
 from machemu.machine.m68k.decode import Word, operand
-from machemu.machine.m68k.engine import CC_OP, CC_Z, D0
+from machemu.machine.m68k.engine import CC_OP, CC_Z, D0, OPCODES
 
 MEMORY: Final = [mode for mode in range(0o72) if mode >= 0o20]
 """Operands in memory that an instruction may change."""
@@ -33,6 +33,15 @@ ADDRESS: Final = 8
 def opcodes() -> frozenset[int]:
     """First words of such instructions."""
     return frozenset(_opcodes()) - frozenset(manual.undefined())
+
+
+@cache
+def table() -> bytes:
+    """By first word, whether it is of such an instruction."""
+    found = bytearray(OPCODES)
+    for opcode in opcodes():
+        found[opcode] = True
+    return bytes(found)
 
 
 def _opcodes() -> Iterator[int]:

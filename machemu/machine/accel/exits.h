@@ -1,0 +1,42 @@
+/* What both CPUs' ways out of user mode have in common. */
+#ifndef EXITS_H
+#define EXITS_H
+
+#include "traps.h"
+
+/* On one CPU. */
+typedef struct Exits {
+    PyObject_HEAD
+    Tally *tally;                     /* the CPU itself: I386Cpu or M68kCpu */
+    PyObject *interrupt, *page_fault; /* its methods for what is left to Python */
+    PyObject *memory, *mmu;           /* the machine's PhysicalMemory and Mappings */
+    PyObject *traps;                  /* Traps, or None: all traps are Python's */
+    PyObject *pmap;                   /* the active thread's */
+    uc_engine *engine;
+    uint64_t *counts;                 /* in which its translations count */
+    uint8_t *ram;
+    void (*starts)(struct Exits *exits, bool running); /* called before and behind a run; or NULL */
+    bool engine_stopped; /* whether `stop` was called since the last start */
+    bool plain;          /* the active thread is one that all this is for; all others' exits are Python's */
+    bool redirects;      /* its traps go to `emulated_call` */
+    uint64_t whole, entered, left; /* traps: done here; entered here and done by Python; and all others */
+    int64_t instructions, since;   /* instructions of plain threads, up to when the active one came; and how many there were in all */
+} Exits;
+
+extern PyTypeObject ExitsType;
+
+/* Takes the CPU's methods; false with an exception set. The rest of the new object is zeros. */
+bool exits_begin(Exits *exits, PyObject *cpu, unsigned long long engine, unsigned long long counts, unsigned long long ram);
+
+/* Calls a method, which keeps what it raises until the run is over. It takes the references of the arguments. */
+void exits_call(PyObject *method, PyObject *first, PyObject *second);
+
+/* Unicorn's hook on interrupts, in Python. */
+void exits_to_python(Exits *exits, uint32_t number);
+
+/* Whether the kernel may do traps here now. */
+static inline bool exits_do_traps(const Exits *exits) {
+    return exits->traps != NULL && exits->traps != Py_None && slot(exits->mmu, slots.Mappings_changed) == Py_False;
+}
+
+#endif
