@@ -17,7 +17,7 @@ from machemu.core.kernel import Kernel
 from machemu.kern import task_control, thread_control
 from machemu.machine.profile import DEFAULT_PROFILES, load_profile
 from machemu.vm import routines as vm
-from tools.bench import against, bare, bare_i386, bare_m68k, clusters, curves, peer, snapshots, transport, travel
+from tools.bench import against, bare, bare_i386, bare_m68k, clusters, curves, peer, qiling, snapshots, transport, travel
 from tools.bench import traced as traced_instruction
 from tools.bench.loops import loop_us, start_s
 
@@ -54,9 +54,9 @@ def machine_mips(architecture: str, instructions: int) -> float:
         kernel = node.kernel
         start_loop(kernel, MACHINES[architecture])
         kernel.run(deadline=kernel.kern.clock.now() + WARM_UP_NS)
-        executed, began = node.cpu.executed, time.perf_counter()
+        executed, began = node.cpu.executed, time.process_time()
         kernel.run(deadline=kernel.kern.clock.now() + instructions * kernel.kern.clock.instruction_ns)
-        return (node.cpu.executed - executed) / (time.perf_counter() - began) / 1e6
+        return (node.cpu.executed - executed) / (time.process_time() - began) / 1e6
 
 
 def start_loop(kernel: Kernel, machine: ModuleType) -> None:
@@ -127,6 +127,7 @@ def main(arguments: Sequence[str]) -> int:
     options = argparse.ArgumentParser(prog="bench", description=__doc__)
     options.add_argument("--smoke", action="store_true", help="only shows that all loops run")
     options.add_argument("--peer", action="store_true", help="measures beside GNU Mach in QEMU, not beside bare Unicorn")
+    options.add_argument("--qiling", action="store_true", help="measures system calls beside Qiling, which it installs")
     options.add_argument("--curves", action="store_true", help="measures how time and memory grow with what a machine holds")
     options.add_argument("--cluster", action="store_true", help="measures what the nodes, frames and messages of a cluster cost")
     options.add_argument("--network", action="store_true", help="measures the network servers' transport beside its cryptography")
@@ -139,6 +140,8 @@ def main(arguments: Sequence[str]) -> int:
         if given.against:
             runs = min(runs, 1) if given.smoke else against.RUNS
             rows, kept = against.table(given.against, runs, divisor, given.only)
+        elif given.qiling:
+            rows, kept = qiling.table(min(runs, PEER_RUNS), divisor)
         elif given.cluster:
             rows, kept = clusters.table(divisor)
         elif given.network:
@@ -149,11 +152,13 @@ def main(arguments: Sequence[str]) -> int:
             rows, kept = curves.table(divisor)
         else:
             rows, kept = peer.table(min(runs, PEER_RUNS), divisor) if given.peer else tables(runs, divisor)
-    except (peer.NoRealKernel, against.NoCommit) as error:
+    except (peer.NoRealKernel, against.NoCommit, qiling.NoQiling) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     heads = (f"median of {runs}", "limit")
-    if given.peer:
+    if given.qiling:
+        heads = ("Qiling, machemu", "ratio and limit")
+    elif given.peer:
         heads = ("GNU Mach in QEMU, machemu", "ratio and limit")
     elif given.cluster:
         heads = ("boot, memory a node; a frame; an idle hour; a message", "limit")

@@ -201,6 +201,9 @@ def checkout_of(commit: str) -> Iterator[Path]:
         if made.returncode:
             raise NoCommit(f"{commit}: is no commit of this repository: {made.stderr.strip()}")
         try:
+            if (place / "machemu" / "machine" / "accel").exists():
+                build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+                subprocess.run(build, cwd=place, check=True)
             yield place
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", str(place)], cwd=ROOT, check=True)

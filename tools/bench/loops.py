@@ -21,12 +21,12 @@ def line(name: str, rounds: int) -> str:
 
 
 def loop_us(architecture: str, name: str, rounds: int) -> float:
-    """Microseconds of one round of a loop of images/src/bench.c, between its two lines on the console."""
+    """Microseconds of processor time of one round of a loop of images/src/bench.c, between its two lines on the console."""
     times: list[float] = []
 
     def sink(data: bytes) -> None:
         if b"GO" in data or b"DONE" in data:
-            times.append(time.perf_counter())
+            times.append(time.process_time())
             if len(times) > 1:
                 node.kernel.stop()
 

@@ -17,6 +17,10 @@ __all__ = ["NoRealKernel", "table"]
 HELLO: Final = loops.IMAGES / "i386" / "hello.elf"
 BOOT_TIMES_FASTER: Final = 5.0
 TIMES_SLOWER: Final = 15.0
+NULL_TRAP: Final = 0.4
+"""How many times the real kernel's null trap ours may take."""
+CLOCK_OF_A_PROCESS: Final = 2
+"""CPUCLOCK_SCHED: the kind of the clocks that clock_getcpuclockid gives."""
 LOOPS: Final = (
     ("null trap (mach_thread_self)", "null", 1, 1_000_000, 100_000),
     ("send and receive to oneself", "self", 1, 300_000, 20_000),
@@ -29,15 +33,20 @@ LOOPS: Final = (
 """What, the loop's name, how many of it one round holds, and the rounds in GNU Mach and here."""
 
 
+def processor_time(process: subprocess.Popen[bytes]) -> float:
+    """Seconds of processor time that a process has used: the clock that Linux has for it."""
+    return time.clock_gettime(~process.pid << 3 | CLOCK_OF_A_PROCESS)
+
+
 def between(process: subprocess.Popen[bytes]) -> float:
-    """Seconds between the lines GO and DONE of a guest's console."""
+    """Seconds of processor time between the lines GO and DONE of a guest's console."""
     assert process.stdout is not None
     began = 0.0
     for line in process.stdout:
         if b"GO" in line:
-            began = time.perf_counter()
+            began = processor_time(process)
         elif b"DONE" in line:
-            return time.perf_counter() - began
+            return processor_time(process) - began
     raise RuntimeError("the loop did not end on the real kernel")
 
 
@@ -75,7 +84,7 @@ def table(runs: int, divisor: int) -> tuple[list[tuple[str, str, str]], bool]:
         for what, name, share, real_rounds, our_rounds in LOOPS:
             real = median(lambda n=name, r=real_rounds: real_us(kernel, n, max(r // divisor, 1))) / share  # type: ignore[misc]
             ours = median(lambda n=name, r=our_rounds: loops.loop_us("i386", n, max(r // divisor, 1))) / share  # type: ignore[misc]
-            good = ours / real <= TIMES_SLOWER
-            rows.append((what, f"{real:.2f} us, {ours:.2f} us", f"{ours / real:.1f} times slower", good))
+            good = ours / real <= (NULL_TRAP if name == "null" else TIMES_SLOWER)
+            rows.append((what, f"{real:.2f} us, {ours:.2f} us", f"{ours / real:.2f} of it", good))
     kept = all(good for *_, good in rows)
     return [(what, figures, f"{ratio}: {'kept' if good else 'NOT KEPT'}") for what, figures, ratio, good in rows], kept
