@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = str(BIN / "python")
-ACCEL = ROOT / "machemu" / "machine" / "accel"
+ACCEL = Path("machemu", "machine", "accel")
 STAMP = VENV / "machemu-setup"
 """Holds the digest of what the environment was made of."""
 PYTHON_MIN = (3, 11)
@@ -124,10 +124,15 @@ def setup() -> None:
 
 def build() -> None:
     """The extension in C anew, where its sources have changed and there is a compiler. Without one all runs in Python."""
-    sources = [ROOT / "setup.py", *ACCEL.glob("*.[ch]")]
-    built = [path.stat().st_mtime for path in ACCEL.glob(f"native{sysconfig.get_config_var('EXT_SUFFIX')}")]
-    if max(path.stat().st_mtime for path in sources) > max(built, default=0) and shutil.which("cc") is not None:
+    times = [path.stat().st_mtime for path in (ROOT / ACCEL).glob("*.[ch]")]
+    built = [path.stat().st_mtime for path in extension()]
+    if max(times, default=0) > max(built, default=0) and shutil.which("cc") is not None:
         run([PYTHON, "setup.py", "--quiet", "build_ext", "--inplace"])
+
+
+def extension() -> list[Path]:
+    """The extension as this Python loads it, where it was built."""
+    return list((ROOT / ACCEL).glob(f"native{sysconfig.get_config_var('EXT_SUFFIX')}"))
 
 
 def run(command: list[str], **environment: str) -> int:
@@ -186,7 +191,7 @@ def test(rest: list[str]) -> int:
     """
     failed = check([], BUILD if QUICK in rest else ())
     pytest = [PYTHON, "-m", "pytest", *(PARALLEL if rest in ([], [QUICK]) else ())]
-    if not rest and list(ACCEL.glob("native.*.so")):
+    if not rest and extension():
         print("--- tests without the extension in C", flush=True)
         failed = run([*pytest, "-q", *WITHOUT], MACHEMU_ENGINE="python") or failed
     print("--- tests" + (" (something above failed)" if failed else ""), flush=True)

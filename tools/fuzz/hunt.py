@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from machemu.machine import accel
 from tools.fuzz.children import PATIENCE_S, TEXT_MAX, Children, Find, signature
 from tools.fuzz.compare import first_difference
 from tools.fuzz.play import Cut, Played, Run, Standstill, difference, exceptions, play, whole
@@ -34,7 +35,9 @@ class Hunter(Children[Program, Result]):
 
     def __init__(self, architecture: str, folder: Path, patience: float = PATIENCE_S) -> None:
         super().__init__(folder, patience)
-        self.worlds = CpuWorld(architecture), CpuWorld(architecture)
+        with accel.left_out():
+            whole = CpuWorld(architecture)
+        self.worlds = whole, CpuWorld(architecture)
         digests = [world.node.digest() for world in self.worlds]
         if digests[0] != digests[1]:
             raise RuntimeError("two machines made alike are not equal")

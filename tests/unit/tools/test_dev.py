@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from pathlib import Path
 
@@ -18,10 +20,12 @@ class Commands:
 
     def __init__(self) -> None:
         self.run: list[list[str]] = []
+        self.environments: list[dict[str, str]] = []
         self.failing: tuple[str, ...] = ()
 
-    def __call__(self, command: list[str]) -> int:
+    def __call__(self, command: list[str], **environment: str) -> int:
         self.run.append(command)
+        self.environments.append(environment)
         return 3 if any(word in command for word in self.failing) else 0
 
     def names(self) -> list[str]:
@@ -128,6 +132,43 @@ def test_test_runs_every_check_and_pytest_last_with_its_arguments(ready: None, c
 def test_without_arguments_the_tests_run_on_every_core(ready: None, commands: Commands) -> None:
     assert dev.main(["test"]) == 0
     assert commands.names()[-1] == f"-m pytest --numprocesses {os.cpu_count()} --dist worksteal"
+
+
+def test_without_arguments_the_kernel_and_the_machines_are_tested_with_python_s_engine_too(
+    ready: None, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for built, wanted in (([Path("native.so")], [{"MACHEMU_ENGINE": "python"}, {}]), ([], [{}])):
+        monkeypatch.setattr(dev, "extension", lambda built=built: built)
+        commands.run.clear()
+        commands.environments.clear()
+        assert dev.main(["test"]) == 0
+        runs = [
+            (command, given) for command, given in zip(commands.run, commands.environments, strict=True) if "pytest" in command
+        ]
+        runs = [(command, given) for command, given in runs if "tests/unit/mig/test_generated.py" not in command]
+        assert [given for _, given in runs] == wanted
+        assert ("tests/kernel" in runs[0][0]) == bool(built)
+        assert "tests/kernel" not in runs[-1][0]
+
+
+def test_the_extension_is_built_where_its_sources_have_changed(
+    place: Path, commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    folder = place / dev.ACCEL
+    folder.mkdir(parents=True)
+    (folder / "traps.c").touch()
+    dev.build()
+    assert commands.names() == ["setup.py --quiet build_ext --inplace"]
+    built = folder / f"native{sysconfig.get_config_var('EXT_SUFFIX')}"
+    built.touch()
+    os.utime(folder / "traps.c", (1, 1))
+    dev.build()
+    assert len(commands.run) == 1
+    os.utime(built, (0, 0))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    dev.build()
+    assert len(commands.run) == 1
 
 
 def test_quick_builds_nothing_and_runs_the_quick_part_on_every_core(ready: None, commands: Commands) -> None:
