@@ -38,6 +38,14 @@ class PythonTally:
     def executed(self) -> Instructions:
         return Instructions(self._counted + self._earlier.value + self._begun.value - self._overhead)
 
+    def _settle(self) -> int:
+        """Moves what has begun since the last start into `_counted`, but for the one more that the limit lets begin and what is
+        not the user's; how many instructions those are."""
+        done = min(self._earlier.value + self._begun.value, self._limit.value) - self._overhead
+        self._counted += done
+        self._earlier.value = self._begun.value = self._overhead = 0
+        return done
+
     def _keep_to_target(self) -> None:
         self._limit.value = self.target - self._counted + self._overhead
 

@@ -31,6 +31,16 @@ static PyObject *count_in(PyObject *self, PyObject *const *given, Py_ssize_t cou
 
 static PyObject *executed(PyObject *self, void *closure) { return PyLong_FromLongLong(tally_executed((Tally *)self)); }
 
+static PyObject *settle(PyObject *self, PyObject *none) {
+    Tally *tally = (Tally *)self;
+    int64_t begun = (int64_t)(*tally->sum + *tally->begun), limit = (int64_t)*tally->limit;
+    int64_t done = (begun < limit ? begun : limit) - tally->overhead;
+    tally->counted += done;
+    *tally->sum = *tally->begun = 0;
+    tally->overhead = 0;
+    return PyLong_FromLongLong(done);
+}
+
 static PyObject *keep_to_target(PyObject *self, PyObject *none) {
     tally_keep_to_target((Tally *)self);
     Py_RETURN_NONE;
@@ -64,6 +74,7 @@ static PyGetSetDef computed[] = {
 
 static PyMethodDef methods[] = {
     {"_count_in", (PyCFunction)(void *)count_in, METH_FASTCALL, NULL},
+    {"_settle", settle, METH_NOARGS, NULL},
     {"_keep_to_target", keep_to_target, METH_NOARGS, NULL},
     {0},
 };

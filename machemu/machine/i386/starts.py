@@ -65,16 +65,13 @@ class Starts(Exits):
             x87.forget_flags()
         error = self._start_alone(address) if self._goes_alone else engine.start(address, count)
         self.guard.put_back()
-        begun = engine.counter.value
         if self._refused is not None:
-            begun = self._refused_at - 1
-        elif begun > engine.limit.value:
-            begun -= 1
+            engine.counter.value = self._refused_at - 1
+        elif engine.counter.value > engine.limit.value:
             self._place.read()
             if self._place.values[:] == RETURN_PLACE:
                 self._overhead -= 1
-        self._counted += begun - self._overhead
-        engine.counter.value = self._overhead = 0
+        self._settle()
         if self._refused is not None:
             refused, self._refused = self._refused, None
             self._scratch.restore()

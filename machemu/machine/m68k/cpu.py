@@ -276,9 +276,7 @@ class M68kCpu(Exits):
             self.fpu.let_alone(False)
         if self._tracing:
             self._steps.end()
-        begun = min(engine.counter.value, engine.limit.value) - self._overhead
-        self._counted += begun
-        engine.counter.value = self._overhead = 0
+        begun = self._settle()
         if self._odd:
             self._odd = False
             engine.flush_translations()
