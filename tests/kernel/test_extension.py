@@ -14,6 +14,7 @@ from machemu.core import observe
 from machemu.ipc.port import Port
 from machemu.kern import syscall_emulation
 from machemu.machine import accel
+from machemu.machine.i386.pcb import I386Pcb
 from machemu.trace.events import TraceEvent
 from tests.support.guests import ARCHS, I386, M68K, Arch
 from tests.support.machine import CODE, Machine, add_task, empty
@@ -89,6 +90,18 @@ def test_user_references_stay_at_their_limit(arch: Arch) -> None:
         assert {entry.urefs for entry in task.space.table.values()} == {UREFS_MAX - 1}
         assert isinstance(thread.ith_sself, Port)
         assert thread.ith_sself.srights == 2
+
+
+LAR_GATE = bytes.fromhex("b807000000 0f02c8")
+GATE_RIGHTS = 0xEC00
+
+
+def test_a_guest_reads_the_rights_of_its_gate_as_they_are() -> None:
+    with machine(I386, True) as here:
+        _, thread = add_task(here, LAR_GATE + I386.stay)
+        here.run(1_000_000)
+        assert isinstance(thread.pcb, I386Pcb)
+        assert thread.pcb.registers[1] == GATE_RIGHTS
 
 
 def share(machine: Machine, part: int) -> float:

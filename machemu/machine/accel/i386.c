@@ -1,20 +1,21 @@
 /* Ways out of user mode on the i386 without Python: machine/i386/exits.py says what they are.
  *
- * The gate of `lcall $7,$0` is marked as not present while the engine runs: Unicorn's way through a call gate costs most of a trap.
- * The exception that this raises is the trap. What is not that instruction, or unusual, goes through the gate itself, to Python. */
+ * The code segment behind the gate of `lcall $7,$0` is marked as not present while the engine runs: Unicorn's way through a call
+ * gate costs most of a trap. The exception that this raises is the trap. What is not that instruction, or unusual, goes through
+ * the gate itself, to Python. `lar` shows a guest its gate's bits, but nothing of a segment of the kernel's. */
 #include "i386.h"
 #include <stddef.h>
 
 enum { NOT_PRESENT = 11, PAGE_FAULT = 14, TRAP_INTERRUPT = 0x30, EMULATED_INTERRUPT = 0x80 };
-enum { GATE_ERROR = 4, ERROR_WRITE = 2, ERROR_FETCH = 16 };
-enum { USER_CS = 0x17, RPL = 3, GATE_PRESENT = 0x80, LCALL_SIZE = 7 };
+enum { KERNEL_CS = 8, ERROR_WRITE = 2, ERROR_FETCH = 16 };
+enum { USER_CS = 0x17, RPL = 3, CODE_PRESENT = 0x80, LCALL_SIZE = 7 };
 enum { EFL_TF = 0x100, EFL_RF = 0x10000, EFL_VM = 0x20000 };
 
-static void open_gate(I386Exits *cpu) { *cpu->gate |= GATE_PRESENT; }
+static void open_gate(I386Exits *cpu) { *cpu->gate |= CODE_PRESENT; }
 
 static void close_gate(I386Exits *cpu) {
     if (cpu->x.plain)
-        *cpu->gate &= (uint8_t)~GATE_PRESENT;
+        *cpu->gate &= (uint8_t)~CODE_PRESENT;
 }
 
 static void to_python(I386Exits *cpu, uint32_t number) {
@@ -147,7 +148,7 @@ static void interrupt(uc_engine *engine, uint32_t number, void *data) {
     I386Exits *cpu = data;
     if (cpu->x.plain && !cpu->x.tally->stopped) {
         bool software = *cpu->is_software;
-        if (number == NOT_PRESENT && !software && *cpu->error_code == GATE_ERROR && !(*cpu->gate & GATE_PRESENT)) {
+        if (number == NOT_PRESENT && !software && *cpu->error_code == KERNEL_CS && !(*cpu->gate & CODE_PRESENT)) {
             gate(cpu);
             return;
         }

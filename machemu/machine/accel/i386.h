@@ -31,7 +31,7 @@ typedef struct {
     uint32_t *words;     /* RAM's */
     uint64_t *shadow;    /* the words of the tables that Unicorn walks: machine/i386/shadow.py */
     uint32_t stack;      /* the end of the CPU's own stack among RAM's words */
-    uint8_t *gate;       /* the byte with the gate's present bit */
+    uint8_t *gate;       /* the byte with the present bit of the segment behind the gate */
     void (*forget_flags)(void);
     int cr2, flags;      /* Unicorn's numbers of the registers */
 } I386Exits;

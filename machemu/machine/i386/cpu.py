@@ -178,7 +178,7 @@ class I386Cpu(Starts):
             shadow=ctypes.addressof(ctypes.c_char.from_buffer(self.shadow.memory)),
             shadow_of=self.shadow.of,
             stack=self._stack,
-            gate=ram + layout.LDT - KERNEL_BASE + layout.GATE_ACCESS,
+            gate=ram + layout.KERNEL_CS_ACCESS - KERNEL_BASE,
             forget_flags=x87.forget_address(),
             replaced=self.guard.replaced,
             cr2=REGISTER["CR2"],

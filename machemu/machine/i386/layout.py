@@ -24,8 +24,6 @@ USER_GDT_INDEX: Final = 9
 USER_GDT_SLOTS: Final = 2
 """The entries of the global table that are each thread's own."""
 LDT: Final = KERNEL_BASE + 0x100
-GATE_ACCESS: Final = 5
-"""Where in the local table the byte with the present bit of the gate for traps is."""
 LDT_ENTRIES: Final = 4
 LDT_LIMIT: Final = 8 * LDT_ENTRIES - 1
 USER_LDT: Final = KERNEL_BASE + 0x10000
@@ -52,6 +50,8 @@ WRITE_ERROR: Final = 2
 STACK_END: Final = KERNEL_BASE + 2 * PAGE_SIZE
 
 KERNEL_CS: Final = 0x08
+KERNEL_CS_ACCESS: Final = GDT + KERNEL_CS + 5
+"""Where the byte with its present bit is."""
 KERNEL_SS: Final = 0x10
 LDT_SELECTOR: Final = 0x18
 TSS_SELECTOR: Final = 0x20
