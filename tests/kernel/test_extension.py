@@ -15,6 +15,7 @@ from machemu.ipc.port import Port
 from machemu.kern import syscall_emulation
 from machemu.machine import accel
 from machemu.machine.i386.pcb import I386Pcb
+from machemu.machine.i386.pmap import KERNEL_BASE
 from machemu.trace.events import TraceEvent
 from tests.support.guests import ARCHS, I386, M68K, Arch
 from tests.support.machine import CODE, Machine, add_task, empty
@@ -94,6 +95,8 @@ def test_user_references_stay_at_their_limit(arch: Arch) -> None:
 
 LAR_GATE = bytes.fromhex("b807000000 0f02c8")
 GATE_RIGHTS = 0xEC00
+SEGMENT_OF_16_BITS = (0x0000FFFF, 0x0000F300)
+SLOT = 0x4B
 
 
 def test_a_guest_reads_the_rights_of_its_gate_as_they_are() -> None:
@@ -102,6 +105,21 @@ def test_a_guest_reads_the_rights_of_its_gate_as_they_are() -> None:
         here.run(1_000_000)
         assert isinstance(thread.pcb, I386Pcb)
         assert thread.pcb.registers[1] == GATE_RIGHTS
+
+
+def test_a_trap_on_a_stack_of_16_bits_leaves_the_stack_pointer_of_the_gate() -> None:
+    """The processor's way back from the kernel changes only its lower half then: Intel's manual, RET."""
+    pointers = []
+    for extension in (True, False):
+        with machine(I386, extension) as each:
+            traps = bytes.fromhex("b84b000000 8ed0") + I386.bare_trap(THREAD_SELF) * 3
+            _, thread = add_task(each, traps + bytes.fromhex("89e1") + I386.stay)
+            assert isinstance(thread.pcb, I386Pcb)
+            thread.pcb.set_gdt(SLOT, SEGMENT_OF_16_BITS)
+            each.run(1_000_000)
+            pointers.append(thread.pcb.registers[1])
+    assert pointers[0] == pointers[1]
+    assert pointers[0] >> 16 == KERNEL_BASE >> 16
 
 
 def share(machine: Machine, part: int) -> float:

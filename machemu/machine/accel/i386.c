@@ -8,7 +8,7 @@
 
 enum { NOT_PRESENT = 11, PAGE_FAULT = 14, TRAP_INTERRUPT = 0x30, EMULATED_INTERRUPT = 0x80 };
 enum { KERNEL_CS = 8, ERROR_WRITE = 2, ERROR_FETCH = 16 };
-enum { USER_CS = 0x17, RPL = 3, CODE_PRESENT = 0x80, LCALL_SIZE = 7 };
+enum { USER_CS = 0x17, USER_DS = 0x1F, RPL = 3, CODE_PRESENT = 0x80, LCALL_SIZE = 7 };
 enum { EFL_TF = 0x100, EFL_RF = 0x10000, EFL_VM = 0x20000 };
 
 static void open_gate(I386Exits *cpu) { *cpu->gate |= CODE_PRESENT; }
@@ -28,6 +28,8 @@ static void to_python(I386Exits *cpu, uint32_t number) {
 static bool is_usual_trap(const I386Exits *cpu) {
     const I386State *s = cpu->state;
     if (s->segs[CS].selector != USER_CS || s->eflags & (EFL_TF | EFL_RF | EFL_VM))
+        return false;
+    if (s->segs[SS].selector != USER_DS) /* the way back to a stack of 16 bits changes the upper half of ESP */
         return false;
     for (int segment = ES; segment <= DS; segment += DS - ES) /* a null selector that the way back would make 0 */
         if (s->segs[segment].selector != 0 && s->segs[segment].selector <= RPL)
