@@ -221,6 +221,7 @@ static int clear(PyObject *self) {
 }
 
 static void dealloc(PyObject *self) {
+    PyObject_GC_UnTrack(self);
     Py_CLEAR(((I386Exits *)self)->direct_trap);
     Py_CLEAR(((I386Exits *)self)->shadow_of);
     Py_CLEAR(((I386Exits *)self)->replaced);

@@ -1,4 +1,4 @@
-/* Ways out of user mode on the m68k without Python: machine/m68k/cpu.py (`_trap`, `_access_fault`), machine/m68k/pmap.py
+/* Ways out of user mode on the m68k without Python: machine/m68k/exits.py (`_trap`, `_access_fault`), machine/m68k/pmap.py
  * (`translate`) and machine/m68k/flags.py (`read`) say what they are. A place in RAM comes from the pmap's own tables alone. */
 #include "exits.h"
 
@@ -225,6 +225,7 @@ static int traverse(PyObject *self, visitproc visit, void *arg) { return ExitsTy
 static int clear(PyObject *self) { return ExitsType.tp_clear(self); }
 
 static void dealloc(PyObject *self) {
+    PyObject_GC_UnTrack(self);
     Py_CLEAR(((M68kExits *)self)->undone);
     ExitsType.tp_dealloc(self);
 }
