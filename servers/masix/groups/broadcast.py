@@ -95,6 +95,7 @@ class Broadcast:
     __slots__ = (
         "agreement",
         "application",
+        "ask_at",
         "busy",
         "decision",
         "detector",
@@ -123,7 +124,6 @@ class Broadcast:
         "status_at",
         "suspects",
         "view",
-        "waits",
     )
     TRANSIENT = ("network",)
     number: int  # the group's
@@ -166,7 +166,7 @@ class Broadcast:
     # When something is due:
     retry_at: int
     status_at: int
-    waits: bool  # something was not settled when the last STATUS was told
+    ask_at: int  # from when on a STATUS asks for the others', since something has not been settled for as long; 0 for not
 
     def __init__(self, number: int, me: Member, order: Order, application: Application, detector: Detector) -> None:
         self.number = number
@@ -201,7 +201,7 @@ class Broadcast:
         self.lags = [Lag() for _ in view.members]
         self.reason_since = None
         self.retry_at = 0
-        self.waits = False
+        self.ask_at = 0
         self.handover = b""
         self.newcomers = {}
 
@@ -272,17 +272,22 @@ class Broadcast:
         self.status_at = min(self.status_at, self.network.now + delay)
 
     def tell(self) -> None:
-        """Multicasts this member's STATUS; what is not settled since the last one is a reason to ask for the others'."""
+        """Multicasts this member's STATUS. What is not settled for a while is a reason to ask for the others', who tell theirs at
+        once: a member asks no more often than it would tell its own, or they would all ask each other without a pause."""
         leaving = self.leaving and not self.pending and not self.flight
         for member in range(len(self.view.members)):
             self._lacking(member)
         suspects = self.suspected()
         busy = bool(self.frozen or self.leaving or self.newcomers or suspects or not self.reliable.settled())
-        status = wire.Status(leaving, self.waits and busy, tuple(self.reliable.received), suspects)
+        now = self.network.now
+        asks = busy and 0 < self.ask_at <= now
+        status = wire.Status(leaving, asks, tuple(self.reliable.received), suspects)
         self.leavers[self.index] = leaving
         self.multicast(GroupPacketKind.STATUS, wire.write_status(status))
-        self.waits = busy
-        self.status_at = self.network.now + (BUSY if busy else IDLE) * max(CROWD, len(self.view.members)) ** 2 // CROWD**2
+        pause = (BUSY if busy else IDLE) * max(CROWD, len(self.view.members)) ** 2 // CROWD**2
+        if not busy or asks or not self.ask_at:
+            self.ask_at = now + pause if busy else 0
+        self.status_at = self.ask_at if busy else now + pause
 
     def suspected(self) -> int:
         """The members, a bit each, that are suspected here or have lacked the same message for STALL nanoseconds."""
