@@ -34,14 +34,9 @@ static bool is_usual_trap(const I386Exits *cpu) {
     for (int segment = ES; segment <= DS; segment += DS - ES) /* a null selector that the way back would make 0 */
         if (s->segs[segment].selector != 0 && s->segs[segment].selector <= RPL)
             return false;
-    uint8_t code[LCALL_SIZE];
-    for (uint32_t n = 0; n < LCALL_SIZE; n++) {
-        const uint8_t *place = i386_peek(cpu, (uint32_t)s->eip + n);
-        if (place == NULL)
-            return false;
-        code[n] = *place;
-    }
-    return code[0] == 0x9A && code[5] == 7 && code[6] == 0;
+    uint32_t eip = (uint32_t)s->eip;
+    const uint8_t *code = (eip & 4095) > 4096 - LCALL_SIZE ? NULL : i386_peek(cpu, eip); /* across pages it is left to the gate */
+    return code != NULL && code[0] == 0x9A && code[5] == 7 && code[6] == 0;
 }
 
 /* The trap goes to its task's handler: flags and the place to go back to are on the thread's stack then. */
