@@ -22,7 +22,7 @@ NULL_TRAP: Final = 0.4
 CLOCK_OF_A_PROCESS: Final = 2
 """CPUCLOCK_SCHED: the kind of the clocks that clock_getcpuclockid gives."""
 LOOPS: Final = (
-    ("null trap (mach_thread_self)", "null", 1, 1_000_000, 100_000),
+    ("null trap (mach_thread_self)", "null", 1, 1_000_000, 500_000),
     ("send and receive to oneself", "self", 1, 300_000, 20_000),
     ("RPC to the kernel (mach_port_type)", "kernel", 1, 200_000, 20_000),
     ("RPC between two threads", "threads", 1, 200_000, 10_000),
