@@ -240,7 +240,7 @@ def test_whatever_happens_each_name_is_found_in_the_end_exactly_where_it_is(
 
 @pytest.mark.slow
 def test_members_that_join_together_do_not_ask_each_other_without_a_pause() -> None:
-    """Who waits for others' STATUS asks for it in its own. If answers asked as well, all would ask each other every millisecond."""
+    """Who waits for others' STATUS asks for it. If answers asked as well, all would ask each other every millisecond."""
     nodes = "".join(
         f'[nodes.n{number}]\nmemory = "4M"\nnics = {{ eth0 = "lan" }}\n'
         'servers = ["masix.acs.server:Acs", { class = "masix.gns.server:Gns", replicates = true }]\n'
