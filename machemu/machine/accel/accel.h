@@ -42,7 +42,4 @@ static inline void tally_keep_to_target(Tally *tally) {
 
 extern PyTypeObject CallType, RegistersType, TallyType, TrapsType, I386ExitsType, M68kExitsType;
 
-/* An address that Python gives as an integer; NULL with an exception set where it is none. */
-static inline void *pointer(PyObject *number) { return PyLong_AsVoidPtr(number); }
-
 #endif

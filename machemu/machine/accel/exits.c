@@ -102,6 +102,8 @@ static PyObject *set_machine(PyObject *self, PyObject *const *given, Py_ssize_t 
     Py_RETURN_NONE;
 }
 
+static PyObject *hook(PyObject *self, void *closure) { return PyLong_FromVoidPtr((void *)((Exits *)self)->hook); }
+
 static PyObject *place(PyObject *self, void *closure) { return PyLong_FromVoidPtr(self); }
 
 static int traverse(PyObject *self, visitproc visit, void *arg) {
@@ -140,7 +142,7 @@ static PyMemberDef members[] = {
     {0},
 };
 
-static PyGetSetDef computed[] = {{"place", place, NULL, NULL, NULL}, {0}};
+static PyGetSetDef computed[] = {{"hook", hook, NULL, NULL, NULL}, {"place", place, NULL, NULL, NULL}, {0}};
 
 static PyMethodDef methods[] = {
     {"enter", (PyCFunction)(void *)enter, METH_FASTCALL, NULL},

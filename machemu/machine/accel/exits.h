@@ -15,6 +15,7 @@ typedef struct Exits {
     uc_engine *engine;
     uint64_t *counts;                 /* in which its translations count */
     uint8_t *ram;
+    void (*hook)(uc_engine *, uint32_t, void *);       /* what Unicorn calls at interrupts */
     void (*starts)(struct Exits *exits, bool running); /* called before and behind a run; or NULL */
     bool engine_stopped; /* whether `stop` was called since the last start */
     bool plain;          /* the active thread is one that all this is for; all others' exits are Python's */

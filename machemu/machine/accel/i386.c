@@ -4,7 +4,6 @@
  * gate costs most of a trap. The exception that this raises is the trap. What is not that instruction, or unusual, goes through
  * the gate itself, to Python. `lar` shows a guest its gate's bits, but nothing of a segment of the kernel's. */
 #include "i386.h"
-#include <stddef.h>
 
 enum { NOT_PRESENT = 11, PAGE_FAULT = 14, TRAP_INTERRUPT = 0x30, EMULATED_INTERRUPT = 0x80 };
 enum { KERNEL_CS = 8, ERROR_WRITE = 2, ERROR_FETCH = 16 };
@@ -199,6 +198,7 @@ static PyObject *exits_new(PyTypeObject *type, PyObject *given, PyObject *names)
     cpu->cr2 = cr2;
     cpu->flags = flags;
     cpu->x.starts = starts;
+    cpu->x.hook = interrupt;
     cpu->direct_trap = PyObject_GetAttrString(tally, "_direct_trap");
     if (!exits_begin(&cpu->x, tally, engine, counts, ram) || cpu->direct_trap == NULL)
         Py_CLEAR(cpu);
@@ -223,10 +223,6 @@ static void dealloc(PyObject *self) {
     ExitsType.tp_dealloc(self);
 }
 
-static PyObject *hook(PyObject *self, void *closure) { return PyLong_FromVoidPtr((void *)interrupt); }
-
-static PyGetSetDef computed[] = {{"hook", hook, NULL, NULL, NULL}, {0}};
-
 PyTypeObject I386ExitsType = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "machemu.machine.accel.native.I386Exits",
@@ -234,7 +230,6 @@ PyTypeObject I386ExitsType = {
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_base = &ExitsType,
     .tp_new = exits_new,
-    .tp_getset = computed,
     .tp_traverse = traverse,
     .tp_clear = clear,
     .tp_dealloc = dealloc,

@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
     Exits x;
     PyObject *direct_trap;          /* the CPU's method for traps that are left to Python */
-    PyObject *shadow_of, *replaced; /* `ShadowTables._of` and `Guard.replaced` */
+    PyObject *shadow_of, *replaced; /* `ShadowTables.of` and `Guard.replaced` */
     I386State *state;
     int32_t *error_code, *is_software, *pending;
     uint32_t *words;     /* RAM's */

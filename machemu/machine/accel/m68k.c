@@ -215,14 +215,11 @@ static PyObject *exits_new(PyTypeObject *type, PyObject *given, PyObject *names)
     cpu->words = (void *)(uintptr_t)words;
     cpu->fault_address = fault_address;
     cpu->fault_status = fault_status;
+    cpu->x.hook = interrupt;
     if (!exits_begin(&cpu->x, tally, engine, counts, ram))
         Py_CLEAR(cpu);
     return (PyObject *)cpu;
 }
-
-static int traverse(PyObject *self, visitproc visit, void *arg) { return ExitsType.tp_traverse(self, visit, arg); }
-
-static int clear(PyObject *self) { return ExitsType.tp_clear(self); }
 
 static void dealloc(PyObject *self) {
     PyObject_GC_UnTrack(self);
@@ -230,19 +227,12 @@ static void dealloc(PyObject *self) {
     ExitsType.tp_dealloc(self);
 }
 
-static PyObject *hook(PyObject *self, void *closure) { return PyLong_FromVoidPtr((void *)interrupt); }
-
-static PyGetSetDef computed[] = {{"hook", hook, NULL, NULL, NULL}, {0}};
-
 PyTypeObject M68kExitsType = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "machemu.machine.accel.native.M68kExits",
     .tp_basicsize = sizeof(M68kExits),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_flags = Py_TPFLAGS_DEFAULT, /* what the collector needs is the base's */
     .tp_base = &ExitsType,
     .tp_new = exits_new,
-    .tp_getset = computed,
-    .tp_traverse = traverse,
-    .tp_clear = clear,
     .tp_dealloc = dealloc,
 };

@@ -21,7 +21,7 @@ static PyObject *count_in(PyObject *self, PyObject *const *given, Py_ssize_t cou
     }
     uint64_t *places[3];
     for (int n = 0; n < 3; n++)
-        if ((places[n] = pointer(given[n])) == NULL && PyErr_Occurred())
+        if ((places[n] = PyLong_AsVoidPtr(given[n])) == NULL && PyErr_Occurred())
             return NULL;
     tally->sum = places[0] == NULL ? &nothing : places[0];
     tally->begun = places[1];
