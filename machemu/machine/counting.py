@@ -11,11 +11,12 @@ The words that it needs lie in the translator's state, in the place of the last 
 from __future__ import annotations
 
 import ctypes
+from types import ModuleType
 from typing import Any, Final
 
 from machemu.abi.errors import InvariantError
-from machemu.machine import translator
-from machemu.machine.engine import OK, Engine, Variables, check, exported, library, peek
+from machemu.machine import accel, translator
+from machemu.machine.engine import OK, Engine, Variables, address_of, check, exported, library, peek
 from machemu.machine.translator import U32, U64
 
 VARIABLES: Final = 904
@@ -23,10 +24,11 @@ VARIABLES: Final = 904
 VARIABLE_SIZE, VARIABLES_MAX, VARIABLE_NAME = 56, 512, 32
 COUNTS: Final = VARIABLES + (VARIABLES_MAX - 2) * VARIABLE_SIZE
 """Where our words are."""
-SUM, BEGUN, LIMIT, SIZE, CPU, NEXT_FLAGS, KEPT_AT, KEPT = range(8)
+SUM, BEGUN, LIMIT, SIZE, CPU, NEXT_FLAGS, KEPT_AT, LEFT_OUT, MADE, KEPT = range(10)
 """Our words, 8 bytes each: the instructions begun in earlier blocks, and in the one that runs; how many may begin in all; how
 many the block has; the addresses of the CPU (CPUState), and of how its next block is to be made; how many had begun with the
-instruction before which variables were last kept, 0 for none in this start, and the variables."""
+instruction before which variables were last kept, 0 for none in this start; how many instructions of the block that is being
+translated do not count; how many of the one that was translated last do; and the variables kept."""
 ROOM: Final = 14
 UNTOLD: Final = 0xFFFFFFFF
 """How the next block is to be made where nothing has been said."""
@@ -91,12 +93,14 @@ class Counting(translator.Watcher):
         self.words[LIMIT] = FOREVER
         self.begun = Begun(self.words)
         self.limit = U64.from_address(self.address + 8 * LIMIT)
-        self._next_flags = 0  # where they are, from the CPU's state on
         self._size: Any = None
-        self._label = self._left_out = 0
+        self._label = 0
+        functions = {}
 
         def function(name: str, result: Any, *arguments: Any) -> Any:
-            return exported(f"{name}_{architecture}", result, _POINTER, *arguments)
+            found = exported(f"{name}_{architecture}", result, _POINTER, *arguments)
+            functions[name] = address_of(found)
+            return found
 
         self._access = function("tcg_gen_op3", None, ctypes.c_int, U64, U64, U64)
         self._operation = function("tcg_gen_op1", None, ctypes.c_int, U64)
@@ -110,13 +114,31 @@ class Counting(translator.Watcher):
         self._branch_if = function("tcg_gen_brcond_i64", None, ctypes.c_int, U64, U64, U64)
         self._exit = function("tcg_gen_exit_tb", None, _POINTER, ctypes.c_uint)
         self._call = function("tcg_gen_callN", None, _POINTER, _POINTER, ctypes.c_int, _POINTER)
-        self._hooks = ctypes.cast(library.helper_uc_tracecode, _POINTER).value
+        self._hooks = address_of(library.helper_uc_tracecode)
+        native = accel.for_a_cpu()
+        self.watcher: translator.Watcher = self if native is None else self._in_c(native, functions)
+
+    def _in_c(self, native: ModuleType, functions: dict[str, int]) -> translator.Watcher:
+        """What adds the code to blocks, but for `leave_out` and `keep`. functions: TCG's, their addresses by name."""
+        made: translator.Watcher = native.Counting(
+            context=self._context,
+            words=self.address,
+            state=self._address,
+            pc=self._pc,
+            wide=self._places.word == 8,
+            done=self._places.done,
+            near=self._near,
+            engine=self._engine.address,
+            hooks=self._hooks,
+            functions=functions,
+        )
+        return made
 
     def counts(self) -> tuple[int, int, int]:
         return self.address + 8 * SUM, self.address + 8 * BEGUN, self.address + 8 * LIMIT
 
     def close(self) -> None:
-        translator.unwatch(self)
+        translator.unwatch(self.watcher)
         self.words[:] = memoryview(bytes(8 * ROOM)).cast("Q")
         self.words.release()
 
@@ -147,7 +169,7 @@ class Counting(translator.Watcher):
 
     def leave_out(self, block: int) -> None:
         """The instruction that is about to be translated is the last one of its block, not the first, and does not count."""
-        self._left_out = 1
+        self.words[LEFT_OUT] = 1
         self._store_begun(U32.from_address(block + self._places.done).value - 1)
 
     def keep(self, variables: Variables) -> None:
@@ -165,7 +187,7 @@ class Counting(translator.Watcher):
 
     def begin_block(self, block: int) -> None:
         context = self._context
-        self._left_out = 0
+        self.words[LEFT_OUT] = 0
         total, begun, size, limit = (self._variable(context, LONG, False) for _ in range(4))
         self._load(LOAD_LONG, total, SUM)
         self._load(LOAD_WORD, begun, BEGUN)
@@ -188,7 +210,7 @@ class Counting(translator.Watcher):
         """What is done where the limit would be passed: nothing has begun. The next block begins here and has as many
         instructions as are left; where none are, the engine stops."""
         context, places = self._context, self._places
-        self._size[1] = U32.from_address(block + places.done).value - self._left_out
+        self._size[1] = self.words[MADE] = U32.from_address(block + places.done).value - self.words[LEFT_OUT]
         self._operation(context, SET_LABEL, self._label)
         self._store_begun(0)
         start = translator.start(block, places)
@@ -200,7 +222,7 @@ class Counting(translator.Watcher):
         self._access(context, SUBTRACT_LONG, left, left, total)
         stop = self._new_label(context)
         self._branch_if_constant(context, AT_MOST, left - context, 0, stop)
-        self._access(context, STORE_WORD, left, self._state, self._next_flags)
+        self._access(context, STORE_WORD, left, self._state, self.words[NEXT_FLAGS] - self._address)
         self._exit(context, None, 0)
         self._operation(context, SET_LABEL, stop)
         arguments = [self._word(context, 1), self._word(context, BLOCK_HOOKS)]
@@ -230,13 +252,13 @@ class Counting(translator.Watcher):
         engine = self._engine
         word = U32.from_address(flags)
         word.value = 1
-        self._next_flags = flags - self._address
+        self.words[NEXT_FLAGS] = flags
         engine.flush_translations()
         check(engine.go(loop, 1), "a loop")
-        if self._size[1] != 1 or word.value != UNTOLD:
+        if self.words[MADE] != 1 or word.value != UNTOLD:
             word.value = UNTOLD
             return False
-        self.words[CPU], self.words[NEXT_FLAGS] = cpu, flags
+        self.words[CPU] = cpu
         engine.flush_translations()
         engine.stopped = False
         return all(self.run(loop, count) == OK and self.begun.value == count + 1 for count in (1, 7, 3000))
@@ -265,7 +287,7 @@ def begin(engine: Engine, architecture: str, known: bytes, pc: int, loop: int) -
     if not state:
         return
     counting = Counting(engine, architecture, state, pc)
-    translator.watch(architecture, counting, translate)
+    translator.watch(architecture, counting.watcher, translate)
     handle, nowhere = _POINTER(), U64(NOWHERE)
     stop = ctypes.cast(library.uc_emu_stop, _POINTER)
     check(library.uc_hook_add(engine.handle, ctypes.byref(handle), BLOCK_HOOK, stop, None, nowhere, nowhere), "hook_add")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from machemu.machine import interpose
+from machemu.machine.accel import native
 
 LOOP: Final = "translator_loop_{}"
 """void (TranslatorOps *, DisasContextBase *, CPUState *, TranslationBlock *, int), by Unicorn's name of the architecture."""
@@ -128,8 +129,28 @@ def _install(loop_name: str, translate: Callable[[], None]) -> bool:
     if _libc.mprotect(page, found[0] + ctypes.sizeof(functions) - page, mmap.PROT_READ | mmap.PROT_WRITE):
         return False
     # No function of these reads code, so none leaves by longjmp.
-    begins, starts, ends = (_CALL(functions[slot]) for slot in (BLOCK_BEGIN, INSTRUCTION, BLOCK_END))
     checks = _CHECK(functions[BREAKPOINT])
+
+    def check(block: int, cpu: int, breakpoint: int) -> bool:
+        refused = any(watcher.refuses_breakpoint(block) for watcher in _watchers.get(cpu, ()))
+        return not refused and bool(checks(block, cpu, breakpoint))
+
+    _put(functions, BREAKPOINT, _CHECK_CALLBACK(check))
+    if native is None:
+        _tell_watchers(functions)
+    else:
+        native.watch_translations(found[0], _watchers, _new)
+    return True
+
+
+def _put(functions: ctypes.Array[ctypes.c_uint64], slot: int, callback: Any) -> None:
+    _kept.append(callback)
+    functions[slot] = ctypes.cast(callback, _POINTER).value or 0
+
+
+def _tell_watchers(functions: ctypes.Array[ctypes.c_uint64]) -> None:
+    """Puts functions that call the watchers into a table: accel/translations.c, where the extension is there."""
+    begins, starts, ends = (_CALL(functions[slot]) for slot in (BLOCK_BEGIN, INSTRUCTION, BLOCK_END))
 
     def begin_block(block: int, cpu: int) -> None:
         if _new:
@@ -151,17 +172,5 @@ def _install(loop_name: str, translate: Callable[[], None]) -> bool:
         for watcher in watchers:
             watcher.end_block(block)
 
-    def check(block: int, cpu: int, breakpoint: int) -> bool:
-        refused = any(watcher.refuses_breakpoint(block) for watcher in _watchers.get(cpu, ()))
-        return not refused and bool(checks(block, cpu, breakpoint))
-
-    callbacks = (
-        (BLOCK_BEGIN, _CALLBACK(begin_block)),
-        (INSTRUCTION, _CALLBACK(begin)),
-        (BREAKPOINT, _CHECK_CALLBACK(check)),
-        (BLOCK_END, _CALLBACK(end)),
-    )
-    for slot, callback in callbacks:
-        _kept.append(callback)
-        functions[slot] = ctypes.cast(callback, _POINTER).value or 0
-    return True
+    for slot, callback in ((BLOCK_BEGIN, begin_block), (INSTRUCTION, begin), (BLOCK_END, end)):
+        _put(functions, slot, _CALLBACK(callback))

@@ -1,4 +1,4 @@
-/* What the extension's files share. Nothing here is called without Python's lock: it is kept while the engine runs. */
+/* What the extension's files share. Nothing but translations.c is called without Python's lock: it is kept while the engine runs. */
 #ifndef ACCEL_H
 #define ACCEL_H
 
@@ -19,7 +19,7 @@ extern Unicorn unicorn;
 extern PyObject *invariant_error; /* abi/errors.py: InvariantError */
 
 /* The words in which translations count: machine/counting.py. */
-enum { SUM, BEGUN, LIMIT, SIZE, CPU, NEXT_FLAGS, KEPT_AT, KEPT };
+enum { SUM, BEGUN, LIMIT, SIZE, CPU, NEXT_FLAGS, KEPT_AT, LEFT_OUT, MADE, KEPT };
 
 /* A CPU's numbers of instructions: machine/tally.py. */
 typedef struct {
@@ -40,6 +40,6 @@ static inline void tally_keep_to_target(Tally *tally) {
     *tally->limit = (uint64_t)(tally->target - tally->counted + tally->overhead);
 }
 
-extern PyTypeObject CallType, RegistersType, TallyType, TrapsType, I386ExitsType, M68kExitsType;
+extern PyTypeObject CallType, CountingType, I386ExitsType, M68kExitsType, RegistersType, ScreenType, TallyType, TrapsType;
 
 #endif

@@ -9,6 +9,8 @@
 - `Call(function, *arguments)` is a C function with its first arguments, integers or addresses, six at most in all; called, it
   gives an int.
 - `Registers(engine)` has `read(register)` and `write(register, value)`, of up to 64 bits, as `Engine` has them.
+- `watch_translations(table, watchers, new)` puts functions into a translator's table that tell watchers of translations, as
+  `machine.translator` does in Python; `Counting` and `Screen` are such watchers.
 - `Traps(kernel)`, `I386Exits(cpu, **where)` and `M68kExits(cpu, **where)` are as below. where: addresses of this process.
 
 Python's lock is kept while the engine runs.

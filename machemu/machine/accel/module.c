@@ -1,5 +1,6 @@
 /* The module: what Python sees of the extension. interface.py says what each part is. */
 #include "exits.h"
+#include "translations.h"
 
 Unicorn unicorn;
 PyObject *invariant_error;
@@ -26,7 +27,12 @@ static PyObject *bind_slots(PyObject *module, PyObject *classes) {
     Py_RETURN_NONE;
 }
 
-static PyMethodDef functions[] = {{"bind", bind, METH_VARARGS, NULL}, {"bind_slots", bind_slots, METH_O, NULL}, {0}};
+static PyMethodDef functions[] = {
+    {"bind", bind, METH_VARARGS, NULL},
+    {"bind_slots", bind_slots, METH_O, NULL},
+    {"watch_translations", translations_watch, METH_VARARGS, NULL},
+    {0},
+};
 
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
@@ -38,7 +44,8 @@ static struct PyModuleDef module = {
 
 PyMODINIT_FUNC PyInit_native(void) {
     PyObject *made = PyModule_Create(&module);
-    PyTypeObject *types[] = {&CallType, &RegistersType, &TallyType, &TrapsType, &ExitsType, &I386ExitsType, &M68kExitsType};
+    PyTypeObject *types[] = {&CallType,  &RegistersType, &TallyType,   &TrapsType,  &ExitsType,
+                             &I386ExitsType, &M68kExitsType, &WatcherType, &CountingType, &ScreenType};
     for (size_t n = 0; made != NULL && n < sizeof types / sizeof *types; n++)
         if (PyModule_AddType(made, types[n]) < 0)
             Py_CLEAR(made);

@@ -227,7 +227,7 @@ class I386Cpu(Starts):
         self._ring0.restore()
         if pcb.debug[CONTROL] or self.debug.loaded[CONTROL]:
             self.debug.load(pcb.debug, pmap)
-            self.guard.stops, self.guard.is_alone = self.debug.stops, self.debug.loaded != NONE
+            self.guard.watch(self.debug.stops, self.debug.loaded != NONE)
         eax, ecx, edx, ebx, esp, ebp, esi, edi, eip, eflags = pcb.registers
         stack, words = self._stack, self.words
         segments = pcb.segments

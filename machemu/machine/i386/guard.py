@@ -17,12 +17,13 @@ block has one instruction, since that is how long the flag holds.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
+from machemu.machine import accel, translator
 from machemu.machine import engine as uc
-from machemu.machine import translator
 from machemu.machine.i386 import layout
 from machemu.machine.i386.engine import FLAG_SOURCES, I386Engine
 from machemu.machine.i386.pmap import PAGE_SIZE
@@ -68,12 +69,24 @@ class Guard(translator.Watcher):
         self._resumes = False
         self.lets = self.is_v86 = self.is_alone = False
         self.stops = frozenset()
-        self.works = translator.watch("x86_64", self, partial(translate_loop, engine)) != 0
+        native = accel.for_a_cpu()
+        self._screen: Any = None
+        if native is not None:
+            ram = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+            self._screen = native.Screen(self, self.replaced, fetch, ram, len(memory), SUSPECT, SUSPECT_SECOND)
+        self.works = translator.watch("x86_64", self._screen or self, partial(translate_loop, engine)) != 0
 
     def close(self) -> None:
-        translator.unwatch(self)
+        translator.unwatch(self._screen or self)
+
+    def watch(self, stops: frozenset[int], is_alone: bool) -> None:
+        """What the thread wants from now on."""
+        self.stops, self.is_alone = stops, is_alone
+        if self._screen is not None:
+            self._screen.all = bool(stops) or is_alone
 
     def begin(self, block: int) -> None:
+        """accel/screen.c does the same, where no breakpoint is set."""
         if self.replaced:
             self.put_back()
         address = U64.from_address(block + NEXT).value
@@ -94,12 +107,21 @@ class Guard(translator.Watcher):
             return
         first = self._memory[place]
         try:
-            if not (SUSPECT_SECOND[self._byte(address + 1)] if first == ESCAPE else SUSPECT[first]):
-                return
+            suspect = SUSPECT_SECOND[self._byte(address + 1)] if first == ESCAPE else SUSPECT[first]
+        except Unreadable:
+            return
+        if suspect:
+            self.look(block)
 
-            def code(distance: int) -> int:
-                return self._byte(address + distance)
+    def look(self, block: int) -> None:
+        """Looks at the whole of the instruction that is about to be translated."""
+        address = U64.from_address(block + NEXT).value
+        done = U32.from_address(block + DONE).value
 
+        def code(distance: int) -> int:
+            return self._byte(address + distance)
+
+        try:
             shown = screened(code, self.is_v86, done == 1)
             if shown is None and is_whole(code):
                 U32.from_address(block + MOST).value = done
