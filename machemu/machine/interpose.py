@@ -30,8 +30,13 @@ HEADER: Final = struct.Struct("<16x 2x H 12x Q 16x H 6x")
 SEGMENT: Final = struct.Struct("<I 4x Q Q 8x Q 16x")
 """Elf64_Phdr: type, offset in the file, address, bytes in the file."""
 LOADED, DYNAMIC = 1, 2
-NAMES, NAMES_SIZE, SYMBOLS, MOVED = 5, 10, 6, ((23, 2), (7, 8))
-"""Tags of the dynamic section: DT_STRTAB, DT_STRSZ, DT_SYMTAB; DT_JMPREL and DT_PLTRELSZ, DT_RELA and DT_RELASZ."""
+NAMES, NAMES_SIZE, SYMBOLS, HASH, MOVED = 5, 10, 6, 0x6FFFFEF5, ((23, 2), (7, 8))
+"""Tags of the dynamic section: DT_STRTAB, DT_STRSZ, DT_SYMTAB, DT_GNU_HASH; DT_JMPREL and DT_PLTRELSZ, DT_RELA and DT_RELASZ."""
+NAMELESS: Final = 0x6FFFFFF9
+"""The tag (DT_RELACOUNT) of how many pointers of the second table have no symbol; they are the first ones."""
+HASHES: Final = 4
+"""Words at the head of the hash table: how many buckets; the first symbol in it; how many words of 8 bytes of a filter come next,
+before the buckets."""
 ENTRY: Final = 24
 """Bytes of an Elf64_Sym (where its name begins among the names, 4 bytes; its value, 8) and of an Elf64_Rela (the pointer's
 address, 8 bytes; the symbol's number << 32 | kind, 8)."""
@@ -83,22 +88,34 @@ def _slots(symbol: str, kind: int) -> list[int]:
 
 
 class Tables(NamedTuple):
-    """Of the library's file: names; the symbols' numbers by where their names begin; symbols' values; the places of the pointers
-    that calls go through, by symbol << 32 | kind; and the table (DT_RELA) of all others, of which few are looked for."""
+    """Of the library's file: names; symbols, in words of 4 bytes, and their values, in words of 8; the hash table, in words of 4;
+    the places of the pointers that calls go through, by symbol << 32 | kind; and the table (DT_RELA) of the others with symbols,
+    of which few are looked for."""
 
     names: bytes
-    numbers: dict[int, int]
-    values: list[int]
+    symbols: memoryview
+    values: memoryview
+    hashes: memoryview
     called: dict[int, int]
     others: bytes
 
     def number(self, symbol: str) -> int | None:
-        """Of a symbol, None where it is not there. A name may be the end of another one."""
+        """Of a symbol, None where it is not there. The hash table is GNU's: the chain of a bucket is symbols in their order, and
+        the last one's hash is odd."""
         name = symbol.encode("ascii") + b"\0"
-        place = self.names.find(name)
-        while place >= 0 and place not in self.numbers:
-            place = self.names.find(name, place + 1)
-        return self.numbers.get(place)
+        wanted = 5381
+        for byte in name[:-1]:
+            wanted = wanted * 33 + byte & 0xFFFFFFFF
+        buckets, first, filters, _ = self.hashes[:4]
+        chains = HASHES + 2 * filters + buckets
+        number = self.hashes[HASHES + 2 * filters + wanted % buckets]
+        while number >= first:
+            hashed = self.hashes[chains + number - first]
+            begin = self.symbols[number * ENTRY // 4]
+            if hashed | 1 == wanted | 1 and self.names[begin : begin + len(name)] == name:
+                return int(number)
+            number = 0 if hashed & 1 else number + 1
+        return None
 
     def moved(self, wanted: int) -> Iterator[int]:
         """The places of other pointers."""
@@ -130,14 +147,13 @@ def _tables() -> Tables | None:
             for kind, offset, begin, size in headers
             if kind == LOADED and begin <= address < begin + size
         }
-        if any(tag not in place for tag, _ in MOVED):
+        if any(tag not in place for tag in (HASH, *(tag for tag, _ in MOVED))) or place[HASH] > place[SYMBOLS]:
             return None
-        # How many symbols there are is written nowhere; linkers put the names behind them.
-        symbols = memoryview(data[place[SYMBOLS] : place[NAMES]])
+        # How many symbols there are is written nowhere; linkers put the names behind them, and the hash table before them.
+        symbols, hashes = (memoryview(data[place[tag] : place[end]]) for tag, end in ((SYMBOLS, NAMES), (HASH, SYMBOLS)))
         calls, others = (data[place[tag] : place[tag] + tags[size]] for tag, size in MOVED)
+        others = others[tags.get(NAMELESS, 0) * ENTRY :]
         moved = memoryview(calls).cast("Q")
         called = dict(zip(moved[1 :: ENTRY // 8].tolist(), moved[:: ENTRY // 8].tolist(), strict=True))
-        begins = symbols.cast("I")[:: ENTRY // 4].tolist()
         names = data[place[NAMES] : place[NAMES] + tags[NAMES_SIZE]]
-        values = symbols.cast("Q")[1 :: ENTRY // 8].tolist()
-        return Tables(names, {begin: n for n, begin in enumerate(begins)}, values, called, others)
+        return Tables(names, symbols.cast("I"), symbols.cast("Q")[1 :: ENTRY // 8], hashes.cast("I"), called, others)
