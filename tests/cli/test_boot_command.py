@@ -54,6 +54,7 @@ def test_a_program_prints_before_what_it_does_not_need_is_loaded(arch: Arch) -> 
     assert not loaded & {*LATE, f"machemu.machine.{other}.cpu"}
 
 
+@pytest.mark.slow
 def test_a_module_alone_is_given_its_own_arguments_after_its_ports(arch: Arch) -> None:
     bench = image(arch, "bench")
     assert boot(bench, "nulltraps", "3").stdout == b"GO\nDONE\n"
@@ -125,6 +126,7 @@ def test_trace_goes_to_standard_error(arch: Arch) -> None:
     assert b"device_write_inband(" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_digest_is_the_same_every_time(arch: Arch) -> None:
     first, second = (boot(image(arch, "hello"), "--digest").stderr.splitlines()[-1] for _ in range(2))
     assert first == second
@@ -141,6 +143,7 @@ def test_the_machine_is_one_that_the_program_is_for(arch: Arch) -> None:
     assert boot(image(arch, "hello"), "--digest").stderr.splitlines()[-1] == told
 
 
+@pytest.mark.slow
 def test_memory_and_profile_are_the_machine_s(arch: Arch) -> None:
     assert boot(image(arch, "hello"), "--memory", "2M", "--profile", OTHER_PROFILES[arch.name]).returncode == 0
     smaller, larger = (boot(image(arch, "hello"), "--memory", size, "--digest").stderr.splitlines()[-1] for size in ("2M", "4M"))
@@ -193,6 +196,7 @@ def test_a_mistake_of_the_user_s_is_one_clear_line_and_exit_status_2(arguments: 
     assert text.startswith("machemu: ") and text.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_programs_for_another_machine_than_the_one_named_or_each_other_are_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.elf"
     other.write_bytes(elf_for(M68K, Part(0x1000, b"\x4e\x71")))
@@ -207,6 +211,7 @@ def test_programs_for_another_machine_than_the_one_named_or_each_other_are_refus
         assert (done.returncode, done.stderr.decode()) == (2, f"machemu: {message}\n")
 
 
+@pytest.mark.slow
 def test_a_saved_machine_of_another_version_is_refused(arch: Arch, tmp_path: Path) -> None:
     saved = tmp_path / "machine"
     assert boot(image(arch, "hello"), "--save", saved).returncode == 0
@@ -218,6 +223,7 @@ def test_a_saved_machine_of_another_version_is_refused(arch: Arch, tmp_path: Pat
 
 
 @pytest.mark.parametrize("cut", [10, 100, 1000, -5])
+@pytest.mark.slow
 def test_a_damaged_saved_machine_is_refused(arch: Arch, cut: int, tmp_path: Path) -> None:
     saved = tmp_path / "machine"
     boot(image(arch, "hello"), "--save", saved)
@@ -242,6 +248,7 @@ def test_the_console_reads_a_file(arch: Arch, tmp_path: Path) -> None:
     assert done.stdout == (IMAGES / "src" / "echo.expected").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_machine_that_waits_for_input_can_be_saved(arch: Arch, tmp_path: Path) -> None:
     """The read under way is part of the machine: it is answered after the load."""
     saved = tmp_path / "machine"
@@ -284,6 +291,7 @@ def test_disks_have_different_names_of_the_right_form(arch: Arch, tmp_path: Path
     assert (odd.returncode, b"no device 'floppy'" in odd.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_what_a_pc_prints_is_in_a_file(tmp_path: Path) -> None:
     paper, disk = tmp_path / "paper", tmp_path / "disk"
     done = boot(CONFORMANCE / "i386" / "printer.elf", "--printer", paper)
@@ -317,6 +325,7 @@ def test_what_can_be_no_cd_is_refused(arch: Arch, disk: str, size: int, said: by
     ("options", "status", "said"),
     [(0, 0, b"restarts"), (0x8, 0, b"halted: host_reboot with options 0x8"), (0x1000, 1, b"died: host_reboot")],
 )
+@pytest.mark.slow
 def test_a_guest_ends_the_run_by_host_reboot(arch: Arch, options: int, status: int, said: bytes, tmp_path: Path) -> None:
     """The privileged host port is the module's first right."""
     message = arch.pack("8I", 19, 32, 1, 0, 0, 2635, arch.integer, options)
@@ -328,6 +337,7 @@ def test_a_guest_ends_the_run_by_host_reboot(arch: Arch, options: int, status: i
     assert (again.returncode, again.stderr) == (done.returncode, done.stderr)
 
 
+@pytest.mark.slow
 def test_a_place_where_nothing_can_be_saved_is_refused_before_the_run(arch: Arch, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to("fifo")
@@ -338,6 +348,7 @@ def test_a_place_where_nothing_can_be_saved_is_refused_before_the_run(arch: Arch
     assert (tmp_path / "fifo").is_fifo() and (tmp_path / "link").is_symlink()
 
 
+@pytest.mark.slow
 def test_one_image_is_not_two_disks_of_which_one_is_written(arch: Arch, tmp_path: Path) -> None:
     disk_image = tmp_path / "image"
     disk_image.write_bytes(testdisk.image())
@@ -349,6 +360,7 @@ def test_one_image_is_not_two_disks_of_which_one_is_written(arch: Arch, tmp_path
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_console_reads_a_fifo(arch: Arch, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     writer = threading.Thread(target=lambda: (tmp_path / "fifo").write_bytes(LINES))

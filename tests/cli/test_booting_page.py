@@ -59,6 +59,7 @@ def disk_with(folder: Path, files: dict[str, bytes]) -> Path:
 
 
 @pytest.mark.skipif(shutil.which("mke2fs") is None, reason="mke2fs (Debian's e2fsprogs) makes the image")
+@pytest.mark.slow
 def test_modules_come_from_a_partition_packed_or_not(arch: Arch, tmp_path: Path) -> None:
     hello = image(arch, "hello").read_bytes()
     bench = image(arch, "bench").read_bytes()
@@ -110,6 +111,7 @@ def test_an_m68k_has_not_what_a_pc_has(option: str, what: str, tmp_path: Path) -
     assert f"{option}: a machine of m68k has no {what}" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_date_is_that_of_power_on_and_the_same_in_each_run(arch: Arch) -> None:
     with Machine.boot(image(arch, "hello"), date="1994-07-01T12:30:00") as machine:
         assert machine.kernel.kern.clock.time_of_day() == (773_065_800, 0)

@@ -158,6 +158,7 @@ def test_a_node_may_end_and_the_others_go_on(options: int, status: int, said: st
     assert said in done.stderr
 
 
+@pytest.mark.slow
 def test_a_node_that_restarts_itself_boots_anew(tmp_path: Path) -> None:
     """As often as it ends; the other program is never reached."""
     (tmp_path / "end.elf").write_bytes(ending(0))
@@ -284,6 +285,7 @@ def test_colours_are_for_terminals() -> None:
     assert out.getvalue() == b"\x1b[33mlong | \x1b[0mtext\n"
 
 
+@pytest.mark.slow
 def test_more_tasks_than_the_memory_has_room_for_are_a_mistake_of_the_user_s(tmp_path: Path) -> None:
     line = "images/i386/hello.elf $(task-create) $(task-resume)"
     many = {

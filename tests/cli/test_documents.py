@@ -71,6 +71,7 @@ def test_the_readme_s_default_pager_runs_beside_another_program(tmp_path: Path) 
     assert "hello" in done.stdout.lower()
 
 
+@pytest.mark.slow
 def test_the_cluster_page_s_file_and_transcript_are_real() -> None:
     source = (ROOT / "images" / "two.toml").read_text()
     assert source.split("\n", 1)[1].strip() == CLUSTER.split("```toml\n")[1].split("```")[0].strip()
@@ -99,6 +100,7 @@ def test_the_masix_page_s_transcript_is_real(place: str) -> None:
     assert [step for step in range(2, 10) if not any(f"step {step}:" in line for line in transcript)] == []
 
 
+@pytest.mark.slow
 def test_the_masix_page_s_guest_prints_what_the_server_in_python_does(tmp_path: Path) -> None:
     chapter = (ROOT / "docs" / "masix.md").read_text().split("## Write a server as a guest\n")[1].split("\n## ")[0]
     cluster, mig, build = (block.split("```")[0].split() for block in chapter.split("```sh\n")[1:])
@@ -136,6 +138,7 @@ def test_the_cluster_page_names_every_option_key_and_fault() -> None:
         assert f"`{key}`" in CLUSTER, key
 
 
+@pytest.mark.slow
 def test_the_traces_page_s_commands_print_its_transcripts() -> None:
     page = (ROOT / "docs" / "traces.md").read_text()
     shown = re.findall(r"```sh\n(machemu [^\n]*)\n```\n\n```text\n(.*?)```", page, re.DOTALL)
@@ -146,6 +149,7 @@ def test_the_traces_page_s_commands_print_its_transcripts() -> None:
         assert transcript in done.stderr, command
 
 
+@pytest.mark.slow
 def test_the_traces_page_s_other_commands_write_what_it_says(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "traces.md").read_text()
     commands = re.findall(r"^(machemu cluster .*--trace-file) (\S+)$", page, re.MULTILINE)
@@ -271,6 +275,7 @@ def test_the_fuzzing_page_s_comparison_with_the_real_kernel_finds_nothing() -> N
     assert "2 programs, 0 differ from the real kernel" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_fuzzing_page_s_comparison_with_the_host_finds_nothing() -> None:
     page = (ROOT / "docs" / "fuzz.md").read_text()
     [command] = re.findall(r"^    python3 (tools/dev.py fuzz --reference.*)$", page, re.MULTILINE)
@@ -281,6 +286,7 @@ def test_the_fuzzing_page_s_comparison_with_the_host_finds_nothing() -> None:
     assert "i386: 2000 cases of 2000 encodings" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_fuzzing_page_s_comparison_of_floating_point_finds_nothing() -> None:
     page = (ROOT / "docs" / "fuzz.md").read_text()
     [command] = re.findall(r"^    python3 (tools/dev.py fuzz --floats.*)$", page, re.MULTILINE)

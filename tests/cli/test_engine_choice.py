@@ -50,6 +50,7 @@ def test_verbose_tells_why_python_runs(arch: Arch) -> None:
     assert done.stderr.splitlines()[-1] == "machemu: engine python: MACHEMU_ENGINE says so"
 
 
+@pytest.mark.slow
 def test_a_machine_is_the_same_with_both_engines(arch: Arch) -> None:
     one, other = (machemu("boot", image(arch, "pingpong"), "--digest", engine=engine) for engine in (None, "python"))
     assert (one.returncode, one.stdout, one.stderr) == (other.returncode, other.stdout, other.stderr)

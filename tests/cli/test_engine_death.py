@@ -69,6 +69,7 @@ def test_a_machine_s_death_is_told_with_its_place_and_bytes(arch: Arch, name: st
     assert command.startswith(f"  to run it again up to there: machemu boot {path}")
 
 
+@pytest.mark.slow
 def test_the_command_that_is_told_runs_it_again_up_to_there(arch: Arch) -> None:
     plant = IN_A_START.format(round=9, death=DEATHS["SIGABRT"])
     done = run("boot", image(arch, "pingpong"), plant=plant)
@@ -106,6 +107,7 @@ def test_the_trace_of_a_machine_that_died_ends_with_the_trap_under_way(arch: Arc
     assert len([line for line in lines if re.search(r"thread \d +\w+\(", line)]) == 8
 
 
+@pytest.mark.slow
 def test_a_cluster_s_death_names_the_node(arch: Arch, tmp_path: Path) -> None:
     path = tmp_path / "cluster.toml"
     path.write_text("".join(f"[nodes.{name}]\nmodule = '{image(arch, 'pingpong')}'\n" for name in ("one", "two")))

@@ -57,6 +57,7 @@ def test_without_symbols_the_address_is_told_alone(arch: Arch, tmp_path: Path) -
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_it_is_no_failure_where_another_task_is_left_or_what_was_waited_for_had_come(arch: Arch, tmp_path: Path) -> None:
     both = ("--module", f"{crash(tmp_path, arch)} {LINE}", "--module", f"{image(arch, 'echo')} {LINE}")
     done = run("boot", *both)
@@ -68,6 +69,7 @@ def test_it_is_no_failure_where_another_task_is_left_or_what_was_waited_for_had_
     assert (unmet.returncode, "never printed a line with 'Hello'" in unmet.stderr) == (3, True)
 
 
+@pytest.mark.slow
 def test_a_cluster_says_which_node_s_program_has_crashed(arch: Arch, tmp_path: Path) -> None:
     path = tmp_path / "cluster.toml"
     program = crash(tmp_path, arch).name
@@ -95,6 +97,7 @@ def trap_lines(text: str) -> list[str]:
     return [line.split("(")[0] for line in text.splitlines() if re.search(r"thread \d+ +(<\.\.\. )?\w+\(", line)]
 
 
+@pytest.mark.slow
 def test_a_fault_of_our_own_is_exit_status_70_and_the_trace_ends_with_the_trap_that_failed(arch: Arch, tmp_path: Path) -> None:
     traces = [tmp_path / "sound", tmp_path / "failed"]
     run("boot", image(arch, "pingpong"), "--trace-full", "--trace-file", traces[0])
@@ -107,6 +110,7 @@ def test_a_fault_of_our_own_is_exit_status_70_and_the_trace_ends_with_the_trap_t
     assert trap_lines(failed) == trap_lines(sound)[:8]
 
 
+@pytest.mark.slow
 def test_a_cluster_s_trace_ends_with_the_trap_that_failed_too(arch: Arch, tmp_path: Path) -> None:
     path = tmp_path / "cluster.toml"
     path.write_text("[segments.lan]\n" + node("one", program="hello", machine=arch.name) + node("two", program="pingpong"))

@@ -36,6 +36,7 @@ def test_what_a_machine_reads_is_not_written_over(tmp_path: Path) -> None:
     refused(program, "boot", program, "--save")
 
 
+@pytest.mark.slow
 def test_what_a_cluster_reads_is_not_written_over(tmp_path: Path) -> None:
     program, typed, cluster = tmp_path / "hello.elf", tmp_path / "typed", tmp_path / "cluster.toml"
     program.write_bytes(image(I386, "hello").read_bytes())

@@ -27,6 +27,7 @@ Kernel.system_call = interrupted
 """
 
 
+@pytest.mark.slow
 def test_a_machine_is_saved_where_ctrl_c_came(arch: Arch, tmp_path: Path) -> None:
     done = run("boot", image(arch, "pingpong"), "--save", tmp_path / "saved", plant=IN_A_TRAP)
     assert done.returncode == 130
@@ -37,6 +38,7 @@ def test_a_machine_is_saved_where_ctrl_c_came(arch: Arch, tmp_path: Path) -> Non
     assert rest.stderr.splitlines()[-1] == whole.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_cluster_is_saved_where_ctrl_c_came(tmp_path: Path) -> None:
     path = ROOT / "images" / "two.toml"
     done = run("cluster", path, "--save", tmp_path / "saved", plant=IN_A_TRAP)
@@ -48,6 +50,7 @@ def test_a_cluster_is_saved_where_ctrl_c_came(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["standard input", "a FIFO"])
+@pytest.mark.slow
 def test_a_wait_for_what_somebody_types_is_ended(arch: Arch, source: str, tmp_path: Path) -> None:
     """The read stays part of the machine: it is answered after a load."""
     fifo, saved = tmp_path / "fifo", tmp_path / "saved"

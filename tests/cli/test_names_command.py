@@ -22,6 +22,7 @@ def machemu(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_the_page_s_commands_show_what_it_says(tmp_path: Path) -> None:
     commands = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)[0].replace("greet.saved", str(tmp_path / "saved")).splitlines()
     first, second = (machemu(*command.split()[1:]) for command in commands)

@@ -32,6 +32,7 @@ def test_the_page_s_transcript_is_what_the_terminal_shows() -> None:
     assert terminal.text == TRANSCRIPT
 
 
+@pytest.mark.slow
 def test_the_page_s_transcript_is_what_a_command_file_shows(tmp_path: Path) -> None:
     commands = re.findall(f"^{PROMPT}(.*)$", TRANSCRIPT, re.MULTILINE)
     (tmp_path / "commands").write_text("# a comment\n\n" + "".join(f"  {command}\n" for command in commands))
@@ -41,12 +42,14 @@ def test_the_page_s_transcript_is_what_a_command_file_shows(tmp_path: Path) -> N
     assert (piped.returncode, piped.stdout) == (0, TRANSCRIPT)
 
 
+@pytest.mark.slow
 def test_the_page_s_transcript_of_a_cluster_is_what_a_command_file_shows(tmp_path: Path) -> None:
     (tmp_path / "commands").write_text("\n".join(re.findall(f"^{PROMPT}(.*)$", OVER_CLUSTER, re.MULTILINE)))
     done = run("step", "images/greet.toml", "-x", tmp_path / "commands")
     assert (done.returncode, done.stdout, done.stderr) == (0, OVER_CLUSTER, "")
 
 
+@pytest.mark.slow
 def test_the_terminal_completes_words_and_goes_on_after_errors() -> None:
     terminal = Terminal("machemu", "step", "images/i386/echo.elf")
     terminal.until_prompt()
@@ -63,6 +66,7 @@ def test_the_terminal_completes_words_and_goes_on_after_errors() -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "run woken 9"])
+@pytest.mark.slow
 def test_ctrl_c_ends_what_a_command_does_and_the_machine_stands_between_two_traps(command: str) -> None:
     loop = "images/i386/bench.elf ${host-port} ${device-port} n 100000000 $(task-create) $(task-resume)"
     terminal = Terminal("machemu", "step", "--module", loop)
@@ -79,6 +83,7 @@ def test_ctrl_c_ends_what_a_command_does_and_the_machine_stands_between_two_trap
 
 
 @pytest.mark.parametrize("file", [HELLO, "images/two.toml"])
+@pytest.mark.slow
 def test_ctrl_c_at_the_prompt_drops_the_line_and_nothing_else(file: str) -> None:
     terminal = Terminal("machemu", "step", file)
     terminal.until_prompt()
@@ -94,6 +99,7 @@ def test_ctrl_c_at_the_prompt_drops_the_line_and_nothing_else(file: str) -> None
     assert "Traceback" not in terminal.text and "interrupted" not in terminal.text
 
 
+@pytest.mark.slow
 def test_ctrl_c_just_before_the_wait_for_a_key_is_not_lost() -> None:
     plant = """
 import ctypes, functools, readline, signal
@@ -106,6 +112,7 @@ readline.set_pre_input_hook(functools.partial(next, twice, None))
     assert terminal.close() == 0
 
 
+@pytest.mark.slow
 def test_every_command_condition_and_name_is_on_the_page_and_in_the_help() -> None:
     done = step("-c", "help", "-c", "help run", "-c", "help print")
     names = [line.split()[0] for line in done.stdout.splitlines()[1:] if not line.startswith(PROMPT)]
@@ -171,6 +178,7 @@ def test_what_cannot_be_begun_is_told_with_status_2(arguments: tuple[str, ...], 
     assert says in done.stderr
 
 
+@pytest.mark.slow
 def test_a_saved_machine_is_stepped_on_with(tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     done = step("-c", "run traps 3", "-c", f"save {saved}", "-c", "run", "-c", "digest")
@@ -179,6 +187,7 @@ def test_a_saved_machine_is_stepped_on_with(tmp_path: Path) -> None:
     assert again.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_cluster_is_stepped_by_its_nodes_and_is_saved(tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     given = (
@@ -201,6 +210,7 @@ def test_a_cluster_is_stepped_by_its_nodes_and_is_saved(tmp_path: Path) -> None:
     assert (mixed.returncode, "a cluster file says all of its machines" in mixed.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_looking_and_going_back_leave_the_end_as_it_is() -> None:
     plain = step("-c", "run", "-c", "digest").stdout.splitlines()[-1]
     looks = (

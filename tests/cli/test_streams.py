@@ -40,6 +40,7 @@ def closing(number: int) -> str:
     return f"import os\nos.close({number})\nsys.{('stdin', 'stdout', 'stderr')[number]} = None"
 
 
+@pytest.mark.slow
 def test_standard_output_that_is_full_or_closed_is_one_line(command: tuple[object, ...]) -> None:
     with full() as file:
         done = run(*command, stdout=file)
@@ -56,6 +57,7 @@ def test_a_pipe_that_nobody_reads_is_exit_status_1(command: tuple[object, ...]) 
     assert (done.returncode, done.stderr) == (1, f"machemu: standard output: cannot be written: {BROKEN}\n")
 
 
+@pytest.mark.slow
 def test_where_standard_error_is_full_or_closed_standard_output_has_the_line(command: tuple[object, ...]) -> None:
     with full() as file:
         done = run(*command, stderr=file)
@@ -71,6 +73,7 @@ def test_a_trace_or_a_capture_that_is_full_is_one_line_and_ends_the_run(command:
         assert (done.returncode, done.stderr) == (2, f"machemu: /dev/full: cannot be written: {NO_SPACE}\n")
 
 
+@pytest.mark.slow
 def test_standard_input_that_is_closed_is_told_where_it_is_read(arch: Arch) -> None:
     done = run("boot", image(arch, "echo"), plant=closing(0))
     assert (done.returncode, done.stderr) == (2, f"machemu: standard input: cannot be read: {CLOSED}\n")
@@ -80,6 +83,7 @@ def test_standard_input_that_is_closed_is_told_where_it_is_read(arch: Arch) -> N
     assert (done.returncode, done.stdout) == (0, "Hello from a Mach task.\n")
 
 
+@pytest.mark.slow
 def test_a_step_whose_output_breaks_says_so_and_not_that_it_was_interrupted(arch: Arch) -> None:
     with full() as file:
         done = run("step", image(arch, "pingpong"), "-c", "run", stdout=file)
@@ -122,6 +126,7 @@ def test_an_empty_name_is_no_file_s() -> None:
         parser().parse_args(["cluster", ""])
 
 
+@pytest.mark.slow
 def test_brackets_that_are_nested_too_deeply_are_a_mistake_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "deep.toml"
     path.write_text("a = " + "[" * 100_000)
@@ -130,12 +135,14 @@ def test_brackets_that_are_nested_too_deeply_are_a_mistake_in_the_file(tmp_path:
         assert (done.returncode, done.stderr) == (2, f"machemu: {path}: its brackets are nested too deeply\n")
 
 
+@pytest.mark.slow
 def test_numbers_of_any_length_are_read_or_refused() -> None:
     for option, word in (("--for", "9" * 5000 + "s"), ("--memory", "9" * 5000 + "M")):
         done = run("boot", "images/i386/hello.elf", option, word)
         assert (done.returncode, done.stderr.count("\n"), "Traceback" in done.stderr) == (2, 1, False)
 
 
+@pytest.mark.slow
 def test_names_of_any_length_are_refused_where_they_are_read(tmp_path: Path) -> None:
     name = "n" * 5000
     for arguments in (("--load", name), ("images/i386/hello.elf", "--input", name)):

@@ -46,6 +46,7 @@ def test_a_kernel_call_is_one_line_with_names_for_rights_types_and_errors(arch: 
     assert "reply" not in text.replace("mach_reply_port", "")
 
 
+@pytest.mark.slow
 def test_a_failed_call_says_its_error_by_name(arch: Arch) -> None:
     said = calls(module(arch, "rights"), "--trace", "--until", "END")
     codes = {text.rpartition(" = ")[2] for _, text in said}
@@ -79,6 +80,7 @@ def test_a_filtered_call_is_whole_in_the_full_form_too(arch: Arch) -> None:
     assert [re.sub(r"[( ].*", "", text.strip("-> <")) for text in said] == ["mach_msg", "task_create", "task_create"]
 
 
+@pytest.mark.slow
 def test_a_cluster_is_filtered_alike() -> None:
     done = run("cluster", "images/greet.toml", "--trace-id", "6000", "--trace-node", "beta")
     lines = [line for line in done.stderr.splitlines() if line.startswith("beta ")]
@@ -120,6 +122,7 @@ FORMATS = ("text", "json", "perfetto")
 
 @pytest.mark.parametrize("command", RUNS, ids=("boot", "cluster"))
 @pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.slow
 def test_a_trace_that_cannot_be_written_is_one_line(command: tuple[str, str], form: str) -> None:
     for path, why in (("/dev/full", "No space left on device"), ("/no/such/place/trace", "No such file or directory")):
         done = run(*command, "--trace-format", form, "--trace-file", path)
@@ -160,6 +163,7 @@ def test_a_trap_that_is_under_way_at_the_end_is_begun_and_never_ends(arch: Arch,
 
 
 @pytest.mark.parametrize("command", RUNS, ids=("boot", "cluster"))
+@pytest.mark.slow
 def test_an_engine_s_death_keeps_what_was_traced(command: tuple[str, str], tmp_path: Path) -> None:
     plant = IN_A_TRAP.format(round=7, death=DEATHS["SIGSEGV"])
     for form in ("json", "perfetto"):
@@ -177,6 +181,7 @@ def test_an_engine_s_death_keeps_what_was_traced(command: tuple[str, str], tmp_p
     assert slices(tmp_path / "perfetto") == (kinds.count("TrapEntered"), kinds.count("TrapLeft"))
 
 
+@pytest.mark.slow
 def test_filters_hold_for_every_format(tmp_path: Path) -> None:
     for form in ("json", "perfetto"):
         run("boot", "images/i386/pingpong.elf", "--trace-format", form, "--trace-file", tmp_path / form, "--trace-id", "1000")

@@ -183,6 +183,7 @@ def test_a_service_that_registers_elsewhere_is_found_there_by_who_knew_the_old_o
         assert [said(world, name)[5200].value for name in ("n2", "n4")] == [3, 3]
 
 
+@pytest.mark.slow
 def test_every_call_ends_when_a_node_crashes_that_forwards_it() -> None:
     text = lan(
         machine("a", "i386", program("Link", name="s1", next="s2")),

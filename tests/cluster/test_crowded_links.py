@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.clients import Caller
 from tests.support.clusters import SECOND, World
 
@@ -10,6 +12,7 @@ SINKS = [f"sink{number}" for number in range(6)]
 CALLS = 20
 
 
+@pytest.mark.slow
 def test_calls_are_answered_soon_though_megabytes_go_the_same_way() -> None:
     """To the six ports go 32 messages of 60,000 bytes each that none of their queues has taken: 9 s of the network's time."""
 

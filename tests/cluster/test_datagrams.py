@@ -244,6 +244,7 @@ def test_calls_of_other_nodes_go_on_beside() -> None:
         assert world.lines("delta")[-2:] == ["answer 5: -1000 GOOD MORNING", "END"]
 
 
+@pytest.mark.slow
 def test_a_node_that_crashes_and_comes_back_is_asked_again() -> None:
     faults = fault("30ms", "crash", node="alpha") + fault("300ms", "restart", node="alpha")
     for way in WAYS:

@@ -64,6 +64,7 @@ def test_at_home_both_see_what_the_real_kernel_gives(machine: str, module: str) 
 
 @pytest.mark.parametrize("module", NAMES)
 @pytest.mark.parametrize(("sender", "receiver"), PAIRS)
+@pytest.mark.slow
 def test_on_two_nodes_both_see_the_same_but_for_what_is_listed(sender: str, receiver: str, module: str) -> None:
     with World(two_nodes(module, sender, receiver)) as world:
         ended(world)
@@ -73,6 +74,7 @@ def test_on_two_nodes_both_see_the_same_but_for_what_is_listed(sender: str, rece
 
 @pytest.mark.parametrize("module", NAMES)
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.slow
 def test_a_network_that_loses_and_repeats_changes_no_line(seed: int, module: str) -> None:
     """Then several messages come in one packet, and the network server hears of what followed before a task has got the first."""
     sender, receiver = PAIRS[seed]
@@ -85,6 +87,7 @@ def test_a_network_that_loses_and_repeats_changes_no_line(seed: int, module: str
 
 @pytest.mark.parametrize("module", NAMES)
 @pytest.mark.parametrize(("sender", "receiver"), PAIRS)
+@pytest.mark.slow
 def test_nothing_is_left_of_all_the_messages(sender: str, receiver: str, module: str) -> None:
     """The servers hold what they hold where there were never any other tasks."""
     with World(re.sub(r"modules = .*\n", "", two_nodes(module, sender, receiver))) as empty:

@@ -57,6 +57,7 @@ def test_the_end_of_a_node_is_known_within_two_seconds_by_whom_it_concerns(
 
 @pytest.mark.parametrize("profiles", PAIRS)
 @pytest.mark.parametrize("replicates", [False, True])
+@pytest.mark.slow
 def test_a_pause_of_a_second_makes_messages_late_and_ends_no_right(profiles: tuple[str, str], replicates: bool) -> None:
     faults, at = "", 3300
     for number in range(12):

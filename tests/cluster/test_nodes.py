@@ -175,6 +175,7 @@ def whole() -> tuple[list[tuple[int, str, str]], str]:
         return world.result()
 
 
+@pytest.mark.slow
 def test_two_runs_are_one(whole: tuple[list[tuple[int, str, str]], str]) -> None:
     with World(busy()) as world:
         world.run(END)
@@ -194,6 +195,7 @@ def test_where_a_run_is_cut_changes_nothing(whole: tuple[list[tuple[int, str, st
         assert world.result() == whole
 
 
+@pytest.mark.slow
 def test_a_run_cut_into_slices_of_any_size_is_the_same(whole: tuple[list[tuple[int, str, str]], str]) -> None:
     for step in (13_777, 1_000_003):
         with World(busy()) as world:

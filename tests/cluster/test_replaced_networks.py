@@ -85,6 +85,7 @@ def test_saved_at_any_moment_of_a_replacement_it_goes_on_the_same(architecture: 
 
 
 @both_machines
+@pytest.mark.slow
 def test_with_loss_and_a_busy_service_no_call_is_lost(architecture: str) -> None:
     """Calls come faster than they are answered, so that queues are full on both nodes."""
     actions = "".join(replace(f"{60 + 11 * n}ms", "ab"[n % 2], gns()) for n in range(8))
@@ -125,6 +126,7 @@ def test_messages_that_wait_for_a_full_queue_are_handed_over(architecture: str, 
 
 
 @both_machines
+@pytest.mark.slow
 def test_a_server_with_more_than_a_megabyte_in_line_that_waits_stays_until_there_is_less(architecture: str) -> None:
     """Two megabytes wait for one queue."""
     sleeper, flood = (

@@ -28,6 +28,7 @@ LOOKS = (
 )
 
 
+@pytest.mark.slow
 def test_steps_and_looks_leave_a_cluster_as_it_is() -> None:
     lines: list[str] = []
     with Cluster.boot(ROOT / "images" / "two.toml") as cluster:
@@ -89,6 +90,7 @@ def test_breakpoints_in_any_node_choose_the_node_in_which_they_come_and_traces_a
         assert (cluster.point, cluster.digest()) == (found, digest)
 
 
+@pytest.mark.slow
 def test_what_a_node_prints_is_shown_where_the_cluster_has_come_to_it() -> None:
     shown: list[bytes] = []
     lines: list[str] = []

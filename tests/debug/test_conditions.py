@@ -142,6 +142,7 @@ def test_a_written_page_is_found_at_the_instruction_and_back_again(pingpong: Mac
         assert pingpong.point == expected
 
 
+@pytest.mark.slow
 def test_a_full_queue_is_found_when_the_last_message_comes(arch: Arch) -> None:
     path = module(arch, "sendtimeouts")
     with Machine.boot(path) as machine:

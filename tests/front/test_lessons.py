@@ -131,6 +131,7 @@ def test_the_questions_are_asked_on_the_way_of_the_page(lesson: str) -> None:
 
 @pytest.mark.parametrize("cpu", ["i386", "m68k"])
 @pytest.mark.parametrize("lesson", LESSONS)
+@pytest.mark.slow
 def test_right_answers_are_right(lesson: str, cpu: str, tmp_path: Path) -> None:
     case = CASES[lesson]
     right = [case.m68k.get(number, said) if cpu == "m68k" else said for number, said in enumerate(case.right, 1)]
@@ -142,6 +143,7 @@ def test_right_answers_are_right(lesson: str, cpu: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("which", range(3))
 @pytest.mark.parametrize("lesson", LESSONS)
+@pytest.mark.slow
 def test_a_misconception_is_not_right_and_it_is_said_which_question(lesson: str, which: int, tmp_path: Path) -> None:
     right, wrong = CASES[lesson].right, CASES[lesson].wrong[which]
     assert len(CASES[lesson].wrong) == 3
@@ -206,6 +208,7 @@ def test_a_faulty_file_is_told_with_its_line_and_status_2_and_nothing_is_done(da
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_what_is_no_file_of_answers_is_refused(tmp_path: Path) -> None:
     huge = tmp_path / "huge"
     with huge.open("wb") as file:
@@ -224,6 +227,7 @@ def test_what_is_no_file_of_answers_is_refused(tmp_path: Path) -> None:
         ("07", "0x1001", "4", "2", "0x0", "false", "10\r"),
     ],
 )
+@pytest.mark.slow
 def test_an_answer_may_be_written_in_several_ways(said: Sequence[str], tmp_path: Path) -> None:
     path = write(tmp_path / "answers", said)
     path.write_bytes(b"\xef\xbb\xbf# Anna\n\n" + path.read_bytes())
@@ -278,6 +282,7 @@ def machemu(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
 
 
+@pytest.mark.slow
 def test_a_shell_grades_a_class_as_the_page_says(machemu: dict[str, str], tmp_path: Path) -> None:
     [loop] = re.findall(r"```sh\n(for .*?)```", README, re.DOTALL)
     (tmp_path / "answers").mkdir()
@@ -292,6 +297,7 @@ def test_a_shell_grades_a_class_as_the_page_says(machemu: dict[str, str], tmp_pa
     assert "machemu: answers/ben.txt:7: question 7: '9' is not right\n" in told
 
 
+@pytest.mark.slow
 def test_a_teacher_s_own_lesson_grades_as_the_page_says(machemu: dict[str, str], tmp_path: Path) -> None:
     own, command = re.findall(r"```text\n(run .*?)```.*?```sh\n(machemu step mine.elf.*?)\n```", README, re.DOTALL)[0]
     (tmp_path / "mine.step").write_text(own)
@@ -302,6 +308,7 @@ def test_a_teacher_s_own_lesson_grades_as_the_page_says(machemu: dict[str, str],
         assert done.returncode == status, done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_lists_the_lessons_and_prints_their_pages_and_questions(tmp_path: Path) -> None:
     listed = run("lessons").stdout.splitlines()
     assert listed[0] == f"{ROOT / 'lessons'}:"
@@ -314,6 +321,7 @@ def test_the_command_lists_the_lessons_and_prints_their_pages_and_questions(tmp_
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
+@pytest.mark.slow
 def test_the_answers_that_a_teacher_sees_are_those(lesson: str) -> None:
     done = run("step", "--lesson", lesson, "-x", find(lesson).questions)
     assert done.returncode == 0, done.stderr

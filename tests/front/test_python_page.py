@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import machemu
 from machemu.lab import looks, views
 
@@ -16,6 +18,7 @@ PAGE = ROOT / "docs" / "python.md"
 EXAMPLE = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_page_s_examples_print_what_it_shows() -> None:
     session: dict[str, Any] = {}
     examples = EXAMPLE.findall(PAGE.read_text())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from machemu.abi.types import VirtAddr
 from machemu.ipc import port as ports
 from machemu.kern.task import Task
@@ -36,6 +38,7 @@ def shown(machine: Machine, task: Task) -> tuple[int, int, int]:
     return seconds, microseconds, again
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_time_of_the_last_clock_tick_to_a_guest(arch: Arch, tmp_path: Path) -> None:
     copy = arch.repeat(arch.fetch(WINDOW + 4) + arch.store(RESULT))
     with empty(arch) as machine:

@@ -105,6 +105,7 @@ def test_a_task_without_an_exception_handler_ends_and_its_neighbour_goes_on(arch
         assert machine.kernel.kern.clock.now() >= SECOND // 10
 
 
+@pytest.mark.slow
 def test_code_at_random_never_hurts_the_host(arch: Arch) -> None:
     @settings(max_examples=150, deadline=None)
     @given(st.binary(min_size=1, max_size=60))

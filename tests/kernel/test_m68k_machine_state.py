@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ def pcb(thread: Thread) -> M68kPcb:
     return thread.pcb
 
 
+@pytest.mark.slow
 def test_no_state_lets_a_guest_out_of_user_mode() -> None:
     """The status register, the program counter and all others are what anybody may ask for."""
 

@@ -232,6 +232,7 @@ def wires(machine: Machine, size: int) -> tuple[Task, Thread]:
     return task, thread
 
 
+@pytest.mark.slow
 def test_who_wants_more_frames_than_there_can_be_waits_and_time_goes_on(arch: Arch) -> None:
     with empty(arch, RAM) as machine:
         _, thread = wires(machine, 7 << 20)

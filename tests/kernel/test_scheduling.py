@@ -53,6 +53,7 @@ def test_a_thread_keeps_the_cpu_for_a_quantum(arch: Arch) -> None:
         assert machine.word(task, SECOND_COUNT) > 0
 
 
+@pytest.mark.slow
 def test_a_thread_that_wakes_up_preempts_one_that_used_much(arch: Arch) -> None:
     """Its usage has not aged the other's priority: it runs at its tick, not a quantum later."""
     with empty(arch) as machine:

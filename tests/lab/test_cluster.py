@@ -44,6 +44,7 @@ def test_it_runs_shows_its_nodes_and_goes_back_to_any_point_and_on_again(cluster
 
 @pytest.mark.parametrize("node", ["alpha", "beta"])
 @pytest.mark.parametrize("kind", ["trap", "message", "switch", "instruction"])
+@pytest.mark.slow
 def test_steps_of_a_node_back_are_its_steps_forwards_in_the_other_order(cluster: Cluster, node: str, kind: str) -> None:
     """By instruction from where a host-side server's traps are followed by a guest's instructions."""
     cluster.run(duration="11.31ms" if (node, kind) == ("alpha", "instruction") else BEGINNING)

@@ -261,6 +261,7 @@ def test_lines_of_a_boot_script_are_booted_as_they_are(arch: Arch) -> None:
         Machine.boot(lines=[str(image(arch, "hello"))])
 
 
+@pytest.mark.slow
 def test_a_machine_writes_the_images_that_are_writable_and_then_cannot_go_back(arch: Arch, tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(testdisk.image())

@@ -112,6 +112,7 @@ def test_a_run_stopped_at_any_time_ends_the_same(
         assert finish(machine) == whole_run[:2]
 
 
+@pytest.mark.slow
 def test_another_process_goes_on_with_a_saved_machine(arch: Arch, whole_run: tuple[bytes, str, int], tmp_path: Path) -> None:
     """By the command line, as people do it."""
     machine = [sys.executable, "-m", "machemu", "boot"]
@@ -130,6 +131,7 @@ def test_another_process_goes_on_with_a_saved_machine(arch: Arch, whole_run: tup
     assert second.stderr.decode().split() == ["digest", whole_run[1]]
 
 
+@pytest.mark.slow
 def test_a_saved_machine_whose_content_was_changed_is_refused_or_sound(arch: Arch, tmp_path: Path) -> None:
     """The container is intact, the objects in it are not: nothing but a UserError or a machine that passes every check."""
     path = tmp_path / "machine"

@@ -92,6 +92,7 @@ def test_memory_that_was_first_used_after_the_snapshot_is_zeros_again(arch: Arch
         assert machine.node.digest() == digest
 
 
+@pytest.mark.slow
 def test_a_state_that_is_nested_too_deep_for_pickle_is_kept_all_the_same() -> None:
     deep: list[object] = []
     for _ in range(100_000):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -201,6 +202,7 @@ def registering(names: Sequence[bytes]) -> list[Any]:
 
 
 @both_places
+@pytest.mark.slow
 def test_it_has_room_for_so_many_names_and_a_name_that_leaves_makes_room(arch: Arch, place: str) -> None:
     room = NAMES_MAX - len(GENERIC)
     names = [b"n%d" % n for n in range(room + 1)]

@@ -137,6 +137,7 @@ def test_a_name_of_a_port_on_another_node_leads_to_that_port_and_not_longer_than
 
 
 @both_places
+@pytest.mark.slow
 def test_a_node_s_names_are_bounded_and_those_beyond_are_found_by_asking(arch: Arch, place: str) -> None:
     with grouped(arch, arch, place=place) as (made, (one, two)):
         do(made, one, *(register(b"n%d" % n, "privilege") for n in range(PUBLISHED_MAX + 3)), slices=SECOND_SLICES)

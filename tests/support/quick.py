@@ -11,7 +11,7 @@ from hypothesis import is_hypothesis_test
 from tests.support.guests import ARCHS
 
 MARKS: Final = (
-    "slow: takes more than two seconds of a processor; --quick leaves it out",
+    "slow: takes more than a second of a processor; --quick leaves it out",
     "whole: --quick takes every one of its parameters",
 )
 LEFT_OUT: Final = ("slow", "real_kernel")

@@ -98,6 +98,7 @@ def of_kind(lines: list[dict[str, Any]], *kinds: str) -> Iterator[dict[str, Any]
     return (line for line in lines if line["event"] in kinds)
 
 
+@pytest.mark.slow
 def test_every_trap_of_a_cluster_is_a_slice(greeted: tuple[list[dict[str, Any]], Read]) -> None:
     lines, read = greeted
     entered = Counter((track_of(line), line["time"], line["trap"]) for line in of_kind(lines, "TrapEntered"))
@@ -164,6 +165,7 @@ def test_every_frame_is_a_slice_and_leads_from_what_asked_for_it_to_what_it_beca
     assert len(became) == sum(line["routine"] == "net_rcv_msg" and line["is_sent"] for line in of_kind(lines, "MessageMoved")) > 5
 
 
+@pytest.mark.slow
 def test_faults_and_lost_frames_are_in_both(tmp_path: Path) -> None:
     lines, read = traced("images/two.toml", tmp_path)
     faults = [(line["kind"], line["node"], line["time"]) for line in of_kind(lines, "Befell")]

@@ -153,6 +153,7 @@ def test_segments_in_neighbouring_pages_do_not_overlap() -> None:
     assert len(parse(make_elf(Part(0x1000, b"code", memory_size=0x1000), Part(0x2000, b"data"))).segments) == 2
 
 
+@pytest.mark.slow
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

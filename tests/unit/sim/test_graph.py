@@ -141,6 +141,7 @@ def test_lists_have_an_identity() -> None:
     assert Writer().encode([inner, inner]) != Writer().encode([inner, []])
 
 
+@pytest.mark.slow
 def test_depth_costs_no_recursion() -> None:
     root: list[Any] = []
     for _ in range(100_000):

@@ -12,6 +12,7 @@ from tools.bench import against
 from tools.bench.against import ROOT, NoCommit, Worker, checkout_of, compared
 
 
+@pytest.mark.slow
 def test_a_worker_measures_the_checkout_that_it_is_given() -> None:
     worker = Worker(ROOT, 1000)
     try:
@@ -22,6 +23,7 @@ def test_a_worker_measures_the_checkout_that_it_is_given() -> None:
         worker.close()
 
 
+@pytest.mark.slow
 def test_another_commit_is_checked_out_apart_and_goes_again() -> None:
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     with checkout_of("HEAD") as place:
@@ -60,6 +62,7 @@ class Stand:
         self.closed = True
 
 
+@pytest.mark.slow
 def test_rows_of_one_checkout_alone_are_listed_and_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     stands = iter([Stand({"a trap": 1, "gone": 1}), Stand({"a trap": 2, "new": 1})])
     monkeypatch.setattr(against, "Worker", lambda checkout, divisor: next(stands))
@@ -73,6 +76,7 @@ def test_rows_of_one_checkout_alone_are_listed_and_not_compared(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("cost", "status"), [(1, 0), (2, 1)])
+@pytest.mark.slow
 def test_the_exit_status_tells_whether_a_row_is_slower(cost: int, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     stands = iter([Stand({"a trap": 1, "a frame": 1}), Stand({"a trap": cost, "a frame": 5})])
     monkeypatch.setattr(against, "Worker", lambda checkout, divisor: next(stands))

@@ -56,5 +56,6 @@ def test_what_is_shared_and_what_tests_tools_is_let_through(tmp_path: Path, path
     assert complaints(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_this_tree_has_none() -> None:
     assert complaints(ROOT) == []

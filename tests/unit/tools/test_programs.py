@@ -56,6 +56,7 @@ def test_a_program_that_is_quiet_has_ended(monkeypatch: pytest.MonkeyPatch) -> N
         assert programs.on_real(process, "a.elf", 60, NOTHING) == Output(b"one\n", True)
 
 
+@pytest.mark.slow
 def test_a_program_that_goes_on_printing_is_cut() -> None:
     begin = time.monotonic()
     with printing("start a.elf: ", then="while True: print('x', flush=True); time.sleep(0.01)") as process:

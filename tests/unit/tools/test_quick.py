@@ -44,6 +44,7 @@ def collected(*arguments: str, folder: Path = ROOT) -> list[str]:
     return [line for line in done.stdout.splitlines() if "::" in line]
 
 
+@pytest.mark.slow
 def test_a_test_s_first_parameters_for_each_processor_are_taken_and_what_takes_long_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "test_case.py").write_text(CASE)
     names = [name.partition("::")[2] for name in collected("-p", "tests.conftest", str(tmp_path))]
@@ -57,6 +58,7 @@ def test_a_test_s_first_parameters_for_each_processor_are_taken_and_what_takes_l
     ]
 
 
+@pytest.mark.slow
 def test_where_tests_start_commands_each_takes_one_processor_in_turn(tmp_path: Path) -> None:
     alone = '@pytest.mark.parametrize("arch", ["i386"])\ndef test_{}(arch): ...\n'
     both = alone.replace('"i386"', '"i386", "m68k"')

@@ -9,6 +9,7 @@ import pytest
 from tools import x87 as maker
 
 
+@pytest.mark.slow
 def test_the_machine_code_is_what_the_source_makes() -> None:
     """With the compiler that made it; else the same functions."""
     try:

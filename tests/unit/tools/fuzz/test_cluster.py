@@ -42,11 +42,13 @@ def numbers(seed: int, count: int) -> list[str]:
     return [what for number in range(count) for what in cluster.examine(seed, number)]
 
 
+@pytest.mark.slow
 def test_rights_that_are_not_given_back_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rights, "_give_back", lambda context, proxy: None)
     assert any("nobody has rights to them" in what for what in numbers(1, 6))
 
 
+@pytest.mark.slow
 def test_a_call_that_nobody_ends_and_memory_that_is_changed_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     serve = Roamer._served
 
@@ -61,6 +63,7 @@ def test_a_call_that_nobody_ends_and_memory_that_is_changed_are_found(monkeypatc
     assert any("is not what was sent" in what for what in found)
 
 
+@pytest.mark.slow
 def test_a_port_that_the_kernel_keeps_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     leaks = cluster._leaks
 
@@ -81,6 +84,7 @@ def test_an_exception_is_a_find(monkeypatch: pytest.MonkeyPatch) -> None:
     assert numbers(1, 1) == ["AssertionError in test_cluster.py:broken: AssertionError('a count is wrong')"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_its_seed_and_its_figures_and_shows_one_trial(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--cluster", "--seed", "4", "--count", "2"]) == 0
     out = capsys.readouterr().out

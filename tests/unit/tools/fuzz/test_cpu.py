@@ -137,6 +137,7 @@ def test_a_find_says_what_it_is_and_how_to_repeat_it(arch: Arch, hunter: Hunter,
     assert text.endswith(f"again: python3 tools/dev.py fuzz --cpu --arch {arch.name} --seed 5 --only 7")
 
 
+@pytest.mark.slow
 def test_a_hunt_that_finds_something_ends_with_status_1_and_so_does_its_repetition(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +154,7 @@ def test_a_hunt_that_finds_something_ends_with_status_1_and_so_does_its_repetiti
     assert "FOUND SIGSEGV" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_no_process_of_a_hunt_outlives_it(tmp_path: Path) -> None:
     """A hunt that is killed cannot end its processes; they end when they have nobody to tell."""
     environment = {**os.environ, "TMPDIR": str(tmp_path)}

@@ -21,6 +21,7 @@ def hunter(tmp_path_factory: pytest.TempPathFactory) -> Hunter:
     return Hunter(1, tmp_path_factory.mktemp("saved"))
 
 
+@pytest.mark.slow
 def test_what_is_saved_loads_and_runs_where_nothing_is_changed(hunter: Hunter) -> None:
     assert len(hunter.bases) == len(MOMENTS)
     for number in range(len(MOMENTS)):

@@ -46,6 +46,7 @@ def test_what_cannot_succeed_is_listed_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.slow
 def test_a_machine_of_a_seed_makes_the_same_calls_each_time(architecture: str, tmp_path: Path) -> None:
     with Hunter(architecture, tmp_path) as hunter:
         first, second = (hunter.run(Job(7, 2, CALLS, tells=True)) for _ in range(2))
@@ -137,6 +138,7 @@ def test_options_that_cannot_be_are_refused(arguments: list[str], said: str, cap
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_short_hunt_with_a_fresh_seed_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["--traps", "--time", "6"])
     said = capsys.readouterr().out

@@ -123,6 +123,7 @@ def expected_descriptor(item: TypeDescriptor, order: ByteOrder) -> bytes:
 
 
 @pytest.mark.parametrize("architecture", images.ARCHITECTURES, ids=lambda machine: machine.name)
+@pytest.mark.slow
 def test_the_compiler_s_bytes_are_those_that_the_kernel_reads(architecture: images.Architecture, tmp_path: Path) -> None:
     order = ORDERS[architecture.name]
     elf = compiled(architecture, tmp_path, source())
@@ -138,6 +139,7 @@ def test_the_compiler_s_bytes_are_those_that_the_kernel_reads(architecture: imag
         assert bytes_of[f"{name}_body"] == message.pack(order, values)[0], name
 
 
+@pytest.mark.slow
 def test_on_an_m68k_the_bytes_are_those_of_the_manual(tmp_path: Path) -> None:
     """The numbers that Mach's own sources for big-endian machines give, written out."""
     bytes_of = data(compiled(images.M68K, tmp_path, source()))

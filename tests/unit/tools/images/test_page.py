@@ -15,6 +15,7 @@ PAGE = (images.IMAGES / "README.md").read_text()
 
 
 @pytest.mark.parametrize("machine", images.ARCHITECTURES, ids=lambda machine: machine.name)
+@pytest.mark.slow
 def test_the_page_s_program_prints_what_the_page_shows(machine: images.Architecture, tmp_path: Path) -> None:
     source, output = tmp_path / "mine.c", tmp_path / "mine.elf"
     source.write_text(PAGE.split("```c\n")[1].split("```")[0])
