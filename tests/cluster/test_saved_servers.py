@@ -26,7 +26,7 @@ from machemu.user.task import ServerTask
 from machemu.user.thread import ServerThread
 from masix.acs.server import Acs
 from masix.gns.link import EthernetLink
-from masix.gns.ports import Export, Leaving, Pledge, PortTables
+from masix.gns.ports import FOUND, Export, Leaving, Pledge, PortTables
 from masix.gns.protocols import Protocol
 from masix.gns.server import Gns
 from masix.gns.wire import RightKind
@@ -116,7 +116,7 @@ NAME_SERVER = 3
 
 def once(name: int) -> Callable[[PortTables], dict[int, Export]]:
     """An export more, of a send-once right."""
-    return lambda tables: {**tables.exports, 999: Export(RightKind.SEND_ONCE, name)}
+    return lambda tables: {**tables.exports, 999: Export(RightKind.SEND_ONCE, name, FOUND)}
 
 
 def sends(disposition: int, name: int) -> deque[Outgoing]:
@@ -133,9 +133,20 @@ CASES: list[tuple[type, str, Any, str]] = [
     (Gns, "ports", 0, r"masix.gns.server.Gns.ports is 0, which names no such right of task 3"),
     (PortTables, "exports", once(0), r"masix.gns.ports.Export is 0, which names no such right of task 3"),
     (PortTables, "exports", once(NAME_SERVER), r"masix.gns.ports.Export is 3, which names no such right of task 3"),
-    (PortTables, "pledges", {9: Pledge(0, 2, 2)}, r"masix.gns.ports.Pledge.name is 0, which names no such right of task 3"),
-    (PortTables, "pledges", {9: Pledge(NAME_SERVER, 2, 2)}, r"a host-side program of task 3 gives the right 3 away 2 times"),
-    (PortTables, "leaving", {9: Leaving(0, 2)}, r"masix.gns.ports.Leaving.name is 0, which names no such right of task 3"),
+    (
+        PortTables,
+        "pledges",
+        {9: Pledge(0, 2, 2, FOUND)},
+        r"masix.gns.ports.Pledge.name is 0, which names no such right of task 3",
+    ),
+    (
+        PortTables,
+        "pledges",
+        {9: Pledge(NAME_SERVER, 2, 2, FOUND)},
+        r"a host-side program of task 3 gives the right 3 away 2 times",
+    ),
+    (PortTables, "leaving", {9: Leaving(0, 2, FOUND)}, r"masix.gns.ports.Leaving.name is 0, which names no such right of task 3"),
+    (PortTables, "charged", {FOUND: 99}, r"masix.gns.ports.PortTables cannot be so: what it keeps is charged wrongly"),
     (PortTables, "spares", [0], r"masix.gns.ports.PortTables.spares is 0, which names no such right of task 3"),
     (Udp, "registered", [b"x"], r"masix.protocols.udp.Udp.registered cannot be such a list"),
     (Udp, "next_port", 65536, r"masix.protocols.udp.Udp.next_port cannot be 65536"),
@@ -194,16 +205,15 @@ CASES: list[tuple[type, str, Any, str]] = [
 
 @pytest.mark.parametrize(("kind", "slot", "value", "message"), CASES, ids=[f"{kind.__name__}.{slot}" for kind, slot, *_ in CASES])
 def test_what_a_server_cannot_hold_is_refused_and_named(
-    kind: type, slot: str, value: Any, message: str, cluster: Cluster, tmp_path: Path
+    kind: type, slot: str, value: Any, message: str, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "saved"
     changed = part(cluster, kind)
-    kept = getattr(changed, slot)
-    setattr(changed, slot, value(changed) if callable(value) else value)
-    try:
+    with monkeypatch.context() as patch:
+        patch.setattr(changed, slot, value(changed) if callable(value) else value)
+        if isinstance(changed, PortTables) and slot != "charged":
+            patch.setattr(changed, "charged", changed.charges())
         cluster.save(path)
-    finally:
-        setattr(changed, slot, kept)
     with pytest.raises(UserError, match=f"{path}: is damaged: .*{message}"):
         Cluster.load(path, SPEC)
 

@@ -18,7 +18,7 @@ from tests.support.guests import Arch
 from tests.support.net import Net, StringLink, answer, net, send
 
 DIED = MACH_NOTIFY_SEND_ONCE.request.id
-KEPT, RIGHTS, SIZE = 500, 200, 60_000
+KEPT, RIGHTS, SIZE = 8000, 200, 60_000
 Step = Callable[[Actor, Mach], None]
 
 
@@ -61,7 +61,8 @@ def joined(made: Net, service: Actor, *clients: Actor) -> None:
 
 def test_the_page_says_what_a_server_keeps() -> None:
     page = (ROOT / "docs" / "masix.md").read_text()
-    assert f"each stands for {ports.KEPT_MAX:,} ports" in page and f"go on up to {2 * ports.KEPT_MAX:,}" in page
+    most = ports.KEPT_MAX // (2 * ports.SHARE + 1)
+    assert f"each stands for {ports.KEPT_MAX:,} ports" in page and f"half of that,\n  {most:,} in" in page
     assert f"more than {ports.WAITING_MAX >> 20} MB wait" in page and f"more than {forward.BACKLOG_MAX >> 20} MB are on" in page
 
 
@@ -83,6 +84,34 @@ def test_rights_beyond_what_a_server_keeps_go_nowhere_and_calls_go_on(arch: Arch
         do(made, service, gives_up)
         do(made, client, with_rights(arch, RIGHTS, 520))
         assert service.ids() == [520] and client.ids().count(DIED) == 2 * RIGHTS + 2
+
+
+def test_who_fills_the_share_of_a_port_leaves_others_theirs(arch: Arch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adversary's accomplice keeps each right that comes, first those in messages and then those to answers; of its end
+    nothing is left."""
+    monkeypatch.setattr(ports, "KEPT_MAX", KEPT)
+    adversary, client, accomplice, service = Actor(), Actor(), Actor(), Actor()
+    with net((arch, arch), [adversary, client], [accomplice, service]) as made:
+        joined(made, accomplice, adversary)
+        do(made, service, register(b"second"), slices=4)
+        do(made, client, look_up(b"second"))
+        for n in range(4):
+            do(made, adversary, with_rights(arch, RIGHTS, 501 + n))
+        taken = KEPT // (ports.SHARE + 1)
+        for _ in range(taken // WINDOW):
+            do(made, adversary, *(plain(510) for _ in range(WINDOW)))
+        assert taken - 10 <= min(kept(made)) <= max(kept(made)) <= taken + 10
+        client.received.clear()
+        for n in range(2):
+            do(made, client, with_rights(arch, RIGHTS, 520 + n))
+        do(made, client, plain(530))
+        do(made, service, answer)
+        assert service.ids() == [520, 521, 530] and client.ids() == [630]
+        service.received.pop()
+        made.end(1, "program 0")
+        made.run()
+        do(made, service, gives_up)
+        assert max(kept(made)) <= 4 and all(len(server.tables.charged) <= 1 for server in made.servers)
 
 
 @pytest.mark.slow

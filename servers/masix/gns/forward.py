@@ -26,7 +26,7 @@ def why_not(context: Context, proxy: Proxy, message: Message) -> str:
         return "too much is on its way to its node"
     if sum(len(item.ports) for item in message.carried if isinstance(item, CarriedPorts)) > RIGHTS_MAX:
         return "it has too many rights"
-    return "" if context.tables.has_room(message) else FULL
+    return "" if context.tables.has_room(message, proxy.payer()) else FULL
 
 
 def refuse(context: Context, proxy: Proxy, message: Message, why: str) -> None:
@@ -40,7 +40,7 @@ def refuse(context: Context, proxy: Proxy, message: Message, why: str) -> None:
 def forward(context: Context, name: PortName, proxy: Proxy, message: Message) -> None:
     """Sends a message on; its memory is in it, or has gone before."""
     header = message.header
-    translator = Translator(context)
+    translator = Translator(context, proxy.payer())
     answer = translator.give(right_of(header.remote), header.remote_type, proxy.node)
     if answer.kind is RightKind.DEAD:
         answer = answer._replace(number=header.remote_type)

@@ -6,8 +6,8 @@ of ports come again, and what is said of the last one may still be on its way.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from machemu.abi.message import Carried, CarriedMemory, CarriedPort, CarriedPorts
@@ -16,10 +16,18 @@ from machemu.user.message import Message
 from masix.gns.wire import Flush, RightKind
 from masix.net.ip import NodeNumber
 
-KEPT_MAX: Final = 1 << 16
-"""Ports that a server stands for, beyond which no message with rights in its body goes or comes; messages that bring only the
-right to an answer go on up to twice as many. A task has 1 << 18 names, which a large message may fill while it is received."""
+KEPT_MAX: Final = 1 << 17
+"""Ports and rights that a server stands for. A task has 1 << 18 names, which a large message may fill while it is received."""
+SHARE: Final = 8
+"""An account has at most this part of what is left: 1 / SHARE, and for rights in bodies half of that, more than a message brings
+to a server that keeps nothing yet."""
 
+Account = tuple[U16, U31]
+"""The port, by node and number, whose messages brought something that is kept: a message does not tell which task sent it, and
+all tasks of a node share the proxy of a port. What comes by a right to an answer is of the account of the message that brought
+that right."""
+FOUND: Final[Account] = (0, 0)
+"""Of what was found by its name."""
 
 WAITING_MAX: Final = 64 << 20
 """Bytes of messages that wait for full queues at a server, as many as the kernel has room for in queues."""
@@ -33,17 +41,19 @@ MESSAGE_COST: Final = 256
 class Export:
     """A port of this node that other nodes know by a number."""
 
-    __slots__ = ("given", "kind", "name", "taken", "waiting")
+    __slots__ = ("account", "given", "kind", "name", "taken", "waiting")
     name: PortName  # of the server's right to it, which is of its kind
     kind: RightKind  # SEND or SEND_ONCE
+    account: Account
     given: dict[U16, U31]  # how many rights to it each node was given
     # What came while its queue was full, with its rights, and from which node; None while it has room:
     waiting: deque[tuple[NodeNumber, Message | Flush]] | None
     taken: dict[U16, U31]  # of each node's messages those that have gone into the queue since it was last told
 
-    def __init__(self, kind: RightKind, name: PortName) -> None:
+    def __init__(self, kind: RightKind, name: PortName, account: Account) -> None:
         self.kind = kind
         self.name = name
+        self.account = account
         self.given = {}
         self.taken = {}
         self.waiting = None
@@ -60,14 +70,15 @@ class Proxy:
     """A port that stands for one of another node: the network server has its receive right."""
 
     __slots__ = (
-        "count", "flushes", "is_held", "is_streaming", "is_unused", "is_watched", "kind", "node", "number", "target", "under_way",
-        "watcher",
+        "account", "count", "flushes", "is_held", "is_streaming", "is_unused", "is_watched", "kind", "node", "number", "target",
+        "under_way", "watcher",
     )  # fmt: skip
 
     # What it stands for:
     kind: RightKind  # SEND, or SEND_ONCE for one message
     node: NodeNumber
     number: U31
+    account: Account
     count: U31  # how often it was given here; 0 where it was made in advance and nobody here has had a right to it
 
     # Where the port has moved to, if it has: node, number, count. Messages wait until those before have arrived there:
@@ -85,10 +96,11 @@ class Proxy:
     # What others want to know of, each when the message before this sequence number has been sent on:
     flushes: list[tuple[U32, Flush]]
 
-    def __init__(self, kind: RightKind, node: int, number: int) -> None:
+    def __init__(self, kind: RightKind, node: int, number: int, account: Account) -> None:
         self.kind = kind
         self.node = node
         self.number = number
+        self.account = account
         self.count = 0
         self.target = None
         self.watcher = 0
@@ -98,6 +110,10 @@ class Proxy:
         self.is_unused = False
         self.under_way = 0
         self.flushes = []
+
+    def payer(self) -> Account:
+        """Whose account what its messages bring is of."""
+        return self.account if self.kind is RightKind.SEND_ONCE else (self.node, self.number)
 
     def is_idle(self) -> bool:
         """Whether it was made in advance, and nobody here has had a right to it: its node knows nothing of it."""
@@ -125,6 +141,7 @@ class Leaving(NamedTuple):
 
     name: ReceiveRight
     node: NodeNumber
+    account: Account
 
 
 @state
@@ -134,6 +151,7 @@ class Pledge(NamedTuple):
     name: SendRight
     to: NodeNumber
     home: NodeNumber
+    account: Account
 
 
 @state
@@ -142,6 +160,7 @@ class PortTables:
 
     __slots__ = (
         "by_number",
+        "charged",
         "claims",
         "exports",
         "last",
@@ -162,6 +181,7 @@ class PortTables:
     pledges: dict[U31, Pledge]
     last: U31  # the last number
     waiting: int  # bytes of the messages that wait for full queues
+    charged: dict[Account, U31]  # how much each account keeps of all these and those below
 
     # Of others:
     claims: dict[tuple[NodeNumber, NodeNumber], U31]  # by its giver and its home, the last pledged right that was claimed
@@ -176,6 +196,8 @@ class PortTables:
         """ValueError where its tables do not agree."""
         if self.numbers != {export.name: number for number, export in self.exports.items() if export.kind is RightKind.SEND}:
             raise ValueError("its exports have other names")
+        if self.charged != self.charges():
+            raise ValueError("what it keeps is charged wrongly")
         if any(name not in self.proxies for names in self.by_number.values() for name in names):
             raise ValueError("a proxy that is found by its number is not there")
         if any(name not in self.proxies for name in self.watchers.values()):
@@ -191,6 +213,7 @@ class PortTables:
         self.by_number = {}
         self.leaving = {}
         self.pledges = {}
+        self.charged = {}
         self.claims = {}
         self.watchers = {}
         self.spares = []
@@ -206,18 +229,31 @@ class PortTables:
         """How many ports and rights it stands for."""
         return len(self.exports) + len(self.proxies) + len(self.leaving) + len(self.pledges)
 
-    def has_room(self, message: Message) -> bool:
-        """Whether what a message brings can be kept."""
-        kept, brought = self.kept(), sum(map(rights_in, message.carried))
-        return kept + brought <= KEPT_MAX if brought else kept < 2 * KEPT_MAX
+    def charges(self) -> dict[Account, int]:
+        """How much each account keeps."""
+        tables: tuple[Iterable[Export | Proxy | Leaving | Pledge], ...]
+        tables = self.exports.values(), self.proxies.values(), self.leaving.values(), self.pledges.values()
+        return dict(Counter(kept.account for table in tables for kept in table))
+
+    def has_room(self, message: Message, account: Account) -> bool:
+        """Whether what a message brings can be kept, beside what others may bring, and calls where rights have filled a share."""
+        share, charged = (KEPT_MAX - self.kept()) // SHARE, self.charged.get(account, 0)
+        brought = sum(map(rights_in, message.carried))
+        return charged + brought <= share // 2 if brought else charged < share
+
+    def _charge(self, account: Account, count: int = 1) -> None:
+        self.charged[account] = self.charged.get(account, 0) + count
+        if not self.charged[account]:
+            del self.charged[account]
 
     def next(self) -> int:
         self.last += 1
         return self.last
 
-    def add_export(self, kind: RightKind, name: PortName) -> int:
+    def add_export(self, kind: RightKind, name: PortName, account: Account) -> int:
         number = self.next()
-        self.exports[number] = Export(kind, name)
+        self.exports[number] = Export(kind, name, account)
+        self._charge(account)
         if kind is RightKind.SEND:
             self.numbers[name] = number
         return number
@@ -238,10 +274,30 @@ class PortTables:
     def drop_export(self, number: int) -> Export:
         export = self.exports.pop(number)
         self.numbers.pop(export.name, None)
+        self._charge(export.account, -1)
         return export
+
+    def add_leaving(self, leaving: Leaving) -> int:
+        token = self.next()
+        self.leaving[token] = leaving
+        self._charge(leaving.account)
+        return token
+
+    def drop_leaving(self, token: int) -> None:
+        self._charge(self.leaving.pop(token).account, -1)
+
+    def add_pledge(self, pledge: Pledge) -> int:
+        number = self.next()
+        self.pledges[number] = pledge
+        self._charge(pledge.account)
+        return number
+
+    def drop_pledge(self, number: int) -> None:
+        self._charge(self.pledges.pop(number).account, -1)
 
     def add_proxy(self, name: PortName, proxy: Proxy) -> None:
         self.proxies[name] = proxy
+        self._charge(proxy.account)
         self.enter(name, proxy)
 
     def enter(self, name: PortName, proxy: Proxy) -> None:
@@ -262,6 +318,7 @@ class PortTables:
 
     def drop_proxy(self, name: PortName) -> Proxy:
         proxy = self.proxies.pop(name)
+        self._charge(proxy.account, -1)
         self.leave(name, proxy)
         return proxy
 

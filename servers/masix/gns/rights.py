@@ -36,7 +36,7 @@ def claimed(context: Context, node: int, payload: Claim) -> None:
 def passed(context: Context, node: int, payload: Passed) -> None:
     pledge = context.tables.pledges.get(payload.pledge)
     if pledge is not None and pledge.home == node:
-        del context.tables.pledges[payload.pledge]
+        context.tables.drop_pledge(payload.pledge)
         context.mach.deallocate(pledge.name)
 
 
@@ -44,7 +44,7 @@ def unclaimed(context: Context, node: int, payload: Unclaimed) -> None:
     """A node has lost the home of rights that it was given here, and nobody will tell that they are known there."""
     for number, pledge in list(context.tables.pledges.items()):
         if number <= payload.pledge and (pledge.to, pledge.home) == (node, payload.home):
-            del context.tables.pledges[number]
+            context.tables.drop_pledge(number)
             context.mach.deallocate(pledge.name)
 
 
@@ -169,9 +169,9 @@ def homed(context: Context, node: int, payload: Homed) -> None:
     leaving = context.tables.leaving.get(payload.token)
     if leaving is None or leaving.node != node:
         return
-    del context.tables.leaving[payload.token]
+    context.tables.drop_leaving(payload.token)
     name = leaving.name
-    proxy = Proxy(RightKind.SEND, node, payload.number)
+    proxy = Proxy(RightKind.SEND, node, payload.number, leaving.account)
     proxy.count = 1
     proxy.watcher = context.mach.allocate_port()
     context.tables.watchers[proxy.watcher] = name
@@ -260,7 +260,7 @@ def lost(context: Context, node: int) -> None:
             _forget(context, number, export, node)
     for token, leaving in list(tables.leaving.items()):
         if leaving.node == node:
-            del tables.leaving[token]
+            tables.drop_leaving(token)
             context.mach.destroy_receive(leaving.name)
     for via, home in list(tables.claims):
         if node in (via, home):
@@ -269,5 +269,5 @@ def lost(context: Context, node: int) -> None:
                 context.say(via, Unclaimed(node, last))
     for number, pledge in list(tables.pledges.items()):
         if node in (pledge.to, pledge.home):
-            del tables.pledges[number]
+            tables.drop_pledge(number)
             context.mach.deallocate(pledge.name)

@@ -69,8 +69,9 @@ def deliver(context: Context, node: int, number: int, kind: RightKind, what: Del
         destroy(context, node, what)
         return
     if isinstance(what, Deliver):
-        is_room = context.tables.has_room(what.message)
-        what = taken(context, node, what)
+        account = export.account if kind is RightKind.SEND_ONCE else (context.node, number)
+        is_room = context.tables.has_room(what.message, account)
+        what = taken(context, node, what, account)
         if not is_room:
             _give_up(context, node, number, export, what, forward.FULL)
             return

@@ -27,7 +27,7 @@ from machemu.user.message import DEAD_NAME, Header, Item, Message, items
 from masix.gns import memory
 from masix.gns.context import Context
 from masix.gns.convert import convert
-from masix.gns.ports import Leaving, Pledge, Proxy
+from masix.gns.ports import FOUND, Account, Leaving, Pledge, Proxy
 from masix.gns.wire import DEAD, NULL, Deliver, Homed, NetRight, OnceUnused, RightKind
 
 SENT: Final = {PORT_RECEIVE: PORT_RECEIVE, PORT_SEND: PORT_SEND, PORT_SEND_ONCE: MAKE_SEND_ONCE}
@@ -37,8 +37,10 @@ SENT: Final = {PORT_RECEIVE: PORT_RECEIVE, PORT_SEND: PORT_SEND, PORT_SEND_ONCE:
 class Translator:
     """Of one network server, for one handler."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, account: Account = FOUND) -> None:
+        """account: of what is kept of the rights that it is given."""
         self._context = context
+        self._account = account
         self._mach = context.mach
         self._node = context.node
         self._tables = context.tables
@@ -52,11 +54,10 @@ class Translator:
         if right is PORT_DEAD or not isinstance(right, int):
             return DEAD
         if disposition == PORT_RECEIVE:
-            token = self._tables.next()
-            self._tables.leaving[token] = Leaving(right, node)
+            token = self._tables.add_leaving(Leaving(right, node, self._account))
             return NetRight(RightKind.RECEIVE, self._node, token, limit=self._mach.receive_status(right).qlimit)
         if disposition == PORT_SEND_ONCE:
-            number = self._tables.add_export(RightKind.SEND_ONCE, right)
+            number = self._tables.add_export(RightKind.SEND_ONCE, right, self._account)
             self._tables.exports[number].give(node)
             return NetRight(RightKind.SEND_ONCE, self._node, number)
         proxy = self._tables.proxies.get(right)
@@ -76,7 +77,7 @@ class Translator:
         """Gives a node a right to the port of a send right, which is kept, or given up where there is one already: the number."""
         number = self._tables.numbers.get(name)
         if number is None:
-            number = self._tables.add_export(RightKind.SEND, name)
+            number = self._tables.add_export(RightKind.SEND, name, self._account)
             self._watch_death(name)
         else:
             self._mach.deallocate(name)
@@ -89,9 +90,7 @@ class Translator:
 
     def pledge(self, name: PortName, to: int, home: int) -> int:
         """Keeps a send right to a proxy until `home` knows that node `to` has one to its port."""
-        pledge = self._tables.next()
-        self._tables.pledges[pledge] = Pledge(name, to, home)
-        return pledge
+        return self._tables.add_pledge(Pledge(name, to, home, self._account))
 
     # From the network to a task
 
@@ -111,12 +110,12 @@ class Translator:
         if right.node != node or right.kind is RightKind.DEAD:
             return PORT_DEAD
         if right.kind is RightKind.SEND_ONCE:
-            return self._new_proxy(Proxy(RightKind.SEND_ONCE, node, right.number))
+            return self._new_proxy(Proxy(RightKind.SEND_ONCE, node, right.number, self._account))
         return self._new_home(node, right)
 
     def _take_send(self, right: NetRight, node: int) -> PortName:
         names = self._tables.by_number.get((right.node, right.number))
-        name = names[0] if names else self._new_proxy(Proxy(RightKind.SEND, right.node, right.number))
+        name = names[0] if names else self._new_proxy(Proxy(RightKind.SEND, right.node, right.number, self._account))
         proxy = self._tables.proxies[name]
         if (proxy.node, proxy.number) == (right.node, right.number):
             proxy.count += 1
@@ -131,7 +130,7 @@ class Translator:
         """Makes a proxy that nobody has a right to yet; False where there is one."""
         if (node, number) in self._tables.by_number:
             return False
-        self._new_proxy(Proxy(RightKind.SEND, node, number))
+        self._new_proxy(Proxy(RightKind.SEND, node, number, self._account))
         return True
 
     def renew(self, name: PortName) -> PortName:
@@ -157,7 +156,7 @@ class Translator:
         """The port whose receive right a task here gets; the server it came from sends to it from now on."""
         name = self._mach.make_send(self._mach.allocate_port())
         self._mach.call(MACH_PORT_SET_QLIMIT, self._mach.task_self(), name, min(right.limit, QLIMIT_MAX))
-        number = self._tables.add_export(RightKind.SEND, name)
+        number = self._tables.add_export(RightKind.SEND, name, self._account)
         self._tables.exports[number].give(node)
         self._watch_death(name)
         self._context.say(node, Homed(right.number, number))
@@ -212,9 +211,9 @@ def set_disposition(body: bytearray, item: Item, disposition: int, order: ByteOr
         struct.pack_into(order.prefix + "H", body, item.start + 4, disposition)
 
 
-def taken(context: Context, node: int, what: Deliver) -> Message:
+def taken(context: Context, node: int, what: Deliver, account: Account) -> Message:
     """A message of another node's as if it had come from a task here, with its rights: other messages may be about those."""
-    translator = Translator(context)
+    translator = Translator(context, account)
     message = convert(what.message, what.order, context.mach.order)
     answer = translator.take(what.answer, node)
     header = Header(0, 0, 0, 0, message.header.id, flags=message.header.flags)
@@ -249,7 +248,7 @@ def without(message: Message, gone: Set[PortName]) -> Message:
 
 def destroy(context: Context, node: int, what: Deliver | Message) -> None:
     """The port died while the message was under way: its rights come, and go at once."""
-    message = taken(context, node, what) if isinstance(what, Deliver) else what
+    message = taken(context, node, what, FOUND) if isinstance(what, Deliver) else what
     memory.destroyed(context, node, message)
     give_up(context, message)
 
