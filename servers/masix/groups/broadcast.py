@@ -23,8 +23,10 @@ ACK_DELAY: Final = 1_000_000
 BUSY: Final = 40_000_000
 IDLE: Final = 10_000_000_000
 """Nanoseconds between two STATUS while something is not settled, and otherwise."""
+SEVERAL: Final = 8
+"""Members of a view from which on the first is longer: so each one has no more STATUS to take in a second than in such a view."""
 CROWD: Final = 32
-"""Members of a view from which on it is longer: a STATUS has a number for each member, so that their bytes are as its square."""
+"""And from which on the other is longer: a STATUS has a number for each member, so that their bytes are as its square."""
 RESEND: Final = 20_000_000
 """Nanoseconds after which what a member does not acknowledge is sent to it again."""
 STALL: Final = 2_000_000_000
@@ -123,6 +125,7 @@ class Broadcast:
         "settled",
         "status_at",
         "suspects",
+        "told_at",
         "view",
     )
     TRANSIENT = ("network",)
@@ -166,6 +169,7 @@ class Broadcast:
     # When something is due:
     retry_at: int
     status_at: int
+    told_at: int  # when the last STATUS was told
     ask_at: int  # from when on a STATUS asks for the others', since something has not been settled for as long; 0 for not
 
     def __init__(self, number: int, me: Member, order: Order, application: Application, detector: Detector) -> None:
@@ -186,6 +190,7 @@ class Broadcast:
         self.joiners = {}
         self.decision = (0, b"")
         self.status_at = 0
+        self.told_at = 0
         self.begin(View(0, (me,), 1))
 
     def begin(self, view: View) -> None:
@@ -280,14 +285,20 @@ class Broadcast:
         suspects = self.suspected()
         busy = bool(self.frozen or self.leaving or self.newcomers or suspects or not self.reliable.settled())
         now = self.network.now
-        asks = busy and 0 < self.ask_at <= now
+        due = 0 < self.ask_at <= now
+        asks = busy and due and not self.frozen
         status = wire.Status(leaving, asks, tuple(self.reliable.received), suspects)
         self.leavers[self.index] = leaving
         self.multicast(GroupPacketKind.STATUS, wire.write_status(status))
-        pause = (BUSY if busy else IDLE) * max(CROWD, len(self.view.members)) ** 2 // CROWD**2
-        if not busy or asks or not self.ask_at:
+        pause = self._shared(BUSY) if busy else IDLE * max(CROWD, len(self.view.members)) ** 2 // CROWD**2
+        self.told_at = now
+        if not busy or due or not self.ask_at:
             self.ask_at = now + pause if busy else 0
         self.status_at = self.ask_at if busy else now + pause
+
+    def _shared(self, pause: int) -> int:
+        """A pause between two STATUS of one member, where many tell theirs."""
+        return pause * max(SEVERAL, len(self.view.members)) // SEVERAL
 
     def suspected(self) -> int:
         """The members, a bit each, that are suspected here or have lacked the same message for STALL nanoseconds."""
@@ -348,7 +359,7 @@ class Broadcast:
         if len(status.received) != len(self.view.members):
             raise PacketError("it is of another view's size")
         if status.asks:
-            self.acknowledge()
+            self.acknowledge(max(ACK_DELAY, self.told_at + self._shared(RESEND) - self.network.now))
         self.suspects[sender] = status.suspects
         self.leavers[sender] = status.leaving
         self.newcomers.pop(self.view.members[sender], None)

@@ -31,3 +31,16 @@ def test_a_view_of_many_does_not_fill_the_network_with_its_status() -> None:
         world.run(40_000 * MS)
         counts.append((world.frames[GroupPacketKind.STATUS] - before) / size)
     assert counts == [4, 1]
+
+
+@pytest.mark.slow
+def test_members_that_wait_for_a_quorum_do_not_fill_the_network_with_their_status() -> None:
+    """A half of 32 can end no view: each of its members tells its STATUS about every 160 ms, and none asks for the others."""
+    world = GroupWorld(1, 32, Order.TOTAL)
+    world.run(2_000 * MS)
+    world.partition([number % 2 for number in range(32)])
+    world.run(5_000 * MS)
+    assert all(life.group.blocked for life in world.staying())
+    before = world.frames[GroupPacketKind.STATUS]
+    world.run(8_000 * MS)
+    assert (world.frames[GroupPacketKind.STATUS] - before) / 32 <= 60
