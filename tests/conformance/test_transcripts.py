@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from machemu.machine import accel
+from machemu.machine.seams import Shares
 from tests.support import modules
 from tests.support.guests import Arch
 from tests.support.machine import RAM, boot, image, module
@@ -18,6 +20,13 @@ HERE = Path(__file__).parent
 SHARED = HERE.parent.parent.parent / "shared" / "conformance"
 MODULES = sorted(path.stem for path in HERE.glob("*.expected"))
 TIME_NS = 60_000_000_000
+FAST = 0.95
+"""Of a module's traps, and of its instructions, as much at least runs in the extension in C, where there is one."""
+TURN_IT_OFF = {
+    ("i386", "debugging"): "breakpoints, watched data and single steps",
+    ("i386", "segments"): "a local descriptor table",
+}
+"""The modules of which less runs there, and what they use that turns it off."""
 KERNEL_SAYS = re.compile(rb"^(task .* a bogus port|no more room in ).*\n", re.MULTILINE)
 """What is not in the transcripts beside the tree."""
 
@@ -30,6 +39,15 @@ def test_a_module_prints_what_it_must(arch: Arch, name: str, tmp_path: Path) -> 
         machine.run_until("END", TIME_NS)
         assert modules.comparable(machine.console) == modules.transcript_of(path).read_bytes()
         machine.check()
+        shares = machine.kernel.cpu.shares()
+        assert (shares is None) == (accel.native is None)
+        assert shares is None or (fast_share(shares) < FAST) == ((arch.name, name) in TURN_IT_OFF)
+
+
+def fast_share(shares: Shares) -> float:
+    """What ran in the extension in C, of the traps or of the instructions: the smaller."""
+    traps = shares.whole + shares.entered
+    return min(traps / (traps + shares.left), shares.instructions / shares.executed)
 
 
 @pytest.mark.parametrize("name", ("ports", "messages", "memory", "threads", "pager"))
