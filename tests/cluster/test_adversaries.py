@@ -173,5 +173,15 @@ class Names:
 
 def test_there_are_thirty_attempts_and_more() -> None:
     assert len(ATTEMPTS) >= 30
-    page = (ROOT / "docs" / "masix.md").read_text().split("## Who tries what\n")[1].split("\n## ")[0]
-    assert sorted(re.findall(r"^- (.*?)(?: \*\*.*)?$", page, re.MULTILINE)) == sorted(ATTEMPTS)
+    assert sorted(re.findall(r"^- (.*?)(?: \*\*.*)?$", attempts_page(), re.MULTILINE)) == sorted(ATTEMPTS)
+
+
+def test_the_page_names_tests_that_there_are() -> None:
+    named = re.findall(r"^\| .* \| \[`(test_\w+)`\]\(\.\./(tests/\S+)\) \|$", attempts_page(), re.MULTILINE)
+    assert len(named) == attempts_page().count("\n| ") - 1 > 10
+    for test, path in named:
+        assert f"\ndef {test}(" in (ROOT / path).read_text()
+
+
+def attempts_page() -> str:
+    return (ROOT / "docs" / "masix.md").read_text().split("## Who tries what\n")[1].split("\n## ")[0]
