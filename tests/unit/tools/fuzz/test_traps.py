@@ -90,7 +90,7 @@ def test_a_fault_that_is_planted_is_found(
     place: Any, name: str, fault: Callable[..., Any], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(place, name, fault)
-    with Hunter("i386", tmp_path, patience=0.5) as hunter:
+    with Hunter("i386", tmp_path, patience=0.5 if kind == "hang" else 60) as hunter:
         find = hunter.run(Job(1, 0)).find
     assert find is not None and find.kind == kind, find
 
