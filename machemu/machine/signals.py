@@ -1,7 +1,7 @@
 """Handlers of signals that run at once, in the middle of what the process does; Python's own wait for its next instruction.
 
-An engine's run is such a middle: ctypes has released Python's lock there, so Python may run in the handler as in a hook. Linux
-alone.
+An engine's run is such a middle: there ctypes has released Python's lock, or the extension in C keeps it for the same host
+thread, so Python may run in the handler as in a hook. Linux alone.
 """
 
 from __future__ import annotations

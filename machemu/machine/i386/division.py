@@ -5,8 +5,7 @@ fits the guest's register. For the least number by -1 an x86 host's `idiv` raise
 handler of that signal makes the x86 host's wrap, too: the least number divided by -1 is itself, and nothing remains. Then Unicorn
 finds that the quotient does not fit, and raises #DE by itself.
 
-The signal comes from inside an engine's run, where ctypes has released Python's lock, so Python may run in its handler as in a
-hook.
+The signal comes from inside an engine's run, where Python may run in its handler as in a hook (machine/signals.py).
 
 Only Linux on x86-64 is guarded. Hosts with other processors need nothing; macOS on x86 is not guarded.
 """
