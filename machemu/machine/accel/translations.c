@@ -12,7 +12,10 @@ static struct {
 } tables[TABLES];
 static int installed;
 static PyObject *all, *fresh;               /* `_watchers` and `_new` */
-static PyObject *watchers;                  /* of the CPU that translates; NULL for none */
+static struct {
+    uintptr_t cpu;
+    PyObject *watchers; /* NULL for nobody */
+} last;                                     /* who was looked up last */
 static PyObject *names[4];                  /* of a Watcher's methods in Python */
 enum { TO_BEGIN_BLOCK, TO_BEGIN, TO_END_INSTRUCTIONS, TO_END_BLOCK };
 
@@ -25,59 +28,75 @@ void watcher_tell(PyObject *watcher, PyObject *method, uintptr_t block) {
     Py_XDECREF(address);
 }
 
-static void tell(int what, uintptr_t block) {
+/* Looks up who watches a CPU. */
+static PyObject *look_up(uintptr_t cpu) {
+    PyObject *address = PyLong_FromUnsignedLongLong(cpu);
+    PyObject *found = address == NULL ? NULL : PyDict_GetItemWithError(all, address);
+    if (PyErr_Occurred())
+        PyErr_WriteUnraisable(all);
+    Py_XDECREF(address);
+    last.cpu = cpu;
+    Py_XSETREF(last.watchers, Py_XNewRef(found));
+    return Py_XNewRef(found);
+}
+
+/* Who watches the CPU whose block is being translated. While a watcher is in Python another thread may begin a block of its own. */
+static PyObject *watchers_of(uintptr_t cpu) { return cpu == last.cpu ? Py_XNewRef(last.watchers) : look_up(cpu); }
+
+static void tell(PyObject *watchers, int what, uintptr_t block) {
     for (Py_ssize_t n = 0; watchers != NULL && n < PyList_GET_SIZE(watchers); n++) {
-        PyObject *each = PyList_GET_ITEM(watchers, n);
-        if (!PyObject_TypeCheck(each, &WatcherType)) {
+        PyObject *each = Py_NewRef(PyList_GET_ITEM(watchers, n));
+        if (PyObject_TypeCheck(each, &WatcherType)) {
+            Watcher *w = (Watcher *)each;
+            void (*function)(Watcher *, uintptr_t) = what == TO_BEGIN_BLOCK ? w->begin_block : what == TO_BEGIN ? w->begin
+                                                     : what == TO_END_BLOCK ? w->end_block : w->end_instructions;
+            if (function != NULL)
+                function(w, block);
+        } else
             watcher_tell(each, names[what], block);
-            continue;
-        }
-        Watcher *w = (Watcher *)each;
-        void (*function)(Watcher *, uintptr_t) = what == TO_BEGIN_BLOCK ? w->begin_block : what == TO_BEGIN ? w->begin
-                                                 : what == TO_END_BLOCK ? w->end_block : w->end_instructions;
-        if (function != NULL)
-            function(w, block);
+        Py_DECREF(each);
     }
 }
 
-/* Finds who watches a CPU; a watcher that waits for its CPU's first block has found it. */
-static bool look_up(uintptr_t cpu) {
-    PyObject *address = PyLong_FromUnsignedLongLong(cpu), *found = NULL;
-    if (address != NULL && PyList_GET_SIZE(fresh)) {
-        Py_ssize_t last = PyList_GET_SIZE(fresh) - 1;
-        PyObject *empty = PyList_New(0);
-        found = empty == NULL ? NULL : PyDict_SetDefault(all, address, empty);
-        Py_XDECREF(empty);
-        if (found != NULL && (PyList_Append(found, PyList_GET_ITEM(fresh, last)) || PyList_SetSlice(fresh, last, last + 1, NULL)))
-            found = NULL;
-    } else if (address != NULL)
-        found = PyDict_GetItemWithError(all, address);
+/* A watcher that waits for its CPU's first block has found it. */
+static void place_new(uintptr_t cpu) {
+    Py_ssize_t end = PyList_GET_SIZE(fresh) - 1;
+    if (end < 0)
+        return;
+    PyObject *address = PyLong_FromUnsignedLongLong(cpu), *empty = PyList_New(0);
+    PyObject *found = address == NULL || empty == NULL ? NULL : PyDict_SetDefault(all, address, empty);
+    if (found == NULL || PyList_Append(found, PyList_GET_ITEM(fresh, end)) || PyList_SetSlice(fresh, end, end + 1, NULL))
+        PyErr_WriteUnraisable(all);
+    Py_XDECREF(empty);
     Py_XDECREF(address);
-    Py_XSETREF(watchers, Py_XNewRef(found));
-    return !PyErr_Occurred();
 }
 
 static void begin_block(int table, uintptr_t block, uintptr_t cpu) {
     PyGILState_STATE lock = PyGILState_Ensure();
-    if (!look_up(cpu))
-        PyErr_WriteUnraisable(all);
+    place_new(cpu);
     tables[table].begin_block(block, cpu);
-    tell(TO_BEGIN_BLOCK, block);
+    PyObject *watchers = look_up(cpu);
+    tell(watchers, TO_BEGIN_BLOCK, block);
+    Py_XDECREF(watchers);
     PyGILState_Release(lock);
 }
 
 static void begin(int table, uintptr_t block, uintptr_t cpu) {
     PyGILState_STATE lock = PyGILState_Ensure();
     tables[table].begin(block, cpu);
-    tell(TO_BEGIN, block);
+    PyObject *watchers = watchers_of(cpu);
+    tell(watchers, TO_BEGIN, block);
+    Py_XDECREF(watchers);
     PyGILState_Release(lock);
 }
 
 static void end_block(int table, uintptr_t block, uintptr_t cpu) {
     PyGILState_STATE lock = PyGILState_Ensure();
-    tell(TO_END_INSTRUCTIONS, block);
+    PyObject *watchers = watchers_of(cpu);
+    tell(watchers, TO_END_INSTRUCTIONS, block);
     tables[table].end_block(block, cpu);
-    tell(TO_END_BLOCK, block);
+    tell(watchers, TO_END_BLOCK, block);
+    Py_XDECREF(watchers);
     PyGILState_Release(lock);
 }
 

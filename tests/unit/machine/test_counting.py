@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from itertools import cycle, repeat
+from typing import Any
 
 import pytest
+import unicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -113,6 +116,42 @@ def test_where_translators_cannot_be_watched_unicorn_counts(arch: str, monkeypat
     assert bench.cpu.engine.blocks is None
     assert bench.run(b"\x40\xeb\xfd" if arch == "i386" else bytes.fromhex("5280 60fc"), 9, repeat(9)).executed == 9
     bench.close()
+
+
+class Meanwhile(translator.Watcher):
+    """While a block is translated, another host thread has an engine of its own translate."""
+
+    def __init__(self, arch: str) -> None:
+        library: Any = unicorn
+        kind = (library.UC_ARCH_X86, library.UC_MODE_64) if arch == "i386" else (library.UC_ARCH_M68K, library.UC_MODE_BIG_ENDIAN)
+        self.other = library.Uc(*kind)
+        self.other.mem_map(0x1000, 0x1000)
+        self.other.mem_write(0x1000, b"\x90" if arch == "i386" else b"\x4e\x71")
+        self.runs = 0
+
+    def begin(self, block: int) -> None:
+        self.runs += 1
+        self.other.ctl_flush_tb()
+        thread = threading.Thread(target=self.other.emu_start, args=(0x1000, -1, 0, 1))
+        thread.start()
+        thread.join()
+
+
+@pytest.mark.parametrize("arch", ["i386", "m68k"])
+def test_what_other_threads_translate_meanwhile_changes_nothing(arch: str, benches: dict[str, tuple[Bench, Bench]]) -> None:
+    here, _ = benches[arch]
+    step, back = ("40", "ebf7") if arch == "i386" else ("5280", "60f0")
+    meanwhile = Meanwhile(arch)
+    blocks = here.cpu.engine.blocks
+    assert blocks is not None
+    watchers = translator._watchers[blocks.words[counting.CPU]]
+    watchers.append(meanwhile)
+    try:
+        state = here.run(bytes.fromhex(step * 7 + back), 1000, cycle((3, 5, 100)))
+    finally:
+        watchers.remove(meanwhile)
+    assert (state.executed, state.registers["eax" if arch == "i386" else "d0"]) == (1000, 875)
+    assert meanwhile.runs >= 8
 
 
 def test_a_closed_engine_is_watched_by_nobody() -> None:
