@@ -277,8 +277,11 @@ class Broadcast:
         self.status_at = min(self.status_at, self.network.now + delay)
 
     def tell(self) -> None:
-        """Multicasts this member's STATUS. What is not settled for a while is a reason to ask for the others', who tell theirs at
-        once: a member asks no more often than it would tell its own, or they would all ask each other without a pause."""
+        """Multicasts this member's STATUS.
+
+        What is not settled for a while is a reason to ask for the others': no more often than a member would tell its own, or
+        all would ask each other without a pause; and not while the view is about to end, which delivers what is left.
+        """
         leaving = self.leaving and not self.pending and not self.flight
         for member in range(len(self.view.members)):
             self._lacking(member)
