@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import machemu
 from machemu.lab import console, examples, hooks, looks, members, recorded, symbols, tables, views
-from machemu.trace import events
+from machemu.trace import events, ports
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 WIDTH: Final = 110
@@ -72,8 +72,8 @@ def sections() -> list[tuple[str, str, Sequence[Any]]]:
                 *events.TraceEvent.__args__,
                 events.PageFault,
                 events.Satisfied,
-                events.PortRef,
-                events.PortKind,
+                ports.PortRef,
+                ports.PortKind,
                 events.RightRef,
                 events.RightsRef,
                 events.MemoryRef,

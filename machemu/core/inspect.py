@@ -18,7 +18,7 @@ from machemu.kern.processor_set import ProcessorSet, ProcessorSetName
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.sim.state import PortName
-from machemu.trace.events import PortKind, PortRef
+from machemu.trace.ports import PortKind, PortRef
 
 
 def refer(port: Port, space: Space | None, name: PortName = PORT_NULL, is_receive: bool = False) -> PortRef:

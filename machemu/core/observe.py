@@ -26,7 +26,6 @@ from machemu.trace.events import (
     MessageMoved,
     Noted,
     PageFault,
-    PortRef,
     Redirected,
     RightRef,
     RightsRef,
@@ -37,6 +36,7 @@ from machemu.trace.events import (
     TrapLeft,
     Value,
 )
+from machemu.trace.ports import PortRef
 
 
 def watch(kernel: Kernel, tracer: Tracer, faults: Callable[[PageFault], None] | None = None) -> None:

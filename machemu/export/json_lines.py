@@ -7,7 +7,8 @@ from dataclasses import fields
 from typing import Any, Final, Protocol
 
 from machemu.trace import events
-from machemu.trace.events import ClusterEvent, MemoryRef, PortRef, RightRef, RightsRef, TraceEvent
+from machemu.trace.events import ClusterEvent, MemoryRef, RightRef, RightsRef, TraceEvent
+from machemu.trace.ports import PortRef
 
 
 class Sink(Protocol):

@@ -26,18 +26,16 @@ from machemu.trace.events import (
     MemoryRef,
     MessageMoved,
     Noted,
-    PortKind,
-    PortRef,
     Redirected,
     TraceEvent,
     TrapEntered,
     TrapLeft,
 )
+from machemu.trace.ports import PortKind, PortRef, port_text
 from machemu.trace.words import (
     contents,
     detail_text,
     exception_text,
-    port_text,
     result_text,
     task_text,
     what_text,

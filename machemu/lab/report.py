@@ -104,7 +104,7 @@ def _queue_owner(kernel: Kernel, thread: Thread) -> str:
 def name_text(space: Space, name: PortName) -> str:
     """What a name in a task's space stands for."""
     from machemu.core.inspect import refer_name  # not before it is needed: it takes time to load, as the next
-    from machemu.trace.words import kind_text
+    from machemu.trace.ports import kind_text
 
     return kind_text(refer_name(space, name))
 
@@ -112,6 +112,6 @@ def name_text(space: Space, name: PortName) -> str:
 def port_text(port: Port) -> str:
     """What a port stands for."""
     from machemu.core.inspect import refer  # as above
-    from machemu.trace.words import kind_text
+    from machemu.trace.ports import kind_text
 
     return kind_text(refer(port, None))

@@ -7,57 +7,10 @@ kernel.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import Enum
 from typing import Protocol, TypeAlias
 
-
-class PortKind(Enum):
-    """What a port name or a right stands for. Of the kinds below, those with a number say whose in `PortRef.number`."""
-
-    NULL = auto()
-    DEAD = auto()
-    """MACH_PORT_DEAD."""
-    NO_SUCH_NAME = auto()
-    DEAD_NAME = auto()
-    PORT_SET = auto()
-    PORT = auto()
-    """A port that the kernel does not stand behind; its number in the whole machine."""
-    DEAD_PORT = auto()
-    TASK_SELF = auto()
-    """The port of the task concerned."""
-    TASK = auto()
-    """Another task's, by its number."""
-    THREAD = auto()
-    """By its number."""
-    HOST = auto()
-    HOST_PRIV = auto()
-    PROCESSOR = auto()
-    """By its slot number."""
-    PROCESSOR_SET = auto()
-    PROCESSOR_SET_NAME = auto()
-    DEVICE_MASTER = auto()
-    DEVICE = auto()
-    MEMORY_CONTROL = auto()
-    """By which a memory manager commands the kernel; its number as a port's, which those below have, too."""
-    MEMORY_NAME = auto()
-    """A memory object's name port."""
-    MEMORY_PROXY = auto()
-    IO_PERM = auto()
-    """The right to use I/O ports."""
-
-
-@dataclass(frozen=True, slots=True)
-class PortRef:
-    """A port, as a task sees it."""
-
-    name: int
-    """The task's name for it, MACH_PORT_NULL where it has none."""
-    kind: PortKind
-    number: int = 0
-    label: str = ""
-    """A device's name; a task's, for people."""
-    is_receive: bool = False
-    """Whether the task has its receive right."""
+from machemu.trace.ports import PortRef
 
 
 @dataclass(frozen=True, slots=True)

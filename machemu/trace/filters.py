@@ -9,8 +9,6 @@ from enum import Enum, auto
 from machemu.trace.events import (
     Ended,
     MessageMoved,
-    PortKind,
-    PortRef,
     Redirected,
     RightRef,
     TraceEvent,
@@ -20,7 +18,7 @@ from machemu.trace.events import (
     Value,
 )
 from machemu.trace.names import short_name
-from machemu.trace.words import PORTS, kind_text
+from machemu.trace.ports import PORTS, PortKind, PortRef, kind_text
 
 
 @dataclass(frozen=True, slots=True)

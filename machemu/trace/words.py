@@ -6,7 +6,6 @@ from typing import Final
 
 from machemu.abi.exception import EXC_BAD_ACCESS
 from machemu.abi.names import EXCEPTIONS, REPLY
-from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.trace.arguments import DISPOSITIONS, Namer, code_name, namer
 from machemu.trace.events import (
     Befell,
@@ -19,8 +18,6 @@ from machemu.trace.events import (
     MemoryRef,
     MessageMoved,
     Noted,
-    PortKind,
-    PortRef,
     Redirected,
     RightRef,
     RightsRef,
@@ -29,26 +26,10 @@ from machemu.trace.events import (
     Value,
 )
 from machemu.trace.names import short_name
+from machemu.trace.ports import PortKind, PortRef, port_text, right_text
 
 TEXT_MAX = 48
 VALUES_MAX = 8
-KINDS = {
-    PortKind.NULL: "",
-    PortKind.NO_SUCH_NAME: "no such name",
-    PortKind.HOST_PRIV: "host-priv",
-    PortKind.PROCESSOR_SET: "processor-set",
-    PortKind.PROCESSOR_SET_NAME: "processor-set name",
-    PortKind.TASK_SELF: "task-self",
-    PortKind.DEVICE_MASTER: "device-master",
-    PortKind.MEMORY_CONTROL: "memory-control",
-    PortKind.MEMORY_NAME: "memory-name",
-    PortKind.MEMORY_PROXY: "memory-proxy",
-    PortKind.IO_PERM: "io-perm",
-}
-"""How a kind is said, where it is not its own name."""
-PORTS = (PortKind.PORT, PortKind.MEMORY_CONTROL, PortKind.MEMORY_NAME, PortKind.MEMORY_PROXY, PortKind.IO_PERM)
-"""Kinds that are told apart by the port's number in the machine."""
-NUMBERED = (*PORTS, PortKind.TASK, PortKind.THREAD, PortKind.PROCESSOR)
 
 ACTIONS: Final = ("start", "stop", "replace")
 """Kinds of what befalls a node's servers."""
@@ -64,32 +45,6 @@ def task_text(number: int, name: str) -> str:
     """A task, such as `task 2 (pingpong.elf)`: a boot module's file, which its children are called after."""
     short = short_name(name)
     return f"task {number} ({short})" if short else f"task {number}"
-
-
-def kind_text(port: PortRef) -> str:
-    """What a port stands for, such as `port 12 receive`; "" for the null name."""
-    text = KINDS.get(port.kind, port.kind.name.lower().replace("_", " "))
-    if port.kind in NUMBERED:
-        text += f" {port.number}"
-        if port.kind is PortKind.TASK and port.label:
-            text += f" {short_name(port.label)}"
-    elif port.kind is PortKind.DEVICE:
-        text += f" {port.label}"
-    return f"{text} receive" if port.is_receive else text
-
-
-def port_text(port: PortRef) -> str:
-    what = kind_text(port)
-    if not port.name and what:
-        return what
-    return f"{port.name} ({what})" if what else str(port.name)
-
-
-def right_text(port: PortRef) -> str:
-    """A right among a message's arguments."""
-    if port.kind is PortKind.NULL:
-        return "null"
-    return kind_text(port) if port.name in (PORT_NULL, PORT_NAME_DEAD) else port_text(port)
 
 
 def value_text(value: Value, say: Namer | None = None) -> str:

@@ -8,8 +8,9 @@ from typing import TextIO
 
 from machemu.abi.message import MACH_RCV_MSG, MACH_RCV_TIMEOUT, MACH_SEND_MSG
 from machemu.abi.names import REPLY
-from machemu.trace.events import Ended, MessageMoved, PortKind, PortRef, TraceEvent, TrapEntered, TrapLeft
-from machemu.trace.words import call_text, contents, other_text, port_text, result_text, what_text
+from machemu.trace.events import Ended, MessageMoved, TraceEvent, TrapEntered, TrapLeft
+from machemu.trace.ports import PortKind, PortRef, port_text
+from machemu.trace.words import call_text, contents, other_text, result_text, what_text
 from machemu.ui.strace import line
 
 USERS = (PortKind.NULL, PortKind.DEAD, PortKind.PORT, PortKind.DEAD_PORT, PortKind.PORT_SET)

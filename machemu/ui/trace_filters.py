@@ -9,9 +9,8 @@ from difflib import get_close_matches
 from machemu.abi.errors import UserError
 from machemu.core.routines import table
 from machemu.core.traps import TRAPS
-from machemu.trace.events import PortKind
 from machemu.trace.filters import Wanted
-from machemu.trace.words import KINDS, NUMBERED
+from machemu.trace.ports import KINDS, NUMBERED, PortKind
 
 ID_MAX = 0xFFFFFFFF
 DEVICE = "device "

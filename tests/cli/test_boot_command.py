@@ -22,9 +22,9 @@ ROOT = Path(__file__).parent.parent.parent
 HELLO = image(I386, "hello")
 OTHER_PROFILES = {"i386": "pc486-33", "m68k": "mc68040-25"}
 """Those that are not the default."""
+EVENTS = ("machemu.core.observe", "machemu.trace.events", "machemu.trace.words", "machemu.ui.trace_filters", "machemu.ui.tracing")
 LATE = (
-    *("machemu.cluster", "machemu.core.inspect", "machemu.core.observe", "machemu.formats.ext2", "machemu.lab.message_stop"),
-    *("machemu.trace.events", "machemu.trace.words", "machemu.ui.trace_filters", "machemu.ui.tracing"),
+    *("machemu.cluster", "machemu.core.inspect", "machemu.formats.ext2", "machemu.lab.message_stop", *EVENTS),
     *("capstone", "html", "json", "pickle", "platform", "secrets", "zstandard"),
 )
 """What a plain run does not need before its program prints: it would take a fifth of the time until then."""
@@ -45,13 +45,24 @@ def test_a_module_alone_is_booted_with_its_ports(arch: Arch) -> None:
     assert b"nothing can run any more" in done.stderr
 
 
-def test_a_program_prints_before_what_it_does_not_need_is_loaded(arch: Arch) -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "machemu", "boot", str(image(arch, "hello")), "--until", "Hello from"]
+def loaded(*arguments: object) -> set[str]:
+    """The modules that a run imports."""
+    command = [sys.executable, "-X", "importtime", "-m", "machemu", "boot", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, cwd=ROOT, check=True, timeout=120, text=True)
-    loaded = set(re.findall(r"([\w.]+)$", done.stderr, re.MULTILINE))
+    return set(re.findall(r"([\w.]+)$", done.stderr, re.MULTILINE))
+
+
+def test_a_program_prints_before_what_it_does_not_need_is_loaded(arch: Arch) -> None:
+    found = loaded(image(arch, "hello"), "--until", "Hello from")
     (other,) = {"i386", "m68k"} - {arch.name}
-    assert f"machemu.machine.{arch.name}.cpu" in loaded
-    assert not loaded & {*LATE, f"machemu.machine.{other}.cpu"}
+    assert f"machemu.machine.{arch.name}.cpu" in found
+    assert not found & {*LATE, f"machemu.machine.{other}.cpu"}
+
+
+def test_the_report_at_a_runs_end_needs_no_events(arch: Arch) -> None:
+    found = loaded(image(arch, "hello"))
+    assert "machemu.core.inspect" in found
+    assert not found & {*EVENTS}
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ import pytest
 
 from machemu.abi.errors import InvariantError
 from machemu.core.observe import unwatch, watch
-from machemu.trace.events import MessageMoved, PortKind, PortRef, RightRef, TraceEvent, TrapEntered
+from machemu.trace.events import MessageMoved, RightRef, TraceEvent, TrapEntered
+from machemu.trace.ports import PortKind, PortRef
 from machemu.ui.strace import Strace
 from tests.support.guests import Arch
 from tests.support.machine import Machine, boot, image, module

@@ -22,8 +22,6 @@ from machemu.trace.events import (
     MemoryRef,
     MessageMoved,
     Noted,
-    PortKind,
-    PortRef,
     Redirected,
     RightRef,
     RightsRef,
@@ -31,6 +29,7 @@ from machemu.trace.events import (
     TrapEntered,
     TrapLeft,
 )
+from machemu.trace.ports import PortKind, PortRef
 from tests.support.commands import run
 
 BEGIN, END, INSTANT = TrackEvent.TYPE_SLICE_BEGIN, TrackEvent.TYPE_SLICE_END, TrackEvent.TYPE_INSTANT
