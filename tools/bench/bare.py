@@ -31,6 +31,21 @@ def trap_seconds(machine: ModuleType, code: bytes, count: int) -> float:
     return elapsed
 
 
+def start_us(machine: ModuleType, count: int) -> float:
+    """Microseconds of an engine's start for one instruction of the machine's WALK."""
+    memory = PhysicalMemory(RAM, machine.PAGE_SIZE)
+    with accel.left_out():
+        cpu = machine.BareCpu(memory)
+    address = cpu.prepare(machine.WALK)
+    began = time.process_time()
+    for _ in range(count):
+        cpu.engine.start(address, 1)
+    elapsed = time.process_time() - began
+    cpu.close()
+    memory.close()
+    return elapsed / count * 1e6
+
+
 def mips(machine: ModuleType, count: int) -> float:
     """Millions of instructions a second of the machine's LOOP, where nothing counts them."""
     memory = PhysicalMemory(RAM, machine.PAGE_SIZE)
