@@ -63,10 +63,14 @@ class Stand:
         self.closed = True
 
 
+def stand_in(monkeypatch: pytest.MonkeyPatch, before: dict[str, float], now: dict[str, float]) -> None:
+    """Stands for the workers of both checkouts."""
+    monkeypatch.setattr(against, "Worker", lambda checkout, divisor: Stand(now if checkout == ROOT else before))
+
+
 @pytest.mark.slow
 def test_rows_of_one_checkout_alone_are_listed_and_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    stands = iter([Stand({"a trap": 1, "gone": 1}), Stand({"a trap": 2, "new": 1})])
-    monkeypatch.setattr(against, "Worker", lambda checkout, divisor: next(stands))
+    stand_in(monkeypatch, {"a trap": 1, "gone": 1}, {"a trap": 2, "new": 1})
     rows, kept = against.table("HEAD", 9, 1)
     assert rows == [
         ("a trap", "2.000 of what it was (1 -> 2)", "SLOWER: at most 1.05"),
@@ -79,8 +83,7 @@ def test_rows_of_one_checkout_alone_are_listed_and_not_compared(monkeypatch: pyt
 @pytest.mark.parametrize(("cost", "status"), [(1, 0), (2, 1)])
 @pytest.mark.slow
 def test_the_exit_status_tells_whether_a_row_is_slower(cost: int, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    stands = iter([Stand({"a trap": 1, "a frame": 1}), Stand({"a trap": cost, "a frame": 5})])
-    monkeypatch.setattr(against, "Worker", lambda checkout, divisor: next(stands))
+    stand_in(monkeypatch, {"a trap": 1, "a frame": 1}, {"a trap": cost, "a frame": 5})
     assert bench.main(["--against", "HEAD", "--only", "trap"]) == status
 
 
