@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
@@ -163,6 +163,11 @@ class Mach:
         """Sends a message after this handler. notify, timeout: for a queue that is full: the port that is told when there is
         room, or milliseconds to wait; without either the thread waits."""
         self._thread.outbox.append(Outgoing(message, notify, 0 if notify and timeout is None else timeout))
+
+    def revise(self, change: Callable[[Message], Message]) -> None:
+        """Changes the messages that this handler has sent, which go after it."""
+        for outgoing in self._thread.outbox:
+            outgoing.message = change(outgoing.message)
 
     def request(
         self,

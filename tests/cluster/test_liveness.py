@@ -7,8 +7,10 @@ from itertools import product
 import pytest
 
 from machemu.machine.profile import DEFAULT_PROFILES
+from masix.gns.server import Gns
+from masix.gns.wire import RightKind
 from tests.support.clusters import MS, SECOND, World, fault
-from tests.support.dependents import Dependent
+from tests.support.dependents import Creditor, Dependent
 
 WITHIN = 2 * SECOND
 PROFILES = list(DEFAULT_PROFILES.values())
@@ -53,6 +55,35 @@ def test_the_end_of_a_node_is_known_within_two_seconds_by_whom_it_concerns(
         after = dependent(world, "beta")
         times = [after.died, after.unused, after.spent]
         assert all(crash_ms * MS < time <= crash_ms * MS + WITHIN for time in times), times
+
+
+@pytest.mark.parametrize("profiles", PAIRS)
+@pytest.mark.parametrize("replaced", ["", "alpha", "beta"])
+def test_who_has_the_right_to_an_answer_learns_within_two_seconds_that_nobody_waits_for_it(
+    profiles: tuple[str, str], replaced: str
+) -> None:
+    """Also where a network server is another one meanwhile."""
+    ends_ms = 1500
+    text = "[segments.lan]\n"
+    kinds = f'Debtor", ends_ms = {ends_ms}', 'Creditor"'
+    for name, profile, kind in zip(("alpha", "beta"), profiles, kinds, strict=True):
+        program = f'{{ class = "tests.support.dependents:{kind} }}'
+        text += f'[nodes.{name}]\nprofile = "{profile}"\nmemory = "4M"\nnics = {{ eth0 = "lan" }}\n'
+        text += f'servers = ["masix.acs.server:Acs", "masix.gns.server:Gns", {program}]\n'
+    if replaced:
+        text += f'[[actions]]\nat = "1400ms"\nkind = "replace"\nnode = "{replaced}"\n'
+        text += 'name = "gns"\nserver = "masix.gns.server:Gns"\n'
+    with World(text) as world:
+        world.run(ends_ms * MS)
+        (creditor,) = world.programs("beta", Creditor)
+        assert not creditor.died and world.cluster.undone == []
+        world.run(ends_ms * MS + WITHIN)
+        (creditor,) = world.programs("beta", Creditor)
+        assert ends_ms * MS < creditor.died
+        for name in ("alpha", "beta"):
+            (server,) = world.programs(name, Gns)
+            assert not server.tables.onces
+            assert all(export.kind is RightKind.SEND for export in server.tables.exports.values())
 
 
 @pytest.mark.parametrize("profiles", PAIRS)

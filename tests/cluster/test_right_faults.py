@@ -32,7 +32,8 @@ def at_rest(world: World, name: str) -> bool:
     """Whether a node's network server stands for nothing any more."""
     (server,) = world.programs(name, Gns)
     tables = server.tables
-    return not (tables.exports or tables.proxies or tables.leaving or tables.pledges or tables.by_number or tables.watchers)
+    kept = tables.exports, tables.proxies, tables.leaving, tables.pledges, tables.by_number, tables.onces, tables.watchers
+    return not any(kept)
 
 
 @pytest.mark.parametrize("at", ["1s", "150ms"])

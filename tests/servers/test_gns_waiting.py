@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE, MOVE_SEND, PORT_DEAD, CarriedPort
 from machemu.user.mach import Mach
 from machemu.user.message import DEAD_NAME, Header, Message
 from tests.support.actors import GIVEN, Actor, do, found, give, look_up, register, say
 from tests.support.guests import Arch
-from tests.support.net import Net, item, net
+from tests.support.net import SECOND_NS, SLICE_NS, Net, item, net
 
 QUEUE = 5
 FILL = range(700, 700 + QUEUE + 2)
@@ -65,10 +67,11 @@ def ends(actor: Actor, mach: Mach) -> None:
     mach.destroy_receive(actor.rights[-1])
 
 
-def test_a_port_that_dies_meanwhile_is_a_dead_name(arch: Arch) -> None:
+@pytest.mark.parametrize("kind", [MAKE_SEND, MAKE_SEND_ONCE])
+def test_a_port_that_dies_meanwhile_is_a_dead_name(arch: Arch, kind: int) -> None:
     with crowded(arch) as (made, (client, service)):
-        do(made, client, own(arch, MAKE_SEND))
-        do(made, client, ends)
+        do(made, client, own(arch, kind))
+        do(made, client, ends, slices=SECOND_NS // SLICE_NS)
         do(made, service, open_again)
         assert service.rights == [PORT_DEAD]
 

@@ -1,15 +1,18 @@
-"""A program that depends on another node's, which depends on it: it keeps the times at which it hears of the other's end."""
+"""Programs that depend on another node's, and keep the times at which they hear of its end."""
 
 from __future__ import annotations
 
 import struct
 
 from machemu.abi.errors import KernError
-from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, CarriedPort, TypeDescriptor
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MAKE_SEND_ONCE, MOVE_SEND, CarriedPort, TypeDescriptor
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_SEND_ONCE
+from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
+from machemu.user.kit import Answer, HostServer, answered, notified
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
+from machemu.user.notifications import DeadName
 from machemu.user.server import Server
 from masix.interfaces import acs
 from tests.support.clusters import MS
@@ -90,3 +93,57 @@ class Dependent(Server):
     def sent(self, mach: Mach, message: Message, code: int) -> None: ...
 
     def unsent(self, mach: Mach, message: Message, code: int) -> None: ...
+
+
+@state
+class Creditor(HostServer):
+    """Has a service called `creditor`, keeps the right to an answer, and the time at which that was a dead name; 0 before."""
+
+    __slots__ = ("died",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.died = 0
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        mach.request(acs.ACS_REGISTER, mach.given("name-server"), (b"creditor", 0, PolyPort(self.service, COPY_SEND)))
+
+    def other(self, mach: Mach, message: Message) -> None:
+        if message.header.id == HOLD:
+            mach.notify(message.header.remote, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
+
+    @notified(DeadName)
+    def _died(self, mach: Mach, notice: DeadName) -> None:
+        self.died = mach.now()
+        for _ in range(2):
+            mach.deallocate(notice.name)
+
+
+@state
+class Debtor(HostServer):
+    """Asks the creditor at 100 ms, and ends when the alarm comes after that, at `ends_ms`."""
+
+    __slots__ = ("ends_ms", "has_asked")
+
+    def __init__(self, ends_ms: int) -> None:
+        super().__init__()
+        self.ends_ms = ends_ms
+        self.has_asked = False
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        mach.alarm(100 * MS)
+
+    def expired(self, mach: Mach) -> None:
+        if self.has_asked:
+            mach.leave(True)
+        else:
+            self.has_asked = True
+            self.ask(mach, self._found, mach.given("name-server"), (b"creditor",))
+
+    @answered(acs.ACS_LOOK_UP)
+    def _found(self, mach: Mach, answer: Answer) -> None:
+        (creditor,) = answer.results
+        mach.send(Message(Header(creditor, MOVE_SEND, self.service, MAKE_SEND_ONCE, HOLD), b"", (), False))
+        mach.alarm(self.ends_ms * MS)

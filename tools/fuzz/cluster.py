@@ -175,7 +175,7 @@ def _left(node: ClusterNode) -> list[str]:
     assert node.servers is not None and node.kernel is not None
     kept: dict[str, Sized] = {
         "exports": tables.exports, "proxies": tables.proxies, "moved ports": tables.leaving, "pledges": tables.pledges,
-        "names of proxies": tables.by_number, "watchers": tables.watchers, "queries": gns.names.queries,
+        "names of proxies": tables.by_number or tables.onces, "watchers": tables.watchers, "queries": gns.names.queries,
         "questions": gns.questions or acs.questions, "streams": gns.streams.by_token, "arrivals": gns.arrivals.streams,
         "names": [name for name in acs.entries if name != b"gns"],
         "predecessors": [name for name in node.servers.names(node.kernel) if name.endswith("-before")],

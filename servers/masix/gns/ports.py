@@ -166,6 +166,7 @@ class PortTables:
         "last",
         "leaving",
         "numbers",
+        "onces",
         "pledges",
         "proxies",
         "spares",
@@ -176,7 +177,7 @@ class PortTables:
 
     # Of this node, by number:
     exports: dict[U31, Export]
-    numbers: dict[Right, U31]  # those of exports of kind SEND, by name
+    numbers: dict[Right, U31]  # by name, those of exports of whose end the kernel tells: all of kind SEND, others after a while
     leaving: dict[U31, Leaving]
     pledges: dict[U31, Pledge]
     last: U31  # the last number
@@ -188,18 +189,26 @@ class PortTables:
     proxies: dict[Receive, Proxy]  # by name
     # Names of the proxies of kind SEND that stand for a port, by node and number:
     by_number: dict[tuple[NodeNumber, U31], list[Receive]]
+    onces: dict[tuple[NodeNumber, U31], Receive]  # and the name of the proxy of kind SEND_ONCE
     watchers: dict[Receive, Receive]  # the proxies that ports are told of
     spares: list[Receive]  # ports that can be proxies at once
     stock: U8  # how many of those there are at most
 
     def check_saved(self) -> None:
         """ValueError where its tables do not agree."""
-        if self.numbers != {export.name: number for number, export in self.exports.items() if export.kind is RightKind.SEND}:
+        told = {
+            export.name: number
+            for number, export in self.exports.items()
+            if export.kind is RightKind.SEND or export.name in self.numbers
+        }
+        if self.numbers != told:
             raise ValueError("its exports have other names")
         if self.charged != self.charges():
             raise ValueError("what it keeps is charged wrongly")
         if any(name not in self.proxies for names in self.by_number.values() for name in names):
             raise ValueError("a proxy that is found by its number is not there")
+        if any(name not in self.proxies or self.proxies[name].kind is not RightKind.SEND_ONCE for name in self.onces.values()):
+            raise ValueError("a send-once right's proxy is not there")
         if any(name not in self.proxies for name in self.watchers.values()):
             raise ValueError("a proxy that is watched is not there")
         messages = [what for export in self.exports.values() for _, what in export.waiting or () if isinstance(what, Message)]
@@ -211,6 +220,7 @@ class PortTables:
         self.numbers = {}
         self.proxies = {}
         self.by_number = {}
+        self.onces = {}
         self.leaving = {}
         self.pledges = {}
         self.charged = {}
@@ -302,13 +312,19 @@ class PortTables:
 
     def enter(self, name: PortName, proxy: Proxy) -> None:
         """Enters a proxy under the ports that it stands for."""
-        for place in proxy.stands_for() if proxy.kind is RightKind.SEND else ():
+        if proxy.kind is RightKind.SEND_ONCE:
+            self.onces[proxy.node, proxy.number] = name
+            return
+        for place in proxy.stands_for():
             names = self.by_number.setdefault(place, [])
             if name not in names:
                 names.append(name)
 
     def leave(self, name: PortName, proxy: Proxy) -> None:
         """The opposite of `enter`."""
+        if proxy.kind is RightKind.SEND_ONCE:
+            self.onces.pop((proxy.node, proxy.number), None)
+            return
         for place in proxy.stands_for():
             names = self.by_number.get(place, [])
             if name in names:

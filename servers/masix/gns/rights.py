@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Set
 from typing import Final
 
 from machemu.sim.state import PortName
@@ -152,6 +153,10 @@ def has_room(context: Context, node: int) -> None:
 
 def died(context: Context, node: int, number: int) -> None:
     """A port of another node is dead. Of one that has moved only the place where it is now can say so."""
+    once = context.tables.onces.get((node, number))
+    if once is not None:
+        drop(context, once)
+        _are_gone(context, {once})
     for name, proxy in context.tables.proxies_for(node, number):
         if proxy.stands_for()[-1] != (node, number):
             _arrive(context, name, proxy)
@@ -159,6 +164,16 @@ def died(context: Context, node: int, number: int) -> None:
         drop(context, name)
         if proxy.target:
             context.say(proxy.node, Unused(proxy.number, proxy.count))
+
+
+def _are_gone(context: Context, gone: Set[PortName]) -> None:
+    """Messages of other nodes that are still to go to tasks bring no send-once rights of these proxies any more."""
+    for export in context.tables.exports.values() if context.tables.waiting else ():
+        if export.waiting:
+            export.waiting = deque(
+                (of, without(what, gone) if isinstance(what, Message) else what) for of, what in export.waiting
+            )
+    context.mach.revise(lambda message: without(message, gone))
 
 
 # Receive rights that move
@@ -251,11 +266,8 @@ def lost(context: Context, node: int) -> None:
         elif proxy.target and not proxy.is_streaming:
             # What was to come back may have been lost with it.
             context.say(proxy.node, Flush(proxy.number, context.node, proxy.node, proxy.number))
+    _are_gone(context, gone)
     for number, export in list(tables.exports.items()):
-        if export.waiting:
-            export.waiting = deque(
-                (of, without(what, gone) if isinstance(what, Message) else what) for of, what in export.waiting
-            )
         if node in export.given:
             _forget(context, number, export, node)
     for token, leaving in list(tables.leaving.items()):

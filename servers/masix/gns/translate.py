@@ -78,13 +78,13 @@ class Translator:
         number = self._tables.numbers.get(name)
         if number is None:
             number = self._tables.add_export(RightKind.SEND, name, self._account)
-            self._watch_death(name)
+            self.watch_death(name)
         else:
             self._mach.deallocate(name)
         self._tables.exports[number].give(node)
         return number
 
-    def _watch_death(self, name: PortName) -> None:
+    def watch_death(self, name: PortName) -> None:
         """Asks to be told when a port is dead; at once, if it is dead already."""
         self._mach.notify(name, MACH_NOTIFY_DEAD_NAME.request.id, self._context.notices, 1)
 
@@ -158,7 +158,7 @@ class Translator:
         self._mach.call(MACH_PORT_SET_QLIMIT, self._mach.task_self(), name, min(right.limit, QLIMIT_MAX))
         number = self._tables.add_export(RightKind.SEND, name, self._account)
         self._tables.exports[number].give(node)
-        self._watch_death(name)
+        self.watch_death(name)
         self._context.say(node, Homed(right.number, number))
         return name
 
@@ -235,7 +235,7 @@ def to_port(message: Message, name: PortName, disposition: int) -> Message:
 
 
 def without(message: Message, gone: Set[PortName]) -> Message:
-    """A message that waits, after these proxies have gone: send-once rights that were to be made of them are dead."""
+    """A message still to go to its task, when these proxies have gone: send-once rights that were to be made of them are dead."""
 
     def left(right: object | None, disposition: int) -> object | None:
         return PORT_DEAD if disposition == MAKE_SEND_ONCE and right in gone else right
@@ -243,6 +243,8 @@ def without(message: Message, gone: Set[PortName]) -> Message:
     header = message.header
     if left(header.remote, header.remote_type) is PORT_DEAD:
         header = header._replace(remote=DEAD_NAME, remote_type=PORT_SEND_ONCE)
+    if left(header.local, header.local_type) is PORT_DEAD:
+        header = header._replace(local=DEAD_NAME, local_type=PORT_SEND_ONCE)
     return replaced(message, left)._replace(header=header)
 
 
