@@ -185,7 +185,7 @@ static void prepare(datagram_t *socket)
 
 kern_return_t datagram_open(datagram_t *socket, mach_port_t server, int way, u32 port, u32 remote, u32 remote_port)
 {
-	mach_port_t privilege = way == DATAGRAM_DIRECT ? device_master : MACH_PORT_NULL, previous;
+	mach_port_t privilege = way == DATAGRAM_DIRECT ? device_master : MACH_PORT_NULL, names = MACH_PORT_NULL, previous;
 	boolean_t direct;
 	int bound;
 	kern_return_t result;
@@ -203,9 +203,11 @@ kern_return_t datagram_open(datagram_t *socket, mach_port_t server, int way, u32
 	mach_port_insert_right(mach_task_self(), socket->receiver, socket->receiver, MACH_MSG_TYPE_MAKE_SEND);
 	if (way != DATAGRAM_SERVER)
 		result = vm_allocate(mach_task_self(), &socket->page, PAGE_SIZE, TRUE);
+	task_get_special_port(mach_task_self(), TASK_BOOTSTRAP_PORT, &names);
 	if (!result)
-		result = udp_open(server, way != DATAGRAM_SERVER, port, remote, remote_port, socket->receiver, privilege, &socket->socket,
-				  &socket->link, &direct, &socket->address, (char *) &socket->station, &bound);
+		result = udp_open(server, way != DATAGRAM_SERVER, port, remote, remote_port, socket->receiver, privilege, names,
+				  &socket->socket, &socket->link, &direct, &socket->address, (char *) &socket->station, &bound);
+	mach_port_deallocate(mach_task_self(), names);
 	mach_port_deallocate(mach_task_self(), socket->receiver);
 	if (result) {
 		datagram_close(socket);

@@ -568,6 +568,13 @@ kern_return_t do_acs_watch(mach_port_t acs, mach_port_t port)
 	return KERN_SUCCESS;
 }
 
+kern_return_t do_acs_is_client(mach_port_t acs, mach_port_t port)
+{
+	if (!IS_LIVING(port) || !client_of(port))
+		return KERN_INVALID_RIGHT;
+	return syscall_mach_port_deallocate(self, port);
+}
+
 /* The requests of netname.defs */
 
 /* A netname_name_t up to its first zero; the two last ones stay. */

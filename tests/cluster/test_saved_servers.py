@@ -31,7 +31,8 @@ from masix.gns.protocols import Protocol
 from masix.gns.server import Gns
 from masix.gns.wire import RightKind
 from masix.protocols.arp import Arp, Known
-from masix.protocols.udp import Socket, Udp
+from masix.protocols.sockets import Socket
+from masix.protocols.udp import Udp
 from masix.transport.membership import Membership
 from masix.transport.peers import Handshake
 from masix.transport.sender import Sender
@@ -168,7 +169,7 @@ CASES: list[tuple[type, str, Any, str]] = [
     (Arp, "ip", bytes(5), r"masix\.protocols\.arp\.Arp\.ip cannot be b"),
     (Arp, "known", {bytes(3): Known(bytes(6), 9)}, r"masix\.protocols\.arp\.Arp\.known cannot be such a dict"),
     (Arp, "answers", deque([(bytes(4), bytes(7))]), r"masix\.protocols\.arp\.Arp\.answers cannot be such a deque"),
-    (Udp, "sockets", {RECEIVE_RIGHT: Socket(5, bytes(3), 0)}, r"masix\.protocols\.udp\.Socket\.remote cannot be b"),
+    (Udp, "sockets", {RECEIVE_RIGHT: Socket(5, bytes(3), 0)}, r"masix\.protocols\.sockets\.Socket\.remote cannot be b"),
     (Udp, "waiting", {bytes(4): deque([(5, 65536, b"x")])}, r"masix\.protocols\.udp\.Udp\.waiting cannot be such a dict"),
     (Keyring, "secret", bytes(31), r"masix\.transport\.session\.Keyring\.secret cannot be b"),
     (Udp, "registered", [SEND_RIGHT] * 3, r"masix.protocols.udp.Udp cannot be so: it has registered too many protocols"),

@@ -52,7 +52,8 @@ class Bench:
         self.nic.sink = self._sent
         self.gns = Gns.on_node(NODE, 1, bytes(32))
         gns = ("gns", self.gns)
-        self.name_server = launch_servers(self.machine, place, (*programs, gns) if early else (gns, *programs)).service
+        self.names = launch_servers(self.machine, place, (*programs, gns) if early else (gns, *programs))
+        self.name_server = self.names.service
         self.run(20)
         self.service = self.port("gns", self.gns.service)
         self.master = self.machine.kernel.devices.master_port

@@ -217,6 +217,13 @@ class Acs(HostServer):
             del self.clients[notice.port]
             mach.destroy_receive(notice.port)
 
+    @serves(acs.ACS_IS_CLIENT, at="clients")
+    def _is_client(self, mach: Mach, request: Message, client: Any) -> tuple[Any, ...]:
+        if not self.clients.get(client):
+            raise KernError(NOT_THE_SAME)
+        mach.deallocate(client)
+        return ()
+
     def _client(self, request: Message) -> int | None:
         """Whose request it is."""
         return self.clients.get(request.header.local, PRIVILEGED)

@@ -87,6 +87,12 @@ ACS_REPLACE = Routine(
     Message(5105, (("RetCode", _INT32),)),
 )
 
+ACS_IS_CLIENT = Routine(
+    "acs_is_client",
+    Message(5006, (("client", _COPY_SEND),)),
+    Message(5106, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     ACS_REGISTER,
     ACS_LOOK_UP,
@@ -94,5 +100,6 @@ ROUTINES: Final = table(
     ACS_LOOK_UP_HERE,
     ACS_WATCH,
     ACS_REPLACE,
+    ACS_IS_CLIENT,
 )
 """The routines by request id."""

@@ -27,6 +27,7 @@ UDP_OPEN = Routine(
             ("remote_port", _INT32),
             ("receiver", _COPY_SEND),
             ("privilege", _COPY_SEND),
+            ("client", _COPY_SEND),
         ),
     ),
     Message(

@@ -9,7 +9,7 @@ import struct
 from collections import deque
 from typing import Final, NamedTuple
 
-from machemu.sim.state import state
+from machemu.sim.state import U32, state
 from masix.net.frames import is_station
 from masix.net.ip import ETHER, ETHERTYPE_IPV4, IpAddress, StationAddress
 
@@ -26,6 +26,8 @@ TRIES: Final = 3
 KEPT_NS: Final = 60 * SECOND
 KNOWN_MAX: Final = 256
 ASKED_MAX: Final = 64
+ASKED_OF_ONE: Final = 16
+"""Addresses that are asked for at once, and for one client."""
 
 
 @state
@@ -38,13 +40,15 @@ class Known(NamedTuple):
 
 @state
 class Question:
-    """time: when it is asked again; tries: how often yet."""
+    """time: when it is asked again; tries: how often yet; client: for whom, as the owner numbers them."""
 
-    __slots__ = ("time", "tries")
+    __slots__ = ("client", "time", "tries")
+    client: U32
     time: int
     tries: int
 
-    def __init__(self, time: int) -> None:
+    def __init__(self, time: int, client: int) -> None:
+        self.client = client
         self.time = time
         self.tries = TRIES
 
@@ -72,16 +76,17 @@ class Arp:
         self.answers = deque()
         self.dropped = 0
 
-    def look_up(self, ip: bytes, now: int) -> bytes | None:
-        """The station that has an address, if it is known; otherwise the answer comes into `answers`."""
+    def look_up(self, ip: bytes, now: int, client: int = 0) -> bytes | None:
+        """The station that has an address, if it is known; otherwise the answer comes into `answers`. client: for whom."""
         known = self.known.get(ip)
         if known is not None and now < known.until:
             return known.station
         if ip not in self.asked:
-            if len(self.asked) >= ASKED_MAX or ip == self.ip or not is_station(ip):
+            of_one = sum(question.client == client for question in self.asked.values())
+            if len(self.asked) >= ASKED_MAX or of_one >= ASKED_OF_ONE or ip == self.ip or not is_station(ip):
                 self.answers.append((ip, None))
             else:
-                self.asked[ip] = Question(now)
+                self.asked[ip] = Question(now, client)
                 self.tick(now)
         return None
 

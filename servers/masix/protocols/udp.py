@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from machemu.abi.device import NET_RCV_MSG_ID
@@ -35,10 +34,11 @@ from machemu.user.notifications import DeadName, NoSenders
 from masix.interfaces import acs, acs_client, gns_protocol, udp, udp_client
 from masix.net import frames
 from masix.net.ethernet import frame_of
-from masix.net.filters import IP_PIECE, IP_SOURCE, IP_TARGET, UDP_SOURCE, UDP_TARGET, WORD
-from masix.net.frames import DATA_MAX, PIECE, Lost, LostError
+from masix.net.filters import WORD
+from masix.net.frames import DATA_MAX, Lost, LostError
 from masix.net.ip import ETHERTYPE_IPV4, UDP_PORT, UDP_PROTOCOL, IpAddress, ip_of, mac_of
 from masix.protocols.arp import ETHERTYPE_ARP, Arp
+from masix.protocols.sockets import Opening, Socket
 
 NAME: Final = b"udp"
 GNS: Final = b"gns"
@@ -46,33 +46,14 @@ PROTOCOLS: Final = ((b"udp", ETHERTYPE_IPV4, UDP_PROTOCOL), (b"arp", ETHERTYPE_A
 EPHEMERAL: Final = range(49152, 65536)
 """What IANA leaves for ports that nobody asks for by number."""
 SOCKETS_MAX: Final = 64
+SOCKETS_OF_ONE: Final = 16
+"""And those of one client. Who shows the device master port has as many as there are."""
 QUEUE_MAX: Final = 16
 """Frames that wait for the server at most, a socket: what Mach allows a port."""
 WAITING_MAX: Final = 16
 """Datagrams and questions that wait for one station at most."""
 AGAIN_NS: Final = 10_000_000
 """How long until it asks again for a server that is not there."""
-
-
-@state
-class Socket:
-    """Where a task sends datagrams from and receives them."""
-
-    __slots__ = ("connection", "frames", "port", "receiver", "remote", "remote_port")
-    connection: Right  # the network server's port for it, 0 until it is open
-    frames: Receive  # the port of the server's own that its frames come to, 0 with the library
-    receiver: Right  # where the opener's datagrams go, 0 with the library
-    port: U16
-    remote: IpAddress | Annotated[bytes, Size(0, 0)]  # empty where it takes datagrams from all
-    remote_port: U16
-
-    def __init__(self, port: int, remote: bytes, remote_port: int) -> None:
-        self.connection = 0
-        self.frames = 0
-        self.receiver = 0
-        self.port = port
-        self.remote = remote
-        self.remote_port = remote_port
 
 
 @state
@@ -248,7 +229,16 @@ class Udp(SuccessiveServer):
 
     @serves(udp.UDP_OPEN)
     def _open(
-        self, mach: Mach, request: Message, library: int, port: int, remote: int, remote_port: int, receiver: Any, privilege: Any
+        self,
+        mach: Mach,
+        request: Message,
+        library: int,
+        port: int,
+        remote: int,
+        remote_port: int,
+        receiver: Any,
+        privilege: Any,
+        client: Any,
     ) -> None:
         if not 0 <= port <= WORD or not 0 <= remote_port <= WORD or bool(remote) != bool(remote_port):
             raise KernError(KERN_INVALID_ARGUMENT)
@@ -259,34 +249,47 @@ class Udp(SuccessiveServer):
             raise KernError(KERN_INVALID_CAPABILITY)
         if privilege is not None and privilege != mach.given("device-port"):
             raise KernError(KERN_NO_ACCESS)
+        if privilege is not None:
+            mach.deallocate(privilege)
+        station = peer if remote else b""
+        wanted = Opening(
+            bool(library), port, station, remote_port, receiver, privilege is not None, living(client), request.caller
+        )
+        self.ask(mach, self._knows_client, mach.given("name-server"), (PolyPort(wanted.client or None, COPY_SEND),), wanted)
+
+    @answered(acs.ACS_IS_CLIENT)
+    def _knows_client(self, mach: Mach, answer: Answer, wanted: Opening) -> None:
+        """The name server says whether the port that was shown is a client's."""
+        if answer.code and wanted.client:
+            mach.deallocate(wanted.client)
+            wanted = wanted._replace(client=0)
+        of_one = sum(each.client == wanted.client and not each.privileged for each in self.sockets.values())
         if not self.registered:
-            raise KernError(KERN_FAILURE)
-        if len(self.sockets) >= SOCKETS_MAX:
-            raise KernError(KERN_RESOURCE_SHORTAGE)
-        socket = Socket(port or self._free_port(), peer if remote else b"", remote_port)
-        to = PolyPort(receiver, MOVE_SEND)
-        if not library:
-            socket.receiver = receiver
+            self._refuse(mach, wanted, KERN_FAILURE)
+        elif len(self.sockets) >= SOCKETS_MAX or (of_one >= SOCKETS_OF_ONE and not wanted.privileged):
+            self._refuse(mach, wanted, KERN_RESOURCE_SHORTAGE)
+        else:
+            self._connect(mach, wanted)
+
+    def _refuse(self, mach: Mach, wanted: Opening, code: int) -> None:
+        mach.give_up((right, MOVE_SEND) for right in (wanted.receiver, wanted.client) if right)
+        mach.answer(wanted.caller, None, code)
+
+    def _connect(self, mach: Mach, wanted: Opening) -> None:
+        """Asks the network server for a socket's connection."""
+        port = wanted.port or self._free_port()
+        socket = Socket(port, wanted.remote, wanted.remote_port, wanted.client, wanted.privileged)
+        to = PolyPort(wanted.receiver, MOVE_SEND)
+        if not wanted.library:
+            socket.receiver = wanted.receiver
             socket.frames = self._new_receiver(mach)
             self.receivers[socket.frames] = socket
             to = PolyPort(socket.frames, MAKE_SEND)
         name = self.new_port(mach)
         self.sockets[name] = socket
-        if privilege is not None:
-            mach.deallocate(privilege)
-        receives, sends = self._filters(socket)
-        privilege = PolyPort(mach.given("device-port") if privilege is not None else None, COPY_SEND)
-        self.ask(mach, self._opened, self.registered[0], (receives, sends, to, privilege), name, request.caller)
-
-    def _filters(self, socket: Socket) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The frames that a socket receives, and those that it sends."""
-        own, peer = _words(self.arp.ip), _words(socket.remote)
-        receives = [*_are(IP_TARGET, own), *_are(UDP_TARGET, (socket.port,))]
-        sends = [*_are(IP_SOURCE, own), *_are(UDP_SOURCE, (socket.port,)), IP_PIECE, PIECE, 0]
-        if socket.remote:
-            receives += [*_are(IP_SOURCE, peer), *_are(UDP_SOURCE, (socket.remote_port,))]
-            sends += [*_are(IP_TARGET, peer), *_are(UDP_TARGET, (socket.remote_port,))]
-        return _shorts(receives), _shorts(sends)
+        receives, sends = socket.filters(self.arp.ip)
+        privilege = PolyPort(mach.given("device-port") if wanted.privileged else None, COPY_SEND)
+        self.ask(mach, self._opened, self.registered[0], (receives, sends, to, privilege), name, wanted.caller)
 
     def _free_port(self) -> int:
         taken = {UDP_PORT, *(each.port for each in self.sockets.values())}
@@ -324,6 +327,8 @@ class Udp(SuccessiveServer):
             del self.receivers[socket.frames]
             mach.destroy_receive(socket.frames)
             mach.deallocate(socket.receiver)
+        if socket.client:
+            mach.deallocate(socket.client)
         mach.destroy_receive(name)
 
     def _close(self, mach: Mach, name: PortName) -> None:
@@ -370,7 +375,7 @@ class Udp(SuccessiveServer):
         if not 0 < port <= WORD or foreign or not socket.frames:
             self.counts[Lost.FOREIGN] += 1
             return ()
-        station = self.arp.look_up(target, mach.now())
+        station = self.arp.look_up(target, mach.now(), socket.client)
         if station is None:
             self._wait(mach, target, (socket.port, port, data))
         else:
@@ -389,7 +394,7 @@ class Udp(SuccessiveServer):
     @serves(udp.UDP_RESOLVE, at="sockets")
     def _resolve(self, mach: Mach, request: Message, address: int) -> tuple[Any, ...] | None:
         target = struct.pack(">I", address)
-        station = self.arp.look_up(target, mach.now())
+        station = self.arp.look_up(target, mach.now(), self.sockets[request.header.local].client)
         if station is not None:
             return (station,)
         self._wait(mach, target, request.caller)
@@ -442,17 +447,3 @@ class Udp(SuccessiveServer):
 
 def _after(port: int) -> int:
     return port + 1 if port + 1 in EPHEMERAL else EPHEMERAL.start
-
-
-def _words(address: bytes) -> tuple[int, ...]:
-    return struct.unpack(f">{len(address) // 2}H", address)
-
-
-def _are(first: int, words: tuple[int, ...]) -> list[int]:
-    """Matches for words of a frame that follow each other."""
-    return [number for place, word in enumerate(words, first) for number in (place, WORD, word)]
-
-
-def _shorts(words: Sequence[int]) -> tuple[int, ...]:
-    """As the interface has them, with a sign."""
-    return tuple(word - 0x10000 if word & 0x8000 else word for word in words)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from masix.net.ip import ip_of, mac_of
-from masix.protocols.arp import ASKED_MAX, KEPT_NS, KIND, KNOWN_MAX, PACKET, REPLY, REQUEST, SECOND, Arp
+from masix.protocols.arp import ASKED_MAX, ASKED_OF_ONE, KEPT_NS, KIND, KNOWN_MAX, PACKET, REPLY, REQUEST, SECOND, Arp
 
 ME, PEER = 1, 2
 
@@ -57,9 +57,18 @@ def test_what_is_kept_has_a_bound() -> None:
     assert len(arp.known) == KNOWN_MAX
     assert arp.look_up(ip_of(KNOWN_MAX + 9), KNOWN_MAX) is not None
     for node in range(1000, 1000 + ASKED_MAX + 5):
-        arp.look_up(ip_of(node), 0)
+        arp.look_up(ip_of(node), 0, node // ASKED_OF_ONE)
     assert len(arp.asked) == ASKED_MAX
     assert [station for _, station in arp.answers] == [None] * 5
+
+
+def test_one_client_has_a_part_of_what_is_asked_for() -> None:
+    arp = made()
+    for node in range(1000, 1000 + ASKED_OF_ONE + 3):
+        arp.look_up(ip_of(node), 0, 1)
+    assert [ip for ip, _ in arp.answers] == [ip_of(1000 + ASKED_OF_ONE + n) for n in range(3)]
+    arp.look_up(ip_of(2000), 0, 2)
+    assert ip_of(2000) in arp.asked
 
 
 @given(st.lists(st.binary(max_size=60), max_size=20), st.lists(st.integers(0, 300), max_size=10))

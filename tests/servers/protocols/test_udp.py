@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machemu.boot.node import Node
-from machemu.ipc.port import Port
-from masix.interfaces import acs_client, udp, udp_client
+from masix.interfaces import acs_client, udp
 from masix.net import frames
 from masix.net.frames import DATA_MAX, Lost
 from masix.net.ip import checksum, ip_of, mac_of
 from masix.protocols.arp import ALL, ETHERTYPE_ARP, KIND, NOBODY, PACKET, REPLY, REQUEST
 from masix.protocols.udp import EPHEMERAL, QUEUE_MAX, SOCKETS_MAX, WAITING_MAX, Udp
 from tests.support.guests import ARCHS, I386, Arch
-from tests.support.protocols import NODE, OTHER, OWN, Bench, Task, frame
+from tests.support.protocols import NODE, OTHER, OWN, Bench, frame
 from tests.support.protocols import bench as node_bench
+from tests.support.sockets import Client, bench, number, refusals
 
 NAME_EXISTS, INVALID_ARGUMENT, NO_ACCESS, SHORTAGE, INVALID_CAPABILITY, FAILURE = 13, 4, 8, 6, 20, 5
 PEER = 2
 OWN_IP, PEER_IP = ip_of(NODE), ip_of(PEER)
 SECOND_SLICES = 500
-
-
-def number(node: int) -> int:
-    return int.from_bytes(ip_of(node), "big")
 
 
 def arp(operation: int, sender: int = PEER, target: int = NODE, **changes: Any) -> bytes:
@@ -49,60 +43,6 @@ def arp(operation: int, sender: int = PEER, target: int = NODE, **changes: Any) 
 
 def datagram(data: bytes, port: int = 7, source_port: int = 9, source: bytes = PEER_IP, target: bytes = OWN_IP) -> bytes:
     return frames.make(OWN + OTHER, source, target, source_port, port, data)
-
-
-class Client(Task):
-    """A task with sockets."""
-
-    service: Port
-
-    def socket(
-        self,
-        port: int = 7,
-        remote: int = 0,
-        remote_port: int = 0,
-        library: bool = False,
-        receiver: Port | None = None,
-        **given: Port,
-    ) -> Any:
-        """(socket, link, direct, address, station, port), or the code. privilege: in `given`."""
-        privilege = self.send_right(given["privilege"]) if given else None
-        to = self.send_right(receiver or self.make_port())
-        code, *results = self.call(self.service, udp.UDP_OPEN, int(library), port, remote, remote_port, to, privilege)
-        return tuple(results) if code == 0 else code
-
-    def send(self, socket: Port, address: int, port: int, data: bytes) -> None:
-        self.ask(socket, udp.UDP_SEND, address, port, data, answer=False)
-        self.on.run()
-
-    def datagrams(self, receiver: Port) -> list[tuple[Any, ...]]:
-        """(address, port, data) of each that has come."""
-        found = []
-        while (body := self.discard(receiver)) is not None:
-            found.append(udp_client.UDP_DATAGRAM.request.unpack(self.machine.arch.order, body, (), False))
-        return found
-
-    def counts(self) -> tuple[int, ...]:
-        return tuple(self.call(self.service, udp.UDP_COUNTS)[1])
-
-
-@contextmanager
-def bench(arch: Arch) -> Iterator[tuple[Bench, Client]]:
-    """With the server's service in the hands of clients; nothing is left of their sockets when they have ended."""
-    server = Udp(NODE)
-    with node_bench(arch, ("udp", server)) as on:
-        Client.service = on.port("udp", server.service)
-        yield on, Client(on)
-        for task in on.machine.tasks:
-            if task.name == "user":
-                on.machine.end(task)
-        on.run()
-        assert (server.sockets, server.receivers, server.questions, len(on.gns.protocols.connections)) == ({}, {}, {}, 1)
-        (space,) = (task.space for task in on.machine.tasks if task.name == "udp")
-        # Its task, the host, devices and name server, the network server, its device, four ports of its own with their set, two
-        # protocols, ARP's connection and frames, a reply port.
-        assert len(list(space.entries())) <= 16
-        on.machine.check()
 
 
 def meet(on: Bench) -> None:
@@ -399,11 +339,10 @@ def test_the_name_server_is_answered_that_all_is_saved(arch: Arch) -> None:
 
 
 def test_there_are_only_so_many_sockets() -> None:
-    with bench(I386) as (_, task):
-        codes = [task.socket(n + 1) for n in range(SOCKETS_MAX + 1)]
-        refused = [code for code in codes if not isinstance(code, tuple)]
+    with bench(I386) as (on, task):
+        codes = [task.socket(n + 1, privilege=on.master) for n in range(SOCKETS_MAX + 1)]
         # ARP's connection does not count among UDP's.
-        assert refused == [SHORTAGE]
+        assert refusals(codes) == [SHORTAGE]
 
 
 def test_a_client_that_dies_while_it_waits_leaves_nothing(arch: Arch) -> None:
@@ -412,7 +351,7 @@ def test_a_client_that_dies_while_it_waits_leaves_nothing(arch: Arch) -> None:
         for step in range(6):
             client = Client(on)
             to = client.send_right(client.make_port())
-            client.ask(Client.service, udp.UDP_OPEN, step % 2, 7, 0, 0, to, None)
+            client.ask(Client.service, udp.UDP_OPEN, step % 2, 7, 0, 0, to, None, None)
             client.ask(socket, udp.UDP_RESOLVE, number(4))
             on.machine.run(step * 60_000)
             client.end()
