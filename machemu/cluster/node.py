@@ -18,6 +18,7 @@ from machemu.cluster.faults import Action, StartServer, StopServer
 from machemu.cluster.file import NodeSpec
 from machemu.cluster.link import Arrival, Sent, Status
 from machemu.cluster.servers import Servers, start_servers
+from machemu.core import board
 from machemu.core.host_side import unsaved
 from machemu.core.kernel import FOREVER, Kernel, Stop
 from machemu.device.ethernet import ARRIVED_MAX, HEADER_SIZE, EthernetDriver
@@ -220,6 +221,7 @@ class ClusterNode:
         """Listens to what its interfaces send, and for servers that end."""
         assert self.kernel is not None
         self.kernel.loader = self._ending
+        self.kernel.board[board.NODE] = self.number
         self.drivers = [driver for driver in self.kernel.devices.drivers if isinstance(driver, EthernetDriver)]
         for driver in self.drivers:
             assert isinstance(driver.nic, EthernetNic)

@@ -20,6 +20,7 @@ from machemu.lab.errors import EngineDied, HookError, UsageError
 from machemu.lab.hooks import Hook
 from machemu.lab.machine import Machine
 from machemu.lab.running import on_ctrl_c
+from machemu.machine import accel
 from machemu.sim.units import counted, time_text
 
 INSIDE: Final = ("kernel", "node", "task", "thread")
@@ -197,6 +198,7 @@ def _serve(pipe: Connection, make: Callable[[], Machine], numbers: Any) -> None:
     """In the child: does what it is asked, until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.disable()  # the other end tells of its death
+    accel.leave_deaths()
     try:
         machine = make()
         machine.watch_place(numbers)

@@ -16,7 +16,7 @@ from unicorn import unicorn_const as uc
 from unicorn.unicorn_py3.unicorn import uclib
 
 from machemu.abi.errors import InvariantError
-from machemu.machine.accel import native
+from machemu.machine.accel import guard_deaths, native
 
 if TYPE_CHECKING:
     from machemu.machine.accel.interface import NativeExits
@@ -226,6 +226,7 @@ class Engine:
     stopped: bool
 
     def __init__(self, ram: mmap.mmap, architecture: int, mode: int, processor: int) -> None:
+        guard_deaths()
         self.handle = _VOID()
         check(_open(architecture, mode, ctypes.byref(self.handle)), "open")
         self.address = self.handle.value or 0

@@ -20,7 +20,7 @@ from typing import Final
 
 from machemu.core import board
 from machemu.core.board import NODE, PC, TASK, THREAD, TRAPS
-from machemu.machine import signals
+from machemu.machine import accel, signals
 from machemu.sim.output import Output
 from machemu.sim.units import counted, time_text
 from machemu.ui.status import Status
@@ -123,6 +123,7 @@ def _be_child(parent: int, shared: Board) -> None:
     if os.getppid() != parent:
         os._exit(Status.INTERNAL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    accel.leave_deaths()
     defaults = {number: signals.current(number) for number in DEADLY}
 
     def dies(number: int, _info: int, _context: int) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
+from machemu.machine import accel
 from machemu.machine.i386 import division
 
 PATIENCE_S: Final = 10.0
@@ -166,6 +167,7 @@ class Children(ABC, Generic[J, R]):
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             errors = os.open(self.errors, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
             os.dup2(errors, 2)
+            accel.leave_deaths()
             faulthandler.enable(errors)
             faulthandler.register(signal.SIGUSR1, errors)
             division.guard()  # whose handler of SIGFPE has just been replaced

@@ -49,6 +49,19 @@ def for_a_cpu() -> ModuleType | None:
     return None if _left_out else native
 
 
+def guard_deaths() -> None:
+    """From now on a fatal signal inside an engine's run is told, and the process ends with status 70; once a process, and
+    before other handlers that are to have signals first. Without the extension signals do what they always do."""
+    if native is not None:
+        native.guard_deaths()
+
+
+def leave_deaths() -> None:
+    """From now on fatal signals do in this process what they always do, since another one tells of its death."""
+    if native is not None:
+        native.leave_deaths()
+
+
 def engine() -> str:
     """Which engine runs, for people."""
     return NATIVE if native is not None else f"{PYTHON}: {reason}"

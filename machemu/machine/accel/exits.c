@@ -1,5 +1,5 @@
 /* The common part of the ways out of user mode: which kernel, machine and thread they are of. */
-#include "exits.h"
+#include "deaths.h"
 #include <structmember.h>
 
 bool exits_begin(Exits *x, PyObject *cpu, unsigned long long engine, unsigned long long counts, unsigned long long ram) {
@@ -34,6 +34,7 @@ void exits_to_python(Exits *x, uint32_t number) {
 /* machine/engine.py: Engine.start, with Counting.run. */
 static PyObject *start(PyObject *self, PyObject *const *given, Py_ssize_t count) {
     Exits *x = (Exits *)self;
+    Run run;
     uint64_t *counts = x->counts, address = count == 2 ? PyLong_AsUnsignedLongLong(given[0]) : 0;
     int64_t instructions = count == 2 ? PyLong_AsLongLong(given[1]) : 0;
     if (count != 2)
@@ -45,7 +46,9 @@ static PyObject *start(PyObject *self, PyObject *const *given, Py_ssize_t count)
     counts[LIMIT] = (uint64_t)instructions;
     if (x->starts != NULL)
         x->starts(x, true);
+    run_begin(&run, x);
     int error = unicorn.emu_start(x->engine, address, 0, 0, 0);
+    run_end(&run);
     if (x->starts != NULL)
         x->starts(x, false);
     if (error == 0 && !x->engine_stopped) {
@@ -89,7 +92,10 @@ static PyObject *enter(PyObject *self, PyObject *const *given, Py_ssize_t count)
 static PyObject *join(PyObject *self, PyObject *traps) {
     if (traps != Py_None && !Py_IS_TYPE(traps, &TrapsType))
         return PyErr_Format(PyExc_TypeError, "traps are done by Traps");
-    Py_XSETREF(((Exits *)self)->traps, Py_NewRef(traps));
+    Exits *x = (Exits *)self;
+    Py_XSETREF(x->traps, Py_NewRef(traps));
+    if (traps != Py_None)
+        Py_XSETREF(x->kernel, Py_NewRef(((Traps *)traps)->kernel));
     Py_RETURN_NONE;
 }
 
@@ -114,6 +120,7 @@ static int traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(x->memory);
     Py_VISIT(x->mmu);
     Py_VISIT(x->traps);
+    Py_VISIT(x->kernel);
     Py_VISIT(x->pmap);
     return 0;
 }
@@ -127,6 +134,7 @@ static int clear(PyObject *self) {
     Py_CLEAR(x->memory);
     Py_CLEAR(x->mmu);
     Py_CLEAR(x->traps);
+    Py_CLEAR(x->kernel);
     Py_CLEAR(x->pmap);
     return 0;
 }

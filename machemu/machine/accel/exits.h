@@ -11,12 +11,15 @@ typedef struct Exits {
     PyObject *interrupt, *page_fault; /* its methods for what is left to Python */
     PyObject *memory, *mmu;           /* the machine's PhysicalMemory and Mappings */
     PyObject *traps;                  /* Traps, or None: all traps are Python's */
+    PyObject *kernel;                 /* that runs it, for where it is when the engine dies; or NULL */
     PyObject *pmap;                   /* the active thread's */
     uc_engine *engine;
     uint64_t *counts;                 /* in which its translations count */
     uint8_t *ram;
     void (*hook)(uc_engine *, uint32_t, void *);       /* what Unicorn calls at interrupts */
     void (*starts)(struct Exits *exits, bool running); /* called before and behind a run; or NULL */
+    const char *architecture;
+    uint32_t (*pc)(const struct Exits *exits);         /* of an instruction in a helper, or of the block that is translated */
     bool engine_stopped; /* whether `stop` was called since the last start */
     bool plain;          /* the active thread is one that all this is for; all others' exits are Python's */
     bool redirects;      /* its traps go to `emulated_call` */

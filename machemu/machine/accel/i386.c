@@ -170,6 +170,8 @@ static void starts(Exits *x, bool running) {
     }
 }
 
+static uint32_t pc(const Exits *x) { return (uint32_t)((const I386Exits *)x)->state->eip; }
+
 static PyObject *exits_new(PyTypeObject *type, PyObject *given, PyObject *names) {
     static char *keywords[] = {"cpu", "engine", "ram", "state", "error_code", "is_software", "pending", "counts", "shadow", "shadow_of",
                                "stack", "gate", "forget_flags", "replaced", "cr2", "flags", NULL};
@@ -199,6 +201,8 @@ static PyObject *exits_new(PyTypeObject *type, PyObject *given, PyObject *names)
     cpu->flags = flags;
     cpu->x.starts = starts;
     cpu->x.hook = interrupt;
+    cpu->x.architecture = "i386";
+    cpu->x.pc = pc;
     cpu->direct_trap = PyObject_GetAttrString(tally, "_direct_trap");
     if (!exits_begin(&cpu->x, tally, engine, counts, ram) || cpu->direct_trap == NULL)
         Py_CLEAR(cpu);

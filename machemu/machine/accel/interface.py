@@ -11,6 +11,7 @@
 - `Registers(engine)` has `read(register)` and `write(register, value)`, of up to 64 bits, as `Engine` has them.
 - `watch_translations(table, watchers, new)` puts functions into a translator's table that tell watchers of translations, as
   `machine.translator` does in Python; `Counting` and `Screen` are such watchers.
+- `guard_deaths()` and `leave_deaths()` are as in the package.
 - `Traps(kernel)`, `I386Exits(cpu, **where)` and `M68kExits(cpu, **where)` are as below. where: addresses of this process.
 
 Python's lock is kept while the engine runs.

@@ -198,6 +198,8 @@ static void interrupt(uc_engine *engine, uint32_t vector, void *data) {
     exits_to_python(&cpu->x, vector);
 }
 
+static uint32_t pc(const Exits *x) { return ((const M68kExits *)x)->words[PC]; }
+
 static PyObject *exits_new(PyTypeObject *type, PyObject *given, PyObject *names) {
     static char *keywords[] = {"cpu", "engine", "counts", "ram", "words", "fault_address", "fault_status", "undone", NULL};
     PyObject *tally, *undone;
@@ -216,6 +218,8 @@ static PyObject *exits_new(PyTypeObject *type, PyObject *given, PyObject *names)
     cpu->fault_address = fault_address;
     cpu->fault_status = fault_status;
     cpu->x.hook = interrupt;
+    cpu->x.architecture = "m68k";
+    cpu->x.pc = pc;
     if (!exits_begin(&cpu->x, tally, engine, counts, ram))
         Py_CLEAR(cpu);
     return (PyObject *)cpu;

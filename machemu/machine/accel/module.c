@@ -1,5 +1,5 @@
 /* The module: what Python sees of the extension. interface.py says what each part is. */
-#include "exits.h"
+#include "deaths.h"
 #include "translations.h"
 
 Unicorn unicorn;
@@ -31,6 +31,8 @@ static PyMethodDef functions[] = {
     {"bind", bind, METH_VARARGS, NULL},
     {"bind_slots", bind_slots, METH_O, NULL},
     {"watch_translations", translations_watch, METH_VARARGS, NULL},
+    {"guard_deaths", deaths_guard, METH_NOARGS, NULL},
+    {"leave_deaths", deaths_leave, METH_NOARGS, NULL},
     {0},
 };
 

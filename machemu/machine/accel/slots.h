@@ -6,7 +6,7 @@
 
 #define SLOTS                                                                                                            \
     SLOT(Kernel, trap_count) SLOT(Kernel, trap_ns) SLOT(Kernel, trap_limit) SLOT(Kernel, limit) SLOT(Kernel, kern)       \
-    SLOT(Kern, sched) SLOT(Kern, clock) SLOT(Kern, host) SLOT(Host, host_self)                                           \
+    SLOT(Kernel, board) SLOT(Kern, sched) SLOT(Kern, clock) SLOT(Kern, host) SLOT(Host, host_self)                       \
     SLOT(Clock, base) SLOT(Clock, mark) SLOT(Clock, instruction_ns)                                                      \
     SLOT(Sched, current) SLOT(Sched, ast) SLOT(Sched, handoff)                                                           \
     SLOT(Thread, space) SLOT(Thread, task) SLOT(Thread, ith_sself) SLOT(Task, itk_sself) SLOT(Task, eml_dispatch)        \

@@ -20,6 +20,7 @@ from typing import Final
 
 from machemu.machine import engine as uc
 from machemu.machine import signals
+from machemu.machine.accel import guard_deaths
 from machemu.machine.signals import Action
 
 HELPERS: Final = ("helper_idivl_EAX_x86_64", "helper_idivw_AX_x86_64")
@@ -39,6 +40,7 @@ _before: list[Action] = []
 
 def guard() -> None:
     """Sees to it that no division ends this process. Again where another handler of the signal has come since."""
+    guard_deaths()  # behind this one: it has what is no division
     if sys.platform != "linux" or os.uname().machine != "x86_64" or not all(hasattr(uc.library, n) for n in HELPERS):
         return
     if not _ours:
