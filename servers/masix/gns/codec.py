@@ -66,7 +66,7 @@ class WireError(Exception):
 
 
 _RIGHT: Final = c.Struct("kind" / c.Int8ub, "node" / c.Int16ub, "number" / c.Int32ub, "more" / c.Int32ub)
-"""more: a receive right's limit, another's pledge."""
+"""more: a receive right's hops and limit, of two bytes each; another's pledge."""
 _BYTES: Final = c.Prefixed(c.Int32ub, c.GreedyBytes)
 _RIGHTS: Final = c.Struct(
     "offset" / c.Int32ub, "is_array" / c.Flag, "disposition" / c.Int8ub, "rights" / c.PrefixedArray(c.Int32ub, _RIGHT)
@@ -178,12 +178,13 @@ def _right(fields: Any) -> NetRight:
     kind = RightKind(fields.kind)
     if kind not in (RightKind.NULL, RightKind.DEAD) and not NODE_MIN <= fields.node <= NODE_MAX:
         raise ValueError(f"{fields.node} is no node")
-    pledge, limit = (0, fields.more) if kind is RightKind.RECEIVE else (fields.more, 0)
-    return NetRight(kind, fields.node, fields.number, pledge, limit)
+    if kind is RightKind.RECEIVE:
+        return NetRight(kind, fields.node, fields.number, limit=fields.more & 0xFFFF, hops=fields.more >> 16)
+    return NetRight(kind, fields.node, fields.number, fields.more)
 
 
 def _right_fields(right: NetRight) -> dict[str, int]:
-    more = right.limit if right.kind is RightKind.RECEIVE else right.pledge
+    more = right.hops << 16 | min(right.limit, 0xFFFF) if right.kind is RightKind.RECEIVE else right.pledge
     return {"kind": right.kind, "node": right.node, "number": right.number, "more": more}
 
 

@@ -41,10 +41,11 @@ MESSAGE_COST: Final = 256
 class Export:
     """A port of this node that other nodes know by a number."""
 
-    __slots__ = ("account", "given", "kind", "name", "taken", "waiting")
+    __slots__ = ("account", "given", "hops", "kind", "name", "taken", "waiting")
     name: PortName  # of the server's right to it, which is of its kind
     kind: RightKind  # SEND or SEND_ONCE
     account: Account
+    hops: U16  # of a port that came here, how often servers had sent its receive right on since a task did
     given: dict[U16, U31]  # how many rights to it each node was given
     # What came while its queue was full, with its rights, and from which node; None while it has room:
     waiting: deque[tuple[NodeNumber, Message | Flush]] | None
@@ -54,6 +55,7 @@ class Export:
         self.kind = kind
         self.name = name
         self.account = account
+        self.hops = 0
         self.given = {}
         self.taken = {}
         self.waiting = None
@@ -70,8 +72,8 @@ class Proxy:
     """A port that stands for one of another node: the network server has its receive right."""
 
     __slots__ = (
-        "account", "count", "flushes", "is_held", "is_streaming", "is_unused", "is_watched", "kind", "node", "number", "target",
-        "under_way", "watcher",
+        "account", "count", "flushes", "is_held", "is_streaming", "is_unused", "is_watched", "kind", "node", "number", "passing",
+        "target", "under_way", "watcher",
     )  # fmt: skip
 
     # What it stands for:
@@ -90,6 +92,7 @@ class Proxy:
     is_unused: bool  # it has told, and what waits in its queue is still to be sent
 
     # Messages:
+    passing: U31  # the first so many of its queue may be those that servers have put there, and no task here
     under_way: int  # those that went to the port and have not gone into its queue, as far as is known
     is_held: bool  # none is taken from its queue now
     is_streaming: bool  # one of its queue goes, its memory before it
@@ -108,6 +111,7 @@ class Proxy:
         self.is_streaming = False
         self.is_watched = False
         self.is_unused = False
+        self.passing = 0
         self.under_way = 0
         self.flushes = []
 

@@ -188,6 +188,7 @@ def homed(context: Context, node: int, payload: Homed) -> None:
     name = leaving.name
     proxy = Proxy(RightKind.SEND, node, payload.number, leaving.account)
     proxy.count = 1
+    proxy.passing = context.mach.receive_status(name).msgcount
     proxy.watcher = context.mach.allocate_port()
     context.tables.watchers[proxy.watcher] = name
     context.tables.add_proxy(name, proxy)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from machemu.abi.message import MOVE_SEND, MOVE_SEND_ONCE, PORT_DEAD, PORT_SEND_ONCE
+from machemu.abi.message import MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, PORT_DEAD, PORT_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_SEND_ONCE
 from machemu.sim.state import PortName
+from machemu.user.mach import rights as rights_of
 from machemu.user.message import Message
 from masix.gns import forward, memory, rights, streams
 from masix.gns.context import Context
-from masix.gns.ports import WAITING_MAX, Export, bytes_of
+from masix.gns.ports import WAITING_MAX, Export, Proxy, bytes_of
 from masix.gns.translate import Translator, destroy, taken, to_port
 from masix.gns.wire import Deliver, Flush, Flushed, OnceUnused, RightKind, Taken
 
+HOPS_MAX: Final = 64
+"""How often servers send a receive right on that no task has received."""
 TOLD_EVERY: Final = 8
 """After so many messages a sender is told that they have gone into the queue."""
 
@@ -34,11 +37,12 @@ def proxied(context: Context, name: PortName, message: Message) -> None:
         kind = MACH_NOTIFY_NO_SENDERS.request
         rights.no_senders(context, name, *kind.unpack(context.mach.order, message.body, message.carried, message.complex))
         return
+    goes_round = _goes_round(context, proxy, message)
     context.mach.note(f"gns: step 7: message {header.id} is for node {proxy.node} port {proxy.number}")
     if proxy.node == context.node:
         deliver(context, context.node, proxy.number, proxy.kind, message)
         forward.went(context, name, proxy, header)
-    elif why := forward.why_not(context, proxy, message):
+    elif why := "its receive rights go round" if goes_round else forward.why_not(context, proxy, message):
         forward.refuse(context, proxy, message, why)
         if proxy.kind is RightKind.SEND:
             forward.done(context, name, proxy, header)
@@ -46,6 +50,20 @@ def proxied(context: Context, name: PortName, message: Message) -> None:
         forward.forward(context, name, proxy, read)
     else:
         streams.begin(context, name, proxy, message)
+
+
+def _goes_round(context: Context, proxy: Proxy, message: Message) -> bool:
+    """Whether a message brings receive rights that servers send on and on, after a port that moves and that nobody receives from.
+
+    Two such rights, each in a message for the other's port, would go round for ever. On one node the kernel makes no such circle.
+    """
+    is_passing = proxy.passing > 0
+    proxy.passing -= is_passing
+    numbers = (context.tables.numbers.get(name) for name, kind in rights_of(message) if kind == MOVE_RECEIVE)
+    ports = [context.tables.exports[number] for number in numbers if number is not None]
+    for port in ports:
+        port.hops = min(port.hops, HOPS_MAX) + 1 if is_passing else 0
+    return any(port.hops > HOPS_MAX for port in ports)
 
 
 def have_gone(context: Context, node: int, payload: Taken) -> None:
@@ -124,6 +142,9 @@ def _hand_over(context: Context, node: int, number: int, export: Export, message
     if Translator(context).own(export.name) is PORT_DEAD:
         destroy(context, node, placed)
         return
+    if export.name in context.tables.proxies:
+        proxy = context.tables.proxies[export.name]
+        proxy.passing = max(proxy.passing, context.mach.receive_status(export.name).msgcount) + 1
     context.mach.send(to_port(placed, export.name, MOVE_SEND), context.notices)
     _count(context, node, number, export)
 

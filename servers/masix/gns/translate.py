@@ -55,7 +55,9 @@ class Translator:
             return DEAD
         if disposition == PORT_RECEIVE:
             token = self._tables.add_leaving(Leaving(right, node, self._account))
-            return NetRight(RightKind.RECEIVE, self._node, token, limit=self._mach.receive_status(right).qlimit)
+            known = self._tables.numbers.get(right)
+            hops = 0 if known is None else self._tables.exports[known].hops
+            return NetRight(RightKind.RECEIVE, self._node, token, limit=self._mach.receive_status(right).qlimit, hops=hops)
         if disposition == PORT_SEND_ONCE:
             number = self._tables.add_export(RightKind.SEND_ONCE, right, self._account)
             self._tables.exports[number].give(node)
@@ -158,6 +160,7 @@ class Translator:
         self._mach.call(MACH_PORT_SET_QLIMIT, self._mach.task_self(), name, min(right.limit, QLIMIT_MAX))
         number = self._tables.add_export(RightKind.SEND, name, self._account)
         self._tables.exports[number].give(node)
+        self._tables.exports[number].hops = right.hops
         self.watch_death(name)
         self._context.say(node, Homed(right.number, number))
         return name

@@ -42,7 +42,7 @@ class RightKind(IntEnum):
 class NetRight(NamedTuple):
     """A right under way between nodes. pledge: what the giver of a third node's port is to be told when that node knows; or 0.
 
-    limit: of a receive right, how many messages its queue takes.
+    Of a receive right: limit is how many messages its queue takes, hops how often servers have sent it on since a task did.
     """
 
     kind: RightKind
@@ -50,6 +50,7 @@ class NetRight(NamedTuple):
     number: U31
     pledge: U31 = 0
     limit: U31 = 0
+    hops: U16 = 0
 
 
 NULL: Final = NetRight(RightKind.NULL, 0, 0)
