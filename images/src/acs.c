@@ -12,7 +12,7 @@
 
 /* Places for names; the last ones are for generic servers. */
 #define NAMES_MAX 2048
-#define RESERVED 5
+#define RESERVED 6
 #define BUCKETS 256
 #define LOOK_UPS_MAX 64
 #define WATCHERS_MAX 8
@@ -344,7 +344,7 @@ static boolean_t has_all_names(client_number_t client)
 
 static boolean_t is_generic(const char *text)
 {
-	static const char *const generic[] = { "acs", "gns", "gps", "gfs", "gms", 0 };
+	static const char *const generic[] = { "acs", "gns", "gps", "gfs", "gms", "udp", 0 };
 	int n = 0;
 
 	while (generic[n] && strcmp(text, generic[n]))

@@ -13,6 +13,7 @@ import pytest
 from machemu.core.observe import watch
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED
 from machemu.trace.events import Noted, TraceEvent
+from masix.protocols.udp import Udp
 from tests.support.clients import SEND_ONCE_DIED, Caller, Giver, Said, Sink, Source, Steps, pattern
 from tests.support.clusters import PORTS, SECOND, START, World, fault, with_guests
 from tests.support.name_servers import GUEST, both_places
@@ -128,6 +129,19 @@ def test_a_client_cannot_take_the_network_servers_name(place: str) -> None:
         assert found[200].value != 0
         assert found[300].value != 0
         assert said(world, "n1", 1)[600].value != 0
+
+
+@both_places
+@pytest.mark.parametrize("architecture", ["i386", "m68k"])
+def test_a_client_cannot_take_the_datagram_servers_name_before_it_does(architecture: str, place: str) -> None:
+    text = lan(machine("n1", architecture, steps("0 reg udp; 500 look udp"), '"masix.protocols.udp:Udp"'))
+    with World(placed(text, place)) as world:
+        world.run(SECOND)
+        (client,) = world.programs("n1", Steps)
+        registered, found = client.said
+        assert registered.value != 0 and found.value != 0
+        (server,) = world.programs("n1", Udp)
+        assert server.registration
 
 
 @both_places

@@ -100,7 +100,7 @@ def test_what_was_registered_is_no_business_of_netname_s(arch: Arch, place: str)
 
 @both_places
 def test_essential_services_and_generic_servers_names_need_the_privilege(arch: Arch, place: str) -> None:
-    names = [b"acs", b"gns", b"gps", b"gfs", b"gms"]
+    names = [b"acs", b"gns", b"gps", b"gfs", b"gms", b"udp"]
     rude = Scripted(
         [
             (acs.ACS_REGISTER, lambda p, m: (b"vital", 1, own(p, m))),
@@ -110,7 +110,7 @@ def test_essential_services_and_generic_servers_names_need_the_privilege(arch: A
     )
     rude.is_rude = True
     with ran(arch, place, rude) as machine:
-        assert [code for code, _ in rude.answers] == [KERN_NO_ACCESS] * 6 + [1000] * 5
+        assert [code for code, _ in rude.answers] == [KERN_NO_ACCESS] * (1 + len(names)) + [1000] * len(names)
         machine.end(machine.tasks[1])
         machine.run(5 * SECOND_NS)
         assert machine.kernel.halted is None

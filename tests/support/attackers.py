@@ -174,7 +174,7 @@ def _over(self: Attacker, mach: Mach) -> None:
 
 @attempt("checks in under generic servers' names, with bytes behind them")
 def _generic(self: Attacker, mach: Mach) -> None:
-    for name in (b"gns", b"gns\0x", b"acs\0", b"gps", b"gfs", b"gms"):
+    for name in (b"gns", b"gns\0x", b"acs\0", b"gps", b"gfs", b"gms", b"udp"):
         _check_in(self, mach, name, copied(self.port))
 
 
@@ -187,7 +187,7 @@ def _out(self: Attacker, mach: Mach) -> None:
 
 @attempt("registers essential services and generic servers")
 def _essential(self: Attacker, mach: Mach) -> None:
-    for name, essential in ((b"heart", 1), (b"heart", -1), (b"gns", 0), (b"gps", 0), (b"acs", 1)):
+    for name, essential in ((b"heart", 1), (b"heart", -1), (b"gns", 0), (b"gps", 0), (b"udp", 0), (b"acs", 1)):
         self.ask(mach, acs.ACS_REGISTER, name, essential, copied(self.port))
 
 

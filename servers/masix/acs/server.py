@@ -40,8 +40,8 @@ from masix.interfaces import acs, acs_client, gns, netname
 
 ANY: Final = b"*"
 """netname's name for all hosts."""
-GENERIC: Final = (b"acs", b"gns", b"gps", b"gfs", b"gms")
-"""Names of generic servers: administration, network, processes, files, memory."""
+GENERIC: Final = (b"acs", b"gns", b"gps", b"gfs", b"gms", b"udp")
+"""Names of generic servers: administration, network, processes, files, memory, datagrams."""
 NAMES_MAX: Final = 2048
 """Names that are there at once; the last places are for generic servers."""
 LOOK_UPS_MAX: Final = 64
