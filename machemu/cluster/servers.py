@@ -16,8 +16,8 @@ from machemu.cluster.file import NodeSpec
 from machemu.cluster.privileges import is_privileged
 from machemu.cluster.server_specs import GuestSpec, ServerSpec, name_of
 from machemu.core.kernel import Kernel
-from machemu.core.name_server import NameServer, given_rights, launch_server
-from machemu.core.succession import replace
+from machemu.core.name_server import NameServer, give_ports, given_rights, launch_server
+from machemu.core.succession import replace, shared_of
 from machemu.kern import task_control
 from machemu.kern.task import Task
 from machemu.sim.state import REGISTRY, U31, U64, state
@@ -144,6 +144,7 @@ class Servers:
         """
         name = next((name for name in self.lasting if self.tasks.get(name) == ending.number), None)
         if name is None:
+            self._follow(kernel, ending)
             return
         self.revived += 1
         last = kernel.kern.task_serial
@@ -152,11 +153,20 @@ class Servers:
         except (UserError, KernError):
             del self.lasting[name]
             for task in [task for number, task in kernel.kern.tasks.items() if number > last]:
-                task_control.terminate(kernel.kern, task)
+                task_control.terminate(kernel.kern, task, is_loader=True)
             if self.name_server is not None and self.name_server.service.receiver in (None, ending.space):
                 self.name_server = None
         else:
             self.tasks[name] = max(kernel.kern.tasks)
+
+    def _follow(self, kernel: Kernel, ending: Task) -> None:
+        """Where a name server ends that has not handed over yet, the one that waits to follow it gets its ports."""
+        if self.name_server is None or self.name_server.service.receiver is not ending.space:
+            return
+        for task in [kernel.kern.tasks[number] for number in self.tasks.values() if number in kernel.kern.tasks]:
+            shared = shared_of(task)
+            if shared is not None and shared.server.name_server and "legacy" in shared.names:
+                self.name_server = give_ports(kernel, task, self.name_server)
 
     def _may_be_first(self, is_name_server: bool, name: str) -> None:
         if is_name_server and self.name_server is not None:
@@ -183,7 +193,7 @@ class Servers:
     def stop(self, kernel: Kernel, name: str) -> None:
         """Ends a server's task: its ports die. UserError where there is none."""
         self.lasting.pop(name, None)
-        task_control.terminate(kernel.kern, self._task(kernel, name))
+        task_control.terminate(kernel.kern, self._task(kernel, name), is_loader=True)
         self._forget_ended(kernel)
 
     def replace(self, kernel: Kernel, node: NodeSpec, name: str, spec: ServerSpec, seed: int) -> None:

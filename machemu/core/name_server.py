@@ -47,7 +47,12 @@ def launch_server(
     task = launch(kernel, server, name, given_rights(kernel, known, privileged))
     if not server.name_server:
         return name_server
-    made, names = make_name_server(kernel, task, name_server)
+    return give_ports(kernel, task, name_server)
+
+
+def give_ports(kernel: Kernel, task: Task, before: NameServer | None) -> NameServer:
+    """As `make_name_server`, of a host-side server's task, which knows the rights as `service` and `privileged`."""
+    made, names = make_name_server(kernel, task, before)
     for thread in task.threads.values():
         assert isinstance(thread.program, ServerThread)
         thread.program.task.names |= dict(zip(("service", "privileged"), names, strict=True))

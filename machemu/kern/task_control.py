@@ -71,12 +71,15 @@ def _notify_new_task(kern: Kern, target: Port, task: Task, parent: Task | None) 
     kmsgs.kernel_send(ipc, kmsgs.make(ipc, right, PORT_SEND, None, 0, message.id, body, carried))
 
 
-def terminate(kern: Kern, task: Task) -> None:
-    """task_terminate. Where it is the current thread's own task, that thread ends when it leaves the kernel."""
+def terminate(kern: Kern, task: Task, is_loader: bool = False) -> None:
+    """task_terminate. Where it is the current thread's own task, that thread ends when it leaves the kernel.
+
+    is_loader: no thread of the machine asks for it, but its loader, between any two instructions.
+    """
     current = kern.sched.current
     if not task.active:
         raise KernError(KERN_FAILURE)
-    if current is not None and (not current.active or not current.task.active):
+    if not is_loader and current is not None and (not current.active or not current.task.active):
         thread_control.terminate(kern, current)
         raise KernError(KERN_FAILURE)
     task.active = False

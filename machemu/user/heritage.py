@@ -61,6 +61,7 @@ class Departed(HostServer):
         """They have come back; dead names never went."""
         estate = _read(legacy)._replace(dead=())
         assert isinstance(estate.server, SuccessiveServer)
+        estate.server.attach()
         mach.become(estate.server)
         estate.server.take_over(mach, estate, self, legacy)
 
