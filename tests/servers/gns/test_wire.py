@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from machemu.abi.message import PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE, Carried, CarriedMemory, CarriedPort, CarriedPorts
 from machemu.user.message import Header, Message
-from masix.gns.codec import WireError, decode, encode
-from masix.gns.wire import DEAD, NULL, Deliver, NetRight, RightKind
+from masix.gns.codec import DELIVER, WireError, decode, encode
+from masix.gns.wire import DEAD, NULL, Deliver, Laid, NetRight, RightKind
 from tests.support.guests import I386, M68K, Arch
 
 TO = NetRight(RightKind.SEND, 2, 10)
 SEND, ONCE, RECEIVE = (
     NetRight(RightKind.SEND, 1, 7),
     NetRight(RightKind.SEND_ONCE, 1, 8),
-    NetRight(RightKind.RECEIVE, 1, 9, limit=5),
+    NetRight(RightKind.RECEIVE, 1, 9, limit=5, hops=2),
 )
 WORD = bytes(4)
 
@@ -80,6 +80,55 @@ def broken(arch: Arch) -> list[Deliver]:
 def test_a_message_that_contradicts_itself_is_not_read(arch: Arch, case: int) -> None:
     with pytest.raises(WireError):
         decode(encode(broken(arch)[case]))
+
+
+numbers = st.integers(0, (1 << 31) - 1)
+offsets = st.integers(0, (1 << 32) - 1)
+rights = st.builds(
+    NetRight,
+    st.sampled_from(RightKind),
+    st.integers(1, 0xFFFE),
+    numbers,
+    pledge=numbers,
+    limit=numbers,
+    hops=st.integers(0, 0xFFFF),
+)
+carried = st.lists(
+    st.builds(CarriedPort, offsets, st.integers(0, 255), rights)
+    | st.builds(CarriedPorts, offsets, st.integers(0, 255), st.lists(rights, max_size=3).map(tuple))
+    | st.builds(lambda offset, data: CarriedMemory(offset, len(data), data), offsets, st.binary(max_size=9))
+    | st.builds(lambda offset, size, token: CarriedMemory(offset, size, Laid(token, 5)), offsets, offsets, st.integers(1, 99)),
+    max_size=4,
+).map(tuple)
+
+
+@given(rights, rights, st.sampled_from([I386, M68K]), st.binary(max_size=60), carried, st.booleans())
+def test_a_message_s_bytes_are_as_described(
+    to: NetRight, answer: NetRight, arch: Arch, body: bytes, items: tuple[Carried, ...], is_complex: bool
+) -> None:
+    said = deliver(arch, body, *items, answer=answer, to=to, is_complex=is_complex)
+    data = encode(said)[1:]
+    fields = DELIVER.parse(data)
+    assert DELIVER.build(fields) == data
+    assert (fields.body, fields.id, fields.complex, fields.to.number) == (body, 5, is_complex, to.number)
+    assert len(fields.rights) + len(fields.memory) == len(items)
+
+
+@given(st.data())
+def test_bytes_that_are_not_as_described_are_not_read(data: st.DataObject) -> None:
+    """A byte that is changed, gone or too many is seen, or what is read is written as it was, but for flags that mean nothing."""
+    body = item(I386, PORT_SEND, 1) + WORD + item(I386, 8, 3, False, 8) + WORD
+    good = bytearray(encode(deliver(I386, body, CarriedPort(4, PORT_SEND, SEND), CarriedMemory(12, 3, b"abc"))))
+    place = data.draw(st.integers(1, len(good) - 1))
+    good[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    try:
+        got = decode(bytes(good))
+    except WireError:
+        return
+    assert isinstance(got, Deliver)
+    fields = DELIVER.parse(bytes(good[1:]))
+    fields.flags = got.message.header.flags
+    assert encode(got) == good[:1] + DELIVER.build(fields)
 
 
 @given(st.binary(max_size=60), st.sampled_from([I386, M68K]), st.lists(st.integers(0, 15), max_size=3), st.booleans())
