@@ -144,16 +144,12 @@ def pace() -> float:
 
 
 def serve(divisor: int) -> None:
-    """A worker: says its rows' names, and then measures each row that it reads the name of, in the time of the fixed work."""
+    """A worker: says its rows' names, and then measures each row that it reads the name of."""
     time.perf_counter = time.process_time
     known = rows()
     print("\t".join(known), flush=True)
     for line in sys.stdin:
-        name = line.rstrip("\n")
-        before = pace()
-        cost = known[name](divisor)
-        own = name.endswith(OWN_PACE)
-        print(cost, cost if own else cost / (before + pace()), flush=True)
+        print(known[line.rstrip("\n")](divisor), flush=True)
 
 
 class Worker:
@@ -179,12 +175,13 @@ class Worker:
         return line.rstrip("\n")
 
     def measure(self, name: str) -> tuple[float, float]:
-        """A row's cost, and the same in the time of fixed work beside it."""
+        """A row's cost, and the same in the time of fixed work beside it: done here, since it differs from worker to worker."""
         assert self.process.stdin is not None
+        before = pace()
         self.process.stdin.write(name + "\n")
         self.process.stdin.flush()
-        cost, paced = map(float, self._line().split())
-        return cost, paced
+        cost = float(self._line())
+        return cost, cost if name.endswith(OWN_PACE) else cost / (before + pace())
 
     def close(self) -> None:
         assert self.process.stdin is not None and self.process.stdout is not None
