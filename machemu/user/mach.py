@@ -238,7 +238,7 @@ class Mach:
         names["reply"] = reply
         body, carried = self._pack(routine.request, values)
         header = Header(port, COPY_SEND, reply, MAKE_SEND_ONCE, routine.request.id)
-        if any(not isinstance(item, CarriedPort) for item in carried):
+        if not all([isinstance(item, CarriedPort) for item in carried]):
             raise InvariantError(f"{routine.name} is called with memory out of line")
         data, _ = messages.encode(self.order, Message(header, body, carried, bool(carried)), ())
         self.write(thread.buffer, data)
@@ -252,6 +252,8 @@ class Mach:
 
     def _pack(self, kind: MessageType, values: tuple[Any, ...]) -> tuple[bytes, tuple[Carried, ...]]:
         """A routine's message. A right is moved, unless it is given as a PolyPort, which says what becomes of it."""
+        if not any([isinstance(value, PolyPort) for value in values]):
+            return kind.pack(self.order, values)
         plain = tuple(v.port if isinstance(v, PolyPort) and _is_plain(t) else v for v, t in zip(values, kind.types, strict=True))
         packed, carried = kind.pack(self.order, plain)
         body = bytearray(packed)

@@ -72,7 +72,7 @@ class Streams:
 
     def next_timer(self, now: int) -> int | None:
         """When memory that was not there is to be looked for again."""
-        return now + RETRY_NS if any([stream.waits for stream in self.by_token.values()]) else None
+        return now + RETRY_NS if self.by_token and any([stream.waits for stream in self.by_token.values()]) else None
 
 
 @state
@@ -104,5 +104,5 @@ class Arrivals:
 
     def next_timer(self, now: int) -> int | None:
         """When what waits is to be tried again."""
-        waits = self.short or any([arriving is not None and arriving.waiting for arriving in self.streams.values()])
+        waits = self.short or (self.streams and any([each is not None and each.waiting for each in self.streams.values()]))
         return now + RETRY_NS if waits else None

@@ -279,8 +279,9 @@ class Names(Part):
 
     def next_timer(self) -> int | None:
         """When `expired` is wanted."""
-        times = [query.time for query in self.queries.values()] + [at for _, at in self.leaving.values()]
-        times += [at for at in (self.introduce_at, self.known.sweep_at) if at is not None]
+        times = [at for at in (self.introduce_at, self.known.sweep_at) if at is not None]
+        if self.queries or self.leaving:
+            times += [query.time for query in self.queries.values()] + [at for _, at in self.leaving.values()]
         return min(times, default=None)
 
     def found(self, context: Context, node: int, answer: Found) -> None:
