@@ -257,7 +257,7 @@ class Sender:
     def fill(self, room: int, packet: int, now: int) -> list[bytes]:
         """Chunks for the packet with this sequence number, of `room` bytes at most: what was lost first, then what is new."""
         parts: list[bytes] = []
-        while True:
+        while self.lost or self.controls or self.ready:
             fragment = next(iter(self.lost.values()), None) or self._cut(room)
             if fragment is None or (size := fragment.size()) > room:
                 return parts
@@ -273,6 +273,7 @@ class Sender:
             self.in_flight += size
             room -= size
             parts.append(fragment.data())
+        return parts
 
     def _cut(self, room: int) -> Fragment | None:
         """The next new fragment, of which `_commit` makes what it is; None if there is none or no room."""
@@ -349,11 +350,12 @@ class Sender:
         size = 0
         for number in came:
             fragment = self.unacked.pop(number)
+            bytes_ = fragment.size()
             if self.flight.pop(number, None):
-                self.in_flight -= fragment.size()
+                self.in_flight -= bytes_
             else:
                 del self.lost[number]
-            size += fragment.size()
+            size += bytes_
             if fragment.message is not None and self._delivered(fragment.message, fragment.stream):
                 writable.append(fragment.stream)
         self.progress = now
@@ -388,8 +390,10 @@ class Sender:
         """How long to wait for an answer now. One trip that took long is no reason to wait longer: the peer had paused."""
         settings = self.settings
         base = self.srtt + 4 * self.variance + settings.acknowledge_after if self.srtt else settings.timeout_initial
-        most = max(2 * min(sorted(self.trips)[-2:], default=0), settings.timeout_most)
-        return min(max(base, settings.timeout_least) << min(self.backoff, 16), most)
+        wanted = max(base, settings.timeout_least) << min(self.backoff, 16)
+        if wanted <= settings.timeout_most:
+            return wanted
+        return min(wanted, max(2 * min(sorted(self.trips)[-2:], default=0), settings.timeout_most))
 
     def _find_lost(self) -> None:
         """What later packets have overtaken is lost, and the window is halved once for all losses of a round trip."""

@@ -188,13 +188,14 @@ class Transport(Membership):
     def _data(self, packet: Packet, now: int) -> Peer | None:
         """A packet of a session: of the open one, or of the one that we finished, which it opens."""
         peer = self.peers.get(packet.source)
-        session = None if peer is None else peer.session() or peer.pending()
+        opened = None if peer is None else peer.session()
+        session = None if peer is None else opened or peer.pending()
         if peer is None or session is None or session.identifier != packet.session:
             self.dropped[Drop.STRANGER] += 1
             self.unknown_session(packet.source, packet.session)
             return None
         text = session.open(packet)
-        if peer.session() is None:
+        if opened is None:
             self.open_session(peer, session)
         assert peer.conversation is not None
         try:
@@ -240,8 +241,9 @@ class Transport(Membership):
             else:
                 self.inbox.append(Delivered(peer.node, stream, payload))
         conversation.messages.clear()
-        self.inbox.extend(StreamWritable(peer.node, stream) for stream in conversation.writable)
-        conversation.writable.clear()
+        if conversation.writable:
+            self.inbox.extend(StreamWritable(peer.node, stream) for stream in conversation.writable)
+            conversation.writable.clear()
 
     def _settle(self, peer: Peer, now: int) -> None:
         """Sends and hands over what can be, and sets the peer's timer."""
