@@ -50,6 +50,7 @@ ACS_NAMES = TEXTS.map(lambda text: Part(STRING, 8, 80, text.ljust(80, b"\0")))
 NETNAMES = TEXTS.map(lambda text: Part(CHAR, 8, 80, text.ljust(80, b"\0")))
 BOOLEANS = st.just(Part(BOOLEAN, 32, 1, bytes(4)))
 SERVICES = st.builds(lambda right, name: Part(name, 32, 1, rights=(right,)), RIGHTS, st.sampled_from([COPY, COPY, COPY, ONCE]))
+CLIENTS = st.sampled_from(["null", "dead", "own", "acs", "acs"]).map(lambda right: Part(COPY, 32, 1, rights=(right,)))
 REGISTRATIONS = st.sampled_from(["registration", "registration", "own"]).map(lambda right: Part(COPY, 32, 1, rights=(right,)))
 ROUTINES: dict[int, tuple[st.SearchStrategy[Part], ...]] = {
     acs.ACS_REGISTER.request.id: (ACS_NAMES, BOOLEANS, SERVICES),
@@ -58,6 +59,7 @@ ROUTINES: dict[int, tuple[st.SearchStrategy[Part], ...]] = {
     acs.ACS_REPLACE.request.id: (ACS_NAMES, REGISTRATIONS, SERVICES),
     acs.ACS_LOOK_UP_HERE.request.id: (ACS_NAMES,),
     acs.ACS_WATCH.request.id: (SERVICES,),
+    acs.ACS_IS_CLIENT.request.id: (CLIENTS,),
     netname.NETNAME_CHECK_IN.request.id: (NETNAMES, SERVICES, SERVICES),
     netname.NETNAME_LOOK_UP.request.id: (NETNAMES, NETNAMES),
     netname.NETNAME_CHECK_OUT.request.id: (NETNAMES, SERVICES),
