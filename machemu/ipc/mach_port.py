@@ -238,7 +238,7 @@ def mach_port_request_notification(
     raise KernError(KERN_INVALID_VALUE)
 
 
-def mach_port_insert_right(space: Space, name: PortName, poly: object | None, disposition: int) -> None:
+def mach_port_insert_right(space: Space, name: PortName, poly: Right, disposition: int) -> None:
     """Puts a right under a name. Consumes it on success."""
     if not _valid(name) or not MOVE_RECEIVE <= disposition <= MOVE_SEND_ONCE:
         raise KernError(KERN_INVALID_VALUE)
@@ -258,7 +258,7 @@ def insert_right_by_name(ipc: Ipc, current: Space, target: Space, name: PortName
     """The trap mach_port_insert_right: takes a right from the caller's space and puts it into the target's; lost on failure."""
     if not MOVE_RECEIVE <= disposition <= MAKE_SEND_ONCE:
         raise KernError(KERN_INVALID_VALUE)
-    poly: object | None
+    poly: Right
     if _valid(source):
         poly, transit = right.copyin(ipc, current, source, disposition)
     else:
