@@ -12,14 +12,27 @@ bool exits_begin(Exits *x, PyObject *cpu, unsigned long long engine, unsigned lo
     return x->interrupt != NULL && x->page_fault != NULL;
 }
 
-void exits_call(PyObject *method, PyObject *first, PyObject *second) {
+bool exits_call(PyObject *method, PyObject *first, PyObject *second) {
     PyObject *arguments[] = {first, second};
     PyObject *result = first == NULL ? NULL : PyObject_Vectorcall(method, arguments, second == NULL ? 1 : 2, NULL);
     if (result == NULL)
         PyErr_WriteUnraisable(method);
+    bool is_true = result == Py_True;
     Py_XDECREF(result);
     Py_XDECREF(first);
     Py_XDECREF(second);
+    return is_true;
+}
+
+static void stop_engine(Exits *x) {
+    x->engine_stopped = true;
+    unicorn.emu_stop(x->engine);
+}
+
+void exits_go_on(Exits *x) {
+    tally_keep_to_target(x->tally);
+    if (slot(x->memory, slots.PhysicalMemory_stale) != Py_False || slot(x->mmu, slots.Mappings_changed) != Py_False)
+        stop_engine(x);
 }
 
 void exits_to_python(Exits *x, uint32_t number) {
@@ -61,9 +74,7 @@ static PyObject *start(PyObject *self, PyObject *const *given, Py_ssize_t count)
 }
 
 static PyObject *stop(PyObject *self, PyObject *none) {
-    Exits *x = (Exits *)self;
-    x->engine_stopped = true;
-    unicorn.emu_stop(x->engine);
+    stop_engine((Exits *)self);
     Py_RETURN_NONE;
 }
 

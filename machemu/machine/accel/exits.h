@@ -32,11 +32,19 @@ extern PyTypeObject ExitsType;
 /* Takes the CPU's methods; false with an exception set. The rest of the new object is zeros. */
 bool exits_begin(Exits *exits, PyObject *cpu, unsigned long long engine, unsigned long long counts, unsigned long long ram);
 
-/* Calls a method, which keeps what it raises until the run is over. It takes the references of the arguments. */
-void exits_call(PyObject *method, PyObject *first, PyObject *second);
+/* Calls a method, which keeps what it raises until the run is over: whether it says True. It takes the references of the arguments. */
+bool exits_call(PyObject *method, PyObject *first, PyObject *second);
 
 /* Unicorn's hook on interrupts, in Python. */
 void exits_to_python(Exits *exits, uint32_t number);
+
+/* Has Python's kernel see to a page fault: whether the page is there now, and the thread goes on. */
+static inline bool exits_page_fault(Exits *exits, uint32_t address, bool write) {
+    return exits_call(exits->page_fault, PyLong_FromUnsignedLong(address), PyBool_FromLong(write));
+}
+
+/* The thread goes on from a fault, to the target that the kernel has set; first Unicorn has to forget what is not so any more. */
+void exits_go_on(Exits *exits);
 
 /* Whether the kernel may do traps here now. */
 static inline bool exits_do_traps(const Exits *exits) {

@@ -133,8 +133,12 @@ static bool page_fault(I386Exits *cpu) {
         tally_keep_to_target(cpu->x.tally);
     else {
         open_gate(cpu);
-        exits_call(cpu->x.page_fault, PyLong_FromUnsignedLong((uint32_t)address), PyBool_FromLong(write));
+        bool there = exits_page_fault(&cpu->x, (uint32_t)address, write);
         close_gate(cpu);
+        if (there) {
+            i386_fill(cpu, (uint32_t)address, write, &made); /* where it cannot be made now, the next fault is Python's */
+            exits_go_on(&cpu->x);
+        }
     }
     return true;
 }

@@ -171,7 +171,11 @@ static bool page_fault(M68kExits *cpu) {
     cpu->x.tally->overhead++;
     if (write && translate(cpu, address, true) != NULL) /* the first write to a page that may be written */
         return true;
-    exits_call(cpu->x.page_fault, PyLong_FromUnsignedLong(address), PyBool_FromLong(write));
+    if (exits_page_fault(&cpu->x, address, write)) {
+        if (write)
+            translate(cpu, address, true);
+        exits_go_on(&cpu->x);
+    }
     return true;
 }
 

@@ -12,7 +12,7 @@
     SLOT(Thread, space) SLOT(Thread, task) SLOT(Thread, ith_sself) SLOT(Task, itk_sself) SLOT(Task, eml_dispatch)        \
     SLOT(Space, active) SLOT(Space, reverse) SLOT(Entry, name) SLOT(Entry, type) SLOT(Entry, urefs)                      \
     SLOT(Port, number) SLOT(Port, active) SLOT(Port, receiver) SLOT(Port, mscount)                                       \
-    SLOT(PhysicalMemory, code_frames) SLOT(Mappings, changed)                                                            \
+    SLOT(PhysicalMemory, code_frames) SLOT(PhysicalMemory, stale) SLOT(Mappings, changed)                                \
     SLOT(I386Pmap, directory) SLOT(M68kPmap, root) SLOT(ShadowTables, pages)
 
 typedef struct {

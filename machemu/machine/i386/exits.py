@@ -248,13 +248,13 @@ class Exits(UserMemory):
             self.engine.stop()
         return True
 
-    def _page_missing(self, address: int, write: bool) -> None:
-        """A page fault that the extension has met."""
+    def _page_missing(self, address: int, write: bool) -> bool:
+        """A page fault that the extension has met, and of which it does what `_page_fault` does where the page is there now."""
         try:
-            self._missed = VirtAddr(address)
-            self._page_fault(ERROR_WRITE if write else 0)
+            return self._touch(VirtAddr(address), READ_WRITE if write else VM_PROT_READ)
         except BaseException as error:
             self._fail(error)
+            return False
 
     def _page_fault(self, code: int) -> None:
         assert self._pmap is not None

@@ -198,25 +198,29 @@ class Exits(UserMemory):
         else:
             self._missing(address, writes)
 
-    def _page_missing(self, address: int, write: bool) -> None:
-        """A page fault that the extension has met."""
+    def _page_missing(self, address: int, write: bool) -> bool:
+        """A page fault that the extension has met, and of which it does what `_missing` does where the page is there now."""
         try:
-            self._missing(VirtAddr(address), write)
+            return self._touch(VirtAddr(address), write)
         except BaseException as error:
             self._fail(error)
+            return False
 
     def _missing(self, address: VirtAddr, writes: bool) -> None:
-        pmap = self._pmap
-        assert self._supervisor is not None
-        assert pmap is not None
-        self._raised = True
-        self._frame = frame_word(ACCESS_FAULT)
-        if self._supervisor.fault(address, VM_PROT_READ | VM_PROT_WRITE if writes else VM_PROT_READ):
+        assert self._pmap is not None
+        if self._touch(address, writes):
             self._keep_to_target()
             if writes:
-                pmap.translate(address, VM_PROT_WRITE)
+                self._pmap.translate(address, VM_PROT_WRITE)
             if self.memory.stale or self.mmu.changed:
                 self.engine.stop()
+
+    def _touch(self, address: VirtAddr, writes: bool) -> bool:
+        """A page that is not there is asked for: whether it is there now. Otherwise the thread has an exception, or waits."""
+        assert self._supervisor is not None
+        self._raised = True
+        self._frame = frame_word(ACCESS_FAULT)
+        return self._supervisor.fault(address, VM_PROT_READ | VM_PROT_WRITE if writes else VM_PROT_READ)
 
     def _was_unreadable(self) -> bool:
         """Whether a guarded instruction may have been refused only because not all of it could be translated.
