@@ -38,6 +38,11 @@ class PythonTally:
     def executed(self) -> Instructions:
         return Instructions(self._counted + self._earlier.value + self._begun.value - self._overhead)
 
+    @property
+    def _spent(self) -> bool:
+        """Whether the limit has ended the run: then one more is counted than may begin."""
+        return self._earlier.value + self._begun.value > self._limit.value
+
     def _settle(self) -> int:
         """Moves what has begun since the last start into `_counted`, but for the one more that the limit lets begin and what is
         not the user's; how many instructions those are."""

@@ -231,12 +231,19 @@ static void dealloc(PyObject *self) {
     ExitsType.tp_dealloc(self);
 }
 
+static PyMethodDef methods[] = {
+    {"put", i386_put, METH_O, NULL},
+    {"take", i386_take, METH_O, NULL},
+    {0},
+};
+
 PyTypeObject I386ExitsType = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "machemu.machine.accel.native.I386Exits",
     .tp_basicsize = sizeof(I386Exits),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_base = &ExitsType,
+    .tp_methods = methods,
     .tp_new = exits_new,
     .tp_traverse = traverse,
     .tp_clear = clear,

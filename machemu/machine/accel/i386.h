@@ -44,4 +44,8 @@ uint8_t *i386_peek(const I386Exits *exits, uint32_t address);
 /* Makes the entry that an access needs in the tables that Unicorn walks; false where Python must: ShadowTables.fill. */
 bool i386_fill(const I386Exits *exits, uint32_t address, bool write, bool *made);
 
+/* The thread's registers, but for the FPU's: `I386Cpu._put` and, where it gives True, `I386Cpu._take`. */
+PyObject *i386_put(PyObject *self, PyObject *pcb);
+PyObject *i386_take(PyObject *self, PyObject *pcb);
+
 #endif

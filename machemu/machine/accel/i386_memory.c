@@ -42,7 +42,7 @@ bool i386_fill(const I386Exits *cpu, uint32_t address, bool write, bool *made) {
     if (tables == NULL)
         return false;
     PyObject *number = PyLong_FromUnsignedLong(address >> 21);
-    PyObject *table = number == NULL ? NULL : PyDict_GetItemWithError(slot(tables, slots.ShadowTables_pages), number);
+    PyObject *table = number == NULL ? NULL : PyDict_GetItemWithError(slot(tables, slots.Tables_pages), number);
     Py_XDECREF(number);
     if (table == NULL) {
         PyErr_Clear();

@@ -27,7 +27,7 @@ class NativeTraps(Protocol):
 
 
 class NativeExits(Protocol):
-    """Of one CPU, which is its only owner."""
+    """Of one CPU, which is its only owner. Each CPU's own have `put` and `take`, too: its `_put` and `_take`."""
 
     hook: int
     """The address of what Unicorn calls at interrupts, with `place` as its data."""
@@ -52,3 +52,16 @@ class NativeExits(Protocol):
 
     def set_machine(self, memory: object, mmu: object) -> None:
         """Its PhysicalMemory and Mappings."""
+
+
+class I386NativeExits(NativeExits, Protocol):
+    def put(self, pcb: object) -> None: ...
+
+    def take(self, pcb: object) -> bool:
+        """False where the thread is in the kernel's code segment: then it is not done."""
+
+
+class M68kNativeExits(NativeExits, Protocol):
+    def put(self, pcb: object) -> None: ...
+
+    def take(self, pcb: object, tracing: int) -> None: ...

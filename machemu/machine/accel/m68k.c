@@ -3,7 +3,7 @@
 #include "exits.h"
 
 enum { ACCESS_FAULT = 2, ILLEGAL = 4, TRAP = 32 };
-enum { D0 = 0, SP = 15, PC = 16, CC_OP = 22, CC_X, CC_N, CC_V, CC_C, CC_Z };
+enum { D0 = 0, SP = 15, REGISTERS, PC = 16, CC_OP = 22, CC_X, CC_N, CC_V, CC_C, CC_Z };
 enum { PAGE_SHIFT = 13, PAGE_SIZE = 1 << PAGE_SHIFT, TABLE_SHIFT = 18, ROOT_SHIFT = 25 };
 enum { PAGE_RESIDENT = 1, TABLE_RESIDENT = 2, WRITE_PROTECTED = 4, USED = 8, MODIFIED = 0x10, WRITABLE = 0x800 };
 enum { ACCESS_CODE = 2, ACCESS_READ = 0x100, TRAP_SIZE = 2, NUMBER_SIZE = 4, REDIRECT_FRAME = 10 };
@@ -86,6 +86,15 @@ static uint32_t condition_codes(const uint32_t *words) {
     return x << 4 | result >> 31 << 3 | z << 2 | v >> 31 << 1 | c;
 }
 
+static void set_condition_codes(uint32_t *words, uint32_t codes) {
+    words[CC_OP] = FLAGS;
+    words[CC_X] = codes >> 4 & 1;
+    words[CC_N] = codes & 8 ? UINT32_MAX : 0;
+    words[CC_V] = codes & 2 ? UINT32_MAX : 0;
+    words[CC_C] = codes & 1;
+    words[CC_Z] = !(codes & 4);
+}
+
 /* The trap goes to its task's handler: its number, the status register and the place to go back to are on the stack then. */
 static bool redirected(M68kExits *cpu, int32_t number, uint32_t sp) {
     Moment m;
@@ -145,12 +154,7 @@ static bool return_and_restore(M68kExits *cpu) {
     if (frame == NULL)
         return false;
     uint32_t codes = frame[1];
-    words[CC_OP] = FLAGS;
-    words[CC_X] = codes >> 4 & 1;
-    words[CC_N] = codes & 8 ? UINT32_MAX : 0;
-    words[CC_V] = codes & 2 ? UINT32_MAX : 0;
-    words[CC_C] = codes & 1;
-    words[CC_Z] = !(codes & 4);
+    set_condition_codes(words, codes);
     words[PC] = get(frame + 2);
     words[SP] = sp + RTR_FRAME;
     return true;
@@ -204,6 +208,42 @@ static void interrupt(uc_engine *engine, uint32_t vector, void *data) {
 
 static uint32_t pc(const Exits *x) { return ((const M68kExits *)x)->words[PC]; }
 
+/* A thread's registers, but for the FPU's, are put into the CPU: `M68kCpu._put`. */
+static PyObject *put_registers(PyObject *self, PyObject *pcb) {
+    uint32_t *words = ((M68kExits *)self)->words;
+    int64_t pc, sr;
+    if (!number_in(pcb, slots.M68kPcb_pc_, &pc) || !number_in(pcb, slots.M68kPcb_sr, &sr))
+        return PyErr_Format(PyExc_TypeError, "a program counter and a status register are words");
+    if (!words_in(pcb, slots.M68kPcb_registers, words, REGISTERS))
+        return NULL;
+    words[PC] = (uint32_t)pc;
+    set_condition_codes(words, (uint32_t)sr);
+    Py_RETURN_NONE;
+}
+
+/* And taken back: `M68kCpu._take`. */
+static PyObject *take_registers(PyObject *self, PyObject *const *given, Py_ssize_t count) {
+    const uint32_t *words = ((M68kExits *)self)->words;
+    if (count != 2)
+        return PyErr_Format(PyExc_TypeError, "take takes two arguments");
+    PyObject *pc = PyLong_FromUnsignedLong(words[PC]);
+    PyObject *sr = PyLong_FromUnsignedLong(PyLong_AsUnsignedLongMask(given[1]) | condition_codes(words));
+    bool there = pc != NULL && sr != NULL && !PyErr_Occurred() && set_words(given[0], slots.M68kPcb_registers, words, REGISTERS);
+    if (there) {
+        set_slot(given[0], slots.M68kPcb_pc_, pc);
+        set_slot(given[0], slots.M68kPcb_sr, sr);
+    }
+    Py_XDECREF(pc);
+    Py_XDECREF(sr);
+    return there ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyMethodDef methods[] = {
+    {"put", put_registers, METH_O, NULL},
+    {"take", (PyCFunction)(void *)take_registers, METH_FASTCALL, NULL},
+    {0},
+};
+
 static PyObject *exits_new(PyTypeObject *type, PyObject *given, PyObject *names) {
     static char *keywords[] = {"cpu", "engine", "counts", "ram", "words", "fault_address", "fault_status", "undone", NULL};
     PyObject *tally, *undone;
@@ -241,6 +281,7 @@ PyTypeObject M68kExitsType = {
     .tp_basicsize = sizeof(M68kExits),
     .tp_flags = Py_TPFLAGS_DEFAULT, /* what the collector needs is the base's */
     .tp_base = &ExitsType,
+    .tp_methods = methods,
     .tp_new = exits_new,
     .tp_dealloc = dealloc,
 };

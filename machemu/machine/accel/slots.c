@@ -37,6 +37,33 @@ bool slots_find(PyObject *classes) {
     return true;
 }
 
+bool words_in(PyObject *object, Py_ssize_t offset, uint32_t *words, Py_ssize_t count) {
+    PyObject *list = slot(object, offset);
+    if (list == NULL || !PyList_Check(list) || PyList_GET_SIZE(list) != count) {
+        PyErr_Format(PyExc_TypeError, "a thread has a list of %zd such registers", count);
+        return false;
+    }
+    for (Py_ssize_t n = 0; n < count; n++)
+        words[n] = (uint32_t)PyLong_AsUnsignedLongMask(PyList_GET_ITEM(list, n));
+    return !PyErr_Occurred();
+}
+
+bool set_words(PyObject *object, Py_ssize_t offset, const uint32_t *words, Py_ssize_t count) {
+    PyObject *list = PyList_New(count);
+    for (Py_ssize_t n = 0; list != NULL && n < count; n++) {
+        PyObject *number = PyLong_FromUnsignedLong(words[n]);
+        if (number == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, n, number);
+    }
+    if (list == NULL)
+        return false;
+    set_slot(object, offset, list);
+    Py_DECREF(list);
+    return true;
+}
+
 bool is_code(PyObject *memory, uint32_t frame) {
     PyObject *number = PyLong_FromUnsignedLong(frame);
     int found = number == NULL ? -1 : PyDict_Contains(slot(memory, slots.PhysicalMemory_code_frames), number);

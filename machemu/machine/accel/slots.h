@@ -13,7 +13,8 @@
     SLOT(Space, active) SLOT(Space, reverse) SLOT(Entry, name) SLOT(Entry, type) SLOT(Entry, urefs)                      \
     SLOT(Port, number) SLOT(Port, active) SLOT(Port, receiver) SLOT(Port, mscount)                                       \
     SLOT(PhysicalMemory, code_frames) SLOT(PhysicalMemory, stale) SLOT(Mappings, changed)                                \
-    SLOT(I386Pmap, directory) SLOT(M68kPmap, root) SLOT(ShadowTables, pages)
+    SLOT(I386Pmap, directory) SLOT(M68kPmap, root) SLOT(Tables, pages)                                                   \
+    SLOT(I386Pcb, registers) SLOT(I386Pcb, segments) SLOT(M68kPcb, registers) SLOT(M68kPcb, pc_) SLOT(M68kPcb, sr)
 
 typedef struct {
 #define SLOT(class, name) Py_ssize_t class##_##name;
@@ -49,6 +50,10 @@ static inline int64_t limit_in(PyObject *object, Py_ssize_t offset) {
     value = PyLong_AsLongLongAndOverflow(slot(object, offset), &overflow);
     return overflow > 0 || value > INT64_MAX >> 1 ? INT64_MAX >> 1 : overflow < 0 ? -(INT64_MAX >> 1) : value;
 }
+
+/* A slot's list of so many numbers of 32 bits, read and made anew; false with an exception set. */
+bool words_in(PyObject *object, Py_ssize_t offset, uint32_t *words, Py_ssize_t count);
+bool set_words(PyObject *object, Py_ssize_t offset, const uint32_t *words, Py_ssize_t count);
 
 /* Whether code that may have been translated lies in a frame of a PhysicalMemory. */
 bool is_code(PyObject *memory, uint32_t frame);

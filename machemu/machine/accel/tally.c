@@ -31,6 +31,11 @@ static PyObject *count_in(PyObject *self, PyObject *const *given, Py_ssize_t cou
 
 static PyObject *executed(PyObject *self, void *closure) { return PyLong_FromLongLong(tally_executed((Tally *)self)); }
 
+static PyObject *spent(PyObject *self, void *closure) {
+    const Tally *tally = (Tally *)self;
+    return PyBool_FromLong(*tally->sum + *tally->begun > *tally->limit);
+}
+
 static PyObject *settle(PyObject *self, PyObject *none) {
     Tally *tally = (Tally *)self;
     int64_t begun = (int64_t)(*tally->sum + *tally->begun), limit = (int64_t)*tally->limit;
@@ -68,6 +73,7 @@ static PyMemberDef members[] = {
 
 static PyGetSetDef computed[] = {
     {"executed", executed, NULL, NULL, NULL},
+    {"_spent", spent, NULL, NULL, NULL},
     {"target", get_target, set_target, NULL, NULL},
     {0},
 };

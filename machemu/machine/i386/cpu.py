@@ -35,9 +35,10 @@ from machemu.machine.memory import PhysicalMemory
 from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, Shares, Supervisor, UserFault
 
 if TYPE_CHECKING:
-    from machemu.machine.accel.interface import NativeExits, NativeTraps
+    from machemu.machine.accel.interface import I386NativeExits, NativeTraps
 
 CR0_TASK_SWITCHED: Final = 0x8
+OWN_STACK: Final = slice(layout.STACK * PAGE_SIZE, (layout.STACK + 1) * PAGE_SIZE)
 EMPTY_PAGE: Final = bytes(PAGE_SIZE)
 V86_FRAME: Final = 9
 """Words that entry to V86 mode pops: eip, cs, eflags, esp, ss, es, ds, fs, gs."""
@@ -74,7 +75,7 @@ class I386Cpu(Starts):
         memory.view[: layout.FRAMES * PAGE_SIZE] = layout.frames()
         self.mmu = mmu
         self._pcb = None
-        self._pmap = None
+        self._pmap = self._loaded = None
         self._supervisor = None
         self._error = None
         self._entering = False
@@ -122,7 +123,7 @@ class I386Cpu(Starts):
         self._place = Registers(engine, REGISTER["EIP"], REGISTER["CS"])
         general = [REGISTER[n] for n in ("EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI", "EIP", "EFLAGS")]
         self._state = Registers(engine, *general, *(REGISTER[n] for n in ("CS", "SS", "DS", "ES", "FS", "GS")))
-        self._entry = Registers(engine, *(general[n] for n in (0, 1, 2, 3, 5, 6, 7)), REGISTER["CR3"])
+        self._entry = Registers(engine, *(general[n] for n in (0, 1, 2, 3, 5, 6, 7)))
         interrupts = engine.hook(uc.INTERRUPT, uc.INTERRUPT_HOOK(self._interrupt))
         engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._syscall), x86.SYSCALL)
         engine.hook(uc.INSTRUCTION, uc.INSTRUCTION_HOOK(self._sysenter), x86.SYSENTER)
@@ -152,7 +153,7 @@ class I386Cpu(Starts):
         self._ring0.save()
         self.debug = DebugRegisters(engine, self._ring0)
 
-    def _find_exits(self, places: Places) -> NativeExits | None:
+    def _find_exits(self, places: Places) -> I386NativeExits | None:
         """What the extension needs to know; None where it is not there, or something is not where it is taken to be."""
         engine, memory = self.engine, self.memory
         native = accel.for_a_cpu()
@@ -164,9 +165,9 @@ class I386Cpu(Starts):
         at = saved.find(live[: x86.SEGMENTS])
         if at < 0 or x86.selectors(live) != [USER_DS, KERNEL_CS, layout.KERNEL_SS, USER_DS, USER_DS, USER_DS]:
             return None
-        native.bind_slots({"I386Pmap": I386Pmap, "PhysicalMemory": PhysicalMemory, "Mappings": Mappings, "ShadowTables": Tables})
+        native.bind_slots({each.__name__: each for each in (I386Pmap, I386Pcb, Tables, PhysicalMemory, Mappings)})
         ram = ctypes.addressof(ctypes.c_char.from_buffer(memory.ram))
-        exits: NativeExits = native.I386Exits(
+        exits: I386NativeExits = native.I386Exits(
             self,
             engine=engine.address,
             ram=ram,
@@ -204,7 +205,7 @@ class I386Cpu(Starts):
         assert isinstance(mmu, I386Mmu)
         self.mmu.words.release()
         mmu.attach(Frame(layout.PAGE_TABLE), layout.FRAMES, self.shadow)
-        self.memory, self.mmu = memory, mmu
+        self.memory, self.mmu, self._loaded = memory, mmu, None
         if self._exits is not None:
             self._exits.set_machine(memory, mmu)
 
@@ -223,18 +224,17 @@ class I386Cpu(Starts):
         assert isinstance(pmap, I386Pmap)
         self._pcb = pcb
         self._pmap = self.mmu.current = pmap
-        self.mmu.changed = False
         self._ring0.restore()
+        if pmap is not self._loaded or self.mmu.changed:
+            self._load_tables(pmap)
         if pcb.debug[CONTROL] or self.debug.loaded[CONTROL]:
             self.debug.load(pcb.debug, pmap)
             self.guard.watch(self.debug.stops, self.debug.loaded != NONE)
-        eax, ecx, edx, ebx, esp, ebp, esi, edi, eip, eflags = pcb.registers
-        stack, words = self._stack, self.words
+        if self._exits is not None:
+            self._exits.put(pcb)
+        else:
+            self._put(pcb)
         segments = pcb.segments
-        words[stack - 5], words[stack - 4], words[stack - 3] = eip, segments[CS], eflags
-        words[stack - 2], words[stack - 1] = esp, segments[SS]
-        self._entry.values[:] = [eax, ecx, edx, ebx, ebp, esi, edi, self.shadow.root(pmap)]
-        self._entry.write()
         self._v86 = self.guard.is_v86 = pcb.in_v86
         self._refused_entry = None
         self._nulls = ()
@@ -255,6 +255,22 @@ class I386Cpu(Starts):
             plain = not self._v86 and pcb.ldt is None and not self._nulls and self.debug.loaded == NONE
             self._exits.enter(pmap, plain, redirects)
 
+    def _load_tables(self, pmap: I386Pmap) -> None:
+        """Has the CPU walk a pmap's tables from now on, in the state `_ring0`, too. It forgets what it has seen of others."""
+        self._loaded = pmap
+        self.mmu.changed = False
+        self.engine.write(REGISTER["CR3"], self.shadow.root(pmap))
+        self._ring0.save()
+
+    def _put(self, pcb: I386Pcb) -> None:
+        """Puts a thread's registers where the entry to user mode finds them."""
+        eax, ecx, edx, ebx, esp, ebp, esi, edi, eip, eflags = pcb.registers
+        stack, words = self._stack, self.words
+        words[stack - 5], words[stack - 4], words[stack - 3] = eip, pcb.segments[CS], eflags
+        words[stack - 2], words[stack - 1] = esp, pcb.segments[SS]
+        self._entry.values[:] = [eax, ecx, edx, ebx, ebp, esi, edi]
+        self._entry.write()
+
     def _enter_v86(self, pcb: I386Pcb) -> None:
         """Entry to V86 mode pops the data segments too."""
         _, _, ds, es, fs, gs = pcb.segments
@@ -271,21 +287,26 @@ class I386Cpu(Starts):
         if self._entering:
             self._entering = False
         else:
-            self._state.read()
-            values = list(self._state.values)
-            registers, segments = values[:10], values[10:]
-            if segments[0] == KERNEL_CS and not self._v86:
-                stack, words = self._stack, self.words
-                registers[EIP], segments[CS], registers[ESP], segments[SS] = words[stack - 4 : stack]
-                for place in (DS, ES):
-                    if segments[place] <= RPL:
-                        segments[place] = 0
-            pcb.registers = registers
-            pcb.segments = segments
+            if self._exits is None or not self._exits.take(pcb):
+                self._take(pcb)
             self.fpu.save(pcb)
             self.tables.save(pcb)
         # Where a run was left must not show in RAM: two runs of one machine have one digest, wherever they paused.
-        self.memory.view[layout.STACK * PAGE_SIZE : (layout.STACK + 1) * PAGE_SIZE] = EMPTY_PAGE
+        self.memory.view[OWN_STACK] = EMPTY_PAGE
+
+    def _take(self, pcb: I386Pcb) -> None:
+        """Gives a thread its registers back."""
+        self._state.read()
+        values = list(self._state.values)
+        registers, segments = values[:10], values[10:]
+        if segments[0] == KERNEL_CS and not self._v86:
+            stack, words = self._stack, self.words
+            registers[EIP], segments[CS], registers[ESP], segments[SS] = words[stack - 4 : stack]
+            for place in (DS, ES):
+                if segments[place] <= RPL:
+                    segments[place] = 0
+        pcb.registers = registers
+        pcb.segments = segments
 
     def run(self, budget: Instructions) -> None:
         self.target = self._counted + budget

@@ -68,7 +68,9 @@ class DebugRegisters:
         self._watched = [stop for stop in stops if stop[1] in (WRITE, ACCESS)]
         self._stops = [(number, address) for number, kind, address, _ in stops if kind == EXECUTE]
         engine = self.engine
+        tables = engine.read(REGISTER["CR3"])
         self._kept.restore()
+        engine.write(REGISTER["CR3"], tables)
         self._run(NONE)
         self._ring0.restore()
         self._run((*wanted[:CONTROL], sum(3 << 2 * number for number, kind, *_ in stops if kind == EXECUTE)))

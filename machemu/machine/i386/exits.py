@@ -38,7 +38,7 @@ from machemu.machine.i386.user_memory import UserMemory
 from machemu.machine.seams import Supervisor
 
 if TYPE_CHECKING:
-    from machemu.machine.accel.interface import NativeExits
+    from machemu.machine.accel.interface import I386NativeExits
 
 CR0_PAGING: Final = 0x80000033
 """PG, NE, ET, MP, PE."""
@@ -64,7 +64,7 @@ class Exits(UserMemory):
     _by_interrupt: bool  # it was entered by EMULATED_INTERRUPT
     _error: BaseException | None  # what was raised inside Unicorn, for whoever called `run`
 
-    _exits: NativeExits | None  # what the extension does of all this
+    _exits: I386NativeExits | None  # what the extension does of all this
     # Sets of registers:
     _read_trap: Callable[[], int]
     _trap_values: ctypes.Array[ctypes.c_uint64]  # EAX and CS

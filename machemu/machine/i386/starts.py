@@ -16,7 +16,7 @@ from machemu.machine.i386.exits import CR0_PAGING, Exits
 from machemu.machine.i386.faults import FAULTS, INVALID_OPCODE
 from machemu.machine.i386.layout import KERNEL_CS
 from machemu.machine.i386.pcb import EFL_VM, EIP
-from machemu.machine.i386.pmap import PAGE_SHIFT
+from machemu.machine.i386.pmap import PAGE_SHIFT, I386Pmap
 
 CR4_USED: Final = 0x100024
 """TSD, so that rdtsc comes to us, and does not show the host's clock; PAE; and SMEP, with which error codes tell fetches."""
@@ -33,6 +33,7 @@ class Starts(Exits):
 
     _place: Registers  # EIP and CS
     _refused_entry: tuple[int, int] | None  # vector and error code: the processor does not take the active thread's state
+    _loaded: I386Pmap | None  # whose tables the state that threads are entered from has, none if others were loaded since
     _nulls: tuple[tuple[str, int], ...]  # names and values of its null selectors that the entry makes 0
 
     def _start(self, count: int) -> None:
@@ -67,7 +68,7 @@ class Starts(Exits):
         self.guard.put_back()
         if self._refused is not None:
             engine.counter.value = self._refused_at - 1
-        elif engine.counter.value > engine.limit.value:
+        elif self._spent:
             self._place.read()
             if self._place.values[:] == RETURN_PLACE:
                 self._overhead -= 1
@@ -182,6 +183,7 @@ class Starts(Exits):
             self.engine.flush_translations()
         if self.mmu.changed:
             self.mmu.changed = False
+            self._loaded = None
             assert self._pmap is not None
             self._place.read()
             if self._place.values[1] != KERNEL_CS:

@@ -42,7 +42,7 @@ from machemu.machine.memory import PhysicalMemory
 from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, Shares, Supervisor, UserFault
 
 if TYPE_CHECKING:
-    from machemu.machine.accel.interface import NativeExits, NativeTraps
+    from machemu.machine.accel.interface import M68kNativeExits, NativeTraps
 
 PAGES_OF_8K: Final = 0xC000
 """Translation control: enabled, pages of 8 KiB."""
@@ -109,14 +109,14 @@ class M68kCpu(Exits):
         else:
             engine.hook(uc.INTERRUPT, uc.INTERRUPT_HOOK(self._interrupt))
 
-    def _find_exits(self) -> NativeExits | None:
+    def _find_exits(self) -> M68kNativeExits | None:
         """What the extension needs to know; None where it is not there."""
         engine, memory = self.engine, self.memory
         native = accel.for_a_cpu()
         if native is None or engine.blocks is None:
             return None
-        native.bind_slots({"M68kPmap": M68kPmap, "PhysicalMemory": PhysicalMemory, "Mappings": Mappings})
-        exits: NativeExits = native.M68kExits(
+        native.bind_slots({each.__name__: each for each in (M68kPmap, M68kPcb, PhysicalMemory, Mappings)})
+        exits: M68kNativeExits = native.M68kExits(
             self,
             engine=engine.address,
             counts=engine.blocks.address,
@@ -164,8 +164,10 @@ class M68kCpu(Exits):
             self._loaded = pmap
             self.words[self.engine.root] = pmap.root
             self.mmu.changed = True
-        REGISTER_FILE.pack_into(self.engine.bytes, 0, *pcb.registers, pcb.pc_)
-        flags.write(self.words, pcb.sr)
+        if self._exits is not None:
+            self._exits.put(pcb)
+        else:
+            self._put(pcb)
         self.fpu.load(pcb.fpu)
         self._tracing = pcb.sr & SR_TRACE
         self._steps.allow(bool(self._tracing))
@@ -182,10 +184,22 @@ class M68kCpu(Exits):
         if pcb is None:
             raise InvariantError("no thread is active")
         self._pcb = None
-        *pcb.registers, pcb.pc_ = REGISTER_FILE.unpack_from(self.engine.bytes)
-        pcb.sr = self._tracing | flags.read(self.words)
+        if self._exits is not None:
+            self._exits.take(pcb, self._tracing)
+        else:
+            self._take(pcb)
         pcb.fpu = self.fpu.save()
         pcb.frame = self._frame
+
+    def _put(self, pcb: M68kPcb) -> None:
+        """Puts a thread's registers into the CPU."""
+        REGISTER_FILE.pack_into(self.engine.bytes, 0, *pcb.registers, pcb.pc_)
+        flags.write(self.words, pcb.sr)
+
+    def _take(self, pcb: M68kPcb) -> None:
+        """Gives a thread its registers back."""
+        *pcb.registers, pcb.pc_ = REGISTER_FILE.unpack_from(self.engine.bytes)
+        pcb.sr = self._tracing | flags.read(self.words)
 
     def run(self, budget: Instructions) -> None:
         self.target = self._counted + budget
@@ -232,10 +246,10 @@ class M68kCpu(Exits):
         return self.result()
 
     def pc(self) -> VirtAddr:
-        return VirtAddr(self.words[PC])
+        return self.words[PC]  # type: ignore[return-value]
 
     def where(self) -> VirtAddr:
-        return self.pc()
+        return self.words[PC]  # type: ignore[return-value]
 
     def result(self) -> int:
         return self.words[D0]
@@ -251,11 +265,11 @@ class M68kCpu(Exits):
         words = self.words
         if self.memory.stale or self.mmu.changed:
             self._refresh()
-        if words[PC] & 1:
+        began = words[PC]
+        if began & 1:
             self._raise(ADDRESS_ERROR)
             return
         self._raised = False
-        began = words[PC]
         falls_through = None
         if self._tracing:
             count = 1

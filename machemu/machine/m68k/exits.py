@@ -34,7 +34,7 @@ from machemu.machine.m68k.user_memory import UserMemory
 from machemu.machine.seams import Supervisor, UserFault
 
 if TYPE_CHECKING:
-    from machemu.machine.accel.interface import NativeExits
+    from machemu.machine.accel.interface import M68kNativeExits
 
 MASK: Final = 0xFFFFFFFF
 NUMBER: Final = struct.Struct(">i")
@@ -52,7 +52,7 @@ class Exits(UserMemory):
     _fault_address: int  # where in the state an access fault's address is, and its special status word
     _fault_status: int
     _undone: frozenset[int]  # first words of instructions of which a fault undoes something
-    _exits: NativeExits | None  # what the extension does of all this
+    _exits: M68kNativeExits | None  # what the extension does of all this
 
     # The kernel's:
     _supervisor: Supervisor | None
