@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from machemu.ipc.subsystem import Ipc
 
 
+OF_RECEIVERS: Final = (MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE)
+"""Dispositions that need the receive right."""
 TRANSIT: Final = {
     0: 0,
     MOVE_RECEIVE: PORT_RECEIVE,
@@ -139,7 +141,7 @@ def check(space: Space, entry: Entry) -> bool:
 def copyin_check(entry: Entry, disposition: int) -> bool:
     """ipc_right_copyin_check: whether `copyin_entry` with dead rights allowed would succeed."""
     kind = entry.type
-    if disposition in (MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE):
+    if disposition in OF_RECEIVERS:
         return bool(kind & TYPE_RECEIVE)
     if kind & TYPE_DEAD_NAME:
         return True
@@ -158,7 +160,7 @@ def copyin_entry(ipc: Ipc, space: Space, entry: Entry, disposition: int, dead_ok
     to a dead port becomes a dead name.
     """
     kind = entry.type
-    if disposition in (MAKE_SEND, MAKE_SEND_ONCE, MOVE_RECEIVE):
+    if disposition in OF_RECEIVERS:
         if not kind & TYPE_RECEIVE:
             raise KernError(KERN_INVALID_RIGHT)
         port = entry.port()

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 PAGE_SIZE: Final = 4096
 PAGE_SHIFT: Final = 12
 PDE_SHIFT: Final = 22
+OFFSET_MASK: Final = PAGE_SIZE - 1
 ENTRIES: Final = 1024
+INDEX_MASK: Final = ENTRIES - 1
 KERNEL_BASE: Final = 0xC0000000
 
 PRESENT: Final = 0x01
@@ -26,6 +28,7 @@ WRITABLE: Final = 0x02
 USER: Final = 0x04
 ACCESSED: Final = 0x20
 DIRTY: Final = 0x40
+STORED: Final = ACCESSED | DIRTY
 FRAME_MASK: Final = 0xFFFFF000
 TABLE_BITS: Final = PRESENT | WRITABLE | USER
 
@@ -101,7 +104,7 @@ class I386Pmap:
 
     def entry(self, address: int) -> int:
         """The index, in RAM's words, of the entry of a page whose table is there."""
-        return self.tables[address >> PDE_SHIFT] * ENTRIES + (address >> PAGE_SHIFT & ENTRIES - 1)
+        return self.tables[address >> PDE_SHIFT] * ENTRIES + (address >> PAGE_SHIFT & INDEX_MASK)
 
     def enter(self, address: VirtAddr, frame: Frame, protection: int, wired: bool = False) -> None:
         mmu = self.mmu
@@ -143,23 +146,22 @@ class I386Pmap:
                 self.mmu.changed = self.mmu.changed or self.mmu.current is self
 
     def translate(self, address: VirtAddr, access: int) -> PhysAddr | None:
-        if address >= KERNEL_BASE:
+        table = self.tables.get(address >> PDE_SHIFT)
+        if table is None:
             return None
         words = self.mmu.words
-        entry = words[self.directory * ENTRIES + (address >> PDE_SHIFT)]
-        if entry & (PRESENT | USER) != PRESENT | USER:
-            return None
-        index = (entry >> PAGE_SHIFT) * ENTRIES + (address >> PAGE_SHIFT & ENTRIES - 1)
+        index = table * ENTRIES + (address >> PAGE_SHIFT & INDEX_MASK)
         entry = words[index]
         if not entry & PRESENT:
             return None
         if access & VM_PROT_WRITE:
             if not entry & WRITABLE:
                 return None
-            words[index] = entry | ACCESSED | DIRTY
+            if entry & STORED != STORED:
+                words[index] = entry | STORED
         elif not entry & ACCESSED:
             words[index] = entry | ACCESSED
-        return PhysAddr(entry & FRAME_MASK | address & PAGE_SIZE - 1)
+        return entry - (entry & OFFSET_MASK) + (address & OFFSET_MASK)  # type: ignore[return-value]
 
     def use_table(self, address: int) -> None:
         """The CPU goes by way of a page table that is there."""

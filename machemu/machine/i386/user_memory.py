@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+from typing import Final
+
 from machemu.abi.types import VirtAddr
 from machemu.abi.vm import VM_PROT_READ
 from machemu.machine.i386.engine import REGISTER, I386Engine
@@ -12,6 +15,8 @@ from machemu.machine.i386.tables import DescriptorTables
 from machemu.machine.memory import PhysicalMemory
 from machemu.machine.seams import UserFault
 from machemu.machine.tally import Tally
+
+ARGUMENTS: Final = tuple(struct.Struct(f"<{count}I") for count in range(12))
 
 
 class UserMemory(Tally):
@@ -31,14 +36,14 @@ class UserMemory(Tally):
         return VirtAddr(self.engine.read(REGISTER["EIP"]) & 0xFFFFFFFF)
 
     def arguments(self, count: int) -> tuple[int, ...]:
-        words, pmap = self.words, self._pmap
+        pmap = self._pmap
         assert pmap is not None
-        first = words[self._stack - 2] + 4
+        first = self.words[self._stack - 2] + 4
         last = first + 4 * count - 4
         if first & 3 == 0 and first >> PAGE_SHIFT == last >> PAGE_SHIFT:
             place = pmap.translate(VirtAddr(first), VM_PROT_READ)
             if place is not None:
-                return tuple(words[place >> 2 : (place >> 2) + count])
+                return ARGUMENTS[count].unpack_from(self.memory.view, place)
         return self._slow_arguments(first, count)
 
     def _slow_arguments(self, first: int, count: int) -> tuple[int, ...]:

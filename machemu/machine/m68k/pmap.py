@@ -33,8 +33,11 @@ USED: Final = 0x08
 MODIFIED: Final = 0x10
 WRITABLE: Final = 0x800
 """In a bit that the processor leaves to the system: the page may be written once it is marked as modified."""
-FRAME_MASK: Final = 0xFFFFE000
 OFFSET_MASK: Final = PAGE_SIZE - 1
+WRITING: Final = MODIFIED | WRITE_PROTECTED
+INDEX_SHIFT: Final = PAGE_SHIFT - 2
+INDEX_MASK: Final = PAGE_TABLE - 4
+"""Of a page's descriptor in its table, in bytes."""
 
 WORD: Final = struct.Struct(">I")
 _get = WORD.unpack_from
@@ -102,14 +105,14 @@ class M68kPmap:
 
     def entry(self, address: int) -> int:
         """Where in RAM the descriptor of a page lies whose table is there."""
-        return self.tables[address >> TABLE_SHIFT] + (address >> PAGE_SHIFT - 2 & PAGE_TABLE - 4)
+        return self.tables[address >> TABLE_SHIFT] + (address >> INDEX_SHIFT & INDEX_MASK)
 
     def enter(self, address: VirtAddr, frame: Frame, protection: int, wired: bool = False) -> None:
         mmu = self.mmu
         slot = address >> TABLE_SHIFT
         if slot not in self.tables:
             self._add_table(slot)
-        place = self.tables[slot] + (address >> PAGE_SHIFT - 2 & PAGE_TABLE - 4)
+        place = self.tables[slot] + (address >> INDEX_SHIFT & INDEX_MASK)
         old = _get(mmu.view, place)[0]
         bits = PAGE_RESIDENT | (WRITABLE | WRITE_PROTECTED if protection & VM_PROT_WRITE else WRITE_PROTECTED)
         if old & PAGE_RESIDENT:
@@ -177,7 +180,7 @@ class M68kPmap:
         table = self.tables.get(address >> TABLE_SHIFT)
         if table is None:
             return None
-        place = table + (address >> PAGE_SHIFT - 2 & PAGE_TABLE - 4)
+        place = table + (address >> INDEX_SHIFT & INDEX_MASK)
         view = self.mmu.view
         entry = _get(view, place)[0]
         if not entry & PAGE_RESIDENT:
@@ -185,11 +188,11 @@ class M68kPmap:
         if access & VM_PROT_WRITE:
             if not entry & WRITABLE:
                 return None
-            if entry & (MODIFIED | WRITE_PROTECTED) != MODIFIED:
+            if entry & WRITING != MODIFIED:
                 _put(view, place, entry & ~WRITE_PROTECTED | USED | MODIFIED)
         elif not entry & USED:
             _put(view, place, entry | USED)
-        return PhysAddr(entry & FRAME_MASK | address & OFFSET_MASK)
+        return entry - (entry & OFFSET_MASK) + (address & OFFSET_MASK)  # type: ignore[no-any-return]
 
     def resident_count(self) -> int:
         return self.count
