@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final
 
-from machemu.abi.types import Instructions
 from machemu.core import board, fast_traps, host_side, server
 from machemu.core.interrupt import Interrupt
 from machemu.core.managers import Managers, port_died
@@ -297,8 +296,8 @@ class Kernel(KernelSupervisor):
             self.set_limit(deadline)
             budget = clock.instructions_until(self.limit)
             if budget:
-                cpu.run(Instructions(budget))
-            elif not self._takes_tick(thread, deadline):
+                cpu.run(budget)
+            if not self.left and not self._takes_tick(thread, deadline):
                 break
         cpu.deactivate()
         self.charge_time()
@@ -309,7 +308,7 @@ class Kernel(KernelSupervisor):
 
     def _takes_tick(self, thread: Thread, deadline: int) -> bool:
         """Takes a clock tick that is all that is due: whether the thread goes on without leaving the CPU, as it mostly does."""
-        kern, sched, vm = self.kern, self.kern.sched, self.vm
+        kern, vm = self.kern, self.vm
         now = kern.clock.now()
         next_event = kern.events.next_time()
         if now // TICK_NS == kern.ticks or now >= deadline or (next_event is not None and next_event <= now):
@@ -317,10 +316,10 @@ class Kernel(KernelSupervisor):
         if vm.pageout_wanted or vm.free_wanted.threads or self.devices.pagers or pc_sample.wanted(thread):
             return False
         self.charge_time()
-        kern.deliver_events()
+        kern.take_ticks(now // TICK_NS)
         board.set_time(self.board, now)
         self.board[board.PC] = self.cpu.where()
-        return not sched.ast and self._ended() is None
+        return not kern.sched.ast and self._ended() is None
 
     def set_limit(self, deadline: int) -> None:
         """The current thread may run until something else is due, and no more where `stop` was called."""
@@ -328,7 +327,10 @@ class Kernel(KernelSupervisor):
             self.limit = 0
             return
         next_event = self.kern.events.next_time()
-        self.limit = min(deadline, (self.kern.ticks + 1) * TICK_NS, FOREVER if next_event is None else next_event)
+        limit = (self.kern.ticks + 1) * TICK_NS
+        if next_event is not None and next_event < limit:
+            limit = next_event
+        self.limit = min(limit, deadline)
 
     def sooner(self, time: int) -> None:
         """Something is due at `time`, before everything else that is to come."""

@@ -129,9 +129,10 @@ class Clock:
         self.mark = executed
         return self.base
 
-    def instructions_until(self, time: int) -> int:
+    def instructions_until(self, time: int) -> Instructions:
         """How many instructions begin before `time`; at least 0."""
-        return max(0, -(-(time - self.now()) // self.instruction_ns))
+        left = self.executed_at(time) - self.cpu.executed
+        return left if left > 0 else 0  # type: ignore[return-value]
 
     def executed_at(self, time: int) -> int:
         """How many instructions the CPU has executed in all when `time` comes, if it does nothing else till then."""

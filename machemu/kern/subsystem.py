@@ -214,16 +214,7 @@ class Kern:
         now = self.clock.now()
         ticks = now // TICK_NS
         if ticks != self.ticks:
-            second = ticks // SECOND_TICKS
-            for tick in range(max(self.ticks // SECOND_TICKS, second - 64) + 1, second + 1):
-                self.sched.second(tick)
-            thread = self.sched.current
-            if thread is not None:
-                for _ in range(min(ticks - self.ticks, 64)):
-                    self.sched.clock_tick(thread)
-                if pc_sample.wanted(thread):
-                    pc_sample.take(thread, pc_sample.SAMPLED_PC_PERIODIC, thread.pcb.pc)
-            self.ticks = ticks
+            self.take_ticks(ticks)
         event = self.events.pop_due(now)
         if event is None:
             return now
@@ -235,6 +226,19 @@ class Kern:
                 event.args[0].event_due(event.kind, *event.args[1:])
             event = self.events.pop_due(now)
         return self.clock.now()
+
+    def take_ticks(self, ticks: int) -> None:
+        """Clock interrupts until there were so many since power-on, which is more than there were yet."""
+        second = ticks // SECOND_TICKS
+        for tick in range(max(self.ticks // SECOND_TICKS, second - 64) + 1, second + 1):
+            self.sched.second(tick)
+        thread = self.sched.current
+        if thread is not None:
+            for _ in range(min(ticks - self.ticks, 64)):
+                self.sched.clock_tick(thread)
+            if pc_sample.wanted(thread):
+                pc_sample.take(thread, pc_sample.SAMPLED_PC_PERIODIC, thread.pcb.pc)
+        self.ticks = ticks
 
     def _fire(self, kind: Enum, thread: Thread) -> None:
         from machemu.kern.waits import WAITS
