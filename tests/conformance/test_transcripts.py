@@ -69,6 +69,13 @@ def test_a_guest_program_prints_what_it_printed_on_the_real_kernel(arch: Arch, n
         machine.check()
 
 
+@pytest.mark.slow
+def test_the_compressor_packs_as_on_the_real_kernel(arch: Arch) -> None:
+    with boot(image(arch, "pack"), ram=16 << 20) as machine:
+        machine.run_until("again", 2 * TIME_NS)
+        assert machine.console == (HERE.parent.parent / "images" / "src" / "pack.expected").read_bytes()
+
+
 def test_raw_port_names_are_those_of_gnu_mach(arch: Arch) -> None:
     """Lowest unused first, freed names last in first out: traps.c prints that two reply ports have neighbouring names."""
     with boot(module(arch, "traps")) as machine:

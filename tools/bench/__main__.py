@@ -17,7 +17,21 @@ from machemu.core.kernel import Kernel
 from machemu.kern import task_control, thread_control
 from machemu.machine.profile import DEFAULT_PROFILES, load_profile
 from machemu.vm import routines as vm
-from tools.bench import against, bare, bare_i386, bare_m68k, clusters, curves, peer, qiling, snapshots, traced, transport, travel
+from tools.bench import (
+    against,
+    bare,
+    bare_i386,
+    bare_m68k,
+    clusters,
+    curves,
+    peer,
+    program,
+    qiling,
+    snapshots,
+    traced,
+    transport,
+    travel,
+)
 from tools.bench.loops import loop_us, start_s
 
 MACHINES: Final = {"i386": bare_i386, "m68k": bare_m68k}
@@ -28,6 +42,7 @@ TRAPS: Final = 100_000
 SMOKE_DIVISOR: Final = 100
 WARM_UP_NS: Final = 1_000_000
 MIPS_MIN: Final = 0.8
+PROGRAM_MIN: Final = 0.9
 TRAP_MAX: Final = 3.0
 START_MAX_S: Final = 0.5
 TRACED: Final = 10_000
@@ -78,6 +93,7 @@ def table(architecture: str, runs: int, divisor: int) -> tuple[list[tuple[str, s
     instructions, traps = INSTRUCTIONS // divisor, TRAPS // divisor
     speed = median(lambda: machine_mips(architecture, instructions), runs)
     speed /= median(lambda: bare.mips(machine, instructions), runs)
+    packing = median(lambda: program.ratio(machine, architecture, divisor), runs)
     bare_us = median(lambda: bare.trap_us(machine, traps), runs)
     null_us = median(lambda: loop_us(architecture, "null", traps), runs)
     trap = null_us / bare_us
@@ -87,6 +103,7 @@ def table(architecture: str, runs: int, divisor: int) -> tuple[list[tuple[str, s
     start = median(lambda: start_s(architecture), runs)
     limited = (
         ("speed of one thread", f"{speed:.2f} of bare Unicorn", speed >= MIPS_MIN, f"at least {MIPS_MIN}"),
+        ("a compressor over 4 MiB (pack)", f"{packing:.2f} of bare Unicorn", packing >= PROGRAM_MIN, f"at least {PROGRAM_MIN}"),
         (
             "null trap (mach_thread_self)",
             f"{trap:.2f} bare traps",

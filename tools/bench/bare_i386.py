@@ -12,7 +12,7 @@ from machemu.machine.engine import Registers, check
 from machemu.machine.i386 import layout
 from machemu.machine.i386.cpu import I386Cpu
 from machemu.machine.i386.engine import REGISTER
-from machemu.machine.i386.pmap import PAGE_SIZE
+from machemu.machine.i386.pmap import PAGE_SIZE, I386Pmap
 from tools.bench.bare import CODE, DATA, WARM_UP
 
 LOOP: Final = b"\x8b\x06\x89\x06\x49\x75\xf9"
@@ -49,6 +49,14 @@ class BareCpu(I386Cpu):
             return
         self.read_nine()
         self.write_eax()
+
+    def show(self, pmap: I386Pmap, address: VirtAddr) -> None:
+        """Has Unicorn find a page."""
+        self.shadow.fill(pmap, address, VM_PROT_DEFAULT)
+
+    def first_place(self) -> int:
+        """Where the engine is to be started, to go on as the thread that is active."""
+        return layout.USER_ENTRY
 
     def set_rounds(self, rounds: int) -> None:
         self.engine.write(REGISTER["ECX"], rounds)

@@ -13,7 +13,7 @@ from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_WRITE
 from machemu.machine.engine import ERR_FETCH_PROT, Registers
 from machemu.machine.m68k.cpu import M68kCpu
 from machemu.machine.m68k.pcb import SR_T1
-from machemu.machine.m68k.pmap import PAGE_SIZE
+from machemu.machine.m68k.pmap import PAGE_SIZE, M68kPmap
 from tools.bench.bare import CODE, DATA, WARM_UP
 
 LOOP: Final = bytes.fromhex("2010 2080 5381 66f8")
@@ -48,6 +48,15 @@ class BareCpu(M68kCpu):
         self.read_nine()
         self.pc_values[0] = self.nine_values[8] + 2
         self.write_pc()
+
+    def show(self, pmap: M68kPmap, address: VirtAddr) -> None:
+        """Has Unicorn find a page."""
+        pmap.translate(address, VM_PROT_WRITE)
+
+    def first_place(self) -> int:
+        """Where the engine is to be started, to go on as the thread that is active."""
+        self._refresh()
+        return self.pc()
 
     def set_rounds(self, rounds: int) -> None:
         self.words[1] = rounds
