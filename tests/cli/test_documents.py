@@ -204,7 +204,7 @@ def test_the_demo_shows_the_console_and_a_trace() -> None:
 @pytest.mark.parametrize(
     ("option", "chapter", "count"),
     [
-        ((), "# Speed", 8),
+        ((), "# Speed", 9),
         (("--curves",), "## How it grows", 5),
         (("--cluster",), "## Clusters", 7),
         (("--network",), "## The network servers' transport", 4),

@@ -91,8 +91,7 @@ def table(architecture: str, runs: int, divisor: int) -> tuple[list[tuple[str, s
     """Rows of what, figure and limit, and whether the limits were kept. `divisor` makes the loops shorter."""
     machine = MACHINES[architecture]
     instructions, traps = INSTRUCTIONS // divisor, TRAPS // divisor
-    speed = median(lambda: machine_mips(architecture, instructions), runs)
-    speed /= median(lambda: bare.mips(machine, instructions), runs)
+    speed = median(lambda: machine_mips(architecture, instructions) / bare.mips(machine, instructions), runs)
     packing = median(lambda: program.ratio(machine, architecture, divisor), runs)
     bare_us = median(lambda: bare.trap_us(machine, traps), runs)
     null_us = median(lambda: loop_us(architecture, "null", traps), runs)
