@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.message import (
     COPY_SEND,
+    HEADER_SIZE,
     MACH_MSG_SUCCESS,
     MACH_RCV_MSG,
     MACH_SEND_MSG,
+    MACH_SEND_TIMEOUT,
     MAKE_SEND,
     MAKE_SEND_ONCE,
     MOVE_RECEIVE,
     MOVE_SEND_ONCE,
-    PORT_DEAD,
     Carried,
     CarriedPort,
     CarriedPorts,
@@ -38,7 +39,7 @@ from machemu.mig.runtime import Message as MessageType
 from machemu.sim.state import PortName
 from machemu.user import message as messages
 from machemu.user.message import Caller, Header, Message
-from machemu.user.own import KernelView, Memory, Outgoing, Own
+from machemu.user.own import WORD_AREA, KernelView, Memory, Outgoing, Own
 
 if TYPE_CHECKING:
     from machemu.user.server import Server
@@ -164,6 +165,26 @@ class Mach:
         room, or milliseconds to wait; without either the thread waits."""
         self._thread.outbox.append(Outgoing(message, notify, 0 if notify and timeout is None else timeout))
 
+    def put(self, message: Message) -> bool:
+        """Sends a message in this handler, to a queue that has room; False where there is no memory for it now: nothing is sent.
+        Raises KernError."""
+        thread = self._thread
+        if HEADER_SIZE + len(message.body) > thread.size - WORD_AREA:
+            return False
+        written: list[tuple[int, int]] = []
+        for size in messages.memory_wanted(message):
+            written.append((self.allocate(size) if size else 0, size))
+            if size and not self.ready(*written[-1], True):
+                self.free(written)
+                return False
+        data, writes = messages.encode(self.order, message, [address for address, _ in written])
+        for address, copy in (*writes, (thread.buffer, data)):
+            self.write(address, copy)
+        self._check(self.trap(MACH_MSG, thread.buffer, MACH_SEND_MSG | MACH_SEND_TIMEOUT, len(data), 0, 0, 0, 0))
+        self.free([*written, *messages.regions(message)])
+        self.work(0, 1, len(data) + sum(size for _, size in written))
+        return True
+
     def revise(self, change: Callable[[Message], Message]) -> None:
         """Changes the messages that this handler has sent, which go after it."""
         for outgoing in self._thread.outbox:
@@ -288,10 +309,15 @@ class Mach:
 
     def notify(self, name: PortName, notification: int, port: PortName, sync: int = 0) -> None:
         """Asks for a notification about `name`, by its message id, at a port of the task's own."""
+        previous = messages.living(self.exchange_request(name, notification, sync, port))
+        if previous:
+            self.deallocate(previous)
+
+    def exchange_request(self, name: PortName, notification: int, sync: int = 0, port: PortName = 0) -> object | None:
+        """As `notify`, or takes the request back (port 0): the send-once right of the request before, which is the task's now."""
         once = PolyPort(port, MAKE_SEND_ONCE)
         (previous,) = self.call(MACH_PORT_REQUEST_NOTIFICATION, self.task_self(), name, notification, sync, once)
-        if previous is not None and previous is not PORT_DEAD:
-            self.deallocate(messages.name_of(previous))
+        return previous  # type: ignore[no-any-return]
 
     # Memory
 

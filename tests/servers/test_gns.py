@@ -24,7 +24,7 @@ from machemu.user.mach import Mach
 from machemu.user.message import DEAD_NAME, Header, Message
 from masix.acs.server import NOT_CHECKED_IN
 from masix.gns.codec import encode
-from masix.gns.wire import NULL, Deliver, Known, NetRight, Resolve, RightKind
+from masix.gns.wire import NULL, Deliver, Flush, Known, NetRight, Resolve, RightKind
 from masix.interfaces import acs, netname
 from tests.support.actors import Actor, do, found, unregister
 from tests.support.actors import look_up as look_up_name
@@ -182,6 +182,10 @@ def test_the_queue_of_a_receive_right_keeps_its_limit(arch: Arch, limit: int, th
         moved = CarriedPort(4, MOVE_RECEIVE, NetRight(RightKind.RECEIVE, 1, 77, limit=limit))
         message = Message(Header(0, 0, 0, 0, 652), item(arch, MOVE_RECEIVE, 1) + bytes(4), (moved,), True)
         made.links[1].inbox.append((1, encode(Deliver(NetRight(RightKind.SEND, 2, number), NULL, arch.order, message))))
+        made.wake(1)
+        made.run()
+        (coming,) = made.servers[1].tables.coming.values()
+        made.links[1].inbox.append((1, encode(Flush(coming.number, 2, 1, 77))))
         made.wake(1)
         made.run()
         (right,) = service.received[0].carried

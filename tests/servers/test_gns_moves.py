@@ -10,6 +10,8 @@ from machemu.abi.message import MAKE_SEND, MOVE_RECEIVE
 from machemu.user.mach import Mach
 from masix.gns.codec import encode
 from masix.gns.wire import (
+    NULL,
+    Asked,
     Claim,
     Flush,
     Flushed,
@@ -206,6 +208,7 @@ def test_falsehoods_about_moves_and_pledges_do_no_harm(arch: Arch, actors: list[
         lies += [Flush(n, origin, home, 1) for n in (99, 98) for origin in (1, 2, PLACE) for home in (1, PLACE)]
         for n in (98, 99):
             lies += [Homed(n, 3), Taken(n, 1 << 31), Unused(n, 1 << 31)]
+            lies += [Asked(n, NetRight(kind, 2, 77), NULL) for kind in (RightKind.NULL, RightKind.DEAD, RightKind.SEND_ONCE)]
         for lie, of in product(lies, (0, 9, 0xFFFF)):
             for number in (0, 2):
                 said = encode(lie).replace(PLACE.to_bytes(2, "big"), of.to_bytes(2, "big"))

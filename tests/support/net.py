@@ -204,7 +204,8 @@ class Net:
             if server.node - 1 in self.gone:
                 continue
             tables = server.tables
-            assert (tables.exports, tables.proxies, tables.leaving, tables.pledges) == ({}, {}, {}, {}), server.node
+            assert (tables.exports, tables.proxies, tables.pledges) == ({}, {}, {}), server.node
+            assert (tables.leaving, tables.coming) == ({}, {}), server.node
             assert (tables.numbers, tables.by_number, tables.onces, tables.watchers) == ({}, {}, {}, {}), server.node
             assert server.names.queries == {} and server.questions == {}
             assert (server.streams.by_token, server.arrivals.streams, server.arrivals.short) == ({}, {}, {}), server.node

@@ -12,6 +12,7 @@ from masix.gns.deliver import right_of, words_of
 from masix.gns.wire import (
     ORDERS,
     Alive,
+    Asked,
     Begun,
     Claim,
     Clash,
@@ -107,8 +108,16 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Introduced, c.Struct("services" / c.PrefixedArray(c.Int8ub, _KNOWN))),
     (Begun, c.Struct("age" / c.Int32ub)),
     (Unclaimed, c.Struct("home" / _NODE, "pledge" / c.Int32ub)),
+    (Asked, c.Struct("number" / c.Int32ub, "no_senders" / _RIGHT, "port_destroyed" / _RIGHT)),
 )
 """By the first byte of a payload: what it becomes, and how it lies in the bytes behind."""
+_NONE: Final = (RightKind.NULL, RightKind.DEAD)
+_KINDS: Final[dict[Any, dict[str, tuple[RightKind, ...]]]] = {
+    Found: {"right": (*_NONE, RightKind.SEND)},
+    Moved: {"right": (RightKind.SEND,)},
+    Asked: dict.fromkeys(("no_senders", "port_destroyed"), (*_NONE, RightKind.SEND_ONCE)),
+}
+"""The fields of a payload that are rights, and what they may be."""
 _NUMBERS: Final = {kind: number for number, (kind, _) in enumerate(_SHAPES)}
 DELIVER_BEGIN: Final = bytes((_NUMBERS[Deliver],))
 
@@ -118,9 +127,9 @@ def encode(payload: Payload) -> bytes:
         return DELIVER_BEGIN + deliver.encode(payload)
     number = _NUMBERS[type(payload)]
     fields = payload._asdict()
-    if isinstance(payload, Found | Moved):
-        fields["right"] = dict(zip(("kind", "node", "number", "more"), words_of(payload.right), strict=True))
-    elif isinstance(payload, Introduced):
+    for name in _KINDS.get(type(payload), ()):
+        fields[name] = dict(zip(("kind", "node", "number", "more"), words_of(fields[name]), strict=True))
+    if isinstance(payload, Introduced):
         fields["services"] = [service._asdict() for service in payload.services]
     return bytes((number,)) + bytes(_SHAPES[number][1].build(fields))
 
@@ -135,12 +144,12 @@ def decode(data: bytes) -> Payload:
             return deliver.decode(data[1:])
         fields = c.Sequence(shape, c.Terminated).parse(data[1:])[0]
         values = {name: fields[name] for name in kind._fields}
-        if "right" in values:
-            said = values["right"]
-            right = values["right"] = right_of(said.kind, said.node, said.number, said.more)
-            if right.kind is not RightKind.SEND and (kind is Moved or right.kind not in (RightKind.NULL, RightKind.DEAD)):
-                raise ValueError("not a send right")
-        elif kind is Introduced:
+        for name, kinds in _KINDS.get(kind, {}).items():
+            said = values[name]
+            values[name] = right_of(said.kind, said.node, said.number, said.more)
+            if values[name].kind not in kinds:
+                raise ValueError("a right of another kind")
+        if kind is Introduced:
             values["services"] = tuple(Known(service.number, service.name) for service in values["services"])
         return kind(**values)  # type: ignore[no-any-return]
     except (c.ConstructError, ValueError, LookupError, TypeError, struct.error) as error:

@@ -61,7 +61,7 @@ def went(context: Context, name: PortName, proxy: Proxy, header: Header) -> None
 def done(context: Context, name: PortName, proxy: Proxy, header: Header) -> None:
     """No message of a proxy's queue is in hand any more: the next may come."""
     rights.regulate(context, name, proxy)
-    while proxy.flushes and proxy.flushes[0][0] <= header.seqno + 1:
-        context.say(proxy.node, proxy.flushes.pop(0)[1]._replace(number=proxy.number))
     if proxy.is_unused:
         rights.unused_here(context, name)
+    while proxy.flushes and proxy.flushes[0][0] <= header.seqno + 1:
+        context.say(proxy.node, proxy.flushes.pop(0)[1]._replace(number=proxy.number))

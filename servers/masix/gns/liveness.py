@@ -88,4 +88,5 @@ def partners(tables: PortTables) -> set[int]:
     """The nodes that have rights to ports here, or the other way round."""
     nodes = {node for export in tables.exports.values() for node in export.given if node != EVERYBODY}
     nodes |= {node for proxy in tables.proxies.values() if not proxy.is_idle() for node, _ in proxy.stands_for()}
+    nodes |= {coming.node for coming in tables.coming.values()}
     return nodes | {leaving.node for leaving in tables.leaving.values()} | {pledge.to for pledge in tables.pledges.values()}

@@ -41,14 +41,16 @@ MESSAGE_COST: Final = 256
 class Export:
     """A port of this node that other nodes know by a number."""
 
-    __slots__ = ("account", "given", "hops", "kind", "name", "taken", "waiting")
+    __slots__ = ("account", "awaits", "given", "hops", "kind", "name", "taken", "waiting")
     name: PortName  # of the server's right to it, which is of its kind
     kind: RightKind  # SEND or SEND_ONCE
     account: Account
     hops: U16  # of a port that came here, how often servers had sent its receive right on since a task did
     given: dict[U16, U31]  # how many rights to it each node was given
-    # What came while its queue was full, with its rights, and from which node; None while it has room:
-    waiting: deque[tuple[NodeNumber, Message | Flush]] | None
+    # What came while its queue was full, or its receive right had not come, with its rights, and from which node, 0 where that
+    # has been told that the queue has it; None while there is room:
+    waiting: deque[tuple[U16, Message | Flush]] | None
+    awaits: U31  # so many receive rights of the first of them have not come yet
     taken: dict[U16, U31]  # of each node's messages those that have gone into the queue since it was last told
 
     def __init__(self, kind: RightKind, name: PortName, account: Account) -> None:
@@ -59,6 +61,7 @@ class Export:
         self.given = {}
         self.taken = {}
         self.waiting = None
+        self.awaits = 0
 
     def annotated(self) -> Iterator[tuple[object, PortName]]:
         yield SendRight if self.kind is RightKind.SEND else SendOnceRight, self.name
@@ -149,6 +152,29 @@ class Leaving(NamedTuple):
 
 
 @state
+class Coming:
+    """A receive right that comes here, until its old home has given up the port. The message that brings it waits for it."""
+
+    __slots__ = ("for_port", "is_wanted", "no_senders", "node", "number", "port_destroyed", "token")
+    node: NodeNumber  # the old home
+    token: U31  # what that calls it
+    number: U31  # of the port's export here
+    for_port: U31  # the number of the port whose first waiting message brings it, 0 while it is not the first
+    is_wanted: bool  # the message is still there
+    # The proxies of the send-once rights by which it is asked to notify, 0 for none:
+    no_senders: Right
+    port_destroyed: Right
+
+    def __init__(self, node: int, token: int, number: int) -> None:
+        self.node = node
+        self.token = token
+        self.number = number
+        self.for_port = 0
+        self.is_wanted = True
+        self.no_senders = self.port_destroyed = 0
+
+
+@state
 class Pledge(NamedTuple):
     """A send right that is kept until the port's home knows that node `to` has one, too."""
 
@@ -166,6 +192,7 @@ class PortTables:
         "by_number",
         "charged",
         "claims",
+        "coming",
         "exports",
         "last",
         "leaving",
@@ -184,6 +211,7 @@ class PortTables:
     numbers: dict[Right, U31]  # by name, those of exports of whose end the kernel tells: all of kind SEND, others after a while
     leaving: dict[U31, Leaving]
     pledges: dict[U31, Pledge]
+    coming: dict[Receive, Coming]  # by name
     last: U31  # the last number
     waiting: int  # bytes of the messages that wait for full queues
     charged: dict[Account, U31]  # how much each account keeps of all these and those below
@@ -215,6 +243,8 @@ class PortTables:
             raise ValueError("a send-once right's proxy is not there")
         if any(name not in self.proxies for name in self.watchers.values()):
             raise ValueError("a proxy that is watched is not there")
+        if any(each.number not in self.exports or self.exports[each.number].name != name for name, each in self.coming.items()):
+            raise ValueError("a receive right that comes has another name")
         messages = [what for export in self.exports.values() for _, what in export.waiting or () if isinstance(what, Message)]
         if self.waiting != sum(map(bytes_of, messages)):
             raise ValueError("messages that wait are counted wrongly")
@@ -226,6 +256,7 @@ class PortTables:
         self.by_number = {}
         self.onces = {}
         self.leaving = {}
+        self.coming = {}
         self.pledges = {}
         self.charged = {}
         self.claims = {}

@@ -11,7 +11,7 @@ from machemu.user.message import Message
 from masix.gns.context import Context
 from masix.gns.ports import Export, Proxy
 from masix.gns.translate import Translator, destroy, without
-from masix.gns.wire import Claim, Died, Flush, Flushed, Homed, Moved, NetRight, OnceUnused, Passed, RightKind, Unclaimed, Unused
+from masix.gns.wire import Claim, Died, Flush, Flushed, Moved, NetRight, OnceUnused, Passed, RightKind, Unclaimed, Unused
 
 WINDOW: Final = 32
 """Messages of one node for one port that may be under way at most: so many wait at the other side when its queue is full."""
@@ -29,7 +29,7 @@ def claimed(context: Context, node: int, payload: Claim) -> None:
     else:
         export.give(node)
         if export.name in context.tables.proxies:
-            _tell_moved(context, payload.number, export, node)
+            tell_moved(context, payload.number, export, node)
     if payload.pledge and payload.via:
         context.say(payload.via, Passed(payload.pledge))
 
@@ -74,7 +74,7 @@ def _forget(context: Context, number: int, export: Export, node: int) -> None:
 
 def forget_unused(context: Context, number: int, export: Export) -> None:
     """A port of ours that no node knows, and for which nothing waits, is ours alone again."""
-    if not export.given and not export.waiting:
+    if not export.given and not export.waiting and export.name not in context.tables.coming:
         context.tables.drop_export(number)
         context.mach.deallocate(export.name)
 
@@ -87,14 +87,19 @@ def port_died(context: Context, name: PortName) -> None:
         for node in export.given:
             if node != EVERYBODY:
                 context.say(node, Died(number))
-        while export.waiting:
-            node, what = context.tables.next_waiting(export)
-            if isinstance(what, Flush):
-                context.say(what.origin, Flushed(what.home, what.port))
-            else:
-                destroy(context, node, what)
+        destroy_waiting(context, export)
         context.mach.deallocate(name)
     context.mach.deallocate(name)
+
+
+def destroy_waiting(context: Context, export: Export) -> None:
+    """What waits for a port goes with it."""
+    while export.waiting:
+        node, what = context.tables.next_waiting(export)
+        if isinstance(what, Flush):
+            context.say(what.origin, Flushed(what.home, what.port))
+        else:
+            destroy(context, node, what)
 
 
 # Rights of this node to ports of others
@@ -113,7 +118,9 @@ def no_senders(context: Context, name: PortName, count: int) -> None:
 def unused_here(context: Context, name: PortName) -> None:
     """A proxy that nobody can send to goes, once its queue is empty."""
     proxy = context.tables.proxies[name]
-    proxy.is_unused = proxy.is_streaming or bool(context.mach.receive_status(name).msgcount)
+    status = context.mach.receive_status(name)
+    # Of a port that was always ours nobody else has send-once rights.
+    proxy.is_unused = proxy.is_streaming or bool(status.msgcount or (proxy.watcher and status.sorights))
     if not proxy.is_unused:
         drop(context, name)
         _give_back(context, proxy)
@@ -156,7 +163,7 @@ def died(context: Context, node: int, number: int) -> None:
     once = context.tables.onces.get((node, number))
     if once is not None:
         drop(context, once)
-        _are_gone(context, {once})
+        are_gone(context, {once})
     for name, proxy in context.tables.proxies_for(node, number):
         if proxy.stands_for()[-1] != (node, number):
             _arrive(context, name, proxy)
@@ -166,7 +173,7 @@ def died(context: Context, node: int, number: int) -> None:
             context.say(proxy.node, Unused(proxy.number, proxy.count))
 
 
-def _are_gone(context: Context, gone: Set[PortName]) -> None:
+def are_gone(context: Context, gone: Set[PortName]) -> None:
     """Messages of other nodes that are still to go to tasks bring no send-once rights of these proxies any more."""
     for export in context.tables.exports.values() if context.tables.waiting else ():
         if export.waiting:
@@ -179,31 +186,7 @@ def _are_gone(context: Context, gone: Set[PortName]) -> None:
 # Receive rights that move
 
 
-def homed(context: Context, node: int, payload: Homed) -> None:
-    """The new home of a receive right that we gave away: what waits in its queue can follow, and who knows the port is told."""
-    leaving = context.tables.leaving.get(payload.token)
-    if leaving is None or leaving.node != node:
-        return
-    context.tables.drop_leaving(payload.token)
-    name = leaving.name
-    proxy = Proxy(RightKind.SEND, node, payload.number, leaving.account)
-    proxy.count = 1
-    proxy.passing = context.mach.receive_status(name).msgcount
-    proxy.watcher = context.mach.allocate_port()
-    context.tables.watchers[proxy.watcher] = name
-    context.tables.add_proxy(name, proxy)
-    for port in (name, proxy.watcher):
-        context.mach.move_member(port, context.ports)
-    number = context.tables.numbers.get(name)
-    if number is not None:
-        export = context.tables.exports[number]
-        for other in export.given:
-            if other != EVERYBODY:
-                _tell_moved(context, number, export, other)
-    Translator(context).watch(name)
-
-
-def _tell_moved(context: Context, number: int, export: Export, node: int) -> None:
+def tell_moved(context: Context, number: int, export: Export, node: int) -> None:
     """Tells a node that has rights to a port of ours where it is now."""
     home, there = context.tables.proxies[export.name].stands_for()[-1]
     pledge = 0
@@ -267,7 +250,7 @@ def lost(context: Context, node: int) -> None:
         elif proxy.target and not proxy.is_streaming:
             # What was to come back may have been lost with it.
             context.say(proxy.node, Flush(proxy.number, context.node, proxy.node, proxy.number))
-    _are_gone(context, gone)
+    are_gone(context, gone)
     for number, export in list(tables.exports.items()):
         if node in export.given:
             _forget(context, number, export, node)

@@ -22,7 +22,7 @@ from machemu.user.mach import Mach
 from machemu.user.message import Message, living
 from machemu.user.notifications import DeadName, MsgAccepted, NoSenders
 from machemu.user.own import AREA_SIZE, WORD_AREA
-from masix.gns import memory, rights, streams, succession, traffic
+from masix.gns import memory, moves, rights, streams, succession, traffic
 from masix.gns.codec import WireError, decode
 from masix.gns.context import NAME, Context, Link
 from masix.gns.directory import Directory
@@ -35,6 +35,7 @@ from masix.gns.protocols import Protocols
 from masix.gns.translate import give_up
 from masix.gns.wire import (
     GROUPS,
+    Asked,
     Begun,
     Claim,
     Clash,
@@ -53,6 +54,7 @@ from masix.gns.wire import (
     Moved,
     OnceUnused,
     Passed,
+    Payload,
     Refused,
     Resolve,
     Stored,
@@ -296,6 +298,7 @@ class Gns(SuccessiveServer):
                 self.names.lost(context, node)
                 streams.lost(context, node)
                 memory.lost(context, node)
+                moves.lost(context, node)
                 rights.lost(context, node)
                 if self.directory is not None:
                     self.directory.lost(context, node)
@@ -343,10 +346,6 @@ class Gns(SuccessiveServer):
                 streams.refused(context, node, payload)
             case Dropped():
                 memory.forget(context, node, payload.token)
-            case Flush():
-                traffic.flush(context, node, payload)
-            case Flushed():
-                rights.flushed(context, payload)
             case Resolve():
                 self.names.asked_by(context, node, payload)
             case Found():
@@ -361,6 +360,19 @@ class Gns(SuccessiveServer):
                 self.names.has_begun(context, node, payload)
             case Clash():
                 self.names.clashes(context, payload)
+            case Gathering():
+                if self.directory is not None:
+                    self.directory.gathered(context, payload.group)
+            case _:
+                self._said_of_rights(context, node, payload)
+
+    def _said_of_rights(self, context: Context, node: int, payload: Payload) -> None:
+        match payload:
+            case Flush():
+                if not moves.has_come(context, node, payload):
+                    traffic.flush(context, node, payload)
+            case Flushed():
+                rights.flushed(context, payload)
             case Claim():
                 rights.claimed(context, node, payload)
             case Passed():
@@ -375,13 +387,12 @@ class Gns(SuccessiveServer):
                 self.names.died(context, node, payload.number)
                 rights.died(context, node, payload.number)
             case Homed():
-                rights.homed(context, node, payload)
+                moves.homed(context, node, payload)
+            case Asked():
+                moves.asked(context, node, payload)
             case Moved():
                 self.names.died(context, node, payload.number)
                 rights.moved(context, node, payload)
-            case Gathering():
-                if self.directory is not None:
-                    self.directory.gathered(context, payload.group)
 
     def sent(self, mach: Mach, message: Message, code: int) -> None:
         """A message has gone into its port's queue; with MACH_SEND_WILL_NOTIFY the next one waits for the notification."""

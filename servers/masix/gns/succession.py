@@ -23,12 +23,13 @@ long, 0.1 ms a right on a Sun-3, that other nodes missed this one."""
 
 
 def is_at_rest(context: Context) -> bool:
-    """Whether no large message is under way, there is not too much, and memory that waits can be read."""
-    if context.streams.by_token or any(context.arrivals.streams.values()) or context.tables.kept() > PORTS_MAX:
+    """Whether no large message and no receive right is under way, there is not too much, and memory that waits can be read."""
+    tables = context.tables
+    if context.streams.by_token or any(context.arrivals.streams.values()) or tables.coming or tables.kept() > PORTS_MAX:
         return False
-    if any(context.is_full(node) for node in partners(context.tables)):
+    if any(context.is_full(node) for node in partners(tables)):
         return False
-    waiting = [what for export in context.tables.exports.values() for what in _messages(export)]
+    waiting = [what for export in tables.exports.values() for what in _messages(export)]
     memory = sum(item.size for what in waiting for item in what.carried if isinstance(item, CarriedMemory))
     if memory + sum(len(what.body) for what in waiting) > MEMORY_MAX:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from machemu.abi.message import MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, PORT_DEAD, PORT_SEND_ONCE
+from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, PORT_DEAD, PORT_RECEIVE, PORT_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_SEND_ONCE
 from machemu.sim.state import PortName
 from machemu.user.mach import rights as rights_of
@@ -97,6 +97,10 @@ def deliver(context: Context, node: int, number: int, kind: RightKind, what: Del
     if export.waiting is None:
         export.waiting = deque()
         _hand_over(context, node, number, export, what)
+    elif export.name in context.tables.coming and context.tables.coming[export.name].node == node:
+        # All that the old home has comes now, though nobody receives.
+        _count(context, node, number, export)
+        context.tables.wait(export, 0, what)
     elif sum(sender == node for sender, _ in export.waiting) >= rights.WINDOW:
         destroy(context, node, what)
     elif context.tables.waiting + bytes_of(what) > WAITING_MAX:
@@ -111,12 +115,12 @@ def flush(context: Context, node: int, payload: Flush) -> None:
     if export is None or export.name not in context.tables.proxies:
         context.say(payload.origin, Flushed(payload.home, payload.port))
     elif export.waiting is None:
-        _flush_queue(context, export.name, payload)
+        flush_queue(context, export.name, payload)
     else:
         context.tables.wait(export, node, payload)
 
 
-def _flush_queue(context: Context, name: PortName, payload: Flush) -> None:
+def flush_queue(context: Context, name: PortName, payload: Flush) -> None:
     """As `flush`, of a port that has moved on and whose queue holds all that was sent before."""
     proxy = context.tables.proxies[name]
     status = context.mach.receive_status(name)
@@ -126,7 +130,20 @@ def _flush_queue(context: Context, name: PortName, payload: Flush) -> None:
         context.say(proxy.node, payload._replace(number=proxy.number))
 
 
+def _awaits(context: Context, number: int, export: Export, message: Message) -> bool:
+    """Whether receive rights that a message brings have not come yet; then it is handed over by the last of them."""
+    coming = context.tables.coming
+    awaited = [name for name, kind in rights_of(message) if kind == PORT_RECEIVE and name in coming] if coming else []
+    for name in awaited:
+        coming[name].for_port = number
+    export.awaits = len(awaited)
+    return bool(awaited)
+
+
 def _hand_over(context: Context, node: int, number: int, export: Export, message: Message) -> None:
+    if _awaits(context, number, export, message):
+        context.tables.wait(export, node, message, first=True)
+        return
     placed = memory.placed(context, node, message)
     if placed is None:
         context.tables.wait(export, node, message, first=True)
@@ -149,8 +166,27 @@ def _hand_over(context: Context, node: int, number: int, export: Export, message
     _count(context, node, number, export)
 
 
+def fill(context: Context, number: int, export: Export) -> None:
+    """A port's receive right has come: what waits goes into its queue before anybody can receive or send there."""
+    status = context.mach.receive_status(export.name)
+    for _ in range(status.qlimit - status.msgcount):
+        if not export.waiting:
+            break
+        node, what = context.tables.next_waiting(export)
+        assert isinstance(what, Message)
+        is_whole = not _awaits(context, number, export, what)
+        placed = memory.placed(context, node, what) if is_whole else None
+        if placed is None or not context.mach.put(to_port(placed, export.name, COPY_SEND)):
+            context.tables.wait(export, node, placed or what, first=True)
+            break
+        _count(context, node, number, export)
+    hand_over_next(context, export.name, number, export)
+
+
 def _count(context: Context, node: int, number: int, export: Export) -> None:
-    """A node's message for a port is under way no more."""
+    """A node's message for a port is under way no more; 0: of one that has been told."""
+    if not node:
+        return
     export.taken[node] = export.taken.get(node, 0) + 1
     if export.taken[node] == TOLD_EVERY:
         del export.taken[node]
@@ -172,7 +208,7 @@ def accepted(context: Context, name: PortName) -> None:
     """The queue of a port has taken the message handed over last."""
     number = context.tables.numbers.get(name)
     if number is not None and context.tables.exports[number].waiting is not None:
-        _next(context, name, number, context.tables.exports[number])
+        hand_over_next(context, name, number, context.tables.exports[number])
 
 
 def expired(context: Context) -> None:
@@ -190,17 +226,19 @@ def expired(context: Context) -> None:
             continue
         _give_up(context, node, number, export, what, "there is no room for it")
         if export.kind is RightKind.SEND:
-            _next(context, export.name, number, export)
+            hand_over_next(context, export.name, number, export)
 
 
-def _next(context: Context, name: PortName, number: int, export: Export) -> None:
-    """The next message that waits for a port is handed over."""
+def hand_over_next(context: Context, name: PortName, number: int, export: Export) -> None:
+    """The next message that waits for a port is handed over, if its receive right has come."""
+    if name in context.tables.coming:
+        return
     while export.waiting:
         node, what = context.tables.next_waiting(export)
         if not isinstance(what, Flush):
             _hand_over(context, node, number, export, what)
             return
         if name in context.tables.proxies:
-            _flush_queue(context, name, what)
+            flush_queue(context, name, what)
     export.waiting = None
     rights.forget_unused(context, number, export)

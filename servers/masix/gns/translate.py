@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Callable, Set
 from typing import Final
 
@@ -27,7 +28,7 @@ from machemu.user.message import DEAD_NAME, Header, Item, Message, items
 from masix.gns import memory
 from masix.gns.context import Context
 from masix.gns.convert import convert
-from masix.gns.ports import FOUND, Account, Leaving, Pledge, Proxy
+from masix.gns.ports import FOUND, Account, Coming, Leaving, Pledge, Proxy
 from masix.gns.wire import DEAD, NULL, Deliver, Homed, NetRight, OnceUnused, RightKind
 
 SENT: Final = {PORT_RECEIVE: PORT_RECEIVE, PORT_SEND: PORT_SEND, PORT_SEND_ONCE: MAKE_SEND_ONCE}
@@ -155,12 +156,14 @@ class Translator:
         return name
 
     def _new_home(self, node: int, right: NetRight) -> PortName:
-        """The port whose receive right a task here gets; the server it came from sends to it from now on."""
+        """The port whose receive right a task here gets; the server it came from sends to it before."""
         name = self._mach.make_send(self._mach.allocate_port())
         self._mach.call(MACH_PORT_SET_QLIMIT, self._mach.task_self(), name, min(right.limit, QLIMIT_MAX))
         number = self._tables.add_export(RightKind.SEND, name, self._account)
         self._tables.exports[number].give(node)
         self._tables.exports[number].hops = right.hops
+        self._tables.exports[number].waiting = deque()
+        self._tables.coming[name] = Coming(node, right.number, number)
         self.watch_death(name)
         self._context.say(node, Homed(right.number, number))
         return name
@@ -238,10 +241,10 @@ def to_port(message: Message, name: PortName, disposition: int) -> Message:
 
 
 def without(message: Message, gone: Set[PortName]) -> Message:
-    """A message still to go to its task, when these proxies have gone: send-once rights that were to be made of them are dead."""
+    """A message still to go to its task, when these ports have gone: receive rights and send-once rights of them are dead."""
 
     def left(right: object | None, disposition: int) -> object | None:
-        return PORT_DEAD if disposition == MAKE_SEND_ONCE and right in gone else right
+        return PORT_DEAD if disposition in (MAKE_SEND_ONCE, PORT_RECEIVE) and right in gone else right
 
     header = message.header
     if left(header.remote, header.remote_type) is PORT_DEAD:
@@ -267,6 +270,10 @@ def give_up(context: Context, message: Message) -> None:
                 proxy = context.tables.drop_proxy(name)
                 context.mach.destroy_receive(name)
                 context.say(proxy.node, OnceUnused(proxy.number))
+        elif disposition == PORT_RECEIVE and name in context.tables.coming:
+            # It goes as soon as it has come, with its requests: who asked is told.
+            context.tables.coming[name].is_wanted = False
+            context.tables.coming[name].for_port = 0
         elif disposition == PORT_RECEIVE:
             context.mach.destroy_receive(name)
         else:

@@ -7,6 +7,10 @@ Who gives a right to a port of a third node keeps one of its own until that node
 a receive right has moved, its old home tells those that know the port (`Moved`); their next messages go straight to the new
 home, after those before: a word sent behind these (`Flush`) comes back from there (`Flushed`).
 
+A receive right moves in three steps. Its new home makes a port for it, says so (`Homed`), and keeps the message that brings it.
+The old home then gives up the port's notification requests (`Asked`), the messages that wait in its queue and a `Flush` behind
+them. When that has come the port is the new home's, and the message goes to its task. Until `Homed` it is the old home's.
+
 The memory of a large message goes before it, in parts (`Lay`); the receiver says how much of it is in place (`Stored`), or that
 it cannot hold it (`Refused`), after which the sender forgets it (`Dropped`). The message itself comes when all of it is in place.
 """
@@ -212,6 +216,15 @@ class Homed(NamedTuple):
 
 
 @state
+class Asked(NamedTuple):
+    """The notification requests of a receive right that the sender gave away, and that is now the receiver's port `number`."""
+
+    number: U31
+    no_senders: NetRight
+    port_destroyed: NetRight
+
+
+@state
 class Taken(NamedTuple):
     """So many messages more of the receiver's have gone into the queue of the sender's port."""
 
@@ -294,4 +307,5 @@ Payload = (
     | Dropped
     | Alive
     | Gathering
+    | Asked
 )

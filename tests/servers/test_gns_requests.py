@@ -1,0 +1,213 @@
+"""Receive rights move whole: with their queue, and with what they are asked to notify. On another node all is as at home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, PORT_DEAD, CarriedPort, CarriedPorts
+from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED
+from machemu.user.mach import Mach
+from machemu.user.message import Header, Message, living
+from masix.gns.codec import decode
+from masix.gns.wire import Flush, Homed
+from tests.support.actors import GIVEN, Actor, do, found, give, look_up, register, say
+from tests.support.guests import Arch
+from tests.support.net import PAIRS, Net, item, net
+
+NO_SENDERS, PORT_DESTROYED = MACH_NOTIFY_NO_SENDERS.request.id, MACH_NOTIFY_PORT_DESTROYED.request.id
+Step = Callable[[Actor, Mach], None]
+Steps = tuple[Step, ...]
+MANY = 1000
+
+
+def first(actor: Actor) -> int:
+    return actor.rights[0]
+
+
+def make(actor: Actor, mach: Mach) -> None:
+    actor.rights.append(mach.allocate_port())
+
+
+def make_send(actor: Actor, mach: Mach) -> None:
+    mach.make_send(first(actor))
+
+
+def drop_send(actor: Actor, mach: Mach) -> None:
+    mach.deallocate(first(actor))
+
+
+def destroy(actor: Actor, mach: Mach) -> None:
+    mach.destroy_receive(first(actor))
+
+
+def listen(actor: Actor, mach: Mach) -> None:
+    mach.move_member(first(actor), actor.other)
+
+
+def ask(notification: int, sync: int = 0) -> Step:
+    return lambda actor, mach: mach.notify(first(actor), notification, actor.port, sync)
+
+
+def asks_instead(actor: Actor, mach: Mach) -> None:
+    """Takes the other one's request back, whose send-once right is given up."""
+    for notification in (NO_SENDERS, PORT_DESTROYED):
+        mach.notify(first(actor), notification, actor.port)
+
+
+def destroy_received(actor: Actor, mach: Mach) -> None:
+    for message in actor.received:
+        mach.destroy(message)
+
+
+SCENES: dict[str, tuple[Steps, tuple[tuple[int, Steps], ...]]] = {
+    "the last send right goes": ((make, make_send, ask(NO_SENDERS, 1)), ((0, (drop_send,)),)),
+    "it goes while the receive right is under way": ((make, make_send, ask(NO_SENDERS, 1), drop_send), ()),
+    "there is no send right": ((make, ask(NO_SENDERS, 1)), ()),
+    "there is none before the other one makes it": (
+        (make, ask(NO_SENDERS, 1)), ((1, (make_send, make_send, drop_send)), (1, (drop_send,))),
+    ),
+    "the receive right is destroyed": ((make, make_send, ask(PORT_DESTROYED)), ((1, (destroy,)),)),
+    "it is destroyed where nobody has a send right": ((make, ask(PORT_DESTROYED)), ((1, (destroy,)),)),
+    "both are asked for": (
+        (make, make_send, ask(NO_SENDERS, 1), ask(PORT_DESTROYED)), ((0, (drop_send,)), (1, (destroy,))),
+    ),
+    "messages wait in the queue": (
+        (make, make_send, say(first, 901, 902), ask(NO_SENDERS, 1)), ((0, (drop_send,)), (1, (listen,)), (1, (destroy,))),
+    ),
+    "messages wait to which nobody has a send right": (
+        (make, make_send, say(first, 901, 902), ask(NO_SENDERS, 9)), ((1, (listen,)), (1, (destroy,))),
+    ),
+    "the other one asks instead": (
+        (make, make_send, ask(NO_SENDERS, 1), ask(PORT_DESTROYED)), ((1, (asks_instead,)), (0, (drop_send,))),
+    ),
+}  # fmt: skip
+
+
+def played(made: Net, arch: Arch, actors: tuple[Actor, Actor], name: str) -> list[list[tuple[int, bytes]]]:
+    """What both get while one gives the other a receive right."""
+    for number, actor in enumerate(actors):
+        do(made, actor, register(b"actor %d" % number), slices=4)
+    before, after = SCENES[name]
+    do(made, actors[0], look_up(b"actor 1"))
+    do(made, actors[0], *before, slices=3)
+    do(made, actors[0], give(arch, first, MOVE_RECEIVE))
+    assert len(actors[1].rights) == 1
+    for number, steps in after:
+        do(made, actors[number], *steps)
+    kept = [[(message.header.id, message.body) for message in actor.received] for actor in actors]
+    for actor in actors:
+        do(made, actor, destroy_received)
+    return [[(msgh_id, body[-4:] if msgh_id == NO_SENDERS else b"") for msgh_id, body in each] for each in kept]
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_what_a_receive_right_is_asked_to_notify_is_notified_wherever_it_is(arch: Arch, name: str) -> None:
+    home, far = (Actor(), Actor()), (Actor(), Actor())
+    with net((arch,), home) as made:
+        expected = played(made, arch, home, name)
+    with net((arch, arch), *([actor] for actor in far)) as made:
+        assert played(made, arch, far, name) == expected
+
+
+def test_messages_that_waited_come_before_those_of_whoever_got_the_receive_right(arch: Arch) -> None:
+    """It has the right, makes a send right of it and says something at once: that comes last."""
+
+    class Hasty(Actor):
+        def receive(self, mach: Mach, message: Message) -> None:
+            super().receive(mach, message)
+            if message.header.id == GIVEN:
+                mach.make_send(first(self))
+                say(first, 903)(self, mach)
+                listen(self, mach)
+
+    giver, taker = Actor(), Hasty()
+    with net((arch, arch), [giver], [taker]) as made:
+        do(made, taker, register(b"taker"))
+        do(made, giver, look_up(b"taker"), make, make_send)
+        do(made, giver, say(first, 901, 902), give(arch, first, MOVE_RECEIVE))
+        assert taker.ids() == [901, 902, 903]
+
+
+@contextmanager
+def cut(arch: Arch, kept_back: type[Homed | Flush], giver: Actor, taker: Actor, *steps: Step) -> Iterator[Net]:
+    """A receive right goes; what the two servers say is heard up to the first of this kind, which is on its way for ever."""
+    with net((arch, arch), [giver], [taker]) as made:
+        do(made, taker, register(b"taker"))
+        do(made, giver, look_up(b"taker"))
+        do(made, giver, *steps, give(arch, first, MOVE_RECEIVE), slices=0)
+        for _ in range(30):
+            for number, machine in enumerate(made.machines):
+                machine.run(2_000_000)
+                out = made.links[number].out
+                while out and not isinstance(decode(out[0][1]), kept_back):
+                    made.links[1 - number].inbox.append((number + 1, out.popleft()[1]))
+                    made.wake(1 - number)
+        for link in made.links:
+            link.out.clear()
+        yield made
+
+
+def lose(made: Net, number: int) -> None:
+    made.gone.append(number)
+    made.links[1 - number].inbox.append((number + 1, None))
+    made.wake(1 - number)
+    made.run()
+
+
+def test_a_receive_right_whose_new_home_is_lost_before_it_has_it_goes_back_to_who_asked(arch: Arch) -> None:
+    giver, taker = Actor(), Actor()
+    with cut(arch, Homed, giver, taker, make, make_send, say(first, 901), ask(PORT_DESTROYED)) as made:
+        assert taker.rights == []
+        lose(made, 1)
+        (told,) = giver.received
+        assert told.header.id == PORT_DESTROYED
+        (back,) = told.carried
+        assert isinstance(back, CarriedPort) and back.port == first(giver)
+        do(made, giver, listen)
+        assert giver.ids() == [PORT_DESTROYED, 901]
+
+
+def test_a_receive_right_whose_old_home_is_lost_before_it_has_given_it_up_comes_dead(arch: Arch) -> None:
+    giver, taker = Actor(), Actor()
+    with cut(arch, Flush, giver, taker, make, make_send, ask(PORT_DESTROYED)) as made:
+        assert taker.rights == []
+        lose(made, 0)
+        assert taker.rights == [PORT_DEAD]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sends", "takes"), PAIRS)
+def test_a_thousand_receive_rights_come_in_one_message_each_with_its_queue_and_requests(sends: Arch, takes: Arch) -> None:
+    giver, taker = Actor(), Actor()
+
+    def give_all(actor: Actor, mach: Mach) -> None:
+        for n in range(MANY):
+            name = mach.make_send(mach.allocate_port())
+            mach.notify(name, NO_SENDERS, actor.port, 1)
+            mach.send(Message(Header(name, COPY_SEND, 0, 0, 20_000 + n), b"", (), False))
+            actor.rights.append(name)
+        body = item(sends, MOVE_RECEIVE, MANY, inline=False) + bytes(4)
+        ports = CarriedPorts(4, MOVE_RECEIVE, tuple(actor.rights))
+        mach.send(Message(Header(found(actor), COPY_SEND, 0, 0, 4001), body, (ports,), True))
+
+    def listen_to_all(actor: Actor, mach: Mach) -> None:
+        (array,) = actor.received[0].carried
+        assert isinstance(array, CarriedPorts) and len({*array.ports}) == MANY
+        for name in array.ports:
+            mach.move_member(living(name), actor.other)
+
+    def drop_all(actor: Actor, mach: Mach) -> None:
+        for name in actor.rights:
+            mach.deallocate(name)
+
+    with net((sends, takes), [giver], [taker]) as made:
+        do(made, taker, register(b"taker"))
+        do(made, giver, look_up(b"taker"))
+        do(made, giver, give_all, slices=2000)
+        do(made, taker, listen_to_all, slices=500)
+        assert taker.ids()[1:] == [20_000 + n for n in range(MANY)]
+        do(made, giver, drop_all, slices=2000)
+        assert giver.ids() == [NO_SENDERS] * MANY
