@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from machemu.core.coverage import Known, State, routines, traps
+from machemu.mig.interfaces import mach_migrate
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MODULES: Final = ROOT / "tests" / "conformance"
@@ -23,6 +24,7 @@ IDS: Final = 2000
 """Numbers from here on in a source are message ids."""
 
 NO_HANDLER: Final = "tests/kernel/test_unknown_routines.py::test_a_routine_that_the_kernel_does_not_have_answers_mig_bad_id"
+MOVES: Final = "tests/kernel/test_freeze.py::test_modules_print_the_same_where_other_tasks_come_in_the_place_of_theirs"
 DECLARED: Final[dict[str, str]] = {
     "device_open": "ports",
     "device_write_inband": "ports",
@@ -36,6 +38,8 @@ DECLARED: Final[dict[str, str]] = {
     "mach_notify_send_once": "ports",
     "mach_notify_dead_name": "ports",
     "mach_notify_msg_accepted": "messages",
+    **dict.fromkeys((known.name for known in routines() if known.interface == mach_migrate.SUBSYSTEM), MOVES),
+    "task_freeze": "tests/kernel/test_freeze.py::test_reasons_to_stay_are_told_and_a_task_freezes_others_only",
 }
 """By routine or trap: a conformance module or a test's node id, where the name stands in no module's source."""
 

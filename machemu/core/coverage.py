@@ -22,6 +22,7 @@ from machemu.mig.interfaces import (
     mach_debug,
     mach_host,
     mach_i386,
+    mach_migrate,
     mach_port,
     memory_object,
     memory_object_default,
@@ -52,7 +53,7 @@ class Known(NamedTuple):
     code: str = ""
 
 
-SERVED: Final = (mach, mach_host, mach_port, mach_debug, mach_i386, mach4, gnumach, device)
+SERVED: Final = (mach, mach_host, mach_port, mach_debug, mach_i386, mach4, gnumach, device, mach_migrate)
 """The interfaces of the kernel's own routines."""
 SENT: Final = (notify, exc, memory_object, memory_object_default, device_reply, task_notify)
 """Those in which the kernel is the one who asks or tells."""

@@ -138,10 +138,13 @@ def make(
         kmsg.flags = MSGH_BITS_COMPLEX
         kmsg.carried = carried
         for item in carried:
-            if isinstance(item, CarriedPort) and item.disposition == PORT_RECEIVE and isinstance(item.port, ports.Port):
-                ports.leave_receiver(item.port)
-                if isinstance(remote, ports.Port) and ports.check_circularity(item.port, remote):
-                    kmsg.circular = True
+            if isinstance(item, CarriedMemory) or item.disposition != PORT_RECEIVE:
+                continue
+            for right in item.ports if isinstance(item, CarriedPorts) else (item.port,):
+                if isinstance(right, ports.Port):
+                    ports.leave_receiver(right)
+                    if isinstance(remote, ports.Port) and ports.check_circularity(right, remote):
+                        kmsg.circular = True
     charge(ipc, kmsg, OVERHEAD + len(body))
     return kmsg
 

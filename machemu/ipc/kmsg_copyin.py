@@ -39,7 +39,7 @@ from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import notify as notifications
 from machemu.ipc import port as ports
 from machemu.ipc import right
-from machemu.ipc.entry import Entry
+from machemu.ipc.entry import TYPE_PORT_RIGHTS, Entry
 from machemu.ipc.kmsg import OVERHEAD, Kmsg
 from machemu.ipc.port import Port, Right
 from machemu.ipc.right import TRANSIT
@@ -82,14 +82,35 @@ def copyin(ipc: Ipc, space: Space, data: bytes, cancel_notify: PortName) -> Kmsg
     `cancel_notify` is a port name or 0: with MACH_SEND_CANCEL, a dead-name request to this port of a moved destination right is
     dropped in silence. A failure takes nothing.
     """
-    bits, _, dest_name, reply_name, seqno, msgh_id = ipc.header.unpack_from(data)
-    dest_type, reply_type = bits & 0xFF, bits >> 8 & 0xFF
-    dest, reply = _copyin_header(ipc, space, (dest_type, reply_type), (dest_name, reply_name), cancel_notify)
+    header = ipc.header.unpack_from(data)
+    bits, _, dest_name, reply_name, _, _ = header
+    dest, reply = _copyin_header(ipc, space, (bits & 0xFF, bits >> 8 & 0xFF), (dest_name, reply_name), cancel_notify)
+    return _made(ipc, data, header, dest, reply)
+
+
+def copyin_to_dead(ipc: Ipc, space: Space, data: bytes) -> Kmsg:
+    """As `copyin`, of a message whose destination has died since it was copied in first: the dead name is given up."""
+    header = ipc.header.unpack_from(data)
+    bits, _, dest_name, reply_name, _, _ = header
+    entry = space.table.get(dest_name)
+    if entry is None or not right.copyin_check(entry, bits & 0xFF) or (entry.type & TYPE_PORT_RIGHTS and entry.port().active):
+        raise KernError(MACH_SEND_INVALID_DEST)
+    right.copyin(ipc, space, dest_name, bits & 0xFF)
+    dead = ipc.make_kernel_port(None)
+    ports.dealloc_kernel(ipc, dead)
+    if reply_name in (PORT_NULL, PORT_NAME_DEAD):
+        return _made(ipc, data, header, dead, right.from_name(reply_name))
+    return _made(ipc, data, header, dead, right.copyin(ipc, space, reply_name, bits >> 8 & 0xFF)[0])
+
+
+def _made(ipc: Ipc, data: bytes, header: tuple[int, ...], dest: Right, reply: Right) -> Kmsg:
+    """The kernel message of a user's bytes, of their header's words, and the rights in it."""
+    bits, _, _, _, seqno, msgh_id = header
     kmsg = Kmsg(data[HEADER_SIZE:])
     kmsg.remote = dest
-    kmsg.remote_type = TRANSIT[dest_type]
+    kmsg.remote_type = TRANSIT[bits & 0xFF]
     kmsg.local = reply
-    kmsg.local_type = TRANSIT[reply_type]
+    kmsg.local_type = TRANSIT[bits >> 8 & 0xFF]
     kmsg.flags = bits & ~(BITS_PORTS | BITS_CIRCULAR)
     kmsg.seqno = seqno
     kmsg.id = msgh_id

@@ -24,6 +24,7 @@ from machemu.abi.message import (
     MACH_SEND_CANCEL,
     MACH_SEND_IN_PROGRESS,
     MACH_SEND_INTERRUPTED,
+    MACH_SEND_INVALID_DEST,
     MACH_SEND_INVALID_NOTIFY,
     MACH_SEND_MSG,
     MACH_SEND_NOTIFY,
@@ -114,6 +115,35 @@ def _sent(ipc: Ipc, thread: IpcThread, args: Args, code: int | None) -> int | No
         return None
     _, option, _, _, _, _, _ = args
     return _receive(ipc, thread, args) if option & MACH_RCV_MSG else MACH_MSG_SUCCESS
+
+
+def send_again(ipc: Ipc, thread: IpcThread, args: MsgArgs, data: bytes, late: bool) -> int | None:
+    """A send that was given up while it waited: the message, whose names are the thread's, and what follows.
+
+    late: there is no time left to wait for room. A message whose port has died meanwhile is sent to the dead port.
+    """
+    if late:
+        args = args._replace(option=args.option | MACH_SEND_TIMEOUT, timeout=0)
+    try:
+        try:
+            kmsg = kmsg_copyin.copyin(ipc, thread.space, data, 0)
+        except KernError as error:
+            if error.code != MACH_SEND_INVALID_DEST:
+                raise
+            kmsg = kmsg_copyin.copyin_to_dead(ipc, thread.space, data)
+    except KernError as error:
+        return error.code
+    return _sent(ipc, thread, args, _send_body(ipc, thread, args, kmsg, False))
+
+
+def receive_again(ipc: Ipc, thread: IpcThread, args: MsgArgs) -> int | None:
+    """A receive that was given up while it waited."""
+    return _receive(ipc, thread, args)
+
+
+def put_again(ipc: Ipc, thread: IpcThread, put: Put) -> int | None:
+    """A last step that was given up while it waited for the memory."""
+    return _put(ipc, thread, *put)
 
 
 def timed_out(ipc: Ipc, thread: IpcThread) -> None:

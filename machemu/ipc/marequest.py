@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @state
 class Marequest:
-    """space, name: the sender's name for the destination, 0 where it has none any more. soright: whom to tell."""
+    """A notification that is due."""
 
     __slots__ = ("name", "soright", "space")
-    name: PortName
-    soright: Port
-    space: Space
+    name: PortName  # the sender's name for the destination, 0 where it has none any more
+    soright: Port  # whom to tell
+    space: Space | None  # where the name is; None where the sender's whole name space has gone to another task
 
     def __init__(self, space: Space, name: PortName, soright: Port) -> None:
         self.space = space
@@ -53,6 +53,11 @@ def cancel(space: Space, name: PortName) -> None:
     space.marequests.pop(name).name = 0
 
 
+def leave(space: Space, name: PortName) -> None:
+    """The name goes on in another space, with all others: the notification will tell it."""
+    space.marequests.pop(name).space = None
+
+
 def rename(space: Space, old: int, new: int) -> None:
     request = space.marequests.pop(old)
     request.name = new
@@ -64,7 +69,9 @@ def destroy(ipc: Ipc, kmsg: Kmsg) -> None:
     request, kmsg.marequest = kmsg.marequest, None
     assert request is not None
     space, name = request.space, request.name
-    if not space.active:
+    if space is None:
+        pass
+    elif not space.active:
         name = 0
     elif name:
         del space.marequests[name]

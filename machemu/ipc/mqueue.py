@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from machemu.abi.errors import InvariantError
+from machemu.abi.errors import InvariantError, MustWait
 from machemu.abi.message import (
     HEADER_SIZE,
     MACH_MSG_SUCCESS,
@@ -112,6 +112,25 @@ def serve(ipc: Ipc, kmsg: Kmsg, hand_off: bool = False) -> None:
         send(ipc, None, reply, True)
 
 
+def serve_queued(ipc: Ipc, port: Port) -> None:
+    """The kernel performs the first request in the queue of a port that has become its own. MustWait leaves it there."""
+    kmsg = port.messages.popleft()
+    taken(ipc, kmsg)
+    try:
+        serve(ipc, kmsg)
+    except MustWait:
+        port.msgcount += 1
+        port.messages.appendleft(kmsg)
+        raise
+
+
+def wake_senders(ipc: Ipc, port: Port) -> None:
+    """All who wait for room in a port's queue try again."""
+    while (sender := port.senders.dequeue()) is not None:
+        sender.ith_state = MACH_MSG_SUCCESS
+        ipc.scheduler.wake(sender)
+
+
 def _deliver(ipc: Ipc, queue: Port | PortSet, port: Port, kmsg: Kmsg, hand_off: bool) -> None:
     """Gives a message to the first waiting receiver that has room for it, or queues it. Others are told its size on the way."""
     receivers = queue.receivers
@@ -141,11 +160,17 @@ def taken(ipc: Ipc, kmsg: Kmsg) -> None:
     port: Port = kmsg.remote  # type: ignore[assignment]
     if port.active:
         port.msgcount -= 1
-        if port.senders.threads and port.msgcount < port.qlimit:
-            sender = port.senders.threads.popleft()
-            sender.ith_queue = None
-            sender.ith_state = MACH_MSG_SUCCESS
-            ipc.scheduler.wake(sender)
+        if port.senders.threads:
+            offer_room(ipc, port)
+
+
+def offer_room(ipc: Ipc, port: Port) -> None:
+    """Where there is room in a port's queue one that waits for it tries again."""
+    if port.senders.threads and port.msgcount < port.qlimit:
+        sender = port.senders.threads.popleft()
+        sender.ith_queue = None
+        sender.ith_state = MACH_MSG_SUCCESS
+        ipc.scheduler.wake(sender)
 
 
 def move(ipc: Ipc, dest: Port | PortSet, source: Port | PortSet, port: Port) -> None:
@@ -174,6 +199,14 @@ def wait_for_kernel_reply(ipc: Ipc, thread: IpcThread, port: Port) -> None:
     thread.ith_state = MACH_RCV_IN_PROGRESS
     thread.ith_msize = SIZE_MAX
     port.receivers.enqueue(thread)
+
+
+def wait_again_for_kernel_reply(ipc: Ipc, thread: IpcThread, port: Port) -> None:
+    """As `wait_for_kernel_reply`, at a port where the reply may have come meanwhile. The caller has blocked the thread."""
+    messages, port.messages = port.messages, deque()
+    wait_for_kernel_reply(ipc, thread, port)
+    for kmsg in messages:
+        _deliver(ipc, port, port, kmsg, False)
 
 
 def kernel_reply(ipc: Ipc, thread: IpcThread) -> Kmsg | None:

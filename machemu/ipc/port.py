@@ -259,9 +259,7 @@ def destroy(ipc: Ipc, port: Port) -> None:
             notify.port_destroyed(ipc, request, port)
             return
         release_sonce(ipc, request)
-    while (sender := port.senders.dequeue()) is not None:
-        sender.ith_state = MACH_MSG_SUCCESS
-        ipc.scheduler.wake(sender)
+    mqueue.wake_senders(ipc, port)
     port.active = False
     del ipc.ports[port.number]
     request, port.nsrequest = port.nsrequest, None

@@ -21,7 +21,14 @@ def _try_task(kern: Kern, thread: Thread, what: Raised) -> None:
 
 def continue_reply(kern: Kern, thread: Thread) -> None:
     """The thread waited for the handler's answer and was woken: it goes on, or the next handler is tried."""
-    if exception_rpc.take(kern, thread) in (None, 0):
+    code = exception_rpc.take(kern, thread)
+    if code is not None:
+        answered(kern, thread, code)
+
+
+def answered(kern: Kern, thread: Thread, code: int) -> None:
+    """Goes on with a handler's answer."""
+    if code == 0:
         return
     assert thread.ith_exc is not None
     if thread.ith_last:

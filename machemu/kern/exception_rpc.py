@@ -45,6 +45,14 @@ def ask(kern: Kern, thread: Thread, server: Right, what: Raised, last_chance: bo
     return True
 
 
+def wait_again(kern: Kern, thread: Thread) -> None:
+    """Waits for the answer to what was asked, at a reply port that has moved; where there is none, nobody will answer."""
+    reply_port = thread.ith_rpc_reply
+    if reply_port is not None:
+        kern.block(thread, Continuation.EXCEPTION_REPLY, None)
+        mqueue.wait_again_for_kernel_reply(kern.ipc, thread, reply_port)
+
+
 def take(kern: Kern, thread: Thread) -> int | None:
     """What the handler answered: its code, MIG_REPLY_MISMATCH for a message that is no reply, None where nothing came.
 
@@ -72,9 +80,18 @@ def stop_waiting(kern: Kern, thread: Thread) -> None:
     if thread.ith_queue is not None:
         thread.ith_queue.remove(thread)
         kern.wake(thread)
-    refused = take(kern, thread) not in (None, 0)
+    refused(kern, thread, take(kern, thread))
+
+
+def refused(kern: Kern, thread: Thread, code: int | None) -> None:
+    """A thread that waits no more has had an answer, or with None has not."""
     what = thread.ith_exc
-    if refused and not thread.ith_last and what and ask(kern, thread, thread.task.itk_exception, what, last_chance=True):
+    if (
+        code not in (None, 0)
+        and not thread.ith_last
+        and what
+        and ask(kern, thread, thread.task.itk_exception, what, last_chance=True)
+    ):
         stop_waiting(kern, thread)
 
 

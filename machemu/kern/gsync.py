@@ -70,10 +70,40 @@ def wait(kern: Kern, task: Task, address: int, low: int, high: int, milliseconds
     if task.memory.read(VirtAddr(address), len(expected)) != expected:
         raise KernError(KERN_INVALID_ARGUMENT)
     thread = kern.current
+    _join(kern, thread, key)
+    kern.block(thread, MsgContinuation.GSYNC, Nanoseconds(milliseconds * NS_PER_MS) if flags & GSYNC_TIMED else None)
+
+
+def leave(kern: Kern, thread: Thread) -> tuple[int, bool]:
+    """A waiter's wait ends without an answer: the word's address in its task, and whether it is known by its object. Memory that
+    the task does not show any more is at address 0."""
+    key = thread.gsync_key
+    assert key is not None
+    where, offset = key
+    end_wait(kern, thread, KERN_SUCCESS)
+    if isinstance(where, VmMap):
+        return offset, False
+    entries = thread.task.map.entries if thread.task.map is not None else ()
+    shown = (entry for entry in entries if entry.object is where and 0 <= offset - entry.offset < entry.end - entry.start)
+    return next((offset - entry.offset + entry.start for entry in shown), 0), True
+
+
+def join(kern: Kern, thread: Thread, address: int, shared: bool) -> None:
+    """A thread waits anew for a word, whatever it holds by now; behind those that wait there. The caller limits the wait."""
+    task = thread.task
+    try:
+        key = _key(task, address, GSYNC_SHARED if shared else 0)
+    except KernError:
+        assert task.map is not None
+        key = task.map, address
+    _join(kern, thread, key)
+    kern.block(thread, MsgContinuation.GSYNC, None)
+
+
+def _join(kern: Kern, thread: Thread, key: Key) -> None:
     thread.gsync_key = key
     thread.ith_wait = MsgContinuation.GSYNC
     kern.gsync.waiters.setdefault(key, deque()).append(thread)
-    kern.block(thread, MsgContinuation.GSYNC, Nanoseconds(milliseconds * NS_PER_MS) if flags & GSYNC_TIMED else None)
 
 
 def wake(kern: Kern, task: Task, address: int, value: int, flags: int) -> None:

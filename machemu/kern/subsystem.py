@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from machemu.abi.errors import InvariantError, MustWait
 from machemu.abi.exception import Raised
+from machemu.abi.migrate import FOREVER
 from machemu.abi.types import Nanoseconds
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
@@ -158,7 +159,15 @@ class Kern:
         thread.state |= TH_WAIT
         thread.continuation = continuation
         if timeout is not None:
-            thread.wait_timer = self.events.schedule(self.clock.deadline(-(-timeout // 1_000_000)), 0, Timer.WAIT, (thread,))
+            self.limit_wait(thread, -(-timeout // 1_000_000))
+
+    def limit_wait(self, thread: Thread, milliseconds: int) -> None:
+        """A thread that has just blocked waits at most so long, or with FOREVER without a limit, whatever it was to be."""
+        if thread.wait_timer is not None:
+            self.events.cancel(thread.wait_timer)
+            thread.wait_timer = None
+        if milliseconds != FOREVER:
+            thread.wait_timer = self.events.schedule(self.clock.deadline(milliseconds), 0, Timer.WAIT, (thread,))
 
     def wait(self, thread: IpcThread, continuation: MsgContinuation | Continuation, wait: MustWait) -> None:
         """The current thread waits for something in virtual memory, and then tries again."""

@@ -32,7 +32,7 @@ class Task:
         "number", "name", "space", "map", "memory", "threads", "active", "suspend_count", "user_stop_count", "priority",
         "processor_set", "events",
         "itk_self", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered",
-        "machine", "eml_dispatch", "essential", "pc_sample",
+        "machine", "eml_dispatch", "essential", "frozen", "pc_sample",
         "user_time", "system_time", "creation_time",
     )  # fmt: skip
     number: Natural  # a serial number of the node's own
@@ -41,6 +41,7 @@ class Task:
     machine: MachineTask  # what it has of the machine
     eml_dispatch: EmlDispatch | None  # the traps that it redirects
     essential: bool  # what task_set_essential said
+    frozen: bool  # its threads are held until it is thawed (kern/freeze.py)
 
     # Its memory and names; they are its own:
     space: Space
@@ -103,6 +104,7 @@ class Task:
         self.itk_registered = [None] * TASK_PORT_REGISTER_MAX
         self.machine = machine
         self.essential = False
+        self.frozen = False
         self.pc_sample = None
         self.eml_dispatch = None
         self.user_time = 0

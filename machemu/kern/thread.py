@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from machemu.kern.gsync import Key
     from machemu.kern.pc_sample import PcSample
     from machemu.kern.processor_set import ProcessorSet
+    from machemu.kern.redo import Redo
     from machemu.kern.task import Task
     from machemu.sim.events import Event
     from machemu.user.own import KernelView, Memory
@@ -69,6 +70,8 @@ class Continuation(Enum):
     """Waited for a page: the trap's handler starts again."""
     REDIRECT = auto()
     """Waited for its stack's page: the trap is redirected then."""
+    REDO = auto()
+    """Was in a wait when its task was frozen, and begins it anew."""
 
 
 state(Raised)
@@ -86,7 +89,7 @@ class Thread(IpcThread):
         "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "sched_stamp",
         "user_time", "system_time", "time_saved", "creation_time",
         "ith_self", "ith_sself", "ith_exception", "ith_rpc_reply", "ith_exc", "ith_last",
-        "gsync_key", "pc_sample", "trap", "program",
+        "gsync_key", "redo", "pc_sample", "trap", "program",
     )  # fmt: skip
     TRANSIENT = ("trap",)
     number: Natural  # a serial number of the node's own
@@ -109,6 +112,7 @@ class Thread(IpcThread):
     trap_retry: tuple[Word, tuple[Word, ...] | None] | None
     trap_right: Right
     gsync_key: Key | None  # the word that it waits for (kern/gsync.py)
+    redo: Redo | None  # what it begins anew (kern/redo.py)
 
     # The scheduler's (kern/sched.py, kern/priority.py):
     processor_set: ProcessorSet  # where it runs
@@ -187,6 +191,7 @@ class Thread(IpcThread):
         self.ith_exc = None
         self.ith_last = False
         self.gsync_key = None
+        self.redo = None
         self.pc_sample = None
         self.trap: int | None = None
         self.program = None

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from machemu.abi.kern_return import KERN_ABORTED, KERN_INTERRUPTED, KERN_SUCCESS, KERN_TIMEDOUT
+from machemu.abi.migrate import REDO_ANSWERED
 from machemu.ipc import mach_msg, port
 from machemu.ipc.thread import MsgContinuation
-from machemu.kern import exception, exception_rpc, gsync
+from machemu.kern import exception, exception_rpc, gsync, redo
+from machemu.kern.redo import Redo
 from machemu.kern.subsystem import Kern
 from machemu.kern.thread import TH_WAIT, Continuation, Thread
 from machemu.vm.object import deallocate
@@ -23,12 +25,14 @@ class Wait(NamedTuple):
 
     resume: the thread runs again: the trap's result, or None where it blocks again or returns as its state says.
     abort: thread_halt brings it to a clean point: the interrupted trap's result, or None where it was in no trap.
+    detach: its task is frozen: the wait ends, and what it gives is begun anew later (kern/redo.py).
     timed_out: the time that it was to wait at most has passed; None where it waits without a limit.
     doing: in words; {queue} stands for the port or set in whose queue it is, {event} for what it waits for in virtual memory.
     """
 
     resume: Callable[[Kern, Thread], int | None]
     abort: Callable[[Kern, Thread], int | None]
+    detach: Callable[[Kern, Thread], Redo]
     timed_out: Callable[[Kern, Thread], None] | None
     doing: str
 
@@ -116,22 +120,43 @@ def abort_trap(kern: Kern, thread: Thread) -> int:
     return KERN_ABORTED
 
 
-def _message(doing: str) -> Wait:
-    return Wait(resume_message, abort_message, message_timed_out, doing)
+def abort_redo(kern: Kern, thread: Thread) -> int | None:
+    """As if it had begun anew before."""
+    todo = thread.redo
+    assert todo is not None
+    if todo.kind == REDO_ANSWERED:
+        thread.redo = None
+        exception_rpc.refused(kern, thread, todo.words[-1])
+        return None
+    if not redo.for_it(kern, thread, todo):
+        thread.redo = None
+        return KERN_ABORTED
+    thread.continuation = None
+    result = redo.begin(kern, thread)
+    return result if thread.continuation is None else WAITS[thread.continuation].abort(kern, thread)
+
+
+def _message(detach: Callable[[Kern, Thread], Redo], doing: str) -> Wait:
+    return Wait(resume_message, abort_message, detach, message_timed_out, doing)
 
 
 WAITS: Final[dict[Continuation | MsgContinuation, Wait]] = {
-    MsgContinuation.SEND: _message("sends to {queue}, whose queue is full"),
-    MsgContinuation.RECEIVE: _message("receives on {queue}"),
-    MsgContinuation.COPYIN: _message("waits for {event}"),
-    MsgContinuation.RETRY: _message("waits for {event}"),
-    MsgContinuation.COPYOUT: _message("waits for {event}"),
-    MsgContinuation.GSYNC: Wait(resume_message, abort_message, gsync_timed_out, "waits for a word of memory"),
-    Continuation.SWTCH: Wait(resume_swtch, abort_switch, None, "waits in thread_switch"),
-    Continuation.SWTCH_PRI: Wait(resume_swtch_pri, abort_switch, None, "waits in thread_switch"),
-    Continuation.THREAD_SWITCH: Wait(resume_thread_switch, abort_switch, switch_timed_out, "waits in thread_switch"),
-    Continuation.EXCEPTION_REPLY: Wait(resume_exception, abort_exception, None, "waits for an exception handler's reply"),
-    Continuation.FAULT: Wait(resume_fault, abort_fault, None, "waits for {event}"),
-    Continuation.TRAP: Wait(resume_trap, abort_trap, None, "waits for {event}"),
-    Continuation.REDIRECT: Wait(resume_redirect, abort_trap, None, "waits for {event}"),
+    MsgContinuation.SEND: _message(redo.detach_send, "sends to {queue}, whose queue is full"),
+    MsgContinuation.RECEIVE: _message(redo.detach_receive, "receives on {queue}"),
+    MsgContinuation.COPYIN: _message(redo.detach_send, "waits for {event}"),
+    MsgContinuation.RETRY: _message(redo.detach_send, "waits for {event}"),
+    MsgContinuation.COPYOUT: _message(redo.detach_put, "waits for {event}"),
+    MsgContinuation.GSYNC: Wait(resume_message, abort_message, redo.detach_gsync, gsync_timed_out, "waits for a word of memory"),
+    Continuation.SWTCH: Wait(resume_swtch, abort_switch, redo.detach_yield, None, "waits in thread_switch"),
+    Continuation.SWTCH_PRI: Wait(resume_swtch_pri, abort_switch, redo.detach_yield, None, "waits in thread_switch"),
+    Continuation.THREAD_SWITCH: Wait(
+        resume_thread_switch, abort_switch, redo.detach_yield, switch_timed_out, "waits in thread_switch"
+    ),
+    Continuation.EXCEPTION_REPLY: Wait(
+        resume_exception, abort_exception, redo.detach_exception, None, "waits for an exception handler's reply"
+    ),
+    Continuation.FAULT: Wait(resume_fault, abort_fault, redo.detach_nothing, None, "waits for {event}"),
+    Continuation.TRAP: Wait(resume_trap, abort_trap, redo.detach_trap, None, "waits for {event}"),
+    Continuation.REDIRECT: Wait(resume_redirect, abort_trap, redo.detach_redirect, None, "waits for {event}"),
+    Continuation.REDO: Wait(redo.begin, abort_redo, redo.detach_redo, None, "is to go on when its task is thawed"),
 }

@@ -66,6 +66,10 @@ class Pcb(Protocol):
 class DescriptorTables(Protocol):
     """A Pcb of a machine with segments: what subsystem mach_i386 does to it. A descriptor is its two words, signed."""
 
+    @property
+    def in_v86(self) -> bool:
+        """Whether the thread is in virtual-8086 mode."""
+
     def set_ldt(self, first: int, descriptors: Sequence[tuple[int, int]], is_current: bool) -> None: ...
 
     def get_ldt(self, first: int, count: int) -> Sequence[tuple[int, int]]: ...
@@ -78,6 +82,9 @@ class DescriptorTables(Protocol):
 @runtime_checkable
 class IoPorts(Protocol):
     """A MachineTask of a machine with I/O ports."""
+
+    def uses_io(self) -> bool:
+        """Whether there is a port that the task's threads may use."""
 
     def io_perm_modify(self, first: int, last: int, enable: bool) -> None:
         """Lets the task's threads use the ports `first` to `last`, both included, or no longer."""

@@ -16,6 +16,7 @@ from machemu.core.routines import mach4 as mach4_routines
 from machemu.core.routines import mach_debug as mach_debug_routines
 from machemu.core.routines import mach_host as mach_host_routines
 from machemu.core.routines import mach_i386 as mach_i386_routines
+from machemu.core.routines import mach_migrate as mach_migrate_routines
 from machemu.core.routines import mach_port as mach_port_routines
 from machemu.core.routines import memory_object as memory_object_routines
 from machemu.core.routines import vm as vm_routines
@@ -30,6 +31,7 @@ from machemu.mig.interfaces import (
     mach_debug,
     mach_host,
     mach_i386,
+    mach_migrate,
     mach_port,
     memory_object,
     memory_object_default,
@@ -201,6 +203,14 @@ HANDLERS: Final[tuple[tuple[Routine, Handler], ...]] = (
     (mach_debug.MACH_VM_REGION_INFO, vm_routines.mach_vm_region_info),
     (mach_debug.MACH_VM_OBJECT_INFO, vm_routines.mach_vm_object_info),
     (mach_debug.MACH_VM_OBJECT_PAGES, vm_routines.mach_vm_object_pages),
+    (mach_migrate.TASK_FREEZE, mach_migrate_routines.task_freeze),
+    (mach_migrate.TASK_THAW, mach_migrate_routines.task_thaw),
+    (mach_migrate.TASK_SURRENDER, mach_migrate_routines.task_surrender),
+    (mach_migrate.TASK_ADOPT, mach_migrate_routines.task_adopt),
+    (mach_migrate.THREAD_GET_WAIT, mach_migrate_routines.thread_get_wait),
+    (mach_migrate.THREAD_SET_WAIT, mach_migrate_routines.thread_set_wait),
+    (mach_migrate.MACH_PORT_EXTRACT_ALL, mach_migrate_routines.mach_port_extract_all),
+    (mach_migrate.MACH_PORT_INSERT_ALL, mach_migrate_routines.mach_port_insert_all),
     *((routine, memory_object_routines.not_a_manager) for routine in memory_object.ROUTINES.values()),
 )
 
@@ -223,7 +233,7 @@ MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
 """Every message whose form is known, requests and replies, by id: what a trace calls it, and its layout."""
 for _interface in (
     mach, mach_port, memory_object, memory_object_default, device, device_reply, exc, notify,
-    gnumach, mach4, mach_debug, mach_host, mach_i386,
+    gnumach, mach4, mach_debug, mach_host, mach_i386, mach_migrate,
 ):  # fmt: skip
     for _id, _routine in _interface.ROUTINES.items():
         MESSAGES.setdefault(_id, (_routine.name, _routine.request))

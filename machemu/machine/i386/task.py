@@ -50,6 +50,10 @@ class I386Task:
             return False
         return not any(self.iopb[each >> 3] >> (each & 7) & 1 for each in range(port, port + width))
 
+    def uses_io(self) -> bool:
+        """Whether any port is allowed."""
+        return self.size > 0
+
     def shown(self) -> bytes:
         """The state flavor of the ISA port map."""
         return bytes(self.iopb[:SHOWN]) if self.iopb is not None else b"\xff" * SHOWN

@@ -1,0 +1,68 @@
+"""Subsystem mach_migrate: how a frozen task's waits and reasons are told (ours; the real kernel has no such routines)."""
+
+from typing import Final
+
+# Why a task should stay where it is: bits of task_freeze's answer.
+
+STAY_IO_PERM: Final = 1
+"""It may use I/O ports."""
+STAY_DEVICE: Final = 2
+"""It has mapped a device."""
+STAY_V86: Final = 4
+"""A thread of it is in virtual-8086 mode."""
+STAY_ESSENTIAL: Final = 8
+"""task_set_essential said so."""
+STAY_DEFAULT_PAGER: Final = 16
+"""It is the node's default memory manager."""
+STAY_HOST_SIDE: Final = 32
+"""Its program runs on the host."""
+
+# What a thread does anew when it goes on, the first of thread_get_wait's words. The second is how many milliseconds of its
+# time-out are left, or FOREVER; the third its place among those of its task that wait at the same queue, or are ready to run; the
+# first to come is 0. Then comes what the kind says; some kinds have bytes besides.
+
+REDO_NOTHING: Final = 0
+"""Nothing: it goes on as its registers say."""
+REDO_PUT: Final = 1
+"""Writes bytes to its memory: their address, the trap's result, and its result where they cannot be written."""
+REDO_SEND: Final = 2
+"""Sends a message, the bytes, whose names are its own: mach_msg's seven arguments, and whether it waits for room, 0, was told of
+room, 1, or tries once more, since its time-out has passed, 2."""
+REDO_RECEIVE: Final = 3
+"""Receives: mach_msg's arguments."""
+REDO_GSYNC: Final = 4
+"""Waits in gsync_wait: the word's address, whether it is known by its object (else by its address), and mach_msg's arguments."""
+REDO_SWITCH: Final = 5
+"""Waits in thread_switch."""
+REDO_EXCEPTION: Final = 6
+"""Waits for a handler's answer: exception, code, subcode, and whether the task's handler has been asked."""
+REDO_TRAP: Final = 7
+"""Makes a trap: its number, and its arguments unless they lie on the stack."""
+REDO_REDIRECT: Final = 8
+"""Makes a trap that an emulation vector redirects: its number."""
+REDO_YIELD: Final = 9
+"""Is ready, and has given way: 0 in swtch, 1 in swtch_pri, 2 in thread_switch."""
+REDO_ANSWERED: Final = 10
+"""Takes the answer to an exception: as REDO_EXCEPTION, and the answer's code."""
+
+REDO_WORDS: Final = (0, 3, 8, 7, 9, 0, 4, 1, 1, 1, 5)
+"""How many words each kind has at least, by its number."""
+SEND_WAITS, SEND_ROOM, SEND_LATE = range(3)
+"""The last word of REDO_SEND."""
+REDO_HEAD: Final = 3
+"""How many words there are before them."""
+FOREVER: Final = 0xFFFFFFFF
+
+# A name space in words: how many names there are, and of each name: itself, its type (TYPE_ bits), user references, WANTS_,
+# HAD_ and HAS_ bits, and of a receive right the name of its set or 0, make-send count, sequence number, queue limit and
+# protected payload. Then how many words follow about sets, and of each set with messages its name, how many they are, and the
+# name of the port of each. Then the first name that was never used; how many names were freed last, and these, the next to be
+# used at the end; and the other unused names, a heap. The rights are in arrays, in the order of the names: receive, send and
+# send-once rights, and the send-once rights of those who want to be told, of each name in the order of the bits.
+
+WANTS_DEAD_NAME: Final = 1
+WANTS_NO_SENDERS: Final = 2
+WANTS_PORT_DESTROYED: Final = 4
+HAD_SENDERS: Final = 8
+"""There were send rights to it."""
+HAS_PAYLOAD: Final = 16

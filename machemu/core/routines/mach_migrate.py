@@ -1,0 +1,239 @@
+"""Subsystem mach_migrate (4600): a task is taken out of a kernel and put into another. The real kernel has no such routines.
+
+What takes a task apart needs the task's or thread's port; what makes another one of it needs the privileged host port, too.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, cast
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INTERRUPTED, KERN_INVALID_ARGUMENT
+from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE
+from machemu.abi.migrate import (
+    REDO_ANSWERED,
+    REDO_EXCEPTION,
+    REDO_GSYNC,
+    REDO_HEAD,
+    REDO_REDIRECT,
+    REDO_TRAP,
+    REDO_WORDS,
+    REDO_YIELD,
+    STAY_DEFAULT_PAGER,
+    STAY_DEVICE,
+    STAY_ESSENTIAL,
+    STAY_HOST_SIDE,
+    STAY_IO_PERM,
+    STAY_V86,
+)
+from machemu.abi.types import signed
+from machemu.core.routines.targets import privileged_host, task_target, thread_target, words_out_of_line
+from machemu.core.traps import TRAPS
+from machemu.device.dev_pager import DevicePager
+from machemu.ipc import kmsg as kmsgs
+from machemu.ipc import mqueue, port, space_move
+from machemu.ipc.kmsg import Kmsg
+from machemu.ipc.port import Port, Right
+from machemu.kern import freeze, ipc_tt
+from machemu.kern.redo import NOTHING, YIELDS, Redo
+from machemu.kern.task import Task
+from machemu.kern.thread import Continuation
+from machemu.machine.seams import DescriptorTables, IoPorts
+from machemu.mig.interfaces.gnumach import GSYNC_WAIT
+from machemu.mig.runtime import RETCODE, OutOfLine, PolyPort
+from machemu.vm.map_copy import VmMapCopy
+
+if TYPE_CHECKING:
+    from machemu.core.kernel import Kernel
+    from machemu.vm.object import VmObject
+
+REPLY_ID: Final = 100
+WORD: Final = 0xFFFFFFFF
+
+
+def task_freeze(kernel: Kernel, request: Kmsg) -> tuple[int]:
+    """STAY_ bits. KERN_INVALID_ARGUMENT for the caller's own task."""
+    task = task_target(request)
+    if task is kernel.kern.current.task:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    freeze.freeze(kernel.kern, task)
+    return (_reasons(kernel, task),)
+
+
+def _reasons(kernel: Kernel, task: Task) -> int:
+    threads = task.threads.values()
+    manager = kernel.vm.default_manager
+    applies = {
+        STAY_IO_PERM: isinstance(task.machine, IoPorts) and task.machine.uses_io(),
+        STAY_DEVICE: any(_shows_device(entry.object) for entry in task.map.entries) if task.map is not None else False,
+        STAY_V86: any(isinstance(thread.pcb, DescriptorTables) and thread.pcb.in_v86 for thread in threads),
+        STAY_ESSENTIAL: task.essential,
+        STAY_DEFAULT_PAGER: isinstance(manager, Port) and manager.receiver is task.space,
+        STAY_HOST_SIDE: any(thread.program is not None for thread in threads),
+    }
+    return sum(bit for bit, holds in applies.items() if holds)
+
+
+def _shows_device(obj: VmObject | None) -> bool:
+    """Whether a device has the memory that an object shows, itself or through its shadows."""
+    while obj is not None:
+        memory_object = obj.pager.memory_object if obj.pager is not None else None
+        if isinstance(memory_object, Port) and isinstance(memory_object.kobject, DevicePager):
+            return True
+        obj = obj.shadow
+    return False
+
+
+def task_thaw(kernel: Kernel, request: Kmsg) -> tuple[()]:
+    """Raises MustWait in the middle of what waits at the ports, and goes on there."""
+    task = task_target(request)
+    if not task.frozen:
+        raise KernError(KERN_FAILURE)
+    for target in freeze.kernel_ports(task):
+        while target.messages:
+            if target.messages[0].id == GSYNC_WAIT.request.id:
+                _interrupt(kernel, target)
+            else:
+                mqueue.serve_queued(kernel.ipc, target)
+        mqueue.wake_senders(kernel.ipc, target)
+    if task.frozen:
+        freeze.thaw(kernel.kern, task)
+    return ()
+
+
+def _interrupt(kernel: Kernel, target: Port) -> None:
+    """A request to wait for a word, the first at a port: its sender has gone on to receive, and cannot wait in the routine."""
+    ipc = kernel.ipc
+    kmsg = target.messages.popleft()
+    mqueue.taken(ipc, kmsg)
+    reply, kmsg.local = kmsg.local, None
+    kmsgs.destroy(ipc, kmsg)
+    if isinstance(reply, Port):
+        body, _ = RETCODE.pack(ipc.order, (KERN_INTERRUPTED,))
+        kmsgs.kernel_send(ipc, kmsgs.make(ipc, reply, kmsg.local_type, None, 0, GSYNC_WAIT.request.id + REPLY_ID, body))
+
+
+def task_surrender(kernel: Kernel, request: Kmsg) -> tuple[Port, Port, tuple[Port, ...], tuple[Right, ...]]:
+    task = task_target(request)
+    own, threads, replies = freeze.surrender(kernel.kern, task)
+    assert task.itk_self is not None
+    return port.make_send(kernel.ipc, task.itk_self), own, tuple(threads), tuple(replies)
+
+
+def task_adopt(
+    kernel: Kernel, request: Kmsg, task_port: Right, own: Right, threads: tuple[Right, ...], replies: tuple[Right, ...]
+) -> tuple[()]:
+    """Consumes the rights on success."""
+    privileged_host(kernel, request)
+    task = ipc_tt.task_of(task_port)
+    if task is None:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    freeze.adopt(kernel.kern, task, own, threads, replies)
+    port.release_send(kernel.ipc, task_port)
+    return ()
+
+
+def thread_get_wait(kernel: Kernel, request: Kmsg) -> tuple[tuple[int, ...], OutOfLine, PolyPort]:
+    """The thread leaves its wait, and the reply's right leaves the thread. KERN_FAILURE where its task is not frozen."""
+    thread = thread_target(request)
+    if not thread.task.frozen:
+        raise KernError(KERN_FAILURE)
+    freeze.detach(kernel.kern, thread)
+    redo = thread.redo or NOTHING
+    reply = PolyPort(None, PORT_SEND_ONCE)
+    kmsg, thread.ith_kmsg = thread.ith_kmsg, None
+    if kmsg is not None:
+        reply = PolyPort(kmsg.remote, kmsg.remote_type)
+        kmsgs.consume(kernel.ipc, kmsg)
+    words = (redo.kind, redo.limit, redo.place, *redo.words)
+    copy = VmMapCopy.from_bytes(kernel.vm, redo.data) if redo.data else None
+    return tuple([word & WORD for word in words]), OutOfLine(copy, len(redo.data)), reply
+
+
+def thread_set_wait(
+    kernel: Kernel, request: Kmsg, thread_port: Right, words: tuple[int, ...], data: OutOfLine, reply: PolyPort
+) -> tuple[()]:
+    """Consumes the thread's right, the bytes and the reply's right on success. KERN_FAILURE where it waits, or may run."""
+    privileged_host(kernel, request)
+    thread = ipc_tt.thread_of(thread_port)
+    if thread is None:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    if not thread.task.frozen or thread.continuation not in (None, Continuation.REDO):
+        raise KernError(KERN_FAILURE)
+    copy = cast("VmMapCopy | None", data.copy)
+    redo = _redo(words, copy.to_bytes() if copy is not None else b"")
+    if isinstance(reply.port, Port) and (redo.kind != REDO_GSYNC or reply.disposition not in (PORT_SEND, PORT_SEND_ONCE)):
+        raise KernError(KERN_INVALID_ARGUMENT)
+    if copy is not None:
+        copy.discard()
+    if thread.ith_kmsg is not None:
+        kmsgs.destroy(kernel.ipc, thread.ith_kmsg)
+        thread.ith_kmsg = None
+    if isinstance(reply.port, Port):
+        body, _ = RETCODE.pack(kernel.ipc.order, (0,))
+        reply_id = GSYNC_WAIT.request.id + REPLY_ID
+        thread.ith_kmsg = kmsgs.make(kernel.ipc, reply.port, reply.disposition, None, 0, reply_id, body)
+    thread.redo, thread.continuation = redo, Continuation.REDO
+    port.release_send(kernel.ipc, thread_port)
+    return ()
+
+
+def _redo(words: tuple[int, ...], data: bytes) -> Redo:
+    """KERN_INVALID_ARGUMENT where the words are not what thread_get_wait gives."""
+    if len(words) < REDO_HEAD:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    kind, limit, place, *rest = words
+    if kind >= len(REDO_WORDS) or len(rest) < REDO_WORDS[kind] or (kind != REDO_TRAP and len(rest) > REDO_WORDS[kind]):
+        raise KernError(KERN_INVALID_ARGUMENT)
+    if kind in (REDO_TRAP, REDO_REDIRECT):
+        number = rest[0]
+        if number >= len(TRAPS) or (kind == REDO_TRAP and len(rest) not in (1, 1 + len(TRAPS[number].arguments))):
+            raise KernError(KERN_INVALID_ARGUMENT)
+    if kind == REDO_YIELD and rest[0] >= len(YIELDS):
+        raise KernError(KERN_INVALID_ARGUMENT)
+    if kind in (REDO_EXCEPTION, REDO_ANSWERED):
+        rest = [signed(word) for word in rest]
+    return Redo(kind, tuple(rest), data, limit, place)
+
+
+Array = tuple[Right, ...]
+
+
+def mach_port_extract_all(kernel: Kernel, request: Kmsg) -> tuple[OutOfLine, Array, Array, Array, Array]:
+    """KERN_FAILURE where the task is not frozen, or a thread of it waits still."""
+    task = task_target(request)
+    if not _is_told(task):
+        raise KernError(KERN_FAILURE)
+    words, *rights = space_move.extract(kernel.ipc, task.space)
+    receives, sends, onces, requests = rights
+    return words_out_of_line(kernel, words), receives, sends, onces, requests
+
+
+def _is_told(task: Task) -> bool:
+    """Whether no thread of a task is in the middle of a call."""
+    return task.frozen and all(thread.continuation in (None, Continuation.REDO) for thread in task.threads.values())
+
+
+def mach_port_insert_all(
+    kernel: Kernel,
+    request: Kmsg,
+    task_port: Right,
+    words: OutOfLine,
+    *rights: Array,
+) -> tuple[()]:
+    """Consumes the rights and the words on success."""
+    privileged_host(kernel, request)
+    task = ipc_tt.task_of(task_port)
+    if task is None:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    if not _is_told(task):
+        raise KernError(KERN_FAILURE)
+    copy = cast("VmMapCopy | None", words.copy)
+    data = copy.to_bytes() if copy is not None else b""
+    numbers = struct.unpack(f"{kernel.ipc.prefix}{len(data) // 4}I", data[: len(data) // 4 * 4])
+    space_move.insert(kernel.ipc, task.space, space_move.Parts(numbers, *rights))
+    if copy is not None:
+        copy.discard()
+    port.release_send(kernel.ipc, task_port)
+    return ()

@@ -1,0 +1,140 @@
+"""The messages of the subsystem mach_migrate. Made by `python -m machemu.mig`; do not edit."""
+
+from typing import Final
+
+from machemu.mig.runtime import COUNTED, OUT_OF_LINE, POLYMORPHIC, Message, Routine, Type, table
+
+SUBSYSTEM: Final = "mach_migrate"
+BASE: Final = 4600
+
+_INT32 = Type(2, 2, 32, 1, "i")
+_UINT32 = Type(2, 2, 32, 1, "I")
+_MAKE_SEND = Type(20, 17, 32, 1, "")
+_MOVE_RECEIVE = Type(16, 16, 32, 1, "")
+_MOVE_RECEIVE_ARRAY = Type(16, 16, 32, 1, "", OUT_OF_LINE, longform=True)
+_COPY_SEND = Type(19, 17, 32, 1, "")
+_REDO_WORDS = Type(2, 2, 32, 1, "I", COUNTED, limit=32)
+_POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
+_POLYMORPHIC = Type(POLYMORPHIC, POLYMORPHIC, 32, 1, "")
+_SPACE_WORDS = Type(2, 2, 32, 1, "I", OUT_OF_LINE, longform=True)
+_MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
+_MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
+
+TASK_FREEZE = Routine(
+    "task_freeze",
+    Message(4600, ()),
+    Message(
+        4700,
+        (
+            ("RetCode", _INT32),
+            ("reasons", _UINT32),
+        ),
+    ),
+)
+
+TASK_THAW = Routine(
+    "task_thaw",
+    Message(4601, ()),
+    Message(4701, (("RetCode", _INT32),)),
+)
+
+TASK_SURRENDER = Routine(
+    "task_surrender",
+    Message(4602, ()),
+    Message(
+        4702,
+        (
+            ("RetCode", _INT32),
+            ("control", _MAKE_SEND),
+            ("self", _MOVE_RECEIVE),
+            ("threads", _MOVE_RECEIVE_ARRAY),
+            ("replies", _MOVE_RECEIVE_ARRAY),
+        ),
+    ),
+)
+
+TASK_ADOPT = Routine(
+    "task_adopt",
+    Message(
+        4603,
+        (
+            ("task", _COPY_SEND),
+            ("self", _MOVE_RECEIVE),
+            ("threads", _MOVE_RECEIVE_ARRAY),
+            ("replies", _MOVE_RECEIVE_ARRAY),
+        ),
+    ),
+    Message(4703, (("RetCode", _INT32),)),
+)
+
+THREAD_GET_WAIT = Routine(
+    "thread_get_wait",
+    Message(4604, ()),
+    Message(
+        4704,
+        (
+            ("RetCode", _INT32),
+            ("words", _REDO_WORDS),
+            ("data", _POINTER),
+            ("reply", _POLYMORPHIC),
+        ),
+    ),
+)
+
+THREAD_SET_WAIT = Routine(
+    "thread_set_wait",
+    Message(
+        4605,
+        (
+            ("thread", _COPY_SEND),
+            ("words", _REDO_WORDS),
+            ("data", _POINTER),
+            ("reply", _POLYMORPHIC),
+        ),
+    ),
+    Message(4705, (("RetCode", _INT32),)),
+)
+
+MACH_PORT_EXTRACT_ALL = Routine(
+    "mach_port_extract_all",
+    Message(4606, ()),
+    Message(
+        4706,
+        (
+            ("RetCode", _INT32),
+            ("words", _SPACE_WORDS),
+            ("receives", _MOVE_RECEIVE_ARRAY),
+            ("sends", _MOVE_SEND_ARRAY),
+            ("onces", _MOVE_SEND_ONCE_ARRAY),
+            ("requests", _MOVE_SEND_ONCE_ARRAY),
+        ),
+    ),
+)
+
+MACH_PORT_INSERT_ALL = Routine(
+    "mach_port_insert_all",
+    Message(
+        4607,
+        (
+            ("task", _COPY_SEND),
+            ("words", _SPACE_WORDS),
+            ("receives", _MOVE_RECEIVE_ARRAY),
+            ("sends", _MOVE_SEND_ARRAY),
+            ("onces", _MOVE_SEND_ONCE_ARRAY),
+            ("requests", _MOVE_SEND_ONCE_ARRAY),
+        ),
+    ),
+    Message(4707, (("RetCode", _INT32),)),
+)
+
+ROUTINES: Final = table(
+    TASK_FREEZE,
+    TASK_THAW,
+    TASK_SURRENDER,
+    TASK_ADOPT,
+    THREAD_GET_WAIT,
+    THREAD_SET_WAIT,
+    MACH_PORT_EXTRACT_ALL,
+    MACH_PORT_INSERT_ALL,
+)
+"""The routines by request id."""

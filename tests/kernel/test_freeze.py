@@ -1,0 +1,232 @@
+"""Tasks that are frozen, surrender their ports, adopt them again and go on, and who may do that."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_HOST
+from machemu.abi.message import PORT_SEND_ONCE
+from machemu.abi.migrate import (
+    FOREVER,
+    REDO_ANSWERED,
+    REDO_NOTHING,
+    REDO_REDIRECT,
+    REDO_SEND,
+    REDO_TRAP,
+    REDO_YIELD,
+    STAY_ESSENTIAL,
+    WANTS_DEAD_NAME,
+)
+from machemu.abi.port import QLIMIT_MAX, RIGHT_DEAD_NAME, RIGHT_PORT_SET, RIGHT_RECEIVE, TYPE_SEND, UREFS_MAX
+from machemu.ipc import mach_port, space_move
+from machemu.ipc import port as ports
+from machemu.ipc.space_move import NAME_WORDS
+from machemu.kern import freeze
+from machemu.kern.task import Task
+from machemu.mig.interfaces.mach_migrate import (
+    MACH_PORT_EXTRACT_ALL,
+    MACH_PORT_INSERT_ALL,
+    TASK_ADOPT,
+    TASK_FREEZE,
+    TASK_SURRENDER,
+    TASK_THAW,
+    THREAD_GET_WAIT,
+    THREAD_SET_WAIT,
+)
+from machemu.mig.runtime import OutOfLine, PolyPort
+from tests.support import modules
+from tests.support.guests import Arch
+from tests.support.machine import Machine, add_task, empty, module
+from tests.support.moves import Waits, call, disturbed, give_up, relocate
+
+MODULES = (
+    "exceptions",
+    "gsync",
+    "notifications",
+    "pager",
+    "pagersend",
+    "pagerwrite",
+    "psetwaits",
+    "sendtimeouts",
+    "twotasks",
+    "waits",
+)
+SEEN = {"EXCEPTION_REPLY", "FAULT", "GSYNC", "RECEIVE", "RETRY", "SEND"}
+"""The waits that are seen in these modules, whatever the seed."""
+ANYHOW = ("gsync", "messages", "notifications", "twotasks", "waits")
+"""Modules that do not depend on which thread runs first where several could."""
+
+
+def test_modules_print_the_same_where_moves_of_their_tasks_are_given_up(arch: Arch, tmp_path: Path) -> None:
+    seed, seen = random.randrange(1 << 32), Waits()
+    print("seed", seed)
+    for name in MODULES:
+        printed, waits = disturbed(arch, name, give_up, seed, tmp_path)
+        assert printed == modules.transcript_of(module(arch, name)).read_bytes(), name
+        seen += waits
+    assert seen.keys() >= SEEN
+
+
+@pytest.mark.parametrize("name", ANYHOW)
+def test_waits_that_were_told_begin_anew(arch: Arch, name: str, tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    printed, _ = disturbed(arch, name, partial(give_up, told=True), seed, tmp_path)
+    assert printed == modules.transcript_of(module(arch, name)).read_bytes()
+
+
+MOVED = (
+    "devices", "emulation", "gsync", "hosts", "lines", "longform", "memory", "messages", "pager", "ports", "psets", "regions",
+    "states", "threads", "traps", "twotypes", "unreadable", "waits", "wirefailures",
+)  # fmt: skip
+"""Modules that see nothing of it where another task comes in the place of theirs. Others ask for msg-accepted notifications or
+for samples of the program counter, or see that memory managers are asked again and in which order threads run."""
+
+
+def test_modules_print_the_same_where_other_tasks_come_in_the_place_of_theirs(arch: Arch, tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    for name in MOVED:
+        printed, _ = disturbed(arch, name, relocate, seed, tmp_path)
+        assert printed == modules.transcript_of(module(arch, name)).read_bytes(), name
+
+
+@pytest.fixture
+def held(arch: Arch) -> Iterator[tuple[Machine, Task]]:
+    """A frozen task with a receive and a send right, a set, a dead name and a freed name; the machine is as before afterwards."""
+    with empty(arch) as machine:
+        task, _ = add_task(machine, arch.stay)
+        machine.run(1_000_000)
+        ipc, space = machine.kernel.ipc, task.space
+        own = mach_port.mach_port_allocate(ipc, space, RIGHT_RECEIVE)
+        whole = mach_port.mach_port_allocate(ipc, space, RIGHT_PORT_SET)
+        mach_port.mach_port_move_member(ipc, space, own, whole)
+        mach_port.mach_port_allocate(ipc, space, RIGHT_DEAD_NAME)
+        mach_port.mach_port_deallocate(ipc, space, mach_port.mach_port_allocate(ipc, space, RIGHT_DEAD_NAME))
+        mach_port.copyout_send(ipc, space, ports.copy_send(ipc, task.itk_sself))
+        freeze.freeze(machine.kernel.kern, task)
+        yield machine, task
+
+
+Change = Callable[[list[int]], object]
+
+
+@pytest.mark.parametrize(
+    "change",
+    (
+        lambda words: words.clear(),
+        lambda words: words.__setitem__(0, words[0] + 1),
+        lambda words: words.__setitem__(0, 0xFFFFFFFF),
+        lambda words: words.__setitem__(1, 0),
+        lambda words: words.__setitem__(1, words[1 + NAME_WORDS]),
+        lambda words: words.__setitem__(2, 0),
+        lambda words: words.__setitem__(2, TYPE_SEND),
+        lambda words: words.__setitem__(3, UREFS_MAX + 1),
+        lambda words: words.__setitem__(4, WANTS_DEAD_NAME),
+        lambda words: words.__setitem__(5, 77),
+        lambda words: words.__setitem__(8, QLIMIT_MAX + 1),
+        lambda words: words.__setitem__(-2, 0xFFFFFFFF),
+        lambda words: words.__setitem__(-1, words[1]),
+        lambda words: words.append(0),
+    ),
+)
+def test_a_name_space_that_is_none_is_refused_and_a_sound_one_taken(held: tuple[Machine, Task], change: Change) -> None:
+    machine, task = held
+    ipc, space = machine.kernel.ipc, task.space
+    before = [(name, entry.type, entry.urefs) for name, entry in space.entries()]
+    parts = space_move.extract(ipc, space)
+    words = list(parts.words)
+    change(words)
+    with pytest.raises(KernError):
+        space_move.insert(ipc, space, parts._replace(words=tuple(words)))
+    assert not space.table
+    space_move.insert(ipc, space, parts)
+    assert [(name, entry.type, entry.urefs) for name, entry in space.entries()] == before
+    machine.check()
+    freeze.thaw(machine.kernel.kern, task)
+
+
+@pytest.mark.parametrize(
+    "words",
+    (
+        (),
+        (REDO_NOTHING, FOREVER),
+        (REDO_ANSWERED + 1, FOREVER, 0),
+        (REDO_NOTHING, FOREVER, 0, 1),
+        (REDO_SEND, FOREVER, 0, *range(7)),
+        (REDO_TRAP, FOREVER, 0),
+        (REDO_TRAP, FOREVER, 0, 1 << 31),
+        (REDO_TRAP, FOREVER, 0, 25, 1),
+        (REDO_REDIRECT, FOREVER, 0, 130),
+        (REDO_YIELD, FOREVER, 0, 3),
+        (REDO_ANSWERED, FOREVER, 0, 1, 1, 1, 1),
+    ),
+)
+def test_a_wait_that_is_none_is_refused(held: tuple[Machine, Task], words: tuple[int, ...]) -> None:
+    machine, task = held
+    kernel = machine.kernel
+    [thread] = task.threads.values()
+    right = ports.make_send(kernel.ipc, thread.ith_self)  # type: ignore[arg-type]
+    nobody = PolyPort(None, PORT_SEND_ONCE)
+    with pytest.raises(KernError):
+        call(kernel, THREAD_SET_WAIT, kernel.kern.host.host_priv_self, right, words, OutOfLine(None, 0), nobody)
+    freeze.thaw(kernel.kern, task)
+
+
+def test_what_makes_a_task_of_parts_needs_the_privileged_host_port(held: tuple[Machine, Task]) -> None:
+    machine, task = held
+    kernel, nobody = machine.kernel, PolyPort(None, PORT_SEND_ONCE)
+    [thread] = task.threads.values()
+    bytes_of_none = OutOfLine(None, 0)
+    requests = (
+        (THREAD_SET_WAIT, thread.ith_self, ((REDO_NOTHING, FOREVER, 0), bytes_of_none, nobody)),
+        (MACH_PORT_INSERT_ALL, task.itk_self, (bytes_of_none, (), (), (), ())),
+        (TASK_ADOPT, task.itk_self, (None, (), ())),
+    )
+    for routine, port, values in requests:
+        for host in (kernel.kern.host.host_self, task.itk_self):
+            with pytest.raises(KernError) as refused:
+                call(kernel, routine, host, ports.make_send(kernel.ipc, port), *values)  # type: ignore[arg-type]
+            assert refused.value.code == KERN_INVALID_HOST
+    freeze.thaw(kernel.kern, task)
+
+
+def test_a_task_that_is_not_frozen_is_told_of_nothing(arch: Arch) -> None:
+    with empty(arch) as machine:
+        task, thread = add_task(machine, arch.stay)
+        machine.run(1_000_000)
+        kernel = machine.kernel
+        asked = ((TASK_THAW, task), (TASK_SURRENDER, task), (MACH_PORT_EXTRACT_ALL, task), (THREAD_GET_WAIT, thread))
+        for routine, target in asked:
+            with pytest.raises(KernError) as refused:
+                call(kernel, routine, target.itk_self if isinstance(target, Task) else target.ith_self)
+            assert refused.value.code == KERN_FAILURE
+        freeze.freeze(kernel.kern, task)
+        with pytest.raises(KernError):
+            freeze.freeze(kernel.kern, task)
+        call(kernel, TASK_THAW, task.itk_self)
+
+
+def test_reasons_to_stay_are_told_and_a_task_freezes_others_only(arch: Arch) -> None:
+    with empty(arch) as machine:
+        other, _ = add_task(machine, arch.stay)
+        task, _ = add_task(machine, arch.stay)
+        machine.run(1_000_000)
+        kernel = machine.kernel
+        current = kernel.kern.current.task
+        with pytest.raises(KernError) as refused:
+            call(kernel, TASK_FREEZE, current.itk_self)
+        assert refused.value.code == KERN_INVALID_ARGUMENT
+        victim = other if current is task else task
+        assert call(kernel, TASK_FREEZE, victim.itk_self) == (0,)
+        call(kernel, TASK_THAW, victim.itk_self)
+        victim.essential = True
+        assert call(kernel, TASK_FREEZE, victim.itk_self) == (STAY_ESSENTIAL,)
+        call(kernel, TASK_THAW, victim.itk_self)
+        victim.essential = False
