@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from machemu.ipc.port import Port
     from machemu.kern.subsystem import Kern
     from machemu.kern.thread import Thread
+    from machemu.sim.events import Event
 
 NS_PER_MS: Final = 1_000_000
 
@@ -63,9 +64,8 @@ YIELDS: Final = (Continuation.SWTCH, Continuation.SWTCH_PRI, Continuation.THREAD
 """By the word of REDO_YIELD."""
 
 
-def _limit(kern: Kern, thread: Thread) -> int:
-    """Milliseconds that the thread waits at most, at least one; FOREVER where it waits without a limit."""
-    timer = thread.wait_timer
+def time_left(kern: Kern, timer: Event | None) -> int:
+    """Milliseconds until an event, at least one; FOREVER for none."""
     return FOREVER if timer is None else max(1, -(-(timer.time - kern.clock.now()) // NS_PER_MS))
 
 
@@ -79,7 +79,7 @@ def place(kern: Kern, thread: Thread) -> int:
 
 def _leave_queue(kern: Kern, thread: Thread) -> int:
     """Ends a wait in a queue of IPC's; the time-out that was left."""
-    limit = _limit(kern, thread)
+    limit = time_left(kern, thread.wait_timer)
     if thread.ith_queue is not None:
         thread.ith_queue.remove(thread)
     thread.ith_wait = None
@@ -119,7 +119,7 @@ def detach_put(kern: Kern, thread: Thread) -> Redo:
 
 
 def detach_gsync(kern: Kern, thread: Thread) -> Redo:
-    limit = _limit(kern, thread)
+    limit = time_left(kern, thread.wait_timer)
     address, shared = gsync.leave(kern, thread)
     return Redo(REDO_GSYNC, (address, int(shared), *thread.ith_args), b"", limit)
 
@@ -128,7 +128,7 @@ def detach_yield(kern: Kern, thread: Thread) -> Redo:
     """Of one that waits in thread_switch, too."""
     if not thread.state & TH_WAIT:
         return Redo(REDO_YIELD, (YIELDS.index(thread.continuation),))
-    limit = _limit(kern, thread)
+    limit = time_left(kern, thread.wait_timer)
     kern.wake(thread)
     return Redo(REDO_SWITCH, (), b"", limit)
 

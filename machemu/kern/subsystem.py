@@ -269,7 +269,11 @@ class Kern:
         self.cancel_depress_timer(thread)
         self.sched.depress(thread)
         if milliseconds:
-            thread.depress_timer = self.events.schedule(self.clock.deadline(milliseconds), 1, Timer.DEPRESS, (thread,))
+            self.limit_depression(thread, milliseconds)
+
+    def limit_depression(self, thread: Thread, milliseconds: int) -> None:
+        """A depressed thread has its priority back after so long."""
+        thread.depress_timer = self.events.schedule(self.clock.deadline(milliseconds), 1, Timer.DEPRESS, (thread,))
 
     def depress_abort(self, thread: Thread) -> None:
         self.cancel_depress_timer(thread)

@@ -27,16 +27,20 @@ from machemu.abi.port import QLIMIT_MAX, RIGHT_DEAD_NAME, RIGHT_PORT_SET, RIGHT_
 from machemu.ipc import mach_port, space_move
 from machemu.ipc import port as ports
 from machemu.ipc.space_move import NAME_WORDS
-from machemu.kern import freeze
+from machemu.kern import freeze, task_control
 from machemu.kern.task import Task
 from machemu.mig.interfaces.mach_migrate import (
     MACH_PORT_EXTRACT_ALL,
     MACH_PORT_INSERT_ALL,
     TASK_ADOPT,
     TASK_FREEZE,
+    TASK_GET_ACCOUNT,
+    TASK_SET_ACCOUNT,
     TASK_SURRENDER,
     TASK_THAW,
+    THREAD_GET_ACCOUNT,
     THREAD_GET_WAIT,
+    THREAD_SET_ACCOUNT,
     THREAD_SET_WAIT,
 )
 from machemu.mig.runtime import OutOfLine, PolyPort
@@ -179,6 +183,35 @@ def test_a_wait_that_is_none_is_refused(held: tuple[Machine, Task], words: tuple
     freeze.thaw(kernel.kern, task)
 
 
+@pytest.mark.parametrize("place, word", ((0, 1 << 31), (1, 64), (2, 64), (3, 64), (4, 0), (7, 64), (21, 1)))
+def test_an_account_that_no_thread_has_is_refused(held: tuple[Machine, Task], place: int, word: int) -> None:
+    machine, task = held
+    kernel, host = machine.kernel, machine.kernel.kern.host.host_priv_self
+    [thread] = task.threads.values()
+    (words,) = call(kernel, THREAD_GET_ACCOUNT, thread.ith_self)
+    changed = [*words]
+    changed[place] = word
+    for wrong in (changed, words[:-1], (*words, 0)):
+        with pytest.raises(KernError):
+            call(kernel, THREAD_SET_ACCOUNT, host, ports.make_send(kernel.ipc, thread.ith_self), tuple(wrong))  # type: ignore[arg-type]
+    assert call(kernel, THREAD_GET_ACCOUNT, thread.ith_self) == (words,)
+    freeze.thaw(kernel.kern, task)
+
+
+def test_suspensions_go_with_a_task(held: tuple[Machine, Task]) -> None:
+    machine, task = held
+    kernel, kern = machine.kernel, machine.kernel.kern
+    [thread] = task.threads.values()
+    (words,) = call(kernel, TASK_GET_ACCOUNT, task.itk_self)
+    call(kernel, TASK_SET_ACCOUNT, kern.host.host_priv_self, ports.make_send(kernel.ipc, task.itk_self), (2, *words[1:]))  # type: ignore[arg-type]
+    freeze.thaw(kern, task)
+    assert (task.user_stop_count, thread.suspend_count) == (2, 1)
+    task_control.resume(kern, task)
+    assert thread.suspend_count == 1
+    task_control.resume(kern, task)
+    assert thread.suspend_count == 0
+
+
 def test_what_makes_a_task_of_parts_needs_the_privileged_host_port(held: tuple[Machine, Task]) -> None:
     machine, task = held
     kernel, nobody = machine.kernel, PolyPort(None, PORT_SEND_ONCE)
@@ -188,6 +221,8 @@ def test_what_makes_a_task_of_parts_needs_the_privileged_host_port(held: tuple[M
         (THREAD_SET_WAIT, thread.ith_self, ((REDO_NOTHING, FOREVER, 0), bytes_of_none, nobody)),
         (MACH_PORT_INSERT_ALL, task.itk_self, (bytes_of_none, (), (), (), ())),
         (TASK_ADOPT, task.itk_self, (None, (), ())),
+        (TASK_SET_ACCOUNT, task.itk_self, ((),)),
+        (THREAD_SET_ACCOUNT, thread.ith_self, ((),)),
     )
     for routine, port, values in requests:
         for host in (kernel.kern.host.host_self, task.itk_self):

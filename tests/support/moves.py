@@ -15,14 +15,17 @@ from machemu.ipc import port as ports
 from machemu.ipc.port import Right
 from machemu.kern import freeze, task_control, thread_control
 from machemu.kern.task import Task
-from machemu.kern.thread import TH_SUSP
 from machemu.mig.interfaces.mach_migrate import (
     MACH_PORT_EXTRACT_ALL,
     MACH_PORT_INSERT_ALL,
     TASK_ADOPT,
+    TASK_GET_ACCOUNT,
+    TASK_SET_ACCOUNT,
     TASK_SURRENDER,
     TASK_THAW,
+    THREAD_GET_ACCOUNT,
     THREAD_GET_WAIT,
+    THREAD_SET_ACCOUNT,
     THREAD_SET_WAIT,
 )
 from machemu.mig.runtime import Routine
@@ -51,15 +54,8 @@ def give_up(machine: Machine, task: Task, told: bool = False) -> None:
     freeze.thaw(kern, task)
 
 
-OF_TASK = (
-    "machine", "eml_dispatch", "essential", "user_stop_count", "priority", "events", "user_time", "system_time", "creation_time",
-    "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered",
-)  # fmt: skip
-OF_THREAD = (
-    "pcb", "retval", "priority", "max_priority", "sched_pri", "depress_priority", "policy", "sched_data", "vm_privilege",
-    "cpu_usage", "sched_usage", "user_time", "system_time", "time_saved", "creation_time", "user_stop_count",
-    "ith_sself", "ith_exception",
-)  # fmt: skip
+OF_TASK = ("map", "memory", "machine", "eml_dispatch", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered")
+OF_THREAD = ("pcb", "retval", "ith_sself", "ith_exception")
 """What a moved task or thread has besides, exchanged with the one in whose place it comes."""
 
 
@@ -88,9 +84,15 @@ def exchange(a: object, b: object, names: tuple[str, ...]) -> None:
         setattr(b, name, one)
 
 
+def _right(kernel: Kernel, port: Right) -> Right:
+    """A send right to a kernel port."""
+    assert isinstance(port, ports.Port)
+    return ports.make_send(kernel.ipc, port)
+
+
 def relocate(machine: Machine, task: Task) -> Task:
-    """Another task in the place of one, which ends: the waits, rights and kernel ports move by the kernel's routines, all else by
-    hand."""
+    """Another task in the place of one, which ends. Waits, accounts, rights and kernel ports move by the kernel's routines, all
+    else by hand."""
     kernel, kern = machine.kernel, machine.kernel.kern
     host = kern.host.host_priv_self
     freeze.freeze(kern, task)
@@ -98,21 +100,19 @@ def relocate(machine: Machine, task: Task) -> Task:
     old_threads = list(task.threads.values())
     waits = [call(kernel, THREAD_GET_WAIT, thread.ith_self) for thread in old_threads]
     parts = call(kernel, MACH_PORT_EXTRACT_ALL, control)
+    account = call(kernel, TASK_GET_ACCOUNT, control)
+    accounts = [call(kernel, THREAD_GET_ACCOUNT, thread.ith_self) for thread in old_threads]
     new = task_control.create(kern, None, False, task.name)
-    exchange(task, new, ("map", "memory", *OF_TASK))
+    exchange(task, new, OF_TASK)
     threads = [thread_control.create(kern, new) for _ in old_threads]
-    for old, thread in zip(old_threads, threads, strict=True):
-        exchange(old, thread, OF_THREAD)
-        old.user_stop_count, thread.suspend_count = 1, (thread.user_stop_count > 0) + (new.user_stop_count > 0)
-        thread.state = TH_SUSP if thread.suspend_count else 0
-    new.suspend_count = int(new.user_stop_count > 0)
     freeze.freeze(kern, new)
-    for thread, wait in zip(threads, waits, strict=True):
-        call(kernel, THREAD_SET_WAIT, host, ports.make_send(kernel.ipc, thread.ith_self), *wait)  # type: ignore[arg-type]
-    own = new.itk_self
-    assert own is not None
-    call(kernel, MACH_PORT_INSERT_ALL, host, ports.make_send(kernel.ipc, own), *parts)
-    call(kernel, TASK_ADOPT, host, ports.make_send(kernel.ipc, own), *surrendered)
+    call(kernel, TASK_SET_ACCOUNT, host, _right(kernel, new.itk_self), *account)
+    for old, thread, wait, its in zip(old_threads, threads, waits, accounts, strict=True):
+        exchange(old, thread, OF_THREAD)
+        call(kernel, THREAD_SET_ACCOUNT, host, _right(kernel, thread.ith_self), *its)
+        call(kernel, THREAD_SET_WAIT, host, _right(kernel, thread.ith_self), *wait)
+    call(kernel, MACH_PORT_INSERT_ALL, host, _right(kernel, new.itk_self), *parts)
+    call(kernel, TASK_ADOPT, host, _right(kernel, new.itk_self), *surrendered)
     call(kernel, TASK_THAW, new.itk_self)
     ports.release_send(kernel.ipc, control)
     task_control.terminate(kern, task)

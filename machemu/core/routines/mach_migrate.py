@@ -35,10 +35,10 @@ from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mqueue, port, space_move
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port, Right
-from machemu.kern import freeze, ipc_tt
+from machemu.kern import accounts, freeze, ipc_tt
 from machemu.kern.redo import NOTHING, YIELDS, Redo
 from machemu.kern.task import Task
-from machemu.kern.thread import Continuation
+from machemu.kern.thread import Continuation, Thread
 from machemu.machine.seams import DescriptorTables, IoPorts
 from machemu.mig.interfaces.gnumach import GSYNC_WAIT
 from machemu.mig.runtime import RETCODE, OutOfLine, PolyPort
@@ -50,6 +50,28 @@ if TYPE_CHECKING:
 
 REPLY_ID: Final = 100
 WORD: Final = 0xFFFFFFFF
+
+
+def _frozen_task(kernel: Kernel, request: Kmsg, right: Right) -> Task:
+    """The frozen task of which a request by the privileged host port makes something."""
+    privileged_host(kernel, request)
+    task = ipc_tt.task_of(right)
+    if task is None:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    if not task.frozen:
+        raise KernError(KERN_FAILURE)
+    return task
+
+
+def _frozen_thread(kernel: Kernel, request: Kmsg, right: Right) -> Thread:
+    """As `_frozen_task`, a thread of one."""
+    privileged_host(kernel, request)
+    thread = ipc_tt.thread_of(right)
+    if thread is None:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    if not thread.task.frozen:
+        raise KernError(KERN_FAILURE)
+    return thread
 
 
 def task_freeze(kernel: Kernel, request: Kmsg) -> tuple[int]:
@@ -125,10 +147,7 @@ def task_adopt(
     kernel: Kernel, request: Kmsg, task_port: Right, own: Right, threads: tuple[Right, ...], replies: tuple[Right, ...]
 ) -> tuple[()]:
     """Consumes the rights on success."""
-    privileged_host(kernel, request)
-    task = ipc_tt.task_of(task_port)
-    if task is None:
-        raise KernError(KERN_INVALID_ARGUMENT)
+    task = _frozen_task(kernel, request, task_port)
     freeze.adopt(kernel.kern, task, own, threads, replies)
     port.release_send(kernel.ipc, task_port)
     return ()
@@ -155,11 +174,8 @@ def thread_set_wait(
     kernel: Kernel, request: Kmsg, thread_port: Right, words: tuple[int, ...], data: OutOfLine, reply: PolyPort
 ) -> tuple[()]:
     """Consumes the thread's right, the bytes and the reply's right on success. KERN_FAILURE where it waits, or may run."""
-    privileged_host(kernel, request)
-    thread = ipc_tt.thread_of(thread_port)
-    if thread is None:
-        raise KernError(KERN_INVALID_ARGUMENT)
-    if not thread.task.frozen or thread.continuation not in (None, Continuation.REDO):
+    thread = _frozen_thread(kernel, request, thread_port)
+    if thread.continuation not in (None, Continuation.REDO):
         raise KernError(KERN_FAILURE)
     copy = cast("VmMapCopy | None", data.copy)
     redo = _redo(words, copy.to_bytes() if copy is not None else b"")
@@ -223,10 +239,7 @@ def mach_port_insert_all(
     *rights: Array,
 ) -> tuple[()]:
     """Consumes the rights and the words on success."""
-    privileged_host(kernel, request)
-    task = ipc_tt.task_of(task_port)
-    if task is None:
-        raise KernError(KERN_INVALID_ARGUMENT)
+    task = _frozen_task(kernel, request, task_port)
     if not _is_told(task):
         raise KernError(KERN_FAILURE)
     copy = cast("VmMapCopy | None", words.copy)
@@ -236,4 +249,30 @@ def mach_port_insert_all(
     if copy is not None:
         copy.discard()
     port.release_send(kernel.ipc, task_port)
+    return ()
+
+
+def task_get_account(kernel: Kernel, request: Kmsg) -> tuple[tuple[int, ...]]:
+    kernel.kern.charge_events()
+    return (accounts.of_task(task_target(request)),)
+
+
+def task_set_account(kernel: Kernel, request: Kmsg, task_port: Right, words: tuple[int, ...]) -> tuple[()]:
+    """Consumes the right on success."""
+    task = _frozen_task(kernel, request, task_port)
+    accounts.set_task(kernel.kern, task, words)
+    port.release_send(kernel.ipc, task_port)
+    return ()
+
+
+def thread_get_account(kernel: Kernel, request: Kmsg) -> tuple[tuple[int, ...]]:
+    kernel.charge_time()
+    return (accounts.of_thread(kernel.kern, thread_target(request)),)
+
+
+def thread_set_account(kernel: Kernel, request: Kmsg, thread_port: Right, words: tuple[int, ...]) -> tuple[()]:
+    """Consumes the right on success."""
+    thread = _frozen_thread(kernel, request, thread_port)
+    accounts.set_thread(kernel.kern, thread, words)
+    port.release_send(kernel.ipc, thread_port)
     return ()

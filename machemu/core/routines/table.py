@@ -211,6 +211,10 @@ HANDLERS: Final[tuple[tuple[Routine, Handler], ...]] = (
     (mach_migrate.THREAD_SET_WAIT, mach_migrate_routines.thread_set_wait),
     (mach_migrate.MACH_PORT_EXTRACT_ALL, mach_migrate_routines.mach_port_extract_all),
     (mach_migrate.MACH_PORT_INSERT_ALL, mach_migrate_routines.mach_port_insert_all),
+    (mach_migrate.TASK_GET_ACCOUNT, mach_migrate_routines.task_get_account),
+    (mach_migrate.TASK_SET_ACCOUNT, mach_migrate_routines.task_set_account),
+    (mach_migrate.THREAD_GET_ACCOUNT, mach_migrate_routines.thread_get_account),
+    (mach_migrate.THREAD_SET_ACCOUNT, mach_migrate_routines.thread_set_account),
     *((routine, memory_object_routines.not_a_manager) for routine in memory_object.ROUTINES.values()),
 )
 

@@ -19,6 +19,7 @@ _POLYMORPHIC = Type(POLYMORPHIC, POLYMORPHIC, 32, 1, "")
 _SPACE_WORDS = Type(2, 2, 32, 1, "I", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
+_ACCOUNT = Type(2, 2, 32, 1, "I", COUNTED, limit=64)
 
 TASK_FREEZE = Routine(
     "task_freeze",
@@ -127,6 +128,54 @@ MACH_PORT_INSERT_ALL = Routine(
     Message(4707, (("RetCode", _INT32),)),
 )
 
+TASK_GET_ACCOUNT = Routine(
+    "task_get_account",
+    Message(4608, ()),
+    Message(
+        4708,
+        (
+            ("RetCode", _INT32),
+            ("account", _ACCOUNT),
+        ),
+    ),
+)
+
+TASK_SET_ACCOUNT = Routine(
+    "task_set_account",
+    Message(
+        4609,
+        (
+            ("task", _COPY_SEND),
+            ("account", _ACCOUNT),
+        ),
+    ),
+    Message(4709, (("RetCode", _INT32),)),
+)
+
+THREAD_GET_ACCOUNT = Routine(
+    "thread_get_account",
+    Message(4610, ()),
+    Message(
+        4710,
+        (
+            ("RetCode", _INT32),
+            ("account", _ACCOUNT),
+        ),
+    ),
+)
+
+THREAD_SET_ACCOUNT = Routine(
+    "thread_set_account",
+    Message(
+        4611,
+        (
+            ("thread", _COPY_SEND),
+            ("account", _ACCOUNT),
+        ),
+    ),
+    Message(4711, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     TASK_FREEZE,
     TASK_THAW,
@@ -136,5 +185,9 @@ ROUTINES: Final = table(
     THREAD_SET_WAIT,
     MACH_PORT_EXTRACT_ALL,
     MACH_PORT_INSERT_ALL,
+    TASK_GET_ACCOUNT,
+    TASK_SET_ACCOUNT,
+    THREAD_GET_ACCOUNT,
+    THREAD_SET_ACCOUNT,
 )
 """The routines by request id."""

@@ -1,0 +1,106 @@
+"""What a task and a thread have besides memory, rights, registers and waits: priorities, times and counts, as words.
+
+A task that moves takes them along. A word is unsigned; a number of 64 bits is two, the lower one first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
+from machemu.abi.migrate import FOREVER
+from machemu.abi.types import signed
+from machemu.kern import task_control
+from machemu.kern.redo import time_left
+from machemu.kern.task import TASK_EVENTS_INFO_COUNT
+from machemu.kern.thread import NRQS, POLICY_FIXEDPRI, POLICY_TIMESHARE
+
+if TYPE_CHECKING:
+    from machemu.kern.subsystem import Kern
+    from machemu.kern.task import Task
+    from machemu.kern.thread import Thread
+
+WORD: Final = 0xFFFFFFFF
+STOPS_MAX: Final = 0x7FFFFFFF
+OF_THREAD: Final = (
+    "user_stop_count", "priority", "max_priority", "sched_pri", "policy", "sched_data", "vm_privilege", "depress_priority",
+    "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "user_time", "system_time", "time_saved", "creation_time",
+)  # fmt: skip
+"""A thread's, in their order; the milliseconds of its depression that are left, or FOREVER, come after them."""
+OF_TASK: Final = ("user_stop_count", "priority", "essential", "user_time", "system_time", "creation_time")
+"""A task's; then what task_events_info counts."""
+WIDE: Final = frozenset((
+    "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "user_time", "system_time", "time_saved", "creation_time",
+))  # fmt: skip
+"""Those of 64 bits."""
+
+
+def _words(of: object, names: Sequence[str]) -> list[int]:
+    words: list[int] = []
+    for name in names:
+        value = int(getattr(of, name))
+        words += (value & WORD, value >> 32 & WORD) if name in WIDE else (value & WORD,)
+    return words
+
+
+def _values(words: deque[int], names: Sequence[str]) -> dict[str, int]:
+    """KERN_INVALID_ARGUMENT where there are too few words."""
+    if len(words) < len(names) + len(WIDE.intersection(names)):
+        raise KernError(KERN_INVALID_ARGUMENT)
+    return {name: words.popleft() | (words.popleft() << 32 if name in WIDE else 0) for name in names}
+
+
+def of_thread(kern: Kern, thread: Thread) -> tuple[int, ...]:
+    return (*_words(thread, OF_THREAD), time_left(kern, thread.depress_timer))
+
+
+def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
+    """Of a thread that is held. KERN_INVALID_ARGUMENT for what no thread has."""
+    rest = deque(words)
+    values = _values(rest, OF_THREAD)
+    values["depress_priority"] = signed(values["depress_priority"])
+    good = (
+        len(rest) == 1
+        and values["user_stop_count"] <= STOPS_MAX
+        and all(values[name] < NRQS for name in ("priority", "max_priority", "sched_pri"))
+        and -1 <= values["depress_priority"] < NRQS
+        and values["policy"] in (POLICY_TIMESHARE, POLICY_FIXEDPRI)
+        and values["time_saved"] <= values["user_time"] + values["system_time"]
+    )
+    if not good:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    stops = values.pop("user_stop_count")
+    if bool(stops) != bool(thread.user_stop_count):
+        (kern.sched.hold if stops else kern.sched.release)(thread)
+    thread.user_stop_count = stops
+    values["sched_data"] = signed(values["sched_data"])
+    thread.vm_privilege = bool(values.pop("vm_privilege"))
+    for name, value in values.items():
+        setattr(thread, name, value)
+    thread.sched_stamp = kern.sched.sched_tick
+    kern.cancel_depress_timer(thread)
+    if rest[0] != FOREVER and thread.depress_priority >= 0:
+        kern.limit_depression(thread, rest[0])
+
+
+def of_task(task: Task) -> tuple[int, ...]:
+    return (*_words(task, OF_TASK), *[count & WORD for count in task.events])
+
+
+def set_task(kern: Kern, task: Task, words: Sequence[int]) -> None:
+    """Of a task that is frozen. KERN_INVALID_ARGUMENT for what no task has."""
+    rest = deque(words)
+    values = _values(rest, OF_TASK)
+    if len(rest) != TASK_EVENTS_INFO_COUNT or values["user_stop_count"] > STOPS_MAX or values["priority"] >= NRQS:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    stops = values.pop("user_stop_count")
+    if bool(stops) != bool(task.user_stop_count):
+        (task_control.hold if stops else task_control.release)(kern, task)
+    task.user_stop_count = stops
+    task.essential = bool(values.pop("essential"))
+    for name, value in values.items():
+        setattr(task, name, value)
+    task.events = tuple(rest)
