@@ -13,7 +13,6 @@ comes there counts as that client's, and what it makes this server keep has limi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -31,11 +30,13 @@ from machemu.mig.interfaces.mach_host import HOST_REBOOT
 from machemu.mig.interfaces.name_server import NAME_SERVER_CLIENT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import U32, PortName, Receive, Right, SendRight, state
+from machemu.sim.state import U32, PortName, Receive, Right, state
 from machemu.user.kit import Answer, HostServer, Legacy, answered, notified, serves
 from machemu.user.mach import Mach
-from machemu.user.message import Caller, Message, living
+from machemu.user.message import DEAD_NAME, Caller, Message, living
 from machemu.user.notifications import DeadName, MsgAccepted, NoSenders
+from masix.acs import estate
+from masix.acs.names import PRIVILEGED, Entry, Watcher, flags_of
 from masix.interfaces import acs, acs_client, gns, netname
 
 ANY: Final = b"*"
@@ -66,49 +67,6 @@ NAME_MAX: Final = 79
 """Bytes of an acs_name_t; netname's names may have one more, and no other node hears of such."""
 WATCHERS_MAX: Final = 8
 """And one more for privileged servers: clients could watch with each other's ports, which stay when they end."""
-PRIVILEGED: Final = None
-"""In the place of a client's number: it came to the port for privileged servers."""
-
-
-@state
-class Entry:
-    """A registered service. port: its send right's name. client: whose it is. Who may take its name away shows the registration,
-    a port that was made for it, or of a netname the signature; without either everybody may."""
-
-    __slots__ = ("client", "essential", "port", "registration", "signature")
-    client: U32 | None
-    essential: bool
-    port: SendRight
-    registration: Receive
-    signature: U32
-
-    def __init__(
-        self, port: PortName, client: int | None, essential: bool = False, registration: PortName = 0, signature: PortName = 0
-    ) -> None:
-        self.port = port
-        self.client = client
-        self.essential = essential
-        self.registration = registration
-        self.signature = signature
-
-
-@state
-class Watcher:
-    """Who is told of names. client: whose it is. told: those that are there as far as it was told. waiting: those of which it is
-    to hear. busy: a message is on its way into its port's queue.
-    """
-
-    __slots__ = ("busy", "client", "told", "waiting")
-    busy: bool
-    client: U32 | None
-    told: dict[bytes, None]
-    waiting: dict[bytes, None]
-
-    def __init__(self, client: int | None, names: dict[bytes, None]) -> None:
-        self.client = client
-        self.told = {}
-        self.waiting = names
-        self.busy = False
 
 
 @state
@@ -146,6 +104,9 @@ class Acs(HostServer):
         self.privilege = mach.given("privileged")
         mach.move_member(self.privilege, self.ports)
 
+    def may_leave(self, mach: Mach) -> bool:
+        return self.saving is None
+
     def legacy(self, mach: Mach) -> Legacy:
         """The port for privileged servers, the clients' and the registrations; the services, signatures and watchers; and the
         names."""
@@ -153,40 +114,44 @@ class Acs(HostServer):
         del self.clients[self.service]
         receives = [self.privilege, *self.clients, *(entry.registration for entry in entries if entry.registration)]
         sends = [right for entry in entries for right in (entry.port, entry.signature) if right]
-        names = [
-            (name.hex(), entry.client, entry.essential, bool(entry.registration), bool(entry.signature))
-            for name, entry in self.entries.items()
-        ]
-        told = [
-            (each.client, [name.hex() for name in each.told], [name.hex() for name in each.waiting])
-            for each in self.watchers.values()
-        ]
-        clients = [*self.clients.values()]
+        there = [estate.Name(name, entry.client, flags_of(entry)) for name, entry in self.entries.items()]
+        watchers = [estate.Watching(each.client, (*each.told,), (*each.waiting,)) for each in self.watchers.values()]
+        heard = dict.fromkeys(name for each in watchers for name in (*each.told, *each.waiting))
+        gone = [estate.Name(name, PRIVILEGED, 0) for name in heard if name not in self.entries]
+        left = estate.Estate(self.last, (*self.clients.values(),), (*there, *gone), (*watchers,))
+        sends += self.watchers
         mach.take("privileged", 0)
         self.privilege = 0
-        left = Legacy(tuple(receives), (*sends, *self.watchers), json.dumps((self.last, clients, names, told)).encode())
         self.clients, self.entries, self.watchers = {}, {}, {}
-        return left
+        return Legacy(tuple(receives), tuple(sends), estate.pack(left))
+
+    def accepts(self, legacy: Legacy) -> bool:
+        return estate.is_whole(legacy)
 
     def inherit(self, mach: Mach, legacy: Legacy) -> None:
         receives, sends = iter(legacy.receives), iter(legacy.sends)
-        self.last, clients, names, told = json.loads(legacy.data)
+        left = estate.unpack(legacy.data)
+        self.last = left.last
         self.privilege = next(receives)
         mach.take("privileged", self.privilege)
         mach.move_member(self.privilege, self.ports)
-        self.clients = {self.service: 0} | {next(receives): number for number in clients}
+        self.clients = {self.service: 0} | {next(receives): number for number in left.clients}
         for port in self.clients:
             mach.move_member(port, self.ports)
-        for name, client, essential, is_registered, is_signed in names:
+        for name, client, flags in (name for name in left.names if name.flags):
             port = next(sends)
+            signature = next(sends) if flags & estate.SIGNED else 0
+            registration = next(receives) if flags & estate.REGISTERED else 0
             self._see_end_of(mach, port)
-            signature = next(sends) if is_signed else 0
-            self.entries[bytes.fromhex(name)] = Entry(port, client, essential, next(receives) if is_registered else 0, signature)
-        for client, heard, waiting in told:
+            self.entries[name] = Entry(port, client, bool(flags & estate.ESSENTIAL), registration, signature)
+        for client, told, waiting in left.watchers:
             port = next(sends)
-            self._see_end_of(mach, port)
-            self.watchers[port] = watcher = Watcher(client, {bytes.fromhex(name): None for name in waiting})
-            watcher.told = {bytes.fromhex(name): None for name in heard}
+            if port != DEAD_NAME:
+                self._see_end_of(mach, port)
+                self.watchers[port] = watcher = Watcher(client, dict.fromkeys(waiting))
+                watcher.told = dict.fromkeys(told)
+        self._lose(mach, DEAD_NAME)
+        for port in self.watchers:
             self._speak(mach, port)
 
     def expired(self, mach: Mach) -> None:
@@ -250,7 +215,7 @@ class Acs(HostServer):
 
     def _see_end_of(self, mach: Mach, port: PortName) -> None:
         """Asks to be told when a port is dead, of which nothing was kept before."""
-        if port not in self.watchers and all(other.port != port for other in self.entries.values()):
+        if port != DEAD_NAME and port not in self.watchers and all(other.port != port for other in self.entries.values()):
             mach.notify(port, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
 
     @serves(acs.ACS_REGISTER, at="clients")
@@ -324,9 +289,9 @@ class Acs(HostServer):
 
     def _forget(self, mach: Mach, name: bytes) -> None:
         entry = self.entries.pop(name)
-        mach.deallocate(entry.port)
-        if entry.signature:
-            mach.deallocate(entry.signature)
+        for right in (entry.port, entry.signature):
+            if right not in (0, DEAD_NAME):
+                mach.deallocate(right)
         if entry.registration:
             mach.destroy_receive(entry.registration)
         self._tell(mach, name)
@@ -447,11 +412,15 @@ class Acs(HostServer):
         name = notice.name
         if self.watchers.pop(name, None) is not None:
             mach.deallocate(name)
-        dead = [key for key, entry in self.entries.items() if entry.port == name]
+        self._lose(mach, name)
+        mach.deallocate(name)
+
+    def _lose(self, mach: Mach, port: PortName) -> None:
+        """What was registered with a port that is dead is gone."""
+        dead = [key for key, entry in self.entries.items() if entry.port == port]
         essential = any(self.entries[key].essential for key in dead)
         for key in dead:
             self._forget(mach, key)
-        mach.deallocate(name)
         if essential and self.saving is None:
             self._save_all(mach)
 
