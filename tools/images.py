@@ -30,11 +30,22 @@ CLUSTER_GUESTS = ROOT / "tests" / "cluster" / "guests"
 DEFINITIONS = ROOT / "machemu" / "mig" / "defs"
 MASIX_DEFINITIONS = ROOT / "servers" / "masix" / "defs"
 
-SUBSYSTEMS = ("mach", "mach_port", "mach_host", "device", "mach_debug", "mach_i386", "mach4", "gnumach")
+SUBSYSTEMS = (
+    "mach",
+    "mach_port",
+    "mach_host",
+    "device",
+    "mach_debug",
+    "mach_i386",
+    "mach4",
+    "gnumach",
+    "succession",
+    "name_server",
+)
 MASIX_SUBSYSTEMS = ("acs", "netname", "udp")
-"""The interfaces whose stubs every program is linked with: the kernel's, and those of Masix's servers."""
+"""The interfaces whose stubs every program is linked with: the kernel's and the loader's, and those of Masix's servers."""
 
-RUN_TIME = ("guest", "mig", "server", "udp")
+RUN_TIME = ("guest", "mig", "server", "succession", "udp")
 """What of `lib` is the same C on every machine; a program has what it uses of it."""
 
 FLAGS = (

@@ -1,14 +1,19 @@
 /*
  * The name server of a node: what masix.acs.server does in Python, as a guest. Its arguments are the host's and the device master's
- * port, and the names of the receive rights of its service's port and of the one for privileged servers. Each task that the loader
+ * port, and the names of the receive rights of its service's port and of the one for privileged servers; one that follows another
+ * name server inherits these. Each task that the loader
  * starts reaches it by a port of its own, a client's. Memory and time for each request are bounded: it has room for so many names,
  * look-ups that wait for the network server, and watchers, and no more; and one client may have a part of that.
  */
 #include "guest.h"
 #include <masix.h>
 #include "server.h"
+#include "succession.h"
 #include "acs_server.h"
+#include "name_server_server.h"
 #include "netname_server.h"
+#include "succession_server.h"
+#include "succession_user.h"
 
 /* Places for names; the last ones are for generic servers. */
 #define NAMES_MAX 2048
@@ -36,7 +41,6 @@
 #define ACS_NAME_ENTERED 5051
 #define ACS_NAME_LEFT 5052
 #define REPLY 100
-#define NAME_SERVER_CLIENT 4850
 
 #define INT_TYPE MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0)
 #define NAME_TYPE MIG_SHORT(MACH_MSG_TYPE_STRING_C, 8, sizeof(acs_name_t), 1, 0)
@@ -122,6 +126,9 @@ static name_t *buckets[BUCKETS], *free_names;
 static look_up_t look_ups[LOOK_UPS_MAX];
 static watcher_t watchers[WATCHER_PLACES];
 static mach_port_t self, host, service, privilege, notices, ports;
+/* Where it inherits, until it has; who follows it, until that has what it inherits; whether there is nothing more to begin or go on with. */
+static mach_port_t legacy, successor;
+static boolean_t has_left, has_nothing;
 /* The first so many places have been used. The last client's number, and whose request is served. */
 static client_t clients[CLIENTS_MAX];
 static u32 clients_used;
@@ -143,19 +150,29 @@ static client_t *client_of(mach_port_t port)
 	return client < clients + clients_used ? client : 0;
 }
 
-/* A task has been started that has this port. */
-static kern_return_t client_begins(mach_port_t port)
+/* A client begins, or comes from the name server before. */
+static kern_return_t enter_client(mach_port_t port, client_number_t number)
 {
 	client_t *client = client_of(MACH_PORT_NULL);
-	mach_port_t previous = MACH_PORT_NULL;
 
 	if (!client && clients_used < CLIENTS_MAX)
 		client = &clients[clients_used++];
 	if (!client)
 		return KERN_RESOURCE_SHORTAGE;
 	client->port = port;
-	client->number = ++last_client;
-	mach_port_move_member(self, port, ports);
+	client->number = number;
+	return mach_port_move_member(self, port, ports);
+}
+
+/* A task has been started that has this port. */
+kern_return_t do_name_server_client(mach_port_t at, mach_port_t port)
+{
+	mach_port_t previous = MACH_PORT_NULL;
+	kern_return_t result = KERN_INVALID_ARGUMENT;
+
+	if (at != privilege || !IS_LIVING(port) || (result = enter_client(port, last_client + 1)))
+		return result;
+	last_client++;
 	mach_port_request_notification(self, port, MACH_NOTIFY_NO_SENDERS, 0, port, MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous);
 	if (IS_LIVING(previous))
 		syscall_mach_port_deallocate(self, previous);
@@ -245,18 +262,19 @@ static boolean_t is_kept(mach_port_t port)
 	return FALSE;
 }
 
-/* Asks to be told when a port is dead, of which nothing was kept before. */
-static kern_return_t see_end_of(mach_port_t port)
+/* Asks to be told when a port is dead. */
+static kern_return_t ask_end_of(mach_port_t port)
 {
 	mach_port_t previous = MACH_PORT_NULL;
-	kern_return_t result;
-
-	if (is_kept(port))
-		return KERN_SUCCESS;
-	result = mach_port_request_notification(self, port, MACH_NOTIFY_DEAD_NAME, 1, notices, MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous);
+	kern_return_t result = mach_port_request_notification(self, port, MACH_NOTIFY_DEAD_NAME, 1, notices, MACH_MSG_TYPE_MAKE_SEND_ONCE, &previous);
 	if (!result && IS_LIVING(previous))
 		syscall_mach_port_deallocate(self, previous);
 	return result;
+}
+
+static kern_return_t see_end_of(mach_port_t port)
+{
+	return is_kept(port) ? KERN_SUCCESS : ask_end_of(port);
 }
 
 /* Watchers: each is told one thing at a time, what holds by then, and waits while its queue is full. */
@@ -749,14 +767,353 @@ static kern_return_t noticed(const mach_msg_header_t *message)
 	return KERN_FAILURE;
 }
 
-/* What comes to the port for privileged servers beside the requests that those make there: the loader's ports for clients. */
-static kern_return_t loader_says(const mach_msg_header_t *message)
-{
-	const u32 *body = (const u32 *) (message + 1);
-	boolean_t brings_port = message->msgh_size == 32 && (message->msgh_bits & MACH_MSGH_BITS_COMPLEX) &&
-		body[0] == RIGHT_TYPE(MACH_MSG_TYPE_PORT_RECEIVE) && IS_LIVING(body[1]);
+/* Succession: masix.acs.estate says how a name server writes down what it leaves, with rights in the same order. */
 
-	return message->msgh_id == NAME_SERVER_CLIENT && brings_port ? client_begins(body[1]) : MIG_BAD_ID;
+#define IS_THERE 1
+#define ESSENTIAL 2
+#define REGISTERED 4
+#define SIGNED 8
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define BIG_ENDIAN_WORD(word) (word)
+#else
+#define BIG_ENDIAN_WORD(word) __builtin_bswap32(word)
+#endif
+
+typedef struct {
+	u32 last, clients, names, watchers;
+} estate_t;
+
+/* Of a name, and of a watcher, behind which are the places of the names of which it was told, and is to hear. */
+typedef struct {
+	char text[sizeof(netname_name_t)];
+	u32 client, flags;
+} left_name_t;
+
+typedef struct {
+	u32 client, told, waiting;
+} left_watcher_t;
+
+/* What goes to the successor, or came from the name server before: rights, each kind in its order, and words. */
+static mach_port_t receives[1 + CLIENTS_MAX + NAMES_MAX], sends[2 * NAMES_MAX + WATCHER_PLACES];
+static u32 receives_used, sends_used;
+static u32 words[4 + CLIENTS_MAX + NAMES_MAX * (sizeof(left_name_t) / 4) + WATCHER_PLACES * (3 + 2 * NAMES_MAX)], *next_word;
+/* The place of each name in that. */
+static u32 places[NAMES_MAX];
+
+static void put(u32 word)
+{
+	*next_word++ = BIG_ENDIAN_WORD(word);
+}
+
+static void leave_name(const name_t *name)
+{
+	u32 flags = 0;
+
+	if (name->port)
+		flags = IS_THERE | (name->essential ? ESSENTIAL : 0) | (name->registration ? REGISTERED : 0) | (name->signature ? SIGNED : 0);
+	memset(next_word, 0, sizeof(netname_name_t));
+	memcpy(next_word, name->text, strlen(name->text));
+	next_word = (u32 *) ((char *) next_word + offsetof(left_name_t, client));
+	put(name->client);
+	put(flags);
+	if (flags)
+		sends[sends_used++] = name->port;
+	if (flags & SIGNED)
+		sends[sends_used++] = name->signature;
+	if (flags & REGISTERED)
+		receives[receives_used++] = name->registration;
+}
+
+static void leave_watcher(int w)
+{
+	u32 *told, n;
+	name_t *name;
+
+	put(watchers[w].client);
+	told = next_word;
+	next_word += 2;
+	for (n = 0; n < names_used; n++)
+		if (names[n].told[w])
+			put(places[n]);
+	told[0] = BIG_ENDIAN_WORD(next_word - told - 2);
+	for (name = watchers[w].first; name; name = name->after[w])
+		put(places[name - names]);
+	told[1] = BIG_ENDIAN_WORD(next_word - told - 2 - BIG_ENDIAN_WORD(told[0]));
+	sends[sends_used++] = watchers[w].port;
+}
+
+static void write_legacy(void)
+{
+	u32 n, has_clients = 0, has_names = 0, has_watchers = 0;
+	int w;
+
+	receives_used = sends_used = 0;
+	receives[receives_used++] = privilege;
+	next_word = words + sizeof(estate_t) / 4;
+	for (n = 0; n < clients_used; n++)
+		if (clients[n].port) {
+			put(clients[n].number);
+			receives[receives_used++] = clients[n].port;
+			has_clients++;
+		}
+	for (n = 0; n < names_used; n++)
+		if (names[n].text[0]) {
+			places[n] = has_names++;
+			leave_name(&names[n]);
+		}
+	for (w = 0; w < WATCHER_PLACES; w++)
+		if (watchers[w].port) {
+			leave_watcher(w);
+			has_watchers++;
+		}
+	*(estate_t *) words = (estate_t) { BIG_ENDIAN_WORD(last_client), BIG_ENDIAN_WORD(has_clients), BIG_ENDIAN_WORD(has_names),
+		BIG_ENDIAN_WORD(has_watchers) };
+}
+
+/* Its rights leave with the message, or stay where the successor is gone. */
+static void hand_over(void)
+{
+	int w;
+
+	write_legacy();
+	has_left = !succession_inherit(successor, service, receives, receives_used, sends, sends_used, 0, 0, (vm_offset_t) words,
+		(char *) next_word - (char *) words);
+	syscall_mach_port_deallocate(self, successor);
+	successor = MACH_PORT_NULL;
+	if (!has_left) {
+		succession_stay();
+		return;
+	}
+	service = privilege = MACH_PORT_NULL;
+	clients_used = names_used = 0;
+	for (w = 0; w < WATCHER_PLACES; w++)
+		watchers[w].port = MACH_PORT_NULL;
+}
+
+static boolean_t owes_answers(void)
+{
+	int n;
+
+	for (n = 0; n < LOOK_UPS_MAX; n++)
+		if (look_ups[n].answer)
+			return TRUE;
+	return FALSE;
+}
+
+/* The loader, or a successor that is ready, tells who it is. */
+kern_return_t do_succession_begin(mach_port_t at, mach_port_t port)
+{
+	if (at != succession_control || has_left || successor)
+		return MIG_BAD_ID;
+	successor = IS_LIVING(port) ? port : MACH_PORT_NULL;
+	return KERN_SUCCESS;
+}
+
+/* Only the loader makes send-once rights to that port. */
+static boolean_t hears_of_successor(mach_msg_header_t *request, mach_msg_header_t *reply)
+{
+	if (MACH_MSGH_BITS_LOCAL(request->msgh_bits) != MACH_MSG_TYPE_PORT_SEND_ONCE) {
+		mig_begin_reply(request, reply);
+		mig_end_reply(reply, MIG_BAD_ID);
+		return FALSE;
+	}
+	succession_server(request, reply);
+	if (!successor && !has_left)
+		succession_stay();
+	return TRUE;
+}
+
+/* What a name server before this one left: where the records begin, and how many there are. */
+typedef struct {
+	const u32 *numbers;
+	const left_name_t *names;
+	const u32 *watchers;
+	u32 last, has_clients, has_names, has_watchers;
+} left_t;
+
+/* Whether the words from `from` on are the records of so many watchers, of names that there are, and nothing else. */
+static boolean_t are_watchers(const u32 *from, const u32 *end, const left_t *left)
+{
+	u32 n, count, told;
+
+	for (n = 0; n < left->has_watchers; n++) {
+		if (end - from < 3)
+			return FALSE;
+		told = BIG_ENDIAN_WORD(from[1]);
+		count = BIG_ENDIAN_WORD(from[2]);
+		from += 3;
+		if (told > end - from || count > end - from - told)
+			return FALSE;
+		for (count += told; count; count--)
+			if (BIG_ENDIAN_WORD(*from++) >= left->has_names)
+				return FALSE;
+	}
+	return from == end;
+}
+
+static boolean_t has_null(const mach_port_t *rights, u32 count, boolean_t or_dead)
+{
+	while (count && rights[count - 1] && !(or_dead && rights[count - 1] == MACH_PORT_DEAD))
+		count--;
+	return count != 0;
+}
+
+/* Whether so many words, with so many rights, are what a name server leaves. */
+static boolean_t read_legacy(const u32 *from, u32 count, u32 has_receives, u32 has_sends, left_t *left)
+{
+	const u32 *end = from + count;
+	u32 n, flags;
+
+	if (count < sizeof(estate_t) / 4)
+		return FALSE;
+	left->last = BIG_ENDIAN_WORD(from[0]);
+	left->has_clients = BIG_ENDIAN_WORD(from[1]);
+	left->has_names = BIG_ENDIAN_WORD(from[2]);
+	left->has_watchers = BIG_ENDIAN_WORD(from[3]);
+	left->numbers = from += sizeof(estate_t) / 4;
+	if (left->has_clients > end - from)
+		return FALSE;
+	left->names = (const left_name_t *) (from += left->has_clients);
+	if (left->has_names > (end - from) / (sizeof(left_name_t) / 4))
+		return FALSE;
+	left->watchers = (const u32 *) (left->names + left->has_names);
+	has_receives -= 1 + left->has_clients;
+	has_sends -= left->has_watchers;
+	for (n = 0; n < left->has_names; n++) {
+		flags = BIG_ENDIAN_WORD(left->names[n].flags);
+		if (!left->names[n].text[0] || flags > (IS_THERE | ESSENTIAL | REGISTERED | SIGNED) || (flags && !(flags & IS_THERE)))
+			return FALSE;
+		has_sends -= ((flags & IS_THERE) != 0) + ((flags & SIGNED) != 0);
+		has_receives -= (flags & REGISTERED) != 0;
+	}
+	return !has_receives && !has_sends && are_watchers(left->watchers, end, left);
+}
+
+static const char *text_in(const left_t *left, u32 place)
+{
+	static char text[sizeof(netname_name_t) + 1];
+
+	memcpy(text, left->names[place].text, sizeof(netname_name_t));
+	return text;
+}
+
+static void take_name(const left_t *left, u32 place, mach_port_t port, mach_port_t registration, mach_port_t signature)
+{
+	const char *text = text_in(left, place);
+	name_t *name = known(text) ? 0 : new_name(text);
+
+	if (name && IS_LIVING(port)) {
+		name->port = port;
+		name->client = BIG_ENDIAN_WORD(left->names[place].client);
+		name->essential = (BIG_ENDIAN_WORD(left->names[place].flags) & ESSENTIAL) != 0;
+		name->registration = registration;
+		name->signature = signature;
+		ask_end_of(port);
+		return;
+	}
+	if (IS_LIVING(port))
+		syscall_mach_port_deallocate(self, port);
+	if (IS_LIVING(signature))
+		syscall_mach_port_deallocate(self, signature);
+	if (registration)
+		mach_port_mod_refs(self, registration, MACH_PORT_RIGHT_RECEIVE, -1);
+}
+
+/* Where the next watcher's record is. */
+static const u32 *take_watcher(const left_t *left, const u32 *from, int w, mach_port_t port)
+{
+	const left_watcher_t *watcher = (const left_watcher_t *) from;
+	u32 told = BIG_ENDIAN_WORD(watcher->told), count = told + BIG_ENDIAN_WORD(watcher->waiting), n;
+	name_t *name;
+
+	from += 3;
+	if (w >= WATCHER_PLACES || !IS_LIVING(port))
+		return from + count;
+	watchers[w].port = port;
+	watchers[w].client = BIG_ENDIAN_WORD(watcher->client);
+	ask_end_of(port);
+	for (n = 0; n < count; n++) {
+		name = known(text_in(left, BIG_ENDIAN_WORD(from[n])));
+		if (name && n < told)
+			name->told[w] = TRUE;
+		else if (name && !name->waits[w])
+			join_queue(name, w);
+	}
+	return from + count;
+}
+
+static void take_over(const left_t *left, const mach_port_t *receive, const mach_port_t *send)
+{
+	const u32 *from = left->watchers;
+	boolean_t essential = FALSE;
+	u32 n, flags;
+
+	last_client = left->last;
+	privilege = *receive++;
+	for (n = 0; n < left->has_clients; n++, receive++)
+		if (enter_client(*receive, BIG_ENDIAN_WORD(left->numbers[n])))
+			mach_port_mod_refs(self, *receive, MACH_PORT_RIGHT_RECEIVE, -1);
+	for (n = 0; n < left->has_names; n++) {
+		mach_port_t port = MACH_PORT_NULL, signature = MACH_PORT_NULL;
+
+		flags = BIG_ENDIAN_WORD(left->names[n].flags);
+		if (flags & IS_THERE)
+			port = *send++;
+		if (flags & SIGNED)
+			signature = *send++;
+		essential = essential || (flags & ESSENTIAL && port == MACH_PORT_DEAD);
+		take_name(left, n, port, flags & REGISTERED ? *receive++ : MACH_PORT_NULL, signature);
+	}
+	for (n = 0; n < left->has_watchers; n++)
+		from = take_watcher(left, from, n, *send++);
+	for (n = 0; n < names_used; n++)
+		if (!names[n].port)
+			changed(&names[n]);
+	for (n = 0; n < WATCHER_PLACES; n++)
+		if (watchers[n].port)
+			speak(n);
+	if (essential)
+		save_all();
+}
+
+kern_return_t do_succession_inherit(mach_port_t at, mach_port_t given, mach_port_array_t receive, mach_msg_type_number_t has_receives,
+	mach_port_array_t send, mach_msg_type_number_t has_sends, mach_port_array_t onces, mach_msg_type_number_t has_onces,
+	vm_offset_t data, mach_msg_type_number_t size)
+{
+	left_t left;
+
+	has_nothing = !IS_LIVING(given) || has_onces || size % 4 || has_null(receive, has_receives, TRUE) ||
+		has_null(send, has_sends, FALSE) || !read_legacy((const u32 *) data, size / 4, has_receives, has_sends, &left);
+	if (has_nothing)
+		return KERN_INVALID_ARGUMENT;
+	service = given;
+	take_over(&left, receive, send);
+	mig_deallocate((vm_offset_t) receive, has_receives * sizeof *receive);
+	mig_deallocate((vm_offset_t) send, has_sends * sizeof *send);
+	mig_deallocate(data, size);
+	return KERN_SUCCESS;
+}
+
+kern_return_t do_succession_follow(mach_port_t at, mach_port_t predecessor)
+{
+	return at == legacy ? succession_ready(predecessor, legacy) : MIG_BAD_ID;
+}
+
+/* The name server before has ended, and left nothing. */
+kern_return_t do_name_server_begin(mach_port_t at, mach_port_t given, mach_port_t privileged)
+{
+	if (at != legacy || !legacy || !IS_LIVING(given) || !IS_LIVING(privileged))
+		return MIG_BAD_ID;
+	service = given;
+	privilege = privileged;
+	return KERN_SUCCESS;
+}
+
+/* What comes where it inherits. */
+static boolean_t inherit(mach_msg_header_t *request, mach_msg_header_t *reply)
+{
+	has_nothing = request->msgh_id == MACH_NOTIFY_NO_SENDERS;
+	return succession_server(request, reply) || name_server_server(request, reply);
 }
 
 static boolean_t demux(mach_msg_header_t *request, mach_msg_header_t *reply)
@@ -771,8 +1128,12 @@ static boolean_t demux(mach_msg_header_t *request, mach_msg_header_t *reply)
 	asks = client ? client->number : port == service ? 0 : NOBODY;
 	if (!is_end && (client || port == service || is_privileged))
 		return acs_server(request, reply) || netname_server(request, reply);
+	if (port == privilege)
+		return name_server_server(request, reply);
+	if (port == succession_control)
+		return hears_of_successor(request, reply);
 	mig_begin_reply(request, reply);
-	mig_end_reply(reply, is_end ? client_ends(client) : port == privilege ? loader_says(request) : noticed(request));
+	mig_end_reply(reply, is_end ? client_ends(client) : noticed(request));
 	return TRUE;
 }
 
@@ -785,28 +1146,50 @@ static mach_port_t number(const char *digits)
 	return value;
 }
 
+/* Its ports, from the loader or the name server before it; whether it has them. */
+static boolean_t begin(void)
+{
+	mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &notices);
+	mach_port_allocate(self, MACH_PORT_RIGHT_PORT_SET, &ports);
+	mach_port_move_member(self, notices, ports);
+	mach_port_move_member(self, succession_control, ports);
+	if (!legacy) {
+		service = number(arg_value[3]);
+		privilege = number(arg_value[4]);
+	}
+	while (!service && !has_nothing)
+		server_once(legacy, inherit, 0);
+	if (legacy)
+		mach_port_mod_refs(self, legacy, MACH_PORT_RIGHT_RECEIVE, -1);
+	mach_port_move_member(self, service, ports);
+	mach_port_move_member(self, privilege, ports);
+	return !has_nothing;
+}
+
 int guest_main(void)
 {
 	mach_msg_return_t result = MACH_MSG_SUCCESS;
 	int time = 0;
 
-	if (arg_count < 5) {
+	self = mach_task_self();
+	host = mach_host_self();
+	legacy = succession_start();
+	if (!legacy && arg_count < 5) {
 		say("acs: no port to serve: start it as the first of a node's servers\n");
 		return 1;
 	}
-	self = mach_task_self();
-	host = mach_host_self();
-	service = number(arg_value[3]);
-	privilege = number(arg_value[4]);
-	mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &notices);
-	mach_port_allocate(self, MACH_PORT_RIGHT_PORT_SET, &ports);
-	mach_port_move_member(self, service, ports);
-	mach_port_move_member(self, privilege, ports);
-	mach_port_move_member(self, notices, ports);
+	if (!begin()) {
+		say("acs: nothing to begin with\n");
+		syscall_task_terminate(self);
+	}
 	while (result == MACH_MSG_SUCCESS || result == MACH_RCV_TIMED_OUT) {
 		result = server_once(ports, demux, saving ? time : 0);
 		if (saving && (unsaved <= 0 || (time = left()) <= 0))
 			reboot();
+		if (successor && !saving)
+			hand_over();
+		if (has_left && !owes_answers())
+			syscall_task_terminate(self);
 	}
 	say("acs: cannot receive: %x\n", result);
 	return 1;

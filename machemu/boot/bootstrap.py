@@ -12,12 +12,15 @@ from machemu.boot.modules import Modules
 from machemu.boot.script import BLANKS, BootScript, PortValue, task_paths
 from machemu.core.kernel import Kernel
 from machemu.core.name_server import NameServer, client_port, make_name_server
+from machemu.core.succession import make_legacy
 from machemu.device.ramdisk import UNITS_MAX, RamdiskDriver
 from machemu.formats.elf import Image, architecture_in, parse_image
 from machemu.formats.stack import build_stack
 from machemu.ipc import mach_port, port
+from machemu.ipc.port import Port
 from machemu.kern import task_control, thread_control
 from machemu.kern.task import Task
+from machemu.sim.state import PortName
 from machemu.vm import routines as vm
 from machemu.vm.page import PageShortage
 
@@ -93,18 +96,27 @@ def boot_server(
     those of the name server before it, if there was one. A privileged one has a right to the latter as its third argument. The
     node's name server.
     """
-    path, *words = command.split()
     boot = Bootstrap(kernel, None if is_name_server else name_server, modules)
-    task = boot.create_task(path)
-    rights = [boot.insert_right(task, target) for target in (kernel.kern.host.host_priv_self, kernel.devices.master_port)]
+    task = boot.create_task(command.split(maxsplit=1)[0])
+    names: list[PortName] = []
     if is_name_server:
         name_server, names = make_name_server(kernel, task, name_server)
-        rights += names
-    elif privileged and name_server is not None:
-        rights.append(boot.insert_right(task, name_server.privileged))
-    boot.execute(task, path, [path, *map(str, rights), *words])
-    boot.resume(task)
+    boot.start(task, command, names, privileged)
     return name_server
+
+
+def boot_successor(
+    kernel: Kernel, command: str, name_server: NameServer | None, modules: Modules = HERE, privileged: bool = False
+) -> tuple[Task, Port]:
+    """As `boot_server`, of a guest program that will follow another server of the node: its task, and the port where it inherits.
+
+    The last of its registered ports is that one. name_server: None where it is to be that itself; it inherits the ports.
+    """
+    boot = Bootstrap(kernel, name_server, modules)
+    task = boot.create_task(command.split(maxsplit=1)[0])
+    legacy = make_legacy(kernel, task)
+    boot.start(task, command, [], privileged)
+    return task, legacy
 
 
 def command_line_symbols(variables: Mapping[str, str]) -> dict[str, str]:
@@ -141,6 +153,16 @@ class Bootstrap:
         task_control.suspend(kern, task)
         return task
 
+    def start(self, task: Task, command: str, names: Sequence[int], privileged: bool) -> None:
+        """Runs a server's program in its task. names: those of what a name server receives from."""
+        kernel, (path, *words) = self.kernel, command.split()
+        targets = [kernel.kern.host.host_priv_self, kernel.devices.master_port]
+        if privileged and self.name_server is not None:
+            targets.append(self.name_server.privileged)
+        rights = [self.insert_right(task, target) for target in targets]
+        self.execute(task, path, [path, *map(str, [*rights, *names]), *words])
+        self.resume(task)
+
     def create_ramdisk(self, path: str) -> str:
         contents = self.modules.read(path, "a disk's image")
         devices = self.kernel.devices
@@ -159,7 +181,7 @@ class Bootstrap:
     def insert_right(self, task: object, port_or_task: object) -> int:
         assert isinstance(task, Task)
         target = port_or_task.itk_self if isinstance(port_or_task, Task) else port_or_task
-        assert isinstance(target, port.Port)
+        assert isinstance(target, Port)
         name = 1
         while task.space.lookup(name) is not None:
             name += 1

@@ -128,10 +128,11 @@ class ReplaceServer(NamedTuple):
     time: int
     node: int
     name: str
-    server: ServerSpec
+    server: ServerSpec | GuestSpec
 
     def told(self) -> str:
-        return f"{self.name} by {self.server.name}"
+        by = self.server.command if isinstance(self.server, GuestSpec) else self.server.name
+        return f"{self.name} by {by}"
 
 
 Action = StartServer | StopServer | ReplaceServer

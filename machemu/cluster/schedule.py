@@ -112,7 +112,7 @@ def _action_of(table: Table, names: Names, now: int | None) -> list[Fault]:
     if kind == "stop":
         return [StopServer(time, node, table.take("name", a_text))]
     if kind == "replace":
-        return [ReplaceServer(time, node, table.take("name", a_text), table.take("server", a_class))]
+        return [ReplaceServer(time, node, table.take("name", a_text), table.take("server", a_server))]
     name = table.convert("kind", kind, _class_of_kind)
     options = {key: value for key, value in table.values.items() if key not in table.taken}
     table.taken += options

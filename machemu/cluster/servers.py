@@ -10,14 +10,15 @@ from itertools import count
 from typing import Any, Final
 
 from machemu.abi.errors import KernError, UserError
-from machemu.boot.bootstrap import boot_server
+from machemu.boot.bootstrap import boot_server, boot_successor
 from machemu.boot.modules import Modules
 from machemu.cluster.file import NodeSpec
 from machemu.cluster.privileges import is_privileged
 from machemu.cluster.server_specs import GuestSpec, ServerSpec, name_of
 from machemu.core.kernel import Kernel
-from machemu.core.name_server import NameServer, give_ports, given_rights, launch_server
-from machemu.core.succession import replace, shared_of
+from machemu.core.name_server import NameServer, give_ports, given_rights, launch_server, send_ports
+from machemu.core.succession import check, follow, replace, shared_of
+from machemu.ipc.port import Port
 from machemu.kern import task_control
 from machemu.kern.task import Task
 from machemu.sim.state import REGISTRY, U31, U64, state
@@ -35,6 +36,8 @@ HANDLERS: Final = {
 }
 """user.server.Server's."""
 THREADS_MAX: Final = 64
+BEFORE: Final = "-before"
+"""Behind the name of a server that has a successor."""
 
 
 def load_server(name: str) -> type[Server]:
@@ -95,12 +98,13 @@ def make_server(spec: ServerSpec, node: NodeSpec, seed: int) -> Server:
 class Servers:
     """The servers of a node that runs."""
 
-    __slots__ = ("first", "lasting", "name_server", "revived", "seed", "tasks")
+    __slots__ = ("first", "heirs", "lasting", "name_server", "revived", "seed", "tasks")
     name_server: NameServer | None  # the node's
     first: str  # its path or class
     # The numbers of their tasks by name: the class in small letters, or a guest's path, with -2 and so on behind it where one of
     # that name is there already; with -before behind it one that has a successor, as long as it is there:
     tasks: dict[str, int]
+    heirs: dict[int, Port]  # where guests wait for what they inherit, by their tasks' numbers
     lasting: dict[str, ServerSpec | GuestSpec]  # those that are started again where they end, by name
     revived: U31  # how often one was
     seed: U64  # of those
@@ -109,13 +113,15 @@ class Servers:
         self.name_server = None
         self.first = ""
         self.tasks = {}
+        self.heirs = {}
         self.lasting = {}
         self.revived = 0
         self.seed = seed
 
     def start(self, kernel: Kernel, node: NodeSpec, spec: ServerSpec | GuestSpec, seed: int) -> str:
         """Makes a server a task of the node; its name. UserError for a second name server, or where it cannot be made."""
-        lasts = self._launch(kernel, node, spec, seed, True)
+        with _whole(kernel):
+            lasts = self._launch(kernel, node, spec, seed, True)
         self._forget_ended(kernel)
         name = self._enter(name_of(spec), max(kernel.kern.tasks))
         if lasts:
@@ -140,11 +146,16 @@ class Servers:
 
     def revive(self, kernel: Kernel, node: NodeSpec, ending: Task) -> None:
         """A task ends, with all that it has still in its name space. If it is that of a server that lasts, another one takes its
-        place, and a name server the ports of the one before; where it cannot be made, there is none any more.
+        place, and a name server the ports of the one before; where it cannot be made, there is none any more. Where it was to
+        follow a server that still has all, that goes on.
         """
         name = next((name for name in self.lasting if self.tasks.get(name) == ending.number), None)
         if name is None:
             self._follow(kernel, ending)
+            return
+        before = self._before(kernel, name)
+        if before is not None:
+            self.tasks[name] = self.tasks.pop(before)
             return
         self.revived += 1
         last = kernel.kern.task_serial
@@ -159,14 +170,38 @@ class Servers:
         else:
             self.tasks[name] = max(kernel.kern.tasks)
 
+    def _before(self, kernel: Kernel, name: str) -> str | None:
+        """What the server is called that one of this name was to follow, where it has left nothing yet."""
+        for before, task in self._running(kernel):
+            if before.startswith(f"{name}{BEFORE}"):
+                shared = shared_of(task)
+                if self._is_first(task) or (shared is not None and not shared.server.name_server and not shared.leaves):
+                    return before
+        return None
+
+    def _is_first(self, task: Task) -> bool:
+        """Whether it receives what comes to the name server."""
+        return self.name_server is not None and self.name_server.service.receiver is task.space
+
+    def _running(self, kernel: Kernel) -> list[tuple[str, Task]]:
+        """The servers that are there."""
+        tasks = kernel.kern.tasks
+        return [(name, tasks[number]) for name, number in self.tasks.items() if number in tasks and tasks[number].active]
+
     def _follow(self, kernel: Kernel, ending: Task) -> None:
         """Where a name server ends that has not handed over yet, the one that waits to follow it gets its ports."""
-        if self.name_server is None or self.name_server.service.receiver is not ending.space:
+        if self.name_server is None or not self._is_first(ending):
             return
-        for task in [kernel.kern.tasks[number] for number in self.tasks.values() if number in kernel.kern.tasks]:
+        for name, task in self._running(kernel):
             shared = shared_of(task)
             if shared is not None and shared.server.name_server and "legacy" in shared.names:
                 self.name_server = give_ports(kernel, task, self.name_server)
+            elif self._waits(task) and name in self.lasting:
+                send_ports(kernel, self.heirs[task.number], self.name_server)
+
+    def _waits(self, task: Task) -> bool:
+        """Whether a guest has still to inherit."""
+        return task.number in self.heirs and self.heirs[task.number].receiver is task.space
 
     def _may_be_first(self, is_name_server: bool, name: str) -> None:
         if is_name_server and self.name_server is not None:
@@ -175,8 +210,7 @@ class Servers:
 
     def names(self, kernel: Kernel) -> list[str]:
         """Of those that are there."""
-        tasks = kernel.kern.tasks
-        return [name for name, number in self.tasks.items() if number in tasks and tasks[number].active]
+        return [name for name, _ in self._running(kernel)]
 
     def _enter(self, first: str, task: int) -> str:
         """A task is a server's: the name that it gets."""
@@ -196,24 +230,52 @@ class Servers:
         task_control.terminate(kernel.kern, self._task(kernel, name), is_loader=True)
         self._forget_ended(kernel)
 
-    def replace(self, kernel: Kernel, node: NodeSpec, name: str, spec: ServerSpec, seed: int) -> None:
+    def replace(self, kernel: Kernel, node: NodeSpec, name: str, spec: ServerSpec | GuestSpec, seed: int) -> None:
         """Makes a server that takes over another's ports and its name. UserError where it cannot."""
         task = self._task(kernel, name)
-        server = make_server(spec, node, seed)
-        name_server = None if server.name_server else self.name_server
+        shared = shared_of(task)
+        is_first = self._is_first(task) if shared is None else shared.server.name_server
+        if self._waits(task):
+            raise UserError("is about to be replaced already, or has not begun")
         privileged = is_privileged(spec, node.folder, node.privileged)
-        with _memory_told(spec):
-            heir = replace(kernel, task, server, name_of(spec), given_rights(kernel, name_server, privileged))
+        known = None if is_first else self.name_server
+        if isinstance(spec, GuestSpec):
+            if spec.name_server is not is_first:
+                raise UserError(f"{name_of(spec)} is {'a' if spec.name_server else 'no'} name server")
+            check(task, None, is_first)
+            with _whole(kernel):
+                heir, legacy = boot_successor(kernel, spec.command, known, Modules(node.folder), privileged)
+            self.heirs = {number: port for number, port in self.heirs.items() if port.active} | {heir.number: legacy}
+            follow(kernel, task, legacy)
+            lasts = spec.name_server
+        else:
+            server = make_server(spec, node, seed)
+            check(task, server, is_first)
+            with _memory_told(spec):
+                heir = replace(kernel, task, server, name_of(spec), given_rights(kernel, known, privileged))
+            lasts = server.comes_back
         self.tasks[name] = heir.number
-        if server.comes_back:
+        if lasts:
             self.lasting[name] = spec
-        self._enter(f"{name}-before", task.number)
+        self._enter(f"{name}{BEFORE}", task.number)
 
     def _task(self, kernel: Kernel, name: str) -> Task:
         self._forget_ended(kernel)
         if name not in self.tasks:
             raise UserError(f"there is no server {name}; there are {', '.join(self.tasks) or 'none'}")
         return kernel.kern.tasks[self.tasks[name]]
+
+
+@contextmanager
+def _whole(kernel: Kernel) -> Iterator[None]:
+    """Leaves no task of a server that could not be made whole."""
+    last = kernel.kern.task_serial
+    try:
+        yield
+    except UserError:
+        for task in [task for number, task in kernel.kern.tasks.items() if number > last]:
+            task_control.terminate(kernel.kern, task, is_loader=True)
+        raise
 
 
 @contextmanager

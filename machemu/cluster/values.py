@@ -179,7 +179,7 @@ def a_class(value: object) -> ServerSpec:
     """As `a_server`, and no guest."""
     found = a_server(value)
     if isinstance(found, GuestSpec):
-        raise ValueError(f"{found.command.split()[0]}: no guest can take over what a server leaves: write 'module:class'")
+        raise ValueError(f"{found.command.split()[0]}: is a guest: write 'module:class'")
     return found
 
 

@@ -16,7 +16,7 @@ from machemu.ipc import mach_port, right
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.kern.task import Task
-from machemu.mig.interfaces.name_server import NAME_SERVER_CLIENT
+from machemu.mig.interfaces.name_server import NAME_SERVER_BEGIN, NAME_SERVER_CLIENT
 from machemu.sim.state import PortName, state
 from machemu.user.server import Server
 from machemu.user.thread import ServerThread
@@ -61,21 +61,51 @@ def give_ports(kernel: Kernel, task: Task, before: NameServer | None) -> NameSer
 
 def make_name_server(kernel: Kernel, task: Task, before: NameServer | None) -> tuple[NameServer, list[PortName]]:
     """Makes a task the name server, with the ports of the one before it, where there was one, else new ones; and its names of the
-    receive rights of its service and of the port for privileged servers."""
-    if before is None:
+    receive rights of its service and of the port for privileged servers. Ports that are dead, or in a message, are nobody's."""
+    if before is None or not _is_whole(before):
         names = [mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE) for _ in range(2)]
         found = [task.space.lookup(name) for name in names]
         service, privileged = (entry.port() for entry in found if entry is not None)
         return NameServer(service, privileged, []), names
-    clients = [port for port in before.clients if port.active and port.receiver is before.privileged.receiver]
+    clients = _clients(before)
     names = []
     for port in before[:2]:
         _leave(kernel, port)
         names.append(right.copyout(task.space, port, PORT_RECEIVE))
+    _leave_clients(kernel, before, clients)
+    return before, names
+
+
+def send_ports(kernel: Kernel, legacy: Port, before: NameServer) -> None:
+    """Makes a guest the name server that was to follow one which ends; it gets nothing where a port is dead. legacy: where it
+    waits for what that leaves."""
+    if not _is_whole(before):
+        return
+    clients = _clients(before)
+    body = kernel.ipc.pair.pack(kernel.ipc.receive_item, 0) * 2
+    for port in before[:2]:
+        _leave(kernel, port)
+    carried = tuple(CarriedPort(place, PORT_RECEIVE, port) for place, port in zip((4, 12), before[:2], strict=True))
+    to = ports.make_send(kernel.ipc, legacy)
+    number = NAME_SERVER_BEGIN.request.id
+    kmsgs.kernel_send(kernel.ipc, kmsgs.make(kernel.ipc, to, PORT_SEND, None, 0, number, body, carried))
+    _leave_clients(kernel, before, clients)
+
+
+def _is_whole(name_server: NameServer) -> bool:
+    """Whether somebody receives from both of its ports."""
+    return all(port.active and port.receiver is not None for port in name_server[:2])
+
+
+def _clients(before: NameServer) -> list[Port]:
+    """The ports of clients that a name server receives from."""
+    return [port for port in before.clients if port.active and port.receiver is before.privileged.receiver]
+
+
+def _leave_clients(kernel: Kernel, name_server: NameServer, clients: list[Port]) -> None:
     for port in clients:
         _leave(kernel, port)
-        _hand_over(kernel, before, port)
-    return before, names
+        _hand_over(kernel, name_server, port)
 
 
 def _leave(kernel: Kernel, port: Port) -> None:

@@ -79,9 +79,10 @@ class SuccessiveServer(HostServer):
     def keeps(self, predecessor: HostServer) -> None:
         """Takes over from the state that is about to be its own what it was made with. predecessor: whose state that is."""
 
-    def refuses(self, other: HostServer) -> str:
+    def refuses(self, other: HostServer | None) -> str:
         if common(type(self), type(other)) is None:
-            return f"{type(self).__name__} hands over all that it has, which {type(other).__name__} cannot"
+            who = "a guest" if other is None else type(other).__name__
+            return f"{type(self).__name__} hands over all that it has, which {who} cannot"
         return ""
 
     def may_leave(self, mach: Mach) -> bool:

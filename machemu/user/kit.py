@@ -6,19 +6,21 @@ docs/host-side-servers.md shows a server that is written with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, MIG_BAD_ID, MIG_REPLY_MISMATCH, MIG_SERVER_DIED
 from machemu.abi.message import COPY_SEND, MOVE_SEND, PORT_SEND_ONCE
+from machemu.mig.interfaces.mach import TASK_TERMINATE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_SEND_ONCE
 from machemu.mig.interfaces.succession import SUCCESSION_BEGIN, SUCCESSION_INHERIT
 from machemu.mig.runtime import OutOfLine, Routine
 from machemu.sim import slots
 from machemu.sim.state import PortName, PortSet, Receive, state
 from machemu.user.mach import REPLY_ID, Mach
-from machemu.user.message import Message, living, name_of
+from machemu.user.message import DEAD_NAME, NULL_NAME, Message, living, name_of
 from machemu.user.notifications import ROUTINES, Notification
 from machemu.user.server import Server
 
@@ -261,8 +263,13 @@ class HostServer(Part, Server):
         """Begins in the place of another, with its service's port and what it left; in the place of `start`."""
         raise NotImplementedError
 
-    def refuses(self, other: HostServer) -> str:
-        """Why this server and another one cannot follow each other; empty where they can."""
+    def accepts(self, legacy: Legacy) -> bool:
+        """Whether `inherit` can begin with this. A class that defines it may follow guests, too, of which nothing is known;
+        what it does not accept is given up, and it ends."""
+        return True
+
+    def refuses(self, other: HostServer | None) -> str:
+        """Why this server and another one, None for a guest, cannot follow each other; empty where they can."""
         return ""
 
     def may_leave(self, mach: Mach) -> bool:
@@ -276,19 +283,34 @@ class HostServer(Part, Server):
         """What the server before it leaves has come; or that is gone without a word, and this one begins as any other."""
         mach.destroy_receive(mach.given("legacy"))
         mach.take("legacy", 0)
-        if message.header.id != SUCCESSION_INHERIT.request.id:
+        service, left = NULL_NAME, Legacy()
+        if message.header.id == SUCCESSION_INHERIT.request.id:
+            with suppress(KernError):
+                service, left = _left_in(mach, message)
+        elif mach.given("service") or not self.name_server:
             self.start(mach)
             return
-        service, left = _left_in(mach, message)
+        if service in (NULL_NAME, DEAD_NAME) or not self.accepts(left):
+            mach.note(f"{type(self).__name__}: cannot begin with what was left, and ends")
+            mach.destroy(message)
+            mach.request(TASK_TERMINATE, mach.task_self(), ())
+            return
         mach.take("service", mach.make_send(service))
         HostServer.start(self, mach)
         self.inherit(mach, left)
 
     def _bequeath(self, mach: Mach, message: Message) -> None:
-        (right,) = SUCCESSION_BEGIN.request.unpack(mach.order, message.body, message.carried, message.complex)
+        """Its successor is ready; or has ended before it was, and this server goes on."""
         mach.destroy_receive(mach.given("control"))
         mach.take("control", 0)
-        mach.take("successor", living(right))
+        try:
+            if message.header.id != SUCCESSION_BEGIN.request.id:
+                raise KernError(MIG_BAD_ID)
+            (right,) = SUCCESSION_BEGIN.request.unpack(mach.order, message.body, message.carried, message.complex)
+        except KernError:
+            mach.destroy(message)
+        else:
+            mach.take("successor", living(right))
 
     def hand_over(self, mach: Mach) -> None:
         if not self.may_leave(mach):

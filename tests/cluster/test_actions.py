@@ -22,10 +22,7 @@ from masix.acs.server import Acs
 from masix.control.actions import SaveAndEnd
 from tests.support.clients import Steps
 from tests.support.clusters import MS, ROOT, SECOND, US, World, check_saved_replacements
-from tests.support.successors import Desk, Visitor
-
-PROFILES = {"i386": "pc486dx2-66", "m68k": "sun3-60"}
-SUCCESSORS = "tests.support.successors"
+from tests.support.successors import SUCCESSORS, Desk, Visitor, action, both_machines, cluster, desk, script, visitor
 
 
 class Events:
@@ -37,43 +34,6 @@ class Events:
     def emit(self, event: TraceEvent) -> None:
         if isinstance(event, Noted) and event.text.startswith("save-and-end"):
             self.notes.append(event.text)
-
-
-both_machines = pytest.mark.parametrize("architecture", list(PROFILES))
-
-
-def action(at: str, kind: str, node: str = "a", **keys: str) -> str:
-    values = "".join(f"{key} = {value}\n" for key, value in keys.items())
-    return f'[[actions]]\nat = "{at}"\nkind = "{kind}"\nnode = "{node}"\n{values}'
-
-
-def program(name: str, **options: object) -> str:
-    plain = {key: str(value).lower() if isinstance(value, bool) else repr(value) for key, value in options.items()}
-    values = "".join(f", {key} = {value}" for key, value in plain.items())
-    return f'{{ class = "{name}"{values} }}'.replace("'", '"')
-
-
-def desk(**options: object) -> str:
-    return program(f"{SUCCESSORS}:Desk", **options)
-
-
-def visitor(calls: int, every: int = 1000) -> str:
-    return program(f"{SUCCESSORS}:Visitor", calls=calls, every=every)
-
-
-def script(steps: str) -> str:
-    return program("tests.support.clients:Steps", script=steps)
-
-
-def cluster(*servers: str, architecture: str = "i386", far: str = "", actions: str = "") -> str:
-    """Node a with servers, and b, of the other architecture, with one of its own."""
-    basis = ['"masix.acs.server:Acs"', '"masix.gns.server:Gns"']
-    other = next(each for each in PROFILES if each != architecture)
-    text = "[segments.lan]\n"
-    for name, machine, own in (("a", architecture, servers), ("b", other, (far,) if far else ())):
-        text += f'[nodes.{name}]\nprofile = "{PROFILES[machine]}"\nmemory = "4M"\nservers = [{", ".join((*basis, *own))}]\n'
-        text += 'nics = { eth0 = "lan" }\n'
-    return text + actions
 
 
 def check_answers(world: World, node: str, calls: int) -> list[tuple[int, int]]:
@@ -306,7 +266,7 @@ def test_the_api_and_the_prompt_do_the_same() -> None:
         (action("1s", "start", node="x", server=desk()), "actions[1].node: there is no node 'x'"),
         (action("1s", "stop"), "actions[1].name: is missing"),
         (action("1s", "stop", name='"x"', server=desk()), "actions[1].server: there is no such key"),
-        (action("1s", "replace", name='"x"', server='{ guest = "a" }'), "actions[1].server: a: no guest can take over"),
+        (action("1s", "replace", name='"x"', server='{ guest = " " }'), "actions[1].server: guest: names no program"),
         (
             action("1s", "save-and-end", name="[1]"),
             "actions[1].kind: masix.control.actions:SaveAndEnd: name: must be true, false",

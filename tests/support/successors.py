@@ -6,6 +6,8 @@ import hashlib
 import struct
 from typing import Any, Final
 
+import pytest
+
 from machemu.abi.message import COPY_SEND, MAKE_SEND_ONCE, MSG_TYPE_BYTE, CarriedMemory, TypeDescriptor
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import PortName, Right, state
@@ -18,6 +20,8 @@ from tests.support.clients import CALL, MS, REPLY_ID, pattern
 
 NAME: Final = b"desk"
 PROFILES: Final = {"i386": "pc486dx2-66", "m68k": "sun3-60"}
+SUCCESSORS: Final = "tests.support.successors"
+both_machines = pytest.mark.parametrize("architecture", list(PROFILES))
 PUSHED: Final = 20
 COUNT: Final = struct.Struct(">II")
 
@@ -132,6 +136,36 @@ class Visitor(HostServer):
 
 
 @state
+class Looker(HostServer):
+    """Looks a name up `calls` times, one after the other from 30 ms on: how often it was found, and other answers' codes."""
+
+    __slots__ = ("calls", "codes", "found", "name")
+
+    def __init__(self, name: str, calls: int) -> None:
+        super().__init__()
+        self.name, self.calls, self.found = name.encode(), calls, 0
+        self.codes: list[int] = []
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        mach.alarm(mach.now() + 30 * MS)
+
+    def expired(self, mach: Mach) -> None:
+        self.calls -= 1
+        self.ask(mach, self._looked, mach.given("name-server"), (self.name,))
+
+    @answered(acs.ACS_LOOK_UP)
+    def _looked(self, mach: Mach, answer: Answer) -> None:
+        if living_right(answer):
+            self.found += 1
+            mach.deallocate(living_right(answer))
+        else:
+            self.codes.append(answer.code)
+        if self.calls:
+            self.expired(mach)
+
+
+@state
 class Sleeper(HostServer):
     """A service called `desk` that takes nothing before `wake_ms`. heard: the id and the memory's digest of each message."""
 
@@ -211,6 +245,42 @@ class LaterGns(Gns):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.more = 7
+
+
+def action(at: str, kind: str, node: str = "a", **keys: str) -> str:
+    values = "".join(f"{key} = {value}\n" for key, value in keys.items())
+    return f'[[actions]]\nat = "{at}"\nkind = "{kind}"\nnode = "{node}"\n{values}'
+
+
+def program(name: str, /, **options: object) -> str:
+    plain = {key: str(value).lower() if isinstance(value, bool) else repr(value) for key, value in options.items()}
+    values = "".join(f", {key} = {value}" for key, value in plain.items())
+    return f'{{ class = "{name}"{values} }}'.replace("'", '"')
+
+
+def desk(**options: object) -> str:
+    return program(f"{SUCCESSORS}:Desk", **options)
+
+
+def visitor(calls: int, every: int = 1000) -> str:
+    return program(f"{SUCCESSORS}:Visitor", calls=calls, every=every)
+
+
+def script(steps: str) -> str:
+    return program("tests.support.clients:Steps", script=steps)
+
+
+def cluster(
+    *servers: str, architecture: str = "i386", far: str = "", actions: str = "", names: str = '"masix.acs.server:Acs"'
+) -> str:
+    """Node a with its name server and others, and b, of the other architecture, with one of its own."""
+    other = next(each for each in PROFILES if each != architecture)
+    text = "[segments.lan]\n"
+    for name, machine, own in (("a", architecture, servers), ("b", other, (far,) if far else ())):
+        all_of = ", ".join((names if name == "a" else '"masix.acs.server:Acs"', '"masix.gns.server:Gns"', *own))
+        text += f'[nodes.{name}]\nprofile = "{PROFILES[machine]}"\nmemory = "4M"\nservers = [{all_of}]\n'
+        text += 'nics = { eth0 = "lan" }\n'
+    return text + actions
 
 
 def living_right(answer: Answer) -> PortName:

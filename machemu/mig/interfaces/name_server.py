@@ -15,7 +15,20 @@ NAME_SERVER_CLIENT = Routine(
     None,
 )
 
+NAME_SERVER_BEGIN = Routine(
+    "name_server_begin",
+    Message(
+        4851,
+        (
+            ("service", _MOVE_RECEIVE),
+            ("privileged", _MOVE_RECEIVE),
+        ),
+    ),
+    None,
+)
+
 ROUTINES: Final = table(
     NAME_SERVER_CLIENT,
+    NAME_SERVER_BEGIN,
 )
 """The routines by request id."""

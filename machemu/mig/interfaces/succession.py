@@ -13,6 +13,7 @@ _MOVE_RECEIVE_ARRAY = Type(16, 16, 32, 1, "", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
 _POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
+_MOVE_SEND_ONCE = Type(18, 18, 32, 1, "")
 
 SUCCESSION_BEGIN = Routine(
     "succession_begin",
@@ -35,8 +36,15 @@ SUCCESSION_INHERIT = Routine(
     None,
 )
 
+SUCCESSION_FOLLOW = Routine(
+    "succession_follow",
+    Message(4802, (("predecessor", _MOVE_SEND_ONCE),)),
+    None,
+)
+
 ROUTINES: Final = table(
     SUCCESSION_BEGIN,
     SUCCESSION_INHERIT,
+    SUCCESSION_FOLLOW,
 )
 """The routines by request id."""

@@ -176,7 +176,7 @@ class Gns(SuccessiveServer):
 
     # Succession
 
-    def refuses(self, other: HostServer) -> str:
+    def refuses(self, other: HostServer | None) -> str:
         if isinstance(other, Gns) and (self.directory is None) is not (other.directory is None):
             return "whether a network server replicates cannot change while it runs: stop it, and start another"
         return super().refuses(other)
