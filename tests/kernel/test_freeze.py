@@ -164,6 +164,7 @@ def test_a_name_space_that_is_none_is_refused_and_a_sound_one_taken(held: tuple[
         (REDO_ANSWERED + 1, FOREVER, 0),
         (REDO_NOTHING, FOREVER, 0, 1),
         (REDO_SEND, FOREVER, 0, *range(7)),
+        (REDO_SEND, FOREVER, 0, *range(8)),
         (REDO_TRAP, FOREVER, 0),
         (REDO_TRAP, FOREVER, 0, 1 << 31),
         (REDO_TRAP, FOREVER, 0, 25, 1),

@@ -84,7 +84,7 @@ def exchange(a: object, b: object, names: tuple[str, ...]) -> None:
         setattr(b, name, one)
 
 
-def _right(kernel: Kernel, port: Right) -> Right:
+def send_right(kernel: Kernel, port: Right) -> Right:
     """A send right to a kernel port."""
     assert isinstance(port, ports.Port)
     return ports.make_send(kernel.ipc, port)
@@ -106,13 +106,13 @@ def relocate(machine: Machine, task: Task) -> Task:
     exchange(task, new, OF_TASK)
     threads = [thread_control.create(kern, new) for _ in old_threads]
     freeze.freeze(kern, new)
-    call(kernel, TASK_SET_ACCOUNT, host, _right(kernel, new.itk_self), *account)
+    call(kernel, TASK_SET_ACCOUNT, host, send_right(kernel, new.itk_self), *account)
     for old, thread, wait, its in zip(old_threads, threads, waits, accounts, strict=True):
         exchange(old, thread, OF_THREAD)
-        call(kernel, THREAD_SET_ACCOUNT, host, _right(kernel, thread.ith_self), *its)
-        call(kernel, THREAD_SET_WAIT, host, _right(kernel, thread.ith_self), *wait)
-    call(kernel, MACH_PORT_INSERT_ALL, host, _right(kernel, new.itk_self), *parts)
-    call(kernel, TASK_ADOPT, host, _right(kernel, new.itk_self), *surrendered)
+        call(kernel, THREAD_SET_ACCOUNT, host, send_right(kernel, thread.ith_self), *its)
+        call(kernel, THREAD_SET_WAIT, host, send_right(kernel, thread.ith_self), *wait)
+    call(kernel, MACH_PORT_INSERT_ALL, host, send_right(kernel, new.itk_self), *parts)
+    call(kernel, TASK_ADOPT, host, send_right(kernel, new.itk_self), *surrendered)
     call(kernel, TASK_THAW, new.itk_self)
     ports.release_send(kernel.ipc, control)
     task_control.terminate(kern, task)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final, cast
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INTERRUPTED, KERN_INVALID_ARGUMENT
-from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE
+from machemu.abi.message import HEADER_SIZE, PORT_SEND, PORT_SEND_ONCE
 from machemu.abi.migrate import (
     REDO_ANSWERED,
     REDO_EXCEPTION,
     REDO_GSYNC,
     REDO_HEAD,
     REDO_REDIRECT,
+    REDO_SEND,
     REDO_TRAP,
     REDO_WORDS,
     REDO_YIELD,
@@ -201,6 +202,8 @@ def _redo(words: tuple[int, ...], data: bytes) -> Redo:
         raise KernError(KERN_INVALID_ARGUMENT)
     kind, limit, place, *rest = words
     if kind >= len(REDO_WORDS) or len(rest) < REDO_WORDS[kind] or (kind != REDO_TRAP and len(rest) > REDO_WORDS[kind]):
+        raise KernError(KERN_INVALID_ARGUMENT)
+    if kind == REDO_SEND and (len(data) < HEADER_SIZE or len(data) & 3):
         raise KernError(KERN_INVALID_ARGUMENT)
     if kind in (REDO_TRAP, REDO_REDIRECT):
         number = rest[0]
