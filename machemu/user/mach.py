@@ -11,8 +11,12 @@ from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.message import (
     COPY_SEND,
     HEADER_SIZE,
+    HEADER_SIZE_FIELD,
+    MACH_MSG_MASK,
     MACH_MSG_SUCCESS,
+    MACH_RCV_BODY_ERROR,
     MACH_RCV_MSG,
+    MACH_RCV_TIMEOUT,
     MACH_SEND_MSG,
     MACH_SEND_TIMEOUT,
     MAKE_SEND,
@@ -184,6 +188,20 @@ class Mach:
         self.free([*written, *messages.regions(message)])
         self.work(0, 1, len(data) + sum(size for _, size in written))
         return True
+
+    def take_message(self, port: PortName) -> Message | None:
+        """Receives in this handler what waits longest at a port that is in no set, its memory left where it is; None where there
+        is nothing, or it is too large: then it is destroyed."""
+        thread = self._thread
+        option = MACH_RCV_MSG | MACH_RCV_TIMEOUT
+        code = self.trap(MACH_MSG, thread.buffer, option, 0, thread.size - WORD_AREA, port, 0, 0)
+        if code != MACH_MSG_SUCCESS and code & ~MACH_MSG_MASK != MACH_RCV_BODY_ERROR:
+            return None
+        size = self.number_at(thread.buffer + HEADER_SIZE_FIELD)
+        message, regions = messages.decode(self.order, self.read(thread.buffer, size), self.read, unread=True)
+        self.free(regions)
+        self.work(0, 1, messages.size_of(message))
+        return message
 
     def revise(self, change: Callable[[Message], Message]) -> None:
         """Changes the messages that this handler has sent, which go after it."""

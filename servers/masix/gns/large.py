@@ -94,15 +94,19 @@ class Arriving:
 class Arrivals:
     """Large messages that come."""
 
-    __slots__ = ("short", "streams")
+    __slots__ = ("late", "short", "streams")
     streams: dict[tuple[NodeNumber, U32], Arriving | None]  # by node and its token; None for a refused one, until the node knows
     short: dict[U32, int]  # the numbers of the ports whose first waiting message waits for frames, and since when
 
+    late: dict[U32, int]  # the same of those whose first waiting message waits for its receive rights
+
     def __init__(self) -> None:
         self.short = {}
+        self.late = {}
         self.streams = {}
 
     def next_timer(self, now: int) -> int | None:
         """When what waits is to be tried again."""
-        waits = self.short or (self.streams and any([each is not None and each.waiting for each in self.streams.values()]))
+        is_short = self.streams and any([each is not None and each.waiting for each in self.streams.values()])
+        waits = self.short or self.late or is_short
         return now + RETRY_NS if waits else None

@@ -11,12 +11,13 @@ from typing import Final
 from machemu.abi.message import PORT_SEND_ONCE
 from machemu.abi.port import PortStatus
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED
+from machemu.sim.state import PortName
 from machemu.user.message import living
 from masix.gns import rights, traffic
 from masix.gns.context import Context
-from masix.gns.ports import Coming, Leaving, Proxy
+from masix.gns.ports import Coming, Export, Leaving, Proxy
 from masix.gns.translate import Translator
-from masix.gns.wire import Asked, Flush, Homed, RightKind
+from masix.gns.wire import Asked, Flush, Homed, RightKind, Unused
 
 NEVER: Final = (1 << 32) - 1
 """The count of send rights made from which on their lack is told at once."""
@@ -95,6 +96,8 @@ def has_come(context: Context, node: int, payload: Flush) -> bool:
         return False
     name = export.name
     del context.tables.coming[name]
+    if name in context.tables.proxies:
+        _come_home(context, name, export)
     traffic.fill(context, coming.number, export)
     for asked_for, sync, proxy in (
         (MACH_NOTIFY_NO_SENDERS, NEVER, coming.no_senders),
@@ -107,6 +110,24 @@ def has_come(context: Context, node: int, payload: Flush) -> bool:
     else:
         context.mach.destroy_receive(name)
     return True
+
+
+def _come_home(context: Context, name: PortName, export: Export) -> None:
+    """A proxy is the port itself from now on: what tasks here have sent to it comes behind what has come from elsewhere."""
+    proxy = context.tables.drop_proxy(name)
+    if proxy.count:
+        context.say(proxy.node, Unused(proxy.number, proxy.count))
+    if proxy.is_watched and (right := living(context.mach.exchange_request(name, MACH_NOTIFY_NO_SENDERS.request.id))):
+        context.mach.deallocate(right)
+    while context.mach.receive_status(name).msgcount:
+        message = context.mach.take_message(name)
+        if message is not None and (proxy.watcher or message.header.local_type != PORT_SEND_ONCE):
+            context.tables.wait(export, 0, message)
+    for _, flush in proxy.flushes:
+        context.tables.wait(export, 0, flush)
+    if proxy.watcher:
+        del context.tables.watchers[proxy.watcher]
+        context.mach.destroy_receive(proxy.watcher)
 
 
 def _release(context: Context, coming: Coming) -> None:
@@ -128,6 +149,7 @@ def lost(context: Context, node: int) -> None:
         export = tables.exports[coming.number]
         rights.destroy_waiting(context, export)
         rights.forget_unused(context, coming.number, export)
-        context.mach.destroy_receive(name)
+        if name not in tables.proxies:
+            context.mach.destroy_receive(name)
     for coming in gone.values():
         _release(context, coming)

@@ -155,9 +155,10 @@ class Leaving(NamedTuple):
 class Coming:
     """A receive right that comes here, until its old home has given up the port. The message that brings it waits for it."""
 
-    __slots__ = ("for_port", "is_wanted", "no_senders", "node", "number", "port_destroyed", "token")
+    __slots__ = ("for_port", "is_told", "is_wanted", "no_senders", "node", "number", "port_destroyed", "token")
     node: NodeNumber  # the old home
     token: U31  # what that calls it
+    is_told: bool  # it knows the new one; not while messages from here are under way to the port by other ways
     number: U31  # of the port's export here
     for_port: U31  # the number of the port whose first waiting message brings it, 0 while it is not the first
     is_wanted: bool  # the message is still there
@@ -168,6 +169,7 @@ class Coming:
     def __init__(self, node: int, token: int, number: int) -> None:
         self.node = node
         self.token = token
+        self.is_told = False
         self.number = number
         self.for_port = 0
         self.is_wanted = True
@@ -266,6 +268,10 @@ class PortTables:
         self.last = 0
         self.waiting = 0
 
+    def is_elsewhere(self, name: PortName) -> bool:
+        """Whether a port that other nodes know has moved to another one; one that comes here has not."""
+        return name in self.proxies and name not in self.coming
+
     def is_short(self) -> bool:
         """Whether spares are to be made. Those that come back make the stock full."""
         return 2 * len(self.spares) < self.stock
@@ -323,7 +329,8 @@ class PortTables:
         return export
 
     def add_leaving(self, leaving: Leaving) -> int:
-        token = self.next()
+        """The token is the port's number, if other nodes know it by one: so who has a proxy for it knows which port comes."""
+        token = self.numbers.get(leaving.name) or self.next()
         self.leaving[token] = leaving
         self._charge(leaving.account)
         return token

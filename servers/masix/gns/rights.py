@@ -10,7 +10,7 @@ from machemu.sim.state import PortName
 from machemu.user.message import Message
 from masix.gns.context import Context
 from masix.gns.ports import Export, Proxy
-from masix.gns.translate import Translator, destroy, without
+from masix.gns.translate import Translator, destroy, hold, tell_homed, without
 from masix.gns.wire import Claim, Died, Flush, Flushed, Moved, NetRight, OnceUnused, Passed, RightKind, Unclaimed, Unused
 
 WINDOW: Final = 32
@@ -28,7 +28,7 @@ def claimed(context: Context, node: int, payload: Claim) -> None:
         context.say(node, Died(payload.number))
     else:
         export.give(node)
-        if export.name in context.tables.proxies:
+        if context.tables.is_elsewhere(export.name):
             tell_moved(context, payload.number, export, node)
     if payload.pledge and payload.via:
         context.say(payload.via, Passed(payload.pledge))
@@ -109,6 +109,8 @@ def no_senders(context: Context, name: PortName, count: int) -> None:
     """Nobody here can send to the proxy any more, unless a right was made after the count."""
     proxy = context.tables.proxies[name]
     proxy.is_watched = False
+    if name in context.tables.coming:
+        return
     if context.mach.receive_status(name).mscount != count:
         Translator(context).watch(name)
     else:
@@ -145,10 +147,8 @@ def _give_back(context: Context, proxy: Proxy) -> None:
 def regulate(context: Context, name: PortName, proxy: Proxy) -> None:
     """Takes messages from a proxy's queue, or lets them wait there."""
     is_full = proxy.under_way >= WINDOW or context.is_full(proxy.node)
-    is_held = proxy.is_streaming or proxy.target is not None or is_full
-    if is_held != proxy.is_held:
-        proxy.is_held = is_held
-        context.mach.move_member(name, 0 if is_held else context.ports)
+    is_held = proxy.is_streaming or proxy.target is not None or is_full or name in context.tables.coming
+    hold(context, name, proxy, is_held)
 
 
 def has_room(context: Context, node: int) -> None:
@@ -165,6 +165,8 @@ def died(context: Context, node: int, number: int) -> None:
         drop(context, once)
         are_gone(context, {once})
     for name, proxy in context.tables.proxies_for(node, number):
+        if name in context.tables.coming:
+            continue
         if proxy.stands_for()[-1] != (node, number):
             _arrive(context, name, proxy)
             continue
@@ -201,6 +203,7 @@ def moved(context: Context, node: int, payload: Moved) -> None:
     place = node, payload.number
     known = context.tables.proxies_for(*place)
     proxies = [(name, proxy) for name, proxy in known if proxy.stands_for()[-1] == place and not proxy.is_idle()]
+    proxies = [(name, proxy) for name, proxy in proxies if name not in context.tables.coming]
     context.claim(right.node, right.number, node, right.pledge)
     for _ in proxies[1:]:
         context.say(right.node, Claim(right.number))
@@ -233,6 +236,7 @@ def _arrive(context: Context, name: PortName, proxy: Proxy) -> None:
     proxy.under_way = 0
     context.tables.enter(name, proxy)
     regulate(context, name, proxy)
+    tell_homed(context, name)
 
 
 def lost(context: Context, node: int) -> None:

@@ -20,6 +20,7 @@ from masix.gns.convert import units
 from masix.gns.large import Piece, Stream
 from masix.gns.memory import unplaced
 from masix.gns.ports import LARGE, Proxy
+from masix.gns.translate import tell_homed
 from masix.gns.wire import ORDERS, Dropped, Flush, Laid, Lay, Refused, RightKind, Stored
 
 PART: Final = 16 << 10
@@ -118,7 +119,7 @@ def stored(context: Context, node: int, payload: Stored) -> None:
             del context.streams.by_token[payload.token]
             stream.proxy.is_streaming = False
             forward.forward(context, stream.name, stream.proxy, stream.message)
-            _follow(context, stream.proxy)
+            _follow(context, stream.name, stream.proxy)
         else:
             _abort(context, payload.token, GONE)
     _go_on(context, node)
@@ -143,7 +144,7 @@ def _abort(context: Context, token: int, why: str) -> None:
     forward.refuse(context, stream.proxy, stream.message, why)
     if context.tables.proxies.get(stream.name) is stream.proxy:
         forward.done(context, stream.name, stream.proxy, stream.message.header)
-        _follow(context, stream.proxy)
+        _follow(context, stream.name, stream.proxy)
 
 
 def _has_port(context: Context, stream: Stream) -> bool:
@@ -152,8 +153,9 @@ def _has_port(context: Context, stream: Stream) -> bool:
     return proxy.kind is RightKind.SEND_ONCE or (context.tables.proxies.get(stream.name) is proxy and proxy.node == stream.node)
 
 
-def _follow(context: Context, proxy: Proxy) -> None:
-    """Now a proxy whose port has moved may ask when all that it sent has arrived."""
+def _follow(context: Context, name: PortName, proxy: Proxy) -> None:
+    """Now a proxy whose port has moved may ask when all that it sent has arrived, and one whose port comes here can take it."""
+    tell_homed(context, name)
     if proxy.target:
         context.say(proxy.node, Flush(proxy.number, context.node, proxy.node, proxy.number))
 

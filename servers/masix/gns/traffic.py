@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, PORT_DEAD, PORT_RECEIVE, PORT_SEND_ONCE
+from machemu.abi.message import (
+    COPY_SEND,
+    MAKE_SEND_ONCE,
+    MOVE_RECEIVE,
+    MOVE_SEND,
+    MOVE_SEND_ONCE,
+    PORT_DEAD,
+    PORT_RECEIVE,
+    PORT_SEND_ONCE,
+)
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_SEND_ONCE
 from machemu.sim.state import PortName
 from machemu.user.mach import rights as rights_of
@@ -18,6 +27,8 @@ from masix.gns.wire import Deliver, Flush, Flushed, OnceUnused, RightKind, Taken
 
 HOPS_MAX: Final = 64
 """How often servers send a receive right on that no task has received."""
+LATE_NS: Final = 15_000_000_000
+"""How long a message for a port that has moved on waits for receive rights that it brings."""
 TOLD_EVERY: Final = 8
 """After so many messages a sender is told that they have gone into the queue."""
 
@@ -143,7 +154,9 @@ def _awaits(context: Context, number: int, export: Export, message: Message) -> 
 def _hand_over(context: Context, node: int, number: int, export: Export, message: Message) -> None:
     if _awaits(context, number, export, message):
         context.tables.wait(export, node, message, first=True)
+        context.arrivals.late.setdefault(number, context.mach.now())
         return
+    context.arrivals.late.pop(number, None)
     placed = memory.placed(context, node, message)
     if placed is None:
         context.tables.wait(export, node, message, first=True)
@@ -167,19 +180,24 @@ def _hand_over(context: Context, node: int, number: int, export: Export, message
 
 
 def fill(context: Context, number: int, export: Export) -> None:
-    """A port's receive right has come: what waits goes into its queue before anybody can receive or send there."""
+    """A port's receive right has come: what waits goes into its queue before anybody can receive or send there.
+
+    What is more than the queue takes goes by send-once rights, for which there is always room.
+    """
     status = context.mach.receive_status(export.name)
-    for _ in range(status.qlimit - status.msgcount):
-        if not export.waiting:
-            break
+    room = status.qlimit - status.msgcount
+    while export.waiting:
         node, what = context.tables.next_waiting(export)
-        assert isinstance(what, Message)
-        is_whole = not _awaits(context, number, export, what)
-        placed = memory.placed(context, node, what) if is_whole else None
-        if placed is None or not context.mach.put(to_port(placed, export.name, COPY_SEND)):
+        if isinstance(what, Flush):
+            context.say(what.origin, Flushed(what.home, what.port))
+            continue
+        placed = None if _awaits(context, number, export, what) else memory.placed(context, node, what)
+        kind = COPY_SEND if room > 0 else MAKE_SEND_ONCE
+        if placed is None or not context.mach.put(to_port(placed, export.name, kind)):
             context.tables.wait(export, node, placed or what, first=True)
             break
         _count(context, node, number, export)
+        room -= 1
     hand_over_next(context, export.name, number, export)
 
 
@@ -213,6 +231,7 @@ def accepted(context: Context, name: PortName) -> None:
 
 def expired(context: Context) -> None:
     """Hands over what waited for frames; what has waited for too long is destroyed."""
+    _give_up_late(context)
     for number, since in list(context.arrivals.short.items()):
         del context.arrivals.short[number]
         export = context.tables.exports.get(number)
@@ -229,6 +248,26 @@ def expired(context: Context) -> None:
             hand_over_next(context, export.name, number, export)
 
 
+def _give_up_late(context: Context) -> None:
+    """Destroys what waits for itself: receive rights, each in a message in the queue of another's port, and all have moved."""
+    now = context.mach.now()
+    for number, since in list(context.arrivals.late.items()):
+        if now < since + LATE_NS:
+            continue
+        del context.arrivals.late[number]
+        export = context.tables.exports.get(number)
+        if export is None or not export.waiting or not export.awaits:
+            continue
+        if export.name not in context.tables.proxies:
+            context.arrivals.late[number] = now
+            continue
+        node, what = context.tables.next_waiting(export)
+        assert isinstance(what, Message)
+        export.awaits = 0
+        _give_up(context, node, number, export, what, "its receive rights do not come")
+        hand_over_next(context, export.name, number, export)
+
+
 def hand_over_next(context: Context, name: PortName, number: int, export: Export) -> None:
     """The next message that waits for a port is handed over, if its receive right has come."""
     if name in context.tables.coming:
@@ -240,5 +279,7 @@ def hand_over_next(context: Context, name: PortName, number: int, export: Export
             return
         if name in context.tables.proxies:
             flush_queue(context, name, what)
+        else:
+            context.say(what.origin, Flushed(what.home, what.port))
     export.waiting = None
     rights.forget_unused(context, number, export)

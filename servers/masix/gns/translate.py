@@ -156,17 +156,31 @@ class Translator:
         return name
 
     def _new_home(self, node: int, right: NetRight) -> PortName:
-        """The port whose receive right a task here gets; the server it came from sends to it before."""
-        name = self._mach.make_send(self._mach.allocate_port())
+        """The port whose receive right a task here gets; the server it came from sends to it before.
+
+        It is the proxy by which tasks here know the port, if there is one: send and receive right of a port have one name.
+        """
+        name = self._known(node, right.number) or self._mach.allocate_port()
         self._mach.call(MACH_PORT_SET_QLIMIT, self._mach.task_self(), name, min(right.limit, QLIMIT_MAX))
-        number = self._tables.add_export(RightKind.SEND, name, self._account)
-        self._tables.exports[number].give(node)
-        self._tables.exports[number].hops = right.hops
-        self._tables.exports[number].waiting = deque()
+        number = self._tables.numbers.get(name)
+        if number is None:
+            number = self._tables.add_export(RightKind.SEND, self._mach.make_send(name), self._account)
+            self.watch_death(name)
+        export = self._tables.exports[number]
+        export.give(node)
+        export.hops = right.hops
+        export.waiting = deque() if export.waiting is None else export.waiting
         self._tables.coming[name] = Coming(node, right.number, number)
-        self.watch_death(name)
-        self._context.say(node, Homed(right.number, number))
+        tell_homed(self._context, name)
         return name
+
+    def _known(self, node: int, number: int) -> PortName:
+        """The proxy that becomes the port itself, 0 for none."""
+        for name, proxy in self._tables.proxies_for(node, number):
+            if name not in self._tables.coming and not proxy.is_idle():
+                proxy.is_unused = False
+                return name
+        return 0
 
     def watch(self, name: PortName) -> None:
         """Asks to be told when nobody here has a send right to a proxy port any more."""
@@ -176,6 +190,26 @@ class Translator:
         proxy.is_watched = True
         made = self._mach.receive_status(name).mscount
         self._mach.notify(name, MACH_NOTIFY_NO_SENDERS.request.id, proxy.watcher or name, made)
+
+
+def tell_homed(context: Context, name: PortName) -> None:
+    """Tells the old home of a port that comes here of the new one, once it has all that tasks here have sent so far."""
+    coming, proxy = context.tables.coming.get(name), context.tables.proxies.get(name)
+    if coming is None or coming.is_told:
+        return
+    if proxy is not None:
+        hold(context, name, proxy)
+        if proxy.is_streaming or proxy.target:
+            return
+    coming.is_told = True
+    context.say(coming.node, Homed(coming.token, coming.number))
+
+
+def hold(context: Context, name: PortName, proxy: Proxy, is_held: bool = True) -> None:
+    """Takes no messages from a proxy's queue, or does again."""
+    if is_held != proxy.is_held:
+        proxy.is_held = is_held
+        context.mach.move_member(name, 0 if is_held else context.ports)
 
 
 def replaced(message: Message, change: Callable[[object | None, int], object | None]) -> Message:

@@ -46,7 +46,8 @@ class RightKind(IntEnum):
 class NetRight(NamedTuple):
     """A right under way between nodes. pledge: what the giver of a third node's port is to be told when that node knows; or 0.
 
-    Of a receive right: limit is how many messages its queue takes, hops how often servers have sent it on since a task did.
+    Of a receive right: limit is how many messages its queue takes, hops how often servers have sent it on since a task did;
+    number is what the giver calls the port, if others know it.
     """
 
     kind: RightKind
