@@ -98,7 +98,7 @@ def make_server(spec: ServerSpec, node: NodeSpec, seed: int) -> Server:
 class Servers:
     """The servers of a node that runs."""
 
-    __slots__ = ("first", "heirs", "lasting", "name_server", "revived", "seed", "tasks")
+    __slots__ = ("first", "former", "heirs", "lasting", "name_server", "revived", "seed", "tasks")
     name_server: NameServer | None  # the node's
     first: str  # its path or class
     # The numbers of their tasks by name: the class in small letters, or a guest's path, with -2 and so on behind it where one of
@@ -106,6 +106,7 @@ class Servers:
     tasks: dict[str, int]
     heirs: dict[int, Port]  # where guests wait for what they inherit, by their tasks' numbers
     lasting: dict[str, ServerSpec | GuestSpec]  # those that are started again where they end, by name
+    former: dict[str, ServerSpec | GuestSpec]  # those that will be again if their successors end with nothing, by name
     revived: U31  # how often one was
     seed: U64  # of those
 
@@ -115,6 +116,7 @@ class Servers:
         self.tasks = {}
         self.heirs = {}
         self.lasting = {}
+        self.former = {}
         self.revived = 0
         self.seed = seed
 
@@ -156,6 +158,8 @@ class Servers:
         before = self._before(kernel, name)
         if before is not None:
             self.tasks[name] = self.tasks.pop(before)
+            del self.lasting[name]
+            self._last_again(before, name)
             return
         self.revived += 1
         last = kernel.kern.task_serial
@@ -178,6 +182,11 @@ class Servers:
                 if self._is_first(task) or (shared is not None and not shared.server.name_server and not shared.leaves):
                     return before
         return None
+
+    def _last_again(self, before: str, name: str) -> None:
+        """A server that keeps all that it has, since its successor ends, comes back as it did. name: what it is called now."""
+        if before in self.former:
+            self.lasting[name] = self.former.pop(before)
 
     def _is_first(self, task: Task) -> bool:
         """Whether it receives what comes to the name server."""
@@ -221,13 +230,17 @@ class Servers:
     def _forget_ended(self, kernel: Kernel) -> None:
         self.tasks = {name: self.tasks[name] for name in self.names(kernel)}
         self.lasting = {name: spec for name, spec in self.lasting.items() if name in self.tasks}
+        self.former = {name: spec for name, spec in self.former.items() if name in self.tasks}
         if self.name_server is not None and not self.name_server.service.active:
             self.name_server = None
 
     def stop(self, kernel: Kernel, name: str) -> None:
         """Ends a server's task: its ports die. UserError where there is none."""
+        task, before = self._task(kernel, name), self._before(kernel, name)
         self.lasting.pop(name, None)
-        task_control.terminate(kernel.kern, self._task(kernel, name), is_loader=True)
+        if before is not None:
+            self._last_again(before, before)
+        task_control.terminate(kernel.kern, task, is_loader=True)
         self._forget_ended(kernel)
 
     def replace(self, kernel: Kernel, node: NodeSpec, name: str, spec: ServerSpec | GuestSpec, seed: int) -> None:
@@ -255,9 +268,11 @@ class Servers:
                 heir = replace(kernel, task, server, name_of(spec), given_rights(kernel, known, privileged))
             lasts = server.comes_back
         self.tasks[name] = heir.number
+        before = self._enter(f"{name}{BEFORE}", task.number)
+        if name in self.lasting:
+            self.former[before] = self.lasting.pop(name)
         if lasts:
             self.lasting[name] = spec
-        self._enter(f"{name}{BEFORE}", task.number)
 
     def _task(self, kernel: Kernel, name: str) -> Task:
         self._forget_ended(kernel)

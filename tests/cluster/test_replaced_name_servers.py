@@ -289,6 +289,26 @@ def test_a_guest_that_does_not_take_over_leaves_the_server_before_it_at_work(arc
 
 
 @both_machines
+@pytest.mark.parametrize("first", PLACES)
+@pytest.mark.parametrize("does", ["deaf", "leaves"])
+def test_a_server_whose_successor_failed_comes_back_as_itself(architecture: str, first: str, does: str) -> None:
+    """Whether the successor has ended by itself or was stopped; not as the program that could not follow."""
+    name = name_of(first, architecture)
+    stops = action("100ms", "stop", name=f'"{name}"') if does == "deaf" else ""
+    actions = replace(name, guest(f"{FAITHLESS.format(architecture)} {does}")) + stops
+    steps = script("400 reg new; 420 look new; 440 look gns")
+    with World(cluster(steps, architecture=architecture, actions=actions, names=server(first, architecture))) as world:
+        world.run(200 * MS)
+        kernel, (serves, *_) = world.node("a").kernel, [each for each in names_of(world) if each.startswith(name)]
+        assert kernel is not None
+        task_control.terminate(kernel.kern, task_of(world, serves), is_loader=True)
+        world.run(SECOND)
+        assert world.cluster.undone == []
+        assert task_of(world, serves).name == name
+        assert values(world, "reg") == {"new": [0]} and all(each[0] for each in values(world, "look").values())
+
+
+@both_machines
 @both_ways
 def test_nothing_is_left_over_however_often_they_follow_each_other(architecture: str, first: str, second: str) -> None:
     """Ports, tasks and pages of the node are as many after twenty as after four."""
