@@ -180,11 +180,11 @@ def faults(origin: Origin, to_come: Sequence[Fault], spec: ClusterSpec, time: in
         if fault in been:
             been.remove(fault)
         elif fault.time < time and fault not in to_come:
-            raise UserError(f"faults: {_described(fault, spec)} is new, and the saved cluster is at {time_text(time)} already")
+            raise UserError(f"faults: {described(fault, spec)} is new, and the saved cluster is at {time_text(time)} already")
         else:
             found.append(fault)
     if been:
-        raise UserError(f"faults: {_described(been[0], spec)} is not there, and has befallen the saved cluster already")
+        raise UserError(f"faults: {described(been[0], spec)} is not there, and has befallen the saved cluster already")
     return sorted([*found, *pending, *_segment_changes(origin, spec, time)], key=lambda fault: fault.time)
 
 
@@ -197,6 +197,7 @@ def _segment_changes(origin: Origin, spec: ClusterSpec, time: int) -> Iterator[S
             yield SetSegment(time, number, changed)
 
 
-def _described(fault: Fault, spec: ClusterSpec) -> str:
+def described(fault: Fault, spec: ClusterSpec) -> str:
+    """Which of the file's faults and actions it is, for messages."""
     name = spec.nodes[fault.node - 1].name if isinstance(fault, NodeFault | Action) else spec.segments[fault.segment].name
     return f"'{NAMES[type(fault)]}' of {name} at {time_text(fault.time)}"

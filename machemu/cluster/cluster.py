@@ -44,7 +44,7 @@ from machemu.cluster.lan import Missed, Segment, Station
 from machemu.cluster.link import Arrival, NodeLink, Sent, Status
 from machemu.cluster.node import NIC_NAMES, ClusterNode, slack_of
 from machemu.cluster.server_specs import ServerSpec
-from machemu.cluster.servers import load_server
+from machemu.cluster.servers import check_server, load_server
 from machemu.cluster.witness import Witness
 from machemu.core import board
 from machemu.core.board import Board
@@ -189,8 +189,11 @@ class Cluster:
     def boot(self) -> None:
         """Switches every node on, at time 0. UserError where one cannot be booted, or a server of an action is none."""
         for fault in self.faults:
-            if isinstance(fault, StartServer | ReplaceServer) and isinstance(fault.server, ServerSpec):
-                load_server(fault.server.name)
+            if isinstance(fault, StartServer | ReplaceServer):
+                try:
+                    check_server(fault.server, self.spec.nodes[fault.node - 1])
+                except UserError as error:
+                    raise UserError(f"actions: {changes.described(fault, self.spec)}: {error}") from None
         for number in range(1, len(self.links) + 1):
             self._power_on(number, 0)
 

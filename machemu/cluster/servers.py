@@ -18,6 +18,7 @@ from machemu.cluster.server_specs import GuestSpec, ServerSpec, name_of
 from machemu.core.kernel import Kernel
 from machemu.core.name_server import NameServer, give_ports, given_rights, launch_server, send_ports
 from machemu.core.succession import check, follow, replace, shared_of
+from machemu.formats.elf import architecture_in
 from machemu.ipc.port import Port
 from machemu.kern import task_control
 from machemu.kern.task import Task
@@ -92,6 +93,16 @@ def make_server(spec: ServerSpec, node: NodeSpec, seed: int) -> Server:
         what = f"has {server.threads!r} threads, and may have 1 to {THREADS_MAX}"
         raise UserError(f"server {spec.name}: {what} {faults.class_line(found)}")
     return server
+
+
+def check_server(spec: ServerSpec | GuestSpec, node: NodeSpec) -> None:
+    """UserError where there is no such class, or no such program for the node's machine."""
+    if isinstance(spec, ServerSpec):
+        load_server(spec.name)
+        return
+    path, machine = name_of(spec), node.profile.architecture
+    if (found := architecture_in(path, Modules(node.folder).read(path))) != machine:
+        raise UserError(f"{path}: is a program for {found}, and the machine is an {machine}")
 
 
 @state

@@ -67,7 +67,9 @@ def _registered(task: Task) -> Port:
     """The port where a guest hears of its successor. UserError where it has none."""
     right = task.itk_registered[SLOT]
     if not isinstance(right, Port) or not right.active or right.receiver is not task.space:
-        raise UserError("is a guest program that hands nothing over: the last of its registered ports is no port of its own")
+        raise UserError(
+            "is a guest program that hands nothing over, or has not begun: the last of its registered ports is no port of its own"
+        )
     return right
 
 

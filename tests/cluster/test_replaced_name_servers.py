@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from machemu.abi.errors import UserError
 from machemu.abi.kern_return import KERN_INVALID_NAME, KERN_NAME_EXISTS, KERN_NO_ACCESS
 from machemu.abi.message import PORT_SEND, CarriedPort, TypeDescriptor
-from machemu.cluster.faults import StopServer
+from machemu.cluster.faults import ReplaceServer, StartServer, StopServer
 from machemu.cluster.privileges import digest
-from machemu.cluster.server_specs import ServerSpec
+from machemu.cluster.server_specs import GuestSpec, ServerSpec
 from machemu.core import invariants
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
@@ -193,7 +194,7 @@ def test_whichever_ends_at_any_moment_the_other_serves_or_the_next(
 
 @both_machines
 def test_what_cannot_follow_is_told_and_changes_nothing(architecture: str) -> None:
-    acs, other = (f"images/{machine}/acs.elf" for machine in (architecture, "m68k" if architecture == "i386" else "i386"))
+    acs = f"images/{architecture}/acs.elf"
     greet = f"images/{architecture}/greet.elf"
     tries = (
         ("desk", guest(acs), f"{acs} is a name server"),
@@ -202,9 +203,11 @@ def test_what_cannot_follow_is_told_and_changes_nothing(architecture: str) -> No
         (greet, desk(), "Desk follows no guest: it has no accepts(self, legacy)"),
         ("gns", f'{{ guest = "{greet}" }}', "Gns hands over all that it has, which a guest cannot"),
         (greet, '"masix.gns.server:Gns"', "Gns hands over all that it has, which a guest cannot"),
-        (greet, f'{{ guest = "{greet}" }}', "is a guest program that hands nothing over: the last of its registered ports is no"),
-        (acs, guest("nothing.elf"), "nothing.elf: cannot be read"),
-        (acs, guest(other), other),
+        (
+            greet,
+            f'{{ guest = "{greet}" }}',
+            "is a guest program that hands nothing over, or has not begun: the last of its",
+        ),
     )
     actions = "".join(replace(name, by, f"{AT + n}ms") for n, (name, by, _) in enumerate(tries))
     servers = f'{{ guest = "{greet} serve greeter" }}', desk(), script("200 look greeter; 210 look desk; 220 look gns")
@@ -216,6 +219,29 @@ def test_what_cannot_follow_is_told_and_changes_nothing(architecture: str) -> No
         assert all(value for each in values(world, "look").values() for value in each)
         for line, (name, _, reason) in zip(world.cluster.undone, tries, strict=True):
             assert f"replace {name} by " in line and reason in line
+
+
+@both_machines
+@pytest.mark.parametrize("kind", ["start", "replace"])
+@pytest.mark.parametrize("program", ["nothing", "foreign"])
+def test_a_program_that_cannot_run_there_is_refused_at_the_start_and_later_changes_nothing(
+    architecture: str, kind: str, program: str
+) -> None:
+    acs, other = (f"images/{machine}/acs.elf" for machine in (architecture, "m68k" if architecture == "i386" else "i386"))
+    path, reason = ("nothing.elf", "cannot be read") if program == "nothing" else (other, "is a program for")
+    keys = {"server": guest(path)} | ({"name": f'"{acs}"'} if kind == "replace" else {})
+    with pytest.raises(
+        UserError, match=f"^actions: '{kind}' of a at 0.05 s: {ROOT / path if program == 'nothing' else path}: {reason}"
+    ):
+        World(cluster(architecture=architecture, actions=action("50ms", kind, **keys), names=guest(acs)))
+    with World(cluster(desk(), script("200 look desk"), architecture=architecture, names=guest(acs))) as world:
+        world.run(40 * MS)
+        before, spec = names_of(world), GuestSpec(path, True)
+        late = StartServer(40 * MS, 1, spec) if kind == "start" else ReplaceServer(40 * MS, 1, acs, spec)
+        _, undone = world.node("a").act(late, 0)
+        assert ("is a second name server" if kind == "start" else f"{path}: {reason}") in undone
+        world.run(SECOND)
+        assert names_of(world) == before and values(world, "look")["desk"][0]
 
 
 @both_machines
@@ -243,7 +269,7 @@ def test_a_guest_that_shows_no_port_of_its_own_is_not_replaced(architecture: str
     with World(text) as world:
         world.run(100 * MS)
         (line,) = world.cluster.undone
-        assert line.endswith("hands nothing over: the last of its registered ports is no port of its own")
+        assert line.endswith("hands nothing over, or has not begun: the last of its registered ports is no port of its own")
         assert names_of(world) == [name, "gns"]
 
 
