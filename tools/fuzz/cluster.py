@@ -154,16 +154,20 @@ def _calls(node: ClusterNode) -> list[str]:
 
 def _not_given_back(nodes: list[ClusterNode]) -> list[str]:
     """What the last node thinks that others have of its ports, though only its program goes on. A name that is still there for a
-    service that has moved keeps its right; so does a proxy for a port that has come home, and a send-once right on its
-    way through another node."""
+    service that has moved keeps its right; so does a proxy for a port that has come home, and one that is kept for a send-once
+    right alone, which is on its way through another node."""
     *others, last = nodes
     if last.kernel is None or any(len(acs.entries) > 1 for node in others for acs in programs(node, Acs)):
         return []
     (gns,) = programs(last, Gns)
+    proxies = [each for node in others if node.kernel for other in programs(node, Gns) for each in other.tables.proxies.values()]
+    passing = {each.number for each in proxies if each.node == last.number and each.is_unused}
     given = [
         number
         for number, export in gns.tables.exports.items()
-        if export.kind is RightKind.SEND and any(node not in (EVERYBODY, last.number) for node in export.given)
+        if export.kind is RightKind.SEND
+        and number not in passing
+        and any(node not in (EVERYBODY, last.number) for node in export.given)
     ]
     return [f"{last.name}: exports {given} are left, and nobody has rights to them"] if given else []
 
