@@ -6,9 +6,10 @@ children inherit: the name server counts by it what it is made to keep.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from machemu.abi.message import MOVE_RECEIVE, PORT_RECEIVE, PORT_SEND, CarriedPort
+from machemu.abi.message import MOVE_RECEIVE, PORT_RECEIVE, PORT_SEND
 from machemu.abi.port import RIGHT_RECEIVE
 from machemu.core.host_side import launch
 from machemu.ipc import kmsg as kmsgs
@@ -17,6 +18,7 @@ from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.kern.task import Task
 from machemu.mig.interfaces.name_server import NAME_SERVER_BEGIN, NAME_SERVER_CLIENT
+from machemu.mig.runtime import Routine
 from machemu.sim.state import PortName, state
 from machemu.user.server import Server
 from machemu.user.thread import ServerThread
@@ -82,13 +84,9 @@ def send_ports(kernel: Kernel, legacy: Port, before: NameServer) -> None:
     if not _is_whole(before):
         return
     clients = _clients(before)
-    body = kernel.ipc.pair.pack(kernel.ipc.receive_item, 0) * 2
     for port in before[:2]:
         _leave(kernel, port)
-    carried = tuple(CarriedPort(place, PORT_RECEIVE, port) for place, port in zip((4, 12), before[:2], strict=True))
-    to = ports.make_send(kernel.ipc, legacy)
-    number = NAME_SERVER_BEGIN.request.id
-    kmsgs.kernel_send(kernel.ipc, kmsgs.make(kernel.ipc, to, PORT_SEND, None, 0, number, body, carried))
+    _send(kernel, legacy, NAME_SERVER_BEGIN, before[:2])
     _leave_clients(kernel, before, clients)
 
 
@@ -116,12 +114,15 @@ def _leave(kernel: Kernel, port: Port) -> None:
 
 def _hand_over(kernel: Kernel, name_server: NameServer, port: Port) -> None:
     """Sends the name server the receive right of a client's port."""
+    _send(kernel, name_server.privileged, NAME_SERVER_CLIENT, (port,))
+
+
+def _send(kernel: Kernel, target: Port, routine: Routine, receives: Sequence[Port]) -> None:
+    """Sends a port a message with receive rights, which are nobody's."""
     ipc = kernel.ipc
-    body = ipc.pair.pack(ipc.receive_item, 0)
-    carried = (CarriedPort(4, PORT_RECEIVE, port),)
-    to = ports.make_send(ipc, name_server.privileged)
-    number = NAME_SERVER_CLIENT.request.id
-    kmsgs.kernel_send(ipc, kmsgs.make(ipc, to, PORT_SEND, None, 0, number, body, carried))
+    body, carried = routine.request.pack(ipc.order, receives)
+    to = ports.make_send(ipc, target)
+    kmsgs.kernel_send(ipc, kmsgs.make(ipc, to, PORT_SEND, None, 0, routine.request.id, body, carried))
 
 
 def client_port(kernel: Kernel, name_server: NameServer) -> Port:

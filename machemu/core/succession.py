@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from machemu.abi.errors import UserError
-from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE, CarriedPort, TypeDescriptor
+from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE
 from machemu.abi.port import RIGHT_RECEIVE
 from machemu.core.host_side import launch
 from machemu.core.kernel import Kernel
@@ -31,7 +31,6 @@ from machemu.user.server import Server
 from machemu.user.task import ServerTask
 from machemu.user.thread import ServerThread
 
-WORD_BITS: Final = 32
 SLOT: Final = -1
 """Among a guest's registered ports."""
 
@@ -81,7 +80,7 @@ def replace(kernel: Kernel, task: Task, successor: Server, name: str, rights: Ma
     legacy = _port(heir, inherits.names["legacy"])
     right = ports.make_send(kernel.ipc, legacy)
     ports.nsrequest(kernel.ipc, legacy, 0, ports.make_sonce(kernel.ipc, legacy))
-    _tell(kernel, _control(kernel, task), PORT_SEND_ONCE, SUCCESSION_BEGIN, PORT_SEND, right)
+    _tell(kernel, _control(kernel, task), PORT_SEND_ONCE, SUCCESSION_BEGIN, right)
     return heir
 
 
@@ -94,7 +93,7 @@ def make_legacy(kernel: Kernel, heir: Task) -> Port:
 
 def follow(kernel: Kernel, task: Task, legacy: Port) -> None:
     """Tells the guest that inherits at a port to follow a task's server. Both have been checked."""
-    _tell(kernel, ports.make_send(kernel.ipc, legacy), PORT_SEND, SUCCESSION_FOLLOW, PORT_SEND_ONCE, _control(kernel, task))
+    _tell(kernel, ports.make_send(kernel.ipc, legacy), PORT_SEND, SUCCESSION_FOLLOW, _control(kernel, task))
 
 
 def _control(kernel: Kernel, task: Task) -> Port:
@@ -111,10 +110,9 @@ def _control(kernel: Kernel, task: Task) -> Port:
     return right
 
 
-def _tell(kernel: Kernel, to: Port, kind: int, routine: Routine, disposition: int, right: Port) -> None:
+def _tell(kernel: Kernel, to: Port, kind: int, routine: Routine, right: Port) -> None:
     """Sends a message with a right by a right of a kind; both are consumed."""
-    body = kernel.ipc.pair.pack(TypeDescriptor(disposition, WORD_BITS, 1).word(kernel.cpu.order), 0)
-    carried = (CarriedPort(4, disposition, right),)
+    body, carried = routine.request.pack(kernel.ipc.order, (right,))
     kmsgs.kernel_send(kernel.ipc, kmsgs.make(kernel.ipc, to, kind, None, 0, routine.request.id, body, carried))
 
 

@@ -9,7 +9,7 @@ import struct
 from typing import TYPE_CHECKING, Final, cast
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_FAILURE, KERN_INTERRUPTED, KERN_INVALID_ARGUMENT
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INTERRUPTED, KERN_INVALID_ARGUMENT, KERN_SUCCESS
 from machemu.abi.message import HEADER_SIZE, PORT_SEND, PORT_SEND_ONCE
 from machemu.abi.migrate import (
     REDO_ANSWERED,
@@ -42,14 +42,13 @@ from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Thread
 from machemu.machine.seams import DescriptorTables, IoPorts
 from machemu.mig.interfaces.gnumach import GSYNC_WAIT
-from machemu.mig.runtime import RETCODE, OutOfLine, PolyPort
+from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.vm.map_copy import VmMapCopy
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
     from machemu.vm.object import VmObject
 
-REPLY_ID: Final = 100
 WORD: Final = 0xFFFFFFFF
 
 
@@ -133,8 +132,15 @@ def _interrupt(kernel: Kernel, target: Port) -> None:
     reply, kmsg.local = kmsg.local, None
     kmsgs.destroy(ipc, kmsg)
     if isinstance(reply, Port):
-        body, _ = RETCODE.pack(ipc.order, (KERN_INTERRUPTED,))
-        kmsgs.kernel_send(ipc, kmsgs.make(ipc, reply, kmsg.local_type, None, 0, GSYNC_WAIT.request.id + REPLY_ID, body))
+        kmsgs.kernel_send(ipc, _answer_to_wait(kernel, reply, kmsg.local_type, KERN_INTERRUPTED))
+
+
+def _answer_to_wait(kernel: Kernel, reply: Port, disposition: int, code: int) -> Kmsg:
+    """gsync_wait's answer, by the right to which it goes."""
+    answer = GSYNC_WAIT.reply
+    assert answer is not None
+    body, _ = answer.pack(kernel.ipc.order, (code,))
+    return kmsgs.make(kernel.ipc, reply, disposition, None, 0, answer.id, body)
 
 
 def task_surrender(kernel: Kernel, request: Kmsg) -> tuple[Port, Port, tuple[Port, ...], tuple[Right, ...]]:
@@ -188,9 +194,7 @@ def thread_set_wait(
         kmsgs.destroy(kernel.ipc, thread.ith_kmsg)
         thread.ith_kmsg = None
     if isinstance(reply.port, Port):
-        body, _ = RETCODE.pack(kernel.ipc.order, (0,))
-        reply_id = GSYNC_WAIT.request.id + REPLY_ID
-        thread.ith_kmsg = kmsgs.make(kernel.ipc, reply.port, reply.disposition, None, 0, reply_id, body)
+        thread.ith_kmsg = _answer_to_wait(kernel, reply.port, reply.disposition, KERN_SUCCESS)
     thread.redo, thread.continuation = redo, Continuation.REDO
     port.release_send(kernel.ipc, thread_port)
     return ()
