@@ -178,8 +178,7 @@ class Servers:
             self._launch(kernel, node, self.lasting[name], Stream(self.seed, f"{name} again {self.revived}").word(), False)
         except (UserError, KernError):
             del self.lasting[name]
-            for task in [task for number, task in kernel.kern.tasks.items() if number > last]:
-                task_control.terminate(kernel.kern, task, is_loader=True)
+            _end_since(kernel, last)
             if self.name_server is not None and self.name_server.service.receiver in (None, ending.space):
                 self.name_server = None
         else:
@@ -299,9 +298,14 @@ def _whole(kernel: Kernel) -> Iterator[None]:
     try:
         yield
     except UserError:
-        for task in [task for number, task in kernel.kern.tasks.items() if number > last]:
-            task_control.terminate(kernel.kern, task, is_loader=True)
+        _end_since(kernel, last)
         raise
+
+
+def _end_since(kernel: Kernel, last: int) -> None:
+    """Ends the tasks that have been made since the one of number `last`."""
+    for task in [task for number, task in kernel.kern.tasks.items() if number > last]:
+        task_control.terminate(kernel.kern, task, is_loader=True)
 
 
 @contextmanager
