@@ -217,7 +217,7 @@ def dealloc_kernel(ipc: Ipc, port: Port) -> None:
 
 
 def leave_receiver(port: Port) -> None:
-    """A receive right of the kernel's goes into a message."""
+    """A receive right leaves whoever has it, and goes into a message."""
     if port.receiver is not None:
         port.mscount = 0
         port.receiver = port.destination = port.payload = None

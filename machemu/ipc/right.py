@@ -193,8 +193,7 @@ def _copyin_receive(ipc: Ipc, space: Space, entry: Entry, port: Port) -> Port | 
     else:
         request = _forget(space, entry, port)
     ports.clear_receiver(ipc, port)
-    port.receiver = port.destination = port.payload = None
-    port.receiver_name = 0
+    ports.leave_receiver(port)
     return request
 
 

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 KINDS: Final = (TYPE_SEND, TYPE_RECEIVE, TYPE_SEND_RECEIVE, TYPE_SEND_ONCE, TYPE_DEAD_NAME, TYPE_PORT_SET)
 COUNTED: Final = TYPE_SEND | TYPE_DEAD_NAME
+RIGHTS: Final = (TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE)
+"""Of which there are arrays, in their order."""
+WANTS: Final = (WANTS_DEAD_NAME, WANTS_NO_SENDERS, WANTS_PORT_DESTROYED)
 
 
 class Name(NamedTuple):
@@ -46,12 +49,12 @@ class Name(NamedTuple):
     name: PortName
     type: int
     urefs: int
-    flags: int
-    pset: PortName
-    mscount: int
-    seqno: int
-    qlimit: int
-    payload: int
+    flags: int = 0
+    pset: PortName = 0
+    mscount: int = 0
+    seqno: int = 0
+    qlimit: int = 0
+    payload: int = 0
 
 
 NAME_WORDS: Final = len(Name._fields)
@@ -72,9 +75,7 @@ def extract(ipc: Ipc, space: Space) -> Parts:
     if not space.active:
         raise KernError(KERN_INVALID_TASK)
     names: list[Name] = []
-    receives: list[Right] = []
-    sends: list[Right] = []
-    onces: list[Right] = []
+    rights: tuple[list[Right], ...] = ([], [], [])
     requests: list[Right] = []
     queued: list[int] = []
     entries = [entry for _, entry in space.entries()]
@@ -86,7 +87,7 @@ def extract(ipc: Ipc, space: Space) -> Parts:
             queued += entry.name, len(order), *order
     for entry in entries:
         names.append(_describe(entry, requests))
-        for bit, array in ((TYPE_RECEIVE, receives), (TYPE_SEND, sends), (TYPE_SEND_ONCE, onces)):
+        for bit, array in zip(RIGHTS, rights, strict=True):
             if entry.type & bit:
                 array.append(entry.port())
     for entry in entries:
@@ -96,20 +97,21 @@ def extract(ipc: Ipc, space: Space) -> Parts:
         held.clear()
     space.top = 1
     words = (len(names), *(word for name in names for word in name), len(queued), *queued, top, len(free), *free, *holes)
-    return Parts(words, tuple(receives), tuple(sends), tuple(onces), tuple(requests))
+    receives, sends, onces = map(tuple, rights)
+    return Parts(words, receives, sends, onces, tuple(requests))
 
 
 def _describe(entry: Entry, requests: list[Right]) -> Name:
     """An entry's words. Requests leave their port."""
     flags = 0
     if entry.type in (TYPE_PORT_SET, TYPE_DEAD_NAME):
-        return Name(entry.name, entry.type, entry.urefs, 0, 0, 0, 0, 0, 0)
+        return Name(entry.name, entry.type, entry.urefs)
     port = entry.port()
     if entry.request:
         flags |= WANTS_DEAD_NAME
         requests.append(right.cancel_request(entry, port))
     if not entry.type & TYPE_RECEIVE:
-        return Name(entry.name, entry.type, entry.urefs, flags, 0, 0, 0, 0, 0)
+        return Name(entry.name, entry.type, entry.urefs, flags)
     for bit, wanted in ((WANTS_NO_SENDERS, port.nsrequest), (WANTS_PORT_DESTROYED, port.pdrequest)):
         if wanted is not None:
             flags |= bit
@@ -147,18 +149,17 @@ def insert(ipc: Ipc, space: Space, parts: Parts) -> None:
     if space.table:
         raise KernError(KERN_INVALID_ARGUMENT)
     _check(names, parts)
-    given = [iter(array) for array in (parts.receives, parts.sends, parts.onces, parts.requests)]
+    *given, asked = map(iter, parts[1:])
     sets = {each.name: PortSet(each.name) for each in names if each.type == TYPE_PORT_SET}
     ipc.set_count += len(sets)
     wanted: list[tuple[Entry, Name, list[Right]]] = []
     for each in names:
         entry = space.table[each.name] = Entry(each.name)
         entry.type, entry.urefs, entry.object = each.type, each.urefs, sets.get(each.name)
-        for bit, array in zip((TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE), given, strict=False):
+        for bit, array in zip(RIGHTS, given, strict=True):
             if each.type & bit:
                 _put(ipc, space, entry, each, bit, next(array), sets)
-        flags = (WANTS_DEAD_NAME, WANTS_NO_SENDERS, WANTS_PORT_DESTROYED)
-        wanted.append((entry, each, [next(given[3]) if each.flags & bit else None for bit in flags]))
+        wanted.append((entry, each, [next(asked) if each.flags & bit else None for bit in WANTS]))
     for member in queued:
         _reorder(sets[member[0]], member[1:])
     space.top, space.free, space.holes = top, free, holes
@@ -214,9 +215,9 @@ def _lists(words: list[int]) -> Iterator[list[int]]:
 
 def _check(names: list[Name], parts: Parts) -> None:
     """There are as many rights as the words say, each of a port of its own where a name may be its only one."""
-    flags = [bit for each in names for bit in (WANTS_DEAD_NAME, WANTS_NO_SENDERS, WANTS_PORT_DESTROYED) if each.flags & bit]
-    counts = [sum(bool(each.type & bit) for each in names) for bit in (TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE)]
-    good = [*counts, len(flags)] == [len(array) for array in parts[1:]]
+    counts = [sum(bool(each.type & bit) for each in names) for bit in RIGHTS]
+    requests = sum(bool(each.flags & bit) for each in names for bit in WANTS)
+    good = [*counts, requests] == [len(array) for array in parts[1:]]
     receives = iter(parts.receives)
     sends = iter(parts.sends)
     known: set[int] = set()
