@@ -65,8 +65,8 @@ YIELDS: Final = (Continuation.SWTCH, Continuation.SWTCH_PRI, Continuation.THREAD
 
 
 def time_left(kern: Kern, timer: Event | None) -> int:
-    """Milliseconds until an event, at least one; FOREVER for none."""
-    return FOREVER if timer is None else max(1, -(-(timer.time - kern.clock.now()) // NS_PER_MS))
+    """Milliseconds until an event, at least one and fewer than FOREVER, which is for none."""
+    return FOREVER if timer is None else min(max(1, -(-(timer.time - kern.clock.now()) // NS_PER_MS)), FOREVER - 1)
 
 
 def place(kern: Kern, thread: Thread) -> int:
@@ -203,12 +203,17 @@ def order(thread: Thread) -> tuple[bool, int]:
     return redo.kind != REDO_SEND or redo.words[-1] == SEND_WAITS, redo.place
 
 
+def _limit(kern: Kern, thread: Thread, redo: Redo) -> None:
+    """The thread, which has blocked, waits as long as was left."""
+    kern.limit_wait(thread, None if redo.limit == FOREVER else redo.limit)
+
+
 def _send(kern: Kern, thread: Thread, redo: Redo) -> int | None:
     *words, how = redo.words
     args = MsgArgs(*words)
     code = mach_msg.send_again(kern.ipc, thread, args, redo.data, how == SEND_LATE)
     if thread.ith_wait is MsgContinuation.SEND:
-        kern.limit_wait(thread, redo.limit)
+        _limit(kern, thread, redo)
     return code
 
 
@@ -216,7 +221,7 @@ def _receive(kern: Kern, thread: Thread, redo: Redo) -> int | None:
     args = MsgArgs(*redo.words)
     code = mach_msg.receive_again(kern.ipc, thread, args._replace(option=args.option & ~MACH_SEND_MSG))
     if thread.ith_wait is MsgContinuation.RECEIVE:
-        kern.limit_wait(thread, redo.limit)
+        _limit(kern, thread, redo)
     return code
 
 
@@ -229,12 +234,12 @@ def _gsync(kern: Kern, thread: Thread, redo: Redo) -> None:
     address, shared, *args = redo.words
     thread.ith_args = MsgArgs(*args)
     gsync.join(kern, thread, address, bool(shared))
-    kern.limit_wait(thread, redo.limit)
+    _limit(kern, thread, redo)
 
 
 def _switch(kern: Kern, thread: Thread, redo: Redo) -> None:
     kern.block(thread, Continuation.THREAD_SWITCH, None)
-    kern.limit_wait(thread, redo.limit)
+    _limit(kern, thread, redo)
 
 
 def _exception(kern: Kern, thread: Thread, redo: Redo) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from machemu.abi.errors import InvariantError, MustWait
 from machemu.abi.exception import Raised
-from machemu.abi.migrate import FOREVER
 from machemu.abi.types import Nanoseconds
 from machemu.ipc.subsystem import Ipc
 from machemu.ipc.thread import IpcThread, MsgContinuation
@@ -161,12 +160,12 @@ class Kern:
         if timeout is not None:
             self.limit_wait(thread, -(-timeout // 1_000_000))
 
-    def limit_wait(self, thread: Thread, milliseconds: int) -> None:
-        """A thread that has just blocked waits at most so long, or with FOREVER without a limit, whatever it was to be."""
+    def limit_wait(self, thread: Thread, milliseconds: int | None) -> None:
+        """A thread that has just blocked waits at most so long, or with None without a limit, whatever it was to be."""
         if thread.wait_timer is not None:
             self.events.cancel(thread.wait_timer)
             thread.wait_timer = None
-        if milliseconds != FOREVER:
+        if milliseconds is not None:
             thread.wait_timer = self.events.schedule(self.clock.deadline(milliseconds), 0, Timer.WAIT, (thread,))
 
     def wait(self, thread: IpcThread, continuation: MsgContinuation | Continuation, wait: MustWait) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_HOST
-from machemu.abi.message import PORT_SEND_ONCE
+from machemu.abi.message import MACH_RCV_MSG, MACH_RCV_TIMEOUT, PORT_SEND_ONCE
 from machemu.abi.migrate import (
     FOREVER,
     REDO_ANSWERED,
@@ -24,6 +24,7 @@ from machemu.abi.migrate import (
     WANTS_DEAD_NAME,
 )
 from machemu.abi.port import QLIMIT_MAX, RIGHT_DEAD_NAME, RIGHT_PORT_SET, RIGHT_RECEIVE, TYPE_SEND, UREFS_MAX
+from machemu.abi.types import VirtAddr
 from machemu.ipc import mach_port, space_move
 from machemu.ipc import port as ports
 from machemu.ipc.space_move import NAME_WORDS
@@ -46,7 +47,7 @@ from machemu.mig.interfaces.mach_migrate import (
 from machemu.mig.runtime import OutOfLine, PolyPort
 from tests.support import modules
 from tests.support.guests import Arch
-from tests.support.machine import Machine, add_task, empty, module
+from tests.support.machine import CODE, Machine, add_task, empty, module
 from tests.support.moves import Waits, call, disturbed, give_up, relocate
 
 MODULES = (
@@ -211,6 +212,20 @@ def test_suspensions_go_with_a_task(held: tuple[Machine, Task]) -> None:
     assert thread.suspend_count == 1
     task_control.resume(kern, task)
     assert thread.suspend_count == 0
+
+
+def test_the_longest_time_out_is_not_taken_for_none(arch: Arch) -> None:
+    with empty(arch) as machine:
+        task, thread = add_task(machine, b"")
+        name = mach_port.mach_port_allocate(machine.kernel.ipc, task.space, RIGHT_RECEIVE)
+        option = MACH_RCV_MSG | MACH_RCV_TIMEOUT
+        task.memory.write(VirtAddr(CODE), arch.trap(25, CODE, option, 0, 64, name, FOREVER, 0) + arch.stay)
+        machine.run(1_000_000)
+        assert thread.wait_timer is not None
+        time = thread.wait_timer.time
+        give_up(machine, task, told=True)
+        assert thread.wait_timer is not None
+        assert time - 20_000_000 <= thread.wait_timer.time <= time
 
 
 def test_what_makes_a_task_of_parts_needs_the_privileged_host_port(held: tuple[Machine, Task]) -> None:
