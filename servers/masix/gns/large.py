@@ -97,8 +97,9 @@ class Arrivals:
     __slots__ = ("late", "short", "streams")
     streams: dict[tuple[NodeNumber, U32], Arriving | None]  # by node and its token; None for a refused one, until the node knows
     short: dict[U32, int]  # the numbers of the ports whose first waiting message waits for frames, and since when
-
-    late: dict[U32, int]  # the same of those whose first waiting message waits for its receive rights
+    # The same of those whose first waiting message waits for its receive rights, and of those with a full queue for which some
+    # wait in messages, and when that is looked at:
+    late: dict[U32, int]
 
     def __init__(self) -> None:
         self.short = {}
@@ -108,5 +109,5 @@ class Arrivals:
     def next_timer(self, now: int) -> int | None:
         """When what waits is to be tried again."""
         is_short = self.streams and any([each is not None and each.waiting for each in self.streams.values()])
-        waits = self.short or self.late or is_short
-        return now + RETRY_NS if waits else None
+        again = [now + RETRY_NS] if self.short or is_short else []
+        return min([*again, *self.late.values()], default=None)

@@ -19,7 +19,7 @@ from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_SE
 from machemu.sim.state import PortName
 from machemu.user.mach import rights as rights_of
 from machemu.user.message import Message
-from masix.gns import forward, memory, rights, streams
+from masix.gns import circles, forward, memory, rights, streams
 from masix.gns.context import Context
 from masix.gns.ports import WAITING_MAX, Export, Proxy, bytes_of
 from masix.gns.translate import Translator, destroy, taken, to_port
@@ -28,7 +28,8 @@ from masix.gns.wire import Deliver, Flush, Flushed, OnceUnused, RightKind, Taken
 HOPS_MAX: Final = 64
 """How often servers send a receive right on that no task has received."""
 LATE_NS: Final = 15_000_000_000
-"""How long a message for a port that has moved on waits for receive rights that it brings."""
+"""How long a message for a port that has moved on waits for receive rights that it brings; after how long it is looked whether
+one that brings any waits for itself."""
 TOLD_EVERY: Final = 8
 """After so many messages a sender is told that they have gone into the queue."""
 
@@ -118,6 +119,7 @@ def deliver(context: Context, node: int, number: int, kind: RightKind, what: Del
         _give_up(context, node, number, export, what, "too much waits for full queues")
     else:
         context.tables.wait(export, node, what)
+        _look_later(context, number, export)
 
 
 def flush(context: Context, node: int, payload: Flush) -> None:
@@ -154,7 +156,7 @@ def _awaits(context: Context, number: int, export: Export, message: Message) -> 
 def _hand_over(context: Context, node: int, number: int, export: Export, message: Message) -> None:
     if _awaits(context, number, export, message):
         context.tables.wait(export, node, message, first=True)
-        context.arrivals.late.setdefault(number, context.mach.now())
+        context.arrivals.late.setdefault(number, context.mach.now() + LATE_NS)
         return
     context.arrivals.late.pop(number, None)
     placed = memory.placed(context, node, message)
@@ -177,6 +179,13 @@ def _hand_over(context: Context, node: int, number: int, export: Export, message
         proxy.passing = max(proxy.passing, context.mach.receive_status(export.name).msgcount) + 1
     context.mach.send(to_port(placed, export.name, MOVE_SEND), context.notices)
     _count(context, node, number, export)
+    _look_later(context, number, export)
+
+
+def _look_later(context: Context, number: int, export: Export) -> None:
+    """Looks after a while whether messages that wait for a full queue bring the receive rights that it waits for."""
+    if circles.brought(export):
+        context.arrivals.late.setdefault(number, context.mach.now() + LATE_NS)
 
 
 def fill(context: Context, number: int, export: Export) -> None:
@@ -249,23 +258,28 @@ def expired(context: Context) -> None:
 
 
 def _give_up_late(context: Context) -> None:
-    """Destroys what waits for itself: receive rights, each in a message in the queue of another's port, and all have moved."""
+    """Destroys what waits for itself: receive rights, each in a message for another's port, if all of these have moved on; and
+    those that go to the port whose queue they wait for."""
     now = context.mach.now()
-    for number, since in list(context.arrivals.late.items()):
-        if now < since + LATE_NS:
+    for number, due in list(context.arrivals.late.items()):
+        if now < due:
             continue
         del context.arrivals.late[number]
         export = context.tables.exports.get(number)
-        if export is None or not export.waiting or not export.awaits:
+        if export is None or not export.waiting:
             continue
         if export.name not in context.tables.proxies:
-            context.arrivals.late[number] = now
-            continue
-        node, what = context.tables.next_waiting(export)
-        assert isinstance(what, Message)
-        export.awaits = 0
-        _give_up(context, node, number, export, what, "its receive rights do not come")
-        hand_over_next(context, export.name, number, export)
+            if not export.awaits and (name := circles.closing(context, export)):
+                context.mach.note(f"gns: a receive right for port {number} is destroyed: that of the port itself waits for it")
+                rights.are_gone(context, {name})
+                context.mach.destroy_receive(name)
+            _look_later(context, number, export)
+        elif export.awaits:
+            node, what = context.tables.next_waiting(export)
+            assert isinstance(what, Message)
+            export.awaits = 0
+            _give_up(context, node, number, export, what, "its receive rights do not come")
+            hand_over_next(context, export.name, number, export)
 
 
 def hand_over_next(context: Context, name: PortName, number: int, export: Export) -> None:
