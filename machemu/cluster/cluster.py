@@ -44,7 +44,7 @@ from machemu.cluster.lan import Missed, Segment, Station
 from machemu.cluster.link import Arrival, NodeLink, Sent, Status
 from machemu.cluster.node import NIC_NAMES, ClusterNode, slack_of
 from machemu.cluster.server_specs import ServerSpec
-from machemu.cluster.servers import check_server, load_server
+from machemu.cluster.servers import check_actions, load_server
 from machemu.cluster.witness import Witness
 from machemu.core import board
 from machemu.core.board import Board
@@ -188,12 +188,7 @@ class Cluster:
 
     def boot(self) -> None:
         """Switches every node on, at time 0. UserError where one cannot be booted, or a server of an action is none."""
-        for fault in self.faults:
-            if isinstance(fault, StartServer | ReplaceServer):
-                try:
-                    check_server(fault.server, self.spec.nodes[fault.node - 1])
-                except UserError as error:
-                    raise UserError(f"actions: {changes.described(fault, self.spec)}: {error}") from None
+        check_actions(self.faults, self.spec)
         for number in range(1, len(self.links) + 1):
             self._power_on(number, 0)
 
@@ -474,6 +469,7 @@ class Cluster:
     def _change(self, origin: changes.Origin) -> None:
         """What is other in the cluster file than it was holds from the time on to which every node has come."""
         self.faults = changes.faults(origin, self.faults, self.spec, max(self.time, *(status.now for status in self.standing)))
+        check_actions(self.faults, self.spec)
 
     def check_invariants(self) -> None:
         """InvariantError where what is under way is not as it must be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, Final
@@ -12,7 +12,9 @@ from typing import Any, Final
 from machemu.abi.errors import KernError, UserError
 from machemu.boot.bootstrap import boot_server, boot_successor
 from machemu.boot.modules import Modules
-from machemu.cluster.file import NodeSpec
+from machemu.cluster.changes import described
+from machemu.cluster.faults import Fault, ReplaceServer, StartServer
+from machemu.cluster.file import ClusterSpec, NodeSpec
 from machemu.cluster.privileges import is_privileged
 from machemu.cluster.server_specs import GuestSpec, ServerSpec, name_of
 from machemu.core.kernel import Kernel
@@ -95,8 +97,17 @@ def make_server(spec: ServerSpec, node: NodeSpec, seed: int) -> Server:
     return server
 
 
-def check_server(spec: ServerSpec | GuestSpec, node: NodeSpec) -> None:
-    """UserError where there is no such class, or no such program for the node's machine."""
+def check_actions(faults: Iterable[Fault], spec: ClusterSpec) -> None:
+    """UserError, which names the action, where there is no such class, or no such program for the node's machine."""
+    for fault in faults:
+        if isinstance(fault, StartServer | ReplaceServer):
+            try:
+                _check_server(fault.server, spec.nodes[fault.node - 1])
+            except UserError as error:
+                raise UserError(f"actions: {described(fault, spec)}: {error}") from None
+
+
+def _check_server(spec: ServerSpec | GuestSpec, node: NodeSpec) -> None:
     if isinstance(spec, ServerSpec):
         load_server(spec.name)
         return

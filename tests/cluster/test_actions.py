@@ -285,3 +285,13 @@ def test_a_mistake_in_an_action_is_named(table: str, message: str) -> None:
 def test_a_server_that_cannot_be_imported_is_refused_before_anything_runs() -> None:
     with pytest.raises(UserError, match=r"server no.such:Thing: cannot be imported"):
         World(cluster(actions=action("1s", "start", server='"no.such:Thing"')))
+
+
+def test_a_server_of_a_new_action_is_refused_before_a_loaded_cluster_runs(tmp_path: Path) -> None:
+    path = tmp_path / "saved"
+    with World(cluster()) as world:
+        world.run(10 * MS)
+        world.cluster.save(path)
+    for server, why in (('"no.such:Thing"', "server no.such:Thing: cannot be imported"), ('{ guest = "none.elf" }', "none.elf")):
+        with pytest.raises(UserError, match=rf"actions: 'start' of a at 1 s: .*{why}"):
+            World(cluster(actions=action("1s", "start", server=server)), load=path)
