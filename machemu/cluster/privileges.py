@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from machemu.abi.errors import UserError
+from machemu.cluster.faults import ReplaceServer, StartServer
 from machemu.cluster.file import load_file
 from machemu.cluster.server_specs import GuestSpec, ServerSpec
 from machemu.sim import files
@@ -56,12 +57,14 @@ def _package_digest(package: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Prints of each server of a cluster file its node, its name, its digest, and whether it is privileged."""
+    """Prints of each server of a cluster file and its actions: node, name, digest, and whether it is privileged."""
     try:
         if len(arguments) != 1:
             raise UserError("write: python3 -m machemu.cluster.privileges FILE.toml")
-        for node in load_file(Path(arguments[0])).nodes:
-            for spec in node.servers:
+        cluster = load_file(Path(arguments[0]))
+        actions = [fault for fault in cluster.faults if isinstance(fault, StartServer | ReplaceServer)]
+        for node in cluster.nodes:
+            for spec in (*node.servers, *(action.server for action in actions if action.node == node.number)):
                 name = spec.name if isinstance(spec, ServerSpec) else spec.command.split()[0]
                 is_allowed = is_privileged(spec, node.folder, node.privileged)
                 print(f"{node.name}: {name} {digest(spec, node.folder)}{' privileged' if is_allowed else ''}")

@@ -14,6 +14,7 @@ from machemu.cluster.server_specs import GuestSpec, ServerSpec
 from tests.support.clients import Steps
 from tests.support.clusters import ROOT, SECOND, World, with_guests
 from tests.support.name_servers import GUEST, both_places
+from tests.support.successors import action
 
 MASIX, MINE = (digest(ServerSpec(name), ROOT) for name in ("masix.gns.server:Gns", "tests.support.clients:Steps"))
 SCRIPT = "100 essential vital; 200 reg gps; 300 look gns"
@@ -66,14 +67,21 @@ def test_a_guests_digest_is_its_files(tmp_path: Path) -> None:
 
 
 def test_the_digests_of_a_files_servers_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that actions start are, too."""
     file = tmp_path / "one.toml"
-    file.write_text(node(""))
+    replaced = action("2s", "replace", "two", name='"gns"', server='"masix.gns.server:Gns"')
+    started = action("1s", "start", "one", server='{ guest = "a.elf HELLO" }')
+    file.write_text(node("") + replaced + started + '[nodes.two]\nservers = ["masix.gns.server:Gns"]\n')
+    (tmp_path / "a.elf").write_bytes(b"")
     assert main([str(file)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         f"one: masix.acs.server:Acs {MASIX} privileged",
         f"one: masix.gns.server:Gns {MASIX} privileged",
         f"one: tests.support.clients:Steps {MINE}",
+        f"one: a.elf {digest(GuestSpec('a.elf'), tmp_path)}",
+        f"two: masix.gns.server:Gns {MASIX} privileged",
+        f"two: masix.gns.server:Gns {MASIX} privileged",
     ]
     assert "python3 -m machemu.cluster.privileges images/greet.toml" in (ROOT / "docs" / "masix.md").read_text()
     assert main([str(ROOT / "images" / "greet.toml")]) == 0
