@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from machemu.abi.vm import VM_INHERIT_COPY, VM_PROT_ALL, VM_PROT_DEFAULT, VM_PROT_NONE
+from machemu.abi.vm import VM_INHERIT_COPY, VM_PROT_ALL, VM_PROT_DEFAULT, VM_PROT_NONE, VM_PROT_NOTIFY
 from machemu.sim.state import U3, Natural, Range, state
 from machemu.vm.object import VmObject
+
+Protection = Annotated[int, Range(0, VM_PROT_NOTIFY | VM_PROT_ALL)]
+"""Accesses that are allowed, and VM_PROT_NOTIFY."""
 
 
 @state
@@ -27,14 +30,14 @@ class VmMapEntry:
     is_shared: bool  # another map shows the same object for writing
 
     # What the task may do with it:
-    protection: U3
+    protection: Protection
     max_protection: U3
     inheritance: Annotated[int, Range(0, 3)]
 
     # What vm_wire asked for:
     wired: bool  # its pages are held in memory: they then all are in `object` itself, each with one wire count of this entry
     lost: bool  # Mach counts it as wired, but its manager had an error, and its pages are not
-    wired_access: U3  # the access, VM_PROT_NONE for none; kept while `protection` forbids every access
+    wired_access: Protection  # the access, VM_PROT_NONE for none; kept while `protection` forbids every access
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ import pytest
 
 from machemu.abi.errors import InvariantError, UserError
 from machemu.abi.message import MSG_TYPE_INTEGER_32, PORT_SEND, Carried, CarriedPort, CarriedPorts, TypeDescriptor
+from machemu.abi.vm import VM_PROT_NOTIFY, VM_PROT_READ
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
@@ -18,9 +19,10 @@ from machemu.kern import thread_control
 from machemu.kern.thread import Thread
 from machemu.sim import slots
 from machemu.user.message import Header
+from machemu.vm import routines as vm
 from tests.support.devices import User
 from tests.support.guests import ARCHS, Arch
-from tests.support.machine import Machine, load, new_node
+from tests.support.machine import CODE, Machine, add_task, load, new_node
 
 BEYOND = 1 << 32
 
@@ -114,3 +116,14 @@ def test_a_message_carries_what_its_body_describes(carried: Callable[[Port], tup
 
 def test_a_server_may_keep_a_message_whose_number_is_negative() -> None:
     slots.check([Header(0, 0, 0, 0, -7, 0, 0)])
+
+
+def test_a_machine_is_loaded_whose_memory_asks_to_be_told_of_writes(arch: Arch, tmp_path: Path) -> None:
+    with Machine(new_node(arch)) as machine:
+        task, _ = add_task(machine, arch.stay)
+        assert task.map is not None
+        vm.vm_protect(task.map, CODE + arch.page, arch.page, False, VM_PROT_READ | VM_PROT_NOTIFY)
+        machine.node.save(tmp_path / "saved")
+        before = [entry.protection for entry in task.map.entries]
+    with load(tmp_path / "saved") as again:
+        assert [entry.protection for each in again.tasks if each.map is not None for entry in each.map.entries] == before
