@@ -222,7 +222,7 @@ typedef struct { integer_t counts[11]; } vm_cache_statistics_data_t;
 /* Tasks and threads */
 
 typedef struct { integer_t seconds, microseconds; } time_value_t;
-typedef natural_t *thread_state_t, *redo_words_t, *space_words_t, *account_t;
+typedef natural_t *thread_state_t, *redo_words_t, *space_words_t, *map_words_t, *account_t;
 typedef integer_t *thread_info_t, *task_info_t, *host_info_t, *processor_info_t, *processor_set_info_t;
 
 #define TASK_KERNEL_PORT 1

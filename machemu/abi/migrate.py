@@ -66,3 +66,24 @@ WANTS_PORT_DESTROYED: Final = 4
 HAD_SENDERS: Final = 8
 """There were send rights to it."""
 HAS_PAYLOAD: Final = 16
+
+# A map in words: the size of a page, MAP_ bits, the start of the entry behind which room is looked for first or NONE, how many
+# objects there are, and how many entries. Of each object: its number, the bytes that were asked for when it was made, OBJECT_
+# bits, and how many entries of all maps show it. Of each entry, by address: start, size, offset in its object, protection,
+# maximum protection, inheritance, the access for which wiring was asked, ENTRY_ bits, and its object's place among the objects or
+# NONE. Then the starts of the gaps behind entries, by size, and of one size in the order in which they are taken from the end.
+# Objects with equal numbers are one, whatever task's map tells of them; number 0 is an object that this map alone shows.
+
+MAP_WIRES: Final = 1
+"""Entries that come are wired."""
+OBJECT_MANAGED: Final = 1
+"""A memory manager has it."""
+OBJECT_BEHIND: Final = 2
+"""What it does not have itself may be with a memory manager."""
+ENTRY_SHARED: Final = 1
+"""Maps share its object for writing."""
+ENTRY_WIRED: Final = 2
+"""Its pages are wired; in a map that was set they are when the task is thawed."""
+ENTRY_LOST: Final = 4
+"""It counts as wired, but its manager had an error."""
+NONE: Final = 0xFFFFFFFF

@@ -18,7 +18,7 @@ class VmMapEntry:
 
     __slots__ = (
         "start", "end", "object", "offset", "needs_copy", "is_shared", "protection", "max_protection", "inheritance",
-        "wired", "lost", "wired_access",
+        "wired", "lost", "wired_access", "to_wire",
     )  # fmt: skip
     start: Natural
     end: Natural
@@ -37,6 +37,7 @@ class VmMapEntry:
     # What vm_wire asked for:
     wired: bool  # its pages are held in memory: they then all are in `object` itself, each with one wire count of this entry
     lost: bool  # Mach counts it as wired, but its manager had an error, and its pages are not
+    to_wire: bool  # it is wired, but for its pages, which `wire.complete` brings
     wired_access: Protection  # the access, VM_PROT_NONE for none; kept while `protection` forbids every access
 
     def __init__(
@@ -62,6 +63,7 @@ class VmMapEntry:
         self.wired = False
         self.lost = False
         self.wired_access = VM_PROT_NONE
+        self.to_wire = False
 
     @property
     def wired_count(self) -> int:
@@ -78,6 +80,7 @@ class VmMapEntry:
         rest.wired = self.wired
         rest.lost = self.lost
         rest.wired_access = self.wired_access
+        rest.to_wire = self.to_wire
         self.end = at
         if self.object is not None:
             self.object.ref_count += 1

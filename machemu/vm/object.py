@@ -32,7 +32,7 @@ class VmObject:
 
     __slots__ = (
         "vm", "size", "pages", "ref_count", "shadow", "shadow_offset", "copy", "shadowed", "use_shared_copy",
-        "given_size", "last_alloc", "pager", "name",
+        "given_size", "last_alloc", "pager", "name", "number",
     )  # fmt: skip
     vm: Vm
     size: Natural
@@ -40,6 +40,7 @@ class VmObject:
     given_size: Natural
     ref_count: Natural  # map entries, map copies and shadowing objects that refer to it
     name: object | None  # the port that vm_region gives for it, None until somebody asked
+    number: Natural  # the node's own count of those that `identify` was asked of, 0 for others
     pager: Pager | None  # its memory manager, None for anonymous memory that was never paged out
 
     # Its pages:
@@ -69,6 +70,14 @@ class VmObject:
         self.last_alloc = 0
         self.pager = None
         self.name = None
+        self.number = 0
+
+    def identify(self) -> int:
+        """A number that no other object of the node has."""
+        if not self.number:
+            self.vm.object_serial += 1
+            self.number = self.vm.object_serial
+        return self.number
 
     @property
     def external(self) -> bool:
@@ -289,7 +298,8 @@ def terminate(obj: VmObject) -> VmObject | None:
 def deallocate_window(obj: VmObject | None, start: int, end: int) -> None:
     """Consumes the reference of an entry that showed [start, end). Where the object was never copied or shared its references
     are pieces of one entry, which show nothing twice: the pages go now, not with the last piece."""
-    if obj is not None and obj.ref_count > 1 and not (obj.shadowed or obj.use_shared_copy or obj.external):
+    copied = obj is not None and (obj.shadowed or obj.use_shared_copy or obj.copy is not None or obj.external)
+    if obj is not None and obj.ref_count > 1 and not copied:
         obj.page_remove(start, end)
     deallocate(obj)
 

@@ -116,6 +116,13 @@ class Pager:
         place = offset + self.paging_offset
         return place >= self.known_size or place in self.paged_out
 
+    def may_have_in(self, start: int, end: int) -> list[int]:
+        """The offsets in [start, end), from `start` on page by page, of the pages that the manager could have."""
+        step = self.object.vm.page_size
+        known = [place - self.paging_offset for place in self.paged_out if place < self.known_size]
+        first = start + max(0, -(-(self.known_size - self.paging_offset - start) // step)) * step
+        return [at for at in known if start <= at < end] + [*range(first, end, step)]
+
     def check_ready(self) -> None:
         """Raises MustWait until memory_object_ready has come."""
         if not self.ready:

@@ -28,7 +28,7 @@ WIRE_LIMIT = 8 << 20
 """Bytes that a task can have wired without the privileged host port."""
 
 
-def _pages(map_: VmMap, start: int, size: int) -> tuple[int, int]:
+def pages_of(map_: VmMap, start: int, size: int) -> tuple[int, int]:
     """The pages that hold [start, start + size); the end wraps as Mach's does, to an empty range."""
     mask = map_.vm.page_mask
     return start & ~mask, (start + size + mask) & ~mask & WORD
@@ -47,21 +47,21 @@ def vm_allocate(map_: VmMap, address: int, size: int, anywhere: bool) -> int:
 def vm_deallocate(map_: VmMap, start: int, size: int) -> None:
     """Unmaps the pages that hold [start, start + size); holes are no error."""
     if size:
-        map_.delete(*map_.clamp(*_pages(map_, start, size)))
+        map_.delete(*map_.clamp(*pages_of(map_, start, size)))
 
 
 def vm_protect(map_: VmMap, start: int, size: int, set_maximum: bool, protection: int) -> None:
     """Sets the current protection, or with `set_maximum` the highest that is allowed from now on."""
     if protection & ~(VM_PROT_ALL | VM_PROT_NOTIFY):
         raise KernError(KERN_INVALID_ARGUMENT)
-    map_.protect(*_pages(map_, start, size), protection, set_maximum)
+    map_.protect(*pages_of(map_, start, size), protection, set_maximum)
 
 
 def vm_inherit(map_: VmMap, start: int, size: int, inheritance: int) -> None:
     """Sets what a child task gets of the pages."""
     if inheritance not in INHERITANCES:
         raise KernError(KERN_INVALID_ARGUMENT)
-    map_.inherit(*_pages(map_, start, size), inheritance)
+    map_.inherit(*pages_of(map_, start, size), inheritance)
 
 
 def vm_read(map_: VmMap, address: int, size: int) -> VmMapCopy | None:
@@ -160,7 +160,7 @@ def vm_wire(map_: VmMap, start: int, size: int, access: int, privileged: bool) -
         raise KernError(KERN_INVALID_ARGUMENT)
     if not privileged and access != VM_PROT_NONE and (map_.size_wired + size) & WORD > WIRE_LIMIT:
         raise KernError(KERN_NO_ACCESS)
-    wire.pageable(map_, *_pages(map_, start, size), access)
+    wire.pageable(map_, *pages_of(map_, start, size), access)
 
 
 def vm_machine_attribute(map_: VmMap, address: int, size: int, attribute: int, value: int) -> int:

@@ -28,7 +28,7 @@ class Vm:
     __slots__ = (
         "memory", "page_size", "page_mask", "min_offset", "max_offset", "resident", "wire_count", "queues",
         "free_min", "free_low", "free_high", "free_wanted", "frames_wanted", "manager_wanted", "pageout_wanted", "laundry_count",
-        "default_manager", "pagers", "pager_serial", "cached",
+        "default_manager", "pagers", "pager_serial", "cached", "object_serial",
         "zero_fill_count", "faults", "cow_faults", "pageins", "pageouts", "reactivations", "lookups", "hits",
         "mmu", "managers", "privileged",
     )  # fmt: skip
@@ -59,6 +59,7 @@ class Vm:
     manager_wanted: WaitEvent  # who waits for a default memory manager
     pagers: dict[int, Pager]  # those of all objects that have one, by number
     pager_serial: Natural  # the last number
+    object_serial: Natural  # the last number of an object
     cached: dict[int, VmObject]  # objects without references that their managers let stay
 
     # vm_statistics' counters since power-on:
@@ -98,6 +99,7 @@ class Vm:
         self.default_manager = None
         self.pagers = {}
         self.pager_serial = 0
+        self.object_serial = 0
         self.cached = {}
         self.zero_fill_count = 0
         self.faults = 0
@@ -332,6 +334,8 @@ class Vm:
             obj.check_invariants()
             if obj.ref_count != references[id(obj)] or (not obj.ref_count and obj.pager is None):
                 raise InvariantError(f"an object counts {obj.ref_count} references of {references[id(obj)]}")
+            if obj.number > self.object_serial:
+                raise InvariantError("an object has a number that is still to be given")
             if obj.copy is not None and id(obj.copy) not in objects:
                 raise InvariantError("an object's copy object is gone")
         if any(id(pager.object) not in objects for pager in self.pagers.values()):

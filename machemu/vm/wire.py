@@ -119,6 +119,17 @@ def update(map_: VmMap, entries: list[VmMapEntry]) -> None:
                 entry.lost = True
 
 
+def complete(map_: VmMap) -> None:
+    """Wires the entries of a map that was filled that are to be wired. Raises MustWait; as many are wired then as could be."""
+    for entry in map_.entries:
+        if entry.to_wire and not entry.wired and entry.wired_access and entry.protection:
+            try:
+                wire_entry(map_, entry)
+            except KernError:
+                entry.lost = True
+        entry.to_wire = False
+
+
 def wire_entry(map_: VmMap, entry: VmMapEntry) -> None:
     """Brings all pages of an unwired entry into its object, maps and wires them. Raises MustWait or KERN_MEMORY_ERROR and wires
     none.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INTERRUPTED, KERN_INVALID_ARGUMENT, KERN_SUCCESS
-from machemu.abi.message import HEADER_SIZE, PORT_SEND, PORT_SEND_ONCE
+from machemu.abi.message import HEADER_SIZE, PORT_DEAD, PORT_SEND, PORT_SEND_ONCE
 from machemu.abi.migrate import (
     REDO_ANSWERED,
     REDO_EXCEPTION,
@@ -29,7 +29,7 @@ from machemu.abi.migrate import (
     STAY_V86,
 )
 from machemu.abi.types import signed
-from machemu.core.routines.targets import privileged_host, task_target, thread_target, words_out_of_line
+from machemu.core.routines.targets import map_target, privileged_host, task_target, thread_target, words_out_of_line
 from machemu.core.traps import TRAPS
 from machemu.device.dev_pager import DevicePager
 from machemu.ipc import kmsg as kmsgs
@@ -43,6 +43,7 @@ from machemu.kern.thread import Continuation, Thread
 from machemu.machine.seams import DescriptorTables, IoPorts
 from machemu.mig.interfaces.gnumach import GSYNC_WAIT
 from machemu.mig.runtime import OutOfLine, PolyPort
+from machemu.vm import map_move, region_pages, wire
 from machemu.vm.map_copy import VmMapCopy
 
 if TYPE_CHECKING:
@@ -108,10 +109,13 @@ def _shows_device(obj: VmObject | None) -> bool:
 
 
 def task_thaw(kernel: Kernel, request: Kmsg) -> tuple[()]:
-    """Raises MustWait in the middle of what waits at the ports, and goes on there."""
+    """Wires what a map that was set has to be wired. Raises MustWait there, or in the middle of what waits at the ports, and goes
+    on there."""
     task = task_target(request)
     if not task.frozen:
         raise KernError(KERN_FAILURE)
+    if task.map is not None:
+        wire.complete(task.map)
     for target in freeze.kernel_ports(task):
         while target.messages:
             if target.messages[0].id == GSYNC_WAIT.request.id:
@@ -249,14 +253,53 @@ def mach_port_insert_all(
     task = _frozen_task(kernel, request, task_port)
     if not _is_told(task):
         raise KernError(KERN_FAILURE)
-    copy = cast("VmMapCopy | None", words.copy)
-    data = copy.to_bytes() if copy is not None else b""
-    numbers = struct.unpack(f"{kernel.ipc.prefix}{len(data) // 4}I", data[: len(data) // 4 * 4])
-    space_move.insert(kernel.ipc, task.space, space_move.Parts(numbers, *rights))
-    if copy is not None:
-        copy.discard()
+    space_move.insert(kernel.ipc, task.space, space_move.Parts(_numbers(kernel, words), *rights))
+    _discard(words)
     port.release_send(kernel.ipc, task_port)
     return ()
+
+
+def _numbers(kernel: Kernel, words: OutOfLine) -> tuple[int, ...]:
+    """An array of words that came out of line. Raises MustWait, KERN_MEMORY_ERROR."""
+    data = words.copy.to_bytes() if isinstance(words.copy, VmMapCopy) else b""
+    return struct.unpack(f"{kernel.ipc.prefix}{len(data) // 4}I", data[: len(data) // 4 * 4])
+
+
+def _discard(words: OutOfLine) -> None:
+    if isinstance(words.copy, VmMapCopy):
+        words.copy.discard()
+
+
+def vm_map_info(kernel: Kernel, request: Kmsg) -> tuple[OutOfLine, Array]:
+    """A memory manager that has died is a dead right."""
+    map_ = map_target(request)
+    words, managed = map_move.describe(map_, [task.map for task in kernel.kern.tasks.values() if task.map is not None])
+    return words_out_of_line(kernel, words), tuple([_memory_object(kernel, obj) for obj in managed])
+
+
+def _memory_object(kernel: Kernel, obj: VmObject | None) -> Right:
+    """A new right to the memory object of an object that has a manager."""
+    if obj is None or obj.pager is None:
+        return None
+    memory_object = obj.pager.memory_object
+    return port.copy_send(kernel.ipc, memory_object) if isinstance(memory_object, Port) else PORT_DEAD
+
+
+def vm_map_set(kernel: Kernel, request: Kmsg, task_port: Right, words: OutOfLine, objects: Array) -> tuple[()]:
+    """Consumes the rights and the words on success."""
+    map_ = _frozen_task(kernel, request, task_port).map
+    if map_ is None:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    map_move.fill(map_, _numbers(kernel, words), objects)
+    _discard(words)
+    for right in (task_port, *objects):
+        port.release_send(kernel.ipc, right)
+    return ()
+
+
+def vm_region_get_pages(kernel: Kernel, request: Kmsg, address: int, size: int, managed: int) -> tuple[OutOfLine, OutOfLine]:
+    addresses, copy = region_pages.get_pages(map_target(request), address, size, bool(managed))
+    return words_out_of_line(kernel, addresses), OutOfLine(copy, copy.size if copy is not None else 0)
 
 
 def task_get_account(kernel: Kernel, request: Kmsg) -> tuple[tuple[int, ...]]:

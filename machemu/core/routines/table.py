@@ -215,6 +215,9 @@ HANDLERS: Final[tuple[tuple[Routine, Handler], ...]] = (
     (mach_migrate.TASK_SET_ACCOUNT, mach_migrate_routines.task_set_account),
     (mach_migrate.THREAD_GET_ACCOUNT, mach_migrate_routines.thread_get_account),
     (mach_migrate.THREAD_SET_ACCOUNT, mach_migrate_routines.thread_set_account),
+    (mach_migrate.VM_MAP_INFO, mach_migrate_routines.vm_map_info),
+    (mach_migrate.VM_MAP_SET, mach_migrate_routines.vm_map_set),
+    (mach_migrate.VM_REGION_GET_PAGES, mach_migrate_routines.vm_region_get_pages),
     *((routine, memory_object_routines.not_a_manager) for routine in memory_object.ROUTINES.values()),
 )
 

@@ -20,6 +20,7 @@ _SPACE_WORDS = Type(2, 2, 32, 1, "I", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
 _ACCOUNT = Type(2, 2, 32, 1, "I", COUNTED, limit=64)
+_BOOLEAN = Type(0, 0, 32, 1, "i")
 
 TASK_FREEZE = Routine(
     "task_freeze",
@@ -176,6 +177,52 @@ THREAD_SET_ACCOUNT = Routine(
     Message(4711, (("RetCode", _INT32),)),
 )
 
+VM_MAP_INFO = Routine(
+    "vm_map_info",
+    Message(4612, ()),
+    Message(
+        4712,
+        (
+            ("RetCode", _INT32),
+            ("words", _SPACE_WORDS),
+            ("objects", _MOVE_SEND_ARRAY),
+        ),
+    ),
+)
+
+VM_MAP_SET = Routine(
+    "vm_map_set",
+    Message(
+        4613,
+        (
+            ("task", _COPY_SEND),
+            ("words", _SPACE_WORDS),
+            ("objects", _MOVE_SEND_ARRAY),
+        ),
+    ),
+    Message(4713, (("RetCode", _INT32),)),
+)
+
+VM_REGION_GET_PAGES = Routine(
+    "vm_region_get_pages",
+    Message(
+        4614,
+        (
+            ("address", _UINT32),
+            ("size", _UINT32),
+            ("managed", _BOOLEAN),
+        ),
+    ),
+    Message(
+        4714,
+        (
+            ("RetCode", _INT32),
+            ("addresses", _SPACE_WORDS),
+            ("data", _POINTER),
+        ),
+    ),
+)
+
 ROUTINES: Final = table(
     TASK_FREEZE,
     TASK_THAW,
@@ -189,5 +236,8 @@ ROUTINES: Final = table(
     TASK_SET_ACCOUNT,
     THREAD_GET_ACCOUNT,
     THREAD_SET_ACCOUNT,
+    VM_MAP_INFO,
+    VM_MAP_SET,
+    VM_REGION_GET_PAGES,
 )
 """The routines by request id."""
