@@ -11,6 +11,7 @@ The words that it needs lie in the translator's state, in the place of the last 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ many the block has; the addresses of the CPU (CPUState), and of how its next blo
 instruction before which variables were last kept, 0 for none in this start; how many instructions of the block that is being
 translated do not count; how many of the one that was translated last do; and the variables kept."""
 ROOM: Final = 14
+OPERATIONS: Final = VARIABLES + VARIABLES_MAX * VARIABLE_SIZE
+"""Where in the translator's state the list of operations is: the address of the first one, and that of the last one's links."""
 UNTOLD: Final = 0xFFFFFFFF
 """How the next block is to be made where nothing has been said."""
 CPU_SIZE: Final = 0x4000
@@ -43,6 +46,14 @@ MOVE_WORD, SET_LABEL, STORE, LOAD_LONG, LOAD_WORD, STORE_LONG, ADD_LONG = 64, 1,
 SUBTRACT_LONG, STORE_WORD = 79, 76
 """Operations: a constant of 64 bits; a label; a store of 32 bits; a load of 64, one of 32 as 64, a store, an addition of 64;
 a subtraction, and a store of their lower 32 bits."""
+CALL: Final = 2
+"""A call: its operands are results and arguments, the function's address, and flags. How many of the first two there are is in its
+second byte."""
+ACCESSES: Final = range(133, 137)
+"""Loads and stores of the guest's memory."""
+LINKS: Final = 8
+"""Where in an operation the address of the next one is, 0 in the last one; behind it that of the one's before, or of the list's,
+links."""
 OPERANDS: Final = 24
 """Where in an operation its operands are, 8 bytes each."""
 LONG: Final = 1
@@ -83,13 +94,13 @@ class Counting(translator.Watcher):
         self._engine = engine
         self._pc = pc
         self._places = translator.PLACES[architecture]
-        self._context = engine.translation_context()
-        self._state = self._context + VARIABLES
+        self.context = engine.translation_context()
+        self._state = self.context + VARIABLES
         self._address = state
-        self.address = self._context + COUNTS
+        self.address = self.context + COUNTS
         self._distance = self.address - state
         self._near = abs(self._distance) + 8 * ROOM < 1 << 31
-        self.words = memoryview(_words(self._context)).cast("B").cast("Q")
+        self.words = memoryview(_words(self.context)).cast("B").cast("Q")
         self.words[LIMIT] = FOREVER
         self.begun = Begun(self.words)
         self.limit = U64.from_address(self.address + 8 * LIMIT)
@@ -114,14 +125,16 @@ class Counting(translator.Watcher):
         self._branch_if = function("tcg_gen_brcond_i64", None, ctypes.c_int, U64, U64, U64)
         self._exit = function("tcg_gen_exit_tb", None, _POINTER, ctypes.c_uint)
         self._call = function("tcg_gen_callN", None, _POINTER, _POINTER, ctypes.c_int, _POINTER)
+        self._remove = function("tcg_op_remove", None, U64)
         self._hooks = address_of(library.helper_uc_tracecode)
+        self.looks = address_of(exported(f"helper_check_exit_request_{architecture}", None))
         native = accel.for_a_cpu()
         self.watcher: translator.Watcher = self if native is None else self._in_c(native, functions)
 
     def _in_c(self, native: ModuleType, functions: dict[str, int]) -> translator.Watcher:
         """What adds the code to blocks, but for `leave_out` and `keep`. functions: TCG's, their addresses by name."""
         made: translator.Watcher = native.Counting(
-            context=self._context,
+            context=self.context,
             words=self.address,
             state=self._address,
             pc=self._pc,
@@ -130,6 +143,7 @@ class Counting(translator.Watcher):
             near=self._near,
             engine=self._engine.address,
             hooks=self._hooks,
+            looks=self.looks,
             functions=functions,
         )
         return made
@@ -174,7 +188,7 @@ class Counting(translator.Watcher):
 
     def keep(self, variables: Variables) -> None:
         """Code that keeps variables before the instruction that is about to be translated."""
-        context = self._context
+        context = self.context
         begun, total = self._variable(context, LONG, False), self._variable(context, LONG, False)
         self._load(LOAD_WORD, begun, BEGUN)
         self._load(LOAD_LONG, total, SUM)
@@ -186,7 +200,7 @@ class Counting(translator.Watcher):
             self._free(context, variable)
 
     def begin_block(self, block: int) -> None:
-        context = self._context
+        context = self.context
         self.words[LEFT_OUT] = 0
         total, begun, size, limit = (self._variable(context, LONG, False) for _ in range(4))
         self._load(LOAD_LONG, total, SUM)
@@ -209,7 +223,8 @@ class Counting(translator.Watcher):
     def end_block(self, block: int) -> None:
         """What is done where the limit would be passed: nothing has begun. The next block begins here and has as many
         instructions as are left; where none are, the engine stops."""
-        context, places = self._context, self._places
+        context, places = self.context, self._places
+        self._take_looks_out()
         self._size[1] = self.words[MADE] = U32.from_address(block + places.done).value - self.words[LEFT_OUT]
         self._operation(context, SET_LABEL, self._label)
         self._store_begun(0)
@@ -233,19 +248,29 @@ class Counting(translator.Watcher):
             self._free(context, variable)
         self._exit(context, None, 0)
 
+    def _take_looks_out(self) -> None:
+        """Unicorn looks whether it is to stop at a block's begin and behind each access to memory: needed behind hooks alone."""
+        behind_call = False
+        for operation in operations(self.context):
+            function = called(operation)
+            if function == self.looks and not behind_call:
+                self._remove(self.context, operation)
+            else:
+                behind_call = bool(function) or (behind_call and kind(operation) not in ACCESSES)
+
     def _store_begun(self, number: int) -> None:
-        variable = self._context + self._word(self._context, number)
+        variable = self.context + self._word(self.context, number)
         self._load(STORE, variable, BEGUN)
-        self._free(self._context, variable)
+        self._free(self.context, variable)
 
     def _load(self, operation: int, variable: int, word: int) -> None:
         """Or a store. Where the words are too far from the CPU's state, by their own address."""
         if self._near:
-            self._access(self._context, operation, variable, self._state, self._distance + 8 * word)
+            self._access(self.context, operation, variable, self._state, self._distance + 8 * word)
         else:
-            place = self._context + self._long(self._context, self.address)
-            self._access(self._context, operation, variable, place, 8 * word)
-            self._free(self._context, place)
+            place = self.context + self._long(self.context, self.address)
+            self._access(self.context, operation, variable, place, 8 * word)
+            self._free(self.context, place)
 
     def begin_counting(self, cpu: int, flags: int, loop: int) -> bool:
         """Whether it works with the flags of the next block at an address: the block can be made of one instruction."""
@@ -284,7 +309,7 @@ def begin(engine: Engine, architecture: str, known: bytes, pc: int, loop: int) -
     data = b"".join(peek(cpu + offset, PIECE) for offset in range(0, CPU_SIZE, PIECE)) if cpu else b""
     pointers = memoryview(data).cast("Q").tolist()
     place, state = next(((8 * n, each) for n, each in enumerate(pointers) if _is_state(each, cpu, known)), (0, 0))
-    if not state:
+    if not state or not _has_operations(context):
         return
     counting = Counting(engine, architecture, state, pc)
     translator.watch(architecture, counting.watcher, translate)
@@ -298,6 +323,32 @@ def begin(engine: Engine, architecture: str, known: bytes, pc: int, loop: int) -
     else:
         counting.close()
     engine.flush_translations()
+
+
+def operations(context: int) -> Iterator[int]:
+    """The addresses of the operations of the block that is being translated; the one given last may be removed."""
+    operation = U64.from_address(context + OPERATIONS).value
+    while operation:
+        following = U64.from_address(operation + LINKS).value
+        yield operation
+        operation = following
+
+
+def kind(operation: int) -> int:
+    """Of an operation, by its number in TCG's list."""
+    return ctypes.c_ubyte.from_address(operation).value
+
+
+def called(operation: int) -> int:
+    """The address of the function that an operation calls, 0 where it calls none."""
+    counts = ctypes.c_ubyte.from_address(operation + 1).value
+    return U64.from_address(operation + OPERANDS + 8 * ((counts & 15) + (counts >> 4))).value if kind(operation) == CALL else 0
+
+
+def _has_operations(context: int) -> bool:
+    """Whether the list of operations is where it is taken to be."""
+    links = int.from_bytes(peek(context + OPERATIONS, 8), "little") + LINKS
+    return peek(links + 8, 8) == (context + OPERATIONS).to_bytes(8, "little")
 
 
 def _words(context: int) -> ctypes.Array[ctypes.c_uint64]:

@@ -3,7 +3,8 @@
 
 enum { VARIABLES = 904, OPERANDS = 24, LONG = 1, AT_MOST = 10, GREATER = 11, BLOCK_HOOKS = 3 };
 enum { SET_LABEL = 1, STORE = 16, MOVE_WORD = 64, LOAD_LONG = 73, LOAD_WORD = 71, STORE_WORD = 76, STORE_LONG = 77 };
-enum { ADD_LONG = 78, SUBTRACT_LONG = 79 };
+enum { ADD_LONG = 78, SUBTRACT_LONG = 79, CALL = 2, FIRST_ACCESS = 133, LAST_ACCESS = 136 };
+enum { OPERATIONS = VARIABLES + 512 * 56, LINKS = 8 };
 #define NOWHERE 0x7FFF000000000000ll
 
 /* QEMU's functions for its translators (TCG). A variable is the address of one or, as `offset`, how far behind the context it is. */
@@ -11,6 +12,7 @@ enum { ADD_LONG = 78, SUBTRACT_LONG = 79 };
     F(void, tcg_gen_op3, (uintptr_t context, int operation, uintptr_t, uintptr_t, uintptr_t))                     \
     F(void, tcg_gen_op1, (uintptr_t context, int operation, uintptr_t))                                           \
     F(uintptr_t, tcg_emit_op, (uintptr_t context, int operation))                                                 \
+    F(void, tcg_op_remove, (uintptr_t context, uintptr_t operation))                                              \
     F(uintptr_t, tcg_temp_new_internal, (uintptr_t context, int type, bool lasting))                              \
     F(void, tcg_temp_free_internal, (uintptr_t context, uintptr_t variable))                                      \
     F(uintptr_t, tcg_const_i32, (uintptr_t context, int32_t))                                                     \
@@ -31,7 +33,7 @@ typedef struct {
     int pc;
     uint32_t done;            /* machine/translator.py: Places */
     uint64_t engine, address; /* of the uc_struct and of the CPU's state */
-    uintptr_t hooks;          /* helper_uc_tracecode */
+    uintptr_t hooks, looks;   /* helper_uc_tracecode, helper_check_exit_request */
     uintptr_t label;
     uint64_t *size;           /* the operands of the operation that has the block's size */
 #define F(result, name, arguments) result(*name) arguments;
@@ -102,9 +104,33 @@ static void call_hooks(Counting *c) {
         c->tcg_temp_free_internal(context, arguments[n]);
 }
 
+/* The function that an operation calls, 0 where it calls none. */
+static uintptr_t called(uintptr_t operation) {
+    const uint8_t *head = (void *)operation;
+    return head[0] == CALL ? ((uintptr_t *)(operation + OPERANDS))[(head[1] & 15) + (head[1] >> 4)] : 0;
+}
+
+static bool is_access(uintptr_t operation) {
+    uint8_t kind = *(uint8_t *)operation;
+    return kind >= FIRST_ACCESS && kind <= LAST_ACCESS;
+}
+
+static void take_looks_out(Counting *c) {
+    bool behind_call = false;
+    for (uintptr_t operation = *(uintptr_t *)(c->context + OPERATIONS), next; operation != 0; operation = next) {
+        next = *(uintptr_t *)(operation + LINKS);
+        uintptr_t function = called(operation);
+        if (function == c->looks && !behind_call)
+            c->tcg_op_remove(c->context, operation);
+        else
+            behind_call = function != 0 || (behind_call && !is_access(operation));
+    }
+}
+
 static void end_block(Watcher *watcher, uintptr_t block) {
     Counting *c = (Counting *)watcher;
     uintptr_t context = c->context;
+    take_looks_out(c);
     c->size[1] = c->words[MADE] = *number_at(block, c->done) - c->words[LEFT_OUT];
     c->tcg_gen_op1(context, SET_LABEL, c->label);
     store_begun(c, 0);
@@ -144,13 +170,13 @@ static bool find_functions(Counting *c, PyObject *functions) {
 }
 
 static PyObject *counting_new(PyTypeObject *type, PyObject *given, PyObject *names) {
-    static char *keywords[] = {"context", "words", "state", "pc", "wide", "done", "near", "engine", "hooks", "functions", NULL};
-    unsigned long long context, words, state, engine, hooks;
+    static char *keywords[] = {"context", "words", "state", "pc", "wide", "done", "near", "engine", "hooks", "looks", "functions", NULL};
+    unsigned long long context, words, state, engine, hooks, looks;
     int pc, wide, near;
     unsigned int done;
     PyObject *functions;
-    if (!PyArg_ParseTupleAndKeywords(given, names, "KKKipIpKKO!", keywords, &context, &words, &state, &pc, &wide, &done, &near, &engine,
-                                     &hooks, &PyDict_Type, &functions))
+    if (!PyArg_ParseTupleAndKeywords(given, names, "KKKipIpKKKO!", keywords, &context, &words, &state, &pc, &wide, &done, &near, &engine,
+                                     &hooks, &looks, &PyDict_Type, &functions))
         return NULL;
     Counting *c = (Counting *)type->tp_alloc(type, 0);
     if (c == NULL)
@@ -169,6 +195,7 @@ static PyObject *counting_new(PyTypeObject *type, PyObject *given, PyObject *nam
     c->done = done;
     c->engine = engine;
     c->hooks = (uintptr_t)hooks;
+    c->looks = (uintptr_t)looks;
     if (!find_functions(c, functions))
         Py_CLEAR(c);
     return (PyObject *)c;

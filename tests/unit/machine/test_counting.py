@@ -12,6 +12,7 @@ import unicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from machemu.abi.types import VirtAddr
 from machemu.machine import counting, translator
 from machemu.machine.i386.cpu import I386Cpu
 from machemu.machine.m68k.cpu import M68kCpu
@@ -222,3 +223,37 @@ def test_a_watched_bit_test_is_seen_once_and_where_it_begins(benches: dict[str, 
         engine.unwatch_code(watch)
         assert (len(seen), whole.registers["eflags"]) == (1, 0xA93)
         assert bench.run(code, 4, repeat(4)) == whole
+
+
+class Looks(translator.Watcher):
+    """How often each block that is translated looks whether it is to stop."""
+
+    def __init__(self, blocks: counting.Counting) -> None:
+        self._blocks = blocks
+        self.numbers: list[int] = []
+
+    def end_block(self, block: int) -> None:
+        called = (counting.called(operation) for operation in counting.operations(self._blocks.context))
+        self.numbers.append(sum(function == self._blocks.looks for function in called))
+
+
+@pytest.mark.parametrize("arch", ["i386", "m68k"])
+def test_a_block_looks_whether_it_is_to_stop_only_behind_a_hook(arch: str, benches: dict[str, tuple[Bench, Bench]]) -> None:
+    here, _ = benches[arch]
+    loop, presets = ("8b06 8906 8b06 ebf8", "esi") if arch == "i386" else ("2212 2481 2212 60f8", "a2")
+    blocks = here.cpu.engine.blocks
+    assert isinstance(blocks, counting.Counting)
+    looks = Looks(blocks)
+    watchers = translator._watchers[blocks.words[counting.CPU]]
+    watchers.append(looks)
+    try:
+        here.run(bytes.fromhex(loop), 12, repeat(12), presets={presets: CODE + 0x3000})
+        assert looks.numbers
+        assert not any(looks.numbers)
+        watch = here.cpu.watch_code(VirtAddr(CODE), lambda: None)
+        looks.numbers.clear()
+        here.run(bytes.fromhex(loop), 12, repeat(12), presets={presets: CODE + 0x3000})
+        here.cpu.unwatch_code(watch)
+        assert max(looks.numbers) == 1
+    finally:
+        watchers.remove(looks)
