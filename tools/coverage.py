@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from machemu.core.coverage import Known, State, routines, traps
-from machemu.mig.interfaces import mach_migrate
+from machemu.mig.interfaces import mach_migrate, mach_port_array
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MODULES: Final = ROOT / "tests" / "conformance"
@@ -26,6 +26,7 @@ IDS: Final = 2000
 NO_HANDLER: Final = "tests/kernel/test_unknown_routines.py::test_a_routine_that_the_kernel_does_not_have_answers_mig_bad_id"
 MOVES: Final = "tests/kernel/test_freeze.py::test_modules_print_the_same_where_other_tasks_come_in_the_place_of_theirs"
 MAPS: Final = "tests/kernel/test_moving_maps.py"
+ARRAYS: Final = "tests/user/test_port_arrays.py::test_many_ports_are_made_moved_and_asked_as_one_is"
 DECLARED: Final[dict[str, str]] = {
     "device_open": "ports",
     "device_write_inband": "ports",
@@ -40,6 +41,7 @@ DECLARED: Final[dict[str, str]] = {
     "mach_notify_dead_name": "ports",
     "mach_notify_msg_accepted": "messages",
     **dict.fromkeys((known.name for known in routines() if known.interface == mach_migrate.SUBSYSTEM), MOVES),
+    **dict.fromkeys((known.name for known in routines() if known.interface == mach_port_array.SUBSYSTEM), ARRAYS),
     "vm_map_info": f"{MAPS}::test_memory_of_a_family_has_one_number_in_all_of_its_maps",
     "vm_map_set": f"{MAPS}::test_a_map_made_of_words_is_alike_and_gives_the_same_addresses",
     "vm_region_get_pages": f"{MAPS}::test_pages_are_read_whatever_their_protection_and_only_those_that_exist",

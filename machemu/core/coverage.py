@@ -24,6 +24,7 @@ from machemu.mig.interfaces import (
     mach_i386,
     mach_migrate,
     mach_port,
+    mach_port_array,
     memory_object,
     memory_object_default,
     notify,
@@ -53,7 +54,7 @@ class Known(NamedTuple):
     code: str = ""
 
 
-SERVED: Final = (mach, mach_host, mach_port, mach_debug, mach_i386, mach4, gnumach, device, mach_migrate)
+SERVED: Final = (mach, mach_host, mach_port, mach_debug, mach_i386, mach4, gnumach, device, mach_migrate, mach_port_array)
 """The interfaces of the kernel's own routines."""
 SENT: Final = (notify, exc, memory_object, memory_object_default, device_reply, task_notify)
 """Those in which the kernel is the one who asks or tells."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import index
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.message import (
@@ -38,7 +38,13 @@ from machemu.mig.interfaces.mach_port import (
     MACH_PORT_MOVE_MEMBER,
     MACH_PORT_REQUEST_NOTIFICATION,
 )
-from machemu.mig.runtime import FIXED, POLYMORPHIC, RETCODE, PolyPort, Routine, Type
+from machemu.mig.interfaces.mach_port_array import (
+    MACH_PORT_ALLOCATE_ARRAY,
+    MACH_PORT_GET_RECEIVE_STATUS_ARRAY,
+    MACH_PORT_MOVE_MEMBER_ARRAY,
+    MACH_PORT_REQUEST_NOTIFICATION_ARRAY,
+)
+from machemu.mig.runtime import COUNTED, FIXED, POLYMORPHIC, RETCODE, PolyPort, Routine, Type
 from machemu.mig.runtime import Message as MessageType
 from machemu.sim.state import PortName
 from machemu.user import message as messages
@@ -56,6 +62,9 @@ CALL: Final = MACH_SEND_MSG | MACH_RCV_MSG
 REPLY_ID: Final = 100
 ROOM: Final = 8 << 10
 """Bytes that the kernel's answer to a call may have."""
+T = TypeVar("T")
+AT_ONCE: Final = 200
+"""Ports of which one call tells or asks."""
 UNNAMED: Final = (messages.NULL_NAME, messages.DEAD_NAME)
 
 
@@ -290,7 +299,7 @@ class Mach:
         return routine.unpack_reply(self.order, answer.body, answer.carried, answer.complex)
 
     def _pack(self, kind: MessageType, values: tuple[Any, ...]) -> tuple[bytes, tuple[Carried, ...]]:
-        """A routine's message. A right is moved, unless it is given as a PolyPort, which says what becomes of it."""
+        """A routine's message. A right or an array of them is moved, unless a PolyPort says what becomes of it."""
         if not any([isinstance(value, PolyPort) for value in values]):
             return kind.pack(self.order, values)
         plain = tuple(v.port if isinstance(v, PolyPort) and _is_plain(t) else v for v, t in zip(values, kind.types, strict=True))
@@ -298,15 +307,17 @@ class Mach:
         body = bytearray(packed)
         items = list(carried)
         rights = (index for index, item in enumerate(items) if isinstance(item, CarriedPort))
-        for value, argument in zip(values, kind.types, strict=True):
-            if not argument.is_port or argument.form != FIXED:
+        for value, argument, ports in zip(values, kind.types, plain, strict=True):
+            if not argument.is_port or argument.form not in (FIXED, COUNTED):
                 continue
-            index = next(rights)
-            if isinstance(value, PolyPort) and _is_plain(argument):
-                place = items[index].offset - DESCRIPTOR_SIZE
-                word = TypeDescriptor(value.disposition, argument.size, argument.number).word(self.order)
+            given = (ports,) if argument.form == FIXED else ports
+            own = [next(rights) for _ in given]
+            if own and isinstance(value, PolyPort) and _is_plain(argument):
+                place = items[own[0]].offset - DESCRIPTOR_SIZE
+                word = TypeDescriptor(value.disposition, argument.size, len(own)).word(self.order)
                 struct.pack_into(self.order.prefix + "I", body, place, word)
-                items[index] = CarriedPort(items[index].offset, value.disposition, value.port)
+                for index, port in zip(own, given, strict=True):
+                    items[index] = CarriedPort(items[index].offset, value.disposition, port)
         return bytes(body), tuple(items)
 
     # Rights
@@ -336,6 +347,35 @@ class Mach:
         once = PolyPort(port, MAKE_SEND_ONCE)
         (previous,) = self.call(MACH_PORT_REQUEST_NOTIFICATION, self.task_self(), name, notification, sync, once)
         return previous  # type: ignore[no-any-return]
+
+    # Many receive rights, by a call for AT_ONCE of them
+
+    def allocate_ports(self, count: int) -> list[PortName]:
+        """As `allocate_port`, so many. Raises KernError; up to a multiple of AT_ONCE are made then."""
+        counts = [min(AT_ONCE, count - done) for done in range(0, count, AT_ONCE)]
+        return [name for each in counts for name in self.call(MACH_PORT_ALLOCATE_ARRAY, self.task_self(), each)[0]]
+
+    def move_members(self, ports: Sequence[PortName], port_set: PortName) -> None:
+        for some in _some(ports):
+            self.call(MACH_PORT_MOVE_MEMBER_ARRAY, self.task_self(), some, port_set)
+
+    def receive_statuses(self, names: Sequence[PortName]) -> list[PortStatus]:
+        calls = [self.call(MACH_PORT_GET_RECEIVE_STATUS_ARRAY, self.task_self(), some) for some in _some(names)]
+        return [PortStatus(*status) for (statuses,) in calls for status in statuses]
+
+    def exchange_requests(self, notification: int, asked: Sequence[tuple[PortName, int, PortName]]) -> list[object | None]:
+        """As `exchange_request`, of one notification about many receive rights. asked: name, sync and port of each."""
+        previous: list[object | None] = []
+        for some in _some(asked):
+            names, syncs, ports = zip(*some, strict=True)
+            once = PolyPort(ports, MAKE_SEND_ONCE)
+            previous += self.call(MACH_PORT_REQUEST_NOTIFICATION_ARRAY, self.task_self(), names, notification, syncs, once)[0]
+        return previous
+
+    def notify_all(self, notification: int, asked: Sequence[tuple[PortName, int, PortName]]) -> None:
+        """As `notify`, with `asked` as in `exchange_requests`."""
+        for previous in filter(None, map(messages.living, self.exchange_requests(notification, asked))):
+            self.deallocate(previous)
 
     # Memory
 
@@ -383,9 +423,14 @@ class Mach:
                 self._check(self.trap(VM_DEALLOCATE, self.task_self(), address, size))
 
 
+def _some(several: Sequence[T]) -> list[Sequence[T]]:
+    """What one call takes of them, and the next."""
+    return [several[start : start + AT_ONCE] for start in range(0, len(several), AT_ONCE)]
+
+
 def _is_plain(argument: Type) -> bool:
-    """Whether an argument is a right whose disposition its definition says."""
-    return argument.is_port and argument.form == FIXED and argument.receive != POLYMORPHIC
+    """Whether an argument is rights in line whose disposition its definition says."""
+    return argument.is_port and argument.form in (FIXED, COUNTED) and argument.receive != POLYMORPHIC
 
 
 def rights(message: Message) -> list[tuple[PortName, int]]:

@@ -18,6 +18,7 @@ from machemu.core.routines import mach_host as mach_host_routines
 from machemu.core.routines import mach_i386 as mach_i386_routines
 from machemu.core.routines import mach_migrate as mach_migrate_routines
 from machemu.core.routines import mach_port as mach_port_routines
+from machemu.core.routines import mach_port_array as mach_port_array_routines
 from machemu.core.routines import memory_object as memory_object_routines
 from machemu.core.routines import vm as vm_routines
 from machemu.machine.seams import IoPorts, MachineTask
@@ -33,6 +34,7 @@ from machemu.mig.interfaces import (
     mach_i386,
     mach_migrate,
     mach_port,
+    mach_port_array,
     memory_object,
     memory_object_default,
     notify,
@@ -218,6 +220,10 @@ HANDLERS: Final[tuple[tuple[Routine, Handler], ...]] = (
     (mach_migrate.VM_MAP_INFO, mach_migrate_routines.vm_map_info),
     (mach_migrate.VM_MAP_SET, mach_migrate_routines.vm_map_set),
     (mach_migrate.VM_REGION_GET_PAGES, mach_migrate_routines.vm_region_get_pages),
+    (mach_port_array.MACH_PORT_ALLOCATE_ARRAY, mach_port_array_routines.mach_port_allocate_array),
+    (mach_port_array.MACH_PORT_MOVE_MEMBER_ARRAY, mach_port_array_routines.mach_port_move_member_array),
+    (mach_port_array.MACH_PORT_GET_RECEIVE_STATUS_ARRAY, mach_port_array_routines.mach_port_get_receive_status_array),
+    (mach_port_array.MACH_PORT_REQUEST_NOTIFICATION_ARRAY, mach_port_array_routines.mach_port_request_notification_array),
     *((routine, memory_object_routines.not_a_manager) for routine in memory_object.ROUTINES.values()),
 )
 
@@ -240,7 +246,7 @@ MESSAGES: Final[dict[int, tuple[str, Message]]] = {}
 """Every message whose form is known, requests and replies, by id: what a trace calls it, and its layout."""
 for _interface in (
     mach, mach_port, memory_object, memory_object_default, device, device_reply, exc, notify,
-    gnumach, mach4, mach_debug, mach_host, mach_i386, mach_migrate,
+    gnumach, mach4, mach_debug, mach_host, mach_i386, mach_migrate, mach_port_array,
 ):  # fmt: skip
     for _id, _routine in _interface.ROUTINES.items():
         MESSAGES.setdefault(_id, (_routine.name, _routine.request))

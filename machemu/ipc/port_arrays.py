@@ -1,0 +1,69 @@
+"""Routines of mach_port.defs for many receive rights of a space at once; where one fails for one of them, nothing is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_CAPABILITY, KERN_INVALID_VALUE, KERN_NOT_IN_SET
+from machemu.abi.message import PORT_DEAD
+from machemu.abi.port import NOTIFY_PORT_DESTROYED, PORT_NULL, RIGHT_RECEIVE, PortStatus
+from machemu.ipc import mach_port, right, right_refs
+
+if TYPE_CHECKING:
+    from machemu.ipc.port import Port, Right
+    from machemu.ipc.space import Space
+    from machemu.ipc.subsystem import Ipc
+    from machemu.sim.state import PortName
+
+ARRAY_MAX: Final = 1024
+
+
+def allocate(ipc: Ipc, space: Space, count: int) -> tuple[PortName, ...]:
+    """So many new receive rights. KERN_INVALID_ARGUMENT for more than ARRAY_MAX."""
+    if count > ARRAY_MAX:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    names: list[PortName] = []
+    try:
+        for _ in range(count):
+            names.append(mach_port.mach_port_allocate(ipc, space, RIGHT_RECEIVE))
+    except KernError:
+        for name in reversed(names):
+            right_refs.destroy(ipc, space, right.lookup(space, name))
+        raise
+    return tuple(names)
+
+
+def move_members(ipc: Ipc, space: Space, members: Sequence[PortName], after: PortName) -> None:
+    """A name that stands there twice moves once."""
+    once = dict.fromkeys(members)
+    ports = [right.lookup_receive(space, name) for name in once]
+    if after == PORT_NULL and any(port.pset is None for port in ports):
+        raise KernError(KERN_NOT_IN_SET)
+    for name in once:
+        mach_port.mach_port_move_member(ipc, space, name, after)
+
+
+def receive_statuses(space: Space, names: Sequence[PortName]) -> tuple[PortStatus, ...]:
+    return tuple([mach_port.mach_port_get_receive_status(space, name) for name in names])
+
+
+def request_notifications(
+    ipc: Ipc, space: Space, names: Sequence[PortName], msgh_id: int, syncs: Sequence[int], requests: Sequence[Right]
+) -> tuple[Port | None, ...]:
+    """Consumes the requests on success. KERN_INVALID_ARGUMENT where they or the counts are not as many as the names."""
+    if not len(names) == len(syncs) == len(requests):
+        raise KernError(KERN_INVALID_ARGUMENT)
+    for name in names:
+        right.lookup_receive(space, name)
+    if any(request is PORT_DEAD for request in requests):
+        raise KernError(KERN_INVALID_CAPABILITY)
+    if msgh_id == NOTIFY_PORT_DESTROYED and any(syncs):
+        raise KernError(KERN_INVALID_VALUE)
+    return tuple(
+        [
+            mach_port.mach_port_request_notification(ipc, space, name, msgh_id, sync, request)
+            for name, sync, request in zip(names, syncs, requests, strict=True)
+        ]
+    )
