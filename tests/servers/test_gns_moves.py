@@ -12,12 +12,13 @@ from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.user.mach import Mach
 from masix.gns.codec import encode
 from masix.gns.wire import (
-    NULL,
-    Asked,
     Claim,
     Flush,
     Flushed,
     Found,
+    Given,
+    GivenUp,
+    Home,
     Homed,
     Moved,
     NetRight,
@@ -264,8 +265,8 @@ def test_falsehoods_about_moves_and_pledges_do_no_harm(arch: Arch, actors: list[
         lies += [Found(1, NetRight(kind, 2, 77)) for kind in RightKind]
         lies += [Flush(n, origin, home, 1) for n in (99, 98) for origin in (1, 2, PLACE) for home in (1, PLACE)]
         for n in (98, 99):
-            lies += [Homed(n, 3), Taken(n, 1 << 31), Unused(n, 1 << 31)]
-            lies += [Asked(n, NetRight(kind, 2, 77), NULL) for kind in (RightKind.NULL, RightKind.DEAD, RightKind.SEND_ONCE)]
+            lies += [Homed((Home(n, 3),) * 2), Taken(n, 1 << 31), Unused(n, 1 << 31)]
+            lies += [GivenUp((Given(n, is_whole, is_whole, 77, 0),) * 2) for is_whole in (False, True)]
         for lie, of in product(lies, (0, 9, 0xFFFF)):
             for number in (0, 2):
                 said = encode(lie).replace(PLACE.to_bytes(2, "big"), of.to_bytes(2, "big"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import permutations
 
 import pytest
 
@@ -12,7 +13,7 @@ from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PO
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message, living
 from masix.gns.codec import decode
-from masix.gns.wire import Flush, Homed
+from masix.gns.wire import Flush, GivenUp, Homed
 from tests.support.actors import GIVEN, Actor, do, found, give, look_up, register, say
 from tests.support.guests import Arch
 from tests.support.net import PAIRS, Net, item, net
@@ -132,7 +133,7 @@ def test_messages_that_waited_come_before_those_of_whoever_got_the_receive_right
 
 
 @contextmanager
-def cut(arch: Arch, kept_back: type[Homed | Flush], giver: Actor, taker: Actor, *steps: Step) -> Iterator[Net]:
+def cut(arch: Arch, kept_back: type[Homed | GivenUp | Flush], giver: Actor, taker: Actor, *steps: Step) -> Iterator[Net]:
     """A receive right goes; what the two servers say is heard up to the first of this kind, which is on its way for ever."""
     with net((arch, arch), [giver], [taker]) as made:
         do(made, taker, register(b"taker"))
@@ -170,9 +171,12 @@ def test_a_receive_right_whose_new_home_is_lost_before_it_has_it_goes_back_to_wh
         assert giver.ids() == [PORT_DESTROYED, 901]
 
 
-def test_a_receive_right_whose_old_home_is_lost_before_it_has_given_it_up_comes_dead(arch: Arch) -> None:
+@pytest.mark.parametrize(("kept_back", "steps"), ((GivenUp, ()), (GivenUp, (say(first, 901),)), (Flush, (say(first, 901),))))
+def test_a_receive_right_whose_old_home_is_lost_before_it_has_given_it_up_comes_dead(
+    arch: Arch, kept_back: type[GivenUp | Flush], steps: Steps
+) -> None:
     giver, taker = Actor(), Actor()
-    with cut(arch, Flush, giver, taker, make, make_send, ask(PORT_DESTROYED)) as made:
+    with cut(arch, kept_back, giver, taker, make, make_send, *steps, ask(PORT_DESTROYED)) as made:
         assert taker.rights == []
         lose(made, 0)
         assert taker.rights == [PORT_DEAD]
@@ -211,3 +215,19 @@ def test_a_thousand_receive_rights_come_in_one_message_each_with_its_queue_and_r
         assert taker.ids()[1:] == [20_000 + n for n in range(MANY)]
         do(made, giver, drop_all, slices=2000)
         assert giver.ids() == [NO_SENDERS] * MANY
+
+
+@pytest.mark.parametrize("kinds", list(permutations((MOVE_RECEIVE, COPY_SEND))))
+def test_a_send_and_the_receive_right_of_a_port_in_one_message_have_one_name(arch: Arch, kinds: tuple[int, int]) -> None:
+    def give_both(actor: Actor, mach: Mach) -> None:
+        body = b"".join(item(arch, kind, 1) + bytes(4) for kind in kinds)
+        carried = tuple(CarriedPort(4 + 8 * n, kind, first(actor)) for n, kind in enumerate(kinds))
+        mach.send(Message(Header(found(actor), COPY_SEND, 0, 0, GIVEN), body, carried, True))
+
+    giver, taker = Actor(), Actor()
+    with net((arch, arch), [giver], [taker]) as made:
+        do(made, taker, register(b"taker"))
+        do(made, giver, look_up(b"taker"), make, make_send)
+        do(made, giver, give_both)
+        one, other = taker.rights
+        assert one == other

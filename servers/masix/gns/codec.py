@@ -12,7 +12,6 @@ from masix.gns.deliver import right_of, words_of
 from masix.gns.wire import (
     ORDERS,
     Alive,
-    Asked,
     Begun,
     Claim,
     Clash,
@@ -23,6 +22,9 @@ from masix.gns.wire import (
     Flushed,
     Found,
     Gathering,
+    Given,
+    GivenUp,
+    Home,
     Homed,
     Introduced,
     Known,
@@ -69,6 +71,9 @@ DELIVER: Final = c.Struct(
 """The reference for what deliver.py makes by hand."""
 _NUMBER: Final = c.Struct("number" / c.Int32ub)
 _KNOWN: Final = c.Struct("number" / c.Int32ub, "name" / _BYTES)
+_GIVEN: Final = c.Struct(
+    "number" / c.Int32ub, "is_whole" / c.Flag, "is_unused" / c.Flag, "no_senders" / c.Int32ub, "port_destroyed" / c.Int32ub
+)
 _NODE: Final = c.ExprValidator(c.Int16ub, lambda node, _: NODE_MIN <= node <= NODE_MAX)
 _NODE_OR_0: Final = c.ExprValidator(c.Int16ub, lambda node, _: node <= NODE_MAX)
 _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
@@ -84,7 +89,7 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Unused, c.Struct("number" / c.Int32ub, "times" / c.Int32ub)),
     (Died, _NUMBER),
     (OnceUnused, _NUMBER),
-    (Homed, c.Struct("token" / c.Int32ub, "number" / c.Int32ub)),
+    (Homed, c.Struct("homes" / c.PrefixedArray(c.Int16ub, c.Struct("token" / c.Int32ub, "number" / c.Int32ub)))),
     (Taken, c.Struct("number" / c.Int32ub, "times" / c.Int32ub)),
     (
         Lay,
@@ -108,16 +113,21 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Introduced, c.Struct("services" / c.PrefixedArray(c.Int8ub, _KNOWN))),
     (Begun, c.Struct("age" / c.Int32ub)),
     (Unclaimed, c.Struct("home" / _NODE, "pledge" / c.Int32ub)),
-    (Asked, c.Struct("number" / c.Int32ub, "no_senders" / _RIGHT, "port_destroyed" / _RIGHT)),
+    (GivenUp, c.Struct("rights" / c.PrefixedArray(c.Int16ub, _GIVEN))),
 )
 """By the first byte of a payload: what it becomes, and how it lies in the bytes behind."""
 _NONE: Final = (RightKind.NULL, RightKind.DEAD)
 _KINDS: Final[dict[Any, dict[str, tuple[RightKind, ...]]]] = {
     Found: {"right": (*_NONE, RightKind.SEND)},
     Moved: {"right": (RightKind.SEND,)},
-    Asked: dict.fromkeys(("no_senders", "port_destroyed"), (*_NONE, RightKind.SEND_ONCE)),
 }
 """The fields of a payload that are rights, and what they may be."""
+_SEVERAL: Final[dict[Any, tuple[str, Any]]] = {
+    Introduced: ("services", Known),
+    Homed: ("homes", Home),
+    GivenUp: ("rights", Given),
+}
+"""The field of a payload that holds several of something, and of what."""
 _NUMBERS: Final = {kind: number for number, (kind, _) in enumerate(_SHAPES)}
 DELIVER_BEGIN: Final = bytes((_NUMBERS[Deliver],))
 
@@ -129,8 +139,9 @@ def encode(payload: Payload) -> bytes:
     fields = payload._asdict()
     for name in _KINDS.get(type(payload), ()):
         fields[name] = dict(zip(("kind", "node", "number", "more"), words_of(fields[name]), strict=True))
-    if isinstance(payload, Introduced):
-        fields["services"] = [service._asdict() for service in payload.services]
+    if type(payload) in _SEVERAL:
+        name, _ = _SEVERAL[type(payload)]
+        fields[name] = [each._asdict() for each in fields[name]]
     return bytes((number,)) + bytes(_SHAPES[number][1].build(fields))
 
 
@@ -149,8 +160,9 @@ def decode(data: bytes) -> Payload:
             values[name] = right_of(said.kind, said.node, said.number, said.more)
             if values[name].kind not in kinds:
                 raise ValueError("a right of another kind")
-        if kind is Introduced:
-            values["services"] = tuple(Known(service.number, service.name) for service in values["services"])
+        if kind in _SEVERAL:
+            name, of = _SEVERAL[kind]
+            values[name] = tuple(of(*(each[field] for field in of._fields)) for each in values[name])
         return kind(**values)  # type: ignore[no-any-return]
     except (c.ConstructError, ValueError, LookupError, TypeError, struct.error) as error:
         raise WireError(f"a broken message: {error}") from None

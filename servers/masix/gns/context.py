@@ -135,6 +135,13 @@ class Context:
         """A receive right more, in the set."""
         return self._server.new_port(self.mach)
 
+    def stock(self, count: int) -> None:
+        """Makes so many ports ready that can be proxies."""
+        missing = max(0, count - len(self.tables.spares))
+        ports = self.mach.allocate_ports(missing)
+        self.mach.move_members(ports, self.ports)
+        self.tables.spares += ports
+
     def retire(self, name: PortName) -> None:
         """A proxy port to which nobody has a right any more, and which nobody waits for: another may need one."""
         if len(self.tables.spares) < self.tables.stock:

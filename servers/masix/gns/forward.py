@@ -10,7 +10,7 @@ from machemu.user.message import Header, Message, right_of
 from masix.gns import rights
 from masix.gns.context import Context
 from masix.gns.ports import Proxy
-from masix.gns.translate import Translator, replaced
+from masix.gns.translate import Translator
 from masix.gns.wire import Deliver, NetRight, OnceUnused, RightKind
 
 RIGHTS_MAX: Final = 4096
@@ -44,7 +44,7 @@ def forward(context: Context, name: PortName, proxy: Proxy, message: Message) ->
     answer = translator.give(right_of(header.remote), header.remote_type, proxy.node)
     if answer.kind is RightKind.DEAD:
         answer = answer._replace(number=header.remote_type)
-    given = replaced(message, lambda right, disposition: translator.give(right, disposition, proxy.node))
+    given = translator.give_all(message, proxy.node)
     context.mach.note(f"gns: step 8: sends it to the network server of node {proxy.node}")
     to = NetRight(proxy.kind, proxy.node, proxy.number)
     context.say(proxy.node, Deliver(to, answer, context.mach.order, given))

@@ -6,18 +6,19 @@ goes there before the message that brought the right goes to its task. Of a righ
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from machemu.abi.message import PORT_SEND_ONCE
 from machemu.abi.port import PortStatus
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED
-from machemu.sim.state import PortName
+from machemu.mig.runtime import Routine
+from machemu.sim.state import PortName, Right
 from machemu.user.message import living
 from masix.gns import rights, traffic
 from masix.gns.context import Context
 from masix.gns.ports import Coming, Export, Leaving, Proxy
 from masix.gns.translate import Translator
-from masix.gns.wire import Asked, Flush, Homed, RightKind, Unused
+from masix.gns.wire import Flush, Given, GivenUp, Home, Homed, NetRight, RightKind, Unused
 
 NEVER: Final = (1 << 32) - 1
 """The count of send rights made from which on their lack is told at once."""
@@ -26,90 +27,174 @@ NEVER: Final = (1 << 32) - 1
 # The old home
 
 
+class Left(NamedTuple):
+    """A receive right that went to another node under `token`, and is that node's port `number` now. status: of its port here."""
+
+    token: int
+    number: int
+    leaving: Leaving
+    status: PortStatus
+
+    def is_known(self) -> bool:
+        """Whether somebody here can still send to it, or something waits in its queue."""
+        return bool(self.status.srights or self.status.msgcount or self.status.sorights)
+
+
 def homed(context: Context, node: int, payload: Homed) -> None:
-    """Another node has a port for a receive right that we gave away: all that belongs to it goes there; who knows it is told."""
-    leaving = context.tables.leaving.get(payload.token)
-    if leaving is None or leaving.node != node:
-        return
-    context.tables.drop_leaving(payload.token)
-    name = leaving.name
-    status = context.mach.receive_status(name)
-    _send_requests(context, leaving, status, payload.number)
-    proxy = Proxy(RightKind.SEND, node, payload.number, leaving.account)
-    proxy.count = 1
-    proxy.passing = status.msgcount
-    proxy.watcher = context.mach.allocate_port()
-    context.tables.watchers[proxy.watcher] = name
-    context.tables.add_proxy(name, proxy)
-    for port in (name, proxy.watcher):
-        context.mach.move_member(port, context.ports)
+    """Another node has ports for receive rights that we gave away: what belongs to them goes there; who knows them is told."""
+    homes: list[tuple[Home, Leaving]] = []
+    for home in payload.homes:
+        leaving = context.tables.leaving.get(home.token)
+        if leaving is not None and leaving.node == node:
+            context.tables.drop_leaving(home.token)
+            homes.append((home, leaving))
+    statuses = context.mach.receive_statuses([leaving.name for _, leaving in homes])
+    gone = [Left(*home, leaving, status) for (home, leaving), status in zip(homes, statuses, strict=True)]
+    no_senders = _take_requests(context, MACH_NOTIFY_NO_SENDERS, [each for each in gone if each.status.nsrequest])
+    port_destroyed = _take_requests(context, MACH_NOTIFY_PORT_DESTROYED, [each for each in gone if each.status.pdrequest])
+    _make_proxies(context, [each for each in gone if each.is_known()])
+    given, waiting = [], []
+    for each in gone:
+        requests = no_senders.get(each.token, 0), port_destroyed.get(each.token, 0)
+        is_whole = not each.status.msgcount and not _is_waited_for(context, each.leaving.name)
+        given.append(Given(each.number, is_whole, not each.is_known(), *requests))
+        if not is_whole:
+            waiting.append(each)
+        elif not each.is_known():
+            context.mach.destroy_receive(each.leaving.name)
+    if given:
+        context.say(node, GivenUp(tuple(given)))
+    for each in waiting:
+        _flush(context, each)
+
+
+def _take_requests(context: Context, notification: Routine, asked: list[Left]) -> dict[int, int]:
+    """Takes back what ports are asked to notify: the numbers of the send-once rights, by the ports' tokens."""
+    taken = context.mach.exchange_requests(notification.request.id, [(each.leaving.name, 0, 0) for each in asked])
+    return {
+        each.token: Translator(context, each.leaving.account).give(right, PORT_SEND_ONCE, each.leaving.node).number
+        for each, right in zip(asked, taken, strict=True)
+    }
+
+
+def _make_proxies(context: Context, gone: list[Left]) -> None:
+    """Ports whose receive rights have moved to another node are proxies for where they are."""
+    tables = context.tables
+    watchers = context.mach.allocate_ports(len(gone))
+    watched = []
+    for each, watcher in zip(gone, watchers, strict=True):
+        name = each.leaving.name
+        proxy = Proxy(RightKind.SEND, each.leaving.node, each.number, each.leaving.account)
+        proxy.count = 1
+        proxy.passing = each.status.msgcount
+        proxy.watcher = watcher
+        proxy.is_watched = bool(each.status.srights)
+        proxy.is_unused = not proxy.is_watched
+        tables.watchers[watcher] = name
+        tables.add_proxy(name, proxy)
+        if proxy.is_watched:
+            watched.append((name, each.status.mscount, watcher))
+    context.mach.move_members([*(each.leaving.name for each in gone), *watchers], context.ports)
+    context.mach.notify_all(MACH_NOTIFY_NO_SENDERS.request.id, watched)
+    for each in gone:
+        number = tables.numbers.get(each.leaving.name)
+        if number is not None:
+            export = tables.exports[number]
+            for other in export.given:
+                if other != rights.EVERYBODY:
+                    rights.tell_moved(context, number, export, other)
+
+
+def _is_waited_for(context: Context, name: PortName) -> bool:
+    """Whether messages of other nodes wait for room in a port's queue."""
     number = context.tables.numbers.get(name)
-    if number is not None:
-        export = context.tables.exports[number]
-        for other in export.given:
-            if other != rights.EVERYBODY:
-                rights.tell_moved(context, number, export, other)
-    if status.srights:
-        Translator(context).watch(name)
-    else:
-        rights.unused_here(context, name)
-    flush = Flush(number or 0, node, context.node, payload.token)
-    if number is not None:
-        traffic.flush(context, node, flush)
-    elif name in context.tables.proxies:
-        traffic.flush_queue(context, name, flush)
-    else:
-        context.say(node, flush._replace(number=payload.number))
+    return number is not None and context.tables.exports[number].waiting is not None
 
 
-def _send_requests(context: Context, leaving: Leaving, status: PortStatus, number: int) -> None:
-    """What a port is to notify goes with its receive right."""
-    if not status.pdrequest and not status.nsrequest:
-        return
-    translator = Translator(context, leaving.account)
-    no_senders, port_destroyed = (
-        translator.give(context.mach.exchange_request(leaving.name, each.request.id), PORT_SEND_ONCE, leaving.node)
-        for each in (MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED)
-    )
-    context.say(leaving.node, Asked(number, no_senders, port_destroyed))
+def _flush(context: Context, gone: Left) -> None:
+    """The new home is told when all that waits here has been sent there."""
+    name = gone.leaving.name
+    number = context.tables.numbers.get(name)
+    flush = Flush(number or 0, gone.leaving.node, context.node, gone.token)
+    if number is None:
+        traffic.flush_queue(context, name, flush, gone.status)
+    else:
+        traffic.flush(context, gone.leaving.node, flush)
 
 
 # The new home
 
 
-def asked(context: Context, node: int, payload: Asked) -> None:
-    """What a port that comes here is to notify."""
-    export = context.tables.exports.get(payload.number)
+def given_up(context: Context, node: int, payload: GivenUp) -> None:
+    """The old home has given up receive rights: what their ports are to notify, and which of them have come whole."""
+    found = [(each, _coming(context, node, each.number)) for each in payload.rights]
+    rights_of = {coming.number: (each, coming) for each, coming in found if coming is not None and not coming.is_given_up}
+    context.stock(sum(bool(each.no_senders) + bool(each.port_destroyed) for each, _ in rights_of.values()))
+    for each, coming in rights_of.values():
+        translator = Translator(context, context.tables.exports[coming.number].account)
+        coming.is_given_up = True
+        coming.no_senders = _asked_for(translator, node, each.no_senders)
+        coming.port_destroyed = _asked_for(translator, node, each.port_destroyed)
+        if each.is_unused:
+            rights.unused(context, node, Unused(each.number, 1))
+    _have_come(context, [coming for each, coming in rights_of.values() if each.is_whole])
+
+
+def _asked_for(translator: Translator, node: int, number: int) -> Right:
+    """The proxy of a send-once right by which a port of a node was asked to notify; 0 for none."""
+    return living(translator.take(NetRight(RightKind.SEND_ONCE, node, number), node)) if number else 0
+
+
+def _coming(context: Context, node: int, number: int) -> Coming | None:
+    """The receive right of this port of ours, if it is still to come from a node."""
+    export = context.tables.exports.get(number)
     coming = None if export is None else context.tables.coming.get(export.name)
-    if export is None or coming is None or coming.node != node or coming.no_senders or coming.port_destroyed:
-        return
-    translator = Translator(context, export.account)
-    coming.no_senders = living(translator.take(payload.no_senders, node))
-    coming.port_destroyed = living(translator.take(payload.port_destroyed, node))
+    return coming if coming is not None and coming.node == node else None
 
 
 def has_come(context: Context, node: int, payload: Flush) -> bool:
     """Whether this says that all has come that belongs to a receive right: then that can go to its task."""
-    export = context.tables.exports.get(payload.number)
-    coming = None if export is None else context.tables.coming.get(export.name)
-    if export is None or coming is None or (coming.node, coming.token) != (node, payload.port):
+    coming = _coming(context, node, payload.number)
+    if coming is None or coming.token != payload.port:
         return False
-    name = export.name
-    del context.tables.coming[name]
-    if name in context.tables.proxies:
-        _come_home(context, name, export)
-    traffic.fill(context, coming.number, export)
-    for asked_for, sync, proxy in (
-        (MACH_NOTIFY_NO_SENDERS, NEVER, coming.no_senders),
-        (MACH_NOTIFY_PORT_DESTROYED, 0, coming.port_destroyed),
-    ):
-        if proxy in context.tables.proxies:
-            context.mach.exchange_request(name, asked_for.request.id, sync, proxy)
-    if coming.is_wanted:
-        _release(context, coming)
-    else:
-        context.mach.destroy_receive(name)
+    _have_come(context, [coming])
     return True
+
+
+def _have_come(context: Context, several: list[Coming]) -> None:
+    """All has come that belongs to receive rights: they can go to their tasks."""
+    tables = context.tables
+    named = [(tables.exports[each.number].name, each) for each in several]
+    plain = [(name, each) for name, each in named if name not in tables.proxies and not tables.exports[each.number].waiting]
+    for name, coming in plain:
+        del tables.coming[name]
+        tables.exports[coming.number].waiting = None
+        rights.forget_unused(context, coming.number, tables.exports[coming.number])
+    _ask(context, plain)
+    for name, coming in named:
+        if name not in tables.coming:
+            continue
+        export = tables.exports[coming.number]
+        del tables.coming[name]
+        if name in tables.proxies:
+            _come_home(context, name, export)
+        traffic.fill(context, coming.number, export)
+        _ask(context, [(name, coming)])
+    for name, coming in named:
+        if coming.is_wanted:
+            _release(context, coming)
+        else:
+            context.mach.destroy_receive(name)
+
+
+def _ask(context: Context, come: list[tuple[PortName, Coming]]) -> None:
+    """Makes the requests that ports come with. It takes the server's own right to one for no sender: that is given up before."""
+    for notification, sync, requests in (
+        (MACH_NOTIFY_NO_SENDERS, NEVER, [(name, each.no_senders) for name, each in come]),
+        (MACH_NOTIFY_PORT_DESTROYED, 0, [(name, each.port_destroyed) for name, each in come]),
+    ):
+        asked = [(name, sync, proxy) for name, proxy in requests if proxy in context.tables.proxies]
+        context.mach.notify_all(notification.request.id, asked)
 
 
 def _come_home(context: Context, name: PortName, export: Export) -> None:

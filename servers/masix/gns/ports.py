@@ -155,10 +155,11 @@ class Leaving(NamedTuple):
 class Coming:
     """A receive right that comes here, until its old home has given up the port. The message that brings it waits for it."""
 
-    __slots__ = ("for_port", "is_told", "is_wanted", "no_senders", "node", "number", "port_destroyed", "token")
+    __slots__ = ("for_port", "is_given_up", "is_told", "is_wanted", "no_senders", "node", "number", "port_destroyed", "token")
     node: NodeNumber  # the old home
     token: U31  # what that calls it
     is_told: bool  # it knows the new one; not while messages from here are under way to the port by other ways
+    is_given_up: bool  # that has given up its requests; what waits in its queue may be still to come
     number: U31  # of the port's export here
     for_port: U31  # the number of the port whose first waiting message brings it, 0 while it is not the first
     is_wanted: bool  # the message is still there
@@ -170,6 +171,7 @@ class Coming:
         self.node = node
         self.token = token
         self.is_told = False
+        self.is_given_up = False
         self.number = number
         self.for_port = 0
         self.is_wanted = True

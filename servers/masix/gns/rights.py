@@ -236,7 +236,7 @@ def _arrive(context: Context, name: PortName, proxy: Proxy) -> None:
     proxy.under_way = 0
     context.tables.enter(name, proxy)
     regulate(context, name, proxy)
-    tell_homed(context, name)
+    tell_homed(context, [name])
 
 
 def lost(context: Context, node: int) -> None:

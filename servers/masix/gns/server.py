@@ -35,7 +35,6 @@ from masix.gns.protocols import Protocols
 from masix.gns.translate import give_up
 from masix.gns.wire import (
     GROUPS,
-    Asked,
     Begun,
     Claim,
     Clash,
@@ -46,6 +45,7 @@ from masix.gns.wire import (
     Flushed,
     Found,
     Gathering,
+    GivenUp,
     Homed,
     Introduced,
     Known,
@@ -388,8 +388,8 @@ class Gns(SuccessiveServer):
                 rights.died(context, node, payload.number)
             case Homed():
                 moves.homed(context, node, payload)
-            case Asked():
-                moves.asked(context, node, payload)
+            case GivenUp():
+                moves.given_up(context, node, payload)
             case Moved():
                 self.names.died(context, node, payload.number)
                 rights.moved(context, node, payload)

@@ -155,7 +155,7 @@ def _has_port(context: Context, stream: Stream) -> bool:
 
 def _follow(context: Context, name: PortName, proxy: Proxy) -> None:
     """Now a proxy whose port has moved may ask when all that it sent has arrived, and one whose port comes here can take it."""
-    tell_homed(context, name)
+    tell_homed(context, [name])
     if proxy.target:
         context.say(proxy.node, Flush(proxy.number, context.node, proxy.node, proxy.number))
 

@@ -15,6 +15,7 @@ from machemu.abi.message import (
     PORT_RECEIVE,
     PORT_SEND_ONCE,
 )
+from machemu.abi.port import PortStatus
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_SEND_ONCE
 from machemu.sim.state import PortName
 from machemu.user.mach import rights as rights_of
@@ -133,10 +134,10 @@ def flush(context: Context, node: int, payload: Flush) -> None:
         context.tables.wait(export, node, payload)
 
 
-def flush_queue(context: Context, name: PortName, payload: Flush) -> None:
-    """As `flush`, of a port that has moved on and whose queue holds all that was sent before."""
+def flush_queue(context: Context, name: PortName, payload: Flush, status: PortStatus | None = None) -> None:
+    """As `flush`, of a port that has moved on and whose queue holds all that was sent before. status: where it is known."""
     proxy = context.tables.proxies[name]
-    status = context.mach.receive_status(name)
+    status = status or context.mach.receive_status(name)
     if status.msgcount or proxy.flushes or proxy.is_streaming:
         proxy.flushes.append((status.seqno + status.msgcount, payload))
     else:

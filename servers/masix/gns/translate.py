@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Final
 
 from machemu.abi.errors import KernError
@@ -15,10 +15,11 @@ from machemu.abi.message import (
     PORT_SEND,
     PORT_SEND_ONCE,
     Carried,
+    CarriedMemory,
     CarriedPort,
     CarriedPorts,
 )
-from machemu.abi.port import QLIMIT_MAX
+from machemu.abi.port import QLIMIT_DEFAULT, QLIMIT_MAX
 from machemu.abi.types import ByteOrder
 from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
@@ -29,7 +30,7 @@ from masix.gns import memory
 from masix.gns.context import Context
 from masix.gns.convert import convert
 from masix.gns.ports import FOUND, Account, Coming, Leaving, Pledge, Proxy
-from masix.gns.wire import DEAD, NULL, Deliver, Homed, NetRight, OnceUnused, RightKind
+from masix.gns.wire import DEAD, NULL, Deliver, Home, Homed, NetRight, OnceUnused, RightKind
 
 SENT: Final = {PORT_RECEIVE: PORT_RECEIVE, PORT_SEND: PORT_SEND, PORT_SEND_ONCE: MAKE_SEND_ONCE}
 """How a right is sent that came to another node so: receive and send rights are moved, send-once rights made of their proxy."""
@@ -48,17 +49,33 @@ class Translator:
 
     # From a task to the network: the server owns the right, and gives it away
 
+    def give_all(self, message: Message, node: int) -> Message:
+        """A message with its body's rights given, receive rights last: they go under the numbers by which others know them."""
+        names = [name for name, disposition in rights(message) if disposition == PORT_RECEIVE]
+        statuses = self._mach.receive_statuses(names)
+        limits = {name: status.qlimit for name, status in zip(names, statuses, strict=True)}
+
+        def give(right: object | None, disposition: int) -> object | None:
+            return right if disposition == PORT_RECEIVE and right in limits else self.give(right, disposition, node)
+
+        def give_receive(right: object | None, _: int) -> object | None:
+            return self._give_receive(right, node, limits[right]) if isinstance(right, int) else right
+
+        return replaced(replaced(message, give), give_receive)
+
+    def _give_receive(self, name: PortName, node: int, limit: int) -> NetRight:
+        """What a receive right is for another node. limit: of its queue."""
+        token = self._tables.add_leaving(Leaving(name, node, self._account))
+        known = self._tables.numbers.get(name)
+        hops = 0 if known is None else self._tables.exports[known].hops
+        return NetRight(RightKind.RECEIVE, self._node, token, limit=limit, hops=hops)
+
     def give(self, right: object | None, disposition: int, node: int) -> NetRight:
-        """What a right that came in a message is for another node."""
+        """What a send or send-once right that came in a message is for another node."""
         if right is None:
             return NULL
         if right is PORT_DEAD or not isinstance(right, int):
             return DEAD
-        if disposition == PORT_RECEIVE:
-            token = self._tables.add_leaving(Leaving(right, node, self._account))
-            known = self._tables.numbers.get(right)
-            hops = 0 if known is None else self._tables.exports[known].hops
-            return NetRight(RightKind.RECEIVE, self._node, token, limit=self._mach.receive_status(right).qlimit, hops=hops)
         if disposition == PORT_SEND_ONCE:
             number = self._tables.add_export(RightKind.SEND_ONCE, right, self._account)
             self._tables.exports[number].give(node)
@@ -112,9 +129,8 @@ class Translator:
             return self._take_send(right, node)
         if right.node != node or right.kind is RightKind.DEAD:
             return PORT_DEAD
-        if right.kind is RightKind.SEND_ONCE:
-            return self._new_proxy(Proxy(RightKind.SEND_ONCE, node, right.number, self._account))
-        return self._new_home(node, right)
+        assert right.kind is RightKind.SEND_ONCE
+        return self._new_proxy(Proxy(RightKind.SEND_ONCE, node, right.number, self._account))
 
     def _take_send(self, right: NetRight, node: int) -> PortName:
         names = self._tables.by_number.get((right.node, right.number))
@@ -155,24 +171,35 @@ class Translator:
         self._tables.add_proxy(name, proxy)
         return name
 
-    def _new_home(self, node: int, right: NetRight) -> PortName:
-        """The port whose receive right a task here gets; the server it came from sends to it before.
+    def new_homes(self, node: int, rights: Sequence[NetRight]) -> list[PortName]:
+        """The ports whose receive rights a task here gets; the server that they came from sends to them before.
 
-        It is the proxy by which tasks here know the port, if there is one: send and receive right of a port have one name.
+        Such a port is the proxy by which tasks here know it, if there is one: send and receive right of a port have one name.
         """
-        name = self._known(node, right.number) or self._mach.allocate_port()
-        self._mach.call(MACH_PORT_SET_QLIMIT, self._mach.task_self(), name, min(right.limit, QLIMIT_MAX))
-        number = self._tables.numbers.get(name)
-        if number is None:
-            number = self._tables.add_export(RightKind.SEND, self._mach.make_send(name), self._account)
-            self.watch_death(name)
-        export = self._tables.exports[number]
-        export.give(node)
-        export.hops = right.hops
-        export.waiting = deque() if export.waiting is None else export.waiting
-        self._tables.coming[name] = Coming(node, right.number, number)
-        tell_homed(self._context, name)
-        return name
+        known: dict[PortName, NetRight] = {}
+        names = []
+        for right in rights:
+            name = self._known(node, right.number)
+            names.append(0 if name in known else name)
+            known[name] = right
+        fresh = iter(self._mach.allocate_ports(names.count(0)))
+        names = [name or next(fresh) for name in names]
+        exported = [name for name in names if name not in self._tables.numbers]
+        for name in exported:
+            self._tables.add_export(RightKind.SEND, self._mach.make_send(name), self._account)
+        self._mach.notify_all(MACH_NOTIFY_DEAD_NAME.request.id, [(name, 1, self._context.notices) for name in exported])
+        for name, right in zip(names, rights, strict=True):
+            limit = min(right.limit, QLIMIT_MAX)
+            if limit != QLIMIT_DEFAULT or name in known:
+                self._mach.call(MACH_PORT_SET_QLIMIT, self._mach.task_self(), name, limit)
+            number = self._tables.numbers[name]
+            export = self._tables.exports[number]
+            export.give(node)
+            export.hops = right.hops
+            export.waiting = deque() if export.waiting is None else export.waiting
+            self._tables.coming[name] = Coming(node, right.number, number)
+        tell_homed(self._context, names)
+        return names
 
     def _known(self, node: int, number: int) -> PortName:
         """The proxy that becomes the port itself, 0 for none."""
@@ -192,17 +219,21 @@ class Translator:
         self._mach.notify(name, MACH_NOTIFY_NO_SENDERS.request.id, proxy.watcher or name, made)
 
 
-def tell_homed(context: Context, name: PortName) -> None:
-    """Tells the old home of a port that comes here of the new one, once it has all that tasks here have sent so far."""
-    coming, proxy = context.tables.coming.get(name), context.tables.proxies.get(name)
-    if coming is None or coming.is_told:
-        return
-    if proxy is not None:
-        hold(context, name, proxy)
-        if proxy.is_streaming or proxy.target:
-            return
-    coming.is_told = True
-    context.say(coming.node, Homed(coming.token, coming.number))
+def tell_homed(context: Context, names: Sequence[PortName]) -> None:
+    """Tells the old home of ports that come here of the new one, of each once it has all that tasks here have sent so far."""
+    homes: dict[int, list[Home]] = {}
+    for name in names:
+        coming, proxy = context.tables.coming.get(name), context.tables.proxies.get(name)
+        if coming is None or coming.is_told:
+            continue
+        if proxy is not None:
+            hold(context, name, proxy)
+            if proxy.is_streaming or proxy.target:
+                continue
+        coming.is_told = True
+        homes.setdefault(coming.node, []).append(Home(coming.token, coming.number))
+    for node, several in homes.items():
+        context.say(node, Homed(tuple(several)))
 
 
 def hold(context: Context, name: PortName, proxy: Proxy, is_held: bool = True) -> None:
@@ -225,22 +256,28 @@ def replaced(message: Message, change: Callable[[object | None, int], object | N
     return message._replace(carried=tuple(carried))
 
 
-def take_all(message: Message, order: ByteOrder, take: Callable[[NetRight], object | None]) -> Message:
-    """A message with its rights taken, and descriptors that say how they are sent."""
+def take_all(translator: Translator, message: Message, order: ByteOrder, node: int) -> Message:
+    """A message of another node's with its rights taken, and descriptors that say how they are sent."""
     body = bytearray(message.body)
     for item in items(message.body, order) if message.complex else ():
         if item.is_right:
             set_disposition(body, item, SENT[item.descriptor.name], order)
-    carried: list[Carried] = []
-    for each in message.carried:
-        if isinstance(each, CarriedPort) and isinstance(each.port, NetRight):
-            carried.append(CarriedPort(each.offset, SENT[each.disposition], take(each.port)))
-        elif isinstance(each, CarriedPorts):
-            names = tuple(take(right) for right in each.ports if isinstance(right, NetRight))
-            carried.append(CarriedPorts(each.offset, SENT[each.disposition], names))
-        else:
-            carried.append(each)
-    return message._replace(body=bytes(body), carried=tuple(carried))
+    come = []
+
+    def take(right: object | None, disposition: int) -> object | None:
+        assert isinstance(right, NetRight)
+        if right.kind is not RightKind.RECEIVE or right.node != node:
+            return translator.take(right, node)
+        come.append(right)
+        return right
+
+    taken = replaced(message, take)
+    homes = iter(translator.new_homes(node, come))
+    whole = replaced(taken, lambda right, _: next(homes) if isinstance(right, NetRight) else right)
+    carried = tuple(
+        item if isinstance(item, CarriedMemory) else item._replace(disposition=SENT[item.disposition]) for item in whole.carried
+    )
+    return whole._replace(body=bytes(body), carried=carried)
 
 
 def set_disposition(body: bytearray, item: Item, disposition: int, order: ByteOrder) -> None:
@@ -264,7 +301,7 @@ def taken(context: Context, node: int, what: Deliver, account: Account) -> Messa
     elif isinstance(answer, int):
         remote_type = MAKE_SEND_ONCE if what.answer.kind is RightKind.SEND_ONCE else PORT_SEND
         header = header._replace(remote=answer, remote_type=remote_type)
-    return take_all(message, context.mach.order, lambda right: translator.take(right, node))._replace(header=header)
+    return take_all(translator, message, context.mach.order, node)._replace(header=header)
 
 
 def to_port(message: Message, name: PortName, disposition: int) -> Message:

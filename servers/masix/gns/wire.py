@@ -8,8 +8,9 @@ a receive right has moved, its old home tells those that know the port (`Moved`)
 home, after those before: a word sent behind these (`Flush`) comes back from there (`Flushed`).
 
 A receive right moves in three steps. Its new home makes a port for it, says so (`Homed`), and keeps the message that brings it.
-The old home then gives up the port's notification requests (`Asked`), the messages that wait in its queue and a `Flush` behind
-them. When that has come the port is the new home's, and the message goes to its task. Until `Homed` it is the old home's.
+The old home then gives up the port's notification requests (`GivenUp`), and where messages wait in its queue these and a `Flush`
+behind them. When that has come the port is the new home's, and the message goes to its task. Until `Homed` it is the old home's.
+Many receive rights are said of in one message.
 
 The memory of a large message goes before it, in parts (`Lay`); the receiver says how much of it is in place (`Stored`), or that
 it cannot hold it (`Refused`), after which the sender forgets it (`Dropped`). The message itself comes when all of it is in place.
@@ -209,7 +210,7 @@ class OnceUnused(NamedTuple):
 
 
 @state
-class Homed(NamedTuple):
+class Home(NamedTuple):
     """The receive right that the receiver gave away under `token` is that of the sender's port `number`."""
 
     token: U32
@@ -217,12 +218,28 @@ class Homed(NamedTuple):
 
 
 @state
-class Asked(NamedTuple):
-    """The notification requests of a receive right that the sender gave away, and that is now the receiver's port `number`."""
+class Homed(NamedTuple):
+    homes: tuple[Home, ...]
+
+
+@state
+class Given(NamedTuple):
+    """A receive right that the sender gave away, and that is now the receiver's port `number`.
+
+    is_whole: nothing waits in its queue. is_unused: the sender has no right to the port any more. no_senders, port_destroyed:
+    the sender's numbers of the send-once rights by which it is asked to notify, 0 for none.
+    """
 
     number: U31
-    no_senders: NetRight
-    port_destroyed: NetRight
+    is_whole: bool
+    is_unused: bool
+    no_senders: U31
+    port_destroyed: U31
+
+
+@state
+class GivenUp(NamedTuple):
+    rights: tuple[Given, ...]
 
 
 @state
@@ -308,5 +325,5 @@ Payload = (
     | Dropped
     | Alive
     | Gathering
-    | Asked
+    | GivenUp
 )
