@@ -47,8 +47,8 @@ SUBTRACT_LONG, STORE_WORD = 79, 76
 """Operations: a constant of 64 bits; a label; a store of 32 bits; a load of 64, one of 32 as 64, a store, an addition of 64;
 a subtraction, and a store of their lower 32 bits."""
 CALL: Final = 2
-"""A call: its operands are results and arguments, the function's address, and flags. How many of the first two there are is in its
-second byte."""
+"""A call: its operands are results and arguments, the function's address, and flags. How many of the first two there are is in
+its second byte."""
 ACCESSES: Final = range(133, 137)
 """Loads and stores of the guest's memory."""
 LINKS: Final = 8
