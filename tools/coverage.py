@@ -25,6 +25,7 @@ IDS: Final = 2000
 
 NO_HANDLER: Final = "tests/kernel/test_unknown_routines.py::test_a_routine_that_the_kernel_does_not_have_answers_mig_bad_id"
 MOVES: Final = "tests/kernel/test_freeze.py::test_modules_print_the_same_where_other_tasks_come_in_the_place_of_theirs"
+MANAGERS: Final = "tests/kernel/test_internalizing.py"
 MAPS: Final = "tests/kernel/test_moving_maps.py"
 ARRAYS: Final = "tests/user/test_port_arrays.py::test_many_ports_are_made_moved_and_asked_as_one_is"
 DECLARED: Final[dict[str, str]] = {
@@ -45,6 +46,8 @@ DECLARED: Final[dict[str, str]] = {
     "vm_map_info": f"{MAPS}::test_memory_of_a_family_has_one_number_in_all_of_its_maps",
     "vm_map_set": f"{MAPS}::test_a_map_made_of_words_is_alike_and_gives_the_same_addresses",
     "vm_region_get_pages": f"{MAPS}::test_pages_are_read_whatever_their_protection_and_only_those_that_exist",
+    "memory_object_internalize": f"{MANAGERS}::test_a_memory_object_becomes_anonymous_memory_and_leaves_its_manager_nothing",
+    "vm_region_set_manager": (f"{MANAGERS}::test_a_region_gets_a_manager_to_whom_its_pages_are_new_and_only_writes_are_changes"),
     "task_freeze": "tests/kernel/test_freeze.py::test_reasons_to_stay_are_told_and_a_task_freezes_others_only",
 }
 """By routine or trap: a conformance module or a test's node id, where the name stands in no module's source."""

@@ -144,6 +144,16 @@ class _Objects:
         return len(self.words) - 1
 
 
+def told_alike(map_: VmMap, maps: Iterable[VmMap], entry: VmMapEntry) -> tuple[list[VmMapEntry], bool]:
+    """The entries whose object is told of as that of one of them, and whether other maps may show it. maps: all of the node."""
+    told = _Objects(map_, maps)
+    places = [told.entry(each).object for each in map_.entries]
+    place = places[map_.entries.index(entry)]
+    if place == NONE:
+        return [entry], False
+    return [each for each, its in zip(map_.entries, places, strict=True) if its == place], told.words[place].number != 0
+
+
 def _may_be_behind(obj: VmObject | None) -> bool:
     """Whether a memory manager may have pages that are seen through an object."""
     while obj is not None:

@@ -39,7 +39,7 @@ def get_pages(map_: VmMap, address: int, size: int, managed: bool) -> tuple[list
         if entry.object is not None:
             shift = entry.offset - entry.start
             window = max(start, entry.start) + shift, min(end, entry.end) + shift
-            shown.append(Shown(entry, entry.object, _existing(entry.object, *window, managed)))
+            shown.append(Shown(entry, entry.object, existing(entry.object, *window, managed)))
     addresses = [each.entry.start - each.entry.offset + offset for each in shown for offset in each.offsets]
     if not addresses:
         return [], None
@@ -48,7 +48,7 @@ def get_pages(map_: VmMap, address: int, size: int, managed: bool) -> tuple[list
     return addresses, _share(map_, shown)
 
 
-def _existing(obj: VmObject, start: int, end: int, managed: bool) -> list[int]:
+def existing(obj: VmObject, start: int, end: int, managed: bool) -> list[int]:
     """The offsets in [start, end) of pages that exist, in order."""
     step = obj.vm.page_size
     found: set[int] = set()

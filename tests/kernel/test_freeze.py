@@ -48,7 +48,8 @@ from machemu.mig.runtime import OutOfLine, PolyPort
 from tests.support import modules
 from tests.support.guests import Arch
 from tests.support.machine import CODE, Machine, add_task, empty, module
-from tests.support.moves import Waits, call, disturbed, give_up, relocate
+from tests.support.moves import Waits, disturbed, give_up, relocate
+from tests.support.routines import call
 
 MODULES = (
     "exceptions",
@@ -88,10 +89,11 @@ def test_waits_that_were_told_begin_anew(arch: Arch, name: str, tmp_path: Path) 
 
 MOVED = (
     "devices", "emulation", "gsync", "hosts", "lines", "longform", "memory", "messages", "pager", "ports", "psets", "regions",
-    "states", "threads", "traps", "twotypes", "unreadable", "waits", "wirefailures",
+    "states", "threads", "traps", "twotypes", "waits", "wirefailures",
 )  # fmt: skip
 """Modules that see nothing of it where another task comes in the place of theirs. Others ask for msg-accepted notifications or
-for samples of the program counter, or see that memory managers are asked again and in which order threads run."""
+for samples of the program counter, or see that memory managers are asked again, in which order threads run, and which pages of
+memory that may not be read are mapped."""
 
 
 def test_modules_print_the_same_where_other_tasks_come_in_the_place_of_theirs(arch: Arch, tmp_path: Path) -> None:

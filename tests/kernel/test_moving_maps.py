@@ -11,26 +11,24 @@ from hypothesis import strategies as st
 
 from machemu.abi.errors import KernError, MustWait
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_HOST
-from machemu.abi.message import PORT_DEAD, PORT_SEND
+from machemu.abi.message import PORT_DEAD
 from machemu.abi.migrate import ENTRY_SHARED, NONE, OBJECT_BEHIND, OBJECT_MANAGED
 from machemu.abi.types import VirtAddr
 from machemu.core import invariants
-from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
-from machemu.ipc.port import Port, Right
+from machemu.ipc.port import Right
 from machemu.kern import freeze, task_control
 from machemu.kern.task import Task
-from machemu.mig.interfaces.mach_migrate import TASK_THAW, VM_MAP_INFO, VM_MAP_SET, VM_REGION_GET_PAGES
+from machemu.mig.interfaces.mach_migrate import TASK_THAW
 from machemu.mig.runtime import OutOfLine
 from machemu.vm import region_pages
 from machemu.vm import routines as vm
-from machemu.vm.map import VmMap
 from machemu.vm.map_copy import VmMapCopy
-from machemu.vm.map_move import HEAD_WORDS, EntryWords, ObjectWords
 from tests.support.guests import ARCHS, Arch
 from tests.support.machine import Machine, empty
 from tests.support.managers import Manager
-from tests.support.moves import call, send_right
+from tests.support.maps import bytes_of, map_of, pages, set_map, told_map
+from tests.support.routines import call
 
 AT = 0x100000
 """Where a task's map has its first entry."""
@@ -38,71 +36,10 @@ FAMILY = 0x20000000
 MANAGED = 0x30000000
 
 
-class Told:
-    """A map's words, taken apart."""
-
-    def __init__(self, machine: Machine, words: tuple[int, ...], managers: tuple[Right, ...]) -> None:
-        self.words, self.managers = words, managers
-        count, entries = words[3:HEAD_WORDS]
-        at = HEAD_WORDS
-        width = len(ObjectWords._fields)
-        self.objects = [ObjectWords(*words[at + i * width : at + (i + 1) * width]) for i in range(count)]
-        at += count * width
-        width = len(EntryWords._fields)
-        self.entries = [EntryWords(*words[at + i * width : at + (i + 1) * width]) for i in range(entries)]
-        self.gaps = words[at + entries * width :]
-        for right in managers:
-            kmsgs.destroy_right(machine.kernel.ipc, right, PORT_SEND)
-
-    def object_at(self, address: int) -> ObjectWords | None:
-        [entry] = [entry for entry in self.entries if entry.start <= address < entry.end]
-        return None if entry.object == NONE else self.objects[entry.object]
-
-
-def numbers(machine: Machine, words: OutOfLine) -> tuple[int, ...]:
-    if not isinstance(words.copy, VmMapCopy):
-        return ()
-    data = words.copy.to_bytes()
-    words.copy.discard()
-    return tuple(machine.arch.unpack(f"{len(data) // 4}I", data))
-
-
-def map_of(task: Task) -> VmMap:
-    assert task.map is not None
-    return task.map
-
-
-def info(machine: Machine, task: Task) -> Told:
-    words, rights = call(machine.kernel, VM_MAP_INFO, task.itk_self)
-    return Told(machine, numbers(machine, words), rights)
-
-
 def frozen(machine: Machine) -> Task:
     task = task_control.create(machine.kernel.kern, None, False, "new")
     freeze.freeze(machine.kernel.kern, task)
     return task
-
-
-def set_map(machine: Machine, task: Task, words: tuple[int, ...], rights: list[Right], host: Right = None) -> None:
-    """Makes copies of the rights for the request."""
-    kernel = machine.kernel
-    data = machine.arch.pack(f"{len(words)}I", *words)
-    memory = OutOfLine(VmMapCopy.from_bytes(kernel.vm, data) if data else None, len(data))
-    sent = tuple(ports.make_send(kernel.ipc, right) if isinstance(right, Port) else right for right in rights)
-    call(kernel, VM_MAP_SET, host or kernel.kern.host.host_priv_self, send_right(kernel, task.itk_self), memory, sent)
-
-
-def pages(machine: Machine, task: Task, address: int, size: int, managed: bool = False) -> tuple[tuple[int, ...], OutOfLine]:
-    addresses, data = call(machine.kernel, VM_REGION_GET_PAGES, task.itk_self, address, size, int(managed))
-    return numbers(machine, addresses), data
-
-
-def bytes_of(data: OutOfLine) -> bytes:
-    assert isinstance(data.copy, VmMapCopy)
-    content = data.copy.to_bytes()
-    assert len(content) == data.size
-    data.copy.discard()
-    return content
 
 
 def with_holes(machine: Machine) -> Task:
@@ -131,10 +68,10 @@ def rooms(machine: Machine, task: Task) -> list[int]:
 def test_a_map_made_of_words_is_alike_and_gives_the_same_addresses(arch: Arch) -> None:
     with empty(arch) as machine:
         old, new = with_holes(machine), frozen(machine)
-        told = info(machine, old)
+        told = told_map(machine, old)
         assert [each for each in told.objects if each.number] == []
         set_map(machine, new, told.words, [None] * len(told.objects))
-        again = info(machine, new)
+        again = told_map(machine, new)
         assert again.words == told.words
         machine.check()
         assert rooms(machine, new) == rooms(machine, old)
@@ -147,7 +84,7 @@ def test_pieces_of_one_object_stay_one_and_copies_become_objects_of_their_own(ar
         copy = vm.vm_read(map_, AT + 14 * page, page)
         assert copy is not None
         vm.vm_write(map_, AT + 8 * page, copy, page)
-        told = info(machine, task)
+        told = told_map(machine, task)
         first, other = told.object_at(AT), told.object_at(AT + 50 * page)
         assert first is not None
         assert first == told.object_at(AT + page) == told.object_at(AT + 6 * page)
@@ -169,12 +106,12 @@ def test_memory_of_a_family_has_one_number_in_all_of_its_maps(arch: Arch) -> Non
         vm.vm_inherit(map_of(parent), FAMILY, 2 * page, 0)
         child = task_control.create(kern, parent, True, "child")
         parent.memory.write(VirtAddr(FAMILY), b"both")
-        mine, its = info(machine, parent), info(machine, child)
+        mine, its = told_map(machine, parent), told_map(machine, child)
         shared = mine.object_at(FAMILY)
         assert shared is not None
         assert (shared, shared.users) == (its.object_at(FAMILY), 2)
         assert shared.number
-        assert info(machine, parent).object_at(FAMILY) == shared
+        assert told_map(machine, parent).object_at(FAMILY) == shared
         assert mine.object_at(AT) != its.object_at(AT) or not mine.object_at(AT).number  # type: ignore[union-attr]
         manager = Manager(machine)
         news = [frozen(machine), frozen(machine)]
@@ -189,7 +126,7 @@ def test_memory_of_a_family_has_one_number_in_all_of_its_maps(arch: Arch) -> Non
         news[0].memory.write(VirtAddr(FAMILY + 8), b"new")
         assert news[1].memory.read(VirtAddr(FAMILY), 11) == b"both" + bytes(4) + b"new"
         assert parent.memory.read(VirtAddr(FAMILY), 11) == b"both" + bytes(7)
-        again = [info(machine, new) for new in news]
+        again = [told_map(machine, new) for new in news]
         assert [each.entries[-2].flags for each in again] == [ENTRY_SHARED] * 2
         assert [each.objects[each.entries[-2].object].users for each in again] == [2, 2]
         machine.check()
@@ -201,7 +138,7 @@ def test_a_memory_manager_of_a_users_is_told_by_its_right_and_a_dead_one_by_a_de
         manager.map(task, 2 * arch.page, MANAGED)
         manager.ready(strategy=2)
         manager.map(task, 2 * arch.page, MANAGED + 0x100000, copy=True)
-        told = info(machine, task)
+        told = told_map(machine, task)
         direct, copied = told.object_at(MANAGED), told.object_at(MANAGED + 0x100000)
         assert direct is not None
         assert copied is not None
@@ -209,7 +146,7 @@ def test_a_memory_manager_of_a_users_is_told_by_its_right_and_a_dead_one_by_a_de
         assert told.managers[told.objects.index(direct)] is manager.port
         assert [each for each in told.managers if each is not None] == [manager.port]
         machine.end(manager.task)
-        told = info(machine, task)
+        told = told_map(machine, task)
         assert [each for each in told.managers if each is not None] == [PORT_DEAD]
 
 
@@ -219,14 +156,14 @@ def test_pages_are_read_whatever_their_protection_and_only_those_that_exist(arch
         task.memory.write(VirtAddr(AT + 32 * page), b"hidden")
         vm.vm_protect(map_of(task), AT + 32 * page, page, False, 0)
         freeze.freeze(machine.kernel.kern, task)
-        before, words = machine.usage(), info(machine, task).words
+        before, words = machine.usage(), told_map(machine, task).words
         translated = map_of(task).pmap.resident_count()
         addresses, data = pages(machine, task, AT, 40 * page)
         assert addresses == (AT, AT + 14 * page, AT + 32 * page)
-        assert (map_of(task).pmap.resident_count(), info(machine, task).words) == (translated, words)
+        assert (map_of(task).pmap.resident_count(), told_map(machine, task).words) == (translated, words)
         content = bytes_of(data)
         assert content == b"first".ljust(page, b"\0") + b"next".ljust(page, b"\0") + b"hidden".ljust(page, b"\0")
-        assert (machine.usage(), info(machine, task).words) == (before, words)
+        assert (machine.usage(), told_map(machine, task).words) == (before, words)
         assert pages(machine, task, AT + 15 * page, 5 * page) == ((), OutOfLine(None, 0))
         freeze.thaw(machine.kernel.kern, task)
 
@@ -280,20 +217,20 @@ def test_memory_that_was_wired_is_wired_when_the_new_task_is_thawed(arch: Arch) 
     with empty(arch) as machine:
         page, old, new = arch.page, with_holes(machine), frozen(machine)
         vm.vm_wire(map_of(old), AT + 8 * page, 4 * page, 3, True)
-        told = info(machine, old)
+        told = told_map(machine, old)
         set_map(machine, new, told.words, [None] * len(told.objects))
         assert map_of(new).size_wired == 0
         machine.check()
         call(machine.kernel, TASK_THAW, new.itk_self)
         assert map_of(new).size_wired == 4 * page
-        assert info(machine, new).entries == told.entries
+        assert told_map(machine, new).entries == told.entries
         machine.check()
 
 
 def test_a_map_is_set_by_the_privileged_host_port_and_once_in_a_frozen_task(arch: Arch) -> None:
     with empty(arch) as machine:
         old, new = with_holes(machine), frozen(machine)
-        told = info(machine, old)
+        told = told_map(machine, old)
         rights: list[Right] = [None] * len(told.objects)
 
         def refused(task: Task, host: Right = None) -> int:
@@ -311,7 +248,7 @@ def test_a_map_is_set_by_the_privileged_host_port_and_once_in_a_frozen_task(arch
 def test_rights_that_are_no_memory_objects_are_refused(arch: Arch) -> None:
     with empty(arch) as machine:
         old, new, manager = with_holes(machine), frozen(machine), Manager(machine)
-        told = info(machine, old)
+        told = told_map(machine, old)
         count = len(told.objects)
         before = machine.usage()
         nulls: list[Right] = [None] * count
@@ -342,7 +279,7 @@ def test_words_that_lie_are_refused_or_make_a_sound_map(data: st.DataObject) -> 
     arch = ARCHS[data.draw(st.sampled_from(sorted(ARCHS)))]
     with empty(arch) as machine:
         old, new, manager = with_holes(machine), frozen(machine), Manager(machine)
-        told = info(machine, old)
+        told = told_map(machine, old)
         words = list(told.words)
         for _ in range(data.draw(st.integers(1, 3))):
             place = data.draw(st.integers(0, len(words) - 1))

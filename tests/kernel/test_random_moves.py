@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from machemu.abi.errors import KernError
+from machemu.abi.errors import KernError, MustWait
 from machemu.abi.message import PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE
 from machemu.abi.migrate import FOREVER, REDO_ANSWERED, REDO_WORDS
 from machemu.ipc import kmsg as kmsgs
@@ -29,13 +29,17 @@ from machemu.mig.interfaces.mach_migrate import (
     THREAD_GET_WAIT,
     THREAD_SET_ACCOUNT,
     THREAD_SET_WAIT,
+    VM_REGION_SET_MANAGER,
 )
 from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.vm.map_copy import VmMapCopy
+from machemu.vm.pager import COPY_TEMPORARY
 from tests.support import modules
 from tests.support.guests import Arch
 from tests.support.machine import RAM, Machine, boot, module
-from tests.support.moves import call, send_right
+from tests.support.maps import bytes_of, pages, told_map
+from tests.support.moves import SpaceManager
+from tests.support.routines import call, send_right
 
 MODULES = (
     "exceptions",
@@ -65,7 +69,7 @@ class Mover:
         self.spaces: list[tuple[Any, ...]] = []
         self.steps: tuple[Callable[[Task], object], ...] = (
             self._freeze, self._surrender, self._tell, self._tell, self._set, self._extract, self._insert, self._adopt,
-            self._thaw, self._account, self._others, self._drop,
+            self._thaw, self._account, self._others, self._drop, self._look, self._manage,
         )  # fmt: skip
 
     def step(self) -> None:
@@ -74,7 +78,7 @@ class Mover:
         if tasks:
             try:
                 self.rng.choice(self.steps)(self.rng.choice(frozen if frozen and self.rng.random() < 0.85 else tasks))
-            except KernError:
+            except (KernError, MustWait):
                 return
 
     def _thread(self, task: Task) -> Thread:
@@ -135,6 +139,23 @@ class Mover:
             words = list(call(self.kernel, get, port)[0])
             words[self.rng.randrange(len(words))] = self.rng.choice(NUMBERS)
             call(self.kernel, put, self.host, send_right(self.kernel, port), tuple(words))
+
+    def _look(self, task: Task) -> None:
+        told = told_map(self.machine, task)
+        start, end = (self.rng.choice(told.entries).start for _ in range(2))
+        bytes_of(pages(self.machine, task, start, max(end - start, 1), self.rng.random() < 0.2)[1])
+
+    def _manage(self, task: Task) -> None:
+        """Memory gets a manager, and is anonymous again at once."""
+        entry = self.rng.choice(told_map(self.machine, task).entries)
+        manager = SpaceManager(self.machine)
+        try:
+            call(self.kernel, VM_REGION_SET_MANAGER, task.itk_self, entry.start, send_right(self.kernel, manager.port))
+        except (KernError, MustWait):
+            kmsgs.destroy_right(self.kernel.ipc, manager.port, PORT_RECEIVE)
+            raise
+        manager.ready(strategy=COPY_TEMPORARY)
+        manager.end()
 
     def _others(self, task: Task) -> None:
         """What users do meanwhile."""

@@ -6,18 +6,18 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE
-from machemu.core.kernel import Kernel, Stop
+from machemu.abi.message import PORT_DEAD, PORT_RECEIVE
+from machemu.abi.migrate import NONE, OBJECT_BEHIND
+from machemu.core.kernel import Stop
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
-from machemu.ipc.port import Right
 from machemu.kern import freeze, task_control, thread_control
 from machemu.kern.task import Task
 from machemu.mig.interfaces.mach_migrate import (
     MACH_PORT_EXTRACT_ALL,
     MACH_PORT_INSERT_ALL,
+    MEMORY_OBJECT_INTERNALIZE,
     TASK_ADOPT,
     TASK_GET_ACCOUNT,
     TASK_SET_ACCOUNT,
@@ -27,11 +27,16 @@ from machemu.mig.interfaces.mach_migrate import (
     THREAD_GET_WAIT,
     THREAD_SET_ACCOUNT,
     THREAD_SET_WAIT,
+    VM_REGION_SET_MANAGER,
 )
-from machemu.mig.runtime import Routine
+from machemu.vm.map_move import EntryWords
+from machemu.vm.pager import COPY_TEMPORARY
 from tests.support import modules
 from tests.support.guests import Arch
 from tests.support.machine import RAM, Machine, boot, module
+from tests.support.managers import Manager
+from tests.support.maps import bytes_of, pages, set_map, told_map
+from tests.support.routines import call, send_right
 
 TIME_NS = 60_000_000_000
 """Longer than any of the modules takes."""
@@ -54,27 +59,9 @@ def give_up(machine: Machine, task: Task, told: bool = False) -> None:
     freeze.thaw(kern, task)
 
 
-OF_TASK = ("map", "memory", "machine", "eml_dispatch", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered")
+OF_TASK = ("machine", "eml_dispatch", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered")
 OF_THREAD = ("pcb", "retval", "ith_sself", "ith_exception")
 """What a moved task or thread has besides, exchanged with the one in whose place it comes."""
-
-
-def call(kernel: Kernel, routine: Routine, target: Right, *values: Any) -> tuple[Any, ...]:
-    """What the kernel answers to a request by a copy of a send right: the results. Raises KernError."""
-    ipc = kernel.ipc
-    reply_port = ipc.make_kernel_port(None, reply=True)
-    body, carried = routine.request.pack(ipc.order, values)
-    sonce = ports.make_sonce(ipc, reply_port)
-    assert isinstance(target, ports.Port)
-    right = ports.make_send(ipc, target)
-    reply = kernel.serve(kmsgs.make(ipc, right, PORT_SEND, sonce, PORT_SEND_ONCE, routine.request.id, body, carried))
-    assert reply is not None
-    try:
-        return routine.unpack_reply(ipc.order, bytes(reply.body), reply.carried, reply.complex)
-    finally:
-        ports.release_sonce(ipc, reply_port)
-        kmsgs.consume(ipc, reply)
-        ports.dealloc_kernel(ipc, reply_port)
 
 
 def exchange(a: object, b: object, names: tuple[str, ...]) -> None:
@@ -84,15 +71,64 @@ def exchange(a: object, b: object, names: tuple[str, ...]) -> None:
         setattr(b, name, one)
 
 
-def send_right(kernel: Kernel, port: Right) -> Right:
-    """A send right to a kernel port."""
-    assert isinstance(port, ports.Port)
-    return ports.make_send(kernel.ipc, port)
+class SpaceManager(Manager):
+    """A memory object that no task serves."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine, self.kernel = machine, machine.kernel
+        self.data = {}
+        self.control = None
+        self.port = self.kernel.ipc.make_kernel_port(None)
+        self.port.receiver = None
+
+    def end(self) -> None:
+        """The object is anonymous again, and nothing is left of the manager."""
+        assert self.control is not None
+        call(self.kernel, MEMORY_OBJECT_INTERNALIZE, self.control)
+        assert self.names() == ["terminate"]
+        kmsgs.destroy_right(self.kernel.ipc, self.port, PORT_RECEIVE)
+
+
+def move_memory(machine: Machine, old: Task, new: Task) -> None:
+    """A copy of a frozen task's memory in another one; memory that others share, and managers of users', are the same in both.
+
+    What a memory manager of a user's has to be asked for, which nobody here can wait for, is exchanged by hand.
+    """
+    kernel, made = machine.kernel, dict[int, SpaceManager]()
+    told = told_map(machine, old)
+    if PORT_DEAD in told.managers or any(each.flags & OBJECT_BEHIND for each in told.objects):
+        exchange(old, new, ("map", "memory"))
+        return
+    for entry in told.entries:
+        number = told.objects[entry.object].number if entry.object != NONE else 0
+        if number and told.managers[entry.object] is None and entry.object not in made:
+            manager = made[entry.object] = SpaceManager(machine)
+            call(kernel, VM_REGION_SET_MANAGER, old.itk_self, entry.start, send_right(kernel, manager.port))
+            manager.ready(strategy=COPY_TEMPORARY)
+    alone = {place: SpaceManager(machine) for place, each in enumerate(told.objects) if not each.number}
+    managers = {**made, **alone}
+    rights = [managers[place].port if place in managers else right for place, right in enumerate(told.managers)]
+    set_map(machine, new, told.words, rights)
+    for manager in alone.values():
+        manager.ready(strategy=COPY_TEMPORARY)
+    for entry in told.entries:
+        if entry.object in alone:
+            _copy_pages(machine, old, entry, alone[entry.object])
+    for manager in managers.values():
+        manager.end()
+
+
+def _copy_pages(machine: Machine, task: Task, entry: EntryWords, manager: SpaceManager) -> None:
+    page = machine.arch.page
+    addresses, data = pages(machine, task, entry.start, entry.size, True)
+    content = bytes_of(data)
+    for index, address in enumerate(addresses):
+        manager.supply(address - entry.start + entry.offset, content[index * page : (index + 1) * page])
 
 
 def relocate(machine: Machine, task: Task) -> Task:
-    """Another task in the place of one, which ends. Waits, accounts, rights and kernel ports move by the kernel's routines, all
-    else by hand."""
+    """Another task in the place of one, which ends. Waits, accounts, rights, kernel ports and memory move by the kernel's
+    routines, all else by hand."""
     kernel, kern = machine.kernel, machine.kernel.kern
     host = kern.host.host_priv_self
     freeze.freeze(kern, task)
@@ -106,6 +142,7 @@ def relocate(machine: Machine, task: Task) -> Task:
     exchange(task, new, OF_TASK)
     threads = [thread_control.create(kern, new) for _ in old_threads]
     freeze.freeze(kern, new)
+    move_memory(machine, task, new)
     call(kernel, TASK_SET_ACCOUNT, host, send_right(kernel, new.itk_self), *account)
     for old, thread, wait, its in zip(old_threads, threads, waits, accounts, strict=True):
         exchange(old, thread, OF_THREAD)

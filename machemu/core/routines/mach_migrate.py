@@ -29,6 +29,7 @@ from machemu.abi.migrate import (
     STAY_V86,
 )
 from machemu.abi.types import signed
+from machemu.core.routines.memory_object import object_target
 from machemu.core.routines.targets import map_target, privileged_host, task_target, thread_target, words_out_of_line
 from machemu.core.traps import TRAPS
 from machemu.device.dev_pager import DevicePager
@@ -43,11 +44,12 @@ from machemu.kern.thread import Continuation, Thread
 from machemu.machine.seams import DescriptorTables, IoPorts
 from machemu.mig.interfaces.gnumach import GSYNC_WAIT
 from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.vm import map_move, region_pages, wire
+from machemu.vm import manage, map_move, region_pages, wire
 from machemu.vm.map_copy import VmMapCopy
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
+    from machemu.vm.map import VmMap
     from machemu.vm.object import VmObject
 
 WORD: Final = 0xFFFFFFFF
@@ -273,8 +275,12 @@ def _discard(words: OutOfLine) -> None:
 def vm_map_info(kernel: Kernel, request: Kmsg) -> tuple[OutOfLine, Array]:
     """A memory manager that has died is a dead right."""
     map_ = map_target(request)
-    words, managed = map_move.describe(map_, [task.map for task in kernel.kern.tasks.values() if task.map is not None])
+    words, managed = map_move.describe(map_, _maps(kernel))
     return words_out_of_line(kernel, words), tuple([_memory_object(kernel, obj) for obj in managed])
+
+
+def _maps(kernel: Kernel) -> list[VmMap]:
+    return [task.map for task in kernel.kern.tasks.values() if task.map is not None]
 
 
 def _memory_object(kernel: Kernel, obj: VmObject | None) -> Right:
@@ -300,6 +306,19 @@ def vm_map_set(kernel: Kernel, request: Kmsg, task_port: Right, words: OutOfLine
 def vm_region_get_pages(kernel: Kernel, request: Kmsg, address: int, size: int, managed: int) -> tuple[OutOfLine, OutOfLine]:
     addresses, copy = region_pages.get_pages(map_target(request), address, size, bool(managed))
     return words_out_of_line(kernel, addresses), OutOfLine(copy, copy.size if copy is not None else 0)
+
+
+def memory_object_internalize(kernel: Kernel, request: Kmsg) -> tuple[()]:
+    with object_target(kernel, request) as pager:
+        manage.internalize(pager, _maps(kernel))
+    return ()
+
+
+def vm_region_set_manager(kernel: Kernel, request: Kmsg, address: int, memory_object: Right) -> tuple[()]:
+    """Consumes the right on success."""
+    manage.set_manager(map_target(request), _maps(kernel), address, memory_object)
+    port.release_send(kernel.ipc, memory_object)
+    return ()
 
 
 def task_get_account(kernel: Kernel, request: Kmsg) -> tuple[tuple[int, ...]]:

@@ -30,7 +30,7 @@ WORD: Final = 0xFFFFFFFF
 
 
 @contextmanager
-def _object_of(kernel: Kernel, request: Kmsg) -> Iterator[Pager]:
+def object_target(kernel: Kernel, request: Kmsg) -> Iterator[Pager]:
     """The pager whose control port the request was sent to. Its object, which may only be cached, has one more reference until
     its manager is answered; then one that is not used and has no pages any more goes."""
     pager = control_pager(request.remote)
@@ -69,7 +69,7 @@ def memory_object_data_supply(
 ) -> tuple[()]:
     """The data and the reply right are consumed also where a page was there already, of which the manager is told."""
     copy = data.copy if isinstance(data.copy, VmMapCopy) else VmMapCopy.from_bytes(kernel.vm, b"")
-    with _object_of(kernel, request) as pager:
+    with object_target(kernel, request) as pager:
         result, error_offset = memory_object.data_supply(pager, offset, copy, lock_value & WORD, bool(precious))
         copy.discard()
         completed = user.MEMORY_OBJECT_SUPPLY_COMPLETED
@@ -78,14 +78,14 @@ def memory_object_data_supply(
 
 
 def memory_object_data_unavailable(kernel: Kernel, request: Kmsg, offset: int, size: int) -> tuple[()]:
-    with _object_of(kernel, request) as pager:
+    with object_target(kernel, request) as pager:
         memory_object.data_unavailable(pager, offset, size)
     return ()
 
 
 def memory_object_data_error(kernel: Kernel, request: Kmsg, offset: int, size: int, error_value: int) -> tuple[()]:
     """The manager's own code is not passed on."""
-    with _object_of(kernel, request) as pager:
+    with object_target(kernel, request) as pager:
         memory_object.data_error(pager, offset, size)
     return ()
 
@@ -100,14 +100,14 @@ def memory_object_lock_request(
     lock_value: int,
     reply_to: PolyPort,
 ) -> tuple[()]:
-    with _object_of(kernel, request) as pager:
+    with object_target(kernel, request) as pager:
         memory_object.lock_request(pager, offset, size, should_return, bool(should_flush), lock_value & WORD)
         _tell(kernel, reply_to, user.MEMORY_OBJECT_LOCK_COMPLETED, pager, offset, size)
     return ()
 
 
 def memory_object_ready(kernel: Kernel, request: Kmsg, may_cache: int, copy_strategy: int) -> tuple[()]:
-    with _object_of(kernel, request) as pager:
+    with object_target(kernel, request) as pager:
         memory_object.set_attributes(pager, bool(may_cache), copy_strategy)
     return ()
 
@@ -117,7 +117,7 @@ def memory_object_change_attributes(
 ) -> tuple[()]:
     """The manager is told also where the strategy is none, by its right, which the message then has no more."""
     try:
-        with _object_of(kernel, request) as pager:
+        with object_target(kernel, request) as pager:
             memory_object.set_attributes(pager, bool(may_cache), copy_strategy)
     finally:
         request.carried = ()
@@ -126,12 +126,12 @@ def memory_object_change_attributes(
 
 
 def memory_object_get_attributes(kernel: Kernel, request: Kmsg) -> tuple[int, int, int]:
-    with _object_of(kernel, request) as pager:
+    with object_target(kernel, request) as pager:
         return memory_object.get_attributes(pager)
 
 
 def memory_object_destroy(kernel: Kernel, request: Kmsg, reason: int) -> tuple[()]:
-    with _object_of(kernel, request) as pager:
+    with object_target(kernel, request) as pager:
         memory_object.destroy(pager)
     return ()
 

@@ -21,6 +21,7 @@ _MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
 _ACCOUNT = Type(2, 2, 32, 1, "I", COUNTED, limit=64)
 _BOOLEAN = Type(0, 0, 32, 1, "i")
+_MOVE_SEND = Type(17, 17, 32, 1, "")
 
 TASK_FREEZE = Routine(
     "task_freeze",
@@ -223,6 +224,24 @@ VM_REGION_GET_PAGES = Routine(
     ),
 )
 
+MEMORY_OBJECT_INTERNALIZE = Routine(
+    "memory_object_internalize",
+    Message(4615, ()),
+    Message(4715, (("RetCode", _INT32),)),
+)
+
+VM_REGION_SET_MANAGER = Routine(
+    "vm_region_set_manager",
+    Message(
+        4616,
+        (
+            ("address", _UINT32),
+            ("memory_object", _MOVE_SEND),
+        ),
+    ),
+    Message(4716, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     TASK_FREEZE,
     TASK_THAW,
@@ -239,5 +258,7 @@ ROUTINES: Final = table(
     VM_MAP_INFO,
     VM_MAP_SET,
     VM_REGION_GET_PAGES,
+    MEMORY_OBJECT_INTERNALIZE,
+    VM_REGION_SET_MANAGER,
 )
 """The routines by request id."""
