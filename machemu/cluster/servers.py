@@ -173,15 +173,11 @@ class Servers:
         place, and a name server the ports of the one before; where it cannot be made, there is none any more. Where it was to
         follow a server that still has all, that goes on.
         """
-        name = next((name for name in self.lasting if self.tasks.get(name) == ending.number), None)
-        if name is None:
-            self._follow(kernel, ending)
+        name = next((name for name, number in self.tasks.items() if number == ending.number), None)
+        if name is not None and self._goes_back(kernel, name, ending):
             return
-        before = self._before(kernel, name)
-        if before is not None:
-            self.tasks[name] = self.tasks.pop(before)
-            del self.lasting[name]
-            self._last_again(before, name)
+        if name not in self.lasting:
+            self._follow(kernel, ending)
             return
         self.revived += 1
         last = kernel.kern.task_serial
@@ -195,19 +191,19 @@ class Servers:
         else:
             self.tasks[name] = max(kernel.kern.tasks)
 
-    def _before(self, kernel: Kernel, name: str) -> str | None:
-        """What the server is called that one of this name was to follow, where it has left nothing yet."""
+    def _goes_back(self, kernel: Kernel, name: str, ending: Task) -> bool:
+        """A server ends. Where it was to follow one that has left it nothing yet, that is again what it was; False elsewhere."""
         for before, task in self._running(kernel):
             if before.startswith(f"{name}{BEFORE}"):
                 shared = shared_of(task)
-                if self._is_first(task) or (shared is not None and not shared.server.name_server and not shared.leaves):
-                    return before
-        return None
-
-    def _last_again(self, before: str, name: str) -> None:
-        """A server that keeps all that it has, since its successor ends, comes back as it did. name: what it is called now."""
-        if before in self.former:
-            self.lasting[name] = self.former.pop(before)
+                is_whole = self._waits(ending) if shared is None else not shared.server.name_server and not shared.leaves
+                if self._is_first(task) or is_whole:
+                    self.tasks[name] = self.tasks.pop(before)
+                    self.lasting.pop(name, None)
+                    if before in self.former:
+                        self.lasting[name] = self.former.pop(before)
+                    return True
+        return False
 
     def _is_first(self, task: Task) -> bool:
         """Whether it receives what comes to the name server."""
@@ -257,10 +253,9 @@ class Servers:
 
     def stop(self, kernel: Kernel, name: str) -> None:
         """Ends a server's task: its ports die. UserError where there is none."""
-        task, before = self._task(kernel, name), self._before(kernel, name)
-        self.lasting.pop(name, None)
-        if before is not None:
-            self._last_again(before, before)
+        task = self._task(kernel, name)
+        if not self._goes_back(kernel, name, task):
+            self.lasting.pop(name, None)
         task_control.terminate(kernel.kern, task, is_loader=True)
         self._forget_ended(kernel)
 

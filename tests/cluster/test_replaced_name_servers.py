@@ -300,9 +300,7 @@ def test_a_guest_that_does_not_take_over_leaves_the_server_before_it_at_work(arc
     name = name_of(first, architecture)
     bad = guest(f"{FAITHLESS.format(architecture)} {does}")
     actions = replace(name, bad) + (action("100ms", "stop", name=f'"{name}"') if does in ("deaf", "babbles") else "")
-    later = (
-        replace(name if does == "leaves" else f"{name}-before", server(first, architecture), "200ms") if does != "drops" else ""
-    )
+    later = replace(name, server(first, architecture), "200ms") if does != "drops" else ""
     text = cluster(
         desk(), looker("desk", 500), architecture=architecture, actions=actions + later, names=server(first, architecture)
     )
@@ -311,7 +309,7 @@ def test_a_guest_that_does_not_take_over_leaves_the_server_before_it_at_work(arc
         assert world.cluster.undone == []
         (client,) = world.programs("a", Looker)
         assert (client.found == 500) is (does != "drops") and client.found > 5
-        assert name in names_of(world) or f"{name}-before" in names_of(world)
+        assert name in names_of(world) and f"{name}-before" not in names_of(world)
 
 
 @both_machines
@@ -332,6 +330,25 @@ def test_a_server_whose_successor_failed_comes_back_as_itself(architecture: str,
         assert world.cluster.undone == []
         assert task_of(world, serves).name == name
         assert values(world, "reg") == {"new": [0]} and all(each[0] for each in values(world, "look").values())
+
+
+@both_machines
+@pytest.mark.parametrize("first", PLACES)
+@pytest.mark.parametrize("does", ["deaf", "leaves"])
+def test_a_server_that_is_no_name_server_has_its_name_again_too(architecture: str, first: str, does: str) -> None:
+    """Its successor is stopped, or ends by itself."""
+    path = f"images/{architecture}/acs.elf"
+    name, first_server = ("desk", desk()) if first == HOST else (path, f'{{ guest = "{path}" }}')
+    successor = f'{{ guest = "{FAITHLESS.format(architecture)} {does}" }}'
+    with World(cluster(first_server, architecture=architecture, actions=replace(name, successor))) as world:
+        world.run(AT * MS)
+        task = task_of(world, name)
+        world.run(2 * AT * MS)
+        if does == "deaf":
+            assert names_of(world)[2:] == [name, f"{name}-before"] and task_of(world, name) is not task
+            world.node("a").act(StopServer(2 * AT * MS, 1, name), 0)
+        assert names_of(world)[2:] == [name] and task_of(world, name) is task
+        assert world.cluster.undone == []
 
 
 @both_machines
