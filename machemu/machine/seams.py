@@ -7,7 +7,7 @@ thread runs; the kernel answers at once or takes the CPU away. Nothing here wait
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, runtime_checkable
 
 from machemu.abi.exception import Raised
 from machemu.abi.types import ByteOrder, Frame, Instructions, PhysAddr, VirtAddr
@@ -50,6 +50,12 @@ class Pcb(Protocol):
 
     def set_state(self, flavor: int, words: Sequence[int]) -> None:
         """thread_set_state: as far as user mode may change them; KernError(KERN_INVALID_ARGUMENT) for what is refused."""
+
+    def context(self) -> Self:
+        """All of it for a thread of another kernel, without what is its task's; to be read alone."""
+
+    def take_context(self, context: Self) -> None:
+        """Takes over another one's context, as far as user mode may have it. The other is not used again."""
 
     @property
     def own_flavors(self) -> tuple[int, ...]:

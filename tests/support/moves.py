@@ -24,8 +24,10 @@ from machemu.mig.interfaces.mach_migrate import (
     TASK_SURRENDER,
     TASK_THAW,
     THREAD_GET_ACCOUNT,
+    THREAD_GET_CONTEXT,
     THREAD_GET_WAIT,
     THREAD_SET_ACCOUNT,
+    THREAD_SET_CONTEXT,
     THREAD_SET_WAIT,
     VM_REGION_SET_MANAGER,
 )
@@ -60,7 +62,7 @@ def give_up(machine: Machine, task: Task, told: bool = False) -> None:
 
 
 OF_TASK = ("machine", "eml_dispatch", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered")
-OF_THREAD = ("pcb", "retval", "ith_sself", "ith_exception")
+OF_THREAD = ("ith_sself", "ith_exception")
 """What a moved task or thread has besides, exchanged with the one in whose place it comes."""
 
 
@@ -127,7 +129,7 @@ def _copy_pages(machine: Machine, task: Task, entry: EntryWords, manager: SpaceM
 
 
 def relocate(machine: Machine, task: Task) -> Task:
-    """Another task in the place of one, which ends. Waits, accounts, rights, kernel ports and memory move by the kernel's
+    """Another task in the place of one, which ends. Waits, accounts, registers, rights, kernel ports and memory move by the kernel's
     routines, all else by hand."""
     kernel, kern = machine.kernel, machine.kernel.kern
     host = kern.host.host_priv_self
@@ -138,14 +140,16 @@ def relocate(machine: Machine, task: Task) -> Task:
     parts = call(kernel, MACH_PORT_EXTRACT_ALL, control)
     account = call(kernel, TASK_GET_ACCOUNT, control)
     accounts = [call(kernel, THREAD_GET_ACCOUNT, thread.ith_self) for thread in old_threads]
+    contexts = [call(kernel, THREAD_GET_CONTEXT, thread.ith_self) for thread in old_threads]
     new = task_control.create(kern, None, False, task.name)
     exchange(task, new, OF_TASK)
     threads = [thread_control.create(kern, new) for _ in old_threads]
     freeze.freeze(kern, new)
     move_memory(machine, task, new)
     call(kernel, TASK_SET_ACCOUNT, host, send_right(kernel, new.itk_self), *account)
-    for old, thread, wait, its in zip(old_threads, threads, waits, accounts, strict=True):
+    for old, thread, wait, its, context in zip(old_threads, threads, waits, accounts, contexts, strict=True):
         exchange(old, thread, OF_THREAD)
+        call(kernel, THREAD_SET_CONTEXT, host, send_right(kernel, thread.ith_self), *context)
         call(kernel, THREAD_SET_ACCOUNT, host, send_right(kernel, thread.ith_self), *its)
         call(kernel, THREAD_SET_WAIT, host, send_right(kernel, thread.ith_self), *wait)
     call(kernel, MACH_PORT_INSERT_ALL, host, send_right(kernel, new.itk_self), *parts)

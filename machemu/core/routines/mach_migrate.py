@@ -37,13 +37,15 @@ from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mqueue, port, space_move
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port, Right
-from machemu.kern import accounts, freeze, ipc_tt
+from machemu.kern import accounts, family, freeze, ipc_tt
 from machemu.kern.redo import NOTHING, YIELDS, Redo
 from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Thread
-from machemu.machine.seams import DescriptorTables, IoPorts
+from machemu.machine.seams import DescriptorTables, IoPorts, Pcb
 from machemu.mig.interfaces.gnumach import GSYNC_WAIT
 from machemu.mig.runtime import OutOfLine, PolyPort
+from machemu.sim import slots
+from machemu.sim.graph import Reader, Writer
 from machemu.vm import manage, map_move, region_pages, wire
 from machemu.vm.map_copy import VmMapCopy
 
@@ -53,6 +55,10 @@ if TYPE_CHECKING:
     from machemu.vm.object import VmObject
 
 WORD: Final = 0xFFFFFFFF
+NAME_MAX: Final = 63
+"""Bytes of a task's name that are told."""
+CONTEXT_ROOM: Final = 1 << 20
+"""Bytes of the host's memory that a thread's context may take; a whole LDT takes 64 KiB."""
 
 
 def _frozen_task(kernel: Kernel, request: Kmsg, right: Right) -> Task:
@@ -345,3 +351,54 @@ def thread_set_account(kernel: Kernel, request: Kmsg, thread_port: Right, words:
     accounts.set_thread(kernel.kern, thread, words)
     port.release_send(kernel.ipc, thread_port)
     return ()
+
+
+def thread_get_context(kernel: Kernel, request: Kmsg) -> tuple[OutOfLine]:
+    """A trap's result that is still to be written, and the pcb, as sim/graph.py writes them. KERN_FAILURE where it may run."""
+    thread = thread_target(request)
+    if not thread.task.frozen:
+        raise KernError(KERN_FAILURE)
+    data = Writer().encode((thread.retval, thread.pcb.context()))
+    return (OutOfLine(VmMapCopy.from_bytes(kernel.vm, data), len(data)),)
+
+
+def thread_set_context(kernel: Kernel, request: Kmsg, thread_port: Right, context: OutOfLine) -> tuple[()]:
+    """Consumes the right and the bytes on success. KERN_INVALID_ARGUMENT for what is no context of such a thread."""
+    thread = _frozen_thread(kernel, request, thread_port)
+    held = cast("VmMapCopy | None", context.copy)
+    retval, pcb = _context(held.to_bytes() if held is not None else b"", type(thread.pcb))
+    thread.retval = retval
+    thread.pcb.take_context(pcb)
+    if held is not None:
+        held.discard()
+    port.release_send(kernel.ipc, thread_port)
+    return ()
+
+
+def _context(data: bytes, kind: type[Pcb]) -> tuple[int | None, Pcb]:
+    reader = Reader(data, room=CONTEXT_ROOM)
+    try:
+        found = reader.decode()
+        slots.check([*reader.objects, *reader.records])
+    except ValueError:
+        raise KernError(KERN_INVALID_ARGUMENT) from None
+    match found:
+        case (retval, pcb) if type(pcb) is kind and (retval is None or (type(retval) is int and -WORD <= retval <= WORD)):
+            return retval, pcb
+    raise KernError(KERN_INVALID_ARGUMENT)
+
+
+def task_identify(kernel: Kernel, request: Kmsg) -> tuple[int, bytes]:
+    task = task_target(request)
+    return task.number, task.name.encode("latin-1", "replace")[:NAME_MAX]
+
+
+def task_get_family(kernel: Kernel, request: Kmsg, task_port: Right) -> tuple[tuple[Port, ...]]:
+    """Consumes the right on success."""
+    privileged_host(kernel, request)
+    task = ipc_tt.task_of(task_port)
+    if task is None:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    found = [each.itk_self for each in family.of(kernel.kern, task)]
+    port.release_send(kernel.ipc, task_port)
+    return (tuple(port.make_send(kernel.ipc, each) for each in found if each is not None),)

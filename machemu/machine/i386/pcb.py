@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Final, NamedTuple
 
 from machemu.abi.errors import KernError
@@ -14,7 +15,7 @@ from machemu.machine.i386.layout import USER_GDT_SLOTS
 from machemu.machine.i386.pmap import KERNEL_BASE
 from machemu.machine.i386.segments import Descriptor
 from machemu.machine.i386.task import SHOWN, I386Task
-from machemu.sim.state import U16, U32, state
+from machemu.sim.state import U16, U32, fields, state
 
 USER_CS: Final = 0x17
 USER_DS: Final = 0x1F
@@ -252,6 +253,17 @@ class I386Pcb:
         elif not with_segments:
             selectors = [USER_CS] + [USER_DS] * 5
         self.segments = selectors
+
+    def context(self) -> I386Pcb:
+        other = copy(self)
+        other.task = I386Task()
+        return other
+
+    def take_context(self, context: I386Pcb) -> None:
+        for name in fields(I386Pcb):
+            if name != "task":
+                setattr(self, name, getattr(context, name))
+        self.registers[EFLAGS] = self.registers[EFLAGS] & ~EFL_USER_CLEAR | EFL_USER_SET
 
     # machine.seams.DescriptorTables
 

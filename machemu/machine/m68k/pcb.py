@@ -9,7 +9,7 @@ from typing import Annotated, Final, NamedTuple
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.types import VirtAddr
-from machemu.sim.state import U16, U32, Range, state
+from machemu.sim.state import U16, U32, Range, fields, state
 
 THREAD_STATE_FLAVOR_LIST: Final = 0
 THREAD_STATE: Final = 1
@@ -135,3 +135,11 @@ class M68kPcb:
         else:
             sr, self.pc_, _ = struct.unpack(">HIH", struct.pack(">II", *masked))
             self.sr = sr & SR_USER
+
+    def context(self) -> M68kPcb:
+        return self
+
+    def take_context(self, context: M68kPcb) -> None:
+        for name in fields(M68kPcb):
+            setattr(self, name, getattr(context, name))
+        self.sr &= SR_USER

@@ -22,6 +22,8 @@ _MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
 _ACCOUNT = Type(2, 2, 32, 1, "I", COUNTED, limit=64)
 _BOOLEAN = Type(0, 0, 32, 1, "i")
 _MOVE_SEND = Type(17, 17, 32, 1, "")
+_KERNEL_DEBUG_NAME = Type(12, 12, 8, 1, "s", COUNTED, limit=64, string=True)
+_COPY_SEND_ARRAY = Type(19, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 
 TASK_FREEZE = Routine(
     "task_freeze",
@@ -242,6 +244,55 @@ VM_REGION_SET_MANAGER = Routine(
     Message(4716, (("RetCode", _INT32),)),
 )
 
+THREAD_GET_CONTEXT = Routine(
+    "thread_get_context",
+    Message(4620, ()),
+    Message(
+        4720,
+        (
+            ("RetCode", _INT32),
+            ("context", _POINTER),
+        ),
+    ),
+)
+
+THREAD_SET_CONTEXT = Routine(
+    "thread_set_context",
+    Message(
+        4621,
+        (
+            ("thread", _COPY_SEND),
+            ("context", _POINTER),
+        ),
+    ),
+    Message(4721, (("RetCode", _INT32),)),
+)
+
+TASK_IDENTIFY = Routine(
+    "task_identify",
+    Message(4622, ()),
+    Message(
+        4722,
+        (
+            ("RetCode", _INT32),
+            ("number", _UINT32),
+            ("name", _KERNEL_DEBUG_NAME),
+        ),
+    ),
+)
+
+TASK_GET_FAMILY = Routine(
+    "task_get_family",
+    Message(4623, (("task", _COPY_SEND),)),
+    Message(
+        4723,
+        (
+            ("RetCode", _INT32),
+            ("family", _COPY_SEND_ARRAY),
+        ),
+    ),
+)
+
 ROUTINES: Final = table(
     TASK_FREEZE,
     TASK_THAW,
@@ -260,5 +311,9 @@ ROUTINES: Final = table(
     VM_REGION_GET_PAGES,
     MEMORY_OBJECT_INTERNALIZE,
     VM_REGION_SET_MANAGER,
+    THREAD_GET_CONTEXT,
+    THREAD_SET_CONTEXT,
+    TASK_IDENTIFY,
+    TASK_GET_FAMILY,
 )
 """The routines by request id."""
