@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import index
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from machemu.abi.errors import InvariantError, KernError
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KERN_RESOURCE_SHORTAGE
 from machemu.abi.message import (
     COPY_SEND,
     HEADER_SIZE,
@@ -181,22 +182,31 @@ class Mach:
     def put(self, message: Message) -> bool:
         """Sends a message in this handler, to a queue that has room; False where there is no memory for it now: nothing is sent.
         Raises KernError."""
+        placed = self._place(message)
+        if placed is None:
+            return False
+        size, written = placed
+        self._check(self.trap(MACH_MSG, self._thread.buffer, MACH_SEND_MSG | MACH_SEND_TIMEOUT, size, 0, 0, 0, 0))
+        self.free([*written, *messages.regions(message)])
+        self.work(0, 1, size + sum(size for _, size in written))
+        return True
+
+    def _place(self, message: Message) -> tuple[int, list[tuple[int, int]]] | None:
+        """Writes a message into the thread's buffer: its size, and the memory that it has been given; None where there is no room
+        for it now, and nothing is kept."""
         thread = self._thread
         if HEADER_SIZE + len(message.body) > thread.size - WORD_AREA:
-            return False
+            return None
         written: list[tuple[int, int]] = []
         for size in messages.memory_wanted(message):
             written.append((self.allocate(size) if size else 0, size))
             if size and not self.ready(*written[-1], True):
                 self.free(written)
-                return False
+                return None
         data, writes = messages.encode(self.order, message, [address for address, _ in written])
         for address, copy in (*writes, (thread.buffer, data)):
             self.write(address, copy)
-        self._check(self.trap(MACH_MSG, thread.buffer, MACH_SEND_MSG | MACH_SEND_TIMEOUT, len(data), 0, 0, 0, 0))
-        self.free([*written, *messages.regions(message)])
-        self.work(0, 1, len(data) + sum(size for _, size in written))
-        return True
+        return len(data), written
 
     def take_message(self, port: PortName) -> Message | None:
         """Receives in this handler what waits longest at a port that is in no set, its memory left where it is; None where there
@@ -276,7 +286,8 @@ class Mach:
         self.call(MACH_PORT_MOD_REFS, self.task_self(), name, RIGHT_RECEIVE, -1)
 
     def call(self, routine: Routine, port: PortName, *values: Any) -> tuple[Any, ...]:
-        """Calls the kernel, which answers at once: the results without RetCode. Raises KernError.
+        """Calls the kernel, which answers at once: the results without RetCode. Raises KernError, with
+        KERN_RESOURCE_SHORTAGE where there is no memory for the request now.
 
         For routines that never wait: those of ports, tasks and hosts. A right among the results is a name of the task's.
         """
@@ -286,16 +297,17 @@ class Mach:
         names["reply"] = reply
         body, carried = self._pack(routine.request, values)
         header = Header(port, COPY_SEND, reply, MAKE_SEND_ONCE, routine.request.id)
-        if not all([isinstance(item, CarriedPort) for item in carried]):
-            raise InvariantError(f"{routine.name} is called with memory out of line")
-        data, _ = messages.encode(self.order, Message(header, body, carried, bool(carried)), ())
-        self.write(thread.buffer, data)
-        code = self.trap(MACH_MSG, thread.buffer, CALL, len(data), ROOM, reply, 0, 0)
+        placed = self._place(Message(header, body, carried, bool(carried)))
+        if placed is None:
+            raise KernError(KERN_RESOURCE_SHORTAGE)
+        size, written = placed
+        code = self.trap(MACH_MSG, thread.buffer, CALL, size, ROOM, reply, 0, 0)
+        self.free(written)
         if code != MACH_MSG_SUCCESS:
             raise KernError(code)
         answer, regions = messages.decode(self.order, self.read(thread.buffer, ROOM), self.read)
         self.free(regions)
-        self.work(0, 2, len(data) + messages.size_of(answer))
+        self.work(0, 2, size + sum(size for _, size in written) + messages.size_of(answer))
         return routine.unpack_reply(self.order, answer.body, answer.carried, answer.complex)
 
     def _pack(self, kind: MessageType, values: tuple[Any, ...]) -> tuple[bytes, tuple[Carried, ...]]:
