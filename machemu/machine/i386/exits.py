@@ -228,7 +228,7 @@ class Exits(UserMemory):
             self._raise(*FPU_FAULT, self.engine.read(REGISTER["FPSW"]) & 0xFFFF)
         elif number == PROTECTION_FAULT and self._is_breakpoint():
             self._debug_exception()
-        elif number != PROTECTION_FAULT or self.guard.lets or not self._is_seen_to():
+        elif number != PROTECTION_FAULT or self.guard.lets is not None or not self._is_seen_to():
             self._raise_fault(number, code)
 
     def _fill(self, code: int) -> bool:

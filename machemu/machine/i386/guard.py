@@ -50,7 +50,7 @@ class Guard(translator.Watcher):
     _fetch: Callable[[int], int]  # where in it the byte of a virtual address is that a translation may read now, -1 for others
 
     # What the thread is and wants:
-    lets: bool  # what is shown as privileged is translated as itself
+    lets: int | None  # the linear address of the one instruction that is translated as itself, if it is to be shown as privileged
     is_v86: bool  # it is in V86 mode
     stops: frozenset[int]  # the linear addresses of breakpoints
     is_alone: bool  # each instruction is a block: a hook may end the run behind it
@@ -67,7 +67,8 @@ class Guard(translator.Watcher):
         self._end = 0
         self._page = self._frame = -1
         self._resumes = False
-        self.lets = self.is_v86 = self.is_alone = False
+        self.lets = None
+        self.is_v86 = self.is_alone = False
         self.stops = frozenset()
         native = accel.for_a_cpu()
         self._screen: Any = None
@@ -131,7 +132,7 @@ class Guard(translator.Watcher):
                 if self._blocks is None or self._engine.is_watched(address):  # no jump is needed where Unicorn calls someone
                     return
                 self._blocks.leave_out(block)
-            if shown is not None and not (shown.data == PRIVILEGED and self.lets):
+            if shown is not None and not (shown.data == PRIVILEGED and address == self.lets):
                 self._replace([self._place(address + shown.at + n) for n in range(len(shown.data))], shown.data)
                 self._end = address + shown.decided if shown.decided else 0
         except Unreadable:

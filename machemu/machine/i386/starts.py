@@ -117,7 +117,7 @@ class Starts(Exits):
         exits = self._exits
         if exits is not None:
             plain, exits.plain = exits.plain, False
-        self.guard.lets = True
+        self.guard.lets = place
         target, self.target = self.target, self._counted + 1
         engine.drop_translation(place)
         status = engine.read(REGISTER["CR0"])
@@ -137,7 +137,7 @@ class Starts(Exits):
         self.target = target
         if exits is not None:
             exits.plain = plain
-        self.guard.lets = False
+        self.guard.lets = None
         if min(engine.counter.value, engine.limit.value) > self._overhead:
             if cycles is not None:
                 self._show_time(cycles)

@@ -297,6 +297,19 @@ def test_string_input_and_output_of_nothing_touches_no_memory(bench: Bench, code
     assert bench.log == [STEP if flags else ("trap", LEAVE)]
 
 
+def test_nothing_is_done_behind_input_that_is_refused_though_other_input_was_not(bench: Bench) -> None:
+    def store(value: int) -> bytes:
+        return b"\xc7\x03" + value.to_bytes(4, "little")
+
+    ports = bytes.fromhex("ba00030000 ec 42 ec")  # mov $0x300,%edx; in (%dx),%al; inc %edx; in (%dx),%al
+    pcb = bench.start(store(0) + ports + store(1) + trap(LEAVE))
+    pcb.registers[EBX] = DATA
+    pcb.task.io_perm_modify(0x300, 0x300, True)
+    bench.go(pcb)
+    assert bench.log == [PROTECTED]
+    assert (pcb.pc, read(bench, DATA, 4)) == (CODE + len(store(0) + ports) - 1, bytes(4))
+
+
 def test_the_pci_bus_can_be_found_and_is_empty(bench: Bench) -> None:
     code = (
         "baf80c0000"  # mov $0xcf8,%edx
