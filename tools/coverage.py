@@ -26,6 +26,7 @@ IDS: Final = 2000
 NO_HANDLER: Final = "tests/kernel/test_unknown_routines.py::test_a_routine_that_the_kernel_does_not_have_answers_mig_bad_id"
 MOVES: Final = "tests/kernel/test_freeze.py::test_modules_print_the_same_where_other_tasks_come_in_the_place_of_theirs"
 MANAGERS: Final = "tests/kernel/test_internalizing.py"
+OBJECTS: Final = "tests/kernel/test_moving_memory_objects.py"
 MAPS: Final = "tests/kernel/test_moving_maps.py"
 ARRAYS: Final = "tests/user/test_port_arrays.py::test_many_ports_are_made_moved_and_asked_as_one_is"
 DECLARED: Final[dict[str, str]] = {
@@ -48,6 +49,8 @@ DECLARED: Final[dict[str, str]] = {
     "vm_region_get_pages": f"{MAPS}::test_pages_are_read_whatever_their_protection_and_only_those_that_exist",
     "memory_object_internalize": f"{MANAGERS}::test_a_memory_object_becomes_anonymous_memory_and_leaves_its_manager_nothing",
     "vm_region_set_manager": (f"{MANAGERS}::test_a_region_gets_a_manager_to_whom_its_pages_are_new_and_only_writes_are_changes"),
+    "memory_object_surrender": f"{OBJECTS}::test_an_object_is_surrendered_only_where_frozen_tasks_alone_show_it",
+    "memory_object_adopt": f"{OBJECTS}::test_a_task_that_adopts_its_own_object_again_has_it_as_before",
     "task_freeze": "tests/kernel/test_freeze.py::test_reasons_to_stay_are_told_and_a_task_freezes_others_only",
 }
 """By routine or trap: a conformance module or a test's node id, where the name stands in no module's source."""

@@ -74,6 +74,21 @@ HAS_PAYLOAD: Final = 16
 # NONE. Then the starts of the gaps behind entries, by size, and of one size in the order in which they are taken from the end.
 # Objects with equal numbers are one, whatever task's map tells of them; number 0 is an object that this map alone shows.
 
+# What a kernel knows of a memory object: the offset in it of the object's first byte, PAGER_ bits, its copy strategy, the bytes
+# of which it is known what the manager has, how many pages there are, and how many were asked for. Of each page: its offset in
+# the object, PAGE_ bits, the accesses that its manager forbids, and those that it was asked to allow. Of each that was asked for:
+# its offset, and 0 where the manager has not answered, 1 where it has no data, 2 where it had an error. Then the offsets in the
+# memory object of pages that the manager got back, as far as it is known what it has.
+
+PAGER_READY: Final = 1
+"""memory_object_ready has come."""
+PAGER_CACHES: Final = 2
+"""The object outlives its last mapping."""
+PAGER_TEMPORARY: Final = 4
+"""The manager does not want changes back."""
+PAGE_DIRTY: Final = 1
+PAGE_PRECIOUS: Final = 2
+
 MAP_WIRES: Final = 1
 """Entries that come are wired."""
 OBJECT_MANAGED: Final = 1

@@ -127,6 +127,27 @@ class Managers:
             port.kobject = pager
         pager.control = self.ipc.make_kernel_port(PagingRequest(pager))
 
+    def surrender(self, pager: Pager) -> tuple[object, object, object]:
+        if _device(pager) is not None:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        obj = pager.object
+        name = obj.name if obj.name is not None else self.name_port(obj)
+        rights = _port(pager.memory_object), _port(pager.control), _port(name)
+        for port in rights:
+            port.kobject = None
+        pager.memory_object = pager.control = obj.name = None
+        return rights
+
+    def adopt(self, pager: Pager, memory_object: object, control: object, name: object) -> None:
+        pager.memory_object, pager.control = ports.copy_send(self.ipc, _port(memory_object)), control
+        _port(memory_object).kobject = pager
+        obj = pager.object
+        if obj.name is not None:
+            self.dealloc(obj.name)
+        obj.name = name
+        for port, stands_for in ((_port(control), PagingRequest(pager)), (_port(name), PagingName(obj))):
+            port.receiver, port.destination, port.kobject = self.ipc.kernel_space, None, stands_for
+
     def name_object(self, name: object, obj: VmObject) -> None:
         _port(name).kobject = PagingName(obj)
 

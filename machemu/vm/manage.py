@@ -39,7 +39,7 @@ def internalize(pager: Pager, maps: Iterable[VmMap]) -> None:
     is_shared = obj.use_shared_copy or any(below[1] > above[0] for below, above in pairwise(written))
     if pager.internal or any(offset & vm.page_mask for offset in offsets) or (is_shared and len(written) < len(entries)):
         raise KernError(KERN_INVALID_ARGUMENT)
-    _drop_pager(pager)
+    drop_pager(pager)
     obj.use_shared_copy = is_shared
     for entry in entries:
         entry.is_shared = is_shared
@@ -47,10 +47,10 @@ def internalize(pager: Pager, maps: Iterable[VmMap]) -> None:
     for page in obj.pages.values():
         page.dirty, page.precious = True, False
         page.lock = page.unlock_request = VM_PROT_NONE
-        _queue_again(vm, page)
+        queue_again(vm, page)
 
 
-def _drop_pager(pager: Pager) -> None:
+def drop_pager(pager: Pager) -> None:
     """An object's manager is told that it is over, and the object has none any more. Who waits tries again."""
     vm = pager.object.vm
     if pager.memory_object is not None:
@@ -60,7 +60,7 @@ def _drop_pager(pager: Pager) -> None:
     del vm.pagers[pager.number]
 
 
-def _queue_again(vm: Vm, page: VmPage) -> None:
+def queue_again(vm: Vm, page: VmPage) -> None:
     """A page whose object's manager is another one now."""
     if page.queue != NO_QUEUE:
         (vm.queues.deactivate if page.queue & INACTIVE else vm.queues.activate)(page)
@@ -93,7 +93,7 @@ def set_manager(map_: VmMap, maps: Iterable[VmMap], address: int, memory_object:
         vm.mmu.page_protect(page.frame, VM_PROT_NONE)
         vm.mmu.clear_modified(page.frame)
         page.dirty, page.precious = False, True
-        _queue_again(vm, page)
+        queue_again(vm, page)
 
 
 def _seen(obj: VmObject, start: int, end: int) -> list[Place]:
@@ -118,7 +118,7 @@ def _flatten(obj: VmObject) -> None:
         shadow.copy = None
     deallocate(shadow)
     if obj.pager is not None:
-        _drop_pager(obj.pager)
+        drop_pager(obj.pager)
 
 
 def _separate(map_: VmMap, entries: list[VmMapEntry]) -> VmObject:

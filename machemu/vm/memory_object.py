@@ -40,7 +40,7 @@ def data_supply(pager: Pager, offset: int, copy: VmMapCopy, lock_value: int, pre
     privileged, vm.privileged = vm.privileged, vm.privileged or pager.internal
     try:
         copy.into_entries()
-        sources = [place for entry in copy.entries for place in _places(vm, entry)]
+        sources = [place for entry in copy.entries for place in places(vm, entry)]
         sources = sources[: copy.size // vm.page_size]
         vm.check_frames(sum(not owned for _, owned in sources))
     finally:
@@ -49,7 +49,7 @@ def data_supply(pager: Pager, offset: int, copy: VmMapCopy, lock_value: int, pre
     for source, owned in sources:
         if at in obj.pages or not (at not in pager.requests or pager.requests[at].answer is Answer.WAITED_FOR):
             return KERN_MEMORY_PRESENT, (at + pager.paging_offset) & WORD
-        _put(obj, at, source, owned, lock_value, precious)
+        put_page(obj, at, source, owned, lock_value, precious)
         if pager.answer(at, None):
             vm.queues.activate(obj.pages[at])
         else:
@@ -58,18 +58,19 @@ def data_supply(pager: Pager, offset: int, copy: VmMapCopy, lock_value: int, pre
     return SUCCESS, 0
 
 
-def _places(vm: Vm, entry: VmMapEntry) -> list[tuple[VmPage | None, bool]]:
+def places(vm: Vm, entry: VmMapEntry) -> list[tuple[VmPage | None, bool]]:
     """The pages that a copy's entry shows, None for zeros, and whether nobody else sees them, so that they can be taken."""
-    places: list[tuple[VmPage | None, bool]] = []
+    found: list[tuple[VmPage | None, bool]] = []
     obj = entry.object
     for at in range(entry.offset, entry.offset + entry.end - entry.start, vm.page_size):
         page = obj.lookup(at) if obj is not None else None
         owned = page is not None and page.object is obj and obj.ref_count == 1 and obj.copy is None and not page.wire_count
-        places.append((page, owned))
-    return places
+        found.append((page, owned))
+    return found
 
 
-def _put(obj: VmObject, at: int, source: VmPage | None, owned: bool, lock_value: int, precious: bool) -> None:
+def put_page(obj: VmObject, at: int, source: VmPage | None, owned: bool, lock_value: int, precious: bool) -> None:
+    """A page that its manager has, with the source's content or zeros; one that is owned itself. Frames have been checked."""
     vm = obj.vm
     if source is not None and owned:
         page = source

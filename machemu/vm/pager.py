@@ -137,10 +137,10 @@ class Pager:
 
         Raises MustWait until it answers, having asked it once; KERN_MEMORY_ERROR where it says so or cannot be asked.
         """
-        if not self.may_have(offset):
-            return False
         request = self.requests.get(offset)
         if request is None:
+            if not self.may_have(offset):
+                return False
             if len(self.requests) > ABSENT_MAX:
                 raise MustWait(self.event)
             self.check_ready()

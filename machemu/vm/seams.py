@@ -52,6 +52,13 @@ class MemoryManagers(Protocol):
     def begin(self, pager: Pager, memory_object: object) -> None:
         """Ties a pager to its memory object's port, of which it gets a send right, and makes its control port."""
 
+    def surrender(self, pager: Pager) -> tuple[object, object, object]:
+        """A pager's send right to its memory object, and the receive rights of its control and name ports, all None there and
+        standing for nothing afterwards. The caller owns them. KERN_INVALID_ARGUMENT for a device's."""
+
+    def adopt(self, pager: Pager, memory_object: object, control: object, name: object) -> None:
+        """Ties a pager to the ports that `surrender` gave elsewhere. Consumes the receive rights."""
+
     def name_object(self, name: object, obj: VmObject) -> None:
         """A name port stands for another object from now on."""
 

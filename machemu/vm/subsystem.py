@@ -265,10 +265,20 @@ class Vm:
         """Gives an object, which is there already, to the memory object of a port."""
         self.managers.init(self._new_pager(obj, memory_object, False))
 
+    def adopt_pager(self, obj: VmObject, rights: tuple[object, object, object]) -> Pager:
+        """As `make_pager`, with the control and name ports that the memory object has already; its manager is told nothing."""
+        pager = self._number_pager(obj, False)
+        self.managers.adopt(pager, *rights)
+        return pager
+
     def _new_pager(self, obj: VmObject, memory_object: object, internal: bool) -> Pager:
+        pager = self._number_pager(obj, internal)
+        self.managers.begin(pager, memory_object)
+        return pager
+
+    def _number_pager(self, obj: VmObject, internal: bool) -> Pager:
         self.pager_serial += 1
         pager = self.pagers[self.pager_serial] = obj.pager = Pager(self.pager_serial, obj, internal)
-        self.managers.begin(pager, memory_object)
         return pager
 
     def check_invariants(self) -> None:

@@ -88,12 +88,13 @@ def test_waits_that_were_told_begin_anew(arch: Arch, name: str, tmp_path: Path) 
 
 
 MOVED = (
-    "devices", "emulation", "gsync", "hosts", "lines", "longform", "memory", "messages", "pager", "ports", "psets", "regions",
-    "states", "threads", "traps", "twotypes", "waits", "wirefailures",
+    "devices", "emulation", "gsync", "hosts", "lines", "longform", "managerrequests", "memory", "messages", "pager",
+    "pageranswers", "pagerattrs", "pagercopy", "pagerlocks", "pageroffsets", "pagerwire", "ports", "psets", "regions", "states",
+    "threads", "traps", "twotypes", "waits", "wirefailures",
 )  # fmt: skip
 """Modules that see nothing of it where another task comes in the place of theirs. Others ask for msg-accepted notifications or
-for samples of the program counter, or see that memory managers are asked again, in which order threads run, and which pages of
-memory that may not be read are mapped."""
+for samples of the program counter, or see in which order threads run, which objects are copies of others, or which pages are
+mapped of memory that may not be read."""
 
 
 def test_modules_print_the_same_where_other_tasks_come_in_the_place_of_theirs(arch: Arch, tmp_path: Path) -> None:

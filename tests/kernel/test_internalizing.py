@@ -294,12 +294,13 @@ class Family:
         self.stores.append(store)
 
     def internalize(self, store: Store) -> None:
-        """After its manager has given all that it has."""
+        """After its manager has given all that it has. An object that nothing shows any more has ended."""
         control = store.control
         assert control is not None
         for (_, offset), data in store.data.items():
             store.supply(offset, data, control=control)
-        internalize(self.machine, store)
+        if control.active:
+            internalize(self.machine, store)
         store.names()
         self.stores.remove(store)
         self.machine.end(store.task)

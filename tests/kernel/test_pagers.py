@@ -74,6 +74,20 @@ def test_a_fault_asks_once_and_goes_on_with_what_is_supplied(arch: Arch) -> None
         assert machine.word(task, RESULT) == 0x1234
 
 
+def test_a_page_that_was_asked_for_is_waited_for_also_where_nothing_is_said_to_exist(arch: Arch) -> None:
+    with empty(arch) as machine:
+        manager, task, _ = faulting(machine)
+        assert manager.names() == ["data_request"]
+        manager.tell("data_unavailable", 0, 16 * arch.page)
+        other, _ = add_task(machine, arch.fetch(WINDOW) + arch.store(RESULT) + arch.stay)
+        manager.map(other, 4 * arch.page, WINDOW)
+        machine.run(SECOND)
+        assert manager.take() is None
+        manager.supply(0, words(arch, 0x1234))
+        machine.run(SECOND)
+        assert [machine.word(each, RESULT) for each in (task, other)] == [0x1234, 0x1234]
+
+
 def test_a_manager_that_never_answers_stops_nobody_else(arch: Arch) -> None:
     with empty(arch) as machine:
         manager, task, thread = faulting(machine)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from machemu.abi.errors import KernError
 from machemu.abi.message import PORT_DEAD, PORT_RECEIVE
 from machemu.abi.migrate import NONE, OBJECT_BEHIND
 from machemu.core.kernel import Stop
@@ -17,7 +20,9 @@ from machemu.kern.task import Task
 from machemu.mig.interfaces.mach_migrate import (
     MACH_PORT_EXTRACT_ALL,
     MACH_PORT_INSERT_ALL,
+    MEMORY_OBJECT_ADOPT,
     MEMORY_OBJECT_INTERNALIZE,
+    MEMORY_OBJECT_SURRENDER,
     TASK_ADOPT,
     TASK_GET_ACCOUNT,
     TASK_SET_ACCOUNT,
@@ -37,7 +42,7 @@ from tests.support import modules
 from tests.support.guests import Arch
 from tests.support.machine import RAM, Machine, boot, module
 from tests.support.managers import Manager
-from tests.support.maps import bytes_of, pages, set_map, told_map
+from tests.support.maps import Told, bytes_of, pages, set_map, told_map
 from tests.support.routines import call, send_right
 
 TIME_NS = 60_000_000_000
@@ -83,10 +88,11 @@ class SpaceManager(Manager):
         self.port = self.kernel.ipc.make_kernel_port(None)
         self.port.receiver = None
 
-    def end(self) -> None:
-        """The object is anonymous again, and nothing is left of the manager."""
-        assert self.control is not None
-        call(self.kernel, MEMORY_OBJECT_INTERNALIZE, self.control)
+    def end(self, internalizes: bool = True) -> None:
+        """The object is anonymous again, or another's, and nothing is left of the manager."""
+        if internalizes:
+            assert self.control is not None
+            call(self.kernel, MEMORY_OBJECT_INTERNALIZE, self.control)
         assert self.names() == ["terminate"]
         kmsgs.destroy_right(self.kernel.ipc, self.port, PORT_RECEIVE)
 
@@ -108,16 +114,33 @@ def move_memory(machine: Machine, old: Task, new: Task) -> None:
             call(kernel, VM_REGION_SET_MANAGER, old.itk_self, entry.start, send_right(kernel, manager.port))
             manager.ready(strategy=COPY_TEMPORARY)
     alone = {place: SpaceManager(machine) for place, each in enumerate(told.objects) if not each.number}
-    managers = {**made, **alone}
+    managed = _surrendered(machine, old, told)
+    places = {place: SpaceManager(machine) for place in managed}
+    managers = {**made, **alone, **places}
     rights = [managers[place].port if place in managers else right for place, right in enumerate(told.managers)]
     set_map(machine, new, told.words, rights)
+    for place, (address, parts) in managed.items():
+        assert places[place].names() == ["init"]
+        call(kernel, MEMORY_OBJECT_ADOPT, kernel.kern.host.host_priv_self, send_right(kernel, new.itk_self), address, *parts)
     for manager in alone.values():
         manager.ready(strategy=COPY_TEMPORARY)
     for entry in told.entries:
         if entry.object in alone:
             _copy_pages(machine, old, entry, alone[entry.object])
-    for manager in managers.values():
-        manager.end()
+    for place, manager in managers.items():
+        manager.end(place not in managed)
+
+
+def _surrendered(machine: Machine, old: Task, told: Told) -> dict[int, tuple[int, tuple[Any, ...]]]:
+    """What the kernel has of memory objects that this task alone shows, each with an address where it does, by place."""
+    found = {}
+    for entry in told.entries:
+        if entry.object == NONE or told.managers[entry.object] is None or entry.object in found:
+            continue
+        if told.objects[entry.object].users == sum(each.object == entry.object for each in told.entries):
+            with suppress(KernError):
+                found[entry.object] = entry.start, call(machine.kernel, MEMORY_OBJECT_SURRENDER, old.itk_self, entry.start)
+    return found
 
 
 def _copy_pages(machine: Machine, task: Task, entry: EntryWords, manager: SpaceManager) -> None:
@@ -129,8 +152,8 @@ def _copy_pages(machine: Machine, task: Task, entry: EntryWords, manager: SpaceM
 
 
 def relocate(machine: Machine, task: Task) -> Task:
-    """Another task in the place of one, which ends. Waits, accounts, registers, rights, kernel ports and memory move by the kernel's
-    routines, all else by hand."""
+    """Another task in the place of one, which ends. Waits, accounts, registers, rights, kernel ports and memory move by
+    routines of the kernel, all else by hand."""
     kernel, kern = machine.kernel, machine.kernel.kern
     host = kern.host.host_priv_self
     freeze.freeze(kern, task)
@@ -143,9 +166,9 @@ def relocate(machine: Machine, task: Task) -> Task:
     contexts = [call(kernel, THREAD_GET_CONTEXT, thread.ith_self) for thread in old_threads]
     new = task_control.create(kern, None, False, task.name)
     exchange(task, new, OF_TASK)
-    threads = [thread_control.create(kern, new) for _ in old_threads]
     freeze.freeze(kern, new)
     move_memory(machine, task, new)
+    threads = [thread_control.create(kern, new) for _ in old_threads]
     call(kernel, TASK_SET_ACCOUNT, host, send_right(kernel, new.itk_self), *account)
     for old, thread, wait, its, context in zip(old_threads, threads, waits, accounts, contexts, strict=True):
         exchange(old, thread, OF_THREAD)

@@ -46,7 +46,7 @@ from machemu.mig.interfaces.gnumach import GSYNC_WAIT
 from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim import slots
 from machemu.sim.graph import Reader, Writer
-from machemu.vm import manage, map_move, region_pages, wire
+from machemu.vm import manage, map_move, pager_move, region_pages, wire
 from machemu.vm.map_copy import VmMapCopy
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def task_thaw(kernel: Kernel, request: Kmsg) -> tuple[()]:
         raise KernError(KERN_FAILURE)
     if task.map is not None:
         wire.complete(task.map)
-    for target in freeze.kernel_ports(task):
+    for target in (*freeze.kernel_ports(task), *_ports_of_memory(task)):
         while target.messages:
             if target.messages[0].id == GSYNC_WAIT.request.id:
                 _interrupt(kernel, target)
@@ -134,6 +134,14 @@ def task_thaw(kernel: Kernel, request: Kmsg) -> tuple[()]:
     if task.frozen:
         freeze.thaw(kernel.kern, task)
     return ()
+
+
+def _ports_of_memory(task: Task) -> list[Port]:
+    """The control and name ports of the memory objects that a task shows."""
+    shown = [entry.object for entry in task.map.entries] if task.map is not None else []
+    objects = {id(obj): obj for obj in shown if obj is not None and obj.pager is not None}
+    found = [held for obj in objects.values() for held in (obj.pager.control if obj.pager is not None else None, obj.name)]
+    return [each for each in found if isinstance(each, Port)]
 
 
 def _interrupt(kernel: Kernel, target: Port) -> None:
@@ -324,6 +332,30 @@ def vm_region_set_manager(kernel: Kernel, request: Kmsg, address: int, memory_ob
     """Consumes the right on success."""
     manage.set_manager(map_target(request), _maps(kernel), address, memory_object)
     port.release_send(kernel.ipc, memory_object)
+    return ()
+
+
+def memory_object_surrender(kernel: Kernel, request: Kmsg, address: int) -> tuple[OutOfLine, OutOfLine, object, object, object]:
+    frozen = [task.map for task in kernel.kern.tasks.values() if task.map is not None and task.frozen]
+    words, copy, rights = pager_move.surrender(map_target(request), frozen, address)
+    return words_out_of_line(kernel, words), OutOfLine(copy, copy.size if copy is not None else 0), *rights
+
+
+def memory_object_adopt(
+    kernel: Kernel, request: Kmsg, task_port: Right, address: int, words: OutOfLine, pages: OutOfLine, *rights: Right
+) -> tuple[()]:
+    """Consumes the rights, the words and the pages on success. What was sent to the control port meanwhile is served when the
+    task is thawed."""
+    map_ = _frozen_task(kernel, request, task_port).map
+    memory_object = rights[0]
+    if map_ is None or (isinstance(memory_object, Port) and isinstance(memory_object.kobject, DevicePager)):
+        raise KernError(KERN_INVALID_ARGUMENT)
+    copy = pages.copy if isinstance(pages.copy, VmMapCopy) else None
+    pager_move.adopt(map_, address, _numbers(kernel, words), copy, pager_move.Rights(*rights))
+    _discard(words)
+    _discard(pages)
+    for right in (task_port, memory_object):
+        port.release_send(kernel.ipc, right)
     return ()
 
 

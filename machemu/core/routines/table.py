@@ -222,6 +222,8 @@ HANDLERS: Final[tuple[tuple[Routine, Handler], ...]] = (
     (mach_migrate.VM_REGION_GET_PAGES, mach_migrate_routines.vm_region_get_pages),
     (mach_migrate.MEMORY_OBJECT_INTERNALIZE, mach_migrate_routines.memory_object_internalize),
     (mach_migrate.VM_REGION_SET_MANAGER, mach_migrate_routines.vm_region_set_manager),
+    (mach_migrate.MEMORY_OBJECT_SURRENDER, mach_migrate_routines.memory_object_surrender),
+    (mach_migrate.MEMORY_OBJECT_ADOPT, mach_migrate_routines.memory_object_adopt),
     (mach_port_array.MACH_PORT_ALLOCATE_ARRAY, mach_port_array_routines.mach_port_allocate_array),
     (mach_port_array.MACH_PORT_MOVE_MEMBER_ARRAY, mach_port_array_routines.mach_port_move_member_array),
     (mach_port_array.MACH_PORT_GET_RECEIVE_STATUS_ARRAY, mach_port_array_routines.mach_port_get_receive_status_array),

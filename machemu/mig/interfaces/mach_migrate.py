@@ -244,6 +244,39 @@ VM_REGION_SET_MANAGER = Routine(
     Message(4716, (("RetCode", _INT32),)),
 )
 
+MEMORY_OBJECT_SURRENDER = Routine(
+    "memory_object_surrender",
+    Message(4617, (("address", _UINT32),)),
+    Message(
+        4717,
+        (
+            ("RetCode", _INT32),
+            ("words", _SPACE_WORDS),
+            ("pages", _POINTER),
+            ("memory_object", _MOVE_SEND),
+            ("control", _MOVE_RECEIVE),
+            ("name", _MOVE_RECEIVE),
+        ),
+    ),
+)
+
+MEMORY_OBJECT_ADOPT = Routine(
+    "memory_object_adopt",
+    Message(
+        4618,
+        (
+            ("task", _COPY_SEND),
+            ("address", _UINT32),
+            ("words", _SPACE_WORDS),
+            ("pages", _POINTER),
+            ("memory_object", _MOVE_SEND),
+            ("control", _MOVE_RECEIVE),
+            ("name", _MOVE_RECEIVE),
+        ),
+    ),
+    Message(4718, (("RetCode", _INT32),)),
+)
+
 THREAD_GET_CONTEXT = Routine(
     "thread_get_context",
     Message(4620, ()),
@@ -311,6 +344,8 @@ ROUTINES: Final = table(
     VM_REGION_GET_PAGES,
     MEMORY_OBJECT_INTERNALIZE,
     VM_REGION_SET_MANAGER,
+    MEMORY_OBJECT_SURRENDER,
+    MEMORY_OBJECT_ADOPT,
     THREAD_GET_CONTEXT,
     THREAD_SET_CONTEXT,
     TASK_IDENTIFY,
