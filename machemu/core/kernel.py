@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final
 
+from machemu.abi.types import Instructions
 from machemu.core import board, fast_traps, host_side, server
 from machemu.core.interrupt import Interrupt
 from machemu.core.managers import Managers, port_died
@@ -40,6 +41,8 @@ from machemu.sim.state import state
 from machemu.vm.object import deallocate
 from machemu.vm.subsystem import Vm
 
+FAR: Final = 1_000_000
+"""How many instructions one run may have, at most, where it may pass clock ticks: a millisecond or two of the host's."""
 FOREVER: Final = 1 << 200
 """A virtual time that never comes."""
 
@@ -296,7 +299,10 @@ class Kernel(KernelSupervisor):
             self.set_limit(deadline)
             budget = clock.instructions_until(self.limit)
             if budget:
-                cpu.run(budget)
+                if self._may_pass_ticks(thread):
+                    cpu.run(self._far_budget(deadline), self._catch_up)
+                else:
+                    cpu.run(budget)
             if not self.left and not self._takes_tick(thread, deadline):
                 break
         cpu.deactivate()
@@ -305,6 +311,39 @@ class Kernel(KernelSupervisor):
         if thread.retval is not None and thread.continuation is None:
             thread.pcb.set_result(thread.retval)
             thread.retval = None
+
+    def _may_pass_ticks(self, thread: Thread) -> bool:
+        """Whether a clock tick can be taken later, as long as neither an event is due nor the thread enters the kernel: nobody
+        watches, and no other thread is ready."""
+        vm = self.vm
+        return (
+            self.entry is self
+            and self.observer is None
+            and not self.kern.sched.count
+            and not vm.pageout_wanted
+            and not vm.free_wanted.threads
+            and not self.devices.pagers
+            and not pc_sample.wanted(thread)
+            and self.cpu.passes_ticks
+        )
+
+    def _far_budget(self, deadline: int) -> Instructions:
+        """Sets the limit beyond some clock ticks; how many instructions begin before it."""
+        kern, clock = self.kern, self.kern.clock
+        ticks = kern.ticks + max(FAR * clock.instruction_ns // TICK_NS, 1)
+        next_event = kern.events.next_time()
+        self.limit = min(ticks * TICK_NS, deadline, ticks * TICK_NS if next_event is None else next_event)
+        return clock.instructions_until(self.limit)
+
+    def _catch_up(self) -> None:
+        """Takes the ticks that a run has passed, each as of its time: no time but the thread's own has passed since."""
+        kern, clock = self.kern, self.kern.clock
+        executed = self.cpu.executed
+        while (end := clock.executed_at((kern.ticks + 1) * TICK_NS)) < executed:
+            self.charge_time(end)
+            kern.take_ticks(clock.reading(end)[0] // TICK_NS)
+        self.limit = min(self.limit, (kern.ticks + 1) * TICK_NS)
+        self.cpu.target = clock.executed_at(self.limit)
 
     def _takes_tick(self, thread: Thread, deadline: int) -> bool:
         """Takes a clock tick that is all that is due: whether the thread goes on without leaving the CPU, as it mostly does."""
@@ -336,12 +375,13 @@ class Kernel(KernelSupervisor):
         """Something is due at `time`, before everything else that is to come."""
         self.limit = min(self.limit, time)
 
-    def charge_time(self) -> None:
-        """Adds to the active thread's times what has passed since it was last charged."""
+    def charge_time(self, until: int | None = None) -> None:
+        """Adds to the active thread's times what has passed since it was last charged; or what had when the CPU had executed
+        `until` instructions."""
         if self.charged is not None:
             thread, clock = self.kern.current, self.kern.clock
             began, executed = self.charged
-            self.charged = clock.reading()
+            self.charged = clock.reading(until)
             user = (self.charged[1] - executed) * clock.instruction_ns
             thread.user_time += user
             thread.system_time += self.charged[0] - began - user

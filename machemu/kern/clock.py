@@ -117,9 +117,11 @@ class Clock:
     def now(self) -> Nanoseconds:
         return self.base + (self.cpu.executed - self.mark) * self.instruction_ns  # type: ignore[return-value]
 
-    def reading(self) -> tuple[Nanoseconds, Instructions]:
-        """The time, and how many instructions the CPU has executed in all."""
-        executed = self.cpu.executed
+    def reading(self, executed: int | None = None) -> tuple[Nanoseconds, Instructions]:
+        """The time, and how many instructions the CPU has executed in all; or what it was when it had executed so many, while
+        nothing but instructions took time since then."""
+        if executed is None:
+            executed = self.cpu.executed
         return self.base + (executed - self.mark) * self.instruction_ns, executed  # type: ignore[return-value]
 
     def fold(self) -> int:

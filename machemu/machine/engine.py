@@ -359,6 +359,9 @@ class Engine:
     def is_watched(self, address: int) -> bool:
         return any(watched == address for watched, _ in self._watched.values())
 
+    def is_watching(self) -> bool:
+        return bool(self._watched)
+
     def unwatch_code(self, handle: int) -> None:
         """Not inside a hook."""
         self.unhook(handle)

@@ -226,8 +226,16 @@ class Cpu(Protocol):
     target: int
     """What `executed` is when `run` ends. Inside a Supervisor call the kernel may lower it, for time that it took itself."""
 
-    def run(self, budget: Instructions) -> None:
-        """Runs the active thread in user mode until it has begun `budget` more instructions or `stop` was called."""
+    @property
+    def passes_ticks(self) -> bool:
+        """Whether a run can pass clock ticks now."""
+
+    def run(self, budget: Instructions, catch_up: Callable[[], None] | None = None) -> None:
+        """Runs the active thread in user mode until it has begun `budget` more instructions or `stop` was called.
+
+        catch_up: the run may pass clock ticks. Once, before it enters the kernel or ends, this takes those that lie before the
+        last instruction begun, and puts `target` at the next one.
+        """
 
     def stop(self) -> None:
         """Called by the kernel inside a Supervisor call: `run` returns before another user instruction."""

@@ -21,11 +21,12 @@ class PythonTally:
     _counted: int  # done before the last start
     _overhead: int  # begun since then, but not the user's: a stub's, and attempts that faulted
     _stopped: bool  # the kernel has asked for the end of the run
+    far: bool  # the run may pass clock ticks, and has not caught up with them
     _frame: int  # the m68k's: format and vector of the last exception or trap
 
     def __init__(self) -> None:
         self.target = self._counted = self._overhead = self._frame = 0
-        self._stopped = False
+        self._stopped = self.far = False
 
     def _count_in(self, earlier: int, begun: int, limit: int) -> None:
         """The addresses of 64-bit words: two whose sum is how many instructions have begun since the last start, of which the

@@ -13,6 +13,7 @@ from machemu.abi.types import VirtAddr
 from machemu.core import observe
 from machemu.ipc.port import Port
 from machemu.kern import syscall_emulation
+from machemu.kern.clock import TICK_NS
 from machemu.machine import accel
 from machemu.machine.i386.pcb import I386Pcb
 from machemu.machine.i386.pmap import KERNEL_BASE
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.skipif(accel.native is None, reason=f"this is of the ex
 
 THREAD_SELF, HOST_SELF = 27, 29
 UREFS_MAX = 65535
+BEGUN_NS = 1_000_000
+"""When a task's first instructions have been fetched."""
 FRESH = CODE + 0x8000
 HANDLER = CODE + 0x4000
 UNUSUAL = {
@@ -75,6 +78,37 @@ def test_programs_leave_the_same_state_at_each_stop(name: str, data: st.DataObje
             assert here.run(duration, traps) == there.run(duration, traps)
             assert here.kernel.trap_count == there.kernel.trap_count
             assert here.node.digest() == there.node.digest()
+
+
+def instructions_to(arch: Arch, time: int) -> int:
+    """How many instructions the thread of a machine with one task begins before a time, if it makes no trap and no fault."""
+    with machine(arch, False) as made:
+        add_task(made, arch.spend(1 << 30))
+        made.run(BEGUN_NS)
+        return made.kernel.kern.clock.executed_at(time)
+
+
+@pytest.mark.parametrize("tail", ["a trap done in C", "another trap", "a page fault", "an exception"])
+@pytest.mark.parametrize("name", ARCHS)
+def test_what_comes_near_a_clock_tick_comes_in_its_order(name: str, tail: str) -> None:
+    """The thread runs alone over one tick, and then up to just before, at and behind the second one."""
+    arch = ARCHS[name]
+    tails = {
+        "a trap done in C": arch.trap(THREAD_SELF),
+        "another trap": arch.trap(26),
+        "a page fault": arch.touch(FRESH, 1),
+        "an exception": bytes.fromhex({"i386": "31c9 f7f1", "m68k": "4afc"}[name]),
+    }
+    many = instructions_to(arch, 2 * TICK_NS)
+    for early in range(12):
+        program = arch.spend(many - early) + b"".join((tails[tail], arch.spend(40)) * 3) + arch.spend(1 << 30)
+        with machine(arch, True) as here, machine(arch, False) as there:
+            for each in (here, there):
+                add_task(each, program)
+            for time in (2 * TICK_NS + 100_000, 5 * TICK_NS):
+                for each in (here, there):
+                    each.kernel.run(time)
+                assert here.node.digest() == there.node.digest()
 
 
 def self_ports(arch: Arch) -> bytes:

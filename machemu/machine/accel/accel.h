@@ -28,6 +28,7 @@ typedef struct {
     int64_t counted;  /* done before the last start */
     int64_t overhead; /* begun since then, but not the user's */
     char stopped;     /* the kernel has asked for the end of the run */
+    char far;         /* the run may pass clock ticks */
     int frame;        /* the m68k's: format and vector of the last exception or trap */
     uint64_t *sum, *begun, *limit; /* the engine's counts: machine/counting.py */
 } Tally;

@@ -9,7 +9,8 @@ bool exits_begin(Exits *x, PyObject *cpu, unsigned long long engine, unsigned lo
     x->ram = (void *)(uintptr_t)ram;
     x->interrupt = PyObject_GetAttrString(cpu, "_interrupt");
     x->page_fault = PyObject_GetAttrString(cpu, "_page_missing");
-    return x->interrupt != NULL && x->page_fault != NULL;
+    x->catch_up = PyObject_GetAttrString(cpu, "_catch_up");
+    return x->interrupt != NULL && x->page_fault != NULL && x->catch_up != NULL;
 }
 
 bool exits_call(PyObject *method, PyObject *first, PyObject *second) {
@@ -22,6 +23,20 @@ bool exits_call(PyObject *method, PyObject *first, PyObject *second) {
     Py_XDECREF(first);
     Py_XDECREF(second);
     return is_true;
+}
+
+void exits_catch_up(Exits *x) {
+    if (!x->tally->far)
+        return;
+    x->tally->far = false;
+    PyObject *result = PyObject_CallNoArgs(x->catch_up);
+    if (result == NULL)
+        PyErr_WriteUnraisable(x->catch_up);
+    Py_XDECREF(result);
+    uint64_t limit = *x->tally->limit;
+    tally_keep_to_target(x->tally);
+    if (limit < *x->tally->limit)
+        *x->tally->limit = limit; /* a store into code ends the run */
 }
 
 static void stop_engine(Exits *x) {
@@ -62,6 +77,7 @@ static PyObject *start(PyObject *self, PyObject *const *given, Py_ssize_t count)
     run_begin(&run, x);
     int error = unicorn.emu_start(x->engine, address, 0, 0, 0);
     run_end(&run);
+    exits_catch_up(x);
     if (x->starts != NULL)
         x->starts(x, false);
     if (error == 0 && !x->engine_stopped) {
@@ -128,6 +144,7 @@ static int traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(x->tally);
     Py_VISIT(x->interrupt);
     Py_VISIT(x->page_fault);
+    Py_VISIT(x->catch_up);
     Py_VISIT(x->memory);
     Py_VISIT(x->mmu);
     Py_VISIT(x->traps);
@@ -142,6 +159,7 @@ static int clear(PyObject *self) {
     Py_CLEAR(x->tally);
     Py_CLEAR(x->interrupt);
     Py_CLEAR(x->page_fault);
+    Py_CLEAR(x->catch_up);
     Py_CLEAR(x->memory);
     Py_CLEAR(x->mmu);
     Py_CLEAR(x->traps);

@@ -8,7 +8,7 @@
 typedef struct Exits {
     PyObject_HEAD
     Tally *tally;                     /* the CPU itself: I386Cpu or M68kCpu */
-    PyObject *interrupt, *page_fault; /* its methods for what is left to Python */
+    PyObject *interrupt, *page_fault, *catch_up; /* its methods for what is left to Python */
     PyObject *memory, *mmu;           /* the machine's PhysicalMemory and Mappings */
     PyObject *traps;                  /* Traps, or None: all traps are Python's */
     PyObject *kernel;                 /* that runs it, for where it is when the engine dies; or NULL */
@@ -31,6 +31,9 @@ extern PyTypeObject ExitsType;
 
 /* Takes the CPU's methods; false with an exception set. The rest of the new object is zeros. */
 bool exits_begin(Exits *exits, PyObject *cpu, unsigned long long engine, unsigned long long counts, unsigned long long ram);
+
+/* Before anything else that is done about an interrupt, and behind a run: the kernel takes the ticks that the run has passed. */
+void exits_catch_up(Exits *exits);
 
 /* Calls a method, which keeps what it raises until the run is over: whether it says True. It takes the references of the arguments. */
 bool exits_call(PyObject *method, PyObject *first, PyObject *second);

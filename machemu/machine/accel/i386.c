@@ -146,6 +146,7 @@ static bool page_fault(I386Exits *cpu) {
 /* Unicorn's hook on interrupts. */
 static void interrupt(uc_engine *engine, uint32_t number, void *data) {
     I386Exits *cpu = data;
+    exits_catch_up(&cpu->x);
     if (cpu->x.plain && !cpu->x.tally->stopped) {
         bool software = *cpu->is_software;
         if (number == NOT_PRESENT && !software && *cpu->error_code == KERNEL_CS && !(*cpu->gate & CODE_PRESENT)) {

@@ -186,6 +186,7 @@ static bool page_fault(M68kExits *cpu) {
 /* Unicorn's hook on interrupts. */
 static void interrupt(uc_engine *engine, uint32_t vector, void *data) {
     M68kExits *cpu = data;
+    exits_catch_up(&cpu->x);
     if (cpu->x.plain && !cpu->x.tally->stopped) {
         if (vector == TRAP) {
             if (trap(cpu))

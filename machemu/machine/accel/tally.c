@@ -68,6 +68,7 @@ static PyMemberDef members[] = {
     {"_overhead", T_LONGLONG, offsetof(Tally, overhead), 0, NULL},
     {"_frame", T_INT, offsetof(Tally, frame), 0, NULL},
     {"_stopped", T_BOOL, offsetof(Tally, stopped), 0, NULL},
+    {"far", T_BOOL, offsetof(Tally, far), 0, NULL},
     {0},
 };
 

@@ -201,6 +201,10 @@ class I386Cpu(Starts):
     def shares(self) -> Shares | None:
         return None if self._exits is None else Shares(*self._exits.shares(), executed=self.executed)
 
+    @property
+    def passes_ticks(self) -> bool:
+        return self._exits is not None and not self.engine.is_watching() and not self._goes_alone
+
     def resume(self, memory: PhysicalMemory, mmu: Mmu) -> None:
         assert isinstance(mmu, I386Mmu)
         self.mmu.words.release()
@@ -308,14 +312,16 @@ class I386Cpu(Starts):
         pcb.registers = registers
         pcb.segments = segments
 
-    def run(self, budget: Instructions) -> None:
+    def run(self, budget: Instructions, catch_up: Callable[[], None] | None = None) -> None:
         self.target = self._counted + budget
         self._stopped = False
+        self._ticks, self.far = catch_up, catch_up is not None
         while not self._stopped and (self._counted < self.target or self._in_stub()):
             self._start(self.target - self._counted)
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error
+        self.far = False
 
     def _in_stub(self) -> bool:
         """The count ended between a trap and its interrupt: the trap is made before anything else."""

@@ -62,6 +62,7 @@ class Exits(UserMemory):
     _system_call: Callable[[int], int | None]  # what a trap of the active thread enters
     _redirects: bool  # that is its emulated_call
     _by_interrupt: bool  # it was entered by EMULATED_INTERRUPT
+    _ticks: Callable[[], None] | None  # the present run's `catch_up`
     _error: BaseException | None  # what was raised inside Unicorn, for whoever called `run`
 
     _exits: I386NativeExits | None  # what the extension does of all this
@@ -407,6 +408,14 @@ class Exits(UserMemory):
 
     def _may_use(self, port: int, size: int) -> bool:
         return self._pcb is not None and self._pcb.task.may_use(port, size)
+
+    def _catch_up(self) -> None:
+        """Called by the extension where `far` was set, which it has taken back."""
+        try:
+            assert self._ticks is not None
+            self._ticks()
+        except BaseException as error:
+            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         self._error = error

@@ -142,6 +142,10 @@ class M68kCpu(Exits):
     def shares(self) -> Shares | None:
         return None if self._exits is None else Shares(*self._exits.shares(), executed=self.executed)
 
+    @property
+    def passes_ticks(self) -> bool:
+        return self._exits is not None and not self.engine.is_watching()
+
     def resume(self, memory: PhysicalMemory, mmu: Mmu) -> None:
         assert isinstance(mmu, M68kMmu)
         mmu.attach()
@@ -201,14 +205,16 @@ class M68kCpu(Exits):
         *pcb.registers, pcb.pc_ = REGISTER_FILE.unpack_from(self.engine.bytes)
         pcb.sr = self._tracing | flags.read(self.words)
 
-    def run(self, budget: Instructions) -> None:
+    def run(self, budget: Instructions, catch_up: Callable[[], None] | None = None) -> None:
         self.target = self._counted + budget
         self._stopped = False
+        self._ticks, self.far = catch_up, catch_up is not None
         while not self._stopped and self._counted < self.target:
             self._start(self.target - self._counted)
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error
+        self.far = False
 
     def arguments(self, count: int) -> tuple[int, ...]:
         first = self.words[SP] + 4 & MASK

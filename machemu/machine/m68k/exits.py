@@ -57,6 +57,7 @@ class Exits(UserMemory):
     # The kernel's:
     _supervisor: Supervisor | None
     _system_call: Callable[[int], int | None]  # what a trap of the active thread enters
+    _ticks: Callable[[], None] | None  # the present run's `catch_up`
     _error: BaseException | None  # what was raised inside Unicorn, for whoever called `run`
 
     # How the start under way was made:
@@ -261,6 +262,14 @@ class Exits(UserMemory):
         if block.contents.pc & 1:
             self._odd = True
             self.engine.stop()
+
+    def _catch_up(self) -> None:
+        """Called by the extension where `far` was set, which it has taken back."""
+        try:
+            assert self._ticks is not None
+            self._ticks()
+        except BaseException as error:
+            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         self._error = error
