@@ -10,9 +10,11 @@ from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_CAPABILI
 from machemu.abi.message import PORT_DEAD
 from machemu.abi.port import NOTIFY_PORT_DESTROYED, PORT_NULL, RIGHT_RECEIVE, PortStatus
 from machemu.ipc import mach_port, right, right_refs
+from machemu.ipc.entry import TYPE_PORT_RIGHTS
+from machemu.ipc.port import Port
 
 if TYPE_CHECKING:
-    from machemu.ipc.port import Port, Right
+    from machemu.ipc.port import Right
     from machemu.ipc.space import Space
     from machemu.ipc.subsystem import Ipc
     from machemu.sim.state import PortName
@@ -47,6 +49,13 @@ def move_members(ipc: Ipc, space: Space, members: Sequence[PortName], after: Por
 
 def receive_statuses(space: Space, names: Sequence[PortName]) -> tuple[PortStatus, ...]:
     return tuple([mach_port.mach_port_get_receive_status(space, name) for name in names])
+
+
+def receivers(space: Space, names: Sequence[PortName]) -> tuple[PortName, ...]:
+    """The space's names of receive rights to the ports of these rights, PORT_NULL for those that others receive from."""
+    entries = [right.lookup(space, name) for name in names]
+    held = [entry.object if entry.type & TYPE_PORT_RIGHTS else None for entry in entries]
+    return tuple([port.receiver_name if isinstance(port, Port) and port.receiver is space else PORT_NULL for port in held])
 
 
 def request_notifications(

@@ -42,6 +42,7 @@ from machemu.mig.interfaces.mach_port import (
 from machemu.mig.interfaces.mach_port_array import (
     MACH_PORT_ALLOCATE_ARRAY,
     MACH_PORT_GET_RECEIVE_STATUS_ARRAY,
+    MACH_PORT_GET_RECEIVER_ARRAY,
     MACH_PORT_MOVE_MEMBER_ARRAY,
     MACH_PORT_REQUEST_NOTIFICATION_ARRAY,
 )
@@ -374,6 +375,10 @@ class Mach:
     def receive_statuses(self, names: Sequence[PortName]) -> list[PortStatus]:
         calls = [self.call(MACH_PORT_GET_RECEIVE_STATUS_ARRAY, self.task_self(), some) for some in _some(names)]
         return [PortStatus(*status) for (statuses,) in calls for status in statuses]
+
+    def receivers(self, names: Sequence[PortName]) -> list[PortName]:
+        """The names of the task's receive rights to the ports of send and send-once rights, 0 where it has none."""
+        return [name for some in _some(names) for name in self.call(MACH_PORT_GET_RECEIVER_ARRAY, self.task_self(), some)[0]]
 
     def exchange_requests(self, notification: int, asked: Sequence[tuple[PortName, int, PortName]]) -> list[object | None]:
         """As `exchange_request`, of one notification about many receive rights. asked: name, sync and port of each."""

@@ -137,13 +137,19 @@ CASES: list[tuple[type, str, Any, str]] = [
     (
         PortTables,
         "pledges",
-        {9: Pledge(0, 2, 2, FOUND)},
-        r"masix.gns.ports.Pledge.name is 0, which names no such right of task 3",
+        {9: Pledge(0, RightKind.SEND, 2, 2, FOUND)},
+        r"masix.gns.ports.Pledge is 0, which names no such right of task 3",
     ),
     (
         PortTables,
         "pledges",
-        {9: Pledge(NAME_SERVER, 2, 2, FOUND)},
+        {9: Pledge(NAME_SERVER, RightKind.SEND_ONCE, 2, 2, FOUND)},
+        r"masix.gns.ports.Pledge is 3, which names no such right of task 3",
+    ),
+    (
+        PortTables,
+        "pledges",
+        {9: Pledge(NAME_SERVER, RightKind.SEND, 2, 2, FOUND)},
         r"a host-side program of task 3 gives the right 3 away 2 times",
     ),
     (PortTables, "leaving", {9: Leaving(0, 2, FOUND)}, r"masix.gns.ports.Leaving.name is 0, which names no such right of task 3"),

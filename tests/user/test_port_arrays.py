@@ -91,6 +91,28 @@ def test_many_ports_are_made_moved_and_asked_as_one_is(arch: Arch) -> None:
     assert len(told) == MANY + 1
 
 
+def test_a_task_learns_which_of_its_own_rights_are_to_ports_of_its_own(arch: Arch) -> None:
+    def does(server: Doing, mach: Mach) -> None:
+        first, second = mach.allocate_ports(2)
+        mach.make_send(first)
+        mach.exchange_requests(NO_SENDERS, [(second, 1, first)])
+        (once,) = map(living, mach.exchange_requests(NO_SENDERS, [(second, 1, 0)]))
+        assert once not in (first, second)
+        others = [mach.task_self(), mach.host_self()]
+        assert mach.receivers([first, once, *others, second]) == [first, first, 0, 0, second]
+        mach.deallocate(first)
+        mach.destroy_receive(first)
+        assert mach.receivers([once]) == [0]
+        for name in (0, NOBODY):
+            with pytest.raises(KernError) as refused:
+                mach.receivers([once, name])
+            assert refused.value.code == KERN_INVALID_NAME
+        mach.deallocate(once)
+        mach.destroy_receive(second)
+
+    done(arch, does)
+
+
 CALLS: dict[str, tuple[Routine, Callable[[Doing, list[int]], tuple[Any, ...]], int]] = {
     "too many ports": (MACH_PORT_ALLOCATE_ARRAY, lambda server, names: (1025,), KERN_INVALID_ARGUMENT),
     "moved: no name": (

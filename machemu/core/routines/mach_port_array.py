@@ -29,6 +29,10 @@ def mach_port_get_receive_status_array(
     return (tuple(map(tuple, port_arrays.receive_statuses(space_target(request), names))),)
 
 
+def mach_port_get_receiver_array(kernel: Kernel, request: Kmsg, names: tuple[PortName, ...]) -> tuple[tuple[PortName, ...]]:
+    return (port_arrays.receivers(space_target(request), names),)
+
+
 def mach_port_request_notification_array(
     kernel: Kernel, request: Kmsg, names: tuple[PortName, ...], msgh_id: int, syncs: tuple[int, ...], notify: tuple[Right, ...]
 ) -> tuple[tuple[Right, ...]]:

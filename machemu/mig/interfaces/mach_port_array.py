@@ -72,10 +72,23 @@ MACH_PORT_REQUEST_NOTIFICATION_ARRAY = Routine(
     ),
 )
 
+MACH_PORT_GET_RECEIVER_ARRAY = Routine(
+    "mach_port_get_receiver_array",
+    Message(4654, (("names", _PORT_NAMES),)),
+    Message(
+        4754,
+        (
+            ("RetCode", _INT32),
+            ("receivers", _PORT_NAMES),
+        ),
+    ),
+)
+
 ROUTINES: Final = table(
     MACH_PORT_ALLOCATE_ARRAY,
     MACH_PORT_MOVE_MEMBER_ARRAY,
     MACH_PORT_GET_RECEIVE_STATUS_ARRAY,
     MACH_PORT_REQUEST_NOTIFICATION_ARRAY,
+    MACH_PORT_GET_RECEIVER_ARRAY,
 )
 """The routines by request id."""

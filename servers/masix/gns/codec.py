@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any, Final
 
 import construct as c
@@ -35,6 +36,7 @@ from masix.gns.wire import (
     Passed,
     Payload,
     Refused,
+    Request,
     Resolve,
     RightKind,
     Stored,
@@ -71,8 +73,13 @@ DELIVER: Final = c.Struct(
 """The reference for what deliver.py makes by hand."""
 _NUMBER: Final = c.Struct("number" / c.Int32ub)
 _KNOWN: Final = c.Struct("number" / c.Int32ub, "name" / _BYTES)
+_REQUEST: Final = c.Struct(
+    "number" / c.Int32ub,
+    "node" / c.IfThenElse(c.this.number, c.Int16ub, c.Computed(0)),
+    "pledge" / c.IfThenElse(c.this.node, c.Int32ub, c.Computed(0)),
+)
 _GIVEN: Final = c.Struct(
-    "number" / c.Int32ub, "is_whole" / c.Flag, "is_unused" / c.Flag, "no_senders" / c.Int32ub, "port_destroyed" / c.Int32ub
+    "number" / c.Int32ub, "is_whole" / c.Flag, "is_unused" / c.Flag, "no_senders" / _REQUEST, "port_destroyed" / _REQUEST
 )
 _NODE: Final = c.ExprValidator(c.Int16ub, lambda node, _: NODE_MIN <= node <= NODE_MAX)
 _NODE_OR_0: Final = c.ExprValidator(c.Int16ub, lambda node, _: node <= NODE_MAX)
@@ -122,14 +129,30 @@ _KINDS: Final[dict[Any, dict[str, tuple[RightKind, ...]]]] = {
     Moved: {"right": (RightKind.SEND,)},
 }
 """The fields of a payload that are rights, and what they may be."""
-_SEVERAL: Final[dict[Any, tuple[str, Any]]] = {
-    Introduced: ("services", Known),
-    Homed: ("homes", Home),
-    GivenUp: ("rights", Given),
+
+
+def _request(said: Any) -> Request:
+    if said.node > NODE_MAX:
+        raise ValueError(f"{said.node} is no node")
+    return Request(said.number, said.node, said.pledge)
+
+
+def _given(said: Any) -> Given:
+    return Given(said.number, said.is_whole, said.is_unused, _request(said.no_senders), _request(said.port_destroyed))
+
+
+_SEVERAL: Final[dict[Any, tuple[str, Callable[[Any], Any]]]] = {
+    Introduced: ("services", lambda said: Known(said.number, said.name)),
+    Homed: ("homes", lambda said: Home(said.token, said.number)),
+    GivenUp: ("rights", _given),
 }
-"""The field of a payload that holds several of something, and of what."""
+"""The field of a payload that holds several of something, and what makes one of what has come."""
 _NUMBERS: Final = {kind: number for number, (kind, _) in enumerate(_SHAPES)}
 DELIVER_BEGIN: Final = bytes((_NUMBERS[Deliver],))
+
+
+def _fields(each: Any) -> dict[str, Any]:
+    return {name: _fields(value) if isinstance(value, Request) else value for name, value in each._asdict().items()}
 
 
 def encode(payload: Payload) -> bytes:
@@ -141,7 +164,7 @@ def encode(payload: Payload) -> bytes:
         fields[name] = dict(zip(("kind", "node", "number", "more"), words_of(fields[name]), strict=True))
     if type(payload) in _SEVERAL:
         name, _ = _SEVERAL[type(payload)]
-        fields[name] = [each._asdict() for each in fields[name]]
+        fields[name] = [_fields(each) for each in fields[name]]
     return bytes((number,)) + bytes(_SHAPES[number][1].build(fields))
 
 
@@ -162,7 +185,7 @@ def decode(data: bytes) -> Payload:
                 raise ValueError("a right of another kind")
         if kind in _SEVERAL:
             name, of = _SEVERAL[kind]
-            values[name] = tuple(of(*(each[field] for field in of._fields)) for each in values[name])
+            values[name] = tuple(map(of, values[name]))
         return kind(**values)  # type: ignore[no-any-return]
     except (c.ConstructError, ValueError, LookupError, TypeError, struct.error) as error:
         raise WireError(f"a broken message: {error}") from None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from machemu.abi.message import CarriedPorts
+from machemu.abi.message import PORT_SEND_ONCE, CarriedPorts
 from machemu.sim.state import PortName
+from machemu.user.mach import rights as rights_of
 from machemu.user.message import Header, Message, right_of
 from masix.gns import rights
 from masix.gns.context import Context
 from masix.gns.ports import Proxy
-from masix.gns.translate import Translator
+from masix.gns.translate import Translator, proxies_of
 from masix.gns.wire import Deliver, NetRight, OnceUnused, RightKind
 
 RIGHTS_MAX: Final = 4096
@@ -40,7 +41,8 @@ def refuse(context: Context, proxy: Proxy, message: Message, why: str) -> None:
 def forward(context: Context, name: PortName, proxy: Proxy, message: Message) -> None:
     """Sends a message on; its memory is in it, or has gone before."""
     header = message.header
-    translator = Translator(context, proxy.payer())
+    once = [name for name, disposition in rights_of(message) if disposition == PORT_SEND_ONCE]
+    translator = Translator(context, proxy.payer(), proxies_of(context, once))
     answer = translator.give(right_of(header.remote), header.remote_type, proxy.node)
     if answer.kind is RightKind.DEAD:
         answer = answer._replace(number=header.remote_type)

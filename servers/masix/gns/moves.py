@@ -17,9 +17,10 @@ from machemu.user.message import living
 from masix.gns import rights, traffic
 from masix.gns.context import Context
 from masix.gns.ports import Coming, Export, Leaving, Proxy
-from masix.gns.translate import Translator
-from masix.gns.wire import Flush, Given, GivenUp, Home, Homed, NetRight, RightKind, Unused
+from masix.gns.translate import Translator, proxies_of
+from masix.gns.wire import Flush, Given, GivenUp, Home, Homed, NetRight, Request, RightKind, Unused
 
+NOBODY: Final = Request(0)
 NEVER: Final = (1 << 32) - 1
 """The count of send rights made from which on their lack is told at once."""
 
@@ -55,7 +56,7 @@ def homed(context: Context, node: int, payload: Homed) -> None:
     _make_proxies(context, [each for each in gone if each.is_known()])
     given, waiting = [], []
     for each in gone:
-        requests = no_senders.get(each.token, 0), port_destroyed.get(each.token, 0)
+        requests = no_senders.get(each.token, NOBODY), port_destroyed.get(each.token, NOBODY)
         is_whole = not each.status.msgcount and not _is_waited_for(context, each.leaving.name)
         given.append(Given(each.number, is_whole, not each.is_known(), *requests))
         if not is_whole:
@@ -68,13 +69,15 @@ def homed(context: Context, node: int, payload: Homed) -> None:
         _flush(context, each)
 
 
-def _take_requests(context: Context, notification: Routine, asked: list[Left]) -> dict[int, int]:
-    """Takes back what ports are asked to notify: the numbers of the send-once rights, by the ports' tokens."""
+def _take_requests(context: Context, notification: Routine, asked: list[Left]) -> dict[int, Request]:
+    """Takes back what ports are asked to notify, by the ports' tokens."""
     taken = context.mach.exchange_requests(notification.request.id, [(each.leaving.name, 0, 0) for each in asked])
-    return {
-        each.token: Translator(context, each.leaving.account).give(right, PORT_SEND_ONCE, each.leaving.node).number
-        for each, right in zip(asked, taken, strict=True)
-    }
+    proxies = proxies_of(context, filter(None, map(living, taken)))
+    requests = {}
+    for each, right in zip(asked, taken, strict=True):
+        given = Translator(context, each.leaving.account, proxies).give(right, PORT_SEND_ONCE, each.leaving.node)
+        requests[each.token] = Request(given.number, 0 if given.node == context.node else given.node, given.pledge)
+    return requests
 
 
 def _make_proxies(context: Context, gone: list[Left]) -> None:
@@ -129,7 +132,7 @@ def given_up(context: Context, node: int, payload: GivenUp) -> None:
     """The old home has given up receive rights: what their ports are to notify, and which of them have come whole."""
     found = [(each, _coming(context, node, each.number)) for each in payload.rights]
     rights_of = {coming.number: (each, coming) for each, coming in found if coming is not None and not coming.is_given_up}
-    context.stock(sum(bool(each.no_senders) + bool(each.port_destroyed) for each, _ in rights_of.values()))
+    context.stock(sum(bool(each.no_senders.number) + bool(each.port_destroyed.number) for each, _ in rights_of.values()))
     for each, coming in rights_of.values():
         translator = Translator(context, context.tables.exports[coming.number].account)
         coming.is_given_up = True
@@ -140,9 +143,10 @@ def given_up(context: Context, node: int, payload: GivenUp) -> None:
     _have_come(context, [coming for each, coming in rights_of.values() if each.is_whole])
 
 
-def _asked_for(translator: Translator, node: int, number: int) -> Right:
+def _asked_for(translator: Translator, node: int, request: Request) -> Right:
     """The proxy of a send-once right by which a port of a node was asked to notify; 0 for none."""
-    return living(translator.take(NetRight(RightKind.SEND_ONCE, node, number), node)) if number else 0
+    right = NetRight(RightKind.SEND_ONCE, request.node or node, request.number, request.pledge)
+    return living(translator.take(right, node)) if request.number else 0
 
 
 def _coming(context: Context, node: int, number: int) -> Coming | None:

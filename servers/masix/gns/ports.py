@@ -41,12 +41,13 @@ MESSAGE_COST: Final = 256
 class Export:
     """A port of this node that other nodes know by a number."""
 
-    __slots__ = ("account", "awaits", "given", "hops", "kind", "name", "taken", "waiting")
+    __slots__ = ("account", "ahead", "awaits", "given", "hops", "kind", "name", "taken", "waiting")
     name: PortName  # of the server's right to it, which is of its kind
     kind: RightKind  # SEND or SEND_ONCE
     account: Account
     hops: U16  # of a port that came here, how often servers had sent its receive right on since a task did
     given: dict[U16, U31]  # how many rights to it each node was given
+    ahead: dict[U16, U31]  # of a send-once right: how often a node has passed it on that has not said yet that it has it
     # What came while its queue was full, or its receive right had not come, with its rights, and from which node, 0 where that
     # has been told that the queue has it; None while there is room:
     waiting: deque[tuple[U16, Message | Flush]] | None
@@ -59,6 +60,7 @@ class Export:
         self.account = account
         self.hops = 0
         self.given = {}
+        self.ahead = {}
         self.taken = {}
         self.waiting = None
         self.awaits = 0
@@ -68,6 +70,17 @@ class Export:
 
     def give(self, node: int) -> None:
         self.given[node] = self.given.get(node, 0) + 1
+
+    def pass_on(self, node: int, to: int) -> None:
+        """A send-once right goes from one node to another. What two nodes say of it may come in either order."""
+        if self.ahead.get(to):
+            less(self.ahead, to)
+        else:
+            self.give(to)
+        if self.given.get(node):
+            less(self.given, node)
+        else:
+            self.ahead[node] = self.ahead.get(node, 0) + 1
 
 
 @state
@@ -131,6 +144,13 @@ class Proxy:
         return [(self.node, self.number), *([self.target[:2]] if self.target else [])]
 
 
+def less(counts: dict[int, int], key: int) -> None:
+    """One less of these; what there is none of is not in it."""
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]
+
+
 def bytes_of(message: Message) -> int:
     """What a message keeps of its server's memory while it waits; memory that is in place is the node's already."""
     memory = sum(item.size for item in message.carried if isinstance(item, CarriedMemory))
@@ -180,12 +200,16 @@ class Coming:
 
 @state
 class Pledge(NamedTuple):
-    """A send right that is kept until the port's home knows that node `to` has one, too."""
+    """A right that is kept until the port's home knows that node `to` has it, too, or a send-once right instead."""
 
-    name: SendRight
+    name: PortName
+    kind: RightKind  # SEND or SEND_ONCE
     to: NodeNumber
     home: NodeNumber
     account: Account
+
+    def annotated(self) -> Iterator[tuple[object, PortName]]:
+        yield SendRight if self.kind is RightKind.SEND else SendOnceRight, self.name
 
 
 @state
@@ -367,7 +391,8 @@ class PortTables:
     def leave(self, name: PortName, proxy: Proxy) -> None:
         """The opposite of `enter`."""
         if proxy.kind is RightKind.SEND_ONCE:
-            self.onces.pop((proxy.node, proxy.number), None)
+            if self.onces.get((proxy.node, proxy.number)) == name:
+                del self.onces[proxy.node, proxy.number]
             return
         for place in proxy.stands_for():
             names = self.by_number.get(place, [])

@@ -9,7 +9,7 @@ from typing import Final
 from machemu.sim.state import PortName
 from machemu.user.message import Message
 from masix.gns.context import Context
-from masix.gns.ports import Export, Proxy
+from masix.gns.ports import Export, Proxy, less
 from masix.gns.translate import Translator, destroy, hold, tell_homed, without
 from masix.gns.wire import Claim, Died, Flush, Flushed, Moved, NetRight, OnceUnused, Passed, RightKind, Unclaimed, Unused
 
@@ -24,8 +24,11 @@ EVERYBODY: Final = 0
 def claimed(context: Context, node: int, payload: Claim) -> None:
     """Another node has a right more to a port of ours: from a third one, or as the port was made known."""
     export = context.tables.exports.get(payload.number)
-    if export is None or export.kind is not RightKind.SEND:
+    if export is None:
         context.say(node, Died(payload.number))
+    elif export.kind is RightKind.SEND_ONCE:
+        export.pass_on(payload.via, node)
+        _forget_unheld(context, payload.number, export)
     else:
         export.give(node)
         if context.tables.is_elsewhere(export.name):
@@ -36,8 +39,13 @@ def claimed(context: Context, node: int, payload: Claim) -> None:
 
 def passed(context: Context, node: int, payload: Passed) -> None:
     pledge = context.tables.pledges.get(payload.pledge)
-    if pledge is not None and pledge.home == node:
-        context.tables.drop_pledge(payload.pledge)
+    if pledge is None or pledge.home != node:
+        return
+    context.tables.drop_pledge(payload.pledge)
+    if pledge.kind is RightKind.SEND_ONCE:
+        (proxy,) = context.mach.receivers([pledge.name])
+        Translator(context).forget_once(pledge.name, proxy)
+    else:
         context.mach.deallocate(pledge.name)
 
 
@@ -62,7 +70,14 @@ def unused(context: Context, node: int, payload: Unused) -> None:
 def once_unused(context: Context, node: int, payload: OnceUnused) -> None:
     export = context.tables.exports.get(payload.number)
     if export is not None and export.kind is RightKind.SEND_ONCE and node in export.given:
-        context.tables.drop_export(payload.number)
+        less(export.given, node)
+        _forget_unheld(context, payload.number, export)
+
+
+def _forget_unheld(context: Context, number: int, export: Export) -> None:
+    """A send-once right that no node has any more goes unused."""
+    if not export.given:
+        context.tables.drop_export(number)
         context.mach.deallocate(export.name)
 
 
@@ -193,7 +208,7 @@ def tell_moved(context: Context, number: int, export: Export, node: int) -> None
     home, there = context.tables.proxies[export.name].stands_for()[-1]
     pledge = 0
     if home != node:
-        pledge = Translator(context).pledge(context.mach.copy_send(export.name), node, home)
+        pledge = Translator(context).pledge(context.mach.copy_send(export.name), node, home, RightKind.SEND)
     context.say(node, Moved(number, NetRight(RightKind.SEND, home, there, pledge)))
 
 
@@ -256,6 +271,7 @@ def lost(context: Context, node: int) -> None:
             context.say(proxy.node, Flush(proxy.number, context.node, proxy.node, proxy.number))
     are_gone(context, gone)
     for number, export in list(tables.exports.items()):
+        export.ahead.pop(node, None)
         if node in export.given:
             _forget(context, number, export, node)
     for token, leaving in list(tables.leaving.items()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Final
 
 from machemu.abi.errors import KernError
@@ -39,13 +39,14 @@ SENT: Final = {PORT_RECEIVE: PORT_RECEIVE, PORT_SEND: PORT_SEND, PORT_SEND_ONCE:
 class Translator:
     """Of one network server, for one handler."""
 
-    def __init__(self, context: Context, account: Account = FOUND) -> None:
-        """account: of what is kept of the rights that it is given."""
+    def __init__(self, context: Context, account: Account = FOUND, proxies: Mapping[PortName, PortName] | None = None) -> None:
+        """account: of what is kept of the rights that it is given. proxies: of the send-once rights among them (`proxies_of`)."""
         self._context = context
         self._account = account
         self._mach = context.mach
         self._node = context.node
         self._tables = context.tables
+        self._proxies = proxies or {}
 
     # From a task to the network: the server owns the right, and gives it away
 
@@ -63,6 +64,28 @@ class Translator:
 
         return replaced(replaced(message, give), give_receive)
 
+    def _give_once(self, right: PortName, node: int) -> NetRight:
+        name = self._proxies.get(right, 0)
+        proxy = self._tables.proxies.get(name)
+        if proxy is None or proxy.kind is not RightKind.SEND_ONCE:
+            number = self._tables.add_export(RightKind.SEND_ONCE, right, self._account)
+            self._tables.exports[number].give(node)
+            return NetRight(RightKind.SEND_ONCE, self._node, number)
+        home, number = proxy.node, proxy.number
+        if home not in (node, self._node):
+            return NetRight(RightKind.SEND_ONCE, home, number, self.pledge(right, node, home, RightKind.SEND_ONCE))
+        if home == self._node:
+            self._tables.exports[number].pass_on(home, node)
+        self.forget_once(right, name)
+        return NetRight(RightKind.SEND_ONCE, home, number)
+
+    def forget_once(self, right: PortName, name: PortName) -> None:
+        """A send-once right to a port of another node is not used by this one. name: of the proxy, 0 where that is gone."""
+        if name:
+            self._tables.drop_proxy(name)
+            self._mach.destroy_receive(name)
+        self._mach.deallocate(right)
+
     def _give_receive(self, name: PortName, node: int, limit: int) -> NetRight:
         """What a receive right is for another node. limit: of its queue."""
         token = self._tables.add_leaving(Leaving(name, node, self._account))
@@ -77,9 +100,7 @@ class Translator:
         if right is PORT_DEAD or not isinstance(right, int):
             return DEAD
         if disposition == PORT_SEND_ONCE:
-            number = self._tables.add_export(RightKind.SEND_ONCE, right, self._account)
-            self._tables.exports[number].give(node)
-            return NetRight(RightKind.SEND_ONCE, self._node, number)
+            return self._give_once(right, node)
         proxy = self._tables.proxies.get(right)
         if proxy is None:
             return NetRight(RightKind.SEND, self._node, self.export(right, node))
@@ -90,7 +111,7 @@ class Translator:
         elif home == node:
             self._mach.deallocate(right)
         else:
-            return NetRight(RightKind.SEND, home, number, self.pledge(right, node, home))
+            return NetRight(RightKind.SEND, home, number, self.pledge(right, node, home, RightKind.SEND))
         return NetRight(RightKind.SEND, home, number)
 
     def export(self, name: PortName, node: int) -> int:
@@ -108,9 +129,9 @@ class Translator:
         """Asks to be told when a port is dead; at once, if it is dead already."""
         self._mach.notify(name, MACH_NOTIFY_DEAD_NAME.request.id, self._context.notices, 1)
 
-    def pledge(self, name: PortName, to: int, home: int) -> int:
-        """Keeps a send right to a proxy until `home` knows that node `to` has one to its port."""
-        return self._tables.add_pledge(Pledge(name, to, home, self._account))
+    def pledge(self, name: PortName, to: int, home: int, kind: RightKind) -> int:
+        """Keeps a right to a proxy until `home` knows that node `to` has one to its port."""
+        return self._tables.add_pledge(Pledge(name, kind, to, home, self._account))
 
     # From the network to a task
 
@@ -127,10 +148,16 @@ class Translator:
             return self.own(export.name) if export is not None and known else PORT_DEAD
         if right.kind is RightKind.SEND:
             return self._take_send(right, node)
-        if right.node != node or right.kind is RightKind.DEAD:
+        if right.kind is not RightKind.SEND_ONCE:
             return PORT_DEAD
-        assert right.kind is RightKind.SEND_ONCE
-        return self._new_proxy(Proxy(RightKind.SEND_ONCE, node, right.number, self._account))
+        if right.node == self._node:
+            export = self._tables.exports.get(right.number)
+            if export is None or export.kind is not RightKind.SEND_ONCE or node not in export.given:
+                return PORT_DEAD
+            export.pass_on(node, self._node)
+        elif right.node != node:
+            self._context.claim(right.node, right.number, node, right.pledge)
+        return self._new_proxy(Proxy(RightKind.SEND_ONCE, right.node, right.number, self._account))
 
     def _take_send(self, right: NetRight, node: int) -> PortName:
         names = self._tables.by_number.get((right.node, right.number))
@@ -217,6 +244,12 @@ class Translator:
         proxy.is_watched = True
         made = self._mach.receive_status(name).mscount
         self._mach.notify(name, MACH_NOTIFY_NO_SENDERS.request.id, proxy.watcher or name, made)
+
+
+def proxies_of(context: Context, names: Iterable[PortName]) -> dict[PortName, PortName]:
+    """The proxies of those of these send-once rights that are to ports of other nodes."""
+    once = list(names) if context.tables.onces else []
+    return dict(zip(once, context.mach.receivers(once), strict=True))
 
 
 def tell_homed(context: Context, names: Sequence[PortName]) -> None:

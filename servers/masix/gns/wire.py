@@ -223,18 +223,27 @@ class Homed(NamedTuple):
 
 
 @state
+class Request(NamedTuple):
+    """The send-once right by which a port is asked to notify: its number, 0 for none; of which node, 0 for the sender; and what
+    is pledged, as in NetRight."""
+
+    number: U31
+    node: U16 = 0
+    pledge: U31 = 0
+
+
+@state
 class Given(NamedTuple):
     """A receive right that the sender gave away, and that is now the receiver's port `number`.
 
-    is_whole: nothing waits in its queue. is_unused: the sender has no right to the port any more. no_senders, port_destroyed:
-    the sender's numbers of the send-once rights by which it is asked to notify, 0 for none.
+    is_whole: nothing waits in its queue. is_unused: the sender has no right to the port any more.
     """
 
     number: U31
     is_whole: bool
     is_unused: bool
-    no_senders: U31
-    port_destroyed: U31
+    no_senders: Request
+    port_destroyed: Request
 
 
 @state
