@@ -205,7 +205,7 @@ class Net:
                 continue
             tables = server.tables
             assert (tables.exports, tables.proxies, tables.pledges) == ({}, {}, {}), server.node
-            assert (tables.leaving, tables.coming) == ({}, {}), server.node
+            assert (tables.leaving, tables.coming, tables.owed) == ({}, {}, {}), server.node
             assert (tables.numbers, tables.by_number, tables.onces, tables.watchers) == ({}, {}, {}, {}), server.node
             assert server.names.queries == {} and server.questions == {}
             assert (server.streams.by_token, server.arrivals.streams, server.arrivals.short) == ({}, {}, {}), server.node

@@ -205,7 +205,7 @@ def _come_home(context: Context, name: PortName, export: Export) -> None:
     """A proxy is the port itself from now on: what tasks here have sent to it comes behind what has come from elsewhere."""
     proxy = context.tables.drop_proxy(name)
     if proxy.count:
-        context.say(proxy.node, Unused(proxy.number, proxy.count))
+        rights.give_back(context, name, proxy.node, proxy.number, proxy.count)
     if proxy.is_watched and (right := living(context.mach.exchange_request(name, MACH_NOTIFY_NO_SENDERS.request.id))):
         context.mach.deallocate(right)
     while context.mach.receive_status(name).msgcount:

@@ -226,6 +226,7 @@ class PortTables:
         "leaving",
         "numbers",
         "onces",
+        "owed",
         "pledges",
         "proxies",
         "spares",
@@ -245,6 +246,8 @@ class PortTables:
     charged: dict[Account, U31]  # how much each account keeps of all these and those below
 
     # Of others:
+    # What is to be given back once nothing is pledged any more, by the name of the right: home, number and times as in Unused.
+    owed: dict[Right, list[tuple[NodeNumber, U31, U31]]]
     claims: dict[tuple[NodeNumber, NodeNumber], U31]  # by its giver and its home, the last pledged right that was claimed
     proxies: dict[Receive, Proxy]  # by name
     # Names of the proxies of kind SEND that stand for a port, by node and number:
@@ -288,6 +291,7 @@ class PortTables:
         self.pledges = {}
         self.charged = {}
         self.claims = {}
+        self.owed = {}
         self.watchers = {}
         self.spares = []
         self.stock = stock

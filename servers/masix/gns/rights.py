@@ -9,7 +9,7 @@ from typing import Final
 from machemu.sim.state import PortName
 from machemu.user.message import Message
 from masix.gns.context import Context
-from masix.gns.ports import Export, Proxy, less
+from masix.gns.ports import Export, Pledge, Proxy, less
 from masix.gns.translate import Translator, destroy, hold, tell_homed, without
 from masix.gns.wire import Claim, Died, Flush, Flushed, Moved, NetRight, OnceUnused, Passed, RightKind, Unclaimed, Unused
 
@@ -41,20 +41,36 @@ def passed(context: Context, node: int, payload: Passed) -> None:
     pledge = context.tables.pledges.get(payload.pledge)
     if pledge is None or pledge.home != node:
         return
-    context.tables.drop_pledge(payload.pledge)
     if pledge.kind is RightKind.SEND_ONCE:
+        context.tables.drop_pledge(payload.pledge)
         (proxy,) = context.mach.receivers([pledge.name])
         Translator(context).forget_once(pledge.name, proxy)
     else:
-        context.mach.deallocate(pledge.name)
+        _take_back(context, payload.pledge, pledge)
+
+
+def _take_back(context: Context, number: int, pledge: Pledge) -> None:
+    """A pledge is needed no more. What has waited for the last one of a port at a node is given back."""
+    context.tables.drop_pledge(number)
+    owed = context.tables.owed.pop(pledge.name, [])
+    for each in owed:
+        give_back(context, pledge.name, *each)
+    context.mach.deallocate(pledge.name)
+
+
+def give_back(context: Context, name: PortName, home: int, number: int, times: int) -> None:
+    """This node has no rights to a port of another any more. That learns of it once it knows all to whom they were pledged."""
+    if any(pledge.name == name and pledge.home == home for pledge in context.tables.pledges.values()):
+        context.tables.owed.setdefault(name, []).append((home, number, times))
+    else:
+        context.say(home, Unused(number, times))
 
 
 def unclaimed(context: Context, node: int, payload: Unclaimed) -> None:
     """A node has lost the home of rights that it was given here, and nobody will tell that they are known there."""
     for number, pledge in list(context.tables.pledges.items()):
         if number <= payload.pledge and (pledge.to, pledge.home) == (node, payload.home):
-            context.tables.drop_pledge(number)
-            context.mach.deallocate(pledge.name)
+            _take_back(context, number, pledge)
 
 
 def unused(context: Context, node: int, payload: Unused) -> None:
@@ -227,7 +243,7 @@ def moved(context: Context, node: int, payload: Moved) -> None:
     for name, proxy in proxies:
         context.tables.leave(name, proxy)
         if proxy.target:
-            context.say(proxy.target[0], Unused(*proxy.target[1:]))
+            give_back(context, name, *proxy.target)
         elif not proxy.is_streaming:
             context.say(node, Flush(payload.number, context.node, node, payload.number))
         proxy.target = right.node, right.number, 1
@@ -239,7 +255,7 @@ def flushed(context: Context, payload: Flushed) -> None:
     """All that was sent to a port before it moved has arrived."""
     for name, proxy in context.tables.proxies_for(payload.home, payload.port):
         if proxy.target and (proxy.node, proxy.number) == (payload.home, payload.port):
-            context.say(proxy.node, Unused(proxy.number, proxy.count))
+            give_back(context, name, proxy.node, proxy.number, proxy.count)
             _arrive(context, name, proxy)
 
 
@@ -283,7 +299,8 @@ def lost(context: Context, node: int) -> None:
             last = tables.claims.pop((via, home))
             if via != node:
                 context.say(via, Unclaimed(node, last))
+    for name, owed in tables.owed.items():
+        tables.owed[name] = [each for each in owed if each[0] != node]
     for number, pledge in list(tables.pledges.items()):
         if node in (pledge.to, pledge.home):
-            tables.drop_pledge(number)
-            context.mach.deallocate(pledge.name)
+            _take_back(context, number, pledge)
