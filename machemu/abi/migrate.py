@@ -17,6 +17,10 @@ STAY_DEFAULT_PAGER: Final = 16
 STAY_HOST_SIDE: Final = 32
 """Its program runs on the host."""
 
+TASK_IPC_INFO: Final = 4600
+"""A flavor of task_info: how many traps a task's threads have made, and how many messages they have sent, and how many bytes in
+these, without memory out of line: to the kernel, to tasks of the node, and to those that forward them to other nodes."""
+
 # What a thread does anew when it goes on, the first of thread_get_wait's words. The second is how many milliseconds of its
 # time-out are left, or FOREVER; the third its place among those of its task that wait at the same queue, or are ready to run; the
 # first to come is 0. Then comes what the kind says; some kinds have bytes besides.

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from machemu.ipc.subsystem import Ipc
     from machemu.ipc.thread import IpcThread
 
+TO_KERNEL, TO_TASKS, TO_OTHERS = 0, 2, 4
+"""Places in Ipc.sent."""
+
 
 def send(ipc: Ipc, sender: IpcThread | None, kmsg: Kmsg, always: bool, hand_off: bool = False) -> bool:
     """Sends a message and consumes it; False, and nothing done, where the destination's queue is full (never with `always`).
@@ -42,7 +45,10 @@ def send(ipc: Ipc, sender: IpcThread | None, kmsg: Kmsg, always: bool, hand_off:
     if port.receiver is ipc.kernel_space:
         if ipc.observer is not None:
             ipc.observer.sent(sender, kmsg)
+        size = kmsg.size
         serve(ipc, kmsg, hand_off)
+        if sender is not None:
+            _count(ipc, TO_KERNEL, size)
         return True
     if not port.active:
         kmsg.remote = None
@@ -58,11 +64,19 @@ def send(ipc: Ipc, sender: IpcThread | None, kmsg: Kmsg, always: bool, hand_off:
         return True
     if ipc.observer is not None:
         ipc.observer.sent(sender, kmsg)
+    if sender is not None:
+        _count(ipc, TO_OTHERS if port.receiver is not None and port.receiver.forwards else TO_TASKS, kmsg.size)
     port.msgcount += 1
     _deliver(ipc, port if port.pset is None else port.pset, port, kmsg, hand_off)
     if not kmsg.direct:
         ipc.messages_sent += 1
     return True
+
+
+def _count(ipc: Ipc, place: int, size: int) -> None:
+    """Counts a message of a user's."""
+    ipc.sent[place] += 1
+    ipc.sent[place + 1] += size
 
 
 def hand_exception(ipc: Ipc, kmsg: Kmsg) -> bool:

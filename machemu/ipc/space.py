@@ -41,8 +41,9 @@ NAMES_MAX: Final = 1 << 18
 class Space:
     """Port rights under names."""
 
-    __slots__ = ("active", "free", "holes", "marequests", "reverse", "table", "top")
+    __slots__ = ("active", "forwards", "free", "holes", "marequests", "reverse", "table", "top")
     active: bool
+    forwards: bool  # what is sent to its ports goes to other nodes
 
     # The names in use:
     table: dict[PortName, Entry]
@@ -56,6 +57,7 @@ class Space:
 
     def __init__(self) -> None:
         self.active = True
+        self.forwards = False
         self.table = {}
         self.free = []
         self.top = 1

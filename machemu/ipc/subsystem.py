@@ -39,7 +39,7 @@ class Ipc:
 
     __slots__ = (
         "prefix", "page_size", "kernel_space", "reply_space", "ports", "serial",
-        "set_count", "message_count", "message_bytes", "dying", "messages_sent", "messages_received",
+        "set_count", "message_count", "message_bytes", "dying", "messages_sent", "messages_received", "sent",
         "scheduler", "kernel", "observer", "order", "little", "header", "word", "long_item", "pair",
         "name_item", "integer_item", "receive_item",
     )  # fmt: skip
@@ -63,6 +63,7 @@ class Ipc:
     message_bytes: Natural  # what the messages hold
     messages_sent: Natural  # through queues, as is the next
     messages_received: Natural
+    sent: list[Natural]  # messages, and bytes in them: to the kernel, to spaces that forward nothing, and to those that do
 
     dying: deque[Kmsg]  # messages that are being destroyed; empty between traps
 
@@ -83,6 +84,7 @@ class Ipc:
         self.message_bytes = 0
         self.messages_sent = 0
         self.messages_received = 0
+        self.sent = [0] * 6
         self.dying = deque()
         self._prepare()
 

@@ -15,7 +15,7 @@ from machemu.abi.migrate import FOREVER
 from machemu.abi.types import signed
 from machemu.kern import task_control
 from machemu.kern.redo import time_left
-from machemu.kern.task import TASK_EVENTS_INFO_COUNT
+from machemu.kern.task import TASK_EVENTS_INFO_COUNT, TASK_IPC_INFO_COUNT
 from machemu.kern.thread import NRQS, POLICY_FIXEDPRI, POLICY_TIMESHARE
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ OF_THREAD: Final = (
 )  # fmt: skip
 """A thread's, in their order; the milliseconds of its depression that are left, or FOREVER, come after them."""
 OF_TASK: Final = ("user_stop_count", "priority", "essential", "user_time", "system_time", "creation_time")
-"""A task's; then what task_events_info counts."""
+"""A task's; then what TASK_EVENTS_INFO and TASK_IPC_INFO count."""
 WIDE: Final = frozenset((
     "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "user_time", "system_time", "time_saved", "creation_time",
 ))  # fmt: skip
@@ -94,7 +94,8 @@ def set_task(kern: Kern, task: Task, words: Sequence[int]) -> None:
     """Of a task that is frozen. KERN_INVALID_ARGUMENT for what no task has."""
     rest = deque(words)
     values = _values(rest, OF_TASK)
-    if len(rest) != TASK_EVENTS_INFO_COUNT or values["user_stop_count"] > STOPS_MAX or values["priority"] >= NRQS:
+    events = TASK_EVENTS_INFO_COUNT + TASK_IPC_INFO_COUNT
+    if len(rest) != events or values["user_stop_count"] > STOPS_MAX or values["priority"] >= NRQS:
         raise KernError(KERN_INVALID_ARGUMENT)
     stops = values.pop("user_stop_count")
     if bool(stops) != bool(task.user_stop_count):

@@ -18,6 +18,7 @@ from machemu.kern.host import Host, HostPort, HostPrivPort
 from machemu.kern.processor import Processor
 from machemu.kern.processor_set import ProcessorSet, ProcessorSetName
 from machemu.kern.sched import Sched
+from machemu.kern.task import TASK_EVENTS_INFO_COUNT, TASK_IPC_INFO_COUNT
 from machemu.kern.thread import TH_WAIT, Continuation, Thread
 from machemu.machine.profile import Profile
 from machemu.machine.seams import Cpu
@@ -35,7 +36,9 @@ SECOND_TICKS = 1_000_000_000 // TICK_NS
 
 
 class TrapHandler(Protocol):
-    """What core does for kern, which it joins."""
+    """What core does for kern, which it joins. trap_count: traps since power-on."""
+
+    trap_count: int
 
     def retry_trap(self, thread: Thread) -> int | None:
         """Starts a thread's trap again that had to wait for memory. The result, or None where it waits again."""
@@ -132,7 +135,7 @@ class Kern:
         self.gsync = gsync.Gsync()
         self.tasks = {}
         self.thread_count = 0
-        self.counted = self.event_counts()
+        self.counted = (0,) * (TASK_EVENTS_INFO_COUNT + TASK_IPC_INFO_COUNT)
         self.task_serial = -1
         self.thread_serial = 0
         self.ticks = 0
@@ -286,11 +289,13 @@ class Kern:
     # What happened, for task_info
 
     def event_counts(self) -> tuple[int, ...]:
-        """The node's faults, zero-filled and reactivated pages, page-ins, copy-on-write faults, messages sent and received."""
+        """The node's faults, zero-filled and reactivated pages, page-ins, copy-on-write faults, messages sent and received; and
+        what TASK_IPC_INFO counts."""
         vm, ipc = self.vm, self.ipc
         return (
             vm.faults, vm.zero_fill_count, vm.reactivations, vm.pageins, vm.cow_faults,
             ipc.messages_sent, ipc.messages_received,
+            self.traps.trap_count, *ipc.sent,
         )  # fmt: skip
 
     def charge_events(self) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TASK_PORT_REGISTER_MAX: Final = 4
 TASK_EVENTS_INFO_COUNT: Final = 7
+TASK_IPC_INFO_COUNT: Final = 7
 NAME_MAX: Final = 31
 """Characters of a task's name that Mach keeps."""
 
@@ -66,12 +67,12 @@ class Task:
     user_time: Time  # of threads that have ended, as is the next
     system_time: Time
     creation_time: Time
-    events: tuple[int, ...]  # what task_events_info counts
+    events: tuple[int, ...]  # what TASK_EVENTS_INFO counts, and then what TASK_IPC_INFO does
     pc_sample: PcSample | None  # samples of its threads, where somebody wants them
 
     def check_saved(self) -> None:
         """ValueError where it counts other events than there are."""
-        if len(self.events) != TASK_EVENTS_INFO_COUNT:
+        if len(self.events) != TASK_EVENTS_INFO_COUNT + TASK_IPC_INFO_COUNT:
             raise ValueError("its events are not those of a task")
 
     def __init__(
@@ -96,7 +97,7 @@ class Task:
         self.user_stop_count = 0
         self.priority = BASEPRI_USER
         self.processor_set = pset
-        self.events = (0,) * TASK_EVENTS_INFO_COUNT
+        self.events = (0,) * (TASK_EVENTS_INFO_COUNT + TASK_IPC_INFO_COUNT)
         self.itk_self = self_port
         self.itk_sself = None
         self.itk_exception = None

@@ -7,13 +7,14 @@ from typing import Final
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_NO_ACCESS
 from machemu.abi.message import PORT_SEND
+from machemu.abi.migrate import TASK_IPC_INFO
 from machemu.abi.types import signed
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port, space
 from machemu.ipc.port import Port, Right
 from machemu.kern import thread_control
 from machemu.kern.subsystem import Kern
-from machemu.kern.task import TASK_EVENTS_INFO_COUNT, Task
+from machemu.kern.task import TASK_EVENTS_INFO_COUNT, TASK_IPC_INFO_COUNT, Task
 from machemu.kern.thread import Thread
 from machemu.kern.thread_control import cpu_time
 from machemu.mig.interfaces import task_notify
@@ -175,7 +176,12 @@ def info(kern: Kern, task: Task, flavor: int, room: int) -> tuple[int, ...]:
         if room < TASK_EVENTS_INFO_COUNT:
             raise KernError(KERN_INVALID_ARGUMENT)
         kern.charge_events()
-        return tuple([signed(count) for count in task.events])
+        return tuple([signed(count) for count in task.events[:TASK_EVENTS_INFO_COUNT]])
+    if flavor == TASK_IPC_INFO:
+        if room < TASK_IPC_INFO_COUNT:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        kern.charge_events()
+        return tuple([signed(count) for count in task.events[TASK_EVENTS_INFO_COUNT:]])
     if flavor == TASK_THREAD_TIMES_INFO:
         if room < TASK_THREAD_TIMES_INFO_COUNT:
             raise KernError(KERN_INVALID_ARGUMENT)

@@ -359,6 +359,17 @@ def memory_object_adopt(
     return ()
 
 
+def task_set_forwards(kernel: Kernel, request: Kmsg, task_port: Right, forwards: int) -> tuple[()]:
+    """Consumes the right on success."""
+    privileged_host(kernel, request)
+    task = ipc_tt.task_of(task_port)
+    if task is None:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    task.space.forwards = bool(forwards)
+    port.release_send(kernel.ipc, task_port)
+    return ()
+
+
 def task_get_account(kernel: Kernel, request: Kmsg) -> tuple[tuple[int, ...]]:
     kernel.kern.charge_events()
     return (accounts.of_task(task_target(request)),)

@@ -233,6 +233,7 @@ HANDLERS: Final[tuple[tuple[Routine, Handler], ...]] = (
     (mach_migrate.THREAD_SET_CONTEXT, mach_migrate_routines.thread_set_context),
     (mach_migrate.TASK_IDENTIFY, mach_migrate_routines.task_identify),
     (mach_migrate.TASK_GET_FAMILY, mach_migrate_routines.task_get_family),
+    (mach_migrate.TASK_SET_FORWARDS, mach_migrate_routines.task_set_forwards),
     *((routine, memory_object_routines.not_a_manager) for routine in memory_object.ROUTINES.values()),
 )
 

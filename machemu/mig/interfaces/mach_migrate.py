@@ -326,6 +326,18 @@ TASK_GET_FAMILY = Routine(
     ),
 )
 
+TASK_SET_FORWARDS = Routine(
+    "task_set_forwards",
+    Message(
+        4624,
+        (
+            ("task", _COPY_SEND),
+            ("forwards", _BOOLEAN),
+        ),
+    ),
+    Message(4724, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     TASK_FREEZE,
     TASK_THAW,
@@ -350,5 +362,6 @@ ROUTINES: Final = table(
     THREAD_SET_CONTEXT,
     TASK_IDENTIFY,
     TASK_GET_FAMILY,
+    TASK_SET_FORWARDS,
 )
 """The routines by request id."""
