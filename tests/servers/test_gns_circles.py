@@ -7,7 +7,7 @@ import pytest
 from machemu.abi.message import COPY_SEND, MAKE_SEND, MOVE_RECEIVE, CarriedPort
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
-from masix.gns import traffic
+from masix.gns import rights
 from masix.gns.traffic import HOPS_MAX
 from tests.support.actors import Actor, do, give, look_up, register
 from tests.support.guests import ARCHS, Arch
@@ -38,7 +38,7 @@ def test_receive_rights_that_go_to_each_other_s_ports_do_not_go_round_for_ever(
     archs: tuple[Arch, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on one node, where the kernel destroys the last of such messages."""
-    monkeypatch.setattr(traffic, "LATE_NS", 100_000_000)
+    monkeypatch.setattr(rights, "LATE_NS", 100_000_000)
     actors = [Actor() for _ in archs]
     with net(archs, *([actor] for actor in actors)) as made:
         for number, actor in enumerate(actors):

@@ -13,7 +13,8 @@ from machemu.mig.interfaces.mach_port import MACH_PORT_TYPE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_SEND_ONCE
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
-from masix.gns import traffic
+from masix.gns import rights
+from masix.gns.rights import WINDOW
 from tests.support.actors import GIVEN, Actor, do, found, give, look_up, register, say
 from tests.support.guests import Arch
 from tests.support.net import Net, item, net
@@ -29,7 +30,7 @@ LATER = 200
 def waiting(arch: Arch, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Net, Actor, Actor]]:
     """A receive right of the first node's, the last of `rights`, waits for the full queue of the service of the second, which has
     a send right to its port as the first of `rights`; behind it is a call."""
-    monkeypatch.setattr(traffic, "LATE_NS", 50_000_000)
+    monkeypatch.setattr(rights, "LATE_NS", 50_000_000)
     client, service = Actor(), Actor()
     with net((arch, arch), [client], [service]) as made:
         do(made, service, register(b"service"))
@@ -125,3 +126,36 @@ def test_receive_rights_that_wait_for_a_slow_task_come_with_their_queues(arch: A
         assert service.received[-2].carried[0].copy == memory  # type: ignore[union-attr]
         do(made, service, receive(last))
         assert service.ids()[len(FILL) + 5 :] == [910, 911]
+
+
+def test_receive_rights_that_wait_for_each_other_behind_full_windows_end(arch: Arch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each for a port of the other node, for which no message more is sent, since nobody receives any."""
+    monkeypatch.setattr(rights, "LATE_NS", 50_000_000)
+    actors = Actor(), Actor()
+    with net((arch, arch), *([actor] for actor in actors)) as made:
+        for number, actor in enumerate(actors):
+            do(made, actor, register(b"node %d" % number), shut)
+        for number, actor in enumerate(actors):
+            do(made, actor, look_up(b"node %d" % (1 - number)))
+            do(made, actor, say(found, *range(WINDOW + 4)), slices=60)
+        for actor in actors:
+            actor.todo.append(lambda actor, mach: pass_on(arch, mach, actor.port, found(actor)))
+        made.run(2 * LATER)
+        for actor in actors:
+            assert dead(made, actor, actor.port, found(actor)) == [True, True]
+
+
+def test_receive_rights_behind_a_full_window_come_in_their_turn(arch: Arch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though more messages than a window has wait for a task that is only slow."""
+    monkeypatch.setattr(rights, "LATE_NS", 50_000_000)
+    client, service = Actor(), Actor()
+    ids = range(900, 900 + WINDOW + 2)
+    with net((arch, arch), [client], [service]) as made:
+        do(made, service, register(b"service"), shut)
+        do(made, client, look_up(b"service"), new_port)
+        do(made, client, say(last, *FILL[:3]), say(found, *ids), slices=60)
+        do(made, client, give(arch, last, MOVE_RECEIVE), call, slices=2 * LATER)
+        do(made, service, open_again, slices=LATER)
+        assert service.ids() == [*ids, CALL]
+        do(made, service, receive(last))
+        assert service.ids()[len(ids) + 1 :] == [*FILL[:3]]

@@ -12,7 +12,7 @@ from machemu.sim.state import PortName
 from machemu.user.mach import rights
 from machemu.user.message import Message
 from masix.gns.context import Context
-from masix.gns.ports import Export
+from masix.gns.ports import Export, Proxy
 from masix.gns.translate import to_port
 
 
@@ -24,6 +24,16 @@ def brought(export: Export) -> list[PortName]:
 def closing(context: Context, export: Export) -> PortName:
     """A receive right that waits for a port whose own right waits for that; 0 where there is none."""
     return next((name for name in brought(export) if _leads(context, name, export.name)), 0)
+
+
+def up_to_rights(context: Context, name: PortName, proxy: Proxy) -> int:
+    """How many messages of a proxy's queue there are up to the last one that brings a receive right."""
+    before = context.mach.receive_status(name).seqno
+    messages = _take(context, name)
+    taken = context.mach.receive_status(name).seqno - before
+    _put(context, name, messages)
+    proxy.flushes = [(at + taken, flush) for at, flush in proxy.flushes]
+    return max([place for place, message in enumerate(messages, 1) if _receive_rights(message)], default=0)
 
 
 def _receive_rights(message: Message) -> list[PortName]:

@@ -62,17 +62,20 @@ class Stream:
 
 @state
 class Streams:
-    """Large messages that go."""
+    """Messages that go and cannot at once: large ones, and those behind a full window."""
 
-    __slots__ = ("by_token",)
+    __slots__ = ("by_token", "full")
     by_token: dict[U31, Stream]  # those that are not finished, in the order of their turns
+    full: dict[PortName, int]  # proxies whose window is full, and when it is looked whether receive rights wait behind it
 
     def __init__(self) -> None:
         self.by_token = {}
+        self.full = {}
 
     def next_timer(self, now: int) -> int | None:
-        """When memory that was not there is to be looked for again."""
-        return now + RETRY_NS if self.by_token and any([stream.waits for stream in self.by_token.values()]) else None
+        """When memory that was not there is to be looked for again, or behind a full window."""
+        again = [now + RETRY_NS] if any([stream.waits for stream in self.by_token.values()]) else []
+        return min([*again, *self.full.values()], default=None)
 
 
 @state

@@ -14,7 +14,11 @@ from masix.gns.translate import Translator, destroy, hold, tell_homed, without
 from masix.gns.wire import Claim, Died, Flush, Flushed, Moved, NetRight, OnceUnused, Passed, RightKind, Unclaimed, Unused
 
 WINDOW: Final = 32
-"""Messages of one node for one port that may be under way at most: so many wait at the other side when its queue is full."""
+"""Messages of one node for one port that may be under way: so many wait at the other side when its queue is full. More are those
+alone behind which a receive right has waited for LATE_NS."""
+LATE_NS: Final = 15_000_000_000
+"""How long a message for a port that has moved on waits for receive rights that it brings; after how long of a full queue or
+window it is looked whether messages with such rights wait for it."""
 EVERYBODY: Final = 0
 """In Export.given: the port was made known."""
 
@@ -180,6 +184,10 @@ def regulate(context: Context, name: PortName, proxy: Proxy) -> None:
     is_full = proxy.under_way >= WINDOW or context.is_full(proxy.node)
     is_held = proxy.is_streaming or proxy.target is not None or is_full or name in context.tables.coming
     hold(context, name, proxy, is_held)
+    if proxy.under_way >= WINDOW:
+        context.streams.full.setdefault(name, context.mach.now() + LATE_NS)
+    else:
+        context.streams.full.pop(name, None)
 
 
 def has_room(context: Context, node: int) -> None:

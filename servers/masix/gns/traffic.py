@@ -28,9 +28,6 @@ from masix.gns.wire import Deliver, Flush, Flushed, OnceUnused, RightKind, Taken
 
 HOPS_MAX: Final = 64
 """How often servers send a receive right on that no task has received."""
-LATE_NS: Final = 15_000_000_000
-"""How long a message for a port that has moved on waits for receive rights that it brings; after how long it is looked whether
-one that brings any waits for itself."""
 TOLD_EVERY: Final = 8
 """After so many messages a sender is told that they have gone into the queue."""
 
@@ -114,8 +111,6 @@ def deliver(context: Context, node: int, number: int, kind: RightKind, what: Del
         # All that the old home has comes now, though nobody receives.
         _count(context, node, number, export)
         context.tables.wait(export, 0, what)
-    elif sum(sender == node for sender, _ in export.waiting) >= rights.WINDOW:
-        destroy(context, node, what)
     elif context.tables.waiting + bytes_of(what) > WAITING_MAX:
         _give_up(context, node, number, export, what, "too much waits for full queues")
     else:
@@ -157,7 +152,7 @@ def _awaits(context: Context, number: int, export: Export, message: Message) -> 
 def _hand_over(context: Context, node: int, number: int, export: Export, message: Message) -> None:
     if _awaits(context, number, export, message):
         context.tables.wait(export, node, message, first=True)
-        context.arrivals.late.setdefault(number, context.mach.now() + LATE_NS)
+        context.arrivals.late.setdefault(number, context.mach.now() + rights.LATE_NS)
         return
     context.arrivals.late.pop(number, None)
     placed = memory.placed(context, node, message)
@@ -186,7 +181,7 @@ def _hand_over(context: Context, node: int, number: int, export: Export, message
 def _look_later(context: Context, number: int, export: Export) -> None:
     """Looks after a while whether messages that wait for a full queue bring the receive rights that it waits for."""
     if circles.brought(export):
-        context.arrivals.late.setdefault(number, context.mach.now() + LATE_NS)
+        context.arrivals.late.setdefault(number, context.mach.now() + rights.LATE_NS)
 
 
 def fill(context: Context, number: int, export: Export) -> None:
@@ -240,8 +235,9 @@ def accepted(context: Context, name: PortName) -> None:
 
 
 def expired(context: Context) -> None:
-    """Hands over what waited for frames; what has waited for too long is destroyed."""
+    """Hands over what waited for frames; what has waited for too long is destroyed, or goes on."""
     _give_up_late(context)
+    _let_rights_through(context)
     for number, since in list(context.arrivals.short.items()):
         del context.arrivals.short[number]
         export = context.tables.exports.get(number)
@@ -281,6 +277,18 @@ def _give_up_late(context: Context) -> None:
             export.awaits = 0
             _give_up(context, node, number, export, what, "its receive rights do not come")
             hand_over_next(context, export.name, number, export)
+
+
+def _let_rights_through(context: Context) -> None:
+    """Sends on what waits long behind a full window, up to a message with receive rights: room may wait for one of those."""
+    for name, due in list(context.streams.full.items()):
+        if context.mach.now() < due:
+            continue
+        del context.streams.full[name]
+        proxy = context.tables.proxies.get(name)
+        if proxy is not None and not proxy.is_streaming and not proxy.target and name not in context.tables.coming:
+            proxy.under_way -= min(proxy.under_way, circles.up_to_rights(context, name, proxy))
+            rights.regulate(context, name, proxy)
 
 
 def hand_over_next(context: Context, name: PortName, number: int, export: Export) -> None:
