@@ -2,8 +2,9 @@
 
 Each block that Unicorn translates gets some code of ours, made with the functions by which its translators make theirs (QEMU's
 TCG). At its begin the block adds what the block before has begun to a sum, and is left where the limit would be passed. Each of
-its instructions stores its number in the block when it begins. So at every moment the sum and that number are how many
-instructions have begun. Where some are left before the limit, Unicorn makes a block of so many next.
+its instructions that may leave it, and the last one, stores its number in the block when it begins. So the sum and that number
+are how many instructions have begun whenever anybody looks. Where some are left before the limit, Unicorn makes a block of so
+many next.
 
 The words that it needs lie in the translator's state, in the place of the last two variables of its list: no block has so many.
 """
@@ -49,8 +50,12 @@ a subtraction, and a store of their lower 32 bits."""
 CALL: Final = 2
 """A call: its operands are results and arguments, the function's address, and flags. How many of the first two there are is in
 its second byte."""
+INSTRUCTION_BEGIN: Final = 129
+"""What each instruction begins with. All operations with greater numbers access the guest's memory or leave the block."""
 ACCESSES: Final = range(133, 137)
 """Loads and stores of the guest's memory."""
+NO_READ_GLOBALS: Final = 1
+"""A call's flag: the function raises nothing, and reads nothing of the CPU's."""
 LINKS: Final = 8
 """Where in an operation the address of the next one is, 0 in the last one; behind it that of the one's before, or of the list's,
 links."""
@@ -224,7 +229,7 @@ class Counting(translator.Watcher):
         """What is done where the limit would be passed: nothing has begun. The next block begins here and has as many
         instructions as are left; where none are, the engine stops."""
         context, places = self.context, self._places
-        self._take_looks_out()
+        self._sweep()
         self._size[1] = self.words[MADE] = U32.from_address(block + places.done).value - self.words[LEFT_OUT]
         self._operation(context, SET_LABEL, self._label)
         self._store_begun(0)
@@ -248,15 +253,31 @@ class Counting(translator.Watcher):
             self._free(context, variable)
         self._exit(context, None, 0)
 
-    def _take_looks_out(self) -> None:
-        """Unicorn looks whether it is to stop at a block's begin and behind each access to memory: needed behind hooks alone."""
-        behind_call = False
+    def _sweep(self) -> None:
+        """Takes out of the block what it does not need. Unicorn looks whether it is to stop at the begin and behind each access
+        to memory: only behind hooks is that needed. Only the last instruction and those that may leave the block need a number.
+        """
+        behind_call, leaves, store = False, True, 0
         for operation in operations(self.context):
             function = called(operation)
             if function == self.looks and not behind_call:
                 self._remove(self.context, operation)
+                continue
+            behind_call = bool(function) or (behind_call and kind(operation) not in ACCESSES)
+            if kind(operation) == INSTRUCTION_BEGIN:
+                if store and not leaves:
+                    self._remove(self.context, store)
+                leaves, store = False, 0
+            elif self.stores_begun(operation):
+                store = operation
             else:
-                behind_call = bool(function) or (behind_call and kind(operation) not in ACCESSES)
+                leaves = leaves or may_leave(operation)
+
+    def stores_begun(self, operation: int) -> bool:
+        """Whether an operation stores how many instructions of the block have begun."""
+        _, base, place = (U64 * 3).from_address(operation + OPERANDS)
+        wanted = self._state, self._distance + 8 * BEGUN & (1 << 64) - 1
+        return kind(operation) == STORE and self._near and (base, place) == wanted
 
     def _store_begun(self, number: int) -> None:
         variable = self.context + self._word(self.context, number)
@@ -341,8 +362,21 @@ def kind(operation: int) -> int:
 
 def called(operation: int) -> int:
     """The address of the function that an operation calls, 0 where it calls none."""
+    return _call(operation)[0] if kind(operation) == CALL else 0
+
+
+def may_leave(operation: int) -> bool:
+    """Whether an operation may leave the block, or call what looks at the count."""
+    if kind(operation) == CALL:
+        return not _call(operation)[1] & NO_READ_GLOBALS
+    return kind(operation) > INSTRUCTION_BEGIN
+
+
+def _call(operation: int) -> tuple[int, int]:
+    """A call's function and flags."""
     counts = ctypes.c_ubyte.from_address(operation + 1).value
-    return U64.from_address(operation + OPERANDS + 8 * ((counts & 15) + (counts >> 4))).value if kind(operation) == CALL else 0
+    function, flags = (U64 * 2).from_address(operation + OPERANDS + 8 * ((counts & 15) + (counts >> 4)))
+    return function, flags
 
 
 def _has_operations(context: int) -> bool:

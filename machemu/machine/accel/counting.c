@@ -3,8 +3,8 @@
 
 enum { VARIABLES = 904, OPERANDS = 24, LONG = 1, AT_MOST = 10, GREATER = 11, BLOCK_HOOKS = 3 };
 enum { SET_LABEL = 1, STORE = 16, MOVE_WORD = 64, LOAD_LONG = 73, LOAD_WORD = 71, STORE_WORD = 76, STORE_LONG = 77 };
-enum { ADD_LONG = 78, SUBTRACT_LONG = 79, CALL = 2, FIRST_ACCESS = 133, LAST_ACCESS = 136 };
-enum { OPERATIONS = VARIABLES + 512 * 56, LINKS = 8 };
+enum { ADD_LONG = 78, SUBTRACT_LONG = 79, CALL = 2, INSTRUCTION_BEGIN = 129, FIRST_ACCESS = 133, LAST_ACCESS = 136 };
+enum { OPERATIONS = VARIABLES + 512 * 56, LINKS = 8, NO_READ_GLOBALS = 1 };
 #define NOWHERE 0x7FFF000000000000ll
 
 /* QEMU's functions for its translators (TCG). A variable is the address of one or, as `offset`, how far behind the context it is. */
@@ -115,22 +115,47 @@ static bool is_access(uintptr_t operation) {
     return kind >= FIRST_ACCESS && kind <= LAST_ACCESS;
 }
 
-static void take_looks_out(Counting *c) {
-    bool behind_call = false;
+/* Whether an operation stores how many instructions of the block have begun. */
+static bool stores_begun(const Counting *c, uintptr_t operation) {
+    const uint64_t *operands = (void *)(operation + OPERANDS);
+    return *(uint8_t *)operation == STORE && c->near && operands[1] == c->state && operands[2] == (uint64_t)(c->distance + 8 * BEGUN);
+}
+
+/* Whether an operation may leave the block, or show somebody the count. */
+static bool may_leave(uintptr_t operation) {
+    const uint8_t *head = (void *)operation;
+    if (head[0] == CALL)
+        return !(((uint64_t *)(operation + OPERANDS))[(head[1] & 15) + (head[1] >> 4) + 1] & NO_READ_GLOBALS);
+    return head[0] > INSTRUCTION_BEGIN;
+}
+
+static void sweep(Counting *c) {
+    bool behind_call = false, leaves = true;
+    uintptr_t store = 0;
     for (uintptr_t operation = *(uintptr_t *)(c->context + OPERATIONS), next; operation != 0; operation = next) {
         next = *(uintptr_t *)(operation + LINKS);
         uintptr_t function = called(operation);
-        if (function == c->looks && !behind_call)
+        if (function == c->looks && !behind_call) {
             c->tcg_op_remove(c->context, operation);
+            continue;
+        }
+        behind_call = function != 0 || (behind_call && !is_access(operation));
+        if (*(uint8_t *)operation == INSTRUCTION_BEGIN) {
+            if (store != 0 && !leaves)
+                c->tcg_op_remove(c->context, store);
+            store = 0;
+            leaves = false;
+        } else if (stores_begun(c, operation))
+            store = operation;
         else
-            behind_call = function != 0 || (behind_call && !is_access(operation));
+            leaves = leaves || may_leave(operation);
     }
 }
 
 static void end_block(Watcher *watcher, uintptr_t block) {
     Counting *c = (Counting *)watcher;
     uintptr_t context = c->context;
-    take_looks_out(c);
+    sweep(c);
     c->size[1] = c->words[MADE] = *number_at(block, c->done) - c->words[LEFT_OUT];
     c->tcg_gen_op1(context, SET_LABEL, c->label);
     store_begun(c, 0);

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from itertools import cycle, repeat
 from typing import Any
 
@@ -225,28 +227,35 @@ def test_a_watched_bit_test_is_seen_once_and_where_it_begins(benches: dict[str, 
         assert bench.run(code, 4, repeat(4)) == whole
 
 
-class Looks(translator.Watcher):
-    """How often each block that is translated looks whether it is to stop."""
+class Operations(translator.Watcher):
+    """Of each block that is translated, how many of its operations are of a kind."""
 
-    def __init__(self, blocks: counting.Counting) -> None:
-        self._blocks = blocks
+    def __init__(self, blocks: counting.Counting, wanted: Callable[[int], bool]) -> None:
+        self._context, self._wanted = blocks.context, wanted
         self.numbers: list[int] = []
 
     def end_block(self, block: int) -> None:
-        called = (counting.called(operation) for operation in counting.operations(self._blocks.context))
-        self.numbers.append(sum(function == self._blocks.looks for function in called))
+        self.numbers.append(sum(map(self._wanted, counting.operations(self._context))))
+
+
+@contextmanager
+def counted(bench: Bench, wanted: Callable[[counting.Counting, int], bool]) -> Iterator[Operations]:
+    blocks = bench.cpu.engine.blocks
+    assert isinstance(blocks, counting.Counting)
+    found = Operations(blocks, partial(wanted, blocks))
+    watchers = translator._watchers[blocks.words[counting.CPU]]
+    watchers.append(found)
+    try:
+        yield found
+    finally:
+        watchers.remove(found)
 
 
 @pytest.mark.parametrize("arch", ["i386", "m68k"])
 def test_a_block_looks_whether_it_is_to_stop_only_behind_a_hook(arch: str, benches: dict[str, tuple[Bench, Bench]]) -> None:
     here, _ = benches[arch]
     loop, presets = ("8b06 8906 8b06 ebf8", "esi") if arch == "i386" else ("2212 2481 2212 60f8", "a2")
-    blocks = here.cpu.engine.blocks
-    assert isinstance(blocks, counting.Counting)
-    looks = Looks(blocks)
-    watchers = translator._watchers[blocks.words[counting.CPU]]
-    watchers.append(looks)
-    try:
+    with counted(here, lambda blocks, operation: counting.called(operation) == blocks.looks) as looks:
         here.run(bytes.fromhex(loop), 12, repeat(12), presets={presets: CODE + 0x3000})
         assert looks.numbers
         assert not any(looks.numbers)
@@ -255,5 +264,15 @@ def test_a_block_looks_whether_it_is_to_stop_only_behind_a_hook(arch: str, bench
         here.run(bytes.fromhex(loop), 12, repeat(12), presets={presets: CODE + 0x3000})
         here.cpu.unwatch_code(watch)
         assert max(looks.numbers) == 1
-    finally:
-        watchers.remove(looks)
+
+
+@pytest.mark.parametrize("arch", ["i386", "m68k"])
+def test_only_instructions_that_may_leave_a_block_and_its_last_store_their_numbers(
+    arch: str, benches: dict[str, tuple[Bench, Bench]]
+) -> None:
+    """Besides, a number is stored where the limit would be passed."""
+    here, _ = benches[arch]
+    loop, presets = ("40 40 8b16 40 8916 40 ebf6", "esi") if arch == "i386" else ("5280 5280 2212 5280 2481 5280 60f2", "a2")
+    with counted(here, counting.Counting.stores_begun) as stores:
+        here.run(bytes.fromhex(loop), 70, repeat(70), presets={presets: CODE + 0x3000})
+        assert max(stores.numbers) == 4
