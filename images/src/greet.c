@@ -1,6 +1,6 @@
 /*
  * A service and its client, which find each other by name and do not ask where the other one runs. Arguments after the two ports:
- * `serve NAME`, or `call NAME COUNT`. The client sends a number and a text; the service answers twice the number and the text in
+ * `serve NAME`, or `call NAME COUNT [PAUSE]`, the milliseconds between calls. The client sends a number and a text; the service answers twice the number and the text in
  * capitals.
  */
 #include "guest.h"
@@ -65,7 +65,7 @@ static void serve(const char *name)
 	}
 }
 
-static void call(const char *name, int count)
+static void call(const char *name, int count, int pause)
 {
 	netname_name_t everywhere, wanted;
 	mach_port_t service, reply = mach_reply_port();
@@ -84,6 +84,8 @@ static void call(const char *name, int count)
 		return;
 	}
 	for (n = 1; n <= count; n++) {
+		if (pause)
+			thread_switch(MACH_PORT_NULL, SWITCH_OPTION_WAIT, pause);
 		describe();
 		greeting.head.msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE);
 		greeting.head.msgh_remote_port = service;
@@ -96,23 +98,30 @@ static void call(const char *name, int count)
 			say("call %d: %x, message %d\n", n, result, greeting.head.msgh_id);
 		else
 			say("answer %d: %d %s\n", n, greeting.number, greeting.text);
+		if (pause)
+			flush();
 	}
+}
+
+static int number(const char *digits)
+{
+	int value = 0;
+
+	for (; *digits >= '0' && *digits <= '9'; digits++)
+		value = 10 * value + *digits - '0';
+	return value;
 }
 
 int guest_main(void)
 {
-	const char *digits;
-	int count = 0;
 
 	task_get_special_port(mach_task_self(), TASK_BOOTSTRAP_PORT, &names);
 	if (arg_count > 4 && strcmp(arg_value[3], "serve") == 0)
 		serve(arg_value[4]);
 	else if (arg_count > 5 && strcmp(arg_value[3], "call") == 0) {
-		for (digits = arg_value[5]; *digits >= '0' && *digits <= '9'; digits++)
-			count = 10 * count + *digits - '0';
-		call(arg_value[4], count);
+		call(arg_value[4], number(arg_value[5]), arg_count > 6 ? number(arg_value[6]) : 0);
 	} else
-		say("serve NAME, or call NAME COUNT\n");
+		say("serve NAME, or call NAME COUNT [PAUSE]\n");
 	say("END\n");
 	flush();
 	task_terminate(mach_task_self());

@@ -65,8 +65,8 @@ class Ear:
 class World:
     """A cluster that has been switched on. printed: time, node, line."""
 
-    def __init__(self, text: str, seed: int | None = None, load: Path | None = None) -> None:
-        spec = parse_file(text, ROOT)
+    def __init__(self, text: str, seed: int | None = None, load: Path | None = None, folder: Path = ROOT) -> None:
+        spec = parse_file(text, folder)
         self.cluster = Cluster(spec, seed) if load is None else Cluster.load(load, spec)
         self.printed: list[tuple[int, str, str]] = []
         self.frames: list[tuple[int, int, bytes]] = []

@@ -9,12 +9,14 @@ names.
 
 from __future__ import annotations
 
+import struct
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 from machemu.abi.message import COPY_SEND, MACH_MSG_SUCCESS, MOVE_SEND, MOVE_SEND_ONCE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
-from machemu.mig.runtime import PolyPort
+from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import Right, state
 from machemu.user.heritage import SuccessiveServer
 from machemu.user.kit import Answer, HostServer, Legacy, Part, answered, notified, serves
@@ -62,7 +64,7 @@ from masix.gns.wire import (
     Unclaimed,
     Unused,
 )
-from masix.interfaces import acs, gns_protocol
+from masix.interfaces import acs, gns, gns_protocol
 from masix.net.ip import NodeNumber
 from masix.transport.entropy import Entropy
 from masix.transport.transport import Transport
@@ -266,6 +268,14 @@ class Gns(SuccessiveServer):
     @serves(gns_protocol.GNS_PROTOCOL_REGISTER)
     def _register_protocol(self, context: Context, request: Message, *values: Any) -> None:
         self.protocols.register(context, request, *values)
+
+    @serves(gns.GNS_HOMES)
+    def _homes(self, context: Context, request: Message, rights: Sequence[Any]) -> tuple[Any, ...]:
+        names = list(map(living, rights))
+        proxies = [self.tables.proxies.get(name) for name in names]
+        nodes = [self.node if proxy is None else proxy.stands_for()[-1][0] for proxy in proxies]
+        context.mach.give_up((name, MOVE_SEND) for name in names if name)
+        return (OutOfLine(struct.pack(f"{context.mach.order.prefix}{len(nodes)}I", *nodes), 4 * len(nodes)),)
 
     @property
     def watchers(self) -> dict[int, int]:

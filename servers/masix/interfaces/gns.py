@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from machemu.mig.runtime import Message, Routine, Type, table
+from machemu.mig.runtime import OUT_OF_LINE, Message, Routine, Type, table
 
 SUBSYSTEM: Final = "gns"
 BASE: Final = 5200
@@ -10,6 +10,8 @@ BASE: Final = 5200
 _GNS_NAME = Type(12, 12, 8, 80, "80s", string=True)
 _INT32 = Type(2, 2, 32, 1, "i")
 _MOVE_SEND = Type(17, 17, 32, 1, "")
+_MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
+_GNS_NODES = Type(2, 2, 32, 1, "I", OUT_OF_LINE, longform=True)
 
 GNS_RESOLVE = Routine(
     "gns_resolve",
@@ -41,8 +43,21 @@ GNS_RESOLVE_AT = Routine(
     ),
 )
 
+GNS_HOMES = Routine(
+    "gns_homes",
+    Message(5202, (("rights", _MOVE_SEND_ARRAY),)),
+    Message(
+        5302,
+        (
+            ("RetCode", _INT32),
+            ("nodes", _GNS_NODES),
+        ),
+    ),
+)
+
 ROUTINES: Final = table(
     GNS_RESOLVE,
     GNS_RESOLVE_AT,
+    GNS_HOMES,
 )
 """The routines by request id."""

@@ -1,0 +1,160 @@
+"""Kinds of `[[actions]]` for tasks that move: `migrate`, `stay` and `block`.
+
+Each asks its node's migration manager, and says on the node's console what became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from machemu.abi.device import D_WRITE
+from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_WRITE_INBAND
+from machemu.mig.interfaces.mach import TASK_TERMINATE
+from machemu.sim.state import U32, Right, state
+from machemu.user.kit import Answer, HostServer, answered
+from machemu.user.mach import Mach
+from machemu.user.message import living
+from masix.interfaces import acs, migration
+from masix.migration import manager, report
+from masix.migration.node_server import name_at
+from masix.migration.state import numbers_of
+
+
+@state
+class Operator(HostServer):
+    """Asks its node's migration manager what a subclass says, and ends once all that it had to say is written."""
+
+    __slots__ = ("console", "ends", "host", "lines", "manager", "node")
+    host: str  # the node's name
+    node: U32  # its number
+    console: Right  # its console, or 0
+    lines: list[str]  # still to be written there, the first one under way
+    manager: Right
+    ends: bool  # it has nothing more to ask
+
+    def __init__(self, node: int, host: str) -> None:
+        super().__init__()
+        self.node = node
+        self.host = host
+        self.console = self.manager = 0
+        self.lines = []
+        self.ends = False
+
+    @classmethod
+    def on_node(cls, node: int, seed: int, key: bytes, host: str, **options: Any) -> Self:
+        return cls(node, host, **options)
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        self.ask(mach, self._opened, mach.given("device-port"), (D_WRITE, b"console"))
+
+    @answered(DEVICE_OPEN)
+    def _opened(self, mach: Mach, answer: Answer) -> None:
+        self.console = living(answer.results[0]) if answer.results else 0
+        self.ask(mach, self._found, mach.given("name-server"), (name_at(manager.NAME, self.host.encode()),))
+
+    @answered(acs.ACS_LOOK_UP_HERE)
+    def _found(self, mach: Mach, answer: Answer) -> None:
+        self.manager = living(answer.results[0]) if answer.results else 0
+        if self.manager:
+            self.begin(mach)
+        else:
+            self.end(mach, ["there is no migration manager on this node"])
+
+    def begin(self, mach: Mach) -> None:
+        """Asks the manager, which is there."""
+        raise NotImplementedError
+
+    def say(self, mach: Mach, lines: Iterable[str]) -> None:
+        for line in lines:
+            mach.note(line)
+            self.lines.append(line)
+            if len(self.lines) == 1:
+                self._write(mach)
+
+    def end(self, mach: Mach, lines: Iterable[str]) -> None:
+        self.ends = True
+        self.say(mach, lines)
+
+    def _write(self, mach: Mach) -> None:
+        self.ask(mach, self._written, self.console, (0, 0, f"{self.lines[0]}\n".encode()))
+
+    @answered(DEVICE_WRITE_INBAND)
+    def _written(self, mach: Mach, answer: Answer) -> None:
+        del self.lines[0]
+        if self.lines:
+            self._write(mach)
+        elif self.ends:
+            mach.request(TASK_TERMINATE, mach.task_self(), ())
+
+
+@state
+class Migrate(Operator):
+    """`migrate`: moves the tasks called `task`, and those that can only move with them, to the node `to`."""
+
+    __slots__ = ("task", "to")
+    task: str
+    to: str
+
+    def __init__(self, node: int, host: str, task: str, to: str) -> None:
+        super().__init__(node, host)
+        self.task = task
+        self.to = to
+
+    def begin(self, mach: Mach) -> None:
+        self.say(mach, [f"migrate: {self.task} goes to {self.to}"])
+        self.ask(mach, self._moved, self.manager, (self.task.encode(), self.to.encode()))
+
+    @answered(migration.MIGRATION_MOVE)
+    def _moved(self, mach: Mach, answer: Answer) -> None:
+        if answer.code:
+            self.end(mach, [f"migrate: {self.task}: the migration manager says {answer.code}"])
+            return
+        outcome, words = answer.results
+        told = report.report_of(numbers_of(mach.order, words))
+        lines = [f"migrate: {self.task}: {report.described(outcome, told)}"]
+        if outcome == report.MOVED:
+            lines += [f"  {line}" for line in report.table(told, self.node, self.host)]
+        self.end(mach, lines)
+
+
+@state
+class Stay(Operator):
+    """`stay`: the tasks called `task` stay where they are; with `stays = false` they need not any more."""
+
+    __slots__ = ("stays", "task")
+    task: str
+    stays: bool
+
+    def __init__(self, node: int, host: str, task: str, stays: bool = True) -> None:
+        super().__init__(node, host)
+        self.task = task
+        self.stays = stays
+
+    def begin(self, mach: Mach) -> None:
+        self.ask(mach, self._done, self.manager, (self.task.encode(), self.stays))
+
+    @answered(migration.MIGRATION_STAY)
+    def _done(self, mach: Mach, answer: Answer) -> None:
+        said = "stays" if self.stays else "may move"
+        self.end(mach, [f"stay: {self.task} {said}" if not answer.code else f"stay: {self.task}: code {answer.code}"])
+
+
+@state
+class Block(Operator):
+    """`block`: no task may come to the node; with `blocks = false` they may again."""
+
+    __slots__ = ("blocks",)
+    blocks: bool
+
+    def __init__(self, node: int, host: str, blocks: bool = True) -> None:
+        super().__init__(node, host)
+        self.blocks = blocks
+
+    def begin(self, mach: Mach) -> None:
+        self.ask(mach, self._done, self.manager, (self.blocks,))
+
+    @answered(migration.MIGRATION_BLOCK)
+    def _done(self, mach: Mach, answer: Answer) -> None:
+        self.end(mach, [f"block: {self.host} {'takes no tasks' if self.blocks else 'takes tasks'}"])

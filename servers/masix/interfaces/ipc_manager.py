@@ -1,0 +1,63 @@
+"""The messages of the subsystem ipc_manager. Made by `python -m machemu.mig`; do not edit."""
+
+from typing import Final
+
+from machemu.mig.runtime import OUT_OF_LINE, Message, Routine, Type, table
+
+SUBSYSTEM: Final = "ipc_manager"
+BASE: Final = 5620
+
+_COPY_SEND = Type(19, 17, 32, 1, "")
+_INT32 = Type(2, 2, 32, 1, "i")
+_WORDS = Type(2, 2, 32, 1, "I", OUT_OF_LINE, longform=True)
+_MOVE_RECEIVE_ARRAY = Type(16, 16, 32, 1, "", OUT_OF_LINE, longform=True)
+_MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
+_MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
+
+IPC_MOVE = Routine(
+    "ipc_move",
+    Message(
+        5620,
+        (
+            ("control", _COPY_SEND),
+            ("there", _COPY_SEND),
+            ("made", _COPY_SEND),
+        ),
+    ),
+    Message(
+        5720,
+        (
+            ("RetCode", _INT32),
+            ("dependencies", _WORDS),
+        ),
+    ),
+)
+
+IPC_FILL = Routine(
+    "ipc_fill",
+    Message(
+        5621,
+        (
+            ("made", _COPY_SEND),
+            ("words", _WORDS),
+            ("receives", _MOVE_RECEIVE_ARRAY),
+            ("sends", _MOVE_SEND_ARRAY),
+            ("onces", _MOVE_SEND_ONCE_ARRAY),
+            ("requests", _MOVE_SEND_ONCE_ARRAY),
+            ("kinds", _WORDS),
+        ),
+    ),
+    Message(
+        5721,
+        (
+            ("RetCode", _INT32),
+            ("dependencies", _WORDS),
+        ),
+    ),
+)
+
+ROUTINES: Final = table(
+    IPC_MOVE,
+    IPC_FILL,
+)
+"""The routines by request id."""

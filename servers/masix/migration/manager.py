@@ -1,0 +1,339 @@
+"""The migration manager of a node: moves nothing itself, but asks the process, space and IPC managers, as a strategy says.
+
+Up to Step.BIND a move can be given up, and the tasks go on where they were.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import reduce
+from operator import or_
+from typing import Any, Final
+
+from machemu.abi.kern_return import KERN_INVALID_NAME, KERN_NAME_EXISTS
+from machemu.abi.message import COPY_SEND, MOVE_SEND
+from machemu.mig.interfaces.mach import VM_STATISTICS
+from machemu.mig.interfaces.mach_host import HOST_INFO
+from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
+from machemu.mig.runtime import PolyPort
+from machemu.sim.state import U32, PortName, Right, SendRight, Time, state
+from machemu.user.kit import Answer, answered, serves
+from machemu.user.mach import Mach
+from machemu.user.message import Caller, Message, living, name_of
+from masix.interfaces import acs, ipc_manager, migration, process_manager, space_manager
+from masix.migration import ipc, process, report, space
+from masix.migration.node_server import NodeServer, name_at
+from masix.migration.report import Dependency, Report
+from masix.migration.state import numbers_of, words_of
+from masix.migration.strategies import DIRECT_COPY, Step
+
+NAME: Final = b"migration"
+MANAGERS: Final = (process.NAME, space.NAME, ipc.NAME)
+HOST_BASIC_INFO: Final = 1
+CPU_TYPE: Final = 3
+"""A flavor of host_info, and its word that tells the architecture."""
+
+
+@state
+class Move:
+    """A move under way. Rights are this server's own."""
+
+    __slots__ = (
+        "began", "caller", "controls", "done", "frozen", "host", "made", "managers", "report", "steps", "tasks", "there",
+    )  # fmt: skip
+    caller: Caller  # who wants it
+    tasks: list[SendRight]  # those that move, until they are held
+    host: bytes  # where to
+    managers: list[SendRight]  # this node's process, space and IPC manager
+    there: list[SendRight]  # and the other node's
+    controls: list[SendRight]  # how the tasks are reached once they are held
+    made: list[SendRight]  # the tasks that they become, as far as they have been made
+    steps: tuple[Step, ...]  # the one under way and those to come
+    done: U32  # of how many tasks it is done
+    began: Time
+    frozen: Time  # when the tasks were held
+    report: Report
+
+    def __init__(self, caller: Caller, host: bytes, steps: tuple[Step, ...], began: int) -> None:
+        self.caller = caller
+        self.host = host
+        self.steps = steps
+        self.began = self.frozen = began
+        self.managers, self.there, self.tasks, self.controls, self.made = [], [], [], [], []
+        self.done = 0
+        self.report = Report()
+
+    def rights(self) -> list[int]:
+        return [*self.managers, *self.there, *self.tasks, *self.controls, *self.made]
+
+
+@state
+class MigrationManager(NodeServer):
+    """The migration manager of a node."""
+
+    __slots__ = ("blocks", "last", "moves", "staying")
+    name = NAME
+    blocks: bool  # it takes no tasks
+    staying: dict[SendRight, None]  # tasks that have to stay
+    moves: dict[U32, Move]  # those under way, by number
+    last: U32  # the last one's
+
+    def __init__(self, node: int, host: bytes) -> None:
+        super().__init__(node, host)
+        self.blocks = False
+        self.staying = {}
+        self.moves = {}
+        self.last = 0
+
+    # What the operator says
+
+    @serves(migration.MIGRATION_BLOCK)
+    def _block(self, mach: Mach, request: Message, blocks: int) -> tuple[Any, ...]:
+        self.blocks = bool(blocks)
+        return ()
+
+    @serves(migration.MIGRATION_STAY)
+    def _may_stay(self, mach: Mach, request: Message, task: bytes, stays: int) -> None:
+        self._look_up(mach, self._will_stay, process.NAME, self.host, request.caller, task, bool(stays))
+
+    @answered(acs.ACS_LOOK_UP)
+    def _will_stay(self, mach: Mach, answer: Answer, caller: Caller, task: bytes, stays: bool) -> None:
+        manager = living(answer.results[0]) if answer.results else 0
+        if not manager:
+            mach.answer(caller, migration.MIGRATION_STAY, answer.code or KERN_INVALID_NAME)
+            return
+        self.ask(mach, self._stays, manager, (task,), caller, stays, manager)
+
+    @answered(process_manager.PROCESS_FIND)
+    def _stays(self, mach: Mach, answer: Answer, caller: Caller, stays: bool, manager: SendRight) -> None:
+        mach.deallocate(manager)
+        for task in map(name_of, answer.results[0] if answer.results else ()):
+            if stays and task not in self.staying:
+                self.staying[task] = None
+                mach.notify(task, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
+                continue
+            if not stays and task in self.staying:
+                del self.staying[task]
+                mach.deallocate(task)
+            mach.deallocate(task)
+        mach.answer(caller, migration.MIGRATION_STAY, answer.code)
+
+    def died(self, mach: Mach, name: PortName) -> None:
+        if name in self.staying:
+            del self.staying[name]
+            mach.deallocate(name)
+
+    # A move begins: who is asked, and whether the other node agrees
+
+    @serves(migration.MIGRATION_MOVE)
+    def _move(self, mach: Mach, request: Message, task: bytes, host: bytes) -> None:
+        self.last = self.last % MOVE_MAX + 1
+        self.moves[self.last] = Move(request.caller, host, DIRECT_COPY, mach.now())
+        self._look_up(mach, self._manager, MANAGERS[0], self.host, self.last, task)
+
+    def _look_up(self, mach: Mach, then: Callable[..., None], service: bytes, host: bytes, *about: Any) -> None:
+        self.ask(mach, then, mach.given("name-server"), (name_at(service, host),), *about)
+
+    @answered(acs.ACS_LOOK_UP)
+    def _manager(self, mach: Mach, answer: Answer, number: U32, task: bytes) -> None:
+        move = self.moves[number]
+        if not (manager := _one(answer)):
+            self._end(mach, number, report.GIVEN_UP, answer.code)
+            return
+        move.managers.append(manager)
+        if len(move.managers) < len(MANAGERS):
+            self._look_up(mach, self._manager, MANAGERS[len(move.managers)], self.host, number, task)
+        else:
+            self.ask(mach, self._found, move.managers[PROCESS], (task,), number)
+
+    @answered(process_manager.PROCESS_FIND)
+    def _found(self, mach: Mach, answer: Answer, number: U32) -> None:
+        move = self.moves[number]
+        if answer.code:
+            several = answer.code == KERN_NAME_EXISTS
+            unknown = report.NO_SUCH_TASK if answer.code == KERN_INVALID_NAME else report.GIVEN_UP
+            self._end(mach, number, report.SEVERAL_TASKS if several else unknown, 0 if unknown else answer.code)
+            return
+        move.tasks = list(map(name_of, answer.results[0]))
+        move.report = move.report._replace(tasks=len(move.tasks))
+        if any(task in self.staying for task in move.tasks):
+            move.report = move.report._replace(reasons=report.STAY_OPERATOR)
+            self._end(mach, number, report.STAYS)
+            return
+        self._look_up(mach, self._peer, NAME, move.host, number)
+
+    @answered(acs.ACS_LOOK_UP)
+    def _peer(self, mach: Mach, answer: Answer, number: U32) -> None:
+        if not (peer := _one(answer)):
+            self._end(mach, number, report.NO_SUCH_NODE)
+            return
+        self.ask(mach, self._offered, peer, _machine(mach), number, peer)
+
+    @serves(migration.MIGRATION_OFFER)
+    def _offer(self, mach: Mach, request: Message, cpu_type: int, page_size: int) -> tuple[Any, ...] | None:
+        outcome = report.MOVED if (cpu_type, page_size) == _machine(mach) else report.OTHER_MACHINE
+        if self.blocks or outcome:
+            return report.BLOCKED if self.blocks else outcome, NO_RIGHTS
+        self._look_up(mach, self._offering, MANAGERS[0], self.host, request.caller, ())
+        return None
+
+    @answered(acs.ACS_LOOK_UP)
+    def _offering(self, mach: Mach, answer: Answer, caller: Caller, managers: tuple[Right, ...]) -> None:
+        manager = _one(answer)
+        if not manager:
+            mach.give_up((each, MOVE_SEND) for each in managers)
+            mach.answer(caller, migration.MIGRATION_OFFER, answer.code or KERN_INVALID_NAME)
+            return
+        managers = (*managers, manager)
+        if len(managers) < len(MANAGERS):
+            self._look_up(mach, self._offering, MANAGERS[len(managers)], self.host, caller, managers)
+        else:
+            mach.answer(caller, migration.MIGRATION_OFFER, 0, (report.MOVED, managers))
+
+    @answered(migration.MIGRATION_OFFER)
+    def _offered(self, mach: Mach, answer: Answer, number: U32, peer: SendRight) -> None:
+        mach.deallocate(peer)
+        outcome, managers = answer.results if answer.results else (report.NO_SUCH_NODE, ())
+        if outcome:
+            self._end(mach, number, outcome, answer.code)
+            return
+        self.moves[number].there = list(map(name_of, managers))
+        self._step(mach, number)
+
+    # The steps
+
+    def _step(self, mach: Mach, number: int) -> None:
+        """Asks for the step under way, of its next task where it is done one by one."""
+        move = self.moves[number]
+        here, there = move.managers, move.there
+        at = move.done
+        match move.steps[0]:
+            case Step.HOLD:
+                move.frozen = mach.now()
+                tasks, move.tasks = move.tasks, []
+                self.ask(mach, self._held, here[PROCESS], (tasks,), number)
+            case Step.PREPARE:
+                self.ask(mach, self._prepared, here[PROCESS], (_copy(move.controls[at]), _copy(there[PROCESS])), number)
+            case Step.COPY:
+                controls, made = ([mach.copy_send(task) for task in each] for each in (move.controls, move.made))
+                self.ask(mach, self._copied, here[SPACE], (controls, _copy(there[SPACE]), made), number)
+            case Step.BIND:
+                self.ask(
+                    mach, self._bound, here[IPC], (_copy(move.controls[at]), _copy(there[IPC]), _copy(move.made[at])), number
+                )
+            case Step.MOVE:
+                values = _copy(move.controls[at]), _copy(there[PROCESS]), _copy(move.made[at])
+                self.ask(mach, self._moved, here[PROCESS], values, number)
+
+    def _done(self, mach: Mach, number: int, code: int, one_by_one: bool = True) -> None:
+        """A step is done, or of one task; or it has failed."""
+        move = self.moves[number]
+        if code:
+            self._fail(mach, number, code)
+            return
+        move.done += 1
+        if not one_by_one or move.done == len(move.controls):
+            move.steps, move.done = move.steps[1:], 0
+        if move.steps:
+            self._step(mach, number)
+            return
+        now = mach.now()
+        move.report = move.report._replace(total_us=(now - move.began) // 1000, freeze_us=(now - move.frozen) // 1000)
+        self._end(mach, number, report.MOVED)
+
+    @answered(process_manager.PROCESS_HOLD)
+    def _held(self, mach: Mach, answer: Answer, number: U32) -> None:
+        move = self.moves[number]
+        reasons, controls = answer.results if answer.results else ((), ())
+        if any(reasons):
+            move.report = move.report._replace(reasons=reduce(or_, reasons))
+            self._end(mach, number, report.STAYS)
+            return
+        move.controls = list(map(name_of, controls))
+        self._done(mach, number, answer.code, False)
+
+    @answered(process_manager.PROCESS_PREPARE)
+    def _prepared(self, mach: Mach, answer: Answer, number: U32) -> None:
+        self.moves[number].made += map(living, answer.results)
+        self._done(mach, number, answer.code)
+
+    @answered(space_manager.SPACE_COPY)
+    def _copied(self, mach: Mach, answer: Answer, number: U32) -> None:
+        move = self.moves[number]
+        if answer.results:
+            move.report = move.report._replace(pages=answer.results[0], page_size=_machine(mach)[1])
+        self._done(mach, number, answer.code, False)
+
+    @answered(ipc_manager.IPC_MOVE)
+    def _bound(self, mach: Mach, answer: Answer, number: U32) -> None:
+        move = self.moves[number]
+        if answer.results:
+            found = report.dependencies_of(numbers_of(mach.order, answer.results[0]))
+            counts = Counter({each[:2]: each.rights for each in move.report.dependencies})
+            counts.update({each[:2]: each.rights for each in found})
+            told = tuple(Dependency(*which, count) for which, count in sorted(counts.items()))
+            move.report = move.report._replace(dependencies=told)
+        self._done(mach, number, answer.code)
+
+    @answered(process_manager.PROCESS_MOVE)
+    def _moved(self, mach: Mach, answer: Answer, number: U32) -> None:
+        self._done(mach, number, answer.code)
+
+    # Its end
+
+    def _fail(self, mach: Mach, number: int, code: int) -> None:
+        """Gives a move up where its tasks can go on here: what was made elsewhere ends, then they are released."""
+        move = self.moves[number]
+        if move.steps[0] in (Step.BIND, Step.MOVE):
+            self._end(mach, number, report.LOST, code)
+            return
+        move.steps = ()
+        self._undo(mach, number, code)
+
+    def _undo(self, mach: Mach, number: int, code: int) -> None:
+        move = self.moves[number]
+        if move.made:
+            self.ask(mach, self._destroyed, move.there[PROCESS], (move.made.pop(),), number, code)
+        elif move.controls:
+            self.ask(mach, self._released, move.managers[PROCESS], (move.controls.pop(),), number, code)
+        else:
+            self._end(mach, number, report.GIVEN_UP, code)
+
+    @answered(process_manager.PROCESS_DESTROY)
+    def _destroyed(self, mach: Mach, answer: Answer, number: U32, code: int) -> None:
+        self._undo(mach, number, code)
+
+    @answered(process_manager.PROCESS_RELEASE)
+    def _released(self, mach: Mach, answer: Answer, number: U32, code: int) -> None:
+        self._undo(mach, number, code)
+
+    def _end(self, mach: Mach, number: int, outcome: int, code: int = 0) -> None:
+        move = self.moves.pop(number)
+        mach.give_up((right, MOVE_SEND) for right in move.rights())
+        words = words_of(mach.order, move.report._replace(code=code).words())
+        mach.answer(move.caller, migration.MIGRATION_MOVE, 0, (outcome, words))
+
+
+PROCESS, SPACE, IPC = range(3)
+"""Places among MANAGERS."""
+NO_RIGHTS: Final = ()
+MOVE_MAX: Final = 1 << 31
+HOST_INFO_MAX: Final = 1024
+"""Words that an answer of host_info may have."""
+
+
+def _one(answer: Answer) -> int:
+    """The right that an answer brings; 0 for none."""
+    return living(answer.results[0]) if answer.results else 0
+
+
+def _copy(right: int) -> PolyPort:
+    return PolyPort(right, COPY_SEND)
+
+
+def _machine(mach: Mach) -> tuple[int, int]:
+    """The architecture of this node's machine, as host_info has it, and the bytes of a page."""
+    (info,) = mach.call(HOST_INFO, mach.host_self(), HOST_BASIC_INFO, HOST_INFO_MAX)
+    (statistics,) = mach.call(VM_STATISTICS, mach.task_self())
+    return info[CPU_TYPE], statistics[0]

@@ -1,0 +1,331 @@
+"""The process manager of a node: finds tasks, holds them, and moves their threads and kernel ports.
+
+A task that is held is reached by its control port alone, of which the managers know it. Nothing of it goes to the other node
+before `process_move`; until then `process_release` lets it go on here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_NAME, KERN_NAME_EXISTS
+from machemu.abi.message import COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE, PORT_SEND, PORT_SEND_ONCE
+from machemu.mig.interfaces.gnumach import TASK_SET_NAME
+from machemu.mig.interfaces.mach import (
+    TASK_CREATE,
+    TASK_GET_EMULATION_VECTOR,
+    TASK_SET_EMULATION_VECTOR,
+    TASK_TERMINATE,
+    TASK_THREADS,
+    THREAD_CREATE,
+)
+from machemu.mig.interfaces.mach_host import HOST_PROCESSOR_SET_PRIV, HOST_PROCESSOR_SETS, PROCESSOR_SET_TASKS
+from machemu.mig.interfaces.mach_migrate import (
+    TASK_ADOPT,
+    TASK_FREEZE,
+    TASK_GET_ACCOUNT,
+    TASK_GET_FAMILY,
+    TASK_IDENTIFY,
+    TASK_SET_ACCOUNT,
+    TASK_SURRENDER,
+    TASK_THAW,
+    THREAD_GET_ACCOUNT,
+    THREAD_GET_CONTEXT,
+    THREAD_GET_WAIT,
+    THREAD_SET_ACCOUNT,
+    THREAD_SET_CONTEXT,
+    THREAD_SET_WAIT,
+)
+from machemu.mig.runtime import OutOfLine, PolyPort, Routine
+from machemu.sim.state import U8, U32, PortName, Receive, Reply, Right, Word, state
+from machemu.user.kit import Answer, answered, serves
+from machemu.user.mach import Mach
+from machemu.user.message import NULL_NAME, Caller, Message, living, name_of
+from masix.interfaces import process_manager as process
+from masix.migration.node_server import NodeServer
+from masix.migration.state import NO_REPLY, TaskState, ThreadState, numbers_of, pack, unpack, words_of
+
+NAME: Final = b"process"
+
+
+@state
+class Wait(NamedTuple):
+    """A thread's wait, as thread_get_wait tells it."""
+
+    words: tuple[Word, ...]
+    data: bytes
+    reply: Reply
+    disposition: U8  # the reply's
+
+
+@state
+class Held(NamedTuple):
+    """What has been taken from a task that is held."""
+
+    name: bytes
+    own: Receive  # its kernel port's receive right
+    threads: tuple[Receive, ...]
+    replies: dict[U32, Receive]  # where exceptions are answered, by the place of the thread
+    waits: tuple[Wait, ...]
+
+
+@state
+class ProcessManager(NodeServer):
+    """The process manager of a node."""
+
+    __slots__ = ("held", "made")
+    name = NAME
+    held: dict[Right, Held]  # tasks that may move away, by their control ports
+    made: dict[Right, None]  # tasks that have been made for others that are to come
+
+    def __init__(self, node: int, host: bytes) -> None:
+        super().__init__(node, host)
+        self.held = {}
+        self.made = {}
+
+    # Tasks that go
+
+    @serves(process.PROCESS_FIND)
+    def _find(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...]:
+        """KERN_INVALID_NAME where there is none, KERN_NAME_EXISTS where there are several: then one is named by its number."""
+        found = 0
+        for task in tasks_of_node(mach):
+            is_named, is_numbered = (False, False) if task in self.made else _is(mach, task, name)
+            if is_named and found and not is_numbered:
+                mach.deallocate(found)
+                raise KernError(KERN_NAME_EXISTS)
+            if is_named and not found:
+                found = task
+            else:
+                mach.deallocate(task)
+        if not found:
+            raise KernError(KERN_INVALID_NAME)
+        (family,) = mach.call(TASK_GET_FAMILY, mach.given("host-port"), found)
+        return (family,)
+
+    @serves(process.PROCESS_HOLD)
+    def _hold(self, mach: Mach, request: Message, tasks: Sequence[Any]) -> tuple[Any, ...]:
+        frozen: list[PortName] = []
+        reasons: list[int] = []
+        try:
+            for task in map(name_of, tasks):
+                reasons += mach.call(TASK_FREEZE, task)
+                frozen.append(task)
+        except KernError:
+            self._thaw(mach, frozen)
+            raise
+        if any(reasons):
+            self._thaw(mach, frozen)
+            mach.give_up((task, MOVE_SEND) for task in frozen)
+            return (reasons, ())
+        return ([], [mach.copy_send(self._take(mach, task)) for task in frozen])
+
+    def _thaw(self, mach: Mach, tasks: Iterable[PortName]) -> None:
+        """Of tasks of which nothing has been taken: it waits for nothing."""
+        for task in tasks:
+            mach.call(TASK_THAW, task)
+
+    def _take(self, mach: Mach, task: PortName) -> PortName:
+        """Takes what a frozen task has of the kernel's; its control port. Consumes the right to the task."""
+        _, name = mach.call(TASK_IDENTIFY, task)
+        control, own, threads, replies = mach.call(TASK_SURRENDER, task)
+        mach.deallocate(task)
+        waits = []
+        for thread in _threads(mach, control):
+            words, data, reply = mach.call(THREAD_GET_WAIT, thread)
+            waits.append(Wait(tuple(words), bytes(data.copy or b""), living(reply.port), reply.disposition))
+            mach.deallocate(thread)
+        answering = {place: name_of(reply) for place, reply in enumerate(replies) if reply is not None}
+        self.held[name_of(control)] = Held(name, name_of(own), tuple(map(name_of, threads)), answering, tuple(waits))
+        return name_of(control)
+
+    @serves(process.PROCESS_RELEASE)
+    def _release(self, mach: Mach, request: Message, control: Any) -> None:
+        held = self._held(control)
+        for thread, wait in zip(_threads(mach, control), held.waits, strict=True):
+            _set_wait(mach, thread, wait)
+        self._adopt(mach, request.caller, process.PROCESS_RELEASE, control, held)
+
+    def _held(self, control: Any) -> Held:
+        if living(control) not in self.held:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        return self.held[control]
+
+    @serves(process.PROCESS_PREPARE)
+    def _prepare(self, mach: Mach, request: Message, control: Any, there: Any) -> None:
+        held = self._held(control)
+        self.ask(mach, self._prepared, name_of(there), (held.name, len(held.threads)), request.caller, control, there)
+
+    @answered(process.PROCESS_CREATE)
+    def _prepared(self, mach: Mach, answer: Answer, caller: Caller, control: Right, there: Right) -> None:
+        mach.give_up(((control, MOVE_SEND), (there, MOVE_SEND)))
+        mach.answer(caller, process.PROCESS_PREPARE, answer.code, answer.results)
+
+    @serves(process.PROCESS_MOVE)
+    def _move(self, mach: Mach, request: Message, control: Any, there: Any, made: Any) -> None:
+        held = self._held(control)
+        data = pack(mach.order, self._state(mach, control, held))
+        del self.held[control]
+        receives = [held.own, *held.threads, *held.replies.values()]
+        rights = [[wait.reply for wait in held.waits if wait.reply and wait.disposition == kind] for kind in REPLIES]
+        values = (made, OutOfLine(data, len(data)), receives, *rights)
+        self.ask(mach, self._moved, name_of(there), values, request.caller, control, there)
+
+    @staticmethod
+    def _state(mach: Mach, control: PortName, held: Held) -> TaskState:
+        threads = []
+        for place, (thread, wait) in enumerate(zip(_threads(mach, control), held.waits, strict=True)):
+            (account,) = mach.call(THREAD_GET_ACCOUNT, thread)
+            (context,) = mach.call(THREAD_GET_CONTEXT, thread)
+            mach.deallocate(thread)
+            reply = 1 + REPLIES.index(wait.disposition) if wait.reply else NO_REPLY
+            threads.append(ThreadState(account, bytes(context.copy), wait.words, wait.data, reply, place in held.replies))
+        (account,) = mach.call(TASK_GET_ACCOUNT, control)
+        return TaskState(account, _vector(mach, control), tuple(threads))
+
+    @answered(process.PROCESS_BECOME)
+    def _moved(self, mach: Mach, answer: Answer, caller: Caller, control: Right, there: Right) -> None:
+        """What is left here is an empty task. Where the other node did not take it, it is gone: its rights were under way."""
+        mach.call(TASK_TERMINATE, control)
+        mach.give_up(((control, MOVE_SEND), (control, MOVE_SEND), (there, MOVE_SEND)))
+        mach.answer(caller, process.PROCESS_MOVE, answer.code)
+
+    # Tasks that come
+
+    @serves(process.PROCESS_CREATE)
+    def _create(self, mach: Mach, request: Message, name: bytes, threads: int) -> tuple[Any, ...]:
+        (task,) = mach.call(TASK_CREATE, mach.task_self(), False)
+        try:
+            for _ in range(threads):
+                (thread,) = mach.call(THREAD_CREATE, task)
+                mach.deallocate(thread)
+            mach.call(TASK_FREEZE, task)
+        except KernError:
+            mach.call(TASK_TERMINATE, task)
+            mach.deallocate(task)
+            raise
+        mach.request(TASK_SET_NAME, task, (name,))
+        self.made[task] = None
+        return (mach.copy_send(task),)
+
+    @serves(process.PROCESS_DESTROY)
+    def _destroy(self, mach: Mach, request: Message, made: Any) -> tuple[Any, ...]:
+        self._forget(made)
+        mach.call(TASK_TERMINATE, made)
+        mach.give_up(((made, MOVE_SEND), (made, MOVE_SEND)))
+        return ()
+
+    def _forget(self, made: Any) -> None:
+        if living(made) not in self.made:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        del self.made[made]
+
+    @serves(process.PROCESS_BECOME)
+    def _become(
+        self, mach: Mach, request: Message, made: Any, data: OutOfLine, receives: Sequence[Any], sends: Sequence[Any],
+        onces: Sequence[Any],
+    ) -> None:  # fmt: skip
+        """Whatever becomes of it, the rights are used up."""
+        self._forget(made)
+        try:
+            told = unpack(mach.order, bytes(data.copy or b""))  # type: ignore[call-overload]
+            held = _told(told, receives, sends, onces)
+            self._set(mach, made, told, held)
+            self._adopt(mach, request.caller, process.PROCESS_BECOME, made, held)
+        except (KernError, ValueError) as error:
+            mach.call(TASK_TERMINATE, made)
+            mach.give_up(((made, MOVE_SEND), (made, MOVE_SEND)))
+            mach.reply(request, None, error.code if isinstance(error, KernError) else KERN_INVALID_ARGUMENT)
+
+    @staticmethod
+    def _set(mach: Mach, made: PortName, told: TaskState, held: Held) -> None:
+        """Gives an empty task all but its ports."""
+        host = mach.given("host-port")
+        for thread, its, wait in zip(_threads(mach, made), told.threads, held.waits, strict=True):
+            mach.call(THREAD_SET_ACCOUNT, host, PolyPort(thread, COPY_SEND), its.account)
+            mach.call(THREAD_SET_CONTEXT, host, PolyPort(thread, COPY_SEND), OutOfLine(its.context, len(its.context)))
+            _set_wait(mach, thread, wait)
+        mach.call(TASK_SET_ACCOUNT, host, PolyPort(made, COPY_SEND), told.account)
+        if told.vector:
+            first, *handlers = told.vector
+            mach.call(TASK_SET_EMULATION_VECTOR, made, first, words_of(mach.order, handlers))
+
+    def _adopt(self, mach: Mach, caller: Caller, routine: Routine, control: PortName, held: Held) -> None:
+        """The task takes its own ports in the place of `control`, and goes on. Consumes two rights to that."""
+        own = mach.make_send(held.own)
+        replies = [held.replies.get(place, NULL_NAME) for place in range(len(held.threads))]
+        mach.call(TASK_ADOPT, mach.given("host-port"), PolyPort(control, COPY_SEND), held.own, held.threads, replies)
+        self.held.pop(control, None)
+        mach.give_up(((control, MOVE_SEND), (control, MOVE_SEND)))
+        self.ask(mach, self._thawed, own, (), caller, own, routine is process.PROCESS_RELEASE)
+
+    @answered(TASK_THAW)
+    def _thawed(self, mach: Mach, answer: Answer, caller: Caller, task: Right, was_here: bool) -> None:
+        mach.deallocate(task)
+        mach.answer(caller, process.PROCESS_RELEASE if was_here else process.PROCESS_BECOME, answer.code)
+
+
+REPLIES: Final = (PORT_SEND, PORT_SEND_ONCE)
+"""The rights by which waits of threads are answered; NO_REPLY comes before them."""
+
+
+def _told(told: TaskState, receives: Sequence[Any], sends: Sequence[Any], onces: Sequence[Any]) -> Held:
+    """What a task has that has come. ValueError where there are other rights than were told."""
+    threads = len(told.threads)
+    answering = iter(receives[1 + threads :])
+    replies = {place: name_of(next(answering, None)) for place, thread in enumerate(told.threads) if thread.answers}
+    kinds = iter(sends), iter(onces)
+    waits = []
+    for thread in told.threads:
+        reply = living(next(kinds[thread.reply - 1], None)) if thread.reply else 0
+        waits.append(Wait(thread.wait, thread.data, reply, REPLIES[thread.reply - 1] if reply else 0))
+    if not receives or any(next(rest, None) is not None for rest in (answering, *kinds)):
+        raise ValueError("there are other rights than were told")
+    own, *its = map(name_of, receives[: 1 + threads])
+    return Held(b"", own, tuple(its), replies, tuple(waits))
+
+
+def _set_wait(mach: Mach, thread: PortName, wait: Wait) -> None:
+    """Consumes the right to the thread."""
+    data = OutOfLine(wait.data, len(wait.data))
+    reply = PolyPort(wait.reply or None, MOVES[wait.disposition])
+    mach.call(THREAD_SET_WAIT, mach.given("host-port"), thread, wait.words, data, reply)
+
+
+MOVES: Final = {0: MOVE_SEND_ONCE, PORT_SEND: MOVE_SEND, PORT_SEND_ONCE: MOVE_SEND_ONCE}
+
+
+def _threads(mach: Mach, task: PortName) -> list[PortName]:
+    """Rights to a task's threads, which the caller gives up."""
+    (threads,) = mach.call(TASK_THREADS, task)
+    return list(map(name_of, threads))
+
+
+def _vector(mach: Mach, task: PortName) -> tuple[int, ...]:
+    """The first trap that is redirected, and the handlers; nothing where none is."""
+    try:
+        first, handlers = mach.call(TASK_GET_EMULATION_VECTOR, task)
+    except KernError:
+        return ()
+    numbers = numbers_of(mach.order, handlers)
+    return (first, *numbers) if numbers else ()
+
+
+def tasks_of_node(mach: Mach) -> Iterator[PortName]:
+    """Rights to all tasks of the node, which the caller gives up."""
+    host = mach.given("host-port")
+    (names,) = mach.call(HOST_PROCESSOR_SETS, host)
+    for name in names:
+        (pset,) = mach.call(HOST_PROCESSOR_SET_PRIV, host, name)
+        (tasks,) = mach.call(PROCESSOR_SET_TASKS, name_of(pset))
+        mach.deallocate(name_of(pset))
+        yield from map(living, tasks)
+
+
+def _is(mach: Mach, task: PortName, name: bytes) -> tuple[bool, bool]:
+    """Whether a task is the one of this name or number, and whether by its number."""
+    number, its = mach.call(TASK_IDENTIFY, task)
+    is_numbered = name == b"%d" % number
+    return is_numbered or name == its, is_numbered

@@ -1,0 +1,94 @@
+"""What becomes of a move, as the migration manager tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from machemu.abi.migrate import (
+    STAY_DEFAULT_PAGER,
+    STAY_DEVICE,
+    STAY_ESSENTIAL,
+    STAY_HOST_SIDE,
+    STAY_IO_PERM,
+    STAY_V86,
+)
+from machemu.sim.state import U32, state
+from masix.migration.rights import KINDS
+
+MOVED, NO_SUCH_TASK, SEVERAL_TASKS, STAYS, NO_SUCH_NODE, BLOCKED, OTHER_MACHINE, GIVEN_UP, LOST = range(9)
+"""Outcomes: of one that is GIVEN_UP the tasks go on where they were, of one that is LOST they are gone."""
+OUTCOMES: Final = (
+    "moved", "there is no such task", "several tasks have that name: give a number", "has to stay", "there is no such node",
+    "the node takes no tasks", "the node has another architecture or page size", "given up", "the tasks are lost",
+)  # fmt: skip
+STAY_OPERATOR: Final = 1 << 16
+"""A reason beside the kernel's: the operator said so."""
+REASONS: Final = {
+    STAY_IO_PERM: "may use I/O ports",
+    STAY_DEVICE: "has mapped a device",
+    STAY_V86: "has a thread in virtual-8086 mode",
+    STAY_ESSENTIAL: "is essential",
+    STAY_DEFAULT_PAGER: "is the default pager",
+    STAY_HOST_SIDE: "has a program that runs on the host",
+    STAY_OPERATOR: "was told to stay",
+}
+
+
+@state
+class Dependency(NamedTuple):
+    """kind: a place among KINDS from 1 on, or 0."""
+
+    node: U32
+    kind: U32
+    rights: U32
+
+
+@state
+class Report(NamedTuple):
+    """Of a move. dependencies: send rights of the tasks that lead to other nodes."""
+
+    tasks: U32 = 0
+    total_us: U32 = 0
+    freeze_us: U32 = 0
+    pages: U32 = 0
+    page_size: U32 = 0
+    code: U32 = 0  # of what went wrong, a kernel return code
+    reasons: U32 = 0  # why the tasks have to stay: STAY_ bits
+    dependencies: tuple[Dependency, ...] = ()
+
+    def words(self) -> tuple[int, ...]:
+        return (*self[:-1], *(word for each in self.dependencies for word in each))
+
+
+def report_of(words: Sequence[int]) -> Report:
+    """ValueError for words that are no report."""
+    plain = Report._fields[:-1]
+    rest = words[len(plain) :]
+    if len(words) < len(plain) or len(rest) % len(Dependency._fields):
+        raise ValueError("these are no words of a report")
+    return Report(**dict(zip(plain, words[: len(plain)], strict=True)), dependencies=dependencies_of(rest))
+
+
+def dependencies_of(words: Sequence[int]) -> tuple[Dependency, ...]:
+    step = len(Dependency._fields)
+    return tuple([Dependency(*words[at : at + step]) for at in range(0, len(words), step)])
+
+
+def described(outcome: int, report: Report) -> str:
+    """One line of what became of it."""
+    said = OUTCOMES[outcome] if outcome < len(OUTCOMES) else f"outcome {outcome}"
+    if outcome == STAYS:
+        said += ": it " + ", ".join(text for bit, text in REASONS.items() if report.reasons & bit)
+    return f"{said} (code {report.code})" if report.code else said
+
+
+def table(report: Report, number: int, home: str) -> Iterator[str]:
+    """The lines of a table of what a move cost, and on whom the tasks depend now. home: the name of the node of this number."""
+    yield f"total time  {report.total_us / 1000:12.3f} ms"
+    yield f"freeze time {report.freeze_us / 1000:12.3f} ms"
+    yield f"bytes       {report.pages * report.page_size:12}"
+    yield f"pages       {report.pages:12}"
+    for node, kind, count in report.dependencies:
+        what = KINDS[kind - 1] if 0 < kind <= len(KINDS) else "other rights"
+        yield f"depends on {home if node == number else f'node {node}'}: {count} x {what}"

@@ -1,0 +1,354 @@
+"""The space manager of a node: moves the memory of tasks that are held, and manages what comes until it is whole.
+
+Memory comes as pages of memory objects, of which the new maps are made: so what tasks share they share again, and a page that was
+never touched is none here either. At the end the objects become anonymous memory of this node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_RESOURCE_SHORTAGE
+from machemu.abi.message import COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE
+from machemu.abi.migrate import OBJECT_BEHIND, OBJECT_MANAGED
+from machemu.mig.interfaces.mach import MEMORY_OBJECT_DATA_SUPPLY, MEMORY_OBJECT_READY, VM_STATISTICS
+from machemu.mig.interfaces.mach_migrate import MEMORY_OBJECT_INTERNALIZE, VM_MAP_INFO, VM_MAP_SET, VM_REGION_GET_PAGES
+from machemu.mig.interfaces.memory_object import MEMORY_OBJECT_INIT
+from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
+from machemu.mig.runtime import OutOfLine, PolyPort
+from machemu.sim.state import U32, PortName, Receive, Right, SendRight, Signed, state
+from machemu.user.kit import Answer, answered, serves
+from machemu.user.mach import Mach
+from machemu.user.message import Caller, Message, Region, living, name_of
+from masix.interfaces import space_manager as space
+from masix.migration.maps import MapEntry, parsed
+from masix.migration.node_server import NodeServer
+from masix.migration.state import numbers_of, words_of
+
+NAME: Final = b"space"
+CHUNK: Final = 1 << 20
+"""Bytes of a region that are read at once."""
+COPY_TEMPORARY: Final = 3
+"""The copy strategy of anonymous memory."""
+
+
+@state
+class Piece(NamedTuple):
+    """A part of a region that is still to be read."""
+
+    task: U32  # whose, by its place
+    address: U32
+    size: U32
+    id: U32  # of its object
+    shift: Signed  # from an address to an offset in that
+    managed: bool  # a memory manager may have pages that are seen through it
+
+
+@state
+class Going:
+    """Memory that goes."""
+
+    __slots__ = ("caller", "controls", "covered", "ids", "last", "made", "mapped", "pages", "pieces", "there")
+    caller: Caller
+    controls: tuple[SendRight, ...]
+    there: SendRight
+    made: tuple[SendRight, ...]
+    mapped: U32  # how many maps are there already
+    ids: dict[U32, U32]  # of objects that several maps may show, by their numbers
+    last: U32  # the last id
+    covered: list[tuple[U32, U32, U32]]  # what of such objects is among the pieces: an id, and from where to where
+    pieces: list[Piece]  # still to be read, the next one last
+    pages: U32  # how many have gone
+
+    def __init__(self, caller: Caller, controls: tuple[int, ...], there: int, made: tuple[int, ...]) -> None:
+        self.caller, self.controls, self.there, self.made = caller, controls, there, made
+        self.mapped = self.last = self.pages = 0
+        self.ids = {}
+        self.covered = []
+        self.pieces = []
+
+    def id_of(self, number: int) -> int:
+        """The id of an object; number: the kernel's, 0 for one that is no other map's."""
+        if number and number in self.ids:
+            return self.ids[number]
+        self.last += 1
+        if number:
+            self.ids[number] = self.last
+        return self.last
+
+    def uncovered(self, id_: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """What of an object from `start` to `end` is not among the pieces."""
+        for _, first, last in sorted(each for each in self.covered if each[0] == id_):
+            if start < min(first, end):
+                yield start, min(first, end)
+            start = max(start, last)
+        if start < end:
+            yield start, end
+
+
+@state
+class Coming:
+    """Memory that comes for tasks that move together."""
+
+    __slots__ = ("controls", "mapping", "objects")
+    objects: dict[U32, Receive]  # the memory objects' ports, by their ids
+    controls: dict[U32, Right]  # how their kernel's side is commanded, once that has said it
+    mapping: Caller | None  # who waits until it has, once the map is there
+
+    def __init__(self) -> None:
+        self.objects, self.controls = {}, {}
+        self.mapping = None
+
+
+@state
+class SpaceManager(NodeServer):
+    """The space manager of a node."""
+
+    __slots__ = ("coming", "going", "last", "objects")
+    name = NAME
+    reads_memory = False
+    going: dict[U32, Going]  # by a number of its own
+    last: U32
+    coming: dict[Right, Coming]  # by the first of the tasks that come together
+    objects: dict[Receive, tuple[U32, U32]]  # memory objects: the first task's name, and the id
+
+    def __init__(self, node: int, host: bytes) -> None:
+        super().__init__(node, host)
+        self.going = {}
+        self.last = 0
+        self.coming = {}
+        self.objects = {}
+
+    # Memory that goes
+
+    @serves(space.SPACE_COPY)
+    def _copy(self, mach: Mach, request: Message, controls: Sequence[Any], there: Any, made: Sequence[Any]) -> None:
+        if len(controls) != len(made) or not controls:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        self.last = self.last % GOING_MAX + 1
+        rights = (tuple(map(name_of, each)) for each in (controls, made))
+        self.going[self.last] = Going(request.caller, next(rights), name_of(there), next(rights))
+        self._map(mach, self.last)
+
+    def _map(self, mach: Mach, number: int) -> None:
+        """Sends the next map, or the first pages where all are there."""
+        going = self.going[number]
+        if going.mapped == len(going.controls):
+            self._read(mach, number)
+            return
+        try:
+            words, managers = mach.call(VM_MAP_INFO, going.controls[going.mapped])
+        except KernError as error:
+            self._end(mach, number, error.code)
+            return
+        objects, entries = parsed(numbers_of(mach.order, words))
+        ids = [going.id_of(each.number) for each in objects]
+        for entry in entries:
+            if not objects[entry.object].flags & OBJECT_MANAGED:
+                self._plan(going, ids[entry.object], entry, bool(objects[entry.object].flags & OBJECT_BEHIND))
+        made = _copied(going.made[going.mapped])
+        first = _copied(going.made[0])
+        values = (first, made, words, words_of(mach.order, ids), list(map(name_of, managers)))
+        self.ask(mach, self._mapped, going.there, values, number)
+
+    @staticmethod
+    def _plan(going: Going, id_: int, entry: MapEntry, managed: bool) -> None:
+        """What of an object an entry shows, and no other one has shown, is to be read."""
+        for start, end in going.uncovered(id_, entry.offset, entry.offset + entry.size):
+            going.covered.append((id_, start, end))
+            shift = entry.offset - entry.start
+            for at in range(start, end, CHUNK):
+                size = min(CHUNK, end - at)
+                going.pieces.append(Piece(going.mapped, at - shift, size, id_, shift, managed))
+
+    @answered(space.SPACE_MAP)
+    def _mapped(self, mach: Mach, answer: Answer, number: U32) -> None:
+        self.going[number].mapped += 1
+        if answer.code:
+            self._end(mach, number, answer.code)
+        else:
+            self._map(mach, number)
+
+    def _read(self, mach: Mach, number: int) -> None:
+        """Reads the next piece, or says that all has gone."""
+        going = self.going[number]
+        if going.pieces:
+            piece = going.pieces[-1]
+            values = (piece.address, piece.size, piece.managed)
+            self.ask(mach, self._has_read, going.controls[piece.task], values, number)
+        else:
+            self.ask(mach, self._ended, going.there, (_copied(going.made[0]),), number)
+
+    @answered(VM_REGION_GET_PAGES)
+    def _has_read(self, mach: Mach, answer: Answer, number: U32) -> None:
+        if answer.code:
+            self._end(mach, number, answer.code)
+            return
+        going = self.going[number]
+        addresses, data = answer.results
+        found = _read_words(mach, addresses)
+        if found is None:
+            mach.free(_regions(addresses, data))
+            self._read(mach, number)  # once more: what told which pages there are has been paged out meanwhile
+            return
+        mach.free(_regions(addresses))
+        piece = going.pieces.pop()
+        if not found:
+            self._read(mach, number)
+            return
+        going.pages += len(found)
+        offsets = words_of(mach.order, [address + piece.shift for address in found])
+        self.ask(mach, self._supplied, going.there, (_copied(going.made[0]), piece.id, offsets, data), number)
+
+    @answered(space.SPACE_SUPPLY)
+    def _supplied(self, mach: Mach, answer: Answer, number: U32) -> None:
+        if answer.code:
+            self._end(mach, number, answer.code)
+        else:
+            self._read(mach, number)
+
+    @answered(space.SPACE_END)
+    def _ended(self, mach: Mach, answer: Answer, number: U32) -> None:
+        self._end(mach, number, answer.code)
+
+    def _end(self, mach: Mach, number: int, code: int) -> None:
+        going = self.going.pop(number)
+        mach.give_up((right, MOVE_SEND) for right in (*going.controls, going.there, *going.made))
+        mach.answer(going.caller, space.SPACE_COPY, code, (going.pages,))
+
+    # Memory that comes
+
+    @serves(space.SPACE_MAP)
+    def _set_map(
+        self, mach: Mach, request: Message, first: Any, made: Any, words: OutOfLine, ids: OutOfLine, managers: Sequence[Any]
+    ) -> None:
+        numbers = _read_words(mach, ids)
+        if numbers is None or len(numbers) != len(managers):
+            raise KernError(KERN_RESOURCE_SHORTAGE if numbers is None else KERN_INVALID_ARGUMENT)
+        mach.free(_regions(ids))
+        if first not in self.coming:
+            self.coming[mach.copy_send(first)] = Coming()
+            mach.notify(first, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
+        coming = self.coming[first]
+        rights = [
+            living(own) or self._object(mach, coming, name_of(first), id_) for own, id_ in zip(managers, numbers, strict=True)
+        ]
+        values = (made, words, rights)
+        self.ask(mach, self._has_map, mach.given("host-port"), values, request.caller, first)
+
+    def _object(self, mach: Mach, coming: Coming, first: int, id_: int) -> int:
+        """A send right to a memory object."""
+        if id_ not in coming.objects:
+            port = self.new_port(mach)
+            coming.objects[id_] = port
+            self.objects[port] = first, id_
+        return mach.make_send(coming.objects[id_])
+
+    @answered(VM_MAP_SET)
+    def _has_map(self, mach: Mach, answer: Answer, caller: Caller, first: SendRight) -> None:
+        coming = self.coming[first]
+        if answer.code:
+            self._give_up(mach, first)
+            mach.answer(caller, space.SPACE_MAP, answer.code)
+        else:
+            coming.mapping = caller
+            self._answer_map(mach, coming)
+        mach.deallocate(first)
+
+    def _answer_map(self, mach: Mach, coming: Coming) -> None:
+        """Once the kernel has said of each object how it is commanded."""
+        if coming.mapping is not None and len(coming.controls) == len(coming.objects):
+            caller, coming.mapping = coming.mapping, None
+            mach.answer(caller, space.SPACE_MAP, 0)
+
+    @serves(MEMORY_OBJECT_INIT, at="objects")
+    def _begins(self, mach: Mach, request: Message, control: Any, name: Any, page_size: int) -> None:
+        first, id_ = self.objects[request.header.local]
+        coming = self.coming[first]
+        coming.controls[id_] = name_of(control)
+        mach.deallocate(name_of(name))
+        mach.request(MEMORY_OBJECT_READY, name_of(control), (False, COPY_TEMPORARY))
+        self._answer_map(mach, coming)
+
+    @serves(space.SPACE_SUPPLY)
+    def _supply(self, mach: Mach, request: Message, first: Any, id_: int, offsets: OutOfLine, data: OutOfLine) -> tuple[Any, ...]:
+        coming, numbers = self._coming(first), _read_words(mach, offsets)
+        region = data.copy
+        (page_size, *_) = mach.call(VM_STATISTICS, mach.task_self())[0]
+        if numbers is None or id_ not in coming.controls or not isinstance(region, Region):
+            raise KernError(KERN_INVALID_ARGUMENT)
+        if region.size != page_size * len(numbers):
+            raise KernError(KERN_INVALID_ARGUMENT)
+        mach.free(_regions(offsets))
+        at = region.address
+        for offset, size in _runs(numbers, page_size):
+            piece = OutOfLine(Region(at, size), size)
+            values = (offset, piece, 0, False, PolyPort(None, MOVE_SEND_ONCE))
+            mach.request(MEMORY_OBJECT_DATA_SUPPLY, coming.controls[id_], values)
+            at += size
+        mach.deallocate(name_of(first))
+        return ()
+
+    def _coming(self, first: Any) -> Coming:
+        if living(first) not in self.coming:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        return self.coming[first]
+
+    @serves(space.SPACE_END)
+    def _has_come(self, mach: Mach, request: Message, first: Any) -> tuple[Any, ...]:
+        """The kernel forgets the memory objects, and keeps their pages."""
+        coming = self._coming(first)
+        for control in coming.controls.values():
+            mach.call(MEMORY_OBJECT_INTERNALIZE, control)
+        self._give_up(mach, name_of(first))
+        mach.deallocate(name_of(first))
+        return ()
+
+    def died(self, mach: Mach, name: PortName) -> None:
+        if name in self.coming:
+            self._give_up(mach, name, False)
+
+    def _give_up(self, mach: Mach, first: int, lives: bool = True) -> None:
+        """Gives up the memory objects of tasks that come; what shows them is anonymous, or fails."""
+        coming = self.coming.pop(first)
+        if lives:
+            mach.exchange_request(first, MACH_NOTIFY_DEAD_NAME.request.id)
+        mach.deallocate(first)
+        mach.give_up((control, MOVE_SEND) for control in coming.controls.values())
+        for port in coming.objects.values():
+            del self.objects[port]
+            mach.destroy_receive(port)
+
+
+GOING_MAX: Final = 1 << 31
+
+
+def _copied(right: int) -> PolyPort:
+    return PolyPort(right, COPY_SEND)
+
+
+def _regions(*held: OutOfLine) -> list[Region]:
+    return [each.copy for each in held if isinstance(each.copy, Region)]
+
+
+def _read_words(mach: Mach, words: OutOfLine) -> tuple[int, ...] | None:
+    """The words of an array; None where they cannot be read without waiting."""
+    if isinstance(words.copy, Region):
+        if not mach.ready(*words.copy, False):
+            return None
+        words = OutOfLine(mach.read(*words.copy), words.size)
+    return numbers_of(mach.order, words)
+
+
+def _runs(offsets: Sequence[int], page_size: int) -> Iterator[tuple[int, int]]:
+    """(offset, bytes) of pages that follow each other."""
+    start = end = offsets[0] if offsets else 0
+    for offset in offsets:
+        if offset != end:
+            yield start, end - start
+            start = offset
+        end = offset + page_size
+    if end != start:
+        yield start, end - start

@@ -1,0 +1,28 @@
+"""Strategies: in which order the managers are asked to move tasks."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final
+
+from machemu.sim.state import state
+
+
+@state
+class Step(Enum):
+    """What the managers do."""
+
+    HOLD = auto()
+    """The tasks are frozen."""
+    PREPARE = auto()
+    """Empty tasks are made for them there."""
+    COPY = auto()
+    """Their memory goes there whole."""
+    BIND = auto()
+    """Their name spaces go."""
+    MOVE = auto()
+    """They go on there."""
+
+
+DIRECT_COPY: Final = (Step.HOLD, Step.PREPARE, Step.COPY, Step.BIND, Step.MOVE)
+"""All at once, while the tasks are frozen."""

@@ -1,0 +1,162 @@
+"""Tasks that move between the nodes of a cluster, as the operator says, while others talk to them."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from masix.gns.server import Gns
+from masix.migration.ipc import IpcManager
+from masix.migration.manager import MigrationManager
+from masix.migration.process import ProcessManager
+from masix.migration.space import SpaceManager
+from tests.support import modules
+from tests.support.clusters import MS, ROOT, SECOND, World, saved_in_between
+from tests.support.guests import Arch
+from tests.support.wanderers import MANAGERS, stay, wander
+
+IMAGES = ROOT / "images"
+MIGRATE = (IMAGES / "migrate.toml").read_text()
+MIGRATE_HERE = MIGRATE.replace('"i386/', '"images/i386/').replace('"m68k/', '"images/m68k/')
+"""As cluster files of tests have it, whose paths begin at the root."""
+WANDERING = {"i386": ("emulation",), "m68k": ("emulation",)}
+"""Modules of which each run takes one at random."""
+
+
+def check_idle(world: World) -> None:
+    """Nothing of a move is left with the managers."""
+    for node in world.cluster.nodes:
+        (process,) = world.programs(node.name, ProcessManager)
+        (space,) = world.programs(node.name, SpaceManager)
+        (manager,) = world.programs(node.name, MigrationManager)
+        (ipc,) = world.programs(node.name, IpcManager)
+        assert not (process.held or process.made or space.going or space.coming or space.objects or manager.moves)
+        assert not any(each.questions for each in (process, space, manager, ipc))
+
+
+def test_tasks_count_on_and_are_answered_while_they_move_there_and_back() -> None:
+    with World(MIGRATE_HERE) as world:
+        world.run(2 * SECOND)
+        for name, there in (("alpha", "beta"), ("gamma", "delta")):
+            lines = world.lines(name)
+            counted = [int(line.split()[1].rstrip(":")) for line in lines if line.startswith("answer")]
+            assert counted == list(range(1, 13))
+            assert sum(line.startswith("asked") for line in lines) == 12
+            assert "END" in lines
+            assert any(line.endswith(": moved") for line in lines)
+            assert any(line.strip() == f"depends on {name}: 1 x device-master" for line in lines)
+            back = world.lines(there)
+            assert any(line.endswith(": moved") for line in back)
+            assert not any("depends on" in line for line in back)
+            kernel = world.node(there).kernel
+            assert kernel is not None
+            assert not any("greet" in task.name for task in kernel.kern.tasks.values())
+        for node in world.cluster.nodes:
+            (network,) = world.programs(node.name, Gns)
+            tables = network.tables
+            assert not any((tables.proxies, tables.exports, tables.pledges, tables.coming, tables.leaving))
+        check_idle(world)
+
+
+def test_the_page_s_transcript_is_what_the_command_prints() -> None:
+    page = (ROOT / "docs" / "migration.md").read_text()
+    transcript = page.split("```text\n")[1].split("```")[0].splitlines()
+    done = subprocess.run(
+        [sys.executable, "-m", "machemu", "cluster", str(IMAGES / "migrate.toml")], capture_output=True, text=True, check=True
+    )
+    printed = [line for line in done.stdout.splitlines() if line.startswith("alpha")]
+    at = printed.index(transcript[1]) - 1
+    assert printed[at : at + len(transcript)] == transcript
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("time", (95, 115, 130, 140, 230))
+def test_a_cluster_that_is_saved_in_the_middle_of_a_move_goes_on_as_if_it_had_not_been(time: int, tmp_path: Path) -> None:
+    with saved_in_between(MIGRATE_HERE, time * MS, 500 * MS, tmp_path / "saved") as world:
+        check_idle(world)
+
+
+PAIR = f"""
+seed = 3
+[segments.lan]
+[nodes.pc]
+memory = "4M"
+modules = [
+    'images/i386/greet.elf ${{host-port}} ${{device-port}} serve one $(task-create) $(task-resume)',
+    'images/i386/greet.elf ${{host-port}} ${{device-port}} serve two $(task-create) $(task-resume)',
+]
+servers = {list(MANAGERS)}
+nics = {{ eth0 = "lan" }}
+[nodes.other]
+memory = "4M"
+servers = {list(MANAGERS)}
+nics = {{ eth0 = "lan" }}
+[nodes.sun]
+profile = "sun3-60"
+servers = {list(MANAGERS)}
+nics = {{ eth0 = "lan" }}
+"""
+ONE = str(len(MANAGERS) + 1)
+"""The number of the first module's task."""
+
+
+def action(at: int, kind: str, node: str = "pc", **options: str) -> str:
+    keys = "".join(f"{name} = {value}\n" for name, value in options.items())
+    return f'[[actions]]\nat = "{at}ms"\nkind = "{kind}"\nnode = "{node}"\n{keys}'
+
+
+def move(at: int, task: str, to: str) -> str:
+    return action(at, "migrate", task=f'"{task}"', to=f'"{to}"')
+
+
+def said(*actions: str) -> list[str]:
+    """What the operator was told on the console of `pc`, without what he was about to do."""
+    with World(PAIR + "".join(actions)) as world:
+        world.run(3 * SECOND)
+        check_idle(world)
+        return [line for line in world.lines("pc") if re.match("(migrate|stay|block): ", line) and " goes to " not in line]
+
+
+@pytest.mark.parametrize(
+    ("before", "task", "to", "what"),
+    (
+        ("", "nobody", "other", "there is no such task"),
+        ("", "images/i386/greet.elf", "other", "several tasks have that name: give a number"),
+        ("", ONE, "nowhere", "there is no such node"),
+        ("", ONE, "sun", "the node has another architecture or page size"),
+        (action(100, "block", "other"), ONE, "other", "the node takes no tasks"),
+        (action(100, "stay", task=f'"{ONE}"'), ONE, "other", "has to stay: it was told to stay"),
+        ("", "acs", "other", "has to stay: it has a program that runs on the host"),
+    ),
+)
+def test_a_move_that_cannot_be_is_refused_by_its_reason(before: str, task: str, to: str, what: str) -> None:
+    lines = said(before, move(200, task, to))
+    assert lines[-1] == f"migrate: {task}: {what}"
+
+
+def test_a_task_that_may_move_again_and_a_node_that_takes_tasks_again_do() -> None:
+    lines = said(
+        action(100, "stay", task=f'"{ONE}"'),
+        action(120, "stay", task=f'"{ONE}"', stays="false"),
+        move(200, ONE, "other"),
+    )
+    assert lines == [f"stay: {ONE} stays", f"stay: {ONE} may move", f"migrate: {ONE}: moved"]
+    lines = said(action(100, "block", "other"), action(120, "block", "other", blocks="false"), move(200, ONE, "other"))
+    assert lines == [f"migrate: {ONE}: moved"]
+
+
+def test_a_module_that_moves_prints_what_it_prints_at_home(arch: Arch, tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    name = random.Random(seed).choice(WANDERING[arch.name])
+    print("seed", seed, name)
+    printed, time = stay(arch, name, tmp_path)
+    expected = modules.transcript_of(modules.binary(name, arch.name)).read_bytes()
+    assert printed == expected
+    wandered = wander(arch, name, seed, time // 12, tmp_path)
+    assert wandered.printed == expected
+    assert len(wandered.moves) >= 3

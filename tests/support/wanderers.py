@@ -1,0 +1,255 @@
+"""Conformance modules whose tasks move from node to node of a cluster while they run."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from machemu.abi.message import COPY_SEND, PORT_SEND, PORT_SEND_ONCE
+from machemu.cluster.node import ClusterNode
+from machemu.core.kernel import Kernel
+from machemu.ipc import kmsg as kmsgs
+from machemu.ipc import port as ports
+from machemu.ipc.port import Port
+from machemu.kern import freeze
+from machemu.kern.subsystem import Kern
+from machemu.kern.task import Task
+from machemu.kern.thread import Thread
+from machemu.mig.interfaces.mach import TASK_RESUME, TASK_SUSPEND, TASK_THREADS
+from machemu.mig.interfaces.mach_host import (
+    HOST_PROCESSOR_SET_PRIV,
+    HOST_PROCESSOR_SETS,
+    THREAD_MAX_PRIORITY,
+    THREAD_PRIORITY,
+)
+from machemu.mig.interfaces.mach_migrate import TASK_IDENTIFY
+from machemu.mig.runtime import PolyPort
+from machemu.sim.state import PortName, Right, state
+from machemu.user.kit import HostServer
+from machemu.user.mach import Mach
+from machemu.user.message import name_of
+from machemu.user.thread import ServerThread
+from machemu.vm.map_copy import VmMapCopy
+from masix.interfaces import migration
+from masix.migration import process, report
+from masix.migration.manager import MigrationManager
+from masix.migration.report import Report, report_of
+from tests.support import modules
+from tests.support.clusters import PORTS, START, World
+from tests.support.guests import Arch
+
+MANAGERS: Final = (
+    "masix.acs.server:Acs", "masix.gns.server:Gns", "masix.migration.process:ProcessManager",
+    "masix.migration.space:SpaceManager", "masix.migration.ipc:IpcManager", "masix.migration.manager:MigrationManager",
+)  # fmt: skip
+"""The servers of a node whose tasks move."""
+NODES: Final = ("alpha", "beta", "gamma")
+END: Final = "END"
+LIMIT_NS: Final = 60_000_000_000
+SLICE_NS: Final = 10_000_000
+BEST: Final = 5
+"""The servers' priority."""
+BEGIN_NS: Final = 100_000_000
+"""When the task begins: the managers are ready."""
+
+
+@state
+class Holder(HostServer):
+    """Lets the servers of its node run before all others, and a task begin only once they are ready."""
+
+    __slots__ = ("task", "waiting")
+    task: str
+    waiting: Right  # to the task, until it begins
+
+    def __init__(self, task: str) -> None:
+        super().__init__()
+        self.task = task
+        self.waiting = 0
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        for task in process.tasks_of_node(mach):
+            _, name = mach.call(TASK_IDENTIFY, task)
+            if name.decode() == self.task:
+                mach.call(TASK_SUSPEND, task)
+                self.waiting = task
+            else:
+                _hurry(mach, task)
+                mach.deallocate(task)
+        mach.alarm(BEGIN_NS)
+
+    def expired(self, mach: Mach) -> None:
+        if self.waiting:
+            mach.call(TASK_RESUME, self.waiting)
+            mach.deallocate(self.waiting)
+            self.waiting = 0
+
+
+def _hurry(mach: Mach, task: PortName) -> None:
+    """The threads of a server run before those of the task that moves, so that this is taken at any instruction."""
+    host = mach.given("host-port")
+    (name, *_) = mach.call(HOST_PROCESSOR_SETS, host)[0]
+    (pset,) = mach.call(HOST_PROCESSOR_SET_PRIV, host, name)
+    for thread in map(name_of, mach.call(TASK_THREADS, task)[0]):
+        mach.call(THREAD_MAX_PRIORITY, thread, PolyPort(name_of(pset), COPY_SEND), BEST)
+        mach.call(THREAD_PRIORITY, thread, BEST, False)
+        mach.deallocate(thread)
+    mach.deallocate(name_of(pset))
+
+
+class Operator:
+    """Asks the migration managers of a cluster from outside."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.reply: Port | None = None
+        self.asked: Kernel | None = None
+
+    def where(self, task: str) -> ClusterNode | None:
+        """The node on which a task is, none where it is on its way or has ended."""
+        for node in self.world.cluster.nodes:
+            if any(each.name == task and each.active and not each.frozen for each in _tasks(node)):
+                return node
+        return None
+
+    def move(self, node: ClusterNode, task: str, to: str, time: int) -> None:
+        """Asks a node's manager at once to move a task. time: the cluster's, at which it was stopped."""
+        kernel = self.asked = node.kernel
+        assert kernel is not None
+        node.pass_time(time)
+        ipc = kernel.ipc
+        self.reply = ipc.make_kernel_port(None, reply=True)
+        self.reply.receiver = None
+        body, carried = migration.MIGRATION_MOVE.request.pack(ipc.order, (task.encode(), to.encode()))
+        target, once = ports.make_send(ipc, _service(node)), ports.make_sonce(ipc, self.reply)
+        number = migration.MIGRATION_MOVE.request.id
+        kmsgs.kernel_send(ipc, kmsgs.make(ipc, target, PORT_SEND, once, PORT_SEND_ONCE, number, body, carried))
+        node.idle = False
+        self.world.cluster._note(node.number, node.status())
+
+    def outcome(self) -> tuple[int, Report] | None:
+        """What became of the move that was asked for last; None where that is not known yet."""
+        assert self.reply is not None and self.asked is not None
+        if not self.reply.messages:
+            return None
+        ipc = self.asked.ipc
+        kmsg = self.reply.messages.popleft()
+        outcome, words = migration.MIGRATION_MOVE.unpack_reply(ipc.order, bytes(kmsg.body), kmsg.carried, kmsg.complex)
+        assert isinstance(words.copy, VmMapCopy)
+        numbers = memoryview(words.copy.to_bytes()).cast("I").tolist()
+        words.copy.discard()
+        ports.release_sonce(ipc, self.reply)
+        kmsgs.consume(ipc, kmsg)
+        self.reply.receiver = ipc.reply_space
+        ports.dealloc_kernel(ipc, self.reply)
+        return outcome, report_of(numbers)
+
+
+def _tasks(node: ClusterNode) -> list[Task]:
+    return [] if node.kernel is None else list(node.kernel.kern.tasks.values())
+
+
+def _service(node: ClusterNode) -> Port:
+    """The port of a node's migration manager."""
+    for task in _tasks(node):
+        for thread in task.threads.values():
+            if isinstance(thread.program, ServerThread) and isinstance(thread.program.server, MigrationManager):
+                return task.space.table[thread.program.server.service].port()
+    raise AssertionError("the node has no migration manager")
+
+
+class Wandered(NamedTuple):
+    """What a module printed on its way; its moves, and how often each other outcome (masix.migration.report) came; and the waits
+    out of which its threads were taken."""
+
+    printed: bytes
+    moves: list[Report]
+    others: Counter[int]
+    waits: Counter[str]
+
+
+def stay(arch: Arch, name: str, folder: Path) -> tuple[bytes, int]:
+    """What a conformance module prints on a node of a cluster, where it stays, and how many nanoseconds it takes."""
+    with World(_cluster(arch, name, 0, folder), folder=modules.binary(name, arch.name).parent) as world:
+        time = BEGIN_NS
+        while time < LIMIT_NS and not _has_ended(world):
+            time += SLICE_NS
+            world.run(time)
+        return _printed(world), max(said for said, _, _ in world.printed) - BEGIN_NS
+
+
+def wander(arch: Arch, name: str, seed: int, every: int, folder: Path) -> Wandered:
+    """Runs a conformance module on a cluster of three nodes, between which it moves. every: nanoseconds that it runs on one, on
+    the average."""
+    path = modules.binary(name, arch.name)
+    rng = random.Random(seed)
+    moves: list[Report] = []
+    others: Counter[int] = Counter()
+    with _counted() as waits, World(_cluster(arch, name, seed, folder), folder=path.parent) as world:
+        operator = Operator(world)
+        time = BEGIN_NS
+        while time < LIMIT_NS and not _has_ended(world):
+            time += rng.randint(1, 2 * every)
+            world.run(time)
+            node = operator.where(path.name)
+            if node is None:
+                continue
+            operator.move(node, path.name, rng.choice([each for each in NODES if each != node.name]), time)
+            told = None
+            while told is None and time < LIMIT_NS:
+                time += SLICE_NS // 20
+                world.run(time)
+                told = operator.outcome()
+            if told is not None and told[0] == report.MOVED:
+                moves.append(told[1])
+            elif told is not None:
+                others[told[0]] += 1
+        world.run(time + SLICE_NS)
+        return Wandered(_printed(world), moves, others, waits)
+
+
+def _has_ended(world: World) -> bool:
+    return any(line == END for _, _, line in world.printed)
+
+
+def _printed(world: World) -> bytes:
+    lines = sorted(world.printed, key=lambda said: said[0])
+    return modules.comparable("".join(f"{line}\n" for _, _, line in lines).encode())
+
+
+def _cluster(arch: Arch, name: str, seed: int, folder: Path) -> str:
+    """The text of its cluster file."""
+    path = modules.binary(name, arch.name)
+    holder = f'{{ class = "tests.support.wanderers:Holder", task = "{path.name}" }}'
+    servers = ", ".join([*(f'"{server}"' for server in MANAGERS), holder])
+    lines = [f"{path.name} {PORTS} {START}", *modules.more_lines(path, folder)]
+    text = f'seed = {seed}\n[segments.lan]\nbandwidth = "100M"\n'
+    for node in NODES:
+        text += f'[nodes.{node}]\nprofile = "{modules.PROFILES[arch.name]}"\nservers = [{servers}]\nnics = {{ eth0 = "lan" }}\n'
+        if node == NODES[0]:
+            text += f"modules = {lines}\n"
+        if (ram := modules.ram(path)) is not None:
+            text += f"memory = {ram}\n"
+    return text
+
+
+@contextmanager
+def _counted() -> Iterator[Counter[str]]:
+    """Counts the waits out of which threads are taken."""
+    waits: Counter[str] = Counter()
+    detach = freeze.detach
+
+    def counting(kern: Kern, thread: Thread) -> None:
+        if thread.continuation is not None:
+            waits[thread.continuation.name] += 1
+        detach(kern, thread)
+
+    freeze.detach = counting
+    try:
+        yield waits
+    finally:
+        freeze.detach = detach
