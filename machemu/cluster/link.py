@@ -24,7 +24,7 @@ class Arrival(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """A frame that a node sent. serial: the node's own count."""
+    """A frame that a node has sent, or will have by `time`. serial: the node's own count."""
 
     time: int
     serial: int

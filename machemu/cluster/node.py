@@ -233,11 +233,11 @@ class ClusterNode:
         if self.servers is not None and self.kernel is not None:
             self.servers.revive(self.kernel, self.spec, task)
 
-    def _sink(self, interface: int) -> Callable[[bytes], None]:
-        def sink(frame: bytes) -> None:
+    def _sink(self, interface: int) -> Callable[[bytes, int], None]:
+        def sink(frame: bytes, delay: int) -> None:
             assert self.kernel is not None
             self.frames += 1
-            self.sent.append(Sent(self.kernel.kern.clock.now(), self.frames, interface, frame))
+            self.sent.append(Sent(self.kernel.kern.clock.now() + delay, self.frames, interface, frame))
             self.kernel.stop()  # what the frame brings about must be known before time goes on
 
         return sink
@@ -299,6 +299,8 @@ class ClusterNode:
         while self.inbox and self.inbox[0].time <= time:
             arrival = self.inbox.pop(0)
             self.nics[arrival.interface].receive(arrival.frame)
+        if self.idle and self._rests(self.kernel):
+            return self.status()
         if self.inbox:
             horizon = min(horizon, self.inbox[0].time)
         stop = self.kernel.run(horizon, wait=False) if self.pace is None else self.pace(horizon)
@@ -307,6 +309,12 @@ class ClusterNode:
             again = self.kernel.halted is Halt.REBOOT
             self.inbox = [arrival for arrival in self.inbox if again and arrival.time > clock.now()]
         return self.status()
+
+    @staticmethod
+    def _rests(kernel: Kernel) -> bool:
+        """Whether an idle node has nothing to do yet: its interface has kept what came."""
+        due = kernel.kern.events.next_time()
+        return (due is None or due > kernel.kern.clock.now()) and not kernel.input_sources
 
     def stop(self) -> None:
         if self.kernel is not None:

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import Final
 
 from machemu.abi.device import (
+    D_CUT,
     D_INVALID_OPERATION,
     D_INVALID_SIZE,
     D_NO_MEMORY,
@@ -24,6 +25,7 @@ from machemu.abi.device import (
     NET_FLAGS,
     NET_HDW_HDR_MAX,
     NET_HI_PRI,
+    NET_RCV_MAX,
     NET_RCV_MSG_ID,
     NET_STATUS,
     NET_STATUS_COUNT,
@@ -31,14 +33,16 @@ from machemu.abi.device import (
 from machemu.abi.errors import KernError
 from machemu.abi.message import MSG_TYPE_BYTE, PORT_SEND, TypeDescriptor
 from machemu.abi.types import ByteOrder
-from machemu.device import bpf, net_filter
+from machemu.device import bpf, fragments, net_filter
 from machemu.device.bpf import Instruction
 from machemu.device.driver import Driver, Minor
+from machemu.device.fragments import Joiner
 from machemu.device.io import DeviceIo, IoOp, IoRequest
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mqueue
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port, Right
+from machemu.ipc.subsystem import Ipc
 from machemu.machine.seams import Disk, Nic
 from machemu.sim.state import U16, Cost, Signed, Word, state
 
@@ -97,7 +101,7 @@ class NetFilter:
 class EthernetDriver(Driver):
     """One interface; once opened it stays open."""
 
-    __slots__ = ("io", "name", "nic", "flags", "if_flags", "filters", "requests", "arrived", "byte_ns")
+    __slots__ = ("io", "name", "nic", "flags", "if_flags", "filters", "joiner", "requests", "arrived", "byte_ns")
     io: DeviceIo
     name: str  # such as `eth0`
     nic: Nic
@@ -106,7 +110,8 @@ class EthernetDriver(Driver):
 
     # What comes in:
     filters: list[NetFilter]  # by priority, the highest first; of equal ones the oldest first
-    arrived: deque[bytes]  # frames that the kernel has not looked at
+    arrived: deque[bytes]  # frames, and packets made of several, that the kernel has not looked at
+    joiner: Joiner  # what has come of packets for those whose filters ask for them whole
 
     # What goes out:
     requests: deque[IoRequest]  # frames on their way, the first one at work
@@ -123,6 +128,7 @@ class EthernetDriver(Driver):
         self.filters = []
         self.requests = deque()
         self.arrived = deque()
+        self.joiner = Joiner()
         self.byte_ns = byte_ns
         nic.receiver = self
 
@@ -186,26 +192,55 @@ class EthernetDriver(Driver):
         """Queues a frame; the answer comes when it is out. Filters for what is sent see it at once."""
         if request.op is IoOp.WRITE_INBAND:
             raise KernError(D_INVALID_OPERATION)
-        if not HEADER_SIZE <= request.count <= FRAME_MAX:
+        frames = self._frames(request)
+        if frames is None:
             raise KernError(D_INVALID_SIZE)
         if len(self.requests) >= TRANSMIT_MAX:
             raise KernError(D_NO_MEMORY)
         self.requests.append(request)
         if len(self.requests) == 1:
             self._start()
-        self._filter(request.data, net_filter.NETF_OUT)
+        for frame in frames:
+            self._filter(frame, net_filter.NETF_OUT)
         return None
 
+    @staticmethod
+    def _frames(request: IoRequest) -> list[bytes] | None:
+        """What goes on the wire for a write; None where it is too short or too long."""
+        if HEADER_SIZE <= request.count <= FRAME_MAX:
+            return [request.data]
+        return fragments.cut(request.data) if request.mode & D_CUT else None
+
     def _start(self) -> None:
-        self.io.after(self.requests[0].count * self.byte_ns, NetEvent.SENT, self)
+        """The interface takes the first frame; a packet's fragments are sent by itself, each when it has taken it."""
+        frames = self._frames(self.requests[0]) or []
+        delay = 0
+        for frame in frames:
+            delay += len(frame) * self.byte_ns
+            if len(frames) > 1:
+                self.nic.transmit(frame, delay)
+        self.io.after(delay, NetEvent.SENT, self)
 
     # Frames in
 
     def frame_arrived(self, frame: bytes) -> None:
         """The kernel looks at it when it takes its next interrupt."""
-        if not self.accepts(frame) or len(self.arrived) >= ARRIVED_MAX:
+        if not self.accepts(frame):
             return
-        self.arrived.append(bytes(frame))
+        if fragments.is_fragment(frame) and frame[:6] == self.nic.address:
+            joining = [bool(each.flags & net_filter.NETF_JOIN) for each in self.filters if each.flags & net_filter.NETF_IN]
+            if any(joining):
+                whole = self.joiner.add(frame)
+                if whole is not None:
+                    self._take(whole)
+                if all(joining):
+                    return
+        self._take(bytes(frame))
+
+    def _take(self, frame: bytes) -> None:
+        if len(self.arrived) >= ARRIVED_MAX:
+            return
+        self.arrived.append(frame)
         if len(self.arrived) == 1:
             self.io.after(0, NetEvent.ARRIVED, self)
 
@@ -219,7 +254,8 @@ class EthernetDriver(Driver):
     def event_due(self, kind: Enum, *args: object) -> None:
         if kind is NetEvent.SENT:
             request = self.requests.popleft()
-            self.nic.transmit(request.data)
+            if request.count <= FRAME_MAX:
+                self.nic.transmit(request.data)
             self.io.write_done(request, 0, request.count)
             if self.requests:
                 self._start()
@@ -236,9 +272,10 @@ class EthernetDriver(Driver):
         before = struct.pack(order + "H", len(data) + PACKET_HEADER_SIZE) + frame[12:14]
         packet = before + data
         header_words = struct.unpack(order + "32H", header)
-        packet_words = struct.unpack(f"{order}{len(packet) // 2}H", packet[: len(packet) & ~1])
+        seen = packet[: min(len(packet), NET_RCV_MAX) & ~1]
+        packet_words = struct.unpack(f"{order}{len(seen) // 2}H", seen)
         for entry in list(self.filters):
-            if not entry.flags & direction:
+            if not entry.flags & direction or (len(frame) > FRAME_MAX and not entry.flags & net_filter.NETF_JOIN):
                 continue
             if entry.code:
                 count, keys = bpf.run(entry.code, header[:HEADER_SIZE], before, data)
@@ -261,8 +298,7 @@ class EthernetDriver(Driver):
     def _deliver(self, port: Port, header: bytes, packet: bytes) -> None:
         """Sends net_rcv_msg; it is dropped where the receiver's queue is full."""
         ipc = self.io.ipc
-        words = [TypeDescriptor(MSG_TYPE_BYTE, 8, size).word(ipc.order) for size in (NET_HDW_HDR_MAX, len(packet))]
-        body = ipc.word.pack(words[0]) + header + ipc.word.pack(words[1]) + packet
+        body = _item(ipc, header) + _item(ipc, packet)
         body += bytes(-len(body) % 4)
         right = ports.copy_send(ipc, port)
         kmsg = kmsgs.make(ipc, right, PORT_SEND, None, 0, NET_RCV_MSG_ID, body)
@@ -311,6 +347,13 @@ class EthernetDriver(Driver):
         if not entry.receivers and not keep:
             self.filters.remove(entry)
         ports.release_send(self.io.ipc, port)
+
+
+def _item(ipc: Ipc, data: bytes) -> bytes:
+    """Bytes in line; more of them than a short descriptor counts have a long one."""
+    kind = TypeDescriptor(MSG_TYPE_BYTE, 8, len(data), longform=len(data) > NET_RCV_MAX)
+    word = kind.word(ipc.order)
+    return (ipc.long_item.pack(word, kind.name, kind.size, kind.number) if kind.longform else ipc.word.pack(word)) + data
 
 
 def _is_valid(program: tuple[int, ...], code: tuple[Instruction, ...]) -> bool:

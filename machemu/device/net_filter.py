@@ -12,6 +12,8 @@ from typing import Final
 
 NETF_IN: Final = 1
 NETF_OUT: Final = 2
+NETF_JOIN: Final = 4
+"""Not Mach's, which does not look at it: the receiver takes IPv4 packets of which fragments came in as a whole."""
 TYPE_MASK: Final = 0xFC00
 NETF_BPF: Final = 1 << 10
 

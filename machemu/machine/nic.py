@@ -18,7 +18,7 @@ FRAME_MIN: Final = 60
 class EthernetNic:
     """address: 6 bytes. receiver: the driver. sent, chain: frames that went out, and a SHA-256 chained over them, for digests.
 
-    sink: where frames go on the host's side, None for a segment where nobody is.
+    sink: where frames go on the host's side, each with the nanoseconds until it is out; None for a segment where nobody is.
     """
 
     __slots__ = ("address", "receiver", "sent", "chain", "sink")
@@ -38,7 +38,7 @@ class EthernetNic:
         self.receiver = None
         self.sent = 0
         self.chain = b""
-        self.sink: Callable[[bytes], None] | None = None
+        self.sink: Callable[[bytes, int], None] | None = None
 
     def attach(self) -> None:
         self.sink = None
@@ -47,12 +47,12 @@ class EthernetNic:
         assert isinstance(old, EthernetNic)
         self.sink = old.sink
 
-    def transmit(self, frame: bytes) -> None:
+    def transmit(self, frame: bytes, delay: int = 0) -> None:
         frame = frame.ljust(FRAME_MIN, b"\0")
         self.sent += 1
         self.chain = hashlib.sha256(self.chain + frame).digest()
         if self.sink is not None:
-            self.sink(frame)
+            self.sink(frame, delay)
 
     def accepts(self, frame: bytes) -> bool:
         """Whether anybody would take a frame that came in now."""

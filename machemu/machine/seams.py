@@ -333,8 +333,8 @@ class Nic(Protocol):
     """Its own hardware address, 6 bytes."""
     receiver: FrameReceiver | None
 
-    def transmit(self, frame: bytes) -> None:
-        """A frame of 14 to 1514 bytes goes out; on the wire it has 60 at least."""
+    def transmit(self, frame: bytes, delay: int = 0) -> None:
+        """A frame of 14 to 1514 bytes goes out in `delay` nanoseconds, after those before; on the wire it has 60 at least."""
 
     def receive(self, frame: bytes) -> None:
         """The segment brings a frame."""

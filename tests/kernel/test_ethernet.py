@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from machemu.abi.device import (
+    D_CUT,
     D_INVALID_OPERATION,
     D_INVALID_SIZE,
     D_NO_MEMORY,
@@ -22,12 +23,14 @@ from machemu.abi.message import decode_type_word
 from machemu.device import bpf
 from machemu.device.bpf import Instruction
 from machemu.device.ethernet import ARRIVED_MAX, TRANSMIT_MAX, EthernetDriver
-from machemu.device.net_filter import NETF_BPF, NETF_IN, NETF_OUT, PUSHLIT, PUSHWORD, Op
+from machemu.device.fragments import cut
+from machemu.device.net_filter import NETF_BPF, NETF_IN, NETF_JOIN, NETF_OUT, PUSHLIT, PUSHWORD, Op
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.machine.nic import EthernetNic
 from machemu.mig.interfaces import device
+from masix.net.frames import make
 from tests.support.devices import User
 from tests.support.guests import I386, Arch
 from tests.support.machine import Machine, load, new_node
@@ -66,7 +69,7 @@ class Net:
         assert isinstance(driver, EthernetDriver) and isinstance(driver.nic, EthernetNic)
         self.driver, self.nic = driver, driver.nic
         self.sent: list[bytes] = []
-        self.nic.sink = self.sent.append
+        self.nic.sink = lambda frame, delay: self.sent.append(frame)
         self.port = port or user.open("eth0")
 
     def filter(self, program: tuple[int, ...], priority: int = 1, port: Port | None = None) -> tuple[Port, int]:
@@ -91,8 +94,9 @@ class Net:
         """The packets, after their packet headers, that lie at a port."""
         found = []
         while (body := self.user.discard(port)) is not None:
-            size = decode_type_word(self.machine.arch.unpack("I", body, 68)[0], self.user.ipc.order).number
-            found.append(body[76 : 72 + size])
+            kind = decode_type_word(self.machine.arch.unpack("I", body, 68)[0], self.user.ipc.order)
+            start, size = (80, self.machine.arch.unpack("I", body, 76)[0]) if kind.longform else (72, kind.number)
+            found.append(body[start + 4 : start + size])
         return found
 
 
@@ -154,6 +158,63 @@ def test_a_flood_of_frames_out_is_refused(arch: Arch) -> None:
         assert eth.user.answer(device.DEVICE_WRITE) == (D_NO_MEMORY,)
         eth.machine.settle()
         assert len(eth.sent) == TRANSMIT_MAX
+
+
+def packet(target: bytes, size: int) -> bytes:
+    """A frame with a UDP datagram of so many bytes, too long for the wire."""
+    return make(target + OTHER, bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2)), 7, 7, bytes(range(250)) * (size // 250), 5)
+
+
+def test_a_long_packet_goes_out_in_frames_for_who_asks_for_it(arch: Arch) -> None:
+    eth = net(arch)
+    with eth.machine:
+        data = packet(OTHER, 60_000)
+
+        def write(mode: int, what: bytes) -> tuple[Any, ...]:
+            return eth.user.call(eth.port, device.DEVICE_WRITE, mode, 0, eth.user.memory(what))
+
+        assert write(0, data) == write(D_CUT, data + b"x") == write(D_CUT, bytes(5000)) == (D_INVALID_SIZE,)
+        assert write(D_CUT, frame(OTHER, b"short")) == (0, 19)
+        sent, _ = eth.filter((NETF_OUT, PUSHLIT, 1))
+        began = eth.machine.kernel.kern.clock.now()
+        assert write(D_CUT, data) == (0, len(data))
+        pieces = cut(data) or []
+        assert eth.sent[1:] == pieces and len(pieces) == 41
+        assert eth.packets(sent) == [piece[14:] for piece in pieces[:5]], "as many as a queue takes"
+        assert eth.machine.kernel.kern.clock.now() - began >= sum(map(len, pieces)) * eth.driver.byte_ns
+
+
+def test_a_packet_in_fragments_comes_whole_to_who_asks_for_it_and_as_it_is_to_others(arch: Arch) -> None:
+    eth = net(arch)
+    with eth.machine:
+        data = packet(OWN, 40_000)
+        pieces = cut(data) or []
+        whole, code = eth.filter((NETF_IN | NETF_JOIN, PUSHLIT, 1))
+        assert code == 0
+        eth.arrive(*reversed(pieces[1:]))
+        assert eth.packets(whole) == [] and not list(eth.driver.awaits())
+        eth.arrive(pieces[0], frame(OWN, b"after"))
+        assert eth.packets(whole) == [data[14:], b"after"]
+        plain, _ = eth.filter(TAKE_ALL)
+        eth.arrive(*pieces[:3])
+        assert eth.packets(plain) == eth.packets(whole) == [piece[14:] for piece in pieces[:3]]
+        eth.arrive(*pieces[3:])
+        assert data[14:] not in eth.packets(plain)
+
+
+def test_a_machine_saved_between_fragments_takes_the_packet_whole(arch: Arch, tmp_path: Path) -> None:
+    eth = net(arch)
+    data = packet(OWN, 5_000)
+    pieces = cut(data) or []
+    with eth.machine:
+        eth.filter((NETF_IN | NETF_JOIN, PUSHLIT, 1))
+        eth.arrive(*pieces[:-1])
+        eth.machine.node.save(tmp_path / "saved")
+    with load(tmp_path / "saved") as machine:
+        driver = machine.kernel.devices.drivers[0]
+        assert isinstance(driver, EthernetDriver)
+        driver.nic.receive(pieces[-1])
+        assert list(driver.arrived) == [data]
 
 
 def test_a_packet_is_a_message_as_net_rcv_msg_has_it(arch: Arch) -> None:

@@ -110,7 +110,7 @@ def test_the_machine_stays_joined_to_its_console_its_input_and_its_segment(arch:
     nic = EthernetNic(bytes(6))
     with new_node(arch, nics={"eth0": nic}) as node:
         machine = Machine(node)
-        nic.sink = sent.append
+        nic.sink = lambda frame, delay: sent.append(frame)
         node.kernel.input_sources.append(lambda: b"typed")
         for _ in range(2):
             restore(machine, node.snapshot(), b"")

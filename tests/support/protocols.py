@@ -58,7 +58,7 @@ class Bench:
         self.service = self.port("gns", self.gns.service)
         self.master = self.machine.kernel.devices.master_port
 
-    def _sent(self, data: bytes) -> None:
+    def _sent(self, data: bytes, delay: int) -> None:
         if data[23:24] != b"\x11" or data[34:36] != struct.pack(">H", 51988):
             self.sent.append(data)
 
