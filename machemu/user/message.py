@@ -7,6 +7,7 @@ name, a CarriedMemory's `copy` the bytes, a CarriedPorts' `ports` names. The nul
 from __future__ import annotations
 
 import struct
+from abc import ABC
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -78,7 +79,7 @@ class Message(NamedTuple):
         for item in self.carried:
             if not last < item.offset <= len(self.body) - WORD_SIZE:
                 raise ValueError(f"it carries something at {item.offset} of {len(self.body)} bytes")
-            if isinstance(item, CarriedMemory) and not isinstance(item.copy, bytes | Region):
+            if isinstance(item, CarriedMemory) and not isinstance(item.copy, bytes | Region | Elsewhere):
                 raise ValueError("it carries memory that is nowhere")
             last = item.offset
 
@@ -90,6 +91,10 @@ class Region(NamedTuple):
 
     address: U32
     size: U32
+
+
+class Elsewhere(ABC):  # noqa: B024 -- a name for what servers register
+    """What a CarriedMemory has as `copy` in a message that its server keeps while the memory is somewhere else. Never sent."""
 
 
 class Item(NamedTuple):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Protocol
 
+from machemu.abi.message import CarriedMemory
 from machemu.abi.types import ByteOrder, VirtAddr
 from machemu.sim.state import U32, PortName, Receive, Right, state
-from machemu.user.message import Message
+from machemu.user.message import Elsewhere, Message
 from machemu.user.task import ServerTask
 
 AREA_SIZE: Final = 64 << 10
@@ -53,6 +54,11 @@ class Outgoing:
     message: Message
     notify: Receive
     timeout: int | None
+
+    def check_saved(self) -> None:
+        """ValueError where it cannot be sent."""
+        if any(isinstance(item, CarriedMemory) and isinstance(item.copy, Elsewhere) for item in self.message.carried):
+            raise ValueError("its memory is elsewhere")
 
     def __init__(self, message: Message, notify: PortName, timeout: int | None) -> None:
         self.message = message

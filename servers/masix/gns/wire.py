@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 
 from machemu.abi.types import ByteOrder
 from machemu.sim.state import U8, U16, U31, U32, state
-from machemu.user.message import Message
+from machemu.user.message import Elsewhere, Message
 from masix.net.ip import NodeNumber
 
 GROUPS: Final = b"\xff"
@@ -69,6 +69,9 @@ class Laid(NamedTuple):
 
     token: U32
     place: U32
+
+
+Elsewhere.register(Laid)
 
 
 @state
