@@ -8,6 +8,7 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from machemu.device.fragments import Joiner, cut, is_fragment
 from machemu.sim.graph import Reader, Writer
 from masix.net.ip import MTU
 from masix.transport.entropy import Entropy
@@ -48,6 +49,7 @@ class Life:
     """
 
     transport: Transport
+    joiner: Joiner = field(default_factory=Joiner)  # its interface's
     sent: list[tuple[int, int, bytes]] = field(default_factory=list)
     target_lives: dict[tuple[int, int, bytes], int] = field(default_factory=dict)
     told: list[bytes] = field(default_factory=list)
@@ -61,7 +63,7 @@ class Life:
 
 
 class Network:
-    """Nodes 1 to `count`. frames: all that were ever sent. cut: pairs that do not hear each other."""
+    """Nodes 1 to `count`. frames: all that were ever sent, long ones uncut. cut: pairs that do not hear each other."""
 
     def __init__(self, count: int, seed: int, faults: Faults | None = None, settings: Settings = PATIENT) -> None:
         self.random = random.Random(seed)
@@ -124,9 +126,9 @@ class Network:
         life = self.life(node)
         while life.transport.outbox:
             frame = life.transport.outbox.popleft()
-            assert len(frame) <= MTU + 14
             self.frames.append(frame)
-            self.spread(node, frame)
+            for piece in [frame] if len(frame) <= MTU + 14 else cut(frame) or []:
+                self.spread(node, piece)
         while (event := life.transport.next_event()) is not None:
             if isinstance(event, Unverified):
                 life.transport.verify(event, self.now)
@@ -176,8 +178,10 @@ class Network:
         self.now = min(times)
         if self.under_way and self.under_way[0][0] <= self.now:
             _, _, target, frame = heapq.heappop(self.under_way)
-            self.node(target).frame_arrived(frame, self.now)
-            self.collect(target)
+            whole = self.life(target).joiner.add(frame) if is_fragment(frame) else frame
+            if whole is not None:
+                self.node(target).frame_arrived(whole, self.now)
+                self.collect(target)
             return True
         for node in self.lives:
             timer = self.node(node).next_timer()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from machemu.abi.device import NET_RCV_MSG_ID
+from machemu.abi.device import D_CUT, NET_RCV_MSG_ID
 from machemu.abi.message import MAKE_SEND
 from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_SET_FILTER, DEVICE_WRITE
 from machemu.mig.runtime import OutOfLine, PolyPort
@@ -67,7 +67,7 @@ class EthernetLink(Link):
             mach.note(f"gns: {INTERFACE.decode()} cannot be opened: {answer.code:#x}")
             return
         self.device = name_of(answer.results[0])
-        program = filters.program(filters.own_filter(filters.UDP_TARGET), mach.order)
+        program = filters.program(filters.own_filter(filters.UDP_TARGET), mach.order, joins=True)
         mach.request(DEVICE_SET_FILTER, self.device, (PolyPort(self.frames, MAKE_SEND), filters.PRIORITY, program))
         self._flush(mach)
 
@@ -137,5 +137,5 @@ class EthernetLink(Link):
         if self.device and outbox and not self.writing:
             self.writing = True
             frame = outbox.popleft()
-            arguments = (0, 0, OutOfLine(frame, len(frame)))
+            arguments = (D_CUT, 0, OutOfLine(frame, len(frame)))
             mach.request(DEVICE_WRITE, self.device, arguments, self.replies)

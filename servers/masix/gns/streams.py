@@ -23,7 +23,7 @@ from masix.gns.ports import LARGE, Proxy
 from masix.gns.translate import tell_homed
 from masix.gns.wire import ORDERS, Dropped, Flush, Laid, Lay, Refused, RightKind, Stored
 
-PART: Final = 16 << 10
+PART: Final = 56 << 10
 WINDOW: Final = 128 << 10
 """Bytes of all streams to a node that may be on their way into place there."""
 PATIENCE_NS: Final = 15_000_000_000

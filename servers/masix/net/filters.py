@@ -29,7 +29,7 @@ SOURCE_STATION: Final = (3, 4, 5)
 IPV4_WITHOUT_OPTIONS: Final = (0xFF00, 0x4500)
 HEADER_WORDS: Final = 7
 """Words of the Ethernet header, which the kernel's language addresses apart from the rest."""
-NETF_IN, AND, CAND = 1, 6 << 10, 10 << 10
+NETF_IN, NETF_JOIN, AND, CAND = 1, 4, 6 << 10, 10 << 10
 PUSHLIT, PUSHZERO, PUSHWORD, PUSHHDR = 1, 2, 16, 960
 PACKET_WORDS: Final = 2
 """Words that stand before the data in what the kernel's language calls the packet."""
@@ -89,9 +89,10 @@ def takes(filter_: Filter, frame: bytes) -> bool:
     )
 
 
-def program(filter_: Filter, order: ByteOrder) -> tuple[int, ...]:
-    """The kernel's program for a filter: its words are in the machine's byte order, and so are a frame's for it."""
-    words = [NETF_IN]
+def program(filter_: Filter, order: ByteOrder, joins: bool = False) -> tuple[int, ...]:
+    """The kernel's program for a filter: its words are in the machine's byte order, and so are a frame's for it. joins: a
+    packet that came in several frames is taken whole."""
+    words = [NETF_IN | NETF_JOIN if joins else NETF_IN]
     for word, (mask, value) in filter_.items():
         words.append(PUSHHDR + word if word < HEADER_WORDS else PUSHWORD + PACKET_WORDS + word - HEADER_WORDS)
         if mask != WORD:

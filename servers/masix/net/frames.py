@@ -27,6 +27,8 @@ from masix.net.ip import (
 
 DATA_START: Final = UDP_START + UDP.size
 DATA_MAX: Final = MTU - IPV4.size - UDP.size
+PACKET_MAX: Final = 0xFFFF - 4
+"""Bytes of an IPv4 packet at most that goes in several frames, so that an interface can tell of it (net_rcv_msg)."""
 PIECE: Final = 0x3FFF
 """The bits of a fragment: more of them follow, or it is not the first."""
 
@@ -71,12 +73,13 @@ def make(
     identification: int = 0,
     hops: int = HOPS,
 ) -> bytes:
-    """A frame. stations: the target's and the source's address, 12 bytes; data: DATA_MAX bytes at most. identification: the IPv4
-    packet's, 16 bits."""
+    """A frame. stations: the target's and the source's address, 12 bytes. data: more than DATA_MAX bytes are for an interface to
+    cut. identification: the IPv4 packet's, 16 bits."""
     length = UDP.size + len(data)
     start = UDP_PROTOCOL + length + int.from_bytes(source + target, "big")
     total = checksum(UDP.pack(source_port, target_port, length, 0) + data, start) or 0xFFFF
-    plain = (IPV4_VERSION, 0, IPV4.size + length, identification, DONT_FRAGMENT, hops, UDP_PROTOCOL)
+    pieces = 0 if len(data) > DATA_MAX else DONT_FRAGMENT
+    plain = (IPV4_VERSION, 0, IPV4.size + length, identification, pieces, hops, UDP_PROTOCOL)
     header = IPV4.pack(*plain, checksum(IPV4.pack(*plain, 0, source, target)), source, target)
     kind = ETHERTYPE_IPV4.to_bytes(2, "big")
     return b"".join((stations, kind, header, UDP.pack(source_port, target_port, length, total), data))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from machemu.sim.state import U32, state
 from masix.transport.chunks import ACKNOWLEDGEMENT_MAX, AcknowledgementChunk, ChunkKind, chunks_of
 from masix.transport.events import Settings
-from masix.transport.packets import PLAIN_MAX, Packet
+from masix.transport.packets import Packet
 from masix.transport.receiver import Receiver
 from masix.transport.sender import Sender
 from masix.transport.session import Session
@@ -61,7 +61,8 @@ class Conversation:
             return
         while True:
             at = receiver.acknowledge_at
-            chunks = sender.fill(PLAIN_MAX if at is None else PLAIN_MAX - ACKNOWLEDGEMENT_MAX, session.sequence + 1, now)
+            room = sender.room() if at is None else sender.room() - ACKNOWLEDGEMENT_MAX
+            chunks = sender.fill(room, session.sequence + 1, now)
             if at is not None and (chunks or at <= now):
                 chunks.insert(0, receiver.acknowledgement(now))
             if not chunks:

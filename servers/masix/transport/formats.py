@@ -1,7 +1,8 @@
 """The protocol's formats, described: the reference for what packets.py and chunks.py make by hand, and the codec of the rest.
 
 A frame is Ethernet II, IPv4, UDP, HEADER, and a text sealed by AES-256-GCM: the nonce is the sequence number in 12 bytes, and the
-seal also covers both IPv4 addresses and the header. All numbers are big-endian.
+seal also covers both IPv4 addresses and the header. All numbers are big-endian. One that is longer than a frame goes as fragments
+of IPv4, which interfaces make and join.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from machemu.sim.state import state
-from masix.net.frames import DATA_MAX, make
+from masix.net.frames import PACKET_MAX, make
 from masix.net.ip import (
     ETHER,
     ETHERTYPE_IPV4,
@@ -44,7 +44,9 @@ SEALED_START: Final = HEADER_START + HEADER.size
 TAG: Final = 16
 """Bytes by which sealing makes a text longer."""
 PLAIN_MAX: Final = MTU - (SEALED_START - IP_START) - TAG
-"""Bytes that one packet can carry sealed."""
+"""Bytes that one packet can carry sealed in a frame."""
+BULK_MAX: Final = PACKET_MAX - (SEALED_START - IP_START) - TAG
+"""Bytes that one packet can carry sealed in several frames."""
 
 
 @state
@@ -103,7 +105,7 @@ def bound_bytes(source: int, target: int, header: bytes) -> bytes:
 
 def encode(source: int, target: int, identification: int, payload: bytes) -> bytes:
     """A frame with header and sealed text as UDP payload. identification: the IPv4 packet's, 16 bits."""
-    if len(payload) > DATA_MAX:
+    if UDP_START - IP_START + UDP.size + len(payload) > PACKET_MAX:
         raise ValueError(f"{len(payload)} bytes do not fit into a packet")
     stations, hops = mac_of(target) + mac_of(source), HOPS if target else GROUP_HOPS
     return make(stations, ip_of(source), ip_of(target), UDP_PORT, UDP_PORT, payload, identification, hops)

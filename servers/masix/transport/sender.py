@@ -17,7 +17,7 @@ from typing import Final
 from machemu.sim.state import U32, state
 from masix.transport.chunks import FRAGMENT, FRAGMENT_MAX, NUMBERS_MAX, AcknowledgementChunk, ChunkKind
 from masix.transport.events import MICROSECOND, Lost, Settings
-from masix.transport.packets import PLAIN_MAX, PacketError
+from masix.transport.packets import BULK_MAX, PLAIN_MAX, PacketError
 
 REORDERED: Final = 3
 TRIPS: Final = 8
@@ -26,7 +26,9 @@ MESSAGE_COST: Final = 64
 """What a message counts in its stream's backlog beside its bytes."""
 WINDOW_INITIAL: Final = 10 * PLAIN_MAX
 WINDOW_LEAST: Final = 2 * PLAIN_MAX
-WINDOW_MOST: Final = 128 << 10
+WINDOW_MOST: Final = 256 << 10
+PACKETS_LEAST: Final = 4
+"""Packets that a window is enough for: from later ones it is known that one is lost."""
 
 
 @state
@@ -254,9 +256,15 @@ class Sender:
         if not out.messages and not out.full:
             self.streams.pop(out.stream, None)
 
+    def room(self) -> int:
+        """Bytes of a packet at most. One of several frames is lost with any of them: so its part of the window is small."""
+        return max(PLAIN_MAX, min(self.window // PACKETS_LEAST, BULK_MAX))
+
     def fill(self, room: int, packet: int, now: int) -> list[bytes]:
         """Chunks for the packet with this sequence number, of `room` bytes at most: what was lost first, then what is new."""
         parts: list[bytes] = []
+        if self._saves_up():
+            return parts
         while self.lost or self.controls or self.ready:
             fragment = next(iter(self.lost.values()), None) or self._cut(room)
             if fragment is None or (size := fragment.size()) > room:
@@ -274,6 +282,14 @@ class Sender:
             room -= size
             parts.append(fragment.data())
         return parts
+
+    def _saves_up(self) -> bool:
+        """Whether what is new waits until the window has room for a large packet: else one small packet brings on the next."""
+        if self.lost or self.controls or not self.ready or not self.in_flight:
+            return False
+        free = self.window - self.in_flight
+        message = next(iter(self.ready.values())).uncut[0]
+        return free < min(self.room(), len(message.payload) - message.cut)
 
     def _cut(self, room: int) -> Fragment | None:
         """The next new fragment, of which `_commit` makes what it is; None if there is none or no room."""
@@ -418,15 +434,18 @@ class Sender:
     def due(self) -> int | None:
         """When `tick` is wanted."""
         if self.flight:
-            oldest = next(iter(self.flight.values()))
-            return min(oldest.sent + self.timeout(), self.progress + self.settings.dead_after)
+            return min(self._overdue(), self.progress + self.settings.dead_after)
         return self.probe_at
+
+    def _overdue(self) -> int:
+        """When what is under way is taken for lost. Each answer begins that anew: what waits behind much else is not lost."""
+        return max(next(iter(self.flight.values())).sent, self.progress) + self.timeout()
 
     def tick(self, now: int) -> bool:
         """Does what is due; False if the peer is dead."""
         if self.flight and now >= self.progress + self.settings.dead_after:
             return False
-        if self.flight and now >= next(iter(self.flight.values())).sent + self.timeout():
+        if self.flight and now >= self._overdue():
             self._shrink(WINDOW_LEAST)
             self.backoff += 1
             for fragment in tuple(self.flight.values()):
