@@ -6,7 +6,7 @@ demo [ARGS]     boots two Mach tasks that send each other messages, and shows ev
 test [ARGS]     every check, then all tests in as many processes as there are cores; with ARGS pytest with those;
                 --quick takes less than two minutes: the checks that build nothing, and a part of the tests
 check           every check without pytest
-bench [ARGS]    measures machemu against bare Unicorn in one run; --peer, --curves, --cluster, --network
+bench [ARGS]    measures machemu against bare Unicorn in one run; --peer, --curves, --cluster, --network, --transfer
                 and --travel measure other things, --against COMMIT measures beside an earlier commit
 fuzz [ARGS]     looks for guests that hurt their host: --cpu runs random, mutated and listed code, --traps makes every call,
                 --saved loads and runs saved clusters in which something is changed, --oracle makes random

@@ -208,6 +208,7 @@ def test_the_demo_shows_the_console_and_a_trace() -> None:
         (("--curves",), "## How it grows", 5),
         (("--cluster",), "## Clusters", 7),
         (("--network",), "## The network servers' transport", 4),
+        (("--transfer",), "## Memory between nodes", 2),
         (("--travel",), "## Going back", 3),
     ],
 )

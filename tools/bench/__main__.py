@@ -29,6 +29,7 @@ from tools.bench import (
     qiling,
     snapshots,
     traced,
+    transfer,
     transport,
     travel,
 )
@@ -37,6 +38,7 @@ from tools.bench.loops import loop_us, start_s
 MACHINES: Final = {"i386": bare_i386, "m68k": bare_m68k}
 RUNS: Final = 5
 PEER_RUNS: Final = 3
+TRANSFER_RUNS: Final = 3
 INSTRUCTIONS: Final = 20_000_000
 TRAPS: Final = 100_000
 SMOKE_DIVISOR: Final = 100
@@ -147,6 +149,7 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--curves", action="store_true", help="measures how time and memory grow with what a machine holds")
     options.add_argument("--cluster", action="store_true", help="measures what the nodes, frames and messages of a cluster cost")
     options.add_argument("--network", action="store_true", help="measures the network servers' transport beside its cryptography")
+    options.add_argument("--transfer", action="store_true", help="measures memory that goes to another node beside a copy of it")
     options.add_argument("--travel", action="store_true", help="measures what a step back costs at the end of a long run")
     options.add_argument("--against", metavar="COMMIT", help="measures beside another commit, both in turn")
     options.add_argument("--only", metavar="TEXT", default="", help="with --against: only rows whose names have TEXT in them")
@@ -162,6 +165,8 @@ def main(arguments: Sequence[str]) -> int:
             rows, kept = clusters.table(divisor)
         elif given.network:
             rows, kept = transport.table(runs, divisor)
+        elif given.transfer:
+            rows, kept = transfer.table(min(runs, TRANSFER_RUNS), divisor)
         elif given.travel:
             rows, kept = travel.table(divisor)
         elif given.curves:
@@ -180,6 +185,8 @@ def main(arguments: Sequence[str]) -> int:
         heads = ("boot, memory a node; a frame; an idle hour; a message", "limit")
     elif given.network:
         heads = (f"median of {runs}", "ratio")
+    elif given.transfer:
+        heads = (f"median of {min(runs, TRANSFER_RUNS)}", "beside copies")
     elif given.travel:
         heads = ("a step back: from the end; from ten points at most; of the run; memory", "limit")
     elif given.curves:
