@@ -16,6 +16,8 @@ STAY_DEFAULT_PAGER: Final = 16
 """It is the node's default memory manager."""
 STAY_HOST_SIDE: Final = 32
 """Its program runs on the host."""
+STAY_COPY: Final = 64
+"""It shows a copy of memory whose manager is of its family: nobody could ask that for what the copy still needs."""
 
 TASK_IPC_INFO: Final = 4600
 """A flavor of task_info: how many traps a task's threads have made, and how many messages they have sent, and how many bytes in

@@ -6,6 +6,7 @@ What takes a task apart needs the task's or thread's port; what makes another on
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, cast
 
 from machemu.abi.errors import KernError
@@ -21,6 +22,7 @@ from machemu.abi.migrate import (
     REDO_TRAP,
     REDO_WORDS,
     REDO_YIELD,
+    STAY_COPY,
     STAY_DEFAULT_PAGER,
     STAY_DEVICE,
     STAY_ESSENTIAL,
@@ -97,13 +99,35 @@ def _reasons(kernel: Kernel, task: Task) -> int:
     manager = kernel.vm.default_manager
     applies = {
         STAY_IO_PERM: isinstance(task.machine, IoPorts) and task.machine.uses_io(),
-        STAY_DEVICE: any(_shows_device(entry.object) for entry in task.map.entries) if task.map is not None else False,
+        STAY_DEVICE: any(map(_shows_device, _shown(task))),
         STAY_V86: any(isinstance(thread.pcb, DescriptorTables) and thread.pcb.in_v86 for thread in threads),
         STAY_ESSENTIAL: task.essential,
         STAY_DEFAULT_PAGER: isinstance(manager, Port) and manager.receiver is task.space,
         STAY_HOST_SIDE: any(thread.program is not None for thread in threads),
+        STAY_COPY: _needs_its_family(kernel, task),
     }
     return sum(bit for bit, holds in applies.items() if holds)
+
+
+def _needs_its_family(kernel: Kernel, task: Task) -> bool:
+    """Whether a copy that a task shows may need pages of a memory manager of its family."""
+    behind = [obj.shadow for obj in _shown(task) if obj.shadow is not None]
+    behind += [obj for obj in _shown(task, copies=True) if obj.external]
+    managers = set()
+    for obj in behind:
+        level: VmObject | None = obj
+        while level is not None:
+            if level.external and level.pager is not None and isinstance(level.pager.memory_object, Port):
+                managers.add(level.pager.memory_object.receiver)
+            level = level.shadow
+    return bool(managers) and any(each.space in managers for each in family.of(kernel.kern, task))
+
+
+def _shown(task: Task, copies: bool = False) -> Iterator[VmObject]:
+    """The objects that a task's map shows; copies: those of which a copy is still to be made."""
+    for entry in task.map.entries if task.map is not None else ():
+        if entry.object is not None and (entry.needs_copy or not copies):
+            yield entry.object
 
 
 def _shows_device(obj: VmObject | None) -> bool:

@@ -13,6 +13,8 @@ _INT32 = Type(2, 2, 32, 1, "i")
 _UINT32 = Type(2, 2, 32, 1, "I")
 _WORDS = Type(2, 2, 32, 1, "I", OUT_OF_LINE, longform=True)
 _POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
+_MOVE_SEND = Type(17, 17, 32, 1, "")
+_MOVE_RECEIVE = Type(16, 16, 32, 1, "")
 
 SPACE_COPY = Routine(
     "space_copy",
@@ -62,16 +64,36 @@ SPACE_SUPPLY = Routine(
     Message(5742, (("RetCode", _INT32),)),
 )
 
+SPACE_ADOPT = Routine(
+    "space_adopt",
+    Message(
+        5643,
+        (
+            ("first", _COPY_SEND),
+            ("made", _COPY_SEND),
+            ("address", _UINT32),
+            ("id", _UINT32),
+            ("words", _WORDS),
+            ("pages", _POINTER),
+            ("memory_object", _MOVE_SEND),
+            ("control", _MOVE_RECEIVE),
+            ("name", _MOVE_RECEIVE),
+        ),
+    ),
+    Message(5743, (("RetCode", _INT32),)),
+)
+
 SPACE_END = Routine(
     "space_end",
-    Message(5643, (("first", _COPY_SEND),)),
-    Message(5743, (("RetCode", _INT32),)),
+    Message(5644, (("first", _COPY_SEND),)),
+    Message(5744, (("RetCode", _INT32),)),
 )
 
 ROUTINES: Final = table(
     SPACE_COPY,
     SPACE_MAP,
     SPACE_SUPPLY,
+    SPACE_ADOPT,
     SPACE_END,
 )
 """The routines by request id."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from machemu.abi.migrate import (
+    STAY_COPY,
     STAY_DEFAULT_PAGER,
     STAY_DEVICE,
     STAY_ESSENTIAL,
@@ -31,6 +32,7 @@ REASONS: Final = {
     STAY_ESSENTIAL: "is essential",
     STAY_DEFAULT_PAGER: "is the default pager",
     STAY_HOST_SIDE: "has a program that runs on the host",
+    STAY_COPY: "shows a copy of memory that its family manages",
     STAY_OPERATOR: "was told to stay",
 }
 

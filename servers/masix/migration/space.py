@@ -10,11 +10,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_RESOURCE_SHORTAGE
-from machemu.abi.message import COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_RESOURCE_SHORTAGE, KERN_SUCCESS
+from machemu.abi.message import COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE, PORT_DEAD
 from machemu.abi.migrate import OBJECT_BEHIND, OBJECT_MANAGED
 from machemu.mig.interfaces.mach import MEMORY_OBJECT_DATA_SUPPLY, MEMORY_OBJECT_READY, VM_STATISTICS
-from machemu.mig.interfaces.mach_migrate import MEMORY_OBJECT_INTERNALIZE, VM_MAP_INFO, VM_MAP_SET, VM_REGION_GET_PAGES
+from machemu.mig.interfaces.mach_migrate import (
+    MEMORY_OBJECT_ADOPT,
+    MEMORY_OBJECT_INTERNALIZE,
+    MEMORY_OBJECT_SURRENDER,
+    VM_MAP_INFO,
+    VM_MAP_SET,
+    VM_REGION_GET_PAGES,
+)
 from machemu.mig.interfaces.memory_object import MEMORY_OBJECT_INIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import OutOfLine, PolyPort
@@ -47,10 +54,24 @@ class Piece(NamedTuple):
 
 
 @state
+class Managed(NamedTuple):
+    """A memory object that only tasks that move show, as its kernel has given it up: nothing is left of it there."""
+
+    task: U32  # one that shows it, by its place
+    address: U32  # and where
+    id: U32
+    words: bytes
+    pages: bytes
+    memory_object: Right
+    control: Receive
+    name: Receive
+
+
+@state
 class Going:
     """Memory that goes."""
 
-    __slots__ = ("caller", "controls", "covered", "ids", "last", "made", "mapped", "pages", "pieces", "there")
+    __slots__ = ("caller", "controls", "covered", "ids", "last", "made", "managed", "mapped", "pages", "pieces", "there")
     caller: Caller
     controls: tuple[SendRight, ...]
     there: SendRight
@@ -59,6 +80,7 @@ class Going:
     ids: dict[U32, U32]  # of objects that several maps may show, by their numbers
     last: U32  # the last id
     covered: list[tuple[U32, U32, U32]]  # what of such objects is among the pieces: an id, and from where to where
+    managed: list[Managed]  # those that have still to go
     pieces: list[Piece]  # still to be read, the next one last
     pages: U32  # how many have gone
 
@@ -67,6 +89,7 @@ class Going:
         self.mapped = self.last = self.pages = 0
         self.ids = {}
         self.covered = []
+        self.managed = []
         self.pieces = []
 
     def id_of(self, number: int) -> int:
@@ -92,13 +115,14 @@ class Going:
 class Coming:
     """Memory that comes for tasks that move together."""
 
-    __slots__ = ("controls", "mapping", "objects")
+    __slots__ = ("controls", "dead", "mapping", "objects")
     objects: dict[U32, Receive]  # the memory objects' ports, by their ids
     controls: dict[U32, Right]  # how their kernel's side is commanded, once that has said it
+    dead: dict[U32, None]  # those whose own managers have died: so will this one
     mapping: Caller | None  # who waits until it has, once the map is there
 
     def __init__(self) -> None:
-        self.objects, self.controls = {}, {}
+        self.objects, self.controls, self.dead = {}, {}, {}
         self.mapping = None
 
 
@@ -145,13 +169,27 @@ class SpaceManager(NodeServer):
             return
         objects, entries = parsed(numbers_of(mach.order, words))
         ids = [going.id_of(each.number) for each in objects]
+        rights = list(map(name_of, managers))
         for entry in entries:
+            if rights[entry.object] and self._surrender(mach, going, ids[entry.object], entry.start):
+                mach.deallocate(rights[entry.object])
+                rights[entry.object] = 0
             if not objects[entry.object].flags & OBJECT_MANAGED:
                 self._plan(going, ids[entry.object], entry, bool(objects[entry.object].flags & OBJECT_BEHIND))
         made = _copied(going.made[going.mapped])
         first = _copied(going.made[0])
-        values = (first, made, words, words_of(mach.order, ids), list(map(name_of, managers)))
-        self.ask(mach, self._mapped, going.there, values, number)
+        self.ask(mach, self._mapped, going.there, (first, made, words, words_of(mach.order, ids), rights), number)
+
+    @staticmethod
+    def _surrender(mach: Mach, going: Going, id_: int, address: int) -> bool:
+        """Whether the object of a memory manager's is shown by these tasks alone; then it is taken from the kernel."""
+        try:
+            words, pages, *rights = mach.call(MEMORY_OBJECT_SURRENDER, going.controls[going.mapped], address)
+        except KernError:
+            return False
+        data = (bytes(each.copy or b"") for each in (words, pages))
+        going.managed.append(Managed(going.mapped, address, id_, next(data), next(data), *map(living, rights)))
+        return True
 
     @staticmethod
     def _plan(going: Going, id_: int, entry: MapEntry, managed: bool) -> None:
@@ -172,9 +210,14 @@ class SpaceManager(NodeServer):
             self._map(mach, number)
 
     def _read(self, mach: Mach, number: int) -> None:
-        """Reads the next piece, or says that all has gone."""
+        """Sends the next managed object, reads the next piece, or says that all has gone."""
         going = self.going[number]
-        if going.pieces:
+        if going.managed:
+            each = going.managed.pop()
+            named = (_copied(going.made[0]), _copied(going.made[each.task]), each.address, each.id)
+            data = (OutOfLine(part, len(part)) for part in (each.words, each.pages))
+            self.ask(mach, self._adopted, going.there, (*named, *data, each.memory_object, each.control, each.name), number)
+        elif going.pieces:
             piece = going.pieces[-1]
             values = (piece.address, piece.size, piece.managed)
             self.ask(mach, self._has_read, going.controls[piece.task], values, number)
@@ -204,8 +247,15 @@ class SpaceManager(NodeServer):
 
     @answered(space.SPACE_SUPPLY)
     def _supplied(self, mach: Mach, answer: Answer, number: U32) -> None:
-        if answer.code:
-            self._end(mach, number, answer.code)
+        self._went(mach, number, answer.code)
+
+    @answered(space.SPACE_ADOPT)
+    def _adopted(self, mach: Mach, answer: Answer, number: U32) -> None:
+        self._went(mach, number, answer.code)
+
+    def _went(self, mach: Mach, number: int, code: int) -> None:
+        if code:
+            self._end(mach, number, code)
         else:
             self._read(mach, number)
 
@@ -215,6 +265,8 @@ class SpaceManager(NodeServer):
 
     def _end(self, mach: Mach, number: int, code: int) -> None:
         going = self.going.pop(number)
+        for each in going.managed:
+            _adopt(mach, going.controls[each.task], each)
         mach.give_up((right, MOVE_SEND) for right in (*going.controls, going.there, *going.made))
         mach.answer(going.caller, space.SPACE_COPY, code, (going.pages,))
 
@@ -232,6 +284,7 @@ class SpaceManager(NodeServer):
             self.coming[mach.copy_send(first)] = Coming()
             mach.notify(first, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
         coming = self.coming[first]
+        coming.dead |= {id_: None for own, id_ in zip(managers, numbers, strict=True) if own is PORT_DEAD}
         rights = [
             living(own) or self._object(mach, coming, name_of(first), id_) for own, id_ in zip(managers, numbers, strict=True)
         ]
@@ -291,6 +344,33 @@ class SpaceManager(NodeServer):
         mach.deallocate(name_of(first))
         return ()
 
+    @serves(space.SPACE_ADOPT)
+    def _take_over(
+        self, mach: Mach, request: Message, first: Any, made: Any, address: int, id_: int, words: OutOfLine, pages: OutOfLine,
+        *rights: Any,
+    ) -> None:  # fmt: skip
+        """The object is another's from now on. Whatever becomes of it, the rights are used up."""
+        coming = self._coming(first)
+        told, data = (_read_memory(mach, each) for each in (words, pages))
+        code = KERN_RESOURCE_SHORTAGE
+        if told is not None and data is not None:
+            try:
+                _adopt(mach, name_of(made), Managed(0, address, id_, told, data, *map(living, rights)))
+                code = self._forget(mach, coming, id_)
+            except KernError as error:
+                code = error.code
+        mach.free(_regions(words, pages))
+        mach.give_up(((name_of(first), MOVE_SEND), (name_of(made), MOVE_SEND)))
+        mach.reply(request, space.SPACE_ADOPT, code)
+
+    def _forget(self, mach: Mach, coming: Coming, id_: int) -> int:
+        """Gives up a memory object that is another's now. KERN_SUCCESS."""
+        mach.deallocate(coming.controls.pop(id_))
+        port = coming.objects.pop(id_)
+        del self.objects[port]
+        mach.destroy_receive(port)
+        return KERN_SUCCESS
+
     def _coming(self, first: Any) -> Coming:
         if living(first) not in self.coming:
             raise KernError(KERN_INVALID_ARGUMENT)
@@ -300,8 +380,9 @@ class SpaceManager(NodeServer):
     def _has_come(self, mach: Mach, request: Message, first: Any) -> tuple[Any, ...]:
         """The kernel forgets the memory objects, and keeps their pages."""
         coming = self._coming(first)
-        for control in coming.controls.values():
-            mach.call(MEMORY_OBJECT_INTERNALIZE, control)
+        for id_, control in coming.controls.items():
+            if id_ not in coming.dead:
+                mach.call(MEMORY_OBJECT_INTERNALIZE, control)
         self._give_up(mach, name_of(first))
         mach.deallocate(name_of(first))
         return ()
@@ -333,13 +414,24 @@ def _regions(*held: OutOfLine) -> list[Region]:
     return [each.copy for each in held if isinstance(each.copy, Region)]
 
 
+def _adopt(mach: Mach, task: int, what: Managed) -> None:
+    """An object that a task shows gets its manager again, here or there."""
+    data = (OutOfLine(part, len(part)) for part in (what.words, what.pages))
+    rights = what.memory_object, what.control, what.name
+    mach.call(MEMORY_OBJECT_ADOPT, mach.given("host-port"), _copied(task), what.address, *data, *rights)
+
+
+def _read_memory(mach: Mach, memory: OutOfLine) -> bytes | None:
+    """The bytes of memory that has come; None where they cannot be read without waiting."""
+    if not isinstance(memory.copy, Region):
+        return b""
+    return mach.read(*memory.copy) if mach.ready(*memory.copy, False) else None
+
+
 def _read_words(mach: Mach, words: OutOfLine) -> tuple[int, ...] | None:
-    """The words of an array; None where they cannot be read without waiting."""
-    if isinstance(words.copy, Region):
-        if not mach.ready(*words.copy, False):
-            return None
-        words = OutOfLine(mach.read(*words.copy), words.size)
-    return numbers_of(mach.order, words)
+    """The words of an array, as `_read_memory`."""
+    data = _read_memory(mach, words)
+    return None if data is None else numbers_of(mach.order, OutOfLine(data, len(data)))
 
 
 def _runs(offsets: Sequence[int], page_size: int) -> Iterator[tuple[int, int]]:
