@@ -108,12 +108,11 @@ def hand_exception(ipc: Ipc, kmsg: Kmsg) -> bool:
 
 
 def _late_reply(ipc: Ipc, port: Port, kmsg: Kmsg) -> None:
-    """A message to an abandoned reply port: nobody sees it. With the last send-once right the port goes."""
+    """A message to an abandoned reply port: nobody sees it."""
     kmsg.remote = None
-    port.sorights -= 1
+    ports.release_used(ipc, port, kmsg.remote_type)
     kmsgs.destroy(ipc, kmsg)
-    if not port.sorights:
-        ports.dealloc_kernel(ipc, port)
+    ports.end_abandoned(ipc, port)
 
 
 def serve(ipc: Ipc, kmsg: Kmsg, hand_off: bool = False) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.kern_return import KERN_RESOURCE_SHORTAGE
-from machemu.abi.message import MACH_MSG_SUCCESS, MACH_RCV_PORT_DIED, PORT_DEAD, PortDead
+from machemu.abi.message import MACH_MSG_SUCCESS, MACH_RCV_PORT_DIED, PORT_DEAD, PORT_SEND, PortDead
 from machemu.abi.port import QLIMIT_DEFAULT, QLIMIT_MAX
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mqueue, notify, pset
@@ -192,12 +192,27 @@ def senders_gone(ipc: Ipc, port: Port) -> None:
     if request is not None:
         port.nsrequest = None
         notify.no_senders(ipc, request, port.mscount)
+    end_abandoned(ipc, port)
+
+
+def end_abandoned(ipc: Ipc, port: Port) -> None:
+    """A reply port whose thread has ended goes with the last right by which somebody could answer."""
+    if port.kobject is ABANDONED and not port.srights and not port.sorights:
+        dealloc_kernel(ipc, port)
 
 
 def release_sonce(ipc: Ipc, right: Right) -> None:
     """Gives a send-once right up without telling its port: it was used, or nobody shall know."""
     if isinstance(right, Port):
         right.sorights -= 1
+
+
+def release_used(ipc: Ipc, right: Right, disposition: int) -> None:
+    """Gives up the right by which a message came that the kernel has taken."""
+    if disposition == PORT_SEND:
+        release_send(ipc, right)
+    else:
+        release_sonce(ipc, right)
 
 
 def release_receive(ipc: Ipc, port: Port) -> None:

@@ -58,6 +58,7 @@ def _give_up(ipc: Ipc, port: Port, kind: int, request: Port | None, name: PortNa
         notify.send_once(ipc, port)
     if last_sender is not None:
         notify.no_senders(ipc, last_sender, mscount)
+    ports.end_abandoned(ipc, port)
     if request is not None:
         notify.port_deleted(ipc, request, name)
 

@@ -30,6 +30,8 @@ def ask(kern: Kern, thread: Thread, server: Right, what: Raised, last_chance: bo
     thread.ith_exc = what
     thread.ith_last = last_chance
     right = port.copy_send(ipc, server)
+    if thread.ith_rpc_reply is not None and thread.ith_rpc_reply.messages:
+        abort(kern, thread)  # nobody waited for them: another sends to the port, too
     reply_port = thread.ith_rpc_reply
     if reply_port is None:
         reply_port = thread.ith_rpc_reply = ipc.make_kernel_port(None, reply=True)
@@ -56,17 +58,17 @@ def wait_again(kern: Kern, thread: Thread) -> None:
 def take(kern: Kern, thread: Thread) -> int | None:
     """What the handler answered: its code, MIG_REPLY_MISMATCH for a message that is no reply, None where nothing came.
 
-    Consumes the message.
+    At a reply port that has moved it comes by a send right of a server's. Consumes the message.
     """
     ipc = kern.ipc
     reply = mqueue.kernel_reply(ipc, thread)
     if reply is None:
         return None
     code = MIG_REPLY_MISMATCH
-    if reply.id == REPLY_ID and reply.remote_type == PORT_SEND_ONCE and reply.local_type == 0 and not reply.flags:
+    if reply.id == REPLY_ID and reply.local_type == 0 and not reply.flags:
         values = RETCODE.matches(ipc.order, reply.body, reply.carried, reply.complex)
         code = MIG_REPLY_MISMATCH if values is None else values[0]
-    port.release_sonce(ipc, reply.remote)
+    port.release_used(ipc, reply.remote, reply.remote_type)
     reply.remote = None
     if code == MIG_REPLY_MISMATCH:
         kmsgs.destroy(ipc, reply)
@@ -105,7 +107,7 @@ def abort(kern: Kern, thread: Thread) -> None:
 def leave(kern: Kern, thread: Thread) -> None:
     """The thread ends, and leaves its reply port to those who may still answer."""
     reply_port = thread.ith_rpc_reply
-    if reply_port is not None and reply_port.sorights:
+    if reply_port is not None and not reply_port.messages and (reply_port.sorights or reply_port.srights):
         reply_port.kobject = port.ABANDONED
         thread.ith_rpc_reply = None
     abort(kern, thread)

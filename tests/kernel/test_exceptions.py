@@ -8,7 +8,7 @@ import pytest
 
 from machemu.abi.exception import EXC_BAD_INSTRUCTION
 from machemu.abi.kern_return import KERN_FAILURE
-from machemu.abi.message import PORT_SEND_ONCE
+from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE
 from machemu.abi.port import RIGHT_RECEIVE
 from machemu.abi.types import VirtAddr
 from machemu.ipc import kmsg as kmsgs
@@ -16,7 +16,7 @@ from machemu.ipc import mach_port
 from machemu.ipc import port as ports
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port
-from machemu.kern import task_control, thread_control
+from machemu.kern import freeze, task_control, thread_control
 from machemu.kern.clock import TICK_NS
 from machemu.kern.subsystem import Kern
 from machemu.kern.task import Task
@@ -168,3 +168,64 @@ def test_an_i386_s_string_instruction_s_port_is_looked_at_before_its_memory(inst
         _, _, _, port = victim(machine, code)
         words = I386.unpack("10I", port.messages[0].body)
         assert (words[5], words[7]) == (2, 13)
+
+
+def moved(machine: Machine, thread: Thread) -> tuple[Port, int]:
+    """The port where a thread's exception is answered, and the name of a send right to it that a server made as its task moved;
+    the task itself has it here."""
+    kern, ipc = machine.kernel.kern, machine.kernel.ipc
+    freeze.freeze(kern, thread.task)
+    own, threads, replies = freeze.surrender(kern, thread.task)
+    [reply] = replies
+    assert reply is not None
+    right = mach_port.copyout_send(ipc, thread.task.space, ports.make_send(ipc, reply))
+    for port in (own, *threads, reply):
+        ports.leave_receiver(port)
+    freeze.adopt(kern, thread.task, own, threads, replies)
+    freeze.thaw(kern, thread.task)
+    return reply, right
+
+
+def answer_by_send(machine: Machine, to: Port, code: int) -> None:
+    """An answer that a server has sent on by a send right, which it keeps."""
+    ipc = machine.kernel.ipc
+    body = machine.arch.pack("2I", machine.arch.integer, code)
+    kmsgs.kernel_send(ipc, kmsgs.make(ipc, ports.copy_send(ipc, to), PORT_SEND, None, 0, 2500, body))
+
+
+@pytest.mark.parametrize("code", [0, KERN_FAILURE])
+def test_the_answer_to_an_exception_comes_by_a_send_right_where_its_port_has_moved(arch: Arch, code: int) -> None:
+    with empty(arch) as machine:
+        task, thread, _, _ = victim(machine, arch.undefined)
+        reply, _ = moved(machine, thread)
+        answer_by_send(machine, reply, code)
+        machine.run(TICK_NS)
+        assert task.active is (code == 0)
+        assert reply.srights == (code == 0)
+        machine.check()
+
+
+def test_more_answers_than_one_are_for_no_later_exception(arch: Arch) -> None:
+    with empty(arch) as machine:
+        _, thread, _, port = victim(machine, arch.undefined)
+        reply, _ = moved(machine, thread)
+        for _ in range(3):
+            answer_by_send(machine, reply, 0)
+        machine.run(TICK_NS)
+        assert [message.id for message in port.messages] == [2400, 2400]
+        assert not reply.active
+        assert reply_port(port.messages[1]).active
+
+
+def test_a_moved_reply_port_outlives_its_thread_while_somebody_may_send_to_it(arch: Arch) -> None:
+    with empty(arch) as machine:
+        task, thread, name, _ = victim(machine, arch.undefined)
+        ipc = machine.kernel.ipc
+        reply, right = moved(machine, thread)
+        thread_control.force_terminate(machine.kernel.kern, thread)
+        answer_by_send(machine, reply, 0)
+        mach_port.mach_port_destroy(ipc, task.space, name)
+        assert (reply.active, reply.srights, reply.sorights) == (True, 1, 0)
+        machine.check()
+        mach_port.mach_port_destroy(ipc, task.space, right)
+        assert not reply.active
