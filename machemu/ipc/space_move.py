@@ -61,7 +61,7 @@ NAME_WORDS: Final = len(Name._fields)
 
 
 class Parts(NamedTuple):
-    """A space's words, and its rights in the order of the words."""
+    """A space's words, and its rights in the order of the words. Send-once rights to its own ports are words."""
 
     words: tuple[int, ...]
     receives: tuple[Right, ...]
@@ -78,6 +78,7 @@ def extract(ipc: Ipc, space: Space) -> Parts:
     rights: tuple[list[Right], ...] = ([], [], [])
     requests: list[Right] = []
     queued: list[int] = []
+    own: list[int] = []
     entries = [entry for _, entry in space.entries()]
     for entry in entries:
         if isinstance(entry.object, Port) and entry.type & (TYPE_SEND | TYPE_SEND_ONCE):
@@ -90,13 +91,15 @@ def extract(ipc: Ipc, space: Space) -> Parts:
         for bit, array in zip(RIGHTS, rights, strict=True):
             if entry.type & bit:
                 array.append(entry.port())
+    for array in (rights[-1], requests):
+        own += _take_own(ipc, space, array)
     for entry in entries:
         _take(ipc, space, entry)
     free, holes, top = tuple(space.free), tuple(space.holes), space.top
     for held in (space.table, space.reverse, space.free, space.holes):
         held.clear()
     space.top = 1
-    words = (len(names), *(word for name in names for word in name), len(queued), *queued, top, len(free), *free, *holes)
+    words = (len(names), *(word for name in names for word in name), len(queued), *queued, *own, top, len(free), *free, *holes)
     receives, sends, onces = map(tuple, rights)
     return Parts(words, receives, sends, onces, tuple(requests))
 
@@ -123,6 +126,16 @@ def _describe(entry: Entry, requests: list[Right]) -> Name:
     return Name(entry.name, entry.type, entry.urefs, flags, in_set, *numbers)
 
 
+def _take_own(ipc: Ipc, space: Space, rights: list[Right]) -> list[int]:
+    """Takes those to the space's own ports out of send-once rights; of each the name of its port there, 0 for another's."""
+    names = [each.receiver_name if isinstance(each, Port) and each.receiver is space else 0 for each in rights]
+    for each, name in zip(rights, names, strict=True):
+        if name:
+            ports.release_sonce(ipc, each)
+    rights[:] = [each for each, name in zip(rights, names, strict=True) if not name]
+    return names
+
+
 def _take(ipc: Ipc, space: Space, entry: Entry) -> None:
     """An entry's rights leave the space."""
     if entry.marequest:
@@ -145,11 +158,13 @@ def insert(ipc: Ipc, space: Space, parts: Parts) -> None:
     """
     if not space.active:
         raise KernError(KERN_INVALID_TASK)
-    names, queued, top, free, holes = _unpack(parts.words)
+    names, queued, own, top, free, holes = _unpack(parts.words)
     if space.table:
         raise KernError(KERN_INVALID_ARGUMENT)
-    _check(names, parts)
-    *given, asked = map(iter, parts[1:])
+    _check(names, own, parts)
+    homes = dict(zip((each.name for each in names if each.type & TYPE_RECEIVE), parts.receives, strict=True))
+    onces, asked = (_made(ipc, words, array, homes) for words, array in zip(own, parts[3:], strict=True))
+    given = iter(parts.receives), iter(parts.sends), onces
     sets = {each.name: PortSet(each.name) for each in names if each.type == TYPE_PORT_SET}
     ipc.set_count += len(sets)
     wanted: list[tuple[Entry, Name, list[Right]]] = []
@@ -167,8 +182,17 @@ def insert(ipc: Ipc, space: Space, parts: Parts) -> None:
         _ask(ipc, entry, each, *requests)
 
 
-def _unpack(words: Sequence[int]) -> tuple[list[Name], list[list[int]], int, list[int], list[int]]:
-    """The names, the queues of sets (a set's name, and its members' by message), and the unused names."""
+def _made(ipc: Ipc, own: list[int], others: Sequence[Right], homes: dict[PortName, Right]) -> Iterator[Right]:
+    """The opposite of `_take_own`. homes: the receive rights by name."""
+    rest = iter(others)
+    for name in own:
+        port = homes.get(name)
+        yield ports.make_sonce(ipc, port) if isinstance(port, Port) else next(rest)
+
+
+def _unpack(words: Sequence[int]) -> tuple[list[Name], list[list[int]], list[list[int]], int, list[int], list[int]]:
+    """The names, the queues of sets (a set's name, and its members' by message), the own ports of send-once rights and of
+    requests, and the unused names."""
     rest = deque(words)
 
     def take(count: int) -> list[int]:
@@ -181,6 +205,7 @@ def _unpack(words: Sequence[int]) -> tuple[list[Name], list[list[int]], int, lis
         raise KernError(KERN_INVALID_ARGUMENT)
     names = [Name(*take(NAME_WORDS)) for _ in range(count)]
     queued = list(_lists(take(take(1)[0])))
+    own = [take(_count(names, TYPE_SEND_ONCE)), take(_requests(names))]
     top, frees = take(2)
     free = take(frees)
     holes = list(rest)
@@ -199,7 +224,7 @@ def _unpack(words: Sequence[int]) -> tuple[list[Name], list[list[int]], int, lis
     )
     if not good:
         raise KernError(KERN_INVALID_ARGUMENT)
-    return names, queued, top, free, holes
+    return names, queued, own, top, free, holes
 
 
 def _lists(words: list[int]) -> Iterator[list[int]]:
@@ -213,11 +238,20 @@ def _lists(words: list[int]) -> Iterator[list[int]]:
         place += 2 + count
 
 
-def _check(names: list[Name], parts: Parts) -> None:
+def _count(names: list[Name], bit: int) -> int:
+    """How many names have a right of this type."""
+    return sum(bool(each.type & bit) for each in names)
+
+
+def _requests(names: list[Name]) -> int:
+    return sum(bool(each.flags & bit) for each in names for bit in WANTS)
+
+
+def _check(names: list[Name], own: list[list[int]], parts: Parts) -> None:
     """There are as many rights as the words say, each of a port of its own where a name may be its only one."""
-    counts = [sum(bool(each.type & bit) for each in names) for bit in RIGHTS]
-    requests = sum(bool(each.flags & bit) for each in names for bit in WANTS)
-    good = [*counts, requests] == [len(array) for array in parts[1:]]
+    counts = [_count(names, TYPE_RECEIVE), _count(names, TYPE_SEND), *(each.count(0) for each in own)]
+    homes = {each.name for each in names if each.type & TYPE_RECEIVE}
+    good = counts == [len(array) for array in parts[1:]] and all(not name or name in homes for each in own for name in each)
     receives = iter(parts.receives)
     sends = iter(parts.sends)
     known: set[int] = set()

@@ -11,7 +11,7 @@ import pytest
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_HOST
-from machemu.abi.message import MACH_RCV_MSG, MACH_RCV_TIMEOUT, PORT_SEND_ONCE
+from machemu.abi.message import MACH_RCV_MSG, MACH_RCV_TIMEOUT, MAKE_SEND_ONCE, PORT_SEND_ONCE
 from machemu.abi.migrate import (
     FOREVER,
     REDO_ANSWERED,
@@ -23,7 +23,7 @@ from machemu.abi.migrate import (
     STAY_ESSENTIAL,
     WANTS_DEAD_NAME,
 )
-from machemu.abi.port import QLIMIT_MAX, RIGHT_DEAD_NAME, RIGHT_PORT_SET, RIGHT_RECEIVE, TYPE_SEND, UREFS_MAX
+from machemu.abi.port import QLIMIT_MAX, RIGHT_DEAD_NAME, RIGHT_PORT_SET, RIGHT_RECEIVE, TYPE_RECEIVE, TYPE_SEND, UREFS_MAX
 from machemu.abi.types import VirtAddr
 from machemu.ipc import mach_port, space_move
 from machemu.ipc import port as ports
@@ -284,3 +284,17 @@ def test_reasons_to_stay_are_told_and_a_task_freezes_others_only(arch: Arch) -> 
         assert call(kernel, TASK_FREEZE, victim.itk_self) == (STAY_ESSENTIAL,)
         call(kernel, TASK_THAW, victim.itk_self)
         victim.essential = False
+
+
+def test_send_once_rights_to_ports_of_the_same_space_move_as_words(held: tuple[Machine, Task]) -> None:
+    machine, task = held
+    ipc, space = machine.kernel.ipc, task.space
+    [(name, port)] = [(name, entry.port()) for name, entry in space.entries() if entry.type & TYPE_RECEIVE]
+    mach_port.mach_port_insert_right(space, 0x77, *mach_port.mach_port_extract_right(ipc, space, name, MAKE_SEND_ONCE))
+    mach_port.mach_port_request_notification(ipc, space, name, 69, 0, ports.make_sonce(ipc, port))
+    parts = space_move.extract(ipc, space)
+    assert (parts.onces, parts.requests, port.sorights) == ((), (), 0)
+    space_move.insert(ipc, space, parts)
+    machine.check()
+    assert port.sorights == 2
+    freeze.thaw(machine.kernel.kern, task)
