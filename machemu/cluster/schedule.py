@@ -84,6 +84,13 @@ def from_line(key: str, text: str, names: Names, now: int) -> list[Fault]:
     return found
 
 
+def of_others() -> list[str]:
+    """The kinds of actions that other packages have."""
+    from importlib.metadata import entry_points  # what is installed is read slowly: only for who asks for it
+
+    return sorted({entry.name for entry in entry_points(group=GROUP)})
+
+
 def _fault_of(table: Table, names: Names, now: int | None) -> list[Fault]:
     """A fault, and where it says when it ends its end. now: when it comes if it does not say."""
     time = table.take("at", a_time, now)
@@ -113,13 +120,13 @@ def _action_of(table: Table, names: Names, now: int | None) -> list[Fault]:
         return [StopServer(time, node, table.take("name", a_text))]
     if kind == "replace":
         return [ReplaceServer(time, node, table.take("name", a_text), table.take("server", a_server))]
-    name = table.convert("kind", kind, _class_of_kind)
+    name = table.convert("kind", kind, class_of_kind)
     options = {key: value for key, value in table.values.items() if key not in table.taken}
     table.taken += options
     return [StartServer(time, node, table.convert("kind", {"class": name, **options}, a_class))]
 
 
-def _class_of_kind(kind: str) -> str:
+def class_of_kind(kind: str) -> str:
     """The class of a kind of actions that another package has."""
     from importlib.metadata import entry_points  # what is installed is read slowly: only for who asks for it
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from machemu.cluster.schedule import of_others
 from machemu.core.kernel import FOREVER
 from machemu.debug import search, story, words
 from machemu.debug.conditions import Made
@@ -81,6 +83,18 @@ class ClusterStepper(Traveller):
         if not text:
             raise CommandError(f'action: what? write keys as in a cluster file, such as kind = "stop", {EXAMPLE}')
         self.cluster.action(text)
+
+    def command(self, name: str) -> Command:
+        """A kind of actions that another package has is a command, too."""
+        try:
+            return super().command(name)
+        except CommandError:
+            if name not in of_others():
+                raise
+            return Command(partial(self._in_words, name), "WORDS", "what the package of this action says")
+
+    def _in_words(self, kind: str, given: list[str], _: str) -> None:
+        self.cluster.action_in_words(kind, given, self.chosen.name)
 
     def aims(self, given: list[str]) -> list[Aim]:
         """In the node that is chosen; in any, and then in those alone that have what is named."""

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from machemu.abi.errors import UserError
 from machemu.cluster.cluster import Cluster as Inner
 from machemu.cluster.cluster import ClusterStop
 from machemu.cluster.faults import (
@@ -28,8 +29,9 @@ from machemu.cluster.faults import (
 )
 from machemu.cluster.file import SEED_MAX, ClusterSpec, load_file
 from machemu.cluster.pcap import Capture
-from machemu.cluster.schedule import Names, check_cut, check_once, from_line
+from machemu.cluster.schedule import Names, check_cut, check_once, class_of_kind, from_line
 from machemu.cluster.server_specs import ServerSpec
+from machemu.cluster.servers import load_server
 from machemu.cluster.values import a_class, check_properties
 from machemu.core.kernel import Stop
 from machemu.lab.back import NEAR
@@ -339,6 +341,22 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
         What cannot be done then changes nothing: `undone` says why.
         """
         self._from_line("actions", text)
+
+    @checked()
+    def action_in_words(self, kind: str, words: Sequence[str], node: str) -> None:
+        """An action of a kind that another package has, in words that its class takes, such as "migrate" and ["8", "to", "beta"].
+
+        When the run goes on. UserError for other words, and where there is no such kind.
+        """
+        try:
+            name = class_of_kind(kind)
+            take = getattr(load_server(name), "in_words", None)
+            if take is None:
+                raise ValueError("takes no words: write keys as in a cluster file, after `action`")
+            options = take(words)
+        except ValueError as error:
+            raise UserError(f"{kind}: {error}") from None
+        self._befall(StartServer(self.time, self._number(node), ServerSpec(name, tuple(options.items()))))
 
     @checked()
     def start_server(self, node: str, server: str, **options: bool | int | str) -> None:

@@ -5,7 +5,7 @@ Each asks its node's migration manager, and says on the node's console what beca
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 from machemu.abi.device import D_WRITE
@@ -102,6 +102,14 @@ class Migrate(Operator):
         self.task = task
         self.to = to
 
+    @staticmethod
+    def in_words(words: Sequence[str]) -> dict[str, str]:
+        """At the stepper's prompt. ValueError for other words."""
+        match words:
+            case [task, "to", node]:
+                return {"task": task, "to": node}
+        raise ValueError("write TASK to NODE, of a task of the node that is chosen")
+
     def begin(self, mach: Mach) -> None:
         self.say(mach, [f"migrate: {self.task} goes to {self.to}"])
         self.ask(mach, self._moved, self.manager, (self.task.encode(), self.to.encode()))
@@ -132,6 +140,13 @@ class Stay(Operator):
         self.task = task
         self.stays = stays
 
+    @staticmethod
+    def in_words(words: Sequence[str]) -> dict[str, str]:
+        match words:
+            case [task]:
+                return {"task": task}
+        raise ValueError("write TASK, of the node that is chosen")
+
     def begin(self, mach: Mach) -> None:
         self.ask(mach, self._done, self.manager, (self.task.encode(), self.stays))
 
@@ -151,6 +166,12 @@ class Block(Operator):
     def __init__(self, node: int, host: str, blocks: bool = True) -> None:
         super().__init__(node, host)
         self.blocks = blocks
+
+    @staticmethod
+    def in_words(words: Sequence[str]) -> dict[str, str]:
+        if words:
+            raise ValueError("write nothing behind it: the node is the one that is chosen")
+        return {}
 
     def begin(self, mach: Mach) -> None:
         self.ask(mach, self._done, self.manager, (self.blocks,))
