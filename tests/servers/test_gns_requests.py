@@ -8,7 +8,16 @@ from itertools import permutations
 
 import pytest
 
-from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, PORT_DEAD, CarriedPort, CarriedPorts
+from machemu.abi.message import (
+    COPY_SEND,
+    MAKE_SEND_ONCE,
+    MOVE_RECEIVE,
+    PORT_DEAD,
+    PORT_SEND,
+    PORT_SEND_ONCE,
+    CarriedPort,
+    CarriedPorts,
+)
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message, living
@@ -130,6 +139,23 @@ def test_messages_that_waited_come_before_those_of_whoever_got_the_receive_right
         do(made, giver, look_up(b"taker"), make, make_send)
         do(made, giver, say(first, 901, 902), give(arch, first, MOVE_RECEIVE))
         assert taker.ids() == [901, 902, 903]
+
+
+def test_a_message_that_waited_shows_by_which_right_it_was_sent(arch: Arch) -> None:
+    """At the new home, and once more at home."""
+
+    def once(actor: Actor, mach: Mach) -> None:
+        mach.send(Message(Header(first(actor), MAKE_SEND_ONCE, 0, 0, 902), b"", (), False))
+
+    giver, taker = Actor(), Actor()
+    with net((arch, arch), [giver], [taker]) as made:
+        do(made, giver, register(b"giver"))
+        do(made, taker, register(b"taker"), look_up(b"giver"))
+        do(made, giver, look_up(b"taker"), make, make_send)
+        do(made, giver, say(first, 901), once, give(arch, first, MOVE_RECEIVE))
+        do(made, taker, give(arch, first, MOVE_RECEIVE))
+        do(made, giver, listen)
+        assert [(each.header.id, each.header.local_type) for each in giver.received] == [(901, PORT_SEND), (902, PORT_SEND_ONCE)]
 
 
 @contextmanager

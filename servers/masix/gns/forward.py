@@ -48,7 +48,7 @@ def forward(context: Context, name: PortName, proxy: Proxy, message: Message) ->
         answer = answer._replace(number=header.remote_type)
     given = translator.give_all(message, proxy.node)
     context.mach.note(f"gns: step 8: sends it to the network server of node {proxy.node}")
-    to = NetRight(proxy.kind, proxy.node, proxy.number)
+    to = NetRight(RightKind.SEND_ONCE if header.local_type == PORT_SEND_ONCE else RightKind.SEND, proxy.node, proxy.number)
     context.say(proxy.node, Deliver(to, answer, context.mach.order, given))
     went(context, name, proxy, header)
 

@@ -93,13 +93,15 @@ def deliver(context: Context, node: int, number: int, kind: RightKind, what: Del
         context.mach.note(f"gns: node {node} sends nonsense: a message without its memory")
         destroy(context, node, what)
         return
-    if export is None or node not in export.given or kind is not export.kind:
+    if export is None or node not in export.given or (kind is RightKind.SEND and export.kind is not kind):
         destroy(context, node, what)
         return
     if isinstance(what, Deliver):
-        account = export.account if kind is RightKind.SEND_ONCE else (context.node, number)
+        account = export.account if export.kind is RightKind.SEND_ONCE else (context.node, number)
         is_room = context.tables.has_room(what.message, account)
         what = taken(context, node, what, account)
+        if kind is RightKind.SEND_ONCE:
+            what = what._replace(header=what.header._replace(local_type=PORT_SEND_ONCE))
         if not is_room:
             _give_up(context, node, number, export, what, forward.FULL)
             return
@@ -187,7 +189,7 @@ def _look_later(context: Context, number: int, export: Export) -> None:
 def fill(context: Context, number: int, export: Export) -> None:
     """A port's receive right has come: what waits goes into its queue before anybody can receive or send there.
 
-    What is more than the queue takes goes by send-once rights, for which there is always room.
+    What was sent by a send-once right goes by one; so does what is more than the queue takes, since there is always room for it.
     """
     status = context.mach.receive_status(export.name)
     room = status.qlimit - status.msgcount
@@ -197,7 +199,7 @@ def fill(context: Context, number: int, export: Export) -> None:
             context.say(what.origin, Flushed(what.home, what.port))
             continue
         placed = None if _awaits(context, number, export, what) else memory.placed(context, node, what)
-        kind = COPY_SEND if room > 0 else MAKE_SEND_ONCE
+        kind = COPY_SEND if room > 0 and what.header.local_type != PORT_SEND_ONCE else MAKE_SEND_ONCE
         if placed is None or not context.mach.put(to_port(placed, export.name, kind)):
             context.tables.wait(export, node, placed or what, first=True)
             break

@@ -76,8 +76,9 @@ Elsewhere.register(Laid)
 
 @state
 class Deliver(NamedTuple):
-    """A task's message for the port `to`. `answer` is its reply right, of a dead one `number` the type name of what it was; the
-    rights that `message` carries are NetRights."""
+    """A task's message for the port `to`, whose kind is the right by which it was sent: a send-once right may be to a port whose
+    receive right has moved, and which has the number of its send rights. `answer` is its reply right, of a dead one `number` the
+    type name of what it was; the rights that `message` carries are NetRights."""
 
     to: NetRight
     answer: NetRight
