@@ -60,13 +60,13 @@ REDO_HEAD: Final = 3
 FOREVER: Final = 0xFFFFFFFF
 
 # A name space in words: how many names there are, and of each name: itself, its type (TYPE_ bits), user references, WANTS_,
-# HAD_ and HAS_ bits, and of a receive right the name of its set or 0, make-send count, sequence number, queue limit and
-# protected payload. Then how many words follow about sets, and of each set with messages its name, how many they are, and the
-# name of the port of each. Then of each send-once right, and of each of those who want to be told, the name of its port where
-# that is received from in this space, else 0. Then the first name that was never used; how many names were freed last, and
-# these, the next to be used at the end; and the other unused names, a heap. The rights are in arrays, in the order of the names:
-# receive, send and send-once rights, and the send-once rights of those who want to be told, of each name in the order of the
-# bits. Send-once rights to ports of the space itself are in none.
+# HAD_ and HAS_ bits, of a receive right the name of its set or 0, make-send count, sequence number, queue limit and protected
+# payload, and the slot of its dead-name request. Then how many words follow about sets, and of each set with messages its name,
+# how many they are, and the name of the port of each. Then of each send-once right, and of each of those who want to be told,
+# the name of its port where that is received from in this space, else 0. Then the first name that was never used; how many
+# names were freed last, and these, the next to be used at the end; and the other unused names, a heap. The rights are in
+# arrays, in the order of the names: receive, send and send-once rights, and the send-once rights of those who want to be told,
+# of each name in the order of the bits. Send-once rights to ports of the space itself are in none.
 
 WANTS_DEAD_NAME: Final = 1
 WANTS_NO_SENDERS: Final = 2

@@ -308,9 +308,11 @@ def set_qlimit(ipc: Ipc, port: Port, qlimit: int) -> None:
 # Requests
 
 
-def dnrequest(ipc: Ipc, port: Port, name: PortName, soright: Port) -> int:
-    """Notes a dead-name request of an active port and returns its slot. Consumes `soright`, but not where it fails."""
-    if not port.dnfree:
+def dnrequest(ipc: Ipc, port: Port, name: PortName, soright: Port, wanted: int = 0) -> int:
+    """Notes a dead-name request of an active port and returns its slot: `wanted` where that can be had. Consumes `soright`, but
+    not where it fails."""
+    wanted = wanted if wanted < request_table_sizes(ipc.page_size)[-1] else 0
+    while not port.dnfree or wanted >= len(port.dnrequests):
         table = port.dnrequests
         old = max(len(table), 1)
         new = next((size for size in request_table_sizes(ipc.page_size) if size > old), None)
@@ -318,7 +320,11 @@ def dnrequest(ipc: Ipc, port: Port, name: PortName, soright: Port) -> int:
             raise KernError(KERN_RESOURCE_SHORTAGE)
         table.extend([None] * (new - len(table)))
         port.dnfree.extend(range(old, new))
-    index = port.dnfree.pop()
+    if wanted and port.dnrequests[wanted] is None:
+        port.dnfree.remove(wanted)
+        index = wanted
+    else:
+        index = port.dnfree.pop()
     port.dnrequests[index] = (name, soright)
     return index
 

@@ -44,7 +44,8 @@ WANTS: Final = (WANTS_DEAD_NAME, WANTS_NO_SENDERS, WANTS_PORT_DESTROYED)
 
 
 class Name(NamedTuple):
-    """A name's words. The last five are those of a receive right, and 0 of others."""
+    """A name's words. Those from `pset` to `payload` are of a receive right, and 0 of others. request: its dead-name request's
+    slot, which decides who is told first; 0 where there is none."""
 
     name: PortName
     type: int
@@ -55,6 +56,7 @@ class Name(NamedTuple):
     seqno: int = 0
     qlimit: int = 0
     payload: int = 0
+    request: int = 0
 
 
 NAME_WORDS: Final = len(Name._fields)
@@ -109,12 +111,12 @@ def _describe(entry: Entry, requests: list[Right]) -> Name:
     flags = 0
     if entry.type in (TYPE_PORT_SET, TYPE_DEAD_NAME):
         return Name(entry.name, entry.type, entry.urefs)
-    port = entry.port()
-    if entry.request:
+    port, place = entry.port(), entry.request
+    if place:
         flags |= WANTS_DEAD_NAME
         requests.append(right.cancel_request(entry, port))
     if not entry.type & TYPE_RECEIVE:
-        return Name(entry.name, entry.type, entry.urefs, flags)
+        return Name(entry.name, entry.type, entry.urefs, flags, request=place)
     for bit, wanted in ((WANTS_NO_SENDERS, port.nsrequest), (WANTS_PORT_DESTROYED, port.pdrequest)):
         if wanted is not None:
             flags |= bit
@@ -123,7 +125,7 @@ def _describe(entry: Entry, requests: list[Right]) -> Name:
     flags |= (HAD_SENDERS if port.srights else 0) | (HAS_PAYLOAD if port.payload is not None else 0)
     in_set = port.pset.local_name if port.pset is not None else 0
     numbers = (port.mscount, port.seqno, port.qlimit, port.payload or 0)
-    return Name(entry.name, entry.type, entry.urefs, flags, in_set, *numbers)
+    return Name(entry.name, entry.type, entry.urefs, flags, in_set, *numbers, place)
 
 
 def _take_own(ipc: Ipc, space: Space, rights: list[Right]) -> list[int]:
@@ -306,7 +308,7 @@ def _ask(ipc: Ipc, entry: Entry, each: Name, dead_name: Right, no_senders: Right
             entry.urefs += 1
             notify.dead_name(ipc, dead_name, entry.name)
         else:
-            entry.request = ports.dnrequest(ipc, entry.port(), entry.name, dead_name)
+            entry.request = ports.dnrequest(ipc, entry.port(), entry.name, dead_name, each.request)
     if not each.type & TYPE_RECEIVE:
         return
     port = entry.port()

@@ -298,3 +298,19 @@ def test_send_once_rights_to_ports_of_the_same_space_move_as_words(held: tuple[M
     machine.check()
     assert port.sorights == 2
     freeze.thaw(machine.kernel.kern, task)
+
+
+def test_dead_name_requests_are_answered_in_the_order_in_which_they_were_before_a_move(held: tuple[Machine, Task]) -> None:
+    machine, task = held
+    ipc, space = machine.kernel.ipc, task.space
+    [(home, port)] = [(name, entry.port()) for name, entry in space.entries() if entry.type & TYPE_RECEIVE]
+    for name in range(0x70, 0x7C):
+        mach_port.mach_port_insert_right(space, name, *mach_port.mach_port_extract_right(ipc, space, home, MAKE_SEND_ONCE))
+    for name in (*range(0x70, 0x78), *range(0x7B, 0x77, -1)):
+        mach_port.mach_port_request_notification(ipc, space, name, 72, 0, ports.make_sonce(ipc, port))
+    ports.release_sonce(ipc, mach_port.mach_port_request_notification(ipc, space, 0x73, 72, 0, None))
+    before = list(port.dnrequests)
+    space_move.insert(ipc, space, space_move.extract(ipc, space))
+    assert port.dnrequests == before
+    machine.check()
+    freeze.thaw(machine.kernel.kern, task)
