@@ -15,9 +15,11 @@ STAY_ESSENTIAL: Final = 8
 STAY_DEFAULT_PAGER: Final = 16
 """It is the node's default memory manager."""
 STAY_HOST_SIDE: Final = 32
-"""Its program runs on the host."""
+"""Its program runs on the host, or it is the kernel's own."""
 STAY_COPY: Final = 64
 """It shows a copy of memory whose manager is of its family: nobody could ask that for what the copy still needs."""
+STAY_SHARED: Final = 128
+"""It shares anonymous memory with a task that has to stay for that."""
 
 TASK_IPC_INFO: Final = 4600
 """A flavor of task_info: how many traps a task's threads have made, and how many messages they have sent, and how many bytes in

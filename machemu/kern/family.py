@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def of(kern: Kern, task: Task) -> list[Task]:
     """A task, and those that are tied to it, in the order in which they are found.
 
-    Tasks whose programs run on the host tie nobody: whoever moves a task has its port."""
-    guests = [each for each in kern.tasks.values() if each.active and not _is_host_side(each)]
+    The kernel's own and those whose programs run on the host tie nobody: whoever moves a task has its port."""
+    guests = [each for each in kern.tasks.values() if each.active and not is_host_side(kern, each)]
     shown = {each.number: _memory(each) for each in guests}
     known = {each.number: _known(each) for each in guests}
     family = [task]
@@ -30,8 +30,17 @@ def of(kern: Kern, task: Task) -> list[Task]:
     return family
 
 
-def _is_host_side(task: Task) -> bool:
-    return any(thread.program is not None for thread in task.threads.values())
+def shares_with_host(kern: Kern, task: Task) -> bool:
+    """Whether a task shares anonymous memory with one whose program runs on the host. What a memory manager has is shared with
+    all that map it, wherever they are."""
+    entries = task.map.entries if task.map is not None else ()
+    shown = _memory(task) - {id(entry.object) for entry in entries if entry.object is not None and entry.object.external}
+    return any(each is not task and is_host_side(kern, each) and shown & _memory(each) for each in kern.tasks.values())
+
+
+def is_host_side(kern: Kern, task: Task) -> bool:
+    """Whether a task is the kernel's own, or its program runs on the host."""
+    return task is kern.kernel_task or any(thread.program is not None for thread in task.threads.values())
 
 
 def _memory(task: Task) -> set[int]:

@@ -18,8 +18,8 @@ from masix.migration.manager import MigrationManager
 from masix.migration.process import ProcessManager
 from masix.migration.space import SpaceManager
 from tests.support import modules
-from tests.support.clusters import MS, ROOT, SECOND, World, saved_in_between
-from tests.support.guests import Arch
+from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, saved_in_between
+from tests.support.guests import I386, Arch
 from tests.support.wanderers import MANAGERS, stay, wander
 
 IMAGES = ROOT / "images"
@@ -134,6 +134,7 @@ def said(*actions: str) -> list[str]:
         (action(100, "block", "other"), ONE, "other", "the node takes no tasks"),
         (action(100, "stay", task=f'"{ONE}"'), ONE, "other", "has to stay: it was told to stay"),
         ("", "acs", "other", "has to stay: it has a program that runs on the host"),
+        ("", "gnumach", "other", "has to stay: it has a program that runs on the host"),
     ),
 )
 def test_a_move_that_cannot_be_is_refused_by_its_reason(before: str, task: str, to: str, what: str) -> None:
@@ -150,6 +151,46 @@ def test_a_task_that_may_move_again_and_a_node_that_takes_tasks_again_do() -> No
     assert lines == [f"stay: {ONE} stays", f"stay: {ONE} may move", f"migrate: {ONE}: moved"]
     lines = said(action(100, "block", "other"), action(120, "block", "other", blocks="false"), move(200, ONE, "other"))
     assert lines == [f"migrate: {ONE}: moved"]
+
+
+def stays(arch: Arch, reason: str, module: str, disk: Path | None = None) -> None:
+    """A module's task is refused by its reason. If it counts, it counts on."""
+    profile = "pc486dx2-66" if arch.name == "i386" else "sun3-60"
+    common = f'profile = "{profile}"\nservers = {list(MANAGERS)}\nnics = {{ eth0 = "lan" }}\n'
+    disks = f'disks = {{ hd0 = "{disk}" }}\n' if disk is not None else ""
+    text = f"[segments.lan]\n[nodes.other]\n{common}[nodes.pc]\n{common}{disks}modules = ['{module} {START}']\n"
+    with World(text + move(200, ONE, "other")) as world:
+        world.run(SECOND)
+        lines = world.lines("pc")
+        at = lines.index(f"migrate: {ONE}: has to stay: it {reason}")
+        assert disk is not None or sum(line.startswith("count") for line in lines[at:]) > 5
+        check_idle(world)
+
+
+STAYS = "tests/cluster/guests/{}/stays.elf ${{host-port}} ${{device-port}} {}"
+"""A module's line, of an architecture and with a reason."""
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    (("essential", "is essential"), ("shared", "shares memory with a program that runs on the host")),
+)
+def test_a_task_that_a_node_needs_stays_and_runs_on(arch: Arch, what: str, reason: str) -> None:
+    stays(arch, reason, STAYS.format(arch.name, what))
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    (("ports", "may use I/O ports"), ("device", "has mapped a device"), ("v86", "has a thread in virtual-8086 mode")),
+)
+def test_a_task_with_a_part_of_the_machine_stays_and_runs_on(what: str, reason: str) -> None:
+    stays(I386, reason, STAYS.format("i386", what))
+
+
+def test_the_default_memory_manager_stays(arch: Arch, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 20))
+    stays(arch, "is the default pager", f"images/{arch.name}/default_pager.elf {PORTS} hd0", disk)
 
 
 def test_a_module_that_moves_prints_what_it_prints_at_home(arch: Arch, tmp_path: Path) -> None:

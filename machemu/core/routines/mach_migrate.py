@@ -28,6 +28,7 @@ from machemu.abi.migrate import (
     STAY_ESSENTIAL,
     STAY_HOST_SIDE,
     STAY_IO_PERM,
+    STAY_SHARED,
     STAY_V86,
 )
 from machemu.abi.types import signed
@@ -103,8 +104,9 @@ def _reasons(kernel: Kernel, task: Task) -> int:
         STAY_V86: any(isinstance(thread.pcb, DescriptorTables) and thread.pcb.in_v86 for thread in threads),
         STAY_ESSENTIAL: task.essential,
         STAY_DEFAULT_PAGER: isinstance(manager, Port) and manager.receiver is task.space,
-        STAY_HOST_SIDE: any(thread.program is not None for thread in threads),
+        STAY_HOST_SIDE: family.is_host_side(kernel.kern, task),
         STAY_COPY: _needs_its_family(kernel, task),
+        STAY_SHARED: family.shares_with_host(kernel.kern, task),
     }
     return sum(bit for bit, holds in applies.items() if holds)
 

@@ -12,6 +12,7 @@ from machemu.abi.migrate import (
     STAY_ESSENTIAL,
     STAY_HOST_SIDE,
     STAY_IO_PERM,
+    STAY_SHARED,
     STAY_V86,
 )
 from machemu.sim.state import U32, state
@@ -33,6 +34,7 @@ REASONS: Final = {
     STAY_DEFAULT_PAGER: "is the default pager",
     STAY_HOST_SIDE: "has a program that runs on the host",
     STAY_COPY: "shows a copy of memory that its family manages",
+    STAY_SHARED: "shares memory with a program that runs on the host",
     STAY_OPERATOR: "was told to stay",
 }
 
