@@ -350,7 +350,7 @@ class Mach:
         return PortStatus(*status)
 
     def notify(self, name: PortName, notification: int, port: PortName, sync: int = 0) -> None:
-        """Asks for a notification about `name`, by its message id, at a port of the task's own."""
+        """Asks for a notification about `name`, by its message id, at a port of the task's own; at port 0 for none any more."""
         previous = messages.living(self.exchange_request(name, notification, sync, port))
         if previous:
             self.deallocate(previous)

@@ -173,9 +173,7 @@ class IpcManager(NodeServer):
         if NAME_SERVER in own:
             mach.deallocate(own[NAME_SERVER])
         its, once, asked = (tuple(map(name_of, each)) for each in (receives, onces, requests))
-        threads = mach.call(TASK_THREADS, made)[0]
-        mach.give_up((name_of(thread), MOVE_SEND) for thread in threads)
-        near = {*NOT_RIGHTS, *its, *_kernel_ports(names[-_special_count(len(threads)) :])}
+        near = {*NOT_RIGHTS, *its, *_kernel_ports(names[-_special_count(mach, made) :])}
         distant = {name: kind for name, kind in zip(names, told, strict=True) if name not in near and not kind & BOUND}
         data = bytes(words.copy or b"")  # type: ignore[call-overload]
         coming = Coming(request.caller, made, data, its, tuple(names), once, asked, tuple(distant), tuple(distant.values()))
@@ -201,7 +199,7 @@ class IpcManager(NodeServer):
 
     def _insert(self, mach: Mach, coming: Coming, nodes: Sequence[int]) -> None:
         """nodes: of the distant rights."""
-        made, count = coming.made, _special_count(len(mach.call(TASK_THREADS, coming.made)[0]))
+        made, count = coming.made, _special_count(mach, coming.made)
         found = Counter(pair for pair in zip(nodes, coming.kinds, strict=False) if pair[0] != self.node)
         dependencies = [word for (node, kind), number in sorted(found.items()) for word in (node, kind, number)]
         words = OutOfLine(coming.words, len(coming.words))
@@ -230,9 +228,11 @@ def _new_client(mach: Mach) -> PortName:
     return client
 
 
-def _special_count(threads: int) -> int:
-    """How many special ports a task of so many threads has."""
-    return REGISTERED_MAX + len(OF_TASK) + len(OF_THREAD) * threads
+def _special_count(mach: Mach, task: PortName) -> int:
+    """How many special ports a task and its threads have."""
+    (threads,) = mach.call(TASK_THREADS, task)
+    mach.give_up((name_of(thread), MOVE_SEND) for thread in threads)
+    return REGISTERED_MAX + len(OF_TASK) + len(OF_THREAD) * len(threads)
 
 
 def _kernel_ports(special: Sequence[PortName]) -> list[PortName]:

@@ -28,7 +28,7 @@ from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import U32, PortName, Receive, Right, SendRight, Signed, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
-from machemu.user.message import Caller, Message, Region, living, name_of
+from machemu.user.message import NULL_NAME, Caller, Message, Region, living, name_of
 from masix.interfaces import space_manager as space
 from masix.migration.maps import MapEntry, parsed
 from masix.migration.node_server import NodeServer
@@ -395,7 +395,7 @@ class SpaceManager(NodeServer):
         """Gives up the memory objects of tasks that come; what shows them is anonymous, or fails."""
         coming = self.coming.pop(first)
         if lives:
-            mach.exchange_request(first, MACH_NOTIFY_DEAD_NAME.request.id)
+            mach.notify(first, MACH_NOTIFY_DEAD_NAME.request.id, NULL_NAME)
         mach.deallocate(first)
         mach.give_up((control, MOVE_SEND) for control in coming.controls.values())
         for port in coming.objects.values():
