@@ -391,10 +391,10 @@ class SpaceManager(NodeServer):
         if name in self.coming:
             self._give_up(mach, name, False)
 
-    def _give_up(self, mach: Mach, first: int, lives: bool = True) -> None:
+    def _give_up(self, mach: Mach, first: int, is_alive: bool = True) -> None:
         """Gives up the memory objects of tasks that come; what shows them is anonymous, or fails."""
         coming = self.coming.pop(first)
-        if lives:
+        if is_alive:
             mach.notify(first, MACH_NOTIFY_DEAD_NAME.request.id, NULL_NAME)
         mach.deallocate(first)
         mach.give_up((control, MOVE_SEND) for control in coming.controls.values())
