@@ -12,6 +12,7 @@ fuzz [ARGS]     looks for guests that hurt their host: --cpu runs random, mutate
                 --saved loads and runs saved clusters in which something is changed, --oracle makes random
                 operations here and on the real kernel, --cluster has clients of the Masix servers do at random what they may
 oracle [MODULE] boots the conformance modules on the real GNU Mach in QEMU and here, and shows where they differ
+migrate [ARGS]  runs the conformance modules on a cluster while they move from node to node, and shows which print something else
 images [ARGS]   builds the guest programs in images/ and the conformance modules, for both machines
 tables NAME     makes a table or a page of docs/ anew; without a name it says which there are
 """
@@ -72,6 +73,7 @@ def main(arguments: list[str]) -> int:
         "bench": bench,
         "fuzz": fuzz,
         "oracle": oracle,
+        "migrate": migrate,
         "images": images,
         "tables": tables,
     }
@@ -155,6 +157,10 @@ def fuzz(rest: list[str]) -> int:
 
 def oracle(rest: list[str]) -> int:
     return run([PYTHON, "-m", "tools.oracle", *rest])
+
+
+def migrate(rest: list[str]) -> int:
+    return run([PYTHON, "-m", "tools.migrate", *rest])
 
 
 def images(rest: list[str]) -> int:

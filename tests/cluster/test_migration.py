@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import subprocess
 import sys
@@ -10,24 +9,19 @@ from pathlib import Path
 
 import pytest
 
-import machemu
-from machemu import Reason
 from masix.gns.server import Gns
 from masix.migration.ipc import IpcManager
 from masix.migration.manager import MigrationManager
 from masix.migration.process import ProcessManager
 from masix.migration.space import SpaceManager
-from tests.support import modules
 from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, saved_in_between
 from tests.support.guests import I386, Arch
-from tests.support.wanderers import MANAGERS, stay, wander
+from tests.support.wanderers import MANAGERS
 
 IMAGES = ROOT / "images"
 MIGRATE = (IMAGES / "migrate.toml").read_text()
 MIGRATE_HERE = MIGRATE.replace('"i386/', '"images/i386/').replace('"m68k/', '"images/m68k/')
 """As cluster files of tests have it, whose paths begin at the root."""
-WANDERING = {"i386": ("emulation",), "m68k": ("emulation",)}
-"""Modules of which each run takes one at random."""
 
 
 def check_idle(world: World) -> None:
@@ -191,41 +185,3 @@ def test_the_default_memory_manager_stays(arch: Arch, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(bytes(1 << 20))
     stays(arch, "is the default pager", f"images/{arch.name}/default_pager.elf {PORTS} hd0", disk)
-
-
-def test_a_module_that_moves_prints_what_it_prints_at_home(arch: Arch, tmp_path: Path) -> None:
-    seed = random.randrange(1 << 32)
-    name = random.Random(seed).choice(WANDERING[arch.name])
-    print("seed", seed, name)
-    printed, time = stay(arch, name, tmp_path)
-    expected = modules.transcript_of(modules.binary(name, arch.name)).read_bytes()
-    assert printed == expected
-    wandered = wander(arch, name, seed, time // 12, tmp_path)
-    assert wandered.printed == expected
-    assert len(wandered.moves) >= 3
-
-
-def test_the_operator_moves_a_task_from_python_in_words() -> None:
-    with machemu.Cluster.boot(IMAGES / "migrate.toml") as cluster:
-        cluster.run(duration="60ms")
-        cluster.action_in_words("migrate", ["8", "to", "beta"], "alpha")
-        assert cluster.run("migrate: 8: moved", duration="80ms") is Reason.UNTIL
-        tasks = cluster.nodes["beta"].kernel.kern.tasks.values()
-        assert [task.name for task in tasks if "greet" in task.name] == ["i386/greet.elf"]
-
-
-@pytest.mark.parametrize(
-    ("command", "what"),
-    (
-        ("migrate nonsense", "migrate: write TASK to NODE, of a task of the node that is chosen"),
-        ("stay", "stay: write TASK, of the node that is chosen"),
-        ("block 5", "block: write nothing behind it: the node is the one that is chosen"),
-        ("save-and-end now", "save-and-end: takes no words: write keys as in a cluster file, after `action`"),
-    ),
-)
-def test_words_that_an_action_does_not_take_are_refused_at_the_prompt(command: str, what: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "machemu", "step", str(IMAGES / "migrate.toml"), "-c", command],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (2, f"machemu: -c: {what}\n")

@@ -72,8 +72,10 @@ def comparable(printed: bytes) -> bytes:
 
 def disks(name: str, architecture: str) -> dict[str, Disk]:
     """The disks that a module of the name needs here, as far as its machine has the drives."""
-    drives = (("hd0", DISKS), ("fd0", FLOPPIES if architecture == "i386" else {}))
-    found: dict[str, Disk] = {drive: ImageDisk.of_bytes(images[name]()) for drive, images in drives if name in images}
-    if name in CDS:
-        found["hd2"] = ImageDisk.of_bytes(CDS[name](), "cd.iso")
-    return found
+    return {drive: ImageDisk.of_bytes(image, file) for drive, (file, image) in images(name, architecture).items()}
+
+
+def images(name: str, architecture: str) -> dict[str, tuple[str, bytes]]:
+    """What is on these disks at first, by drive, and the name of a file with it, which says what kind of disk it is."""
+    drives = (("hd0", "hd0.img", DISKS), ("fd0", "fd0.img", FLOPPIES if architecture == "i386" else {}), ("hd2", "cd.iso", CDS))
+    return {drive: (file, contents[name]()) for drive, file, contents in drives if name in contents}

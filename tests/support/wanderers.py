@@ -51,6 +51,8 @@ NODES: Final = ("alpha", "beta", "gamma")
 END: Final = "END"
 LIMIT_NS: Final = 60_000_000_000
 SLICE_NS: Final = 10_000_000
+ASKED: Final = 40
+"""How often a module is asked to move at most: then it runs to its end where it is."""
 BEST: Final = 5
 """The servers' priority."""
 BEGIN_NS: Final = 100_000_000
@@ -164,9 +166,10 @@ def _service(node: ClusterNode) -> Port:
 
 class Wandered(NamedTuple):
     """What a module printed on its way; its moves, and how often each other outcome (masix.migration.report) came; and the waits
-    out of which its threads were taken."""
+    out of which its threads were taken. first: when it began to move first, in nanoseconds since it began; None for never."""
 
     printed: bytes
+    first: int | None
     moves: list[Report]
     others: Counter[int]
     waits: Counter[str]
@@ -187,29 +190,31 @@ def wander(arch: Arch, name: str, seed: int, every: int, folder: Path) -> Wander
     the average."""
     path = modules.binary(name, arch.name)
     rng = random.Random(seed)
+    first: int | None = None
     moves: list[Report] = []
     others: Counter[int] = Counter()
     with _counted() as waits, World(_cluster(arch, name, seed, folder), folder=path.parent) as world:
         operator = Operator(world)
         time = BEGIN_NS
         while time < LIMIT_NS and not _has_ended(world):
-            time += rng.randint(1, 2 * every)
+            time += rng.randint(1, 2 * every) if len(moves) + others.total() < ASKED else SLICE_NS
             world.run(time)
             node = operator.where(path.name)
-            if node is None:
+            if node is None or len(moves) + others.total() == ASKED:
                 continue
             operator.move(node, path.name, rng.choice([each for each in NODES if each != node.name]), time)
-            told = None
+            asked, told = time, None
             while told is None and time < LIMIT_NS:
-                time += SLICE_NS // 20
+                time += min(every, SLICE_NS // 20)
                 world.run(time)
                 told = operator.outcome()
             if told is not None and told[0] == report.MOVED:
+                first = asked - BEGIN_NS if first is None else first
                 moves.append(told[1])
             elif told is not None:
                 others[told[0]] += 1
         world.run(time + SLICE_NS)
-        return Wandered(_printed(world), moves, others, waits)
+        return Wandered(_printed(world), first, moves, others, waits)
 
 
 def _has_ended(world: World) -> bool:
@@ -231,10 +236,19 @@ def _cluster(arch: Arch, name: str, seed: int, folder: Path) -> str:
     for node in NODES:
         text += f'[nodes.{node}]\nprofile = "{modules.PROFILES[arch.name]}"\nservers = [{servers}]\nnics = {{ eth0 = "lan" }}\n'
         if node == NODES[0]:
-            text += f"modules = {lines}\n"
+            text += f"modules = {lines}\n{_disks(arch, name, folder)}"
         if (ram := modules.ram(path)) is not None:
             text += f"memory = {ram}\n"
     return text
+
+
+def _disks(arch: Arch, name: str, folder: Path) -> str:
+    """The line of a node that has the module's disks, whose files come into a folder; nothing where it needs none."""
+    files = {}
+    for drive, (file, contents) in modules.images(name, arch.name).items():
+        files[drive] = folder / file
+        files[drive].write_bytes(contents)
+    return "disks = { " + ", ".join(f'{drive} = "{path}"' for drive, path in files.items()) + " }\n" if files else ""
 
 
 @contextmanager

@@ -1,0 +1,91 @@
+"""The command that runs conformance modules while they move between nodes."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from masix.migration.report import Report
+from tests.support import modules
+from tests.support.guests import Arch
+from tests.support.wanderers import Wandered
+from tools import migrate
+
+ROOT = Path(__file__).parents[3]
+SAMPLE = ("emulation", "lines", "kernelsays", "managerrequests")
+"""Modules that take little time. Each test takes one at random."""
+HOME = migrate.Home(b"BEGIN\nEND\n", False, 1000)
+SAME = Wandered(b"BEGIN\nEND\n", 10, [], Counter(), Counter({"RECEIVE": 5}))
+
+
+def test_a_module_prints_the_same_while_it_moves(arch: Arch, capsys: pytest.CaptureFixture[str]) -> None:
+    seed = random.randrange(1 << 32)
+    name = random.Random(seed).choice(SAMPLE)
+    status = migrate.main(["--arch", arch.name, "--first", str(seed), name])
+    said = capsys.readouterr().out
+    print(said)
+    assert status == 0
+    assert f"seed {seed}: " in said
+
+
+def test_the_page_s_commands_are_ones_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "testing.md").read_text()
+    commands = re.findall(r"dev\.py migrate(.*?)(?:  #.*)?$", page, re.MULTILINE)
+    assert len(commands) == 3
+    monkeypatch.setattr(migrate, "run_all", lambda *_: 0)
+    monkeypatch.setattr(migrate, "many_moves", lambda *_: 0)
+    assert [migrate.main(command.split()) for command in commands] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reasons", "status"),
+    [
+        (None, {}, 0),
+        ("it prints something else", {}, 1),
+        ("it prints something else", {"lines": "So."}, 0),
+        (None, {"lines": "So."}, 1),
+    ],
+)
+def test_a_module_differs_where_and_only_where_there_is_a_reason(
+    wrong: str | None, reasons: dict[str, str], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "at_home", lambda *_: HOME)
+    monkeypatch.setattr(migrate, "moved", lambda *_: (SAME, wrong))
+    monkeypatch.setattr(migrate, "reasons", lambda: {"m68k": reasons})
+    assert migrate.main(["--arch", "m68k", "lines"]) == status
+
+
+def test_a_run_that_hardly_moves_or_begins_late_is_not_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def said(run: Wandered) -> str | None:
+        monkeypatch.setattr(migrate, "wander", lambda *_: run)
+        return migrate.moved(Arch, "lines", 1, HOME, tmp_path)[1]  # type: ignore[arg-type]
+
+    moves = [Report()] * migrate.MOVES
+    assert said(SAME._replace(moves=moves)) is None
+    assert said(SAME) == "fewer than 5 moves"
+    assert said(SAME._replace(moves=moves, first=400)) == "the first move is not in the first third of its time"
+    other = said(SAME._replace(moves=moves, printed=b"BEGIN\nmore\nEND\n"))
+    assert other is not None and other.endswith("\n+more\n END")
+
+
+def test_each_reason_is_a_sentence_about_a_module() -> None:
+    for architecture, found in migrate.reasons().items():
+        for name, reason in found.items():
+            assert modules.binary(name, architecture).exists()
+            assert reason[0].isupper() and reason.endswith(".")
+
+
+def test_a_module_that_is_not_there_is_exit_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert migrate.main(["lines", "nonesuch"]) == 2
+    assert "there is no module nonesuch in tests/conformance" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--moves", "-1"], ["--arch", "vax"]])
+def test_a_wrong_option_is_exit_status_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        migrate.main(arguments)
+    assert stopped.value.code == 2
