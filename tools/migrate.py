@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from machemu.abi.errors import InvariantError
+from machemu.abi.errors import InvariantError, UserError
 from machemu.kern.waits import WAITS
 from masix.migration.report import OUTCOMES
 from tests.support import modules
@@ -81,7 +81,7 @@ def moved(arch: Arch, name: str, seed: int, home: Home, folder: Path) -> tuple[W
     for _ in range(TRIES):
         try:
             run = wander(arch, name, seed, max(every, 1), folder)
-        except InvariantError as error:
+        except (InvariantError, UserError) as error:
             return None, f"a fault of machemu's: {error}"
         if len(run.moves) >= MOVES:
             break

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from machemu.abi.errors import InvariantError, UserError
 from masix.migration.report import Report
 from tests.support import modules
 from tests.support.guests import Arch
@@ -70,6 +71,17 @@ def test_a_run_that_hardly_moves_or_begins_late_is_not_the_same(monkeypatch: pyt
     assert said(SAME._replace(moves=moves, first=400)) == "the first move is not in the first third of its time"
     other = said(SAME._replace(moves=moves, printed=b"BEGIN\nmore\nEND\n"))
     assert other is not None and other.endswith("\n+more\n END")
+
+
+@pytest.mark.parametrize("error", [InvariantError("a port has no receiver"), UserError("a server has a fault")])
+def test_a_run_that_ends_by_a_fault_is_told_and_is_not_the_last(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(*_: object) -> Wandered:
+        raise error
+
+    monkeypatch.setattr(migrate, "wander", fails)
+    assert migrate.moved(Arch, "lines", 1, HOME, tmp_path) == (None, f"a fault of machemu's: {error}")  # type: ignore[arg-type]
 
 
 def test_each_reason_is_a_sentence_about_a_module() -> None:
