@@ -32,6 +32,8 @@ from machemu.sim.state import U8, U32, PortName, Reply, Word, state
 
 T = TypeVar("T")
 WORD_SIZE: Final = 4
+SIZE_MAX: Final = 0xFFFFFFFF
+"""The kernel computes the bytes of an item in 32 bits: 4 GiB are none."""
 FIRST_RIGHT, LAST_RIGHT = MOVE_RECEIVE, MAKE_SEND_ONCE
 NULL_NAME, DEAD_NAME = 0, 0xFFFFFFFF
 
@@ -123,7 +125,7 @@ def items(body: bytes | bytearray, order: ByteOrder) -> Iterator[Item]:
             name, size, number = struct.unpack_from(order.prefix + "HHI", body, start + 4)
             descriptor = descriptor._replace(name=name, size=size, number=number)
             offset = start + LONGFORM_SIZE
-        length = descriptor.number * descriptor.size + 7 >> 3
+        length = (descriptor.number * descriptor.size + 7 >> 3) & SIZE_MAX
         item = Item(start, offset, descriptor, length)
         offset += (length + 3 & ~3) if descriptor.inline else WORD_SIZE
         if offset > len(body):

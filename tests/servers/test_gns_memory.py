@@ -68,6 +68,31 @@ def with_memory(*copies: bytes | Region, msgh_id: int = 500, name: int = MSG_TYP
     return step
 
 
+def with_length(number: int, bits: int) -> Step:
+    """As a guest writes a descriptor: so many elements of so many bits out of line, which the kernel counts in 32 bits."""
+
+    def step(actor: Actor, mach: Mach) -> None:
+        body = arch_of(mach).long_item(MSG_TYPE_BYTE, bits, number, False) + bytes(4)
+        size = number * bits // 8 & 0xFFFFFFFF
+        call(actor, mach, body, (CarriedMemory(12, size, b"four"[:size]),), 500)
+
+    return step
+
+
+@pytest.mark.parametrize("number", (0x40000000, 0x80000000, 0x40000001))
+def test_memory_whose_length_does_not_fit_into_32_bits_is_as_long_as_the_kernel_says(number: int) -> None:
+    for mine, other in PAIRS:
+        with two(mine, other) as (made, client, service):
+            do(made, client, with_length(number, 32))
+            (message,) = service.received
+            (memory,) = message.carried
+            size = number * 4 & 0xFFFFFFFF
+            assert isinstance(memory, CarriedMemory)
+            assert (memory.size, bytes(memory.copy or b"")) == (size, b"four"[:size])
+            do(made, client, with_memory(b"next"))
+            assert len(service.received) == 2
+
+
 def untouched(size: int, msgh_id: int = 500) -> Step:
     """Memory that nobody has written yet."""
     return lambda actor, mach: with_memory(Region(mach.allocate(size), size), msgh_id=msgh_id)(actor, mach)
