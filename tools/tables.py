@@ -1,7 +1,8 @@
 """Makes the tables of the docs: `python3 tools/dev.py tables NAME [ARGUMENTS]`.
 
 calls, names, groups and protocols print what servers cost. api, coverage, differences and far-messages write their pages, lessons
-the transcripts of the lessons', picture draws the README's; with --check they compare, and what is old is exit status 1.
+the transcripts of the lessons', picture draws the README's and picture-of-move the migration page's; with --check these compare,
+and what is old is exit status 1.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tools import api, coverage, differences, far_messages, lessons, picture
+from tools import api, coverage, differences, far_messages, lessons, picture, picture_of_move
 from tools.costs import calls, groups, names, protocols
 
 
@@ -38,6 +39,7 @@ TABLES: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "far-messages": far_messages.main,
     "lessons": lessons.main,
     "picture": picture.main,
+    "picture-of-move": picture_of_move.main,
 }
 
 

@@ -1,4 +1,4 @@
-"""The README's picture."""
+"""The pictures of the README and of the migration page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tools import picture
+from tools import picture, picture_of_move
 
 
 def test_the_picture_is_that_of_the_run() -> None:
@@ -23,3 +23,13 @@ def test_an_old_picture_is_found_out(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert picture.main(["--check"]) == 1
     assert "run python3 tools/dev.py tables picture" in capsys.readouterr().err
     assert picture.main(["--loud"]) == 2
+
+
+@pytest.mark.slow
+def test_the_picture_of_a_move_is_that_of_the_run() -> None:
+    assert picture_of_move.main(["--check"]) == 0
+    text = picture_of_move.PICTURE.read_text()
+    ElementTree.fromstring(text)
+    steps = ("process_hold", "process_prepare", "space_copy", "ipc_move", "process_move")
+    places = [text.index(f">{step}<") for step in steps]
+    assert places == sorted(places)
