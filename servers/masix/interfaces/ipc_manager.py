@@ -10,6 +10,7 @@ BASE: Final = 5620
 _COPY_SEND = Type(19, 17, 32, 1, "")
 _INT32 = Type(2, 2, 32, 1, "i")
 _WORDS = Type(2, 2, 32, 1, "I", OUT_OF_LINE, longform=True)
+_POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
 _MOVE_RECEIVE_ARRAY = Type(16, 16, 32, 1, "", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
@@ -39,7 +40,7 @@ IPC_FILL = Routine(
         5621,
         (
             ("made", _COPY_SEND),
-            ("words", _WORDS),
+            ("words", _POINTER),
             ("receives", _MOVE_RECEIVE_ARRAY),
             ("sends", _MOVE_SEND_ARRAY),
             ("onces", _MOVE_SEND_ONCE_ARRAY),

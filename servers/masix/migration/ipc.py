@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_SUCCESS
+from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_SUCCESS
 from machemu.abi.message import COPY_SEND, MOVE_SEND
 from machemu.mig.interfaces.mach import (
     MACH_PORTS_LOOKUP,
@@ -43,6 +44,8 @@ GNS: Final = b"gns"
 NAME_SERVER: Final = "name-server"
 CLIENT: Final = 1 + rights.KINDS.index(NAME_SERVER)
 """The kind of a right by which a task reaches the name server."""
+WORDS_MAX: Final = 1 << 24
+"""Bytes of a name space's words, unpacked."""
 BOUND: Final = 256
 """Beside a kind: the right is null, and becomes the other node's."""
 
@@ -138,7 +141,10 @@ class IpcManager(NodeServer):
         given = [NULL_NAME if is_bound else name for name, is_bound in zip(names, bound, strict=True)]
         told = [kind | (BOUND if is_bound else 0) for kind, is_bound in zip(kinds, bound, strict=True)]
         arrays = [tuple(map(name_of, each)) for each in (receives, onces, requests)]
-        values = (going.made, words, arrays[0], given, *arrays[1:], words_of(mach.order, told))
+        data = bytes(words.copy or b"")
+        mach.work(0, 0, len(data))
+        packed = zlib.compress(data)
+        values = (going.made, OutOfLine(packed, len(packed)), arrays[0], given, *arrays[1:], words_of(mach.order, told))
         self.ask(mach, self._moved, going.there, values, going._replace(made=0, special=(), clients=()))
 
     def _kind(self, name: PortName) -> int:
@@ -162,6 +168,10 @@ class IpcManager(NodeServer):
         onces: Sequence[Any], requests: Sequence[Any], kinds: OutOfLine,
     ) -> None:  # fmt: skip
         """Whatever becomes of it, the rights are used up."""
+        try:
+            data = zlib.decompressobj().decompress(bytes(words.copy or b""), WORDS_MAX)  # type: ignore[call-overload]
+        except zlib.error:
+            raise KernError(KERN_INVALID_ARGUMENT) from None
         names = list(map(name_of, sends))
         told = numbers_of(mach.order, kinds)
         own = dict(self.own)
@@ -175,7 +185,7 @@ class IpcManager(NodeServer):
         its, once, asked = (tuple(map(name_of, each)) for each in (receives, onces, requests))
         near = {*NOT_RIGHTS, *its, *_kernel_ports(names[-_special_count(mach, made) :])}
         distant = {name: kind for name, kind in zip(names, told, strict=True) if name not in near and not kind & BOUND}
-        data = bytes(words.copy or b"")  # type: ignore[call-overload]
+        mach.work(0, 0, len(data))
         coming = Coming(request.caller, made, data, its, tuple(names), once, asked, tuple(distant), tuple(distant.values()))
         self.ask(mach, self._network, mach.given("name-server"), (GNS,), coming)
 
