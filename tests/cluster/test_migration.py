@@ -14,7 +14,7 @@ from masix.migration.ipc import IpcManager
 from masix.migration.manager import MigrationManager
 from masix.migration.process import ProcessManager
 from masix.migration.space import SpaceManager
-from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, saved_in_between
+from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, fault, saved_in_between
 from tests.support.guests import I386, Arch
 from tests.support.wanderers import MANAGERS
 
@@ -134,6 +134,17 @@ def said(*actions: str) -> list[str]:
 def test_a_move_that_cannot_be_is_refused_by_its_reason(before: str, task: str, to: str, what: str) -> None:
     lines = said(before, move(200, task, to))
     assert lines[-1] == f"migrate: {task}: {what}"
+
+
+@pytest.mark.parametrize("time", (95, 105, 120))
+def test_tasks_go_on_where_they_were_when_the_other_node_dies_before_their_rights_go(time: int) -> None:
+    counting = MIGRATE_HERE.split("[nodes.gamma]")[0] + move(90, "8", "beta").replace('"pc"', '"alpha"')
+    with World(counting + fault(f"{time}ms", "crash", node="beta")) as world:
+        world.run(3 * SECOND)
+        lines = world.lines("alpha")
+        assert "migrate: 8: given up (code -308)" in lines
+        assert [line.split()[1] for line in lines if line.startswith("answer")] == [f"{n}:" for n in range(1, 13)]
+        assert "END" in lines
 
 
 def test_a_task_that_may_move_again_and_a_node_that_takes_tasks_again_do() -> None:

@@ -15,6 +15,7 @@ from machemu.abi.migrate import (
     STAY_SHARED,
     STAY_V86,
 )
+from machemu.abi.types import signed
 from machemu.sim.state import U32, state
 from masix.migration.rights import KINDS
 
@@ -84,7 +85,7 @@ def described(outcome: int, report: Report) -> str:
     said = OUTCOMES[outcome] if outcome < len(OUTCOMES) else f"outcome {outcome}"
     if outcome == STAYS:
         said += ": it " + ", ".join(text for bit, text in REASONS.items() if report.reasons & bit)
-    return f"{said} (code {report.code})" if report.code else said
+    return f"{said} (code {signed(report.code)})" if report.code else said
 
 
 def table(report: Report, number: int, home: str) -> Iterator[str]:
