@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from machemu.abi.message import COPY_SEND, PORT_SEND, PORT_SEND_ONCE
 from machemu.cluster.node import ClusterNode
@@ -27,7 +28,7 @@ from machemu.mig.interfaces.mach_host import (
     THREAD_PRIORITY,
 )
 from machemu.mig.interfaces.mach_migrate import TASK_IDENTIFY
-from machemu.mig.runtime import PolyPort
+from machemu.mig.runtime import PolyPort, Routine
 from machemu.sim.state import PortName, Right, state
 from machemu.user.kit import HostServer
 from machemu.user.mach import Mach
@@ -37,6 +38,7 @@ from machemu.vm.map_copy import VmMapCopy
 from masix.interfaces import migration
 from masix.migration import process, report
 from masix.migration.manager import MigrationManager
+from masix.migration.node_server import NodeServer
 from masix.migration.report import Report, report_of
 from tests.support import modules
 from tests.support.clusters import PORTS, START, World
@@ -120,16 +122,19 @@ class Operator:
 
     def move(self, node: ClusterNode, task: str, to: str, time: int) -> None:
         """Asks a node's manager at once to move a task. time: the cluster's, at which it was stopped."""
+        self.ask(node, MigrationManager, migration.MIGRATION_MOVE, time, task.encode(), to.encode())
+
+    def ask(self, node: ClusterNode, manager: type[NodeServer], routine: Routine, time: int, *values: Any) -> None:
+        """Sends a manager of a node a request, as it is stopped at a time."""
         kernel = self.asked = node.kernel
         assert kernel is not None
         node.pass_time(time)
         ipc = kernel.ipc
         self.reply = ipc.make_kernel_port(None, reply=True)
         self.reply.receiver = None
-        body, carried = migration.MIGRATION_MOVE.request.pack(ipc.order, (task.encode(), to.encode()))
-        target, once = ports.make_send(ipc, _service(node)), ports.make_sonce(ipc, self.reply)
-        number = migration.MIGRATION_MOVE.request.id
-        kmsgs.kernel_send(ipc, kmsgs.make(ipc, target, PORT_SEND, once, PORT_SEND_ONCE, number, body, carried))
+        body, carried = routine.request.pack(ipc.order, values)
+        target, once = ports.make_send(ipc, _service(node, manager)), ports.make_sonce(ipc, self.reply)
+        kmsgs.kernel_send(ipc, kmsgs.make(ipc, target, PORT_SEND, once, PORT_SEND_ONCE, routine.request.id, body, carried))
         node.idle = False
         self.world.cluster._note(node.number, node.status())
 
@@ -142,26 +147,31 @@ class Operator:
         kmsg = self.reply.messages.popleft()
         outcome, words = migration.MIGRATION_MOVE.unpack_reply(ipc.order, bytes(kmsg.body), kmsg.carried, kmsg.complex)
         assert isinstance(words.copy, VmMapCopy)
-        numbers = memoryview(words.copy.to_bytes()).cast("I").tolist()
+        data = words.copy.to_bytes()
         words.copy.discard()
         ports.release_sonce(ipc, self.reply)
         kmsgs.consume(ipc, kmsg)
-        self.reply.receiver = ipc.reply_space
-        ports.dealloc_kernel(ipc, self.reply)
-        return outcome, report_of(numbers)
+        self.drop()
+        return outcome, report_of(struct.unpack(f"{ipc.prefix}{len(data) // 4}I", data))
+
+    def drop(self) -> None:
+        """Gives up the answer to what was asked for last."""
+        assert self.reply is not None and self.asked is not None
+        self.reply.receiver = self.asked.ipc.reply_space
+        ports.dealloc_kernel(self.asked.ipc, self.reply)
 
 
 def _tasks(node: ClusterNode) -> list[Task]:
     return [] if node.kernel is None else list(node.kernel.kern.tasks.values())
 
 
-def _service(node: ClusterNode) -> Port:
-    """The port of a node's migration manager."""
+def _service(node: ClusterNode, manager: type[NodeServer]) -> Port:
+    """The port of a node's manager of a class."""
     for task in _tasks(node):
         for thread in task.threads.values():
-            if isinstance(thread.program, ServerThread) and isinstance(thread.program.server, MigrationManager):
+            if isinstance(thread.program, ServerThread) and isinstance(thread.program.server, manager):
                 return task.space.table[thread.program.server.service].port()
-    raise AssertionError("the node has no migration manager")
+    raise AssertionError(f"the node has no {manager.__name__}")
 
 
 class Wandered(NamedTuple):

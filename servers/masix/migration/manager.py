@@ -251,6 +251,7 @@ class MigrationManager(NodeServer):
             self._end(mach, number, report.STAYS)
             return
         move.controls = list(map(name_of, controls))
+        move.report = move.report._replace(tasks=len(move.controls))
         self._done(mach, number, answer.code, False)
 
     @answered(process_manager.PROCESS_PREPARE)

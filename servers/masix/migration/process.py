@@ -109,12 +109,16 @@ class ProcessManager(NodeServer):
     def _hold(self, mach: Mach, request: Message, tasks: Sequence[Any]) -> tuple[Any, ...]:
         frozen: list[PortName] = []
         reasons: list[int] = []
+        family = list(map(name_of, tasks))
         try:
-            for task in map(name_of, tasks):
-                reasons += mach.call(TASK_FREEZE, task)
-                frozen.append(task)
+            while len(frozen) < len(family):
+                reasons += mach.call(TASK_FREEZE, family[len(frozen)])
+                frozen.append(family[len(frozen)])
+                if len(frozen) == len(family):
+                    family += _joined(mach, family)
         except KernError:
             self._thaw(mach, frozen)
+            mach.give_up((task, MOVE_SEND) for task in family[len(tasks) :])
             raise
         if any(reasons):
             self._thaw(mach, frozen)
@@ -269,6 +273,14 @@ class ProcessManager(NodeServer):
 
 REPLIES: Final = (PORT_SEND, PORT_SEND_ONCE)
 """The rights by which waits of threads are answered; NO_REPLY comes before them."""
+
+
+def _joined(mach: Mach, family: Sequence[PortName]) -> list[PortName]:
+    """Rights to the tasks that have come to belong to a family since it was asked for. With all frozen it stays as it is."""
+    (told,) = mach.call(TASK_GET_FAMILY, mach.given("host-port"), PolyPort(family[0], COPY_SEND))
+    names = list(map(name_of, told))
+    mach.give_up((name, MOVE_SEND) for name in names if name in family)
+    return [name for name in names if name not in family]
 
 
 def _told(told: TaskState, receives: Sequence[Any], sends: Sequence[Any], onces: Sequence[Any]) -> Held:
