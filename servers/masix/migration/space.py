@@ -210,17 +210,18 @@ class SpaceManager(NodeServer):
             self._map(mach, number)
 
     def _read(self, mach: Mach, number: int) -> None:
-        """Sends the next managed object, reads the next piece, or says that all has gone."""
+        """Reads the next piece, sends the next managed object, or says that all has gone. Managed objects go last: what has gone of
+        them is not here any more."""
         going = self.going[number]
-        if going.managed:
+        if going.pieces:
+            piece = going.pieces[-1]
+            values = (piece.address, piece.size, piece.managed)
+            self.ask(mach, self._has_read, going.controls[piece.task], values, number)
+        elif going.managed:
             each = going.managed.pop()
             named = (_copied(going.made[0]), _copied(going.made[each.task]), each.address, each.id)
             data = (OutOfLine(part, len(part)) for part in (each.words, each.pages))
             self.ask(mach, self._adopted, going.there, (*named, *data, each.memory_object, each.control, each.name), number)
-        elif going.pieces:
-            piece = going.pieces[-1]
-            values = (piece.address, piece.size, piece.managed)
-            self.ask(mach, self._has_read, going.controls[piece.task], values, number)
         else:
             self.ask(mach, self._ended, going.there, (_copied(going.made[0]),), number)
 
