@@ -210,8 +210,10 @@ class SpaceManager(NodeServer):
             self._map(mach, number)
 
     def _read(self, mach: Mach, number: int) -> None:
-        """Reads the next piece, sends the next managed object, or says that all has gone. Managed objects go last: what has gone of
-        them is not here any more."""
+        """Reads the next piece, sends the next managed object, or says that all has gone.
+
+        Managed objects go last: what has gone of them is not here any more.
+        """
         going = self.going[number]
         if going.pieces:
             piece = going.pieces[-1]
