@@ -251,7 +251,7 @@ def test_the_api_and_the_prompt_do_the_same() -> None:
                 wrong()
         for keys, says in (
             ("", "action: what"),
-            ('kind = "fly", node = "a"', "kind: 'fly' is none of start, stop, replace, save-and-end"),
+            ('kind = "fly", node = "a"', "kind: 'fly' is none of start, stop, replace, block, migrate, save-and-end, stay"),
         ):
             with pytest.raises(UserError, match=says):
                 stepper.do(f"action {keys}")
