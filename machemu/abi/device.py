@@ -22,7 +22,7 @@ D_READ: Final = 1
 D_WRITE: Final = 2
 D_NODELAY: Final = 4
 D_NOWAIT: Final = 8
-D_CUT: Final = 1 << 16
+CUT_IPV4: Final = 1 << 16
 """Not Mach's: an Ethernet interface cuts an IPv4 packet that is longer than a frame into fragments."""
 
 IO_INBAND_MAX: Final = 128

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Final
 
 from machemu.abi.device import (
-    D_CUT,
+    CUT_IPV4,
     D_INVALID_OPERATION,
     D_INVALID_SIZE,
     D_NO_MEMORY,
@@ -209,7 +209,7 @@ class EthernetDriver(Driver):
         """What goes on the wire for a write; None where it is too short or too long."""
         if HEADER_SIZE <= request.count <= FRAME_MAX:
             return [request.data]
-        return fragments.cut(request.data) if request.mode & D_CUT else None
+        return fragments.cut(request.data) if request.mode & CUT_IPV4 else None
 
     def _start(self) -> None:
         """The interface takes the first frame; a packet's fragments are sent by itself, each when it has taken it."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from machemu.abi.device import (
-    D_CUT,
+    CUT_IPV4,
     D_INVALID_OPERATION,
     D_INVALID_SIZE,
     D_NO_MEMORY,
@@ -173,11 +173,11 @@ def test_a_long_packet_goes_out_in_frames_for_who_asks_for_it(arch: Arch) -> Non
         def write(mode: int, what: bytes) -> tuple[Any, ...]:
             return eth.user.call(eth.port, device.DEVICE_WRITE, mode, 0, eth.user.memory(what))
 
-        assert write(0, data) == write(D_CUT, data + b"x") == write(D_CUT, bytes(5000)) == (D_INVALID_SIZE,)
-        assert write(D_CUT, frame(OTHER, b"short")) == (0, 19)
+        assert write(0, data) == write(CUT_IPV4, data + b"x") == write(CUT_IPV4, bytes(5000)) == (D_INVALID_SIZE,)
+        assert write(CUT_IPV4, frame(OTHER, b"short")) == (0, 19)
         sent, _ = eth.filter((NETF_OUT, PUSHLIT, 1))
         began = eth.machine.kernel.kern.clock.now()
-        assert write(D_CUT, data) == (0, len(data))
+        assert write(CUT_IPV4, data) == (0, len(data))
         pieces = cut(data) or []
         assert eth.sent[1:] == pieces and len(pieces) == 41
         assert eth.packets(sent) == [piece[14:] for piece in pieces[:5]], "as many as a queue takes"

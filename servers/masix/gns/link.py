@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from machemu.abi.device import D_CUT, NET_RCV_MSG_ID
+from machemu.abi.device import CUT_IPV4, NET_RCV_MSG_ID
 from machemu.abi.message import MAKE_SEND
 from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_SET_FILTER, DEVICE_WRITE
 from machemu.mig.runtime import OutOfLine, PolyPort
@@ -137,5 +137,5 @@ class EthernetLink(Link):
         if self.device and outbox and not self.writing:
             self.writing = True
             frame = outbox.popleft()
-            arguments = (D_CUT, 0, OutOfLine(frame, len(frame)))
+            arguments = (CUT_IPV4, 0, OutOfLine(frame, len(frame)))
             mach.request(DEVICE_WRITE, self.device, arguments, self.replies)
