@@ -83,7 +83,10 @@ class Hostile(Program):
         routine: Routine = ROUTINES[what]
         arguments: list[Any] = []
         for kind, (text, right_kind, number) in zip(routine.request.types, values, strict=False):
-            if kind.is_port:
+            if kind.is_port and kind.form != FIXED:
+                rights = [self.right(mach, right_kind) for _ in range(number % 50)]
+                arguments.append([right for right in rights if right is not None])
+            elif kind.is_port:
                 right = self.right(mach, right_kind)
                 arguments.append(None if right is None else PolyPort(right, COPY_SEND))
             elif kind.form != FIXED:
