@@ -84,8 +84,7 @@ class Hostile(Program):
         arguments: list[Any] = []
         for kind, (text, right_kind, number) in zip(routine.request.types, values, strict=False):
             if kind.is_port and kind.form != FIXED:
-                rights = [self.right(mach, right_kind) for _ in range(number % 50)]
-                arguments.append([right for right in rights if right is not None])
+                arguments.append([self.right(mach, right_kind) or 0 for _ in range(number % 50)])
             elif kind.is_port:
                 right = self.right(mach, right_kind)
                 arguments.append(None if right is None else PolyPort(right, COPY_SEND))
