@@ -7,13 +7,14 @@ it would have been found before.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
+from machemu.abi.map_words import EntryWords, MapWords, ObjectWords
 from machemu.abi.migrate import (
     ENTRY_LOST,
     ENTRY_SHARED,
@@ -35,57 +36,14 @@ if TYPE_CHECKING:
 WORD: Final = 0xFFFFFFFF
 
 
-class ObjectWords(NamedTuple):
-    number: int
-    size: int
-    flags: int
-    users: int
-
-
-class EntryWords(NamedTuple):
-    start: int
-    size: int
-    offset: int
-    protection: int
-    max_protection: int
-    inheritance: int
-    wired_access: int
-    flags: int
-    object: int
-
-    @property
-    def end(self) -> int:
-        return self.start + self.size
-
-    @property
-    def window(self) -> tuple[int, int]:
-        """What it shows of its object."""
-        return self.offset, self.offset + self.size
-
-
-class MapWords(NamedTuple):
-    """A map's words, taken apart. first_free: a start, or NONE. gaps: starts, in their order."""
-
-    flags: int
-    first_free: int
-    objects: list[ObjectWords]
-    entries: list[EntryWords]
-    gaps: list[int]
-
-
-HEAD_WORDS: Final = 5
-
-
 def describe(map_: VmMap, maps: Iterable[VmMap]) -> tuple[list[int], list[VmObject | None]]:
     """The words, and of each object that is told of it itself where a memory manager has it. maps: all of the node."""
     told = _Objects(map_, maps)
     entries = [told.entry(entry) for entry in map_.entries]
     first_free = map_.first_free.start if map_.first_free is not None else NONE
     flags = MAP_WIRES if map_.wiring_required else 0
-    head = (map_.vm.page_size, flags, first_free, len(told.words), len(entries))
     gaps = [start for size in map_.gaps.sizes for start in map_.gaps.of_size[size]]
-    words = [*head, *(word for each in (*told.words, *entries) for word in each), *gaps]
-    return words, told.managed
+    return MapWords(map_.vm.page_size, flags, first_free, told.words, entries, gaps).packed(), told.managed
 
 
 class _Objects:
@@ -173,8 +131,11 @@ def fill(map_: VmMap, words: Sequence[int], rights: Sequence[object]) -> None:
     are wired by wire.complete.
     """
     vm = map_.vm
-    told = _unpack(words, vm.page_size)
-    if map_.entries:
+    try:
+        told = MapWords.unpacked(words)
+    except ValueError:
+        raise KernError(KERN_INVALID_ARGUMENT) from None
+    if map_.entries or told.page_size != vm.page_size:
         raise KernError(KERN_INVALID_ARGUMENT)
     starts = [each.start for each in told.entries[1:]] + [map_.max_offset]
     rooms = [start - each.end for each, start in zip(told.entries, starts, strict=False)]
@@ -196,22 +157,6 @@ def fill(map_: VmMap, words: Sequence[int], rights: Sequence[object]) -> None:
     map_.first_free = None if told.first_free == NONE else map_.lookup(told.first_free)
     map_.wiring_required = bool(told.flags & MAP_WIRES)
     map_.timestamp += 1
-
-
-def _unpack(words: Sequence[int], page_size: int) -> MapWords:
-    rest = deque(words)
-    if len(rest) < HEAD_WORDS:
-        raise KernError(KERN_INVALID_ARGUMENT)
-    size, flags, first_free, objects, entries = [rest.popleft() for _ in range(HEAD_WORDS)]
-    if size != page_size or objects * len(ObjectWords._fields) + entries * len(EntryWords._fields) > len(rest):
-        raise KernError(KERN_INVALID_ARGUMENT)
-    return MapWords(
-        flags,
-        first_free,
-        [ObjectWords(*[rest.popleft() for _ in ObjectWords._fields]) for _ in range(objects)],
-        [EntryWords(*[rest.popleft() for _ in EntryWords._fields]) for _ in range(entries)],
-        list(rest),
-    )
 
 
 def _is_map(map_: VmMap, told: MapWords, room: dict[int, int]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from machemu.abi.map_words import MapWords, ObjectWords
 from machemu.abi.message import PORT_SEND
 from machemu.abi.migrate import NONE
 from machemu.ipc import kmsg as kmsgs
@@ -12,7 +13,6 @@ from machemu.mig.interfaces.mach_migrate import VM_MAP_INFO, VM_MAP_SET, VM_REGI
 from machemu.mig.runtime import OutOfLine
 from machemu.vm.map import VmMap
 from machemu.vm.map_copy import VmMapCopy
-from machemu.vm.map_move import HEAD_WORDS, EntryWords, ObjectWords
 from tests.support.machine import Machine
 from tests.support.routines import call, send_right
 
@@ -22,14 +22,8 @@ class Told:
 
     def __init__(self, machine: Machine, words: tuple[int, ...], managers: tuple[Right, ...]) -> None:
         self.words, self.managers = words, managers
-        count, entries = words[3:HEAD_WORDS]
-        at = HEAD_WORDS
-        width = len(ObjectWords._fields)
-        self.objects = [ObjectWords(*words[at + i * width : at + (i + 1) * width]) for i in range(count)]
-        at += count * width
-        width = len(EntryWords._fields)
-        self.entries = [EntryWords(*words[at + i * width : at + (i + 1) * width]) for i in range(entries)]
-        self.gaps = words[at + entries * width :]
+        told = MapWords.unpacked(words)
+        self.objects, self.entries, self.gaps = told.objects, told.entries, tuple(told.gaps)
         for right in managers:
             kmsgs.destroy_right(machine.kernel.ipc, right, PORT_SEND)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from machemu.abi.errors import KernError
+from machemu.abi.map_words import EntryWords
 from machemu.abi.message import PORT_DEAD, PORT_RECEIVE
 from machemu.abi.migrate import NONE, OBJECT_BEHIND
 from machemu.core.kernel import Stop
@@ -36,7 +37,6 @@ from machemu.mig.interfaces.mach_migrate import (
     THREAD_SET_WAIT,
     VM_REGION_SET_MANAGER,
 )
-from machemu.vm.map_move import EntryWords
 from machemu.vm.pager import COPY_TEMPORARY
 from tests.support import modules
 from tests.support.guests import Arch

@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_RESOURCE_SHORTAGE, KERN_SUCCESS
+from machemu.abi.map_words import EntryWords, MapWords
 from machemu.abi.message import COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE, PORT_DEAD
-from machemu.abi.migrate import OBJECT_BEHIND, OBJECT_MANAGED
+from machemu.abi.migrate import NONE, OBJECT_BEHIND, OBJECT_MANAGED
 from machemu.mig.interfaces.mach import MEMORY_OBJECT_DATA_SUPPLY, MEMORY_OBJECT_READY, VM_STATISTICS
 from machemu.mig.interfaces.mach_migrate import (
     MEMORY_OBJECT_ADOPT,
@@ -30,7 +31,6 @@ from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import NULL_NAME, Caller, Message, Region, living, name_of
 from masix.interfaces import space_manager as space
-from masix.migration.maps import MapEntry, parsed
 from masix.migration.node_server import NodeServer
 from masix.migration.state import numbers_of, words_of
 
@@ -167,15 +167,17 @@ class SpaceManager(NodeServer):
         except KernError as error:
             self._end(mach, number, error.code)
             return
-        objects, entries = parsed(numbers_of(mach.order, words))
-        ids = [going.id_of(each.number) for each in objects]
+        told = MapWords.unpacked(numbers_of(mach.order, words))
+        ids = [going.id_of(each.number) for each in told.objects]
         rights = list(map(name_of, managers))
-        for entry in entries:
+        for entry in told.entries:
+            if entry.object == NONE:
+                continue
             if rights[entry.object] and self._surrender(mach, going, ids[entry.object], entry.start):
                 mach.deallocate(rights[entry.object])
                 rights[entry.object] = 0
-            if not objects[entry.object].flags & OBJECT_MANAGED:
-                self._plan(going, ids[entry.object], entry, bool(objects[entry.object].flags & OBJECT_BEHIND))
+            if not told.objects[entry.object].flags & OBJECT_MANAGED:
+                self._plan(going, ids[entry.object], entry, bool(told.objects[entry.object].flags & OBJECT_BEHIND))
         made = _copied(going.made[going.mapped])
         first = _copied(going.made[0])
         self.ask(mach, self._mapped, going.there, (first, made, words, words_of(mach.order, ids), rights), number)
@@ -192,7 +194,7 @@ class SpaceManager(NodeServer):
         return True
 
     @staticmethod
-    def _plan(going: Going, id_: int, entry: MapEntry, managed: bool) -> None:
+    def _plan(going: Going, id_: int, entry: EntryWords, managed: bool) -> None:
         """What of an object an entry shows, and no other one has shown, is to be read."""
         for start, end in going.uncovered(id_, entry.offset, entry.offset + entry.size):
             going.covered.append((id_, start, end))

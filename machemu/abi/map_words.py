@@ -1,0 +1,72 @@
+"""A map in words, as vm_map_info tells it and vm_map_set takes it; machemu/abi/migrate.py says what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class ObjectWords(NamedTuple):
+    number: int
+    size: int
+    flags: int
+    users: int
+
+
+class EntryWords(NamedTuple):
+    start: int
+    size: int
+    offset: int
+    protection: int
+    max_protection: int
+    inheritance: int
+    wired_access: int
+    flags: int
+    object: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.size
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """What it shows of its object."""
+        return self.offset, self.offset + self.size
+
+
+class MapWords(NamedTuple):
+    page_size: int
+    flags: int
+    first_free: int
+    """A start, or NONE."""
+    objects: list[ObjectWords]
+    entries: list[EntryWords]
+    gaps: list[int]
+    """Starts, in their order."""
+
+    @classmethod
+    def unpacked(cls, words: Sequence[int]) -> MapWords:
+        """ValueError where there are fewer words than they say."""
+        if len(words) < _HEAD:
+            raise ValueError("a map's words end early")
+        size, flags, first_free, object_count, entry_count = words[:_HEAD]
+        objects = _HEAD + object_count * len(ObjectWords._fields)
+        entries = objects + entry_count * len(EntryWords._fields)
+        if entries > len(words):
+            raise ValueError("a map's words end early")
+        return cls(
+            size,
+            flags,
+            first_free,
+            [ObjectWords(*words[at : at + 4]) for at in range(_HEAD, objects, 4)],
+            [EntryWords(*words[at : at + 9]) for at in range(objects, entries, 9)],
+            list(words[entries:]),
+        )
+
+    def packed(self) -> list[int]:
+        counts = len(self.objects), len(self.entries)
+        return [*self[:3], *counts, *(word for each in (*self.objects, *self.entries) for word in each), *self.gaps]
+
+
+_HEAD = 5
+"""The words before the objects: the last two are how many objects and entries there are."""
