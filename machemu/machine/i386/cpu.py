@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.exception import EXC_BAD_ACCESS, Raised
 from machemu.abi.kern_return import KERN_INVALID_ADDRESS
-from machemu.abi.types import ByteOrder, Frame, Instructions, VirtAddr
+from machemu.abi.types import ByteOrder, Frame, VirtAddr
 from machemu.abi.vm import VM_PROT_READ
 from machemu.machine import accel, code_stores
 from machemu.machine import engine as uc
@@ -32,10 +32,10 @@ from machemu.machine.i386.tables import DescriptorTables
 from machemu.machine.i386.task import I386Task
 from machemu.machine.mappings import Mappings
 from machemu.machine.memory import PhysicalMemory
-from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, Shares, Supervisor, UserFault
+from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, UserFault
 
 if TYPE_CHECKING:
-    from machemu.machine.accel.interface import I386NativeExits, NativeTraps
+    from machemu.machine.accel.interface import I386NativeExits
 
 CR0_TASK_SWITCHED: Final = 0x8
 OWN_STACK: Final = slice(layout.STACK * PAGE_SIZE, (layout.STACK + 1) * PAGE_SIZE)
@@ -76,13 +76,10 @@ class I386Cpu(Starts):
         self.mmu = mmu
         self._pcb = None
         self._pmap = self._loaded = None
-        self._supervisor = None
-        self._error = None
         self._entering = False
         self._nulls = ()
         self._only_enters = False
         self._stepping_trap = False
-        self._redirects = False
         self._v86 = False
         self._refused_entry = None
         self._by_interrupt = False
@@ -190,17 +187,6 @@ class I386Cpu(Starts):
 
     # What the kernel does with a CPU
 
-    def attach(self, supervisor: Supervisor, traps: NativeTraps | None = None) -> None:
-        if self._exits is not None:
-            self._exits.join(traps)
-        self._supervisor = supervisor
-        self._native_call = supervisor.system_call
-        self._emulated_call = supervisor.emulated_call
-        self._system_call = self._emulated_call if self._redirects else self._native_call
-
-    def shares(self) -> Shares | None:
-        return None if self._exits is None else Shares(*self._exits.shares(), executed=self.executed)
-
     @property
     def passes_ticks(self) -> bool:
         return self._exits is not None and not self.engine.is_watching() and not self._goes_alone
@@ -252,9 +238,7 @@ class I386Cpu(Starts):
                 )
         self._entering = True
         self._stepping_trap = self._goes_alone = False
-        if redirects != self._redirects:
-            self._redirects = redirects
-            self._system_call = self._emulated_call if redirects else self._native_call
+        self._redirect(redirects)
         if self._exits is not None:
             plain = not self._v86 and pcb.ldt is None and not self._nulls and self.debug.loaded == NONE
             self._exits.enter(pmap, plain, redirects)
@@ -312,18 +296,7 @@ class I386Cpu(Starts):
         pcb.registers = registers
         pcb.segments = segments
 
-    def run(self, budget: Instructions, catch_up: Callable[[], None] | None = None) -> None:
-        self.target = self._counted + budget
-        self._stopped = False
-        self._ticks, self.far = catch_up, catch_up is not None
-        while not self._stopped and (self._counted < self.target or self._in_stub()):
-            self._start(self.target - self._counted)
-            if self._error is not None:
-                error, self._error = self._error, None
-                raise error
-        self.far = False
-
-    def _in_stub(self) -> bool:
+    def _is_inside(self) -> bool:
         """The count ended between a trap and its interrupt: the trap is made before anything else."""
         self._place.read()
         return not self._entering and self._place.values[:] == STUB_PLACE
@@ -355,12 +328,6 @@ class I386Cpu(Starts):
 
     def result(self) -> int:
         return self.engine.read(REGISTER["EAX"])
-
-    def watch_code(self, address: VirtAddr, call: Callable[[], None]) -> int:
-        return self.engine.watch_code(address, call)
-
-    def unwatch_code(self, watch: int) -> None:
-        self.engine.unwatch_code(watch)
 
     def bad_trap(self, number: int) -> Raised:
         return Raised(*INVALID_OPCODE, 0)

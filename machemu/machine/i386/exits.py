@@ -35,7 +35,6 @@ from machemu.machine.i386.pcb import EBP, EFL_TF, EIP, ESP
 from machemu.machine.i386.pmap import KERNEL_BASE, PAGE_SHIFT, I386Mmu
 from machemu.machine.i386.shadow import ShadowTables
 from machemu.machine.i386.user_memory import UserMemory
-from machemu.machine.seams import Supervisor
 
 if TYPE_CHECKING:
     from machemu.machine.accel.interface import I386NativeExits
@@ -57,13 +56,7 @@ class Exits(UserMemory):
     debug: DebugRegisters
     fpu: Fpu
 
-    # The kernel's:
-    _supervisor: Supervisor | None
-    _system_call: Callable[[int], int | None]  # what a trap of the active thread enters
-    _redirects: bool  # that is its emulated_call
-    _by_interrupt: bool  # it was entered by EMULATED_INTERRUPT
-    _ticks: Callable[[], None] | None  # the present run's `catch_up`
-    _error: BaseException | None  # what was raised inside Unicorn, for whoever called `run`
+    _by_interrupt: bool  # a trap entered the kernel by EMULATED_INTERRUPT
 
     _exits: I386NativeExits | None  # what the extension does of all this
     # Sets of registers:
@@ -94,10 +87,6 @@ class Exits(UserMemory):
     _refused_at: int  # the engine's count then
     _goes_alone: bool  # the next start is of one instruction that the guard does not let pass
     _fetched: int | None  # the physical address of a fetch from memory that is no code yet
-
-    def stop(self) -> None:
-        self._stopped = True
-        self.engine.stop()
 
     def _interrupt(self, _engine: object, number: int, _data: object) -> None:
         try:
@@ -408,15 +397,3 @@ class Exits(UserMemory):
 
     def _may_use(self, port: int, size: int) -> bool:
         return self._pcb is not None and self._pcb.task.may_use(port, size)
-
-    def _catch_up(self) -> None:
-        """Called by the extension where `far` was set, which it has taken back."""
-        try:
-            assert self._ticks is not None
-            self._ticks()
-        except BaseException as error:
-            self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
-        self._error = error
-        self.stop()

@@ -13,13 +13,13 @@ from machemu.machine.i386.pmap import PAGE_SHIFT, I386Pmap
 from machemu.machine.i386.screen import LONGEST
 from machemu.machine.i386.tables import DescriptorTables
 from machemu.machine.memory import PhysicalMemory
+from machemu.machine.runs import Runs
 from machemu.machine.seams import UserFault
-from machemu.machine.tally import Tally
 
 ARGUMENTS: Final = tuple(struct.Struct(f"<{count}I") for count in range(12))
 
 
-class UserMemory(Tally):
+class UserMemory(Runs):
     """Of one CPU."""
 
     engine: I386Engine

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from machemu.abi.errors import InvariantError, KernError
 from machemu.abi.exception import EXC_BAD_INSTRUCTION, Raised
 from machemu.abi.kern_return import KERN_INVALID_ADDRESS
-from machemu.abi.types import ByteOrder, Instructions, VirtAddr
+from machemu.abi.types import ByteOrder, VirtAddr
 from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine import accel
 from machemu.machine import engine as uc
@@ -39,10 +39,10 @@ from machemu.machine.m68k.steps import Steps
 from machemu.machine.m68k.task import M68kTask
 from machemu.machine.mappings import Mappings
 from machemu.machine.memory import PhysicalMemory
-from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, Shares, Supervisor, UserFault
+from machemu.machine.seams import MachineTask, Mmu, Pcb, Pmap, UserFault
 
 if TYPE_CHECKING:
-    from machemu.machine.accel.interface import M68kNativeExits, NativeTraps
+    from machemu.machine.accel.interface import M68kNativeExits
 
 PAGES_OF_8K: Final = 0xC000
 """Translation control: enabled, pages of 8 KiB."""
@@ -80,9 +80,6 @@ class M68kCpu(Exits):
         self._pcb: M68kPcb | None = None
         self._pmap: M68kPmap | None = None
         self._loaded: M68kPmap | None = None
-        self._supervisor = None
-        self._error = None
-        self._redirects = False
         self._tracing = 0
         self._one = False
         self._number = 0
@@ -131,17 +128,6 @@ class M68kCpu(Exits):
 
     # What the kernel does with a CPU
 
-    def attach(self, supervisor: Supervisor, traps: NativeTraps | None = None) -> None:
-        if self._exits is not None:
-            self._exits.join(traps)
-        self._supervisor = supervisor
-        self._native_call = supervisor.system_call
-        self._emulated_call = supervisor.emulated_call
-        self._system_call = self._emulated_call if self._redirects else self._native_call
-
-    def shares(self) -> Shares | None:
-        return None if self._exits is None else Shares(*self._exits.shares(), executed=self.executed)
-
     @property
     def passes_ticks(self) -> bool:
         return self._exits is not None and not self.engine.is_watching()
@@ -177,9 +163,7 @@ class M68kCpu(Exits):
         self._steps.allow(bool(self._tracing))
         self._frame = pcb.frame
         self._alone = None
-        if redirects != self._redirects:
-            self._redirects = redirects
-            self._system_call = self._emulated_call if redirects else self._native_call
+        self._redirect(redirects)
         if self._exits is not None:
             self._exits.enter(pmap, not self._tracing, redirects)
 
@@ -205,17 +189,6 @@ class M68kCpu(Exits):
         *pcb.registers, pcb.pc_ = REGISTER_FILE.unpack_from(self.engine.bytes)
         pcb.sr = self._tracing | flags.read(self.words)
 
-    def run(self, budget: Instructions, catch_up: Callable[[], None] | None = None) -> None:
-        self.target = self._counted + budget
-        self._stopped = False
-        self._ticks, self.far = catch_up, catch_up is not None
-        while not self._stopped and self._counted < self.target:
-            self._start(self.target - self._counted)
-            if self._error is not None:
-                error, self._error = self._error, None
-                raise error
-        self.far = False
-
     def arguments(self, count: int) -> tuple[int, ...]:
         first = self.words[SP] + 4 & MASK
         pmap = self._pmap
@@ -225,12 +198,6 @@ class M68kCpu(Exits):
             if place is not None:
                 return ARGUMENTS[count].unpack_from(self.memory.view, place)
         return ARGUMENTS[count].unpack(self.read(first, 4 * count))
-
-    def watch_code(self, address: VirtAddr, call: Callable[[], None]) -> int:
-        return self.engine.watch_code(address, call)
-
-    def unwatch_code(self, watch: int) -> None:
-        self.engine.unwatch_code(watch)
 
     def bad_trap(self, number: int) -> Raised:
         return Raised(EXC_BAD_INSTRUCTION, 4 * TRAP, -number)

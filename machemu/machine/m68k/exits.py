@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from machemu.abi.errors import InvariantError
@@ -31,7 +30,7 @@ from machemu.machine.m68k.guard import Unreadable, is_guarded, is_signaling, is_
 from machemu.machine.m68k.pcb import FpuState
 from machemu.machine.m68k.pmap import OFFSET_MASK, PAGE_SIZE, M68kMmu
 from machemu.machine.m68k.user_memory import UserMemory
-from machemu.machine.seams import Supervisor, UserFault
+from machemu.machine.seams import UserFault
 
 if TYPE_CHECKING:
     from machemu.machine.accel.interface import M68kNativeExits
@@ -54,12 +53,6 @@ class Exits(UserMemory):
     _undone: frozenset[int]  # first words of instructions of which a fault undoes something
     _exits: M68kNativeExits | None  # what the extension does of all this
 
-    # The kernel's:
-    _supervisor: Supervisor | None
-    _system_call: Callable[[int], int | None]  # what a trap of the active thread enters
-    _ticks: Callable[[], None] | None  # the present run's `catch_up`
-    _error: BaseException | None  # what was raised inside Unicorn, for whoever called `run`
-
     # How the start under way was made:
     _one: bool  # of one instruction
     _alone: FpuState | None  # what the FPU held before an instruction that is to be looked at behind it
@@ -70,10 +63,6 @@ class Exits(UserMemory):
     _odd: bool  # a block begins at an odd address
     _fetched: int | None  # the physical address of a fetch from memory that is no code yet
     _translated_again: tuple[int, int] | None  # the place and the number of an instruction that was translated anew
-
-    def stop(self) -> None:
-        self._stopped = True
-        self.engine.stop()
 
     def _interrupt(self, _engine: object, vector: int, _data: object) -> None:
         try:
@@ -262,15 +251,3 @@ class Exits(UserMemory):
         if block.contents.pc & 1:
             self._odd = True
             self.engine.stop()
-
-    def _catch_up(self) -> None:
-        """Called by the extension where `far` was set, which it has taken back."""
-        try:
-            assert self._ticks is not None
-            self._ticks()
-        except BaseException as error:
-            self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
-        self._error = error
-        self.stop()

@@ -8,13 +8,13 @@ from machemu.machine.m68k.engine import PC
 from machemu.machine.m68k.guard import Unreadable
 from machemu.machine.m68k.pmap import PAGE_SHIFT, M68kPmap
 from machemu.machine.memory import PhysicalMemory
+from machemu.machine.runs import Runs
 from machemu.machine.seams import UserFault
-from machemu.machine.tally import Tally
 
 MASK = 0xFFFFFFFF
 
 
-class UserMemory(Tally):
+class UserMemory(Runs):
     """words: the engine's state. _pmap: the active thread's address space."""
 
     words: memoryview
