@@ -178,7 +178,11 @@ STAYS = "tests/cluster/guests/{}/stays.elf ${{host-port}} ${{device-port}} {}"
 
 @pytest.mark.parametrize(
     ("what", "reason"),
-    (("essential", "is essential"), ("shared", "shares memory with a program that runs on the host")),
+    (
+        ("essential", "is essential"),
+        ("copy", "shows a copy of memory that its family manages"),
+        ("shared", "shares memory with a program that runs on the host"),
+    ),
 )
 def test_a_task_that_a_node_needs_stays_and_runs_on(arch: Arch, what: str, reason: str) -> None:
     stays(arch, reason, STAYS.format(arch.name, what))

@@ -1,7 +1,7 @@
 /*
  * A task that cannot move to another node, for the reason that its argument names: `ports` may use I/O ports, `device` has mapped
- * physical memory, `v86` has a thread in virtual-8086 mode, `essential` is so, and `shared` has a child that shares memory with a
- * task of the host's. Then it counts.
+ * physical memory, `v86` has a thread in virtual-8086 mode, `essential` is so, `copy` shows a copy of memory that it manages itself,
+ * and `shared` has a child that shares memory with a task of the host's. Then it counts.
  */
 #include "guest.h"
 
@@ -60,6 +60,20 @@ static void shares(void)
 	show("created", task_create(server, TRUE, &child));
 }
 
+static void copies(void)
+{
+	struct { mach_msg_header_t h; u32 words[16]; } init;
+	mach_port_t object;
+	vm_address_t address = 0, copy = 0;
+
+	mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &object);
+	mach_port_insert_right(self, object, object, MACH_MSG_TYPE_MAKE_SEND);
+	show("mapped", vm_map(self, &address, PAGE_SIZE, 0, TRUE, object, 0, FALSE, VM_PROT_READ, VM_PROT_READ, VM_INHERIT_NONE));
+	show("asked to begin", mach_msg(&init.h, MACH_RCV_MSG, 0, sizeof init, object, 0, MACH_PORT_NULL));
+	show("ready", memory_object_ready(init.words[1], FALSE, MEMORY_OBJECT_COPY_DELAY));
+	show("copied", vm_map(self, &copy, PAGE_SIZE, 0, TRUE, object, 0, TRUE, VM_PROT_READ, VM_PROT_READ, VM_INHERIT_NONE));
+}
+
 int guest_main(void)
 {
 	const char *reason = arg_value[3];
@@ -70,6 +84,8 @@ int guest_main(void)
 		show("essential", task_set_essential(self, TRUE));
 	else if (strcmp(reason, "shared") == 0)
 		shares();
+	else if (strcmp(reason, "copy") == 0)
+		copies();
 #ifdef __i386__
 	else if (strcmp(reason, "ports") == 0)
 		uses_ports();
