@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from machemu.core.coverage import Known, State, routines, traps
 from machemu.mig.interfaces import mach_migrate, mach_port_array
@@ -57,42 +58,52 @@ DECLARED: Final[dict[str, str]] = {
 """By routine or trap: a conformance module or a test's node id, where the name stands in no module's source."""
 
 
-def sources() -> dict[str, str]:
-    """The conformance modules that have a transcript: their sources, with what they include, by name."""
+class Source(NamedTuple):
+    """What a conformance module calls."""
+
+    names: frozenset[str]
+    """Of all that looks like a call, but of a structure's member."""
+    numbers: frozenset[str]
+    traps: frozenset[str]
+    """The numbers of traps that are made by them."""
+
+
+@cache
+def sources() -> dict[str, Source]:
+    """The conformance modules that have a transcript, by name; what they include is theirs."""
     found = {}
     for transcript in sorted(MODULES.glob("*.expected")):
         text = transcript.with_suffix(".c").read_text()
         for header in re.findall(r'#include "(\w+\.h)"', text):
             text += (MODULES / header).read_text() if (MODULES / header).exists() else ""
-        found[transcript.stem] = text
+        patterns = (r"(?<![\w>.])(\w+)\s*\(", r"\b\d+\b", r"\bRAW\(\w+, -(\d+)\)")
+        found[transcript.stem] = Source(*(frozenset(re.findall(pattern, text)) for pattern in patterns))
     return found
 
 
-def calls(source: str, known: Known) -> bool:
-    """Whether a module's source makes the call, or the trap by its number."""
-    if known.interface == "traps" and re.search(rf"\bRAW\(\w+, -{known.number}\)", source):
-        return True
-    names = [known.name]
+def calls(source: Source, known: Known) -> bool:
+    """Whether a module makes the call, or the trap by its number."""
+    number = str(known.number)
     if known.interface == "traps":
-        names = [f"syscall_{known.name}", f"{known.name}_trap", *(names if known.name not in ROUTINE_NAMES else ())]
-    by_id = known.interface != "traps" and known.number >= IDS and re.search(rf"\b{known.number}\b", source)
-    return bool(by_id) or any(re.search(rf"(?<![\w>.]){name}\s*\(", source) for name in names)
+        names = {f"syscall_{known.name}", f"{known.name}_trap", *({known.name} - ROUTINE_NAMES)}
+        return number in source.traps or bool(names & source.names)
+    return known.name in source.names or (known.number >= IDS and number in source.numbers)
 
 
-def tests_of(known: Known, texts: dict[str, str]) -> list[str]:
+def tests_of(known: Known, modules: dict[str, Source]) -> list[str]:
     """The conformance modules, or else the declared test, that show a routine or trap."""
     if known.state in (State.UNKNOWN, State.MISSING):
         return [NO_HANDLER]
-    modules = [name for name, text in texts.items() if calls(text, known)]
-    if not modules and known.name in DECLARED:
+    shown = [name for name, source in modules.items() if calls(source, known)]
+    if not shown and known.name in DECLARED:
         return [DECLARED[known.name]]
-    return modules
+    return shown
 
 
-def _table(rows: Sequence[Known], texts: dict[str, str]) -> list[str]:
+def _table(rows: Sequence[Known], modules: dict[str, Source]) -> list[str]:
     lines = ["| number | name | state | shown by |", "|---|---|---|---|"]
     for row in rows:
-        tests = tests_of(row, texts)
+        tests = tests_of(row, modules)
         shown = ", ".join([test.rpartition("::")[2] for test in tests[:MODULES_SHOWN]] + ["..."] * (len(tests) > MODULES_SHOWN))
         state = f"{row.state.value}: {row.code}" if row.code else row.state.value
         lines.append(f"| {row.number} | `{row.name}` | {state} | {shown if row.state is not State.USERS else ''} |")
@@ -101,7 +112,7 @@ def _table(rows: Sequence[Known], texts: dict[str, str]) -> list[str]:
 
 def page() -> str:
     """The page's text."""
-    texts = sources()
+    modules = sources()
     known = [*traps(), *routines()]
     counts = {state: sum(each.state is state for each in known) for state in State}
     lines = [
@@ -114,7 +125,7 @@ def page() -> str:
         *[f"- {state.value}: {count}" for state, count in counts.items() if count],
     ]
     for interface in dict.fromkeys(each.interface for each in known):
-        lines += ["", f"## {interface}", "", *_table([each for each in known if each.interface == interface], texts)]
+        lines += ["", f"## {interface}", "", *_table([each for each in known if each.interface == interface], modules)]
     return "\n".join(lines) + "\n"
 
 

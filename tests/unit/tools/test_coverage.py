@@ -26,7 +26,6 @@ NOT_SHOWN = frozenset(
 """Routines whose tests, if any, do not name them yet. To be emptied, never added to."""
 
 
-@pytest.mark.slow
 def test_the_page_is_up_to_date() -> None:
     assert coverage.main(["--check"]) == 0
 
@@ -59,7 +58,6 @@ def test_each_is_shown_by_a_test_that_is_there(known: Known) -> None:
             assert (coverage.MODULES / f"{test}.expected").is_file()
 
 
-@pytest.mark.slow
 def test_an_old_page_is_found_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(coverage, "PAGE", tmp_path / "coverage.md")
     assert coverage.main(["--check"]) == 1
