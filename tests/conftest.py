@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from machemu.boot.machines import MACHINES
-from tests.support import quick
+from tests.support import quick, sample
 from tests.support.guests import ARCHS, Arch
 
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
@@ -37,11 +37,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="run the part of the tests that takes less than two minutes")
+    parser.addoption("--sample", type=int, metavar="SEED", help="run a third of what takes long, chosen by SEED, and the rest")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    seed = config.getoption("--sample")
     if config.getoption("--quick"):
         kept = quick.chosen(items)
-        chosen = set(kept)
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-        items[:] = kept
+    elif seed is not None:
+        kept = sample.sampled(items, seed)
+    else:
+        return
+    chosen = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = kept

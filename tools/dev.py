@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -193,13 +194,15 @@ def check(rest: list[str], left_out: tuple[str, ...] = ()) -> int:
 def test(rest: list[str]) -> int:
     """The checks, then pytest, whose closing line comes last; 1 where anything failed.
 
-    All tests go with the extension in C, where it could be built, and those in WITHOUT first without it.
+    All tests go with the extension in C, where it could be built, and a sample of those in WITHOUT first without it.
     """
     failed = check([], BUILD if QUICK in rest else ())
     pytest = [PYTHON, "-m", "pytest", *(PARALLEL if rest in ([], [QUICK]) else ())]
     if not rest and extension():
         print("--- tests without the extension in C", flush=True)
-        failed = run([*pytest, "-q", *WITHOUT], MACHEMU_ENGINE="python") or failed
+        seed = secrets.randbelow(1 << 32)
+        print(f"a third of those that take long: to run the same ones again, give pytest --sample {seed}", flush=True)
+        failed = run([*pytest, "-q", "--sample", str(seed), *WITHOUT], MACHEMU_ENGINE="python") or failed
     print("--- tests" + (" (something above failed)" if failed else ""), flush=True)
     return run([*pytest, *rest]) or failed
 

@@ -97,6 +97,7 @@ for samples of the program counter, or see in which order threads run, which obj
 mapped of memory that may not be read."""
 
 
+@pytest.mark.slow
 def test_modules_print_the_same_where_other_tasks_come_in_the_place_of_theirs(arch: Arch, tmp_path: Path) -> None:
     seed = random.randrange(1 << 32)
     print("seed", seed)

@@ -81,6 +81,7 @@ def test_this_host_counts_in_the_translations(arch: str, benches: dict[str, tupl
     assert plain.cpu.engine.blocks is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["i386", "m68k"])
 @settings(deadline=None, max_examples=150)
 @given(data=st.data())

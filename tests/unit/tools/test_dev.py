@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,7 @@ class Commands:
 def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
     fake = Commands()
     monkeypatch.setattr(dev, "run", fake)
+    monkeypatch.setattr(secrets, "randbelow", lambda limit: limit - 1)
     return fake
 
 
@@ -147,7 +149,7 @@ def test_without_arguments_the_kernel_and_the_machines_are_tested_with_python_s_
         ]
         runs = [(command, given) for command, given in runs if "tests/unit/mig/test_generated.py" not in command]
         assert [given for _, given in runs] == wanted
-        assert ("tests/kernel" in runs[0][0]) == bool(built)
+        assert ("tests/kernel" in runs[0][0]) == ("--sample" in runs[0][0]) == bool(built)
         assert "tests/kernel" not in runs[-1][0]
 
 

@@ -36,8 +36,9 @@ def test_alone(): ...
 """
 
 
-def collected(*arguments: str, folder: Path = ROOT) -> list[str]:
-    command = [sys.executable, "-m", "pytest", "--quick", "--collect-only", "-q", "-p", "no:cacheprovider", *arguments]
+def collected(*arguments: str, folder: Path = ROOT, quick: bool = True) -> list[str]:
+    part = ["--quick"] if quick else []
+    command = [sys.executable, "-m", "pytest", *part, "--collect-only", "-q", "-p", "no:cacheprovider", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -56,6 +57,39 @@ def test_a_test_s_first_parameters_for_each_processor_are_taken_and_what_takes_l
         "test_whole[2]",
         "test_alone",
     ]
+
+
+SAMPLED = """
+import pytest
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", range(7))
+def test_long(n): ...
+
+@pytest.mark.slow
+def test_slow(): ...
+
+@pytest.mark.parametrize("n", range(3))
+def test_short(n): ...
+
+@pytest.mark.real_kernel
+def test_real_kernel(): ...
+"""
+
+
+@pytest.mark.slow
+def test_a_sample_has_a_third_of_what_is_slow_by_its_seed_and_all_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "test_case.py").write_text(SAMPLED)
+
+    def sample(seed: int) -> list[str]:
+        given = ("-p", "tests.conftest", "--sample", str(seed), str(tmp_path))
+        return [name.partition("::")[2] for name in collected(*given, quick=False)]
+
+    samples = [sample(seed) for seed in (1, 2, 2)]
+    assert samples[0] != samples[1] == samples[2]
+    for names in samples:
+        assert sum(name.startswith("test_long") for name in names) == 3
+        assert names[3:] == ["test_slow", "test_short[0]", "test_short[1]", "test_short[2]"]
 
 
 @pytest.mark.slow
