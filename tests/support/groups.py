@@ -414,7 +414,7 @@ class GroupWorld:
 
 def progress(application: Any) -> object:
     """The same at two members of a view once they have delivered the same."""
-    return application.digest() if isinstance(application, Dictionary) else len(application.seen)
+    return application.digest() if hasattr(application, "digest") else len(application.seen)
 
 
 def apply(world: GroupWorld, steps: list[tuple[int, str, tuple[Any, ...]]]) -> None:
