@@ -13,6 +13,8 @@ fuzz [ARGS]     looks for guests that hurt their host: --cpu runs random, mutate
                 operations here and on the real kernel, --cluster has clients of the Masix servers do at random what they may
 oracle [MODULE] boots the conformance modules on the real GNU Mach in QEMU and here, and shows where they differ
 migrate [ARGS]  runs the conformance modules on a cluster while they move from node to node, and shows which print something else
+generic [ARGS]  runs generated histories of generic processes against a model, for both stores of their table; --costs
+                counts messages
 images [ARGS]   builds the guest programs in images/ and the conformance modules, for both machines
 tables NAME     makes a table or a page of docs/ anew; without a name it says which there are
 """
@@ -75,6 +77,7 @@ def main(arguments: list[str]) -> int:
         "fuzz": fuzz,
         "oracle": oracle,
         "migrate": migrate,
+        "generic": generic,
         "images": images,
         "tables": tables,
     }
@@ -162,6 +165,10 @@ def oracle(rest: list[str]) -> int:
 
 def migrate(rest: list[str]) -> int:
     return run([PYTHON, "-m", "tools.migrate", *rest])
+
+
+def generic(rest: list[str]) -> int:
+    return run([PYTHON, "-m", "tools.generic", *rest])
 
 
 def images(rest: list[str]) -> int:

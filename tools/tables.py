@@ -1,8 +1,8 @@
 """Makes the tables of the docs: `python3 tools/dev.py tables NAME [ARGUMENTS]`.
 
-calls, names, groups and protocols print what servers cost. api, coverage, differences and far-messages write their pages, lessons
-the transcripts of the lessons', picture draws the README's and picture-of-move the migration page's; with --check these compare,
-and what is old is exit status 1.
+calls, names, groups, protocols and processes print what servers cost. api, coverage, differences and far-messages write their
+pages, lessons the transcripts of the lessons', picture draws the README's and picture-of-move the migration page's; with --check
+these compare, and what is old is exit status 1.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tools import api, coverage, differences, far_messages, lessons, picture, picture_of_move
-from tools.costs import calls, groups, names, protocols
+from tools.costs import calls, groups, names, processes, protocols
 
 
 def printed(table: Callable[[], str]) -> Callable[[Sequence[str]], int]:
@@ -33,6 +33,7 @@ TABLES: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "names": printed(names.table),
     "groups": printed(groups.table),
     "protocols": printed(protocols.table),
+    "processes": printed(processes.table),
     "api": api.main,
     "coverage": coverage.main,
     "differences": differences.main,

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tools.costs import calls, groups, names, protocols
+from tools.costs import calls, groups, names, processes, protocols
 
 DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("page", "table"), [("masix", calls.table), ("groups", groups.table), ("protocols", protocols.table)])
+@pytest.mark.parametrize(
+    ("page", "table"),
+    [("masix", calls.table), ("groups", groups.table), ("protocols", protocols.table), ("processes", processes.table)],
+)
 def test_the_page_s_table_is_what_is_measured(page: str, table: Callable[[], str]) -> None:
     assert table() in (DOCS / f"{page}.md").read_text()
 
