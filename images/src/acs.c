@@ -36,6 +36,8 @@
 #define GNS_RESOLVE 5200
 #define GNS_RESOLVE_AT 5201
 #define ACS_REGISTER 5000
+#define ACS_LOOK_UP 5001
+#define ACS_LOOK_UP_HERE 5003
 #define ACS_WATCH 5004
 #define ACS_SAVE_AND_END 5050
 #define ACS_NAME_ENTERED 5051
@@ -310,6 +312,18 @@ static void leave_queue(name_t *name, int w)
 	*(after ? &after->before[w] : &watchers[w].last) = before;
 }
 
+/* Names that begin with a dot: only privileged servers register and find them. */
+static boolean_t is_closed(const char *text)
+{
+	return *text == '.';
+}
+
+/* Whether a watcher is told of a name. */
+static boolean_t hears(int w, const char *text)
+{
+	return strlen(text) <= NAME_MAX && (watchers[w].client == NOBODY || !is_closed(text));
+}
+
 static void join_queue(name_t *name, int w)
 {
 	name_t *last = watchers[w].last;
@@ -338,8 +352,8 @@ static void changed(name_t *name)
 {
 	int w;
 
-	for (w = 0; w < WATCHER_PLACES && strlen(name->text) <= NAME_MAX; w++)
-		if (watchers[w].port) {
+	for (w = 0; w < WATCHER_PLACES; w++)
+		if (watchers[w].port && hears(w, name->text)) {
 			leave_queue(name, w);
 			if (name->port || name->told[w])
 				join_queue(name, w);
@@ -368,6 +382,11 @@ static boolean_t is_generic(const char *text)
 	while (generic[n] && strcmp(text, generic[n]))
 		n++;
 	return generic[n] != 0;
+}
+
+static boolean_t is_reserved(const char *text)
+{
+	return is_generic(text) || is_closed(text);
 }
 
 static kern_return_t enter(const char *text, mach_port_t port, boolean_t essential, mach_port_t registration, mach_port_t signature)
@@ -494,7 +513,7 @@ kern_return_t do_acs_register(mach_port_t acs, const char *name, boolean_t essen
 {
 	kern_return_t result;
 
-	if (acs != privilege && (essential || is_generic(name)))
+	if (acs != privilege && (essential || is_reserved(name)))
 		return KERN_NO_ACCESS;
 	if (!*name || !IS_LIVING(port))
 		return KERN_INVALID_VALUE;
@@ -547,6 +566,8 @@ kern_return_t do_acs_look_up_here(mach_port_t acs, const char *text, mach_port_t
 {
 	name_t *name = find(text);
 
+	if (acs != privilege && is_closed(text))
+		return KERN_NO_ACCESS;
 	return name ? give(name, right) : KERN_INVALID_NAME;
 }
 
@@ -554,6 +575,8 @@ kern_return_t do_acs_look_up(mach_port_t acs, const char *text, mach_port_t *rig
 {
 	name_t *name = find(text);
 
+	if (acs != privilege && is_closed(text))
+		return KERN_NO_ACCESS;
 	return name ? give(name, right) : ask_network(text, FALSE, 0);
 }
 
@@ -580,7 +603,7 @@ kern_return_t do_acs_watch(mach_port_t acs, mach_port_t port)
 	watchers[place].port = port;
 	watchers[place].client = asks;
 	for (n = 0; n < names_used; n++)
-		if (names[n].port && strlen(names[n].text) <= NAME_MAX)
+		if (names[n].port && hears(place, names[n].text))
 			join_queue(&names[n], place);
 	speak(place);
 	return KERN_SUCCESS;
@@ -620,7 +643,7 @@ kern_return_t do_netname_check_in(mach_port_t acs, const char *given, mach_port_
 
 	if (!*text || !IS_LIVING(port))
 		return KERN_INVALID_VALUE;
-	if (is_generic(text) || (old && !is_signed(old, signature)))
+	if (is_reserved(text) || (old && !is_signed(old, signature)))
 		return NETNAME_NOT_YOURS;
 	if (old && old->client != asks && has_all_names(asks))
 		return KERN_RESOURCE_SHORTAGE;
@@ -638,6 +661,8 @@ kern_return_t do_netname_look_up(mach_port_t acs, const char *host, const char *
 
 	host = text_of(host);
 	any = !strcmp(host, "*");
+	if (is_closed(text))
+		return KERN_NO_ACCESS;
 	if (name && (!*host || any))
 		return give(name, right);
 	return *host ? ask_network(text, TRUE, any ? 0 : host) : NETNAME_NOT_CHECKED_IN;
@@ -1120,7 +1145,8 @@ static boolean_t demux(mach_msg_header_t *request, mach_msg_header_t *reply)
 {
 	mach_port_t port = request->msgh_local_port;
 	client_t *client = client_of(port);
-	boolean_t is_privileged = port == privilege && (request->msgh_id == ACS_REGISTER || request->msgh_id == ACS_WATCH);
+	boolean_t is_privileged = port == privilege && (request->msgh_id == ACS_REGISTER || request->msgh_id == ACS_WATCH ||
+		request->msgh_id == ACS_LOOK_UP || request->msgh_id == ACS_LOOK_UP_HERE);
 
 	boolean_t is_end = client && request->msgh_id == MACH_NOTIFY_NO_SENDERS &&
 		MACH_MSGH_BITS_LOCAL(request->msgh_bits) == MACH_MSG_TYPE_PORT_SEND_ONCE;

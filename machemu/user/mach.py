@@ -105,6 +105,10 @@ class Mach:
         The task keeps it for as long as it lives."""
         return self._thread.task.names.get(what, 0)
 
+    def name_server(self) -> PortName:
+        """The name server's port for privileged servers, where this one is privileged, else the clients'."""
+        return self.given("privilege") or self.given("name-server")
+
     def take(self, what: str, name: PortName) -> None:
         """From now on the task has this right as if it had been started with it; 0 for none."""
         self._thread.task.names.pop(what, None)

@@ -117,15 +117,50 @@ def test_essential_services_and_generic_servers_names_need_the_privilege(arch: A
 
 
 @both_places
-def test_the_port_of_privileged_servers_does_nothing_but_register(arch: Arch, place: str) -> None:
+def test_names_that_begin_with_a_dot_are_there_for_privileged_servers_alone(arch: Arch, place: str) -> None:
+    name, padded = b".own", b".own".ljust(80, b"\0")
+    owner = Scripted(
+        [
+            (acs.ACS_REGISTER, lambda p, m: (name, 0, own(p, m))),
+            (acs.ACS_LOOK_UP_HERE, lambda p, m: (name,)),
+            (acs.ACS_LOOK_UP, lambda p, m: (name,)),
+            (acs.ACS_LOOK_UP, lambda p, m: (b".other",)),
+        ]
+    )
+    rude = Scripted(
+        [
+            (acs.ACS_REGISTER, lambda p, m: (b".mine", 0, own(p, m))),
+            (acs.ACS_LOOK_UP_HERE, lambda p, m: (name,)),
+            (acs.ACS_LOOK_UP, lambda p, m: (name,)),
+            (acs.ACS_LOOK_UP, lambda p, m: (b".other",)),
+            (acs.ACS_REPLACE, lambda p, m: (name, own(p, m), own(p, m))),
+            *((netname.NETNAME_LOOK_UP, lambda p, m, host=host: (host.ljust(80, b"\0"), padded)) for host in (b"", b"*", b"b")),
+            (netname.NETNAME_CHECK_IN, lambda p, m: (padded, None, own(p, m))),
+            (netname.NETNAME_CHECK_OUT, lambda p, m: (padded, None)),
+            (acs.ACS_REGISTER, lambda p, m: (b"heard", 0, own(p, m))),
+        ]
+    )
+    rude.is_rude = True
+    watcher = Watching()
+    with ran(arch, place, owner, watcher, rude) as machine:
+        assert [code for code, _ in owner.answers] == [SUCCESS, SUCCESS, SUCCESS, NOT_THERE]
+        refused = [KERN_NO_ACCESS] * 4 + [NOT_THE_SAME] + [KERN_NO_ACCESS] * 3 + [1000, 1000]
+        assert [code for code, _ in rude.answers] == [*refused, SUCCESS]
+        machine.end(machine.tasks[1])
+        machine.run(SECOND_NS)
+        assert [name for name, _ in watcher.heard] == [b"heard"]
+
+
+@both_places
+def test_the_port_of_privileged_servers_does_nothing_but_register_look_up_and_watch(arch: Arch, place: str) -> None:
     @state
     class Asking(Scripted):
         __slots__ = ()
 
         def _ask(self, mach: Mach) -> None:
-            self.routine = acs.ACS_LOOK_UP_HERE
+            self.routine = acs.ACS_IS_CLIENT
             if not self.answers:
-                mach.request(self.routine, mach.given("privilege"), (b"x",), self.reply)
+                mach.request(self.routine, mach.given("privilege"), (own(self, mach),), self.reply)
 
     program = Asking([])
     with ran(arch, place, program):

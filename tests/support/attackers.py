@@ -395,6 +395,15 @@ def _datagrams(self: Attacker, mach: Mach) -> None:
             self.send(mach, to, routine.request.id, bytes(32), reply=self.reply)
 
 
+@attempt("registers, finds and watches names that are the servers' own")
+def _closed(self: Attacker, mach: Mach) -> None:
+    for name in (b".process@a", b".process@b", b".migration@b", b".x"):
+        self.ask(mach, acs.ACS_REGISTER, name, 0, copied(self.port))
+        self.ask(mach, netname.NETNAME_CHECK_IN, padded(name), None, copied(self.port))
+        self.ask(mach, acs.ACS_LOOK_UP, name)
+        self.ask(mach, netname.NETNAME_LOOK_UP, padded(b"b"), padded(name))
+
+
 @attempt("asks the node for its own name by way of the network")
 def _own(self: Attacker, mach: Mach) -> None:
     for host in (b"a", b"b", b"", b"*", b"a\0b"):

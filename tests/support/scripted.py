@@ -13,7 +13,7 @@ from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Message, living
 from machemu.user.server import Server
-from masix.acs.server import GENERIC
+from masix.acs.server import CLOSED, GENERIC
 from masix.interfaces import acs, acs_client
 from tests.support.guests import Arch
 from tests.support.machine import Machine, new_node
@@ -50,8 +50,13 @@ class Scripted(Server):
         if self.script:
             self.routine, arguments = self.script.pop(0)
             self.asked = arguments(self, mach)
-            wants_more = self.routine is acs.ACS_REGISTER and (self.asked[1] or self.asked[0] in GENERIC) and not self.is_rude
-            mach.request(self.routine, mach.given("privilege" if wants_more else "name-server"), self.asked, self.reply)
+            mach.request(self.routine, mach.given("privilege" if self._wants_more() else "name-server"), self.asked, self.reply)
+
+    def _wants_more(self) -> bool:
+        """Whether what it asks is a privileged server's to ask, and it asks as one."""
+        essential = self.routine is acs.ACS_REGISTER and (self.asked[1] or self.asked[0] in GENERIC)
+        closed = self.routine in (acs.ACS_REGISTER, acs.ACS_LOOK_UP, acs.ACS_LOOK_UP_HERE) and self.asked[0].startswith(CLOSED)
+        return (essential or closed) and not self.is_rude
 
     def receive(self, mach: Mach, message: Message) -> None:
         if message.header.local == self.port:

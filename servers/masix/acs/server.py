@@ -5,7 +5,7 @@ generic network server, which watches it as a privileged one. Programs written f
 
 A right to a service gives its use. Its name is taken away by whoever has the registration, a right that the name server made; of
 a netname by whoever has the signature. Essential services and generic servers' names are for those to whom the loader gave a
-right to the port for privileged servers.
+right to the port for privileged servers. So are names that begin with a dot: they alone register and find those.
 
 A message does not name its sender. The loader gives each task that it starts a port of this server's of its own, a client's: what
 comes there counts as that client's, and what it makes this server keep has limits.
@@ -43,6 +43,8 @@ ANY: Final = b"*"
 """netname's name for all hosts."""
 GENERIC: Final = (b"acs", b"gns", b"gps", b"gfs", b"gms", b"udp")
 """Names of generic servers: administration, network, processes, files, memory, datagrams."""
+CLOSED: Final = b"."
+"""What names begin with that only privileged servers see."""
 NAMES_MAX: Final = 2048
 """Names that are there at once; the last places are for generic servers."""
 LOOK_UPS_MAX: Final = 64
@@ -220,7 +222,7 @@ class Acs(HostServer):
 
     @serves(acs.ACS_REGISTER, at="clients")
     def _register(self, mach: Mach, request: Message, name: bytes, essential: int, service: Any) -> tuple[Any, ...]:
-        if essential or name in GENERIC:
+        if essential or _is_reserved(name):
             raise KernError(NOT_ALLOWED)
         return self._register_any(mach, request, name, essential, service)
 
@@ -238,7 +240,7 @@ class Acs(HostServer):
         name, client = _text(name), self._client(request)
         _check(name, port)
         old = self.entries.get(name)
-        if name in GENERIC or (old is not None and not _is_signed(old, signature)):
+        if _is_reserved(name) or (old is not None and not _is_signed(old, signature)):
             raise KernError(NAME_NOT_YOURS)
         if old is not None:
             if old.client != client:
@@ -302,6 +304,11 @@ class Acs(HostServer):
 
     @serves(acs.ACS_LOOK_UP_HERE, at="clients")
     def _look_up_here(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...]:
+        _see_open(name)
+        return self._look_up_any_here(mach, request, name)
+
+    @serves(acs.ACS_LOOK_UP_HERE, at="privilege")
+    def _look_up_any_here(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...]:
         entry = self.entries.get(name)
         if entry is None:
             raise KernError(NO_SUCH_NAME)
@@ -309,8 +316,13 @@ class Acs(HostServer):
 
     @serves(acs.ACS_LOOK_UP, at="clients")
     def _look_up(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...] | None:
+        _see_open(name)
+        return self._look_up_any(mach, request, name)
+
+    @serves(acs.ACS_LOOK_UP, at="privilege")
+    def _look_up_any(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...] | None:
         if name in self.entries:
-            return self._look_up_here(mach, request, name)
+            return self._look_up_any_here(mach, request, name)
         self._ask_network(mach, request, name, False)
         return None
 
@@ -318,6 +330,7 @@ class Acs(HostServer):
     def _netname_look_up(self, mach: Mach, request: Message, host: bytes, name: bytes) -> tuple[Any, ...] | None:
         """host: empty for this node, `*` for any node of the network, this one first; else the node of that name."""
         name, host = _text(name), _text(host)
+        _see_open(name)
         if name in self.entries and host in (b"", ANY):
             return self._look_up_here(mach, request, name)
         if not host:
@@ -367,12 +380,14 @@ class Acs(HostServer):
             raise KernError(NO_ROOM)
         self._see_end_of(mach, watcher)
         client = self._client(request)
-        self.watchers[watcher] = Watcher(client, dict.fromkeys(name for name in self.entries if len(name) <= NAME_MAX))
+        self.watchers[watcher] = Watcher(client, dict.fromkeys(name for name in self.entries if _hears(client, name)))
         self._speak(mach, watcher)
         return ()
 
     def _tell(self, mach: Mach, name: bytes) -> None:
-        for port, watcher in self.watchers.items() if len(name) <= NAME_MAX else ():
+        for port, watcher in self.watchers.items():
+            if not _hears(watcher.client, name):
+                continue
             watcher.waiting.pop(name, None)
             if name in self.entries or name in watcher.told:
                 watcher.waiting[name] = None
@@ -448,6 +463,22 @@ def _check(name: bytes, service: Any) -> None:
     """Raises KERN_INVALID_VALUE for what cannot be registered."""
     if not name or not living(service):
         raise KernError(BAD_VALUE)
+
+
+def _is_reserved(name: bytes) -> bool:
+    """Whether only privileged servers may register under a name."""
+    return name in GENERIC or name.startswith(CLOSED)
+
+
+def _see_open(name: bytes) -> None:
+    """Raises KERN_NO_ACCESS for a name that only privileged servers see."""
+    if name.startswith(CLOSED):
+        raise KernError(NOT_ALLOWED)
+
+
+def _hears(client: int | None, name: bytes) -> bool:
+    """Whether who watches is told of a name."""
+    return len(name) <= NAME_MAX and (client is PRIVILEGED or not name.startswith(CLOSED))
 
 
 def _is_signed(entry: Entry, signature: Any) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 from machemu.abi.device import D_WRITE
+from machemu.abi.kern_return import KERN_NO_ACCESS
 from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_WRITE_INBAND
 from machemu.mig.interfaces.mach import TASK_TERMINATE
 from machemu.sim.state import U32, Right, state
@@ -52,13 +53,15 @@ class Operator(HostServer):
     @answered(DEVICE_OPEN)
     def _opened(self, mach: Mach, answer: Answer) -> None:
         self.console = living(answer.results[0]) if answer.results else 0
-        self.ask(mach, self._found, mach.given("name-server"), (name_at(manager.NAME, self.host.encode()),))
+        self.ask(mach, self._found, mach.name_server(), (name_at(manager.NAME, self.host.encode()),))
 
     @answered(acs.ACS_LOOK_UP_HERE)
     def _found(self, mach: Mach, answer: Answer) -> None:
         self.manager = living(answer.results[0]) if answer.results else 0
         if self.manager:
             self.begin(mach)
+        elif answer.code == KERN_NO_ACCESS:
+            self.end(mach, ["the cluster file's list `privileged` lacks the package masix, whose digest the actions need"])
         else:
             self.end(mach, ["there is no migration manager on this node"])
 

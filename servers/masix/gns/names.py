@@ -128,7 +128,7 @@ class Names(Part):
     def _watch(self, context: Context) -> None:
         """Has the name server tell of the names that are there, and then of those that come and go."""
         mach = context.mach
-        mach.request(acs.ACS_WATCH, mach.given("privilege") or mach.given("name-server"), (PolyPort(self.port, MAKE_SEND),))
+        mach.request(acs.ACS_WATCH, mach.name_server(), (PolyPort(self.port, MAKE_SEND),))
 
     def name_server_died(self, context: Context) -> None:
         """Of the names that it had none is there any more, until it is registered anew."""
@@ -210,7 +210,7 @@ class Names(Part):
     @serves(gns.GNS_RESOLVE_AT, at="port")
     def _resolve_at(self, context: Context, request: Message, host: bytes, name: bytes) -> tuple[Any, ...] | None:
         if host == self.host:
-            context.ask(self._own_found, context.mach.given("name-server"), (name,), request.caller)
+            context.ask(self._own_found, context.mach.name_server(), (name,), request.caller)
             return None
         return self._resolve(context, request, name, host)
 
@@ -376,7 +376,7 @@ class Names(Part):
     def _ask_here(self, context: Context, asked: Resolve, why: tuple[int, Resolve] | Unverified) -> None:
         """Our name server may know a name."""
         if asked.host in (b"", self.host):
-            context.ask(self._answered, context.mach.given("name-server"), (asked.name[:NAME_MAX],), why)
+            context.ask(self._answered, context.mach.name_server(), (asked.name[:NAME_MAX],), why)
 
     @answered(acs.ACS_LOOK_UP_HERE)
     def _answered(self, context: Context, answer: Answer, why: tuple[int, Resolve] | Unverified) -> None:

@@ -211,7 +211,7 @@ class Gns(SuccessiveServer):
     def _register(self, mach: Mach) -> None:
         """Gives its service the network server's name. Where that is still the one's that was there before, it tries again."""
         self.register_at = None
-        port = mach.given("privilege") or mach.given("name-server")
+        port = mach.name_server()
         mach.request(acs.ACS_REGISTER, port, (NAME, 0, PolyPort(self.service, COPY_SEND)), self.notices)
 
     @answered(acs.ACS_REGISTER, at="notices")

@@ -133,7 +133,7 @@ class MigrationManager(NodeServer):
         self._look_up(mach, self._manager, MANAGERS[0], self.host, self.last, task)
 
     def _look_up(self, mach: Mach, then: Callable[..., None], service: bytes, host: bytes, *about: Any) -> None:
-        self.ask(mach, then, mach.given("name-server"), (name_at(service, host),), *about)
+        self.ask(mach, then, mach.name_server(), (name_at(service, host),), *about)
 
     @answered(acs.ACS_LOOK_UP)
     def _manager(self, mach: Mach, answer: Answer, number: U32, task: bytes) -> None:

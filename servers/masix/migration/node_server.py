@@ -1,9 +1,13 @@
-"""What the managers have in common: each is known on all nodes by its name and its node's."""
+"""What the managers have in common: each is known to the privileged servers of all nodes by its name and its node's.
+
+A manager gives whoever asks any task of its node. So its name begins with a dot, and clients neither find nor take it.
+"""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, Final, Self
 
+from machemu.abi.kern_return import KERN_NO_ACCESS
 from machemu.abi.message import COPY_SEND
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort
@@ -19,13 +23,13 @@ AGAIN_NS: Final = 50_000_000
 
 
 def name_at(service: bytes, host: bytes) -> bytes:
-    """The name by which a node's manager is known on all nodes."""
-    return b"%b@%b" % (service, host)
+    """The name by which a node's manager is known on all nodes, to privileged servers."""
+    return b".%b@%b" % (service, host)
 
 
 @state
 class NodeServer(HostServer):
-    """A manager of a node, which registers as `NAME@host`."""
+    """A manager of a node, which registers as `.NAME@host`."""
 
     __slots__ = ("host", "node", "registration")
     name: ClassVar[bytes]
@@ -49,10 +53,13 @@ class NodeServer(HostServer):
 
     def _register(self, mach: Mach) -> None:
         own = name_at(self.name, self.host), 0, PolyPort(self.service, COPY_SEND)
-        self.ask(mach, self._registered, mach.given("name-server"), own)
+        self.ask(mach, self._registered, mach.name_server(), own)
 
     @answered(acs.ACS_REGISTER)
     def _registered(self, mach: Mach, answer: Answer) -> None:
+        if answer.code == KERN_NO_ACCESS:
+            mach.note(f"{self.name.decode()}: is not privileged: the cluster file's list `privileged` lacks its program")
+            return
         if answer.code:
             mach.alarm(mach.now() + AGAIN_NS)
             return

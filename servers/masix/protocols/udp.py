@@ -168,7 +168,7 @@ class Udp(SuccessiveServer):
             self.arp_frames = self._new_receiver(mach)
             self.ask(mach, self._connected, self.registered[1], ((), (), PolyPort(self.arp_frames, MAKE_SEND), privilege))
         elif not self.registration and all(question.then != "_named" for question in self.questions.values()):
-            names = mach.given("privilege") or mach.given("name-server")
+            names = mach.name_server()
             self.ask(mach, self._named, names, (NAME, 0, PolyPort(self.service, MAKE_SEND)))
 
     @answered(acs.ACS_LOOK_UP_HERE)
