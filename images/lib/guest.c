@@ -9,32 +9,52 @@ mach_port_t host_priv, device_master, console;
 int arg_count;
 char **arg_value;
 
-static char line[128];
-static int used;
+struct line {
+	char text[128];
+	int used;
+};
 
-void flush(void)
+/* What say left unfinished. It is taken out to be gone on with: other threads may print while one waits for the console. */
+static struct line unfinished;
+
+static void move_line(struct line *to, struct line *from)
+{
+	memcpy(to->text, from->text, from->used);
+	to->used = from->used;
+	from->used = 0;
+}
+
+static void write_line(struct line *line)
 {
 	int written;
 
-	if (used)
-		device_write_inband(console, 0, 0, line, used, &written);
-	used = 0;
+	if (line->used)
+		device_write_inband(console, 0, 0, line->text, line->used, &written);
+	line->used = 0;
 }
 
-static void put(char c)
+void flush(void)
 {
-	line[used++] = c;
-	if (c == '\n' || used == sizeof line)
-		flush();
+	struct line line;
+
+	move_line(&line, &unfinished);
+	write_line(&line);
 }
 
-static void put_string(const char *s)
+static void put(struct line *line, char c)
+{
+	line->text[line->used++] = c;
+	if (c == '\n' || line->used == sizeof line->text)
+		write_line(line);
+}
+
+static void put_string(struct line *line, const char *s)
 {
 	while (*s)
-		put(*s++);
+		put(line, *s++);
 }
 
-static void put_unsigned(u32 value)
+static void put_unsigned(struct line *line, u32 value)
 {
 	char digits[12];
 	int i = sizeof digits;
@@ -43,22 +63,22 @@ static void put_unsigned(u32 value)
 	do
 		digits[--i] = '0' + value % 10;
 	while (value /= 10);
-	put_string(digits + i);
+	put_string(line, digits + i);
 }
 
-static void put_signed(int value)
+static void put_signed(struct line *line, int value)
 {
 	if (value < 0)
-		put('-');
-	put_unsigned(value < 0 ? -(u32) value : (u32) value);
+		put(line, '-');
+	put_unsigned(line, value < 0 ? -(u32) value : (u32) value);
 }
 
-static void put_hexadecimal(u32 value)
+static void put_hexadecimal(struct line *line, u32 value)
 {
 	int shift;
 
 	for (shift = 28; shift >= 0; shift -= 4)
-		put("0123456789abcdef"[value >> shift & 15]);
+		put(line, "0123456789abcdef"[value >> shift & 15]);
 }
 
 #define NAMES 512
@@ -70,60 +90,66 @@ void forget_names(void)
 	seen_count = 0;
 }
 
-static void put_name(mach_port_t name)
+static void put_name(struct line *line, mach_port_t name)
 {
 	int i;
 
 	if (name == MACH_PORT_NULL) {
-		put_string("null");
+		put_string(line, "null");
 		return;
 	}
 	if (name == MACH_PORT_DEAD) {
-		put_string("dead");
+		put_string(line, "dead");
 		return;
 	}
 	for (i = 0; i < seen_count && seen[i] != name; i++)
 		;
 	if (i == seen_count && seen_count < NAMES)
 		seen[seen_count++] = name;
-	put('#');
-	put_unsigned(i);
+	put(line, '#');
+	put_unsigned(line, i);
 }
 
 void say(const char *format, ...)
 {
+	struct line line;
 	va_list arguments;
 
+	move_line(&line, &unfinished);
 	va_start(arguments, format);
 	for (; *format; format++) {
 		if (*format != '%') {
-			put(*format);
+			put(&line, *format);
 			continue;
 		}
 		switch (*++format) {
 		case 's':
-			put_string(va_arg(arguments, char *));
+			put_string(&line, va_arg(arguments, char *));
 			break;
 		case 'd':
-			put_signed(va_arg(arguments, int));
+			put_signed(&line, va_arg(arguments, int));
 			break;
 		case 'u':
-			put_unsigned(va_arg(arguments, u32));
+			put_unsigned(&line, va_arg(arguments, u32));
 			break;
 		case 'x':
-			put_hexadecimal(va_arg(arguments, u32));
+			put_hexadecimal(&line, va_arg(arguments, u32));
 			break;
 		case 'c':
-			put(va_arg(arguments, int));
+			put(&line, va_arg(arguments, int));
 			break;
 		case 'n':
-			put_name(va_arg(arguments, mach_port_t));
+			put_name(&line, va_arg(arguments, mach_port_t));
 			break;
 		default:
-			put(*format);
+			put(&line, *format);
 		}
 	}
 	va_end(arguments);
+	if (unfinished.used)
+		write_line(&line);
+	else
+		move_line(&unfinished, &line);
 }
 
 kern_return_t show(const char *what, kern_return_t result)

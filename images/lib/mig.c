@@ -1,18 +1,36 @@
 /* MIG's run time, and the few functions of C's library that stubs and compilers need. */
 #include <mig.h>
 
-static mach_port_t reply_port;
+/* The reply ports that no call has now. A thread may be stopped, or ended, at any instruction. */
+static mach_port_t unused[8];
+#define END (unused + sizeof unused / sizeof *unused)
 
 mach_port_t mig_get_reply_port(void)
 {
-	if (reply_port == MACH_PORT_NULL)
-		reply_port = mach_reply_port();
-	return reply_port;
+	mach_port_t *place, port;
+
+	for (place = unused; place < END; place++)
+		if ((port = *place) != MACH_PORT_NULL && __sync_bool_compare_and_swap(place, port, MACH_PORT_NULL))
+			return port;
+	return mach_reply_port();
+}
+
+/* A port for which there is no place stays without a use. */
+static void give_back(mach_port_t port)
+{
+	mach_port_t *place;
+
+	for (place = unused; place < END; place++)
+		if (*place == MACH_PORT_NULL && __sync_bool_compare_and_swap(place, MACH_PORT_NULL, port))
+			return;
 }
 
 void mig_forget_reply_port(void)
 {
-	reply_port = MACH_PORT_NULL;
+	mach_port_t *place;
+
+	for (place = unused; place < END; place++)
+		*place = MACH_PORT_NULL;
 }
 
 mach_msg_return_t mig_send(mach_msg_header_t *message, mach_msg_option_t option, mach_msg_timeout_t timeout)
@@ -28,12 +46,10 @@ kern_return_t mig_call(mach_msg_header_t *message, mach_msg_size_t room, mach_ms
 	mach_msg_return_t result =
 		mach_msg(message, MACH_SEND_MSG | MACH_RCV_MSG | option, message->msgh_size, room, reply, timeout, MACH_PORT_NULL);
 
-	if (result) {
-		/* A late reply must not be taken for another call's. */
-		if (reply == reply_port)
-			reply_port = MACH_PORT_NULL;
+	/* A late reply must not be taken for another call's. */
+	if (result)
 		return result;
-	}
+	give_back(reply);
 	if (message->msgh_id != id)
 		return message->msgh_id == MACH_NOTIFY_SEND_ONCE ? MIG_SERVER_DIED : MIG_REPLY_MISMATCH;
 	if (message->msgh_size < 32 || body[0] != MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, 1, 1, 0))

@@ -44,9 +44,9 @@
 kern_return_t mig_call(mach_msg_header_t *message, mach_msg_size_t room, mach_msg_option_t option, mach_msg_timeout_t timeout);
 /* Sends a request that has no reply. */
 mach_msg_return_t mig_send(mach_msg_header_t *message, mach_msg_option_t option, mach_msg_timeout_t timeout);
-/* The port on which this task's only RPC at a time gets its reply. */
+/* A port on which one call gets its reply: no other thread has it before mig_call gives it back. */
 mach_port_t mig_get_reply_port(void);
-/* What a task says first that has inherited its parent's memory: the reply port's name in it is the parent's. */
+/* What a task says first that has inherited its parent's memory: the reply ports' names in it are the parent's. */
 void mig_forget_reply_port(void);
 /* What a server's stubs begin and end a reply with: addressed to the request's reply port; a code, with the results or without. */
 void mig_begin_reply(const mach_msg_header_t *request, mach_msg_header_t *reply);

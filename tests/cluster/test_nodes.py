@@ -55,7 +55,7 @@ def test_answers_come_through_loss_duplication_and_reordering() -> None:
 
 
 def test_a_node_that_crashes_is_silent_until_it_boots_anew() -> None:
-    faults = fault("105ms", "crash", node="answerer") + fault("1s", "restart", node="answerer")
+    faults = fault("105500us", "crash", node="answerer") + fault("1s", "restart", node="answerer")
     with World(pair() + faults) as world:
         world.run(900 * MS)
         assert world.node("answerer").kernel is None
@@ -80,10 +80,10 @@ def test_frames_on_the_wire_outlive_their_sender() -> None:
 
 
 def test_a_node_that_stands_still_finds_that_time_has_passed() -> None:
-    faults = fault("104ms", "pause", node="answerer") + fault("550ms", "resume", node="answerer")
+    faults = fault("105ms", "pause", node="answerer") + fault("550ms", "resume", node="answerer")
     with World(pair() + faults) as world:
         world.run()
-        late = [when for when, name, _ in world.printed if name == "answerer" and when > 104 * MS]
+        late = [when for when, name, _ in world.printed if name == "answerer" and when > 105 * MS]
         assert min(late) > 550 * MS
         # what came in between waited in the interface, oldest first
         assert world.lines("answerer").count("question 4 from node 1") == 5

@@ -34,7 +34,7 @@ BOOTS: list[tuple[dict[str, Any], str]] = [
     ({"lines": "hello.elf"}, "Machine.boot: lines='hello.elf': write a list of texts"),
     ({"disks": LIST}, "Machine.boot: disks=['hd0.img']: write a dict from texts to texts or paths"),
     ({"disks": {"hd0": 5}}, "write a dict from texts to texts or paths"),
-    ({"disks": {"hd9": HELLO}}, "there can be no device 'hd9'"),
+    ({"disks": {"hd9": "disk"}}, "there can be no device 'hd9'"),
     ({"writable": "hd0"}, "Machine.boot: writable='hd0': write a list of texts"),
     ({"variables": {"a": 1}}, "Machine.boot: variables={'a': 1}: write a dict from texts to texts"),
     ({"profile": 5}, "Machine.boot: profile=5: write a text"),
@@ -176,7 +176,9 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.mark.parametrize(("given", "said"), BOOTS, ids=lambda each: str(each)[:60])
-def test_what_cannot_be_booted(given: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_booted(given: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "disk").write_bytes(bytes(512))
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=re.escape(said)):
         Machine.boot(**{"modules": HELLO, **given})
 
@@ -206,13 +208,15 @@ def test_what_cannot_be_made_or_found(use: Callable[[], object], said: str) -> N
         use()
 
 
-def test_a_snapshot_goes_into_machines_of_its_kind_alone(machine: Machine) -> None:
+def test_a_snapshot_goes_into_machines_of_its_kind_alone(machine: Machine, tmp_path: Path) -> None:
     kept = machine.snapshot()
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(512))
     with Machine.boot(HELLO) as other:
         other.restore(kept)
         assert other.digest() == machine.digest()
     said = r"the snapshot is of a machine of i386 with \d+M of memory and no disks, and this is .*: boot one such as that"
-    for module, options in ((HELLO, {"memory": "5M"}), (HELLO, {"disks": {"hd0": HELLO}}), (image(ARCHS["m68k"], "hello"), {})):
+    for module, options in ((HELLO, {"memory": "5M"}), (HELLO, {"disks": {"hd0": disk}}), (image(ARCHS["m68k"], "hello"), {})):
         with Machine.boot(module, **options) as other, pytest.raises(UsageError, match=said):
             other.restore(kept)
 
