@@ -125,13 +125,17 @@ class Group(Broadcast):
                 self._install(body)
 
     def _receive_past(self, node: int, head: Head) -> None:
-        """Somebody is in a view that is over: one of those who know tells how it ended, or that it ended long ago."""
+        """Somebody is in a view that is over: one of those who know tells how it ended, or that it ended long ago.
+
+        A member of this view, which has only not heard of it yet, hears that from who does know; it must not go outside.
+        """
         ended, value = self.decision
+        member = Member(node, head.incarnation)
         if head.kind is GroupPacketKind.STATUS and self.standing is Standing.MEMBER and self._before():
             return
         if 0 < head.view == ended:
             self.to(node, GroupPacketKind.DECIDE, value, ended)
-        elif self.standing is Standing.MEMBER and head.view < self.view.number:
+        elif self.standing is Standing.MEMBER and head.view < self.view.number and member not in self.view.members:
             self.to(node, GroupPacketKind.GONE, wire.number(head.view))
 
     # Why and by whom a view is ended

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from masix.groups import Member, Order, Standing
+from masix.groups import Member, Order, Standing, wire
 from masix.groups.wire import GroupPacketKind
 from tests.support import group_schedules as schedules
 from tests.support.group_schedules import Schedule, run
-from tests.support.groups import MARK, MS, GroupWorld, Recorder
+from tests.support.groups import GROUP, MARK, MS, GroupWorld, Recorder
 
 each = settings(max_examples=100)
 
@@ -112,6 +112,21 @@ def test_a_schedule_is_the_same_run_again(order: Order) -> None:
 
 def settled(world: GroupWorld) -> None:
     assert world.settle()
+
+
+def test_a_member_that_has_not_heard_of_the_next_view_is_not_sent_outside_by_one_who_joined_by_that() -> None:
+    """Only who was in the last view knows how that ended. If those who have not heard of it went outside, a view could have too
+    few who know that they are in it."""
+    world = GroupWorld(1, 3, Order.TOTAL)
+    world.run(500 * MS)
+    world.crash(2)
+    world.restart(2)
+    world.run(1_000 * MS)
+    joined = world.lives[2].group
+    assert joined.view.number == 2 and joined.view.elders == 2
+    before = world.frames[GroupPacketKind.GONE]
+    world.lives[2].endpoint.receive(1, wire.packet(GroupPacketKind.PREPARE, GROUP, 1, 1, wire.number(2)))
+    assert world.frames[GroupPacketKind.GONE] == before
 
 
 def test_only_a_majority_of_the_last_view_goes_on_and_the_others_come_back() -> None:
