@@ -42,7 +42,7 @@ SUBSYSTEMS = (
     "succession",
     "name_server",
 )
-MASIX_SUBSYSTEMS = ("acs", "netname", "udp")
+MASIX_SUBSYSTEMS = ("acs", "netname", "udp", "gps")
 """The interfaces whose stubs every program is linked with: the kernel's and the loader's, and those of Masix's servers."""
 
 RUN_TIME = ("guest", "mig", "server", "succession", "udp")

@@ -16,7 +16,7 @@ from machemu.sim.graph import Reader, Writer
 from masix.gps.operations import Look, Operation
 from masix.gps.paged import PAGES, Answer, Ask, First, PagedTable
 from masix.groups import Member
-from masix.interfaces import gps_pages
+from masix.interfaces import gps_peer
 from tests.support.generic_worlds import MS, Actor, Stage
 
 SILENCE = 1500 * MS
@@ -130,7 +130,7 @@ class PagedWorld(Stage):
     def _ask(self, life: PageLife, ask: Ask) -> None:
         self._look_for_repeats(life, ask)
         values = ask.page, list(split(life.table.me)), ask.seen
-        self._count(gps_pages.GPS_PAGE_GET.request.pack(ByteOrder.LITTLE, values)[0])
+        self._count(gps_peer.GPS_PAGE_GET.request.pack(ByteOrder.LITTLE, values)[0])
         self.at(self.now + self.some_delay(), self._asked, life, ask)
 
     def _look_for_repeats(self, life: PageLife, ask: Ask) -> None:
@@ -155,7 +155,7 @@ class PagedWorld(Stage):
         asker, serial, page = life.callers.pop(answer.caller)
         data = OutOfLine(answer.data, len(answer.data))
         values = 0, answer.owner or 0, answer.owner is None, answer.version, data
-        reply = gps_pages.GPS_PAGE_GET.reply
+        reply = gps_peer.GPS_PAGE_GET.reply
         assert reply is not None
         self._count(reply.pack(ByteOrder.LITTLE, values)[0] + answer.data)
         self.at(self.now + self.some_delay(), self._answered, life, asker, serial, page, answer)

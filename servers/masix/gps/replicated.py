@@ -37,7 +37,7 @@ class ReplicatedTable:
     u32 and its bytes. Big-endian.
     """
 
-    __slots__ = ("changed", "entries", "group", "last", "me", "pasts", "results", "waiting")
+    __slots__ = ("changed", "entries", "group", "last", "me", "pasts", "results", "view", "waiting")
     me: Member
     group: Group | None
     entries: dict[UqPid, Entry]
@@ -46,6 +46,7 @@ class ReplicatedTable:
     last: U32  # the last ticket
     results: dict[U32, Result]  # by ticket, of this member
     changed: dict[UqPid, None]  # the processes whose entries changed here
+    view: View | None  # the last one installed
 
     def __init__(self, me: Member) -> None:
         self.me = me
@@ -56,6 +57,7 @@ class ReplicatedTable:
         self.last = 0
         self.results = {}
         self.changed = {}
+        self.view = None
 
     def join(self, group: Group) -> None:
         """The group (of total order) that this replica was opened with."""
@@ -114,6 +116,7 @@ class ReplicatedTable:
 
     def installed(self, view: View) -> None:
         """Of members of which there is a later incarnation nobody wants results any more."""
+        self.view = view
         newest = {member.node: member.incarnation for member in view.members}
         self.pasts = {member: past for member, past in self.pasts.items() if member.incarnation >= newest.get(member.node, 0)}
 

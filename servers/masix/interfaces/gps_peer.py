@@ -1,10 +1,10 @@
-"""The messages of the subsystem gps_pages. Made by `python -m machemu.mig`; do not edit."""
+"""The messages of the subsystem gps_peer. Made by `python -m machemu.mig`; do not edit."""
 
 from typing import Final
 
-from machemu.mig.runtime import OUT_OF_LINE, Message, Routine, Type, table
+from machemu.mig.runtime import COUNTED, OUT_OF_LINE, Message, Routine, Type, table
 
-SUBSYSTEM: Final = "gps_pages"
+SUBSYSTEM: Final = "gps_peer"
 BASE: Final = 5550
 
 _UINT32 = Type(2, 2, 32, 1, "I")
@@ -12,6 +12,7 @@ _GPS_MEMBER = Type(2, 2, 32, 3, "3I")
 _INT32 = Type(2, 2, 32, 1, "i")
 _BOOLEAN = Type(0, 0, 32, 1, "i")
 _POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
+_GPS_HOST = Type(12, 12, 8, 1, "s", COUNTED, limit=80, string=True)
 
 GPS_PAGE_GET = Routine(
     "gps_page_get",
@@ -35,7 +36,40 @@ GPS_PAGE_GET = Routine(
     ),
 )
 
+GPS_MEET = Routine(
+    "gps_meet",
+    Message(
+        5551,
+        (
+            ("host", _GPS_HOST),
+            ("by", _GPS_MEMBER),
+        ),
+    ),
+    Message(
+        5651,
+        (
+            ("RetCode", _INT32),
+            ("is", _GPS_MEMBER),
+            ("in_group", _BOOLEAN),
+        ),
+    ),
+)
+
+GPS_PACKETS = Routine(
+    "gps_packets",
+    Message(
+        5552,
+        (
+            ("node", _UINT32),
+            ("data", _POINTER),
+        ),
+    ),
+    None,
+)
+
 ROUTINES: Final = table(
     GPS_PAGE_GET,
+    GPS_MEET,
+    GPS_PACKETS,
 )
 """The routines by request id."""

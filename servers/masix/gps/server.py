@@ -1,0 +1,335 @@
+"""The generic process server of a node: makes tasks to processes, which call it by ports of their own, and ends them.
+
+Nomad processes are in the table that all nodes share, and each node that runs their personality makes a port for each in advance.
+Sedentary ones are in a table of this node's alone. The rules are the same (masix.gps.operations).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final, NamedTuple
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import (
+    KERN_ABORTED,
+    KERN_INVALID_ARGUMENT,
+    KERN_INVALID_VALUE,
+    KERN_NO_ACCESS,
+    KERN_RESOURCE_SHORTAGE,
+)
+from machemu.abi.message import MAKE_SEND, MOVE_SEND
+from machemu.mig.interfaces.mach import TASK_TERMINATE
+from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
+from machemu.mig.runtime import PolyPort
+from machemu.sim.state import U32, U64, PortName, Receive, Right, state
+from machemu.user.kit import Answer, answered, serves
+from machemu.user.mach import Mach
+from machemu.user.message import Caller, Message, living
+from masix.gps.entry import Entry, Kind, State
+from masix.gps.names import NOBODY, Namer, UqPid
+from masix.gps.operations import LOST, Bury, Create, Exit, Operation, Outcome, Result, Wait, perform
+from masix.gps.peers import NAME, Peers
+from masix.interfaces import acs, gps
+
+LOCAL_MAX: Final = 1024
+"""Sedentary processes of a node."""
+WAITERS_MAX: Final = 16
+"""Calls of pm_wait of one process that wait."""
+CODES: Final = {
+    Outcome.NO_ROOM: KERN_RESOURCE_SHORTAGE,
+    Outcome.STAYS: KERN_NO_ACCESS,
+    Outcome.NO_CHILD: KERN_INVALID_VALUE,
+    Outcome.UNREACHABLE: KERN_ABORTED,
+}
+"""What callers are told; of anything else KERN_INVALID_ARGUMENT."""
+
+
+@state
+class Local:
+    """What this node has of a process. port: by which it calls. task: where it runs here, or 0. waiters: for a child."""
+
+    __slots__ = ("port", "task", "waiters")
+    port: Receive
+    task: Right
+    waiters: list[Caller]
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.task = 0
+        self.waiters = []
+
+
+@state
+class Pending(NamedTuple):
+    """An operation under way. then: the method that goes on. caller: who waits for the answer. task: of one that is created."""
+
+    then: str
+    process: UqPid
+    caller: Caller
+    task: Right = 0
+
+
+@state
+class OwnTable:
+    """The sedentary processes of a node: masix.gps.operations.Slots."""
+
+    __slots__ = ("entries",)
+    entries: dict[UqPid, Entry]
+
+    def __init__(self) -> None:
+        self.entries = {}
+
+    def read(self, process: UqPid) -> Entry | None:
+        return self.entries.get(process)
+
+    def has_room(self, process: UqPid) -> bool:
+        return len(self.entries) < LOCAL_MAX
+
+
+@state
+class Gps(Peers):
+    """The server. personalities: those that run on this node, by the cluster file."""
+
+    __slots__ = (
+        "buried", "callers", "clients", "later", "namer", "own", "pending", "personalities", "processes", "public", "tasks",
+    )  # fmt: skip
+    buried: U64  # the last view with which what ended with nodes was
+    callers: dict[Receive, UqPid]  # by their ports
+    clients: Receive  # where processes are created; its service is for its peers alone
+    later: deque[tuple[Operation, Pending]]  # for the table, when it has room
+    namer: Namer
+    own: OwnTable
+    pending: dict[U32, Pending]  # by their tickets
+    personalities: tuple[bytes, ...]
+    processes: dict[UqPid, Local]
+    public: Right  # the registration of its name for clients
+    tasks: dict[Right, UqPid]  # which process runs in each
+
+    def __init__(self, node: int, host: bytes, nodes: str = "", personalities: str = "bare") -> None:
+        super().__init__(node, host, nodes)
+        self.personalities = tuple(personalities.encode().split())
+        self.namer = Namer(node)
+        self.own = OwnTable()
+        self.pending, self.callers, self.processes, self.tasks = {}, {}, {}, {}
+        self.later = deque()
+        self.buried = self.clients = self.public = 0
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        self.clients = self.new_port(mach)
+        self._publish(mach)
+
+    def _publish(self, mach: Mach) -> None:
+        self.ask(mach, self._published, mach.name_server(), (NAME, 0, PolyPort(self.clients, MAKE_SEND)))
+
+    @answered(acs.ACS_REGISTER)
+    def _published(self, mach: Mach, answer: Answer) -> None:
+        self.public = living(answer.results[0]) if answer.results else 0
+        if self.public:
+            mach.notify(self.public, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
+
+    # The tables
+
+    def find(self, process: UqPid) -> Entry | None:
+        return self.own.entries.get(process) or self.table.find(process)
+
+    def _do(self, mach: Mach, kind: Kind, operation: Operation, pending: Pending) -> None:
+        """Has an operation done in the table of its kind; then the method goes on that `pending` names."""
+        if kind is Kind.NOMAD:
+            self.later.append((operation, pending))
+            return
+        result, changes = perform(operation, self.own)
+        for process, entry in changes.items():
+            if entry is None:
+                del self.own.entries[process]
+            else:
+                self.own.entries[process] = entry
+        self._go_on_with(mach, pending, result)
+        for process in changes:
+            self._changed(mach, process)
+
+    def _go_on_with(self, mach: Mach, pending: Pending, result: Result) -> None:
+        getattr(self, pending.then)(mach, pending, result)
+
+    def settled(self, mach: Mach) -> None:
+        self._bury()
+        self._submit()
+        while self.table.results or self.table.changed:
+            while self.table.results:
+                ticket = next(iter(self.table.results))
+                self._go_on_with(mach, self.pending.pop(ticket), self.table.results.pop(ticket))
+            changed, self.table.changed = self.table.changed, {}
+            for process in changed:
+                self._changed(mach, process)
+            self._submit()
+
+    def _bury(self) -> None:
+        """With each view its first member ends what ran at incarnations of nodes that are over: the next ones are in it."""
+        view = self.table.view
+        if view is None or view.number == self.buried:
+            return
+        self.buried = view.number
+        newest = {member.node: member.incarnation for member in view.members}
+        for process, entry in self.table.entries.items() if view.members[0] == self.me else ():
+            if entry.state is not State.ZOMBIE and entry.at.incarnation < newest.get(entry.at.node, 0):
+                self.later.append((Bury(process, entry.at), Pending("_exited", process, NO_CALLER)))
+
+    def _submit(self) -> None:
+        """Gives the table what waits, as far as it takes it."""
+        while self.later and (ticket := self.table.submit(self.later[0][0])) is not None:
+            self.pending[ticket] = self.later.popleft()[1]
+
+    def _changed(self, mach: Mach, process: UqPid) -> None:
+        """An entry is another one, or gone: makes its port in advance, or ends what is here of it."""
+        entry = self.find(process)
+        if entry is None:
+            self._forget(mach, process)
+        elif entry.state is State.ZOMBIE:
+            self._end_task(mach, process)
+            self._wake(mach, entry.parent)
+        elif entry.personality in self.personalities:
+            self._local(mach, process)
+
+    def _local(self, mach: Mach, process: UqPid) -> Local:
+        """What this node has of a process, made where there was nothing."""
+        if process not in self.processes:
+            port = self.new_port(mach)
+            self.processes[process] = Local(port)
+            self.callers[port] = process
+        return self.processes[process]
+
+    def _forget(self, mach: Mach, process: UqPid) -> None:
+        self._end_task(mach, process)
+        local = self.processes.pop(process, None)
+        if local is not None:
+            for waiter in local.waiters:
+                mach.answer(waiter, gps.PM_WAIT, KERN_INVALID_ARGUMENT)
+            del self.callers[local.port]
+            mach.destroy_receive(local.port)
+
+    def _end_task(self, mach: Mach, process: UqPid) -> None:
+        """The process has ended; its task does, if it runs here and has not."""
+        local = self.processes.get(process)
+        if local is not None and local.task:
+            task, local.task = local.task, 0
+            del self.tasks[task]
+            mach.request(TASK_TERMINATE, task, (), disposition=MOVE_SEND)
+
+    # Calls
+
+    def _caller(self, request: Message) -> tuple[UqPid, Entry]:
+        """The process that calls. KERN_INVALID_ARGUMENT where it has ended."""
+        process = self.callers[request.header.local]
+        entry = self.find(process)
+        if entry is None or entry.state is State.ZOMBIE:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        return process, entry
+
+    @serves(gps.GPS_CREATE, at="clients")
+    def _create(self, mach: Mach, request: Message, task: Any, kind: int, personality: bytes) -> None:
+        if not living(task) or task in self.tasks or kind not in tuple(Kind) or personality not in self.personalities:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        self._begin(mach, request, task, Create(NOBODY, Kind(kind), personality, NOBODY, Kind(kind), self.me, 1))
+
+    @serves(gps.PM_FORK, at="callers")
+    def _fork(self, mach: Mach, request: Message, task: Any) -> None:
+        process, entry = self._caller(request)
+        if not living(task) or task in self.tasks:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        self._begin(mach, request, task, Create(NOBODY, entry.kind, entry.personality, process, entry.kind, self.me, 1))
+
+    def _begin(self, mach: Mach, request: Message, task: int, wanted: Create) -> None:
+        """A task becomes a process, once the table has it."""
+        wanted = wanted._replace(process=self.namer.name(mach.now()))
+        self.tasks[task] = wanted.process
+        mach.notify(task, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
+        self._do(mach, wanted.kind, wanted, Pending("_created", wanted.process, request.caller, task))
+
+    def _created(self, mach: Mach, pending: Pending, result: Result) -> None:
+        routine = gps.PM_FORK if pending.caller.id == gps.PM_FORK.request.id else gps.GPS_CREATE
+        process, task = pending.process, pending.task
+        if result.outcome is not Outcome.DONE:
+            self.tasks.pop(task, None)
+            mach.deallocate(task)
+            mach.answer(pending.caller, routine, CODES.get(result.outcome, KERN_INVALID_ARGUMENT))
+            return
+        local = self._local(mach, process)
+        if task in self.tasks:
+            local.task = task
+        else:
+            mach.deallocate(task)
+            self._exit(mach, process, LOST)
+        mach.answer(pending.caller, routine, 0, (words_of(process), PolyPort(local.port, MAKE_SEND)))
+
+    @serves(gps.PM_EXIT, at="callers")
+    def _exits(self, mach: Mach, request: Message, status: int) -> tuple[Any, ...]:
+        process, _ = self._caller(request)
+        self._exit(mach, process, status)
+        return ()
+
+    def _exit(self, mach: Mach, process: UqPid, status: int) -> None:
+        entry = self.find(process)
+        if entry is not None:
+            self._do(mach, entry.kind, Exit(process, self.me, status), Pending("_exited", process, NO_CALLER))
+
+    def _exited(self, mach: Mach, pending: Pending, result: Result) -> None:
+        """What ends with a process is seen from its entry (`_changed`)."""
+
+    def died(self, mach: Mach, name: PortName) -> None:
+        """A task has ended without a word, and its process with it; or a peer, or the name server."""
+        process = self.tasks.pop(name, None)
+        if name == self.public:
+            mach.deallocate(name)
+            self._publish(mach)
+            return
+        if process is None:
+            super().died(mach, name)
+            return
+        local = self.processes.get(process)
+        if local is not None and local.task == name:
+            local.task = 0
+            mach.deallocate(name)
+            self._exit(mach, process, LOST)
+
+    @serves(gps.PM_WAIT, at="callers")
+    def _waits(self, mach: Mach, request: Message) -> None:
+        process, entry = self._caller(request)
+        self._wait(mach, process, entry.kind, request.caller)
+
+    def _wait(self, mach: Mach, process: UqPid, kind: Kind, caller: Caller) -> None:
+        self._do(mach, kind, Wait(process), Pending("_waited", process, caller))
+
+    def _waited(self, mach: Mach, pending: Pending, result: Result) -> None:
+        local = self.processes.get(pending.process)
+        if result.outcome is Outcome.DONE:
+            mach.answer(pending.caller, gps.PM_WAIT, 0, (words_of(result.process), result.value))
+        elif result.outcome is Outcome.NOT_YET and local is not None and len(local.waiters) < WAITERS_MAX:
+            local.waiters.append(pending.caller)
+        else:
+            outcome = Outcome.NO_ROOM if result.outcome is Outcome.NOT_YET else result.outcome
+            mach.answer(pending.caller, gps.PM_WAIT, CODES.get(outcome, KERN_INVALID_ARGUMENT))
+
+    def _wake(self, mach: Mach, parent: UqPid) -> None:
+        """A child of a process has ended: who waits for that asks again."""
+        local, entry = self.processes.get(parent), self.find(parent)
+        if local is not None and entry is not None:
+            waiters, local.waiters = local.waiters, []
+            for waiter in waiters:
+                self._wait(mach, parent, entry.kind, waiter)
+
+    @serves(gps.PM_GETPID, at="callers")
+    def _getpid(self, mach: Mach, request: Message) -> tuple[Any, ...]:
+        process, _ = self._caller(request)
+        return (words_of(process),)
+
+    @serves(gps.PM_GETPPID, at="callers")
+    def _getppid(self, mach: Mach, request: Message) -> tuple[Any, ...]:
+        _, entry = self._caller(request)
+        return (words_of(entry.parent),)
+
+
+NO_CALLER: Final = Caller(0, 0, 0)
+
+
+def words_of(process: UqPid) -> tuple[int, int, int, int]:
+    return process.node, process.time >> 32, process.time & 0xFFFFFFFF, process.number

@@ -1,0 +1,137 @@
+"""Processes that guests make, end and wait for by the generic process servers of several nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from machemu.abi.errors import UserError
+from machemu.cluster.cluster import Cluster
+from machemu.cluster.file import parse_file
+from masix.gps.entry import Kind
+from masix.gps.server import Gps
+from masix.groups import Standing
+from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, fault, saved_in_between
+from tests.support.guests import I386, Arch
+
+NODES = ("alpha", "beta", "gamma")
+GUESTS = "tests/cluster/guests"
+REFUSED = "00000004"
+
+
+def cluster(arch: Arch = I386, *families: str, nodes: tuple[str, ...] = NODES) -> str:
+    """A cluster's file: on the first nodes a family each, as family.c takes its arguments, or none for ""."""
+    text = "seed = 3\n[segments.lan]\n"
+    for number, name in enumerate(nodes):
+        family = families[number] if number < len(families) else ""
+        lines = [f"{GUESTS}/{arch.name}/family.elf {PORTS} {family} {START}"] if family else []
+        text += f'[nodes.{name}]\nmemory = "16M"\nprofile = "{arch.profile}"\nmodules = {lines}\nnics = {{ eth0 = "lan" }}\n'
+        text += 'servers = ["masix.acs.server:Acs", "masix.gns.server:Gns", '
+        text += f'{{ class = "masix.gps.server:Gps", nodes = "{" ".join(nodes)}" }}]\n'
+    return text
+
+
+def server(world: World, name: str) -> Gps:
+    (found,) = world.programs(name, Gps)
+    return found
+
+
+def check_nothing_is_left(world: World) -> None:
+    for node in world.cluster.nodes:
+        gps = server(world, node.name)
+        assert not (gps.table.entries or gps.own.entries or gps.processes or gps.callers or gps.tasks)
+        assert not (gps.pending or gps.later or gps.questions or gps.table.waiting)
+        assert node.kernel is not None
+        assert [task.name for task in node.kernel.kern.tasks.values()][1:] == ["acs", "gns", "gps"]
+
+
+@pytest.mark.parametrize("kind", ["nomad", "sedentary"])
+def test_a_family_is_counted_by_its_parents_and_leaves_nothing(kind: str, arch: Arch) -> None:
+    with World(cluster(arch, f"{kind} 2 3", nodes=NODES[:2])) as world:
+        world.run(4 * SECOND)
+        assert world.lines("alpha") == [
+            f"without a task -> {REFUSED}",
+            f"of no kind -> {REFUSED}",
+            f"of another personality -> {REFUSED}",
+            "created -> 00000000",
+            f"once more -> {REFUSED}",
+            "its parent -> 00000000",
+            "0 0 0 0",
+            "13 processes",
+            "no child -> 00000012",
+            "END",
+        ]
+        check_nothing_is_left(world)
+
+
+def test_families_of_several_nodes_share_the_table() -> None:
+    with World(cluster(I386, "nomad 1 5", "sedentary 1 4", "nomad 1 3")) as world:
+        world.run(2 * SECOND)
+        assert [world.lines(name)[-3] for name in NODES] == ["6 processes", "5 processes", "4 processes"]
+        check_nothing_is_left(world)
+
+
+def test_a_process_that_ends_without_a_word_is_waited_for_too(arch: Arch) -> None:
+    with World(cluster(arch, "nomad 1 3 abrupt", nodes=NODES[:2])) as world:
+        world.run(3 * SECOND)
+        assert world.lines("alpha")[-3:] == ["1 processes", "no child -> 00000012", "END"]
+        check_nothing_is_left(world)
+
+
+def until(world: World, time: int, holds: Callable[[Gps], bool]) -> int:
+    """Runs until something holds at the servers of all nodes; when that is."""
+    while not all(holds(server(world, name)) for name in NODES):
+        time += MS
+        assert time < SECOND
+        world.run(time)
+    return time
+
+
+def test_nomads_are_known_on_all_nodes_with_ports_made_in_advance_and_sedentary_ones_on_their_own() -> None:
+    with World(cluster(I386, "", "nomad 2 2", "sedentary 3 4")) as world:
+        time = until(world, 0, lambda gps: len(gps.own.entries) >= 20 or gps.host != b"gamma")
+        assert not server(world, "alpha").own.entries and not server(world, "gamma").table.entries
+        until(world, time, lambda gps: len(gps.table.entries) >= 5)
+        one = server(world, "alpha")
+        for name in NODES:
+            gps = server(world, name)
+            assert gps.table.entries.keys() == one.table.entries.keys()
+            assert all(gps.callers[gps.processes[process].port] == process for process in gps.table.entries)
+            assert all(entry.kind is Kind.NOMAD for entry in gps.table.entries.values())
+
+
+@pytest.mark.slow
+def test_what_ran_at_a_node_that_starts_anew_is_gone_everywhere_and_the_node_is_back_in_the_group() -> None:
+    text = cluster(I386, "", "nomad 2 6")
+    with World(text) as world:
+        time = until(world, 0, lambda gps: len(gps.table.entries) >= 10)
+    crash = fault(f"{time}ns", "crash", node="beta") + fault("3s", "restart", node="beta")
+    with World(text + crash) as world:
+        world.run(3 * SECOND)
+        group, entries = server(world, "alpha").group, server(world, "alpha").table.entries
+        assert group is not None and len(group.view.members) == 2
+        assert len(entries) >= 10, "that a node is silent is no reason"
+        world.run(7 * SECOND)
+        for name in NODES:
+            group = server(world, name).group
+            assert group is not None and group.standing is Standing.MEMBER and len(group.view.members) == 3
+        assert world.lines("beta")[-3] == "43 processes"
+        check_nothing_is_left(world)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_saved_while_processes_begin_and_end_goes_on_the_same(tmp_path: Path) -> None:
+    with saved_in_between(cluster(I386, "sedentary 2 3", "nomad 2 3"), 285 * MS, SECOND, tmp_path / "saved") as world:
+        assert world.lines("alpha")[-1] == world.lines("beta")[-1] == "END"
+        check_nothing_is_left(world)
+
+
+def test_a_server_whose_nodes_are_not_all_named_is_refused() -> None:
+    wrong = cluster().replace('nodes = "alpha beta gamma"', 'nodes = "alpha beta"')
+    with (
+        pytest.raises(UserError, match="nodes has to name all nodes with such a server, gamma too"),
+        Cluster(parse_file(wrong, ROOT)) as made,
+    ):
+        made.boot()
