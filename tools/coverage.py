@@ -30,6 +30,7 @@ MANAGERS: Final = "tests/kernel/test_internalizing.py"
 OBJECTS: Final = "tests/kernel/test_moving_memory_objects.py"
 MAPS: Final = "tests/kernel/test_moving_maps.py"
 ARRAYS: Final = "tests/user/test_port_arrays.py::test_many_ports_are_made_moved_and_asked_as_one_is"
+ONCES: Final = "tests/user/test_port_arrays.py::test_send_once_rights_are_made_and_forgotten_of_which_their_ports_hear_nothing"
 DECLARED: Final[dict[str, str]] = {
     "device_open": "ports",
     "device_write_inband": "ports",
@@ -45,6 +46,7 @@ DECLARED: Final[dict[str, str]] = {
     "mach_notify_msg_accepted": "messages",
     **dict.fromkeys((known.name for known in routines() if known.interface == mach_migrate.SUBSYSTEM), MOVES),
     **dict.fromkeys((known.name for known in routines() if known.interface == mach_port_array.SUBSYSTEM), ARRAYS),
+    **dict.fromkeys(("mach_port_make_send_once_array", "mach_port_forget_send_once_array"), ONCES),
     "vm_map_info": f"{MAPS}::test_memory_of_a_family_has_one_number_in_all_of_its_maps",
     "vm_map_set": f"{MAPS}::test_a_map_made_of_words_is_alike_and_gives_the_same_addresses",
     "vm_region_get_pages": f"{MAPS}::test_pages_are_read_whatever_their_protection_and_only_those_that_exist",

@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_CAPABILITY, KERN_INVALID_VALUE, KERN_NOT_IN_SET
+from machemu.abi.kern_return import (
+    KERN_INVALID_ARGUMENT,
+    KERN_INVALID_CAPABILITY,
+    KERN_INVALID_RIGHT,
+    KERN_INVALID_VALUE,
+    KERN_NOT_IN_SET,
+)
 from machemu.abi.message import PORT_DEAD
-from machemu.abi.port import NOTIFY_PORT_DESTROYED, PORT_NULL, RIGHT_RECEIVE, PortStatus
-from machemu.ipc import mach_port, right, right_refs
-from machemu.ipc.entry import TYPE_PORT_RIGHTS
+from machemu.abi.port import NOTIFY_PORT_DESTROYED, PORT_NULL, RIGHT_RECEIVE, TYPE_SEND_ONCE, PortStatus
+from machemu.ipc import mach_port, notify, right, right_refs
+from machemu.ipc import port as ports
+from machemu.ipc.entry import TYPE_PORT_RIGHTS, Entry
 from machemu.ipc.port import Port
 
 if TYPE_CHECKING:
@@ -56,6 +63,29 @@ def receivers(space: Space, names: Sequence[PortName]) -> tuple[PortName, ...]:
     entries = [right.lookup(space, name) for name in names]
     held = [entry.object if entry.type & TYPE_PORT_RIGHTS else None for entry in entries]
     return tuple([port.receiver_name if isinstance(port, Port) and port.receiver is space else PORT_NULL for port in held])
+
+
+def make_send_onces(ipc: Ipc, space: Space, names: Sequence[PortName]) -> tuple[Port, ...]:
+    """A send-once right to each receive right's port."""
+    return tuple([ports.make_sonce(ipc, port) for port in [right.lookup_receive(space, name) for name in names]])
+
+
+def forget_send_onces(ipc: Ipc, space: Space, names: Sequence[PortName]) -> None:
+    """KERN_INVALID_RIGHT for what is no send-once right to a port of the space's own, or stands there twice."""
+    entries = [right.lookup(space, name) for name in names]
+    if len({*names}) != len(names) or any(not _is_own_once(space, entry) for entry in entries):
+        raise KernError(KERN_INVALID_RIGHT)
+    for entry in entries:
+        port, name = entry.port(), entry.name
+        request = right.cancel_request(entry, port)
+        space.dealloc(entry)
+        ports.release_sonce(ipc, port)
+        if request is not None:
+            notify.port_deleted(ipc, request, name)
+
+
+def _is_own_once(space: Space, entry: Entry) -> bool:
+    return entry.type == TYPE_SEND_ONCE and entry.port().active and entry.port().receiver is space
 
 
 def request_notifications(

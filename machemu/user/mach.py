@@ -41,8 +41,10 @@ from machemu.mig.interfaces.mach_port import (
 )
 from machemu.mig.interfaces.mach_port_array import (
     MACH_PORT_ALLOCATE_ARRAY,
+    MACH_PORT_FORGET_SEND_ONCE_ARRAY,
     MACH_PORT_GET_RECEIVE_STATUS_ARRAY,
     MACH_PORT_GET_RECEIVER_ARRAY,
+    MACH_PORT_MAKE_SEND_ONCE_ARRAY,
     MACH_PORT_MOVE_MEMBER_ARRAY,
     MACH_PORT_REQUEST_NOTIFICATION_ARRAY,
 )
@@ -383,6 +385,16 @@ class Mach:
     def receivers(self, names: Sequence[PortName]) -> list[PortName]:
         """The names of the task's receive rights to the ports of send and send-once rights, 0 where it has none."""
         return [name for some in _some(names) for name in self.call(MACH_PORT_GET_RECEIVER_ARRAY, self.task_self(), some)[0]]
+
+    def make_onces(self, names: Sequence[PortName]) -> list[PortName]:
+        """New send-once rights to the ports of receive rights, in their order."""
+        calls = [self.call(MACH_PORT_MAKE_SEND_ONCE_ARRAY, self.task_self(), some) for some in _some(names)]
+        return [messages.name_of(once) for (onces,) in calls for once in onces]
+
+    def forget_onces(self, names: Sequence[PortName]) -> None:
+        """Gives up send-once rights to the task's own ports, to which it is not told."""
+        for some in _some(names):
+            self.call(MACH_PORT_FORGET_SEND_ONCE_ARRAY, self.task_self(), some)
 
     def exchange_requests(self, notification: int, asked: Sequence[tuple[PortName, int, PortName]]) -> list[object | None]:
         """As `exchange_request`, of one notification about many receive rights. asked: name, sync and port of each."""

@@ -22,11 +22,13 @@ from machemu.core.host_side import launch
 from machemu.ipc import space
 from machemu.mig.interfaces.mach_port_array import (
     MACH_PORT_ALLOCATE_ARRAY,
+    MACH_PORT_FORGET_SEND_ONCE_ARRAY,
     MACH_PORT_GET_RECEIVE_STATUS_ARRAY,
+    MACH_PORT_MAKE_SEND_ONCE_ARRAY,
     MACH_PORT_MOVE_MEMBER_ARRAY,
     MACH_PORT_REQUEST_NOTIFICATION_ARRAY,
 )
-from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED
+from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED
 from machemu.mig.runtime import PolyPort, Routine
 from machemu.sim.state import state
 from machemu.user.kit import HostServer
@@ -113,6 +115,22 @@ def test_a_task_learns_which_of_its_own_rights_are_to_ports_of_its_own(arch: Arc
     done(arch, does)
 
 
+def test_send_once_rights_are_made_and_forgotten_of_which_their_ports_hear_nothing(arch: Arch) -> None:
+    def does(server: Doing, mach: Mach) -> None:
+        first, second = mach.allocate_ports(2)
+        onces = mach.make_onces([first, second, first])
+        assert mach.receivers(onces) == [first, second, first] and len({*onces}) == 3
+        assert [status.sorights for status in mach.receive_statuses([first, second])] == [2, 1]
+        other, _, _ = onces
+        mach.forget_onces([other])
+        assert [(status.sorights, status.msgcount) for status in mach.receive_statuses([first, second])] == [(1, 0), (1, 0)]
+        mach.notify(onces[1], MACH_NOTIFY_DEAD_NAME.request.id, server.notices)
+        mach.forget_onces(onces[1:])
+        assert [(status.sorights, status.msgcount) for status in mach.receive_statuses([first, second])] == [(0, 0), (0, 0)]
+
+    assert len(done(arch, does).told) == 1
+
+
 CALLS: dict[str, tuple[Routine, Callable[[Doing, list[int]], tuple[Any, ...]], int]] = {
     "too many ports": (MACH_PORT_ALLOCATE_ARRAY, lambda server, names: (1025,), KERN_INVALID_ARGUMENT),
     "moved: no name": (
@@ -124,6 +142,13 @@ CALLS: dict[str, tuple[Routine, Callable[[Doing, list[int]], tuple[Any, ...]], i
     "moved: no set": (MACH_PORT_MOVE_MEMBER_ARRAY, lambda server, names: (names, server.service), KERN_INVALID_RIGHT),
     "moved out of none": (MACH_PORT_MOVE_MEMBER_ARRAY, lambda server, names: ((server.service, *names), 0), KERN_NOT_IN_SET),
     "status of no name": (MACH_PORT_GET_RECEIVE_STATUS_ARRAY, lambda server, names: ((*names, NOBODY),), KERN_INVALID_NAME),
+    "made: no receive right": (
+        MACH_PORT_MAKE_SEND_ONCE_ARRAY, lambda server, names: ((*names, server.ports),), KERN_INVALID_RIGHT,
+    ),
+    "forgotten: no send-once right": (
+        MACH_PORT_FORGET_SEND_ONCE_ARRAY, lambda server, names: ((names[0],),), KERN_INVALID_RIGHT,
+    ),
+    "forgotten: no name": (MACH_PORT_FORGET_SEND_ONCE_ARRAY, lambda server, names: ((NOBODY,),), KERN_INVALID_NAME),
     "asked: no name": (
         MACH_PORT_REQUEST_NOTIFICATION_ARRAY,
         lambda server, names: ((*names, NOBODY), NO_SENDERS, (1, 1, 1, 1), once(server, 4)), KERN_INVALID_NAME,

@@ -33,6 +33,15 @@ def mach_port_get_receiver_array(kernel: Kernel, request: Kmsg, names: tuple[Por
     return (port_arrays.receivers(space_target(request), names),)
 
 
+def mach_port_make_send_once_array(kernel: Kernel, request: Kmsg, names: tuple[PortName, ...]) -> tuple[tuple[Right, ...]]:
+    return (port_arrays.make_send_onces(kernel.ipc, space_target(request), names),)
+
+
+def mach_port_forget_send_once_array(kernel: Kernel, request: Kmsg, onces: tuple[PortName, ...]) -> tuple[()]:
+    port_arrays.forget_send_onces(kernel.ipc, space_target(request), onces)
+    return ()
+
+
 def mach_port_request_notification_array(
     kernel: Kernel, request: Kmsg, names: tuple[PortName, ...], msgh_id: int, syncs: tuple[int, ...], notify: tuple[Right, ...]
 ) -> tuple[tuple[Right, ...]]:

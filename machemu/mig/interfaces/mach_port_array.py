@@ -84,11 +84,31 @@ MACH_PORT_GET_RECEIVER_ARRAY = Routine(
     ),
 )
 
+MACH_PORT_MAKE_SEND_ONCE_ARRAY = Routine(
+    "mach_port_make_send_once_array",
+    Message(4655, (("names", _PORT_NAMES),)),
+    Message(
+        4755,
+        (
+            ("RetCode", _INT32),
+            ("onces", _MOVE_SEND_ONCE_ARRAY),
+        ),
+    ),
+)
+
+MACH_PORT_FORGET_SEND_ONCE_ARRAY = Routine(
+    "mach_port_forget_send_once_array",
+    Message(4656, (("onces", _PORT_NAMES),)),
+    Message(4756, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     MACH_PORT_ALLOCATE_ARRAY,
     MACH_PORT_MOVE_MEMBER_ARRAY,
     MACH_PORT_GET_RECEIVE_STATUS_ARRAY,
     MACH_PORT_REQUEST_NOTIFICATION_ARRAY,
     MACH_PORT_GET_RECEIVER_ARRAY,
+    MACH_PORT_MAKE_SEND_ONCE_ARRAY,
+    MACH_PORT_FORGET_SEND_ONCE_ARRAY,
 )
 """The routines by request id."""
