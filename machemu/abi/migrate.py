@@ -50,10 +50,8 @@ REDO_REDIRECT: Final = 8
 """Makes a trap that an emulation vector redirects: its number."""
 REDO_YIELD: Final = 9
 """Is ready, and has given way: 0 in swtch, 1 in swtch_pri, 2 in thread_switch."""
-REDO_ANSWERED: Final = 10
-"""Takes the answer to an exception: as REDO_EXCEPTION, and the answer's code."""
 
-REDO_WORDS: Final = (0, 3, 8, 7, 9, 0, 4, 1, 1, 1, 5)
+REDO_WORDS: Final = (0, 3, 8, 7, 9, 0, 4, 1, 1, 1)
 """How many words each kind has at least, by its number."""
 SEND_WAITS, SEND_ROOM, SEND_LATE = range(3)
 """The last word of REDO_SEND."""

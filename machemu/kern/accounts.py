@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
 WORD: Final = 0xFFFFFFFF
 STOPS_MAX: Final = 0x7FFFFFFF
+"""Also of seconds."""
 OF_THREAD: Final = (
     "user_stop_count", "priority", "max_priority", "sched_pri", "policy", "sched_data", "vm_privilege", "depress_priority",
     "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "user_time", "system_time", "time_saved", "creation_time",
 )  # fmt: skip
-"""A thread's, in their order; the milliseconds of its depression that are left, or FOREVER, come after them."""
+"""A thread's, in their order; then how many seconds ago its usage aged, and the milliseconds of its depression that are left, or
+FOREVER."""
 OF_TASK: Final = ("user_stop_count", "priority", "essential", "user_time", "system_time", "creation_time")
 """A task's; then what TASK_EVENTS_INFO and TASK_IPC_INFO count."""
 WIDE: Final = frozenset((
@@ -54,7 +56,7 @@ def _values(words: deque[int], names: Sequence[str]) -> dict[str, int]:
 
 
 def of_thread(kern: Kern, thread: Thread) -> tuple[int, ...]:
-    return (*_words(thread, OF_THREAD), time_left(kern, thread.depress_timer))
+    return (*_words(thread, OF_THREAD), kern.sched.sched_tick - thread.sched_stamp, time_left(kern, thread.depress_timer))
 
 
 def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
@@ -63,7 +65,8 @@ def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
     values = _values(rest, OF_THREAD)
     values["depress_priority"] = signed(values["depress_priority"])
     good = (
-        len(rest) == 1
+        len(rest) == 2
+        and rest[0] <= STOPS_MAX
         and values["user_stop_count"] <= STOPS_MAX
         and all(values[name] < NRQS for name in ("priority", "max_priority", "sched_pri"))
         and -1 <= values["depress_priority"] < NRQS
@@ -80,10 +83,11 @@ def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
     thread.vm_privilege = bool(values.pop("vm_privilege"))
     for name, value in values.items():
         setattr(thread, name, value)
-    thread.sched_stamp = kern.sched.sched_tick
+    idle, depressed = rest
+    thread.sched_stamp = kern.sched.sched_tick - idle
     kern.cancel_depress_timer(thread)
-    if rest[0] != FOREVER and thread.depress_priority >= 0:
-        kern.limit_depression(thread, rest[0])
+    if depressed != FOREVER and thread.depress_priority >= 0:
+        kern.limit_depression(thread, depressed)
 
 
 def of_task(task: Task) -> tuple[int, ...]:

@@ -5,11 +5,11 @@ Mach's exception_raise, exception_parse_reply and mach_msg_abort_rpc.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from machemu.abi.exception import Raised
 from machemu.abi.kern_return import MIG_REPLY_MISMATCH
-from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE
+from machemu.abi.message import MACH_MSG_SUCCESS, PORT_SEND, PORT_SEND_ONCE
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mqueue, port
 from machemu.ipc.port import Port, Right
@@ -55,6 +55,15 @@ def wait_again(kern: Kern, thread: Thread) -> None:
         mqueue.wait_again_for_kernel_reply(kern.ipc, thread, reply_port)
 
 
+def put_back(kern: Kern, thread: Thread) -> bool:
+    """Whether a thread that waits no more had been given an answer, which is the first in its queue again."""
+    kmsg, thread.ith_kmsg = thread.ith_kmsg, None
+    if thread.ith_state != MACH_MSG_SUCCESS or kmsg is None:
+        return False
+    cast("Port", kmsg.remote).messages.appendleft(kmsg)
+    return True
+
+
 def take(kern: Kern, thread: Thread) -> int | None:
     """What the handler answered: its code, MIG_REPLY_MISMATCH for a message that is no reply, None where nothing came.
 
@@ -82,12 +91,7 @@ def stop_waiting(kern: Kern, thread: Thread) -> None:
     if thread.ith_queue is not None:
         thread.ith_queue.remove(thread)
         kern.wake(thread)
-    refused(kern, thread, take(kern, thread))
-
-
-def refused(kern: Kern, thread: Thread, code: int | None) -> None:
-    """A thread that waits no more has had an answer, or with None has not."""
-    what = thread.ith_exc
+    code, what = take(kern, thread), thread.ith_exc
     if (
         code not in (None, 0)
         and not thread.ith_last

@@ -108,7 +108,7 @@ def surrender(kern: Kern, task: Task) -> tuple[Port, list[Port], list[Port | Non
     if not task.frozen:
         raise KernError(KERN_FAILURE)
     for thread in list(task.threads.values()):
-        if thread.continuation is Continuation.EXCEPTION_REPLY and thread.state & TH_WAIT:
+        if thread.continuation is Continuation.EXCEPTION_REPLY:
             detach(kern, thread)
     if not task.active or task.itk_self is None:
         raise KernError(KERN_FAILURE)

@@ -13,7 +13,6 @@ from machemu.abi.exception import Raised
 from machemu.abi.message import MACH_SEND_MSG, MACH_SEND_TIMED_OUT
 from machemu.abi.migrate import (
     FOREVER,
-    REDO_ANSWERED,
     REDO_EXCEPTION,
     REDO_GSYNC,
     REDO_NOTHING,
@@ -30,7 +29,7 @@ from machemu.abi.migrate import (
 )
 from machemu.ipc import kmsg_copyout, mach_msg, mqueue, port
 from machemu.ipc.thread import MsgArgs, MsgContinuation, Put
-from machemu.kern import exception, exception_rpc, gsync
+from machemu.kern import exception_rpc, gsync
 from machemu.kern.thread import TH_WAIT, Continuation
 from machemu.sim.state import U32, Natural, Word, state
 
@@ -134,15 +133,14 @@ def detach_yield(kern: Kern, thread: Thread) -> Redo:
 
 
 def detach_exception(kern: Kern, thread: Thread) -> Redo:
-    """Where it was answered, and has not taken the answer yet, that is taken."""
+    """Where it was answered, and has not taken the answer yet, that waits for it again."""
     assert thread.ith_exc is not None
-    words = (*thread.ith_exc, int(thread.ith_last))
     if thread.ith_queue is not None:
         thread.ith_queue.remove(thread)
         kern.wake(thread)
-        return Redo(REDO_EXCEPTION, words)
-    code = exception_rpc.take(kern, thread)
-    return NOTHING if code is None else Redo(REDO_ANSWERED, (*words, code))
+    elif not exception_rpc.put_back(kern, thread):
+        return NOTHING
+    return Redo(REDO_EXCEPTION, (*thread.ith_exc, int(thread.ith_last)))
 
 
 def detach_nothing(kern: Kern, thread: Thread) -> Redo:
@@ -194,7 +192,7 @@ def for_it(kern: Kern, thread: Thread, redo: Redo) -> bool:
         entry = thread.space.table.get(name)
         receiver = getattr(entry.object, "receiver", None) if entry is not None else None
         return receiver is not kern.ipc.kernel_space
-    return redo.kind not in (REDO_TRAP, REDO_REDIRECT, REDO_ANSWERED)
+    return redo.kind not in (REDO_TRAP, REDO_REDIRECT)
 
 
 def order(thread: Thread) -> tuple[bool, int]:
@@ -243,18 +241,9 @@ def _switch(kern: Kern, thread: Thread, redo: Redo) -> None:
 
 
 def _exception(kern: Kern, thread: Thread, redo: Redo) -> None:
-    _set_exception(thread, redo)
-    exception_rpc.wait_again(kern, thread)
-
-
-def _answered(kern: Kern, thread: Thread, redo: Redo) -> None:
-    _set_exception(thread, redo)
-    exception.answered(kern, thread, redo.words[-1])
-
-
-def _set_exception(thread: Thread, redo: Redo) -> None:
-    number, code, subcode, last, *_ = redo.words
+    number, code, subcode, last = redo.words
     thread.ith_exc, thread.ith_last = Raised(number, code, subcode), bool(last)
+    exception_rpc.wait_again(kern, thread)
 
 
 def _yield(kern: Kern, thread: Thread, redo: Redo) -> None:
@@ -283,5 +272,4 @@ _BEGIN: Final[dict[int, Callable[[Kern, Thread, Redo], int | None]]] = {
     REDO_TRAP: _trap,
     REDO_REDIRECT: _redirect,
     REDO_YIELD: _yield,
-    REDO_ANSWERED: _answered,
 }

@@ -9,7 +9,7 @@ from machemu.abi.errors import InvariantError
 from machemu.abi.exception import Raised
 from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.machine.seams import Pcb
-from machemu.sim.state import U8, Natural, Range, Time, Word, state
+from machemu.sim.state import U8, Natural, Range, Signed, Time, Word, state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port, Right
@@ -129,7 +129,7 @@ class Thread(IpcThread):
     sched_usage: Natural  # the same, scaled by load
     cpu_delta: Natural  # of both, what came since the last ageing
     sched_delta: Natural
-    sched_stamp: Time  # the second of the last ageing
+    sched_stamp: Signed  # the second of the last ageing; before the node began for a thread that came later
 
     # Its times, in nanoseconds:
     user_time: Time

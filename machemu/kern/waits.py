@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from machemu.abi.kern_return import KERN_ABORTED, KERN_INTERRUPTED, KERN_SUCCESS, KERN_TIMEDOUT
-from machemu.abi.migrate import REDO_ANSWERED
 from machemu.ipc import mach_msg, port
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern import exception, exception_rpc, gsync, redo
@@ -124,10 +123,6 @@ def abort_redo(kern: Kern, thread: Thread) -> int | None:
     """As if it had begun anew before."""
     todo = thread.redo
     assert todo is not None
-    if todo.kind == REDO_ANSWERED:
-        thread.redo = None
-        exception_rpc.refused(kern, thread, todo.words[-1])
-        return None
     if not redo.for_it(kern, thread, todo):
         thread.redo = None
         return KERN_ABORTED

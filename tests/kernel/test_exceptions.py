@@ -205,6 +205,22 @@ def test_the_answer_to_an_exception_comes_by_a_send_right_where_its_port_has_mov
         machine.check()
 
 
+def test_an_answer_that_its_thread_has_not_taken_moves_with_it_and_gives_nothing_up_before(arch: Arch) -> None:
+    """It brings a right that nobody wants, and is none then."""
+    with empty(arch) as machine:
+        task, thread, _, port = victim(machine, arch.undefined)
+        ipc = machine.kernel.ipc
+        to = reply_port(port.messages[0])
+        body = arch.pack("2I", arch.integer, 0)
+        right = ports.make_sonce(ipc, to), PORT_SEND_ONCE, ports.make_sonce(ipc, port), PORT_SEND_ONCE
+        kmsgs.kernel_send(ipc, kmsgs.make(ipc, *right, 2500, body))
+        moved(machine, thread)
+        assert [message.id for message in port.messages] == [2400]
+        machine.run(TICK_NS)
+        assert not task.active
+        machine.check()
+
+
 def test_more_answers_than_one_are_for_no_later_exception(arch: Arch) -> None:
     with empty(arch) as machine:
         _, thread, _, port = victim(machine, arch.undefined)

@@ -14,7 +14,7 @@ from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_IN
 from machemu.abi.message import MACH_RCV_MSG, MACH_RCV_TIMEOUT, MAKE_SEND_ONCE, PORT_SEND_ONCE
 from machemu.abi.migrate import (
     FOREVER,
-    REDO_ANSWERED,
+    REDO_EXCEPTION,
     REDO_NOTHING,
     REDO_REDIRECT,
     REDO_SEND,
@@ -166,7 +166,7 @@ def test_a_name_space_that_is_none_is_refused_and_a_sound_one_taken(held: tuple[
     (
         (),
         (REDO_NOTHING, FOREVER),
-        (REDO_ANSWERED + 1, FOREVER, 0),
+        (REDO_YIELD + 1, FOREVER, 0),
         (REDO_NOTHING, FOREVER, 0, 1),
         (REDO_SEND, FOREVER, 0, *range(7)),
         (REDO_SEND, FOREVER, 0, *range(8)),
@@ -175,7 +175,7 @@ def test_a_name_space_that_is_none_is_refused_and_a_sound_one_taken(held: tuple[
         (REDO_TRAP, FOREVER, 0, 25, 1),
         (REDO_REDIRECT, FOREVER, 0, 130),
         (REDO_YIELD, FOREVER, 0, 3),
-        (REDO_ANSWERED, FOREVER, 0, 1, 1, 1, 1),
+        (REDO_EXCEPTION, FOREVER, 0, 1, 1, 1),
     ),
 )
 def test_a_wait_that_is_none_is_refused(held: tuple[Machine, Task], words: tuple[int, ...]) -> None:
@@ -189,7 +189,7 @@ def test_a_wait_that_is_none_is_refused(held: tuple[Machine, Task], words: tuple
     freeze.thaw(kernel.kern, task)
 
 
-@pytest.mark.parametrize("place, word", ((0, 1 << 31), (1, 64), (2, 64), (3, 64), (4, 0), (7, 64), (21, 1)))
+@pytest.mark.parametrize("place, word", ((0, 1 << 31), (1, 64), (2, 64), (3, 64), (4, 0), (7, 64), (21, 1), (24, 1 << 31)))
 def test_an_account_that_no_thread_has_is_refused(held: tuple[Machine, Task], place: int, word: int) -> None:
     machine, task = held
     kernel, host = machine.kernel, machine.kernel.kern.host.host_priv_self
@@ -201,6 +201,20 @@ def test_an_account_that_no_thread_has_is_refused(held: tuple[Machine, Task], pl
         with pytest.raises(KernError):
             call(kernel, THREAD_SET_ACCOUNT, host, ports.make_send(kernel.ipc, thread.ith_self), tuple(wrong))  # type: ignore[arg-type]
     assert call(kernel, THREAD_GET_ACCOUNT, thread.ith_self) == (words,)
+    freeze.thaw(kernel.kern, task)
+
+
+def test_a_thread_s_usage_is_as_old_where_it_comes_also_at_a_node_that_is_younger(held: tuple[Machine, Task]) -> None:
+    machine, task = held
+    kernel, sched = machine.kernel, machine.kernel.kern.sched
+    [thread] = task.threads.values()
+    thread.sched_stamp = sched.sched_tick - 7
+    (words,) = call(kernel, THREAD_GET_ACCOUNT, thread.ith_self)
+    thread.sched_stamp = sched.sched_tick
+    right = ports.make_send(kernel.ipc, thread.ith_self)  # type: ignore[arg-type]
+    call(kernel, THREAD_SET_ACCOUNT, kernel.kern.host.host_priv_self, right, words)
+    assert sched.sched_tick < 7 and sched.sched_tick - thread.sched_stamp == 7
+    machine.check()
     freeze.thaw(kernel.kern, task)
 
 

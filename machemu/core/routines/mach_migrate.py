@@ -13,7 +13,6 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INTERRUPTED, KERN_INVALID_ARGUMENT, KERN_SUCCESS
 from machemu.abi.message import HEADER_SIZE, PORT_DEAD, PORT_SEND, PORT_SEND_ONCE
 from machemu.abi.migrate import (
-    REDO_ANSWERED,
     REDO_EXCEPTION,
     REDO_GSYNC,
     REDO_HEAD,
@@ -261,7 +260,7 @@ def _redo(words: tuple[int, ...], data: bytes) -> Redo:
             raise KernError(KERN_INVALID_ARGUMENT)
     if kind == REDO_YIELD and rest[0] >= len(YIELDS):
         raise KernError(KERN_INVALID_ARGUMENT)
-    if kind in (REDO_EXCEPTION, REDO_ANSWERED):
+    if kind == REDO_EXCEPTION:
         rest = [signed(word) for word in rest]
     return Redo(kind, tuple(rest), data, limit, place)
 
