@@ -12,13 +12,14 @@ from machemu.abi.message import (
     COPY_SEND,
     MAKE_SEND_ONCE,
     MOVE_RECEIVE,
+    MOVE_SEND_ONCE,
     PORT_DEAD,
     PORT_SEND,
     PORT_SEND_ONCE,
     CarriedPort,
     CarriedPorts,
 )
-from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED
+from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED, MACH_NOTIFY_SEND_ONCE
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message, living
 from masix.gns.codec import decode
@@ -156,6 +157,91 @@ def test_a_message_that_waited_shows_by_which_right_it_was_sent(arch: Arch) -> N
         do(made, taker, give(arch, first, MOVE_RECEIVE))
         do(made, giver, listen)
         assert [(each.header.id, each.header.local_type) for each in giver.received] == [(901, PORT_SEND), (902, PORT_SEND_ONCE)]
+
+
+def onces(*to: int) -> Step:
+    """Makes send-once rights to ports of the actor's, which are the last of `rights`."""
+    return lambda actor, mach: actor.rights.extend(mach.make_onces([actor.rights[each] for each in to]))
+
+
+def say_by(place: int, msgh_id: int) -> Step:
+    """Uses a send-once right."""
+    return lambda actor, mach: mach.send(Message(Header(actor.rights[place], MOVE_SEND_ONCE, 0, 0, msgh_id), b"", (), False))
+
+
+def left(actor: Actor, made: Net) -> int:
+    """The send-once rights that an actor's first port counts."""
+    counts: list[int] = []
+    do(made, actor, lambda actor, mach: counts.append(mach.receive_status(first(actor)).sorights))
+    return counts[0]
+
+
+def test_send_once_rights_to_a_port_that_moves_stay_such_and_are_counted_wherever_it_is(arch: Arch) -> None:
+    """Three are at the first home: one is used while the port is at the second, one at the third, and one goes unused there."""
+    one, two, three = Actor(), Actor(), Actor()
+    with net((arch, arch, arch), [one], [two], [three]) as made:
+        do(made, two, register(b"two"))
+        do(made, three, register(b"three"))
+        do(made, two, look_up(b"three"))
+        do(made, one, look_up(b"two"), make, onces(0, 0, 0))
+        do(made, one, give(arch, first, MOVE_RECEIVE))
+        assert left(two, made) == 3
+        do(made, one, say_by(1, 901))
+        assert left(two, made) == 3
+        do(made, two, give(arch, first, MOVE_RECEIVE))
+        do(made, three, listen)
+        do(made, one, say_by(2, 902))
+        do(made, one, lambda actor, mach: mach.deallocate(actor.rights[3]))
+        assert left(three, made) == 0
+        assert [(each.header.id, each.header.local_type) for each in three.received] == [
+            (901, PORT_SEND_ONCE), (902, PORT_SEND_ONCE), (MACH_NOTIFY_SEND_ONCE.request.id, PORT_SEND_ONCE),
+        ]  # fmt: skip
+        for node in range(3):
+            assert not made.servers[node].tables.pooled
+
+
+def test_a_send_once_right_that_follows_its_port_is_one_to_the_port_itself(arch: Arch) -> None:
+    """Whoever uses it sees at once that the message has come, or that the port is dead."""
+    one, two = Actor(), Actor()
+    with net((arch, arch), [one], [two]) as made:
+        do(made, two, register(b"two"))
+        do(made, one, look_up(b"two"), make, onces(0, 0))
+        do(made, one, give(arch, first, MOVE_RECEIVE))
+        do(made, one, *(give(arch, lambda actor, place=place: actor.rights[place], MOVE_SEND_ONCE) for place in (1, 2)))  # type: ignore[misc]
+        assert not made.servers[0].tables.watchers
+        owners: list[int] = []
+        do(made, two, lambda actor, mach: owners.extend(mach.receivers(actor.rights)))
+        assert owners == [first(two)] * 3
+
+
+def test_send_once_rights_of_a_node_that_is_lost_go_unused(arch: Arch) -> None:
+    one, two = Actor(), Actor()
+    with net((arch, arch), [one], [two]) as made:
+        do(made, two, register(b"two"))
+        do(made, one, look_up(b"two"), make, onces(0, 0))
+        do(made, one, give(arch, first, MOVE_RECEIVE))
+        do(made, two, listen)
+        lose(made, 0)
+        assert two.ids() == [MACH_NOTIFY_SEND_ONCE.request.id] * 2
+        assert left(two, made) == 0
+
+
+def test_a_message_that_waits_for_a_receive_right_stays_one_by_a_send_once_right(arch: Arch) -> None:
+    """It waits for the right that it brings, which is told of by the port that it is for."""
+
+    def port_goes(actor: Actor, mach: Mach) -> None:
+        other = mach.allocate_port()
+        mach.exchange_request(other, PORT_DESTROYED, 0, first(actor))
+        actor.rights.append(other)
+        mach.destroy_receive(other)
+
+    one, two = Actor(), Actor()
+    with net((arch, arch), [one], [two]) as made:
+        do(made, two, register(b"two"))
+        do(made, one, look_up(b"two"), make, port_goes)
+        do(made, one, give(arch, first, MOVE_RECEIVE))
+        do(made, two, listen)
+        assert [(each.header.id, each.header.local_type) for each in two.received] == [(PORT_DESTROYED, PORT_SEND_ONCE)]
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from masix.gns.wire import (
     Lay,
     Left,
     Moved,
+    Onces,
     OnceUnused,
     Passed,
     Payload,
@@ -71,6 +72,8 @@ DELIVER: Final = c.Struct(
     "memory" / c.PrefixedArray(c.Int32ub, _MEMORY),
 )
 """The reference for what deliver.py makes by hand."""
+_NODE: Final = c.ExprValidator(c.Int16ub, lambda node, _: NODE_MIN <= node <= NODE_MAX)
+_NODE_OR_0: Final = c.ExprValidator(c.Int16ub, lambda node, _: node <= NODE_MAX)
 _NUMBER: Final = c.Struct("number" / c.Int32ub)
 _KNOWN: Final = c.Struct("number" / c.Int32ub, "name" / _BYTES)
 _REQUEST: Final = c.Struct(
@@ -79,10 +82,13 @@ _REQUEST: Final = c.Struct(
     "pledge" / c.IfThenElse(c.this.node, c.Int32ub, c.Computed(0)),
 )
 _GIVEN: Final = c.Struct(
-    "number" / c.Int32ub, "is_whole" / c.Flag, "is_unused" / c.Flag, "no_senders" / _REQUEST, "port_destroyed" / _REQUEST
+    "number" / c.Int32ub,
+    "is_whole" / c.Flag,
+    "is_unused" / c.Flag,
+    "no_senders" / _REQUEST,
+    "port_destroyed" / _REQUEST,
+    "onces" / c.PrefixedArray(c.Int8ub, c.Struct("node" / _NODE_OR_0, "rights" / c.Int32ub)),
 )
-_NODE: Final = c.ExprValidator(c.Int16ub, lambda node, _: NODE_MIN <= node <= NODE_MAX)
-_NODE_OR_0: Final = c.ExprValidator(c.Int16ub, lambda node, _: node <= NODE_MAX)
 _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Deliver, DELIVER),
     (Resolve, c.Struct("tag" / c.Int32ub, "name" / _BYTES, "host" / _BYTES)),
@@ -138,7 +144,8 @@ def _request(said: Any) -> Request:
 
 
 def _given(said: Any) -> Given:
-    return Given(said.number, said.is_whole, said.is_unused, _request(said.no_senders), _request(said.port_destroyed))
+    onces = tuple([Onces(each.node, each.rights) for each in said.onces])
+    return Given(said.number, said.is_whole, said.is_unused, _request(said.no_senders), _request(said.port_destroyed), onces)
 
 
 _SEVERAL: Final[dict[Any, tuple[str, Callable[[Any], Any]]]] = {
@@ -152,7 +159,8 @@ DELIVER_BEGIN: Final = bytes((_NUMBERS[Deliver],))
 
 
 def _fields(each: Any) -> dict[str, Any]:
-    return {name: _fields(value) if isinstance(value, Request) else value for name, value in each._asdict().items()}
+    fields = {name: _fields(value) if isinstance(value, Request) else value for name, value in each._asdict().items()}
+    return fields | ({"onces": [several._asdict() for several in each.onces]} if isinstance(each, Given) else {})
 
 
 def encode(payload: Payload) -> bytes:

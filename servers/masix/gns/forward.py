@@ -34,7 +34,7 @@ def refuse(context: Context, proxy: Proxy, message: Message, why: str) -> None:
     """A message that cannot get to its port goes as one to a dead port."""
     context.mach.note(f"gns: message {message.header.id} for node {proxy.node} port {proxy.number} is destroyed: {why}")
     context.mach.destroy(message)
-    if proxy.kind is RightKind.SEND_ONCE:
+    if message.header.local_type == PORT_SEND_ONCE:
         context.say(proxy.node, OnceUnused(proxy.number))
 
 
@@ -42,7 +42,7 @@ def forward(context: Context, name: PortName, proxy: Proxy, message: Message) ->
     """Sends a message on; its memory is in it, or has gone before."""
     header = message.header
     once = [name for name, disposition in rights_of(message) if disposition == PORT_SEND_ONCE]
-    translator = Translator(context, proxy.payer(), proxies_of(context, once))
+    translator = Translator(context, proxy.payer(), proxies_of(context, once), sends_onces=True)
     answer = translator.give(right_of(header.remote), header.remote_type, proxy.node)
     if answer.kind is RightKind.DEAD:
         answer = answer._replace(number=header.remote_type)
@@ -51,6 +51,9 @@ def forward(context: Context, name: PortName, proxy: Proxy, message: Message) ->
     to = NetRight(RightKind.SEND_ONCE if header.local_type == PORT_SEND_ONCE else RightKind.SEND, proxy.node, proxy.number)
     context.say(proxy.node, Deliver(to, answer, context.mach.order, given))
     went(context, name, proxy, header)
+    for passed in translator.passed:
+        if passed in context.tables.proxies and context.tables.proxies[passed].is_unused:
+            rights.unused_here(context, passed)
 
 
 def went(context: Context, name: PortName, proxy: Proxy, header: Header) -> None:

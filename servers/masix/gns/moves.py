@@ -18,9 +18,11 @@ from masix.gns import rights, traffic
 from masix.gns.context import Context
 from masix.gns.ports import Coming, Export, Leaving, Proxy
 from masix.gns.translate import Translator, proxies_of
-from masix.gns.wire import Flush, Given, GivenUp, Home, Homed, NetRight, Request, RightKind, Unused
+from masix.gns.wire import Flush, Given, GivenUp, Home, Homed, NetRight, Onces, Request, RightKind, Unused
 
 NOBODY: Final = Request(0)
+ONCES_MAX: Final = 255
+"""Nodes whose send-once rights to a port are told."""
 NEVER: Final = (1 << 32) - 1
 """The count of send rights made from which on their lack is told at once."""
 
@@ -29,12 +31,14 @@ NEVER: Final = (1 << 32) - 1
 
 
 class Left(NamedTuple):
-    """A receive right that went to another node under `token`, and is that node's port `number` now. status: of its port here."""
+    """A receive right that went to another node under `token`, and is that node's port `number` now. status: of its port here.
+    onces: where the send-once rights to it are."""
 
     token: int
     number: int
     leaving: Leaving
     status: PortStatus
+    onces: tuple[Onces, ...]
 
     def is_known(self) -> bool:
         """Whether somebody here can still send to it, or something waits in its queue."""
@@ -50,7 +54,7 @@ def homed(context: Context, node: int, payload: Homed) -> None:
             context.tables.drop_leaving(home.token)
             homes.append((home, leaving))
     statuses = context.mach.receive_statuses([leaving.name for _, leaving in homes])
-    gone = [Left(*home, leaving, status) for (home, leaving), status in zip(homes, statuses, strict=True)]
+    gone = [_left(context, home, leaving, status) for (home, leaving), status in zip(homes, statuses, strict=True)]
     no_senders = _take_requests(context, MACH_NOTIFY_NO_SENDERS, [each for each in gone if each.status.nsrequest])
     port_destroyed = _take_requests(context, MACH_NOTIFY_PORT_DESTROYED, [each for each in gone if each.status.pdrequest])
     _make_proxies(context, [each for each in gone if each.is_known()])
@@ -58,7 +62,7 @@ def homed(context: Context, node: int, payload: Homed) -> None:
     for each in gone:
         requests = no_senders.get(each.token, NOBODY), port_destroyed.get(each.token, NOBODY)
         is_whole = not each.status.msgcount and not _is_waited_for(context, each.leaving.name)
-        given.append(Given(each.number, is_whole, not each.is_known(), *requests))
+        given.append(Given(each.number, is_whole, not each.is_known(), *requests, each.onces))
         if not is_whole:
             waiting.append(each)
         elif not each.is_known():
@@ -67,6 +71,20 @@ def homed(context: Context, node: int, payload: Homed) -> None:
         context.say(node, GivenUp(tuple(given)))
     for each in waiting:
         _flush(context, each)
+
+
+def _left(context: Context, home: Home, leaving: Leaving, status: PortStatus) -> Left:
+    """The new home makes the send-once rights that this one has had for other nodes' messages."""
+    number = context.tables.numbers.get(leaving.name)
+    export = None if number is None else context.tables.exports[number]
+    held = {} if export is None else {node: len(onces) for node, onces in export.onces.items() if node != leaving.node}
+    if export is not None:
+        ours = context.tables.drop_onces(export)
+        context.mach.forget_onces(ours)
+        status = status._replace(sorights=status.sorights - len(ours))
+    counts = {**held, 0: held.get(0, 0) + status.sorights}
+    onces = [Onces(node, count) for node, count in counts.items() if count]
+    return Left(*home, leaving, status, tuple(onces[-ONCES_MAX:]))
 
 
 def _take_requests(context: Context, notification: Routine, asked: list[Left]) -> dict[int, Request]:
@@ -138,9 +156,19 @@ def given_up(context: Context, node: int, payload: GivenUp) -> None:
         coming.is_given_up = True
         coming.no_senders = _asked_for(translator, node, each.no_senders)
         coming.port_destroyed = _asked_for(translator, node, each.port_destroyed)
+        _make_onces(context, node, coming, each.onces)
         if each.is_unused:
             rights.unused(context, node, Unused(each.number, 1))
     _have_come(context, [coming for each, coming in rights_of.values() if each.is_whole])
+
+
+def _make_onces(context: Context, node: int, coming: Coming, told: tuple[Onces, ...]) -> None:
+    """Send-once rights to a port that comes, for messages of other nodes, as many as those have."""
+    export = context.tables.exports[coming.number]
+    name = export.name
+    for each in told:
+        count = min(each.rights, context.tables.room_for_onces(export)) if each.node != context.node else 0
+        context.tables.add_onces(export, each.node or node, context.mach.make_onces([name] * count))
 
 
 def _asked_for(translator: Translator, node: int, request: Request) -> Right:

@@ -41,7 +41,7 @@ MESSAGE_COST: Final = 256
 class Export:
     """A port of this node that other nodes know by a number."""
 
-    __slots__ = ("account", "ahead", "awaits", "given", "hops", "kind", "name", "taken", "waiting")
+    __slots__ = ("account", "ahead", "awaits", "given", "hops", "kind", "name", "onces", "taken", "waiting")
     name: PortName  # of the server's right to it, which is of its kind
     kind: RightKind  # SEND or SEND_ONCE
     account: Account
@@ -53,6 +53,9 @@ class Export:
     waiting: deque[tuple[U16, Message | Flush]] | None
     awaits: U31  # so many receive rights of the first of them have not come yet
     taken: dict[U16, U31]  # of each node's messages those that have gone into the queue since it was last told
+    # Of a port that came here: its send-once rights, made when it came, for the messages by which others use theirs. By the node
+    # where those are, 0 for messages that wait here:
+    onces: dict[U16, list[SendOnceRight]]
 
     def __init__(self, kind: RightKind, name: PortName, account: Account) -> None:
         self.kind = kind
@@ -62,6 +65,7 @@ class Export:
         self.given = {}
         self.ahead = {}
         self.taken = {}
+        self.onces = {}
         self.waiting = None
         self.awaits = 0
 
@@ -70,6 +74,9 @@ class Export:
 
     def give(self, node: int) -> None:
         self.given[node] = self.given.get(node, 0) + 1
+
+    def held_onces(self) -> list[PortName]:
+        return [once for onces in self.onces.values() for once in onces]
 
     def pass_on(self, node: int, to: int) -> None:
         """A send-once right goes from one node to another. What two nodes say of it may come in either order."""
@@ -228,6 +235,7 @@ class PortTables:
         "onces",
         "owed",
         "pledges",
+        "pooled",
         "proxies",
         "spares",
         "stock",
@@ -244,6 +252,7 @@ class PortTables:
     last: U31  # the last number
     waiting: int  # bytes of the messages that wait for full queues
     charged: dict[Account, U31]  # how much each account keeps of all these and those below
+    pooled: U31  # how many send-once rights the exports have for others' messages
 
     # Of others:
     # What is to be given back once nothing is pledged any more, by the name of the right: home, number and times as in Unused.
@@ -268,6 +277,8 @@ class PortTables:
             raise ValueError("its exports have other names")
         if self.charged != self.charges():
             raise ValueError("what it keeps is charged wrongly")
+        if self.pooled != sum(len(export.held_onces()) for export in self.exports.values()):
+            raise ValueError("the rights that it has for others' messages are counted wrongly")
         if any(name not in self.proxies for names in self.by_number.values() for name in names):
             raise ValueError("a proxy that is found by its number is not there")
         if any(name not in self.proxies or self.proxies[name].kind is not RightKind.SEND_ONCE for name in self.onces.values()):
@@ -290,6 +301,7 @@ class PortTables:
         self.coming = {}
         self.pledges = {}
         self.charged = {}
+        self.pooled = 0
         self.claims = {}
         self.owed = {}
         self.watchers = {}
@@ -308,19 +320,56 @@ class PortTables:
 
     def kept(self) -> int:
         """How many ports and rights it stands for."""
-        return len(self.exports) + len(self.proxies) + len(self.leaving) + len(self.pledges)
+        return len(self.exports) + len(self.proxies) + len(self.leaving) + len(self.pledges) + self.pooled
 
     def charges(self) -> dict[Account, int]:
         """How much each account keeps."""
         tables: tuple[Iterable[Export | Proxy | Leaving | Pledge], ...]
         tables = self.exports.values(), self.proxies.values(), self.leaving.values(), self.pledges.values()
-        return dict(Counter(kept.account for table in tables for kept in table))
+        charges = Counter(kept.account for table in tables for kept in table)
+        for export in self.exports.values():
+            if export.onces:
+                charges[export.account] += len(export.held_onces())
+        return dict(charges)
 
     def has_room(self, message: Message, account: Account) -> bool:
         """Whether what a message brings can be kept, beside what others may bring, and calls where rights have filled a share."""
         share, charged = (KEPT_MAX - self.kept()) // SHARE, self.charged.get(account, 0)
         brought = sum(map(rights_in, message.carried))
         return charged + brought <= share // 2 if brought else charged < share
+
+    def room_for_onces(self, export: Export) -> int:
+        """How many send-once rights more a port may have for others' messages."""
+        return max(0, (KEPT_MAX - self.kept()) // SHARE // 2 - self.charged.get(export.account, 0))
+
+    def add_onces(self, export: Export, node: int, onces: list[PortName]) -> None:
+        if onces:
+            export.onces.setdefault(node, []).extend(onces)
+            self.pooled += len(onces)
+            self._charge(export.account, len(onces))
+
+    def take_once(self, export: Export, node: int) -> PortName:
+        """A port's send-once right for a message that came from a node, 0 where there is none.
+
+        That of another node is taken where this one has none left: what was on its way to the last home came by that.
+        """
+        held = node if node in export.onces else next(iter(export.onces), None)
+        if held is None:
+            return 0
+        once = export.onces[held].pop()
+        if not export.onces[held]:
+            del export.onces[held]
+        self.pooled -= 1
+        self._charge(export.account, -1)
+        return once
+
+    def drop_onces(self, export: Export, node: int | None = None) -> list[PortName]:
+        """Those of a node, or all, which the caller gives up."""
+        dropped = [once for held in ([node] if node is not None else [*export.onces]) for once in export.onces.pop(held, [])]
+        if dropped:
+            self.pooled -= len(dropped)
+            self._charge(export.account, -len(dropped))
+        return dropped
 
     def _charge(self, account: Account, count: int = 1) -> None:
         self.charged[account] = self.charged.get(account, 0) + count

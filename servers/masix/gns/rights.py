@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Set
 from typing import Final
 
+from machemu.abi.message import MOVE_SEND_ONCE
 from machemu.sim.state import PortName
 from machemu.user.message import Message
 from masix.gns.context import Context
@@ -89,9 +90,13 @@ def unused(context: Context, node: int, payload: Unused) -> None:
 
 def once_unused(context: Context, node: int, payload: OnceUnused) -> None:
     export = context.tables.exports.get(payload.number)
-    if export is not None and export.kind is RightKind.SEND_ONCE and node in export.given:
+    if export is None or node not in export.given:
+        return
+    if export.kind is RightKind.SEND_ONCE:
         less(export.given, node)
         _forget_unheld(context, payload.number, export)
+    elif once := context.tables.take_once(export, node):
+        context.mach.deallocate(once)
 
 
 def _forget_unheld(context: Context, number: int, export: Export) -> None:
@@ -102,22 +107,29 @@ def _forget_unheld(context: Context, number: int, export: Export) -> None:
 
 
 def _forget(context: Context, number: int, export: Export, node: int) -> None:
-    """A node knows a port of ours no more. What it sent before still waits for room."""
+    """A node knows a port of ours no more. What it sent before still waits for room. Its send-once rights went unused."""
     del export.given[node]
+    _drop_onces(context, export, node)
     forget_unused(context, number, export)
 
 
 def forget_unused(context: Context, number: int, export: Export) -> None:
     """A port of ours that no node knows, and for which nothing waits, is ours alone again."""
     if not export.given and not export.waiting and export.name not in context.tables.coming:
+        _drop_onces(context, export)
         context.tables.drop_export(number)
         context.mach.deallocate(export.name)
+
+
+def _drop_onces(context: Context, export: Export, node: int | None = None) -> None:
+    context.mach.give_up((once, MOVE_SEND_ONCE) for once in context.tables.drop_onces(export, node))
 
 
 def port_died(context: Context, name: PortName) -> None:
     """A port of this node that others know is dead; the kernel has given a user reference for the news."""
     number = context.tables.numbers.get(name)
     if number is not None:
+        _drop_onces(context, context.tables.exports[number])
         export = context.tables.drop_export(number)
         for node in export.given:
             if node != EVERYBODY:
@@ -296,6 +308,7 @@ def lost(context: Context, node: int) -> None:
     are_gone(context, gone)
     for number, export in list(tables.exports.items()):
         export.ahead.pop(node, None)
+        _drop_onces(context, export, node)
         if node in export.given:
             _forget(context, number, export, node)
     for token, leaving in list(tables.leaving.items()):

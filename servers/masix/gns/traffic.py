@@ -108,10 +108,12 @@ def deliver(context: Context, node: int, number: int, kind: RightKind, what: Del
         what = memory.placed(context, node, what) or what
     if export.waiting is None:
         export.waiting = deque()
-        _hand_over(context, node, number, export, what)
+        if _hand_over(context, node, number, export, what):
+            hand_over_next(context, export.name, number, export)
     elif export.name in context.tables.coming and context.tables.coming[export.name].node == node:
         # All that the old home has comes now, though nobody receives.
         _count(context, node, number, export)
+        _spend_once(context, node, export, what)
         context.tables.wait(export, 0, what)
     elif context.tables.waiting + bytes_of(what) > WAITING_MAX:
         _give_up(context, node, number, export, what, "too much waits for full queues")
@@ -151,33 +153,48 @@ def _awaits(context: Context, number: int, export: Export, message: Message) -> 
     return bool(awaited)
 
 
-def _hand_over(context: Context, node: int, number: int, export: Export, message: Message) -> None:
+def _hand_over(context: Context, node: int, number: int, export: Export, message: Message) -> bool:
+    """Whether the next message may follow at once; else it waits for room, or for what this one brings."""
     if _awaits(context, number, export, message):
         context.tables.wait(export, node, message, first=True)
         context.arrivals.late.setdefault(number, context.mach.now() + rights.LATE_NS)
-        return
+        return False
     context.arrivals.late.pop(number, None)
     placed = memory.placed(context, node, message)
     if placed is None:
         context.tables.wait(export, node, message, first=True)
         context.arrivals.short.setdefault(number, context.mach.now())
-        return
+        return False
     context.arrivals.short.pop(number, None)
     context.mach.note(f"gns: step 9: hands message {message.header.id} of node {node} to its port")
     if export.kind is RightKind.SEND_ONCE:
         context.tables.drop_export(number)
         context.mach.send(to_port(placed, export.name, MOVE_SEND_ONCE))
-        return
+        return False
+    once = _once(context, node, export) if placed.header.local_type == PORT_SEND_ONCE else None
     # A reference of its own: the message goes after the handler, which may yet hear that nobody uses the port any more.
-    if Translator(context).own(export.name) is PORT_DEAD:
+    if once is None and Translator(context).own(export.name) is PORT_DEAD:
         destroy(context, node, placed)
-        return
+        return False
     if export.name in context.tables.proxies:
         proxy = context.tables.proxies[export.name]
         proxy.passing = max(proxy.passing, context.mach.receive_status(export.name).msgcount) + 1
-    context.mach.send(to_port(placed, export.name, MOVE_SEND), context.notices)
+    if once is None:
+        context.mach.send(to_port(placed, export.name, MOVE_SEND), context.notices)
+    else:
+        context.mach.send(to_port(placed, *once))
     _count(context, node, number, export)
     _look_later(context, number, export)
+    return once is not None
+
+
+def _once(context: Context, node: int, export: Export) -> tuple[PortName, int] | None:
+    """The send-once right by which a message of a node goes to a port, and its disposition; None where there is none. Of a port
+    that has moved on it is made here, and its new home has one for it."""
+    if export.name in context.tables.proxies or export.name in context.tables.coming:
+        return export.name, MAKE_SEND_ONCE
+    once = context.tables.take_once(export, node)
+    return (once, MOVE_SEND_ONCE) if once else None
 
 
 def _look_later(context: Context, number: int, export: Export) -> None:
@@ -199,13 +216,30 @@ def fill(context: Context, number: int, export: Export) -> None:
             context.say(what.origin, Flushed(what.home, what.port))
             continue
         placed = None if _awaits(context, number, export, what) else memory.placed(context, node, what)
-        kind = COPY_SEND if room > 0 and what.header.local_type != PORT_SEND_ONCE else MAKE_SEND_ONCE
+        is_once = what.header.local_type == PORT_SEND_ONCE
+        kind = COPY_SEND if room > 0 and not is_once else MAKE_SEND_ONCE
         if placed is None or not context.mach.put(to_port(placed, export.name, kind)):
             context.tables.wait(export, node, placed or what, first=True)
             break
+        if node:
+            _spend_once(context, node, export, what)
         _count(context, node, number, export)
         room -= 1
+    _keep_onces(context, export)
     hand_over_next(context, export.name, number, export)
+
+
+def _spend_once(context: Context, node: int, export: Export, message: Message) -> None:
+    """A message goes by a send-once right that is made for it here, in the place of the one that there was for its node's."""
+    if message.header.local_type == PORT_SEND_ONCE and (once := context.tables.take_once(export, node)):
+        context.mach.forget_onces([once])
+
+
+def _keep_onces(context: Context, export: Export) -> None:
+    """The receive right goes to its task: messages that have waited here since before go by send-once rights made now."""
+    messages = [what for node, what in export.waiting or () if not node and isinstance(what, Message)]
+    marked = sum(message.header.local_type == PORT_SEND_ONCE for message in messages)
+    context.tables.add_onces(export, 0, context.mach.make_onces([export.name] * marked))
 
 
 def _count(context: Context, node: int, number: int, export: Export) -> None:
@@ -225,8 +259,10 @@ def _give_up(context: Context, node: int, number: int, export: Export, message: 
     if export.kind is RightKind.SEND_ONCE:
         context.tables.drop_export(number)
         context.mach.deallocate(export.name)
-    else:
-        _count(context, node, number, export)
+        return
+    if message.header.local_type == PORT_SEND_ONCE and (once := context.tables.take_once(export, node)):
+        context.mach.deallocate(once)
+    _count(context, node, number, export)
 
 
 def accepted(context: Context, name: PortName) -> None:
@@ -249,7 +285,8 @@ def expired(context: Context) -> None:
         assert isinstance(what, Message)
         if context.mach.now() < since + memory.PATIENCE_NS:
             context.arrivals.short[number] = since
-            _hand_over(context, node, number, export, what)
+            if _hand_over(context, node, number, export, what):
+                hand_over_next(context, export.name, number, export)
             continue
         _give_up(context, node, number, export, what, "there is no room for it")
         if export.kind is RightKind.SEND:
@@ -300,9 +337,9 @@ def hand_over_next(context: Context, name: PortName, number: int, export: Export
     while export.waiting:
         node, what = context.tables.next_waiting(export)
         if not isinstance(what, Flush):
-            _hand_over(context, node, number, export, what)
-            return
-        if name in context.tables.proxies:
+            if not _hand_over(context, node, number, export, what):
+                return
+        elif name in context.tables.proxies:
             flush_queue(context, name, what)
         else:
             context.say(what.origin, Flushed(what.home, what.port))

@@ -25,28 +25,44 @@ from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS
 from machemu.sim.state import PortName
 from machemu.user.mach import rights
-from machemu.user.message import DEAD_NAME, Header, Item, Message, items
+from machemu.user.message import DEAD_NAME, Header, Item, Message, items, living
 from masix.gns import memory
 from masix.gns.context import Context
 from masix.gns.convert import convert
-from masix.gns.ports import FOUND, Account, Coming, Leaving, Pledge, Proxy
+from masix.gns.ports import FOUND, Account, Coming, Export, Leaving, Pledge, Proxy
 from masix.gns.wire import DEAD, NULL, Deliver, Home, Homed, NetRight, OnceUnused, RightKind
 
 SENT: Final = {PORT_RECEIVE: PORT_RECEIVE, PORT_SEND: PORT_SEND, PORT_SEND_ONCE: MAKE_SEND_ONCE}
 """How a right is sent that came to another node so: receive and send rights are moved, send-once rights made of their proxy."""
 
 
+class Once(int):
+    """The name of a send-once right that is moved to its task; others are made of their proxies."""
+
+
 class Translator:
     """Of one network server, for one handler."""
 
-    def __init__(self, context: Context, account: Account = FOUND, proxies: Mapping[PortName, PortName] | None = None) -> None:
-        """account: of what is kept of the rights that it is given. proxies: of the send-once rights among them (`proxies_of`)."""
+    def __init__(
+        self,
+        context: Context,
+        account: Account = FOUND,
+        proxies: Mapping[PortName, PortName] | None = None,
+        sends_onces: bool = False,
+    ) -> None:
+        """account: of what is kept of the rights that it is given. proxies: of the send-once rights among them (`proxies_of`).
+
+        sends_onces: a send-once right to a port that has moved to where the right goes is one to the port itself there.
+        passed: the proxies of such ports.
+        """
         self._context = context
         self._account = account
         self._mach = context.mach
         self._node = context.node
         self._tables = context.tables
         self._proxies = proxies or {}
+        self.passed: set[PortName] = set()
+        self._sends_onces = sends_onces
 
     # From a task to the network: the server owns the right, and gives it away
 
@@ -67,6 +83,10 @@ class Translator:
     def _give_once(self, right: PortName, node: int) -> NetRight:
         name = self._proxies.get(right, 0)
         proxy = self._tables.proxies.get(name)
+        if self._sends_onces and proxy is not None and _has_moved_to(proxy, node):
+            self._mach.forget_onces([right])
+            self.passed.add(name)
+            return NetRight(RightKind.SEND_ONCE, node, proxy.number)
         if proxy is None or proxy.kind is not RightKind.SEND_ONCE:
             number = self._tables.add_export(RightKind.SEND_ONCE, right, self._account)
             self._tables.exports[number].give(node)
@@ -152,12 +172,45 @@ class Translator:
             return PORT_DEAD
         if right.node == self._node:
             export = self._tables.exports.get(right.number)
-            if export is None or export.kind is not RightKind.SEND_ONCE or node not in export.given:
+            if export is None or node not in export.given:
                 return PORT_DEAD
+            if export.kind is RightKind.SEND:
+                return self._take_own_once(export, node) if self._sends_onces else PORT_DEAD
             export.pass_on(node, self._node)
         elif right.node != node:
             self._context.claim(right.node, right.number, node, right.pledge)
         return self._new_proxy(Proxy(RightKind.SEND_ONCE, right.node, right.number, self._account))
+
+    def _take_own_once(self, export: Export, node: int) -> object:
+        """A node's send-once right to a port that has come here."""
+        once = self._tables.take_once(export, node)
+        if not once and (export.name in self._tables.proxies or export.name in self._tables.coming):
+            (once,) = self._mach.make_onces([export.name])
+        return Once(once) if once else PORT_DEAD
+
+    def settled(self, message: Message) -> tuple[Message, Mapping[int, int]]:
+        """A message whose rights have been taken, and how each kind of them is sent: of send-once rights either all are made as
+        they go, or all have been before."""
+        is_moved = False
+        proxies: list[PortName] = []
+
+        def look(right: object | None, disposition: int) -> object | None:
+            nonlocal is_moved
+            is_moved |= isinstance(right, Once)
+            if disposition == PORT_SEND_ONCE and living(right) and not isinstance(right, Once):
+                proxies.append(living(right))
+            return right
+
+        def make(right: object | None, disposition: int) -> object | None:
+            if disposition != PORT_SEND_ONCE or not living(right):
+                return right
+            return int(right) if isinstance(right, Once) else next(made)
+
+        replaced(message, look)
+        if not is_moved:
+            return message, SENT
+        made = iter(self._mach.make_onces(proxies))
+        return replaced(message, make), SENT | {PORT_SEND_ONCE: PORT_SEND_ONCE}
 
     def _take_send(self, right: NetRight, node: int) -> PortName:
         names = self._tables.by_number.get((right.node, right.number))
@@ -246,9 +299,14 @@ class Translator:
         self._mach.notify(name, MACH_NOTIFY_NO_SENDERS.request.id, proxy.watcher or name, made)
 
 
+def _has_moved_to(proxy: Proxy, node: int) -> bool:
+    """Whether a port is at a node, as far as is known, and all that was sent to it goes there."""
+    return proxy.kind is RightKind.SEND and proxy.node == node and proxy.target is None
+
+
 def proxies_of(context: Context, names: Iterable[PortName]) -> dict[PortName, PortName]:
     """The proxies of those of these send-once rights that are to ports of other nodes."""
-    once = list(names) if context.tables.onces else []
+    once = list(names) if context.tables.onces or context.tables.watchers else []
     return dict(zip(once, context.mach.receivers(once), strict=True))
 
 
@@ -291,10 +349,6 @@ def replaced(message: Message, change: Callable[[object | None, int], object | N
 
 def take_all(translator: Translator, message: Message, order: ByteOrder, node: int) -> Message:
     """A message of another node's with its rights taken, and descriptors that say how they are sent."""
-    body = bytearray(message.body)
-    for item in items(message.body, order) if message.complex else ():
-        if item.is_right:
-            set_disposition(body, item, SENT[item.descriptor.name], order)
     come = []
 
     def take(right: object | None, disposition: int) -> object | None:
@@ -307,8 +361,13 @@ def take_all(translator: Translator, message: Message, order: ByteOrder, node: i
     taken = replaced(message, take)
     homes = iter(translator.new_homes(node, come))
     whole = replaced(taken, lambda right, _: next(homes) if isinstance(right, NetRight) else right)
+    whole, sent = translator.settled(whole)
+    body = bytearray(message.body)
+    for item in items(message.body, order) if message.complex else ():
+        if item.is_right:
+            set_disposition(body, item, sent[item.descriptor.name], order)
     carried = tuple(
-        item if isinstance(item, CarriedMemory) else item._replace(disposition=SENT[item.disposition]) for item in whole.carried
+        item if isinstance(item, CarriedMemory) else item._replace(disposition=sent[item.disposition]) for item in whole.carried
     )
     return whole._replace(body=bytes(body), carried=carried)
 
@@ -323,7 +382,7 @@ def set_disposition(body: bytearray, item: Item, disposition: int, order: ByteOr
 
 def taken(context: Context, node: int, what: Deliver, account: Account) -> Message:
     """A message of another node's as if it had come from a task here, with its rights: other messages may be about those."""
-    translator = Translator(context, account)
+    translator = Translator(context, account, sends_onces=True)
     message = convert(what.message, what.order, context.mach.order)
     answer = translator.take(what.answer, node)
     header = Header(0, 0, 0, 0, message.header.id, flags=message.header.flags)
@@ -333,7 +392,7 @@ def taken(context: Context, node: int, what: Deliver, account: Account) -> Messa
         header = header._replace(remote=DEAD_NAME, remote_type=PORT_SEND_ONCE if died_before else PORT_SEND)
     elif isinstance(answer, int):
         remote_type = MAKE_SEND_ONCE if what.answer.kind is RightKind.SEND_ONCE else PORT_SEND
-        header = header._replace(remote=answer, remote_type=remote_type)
+        header = header._replace(remote=int(answer), remote_type=PORT_SEND_ONCE if isinstance(answer, Once) else remote_type)
     return take_all(translator, message, context.mach.order, node)._replace(header=header)
 
 

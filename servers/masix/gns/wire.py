@@ -208,7 +208,7 @@ class Died(NamedTuple):
 
 @state
 class OnceUnused(NamedTuple):
-    """A send-once right of the receiver's was destroyed unused."""
+    """A send-once right of the receiver's was destroyed unused; or, of a port that moved there, the message that used one."""
 
     number: U31
 
@@ -237,6 +237,14 @@ class Request(NamedTuple):
 
 
 @state
+class Onces(NamedTuple):
+    """So many send-once rights to a port are at a node, 0 for the sender, and are used by messages to the port."""
+
+    node: U16
+    rights: U31
+
+
+@state
 class Given(NamedTuple):
     """A receive right that the sender gave away, and that is now the receiver's port `number`.
 
@@ -248,6 +256,7 @@ class Given(NamedTuple):
     is_unused: bool
     no_senders: Request
     port_destroyed: Request
+    onces: tuple[Onces, ...] = ()
 
 
 @state
