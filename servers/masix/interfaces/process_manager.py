@@ -14,8 +14,8 @@ _REASONS = Type(2, 2, 32, 1, "I", COUNTED, limit=64)
 _COPY_SEND = Type(19, 17, 32, 1, "")
 _MOVE_SEND = Type(17, 17, 32, 1, "")
 _UINT32 = Type(2, 2, 32, 1, "I")
-_POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
 _MOVE_RECEIVE_ARRAY = Type(16, 16, 32, 1, "", OUT_OF_LINE, longform=True)
+_POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
 
 PROCESS_FIND = Routine(
@@ -67,8 +67,8 @@ PROCESS_PREPARE = Routine(
     ),
 )
 
-PROCESS_MOVE = Routine(
-    "process_move",
+PROCESS_LEAD = Routine(
+    "process_lead",
     Message(
         5604,
         (
@@ -80,17 +80,36 @@ PROCESS_MOVE = Routine(
     Message(5704, (("RetCode", _INT32),)),
 )
 
+PROCESS_MOVE = Routine(
+    "process_move",
+    Message(
+        5605,
+        (
+            ("control", _COPY_SEND),
+            ("there", _COPY_SEND),
+            ("made", _COPY_SEND),
+        ),
+    ),
+    Message(5705, (("RetCode", _INT32),)),
+)
+
+PROCESS_DESTROY = Routine(
+    "process_destroy",
+    Message(5606, (("task", _COPY_SEND),)),
+    Message(5706, (("RetCode", _INT32),)),
+)
+
 PROCESS_CREATE = Routine(
     "process_create",
     Message(
-        5605,
+        5607,
         (
             ("name", _KERNEL_DEBUG_NAME),
             ("threads", _UINT32),
         ),
     ),
     Message(
-        5705,
+        5707,
         (
             ("RetCode", _INT32),
             ("made", _MOVE_SEND),
@@ -98,16 +117,22 @@ PROCESS_CREATE = Routine(
     ),
 )
 
-PROCESS_DESTROY = Routine(
-    "process_destroy",
-    Message(5606, (("made", _COPY_SEND),)),
-    Message(5706, (("RetCode", _INT32),)),
+PROCESS_TAKE_REPLIES = Routine(
+    "process_take_replies",
+    Message(
+        5608,
+        (
+            ("made", _COPY_SEND),
+            ("replies", _MOVE_RECEIVE_ARRAY),
+        ),
+    ),
+    Message(5708, (("RetCode", _INT32),)),
 )
 
 PROCESS_BECOME = Routine(
     "process_become",
     Message(
-        5607,
+        5609,
         (
             ("made", _COPY_SEND),
             ("state", _POINTER),
@@ -116,7 +141,7 @@ PROCESS_BECOME = Routine(
             ("onces", _MOVE_SEND_ONCE_ARRAY),
         ),
     ),
-    Message(5707, (("RetCode", _INT32),)),
+    Message(5709, (("RetCode", _INT32),)),
 )
 
 ROUTINES: Final = table(
@@ -124,9 +149,11 @@ ROUTINES: Final = table(
     PROCESS_HOLD,
     PROCESS_RELEASE,
     PROCESS_PREPARE,
+    PROCESS_LEAD,
     PROCESS_MOVE,
-    PROCESS_CREATE,
     PROCESS_DESTROY,
+    PROCESS_CREATE,
+    PROCESS_TAKE_REPLIES,
     PROCESS_BECOME,
 )
 """The routines by request id."""

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_SUCCESS
-from machemu.abi.message import COPY_SEND, MOVE_SEND
+from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE
 from machemu.mig.interfaces.mach import (
     MACH_PORTS_LOOKUP,
     MACH_PORTS_REGISTER,
@@ -24,8 +24,9 @@ from machemu.mig.interfaces.mach import (
 from machemu.mig.interfaces.mach_host import HOST_PROCESSOR_SET_PRIV, HOST_PROCESSOR_SETS
 from machemu.mig.interfaces.mach_migrate import MACH_PORT_EXTRACT_ALL, MACH_PORT_INSERT_ALL
 from machemu.mig.interfaces.name_server import NAME_SERVER_CLIENT
-from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.sim.state import U32, PortName, Right, state
+from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
+from machemu.mig.runtime import OutOfLine, PolyPort, Routine
+from machemu.sim.state import U32, PortName, Right, SendRight, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import DEAD_NAME, NULL_NAME, Caller, Message, living, name_of
@@ -46,22 +47,80 @@ CLIENT: Final = 1 + rights.KINDS.index(NAME_SERVER)
 """The kind of a right by which a task reaches the name server."""
 WORDS_MAX: Final = 1 << 24
 """Bytes of a name space's words, unpacked."""
+PIECE: Final = 1000
+"""Rights in a message; network servers bound them."""
 BOUND: Final = 256
 """Beside a kind: the right is null, and becomes the other node's."""
 
 
 @state
+class Piece(NamedTuple):
+    """Rights that go together in one message."""
+
+    receives: tuple[PortName, ...]
+    sends: tuple[PortName, ...]
+    onces: tuple[PortName, ...]
+    requests: tuple[PortName, ...]
+
+
+@state
 class Going(NamedTuple):
-    """A name space that goes. special: the task's special ports and its threads', as `_special` gives them; clients: those which
-    are the name server's; candidates: those which may be."""
+    """Rights that go. controls: of the tasks whose they are; made: what is to have them; pieces: those that go next."""
 
     caller: Caller
-    control: Right
+    controls: tuple[SendRight, ...]
     there: Right
     made: Right
-    special: tuple[PortName, ...]
+    pieces: tuple[Piece, ...]
+
+
+@state
+class Extracted(NamedTuple):
+    """What has been taken out of a name space but its receive rights, of which there were so many."""
+
+    words: bytes
+    receives: U32
+    sends: tuple[PortName, ...]
+    onces: tuple[PortName, ...]
+    requests: tuple[PortName, ...]
+
+
+@state
+class Special(NamedTuple):
+    """The special ports of a task that goes, and its threads', as `_special` gives them. clients: those which are the name
+    server's; candidates: those which may be. first: the right to the first of the tasks that go."""
+
+    names: tuple[PortName, ...]
     candidates: tuple[PortName, ...]
     clients: tuple[PortName, ...]
+    first: Right
+
+
+@state
+class Filling(NamedTuple):
+    """What the other node's manager is to make of the rights that have come there."""
+
+    first: Right
+    receives: U32
+    words: bytes
+    kinds: tuple[U32, ...]
+
+
+@state
+class Arrived:
+    """Rights that have come for a task, and the receive rights of those that come with it."""
+
+    __slots__ = ("onces", "receives", "requests", "sends")
+    receives: list[PortName]
+    sends: list[PortName]
+    onces: list[PortName]
+    requests: list[PortName]
+
+    def __init__(self) -> None:
+        self.receives, self.sends, self.onces, self.requests = [], [], [], []
+
+    def is_empty(self) -> bool:
+        return not (self.receives or self.sends or self.onces or self.requests)
 
 
 @state
@@ -83,13 +142,16 @@ class Coming(NamedTuple):
 class IpcManager(NodeServer):
     """The IPC manager of a node. rebound: the kinds of rights that become the other node's; table: a file that says it."""
 
-    __slots__ = ("own", "rebound")
+    __slots__ = ("arrived", "extracted", "own", "rebound")
     name = NAME
+    extracted: dict[Right, Extracted]  # of tasks whose receive rights have gone, by their control ports
+    arrived: dict[Right, Arrived]  # rights that have come for a task that was made here
     own: dict[str, Right]  # this node's own ports, by their kinds
     rebound: tuple[str, ...]
 
     def __init__(self, node: int, host: bytes, table: str = "") -> None:
         super().__init__(node, host)
+        self.extracted, self.arrived = {}, {}
         self.own = {}
         self.rebound = rights.rebound(Path(table)) if table else rights.rebound()
 
@@ -107,73 +169,153 @@ class IpcManager(NodeServer):
 
     # Rights that go
 
-    @serves(ipc.IPC_MOVE)
-    def _move(self, mach: Mach, request: Message, control: Any, there: Any, made: Any) -> None:
-        special = tuple(_special(mach, control))
-        others = [name for name in special if name not in (*NOT_RIGHTS, *_kernel_ports(special)) and not self._kind(name)]
-        going = Going(request.caller, control, name_of(there), made, special, tuple(dict.fromkeys(others)), ())
-        self._sort(mach, going)
+    @serves(ipc.IPC_LEAD)
+    def _lead(self, mach: Mach, request: Message, controls: Sequence[Any], there: Any, made: Any) -> None:
+        """All receive rights go in one message, as far as they find room: what waits in their queues comes after them."""
+        its: list[PortName] = []
+        code = KERN_SUCCESS
+        for control in map(name_of, controls):
+            try:
+                words, *rights = mach.call(MACH_PORT_EXTRACT_ALL, control)
+            except KernError as error:
+                code = error.code
+                break
+            receives, *others = (tuple(map(name_of, each)) for each in rights)
+            its += receives
+            self.extracted[mach.copy_send(control)] = Extracted(bytes(words.copy or b""), len(receives), *others)
+            mach.notify(control, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
+        pieces = tuple(_pieces(its, (), (), ()))
+        going = Going(request.caller, tuple(map(name_of, controls)), name_of(there), made, pieces)
+        self._led(mach, Answer(code, ()), going)
 
-    def _sort(self, mach: Mach, going: Going) -> None:
-        """Asks the name server of each special port whether it is one of its own, by which a task reaches it."""
-        if NAME_SERVER in self.rebound and going.candidates:
-            self.ask(mach, self._sorted, mach.given("name-server"), (PolyPort(going.candidates[0], COPY_SEND),), going)
+    @answered(ipc.IPC_TAKE)
+    def _led(self, mach: Mach, answer: Answer, going: Going) -> None:
+        if going.pieces and not answer.code:
+            self.ask(mach, self._led, going.there, (_copy(going.made), *going.pieces[0]), going._replace(pieces=going.pieces[1:]))
         else:
-            self._extract(mach, going)
+            self._end(mach, going, ipc.IPC_LEAD, answer)
+
+    @serves(ipc.IPC_MOVE)
+    def _move(self, mach: Mach, request: Message, control: Any, there: Any, made: Any, first: Any) -> None:
+        if living(control) not in self.extracted:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        names = tuple(_special(mach, control))
+        others = [name for name in names if name not in (*NOT_RIGHTS, *_kernel_ports(names)) and not self._kind(name)]
+        going = Going(request.caller, (control,), name_of(there), made, ())
+        self._sort(mach, going, Special(names, tuple(dict.fromkeys(others)), (), first))
+
+    def _sort(self, mach: Mach, going: Going, special: Special) -> None:
+        """Asks the name server of each special port whether it is one of its own, by which a task reaches it."""
+        if NAME_SERVER in self.rebound and special.candidates:
+            port = PolyPort(special.candidates[0], COPY_SEND)
+            self.ask(mach, self._sorted, mach.given("name-server"), (port,), going, special)
+        else:
+            self._send(mach, going, special)
 
     @answered(acs.ACS_IS_CLIENT)
-    def _sorted(self, mach: Mach, answer: Answer, going: Going) -> None:
-        first, *rest = going.candidates
-        clients = going.clients if answer.code else (*going.clients, first)
-        self._sort(mach, going._replace(candidates=tuple(rest), clients=clients))
+    def _sorted(self, mach: Mach, answer: Answer, going: Going, special: Special) -> None:
+        first, *rest = special.candidates
+        clients = special.clients if answer.code else (*special.clients, first)
+        self._sort(mach, going, special._replace(candidates=tuple(rest), clients=clients))
 
-    def _extract(self, mach: Mach, going: Going) -> None:
-        try:
-            words, receives, sends, onces, requests = mach.call(MACH_PORT_EXTRACT_ALL, going.control)
-        except KernError as error:
-            mach.give_up((name, MOVE_SEND) for name in going.special if name not in NOT_RIGHTS)
-            self._end(mach, going, error.code)
-            return
-        names = [*map(name_of, sends), *going.special]
-        kinds = [CLIENT if name in going.clients else self._kind(name) for name in names]
+    def _send(self, mach: Mach, going: Going, special: Special) -> None:
+        """Sends what is bound to nothing at the other node, and what is to be made of it."""
+        (control,) = going.controls
+        rest = self.extracted.pop(control)
+        mach.notify(control, MACH_NOTIFY_DEAD_NAME.request.id, NULL_NAME)
+        mach.deallocate(control)
+        names = [*rest.sends, *special.names]
+        kinds = [CLIENT if name in special.clients else self._kind(name) for name in names]
         bound = [bool(kind) and rights.KINDS[kind - 1] in self.rebound for kind in kinds]
         mach.give_up((name, MOVE_SEND) for name, is_bound in zip(names, bound, strict=True) if is_bound)
         given = [NULL_NAME if is_bound else name for name, is_bound in zip(names, bound, strict=True)]
-        told = [kind | (BOUND if is_bound else 0) for kind, is_bound in zip(kinds, bound, strict=True)]
-        arrays = [tuple(map(name_of, each)) for each in (receives, onces, requests)]
-        data = bytes(words.copy or b"")
-        mach.work(0, 0, len(data))
-        packed = zlib.compress(data)
-        values = (going.made, OutOfLine(packed, len(packed)), arrays[0], given, *arrays[1:], words_of(mach.order, told))
-        self.ask(mach, self._moved, going.there, values, going._replace(made=0, special=(), clients=()))
+        told = tuple([kind | (BOUND if is_bound else 0) for kind, is_bound in zip(kinds, bound, strict=True)])
+        pieces = tuple(_pieces((), given, rest.onces, rest.requests))
+        filling = Filling(special.first, rest.receives, rest.words, told)
+        self._went(mach, DONE, going._replace(pieces=pieces), filling)
 
     def _kind(self, name: PortName) -> int:
         """What a right is for: 1 and its place in KINDS, or OTHER."""
         return next((1 + rights.KINDS.index(kind) for kind, own in self.own.items() if own == name), rights.OTHER)
 
+    @answered(ipc.IPC_TAKE)
+    def _went(self, mach: Mach, answer: Answer, going: Going, filling: Filling) -> None:
+        if answer.code:
+            mach.deallocate(filling.first)
+            self._end(mach, going, ipc.IPC_MOVE, answer)
+        elif going.pieces:
+            rest = going._replace(pieces=going.pieces[1:])
+            self.ask(mach, self._went, going.there, (_copy(going.made), *going.pieces[0]), rest, filling)
+        else:
+            mach.work(0, 0, len(filling.words))
+            packed = zlib.compress(filling.words)
+            values = _copy(going.made), filling.first, filling.receives, OutOfLine(packed, len(packed))
+            self.ask(mach, self._moved, going.there, (*values, words_of(mach.order, filling.kinds)), going)
+
     @answered(ipc.IPC_FILL)
     def _moved(self, mach: Mach, answer: Answer, going: Going) -> None:
-        self._end(mach, going, answer.code, answer.results)
+        self._end(mach, going, ipc.IPC_MOVE, answer)
 
     @staticmethod
-    def _end(mach: Mach, going: Going, code: int, results: tuple[Any, ...] = ()) -> None:
-        mach.give_up(((going.control, MOVE_SEND), (going.there, MOVE_SEND)))
-        mach.answer(going.caller, ipc.IPC_MOVE, code, results)
+    def _end(mach: Mach, going: Going, routine: Routine, answer: Answer) -> None:
+        for piece in going.pieces:
+            _give_up(mach, piece)
+        mach.give_up((name, MOVE_SEND) for name in (*going.controls, going.there, going.made))
+        mach.answer(going.caller, routine, answer.code, answer.results)
 
     # Rights that come
 
+    @serves(ipc.IPC_TAKE)
+    def _take(self, mach: Mach, request: Message, made: Any, *given: Sequence[Any]) -> tuple[Any, ...]:
+        if not living(made):
+            raise KernError(KERN_INVALID_ARGUMENT)
+        if made not in self.arrived:
+            self.arrived[mach.copy_send(made)] = Arrived()
+            mach.notify(made, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
+        arrived = self.arrived[made]
+        lists = arrived.receives, arrived.sends, arrived.onces, arrived.requests
+        for names, kept in zip(given, lists, strict=True):
+            kept.extend(map(name_of, names))
+        mach.deallocate(made)
+        return ()
+
+    def died(self, mach: Mach, name: PortName) -> None:
+        """A task has ended whose rights are here, before they could go, or after they had come."""
+        if name in self.arrived:
+            _give_up(mach, self.arrived.pop(name))
+        elif name in self.extracted:
+            rest = self.extracted.pop(name)
+            _give_up(mach, Piece((), rest.sends, rest.onces, rest.requests))
+        else:
+            return
+        mach.deallocate(name)
+
+    def _forget(self, mach: Mach, task: Any) -> None:
+        """Of a task all that has come has been used."""
+        if task in self.arrived and self.arrived[task].is_empty():
+            del self.arrived[task]
+            mach.notify(task, MACH_NOTIFY_DEAD_NAME.request.id, NULL_NAME)
+            mach.deallocate(task)
+
     @serves(ipc.IPC_FILL)
     def _fill(
-        self, mach: Mach, request: Message, made: Any, words: OutOfLine, receives: Sequence[Any], sends: Sequence[Any],
-        onces: Sequence[Any], requests: Sequence[Any], kinds: OutOfLine,
-    ) -> None:  # fmt: skip
+        self, mach: Mach, request: Message, made: Any, first: Any, receives: int, words: OutOfLine, kinds: OutOfLine
+    ) -> None:
         """Whatever becomes of it, the rights are used up."""
+        told = numbers_of(mach.order, kinds)
         try:
             data = zlib.decompressobj().decompress(bytes(words.copy or b""), WORDS_MAX)  # type: ignore[call-overload]
         except zlib.error:
             raise KernError(KERN_INVALID_ARGUMENT) from None
-        names = list(map(name_of, sends))
-        told = numbers_of(mach.order, kinds)
+        ports, others = (self.arrived.get(living(task)) or Arrived() for task in (first, made))
+        if not living(made) or not living(first) or len(ports.receives) < receives or len(others.sends) != len(told):
+            raise KernError(KERN_INVALID_ARGUMENT)
+        its, ports.receives = tuple(ports.receives[:receives]), ports.receives[receives:]
+        names, once, asked = others.sends, tuple(others.onces), tuple(others.requests)
+        others.sends, others.onces, others.requests = [], [], []
+        for task in {made, first}:
+            self._forget(mach, task)
+        mach.deallocate(first)
         own = dict(self.own)
         if any(kind == CLIENT | BOUND for kind in told):
             own[NAME_SERVER] = _new_client(mach)
@@ -182,7 +324,6 @@ class IpcManager(NodeServer):
                 names[place] = mach.copy_send(own[rights.KINDS[(kind & ~BOUND) - 1]])
         if NAME_SERVER in own:
             mach.deallocate(own[NAME_SERVER])
-        its, once, asked = (tuple(map(name_of, each)) for each in (receives, onces, requests))
         near = {*NOT_RIGHTS, *its, *_kernel_ports(names[-_special_count(mach, made) :])}
         distant = {name: kind for name, kind in zip(names, told, strict=True) if name not in near and not kind & BOUND}
         mach.work(0, 0, len(data))
@@ -224,8 +365,26 @@ class IpcManager(NodeServer):
         mach.answer(coming.caller, ipc.IPC_FILL, code, (words_of(mach.order, dependencies),))
 
 
+DONE: Final = Answer(KERN_SUCCESS, ())
 REGISTERED_MAX: Final = 4
 """Ports that a task registers at most (mach_ports_register)."""
+
+
+def _copy(right: PortName) -> PolyPort:
+    return PolyPort(right, COPY_SEND)
+
+
+def _pieces(*kinds: Sequence[PortName]) -> Iterator[Piece]:
+    """Rights of the four kinds, so many in a piece as a message may have."""
+    each = [(kind, name) for kind, names in enumerate(kinds) for name in names]
+    for at in range(0, len(each), PIECE):
+        some = each[at : at + PIECE]
+        yield Piece(*[tuple(name for its, name in some if its == kind) for kind in range(len(kinds))])
+
+
+def _give_up(mach: Mach, what: Piece | Arrived) -> None:
+    kinds = (what.receives, MOVE_RECEIVE), (what.sends, MOVE_SEND), (what.onces, MOVE_SEND_ONCE), (what.requests, MOVE_SEND_ONCE)
+    mach.give_up((name, kind) for names, kind in kinds for name in names if name not in NOT_RIGHTS)
 
 
 def _new_client(mach: Mach) -> PortName:

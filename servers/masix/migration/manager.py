@@ -1,6 +1,6 @@
 """The migration manager of a node: moves nothing itself, but asks the process, space and IPC managers, as a strategy says.
 
-Up to Step.BIND a move can be given up, and the tasks go on where they were.
+Up to Step.LEAD a move can be given up, and the tasks go on where they were.
 """
 
 from __future__ import annotations
@@ -215,16 +215,19 @@ class MigrationManager(NodeServer):
                 self.ask(mach, self._held, here[PROCESS], (tasks,), number)
             case Step.PREPARE:
                 self.ask(mach, self._prepared, here[PROCESS], (_copy(move.controls[at]), _copy(there[PROCESS])), number)
+            case Step.PORTS:
+                controls = [mach.copy_send(task) for task in move.controls]
+                self.ask(mach, self._gone, here[IPC], (controls, _copy(there[IPC]), _copy(move.made[0])), number)
+            case Step.BIND:
+                its = _copy(move.controls[at]), _copy(there[IPC]), _copy(move.made[at]), _copy(move.made[0])
+                self.ask(mach, self._bound, here[IPC], its, number)
             case Step.COPY:
                 controls, made = ([mach.copy_send(task) for task in each] for each in (move.controls, move.made))
                 self.ask(mach, self._copied, here[SPACE], (controls, _copy(there[SPACE]), made), number)
-            case Step.BIND:
-                self.ask(
-                    mach, self._bound, here[IPC], (_copy(move.controls[at]), _copy(there[IPC]), _copy(move.made[at])), number
-                )
-            case Step.MOVE:
+            case step:
+                then = self._led if step is Step.LEAD else self._moved
                 values = _copy(move.controls[at]), _copy(there[PROCESS]), _copy(move.made[at])
-                self.ask(mach, self._moved, here[PROCESS], values, number)
+                self.ask(mach, then, here[PROCESS], values, number)
 
     def _done(self, mach: Mach, number: int, code: int, one_by_one: bool = True) -> None:
         """A step is done, or of one task; or it has failed."""
@@ -266,6 +269,14 @@ class MigrationManager(NodeServer):
             move.report = move.report._replace(pages=answer.results[0], page_size=_machine(mach)[1])
         self._done(mach, number, answer.code, False)
 
+    @answered(process_manager.PROCESS_LEAD)
+    def _led(self, mach: Mach, answer: Answer, number: U32) -> None:
+        self._done(mach, number, answer.code)
+
+    @answered(ipc_manager.IPC_LEAD)
+    def _gone(self, mach: Mach, answer: Answer, number: U32) -> None:
+        self._done(mach, number, answer.code, False)
+
     @answered(ipc_manager.IPC_MOVE)
     def _bound(self, mach: Mach, answer: Answer, number: U32) -> None:
         move = self.moves[number]
@@ -284,30 +295,30 @@ class MigrationManager(NodeServer):
     # Its end
 
     def _fail(self, mach: Mach, number: int, code: int) -> None:
-        """Gives a move up where its tasks can go on here: what was made elsewhere ends, then they are released."""
+        """Gives a move up: what was made elsewhere ends, then the tasks are released, or end where a part of them has gone."""
         move = self.moves[number]
-        if move.steps[0] in (Step.BIND, Step.MOVE):
-            self._end(mach, number, report.LOST, code)
-            return
+        is_lost = move.steps[0] in (Step.LEAD, Step.PORTS, Step.BIND, Step.MOVE)
         move.steps = ()
-        self._undo(mach, number, code)
+        self._undo(mach, number, code, is_lost)
 
-    def _undo(self, mach: Mach, number: int, code: int) -> None:
+    def _undo(self, mach: Mach, number: int, code: int, is_lost: bool) -> None:
         move = self.moves[number]
         if move.made:
-            self.ask(mach, self._destroyed, move.there[PROCESS], (move.made.pop(),), number, code)
+            self.ask(mach, self._destroyed, move.there[PROCESS], (move.made.pop(),), number, code, is_lost)
+        elif move.controls and is_lost:
+            self.ask(mach, self._destroyed, move.managers[PROCESS], (move.controls.pop(),), number, code, is_lost)
         elif move.controls:
             self.ask(mach, self._released, move.managers[PROCESS], (move.controls.pop(),), number, code)
         else:
-            self._end(mach, number, report.GIVEN_UP, code)
+            self._end(mach, number, report.LOST if is_lost else report.GIVEN_UP, code)
 
     @answered(process_manager.PROCESS_DESTROY)
-    def _destroyed(self, mach: Mach, answer: Answer, number: U32, code: int) -> None:
-        self._undo(mach, number, code)
+    def _destroyed(self, mach: Mach, answer: Answer, number: U32, code: int, is_lost: bool) -> None:
+        self._undo(mach, number, code, is_lost)
 
     @answered(process_manager.PROCESS_RELEASE)
     def _released(self, mach: Mach, answer: Answer, number: U32, code: int) -> None:
-        self._undo(mach, number, code)
+        self._undo(mach, number, code, False)
 
     def _end(self, mach: Mach, number: int, outcome: int, code: int = 0) -> None:
         move = self.moves.pop(number)

@@ -38,16 +38,20 @@ from machemu.mig.interfaces.mach_migrate import (
     THREAD_SET_CONTEXT,
     THREAD_SET_WAIT,
 )
+from machemu.mig.interfaces.mach_port import MACH_PORT_NAMES
 from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.sim.state import U8, U32, PortName, Receive, Reply, Right, Word, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import NULL_NAME, Caller, Message, living, name_of
 from masix.interfaces import process_manager as process
+from masix.migration import report
 from masix.migration.node_server import NodeServer
 from masix.migration.state import NO_REPLY, TaskState, ThreadState, numbers_of, pack, unpack, words_of
 
 NAME: Final = b"process"
+NAMES_MAX: Final = 6000
+"""Of the tasks of a family: network servers refuse to keep more of what one sender sends."""
 
 
 @state
@@ -67,7 +71,8 @@ class Held(NamedTuple):
     name: bytes
     own: Receive  # its kernel port's receive right
     threads: tuple[Receive, ...]
-    replies: dict[U32, Receive]  # where exceptions are answered, by the place of the thread
+    replies: dict[U32, Receive]  # where exceptions are answered, by the place of the thread, until they go
+    answers: tuple[U32, ...]  # the places of these
     waits: tuple[Wait, ...]
 
 
@@ -78,7 +83,7 @@ class ProcessManager(NodeServer):
     __slots__ = ("held", "made")
     name = NAME
     held: dict[Right, Held]  # tasks that may move away, by their control ports
-    made: dict[Right, None]  # tasks that have been made for others that are to come
+    made: dict[Right, tuple[Receive, ...]]  # tasks that have been made for others that are to come: where exceptions are answered
 
     def __init__(self, node: int, host: bytes) -> None:
         super().__init__(node, host)
@@ -120,6 +125,8 @@ class ProcessManager(NodeServer):
             self._thaw(mach, frozen)
             mach.give_up((task, MOVE_SEND) for task in family[len(tasks) :])
             raise
+        if sum(_names(mach, task) for task in frozen) > NAMES_MAX:
+            reasons[0] |= report.STAY_RIGHTS
         if any(reasons):
             self._thaw(mach, frozen)
             mach.give_up((task, MOVE_SEND) for task in frozen)
@@ -142,7 +149,8 @@ class ProcessManager(NodeServer):
             waits.append(Wait(tuple(words), bytes(data.copy or b""), living(reply.port), reply.disposition))
             mach.deallocate(thread)
         answering = {place: name_of(reply) for place, reply in enumerate(replies) if reply is not None}
-        self.held[name_of(control)] = Held(name, name_of(own), tuple(map(name_of, threads)), answering, tuple(waits))
+        its = tuple(map(name_of, threads))
+        self.held[name_of(control)] = Held(name, name_of(own), its, answering, tuple(answering), tuple(waits))
         return name_of(control)
 
     @serves(process.PROCESS_RELEASE)
@@ -167,12 +175,29 @@ class ProcessManager(NodeServer):
         mach.give_up(((control, MOVE_SEND), (there, MOVE_SEND)))
         mach.answer(caller, process.PROCESS_PREPARE, answer.code, answer.results)
 
+    @serves(process.PROCESS_LEAD)
+    def _lead(self, mach: Mach, request: Message, control: Any, there: Any, made: Any) -> None:
+        """Rights to these ports, which whoever handles the exceptions has, can follow them then."""
+        held = self._held(control)
+        if not held.replies:
+            mach.give_up((name, MOVE_SEND) for name in (control, there, made))
+            mach.reply(request, process.PROCESS_LEAD, 0)
+            return
+        self.held[control] = held._replace(replies={})
+        values = made, list(held.replies.values())
+        self.ask(mach, self._led, name_of(there), values, request.caller, control, there)
+
+    @answered(process.PROCESS_TAKE_REPLIES)
+    def _led(self, mach: Mach, answer: Answer, caller: Caller, control: Right, there: Right) -> None:
+        mach.give_up(((control, MOVE_SEND), (there, MOVE_SEND)))
+        mach.answer(caller, process.PROCESS_LEAD, answer.code)
+
     @serves(process.PROCESS_MOVE)
     def _move(self, mach: Mach, request: Message, control: Any, there: Any, made: Any) -> None:
         held = self._held(control)
         data = pack(mach.order, self._state(mach, control, held))
         del self.held[control]
-        receives = [held.own, *held.threads, *held.replies.values()]
+        receives = [held.own, *held.threads]
         rights = [[wait.reply for wait in held.waits if wait.reply and wait.disposition == kind] for kind in REPLIES]
         values = (made, OutOfLine(data, len(data)), receives, *rights)
         self.ask(mach, self._moved, name_of(there), values, request.caller, control, there)
@@ -185,7 +210,7 @@ class ProcessManager(NodeServer):
             (context,) = mach.call(THREAD_GET_CONTEXT, thread)
             mach.deallocate(thread)
             reply = 1 + REPLIES.index(wait.disposition) if wait.reply else NO_REPLY
-            threads.append(ThreadState(account, bytes(context.copy), wait.words, wait.data, reply, place in held.replies))
+            threads.append(ThreadState(account, bytes(context.copy), wait.words, wait.data, reply, place in held.answers))
         (account,) = mach.call(TASK_GET_ACCOUNT, control)
         return TaskState(account, _vector(mach, control), tuple(threads))
 
@@ -211,20 +236,41 @@ class ProcessManager(NodeServer):
             mach.deallocate(task)
             raise
         mach.request(TASK_SET_NAME, task, (name,))
-        self.made[task] = None
+        self.made[task] = ()
         return (mach.copy_send(task),)
 
     @serves(process.PROCESS_DESTROY)
-    def _destroy(self, mach: Mach, request: Message, made: Any) -> tuple[Any, ...]:
-        self._forget(made)
-        mach.call(TASK_TERMINATE, made)
-        mach.give_up(((made, MOVE_SEND), (made, MOVE_SEND)))
+    def _destroy(self, mach: Mach, request: Message, task: Any) -> tuple[Any, ...]:
+        if living(task) in self.held:
+            self._drop(mach, self.held.pop(task))
+        else:
+            for reply in self._forget(task):
+                mach.destroy_receive(reply)
+        mach.call(TASK_TERMINATE, task)
+        mach.give_up(((task, MOVE_SEND), (task, MOVE_SEND)))
         return ()
 
-    def _forget(self, made: Any) -> None:
+    @staticmethod
+    def _drop(mach: Mach, held: Held) -> None:
+        """Nobody is left who waits for answers."""
+        for port in (held.own, *held.threads, *held.replies.values()):
+            mach.destroy_receive(port)
+        mach.give_up((wait.reply, MOVES[wait.disposition]) for wait in held.waits if wait.reply)
+
+    @serves(process.PROCESS_TAKE_REPLIES)
+    def _take_replies(self, mach: Mach, request: Message, made: Any, replies: Sequence[Any]) -> tuple[Any, ...]:
+        """They may be dead by now."""
+        if self.made.get(living(made)) != ():
+            raise KernError(KERN_INVALID_ARGUMENT)
+        self.made[made] = tuple(map(name_of, replies))
+        mach.deallocate(made)
+        return ()
+
+    def _forget(self, made: Any) -> tuple[Receive, ...]:
+        """The ports where its exceptions are answered, which are the caller's."""
         if living(made) not in self.made:
             raise KernError(KERN_INVALID_ARGUMENT)
-        del self.made[made]
+        return self.made.pop(made)
 
     @serves(process.PROCESS_BECOME)
     def _become(
@@ -232,7 +278,7 @@ class ProcessManager(NodeServer):
         onces: Sequence[Any],
     ) -> None:  # fmt: skip
         """Whatever becomes of it, the rights are used up."""
-        self._forget(made)
+        receives = [*receives, *self._forget(made)]
         try:
             told = unpack(mach.order, bytes(data.copy or b""))  # type: ignore[call-overload]
             held = _told(told, receives, sends, onces)
@@ -275,6 +321,12 @@ REPLIES: Final = (PORT_SEND, PORT_SEND_ONCE)
 """The rights by which waits of threads are answered; NO_REPLY comes before them."""
 
 
+def _names(mach: Mach, task: PortName) -> int:
+    """How many port names a task has."""
+    names, _ = mach.call(MACH_PORT_NAMES, task)
+    return len(numbers_of(mach.order, names))
+
+
 def _joined(mach: Mach, family: Sequence[PortName]) -> list[PortName]:
     """Rights to the tasks that have come to belong to a family since it was asked for. With all frozen it stays as it is."""
     (told,) = mach.call(TASK_GET_FAMILY, mach.given("host-port"), PolyPort(family[0], COPY_SEND))
@@ -296,7 +348,7 @@ def _told(told: TaskState, receives: Sequence[Any], sends: Sequence[Any], onces:
     if not receives or any(next(rest, None) is not None for rest in (answering, *kinds)):
         raise ValueError("there are other rights than were told")
     own, *its = map(name_of, receives[: 1 + threads])
-    return Held(b"", own, tuple(its), replies, tuple(waits))
+    return Held(b"", own, tuple(its), replies, tuple(replies), tuple(waits))
 
 
 def _set_wait(mach: Mach, thread: PortName, wait: Wait) -> None:

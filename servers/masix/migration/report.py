@@ -25,8 +25,8 @@ OUTCOMES: Final = (
     "moved", "there is no such task", "several tasks have that name: give a number", "has to stay", "there is no such node",
     "the node takes no tasks", "the node has another architecture or page size", "given up", "the tasks are lost",
 )  # fmt: skip
-STAY_OPERATOR: Final = 1 << 16
-"""A reason beside the kernel's: the operator said so."""
+STAY_OPERATOR, STAY_RIGHTS = 1 << 16, 1 << 17
+"""Reasons beside the kernel's: the operator said so; the network servers could not keep what it brings."""
 REASONS: Final = {
     STAY_IO_PERM: "may use I/O ports",
     STAY_DEVICE: "has mapped a device",
@@ -37,6 +37,7 @@ REASONS: Final = {
     STAY_COPY: "shows a copy of memory that its family manages",
     STAY_SHARED: "shares memory with a program that runs on the host",
     STAY_OPERATOR: "was told to stay",
+    STAY_RIGHTS: "has too many port rights",
 }
 
 

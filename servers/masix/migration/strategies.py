@@ -18,11 +18,15 @@ class Step(Enum):
     """Empty tasks are made for them there."""
     COPY = auto()
     """Their memory goes there whole."""
+    LEAD = auto()
+    """The ports go where their exceptions are answered,"""
+    PORTS = auto()
+    """and their receive rights. Rights to such a port can follow it:"""
     BIND = auto()
-    """Their name spaces go."""
+    """their other rights and name spaces go."""
     MOVE = auto()
     """They go on there."""
 
 
-DIRECT_COPY: Final = (Step.HOLD, Step.PREPARE, Step.COPY, Step.BIND, Step.MOVE)
+DIRECT_COPY: Final = (Step.HOLD, Step.PREPARE, Step.COPY, Step.LEAD, Step.PORTS, Step.BIND, Step.MOVE)
 """All at once, while the tasks are frozen."""
