@@ -87,7 +87,7 @@ def _leave_queue(kern: Kern, thread: Thread) -> int:
 
 
 def detach_receive(kern: Kern, thread: Thread) -> Redo:
-    return Redo(REDO_RECEIVE, thread.ith_args, b"", _leave_queue(kern, thread))
+    return Redo(REDO_RECEIVE, (*thread.ith_args,), b"", _leave_queue(kern, thread))
 
 
 def detach_send(kern: Kern, thread: Thread) -> Redo:

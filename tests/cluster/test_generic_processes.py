@@ -10,26 +10,28 @@ import pytest
 from machemu.abi.errors import UserError
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
-from masix.gps.entry import Kind
+from masix.gps.entry import Kind, State
 from masix.gps.server import Gps
 from masix.groups import Standing
 from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, fault, saved_in_between
 from tests.support.guests import I386, Arch
+from tests.support.wanderers import MANAGERS
 
 NODES = ("alpha", "beta", "gamma")
 GUESTS = "tests/cluster/guests"
 REFUSED = "00000004"
 
 
-def cluster(arch: Arch = I386, *families: str, nodes: tuple[str, ...] = NODES) -> str:
-    """A cluster's file: on the first nodes a family each, as family.c takes its arguments, or none for ""."""
+def cluster(arch: Arch = I386, *families: str, nodes: tuple[str, ...] = NODES, moves: bool = False) -> str:
+    """A cluster's file: on the first nodes a family each, as family.c takes its arguments, or none for "". moves: there are
+    managers that move tasks."""
+    servers = ", ".join(f'"{each}"' for each in (MANAGERS if moves else MANAGERS[:2]))
     text = "seed = 3\n[segments.lan]\n"
     for number, name in enumerate(nodes):
         family = families[number] if number < len(families) else ""
         lines = [f"{GUESTS}/{arch.name}/family.elf {PORTS} {family} {START}"] if family else []
         text += f'[nodes.{name}]\nmemory = "16M"\nprofile = "{arch.profile}"\nmodules = {lines}\nnics = {{ eth0 = "lan" }}\n'
-        text += 'servers = ["masix.acs.server:Acs", "masix.gns.server:Gns", '
-        text += f'{{ class = "masix.gps.server:Gps", nodes = "{" ".join(nodes)}" }}]\n'
+        text += f'servers = [{servers}, {{ class = "masix.gps.server:Gps", nodes = "{" ".join(nodes)}" }}]\n'
     return text
 
 
@@ -42,9 +44,10 @@ def check_nothing_is_left(world: World) -> None:
     for node in world.cluster.nodes:
         gps = server(world, node.name)
         assert not (gps.table.entries or gps.own.entries or gps.processes or gps.callers or gps.tasks)
-        assert not (gps.pending or gps.later or gps.questions or gps.table.waiting)
+        assert not (gps.pending or gps.later or gps.questions or gps.table.waiting or gps.leaving or gps.arriving)
         assert node.kernel is not None
-        assert [task.name for task in node.kernel.kern.tasks.values()][1:] == ["acs", "gns", "gps"]
+        names = [task.name for task in node.kernel.kern.tasks.values()]
+        assert not any("family" in name or "famil" in name for name in names) and names[-1] == "gps"
 
 
 @pytest.mark.parametrize("kind", ["nomad", "sedentary"])
@@ -103,27 +106,94 @@ def test_nomads_are_known_on_all_nodes_with_ports_made_in_advance_and_sedentary_
 
 
 @pytest.mark.slow
-def test_what_ran_at_a_node_that_starts_anew_is_gone_everywhere_and_the_node_is_back_in_the_group() -> None:
-    text = cluster(I386, "", "nomad 2 6")
+def test_a_family_whose_generations_move_to_other_nodes_is_counted_all_the_same(arch: Arch) -> None:
+    """Its processes fork, wait and exit where they are: each node's server knows them by the ports that it made in advance."""
+    with World(cluster(arch, "", "nomad 1 2 gamma alpha", moves=True)) as world:
+        world.run(3 * SECOND)
+        assert world.lines("beta")[-4:] == ["0 0 0 0", "3 processes", "no child -> 00000012", "END"]
+        check_nothing_is_left(world)
+
+
+def test_a_process_that_moves_has_its_name_everywhere_and_its_task_at_one_server() -> None:
+    with World(cluster(I386, "", "nomad 1 1 alpha gamma", moves=True)) as world:
+        time = until(world, 250 * MS, lambda gps: any(entry.epoch for entry in gps.table.entries.values()))
+        entry = next(entry for entry in server(world, "alpha").table.entries.values() if entry.epoch)
+        assert (entry.state, entry.at.node, entry.to.node) == (State.MOVING, 2, 3)
+        until(world, time, lambda gps: gps.table.entries[entry.process].at.node == 3 or not gps.arriving)
+        world.run(time + 100 * MS)
+        for name in NODES:
+            assert (entry.process in server(world, name).tasks.values()) == (name == "gamma")
+            now = server(world, name).table.entries[entry.process]
+            assert (now.state, now.at.node, now.epoch) == (State.RUNNING, 3, 1)
+        world.run(2 * SECOND)
+        assert world.lines("beta")[-3] == "2 processes"
+        check_nothing_is_left(world)
+
+
+@pytest.mark.parametrize(
+    ("to", "code", "change"),
+    [
+        ("nowhere", "0000000f", ("", "")),
+        ("beta", "00000008", ("", "")),
+        ("alpha", "00000008", ('nodes = "alpha beta gamma" }', 'nodes = "alpha beta gamma", personalities = "dos" }')),
+        ("alpha", "00000008", ("pc486dx2-66", "sun3-60")),
+        ("alpha", "0000000e", ('"masix.migration.manager:MigrationManager", ', "")),
+    ],
+    ids=["no such node", "its own node", "another personality", "another processor", "no manager"],
+)
+def test_a_process_that_cannot_go_is_told_why_and_goes_on(to: str, code: str, change: tuple[str, str]) -> None:
+    """change: of the node alpha's table."""
+    head, alpha, rest = cluster(I386, "", f"nomad 0 0 {to}", moves=True).partition("[nodes.alpha]")
+    table, beta, rest = rest.partition("[nodes.beta]")
+    if code == "0000000e":
+        rest = rest.replace(*change, 1)
+    with World(head + alpha + table.replace(*change) + beta + rest) as world:
+        world.run(3 * SECOND)
+        assert world.lines("beta")[-4:] == [f"to {to}: {code}", "1 processes", "no child -> 00000012", "END"]
+        check_nothing_is_left(world)
+
+
+def test_a_sedentary_process_does_not_move() -> None:
+    with World(cluster(I386, "sedentary 0 0 beta", moves=True)) as world:
+        world.run(SECOND)
+        assert world.lines("alpha")[-4] == "to beta: 00000008"
+        check_nothing_is_left(world)
+
+
+@pytest.mark.slow
+def test_a_process_whose_destination_dies_goes_on_where_it_was() -> None:
+    text = cluster(I386, "", "nomad 0 0 gamma", moves=True)
     with World(text) as world:
-        time = until(world, 0, lambda gps: len(gps.table.entries) >= 10)
+        time = until(world, 250 * MS, lambda gps: any(entry.epoch for entry in gps.table.entries.values()))
+    with World(text + fault(f"{time + 10 * MS}ns", "crash", node="gamma")) as world:
+        world.run(5 * SECOND)
+        assert world.lines("beta")[-4:] == ["to gamma: 0000000e", "1 processes", "no child -> 00000012", "END"]
+        assert not server(world, "alpha").table.entries and not server(world, "beta").tasks
+
+
+@pytest.mark.slow
+def test_what_ran_at_a_node_that_starts_anew_is_gone_everywhere_and_the_node_is_back_in_the_group() -> None:
+    text = cluster(I386, "", "nomad 1 6")
+    with World(text) as world:
+        time = until(world, 0, lambda gps: len(gps.table.entries) >= 4)
     crash = fault(f"{time}ns", "crash", node="beta") + fault("3s", "restart", node="beta")
     with World(text + crash) as world:
         world.run(3 * SECOND)
         group, entries = server(world, "alpha").group, server(world, "alpha").table.entries
         assert group is not None and len(group.view.members) == 2
-        assert len(entries) >= 10, "that a node is silent is no reason"
-        world.run(7 * SECOND)
+        assert len(entries) >= 4, "that a node is silent is no reason"
+        world.run(5 * SECOND)
         for name in NODES:
             group = server(world, name).group
             assert group is not None and group.standing is Standing.MEMBER and len(group.view.members) == 3
-        assert world.lines("beta")[-3] == "43 processes"
+        assert world.lines("beta")[-3] == "7 processes"
         check_nothing_is_left(world)
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_saved_while_processes_begin_and_end_goes_on_the_same(tmp_path: Path) -> None:
-    with saved_in_between(cluster(I386, "sedentary 2 3", "nomad 2 3"), 285 * MS, SECOND, tmp_path / "saved") as world:
+def test_a_cluster_that_is_saved_while_processes_begin_move_and_end_goes_on_the_same(tmp_path: Path) -> None:
+    text = cluster(I386, "sedentary 2 3", "nomad 1 2 gamma alpha", moves=True)
+    with saved_in_between(text, 285 * MS, 600 * MS, tmp_path / "saved") as world:
         assert world.lines("alpha")[-1] == world.lines("beta")[-1] == "END"
         check_nothing_is_left(world)
 

@@ -1,6 +1,7 @@
 /*
  * A process and its descendants. Arguments after the two ports: `nomad` or `sedentary`, how many generations come after it, and how
- * many children each has; `abrupt`: those without children end without a word. A process exits with the number of processes that it and its descendants are, as its children's told it.
+ * many children each has; `abrupt`: those without children end without a word; or the nodes to which they go, each generation to the next
+ * one. A process exits with the number of processes that it and its descendants are, as its children's told it.
  */
 #include "guest.h"
 #include <masix.h>
@@ -12,6 +13,7 @@
 static mach_port_t gps, process;
 static pm_pid_t pid;
 static boolean_t abrupt;
+static int hosts; /* how many */
 static void *frame[5];
 static char stack[PAGE_SIZE] __attribute__((aligned(16)));
 
@@ -69,6 +71,17 @@ static u32 family(int generations, int children)
 	int n;
 
 	memcpy(parent, pid, sizeof parent);
+	if (hosts) {
+		pm_host_t host;
+		kern_return_t result;
+
+		mig_strncpy(host, arg_value[6 + generations % hosts], sizeof host);
+		result = pm_migrate(process, host);
+		if (result)
+			say("to %s: %x\n", host, result);
+		if (pm_getpid(process, name) || !same(name, pid))
+			say("it has another name\n");
+	}
 	for (n = 0; generations && n < children; n++)
 		switch (fork()) {
 		case 0:
@@ -111,7 +124,8 @@ int guest_main(void)
 	for (n = 0; n < 50 && acs_look_up_here(names, service, &gps); n++)
 		thread_switch(MACH_PORT_NULL, SWITCH_OPTION_WAIT, 100);
 	mig_strncpy(other, "dos", sizeof other);
-	abrupt = arg_count > 6;
+	abrupt = arg_count > 6 && strcmp(arg_value[6], "abrupt") == 0;
+	hosts = abrupt ? 0 : arg_count - 6;
 	show("without a task", gps_create(gps, MACH_PORT_NULL, kind, personality, pid, &process));
 	show("of no kind", gps_create(gps, mach_task_self(), 2, personality, pid, &process));
 	show("of another personality", gps_create(gps, mach_task_self(), kind, other, pid, &process));
