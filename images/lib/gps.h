@@ -5,7 +5,7 @@
 #include <mach.h>
 
 typedef uint32_t pm_pid_t[4];
-typedef char pm_personality_t[32];
+typedef char pm_personality_t[32], pm_host_t[80];
 
 #define GPS_NOMAD 0
 #define GPS_SEDENTARY 1

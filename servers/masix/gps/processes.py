@@ -1,4 +1,5 @@
-"""The generic process server of a node: makes tasks to processes, which call it by ports of their own, and ends them.
+"""What processes ask of the generic process server of their node: it makes tasks to processes, which call it by ports of their
+own, and ends them.
 
 Nomad processes are in the table that all nodes share, and each node that runs their personality makes a port for each in advance.
 Sedentary ones are in a table of this node's alone. The rules are the same (masix.gps.operations).
@@ -87,8 +88,8 @@ class OwnTable:
 
 
 @state
-class Gps(Peers):
-    """The server. personalities: those that run on this node, by the cluster file."""
+class Processes(Peers):
+    """The processes of a node. personalities: those that run on this node, by the cluster file."""
 
     __slots__ = (
         "buried", "callers", "clients", "later", "namer", "own", "pending", "personalities", "processes", "public", "tasks",
@@ -263,7 +264,9 @@ class Gps(Peers):
 
     @serves(gps.PM_EXIT, at="callers")
     def _exits(self, mach: Mach, request: Message, status: int) -> tuple[Any, ...]:
-        process, _ = self._caller(request)
+        process, entry = self._caller(request)
+        if entry.state is State.MOVING:
+            raise KernError(KERN_ABORTED)
         self._exit(mach, process, status)
         return ()
 

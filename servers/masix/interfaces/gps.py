@@ -12,6 +12,7 @@ _UINT32 = Type(2, 2, 32, 1, "I")
 _PM_PERSONALITY = Type(12, 12, 8, 1, "s", COUNTED, limit=32, string=True)
 _INT32 = Type(2, 2, 32, 1, "i")
 _PM_PID = Type(2, 2, 32, 4, "4I")
+_PM_HOST = Type(12, 12, 8, 1, "s", COUNTED, limit=80, string=True)
 
 GPS_CREATE = Routine(
     "gps_create",
@@ -89,6 +90,12 @@ PM_GETPPID = Routine(
     ),
 )
 
+PM_MIGRATE = Routine(
+    "pm_migrate",
+    Message(5806, (("host", _PM_HOST),)),
+    Message(5906, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     GPS_CREATE,
     PM_FORK,
@@ -96,5 +103,6 @@ ROUTINES: Final = table(
     PM_WAIT,
     PM_GETPID,
     PM_GETPPID,
+    PM_MIGRATE,
 )
 """The routines by request id."""

@@ -13,6 +13,9 @@ _INT32 = Type(2, 2, 32, 1, "i")
 _BOOLEAN = Type(0, 0, 32, 1, "i")
 _POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
 _GPS_HOST = Type(12, 12, 8, 1, "s", COUNTED, limit=80, string=True)
+_PM_PERSONALITY = Type(12, 12, 8, 1, "s", COUNTED, limit=32, string=True)
+_PM_PID = Type(2, 2, 32, 4, "4I")
+_MOVE_SEND = Type(17, 17, 32, 1, "")
 
 GPS_PAGE_GET = Routine(
     "gps_page_get",
@@ -67,9 +70,37 @@ GPS_PACKETS = Routine(
     None,
 )
 
+GPS_TAKES = Routine(
+    "gps_takes",
+    Message(5553, (("personality", _PM_PERSONALITY),)),
+    Message(
+        5653,
+        (
+            ("RetCode", _INT32),
+            ("takes", _BOOLEAN),
+        ),
+    ),
+)
+
+PM_RECEIVE = Routine(
+    "pm_receive",
+    Message(
+        5554,
+        (
+            ("pid", _PM_PID),
+            ("epoch", _UINT32),
+            ("name", _UINT32),
+            ("task", _MOVE_SEND),
+        ),
+    ),
+    Message(5654, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     GPS_PAGE_GET,
     GPS_MEET,
     GPS_PACKETS,
+    GPS_TAKES,
+    PM_RECEIVE,
 )
 """The routines by request id."""

@@ -11,7 +11,7 @@ from tests.support.generic_histories import STORES, history, run
 from tests.support.generic_replicas import ReplicatedWorld
 from tests.support.generic_worlds import MS
 
-SAMPLE = {"replicated": 40, "paged": 400}
+SAMPLE = {"replicated": 30, "paged": 300}
 
 
 @pytest.mark.slow
