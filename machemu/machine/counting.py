@@ -104,7 +104,8 @@ class Counting(translator.Watcher):
         self._address = state
         self.address = self.context + COUNTS
         self._distance = self.address - state
-        self._near = abs(self._distance) + 8 * ROOM < 1 << 31
+        self.near = abs(self._distance) + 8 * ROOM < 1 << 31
+        """Whether the words are reached by their distance from the CPU's state."""
         self.words = memoryview(_words(self.context)).cast("B").cast("Q")
         self.words[LIMIT] = FOREVER
         self.begun = Begun(self.words)
@@ -145,7 +146,7 @@ class Counting(translator.Watcher):
             pc=self._pc,
             wide=self._places.word == 8,
             done=self._places.done,
-            near=self._near,
+            near=self.near,
             engine=self._engine.address,
             hooks=self._hooks,
             looks=self.looks,
@@ -277,7 +278,7 @@ class Counting(translator.Watcher):
         """Whether an operation stores how many instructions of the block have begun."""
         _, base, place = (U64 * 3).from_address(operation + OPERANDS)
         wanted = self._state, self._distance + 8 * BEGUN & (1 << 64) - 1
-        return kind(operation) == STORE and self._near and (base, place) == wanted
+        return kind(operation) == STORE and self.near and (base, place) == wanted
 
     def _store_begun(self, number: int) -> None:
         variable = self.context + self._word(self.context, number)
@@ -286,7 +287,7 @@ class Counting(translator.Watcher):
 
     def _load(self, operation: int, variable: int, word: int) -> None:
         """Or a store. Where the words are too far from the CPU's state, by their own address."""
-        if self._near:
+        if self.near:
             self._access(self.context, operation, variable, self._state, self._distance + 8 * word)
         else:
             place = self.context + self._long(self.context, self.address)
