@@ -130,9 +130,9 @@ def test_what_many_nodes_introduce_is_bounded_too(arch: Arch) -> None:
 def test_a_node_is_not_asked_for_signs_of_life_for_proxies_that_nobody_uses(arch: Arch) -> None:
     with introduced(arch, arch) as (made, (one, two)):
         do(made, one, register(b"a"))
-        assert [partners(server.tables) for server in made.servers] == [set(), set()]
+        assert [partners(server.tables, server.arrivals) for server in made.servers] == [set(), set()]
         do(made, two, look_up(b"a"))
-        assert [partners(server.tables) for server in made.servers] == [{2}, {1}]
+        assert [partners(server.tables, server.arrivals) for server in made.servers] == [{2}, {1}]
 
 
 def test_a_service_that_moves_on_is_reached_by_who_never_asked_for_it(arch: Arch) -> None:

@@ -277,6 +277,21 @@ def test_a_port_that_dies_while_memory_is_on_its_way_to_it_ends_the_message(arch
         assert (client.ids(), in_hand(made)) == ([DIED], (0, 0))
 
 
+def test_a_node_that_ends_while_its_memory_is_on_its_way_is_asked_though_the_port_is_dead(arch: Arch) -> None:
+    with two(arch, arch) as (made, client, _service):
+        do(made, client, with_memory(pattern(SIZE)), slices=3)
+        assert in_hand(made) == (1, 1)
+        made.gone.append(0)
+        made.end(1, "program 0")
+        server = made.servers[1]
+        made.run(1000)  # two seconds
+        assert not server.tables.exports and list(server.liveness.heard) == [1]
+        made.links[1].inbox.append((1, None))
+        made.wake(1)
+        made.run(20)
+        assert not server.arrivals.streams and not server.liveness.heard
+
+
 def test_ports_that_die_together_while_memory_for_all_of_them_is_waited_for_end_their_messages(arch: Arch) -> None:
     regions: list[Region] = []
 

@@ -159,7 +159,7 @@ def _not_given_back(nodes: list[ClusterNode]) -> list[str]:
     *others, last = nodes
     if last.kernel is None or any(len(acs.entries) > 1 for node in others for acs in programs(node, Acs)):
         return []
-    (gns,) = programs(last, Gns)
+    gns = programs(last, Gns)[0]
     proxies = [each for node in others if node.kernel for other in programs(node, Gns) for each in other.tables.proxies.values()]
     passing = {each.number for each in proxies if each.node == last.number and each.is_unused}
     given = [
@@ -174,7 +174,7 @@ def _not_given_back(nodes: list[ClusterNode]) -> list[str]:
 
 def _left(node: ClusterNode) -> list[str]:
     """What a node's servers still keep, though nobody uses them."""
-    (gns,), (acs,) = programs(node, Gns), programs(node, Acs)
+    gns, acs = programs(node, Gns)[0], programs(node, Acs)[0]
     tables = gns.tables
     assert node.servers is not None and node.kernel is not None
     kept: dict[str, Sized] = {

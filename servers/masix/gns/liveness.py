@@ -12,6 +12,7 @@ from typing import Final
 
 from machemu.sim.state import U31, state
 from masix.gns.context import Context
+from masix.gns.large import Arrivals
 from masix.gns.ports import PortTables
 from masix.gns.rights import EVERYBODY
 from masix.gns.translate import Translator
@@ -59,7 +60,7 @@ class Liveness:
         now = context.mach.now()
         if self.at is None or now < self.at:
             return
-        nodes = partners(context.tables) - {context.node}
+        nodes = partners(context.tables, context.arrivals) - {context.node}
         self.heard = {node: self.heard.get(node, 0) for node in sorted(nodes)}
         for node, time in self.heard.items():
             if now - time >= ASK_NS:
@@ -84,9 +85,9 @@ class Liveness:
         return is_behind
 
 
-def partners(tables: PortTables) -> set[int]:
-    """The nodes that have rights to ports here, or the other way round."""
+def partners(tables: PortTables, arrivals: Arrivals) -> set[int]:
+    """The nodes that have rights to ports here, or the other way round, or of whose messages memory has come."""
     nodes = {node for export in tables.exports.values() for node in export.given if node != EVERYBODY}
     nodes |= {node for proxy in tables.proxies.values() if not proxy.is_idle() for node, _ in proxy.stands_for()}
-    nodes |= {coming.node for coming in tables.coming.values()}
+    nodes |= {coming.node for coming in tables.coming.values()} | {node for node, _ in arrivals.streams}
     return nodes | {leaving.node for leaving in tables.leaving.values()} | {pledge.to for pledge in tables.pledges.values()}

@@ -367,7 +367,7 @@ class Names(Part):
     def _depends_on(self, context: Context, node: int) -> bool:
         """Whether something here is of a node, or the other way round."""
         places = [*self.cache.values(), *self.known.places.values()]
-        return any(node in (place.node, place.source) for place in places) or node in partners(context.tables)
+        return any(node in (place.node, place.source) for place in places) or node in partners(context.tables, context.arrivals)
 
     def asked_by(self, context: Context, node: int, asked: Resolve) -> None:
         """Another node looks for a name."""

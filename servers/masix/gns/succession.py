@@ -27,7 +27,7 @@ def is_at_rest(context: Context) -> bool:
     tables = context.tables
     if context.streams.by_token or any(context.arrivals.streams.values()) or tables.coming or tables.kept() > PORTS_MAX:
         return False
-    if any(context.is_full(node) for node in partners(tables)):
+    if any(context.is_full(node) for node in partners(tables, context.arrivals)):
         return False
     waiting = [what for export in tables.exports.values() for what in _messages(export)]
     memory = sum(item.size for what in waiting for item in what.carried if isinstance(item, CarriedMemory))

@@ -271,8 +271,8 @@ def test_a_block_looks_whether_it_is_to_stop_only_behind_a_hook(arch: str, bench
 def test_only_instructions_that_may_leave_a_block_and_its_last_store_their_numbers(
     arch: str, benches: dict[str, tuple[Bench, Bench]]
 ) -> None:
-    """Besides, a number is stored where the limit would be passed. Where the allocator has put the words far from the CPU's state,
-    as AddressSanitizer's may, stores are not told apart from others, and all stay."""
+    """Besides, a number is stored where the limit would be passed. Where the allocator has put the words far from the CPU's
+    state, as AddressSanitizer's may, stores are not told apart from others, and all stay."""
     here, _ = benches[arch]
     assert isinstance(here.cpu.engine.blocks, counting.Counting)
     loop, presets = ("40 40 8b16 40 8916 40 ebf6", "esi") if arch == "i386" else ("5280 5280 2212 5280 2481 5280 60f2", "a2")
