@@ -1,12 +1,14 @@
 """The generic process server of a node, whose processes move to other nodes.
 
-The table has a move before it begins, and where the process goes on when it is over; in between the migration manager moves the
-task. Then the process's right to its server is one to the server of its new node, by the port that was made there in advance.
+The task is suspended, and stays so while it moves. The table has the move; then the migration manager moves the task, and the
+table says where the process goes on: the server that is told so resumes it. By then the process's right to its server is one to
+the server of its new node, by the port that was made there in advance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from machemu.abi.errors import KernError
@@ -31,6 +33,8 @@ from masix.migration import manager, report
 from masix.migration.node_server import name_at
 from masix.migration.state import numbers_of
 
+RIGHTS_MAX: Final = 4096
+"""Rights of a task among which the one to its process's port is looked for."""
 OUTCOMES: Final = {
     report.STAYS: KERN_NO_ACCESS,
     report.NO_SUCH_NODE: KERN_INVALID_NAME,
@@ -62,7 +66,7 @@ class Leaving:
 
 @state
 class Arriving:
-    """A process whose task has come. caller: the server that it comes from."""
+    """A process whose task has come, and is suspended. caller: the server that it comes from. name: as in Leaving."""
 
     __slots__ = ("caller", "name", "task")
     caller: Caller
@@ -108,16 +112,32 @@ class Gps(Processes):
         if not answer.results or not answer.results[0]:
             self._told(mach, process, KERN_NO_ACCESS if answer.results else KERN_INVALID_NAME)
             return
+        local = self.processes.get(process)
+        if local is None or not local.task:
+            self._told(mach, process, KERN_ABORTED)
+        else:
+            self.ask(mach, self._suspended, local.task, (), process)
+
+    @answered(TASK_SUSPEND)
+    def _suspended(self, mach: Mach, answer: Answer, process: UqPid) -> None:
+        """From here on no copy of it runs, until the table says which one does."""
         peer = self.peers[self.leaving[process].host]
-        if peer.member is None:
-            self._told(mach, process, KERN_INVALID_NAME)
+        if answer.code or peer.member is None:
+            self._resume(mach, process)
+            self._told(mach, process, KERN_ABORTED)
         else:
             self._do(mach, Kind.NOMAD, Move(process, self.me, peer.member), Pending("_begun", process, NO_CALLER))
+
+    def _resume(self, mach: Mach, process: UqPid) -> None:
+        local = self.processes.get(process)
+        if local is not None and local.task:
+            mach.request(TASK_RESUME, local.task, ())
 
     def _begun(self, mach: Mach, pending: Pending, result: Result) -> None:
         process = pending.process
         leaving, local = self.leaving[process], self.processes.get(process)
         if result.outcome is not Outcome.DONE:
+            self._resume(mach, process)
             self._told(mach, process, KERN_ABORTED)
             return
         leaving.epoch = result.value
@@ -134,7 +154,10 @@ class Gps(Processes):
             mach.give_up([(found, MOVE_SEND)] if found else [])
             self._abort(mach, process, KERN_ABORTED)
             return
-        number, _ = mach.call(TASK_IDENTIFY, local.task)
+        try:
+            number, _ = mach.call(TASK_IDENTIFY, local.task)
+        except KernError:
+            number = 0  # it has just ended; so the manager will find none
         self.ask(mach, self._moved, found, (b"%d" % number, self.leaving[process].host), process, found)
 
     @answered(migration.MIGRATION_MOVE)
@@ -168,7 +191,9 @@ class Gps(Processes):
         """Where the other server had taken it already, and its answer got lost, it has moved."""
         process = pending.process
         local, entry = self.processes.get(process), self.find(process)
-        if result.outcome is Outcome.DONE and (local is None or not local.task):
+        if result.outcome is Outcome.DONE and local is not None and local.task:
+            self._resume(mach, process)
+        elif result.outcome is Outcome.DONE:
             self._exit(mach, process, LOST)
         has_moved = result.outcome is Outcome.DECIDED and entry is not None and entry.at != self.me
         self._told(mach, process, 0 if has_moved else self.leaving[process].code)
@@ -197,11 +222,15 @@ class Gps(Processes):
         if result.outcome is not Outcome.DONE:
             self._refuse(mach, process)
             return
-        task = arriving.task
-        self._local(mach, process).task = task
+        del self.arriving[process]
+        task, local = arriving.task, self._local(mach, process)
+        local.task = task
         self.tasks[task] = process
         mach.notify(task, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
-        self.ask(mach, self._suspended, task, (), process)
+        if arriving.name:
+            bind(mach, task, arriving.name, local.port)
+        mach.request(TASK_RESUME, task, ())
+        mach.answer(arriving.caller, gps_peer.PM_RECEIVE, 0)
 
     def _refuse(self, mach: Mach, process: UqPid) -> None:
         """The table says that the process does not go on here: its copy ends."""
@@ -209,26 +238,30 @@ class Gps(Processes):
         mach.request(TASK_TERMINATE, arriving.task, (), disposition=MOVE_SEND)
         mach.answer(arriving.caller, gps_peer.PM_RECEIVE, KERN_ABORTED)
 
-    @answered(TASK_SUSPEND)
-    def _suspended(self, mach: Mach, answer: Answer, process: UqPid) -> None:
-        """Binds its right to the port that was made here."""
-        arriving, local = self.arriving.pop(process), self.processes.get(process)
-        if local is not None and local.task == arriving.task and not answer.code:
-            if arriving.name:
-                mach.call(MACH_PORT_DESTROY, arriving.task, arriving.name)
-                mach.call(MACH_PORT_INSERT_RIGHT, arriving.task, arriving.name, PolyPort(mach.make_send(local.port), MOVE_SEND))
-            mach.call(TASK_RESUME, arriving.task)
-        mach.answer(arriving.caller, gps_peer.PM_RECEIVE, 0)
-
 
 def name_in(mach: Mach, task: PortName, port: PortName) -> PortName:
-    """The name by which a task has a send right to a port of the server's; 0 where it has none."""
-    names, types = (numbers_of(mach.order, each) for each in mach.call(MACH_PORT_NAMES, task))
-    for name, kind in zip(names, types, strict=True):
-        if kind & TYPE_SEND:
-            (right,) = mach.call(MACH_PORT_EXTRACT_RIGHT, task, name, COPY_SEND)
-            found = name_of(right.port)
-            mach.deallocate(found)
-            if found == port:
-                return name
+    """The name by which a task has a send right to a port of the server's; 0 where it has none, or too many others.
+
+    The task may end at any time, and its rights become others'.
+    """
+    with suppress(KernError):
+        names, types = (numbers_of(mach.order, each) for each in mach.call(MACH_PORT_NAMES, task))
+        sends = [name for name, kind in zip(names, types, strict=True) if kind & TYPE_SEND]
+        for name in sends[:RIGHTS_MAX]:
+            with suppress(KernError):
+                (right,) = mach.call(MACH_PORT_EXTRACT_RIGHT, task, name, COPY_SEND)
+                found = name_of(right.port)
+                mach.deallocate(found)
+                if found == port:
+                    return name
     return 0
+
+
+def bind(mach: Mach, task: PortName, name: PortName, port: PortName) -> None:
+    """Gives a task a right to a port of the server's in the place of another one. Where the task has ended it has none."""
+    right = mach.make_send(port)
+    try:
+        mach.call(MACH_PORT_DESTROY, task, name)
+        mach.call(MACH_PORT_INSERT_RIGHT, task, name, PolyPort(right, MOVE_SEND))
+    except KernError:
+        mach.deallocate(right)
