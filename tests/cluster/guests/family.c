@@ -1,5 +1,5 @@
 /*
- * A process and its descendants. Arguments after the two ports: `nomad` or `sedentary`, how many generations come after it, and how
+ * A process and its descendants. Arguments after the two ports: `nomad` or `sedentary`, or the name of its process's port, how many generations come after it, and how
  * many children each has; `abrupt`: those without children end without a word; or the nodes to which they go, each generation to the next
  * one. A process exits with the number of processes that it and its descendants are, as its children's told it.
  */
@@ -109,28 +109,40 @@ static int number(const char *digits)
 	return value;
 }
 
-int guest_main(void)
+/* Becomes a process, after some attempts that fail. */
+static void begin(int kind)
 {
+	pm_personality_t personality, other;
 	mach_port_t names, again;
 	acs_name_t service;
-	pm_personality_t personality, other;
 	pm_pid_t none;
-	u32 status;
-	int n, kind = arg_count > 3 && strcmp(arg_value[3], "sedentary") == 0 ? GPS_SEDENTARY : GPS_NOMAD;
+	int n;
 
 	task_get_special_port(mach_task_self(), TASK_BOOTSTRAP_PORT, &names);
 	mig_strncpy(service, "gps", sizeof service);
 	mig_strncpy(personality, "bare", sizeof personality);
+	mig_strncpy(other, "dos", sizeof other);
 	for (n = 0; n < 50 && acs_look_up_here(names, service, &gps); n++)
 		thread_switch(MACH_PORT_NULL, SWITCH_OPTION_WAIT, 100);
-	mig_strncpy(other, "dos", sizeof other);
-	abrupt = arg_count > 6 && strcmp(arg_value[6], "abrupt") == 0;
-	hosts = abrupt ? 0 : arg_count - 6;
 	show("without a task", gps_create(gps, MACH_PORT_NULL, kind, personality, pid, &process));
 	show("of no kind", gps_create(gps, mach_task_self(), 2, personality, pid, &process));
 	show("of another personality", gps_create(gps, mach_task_self(), kind, other, pid, &process));
 	show("created", gps_create(gps, mach_task_self(), kind, personality, pid, &process));
 	show("once more", gps_create(gps, mach_task_self(), kind, personality, none, &again));
+}
+
+int guest_main(void)
+{
+	pm_pid_t none;
+	u32 status;
+
+	abrupt = arg_count > 6 && strcmp(arg_value[6], "abrupt") == 0;
+	hosts = abrupt ? 0 : arg_count - 6;
+	if (*arg_value[3] >= '0' && *arg_value[3] <= '9') {
+		process = number(arg_value[3]);
+		show("it is", pm_getpid(process, pid));
+	} else
+		begin(strcmp(arg_value[3], "sedentary") ? GPS_NOMAD : GPS_SEDENTARY);
 	show("its parent", pm_getppid(process, none));
 	say("%u %u %u %u\n", none[0], none[1], none[2], none[3]);
 	say("%u processes\n", family(number(arg_value[4]), number(arg_value[5])));
