@@ -13,6 +13,7 @@ static char stacks[8][4096];
 static volatile u32 words[16] __attribute__((aligned(64)));
 static thread_t threads[8];
 static volatile int done[8];
+static volatile kern_return_t results[8];
 static volatile int order;
 static struct { task_t task; volatile u32 *address; u32 low, high, msec; int flags; } what[8];
 
@@ -25,10 +26,8 @@ static void rest(u32 ms)
 
 static void waits(int i)
 {
-	kern_return_t kr = gsync_wait(what[i].task, (vm_address_t) what[i].address, what[i].low, what[i].high, what[i].msec, what[i].flags);
-
+	results[i] = gsync_wait(what[i].task, (vm_address_t) what[i].address, what[i].low, what[i].high, what[i].msec, what[i].flags);
 	done[i] = ++order;
-	say("  waiter %d -> %x\n", i, kr);
 	for (;;)
 		thread_suspend(mach_thread_self());
 }
@@ -56,7 +55,7 @@ static void end(int count)
 
 	rest(30);
 	for (i = 0; i < count; i++) {
-		say("  %d: %d\n", i, done[i]);
+		say("  waiter %d: %d -> %x\n", i, done[i], done[i] ? results[i] : 0);
 		thread_terminate(threads[i]);
 	}
 	order = 0;
@@ -97,17 +96,21 @@ static kern_return_t asks(int id, task_t task, const u32 *args, u32 count)
 static void wake(const char *text, task_t task, volatile void *address, u32 value, int flags)
 {
 	u32 args[] = { (u32) address, value, flags };
+	kern_return_t result;
 
-	show(text, asks(4205, task, args, 3));
+	result = asks(4205, task, args, 3);
 	rest(30);
+	show(text, result);
 }
 
 static void requeue(const char *text, task_t task, volatile void *from, volatile void *to, int wake_one, int flags)
 {
 	u32 args[] = { (u32) from, (u32) to, wake_one, flags };
+	kern_return_t result;
 
-	show(text, asks(4206, task, args, 4));
+	result = asks(4206, task, args, 4);
 	rest(30);
+	show(text, result);
 }
 
 int guest_main(void)
