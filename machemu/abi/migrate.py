@@ -39,7 +39,8 @@ room, 1, or tries once more, since its time-out has passed, 2."""
 REDO_RECEIVE: Final = 3
 """Receives: mach_msg's arguments."""
 REDO_GSYNC: Final = 4
-"""Waits in gsync_wait: the word's address, whether it is known by its object (else by its address), and mach_msg's arguments."""
+"""Waits in gsync_wait: the word's address, whether it is known by its object (else by its address), mach_msg's arguments, and the
+name of the port where the answer goes by a send-once right, where its task receives from that, else 0."""
 REDO_SWITCH: Final = 5
 """Waits in thread_switch."""
 REDO_EXCEPTION: Final = 6
@@ -51,7 +52,7 @@ REDO_REDIRECT: Final = 8
 REDO_YIELD: Final = 9
 """Is ready, and has given way: 0 in swtch, 1 in swtch_pri, 2 in thread_switch."""
 
-REDO_WORDS: Final = (0, 3, 8, 7, 9, 0, 4, 1, 1, 1)
+REDO_WORDS: Final = (0, 3, 8, 7, 10, 0, 4, 1, 1, 1)
 """How many words each kind has at least, by its number."""
 SEND_WAITS, SEND_ROOM, SEND_LATE = range(3)
 """The last word of REDO_SEND."""

@@ -15,6 +15,7 @@ from machemu.abi.message import MACH_RCV_MSG, MACH_RCV_TIMEOUT, MAKE_SEND_ONCE, 
 from machemu.abi.migrate import (
     FOREVER,
     REDO_EXCEPTION,
+    REDO_GSYNC,
     REDO_NOTHING,
     REDO_REDIRECT,
     REDO_SEND,
@@ -176,6 +177,8 @@ def test_a_name_space_that_is_none_is_refused_and_a_sound_one_taken(held: tuple[
         (REDO_REDIRECT, FOREVER, 0, 130),
         (REDO_YIELD, FOREVER, 0, 3),
         (REDO_EXCEPTION, FOREVER, 0, 1, 1, 1),
+        (REDO_GSYNC, FOREVER, 0, 4096, 0, *range(7)),
+        (REDO_GSYNC, FOREVER, 0, 4096, 0, *range(7), 77),
     ),
 )
 def test_a_wait_that_is_none_is_refused(held: tuple[Machine, Task], words: tuple[int, ...]) -> None:
@@ -187,6 +190,28 @@ def test_a_wait_that_is_none_is_refused(held: tuple[Machine, Task], words: tuple
     with pytest.raises(KernError):
         call(kernel, THREAD_SET_WAIT, kernel.kern.host.host_priv_self, right, words, OutOfLine(None, 0), nobody)
     freeze.thaw(kernel.kern, task)
+
+
+def test_a_wait_for_a_word_names_its_task_s_own_port_that_is_answered(held: tuple[Machine, Task]) -> None:
+    """No other kernel has the right on its way, by which the answer would go round."""
+    machine, task = held
+    kernel, host, nobody = machine.kernel, machine.kernel.kern.host.host_priv_self, PolyPort(None, PORT_SEND_ONCE)
+    [thread] = task.threads.values()
+    [(own, entry)] = [(name, each) for name, each in task.space.entries() if each.type & TYPE_RECEIVE]
+    words = (REDO_GSYNC, FOREVER, 0, 4096, 0, *range(7), own)
+
+    def set_wait(told: tuple[int, ...]) -> None:
+        right = ports.make_send(kernel.ipc, thread.ith_self)  # type: ignore[arg-type]
+        call(kernel, THREAD_SET_WAIT, host, right, told, OutOfLine(None, 0), nobody)
+
+    set_wait(words)
+    assert entry.port().sorights == 1
+    told, _, reply = call(kernel, THREAD_GET_WAIT, thread.ith_self)
+    assert (told, reply) == (words, nobody)
+    assert entry.port().sorights == 0
+    set_wait((REDO_NOTHING, FOREVER, 0))
+    freeze.thaw(kernel.kern, task)
+    machine.check()
 
 
 @pytest.mark.parametrize("place, word", ((0, 1 << 31), (1, 64), (2, 64), (3, 64), (4, 0), (7, 64), (21, 1), (24, 1 << 31)))

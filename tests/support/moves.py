@@ -169,13 +169,13 @@ def relocate(machine: Machine, task: Task) -> Task:
     freeze.freeze(kern, new)
     move_memory(machine, task, new)
     threads = [thread_control.create(kern, new) for _ in old_threads]
+    call(kernel, MACH_PORT_INSERT_ALL, host, send_right(kernel, new.itk_self), *parts)
     call(kernel, TASK_SET_ACCOUNT, host, send_right(kernel, new.itk_self), *account)
     for old, thread, wait, its, context in zip(old_threads, threads, waits, accounts, contexts, strict=True):
         exchange(old, thread, OF_THREAD)
         call(kernel, THREAD_SET_CONTEXT, host, send_right(kernel, thread.ith_self), *context)
         call(kernel, THREAD_SET_ACCOUNT, host, send_right(kernel, thread.ith_self), *its)
         call(kernel, THREAD_SET_WAIT, host, send_right(kernel, thread.ith_self), *wait)
-    call(kernel, MACH_PORT_INSERT_ALL, host, send_right(kernel, new.itk_self), *parts)
     call(kernel, TASK_ADOPT, host, send_right(kernel, new.itk_self), *surrendered)
     call(kernel, TASK_THAW, new.itk_self)
     ports.release_send(kernel.ipc, control)

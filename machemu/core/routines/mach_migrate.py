@@ -30,6 +30,7 @@ from machemu.abi.migrate import (
     STAY_SHARED,
     STAY_V86,
 )
+from machemu.abi.port import TYPE_RECEIVE
 from machemu.abi.types import signed
 from machemu.core.routines.memory_object import object_target
 from machemu.core.routines.targets import map_target, privileged_host, task_target, thread_target, words_out_of_line
@@ -206,18 +207,23 @@ def task_adopt(
 
 
 def thread_get_wait(kernel: Kernel, request: Kmsg) -> tuple[tuple[int, ...], OutOfLine, PolyPort]:
-    """The thread leaves its wait, and the reply's right leaves the thread. KERN_FAILURE where its task is not frozen."""
+    """The thread leaves its wait, and the reply's right leaves the thread; to a port of its own by name, so that no other kernel
+    has it on its way. KERN_FAILURE where its task is not frozen."""
     thread = thread_target(request)
     if not thread.task.frozen:
         raise KernError(KERN_FAILURE)
     freeze.detach(kernel.kern, thread)
     redo = thread.redo or NOTHING
-    reply = PolyPort(None, PORT_SEND_ONCE)
+    reply, name = PolyPort(None, PORT_SEND_ONCE), 0
     kmsg, thread.ith_kmsg = thread.ith_kmsg, None
     if kmsg is not None:
-        reply = PolyPort(kmsg.remote, kmsg.remote_type)
+        if isinstance(kmsg.remote, Port) and kmsg.remote.receiver is thread.space and kmsg.remote_type == PORT_SEND_ONCE:
+            name = kmsg.remote.receiver_name
+            port.release_sonce(kernel.ipc, kmsg.remote)
+        else:
+            reply = PolyPort(kmsg.remote, kmsg.remote_type)
         kmsgs.consume(kernel.ipc, kmsg)
-    words = (redo.kind, redo.limit, redo.place, *redo.words)
+    words = (redo.kind, redo.limit, redo.place, *redo.words, *((name,) if redo.kind == REDO_GSYNC else ()))
     copy = VmMapCopy.from_bytes(kernel.vm, redo.data) if redo.data else None
     return tuple([word & WORD for word in words]), OutOfLine(copy, len(redo.data)), reply
 
@@ -233,16 +239,31 @@ def thread_set_wait(
     redo = _redo(words, copy.to_bytes() if copy is not None else b"")
     if isinstance(reply.port, Port) and (redo.kind != REDO_GSYNC or reply.disposition not in (PORT_SEND, PORT_SEND_ONCE)):
         raise KernError(KERN_INVALID_ARGUMENT)
+    own = None
+    if redo.kind == REDO_GSYNC:
+        *rest, name = redo.words
+        redo = redo._replace(words=tuple(rest))
+        own = _own_port(thread, name, reply) if name else None
     if copy is not None:
         copy.discard()
     if thread.ith_kmsg is not None:
         kmsgs.destroy(kernel.ipc, thread.ith_kmsg)
         thread.ith_kmsg = None
+    if own is not None:
+        reply = PolyPort(port.make_sonce(kernel.ipc, own), PORT_SEND_ONCE)
     if isinstance(reply.port, Port):
         thread.ith_kmsg = _answer_to_wait(kernel, reply.port, reply.disposition, KERN_SUCCESS)
     thread.redo, thread.continuation = redo, Continuation.REDO
     port.release_send(kernel.ipc, thread_port)
     return ()
+
+
+def _own_port(thread: Thread, name: int, reply: PolyPort) -> Port:
+    """The port from which a thread's task receives by a name. KERN_INVALID_ARGUMENT where there is none, or a right, too."""
+    entry = thread.space.table.get(name)
+    if entry is None or not entry.type & TYPE_RECEIVE or isinstance(reply.port, Port):
+        raise KernError(KERN_INVALID_ARGUMENT)
+    return entry.port()
 
 
 def _redo(words: tuple[int, ...], data: bytes) -> Redo:
