@@ -1,9 +1,10 @@
 """Runs each conformance module on a cluster of three nodes while it and its family move at random points, its console at home.
 
-`python -m tools.migrate [--seeds N] [--first SEED] [--arch i386|m68k] [MODULE ...]`. A run is the same where the module prints
-its transcript, or what it prints where it stays on a node, if that is something else already. It moves at least MOVES times, and
-first within the first third of its time. tools/migrate_reasons.toml says why modules may differ. Exit status 1 where one differs
-without a reason, or has a reason and differed in no seed; 2 for a wrong command line. With `--moves N` one task moves N times
+`python -m tools.migrate [--seeds N] [--first SEED] [--arch i386|m68k] [--jobs N] [MODULE ...]`. A run is the same where the
+module prints its transcript, or what it prints where it stays on a node, if that is something else already. It moves at least
+MOVES times, and first within the first third of its time. tools/migrate_reasons.toml says why modules may differ. Exit status 1
+where one differs without a reason, or has a reason and differed in no seed; without names of modules also where too few are the
+same, or no thread was taken out of some kind of wait; 2 for a wrong command line. With `--moves N` one task moves N times
 instead, and it is said whether it leaves anything behind.
 """
 
@@ -17,6 +18,8 @@ import tempfile
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -30,12 +33,13 @@ from tests.support.wanderers import Wandered, stay, wander
 
 REASONS: Final = Path(__file__).with_name("migrate_reasons.toml")
 MOVES: Final = 5
-STAYS: Final = 12
-"""On how many nodes one after the other a module is to be in its time, at first."""
+TRIES: Final = ((12, False), (24, False), (12, True), (48, True))
+"""On how many nodes one after the other a module is to be in its time, and whether it stands still while a move is agreed about.
+A run is begun anew where it has fewer than MOVES of them."""
 SHOWN: Final = 12
 """Lines of a difference."""
-TRIES: Final = 4
-"""How often a run is begun, each time with twice as many moves, until there are MOVES of them."""
+SHARES: Final = {"i386": Fraction(5, 6), "m68k": Fraction(2, 3)}
+"""Of the modules at least so many print the same in each run."""
 
 
 class Home(NamedTuple):
@@ -46,25 +50,70 @@ class Home(NamedTuple):
     time: int
 
 
+class Reason(NamedTuple):
+    """Why a module may differ. always: it does wherever it moves."""
+
+    text: str
+    always: bool
+
+
+class Run(NamedTuple):
+    """wandered: none where it ended by a fault of machemu's. wrong: what is wrong with it, if anything is."""
+
+    seed: int
+    wandered: Wandered | None
+    wrong: str | None
+
+
+class Result(NamedTuple):
+    """The runs of a module. at_home: it does not print its transcript where it stays."""
+
+    architecture: str
+    name: str
+    at_home: bool
+    runs: list[Run]
+
+    @property
+    def differed(self) -> bool:
+        return any(run.wrong is not None for run in self.runs)
+
+
 class Sums:
-    """Of all runs so far. differed: how many of a module differed."""
+    """Of all modules so far. same: how many of an architecture's, of how many, printed the same in each run."""
 
     def __init__(self) -> None:
-        self.runs = self.moves = 0
+        self.runs = self.moves = self.differed = 0
         self.waits: Counter[str] = Counter()
-        self.differed: Counter[tuple[str, str]] = Counter()
+        self.modules: Counter[str] = Counter()
+        self.same: Counter[str] = Counter()
 
-    def add(self, architecture: str, name: str, run: Wandered | None, wrong: str | None) -> None:
-        self.runs += 1
-        self.differed[architecture, name] += wrong is not None
-        if run is not None:
-            self.moves += len(run.moves)
-            self.waits.update(run.waits)
+    def add(self, result: Result) -> None:
+        self.modules[result.architecture] += 1
+        self.same[result.architecture] += not result.differed
+        for _, wandered, wrong in result.runs:
+            self.runs += 1
+            self.differed += wrong is not None
+            if wandered is not None:
+                self.moves += len(wandered.moves)
+                self.waits.update(wandered.waits)
+
+    def never(self) -> list[str]:
+        """The kinds of waits out of which no thread was taken."""
+        return [kind.name for kind in WAITS if kind.name not in self.waits]
+
+    def too_few(self) -> list[str]:
+        """The architectures of which too few modules printed the same."""
+        return [each for each, count in self.modules.items() if self.same[each] < SHARES[each] * count]
 
     def lines(self) -> list[str]:
-        never = [kind.name for kind in WAITS if kind.name not in self.waits]
+        shares = [
+            f"{each}: {self.same[each]} of {count} modules the same, at least {SHARES[each]} are to be"
+            for each, count in self.modules.items()
+        ]
+        never = self.never()
         return [
-            f"{self.runs} runs: {self.runs - self.differed.total()} the same, {self.differed.total()} not; {self.moves} moves",
+            f"{self.runs} runs: {self.runs - self.differed} the same, {self.differed} not; {self.moves} moves",
+            *shares,
             f"waits: {_counted(self.waits)}" + (f"; never: {', '.join(never)}" if never else ""),
         ]
 
@@ -75,24 +124,26 @@ def at_home(arch: Arch, name: str, folder: Path) -> Home:
     return Home(printed, printed != modules.transcript_of(modules.binary(name, arch.name)).read_bytes(), time)
 
 
-def moved(arch: Arch, name: str, seed: int, home: Home, folder: Path) -> tuple[Wandered | None, str | None]:
-    """A run in which a module moves, and what is wrong with it, if anything is. No run where it ended by a fault of machemu's."""
-    every = home.time // STAYS
-    for _ in range(TRIES):
+def moved(arch: Arch, name: str, seed: int, home: Home, folder: Path) -> Run:
+    """A run in which a module moves."""
+    for stays, is_held in TRIES:
         try:
-            run = wander(arch, name, seed, max(every, 1), folder)
+            run = wander(arch, name, seed, max(home.time // stays, 1), is_held, folder)
         except (InvariantError, UserError) as error:
-            return None, f"a fault of machemu's: {error}"
+            return Run(seed, None, f"a fault of machemu's: {error}")
         if len(run.moves) >= MOVES:
             break
-        every //= 2
+    return Run(seed, run, _wrong(run, home))
+
+
+def _wrong(run: Wandered, home: Home) -> str | None:
     if run.printed != home.expected:
-        return run, _difference(home.expected, run.printed)
+        return _difference(home.expected, run.printed)
     if len(run.moves) < MOVES:
-        return run, f"fewer than {MOVES} moves"
+        return f"fewer than {MOVES} moves"
     if run.first is None or run.first > home.time // 3:
-        return run, "the first move is not in the first third of its time"
-    return run, None
+        return "the first move is not in the first third of its time"
+    return None
 
 
 def _difference(expected: bytes, printed: bytes) -> str:
@@ -105,38 +156,59 @@ def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
-def report(seed: int, run: Wandered | None, wrong: str | None, reason: str | None) -> str:
+def report(run: Run, reason: Reason | None) -> str:
     """What is said of a run of a module. reason: why it may differ, None where there is none."""
+    seed, wandered, wrong = run
     said = "the same" if wrong is None else f"{'differs, and may' if reason else 'DIFFERS'}: {wrong}"
-    if run is None:
+    if wandered is None:
         return f"  seed {seed}: {said}"
-    others = "".join(f"; {count} times: {OUTCOMES[outcome]}" for outcome, count in sorted(run.others.items()))
-    return f"  seed {seed}: {len(run.moves)} moves{others}; waits: {_counted(run.waits) or 'none'}: {said}"
+    others = "".join(f"; {count} times: {OUTCOMES[outcome]}" for outcome, count in sorted(wandered.others.items()))
+    return f"  seed {seed}: {len(wandered.moves)} moves{others}; waits: {_counted(wandered.waits) or 'none'}: {said}"
 
 
-def reasons(path: Path = REASONS) -> dict[str, dict[str, str]]:
+def reasons(path: Path = REASONS) -> dict[tuple[str, str], Reason]:
     """Why modules may differ, by architecture and module."""
-    return tomllib.loads(path.read_text())
+    tables = tomllib.loads(path.read_text())
+    return {
+        (architecture, name): Reason(text, always)
+        for key, always in (("always", True), ("sometimes", False))
+        for architecture, texts in tables.get(key, {}).items()
+        for name, text in texts.items()
+    }
 
 
-def run_all(arch: Arch, names: Sequence[str], seeds: range, sums: Sums, reason_of: dict[str, str]) -> int:
-    """Runs modules, and says what comes of each; how many are not as they should be."""
-    failed = 0
-    for name in names:
-        reason = reason_of.get(name)
-        with tempfile.TemporaryDirectory() as folder:
-            home = at_home(arch, name, Path(folder))
-            where = ", compared with what it prints where it stays" if home.differs else ""
-            print(f"{arch.name} {name}{where}", flush=True)
-            for seed in seeds:
-                run, wrong = moved(arch, name, seed, home, Path(folder))
-                sums.add(arch.name, name, run, wrong)
-                print(report(seed, run, wrong, reason), flush=True)
-        differed = sums.differed[arch.name, name]
-        if reason and not differed:
-            print(f"  it has a reason in {REASONS.name}, but did not differ: {reason}", flush=True)
-        failed += bool(differed) != bool(reason)
-    return failed
+def examine(architecture: str, name: str, seeds: range) -> Result:
+    """Runs a module where it stays, and with each seed."""
+    arch = ARCHS[architecture]
+    with tempfile.TemporaryDirectory() as folder:
+        home = at_home(arch, name, Path(folder))
+        return Result(architecture, name, home.differs, [moved(arch, name, seed, home, Path(folder)) for seed in seeds])
+
+
+def run_all(wanted: Sequence[tuple[str, str]], seeds: range, jobs: int, is_whole: bool) -> int:
+    """Runs modules, architecture and name each, in so many processes, and says what comes of each; how many things are not as
+    they should be. is_whole: the modules are all that there are."""
+    sums, why, failed = Sums(), reasons(), 0
+    arguments = (*zip(*wanted, strict=True), [seeds] * len(wanted))
+    with ProcessPoolExecutor(jobs) as pool:
+        for result in pool.map(examine, *arguments) if jobs > 1 else map(examine, *arguments):
+            sums.add(result)
+            failed += not _as_it_should_be(result, why.get((result.architecture, result.name)))
+    print("\n".join(sums.lines()))
+    return failed + (len(sums.too_few()) + len(sums.never()) if is_whole else 0)
+
+
+def _as_it_should_be(result: Result, reason: Reason | None) -> bool:
+    """Says what came of a module; whether it differed where and, unless it does so sometimes, only where there is a reason."""
+    where = ", compared with what it prints where it stays" if result.at_home else ""
+    print(f"{result.architecture} {result.name}{where}")
+    for run in result.runs:
+        print(report(run, reason))
+    is_right = reason is not None if result.differed else reason is None or not reason.always
+    if reason is not None and not is_right:
+        print(f"  it has a reason in {REASONS.name}, but did not differ: {reason.text}")
+    sys.stdout.flush()
+    return is_right
 
 
 def many_moves(arch: Arch, seed: int, count: int) -> int:
@@ -159,24 +231,22 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--seeds", type=_count, default=1, help="how many runs of each module (default: 1)")
     options.add_argument("--first", type=int, metavar="SEED", help="the first run's seed (default: any)")
     options.add_argument("--arch", choices=sorted(ARCHS), help="run them on this processor only")
+    options.add_argument("--jobs", type=_count, default=1, metavar="N", help="how many modules run at once (default: 1)")
     options.add_argument("--moves", type=_count, metavar="N", help="move one task so many times instead")
     given = options.parse_args(arguments)
     first = random.SystemRandom().randrange(1 << 32) if given.first is None else given.first
     archs = [arch for arch in ARCHS.values() if given.arch in (None, arch.name)]
     if given.moves is not None:
         return max([many_moves(arch, first, given.moves) for arch in archs])
-    wanted = [(arch, _names(arch.name, given.modules)) for arch in archs]
-    unknown = set(given.modules) - {name for _, names in wanted for name in names}
+    wanted = [(arch.name, name) for arch in archs for name in _names(arch.name, given.modules)]
+    unknown = set(given.modules) - {name for _, name in wanted}
     if unknown:
         print(
             f"migrate: there is no module {min(unknown)} in tests/conformance{f'/{given.arch}' if given.arch else ''}",
             file=sys.stderr,
         )
         return 2
-    sums, why = Sums(), reasons()
-    seeds = range(first, first + given.seeds)
-    failed = sum([run_all(arch, names, seeds, sums, why.get(arch.name, {})) for arch, names in wanted])
-    print("\n".join(sums.lines()))
+    failed = run_all(wanted, range(first, first + given.seeds), given.jobs, not given.modules)
     return int(failed > 0)
 
 

@@ -16,7 +16,7 @@ from machemu.core.kernel import Kernel
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
-from machemu.kern import freeze
+from machemu.kern import family, freeze, task_control
 from machemu.kern.subsystem import Kern
 from machemu.kern.task import Task
 from machemu.kern.thread import Thread
@@ -53,6 +53,8 @@ NODES: Final = ("alpha", "beta", "gamma")
 END: Final = "END"
 LIMIT_NS: Final = 60_000_000_000
 SLICE_NS: Final = 10_000_000
+TOLD_NS: Final = 100_000_000
+"""After so long each node has told of its moves."""
 ASKED: Final = 40
 """How often a module is asked to move at most: then it runs to its end where it is."""
 BEST: Final = 5
@@ -112,6 +114,8 @@ class Operator:
         self.world = world
         self.reply: Port | None = None
         self.asked: Kernel | None = None
+        self.told: tuple[int, Report] | None = None
+        self.held: list[Task] = []
 
     def where(self, task: str) -> ClusterNode | None:
         """The node on which a task is, none where it is on its way or has ended."""
@@ -124,10 +128,28 @@ class Operator:
         """Asks a node's manager at once to move a task. time: the cluster's, at which it was stopped."""
         self.ask(node, MigrationManager, migration.MIGRATION_MOVE, time, task.encode(), to.encode())
 
+    def hold(self, node: ClusterNode, task: str) -> None:
+        """Lets a task and its family stand still until they are frozen, or the move that is asked for next is given up."""
+        assert node.kernel is not None
+        kern = node.kernel.kern
+        (named,) = [each for each in _tasks(node) if each.name == task and each.active][:1]
+        self.held = family.of(kern, named)
+        for each in self.held:
+            task_control.hold(kern, each)
+
+    def let_go(self) -> None:
+        """Ends the hold on tasks that the move has come to, or will not."""
+        if self.held and (self.told is not None or all(each.frozen or not each.active for each in self.held)):
+            assert self.asked is not None
+            for each in filter(lambda each: each.active, self.held):
+                task_control.release(self.asked.kern, each)
+            self.held = []
+
     def ask(self, node: ClusterNode, manager: type[NodeServer], routine: Routine, time: int, *values: Any) -> None:
         """Sends a manager of a node a request, as it is stopped at a time."""
         kernel = self.asked = node.kernel
         assert kernel is not None
+        self.told = None
         node.pass_time(time)
         ipc = kernel.ipc
         self.reply = ipc.make_kernel_port(None, reply=True)
@@ -141,8 +163,8 @@ class Operator:
     def outcome(self) -> tuple[int, Report] | None:
         """What became of the move that was asked for last; None where that is not known yet."""
         assert self.reply is not None and self.asked is not None
-        if not self.reply.messages:
-            return None
+        if self.told is not None or not self.reply.messages:
+            return self.told
         ipc = self.asked.ipc
         kmsg = self.reply.messages.popleft()
         outcome, words = migration.MIGRATION_MOVE.unpack_reply(ipc.order, bytes(kmsg.body), kmsg.carried, kmsg.complex)
@@ -152,7 +174,8 @@ class Operator:
         ports.release_sonce(ipc, self.reply)
         kmsgs.consume(ipc, kmsg)
         self.drop()
-        return outcome, report_of(struct.unpack(f"{ipc.prefix}{len(data) // 4}I", data))
+        self.told = outcome, report_of(struct.unpack(f"{ipc.prefix}{len(data) // 4}I", data))
+        return self.told
 
     def drop(self) -> None:
         """Gives up the answer to what was asked for last."""
@@ -195,36 +218,35 @@ def stay(arch: Arch, name: str, folder: Path) -> tuple[bytes, int]:
         return _printed(world), max(said for said, _, _ in world.printed) - BEGIN_NS
 
 
-def wander(arch: Arch, name: str, seed: int, every: int, folder: Path) -> Wandered:
+def wander(arch: Arch, name: str, seed: int, every: int, is_held: bool, folder: Path) -> Wandered:
     """Runs a conformance module on a cluster of three nodes, between which it moves. every: nanoseconds that it runs on one, on
-    the average."""
+    the average. is_held: not while the nodes agree about a move, which takes a millisecond."""
     path = modules.binary(name, arch.name)
     rng = random.Random(seed)
-    first: int | None = None
-    moves: list[Report] = []
-    others: Counter[int] = Counter()
+    asked: list[tuple[int, Operator]] = []
     with _counted() as waits, World(_cluster(arch, name, seed, folder), folder=path.parent) as world:
-        operator = Operator(world)
         time = BEGIN_NS
         while time < LIMIT_NS and not _has_ended(world):
-            time += rng.randint(1, 2 * every) if len(moves) + others.total() < ASKED else SLICE_NS
+            operator = Operator(world)
+            time += rng.randint(1, 2 * every) if len(asked) < ASKED else SLICE_NS
             world.run(time)
             node = operator.where(path.name)
-            if node is None or len(moves) + others.total() == ASKED:
+            if node is None or len(asked) == ASKED:
                 continue
+            if is_held:
+                operator.hold(node, path.name)
             operator.move(node, path.name, rng.choice([each for each in NODES if each != node.name]), time)
-            asked, told = time, None
-            while told is None and time < LIMIT_NS:
+            asked.append((time - BEGIN_NS, operator))
+            # It is asked again where it runs, though the first node tells of its move only later.
+            while time < LIMIT_NS and operator.outcome() is None and operator.where(path.name) in (None, node):
                 time += min(every, SLICE_NS // 20)
                 world.run(time)
-                told = operator.outcome()
-            if told is not None and told[0] == report.MOVED:
-                first = asked - BEGIN_NS if first is None else first
-                moves.append(told[1])
-            elif told is not None:
-                others[told[0]] += 1
-        world.run(time + SLICE_NS)
-        return Wandered(_printed(world), first, moves, others, waits)
+                operator.let_go()
+        world.run(time + TOLD_NS)
+        told = [(at, *outcome) for at, operator in asked if (outcome := operator.outcome()) is not None]
+        moves = [(at, each) for at, outcome, each in told if outcome == report.MOVED]
+        others = Counter(outcome for _, outcome, _ in told if outcome != report.MOVED)
+        return Wandered(_printed(world), moves[0][0] if moves else None, [each for _, each in moves], others, waits)
 
 
 def _has_ended(world: World) -> bool:
@@ -248,7 +270,7 @@ def _cluster(arch: Arch, name: str, seed: int, folder: Path) -> str:
         if node == NODES[0]:
             text += f"modules = {lines}\n{_disks(arch, name, folder)}"
         if (ram := modules.ram(path)) is not None:
-            text += f"memory = {ram}\n"
+            text += f'memory = "{ram >> 20}M"\n'
     return text
 
 
