@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from machemu.abi.errors import UserError
+from machemu.abi.kern_return import KERN_INVALID_VALUE, KERN_RESOURCE_SHORTAGE
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
+from masix.acs.server import Acs
 from masix.gps.entry import Kind, State
+from masix.gps.processes import CALLS_MAX
 from masix.gps.server import Gps
 from masix.groups import Standing
+from masix.interfaces import gps_peer
 from tests.support.clusters import MS, ROOT, SECOND, World, fault, saved_in_between
-from tests.support.families import NODES, cluster, server, trial, try_move
+from tests.support.families import CALLS, NODES, Flooder, cluster, server, trial, try_move
 from tests.support.guests import I386, Arch
 
 REFUSED = "00000004"
@@ -186,6 +191,32 @@ def test_a_cluster_that_is_saved_while_processes_begin_move_and_end_goes_on_the_
     with saved_in_between(text, 300 * MS, 400 * MS, tmp_path / "saved") as world:
         assert world.lines("alpha")[-1] == world.lines("beta")[-1] == "END"
         check_nothing_is_left(world)
+
+
+def test_who_has_as_many_calls_under_way_as_one_may_is_refused_and_others_are_served() -> None:
+    text = cluster(I386, "", "nomad 1 3").replace("}]", '}, "tests.support.families:Flooder"]', 1)
+    with World(text) as world:
+        world.run(2 * SECOND)
+        (flooder,) = world.programs("alpha", Flooder)
+        assert Counter(flooder.codes) == {KERN_INVALID_VALUE: CALLS_MAX, KERN_RESOURCE_SHORTAGE: CALLS - CALLS_MAX}
+        assert world.lines("beta")[-3] == "4 processes"
+        gps = server(world, "alpha")
+        assert [local.calls for local in gps.processes.values()] == [0] and not gps.pending
+
+
+def test_what_servers_say_to_each_other_is_nothing_that_a_client_can_say() -> None:
+    """Clients have rights to the port where processes are created, and to those of processes; packets come to a third one."""
+    peer = (gps_peer.GPS_PACKETS, gps_peer.GPS_MEET, gps_peer.GPS_TAKES, gps_peer.PM_RECEIVE)
+    assert all(set(Gps._tables[routine.request.id]) == {"service"} for routine in peer)
+    with World(cluster(nodes=NODES[:1])) as world:
+        world.run(SECOND)
+        gps, kernel = server(world, "alpha"), world.node("alpha").kernel
+        (names,) = world.programs("alpha", Acs)
+        assert kernel is not None
+        spaces = {task.name: task.space for task in kernel.kern.tasks.values()}
+        public = spaces["acs"].lookup(names.entries[b"gps"].port)
+        assert public is not None and public.object is spaces["gps"].lookup(gps.clients).object  # type: ignore[union-attr]
+        assert gps.clients != gps.service
 
 
 def test_a_server_whose_nodes_are_not_all_named_is_refused() -> None:

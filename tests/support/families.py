@@ -6,7 +6,15 @@ import random
 from functools import cache
 from typing import NamedTuple
 
+from machemu.abi.message import COPY_SEND
+from machemu.mig.runtime import PolyPort
+from machemu.sim.state import Right, state
+from machemu.user.kit import Answer, HostServer, answered
+from machemu.user.mach import Mach
+from machemu.user.message import living
+from masix.gps.entry import Kind
 from masix.gps.server import Gps
+from masix.interfaces import acs, gps
 from tests.support.clusters import MS, PORTS, SECOND, START, World, fault
 from tests.support.guests import ARCHS, I386, Arch
 from tests.support.wanderers import MANAGERS
@@ -14,6 +22,7 @@ from tests.support.wanderers import MANAGERS
 NODES = ("alpha", "beta", "gamma")
 FAMILY = "tests/cluster/guests/{}/family.elf"
 FAULTS = ("crash", "parted for 0.7 s", "parted for 4 s")
+CALLS = 40
 AFTER = 9 * SECOND
 """When all is calm again and the process has ended."""
 
@@ -45,6 +54,42 @@ def running(world: World) -> list[str]:
         for task in node.kernel.kern.tasks.values()
         if "famil" in task.name and not task.user_stop_count and not task.frozen
     ]
+
+
+@state
+class Flooder(HostServer):
+    """Becomes a nomad process, and sends CALLS calls of pm_wait at once. codes: what they were answered."""
+
+    __slots__ = ("codes", "process")
+    codes: list[int]
+    process: Right
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.codes = []
+        self.process = 0
+
+    def start(self, mach: Mach) -> None:
+        super().start(mach)
+        mach.alarm(500 * MS)
+
+    def expired(self, mach: Mach) -> None:
+        self.ask(mach, self._found, mach.given("name-server"), (b"gps",))
+
+    @answered(acs.ACS_LOOK_UP_HERE)
+    def _found(self, mach: Mach, answer: Answer) -> None:
+        task = PolyPort(mach.task_self(), COPY_SEND)
+        self.ask(mach, self._created, living(answer.results[0]), (task, Kind.NOMAD, b"bare"))
+
+    @answered(gps.GPS_CREATE)
+    def _created(self, mach: Mach, answer: Answer) -> None:
+        self.process = living(answer.results[1])
+        for _ in range(CALLS):
+            self.ask(mach, self._waited, self.process, ())
+
+    @answered(gps.PM_WAIT)
+    def _waited(self, mach: Mach, answer: Answer) -> None:
+        self.codes.append(answer.code)
 
 
 class Trial(NamedTuple):

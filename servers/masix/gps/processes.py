@@ -22,7 +22,7 @@ from machemu.abi.message import MAKE_SEND, MOVE_SEND
 from machemu.mig.interfaces.mach import TASK_TERMINATE
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import U32, U64, PortName, Receive, Right, state
+from machemu.sim.state import U8, U32, U64, PortName, Receive, Right, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living
@@ -34,8 +34,10 @@ from masix.interfaces import acs, gps
 
 LOCAL_MAX: Final = 1024
 """Sedentary processes of a node."""
-WAITERS_MAX: Final = 16
-"""Calls of pm_wait of one process that wait."""
+CALLS_MAX: Final = 16
+"""Calls of pm_fork and pm_wait of one process that have no answer yet."""
+CREATED_MAX: Final = 64
+"""Processes without parents that are being created."""
 CODES: Final = {
     Outcome.NO_ROOM: KERN_RESOURCE_SHORTAGE,
     Outcome.STAYS: KERN_NO_ACCESS,
@@ -49,25 +51,29 @@ CODES: Final = {
 class Local:
     """What this node has of a process. port: by which it calls. task: where it runs here, or 0. waiters: for a child."""
 
-    __slots__ = ("port", "task", "waiters")
+    __slots__ = ("calls", "port", "task", "waiters")
+    calls: U8  # operations that it has under way
     port: Receive
     task: Right
     waiters: list[Caller]
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.task = 0
+        self.calls = self.task = 0
         self.waiters = []
 
 
 @state
 class Pending(NamedTuple):
-    """An operation under way. then: the method that goes on. caller: who waits for the answer. task: of one that is created."""
+    """An operation under way. then: the method that goes on. caller: who waits for the answer. task: of one that is created.
+    by: the process that asked for it.
+    """
 
     then: str
     process: UqPid
     caller: Caller
     task: Right = 0
+    by: UqPid = NOBODY
 
 
 @state
@@ -136,6 +142,8 @@ class Processes(Peers):
 
     def _do(self, mach: Mach, kind: Kind, operation: Operation, pending: Pending) -> None:
         """Has an operation done in the table of its kind; then the method goes on that `pending` names."""
+        if pending.by in self.processes:
+            self.processes[pending.by].calls += 1
         if kind is Kind.NOMAD:
             self.later.append((operation, pending))
             return
@@ -150,6 +158,8 @@ class Processes(Peers):
             self._changed(mach, process)
 
     def _go_on_with(self, mach: Mach, pending: Pending, result: Result) -> None:
+        if pending.by in self.processes:
+            self.processes[pending.by].calls -= 1
         getattr(self, pending.then)(mach, pending, result)
 
     def settled(self, mach: Mach) -> None:
@@ -226,10 +236,19 @@ class Processes(Peers):
             raise KernError(KERN_INVALID_ARGUMENT)
         return process, entry
 
+    def _limit(self, process: UqPid) -> None:
+        """KERN_RESOURCE_SHORTAGE where a process has as many calls under way as one may have."""
+        local = self.processes[process]
+        if local.calls + len(local.waiters) >= CALLS_MAX:
+            raise KernError(KERN_RESOURCE_SHORTAGE)
+
     @serves(gps.GPS_CREATE, at="clients")
     def _create(self, mach: Mach, request: Message, task: Any, kind: int, personality: bytes) -> None:
         if not living(task) or task in self.tasks or kind not in tuple(Kind) or personality not in self.personalities:
             raise KernError(KERN_INVALID_ARGUMENT)
+        under_way = (*self.pending.values(), *(pending for _, pending in self.later))
+        if sum(pending.then == "_created" and pending.by == NOBODY for pending in under_way) >= CREATED_MAX:
+            raise KernError(KERN_RESOURCE_SHORTAGE)
         self._begin(mach, request, task, Create(NOBODY, Kind(kind), personality, NOBODY, Kind(kind), self.me, 1))
 
     @serves(gps.PM_FORK, at="callers")
@@ -237,6 +256,7 @@ class Processes(Peers):
         process, entry = self._caller(request)
         if not living(task) or task in self.tasks:
             raise KernError(KERN_INVALID_ARGUMENT)
+        self._limit(process)
         self._begin(mach, request, task, Create(NOBODY, entry.kind, entry.personality, process, entry.kind, self.me, 1))
 
     def _begin(self, mach: Mach, request: Message, task: int, wanted: Create) -> None:
@@ -244,7 +264,7 @@ class Processes(Peers):
         wanted = wanted._replace(process=self.namer.name(mach.now()))
         self.tasks[task] = wanted.process
         mach.notify(task, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
-        self._do(mach, wanted.kind, wanted, Pending("_created", wanted.process, request.caller, task))
+        self._do(mach, wanted.kind, wanted, Pending("_created", wanted.process, request.caller, task, wanted.parent))
 
     def _created(self, mach: Mach, pending: Pending, result: Result) -> None:
         routine = gps.PM_FORK if pending.caller.id == gps.PM_FORK.request.id else gps.GPS_CREATE
@@ -267,13 +287,14 @@ class Processes(Peers):
         process, entry = self._caller(request)
         if entry.state is State.MOVING:
             raise KernError(KERN_ABORTED)
-        self._exit(mach, process, status)
+        self._limit(process)
+        self._exit(mach, process, status, process)
         return ()
 
-    def _exit(self, mach: Mach, process: UqPid, status: int) -> None:
+    def _exit(self, mach: Mach, process: UqPid, status: int, by: UqPid = NOBODY) -> None:
         entry = self.find(process)
         if entry is not None:
-            self._do(mach, entry.kind, Exit(process, self.me, status), Pending("_exited", process, NO_CALLER))
+            self._do(mach, entry.kind, Exit(process, self.me, status), Pending("_exited", process, NO_CALLER, 0, by))
 
     def _exited(self, mach: Mach, pending: Pending, result: Result) -> None:
         """What ends with a process is seen from its entry (`_changed`)."""
@@ -297,20 +318,20 @@ class Processes(Peers):
     @serves(gps.PM_WAIT, at="callers")
     def _waits(self, mach: Mach, request: Message) -> None:
         process, entry = self._caller(request)
+        self._limit(process)
         self._wait(mach, process, entry.kind, request.caller)
 
     def _wait(self, mach: Mach, process: UqPid, kind: Kind, caller: Caller) -> None:
-        self._do(mach, kind, Wait(process), Pending("_waited", process, caller))
+        self._do(mach, kind, Wait(process), Pending("_waited", process, caller, 0, process))
 
     def _waited(self, mach: Mach, pending: Pending, result: Result) -> None:
         local = self.processes.get(pending.process)
         if result.outcome is Outcome.DONE:
             mach.answer(pending.caller, gps.PM_WAIT, 0, (words_of(result.process), result.value))
-        elif result.outcome is Outcome.NOT_YET and local is not None and len(local.waiters) < WAITERS_MAX:
+        elif result.outcome is Outcome.NOT_YET and local is not None:
             local.waiters.append(pending.caller)
         else:
-            outcome = Outcome.NO_ROOM if result.outcome is Outcome.NOT_YET else result.outcome
-            mach.answer(pending.caller, gps.PM_WAIT, CODES.get(outcome, KERN_INVALID_ARGUMENT))
+            mach.answer(pending.caller, gps.PM_WAIT, CODES.get(result.outcome, KERN_INVALID_ARGUMENT))
 
     def _wake(self, mach: Mach, parent: UqPid) -> None:
         """A child of a process has ended: who waits for that asks again."""
