@@ -12,7 +12,7 @@ from machemu.abi.device import D_NO_SUCH_DEVICE
 from machemu.abi.errors import UserError
 from masix.personality import programs
 from masix.personality.bare import Bare, program
-from tests.support.clusters import MS, ROOT, SECOND, World
+from tests.support.clusters import MS, ROOT, World
 from tests.support.families import FAMILY, NODES, cluster, server
 from tests.support.guests import I386, Arch
 
@@ -43,7 +43,7 @@ def test_programs_are_processes_of_their_kind_and_their_output_stays_at_home(arc
     family = FAMILY.format(arch.name)
     named = f"sedentary {family} 1 2; nomad {family} 1 1 gamma beta"
     with World(with_programs(cluster(arch, moves=True), named)) as world:
-        world.run(3 * SECOND)
+        world.run(1500 * MS)
         lines = world.lines("alpha")
         assert sorted(line for line in lines if "processes" in line) == ["2 processes", "3 processes"]
         assert lines.count("it is -> 00000000") == lines.count("END") == 2

@@ -28,7 +28,7 @@ from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living
 from masix.gps.entry import Entry, Kind, State
 from masix.gps.names import NOBODY, Namer, UqPid
-from masix.gps.operations import LOST, Bury, Create, Exit, Operation, Outcome, Result, Wait, perform
+from masix.gps.operations import LOST, Bury, Create, Disown, Exit, Operation, Outcome, Reap, Result, Wait, perform
 from masix.gps.peers import NAME, Peers
 from masix.interfaces import acs, gps
 
@@ -51,8 +51,9 @@ CODES: Final = {
 class Local:
     """What this node has of a process. port: by which it calls. task: where it runs here, or 0. waiters: for a child."""
 
-    __slots__ = ("calls", "port", "task", "waiters")
+    __slots__ = ("calls", "nomads", "port", "task", "waiters")
     calls: U8  # operations that it has under way
+    nomads: list[UqPid]  # of a sedentary one, its nomad children
     port: Receive
     task: Right
     waiters: list[Caller]
@@ -60,6 +61,7 @@ class Local:
     def __init__(self, port: int) -> None:
         self.port = port
         self.calls = self.task = 0
+        self.nomads = []
         self.waiters = []
 
 
@@ -184,6 +186,12 @@ class Processes(Peers):
         for process, entry in self.table.entries.items() if view.members[0] == self.me else ():
             if entry.state is not State.ZOMBIE and entry.at.incarnation < newest.get(entry.at.node, 0):
                 self.later.append((Bury(process, entry.at), Pending("_exited", process, NO_CALLER)))
+            if entry.parent_kind is Kind.SEDENTARY and entry.parent.time < newest.get(entry.parent.node, 0) - 1:
+                self._disown(process, entry.parent)
+
+    def _disown(self, child: UqPid, parent: UqPid) -> None:
+        """A nomad process's sedentary parent is gone."""
+        self.later.append((Disown(child, parent), Pending("_exited", child, NO_CALLER)))
 
     def _submit(self) -> None:
         """Gives the table what waits, as far as it takes it."""
@@ -215,6 +223,8 @@ class Processes(Peers):
         if local is not None:
             for waiter in local.waiters:
                 mach.answer(waiter, gps.PM_WAIT, KERN_INVALID_ARGUMENT)
+            for child in local.nomads:
+                self._disown(child, process)
             del self.callers[local.port]
             mach.destroy_receive(local.port)
 
@@ -259,6 +269,16 @@ class Processes(Peers):
         self._limit(process)
         self._begin(mach, request, task, Create(NOBODY, entry.kind, entry.personality, process, entry.kind, self.me, 1))
 
+    @serves(gps.PM_SPAWN, at="callers")
+    def _spawn(self, mach: Mach, request: Message, task: Any, kind: int, personality: bytes) -> None:
+        process, entry = self._caller(request)
+        if not living(task) or task in self.tasks or kind not in tuple(Kind) or personality not in self.personalities:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        if entry.kind is Kind.NOMAD and kind != Kind.NOMAD:
+            raise KernError(KERN_NO_ACCESS)
+        self._limit(process)
+        self._begin(mach, request, task, Create(NOBODY, Kind(kind), personality, process, entry.kind, self.me, 1))
+
     def _begin(self, mach: Mach, request: Message, task: int, wanted: Create) -> None:
         """A task becomes a process, once the table has it."""
         wanted = wanted._replace(process=self.namer.name(mach.now()))
@@ -267,14 +287,19 @@ class Processes(Peers):
         self._do(mach, wanted.kind, wanted, Pending("_created", wanted.process, request.caller, task, wanted.parent))
 
     def _created(self, mach: Mach, pending: Pending, result: Result) -> None:
-        routine = gps.PM_FORK if pending.caller.id == gps.PM_FORK.request.id else gps.GPS_CREATE
+        routine = gps.ROUTINES[pending.caller.id]
         process, task = pending.process, pending.task
         if result.outcome is not Outcome.DONE:
             self.tasks.pop(task, None)
             mach.deallocate(task)
             mach.answer(pending.caller, routine, CODES.get(result.outcome, KERN_INVALID_ARGUMENT))
             return
-        local = self._local(mach, process)
+        local, entry = self._local(mach, process), self.find(process)
+        if entry is not None and entry.parent != NOBODY and not entry.linked:
+            if pending.by in self.processes:
+                self.processes[pending.by].nomads.append(process)
+            else:
+                self._disown(process, pending.by)
         if task in self.tasks:
             local.task = task
         else:
@@ -328,10 +353,32 @@ class Processes(Peers):
         local = self.processes.get(pending.process)
         if result.outcome is Outcome.DONE:
             mach.answer(pending.caller, gps.PM_WAIT, 0, (words_of(result.process), result.value))
+        elif local is not None and local.nomads:
+            self._wait_for_nomads(mach, pending.process, local, pending.caller)
         elif result.outcome is Outcome.NOT_YET and local is not None:
             local.waiters.append(pending.caller)
         else:
             mach.answer(pending.caller, gps.PM_WAIT, CODES.get(result.outcome, KERN_INVALID_ARGUMENT))
+
+    def _wait_for_nomads(self, mach: Mach, process: UqPid, local: Local, caller: Caller) -> None:
+        """A sedentary process has no child in its own table that has ended."""
+        for child in local.nomads:
+            entry = self.table.find(child)
+            if entry is not None and entry.state is State.ZOMBIE:
+                self._do(mach, Kind.NOMAD, Reap(child, process), Pending("_reaped", process, caller, 0, process))
+                return
+        local.waiters.append(caller)
+
+    def _reaped(self, mach: Mach, pending: Pending, result: Result) -> None:
+        local = self.processes.get(pending.process)
+        if result.outcome is Outcome.DONE:
+            if local is not None:
+                local.nomads.remove(result.process)
+            mach.answer(pending.caller, gps.PM_WAIT, 0, (words_of(result.process), result.value))
+        elif local is not None:
+            self._wait(mach, pending.process, Kind.SEDENTARY, pending.caller)
+        else:
+            mach.answer(pending.caller, gps.PM_WAIT, KERN_INVALID_ARGUMENT)
 
     def _wake(self, mach: Mach, parent: UqPid) -> None:
         """A child of a process has ended: who waits for that asks again."""

@@ -47,17 +47,37 @@ PM_FORK = Routine(
     ),
 )
 
+PM_SPAWN = Routine(
+    "pm_spawn",
+    Message(
+        5802,
+        (
+            ("task", _MOVE_SEND),
+            ("kind", _UINT32),
+            ("personality", _PM_PERSONALITY),
+        ),
+    ),
+    Message(
+        5902,
+        (
+            ("RetCode", _INT32),
+            ("pid", _PM_PID),
+            ("child", _MOVE_SEND),
+        ),
+    ),
+)
+
 PM_EXIT = Routine(
     "pm_exit",
-    Message(5802, (("status", _UINT32),)),
-    Message(5902, (("RetCode", _INT32),)),
+    Message(5803, (("status", _UINT32),)),
+    Message(5903, (("RetCode", _INT32),)),
 )
 
 PM_WAIT = Routine(
     "pm_wait",
-    Message(5803, ()),
+    Message(5804, ()),
     Message(
-        5903,
+        5904,
         (
             ("RetCode", _INT32),
             ("pid", _PM_PID),
@@ -68,18 +88,6 @@ PM_WAIT = Routine(
 
 PM_GETPID = Routine(
     "pm_getpid",
-    Message(5804, ()),
-    Message(
-        5904,
-        (
-            ("RetCode", _INT32),
-            ("pid", _PM_PID),
-        ),
-    ),
-)
-
-PM_GETPPID = Routine(
-    "pm_getppid",
     Message(5805, ()),
     Message(
         5905,
@@ -90,15 +98,28 @@ PM_GETPPID = Routine(
     ),
 )
 
+PM_GETPPID = Routine(
+    "pm_getppid",
+    Message(5806, ()),
+    Message(
+        5906,
+        (
+            ("RetCode", _INT32),
+            ("pid", _PM_PID),
+        ),
+    ),
+)
+
 PM_MIGRATE = Routine(
     "pm_migrate",
-    Message(5806, (("host", _PM_HOST),)),
-    Message(5906, (("RetCode", _INT32),)),
+    Message(5807, (("host", _PM_HOST),)),
+    Message(5907, (("RetCode", _INT32),)),
 )
 
 ROUTINES: Final = table(
     GPS_CREATE,
     PM_FORK,
+    PM_SPAWN,
     PM_EXIT,
     PM_WAIT,
     PM_GETPID,

@@ -1,5 +1,6 @@
 /*
- * A process and its descendants. Arguments after the two ports: `nomad` or `sedentary`, or the name of its process's port, how many generations come after it, and how
+ * A process and its descendants. Arguments after the two ports: `nomad` or `sedentary`, `mixed` for a sedentary one with nomad descendants,
+ * or the name of its process's port; how many generations come after it, and how
  * many children each has; `abrupt`: those without children end without a word; or the nodes to which they go, each generation to the next
  * one. A process exits with the number of processes that it and its descendants are, as its children's told it.
  */
@@ -12,7 +13,8 @@
 
 static mach_port_t gps, process;
 static pm_pid_t pid;
-static boolean_t abrupt;
+static boolean_t abrupt, mixed;
+static pm_personality_t personality;
 static int hosts; /* how many */
 static void *frame[5];
 static char stack[PAGE_SIZE] __attribute__((aligned(16)));
@@ -37,12 +39,13 @@ static int __attribute__((noinline)) fork(void)
 
 	if (__builtin_setjmp(frame)) {
 		mig_forget_reply_port();
+		mixed = FALSE;
 		return 0;
 	}
 	if (task_create(mach_task_self(), TRUE, &task))
 		return -1;
 	mach_port_mod_refs(mach_task_self(), task, MACH_PORT_RIGHT_SEND, 1);
-	if (pm_fork(process, task, name, &child)) {
+	if (mixed ? pm_spawn(process, task, GPS_NOMAD, personality, name, &child) : pm_fork(process, task, name, &child)) {
 		task_terminate(task);
 		return -1;
 	}
@@ -71,7 +74,7 @@ static u32 family(int generations, int children)
 	int n;
 
 	memcpy(parent, pid, sizeof parent);
-	if (hosts) {
+	if (hosts && !mixed) {
 		pm_host_t host;
 		kern_return_t result;
 
@@ -112,7 +115,7 @@ static int number(const char *digits)
 /* Becomes a process, after some attempts that fail. */
 static void begin(int kind)
 {
-	pm_personality_t personality, other;
+	pm_personality_t other;
 	mach_port_t names, again;
 	acs_name_t service;
 	pm_pid_t none;
@@ -142,7 +145,8 @@ int guest_main(void)
 		process = number(arg_value[3]);
 		show("it is", pm_getpid(process, pid));
 	} else
-		begin(strcmp(arg_value[3], "sedentary") ? GPS_NOMAD : GPS_SEDENTARY);
+		begin(strcmp(arg_value[3], "nomad") ? GPS_SEDENTARY : GPS_NOMAD);
+	mixed = strcmp(arg_value[3], "mixed") == 0;
 	show("its parent", pm_getppid(process, none));
 	say("%u %u %u %u\n", none[0], none[1], none[2], none[3]);
 	say("%u processes\n", family(number(arg_value[4]), number(arg_value[5])));

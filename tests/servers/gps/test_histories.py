@@ -11,7 +11,7 @@ from tests.support.generic_histories import STORES, history, run
 from tests.support.generic_replicas import ReplicatedWorld
 from tests.support.generic_worlds import MS
 
-SAMPLE = {"replicated": 30, "paged": 300}
+SAMPLE = {"replicated": 20, "paged": 200}
 
 
 @pytest.mark.slow
