@@ -42,6 +42,7 @@ def test_a_family_is_counted_by_its_parents_and_leaves_nothing(kind: str, arch: 
         world.run(4 * SECOND)
         assert world.lines("alpha") == [
             f"without a task -> {REFUSED}",
+            f"of a port that is no task -> {REFUSED}",
             f"of no kind -> {REFUSED}",
             f"of another personality -> {REFUSED}",
             "created -> 00000000",

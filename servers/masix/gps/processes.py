@@ -18,14 +18,15 @@ from machemu.abi.kern_return import (
     KERN_NO_ACCESS,
     KERN_RESOURCE_SHORTAGE,
 )
-from machemu.abi.message import MAKE_SEND, MOVE_SEND
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MOVE_SEND
 from machemu.mig.interfaces.mach import TASK_TERMINATE
+from machemu.mig.interfaces.mach_migrate import TASK_GET_FAMILY
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U8, U32, U64, PortName, Receive, Right, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
-from machemu.user.message import Caller, Message, living
+from machemu.user.message import Caller, Message, living, name_of
 from masix.gps.entry import Entry, Kind, State
 from masix.gps.names import NOBODY, Namer, UqPid
 from masix.gps.operations import LOST, Bury, Create, Disown, Exit, Operation, Outcome, Reap, Result, Wait, perform
@@ -252,9 +253,13 @@ class Processes(Peers):
         if local.calls + len(local.waiters) >= CALLS_MAX:
             raise KernError(KERN_RESOURCE_SHORTAGE)
 
+    def _is_free(self, mach: Mach, task: Any) -> bool:
+        """Whether a right is one to a task of this node that is no process yet: no other port, where anybody could answer."""
+        return bool(living(task)) and task not in self.tasks and bool(family(mach, task))
+
     @serves(gps.GPS_CREATE, at="clients")
     def _create(self, mach: Mach, request: Message, task: Any, kind: int, personality: bytes) -> None:
-        if not living(task) or task in self.tasks or kind not in tuple(Kind) or personality not in self.personalities:
+        if not self._is_free(mach, task) or kind not in tuple(Kind) or personality not in self.personalities:
             raise KernError(KERN_INVALID_ARGUMENT)
         under_way = (*self.pending.values(), *(pending for _, pending in self.later))
         if sum(pending.then == "_created" and pending.by == NOBODY for pending in under_way) >= CREATED_MAX:
@@ -264,7 +269,7 @@ class Processes(Peers):
     @serves(gps.PM_FORK, at="callers")
     def _fork(self, mach: Mach, request: Message, task: Any) -> None:
         process, entry = self._caller(request)
-        if not living(task) or task in self.tasks:
+        if not self._is_free(mach, task):
             raise KernError(KERN_INVALID_ARGUMENT)
         self._limit(process)
         self._begin(mach, request, task, Create(NOBODY, entry.kind, entry.personality, process, entry.kind, self.me, 1))
@@ -272,7 +277,7 @@ class Processes(Peers):
     @serves(gps.PM_SPAWN, at="callers")
     def _spawn(self, mach: Mach, request: Message, task: Any, kind: int, personality: bytes) -> None:
         process, entry = self._caller(request)
-        if not living(task) or task in self.tasks or kind not in tuple(Kind) or personality not in self.personalities:
+        if not self._is_free(mach, task) or kind not in tuple(Kind) or personality not in self.personalities:
             raise KernError(KERN_INVALID_ARGUMENT)
         if entry.kind is Kind.NOMAD and kind != Kind.NOMAD:
             raise KernError(KERN_NO_ACCESS)
@@ -400,6 +405,18 @@ class Processes(Peers):
 
 
 NO_CALLER: Final = Caller(0, 0, 0)
+
+
+def family(mach: Mach, task: PortName) -> tuple[PortName, ...]:
+    """The tasks that can only move with one of this node, and that one: names, which are not the server's to keep; none for what
+    is no such task."""
+    try:
+        (found,) = mach.call(TASK_GET_FAMILY, mach.given("host-port"), PolyPort(task, COPY_SEND))
+    except KernError:
+        return ()
+    names = tuple(map(name_of, found))
+    mach.give_up((name, MOVE_SEND) for name in names)
+    return names
 
 
 def words_of(process: UqPid) -> tuple[int, int, int, int]:

@@ -24,10 +24,10 @@ from machemu.sim.state import U32, PortName, Right, SendRight, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living, name_of
-from masix.gps.entry import Kind
+from masix.gps.entry import Kind, State
 from masix.gps.names import UqPid
 from masix.gps.operations import LOST, Abort, Commit, Move, Outcome, Result
-from masix.gps.processes import NO_CALLER, Pending, Processes, words_of
+from masix.gps.processes import NO_CALLER, Pending, Processes, family, words_of
 from masix.interfaces import acs, gps, gps_peer, migration
 from masix.migration import manager, report
 from masix.migration.node_server import name_at
@@ -122,9 +122,11 @@ class Gps(Processes):
     def _suspended(self, mach: Mach, answer: Answer, process: UqPid) -> None:
         """From here on no copy of it runs, until the table says which one does."""
         peer = self.peers[self.leaving[process].host]
-        if answer.code or peer.member is None:
+        task = self.processes[process].task if process in self.processes else 0
+        others = set(family(mach, task)) - {task} if task else set()
+        if answer.code or peer.member is None or any(other in self.tasks for other in others):
             self._resume(mach, process)
-            self._told(mach, process, KERN_ABORTED)
+            self._told(mach, process, KERN_NO_ACCESS if others else KERN_ABORTED)
         else:
             self._do(mach, Kind.NOMAD, Move(process, self.me, peer.member), Pending("_begun", process, NO_CALLER))
 
@@ -211,7 +213,9 @@ class Gps(Processes):
     @serves(gps_peer.PM_RECEIVE)
     def _receive(self, mach: Mach, request: Message, pid: Sequence[int], epoch: int, name: int, task: Any) -> None:
         process = UqPid(pid[0], pid[1] << 32 | pid[2], pid[3])
-        if not living(task) or task in self.tasks or process in self.arriving:
+        entry = self.find(process)
+        is_for_another = entry is not None and entry.state is State.MOVING and entry.to != self.me
+        if not self._is_free(mach, task) or process in self.arriving or is_for_another:
             raise KernError(KERN_INVALID_ARGUMENT)
         self.arriving[process] = Arriving(request.caller, name, task)
         self._do(mach, Kind.NOMAD, Commit(process, epoch), Pending("_committed", process, NO_CALLER))

@@ -116,7 +116,7 @@ static int number(const char *digits)
 static void begin(int kind)
 {
 	pm_personality_t other;
-	mach_port_t names, again;
+	mach_port_t names, again, no_task;
 	acs_name_t service;
 	pm_pid_t none;
 	int n;
@@ -128,6 +128,9 @@ static void begin(int kind)
 	for (n = 0; n < 50 && acs_look_up_here(names, service, &gps); n++)
 		thread_switch(MACH_PORT_NULL, SWITCH_OPTION_WAIT, 100);
 	show("without a task", gps_create(gps, MACH_PORT_NULL, kind, personality, pid, &process));
+	no_task = mach_reply_port();
+	mach_port_insert_right(mach_task_self(), no_task, no_task, MACH_MSG_TYPE_MAKE_SEND);
+	show("of a port that is no task", gps_create(gps, no_task, kind, personality, pid, &process));
 	show("of no kind", gps_create(gps, mach_task_self(), 2, personality, pid, &process));
 	show("of another personality", gps_create(gps, mach_task_self(), kind, other, pid, &process));
 	show("created", gps_create(gps, mach_task_self(), kind, personality, pid, &process));
