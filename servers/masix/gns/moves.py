@@ -187,7 +187,7 @@ def _coming(context: Context, node: int, number: int) -> Coming | None:
 def has_come(context: Context, node: int, payload: Flush) -> bool:
     """Whether this says that all has come that belongs to a receive right: then that can go to its task."""
     coming = _coming(context, node, payload.number)
-    if coming is None or coming.token != payload.port:
+    if coming is None or (payload.origin, payload.home, payload.port) != (context.node, node, coming.token):
         return False
     _have_come(context, [coming])
     return True
