@@ -434,3 +434,15 @@ def test_nonsense_of_another_node_does_no_harm(arch: Arch) -> None:
             made.wake(1)
         made.run()
         assert len(client.received) == 1
+
+
+def test_what_a_task_says_to_other_nodes_is_counted_apart(arch: Arch) -> None:
+    def say_twice(program: Program, mach: Mach) -> None:
+        for _ in range(2):
+            send(program, mach, item(arch, 2, 1) + bytes(4))
+
+    client = Program(look_up, say_twice)
+    with net((arch, arch), [client], [Program(register)]) as made:
+        [task] = [task for task in made.machines[0].kernel.kern.tasks.values() if task.name == "program 0"]
+        made.machines[0].kernel.kern.charge_events()
+        assert task.events[-2:] == (2, 64)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from machemu.abi.message import COPY_SEND, MACH_MSG_SUCCESS, MOVE_SEND, MOVE_SEND_ONCE
+from machemu.mig.interfaces.mach_migrate import TASK_SET_FORWARDS
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import Right, state
@@ -164,7 +165,7 @@ class Gns(SuccessiveServer):
 
     def start(self, mach: Mach) -> None:
         super().start(mach)
-        mach.keep_memory()
+        _prepare(mach)
         self._register(mach)
         context = self.context(mach)
         began_before = mach.now() >= FIRST_NS
@@ -199,7 +200,7 @@ class Gns(SuccessiveServer):
         return super().legacy(mach)
 
     def inherited(self, mach: Mach) -> None:
-        mach.keep_memory()
+        _prepare(mach)
         context = self.context(mach)
         watched = [*self.tables.numbers, self.registration, *self.protocols.watched()]
         for name in dict.fromkeys(name for name in watched if name):
@@ -417,3 +418,9 @@ class Gns(SuccessiveServer):
         header = message.header
         mach.deallocate(header.remote)
         give_up(self.context(mach), message._replace(header=header._replace(remote=header.local, remote_type=header.local_type)))
+
+
+def _prepare(mach: Mach) -> None:
+    """The task waits for no frame, and what others send to it counts as going to other nodes (TASK_IPC_INFO)."""
+    mach.keep_memory()
+    mach.call(TASK_SET_FORWARDS, mach.given("host-port"), PolyPort(mach.task_self(), COPY_SEND), True)
