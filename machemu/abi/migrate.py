@@ -5,7 +5,7 @@ from typing import Final
 # Why a task should stay where it is: bits of task_freeze's answer.
 
 STAY_IO_PERM: Final = 1
-"""It may use I/O ports."""
+"""It may use I/O ports, or has a right to permit that."""
 STAY_DEVICE: Final = 2
 """It has mapped a device."""
 STAY_V86: Final = 4
@@ -20,6 +20,8 @@ STAY_COPY: Final = 64
 """It shows a copy of memory whose manager is of its family: nobody could ask that for what the copy still needs."""
 STAY_SHARED: Final = 128
 """It shares anonymous memory with a task that has to stay for that."""
+STAY_CACHED: Final = 256
+"""It is the memory manager of an object that nobody maps and that the kernel keeps: no map would tell of it."""
 
 TASK_IPC_INFO: Final = 4600
 """A flavor of task_info: how many traps a task's threads have made, and how many messages they have sent, and how many bytes in

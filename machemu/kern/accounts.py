@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
-from machemu.abi.migrate import FOREVER
+from machemu.abi.migrate import FOREVER, NONE
 from machemu.abi.types import signed
 from machemu.kern import task_control
+from machemu.kern.pc_sample import MAX_PC_SAMPLES, PcSample
 from machemu.kern.redo import time_left
 from machemu.kern.task import TASK_EVENTS_INFO_COUNT, TASK_IPC_INFO_COUNT
 from machemu.kern.thread import NRQS, POLICY_FIXEDPRI, POLICY_TIMESHARE
@@ -30,10 +31,12 @@ OF_THREAD: Final = (
     "user_stop_count", "priority", "max_priority", "sched_pri", "policy", "sched_data", "vm_privilege", "depress_priority",
     "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "user_time", "system_time", "time_saved", "creation_time",
 )  # fmt: skip
-"""A thread's, in their order; then how many seconds ago its usage aged, and the milliseconds of its depression that are left, or
-FOREVER."""
+"""A thread's, in their order; then how many seconds ago its usage aged, the milliseconds of its depression that are left, or
+FOREVER, and the samples of its program counter."""
 OF_TASK: Final = ("user_stop_count", "priority", "essential", "user_time", "system_time", "creation_time")
-"""A task's; then what TASK_EVENTS_INFO and TASK_IPC_INFO count."""
+"""A task's; then what TASK_EVENTS_INFO and TASK_IPC_INFO count, and the samples of its threads."""
+SAMPLES_HEAD: Final = 3
+SAMPLE_WORDS: Final = 4
 WIDE: Final = frozenset((
     "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "user_time", "system_time", "time_saved", "creation_time",
 ))  # fmt: skip
@@ -56,7 +59,8 @@ def _values(words: deque[int], names: Sequence[str]) -> dict[str, int]:
 
 
 def of_thread(kern: Kern, thread: Thread) -> tuple[int, ...]:
-    return (*_words(thread, OF_THREAD), kern.sched.sched_tick - thread.sched_stamp, time_left(kern, thread.depress_timer))
+    idle, depressed = kern.sched.sched_tick - thread.sched_stamp, time_left(kern, thread.depress_timer)
+    return (*_words(thread, OF_THREAD), idle, depressed, *_samples(thread, thread.task))
 
 
 def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
@@ -65,7 +69,7 @@ def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
     values = _values(rest, OF_THREAD)
     values["depress_priority"] = signed(values["depress_priority"])
     good = (
-        len(rest) == 2
+        len(rest) >= 2
         and rest[0] <= STOPS_MAX
         and values["user_stop_count"] <= STOPS_MAX
         and all(values[name] < NRQS for name in ("priority", "max_priority", "sched_pri"))
@@ -75,6 +79,7 @@ def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
     )
     if not good:
         raise KernError(KERN_INVALID_ARGUMENT)
+    idle, depressed, samples = rest.popleft(), rest.popleft(), _sample(rest, thread.task)
     stops = values.pop("user_stop_count")
     if bool(stops) != bool(thread.user_stop_count):
         (kern.sched.hold if stops else kern.sched.release)(thread)
@@ -83,7 +88,7 @@ def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
     thread.vm_privilege = bool(values.pop("vm_privilege"))
     for name, value in values.items():
         setattr(thread, name, value)
-    idle, depressed = rest
+    thread.pc_sample = samples
     thread.sched_stamp = kern.sched.sched_tick - idle
     kern.cancel_depress_timer(thread)
     if depressed != FOREVER and thread.depress_priority >= 0:
@@ -91,7 +96,7 @@ def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
 
 
 def of_task(task: Task) -> tuple[int, ...]:
-    return (*_words(task, OF_TASK), *[count & WORD for count in task.events])
+    return (*_words(task, OF_TASK), *[count & WORD for count in task.events], *_samples(task, task))
 
 
 def set_task(kern: Kern, task: Task, words: Sequence[int]) -> None:
@@ -99,8 +104,10 @@ def set_task(kern: Kern, task: Task, words: Sequence[int]) -> None:
     rest = deque(words)
     values = _values(rest, OF_TASK)
     events = TASK_EVENTS_INFO_COUNT + TASK_IPC_INFO_COUNT
-    if len(rest) != events or values["user_stop_count"] > STOPS_MAX or values["priority"] >= NRQS:
+    if len(rest) < events or values["user_stop_count"] > STOPS_MAX or values["priority"] >= NRQS:
         raise KernError(KERN_INVALID_ARGUMENT)
+    counts = [rest.popleft() for _ in range(events)]
+    samples = _sample(rest, task)
     stops = values.pop("user_stop_count")
     if bool(stops) != bool(task.user_stop_count):
         (task_control.hold if stops else task_control.release)(kern, task)
@@ -108,4 +115,38 @@ def set_task(kern: Kern, task: Task, words: Sequence[int]) -> None:
     task.essential = bool(values.pop("essential"))
     for name, value in values.items():
         setattr(task, name, value)
-    task.events = tuple(rest)
+    task.events = tuple(counts)
+    task.pc_sample = samples
+
+
+# Samples of program counters: none, or which are taken and how many there have been, and of each that is kept the place of its
+# thread among the task's or NONE, the thread's number, the program counter, and what it is.
+
+
+def _samples(of: Task | Thread, task: Task) -> tuple[int, ...]:
+    sample = of.pc_sample
+    if sample is None:
+        return ()
+    places = {thread.number: place for place, thread in enumerate(task.threads.values())}
+    kept = [word for number, pc, kind in sample.samples for word in (places.get(number, NONE), number & WORD, pc, kind)]
+    return (sample.types & WORD, sample.seqno & WORD, sample.seqno >> 32 & WORD, *kept)
+
+
+def _sample(words: deque[int], task: Task) -> PcSample | None:
+    """Takes all words. A thread that has come with the task has another number here. KERN_INVALID_ARGUMENT for no samples."""
+    if not words:
+        return None
+    if len(words) < SAMPLES_HEAD or (len(words) - SAMPLES_HEAD) % SAMPLE_WORDS:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    numbers = [thread.number for thread in task.threads.values()]
+    types, low, high, *kept = words
+    sample = PcSample(types)
+    sample.seqno = low | high << 32
+    for at in range(0, len(kept), SAMPLE_WORDS):
+        place, number, pc, kind = kept[at : at + SAMPLE_WORDS]
+        if place >= len(numbers) and place != NONE:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        sample.samples.append((number if place == NONE else numbers[place], pc, kind))
+    if len(sample.samples) > min(sample.seqno, MAX_PC_SAMPLES):
+        raise KernError(KERN_INVALID_ARGUMENT)
+    return sample

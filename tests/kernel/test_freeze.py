@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_IN
 from machemu.abi.message import MACH_RCV_MSG, MACH_RCV_TIMEOUT, MAKE_SEND_ONCE, PORT_SEND_ONCE
 from machemu.abi.migrate import (
     FOREVER,
+    NONE,
     REDO_EXCEPTION,
     REDO_GSYNC,
     REDO_NOTHING,
@@ -21,15 +22,18 @@ from machemu.abi.migrate import (
     REDO_SEND,
     REDO_TRAP,
     REDO_YIELD,
+    STAY_CACHED,
     STAY_ESSENTIAL,
+    STAY_IO_PERM,
     WANTS_DEAD_NAME,
 )
 from machemu.abi.port import QLIMIT_MAX, RIGHT_DEAD_NAME, RIGHT_PORT_SET, RIGHT_RECEIVE, TYPE_RECEIVE, TYPE_SEND, UREFS_MAX
 from machemu.abi.types import VirtAddr
 from machemu.ipc import mach_port, space_move
 from machemu.ipc import port as ports
+from machemu.ipc.port import Right
 from machemu.ipc.space_move import NAME_WORDS
-from machemu.kern import freeze, task_control
+from machemu.kern import freeze, pc_sample, task_control, thread_control
 from machemu.kern.task import Task
 from machemu.mig.interfaces.mach_migrate import (
     MACH_PORT_EXTRACT_ALL,
@@ -45,10 +49,14 @@ from machemu.mig.interfaces.mach_migrate import (
     THREAD_SET_ACCOUNT,
     THREAD_SET_WAIT,
 )
-from machemu.mig.runtime import OutOfLine, PolyPort
+from machemu.mig.runtime import OutOfLine, PolyPort, Routine
+from machemu.vm import routines as vm
+from machemu.vm.map_copy import VmMapCopy
 from tests.support import modules
-from tests.support.guests import Arch
+from tests.support.guests import I386, Arch
 from tests.support.machine import CODE, Machine, add_task, empty, module
+from tests.support.managers import Manager
+from tests.support.maps import numbers
 from tests.support.moves import Waits, disturbed, give_up, relocate
 from tests.support.routines import call
 
@@ -93,8 +101,8 @@ MOVED = (
     "pageranswers", "pagerattrs", "pagercopy", "pagerlocks", "pageroffsets", "pagerwire", "ports", "psets", "regions", "states",
     "threads", "traps", "twotypes", "waits", "wirefailures",
 )  # fmt: skip
-"""Modules that see nothing of it where another task comes in the place of theirs. Others ask for msg-accepted notifications or
-for samples of the program counter, or see in which order threads run, which objects are copies of others, or which pages are
+"""Modules that see nothing of it where another task comes in the place of theirs. Others ask for msg-accepted notifications, or
+see in which order threads run, which objects are copies of others, or which pages are
 mapped of memory that may not be read."""
 
 
@@ -214,18 +222,30 @@ def test_a_wait_for_a_word_names_its_task_s_own_port_that_is_answered(held: tupl
     machine.check()
 
 
+def told(machine: Machine, routine: Routine, port: Right) -> tuple[int, ...]:
+    """The words of an account."""
+    return numbers(machine, call(machine.kernel, routine, port)[0])
+
+
+def sent(machine: Machine, words: Sequence[int]) -> OutOfLine:
+    data = machine.arch.pack(f"{len(words)}I", *words)
+    return OutOfLine(VmMapCopy.from_bytes(machine.kernel.vm, data), len(data))
+
+
 @pytest.mark.parametrize("place, word", ((0, 1 << 31), (1, 64), (2, 64), (3, 64), (4, 0), (7, 64), (21, 1), (24, 1 << 31)))
 def test_an_account_that_no_thread_has_is_refused(held: tuple[Machine, Task], place: int, word: int) -> None:
     machine, task = held
     kernel, host = machine.kernel, machine.kernel.kern.host.host_priv_self
     [thread] = task.threads.values()
-    (words,) = call(kernel, THREAD_GET_ACCOUNT, thread.ith_self)
+    right = ports.make_send(kernel.ipc, thread.ith_self)  # type: ignore[arg-type]
+    words = told(machine, THREAD_GET_ACCOUNT, thread.ith_self)
     changed = [*words]
     changed[place] = word
-    for wrong in (changed, words[:-1], (*words, 0)):
+    for wrong in (changed, words[:-1], (*words, 0), (*words, 1, 1, 0, 7, 1, 1, 1), (*words, 1, 0, 0, NONE, 1, 1, 1)):
         with pytest.raises(KernError):
-            call(kernel, THREAD_SET_ACCOUNT, host, ports.make_send(kernel.ipc, thread.ith_self), tuple(wrong))  # type: ignore[arg-type]
-    assert call(kernel, THREAD_GET_ACCOUNT, thread.ith_self) == (words,)
+            call(kernel, THREAD_SET_ACCOUNT, host, right, sent(machine, wrong))
+    assert told(machine, THREAD_GET_ACCOUNT, thread.ith_self) == words
+    ports.release_send(kernel.ipc, right)
     freeze.thaw(kernel.kern, task)
 
 
@@ -234,7 +254,7 @@ def test_a_thread_s_usage_is_as_old_where_it_comes_also_at_a_node_that_is_younge
     kernel, sched = machine.kernel, machine.kernel.kern.sched
     [thread] = task.threads.values()
     thread.sched_stamp = sched.sched_tick - 7
-    (words,) = call(kernel, THREAD_GET_ACCOUNT, thread.ith_self)
+    words = sent(machine, told(machine, THREAD_GET_ACCOUNT, thread.ith_self))
     thread.sched_stamp = sched.sched_tick
     right = ports.make_send(kernel.ipc, thread.ith_self)  # type: ignore[arg-type]
     call(kernel, THREAD_SET_ACCOUNT, kernel.kern.host.host_priv_self, right, words)
@@ -243,12 +263,35 @@ def test_a_thread_s_usage_is_as_old_where_it_comes_also_at_a_node_that_is_younge
     freeze.thaw(kernel.kern, task)
 
 
+def test_samples_go_with_a_thread_and_its_task_under_its_new_number(held: tuple[Machine, Task]) -> None:
+    machine, task = held
+    kernel, host = machine.kernel, machine.kernel.kern.host.host_priv_self
+    [thread] = task.threads.values()
+    gone = thread.number + 100
+    for target in (thread, task):
+        pc_sample.enable(target, 1)
+    task.pc_sample.samples.append((gone, 0x44, 1))  # type: ignore[union-attr]
+    task.pc_sample.seqno = 1  # type: ignore[union-attr]
+    pc_sample.take(thread, 1, 0x55)
+    parts = [told(machine, *each) for each in ((THREAD_GET_ACCOUNT, thread.ith_self), (TASK_GET_ACCOUNT, task.itk_self))]
+    new = task_control.create(kernel.kern, None, False, "new")
+    its = thread_control.create(kernel.kern, new)
+    freeze.freeze(kernel.kern, new)
+    for routine, port, words in ((THREAD_SET_ACCOUNT, its.ith_self, parts[0]), (TASK_SET_ACCOUNT, new.itk_self, parts[1])):
+        call(kernel, routine, host, ports.make_send(kernel.ipc, port), sent(machine, words))  # type: ignore[arg-type]
+    assert its.number != thread.number
+    assert pc_sample.get(its, 0) == (1, ((its.number, 0x55, 1),))
+    assert pc_sample.get(new, 0) == (2, ((gone, 0x44, 1), (its.number, 0x55, 1)))
+    task_control.terminate(kernel.kern, new)
+    freeze.thaw(kernel.kern, task)
+
+
 def test_suspensions_go_with_a_task(held: tuple[Machine, Task]) -> None:
     machine, task = held
     kernel, kern = machine.kernel, machine.kernel.kern
     [thread] = task.threads.values()
-    (words,) = call(kernel, TASK_GET_ACCOUNT, task.itk_self)
-    call(kernel, TASK_SET_ACCOUNT, kern.host.host_priv_self, ports.make_send(kernel.ipc, task.itk_self), (2, *words[1:]))  # type: ignore[arg-type]
+    words = sent(machine, (2, *told(machine, TASK_GET_ACCOUNT, task.itk_self)[1:]))
+    call(kernel, TASK_SET_ACCOUNT, kern.host.host_priv_self, ports.make_send(kernel.ipc, task.itk_self), words)  # type: ignore[arg-type]
     freeze.thaw(kern, task)
     assert (task.user_stop_count, thread.suspend_count) == (2, 1)
     task_control.resume(kern, task)
@@ -280,8 +323,8 @@ def test_what_makes_a_task_of_parts_needs_the_privileged_host_port(held: tuple[M
         (THREAD_SET_WAIT, thread.ith_self, ((REDO_NOTHING, FOREVER, 0), bytes_of_none, nobody)),
         (MACH_PORT_INSERT_ALL, task.itk_self, (bytes_of_none, (), (), (), ())),
         (TASK_ADOPT, task.itk_self, (None, (), ())),
-        (TASK_SET_ACCOUNT, task.itk_self, ((),)),
-        (THREAD_SET_ACCOUNT, thread.ith_self, ((),)),
+        (TASK_SET_ACCOUNT, task.itk_self, (bytes_of_none,)),
+        (THREAD_SET_ACCOUNT, thread.ith_self, (bytes_of_none,)),
     )
     for routine, port, values in requests:
         for host in (kernel.kern.host.host_self, task.itk_self):
@@ -324,6 +367,38 @@ def test_reasons_to_stay_are_told_and_a_task_freezes_others_only(arch: Arch) -> 
         assert call(kernel, TASK_FREEZE, victim.itk_self) == (STAY_ESSENTIAL,)
         call(kernel, TASK_THAW, victim.itk_self)
         victim.essential = False
+
+
+def test_the_manager_of_memory_that_nobody_maps_and_the_kernel_keeps_stays(arch: Arch) -> None:
+    with empty(arch) as machine:
+        manager = Manager(machine)
+        task, _ = add_task(machine, arch.stay)
+        address = manager.map(task, arch.page)
+        manager.ready(cache=True)
+        manager.supply(0, bytes(arch.page))
+        machine.run(1_000_000)
+        assert call(machine.kernel, TASK_FREEZE, manager.task.itk_self) == (0,)
+        call(machine.kernel, TASK_THAW, manager.task.itk_self)
+        assert task.map is not None
+        vm.vm_deallocate(task.map, address, arch.page)
+        assert call(machine.kernel, TASK_FREEZE, manager.task.itk_self) == (STAY_CACHED,)
+        call(machine.kernel, TASK_THAW, manager.task.itk_self)
+        manager.tell("destroy", 0)
+
+
+def test_a_task_that_can_permit_i_o_ports_stays() -> None:
+    with empty(I386) as machine:
+        kernel = machine.kernel
+        tasks = [add_task(machine, I386.stay)[0] for _ in range(2)]
+        machine.run(1_000_000)
+        [task] = [task for task in tasks if task is not kernel.kern.current.task]
+        right = kernel.io_perms.create(kernel.ipc, 0x300, 0x300)
+        name = mach_port.copyout_send(kernel.ipc, task.space, right)
+        assert call(kernel, TASK_FREEZE, task.itk_self) == (STAY_IO_PERM,)
+        call(kernel, TASK_THAW, task.itk_self)
+        mach_port.mach_port_deallocate(kernel.ipc, task.space, name)
+        assert call(kernel, TASK_FREEZE, task.itk_self) == (0,)
+        call(kernel, TASK_THAW, task.itk_self)
 
 
 def test_send_once_rights_to_ports_of_the_same_space_move_as_words(held: tuple[Machine, Task]) -> None:

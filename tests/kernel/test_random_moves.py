@@ -37,7 +37,7 @@ from machemu.vm.pager import COPY_TEMPORARY
 from tests.support import modules
 from tests.support.guests import Arch
 from tests.support.machine import RAM, Machine, boot, module
-from tests.support.maps import bytes_of, pages, told_map
+from tests.support.maps import bytes_of, numbers, pages, told_map
 from tests.support.moves import SpaceManager
 from tests.support.routines import call, send_right
 
@@ -136,9 +136,10 @@ class Mover:
             (TASK_GET_ACCOUNT, TASK_SET_ACCOUNT, task.itk_self),
             (THREAD_GET_ACCOUNT, THREAD_SET_ACCOUNT, thread.ith_self),
         ):
-            words = list(call(self.kernel, get, port)[0])
+            words = [*numbers(self.machine, call(self.kernel, get, port)[0])]
             words[self.rng.randrange(len(words))] = self.rng.choice(NUMBERS)
-            call(self.kernel, put, self.host, send_right(self.kernel, port), tuple(words))
+            data = self.machine.arch.pack(f"{len(words)}I", *words)
+            call(self.kernel, put, self.host, send_right(self.kernel, port), self._memory(data))
 
     def _look(self, task: Task) -> None:
         told = told_map(self.machine, task)

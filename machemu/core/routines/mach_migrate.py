@@ -21,6 +21,7 @@ from machemu.abi.migrate import (
     REDO_TRAP,
     REDO_WORDS,
     REDO_YIELD,
+    STAY_CACHED,
     STAY_COPY,
     STAY_DEFAULT_PAGER,
     STAY_DEVICE,
@@ -36,6 +37,7 @@ from machemu.core.routines.memory_object import object_target
 from machemu.core.routines.targets import map_target, privileged_host, task_target, thread_target, words_out_of_line
 from machemu.core.traps import TRAPS
 from machemu.device.dev_pager import DevicePager
+from machemu.device.io_perm import IoPerm
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mqueue, port, space_move
 from machemu.ipc.kmsg import Kmsg
@@ -99,7 +101,7 @@ def _reasons(kernel: Kernel, task: Task) -> int:
     threads = task.threads.values()
     manager = kernel.vm.default_manager
     applies = {
-        STAY_IO_PERM: isinstance(task.machine, IoPorts) and task.machine.uses_io(),
+        STAY_IO_PERM: isinstance(task.machine, IoPorts) and (task.machine.uses_io() or _may_permit_io(task)),
         STAY_DEVICE: any(map(_shows_device, _shown(task))),
         STAY_V86: any(isinstance(thread.pcb, DescriptorTables) and thread.pcb.in_v86 for thread in threads),
         STAY_ESSENTIAL: task.essential,
@@ -107,8 +109,19 @@ def _reasons(kernel: Kernel, task: Task) -> int:
         STAY_HOST_SIDE: family.is_host_side(kernel.kern, task),
         STAY_COPY: _needs_its_family(kernel, task),
         STAY_SHARED: family.shares_with_host(kernel.kern, task),
+        STAY_CACHED: any(_manages(task, obj) for obj in kernel.vm.cached.values()),
     }
     return sum(bit for bit, holds in applies.items() if holds)
+
+
+def _may_permit_io(task: Task) -> bool:
+    ports = (entry.object for _, entry in task.space.entries())
+    return any(isinstance(each, Port) and isinstance(each.kobject, IoPerm) for each in ports)
+
+
+def _manages(task: Task, obj: VmObject) -> bool:
+    memory_object = obj.pager.memory_object if obj.pager is not None else None
+    return isinstance(memory_object, Port) and memory_object.receiver is task.space
 
 
 def _needs_its_family(kernel: Kernel, task: Task) -> bool:
@@ -416,28 +429,30 @@ def task_set_forwards(kernel: Kernel, request: Kmsg, task_port: Right, forwards:
     return ()
 
 
-def task_get_account(kernel: Kernel, request: Kmsg) -> tuple[tuple[int, ...]]:
+def task_get_account(kernel: Kernel, request: Kmsg) -> tuple[OutOfLine]:
     kernel.kern.charge_events()
-    return (accounts.of_task(task_target(request)),)
+    return (words_out_of_line(kernel, accounts.of_task(task_target(request))),)
 
 
-def task_set_account(kernel: Kernel, request: Kmsg, task_port: Right, words: tuple[int, ...]) -> tuple[()]:
-    """Consumes the right on success."""
+def task_set_account(kernel: Kernel, request: Kmsg, task_port: Right, words: OutOfLine) -> tuple[()]:
+    """Consumes the right and the words on success."""
     task = _frozen_task(kernel, request, task_port)
-    accounts.set_task(kernel.kern, task, words)
+    accounts.set_task(kernel.kern, task, _numbers(kernel, words))
+    _discard(words)
     port.release_send(kernel.ipc, task_port)
     return ()
 
 
-def thread_get_account(kernel: Kernel, request: Kmsg) -> tuple[tuple[int, ...]]:
+def thread_get_account(kernel: Kernel, request: Kmsg) -> tuple[OutOfLine]:
     kernel.charge_time()
-    return (accounts.of_thread(kernel.kern, thread_target(request)),)
+    return (words_out_of_line(kernel, accounts.of_thread(kernel.kern, thread_target(request))),)
 
 
-def thread_set_account(kernel: Kernel, request: Kmsg, thread_port: Right, words: tuple[int, ...]) -> tuple[()]:
-    """Consumes the right on success."""
+def thread_set_account(kernel: Kernel, request: Kmsg, thread_port: Right, words: OutOfLine) -> tuple[()]:
+    """Consumes the right and the words on success."""
     thread = _frozen_thread(kernel, request, thread_port)
-    accounts.set_thread(kernel.kern, thread, words)
+    accounts.set_thread(kernel.kern, thread, _numbers(kernel, words))
+    _discard(words)
     port.release_send(kernel.ipc, thread_port)
     return ()
 

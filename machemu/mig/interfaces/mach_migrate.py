@@ -19,7 +19,6 @@ _POLYMORPHIC = Type(POLYMORPHIC, POLYMORPHIC, 32, 1, "")
 _SPACE_WORDS = Type(2, 2, 32, 1, "I", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
-_ACCOUNT = Type(2, 2, 32, 1, "I", COUNTED, limit=64)
 _BOOLEAN = Type(0, 0, 32, 1, "i")
 _MOVE_SEND = Type(17, 17, 32, 1, "")
 _KERNEL_DEBUG_NAME = Type(12, 12, 8, 1, "s", COUNTED, limit=64, string=True)
@@ -139,7 +138,7 @@ TASK_GET_ACCOUNT = Routine(
         4708,
         (
             ("RetCode", _INT32),
-            ("account", _ACCOUNT),
+            ("account", _SPACE_WORDS),
         ),
     ),
 )
@@ -150,7 +149,7 @@ TASK_SET_ACCOUNT = Routine(
         4609,
         (
             ("task", _COPY_SEND),
-            ("account", _ACCOUNT),
+            ("account", _SPACE_WORDS),
         ),
     ),
     Message(4709, (("RetCode", _INT32),)),
@@ -163,7 +162,7 @@ THREAD_GET_ACCOUNT = Routine(
         4710,
         (
             ("RetCode", _INT32),
-            ("account", _ACCOUNT),
+            ("account", _SPACE_WORDS),
         ),
     ),
 )
@@ -174,7 +173,7 @@ THREAD_SET_ACCOUNT = Routine(
         4611,
         (
             ("thread", _COPY_SEND),
-            ("account", _ACCOUNT),
+            ("account", _SPACE_WORDS),
         ),
     ),
     Message(4711, (("RetCode", _INT32),)),

@@ -210,9 +210,13 @@ class ProcessManager(NodeServer):
             (context,) = mach.call(THREAD_GET_CONTEXT, thread)
             mach.deallocate(thread)
             reply = 1 + REPLIES.index(wait.disposition) if wait.reply else NO_REPLY
-            threads.append(ThreadState(account, bytes(context.copy), wait.words, wait.data, reply, place in held.answers))
+            threads.append(
+                ThreadState(
+                    numbers_of(mach.order, account), bytes(context.copy), wait.words, wait.data, reply, place in held.answers
+                )
+            )
         (account,) = mach.call(TASK_GET_ACCOUNT, control)
-        return TaskState(account, _vector(mach, control), tuple(threads))
+        return TaskState(numbers_of(mach.order, account), _vector(mach, control), tuple(threads))
 
     @answered(process.PROCESS_BECOME)
     def _moved(self, mach: Mach, answer: Answer, caller: Caller, control: Right, there: Right) -> None:
@@ -294,10 +298,10 @@ class ProcessManager(NodeServer):
         """Gives an empty task all but its ports."""
         host = mach.given("host-port")
         for thread, its, wait in zip(_threads(mach, made), told.threads, held.waits, strict=True):
-            mach.call(THREAD_SET_ACCOUNT, host, PolyPort(thread, COPY_SEND), its.account)
+            mach.call(THREAD_SET_ACCOUNT, host, PolyPort(thread, COPY_SEND), words_of(mach.order, its.account))
             mach.call(THREAD_SET_CONTEXT, host, PolyPort(thread, COPY_SEND), OutOfLine(its.context, len(its.context)))
             _set_wait(mach, thread, wait)
-        mach.call(TASK_SET_ACCOUNT, host, PolyPort(made, COPY_SEND), told.account)
+        mach.call(TASK_SET_ACCOUNT, host, PolyPort(made, COPY_SEND), words_of(mach.order, told.account))
         if told.vector:
             first, *handlers = told.vector
             mach.call(TASK_SET_EMULATION_VECTOR, made, first, words_of(mach.order, handlers))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from machemu.abi.migrate import (
+    STAY_CACHED,
     STAY_COPY,
     STAY_DEFAULT_PAGER,
     STAY_DEVICE,
@@ -36,6 +37,7 @@ REASONS: Final = {
     STAY_HOST_SIDE: "has a program that runs on the host",
     STAY_COPY: "shows a copy of memory that its family manages",
     STAY_SHARED: "shares memory with a program that runs on the host",
+    STAY_CACHED: "manages memory that nobody maps and its node keeps",
     STAY_OPERATOR: "was told to stay",
     STAY_RIGHTS: "has too many port rights",
 }
