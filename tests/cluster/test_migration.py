@@ -31,7 +31,8 @@ def check_idle(world: World) -> None:
         (space,) = world.programs(node.name, SpaceManager)
         (manager,) = world.programs(node.name, MigrationManager)
         (ipc,) = world.programs(node.name, IpcManager)
-        assert not (process.held or process.made or space.going or space.coming or space.objects or manager.moves)
+        assert not (process.held or process.made or process.come or process.going or ipc.extracted or ipc.arrived)
+        assert not (space.going or space.coming or space.objects or manager.moves)
         assert not any(each.questions for each in (process, space, manager, ipc))
 
 

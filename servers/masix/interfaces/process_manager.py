@@ -93,23 +93,29 @@ PROCESS_MOVE = Routine(
     Message(5705, (("RetCode", _INT32),)),
 )
 
+PROCESS_GO = Routine(
+    "process_go",
+    Message(5606, (("made", _MOVE_SEND_ARRAY),)),
+    Message(5706, (("RetCode", _INT32),)),
+)
+
 PROCESS_DESTROY = Routine(
     "process_destroy",
-    Message(5606, (("task", _COPY_SEND),)),
-    Message(5706, (("RetCode", _INT32),)),
+    Message(5607, (("task", _COPY_SEND),)),
+    Message(5707, (("RetCode", _INT32),)),
 )
 
 PROCESS_CREATE = Routine(
     "process_create",
     Message(
-        5607,
+        5608,
         (
             ("name", _KERNEL_DEBUG_NAME),
             ("threads", _UINT32),
         ),
     ),
     Message(
-        5707,
+        5708,
         (
             ("RetCode", _INT32),
             ("made", _MOVE_SEND),
@@ -120,19 +126,19 @@ PROCESS_CREATE = Routine(
 PROCESS_TAKE_REPLIES = Routine(
     "process_take_replies",
     Message(
-        5608,
+        5609,
         (
             ("made", _COPY_SEND),
             ("replies", _MOVE_RECEIVE_ARRAY),
         ),
     ),
-    Message(5708, (("RetCode", _INT32),)),
+    Message(5709, (("RetCode", _INT32),)),
 )
 
 PROCESS_BECOME = Routine(
     "process_become",
     Message(
-        5609,
+        5610,
         (
             ("made", _COPY_SEND),
             ("state", _POINTER),
@@ -141,7 +147,7 @@ PROCESS_BECOME = Routine(
             ("onces", _MOVE_SEND_ONCE_ARRAY),
         ),
     ),
-    Message(5709, (("RetCode", _INT32),)),
+    Message(5710, (("RetCode", _INT32),)),
 )
 
 ROUTINES: Final = table(
@@ -151,6 +157,7 @@ ROUTINES: Final = table(
     PROCESS_PREPARE,
     PROCESS_LEAD,
     PROCESS_MOVE,
+    PROCESS_GO,
     PROCESS_DESTROY,
     PROCESS_CREATE,
     PROCESS_TAKE_REPLIES,

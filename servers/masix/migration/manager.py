@@ -221,6 +221,8 @@ class MigrationManager(NodeServer):
             case Step.BIND:
                 its = _copy(move.controls[at]), _copy(there[IPC]), _copy(move.made[at]), _copy(move.made[0])
                 self.ask(mach, self._bound, here[IPC], its, number)
+            case Step.GO:
+                self.ask(mach, self._go_on, there[PROCESS], ([mach.copy_send(task) for task in move.made],), number)
             case Step.COPY:
                 controls, made = ([mach.copy_send(task) for task in each] for each in (move.controls, move.made))
                 self.ask(mach, self._copied, here[SPACE], (controls, _copy(there[SPACE]), made), number)
@@ -292,12 +294,16 @@ class MigrationManager(NodeServer):
     def _moved(self, mach: Mach, answer: Answer, number: U32) -> None:
         self._done(mach, number, answer.code)
 
+    @answered(process_manager.PROCESS_GO)
+    def _go_on(self, mach: Mach, answer: Answer, number: U32) -> None:
+        self._done(mach, number, answer.code, False)
+
     # Its end
 
     def _fail(self, mach: Mach, number: int, code: int) -> None:
         """Gives a move up: what was made elsewhere ends, then the tasks are released, or end where a part of them has gone."""
         move = self.moves[number]
-        is_lost = move.steps[0] in (Step.LEAD, Step.PORTS, Step.BIND, Step.MOVE)
+        is_lost = move.steps[0] not in (Step.HOLD, Step.PREPARE, Step.COPY)
         move.steps = ()
         self._undo(mach, number, code, is_lost)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_NAME, KERN_NAME_EXISTS
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_NAME, KERN_NAME_EXISTS
 from machemu.abi.message import COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE, PORT_SEND, PORT_SEND_ONCE
 from machemu.mig.interfaces.gnumach import TASK_SET_NAME
 from machemu.mig.interfaces.mach import (
@@ -39,11 +39,11 @@ from machemu.mig.interfaces.mach_migrate import (
     THREAD_SET_WAIT,
 )
 from machemu.mig.interfaces.mach_port import MACH_PORT_NAMES
-from machemu.mig.runtime import OutOfLine, PolyPort, Routine
+from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import U8, U32, PortName, Receive, Reply, Right, Word, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
-from machemu.user.message import NULL_NAME, Caller, Message, living, name_of
+from machemu.user.message import DEAD_NAME, NULL_NAME, Caller, Message, living, name_of
 from masix.interfaces import process_manager as process
 from masix.migration import report
 from masix.migration.node_server import NodeServer
@@ -80,15 +80,21 @@ class Held(NamedTuple):
 class ProcessManager(NodeServer):
     """The process manager of a node."""
 
-    __slots__ = ("held", "made")
+    __slots__ = ("come", "going", "held", "made", "starts")
     name = NAME
     held: dict[Right, Held]  # tasks that may move away, by their control ports
     made: dict[Right, tuple[Receive, ...]]  # tasks that have been made for others that are to come: where exceptions are answered
+    come: dict[Right, Held]  # what has come for those, all but what is set already
+    going: dict[U32, tuple[Caller, U32]]  # who waits until tasks go on, and how many have still to, by a number of its own
+    starts: U32  # the last one
 
     def __init__(self, node: int, host: bytes) -> None:
         super().__init__(node, host)
         self.held = {}
         self.made = {}
+        self.come = {}
+        self.going = {}
+        self.starts = 0
 
     # Tasks that go
 
@@ -158,7 +164,9 @@ class ProcessManager(NodeServer):
         held = self._held(control)
         for thread, wait in zip(_threads(mach, control), held.waits, strict=True):
             _set_wait(mach, thread, wait)
-        self._adopt(mach, request.caller, process.PROCESS_RELEASE, control, held)
+        own = self._adopt(mach, control, held)
+        del self.held[control]
+        self.ask(mach, self._released, own, (), request.caller, own)
 
     def _held(self, control: Any) -> Held:
         if living(control) not in self.held:
@@ -246,7 +254,11 @@ class ProcessManager(NodeServer):
     @serves(process.PROCESS_DESTROY)
     def _destroy(self, mach: Mach, request: Message, task: Any) -> tuple[Any, ...]:
         if living(task) in self.held:
+            waits = self.held[task].waits
             self._drop(mach, self.held.pop(task))
+            mach.give_up((wait.reply, MOVES[wait.disposition]) for wait in waits if wait.reply)
+        elif living(task) in self.come:
+            self._drop(mach, self.come.pop(task))
         else:
             for reply in self._forget(task):
                 mach.destroy_receive(reply)
@@ -256,10 +268,10 @@ class ProcessManager(NodeServer):
 
     @staticmethod
     def _drop(mach: Mach, held: Held) -> None:
-        """Nobody is left who waits for answers."""
+        """The ports of a task that ends."""
         for port in (held.own, *held.threads, *held.replies.values()):
-            mach.destroy_receive(port)
-        mach.give_up((wait.reply, MOVES[wait.disposition]) for wait in held.waits if wait.reply)
+            if port != DEAD_NAME:
+                mach.destroy_receive(port)
 
     @serves(process.PROCESS_TAKE_REPLIES)
     def _take_replies(self, mach: Mach, request: Message, made: Any, replies: Sequence[Any]) -> tuple[Any, ...]:
@@ -287,11 +299,47 @@ class ProcessManager(NodeServer):
             told = unpack(mach.order, bytes(data.copy or b""))  # type: ignore[call-overload]
             held = _told(told, receives, sends, onces)
             self._set(mach, made, told, held)
-            self._adopt(mach, request.caller, process.PROCESS_BECOME, made, held)
+            self.come[made] = held
+            mach.deallocate(made)
+            mach.reply(request, process.PROCESS_BECOME, 0)
         except (KernError, ValueError) as error:
             mach.call(TASK_TERMINATE, made)
             mach.give_up(((made, MOVE_SEND), (made, MOVE_SEND)))
             mach.reply(request, None, error.code if isinstance(error, KernError) else KERN_INVALID_ARGUMENT)
+
+    @serves(process.PROCESS_GO)
+    def _go(self, mach: Mach, request: Message, made: Sequence[Any]) -> None:
+        """No task runs before the others' ports are the kernel's again: it may name them to that."""
+        tasks = list(map(living, made))
+        if not tasks or len({*tasks}) != len(tasks) or any(task not in self.come for task in tasks):
+            raise KernError(KERN_INVALID_ARGUMENT)
+        owns = []
+        for task in tasks:
+            try:
+                owns.append(self._adopt(mach, task, self.come[task]))
+            except KernError:  # a port of its own has died: so does it
+                self._drop(mach, self.come[task])
+                mach.give_up((name, MOVE_SEND) for name in [self.come[task].own] if name != DEAD_NAME)
+                mach.call(TASK_TERMINATE, task)
+                mach.give_up(((task, MOVE_SEND), (task, MOVE_SEND)))
+            del self.come[task]
+        if not owns:
+            mach.reply(request, process.PROCESS_GO, KERN_FAILURE)
+            return
+        self.starts = self.starts % GOING_MAX + 1
+        self.going[self.starts] = request.caller, len(owns)
+        for own in owns:
+            self.ask(mach, self._goes, own, (), own, self.starts)
+
+    @answered(TASK_THAW)
+    def _goes(self, mach: Mach, answer: Answer, task: Right, number: U32) -> None:
+        """One that has ended meanwhile has nothing to go on with."""
+        mach.deallocate(task)
+        caller, left = self.going.pop(number)
+        if left > 1:
+            self.going[number] = caller, left - 1
+        else:
+            mach.answer(caller, process.PROCESS_GO, 0)
 
     @staticmethod
     def _set(mach: Mach, made: PortName, told: TaskState, held: Held) -> None:
@@ -306,21 +354,21 @@ class ProcessManager(NodeServer):
             first, *handlers = told.vector
             mach.call(TASK_SET_EMULATION_VECTOR, made, first, words_of(mach.order, handlers))
 
-    def _adopt(self, mach: Mach, caller: Caller, routine: Routine, control: PortName, held: Held) -> None:
-        """The task takes its own ports in the place of `control`, and goes on. Consumes two rights to that."""
+    def _adopt(self, mach: Mach, control: PortName, held: Held) -> PortName:
+        """The task takes its own ports in the place of `control`: a right to it. Consumes two rights to `control`."""
         own = mach.make_send(held.own)
         replies = [held.replies.get(place, NULL_NAME) for place in range(len(held.threads))]
         mach.call(TASK_ADOPT, mach.given("host-port"), PolyPort(control, COPY_SEND), held.own, held.threads, replies)
-        self.held.pop(control, None)
         mach.give_up(((control, MOVE_SEND), (control, MOVE_SEND)))
-        self.ask(mach, self._thawed, own, (), caller, own, routine is process.PROCESS_RELEASE)
+        return own
 
     @answered(TASK_THAW)
-    def _thawed(self, mach: Mach, answer: Answer, caller: Caller, task: Right, was_here: bool) -> None:
+    def _released(self, mach: Mach, answer: Answer, caller: Caller, task: Right) -> None:
         mach.deallocate(task)
-        mach.answer(caller, process.PROCESS_RELEASE if was_here else process.PROCESS_BECOME, answer.code)
+        mach.answer(caller, process.PROCESS_RELEASE, answer.code)
 
 
+GOING_MAX: Final = 1 << 31
 REPLIES: Final = (PORT_SEND, PORT_SEND_ONCE)
 """The rights by which waits of threads are answered; NO_REPLY comes before them."""
 

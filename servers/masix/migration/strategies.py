@@ -25,8 +25,10 @@ class Step(Enum):
     BIND = auto()
     """their other rights and name spaces go."""
     MOVE = auto()
+    """Their threads and own ports go."""
+    GO = auto()
     """They go on there."""
 
 
-DIRECT_COPY: Final = (Step.HOLD, Step.PREPARE, Step.COPY, Step.LEAD, Step.PORTS, Step.BIND, Step.MOVE)
+DIRECT_COPY: Final = (Step.HOLD, Step.PREPARE, Step.COPY, Step.LEAD, Step.PORTS, Step.BIND, Step.MOVE, Step.GO)
 """All at once, while the tasks are frozen."""
