@@ -6,7 +6,6 @@ What takes a task apart needs the task's or thread's port; what makes another on
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, cast
 
 from machemu.abi.errors import KernError
@@ -21,23 +20,14 @@ from machemu.abi.migrate import (
     REDO_TRAP,
     REDO_WORDS,
     REDO_YIELD,
-    STAY_CACHED,
-    STAY_COPY,
-    STAY_DEFAULT_PAGER,
-    STAY_DEVICE,
-    STAY_ESSENTIAL,
-    STAY_HOST_SIDE,
-    STAY_IO_PERM,
-    STAY_SHARED,
-    STAY_V86,
 )
 from machemu.abi.port import TYPE_RECEIVE
 from machemu.abi.types import signed
+from machemu.core import stays
 from machemu.core.routines.memory_object import object_target
 from machemu.core.routines.targets import map_target, privileged_host, task_target, thread_target, words_out_of_line
 from machemu.core.traps import TRAPS
 from machemu.device.dev_pager import DevicePager
-from machemu.device.io_perm import IoPerm
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import mqueue, port, space_move
 from machemu.ipc.kmsg import Kmsg
@@ -46,7 +36,7 @@ from machemu.kern import accounts, family, freeze, ipc_tt
 from machemu.kern.redo import NOTHING, YIELDS, Redo
 from machemu.kern.task import Task
 from machemu.kern.thread import Continuation, Thread
-from machemu.machine.seams import DescriptorTables, IoPorts, Pcb
+from machemu.machine.seams import Pcb
 from machemu.mig.interfaces.gnumach import GSYNC_WAIT
 from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim import slots
@@ -94,65 +84,7 @@ def task_freeze(kernel: Kernel, request: Kmsg) -> tuple[int]:
     if task is kernel.kern.current.task:
         raise KernError(KERN_INVALID_ARGUMENT)
     freeze.freeze(kernel.kern, task)
-    return (_reasons(kernel, task),)
-
-
-def _reasons(kernel: Kernel, task: Task) -> int:
-    threads = task.threads.values()
-    manager = kernel.vm.default_manager
-    applies = {
-        STAY_IO_PERM: isinstance(task.machine, IoPorts) and (task.machine.uses_io() or _may_permit_io(task)),
-        STAY_DEVICE: any(map(_shows_device, _shown(task))),
-        STAY_V86: any(isinstance(thread.pcb, DescriptorTables) and thread.pcb.in_v86 for thread in threads),
-        STAY_ESSENTIAL: task.essential,
-        STAY_DEFAULT_PAGER: isinstance(manager, Port) and manager.receiver is task.space,
-        STAY_HOST_SIDE: family.is_host_side(kernel.kern, task),
-        STAY_COPY: _needs_its_family(kernel, task),
-        STAY_SHARED: family.shares_with_host(kernel.kern, task),
-        STAY_CACHED: any(_manages(task, obj) for obj in kernel.vm.cached.values()),
-    }
-    return sum(bit for bit, holds in applies.items() if holds)
-
-
-def _may_permit_io(task: Task) -> bool:
-    ports = (entry.object for _, entry in task.space.entries())
-    return any(isinstance(each, Port) and isinstance(each.kobject, IoPerm) for each in ports)
-
-
-def _manages(task: Task, obj: VmObject) -> bool:
-    memory_object = obj.pager.memory_object if obj.pager is not None else None
-    return isinstance(memory_object, Port) and memory_object.receiver is task.space
-
-
-def _needs_its_family(kernel: Kernel, task: Task) -> bool:
-    """Whether a copy that a task shows may need pages of a memory manager of its family."""
-    behind = [obj.shadow for obj in _shown(task) if obj.shadow is not None]
-    behind += [obj for obj in _shown(task, copies=True) if obj.external]
-    managers = set()
-    for obj in behind:
-        level: VmObject | None = obj
-        while level is not None:
-            if level.external and level.pager is not None and isinstance(level.pager.memory_object, Port):
-                managers.add(level.pager.memory_object.receiver)
-            level = level.shadow
-    return bool(managers) and any(each.space in managers for each in family.of(kernel.kern, task))
-
-
-def _shown(task: Task, copies: bool = False) -> Iterator[VmObject]:
-    """The objects that a task's map shows; copies: those of which a copy is still to be made."""
-    for entry in task.map.entries if task.map is not None else ():
-        if entry.object is not None and (entry.needs_copy or not copies):
-            yield entry.object
-
-
-def _shows_device(obj: VmObject | None) -> bool:
-    """Whether a device has the memory that an object shows, itself or through its shadows."""
-    while obj is not None:
-        memory_object = obj.pager.memory_object if obj.pager is not None else None
-        if isinstance(memory_object, Port) and isinstance(memory_object.kobject, DevicePager):
-            return True
-        obj = obj.shadow
-    return False
+    return (stays.reasons(kernel, task),)
 
 
 def task_thaw(kernel: Kernel, request: Kmsg) -> tuple[()]:

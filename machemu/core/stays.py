@@ -1,0 +1,87 @@
+"""Why a task should stay on its node: what it has of the machine's or of the kernel's that no other node has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from machemu.abi.migrate import (
+    STAY_CACHED,
+    STAY_COPY,
+    STAY_DEFAULT_PAGER,
+    STAY_DEVICE,
+    STAY_ESSENTIAL,
+    STAY_HOST_SIDE,
+    STAY_IO_PERM,
+    STAY_SHARED,
+    STAY_V86,
+)
+from machemu.device.dev_pager import DevicePager
+from machemu.device.io_perm import IoPerm
+from machemu.ipc.port import Port
+from machemu.kern import family
+from machemu.kern.task import Task
+from machemu.machine.seams import DescriptorTables, IoPorts
+
+if TYPE_CHECKING:
+    from machemu.core.kernel import Kernel
+    from machemu.vm.object import VmObject
+
+
+def reasons(kernel: Kernel, task: Task) -> int:
+    """STAY_ bits."""
+    threads = task.threads.values()
+    manager = kernel.vm.default_manager
+    applies = {
+        STAY_IO_PERM: isinstance(task.machine, IoPorts) and (task.machine.uses_io() or _may_permit_io(task)),
+        STAY_DEVICE: any(map(_shows_device, _shown(task))),
+        STAY_V86: any(isinstance(thread.pcb, DescriptorTables) and thread.pcb.in_v86 for thread in threads),
+        STAY_ESSENTIAL: task.essential,
+        STAY_DEFAULT_PAGER: isinstance(manager, Port) and manager.receiver is task.space,
+        STAY_HOST_SIDE: family.is_host_side(kernel.kern, task),
+        STAY_COPY: _needs_its_family(kernel, task),
+        STAY_SHARED: family.shares_with_host(kernel.kern, task),
+        STAY_CACHED: any(_manages(task, obj) for obj in kernel.vm.cached.values()),
+    }
+    return sum(bit for bit, holds in applies.items() if holds)
+
+
+def _may_permit_io(task: Task) -> bool:
+    ports = (entry.object for _, entry in task.space.entries())
+    return any(isinstance(each, Port) and isinstance(each.kobject, IoPerm) for each in ports)
+
+
+def _manages(task: Task, obj: VmObject) -> bool:
+    memory_object = obj.pager.memory_object if obj.pager is not None else None
+    return isinstance(memory_object, Port) and memory_object.receiver is task.space
+
+
+def _needs_its_family(kernel: Kernel, task: Task) -> bool:
+    """Whether a copy that a task shows may need pages of a memory manager of its family."""
+    behind = [obj.shadow for obj in _shown(task) if obj.shadow is not None]
+    behind += [obj for obj in _shown(task, copies=True) if obj.external]
+    managers = set()
+    for obj in behind:
+        level: VmObject | None = obj
+        while level is not None:
+            if level.external and level.pager is not None and isinstance(level.pager.memory_object, Port):
+                managers.add(level.pager.memory_object.receiver)
+            level = level.shadow
+    return bool(managers) and any(each.space in managers for each in family.of(kernel.kern, task))
+
+
+def _shown(task: Task, copies: bool = False) -> Iterator[VmObject]:
+    """The objects that a task's map shows; copies: those of which a copy is still to be made."""
+    for entry in task.map.entries if task.map is not None else ():
+        if entry.object is not None and (entry.needs_copy or not copies):
+            yield entry.object
+
+
+def _shows_device(obj: VmObject | None) -> bool:
+    """Whether a device has the memory that an object shows, itself or through its shadows."""
+    while obj is not None:
+        memory_object = obj.pager.memory_object if obj.pager is not None else None
+        if isinstance(memory_object, Port) and isinstance(memory_object.kobject, DevicePager):
+            return True
+        obj = obj.shadow
+    return False
