@@ -17,7 +17,8 @@ STAY_DEFAULT_PAGER: Final = 16
 STAY_HOST_SIDE: Final = 32
 """Its program runs on the host, or it is the kernel's own."""
 STAY_COPY: Final = 64
-"""It shows a copy of memory whose manager is of its family: nobody could ask that for what the copy still needs."""
+"""It shows a copy of memory whose manager is of its family, or a message that waits for it has one: nobody could ask that for
+what the copy still needs."""
 STAY_SHARED: Final = 128
 """It shares anonymous memory with a task that has to stay for that."""
 STAY_CACHED: Final = 256

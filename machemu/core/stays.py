@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
+from machemu.abi.message import CarriedMemory
 from machemu.abi.migrate import (
     STAY_CACHED,
     STAY_COPY,
@@ -16,12 +18,14 @@ from machemu.abi.migrate import (
     STAY_SHARED,
     STAY_V86,
 )
+from machemu.abi.port import TYPE_RECEIVE
 from machemu.device.dev_pager import DevicePager
 from machemu.device.io_perm import IoPerm
 from machemu.ipc.port import Port
 from machemu.kern import family
 from machemu.kern.task import Task
 from machemu.machine.seams import DescriptorTables, IoPorts
+from machemu.vm.map_copy import VmMapCopy
 
 if TYPE_CHECKING:
     from machemu.core.kernel import Kernel
@@ -57,9 +61,10 @@ def _manages(task: Task, obj: VmObject) -> bool:
 
 
 def _needs_its_family(kernel: Kernel, task: Task) -> bool:
-    """Whether a copy that a task shows may need pages of a memory manager of its family."""
+    """Whether a copy that a task shows, or that waits for it in a message, may need pages of a memory manager of its family."""
     behind = [obj.shadow for obj in _shown(task) if obj.shadow is not None]
     behind += [obj for obj in _shown(task, copies=True) if obj.external]
+    behind += _under_way(task)
     managers = set()
     for obj in behind:
         level: VmObject | None = obj
@@ -75,6 +80,15 @@ def _shown(task: Task, copies: bool = False) -> Iterator[VmObject]:
     for entry in task.map.entries if task.map is not None else ():
         if entry.object is not None and (entry.needs_copy or not copies):
             yield entry.object
+
+
+def _under_way(task: Task) -> Iterator[VmObject]:
+    """The objects of memory in messages that wait for a task."""
+    for _, right in task.space.entries():
+        if right.type & TYPE_RECEIVE:
+            for item in chain.from_iterable(kmsg.carried for kmsg in right.port().messages):
+                if isinstance(item, CarriedMemory) and isinstance(item.copy, VmMapCopy):
+                    yield from (entry.object for entry in item.copy.entries if entry.object is not None)
 
 
 def _shows_device(obj: VmObject | None) -> bool:

@@ -181,7 +181,8 @@ STAYS = "tests/cluster/guests/{}/stays.elf ${{host-port}} ${{device-port}} {}"
     ("what", "reason"),
     (
         ("essential", "is essential"),
-        ("copy", "shows a copy of memory that its family manages"),
+        ("copy", "has a copy of memory that its family manages"),
+        ("mail", "has a copy of memory that its family manages"),
         ("shared", "shares memory with a program that runs on the host"),
     ),
 )

@@ -35,7 +35,7 @@ REASONS: Final = {
     STAY_ESSENTIAL: "is essential",
     STAY_DEFAULT_PAGER: "is the default pager",
     STAY_HOST_SIDE: "has a program that runs on the host",
-    STAY_COPY: "shows a copy of memory that its family manages",
+    STAY_COPY: "has a copy of memory that its family manages",
     STAY_SHARED: "shares memory with a program that runs on the host",
     STAY_CACHED: "manages memory that nobody maps and its node keeps",
     STAY_OPERATOR: "was told to stay",

@@ -1,7 +1,7 @@
 /*
  * A task that cannot move to another node, for the reason that its argument names: `ports` may use I/O ports, `device` has mapped
  * physical memory, `v86` has a thread in virtual-8086 mode, `essential` is so, `copy` shows a copy of memory that it manages itself,
- * and `shared` has a child that shares memory with a task of the host's. Then it counts.
+ * `mail` has such a copy in a message that waits, and `shared` has a child that shares memory with a task of the host's. Then it counts.
  */
 #include "guest.h"
 
@@ -60,18 +60,40 @@ static void shares(void)
 	show("created", task_create(server, TRUE, &child));
 }
 
-static void copies(void)
+/* Memory that this task manages, a page; its object. */
+static mach_port_t manages(vm_address_t *address)
 {
 	struct { mach_msg_header_t h; u32 words[16]; } init;
 	mach_port_t object;
-	vm_address_t address = 0, copy = 0;
 
 	mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &object);
 	mach_port_insert_right(self, object, object, MACH_MSG_TYPE_MAKE_SEND);
-	show("mapped", vm_map(self, &address, PAGE_SIZE, 0, TRUE, object, 0, FALSE, VM_PROT_READ, VM_PROT_READ, VM_INHERIT_NONE));
+	*address = 0;
+	show("mapped", vm_map(self, address, PAGE_SIZE, 0, TRUE, object, 0, FALSE, VM_PROT_READ, VM_PROT_READ, VM_INHERIT_NONE));
 	show("asked to begin", mach_msg(&init.h, MACH_RCV_MSG, 0, sizeof init, object, 0, MACH_PORT_NULL));
 	show("ready", memory_object_ready(init.words[1], FALSE, MEMORY_OBJECT_COPY_DELAY));
+	return object;
+}
+
+static void copies(void)
+{
+	vm_address_t address, copy = 0;
+	mach_port_t object = manages(&address);
+
 	show("copied", vm_map(self, &copy, PAGE_SIZE, 0, TRUE, object, 0, TRUE, VM_PROT_READ, VM_PROT_READ, VM_INHERIT_NONE));
+}
+
+static void mails(void)
+{
+	struct { mach_msg_header_t h; u32 type, address; } m;
+
+	manages(&m.address);
+	mach_port_allocate(self, MACH_PORT_RIGHT_RECEIVE, &m.h.msgh_remote_port);
+	m.h.msgh_bits = MACH_MSGH_BITS(MACH_MSG_TYPE_MAKE_SEND, 0) | MACH_MSGH_BITS_COMPLEX;
+	m.h.msgh_size = sizeof m;
+	m.h.msgh_local_port = MACH_PORT_NULL;
+	m.type = MIG_SHORT(MACH_MSG_TYPE_INTEGER_32, 32, PAGE_SIZE / 4, 0, 0);
+	show("sent", mach_msg(&m.h, MACH_SEND_MSG, sizeof m, 0, MACH_PORT_NULL, 0, MACH_PORT_NULL));
 }
 
 int guest_main(void)
@@ -86,6 +108,8 @@ int guest_main(void)
 		shares();
 	else if (strcmp(reason, "copy") == 0)
 		copies();
+	else if (strcmp(reason, "mail") == 0)
+		mails();
 #ifdef __i386__
 	else if (strcmp(reason, "ports") == 0)
 		uses_ports();
