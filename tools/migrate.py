@@ -29,13 +29,13 @@ from masix.migration.report import OUTCOMES
 from tests.support import modules
 from tests.support.guests import ARCHS, Arch
 from tests.support.travellers import GROWTH, travel
-from tests.support.wanderers import Wandered, stay, wander
+from tests.support.wanderers import ASKED, Wandered, stay, wander
 
 REASONS: Final = Path(__file__).with_name("migrate_reasons.toml")
 MOVES: Final = 5
 TRIES: Final = ((12, False), (24, False), (12, True), (48, True))
 """On how many nodes one after the other a module is to be in its time, and whether it stands still while a move is agreed about.
-A run is begun anew where it has fewer than MOVES of them."""
+A run is begun anew where it has fewer than MOVES of them and could be asked for more."""
 SHOWN: Final = 12
 """Lines of a difference."""
 SHARES: Final = {"i386": Fraction(5, 6), "m68k": Fraction(2, 3)}
@@ -131,7 +131,7 @@ def moved(arch: Arch, name: str, seed: int, home: Home, folder: Path) -> Run:
             run = wander(arch, name, seed, max(home.time // stays, 1), is_held, folder)
         except (InvariantError, UserError) as error:
             return Run(seed, None, f"a fault of machemu's: {error}")
-        if len(run.moves) >= MOVES:
+        if len(run.moves) >= MOVES or len(run.moves) + run.others.total() >= ASKED:
             break
     return Run(seed, run, _wrong(run, home))
 
