@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from masix.gns.server import Gns
+from masix.migration import ipc, process
 from masix.migration.ipc import IpcManager
 from masix.migration.manager import MigrationManager
 from masix.migration.process import ProcessManager
@@ -27,13 +28,13 @@ MIGRATE_HERE = MIGRATE.replace('"i386/', '"images/i386/').replace('"m68k/', '"im
 def check_idle(world: World) -> None:
     """Nothing of a move is left with the managers."""
     for node in world.cluster.nodes:
-        (process,) = world.programs(node.name, ProcessManager)
+        (processes,) = world.programs(node.name, ProcessManager)
         (space,) = world.programs(node.name, SpaceManager)
         (manager,) = world.programs(node.name, MigrationManager)
-        (ipc,) = world.programs(node.name, IpcManager)
-        assert not (process.held or process.made or process.come or process.going or ipc.extracted or ipc.arrived)
+        (rights,) = world.programs(node.name, IpcManager)
+        assert not (processes.held or processes.made or processes.come or processes.going or rights.extracted or rights.arrived)
         assert not (space.going or space.coming or space.objects or manager.moves)
-        assert not any(each.questions for each in (process, space, manager, ipc))
+        assert not any(each.questions for each in (processes, space, manager, rights))
 
 
 def test_tasks_count_on_and_are_answered_while_they_move_there_and_back() -> None:
@@ -135,6 +136,32 @@ def said(*actions: str) -> list[str]:
 def test_a_move_that_cannot_be_is_refused_by_its_reason(before: str, task: str, to: str, what: str) -> None:
     lines = said(before, move(200, task, to))
     assert lines[-1] == f"migrate: {task}: {what}"
+
+
+def test_a_task_with_more_rights_than_network_servers_keep_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "NAMES_MAX", 3)
+    assert said(move(200, ONE, "other"))[-1] == f"migrate: {ONE}: has to stay: it has too many port rights"
+
+
+def test_rights_that_go_in_many_pieces_come_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ipc, "PIECE", 2)
+    with World(MIGRATE_HERE.split("[nodes.gamma]")[0] + move(90, "8", "beta").replace('"pc"', '"alpha"')) as world:
+        world.run(3 * SECOND)
+        lines = world.lines("alpha")
+        assert "migrate: 8: moved" in lines
+        assert [line.split()[1] for line in lines if line.startswith("answer")] == [f"{n}:" for n in range(1, 13)]
+        check_idle(world)
+
+
+def test_of_tasks_that_are_lost_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words of a name space do not come whole."""
+    monkeypatch.setattr(ipc, "WORDS_MAX", 4)
+    with World(PAIR + move(200, ONE, "other")) as world:
+        world.run(3 * SECOND)
+        assert any(line.startswith(f"migrate: {ONE}: the tasks are lost") for line in world.lines("pc"))
+        check_idle(world)
+        for name in ("pc", "other"):
+            assert not any(task.frozen for task in world.node(name).kernel.kern.tasks.values())  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("time", (95, 105, 120))
