@@ -23,6 +23,8 @@ STAY_SHARED: Final = 128
 """It shares anonymous memory with a task that has to stay for that."""
 STAY_CACHED: Final = 256
 """It is the memory manager of an object that nobody maps and that the kernel keeps: no map would tell of it."""
+STAY_PROXY: Final = 512
+"""It has a right to a proxy of a memory object, of which its kernel alone knows what it stands for."""
 
 TASK_IPC_INFO: Final = 4600
 """A flavor of task_info: how many traps a task's threads have made, and how many messages they have sent, and how many bytes in
@@ -86,11 +88,12 @@ HAS_PAYLOAD: Final = 16
 # NONE. Then the starts of the gaps behind entries, by size, and of one size in the order in which they are taken from the end.
 # Objects with equal numbers are one, whatever task's map tells of them; number 0 is an object that this map alone shows.
 
-# What a kernel knows of a memory object: the offset in it of the object's first byte, PAGER_ bits, its copy strategy, the bytes
-# of which it is known what the manager has, how many pages there are, and how many were asked for. Of each page: its offset in
-# the object, PAGE_ bits, the accesses that its manager forbids, and those that it was asked to allow. Of each that was asked for:
-# its offset, and 0 where the manager has not answered, 1 where it has no data, 2 where it had an error. Then the offsets in the
-# memory object of pages that the manager got back, as far as it is known what it has.
+# What a kernel knows of a memory object: the offset in it of the object's first byte, PAGER_ bits, its copy strategy, the
+# bytes of which it is known what the manager has, the offset where a page came or was asked for last, how many pages there
+# are, and how many were asked for. Of each page: its offset in the object, PAGE_ bits, the accesses that its manager forbids,
+# and those that it was asked to allow. Of each that was asked for: its offset, and 0 where the manager has not answered, 1
+# where it has no data, 2 where it had an error. Then the offsets in the memory object of pages that the manager got back, as
+# far as it is known what it has.
 
 PAGER_READY: Final = 1
 """memory_object_ready has come."""

@@ -15,10 +15,12 @@ from machemu.abi.migrate import (
     STAY_ESSENTIAL,
     STAY_HOST_SIDE,
     STAY_IO_PERM,
+    STAY_PROXY,
     STAY_SHARED,
     STAY_V86,
 )
 from machemu.abi.port import TYPE_RECEIVE
+from machemu.core.proxies import Proxy
 from machemu.device.dev_pager import DevicePager
 from machemu.device.io_perm import IoPerm
 from machemu.ipc.port import Port
@@ -37,7 +39,7 @@ def reasons(kernel: Kernel, task: Task) -> int:
     threads = task.threads.values()
     manager = kernel.vm.default_manager
     applies = {
-        STAY_IO_PERM: isinstance(task.machine, IoPorts) and (task.machine.uses_io() or _may_permit_io(task)),
+        STAY_IO_PERM: isinstance(task.machine, IoPorts) and (task.machine.uses_io() or _has_right_to(task, IoPerm)),
         STAY_DEVICE: any(map(_shows_device, _shown(task))),
         STAY_V86: any(isinstance(thread.pcb, DescriptorTables) and thread.pcb.in_v86 for thread in threads),
         STAY_ESSENTIAL: task.essential,
@@ -45,14 +47,15 @@ def reasons(kernel: Kernel, task: Task) -> int:
         STAY_HOST_SIDE: family.is_host_side(kernel.kern, task),
         STAY_COPY: _needs_its_family(kernel, task),
         STAY_SHARED: family.shares_with_host(kernel.kern, task),
+        STAY_PROXY: _has_right_to(task, Proxy),
         STAY_CACHED: any(_manages(task, obj) for obj in kernel.vm.cached.values()),
     }
     return sum(bit for bit, holds in applies.items() if holds)
 
 
-def _may_permit_io(task: Task) -> bool:
-    ports = (entry.object for _, entry in task.space.entries())
-    return any(isinstance(each, Port) and isinstance(each.kobject, IoPerm) for each in ports)
+def _has_right_to(task: Task, kind: type) -> bool:
+    """Whether one of a task's rights is to a port that stands for something of this kind in the kernel."""
+    return any(isinstance(each.object, Port) and isinstance(each.object.kobject, kind) for each in task.space.table.values())
 
 
 def _manages(task: Task, obj: VmObject) -> bool:

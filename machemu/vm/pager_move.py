@@ -42,6 +42,7 @@ class PagerWords(NamedTuple):
     flags: int
     copy_strategy: int
     known_size: int
+    last_alloc: int
     pages: int
     requests: int
 
@@ -89,7 +90,9 @@ def _words(pager: Pager) -> list[int]:
     is_modified = obj.vm.mmu.is_modified
     states = {PAGER_READY: pager.ready, PAGER_CACHES: pager.may_cache, PAGER_TEMPORARY: pager.temporary}
     flags = sum(bit for bit, holds in states.items() if holds)
-    head = PagerWords(pager.paging_offset, flags, pager.copy_strategy, pager.known_size, len(obj.pages), len(pager.requests))
+    head = PagerWords(
+        pager.paging_offset, flags, pager.copy_strategy, pager.known_size, obj.last_alloc, len(obj.pages), len(pager.requests)
+    )
     words = [*head]
     for page in obj.pages.values():
         bits = (PAGE_DIRTY if page.dirty or is_modified(page.frame) else 0) | (PAGE_PRECIOUS if page.precious else 0)
@@ -169,6 +172,7 @@ def adopt(map_: VmMap, address: int, words: Sequence[int], copy: VmMapCopy | Non
     for offset, answer in told.requests:
         request = pager.requests[offset] = Request()
         request.answer = ANSWERS[answer]
+    obj.last_alloc = head.last_alloc
 
 
 def _unpack(words: Sequence[int], pages: int) -> Told:

@@ -25,10 +25,12 @@ from machemu.abi.migrate import (
     STAY_CACHED,
     STAY_ESSENTIAL,
     STAY_IO_PERM,
+    STAY_PROXY,
     WANTS_DEAD_NAME,
 )
 from machemu.abi.port import QLIMIT_MAX, RIGHT_DEAD_NAME, RIGHT_PORT_SET, RIGHT_RECEIVE, TYPE_RECEIVE, TYPE_SEND, UREFS_MAX
 from machemu.abi.types import VirtAddr
+from machemu.core import proxies
 from machemu.ipc import mach_port, space_move
 from machemu.ipc import port as ports
 from machemu.ipc.port import Right
@@ -386,15 +388,19 @@ def test_the_manager_of_memory_that_nobody_maps_and_the_kernel_keeps_stays(arch:
         manager.tell("destroy", 0)
 
 
-def test_a_task_that_can_permit_i_o_ports_stays() -> None:
+@pytest.mark.parametrize("reason", (STAY_IO_PERM, STAY_PROXY))
+def test_a_task_that_has_a_right_to_what_its_kernel_alone_knows_stays(reason: int) -> None:
     with empty(I386) as machine:
         kernel = machine.kernel
         tasks = [add_task(machine, I386.stay)[0] for _ in range(2)]
         machine.run(1_000_000)
         [task] = [task for task in tasks if task is not kernel.kern.current.task]
-        right = kernel.io_perms.create(kernel.ipc, 0x300, 0x300)
+        if reason == STAY_PROXY:
+            right = proxies.create(kernel.ipc, Manager(machine).new_port(), 3, 0, 0x1000)
+        else:
+            right = kernel.io_perms.create(kernel.ipc, 0x300, 0x300)
         name = mach_port.copyout_send(kernel.ipc, task.space, right)
-        assert call(kernel, TASK_FREEZE, task.itk_self) == (STAY_IO_PERM,)
+        assert call(kernel, TASK_FREEZE, task.itk_self) == (reason,)
         call(kernel, TASK_THAW, task.itk_self)
         mach_port.mach_port_deallocate(kernel.ipc, task.space, name)
         assert call(kernel, TASK_FREEZE, task.itk_self) == (0,)

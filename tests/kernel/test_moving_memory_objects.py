@@ -59,8 +59,8 @@ def state(manager: Manager) -> tuple[Any, ...]:
         for page in sorted(pager.object.pages.values(), key=lambda page: page.offset)
     ]
     asked = [(offset, request.answer) for offset, request in pager.requests.items()]
-    attributes = (pager.ready, pager.may_cache, pager.copy_strategy, pager.temporary, pager.known_size, list(pager.paged_out))
-    return pages, asked, attributes, pager.paging_offset
+    attributes = (pager.ready, pager.may_cache, pager.copy_strategy, pager.temporary, pager.known_size, pager.object.last_alloc)
+    return pages, asked, attributes, pager.paging_offset, list(pager.paged_out)
 
 
 def surrender(machine: Machine, task: Task) -> Parts:

@@ -13,6 +13,7 @@ from machemu.abi.migrate import (
     STAY_ESSENTIAL,
     STAY_HOST_SIDE,
     STAY_IO_PERM,
+    STAY_PROXY,
     STAY_SHARED,
     STAY_V86,
 )
@@ -38,6 +39,7 @@ REASONS: Final = {
     STAY_COPY: "has a copy of memory that its family manages",
     STAY_SHARED: "shares memory with a program that runs on the host",
     STAY_CACHED: "manages memory that nobody maps and its node keeps",
+    STAY_PROXY: "has a right to a proxy of a memory object",
     STAY_OPERATOR: "was told to stay",
     STAY_RIGHTS: "has too many port rights",
 }
