@@ -22,6 +22,8 @@ from masix.gns.wire import (
     Homed,
     Moved,
     NetRight,
+    Onces,
+    OnceUnused,
     Passed,
     Payload,
     Request,
@@ -267,7 +269,10 @@ def test_falsehoods_about_moves_and_pledges_do_no_harm(arch: Arch, actors: list[
         lies += [Flush(n, origin, home, 1) for n in (99, 98) for origin in (1, 2, PLACE) for home in (1, PLACE)]
         for n in (98, 99):
             lies += [Homed((Home(n, 3),) * 2), Taken(n, 1 << 31), Unused(n, 1 << 31)]
-            lies += [GivenUp((Given(n, is_whole, is_whole, Request(77), Request(78, 3, 5)),) * 2) for is_whole in (False, True)]
+            onces = Onces(0, 1 << 30), Onces(3, 1), Onces(1, 1)
+            for is_whole in (False, True):
+                lies.append(GivenUp((Given(n, is_whole, is_whole, Request(77), Request(78, 3, 5), onces),) * 2))
+            lies.append(OnceUnused(n))
         for lie, of in product(lies, (0, 9, 0xFFFF)):
             for number in (0, 2):
                 said = encode(lie).replace(PLACE.to_bytes(2, "big"), of.to_bytes(2, "big"))
