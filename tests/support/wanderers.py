@@ -139,7 +139,7 @@ class Operator:
 
     def let_go(self) -> None:
         """Ends the hold on tasks that the move has come to, or will not."""
-        if self.held and (self.told is not None or all(each.frozen or not each.active for each in self.held)):
+        if self.held and (self.outcome() is not None or all(each.frozen or not each.active for each in self.held)):
             assert self.asked is not None
             for each in filter(lambda each: each.active, self.held):
                 task_control.release(self.asked.kern, each)
