@@ -248,8 +248,9 @@ class Looker(ABC):
 
     def help(self, given: list[str], _: str) -> None:
         if given:
-            command = self.command(self._one(given, "help"))
-            name = next(name for name, each in self.commands.items() if each is command)
+            asked = self._one(given, "help")
+            command = self.command(asked)
+            name = next((name for name, each in self.commands.items() if each is command), asked)
             self.say(f"{name} {command.usage}".rstrip() + f": {command.text}")
             if command.short:
                 self.say(f"also {', '.join(command.short)}")

@@ -29,6 +29,14 @@ LOOKS = (
 
 
 @pytest.mark.slow
+def test_help_knows_the_actions_of_other_packages() -> None:
+    lines: list[str] = []
+    with Cluster.boot(ROOT / "images" / "two.toml") as cluster:
+        ClusterStepper(cluster, lines.append, Calls).do("help migrate")
+    assert lines[-1].startswith("migrate WORDS: ")
+
+
+@pytest.mark.slow
 def test_steps_and_looks_leave_a_cluster_as_it_is() -> None:
     lines: list[str] = []
     with Cluster.boot(ROOT / "images" / "two.toml") as cluster:
