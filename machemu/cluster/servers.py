@@ -89,6 +89,8 @@ def make_server(spec: ServerSpec, node: NodeSpec, seed: int) -> Server:
         raise UserError(f"server {spec.name}: has not these options: {error}") from None
     try:
         server = found.on_node(*place, **options)
+    except UserError as error:
+        raise UserError(f"server {spec.name}: {error}") from None
     except (Exception, SystemExit) as error:
         raise UserError(f"server {spec.name}: cannot be made: {faults.raised(error, found)}") from error
     if type(server.threads) is not int or not 1 <= server.threads <= THREADS_MAX:
@@ -98,7 +100,7 @@ def make_server(spec: ServerSpec, node: NodeSpec, seed: int) -> Server:
 
 
 def check_actions(faults: Iterable[Fault], spec: ClusterSpec) -> None:
-    """UserError, which names the action, where there is no such class, or no such program for the node's machine."""
+    """UserError, which names the action, where there is no such class or program for the node, or an option is wrong."""
     for fault in faults:
         if isinstance(fault, StartServer | ReplaceServer):
             try:
@@ -109,7 +111,7 @@ def check_actions(faults: Iterable[Fault], spec: ClusterSpec) -> None:
 
 def _check_server(spec: ServerSpec | GuestSpec, node: NodeSpec) -> None:
     if isinstance(spec, ServerSpec):
-        load_server(spec.name)
+        make_server(spec, node, 0)
         return
     path, machine = name_of(spec), node.profile.architecture
     if (found := architecture_in(path, Modules(node.folder).read(path))) != machine:

@@ -6,9 +6,10 @@ Each asks its node's migration manager, and says on the node's console what beca
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from machemu.abi.device import D_WRITE
+from machemu.abi.errors import UserError
 from machemu.abi.kern_return import KERN_NO_ACCESS
 from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_WRITE_INBAND
 from machemu.mig.interfaces.mach import TASK_TERMINATE
@@ -20,6 +21,9 @@ from masix.interfaces import acs, migration
 from masix.migration import manager, report
 from masix.migration.node_server import name_at
 from masix.migration.state import numbers_of
+
+NAME_MAX: Final = 63
+"""Bytes of a task's or a node's name."""
 
 
 @state
@@ -102,8 +106,8 @@ class Migrate(Operator):
 
     def __init__(self, node: int, host: str, task: str, to: str) -> None:
         super().__init__(node, host)
-        self.task = task
-        self.to = to
+        self.task = _text("task", task)
+        self.to = _text("to", to)
 
     @staticmethod
     def in_words(words: Sequence[str]) -> dict[str, str]:
@@ -140,8 +144,8 @@ class Stay(Operator):
 
     def __init__(self, node: int, host: str, task: str, stays: bool = True) -> None:
         super().__init__(node, host)
-        self.task = task
-        self.stays = stays
+        self.task = _text("task", task)
+        self.stays = _truth("stays", stays)
 
     @staticmethod
     def in_words(words: Sequence[str]) -> dict[str, str]:
@@ -168,7 +172,7 @@ class Block(Operator):
 
     def __init__(self, node: int, host: str, blocks: bool = True) -> None:
         super().__init__(node, host)
-        self.blocks = blocks
+        self.blocks = _truth("blocks", blocks)
 
     @staticmethod
     def in_words(words: Sequence[str]) -> dict[str, str]:
@@ -182,3 +186,18 @@ class Block(Operator):
     @answered(migration.MIGRATION_BLOCK)
     def _done(self, mach: Mach, answer: Answer) -> None:
         self.end(mach, [f"block: {self.host} {'takes no tasks' if self.blocks else 'takes tasks'}"])
+
+
+def _text(key: str, value: object) -> str:
+    """An option's value. UserError where it is no text, or empty or too long for a name."""
+    if not isinstance(value, str) or not 0 < len(value.encode()) <= NAME_MAX:
+        raise UserError(
+            f'{key} = {value!r}: write a name or a number in quotes, such as {key} = "8", of at most {NAME_MAX} bytes'
+        )
+    return value
+
+
+def _truth(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"{key} = {value!r}: write true or false")
+    return value
