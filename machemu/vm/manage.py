@@ -29,7 +29,8 @@ def internalize(pager: Pager, maps: Iterable[VmMap]) -> None:
     """The object is anonymous again: pages that are not there are zero, or what a shadow has. The manager gets its ports back as
     at the end of the object. maps: all of the node.
 
-    KERN_INVALID_ARGUMENT, and nothing is done, where the manager is the default one, or parts of pages are shown.
+    KERN_INVALID_ARGUMENT, and nothing is done, where the manager is the default one, parts of pages are shown, or the object is
+    written by several while copies of it are still to be made.
     """
     obj = pager.object
     vm = obj.vm

@@ -299,7 +299,7 @@ class Family:
         assert control is not None
         for (_, offset), data in store.data.items():
             store.supply(offset, data, control=control)
-        if control.active:
+        if control.kobject is not None:  # else its end has been told, if not heard yet
             internalize(self.machine, store)
         store.names()
         self.stores.remove(store)
