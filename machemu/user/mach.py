@@ -282,8 +282,10 @@ class Mach:
         )
 
     def give_up(self, rights: Iterable[tuple[PortName, int]]) -> None:
-        """Gives up rights: names, each with its disposition."""
+        """Gives up rights: names, each with its disposition. What came as no right, or as a dead one, is nothing to give up."""
         for name, disposition in rights:
+            if name in UNNAMED:
+                continue
             if disposition == MOVE_RECEIVE:
                 self.destroy_receive(name)
             else:

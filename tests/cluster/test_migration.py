@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from machemu.abi.errors import UserError
 from masix.gns.server import Gns
 from masix.migration import ipc, process
 from masix.migration.ipc import IpcManager
@@ -118,6 +119,33 @@ def said(*actions: str) -> list[str]:
         world.run(3 * SECOND)
         check_idle(world)
         return [line for line in world.lines("pc") if re.match("(migrate|stay|block): ", line) and " goes to " not in line]
+
+
+def test_of_two_moves_of_a_task_at_once_one_is_refused() -> None:
+    for later in (0, 1, 4, 8, 20):
+        lines = said(move(200, ONE, "other"), move(200 + later, ONE, "other"))
+        assert lines.count(f"migrate: {ONE}: moved") == 1 and len(lines) == 2
+        assert later > 4 or f"migrate: {ONE}: has to stay: it is moving already" in lines
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "what"),
+    (
+        (
+            "migrate",
+            {"task": "8", "to": '"other"'},
+            'task = 8: write a name or a number in quotes, such as task = "8", of at most',
+        ),
+        ("migrate", {"task": '"8"', "to": '""'}, "to = '': write a name"),
+        ("migrate", {"task": '"8"'}, "missing 1 required positional argument: 'to'"),
+        ("stay", {"task": '"8"', "stays": '"no"'}, "stays = 'no': write true or false"),
+        ("block", {"blocks": "1"}, "blocks = 1: write true or false"),
+        ("block", {"bloks": "true"}, "bloks"),
+    ),
+)
+def test_an_action_with_wrong_keys_is_refused_before_anything_runs(kind: str, options: dict[str, str], what: str) -> None:
+    with pytest.raises(UserError, match=re.escape(what)), World(PAIR + action(200, kind, **options)):
+        pass
 
 
 @pytest.mark.parametrize(

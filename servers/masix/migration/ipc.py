@@ -350,7 +350,14 @@ class IpcManager(NodeServer):
 
     def _insert(self, mach: Mach, coming: Coming, nodes: Sequence[int]) -> None:
         """nodes: of the distant rights."""
-        made, count = coming.made, _special_count(mach, coming.made)
+        made = coming.made
+        try:
+            count = _special_count(mach, made)
+        except KernError as error:
+            _give_up(mach, coming)
+            mach.deallocate(made)
+            mach.answer(coming.caller, ipc.IPC_FILL, error.code)
+            return
         found = Counter(pair for pair in zip(nodes, coming.kinds, strict=False) if pair[0] != self.node)
         dependencies = [word for (node, kind), number in sorted(found.items()) for word in (node, kind, number)]
         words = OutOfLine(coming.words, len(coming.words))
@@ -382,7 +389,7 @@ def _pieces(*kinds: Sequence[PortName]) -> Iterator[Piece]:
         yield Piece(*[tuple(name for its, name in some if its == kind) for kind in range(len(kinds))])
 
 
-def _give_up(mach: Mach, what: Piece | Arrived) -> None:
+def _give_up(mach: Mach, what: Piece | Arrived | Coming) -> None:
     kinds = (what.receives, MOVE_RECEIVE), (what.sends, MOVE_SEND), (what.onces, MOVE_SEND_ONCE), (what.requests, MOVE_SEND_ONCE)
     mach.give_up((name, kind) for names, kind in kinds for name in names if name not in NOT_RIGHTS)
 

@@ -11,6 +11,7 @@ from functools import reduce
 from operator import or_
 from typing import Any, Final
 
+from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_NAME, KERN_NAME_EXISTS
 from machemu.abi.message import COPY_SEND, MOVE_SEND
 from machemu.mig.interfaces.mach import VM_STATISTICS
@@ -199,9 +200,16 @@ class MigrationManager(NodeServer):
             self._end(mach, number, outcome, answer.code)
             return
         self.moves[number].there = list(map(name_of, managers))
-        self._step(mach, number)
+        self._begin_step(mach, number)
 
     # The steps
+
+    def _begin_step(self, mach: Mach, number: int) -> None:
+        """Fails where a task of it has ended meanwhile."""
+        try:
+            self._step(mach, number)
+        except KernError as error:
+            self._fail(mach, number, error.code)
 
     def _step(self, mach: Mach, number: int) -> None:
         """Asks for the step under way, of its next task where it is done one by one."""
@@ -241,7 +249,7 @@ class MigrationManager(NodeServer):
         if not one_by_one or move.done == len(move.controls):
             move.steps, move.done = move.steps[1:], 0
         if move.steps:
-            self._step(mach, number)
+            self._begin_step(mach, number)
             return
         now = mach.now()
         move.report = move.report._replace(total_us=(now - move.began) // 1000, freeze_us=(now - move.frozen) // 1000)

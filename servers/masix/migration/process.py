@@ -121,6 +121,9 @@ class ProcessManager(NodeServer):
         frozen: list[PortName] = []
         reasons: list[int] = []
         family = list(map(name_of, tasks))
+        if any(_is_gone(mach, task) for task in family):
+            mach.give_up((task, MOVE_SEND) for task in family)
+            return ([report.STAY_MOVES], ())
         try:
             while len(frozen) < len(family):
                 reasons += mach.call(TASK_FREEZE, family[len(frozen)])
@@ -377,6 +380,16 @@ def _names(mach: Mach, task: PortName) -> int:
     """How many port names a task has."""
     names, _ = mach.call(MACH_PORT_NAMES, task)
     return len(numbers_of(mach.order, names))
+
+
+def _is_gone(mach: Mach, task: PortName) -> bool:
+    """Whether a task has ended, or is another server's to move, since its family was asked for: its port is not the kernel's."""
+    try:
+        (told,) = mach.call(TASK_GET_FAMILY, mach.given("host-port"), PolyPort(task, COPY_SEND))
+    except KernError:
+        return True
+    mach.give_up((name_of(each), MOVE_SEND) for each in told)
+    return False
 
 
 def _joined(mach: Mach, family: Sequence[PortName]) -> list[PortName]:

@@ -27,8 +27,9 @@ OUTCOMES: Final = (
     "moved", "there is no such task", "several tasks have that name: give a number", "has to stay", "there is no such node",
     "the node takes no tasks", "the node has another architecture or page size", "given up", "the tasks are lost",
 )  # fmt: skip
-STAY_OPERATOR, STAY_RIGHTS = 1 << 16, 1 << 17
-"""Reasons beside the kernel's: the operator said so; the network servers could not keep what it brings."""
+STAY_OPERATOR, STAY_RIGHTS, STAY_MOVES = 1 << 16, 1 << 17, 1 << 18
+"""Reasons beside the kernel's: the operator said so; the network servers could not keep what it brings; it is
+moving."""
 REASONS: Final = {
     STAY_IO_PERM: "may use I/O ports",
     STAY_DEVICE: "has mapped a device",
@@ -42,6 +43,7 @@ REASONS: Final = {
     STAY_PROXY: "has a right to a proxy of a memory object",
     STAY_OPERATOR: "was told to stay",
     STAY_RIGHTS: "has too many port rights",
+    STAY_MOVES: "is moving already",
 }
 
 
