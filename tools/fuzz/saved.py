@@ -27,7 +27,7 @@ from tools.fuzz.saved_changes import Changer
 
 MS: Final = 1_000_000
 RUN_NS: Final = 10 * MS
-MOMENTS: Final = (4 * MS, 33 * MS, 224 * MS, 275 * MS, 405 * MS, 455 * MS)
+MOMENTS: Final = (4 * MS, 33 * MS, 224 * MS, 275 * MS, 385 * MS, 445 * MS)
 """When the cluster is saved: its servers start, meet and work. At each something is under way that goes on within RUN_NS."""
 BATCH: Final = 32
 """Trials that one process makes."""
