@@ -186,7 +186,7 @@ class Exits(UserMemory):
         if writes and pmap.translate(address, VM_PROT_WRITE) is not None:  # the first write to a page that may be written
             self._raised = True
         else:
-            self._missing(address, writes)
+            self._missing(address, writes, bool(status & ACCESS_CODE))
 
     def _page_missing(self, address: int, write: bool) -> bool:
         """A page fault that the extension has met, and of which it does what `_missing` does where the page is there now."""
@@ -196,9 +196,11 @@ class Exits(UserMemory):
             self._fail(error)
             return False
 
-    def _missing(self, address: VirtAddr, writes: bool) -> None:
+    def _missing(self, address: VirtAddr, writes: bool, fetches: bool) -> None:
+        """fetches: the instruction has not begun, and goes on in this start where its page is there now."""
         assert self._pmap is not None
         if self._touch(address, writes):
+            self._raised = not fetches
             self._keep_to_target()
             if writes:
                 self._pmap.translate(address, VM_PROT_WRITE)

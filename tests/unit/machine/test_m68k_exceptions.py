@@ -10,6 +10,7 @@ import pytest
 
 from machemu.abi.exception import EXC_ARITHMETIC, EXC_BAD_INSTRUCTION, EXC_BREAKPOINT, EXC_EMULATION, EXC_SOFTWARE
 from machemu.abi.types import VirtAddr
+from machemu.abi.vm import VM_PROT_DEFAULT, VM_PROT_READ
 from machemu.machine.engine import EDGE, EDGE_HOOK
 from machemu.machine.m68k.pcb import EXCEPTION_FRAME, SR_T0, SR_T1
 from machemu.machine.m68k.pmap import PAGE_SIZE
@@ -225,6 +226,30 @@ def test_each_instruction_of_a_traced_thread_raises_trace(bench: Bench) -> None:
     bench.go(pcb)
     assert bench.log == [("trap", LEAVE)]
     assert pcb.get_state(EXCEPTION_FRAME)[0] >> 16 & 0xC000 == SR_T1
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_traced_instruction_whose_code_comes_late_raises_trace_behind_itself(
+    bench: Bench, before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it, or its second word, from a page that others execute. It is zeros, which are ori.b #0,d0."""
+    frame, start = bench.memory.allocate(), LAZY - before
+    bench.pmap.enter(VirtAddr(LAZY - PAGE_SIZE), bench.memory.allocate(), VM_PROT_DEFAULT)
+
+    def fault(self: Bench, address: VirtAddr, access: int) -> bool:
+        self.log.append(("fault", address, access))
+        self.pmap.enter(VirtAddr(LAZY), frame, VM_PROT_DEFAULT)
+        return True
+
+    monkeypatch.setattr(Bench, "fault", fault)
+    pcb = bench.start(b"")
+    for sr, done in ((0, 10), (SR_T1, 1)):
+        bench.log.clear()
+        pcb.set_entry(VirtAddr(start), VirtAddr(STACK))
+        pcb.sr = sr
+        assert bench.go(pcb, 10) == done
+        bench.pmap.remove(VirtAddr(LAZY), VirtAddr(LAZY + PAGE_SIZE))
+    assert bench.log == [("fault", LAZY, VM_PROT_READ), ("exception", EXC_BREAKPOINT, 0x24, 0, start + 4)]
 
 
 def test_tracing_the_flow_stops_at_jumps_that_are_taken(bench: Bench) -> None:
