@@ -50,16 +50,17 @@ class MapWords(NamedTuple):
         if len(words) < _HEAD:
             raise ValueError("a map's words end early")
         size, flags, first_free, object_count, entry_count = words[:_HEAD]
-        objects = _HEAD + object_count * len(ObjectWords._fields)
-        entries = objects + entry_count * len(EntryWords._fields)
+        each_object, each_entry = len(ObjectWords._fields), len(EntryWords._fields)
+        objects = _HEAD + object_count * each_object
+        entries = objects + entry_count * each_entry
         if entries > len(words):
             raise ValueError("a map's words end early")
         return cls(
             size,
             flags,
             first_free,
-            [ObjectWords(*words[at : at + 4]) for at in range(_HEAD, objects, 4)],
-            [EntryWords(*words[at : at + 9]) for at in range(objects, entries, 9)],
+            [ObjectWords(*words[at : at + each_object]) for at in range(_HEAD, objects, each_object)],
+            [EntryWords(*words[at : at + each_entry]) for at in range(objects, entries, each_entry)],
             list(words[entries:]),
         )
 
