@@ -25,7 +25,7 @@ def chosen(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     fit = [item for item in items if not _is_left_out(item)]
     archs: dict[str, list[tuple[str, ...]]] = {}
     for item in fit:
-        of = archs.setdefault(_test(item), [])
+        of = archs.setdefault(test_of(item), [])
         if _archs(item) not in of:
             of.append(_archs(item))
     for number, (test, of) in enumerate(archs.items()):
@@ -33,7 +33,7 @@ def chosen(items: Sequence[pytest.Item]) -> list[pytest.Item]:
             archs[test] = [of[number % len(of)]]
     found = []
     for item in fit:
-        wanted = archs[_test(item)]
+        wanted = archs[test_of(item)]
         if _archs(item) in wanted:
             found.append(item)
             if not item.get_closest_marker("whole"):
@@ -45,7 +45,7 @@ def _is_left_out(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(mark) for mark in LEFT_OUT) or is_hypothesis_test(getattr(item, "obj", None))
 
 
-def _test(item: pytest.Item) -> str:
+def test_of(item: pytest.Item) -> str:
     """A test's name, without its parameters."""
     return item.nodeid.partition("[")[0]
 

@@ -8,6 +8,8 @@ from typing import Final
 
 import pytest
 
+from tests.support.quick import test_of
+
 LEFT_OUT: Final = "real_kernel"
 """The real kernel is the same with either engine."""
 SHARE: Final = 3
@@ -18,7 +20,7 @@ def sampled(items: Sequence[pytest.Item], seed: int) -> list[pytest.Item]:
     long: dict[str, list[pytest.Item]] = {}
     for item in items:
         if item.get_closest_marker("slow"):
-            long.setdefault(item.nodeid.partition("[")[0], []).append(item)
+            long.setdefault(test_of(item), []).append(item)
     random = Random(seed)
     left = {item for each in long.values() for item in random.sample(each, len(each) - -(-len(each) // SHARE))}
     return [item for item in items if item not in left and not item.get_closest_marker(LEFT_OUT)]
