@@ -20,7 +20,7 @@ from machemu.mig.runtime import OutOfLine, Routine
 from machemu.sim import slots
 from machemu.sim.state import PortName, PortSet, Receive, state
 from machemu.user.mach import REPLY_ID, Mach
-from machemu.user.message import DEAD_NAME, NULL_NAME, Message, living, name_of
+from machemu.user.message import NULL_NAME, UNNAMED, Message, living, name_of
 from machemu.user.notifications import ROUTINES, Notification
 from machemu.user.server import Server
 
@@ -290,7 +290,7 @@ class HostServer(Part, Server):
         elif mach.given("service") or not self.name_server:
             self.start(mach)
             return
-        if service in (NULL_NAME, DEAD_NAME) or not self.accepts(left):
+        if service in UNNAMED or not self.accepts(left):
             mach.note(f"{type(self).__name__}: cannot begin with what was left, and ends")
             mach.destroy(message)
             mach.request(TASK_TERMINATE, mach.task_self(), ())

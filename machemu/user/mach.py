@@ -69,7 +69,6 @@ ROOM: Final = 8 << 10
 T = TypeVar("T")
 AT_ONCE: Final = 200
 """Ports of which one call tells or asks."""
-UNNAMED: Final = (messages.NULL_NAME, messages.DEAD_NAME)
 
 
 class Mach:
@@ -261,7 +260,7 @@ class Mach:
         body, carried = self._pack(kind, (code,) if kind is RETCODE else (code, *values))
         header = Header(to.reply, to.disposition, 0, 0, to.id + REPLY_ID)
         message = Message(header, body, carried, bool(carried))
-        if to.reply in (messages.NULL_NAME, messages.DEAD_NAME):
+        if to.reply in messages.UNNAMED:
             self.give_back(message)
         else:
             self.send(message, timeout=None if to.disposition == MOVE_SEND_ONCE else 0)
@@ -284,7 +283,7 @@ class Mach:
     def give_up(self, rights: Iterable[tuple[PortName, int]]) -> None:
         """Gives up rights: names, each with its disposition. What came as no right, or as a dead one, is nothing to give up."""
         for name, disposition in rights:
-            if name in UNNAMED:
+            if name in messages.UNNAMED:
                 continue
             if disposition == MOVE_RECEIVE:
                 self.destroy_receive(name)
@@ -476,7 +475,7 @@ def rights(message: Message) -> list[tuple[PortName, int]]:
 
 def _named(*held: tuple[int, int]) -> list[tuple[int, int]]:
     """Those that are rights."""
-    return [(name, disposition) for name, disposition in held if disposition and name not in UNNAMED]
+    return [(name, disposition) for name, disposition in held if disposition and name not in messages.UNNAMED]
 
 
 def _names(item: Carried) -> list[tuple[PortName, int]]:

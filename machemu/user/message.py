@@ -36,6 +36,8 @@ SIZE_MAX: Final = 0xFFFFFFFF
 """The kernel computes the bytes of an item in 32 bits: 4 GiB are none."""
 FIRST_RIGHT, LAST_RIGHT = MOVE_RECEIVE, MAKE_SEND_ONCE
 NULL_NAME, DEAD_NAME = 0, 0xFFFFFFFF
+UNNAMED: Final = (NULL_NAME, DEAD_NAME)
+"""As what no right, or a dead one, comes: neither is to be given up."""
 
 
 @state

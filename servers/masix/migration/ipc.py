@@ -29,7 +29,7 @@ from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.sim.state import U32, PortName, Right, SendRight, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
-from machemu.user.message import DEAD_NAME, NULL_NAME, Caller, Message, living, name_of
+from machemu.user.message import NULL_NAME, UNNAMED, Caller, Message, living, name_of
 from masix.interfaces import acs, gns
 from masix.interfaces import ipc_manager as ipc
 from masix.migration import rights
@@ -40,7 +40,6 @@ NAME: Final = b"ipc"
 OF_TASK: Final = (1, 3, 4)
 OF_THREAD: Final = (1, 3)
 """Special ports: TASK_KERNEL_PORT, TASK_EXCEPTION_PORT, TASK_BOOTSTRAP_PORT; THREAD_KERNEL_PORT, THREAD_EXCEPTION_PORT."""
-NOT_RIGHTS: Final = (NULL_NAME, DEAD_NAME)
 GNS: Final = b"gns"
 NAME_SERVER: Final = "name-server"
 CLIENT: Final = 1 + rights.KINDS.index(NAME_SERVER)
@@ -200,7 +199,7 @@ class IpcManager(NodeServer):
         if living(control) not in self.extracted:
             raise KernError(KERN_INVALID_ARGUMENT)
         names = tuple(_special(mach, control))
-        others = [name for name in names if name not in (*NOT_RIGHTS, *_kernel_ports(names)) and not self._kind(name)]
+        others = [name for name in names if name not in (*UNNAMED, *_kernel_ports(names)) and not self._kind(name)]
         going = Going(request.caller, (control,), name_of(there), made, ())
         self._sort(mach, going, Special(names, tuple(dict.fromkeys(others)), (), first))
 
@@ -324,7 +323,7 @@ class IpcManager(NodeServer):
                 names[place] = mach.copy_send(own[rights.KINDS[(kind & ~BOUND) - 1]])
         if NAME_SERVER in own:
             mach.deallocate(own[NAME_SERVER])
-        near = {*NOT_RIGHTS, *its, *_kernel_ports(names[-_special_count(mach, made) :])}
+        near = {*UNNAMED, *its, *_kernel_ports(names[-_special_count(mach, made) :])}
         distant = {name: kind for name, kind in zip(names, told, strict=True) if name not in near and not kind & BOUND}
         mach.work(0, 0, len(data))
         coming = Coming(request.caller, made, data, its, tuple(names), once, asked, tuple(distant), tuple(distant.values()))
@@ -391,7 +390,7 @@ def _pieces(*kinds: Sequence[PortName]) -> Iterator[Piece]:
 
 def _give_up(mach: Mach, what: Piece | Arrived | Coming) -> None:
     kinds = (what.receives, MOVE_RECEIVE), (what.sends, MOVE_SEND), (what.onces, MOVE_SEND_ONCE), (what.requests, MOVE_SEND_ONCE)
-    mach.give_up((name, kind) for names, kind in kinds for name in names if name not in NOT_RIGHTS)
+    mach.give_up((name, kind) for names, kind in kinds for name in names)
 
 
 def _new_client(mach: Mach) -> PortName:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_NAME, KERN_NAME_EXISTS
-from machemu.abi.message import COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE, PORT_SEND, PORT_SEND_ONCE
+from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, PORT_SEND, PORT_SEND_ONCE
 from machemu.mig.interfaces.gnumach import TASK_SET_NAME
 from machemu.mig.interfaces.mach import (
     TASK_CREATE,
@@ -43,7 +43,7 @@ from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import U8, U32, PortName, Receive, Reply, Right, Word, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
-from machemu.user.message import DEAD_NAME, NULL_NAME, Caller, Message, living, name_of
+from machemu.user.message import NULL_NAME, Caller, Message, living, name_of
 from masix.interfaces import process_manager as process
 from masix.migration import report
 from masix.migration.node_server import NodeServer
@@ -272,9 +272,7 @@ class ProcessManager(NodeServer):
     @staticmethod
     def _drop(mach: Mach, held: Held) -> None:
         """The ports of a task that ends."""
-        for port in (held.own, *held.threads, *held.replies.values()):
-            if port != DEAD_NAME:
-                mach.destroy_receive(port)
+        mach.give_up((port, MOVE_RECEIVE) for port in (held.own, *held.threads, *held.replies.values()))
 
     @serves(process.PROCESS_TAKE_REPLIES)
     def _take_replies(self, mach: Mach, request: Message, made: Any, replies: Sequence[Any]) -> tuple[Any, ...]:
@@ -322,7 +320,7 @@ class ProcessManager(NodeServer):
                 owns.append(self._adopt(mach, task, self.come[task]))
             except KernError:  # a port of its own has died: so does it
                 self._drop(mach, self.come[task])
-                mach.give_up((name, MOVE_SEND) for name in [self.come[task].own] if name != DEAD_NAME)
+                mach.give_up([(self.come[task].own, MOVE_SEND)])
                 mach.call(TASK_TERMINATE, task)
                 mach.give_up(((task, MOVE_SEND), (task, MOVE_SEND)))
             del self.come[task]

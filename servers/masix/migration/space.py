@@ -29,7 +29,7 @@ from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import U32, PortName, Receive, Right, SendRight, Signed, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
-from machemu.user.message import DEAD_NAME, NULL_NAME, Caller, Message, Region, living, name_of
+from machemu.user.message import DEAD_NAME, NULL_NAME, UNNAMED, Caller, Message, Region, living, name_of
 from masix.interfaces import space_manager as space
 from masix.migration.node_server import NodeServer
 from masix.migration.state import numbers_of, words_of
@@ -37,7 +37,6 @@ from masix.migration.state import numbers_of, words_of
 NAME: Final = b"space"
 CHUNK: Final = 1 << 20
 """Bytes of a region that are read at once."""
-NO_MANAGER: Final = (NULL_NAME, DEAD_NAME)
 COPY_TEMPORARY: Final = 3
 """The copy strategy of anonymous memory."""
 
@@ -174,7 +173,7 @@ class SpaceManager(NodeServer):
         for entry in told.entries:
             if entry.object == NONE:
                 continue
-            if rights[entry.object] not in NO_MANAGER and self._surrender(mach, going, ids[entry.object], entry.start):
+            if rights[entry.object] not in UNNAMED and self._surrender(mach, going, ids[entry.object], entry.start):
                 mach.deallocate(rights[entry.object])
                 rights[entry.object] = 0
             if not told.objects[entry.object].flags & OBJECT_MANAGED or rights[entry.object] == DEAD_NAME:
