@@ -1,9 +1,11 @@
 """Runs generated histories of generic processes against a model, for both stores of their table, and counts what operations cost.
 
-`python -m tools.generic [--histories N | --moves N] [--seed SEED] [--store replicated|paged] [--costs]`. History I has the seed
-SEED + I, and is the same run again. Each operation is compared with the model when it is done, all entries at the end, and at no
-time may two copies of a process run. With --moves a process on a cluster of three nodes moves N times instead; each time a node
-crashes or is cut off at some moment. Exit status 1 where something differed; 2 for a wrong command line.
+`python -m tools.generic [--histories N | --moves N | --tree N] [--seed SEED] [--store replicated|paged] [--costs]`. History
+I has the seed SEED + I, and is the same run again. Each operation is compared with the model when it is done, all entries at
+the end, and at no time may two copies of a process run. With --moves a process on a cluster of three nodes moves N times
+instead; each time a node crashes or is cut off at some moment. With --tree a process on each architecture has N children
+with N children each, all of which move between four nodes and are waited for. Exit status 1 where something differed; 2 for
+a wrong command line.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.support.families import trial, try_move
+from tests.support.families import trial, try_move, try_tree
 from tests.support.generic_histories import STORES, history, run
+from tests.support.guests import ARCHS
 from tools.costs import processes
 
 
@@ -60,10 +64,28 @@ def moves(seeds: range) -> int:
     return wrong
 
 
+def tree(children: int) -> int:
+    """Runs a tree of processes on both architectures; on how many something was wrong."""
+    wrong = 0
+    for arch in ARCHS.values():
+        begin = time.process_time()
+        try:
+            took = try_tree(arch, children)
+        except AssertionError as error:
+            wrong += 1
+            print(f"{arch.name}: {error}", flush=True)
+        else:
+            cost = time.process_time() - begin
+            said = f"{1 + children + children**2} processes, all waited for, nothing left"
+            print(f"{arch.name}: {said}; {took / 1e9:.1f} s, {cost:.0f} s of a processor", flush=True)
+    return wrong
+
+
 def main(arguments: Sequence[str]) -> int:
     options = argparse.ArgumentParser(prog="generic", description=__doc__.split("\n")[0])
     options.add_argument("--histories", type=_count, default=100, metavar="N", help="how many for each store (default: 100)")
     options.add_argument("--moves", type=_count, metavar="N", help="move a process on a cluster so many times instead")
+    options.add_argument("--tree", type=_count, metavar="N", help="run a process with N children that have N each instead")
     options.add_argument("--seed", type=int, help="the first history's, or move's (default: any)")
     options.add_argument("--store", choices=STORES, help="this one alone")
     options.add_argument("--costs", action="store_true", help="show what operations cost, too")
@@ -71,6 +93,8 @@ def main(arguments: Sequence[str]) -> int:
     first = random.SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
     if given.moves is not None:
         return int(moves(range(first, first + given.moves)) > 0)
+    if given.tree is not None:
+        return int(tree(given.tree) > 0)
     seeds = range(first, first + given.histories)
     wrong = sum([check(store, seeds) for store in STORES if given.store in (None, store)])
     if given.costs:

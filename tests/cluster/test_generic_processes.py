@@ -20,20 +20,10 @@ from masix.gps.server import Gps
 from masix.groups import Standing
 from masix.interfaces import gps_peer
 from tests.support.clusters import MS, ROOT, SECOND, World, fault, saved_in_between
-from tests.support.families import CALLS, NODES, Flooder, cluster, server, trial, try_move
+from tests.support.families import CALLS, NODES, Flooder, check_nothing_is_left, cluster, server, trial, try_move, try_tree
 from tests.support.guests import I386, Arch
 
 REFUSED = "00000004"
-
-
-def check_nothing_is_left(world: World) -> None:
-    for node in world.cluster.nodes:
-        gps = server(world, node.name)
-        assert not (gps.table.entries or gps.own.entries or gps.processes or gps.callers or gps.tasks)
-        assert not (gps.pending or gps.later or gps.questions or gps.table.waiting or gps.leaving or gps.arriving)
-        assert node.kernel is not None
-        names = [task.name for task in node.kernel.kern.tasks.values()]
-        assert not any("family" in name or "famil" in name for name in names) and names[-1] == "gps"
 
 
 @pytest.mark.parametrize("kind", ["nomad", "sedentary"])
@@ -54,6 +44,12 @@ def test_a_family_is_counted_by_its_parents_and_leaves_nothing(kind: str, arch: 
             "END",
         ]
         check_nothing_is_left(world)
+
+
+@pytest.mark.slow
+def test_a_tree_of_processes_that_go_from_node_to_node_leaves_nothing(arch: Arch) -> None:
+    """`dev.py generic --tree 14` makes one of 211 processes."""
+    assert try_tree(arch, 5)
 
 
 def test_families_of_several_nodes_share_the_table() -> None:

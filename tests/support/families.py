@@ -20,6 +20,7 @@ from tests.support.guests import ARCHS, I386, Arch
 from tests.support.wanderers import MANAGERS
 
 NODES = ("alpha", "beta", "gamma")
+FOUR = (*NODES, "delta")
 FAMILY = "tests/cluster/guests/{}/family.elf"
 FAULTS = ("crash", "parted for 0.7 s", "parted for 4 s")
 CALLS = 40
@@ -44,6 +45,33 @@ def cluster(arch: Arch = I386, *families: str, nodes: tuple[str, ...] = NODES, m
 def server(world: World, name: str) -> Gps:
     (found,) = world.programs(name, Gps)
     return found
+
+
+def check_nothing_is_left(world: World) -> None:
+    for node in world.cluster.nodes:
+        gps = server(world, node.name)
+        assert not (gps.table.entries or gps.own.entries or gps.processes or gps.callers or gps.tasks)
+        assert not (gps.pending or gps.later or gps.questions or gps.table.waiting or gps.leaving or gps.arriving)
+        assert node.kernel is not None
+        names = [task.name for task in node.kernel.kern.tasks.values()]
+        assert not any("family" in name or "famil" in name for name in names) and names[-1] == "gps"
+
+
+def try_tree(arch: Arch, children: int) -> int:
+    """Two generations of so many children each, who all move to one of four nodes; how many virtual nanoseconds it took.
+
+    AssertionError where the parents count others than there were, or something is left of them.
+    """
+    with World(cluster(arch, f"nomad 2 {children} {' '.join(FOUR)}", nodes=FOUR, moves=True)) as world:
+        time = 0
+        while "END" not in world.lines("alpha"):
+            time += SECOND
+            assert time < 60 * SECOND, f"it has not ended: {world.lines('alpha')}"
+            world.run(time)
+        assert world.lines("alpha")[-3:] == [f"{1 + children + children**2} processes", "no child -> 00000012", "END"]
+        world.run(time + SECOND)
+        check_nothing_is_left(world)
+        return max(at for at, _, _ in world.printed)
 
 
 def running(world: World) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import generic_model
 from tests.support.families import Trial
+from tests.support.guests import Arch
 from tools import generic
 from tools.costs import processes
 
@@ -32,11 +33,12 @@ def test_what_differs_is_told_with_its_seed(monkeypatch: pytest.MonkeyPatch, cap
 
 def test_the_page_s_commands_are_ones_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     commands = re.findall(r"dev\.py generic(.*?)(?: +#.*)?$", PAGE, re.MULTILINE)
-    assert len(commands) == 4
+    assert len(commands) == 5
     monkeypatch.setattr(generic, "check", lambda *_: 0)
     monkeypatch.setattr(processes, "table", lambda: "")
     monkeypatch.setattr(generic, "moves", lambda *_: 0)
-    assert [generic.main(command.split()) for command in commands] == [0, 0, 0, 0]
+    monkeypatch.setattr(generic, "tree", lambda *_: 0)
+    assert [generic.main(command.split()) for command in commands] == [0] * 5
 
 
 def test_moves_are_told_by_the_node_that_failed_and_a_wrong_one_with_its_seed(
@@ -56,7 +58,22 @@ def test_moves_are_told_by_the_node_that_failed_and_a_wrong_one_with_its_seed(
     assert "2 moves from seed 0: 1 wrong\n       1 the source, crash: it moved\n" in said
 
 
-@pytest.mark.parametrize("arguments", [["--histories", "0"], ["--histories", "many"], ["--store", "none"], ["more"]])
+def test_trees_are_told_by_their_processor_and_a_wrong_one_with_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def try_tree(arch: Arch, children: int) -> int:
+        assert arch.name == "m68k", "a child was lost"
+        return 1_500_000_000
+
+    monkeypatch.setattr(generic, "try_tree", try_tree)
+    assert generic.main(["--tree", "3"]) == 1
+    said = capsys.readouterr().out
+    assert "i386: a child was lost" in said and "m68k: 13 processes, all waited for, nothing left; 1.5 s" in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--histories", "0"], ["--histories", "many"], ["--tree", "0"], ["--store", "none"], ["more"]]
+)
 def test_a_wrong_command_line_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         generic.main(arguments)
