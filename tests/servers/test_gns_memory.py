@@ -34,6 +34,7 @@ from tests.support.net import PAIRS, Net, item, net
 DIED = MACH_NOTIFY_SEND_ONCE.request.id
 SIZE = 600_000
 TOO_LARGE = 64 << 20
+BEGIN = 4000
 REAL = 10
 Step = Callable[[Actor, Mach], None]
 
@@ -141,6 +142,11 @@ def memories(message: Message) -> list[object]:
     return [each.copy for each in message.carried if isinstance(each, CarriedMemory)]
 
 
+def server_memory(made: Net) -> list[int]:
+    """The bytes that each network server has mapped."""
+    return [task.map.size for machine in made.machines for task in machine.tasks if task.name == "gns" and task.map]
+
+
 def in_hand(made: Net) -> tuple[int, int]:
     """Large messages that go at the first node, and come at the second."""
     return len(made.servers[0].streams.by_token), len(made.servers[1].arrivals.streams)
@@ -162,6 +168,23 @@ def test_several_memories_of_a_message_arrive_each_where_it_was(arch: Arch) -> N
     with two(arch, arch) as (made, client, service):
         do(made, client, with_memory(*pieces))
         assert [copy or b"" for copy in memories(service.received[0])] == pieces
+
+
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_memory_begins_where_in_its_page_it_began_and_is_given_back_whole(size: int) -> None:
+    def inside(actor: Actor, mach: Mach) -> None:
+        pages = mach.allocate(BEGIN + size)
+        mach.write(pages + BEGIN, pattern(size))
+        with_memory(Region(pages + BEGIN, size))(actor, mach)
+
+    for mine, other in PAIRS:
+        with two(mine, other) as (made, client, service):
+            sizes = server_memory(made)
+            do(made, client, inside)
+            (message,) = service.received
+            assert memories(message) == [pattern(size)]
+            assert other.unpack("I", message.body, 12)[0] % other.page == BEGIN
+            assert server_memory(made) == sizes
 
 
 def test_messages_of_a_right_keep_their_order_though_one_is_large(arch: Arch) -> None:

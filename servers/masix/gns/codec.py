@@ -110,6 +110,7 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
             "token" / c.Int32ub,
             "total" / c.Int32ub,
             "place" / c.Int32ub,
+            "address" / c.Int32ub,
             "size" / c.Int32ub,
             "unit" / c.ExprValidator(c.Int8ub, lambda unit, _: unit > 0),
             "order" / c.ExprValidator(c.Int8ub, lambda order, _: order < len(ORDERS)),

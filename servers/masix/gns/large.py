@@ -19,7 +19,8 @@ RETRY_NS: Final = 10_000_000
 class Piece:
     """Memory of a message."""
 
-    __slots__ = ("at", "end", "size", "start", "unit")
+    __slots__ = ("address", "at", "end", "size", "start", "unit")
+    address: U32
     start: U32  # what is before it has been freed
     at: U32  # what is before it has been sent
     end: int
@@ -27,7 +28,7 @@ class Piece:
     unit: U8  # bytes that change places between byte orders
 
     def __init__(self, region: Region, unit: int) -> None:
-        self.start = self.at = region.address
+        self.address = self.start = self.at = region.address
         self.end = region.address + region.size
         self.size = region.size
         self.unit = unit

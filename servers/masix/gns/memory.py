@@ -1,11 +1,13 @@
 """Memory of messages that come: put in place before a message is handed to its task, if the node can hold it.
 
 The memory of a large message comes first, in parts (streams.py has the other side). The server waits for no frame: what cannot
-be placed now is tried again, and after a while it is refused, which destroys the message as one to a dead port.
+be placed now is tried again, and after a while it is refused, which destroys the message as one to a dead port. Memory begins
+where in its page it began at the sender, as vm_map_copyout has it: the word that stands for it in the body tells.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import Final, NamedTuple
 
 from machemu.abi.errors import KernError
@@ -25,10 +27,11 @@ KEPT: Final = 16
 
 
 class Room(NamedTuple):
-    """free: bytes that can be had at once. all: those that can be had at all."""
+    """free: bytes that can be had at once. all: those that can be had at all. page: those of a page."""
 
     free: int
     all: int
+    page: int
 
 
 def room(mach: Mach) -> Room:
@@ -37,9 +40,9 @@ def room(mach: Mach) -> Room:
     free = max(0, free - (free + active + inactive + wired) // KEPT)
     (manager,) = mach.call(VM_SET_DEFAULT_MEMORY_MANAGER, mach.given("host-port"), None)
     if not living(manager):
-        return Room(free * page, free * page)
+        return Room(free * page, free * page, page)
     mach.deallocate(living(manager))
-    return Room((free + 1) * page, (free + active + inactive) * page)
+    return Room((free + 1) * page, (free + active + inactive) * page, page)
 
 
 def part(context: Context, node: int, what: Lay) -> None:
@@ -70,9 +73,10 @@ def _store(context: Context, key: tuple[int, int], arriving: Arriving) -> None:
             _refuse(context, key)
             return
         try:
-            region = region if region.address else Region(mach.allocate(what.size), what.size)
+            now = room(mach)
+            region = region if region.address else _allocated(mach, what.address % now.page, what.size)
             arriving.regions[what.place] = region, filled
-            is_ready = room(mach).free > 0 and mach.ready(region.address + filled, size, True)
+            is_ready = now.free > 0 and mach.ready(region.address + filled, size, True)
         except KernError:
             _refuse(context, key)
             return
@@ -129,12 +133,14 @@ def placed(context: Context, node: int, message: Message) -> Message | None:
     laid = next((item.copy for item in memory if isinstance(item.copy, Laid)), None)
     if laid is not None:
         return _claimed(context, node, message, laid.token)
-    if sum(item.size for item in memory) > room(context.mach).free:
+    now = room(context.mach)
+    if sum(item.size for item in memory) > now.free:
         return None
     carried: list[Carried] = []
     for item in message.carried:
         if isinstance(item, CarriedMemory) and item.size and isinstance(item.copy, bytes):
-            region = _filled(context.mach, item.copy)
+            (address,) = struct.unpack_from(context.mach.order.prefix + "I", message.body, item.offset)
+            region = _filled(context.mach, address % now.page, item.copy)
             if region is None:
                 context.mach.free(regions(message._replace(carried=tuple(carried))))
                 return None
@@ -144,18 +150,23 @@ def placed(context: Context, node: int, message: Message) -> Message | None:
     return message._replace(carried=tuple(carried))
 
 
-def _filled(mach: Mach, data: bytes) -> Region | None:
-    """New memory with these bytes; None where it would have to be waited for."""
+def _filled(mach: Mach, begin: int, data: bytes) -> Region | None:
+    """New memory with these bytes, as `_allocated`; None where it would have to be waited for."""
     try:
-        address = mach.allocate(len(data))
+        region = _allocated(mach, begin, len(data))
     except KernError:
         return None
-    if not mach.ready(address, len(data), True):
-        mach.free([(address, len(data))])
+    if not mach.ready(*region, True):
+        mach.free([region])
         return None
-    mach.write(address, data)
-    mach.work(0, 0, len(data))
-    return Region(address, len(data))
+    mach.write(region.address, data)
+    mach.work(0, 0, region.size)
+    return region
+
+
+def _allocated(mach: Mach, begin: int, size: int) -> Region:
+    """New memory. begin: where in its first page. Raises KernError."""
+    return Region(mach.allocate(begin + size) + begin, size)
 
 
 def _claimed(context: Context, node: int, message: Message, token: int) -> Message:

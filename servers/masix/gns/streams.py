@@ -97,7 +97,7 @@ def _send_part(context: Context, token: int, stream: Stream) -> bool:
     data = mach.read(piece.at, size)
     mach.work(0, 0, size)
     order = ORDERS.index(mach.order)
-    context.say(stream.node, Lay(token, stream.total, index, piece.size, piece.unit, order, data))
+    context.say(stream.node, Lay(token, stream.total, index, piece.address, piece.size, piece.unit, order, data))
     piece.at += size
     freed = piece.end if piece.at == piece.end else piece.at & -ALIGNED
     if freed > piece.start:

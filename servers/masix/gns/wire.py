@@ -275,12 +275,13 @@ class Taken(NamedTuple):
 @state
 class Lay(NamedTuple):
     """A part of a message's memory, behind those before it. token: the sender's number for the message. total: bytes of all its
-    memory. place, size: which memory of the message this is of, and its bytes. unit: the bytes that change places where the byte
-    order, ORDERS[order], is not the receiver's."""
+    memory. place, address, size: which memory of the message this is of, where the sender has it, and its bytes. unit: the bytes that
+    change places where the byte order, ORDERS[order], is not the receiver's."""
 
     token: U31
     total: U32
     place: U32
+    address: U32
     size: U32
     unit: U8
     order: U8
