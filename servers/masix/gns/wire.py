@@ -275,8 +275,8 @@ class Taken(NamedTuple):
 @state
 class Lay(NamedTuple):
     """A part of a message's memory, behind those before it. token: the sender's number for the message. total: bytes of all its
-    memory. place, address, size: which memory of the message this is of, where the sender has it, and its bytes. unit: the bytes that
-    change places where the byte order, ORDERS[order], is not the receiver's."""
+    memory. place, address, size: which memory of the message this is of, where the sender has it, and its bytes. unit: the bytes
+    that change places where the byte order, ORDERS[order], is not the receiver's."""
 
     token: U31
     total: U32
