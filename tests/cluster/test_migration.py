@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.errors import UserError
+from machemu.kern import task_control
 from masix.gns.server import Gns
 from masix.migration import ipc, process
 from masix.migration.ipc import IpcManager
@@ -26,14 +27,15 @@ MIGRATE_HERE = MIGRATE.replace('"i386/', '"images/i386/').replace('"m68k/', '"im
 """As cluster files of tests have it, whose paths begin at the root."""
 
 
-def check_idle(world: World) -> None:
-    """Nothing of a move is left with the managers."""
-    for node in world.cluster.nodes:
+def check_idle(world: World, *names: str) -> None:
+    """Nothing of a move is left with the managers, of the nodes named or of all."""
+    for node in map(world.node, names) if names else world.cluster.nodes:
         (processes,) = world.programs(node.name, ProcessManager)
         (space,) = world.programs(node.name, SpaceManager)
         (manager,) = world.programs(node.name, MigrationManager)
         (rights,) = world.programs(node.name, IpcManager)
-        assert not (processes.held or processes.made or processes.come or processes.going or rights.extracted or rights.arrived)
+        assert not (processes.held or processes.made or processes.come or processes.sources or processes.going)
+        assert not (rights.extracted or rights.arrived)
         assert not (space.going or space.coming or space.objects or manager.moves)
         assert not any(each.questions for each in (processes, space, manager, rights))
 
@@ -166,6 +168,16 @@ def test_a_move_that_cannot_be_is_refused_by_its_reason(before: str, task: str, 
     assert lines[-1] == f"migrate: {task}: {what}"
 
 
+def test_a_task_that_was_told_to_stay_does_until_it_is_held() -> None:
+    """Also where that is said while its move is agreed on; afterwards whoever says it is told that it moves."""
+    for time in range(200, 210):
+        lines = said(move(200, ONE, "other"), action(time, "stay", task=f'"{ONE}"'))
+        if f"stay: {ONE} stays" in lines:
+            assert f"migrate: {ONE}: has to stay: it was told to stay" in lines
+        else:
+            assert lines == [f"stay: {ONE}: it is moving already (KERN_INVALID_TASK)", f"migrate: {ONE}: moved"]
+
+
 def test_a_task_with_more_rights_than_network_servers_keep_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "NAMES_MAX", 3)
     assert said(move(200, ONE, "other"))[-1] == f"migrate: {ONE}: has to stay: it has too many port rights"
@@ -192,13 +204,49 @@ def test_of_tasks_that_are_lost_nothing_is_left(monkeypatch: pytest.MonkeyPatch)
             assert not any(task.frozen for task in world.node(name).kernel.kern.tasks.values())  # type: ignore[union-attr]
 
 
+def test_who_holds_the_host_s_port_does_not_reach_a_task_that_moves() -> None:
+    servers = str([*MANAGERS, "tests.support.meddlers:Meddler"])
+    with World(PAIR.replace(str(list(MANAGERS)), servers) + move(200, "9", "other")) as world:
+        world.run(3 * SECOND)
+        assert "migrate: 9: moved" in world.lines("pc")
+
+
+@pytest.mark.parametrize("code", (("crash", {"node": "pc"}), ("partition", {"segment": "lan", "groups": [["pc"]]})))
+@pytest.mark.parametrize("time", (207, 230, 248, 254))
+def test_a_task_that_was_made_for_a_node_that_is_gone_ends(code: tuple[str, dict[str, object]], time: int) -> None:
+    kind, keys = code
+    with World(PAIR + move(200, ONE, "other") + fault(f"{time}ms", kind, **keys)) as world:
+        world.run(time * MS)
+        (processes,) = world.programs("other", ProcessManager)
+        assert processes.made or processes.come
+        world.run(6 * SECOND)
+        kernel = world.node("other").kernel
+        assert kernel is not None
+        assert not any("greet" in task.name for task in kernel.kern.tasks.values())
+        check_idle(world, "other")
+
+
+def test_a_manager_forgets_tasks_that_end_while_they_are_held_or_come() -> None:
+    with World(PAIR + move(200, ONE, "other")) as world:
+        world.run(220 * MS)
+        for name in ("pc", "other"):
+            kernel = world.node(name).kernel
+            assert kernel is not None
+            (task,) = (task for task in kernel.kern.tasks.values() if task.frozen)
+            world.node(name).pass_time(world.cluster.time)
+            task_control.terminate(kernel.kern, task, is_loader=True)
+            world.node(name).idle = False
+        world.run(6 * SECOND)
+        check_idle(world)
+
+
 @pytest.mark.parametrize("time", (95, 105, 120))
 def test_tasks_go_on_where_they_were_when_the_other_node_dies_before_their_rights_go(time: int) -> None:
     counting = MIGRATE_HERE.split("[nodes.gamma]")[0] + move(90, "8", "beta").replace('"pc"', '"alpha"')
     with World(counting + fault(f"{time}ms", "crash", node="beta")) as world:
         world.run(3 * SECOND)
         lines = world.lines("alpha")
-        assert "migrate: 8: given up (code -308)" in lines
+        assert any(re.match("migrate: 8: given up: a manager has ended meanwhile, or its node", line) for line in lines)
         assert [line.split()[1] for line in lines if line.startswith("answer")] == [f"{n}:" for n in range(1, 13)]
         assert "END" in lines
 

@@ -18,6 +18,7 @@ from machemu.kern.task import Task
 from machemu.kern.thread import Thread
 from machemu.machine.i386.pcb import EFL_USER_CLEAR, EFLAGS, I386Pcb
 from machemu.machine.m68k.pcb import SR_USER, M68kPcb
+from machemu.mig.interfaces.mach_host import PROCESSOR_SET_TASKS, PROCESSOR_SET_THREADS
 from machemu.mig.interfaces.mach_migrate import TASK_GET_FAMILY, TASK_IDENTIFY, THREAD_GET_CONTEXT, THREAD_SET_CONTEXT
 from machemu.mig.runtime import OutOfLine
 from machemu.sim.graph import Writer
@@ -128,6 +129,31 @@ def test_a_task_tells_its_number_and_name(arch: Arch) -> None:
     with empty(arch) as machine:
         task, _ = add_task(machine, arch.stay)
         assert call(machine.kernel, TASK_IDENTIFY, task.itk_self) == (task.number, b"guest")
+
+
+def test_the_host_gives_nobody_a_right_to_a_frozen_task(arch: Arch) -> None:
+    with empty(arch) as machine:
+        task, thread = add_task(machine, arch.stay)
+        other, _ = add_task(machine, arch.stay)
+        kernel = machine.kernel
+        mach_port.copyout_send(kernel.ipc, other.space, send_right(kernel, task.itk_self))
+        control = kernel.kern.psets[0].pset_self
+
+        def given() -> list[object]:
+            host, known = kernel.kern.host.host_priv_self, send_right(kernel, other.itk_self)
+            told = call(kernel, PROCESSOR_SET_TASKS, control), call(kernel, PROCESSOR_SET_THREADS, control)
+            rights = [right for (found,) in (*told, call(kernel, TASK_GET_FAMILY, host, known)) for right in found]
+            for right in rights:
+                ports.release_send(kernel.ipc, right)
+            return [right.kobject if right is not None else None for right in rights]
+
+        before = given()
+        assert before.count(task) == 2 and before.count(thread) == 1 and None not in before
+        freeze.freeze(kernel.kern, task)
+        assert given() == [None if each in (task, thread) else each for each in before]
+        freeze.thaw(kernel.kern, task)
+        assert given() == before
+        machine.check()
 
 
 def family_of(machine: Machine, task: Task) -> list[int]:

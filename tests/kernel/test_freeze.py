@@ -31,6 +31,7 @@ from machemu.abi.migrate import (
 from machemu.abi.port import QLIMIT_MAX, RIGHT_DEAD_NAME, RIGHT_PORT_SET, RIGHT_RECEIVE, TYPE_RECEIVE, TYPE_SEND, UREFS_MAX
 from machemu.abi.types import VirtAddr
 from machemu.core import proxies
+from machemu.core.kernel import Kernel
 from machemu.ipc import mach_port, space_move
 from machemu.ipc import port as ports
 from machemu.ipc.port import Right
@@ -60,7 +61,7 @@ from tests.support.machine import CODE, Machine, add_task, empty, module
 from tests.support.managers import Manager
 from tests.support.maps import numbers
 from tests.support.moves import Waits, disturbed, give_up, relocate
-from tests.support.routines import call
+from tests.support.routines import call, send_right
 
 MODULES = (
     "exceptions",
@@ -352,6 +353,11 @@ def test_a_task_that_is_not_frozen_is_told_of_nothing(arch: Arch) -> None:
         call(kernel, TASK_THAW, task.itk_self)
 
 
+def frozen(kernel: Kernel, task: Task) -> tuple[int, ...]:
+    """What task_freeze answers."""
+    return call(kernel, TASK_FREEZE, kernel.kern.host.host_priv_self, send_right(kernel, task.itk_self))
+
+
 def test_reasons_to_stay_are_told_and_a_task_freezes_others_only(arch: Arch) -> None:
     with empty(arch) as machine:
         other, _ = add_task(machine, arch.stay)
@@ -360,13 +366,17 @@ def test_reasons_to_stay_are_told_and_a_task_freezes_others_only(arch: Arch) -> 
         kernel = machine.kernel
         current = kernel.kern.current.task
         with pytest.raises(KernError) as refused:
-            call(kernel, TASK_FREEZE, current.itk_self)
+            frozen(kernel, current)
         assert refused.value.code == KERN_INVALID_ARGUMENT
+        unprivileged = send_right(kernel, current.itk_self)
+        with pytest.raises(KernError) as refused:
+            call(kernel, TASK_FREEZE, kernel.kern.host.host_self, unprivileged)
+        assert refused.value.code == KERN_INVALID_HOST
         victim = other if current is task else task
-        assert call(kernel, TASK_FREEZE, victim.itk_self) == (0,)
+        assert frozen(kernel, victim) == (0,)
         call(kernel, TASK_THAW, victim.itk_self)
         victim.essential = True
-        assert call(kernel, TASK_FREEZE, victim.itk_self) == (STAY_ESSENTIAL,)
+        assert frozen(kernel, victim) == (STAY_ESSENTIAL,)
         call(kernel, TASK_THAW, victim.itk_self)
         victim.essential = False
 
@@ -379,11 +389,11 @@ def test_the_manager_of_memory_that_nobody_maps_and_the_kernel_keeps_stays(arch:
         manager.ready(cache=True)
         manager.supply(0, bytes(arch.page))
         machine.run(1_000_000)
-        assert call(machine.kernel, TASK_FREEZE, manager.task.itk_self) == (0,)
+        assert frozen(machine.kernel, manager.task) == (0,)
         call(machine.kernel, TASK_THAW, manager.task.itk_self)
         assert task.map is not None
         vm.vm_deallocate(task.map, address, arch.page)
-        assert call(machine.kernel, TASK_FREEZE, manager.task.itk_self) == (STAY_CACHED,)
+        assert frozen(machine.kernel, manager.task) == (STAY_CACHED,)
         call(machine.kernel, TASK_THAW, manager.task.itk_self)
         manager.tell("destroy", 0)
 
@@ -400,10 +410,10 @@ def test_a_task_that_has_a_right_to_what_its_kernel_alone_knows_stays(reason: in
         else:
             right = kernel.io_perms.create(kernel.ipc, 0x300, 0x300)
         name = mach_port.copyout_send(kernel.ipc, task.space, right)
-        assert call(kernel, TASK_FREEZE, task.itk_self) == (reason,)
+        assert frozen(kernel, task) == (reason,)
         call(kernel, TASK_THAW, task.itk_self)
         mach_port.mach_port_deallocate(kernel.ipc, task.space, name)
-        assert call(kernel, TASK_FREEZE, task.itk_self) == (0,)
+        assert frozen(kernel, task) == (0,)
         call(kernel, TASK_THAW, task.itk_self)
 
 

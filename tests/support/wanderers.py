@@ -36,7 +36,7 @@ from machemu.user.message import name_of
 from machemu.user.thread import ServerThread
 from machemu.vm.map_copy import VmMapCopy
 from masix.interfaces import migration
-from masix.migration import process, report
+from masix.migration import node_tasks, report
 from masix.migration.manager import MigrationManager
 from masix.migration.node_server import NodeServer
 from masix.migration.report import Report, report_of
@@ -78,7 +78,7 @@ class Holder(HostServer):
 
     def start(self, mach: Mach) -> None:
         super().start(mach)
-        for task in process.tasks_of_node(mach):
+        for task in node_tasks.of_node(mach):
             _, name = mach.call(TASK_IDENTIFY, task)
             if name.decode() == self.task:
                 mach.call(TASK_SUSPEND, task)

@@ -25,6 +25,7 @@ from machemu.ipc.port import Port, Right
 from machemu.kern import host, ipc_host, ipc_tt, priority, processor, processor_set
 from machemu.kern.clock import SECOND_US
 from machemu.kern.host import Halt
+from machemu.kern.task import Task
 from machemu.vm import routines as vm
 
 if TYPE_CHECKING:
@@ -158,18 +159,20 @@ def processor_set_info(kernel: Kernel, request: Kmsg, flavor: int, room: int) ->
 
 
 def processor_set_tasks(kernel: Kernel, request: Kmsg) -> tuple[tuple[Port | None, ...]]:
+    """None for a task that has ended, or is frozen: a right to it is its mover's alone."""
     tasks = pset_target(request).tasks.values()
-    return (tuple([_port_of(kernel, task.itk_self) for task in tasks]),)
+    return (tuple([_port_of(kernel, task, task.itk_self) for task in tasks]),)
 
 
 def processor_set_threads(kernel: Kernel, request: Kmsg) -> tuple[tuple[Port | None, ...]]:
+    """As `processor_set_tasks`."""
     threads = pset_target(request).threads.values()
-    return (tuple([_port_of(kernel, thread.ith_self) for thread in threads]),)
+    return (tuple([_port_of(kernel, thread.task, thread.ith_self) for thread in threads]),)
 
 
-def _port_of(kernel: Kernel, kernel_port: Port | None) -> Port | None:
-    """A send right to a task's or thread's port, or None where it has ended."""
-    return None if kernel_port is None else port.make_send(kernel.ipc, kernel_port)
+def _port_of(kernel: Kernel, task: Task, kernel_port: Port | None) -> Port | None:
+    """A send right to the port of a task or of a thread of it, or None."""
+    return None if kernel_port is None or task.frozen else port.make_send(kernel.ipc, kernel_port)
 
 
 def processor_set_max_priority(kernel: Kernel, request: Kmsg, max_priority: int, change_threads: int) -> tuple[()]:

@@ -78,12 +78,14 @@ def _frozen_thread(kernel: Kernel, request: Kmsg, right: Right) -> Thread:
     return thread
 
 
-def task_freeze(kernel: Kernel, request: Kmsg) -> tuple[int]:
-    """STAY_ bits. KERN_INVALID_ARGUMENT for the caller's own task."""
-    task = task_target(request)
-    if task is kernel.kern.current.task:
+def task_freeze(kernel: Kernel, request: Kmsg, task_port: Right) -> tuple[int]:
+    """STAY_ bits. KERN_INVALID_ARGUMENT for the caller's own task. Consumes the right on success."""
+    privileged_host(kernel, request)
+    task = ipc_tt.task_of(task_port)
+    if task is None or task is kernel.kern.current.task:
         raise KernError(KERN_INVALID_ARGUMENT)
     freeze.freeze(kernel.kern, task)
+    port.release_send(kernel.ipc, task_port)
     return (stays.reasons(kernel, task),)
 
 
@@ -429,12 +431,12 @@ def task_identify(kernel: Kernel, request: Kmsg) -> tuple[int, bytes]:
     return task.number, task.name.encode("latin-1", "replace")[:NAME_MAX]
 
 
-def task_get_family(kernel: Kernel, request: Kmsg, task_port: Right) -> tuple[tuple[Port, ...]]:
-    """Consumes the right on success."""
+def task_get_family(kernel: Kernel, request: Kmsg, task_port: Right) -> tuple[tuple[Port | None, ...]]:
+    """Consumes the right on success. None stands for a task that is frozen: a right to it is its mover's alone."""
     privileged_host(kernel, request)
     task = ipc_tt.task_of(task_port)
     if task is None:
         raise KernError(KERN_INVALID_ARGUMENT)
-    found = [each.itk_self for each in family.of(kernel.kern, task)]
+    found = [None if each.frozen else each.itk_self for each in family.of(kernel.kern, task)]
     port.release_send(kernel.ipc, task_port)
-    return (tuple(port.make_send(kernel.ipc, each) for each in found if each is not None),)
+    return (tuple([None if each is None else port.make_send(kernel.ipc, each) for each in found]),)

@@ -7,12 +7,12 @@ from machemu.mig.runtime import COUNTED, OUT_OF_LINE, POLYMORPHIC, Message, Rout
 SUBSYSTEM: Final = "mach_migrate"
 BASE: Final = 4600
 
+_COPY_SEND = Type(19, 17, 32, 1, "")
 _INT32 = Type(2, 2, 32, 1, "i")
 _UINT32 = Type(2, 2, 32, 1, "I")
 _MAKE_SEND = Type(20, 17, 32, 1, "")
 _MOVE_RECEIVE = Type(16, 16, 32, 1, "")
 _MOVE_RECEIVE_ARRAY = Type(16, 16, 32, 1, "", OUT_OF_LINE, longform=True)
-_COPY_SEND = Type(19, 17, 32, 1, "")
 _REDO_WORDS = Type(2, 2, 32, 1, "I", COUNTED, limit=32)
 _POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
 _POLYMORPHIC = Type(POLYMORPHIC, POLYMORPHIC, 32, 1, "")
@@ -26,7 +26,7 @@ _COPY_SEND_ARRAY = Type(19, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 
 TASK_FREEZE = Routine(
     "task_freeze",
-    Message(4600, ()),
+    Message(4600, (("task", _COPY_SEND),)),
     Message(
         4700,
         (

@@ -160,7 +160,7 @@ class Stay(Operator):
     @answered(migration.MIGRATION_STAY)
     def _done(self, mach: Mach, answer: Answer) -> None:
         said = "stays" if self.stays else "may move"
-        self.end(mach, [f"stay: {self.task} {said}" if not answer.code else f"stay: {self.task}: code {answer.code}"])
+        self.end(mach, [f"stay: {self.task} {said}" if not answer.code else f"stay: {self.task}: {report.refusal(answer.code)}"])
 
 
 @state

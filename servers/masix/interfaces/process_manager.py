@@ -17,6 +17,7 @@ _UINT32 = Type(2, 2, 32, 1, "I")
 _MOVE_RECEIVE_ARRAY = Type(16, 16, 32, 1, "", OUT_OF_LINE, longform=True)
 _POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
+_BOOLEAN = Type(0, 0, 32, 1, "i")
 
 PROCESS_FIND = Routine(
     "process_find",
@@ -112,6 +113,7 @@ PROCESS_CREATE = Routine(
         (
             ("name", _KERNEL_DEBUG_NAME),
             ("threads", _UINT32),
+            ("source", _COPY_SEND),
         ),
     ),
     Message(
@@ -150,6 +152,18 @@ PROCESS_BECOME = Routine(
     Message(5710, (("RetCode", _INT32),)),
 )
 
+PROCESS_STAY = Routine(
+    "process_stay",
+    Message(
+        5611,
+        (
+            ("name", _KERNEL_DEBUG_NAME),
+            ("stays", _BOOLEAN),
+        ),
+    ),
+    Message(5711, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     PROCESS_FIND,
     PROCESS_HOLD,
@@ -162,5 +176,6 @@ ROUTINES: Final = table(
     PROCESS_CREATE,
     PROCESS_TAKE_REPLIES,
     PROCESS_BECOME,
+    PROCESS_STAY,
 )
 """The routines by request id."""

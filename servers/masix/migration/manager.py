@@ -12,13 +12,12 @@ from operator import or_
 from typing import Any, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_INVALID_NAME, KERN_NAME_EXISTS
+from machemu.abi.kern_return import KERN_INVALID_NAME, KERN_INVALID_TASK, KERN_NAME_EXISTS
 from machemu.abi.message import COPY_SEND, MOVE_SEND
 from machemu.mig.interfaces.mach import VM_STATISTICS
 from machemu.mig.interfaces.mach_host import HOST_INFO
-from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort
-from machemu.sim.state import U32, PortName, Right, SendRight, Time, state
+from machemu.sim.state import U32, Right, SendRight, Time, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living, name_of
@@ -73,17 +72,15 @@ class Move:
 class MigrationManager(NodeServer):
     """The migration manager of a node."""
 
-    __slots__ = ("blocks", "last", "moves", "staying")
+    __slots__ = ("blocks", "last", "moves")
     name = NAME
     blocks: bool  # it takes no tasks
-    staying: dict[SendRight, None]  # tasks that have to stay
     moves: dict[U32, Move]  # those under way, by number
     last: U32  # the last one's
 
     def __init__(self, node: int, host: bytes) -> None:
         super().__init__(node, host)
         self.blocks = False
-        self.staying = {}
         self.moves = {}
         self.last = 0
 
@@ -104,26 +101,12 @@ class MigrationManager(NodeServer):
         if not manager:
             mach.answer(caller, migration.MIGRATION_STAY, answer.code or KERN_INVALID_NAME)
             return
-        self.ask(mach, self._stays, manager, (task,), caller, stays, manager)
+        self.ask(mach, self._stays, manager, (task, stays), caller, manager)
 
-    @answered(process_manager.PROCESS_FIND)
-    def _stays(self, mach: Mach, answer: Answer, caller: Caller, stays: bool, manager: SendRight) -> None:
+    @answered(process_manager.PROCESS_STAY)
+    def _stays(self, mach: Mach, answer: Answer, caller: Caller, manager: SendRight) -> None:
         mach.deallocate(manager)
-        for task in map(name_of, answer.results[0] if answer.results else ()):
-            if stays and task not in self.staying:
-                self.staying[task] = None
-                mach.notify(task, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
-                continue
-            if not stays and task in self.staying:
-                del self.staying[task]
-                mach.deallocate(task)
-            mach.deallocate(task)
         mach.answer(caller, migration.MIGRATION_STAY, answer.code)
-
-    def died(self, mach: Mach, name: PortName) -> None:
-        if name in self.staying:
-            del self.staying[name]
-            mach.deallocate(name)
 
     # A move begins: who is asked, and whether the other node agrees
 
@@ -152,16 +135,13 @@ class MigrationManager(NodeServer):
     def _found(self, mach: Mach, answer: Answer, number: U32) -> None:
         move = self.moves[number]
         if answer.code:
-            several = answer.code == KERN_NAME_EXISTS
-            unknown = report.NO_SUCH_TASK if answer.code == KERN_INVALID_NAME else report.GIVEN_UP
-            self._end(mach, number, report.SEVERAL_TASKS if several else unknown, 0 if unknown else answer.code)
+            outcome = NOT_FOUND.get(answer.code, report.GIVEN_UP)
+            if outcome == report.STAYS:
+                move.report = move.report._replace(reasons=report.STAY_MOVES)
+            self._end(mach, number, outcome, answer.code if outcome == report.GIVEN_UP else 0)
             return
         move.tasks = list(map(name_of, answer.results[0]))
         move.report = move.report._replace(tasks=len(move.tasks))
-        if any(task in self.staying for task in move.tasks):
-            move.report = move.report._replace(reasons=report.STAY_OPERATOR)
-            self._end(mach, number, report.STAYS)
-            return
         self._look_up(mach, self._peer, NAME, move.host, number)
 
     @answered(acs.ACS_LOOK_UP)
@@ -344,6 +324,10 @@ class MigrationManager(NodeServer):
 PROCESS, SPACE, IPC = range(3)
 """Places among MANAGERS."""
 NO_RIGHTS: Final = ()
+NOT_FOUND: Final = {
+    KERN_INVALID_NAME: report.NO_SUCH_TASK, KERN_NAME_EXISTS: report.SEVERAL_TASKS, KERN_INVALID_TASK: report.STAYS,
+}  # fmt: skip
+"""What PROCESS_FIND's codes mean for a move."""
 MOVE_MAX: Final = 1 << 31
 HOST_INFO_MAX: Final = 1024
 """Words that an answer of host_info may have."""

@@ -6,22 +6,21 @@ before `process_move`; until then `process_release` lets it go on here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_NAME, KERN_NAME_EXISTS
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_NAME, KERN_INVALID_TASK, KERN_NAME_EXISTS
 from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, PORT_SEND, PORT_SEND_ONCE
+from machemu.abi.migrate import STAY_HOST_SIDE
 from machemu.mig.interfaces.gnumach import TASK_SET_NAME
 from machemu.mig.interfaces.mach import (
     TASK_CREATE,
-    TASK_GET_EMULATION_VECTOR,
     TASK_SET_EMULATION_VECTOR,
     TASK_TERMINATE,
-    TASK_THREADS,
     THREAD_CREATE,
 )
-from machemu.mig.interfaces.mach_host import HOST_PROCESSOR_SET_PRIV, HOST_PROCESSOR_SETS, PROCESSOR_SET_TASKS
 from machemu.mig.interfaces.mach_migrate import (
     TASK_ADOPT,
     TASK_FREEZE,
@@ -38,14 +37,14 @@ from machemu.mig.interfaces.mach_migrate import (
     THREAD_SET_CONTEXT,
     THREAD_SET_WAIT,
 )
-from machemu.mig.interfaces.mach_port import MACH_PORT_NAMES
+from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.sim.state import U8, U32, PortName, Receive, Reply, Right, Word, state
+from machemu.sim.state import U8, U32, PortName, Receive, Reply, Right, SendRight, Word, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import NULL_NAME, Caller, Message, living, name_of
 from masix.interfaces import process_manager as process
-from masix.migration import report
+from masix.migration import node_tasks, report
 from masix.migration.node_server import NodeServer
 from masix.migration.state import NO_REPLY, TaskState, ThreadState, numbers_of, pack, unpack, words_of
 
@@ -80,11 +79,13 @@ class Held(NamedTuple):
 class ProcessManager(NodeServer):
     """The process manager of a node."""
 
-    __slots__ = ("come", "going", "held", "made", "starts")
+    __slots__ = ("come", "going", "held", "made", "sources", "starts", "staying")
     name = NAME
     held: dict[Right, Held]  # tasks that may move away, by their control ports
     made: dict[Right, tuple[Receive, ...]]  # tasks that have been made for others that are to come: where exceptions are answered
     come: dict[Right, Held]  # what has come for those, all but what is set already
+    sources: dict[Right, SendRight]  # of those and these: the process manager that moves each, which they do not outlive
+    staying: dict[SendRight, None]  # tasks that have to stay
     going: dict[U32, tuple[Caller, U32]]  # who waits until tasks go on, and how many have still to, by a number of its own
     starts: U32  # the last one
 
@@ -93,6 +94,8 @@ class ProcessManager(NodeServer):
         self.held = {}
         self.made = {}
         self.come = {}
+        self.sources = {}
+        self.staying = {}
         self.going = {}
         self.starts = 0
 
@@ -100,47 +103,70 @@ class ProcessManager(NodeServer):
 
     @serves(process.PROCESS_FIND)
     def _find(self, mach: Mach, request: Message, name: bytes) -> tuple[Any, ...]:
-        """KERN_INVALID_NAME where there is none, KERN_NAME_EXISTS where there are several: then one is named by its number."""
-        found = 0
-        for task in tasks_of_node(mach):
-            is_named, is_numbered = (False, False) if task in self.made else _is(mach, task, name)
-            if is_named and found and not is_numbered:
-                mach.deallocate(found)
-                raise KernError(KERN_NAME_EXISTS)
-            if is_named and not found:
-                found = task
-            else:
-                mach.deallocate(task)
-        if not found:
-            raise KernError(KERN_INVALID_NAME)
-        (family,) = mach.call(TASK_GET_FAMILY, mach.given("host-port"), found)
+        (family,) = mach.call(TASK_GET_FAMILY, mach.given("host-port"), self._named(mach, name))
+        if not all(map(living, family)):
+            mach.give_up((name_of(task), MOVE_SEND) for task in family)
+            raise KernError(KERN_INVALID_TASK)
         return (family,)
+
+    def _named(self, mach: Mach, name: bytes) -> PortName:
+        """A right to the task of a number or a name, which is the caller's. Raises what PROCESS_FIND answers."""
+        own = list(node_tasks.of_node(mach))
+        told = {task: node_tasks.identity(mach, task) for task in (*self.held, *own)}
+        found = [task for task, (number, _) in told.items() if name == b"%d" % number]
+        found = found or [task for task, (_, its) in told.items() if name == its]
+        mach.give_up((task, MOVE_SEND) for task in own if found != [task])
+        if len(found) != 1:
+            raise KernError(KERN_NAME_EXISTS if found else KERN_INVALID_NAME)
+        if found[0] in self.held:
+            raise KernError(KERN_INVALID_TASK)
+        return found[0]
+
+    @serves(process.PROCESS_STAY)
+    def _may_stay(self, mach: Mach, request: Message, name: bytes, stays: int) -> tuple[Any, ...]:
+        task = self._named(mach, name)
+        if stays and task not in self.staying:
+            self.staying[task] = None
+            mach.notify(task, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
+            return ()
+        if not stays and task in self.staying:
+            del self.staying[task]
+            mach.notify(task, MACH_NOTIFY_DEAD_NAME.request.id, NULL_NAME)
+            mach.deallocate(task)
+        mach.deallocate(task)
+        return ()
 
     @serves(process.PROCESS_HOLD)
     def _hold(self, mach: Mach, request: Message, tasks: Sequence[Any]) -> tuple[Any, ...]:
         frozen: list[PortName] = []
         reasons: list[int] = []
         family = list(map(name_of, tasks))
-        if any(_is_gone(mach, task) for task in family):
-            mach.give_up((task, MOVE_SEND) for task in family)
-            return ([report.STAY_MOVES], ())
+        if any(node_tasks.is_gone(mach, task) for task in family):
+            return self._refused(mach, family, report.STAY_MOVES)
+        if mach.task_self() in family:
+            return self._refused(mach, family, STAY_HOST_SIDE)
         try:
             while len(frozen) < len(family):
-                reasons += mach.call(TASK_FREEZE, family[len(frozen)])
+                reasons += mach.call(TASK_FREEZE, mach.given("host-port"), PolyPort(family[len(frozen)], COPY_SEND))
                 frozen.append(family[len(frozen)])
                 if len(frozen) == len(family):
-                    family += _joined(mach, family)
+                    family += node_tasks.joined(mach, family)
         except KernError:
             self._thaw(mach, frozen)
-            mach.give_up((task, MOVE_SEND) for task in family[len(tasks) :])
-            raise
-        if sum(_names(mach, task) for task in frozen) > NAMES_MAX:
+            return self._refused(mach, family, report.STAY_MOVES)
+        if sum(node_tasks.names(mach, task) for task in frozen) > NAMES_MAX:
             reasons[0] |= report.STAY_RIGHTS
+        if any(task in self.staying for task in frozen):
+            reasons[0] |= report.STAY_OPERATOR
         if any(reasons):
             self._thaw(mach, frozen)
-            mach.give_up((task, MOVE_SEND) for task in frozen)
-            return (reasons, ())
+            return self._refused(mach, frozen, *reasons)
         return ([], [mach.copy_send(self._take(mach, task)) for task in frozen])
+
+    @staticmethod
+    def _refused(mach: Mach, tasks: Sequence[PortName], *reasons: int) -> tuple[Any, ...]:
+        mach.give_up((task, MOVE_SEND) for task in tasks)
+        return (reasons, ())
 
     def _thaw(self, mach: Mach, tasks: Iterable[PortName]) -> None:
         """Of tasks of which nothing has been taken: it waits for nothing."""
@@ -153,19 +179,20 @@ class ProcessManager(NodeServer):
         control, own, threads, replies = mach.call(TASK_SURRENDER, task)
         mach.deallocate(task)
         waits = []
-        for thread in _threads(mach, control):
+        for thread in node_tasks.threads(mach, control):
             words, data, reply = mach.call(THREAD_GET_WAIT, thread)
             waits.append(Wait(tuple(words), bytes(data.copy or b""), living(reply.port), reply.disposition))
             mach.deallocate(thread)
         answering = {place: name_of(reply) for place, reply in enumerate(replies) if reply is not None}
         its = tuple(map(name_of, threads))
         self.held[name_of(control)] = Held(name, name_of(own), its, answering, tuple(answering), tuple(waits))
+        mach.notify(name_of(control), MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
         return name_of(control)
 
     @serves(process.PROCESS_RELEASE)
     def _release(self, mach: Mach, request: Message, control: Any) -> None:
         held = self._held(control)
-        for thread, wait in zip(_threads(mach, control), held.waits, strict=True):
+        for thread, wait in zip(node_tasks.threads(mach, control), held.waits, strict=True):
             _set_wait(mach, thread, wait)
         own = self._adopt(mach, control, held)
         del self.held[control]
@@ -179,7 +206,8 @@ class ProcessManager(NodeServer):
     @serves(process.PROCESS_PREPARE)
     def _prepare(self, mach: Mach, request: Message, control: Any, there: Any) -> None:
         held = self._held(control)
-        self.ask(mach, self._prepared, name_of(there), (held.name, len(held.threads)), request.caller, control, there)
+        values = held.name, len(held.threads), PolyPort(self.service, COPY_SEND)
+        self.ask(mach, self._prepared, name_of(there), values, request.caller, control, there)
 
     @answered(process.PROCESS_CREATE)
     def _prepared(self, mach: Mach, answer: Answer, caller: Caller, control: Right, there: Right) -> None:
@@ -216,7 +244,7 @@ class ProcessManager(NodeServer):
     @staticmethod
     def _state(mach: Mach, control: PortName, held: Held) -> TaskState:
         threads = []
-        for place, (thread, wait) in enumerate(zip(_threads(mach, control), held.waits, strict=True)):
+        for place, (thread, wait) in enumerate(zip(node_tasks.threads(mach, control), held.waits, strict=True)):
             (account,) = mach.call(THREAD_GET_ACCOUNT, thread)
             (context,) = mach.call(THREAD_GET_CONTEXT, thread)
             mach.deallocate(thread)
@@ -227,47 +255,87 @@ class ProcessManager(NodeServer):
                 )
             )
         (account,) = mach.call(TASK_GET_ACCOUNT, control)
-        return TaskState(numbers_of(mach.order, account), _vector(mach, control), tuple(threads))
+        return TaskState(numbers_of(mach.order, account), node_tasks.vector(mach, control), tuple(threads))
 
     @answered(process.PROCESS_BECOME)
     def _moved(self, mach: Mach, answer: Answer, caller: Caller, control: Right, there: Right) -> None:
         """What is left here is an empty task. Where the other node did not take it, it is gone: its rights were under way."""
-        mach.call(TASK_TERMINATE, control)
+        with suppress(KernError):  # it may have ended
+            mach.call(TASK_TERMINATE, control)
         mach.give_up(((control, MOVE_SEND), (control, MOVE_SEND), (there, MOVE_SEND)))
         mach.answer(caller, process.PROCESS_MOVE, answer.code)
 
     # Tasks that come
 
     @serves(process.PROCESS_CREATE)
-    def _create(self, mach: Mach, request: Message, name: bytes, threads: int) -> tuple[Any, ...]:
+    def _create(self, mach: Mach, request: Message, name: bytes, threads: int, source: Any) -> tuple[Any, ...]:
+        """Who was told of the new task by its kernel has a port that dies."""
+        if not living(source):
+            raise KernError(KERN_INVALID_ARGUMENT)
         (task,) = mach.call(TASK_CREATE, mach.task_self(), False)
         try:
             for _ in range(threads):
                 (thread,) = mach.call(THREAD_CREATE, task)
                 mach.deallocate(thread)
-            mach.call(TASK_FREEZE, task)
+            mach.call(TASK_FREEZE, mach.given("host-port"), PolyPort(task, COPY_SEND))
         except KernError:
             mach.call(TASK_TERMINATE, task)
             mach.deallocate(task)
             raise
-        mach.request(TASK_SET_NAME, task, (name,))
-        self.made[task] = ()
-        return (mach.copy_send(task),)
+        control, own, its, _ = mach.call(TASK_SURRENDER, task)
+        mach.request(TASK_SET_NAME, control, (name,))
+        mach.deallocate(task)
+        mach.give_up((name_of(port), MOVE_RECEIVE) for port in (own, *its))
+        self.made[control] = ()
+        self.sources[control] = name_of(source)
+        for right in (control, source):
+            mach.notify(right, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
+        return (mach.copy_send(control),)
 
     @serves(process.PROCESS_DESTROY)
     def _destroy(self, mach: Mach, request: Message, task: Any) -> tuple[Any, ...]:
-        if living(task) in self.held:
-            waits = self.held[task].waits
-            self._drop(mach, self.held.pop(task))
-            mach.give_up((wait.reply, MOVES[wait.disposition]) for wait in waits if wait.reply)
-        elif living(task) in self.come:
-            self._drop(mach, self.come.pop(task))
-        else:
-            for reply in self._forget(task):
-                mach.destroy_receive(reply)
+        if not self._lose(mach, living(task)):
+            raise KernError(KERN_INVALID_ARGUMENT)
         mach.call(TASK_TERMINATE, task)
         mach.give_up(((task, MOVE_SEND), (task, MOVE_SEND)))
         return ()
+
+    def _lose(self, mach: Mach, task: PortName) -> bool:
+        """Gives up what it keeps of a task that is held or comes, which is to end; whether it keeps anything."""
+        if task in self.held:
+            held = self.held.pop(task)
+            self._drop(mach, held)
+            mach.give_up((wait.reply, MOVES[wait.disposition]) for wait in held.waits if wait.reply)
+        elif task in self.come:
+            self._drop(mach, self.come.pop(task))
+            self._leave(mach, task)
+        elif task in self.made:
+            mach.give_up((reply, MOVE_RECEIVE) for reply in self.made.pop(task))
+            self._leave(mach, task)
+        else:
+            return False
+        return True
+
+    def _leave(self, mach: Mach, task: PortName) -> None:
+        """A task has come, or comes no more: it needs nobody's source."""
+        source = self.sources.pop(task)
+        if source not in self.sources.values():
+            with suppress(KernError):  # it may have died meanwhile
+                mach.notify(source, MACH_NOTIFY_DEAD_NAME.request.id, NULL_NAME)
+        mach.deallocate(source)
+
+    def died(self, mach: Mach, name: PortName) -> None:
+        """A task has ended, or who moves tasks to here: those that it has not brought whole end, too."""
+        if name in self.staying:
+            del self.staying[name]
+            mach.deallocate(name)
+        elif self._lose(mach, name):
+            mach.deallocate(name)
+        for task in [task for task, source in self.sources.items() if source == name]:
+            self._lose(mach, task)
+            with suppress(KernError):  # it may have ended, too
+                mach.call(TASK_TERMINATE, task)
+            mach.deallocate(task)
 
     @staticmethod
     def _drop(mach: Mach, held: Held) -> None:
@@ -283,19 +351,15 @@ class ProcessManager(NodeServer):
         mach.deallocate(made)
         return ()
 
-    def _forget(self, made: Any) -> tuple[Receive, ...]:
-        """The ports where its exceptions are answered, which are the caller's."""
-        if living(made) not in self.made:
-            raise KernError(KERN_INVALID_ARGUMENT)
-        return self.made.pop(made)
-
     @serves(process.PROCESS_BECOME)
     def _become(
         self, mach: Mach, request: Message, made: Any, data: OutOfLine, receives: Sequence[Any], sends: Sequence[Any],
         onces: Sequence[Any],
     ) -> None:  # fmt: skip
         """Whatever becomes of it, the rights are used up."""
-        receives = [*receives, *self._forget(made)]
+        if living(made) not in self.made:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        receives = [*receives, *self.made.pop(made)]
         try:
             told = unpack(mach.order, bytes(data.copy or b""))  # type: ignore[call-overload]
             held = _told(told, receives, sends, onces)
@@ -304,6 +368,8 @@ class ProcessManager(NodeServer):
             mach.deallocate(made)
             mach.reply(request, process.PROCESS_BECOME, 0)
         except (KernError, ValueError) as error:
+            self._leave(mach, made)
+            mach.give_up((name_of(port), MOVE_RECEIVE) for port in receives)
             mach.call(TASK_TERMINATE, made)
             mach.give_up(((made, MOVE_SEND), (made, MOVE_SEND)))
             mach.reply(request, None, error.code if isinstance(error, KernError) else KERN_INVALID_ARGUMENT)
@@ -324,6 +390,7 @@ class ProcessManager(NodeServer):
                 mach.call(TASK_TERMINATE, task)
                 mach.give_up(((task, MOVE_SEND), (task, MOVE_SEND)))
             del self.come[task]
+            self._leave(mach, task)
         if not owns:
             mach.reply(request, process.PROCESS_GO, KERN_FAILURE)
             return
@@ -346,7 +413,7 @@ class ProcessManager(NodeServer):
     def _set(mach: Mach, made: PortName, told: TaskState, held: Held) -> None:
         """Gives an empty task all but its ports."""
         host = mach.given("host-port")
-        for thread, its, wait in zip(_threads(mach, made), told.threads, held.waits, strict=True):
+        for thread, its, wait in zip(node_tasks.threads(mach, made), told.threads, held.waits, strict=True):
             mach.call(THREAD_SET_ACCOUNT, host, PolyPort(thread, COPY_SEND), words_of(mach.order, its.account))
             mach.call(THREAD_SET_CONTEXT, host, PolyPort(thread, COPY_SEND), OutOfLine(its.context, len(its.context)))
             _set_wait(mach, thread, wait)
@@ -374,30 +441,6 @@ REPLIES: Final = (PORT_SEND, PORT_SEND_ONCE)
 """The rights by which waits of threads are answered; NO_REPLY comes before them."""
 
 
-def _names(mach: Mach, task: PortName) -> int:
-    """How many port names a task has."""
-    names, _ = mach.call(MACH_PORT_NAMES, task)
-    return len(numbers_of(mach.order, names))
-
-
-def _is_gone(mach: Mach, task: PortName) -> bool:
-    """Whether a task has ended, or is another server's to move, since its family was asked for: its port is not the kernel's."""
-    try:
-        (told,) = mach.call(TASK_GET_FAMILY, mach.given("host-port"), PolyPort(task, COPY_SEND))
-    except KernError:
-        return True
-    mach.give_up((name_of(each), MOVE_SEND) for each in told)
-    return False
-
-
-def _joined(mach: Mach, family: Sequence[PortName]) -> list[PortName]:
-    """Rights to the tasks that have come to belong to a family since it was asked for. With all frozen it stays as it is."""
-    (told,) = mach.call(TASK_GET_FAMILY, mach.given("host-port"), PolyPort(family[0], COPY_SEND))
-    names = list(map(name_of, told))
-    mach.give_up((name, MOVE_SEND) for name in names if name in family)
-    return [name for name in names if name not in family]
-
-
 def _told(told: TaskState, receives: Sequence[Any], sends: Sequence[Any], onces: Sequence[Any]) -> Held:
     """What a task has that has come. ValueError where there are other rights than were told."""
     threads = len(told.threads)
@@ -422,37 +465,3 @@ def _set_wait(mach: Mach, thread: PortName, wait: Wait) -> None:
 
 
 MOVES: Final = {0: MOVE_SEND_ONCE, PORT_SEND: MOVE_SEND, PORT_SEND_ONCE: MOVE_SEND_ONCE}
-
-
-def _threads(mach: Mach, task: PortName) -> list[PortName]:
-    """Rights to a task's threads, which the caller gives up."""
-    (threads,) = mach.call(TASK_THREADS, task)
-    return list(map(name_of, threads))
-
-
-def _vector(mach: Mach, task: PortName) -> tuple[int, ...]:
-    """The first trap that is redirected, and the handlers; nothing where none is."""
-    try:
-        first, handlers = mach.call(TASK_GET_EMULATION_VECTOR, task)
-    except KernError:
-        return ()
-    numbers = numbers_of(mach.order, handlers)
-    return (first, *numbers) if numbers else ()
-
-
-def tasks_of_node(mach: Mach) -> Iterator[PortName]:
-    """Rights to all tasks of the node, which the caller gives up."""
-    host = mach.given("host-port")
-    (names,) = mach.call(HOST_PROCESSOR_SETS, host)
-    for name in names:
-        (pset,) = mach.call(HOST_PROCESSOR_SET_PRIV, host, name)
-        (tasks,) = mach.call(PROCESSOR_SET_TASKS, name_of(pset))
-        mach.deallocate(name_of(pset))
-        yield from map(living, tasks)
-
-
-def _is(mach: Mach, task: PortName, name: bytes) -> tuple[bool, bool]:
-    """Whether a task is the one of this name or number, and whether by its number."""
-    number, its = mach.call(TASK_IDENTIFY, task)
-    is_numbered = name == b"%d" % number
-    return is_numbered or name == its, is_numbered

@@ -5,6 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from machemu.abi.kern_return import (
+    KERN_FAILURE,
+    KERN_INVALID_ARGUMENT,
+    KERN_INVALID_NAME,
+    KERN_INVALID_RIGHT,
+    KERN_INVALID_TASK,
+    KERN_NAME_EXISTS,
+    KERN_NO_SPACE,
+    KERN_RESOURCE_SHORTAGE,
+    MIG_BAD_ID,
+    MIG_SERVER_DIED,
+)
+from machemu.abi.message import MACH_SEND_INVALID_DEST
 from machemu.abi.migrate import (
     STAY_CACHED,
     STAY_COPY,
@@ -17,6 +30,7 @@ from machemu.abi.migrate import (
     STAY_SHARED,
     STAY_V86,
 )
+from machemu.abi.names import return_name
 from machemu.abi.types import signed
 from machemu.sim.state import U32, state
 from masix.migration.rights import KINDS
@@ -92,7 +106,28 @@ def described(outcome: int, report: Report) -> str:
     said = OUTCOMES[outcome] if outcome < len(OUTCOMES) else f"outcome {outcome}"
     if outcome == STAYS:
         said += ": it " + ", ".join(text for bit, text in REASONS.items() if report.reasons & bit)
-    return f"{said} (code {signed(report.code)})" if report.code else said
+    return f"{said}: {refusal(report.code)}" if report.code else said
+
+
+def refusal(code: int) -> str:
+    """What a code of a manager's says, or of one that does not answer."""
+    return f"{CODES.get(signed(code), 'a manager refused')} ({return_name(signed(code))})"
+
+
+ENDED: Final = "a manager has ended meanwhile, or its node: ask again when it is back"
+CODES: Final = {
+    KERN_INVALID_NAME: OUTCOMES[NO_SUCH_TASK],
+    KERN_NAME_EXISTS: OUTCOMES[SEVERAL_TASKS],
+    KERN_INVALID_TASK: "it is moving already",
+    **dict.fromkeys((KERN_INVALID_ARGUMENT, KERN_INVALID_RIGHT), "one of its tasks has ended meanwhile, here or there"),
+    **dict.fromkeys((KERN_NO_SPACE, KERN_RESOURCE_SHORTAGE), "a node has too little memory free"),
+    **dict.fromkeys(
+        (KERN_FAILURE, MACH_SEND_INVALID_DEST, MIG_SERVER_DIED),
+        "a manager has ended meanwhile, or its node: ask again when it is back",
+    ),
+    MIG_BAD_ID: "a node has managers of another version",
+}
+"""What the usual codes mean of a move."""
 
 
 def table(report: Report, number: int, home: str) -> Iterator[str]:

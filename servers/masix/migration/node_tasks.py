@@ -1,0 +1,85 @@
+"""What a process manager asks its kernel of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from machemu.abi.errors import KernError
+from machemu.abi.kern_return import KERN_FAILURE
+from machemu.abi.message import COPY_SEND, MOVE_SEND
+from machemu.mig.interfaces.mach import TASK_GET_EMULATION_VECTOR, TASK_THREADS
+from machemu.mig.interfaces.mach_host import HOST_PROCESSOR_SET_PRIV, HOST_PROCESSOR_SETS, PROCESSOR_SET_TASKS
+from machemu.mig.interfaces.mach_migrate import TASK_GET_FAMILY, TASK_IDENTIFY
+from machemu.mig.interfaces.mach_port import MACH_PORT_NAMES
+from machemu.mig.runtime import PolyPort
+from machemu.sim.state import PortName
+from machemu.user.mach import Mach
+from machemu.user.message import living, name_of
+from masix.migration.state import numbers_of
+
+NO_NUMBER: Final = -1
+"""Of a task that has ended."""
+
+
+def names(mach: Mach, task: PortName) -> int:
+    """How many port names a task has."""
+    names, _ = mach.call(MACH_PORT_NAMES, task)
+    return len(numbers_of(mach.order, names))
+
+
+def is_gone(mach: Mach, task: PortName) -> bool:
+    """Whether a task has ended, or is another server's to move, since its family was asked for: its port is not the kernel's."""
+    try:
+        (told,) = mach.call(TASK_GET_FAMILY, mach.given("host-port"), PolyPort(task, COPY_SEND))
+    except KernError:
+        return True
+    mach.give_up((name_of(each), MOVE_SEND) for each in told)
+    return False
+
+
+def joined(mach: Mach, family: Sequence[PortName]) -> list[PortName]:
+    """Rights to the tasks that have come to belong to a family since it was asked for. What is frozen is told as null; with all
+    frozen the family stays as it is. KERN_FAILURE where one that somebody else has frozen belongs to it."""
+    (told,) = mach.call(TASK_GET_FAMILY, mach.given("host-port"), PolyPort(family[0], COPY_SEND))
+    others = [name for name in map(living, told) if name]
+    if len(told) - len(others) > len(family):
+        mach.give_up((name, MOVE_SEND) for name in others)
+        raise KernError(KERN_FAILURE)
+    return others
+
+
+def threads(mach: Mach, task: PortName) -> list[PortName]:
+    """Rights to a task's threads, which the caller gives up."""
+    (threads,) = mach.call(TASK_THREADS, task)
+    return list(map(name_of, threads))
+
+
+def vector(mach: Mach, task: PortName) -> tuple[int, ...]:
+    """The first trap that is redirected, and the handlers; nothing where none is."""
+    try:
+        first, handlers = mach.call(TASK_GET_EMULATION_VECTOR, task)
+    except KernError:
+        return ()
+    numbers = numbers_of(mach.order, handlers)
+    return (first, *numbers) if numbers else ()
+
+
+def of_node(mach: Mach) -> Iterator[PortName]:
+    """Rights to the tasks of the node that are not held, which the caller gives up."""
+    host = mach.given("host-port")
+    (names,) = mach.call(HOST_PROCESSOR_SETS, host)
+    for name in names:
+        (pset,) = mach.call(HOST_PROCESSOR_SET_PRIV, host, name)
+        (tasks,) = mach.call(PROCESSOR_SET_TASKS, name_of(pset))
+        mach.deallocate(name_of(pset))
+        yield from filter(None, map(living, tasks))
+
+
+def identity(mach: Mach, task: PortName) -> tuple[int, bytes]:
+    """A task's number and name; no task's where it has just ended."""
+    try:
+        number, name = mach.call(TASK_IDENTIFY, task)
+    except KernError:
+        return NO_NUMBER, b""
+    return number, name
