@@ -250,7 +250,10 @@ def test_the_api_and_the_prompt_do_the_same() -> None:
                 wrong()
         for keys, says in (
             ("", "action: what"),
-            ('kind = "fly", node = "a"', "kind: 'fly' is none of start, stop, replace, block, migrate, save-and-end, stay"),
+            (
+                'kind = "fly", node = "a"',
+                "kind: 'fly' is none of start, stop, replace, block, empty, migrate, save-and-end, stay",
+            ),
         ):
             with pytest.raises(UserError, match=says):
                 stepper.do(f"action {keys}")

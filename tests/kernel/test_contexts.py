@@ -128,7 +128,7 @@ def test_a_context_is_told_and_set_while_the_task_is_frozen_and_set_by_the_privi
 def test_a_task_tells_its_number_and_name(arch: Arch) -> None:
     with empty(arch) as machine:
         task, _ = add_task(machine, arch.stay)
-        assert call(machine.kernel, TASK_IDENTIFY, task.itk_self) == (task.number, b"guest")
+        assert call(machine.kernel, TASK_IDENTIFY, task.itk_self) == (task.number, False, b"guest")
 
 
 def test_the_host_gives_nobody_a_right_to_a_frozen_task(arch: Arch) -> None:

@@ -79,7 +79,7 @@ class Holder(HostServer):
     def start(self, mach: Mach) -> None:
         super().start(mach)
         for task in node_tasks.of_node(mach):
-            _, name = mach.call(TASK_IDENTIFY, task)
+            _, _, name = mach.call(TASK_IDENTIFY, task)
             if name.decode() == self.task:
                 mach.call(TASK_SUSPEND, task)
                 self.waiting = task

@@ -426,9 +426,9 @@ def _context(data: bytes, kind: type[Pcb]) -> tuple[int | None, Pcb]:
     raise KernError(KERN_INVALID_ARGUMENT)
 
 
-def task_identify(kernel: Kernel, request: Kmsg) -> tuple[int, bytes]:
+def task_identify(kernel: Kernel, request: Kmsg) -> tuple[int, bool, bytes]:
     task = task_target(request)
-    return task.number, task.name.encode("latin-1", "replace")[:NAME_MAX]
+    return task.number, family.is_host_side(kernel.kern, task), task.name.encode("latin-1", "replace")[:NAME_MAX]
 
 
 def task_get_family(kernel: Kernel, request: Kmsg, task_port: Right) -> tuple[tuple[Port | None, ...]]:

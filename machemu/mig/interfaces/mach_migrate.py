@@ -308,6 +308,7 @@ TASK_IDENTIFY = Routine(
         (
             ("RetCode", _INT32),
             ("number", _UINT32),
+            ("host_side", _BOOLEAN),
             ("name", _KERNEL_DEBUG_NAME),
         ),
     ),

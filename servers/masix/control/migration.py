@@ -106,8 +106,8 @@ class Migrate(Operator):
 
     def __init__(self, node: int, host: str, task: str, to: str) -> None:
         super().__init__(node, host)
-        self.task = _text("task", task)
-        self.to = _text("to", to)
+        self.task = a_name("task", task)
+        self.to = a_name("to", to)
 
     @staticmethod
     def in_words(words: Sequence[str]) -> dict[str, str]:
@@ -144,7 +144,7 @@ class Stay(Operator):
 
     def __init__(self, node: int, host: str, task: str, stays: bool = True) -> None:
         super().__init__(node, host)
-        self.task = _text("task", task)
+        self.task = a_name("task", task)
         self.stays = _truth("stays", stays)
 
     @staticmethod
@@ -188,7 +188,7 @@ class Block(Operator):
         self.end(mach, [f"block: {self.host} {'takes no tasks' if self.blocks else 'takes tasks'}"])
 
 
-def _text(key: str, value: object) -> str:
+def a_name(key: str, value: object) -> str:
     """An option's value. UserError where it is no text, or empty or too long for a name."""
     if not isinstance(value, str) or not 0 < len(value.encode()) <= NAME_MAX:
         raise UserError(

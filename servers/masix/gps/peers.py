@@ -1,7 +1,8 @@
 """The generic process servers of a cluster among each other: how they meet, and the group that keeps the table.
 
-The cluster file says of which nodes they are. The first of these founds the group, but only once it has met all others and none
-of them is or was in it: so there is one group, though that node may start anew while others are cut off from it. All others join.
+The cluster file names the nodes that begin the table. The first of these founds the group, but only once it has met all others
+and none of them is or was in it: so there is one group, though that node may start anew while others are cut off from it. All
+others join, those of other nodes, too: they meet the named ones, and hear from these of each other.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from machemu.user.message import Message, living
 from machemu.user.notifications import MsgAccepted
 from masix.gps.replicated import ReplicatedTable
 from masix.groups import Endpoint, Group, Member, Order
+from masix.groups.wire import MEMBERS_MAX
 from masix.interfaces import acs, gps_peer
 from masix.migration.node_server import NodeServer, name_at
 
@@ -33,6 +35,9 @@ PACKETS_MAX: Final = 1024
 """Packets that wait for a peer; beyond, the oldest are lost, and the group repairs that."""
 LOOK_UP_NS: Final = 500_000_000
 """How long it waits before it looks for peers that it has not met once more."""
+PEERS_MAX: Final = MEMBERS_MAX - 1
+HOST_MAX: Final = 63
+"""Bytes of a node's name."""
 
 
 @state
@@ -102,8 +107,8 @@ class Peers(NodeServer):
     def __init__(self, node: int, host: bytes, nodes: str = "") -> None:
         super().__init__(node, host)
         names = nodes.encode().split()
-        if host not in names:
-            raise ValueError(f"nodes has to name all nodes with such a server, {host.decode()} too")
+        if not names:
+            raise ValueError("nodes has to name the nodes whose servers begin the table")
         self.peers = {name: Peer() for name in names if name != host}
         self.founds = names[0] == host
         self.endpoint = Endpoint(Member(node, 0))
@@ -190,16 +195,26 @@ class Peers(NodeServer):
         peer = self.peers[host]
         peer.asked = False
         if answer.results:
-            member, in_group = answer.results
+            member, in_group, hosts = answer.results
             peer.in_group = bool(in_group)
             peer.member = member_of(member)
+            for each in bytes(hosts.copy or b"").split():
+                self._learn(mach, each)
+
+    def _learn(self, mach: Mach, host: bytes) -> bool:
+        """There is a server at a node. Whether it is one that this server can have to do with."""
+        if host not in self.peers and host != self.host and len(self.peers) < PEERS_MAX and len(host) <= HOST_MAX:
+            self.peers[host] = Peer()
+            self.look_at = mach.now()
+        return host in self.peers
 
     @serves(gps_peer.GPS_MEET)
     def _is_met(self, mach: Mach, request: Message, host: bytes, by: Sequence[int]) -> tuple[Any, ...]:
-        if host not in self.peers:
+        if not self._learn(mach, host):
             raise KernError(KERN_INVALID_ARGUMENT)
         self.look_at = mach.now()
-        return words_of(self.me), self.group is not None and self.group.highest > 0
+        others = b" ".join(each for each in self.peers if each != host)
+        return words_of(self.me), self.group is not None and self.group.highest > 0, OutOfLine(others, len(others))
 
     def died(self, mach: Mach, name: PortName) -> None:
         """A peer has ended, or is cut off: what it is next is to be found out anew."""

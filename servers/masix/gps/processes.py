@@ -31,6 +31,7 @@ from masix.gps.entry import Entry, Kind, State
 from masix.gps.names import NOBODY, Namer, UqPid
 from masix.gps.operations import LOST, Bury, Create, Disown, Exit, Operation, Outcome, Reap, Result, Wait, perform
 from masix.gps.peers import NAME, Peers
+from masix.gps.replicated import ReplicatedTable
 from masix.interfaces import acs, gps
 
 LOCAL_MAX: Final = 1024
@@ -101,12 +102,14 @@ class Processes(Peers):
     """The processes of a node. personalities: those that run on this node, by the cluster file."""
 
     __slots__ = (
-        "buried", "callers", "clients", "later", "namer", "own", "pending", "personalities", "processes", "public", "tasks",
+        "buried", "callers", "clients", "later", "leaves", "namer", "own", "pending", "personalities", "processes", "public",
+        "tasks",
     )  # fmt: skip
     buried: U64  # the last view with which what ended with nodes was
     callers: dict[Receive, UqPid]  # by their ports
     clients: Receive  # where processes are created; its service is for its peers alone
     later: deque[tuple[Operation, Pending]]  # for the table, when it has room
+    leaves: bool  # it has no part in the table any more, or is about to have none: no nomad process begins or comes here
     namer: Namer
     own: OwnTable
     pending: dict[U32, Pending]  # by their tickets
@@ -122,6 +125,7 @@ class Processes(Peers):
         self.own = OwnTable()
         self.pending, self.callers, self.processes, self.tasks = {}, {}, {}, {}
         self.later = deque()
+        self.leaves = False
         self.buried = self.clients = self.public = 0
 
     def start(self, mach: Mach) -> None:
@@ -229,6 +233,12 @@ class Processes(Peers):
             del self.callers[local.port]
             mach.destroy_receive(local.port)
 
+    def drop_nomads(self, mach: Mach) -> None:
+        """The table is none of this node's any more."""
+        self.table = ReplicatedTable(self.me)
+        for process in [each for each in self.processes if each not in self.own.entries]:
+            self._forget(mach, process)
+
     def _end_task(self, mach: Mach, process: UqPid) -> None:
         """The process has ended; its task does, if it runs here and has not."""
         local = self.processes.get(process)
@@ -286,6 +296,8 @@ class Processes(Peers):
 
     def _begin(self, mach: Mach, request: Message, task: int, wanted: Create) -> None:
         """A task becomes a process, once the table has it."""
+        if wanted.kind is Kind.NOMAD and self.leaves:
+            raise KernError(KERN_NO_ACCESS)
         wanted = wanted._replace(process=self.namer.name(mach.now()))
         self.tasks[task] = wanted.process
         mach.notify(task, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_ABORTED, KERN_INVALID_ARGUMENT, KERN_INVALID_NAME, KERN_NO_ACCESS
+from machemu.abi.kern_return import KERN_ABORTED, KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_NAME, KERN_NO_ACCESS
 from machemu.abi.message import COPY_SEND, MOVE_SEND
 from machemu.abi.port import TYPE_SEND
 from machemu.mig.interfaces.mach import TASK_RESUME, TASK_SUSPEND, TASK_TERMINATE
@@ -28,6 +28,7 @@ from masix.gps.entry import Kind, State
 from masix.gps.names import UqPid
 from masix.gps.operations import LOST, Abort, Commit, Move, Outcome, Result
 from masix.gps.processes import NO_CALLER, Pending, Processes, family, words_of
+from masix.groups import Standing
 from masix.interfaces import acs, gps, gps_peer, migration
 from masix.migration import manager, report
 from masix.migration.node_server import name_at
@@ -83,14 +84,16 @@ class Arriving:
 class Gps(Processes):
     """The server."""
 
-    __slots__ = ("arriving", "leaving")
+    __slots__ = ("arriving", "leaver", "leaving")
     leaving: dict[UqPid, Leaving]
     arriving: dict[UqPid, Arriving]
+    leaver: Caller  # who waits until the node has no part in the table any more
 
     def __init__(self, node: int, host: bytes, nodes: str = "", personalities: str = "bare") -> None:
         super().__init__(node, host, nodes, personalities)
         self.leaving = {}
         self.arriving = {}
+        self.leaver = NO_CALLER
 
     # A process goes
 
@@ -157,7 +160,7 @@ class Gps(Processes):
             self._abort(mach, process, KERN_ABORTED)
             return
         try:
-            number, _ = mach.call(TASK_IDENTIFY, local.task)
+            number, _, _ = mach.call(TASK_IDENTIFY, local.task)
         except KernError:
             number = 0  # it has just ended; so the manager will find none
         self.ask(mach, self._moved, found, (b"%d" % number, self.leaving[process].host), process, found)
@@ -208,14 +211,14 @@ class Gps(Processes):
 
     @serves(gps_peer.GPS_TAKES)
     def _takes(self, mach: Mach, request: Message, personality: bytes) -> tuple[Any, ...]:
-        return (personality in self.personalities,)
+        return (personality in self.personalities and not self.leaves,)
 
     @serves(gps_peer.PM_RECEIVE)
     def _receive(self, mach: Mach, request: Message, pid: Sequence[int], epoch: int, name: int, task: Any) -> None:
         process = UqPid(pid[0], pid[1] << 32 | pid[2], pid[3])
         entry = self.find(process)
         is_for_another = entry is not None and entry.state is State.MOVING and entry.to != self.me
-        if not self._is_free(mach, task) or process in self.arriving or is_for_another:
+        if not self._is_free(mach, task) or process in self.arriving or is_for_another or self.leaves:
             raise KernError(KERN_INVALID_ARGUMENT)
         self.arriving[process] = Arriving(request.caller, name, task)
         self._do(mach, Kind.NOMAD, Commit(process, epoch), Pending("_committed", process, NO_CALLER))
@@ -241,6 +244,28 @@ class Gps(Processes):
         arriving = self.arriving.pop(process)
         mach.request(TASK_TERMINATE, arriving.task, (), disposition=MOVE_SEND)
         mach.answer(arriving.caller, gps_peer.PM_RECEIVE, KERN_ABORTED)
+
+    # The node's part in the table ends
+
+    @serves(gps_peer.GPS_LEAVE)
+    def _leave(self, mach: Mach, request: Message) -> None:
+        has_nomads = any(process not in self.own.entries for process in self.tasks.values())
+        has_nomads |= any(local.nomads for local in self.processes.values())
+        if self.group is None or self.leaves or has_nomads or self.leaving or self.arriving:
+            raise KernError(KERN_FAILURE)
+        self.leaver = request.caller
+        self.leaves = True
+
+    def settled(self, mach: Mach) -> None:
+        super().settled(mach)
+        group = self.group
+        if group is None or not self.leaves or self.later:
+            return
+        if not group.leaving:
+            group.leave()
+        if group.standing is Standing.LEFT and self.table.view is not None:
+            self.drop_nomads(mach)
+            mach.answer(self.leaver, gps_peer.GPS_LEAVE, 0)
 
 
 def name_in(mach: Mach, task: PortName, port: PortName) -> PortName:

@@ -54,6 +54,7 @@ GPS_MEET = Routine(
             ("RetCode", _INT32),
             ("is", _GPS_MEMBER),
             ("in_group", _BOOLEAN),
+            ("hosts", _POINTER),
         ),
     ),
 )
@@ -96,11 +97,18 @@ PM_RECEIVE = Routine(
     Message(5654, (("RetCode", _INT32),)),
 )
 
+GPS_LEAVE = Routine(
+    "gps_leave",
+    Message(5555, ()),
+    Message(5655, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     GPS_PAGE_GET,
     GPS_MEET,
     GPS_PACKETS,
     GPS_TAKES,
     PM_RECEIVE,
+    GPS_LEAVE,
 )
 """The routines by request id."""

@@ -164,6 +164,18 @@ PROCESS_STAY = Routine(
     Message(5711, (("RetCode", _INT32),)),
 )
 
+PROCESS_LIST = Routine(
+    "process_list",
+    Message(5612, ()),
+    Message(
+        5712,
+        (
+            ("RetCode", _INT32),
+            ("tasks", _POINTER),
+        ),
+    ),
+)
+
 ROUTINES: Final = table(
     PROCESS_FIND,
     PROCESS_HOLD,
@@ -177,5 +189,6 @@ ROUTINES: Final = table(
     PROCESS_TAKE_REPLIES,
     PROCESS_BECOME,
     PROCESS_STAY,
+    PROCESS_LIST,
 )
 """The routines by request id."""

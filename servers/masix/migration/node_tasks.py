@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE
@@ -76,10 +76,18 @@ def of_node(mach: Mach) -> Iterator[PortName]:
         yield from filter(None, map(living, tasks))
 
 
-def identity(mach: Mach, task: PortName) -> tuple[int, bytes]:
-    """A task's number and name; no task's where it has just ended."""
+class Identity(NamedTuple):
+    """The number and the name of a task, and whether a program on the host runs it."""
+
+    number: int
+    name: bytes
+    is_host_side: bool
+
+
+def identity(mach: Mach, task: PortName) -> Identity:
+    """A task's; no task's where it has just ended."""
     try:
-        number, name = mach.call(TASK_IDENTIFY, task)
+        number, is_host_side, name = mach.call(TASK_IDENTIFY, task)
     except KernError:
-        return NO_NUMBER, b""
-    return number, name
+        return Identity(NO_NUMBER, b"", True)
+    return Identity(number, name, bool(is_host_side))

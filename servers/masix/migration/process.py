@@ -46,7 +46,7 @@ from machemu.user.message import NULL_NAME, Caller, Message, living, name_of
 from masix.interfaces import process_manager as process
 from masix.migration import node_tasks, report
 from masix.migration.node_server import NodeServer
-from masix.migration.state import NO_REPLY, TaskState, ThreadState, numbers_of, pack, unpack, words_of
+from masix.migration.state import NO_REPLY, TaskState, ThreadState, numbers_of, pack, pack_tasks, unpack, words_of
 
 NAME: Final = b"process"
 NAMES_MAX: Final = 6000
@@ -113,8 +113,8 @@ class ProcessManager(NodeServer):
         """A right to the task of a number or a name, which is the caller's. Raises what PROCESS_FIND answers."""
         own = list(node_tasks.of_node(mach))
         told = {task: node_tasks.identity(mach, task) for task in (*self.held, *own)}
-        found = [task for task, (number, _) in told.items() if name == b"%d" % number]
-        found = found or [task for task, (_, its) in told.items() if name == its]
+        found = [task for task, its in told.items() if name == b"%d" % its.number]
+        found = found or [task for task, its in told.items() if name == its.name]
         mach.give_up((task, MOVE_SEND) for task in own if found != [task])
         if len(found) != 1:
             raise KernError(KERN_NAME_EXISTS if found else KERN_INVALID_NAME)
@@ -135,6 +135,14 @@ class ProcessManager(NodeServer):
             mach.deallocate(task)
         mach.deallocate(task)
         return ()
+
+    @serves(process.PROCESS_LIST)
+    def _list(self, mach: Mach, request: Message) -> tuple[Any, ...]:
+        own = list(node_tasks.of_node(mach))
+        told = [node_tasks.identity(mach, task) for task in (*self.held, *own)]
+        mach.give_up((task, MOVE_SEND) for task in own)
+        data = pack_tasks(mach.order, [(each.number, each.name) for each in told if not each.is_host_side])
+        return (OutOfLine(data, len(data)),)
 
     @serves(process.PROCESS_HOLD)
     def _hold(self, mach: Mach, request: Message, tasks: Sequence[Any]) -> tuple[Any, ...]:
@@ -175,7 +183,7 @@ class ProcessManager(NodeServer):
 
     def _take(self, mach: Mach, task: PortName) -> PortName:
         """Takes what a frozen task has of the kernel's; its control port. Consumes the right to the task."""
-        _, name = mach.call(TASK_IDENTIFY, task)
+        _, _, name = mach.call(TASK_IDENTIFY, task)
         control, own, threads, replies = mach.call(TASK_SURRENDER, task)
         mach.deallocate(task)
         waits = []

@@ -6,7 +6,7 @@ All is in the byte order of the machine, since tasks move between machines of on
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from machemu.abi.types import ByteOrder
@@ -68,6 +68,19 @@ def _parts(order: ByteOrder, data: bytes) -> Iterator[bytes]:
             raise ValueError("it ends early")
         yield data[place : place + size]
         place += size
+
+
+def pack_tasks(order: ByteOrder, tasks: Iterable[tuple[int, bytes]]) -> bytes:
+    """Tasks by their numbers and names."""
+    return b"".join(struct.pack(order.prefix + "I64s", *task) for task in tasks)
+
+
+def unpack_tasks(order: ByteOrder, data: bytes) -> list[tuple[int, str]]:
+    """What `pack_tasks` made. ValueError for what it did not."""
+    listed = struct.Struct(order.prefix + "I64s")
+    if len(data) % listed.size:
+        raise ValueError("a task is cut")
+    return [(number, name.rstrip(b"\0").decode("latin-1")) for number, name in listed.iter_unpack(data)]
 
 
 def words_of(order: ByteOrder, numbers: Sequence[int]) -> OutOfLine:
