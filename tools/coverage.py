@@ -47,6 +47,9 @@ DECLARED: Final[dict[str, str]] = {
     **dict.fromkeys((known.name for known in routines() if known.interface == mach_migrate.SUBSYSTEM), MOVES),
     **dict.fromkeys((known.name for known in routines() if known.interface == mach_port_array.SUBSYSTEM), ARRAYS),
     **dict.fromkeys(("mach_port_make_send_once_array", "mach_port_forget_send_once_array"), ONCES),
+    "mach_port_count_last_as_sent": (
+        "tests/user/test_port_arrays.py::test_a_message_by_a_send_once_right_counts_as_sent_by_a_send_right_whatever_the_limit"
+    ),
     "vm_map_info": f"{MAPS}::test_memory_of_a_family_has_one_number_in_all_of_its_maps",
     "vm_map_set": f"{MAPS}::test_a_map_made_of_words_is_alike_and_gives_the_same_addresses",
     "vm_region_get_pages": f"{MAPS}::test_pages_are_read_whatever_their_protection_and_only_those_that_exist",

@@ -67,12 +67,13 @@ FOREVER: Final = 0xFFFFFFFF
 
 # A name space in words: how many names there are, and of each name: itself, its type (TYPE_ bits), user references, WANTS_,
 # HAD_ and HAS_ bits, of a receive right the name of its set or 0, make-send count, sequence number, queue limit and protected
-# payload, and the slot of its dead-name request. Then how many words follow about sets, and of each set with messages its name,
-# how many they are, and the name of the port of each. Then of each send-once right, and of each of those who want to be told,
-# the name of its port where that is received from in this space, else 0. Then the first name that was never used; how many
-# names were freed last, and these, the next to be used at the end; and the other unused names, a heap. The rights are in
-# arrays, in the order of the names: receive, send and send-once rights, and the send-once rights of those who want to be told,
-# of each name in the order of the bits. Send-once rights to ports of the space itself are in none.
+# payload, the slot of its dead-name request, and 1 + the place in its queue of the message whose acceptance is told. Then how
+# many words follow about sets, and of each set with messages its name, how many they are, and the name of the port of each.
+# Then of each send-once right, and of each of those who want to be told, the name of its port where that is received from in
+# this space, else 0. Then the first name that was never used; how many names were freed last, and these, the next to be used at
+# the end; and the other unused names, a heap. The rights are in arrays, in the order of the names: receive, send and send-once
+# rights, and the send-once rights of those who want to be told, of each name in the order of the bits. Send-once rights to
+# ports of the space itself are in none.
 
 WANTS_DEAD_NAME: Final = 1
 WANTS_NO_SENDERS: Final = 2
@@ -80,6 +81,8 @@ WANTS_PORT_DESTROYED: Final = 4
 HAD_SENDERS: Final = 8
 """There were send rights to it."""
 HAS_PAYLOAD: Final = 16
+WANTS_ACCEPTED: Final = 32
+"""A msg-accepted notification is due."""
 
 # A map in words: the size of a page, MAP_ bits, the start of the entry behind which room is looked for first or NONE, how many
 # objects there are, and how many entries. Of each object: its number, the bytes that were asked for when it was made, OBJECT_

@@ -119,6 +119,10 @@ class Port:
         self.payload = None
         self.kobject = None
 
+    def queued(self) -> list[Kmsg]:
+        """The messages in its queue, in order."""
+        return list(self.messages) if self.pset is None else [kmsg for kmsg in self.pset.messages if kmsg.remote is self]
+
     def next_seqno(self) -> int:
         seqno = self.seqno
         self.seqno = seqno + 1 & COUNT_MASK

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import (
+    KERN_FAILURE,
     KERN_INVALID_ARGUMENT,
     KERN_INVALID_CAPABILITY,
     KERN_INVALID_RIGHT,
     KERN_INVALID_VALUE,
     KERN_NOT_IN_SET,
 )
-from machemu.abi.message import PORT_DEAD
+from machemu.abi.message import PORT_DEAD, PORT_SEND, PORT_SEND_ONCE
 from machemu.abi.port import NOTIFY_PORT_DESTROYED, PORT_NULL, RIGHT_RECEIVE, TYPE_SEND_ONCE, PortStatus
 from machemu.ipc import mach_port, notify, right, right_refs
 from machemu.ipc import port as ports
@@ -82,6 +83,16 @@ def forget_send_onces(ipc: Ipc, space: Space, names: Sequence[PortName]) -> None
         ports.release_sonce(ipc, port)
         if request is not None:
             notify.port_deleted(ipc, request, name)
+
+
+def count_last_as_sent(ipc: Ipc, space: Space, name: PortName) -> None:
+    """KERN_FAILURE where the message that came last to a receive right did not come by a send-once right, or there is none."""
+    port = right.lookup_receive(space, name)
+    last = port.queued()[-1:]
+    if not last or last[0].remote_type != PORT_SEND_ONCE:
+        raise KernError(KERN_FAILURE)
+    ports.release_sonce(ipc, port)
+    last[0].remote, last[0].remote_type = ports.copy_send(ipc, port), PORT_SEND
 
 
 def _is_own_once(space: Space, entry: Entry) -> bool:

@@ -7,13 +7,20 @@ words. The names that come next are the same afterwards, too.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_TASK
 from machemu.abi.message import PORT_DEAD
-from machemu.abi.migrate import HAD_SENDERS, HAS_PAYLOAD, WANTS_DEAD_NAME, WANTS_NO_SENDERS, WANTS_PORT_DESTROYED
+from machemu.abi.migrate import (
+    HAD_SENDERS,
+    HAS_PAYLOAD,
+    WANTS_ACCEPTED,
+    WANTS_DEAD_NAME,
+    WANTS_NO_SENDERS,
+    WANTS_PORT_DESTROYED,
+)
 from machemu.abi.port import (
     PORT_NAME_DEAD,
     QLIMIT_MAX,
@@ -40,12 +47,13 @@ KINDS: Final = (TYPE_SEND, TYPE_RECEIVE, TYPE_SEND_RECEIVE, TYPE_SEND_ONCE, TYPE
 COUNTED: Final = TYPE_SEND | TYPE_DEAD_NAME
 RIGHTS: Final = (TYPE_RECEIVE, TYPE_SEND, TYPE_SEND_ONCE)
 """Of which there are arrays, in their order."""
-WANTS: Final = (WANTS_DEAD_NAME, WANTS_NO_SENDERS, WANTS_PORT_DESTROYED)
+WANTS: Final = (WANTS_DEAD_NAME, WANTS_NO_SENDERS, WANTS_PORT_DESTROYED, WANTS_ACCEPTED)
 
 
 class Name(NamedTuple):
     """A name's words. Those from `pset` to `payload` are of a receive right, and 0 of others. request: its dead-name request's
-    slot, which decides who is told first; 0 where there is none."""
+    slot, which decides who is told first; 0 where there is none. accepted: 1 + the place in its queue of the message of which a
+    msg-accepted notification is due; else 0."""
 
     name: PortName
     type: int
@@ -57,6 +65,7 @@ class Name(NamedTuple):
     qlimit: int = 0
     payload: int = 0
     request: int = 0
+    accepted: int = 0
 
 
 NAME_WORDS: Final = len(Name._fields)
@@ -72,8 +81,9 @@ class Parts(NamedTuple):
     requests: tuple[Right, ...]
 
 
-def extract(ipc: Ipc, space: Space) -> Parts:
-    """Takes all out of a space from which nobody receives. The caller owns the rights. KERN_INVALID_TASK for a dead space."""
+def extract(ipc: Ipc, space: Space, going: Collection[Space] = ()) -> Parts:
+    """Takes all out of a space from which nobody receives. The caller owns the rights. KERN_INVALID_TASK for a dead space. going:
+    others of which nobody receives either, and which go where this one goes."""
     if not space.active:
         raise KernError(KERN_INVALID_TASK)
     names: list[Name] = []
@@ -89,7 +99,7 @@ def extract(ipc: Ipc, space: Space) -> Parts:
             order = [kmsg.remote.receiver_name for kmsg in entry.object.messages if isinstance(kmsg.remote, Port)]
             queued += entry.name, len(order), *order
     for entry in entries:
-        names.append(_describe(entry, requests))
+        names.append(_describe(space, entry, going, requests))
         for bit, array in zip(RIGHTS, rights, strict=True):
             if entry.type & bit:
                 array.append(entry.port())
@@ -106,26 +116,27 @@ def extract(ipc: Ipc, space: Space) -> Parts:
     return Parts(words, receives, sends, onces, tuple(requests))
 
 
-def _describe(entry: Entry, requests: list[Right]) -> Name:
+def _describe(space: Space, entry: Entry, going: Collection[Space], requests: list[Right]) -> Name:
     """An entry's words. Requests leave their port."""
     flags = 0
     if entry.type in (TYPE_PORT_SET, TYPE_DEAD_NAME):
         return Name(entry.name, entry.type, entry.urefs)
     port, place = entry.port(), entry.request
-    if place:
-        flags |= WANTS_DEAD_NAME
-        requests.append(right.cancel_request(entry, port))
-    if not entry.type & TYPE_RECEIVE:
-        return Name(entry.name, entry.type, entry.urefs, flags, request=place)
-    for bit, wanted in ((WANTS_NO_SENDERS, port.nsrequest), (WANTS_PORT_DESTROYED, port.pdrequest)):
-        if wanted is not None:
+    accepted, told = marequest.take(entry, space, going)
+    wanted = [right.cancel_request(entry, port) if place else None, None, None, told]
+    if entry.type & TYPE_RECEIVE:
+        wanted[1:3] = port.nsrequest, port.pdrequest
+        port.nsrequest = port.pdrequest = None
+    for bit, request in zip(WANTS, wanted, strict=True):
+        if request is not None:
             flags |= bit
-            requests.append(wanted)
-    port.nsrequest = port.pdrequest = None
+            requests.append(request)
+    if not entry.type & TYPE_RECEIVE:
+        return Name(entry.name, entry.type, entry.urefs, flags, request=place, accepted=accepted)
     flags |= (HAD_SENDERS if port.srights else 0) | (HAS_PAYLOAD if port.payload is not None else 0)
     in_set = port.pset.local_name if port.pset is not None else 0
     numbers = (port.mscount, port.seqno, port.qlimit, port.payload or 0)
-    return Name(entry.name, entry.type, entry.urefs, flags, in_set, *numbers, place)
+    return Name(entry.name, entry.type, entry.urefs, flags, in_set, *numbers, place, accepted)
 
 
 def _take_own(ipc: Ipc, space: Space, rights: list[Right]) -> list[int]:
@@ -142,6 +153,10 @@ def _take(ipc: Ipc, space: Space, entry: Entry) -> None:
     """An entry's rights leave the space."""
     if entry.marequest:
         marequest.leave(space, entry.name)
+    if isinstance(entry.object, Port) and entry.type & TYPE_RECEIVE:
+        for kmsg in entry.object.queued():
+            if kmsg.marequest is not None:
+                kmsg.marequest.goes = True
     if isinstance(entry.object, PortSet):
         pset.destroy(ipc, entry.object)
     elif isinstance(entry.object, Port) and entry.type & TYPE_RECEIVE:
@@ -181,7 +196,9 @@ def insert(ipc: Ipc, space: Space, parts: Parts) -> None:
         _reorder(sets[member[0]], member[1:])
     space.top, space.free, space.holes = top, free, holes
     for entry, each, requests in reversed(wanted):
-        _ask(ipc, entry, each, *requests)
+        _ask(ipc, entry, each, *requests[:-1])
+        if isinstance(requests[-1], Port):
+            marequest.renew(ipc, entry, space, each.accepted, requests[-1])
 
 
 def _made(ipc: Ipc, own: list[int], others: Sequence[Right], homes: dict[PortName, Right]) -> Iterator[Right]:
@@ -258,7 +275,7 @@ def _check(names: list[Name], own: list[list[int]], parts: Parts) -> None:
     sends = iter(parts.sends)
     known: set[int] = set()
     for each in names if good else ():
-        good = good and each.type in KINDS and each.qlimit <= QLIMIT_MAX
+        good = good and each.type in KINDS and each.qlimit <= QLIMIT_MAX and not (each.type == TYPE_PORT_SET and each.flags)
         good = good and (0 < each.urefs <= UREFS_MAX if each.type & COUNTED else each.urefs == (each.type == TYPE_SEND_ONCE))
         held = [next(array) for bit, array in ((TYPE_RECEIVE, receives), (TYPE_SEND, sends)) if each.type & bit]
         alive = {port.number for port in held if isinstance(port, Port) and port.active}

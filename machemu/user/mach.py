@@ -41,6 +41,7 @@ from machemu.mig.interfaces.mach_port import (
 )
 from machemu.mig.interfaces.mach_port_array import (
     MACH_PORT_ALLOCATE_ARRAY,
+    MACH_PORT_COUNT_LAST_AS_SENT,
     MACH_PORT_FORGET_SEND_ONCE_ARRAY,
     MACH_PORT_GET_RECEIVE_STATUS_ARRAY,
     MACH_PORT_GET_RECEIVER_ARRAY,
@@ -396,6 +397,10 @@ class Mach:
         """Gives up send-once rights to the task's own ports, to which it is not told."""
         for some in _some(names):
             self.call(MACH_PORT_FORGET_SEND_ONCE_ARRAY, self.task_self(), some)
+
+    def count_last_as_sent(self, name: PortName) -> None:
+        """The message that has come last to a receive right's queue, by a send-once right, counts as sent by a send right."""
+        self.call(MACH_PORT_COUNT_LAST_AS_SENT, self.task_self(), name)
 
     def exchange_requests(self, notification: int, asked: Sequence[tuple[PortName, int, PortName]]) -> list[object | None]:
         """As `exchange_request`, of one notification about many receive rights. asked: name, sync and port of each."""

@@ -11,7 +11,7 @@ import pytest
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_HOST
-from machemu.abi.message import MACH_RCV_MSG, MACH_RCV_TIMEOUT, MAKE_SEND_ONCE, PORT_SEND_ONCE
+from machemu.abi.message import MACH_RCV_MSG, MACH_RCV_TIMEOUT, MAKE_SEND_ONCE, PORT_SEND, PORT_SEND_ONCE
 from machemu.abi.migrate import (
     FOREVER,
     NONE,
@@ -32,7 +32,8 @@ from machemu.abi.port import QLIMIT_MAX, RIGHT_DEAD_NAME, RIGHT_PORT_SET, RIGHT_
 from machemu.abi.types import VirtAddr
 from machemu.core import proxies
 from machemu.core.kernel import Kernel
-from machemu.ipc import mach_port, space_move
+from machemu.ipc import kmsg as kmsgs
+from machemu.ipc import mach_port, marequest, mqueue, space_move
 from machemu.ipc import port as ports
 from machemu.ipc.port import Right
 from machemu.ipc.space_move import NAME_WORDS
@@ -104,8 +105,8 @@ MOVED = (
     "pageranswers", "pagerattrs", "pagercopy", "pagerlocks", "pageroffsets", "pagerwire", "ports", "psets", "regions", "states",
     "threads", "traps", "twotypes", "waits", "wirefailures",
 )  # fmt: skip
-"""Modules that see nothing of it where another task comes in the place of theirs. Others ask for msg-accepted notifications, or
-see in which order threads run, which objects are copies of others, or which pages are
+"""Modules that see nothing of it where another task comes in the place of theirs. Others ask for msg-accepted notifications of
+messages to a task that stays, or see in which order threads run, which objects are copies of others, or which pages are
 mapped of memory that may not be read."""
 
 
@@ -150,6 +151,7 @@ Change = Callable[[list[int]], object]
         lambda words: words.__setitem__(2, TYPE_SEND),
         lambda words: words.__setitem__(3, UREFS_MAX + 1),
         lambda words: words.__setitem__(4, WANTS_DEAD_NAME),
+        lambda words: words.__setitem__(4 + NAME_WORDS, WANTS_DEAD_NAME),
         lambda words: words.__setitem__(5, 77),
         lambda words: words.__setitem__(8, QLIMIT_MAX + 1),
         lambda words: words.__setitem__(-2, 0xFFFFFFFF),
@@ -429,6 +431,42 @@ def test_send_once_rights_to_ports_of_the_same_space_move_as_words(held: tuple[M
     machine.check()
     assert port.sorights == 2
     freeze.thaw(machine.kernel.kern, task)
+
+
+@pytest.mark.parametrize("is_sender_first", [True, False])
+def test_a_msg_accepted_notification_goes_along_with_its_message(
+    arch: Arch, held: tuple[Machine, Task], is_sender_first: bool
+) -> None:
+    machine, task = held
+    ipc, sender = machine.kernel.ipc, task.space
+    receiver = add_task(machine, arch.stay)[0]
+    machine.run(2_000_000)
+    freeze.freeze(machine.kernel.kern, receiver)
+    spaces = [sender, receiver.space] if is_sender_first else [receiver.space, sender]
+    [told] = [name for name, entry in sender.entries() if entry.type & TYPE_RECEIVE]
+    port = receiver.space.table[mach_port.mach_port_allocate(ipc, receiver.space, RIGHT_RECEIVE)].port()
+    name = mach_port.copyout_send(ipc, sender, ports.make_send(ipc, port))
+    for msgh_id in range(3):
+        kmsg = kmsgs.make(ipc, ports.make_send(ipc, port), PORT_SEND, None, 0, msgh_id)
+        if msgh_id == 1:
+            kmsg.marequest = marequest.create(sender, port, told)
+        kmsgs.kernel_send(ipc, kmsg)
+    parts = [space_move.extract(ipc, space, (sender, receiver.space)) for space in spaces]
+    assert [kmsg.marequest for kmsg in port.messages] == [None] * 3
+    for space, its in zip(spaces, parts, strict=True):
+        space_move.insert(ipc, space, its)
+    assert [kmsg.marequest and kmsg.marequest.name for kmsg in port.messages] == [None, name, None]
+    machine.check()
+    came = []
+    for _ in range(3):
+        kmsg = port.messages.popleft()
+        mqueue.taken(ipc, kmsg)
+        kmsgs.destroy(ipc, kmsg)
+        came.append(sender.table[told].port().msgcount)
+    assert came == [0, 1, 1]
+    machine.check()
+    for each in (task, receiver):
+        freeze.thaw(machine.kernel.kern, each)
 
 
 def test_dead_name_requests_are_answered_in_the_order_in_which_they_were_before_a_move(held: tuple[Machine, Task]) -> None:

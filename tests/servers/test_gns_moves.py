@@ -6,10 +6,11 @@ from itertools import product
 
 import pytest
 
-from machemu.abi.message import MAKE_SEND, MOVE_RECEIVE
+from machemu.abi.message import COPY_SEND, MAKE_SEND, MOVE_RECEIVE, PORT_SEND
 from machemu.abi.port import QLIMIT_MAX
 from machemu.mig.interfaces.mach_port import MACH_PORT_SET_QLIMIT
 from machemu.user.mach import Mach
+from machemu.user.message import Header, Message
 from masix.gns.codec import encode
 from masix.gns.wire import (
     Claim,
@@ -196,6 +197,26 @@ def test_a_receive_right_comes_under_the_name_of_the_send_right_and_messages_kee
         assert [each for each in got if each != 901] == list(range(1000, next(ids)))
         assert got.count(901) == 1
         assert made.servers[1].tables.proxies.keys() <= {*made.servers[1].tables.onces.values()}
+
+
+def test_messages_beyond_the_queue_s_limit_move_as_sent_by_send_rights(arch: Arch, actors: list[Actor]) -> None:
+    def fill(actor: Actor, mach: Mach) -> None:
+        actor.rights.append(mach.make_send(mach.allocate_port()))
+        for msgh_id in range(901, 906):
+            mach.put(Message(Header(first(actor), COPY_SEND, 0, 0, msgh_id), b"", (), False))
+        mach.call(MACH_PORT_SET_QLIMIT, mach.task_self(), first(actor), 3)
+
+    def look(actor: Actor, mach: Mach) -> None:
+        status = mach.receive_status(first(actor))
+        assert (status.msgcount, status.qlimit, status.sorights) == (5, 3, 0)
+
+    with net((arch,) * 2, *([actor] for actor in actors[:2])) as made:
+        do(made, actors[1], register(b"node 1"))
+        do(made, actors[0], look_up(b"node 1"), fill)
+        do(made, actors[0], give(arch, first, MOVE_RECEIVE))
+        do(made, actors[1], look, listen)
+        came = [message.header for message in actors[1].received]
+        assert [(header.id, header.local_type) for header in came] == [(msgh_id, PORT_SEND) for msgh_id in range(901, 906)]
 
 
 def test_a_receive_right_that_comes_home_has_its_name_again(arch: Arch, actors: list[Actor]) -> None:

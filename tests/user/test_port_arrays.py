@@ -9,6 +9,7 @@ import pytest
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import (
+    KERN_FAILURE,
     KERN_INVALID_ARGUMENT,
     KERN_INVALID_CAPABILITY,
     KERN_INVALID_NAME,
@@ -17,11 +18,13 @@ from machemu.abi.kern_return import (
     KERN_NOT_IN_SET,
     KERN_RESOURCE_SHORTAGE,
 )
-from machemu.abi.message import MAKE_SEND_ONCE
+from machemu.abi.message import MAKE_SEND_ONCE, PORT_SEND, PORT_SEND_ONCE
+from machemu.abi.port import QLIMIT_DEFAULT
 from machemu.core.host_side import launch
 from machemu.ipc import space
 from machemu.mig.interfaces.mach_port_array import (
     MACH_PORT_ALLOCATE_ARRAY,
+    MACH_PORT_COUNT_LAST_AS_SENT,
     MACH_PORT_FORGET_SEND_ONCE_ARRAY,
     MACH_PORT_GET_RECEIVE_STATUS_ARRAY,
     MACH_PORT_MAKE_SEND_ONCE_ARRAY,
@@ -33,7 +36,7 @@ from machemu.mig.runtime import PolyPort, Routine
 from machemu.sim.state import state
 from machemu.user.kit import HostServer
 from machemu.user.mach import AT_ONCE, Mach
-from machemu.user.message import DEAD_NAME, Message, living
+from machemu.user.message import DEAD_NAME, Header, Message, living
 from tests.support.guests import Arch
 from tests.support.machine import empty
 
@@ -131,6 +134,22 @@ def test_send_once_rights_are_made_and_forgotten_of_which_their_ports_hear_nothi
     assert len(done(arch, does).told) == 1
 
 
+def test_a_message_by_a_send_once_right_counts_as_sent_by_a_send_right_whatever_the_limit(arch: Arch) -> None:
+    def does(server: Doing, mach: Mach) -> None:
+        (port,) = mach.allocate_ports(1)
+        mach.make_send(port)
+        for msgh_id in range(QLIMIT_DEFAULT + 2):
+            mach.put(Message(Header(port, MAKE_SEND_ONCE, 0, 0, msgh_id), b"", (), False))
+            if msgh_id:
+                mach.count_last_as_sent(port)
+        status = mach.receive_status(port)
+        assert (status.msgcount, status.sorights) == (QLIMIT_DEFAULT + 2, 1)
+        came = [message.header for message in iter(lambda: mach.take_message(port), None)]
+        assert [header.local_type for header in came] == [PORT_SEND_ONCE, *[PORT_SEND] * (QLIMIT_DEFAULT + 1)]
+
+    done(arch, does)
+
+
 CALLS: dict[str, tuple[Routine, Callable[[Doing, list[int]], tuple[Any, ...]], int]] = {
     "too many ports": (MACH_PORT_ALLOCATE_ARRAY, lambda server, names: (1025,), KERN_INVALID_ARGUMENT),
     "moved: no name": (
@@ -149,6 +168,10 @@ CALLS: dict[str, tuple[Routine, Callable[[Doing, list[int]], tuple[Any, ...]], i
         MACH_PORT_FORGET_SEND_ONCE_ARRAY, lambda server, names: ((names[0],),), KERN_INVALID_RIGHT,
     ),
     "forgotten: no name": (MACH_PORT_FORGET_SEND_ONCE_ARRAY, lambda server, names: ((NOBODY,),), KERN_INVALID_NAME),
+    "no message came": (MACH_PORT_COUNT_LAST_AS_SENT, lambda server, names: (names[0],), KERN_FAILURE),
+    "a message came to no receive right": (
+        MACH_PORT_COUNT_LAST_AS_SENT, lambda server, names: (server.ports,), KERN_INVALID_RIGHT,
+    ),
     "asked: no name": (
         MACH_PORT_REQUEST_NOTIFICATION_ARRAY,
         lambda server, names: ((*names, NOBODY), NO_SENDERS, (1, 1, 1, 1), once(server, 4)), KERN_INVALID_NAME,

@@ -241,7 +241,8 @@ def mach_port_extract_all(kernel: Kernel, request: Kmsg) -> tuple[OutOfLine, Arr
     task = task_target(request)
     if not _is_told(task):
         raise KernError(KERN_FAILURE)
-    words, *rights = space_move.extract(kernel.ipc, task.space)
+    going = [each.space for each in kernel.kern.tasks.values() if each.frozen]
+    words, *rights = space_move.extract(kernel.ipc, task.space, going)
     receives, sends, onces, requests = rights
     return words_out_of_line(kernel, words), receives, sends, onces, requests
 

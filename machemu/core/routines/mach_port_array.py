@@ -42,6 +42,11 @@ def mach_port_forget_send_once_array(kernel: Kernel, request: Kmsg, onces: tuple
     return ()
 
 
+def mach_port_count_last_as_sent(kernel: Kernel, request: Kmsg, name: PortName) -> tuple[()]:
+    port_arrays.count_last_as_sent(kernel.ipc, space_target(request), name)
+    return ()
+
+
 def mach_port_request_notification_array(
     kernel: Kernel, request: Kmsg, names: tuple[PortName, ...], msgh_id: int, syncs: tuple[int, ...], notify: tuple[Right, ...]
 ) -> tuple[tuple[Right, ...]]:

@@ -231,6 +231,7 @@ HANDLERS: Final[tuple[tuple[Routine, Handler], ...]] = (
     (mach_port_array.MACH_PORT_GET_RECEIVER_ARRAY, mach_port_array_routines.mach_port_get_receiver_array),
     (mach_port_array.MACH_PORT_MAKE_SEND_ONCE_ARRAY, mach_port_array_routines.mach_port_make_send_once_array),
     (mach_port_array.MACH_PORT_FORGET_SEND_ONCE_ARRAY, mach_port_array_routines.mach_port_forget_send_once_array),
+    (mach_port_array.MACH_PORT_COUNT_LAST_AS_SENT, mach_port_array_routines.mach_port_count_last_as_sent),
     (mach_migrate.THREAD_GET_CONTEXT, mach_migrate_routines.thread_get_context),
     (mach_migrate.THREAD_SET_CONTEXT, mach_migrate_routines.thread_set_context),
     (mach_migrate.TASK_IDENTIFY, mach_migrate_routines.task_identify),

@@ -102,6 +102,12 @@ MACH_PORT_FORGET_SEND_ONCE_ARRAY = Routine(
     Message(4756, (("RetCode", _INT32),)),
 )
 
+MACH_PORT_COUNT_LAST_AS_SENT = Routine(
+    "mach_port_count_last_as_sent",
+    Message(4657, (("name", _PORT_NAME),)),
+    Message(4757, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     MACH_PORT_ALLOCATE_ARRAY,
     MACH_PORT_MOVE_MEMBER_ARRAY,
@@ -110,5 +116,6 @@ ROUTINES: Final = table(
     MACH_PORT_GET_RECEIVER_ARRAY,
     MACH_PORT_MAKE_SEND_ONCE_ARRAY,
     MACH_PORT_FORGET_SEND_ONCE_ARRAY,
+    MACH_PORT_COUNT_LAST_AS_SENT,
 )
 """The routines by request id."""

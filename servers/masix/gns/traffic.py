@@ -206,7 +206,8 @@ def _look_later(context: Context, number: int, export: Export) -> None:
 def fill(context: Context, number: int, export: Export) -> None:
     """A port's receive right has come: what waits goes into its queue before anybody can receive or send there.
 
-    What was sent by a send-once right goes by one; so does what is more than the queue takes, since there is always room for it.
+    What was sent by a send-once right goes by one; so does what is more than the queue takes, since there is always room for it,
+    and counts as sent by a send right then.
     """
     status = context.mach.receive_status(export.name)
     room = status.qlimit - status.msgcount
@@ -221,6 +222,8 @@ def fill(context: Context, number: int, export: Export) -> None:
         if placed is None or not context.mach.put(to_port(placed, export.name, kind)):
             context.tables.wait(export, node, placed or what, first=True)
             break
+        if kind != COPY_SEND and not is_once:
+            context.mach.count_last_as_sent(export.name)
         if node:
             _spend_once(context, node, export, what)
         _count(context, node, number, export)
