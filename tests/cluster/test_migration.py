@@ -78,7 +78,7 @@ def test_the_page_s_transcript_is_what_the_command_prints() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("time", (95, 115, 130, 140, 230))
 def test_a_cluster_that_is_saved_in_the_middle_of_a_move_goes_on_as_if_it_had_not_been(time: int, tmp_path: Path) -> None:
-    with saved_in_between(MIGRATE_HERE, time * MS, 500 * MS, tmp_path / "saved") as world:
+    with saved_in_between(MIGRATE_HERE, time * MS, 550 * MS, tmp_path / "saved") as world:
         check_idle(world)
 
 

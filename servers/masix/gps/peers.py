@@ -119,6 +119,9 @@ class Peers(NodeServer):
     def settled(self, mach: Mach) -> None:
         raise NotImplementedError
 
+    def met(self, mach: Mach, peer: Peer) -> None:
+        """Another server has been found, and has said who it is."""
+
     @property
     def me(self) -> Member:
         return self.endpoint.me
@@ -200,6 +203,7 @@ class Peers(NodeServer):
             peer.member = member_of(member)
             for each in bytes(hosts.copy or b"").split():
                 self._learn(mach, each)
+            self.met(mach, peer)
 
     def _learn(self, mach: Mach, host: bytes) -> bool:
         """There is a server at a node. Whether it is one that this server can have to do with."""

@@ -70,7 +70,7 @@ class Local:
 @state
 class Pending(NamedTuple):
     """An operation under way. then: the method that goes on. caller: who waits for the answer. task: of one that is created.
-    by: the process that asked for it.
+    by: the process that asked for it. number: of the decision that it is for.
     """
 
     then: str
@@ -78,6 +78,7 @@ class Pending(NamedTuple):
     caller: Caller
     task: Right = 0
     by: UqPid = NOBODY
+    number: U32 = 0
 
 
 @state

@@ -15,7 +15,7 @@ _POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
 _GPS_HOST = Type(12, 12, 8, 1, "s", COUNTED, limit=80, string=True)
 _PM_PERSONALITY = Type(12, 12, 8, 1, "s", COUNTED, limit=32, string=True)
 _PM_PID = Type(2, 2, 32, 4, "4I")
-_MOVE_SEND = Type(17, 17, 32, 1, "")
+_MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 
 GPS_PAGE_GET = Routine(
     "gps_page_get",
@@ -90,17 +90,38 @@ PM_RECEIVE = Routine(
         (
             ("pid", _PM_PID),
             ("epoch", _UINT32),
+            ("by", _GPS_MEMBER),
             ("name", _UINT32),
-            ("task", _MOVE_SEND),
+            ("place", _UINT32),
+            ("made", _MOVE_SEND_ARRAY),
         ),
     ),
     Message(5654, (("RetCode", _INT32),)),
 )
 
+PM_REST = Routine(
+    "pm_rest",
+    Message(
+        5555,
+        (
+            ("pid", _PM_PID),
+            ("epoch", _UINT32),
+            ("state", _UINT32),
+        ),
+    ),
+    Message(
+        5655,
+        (
+            ("RetCode", _INT32),
+            ("made", _MOVE_SEND_ARRAY),
+        ),
+    ),
+)
+
 GPS_LEAVE = Routine(
     "gps_leave",
-    Message(5555, ()),
-    Message(5655, (("RetCode", _INT32),)),
+    Message(5556, ()),
+    Message(5656, (("RetCode", _INT32),)),
 )
 
 ROUTINES: Final = table(
@@ -109,6 +130,7 @@ ROUTINES: Final = table(
     GPS_PACKETS,
     GPS_TAKES,
     PM_RECEIVE,
+    PM_REST,
     GPS_LEAVE,
 )
 """The routines by request id."""

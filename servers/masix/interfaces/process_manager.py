@@ -40,6 +40,7 @@ PROCESS_HOLD = Routine(
             ("RetCode", _INT32),
             ("reasons", _REASONS),
             ("controls", _MOVE_SEND_ARRAY),
+            ("held", _MOVE_SEND_ARRAY),
         ),
     ),
 )
@@ -97,7 +98,13 @@ PROCESS_MOVE = Routine(
 PROCESS_GO = Routine(
     "process_go",
     Message(5606, (("made", _MOVE_SEND_ARRAY),)),
-    Message(5706, (("RetCode", _INT32),)),
+    Message(
+        5706,
+        (
+            ("RetCode", _INT32),
+            ("tasks", _MOVE_SEND_ARRAY),
+        ),
+    ),
 )
 
 PROCESS_DESTROY = Routine(
@@ -176,6 +183,12 @@ PROCESS_LIST = Routine(
     ),
 )
 
+PROCESS_KEEP = Routine(
+    "process_keep",
+    Message(5613, (("made", _MOVE_SEND_ARRAY),)),
+    Message(5713, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     PROCESS_FIND,
     PROCESS_HOLD,
@@ -190,5 +203,6 @@ ROUTINES: Final = table(
     PROCESS_BECOME,
     PROCESS_STAY,
     PROCESS_LIST,
+    PROCESS_KEEP,
 )
 """The routines by request id."""

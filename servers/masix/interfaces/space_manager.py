@@ -89,11 +89,32 @@ SPACE_END = Routine(
     Message(5744, (("RetCode", _INT32),)),
 )
 
+SPACE_GIVE = Routine(
+    "space_give",
+    Message(
+        5645,
+        (
+            ("control", _COPY_SEND),
+            ("there", _COPY_SEND),
+            ("made", _MOVE_SEND_ARRAY),
+        ),
+    ),
+    Message(5745, (("RetCode", _INT32),)),
+)
+
+SPACE_KEEP = Routine(
+    "space_keep",
+    Message(5646, (("control", _COPY_SEND),)),
+    Message(5746, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     SPACE_COPY,
     SPACE_MAP,
     SPACE_SUPPLY,
     SPACE_ADOPT,
     SPACE_END,
+    SPACE_GIVE,
+    SPACE_KEEP,
 )
 """The routines by request id."""

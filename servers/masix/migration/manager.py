@@ -1,6 +1,7 @@
 """The migration manager of a node: moves nothing itself, but asks the process, space and IPC managers, as a strategy says.
 
-Up to Step.LEAD a move can be given up, and the tasks go on where they were.
+Up to Step.DECIDE a move can be given up, and the tasks go on where they were. Of those that are processes another server decides
+(masix/defs/decider.defs); what has to go afterwards goes, however long the nodes are parted.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ from machemu.sim.state import U32, Right, SendRight, Time, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living, name_of
-from masix.interfaces import acs, ipc_manager, migration, process_manager, space_manager
+from masix.interfaces import acs, decider, ipc_manager, migration, process_manager, space_manager
 from masix.migration import ipc, process, report, space
 from masix.migration.node_server import NodeServer, name_at
 from masix.migration.report import Dependency, Report
 from masix.migration.state import numbers_of, words_of
-from masix.migration.strategies import DIRECT_COPY, Step
+from masix.migration.strategies import DIRECT_COPY, UNDECIDED, Step
 
 NAME: Final = b"migration"
 MANAGERS: Final = (process.NAME, space.NAME, ipc.NAME)
+DECIDER: Final = b"gps"
+"""The server that decides of tasks that are processes, on nodes that have one."""
 HOST_BASIC_INFO: Final = 1
 CPU_TYPE: Final = 3
 """A flavor of host_info, and its word that tells the architecture."""
@@ -40,10 +43,13 @@ class Move:
     """A move under way. Rights are this server's own."""
 
     __slots__ = (
-        "began", "caller", "controls", "done", "frozen", "host", "made", "managers", "report", "steps", "tasks", "there",
+        "began", "caller", "controls", "decider", "decision", "done", "frozen", "host", "made", "managers", "report", "steps",
+        "tasks", "there",
     )  # fmt: skip
     caller: Caller  # who wants it
-    tasks: list[SendRight]  # those that move, until they are held
+    decider: Right  # who decides of it
+    decision: U32  # the decider's number of it; 0 where it decides nothing
+    tasks: list[SendRight]  # those that move, until they are held, and until it is known who decides
     host: bytes  # where to
     managers: list[SendRight]  # this node's process, space and IPC manager
     there: list[SendRight]  # and the other node's
@@ -61,11 +67,11 @@ class Move:
         self.steps = steps
         self.began = self.frozen = began
         self.managers, self.there, self.tasks, self.controls, self.made = [], [], [], [], []
-        self.done = 0
+        self.decider = self.decision = self.done = 0
         self.report = Report()
 
     def rights(self) -> list[int]:
-        return [*self.managers, *self.there, *self.tasks, *self.controls, *self.made]
+        return [self.decider, *self.managers, *self.there, *self.tasks, *self.controls, *self.made]
 
 
 @state
@@ -180,6 +186,11 @@ class MigrationManager(NodeServer):
             self._end(mach, number, outcome, answer.code)
             return
         self.moves[number].there = list(map(name_of, managers))
+        self.ask(mach, self._decides, mach.name_server(), (name_at(DECIDER, self.host),), number)
+
+    @answered(acs.ACS_LOOK_UP_HERE)
+    def _decides(self, mach: Mach, answer: Answer, number: U32) -> None:
+        self.moves[number].decider = _one(answer)
         self._begin_step(mach, number)
 
     # The steps
@@ -201,6 +212,18 @@ class MigrationManager(NodeServer):
                 move.frozen = mach.now()
                 tasks, move.tasks = move.tasks, []
                 self.ask(mach, self._held, here[PROCESS], (tasks,), number)
+            case Step.BEGIN if move.decider:
+                tasks, move.tasks = move.tasks, []
+                controls = [mach.copy_send(task) for task in move.controls]
+                self.ask(mach, self._begun, move.decider, (tasks, controls, move.host), number)
+            case Step.DECIDE if move.decision:
+                made = [mach.copy_send(task) for task in move.made]
+                self.ask(mach, self._decided, move.decider, (move.decision, made), number, 0)
+            case Step.BEGIN | Step.DECIDE:
+                self._done(mach, number, 0, False)
+            case Step.GIVE:
+                made = [mach.copy_send(task) for task in move.made]
+                self.ask(mach, self._given, here[SPACE], (_copy(move.controls[0]), _copy(there[SPACE]), made), number)
             case Step.PREPARE:
                 self.ask(mach, self._prepared, here[PROCESS], (_copy(move.controls[at]), _copy(there[PROCESS])), number)
             case Step.PORTS:
@@ -209,6 +232,8 @@ class MigrationManager(NodeServer):
             case Step.BIND:
                 its = _copy(move.controls[at]), _copy(there[IPC]), _copy(move.made[at]), _copy(move.made[0])
                 self.ask(mach, self._bound, here[IPC], its, number)
+            case Step.GO if move.decision:
+                self.ask(mach, self._finished, move.decider, (move.decision, WHOLE), number, 0)
             case Step.GO:
                 self.ask(mach, self._go_on, there[PROCESS], ([mach.copy_send(task) for task in move.made],), number)
             case Step.COPY:
@@ -238,13 +263,27 @@ class MigrationManager(NodeServer):
     @answered(process_manager.PROCESS_HOLD)
     def _held(self, mach: Mach, answer: Answer, number: U32) -> None:
         move = self.moves[number]
-        reasons, controls = answer.results if answer.results else ((), ())
+        reasons, controls, tasks = answer.results if answer.results else ((), (), ())
         if any(reasons):
             move.report = move.report._replace(reasons=reduce(or_, reasons))
             self._end(mach, number, report.STAYS)
             return
-        move.controls = list(map(name_of, controls))
+        move.controls, move.tasks = (list(map(name_of, each)) for each in (controls, tasks))
         move.report = move.report._replace(tasks=len(move.controls))
+        self._done(mach, number, answer.code, False)
+
+    @answered(decider.DECIDER_BEGIN)
+    def _begun(self, mach: Mach, answer: Answer, number: U32) -> None:
+        move = self.moves[number]
+        reasons, move.decision = answer.results if answer.results else (0, 0)
+        move.report = move.report._replace(reasons=reasons)
+        if reasons:
+            self._undo(mach, number, report.STAYS, 0)
+        else:
+            self._done(mach, number, answer.code, False)
+
+    @answered(space_manager.SPACE_GIVE)
+    def _given(self, mach: Mach, answer: Answer, number: U32) -> None:
         self._done(mach, number, answer.code, False)
 
     @answered(process_manager.PROCESS_PREPARE)
@@ -284,35 +323,92 @@ class MigrationManager(NodeServer):
 
     @answered(process_manager.PROCESS_GO)
     def _go_on(self, mach: Mach, answer: Answer, number: U32) -> None:
+        mach.give_up((name_of(task), MOVE_SEND) for task in (answer.results[0] if answer.results else ()))
         self._done(mach, number, answer.code, False)
 
     # Its end
 
     def _fail(self, mach: Mach, number: int, code: int) -> None:
-        """Gives a move up: what was made elsewhere ends, then the tasks are released, or end where a part of them has gone."""
+        """Gives a move up, as far as it can be given up: where somebody else decides that, he may have decided otherwise."""
         move = self.moves[number]
-        is_lost = move.steps[0] not in (Step.HOLD, Step.PREPARE, Step.COPY)
-        move.steps = ()
-        self._undo(mach, number, code, is_lost)
+        is_decided = move.steps[0] not in UNDECIDED
+        if not move.decision:
+            self._undo(mach, number, report.LOST if is_decided else report.GIVEN_UP, code)
+        elif is_decided:
+            state = PARTED if _is_dead(mach, move.there[PROCESS]) else BROKEN
+            self.ask(mach, self._finished, move.decider, (move.decision, state), number, code)
+        else:
+            self.ask(mach, self._decided, move.decider, (move.decision, NO_RIGHTS), number, code)
 
-    def _undo(self, mach: Mach, number: int, code: int, is_lost: bool) -> None:
+    @answered(decider.DECIDER_DECIDE)
+    def _decided(self, mach: Mach, answer: Answer, number: U32, code: int) -> None:
+        """code: why they are not to go, or 0. Where the decider has ended nobody knows where they may go on: they end."""
+        move = self.moves[number]
+        if not answer.results:
+            self._undo(mach, number, report.LOST, answer.code)
+        elif not answer.results[0]:
+            self._undo(mach, number, report.GIVEN_UP, code)
+        else:
+            move.steps, move.done = DIRECT_COPY[DIRECT_COPY.index(Step.GIVE) :], 0
+            self._begin_step(mach, number)
+
+    @answered(decider.DECIDER_FINISH)
+    def _finished(self, mach: Mach, answer: Answer, number: U32, code: int) -> None:
+        """The tasks go on there, or what has still to go there can go again, to other names for them."""
+        move = self.moves[number]
+        has_ended, is_lost, made = answer.results if answer.results else (True, True, NO_RIGHTS)
+        if has_ended and not is_lost and not code:
+            self._done(mach, number, 0, False)
+            return
+        mach.give_up((right, MOVE_SEND) for right in move.made)
+        move.made = list(map(name_of, made))
+        if has_ended:
+            self._undo(mach, number, report.LOST if is_lost else report.MOVED, code)
+        else:
+            mach.give_up((right, MOVE_SEND) for right in move.there)
+            move.there = []
+            self._look_up(mach, self._manager_there, MANAGERS[0], move.host, number)
+
+    @answered(acs.ACS_LOOK_UP)
+    def _manager_there(self, mach: Mach, answer: Answer, number: U32) -> None:
+        move = self.moves[number]
+        move.there.append(_one(answer))
+        if len(move.there) < len(MANAGERS):
+            self._look_up(mach, self._manager_there, MANAGERS[len(move.there)], move.host, number)
+        else:
+            self._begin_step(mach, number)
+
+    def _undo(self, mach: Mach, number: int, outcome: int, code: int) -> None:
+        """What was made elsewhere ends; then the tasks are released, or end where the move is not given up."""
+        move = self.moves[number]
+        move.steps = ()
+        if move.controls:
+            self.ask(mach, self._kept, move.managers[SPACE], (_copy(move.controls[0]),), number, outcome, code)
+        else:
+            self._end(mach, number, outcome, code)
+
+    @answered(space_manager.SPACE_KEEP)
+    def _kept(self, mach: Mach, answer: Answer, number: U32, outcome: U32, code: int) -> None:
+        self._undo_next(mach, number, outcome, code)
+
+    def _undo_next(self, mach: Mach, number: int, outcome: int, code: int) -> None:
         move = self.moves[number]
         if move.made:
-            self.ask(mach, self._destroyed, move.there[PROCESS], (move.made.pop(),), number, code, is_lost)
-        elif move.controls and is_lost:
-            self.ask(mach, self._destroyed, move.managers[PROCESS], (move.controls.pop(),), number, code, is_lost)
+            self.ask(mach, self._destroyed, move.there[PROCESS], (move.made.pop(),), number, outcome, code)
+        elif move.controls and outcome in (report.LOST, report.MOVED):
+            self.ask(mach, self._destroyed, move.managers[PROCESS], (move.controls.pop(),), number, outcome, code)
         elif move.controls:
-            self.ask(mach, self._released, move.managers[PROCESS], (move.controls.pop(),), number, code)
+            self.ask(mach, self._released, move.managers[PROCESS], (move.controls.pop(),), number, outcome, code)
         else:
-            self._end(mach, number, report.LOST if is_lost else report.GIVEN_UP, code)
+            self._end(mach, number, outcome, code)
 
     @answered(process_manager.PROCESS_DESTROY)
-    def _destroyed(self, mach: Mach, answer: Answer, number: U32, code: int, is_lost: bool) -> None:
-        self._undo(mach, number, code, is_lost)
+    def _destroyed(self, mach: Mach, answer: Answer, number: U32, outcome: U32, code: int) -> None:
+        self._undo_next(mach, number, outcome, code)
 
     @answered(process_manager.PROCESS_RELEASE)
-    def _released(self, mach: Mach, answer: Answer, number: U32, code: int) -> None:
-        self._undo(mach, number, code, False)
+    def _released(self, mach: Mach, answer: Answer, number: U32, outcome: U32, code: int) -> None:
+        self._undo_next(mach, number, outcome, code)
 
     def _end(self, mach: Mach, number: int, outcome: int, code: int = 0) -> None:
         move = self.moves.pop(number)
@@ -328,6 +424,8 @@ NOT_FOUND: Final = {
     KERN_INVALID_NAME: report.NO_SUCH_TASK, KERN_NAME_EXISTS: report.SEVERAL_TASKS, KERN_INVALID_TASK: report.STAYS,
 }  # fmt: skip
 """What PROCESS_FIND's codes mean for a move."""
+WHOLE, PARTED, BROKEN = range(3)
+"""What the decider is told of the rest of tasks that go, as decider.defs has it."""
 MOVE_MAX: Final = 1 << 31
 HOST_INFO_MAX: Final = 1024
 """Words that an answer of host_info may have."""
@@ -340,6 +438,15 @@ def _one(answer: Answer) -> int:
 
 def _copy(right: int) -> PolyPort:
     return PolyPort(right, COPY_SEND)
+
+
+def _is_dead(mach: Mach, right: int) -> bool:
+    """Whether a right is none any more, but the name of a dead port."""
+    try:
+        mach.deallocate(mach.copy_send(right))
+    except KernError:
+        return True
+    return False
 
 
 def _machine(mach: Mach) -> tuple[int, int]:

@@ -76,6 +76,16 @@ class Held(NamedTuple):
 
 
 @state
+class Starting(NamedTuple):
+    """Tasks that go on. caller: who waits until they do. tasks: rights to them, null for one that has ended. left: how many have
+    still to."""
+
+    caller: Caller
+    tasks: tuple[Right, ...]
+    left: U32
+
+
+@state
 class ProcessManager(NodeServer):
     """The process manager of a node."""
 
@@ -84,9 +94,9 @@ class ProcessManager(NodeServer):
     held: dict[Right, Held]  # tasks that may move away, by their control ports
     made: dict[Right, tuple[Receive, ...]]  # tasks that have been made for others that are to come: where exceptions are answered
     come: dict[Right, Held]  # what has come for those, all but what is set already
-    sources: dict[Right, SendRight]  # of those and these: the process manager that moves each, which they do not outlive
+    sources: dict[Right, SendRight]  # of those and these: the process manager that moves each, which they do not outlive, if any
     staying: dict[SendRight, None]  # tasks that have to stay
-    going: dict[U32, tuple[Caller, U32]]  # who waits until tasks go on, and how many have still to, by a number of its own
+    going: dict[U32, Starting]  # by a number of its own
     starts: U32  # the last one
 
     def __init__(self, node: int, host: bytes) -> None:
@@ -169,12 +179,13 @@ class ProcessManager(NodeServer):
         if any(reasons):
             self._thaw(mach, frozen)
             return self._refused(mach, frozen, *reasons)
-        return ([], [mach.copy_send(self._take(mach, task)) for task in frozen])
+        controls = [mach.copy_send(self._take(mach, task)) for task in frozen]
+        return ([], controls, [mach.make_send(self.held[control].own) for control in controls])
 
     @staticmethod
     def _refused(mach: Mach, tasks: Sequence[PortName], *reasons: int) -> tuple[Any, ...]:
         mach.give_up((task, MOVE_SEND) for task in tasks)
-        return (reasons, ())
+        return (reasons, (), ())
 
     def _thaw(self, mach: Mach, tasks: Iterable[PortName]) -> None:
         """Of tasks of which nothing has been taken: it waits for nothing."""
@@ -324,9 +335,21 @@ class ProcessManager(NodeServer):
             return False
         return True
 
+    @serves(process.PROCESS_KEEP)
+    def _keep(self, mach: Mach, request: Message, made: Sequence[Any]) -> tuple[Any, ...]:
+        tasks = list(map(living, made))
+        if any(task not in self.made for task in tasks):
+            raise KernError(KERN_INVALID_ARGUMENT)
+        for task in tasks:
+            self._leave(mach, task)
+            mach.deallocate(task)
+        return ()
+
     def _leave(self, mach: Mach, task: PortName) -> None:
-        """A task has come, or comes no more: it needs nobody's source."""
-        source = self.sources.pop(task)
+        """A task has come, comes no more, or is another server's to end: it needs nobody's source."""
+        source = self.sources.pop(task, NULL_NAME)
+        if source == NULL_NAME:
+            return
         if source not in self.sources.values():
             with suppress(KernError):  # it may have died meanwhile
                 mach.notify(source, MACH_NOTIFY_DEAD_NAME.request.id, NULL_NAME)
@@ -388,34 +411,35 @@ class ProcessManager(NodeServer):
         tasks = list(map(living, made))
         if not tasks or len({*tasks}) != len(tasks) or any(task not in self.come for task in tasks):
             raise KernError(KERN_INVALID_ARGUMENT)
-        owns = []
+        owns: list[PortName] = []
         for task in tasks:
             try:
                 owns.append(self._adopt(mach, task, self.come[task]))
             except KernError:  # a port of its own has died: so does it
+                owns.append(NULL_NAME)
                 self._drop(mach, self.come[task])
                 mach.give_up([(self.come[task].own, MOVE_SEND)])
                 mach.call(TASK_TERMINATE, task)
                 mach.give_up(((task, MOVE_SEND), (task, MOVE_SEND)))
             del self.come[task]
             self._leave(mach, task)
-        if not owns:
+        if not any(owns):
             mach.reply(request, process.PROCESS_GO, KERN_FAILURE)
             return
         self.starts = self.starts % GOING_MAX + 1
-        self.going[self.starts] = request.caller, len(owns)
-        for own in owns:
-            self.ask(mach, self._goes, own, (), own, self.starts)
+        self.going[self.starts] = Starting(request.caller, tuple(owns), sum(map(bool, owns)))
+        for own in filter(None, owns):
+            self.ask(mach, self._goes, own, (), self.starts)
 
     @answered(TASK_THAW)
-    def _goes(self, mach: Mach, answer: Answer, task: Right, number: U32) -> None:
+    def _goes(self, mach: Mach, answer: Answer, number: U32) -> None:
         """One that has ended meanwhile has nothing to go on with."""
-        mach.deallocate(task)
-        caller, left = self.going.pop(number)
-        if left > 1:
-            self.going[number] = caller, left - 1
+        starting = self.going.pop(number)
+        left = starting.left - 1
+        if left:
+            self.going[number] = starting._replace(left=left)
         else:
-            mach.answer(caller, process.PROCESS_GO, 0)
+            mach.answer(starting.caller, process.PROCESS_GO, 0, (starting.tasks,))
 
     @staticmethod
     def _set(mach: Mach, made: PortName, told: TaskState, held: Held) -> None:

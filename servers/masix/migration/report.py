@@ -41,9 +41,9 @@ OUTCOMES: Final = (
     "moved", "there is no such task", "several tasks have that name: give a number", "has to stay", "there is no such node",
     "the node takes no tasks", "the node has another architecture or page size", "given up", "the tasks are lost",
 )  # fmt: skip
-STAY_OPERATOR, STAY_RIGHTS, STAY_MOVES = 1 << 16, 1 << 17, 1 << 18
+STAY_OPERATOR, STAY_RIGHTS, STAY_MOVES, STAY_SEDENTARY, STAY_PROCESSES, STAY_ELSEWHERE = (1 << bit for bit in range(16, 22))
 """Reasons beside the kernel's: the operator said so; the network servers could not keep what it brings; it is
-moving."""
+moving. And the process server's: it is sedentary; two of the tasks are processes; the node does not run it."""
 REASONS: Final = {
     STAY_IO_PERM: "may use I/O ports",
     STAY_DEVICE: "has mapped a device",
@@ -58,6 +58,9 @@ REASONS: Final = {
     STAY_OPERATOR: "was told to stay",
     STAY_RIGHTS: "has too many port rights",
     STAY_MOVES: "is moving already",
+    STAY_SEDENTARY: "is a sedentary process",
+    STAY_PROCESSES: "can only move together with other processes",
+    STAY_ELSEWHERE: "is a process, and the node has no server for it or does not run its personality",
 }
 
 

@@ -212,22 +212,14 @@ class SpaceManager(NodeServer):
             self._map(mach, number)
 
     def _read(self, mach: Mach, number: int) -> None:
-        """Reads the next piece, sends the next managed object, or says that all has gone.
-
-        Managed objects go last: what has gone of them is not here any more.
-        """
+        """Reads the next piece, or says that all has been copied."""
         going = self.going[number]
         if going.pieces:
             piece = going.pieces[-1]
             values = (piece.address, piece.size, piece.managed)
             self.ask(mach, self._has_read, going.controls[piece.task], values, number)
-        elif going.managed:
-            each = going.managed.pop()
-            named = (_copied(going.made[0]), _copied(going.made[each.task]), each.address, each.id)
-            data = (OutOfLine(part, len(part)) for part in (each.words, each.pages))
-            self.ask(mach, self._adopted, going.there, (*named, *data, each.memory_object, each.control, each.name), number)
         else:
-            self.ask(mach, self._ended, going.there, (_copied(going.made[0]),), number)
+            mach.answer(going.caller, space.SPACE_COPY, 0, (going.pages,))
 
     @answered(VM_REGION_GET_PAGES)
     def _has_read(self, mach: Mach, answer: Answer, number: U32) -> None:
@@ -252,28 +244,75 @@ class SpaceManager(NodeServer):
 
     @answered(space.SPACE_SUPPLY)
     def _supplied(self, mach: Mach, answer: Answer, number: U32) -> None:
-        self._went(mach, number, answer.code)
-
-    @answered(space.SPACE_ADOPT)
-    def _adopted(self, mach: Mach, answer: Answer, number: U32) -> None:
-        self._went(mach, number, answer.code)
-
-    def _went(self, mach: Mach, number: int, code: int) -> None:
-        if code:
-            self._end(mach, number, code)
+        if answer.code:
+            self._end(mach, number, answer.code)
         else:
             self._read(mach, number)
 
-    @answered(space.SPACE_END)
-    def _ended(self, mach: Mach, answer: Answer, number: U32) -> None:
-        self._end(mach, number, answer.code)
-
     def _end(self, mach: Mach, number: int, code: int) -> None:
+        """The copy has failed."""
+        caller = self.going[number].caller
+        self._keep(mach, number)
+        mach.answer(caller, space.SPACE_COPY, code)
+
+    def _keep(self, mach: Mach, number: int) -> None:
+        """What has not gone of what was taken from the kernel is its again."""
         going = self.going.pop(number)
         for each in going.managed:
             _adopt(mach, going.controls[each.task], each)
         mach.give_up((right, MOVE_SEND) for right in (*going.controls, going.there, *going.made))
-        mach.answer(going.caller, space.SPACE_COPY, code, (going.pages,))
+
+    def _number_of(self, control: Any) -> int:
+        """The number of what has been copied of the task that is reached so, and of its family."""
+        for number, going in self.going.items():
+            if living(control) == going.controls[0]:
+                return number
+        raise KernError(KERN_INVALID_ARGUMENT)
+
+    @serves(space.SPACE_KEEP)
+    def _kept(self, mach: Mach, request: Message, control: Any) -> tuple[Any, ...]:
+        self._keep(mach, self._number_of(control))
+        mach.deallocate(name_of(control))
+        return ()
+
+    @serves(space.SPACE_GIVE)
+    def _give(self, mach: Mach, request: Message, control: Any, there: Any, made: Sequence[Any]) -> None:
+        number = self._number_of(control)
+        going = self.going[number]
+        if len(made) != len(going.made):
+            raise KernError(KERN_INVALID_ARGUMENT)
+        mach.give_up((right, MOVE_SEND) for right in (control, going.there, *going.made))
+        going.there, going.made, going.caller = name_of(there), tuple(map(name_of, made)), request.caller
+        self._give_next(mach, number)
+
+    def _give_next(self, mach: Mach, number: int) -> None:
+        """Sends the next managed object, or says that all has gone."""
+        going = self.going[number]
+        if going.managed:
+            each = going.managed.pop()
+            named = (_copied(going.made[0]), _copied(going.made[each.task]), each.address, each.id)
+            data = (OutOfLine(part, len(part)) for part in (each.words, each.pages))
+            self.ask(mach, self._adopted, going.there, (*named, *data, each.memory_object, each.control, each.name), number)
+        else:
+            self.ask(mach, self._given, going.there, (_copied(going.made[0]),), number)
+
+    @answered(space.SPACE_ADOPT)
+    def _adopted(self, mach: Mach, answer: Answer, number: U32) -> None:
+        """Of an object that has not come there is nothing any more: so there is nothing to go on with."""
+        if answer.code:
+            caller = self.going[number].caller
+            self._keep(mach, number)
+            mach.answer(caller, space.SPACE_GIVE, answer.code)
+        else:
+            self._give_next(mach, number)
+
+    @answered(space.SPACE_END)
+    def _given(self, mach: Mach, answer: Answer, number: U32) -> None:
+        """Where the other node has not heard of it, that is to be said again."""
+        caller = self.going[number].caller
+        if not answer.code:
+            self._keep(mach, number)
+        mach.answer(caller, space.SPACE_GIVE, answer.code)
 
     # Memory that comes
 

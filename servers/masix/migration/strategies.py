@@ -14,10 +14,16 @@ class Step(Enum):
 
     HOLD = auto()
     """The tasks are frozen."""
+    BEGIN = auto()
+    """Whoever decides of them is asked whether they may go."""
     PREPARE = auto()
     """Empty tasks are made for them there."""
     COPY = auto()
-    """Their memory goes there whole."""
+    """Their memory is copied whole."""
+    DECIDE = auto()
+    """It is decided that they go: until then all can be given up."""
+    GIVE = auto()
+    """The memory objects go that their family manages."""
     LEAD = auto()
     """The ports go where their exceptions are answered,"""
     PORTS = auto()
@@ -30,5 +36,9 @@ class Step(Enum):
     """They go on there."""
 
 
-DIRECT_COPY: Final = (Step.HOLD, Step.PREPARE, Step.COPY, Step.LEAD, Step.PORTS, Step.BIND, Step.MOVE, Step.GO)
+DIRECT_COPY: Final = (
+    Step.HOLD, Step.BEGIN, Step.PREPARE, Step.COPY, Step.DECIDE, Step.GIVE, Step.LEAD, Step.PORTS, Step.BIND, Step.MOVE, Step.GO,
+)  # fmt: skip
 """All at once, while the tasks are frozen."""
+UNDECIDED: Final = (Step.HOLD, Step.BEGIN, Step.PREPARE, Step.COPY, Step.DECIDE)
+"""The steps of which all can be given up."""

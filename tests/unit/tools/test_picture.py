@@ -30,6 +30,15 @@ def test_the_picture_of_a_move_is_that_of_the_run() -> None:
     assert picture_of_move.main(["--check"]) == 0
     text = picture_of_move.PICTURE.read_text()
     ElementTree.fromstring(text)
-    steps = ("process_hold", "process_prepare", "space_copy", "process_lead", "ipc_lead", "ipc_move", "process_move")
+    steps = (
+        "process_hold",
+        "process_prepare",
+        "space_copy",
+        "space_give",
+        "process_lead",
+        "ipc_lead",
+        "ipc_move",
+        "process_move",
+    )
     places = [text.index(f">{step}<") for step in steps]
     assert places == sorted(places)
