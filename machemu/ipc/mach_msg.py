@@ -125,15 +125,35 @@ def send_again(ipc: Ipc, thread: IpcThread, args: MsgArgs, data: bytes, late: bo
     if late:
         args = args._replace(option=args.option | MACH_SEND_TIMEOUT, timeout=0)
     try:
-        try:
-            kmsg = kmsg_copyin.copyin(ipc, thread.space, data, 0)
-        except KernError as error:
-            if error.code != MACH_SEND_INVALID_DEST:
-                raise
-            kmsg = kmsg_copyin.copyin_to_dead(ipc, thread.space, data)
+        kmsg = _copyin_again(ipc, thread, data)
     except KernError as error:
         return error.code
     return _sent(ipc, thread, args, _send_body(ipc, thread, args, kmsg, False))
+
+
+def send_woken(ipc: Ipc, thread: IpcThread, args: MsgArgs, data: bytes, late: bool) -> int | None:
+    """As `send_again`, of one that was woken and had not run since: it is woken again, and sends when it runs, which the caller
+    sees to. None then, too, or where it waits for memory of the message."""
+    try:
+        kmsg = _copyin_again(ipc, thread, data)
+    except KernError as error:
+        return error.code
+    code = _take_body(ipc, thread, args, kmsg)
+    if code != MACH_MSG_SUCCESS:
+        return code
+    thread.ith_wait, thread.ith_args, thread.ith_kmsg = MsgContinuation.SEND, args, kmsg
+    thread.ith_state = MACH_SEND_TIMED_OUT if late else MACH_MSG_SUCCESS
+    return None
+
+
+def _copyin_again(ipc: Ipc, thread: IpcThread, data: bytes) -> Kmsg:
+    """Raises KernError."""
+    try:
+        return kmsg_copyin.copyin(ipc, thread.space, data, 0)
+    except KernError as error:
+        if error.code != MACH_SEND_INVALID_DEST:
+            raise
+        return kmsg_copyin.copyin_to_dead(ipc, thread.space, data)
 
 
 def receive_again(ipc: Ipc, thread: IpcThread, args: MsgArgs) -> int | None:
@@ -209,15 +229,23 @@ def _send(ipc: Ipc, thread: IpcThread, args: Args) -> int | None:
 def _send_body(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg, hand_off: bool) -> int | None:
     """Takes what the message's body stands for and sends it."""
     if kmsg.complex:
-        try:
-            kmsg_copyin.copyin_body(ipc, thread.space, thread.memory, kmsg)
-        except KernError as error:
-            return error.code
-        except MustWait as wait:
-            thread.ith_kmsg = kmsg
-            _wait(ipc, thread, MsgContinuation.COPYIN, args, wait)
-            return None
+        code = _take_body(ipc, thread, args, kmsg)
+        if code != MACH_MSG_SUCCESS:
+            return code
     return _try_send(ipc, thread, args, kmsg, False, hand_off)
+
+
+def _take_body(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg) -> int | None:
+    """None where the thread waits for memory of the message, which is consumed on failure."""
+    try:
+        kmsg_copyin.copyin_body(ipc, thread.space, thread.memory, kmsg)
+    except KernError as error:
+        return error.code
+    except MustWait as wait:
+        thread.ith_kmsg = kmsg
+        _wait(ipc, thread, MsgContinuation.COPYIN, args, wait)
+        return None
+    return MACH_MSG_SUCCESS
 
 
 def _serve(ipc: Ipc, thread: IpcThread, args: Args, kmsg: Kmsg) -> int | None:

@@ -6,17 +6,18 @@ in them, and is served by the kernel whose task adopts them. Where a move is giv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_CAPABILITY
+from machemu.abi.migrate import REDO_SEND, SEND_WAITS
 from machemu.ipc import port
 from machemu.ipc.port import Port, Right
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern import redo, task_control
-from machemu.kern.redo import NOTHING
+from machemu.kern.redo import NOTHING, Redo
 from machemu.kern.thread import TH_WAIT, Continuation, Thread
 from machemu.kern.waits import WAITS
 from machemu.vm.object import deallocate
@@ -57,16 +58,44 @@ def thaw(kern: Kern, task: Task) -> None:
         raise KernError(KERN_FAILURE)
     task.frozen = False
     task.suspend_count -= 1
-    for thread in sorted(task.threads.values(), key=redo.order):
-        todo = thread.redo
+    threads = sorted(task.threads.values(), key=lambda thread: thread.redo.place if thread.redo is not None else 0)
+    for thread in threads:
         if thread.continuation is not Continuation.REDO:
             thread.redo = None
-        elif todo is not None and redo.for_it(kern, thread, todo):
-            thread.continuation = None
-            result = redo.begin(kern, thread)
-            if result is not None:
-                thread.retval = result
+    _send_anew(kern, threads)
+    for thread in threads:
+        if thread.continuation is Continuation.REDO and not _sends(thread):
+            _begin(kern, thread, redo.begin)
         kern.sched.release(thread)
+
+
+def _sends(thread: Thread) -> bool:
+    return thread.redo is not None and thread.redo.kind == REDO_SEND
+
+
+def _send_anew(kern: Kern, threads: Sequence[Thread]) -> None:
+    """Those who have been told of room have not run yet: it is theirs, though others wait."""
+    senders = [thread for thread in threads if _sends(thread)]
+    waiting = [thread for thread in senders if cast("Redo", thread.redo).words[-1] == SEND_WAITS]
+    for thread in senders:
+        if thread not in waiting:
+            _begin(kern, thread, redo.begin_woken)
+    claimed = list(filter(None, map(redo.claimed, senders)))
+    for each in claimed:
+        each.msgcount += 1
+    for thread in waiting:
+        _begin(kern, thread, redo.begin)
+    for each in claimed:
+        each.msgcount -= 1
+
+
+def _begin(kern: Kern, thread: Thread, begin: Callable[[Kern, Thread], int | None]) -> None:
+    """A thread does what it has to do anew, if it need not run itself for that."""
+    if redo.for_it(kern, thread, cast("Redo", thread.redo)):
+        thread.continuation = None
+        result = begin(kern, thread)
+        if result is not None:
+            thread.retval = result
 
 
 def detach(kern: Kern, thread: Thread) -> None:

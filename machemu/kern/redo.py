@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from machemu.abi.exception import Raised
-from machemu.abi.message import MACH_SEND_MSG, MACH_SEND_TIMED_OUT
+from machemu.abi.message import MACH_MSG_SUCCESS, MACH_SEND_MSG, MACH_SEND_TIMED_OUT
 from machemu.abi.migrate import (
     FOREVER,
     REDO_EXCEPTION,
@@ -195,15 +195,27 @@ def for_it(kern: Kern, thread: Thread, redo: Redo) -> bool:
     return redo.kind not in (REDO_TRAP, REDO_REDIRECT)
 
 
-def order(thread: Thread) -> tuple[bool, int]:
-    """The order in which threads begin anew: first who has been told of room for a message, then by their places."""
-    redo = thread.redo or NOTHING
-    return redo.kind != REDO_SEND or redo.words[-1] == SEND_WAITS, redo.place
-
-
 def _limit(kern: Kern, thread: Thread, redo: Redo) -> None:
     """The thread, which has blocked, waits as long as was left."""
     kern.limit_wait(thread, None if redo.limit == FOREVER else redo.limit)
+
+
+def begin_woken(kern: Kern, thread: Thread) -> int | None:
+    """As `begin`, of a sender for whom there is room, or whose time has passed: it is again as if it had just been woken."""
+    redo, thread.redo = cast("Redo", thread.redo), None
+    *words, how = redo.words
+    code = mach_msg.send_woken(kern.ipc, thread, MsgArgs(*words), redo.data, how == SEND_LATE)
+    if thread.ith_wait is MsgContinuation.SEND:
+        thread.continuation = MsgContinuation.SEND
+    return code
+
+
+def claimed(thread: Thread) -> Port | None:
+    """The port in whose queue there is room for a sender that has been told, and has not run since."""
+    if thread.ith_wait is not MsgContinuation.SEND or thread.state & TH_WAIT or thread.ith_state != MACH_MSG_SUCCESS:
+        return None
+    target = cast("Port", cast("Kmsg", thread.ith_kmsg).remote)
+    return target if target.active else None
 
 
 def _send(kern: Kern, thread: Thread, redo: Redo) -> int | None:

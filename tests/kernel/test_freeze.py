@@ -102,8 +102,8 @@ def test_waits_that_were_told_begin_anew(arch: Arch, name: str, tmp_path: Path) 
 
 MOVED = (
     "devices", "emulation", "gsync", "hosts", "lines", "longform", "managerrequests", "memory", "messages", "pager",
-    "pageranswers", "pagerattrs", "pagercopy", "pagerlocks", "pageroffsets", "pagerwire", "ports", "psets", "regions", "states",
-    "threads", "traps", "twotypes", "waits", "wirefailures",
+    "pageranswers", "pagerattrs", "pagercopy", "pagerlocks", "pageroffsets", "pagerwire", "ports", "psets", "regions",
+    "sendtimeouts", "states", "threads", "traps", "twotypes", "waits", "wirefailures",
 )  # fmt: skip
 """Modules that see nothing of it where another task comes in the place of theirs. Others ask for msg-accepted notifications of
 messages to a task that stays, or see in which order threads run, which objects are copies of others, or which pages are
@@ -117,6 +117,12 @@ def test_modules_print_the_same_where_other_tasks_come_in_the_place_of_theirs(ar
     for name in MOVED:
         printed, _ = disturbed(arch, name, relocate, seed, tmp_path)
         assert printed == modules.transcript_of(module(arch, name)).read_bytes(), name
+
+
+def test_senders_who_were_told_of_room_send_when_they_run_and_others_do_not_take_it(tmp_path: Path) -> None:
+    """One of them is suspended meanwhile, in this module with this seed."""
+    printed, _ = disturbed(I386, "sendtimeouts", relocate, 0, tmp_path)
+    assert printed == modules.transcript_of(module(I386, "sendtimeouts")).read_bytes()
 
 
 @pytest.fixture
