@@ -229,6 +229,7 @@ class Kern:
         event = self.events.pop_due(now)
         if event is None:
             return now
+        self.charge_events()
         while event is not None:
             if isinstance(event.kind, Timer):
                 self._fire(event.kind, event.args[0])
@@ -236,6 +237,7 @@ class Kern:
                 # Of a layer that kern does not know: its object comes first and knows what to do.
                 event.args[0].event_due(event.kind, *event.args[1:])
             event = self.events.pop_due(now)
+        self.charge_events(self.kernel_task)  # what an interrupt does is nothing of the task's that it comes upon
         return self.clock.now()
 
     def take_ticks(self, ticks: int) -> None:
@@ -298,12 +300,12 @@ class Kern:
             self.traps.trap_count, *ipc.sent,
         )  # fmt: skip
 
-    def charge_events(self) -> None:
-        """What has happened since the last call is counted for the current thread's task, or for the kernel's."""
+    def charge_events(self, task: Task | None = None) -> None:
+        """What has happened since the last call is counted for a task; without one for the current thread's, or the kernel's."""
         counts = self.event_counts()
         if counts != self.counted:
             thread = self.sched.current
-            task = self.kernel_task if thread is None else thread.task
+            task = task or (self.kernel_task if thread is None else thread.task)
             task.events = tuple(map(add, task.events, map(sub, counts, self.counted)))
             self.counted = counts
 

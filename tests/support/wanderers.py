@@ -151,12 +151,14 @@ class Operator:
         assert kernel is not None
         self.told = None
         node.pass_time(time)
+        kernel.kern.charge_events()
         ipc = kernel.ipc
         self.reply = ipc.make_kernel_port(None, reply=True)
         self.reply.receiver = None
         body, carried = routine.request.pack(ipc.order, values)
         target, once = ports.make_send(ipc, _service(node, manager)), ports.make_sonce(ipc, self.reply)
         kmsgs.kernel_send(ipc, kmsgs.make(ipc, target, PORT_SEND, once, PORT_SEND_ONCE, routine.request.id, body, carried))
+        kernel.kern.charge_events(kernel.kern.kernel_task)
         node.idle = False
         self.world.cluster._note(node.number, node.status())
 
