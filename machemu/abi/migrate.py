@@ -25,6 +25,8 @@ STAY_CACHED: Final = 256
 """It is the memory manager of an object that nobody maps and that the kernel keeps: no map would tell of it."""
 STAY_PROXY: Final = 512
 """It has a right to a proxy of a memory object, of which its kernel alone knows what it stands for."""
+STAY_GONE: Final = 1024
+"""A thread of it waits for a page that its map does not show any more, or not for such an access."""
 
 TASK_IPC_INFO: Final = 4600
 """A flavor of task_info: how many traps a task's threads have made, and how many messages they have sent, and how many bytes in
@@ -56,8 +58,10 @@ REDO_REDIRECT: Final = 8
 """Makes a trap that an emulation vector redirects: its number."""
 REDO_YIELD: Final = 9
 """Is ready, and has given way: 0 in swtch, 1 in swtch_pri, 2 in thread_switch."""
+REDO_FAULT: Final = 10
+"""Waits for a page: the address, the access (VM_PROT_), and the code of the exception that it gets instead, or 0."""
 
-REDO_WORDS: Final = (0, 3, 8, 7, 10, 0, 4, 1, 1, 1)
+REDO_WORDS: Final = (0, 3, 8, 7, 10, 0, 4, 1, 1, 1, 3)
 """How many words each kind has at least, by its number."""
 SEND_WAITS, SEND_ROOM, SEND_LATE = range(3)
 """The last word of REDO_SEND."""

@@ -13,6 +13,7 @@ from machemu.abi.migrate import (
     STAY_DEFAULT_PAGER,
     STAY_DEVICE,
     STAY_ESSENTIAL,
+    STAY_GONE,
     STAY_HOST_SIDE,
     STAY_IO_PERM,
     STAY_PROXY,
@@ -26,6 +27,7 @@ from machemu.device.io_perm import IoPerm
 from machemu.ipc.port import Port
 from machemu.kern import family
 from machemu.kern.task import Task
+from machemu.kern.thread import Thread
 from machemu.machine.seams import DescriptorTables, IoPorts
 from machemu.vm.map_copy import VmMapCopy
 
@@ -48,6 +50,7 @@ def reasons(kernel: Kernel, task: Task) -> int:
         STAY_COPY: _needs_its_family(kernel, task),
         STAY_SHARED: family.shares_with_host(kernel.kern, task),
         STAY_PROXY: _has_right_to(task, Proxy),
+        STAY_GONE: any(map(_waits_for_what_is_gone, threads)),
         STAY_CACHED: any(_manages(task, obj) for obj in kernel.vm.cached.values()),
     }
     return sum(bit for bit, holds in applies.items() if holds)
@@ -83,6 +86,16 @@ def _shown(task: Task, copies: bool = False) -> Iterator[VmObject]:
     for entry in task.map.entries if task.map is not None else ():
         if entry.object is not None and (entry.needs_copy or not copies):
             yield entry.object
+
+
+def _waits_for_what_is_gone(thread: Thread) -> bool:
+    """Whether a thread would not wait again for the page for which it waits."""
+    map_ = thread.task.map
+    if thread.fault is None or thread.held is None or map_ is None:
+        return False
+    address, access = thread.fault
+    entry = map_.lookup(address)
+    return entry is None or entry.object is not thread.held or bool(access & ~entry.protection)
 
 
 def _under_way(task: Task) -> Iterator[VmObject]:

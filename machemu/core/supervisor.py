@@ -163,6 +163,9 @@ class KernelSupervisor(KernelParts):
             self.kern.wait(thread, Continuation.REDIRECT, wait)
         return None
 
+    def bad_access(self, thread: Thread, code: int, address: int) -> None:
+        self._raise(thread, EXC_BAD_ACCESS, code, address)
+
     def unhandled(self, thread: Thread, what: Raised) -> None:
         self.crash = thread, what
 
@@ -177,8 +180,9 @@ class KernelSupervisor(KernelParts):
         try:
             vm_fault(self._map(thread), address, access)
         except KernError as error:
-            self._raise(thread, EXC_BAD_ACCESS, error.code, address)
+            self.bad_access(thread, error.code, address)
         except MustWait as wait:
+            thread.fault = address, access
             self.kern.wait(thread, Continuation.FAULT, wait)
         else:
             if pc_sample.wanted(thread):

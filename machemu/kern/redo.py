@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from machemu.abi.errors import KernError, MustWait
 from machemu.abi.exception import Raised
 from machemu.abi.message import MACH_MSG_SUCCESS, MACH_SEND_MSG, MACH_SEND_TIMED_OUT
 from machemu.abi.migrate import (
     FOREVER,
     REDO_EXCEPTION,
+    REDO_FAULT,
     REDO_GSYNC,
     REDO_NOTHING,
     REDO_PUT,
@@ -32,6 +34,7 @@ from machemu.ipc.thread import MsgArgs, MsgContinuation, Put
 from machemu.kern import exception_rpc, gsync
 from machemu.kern.thread import TH_WAIT, Continuation
 from machemu.sim.state import U32, Natural, Word, state
+from machemu.vm.fault import vm_fault
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -70,6 +73,8 @@ def time_left(kern: Kern, timer: Event | None) -> int:
 
 def place(kern: Kern, thread: Thread) -> int:
     """How many stand in a thread's queue that came before it; 0 where it is in none."""
+    if thread.wait_event is not None:
+        return thread.wait_event.threads.index(thread)
     if thread.gsync_key is not None:
         return kern.gsync.waiters[thread.gsync_key].index(thread)
     queue = thread.ith_queue
@@ -143,10 +148,11 @@ def detach_exception(kern: Kern, thread: Thread) -> Redo:
     return Redo(REDO_EXCEPTION, (*thread.ith_exc, int(thread.ith_last)))
 
 
-def detach_nothing(kern: Kern, thread: Thread) -> Redo:
-    """It goes on in user mode, where it makes the access again that it waited for."""
+def detach_fault(kern: Kern, thread: Thread) -> Redo:
+    """A program on the host starts its step again."""
     kern.wake(thread)
-    return NOTHING
+    access, thread.fault = thread.fault, None
+    return NOTHING if access is None else Redo(REDO_FAULT, (*access, 0))
 
 
 def detach_trap(kern: Kern, thread: Thread) -> Redo:
@@ -186,13 +192,14 @@ def begin(kern: Kern, thread: Thread) -> int | None:
 
 
 def for_it(kern: Kern, thread: Thread, redo: Redo) -> bool:
-    """Whether another thread may `begin` for it. A routine of the kernel's only the current thread may perform."""
+    """Whether another thread may `begin` for it. Only the current thread performs a routine of the kernel's, or has an
+    exception."""
     if redo.kind == REDO_SEND:
         _, _, name, *_ = kern.ipc.header.unpack_from(redo.data)
         entry = thread.space.table.get(name)
         receiver = getattr(entry.object, "receiver", None) if entry is not None else None
         return receiver is not kern.ipc.kernel_space
-    return redo.kind not in (REDO_TRAP, REDO_REDIRECT)
+    return redo.kind not in (REDO_TRAP, REDO_REDIRECT) and not (redo.kind == REDO_FAULT and redo.words[-1])
 
 
 def _limit(kern: Kern, thread: Thread, redo: Redo) -> None:
@@ -262,6 +269,22 @@ def _yield(kern: Kern, thread: Thread, redo: Redo) -> None:
     thread.continuation = YIELDS[redo.words[0]]
 
 
+def _fault(kern: Kern, thread: Thread, redo: Redo) -> None:
+    """Waits for the page again; where it is there the thread makes its access itself, and has an exception once it runs."""
+    address, access, code = redo.words
+    if code:
+        kern.traps.bad_access(thread, code, address)
+        return
+    assert thread.task.map is not None
+    try:
+        vm_fault(thread.task.map, address, access)
+    except MustWait as wait:
+        thread.fault = address, access
+        kern.wait(thread, Continuation.FAULT, wait)
+    except KernError as error:
+        thread.redo, thread.continuation = redo._replace(words=(address, access, error.code)), Continuation.REDO
+
+
 def _trap(kern: Kern, thread: Thread, redo: Redo) -> int | None:
     number, *arguments = redo.words
     thread.trap_retry = (number, tuple(arguments) or None)
@@ -284,4 +307,5 @@ _BEGIN: Final[dict[int, Callable[[Kern, Thread, Redo], int | None]]] = {
     REDO_TRAP: _trap,
     REDO_REDIRECT: _redirect,
     REDO_YIELD: _yield,
+    REDO_FAULT: _fault,
 }

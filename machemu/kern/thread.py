@@ -9,7 +9,7 @@ from machemu.abi.errors import InvariantError
 from machemu.abi.exception import Raised
 from machemu.ipc.thread import IpcThread, MsgContinuation
 from machemu.machine.seams import Pcb
-from machemu.sim.state import U8, Natural, Range, Signed, Time, Word, state
+from machemu.sim.state import U3, U8, U32, Natural, Range, Signed, Time, Word, state
 
 if TYPE_CHECKING:
     from machemu.ipc.port import Port, Right
@@ -83,7 +83,7 @@ class Thread(IpcThread):
 
     __slots__ = (
         "number", "task", "pcb", "state", "suspend_count", "user_stop_count", "active", "continuation", "retval",
-        "wait_event", "held", "trap_retry", "trap_right", "wait_timer", "depress_timer", "queued",
+        "wait_event", "held", "fault", "trap_retry", "trap_right", "wait_timer", "depress_timer", "queued",
         "processor_set", "policy", "sched_data", "vm_privilege",
         "priority", "max_priority", "sched_pri", "depress_priority",
         "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "sched_stamp",
@@ -107,6 +107,7 @@ class Thread(IpcThread):
     retval: Word | None  # a trap's result not yet written to the pcb, since the thread's registers were in the CPU
     wait_event: WaitEvent | None  # what it waits for in virtual memory
     held: VmObject | None  # a reference to a memory object that it keeps until then
+    fault: tuple[U32, U3] | None  # an access that it makes again then: the address, and VM_PROT_
     # Of a trap to be started again its number and arguments, None where those could not be read yet, and a send right that it
     # keeps until then:
     trap_retry: tuple[Word, tuple[Word, ...] | None] | None
@@ -162,6 +163,7 @@ class Thread(IpcThread):
         self.retval = None
         self.wait_event = None
         self.held = None
+        self.fault = None
         self.trap_retry = None
         self.trap_right = None
         self.wait_timer = None

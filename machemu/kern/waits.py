@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from machemu.abi.kern_return import KERN_ABORTED, KERN_INTERRUPTED, KERN_SUCCESS, KERN_TIMEDOUT
+from machemu.abi.migrate import REDO_FAULT
 from machemu.ipc import mach_msg, port
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern import exception, exception_rpc, gsync, redo
@@ -97,10 +98,12 @@ def abort_exception(kern: Kern, thread: Thread) -> None:
 
 def resume_fault(kern: Kern, thread: Thread) -> None:
     """The access is made again."""
+    thread.fault = None
 
 
 def abort_fault(kern: Kern, thread: Thread) -> None:
     kern.wake(thread)
+    thread.fault = None
 
 
 def resume_trap(kern: Kern, thread: Thread) -> int | None:
@@ -125,7 +128,7 @@ def abort_redo(kern: Kern, thread: Thread) -> int | None:
     assert todo is not None
     if not redo.for_it(kern, thread, todo):
         thread.redo = None
-        return KERN_ABORTED
+        return None if todo.kind == REDO_FAULT else KERN_ABORTED
     thread.continuation = None
     result = redo.begin(kern, thread)
     return result if thread.continuation is None else WAITS[thread.continuation].abort(kern, thread)
@@ -150,7 +153,7 @@ WAITS: Final[dict[Continuation | MsgContinuation, Wait]] = {
     Continuation.EXCEPTION_REPLY: Wait(
         resume_exception, abort_exception, redo.detach_exception, None, "waits for an exception handler's reply"
     ),
-    Continuation.FAULT: Wait(resume_fault, abort_fault, redo.detach_nothing, None, "waits for {event}"),
+    Continuation.FAULT: Wait(resume_fault, abort_fault, redo.detach_fault, None, "waits for {event}"),
     Continuation.TRAP: Wait(resume_trap, abort_trap, redo.detach_trap, None, "waits for {event}"),
     Continuation.REDIRECT: Wait(resume_redirect, abort_trap, redo.detach_redirect, None, "waits for {event}"),
     Continuation.REDO: Wait(redo.begin, abort_redo, redo.detach_redo, None, "is to go on when its task is thawed"),

@@ -11,7 +11,7 @@ import pytest
 
 from machemu.abi.errors import KernError, MustWait
 from machemu.abi.message import PORT_RECEIVE, PORT_SEND, PORT_SEND_ONCE
-from machemu.abi.migrate import FOREVER, REDO_WORDS, REDO_YIELD
+from machemu.abi.migrate import FOREVER, REDO_FAULT, REDO_WORDS
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc.port import Right
 from machemu.kern import freeze, task_control, thread_control
@@ -110,8 +110,8 @@ class Mover:
         if self.waits and rng.random() < 0.6:
             wait = self.waits.pop()
         else:
-            kind = rng.randint(0, REDO_YIELD + 1)
-            count = REDO_WORDS[kind] if kind <= REDO_YIELD else 3
+            kind = rng.randint(0, REDO_FAULT + 1)
+            count = REDO_WORDS[kind] if kind <= REDO_FAULT else 3
             words = (kind, rng.choice((1, 50, FOREVER)), rng.randrange(4), *rng.choices(NUMBERS, k=count))
             wait = words, self._memory(rng.randbytes(rng.choice((0, 24, 28)))), PolyPort(None, PORT_SEND_ONCE)
         call(self.kernel, THREAD_SET_WAIT, self.host, send_right(self.kernel, thread.ith_self), *wait)

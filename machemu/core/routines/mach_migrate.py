@@ -13,6 +13,7 @@ from machemu.abi.kern_return import KERN_FAILURE, KERN_INTERRUPTED, KERN_INVALID
 from machemu.abi.message import HEADER_SIZE, PORT_DEAD, PORT_SEND, PORT_SEND_ONCE
 from machemu.abi.migrate import (
     REDO_EXCEPTION,
+    REDO_FAULT,
     REDO_GSYNC,
     REDO_HEAD,
     REDO_REDIRECT,
@@ -23,6 +24,7 @@ from machemu.abi.migrate import (
 )
 from machemu.abi.port import TYPE_RECEIVE
 from machemu.abi.types import signed
+from machemu.abi.vm import VM_PROT_ALL
 from machemu.core import stays
 from machemu.core.routines.memory_object import object_target
 from machemu.core.routines.targets import map_target, privileged_host, task_target, thread_target, words_out_of_line
@@ -228,6 +230,8 @@ def _redo(words: tuple[int, ...], data: bytes) -> Redo:
             raise KernError(KERN_INVALID_ARGUMENT)
     if kind == REDO_YIELD and rest[0] >= len(YIELDS):
         raise KernError(KERN_INVALID_ARGUMENT)
+    if kind == REDO_FAULT and rest[1] & ~VM_PROT_ALL:
+        raise KernError(KERN_INVALID_ARGUMENT)
     if kind == REDO_EXCEPTION:
         rest = [signed(word) for word in rest]
     return Redo(kind, tuple(rest), data, limit, place)
@@ -366,7 +370,7 @@ def task_set_forwards(kernel: Kernel, request: Kmsg, task_port: Right, forwards:
 
 def task_get_account(kernel: Kernel, request: Kmsg) -> tuple[OutOfLine]:
     kernel.kern.charge_events()
-    return (words_out_of_line(kernel, accounts.of_task(task_target(request))),)
+    return (words_out_of_line(kernel, accounts.of_task(kernel.kern, task_target(request))),)
 
 
 def task_set_account(kernel: Kernel, request: Kmsg, task_port: Right, words: OutOfLine) -> tuple[()]:

@@ -1,0 +1,130 @@
+"""Threads of frozen tasks that waited for pages wait for them again, and their usage is as old as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from machemu.abi.exception import EXC_BAD_ACCESS
+from machemu.abi.kern_return import KERN_MEMORY_ERROR
+from machemu.abi.migrate import STAY_GONE
+from machemu.ipc import port as ports
+from machemu.kern import freeze, thread_control
+from machemu.kern.clock import TICK_NS
+from machemu.kern.task import Task
+from machemu.kern.thread import Continuation
+from machemu.mig.interfaces.mach_migrate import TASK_FREEZE, TASK_THAW
+from machemu.vm import routines as vm
+from tests.support.guests import Arch
+from tests.support.machine import CODE, Machine, add_task, empty
+from tests.support.managers import Manager
+from tests.support.maps import map_of
+from tests.support.moves import relocate
+from tests.support.routines import call, send_right
+
+WINDOW = 0x20000000
+RESULT = CODE + 0x800
+STEP = 10_000_000
+
+
+def waiting(machine: Machine) -> tuple[Manager, Task]:
+    """A task that reads a page, for which its manager has been asked, and hands its exceptions to nobody."""
+    arch, manager = machine.arch, Manager(machine)
+    task, _ = add_task(machine, arch.fetch(WINDOW) + arch.store(RESULT) + arch.stay)
+    task.itk_exception = ports.make_send(machine.kernel.ipc, manager.new_port())
+    manager.map(task, arch.page, WINDOW)
+    manager.ready()
+    machine.run(STEP)
+    assert manager.names() == ["data_request"]
+    return manager, task
+
+
+def test_a_thread_waits_again_for_its_page_before_any_runs(arch: Arch) -> None:
+    with empty(arch) as machine:
+        manager, task = waiting(machine)
+        new = relocate(machine, task)
+        [thread] = new.threads.values()
+        assert (thread.continuation, thread.fault) == (Continuation.FAULT, (WINDOW, 1))
+        machine.check()
+        manager.supply(0, arch.pack("I", 0x1234).ljust(arch.page, b"\0"))
+        machine.run(STEP)
+        assert (machine.word(new, RESULT), thread.fault) == (0x1234, None)
+        assert manager.names() == []
+
+
+def test_a_thread_is_told_once_that_its_page_cannot_be_had(arch: Arch) -> None:
+    """The manager is not asked again for what it has answered while the thread was held."""
+    with empty(arch) as machine:
+        kern = machine.kernel.kern
+        manager, task = waiting(machine)
+        [thread] = task.threads.values()
+        freeze.freeze(kern, task)
+        freeze.detach(kern, thread)
+        manager.tell("data_error", 0, arch.page, 5)
+        freeze.thaw(kern, task)
+        assert not task.itk_exception.messages  # type: ignore[union-attr]
+        machine.run(STEP)
+        [told] = task.itk_exception.messages  # type: ignore[union-attr]
+        assert arch.unpack("I4xI4xI", told.body, 20) == (EXC_BAD_ACCESS, KERN_MEMORY_ERROR, WINDOW)
+        assert manager.names() == []
+
+
+def test_a_thread_that_is_to_have_an_exception_is_aborted(arch: Arch) -> None:
+    with empty(arch) as machine:
+        kern = machine.kernel.kern
+        manager, task = waiting(machine)
+        [thread] = task.threads.values()
+        freeze.freeze(kern, task)
+        freeze.detach(kern, thread)
+        manager.tell("data_error", 0, arch.page, 5)
+        freeze.thaw(kern, task)
+        thread_control.abort(kern, thread)
+        assert (thread.continuation, thread.retval) == (None, None)
+        machine.run(STEP)
+        assert manager.names() == ["data_request"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    (
+        lambda task, page: vm.vm_deallocate(map_of(task), WINDOW, page),
+        lambda task, page: vm.vm_protect(map_of(task), WINDOW, page, False, 2),
+    ),
+    ids=("given up", "protected"),
+)
+def test_a_thread_that_waits_for_what_it_may_not_read_any_more_stays(arch: Arch, change: Callable[[Task, int], None]) -> None:
+    with empty(arch) as machine:
+        _, task = waiting(machine)
+        add_task(machine, arch.stay)
+        machine.run(STEP)
+        kernel, host = machine.kernel, machine.kernel.kern.host.host_priv_self
+        for reason in (0, STAY_GONE):
+            assert call(kernel, TASK_FREEZE, host, send_right(kernel, task.itk_self)) == (reason,)
+            call(kernel, TASK_THAW, task.itk_self)
+            if not reason:
+                change(task, arch.page)
+
+
+def test_usage_does_not_age_while_a_task_is_frozen(arch: Arch) -> None:
+    with empty(arch) as machine:
+        kern, sched = machine.kernel.kern, machine.kernel.kern.sched
+        add_task(machine, arch.stay)
+        task, thread = add_task(machine, arch.stay)
+        thread_control.suspend(kern, thread)
+        before, second = thread.cpu_usage, sched.second_of(task)
+        machine.run(90 * TICK_NS)
+        freeze.freeze(kern, task)
+        machine.run(130 * TICK_NS)
+        freeze.thaw(kern, task)
+        assert (sched.sched_tick, sched.second_of(task)) == (2, thread.sched_stamp)
+        other = thread_control.create(kern, task)
+        machine.run(5 * TICK_NS)
+        for each in (thread, other):
+            assert not sched.update_priority(each)
+        machine.check()
+        machine.run(10 * TICK_NS)
+        for each in (thread, other):
+            assert sched.update_priority(each)
+            assert each.cpu_usage < before
+        assert sched.second_of(task) == second + 2
