@@ -14,6 +14,7 @@ from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.migrate import FOREVER, NONE
 from machemu.abi.types import signed
 from machemu.kern import task_control
+from machemu.kern.clock import HZ
 from machemu.kern.pc_sample import MAX_PC_SAMPLES, PcSample
 from machemu.kern.redo import time_left
 from machemu.kern.task import TASK_EVENTS_INFO_COUNT, TASK_IPC_INFO_COUNT
@@ -34,7 +35,8 @@ OF_THREAD: Final = (
 """A thread's, in their order; then how many seconds ago its usage aged, the milliseconds of its depression that are left, or
 FOREVER, and the samples of its program counter."""
 OF_TASK: Final = ("user_stop_count", "priority", "essential", "user_time", "system_time", "creation_time")
-"""A task's; then what TASK_EVENTS_INFO and TASK_IPC_INFO count, and the samples of its threads."""
+"""A task's; then how many clock ticks it is into a second of its own, what TASK_EVENTS_INFO and TASK_IPC_INFO count, and the
+samples of its threads."""
 SAMPLES_HEAD: Final = 3
 SAMPLE_WORDS: Final = 4
 WIDE: Final = frozenset((
@@ -59,7 +61,7 @@ def _values(words: deque[int], names: Sequence[str]) -> dict[str, int]:
 
 
 def of_thread(kern: Kern, thread: Thread) -> tuple[int, ...]:
-    idle, depressed = kern.sched.sched_tick - thread.sched_stamp, time_left(kern, thread.depress_timer)
+    idle, depressed = _second(kern, thread.task) - thread.sched_stamp, time_left(kern, thread.depress_timer)
     return (*_words(thread, OF_THREAD), idle, depressed, *_samples(thread, thread.task))
 
 
@@ -89,14 +91,20 @@ def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
     for name, value in values.items():
         setattr(thread, name, value)
     thread.pc_sample = samples
-    thread.sched_stamp = kern.sched.sched_tick - idle
+    thread.sched_stamp = _second(kern, thread.task) - idle
     kern.cancel_depress_timer(thread)
     if depressed != FOREVER and thread.depress_priority >= 0:
         kern.limit_depression(thread, depressed)
 
 
-def of_task(task: Task) -> tuple[int, ...]:
-    return (*_words(task, OF_TASK), *[count & WORD for count in task.events], *_samples(task, task))
+def _second(kern: Kern, task: Task) -> int:
+    """The second that a task is in; a frozen one is for it in the one in which it was frozen."""
+    return task.own_ticks // HZ if task.frozen else kern.sched.second_of(task)
+
+
+def of_task(kern: Kern, task: Task) -> tuple[int, ...]:
+    own_ticks = task.own_ticks if task.frozen else kern.ticks - task.phase
+    return (*_words(task, OF_TASK), own_ticks % HZ, *[count & WORD for count in task.events], *_samples(task, task))
 
 
 def set_task(kern: Kern, task: Task, words: Sequence[int]) -> None:
@@ -104,8 +112,9 @@ def set_task(kern: Kern, task: Task, words: Sequence[int]) -> None:
     rest = deque(words)
     values = _values(rest, OF_TASK)
     events = TASK_EVENTS_INFO_COUNT + TASK_IPC_INFO_COUNT
-    if len(rest) < events or values["user_stop_count"] > STOPS_MAX or values["priority"] >= NRQS:
+    if len(rest) <= events or rest[0] >= HZ or values["user_stop_count"] > STOPS_MAX or values["priority"] >= NRQS:
         raise KernError(KERN_INVALID_ARGUMENT)
+    into = rest.popleft()
     counts = [rest.popleft() for _ in range(events)]
     samples = _sample(rest, task)
     stops = values.pop("user_stop_count")
@@ -113,6 +122,7 @@ def set_task(kern: Kern, task: Task, words: Sequence[int]) -> None:
         (task_control.hold if stops else task_control.release)(kern, task)
     task.user_stop_count = stops
     task.essential = bool(values.pop("essential"))
+    task.own_ticks += into - task.own_ticks % HZ
     for name, value in values.items():
         setattr(task, name, value)
     task.events = tuple(counts)

@@ -17,6 +17,7 @@ from machemu.ipc import port
 from machemu.ipc.port import Port, Right
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern import redo, task_control
+from machemu.kern.clock import HZ
 from machemu.kern.redo import NOTHING, Redo
 from machemu.kern.thread import TH_WAIT, Continuation, Thread
 from machemu.kern.waits import WAITS
@@ -37,6 +38,7 @@ def freeze(kern: Kern, task: Task) -> None:
     if task.frozen or not task.active:
         raise KernError(KERN_FAILURE)
     task.frozen = True
+    task.own_ticks = kern.ticks - task.phase
     for thread in task.threads.values():
         thread.redo = (thread.redo or NOTHING)._replace(place=redo.place(kern, thread))
     for place, thread in enumerate(_ready(kern, task)):
@@ -53,10 +55,15 @@ def _ready(kern: Kern, task: Task) -> list[Thread]:
 
 
 def thaw(kern: Kern, task: Task) -> None:
-    """The threads go on, each wait that was told in its place. KERN_FAILURE where the task is not frozen."""
+    """The threads go on, each wait that was told in its place; their usage has not aged meanwhile. KERN_FAILURE where the task is
+    not frozen."""
     if not task.frozen:
         raise KernError(KERN_FAILURE)
     task.frozen = False
+    task.phase = (kern.ticks - task.own_ticks) % HZ
+    seconds = (kern.ticks - task.phase - task.own_ticks) // HZ
+    for thread in task.threads.values():
+        thread.sched_stamp += seconds
     task.suspend_count -= 1
     threads = sorted(task.threads.values(), key=lambda thread: thread.redo.place if thread.redo is not None else 0)
     for thread in threads:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Annotated, Final
 
+from machemu.kern.clock import HZ
 from machemu.kern.processor_set import SCHED_SHIFT, ProcessorSet
 from machemu.kern.thread import NRQS, POLICY_FIXEDPRI, POLICY_TIMESHARE, TH_HALTED, TH_RUN, TH_SUSP, TH_WAIT, Thread
-from machemu.sim.state import Time, Word, state
+from machemu.sim.state import Range, Time, Word, state
+
+if TYPE_CHECKING:
+    from machemu.kern.task import Task
 
 MIN_QUANTUM: Final = 3
 """Clock ticks: hz / 33."""
@@ -37,9 +41,10 @@ def aged(usage: int, seconds: int) -> int:
 class Sched:
     """What runs on a processor."""
 
-    __slots__ = ("pset", "current", "quantum", "first_quantum", "ast", "yielding", "handoff", "sched_tick")
+    __slots__ = ("pset", "current", "quantum", "first_quantum", "ast", "yielding", "handoff", "sched_tick", "into")
     pset: ProcessorSet  # the processor's set, whose ready threads it runs
     sched_tick: Time  # seconds since power-on, which ageing counts in
+    into: Annotated[int, Range(0, HZ - 1)]  # clock ticks since the last one of these began
 
     # Who has the CPU:
     current: Thread | None  # also while the kernel works for it; None while idle
@@ -59,7 +64,7 @@ class Sched:
         self.ast = False
         self.yielding = False
         self.handoff = None
-        self.sched_tick = 0
+        self.sched_tick = self.into = 0
 
     # Run queues
 
@@ -187,10 +192,18 @@ class Sched:
         thread.cpu_delta += delta
         thread.sched_delta += delta * thread.processor_set.sched_load
 
-    def update_priority(self, thread: Thread) -> None:
-        """Ages the usage of a thread that is in no run queue by the seconds that have passed, and its priority with it."""
-        ticks = self.sched_tick - thread.sched_stamp
-        thread.sched_stamp = self.sched_tick
+    def second_of(self, task: Task) -> int:
+        """The second that a task's threads are in: the time for which it stood still is none of its."""
+        return self.sched_tick - (self.into < task.phase)
+
+    def update_priority(self, thread: Thread) -> bool:
+        """Ages the usage of a thread that is in no run queue by the seconds that have passed, and its priority with it; whether
+        any have."""
+        second = self.second_of(thread.task)
+        ticks = second - thread.sched_stamp
+        if not ticks:
+            return False
+        thread.sched_stamp = second
         self.timer_delta(thread)
         if ticks > 30:
             thread.cpu_usage = thread.sched_usage = 0
@@ -200,6 +213,7 @@ class Sched:
         thread.cpu_delta = thread.sched_delta = 0
         if ages(thread):
             thread.sched_pri = shared_priority(thread)
+        return True
 
     def compute_priority(self, thread: Thread, resched: bool) -> None:
         """Sets the effective priority from policy, base priority and usage; a queued thread changes queues, and with `resched`
@@ -233,9 +247,8 @@ class Sched:
     def clock_tick(self, thread: Thread) -> None:
         """A clock interrupt while `thread` runs (thread_quantum_update)."""
         self.quantum -= 1
-        if thread.sched_stamp != self.sched_tick:
-            self.update_priority(thread)
-        elif ages(thread):
+        is_new = thread.sched_stamp != self.sched_tick and self.update_priority(thread)
+        if not is_new and ages(thread):
             self.timer_delta(thread)
             if self.quantum <= 0 or thread.sched_delta >= USAGE_THRESHOLD:
                 thread.sched_usage += thread.sched_delta
@@ -250,7 +263,8 @@ class Sched:
         """do_thread_scan: threads that have been ready for some time without running get the priority that they have by now."""
         while True:
             waiting = (thread for queue in self.pset.runq.queues for thread in queue)
-            stuck = list(islice((thread for thread in waiting if self.sched_tick - thread.sched_stamp > 1), STUCK_MAX))
+            late = (thread for thread in waiting if self.second_of(thread.task) - thread.sched_stamp > 1)
+            stuck = list(islice(late, STUCK_MAX))
             for thread in stuck:
                 self.rem_runq(thread)
             for thread in reversed(stuck):

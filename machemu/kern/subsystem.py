@@ -245,7 +245,7 @@ class Kern:
 
     def take_ticks(self, ticks: int) -> None:
         """Clock interrupts until there were so many since power-on, which is more than there were yet."""
-        second = ticks // SECOND_TICKS
+        second, self.sched.into = divmod(ticks, SECOND_TICKS)
         for tick in range(max(self.ticks // SECOND_TICKS, second - 64) + 1, second + 1):
             self.sched.second(tick)
         thread = self.sched.current
@@ -316,7 +316,9 @@ class Kern:
         """No count of what has passed is ahead of the one that it is made of."""
         counts = [self.clock.now() // TICK_NS, self.ticks, self.sched.sched_tick * SECOND_TICKS]
         ahead = counts != sorted(counts, reverse=True) or self.clock.time.since > counts[0]
-        if ahead or any(thread.sched_stamp > self.sched.sched_tick for pset in self.psets for thread in pset.threads.values()):
+        threads = [thread for pset in self.psets for thread in pset.threads.values()]
+        wrong = self.sched.into != self.ticks % SECOND_TICKS
+        if ahead or wrong or any(thread.sched_stamp > self.sched.second_of(thread.task) for thread in threads):
             raise InvariantError("a clock is ahead of its time")
         if self.thread_serial < max((number for pset in self.psets for number in pset.threads), default=0):
             raise InvariantError("a thread has a number that is still to be given")

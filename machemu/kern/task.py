@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from machemu.abi.errors import InvariantError
+from machemu.kern.clock import HZ
 from machemu.kern.thread import BASEPRI_USER, Priority, Thread
 from machemu.machine.seams import MachineTask
-from machemu.sim.state import Natural, Time, state
+from machemu.sim.state import Natural, Range, Signed, Time, state
 from machemu.vm.map import VmMap
 from machemu.vm.user import UserMemory
 
@@ -33,7 +34,7 @@ class Task:
         "number", "name", "space", "map", "memory", "threads", "active", "suspend_count", "user_stop_count", "priority",
         "processor_set", "events",
         "itk_self", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered",
-        "machine", "eml_dispatch", "essential", "frozen", "pc_sample",
+        "machine", "eml_dispatch", "essential", "frozen", "own_ticks", "phase", "pc_sample",
         "user_time", "system_time", "creation_time",
     )  # fmt: skip
     number: Natural  # a serial number of the node's own
@@ -42,7 +43,10 @@ class Task:
     machine: MachineTask  # what it has of the machine
     eml_dispatch: EmlDispatch | None  # the traps that it redirects
     essential: bool  # what task_set_essential said
-    frozen: bool  # its threads are held until it is thawed (kern/freeze.py)
+    # kern/freeze.py's:
+    frozen: bool  # its threads are held until it is thawed
+    own_ticks: Signed  # where it is, the time in clock ticks, without that for which it was frozen before
+    phase: Annotated[int, Range(0, HZ - 1)]  # how many clock ticks its seconds begin after the node's
 
     # Its memory and names; they are its own:
     space: Space
@@ -106,6 +110,8 @@ class Task:
         self.machine = machine
         self.essential = False
         self.frozen = False
+        self.own_ticks = 0
+        self.phase = 0
         self.pc_sample = None
         self.eml_dispatch = None
         self.user_time = 0

@@ -43,6 +43,7 @@ def create(kern: Kern, parent: Task | None, inherit_memory: bool, name: str | No
     task.creation_time = kern.clock.time_stamp()
     if parent is not None:
         task.priority = parent.priority
+        task.phase = parent.phase
         task.eml_dispatch = parent.eml_dispatch
         task.itk_exception = port.copy_send(ipc, parent.itk_exception)
         task.itk_bootstrap = port.copy_send(ipc, parent.itk_bootstrap)

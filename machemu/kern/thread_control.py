@@ -50,7 +50,7 @@ def create(kern: Kern, task: Task) -> Thread:
     thread.creation_time = kern.clock.time_stamp()
     sched = kern.sched
     pset = thread.processor_set
-    thread.sched_stamp = sched.sched_tick
+    thread.sched_stamp = sched.second_of(task)
     thread.cpu_usage = MICROSECONDS * SCHED_SCALE // max(pset.load_average, SCHED_SCALE)
     thread.sched_usage = MICROSECONDS * SCHED_SCALE
     thread.max_priority = max(thread.max_priority, pset.max_priority)
@@ -233,7 +233,7 @@ def info(kern: Kern, thread: Thread, flavor: int, room: int) -> tuple[int, ...]:
             kind,
             TH_FLAGS_SWAPPED if thread is not sched.current else 0,
             thread.user_stop_count,
-            0 if kind == TH_STATE_RUNNING else sched.sched_tick - thread.sched_stamp,
+            0 if kind == TH_STATE_RUNNING else sched.second_of(thread.task) - thread.sched_stamp,
             *kern.clock.read_time_stamp(thread.creation_time),
         )
         return words[:room]
