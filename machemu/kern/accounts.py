@@ -18,7 +18,7 @@ from machemu.kern.clock import HZ
 from machemu.kern.pc_sample import MAX_PC_SAMPLES, PcSample
 from machemu.kern.redo import time_left
 from machemu.kern.task import TASK_EVENTS_INFO_COUNT, TASK_IPC_INFO_COUNT
-from machemu.kern.thread import NRQS, POLICY_FIXEDPRI, POLICY_TIMESHARE
+from machemu.kern.thread import NRQS, POLICY_FIXEDPRI, POLICY_TIMESHARE, TH_HALTED
 
 if TYPE_CHECKING:
     from machemu.kern.subsystem import Kern
@@ -33,7 +33,7 @@ OF_THREAD: Final = (
     "cpu_usage", "sched_usage", "cpu_delta", "sched_delta", "user_time", "system_time", "time_saved", "creation_time",
 )  # fmt: skip
 """A thread's, in their order; then how many seconds ago its usage aged, the milliseconds of its depression that are left, or
-FOREVER, and the samples of its program counter."""
+FOREVER, whether it is halted, and the samples of its program counter."""
 OF_TASK: Final = ("user_stop_count", "priority", "essential", "user_time", "system_time", "creation_time")
 """A task's; then how many clock ticks it is into a second of its own, what TASK_EVENTS_INFO and TASK_IPC_INFO count, and the
 samples of its threads."""
@@ -62,7 +62,8 @@ def _values(words: deque[int], names: Sequence[str]) -> dict[str, int]:
 
 def of_thread(kern: Kern, thread: Thread) -> tuple[int, ...]:
     idle, depressed = _second(kern, thread.task) - thread.sched_stamp, time_left(kern, thread.depress_timer)
-    return (*_words(thread, OF_THREAD), idle, depressed, *_samples(thread, thread.task))
+    halted = int(thread.state & TH_HALTED > 0)
+    return (*_words(thread, OF_THREAD), idle, depressed, halted, *_samples(thread, thread.task))
 
 
 def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
@@ -71,8 +72,9 @@ def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
     values = _values(rest, OF_THREAD)
     values["depress_priority"] = signed(values["depress_priority"])
     good = (
-        len(rest) >= 2
+        len(rest) >= 3
         and rest[0] <= STOPS_MAX
+        and rest[2] <= 1
         and values["user_stop_count"] <= STOPS_MAX
         and all(values[name] < NRQS for name in ("priority", "max_priority", "sched_pri"))
         and -1 <= values["depress_priority"] < NRQS
@@ -81,7 +83,7 @@ def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
     )
     if not good:
         raise KernError(KERN_INVALID_ARGUMENT)
-    idle, depressed, samples = rest.popleft(), rest.popleft(), _sample(rest, thread.task)
+    idle, depressed, halted, samples = rest.popleft(), rest.popleft(), rest.popleft(), _sample(rest, thread.task)
     stops = values.pop("user_stop_count")
     if bool(stops) != bool(thread.user_stop_count):
         (kern.sched.hold if stops else kern.sched.release)(thread)
@@ -91,6 +93,7 @@ def set_thread(kern: Kern, thread: Thread, words: Sequence[int]) -> None:
     for name, value in values.items():
         setattr(thread, name, value)
     thread.pc_sample = samples
+    thread.state = thread.state & ~TH_HALTED | (TH_HALTED if halted else 0)
     thread.sched_stamp = _second(kern, thread.task) - idle
     kern.cancel_depress_timer(thread)
     if depressed != FOREVER and thread.depress_priority >= 0:

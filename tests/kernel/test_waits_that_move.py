@@ -8,17 +8,22 @@ import pytest
 
 from machemu.abi.exception import EXC_BAD_ACCESS
 from machemu.abi.kern_return import KERN_MEMORY_ERROR
-from machemu.abi.migrate import STAY_GONE
+from machemu.abi.message import MACH_RCV_MSG
+from machemu.abi.migrate import FOREVER, REDO_RECEIVE, STAY_GONE
+from machemu.abi.port import RIGHT_RECEIVE
+from machemu.ipc import mach_port
 from machemu.ipc import port as ports
+from machemu.ipc.thread import MsgContinuation
 from machemu.kern import freeze, thread_control
 from machemu.kern.clock import TICK_NS
 from machemu.kern.task import Task
 from machemu.kern.thread import Continuation
-from machemu.mig.interfaces.mach_migrate import TASK_FREEZE, TASK_THAW
+from machemu.mig.interfaces.mach_migrate import TASK_FREEZE, TASK_THAW, THREAD_SET_WAIT
+from machemu.mig.runtime import OutOfLine
 from machemu.vm import routines as vm
 from tests.support.guests import Arch
 from tests.support.machine import CODE, Machine, add_task, empty
-from tests.support.managers import Manager
+from tests.support.managers import NOBODY, Manager
 from tests.support.maps import map_of
 from tests.support.moves import relocate
 from tests.support.routines import call, send_right
@@ -83,6 +88,39 @@ def test_a_thread_that_is_to_have_an_exception_is_aborted(arch: Arch) -> None:
         assert (thread.continuation, thread.retval) == (None, None)
         machine.run(STEP)
         assert manager.names() == ["data_request"]
+
+
+def test_a_halted_thread_moves_as_such(arch: Arch) -> None:
+    with empty(arch) as machine:
+        kern = machine.kernel.kern
+        add_task(machine, arch.stay)
+        task, thread = add_task(machine, arch.stay)
+        machine.run(STEP)
+        thread_control.suspend(kern, thread)
+        thread_control.abort(kern, thread)
+        [moved] = relocate(machine, task).threads.values()
+        assert thread_control.run_state(moved) == thread_control.TH_STATE_HALTED
+        thread_control.resume(kern, moved)
+        assert thread_control.run_state(moved) == thread_control.TH_STATE_RUNNING
+
+
+def test_a_halted_thread_that_is_given_a_wait_can_be_aborted_in_it(arch: Arch) -> None:
+    with empty(arch) as machine:
+        kernel, kern = machine.kernel, machine.kernel.kern
+        add_task(machine, arch.stay)
+        task, thread = add_task(machine, arch.stay)
+        name = mach_port.mach_port_allocate(kernel.ipc, task.space, RIGHT_RECEIVE)
+        machine.run(STEP)
+        thread_control.suspend(kern, thread)
+        thread_control.abort(kern, thread)
+        freeze.freeze(kern, task)
+        wait = (REDO_RECEIVE, FOREVER, 0, CODE, MACH_RCV_MSG, 0, 64, name, 0, 0)
+        right, nothing = ports.make_send(kernel.ipc, thread.ith_self), OutOfLine(None, 0)  # type: ignore[arg-type]
+        call(kernel, THREAD_SET_WAIT, kern.host.host_priv_self, right, wait, nothing, NOBODY)
+        freeze.thaw(kern, task)
+        assert thread.continuation is MsgContinuation.RECEIVE
+        thread_control.abort(kern, thread)
+        assert thread.continuation is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from machemu.abi.migrate import (
     REDO_FAULT,
     REDO_GSYNC,
     REDO_HEAD,
+    REDO_NOTHING,
     REDO_REDIRECT,
     REDO_SEND,
     REDO_TRAP,
@@ -37,7 +38,7 @@ from machemu.ipc.port import Port, Right
 from machemu.kern import accounts, family, freeze, ipc_tt
 from machemu.kern.redo import NOTHING, YIELDS, Redo
 from machemu.kern.task import Task
-from machemu.kern.thread import Continuation, Thread
+from machemu.kern.thread import TH_HALTED, Continuation, Thread
 from machemu.machine.seams import Pcb
 from machemu.mig.interfaces.gnumach import GSYNC_WAIT
 from machemu.mig.runtime import OutOfLine, PolyPort
@@ -203,6 +204,8 @@ def thread_set_wait(
     if isinstance(reply.port, Port):
         thread.ith_kmsg = _answer_to_wait(kernel, reply.port, reply.disposition, KERN_SUCCESS)
     thread.redo, thread.continuation = redo, Continuation.REDO
+    if redo.kind != REDO_NOTHING:
+        thread.state &= ~TH_HALTED  # who ends it or aborts it takes it out of the wait
     port.release_send(kernel.ipc, thread_port)
     return ()
 
