@@ -18,7 +18,7 @@ from machemu.vm.entry import VmMapEntry
 from machemu.vm.manage import drop_pager, queue_again
 from machemu.vm.map_copy import VmMapCopy
 from machemu.vm.memory_object import places, put_page
-from machemu.vm.object import VmObject
+from machemu.vm.object import VmObject, deallocate
 from machemu.vm.pager import COPY_DELAY, Answer, Request
 
 if TYPE_CHECKING:
@@ -173,6 +173,23 @@ def adopt(map_: VmMap, address: int, words: Sequence[int], copy: VmMapCopy | Non
         request = pager.requests[offset] = Request()
         request.answer = ANSWERS[answer]
     obj.last_alloc = head.last_alloc
+
+
+def come_home(frozen: Iterable[VmMap], map_: VmMap, address: int, words: Sequence[int], memory_object: object) -> None:
+    """As `adopt`, of a memory object of this kernel's own, a device's, which does not answer another kernel: whatever shows the
+    object at an address shows the device's memory from now on. frozen: the maps that may show it. The rights stay the caller's.
+
+    Raises KERN_INVALID_ADDRESS, and KERN_INVALID_ARGUMENT where another kernel has got anything of it; nothing is done then.
+    """
+    obj = _object_at(map_, address)
+    vm, head = map_.vm, _unpack(words, 0).pager
+    if head.flags & PAGER_READY or head.requests or (obj.pager is not None and obj.pager.internal) or obj.shadow:
+        raise KernError(KERN_INVALID_ARGUMENT)
+    for entry in [entry for each in frozen for entry in each.entries if entry.object is obj]:
+        size = entry.end - entry.start
+        own, offset, _ = vm.managers.part_of(memory_object, entry.offset + head.paging_offset & WORD, size, False)
+        entry.object, entry.offset = vm.enter_object(own, size, offset), offset
+        deallocate(obj)
 
 
 def _unpack(words: Sequence[int], pages: int) -> Told:

@@ -337,9 +337,12 @@ def vm_region_set_manager(kernel: Kernel, request: Kmsg, address: int, memory_ob
 
 
 def memory_object_surrender(kernel: Kernel, request: Kmsg, address: int) -> tuple[OutOfLine, OutOfLine, object, object, object]:
-    frozen = [task.map for task in kernel.kern.tasks.values() if task.map is not None and task.frozen]
-    words, copy, rights = pager_move.surrender(map_target(request), frozen, address)
+    words, copy, rights = pager_move.surrender(map_target(request), _frozen_maps(kernel), address)
     return words_out_of_line(kernel, words), OutOfLine(copy, copy.size if copy is not None else 0), *rights
+
+
+def _frozen_maps(kernel: Kernel) -> list[VmMap]:
+    return [task.map for task in kernel.kern.tasks.values() if task.map is not None and task.frozen]
 
 
 def memory_object_adopt(
@@ -348,11 +351,16 @@ def memory_object_adopt(
     """Consumes the rights, the words and the pages on success. What was sent to the control port meanwhile is served when the
     task is thawed."""
     map_ = _frozen_task(kernel, request, task_port).map
-    memory_object = rights[0]
-    if map_ is None or (isinstance(memory_object, Port) and isinstance(memory_object.kobject, DevicePager)):
+    memory_object, *others = rights
+    if map_ is None:
         raise KernError(KERN_INVALID_ARGUMENT)
-    copy = pages.copy if isinstance(pages.copy, VmMapCopy) else None
-    pager_move.adopt(map_, address, _numbers(kernel, words), copy, pager_move.Rights(*rights))
+    if isinstance(memory_object, Port) and isinstance(memory_object.kobject, DevicePager):
+        pager_move.come_home(_frozen_maps(kernel), map_, address, _numbers(kernel, words), memory_object)
+        for right in others:
+            port.release_receive(kernel.ipc, cast("Port", right))
+    else:
+        copy = pages.copy if isinstance(pages.copy, VmMapCopy) else None
+        pager_move.adopt(map_, address, _numbers(kernel, words), copy, pager_move.Rights(*rights))
     _discard(words)
     _discard(pages)
     for right in (task_port, memory_object):
