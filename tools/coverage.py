@@ -58,6 +58,7 @@ DECLARED: Final[dict[str, str]] = {
     "memory_object_surrender": f"{OBJECTS}::test_an_object_is_surrendered_only_where_frozen_tasks_alone_show_it",
     "memory_object_adopt": f"{OBJECTS}::test_a_task_that_adopts_its_own_object_again_has_it_as_before",
     "task_set_forwards": "tests/kernel/test_counted_messages.py::test_who_forwards_messages_is_said_by_the_privileged_host_port",
+    "task_set_identity": "tests/kernel/test_contexts.py::test_a_frozen_task_gets_the_whole_name_that_another_one_told",
     "task_freeze": "tests/kernel/test_freeze.py::test_reasons_to_stay_are_told_and_a_task_freezes_others_only",
 }
 """By routine or trap: a conformance module or a test's node id, where the name stands in no module's source."""

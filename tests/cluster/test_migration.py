@@ -204,6 +204,17 @@ def test_of_tasks_that_are_lost_nothing_is_left(monkeypatch: pytest.MonkeyPatch)
             assert not any(task.frozen for task in world.node(name).kernel.kern.tasks.values())  # type: ignore[union-attr]
 
 
+def test_a_task_has_the_same_name_where_it_comes(tmp_path: Path) -> None:
+    """Also one that is longer than Mach's, with letters that are none of ASCII's; and it can be asked for by that."""
+    path = tmp_path / ("grüße-" * 20 + ".elf")
+    path.write_bytes((IMAGES / "i386/greet.elf").read_bytes())
+    text = PAIR.replace("'images/i386/greet.elf ${", f"'{path} ${{", 1)
+    with World(text + move(200, str(path), "other") + move(400, str(path), "pc").replace('"pc"', '"other"', 1)) as world:
+        world.run(SECOND)
+        assert f"migrate: {path}: moved" in world.lines("pc")
+        assert f"migrate: {path}: moved" in world.lines("other")
+
+
 def test_who_holds_the_host_s_port_does_not_reach_a_task_that_moves() -> None:
     servers = str([*MANAGERS, "tests.support.meddlers:Meddler"])
     with World(PAIR.replace(str(list(MANAGERS)), servers) + move(200, "9", "other")) as world:

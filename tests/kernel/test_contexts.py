@@ -19,7 +19,13 @@ from machemu.kern.thread import Thread
 from machemu.machine.i386.pcb import EFL_USER_CLEAR, EFLAGS, I386Pcb
 from machemu.machine.m68k.pcb import SR_USER, M68kPcb
 from machemu.mig.interfaces.mach_host import PROCESSOR_SET_TASKS, PROCESSOR_SET_THREADS
-from machemu.mig.interfaces.mach_migrate import TASK_GET_FAMILY, TASK_IDENTIFY, THREAD_GET_CONTEXT, THREAD_SET_CONTEXT
+from machemu.mig.interfaces.mach_migrate import (
+    TASK_GET_FAMILY,
+    TASK_IDENTIFY,
+    TASK_SET_IDENTITY,
+    THREAD_GET_CONTEXT,
+    THREAD_SET_CONTEXT,
+)
 from machemu.mig.runtime import OutOfLine
 from machemu.sim.graph import Writer
 from machemu.vm import routines as vm
@@ -129,6 +135,24 @@ def test_a_task_tells_its_number_and_name(arch: Arch) -> None:
     with empty(arch) as machine:
         task, _ = add_task(machine, arch.stay)
         assert call(machine.kernel, TASK_IDENTIFY, task.itk_self) == (task.number, False, b"guest")
+
+
+@pytest.mark.parametrize("name", ("g" * 31, "guests/grüße.elf", "a/longer/path/" * 20))
+def test_a_frozen_task_gets_the_whole_name_that_another_one_told(arch: Arch, name: str) -> None:
+    with empty(arch) as machine:
+        first, _ = add_task(machine, arch.stay)
+        second, _ = add_task(machine, arch.stay)
+        kernel = machine.kernel
+        first.name = name
+        host, told = kernel.kern.host.host_priv_self, call(kernel, TASK_IDENTIFY, first.itk_self)[2]
+        with pytest.raises(KernError) as refused:
+            call(kernel, TASK_SET_IDENTITY, host, send_right(kernel, second.itk_self), told)
+        assert refused.value.code == KERN_FAILURE
+        freeze.freeze(kernel.kern, second)
+        call(kernel, TASK_SET_IDENTITY, host, send_right(kernel, second.itk_self), told)
+        assert second.name == name
+        freeze.thaw(kernel.kern, second)
+        machine.check()
 
 
 def test_the_host_gives_nobody_a_right_to_a_frozen_task(arch: Arch) -> None:

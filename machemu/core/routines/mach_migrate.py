@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from machemu.vm.object import VmObject
 
 WORD: Final = 0xFFFFFFFF
-NAME_MAX: Final = 63
+NAME_MAX: Final = 1023
 """Bytes of a task's name that are told."""
 CONTEXT_ROOM: Final = 1 << 20
 """Bytes of the host's memory that a thread's context may take; a whole LDT takes 64 KiB."""
@@ -444,7 +444,14 @@ def _context(data: bytes, kind: type[Pcb]) -> tuple[int | None, Pcb]:
 
 def task_identify(kernel: Kernel, request: Kmsg) -> tuple[int, bool, bytes]:
     task = task_target(request)
-    return task.number, family.is_host_side(kernel.kern, task), task.name.encode("latin-1", "replace")[:NAME_MAX]
+    return task.number, family.is_host_side(kernel.kern, task), task.name.encode("utf-8", "replace")[:NAME_MAX]
+
+
+def task_set_identity(kernel: Kernel, request: Kmsg, task_port: Right, name: bytes) -> tuple[()]:
+    """Consumes the right on success."""
+    _frozen_task(kernel, request, task_port).name = name.decode("utf-8", "replace")
+    port.release_send(kernel.ipc, task_port)
+    return ()
 
 
 def task_get_family(kernel: Kernel, request: Kmsg, task_port: Right) -> tuple[tuple[Port | None, ...]]:

@@ -237,6 +237,7 @@ HANDLERS: Final[tuple[tuple[Routine, Handler], ...]] = (
     (mach_migrate.TASK_IDENTIFY, mach_migrate_routines.task_identify),
     (mach_migrate.TASK_GET_FAMILY, mach_migrate_routines.task_get_family),
     (mach_migrate.TASK_SET_FORWARDS, mach_migrate_routines.task_set_forwards),
+    (mach_migrate.TASK_SET_IDENTITY, mach_migrate_routines.task_set_identity),
     *((routine, memory_object_routines.not_a_manager) for routine in memory_object.ROUTINES.values()),
 )
 

@@ -21,7 +21,7 @@ _MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
 _BOOLEAN = Type(0, 0, 32, 1, "i")
 _MOVE_SEND = Type(17, 17, 32, 1, "")
-_KERNEL_DEBUG_NAME = Type(12, 12, 8, 1, "s", COUNTED, limit=64, string=True)
+_TASK_NAME = Type(12, 12, 8, 1, "s", COUNTED, limit=1024, string=True)
 _COPY_SEND_ARRAY = Type(19, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 
 TASK_FREEZE = Routine(
@@ -309,7 +309,7 @@ TASK_IDENTIFY = Routine(
             ("RetCode", _INT32),
             ("number", _UINT32),
             ("host_side", _BOOLEAN),
-            ("name", _KERNEL_DEBUG_NAME),
+            ("name", _TASK_NAME),
         ),
     ),
 )
@@ -338,6 +338,18 @@ TASK_SET_FORWARDS = Routine(
     Message(4724, (("RetCode", _INT32),)),
 )
 
+TASK_SET_IDENTITY = Routine(
+    "task_set_identity",
+    Message(
+        4625,
+        (
+            ("task", _COPY_SEND),
+            ("name", _TASK_NAME),
+        ),
+    ),
+    Message(4725, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     TASK_FREEZE,
     TASK_THAW,
@@ -363,5 +375,6 @@ ROUTINES: Final = table(
     TASK_IDENTIFY,
     TASK_GET_FAMILY,
     TASK_SET_FORWARDS,
+    TASK_SET_IDENTITY,
 )
 """The routines by request id."""

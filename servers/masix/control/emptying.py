@@ -13,7 +13,7 @@ from machemu.sim.state import U8, U32, Right, state
 from machemu.user.kit import Answer, answered
 from machemu.user.mach import Mach
 from machemu.user.message import living
-from masix.control.migration import Operator, a_name
+from masix.control.migration import NODE_MAX, Operator, a_name
 from masix.gps.peers import NAME as GPS
 from masix.interfaces import acs, gps_peer, migration, process_manager
 from masix.migration import process, report
@@ -43,7 +43,7 @@ class Empty(Operator):
 
     def __init__(self, node: int, host: str, to: str) -> None:
         super().__init__(node, host)
-        self.to = tuple([a_name("to", each) for each in to.split()]) if isinstance(to, str) else ()
+        self.to = tuple([a_name("to", each, NODE_MAX) for each in to.split()]) if isinstance(to, str) else ()
         if not self.to or host in self.to or len({*self.to}) != len(self.to):
             raise UserError(f'to = {to!r}: write the names of other nodes, with spaces between, such as to = "beta gamma"')
         self.moved = self.passes = self.server = self.refused = self.turn = 0

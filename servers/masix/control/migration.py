@@ -22,8 +22,12 @@ from masix.migration import manager, report
 from masix.migration.node_server import name_at
 from masix.migration.state import numbers_of
 
-NAME_MAX: Final = 63
-"""Bytes of a task's or a node's name."""
+TASK_MAX: Final = 1023
+"""Bytes of a task's name, or its number."""
+NODE_MAX: Final = 79
+"""Bytes of a node's name."""
+INBAND_MAX: Final = 128
+"""Bytes that a request to write may bring in line."""
 
 
 @state
@@ -34,7 +38,7 @@ class Operator(HostServer):
     host: str  # the node's name
     node: U32  # its number
     console: Right  # its console, or 0
-    lines: list[str]  # still to be written there, the first one under way
+    lines: list[bytes]  # pieces still to be written there, the first one under way
     manager: Right
     ends: bool  # it has nothing more to ask
 
@@ -74,18 +78,20 @@ class Operator(HostServer):
         raise NotImplementedError
 
     def say(self, mach: Mach, lines: Iterable[str]) -> None:
+        is_idle = not self.lines
         for line in lines:
             mach.note(line)
-            self.lines.append(line)
-            if len(self.lines) == 1:
-                self._write(mach)
+            data = f"{line}\n".encode()
+            self.lines += [data[start : start + INBAND_MAX] for start in range(0, len(data), INBAND_MAX)]
+        if is_idle and self.lines:
+            self._write(mach)
 
     def end(self, mach: Mach, lines: Iterable[str]) -> None:
         self.ends = True
         self.say(mach, lines)
 
     def _write(self, mach: Mach) -> None:
-        self.ask(mach, self._written, self.console, (0, 0, f"{self.lines[0]}\n".encode()))
+        self.ask(mach, self._written, self.console, (0, 0, self.lines[0]))
 
     @answered(DEVICE_WRITE_INBAND)
     def _written(self, mach: Mach, answer: Answer) -> None:
@@ -106,8 +112,8 @@ class Migrate(Operator):
 
     def __init__(self, node: int, host: str, task: str, to: str) -> None:
         super().__init__(node, host)
-        self.task = a_name("task", task)
-        self.to = a_name("to", to)
+        self.task = a_name("task", task, TASK_MAX)
+        self.to = a_name("to", to, NODE_MAX)
 
     @staticmethod
     def in_words(words: Sequence[str]) -> dict[str, str]:
@@ -144,7 +150,7 @@ class Stay(Operator):
 
     def __init__(self, node: int, host: str, task: str, stays: bool = True) -> None:
         super().__init__(node, host)
-        self.task = a_name("task", task)
+        self.task = a_name("task", task, TASK_MAX)
         self.stays = _truth("stays", stays)
 
     @staticmethod
@@ -188,12 +194,10 @@ class Block(Operator):
         self.end(mach, [f"block: {self.host} {'takes no tasks' if self.blocks else 'takes tasks'}"])
 
 
-def a_name(key: str, value: object) -> str:
+def a_name(key: str, value: object, limit: int) -> str:
     """An option's value. UserError where it is no text, or empty or too long for a name."""
-    if not isinstance(value, str) or not 0 < len(value.encode()) <= NAME_MAX:
-        raise UserError(
-            f'{key} = {value!r}: write a name or a number in quotes, such as {key} = "8", of at most {NAME_MAX} bytes'
-        )
+    if not isinstance(value, str) or not 0 < len(value.encode()) <= limit:
+        raise UserError(f'{key} = {value!r}: write a name or a number in quotes, such as {key} = "8", of at most {limit} bytes')
     return value
 
 

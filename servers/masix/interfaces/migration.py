@@ -7,7 +7,7 @@ from machemu.mig.runtime import COUNTED, OUT_OF_LINE, Message, Routine, Type, ta
 SUBSYSTEM: Final = "migration"
 BASE: Final = 5660
 
-_KERNEL_DEBUG_NAME = Type(12, 12, 8, 1, "s", COUNTED, limit=64, string=True)
+_TASK_NAME = Type(12, 12, 8, 1, "s", COUNTED, limit=1024, string=True)
 _HOST_NAME = Type(12, 12, 8, 1, "s", COUNTED, limit=80, string=True)
 _INT32 = Type(2, 2, 32, 1, "i")
 _UINT32 = Type(2, 2, 32, 1, "I")
@@ -20,7 +20,7 @@ MIGRATION_MOVE = Routine(
     Message(
         5660,
         (
-            ("task", _KERNEL_DEBUG_NAME),
+            ("task", _TASK_NAME),
             ("host", _HOST_NAME),
         ),
     ),
@@ -39,7 +39,7 @@ MIGRATION_STAY = Routine(
     Message(
         5661,
         (
-            ("task", _KERNEL_DEBUG_NAME),
+            ("task", _TASK_NAME),
             ("stays", _BOOLEAN),
         ),
     ),

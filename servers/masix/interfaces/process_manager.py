@@ -7,7 +7,7 @@ from machemu.mig.runtime import COUNTED, OUT_OF_LINE, Message, Routine, Type, ta
 SUBSYSTEM: Final = "process_manager"
 BASE: Final = 5600
 
-_KERNEL_DEBUG_NAME = Type(12, 12, 8, 1, "s", COUNTED, limit=64, string=True)
+_TASK_NAME = Type(12, 12, 8, 1, "s", COUNTED, limit=1024, string=True)
 _INT32 = Type(2, 2, 32, 1, "i")
 _MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 _REASONS = Type(2, 2, 32, 1, "I", COUNTED, limit=64)
@@ -21,7 +21,7 @@ _BOOLEAN = Type(0, 0, 32, 1, "i")
 
 PROCESS_FIND = Routine(
     "process_find",
-    Message(5600, (("name", _KERNEL_DEBUG_NAME),)),
+    Message(5600, (("name", _TASK_NAME),)),
     Message(
         5700,
         (
@@ -118,7 +118,7 @@ PROCESS_CREATE = Routine(
     Message(
         5608,
         (
-            ("name", _KERNEL_DEBUG_NAME),
+            ("name", _TASK_NAME),
             ("threads", _UINT32),
             ("source", _COPY_SEND),
         ),
@@ -164,7 +164,7 @@ PROCESS_STAY = Routine(
     Message(
         5611,
         (
-            ("name", _KERNEL_DEBUG_NAME),
+            ("name", _TASK_NAME),
             ("stays", _BOOLEAN),
         ),
     ),

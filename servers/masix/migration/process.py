@@ -14,7 +14,6 @@ from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_NAME, KERN_INVALID_TASK, KERN_NAME_EXISTS
 from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, PORT_SEND, PORT_SEND_ONCE
 from machemu.abi.migrate import STAY_HOST_SIDE
-from machemu.mig.interfaces.gnumach import TASK_SET_NAME
 from machemu.mig.interfaces.mach import (
     TASK_CREATE,
     TASK_SET_EMULATION_VECTOR,
@@ -28,6 +27,7 @@ from machemu.mig.interfaces.mach_migrate import (
     TASK_GET_FAMILY,
     TASK_IDENTIFY,
     TASK_SET_ACCOUNT,
+    TASK_SET_IDENTITY,
     TASK_SURRENDER,
     TASK_THAW,
     THREAD_GET_ACCOUNT,
@@ -302,7 +302,7 @@ class ProcessManager(NodeServer):
             mach.deallocate(task)
             raise
         control, own, its, _ = mach.call(TASK_SURRENDER, task)
-        mach.request(TASK_SET_NAME, control, (name,))
+        mach.call(TASK_SET_IDENTITY, mach.given("host-port"), PolyPort(control, COPY_SEND), name)
         mach.deallocate(task)
         mach.give_up((name_of(port), MOVE_RECEIVE) for port in (own, *its))
         self.made[control] = ()

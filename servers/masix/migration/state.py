@@ -80,7 +80,7 @@ def unpack_tasks(order: ByteOrder, data: bytes) -> list[tuple[int, str]]:
     listed = struct.Struct(order.prefix + "I64s")
     if len(data) % listed.size:
         raise ValueError("a task is cut")
-    return [(number, name.rstrip(b"\0").decode("latin-1")) for number, name in listed.iter_unpack(data)]
+    return [(number, name.rstrip(b"\0").decode("utf-8", "replace")) for number, name in listed.iter_unpack(data)]
 
 
 def words_of(order: ByteOrder, numbers: Sequence[int]) -> OutOfLine:
