@@ -328,12 +328,15 @@ class Mach:
         body = bytearray(packed)
         items = list(carried)
         rights = (index for index, item in enumerate(items) if isinstance(item, CarriedPort))
-        for value, argument, ports in zip(values, kind.types, plain, strict=True):
+        for value, argument in zip(values, kind.types, strict=True):
             if not argument.is_port or argument.form not in (FIXED, COUNTED):
                 continue
+            if isinstance(value, PolyPort) and not MOVE_RECEIVE <= value.disposition <= MAKE_SEND_ONCE:
+                continue  # a bare word in the place of a right
+            ports = value.port if isinstance(value, PolyPort) else value
             given = (ports,) if argument.form == FIXED else ports
             own = [next(rights) for _ in given]
-            if own and isinstance(value, PolyPort) and _is_plain(argument):
+            if own and isinstance(value, PolyPort):
                 place = items[own[0]].offset - DESCRIPTOR_SIZE
                 word = TypeDescriptor(value.disposition, argument.size, len(own)).word(self.order)
                 struct.pack_into(self.order.prefix + "I", body, place, word)

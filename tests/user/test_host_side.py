@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_INVALID_NAME
+from machemu.abi.kern_return import KERN_INVALID_NAME, KERN_INVALID_VALUE
 from machemu.abi.message import (
     COPY_SEND,
     MAKE_SEND,
     MAKE_SEND_ONCE,
+    MOVE_SEND,
     MSG_TYPE_BYTE,
     MSG_TYPE_INTEGER_32,
     CarriedMemory,
@@ -20,9 +21,16 @@ from machemu.abi.message import (
     CarriedPorts,
     TypeDescriptor,
 )
+from machemu.abi.port import RIGHT_SEND
 from machemu.core.host_side import launch
-from machemu.mig.interfaces.mach_port import MACH_PORT_GET_RECEIVE_STATUS, MACH_PORT_NAMES
+from machemu.mig.interfaces.mach_port import (
+    MACH_PORT_GET_RECEIVE_STATUS,
+    MACH_PORT_GET_REFS,
+    MACH_PORT_INSERT_RIGHT,
+    MACH_PORT_NAMES,
+)
 from machemu.mig.interfaces.notify import MACH_NOTIFY_SEND_ONCE
+from machemu.mig.runtime import PolyPort
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
@@ -290,3 +298,29 @@ def test_an_alarm_may_be_past_or_years_away_and_the_machine_is_saved_meanwhile(
         (thread,) = task.threads.values()
         woken = thread.program.server.woken  # type: ignore[union-attr]
         assert time <= woken <= max(time, 0) + 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("disposition", "references"), ((COPY_SEND, 3), (MAKE_SEND, 3), (MOVE_SEND, 2), (MAKE_SEND_ONCE, 2), (0, 2))
+)
+def test_a_right_whose_disposition_its_sender_chooses_goes_with_that(arch: Arch, disposition: int, references: int) -> None:
+    """0 names no right. references: what the task has then, which began with two."""
+    found: list[int] = []
+
+    class Giver(Echo):
+        __slots__ = ()
+
+        def start(self, mach: Mach) -> None:
+            super().start(mach)
+            mach.make_send(self.port)
+            name = 900 if disposition == MAKE_SEND_ONCE else self.port
+            try:
+                mach.call(MACH_PORT_INSERT_RIGHT, mach.task_self(), name, PolyPort(self.port, disposition))
+            except KernError as error:
+                found.append(error.code)
+            found.extend(mach.call(MACH_PORT_GET_REFS, mach.task_self(), self.port, RIGHT_SEND))
+
+    with empty(arch) as machine:
+        launch(machine.kernel, Giver(), "giver")
+        machine.run(SECOND_NS)
+        assert found == [*([KERN_INVALID_VALUE] if disposition == 0 else []), references]
