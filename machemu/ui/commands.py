@@ -29,10 +29,20 @@ class Parser(argparse.ArgumentParser):
             stream.write(message)
 
 
+class Version(argparse.Action):
+    """UserError where the engine that was chosen cannot run."""
+
+    def __call__(self, reader: argparse.ArgumentParser, *_: object) -> None:
+        if wrong := accel.refused():
+            raise UserError(wrong)
+        print(f"machemu {__version__} (engine: {accel.engine()})")
+        reader.exit()
+
+
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """What reads a command line of these words. UserError where they name a command of another package that is broken."""
     main_parser: argparse.ArgumentParser = Parser(prog="machemu", description="Mach 3.0 machines, emulated down to the hardware.")
-    main_parser.add_argument("--version", action="version", version=f"machemu {__version__} (engine: {accel.engine()})")
+    main_parser.add_argument("--version", action=Version, nargs=0, help="show machemu's version, and which engine runs")
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parsers.add_boot(commands)
     parsers.add_cluster(commands)

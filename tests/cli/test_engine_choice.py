@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from machemu import Machine
+from machemu.abi.errors import UserError
 from machemu.machine import accel
-from tests.support.guests import Arch
+from tests.support.guests import I386, Arch
 from tests.support.machine import image
 
 needs_extension = pytest.mark.skipif(accel.native is None, reason=f"this is of the extension alone, and {accel.reason}")
@@ -62,10 +64,17 @@ def test_an_engine_that_is_there_is_taken(engine: str) -> None:
     assert machemu("--version", engine=engine).returncode == 0
 
 
-def test_an_engine_that_is_not_known_is_refused() -> None:
-    done = machemu("examples", engine="fast")
+@pytest.mark.parametrize("command", ["examples", "--version"])
+def test_an_engine_that_is_not_known_is_refused(command: str) -> None:
+    done = machemu(command, engine="fast")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == 'machemu: MACHEMU_ENGINE is "fast": set it to "python" or "native", or not at all\n'
+
+
+def test_python_programs_are_told_of_an_engine_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(accel.CHOICE, "fast")
+    with pytest.raises(UserError, match='MACHEMU_ENGINE is "fast": set it to "python" or "native"'):
+        Machine.boot(image(I386, "hello"))
 
 
 def test_the_extension_is_missed_where_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final
 
+from machemu.abi.errors import UserError
+
 CHOICE: Final = "MACHEMU_ENGINE"
 """The environment variable that chooses: "python" or "native"; without it, what is there."""
 PYTHON, NATIVE = "python", "native"
@@ -45,7 +47,10 @@ def left_out() -> Iterator[None]:
 
 
 def for_a_cpu() -> ModuleType | None:
-    """The extension whose ways out of user mode a CPU that is made now has; None for Python's."""
+    """The extension whose ways out of user mode a CPU that is made now has; None for Python's. UserError for a choice that there
+    is not."""
+    if wrong := refused():
+        raise UserError(wrong)
     return None if _left_out else native
 
 
