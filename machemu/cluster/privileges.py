@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 from collections.abc import Collection
 from functools import cache
@@ -15,6 +16,7 @@ from machemu.cluster.faults import ReplaceServer, StartServer
 from machemu.cluster.file import load_file
 from machemu.cluster.server_specs import GuestSpec, ServerSpec
 from machemu.sim import files
+from machemu.sim.output import ClosedPipe, Output
 
 TRUSTED: Final = "masix"
 """The package whose servers are privileged where the cluster file does not say which are."""
@@ -58,6 +60,7 @@ def _package_digest(package: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Prints of each server of a cluster file and its actions: node, name, digest, and whether it is privileged."""
+    out = Output("standard output", os.fdopen(1, "wb", closefd=False))
     try:
         if len(arguments) != 1:
             raise UserError("write: python3 -m machemu.cluster.privileges FILE.toml")
@@ -67,10 +70,11 @@ def main(arguments: list[str]) -> int:
             for spec in (*node.servers, *(action.server for action in actions if action.node == node.number)):
                 name = spec.name if isinstance(spec, ServerSpec) else spec.command.split()[0]
                 is_allowed = is_privileged(spec, node.folder, node.privileged)
-                print(f"{node.name}: {name} {digest(spec, node.folder)}{' privileged' if is_allowed else ''}")
+                out.line(f"{node.name}: {name} {digest(spec, node.folder)}{' privileged' if is_allowed else ''}")
+        out.check()
     except UserError as error:
         print(f"machemu: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, ClosedPipe) else 2
     return 0
 
 

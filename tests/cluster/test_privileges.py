@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,7 +69,7 @@ def test_a_guests_digest_is_its_files(tmp_path: Path) -> None:
     assert digest(GuestSpec("a.elf WITH ARGUMENTS"), tmp_path) == empty
 
 
-def test_the_digests_of_a_files_servers_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_digests_of_a_files_servers_are_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Those that actions start are, too."""
     file = tmp_path / "one.toml"
     replaced = action("2s", "replace", "two", name='"gns"', server='"masix.gns.server:Gns"')
@@ -74,7 +77,7 @@ def test_the_digests_of_a_files_servers_are_printed(tmp_path: Path, capsys: pyte
     file.write_text(node("") + replaced + started + '[nodes.two]\nservers = ["masix.gns.server:Gns"]\n')
     (tmp_path / "a.elf").write_bytes(b"")
     assert main([str(file)]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capfd.readouterr().out.splitlines()
     assert lines == [
         f"one: masix.acs.server:Acs {MASIX} privileged",
         f"one: masix.gns.server:Gns {MASIX} privileged",
@@ -85,10 +88,19 @@ def test_the_digests_of_a_files_servers_are_printed(tmp_path: Path, capsys: pyte
     ]
     assert "python3 -m machemu.cluster.privileges images/greet.toml" in (ROOT / "docs" / "masix.md").read_text()
     assert main([str(ROOT / "images" / "greet.toml")]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert len(capfd.readouterr().out.splitlines()) == 4
     assert main([str(tmp_path / "none.toml")]) == 2
-    assert "none.toml" in capsys.readouterr().err
+    assert "none.toml" in capfd.readouterr().err
     assert main([]) == 2
+
+
+def test_who_reads_no_more_of_the_digests_ends_them() -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "machemu.cluster.privileges", str(ROOT / "images" / "greet.toml")]
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (1, "machemu: standard output: cannot be written: Broken pipe\n")
 
 
 @pytest.mark.parametrize("value", ['"abc"', '["abc"]', f'["{"A" * 64}"]', "[1]"])
