@@ -121,7 +121,7 @@ def _action_of(table: Table, names: Names, now: int | None) -> list[Fault]:
     if kind == "replace":
         return [ReplaceServer(time, node, table.take("name", a_text), table.take("server", a_server))]
     name = table.convert("kind", kind, class_of_kind)
-    options = {key: value for key, value in table.values.items() if key not in table.taken}
+    options = {key: value for key, value in table.values.items() if key not in table.taken and key != "class"}
     table.taken += options
     return [StartServer(time, node, table.convert("kind", {"class": name, **options}, a_class))]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, Final
@@ -82,8 +83,8 @@ def make_server(spec: ServerSpec, node: NodeSpec, seed: int) -> Server:
             inspect.signature(found).bind(**options)
         else:
             signature = inspect.signature(found.on_node)
-            if "host" in signature.parameters:
-                place = (*place, node.name)
+            more = {"host": node.name, "folder": node.folder}
+            place = (*place, *(more[name] for name in signature.parameters if name in more))
             signature.bind(*place, **options)
     except TypeError as error:
         raise UserError(f"server {spec.name}: has not these options: {error}") from None
@@ -92,6 +93,8 @@ def make_server(spec: ServerSpec, node: NodeSpec, seed: int) -> Server:
     except UserError as error:
         raise UserError(f"server {spec.name}: {error}") from None
     except (Exception, SystemExit) as error:
+        if _is_of_options(error):
+            raise UserError(f"server {spec.name}: has not these options: {error}") from None
         raise UserError(f"server {spec.name}: cannot be made: {faults.raised(error, found)}") from error
     if type(server.threads) is not int or not 1 <= server.threads <= THREADS_MAX:
         what = f"has {server.threads!r} threads, and may have 1 to {THREADS_MAX}"
@@ -99,19 +102,25 @@ def make_server(spec: ServerSpec, node: NodeSpec, seed: int) -> Server:
     return server
 
 
+def _is_of_options(error: BaseException) -> bool:
+    """Whether `on_node` itself has raised an error: it hands options on to a class that has others."""
+    depth = len(traceback.extract_tb(error.__traceback__))
+    return isinstance(error, TypeError) and depth == 2
+
+
 def check_actions(faults: Iterable[Fault], spec: ClusterSpec) -> None:
     """UserError, which names the action, where there is no such class or program for the node, or an option is wrong."""
     for fault in faults:
         if isinstance(fault, StartServer | ReplaceServer):
             try:
-                _check_server(fault.server, spec.nodes[fault.node - 1])
+                _check_server(fault.server, spec.nodes[fault.node - 1], [node.name for node in spec.nodes])
             except UserError as error:
                 raise UserError(f"actions: {described(fault, spec)}: {error}") from None
 
 
-def _check_server(spec: ServerSpec | GuestSpec, node: NodeSpec) -> None:
+def _check_server(spec: ServerSpec | GuestSpec, node: NodeSpec, names: Sequence[str]) -> None:
     if isinstance(spec, ServerSpec):
-        make_server(spec, node, 0)
+        make_server(spec, node, 0).check_nodes(names)
         return
     path, machine = name_of(spec), node.profile.architecture
     if (found := architecture_in(path, Modules(node.folder).read(path))) != machine:

@@ -29,7 +29,7 @@ from machemu.cluster.faults import (
 )
 from machemu.cluster.file import SEED_MAX, ClusterSpec, load_file
 from machemu.cluster.pcap import Capture
-from machemu.cluster.schedule import Names, check_cut, check_once, class_of_kind, from_line
+from machemu.cluster.schedule import ACTIONS, Names, check_cut, check_once, class_of_kind, from_line
 from machemu.cluster.server_specs import ServerSpec
 from machemu.cluster.servers import load_server
 from machemu.cluster.values import a_class, check_properties
@@ -349,8 +349,8 @@ class Cluster(Recorded[ClusterPoint, Clusters, Inner]):
         When the run goes on. UserError for other words, and where there is no such kind.
         """
         try:
-            name = class_of_kind(kind)
-            take = getattr(load_server(name), "in_words", None)
+            name = "" if kind in ACTIONS else class_of_kind(kind)
+            take = getattr(load_server(name), "in_words", None) if name else None
             if take is None:
                 raise ValueError("takes no words: write keys as in a cluster file, after `action`")
             options = take(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from machemu.user.message import Message
@@ -34,9 +35,13 @@ class Server(ABC):
     @classmethod
     def on_node(cls, node: int, seed: int, key: bytes, *others: Any, **options: Any) -> Self:
         """The server of a node of a cluster. node: its number. seed: another one at each start, for what is to be random. key:
-        the cluster's. A class whose method has a parameter `host` behind these gets the node's name, too. options: the cluster
-        file's. Who has no use for the place is made of the options alone."""
+        the cluster's. A class whose method has parameters `host` or `folder` behind these gets the node's name, or the folder, a
+        Path, where paths in the cluster file begin. options: the cluster file's. Who has no use for the place is made of the
+        options alone."""
         return cls(**options)
+
+    def check_nodes(self, names: Sequence[str]) -> None:  # noqa: B027 -- most name no node
+        """Of an action of a cluster file, before anything runs. names: those of all nodes. UserError where it names another."""
 
     def attach(self) -> None:  # noqa: B027 -- most have nothing to make
         """After a load: makes again what is not saved."""

@@ -257,6 +257,14 @@ def test_the_api_and_the_prompt_do_the_same() -> None:
         ):
             with pytest.raises(UserError, match=says):
                 stepper.do(f"action {keys}")
+        for kind, words, says in (
+            ("stop", ["desk"], "stop: takes no words: write keys as in a cluster file"),
+            ("save-and-end", ["acs"], "save-and-end: takes no words"),
+            ("fly", [], "fly: 'fly' is none of start, stop, replace, block, empty, migrate, save-and-end, stay"),
+            ("migrate", ["8", "b"], "migrate: write TASK to NODE"),
+        ):
+            with pytest.raises(UserError, match=says):
+                made.action_in_words(kind, words, "a")
 
 
 @pytest.mark.parametrize(
@@ -273,6 +281,7 @@ def test_the_api_and_the_prompt_do_the_same() -> None:
             action("1s", "save-and-end", name="[1]"),
             "actions[1].kind: masix.control.actions:SaveAndEnd: name: must be true, false",
         ),
+        (action("1s", "stay", task='"8"', **{"class": '"a:B"'}), "actions[1].class: there is no such key"),
         (action("1s", "crash"), "actions[1].kind: 'crash' is none of start, stop, replace"),
         ("actions = 3\n", "actions: must be a list"),
     ],

@@ -89,16 +89,16 @@ def test_what_stays_is_named_with_the_reason_and_the_node_takes_no_more(arch: Ar
 
 
 def test_where_one_node_takes_none_they_go_to_another_one() -> None:
-    text = nodes(I386, full=[f"images/i386/greet.elf {PORTS} serve one"], left=[], right=[])
+    text = nodes(I386, full=[f"images/i386/greet.elf {PORTS} serve one"], left=[], right=[], nowhere=[])
     text = text.replace('[nodes.left]\nprofile = "pc486dx2-66"', '[nodes.left]\nprofile = "sun3-60"')
-    text += action("300ms", "empty", "full", to="nowhere left right")
+    text += fault("1ms", "crash", node="nowhere") + action("300ms", "empty", "full", to="nowhere left right")
     with World(text) as world:
         world.run(2 * SECOND)
         assert said(world, "full")[1:] == ["empty: done: 1 gone, none stays: full may stop"]
         assert len(guests(world, "right")) == 1
 
 
-@pytest.mark.parametrize("to", ["", "full", "left left", "left full", "left " + 64 * "x"])
+@pytest.mark.parametrize("to", ["", "full", "left left", "left full", "left " + 80 * "x"])
 def test_emptying_a_node_into_itself_or_nowhere_is_refused_at_the_start(to: str) -> None:
     text = nodes(I386, full=[], left=[]) + action("1s", "empty", "full", to=to)
     with Cluster(parse_file(text, ROOT)) as made, pytest.raises(UserError, match=r"to = .*write"):

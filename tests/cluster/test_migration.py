@@ -138,8 +138,16 @@ def test_of_two_moves_of_a_task_at_once_one_is_refused() -> None:
             {"task": "8", "to": '"other"'},
             'task = 8: write a name or a number in quotes, such as task = "8", of at most',
         ),
-        ("migrate", {"task": '"8"', "to": '""'}, "to = '': write a name"),
-        ("migrate", {"task": '"8"'}, "missing 1 required positional argument: 'to'"),
+        ("migrate", {"task": '"8"', "to": '""'}, "to = '': write the name of a node"),
+        (
+            "migrate",
+            {"task": '"8"'},
+            "has not these options: Migrate.__init__() missing 1 required positional argument: 'to'",
+        ),
+        ("migrate", {"task": r'"a\u0007"', "to": '"other"'}, "write a name or a number in quotes"),
+        ("migrate", {"task": '"8"', "to": '"nowhere"'}, "to = 'nowhere': there is no such node; there are pc, other, sun"),
+        ("empty", {"to": '"other nowhere"'}, "to = 'nowhere': there is no such node; there are pc, other, sun"),
+        ("save-and-end", {"name": "5"}, "name = 5: write the name of a service"),
         ("stay", {"task": '"8"', "stays": '"no"'}, "stays = 'no': write true or false"),
         ("block", {"blocks": "1"}, "blocks = 1: write true or false"),
         ("block", {"bloks": "true"}, "bloks"),
@@ -155,11 +163,11 @@ def test_an_action_with_wrong_keys_is_refused_before_anything_runs(kind: str, op
     (
         ("", "nobody", "other", "there is no such task"),
         ("", "images/i386/greet.elf", "other", "several tasks have that name: give a number"),
-        ("", ONE, "nowhere", "there is no such node"),
         ("", ONE, "sun", "the node has another architecture or page size"),
         (action(100, "block", "other"), ONE, "other", "the node takes no tasks"),
         (action(100, "stay", task=f'"{ONE}"'), ONE, "other", "has to stay: it was told to stay"),
         ("", "acs", "other", "has to stay: it has a program that runs on the host"),
+        ("", "processmanager", "other", "has to stay: it has a program that runs on the host"),
         ("", "gnumach", "other", "has to stay: it has a program that runs on the host"),
     ),
 )
@@ -181,6 +189,44 @@ def test_a_task_that_was_told_to_stay_does_until_it_is_held() -> None:
 def test_a_task_with_more_rights_than_network_servers_keep_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "NAMES_MAX", 3)
     assert said(move(200, ONE, "other"))[-1] == f"migrate: {ONE}: has to stay: it has too many port rights"
+
+
+def test_the_table_of_rights_is_looked_for_beside_the_cluster_file(tmp_path: Path) -> None:
+    manager = '"masix.migration.ipc:IpcManager"'
+    (tmp_path / "my.toml").write_text('host = "rebound"\n')
+
+    def cluster(table: str) -> World:
+        text = PAIR.replace("'masix.migration.ipc:IpcManager'", f"{{ class = {manager}, table = {table} }}")
+        return World(text.replace("images/", f"{IMAGES}/"), folder=tmp_path)
+
+    with cluster('"my.toml"') as world:
+        (rights,) = world.programs("pc", IpcManager)
+        assert rights.rebound == ("host",)
+    for table, what in (
+        ('""', "table = '': write the path"),
+        ("1", "table = 1: write"),
+        ('"none.toml"', f"{tmp_path}/none.toml"),
+    ):
+        with pytest.raises(UserError, match=re.escape(what)):
+            cluster(table)
+
+
+def test_who_asks_a_node_without_managers_is_told_what_it_lacks() -> None:
+    """On the console, where a long line goes in pieces."""
+    text = PAIR.replace(str(list(MANAGERS)), '["masix.acs.server:Acs", "masix.gns.server:Gns"]', 1)
+    name = "x" * 300
+    back = move(250, name, "pc").replace('node = "pc"', 'node = "other"')
+    with World(text + move(200, name, "other") + back) as world:
+        world.run(SECOND)
+        lacks = "pc has no migration manager: its `servers` lack those of docs/migration.md"
+        assert f"migrate: {lacks}" in world.lines("pc")
+        assert f"migrate: {name}: there is no such task" in world.lines("other")
+
+
+def test_a_node_that_has_gone_is_no_such_node() -> None:
+    with World(PAIR + move(300, ONE, "other") + fault("100ms", "crash", node="other")) as world:
+        world.run(3 * SECOND)
+        assert f"migrate: {ONE}: there is no such node" in world.lines("pc")
 
 
 def test_rights_that_go_in_many_pieces_come_whole(monkeypatch: pytest.MonkeyPatch) -> None:

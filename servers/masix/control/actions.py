@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from machemu.abi.names import return_name
 from machemu.mig.interfaces.mach import TASK_TERMINATE
 from machemu.sim.state import state
 from machemu.user.kit import Answer, HostServer, answered
 from machemu.user.mach import Mach
 from machemu.user.message import living
+from masix.control import options
 from masix.interfaces import acs, acs_client
+
+NAME_MAX: Final = 79
+"""Bytes of a service's name."""
 
 
 @state
@@ -19,7 +26,7 @@ class SaveAndEnd(HostServer):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.name = name.encode()
+        self.name = options.text("name", name, NAME_MAX, 'the name of a service, such as name = "acs"').encode()
 
     def start(self, mach: Mach) -> None:
         super().start(mach)
@@ -35,7 +42,8 @@ class SaveAndEnd(HostServer):
 
     @answered(acs_client.ACS_SAVE_AND_END)
     def _ended(self, mach: Mach, answer: Answer) -> None:
-        self._end(mach, f"{self.name.decode()} has ended" if not answer.code else f"{self.name.decode()} says {answer.code}")
+        name = self.name.decode()
+        self._end(mach, f"{name} has ended" if not answer.code else f"{name} did not end: it answered {return_name(answer.code)}")
 
     @staticmethod
     def _end(mach: Mach, what: str) -> None:

@@ -13,7 +13,8 @@ from machemu.sim.state import U8, U32, Right, state
 from machemu.user.kit import Answer, answered
 from machemu.user.mach import Mach
 from machemu.user.message import living
-from masix.control.migration import NODE_MAX, Operator, a_name
+from masix.control import options
+from masix.control.migration import NODE, NODE_MAX, Operator
 from masix.gps.peers import NAME as GPS
 from masix.interfaces import acs, gps_peer, migration, process_manager
 from masix.migration import process, report
@@ -32,6 +33,7 @@ class Empty(Operator):
     stays is named with the reason. If nothing does, the node's part in the table of processes ends, too."""
 
     __slots__ = ("moved", "passes", "refused", "server", "stay", "tasks", "to", "turn")
+    kind = "empty"
     moved: U32  # how many tasks have gone
     passes: U8
     refused: U8  # how many nodes have refused the first of `tasks`
@@ -43,12 +45,16 @@ class Empty(Operator):
 
     def __init__(self, node: int, host: str, to: str) -> None:
         super().__init__(node, host)
-        self.to = tuple([a_name("to", each, NODE_MAX) for each in to.split()]) if isinstance(to, str) else ()
+        self.to = tuple([options.text("to", each, NODE_MAX, NODE) for each in to.split()]) if isinstance(to, str) else ()
         if not self.to or host in self.to or len({*self.to}) != len(self.to):
             raise UserError(f'to = {to!r}: write the names of other nodes, with spaces between, such as to = "beta gamma"')
         self.moved = self.passes = self.server = self.refused = self.turn = 0
         self.stay = {}
         self.tasks = []
+
+    def check_nodes(self, names: Sequence[str]) -> None:
+        for each in self.to:
+            options.node("to", each, names)
 
     @staticmethod
     def in_words(words: Sequence[str]) -> dict[str, str]:
@@ -71,7 +77,7 @@ class Empty(Operator):
         if self.server:
             self._look(mach)
         else:
-            self.end(mach, ["empty: there is no process manager on this node"])
+            self.end(mach, [f"empty: {self.host} has no process manager"])
 
     def _look(self, mach: Mach) -> None:
         self.passes += 1

@@ -6,10 +6,9 @@ Each asks its node's migration manager, and says on the node's console what beca
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from machemu.abi.device import D_WRITE
-from machemu.abi.errors import UserError
 from machemu.abi.kern_return import KERN_NO_ACCESS
 from machemu.mig.interfaces.device import DEVICE_OPEN, DEVICE_WRITE_INBAND
 from machemu.mig.interfaces.mach import TASK_TERMINATE
@@ -17,6 +16,7 @@ from machemu.sim.state import U32, Right, state
 from machemu.user.kit import Answer, HostServer, answered
 from machemu.user.mach import Mach
 from machemu.user.message import living
+from masix.control import options
 from masix.interfaces import acs, migration
 from masix.migration import manager, report
 from masix.migration.node_server import name_at
@@ -26,6 +26,8 @@ TASK_MAX: Final = 1023
 """Bytes of a task's name, or its number."""
 NODE_MAX: Final = 79
 """Bytes of a node's name."""
+TASK: Final = 'a name or a number in quotes, such as task = "8"'
+NODE: Final = 'the name of a node, such as to = "beta"'
 INBAND_MAX: Final = 128
 """Bytes that a request to write may bring in line."""
 
@@ -35,6 +37,7 @@ class Operator(HostServer):
     """Asks its node's migration manager what a subclass says, and ends once all that it had to say is written."""
 
     __slots__ = ("console", "ends", "host", "lines", "manager", "node")
+    kind: ClassVar[str]
     host: str  # the node's name
     node: U32  # its number
     console: Right  # its console, or 0
@@ -51,8 +54,8 @@ class Operator(HostServer):
         self.ends = False
 
     @classmethod
-    def on_node(cls, node: int, seed: int, key: bytes, host: str, **options: Any) -> Self:
-        return cls(node, host, **options)
+    def on_node(cls, node: int, seed: int, key: bytes, host: str, **given: Any) -> Self:
+        return cls(node, host, **given)
 
     def start(self, mach: Mach) -> None:
         super().start(mach)
@@ -69,9 +72,9 @@ class Operator(HostServer):
         if self.manager:
             self.begin(mach)
         elif answer.code == KERN_NO_ACCESS:
-            self.end(mach, ["the cluster file's list `privileged` lacks the package masix, whose digest the actions need"])
+            self.end(mach, [f"{self.kind}: the cluster file's list `privileged` lacks the package masix, whose digest it needs"])
         else:
-            self.end(mach, ["there is no migration manager on this node"])
+            self.end(mach, [f"{self.kind}: {self.host} has no migration manager: its `servers` lack those of docs/migration.md"])
 
     def begin(self, mach: Mach) -> None:
         """Asks the manager, which is there."""
@@ -107,13 +110,17 @@ class Migrate(Operator):
     """`migrate`: moves the tasks called `task`, and those that can only move with them, to the node `to`."""
 
     __slots__ = ("task", "to")
+    kind = "migrate"
     task: str
     to: str
 
     def __init__(self, node: int, host: str, task: str, to: str) -> None:
         super().__init__(node, host)
-        self.task = a_name("task", task, TASK_MAX)
-        self.to = a_name("to", to, NODE_MAX)
+        self.task = options.text("task", task, TASK_MAX, TASK)
+        self.to = options.text("to", to, NODE_MAX, NODE)
+
+    def check_nodes(self, names: Sequence[str]) -> None:
+        options.node("to", self.to, names)
 
     @staticmethod
     def in_words(words: Sequence[str]) -> dict[str, str]:
@@ -130,7 +137,7 @@ class Migrate(Operator):
     @answered(migration.MIGRATION_MOVE)
     def _moved(self, mach: Mach, answer: Answer) -> None:
         if answer.code:
-            self.end(mach, [f"migrate: {self.task}: the migration manager says {answer.code}"])
+            self.end(mach, [f"migrate: {self.task}: {report.refusal(answer.code)}"])
             return
         outcome, words = answer.results
         told = report.report_of(numbers_of(mach.order, words))
@@ -145,13 +152,14 @@ class Stay(Operator):
     """`stay`: the tasks called `task` stay where they are; with `stays = false` they need not any more."""
 
     __slots__ = ("stays", "task")
+    kind = "stay"
     task: str
     stays: bool
 
     def __init__(self, node: int, host: str, task: str, stays: bool = True) -> None:
         super().__init__(node, host)
-        self.task = a_name("task", task, TASK_MAX)
-        self.stays = _truth("stays", stays)
+        self.task = options.text("task", task, TASK_MAX, TASK)
+        self.stays = options.truth("stays", stays)
 
     @staticmethod
     def in_words(words: Sequence[str]) -> dict[str, str]:
@@ -174,11 +182,12 @@ class Block(Operator):
     """`block`: no task may come to the node; with `blocks = false` they may again."""
 
     __slots__ = ("blocks",)
+    kind = "block"
     blocks: bool
 
     def __init__(self, node: int, host: str, blocks: bool = True) -> None:
         super().__init__(node, host)
-        self.blocks = _truth("blocks", blocks)
+        self.blocks = options.truth("blocks", blocks)
 
     @staticmethod
     def in_words(words: Sequence[str]) -> dict[str, str]:
@@ -191,17 +200,5 @@ class Block(Operator):
 
     @answered(migration.MIGRATION_BLOCK)
     def _done(self, mach: Mach, answer: Answer) -> None:
-        self.end(mach, [f"block: {self.host} {'takes no tasks' if self.blocks else 'takes tasks'}"])
-
-
-def a_name(key: str, value: object, limit: int) -> str:
-    """An option's value. UserError where it is no text, or empty or too long for a name."""
-    if not isinstance(value, str) or not 0 < len(value.encode()) <= limit:
-        raise UserError(f'{key} = {value!r}: write a name or a number in quotes, such as {key} = "8", of at most {limit} bytes')
-    return value
-
-
-def _truth(key: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise UserError(f"{key} = {value!r}: write true or false")
-    return value
+        said = f"takes {'no ' if self.blocks else ''}tasks" if not answer.code else report.refusal(answer.code)
+        self.end(mach, [f"block: {self.host}: {said}" if answer.code else f"block: {self.host} {said}"])

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
-from machemu.abi.errors import KernError
+from machemu.abi.errors import KernError, UserError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_SUCCESS
 from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE
 from machemu.mig.interfaces.mach import (
@@ -139,7 +139,7 @@ class Coming(NamedTuple):
 
 @state
 class IpcManager(NodeServer):
-    """The IPC manager of a node. rebound: the kinds of rights that become the other node's; table: a file that says it."""
+    """The IPC manager of a node. rebound: the kinds of rights that become the other node's."""
 
     __slots__ = ("arrived", "extracted", "own", "rebound")
     name = NAME
@@ -148,11 +148,20 @@ class IpcManager(NodeServer):
     own: dict[str, Right]  # this node's own ports, by their kinds
     rebound: tuple[str, ...]
 
-    def __init__(self, node: int, host: bytes, table: str = "") -> None:
+    def __init__(self, node: int, host: bytes, rebound: tuple[str, ...]) -> None:
         super().__init__(node, host)
         self.extracted, self.arrived = {}, {}
         self.own = {}
-        self.rebound = rights.rebound(Path(table)) if table else rights.rebound()
+        self.rebound = rebound
+
+    @classmethod
+    def on_node(  # type: ignore[override]
+        cls, node: int, seed: int, key: bytes, host: str, folder: Path, *, table: object = None
+    ) -> Self:
+        """table: the path of a table of rights; without it machemu's own says which are rebound."""
+        if table is not None and not (isinstance(table, str) and table):
+            raise UserError(f'table = {table!r}: write the path of a table of rights, such as table = "rights.toml"')
+        return cls(node, host.encode(), rights.rebound() if table is None else rights.rebound(folder / str(table)))
 
     def start(self, mach: Mach) -> None:
         super().start(mach)

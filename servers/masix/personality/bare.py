@@ -7,11 +7,12 @@ goes. Its bootstrap port is the name server.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from machemu.abi.device import D_NO_SUCH_DEVICE, D_WRITE
-from machemu.abi.errors import KernError
+from machemu.abi.errors import KernError, UserError
 from machemu.abi.kern_return import KERN_RESOURCE_SHORTAGE
 from machemu.abi.message import COPY_SEND, MAKE_SEND, MOVE_SEND
 from machemu.formats import packed
@@ -75,28 +76,35 @@ class Beginning(NamedTuple):
     parts: tuple[programs.Part, ...]
 
 
-def program(text: str) -> Program:
-    """ValueError for words that name no program; UserError where it cannot be read."""
+def program(text: str, folder: Path) -> Program:
+    """folder: where its path begins. UserError for words that name no program, and where it cannot be read."""
     kind, *words = text.split()
     if kind not in KINDS or not words:
-        raise ValueError(f"programs: {text.strip()!r} is no program: write nomad or sedentary, its path, and its arguments")
-    return Program(KINDS.index(kind), tuple(words), packed.read(Path(words[0]), "a program"))
+        raise UserError(f"programs: {text.strip()!r} is no program: write nomad or sedentary, its path, and its arguments")
+    return Program(KINDS.index(kind), tuple(words), packed.read(folder / words[0], "a program"))
 
 
 @state
 class Bare(HostServer):
-    """The personality's server of a node. programs: each its kind, path and arguments, with semicolons between them."""
+    """The personality's server of a node. programs: those to be run."""
 
     __slots__ = ("console", "outputs", "waiting")
     console: Right
     outputs: dict[Receive, U8]  # the ports of the programs' output: how many writes are under way at each
     waiting: list[Program]
 
-    def __init__(self, programs: str = "") -> None:
+    def __init__(self, programs: Iterable[Program] = ()) -> None:
         super().__init__()
         self.console = 0
         self.outputs = {}
-        self.waiting = [program(text) for text in programs.split(";") if text.strip()]
+        self.waiting = list(programs)
+
+    @classmethod
+    def on_node(cls, node: int, seed: int, key: bytes, folder: Path, *, programs: object = "") -> Self:
+        """programs: each its kind, path and arguments, with semicolons between them."""
+        if not isinstance(programs, str):
+            raise UserError(f"programs = {programs!r}: write a text, with semicolons between the programs")
+        return cls([program(text, folder) for text in programs.split(";") if text.strip()])
 
     def start(self, mach: Mach) -> None:
         super().start(mach)
