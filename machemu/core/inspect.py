@@ -12,7 +12,7 @@ from machemu.ipc.port import Port, Right
 from machemu.ipc.pset import PortSet
 from machemu.ipc.right import reverse
 from machemu.ipc.space import Space
-from machemu.kern.host import HostPort, HostPrivPort
+from machemu.kern.host import HostPort, HostPrivPort, PrinterPort
 from machemu.kern.processor import Processor
 from machemu.kern.processor_set import ProcessorSet, ProcessorSetName
 from machemu.kern.task import Task
@@ -51,6 +51,8 @@ def refer(port: Port, space: Space | None, name: PortName = PORT_NULL, is_receiv
             kind = PortKind.MEMORY_PROXY
         case IoPerm():
             kind = PortKind.IO_PERM
+        case PrinterPort():
+            kind = PortKind.PRINTER
     return PortRef(name, kind, number, label, is_receive)
 
 

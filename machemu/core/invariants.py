@@ -114,7 +114,7 @@ def _check_sizes(kernel: Kernel) -> None:
 def _held(kernel: Kernel, threads: list[Thread]) -> Iterator[tuple[Right, int]]:
     """The rights that the kernel's own objects hold."""
     for task in kernel.kern.tasks.values():
-        for right in (task.itk_sself, task.itk_exception, task.itk_bootstrap, *task.itk_registered):
+        for right in (task.itk_sself, task.itk_exception, task.itk_bootstrap, *task.itk_registered, task.printer):
             yield right, PORT_SEND
     yield kernel.kern.new_task_notification, PORT_SEND
     for thread in threads:

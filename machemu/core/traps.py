@@ -17,6 +17,8 @@ from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_INVALID_CAPABILI
 from machemu.abi.message import COPY_SEND, MACH_SEND_INTERRUPTED
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL
 from machemu.abi.types import Nanoseconds, VirtAddr
+from machemu.core import printers
+from machemu.core.printers import PRINT_MAX
 from machemu.core.routines.mach_port import tell_bogus
 from machemu.device.ds_routines import Device
 from machemu.ipc import mach_msg, mach_port, port, right
@@ -36,7 +38,6 @@ SUCCESS: Final = 0
 """What the traps that stand for a routine answer where the target's name is none: libmach then sends the message instead."""
 
 
-PRINT_MAX: Final = 1 << 16
 WRITE_MAX: Final = 1 << 20
 IOVEC_MAX: Final = 16
 SWITCH_OPTION_NONE, SWITCH_OPTION_DEPRESS, SWITCH_OPTION_WAIT = range(3)
@@ -84,7 +85,7 @@ def mach_print(kernel: Kernel, thread: Thread, string: int) -> int:
             string += page - string % page
     except KernError:
         pass
-    kernel.print(bytes(text[:PRINT_MAX]))
+    printers.print_text(kernel, thread.task, bytes(text[:PRINT_MAX]))
     return SUCCESS
 
 

@@ -49,16 +49,25 @@ class HostPrivPort:
 
 
 @state
-class Host:
-    """The node's two host ports; the kernel holds their receive rights."""
+class PrinterPort:
+    """What the port stands for by which text comes to the console and the log of this kernel."""
 
-    __slots__ = ("host_self", "host_priv_self")
+    __slots__ = ()
+
+
+@state
+class Host:
+    """The node's two host ports, and the port where text comes; the kernel holds their receive rights."""
+
+    __slots__ = ("host_self", "host_priv_self", "printer")
     host_self: Port
     host_priv_self: Port
+    printer: Port | None  # None where nobody has a right to it
 
     def __init__(self, host_self: Port, host_priv_self: Port) -> None:
         self.host_self = host_self
         self.host_priv_self = host_priv_self
+        self.printer = None
 
 
 def info(kern: Kern, flavor: int, room: int) -> tuple[int, ...]:

@@ -33,7 +33,7 @@ class Task:
     __slots__ = (
         "number", "name", "space", "map", "memory", "threads", "active", "suspend_count", "user_stop_count", "priority",
         "processor_set", "events",
-        "itk_self", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered",
+        "itk_self", "itk_sself", "itk_exception", "itk_bootstrap", "itk_registered", "printer",
         "machine", "eml_dispatch", "essential", "frozen", "own_ticks", "phase", "pc_sample",
         "user_time", "system_time", "creation_time",
     )  # fmt: skip
@@ -66,6 +66,7 @@ class Task:
     itk_exception: Right
     itk_bootstrap: Right
     itk_registered: list[Right]
+    printer: Right  # a send right that it owns, to where what it prints goes; None for this kernel's console and log
 
     # Its accounts; times in nanoseconds:
     user_time: Time  # of threads that have ended, as is the next
@@ -107,6 +108,7 @@ class Task:
         self.itk_exception = None
         self.itk_bootstrap = None
         self.itk_registered = [None] * TASK_PORT_REGISTER_MAX
+        self.printer = None
         self.machine = machine
         self.essential = False
         self.frozen = False

@@ -48,6 +48,7 @@ def create(kern: Kern, parent: Task | None, inherit_memory: bool, name: str | No
         task.itk_exception = port.copy_send(ipc, parent.itk_exception)
         task.itk_bootstrap = port.copy_send(ipc, parent.itk_bootstrap)
         task.itk_registered = [port.copy_send(ipc, right) for right in parent.itk_registered]
+        task.printer = port.copy_send(ipc, parent.printer)
     kern.tasks[task.number] = pset.tasks[task.number] = task
     if isinstance(kern.new_task_notification, Port):
         _notify_new_task(kern, kern.new_task_notification, task, parent)
@@ -104,10 +105,10 @@ def terminate(kern: Kern, task: Task, is_loader: bool = False) -> None:
 def _terminate_ipc(kern: Kern, task: Task) -> None:
     """ipc_task_terminate: the task's naked rights, its name space, its kernel port."""
     ipc = kern.ipc
-    for right in (task.itk_sself, task.itk_exception, task.itk_bootstrap, *task.itk_registered):
+    for right in (task.itk_sself, task.itk_exception, task.itk_bootstrap, *task.itk_registered, task.printer):
         if right is not None:
             port.release_send(ipc, right)
-    task.itk_sself = task.itk_exception = task.itk_bootstrap = None
+    task.itk_sself = task.itk_exception = task.itk_bootstrap = task.printer = None
     task.itk_registered = [None] * len(task.itk_registered)
     space.destroy(ipc, task.space)
     if task.itk_self is not None:

@@ -42,6 +42,8 @@ class PortKind(Enum):
     MEMORY_PROXY = auto()
     IO_PERM = auto()
     """The right to use I/O ports."""
+    PRINTER = auto()
+    """Where text comes that tasks print on other nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ KINDS = {
     PortKind.MEMORY_NAME: "memory-name",
     PortKind.MEMORY_PROXY: "memory-proxy",
     PortKind.IO_PERM: "io-perm",
+    PortKind.PRINTER: "printer",
 }
 """How a kind is said, where it is not its own name."""
 PORTS = (PortKind.PORT, PortKind.MEMORY_CONTROL, PortKind.MEMORY_NAME, PortKind.MEMORY_PROXY, PortKind.IO_PERM)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.kern_return import MIG_BAD_ID, MIG_NO_REPLY
 from machemu.abi.message import PORT_SEND_ONCE
-from machemu.core import proxies
+from machemu.core import printers, proxies
 from machemu.core.proxies import Proxy
 from machemu.device import io_perm
 from machemu.device.ds_routines import Device
 from machemu.device.io_perm import IoPerm
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port, kernel_address
+from machemu.kern.host import PrinterPort
 from machemu.mig.interfaces import notify
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def told(kernel: Kernel, request: Kmsg) -> int:
             io_perm.no_senders(kernel.ipc, perm)
         case Proxy() as proxy:
             proxies.unused(kernel.ipc, proxy)
+        case PrinterPort():
+            printers.unused(kernel, target)
         case _:
             kernel.devices.no_senders(target)
     return MIG_NO_REPLY

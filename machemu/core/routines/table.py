@@ -20,6 +20,7 @@ from machemu.core.routines import mach_migrate as mach_migrate_routines
 from machemu.core.routines import mach_port as mach_port_routines
 from machemu.core.routines import mach_port_array as mach_port_array_routines
 from machemu.core.routines import memory_object as memory_object_routines
+from machemu.core.routines import printers as printer_routines
 from machemu.core.routines import vm as vm_routines
 from machemu.machine.seams import IoPorts, MachineTask
 from machemu.mig.interfaces import (
@@ -238,6 +239,9 @@ HANDLERS: Final[tuple[tuple[Routine, Handler], ...]] = (
     (mach_migrate.TASK_GET_FAMILY, mach_migrate_routines.task_get_family),
     (mach_migrate.TASK_SET_FORWARDS, mach_migrate_routines.task_set_forwards),
     (mach_migrate.TASK_SET_IDENTITY, mach_migrate_routines.task_set_identity),
+    (mach_migrate.TASK_GET_PRINTER, printer_routines.task_get_printer),
+    (mach_migrate.TASK_SET_PRINTER, printer_routines.task_set_printer),
+    (mach_migrate.PRINTER_PRINT, printer_routines.printer_print),
     *((routine, memory_object_routines.not_a_manager) for routine in memory_object.ROUTINES.values()),
 )
 

@@ -350,6 +350,36 @@ TASK_SET_IDENTITY = Routine(
     Message(4725, (("RetCode", _INT32),)),
 )
 
+TASK_GET_PRINTER = Routine(
+    "task_get_printer",
+    Message(4626, ()),
+    Message(
+        4726,
+        (
+            ("RetCode", _INT32),
+            ("printer", _MOVE_SEND),
+        ),
+    ),
+)
+
+TASK_SET_PRINTER = Routine(
+    "task_set_printer",
+    Message(
+        4627,
+        (
+            ("task", _COPY_SEND),
+            ("printer", _MOVE_SEND),
+        ),
+    ),
+    Message(4727, (("RetCode", _INT32),)),
+)
+
+PRINTER_PRINT = Routine(
+    "printer_print",
+    Message(4628, (("text", _POINTER),)),
+    None,
+)
+
 ROUTINES: Final = table(
     TASK_FREEZE,
     TASK_THAW,
@@ -376,5 +406,8 @@ ROUTINES: Final = table(
     TASK_GET_FAMILY,
     TASK_SET_FORWARDS,
     TASK_SET_IDENTITY,
+    TASK_GET_PRINTER,
+    TASK_SET_PRINTER,
+    PRINTER_PRINT,
 )
 """The routines by request id."""

@@ -22,7 +22,12 @@ from machemu.mig.interfaces.mach import (
     THREAD_SET_SPECIAL_PORT,
 )
 from machemu.mig.interfaces.mach_host import HOST_PROCESSOR_SET_PRIV, HOST_PROCESSOR_SETS
-from machemu.mig.interfaces.mach_migrate import MACH_PORT_EXTRACT_ALL, MACH_PORT_INSERT_ALL
+from machemu.mig.interfaces.mach_migrate import (
+    MACH_PORT_EXTRACT_ALL,
+    MACH_PORT_INSERT_ALL,
+    TASK_GET_PRINTER,
+    TASK_SET_PRINTER,
+)
 from machemu.mig.interfaces.name_server import NAME_SERVER_CLIENT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import OutOfLine, PolyPort, Routine
@@ -39,7 +44,8 @@ from masix.migration.state import numbers_of, words_of
 NAME: Final = b"ipc"
 OF_TASK: Final = (1, 3, 4)
 OF_THREAD: Final = (1, 3)
-"""Special ports: TASK_KERNEL_PORT, TASK_EXCEPTION_PORT, TASK_BOOTSTRAP_PORT; THREAD_KERNEL_PORT, THREAD_EXCEPTION_PORT."""
+"""Special ports: TASK_KERNEL_PORT, TASK_EXCEPTION_PORT, TASK_BOOTSTRAP_PORT; THREAD_KERNEL_PORT, THREAD_EXCEPTION_PORT. Behind a
+task's own comes the port where it prints."""
 GNS: Final = b"gns"
 NAME_SERVER: Final = "name-server"
 CLIENT: Final = 1 + rights.KINDS.index(NAME_SERVER)
@@ -172,7 +178,7 @@ class IpcManager(NodeServer):
         mach.give_up((name, MOVE_SEND) for name in more)
         self.own = {
             "host": mach.host_self(), "host-privileged": host, "processor-set-name": first, "processor-set": name_of(control),
-            "device-master": mach.given("device-port"),
+            "device-master": mach.given("device-port"), "printer": living(*mach.call(TASK_GET_PRINTER, mach.task_self())),
         }  # fmt: skip
 
     # Rights that go
@@ -208,7 +214,8 @@ class IpcManager(NodeServer):
         if living(control) not in self.extracted:
             raise KernError(KERN_INVALID_ARGUMENT)
         names = tuple(_special(mach, control))
-        others = [name for name in names if name not in (*UNNAMED, *_kernel_ports(names)) and not self._kind(name)]
+        known = (*UNNAMED, *_kernel_ports(names), names[PRINTER])
+        others = [name for name in names if name not in known and not self._kind(name)]
         going = Going(request.caller, (control,), name_of(there), made, ())
         self._sort(mach, going, Special(names, tuple(dict.fromkeys(others)), (), first))
 
@@ -383,6 +390,8 @@ class IpcManager(NodeServer):
 DONE: Final = Answer(KERN_SUCCESS, ())
 REGISTERED_MAX: Final = 4
 """Ports that a task registers at most (mach_ports_register)."""
+PRINTER: Final = REGISTERED_MAX + len(OF_TASK)
+"""The place of the port where a task prints, among its special ports."""
 
 
 def _copy(right: PortName) -> PolyPort:
@@ -416,13 +425,12 @@ def _special_count(mach: Mach, task: PortName) -> int:
     """How many special ports a task and its threads have."""
     (threads,) = mach.call(TASK_THREADS, task)
     mach.give_up((name_of(thread), MOVE_SEND) for thread in threads)
-    return REGISTERED_MAX + len(OF_TASK) + len(OF_THREAD) * len(threads)
+    return PRINTER + 1 + len(OF_THREAD) * len(threads)
 
 
 def _kernel_ports(special: Sequence[PortName]) -> list[PortName]:
     """The ports by which a task and its threads know themselves, among their special ports."""
-    first = REGISTERED_MAX + len(OF_TASK)
-    return [special[REGISTERED_MAX], *special[first :: len(OF_THREAD)]]
+    return [special[REGISTERED_MAX], *special[PRINTER + 1 :: len(OF_THREAD)]]
 
 
 def _special(mach: Mach, task: PortName) -> Iterator[PortName]:
@@ -432,6 +440,7 @@ def _special(mach: Mach, task: PortName) -> Iterator[PortName]:
     yield from [NULL_NAME] * (REGISTERED_MAX - len(registered))
     for which in OF_TASK:
         yield name_of(*mach.call(TASK_GET_SPECIAL_PORT, task, which))
+    yield name_of(*mach.call(TASK_GET_PRINTER, task))
     for thread in map(name_of, mach.call(TASK_THREADS, task)[0]):
         for which in OF_THREAD:
             yield name_of(*mach.call(THREAD_GET_SPECIAL_PORT, thread, which))
@@ -444,6 +453,7 @@ def _set_special(mach: Mach, task: PortName, ports: Sequence[PortName]) -> None:
     mach.call(MACH_PORTS_REGISTER, task, ports[:REGISTERED_MAX])
     for which in OF_TASK:
         mach.call(TASK_SET_SPECIAL_PORT, task, which, next(rest))
+    mach.call(TASK_SET_PRINTER, mach.given("host-port"), PolyPort(task, COPY_SEND), next(rest))
     for thread in map(name_of, mach.call(TASK_THREADS, task)[0]):
         for which in OF_THREAD:
             mach.call(THREAD_SET_SPECIAL_PORT, thread, which, next(rest))

@@ -8,7 +8,7 @@ from typing import Final
 
 from machemu.abi.errors import UserError
 
-KINDS: Final = ("host", "host-privileged", "processor-set-name", "processor-set", "name-server", "device-master")
+KINDS: Final = ("host", "host-privileged", "processor-set-name", "processor-set", "name-server", "device-master", "printer")
 """What rights are for that every node has. Managers tell each other a kind by its place here, from 1 on."""
 OTHER: Final = 0
 """The kind of every other right."""
