@@ -7,6 +7,7 @@ from typing import Final
 
 from machemu.abi.errors import KernError, MustWait, UserError
 from machemu.abi.message import PORT_SEND
+from machemu.abi.names import return_name
 from machemu.abi.types import VirtAddr
 from machemu.boot.modules import Modules
 from machemu.boot.script import BLANKS, BootScript, PortValue, task_paths
@@ -213,7 +214,7 @@ class Bootstrap:
 
 
 def _too_large(path: str, error: KernError | MustWait) -> UserError:
-    why = f"code {error.code}" if isinstance(error, KernError) else "no page is free"
+    why = return_name(error.code) if isinstance(error, KernError) else "no page is free"
     return UserError(f"{path}: does not fit into the machine's memory ({why})")
 
 

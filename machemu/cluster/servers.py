@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any, Final
 
 from machemu.abi.errors import KernError, UserError
+from machemu.abi.names import return_name
 from machemu.boot.bootstrap import boot_server, boot_successor
 from machemu.boot.modules import Modules
 from machemu.cluster.changes import described
@@ -330,7 +331,7 @@ def _memory_told(spec: ServerSpec) -> Iterator[None]:
     try:
         yield
     except KernError as error:
-        raise UserError(f"server {spec.name}: does not fit into the machine's memory (code {error.code})") from None
+        raise UserError(f"server {spec.name}: does not fit into the machine's memory ({return_name(error.code)})") from None
 
 
 def start_servers(kernel: Kernel, node: NodeSpec, seed: int) -> Servers:

@@ -12,7 +12,7 @@ import pytest
 from machemu.abi.errors import UserError
 from machemu.kern import task_control
 from masix.gns.server import Gns
-from masix.migration import ipc, process
+from masix.migration import ipc, process, report
 from masix.migration.ipc import IpcManager
 from masix.migration.manager import MigrationManager
 from masix.migration.process import ProcessManager
@@ -73,6 +73,11 @@ def test_the_page_s_transcript_is_what_the_command_prints() -> None:
     printed = [line for line in done.stdout.splitlines() if line.startswith("alpha")]
     at = printed.index(transcript[1]) - 1
     assert printed[at : at + len(transcript)] == transcript
+
+
+def test_the_page_has_a_line_for_each_outcome() -> None:
+    page = (ROOT / "docs" / "migration.md").read_text()
+    assert all(re.search(rf"^\|.*\b{re.escape(outcome)}\b.*\|", page, re.MULTILINE) for outcome in report.OUTCOMES)
 
 
 @pytest.mark.slow
@@ -226,7 +231,19 @@ def test_who_asks_a_node_without_managers_is_told_what_it_lacks() -> None:
 def test_a_node_that_has_gone_is_no_such_node() -> None:
     with World(PAIR + move(300, ONE, "other") + fault("100ms", "crash", node="other")) as world:
         world.run(3 * SECOND)
-        assert f"migrate: {ONE}: there is no such node" in world.lines("pc")
+        assert f"migrate: {ONE}: the node is not there, or has no managers of tasks" in world.lines("pc")
+
+
+def test_a_manager_that_is_not_there_is_told_as_that() -> None:
+    gone = "one of the managers is not there, here or on the other node: ask again when it is (MIG_SERVER_DIED)"
+    for node, outcome in (("pc", "given up"), ("other", "the node is not there, or has no managers of tasks")):
+        for name in ("processmanager", "ipcmanager"):
+            stop = action(100, "stop", node, name=f'"{name}"')
+            with World(PAIR + stop + move(300, ONE, "other") + action(300, "stay", task=f'"{ONE}"')) as world:
+                world.run(SECOND)
+                lines = world.lines("pc")
+                assert f"migrate: {ONE}: {outcome}: {gone}" in lines
+                assert (f"stay: {ONE}: {gone}" in lines) is ((node, name) == ("pc", "processmanager"))
 
 
 def test_rights_that_go_in_many_pieces_come_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,7 +320,7 @@ def test_tasks_go_on_where_they_were_when_the_other_node_dies_before_their_right
     with World(counting + fault(f"{time}ms", "crash", node="beta")) as world:
         world.run(3 * SECOND)
         lines = world.lines("alpha")
-        assert any(re.match("migrate: 8: given up: a manager has ended meanwhile, or its node", line) for line in lines)
+        assert any(re.match("migrate: 8: given up: one of the managers is not there", line) for line in lines)
         assert [line.split()[1] for line in lines if line.startswith("answer")] == [f"{n}:" for n in range(1, 13)]
         assert "END" in lines
 

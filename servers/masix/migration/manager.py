@@ -13,7 +13,7 @@ from operator import or_
 from typing import Any, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_INVALID_NAME, KERN_INVALID_TASK, KERN_NAME_EXISTS
+from machemu.abi.kern_return import KERN_INVALID_NAME, KERN_INVALID_TASK, KERN_NAME_EXISTS, MIG_SERVER_DIED
 from machemu.abi.message import COPY_SEND, MOVE_SEND
 from machemu.mig.interfaces.mach import VM_STATISTICS
 from machemu.mig.interfaces.mach_host import HOST_INFO
@@ -105,7 +105,7 @@ class MigrationManager(NodeServer):
     def _will_stay(self, mach: Mach, answer: Answer, caller: Caller, task: bytes, stays: bool) -> None:
         manager = living(answer.results[0]) if answer.results else 0
         if not manager:
-            mach.answer(caller, migration.MIGRATION_STAY, answer.code or KERN_INVALID_NAME)
+            mach.answer(caller, migration.MIGRATION_STAY, MIG_SERVER_DIED)
             return
         self.ask(mach, self._stays, manager, (task, stays), caller, manager)
 
@@ -129,7 +129,7 @@ class MigrationManager(NodeServer):
     def _manager(self, mach: Mach, answer: Answer, number: U32, task: bytes) -> None:
         move = self.moves[number]
         if not (manager := _one(answer)):
-            self._end(mach, number, report.GIVEN_UP, answer.code)
+            self._end(mach, number, report.GIVEN_UP, MIG_SERVER_DIED)
             return
         move.managers.append(manager)
         if len(move.managers) < len(MANAGERS):
@@ -170,7 +170,7 @@ class MigrationManager(NodeServer):
         manager = _one(answer)
         if not manager:
             mach.give_up((each, MOVE_SEND) for each in managers)
-            mach.answer(caller, migration.MIGRATION_OFFER, answer.code or KERN_INVALID_NAME)
+            mach.answer(caller, migration.MIGRATION_OFFER, MIG_SERVER_DIED)
             return
         managers = (*managers, manager)
         if len(managers) < len(MANAGERS):

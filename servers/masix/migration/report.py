@@ -39,7 +39,8 @@ from masix.migration.rights import KINDS
 MOVED, NO_SUCH_TASK, SEVERAL_TASKS, STAYS, NO_SUCH_NODE, BLOCKED, OTHER_MACHINE, GIVEN_UP, LOST = range(9)
 """Outcomes: of one that is GIVEN_UP the tasks go on where they were, of one that is LOST they are gone."""
 OUTCOMES: Final = (
-    "moved", "there is no such task", "several tasks have that name: give a number", "has to stay", "there is no such node",
+    "moved", "there is no such task", "several tasks have that name: give a number", "has to stay",
+    "the node is not there, or has no managers of tasks",
     "the node takes no tasks", "the node has another architecture or page size", "given up", "the tasks are lost",
 )  # fmt: skip
 STAY_OPERATOR, STAY_RIGHTS, STAY_MOVES, STAY_SEDENTARY, STAY_PROCESSES, STAY_ELSEWHERE = (1 << bit for bit in range(16, 22))
@@ -119,7 +120,6 @@ def refusal(code: int) -> str:
     return f"{CODES.get(signed(code), 'a manager refused')} ({return_name(signed(code))})"
 
 
-ENDED: Final = "a manager has ended meanwhile, or its node: ask again when it is back"
 CODES: Final = {
     KERN_INVALID_NAME: OUTCOMES[NO_SUCH_TASK],
     KERN_NAME_EXISTS: OUTCOMES[SEVERAL_TASKS],
@@ -128,7 +128,7 @@ CODES: Final = {
     **dict.fromkeys((KERN_NO_SPACE, KERN_RESOURCE_SHORTAGE), "a node has too little memory free"),
     **dict.fromkeys(
         (KERN_FAILURE, MACH_SEND_INVALID_DEST, MIG_SERVER_DIED),
-        "a manager has ended meanwhile, or its node: ask again when it is back",
+        "one of the managers is not there, here or on the other node: ask again when it is",
     ),
     MIG_BAD_ID: "a node has managers of another version",
 }
