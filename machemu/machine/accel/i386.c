@@ -6,7 +6,7 @@
 #include "i386.h"
 
 enum { NOT_PRESENT = 11, PAGE_FAULT = 14, TRAP_INTERRUPT = 0x30, EMULATED_INTERRUPT = 0x80 };
-enum { KERNEL_CS = 8, ERROR_WRITE = 2, ERROR_FETCH = 16 };
+enum { KERNEL_CS = 8, ERROR_WRITE = 2, ERROR_FETCH = 16, FPU_SUMMARY = 0x80 };
 enum { USER_CS = 0x17, USER_DS = 0x1F, RPL = 3, CODE_PRESENT = 0x80, LCALL_SIZE = 7 };
 enum { EFL_TF = 0x100, EFL_RF = 0x10000, EFL_VM = 0x20000 };
 
@@ -123,6 +123,8 @@ static void gate(I386Exits *cpu) {
 static bool page_fault(I386Exits *cpu) {
     bool write = *cpu->error_code & ERROR_WRITE, made;
     uint64_t address = 0;
+    if (write && cpu->fpu_status != NULL && *cpu->fpu_status & FPU_SUMMARY)
+        return false; /* Python looks whether it is a store of the FPU's */
     unicorn.reg_read(cpu->x.engine, cpu->cr2, &address);
     if (cpu->state->segs[CS].selector != USER_CS || PyList_GET_SIZE(cpu->replaced) || !i386_fill(cpu, (uint32_t)address, write, &made))
         return false;
@@ -179,14 +181,14 @@ static uint32_t pc(const Exits *x) { return (uint32_t)((const I386Exits *)x)->st
 
 static PyObject *exits_new(PyTypeObject *type, PyObject *given, PyObject *names) {
     static char *keywords[] = {"cpu", "engine", "ram", "state", "error_code", "is_software", "pending", "counts", "shadow", "shadow_of",
-                               "stack", "gate", "forget_flags", "replaced", "cr2", "flags", NULL};
+                               "stack", "gate", "forget_flags", "replaced", "cr2", "flags", "fpu_status", NULL};
     PyObject *tally, *shadow_of, *replaced;
-    unsigned long long engine, ram, state, error_code, is_software, pending, counts, shadow, gate, forget_flags;
+    unsigned long long engine, ram, state, error_code, is_software, pending, counts, shadow, gate, forget_flags, fpu_status;
     unsigned int stack;
     int cr2, flags;
-    if (!PyArg_ParseTupleAndKeywords(given, names, "O!KKKKKKKKO!IKKO!ii", keywords, &TallyType, &tally, &engine, &ram, &state,
+    if (!PyArg_ParseTupleAndKeywords(given, names, "O!KKKKKKKKO!IKKO!iiK", keywords, &TallyType, &tally, &engine, &ram, &state,
                                      &error_code, &is_software, &pending, &counts, &shadow, &PyDict_Type, &shadow_of, &stack,
-                                     &gate, &forget_flags, &PyList_Type, &replaced, &cr2, &flags))
+                                     &gate, &forget_flags, &PyList_Type, &replaced, &cr2, &flags, &fpu_status))
         return NULL;
     I386Exits *cpu = (I386Exits *)type->tp_alloc(type, 0);
     if (cpu == NULL)
@@ -204,6 +206,7 @@ static PyObject *exits_new(PyTypeObject *type, PyObject *given, PyObject *names)
     cpu->forget_flags = (void (*)(void))(uintptr_t)forget_flags;
     cpu->cr2 = cr2;
     cpu->flags = flags;
+    cpu->fpu_status = (void *)(uintptr_t)fpu_status;
     cpu->x.starts = starts;
     cpu->x.hook = interrupt;
     cpu->x.architecture = "i386";

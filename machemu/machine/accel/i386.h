@@ -34,6 +34,7 @@ typedef struct {
     uint8_t *gate;       /* the byte with the present bit of the segment behind the gate */
     void (*forget_flags)(void);
     int cr2, flags;      /* Unicorn's numbers of the registers */
+    uint16_t *fpu_status; /* where Unicorn keeps the FPU's status word, or NULL */
 } I386Exits;
 
 /* Where the byte at a user address is in RAM; NULL where the page tables refuse. For a store as I386Pmap.translate, with its bits

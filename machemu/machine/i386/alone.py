@@ -38,6 +38,10 @@ from machemu.machine.i386.screen import (
 IN_DX: Final = 8
 """The bit of an opcode of in or out with the port in DX."""
 LEVELS: Final = 32
+REGISTER_FORM: Final = 0xC0
+"""The first byte behind an opcode of the FPU's that names no memory."""
+NUMBER_STORES: Final = {0xD9: (2, 3), 0xDB: (1, 2, 3), 0xDD: (1, 2, 3), 0xDF: (1, 2, 3, 7)}
+"""FST, FSTP, FIST, FISTP and FISTTP by opcode and reg field."""
 NEGATIVE: Final = 0x8000
 TOO_FAR: Final = 0x10000
 """How far Unicorn's `ret n` is from where it ought to be, where n is negative as a signed number."""
@@ -85,6 +89,13 @@ def float_length(code: bytes, wide: bool) -> int:
     """The bytes of an instruction of the FPU."""
     place = unprefixed(code)
     return place + 1 + ea.length(code, place + 1, wide != (ADDRESS_PREFIX in code[:place]))
+
+
+def stores_number(code: bytes) -> bool:
+    """Whether the instruction is one of the FPU's that stores a number which it rounds, and notes exceptions before it stores."""
+    opcode, place = _opcode(code)
+    form = code[place + 1] if len(code) > place + 1 else REGISTER_FORM
+    return form < REGISTER_FORM and form >> 3 & 7 in NUMBER_STORES.get(opcode, ())
 
 
 def reads_time(code: bytes) -> bool:

@@ -181,6 +181,7 @@ class I386Cpu(Starts):
             replaced=self.guard.replaced,
             cr2=REGISTER["CR2"],
             flags=REGISTER["EFLAGS"],
+            fpu_status=engine.state + x87.STATUS_AT if x87.mend() else 0,
         )
         exits.set_machine(memory, self.mmu)
         return exits

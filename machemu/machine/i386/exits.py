@@ -28,7 +28,7 @@ from machemu.machine.i386.faults import (
     PROTECTION_FAULT,
     SINGLE_STEP,
 )
-from machemu.machine.i386.fpu import Fpu
+from machemu.machine.i386.fpu import SUMMARY, Fpu
 from machemu.machine.i386.guard import RESUME, Guard
 from machemu.machine.i386.layout import KERNEL_CS, TRAP_INTERRUPT
 from machemu.machine.i386.pcb import EBP, EFL_TF, EIP, ESP
@@ -127,8 +127,11 @@ class Exits(UserMemory):
         fetch = number == PAGE_FAULT and not software and code & ERROR_FETCH
         step = number == DEBUG and not software
         shadowed = self._take_back(step, bool(fetch))
-        if number == PAGE_FAULT and not software and self._fill(code):
-            return
+        if number == PAGE_FAULT and not software:
+            if self.engine.read(REGISTER["FPSW"]) & SUMMARY and code & ERROR_WRITE and alone.stores_number(self._code()):
+                self.fpu.begin_store_anew()
+            if self._fill(code):
+                return
         self._show_v86()
         self._read_trap()
         if self._trap_values[1] == KERNEL_CS and not self._v86:

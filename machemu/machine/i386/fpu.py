@@ -11,6 +11,8 @@ from machemu.machine.i386.pcb import FPU_REGISTER_SIZE, FpuState, I386Pcb
 REGISTERS: Final = tuple(REGISTER[f"FP{n}"] for n in range(8))
 WORDS: Final = tuple(REGISTER[name] for name in ("FPCW", "FPSW", "FPTAG", "FIP", "FCS", "FOP", "FDP", "FDS"))
 """In the order of FpuState's fields."""
+SUMMARY, BUSY, EXCEPTIONS = 0x80, 0x8000, 0x3F
+"""Of the status word; the control word masks exceptions by the same bits."""
 INITIAL: Final = FpuState(0x037F, 0, 0xFFFF, 0, 0, 0, 0, 0, bytes(8 * FPU_REGISTER_SIZE))
 """As after fninit."""
 
@@ -42,6 +44,13 @@ class Fpu:
         if is_active and self.owned:
             return self.engine.read(REGISTER["FPCW"])
         return pcb.fpu.control if pcb.fpu is not None else 0
+
+    def begin_store_anew(self) -> None:
+        """An instruction that stores has noted what is unmasked of its exceptions, and could not store. None of those was there
+        before: it would have come first."""
+        engine = self.engine
+        found = engine.read(REGISTER["FPSW"]) & ~engine.read(REGISTER["FPCW"]) & EXCEPTIONS
+        engine.write(REGISTER["FPSW"], engine.read(REGISTER["FPSW"]) & ~(found | SUMMARY | BUSY))
 
     def save(self, pcb: I386Pcb) -> None:
         """The active thread loses the CPU."""

@@ -21,6 +21,8 @@ from machemu.machine import engine as uc
 
 NOT_STORED: Final = 0x55
 """The exception by which a store says that it is done but for storing: an exception of the FPU is unmasked, and pending now."""
+STATUS_AT: Final = 0x260
+"""Where in the CPU's state the status word is, as KNOWN has it."""
 FORGET: Final = "forget"
 FUNCTION: Final = "helper_{}_x86_64"
 USED: Final = (

@@ -11,7 +11,7 @@ import pytest
 
 from machemu.abi.exception import EXC_ARITHMETIC, EXC_BREAKPOINT
 from machemu.abi.types import VirtAddr
-from machemu.abi.vm import VM_PROT_READ
+from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386.pcb import EBX, EFLAGS, FpuState, I386Pcb
 from tests.support.cpu_bench import LAZY, LEAVE
 from tests.support.i386_bench import CODE, DATA, Bench, trap
@@ -216,6 +216,18 @@ def test_an_operand_in_a_page_that_comes_late_is_loaded_once(bench: Bench, opcod
     assert bench.log == [("fault", LAZY + 8, VM_PROT_READ), ("trap", LEAVE)]
     assert pcb.fpu is not None
     assert pcb.fpu.status >> 11 & 7 == 6
+
+
+@pytest.mark.parametrize("opcode", ["d915", "d91d", "dd15", "dd1d", "db15", "db1d", "df15", "df1d", "df3d", "3ed91d"])
+def test_a_store_into_a_page_that_comes_late_stores_and_leaves_its_exception_pending(bench: Bench, opcode: str) -> None:
+    """A third is stored, with the exception for inexact results unmasked: that comes after storing, and waits (8.5.6, 8.6)."""
+    text = "dbe3" + LOAD_ONE + "dc7320" + "dbe2" + unmasked(0x35F) + opcode + struct.pack("<I", LAZY + 8).hex() + STATUS + "89c1"
+    pcb = run(bench, text, BIG, SMALL, THREE)
+    assert bench.log == [("fault", LAZY + 8, VM_PROT_READ | VM_PROT_WRITE), ("trap", LEAVE)]
+    assert pcb.registers[1] & 0xC0BF == 0x80A0
+    bench.log.clear()
+    run(bench, text + LOAD_ZERO, BIG, SMALL, THREE)
+    assert bench.log[-1][:3] == ("exception", EXC_ARITHMETIC, 5)
 
 
 @pytest.mark.parametrize("piece", [1, 100])
