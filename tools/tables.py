@@ -1,8 +1,8 @@
 """Makes the tables of the docs: `python3 tools/dev.py tables NAME [ARGUMENTS]`.
 
-calls, names, groups, protocols and processes print what servers cost. api, coverage, differences and far-messages write their
-pages, lessons the transcripts of the lessons', picture draws the README's and picture-of-move the migration page's; with --check
-these compare, and what is old is exit status 1.
+calls, names, groups, protocols, processes and under-way print what servers cost. api, coverage, differences and
+far-messages write their pages, lessons the transcripts of the lessons', picture draws the README's and picture-of-move
+the migration page's; with --check these compare, and what is old is exit status 1.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tools import api, coverage, differences, far_messages, lessons, picture, picture_of_move
-from tools.costs import calls, groups, names, processes, protocols
+from tools.costs import calls, groups, names, processes, protocols, under_way
 
 
 def printed(table: Callable[[], str]) -> Callable[[Sequence[str]], int]:
@@ -34,6 +34,7 @@ TABLES: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "groups": printed(groups.table),
     "protocols": printed(protocols.table),
     "processes": printed(processes.table),
+    "under-way": printed(under_way.table),
     "api": api.main,
     "coverage": coverage.main,
     "differences": differences.main,

@@ -83,7 +83,7 @@ def test_the_page_has_a_line_for_each_outcome() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("time", (95, 115, 130, 140, 230))
 def test_a_cluster_that_is_saved_in_the_middle_of_a_move_goes_on_as_if_it_had_not_been(time: int, tmp_path: Path) -> None:
-    with saved_in_between(MIGRATE_HERE, time * MS, 550 * MS, tmp_path / "saved") as world:
+    with saved_in_between(MIGRATE_HERE, time * MS, 600 * MS, tmp_path / "saved") as world:
         check_idle(world)
 
 

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, MOVE_SEND
+from masix.gns.ports import Way
 from tests.support.guests import Arch
 from tests.support.parties import Game, met
 
@@ -17,7 +18,7 @@ STEPS = 40
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.slow
 def test_no_senders_is_told_when_there_are_none_whatever_the_order(arch: Arch, seed: int) -> None:
-    with met(arch) as (made, parties):
+    with met(arch, Way(seed % 2)) as (made, parties):
         for number in range(GAMES):
             Game(made, parties, arch, random.Random(f"{seed} {number}")).play(STEPS)
 

@@ -146,7 +146,7 @@ class Net:
     place: where the name servers run.
     """
 
-    def __init__(self, archs: Sequence[Arch], programs: Sequence[Sequence[Program]], place: str = HOST, **options: bool) -> None:
+    def __init__(self, archs: Sequence[Arch], programs: Sequence[Sequence[Program]], place: str = HOST, **options: Any) -> None:
         self.machines: list[Machine] = []
         self.links: list[StringLink] = []
         self.servers: list[Gns] = []
@@ -212,7 +212,7 @@ class Net:
 
 
 @contextmanager
-def net(archs: Sequence[Arch], *programs: Sequence[Program], place: str = HOST, **options: bool) -> Iterator[Net]:
+def net(archs: Sequence[Arch], *programs: Sequence[Program], place: str = HOST, **options: Any) -> Iterator[Net]:
     made = Net(archs, programs, place, **options)
     try:
         made.run()

@@ -14,6 +14,7 @@ from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS
 from machemu.sim.state import state
 from machemu.user.mach import Mach
 from machemu.user.message import Header, Message
+from masix.gns.ports import Way
 from tests.support.actors import GIVEN, Actor, do, found, look_up, register
 from tests.support.guests import Arch
 from tests.support.net import SLICE_NS, Net, item, net
@@ -183,10 +184,10 @@ class Game:
 
 
 @contextmanager
-def met(arch: Arch) -> Iterator[tuple[Net, list[Party]]]:
+def met(arch: Arch, way: Way = Way.RECOVERY) -> Iterator[tuple[Net, list[Party]]]:
     """Three parties, each of which can send to each."""
     parties = [Party() for _ in range(NODES)]
-    with net((arch,) * NODES, *([party] for party in parties)) as made:
+    with net((arch,) * NODES, *([party] for party in parties), way=way) as made:
         for number, party in enumerate(parties):
             do(made, party, register(b"party %d" % number), slices=5)
         for party in parties:

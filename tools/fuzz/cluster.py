@@ -23,7 +23,7 @@ from machemu.cluster.node import ClusterNode
 from machemu.core import invariants
 from machemu.kern import task_control
 from masix.acs.server import Acs
-from masix.gns.rights import EVERYBODY
+from masix.gns.ports import EVERYBODY
 from masix.gns.server import Gns
 from masix.gns.wire import RightKind
 from tests.support.callers import programs

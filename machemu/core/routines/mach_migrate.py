@@ -463,3 +463,9 @@ def task_get_family(kernel: Kernel, request: Kmsg, task_port: Right) -> tuple[tu
     found = [None if each.frozen else each.itk_self for each in family.of(kernel.kern, task)]
     port.release_send(kernel.ipc, task_port)
     return (tuple([None if each is None else port.make_send(kernel.ipc, each) for each in found]),)
+
+
+def mach_port_get_senders(kernel: Kernel, request: Kmsg) -> tuple[Array]:
+    entries = task_target(request).space.table.values()
+    known = [each.port() for each in entries if each.type & TYPE_RECEIVE and each.port().srights]
+    return (tuple(port.copy_send(kernel.ipc, each) for each in known),)

@@ -242,6 +242,7 @@ HANDLERS: Final[tuple[tuple[Routine, Handler], ...]] = (
     (mach_migrate.TASK_GET_PRINTER, printer_routines.task_get_printer),
     (mach_migrate.TASK_SET_PRINTER, printer_routines.task_set_printer),
     (mach_migrate.PRINTER_PRINT, printer_routines.printer_print),
+    (mach_migrate.MACH_PORT_GET_SENDERS, mach_migrate_routines.mach_port_get_senders),
     *((routine, memory_object_routines.not_a_manager) for routine in memory_object.ROUTINES.values()),
 )
 

@@ -380,6 +380,18 @@ PRINTER_PRINT = Routine(
     None,
 )
 
+MACH_PORT_GET_SENDERS = Routine(
+    "mach_port_get_senders",
+    Message(4629, ()),
+    Message(
+        4729,
+        (
+            ("RetCode", _INT32),
+            ("sends", _MOVE_SEND_ARRAY),
+        ),
+    ),
+)
+
 ROUTINES: Final = table(
     TASK_FREEZE,
     TASK_THAW,
@@ -409,5 +421,6 @@ ROUTINES: Final = table(
     TASK_GET_PRINTER,
     TASK_SET_PRINTER,
     PRINTER_PRINT,
+    MACH_PORT_GET_SENDERS,
 )
 """The routines by request id."""

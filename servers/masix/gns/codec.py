@@ -35,6 +35,8 @@ from masix.gns.wire import (
     Onces,
     OnceUnused,
     Passed,
+    Pause,
+    Paused,
     Payload,
     Refused,
     Request,
@@ -128,6 +130,8 @@ _SHAPES: Final[tuple[tuple[Any, Any], ...]] = (
     (Begun, c.Struct("age" / c.Int32ub)),
     (Unclaimed, c.Struct("home" / _NODE, "pledge" / c.Int32ub)),
     (GivenUp, c.Struct("rights" / c.PrefixedArray(c.Int16ub, _GIVEN))),
+    (Pause, c.Struct("token" / c.Int32ub, "waits" / c.Flag, "numbers" / c.PrefixedArray(c.Int16ub, c.Int32ub))),
+    (Paused, c.Struct("token" / c.Int32ub)),
 )
 """By the first byte of a payload: what it becomes, and how it lies in the bytes behind."""
 _NONE: Final = (RightKind.NULL, RightKind.DEAD)
@@ -153,13 +157,16 @@ _SEVERAL: Final[dict[Any, tuple[str, Callable[[Any], Any]]]] = {
     Introduced: ("services", lambda said: Known(said.number, said.name)),
     Homed: ("homes", lambda said: Home(said.token, said.number)),
     GivenUp: ("rights", _given),
+    Pause: ("numbers", int),
 }
 """The field of a payload that holds several of something, and what makes one of what has come."""
 _NUMBERS: Final = {kind: number for number, (kind, _) in enumerate(_SHAPES)}
 DELIVER_BEGIN: Final = bytes((_NUMBERS[Deliver],))
 
 
-def _fields(each: Any) -> dict[str, Any]:
+def _fields(each: Any) -> Any:
+    if isinstance(each, int):
+        return each
     fields = {name: _fields(value) if isinstance(value, Request) else value for name, value in each._asdict().items()}
     return fields | ({"onces": [several._asdict() for several in each.onces]} if isinstance(each, Given) else {})
 

@@ -16,7 +16,7 @@ from machemu.sim.state import U16, U31, state
 from machemu.user.kit import Part
 from masix.gns import rights
 from masix.gns.context import NAME, Context
-from masix.gns.rights import EVERYBODY
+from masix.gns.ports import EVERYBODY
 from masix.gns.translate import Translator
 from masix.gns.wire import GROUPS, Alive, Gathering, Unused
 from masix.groups import Change, Dictionary, Endpoint, Group, Member, Order, Standing, View

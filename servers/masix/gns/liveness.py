@@ -13,8 +13,7 @@ from typing import Final
 from machemu.sim.state import U31, state
 from masix.gns.context import Context
 from masix.gns.large import Arrivals
-from masix.gns.ports import PortTables
-from masix.gns.rights import EVERYBODY
+from masix.gns.ports import EVERYBODY, PortTables
 from masix.gns.translate import Translator
 from masix.gns.wire import Alive, RightKind
 from masix.net.ip import NodeNumber

@@ -16,7 +16,7 @@ from machemu.sim.state import PortName, Right
 from machemu.user.message import living
 from masix.gns import rights, traffic
 from masix.gns.context import Context
-from masix.gns.ports import Coming, Export, Leaving, Proxy
+from masix.gns.ports import EVERYBODY, Coming, Export, Leaving, Proxy, Way
 from masix.gns.translate import Translator, proxies_of
 from masix.gns.wire import Flush, Given, GivenUp, Home, Homed, NetRight, Onces, Request, RightKind, Unused
 
@@ -119,10 +119,10 @@ def _make_proxies(context: Context, gone: list[Left]) -> None:
     context.mach.notify_all(MACH_NOTIFY_NO_SENDERS.request.id, watched)
     for each in gone:
         number = tables.numbers.get(each.leaving.name)
-        if number is not None:
+        if number is not None and tables.way is not Way.REDIRECTION:
             export = tables.exports[number]
             for other in export.given:
-                if other != rights.EVERYBODY:
+                if other != EVERYBODY:
                     rights.tell_moved(context, number, export, other)
 
 

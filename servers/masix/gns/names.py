@@ -21,7 +21,7 @@ from masix.gns.context import NAME, Context
 from masix.gns.directory import Directory
 from masix.gns.known import KnownServices, Place
 from masix.gns.liveness import partners
-from masix.gns.rights import EVERYBODY
+from masix.gns.ports import EVERYBODY
 from masix.gns.translate import Translator
 from masix.gns.wire import Alive, Begun, Claim, Clash, Found, Introduced, Known, Left, NetRight, Resolve, RightKind, Unused
 from masix.interfaces import acs, acs_client, gns

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from machemu.abi.message import Carried, CarriedMemory, CarriedPort, CarriedPorts
@@ -26,6 +27,8 @@ Account = tuple[U16, U31]
 """The port, by node and number, whose messages brought something that is kept: a message does not tell which task sent it, and
 all tasks of a node share the proxy of a port. What comes by a right to an answer is of the account of the message that brought
 that right."""
+EVERYBODY: Final = 0
+"""In Export.given: the port was made known."""
 FOUND: Final[Account] = (0, 0)
 """Of what was found by its name."""
 
@@ -35,6 +38,18 @@ LARGE: Final = 64 << 10
 """A message with more bytes of memory comes when these are in place."""
 MESSAGE_COST: Final = 256
 """What a message counts beside its bytes."""
+
+
+@state
+class Way(IntEnum):
+    """What becomes of messages that are under way to a port which moves. The port's old home decides."""
+
+    REDIRECTION = 0
+    """Senders never hear of it, and the old home sends all on."""
+    RECOVERY = 1
+    """They hear where the port is, and send there, after what was under way has gone on from the old home."""
+    PREVENTION = 2
+    """They hear before it moves, too, and keep what they send meanwhile."""
 
 
 @state
@@ -95,8 +110,8 @@ class Proxy:
     """A port that stands for one of another node: the network server has its receive right."""
 
     __slots__ = (
-        "account", "count", "flushes", "is_held", "is_streaming", "is_unused", "is_watched", "kind", "node", "number", "passing",
-        "target", "under_way", "watcher",
+        "account", "count", "flushes", "is_held", "is_paused", "is_streaming", "is_unused", "is_watched", "kind", "node",
+        "number", "passing", "target", "under_way", "watcher",
     )  # fmt: skip
 
     # What it stands for:
@@ -118,6 +133,7 @@ class Proxy:
     passing: U31  # the first so many of its queue may be those that servers have put there, and no task here
     under_way: int  # those that went to the port and have not gone into its queue, as far as is known
     is_held: bool  # none is taken from its queue now
+    is_paused: bool  # its port is about to move
     is_streaming: bool  # one of its queue goes, its memory before it
     # What others want to know of, each when the message before this sequence number has been sent on:
     flushes: list[tuple[U32, Flush]]
@@ -131,6 +147,7 @@ class Proxy:
         self.target = None
         self.watcher = 0
         self.is_held = False
+        self.is_paused = False
         self.is_streaming = False
         self.is_watched = False
         self.is_unused = False
@@ -241,6 +258,7 @@ class PortTables:
         "stock",
         "waiting",
         "watchers",
+        "way",
     )
 
     # Of this node, by number:
@@ -291,7 +309,7 @@ class PortTables:
         if self.waiting != sum(map(bytes_of, messages)):
             raise ValueError("messages that wait are counted wrongly")
 
-    def __init__(self, stock: int = 0) -> None:
+    def __init__(self, stock: int = 0, way: Way = Way.RECOVERY) -> None:
         self.exports = {}
         self.numbers = {}
         self.proxies = {}
@@ -307,6 +325,7 @@ class PortTables:
         self.watchers = {}
         self.spares = []
         self.stock = stock
+        self.way = way
         self.last = 0
         self.waiting = 0
 

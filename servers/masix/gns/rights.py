@@ -10,7 +10,7 @@ from machemu.abi.message import MOVE_SEND_ONCE
 from machemu.sim.state import PortName
 from machemu.user.message import Message
 from masix.gns.context import Context
-from masix.gns.ports import Export, Pledge, Proxy, less
+from masix.gns.ports import EVERYBODY, Export, Pledge, Proxy, Way, less
 from masix.gns.translate import Translator, destroy, hold, tell_homed, without
 from masix.gns.wire import Claim, Died, Flush, Flushed, Moved, NetRight, OnceUnused, Passed, RightKind, Unclaimed, Unused
 
@@ -20,8 +20,6 @@ alone behind which a receive right has waited for LATE_NS."""
 LATE_NS: Final = 15_000_000_000
 """How long a message for a port that has moved on waits for receive rights that it brings; after how long of a full queue or
 window it is looked whether messages with such rights wait for it."""
-EVERYBODY: Final = 0
-"""In Export.given: the port was made known."""
 
 # Rights of other nodes to ports of this one
 
@@ -36,7 +34,7 @@ def claimed(context: Context, node: int, payload: Claim) -> None:
         _forget_unheld(context, payload.number, export)
     else:
         export.give(node)
-        if context.tables.is_elsewhere(export.name):
+        if context.tables.is_elsewhere(export.name) and context.tables.way is not Way.REDIRECTION:
             tell_moved(context, payload.number, export, node)
     if payload.pledge and payload.via:
         context.say(payload.via, Passed(payload.pledge))
@@ -194,8 +192,8 @@ def _give_back(context: Context, proxy: Proxy) -> None:
 def regulate(context: Context, name: PortName, proxy: Proxy) -> None:
     """Takes messages from a proxy's queue, or lets them wait there."""
     is_full = proxy.under_way >= WINDOW or context.is_full(proxy.node)
-    is_held = proxy.is_streaming or proxy.target is not None or is_full or name in context.tables.coming
-    hold(context, name, proxy, is_held)
+    is_waiting = proxy.is_streaming or proxy.is_paused or proxy.target is not None
+    hold(context, name, proxy, is_waiting or is_full or name in context.tables.coming)
     if proxy.under_way >= WINDOW:
         context.streams.full.setdefault(name, context.mach.now() + LATE_NS)
     else:
@@ -267,6 +265,7 @@ def moved(context: Context, node: int, payload: Moved) -> None:
         elif not proxy.is_streaming:
             context.say(node, Flush(payload.number, context.node, node, payload.number))
         proxy.target = right.node, right.number, 1
+        proxy.is_paused = False
         context.tables.enter(name, proxy)
         regulate(context, name, proxy)
 
@@ -285,6 +284,7 @@ def _arrive(context: Context, name: PortName, proxy: Proxy) -> None:
     context.tables.leave(name, proxy)
     (proxy.node, proxy.number, proxy.count), proxy.target = proxy.target, None
     proxy.under_way = 0
+    proxy.is_paused = False
     context.tables.enter(name, proxy)
     regulate(context, name, proxy)
     tell_homed(context, [name])

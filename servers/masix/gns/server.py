@@ -25,7 +25,7 @@ from machemu.user.mach import Mach
 from machemu.user.message import Message, living
 from machemu.user.notifications import DeadName, MsgAccepted, NoSenders
 from machemu.user.own import AREA_SIZE, WORD_AREA
-from masix.gns import memory, moves, rights, streams, succession, traffic
+from masix.gns import memory, moves, pauses, rights, streams, succession, traffic
 from masix.gns.codec import WireError, decode
 from masix.gns.context import NAME, Context, Link
 from masix.gns.directory import Directory
@@ -33,7 +33,8 @@ from masix.gns.large import RETRY_NS, Arrivals, Streams
 from masix.gns.link import EthernetLink
 from masix.gns.liveness import Liveness
 from masix.gns.names import Names
-from masix.gns.ports import PortTables
+from masix.gns.pauses import Pauses
+from masix.gns.ports import PortTables, Way
 from masix.gns.protocols import Protocols
 from masix.gns.translate import give_up
 from masix.gns.wire import (
@@ -57,6 +58,8 @@ from masix.gns.wire import (
     Moved,
     OnceUnused,
     Passed,
+    Pause,
+    Paused,
     Payload,
     Refused,
     Resolve,
@@ -74,6 +77,7 @@ STOCK: Final = 16
 """Proxy ports that a server which prepares has ready."""
 REGISTER_NS: Final = 50_000_000
 """How long it waits before it tries again to register its name."""
+WAYS: Final = {way.name.lower(): way for way in Way}
 FIRST_NS: Final = 100_000_000
 """Who starts in the first of these of a cluster's time is the first incarnation."""
 INCARNATION_NS: Final = 1 << 16
@@ -87,8 +91,8 @@ class Gns(SuccessiveServer):
     """The network server of a node."""
 
     __slots__ = (
-        "arrivals", "directory", "link", "liveness", "loop", "names", "node", "protocols", "register_at", "registration",
-        "streams", "tables",
+        "arrivals", "directory", "link", "liveness", "loop", "names", "node", "pauses", "protocols", "register_at",
+        "registration", "streams", "tables",
     )  # fmt: skip
     message_max = AREA_SIZE - WORD_AREA
     reads_memory = False
@@ -105,6 +109,7 @@ class Gns(SuccessiveServer):
     registration: Right  # of its name, 0 until the name server has answered
     register_at: int | None  # when it tries again to register
     protocols: Protocols  # what others send and receive beside
+    pauses: Pauses  # of ports that are about to move
 
     def __init__(
         self,
@@ -115,14 +120,16 @@ class Gns(SuccessiveServer):
         prepares: bool = False,
         replicates: bool = False,
         host: bytes = b"",
+        way: Way = Way.RECOVERY,
     ) -> None:
         super().__init__()
         self.node = node
         self.link = link
-        self.tables = PortTables(STOCK if prepares else 0)
+        self.tables = PortTables(STOCK if prepares else 0, way)
         self.directory = Directory(node) if replicates else None
         self.names = Names(announces, introduces, self.directory, host)
         self.protocols = Protocols(node)
+        self.pauses = Pauses()
         self.liveness = Liveness()
         self.registration = 0
         self.register_at = None
@@ -149,15 +156,19 @@ class Gns(SuccessiveServer):
         introduces: bool = False,
         prepares: bool = False,
         replicates: bool = False,
+        messages: str = "recovery",
     ) -> Gns:
         """The network server of a node of a cluster. seed: another one at each start; key: the cluster's. host: the node's name.
 
         announces: a node that answers who has a name multicasts it, too. introduces: it multicasts all that it has before anybody
         asks, and all servers make proxy ports for that. prepares: proxy ports are made when there is nothing else to do, and used
-        again. replicates: all servers that do hold the names of all of them.
+        again. replicates: all servers that do hold the names of all of them. messages: a Way, in small letters, for those under
+        way to ports of this node that move.
         """
+        if messages not in WAYS:
+            raise ValueError(f"messages = {messages!r}: write one of {', '.join(WAYS)}")
         link = EthernetLink(Transport(node, key, Entropy(seed.to_bytes(32, "big"))))
-        return cls(node, link, announces, introduces, prepares, replicates, host.encode())
+        return cls(node, link, announces, introduces, prepares, replicates, host.encode(), WAYS[messages])
 
     def attach(self) -> None:
         """Makes again what is not saved."""
@@ -188,6 +199,7 @@ class Gns(SuccessiveServer):
         assert isinstance(predecessor, Gns)
         predecessor.names.announces, predecessor.names.introduces = self.names.announces, self.names.introduces
         predecessor.tables.stock = self.tables.stock
+        predecessor.tables.way = self.tables.way
 
     def may_leave(self, mach: Mach) -> bool:
         if not succession.is_at_rest(self.context(mach)):
@@ -232,7 +244,7 @@ class Gns(SuccessiveServer):
         self.names.name_server_died(context)
 
     def parts(self) -> tuple[Part, ...]:
-        parts = (self.link, self, self.protocols, self.names)
+        parts = (self.link, self, self.protocols, self.pauses, self.names)
         return parts if self.directory is None else (*parts, self.directory)
 
     def context(self, mach: Mach) -> Context:
@@ -278,6 +290,10 @@ class Gns(SuccessiveServer):
         context.mach.give_up((name, MOVE_SEND) for name in names if name)
         return (OutOfLine(struct.pack(f"{context.mach.order.prefix}{len(nodes)}I", *nodes), 4 * len(nodes)),)
 
+    @serves(gns.GNS_PAUSE)
+    def _pause(self, context: Context, request: Message, tasks: Sequence[Any], privilege: Any) -> tuple[Any, ...] | None:
+        return self.pauses.begin(context, request, tasks, privilege)
+
     @property
     def watchers(self) -> dict[int, int]:
         """Where the kernel tells of proxies that were ports of this node, and which."""
@@ -311,6 +327,7 @@ class Gns(SuccessiveServer):
                 memory.lost(context, node)
                 moves.lost(context, node)
                 rights.lost(context, node)
+                self.pauses.paused(context, node, 0)
                 if self.directory is not None:
                     self.directory.lost(context, node)
             elif data.startswith(GROUPS):
@@ -401,6 +418,10 @@ class Gns(SuccessiveServer):
                 moves.homed(context, node, payload)
             case GivenUp():
                 moves.given_up(context, node, payload)
+            case Pause():
+                pauses.pause(context, node, payload)
+            case Paused():
+                self.pauses.paused(context, node, payload.token)
             case Moved():
                 self.names.died(context, node, payload.number)
                 rights.moved(context, node, payload)

@@ -173,6 +173,23 @@ class Moved(NamedTuple):
 
 
 @state
+class Pause(NamedTuple):
+    """The sender's ports of these numbers are about to move: what is for them waits where it is, until their places are told
+    (`Moved`), or they stay (not `waits`). token: the sender's, for the answer; 0 for none."""
+
+    token: U31
+    waits: bool
+    numbers: tuple[U31, ...]
+
+
+@state
+class Paused(NamedTuple):
+    """The answer: all that was sent to these ports before has gone."""
+
+    token: U31
+
+
+@state
 class Flush(NamedTuple):
     """Node `origin` asks when all that it sent to port `port` of node `home` so far is where the port is now, which the receiver
     calls `number`, or knows better."""
@@ -349,4 +366,6 @@ Payload = (
     | Alive
     | Gathering
     | GivenUp
+    | Pause
+    | Paused
 )

@@ -55,9 +55,28 @@ GNS_HOMES = Routine(
     ),
 )
 
+GNS_PAUSE = Routine(
+    "gns_pause",
+    Message(
+        5203,
+        (
+            ("tasks", _MOVE_SEND_ARRAY),
+            ("host_priv", _MOVE_SEND),
+        ),
+    ),
+    Message(
+        5303,
+        (
+            ("RetCode", _INT32),
+            ("pause", _MOVE_SEND),
+        ),
+    ),
+)
+
 ROUTINES: Final = table(
     GNS_RESOLVE,
     GNS_RESOLVE_AT,
     GNS_HOMES,
+    GNS_PAUSE,
 )
 """The routines by request id."""

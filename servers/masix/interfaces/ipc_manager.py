@@ -15,6 +15,7 @@ _MOVE_RECEIVE_ARRAY = Type(16, 16, 32, 1, "", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
 _UINT32 = Type(2, 2, 32, 1, "I")
 _POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
+_MOVE_SEND = Type(17, 17, 32, 1, "")
 
 IPC_LEAD = Routine(
     "ipc_lead",
@@ -85,10 +86,23 @@ IPC_FILL = Routine(
     ),
 )
 
+IPC_PAUSE = Routine(
+    "ipc_pause",
+    Message(5624, (("tasks", _MOVE_SEND_ARRAY),)),
+    Message(
+        5724,
+        (
+            ("RetCode", _INT32),
+            ("pause", _MOVE_SEND),
+        ),
+    ),
+)
+
 ROUTINES: Final = table(
     IPC_LEAD,
     IPC_MOVE,
     IPC_TAKE,
     IPC_FILL,
+    IPC_PAUSE,
 )
 """The routines by request id."""

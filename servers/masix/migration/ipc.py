@@ -183,6 +183,24 @@ class IpcManager(NodeServer):
 
     # Rights that go
 
+    @serves(ipc.IPC_PAUSE)
+    def _pause(self, mach: Mach, request: Message, tasks: Sequence[Any]) -> None:
+        self.ask(mach, self._pausing, mach.given("name-server"), (GNS,), request.caller, tuple(filter(None, map(living, tasks))))
+
+    @answered(acs.ACS_LOOK_UP_HERE)
+    def _pausing(self, mach: Mach, answer: Answer, caller: Caller, tasks: tuple[Right, ...]) -> None:
+        network = living(answer.results[0]) if answer.results else 0
+        if network:
+            self.ask(mach, self._paused, network, (list(tasks), mach.copy_send(mach.given("host-port"))), caller, network)
+        else:
+            mach.give_up((task, MOVE_SEND) for task in tasks)
+            mach.answer(caller, ipc.IPC_PAUSE, 0, (None,))
+
+    @answered(gns.GNS_PAUSE)
+    def _paused(self, mach: Mach, answer: Answer, caller: Caller, network: Right) -> None:
+        mach.deallocate(network)
+        mach.answer(caller, ipc.IPC_PAUSE, answer.code, answer.results)
+
     @serves(ipc.IPC_LEAD)
     def _lead(self, mach: Mach, request: Message, controls: Sequence[Any], there: Any, made: Any) -> None:
         """All receive rights go in one message, as far as they find room: what waits in their queues comes after them."""

@@ -43,8 +43,8 @@ class Move:
     """A move under way. Rights are this server's own."""
 
     __slots__ = (
-        "began", "caller", "controls", "decider", "decision", "done", "frozen", "host", "made", "managers", "report", "steps",
-        "tasks", "there",
+        "began", "caller", "controls", "decider", "decision", "done", "frozen", "host", "made", "managers", "pause", "report",
+        "steps", "tasks", "there",
     )  # fmt: skip
     caller: Caller  # who wants it
     decider: Right  # who decides of it
@@ -55,6 +55,7 @@ class Move:
     there: list[SendRight]  # and the other node's
     controls: list[SendRight]  # how the tasks are reached once they are held
     made: list[SendRight]  # the tasks that they become, as far as they have been made
+    pause: Right  # while it lasts nobody sends to the tasks' ports, where the network server sees to that; or 0
     steps: tuple[Step, ...]  # the one under way and those to come
     done: U32  # of how many tasks it is done
     began: Time
@@ -67,11 +68,11 @@ class Move:
         self.steps = steps
         self.began = self.frozen = began
         self.managers, self.there, self.tasks, self.controls, self.made = [], [], [], [], []
-        self.decider = self.decision = self.done = 0
+        self.decider = self.decision = self.done = self.pause = 0
         self.report = Report()
 
     def rights(self) -> list[int]:
-        return [self.decider, *self.managers, *self.there, *self.tasks, *self.controls, *self.made]
+        return [self.decider, self.pause, *self.managers, *self.there, *self.tasks, *self.controls, *self.made]
 
 
 @state
@@ -208,6 +209,8 @@ class MigrationManager(NodeServer):
         here, there = move.managers, move.there
         at = move.done
         match move.steps[0]:
+            case Step.PAUSE:
+                self.ask(mach, self._paused, here[IPC], ([mach.copy_send(task) for task in move.tasks],), number)
             case Step.HOLD:
                 move.frozen = mach.now()
                 tasks, move.tasks = move.tasks, []
@@ -259,6 +262,11 @@ class MigrationManager(NodeServer):
         now = mach.now()
         move.report = move.report._replace(total_us=(now - move.began) // 1000, freeze_us=(now - move.frozen) // 1000)
         self._end(mach, number, report.MOVED)
+
+    @answered(ipc_manager.IPC_PAUSE)
+    def _paused(self, mach: Mach, answer: Answer, number: U32) -> None:
+        self.moves[number].pause = living(answer.results[0]) if answer.results else 0
+        self._done(mach, number, answer.code, False)
 
     @answered(process_manager.PROCESS_HOLD)
     def _held(self, mach: Mach, answer: Answer, number: U32) -> None:

@@ -12,6 +12,8 @@ from machemu.sim.state import state
 class Step(Enum):
     """What the managers do."""
 
+    PAUSE = auto()
+    """Nobody sends to the tasks' ports any more, where the network server is told to see to that."""
     HOLD = auto()
     """The tasks are frozen."""
     BEGIN = auto()
@@ -37,8 +39,9 @@ class Step(Enum):
 
 
 DIRECT_COPY: Final = (
-    Step.HOLD, Step.BEGIN, Step.PREPARE, Step.COPY, Step.DECIDE, Step.GIVE, Step.LEAD, Step.PORTS, Step.BIND, Step.MOVE, Step.GO,
+    Step.PAUSE, Step.HOLD, Step.BEGIN, Step.PREPARE, Step.COPY, Step.DECIDE, Step.GIVE, Step.LEAD, Step.PORTS, Step.BIND,
+    Step.MOVE, Step.GO,
 )  # fmt: skip
 """All at once, while the tasks are frozen."""
-UNDECIDED: Final = (Step.HOLD, Step.BEGIN, Step.PREPARE, Step.COPY, Step.DECIDE)
+UNDECIDED: Final = (Step.PAUSE, Step.HOLD, Step.BEGIN, Step.PREPARE, Step.COPY, Step.DECIDE)
 """The steps of which all can be given up."""

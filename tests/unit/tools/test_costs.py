@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.costs import calls, groups, names, processes, protocols
+from tools.costs import calls, groups, names, processes, protocols, under_way
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -15,7 +15,13 @@ DOCS = Path(__file__).parents[3] / "docs"
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "table"),
-    [("masix", calls.table), ("groups", groups.table), ("protocols", protocols.table), ("processes", processes.table)],
+    [
+        ("masix", calls.table),
+        ("groups", groups.table),
+        ("protocols", protocols.table),
+        ("processes", processes.table),
+        ("migration", under_way.table),
+    ],
 )
 def test_the_page_s_table_is_what_is_measured(page: str, table: Callable[[], str]) -> None:
     assert table() in (DOCS / f"{page}.md").read_text()

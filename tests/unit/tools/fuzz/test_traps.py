@@ -58,6 +58,10 @@ def test_a_machine_of_a_seed_makes_the_same_calls_each_time(architecture: str, t
     assert len(made - set(first.outcomes)) < len(made) // 8, "a round goes over all, but for what keeps the machine small"
 
 
+ROUNDS = 8
+"""A call may have another target in one of them."""
+
+
 def divides(*arguments: object) -> Any:
     return 1 // 0
 
@@ -91,7 +95,8 @@ def test_a_fault_that_is_planted_is_found(
 ) -> None:
     monkeypatch.setattr(place, name, fault)
     with Hunter("i386", tmp_path, patience=0.5 if kind == "hang" else 60) as hunter:
-        find = hunter.run(Job(1, 0)).find
+        found = (hunter.run(Job(1, number)).find for number in range(ROUNDS))
+        find = next(filter(None, found), None)
     assert find is not None and find.kind == kind, find
 
 
