@@ -8,7 +8,7 @@ from machemu.abi.errors import InvariantError, KernError, MustWait
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_MEMORY_ERROR, KERN_PROTECTION_FAILURE
 from machemu.abi.message import PORT_SEND
 from machemu.abi.vm import VM_PROT_ALL, VM_PROT_READ
-from machemu.core import proxies
+from machemu.core import printers, proxies
 from machemu.device.dev_pager import DevicePager
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
@@ -64,7 +64,7 @@ class Managers:
         self.kernel.kern.wake(thread)
 
     def print(self, line: str) -> None:
-        self.kernel.print(line.encode() + b"\n")
+        printers.print_for_current(self.kernel, line.encode() + b"\n")
 
     def no_room(self, map_: VmMap) -> None:
         task = next((task for task in self.kernel.kern.tasks.values() if task.map is map_), None)

@@ -49,6 +49,15 @@ def set_printer(kernel: Kernel, task: Task, printer: Right) -> None:
         ports.release_send(kernel.ipc, printer)
 
 
+def print_for_current(kernel: Kernel, text: bytes) -> None:
+    """Prints what the kernel says of what the current thread does: behind what its task has printed before."""
+    current = kernel.kern.sched.current
+    if current is not None:
+        print_text(kernel, current.task, text)
+    else:
+        kernel.print(text)
+
+
 def print_text(kernel: Kernel, task: Task, text: bytes) -> None:
     """Prints what a task says. Where it cannot go on its way at once it is printed here."""
     printer = task.printer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from machemu.abi.port import PORT_NAME_DEAD, PORT_NULL, RIGHT_DEAD_NAME
+from machemu.core import printers
 from machemu.core.routines.targets import space_target, words_out_of_line
 from machemu.ipc import mach_port as ports
 from machemu.ipc.kmsg import Kmsg
@@ -28,7 +29,8 @@ def tell_bogus(kernel: Kernel, space: Space, name: PortName, doing: str, by: int
     task = kernel.kern.current.task
     if space is task.space:
         count = "" if by is None else f" by {by}"
-        kernel.print(f"task {task.name[:NAME_MAX]} {doing} a bogus port {name}{count}, most probably a bug.\n".encode())
+        text = f"task {task.name[:NAME_MAX]} {doing} a bogus port {name}{count}, most probably a bug.\n"
+        printers.print_text(kernel, task, text.encode())
 
 
 def mach_port_names(kernel: Kernel, request: Kmsg) -> tuple[OutOfLine, OutOfLine]:
