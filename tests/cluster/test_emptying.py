@@ -7,12 +7,15 @@ import pytest
 from machemu.abi.errors import UserError
 from machemu.cluster.cluster import Cluster
 from machemu.cluster.file import parse_file
+from masix.gps.entry import State
 from masix.groups import Standing
+from tests.support.callers import Caller
 from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, fault
-from tests.support.families import check_nothing_is_left, cluster, server
+from tests.support.families import NODES, check_nothing_is_left, cluster, server
 from tests.support.guests import I386, Arch
 from tests.support.wanderers import MANAGERS
 
+CALLS = 45
 STAYS = "tests/cluster/guests/{}/stays.elf"
 
 
@@ -42,28 +45,28 @@ def guests(world: World, node: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_node_of_20_servers_is_emptied_and_stops_while_clients_get_every_answer(arch: Arch) -> None:
+def test_a_node_of_6_tasks_that_are_no_processes_is_emptied_while_clients_get_every_answer(arch: Arch) -> None:
     greet = f"images/{arch.name}/greet.elf {PORTS}"
     text = nodes(
         arch,
-        full=[f"{greet} serve name{number}" for number in range(20)],
+        full=[f"{greet} serve name{number}" for number in range(6)],
         left=[],
         right=[],
-        far=[f"{greet} call name{number} 30 50" for number in range(20)],
+        far=[f"{greet} call name{number} 30 50" for number in range(6)],
     )
     text += action("300ms", "empty", "full", to="left right") + fault("1900ms", "crash", node="full")
     with World(text) as world:
         world.run(1800 * MS)
         assert said(world, "full") == [
             "empty: full gives its tasks to left, right",
-            "empty: done: 20 gone, none stays: full may stop",
+            "empty: done: 6 gone, none stays: full may stop",
         ]
-        assert guests(world, "full") == [] and len(guests(world, "left")) == len(guests(world, "right")) == 10
+        assert guests(world, "full") == [] and len(guests(world, "left")) == len(guests(world, "right")) == 3
         world.run(4 * SECOND)
         lines = world.lines("far")
-        assert lines.count("END") == 20
+        assert lines.count("END") == 6
         for number in range(1, 31):
-            assert lines.count(f"answer {number}: -{200 * number} GOOD MORNING") == 20
+            assert lines.count(f"answer {number}: -{200 * number} GOOD MORNING") == 6
 
 
 def test_what_stays_is_named_with_the_reason_and_the_node_takes_no_more(arch: Arch) -> None:
@@ -134,3 +137,36 @@ def test_after_a_node_has_left_the_table_the_other_decides_alone_and_takes_it_ba
         world.run(10 * SECOND)
         assert len(group.view.members) == 2
         check_nothing_is_left(world)
+
+
+RESIDENT = "tests/cluster/guests/{}/resident.elf"
+
+
+def residents(arch: Arch, count: int) -> str:
+    """Three nodes, of which beta has so many nomad processes that are services, and callers on gamma."""
+    text = cluster(arch, nodes=NODES, moves=True)
+    lines = [f"{RESIDENT.format(arch.name)} {PORTS} name{number} {START}" for number in range(count)]
+    callers = ", ".join(
+        f'{{ class = "tests.support.callers:Caller", start_ms = 500, calls = {CALLS}, pause_ms = 60, name = "name{number}" }}'
+        for number in range(count)
+    )
+    head, beta = text.split("[nodes.beta]")
+    beta, gamma = beta.split("[nodes.gamma]")
+    return f"{head}[nodes.beta]{beta.replace('modules = []', f'modules = {lines}')}[nodes.gamma]" + gamma.replace(
+        'nodes = "alpha beta gamma" }]', f'nodes = "alpha beta gamma" }}, {callers}]'
+    )
+
+
+@pytest.mark.slow
+def test_a_node_of_20_processes_is_emptied_and_stops_while_callers_get_every_answer(arch: Arch) -> None:
+    text = residents(arch, 20) + action("1s", "empty", "beta", to="alpha gamma") + fault("3s", "crash", node="beta")
+    with World(text) as world:
+        world.run(3 * SECOND - MS)
+        assert said(world, "beta")[-1] == "empty: done: 20 gone, none stays: beta may stop"
+        here = [entry.at.node for entry in server(world, "alpha").table.entries.values()]
+        assert sorted(here) == 10 * [1] + 10 * [3]
+        world.run(6 * SECOND)
+        assert [len(caller.times) for caller in world.programs("gamma", Caller)] == 20 * [CALLS + 2]
+        group = server(world, "alpha").group
+        assert group is not None and len(group.view.members) == 2
+        assert sum(each.state is State.RUNNING for each in server(world, "alpha").table.entries.values()) == 20

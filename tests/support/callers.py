@@ -48,13 +48,14 @@ class Answerer(Server):
 
 @state
 class Caller(Server):
-    """Looks a service up at a time, and calls it, not before another one, so many times, one call after the other, and keeps
-    the virtual times in ns at which it began, knew the service, and had each answer.
+    """Looks a service up at a time, and calls it, not before another one, so many times, one call after the other with a pause
+    between, and keeps the virtual times in ns at which it began, knew the service, and had each answer.
     """
 
-    __slots__ = ("calls", "calls_ms", "name", "port", "service", "start_ms", "times")
+    __slots__ = ("calls", "calls_ms", "name", "pause_ms", "port", "service", "start_ms", "times")
 
-    def __init__(self, start_ms: int = 20, calls: int = 20, name: str = SERVICE, calls_ms: int = 0) -> None:
+    def __init__(self, start_ms: int = 20, calls: int = 20, name: str = SERVICE, calls_ms: int = 0, pause_ms: int = 0) -> None:
+        self.pause_ms = pause_ms
         self.name = name.encode()
         self.start_ms = start_ms
         self.calls = calls
@@ -87,7 +88,10 @@ class Caller(Server):
         if self.times[1] < self.calls_ms * MS and len(self.times) == 2:
             mach.alarm(self.calls_ms * MS)
         elif len(self.times) < self.calls + 2:
-            self._call(mach)
+            if self.pause_ms:
+                mach.alarm(mach.now() + self.pause_ms * MS)
+            else:
+                self._call(mach)
 
     def _call(self, mach: Mach) -> None:
         mach.send(Message(Header(self.service, COPY_SEND, self.port, MAKE_SEND_ONCE, CALL_ID), b"", (), False))
