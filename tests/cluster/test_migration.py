@@ -12,7 +12,7 @@ import pytest
 from machemu.abi.errors import UserError
 from machemu.kern import task_control
 from masix.gns.server import Gns
-from masix.migration import ipc, process, report
+from masix.migration import ipc, pieces, process, report
 from masix.migration.ipc import IpcManager
 from masix.migration.manager import MigrationManager
 from masix.migration.process import ProcessManager
@@ -247,7 +247,7 @@ def test_a_manager_that_is_not_there_is_told_as_that() -> None:
 
 
 def test_rights_that_go_in_many_pieces_come_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ipc, "PIECE", 2)
+    monkeypatch.setattr(pieces, "PIECE", 2)
     with World(MIGRATE_HERE.split("[nodes.gamma]")[0] + move(90, "8", "beta").replace('"pc"', '"alpha"')) as world:
         world.run(3 * SECOND)
         lines = world.lines("alpha")

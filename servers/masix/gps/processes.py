@@ -416,6 +416,11 @@ class Processes(Peers):
         _, entry = self._caller(request)
         return (words_of(entry.parent),)
 
+    @serves(gps.PM_GETEPOCH, at="callers")
+    def _getepoch(self, mach: Mach, request: Message) -> tuple[Any, ...]:
+        _, entry = self._caller(request)
+        return (entry.epoch,)
+
 
 NO_CALLER: Final = Caller(0, 0, 0)
 

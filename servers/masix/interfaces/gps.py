@@ -116,6 +116,18 @@ PM_MIGRATE = Routine(
     Message(5907, (("RetCode", _INT32),)),
 )
 
+PM_GETEPOCH = Routine(
+    "pm_getepoch",
+    Message(5808, ()),
+    Message(
+        5908,
+        (
+            ("RetCode", _INT32),
+            ("epoch", _UINT32),
+        ),
+    ),
+)
+
 ROUTINES: Final = table(
     GPS_CREATE,
     PM_FORK,
@@ -125,5 +137,6 @@ ROUTINES: Final = table(
     PM_GETPID,
     PM_GETPPID,
     PM_MIGRATE,
+    PM_GETEPOCH,
 )
 """The routines by request id."""

@@ -9,11 +9,12 @@ BASE: Final = 5620
 
 _MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 _COPY_SEND = Type(19, 17, 32, 1, "")
+_BOOLEAN = Type(0, 0, 32, 1, "i")
 _INT32 = Type(2, 2, 32, 1, "i")
 _WORDS = Type(2, 2, 32, 1, "I", OUT_OF_LINE, longform=True)
+_UINT32 = Type(2, 2, 32, 1, "I")
 _MOVE_RECEIVE_ARRAY = Type(16, 16, 32, 1, "", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
-_UINT32 = Type(2, 2, 32, 1, "I")
 _POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
 _MOVE_SEND = Type(17, 17, 32, 1, "")
 
@@ -25,6 +26,7 @@ IPC_LEAD = Routine(
             ("controls", _MOVE_SEND_ARRAY),
             ("there", _COPY_SEND),
             ("made", _COPY_SEND),
+            ("lasts", _BOOLEAN),
         ),
     ),
     Message(5720, (("RetCode", _INT32),)),
@@ -39,6 +41,7 @@ IPC_MOVE = Routine(
             ("there", _COPY_SEND),
             ("made", _COPY_SEND),
             ("first", _COPY_SEND),
+            ("lasts", _BOOLEAN),
         ),
     ),
     Message(
@@ -56,6 +59,7 @@ IPC_TAKE = Routine(
         5622,
         (
             ("made", _COPY_SEND),
+            ("part", _UINT32),
             ("receives", _MOVE_RECEIVE_ARRAY),
             ("sends", _MOVE_SEND_ARRAY),
             ("onces", _MOVE_SEND_ONCE_ARRAY),

@@ -13,11 +13,11 @@ _MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
 _REASONS = Type(2, 2, 32, 1, "I", COUNTED, limit=64)
 _COPY_SEND = Type(19, 17, 32, 1, "")
 _MOVE_SEND = Type(17, 17, 32, 1, "")
+_BOOLEAN = Type(0, 0, 32, 1, "i")
 _UINT32 = Type(2, 2, 32, 1, "I")
 _MOVE_RECEIVE_ARRAY = Type(16, 16, 32, 1, "", OUT_OF_LINE, longform=True)
 _POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
 _MOVE_SEND_ONCE_ARRAY = Type(18, 18, 32, 1, "", OUT_OF_LINE, longform=True)
-_BOOLEAN = Type(0, 0, 32, 1, "i")
 
 PROCESS_FIND = Routine(
     "process_find",
@@ -77,6 +77,7 @@ PROCESS_LEAD = Routine(
             ("control", _COPY_SEND),
             ("there", _COPY_SEND),
             ("made", _COPY_SEND),
+            ("lasts", _BOOLEAN),
         ),
     ),
     Message(5704, (("RetCode", _INT32),)),
@@ -90,6 +91,7 @@ PROCESS_MOVE = Routine(
             ("control", _COPY_SEND),
             ("there", _COPY_SEND),
             ("made", _COPY_SEND),
+            ("lasts", _BOOLEAN),
         ),
     ),
     Message(5705, (("RetCode", _INT32),)),
@@ -132,13 +134,13 @@ PROCESS_CREATE = Routine(
     ),
 )
 
-PROCESS_TAKE_REPLIES = Routine(
-    "process_take_replies",
+PROCESS_TAKE_PORTS = Routine(
+    "process_take_ports",
     Message(
         5609,
         (
             ("made", _COPY_SEND),
-            ("replies", _MOVE_RECEIVE_ARRAY),
+            ("ports", _MOVE_RECEIVE_ARRAY),
         ),
     ),
     Message(5709, (("RetCode", _INT32),)),
@@ -151,7 +153,6 @@ PROCESS_BECOME = Routine(
         (
             ("made", _COPY_SEND),
             ("state", _POINTER),
-            ("receives", _MOVE_RECEIVE_ARRAY),
             ("sends", _MOVE_SEND_ARRAY),
             ("onces", _MOVE_SEND_ONCE_ARRAY),
         ),
@@ -199,7 +200,7 @@ ROUTINES: Final = table(
     PROCESS_GO,
     PROCESS_DESTROY,
     PROCESS_CREATE,
-    PROCESS_TAKE_REPLIES,
+    PROCESS_TAKE_PORTS,
     PROCESS_BECOME,
     PROCESS_STAY,
     PROCESS_LIST,

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from machemu.abi.errors import KernError, UserError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_SUCCESS
-from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE
+from machemu.abi.message import COPY_SEND, MOVE_SEND
 from machemu.mig.interfaces.mach import (
     MACH_PORTS_LOOKUP,
     MACH_PORTS_REGISTER,
@@ -34,11 +34,12 @@ from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.sim.state import U32, PortName, Right, SendRight, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
-from machemu.user.message import NULL_NAME, UNNAMED, Caller, Message, living, name_of
+from machemu.user.message import DEAD_NAME, NULL_NAME, UNNAMED, Caller, Message, living, name_of
 from masix.interfaces import acs, gns
 from masix.interfaces import ipc_manager as ipc
-from masix.migration import rights
+from masix.migration import lasting, rights
 from masix.migration.node_server import NodeServer
+from masix.migration.pieces import Arrived, Piece, pieces_of
 from masix.migration.state import numbers_of, words_of
 
 NAME: Final = b"ipc"
@@ -52,39 +53,33 @@ CLIENT: Final = 1 + rights.KINDS.index(NAME_SERVER)
 """The kind of a right by which a task reaches the name server."""
 WORDS_MAX: Final = 1 << 24
 """Bytes of a name space's words, unpacked."""
-PIECE: Final = 1000
-"""Rights in a message; network servers bound them."""
+OTHERS: Final = 1 << 16
+"""The number of the first part that has no receive rights."""
 BOUND: Final = 256
 """Beside a kind: the right is null, and becomes the other node's."""
 
 
 @state
-class Piece(NamedTuple):
-    """Rights that go together in one message."""
-
-    receives: tuple[PortName, ...]
-    sends: tuple[PortName, ...]
-    onces: tuple[PortName, ...]
-    requests: tuple[PortName, ...]
-
-
-@state
 class Going(NamedTuple):
-    """Rights that go. controls: of the tasks whose they are; made: what is to have them; pieces: those that go next."""
+    """Rights that go. controls: of the tasks whose they are; made: what is to have them; pieces: those that go next, of which the
+    first one has the number `part`. lasts: this manager keeps all but send-once rights, until the other one has them."""
 
     caller: Caller
     controls: tuple[SendRight, ...]
     there: Right
     made: Right
     pieces: tuple[Piece, ...]
+    part: U32
+    lasts: bool
 
 
 @state
 class Extracted(NamedTuple):
-    """What has been taken out of a name space but its receive rights, of which there were so many."""
+    """What has been taken out of a name space. receives: of those that last."""
 
     words: bytes
-    receives: U32
+    receives: tuple[PortName, ...]
+    number_of_receives: U32  # of those and others
     sends: tuple[PortName, ...]
     onces: tuple[PortName, ...]
     requests: tuple[PortName, ...]
@@ -109,23 +104,7 @@ class Filling(NamedTuple):
     receives: U32
     words: bytes
     kinds: tuple[U32, ...]
-
-
-@state
-class Arrived:
-    """Rights that have come for a task, and the receive rights of those that come with it."""
-
-    __slots__ = ("onces", "receives", "requests", "sends")
-    receives: list[PortName]
-    sends: list[PortName]
-    onces: list[PortName]
-    requests: list[PortName]
-
-    def __init__(self) -> None:
-        self.receives, self.sends, self.onces, self.requests = [], [], [], []
-
-    def is_empty(self) -> bool:
-        return not (self.receives or self.sends or self.onces or self.requests)
+    special: tuple[PortName, ...]  # the names among them that are given up, unless they went
 
 
 @state
@@ -202,39 +181,49 @@ class IpcManager(NodeServer):
         mach.answer(caller, ipc.IPC_PAUSE, answer.code, answer.results)
 
     @serves(ipc.IPC_LEAD)
-    def _lead(self, mach: Mach, request: Message, controls: Sequence[Any], there: Any, made: Any) -> None:
+    def _lead(self, mach: Mach, request: Message, controls: Sequence[Any], there: Any, made: Any, lasts: int) -> None:
         """All receive rights go in one message, as far as they find room: what waits in their queues comes after them."""
         its: list[PortName] = []
         code = KERN_SUCCESS
         for control in map(name_of, controls):
             try:
-                words, *rights = mach.call(MACH_PORT_EXTRACT_ALL, control)
+                its += self._extract(mach, control, bool(lasts))
             except KernError as error:
                 code = error.code
                 break
-            receives, *others = (tuple(map(name_of, each)) for each in rights)
-            its += receives
-            self.extracted[mach.copy_send(control)] = Extracted(bytes(words.copy or b""), len(receives), *others)
-            mach.notify(control, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
-        pieces = tuple(_pieces(its, (), (), ()))
-        going = Going(request.caller, tuple(map(name_of, controls)), name_of(there), made, pieces)
+        if lasts:
+            its = lasting.lend(mach, its, self.notices)
+        pieces = tuple(pieces_of(its, (), (), ()))
+        going = Going(request.caller, tuple(map(name_of, controls)), name_of(there), made, pieces, 0, bool(lasts))
         self._led(mach, Answer(code, ()), going)
+
+    def _extract(self, mach: Mach, control: PortName, lasts: bool) -> tuple[PortName, ...]:
+        """The receive rights of a task that is held; all else is kept. They may have been asked for before, where they last."""
+        if control in self.extracted:
+            return self.extracted[control].receives
+        words, *rights = mach.call(MACH_PORT_EXTRACT_ALL, control)
+        receives, *others = (tuple(map(name_of, each)) for each in rights)
+        kept = receives if lasts else ()
+        self.extracted[mach.copy_send(control)] = Extracted(bytes(words.copy or b""), kept, len(receives), *others)
+        mach.notify(control, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
+        return receives
 
     @answered(ipc.IPC_TAKE)
     def _led(self, mach: Mach, answer: Answer, going: Going) -> None:
         if going.pieces and not answer.code:
-            self.ask(mach, self._led, going.there, (_copy(going.made), *going.pieces[0]), going._replace(pieces=going.pieces[1:]))
+            values = _copy(going.made), going.part, *going.pieces[0]
+            self.ask(mach, self._led, going.there, values, going._replace(pieces=going.pieces[1:], part=going.part + 1))
         else:
             self._end(mach, going, ipc.IPC_LEAD, answer)
 
     @serves(ipc.IPC_MOVE)
-    def _move(self, mach: Mach, request: Message, control: Any, there: Any, made: Any, first: Any) -> None:
+    def _move(self, mach: Mach, request: Message, control: Any, there: Any, made: Any, first: Any, lasts: int) -> None:
         if living(control) not in self.extracted:
             raise KernError(KERN_INVALID_ARGUMENT)
         names = tuple(_special(mach, control))
         known = (*UNNAMED, *_kernel_ports(names), names[PRINTER])
         others = [name for name in names if name not in known and not self._kind(name)]
-        going = Going(request.caller, (control,), name_of(there), made, ())
+        going = Going(request.caller, (control,), name_of(there), made, (), OTHERS, bool(lasts))
         self._sort(mach, going, Special(names, tuple(dict.fromkeys(others)), (), first))
 
     def _sort(self, mach: Mach, going: Going, special: Special) -> None:
@@ -254,18 +243,24 @@ class IpcManager(NodeServer):
     def _send(self, mach: Mach, going: Going, special: Special) -> None:
         """Sends what is bound to nothing at the other node, and what is to be made of it."""
         (control,) = going.controls
-        rest = self.extracted.pop(control)
-        mach.notify(control, MACH_NOTIFY_DEAD_NAME.request.id, NULL_NAME)
-        mach.deallocate(control)
+        rest = self.extracted[control]
         names = [*rest.sends, *special.names]
         kinds = [CLIENT if name in special.clients else self._kind(name) for name in names]
         bound = [bool(kind) and rights.KINDS[kind - 1] in self.rebound for kind in kinds]
-        mach.give_up((name, MOVE_SEND) for name, is_bound in zip(names, bound, strict=True) if is_bound)
         given = [NULL_NAME if is_bound else name for name, is_bound in zip(names, bound, strict=True)]
         told = tuple([kind | (BOUND if is_bound else 0) for kind, is_bound in zip(kinds, bound, strict=True)])
-        pieces = tuple(_pieces((), given, rest.onces, rest.requests))
-        filling = Filling(special.first, rest.receives, rest.words, told)
+        pieces = tuple(pieces_of((), given, rest.onces, rest.requests))
+        filling = Filling(special.first, rest.number_of_receives, rest.words, told, special.names if going.lasts else ())
+        if not going.lasts:
+            self._forget(mach, control)
+            mach.give_up((name, MOVE_SEND) for name, is_bound in zip(names, bound, strict=True) if is_bound)
         self._went(mach, DONE, going._replace(pieces=pieces), filling)
+
+    def _forget(self, mach: Mach, control: PortName) -> Extracted:
+        """What has been taken of a task goes, or is the other node's; its rights are the caller's."""
+        mach.notify(control, MACH_NOTIFY_DEAD_NAME.request.id, NULL_NAME)
+        mach.deallocate(control)
+        return self.extracted.pop(control)
 
     def _kind(self, name: PortName) -> int:
         """What a right is for: 1 and its place in KINDS, or OTHER."""
@@ -274,61 +269,81 @@ class IpcManager(NodeServer):
     @answered(ipc.IPC_TAKE)
     def _went(self, mach: Mach, answer: Answer, going: Going, filling: Filling) -> None:
         if answer.code:
-            mach.deallocate(filling.first)
+            mach.give_up((name, MOVE_SEND) for name in (filling.first, *filling.special))
             self._end(mach, going, ipc.IPC_MOVE, answer)
         elif going.pieces:
-            rest = going._replace(pieces=going.pieces[1:])
-            self.ask(mach, self._went, going.there, (_copy(going.made), *going.pieces[0]), rest, filling)
+            rest = going._replace(pieces=going.pieces[1:], part=going.part + 1)
+            values = _copy(going.made), going.part, *self._given(mach, going)
+            self.ask(mach, self._went, going.there, values, rest, filling)
         else:
             mach.work(0, 0, len(filling.words))
             packed = zlib.compress(filling.words)
-            values = _copy(going.made), filling.first, filling.receives, OutOfLine(packed, len(packed))
-            self.ask(mach, self._moved, going.there, (*values, words_of(mach.order, filling.kinds)), going)
+            told = OutOfLine(packed, len(packed)), words_of(mach.order, filling.kinds)
+            whole = _copy(going.made), filling.first, filling.receives, *told
+            self.ask(mach, self._moved, going.there, whole, going, filling.special)
+
+    def _given(self, mach: Mach, going: Going) -> Piece:
+        """The rights of the next piece, to be moved away. Of those that last there are more; but a send-once right goes once."""
+        piece = going.pieces[0]
+        if not going.lasts:
+            return piece
+        (control,) = going.controls
+        kept = self.extracted[control]
+        onces = tuple(DEAD_NAME if name in piece.onces else name for name in kept.onces)
+        requests = tuple(NULL_NAME if name in piece.requests else name for name in kept.requests)
+        self.extracted[control] = kept._replace(onces=onces, requests=requests)
+        return piece._replace(sends=tuple(lasting.another(mach, name) for name in piece.sends))
 
     @answered(ipc.IPC_FILL)
-    def _moved(self, mach: Mach, answer: Answer, going: Going) -> None:
+    def _moved(self, mach: Mach, answer: Answer, going: Going, special: tuple[PortName, ...]) -> None:
+        mach.give_up((name, MOVE_SEND) for name in special)
+        if going.lasts and not answer.code:
+            rest = self._forget(mach, going.controls[0])
+            mach.give_up((name, MOVE_SEND) for name in rest.sends)
+            lasting.end(mach, rest.receives)
         self._end(mach, going, ipc.IPC_MOVE, answer)
 
     @staticmethod
     def _end(mach: Mach, going: Going, routine: Routine, answer: Answer) -> None:
-        for piece in going.pieces:
-            _give_up(mach, piece)
+        for piece in () if going.lasts else going.pieces:
+            piece.give_up(mach)
         mach.give_up((name, MOVE_SEND) for name in (*going.controls, going.there, going.made))
         mach.answer(going.caller, routine, answer.code, answer.results)
 
     # Rights that come
 
     @serves(ipc.IPC_TAKE)
-    def _take(self, mach: Mach, request: Message, made: Any, *given: Sequence[Any]) -> tuple[Any, ...]:
+    def _take(self, mach: Mach, request: Message, made: Any, part: int, *given: Sequence[Any]) -> tuple[Any, ...]:
+        """A receive right that is null is lost."""
         if not living(made):
             raise KernError(KERN_INVALID_ARGUMENT)
         if made not in self.arrived:
             self.arrived[mach.copy_send(made)] = Arrived()
             mach.notify(made, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
-        arrived = self.arrived[made]
-        lists = arrived.receives, arrived.sends, arrived.onces, arrived.requests
-        for names, kept in zip(given, lists, strict=True):
-            kept.extend(map(name_of, names))
+        arrived, piece = self.arrived[made], Piece(*[tuple(map(name_of, names)) for names in given])
+        if part in arrived.parts or arrived.is_filled:
+            arrived.comes_again(mach, part, piece)
+        elif any(right is None for right in given[0]):
+            raise KernError(KERN_INVALID_ARGUMENT)
+        else:
+            lasting.arrived(mach, given[0])
+            arrived.receives += piece.receives
+            arrived.parts[part] = piece._replace(receives=())
         mach.deallocate(made)
         return ()
 
     def died(self, mach: Mach, name: PortName) -> None:
-        """A task has ended whose rights are here, before they could go, or after they had come."""
+        """A task has ended whose rights are here, before they could go, or after they had come; or one goes on."""
         if name in self.arrived:
-            _give_up(mach, self.arrived.pop(name))
+            arrived = self.arrived.pop(name)
+            arrived.take()._replace(receives=tuple(arrived.receives)).give_up(mach)
         elif name in self.extracted:
             rest = self.extracted.pop(name)
-            _give_up(mach, Piece((), rest.sends, rest.onces, rest.requests))
+            Piece((), rest.sends, rest.onces, rest.requests).give_up(mach)
+            lasting.end(mach, rest.receives)
         else:
             return
         mach.deallocate(name)
-
-    def _forget(self, mach: Mach, task: Any) -> None:
-        """Of a task all that has come has been used."""
-        if task in self.arrived and self.arrived[task].is_empty():
-            del self.arrived[task]
-            mach.notify(task, MACH_NOTIFY_DEAD_NAME.request.id, NULL_NAME)
-            mach.deallocate(task)
 
     @serves(ipc.IPC_FILL)
     def _fill(
@@ -341,13 +356,19 @@ class IpcManager(NodeServer):
         except zlib.error:
             raise KernError(KERN_INVALID_ARGUMENT) from None
         ports, others = (self.arrived.get(living(task)) or Arrived() for task in (first, made))
-        if not living(made) or not living(first) or len(ports.receives) < receives or len(others.sends) != len(told):
+        if others.is_filled:
+            mach.give_up(((first, MOVE_SEND), (made, MOVE_SEND)))
+            mach.reply(request, ipc.IPC_FILL, 0, (words_of(mach.order, ()),))
+            return
+        if not living(made) or not living(first) or len(ports.receives) < receives:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        rest = others.take()
+        if len(rest.sends) != len(told):
+            rest.give_up(mach)
             raise KernError(KERN_INVALID_ARGUMENT)
         its, ports.receives = tuple(ports.receives[:receives]), ports.receives[receives:]
-        names, once, asked = others.sends, tuple(others.onces), tuple(others.requests)
-        others.sends, others.onces, others.requests = [], [], []
-        for task in {made, first}:
-            self._forget(mach, task)
+        names = list(rest.sends)
+        others.is_filled = True
         mach.deallocate(first)
         own = dict(self.own)
         if any(kind == CLIENT | BOUND for kind in told):
@@ -360,7 +381,9 @@ class IpcManager(NodeServer):
         near = {*UNNAMED, *its, *_kernel_ports(names[-_special_count(mach, made) :])}
         distant = {name: kind for name, kind in zip(names, told, strict=True) if name not in near and not kind & BOUND}
         mach.work(0, 0, len(data))
-        coming = Coming(request.caller, made, data, its, tuple(names), once, asked, tuple(distant), tuple(distant.values()))
+        coming = Coming(
+            request.caller, made, data, its, tuple(names), rest.onces, rest.requests, tuple(distant), tuple(distant.values())
+        )  # fmt: skip
         self.ask(mach, self._network, mach.given("name-server"), (GNS,), coming)
 
     @answered(acs.ACS_LOOK_UP_HERE)
@@ -387,7 +410,7 @@ class IpcManager(NodeServer):
         try:
             count = _special_count(mach, made)
         except KernError as error:
-            _give_up(mach, coming)
+            Piece(coming.receives, coming.sends, coming.onces, coming.requests).give_up(mach)
             mach.deallocate(made)
             mach.answer(coming.caller, ipc.IPC_FILL, error.code)
             return
@@ -414,19 +437,6 @@ PRINTER: Final = REGISTERED_MAX + len(OF_TASK)
 
 def _copy(right: PortName) -> PolyPort:
     return PolyPort(right, COPY_SEND)
-
-
-def _pieces(*kinds: Sequence[PortName]) -> Iterator[Piece]:
-    """Rights of the four kinds, so many in a piece as a message may have."""
-    each = [(kind, name) for kind, names in enumerate(kinds) for name in names]
-    for at in range(0, len(each), PIECE):
-        some = each[at : at + PIECE]
-        yield Piece(*[tuple(name for its, name in some if its == kind) for kind in range(len(kinds))])
-
-
-def _give_up(mach: Mach, what: Piece | Arrived | Coming) -> None:
-    kinds = (what.receives, MOVE_RECEIVE), (what.sends, MOVE_SEND), (what.onces, MOVE_SEND_ONCE), (what.requests, MOVE_SEND_ONCE)
-    mach.give_up((name, kind) for names, kind in kinds for name in names)
 
 
 def _new_client(mach: Mach) -> PortName:

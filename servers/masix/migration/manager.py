@@ -207,7 +207,7 @@ class MigrationManager(NodeServer):
         """Asks for the step under way, of its next task where it is done one by one."""
         move = self.moves[number]
         here, there = move.managers, move.there
-        at = move.done
+        at, lasts = move.done, bool(move.decision)
         match move.steps[0]:
             case Step.PAUSE:
                 self.ask(mach, self._paused, here[IPC], ([mach.copy_send(task) for task in move.tasks],), number)
@@ -231,9 +231,9 @@ class MigrationManager(NodeServer):
                 self.ask(mach, self._prepared, here[PROCESS], (_copy(move.controls[at]), _copy(there[PROCESS])), number)
             case Step.PORTS:
                 controls = [mach.copy_send(task) for task in move.controls]
-                self.ask(mach, self._gone, here[IPC], (controls, _copy(there[IPC]), _copy(move.made[0])), number)
+                self.ask(mach, self._gone, here[IPC], (controls, _copy(there[IPC]), _copy(move.made[0]), lasts), number)
             case Step.BIND:
-                its = _copy(move.controls[at]), _copy(there[IPC]), _copy(move.made[at]), _copy(move.made[0])
+                its = _copy(move.controls[at]), _copy(there[IPC]), _copy(move.made[at]), _copy(move.made[0]), lasts
                 self.ask(mach, self._bound, here[IPC], its, number)
             case Step.GO if move.decision:
                 self.ask(mach, self._finished, move.decider, (move.decision, WHOLE), number, 0)
@@ -244,7 +244,7 @@ class MigrationManager(NodeServer):
                 self.ask(mach, self._copied, here[SPACE], (controls, _copy(there[SPACE]), made), number)
             case step:
                 then = self._led if step is Step.LEAD else self._moved
-                values = _copy(move.controls[at]), _copy(there[PROCESS]), _copy(move.made[at])
+                values = _copy(move.controls[at]), _copy(there[PROCESS]), _copy(move.made[at]), lasts
                 self.ask(mach, then, here[PROCESS], values, number)
 
     def _done(self, mach: Mach, number: int, code: int, one_by_one: bool = True) -> None:

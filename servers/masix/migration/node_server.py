@@ -9,14 +9,16 @@ from typing import Any, ClassVar, Final, Self
 
 from machemu.abi.kern_return import KERN_NO_ACCESS
 from machemu.abi.message import COPY_SEND
+from machemu.abi.port import TYPE_SEND
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U32, PortName, Right, state
 from machemu.user.kit import Answer, HostServer, answered, notified
 from machemu.user.mach import Mach
-from machemu.user.message import living
-from machemu.user.notifications import DeadName
+from machemu.user.message import living, name_of
+from machemu.user.notifications import DeadName, PortDestroyed
 from masix.interfaces import acs
+from masix.migration import lasting
 
 AGAIN_NS: Final = 50_000_000
 """How long it waits before it tries again to register its name."""
@@ -80,6 +82,12 @@ class NodeServer(HostServer):
             self._register(mach)
         else:
             self.died(mach, notice.name)
+
+    @notified(PortDestroyed)
+    def _came_back(self, mach: Mach, notice: PortDestroyed) -> None:
+        """A receive right that was lent (masix.migration.lasting) is back, if it is still needed."""
+        if not lasting.type_of(mach, name_of(notice.right)) & TYPE_SEND:
+            mach.destroy_receive(name_of(notice.right))
 
     def died(self, mach: Mach, name: PortName) -> None:
         """A port has died of which it wanted to know that; the name is still the server's."""

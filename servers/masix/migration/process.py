@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_NAME, KERN_INVALID_TASK, KERN_NAME_EXISTS
-from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, PORT_SEND, PORT_SEND_ONCE
+from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE
 from machemu.abi.migrate import STAY_HOST_SIDE
 from machemu.mig.interfaces.mach import (
     TASK_CREATE,
@@ -35,44 +35,23 @@ from machemu.mig.interfaces.mach_migrate import (
     THREAD_GET_WAIT,
     THREAD_SET_ACCOUNT,
     THREAD_SET_CONTEXT,
-    THREAD_SET_WAIT,
 )
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.sim.state import U8, U32, PortName, Receive, Reply, Right, SendRight, Word, state
+from machemu.sim.state import U32, PortName, Receive, Right, SendRight, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import NULL_NAME, Caller, Message, living, name_of
 from masix.interfaces import process_manager as process
-from masix.migration import node_tasks, report
+from masix.migration import held as held_tasks
+from masix.migration import lasting, node_tasks, report
+from masix.migration.held import MOVES, REPLIES, Held, Wait
 from masix.migration.node_server import NodeServer
 from masix.migration.state import NO_REPLY, TaskState, ThreadState, numbers_of, pack, pack_tasks, unpack, words_of
 
 NAME: Final = b"process"
 NAMES_MAX: Final = 6000
 """Of the tasks of a family: network servers refuse to keep more of what one sender sends."""
-
-
-@state
-class Wait(NamedTuple):
-    """A thread's wait, as thread_get_wait tells it."""
-
-    words: tuple[Word, ...]
-    data: bytes
-    reply: Reply
-    disposition: U8  # the reply's
-
-
-@state
-class Held(NamedTuple):
-    """What has been taken from a task that is held."""
-
-    name: bytes
-    own: Receive  # its kernel port's receive right
-    threads: tuple[Receive, ...]
-    replies: dict[U32, Receive]  # where exceptions are answered, by the place of the thread, until they go
-    answers: tuple[U32, ...]  # the places of these
-    waits: tuple[Wait, ...]
 
 
 @state
@@ -204,7 +183,7 @@ class ProcessManager(NodeServer):
             mach.deallocate(thread)
         answering = {place: name_of(reply) for place, reply in enumerate(replies) if reply is not None}
         its = tuple(map(name_of, threads))
-        self.held[name_of(control)] = Held(name, name_of(own), its, answering, tuple(answering), tuple(waits))
+        self.held[name_of(control)] = Held(name, name_of(own), its, answering, tuple(waits))
         mach.notify(name_of(control), MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
         return name_of(control)
 
@@ -212,7 +191,7 @@ class ProcessManager(NodeServer):
     def _release(self, mach: Mach, request: Message, control: Any) -> None:
         held = self._held(control)
         for thread, wait in zip(node_tasks.threads(mach, control), held.waits, strict=True):
-            _set_wait(mach, thread, wait)
+            held_tasks.set_wait(mach, thread, wait)
         own = self._adopt(mach, control, held)
         del self.held[control]
         self.ask(mach, self._released, own, (), request.caller, own)
@@ -234,30 +213,41 @@ class ProcessManager(NodeServer):
         mach.answer(caller, process.PROCESS_PREPARE, answer.code, answer.results)
 
     @serves(process.PROCESS_LEAD)
-    def _lead(self, mach: Mach, request: Message, control: Any, there: Any, made: Any) -> None:
-        """Rights to these ports, which whoever handles the exceptions has, can follow them then."""
+    def _lead(self, mach: Mach, request: Message, control: Any, there: Any, made: Any, lasts: int) -> None:
+        """Rights to these ports, which the task itself and whoever handles its exceptions have, can follow them then."""
         held = self._held(control)
-        if not held.replies:
+        if held.have_gone:
             mach.give_up((name, MOVE_SEND) for name in (control, there, made))
             mach.reply(request, process.PROCESS_LEAD, 0)
             return
-        self.held[control] = held._replace(replies={})
-        values = made, list(held.replies.values())
-        self.ask(mach, self._led, name_of(there), values, request.caller, control, there)
+        if lasts:
+            ports = lasting.lend(mach, held.ports(), self.notices)
+        else:
+            ports = held.ports()
+            self.held[control] = held._replace(have_gone=True)
+        self.ask(mach, self._led, name_of(there), (made, ports), request.caller, control, there)
 
-    @answered(process.PROCESS_TAKE_REPLIES)
+    @answered(process.PROCESS_TAKE_PORTS)
     def _led(self, mach: Mach, answer: Answer, caller: Caller, control: Right, there: Right) -> None:
+        held = self.held.get(control)
+        if held is not None and not held.have_gone and not answer.code:
+            lasting.end(mach, held.ports())
+            self.held[control] = held._replace(have_gone=True)
         mach.give_up(((control, MOVE_SEND), (there, MOVE_SEND)))
         mach.answer(caller, process.PROCESS_LEAD, answer.code)
 
     @serves(process.PROCESS_MOVE)
-    def _move(self, mach: Mach, request: Message, control: Any, there: Any, made: Any) -> None:
+    def _move(self, mach: Mach, request: Message, control: Any, there: Any, made: Any, lasts: int) -> None:
         held = self._held(control)
         data = pack(mach.order, self._state(mach, control, held))
-        del self.held[control]
-        receives = [held.own, *held.threads]
-        rights = [[wait.reply for wait in held.waits if wait.reply and wait.disposition == kind] for kind in REPLIES]
-        values = (made, OutOfLine(data, len(data)), receives, *rights)
+        sends, onces = ([wait.reply for wait in held.waits if wait.reply and wait.disposition == kind] for kind in REPLIES)
+        if lasts:
+            sends = [lasting.another(mach, name) for name in sends]
+            waits = [wait._replace(reply=0) if wait.reply in onces else wait for wait in held.waits]
+            self.held[control] = held._replace(waits=tuple(waits))
+        else:
+            del self.held[control]
+        values = (made, OutOfLine(data, len(data)), sends, onces)
         self.ask(mach, self._moved, name_of(there), values, request.caller, control, there)
 
     @staticmethod
@@ -270,7 +260,7 @@ class ProcessManager(NodeServer):
             reply = 1 + REPLIES.index(wait.disposition) if wait.reply else NO_REPLY
             threads.append(
                 ThreadState(
-                    numbers_of(mach.order, account), bytes(context.copy), wait.words, wait.data, reply, place in held.answers
+                    numbers_of(mach.order, account), bytes(context.copy), wait.words, wait.data, reply, place in held.replies
                 )
             )
         (account,) = mach.call(TASK_GET_ACCOUNT, control)
@@ -278,10 +268,15 @@ class ProcessManager(NodeServer):
 
     @answered(process.PROCESS_BECOME)
     def _moved(self, mach: Mach, answer: Answer, caller: Caller, control: Right, there: Right) -> None:
-        """What is left here is an empty task. Where the other node did not take it, it is gone: its rights were under way."""
-        with suppress(KernError):  # it may have ended
-            mach.call(TASK_TERMINATE, control)
-        mach.give_up(((control, MOVE_SEND), (control, MOVE_SEND), (there, MOVE_SEND)))
+        """What is left here is an empty task. Where the other node did not take it, and it does not last, it is gone: its rights
+        were under way."""
+        if answer.code and control in self.held:
+            mach.give_up(((control, MOVE_SEND), (there, MOVE_SEND)))
+        else:
+            self._lose(mach, control)
+            with suppress(KernError):  # it may have ended
+                mach.call(TASK_TERMINATE, control)
+            mach.give_up(((control, MOVE_SEND), (control, MOVE_SEND), (there, MOVE_SEND)))
         mach.answer(caller, process.PROCESS_MOVE, answer.code)
 
     # Tasks that come
@@ -370,30 +365,40 @@ class ProcessManager(NodeServer):
 
     @staticmethod
     def _drop(mach: Mach, held: Held) -> None:
-        """The ports of a task that ends."""
-        mach.give_up((port, MOVE_RECEIVE) for port in (held.own, *held.threads, *held.replies.values()))
+        """The ports of a task that ends, if they are here."""
+        if not held.have_gone:
+            lasting.end(mach, held.ports())
 
-    @serves(process.PROCESS_TAKE_REPLIES)
-    def _take_replies(self, mach: Mach, request: Message, made: Any, replies: Sequence[Any]) -> tuple[Any, ...]:
-        """They may be dead by now."""
-        if self.made.get(living(made)) != ():
+    @serves(process.PROCESS_TAKE_PORTS)
+    def _take_ports(self, mach: Mach, request: Message, made: Any, ports: Sequence[Any]) -> tuple[Any, ...]:
+        """They may be dead by now, or be here already. One that is null is lost."""
+        if living(made) not in self.made or (not self.made[made] and (not ports or any(port is None for port in ports))):
             raise KernError(KERN_INVALID_ARGUMENT)
-        self.made[made] = tuple(map(name_of, replies))
+        if self.made[made]:
+            mach.give_up((name_of(port), MOVE_RECEIVE) for port in ports)
+        else:
+            lasting.arrived(mach, ports)
+            self.made[made] = tuple(map(name_of, ports))
         mach.deallocate(made)
         return ()
 
     @serves(process.PROCESS_BECOME)
     def _become(
-        self, mach: Mach, request: Message, made: Any, data: OutOfLine, receives: Sequence[Any], sends: Sequence[Any],
-        onces: Sequence[Any],
-    ) -> None:  # fmt: skip
-        """Whatever becomes of it, the rights are used up."""
+        self, mach: Mach, request: Message, made: Any, data: OutOfLine, sends: Sequence[Any], onces: Sequence[Any]
+    ) -> None:
+        """Whatever becomes of it, the rights are used up. It may have become so already."""
+        if living(made) in self.come:
+            kinds = (sends, MOVE_SEND), (onces, MOVE_SEND_ONCE)
+            mach.give_up((name_of(right), kind) for rights, kind in kinds for right in rights)
+            mach.deallocate(made)
+            mach.reply(request, process.PROCESS_BECOME, 0)
+            return
         if living(made) not in self.made:
             raise KernError(KERN_INVALID_ARGUMENT)
-        receives = [*receives, *self.made.pop(made)]
+        receives = self.made.pop(made)
         try:
             told = unpack(mach.order, bytes(data.copy or b""))  # type: ignore[call-overload]
-            held = _told(told, receives, sends, onces)
+            held = held_tasks.told_of(told, receives, sends, onces)
             self._set(mach, made, told, held)
             self.come[made] = held
             mach.deallocate(made)
@@ -448,7 +453,7 @@ class ProcessManager(NodeServer):
         for thread, its, wait in zip(node_tasks.threads(mach, made), told.threads, held.waits, strict=True):
             mach.call(THREAD_SET_ACCOUNT, host, PolyPort(thread, COPY_SEND), words_of(mach.order, its.account))
             mach.call(THREAD_SET_CONTEXT, host, PolyPort(thread, COPY_SEND), OutOfLine(its.context, len(its.context)))
-            _set_wait(mach, thread, wait)
+            held_tasks.set_wait(mach, thread, wait)
         mach.call(TASK_SET_ACCOUNT, host, PolyPort(made, COPY_SEND), words_of(mach.order, told.account))
         if told.vector:
             first, *handlers = told.vector
@@ -469,31 +474,3 @@ class ProcessManager(NodeServer):
 
 
 GOING_MAX: Final = 1 << 31
-REPLIES: Final = (PORT_SEND, PORT_SEND_ONCE)
-"""The rights by which waits of threads are answered; NO_REPLY comes before them."""
-
-
-def _told(told: TaskState, receives: Sequence[Any], sends: Sequence[Any], onces: Sequence[Any]) -> Held:
-    """What a task has that has come. ValueError where there are other rights than were told."""
-    threads = len(told.threads)
-    answering = iter(receives[1 + threads :])
-    replies = {place: name_of(next(answering, None)) for place, thread in enumerate(told.threads) if thread.answers}
-    kinds = iter(sends), iter(onces)
-    waits = []
-    for thread in told.threads:
-        reply = living(next(kinds[thread.reply - 1], None)) if thread.reply else 0
-        waits.append(Wait(thread.wait, thread.data, reply, REPLIES[thread.reply - 1] if reply else 0))
-    if not receives or any(next(rest, None) is not None for rest in (answering, *kinds)):
-        raise ValueError("there are other rights than were told")
-    own, *its = map(name_of, receives[: 1 + threads])
-    return Held(b"", own, tuple(its), replies, tuple(replies), tuple(waits))
-
-
-def _set_wait(mach: Mach, thread: PortName, wait: Wait) -> None:
-    """Consumes the right to the thread."""
-    data = OutOfLine(wait.data, len(wait.data))
-    reply = PolyPort(wait.reply or None, MOVES[wait.disposition])
-    mach.call(THREAD_SET_WAIT, mach.given("host-port"), thread, wait.words, data, reply)
-
-
-MOVES: Final = {0: MOVE_SEND_ONCE, PORT_SEND: MOVE_SEND, PORT_SEND_ONCE: MOVE_SEND_ONCE}

@@ -422,7 +422,10 @@ class SpaceManager(NodeServer):
 
     @serves(space.SPACE_END)
     def _has_come(self, mach: Mach, request: Message, first: Any) -> tuple[Any, ...]:
-        """The kernel forgets the memory objects, and keeps their pages."""
+        """The kernel forgets the memory objects, and keeps their pages; if that has not been said already."""
+        if living(first) and first not in self.coming:
+            mach.deallocate(first)
+            return ()
         coming = self._coming(first)
         for id_, control in coming.controls.items():
             if id_ not in coming.dead:
