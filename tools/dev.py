@@ -14,7 +14,7 @@ fuzz [ARGS]     looks for guests that hurt their host: --cpu runs random, mutate
 oracle [MODULE] boots the conformance modules on the real GNU Mach in QEMU and here, and shows where they differ
 migrate [ARGS]  runs the conformance modules on a cluster while they move from node to node, and shows which print something else
 generic [ARGS]  runs generated histories of generic processes against a model, for both stores of their table; --costs
-                counts messages, --moves has nodes fail while a process moves
+                counts messages, --tree runs many processes that move
 images [ARGS]   builds the guest programs in images/ and the conformance modules, for both machines
 tables NAME     makes a table or a page of docs/ anew; without a name it says which there are
 """

@@ -1,11 +1,9 @@
 """Runs generated histories of generic processes against a model, for both stores of their table, and counts what operations cost.
 
-`python -m tools.generic [--histories N | --moves N | --tree N] [--seed SEED] [--store replicated|paged] [--costs]`. History
-I has the seed SEED + I, and is the same run again. Each operation is compared with the model when it is done, all entries at
-the end, and at no time may two copies of a process run. With --moves a process on a cluster of three nodes moves N times
-instead; each time a node crashes or is cut off at some moment. With --tree a process on each architecture has N children
-with N children each, all of which move between four nodes and are waited for. Exit status 1 where something differed; 2 for
-a wrong command line.
+`python -m tools.generic [--histories N | --tree N] [--seed SEED] [--store replicated|paged] [--costs]`. History I has the seed
+SEED + I, and is the same run again. Each operation is compared with the model when it is done, all entries at the end, and at
+no time may two copies of a process run. With --tree a process on each architecture has N children with N children each, all
+of which move between four nodes and are waited for. Exit status 1 where something differed; 2 for a wrong command line.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.support.families import trial, try_move, try_tree
+from tests.support.families import try_tree
 from tests.support.generic_histories import STORES, history, run
 from tests.support.guests import ARCHS
 from tools.costs import processes
@@ -46,24 +44,6 @@ def check(store: str, seeds: range) -> int:
     return wrong
 
 
-def moves(seeds: range) -> int:
-    """Moves a process while something goes wrong; how often two copies of it ran, or something was left of it."""
-    wrong = 0
-    outcomes: Counter[tuple[str, str, str]] = Counter()
-    for seed in seeds:
-        wanted = trial(seed)
-        try:
-            outcomes[wanted.node, wanted.what, try_move(wanted)] += 1
-        except AssertionError as error:
-            wrong += 1
-            print(f"seed {seed}: {wanted}: {error}\n  again: dev.py generic --seed {seed} --moves 1", flush=True)
-    print(f"{len(seeds)} moves from seed {seeds.start}: {wrong} wrong")
-    for (node, what, outcome), count in sorted(outcomes.items()):
-        role = {"alpha": "a third node", "beta": "the source", "gamma": "the destination"}[node]
-        print(f"  {count:6} {role}, {what}: {outcome}")
-    return wrong
-
-
 def tree(children: int) -> int:
     """Runs a tree of processes on both architectures; on how many something was wrong."""
     wrong = 0
@@ -84,15 +64,12 @@ def tree(children: int) -> int:
 def main(arguments: Sequence[str]) -> int:
     options = argparse.ArgumentParser(prog="generic", description=__doc__.split("\n")[0])
     options.add_argument("--histories", type=_count, default=100, metavar="N", help="how many for each store (default: 100)")
-    options.add_argument("--moves", type=_count, metavar="N", help="move a process on a cluster so many times instead")
     options.add_argument("--tree", type=_count, metavar="N", help="run a process with N children that have N each instead")
-    options.add_argument("--seed", type=int, help="the first history's, or move's (default: any)")
+    options.add_argument("--seed", type=int, help="the first history's (default: any)")
     options.add_argument("--store", choices=STORES, help="this one alone")
     options.add_argument("--costs", action="store_true", help="show what operations cost, too")
     given = options.parse_args(arguments)
     first = random.SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
-    if given.moves is not None:
-        return int(moves(range(first, first + given.moves)) > 0)
     if given.tree is not None:
         return int(tree(given.tree) > 0)
     seeds = range(first, first + given.histories)

@@ -5,7 +5,8 @@ module prints its transcript, or what it prints where it stays on a node, if tha
 MOVES times, and first within the first third of its time. tools/migrate_reasons.toml says why modules may differ. Exit status 1
 where one differs without a reason, or has a reason and differed in no seed; without names of modules also where too few are the
 same, or no thread was taken out of some kind of wait; 2 for a wrong command line. With `--moves N` one task moves N times
-instead, and it is said whether it leaves anything behind.
+instead, and it is said whether it leaves anything behind. With `--faults N` a process moves in N clusters, and in each a node
+fails in some step of the move; `--first SEED --faults 1` is one of them again.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tests.support import modules
 from tests.support.guests import ARCHS, Arch
 from tests.support.travellers import GROWTH, travel
 from tests.support.wanderers import ASKED, Wandered, stay, wander
+from tests.support.witnessed import ROLES, Trial, trial, try_move
 
 REASONS: Final = Path(__file__).with_name("migrate_reasons.toml")
 MOVES: Final = 5
@@ -224,6 +226,34 @@ def many_moves(arch: Arch, seed: int, count: int) -> int:
     return int(not is_same or grown >= GROWTH)
 
 
+def faults(seeds: range, jobs: int) -> int:
+    """Moves a process while a node fails, and says what became of it; how often something was not as it is promised."""
+    wrong = 0
+    outcomes: Counter[tuple[str, str, str]] = Counter()
+    hit: Counter[str] = Counter()
+    with ProcessPoolExecutor(jobs) as pool:
+        for seed, (wanted, outcome, error) in zip(seeds, (pool.map if jobs > 1 else map)(_fault, seeds), strict=True):
+            hit[wanted.step] += 1
+            if error:
+                wrong += 1
+                print(f"seed {seed}: {wanted}: {error}\n  again: dev.py migrate --first {seed} --faults 1", flush=True)
+            else:
+                outcomes[ROLES[wanted.node], wanted.what, outcome] += 1
+    print(f"{len(seeds)} moves from seed {seeds.start}: {wrong} wrong; in the steps: {_counted(hit)}")
+    for (role, what, outcome), count in sorted(outcomes.items()):
+        print(f"  {count:6} {role}, {what}: {outcome}")
+    return wrong
+
+
+def _fault(seed: int) -> tuple[Trial, str, str]:
+    """A move with a fault: what became of it, and what was wrong."""
+    wanted = trial(seed)
+    try:
+        return wanted, try_move(wanted), ""
+    except (AssertionError, InvariantError, UserError) as error:
+        return wanted, "", str(error) or "an assertion"
+
+
 def main(arguments: Sequence[str]) -> int:
     """Runs the modules named, or all."""
     options = argparse.ArgumentParser(prog="migrate", description=__doc__.split("\n")[0])
@@ -231,11 +261,14 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--seeds", type=_count, default=1, help="how many runs of each module (default: 1)")
     options.add_argument("--first", type=int, metavar="SEED", help="the first run's seed (default: any)")
     options.add_argument("--arch", choices=sorted(ARCHS), help="run them on this processor only")
-    options.add_argument("--jobs", type=_count, default=1, metavar="N", help="how many modules run at once (default: 1)")
+    options.add_argument("--jobs", type=_count, default=1, metavar="N", help="how many modules or moves run at once (default: 1)")
     options.add_argument("--moves", type=_count, metavar="N", help="move one task so many times instead")
+    options.add_argument("--faults", type=_count, metavar="N", help="move a process N times instead, while a node fails")
     given = options.parse_args(arguments)
     first = random.SystemRandom().randrange(1 << 32) if given.first is None else given.first
     archs = [arch for arch in ARCHS.values() if given.arch in (None, arch.name)]
+    if given.faults is not None:
+        return int(faults(range(first, first + given.faults), given.jobs) > 0)
     if given.moves is not None:
         return max([many_moves(arch, first, given.moves) for arch in archs])
     wanted = [(arch.name, name) for arch in archs for name in _names(arch.name, given.modules)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from masix.gps.server import Gps
 from masix.groups import Standing
 from masix.interfaces import gps_peer
 from tests.support.clusters import MS, ROOT, SECOND, World, fault, saved_in_between
-from tests.support.families import CALLS, NODES, Flooder, check_nothing_is_left, cluster, server, trial, try_move, try_tree
+from tests.support.families import CALLS, NODES, Flooder, check_nothing_is_left, cluster, server, try_tree
 from tests.support.guests import I386, Arch
 
 REFUSED = "00000004"
@@ -132,15 +131,6 @@ def test_a_sedentary_process_does_not_move() -> None:
         world.run(SECOND)
         assert world.lines("alpha")[-4] == "to beta: 00000008"
         check_nothing_is_left(world)
-
-
-@pytest.mark.slow
-def test_no_two_copies_of_a_process_run_whatever_node_fails_while_it_moves() -> None:
-    """`dev.py generic --moves N` makes more of such trials."""
-    seed = random.SystemRandom().randrange(1 << 32)
-    wanted = trial(seed)
-    print(f"seed {seed}: {wanted}")
-    assert try_move(wanted) == "it moved" or wanted.node != "alpha"
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.support import generic_model
-from tests.support.families import Trial
 from tests.support.guests import Arch
 from tools import generic
 from tools.costs import processes
@@ -33,29 +32,11 @@ def test_what_differs_is_told_with_its_seed(monkeypatch: pytest.MonkeyPatch, cap
 
 def test_the_page_s_commands_are_ones_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     commands = re.findall(r"dev\.py generic(.*?)(?: +#.*)?$", PAGE, re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 4
     monkeypatch.setattr(generic, "check", lambda *_: 0)
     monkeypatch.setattr(processes, "table", lambda: "")
-    monkeypatch.setattr(generic, "moves", lambda *_: 0)
     monkeypatch.setattr(generic, "tree", lambda *_: 0)
-    assert [generic.main(command.split()) for command in commands] == [0] * 5
-
-
-def test_moves_are_told_by_the_node_that_failed_and_a_wrong_one_with_its_seed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trials = [Trial("i386", "crash", "beta", 5), Trial("i386", "crash", "gamma", 5)]
-    monkeypatch.setattr(generic, "trial", lambda seed: trials[seed])
-
-    def try_move(wanted: Trial) -> str:
-        assert wanted.node == "beta", "two copies"
-        return "it moved"
-
-    monkeypatch.setattr(generic, "try_move", try_move)
-    assert generic.main(["--moves", "2", "--seed", "0"]) == 1
-    said = capsys.readouterr().out
-    assert "seed 1: " in said and "two copies" in said and "again: dev.py generic --seed 1 --moves 1" in said
-    assert "2 moves from seed 0: 1 wrong\n       1 the source, crash: it moved\n" in said
+    assert [generic.main(command.split()) for command in commands] == [0] * 4
 
 
 def test_trees_are_told_by_their_processor_and_a_wrong_one_with_what_is_wrong(

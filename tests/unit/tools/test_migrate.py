@@ -18,6 +18,7 @@ from masix.migration.report import Report
 from tests.support import modules
 from tests.support.guests import Arch
 from tests.support.wanderers import Wandered
+from tests.support.witnessed import Trial
 from tools import migrate
 
 ROOT = Path(__file__).parents[3]
@@ -40,10 +41,11 @@ def test_a_module_prints_the_same_while_it_moves(arch: Arch, capsys: pytest.Capt
 def test_the_page_s_commands_are_ones_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "testing.md").read_text()
     commands = re.findall(r"dev\.py migrate(.*?)(?:  #.*)?$", page, re.MULTILINE)
-    assert len(commands) == 3
+    assert len(commands) == 4
     monkeypatch.setattr(migrate, "run_all", lambda *_: 0)
     monkeypatch.setattr(migrate, "many_moves", lambda *_: 0)
-    assert [migrate.main(command.split()) for command in commands] == [0, 0, 0]
+    monkeypatch.setattr(migrate, "faults", lambda *_: 0)
+    assert [migrate.main(command.split()) for command in commands] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -120,6 +122,23 @@ def test_a_run_that_ends_by_a_fault_is_told_and_is_not_the_last(
     monkeypatch.setattr(migrate, "wander", fails)
     run = migrate.moved(Arch, "lines", 1, HOME, tmp_path)  # type: ignore[arg-type]
     assert run == (1, None, f"a fault of machemu's: {error}")
+
+
+def test_moves_are_told_by_the_node_that_failed_and_a_wrong_one_with_its_seed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = [Trial("i386", True, "COPY", "crash", node, 5) for node in ("beta", "gamma")]
+    monkeypatch.setattr(migrate, "trial", lambda seed: trials[seed])
+
+    def try_move(wanted: Trial) -> str:
+        assert wanted.node == "beta", "two copies"
+        return "it moved"
+
+    monkeypatch.setattr(migrate, "try_move", try_move)
+    assert migrate.main(["--faults", "2", "--first", "0"]) == 1
+    said = capsys.readouterr().out
+    assert "seed 1: " in said and "two copies" in said and "again: dev.py migrate --first 1 --faults 1" in said
+    assert "2 moves from seed 0: 1 wrong; in the steps: COPY 2\n       1 the source, crash: it moved\n" in said
 
 
 def test_each_reason_is_a_sentence_about_a_module() -> None:
