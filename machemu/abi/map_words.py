@@ -43,17 +43,20 @@ class MapWords(NamedTuple):
     entries: list[EntryWords]
     gaps: list[int]
     """Starts, in their order."""
+    mapped: list[int]
+    """Of each page that the page tables have its address and, in the lowest bits, the access that they allow."""
 
     @classmethod
     def unpacked(cls, words: Sequence[int]) -> MapWords:
         """ValueError where there are fewer words than they say."""
         if len(words) < _HEAD:
             raise ValueError("a map's words end early")
-        size, flags, first_free, object_count, entry_count = words[:_HEAD]
+        size, flags, first_free, object_count, entry_count, gap_count = words[:_HEAD]
         each_object, each_entry = len(ObjectWords._fields), len(EntryWords._fields)
         objects = _HEAD + object_count * each_object
         entries = objects + entry_count * each_entry
-        if entries > len(words):
+        gaps = entries + gap_count
+        if gaps > len(words):
             raise ValueError("a map's words end early")
         return cls(
             size,
@@ -61,13 +64,15 @@ class MapWords(NamedTuple):
             first_free,
             [ObjectWords(*words[at : at + each_object]) for at in range(_HEAD, objects, each_object)],
             [EntryWords(*words[at : at + each_entry]) for at in range(objects, entries, each_entry)],
-            list(words[entries:]),
+            list(words[entries:gaps]),
+            list(words[gaps:]),
         )
 
     def packed(self) -> list[int]:
-        counts = len(self.objects), len(self.entries)
-        return [*self[:3], *counts, *(word for each in (*self.objects, *self.entries) for word in each), *self.gaps]
+        counts = len(self.objects), len(self.entries), len(self.gaps)
+        words = (word for each in (*self.objects, *self.entries) for word in each)
+        return [*self[:3], *counts, *words, *self.gaps, *self.mapped]
 
 
-_HEAD = 5
-"""The words before the objects: the last two are how many objects and entries there are."""
+_HEAD = 6
+"""The words before the objects: the last three are how many objects, entries and gaps there are."""

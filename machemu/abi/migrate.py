@@ -89,10 +89,12 @@ WANTS_ACCEPTED: Final = 32
 """A msg-accepted notification is due."""
 
 # A map in words: the size of a page, MAP_ bits, the start of the entry behind which room is looked for first or NONE, how many
-# objects there are, and how many entries. Of each object: its number, the bytes that were asked for when it was made, OBJECT_
-# bits, and how many entries of all maps show it. Of each entry, by address: start, size, offset in its object, protection,
-# maximum protection, inheritance, the access for which wiring was asked, ENTRY_ bits, and its object's place among the objects or
-# NONE. Then the starts of the gaps behind entries, by size, and of one size in the order in which they are taken from the end.
+# objects there are, how many entries, and how many gaps. Of each object: its number, the bytes that were asked for when it was
+# made, OBJECT_ bits, and how many entries of all maps show it. Of each entry, by address: start, size, offset in its object,
+# protection, maximum protection, inheritance, the access for which wiring was asked, ENTRY_ bits, and its object's place among
+# the objects or NONE. Then the starts of the gaps behind entries, by size, and of one size in the order in which they are
+# taken from the end. Then the address of each page that is mapped, plus the access (VM_PROT_) that its mapping allows; in a
+# map that was set they are mapped when the task is thawed.
 # Objects with equal numbers are one, whatever task's map tells of them; number 0 is an object that this map alone shows.
 
 # What a kernel knows of a memory object: the offset in it of the object's first byte, PAGER_ bits, its copy strategy, the
@@ -117,10 +119,14 @@ OBJECT_MANAGED: Final = 1
 """A memory manager has it."""
 OBJECT_BEHIND: Final = 2
 """What it does not have itself may be with a memory manager."""
+OBJECT_COPIED: Final = 4
+"""Entries show it of which a copy is still to be made. A region of it that gets a manager is a copy that has been made."""
 ENTRY_SHARED: Final = 1
 """Maps share its object for writing."""
 ENTRY_WIRED: Final = 2
 """Its pages are wired; in a map that was set they are when the task is thawed."""
 ENTRY_LOST: Final = 4
 """It counts as wired, but its manager had an error."""
+ENTRY_NEEDS_COPY: Final = 8
+"""A copy is to be made before it is written."""
 NONE: Final = 0xFFFFFFFF

@@ -109,6 +109,9 @@ class Pmap(Protocol):
         """Lowers the protection of all mapped pages in [start, end). Without VM_PROT_READ, which a mapping always gives, it
         removes them."""
 
+    def access(self, address: VirtAddr) -> int:
+        """What a page's mapping allows, of VM_PROT_READ and VM_PROT_WRITE; VM_PROT_NONE where it is not mapped."""
+
     def translate(self, address: VirtAddr, access: int) -> PhysAddr | None:
         """The physical address of any user byte address, or None where the page tables refuse `access`. Hot."""
 

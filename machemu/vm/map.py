@@ -10,7 +10,7 @@ from machemu.abi.kern_return import KERN_INVALID_ADDRESS, KERN_INVALID_ARGUMENT,
 from machemu.abi.types import VirtAddr, signed
 from machemu.abi.vm import VM_INHERIT_COPY, VM_INHERIT_NONE, VM_INHERIT_SHARE, VM_PROT_NOTIFY, VM_PROT_WRITE
 from machemu.machine.seams import Pmap
-from machemu.sim.state import Natural, state
+from machemu.sim.state import U32, Natural, state
 from machemu.vm import wire
 from machemu.vm.entry import VmMapEntry
 from machemu.vm.gaps import VmGaps
@@ -39,7 +39,7 @@ class VmMap:
 
     __slots__ = (
         "vm", "pmap", "min_offset", "max_offset", "entries", "starts", "gaps", "first_free", "size", "size_wired", "timestamp",
-        "wiring_required",
+        "wiring_required", "to_map",
     )  # fmt: skip
     vm: Vm
     # The page tables; owned. Every frame mapped there is a page that the entry shows, with no more than its protection.
@@ -47,6 +47,7 @@ class VmMap:
     min_offset: Natural
     max_offset: Natural
     wiring_required: bool  # entries that come are wired
+    to_map: list[U32]  # pages that map_move.map_pages maps, and how
     timestamp: Natural  # counts what was done to the map, so that whoever waits knows whether it is still the same
 
     # Its entries:
@@ -72,6 +73,7 @@ class VmMap:
         self.size_wired = 0
         self.timestamp = 0
         self.wiring_required = False
+        self.to_map = []
 
     # Finding
 

@@ -1,8 +1,8 @@
 """An address map in words, and filled again with what the words say, here or in another kernel.
 
-machemu/abi/migrate.py describes the words. What a region shows is what moves: shadows and copies that are still to be made
-become an object that the region alone shows, and memory that several maps show stays one object. Room is found afterwards where
-it would have been found before.
+machemu/abi/migrate.py describes the words. What a region shows is what moves: shadows become part of what is above them. Memory
+that several maps show stays one object, also where each is to copy it before it writes, and what the page tables had they have
+again. Room is found afterwards where it would have been found before.
 """
 
 from __future__ import annotations
@@ -17,23 +17,32 @@ from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.map_words import EntryWords, MapWords, ObjectWords
 from machemu.abi.migrate import (
     ENTRY_LOST,
+    ENTRY_NEEDS_COPY,
     ENTRY_SHARED,
     ENTRY_WIRED,
     MAP_WIRES,
     NONE,
     OBJECT_BEHIND,
+    OBJECT_COPIED,
     OBJECT_MANAGED,
 )
-from machemu.abi.vm import VM_PROT_ALL, VM_PROT_NOTIFY
+from machemu.abi.types import VirtAddr
+from machemu.abi.vm import VM_PROT_ALL, VM_PROT_NOTIFY, VM_PROT_READ, VM_PROT_WRITE
 from machemu.vm.entry import VmMapEntry
+from machemu.vm.fault import enter
 from machemu.vm.gaps import VmGaps
 from machemu.vm.object import VmObject, deallocate
+from machemu.vm.page import PageShortage, VmPage
+from machemu.vm.region_pages import existing
 from machemu.vm.routines import INHERITANCES
 
 if TYPE_CHECKING:
     from machemu.vm.map import VmMap
 
 WORD: Final = 0xFFFFFFFF
+ENTRY_FLAGS: Final = ENTRY_SHARED | ENTRY_WIRED | ENTRY_LOST | ENTRY_NEEDS_COPY
+ACCESSES: Final = (VM_PROT_READ, VM_PROT_READ | VM_PROT_WRITE)
+"""Of mappings."""
 
 
 def describe(map_: VmMap, maps: Iterable[VmMap]) -> tuple[list[int], list[VmObject | None]]:
@@ -43,14 +52,29 @@ def describe(map_: VmMap, maps: Iterable[VmMap]) -> tuple[list[int], list[VmObje
     first_free = map_.first_free.start if map_.first_free is not None else NONE
     flags = MAP_WIRES if map_.wiring_required else 0
     gaps = [start for size in map_.gaps.sizes for start in map_.gaps.of_size[size]]
-    return MapWords(map_.vm.page_size, flags, first_free, told.words, entries, gaps).packed(), told.managed
+    words = MapWords(map_.vm.page_size, flags, first_free, told.words, entries, gaps, _mapped(map_))
+    return words.packed(), told.managed
+
+
+def _mapped(map_: VmMap) -> list[int]:
+    """The pages that the page tables have, and the accesses that they allow."""
+    found = []
+    for entry in map_.entries:
+        if entry.object is not None:
+            shift = entry.start - entry.offset
+            for offset in existing(entry.object, entry.offset, entry.end - shift, False):
+                access = map_.pmap.access(VirtAddr(offset + shift))
+                if access:
+                    found.append(offset + shift | access)
+    return found
 
 
 class _Objects:
-    """The objects of a map, told of one after the other."""
+    """The objects of a map, told of one after the other. copies: one of which copies are still to be made is told as such."""
 
-    def __init__(self, map_: VmMap, maps: Iterable[VmMap]) -> None:
+    def __init__(self, map_: VmMap, maps: Iterable[VmMap], copies: bool = True) -> None:
         self.map = map_
+        self.copied: set[int] = set()
         self.words: list[ObjectWords] = []
         self.managed: list[VmObject | None] = []
         self.users: Counter[int] = Counter()
@@ -62,14 +86,24 @@ class _Objects:
             self.users.update(shown)
             if each is not map_:
                 self.others.update(shown)
+            if copies:
+                self.copied.update(id(e.object) for e in each.entries if e.needs_copy and e.object and not e.object.external)
 
     def entry(self, entry: VmMapEntry) -> EntryWords:
         size = entry.end - entry.start
-        states = {ENTRY_SHARED: entry.is_shared, ENTRY_WIRED: entry.wired or entry.to_wire, ENTRY_LOST: entry.lost}
+        states = {
+            ENTRY_SHARED: entry.is_shared,
+            ENTRY_WIRED: entry.wired or entry.to_wire,
+            ENTRY_LOST: entry.lost,
+            ENTRY_NEEDS_COPY: entry.needs_copy,
+        }
         flags = sum(bit for bit, holds in states.items() if holds)
         offset, place = entry.offset, NONE
         if entry.object is not None:
-            if entry.is_shared or (not entry.needs_copy and (entry.object.external or id(entry.object) in self.others)):
+            common = id(entry.object) in self.copied or (
+                not entry.needs_copy and (entry.object.external or id(entry.object) in self.others)
+            )
+            if entry.is_shared or common:
                 place = self._common(entry.object)
             else:
                 offset &= ~self.map.vm.page_mask
@@ -82,6 +116,7 @@ class _Objects:
         if id(obj) not in self.common:
             self.common[id(obj)] = len(self.words)
             flags = (OBJECT_MANAGED if obj.external else 0) | (OBJECT_BEHIND if _may_be_behind(obj.shadow) else 0)
+            flags |= OBJECT_COPIED if id(obj) in self.copied else 0
             self.words.append(ObjectWords(obj.identify(), obj.given_size & WORD, flags, self.users[id(obj)]))
             self.managed.append(obj if obj.external else None)
         return self.common[id(obj)]
@@ -104,7 +139,7 @@ class _Objects:
 
 def told_alike(map_: VmMap, maps: Iterable[VmMap], entry: VmMapEntry) -> tuple[list[VmMapEntry], bool]:
     """The entries whose object is told of as that of one of them, and whether other maps may show it. maps: all of the node."""
-    told = _Objects(map_, maps)
+    told = _Objects(map_, maps, copies=False)
     places = [told.entry(each).object for each in map_.entries]
     place = places[map_.entries.index(entry)]
     if place == NONE:
@@ -156,6 +191,7 @@ def fill(map_: VmMap, words: Sequence[int], rights: Sequence[object]) -> None:
         map_.gaps.insert(start, room[start])
     map_.first_free = None if told.first_free == NONE else map_.lookup(told.first_free)
     map_.wiring_required = bool(told.flags & MAP_WIRES)
+    map_.to_map = told.mapped
     map_.timestamp += 1
 
 
@@ -175,9 +211,11 @@ def _is_map(map_: VmMap, told: MapWords, room: dict[int, int]) -> bool:
             and not (each.protection | each.wired_access) & ~(VM_PROT_ALL | VM_PROT_NOTIFY)
             and not each.max_protection & ~VM_PROT_ALL
             and each.inheritance in INHERITANCES
-            and not each.flags & ~(ENTRY_SHARED | ENTRY_WIRED | ENTRY_LOST)
+            and not each.flags & ~ENTRY_FLAGS
+            and each.flags & (ENTRY_SHARED | ENTRY_NEEDS_COPY) != ENTRY_SHARED | ENTRY_NEEDS_COPY
             for each in told.entries
         )
+        and all(word & mask in ACCESSES for word in told.mapped)
     )
 
 
@@ -188,7 +226,7 @@ def _are_objects(map_: VmMap, told: MapWords, rights: Sequence[object]) -> bool:
     for each in told.entries:
         if each.object < len(shown):
             shown[each.object].append(each)
-        elif each.object != NONE or each.flags & ENTRY_SHARED:
+        elif each.object != NONE or each.flags & (ENTRY_SHARED | ENTRY_NEEDS_COPY):
             return False
     given = [right for right in rights if right is not None]
     if not all(map(map_.vm.managers.is_alive, given)):
@@ -207,13 +245,14 @@ def _is_anonymous(map_: VmMap, entries: list[EntryWords]) -> bool:
     """Whether entries may show one object of anonymous memory."""
     if any(each.offset & map_.vm.page_mask for each in entries) or len({each.flags & ENTRY_SHARED for each in entries}) > 1:
         return False
-    windows = sorted(each.window for each in entries)
+    windows = sorted(each.window for each in entries if not each.flags & ENTRY_NEEDS_COPY)
     return bool(entries[0].flags & ENTRY_SHARED) or all(below[1] <= above[0] for below, above in pairwise(windows))
 
 
 def _entry(told: EntryWords, obj: VmObject | None) -> VmMapEntry:
     """Takes a reference of its own."""
-    entry = VmMapEntry(told.start, told.end, obj, told.offset, False, told.protection, told.max_protection, told.inheritance)
+    needs_copy = bool(told.flags & ENTRY_NEEDS_COPY)
+    entry = VmMapEntry(told.start, told.end, obj, told.offset, needs_copy, told.protection, told.max_protection, told.inheritance)
     entry.wired_access = told.wired_access
     entry.to_wire = bool(told.flags & ENTRY_WIRED)
     entry.lost = bool(told.flags & ENTRY_LOST)
@@ -222,4 +261,37 @@ def _entry(told: EntryWords, obj: VmObject | None) -> VmMapEntry:
         obj.size = max(obj.size, told.window[1])
         entry.is_shared = bool(told.flags & ENTRY_SHARED)
         obj.use_shared_copy |= entry.is_shared
+        obj.shadowed |= needs_copy
     return entry
+
+
+def map_pages(map_: VmMap) -> None:
+    """Maps the pages of a map that was filled that are to be mapped, as far as they are there."""
+    words, map_.to_map = map_.to_map, []
+    mask = map_.vm.page_mask
+    for word in words:
+        address = word & ~mask
+        entry = map_.lookup(address)
+        if entry is None or entry.object is None or not entry.protection:
+            continue
+        page = _page_at(entry.object, address - entry.start + entry.offset)
+        if page is None or page.lock & VM_PROT_READ:
+            continue
+        access = word & mask & (entry.protection | VM_PROT_READ)
+        if entry.needs_copy or page.object is not entry.object or page.object.copy is not None:
+            access &= ~VM_PROT_WRITE
+        try:
+            enter(map_, address, page, access, entry.wired)
+        except PageShortage:
+            return
+
+
+def _page_at(obj: VmObject, offset: int) -> VmPage | None:
+    """The page that is seen there, where it is in memory."""
+    level: VmObject | None = obj
+    while level is not None:
+        if offset in level.pages:
+            return level.pages[offset]
+        offset += level.shadow_offset
+        level = level.shadow
+    return None

@@ -124,32 +124,35 @@ def complete(map_: VmMap) -> None:
     for entry in map_.entries:
         if entry.to_wire and not entry.wired and entry.wired_access and entry.protection:
             try:
-                wire_entry(map_, entry)
+                wire_entry(map_, entry, False)
             except KernError:
                 entry.lost = True
+            map_.pmap.remove(VirtAddr(entry.start), VirtAddr(entry.end))  # what was mapped is told apart
         entry.to_wire = False
 
 
-def wire_entry(map_: VmMap, entry: VmMapEntry) -> None:
+def wire_entry(map_: VmMap, entry: VmMapEntry, copies: bool = True) -> None:
     """Brings all pages of an unwired entry into its object, maps and wires them. Raises MustWait or KERN_MEMORY_ERROR and wires
     none.
 
-    As in the real kernel an entry that may not be written keeps the object that it is to have a copy of.
+    As in the real kernel an entry that may not be written keeps the object that it is to have a copy of. So does, without
+    `copies`, one that could not be written when it was wired.
 
     Pages that are only to be read are copied up as well, so that no later write moves a wired page elsewhere.
     """
     vm = map_.vm
     obj = entry.object
-    if obj is None or (entry.needs_copy and entry.protection & VM_PROT_WRITE):
+    if obj is None or (copies and entry.needs_copy and entry.protection & VM_PROT_WRITE):
         obj = map_.shadow_entry(entry)
     span = range(entry.offset, entry.offset + entry.end - entry.start, vm.page_size)
     vm.check_frames(sum(offset not in obj.pages for offset in span))
     access = entry.protection & ~VM_PROT_NOTIFY | (0 if obj.external else VM_PROT_WRITE)
     pages = [fault_page(obj, offset, access)[0] for offset in span]
     shift = entry.start - entry.offset
+    allowed = entry.protection & ~(VM_PROT_NOTIFY | (VM_PROT_WRITE if entry.needs_copy else 0))
     try:
         for page in pages:
-            enter(map_, page.offset + shift, page, entry.protection & ~VM_PROT_NOTIFY, True)
+            enter(map_, page.offset + shift, page, allowed, True)
     except PageShortage:
         map_.pmap.remove(VirtAddr(entry.start), VirtAddr(entry.end))
         raise

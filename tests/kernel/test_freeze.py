@@ -104,11 +104,10 @@ def test_waits_that_were_told_begin_anew(arch: Arch, name: str, tmp_path: Path) 
 MOVED = (
     "devices", "emulation", "gsync", "hosts", "lines", "longform", "managerrequests", "memory", "messages", "pager",
     "pageranswers", "pagerattrs", "pagercopy", "pagerlocks", "pageroffsets", "pagerwire", "ports", "psets", "regions",
-    "sendtimeouts", "states", "threads", "traps", "twotypes", "waits", "wirefailures",
+    "sendtimeouts", "states", "threads", "traps", "twotypes", "waits", "wiredcopies", "wirefailures",
 )  # fmt: skip
 """Modules that see nothing of it where another task comes in the place of theirs. Others ask for msg-accepted notifications of
-messages to a task that stays, or see in which order threads run, which objects are copies of others, or which pages are
-mapped of memory that may not be read."""
+messages to a task that stays, or see in which order threads run, or the shadows of objects."""
 
 
 @pytest.mark.slow

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from machemu.abi.errors import KernError, MustWait
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_HOST
 from machemu.abi.message import PORT_DEAD
-from machemu.abi.migrate import ENTRY_SHARED, NONE, OBJECT_BEHIND, OBJECT_MANAGED
+from machemu.abi.migrate import ENTRY_NEEDS_COPY, ENTRY_SHARED, NONE, OBJECT_BEHIND, OBJECT_COPIED, OBJECT_MANAGED
 from machemu.abi.types import VirtAddr
 from machemu.core import invariants
 from machemu.ipc import port as ports
 from machemu.ipc.port import Right
 from machemu.kern import freeze, task_control
 from machemu.kern.task import Task
-from machemu.mig.interfaces.mach_migrate import TASK_THAW
+from machemu.mig.interfaces.mach_migrate import MEMORY_OBJECT_INTERNALIZE, TASK_THAW
 from machemu.mig.runtime import OutOfLine
 from machemu.vm import region_pages
 from machemu.vm import routines as vm
@@ -28,6 +28,7 @@ from tests.support.guests import ARCHS, Arch
 from tests.support.machine import Machine, empty
 from tests.support.managers import Manager
 from tests.support.maps import bytes_of, map_of, pages, set_map, told_map
+from tests.support.moves import relocate
 from tests.support.routines import call
 
 AT = 0x100000
@@ -72,12 +73,13 @@ def test_a_map_made_of_words_is_alike_and_gives_the_same_addresses(arch: Arch) -
         assert [each for each in told.objects if each.number] == []
         set_map(machine, new, told.words, [None] * len(told.objects))
         again = told_map(machine, new)
-        assert again.words == told.words
+        assert again.words == told.words[: len(again.words)]
+        assert told.mapped and not again.mapped
         machine.check()
         assert rooms(machine, new) == rooms(machine, old)
 
 
-def test_pieces_of_one_object_stay_one_and_copies_become_objects_of_their_own(arch: Arch) -> None:
+def test_pieces_of_one_object_stay_one_and_so_do_copies_that_are_still_to_be_made(arch: Arch) -> None:
     with empty(arch) as machine:
         task = with_holes(machine)
         map_, page = map_of(task), arch.page
@@ -91,10 +93,18 @@ def test_pieces_of_one_object_stay_one_and_copies_become_objects_of_their_own(ar
         assert other not in (None, first)
         at = {entry.start: entry for entry in told.entries}
         source, target = at[AT + 14 * page], at[AT + 8 * page]
-        assert source.object != target.object
-        assert not (told.objects[source.object].number or told.objects[target.object].number)
-        new = frozen(machine)
-        set_map(machine, new, told.words, [None] * len(told.objects))
+        assert (source.object, source.offset, source.flags) == (target.object, target.offset, target.flags)
+        assert (source.flags, told.objects[source.object].flags) == (ENTRY_NEEDS_COPY, OBJECT_COPIED)
+        new, manager = frozen(machine), Manager(machine)
+        set_map(machine, new, told.words, [manager.port if each == first else None for each in told.objects])
+        manager.ready(strategy=3)
+        addresses, data = pages(machine, task, AT + 14 * page, page)
+        assert addresses == (AT + 14 * page,)
+        manager.supply(14 * page, bytes_of(data))
+        call(machine.kernel, MEMORY_OBJECT_INTERNALIZE, manager.control)
+        new.memory.write(VirtAddr(AT + 8 * page), b"ours")
+        assert [new.memory.read(VirtAddr(AT + at * page), 4) for at in (8, 14)] == [b"ours", b"next"]
+        assert [told_map(machine, new).object_at(AT + at * page).flags for at in (8, 14)] == [0, OBJECT_COPIED]  # type: ignore[union-attr]
         machine.check()
 
 
@@ -112,7 +122,7 @@ def test_memory_of_a_family_has_one_number_in_all_of_its_maps(arch: Arch) -> Non
         assert (shared, shared.users) == (its.object_at(FAMILY), 2)
         assert shared.number
         assert told_map(machine, parent).object_at(FAMILY) == shared
-        assert mine.object_at(AT) != its.object_at(AT) or not mine.object_at(AT).number  # type: ignore[union-attr]
+        assert mine.object_at(AT) == its.object_at(AT)
         manager = Manager(machine)
         news = [frozen(machine), frozen(machine)]
         for told, new in zip((mine, its), news, strict=True):
@@ -142,7 +152,7 @@ def test_a_memory_manager_of_a_users_is_told_by_its_right_and_a_dead_one_by_a_de
         direct, copied = told.object_at(MANAGED), told.object_at(MANAGED + 0x100000)
         assert direct is not None
         assert copied is not None
-        assert (direct.flags, copied.flags, copied.number) == (OBJECT_MANAGED, OBJECT_BEHIND, 0)
+        assert (direct.flags, copied.flags) == (OBJECT_MANAGED, OBJECT_BEHIND | OBJECT_COPIED)
         assert told.managers[told.objects.index(direct)] is manager.port
         assert [each for each in told.managers if each is not None] == [manager.port]
         machine.end(manager.task)
@@ -156,14 +166,15 @@ def test_pages_are_read_whatever_their_protection_and_only_those_that_exist(arch
         task.memory.write(VirtAddr(AT + 32 * page), b"hidden")
         vm.vm_protect(map_of(task), AT + 32 * page, page, False, 0)
         freeze.freeze(machine.kernel.kern, task)
-        before, words = machine.usage(), told_map(machine, task).words
+        before, told = machine.usage(), told_map(machine, task)
         translated = map_of(task).pmap.resident_count()
         addresses, data = pages(machine, task, AT, 40 * page)
         assert addresses == (AT, AT + 14 * page, AT + 32 * page)
-        assert (map_of(task).pmap.resident_count(), told_map(machine, task).words) == (translated, words)
+        assert map_of(task).pmap.resident_count() == translated
         content = bytes_of(data)
         assert content == b"first".ljust(page, b"\0") + b"next".ljust(page, b"\0") + b"hidden".ljust(page, b"\0")
-        assert (machine.usage(), told_map(machine, task).words) == (before, words)
+        again = told_map(machine, task)
+        assert (machine.usage(), again.objects, again.entries, again.gaps) == (before, told.objects, told.entries, told.gaps)
         assert pages(machine, task, AT + 15 * page, 5 * page) == ((), OutOfLine(None, 0))
         freeze.thaw(machine.kernel.kern, task)
 
@@ -224,6 +235,41 @@ def test_memory_that_was_wired_is_wired_when_the_new_task_is_thawed(arch: Arch) 
         call(machine.kernel, TASK_THAW, new.itk_self)
         assert map_of(new).size_wired == 4 * page
         assert told_map(machine, new).entries == told.entries
+        machine.check()
+
+
+def test_pages_are_mapped_again_as_they_were_also_where_they_may_not_be_read(arch: Arch) -> None:
+    """The processor has no pages that may be written only: what is mapped can be read, and what is not cannot."""
+    with empty(arch) as machine:
+        page, task = arch.page, task_control.create(machine.kernel.kern, None, False, "old")
+        vm.vm_allocate(map_of(task), AT, 4 * page, False)
+        for at in range(3):
+            task.memory.write(VirtAddr(AT + at * page), b"touched")
+        vm.vm_protect(map_of(task), AT, page, False, 2)
+        vm.vm_wire(map_of(task), AT + 2 * page, page, 3, True)
+        vm.vm_protect(map_of(task), AT + 2 * page, page, False, 2)
+        vm.vm_protect(map_of(task), AT + 3 * page, page, False, 2)
+        task.memory.write(VirtAddr(AT + 3 * page), b"touched")
+        before = [map_of(task).pmap.access(VirtAddr(AT + at * page)) for at in range(4)]
+        assert before == [0, 3, 0, 3]
+        new = relocate(machine, task)
+        assert [map_of(new).pmap.access(VirtAddr(AT + at * page)) for at in range(4)] == before
+        machine.check()
+
+
+def test_wired_memory_that_is_to_be_copied_before_it_is_written_is_so_after_a_move(arch: Arch) -> None:
+    with empty(arch) as machine:
+        page, task = arch.page, task_control.create(machine.kernel.kern, None, False, "old")
+        map_ = map_of(task)
+        vm.vm_allocate(map_, AT, page, False)
+        task.memory.write(VirtAddr(AT), b"first")
+        child = task_control.create(machine.kernel.kern, task, True, "child")
+        vm.vm_protect(map_, AT, page, False, 1)
+        vm.vm_wire(map_, AT, page, 1, True)
+        vm.vm_protect(map_, AT, page, False, 3)
+        for each in (task, child):
+            [entry] = map_of(relocate(machine, each)).entries
+            assert (entry.needs_copy, entry.wired, entry.offset) == (True, each is task, 0)
         machine.check()
 
 

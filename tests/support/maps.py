@@ -24,6 +24,7 @@ class Told:
         self.words, self.managers = words, managers
         told = MapWords.unpacked(words)
         self.objects, self.entries, self.gaps = told.objects, told.entries, tuple(told.gaps)
+        self.mapped = tuple(told.mapped)
         for right in managers:
             kmsgs.destroy_right(machine.kernel.ipc, right, PORT_SEND)
 

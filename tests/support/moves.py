@@ -12,7 +12,7 @@ from typing import Any
 from machemu.abi.errors import KernError
 from machemu.abi.map_words import EntryWords
 from machemu.abi.message import PORT_DEAD, PORT_RECEIVE
-from machemu.abi.migrate import NONE, OBJECT_BEHIND
+from machemu.abi.migrate import NONE, OBJECT_BEHIND, OBJECT_COPIED
 from machemu.core.kernel import Stop
 from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
@@ -109,11 +109,16 @@ def move_memory(machine: Machine, old: Task, new: Task) -> None:
         return
     for entry in told.entries:
         number = told.objects[entry.object].number if entry.object != NONE else 0
-        if number and told.managers[entry.object] is None and entry.object not in made:
+        is_copied = bool(told.objects[entry.object].flags & OBJECT_COPIED) if entry.object != NONE else False
+        if number and not is_copied and told.managers[entry.object] is None and entry.object not in made:
             manager = made[entry.object] = SpaceManager(machine)
             call(kernel, VM_REGION_SET_MANAGER, old.itk_self, entry.start, send_right(kernel, manager.port))
             manager.ready(strategy=COPY_TEMPORARY)
-    alone = {place: SpaceManager(machine) for place, each in enumerate(told.objects) if not each.number}
+    alone = {
+        place: SpaceManager(machine)
+        for place, each in enumerate(told.objects)
+        if not each.number or (each.flags & OBJECT_COPIED and told.managers[place] is None)
+    }
     managed = _surrendered(machine, old, told)
     places = {place: SpaceManager(machine) for place in managed}
     managers = {**made, **alone, **places}

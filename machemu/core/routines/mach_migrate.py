@@ -100,6 +100,7 @@ def task_thaw(kernel: Kernel, request: Kmsg) -> tuple[()]:
         raise KernError(KERN_FAILURE)
     if task.map is not None:
         wire.complete(task.map)
+        map_move.map_pages(task.map)
     for target in (*freeze.kernel_ports(task), *_ports_of_memory(task)):
         while target.messages:
             if target.messages[0].id == GSYNC_WAIT.request.id:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from machemu.abi.errors import InvariantError
 from machemu.abi.types import Frame, PhysAddr, VirtAddr
-from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
+from machemu.abi.vm import VM_PROT_NONE, VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.i386.pci import PciBus
 from machemu.machine.mappings import Mappings, Pmap
 from machemu.machine.memory import PhysicalMemory
@@ -144,6 +144,10 @@ class I386Pmap:
             for address, index in self._present(start, end):
                 self._set(address, index, self.mmu.words[index] & ~WRITABLE)
                 self.mmu.changed = self.mmu.changed or self.mmu.current is self
+
+    def access(self, address: VirtAddr) -> int:
+        entry = self.mmu.words[self.entry(address)] if address >> PDE_SHIFT in self.tables else 0
+        return (VM_PROT_READ | (VM_PROT_WRITE if entry & WRITABLE else 0)) if entry & PRESENT else VM_PROT_NONE
 
     def translate(self, address: VirtAddr, access: int) -> PhysAddr | None:
         table = self.tables.get(address >> PDE_SHIFT)

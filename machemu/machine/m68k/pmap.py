@@ -12,7 +12,7 @@ from typing import Final
 
 from machemu.abi.errors import InvariantError
 from machemu.abi.types import Frame, PhysAddr, VirtAddr
-from machemu.abi.vm import VM_PROT_READ, VM_PROT_WRITE
+from machemu.abi.vm import VM_PROT_NONE, VM_PROT_READ, VM_PROT_WRITE
 from machemu.machine.m68k.tables import PAGE_TABLE, POINTER_TABLE, TablePool
 from machemu.machine.mappings import Mappings
 from machemu.machine.memory import OutOfFrames, PhysicalMemory
@@ -175,6 +175,11 @@ class M68kPmap:
             for _, place in self._resident(start, end):
                 _put(view, place, _get(view, place)[0] & ~WRITABLE | WRITE_PROTECTED)
                 self.mmu.changed = self.mmu.changed or self.mmu.current is self
+
+    def access(self, address: VirtAddr) -> int:
+        table = self.tables.get(address >> TABLE_SHIFT)
+        entry = _get(self.mmu.view, table + (address >> INDEX_SHIFT & INDEX_MASK))[0] if table is not None else 0
+        return (VM_PROT_READ | (VM_PROT_WRITE if entry & WRITABLE else 0)) if entry & PAGE_RESIDENT else VM_PROT_NONE
 
     def translate(self, address: VirtAddr, access: int) -> PhysAddr | None:
         table = self.tables.get(address >> TABLE_SHIFT)

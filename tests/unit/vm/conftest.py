@@ -52,6 +52,9 @@ class FakePmap:
         else:
             self.mappings[address] = (frame, protection)
 
+    def access(self, address: VirtAddr) -> int:
+        return self.mappings[address][1] if address in self.mappings else VM_PROT_NONE
+
     def translate(self, address: VirtAddr, access: int) -> PhysAddr | None:
         frame, protection = self.mappings.get(address - address % PAGE, (Frame(0), 0))
         if access & ~protection:
