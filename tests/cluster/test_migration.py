@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.errors import UserError
+from machemu.ipc import port as ports
+from machemu.ipc.mach_port import copyout_send
 from machemu.kern import task_control
 from masix.gns.server import Gns
 from masix.migration import ipc, pieces, process, report
@@ -311,6 +313,23 @@ def test_a_manager_forgets_tasks_that_end_while_they_are_held_or_come() -> None:
             task_control.terminate(kernel.kern, task, is_loader=True)
             world.node(name).idle = False
         world.run(6 * SECOND)
+        check_idle(world)
+
+
+def test_a_task_moves_though_another_one_of_its_family_ends_before_they_are_held() -> None:
+    with World(PAIR + move(200, ONE, "other")) as world:
+        world.run(199 * MS)
+        kernel = world.node("pc").kernel
+        assert kernel is not None
+        task = kernel.kern.tasks[int(ONE)]
+        child = task_control.create(kernel.kern, task, True)
+        copyout_send(kernel.ipc, task.space, ports.copy_send(kernel.ipc, child.itk_sself))
+        world.run(203 * MS)
+        (manager,) = world.programs("pc", MigrationManager)
+        assert [len(each.tasks) for each in manager.moves.values()] == [2]
+        task_control.terminate(kernel.kern, child, is_loader=True)
+        world.run(3 * SECOND)
+        assert f"migrate: {ONE}: moved" in world.lines("pc")
         check_idle(world)
 
 

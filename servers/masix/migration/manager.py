@@ -23,7 +23,7 @@ from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living, name_of
 from masix.interfaces import acs, decider, ipc_manager, migration, process_manager, space_manager
-from masix.migration import ipc, process, report, space
+from masix.migration import ipc, node_tasks, process, report, space
 from masix.migration.node_server import NodeServer, name_at
 from masix.migration.report import Dependency, Report
 from masix.migration.state import numbers_of, words_of
@@ -210,10 +210,11 @@ class MigrationManager(NodeServer):
         at, lasts = move.done, bool(move.decision)
         match move.steps[0]:
             case Step.PAUSE:
+                move.tasks = node_tasks.without_ended(mach, move.tasks)
                 self.ask(mach, self._paused, here[IPC], ([mach.copy_send(task) for task in move.tasks],), number)
             case Step.HOLD:
                 move.frozen = mach.now()
-                tasks, move.tasks = move.tasks, []
+                tasks, move.tasks = node_tasks.without_ended(mach, move.tasks), []
                 self.ask(mach, self._held, here[PROCESS], (tasks,), number)
             case Step.BEGIN if move.decider:
                 tasks, move.tasks = move.tasks, []
@@ -343,7 +344,7 @@ class MigrationManager(NodeServer):
         if not move.decision:
             self._undo(mach, number, report.LOST if is_decided else report.GIVEN_UP, code)
         elif is_decided:
-            state = PARTED if _is_dead(mach, move.there[PROCESS]) else BROKEN
+            state = PARTED if node_tasks.is_dead(mach, move.there[PROCESS]) else BROKEN
             self.ask(mach, self._finished, move.decider, (move.decision, state), number, code)
         else:
             self.ask(mach, self._decided, move.decider, (move.decision, NO_RIGHTS), number, code)
@@ -446,15 +447,6 @@ def _one(answer: Answer) -> int:
 
 def _copy(right: int) -> PolyPort:
     return PolyPort(right, COPY_SEND)
-
-
-def _is_dead(mach: Mach, right: int) -> bool:
-    """Whether a right is none any more, but the name of a dead port."""
-    try:
-        mach.deallocate(mach.copy_send(right))
-    except KernError:
-        return True
-    return False
 
 
 def _machine(mach: Mach) -> tuple[int, int]:

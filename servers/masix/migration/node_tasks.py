@@ -28,6 +28,22 @@ def names(mach: Mach, task: PortName) -> int:
     return len(numbers_of(mach.order, names))
 
 
+def is_dead(mach: Mach, right: PortName) -> bool:
+    """Whether a right is none any more, but the name of a dead port."""
+    try:
+        mach.deallocate(mach.copy_send(right))
+    except KernError:
+        return True
+    return False
+
+
+def without_ended(mach: Mach, family: Sequence[PortName]) -> list[PortName]:
+    """A family, whose first task is the one that is wanted, without others that have ended since it was asked for."""
+    ended = [task for task in family[1:] if is_dead(mach, task)]
+    mach.give_up((task, MOVE_SEND) for task in ended)
+    return [task for task in family if task not in ended]
+
+
 def is_gone(mach: Mach, task: PortName) -> bool:
     """Whether a task has ended, or is another server's to move, since its family was asked for: its port is not the kernel's."""
     try:

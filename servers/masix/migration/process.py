@@ -137,7 +137,7 @@ class ProcessManager(NodeServer):
     def _hold(self, mach: Mach, request: Message, tasks: Sequence[Any]) -> tuple[Any, ...]:
         frozen: list[PortName] = []
         reasons: list[int] = []
-        family = list(map(name_of, tasks))
+        family = node_tasks.without_ended(mach, list(map(name_of, tasks)))
         if any(node_tasks.is_gone(mach, task) for task in family):
             return self._refused(mach, family, report.STAY_MOVES)
         if mach.task_self() in family:
