@@ -150,14 +150,14 @@ def do_look(world: World, chosen: random.Random) -> None:
 def do_sedentary(world: World, chosen: random.Random) -> None:
     """A process whose parent is sedentary: that one's entry is at its own node."""
     if actor := _somewhere(world, chosen):
-        actor.create(UqPid(actor.member.node + 1, 0, 1), Kind.SEDENTARY)
+        actor.create(UqPid(actor.member.node, 0, 1), Kind.SEDENTARY)
 
 
 def do_part(world: World, chosen: random.Random) -> None:
     """A sedentary parent waits for one of its children, or is gone."""
     actor = _somewhere(world, chosen)
     if actor and world.born:
-        child, parent = chosen.choice(world.born), UqPid(actor.member.node + 1, 0, 1)
+        child, parent = chosen.choice(world.born), UqPid(actor.member.node, 0, 1)
         actor.ask(Reap(child, parent) if chosen.random() < 0.6 else Disown(child, parent))
 
 

@@ -66,6 +66,8 @@ class Stage:
         self.outcomes[type(operation).__name__, result.outcome.name] += 1
         if result.outcome is Outcome.UNREACHABLE:
             return
+        if isinstance(operation, Bury) and result.outcome is Outcome.FORBIDDEN:
+            return  # who asked knows of the new incarnation, and the group does not yet
         wanted = self.model.do(operation)
         assert result == wanted, f"{operation} gave {result} instead of {wanted}"
 
@@ -92,7 +94,7 @@ class Actor:
         self.stage = stage
         self.member = member
         self.submit = submit
-        self.namer = Namer(member.node + 1)
+        self.namer = Namer(member.node)
         self.then: dict[int, Then] = {}
         self.running: dict[UqPid, None] = {}
         self.frozen: dict[UqPid, int] = {}
@@ -133,7 +135,7 @@ class Actor:
 
     def create(self, parent: UqPid = NOBODY, parent_kind: Kind = Kind.NOMAD) -> None:
         """A process begins here: a child of `parent`, if that is one."""
-        process = self.namer.name(self.stage.now)
+        process = self.namer.name(self.stage.now + 1)
         self.stage.born.append(process)
         wanted = Create(process, Kind.NOMAD, PERSONALITY, parent, parent_kind, self.member, 2)
         self.do(wanted, lambda result: self.start(process) if result.outcome is Outcome.DONE else None)

@@ -39,6 +39,8 @@ class Outcome(IntEnum):
     """No child has ended."""
     UNREACHABLE = 11
     """Whoever has the entry does not answer."""
+    FORBIDDEN = 12
+    """It is not for the node that says so."""
 
 
 @state

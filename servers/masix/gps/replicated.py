@@ -14,9 +14,10 @@ from typing import Final
 from machemu.sim.state import U32, state
 from masix.gps import entry as entries
 from masix.gps import wire
+from masix.gps.authority import may
 from masix.gps.entry import Entry
 from masix.gps.names import UqPid
-from masix.gps.operations import Operation, Result, perform
+from masix.gps.operations import Changes, Operation, Outcome, Result, perform
 from masix.groups import Group, Member, View
 from masix.groups.wire import PacketError
 
@@ -96,7 +97,7 @@ class ReplicatedTable:
             operation = wire.unpack_operation(payload[_TICKET.size :])
         except (struct.error, ValueError):
             return
-        result, changes = perform(operation, self)
+        result, changes = self._done(origin, operation)
         for process, entry in changes.items():
             if entry is None:
                 self.entries.pop(process, None)
@@ -109,6 +110,12 @@ class ReplicatedTable:
             del past[next(iter(past))]
         if origin == self.me:
             self._settle(ticket, result)
+
+    def _done(self, origin: Member, operation: Operation) -> tuple[Result, Changes]:
+        newest = {member.node: member.incarnation for member in self.view.members} if self.view is not None else {}
+        if may(operation, origin, self, newest):
+            return perform(operation, self)
+        return Result(Outcome.FORBIDDEN), {}
 
     def _settle(self, ticket: int, result: Result) -> None:
         if self.waiting.pop(ticket, None) is not None:

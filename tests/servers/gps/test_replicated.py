@@ -18,7 +18,7 @@ ME, OTHER = Member(1, 1), Member(2, 1)
 
 
 def create(number: int) -> Create:
-    return Create(UqPid(1, number, 0), Kind.NOMAD, b"bare", NOBODY, Kind.NOMAD, ME, 0)
+    return Create(UqPid(2, number, 0), Kind.NOMAD, b"bare", NOBODY, Kind.NOMAD, OTHER, 0)
 
 
 def filled(count: int) -> ReplicatedTable:
@@ -33,10 +33,10 @@ def test_a_state_is_read_as_it_was_written_and_tells_what_changes() -> None:
     table, other = filled(3), ReplicatedTable(OTHER)
     other.restore(table.snapshot())
     assert other.digest() == table.digest()
-    assert list(other.changed) == [UqPid(1, number, 0) for number in range(3)]
+    assert list(other.changed) == [UqPid(2, number, 0) for number in range(3)]
     other.changed.clear()
     other.restore(filled(2).snapshot())
-    assert list(other.changed) == [UqPid(1, 2, 0)]
+    assert list(other.changed) == [UqPid(2, 2, 0)]
 
 
 def test_a_state_that_is_none_changes_nothing() -> None:
@@ -75,10 +75,10 @@ def test_a_member_s_operations_wait_for_the_group_and_no_more_than_so_many() -> 
     assert ReplicatedTable(ME).submit(create(1)) is None
     world = ReplicatedWorld(1, 3)
     world.run(50 * MS)
-    world.partition([0, 1, 1])
-    table = world.lives[0].application
+    world.partition([1, 1, 0])
+    table = world.lives[2].application
     for number in range(WAITING_MAX):
-        world.actors[0].do(create(number))
+        world.actors[2].do(create(number))
     assert table.submit(create(WAITING_MAX)) is None
     world.run(3_000 * MS)
     assert len(table.waiting) == WAITING_MAX and not table.entries
