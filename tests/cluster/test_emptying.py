@@ -11,7 +11,7 @@ from masix.gps.entry import State
 from masix.groups import Standing
 from tests.support.callers import Caller
 from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, fault
-from tests.support.families import NODES, check_nothing_is_left, cluster, server
+from tests.support.families import check_nothing_is_left, cluster, residents, server
 from tests.support.guests import I386, Arch
 from tests.support.wanderers import MANAGERS
 
@@ -139,27 +139,9 @@ def test_after_a_node_has_left_the_table_the_other_decides_alone_and_takes_it_ba
         check_nothing_is_left(world)
 
 
-RESIDENT = "tests/cluster/guests/{}/resident.elf"
-
-
-def residents(arch: Arch, count: int) -> str:
-    """Three nodes, of which beta has so many nomad processes that are services, and callers on gamma."""
-    text = cluster(arch, nodes=NODES, moves=True)
-    lines = [f"{RESIDENT.format(arch.name)} {PORTS} name{number} {START}" for number in range(count)]
-    callers = ", ".join(
-        f'{{ class = "tests.support.callers:Caller", start_ms = 500, calls = {CALLS}, pause_ms = 60, name = "name{number}" }}'
-        for number in range(count)
-    )
-    head, beta = text.split("[nodes.beta]")
-    beta, gamma = beta.split("[nodes.gamma]")
-    return f"{head}[nodes.beta]{beta.replace('modules = []', f'modules = {lines}')}[nodes.gamma]" + gamma.replace(
-        'nodes = "alpha beta gamma" }]', f'nodes = "alpha beta gamma" }}, {callers}]'
-    )
-
-
 @pytest.mark.slow
 def test_a_node_of_20_processes_is_emptied_and_stops_while_callers_get_every_answer(arch: Arch) -> None:
-    text = residents(arch, 20) + action("1s", "empty", "beta", to="alpha gamma") + fault("3s", "crash", node="beta")
+    text = residents(arch, 20, CALLS) + action("1s", "empty", "beta", to="alpha gamma") + fault("3s", "crash", node="beta")
     with World(text) as world:
         world.run(3 * SECOND - MS)
         assert said(world, "beta")[-1] == "empty: done: 20 gone, none stays: beta may stop"

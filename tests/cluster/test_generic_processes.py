@@ -184,8 +184,8 @@ def test_who_has_as_many_calls_under_way_as_one_may_is_refused_and_others_are_se
 
 def test_what_servers_say_to_each_other_is_nothing_that_a_client_can_say() -> None:
     """Clients have rights to the port where processes are created, and to those of processes; packets come to a third one."""
-    peer = (gps_peer.GPS_PACKETS, gps_peer.GPS_MEET, gps_peer.GPS_TAKES, gps_peer.PM_RECEIVE)
-    assert all(set(Gps._tables[routine.request.id]) == {"service"} for routine in peer)
+    peer = (gps_peer.GPS_PACKETS, gps_peer.GPS_TAKES, gps_peer.PM_RECEIVE, gps_peer.GPS_MEET)
+    assert [set(Gps._tables[routine.request.id]) for routine in peer] == 3 * [{"inlets"}] + [{"service"}]
     with World(cluster(nodes=NODES[:1])) as world:
         world.run(SECOND)
         gps, kernel = server(world, "alpha"), world.node("alpha").kernel

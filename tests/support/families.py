@@ -17,6 +17,7 @@ from tests.support.wanderers import MANAGERS
 
 NODES = ("alpha", "beta", "gamma")
 FOUR = (*NODES, "delta")
+RESIDENT = "tests/cluster/guests/{}/resident.elf"
 FAMILY = "tests/cluster/guests/{}/family.elf"
 CALLS = 40
 
@@ -32,6 +33,21 @@ def cluster(arch: Arch = I386, *families: str, nodes: tuple[str, ...] = NODES, m
         text += f'[nodes.{name}]\nmemory = "16M"\nprofile = "{arch.profile}"\nmodules = {lines}\nnics = {{ eth0 = "lan" }}\n'
         text += f'servers = [{servers}, {{ class = "masix.gps.server:Gps", nodes = "{" ".join(nodes)}" }}]\n'
     return text
+
+
+def residents(arch: Arch, count: int, calls: int = 0) -> str:
+    """Three nodes, of which beta has so many nomad processes that are services, and callers on gamma."""
+    text = cluster(arch, nodes=NODES, moves=True)
+    lines = [f"{RESIDENT.format(arch.name)} {PORTS} name{number} {START}" for number in range(count)]
+    callers = ", ".join(
+        f'{{ class = "tests.support.callers:Caller", start_ms = 500, calls = {calls}, pause_ms = 60, name = "name{number}" }}'
+        for number in range(count)
+    )
+    head, beta = text.split("[nodes.beta]")
+    beta, gamma = beta.split("[nodes.gamma]")
+    return f"{head}[nodes.beta]{beta.replace('modules = []', f'modules = {lines}')}[nodes.gamma]" + gamma.replace(
+        'nodes = "alpha beta gamma" }]', f'nodes = "alpha beta gamma" }}, {callers}]'
+    )
 
 
 def server(world: World, name: str) -> Gps:

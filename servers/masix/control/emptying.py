@@ -15,7 +15,7 @@ from machemu.user.mach import Mach
 from machemu.user.message import living
 from masix.control import options
 from masix.control.migration import NODE, NODE_MAX, Operator
-from masix.gps.peers import NAME as GPS
+from masix.gps.meeting import NAME as GPS
 from masix.interfaces import acs, gps_peer, migration, process_manager
 from masix.migration import process, report
 from masix.migration.node_server import name_at

@@ -28,9 +28,10 @@ from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living, name_of
 from masix.gps.entry import Entry, Kind, State
+from masix.gps.meeting import NAME
 from masix.gps.names import NOBODY, Namer, UqPid
 from masix.gps.operations import LOST, Bury, Create, Disown, Exit, Operation, Outcome, Reap, Result, Wait, perform
-from masix.gps.peers import NAME, Peers
+from masix.gps.peers import Peers
 from masix.gps.replicated import ReplicatedTable
 from masix.interfaces import acs, gps
 

@@ -25,10 +25,10 @@ from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living, name_of
 from masix.gps.entry import Kind, State
+from masix.gps.meeting import Peer, member_of
+from masix.gps.meeting import words_of as member_words
 from masix.gps.names import NOBODY, UqPid
 from masix.gps.operations import LOST, Abort, Commit, Move, Outcome, Result
-from masix.gps.peers import Peer, member_of
-from masix.gps.peers import words_of as member_words
 from masix.gps.processes import NO_CALLER, Pending, Processes, words_of
 from masix.groups import Member, Standing
 from masix.interfaces import acs, decider, gps, gps_peer, migration, process_manager
@@ -297,18 +297,19 @@ class Gps(Processes):
 
     # It comes
 
-    @serves(gps_peer.GPS_TAKES)
+    @serves(gps_peer.GPS_TAKES, at="inlets")
     def _takes(self, mach: Mach, request: Message, personality: bytes) -> tuple[Any, ...]:
         return (personality in self.personalities and not self.leaves,)
 
-    @serves(gps_peer.PM_RECEIVE)
+    @serves(gps_peer.PM_RECEIVE, at="inlets")
     def _receive(
         self, mach: Mach, request: Message, pid: Sequence[int], epoch: int, by: Sequence[int], name: int, place: int,
         made: Sequence[Any],
     ) -> None:  # fmt: skip
         process = UqPid(pid[0], pid[1] << 32 | pid[2], pid[3])
         tasks = list(map(living, made))
-        if not all(tasks) or place >= len(tasks) or process in self.arriving or self.leaves:
+        is_its_own = by[0] == self.speaker(request)
+        if not all(tasks) or place >= len(tasks) or process in self.arriving or self.leaves or not is_its_own:
             raise KernError(KERN_INVALID_ARGUMENT)
         self.arriving[process] = Arriving(request.caller, member_of(by), epoch, name, place, tasks)
         self.ask(mach, self._keeps, mach.name_server(), (name_at(processes.NAME, self.host),), process)
@@ -344,13 +345,14 @@ class Gps(Processes):
         self._answer(mach, self.arriving[process], gps_peer.PM_RECEIVE, KERN_ABORTED)
         self._end_next(mach, process)
 
-    @serves(gps_peer.PM_REST)
+    @serves(gps_peer.PM_REST, at="inlets")
     def _rest_comes(self, mach: Mach, request: Message, pid: Sequence[int], epoch: int, how: int) -> tuple[Any, ...] | None:
         process = UqPid(pid[0], pid[1] << 32 | pid[2], pid[3])
         arriving, local, entry = self.arriving.get(process), self.processes.get(process), self.find(process)
         if arriving is None and local is not None and local.task and entry is not None and entry.epoch == epoch:
             return ((),)
-        if arriving is None or arriving.epoch != epoch or arriving.is_complete:
+        is_known = arriving is not None and arriving.epoch == epoch and arriving.by.node == self.speaker(request)
+        if arriving is None or not is_known or arriving.is_complete:
             raise KernError(KERN_INVALID_ARGUMENT)
         arriving.rests = request.caller
         if how == manager.BROKEN:

@@ -13,6 +13,7 @@ _INT32 = Type(2, 2, 32, 1, "i")
 _BOOLEAN = Type(0, 0, 32, 1, "i")
 _POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
 _GPS_HOST = Type(12, 12, 8, 1, "s", COUNTED, limit=80, string=True)
+_MOVE_SEND = Type(17, 17, 32, 1, "")
 _PM_PERSONALITY = Type(12, 12, 8, 1, "s", COUNTED, limit=32, string=True)
 _PM_PID = Type(2, 2, 32, 4, "4I")
 _MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
@@ -45,7 +46,7 @@ GPS_MEET = Routine(
         5551,
         (
             ("host", _GPS_HOST),
-            ("by", _GPS_MEMBER),
+            ("port", _MOVE_SEND),
         ),
     ),
     Message(
@@ -61,13 +62,7 @@ GPS_MEET = Routine(
 
 GPS_PACKETS = Routine(
     "gps_packets",
-    Message(
-        5552,
-        (
-            ("node", _UINT32),
-            ("data", _POINTER),
-        ),
-    ),
+    Message(5552, (("data", _POINTER),)),
     None,
 )
 
