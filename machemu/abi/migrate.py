@@ -73,11 +73,13 @@ FOREVER: Final = 0xFFFFFFFF
 # HAD_ and HAS_ bits, of a receive right the name of its set or 0, make-send count, sequence number, queue limit and protected
 # payload, the slot of its dead-name request, and 1 + the place in its queue of the message whose acceptance is told. Then how
 # many words follow about sets, and of each set with messages its name, how many they are, and the name of the port of each.
-# Then of each send-once right, and of each of those who want to be told, the name of its port where that is received from in
-# this space, else 0. Then the first name that was never used; how many names were freed last, and these, the next to be used at
-# the end; and the other unused names, a heap. The rights are in arrays, in the order of the names: receive, send and send-once
-# rights, and the send-once rights of those who want to be told, of each name in the order of the bits. Send-once rights to
-# ports of the space itself are in none.
+# Then how many words follow about send rights that nobody holds, and of each port with such its name, how many words follow,
+# how many they are, and of each dead-name request that came with one its slot and the name that it tells. Then of each send-
+# once right, and of each of those who want to be told, the name of its port where that is received from in this space, else 0.
+# Then the first name that was never used; how many names were freed last, and these, the next to be used at the end; and the
+# other unused names, a heap. The rights are in arrays, in the order of the names: receive, send and send-once rights, and the
+# send-once rights of those who want to be told, of each name in the order of the bits, and then of requests that came with
+# rights that nobody holds. Send-once rights to ports of the space itself are in none.
 
 WANTS_DEAD_NAME: Final = 1
 WANTS_NO_SENDERS: Final = 2

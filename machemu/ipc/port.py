@@ -58,9 +58,9 @@ class Port:
     """A protected message queue."""
 
     __slots__ = (
-        "active", "destination", "dnfree", "dnrequests", "kobject", "lost_srights", "messages", "mscount", "msgcount",
-        "nsrequest", "number", "payload", "pdrequest", "pset", "qlimit", "receiver", "receiver_name", "receivers", "senders",
-        "seqno", "sorights", "srights",
+        "active", "destination", "dnfree", "dnrequests", "kobject", "lost_requests", "lost_srights", "messages", "mscount",
+        "msgcount", "nsrequest", "number", "payload", "pdrequest", "pset", "qlimit", "receiver", "receiver_name", "receivers",
+        "senders", "seqno", "sorights", "srights",
     )  # fmt: skip
     number: Natural  # unique on the node
     active: bool  # False once it is dead; then only `number`, `active` and `sorights` mean anything
@@ -86,6 +86,7 @@ class Port:
     pdrequest: Port | None  # of port-destroyed
     dnrequests: list[tuple[PortName, Port] | None]  # the table of dead-name requests, slot 0 unused: a name and a right each
     dnfree: list[Natural]  # its empty slots, the next one to be used last
+    lost_requests: list[Natural]  # slots of dead-name requests that came with lost send rights, and that no name tells of
 
     # Its queue, empty while it is in a set:
     messages: deque[Kmsg]
@@ -109,6 +110,7 @@ class Port:
         self.pdrequest = None
         self.dnrequests = []
         self.dnfree = []
+        self.lost_requests = []
         self.pset = None
         self.messages = deque()
         self.receivers = WaitQueue()

@@ -175,6 +175,8 @@ def _drop_receive(ipc: Ipc, space: Space, entry: Entry) -> None:
     if entry.marequest:
         marequest.cancel(space, name)
     if entry.type & TYPE_SEND:
+        if entry.request:
+            port.lost_requests.append(entry.request)
         entry.to_dead_name()
         port.lost_srights += 1
     else:

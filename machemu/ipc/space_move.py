@@ -7,7 +7,7 @@ words. The names that come next are the same afterwards, too.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from machemu.abi.errors import KernError
@@ -90,6 +90,7 @@ def extract(ipc: Ipc, space: Space, going: Collection[Space] = ()) -> Parts:
     rights: tuple[list[Right], ...] = ([], [], [])
     requests: list[Right] = []
     queued: list[int] = []
+    lost: list[int] = []
     own: list[int] = []
     entries = [entry for _, entry in space.entries()]
     for entry in entries:
@@ -103,6 +104,9 @@ def extract(ipc: Ipc, space: Space, going: Collection[Space] = ()) -> Parts:
         for bit, array in zip(RIGHTS, rights, strict=True):
             if entry.type & bit:
                 array.append(entry.port())
+    for entry in entries:
+        if entry.type & TYPE_RECEIVE and entry.port().lost_srights:
+            lost += _take_lost(ipc, entry, requests)
     for array in (rights[-1], requests):
         own += _take_own(ipc, space, array)
     for entry in entries:
@@ -111,7 +115,8 @@ def extract(ipc: Ipc, space: Space, going: Collection[Space] = ()) -> Parts:
     for held in (space.table, space.reverse, space.free, space.holes):
         held.clear()
     space.top = 1
-    words = (len(names), *(word for name in names for word in name), len(queued), *queued, *own, top, len(free), *free, *holes)
+    lists = len(queued), *queued, len(lost), *lost
+    words = (len(names), *(word for name in names for word in name), *lists, *own, top, len(free), *free, *holes)
     receives, sends, onces = map(tuple, rights)
     return Parts(words, receives, sends, onces, tuple(requests))
 
@@ -137,6 +142,21 @@ def _describe(space: Space, entry: Entry, going: Collection[Space], requests: li
     in_set = port.pset.local_name if port.pset is not None else 0
     numbers = (port.mscount, port.seqno, port.qlimit, port.payload or 0)
     return Name(entry.name, entry.type, entry.urefs, flags, in_set, *numbers, place, accepted)
+
+
+def _take_lost(ipc: Ipc, entry: Entry, requests: list[Right]) -> list[int]:
+    """The words about send rights to a port that nobody holds. Their requests leave the port."""
+    port = entry.port()
+    told: list[int] = []
+    for slot in port.lost_requests:
+        request = port.dnrequests[slot]
+        assert request is not None
+        told += slot, request[0]
+        requests.append(ports.dncancel(port, slot))
+    words = [entry.name, 1 + len(told), port.lost_srights, *told]
+    port.srights -= port.lost_srights
+    port.lost_srights, port.lost_requests = 0, []
+    return words
 
 
 def _take_own(ipc: Ipc, space: Space, rights: list[Right]) -> list[int]:
@@ -175,7 +195,7 @@ def insert(ipc: Ipc, space: Space, parts: Parts) -> None:
     """
     if not space.active:
         raise KernError(KERN_INVALID_TASK)
-    names, queued, own, top, free, holes = _unpack(parts.words)
+    names, queued, lost, own, top, free, holes = _unpack(parts.words)
     if space.table:
         raise KernError(KERN_INVALID_ARGUMENT)
     _check(names, own, parts)
@@ -194,11 +214,24 @@ def insert(ipc: Ipc, space: Space, parts: Parts) -> None:
         wanted.append((entry, each, [next(asked) if each.flags & bit else None for bit in WANTS]))
     for member in queued:
         _reorder(sets[member[0]], member[1:])
+    for name, count, *told in lost:
+        _lose(ipc, homes[name], count, [(slot, tells, next(asked)) for slot, tells in zip(told[::2], told[1::2], strict=True)])
     space.top, space.free, space.holes = top, free, holes
     for entry, each, requests in reversed(wanted):
         _ask(ipc, entry, each, *requests[:-1])
         if isinstance(requests[-1], Port):
             marequest.renew(ipc, entry, space, each.accepted, requests[-1])
+
+
+def _lose(ipc: Ipc, held: Right, count: int, requests: Iterable[tuple[int, PortName, Right]]) -> None:
+    """The opposite of `_take_lost`. requests: a slot, a name, and the right of who is told it."""
+    if not isinstance(held, Port):
+        return
+    held.srights += count
+    held.lost_srights += count
+    for slot, name, request in requests:
+        if isinstance(request, Port):
+            held.lost_requests.append(ports.dnrequest(ipc, held, name, request, slot))
 
 
 def _made(ipc: Ipc, own: list[int], others: Sequence[Right], homes: dict[PortName, Right]) -> Iterator[Right]:
@@ -209,9 +242,11 @@ def _made(ipc: Ipc, own: list[int], others: Sequence[Right], homes: dict[PortNam
         yield ports.make_sonce(ipc, port) if isinstance(port, Port) else next(rest)
 
 
-def _unpack(words: Sequence[int]) -> tuple[list[Name], list[list[int]], list[list[int]], int, list[int], list[int]]:
-    """The names, the queues of sets (a set's name, and its members' by message), the own ports of send-once rights and of
-    requests, and the unused names."""
+def _unpack(
+    words: Sequence[int],
+) -> tuple[list[Name], list[list[int]], list[list[int]], list[list[int]], int, list[int], list[int]]:
+    """The names, the queues of sets (a set's name, and its members' by message), send rights that nobody holds (`_take_lost`),
+    the own ports of send-once rights and of requests, and the unused names."""
     rest = deque(words)
 
     def take(count: int) -> list[int]:
@@ -224,7 +259,8 @@ def _unpack(words: Sequence[int]) -> tuple[list[Name], list[list[int]], list[lis
         raise KernError(KERN_INVALID_ARGUMENT)
     names = [Name(*take(NAME_WORDS)) for _ in range(count)]
     queued = list(_lists(take(take(1)[0])))
-    own = [take(_count(names, TYPE_SEND_ONCE)), take(_requests(names))]
+    lost = list(_lists(take(take(1)[0])))
+    own = [take(_count(names, TYPE_SEND_ONCE)), take(_requests(names) + sum(len(each) // 2 - 1 for each in lost))]
     top, frees = take(2)
     free = take(frees)
     holes = list(rest)
@@ -238,12 +274,14 @@ def _unpack(words: Sequence[int]) -> tuple[list[Name], list[list[int]], list[lis
         and 1 <= top <= NAMES_MAX + 1
         and all(0 < name < PORT_NAME_DEAD for name in (*used, *free, *holes))
         and all(each[0] in sets for each in queued)
+        and all(len(each) >= 2 and not len(each) % 2 and 0 < each[1] <= UREFS_MAX for each in lost)
+        and {each[0] for each in lost} <= {each.name for each in names if each.type & TYPE_RECEIVE}
         and all(not each.pset or each.pset in sets for each in names)
         and all(holes[(place - 1) // 2] <= holes[place] for place in range(1, len(holes)))
     )
     if not good:
         raise KernError(KERN_INVALID_ARGUMENT)
-    return names, queued, own, top, free, holes
+    return names, queued, lost, own, top, free, holes
 
 
 def _lists(words: list[int]) -> Iterator[list[int]]:

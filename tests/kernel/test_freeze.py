@@ -11,7 +11,11 @@ import pytest
 
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_HOST
-from machemu.abi.message import MACH_RCV_MSG, MACH_RCV_TIMEOUT, MAKE_SEND_ONCE, PORT_SEND, PORT_SEND_ONCE
+from machemu.abi.message import (
+    MACH_RCV_MSG,
+    MACH_RCV_TIMEOUT,
+    PORT_SEND_ONCE,
+)
 from machemu.abi.migrate import (
     FOREVER,
     NONE,
@@ -29,12 +33,11 @@ from machemu.abi.migrate import (
     STAY_PROXY,
     WANTS_DEAD_NAME,
 )
-from machemu.abi.port import QLIMIT_MAX, RIGHT_DEAD_NAME, RIGHT_PORT_SET, RIGHT_RECEIVE, TYPE_RECEIVE, TYPE_SEND, UREFS_MAX
+from machemu.abi.port import QLIMIT_MAX, RIGHT_RECEIVE, TYPE_RECEIVE, TYPE_SEND, UREFS_MAX
 from machemu.abi.types import VirtAddr
 from machemu.core import proxies
 from machemu.core.kernel import Kernel
-from machemu.ipc import kmsg as kmsgs
-from machemu.ipc import mach_port, marequest, mqueue, space_move
+from machemu.ipc import mach_port, space_move
 from machemu.ipc import port as ports
 from machemu.ipc.port import Right
 from machemu.ipc.space_move import NAME_WORDS
@@ -58,6 +61,7 @@ from machemu.mig.runtime import OutOfLine, PolyPort, Routine
 from machemu.vm import routines as vm
 from machemu.vm.map_copy import VmMapCopy
 from tests.support import modules
+from tests.support.frozen import frozen_task
 from tests.support.guests import I386, Arch
 from tests.support.machine import CODE, Machine, add_task, empty, module
 from tests.support.managers import Manager
@@ -127,19 +131,8 @@ def test_senders_who_were_told_of_room_send_when_they_run_and_others_do_not_take
 
 @pytest.fixture
 def held(arch: Arch) -> Iterator[tuple[Machine, Task]]:
-    """A frozen task with a receive and a send right, a set, a dead name and a freed name; the machine is as before afterwards."""
-    with empty(arch) as machine:
-        task, _ = add_task(machine, arch.stay)
-        machine.run(1_000_000)
-        ipc, space = machine.kernel.ipc, task.space
-        own = mach_port.mach_port_allocate(ipc, space, RIGHT_RECEIVE)
-        whole = mach_port.mach_port_allocate(ipc, space, RIGHT_PORT_SET)
-        mach_port.mach_port_move_member(ipc, space, own, whole)
-        mach_port.mach_port_allocate(ipc, space, RIGHT_DEAD_NAME)
-        mach_port.mach_port_deallocate(ipc, space, mach_port.mach_port_allocate(ipc, space, RIGHT_DEAD_NAME))
-        mach_port.copyout_send(ipc, space, ports.copy_send(ipc, task.itk_sself))
-        freeze.freeze(machine.kernel.kern, task)
-        yield machine, task
+    with frozen_task(arch) as task:
+        yield task
 
 
 Change = Callable[[list[int]], object]
@@ -425,69 +418,3 @@ def test_a_task_that_has_a_right_to_what_its_kernel_alone_knows_stays(reason: in
         mach_port.mach_port_deallocate(kernel.ipc, task.space, name)
         assert frozen(kernel, task) == (0,)
         call(kernel, TASK_THAW, task.itk_self)
-
-
-def test_send_once_rights_to_ports_of_the_same_space_move_as_words(held: tuple[Machine, Task]) -> None:
-    machine, task = held
-    ipc, space = machine.kernel.ipc, task.space
-    [(name, port)] = [(name, entry.port()) for name, entry in space.entries() if entry.type & TYPE_RECEIVE]
-    mach_port.mach_port_insert_right(space, 0x77, *mach_port.mach_port_extract_right(ipc, space, name, MAKE_SEND_ONCE))
-    mach_port.mach_port_request_notification(ipc, space, name, 69, 0, ports.make_sonce(ipc, port))
-    parts = space_move.extract(ipc, space)
-    assert (parts.onces, parts.requests, port.sorights) == ((), (), 0)
-    space_move.insert(ipc, space, parts)
-    machine.check()
-    assert port.sorights == 2
-    freeze.thaw(machine.kernel.kern, task)
-
-
-@pytest.mark.parametrize("is_sender_first", [True, False])
-def test_a_msg_accepted_notification_goes_along_with_its_message(
-    arch: Arch, held: tuple[Machine, Task], is_sender_first: bool
-) -> None:
-    machine, task = held
-    ipc, sender = machine.kernel.ipc, task.space
-    receiver = add_task(machine, arch.stay)[0]
-    machine.run(2_000_000)
-    freeze.freeze(machine.kernel.kern, receiver)
-    spaces = [sender, receiver.space] if is_sender_first else [receiver.space, sender]
-    [told] = [name for name, entry in sender.entries() if entry.type & TYPE_RECEIVE]
-    port = receiver.space.table[mach_port.mach_port_allocate(ipc, receiver.space, RIGHT_RECEIVE)].port()
-    name = mach_port.copyout_send(ipc, sender, ports.make_send(ipc, port))
-    for msgh_id in range(3):
-        kmsg = kmsgs.make(ipc, ports.make_send(ipc, port), PORT_SEND, None, 0, msgh_id)
-        if msgh_id == 1:
-            kmsg.marequest = marequest.create(sender, port, told)
-        kmsgs.kernel_send(ipc, kmsg)
-    parts = [space_move.extract(ipc, space, (sender, receiver.space)) for space in spaces]
-    assert [kmsg.marequest for kmsg in port.messages] == [None] * 3
-    for space, its in zip(spaces, parts, strict=True):
-        space_move.insert(ipc, space, its)
-    assert [kmsg.marequest and kmsg.marequest.name for kmsg in port.messages] == [None, name, None]
-    machine.check()
-    came = []
-    for _ in range(3):
-        kmsg = port.messages.popleft()
-        mqueue.taken(ipc, kmsg)
-        kmsgs.destroy(ipc, kmsg)
-        came.append(sender.table[told].port().msgcount)
-    assert came == [0, 1, 1]
-    machine.check()
-    for each in (task, receiver):
-        freeze.thaw(machine.kernel.kern, each)
-
-
-def test_dead_name_requests_are_answered_in_the_order_in_which_they_were_before_a_move(held: tuple[Machine, Task]) -> None:
-    machine, task = held
-    ipc, space = machine.kernel.ipc, task.space
-    [(home, port)] = [(name, entry.port()) for name, entry in space.entries() if entry.type & TYPE_RECEIVE]
-    for name in range(0x70, 0x7C):
-        mach_port.mach_port_insert_right(space, name, *mach_port.mach_port_extract_right(ipc, space, home, MAKE_SEND_ONCE))
-    for name in (*range(0x70, 0x78), *range(0x7B, 0x77, -1)):
-        mach_port.mach_port_request_notification(ipc, space, name, 72, 0, ports.make_sonce(ipc, port))
-    ports.release_sonce(ipc, mach_port.mach_port_request_notification(ipc, space, 0x73, 72, 0, None))
-    before = list(port.dnrequests)
-    space_move.insert(ipc, space, space_move.extract(ipc, space))
-    assert port.dnrequests == before
-    machine.check()
-    freeze.thaw(machine.kernel.kern, task)
