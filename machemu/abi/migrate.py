@@ -59,9 +59,9 @@ REDO_REDIRECT: Final = 8
 REDO_YIELD: Final = 9
 """Is ready, and has given way: 0 in swtch, 1 in swtch_pri, 2 in thread_switch."""
 REDO_FAULT: Final = 10
-"""Waits for a page: the address, the access (VM_PROT_), and the code of the exception that it gets instead, or 0."""
+"""Waits for a page that has been asked for: the address, and the access (VM_PROT_)."""
 
-REDO_WORDS: Final = (0, 3, 8, 7, 10, 0, 4, 1, 1, 1, 3)
+REDO_WORDS: Final = (0, 3, 8, 7, 10, 0, 4, 1, 1, 1, 2)
 """How many words each kind has at least, by its number."""
 SEND_WAITS, SEND_ROOM, SEND_LATE = range(3)
 """The last word of REDO_SEND."""

@@ -163,9 +163,6 @@ class KernelSupervisor(KernelParts):
             self.kern.wait(thread, Continuation.REDIRECT, wait)
         return None
 
-    def bad_access(self, thread: Thread, code: int, address: int) -> None:
-        self._raise(thread, EXC_BAD_ACCESS, code, address)
-
     def unhandled(self, thread: Thread, what: Raised) -> None:
         self.crash = thread, what
 
@@ -180,7 +177,7 @@ class KernelSupervisor(KernelParts):
         try:
             vm_fault(self._map(thread), address, access)
         except KernError as error:
-            self.bad_access(thread, error.code, address)
+            self._raise(thread, EXC_BAD_ACCESS, error.code, address)
         except MustWait as wait:
             thread.fault = address, access
             self.kern.wait(thread, Continuation.FAULT, wait)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from machemu.abi.errors import KernError, MustWait
+from machemu.abi.errors import MustWait
 from machemu.abi.exception import Raised
 from machemu.abi.message import MACH_MSG_SUCCESS, MACH_SEND_MSG, MACH_SEND_TIMED_OUT
 from machemu.abi.migrate import (
@@ -34,7 +34,7 @@ from machemu.ipc.thread import MsgArgs, MsgContinuation, Put
 from machemu.kern import exception_rpc, gsync
 from machemu.kern.thread import TH_WAIT, Continuation
 from machemu.sim.state import U32, Natural, Word, state
-from machemu.vm.fault import vm_fault
+from machemu.vm.fault import wait_again
 
 if TYPE_CHECKING:
     from machemu.ipc.kmsg import Kmsg
@@ -152,7 +152,7 @@ def detach_fault(kern: Kern, thread: Thread) -> Redo:
     """A program on the host starts its step again."""
     kern.wake(thread)
     access, thread.fault = thread.fault, None
-    return NOTHING if access is None else Redo(REDO_FAULT, (*access, 0))
+    return NOTHING if access is None else Redo(REDO_FAULT, access)
 
 
 def detach_trap(kern: Kern, thread: Thread) -> Redo:
@@ -192,14 +192,13 @@ def begin(kern: Kern, thread: Thread) -> int | None:
 
 
 def for_it(kern: Kern, thread: Thread, redo: Redo) -> bool:
-    """Whether another thread may `begin` for it. Only the current thread performs a routine of the kernel's, or has an
-    exception."""
+    """Whether another thread may `begin` for it. A routine of the kernel's only the current thread may perform."""
     if redo.kind == REDO_SEND:
         _, _, name, *_ = kern.ipc.header.unpack_from(redo.data)
         entry = thread.space.table.get(name)
         receiver = getattr(entry.object, "receiver", None) if entry is not None else None
         return receiver is not kern.ipc.kernel_space
-    return redo.kind not in (REDO_TRAP, REDO_REDIRECT) and not (redo.kind == REDO_FAULT and redo.words[-1])
+    return redo.kind not in (REDO_TRAP, REDO_REDIRECT)
 
 
 def _limit(kern: Kern, thread: Thread, redo: Redo) -> None:
@@ -270,19 +269,14 @@ def _yield(kern: Kern, thread: Thread, redo: Redo) -> None:
 
 
 def _fault(kern: Kern, thread: Thread, redo: Redo) -> None:
-    """Waits for the page again; where it is there the thread makes its access itself, and has an exception once it runs."""
-    address, access, code = redo.words
-    if code:
-        kern.traps.bad_access(thread, code, address)
-        return
+    """Waits for the page again; where it need not, the thread makes its access when it runs."""
+    address, access = redo.words
     assert thread.task.map is not None
     try:
-        vm_fault(thread.task.map, address, access)
+        wait_again(thread.task.map, address, access)
     except MustWait as wait:
         thread.fault = address, access
         kern.wait(thread, Continuation.FAULT, wait)
-    except KernError as error:
-        thread.redo, thread.continuation = redo._replace(words=(address, access, error.code)), Continuation.REDO
 
 
 def _trap(kern: Kern, thread: Thread, redo: Redo) -> int | None:

@@ -46,9 +46,6 @@ class TrapHandler(Protocol):
     def retry_redirect(self, thread: Thread) -> int | None:
         """As `retry_trap`, of a trap that is to be redirected."""
 
-    def bad_access(self, thread: Thread, code: int, address: int) -> None:
-        """The current thread cannot have the page that it waited for, and has an exception."""
-
     def unhandled(self, thread: Thread, what: Raised) -> None:
         """Exception, code and subcode `what` is about to end the current thread's task, since nobody handles it."""
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from machemu.abi.kern_return import KERN_ABORTED, KERN_INTERRUPTED, KERN_SUCCESS, KERN_TIMEDOUT
-from machemu.abi.migrate import REDO_FAULT
 from machemu.ipc import mach_msg, port
 from machemu.ipc.thread import MsgContinuation
 from machemu.kern import exception, exception_rpc, gsync, redo
@@ -128,7 +127,7 @@ def abort_redo(kern: Kern, thread: Thread) -> int | None:
     assert todo is not None
     if not redo.for_it(kern, thread, todo):
         thread.redo = None
-        return None if todo.kind == REDO_FAULT else KERN_ABORTED
+        return KERN_ABORTED
     thread.continuation = None
     result = redo.begin(kern, thread)
     return result if thread.continuation is None else WAITS[thread.continuation].abort(kern, thread)

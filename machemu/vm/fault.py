@@ -54,6 +54,33 @@ def vm_fault(map_: VmMap, address: int, access: int) -> None:
         vm.queues.activate(page)
 
 
+def wait_again(map_: VmMap, address: int, access: int) -> None:
+    """Raises MustWait, as `vm_fault` did, where an access waits for what a memory manager has been asked for; asks for nothing
+    itself, and takes no answer."""
+    entry = map_.lookup(address)
+    if entry is None or access & ~entry.protection:
+        return
+    first = level = entry.object
+    offset = (address & ~map_.vm.page_mask) - entry.start + entry.offset
+    wanted = access | VM_PROT_READ if access & VM_PROT_WRITE else access
+    try:
+        while level is not None:
+            page, pager = level.pages.get(offset), level.pager
+            if page is not None:
+                if wanted & page.lock and not wanted & ~page.unlock_request:
+                    raise page.wait()
+                return
+            if pager is not None:
+                pager.await_answer(offset)
+            offset += level.shadow_offset
+            level, wanted = level.shadow, VM_PROT_READ
+    except MustWait as wait:
+        assert first is not None
+        first.ref_count += 1
+        wait.held = first
+        raise
+
+
 def enter(map_: VmMap, address: int, page: VmPage, protection: int, wired: bool) -> None:
     """Maps a page as far as its manager allows. Raises PageShortage where no page table fits."""
     try:

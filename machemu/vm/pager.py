@@ -132,6 +132,13 @@ class Pager:
         """Whether the manager got the page at `offset` of the object back."""
         return offset + self.paging_offset in self.paged_out
 
+    def await_answer(self, offset: int) -> None:
+        """Raises MustWait where the manager is not ready, or has been asked for the page at `offset` and has not answered."""
+        self.check_ready()
+        request = self.requests.get(offset)
+        if request is not None and request.answer is Answer.WAITED_FOR:
+            raise MustWait(request.event)
+
     def ask(self, offset: int, access: int) -> bool:
         """Sees to a page that is not resident: False where the manager has none, and True where it has just said so or given it.
 

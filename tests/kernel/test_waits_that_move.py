@@ -75,21 +75,6 @@ def test_a_thread_is_told_once_that_its_page_cannot_be_had(arch: Arch) -> None:
         assert manager.names() == []
 
 
-def test_a_thread_that_is_to_have_an_exception_is_aborted(arch: Arch) -> None:
-    with empty(arch) as machine:
-        kern = machine.kernel.kern
-        manager, task = waiting(machine)
-        [thread] = task.threads.values()
-        freeze.freeze(kern, task)
-        freeze.detach(kern, thread)
-        manager.tell("data_error", 0, arch.page, 5)
-        freeze.thaw(kern, task)
-        thread_control.abort(kern, thread)
-        assert (thread.continuation, thread.retval) == (None, None)
-        machine.run(STEP)
-        assert manager.names() == ["data_request"]
-
-
 def test_a_halted_thread_moves_as_such(arch: Arch) -> None:
     with empty(arch) as machine:
         kern = machine.kernel.kern
