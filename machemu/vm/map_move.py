@@ -87,7 +87,7 @@ class _Objects:
             if each is not map_:
                 self.others.update(shown)
             if copies:
-                self.copied.update(id(e.object) for e in each.entries if e.needs_copy and e.object and not e.object.external)
+                self.copied.update(id(e.object) for e in each.entries if e.needs_copy and e.object and not _is_asked(e.object))
 
     def entry(self, entry: VmMapEntry) -> EntryWords:
         size = entry.end - entry.start
@@ -145,6 +145,11 @@ def told_alike(map_: VmMap, maps: Iterable[VmMap], entry: VmMapEntry) -> tuple[l
     if place == NONE:
         return [entry], False
     return [each for each, its in zip(map_.entries, places, strict=True) if its == place], told.words[place].number != 0
+
+
+def _is_asked(obj: VmObject) -> bool:
+    """Whether a memory manager is asked for what an object does not have."""
+    return obj.external and obj.pager is not None and obj.pager.memory_object is not None
 
 
 def _may_be_behind(obj: VmObject | None) -> bool:

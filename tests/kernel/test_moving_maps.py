@@ -24,6 +24,7 @@ from machemu.mig.runtime import OutOfLine
 from machemu.vm import region_pages
 from machemu.vm import routines as vm
 from machemu.vm.map_copy import VmMapCopy
+from machemu.vm.pager import COPY_TEMPORARY
 from tests.support.guests import ARCHS, Arch
 from tests.support.machine import Machine, empty
 from tests.support.managers import Manager
@@ -158,6 +159,24 @@ def test_a_memory_manager_of_a_users_is_told_by_its_right_and_a_dead_one_by_a_de
         machine.end(manager.task)
         told = told_map(machine, task)
         assert [each for each in told.managers if each is not None] == [PORT_DEAD]
+
+
+def test_a_copy_to_be_made_of_what_a_dead_manager_had_is_told_of_without_pages_that_nobody_has(arch: Arch) -> None:
+    with empty(arch) as machine:
+        parent, manager = with_holes(machine), Manager(machine)
+        manager.map(parent, 2 * arch.page, MANAGED)
+        manager.ready(strategy=COPY_TEMPORARY)
+        manager.supply(0, b"there".ljust(arch.page, b"\0"))
+        child = task_control.create(machine.kernel.kern, parent, True, "child")
+        machine.end(manager.task)
+        for task in (parent, child):
+            told = told_map(machine, task)
+            [entry] = [each for each in told.entries if each.start == MANAGED]
+            flags = told.objects[entry.object].flags
+            assert (entry.flags, flags) == (ENTRY_NEEDS_COPY, OBJECT_MANAGED | OBJECT_COPIED)
+            assert told.managers[entry.object] is PORT_DEAD
+            addresses, data = pages(machine, task, MANAGED, 2 * arch.page, bool(flags & OBJECT_BEHIND))
+            assert (addresses, bytes_of(data)[:5]) == ((MANAGED,), b"there")
 
 
 def test_pages_are_read_whatever_their_protection_and_only_those_that_exist(arch: Arch) -> None:
