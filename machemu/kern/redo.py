@@ -62,6 +62,8 @@ class Redo(NamedTuple):
 
 
 NOTHING: Final = Redo(REDO_NOTHING)
+MEMORY_TRAPS: Final = (64, 65, 68)
+"""vm_map, vm_allocate and task_create: they wait for memory, and know whose they are."""
 YIELDS: Final = (Continuation.SWTCH, Continuation.SWTCH_PRI, Continuation.THREAD_SWITCH)
 """By the word of REDO_YIELD."""
 
@@ -192,13 +194,16 @@ def begin(kern: Kern, thread: Thread) -> int | None:
 
 
 def for_it(kern: Kern, thread: Thread, redo: Redo) -> bool:
-    """Whether another thread may `begin` for it. A routine of the kernel's only the current thread may perform."""
+    """Whether another thread may `begin` for it. Routines of the kernel's, and most traps, only the current thread performs."""
     if redo.kind == REDO_SEND:
         _, _, name, *_ = kern.ipc.header.unpack_from(redo.data)
         entry = thread.space.table.get(name)
         receiver = getattr(entry.object, "receiver", None) if entry is not None else None
         return receiver is not kern.ipc.kernel_space
-    return redo.kind not in (REDO_TRAP, REDO_REDIRECT)
+    if redo.kind == REDO_TRAP:
+        number, *arguments = redo.words
+        return number in MEMORY_TRAPS and bool(arguments)
+    return redo.kind != REDO_REDIRECT
 
 
 def _limit(kern: Kern, thread: Thread, redo: Redo) -> None:

@@ -11,6 +11,7 @@ from machemu.abi.kern_return import KERN_MEMORY_ERROR
 from machemu.abi.message import MACH_RCV_MSG
 from machemu.abi.migrate import FOREVER, REDO_RECEIVE, STAY_GONE
 from machemu.abi.port import RIGHT_RECEIVE
+from machemu.abi.types import VirtAddr
 from machemu.ipc import mach_port
 from machemu.ipc import port as ports
 from machemu.ipc.thread import MsgContinuation
@@ -151,3 +152,24 @@ def test_usage_does_not_age_while_a_task_is_frozen(arch: Arch) -> None:
             assert sched.update_priority(each)
             assert each.cpu_usage < before
         assert sched.second_of(task) == second + 2
+
+
+def test_a_trap_that_maps_memory_waits_again_before_any_thread_runs(arch: Arch) -> None:
+    """It holds the memory object while it waits: its manager's death is a memory error, and not the map of a dead name."""
+    with empty(arch) as machine:
+        kernel, manager = machine.kernel, Manager(machine)
+        task, thread = add_task(machine, b"")
+        ipc, space = kernel.ipc, task.space
+        own = mach_port.copyout_send(ipc, space, ports.copy_send(ipc, task.itk_sself))
+        name = mach_port.copyout_send(ipc, space, ports.make_send(ipc, manager.port))
+        trap = arch.trap(64, own, RESULT, arch.page, 0, 1, name, 0, 1, 3, 7, 1)
+        task.memory.write(VirtAddr(CODE), trap + arch.store(RESULT + 4) + arch.stay)
+        machine.run(STEP)
+        assert thread.continuation is Continuation.TRAP
+        freeze.freeze(kernel.kern, task)
+        freeze.detach(kernel.kern, thread)
+        freeze.thaw(kernel.kern, task)
+        assert (thread.continuation, thread.trap_right) == (Continuation.TRAP, manager.port)
+        machine.end(manager.task)
+        machine.run(STEP)
+        assert machine.word(task, RESULT + 4) == KERN_MEMORY_ERROR
