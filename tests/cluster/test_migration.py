@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from machemu.abi.errors import UserError
+from machemu.cluster.privileges import digest
+from machemu.cluster.server_specs import ServerSpec
 from machemu.ipc import port as ports
 from machemu.ipc.mach_port import copyout_send
 from machemu.kern import task_control
@@ -21,6 +23,7 @@ from masix.migration.process import ProcessManager
 from masix.migration.space import SpaceManager
 from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, fault, saved_in_between
 from tests.support.guests import I386, Arch
+from tests.support.pesterers import Pesterer
 from tests.support.wanderers import MANAGERS
 
 IMAGES = ROOT / "images"
@@ -300,6 +303,31 @@ def test_a_task_that_was_made_for_a_node_that_is_gone_ends(code: tuple[str, dict
         assert kernel is not None
         assert not any("greet" in task.name for task in kernel.kern.tasks.values())
         check_idle(world, "other")
+
+
+@pytest.mark.parametrize("node", ("pc", "other"))
+def test_of_a_task_whose_process_manager_has_gone_nothing_is_left(node: str) -> None:
+    with World(PAIR + move(200, ONE, "other") + action(225, "stop", node, name='"processmanager"')) as world:
+        world.run(5 * SECOND)
+        for name in ("pc", "other"):
+            kernel = world.node(name).kernel
+            assert kernel is not None
+            assert not any(task.frozen for task in kernel.kern.tasks.values())
+
+
+@pytest.mark.parametrize("seed", (1, 2))
+def test_a_privileged_server_s_nonsense_ends_no_manager(seed: int) -> None:
+    server = f'{{ class = "tests.support.pesterers:Pesterer", number = {seed} }}'
+    text = PAIR.replace(str(list(MANAGERS)), f"{str(list(MANAGERS))[:-1]}, {server}]", 1)
+    allowed = [digest(ServerSpec(name), ROOT) for name in ("masix.gns.server:Gns", "tests.support.pesterers:Pesterer")]
+    text = text.replace("[nodes.pc]\n", f"[nodes.pc]\nprivileged = {allowed}\n")
+    with World(text + move(300, "9", "other")) as world:
+        world.run(SECOND)
+        (pesterer,) = world.programs("pc", Pesterer)
+        assert pesterer.refused > 100 and pesterer.done > 50
+        for name in ("pc", "other"):
+            for manager in (ProcessManager, SpaceManager, IpcManager, MigrationManager):
+                assert world.programs(name, manager)
 
 
 def test_a_manager_forgets_tasks_that_end_while_they_are_held_or_come() -> None:

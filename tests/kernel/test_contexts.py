@@ -23,6 +23,8 @@ from machemu.mig.interfaces.mach_migrate import (
     TASK_GET_FAMILY,
     TASK_IDENTIFY,
     TASK_SET_IDENTITY,
+    TASK_SURRENDER,
+    TASK_THAW,
     THREAD_GET_CONTEXT,
     THREAD_SET_CONTEXT,
 )
@@ -177,6 +179,26 @@ def test_the_host_gives_nobody_a_right_to_a_frozen_task(arch: Arch) -> None:
         assert given() == [None if each in (task, thread) else each for each in before]
         freeze.thaw(kernel.kern, task)
         assert given() == before
+        machine.check()
+
+
+def test_a_frozen_task_that_nobody_can_reach_any_more_ends(arch: Arch) -> None:
+    with empty(arch) as machine:
+        kernel = machine.kernel
+        tasks = [add_task(machine, arch.stay)[0] for _ in range(3)]
+        machine.run(1_000_000)
+        left, thawed, _ = sorted(tasks, key=lambda task: task is kernel.kern.current.task)
+        for task in (left, thawed):
+            freeze.freeze(kernel.kern, task)
+            control, own, threads, replies = call(kernel, TASK_SURRENDER, task.itk_self)
+            if task is thawed:
+                call(kernel, TASK_THAW, control)
+            for port in (own, *threads, *filter(None, replies)):
+                ports.dealloc_kernel(kernel.ipc, port)
+            assert task.active
+            ports.release_send(kernel.ipc, control)
+        assert (left.active, thawed.active) == (False, True)
+        assert left.number not in kernel.kern.tasks
         machine.check()
 
 

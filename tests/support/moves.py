@@ -183,8 +183,8 @@ def relocate(machine: Machine, task: Task) -> Task:
         call(kernel, THREAD_SET_WAIT, host, send_right(kernel, thread.ith_self), *wait)
     call(kernel, TASK_ADOPT, host, send_right(kernel, new.itk_self), *surrendered)
     call(kernel, TASK_THAW, new.itk_self)
-    ports.release_send(kernel.ipc, control)
     task_control.terminate(kern, task)
+    ports.release_send(kernel.ipc, control)
     return new
 
 

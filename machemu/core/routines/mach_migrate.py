@@ -141,10 +141,14 @@ def _answer_to_wait(kernel: Kernel, reply: Port, disposition: int, code: int) ->
 
 
 def task_surrender(kernel: Kernel, request: Kmsg) -> tuple[Port, Port, tuple[Port, ...], tuple[Right, ...]]:
+    """A task to whose new port nobody has a right any more while it is frozen ends: nobody could ever thaw it."""
     task = task_target(request)
     own, threads, replies = freeze.surrender(kernel.kern, task)
-    assert task.itk_self is not None
-    return port.make_send(kernel.ipc, task.itk_self), own, tuple(threads), tuple(replies)
+    control = task.itk_self
+    assert control is not None
+    right = port.make_send(kernel.ipc, control)
+    control.nsrequest = port.make_sonce(kernel.ipc, control)
+    return right, own, tuple(threads), tuple(replies)
 
 
 def task_adopt(

@@ -14,7 +14,9 @@ from machemu.device.ds_routines import Device
 from machemu.device.io_perm import IoPerm
 from machemu.ipc.kmsg import Kmsg
 from machemu.ipc.port import Port, kernel_address
+from machemu.kern import task_control
 from machemu.kern.host import PrinterPort
+from machemu.kern.task import Task
 from machemu.mig.interfaces import notify
 
 if TYPE_CHECKING:
@@ -47,6 +49,9 @@ def told(kernel: Kernel, request: Kmsg) -> int:
             proxies.unused(kernel.ipc, proxy)
         case PrinterPort():
             printers.unused(kernel, target)
+        case Task() as task:
+            if task.frozen and task.active:
+                task_control.terminate(kernel.kern, task, is_loader=True)
         case _:
             kernel.devices.no_senders(target)
     return MIG_NO_REPLY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -37,7 +37,7 @@ from machemu.user.mach import Mach
 from machemu.user.message import DEAD_NAME, NULL_NAME, UNNAMED, Caller, Message, living, name_of
 from masix.interfaces import acs, gns
 from masix.interfaces import ipc_manager as ipc
-from masix.migration import lasting, rights
+from masix.migration import lasting, node_tasks, rights
 from masix.migration.node_server import NodeServer
 from masix.migration.pieces import Arrived, Piece, pieces_of
 from masix.migration.state import numbers_of, words_of
@@ -183,6 +183,7 @@ class IpcManager(NodeServer):
     @serves(ipc.IPC_LEAD)
     def _lead(self, mach: Mach, request: Message, controls: Sequence[Any], there: Any, made: Any, lasts: int) -> None:
         """All receive rights go in one message, as far as they find room: what waits in their queues comes after them."""
+        node_tasks.check(mach, controls, there, made)
         its: list[PortName] = []
         code = KERN_SUCCESS
         for control in map(name_of, controls):
@@ -194,7 +195,7 @@ class IpcManager(NodeServer):
         if lasts:
             its = lasting.lend(mach, its, self.notices)
         pieces = tuple(pieces_of(its, (), (), ()))
-        going = Going(request.caller, tuple(map(name_of, controls)), name_of(there), made, pieces, 0, bool(lasts))
+        going = Going(request.caller, tuple(map(name_of, controls)), name_of(there), name_of(made), pieces, 0, bool(lasts))
         self._led(mach, Answer(code, ()), going)
 
     def _extract(self, mach: Mach, control: PortName, lasts: bool) -> tuple[PortName, ...]:
@@ -218,13 +219,13 @@ class IpcManager(NodeServer):
 
     @serves(ipc.IPC_MOVE)
     def _move(self, mach: Mach, request: Message, control: Any, there: Any, made: Any, first: Any, lasts: int) -> None:
-        if living(control) not in self.extracted:
+        if living(control) not in self.extracted or None in (there, made, first):
             raise KernError(KERN_INVALID_ARGUMENT)
         names = tuple(_special(mach, control))
         known = (*UNNAMED, *_kernel_ports(names), names[PRINTER])
         others = [name for name in names if name not in known and not self._kind(name)]
-        going = Going(request.caller, (control,), name_of(there), made, (), OTHERS, bool(lasts))
-        self._sort(mach, going, Special(names, tuple(dict.fromkeys(others)), (), first))
+        going = Going(request.caller, (control,), name_of(there), name_of(made), (), OTHERS, bool(lasts))
+        self._sort(mach, going, Special(names, tuple(dict.fromkeys(others)), (), name_of(first)))
 
     def _sort(self, mach: Mach, going: Going, special: Special) -> None:
         """Asks the name server of each special port whether it is one of its own, by which a task reaches it."""
@@ -360,10 +361,12 @@ class IpcManager(NodeServer):
             mach.give_up(((first, MOVE_SEND), (made, MOVE_SEND)))
             mach.reply(request, ipc.IPC_FILL, 0, (words_of(mach.order, ()),))
             return
-        if not living(made) or not living(first) or len(ports.receives) < receives:
+        node_tasks.check(mach, (made,), first)
+        special = _special_count(mach, made)
+        if len(ports.receives) < receives or not all(_is_kind(kind, self.own) for kind in told):
             raise KernError(KERN_INVALID_ARGUMENT)
         rest = others.take()
-        if len(rest.sends) != len(told):
+        if not len(rest.sends) == len(told) >= special:
             rest.give_up(mach)
             raise KernError(KERN_INVALID_ARGUMENT)
         its, ports.receives = tuple(ports.receives[:receives]), ports.receives[receives:]
@@ -378,7 +381,7 @@ class IpcManager(NodeServer):
                 names[place] = mach.copy_send(own[rights.KINDS[(kind & ~BOUND) - 1]])
         if NAME_SERVER in own:
             mach.deallocate(own[NAME_SERVER])
-        near = {*UNNAMED, *its, *_kernel_ports(names[-_special_count(mach, made) :])}
+        near = {*UNNAMED, *its, *_kernel_ports(names[-special:])}
         distant = {name: kind for name, kind in zip(names, told, strict=True) if name not in near and not kind & BOUND}
         mach.work(0, 0, len(data))
         coming = Coming(
@@ -433,6 +436,14 @@ REGISTERED_MAX: Final = 4
 """Ports that a task registers at most (mach_ports_register)."""
 PRINTER: Final = REGISTERED_MAX + len(OF_TASK)
 """The place of the port where a task prints, among its special ports."""
+
+
+def _is_kind(kind: int, own: Collection[str]) -> bool:
+    """Whether a node may say of a right that it is of a kind, and bound; own: the kinds of which this node has ports."""
+    which = kind & ~BOUND
+    if not kind & BOUND:
+        return which <= len(rights.KINDS)
+    return 0 < which <= len(rights.KINDS) and (which == CLIENT or rights.KINDS[which - 1] in own)
 
 
 def _copy(right: PortName) -> PolyPort:

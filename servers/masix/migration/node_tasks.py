@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_FAILURE
+from machemu.abi.kern_return import KERN_FAILURE, KERN_INVALID_ARGUMENT
 from machemu.abi.message import COPY_SEND, MOVE_SEND
 from machemu.mig.interfaces.mach import TASK_GET_EMULATION_VECTOR, TASK_THREADS
 from machemu.mig.interfaces.mach_host import HOST_PROCESSOR_SET_PRIV, HOST_PROCESSOR_SETS, PROCESSOR_SET_TASKS
@@ -52,6 +52,12 @@ def is_gone(mach: Mach, task: PortName) -> bool:
         return True
     mach.give_up((name_of(each), MOVE_SEND) for each in told)
     return False
+
+
+def check(mach: Mach, tasks: Iterable[Any], *others: Any) -> None:
+    """KERN_INVALID_ARGUMENT where a right is none to a task of this node, which answers at once, or one of the others is null."""
+    if None in others or any(is_gone(mach, living(task)) for task in tasks):
+        raise KernError(KERN_INVALID_ARGUMENT)
 
 
 def joined(mach: Mach, family: Sequence[PortName]) -> list[PortName]:

@@ -196,16 +196,17 @@ class ProcessManager(NodeServer):
         del self.held[control]
         self.ask(mach, self._released, own, (), request.caller, own)
 
-    def _held(self, control: Any) -> Held:
-        if living(control) not in self.held:
+    def _held(self, control: Any, *others: Any) -> Held:
+        """KERN_INVALID_ARGUMENT where it is not held, or one of the other rights is null."""
+        if living(control) not in self.held or None in others:
             raise KernError(KERN_INVALID_ARGUMENT)
         return self.held[control]
 
     @serves(process.PROCESS_PREPARE)
     def _prepare(self, mach: Mach, request: Message, control: Any, there: Any) -> None:
-        held = self._held(control)
+        held = self._held(control, there)
         values = held.name, len(held.threads), PolyPort(self.service, COPY_SEND)
-        self.ask(mach, self._prepared, name_of(there), values, request.caller, control, there)
+        self.ask(mach, self._prepared, name_of(there), values, request.caller, control, name_of(there))
 
     @answered(process.PROCESS_CREATE)
     def _prepared(self, mach: Mach, answer: Answer, caller: Caller, control: Right, there: Right) -> None:
@@ -215,7 +216,7 @@ class ProcessManager(NodeServer):
     @serves(process.PROCESS_LEAD)
     def _lead(self, mach: Mach, request: Message, control: Any, there: Any, made: Any, lasts: int) -> None:
         """Rights to these ports, which the task itself and whoever handles its exceptions have, can follow them then."""
-        held = self._held(control)
+        held = self._held(control, there, made)
         if held.have_gone:
             mach.give_up((name, MOVE_SEND) for name in (control, there, made))
             mach.reply(request, process.PROCESS_LEAD, 0)
@@ -225,7 +226,7 @@ class ProcessManager(NodeServer):
         else:
             ports = held.ports()
             self.held[control] = held._replace(have_gone=True)
-        self.ask(mach, self._led, name_of(there), (made, ports), request.caller, control, there)
+        self.ask(mach, self._led, name_of(there), (made, ports), request.caller, control, name_of(there))
 
     @answered(process.PROCESS_TAKE_PORTS)
     def _led(self, mach: Mach, answer: Answer, caller: Caller, control: Right, there: Right) -> None:
@@ -238,7 +239,7 @@ class ProcessManager(NodeServer):
 
     @serves(process.PROCESS_MOVE)
     def _move(self, mach: Mach, request: Message, control: Any, there: Any, made: Any, lasts: int) -> None:
-        held = self._held(control)
+        held = self._held(control, there, made)
         data = pack(mach.order, self._state(mach, control, held))
         sends, onces = ([wait.reply for wait in held.waits if wait.reply and wait.disposition == kind] for kind in REPLIES)
         if lasts:
@@ -248,7 +249,7 @@ class ProcessManager(NodeServer):
         else:
             del self.held[control]
         values = (made, OutOfLine(data, len(data)), sends, onces)
-        self.ask(mach, self._moved, name_of(there), values, request.caller, control, there)
+        self.ask(mach, self._moved, name_of(there), values, request.caller, control, name_of(there))
 
     @staticmethod
     def _state(mach: Mach, control: PortName, held: Held) -> TaskState:
@@ -284,7 +285,7 @@ class ProcessManager(NodeServer):
     @serves(process.PROCESS_CREATE)
     def _create(self, mach: Mach, request: Message, name: bytes, threads: int, source: Any) -> tuple[Any, ...]:
         """Who was told of the new task by its kernel has a port that dies."""
-        if not living(source):
+        if not living(source) or threads > NAMES_MAX:
             raise KernError(KERN_INVALID_ARGUMENT)
         (task,) = mach.call(TASK_CREATE, mach.task_self(), False)
         try:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from machemu.abi.errors import KernError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_RESOURCE_SHORTAGE, KERN_SUCCESS
 from machemu.abi.map_words import EntryWords, MapWords
-from machemu.abi.message import COPY_SEND, MOVE_SEND, MOVE_SEND_ONCE, PORT_DEAD
+from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, MOVE_SEND, MOVE_SEND_ONCE, PORT_DEAD
 from machemu.abi.migrate import NONE, OBJECT_BEHIND, OBJECT_MANAGED
 from machemu.mig.interfaces.mach import MEMORY_OBJECT_DATA_SUPPLY, MEMORY_OBJECT_READY, VM_STATISTICS
 from machemu.mig.interfaces.mach_migrate import (
@@ -31,6 +31,7 @@ from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import DEAD_NAME, NULL_NAME, UNNAMED, Caller, Message, Region, living, name_of
 from masix.interfaces import space_manager as space
+from masix.migration import node_tasks
 from masix.migration.node_server import NodeServer
 from masix.migration.state import numbers_of, words_of
 
@@ -151,6 +152,7 @@ class SpaceManager(NodeServer):
     def _copy(self, mach: Mach, request: Message, controls: Sequence[Any], there: Any, made: Sequence[Any]) -> None:
         if len(controls) != len(made) or not controls:
             raise KernError(KERN_INVALID_ARGUMENT)
+        node_tasks.check(mach, controls, there, *made)
         self.last = self.last % GOING_MAX + 1
         rights = (tuple(map(name_of, each)) for each in (controls, made))
         self.going[self.last] = Going(request.caller, next(rights), name_of(there), next(rights))
@@ -259,7 +261,10 @@ class SpaceManager(NodeServer):
         """What has not gone of what was taken from the kernel is its again."""
         going = self.going.pop(number)
         for each in going.managed:
-            _adopt(mach, going.controls[each.task], each)
+            try:
+                _adopt(mach, going.controls[each.task], each)
+            except KernError:  # its task has ended, and so does it
+                mach.give_up(((each.memory_object, MOVE_SEND), (each.control, MOVE_RECEIVE), (each.name, MOVE_RECEIVE)))
         mach.give_up((right, MOVE_SEND) for right in (*going.controls, going.there, *going.made))
 
     def _number_of(self, control: Any) -> int:
@@ -279,7 +284,7 @@ class SpaceManager(NodeServer):
     def _give(self, mach: Mach, request: Message, control: Any, there: Any, made: Sequence[Any]) -> None:
         number = self._number_of(control)
         going = self.going[number]
-        if len(made) != len(going.made):
+        if len(made) != len(going.made) or None in (there, *made):
             raise KernError(KERN_INVALID_ARGUMENT)
         mach.give_up((right, MOVE_SEND) for right in (control, going.there, *going.made))
         going.there, going.made, going.caller = name_of(there), tuple(map(name_of, made)), request.caller
@@ -320,6 +325,7 @@ class SpaceManager(NodeServer):
     def _set_map(
         self, mach: Mach, request: Message, first: Any, made: Any, words: OutOfLine, ids: OutOfLine, managers: Sequence[Any]
     ) -> None:
+        node_tasks.check(mach, (first, made))
         numbers = _read_words(mach, ids)
         if numbers is None or len(numbers) != len(managers):
             raise KernError(KERN_RESOURCE_SHORTAGE if numbers is None else KERN_INVALID_ARGUMENT)
@@ -345,10 +351,11 @@ class SpaceManager(NodeServer):
 
     @answered(VM_MAP_SET)
     def _has_map(self, mach: Mach, answer: Answer, caller: Caller, first: SendRight) -> None:
-        coming = self.coming[first]
-        if answer.code:
-            self._give_up(mach, first)
-            mach.answer(caller, space.SPACE_MAP, answer.code)
+        coming = self.coming.get(first)
+        if coming is None or answer.code:  # none where the task has ended meanwhile
+            if coming is not None:
+                self._give_up(mach, first)
+            mach.answer(caller, space.SPACE_MAP, answer.code or KERN_INVALID_ARGUMENT)
         else:
             coming.mapping = caller
             self._answer_map(mach, coming)
