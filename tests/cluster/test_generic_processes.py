@@ -204,3 +204,36 @@ def test_a_server_that_is_told_of_no_node_is_refused() -> None:
         Cluster(parse_file(wrong, ROOT)) as made,
     ):
         made.boot()
+
+
+@pytest.mark.parametrize(
+    ("owners", "code"), [("", ""), ("7", ""), ("1 7", ""), ("1 2", "to alpha: 00000008"), ("0", "to alpha: 00000008")]
+)
+def test_a_node_takes_processes_of_the_owners_that_it_is_told(owners: str, code: str) -> None:
+    """The process and its child are those of the personality's owner, 7."""
+    text = cluster(I386, moves=True)
+    head, beta = text.split("[nodes.beta]")
+    head = head.replace('nodes = "alpha beta gamma" }', f'nodes = "alpha beta gamma", owners = "{owners}" }}')
+    program = "nomad tests/cluster/guests/i386/family.elf 1 1 alpha gamma"
+    bare = f'{{ class = "masix.personality.bare:Bare", owner = 7, programs = "{program}" }}'
+    text = f"{head}[nodes.beta]" + beta.replace('nodes = "alpha beta gamma" }]', f'nodes = "alpha beta gamma" }}, {bare}]', 1)
+    with World(text) as world:
+        seen: dict[object, int] = {}
+        while "END" not in world.lines("beta"):
+            world.run(world.cluster.time + 2 * MS)
+            seen |= {process: entry.owner for process, entry in server(world, "gamma").table.entries.items()}
+        assert list(seen.values()) == [7, 7]
+        world.run(3 * SECOND)
+        assert [line for line in world.lines("beta") if line.startswith("to ")] == ([code] if code else [])
+        assert world.lines("beta")[-3:] == ["2 processes", "no child -> 00000012", "END"]
+        assert not any(server(world, name).table.entries for name in NODES)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [('owners = "seven"', "owners = 'seven': write numbers below"), ('owners = "4294967296"', "owners = '4294967296': write")],
+)
+def test_owners_that_are_none_are_refused(option: str, message: str) -> None:
+    wrong = cluster().replace('nodes = "alpha beta gamma" }', f'nodes = "alpha beta gamma", {option} }}')
+    with pytest.raises(UserError, match=message), Cluster(parse_file(wrong, ROOT)) as made:
+        made.boot()

@@ -48,7 +48,7 @@ def scenario(size: int) -> Iterator[tuple[str, int, Operation]]:
     chosen = random.Random(size)
     for number in range(ROUNDS):
         here, there = chosen.sample(range(size), 2)
-        parent, child = UqPid(here + 1, number, 0), UqPid(here + 1, number, 1)
+        parent, child = UqPid(here, number + 1, 0), UqPid(here, number + 1, 1)
         at, to = Member(here, 1), Member(there, 1)
         yield "create", here, Create(parent, Kind.NOMAD, b"bare", NOBODY, Kind.NOMAD, at, 2)
         yield "fork", here, Create(child, Kind.NOMAD, b"bare", parent, Kind.NOMAD, at, 2)

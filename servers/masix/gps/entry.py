@@ -2,7 +2,8 @@
 
 | what | bytes |
 |---|---|
-| first | uq-pid, parent, kind u8, parent's kind u8, state u8, epoch u32, at, to, status u32, ports u8, children u16, name u8 |
+| first | uq-pid, parent, kind u8, parent's kind u8, state u8, epoch u32, at, to, status u32, ports u8, owner u32, |
+| then | children u16, name u8 |
 | personality | as many bytes as `name` says |
 | children | as many uq-pids |
 
@@ -23,7 +24,7 @@ NOWHERE: Final = Member(0, 0)
 PERSONALITY_MAX: Final = 31
 CHILDREN_MAX: Final = 1024
 """Children of one process: its entry has to go in one message."""
-_FIXED: Final = struct.Struct(">16s16sBBBIIQIQIBHB")
+_FIXED: Final = struct.Struct(">16s16sBBBIIQIQIBIHB")
 
 
 @state
@@ -50,7 +51,8 @@ class State(IntEnum):
 class Entry(NamedTuple):
     """A process. parent: NOBODY for none, or when that is gone (an orphan). children: those of its own kind, as they were
     created. at: which node in which incarnation has it; to: where it moves to, else NOWHERE. epoch: how often a move of it was
-    begun. status: of a zombie. ports: how many ports of its own the instances of its personality make for it in advance.
+    begun. status: of a zombie. ports: how many ports of its own the instances of its personality make for it in advance. owner:
+    whose it is, by a number that a privileged server gave, 0 for nobody's; its children are, too.
     """
 
     process: UqPid
@@ -65,6 +67,7 @@ class Entry(NamedTuple):
     to: Member = NOWHERE
     status: U32 = 0
     children: tuple[UqPid, ...] = ()
+    owner: U32 = 0
 
     @property
     def linked(self) -> bool:
@@ -74,7 +77,7 @@ class Entry(NamedTuple):
     def packed(self) -> bytes:
         fixed = _FIXED.pack(
             self.process.packed(), self.parent.packed(), self.kind, self.parent_kind, self.state, self.epoch, *self.at, *self.to,
-            self.status, self.ports, len(self.children), len(self.personality),
+            self.status, self.ports, self.owner, len(self.children), len(self.personality),
         )  # fmt: skip
         return b"".join((fixed, self.personality, *(child.packed() for child in self.children)))
 
@@ -82,13 +85,13 @@ class Entry(NamedTuple):
 def unpack(data: bytes, at: int = 0) -> tuple[Entry, int]:
     """An entry of the bytes from `at` on, and where it ends. ValueError where these are none."""
     try:
-        process, parent, *rest, ports, count, size = _FIXED.unpack_from(data, at)
+        process, parent, *rest, ports, owner, count, size = _FIXED.unpack_from(data, at)
         kind, parent_kind, condition, epoch, node, incarnation, to_node, to_incarnation, status = rest
         place = at + _FIXED.size + size
         children = tuple([unpacked(data, place + PACKED.size * number) for number in range(count)])
         entry = Entry(
             unpacked(process), Kind(kind), bytes(data[place - size : place]), unpacked(parent), Kind(parent_kind),
-            Member(node, incarnation), ports, State(condition), epoch, Member(to_node, to_incarnation), status, children,
+            Member(node, incarnation), ports, State(condition), epoch, Member(to_node, to_incarnation), status, children, owner,
         )  # fmt: skip
     except struct.error:
         raise ValueError("an entry is cut") from None

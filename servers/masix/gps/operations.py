@@ -45,7 +45,8 @@ class Outcome(IntEnum):
 
 @state
 class Create(NamedTuple):
-    """A process begins. parent: NOBODY for none. Where that is of the other kind its own node keeps the tie."""
+    """A process begins. parent: NOBODY for none. Where that is of the other kind its own node keeps the tie. owner: of one whose
+    parent the table does not have."""
 
     process: UqPid
     kind: Kind
@@ -54,6 +55,7 @@ class Create(NamedTuple):
     parent_kind: Kind
     at: Member
     ports: U8
+    owner: U32 = 0
 
 
 @state
@@ -237,7 +239,7 @@ def _perform(draft: _Draft, operation: Operation) -> Result:
 
 
 def _create(draft: _Draft, slots: Slots, wanted: Create) -> Result:
-    entry = Entry(*wanted)
+    entry = Entry(*wanted[:-1], owner=wanted.owner)
     if draft.read(wanted.process) is not None:
         return Result(Outcome.EXISTS)
     if not slots.has_room(wanted.process):
@@ -249,6 +251,7 @@ def _create(draft: _Draft, slots: Slots, wanted: Create) -> Result:
         if len(parent.children) >= CHILDREN_MAX:
             return Result(Outcome.NO_ROOM)
         draft.put(parent._replace(children=(*parent.children, entry.process)))
+        entry = entry._replace(owner=parent.owner)
     draft.put(entry)
     return Result(Outcome.DONE, entry.process)
 

@@ -8,6 +8,7 @@ Sedentary ones are in a table of this node's alone. The rules are the same (masi
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from machemu.abi.errors import KernError
@@ -33,7 +34,7 @@ from masix.gps.names import NOBODY, Namer, UqPid
 from masix.gps.operations import LOST, Bury, Create, Disown, Exit, Operation, Outcome, Reap, Result, Wait, perform
 from masix.gps.peers import Peers
 from masix.gps.replicated import ReplicatedTable
-from masix.interfaces import acs, gps
+from masix.interfaces import acs, gps, gps_peer
 
 LOCAL_MAX: Final = 1024
 """Sedentary processes of a node."""
@@ -271,12 +272,16 @@ class Processes(Peers):
 
     @serves(gps.GPS_CREATE, at="clients")
     def _create(self, mach: Mach, request: Message, task: Any, kind: int, personality: bytes) -> None:
+        self._create_for(mach, request, task, kind, personality, 0)
+
+    @serves(gps_peer.GPS_CREATE_FOR)
+    def _create_for(self, mach: Mach, request: Message, task: Any, kind: int, personality: bytes, owner: int) -> None:
         if not self._is_free(mach, task) or kind not in tuple(Kind) or personality not in self.personalities:
             raise KernError(KERN_INVALID_ARGUMENT)
         under_way = (*self.pending.values(), *(pending for _, pending in self.later))
         if sum(pending.then == "_created" and pending.by == NOBODY for pending in under_way) >= CREATED_MAX:
             raise KernError(KERN_RESOURCE_SHORTAGE)
-        self._begin(mach, request, task, Create(NOBODY, Kind(kind), personality, NOBODY, Kind(kind), self.me, 1))
+        self._begin(mach, request, task, Create(NOBODY, Kind(kind), personality, NOBODY, Kind(kind), self.me, 1, owner))
 
     @serves(gps.PM_FORK, at="callers")
     def _fork(self, mach: Mach, request: Message, task: Any) -> None:
@@ -284,7 +289,9 @@ class Processes(Peers):
         if not self._is_free(mach, task):
             raise KernError(KERN_INVALID_ARGUMENT)
         self._limit(process)
-        self._begin(mach, request, task, Create(NOBODY, entry.kind, entry.personality, process, entry.kind, self.me, 1))
+        self._begin(
+            mach, request, task, Create(NOBODY, entry.kind, entry.personality, process, entry.kind, self.me, 1, entry.owner)
+        )
 
     @serves(gps.PM_SPAWN, at="callers")
     def _spawn(self, mach: Mach, request: Message, task: Any, kind: int, personality: bytes) -> None:
@@ -294,7 +301,7 @@ class Processes(Peers):
         if entry.kind is Kind.NOMAD and kind != Kind.NOMAD:
             raise KernError(KERN_NO_ACCESS)
         self._limit(process)
-        self._begin(mach, request, task, Create(NOBODY, Kind(kind), personality, process, entry.kind, self.me, 1))
+        self._begin(mach, request, task, Create(NOBODY, Kind(kind), personality, process, entry.kind, self.me, 1, entry.owner))
 
     def _begin(self, mach: Mach, request: Message, task: int, wanted: Create) -> None:
         """A task becomes a process, once the table has it."""
@@ -306,7 +313,7 @@ class Processes(Peers):
         self._do(mach, wanted.kind, wanted, Pending("_created", wanted.process, request.caller, task, wanted.parent))
 
     def _created(self, mach: Mach, pending: Pending, result: Result) -> None:
-        routine = gps.ROUTINES[pending.caller.id]
+        routine = CREATING[pending.caller.id]
         process, task = pending.process, pending.task
         if result.outcome is not Outcome.DONE:
             self.tasks.pop(task, None)
@@ -423,6 +430,8 @@ class Processes(Peers):
         return (entry.epoch,)
 
 
+CREATING: Final = {**gps.ROUTINES, gps_peer.GPS_CREATE_FOR.request.id: gps_peer.GPS_CREATE_FOR}
+"""The routines that create processes, among others."""
 NO_CALLER: Final = Caller(0, 0, 0)
 
 
@@ -440,3 +449,7 @@ def family(mach: Mach, task: PortName) -> tuple[PortName, ...]:
 
 def words_of(process: UqPid) -> tuple[int, int, int, int]:
     return process.node, process.time >> 32, process.time & 0xFFFFFFFF, process.number
+
+
+def pid_of(words: Sequence[int]) -> UqPid:
+    return UqPid(words[0], words[1] << 32 | words[2], words[3])

@@ -13,23 +13,31 @@ from contextlib import suppress
 from typing import Any, Final
 
 from machemu.abi.errors import KernError
-from machemu.abi.kern_return import KERN_ABORTED, KERN_FAILURE, KERN_INVALID_ARGUMENT, KERN_INVALID_NAME, KERN_NO_ACCESS
+from machemu.abi.kern_return import (
+    KERN_ABORTED,
+    KERN_FAILURE,
+    KERN_INVALID_ARGUMENT,
+    KERN_INVALID_NAME,
+    KERN_NO_ACCESS,
+    KERN_RESOURCE_SHORTAGE,
+)
 from machemu.abi.message import COPY_SEND, MOVE_SEND
 from machemu.abi.port import TYPE_SEND
 from machemu.mig.interfaces.mach_migrate import TASK_IDENTIFY
 from machemu.mig.interfaces.mach_port import MACH_PORT_DESTROY, MACH_PORT_EXTRACT_RIGHT, MACH_PORT_INSERT_RIGHT, MACH_PORT_NAMES
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort, Routine
-from machemu.sim.state import U32, PortName, Right, SendRight, state
+from machemu.sim.state import U32, PortName, SendRight, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living, name_of
 from masix.gps.entry import Kind, State
 from masix.gps.meeting import Peer, member_of
 from masix.gps.meeting import words_of as member_words
+from masix.gps.moves import Arriving, Leaving
 from masix.gps.names import NOBODY, UqPid
 from masix.gps.operations import LOST, Abort, Commit, Move, Outcome, Result
-from masix.gps.processes import NO_CALLER, Pending, Processes, words_of
+from masix.gps.processes import NO_CALLER, Pending, Processes, pid_of, words_of
 from masix.groups import Member, Standing
 from masix.interfaces import acs, decider, gps, gps_peer, migration, process_manager
 from masix.migration import manager, report
@@ -38,6 +46,7 @@ from masix.migration.node_server import name_at
 from masix.migration.state import numbers_of
 
 LEAVING_MAX: Final = 1 << 31
+DOUBTS_MAX: Final = 64
 RIGHTS_MAX: Final = 4096
 """Rights of a task among which the one to its process's port is looked for."""
 OUTCOMES: Final = {
@@ -50,67 +59,24 @@ OUTCOMES: Final = {
 
 
 @state
-class Leaving:
-    """A process that moves away. to: the server to which, as long as it is this one. name: the task's name for the right to its
-    port here. asks: the migration manager, while it waits for an answer. epoch: 0 until the table has the move. is_parted: the
-    rest of the process waits until the nodes have found each other again.
-    """
-
-    __slots__ = ("asks", "epoch", "host", "is_parted", "name", "place", "process", "to")
-    asks: Caller
-    epoch: U32
-    host: bytes
-    is_parted: bool
-    name: U32
-    place: U32  # of its task among those that move
-    process: UqPid
-    to: Member
-
-    def __init__(self, process: UqPid, host: bytes, to: Member, place: int, name: int) -> None:
-        self.process, self.host, self.to, self.place, self.name = process, host, to, place, name
-        self.asks = NO_CALLER
-        self.epoch = 0
-        self.is_parted = False
-
-
-@state
-class Arriving:
-    """A process that comes. made: the tasks that it and its family become, which are frozen. place: its own among these. name: as
-    in Leaving. by: the server that it comes from. asks: that, until it is decided. manager: this node's process manager.
-    """
-
-    __slots__ = ("asks", "by", "epoch", "is_complete", "is_here", "made", "manager", "name", "place", "rests")
-    asks: Caller
-    by: Member
-    epoch: U32
-    is_complete: bool  # no more is to come
-    is_here: bool  # the table says so
-    made: list[SendRight]
-    manager: Right
-    name: U32
-    place: U32
-    rests: Caller  # that, while it waits for what is said of the rest
-
-    def __init__(self, asks: Caller, by: Member, epoch: int, name: int, place: int, made: list[SendRight]) -> None:
-        self.asks, self.by, self.epoch, self.name, self.place, self.made = asks, by, epoch, name, place, made
-        self.manager = 0
-        self.is_complete = self.is_here = False
-        self.rests = NO_CALLER
-
-
-@state
 class Gps(Processes):
     """The server. The migration manager of its node asks it of each move (masix/defs/decider.defs)."""
 
-    __slots__ = ("arriving", "asking", "last", "leaver", "leaving")
+    __slots__ = ("arriving", "asking", "doubts", "last", "leaver", "leaving", "owners")
     asking: dict[UqPid, Caller]  # processes that have asked to move
     leaving: dict[U32, Leaving]  # by the numbers of the decisions
     last: U32  # the last one's
     arriving: dict[UqPid, Arriving]
+    doubts: dict[UqPid, list[Caller]]  # who asks whether processes may come that this replica has not heard of yet
+    owners: tuple[U32, ...]  # whose processes may come; none: anybody's
     leaver: Caller  # who waits until the node has no part in the table any more
 
-    def __init__(self, node: int, host: bytes, nodes: str = "", personalities: str = "bare") -> None:
+    def __init__(self, node: int, host: bytes, nodes: str = "", personalities: str = "bare", owners: str = "") -> None:
         super().__init__(node, host, nodes, personalities)
+        if not all(owner.isascii() and owner.isdecimal() and int(owner) < 1 << 32 for owner in owners.split()):
+            raise ValueError(f"owners = {owners!r}: write numbers below 4294967296, with spaces between")
+        self.owners = tuple(map(int, owners.split()))
+        self.doubts = {}
         self.asking, self.leaving, self.arriving = {}, {}, {}
         self.last = 0
         self.leaver = NO_CALLER
@@ -179,9 +145,7 @@ class Gps(Processes):
         self.last = self.last % LEAVING_MAX + 1
         self.leaving[self.last] = leaving
         leaving.asks = request.caller
-        entry = self.find(process)
-        assert entry is not None
-        self.ask(mach, self._offered, self.peers[host].right, (entry.personality,), self.last)
+        self.ask(mach, self._offered, self.peers[host].right, (words_of(process),), self.last)
         return None
 
     def _reasons(self, process: UqPid, host: bytes) -> int:
@@ -298,17 +262,35 @@ class Gps(Processes):
     # It comes
 
     @serves(gps_peer.GPS_TAKES, at="inlets")
-    def _takes(self, mach: Mach, request: Message, personality: bytes) -> tuple[Any, ...]:
-        return (personality in self.personalities and not self.leaves,)
+    def _takes(self, mach: Mach, request: Message, pid: Sequence[int]) -> tuple[Any, ...] | None:
+        process = pid_of(pid)
+        if self.table.find(process) is not None:
+            return (self.takes(process),)
+        if len(self.doubts) >= DOUBTS_MAX:
+            raise KernError(KERN_RESOURCE_SHORTAGE)
+        self.doubts.setdefault(process, []).append(request.caller)
+        return None
+
+    def takes(self, process: UqPid) -> bool:
+        """Whether a process of the table may come."""
+        entry = self.table.find(process)
+        is_welcome = entry is not None and (not self.owners or entry.owner in self.owners)
+        return entry is not None and is_welcome and entry.personality in self.personalities and not self.leaves
+
+    def _changed(self, mach: Mach, process: UqPid) -> None:
+        for caller in self.doubts.pop(process, []):
+            mach.answer(caller, gps_peer.GPS_TAKES, 0, (self.takes(process),))
+        super()._changed(mach, process)
 
     @serves(gps_peer.PM_RECEIVE, at="inlets")
     def _receive(
         self, mach: Mach, request: Message, pid: Sequence[int], epoch: int, by: Sequence[int], name: int, place: int,
         made: Sequence[Any],
     ) -> None:  # fmt: skip
-        process = UqPid(pid[0], pid[1] << 32 | pid[2], pid[3])
+        process = pid_of(pid)
         tasks = list(map(living, made))
         is_its_own = by[0] == self.speaker(request)
+        is_its_own &= self.table.find(process) is None or self.takes(process)
         if not all(tasks) or place >= len(tasks) or process in self.arriving or self.leaves or not is_its_own:
             raise KernError(KERN_INVALID_ARGUMENT)
         self.arriving[process] = Arriving(request.caller, member_of(by), epoch, name, place, tasks)
@@ -347,7 +329,7 @@ class Gps(Processes):
 
     @serves(gps_peer.PM_REST, at="inlets")
     def _rest_comes(self, mach: Mach, request: Message, pid: Sequence[int], epoch: int, how: int) -> tuple[Any, ...] | None:
-        process = UqPid(pid[0], pid[1] << 32 | pid[2], pid[3])
+        process = pid_of(pid)
         arriving, local, entry = self.arriving.get(process), self.processes.get(process), self.find(process)
         if arriving is None and local is not None and local.task and entry is not None and entry.epoch == epoch:
             return ((),)

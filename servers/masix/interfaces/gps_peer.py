@@ -14,9 +14,9 @@ _BOOLEAN = Type(0, 0, 32, 1, "i")
 _POINTER = Type(9, 9, 8, 1, "s", OUT_OF_LINE, longform=True)
 _GPS_HOST = Type(12, 12, 8, 1, "s", COUNTED, limit=80, string=True)
 _MOVE_SEND = Type(17, 17, 32, 1, "")
-_PM_PERSONALITY = Type(12, 12, 8, 1, "s", COUNTED, limit=32, string=True)
 _PM_PID = Type(2, 2, 32, 4, "4I")
 _MOVE_SEND_ARRAY = Type(17, 17, 32, 1, "", OUT_OF_LINE, longform=True)
+_PM_PERSONALITY = Type(12, 12, 8, 1, "s", COUNTED, limit=32, string=True)
 
 GPS_PAGE_GET = Routine(
     "gps_page_get",
@@ -68,7 +68,7 @@ GPS_PACKETS = Routine(
 
 GPS_TAKES = Routine(
     "gps_takes",
-    Message(5553, (("personality", _PM_PERSONALITY),)),
+    Message(5553, (("pid", _PM_PID),)),
     Message(
         5653,
         (
@@ -119,6 +119,27 @@ GPS_LEAVE = Routine(
     Message(5656, (("RetCode", _INT32),)),
 )
 
+GPS_CREATE_FOR = Routine(
+    "gps_create_for",
+    Message(
+        5557,
+        (
+            ("task", _MOVE_SEND),
+            ("kind", _UINT32),
+            ("personality", _PM_PERSONALITY),
+            ("owner", _UINT32),
+        ),
+    ),
+    Message(
+        5657,
+        (
+            ("RetCode", _INT32),
+            ("pid", _PM_PID),
+            ("process", _MOVE_SEND),
+        ),
+    ),
+)
+
 ROUTINES: Final = table(
     GPS_PAGE_GET,
     GPS_MEET,
@@ -127,5 +148,6 @@ ROUTINES: Final = table(
     PM_RECEIVE,
     PM_REST,
     GPS_LEAVE,
+    GPS_CREATE_FOR,
 )
 """The routines by request id."""

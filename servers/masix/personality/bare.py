@@ -34,15 +34,17 @@ from machemu.mig.interfaces.mach import (
 from machemu.mig.interfaces.mach_port import MACH_PORT_INSERT_RIGHT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS
 from machemu.mig.runtime import OutOfLine, PolyPort
-from machemu.sim.state import U8, PortName, Receive, Right, SendRight, state
+from machemu.sim.state import U8, U32, PortName, Receive, Right, SendRight, state
 from machemu.user.kit import Answer, HostServer, answered, notified, serves
 from machemu.user.mach import Mach
 from machemu.user.message import Caller, Message, living, name_of
 from machemu.user.notifications import NoSenders
-from masix.interfaces import acs, gps
+from masix.interfaces import acs, gps_peer
+from masix.migration.node_server import name_at
 from masix.personality import programs
 
 NAME: Final = b"bare"
+GPS: Final = b"gps"
 KINDS: Final = ("nomad", "sedentary")
 OUTPUT, PROCESS = 1, 2
 """The names of a program's rights."""
@@ -86,25 +88,34 @@ def program(text: str, folder: Path) -> Program:
 
 @state
 class Bare(HostServer):
-    """The personality's server of a node. programs: those to be run."""
+    """The personality's server of a node."""
 
-    __slots__ = ("console", "outputs", "waiting")
+    __slots__ = ("console", "host", "outputs", "owner", "waiting")
     console: Right
+    host: bytes  # the node's name
     outputs: dict[Receive, U8]  # the ports of the programs' output: how many writes are under way at each
-    waiting: list[Program]
+    owner: U32  # whose processes they are
+    waiting: list[Program]  # those to be run
 
-    def __init__(self, programs: Iterable[Program] = ()) -> None:
+    def __init__(self, host: bytes, programs: Iterable[Program] = (), owner: int = 0) -> None:
         super().__init__()
         self.console = 0
+        self.host = host
         self.outputs = {}
+        self.owner = owner
         self.waiting = list(programs)
 
     @classmethod
-    def on_node(cls, node: int, seed: int, key: bytes, folder: Path, *, programs: object = "") -> Self:
-        """programs: each its kind, path and arguments, with semicolons between them."""
+    def on_node(
+        cls, node: int, seed: int, key: bytes, host: str, folder: Path, *, programs: object = "", owner: object = 0
+    ) -> Self:
+        """programs: each its kind, path and arguments, with semicolons between them. owner: a number, by which other nodes may
+        know whose processes they take."""
         if not isinstance(programs, str):
             raise UserError(f"programs = {programs!r}: write a text, with semicolons between the programs")
-        return cls([program(text, folder) for text in programs.split(";") if text.strip()])
+        if type(owner) is not int or not 0 <= owner < 1 << 32:
+            raise UserError(f"owner = {owner!r}: write a number below {1 << 32}")
+        return cls(host.encode(), [program(text, folder) for text in programs.split(";") if text.strip()], owner)
 
     def start(self, mach: Mach) -> None:
         super().start(mach)
@@ -117,9 +128,9 @@ class Bare(HostServer):
             self.expired(mach)
 
     def expired(self, mach: Mach) -> None:
-        self.ask(mach, self._found, mach.given("name-server"), (b"gps",))
+        self.ask(mach, self._found, mach.name_server(), (name_at(GPS, self.host),))
 
-    @answered(acs.ACS_LOOK_UP_HERE)
+    @answered(acs.ACS_LOOK_UP)
     def _found(self, mach: Mach, answer: Answer) -> None:
         server = living(answer.results[0]) if answer.results else 0
         if not server:
@@ -163,7 +174,7 @@ class Bare(HostServer):
             part = beginning.parts[0]
             self.ask(mach, self._written, beginning.task, (part.address, OutOfLine(part.data, len(part.data))), beginning)
         else:
-            values = PolyPort(beginning.task, COPY_SEND), beginning.kind, NAME
+            values = PolyPort(beginning.task, COPY_SEND), beginning.kind, NAME, self.owner
             self.ask(mach, self._created, beginning.server, values, beginning)
 
     @answered(VM_WRITE)
@@ -178,7 +189,7 @@ class Bare(HostServer):
             return
         self._write(mach, beginning._replace(parts=beginning.parts[1:]))
 
-    @answered(gps.GPS_CREATE)
+    @answered(gps_peer.GPS_CREATE_FOR)
     def _created(self, mach: Mach, answer: Answer, beginning: Beginning) -> None:
         """Its rights are bound, and it runs."""
         if answer.code:
