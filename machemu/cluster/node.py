@@ -130,7 +130,7 @@ class ClusterNode:
             kernel = self._make_machine().kernel
             # The time of day goes on while a machine is off; the cluster's clock and the nodes' are one.
             kernel.kern.clock.base = time
-            kernel.kern.ticks = time // TICK_NS
+            kernel.kern.begin_at(time // TICK_NS)
             self.powered = time
             self.paused = self.idle = False
             self.join()

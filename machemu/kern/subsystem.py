@@ -240,6 +240,11 @@ class Kern:
         self.charge_events(self.kernel_task)  # what an interrupt does is nothing of the task's that it comes upon
         return self.clock.now()
 
+    def begin_at(self, ticks: int) -> None:
+        """A kernel that starts when there were so many clock interrupts since power-on."""
+        self.ticks = ticks
+        self.sched.into = ticks % SECOND_TICKS
+
     def take_ticks(self, ticks: int) -> None:
         """Clock interrupts until there were so many since power-on, which is more than there were yet."""
         second, self.sched.into = divmod(ticks, SECOND_TICKS)
