@@ -343,3 +343,40 @@ def test_a_send_and_the_receive_right_of_a_port_in_one_message_have_one_name(arc
         do(made, giver, give_both)
         one, other = taker.rights
         assert one == other
+
+
+def test_a_request_of_a_right_in_a_queue_tells_a_port_that_moves_with_the_queue_by_no_other_node(arch: Arch) -> None:
+    """The receive right of a port is in a message that waits at a second one, which moves together with who is to be told."""
+
+    def fill(actor: Actor, mach: Mach) -> None:
+        told, queue, port = mach.allocate_ports(3)
+        mach.make_send(port)
+        mach.notify(port, NO_SENDERS, told)
+        mach.make_send(queue)
+        body = item(arch, MOVE_RECEIVE, 1) + bytes(4)
+        mach.put(Message(Header(queue, COPY_SEND, 0, 0, 500), body, (CarriedPort(4, MOVE_RECEIVE, port),), True))
+        actor.rights += [told, queue, port]
+
+    def give_all(actor: Actor, mach: Mach) -> None:
+        body = item(arch, MOVE_RECEIVE, 2) + bytes(8)
+        rights = [CarriedPort(4 + 4 * n, MOVE_RECEIVE, actor.rights[n]) for n in range(2)]
+        mach.send(Message(Header(found(actor), COPY_SEND, 0, 0, GIVEN), body, tuple(rights), True))
+
+    def listen(actor: Actor, mach: Mach) -> None:
+        for right in actor.rights[:2]:
+            mach.move_member(right, actor.other)
+
+    def drop(actor: Actor, mach: Mach) -> None:
+        mach.deallocate(actor.rights[-1])
+
+    mine, theirs = Actor(), Actor()
+    with net((arch, arch), [mine], [theirs]) as made:
+        do(made, theirs, register(b"theirs"))
+        do(made, mine, look_up(b"theirs"), fill)
+        do(made, mine, give_all)
+        do(made, mine, give(arch, lambda actor: actor.rights[-1]))
+        do(made, theirs, listen)
+        assert theirs.ids() == [500]
+        made.gone.append(0)
+        do(made, theirs, drop)
+        assert theirs.ids() == [500, NO_SENDERS]

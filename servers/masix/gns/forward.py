@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from machemu.abi.message import PORT_SEND_ONCE, CarriedPorts
@@ -51,9 +52,14 @@ def forward(context: Context, name: PortName, proxy: Proxy, message: Message) ->
     to = NetRight(RightKind.SEND_ONCE if header.local_type == PORT_SEND_ONCE else RightKind.SEND, proxy.node, proxy.number)
     context.say(proxy.node, Deliver(to, answer, context.mach.order, given))
     went(context, name, proxy, header)
-    for passed in translator.passed:
-        if passed in context.tables.proxies and context.tables.proxies[passed].is_unused:
-            rights.unused_here(context, passed)
+    passed(context, translator.passed)
+
+
+def passed(context: Context, names: Iterable[PortName]) -> None:
+    """Of proxies send-once rights have been given away, perhaps the last rights."""
+    for name in names:
+        if name in context.tables.proxies and context.tables.proxies[name].is_unused:
+            rights.unused_here(context, name)
 
 
 def went(context: Context, name: PortName, proxy: Proxy, header: Header) -> None:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from machemu.abi.message import PORT_SEND_ONCE
+from machemu.abi.errors import KernError
+from machemu.abi.message import MOVE_SEND_ONCE, PORT_SEND_ONCE
 from machemu.abi.port import PortStatus
+from machemu.mig.interfaces.mach_port import MACH_PORT_REQUEST_NOTIFICATION
 from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED
-from machemu.mig.runtime import Routine
+from machemu.mig.runtime import PolyPort, Routine
 from machemu.sim.state import PortName, Right
 from machemu.user.message import living
-from masix.gns import rights, traffic
+from masix.gns import forward, rights, traffic
 from masix.gns.context import Context
 from masix.gns.ports import EVERYBODY, Coming, Export, Leaving, Proxy, Way
-from masix.gns.translate import Translator, proxies_of
+from masix.gns.translate import Once, Translator, proxies_of
 from masix.gns.wire import Flush, Given, GivenUp, Home, Homed, NetRight, Onces, Request, RightKind, Unused
 
 NOBODY: Final = Request(0)
@@ -55,8 +57,10 @@ def homed(context: Context, node: int, payload: Homed) -> None:
             homes.append((home, leaving))
     statuses = context.mach.receive_statuses([leaving.name for _, leaving in homes])
     gone = [_left(context, home, leaving, status) for (home, leaving), status in zip(homes, statuses, strict=True)]
-    no_senders = _take_requests(context, MACH_NOTIFY_NO_SENDERS, [each for each in gone if each.status.nsrequest])
-    port_destroyed = _take_requests(context, MACH_NOTIFY_PORT_DESTROYED, [each for each in gone if each.status.pdrequest])
+    passed: set[PortName] = set()
+    no_senders = _take_requests(context, MACH_NOTIFY_NO_SENDERS, [each for each in gone if each.status.nsrequest], passed)
+    destroyed = [each for each in gone if each.status.pdrequest]
+    port_destroyed = _take_requests(context, MACH_NOTIFY_PORT_DESTROYED, destroyed, passed)
     _make_proxies(context, [each for each in gone if each.is_known()])
     given, waiting = [], []
     for each in gone:
@@ -69,6 +73,7 @@ def homed(context: Context, node: int, payload: Homed) -> None:
             context.mach.destroy_receive(each.leaving.name)
     if given:
         context.say(node, GivenUp(tuple(given)))
+    forward.passed(context, passed)
     for each in waiting:
         _flush(context, each)
 
@@ -87,14 +92,17 @@ def _left(context: Context, home: Home, leaving: Leaving, status: PortStatus) ->
     return Left(*home, leaving, status, tuple(onces[-ONCES_MAX:]))
 
 
-def _take_requests(context: Context, notification: Routine, asked: list[Left]) -> dict[int, Request]:
-    """Takes back what ports are asked to notify, by the ports' tokens."""
+def _take_requests(context: Context, notification: Routine, asked: list[Left], passed: set[PortName]) -> dict[int, Request]:
+    """Takes back what ports are asked to notify, by the ports' tokens. passed: gets the proxies of ports that are told where they
+    are, and of which the rights have been given up for that."""
     taken = context.mach.exchange_requests(notification.request.id, [(each.leaving.name, 0, 0) for each in asked])
     proxies = proxies_of(context, filter(None, map(living, taken)))
     requests = {}
     for each, right in zip(asked, taken, strict=True):
-        given = Translator(context, each.leaving.account, proxies).give(right, PORT_SEND_ONCE, each.leaving.node)
+        translator = Translator(context, each.leaving.account, proxies, sends_onces=True)
+        given = translator.give(right, PORT_SEND_ONCE, each.leaving.node)
         requests[each.token] = Request(given.number, 0 if given.node == context.node else given.node, given.pledge)
+        passed |= translator.passed
     return requests
 
 
@@ -152,10 +160,10 @@ def given_up(context: Context, node: int, payload: GivenUp) -> None:
     rights_of = {coming.number: (each, coming) for each, coming in found if coming is not None and not coming.is_given_up}
     context.stock(sum(bool(each.no_senders.number) + bool(each.port_destroyed.number) for each, _ in rights_of.values()))
     for each, coming in rights_of.values():
-        translator = Translator(context, context.tables.exports[coming.number].account)
+        translator = Translator(context, context.tables.exports[coming.number].account, sends_onces=True)
         coming.is_given_up = True
-        coming.no_senders = _asked_for(translator, node, each.no_senders)
-        coming.port_destroyed = _asked_for(translator, node, each.port_destroyed)
+        coming.no_senders = _asked_for(translator, node, each.no_senders, coming, MACH_NOTIFY_NO_SENDERS)
+        coming.port_destroyed = _asked_for(translator, node, each.port_destroyed, coming, MACH_NOTIFY_PORT_DESTROYED)
         _make_onces(context, node, coming, each.onces)
         if each.is_unused:
             rights.unused(context, node, Unused(each.number, 1))
@@ -171,10 +179,15 @@ def _make_onces(context: Context, node: int, coming: Coming, told: tuple[Onces, 
         context.tables.add_onces(export, each.node or node, context.mach.make_onces([name] * count))
 
 
-def _asked_for(translator: Translator, node: int, request: Request) -> Right:
-    """The proxy of a send-once right by which a port of a node was asked to notify; 0 for none."""
+def _asked_for(translator: Translator, node: int, request: Request, coming: Coming, notification: Routine) -> Right:
+    """The proxy of a send-once right by which a port of a node was asked to notify; 0 for none, and for one to a port here, which
+    is kept as such."""
     right = NetRight(RightKind.SEND_ONCE, request.node or node, request.number, request.pledge)
-    return living(translator.take(right, node)) if request.number else 0
+    taken = translator.take(right, node) if request.number else None
+    if isinstance(taken, Once):
+        coming.onces[notification.request.id] = int(taken)
+        return 0
+    return living(taken)
 
 
 def _coming(context: Context, node: int, number: int) -> Coming | None:
@@ -227,6 +240,21 @@ def _ask(context: Context, come: list[tuple[PortName, Coming]]) -> None:
     ):
         asked = [(name, sync, proxy) for name, proxy in requests if proxy in context.tables.proxies]
         context.mach.notify_all(notification.request.id, asked)
+        for name, coming in come:
+            if once := coming.onces.pop(notification.request.id, 0):
+                _ask_once(context, name, notification, sync, once)
+
+
+def _ask_once(context: Context, name: PortName, notification: Routine, sync: int, once: PortName) -> None:
+    """As `_ask`, where a port here is told."""
+    mach = context.mach
+    values = (name, notification.request.id, sync, PolyPort(once, MOVE_SEND_ONCE))
+    try:
+        (previous,) = mach.call(MACH_PORT_REQUEST_NOTIFICATION, mach.task_self(), *values)
+    except KernError:  # who was to be told has died
+        mach.deallocate(once)
+    else:
+        mach.give_up([(living(previous), MOVE_SEND_ONCE)] if living(previous) else [])
 
 
 def _come_home(context: Context, name: PortName, export: Export) -> None:
@@ -263,6 +291,7 @@ def lost(context: Context, node: int) -> None:
     rights.are_gone(context, gone.keys())
     for name, coming in gone.items():
         del tables.coming[name]
+        context.mach.give_up((once, MOVE_SEND_ONCE) for once in coming.onces.values())
         export = tables.exports[coming.number]
         rights.destroy_waiting(context, export)
         rights.forget_unused(context, coming.number, export)

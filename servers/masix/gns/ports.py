@@ -199,7 +199,9 @@ class Leaving(NamedTuple):
 class Coming:
     """A receive right that comes here, until its old home has given up the port. The message that brings it waits for it."""
 
-    __slots__ = ("for_port", "is_given_up", "is_told", "is_wanted", "no_senders", "node", "number", "port_destroyed", "token")
+    __slots__ = (
+        "for_port", "is_given_up", "is_told", "is_wanted", "no_senders", "node", "number", "onces", "port_destroyed", "token",
+    )  # fmt: skip
     node: NodeNumber  # the old home
     token: U31  # what that calls it
     is_told: bool  # it knows the new one; not while messages from here are under way to the port by other ways
@@ -210,6 +212,7 @@ class Coming:
     # The proxies of the send-once rights by which it is asked to notify, 0 for none:
     no_senders: Right
     port_destroyed: Right
+    onces: dict[U32, SendOnceRight]  # by the notification's id, those that are to ports here
 
     def __init__(self, node: int, token: int, number: int) -> None:
         self.node = node
@@ -220,6 +223,7 @@ class Coming:
         self.for_port = 0
         self.is_wanted = True
         self.no_senders = self.port_destroyed = 0
+        self.onces = {}
 
 
 @state
