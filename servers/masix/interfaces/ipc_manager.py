@@ -102,11 +102,25 @@ IPC_PAUSE = Routine(
     ),
 )
 
+IPC_COPY = Routine(
+    "ipc_copy",
+    Message(
+        5625,
+        (
+            ("control", _COPY_SEND),
+            ("there", _COPY_SEND),
+            ("made", _COPY_SEND),
+        ),
+    ),
+    Message(5725, (("RetCode", _INT32),)),
+)
+
 ROUTINES: Final = table(
     IPC_LEAD,
     IPC_MOVE,
     IPC_TAKE,
     IPC_FILL,
     IPC_PAUSE,
+    IPC_COPY,
 )
 """The routines by request id."""

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 from machemu.abi.errors import KernError, UserError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT, KERN_SUCCESS
-from machemu.abi.message import COPY_SEND, MOVE_SEND
+from machemu.abi.message import COPY_SEND, MOVE_RECEIVE, MOVE_SEND
 from machemu.mig.interfaces.mach import (
     MACH_PORTS_LOOKUP,
     MACH_PORTS_REGISTER,
@@ -30,8 +30,8 @@ from machemu.mig.interfaces.mach_migrate import (
 )
 from machemu.mig.interfaces.name_server import NAME_SERVER_CLIENT
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
-from machemu.mig.runtime import OutOfLine, PolyPort, Routine
-from machemu.sim.state import U32, PortName, Right, SendRight, state
+from machemu.mig.runtime import OutOfLine, PolyPort
+from machemu.sim.state import PortName, Right, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
 from machemu.user.message import DEAD_NAME, NULL_NAME, UNNAMED, Caller, Message, living, name_of
@@ -39,7 +39,7 @@ from masix.interfaces import acs, gns
 from masix.interfaces import ipc_manager as ipc
 from masix.migration import lasting, node_tasks, rights
 from masix.migration.node_server import NodeServer
-from masix.migration.pieces import Arrived, Piece, pieces_of
+from masix.migration.pieces import Arrived, Coming, Extracted, Filling, Going, Piece, Special, pieces_of
 from masix.migration.state import numbers_of, words_of
 
 NAME: Final = b"ipc"
@@ -57,69 +57,6 @@ OTHERS: Final = 1 << 16
 """The number of the first part that has no receive rights."""
 BOUND: Final = 256
 """Beside a kind: the right is null, and becomes the other node's."""
-
-
-@state
-class Going(NamedTuple):
-    """Rights that go. controls: of the tasks whose they are; made: what is to have them; pieces: those that go next, of which the
-    first one has the number `part`. lasts: this manager keeps all but send-once rights, until the other one has them."""
-
-    caller: Caller
-    controls: tuple[SendRight, ...]
-    there: Right
-    made: Right
-    pieces: tuple[Piece, ...]
-    part: U32
-    lasts: bool
-
-
-@state
-class Extracted(NamedTuple):
-    """What has been taken out of a name space. receives: of those that last."""
-
-    words: bytes
-    receives: tuple[PortName, ...]
-    number_of_receives: U32  # of those and others
-    sends: tuple[PortName, ...]
-    onces: tuple[PortName, ...]
-    requests: tuple[PortName, ...]
-
-
-@state
-class Special(NamedTuple):
-    """The special ports of a task that goes, and its threads', as `_special` gives them. clients: those which are the name
-    server's; candidates: those which may be. first: the right to the first of the tasks that go."""
-
-    names: tuple[PortName, ...]
-    candidates: tuple[PortName, ...]
-    clients: tuple[PortName, ...]
-    first: Right
-
-
-@state
-class Filling(NamedTuple):
-    """What the other node's manager is to make of the rights that have come there."""
-
-    first: Right
-    receives: U32
-    words: bytes
-    kinds: tuple[U32, ...]
-    special: tuple[PortName, ...]  # the names among them that are given up, unless they went
-
-
-@state
-class Coming(NamedTuple):
-    """A name space that comes. sends: with what is bound here; distant: those that may lead to other nodes; kinds: theirs."""
-
-    caller: Caller
-    made: Right
-    words: bytes
-    receives: tuple[PortName, ...]
-    sends: tuple[PortName, ...]
-    onces: tuple[PortName, ...]
-    requests: tuple[PortName, ...]
-    distant: tuple[PortName, ...]
-    kinds: tuple[U32, ...]
 
 
 @state
@@ -203,9 +140,9 @@ class IpcManager(NodeServer):
         if control in self.extracted:
             return self.extracted[control].receives
         words, *rights = mach.call(MACH_PORT_EXTRACT_ALL, control)
-        receives, *others = (tuple(map(name_of, each)) for each in rights)
-        kept = receives if lasts else ()
-        self.extracted[mach.copy_send(control)] = Extracted(bytes(words.copy or b""), kept, len(receives), *others)
+        receives, sends, onces, requests = (tuple(map(name_of, each)) for each in rights)
+        kept = bytes(words.copy or b""), receives if lasts else (), len(receives)
+        self.extracted[mach.copy_send(control)] = Extracted(*kept, sends, onces, requests)
         mach.notify(control, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
         return receives
 
@@ -215,17 +152,33 @@ class IpcManager(NodeServer):
             values = _copy(going.made), going.part, *going.pieces[0]
             self.ask(mach, self._led, going.there, values, going._replace(pieces=going.pieces[1:], part=going.part + 1))
         else:
-            self._end(mach, going, ipc.IPC_LEAD, answer)
+            self._end(mach, going, answer)
 
     @serves(ipc.IPC_MOVE)
     def _move(self, mach: Mach, request: Message, control: Any, there: Any, made: Any, first: Any, lasts: int) -> None:
         if living(control) not in self.extracted or None in (there, made, first):
             raise KernError(KERN_INVALID_ARGUMENT)
+        going = Going(request.caller, (control,), name_of(there), name_of(made), (), OTHERS, bool(lasts))
+        self._begin(mach, going, name_of(first))
+
+    @serves(ipc.IPC_COPY)
+    def _copy_sends(self, mach: Mach, request: Message, control: Any, there: Any, made: Any) -> None:
+        node_tasks.check(mach, (control,), there, made)
+        self._extract(mach, name_of(control), True)
+        going = Going(request.caller, (control,), name_of(there), name_of(made), (), OTHERS, True, True)
+        self._begin(mach, going, NULL_NAME)
+
+    def _begin(self, mach: Mach, going: Going, first: Right) -> None:
+        """All but the receive rights goes, unless it has gone."""
+        (control,) = going.controls
+        if self.extracted[control].has_gone:
+            mach.give_up([(first, MOVE_SEND)])
+            self._end(mach, going, DONE._replace(results=() if going.ahead else (words_of(mach.order, ()),)))
+            return
         names = tuple(_special(mach, control))
         known = (*UNNAMED, *_kernel_ports(names), names[PRINTER])
         others = [name for name in names if name not in known and not self._kind(name)]
-        going = Going(request.caller, (control,), name_of(there), name_of(made), (), OTHERS, bool(lasts))
-        self._sort(mach, going, Special(names, tuple(dict.fromkeys(others)), (), name_of(first)))
+        self._sort(mach, going, Special(names, tuple(dict.fromkeys(others)), (), first))
 
     def _sort(self, mach: Mach, going: Going, special: Special) -> None:
         """Asks the name server of each special port whether it is one of its own, by which a task reaches it."""
@@ -251,6 +204,8 @@ class IpcManager(NodeServer):
         given = [NULL_NAME if is_bound else name for name, is_bound in zip(names, bound, strict=True)]
         told = tuple([kind | (BOUND if is_bound else 0) for kind, is_bound in zip(kinds, bound, strict=True)])
         pieces = tuple(pieces_of((), given, rest.onces, rest.requests))
+        if going.ahead:
+            pieces = tuple([piece._replace(onces=(), requests=()) for piece in pieces])
         filling = Filling(special.first, rest.number_of_receives, rest.words, told, special.names if going.lasts else ())
         if not going.lasts:
             self._forget(mach, control)
@@ -271,11 +226,14 @@ class IpcManager(NodeServer):
     def _went(self, mach: Mach, answer: Answer, going: Going, filling: Filling) -> None:
         if answer.code:
             mach.give_up((name, MOVE_SEND) for name in (filling.first, *filling.special))
-            self._end(mach, going, ipc.IPC_MOVE, answer)
+            self._end(mach, going, answer)
         elif going.pieces:
             rest = going._replace(pieces=going.pieces[1:], part=going.part + 1)
             values = _copy(going.made), going.part, *self._given(mach, going)
             self.ask(mach, self._went, going.there, values, rest, filling)
+        elif going.ahead:
+            mach.give_up((name, MOVE_SEND) for name in filling.special)
+            self._end(mach, going, answer)
         else:
             mach.work(0, 0, len(filling.words))
             packed = zlib.compress(filling.words)
@@ -299,17 +257,18 @@ class IpcManager(NodeServer):
     def _moved(self, mach: Mach, answer: Answer, going: Going, special: tuple[PortName, ...]) -> None:
         mach.give_up((name, MOVE_SEND) for name in special)
         if going.lasts and not answer.code:
-            rest = self._forget(mach, going.controls[0])
+            (control,) = going.controls
+            rest, self.extracted[control] = self.extracted[control], Extracted(b"", (), 0, (), (), (), True)
             mach.give_up((name, MOVE_SEND) for name in rest.sends)
             lasting.end(mach, rest.receives)
-        self._end(mach, going, ipc.IPC_MOVE, answer)
+        self._end(mach, going, answer)
 
     @staticmethod
-    def _end(mach: Mach, going: Going, routine: Routine, answer: Answer) -> None:
+    def _end(mach: Mach, going: Going, answer: Answer) -> None:
         for piece in () if going.lasts else going.pieces:
             piece.give_up(mach)
         mach.give_up((name, MOVE_SEND) for name in (*going.controls, going.there, going.made))
-        mach.answer(going.caller, routine, answer.code, answer.results)
+        mach.answer(going.caller, ipc.ROUTINES[going.caller.id], answer.code, answer.results)
 
     # Rights that come
 
@@ -322,14 +281,13 @@ class IpcManager(NodeServer):
             self.arrived[mach.copy_send(made)] = Arrived()
             mach.notify(made, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
         arrived, piece = self.arrived[made], Piece(*[tuple(map(name_of, names)) for names in given])
+        lasting.arrived(mach, given[0])
         if part in arrived.parts or arrived.is_filled:
             arrived.comes_again(mach, part, piece)
         elif any(right is None for right in given[0]):
             raise KernError(KERN_INVALID_ARGUMENT)
         else:
-            lasting.arrived(mach, given[0])
-            arrived.receives += piece.receives
-            arrived.parts[part] = piece._replace(receives=())
+            arrived.parts[part] = piece
         mach.deallocate(made)
         return ()
 
@@ -337,7 +295,8 @@ class IpcManager(NodeServer):
         """A task has ended whose rights are here, before they could go, or after they had come; or one goes on."""
         if name in self.arrived:
             arrived = self.arrived.pop(name)
-            arrived.take()._replace(receives=tuple(arrived.receives)).give_up(mach)
+            arrived.take().give_up(mach)
+            mach.give_up((receive, MOVE_RECEIVE) for receive in arrived.receives)
         elif name in self.extracted:
             rest = self.extracted.pop(name)
             Piece((), rest.sends, rest.onces, rest.requests).give_up(mach)
@@ -358,18 +317,17 @@ class IpcManager(NodeServer):
             raise KernError(KERN_INVALID_ARGUMENT) from None
         ports, others = (self.arrived.get(living(task)) or Arrived() for task in (first, made))
         if others.is_filled:
-            mach.give_up(((first, MOVE_SEND), (made, MOVE_SEND)))
+            mach.give_up(((name_of(first), MOVE_SEND), (made, MOVE_SEND)))
             mach.reply(request, ipc.IPC_FILL, 0, (words_of(mach.order, ()),))
             return
         node_tasks.check(mach, (made,), first)
         special = _special_count(mach, made)
-        if len(ports.receives) < receives or not all(_is_kind(kind, self.own) for kind in told):
+        if not all(_is_kind(kind, self.own) for kind in told):
             raise KernError(KERN_INVALID_ARGUMENT)
-        rest = others.take()
-        if not len(rest.sends) == len(told) >= special:
-            rest.give_up(mach)
+        its, rest = ports.take_receives(receives), others.take()
+        if len(its) != receives or not len(rest.sends) == len(told) >= special:
+            rest._replace(receives=its).give_up(mach)
             raise KernError(KERN_INVALID_ARGUMENT)
-        its, ports.receives = tuple(ports.receives[:receives]), ports.receives[receives:]
         names = list(rest.sends)
         others.is_filled = True
         mach.deallocate(first)

@@ -27,7 +27,7 @@ from masix.migration import ipc, node_tasks, process, report, space
 from masix.migration.node_server import NodeServer, name_at
 from masix.migration.report import Dependency, Report
 from masix.migration.state import numbers_of, words_of
-from masix.migration.strategies import DIRECT_COPY, UNDECIDED, Step
+from masix.migration.strategies import DIRECT_COPY, RIGHTS, UNDECIDED, Step
 
 NAME: Final = b"migration"
 MANAGERS: Final = (process.NAME, space.NAME, ipc.NAME)
@@ -223,7 +223,10 @@ class MigrationManager(NodeServer):
             case Step.DECIDE if move.decision:
                 made = [mach.copy_send(task) for task in move.made]
                 self.ask(mach, self._decided, move.decider, (move.decision, made), number, 0)
-            case Step.BEGIN | Step.DECIDE:
+            case Step.COPIES if move.decision:
+                ahead = _copy(move.controls[at]), _copy(there[IPC]), _copy(move.made[at])
+                self.ask(mach, self._ahead, here[IPC], ahead, number)
+            case Step.BEGIN | Step.DECIDE | Step.COPIES:
                 self._done(mach, number, 0, False)
             case Step.GIVE:
                 made = [mach.copy_send(task) for task in move.made]
@@ -311,6 +314,10 @@ class MigrationManager(NodeServer):
     def _led(self, mach: Mach, answer: Answer, number: U32) -> None:
         self._done(mach, number, answer.code)
 
+    @answered(ipc_manager.IPC_COPY)
+    def _ahead(self, mach: Mach, answer: Answer, number: U32) -> None:
+        self._done(mach, number, answer.code)
+
     @answered(ipc_manager.IPC_LEAD)
     def _gone(self, mach: Mach, answer: Answer, number: U32) -> None:
         self._done(mach, number, answer.code, False)
@@ -384,8 +391,10 @@ class MigrationManager(NodeServer):
         move.there.append(_one(answer))
         if len(move.there) < len(MANAGERS):
             self._look_up(mach, self._manager_there, MANAGERS[len(move.there)], move.host, number)
-        else:
-            self._begin_step(mach, number)
+            return
+        if move.steps[0] in RIGHTS:
+            move.steps, move.done = DIRECT_COPY[DIRECT_COPY.index(Step.COPIES) :], 0
+        self._begin_step(mach, number)
 
     def _undo(self, mach: Mach, number: int, outcome: int, code: int) -> None:
         """What was made elsewhere ends; then the tasks are released, or end where the move is not given up."""

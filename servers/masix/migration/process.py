@@ -44,7 +44,7 @@ from machemu.user.mach import Mach
 from machemu.user.message import NULL_NAME, Caller, Message, living, name_of
 from masix.interfaces import process_manager as process
 from masix.migration import held as held_tasks
-from masix.migration import lasting, node_tasks, report
+from masix.migration import lasting, node_tasks, pieces, report
 from masix.migration.held import MOVES, REPLIES, Held, Wait
 from masix.migration.node_server import NodeServer
 from masix.migration.state import NO_REPLY, TaskState, ThreadState, numbers_of, pack, pack_tasks, unpack, words_of
@@ -372,14 +372,16 @@ class ProcessManager(NodeServer):
 
     @serves(process.PROCESS_TAKE_PORTS)
     def _take_ports(self, mach: Mach, request: Message, made: Any, ports: Sequence[Any]) -> tuple[Any, ...]:
-        """They may be dead by now, or be here already. One that is null is lost."""
-        if living(made) not in self.made or (not self.made[made] and (not ports or any(port is None for port in ports))):
+        """They may be dead by now; what was here already, and has not died on its way, stays. One that is null is lost."""
+        its = self.made.get(living(made), ())
+        if living(made) not in self.made or not ports or (its and len(its) != len(ports)):
             raise KernError(KERN_INVALID_ARGUMENT)
-        if self.made[made]:
-            mach.give_up((name_of(port), MOVE_RECEIVE) for port in ports)
-        else:
-            lasting.arrived(mach, ports)
-            self.made[made] = tuple(map(name_of, ports))
+        if any(port is None for port in ports) and not its:
+            raise KernError(KERN_INVALID_ARGUMENT)
+        lasting.arrived(mach, ports)
+        names = tuple(map(name_of, ports))
+        self.made[made], spare = pieces.merged(its, names) if its else (names, ())
+        mach.give_up((port, MOVE_RECEIVE) for port in spare)
         mach.deallocate(made)
         return ()
 

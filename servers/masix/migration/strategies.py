@@ -26,22 +26,26 @@ class Step(Enum):
     """It is decided that they go: until then all can be given up."""
     GIVE = auto()
     """The memory objects go that their family manages."""
+    COPIES = auto()
+    """Of tasks that others decide about, copies of their send rights go ahead."""
     LEAD = auto()
-    """The ports go where their exceptions are answered,"""
+    """Their own ports go, and those where their exceptions are answered,"""
     PORTS = auto()
     """and their receive rights. Rights to such a port can follow it:"""
     BIND = auto()
     """their other rights and name spaces go."""
     MOVE = auto()
-    """Their threads and own ports go."""
+    """Their threads go."""
     GO = auto()
     """They go on there."""
 
 
 DIRECT_COPY: Final = (
-    Step.PAUSE, Step.HOLD, Step.BEGIN, Step.PREPARE, Step.COPY, Step.DECIDE, Step.GIVE, Step.LEAD, Step.PORTS, Step.BIND,
-    Step.MOVE, Step.GO,
+    Step.PAUSE, Step.HOLD, Step.BEGIN, Step.PREPARE, Step.COPY, Step.DECIDE, Step.GIVE, Step.COPIES, Step.LEAD,
+    Step.PORTS, Step.BIND, Step.MOVE, Step.GO,
 )  # fmt: skip
 """All at once, while the tasks are frozen."""
 UNDECIDED: Final = (Step.PAUSE, Step.HOLD, Step.BEGIN, Step.PREPARE, Step.COPY, Step.DECIDE)
 """The steps of which all can be given up."""
+RIGHTS: Final = (Step.COPIES, Step.LEAD, Step.PORTS, Step.BIND)
+"""The steps of which all are done again where something came between."""
