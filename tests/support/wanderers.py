@@ -245,7 +245,10 @@ def wander(arch: Arch, name: str, seed: int, every: int, is_held: bool, folder: 
                 world.run(time)
                 operator.let_go()
         world.run(time + TOLD_NS)
-        told = [(at, *outcome) for at, operator in asked if (outcome := operator.outcome()) is not None]
+        for _, operator in asked:
+            if operator.outcome() is None:
+                operator.drop()
+        told = [(at, *operator.told) for at, operator in asked if operator.told is not None]
         moves = [(at, each) for at, outcome, each in told if outcome == report.MOVED]
         others = Counter(outcome for _, outcome, _ in told if outcome != report.MOVED)
         return Wandered(_printed(world), moves[0][0] if moves else None, [each for _, each in moves], others, waits)
