@@ -287,6 +287,7 @@ class PortTables:
     watchers: dict[Receive, Receive]  # the proxies that ports are told of
     spares: list[Receive]  # ports that can be proxies at once
     stock: U8  # how many of those there are at most
+    way: Way  # what becomes of messages under way to ports that leave this node
 
     def check_saved(self) -> None:
         """ValueError where its tables do not agree."""
