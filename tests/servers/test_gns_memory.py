@@ -13,6 +13,7 @@ from machemu.abi.message import (
     MAKE_SEND_ONCE,
     MOVE_RECEIVE,
     MOVE_SEND,
+    MOVE_SEND_ONCE,
     MSG_TYPE_BYTE,
     CarriedMemory,
     CarriedPort,
@@ -360,3 +361,29 @@ def test_a_receive_right_that_moves_while_memory_is_on_its_way_keeps_the_order(a
         made.run(40)
         do(made, taker, lambda actor, mach: mach.move_member(actor.rights[-1], actor.other), slices=60)
         assert taker.ids() == [501, 502]
+
+
+def test_memory_that_goes_by_an_old_home_comes_though_the_right_it_goes_by_was_the_last(arch: Arch) -> None:
+    """The port moves on while memory is on its way to where it was, and the sender's node has no other right to it."""
+    old, between, taker = Actor(), Actor(), Actor()
+
+    def once(actor: Actor, mach: Mach) -> None:
+        port = mach.allocate_port()
+        actor.rights += [*mach.make_onces([port]), port]
+
+    def answer(actor: Actor, mach: Mach) -> None:
+        body = arch.long_item(MSG_TYPE_BYTE, 8, SIZE, False) + bytes(4)
+        header = Header(actor.rights[0], MOVE_SEND_ONCE, 0, 0, 501)
+        mach.send(Message(header, body, (CarriedMemory(12, SIZE, pattern(SIZE)),), True))
+
+    with net((arch, arch, arch), [old], [between], [taker]) as made:
+        do(made, between, register(b"between"))
+        do(made, taker, register(b"taker"))
+        do(made, old, look_up(b"between"))
+        do(made, between, look_up(b"taker"))
+        do(made, old, once, give(arch, lambda actor: actor.rights[-1], MOVE_RECEIVE))
+        do(made, old, answer, slices=3)
+        do(made, between, give(arch, lambda actor: actor.rights[-1], MOVE_RECEIVE))
+        made.run(60)
+        do(made, taker, lambda actor, mach: mach.move_member(actor.rights[-1], actor.other), slices=60)
+        assert taker.ids() == [501]

@@ -163,11 +163,13 @@ def no_senders(context: Context, name: PortName, count: int) -> None:
 
 
 def unused_here(context: Context, name: PortName) -> None:
-    """A proxy that nobody can send to goes, once its queue is empty."""
+    """A proxy that nobody can send to goes, once its queue is empty, and what it sent to where its port was has arrived. Else the
+    new home would give up the send-once right of a message that comes by the old one."""
     proxy = context.tables.proxies[name]
     status = context.mach.receive_status(name)
+    is_followed = proxy.is_streaming or proxy.target is not None
     # Of a port that was always ours nobody else has send-once rights.
-    proxy.is_unused = proxy.is_streaming or bool(status.msgcount or (proxy.watcher and status.sorights))
+    proxy.is_unused = is_followed or bool(status.msgcount or (proxy.watcher and status.sorights))
     if not proxy.is_unused:
         drop(context, name)
         _give_back(context, proxy)
@@ -288,6 +290,8 @@ def _arrive(context: Context, name: PortName, proxy: Proxy) -> None:
     context.tables.enter(name, proxy)
     regulate(context, name, proxy)
     tell_homed(context, [name])
+    if proxy.is_unused:
+        unused_here(context, name)
 
 
 def lost(context: Context, node: int) -> None:

@@ -134,11 +134,15 @@ def flush(context: Context, node: int, payload: Flush) -> None:
 
 
 def flush_queue(context: Context, name: PortName, payload: Flush, status: PortStatus | None = None) -> None:
-    """As `flush`, of a port that has moved on and whose queue holds all that was sent before. status: where it is known."""
+    """As `flush`, of a port that has moved on: all that was sent before is in its queue, or goes there after this handler.
+
+    status: where it is known.
+    """
     proxy = context.tables.proxies[name]
     status = status or context.mach.receive_status(name)
-    if status.msgcount or proxy.flushes or proxy.is_streaming:
-        proxy.flushes.append((status.seqno + status.msgcount, payload))
+    before = max(status.msgcount, proxy.passing)
+    if before or proxy.flushes or proxy.is_streaming:
+        proxy.flushes.append((status.seqno + before, payload))
     else:
         context.say(proxy.node, payload._replace(number=proxy.number))
 
