@@ -39,6 +39,7 @@ def page() -> str:
 
 def _shown(reason: Reason) -> list[str]:
     where = " *Between different byte orders alone.*" if reason.unlike else ""
+    where += f" *From {' to '.join(reason.between)} alone.*" if reason.between else ""
     lines = [f"{reason.text}{where}", "", "```diff"]
     groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for each in reason.lines:

@@ -69,7 +69,7 @@ def test_on_two_nodes_both_see_the_same_but_for_what_is_listed(sender: str, rece
     with World(two_nodes(module, sender, receiver)) as world:
         ended(world)
         for task, name in (("sender", "here"), ("receiver", "there")):
-            assert lines_of(task, world.lines(name)) == [*far_away(module, task, sender != receiver, REASONS), "END"]
+            assert lines_of(task, world.lines(name)) == [*far_away(module, task, sender, receiver, REASONS), "END"]
 
 
 @pytest.mark.parametrize("module", NAMES)
@@ -82,7 +82,7 @@ def test_a_network_that_loses_and_repeats_changes_no_line(seed: int, module: str
     with World(two_nodes(module, sender, receiver).replace("[segments.lan]\n", f"[segments.lan]\n{lossy}"), seed) as world:
         ended(world)
         for task, name in (("sender", "here"), ("receiver", "there")):
-            assert lines_of(task, world.lines(name)) == [*far_away(module, task, sender != receiver, REASONS), "END"]
+            assert lines_of(task, world.lines(name)) == [*far_away(module, task, sender, receiver, REASONS), "END"]
 
 
 @pytest.mark.parametrize("module", NAMES)
@@ -119,7 +119,7 @@ def test_a_difference_that_is_not_there_is_found_out() -> None:
     (first, *_) = reason.lines
     wrong = replace(reason, lines=(replace(first, section="plain"),))
     with pytest.raises(ValueError, match="0 times there"):
-        far_away(first.module, first.task, False, [wrong])
+        far_away(first.module, first.task, "i386", "i386", [wrong])
 
 
 @pytest.mark.parametrize("broken", ['[[reason]]\ntext = "why"\n', '[[reason]]\n[[reason.lines]]\ntask = "sender"\n'])

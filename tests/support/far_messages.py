@@ -30,11 +30,15 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why lines differ. unlike: between different byte orders alone."""
+    """Why lines differ. unlike: between different byte orders alone; between: from the one machine to the other one alone."""
 
     text: str
     lines: tuple[Difference, ...]
     unlike: bool
+    between: tuple[str, ...] = ()
+
+    def applies(self, sender: str, receiver: str) -> bool:
+        return (sender != receiver or not self.unlike) and self.between in ((), (sender, receiver))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,12 @@ def load(path: Path = REASONS) -> tuple[list[Reason], list[Elsewhere]]:
     """The table. ValueError where an entry has no text, or a reason no lines."""
     table = tomllib.loads(path.read_text())
     reasons = [
-        Reason(_text(entry), tuple(map(_difference, entry.get("lines", ()))), entry.get("unlike", False))
+        Reason(
+            _text(entry),
+            tuple(map(_difference, entry.get("lines", ()))),
+            entry.get("unlike", False),
+            tuple(entry.get("between", "").split()),
+        )
         for entry in table["reason"]
     ]
     for reason in reasons:
@@ -81,10 +90,13 @@ def at_home(module: str, task: str) -> list[str]:
     return lines_of(task, (MODULES / f"{module}.expected").read_text().splitlines())
 
 
-def far_away(module: str, task: str, unlike: bool, reasons: Sequence[Reason]) -> list[str]:
-    """What a task must print where the other one is on another node. ValueError where lines to be replaced are not there once."""
+def far_away(module: str, task: str, sender: str, receiver: str, reasons: Sequence[Reason]) -> list[str]:
+    """What a task must print where the two are on nodes of these machines.
+
+    ValueError where lines to be replaced are not there once.
+    """
     lines = at_home(module, task)
-    entries = (each for reason in reasons if unlike or not reason.unlike for each in reason.lines)
+    entries = (each for reason in reasons if reason.applies(sender, receiver) for each in reason.lines)
     for each in (each for each in entries if (each.module, each.task) == (module, task)):
         start = lines.index(HEADING + each.section)
         end = next((n for n in range(start + 1, len(lines)) if lines[n].startswith(HEADING)), len(lines))
