@@ -63,6 +63,10 @@ class Caller(NamedTuple):
     id: Word
 
 
+NO_CALLER: Final = Caller(0, 0, 0)
+"""Nobody waits."""
+
+
 @state
 class Message(NamedTuple):
     """body: what comes after the header, its descriptors in place; complex: whether it carries rights or memory."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from machemu.abi.errors import UserError
@@ -10,8 +12,8 @@ from machemu.cluster.file import parse_file
 from masix.gps.entry import State
 from masix.groups import Standing
 from tests.support.callers import Caller
-from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, fault
-from tests.support.families import check_nothing_is_left, cluster, residents, server
+from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, fault, saved_in_between
+from tests.support.families import NODES, check_nothing_is_left, cluster, residents, server
 from tests.support.guests import I386, Arch
 from tests.support.wanderers import MANAGERS
 
@@ -141,14 +143,75 @@ def test_after_a_node_has_left_the_table_the_other_decides_alone_and_takes_it_ba
 
 @pytest.mark.slow
 def test_a_node_of_20_processes_is_emptied_and_stops_while_callers_get_every_answer(arch: Arch) -> None:
-    text = residents(arch, 20, CALLS) + action("1s", "empty", "beta", to="alpha gamma") + fault("3s", "crash", node="beta")
+    text = residents(arch, 20, CALLS) + action("1s", "empty", "beta", to="alpha gamma") + fault("4s", "crash", node="beta")
     with World(text) as world:
-        world.run(3 * SECOND - MS)
+        world.run(4 * SECOND - MS)
         assert said(world, "beta")[-1] == "empty: done: 20 gone, none stays: beta may stop"
         here = [entry.at.node for entry in server(world, "alpha").table.entries.values()]
         assert sorted(here) == 10 * [1] + 10 * [3]
-        world.run(6 * SECOND)
+        world.run(7 * SECOND)
         assert [len(caller.times) for caller in world.programs("gamma", Caller)] == 20 * [CALLS + 2]
         group = server(world, "alpha").group
         assert group is not None and len(group.view.members) == 2
         assert sum(each.state is State.RUNNING for each in server(world, "alpha").table.entries.values()) == 20
+
+
+@pytest.mark.parametrize("at", [1044, 3500])
+def test_a_cluster_is_saved_while_a_process_moves_and_after_its_node_has_left_the_table(at: int, tmp_path: Path) -> None:
+    with saved_in_between(
+        residents(I386, 1) + action("1s", "empty", "beta", to="alpha"), at * MS, 4 * SECOND, tmp_path / "saved"
+    ) as world:
+        assert said(world, "beta")[-1] == "empty: done: 1 gone, none stays: beta may stop"
+
+
+@pytest.mark.parametrize("at", [998, 999, 1000])
+def test_a_process_that_ends_as_it_begins_to_move_is_waited_for_by_nobody(at: int) -> None:
+    """A node that has not heard of a process is asked whether that may come, and hears that it is gone."""
+    text = cluster(I386, "", "nomad 1 3", moves=True)
+    with World(text) as world:
+        world.run(4 * SECOND)
+        end = max(time for time, _, line in world.printed if line == "END") // MS
+    with World(text + action(f"{end + at - 1000}ms", "empty", "beta", to="alpha")) as world:
+        world.run(9 * SECOND)
+        assert said(world, "beta")[-1].startswith("empty: done: ")
+        for name in NODES:
+            gps = server(world, name)
+            assert not (gps.doubts or gps.leaving or gps.arriving or gps.table.entries)
+
+
+def test_a_task_that_somebody_else_moves_is_waited_for() -> None:
+    text = nodes(I386, full=[f"images/i386/greet.elf {PORTS} serve one"], left=[], right=[])
+    moves = action("300ms", "migrate", "full", task=str(len(MANAGERS) + 1), to="left") + action(
+        "305ms", "empty", "full", to="right"
+    )
+    with World(text + moves) as world:
+        world.run(3 * SECOND)
+        assert said(world, "full")[-1] == "empty: done: 0 gone, none stays: full may stop"
+    with World(text + moves + fault("330ms", "crash", node="left")) as world:
+        world.run(9 * SECOND)
+        assert said(world, "full")[-1] == "empty: done: 1 gone, none stays: full may stop"
+
+
+@pytest.mark.parametrize("at", range(305, 350, 15))
+def test_a_task_that_is_just_coming_goes_on_to_another_node(at: int) -> None:
+    text = nodes(I386, full=[f"images/i386/greet.elf {PORTS} serve one"], left=[], right=[])
+    text += action("300ms", "migrate", "full", task=str(len(MANAGERS) + 1), to="left")
+    with World(text + action(f"{at}ms", "empty", "left", to="right")) as world:
+        world.run(3 * SECOND)
+        assert guests(world, "left") == [] and said(world, "left")[-1].endswith("none stays: left may stop")
+
+
+def test_a_process_goes_to_the_next_node_where_the_first_does_not_take_its_owner_s() -> None:
+    text = residents(I386, 2).replace('nodes = "alpha beta gamma" }', 'nodes = "alpha beta gamma", owners = "5" }', 1)
+    with World(text + action("1s", "empty", "beta", to="alpha gamma")) as world:
+        world.run(3 * SECOND)
+        assert said(world, "beta")[-1] == "empty: done: 2 gone, none stays: beta may stop"
+        assert {entry.at.node for entry in server(world, "gamma").table.entries.values()} == {3}
+
+
+def test_where_the_process_manager_ends_it_is_not_said_that_none_stays() -> None:
+    text = nodes(I386, full=[f"images/i386/greet.elf {PORTS} serve name{number}" for number in range(2)], left=[])
+    text += action("300ms", "empty", "full", to="left") + action("330ms", "stop", "full", name="processmanager")
+    with World(text) as world:
+        world.run(4 * SECOND)
+        assert not any("none stays" in line for line in said(world, "full"))

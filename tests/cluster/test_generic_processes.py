@@ -231,7 +231,13 @@ def test_a_node_takes_processes_of_the_owners_that_it_is_told(owners: str, code:
 
 @pytest.mark.parametrize(
     ("option", "message"),
-    [('owners = "seven"', "owners = 'seven': write numbers below"), ('owners = "4294967296"', "owners = '4294967296': write")],
+    [
+        ('owners = "seven"', "owners = 'seven': write numbers below"),
+        ('owners = "4294967296"', "owners = '4294967296': write"),
+        (f'owners = "{5000 * "1"}"', "write numbers below"),
+        ("owners = 5", "owners = 5: write a text"),
+        ("personalities = true", "personalities = True: write a text"),
+    ],
 )
 def test_owners_that_are_none_are_refused(option: str, message: str) -> None:
     wrong = cluster().replace('nodes = "alpha beta gamma" }', f'nodes = "alpha beta gamma", {option} }}')

@@ -10,9 +10,10 @@ from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.ipc.space import Space
 from machemu.mig.runtime import Routine
+from machemu.user.message import NO_CALLER
 from masix.gps.names import UqPid
 from masix.gps.operations import Operation, Result
-from masix.gps.processes import NO_CALLER, Pending
+from masix.gps.processes import Pending
 from tests.support.clusters import World
 from tests.support.families import server
 

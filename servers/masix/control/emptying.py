@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from machemu.abi.errors import UserError
+from machemu.abi.types import signed
 from machemu.sim.state import U8, U32, Right, state
 from machemu.user.kit import Answer, answered
 from machemu.user.mach import Mach
@@ -21,8 +22,9 @@ from masix.migration import process, report
 from masix.migration.node_server import name_at
 from masix.migration.state import numbers_of, unpack_tasks
 
-PASSES_MAX: Final = 8
-"""How often it looks for tasks that have begun meanwhile, or could not go just then."""
+PASSES_MAX: Final = 40
+AGAIN_NS: Final = 250_000_000
+"""How often, and how long after the last time, it looks for tasks that have begun meanwhile, or could not go just then."""
 ELSEWHERE: Final = (report.BLOCKED, report.OTHER_MACHINE, report.NO_SUCH_NODE)
 """Outcomes with which a task may still go to another node."""
 
@@ -32,8 +34,9 @@ class Empty(Operator):
     """`empty`: no task may come to the node any more, and all go to the nodes `to` (names, with spaces between), in turn. What
     stays is named with the reason. If nothing does, the node's part in the table of processes ends, too."""
 
-    __slots__ = ("moved", "passes", "refused", "server", "stay", "tasks", "to", "turn")
+    __slots__ = ("is_quiet", "moved", "passes", "refused", "server", "stay", "tasks", "to", "turn")
     kind = "empty"
+    is_quiet: bool  # there was none left when it looked last
     moved: U32  # how many tasks have gone
     passes: U8
     refused: U8  # how many nodes have refused the first of `tasks`
@@ -49,6 +52,7 @@ class Empty(Operator):
         if not self.to or host in self.to or len({*self.to}) != len(self.to):
             raise UserError(f'to = {to!r}: write the names of other nodes, with spaces between, such as to = "beta gamma"')
         self.moved = self.passes = self.server = self.refused = self.turn = 0
+        self.is_quiet = False
         self.stay = {}
         self.tasks = []
 
@@ -85,10 +89,14 @@ class Empty(Operator):
 
     @answered(process_manager.PROCESS_LIST)
     def _listed(self, mach: Mach, answer: Answer) -> None:
-        found = unpack_tasks(mach.order, bytes(answer.results[0].copy or b"")) if answer.results else []
+        if not answer.results:
+            self.end(mach, ["empty: the process manager of this node has ended: see which tasks are left, and empty it again"])
+            return
+        found = unpack_tasks(mach.order, bytes(answer.results[0].copy or b""))
         self.tasks = [(number, name) for number, name in found if number not in self.stay]
-        if self.tasks and self.passes <= PASSES_MAX:
-            self._next(mach)
+        was_quiet, self.is_quiet = self.is_quiet, not self.tasks
+        if self.passes <= PASSES_MAX and not (was_quiet and self.is_quiet):
+            self._next(mach)  # one that was to come when the node was closed may still come
             return
         for task in self.tasks:
             self._stays(mach, task, "could not go")
@@ -100,13 +108,17 @@ class Empty(Operator):
             to = self.to[(self.turn + self.refused) % len(self.to)]
             self.ask(mach, self._moved, self.manager, (b"%d" % number, to.encode()))
         else:
-            self._look(mach)
+            mach.alarm(mach.now() + AGAIN_NS)
+
+    def expired(self, mach: Mach) -> None:
+        self._look(mach)
 
     @answered(migration.MIGRATION_MOVE)
     def _moved(self, mach: Mach, answer: Answer) -> None:
         outcome, words = answer.results or (report.GIVEN_UP, None)
         told = report.report_of(numbers_of(mach.order, words)) if words is not None else report.Report(code=answer.code)
-        if outcome in ELSEWHERE and self.refused + 1 < len(self.to):
+        is_refused = outcome in ELSEWHERE or (outcome == report.STAYS and told.reasons == report.STAY_ELSEWHERE)
+        if is_refused and self.refused + 1 < len(self.to):
             self.refused += 1
             self._next(mach)
             return
@@ -115,7 +127,7 @@ class Empty(Operator):
         if outcome == report.MOVED:
             self.moved += told.tasks
             self.turn += 1
-        elif outcome == report.LOST or outcome in ELSEWHERE or (outcome == report.STAYS and told.reasons != report.STAY_MOVES):
+        elif outcome == report.LOST or is_refused or (outcome == report.STAYS and told.reasons != report.STAY_MOVES):
             self._stays(mach, task, report.described(outcome, told))
         self._next(mach)
 
@@ -144,7 +156,8 @@ class Empty(Operator):
     @answered(gps_peer.GPS_LEAVE)
     def _has_left(self, mach: Mach, answer: Answer) -> None:
         if answer.code:
-            self.end(mach, [f"empty: done: {self.moved} gone, but the table of processes still has some of {self.host}"])
+            why = f"the node still has a part in the table of processes (code {signed(answer.code)})"
+            self.end(mach, [f"empty: done: {self.moved} gone, none stays, but {why}"])
         else:
             self._is_empty(mach)
 

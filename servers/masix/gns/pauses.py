@@ -18,7 +18,7 @@ from machemu.mig.interfaces.notify import MACH_NOTIFY_NO_SENDERS
 from machemu.sim.state import U16, U31, PortName, Receive, state
 from machemu.user.kit import Part, notified
 from machemu.user.mach import Mach
-from machemu.user.message import Caller, Message, living, name_of
+from machemu.user.message import NO_CALLER, Caller, Message, living, name_of
 from machemu.user.notifications import NoSenders
 from masix.gns import rights
 from masix.gns.context import Context
@@ -26,14 +26,13 @@ from masix.gns.ports import EVERYBODY, PortTables, Way
 from masix.gns.wire import Pause, Paused
 from masix.interfaces import gns
 
-NOBODY: Final = Caller(0, 0, 0)
 PORTS_MAX: Final = 6000
 """Ports of one pause; what is sent to others is recovered."""
 
 
 @state
 class Interval:
-    """A pause. numbers: of the ports. nodes: those that have not paused yet. caller: who waits for them, NOBODY afterwards."""
+    """A pause. numbers: of the ports. nodes: those that have not paused yet. caller: who waits for them, NO_CALLER afterwards."""
 
     __slots__ = ("caller", "nodes", "numbers", "token")
     caller: Caller
@@ -95,7 +94,7 @@ class Pauses(Part):
     def _is_quiet(mach: Mach, port: PortName, interval: Interval) -> None:
         right = mach.make_send(port)
         mach.notify(port, MACH_NOTIFY_NO_SENDERS.request.id, port, 1)
-        caller, interval.caller = interval.caller, NOBODY
+        caller, interval.caller = interval.caller, NO_CALLER
         mach.answer(caller, gns.GNS_PAUSE, 0, (right,))
 
     @notified(NoSenders, at="intervals")

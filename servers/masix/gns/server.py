@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
+from machemu.abi.errors import UserError
 from machemu.abi.message import COPY_SEND, MACH_MSG_SUCCESS, MOVE_SEND, MOVE_SEND_ONCE
 from machemu.mig.interfaces.mach_migrate import TASK_SET_FORWARDS
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
@@ -166,7 +167,7 @@ class Gns(SuccessiveServer):
         way to ports of this node that move.
         """
         if messages not in WAYS:
-            raise ValueError(f"messages = {messages!r}: write one of {', '.join(WAYS)}")
+            raise UserError(f"messages = {messages!r}: write one of {', '.join(WAYS)}")
         link = EthernetLink(Transport(node, key, Entropy(seed.to_bytes(32, "big"))))
         return cls(node, link, announces, introduces, prepares, replicates, host.encode(), WAYS[messages])
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from machemu.abi.errors import KernError
+from machemu.abi.errors import KernError, UserError
 from machemu.abi.kern_return import KERN_INVALID_ARGUMENT
 from machemu.abi.message import MAKE_SEND, MOVE_SEND
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
@@ -83,7 +83,7 @@ class Meeting(NodeServer):
         super().__init__(node, host)
         self.hosts = tuple(nodes.encode().split())
         if not self.hosts:
-            raise ValueError("nodes has to name the nodes whose servers begin the table")
+            raise UserError("nodes has to name the nodes whose servers begin the table")
         self.peers, self.inlets = {}, {}
         self.look_at = 0
         self.registering = False

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from machemu.sim.state import U32, Right, SendRight, state
-from machemu.user.message import Caller
+from machemu.user.message import NO_CALLER, Caller
 from masix.gps.names import UqPid
-from masix.gps.processes import NO_CALLER
 from masix.groups import Member
 
 

@@ -27,7 +27,7 @@ from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U8, U32, U64, PortName, Receive, Right, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
-from machemu.user.message import Caller, Message, living, name_of
+from machemu.user.message import NO_CALLER, Caller, Message, living, name_of
 from masix.gps.entry import Entry, Kind, State
 from masix.gps.meeting import NAME
 from masix.gps.names import NOBODY, Namer, UqPid
@@ -432,7 +432,6 @@ class Processes(Peers):
 
 CREATING: Final = {**gps.ROUTINES, gps_peer.GPS_CREATE_FOR.request.id: gps_peer.GPS_CREATE_FOR}
 """The routines that create processes, among others."""
-NO_CALLER: Final = Caller(0, 0, 0)
 
 
 def family(mach: Mach, task: PortName) -> tuple[PortName, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from machemu.abi.errors import KernError
+from machemu.abi.errors import KernError, UserError
 from machemu.abi.kern_return import (
     KERN_ABORTED,
     KERN_FAILURE,
@@ -27,17 +27,17 @@ from machemu.mig.interfaces.mach_migrate import TASK_IDENTIFY
 from machemu.mig.interfaces.mach_port import MACH_PORT_DESTROY, MACH_PORT_EXTRACT_RIGHT, MACH_PORT_INSERT_RIGHT, MACH_PORT_NAMES
 from machemu.mig.interfaces.notify import MACH_NOTIFY_DEAD_NAME
 from machemu.mig.runtime import PolyPort, Routine
-from machemu.sim.state import U32, PortName, SendRight, state
+from machemu.sim.state import U32, PortName, SendRight, Time, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
-from machemu.user.message import Caller, Message, living, name_of
+from machemu.user.message import NO_CALLER, Caller, Message, living, name_of
 from masix.gps.entry import Kind, State
 from masix.gps.meeting import Peer, member_of
 from masix.gps.meeting import words_of as member_words
 from masix.gps.moves import Arriving, Leaving
 from masix.gps.names import NOBODY, UqPid
 from masix.gps.operations import LOST, Abort, Commit, Move, Outcome, Result
-from masix.gps.processes import NO_CALLER, Pending, Processes, pid_of, words_of
+from masix.gps.processes import Pending, Processes, pid_of, words_of
 from masix.groups import Member, Standing
 from masix.interfaces import acs, decider, gps, gps_peer, migration, process_manager
 from masix.migration import manager, report
@@ -47,6 +47,8 @@ from masix.migration.state import numbers_of
 
 LEAVING_MAX: Final = 1 << 31
 DOUBTS_MAX: Final = 64
+DOUBT_NS: Final = 1_000_000_000
+"""How long it waits to hear of a process that is to come."""
 RIGHTS_MAX: Final = 4096
 """Rights of a task among which the one to its process's port is looked for."""
 OUTCOMES: Final = {
@@ -67,14 +69,20 @@ class Gps(Processes):
     leaving: dict[U32, Leaving]  # by the numbers of the decisions
     last: U32  # the last one's
     arriving: dict[UqPid, Arriving]
-    doubts: dict[UqPid, list[Caller]]  # who asks whether processes may come that this replica has not heard of yet
+    # Who asks since when whether a process may come that this replica has not heard of, or that is gone:
+    doubts: dict[UqPid, list[tuple[Caller, Time]]]
     owners: tuple[U32, ...]  # whose processes may come; none: anybody's
     leaver: Caller  # who waits until the node has no part in the table any more
 
     def __init__(self, node: int, host: bytes, nodes: str = "", personalities: str = "bare", owners: str = "") -> None:
+        for name, value in (("nodes", nodes), ("personalities", personalities), ("owners", owners)):
+            if not isinstance(value, str):
+                raise UserError(f"{name} = {value!r}: write a text, with spaces between its words")
         super().__init__(node, host, nodes, personalities)
-        if not all(owner.isascii() and owner.isdecimal() and int(owner) < 1 << 32 for owner in owners.split()):
-            raise ValueError(f"owners = {owners!r}: write numbers below 4294967296, with spaces between")
+        if not all(
+            owner.isascii() and owner.isdecimal() and len(owner) <= 10 and int(owner) < 1 << 32 for owner in owners.split()
+        ):
+            raise UserError(f"owners = {owners!r}: write numbers below 4294967296, with spaces between")
         self.owners = tuple(map(int, owners.split()))
         self.doubts = {}
         self.asking, self.leaving, self.arriving = {}, {}, {}
@@ -268,7 +276,7 @@ class Gps(Processes):
             return (self.takes(process),)
         if len(self.doubts) >= DOUBTS_MAX:
             raise KernError(KERN_RESOURCE_SHORTAGE)
-        self.doubts.setdefault(process, []).append(request.caller)
+        self.doubts.setdefault(process, []).append((request.caller, mach.now()))
         return None
 
     def takes(self, process: UqPid) -> bool:
@@ -278,9 +286,12 @@ class Gps(Processes):
         return entry is not None and is_welcome and entry.personality in self.personalities and not self.leaves
 
     def _changed(self, mach: Mach, process: UqPid) -> None:
-        for caller in self.doubts.pop(process, []):
-            mach.answer(caller, gps_peer.GPS_TAKES, 0, (self.takes(process),))
+        self._end_doubts(mach, process)
         super()._changed(mach, process)
+
+    def _end_doubts(self, mach: Mach, process: UqPid) -> None:
+        for caller, _ in self.doubts.pop(process, []):
+            mach.answer(caller, gps_peer.GPS_TAKES, 0, (self.takes(process),))
 
     @serves(gps_peer.PM_RECEIVE, at="inlets")
     def _receive(
@@ -415,6 +426,9 @@ class Gps(Processes):
 
     @serves(gps_peer.GPS_LEAVE)
     def _leave(self, mach: Mach, request: Message) -> None:
+        if self.leaves and self.leaver == NO_CALLER:
+            mach.reply(request, gps_peer.GPS_LEAVE, 0)
+            return
         has_nomads = any(process not in self.own.entries for process in self.tasks.values())
         has_nomads |= any(local.nomads for local in self.processes.values())
         if self.group is None or self.leaves or has_nomads or self.leaving or self.arriving:
@@ -424,6 +438,9 @@ class Gps(Processes):
 
     def settled(self, mach: Mach) -> None:
         super().settled(mach)
+        for process, [(_, since), *_] in list(self.doubts.items()):
+            if mach.now() >= since + DOUBT_NS:
+                self._end_doubts(mach, process)
         group = self.group
         if group is None or not self.leaves or self.later:
             return
@@ -431,7 +448,8 @@ class Gps(Processes):
             group.leave()
         if group.standing is Standing.LEFT and self.table.view is not None:
             self.drop_nomads(mach)
-            mach.answer(self.leaver, gps_peer.GPS_LEAVE, 0)
+            leaver, self.leaver = self.leaver, NO_CALLER
+            mach.answer(leaver, gps_peer.GPS_LEAVE, 0)
 
 
 def name_in(mach: Mach, task: PortName, port: PortName) -> PortName:

@@ -128,7 +128,7 @@ class ProcessManager(NodeServer):
     @serves(process.PROCESS_LIST)
     def _list(self, mach: Mach, request: Message) -> tuple[Any, ...]:
         own = list(node_tasks.of_node(mach))
-        told = [node_tasks.identity(mach, task) for task in (*self.held, *own)]
+        told = [node_tasks.identity(mach, task) for task in (*self.held, *self.made, *self.come, *own)]
         mach.give_up((task, MOVE_SEND) for task in own)
         data = pack_tasks(mach.order, [(each.number, each.name) for each in told if not each.is_host_side])
         return (OutOfLine(data, len(data)),)

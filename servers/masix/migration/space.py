@@ -29,7 +29,7 @@ from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import U32, PortName, Receive, Right, SendRight, Signed, state
 from machemu.user.kit import Answer, answered, serves
 from machemu.user.mach import Mach
-from machemu.user.message import DEAD_NAME, NULL_NAME, UNNAMED, Caller, Message, Region, living, name_of
+from machemu.user.message import DEAD_NAME, NO_CALLER, NULL_NAME, UNNAMED, Caller, Message, Region, living, name_of
 from masix.interfaces import space_manager as space
 from masix.migration import node_tasks
 from masix.migration.node_server import NodeServer
@@ -218,10 +218,10 @@ class SpaceManager(NodeServer):
         going = self.going[number]
         if going.pieces:
             piece = going.pieces[-1]
-            values = (piece.address, piece.size, piece.managed)
-            self.ask(mach, self._has_read, going.controls[piece.task], values, number)
+            self.ask(mach, self._has_read, going.controls[piece.task], (piece.address, piece.size, piece.managed), number)
         else:
-            mach.answer(going.caller, space.SPACE_COPY, 0, (going.pages,))
+            caller, going.caller = going.caller, NO_CALLER
+            mach.answer(caller, space.SPACE_COPY, 0, (going.pages,))
 
     @answered(VM_REGION_GET_PAGES)
     def _has_read(self, mach: Mach, answer: Answer, number: U32) -> None:
