@@ -48,6 +48,11 @@ class Answer(NamedTuple):
     code: int
     results: tuple[Any, ...]
 
+    @property
+    def right(self) -> PortName:
+        """The name of the right that is the first result; 0 where there are no results, or that is null or dead."""
+        return living(self.results[0]) if self.results else 0
+
 
 def serves(routine: Routine, at: str = "service") -> Callable[[Method], Method]:
     """Marks the method that answers a routine's requests: method(mach, request, *arguments).

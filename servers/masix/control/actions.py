@@ -9,7 +9,6 @@ from machemu.mig.interfaces.mach import TASK_TERMINATE
 from machemu.sim.state import state
 from machemu.user.kit import Answer, HostServer, answered
 from machemu.user.mach import Mach
-from machemu.user.message import living
 from masix.control import options
 from masix.interfaces import acs, acs_client
 
@@ -34,7 +33,7 @@ class SaveAndEnd(HostServer):
 
     @answered(acs.ACS_LOOK_UP_HERE)
     def _found(self, mach: Mach, answer: Answer) -> None:
-        service = living(answer.results[0]) if answer.results else 0
+        service = answer.right
         if service:
             self.ask(mach, self._ended, service, ())
         else:

@@ -13,7 +13,6 @@ from machemu.abi.types import signed
 from machemu.sim.state import U8, U32, Right, state
 from machemu.user.kit import Answer, answered
 from machemu.user.mach import Mach
-from machemu.user.message import living
 from masix.control import options
 from masix.control.migration import NODE, NODE_MAX, Operator
 from masix.gps.meeting import NAME as GPS
@@ -77,7 +76,7 @@ class Empty(Operator):
 
     @answered(acs.ACS_LOOK_UP_HERE)
     def _processes(self, mach: Mach, answer: Answer) -> None:
-        self.server = living(answer.results[0]) if answer.results else 0
+        self.server = answer.right
         if self.server:
             self._look(mach)
         else:
@@ -147,7 +146,7 @@ class Empty(Operator):
 
     @answered(acs.ACS_LOOK_UP_HERE)
     def _found_table(self, mach: Mach, answer: Answer) -> None:
-        server = living(answer.results[0]) if answer.results else 0
+        server = answer.right
         if server:
             self.ask(mach, self._has_left, server, ())
         else:

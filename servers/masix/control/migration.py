@@ -15,7 +15,6 @@ from machemu.mig.interfaces.mach import TASK_TERMINATE
 from machemu.sim.state import U32, Right, state
 from machemu.user.kit import Answer, HostServer, answered
 from machemu.user.mach import Mach
-from machemu.user.message import living
 from masix.control import options
 from masix.interfaces import acs, migration
 from masix.migration import manager, report
@@ -63,12 +62,12 @@ class Operator(HostServer):
 
     @answered(DEVICE_OPEN)
     def _opened(self, mach: Mach, answer: Answer) -> None:
-        self.console = living(answer.results[0]) if answer.results else 0
+        self.console = answer.right
         self.ask(mach, self._found, mach.name_server(), (name_at(manager.NAME, self.host.encode()),))
 
     @answered(acs.ACS_LOOK_UP_HERE)
     def _found(self, mach: Mach, answer: Answer) -> None:
-        self.manager = living(answer.results[0]) if answer.results else 0
+        self.manager = answer.right
         if self.manager:
             self.begin(mach)
         elif answer.code == KERN_NO_ACCESS:

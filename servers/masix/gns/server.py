@@ -231,7 +231,7 @@ class Gns(SuccessiveServer):
     @answered(acs.ACS_REGISTER, at="notices")
     def _registered(self, context: Context, answer: Answer) -> None:
         mach = context.mach
-        self.registration = 0 if answer.code else living(answer.results[0])
+        self.registration = answer.right
         if self.registration:
             mach.notify(self.registration, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
         else:

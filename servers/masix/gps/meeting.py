@@ -153,7 +153,7 @@ class Meeting(NodeServer):
     def _found(self, mach: Mach, answer: Answer, host: bytes) -> None:
         peer = self.peers[host]
         peer.asked = False
-        peer.named = living(answer.results[0]) if answer.results else 0
+        peer.named = answer.right
         if peer.named:
             mach.notify(peer.named, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
             self._meet(mach, host, peer)
@@ -162,7 +162,7 @@ class Meeting(NodeServer):
     def _network(self, mach: Mach, answer: Answer, host: bytes) -> None:
         """Asks where the rights are that it has of a peer."""
         peer = self.peers[host]
-        network = living(answer.results[0]) if answer.results else 0
+        network = answer.right
         rights = []
         for right in filter(None, (peer.named, peer.offered)):
             with suppress(KernError):  # it has just died

@@ -141,7 +141,7 @@ class Processes(Peers):
 
     @answered(acs.ACS_REGISTER)
     def _published(self, mach: Mach, answer: Answer) -> None:
-        self.public = living(answer.results[0]) if answer.results else 0
+        self.public = answer.right
         if self.public:
             mach.notify(self.public, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
 

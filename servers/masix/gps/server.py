@@ -105,7 +105,7 @@ class Gps(Processes):
 
     @answered(acs.ACS_LOOK_UP)
     def _manager(self, mach: Mach, answer: Answer, process: UqPid, host: bytes) -> None:
-        found, local = living(answer.results[0]) if answer.results else 0, self.processes.get(process)
+        found, local = answer.right, self.processes.get(process)
         number = 0
         if found and local is not None and local.task:
             with suppress(KernError):  # it has just ended
@@ -282,8 +282,9 @@ class Gps(Processes):
     def takes(self, process: UqPid) -> bool:
         """Whether a process of the table may come."""
         entry = self.table.find(process)
-        is_welcome = entry is not None and (not self.owners or entry.owner in self.owners)
-        return entry is not None and is_welcome and entry.personality in self.personalities and not self.leaves
+        if entry is None or self.leaves:
+            return False
+        return entry.personality in self.personalities and (not self.owners or entry.owner in self.owners)
 
     def _changed(self, mach: Mach, process: UqPid) -> None:
         self._end_doubts(mach, process)
@@ -310,7 +311,7 @@ class Gps(Processes):
     @answered(acs.ACS_LOOK_UP)
     def _keeps(self, mach: Mach, answer: Answer, process: UqPid) -> None:
         arriving = self.arriving[process]
-        arriving.manager = living(answer.results[0]) if answer.results else 0
+        arriving.manager = answer.right
         self.ask(mach, self._kept, arriving.manager, ([mach.copy_send(task) for task in arriving.made],), process)
 
     @answered(process_manager.PROCESS_KEEP)

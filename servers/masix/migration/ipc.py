@@ -105,7 +105,7 @@ class IpcManager(NodeServer):
 
     @answered(acs.ACS_LOOK_UP_HERE)
     def _pausing(self, mach: Mach, answer: Answer, caller: Caller, tasks: tuple[Right, ...]) -> None:
-        network = living(answer.results[0]) if answer.results else 0
+        network = answer.right
         if network:
             self.ask(mach, self._paused, network, (list(tasks), mach.copy_send(mach.given("host-port"))), caller, network)
         else:
@@ -349,7 +349,7 @@ class IpcManager(NodeServer):
 
     @answered(acs.ACS_LOOK_UP_HERE)
     def _network(self, mach: Mach, answer: Answer, coming: Coming) -> None:
-        network = living(answer.results[0]) if answer.results else 0
+        network = answer.right
         if not network:
             self._insert(mach, coming, [])
             return

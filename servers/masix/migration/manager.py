@@ -104,7 +104,7 @@ class MigrationManager(NodeServer):
 
     @answered(acs.ACS_LOOK_UP)
     def _will_stay(self, mach: Mach, answer: Answer, caller: Caller, task: bytes, stays: bool) -> None:
-        manager = living(answer.results[0]) if answer.results else 0
+        manager = answer.right
         if not manager:
             mach.answer(caller, migration.MIGRATION_STAY, MIG_SERVER_DIED)
             return
@@ -129,7 +129,7 @@ class MigrationManager(NodeServer):
     @answered(acs.ACS_LOOK_UP)
     def _manager(self, mach: Mach, answer: Answer, number: U32, task: bytes) -> None:
         move = self.moves[number]
-        if not (manager := _one(answer)):
+        if not (manager := answer.right):
             self._end(mach, number, report.GIVEN_UP, MIG_SERVER_DIED)
             return
         move.managers.append(manager)
@@ -153,7 +153,7 @@ class MigrationManager(NodeServer):
 
     @answered(acs.ACS_LOOK_UP)
     def _peer(self, mach: Mach, answer: Answer, number: U32) -> None:
-        if not (peer := _one(answer)):
+        if not (peer := answer.right):
             self._end(mach, number, report.NO_SUCH_NODE)
             return
         self.ask(mach, self._offered, peer, _machine(mach), number, peer)
@@ -168,7 +168,7 @@ class MigrationManager(NodeServer):
 
     @answered(acs.ACS_LOOK_UP)
     def _offering(self, mach: Mach, answer: Answer, caller: Caller, managers: tuple[Right, ...]) -> None:
-        manager = _one(answer)
+        manager = answer.right
         if not manager:
             mach.give_up((each, MOVE_SEND) for each in managers)
             mach.answer(caller, migration.MIGRATION_OFFER, MIG_SERVER_DIED)
@@ -191,7 +191,7 @@ class MigrationManager(NodeServer):
 
     @answered(acs.ACS_LOOK_UP_HERE)
     def _decides(self, mach: Mach, answer: Answer, number: U32) -> None:
-        self.moves[number].decider = _one(answer)
+        self.moves[number].decider = answer.right
         self._begin_step(mach, number)
 
     # The steps
@@ -269,7 +269,7 @@ class MigrationManager(NodeServer):
 
     @answered(ipc_manager.IPC_PAUSE)
     def _paused(self, mach: Mach, answer: Answer, number: U32) -> None:
-        self.moves[number].pause = living(answer.results[0]) if answer.results else 0
+        self.moves[number].pause = answer.right
         self._done(mach, number, answer.code, False)
 
     @answered(process_manager.PROCESS_HOLD)
@@ -388,7 +388,7 @@ class MigrationManager(NodeServer):
     @answered(acs.ACS_LOOK_UP)
     def _manager_there(self, mach: Mach, answer: Answer, number: U32) -> None:
         move = self.moves[number]
-        move.there.append(_one(answer))
+        move.there.append(answer.right)
         if len(move.there) < len(MANAGERS):
             self._look_up(mach, self._manager_there, MANAGERS[len(move.there)], move.host, number)
             return
@@ -447,11 +447,6 @@ WHOLE, PARTED, BROKEN = range(3)
 MOVE_MAX: Final = 1 << 31
 HOST_INFO_MAX: Final = 1024
 """Words that an answer of host_info may have."""
-
-
-def _one(answer: Answer) -> int:
-    """The right that an answer brings; 0 for none."""
-    return living(answer.results[0]) if answer.results else 0
 
 
 def _copy(right: int) -> PolyPort:

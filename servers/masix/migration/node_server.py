@@ -15,7 +15,7 @@ from machemu.mig.runtime import PolyPort
 from machemu.sim.state import U32, PortName, Right, state
 from machemu.user.kit import Answer, HostServer, answered, notified
 from machemu.user.mach import Mach
-from machemu.user.message import living, name_of
+from machemu.user.message import name_of
 from machemu.user.notifications import DeadName, PortDestroyed
 from masix.interfaces import acs
 from masix.migration import lasting
@@ -65,7 +65,7 @@ class NodeServer(HostServer):
         if answer.code:
             mach.alarm(mach.now() + AGAIN_NS)
             return
-        self.registration = living(answer.results[0])
+        self.registration = answer.right
         mach.notify(self.registration, MACH_NOTIFY_DEAD_NAME.request.id, self.notices, 1)
 
     def expired(self, mach: Mach) -> None:

@@ -37,7 +37,7 @@ from machemu.mig.runtime import OutOfLine, PolyPort
 from machemu.sim.state import U8, U32, PortName, Receive, Right, SendRight, state
 from machemu.user.kit import Answer, HostServer, answered, notified, serves
 from machemu.user.mach import Mach
-from machemu.user.message import Caller, Message, living, name_of
+from machemu.user.message import Caller, Message, name_of
 from machemu.user.notifications import NoSenders
 from masix.interfaces import acs, gps_peer
 from masix.migration.node_server import name_at
@@ -123,7 +123,7 @@ class Bare(HostServer):
 
     @answered(DEVICE_OPEN)
     def _opened(self, mach: Mach, answer: Answer) -> None:
-        self.console = living(answer.results[0]) if answer.results else 0
+        self.console = answer.right
         if self.waiting:
             self.expired(mach)
 
@@ -132,7 +132,7 @@ class Bare(HostServer):
 
     @answered(acs.ACS_LOOK_UP)
     def _found(self, mach: Mach, answer: Answer) -> None:
-        server = living(answer.results[0]) if answer.results else 0
+        server = answer.right
         if not server:
             mach.alarm(mach.now() + AGAIN_NS)
             return

@@ -173,7 +173,7 @@ class Udp(SuccessiveServer):
 
     @answered(acs.ACS_LOOK_UP_HERE)
     def _met(self, mach: Mach, answer: Answer) -> None:
-        self.gns = 0 if answer.code else living(answer.results[0])
+        self.gns = answer.right
         if self.gns:
             self._watch(mach, self.gns)
             self._go_on(mach)
