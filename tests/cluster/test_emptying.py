@@ -12,18 +12,13 @@ from machemu.cluster.file import parse_file
 from masix.gps.entry import State
 from masix.groups import Standing
 from tests.support.callers import Caller
-from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, fault, saved_in_between
+from tests.support.clusters import MS, PORTS, ROOT, SECOND, START, World, action, fault, saved_in_between
 from tests.support.families import NODES, check_nothing_is_left, cluster, residents, server
 from tests.support.guests import I386, Arch
 from tests.support.wanderers import MANAGERS
 
 CALLS = 45
 STAYS = "tests/cluster/guests/{}/stays.elf"
-
-
-def action(at: str, kind: str, node: str, **options: str) -> str:
-    keys = "".join(f'{name} = "{value}"\n' for name, value in options.items())
-    return f'[[actions]]\nat = "{at}"\nkind = "{kind}"\nnode = "{node}"\n{keys}'
 
 
 def nodes(arch: Arch, **modules: list[str]) -> str:

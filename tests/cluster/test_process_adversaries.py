@@ -12,18 +12,12 @@ from masix.gps.operations import Abort, Bury, Commit, Create, Disown, Exit, Move
 from masix.gps.processes import words_of
 from masix.interfaces import gps_peer
 from masix.migration import manager
-from tests.support.clusters import MS, SECOND, World
+from tests.support.clusters import MS, SECOND, World, action
 from tests.support.families import NODES, residents, server
 from tests.support.guests import I386, Arch
 from tests.support.liars import Liar
 
-MOVE = """[[actions]]
-at = "1s"
-kind = "migrate"
-node = "beta"
-task = "tests/cluster/guests/{}/resident.elf"
-to = "alpha"
-"""
+MOVE = action("1s", "migrate", "beta", task="tests/cluster/guests/i386/resident.elf", to="alpha")
 
 
 def the_process(world: World) -> UqPid:
@@ -73,7 +67,7 @@ def test_what_a_node_says_of_another_one_s_process_is_not_done(arch: Arch) -> No
 
 
 def test_moves_are_decided_by_those_who_move_and_a_replayed_decision_decides_nothing() -> None:
-    with World(residents(I386, 1) + MOVE.format("i386")) as world:
+    with World(residents(I386, 1) + MOVE) as world:
         liar = Liar(world, "gamma")
         world.run(SECOND)
         process = the_process(world)
@@ -92,7 +86,7 @@ def test_moves_are_decided_by_those_who_move_and_a_replayed_decision_decides_not
 
 @pytest.mark.parametrize("how", [manager.WHOLE, manager.PARTED, manager.BROKEN])
 def test_nobody_but_its_source_says_what_becomes_of_a_process_that_comes(how: int) -> None:
-    with World(residents(I386, 1) + MOVE.format("i386")) as world:
+    with World(residents(I386, 1) + MOVE) as world:
         liar = Liar(world, "gamma")
         world.run(SECOND)
         process, source = the_process(world), server(world, "beta").me
@@ -107,7 +101,7 @@ def test_nobody_but_its_source_says_what_becomes_of_a_process_that_comes(how: in
 
 def test_a_port_that_is_not_of_a_node_s_own_is_not_spoken_to_in_its_place() -> None:
     """The liar says that it is alpha."""
-    with World(residents(I386, 1) + MOVE.format("i386")) as world:
+    with World(residents(I386, 1) + MOVE) as world:
         world.run(SECOND // 2)
         liar, beta = Liar(world, "gamma"), server(world, "beta")
         right, kernel = beta.peers[b"alpha"].right, world.node("gamma").kernel

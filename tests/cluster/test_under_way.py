@@ -13,7 +13,7 @@ from machemu.cluster.file import parse_file
 from masix.gns.ports import Way
 from masix.gns.server import Gns
 from tests.support.callers import Caller
-from tests.support.clusters import MS, ROOT, SECOND, World, saved_in_between
+from tests.support.clusters import MS, ROOT, SECOND, World, action, saved_in_between
 from tests.support.guests import Arch
 from tests.support.under_way import CALLERS, MOVE, Stranger, cluster, crash, sent_on
 
@@ -48,7 +48,7 @@ def test_the_old_home_may_crash_once_all_know_where_the_service_is(way: str) -> 
 @pytest.mark.parametrize(
     "more",
     [
-        '[[actions]]\nat = "250ms"\nkind = "stay"\nnode = "old"\ntask = "images/i386/greet.elf"\n',
+        action("250ms", "stay", "old", task="images/i386/greet.elf"),
         crash("new", 312),
         crash("new", 330),
     ],

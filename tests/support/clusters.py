@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from machemu.abi.message import PORT_SEND, PORT_SEND_ONCE
 from machemu.cluster.cluster import Cluster, ClusterStop
 from machemu.cluster.file import parse_file
 from machemu.cluster.node import ClusterNode
 from machemu.core import invariants
 from machemu.core.kernel import FOREVER
+from machemu.ipc import kmsg as kmsgs
+from machemu.ipc.port import Port
+from machemu.mig.runtime import Routine
 from machemu.trace.events import ClusterEvent, FrameSent
 from tests.support.callers import programs
 
@@ -41,9 +45,19 @@ def with_guests(text: str, folder: str = "images/") -> str:
 
 
 def fault(at: str, kind: str, **keys: object) -> str:
+    """What befalls a cluster, as its file has it."""
+    return _event("faults", at, kind, keys)
+
+
+def action(at: str, kind: str, node: str, **keys: object) -> str:
+    """What is done to a node's servers; keys: texts, numbers and truths. Of servers, successors.action."""
+    return _event("actions", at, kind, {"node": node, **keys})
+
+
+def _event(table: str, at: str, kind: str, keys: dict[str, object]) -> str:
     plain = {key: str(value).lower() if isinstance(value, bool) else repr(value) for key, value in keys.items()}
     values = "".join(f"{key} = {value}\n".replace("'", '"') for key, value in plain.items())
-    return f'[[faults]]\nat = "{at}"\nkind = "{kind}"\n{values}'
+    return f'[[{table}]]\nat = "{at}"\nkind = "{kind}"\n{values}'
 
 
 class Ear:
@@ -132,6 +146,17 @@ class World:
         each = self.node(name)
         each.pass_time(time)
         each.nics[interface].transmit(frame)
+
+    def post(self, node: ClusterNode, to: Port, routine: Routine, *values: Any, once: Port | None = None) -> None:
+        """The kernel of a node, which is stopped, sends a request. Consumes the rights: `to`, a send right, and `once`, a
+        send-once right to the port where it is answered."""
+        assert node.kernel is not None
+        ipc = node.kernel.ipc
+        body, carried = routine.request.pack(ipc.order, values)
+        reply = PORT_SEND_ONCE if once is not None else 0
+        kmsgs.kernel_send(ipc, kmsgs.make(ipc, to, PORT_SEND, once, reply, routine.request.id, body, carried))
+        node.idle = False
+        self.cluster._note(node.number, node.status())
 
     def result(self) -> tuple[list[tuple[int, str, str]], str]:
         """What the nodes printed, by time, and the digest."""

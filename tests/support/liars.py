@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from machemu.abi.message import PORT_SEND
-from machemu.ipc import kmsg as kmsgs
 from machemu.ipc import port as ports
 from machemu.ipc.port import Port
 from machemu.ipc.space import Space
@@ -51,11 +49,8 @@ class Liar:
 
     def say(self, to: Port, routine: Routine, *values: Any) -> None:
         """Sends a request; nobody hears the answer."""
-        kernel = self.world.node(self.name).kernel
-        assert kernel is not None
-        ipc = kernel.ipc
-        body, carried = routine.request.pack(ipc.order, values)
-        right = ports.copy_send(ipc, to)
-        kmsgs.kernel_send(ipc, kmsgs.make(ipc, right, PORT_SEND, None, 0, routine.request.id, body, carried))
-        self.world.node(self.name).idle = False
-        self.world.cluster._note(self.world.node(self.name).number, self.world.node(self.name).status())
+        node = self.world.node(self.name)
+        assert node.kernel is not None
+        right = ports.copy_send(node.kernel.ipc, to)
+        assert isinstance(right, Port)
+        self.world.post(node, right, routine, *values)

@@ -17,7 +17,7 @@ from masix.gns.context import Context
 from masix.gns.ports import Proxy
 from masix.interfaces import acs, gns
 from tests.support.callers import Caller
-from tests.support.clusters import MS, PORTS, START, World, fault
+from tests.support.clusters import MS, PORTS, START, World, action, fault
 from tests.support.guests import I386, Arch
 from tests.support.wanderers import MANAGERS
 
@@ -36,7 +36,7 @@ def cluster(way: str, arch: Arch = I386, calls: int = 260, more: str = "") -> st
     for name, lines, own in (("old", [f"{greet} {PORTS} serve service {START}"], []), ("new", [], []), ("third", [], callers)):
         text += f'[nodes.{name}]\nprofile = "{arch.profile}"\nmodules = {lines}\n'
         text += f'servers = [{", ".join(servers + own)}]\nnics = {{ eth0 = "lan" }}\n'
-    text += f'[[actions]]\nat = "{MOVE_MS}ms"\nkind = "migrate"\nnode = "old"\ntask = "{greet}"\nto = "new"\n'
+    text += action(f"{MOVE_MS}ms", "migrate", "old", task=greet, to="new")
     return text + more
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from machemu.abi.message import COPY_SEND, PORT_SEND, PORT_SEND_ONCE
+from machemu.abi.message import COPY_SEND
 from machemu.cluster.node import ClusterNode
 from machemu.core.kernel import Kernel
 from machemu.ipc import kmsg as kmsgs
@@ -155,12 +155,9 @@ class Operator:
         ipc = kernel.ipc
         self.reply = ipc.make_kernel_port(None, reply=True)
         self.reply.receiver = None
-        body, carried = routine.request.pack(ipc.order, values)
         target, once = ports.make_send(ipc, _service(node, manager)), ports.make_sonce(ipc, self.reply)
-        kmsgs.kernel_send(ipc, kmsgs.make(ipc, target, PORT_SEND, once, PORT_SEND_ONCE, routine.request.id, body, carried))
+        self.world.post(node, target, routine, *values, once=once)
         kernel.kern.charge_events(kernel.kern.kernel_task)
-        node.idle = False
-        self.world.cluster._note(node.number, node.status())
 
     def outcome(self) -> tuple[int, Report] | None:
         """What became of the move that was asked for last; None where that is not known yet."""

@@ -29,7 +29,7 @@ from masix.migration.manager import MigrationManager
 from masix.migration.process import ProcessManager
 from masix.migration.space import SpaceManager
 from masix.migration.strategies import DIRECT_COPY
-from tests.support.clusters import MS, PORTS, SECOND, START, World, fault
+from tests.support.clusters import MS, PORTS, SECOND, START, World, action, fault
 from tests.support.families import server
 from tests.support.guests import ARCHS
 from tests.support.wanderers import MANAGERS
@@ -131,7 +131,7 @@ def cluster(arch: str, operator: bool) -> str:
         text += f'[nodes.{name}]\nmemory = "8M"\nprofile = "{ARCHS[arch].profile}"\nmodules = {lines}\n'
         text += f'servers = [{", ".join(servers)}]\nnics = {{ eth0 = "lan" }}\n'
     if operator:
-        text += f'[[actions]]\nat = "{ASKS}ns"\nkind = "migrate"\nnode = "beta"\ntask = "{TASK}"\nto = "gamma"\n'
+        text += action(f"{ASKS}ns", "migrate", "beta", task=TASK, to="gamma")
     return text
 
 
